@@ -6,9 +6,10 @@
  * Source: tensorflow/lite/schema/schema.fbs (slots and defaults), core/interpreter_builder.cc (what it demands of a file).
  */
 import { ThimbleError } from '../errors.ts'
-import type { DType, Graph, Op, Quantization, Tensor } from '../graph.ts'
+import type { DType, Graph, Metadata, Op, Quantization, Tensor } from '../graph.ts'
 import { dtypeBytes } from '../graph.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
+import { readMetadata } from './metadata.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { opName, readOp, type RawOp } from './tflite-ops.ts'
 
@@ -187,6 +188,15 @@ function readOps(subgraph: Table, model: Table, reads: Read[], inputs: readonly 
   })
 }
 
+/** The model's own description, and what its TFLITE_METADATA buffer and label file say. Converters' signatures are no description. */
+function readModelMetadata(model: Table, buffers: readonly (Uint8Array | undefined)[], bytes: Uint8Array, graph: Graph): Metadata {
+  const description = model.string(3, 'description') ?? ''
+  const own: Metadata = description === '' || /^(MLIR|TOCO) Converted\.?$/.test(description) ? {} : { description }
+  const entry = model.tables(6, 'metadata', MAX_OPS).find(t => t.string(0, 'name') === 'TFLITE_METADATA')
+  const buffer = entry && buffers[entry.uint32(1)]
+  return buffer ? { ...own, ...readMetadata(buffer, bytes, graph) } : own
+}
+
 /**
  * Reads a TensorFlow Lite model. Constants are views of `bytes`: keep it unchanged while the graph lives.
  * Ops and tensor kinds that Thimble does not run become UNSUPPORTED ops. Only subgraph 0 is read: the others are bodies
@@ -211,5 +221,7 @@ export function readTflite(bytes: Uint8Array): Graph {
   for (const i of outputs) {
     if (!provided.has(i) && !reads[i].ready) throw new ThimbleError('format/order', 'no op writes a graph output', { tensor: reads[i].tensor.name, hint: 'the file is damaged' })
   }
-  return { tensors: reads.map(r => r.tensor), ops, inputs, outputs, metadata: {} }
+  const graph: Graph = { tensors: reads.map(r => r.tensor), ops, inputs, outputs, metadata: {} }
+  graph.metadata = readModelMetadata(model, buffers, bytes, graph)
+  return graph
 }

@@ -1,0 +1,113 @@
+/**
+ * TFLite metadata to Metadata: the buffer that a model lists under the name TFLITE_METADATA says what the model is and
+ * how its input is normalized, and names the label file in the archive behind the model.
+ * What the metadata leaves open follows the TFLite Task Library: the image is stretched to the input's size, bilinear.
+ * Source: tensorflow_lite_support/metadata/metadata_schema.fbs (slots); cc/task/vision/core/base_vision_task_api.h and
+ * label_map_item.cc of the Task Library (what its consumers do).
+ */
+import { ThimbleError } from '../errors.ts'
+import type { Graph, Metadata, Preprocess, Tensor } from '../graph.ts'
+import { FlatBuffer, type Table } from './flatbuffer.ts'
+import { readZipFile } from './zip.ts'
+
+const MAX_ENTRIES = 1024
+// AssociatedFileType, ContentProperties, ProcessUnitOptions, ColorSpaceType
+const AXIS_LABELS = 2, VALUE_LABELS = 3
+const IMAGE = 2, BOUNDING_BOX = 3
+const NORMALIZATION = 1
+const GRAYSCALE = 2
+
+/** One label per line; a byte order mark, carriage returns and empty lines at the end are not part of labels. */
+export function parseLabels(text: string): string[] {
+  const lines = text.replace(/^\ufeff/, '').split('\n').map(line => line.replace(/\r$/, ''))
+  while (lines.length > 0 && lines[lines.length - 1] === '') lines.pop()
+  return lines
+}
+
+/** The normalization of an input: mean and std, each for all channels or one per channel. Errors: `format/metadata`. */
+function readNormalization(tensor: Table, channels: number): { mean: number[]; std: number[] } | undefined {
+  for (const unit of tensor.tables(4, 'process_units', MAX_ENTRIES)) {
+    if (unit.uint8(0) !== NORMALIZATION) continue
+    const options = unit.table(1, 'options')
+    const mean = options?.float32s(0, 'mean', MAX_ENTRIES) ?? [], std = options?.float32s(1, 'std', MAX_ENTRIES) ?? []
+    for (const [name, values] of [['mean', mean], ['std', std]] as const) {
+      if (values.length !== 1 && values.length !== channels) throw new ThimbleError('format/metadata', `number of values in the normalization's ${name}`, { expected: `1 or ${channels}`, got: values.length })
+      const bad = values.find(v => !Number.isFinite(v) || (name === 'std' && v === 0))
+      if (bad !== undefined) throw new ThimbleError('format/metadata', `normalization ${name}`, { expected: 'a finite number, std not 0', got: bad })
+    }
+    return { mean, std }
+  }
+  return undefined
+}
+
+/**
+ * How an image becomes `input`, or undefined when the metadata does not call it an image.
+ * A uint8 input takes the pixels as they are: the Task Library skips its normalization, which would only bring the
+ * pixels back to themselves up to rounding. In terms of real values that is mean = zero point, std = 1 / scale.
+ */
+function readPreprocess(tensor: Table, input: Tensor): Preprocess | undefined {
+  const content = tensor.table(3, 'content')
+  const channels = input.shape[3]
+  const normalization = input.shape.length === 4 ? readNormalization(tensor, channels) : undefined
+  if (input.shape.length !== 4 || (channels !== 1 && channels !== 3)) return undefined
+  const isImage = content?.uint8(0) === IMAGE
+  if (!isImage && !normalization) return undefined
+  const colorSpace = isImage ? content.table(1, 'content_properties')?.int8(0) ?? 0 : 0
+  const q = input.quantization
+  const identity = input.dtype === 'uint8' && q && q.scales[0] > 0
+    ? { mean: [q.zeroPoints[0]], std: [1 / q.scales[0]] }
+    : { mean: [0], std: [1] }
+  return {
+    fit: 'stretch', method: 'bilinear-fast',
+    channels: colorSpace === GRAYSCALE || channels === 1 ? 'gray' : 'rgb',
+    ...(input.dtype === 'uint8' ? identity : normalization ?? identity)
+  }
+}
+
+interface LabelFile { name: string; type: number; locale: string }
+
+function labelFiles(owner: Table, slot: number): LabelFile[] {
+  return owner.tables(slot, 'associated_files', MAX_ENTRIES)
+    .map(f => ({ name: f.string(0, 'name') ?? '', type: f.int8(2), locale: f.string(3, 'locale') ?? '' }))
+    .filter(f => f.name !== '' && (f.type === AXIS_LABELS || f.type === VALUE_LABELS))
+}
+
+/** English or unmarked labels before other languages, else the first file. */
+const preferred = (files: readonly LabelFile[]): LabelFile | undefined =>
+  files.find(f => f.locale === '' || f.locale.startsWith('en')) ?? files[0]
+
+function readTask(outputs: readonly Table[], labels: LabelFile | undefined, graph: Graph): Metadata['task'] {
+  if (graph.ops.some(op => op.type === 'DETECTION_POSTPROCESS')) return 'detection'
+  if (outputs.some(t => t.table(3, 'content')?.uint8(0) === BOUNDING_BOX)) return 'detection'
+  if (!labels) return undefined
+  if (labels.type === VALUE_LABELS) return 'detection'
+  const shape = graph.tensors[graph.outputs[0]].shape
+  return shape.length >= 3 && shape[1] * shape[2] > 1 ? 'segmentation' : 'classification'
+}
+
+const present = <T extends object>(object: T): T => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== '')) as T
+
+/**
+ * Metadata of a TFLite model.
+ * `buffer`: the flatbuffer named TFLITE_METADATA; `file`: the whole model file, whose archive holds the label files.
+ * Errors: `format/flatbuffer`, `format/metadata`, `format/zip` for damaged metadata or archive.
+ */
+export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph): Metadata {
+  const model = new FlatBuffer(buffer, 'metadata').root('M001')
+  const subgraph = model.tables(3, 'subgraph_metadata', MAX_ENTRIES)[0]
+  const inputs = subgraph?.tables(2, 'input_tensor_metadata', MAX_ENTRIES) ?? []
+  const outputs = subgraph?.tables(3, 'output_tensor_metadata', MAX_ENTRIES) ?? []
+  const labels = preferred([...outputs.flatMap(t => labelFiles(t, 6)), ...(subgraph ? labelFiles(subgraph, 4) : []), ...labelFiles(model, 6)])
+  const labelBytes = labels && readZipFile(file, labels.name)
+  const list = labelBytes && parseLabels(new TextDecoder().decode(labelBytes))
+  return present({
+    name: model.string(0, 'name'),
+    description: model.string(1, 'description'),
+    version: model.string(2, 'version'),
+    author: model.string(4, 'author'),
+    license: model.string(5, 'license'),
+    labels: list && list.length > 0 ? list : undefined,
+    preprocess: inputs[0] && readPreprocess(inputs[0], graph.tensors[graph.inputs[0]]),
+    task: readTask(outputs, labels, graph)
+  })
+}

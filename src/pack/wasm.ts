@@ -1,0 +1,249 @@
+/**
+ * WebAssembly modules as plain data: binary -> WasmModule -> binary, and a walker over function bodies that finds
+ * every index an instruction holds. Covers what asc emits and the engines of this project take: MVP, mutable globals,
+ * sign extension, saturating float conversion, bulk memory, reference types, multi-value, SIMD and relaxed SIMD.
+ * Names, producers and other custom sections are kept in `customs`; the caller decides.
+ * Source: WebAssembly core specification 2.0, chapter 5; relaxed SIMD opcodes 0xFD 0x100 to 0x113.
+ */
+import { ThimbleError } from '../errors.ts'
+import { Reader, Writer } from './bytes.ts'
+
+export type ExternalKind = 'func' | 'table' | 'memory' | 'global'
+const KINDS: readonly ExternalKind[] = ['func', 'table', 'memory', 'global']
+
+export interface Limits { min: number; max?: number }
+export interface FunctionImport { module: string; name: string; type: number }
+/** `init` is a constant expression with its final `end`. */
+export interface Global { valueType: number; mutable: boolean; init: Uint8Array }
+export interface Export { name: string; kind: ExternalKind; index: number }
+/** Active segment of memory 0 at a constant address. */
+export interface DataSegment { address: number; bytes: Uint8Array }
+/** Active segment of table 0: functions from a constant offset. */
+export interface ElementSegment { offset: number; functions: number[] }
+export interface CustomSection { name: string; bytes: Uint8Array }
+
+export interface WasmModule {
+  /** Function types as their encoded bytes (0x60 ...). */
+  types: Uint8Array[]
+  /** Functions only: runtimes import nothing else. They come first in the function index space. */
+  imports: FunctionImport[]
+  /** Type index and body (local declarations and code) of each defined function. */
+  functions: { type: number; body: Uint8Array }[]
+  table?: { refType: number; limits: Limits }
+  memory?: Limits
+  globals: Global[]
+  exports: Export[]
+  start?: number
+  elements: ElementSegment[]
+  data: DataSegment[]
+  customs: CustomSection[]
+}
+
+const MAGIC = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
+
+const unsupported = (what: string): never => {
+  throw new ThimbleError('format/wasm', `${what}, which the linker does not handle`)
+}
+
+const limits = (r: Reader): Limits => {
+  const flags = r.u8()
+  if (flags > 1) unsupported('shared or 64-bit memory')
+  const min = r.u32()
+  return flags === 1 ? { min, max: r.u32() } : { min }
+}
+
+/** Bytes of a constant expression, `end` included. */
+const constant = (r: Reader): Uint8Array => {
+  const from = r.at
+  while (walkOne(r, () => {}) !== 0x0b);
+  return r.bytes.subarray(from, r.at)
+}
+
+/** Value of an `i32.const` expression. */
+const constantI32 = (r: Reader): number => {
+  const inner = new Reader(constant(r))
+  if (inner.u8() !== 0x41) unsupported('a segment whose address is not a constant')
+  return inner.s33()
+}
+
+const functype = (r: Reader): Uint8Array => {
+  const from = r.at
+  if (r.u8() !== 0x60) unsupported('a type that is not a function type')
+  r.skip(r.u32())
+  r.skip(r.u32())
+  return r.bytes.slice(from, r.at)
+}
+
+/** Reads a module. Throws `format/wasm` on anything malformed or outside the supported features. */
+export function parseModule(bytes: Uint8Array): WasmModule {
+  if (bytes.length < 8 || MAGIC.some((b, i) => bytes[i] !== b)) {
+    throw new ThimbleError('format/wasm', 'not a WebAssembly module', { expected: 'magic 00 61 73 6d, version 1' })
+  }
+  const m: WasmModule = { types: [], imports: [], functions: [], globals: [], exports: [], elements: [], data: [], customs: [] }
+  const sections = new Reader(bytes, 8)
+  while (!sections.done) {
+    const id = sections.u8()
+    const size = sections.u32()
+    const from = sections.at
+    sections.skip(size)
+    const r = new Reader(bytes, from, from + size)
+    readSection(m, id, r)
+    if (!r.done) throw new ThimbleError('format/wasm', `section ${id} has ${r.end - r.at} bytes too many`)
+  }
+  return m
+}
+
+function readSection(m: WasmModule, id: number, r: Reader): void {
+  switch (id) {
+    case 0: { const name = r.name(); m.customs.push({ name, bytes: r.take(r.end - r.at).slice() }); break }
+    case 1: m.types = r.list(() => functype(r)); break
+    case 2: m.imports = r.list(() => {
+      const module = r.name()
+      const name = r.name()
+      if (r.u8() !== 0) unsupported(`import ${module}.${name} that is not a function`)
+      return { module, name, type: r.u32() }
+    }); break
+    case 3: m.functions = r.list(() => ({ type: r.u32(), body: new Uint8Array() })); break
+    case 4: { const tables = r.list(() => ({ refType: r.u8(), limits: limits(r) })); if (tables.length > 1) unsupported('a second table'); m.table = tables[0]; break }
+    case 5: { const memories = r.list(() => limits(r)); if (memories.length > 1) unsupported('a second memory'); m.memory = memories[0]; break }
+    case 6: m.globals = r.list(() => ({ valueType: r.u8(), mutable: r.u8() === 1, init: constant(r) })); break
+    case 7: m.exports = r.list(() => {
+      const name = r.name()
+      const kind = KINDS[r.u8()] ?? unsupported(`export ${name} of an unknown kind`)
+      return { name, kind, index: r.u32() }
+    }); break
+    case 8: m.start = r.u32(); break
+    case 9: m.elements = r.list(() => {
+      if (r.u32() !== 0) unsupported('a passive or typed element segment')
+      return { offset: constantI32(r), functions: r.list(() => r.u32()) }
+    }); break
+    case 10: {
+      const bodies = r.list(() => r.take(r.u32()).slice())
+      if (bodies.length !== m.functions.length) throw new ThimbleError('format/wasm', 'function and code sections disagree', { expected: m.functions.length, got: bodies.length })
+      m.functions.forEach((f, i) => { f.body = bodies[i] })
+      break
+    }
+    case 11: m.data = r.list(() => {
+      if (r.u32() !== 0) unsupported('a passive data segment')
+      return { address: constantI32(r) >>> 0, bytes: r.take(r.u32()).slice() }
+    }); break
+    case 12: r.u32(); break
+    default: unsupported(`section ${id}`)
+  }
+}
+
+const section = (w: Writer, id: number, present: boolean, fill: (w: Writer) => void): void => {
+  if (present) w.u8(id).block(fill)
+}
+
+const writeLimits = (w: Writer, l: Limits): void => {
+  if (l.max === undefined) w.u8(0).u32(l.min)
+  else w.u8(1).u32(l.min).u32(l.max)
+}
+
+/** Writes a module; the same module gives the same bytes. Custom sections come last. */
+export function encodeModule(m: WasmModule): Uint8Array {
+  const w = new Writer().bytes(MAGIC)
+  section(w, 1, m.types.length > 0, (s) => s.list(m.types, (t) => s.bytes(t)))
+  section(w, 2, m.imports.length > 0, (s) => s.list(m.imports, (i) => s.name(i.module).name(i.name).u8(0).u32(i.type)))
+  section(w, 3, m.functions.length > 0, (s) => s.list(m.functions, (f) => s.u32(f.type)))
+  const { table, memory, start } = m
+  if (table) section(w, 4, true, (s) => { s.u32(1).u8(table.refType); writeLimits(s, table.limits) })
+  if (memory) section(w, 5, true, (s) => { s.u32(1); writeLimits(s, memory) })
+  section(w, 6, m.globals.length > 0, (s) => s.list(m.globals, (g) => s.u8(g.valueType, g.mutable ? 1 : 0).bytes(g.init)))
+  section(w, 7, m.exports.length > 0, (s) => s.list(m.exports, (e) => s.name(e.name).u8(KINDS.indexOf(e.kind)).u32(e.index)))
+  if (start !== undefined) section(w, 8, true, (s) => s.u32(start))
+  section(w, 9, m.elements.length > 0, (s) => s.list(m.elements, (e) => s.u32(0).u8(0x41).s33(e.offset).u8(0x0b).list(e.functions, (f) => s.u32(f))))
+  section(w, 10, m.functions.length > 0, (s) => s.list(m.functions, (f) => s.u32(f.body.length).bytes(f.body)))
+  section(w, 11, m.data.length > 0, (s) => s.list(m.data, (d) => s.u32(0).u8(0x41).s33(d.address | 0).u8(0x0b).u32(d.bytes.length).bytes(d.bytes)))
+  for (const c of m.customs) section(w, 0, true, (s) => s.name(c.name).bytes(c.bytes))
+  return w.finish()
+}
+
+/** What an index immediate refers to. */
+export type IndexSpace = 'func' | 'type' | 'global' | 'table'
+/**
+ * Called for each index immediate: its space, its value, and the bytes [from, to) that hold it (`type` indices of
+ * block types are signed there; see `signed`).
+ */
+export type IndexVisitor = (space: IndexSpace, index: number, from: number, to: number, signed: boolean) => void
+
+/** Steps over one instruction, reports its index immediates, returns its opcode (prefixed ones as prefix << 16 | op). */
+export function walkOne(r: Reader, visit: IndexVisitor): number {
+  const op = r.u8()
+  const index = (space: IndexSpace): void => { const from = r.at; const value = r.u32(); visit(space, value, from, r.at, false) }
+  if (op >= 0x45 && op <= 0xc4) return op
+  if (op >= 0x28 && op <= 0x3e) { memoryArgument(r); return op }
+  switch (op) {
+    case 0x00: case 0x01: case 0x05: case 0x0b: case 0x0f: case 0x1a: case 0x1b: case 0xd1: break
+    case 0x02: case 0x03: case 0x04: {
+      const from = r.at
+      const value = r.s33()
+      if (value >= 0) visit('type', value, from, r.at, true)
+      break
+    }
+    case 0x0c: case 0x0d: case 0x20: case 0x21: case 0x22: case 0x41: case 0x42: case 0xd0: r.skipLeb(); break
+    case 0x0e: r.list(() => r.skipLeb()); r.skipLeb(); break
+    case 0x10: case 0xd2: index('func'); break
+    case 0x11: index('type'); index('table'); break
+    case 0x1c: r.skip(r.u32()); break
+    case 0x23: case 0x24: index('global'); break
+    case 0x25: case 0x26: index('table'); break
+    case 0x3f: case 0x40: r.skip(1); break
+    case 0x43: r.skip(4); break
+    case 0x44: r.skip(8); break
+    case 0xfc: return 0xfc0000 | bulk(r, index)
+    case 0xfd: return 0xfd0000 | simd(r)
+    default: unsupported(`opcode 0x${op.toString(16)} at byte ${r.at - 1}`)
+  }
+  return op
+}
+
+function memoryArgument(r: Reader): void {
+  if (r.u32() > 31) unsupported('a memory other than memory 0')
+  r.skipLeb()
+}
+
+function bulk(r: Reader, index: (space: IndexSpace) => void): number {
+  const op = r.u32()
+  if (op <= 7) return op
+  if (op === 10) r.skip(2)
+  else if (op === 11) r.skip(1)
+  else if (op >= 15 && op <= 17) index('table')
+  else unsupported(`opcode 0xfc ${op}`)
+  return op
+}
+
+function simd(r: Reader): number {
+  const op = r.u32()
+  if (op <= 11 || op === 92 || op === 93) memoryArgument(r)
+  else if (op === 12 || op === 13) r.skip(16)
+  else if (op >= 21 && op <= 34) r.skip(1)
+  else if (op >= 84 && op <= 91) { memoryArgument(r); r.skip(1) }
+  else if (op > 0x113) unsupported(`opcode 0xfd ${op}`)
+  return op
+}
+
+/** Visits every instruction of a function body (local declarations included): `onOp` gets opcodes, `visit` indices. */
+export function walkBody(body: Uint8Array, visit: IndexVisitor, onOp?: (op: number) => void): void {
+  const r = new Reader(body)
+  r.list(() => { r.skipLeb(); r.skip(1) })
+  while (!r.done) {
+    const op = walkOne(r, visit)
+    onOp?.(op)
+  }
+}
+
+/** The body with each index replaced by `map(space, index)`; shortest encodings. */
+export function rewriteBody(body: Uint8Array, map: (space: IndexSpace, index: number) => number): Uint8Array {
+  const w = new Writer()
+  let copied = 0
+  walkBody(body, (space, index, from, to, signed) => {
+    w.bytes(body.subarray(copied, from))
+    const value = map(space, index)
+    if (signed) w.s33(value)
+    else w.u32(value)
+    copied = to
+  })
+  return w.bytes(body.subarray(copied)).finish()
+}

@@ -1,0 +1,322 @@
+/** One function per Keras layer class: its inference behaviour in the graph's ops. */
+import { ThimbleError } from '../../errors.ts'
+import { elements, type Padding } from '../../graph.ts'
+import type { Values } from '../builder.ts'
+import { Net, type Nonlinearity, type Pads } from '../net.ts'
+import { transpose } from '../values.ts'
+import { isObject, type Json, type JsonObject, type LayerConfig } from './config.ts'
+import type { KerasWeights } from './weights.ts'
+
+export interface Context {
+  net: Net
+  weights: KerasWeights
+  /** Keras 3 semantics: hard_sigmoid is relu6(x + 3) / 6, before it was clip(0.2 x + 0.5). */
+  keras3: boolean
+  calls: Map<string, number>
+}
+export interface Layer extends LayerConfig { path: string[] }
+type Argument = number | { constant: number }
+type Run = (c: Context, l: Layer, x: number, inputs: Argument[], kwargs: JsonObject) => number
+
+const fail = (l: Layer, what: string): never => { throw new ThimbleError('lower/unsupported-op', `Keras ${l.className} with ${what}`, { tensor: l.path.join('/') }) }
+const malformed = (l: Layer, what: string): never => { throw new ThimbleError('format/keras', `${l.className} has a malformed ${what}`, { tensor: l.path.join('/') }) }
+
+function integer(l: Layer, value: Json | undefined, what: string): number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 1 << 24 ? value : malformed(l, what)
+}
+
+function two(l: Layer, key: string, fallback?: number): [number, number] {
+  const v = l.config[key] ?? fallback
+  const list = Array.isArray(v) ? v : [v as Json, v as Json]
+  return list.length === 1 ? [integer(l, list[0], key), integer(l, list[0], key)] : [integer(l, list[0], key), integer(l, list[1], key)]
+}
+
+const number = (v: Json | undefined, fallback: number): number => (typeof v === 'number' ? v : fallback)
+
+function padding(l: Layer): Padding {
+  const p = String(l.config.padding ?? 'valid').toLowerCase()
+  return p === 'same' ? 'SAME' : p === 'valid' ? 'VALID' : fail(l, `padding "${p}"`)
+}
+
+function channelsLast(l: Layer): void {
+  if (l.config.data_format === 'channels_first') fail(l, 'data_format channels_first')
+}
+
+/** An activation by name or as a serialized object; undefined parameters take Keras' defaults. */
+function activate(c: Context, l: Layer, name: string, x: number, value: Json | undefined): number {
+  if (value === null || value === undefined) return x
+  const config: Json | undefined = isObject(value) ? value.config : undefined
+  const spec = isObject(value) ? (typeof config === 'string' ? config : typeof value.class_name === 'string' ? value.class_name : '') : value
+  if (typeof spec !== 'string') return malformed(l, 'activation')
+  const id = spec.toLowerCase().replace(/_/g, '').replace(/^(tf\.nn\.|keras\.activations\.)/, '')
+  const same: Record<string, Nonlinearity> = {
+    linear: 'linear', relu: 'relu', relu6: 'relu6', sigmoid: 'sigmoid', tanh: 'tanh', softmax: 'softmax', swish: 'swish', silu: 'swish', hardswish: 'hard_swish', hardsilu: 'hard_swish',
+  }
+  if (Object.hasOwn(same, id)) return c.net.activation(name, x, same[id]!)
+  if (id === 'hardsigmoid') return c.keras3 ? c.net.hardSigmoid(name, x, 1 / 6, 0.5) : c.net.hardSigmoid(name, x, 0.2, 0.5)
+  if (id === 'leakyrelu') return c.net.leakyRelu(name, x, number(isObject(config) ? config.negative_slope ?? config.alpha : undefined, c.keras3 ? 0.2 : 0.3))
+  return fail(l, `activation "${spec}"`)
+}
+
+/** A weight layer's result, with its activation as an op of its own (folding fuses it). */
+const finish = (c: Context, l: Layer, y: number): number => activate(c, l, `${l.name}/activation`, y, l.config.activation)
+
+const biasOf = (l: Layer): boolean => l.config.use_bias !== false
+const hwioToOhwi = (v: Values): Values => transpose(v.data, v.shape, [3, 0, 1, 2])
+
+const conv2d: Run = (c, l, x) => {
+  channelsLast(l)
+  const [, , , channels] = c.net.image(x, l.name)
+  const kernel = two(l, 'kernel_size')
+  const filters = integer(l, l.config.filters, 'filters')
+  const groups = number(l.config.groups, 1)
+  if (groups < 1 || channels % groups !== 0 || filters % groups !== 0) return malformed(l, 'groups')
+  const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [...kernel, channels / groups, filters] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : [])])
+  const o = { filter: hwioToOhwi(w!), bias: b?.data, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) }
+  return finish(c, l, c.net.conv(l.name, x, o))
+}
+
+const depthwise: Run = (c, l, x) => {
+  channelsLast(l)
+  const [, , , channels] = c.net.image(x, l.name)
+  const kernel = two(l, 'kernel_size')
+  const m = number(l.config.depth_multiplier, 1)
+  const [w, b] = c.weights.get(l.path, [{ name: 'depthwise_kernel', shape: [...kernel, channels, m] }, ...(biasOf(l) ? [{ name: 'bias', shape: [channels * m] }] : [])])
+  const filter = { shape: [1, ...kernel, channels * m], data: w!.data }
+  return finish(c, l, c.net.depthwise(l.name, x, { filter, bias: b?.data, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) }))
+}
+
+const separable: Run = (c, l, x) => {
+  channelsLast(l)
+  const [, , , channels] = c.net.image(x, l.name)
+  const kernel = two(l, 'kernel_size')
+  const filters = integer(l, l.config.filters, 'filters')
+  const m = number(l.config.depth_multiplier, 1)
+  const [dw, pw, b] = c.weights.get(l.path, [
+    { name: 'depthwise_kernel', shape: [...kernel, channels, m] }, { name: 'pointwise_kernel', shape: [1, 1, channels * m, filters] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : []),
+  ])
+  const y = c.net.depthwise(`${l.name}/depthwise`, x, { filter: { shape: [1, ...kernel, channels * m], data: dw!.data }, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) })
+  return finish(c, l, c.net.conv(l.name, y, { filter: hwioToOhwi(pw!), bias: b?.data }))
+}
+
+const transposeConv: Run = (c, l, x) => {
+  channelsLast(l)
+  const [, , , channels] = c.net.image(x, l.name)
+  const kernel = two(l, 'kernel_size')
+  const filters = integer(l, l.config.filters, 'filters')
+  if (two(l, 'dilation_rate', 1).some((d) => d !== 1)) return fail(l, 'dilation')
+  if (l.config.output_padding) return fail(l, 'output_padding')
+  const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [...kernel, filters, channels] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : [])])
+  return finish(c, l, c.net.transposeConv(l.name, x, transpose(w!.data, w!.shape, [2, 0, 1, 3]), b?.data, two(l, 'strides', 1), padding(l)))
+}
+
+/** A one-dimensional convolution is a two-dimensional one of height 1. */
+const conv1d = (kind: 'Conv1D' | 'DepthwiseConv1D'): Run => (c, l, x) => {
+  channelsLast(l)
+  const [n, t, channels] = c.net.shape(x) as [number, number, number]
+  if (c.net.shape(x).length !== 3) return malformed(l, 'input rank')
+  const one = (key: string): number => two(l, key, 1)[1]
+  const k = two(l, 'kernel_size')[0]
+  const causal = l.config.padding === 'causal'
+  let y = c.net.reshape(`${l.name}/image`, x, [n, 1, t, channels])
+  if (causal) y = c.net.pad(`${l.name}/causal`, y, [0, 0, (k - 1) * one('dilation_rate'), 0])
+  const o = { stride: [1, one('strides')] as const, dilation: [1, one('dilation_rate')] as const, padding: causal ? 'VALID' as const : padding(l) }
+  if (kind === 'Conv1D') {
+    const filters = integer(l, l.config.filters, 'filters')
+    if (number(l.config.groups, 1) !== 1) return fail(l, 'groups')
+    const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [k, channels, filters] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : [])])
+    y = c.net.conv(`${l.name}/conv`, y, { ...o, filter: hwioToOhwi({ shape: [1, ...w!.shape], data: w!.data }), bias: b?.data })
+  } else {
+    const m = number(l.config.depth_multiplier, 1)
+    const [w, b] = c.weights.get(l.path, [{ name: 'depthwise_kernel', shape: [k, channels, m] }, ...(biasOf(l) ? [{ name: 'bias', shape: [channels * m] }] : [])])
+    y = c.net.depthwise(`${l.name}/depthwise`, y, { ...o, filter: { shape: [1, 1, k, channels * m], data: w!.data }, bias: b?.data })
+  }
+  const [, , ot, oc] = c.net.shape(y) as [number, number, number, number]
+  return finish(c, l, c.net.reshape(l.name, y, [n, ot, oc]))
+}
+
+const dense: Run = (c, l, x) => {
+  const shape = c.net.shape(x)
+  const depth = shape[shape.length - 1]!
+  const units = integer(l, l.config.units, 'units')
+  const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [depth, units] }, ...(biasOf(l) ? [{ name: 'bias', shape: [units] }] : [])])
+  const filter = transpose(w!.data, w!.shape, [1, 0])
+  const flat = c.net.fullyConnected(l.name, x, { filter, bias: b?.data })
+  const y = shape.length === 2 ? flat : c.net.reshape(`${l.name}/rows`, flat, [...shape.slice(0, -1), units])
+  return finish(c, l, y)
+}
+
+const batchNorm: Run = (c, l, x) => {
+  const rank = c.net.shape(x).length
+  const axis = Array.isArray(l.config.axis) ? l.config.axis[0] : l.config.axis ?? -1
+  if (typeof axis !== 'number' || (axis + rank) % rank !== rank - 1) return fail(l, `axis ${JSON.stringify(axis)}`)
+  const channels = c.net.shape(x)[rank - 1]!
+  const want = [...(l.config.scale !== false ? ['gamma'] : []), ...(l.config.center !== false ? ['beta'] : []), 'moving_mean', 'moving_variance']
+  const got = c.weights.get(l.path, want.map((name) => ({ name, shape: [channels] })))
+  const at = (name: string): Float32Array | undefined => got[want.indexOf(name)]?.data
+  return c.net.batchNorm(l.name, x, { gamma: at('gamma'), beta: at('beta'), mean: at('moving_mean')!, variance: at('moving_variance')!, epsilon: number(l.config.epsilon, 1e-3) })
+}
+
+const relu: Run = (c, l, x) => {
+  const max = l.config.max_value ?? undefined
+  const slope = number(Array.isArray(l.config.negative_slope) ? l.config.negative_slope[0] : l.config.negative_slope, 0)
+  if (number(Array.isArray(l.config.threshold) ? l.config.threshold[0] : l.config.threshold, 0) !== 0) return fail(l, 'a threshold')
+  const cap = Array.isArray(max) ? max[0] : max
+  if (cap === undefined || cap === null) return c.net.leakyRelu(l.name, x, slope)
+  if (slope !== 0 || typeof cap !== 'number' || cap <= 0) return fail(l, `max_value ${JSON.stringify(max)} and negative_slope ${slope}`)
+  if (cap === 6) return c.net.activation(l.name, x, 'relu6')
+  // min(max(x, 0), cap) = relu6(6 x / cap) * cap / 6
+  return c.net.affine(l.name, c.net.activation(`${l.name}/relu6`, c.net.affine(`${l.name}/in`, x, [6 / cap], [0]), 'relu6'), [cap / 6], [0])
+}
+
+const pool = (kind: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D'): Run => (c, l, x) => {
+  channelsLast(l)
+  const kernel = two(l, 'pool_size', 2)
+  const stride = l.config.strides === null || l.config.strides === undefined ? kernel : two(l, 'strides')
+  return c.net.pool(l.name, x, kind, { kernel, stride, padding: padding(l) })
+}
+
+const pool1d = (kind: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D'): Run => (c, l, x) => {
+  const [n, t, ch] = c.net.shape(x) as [number, number, number]
+  const k = two(l, 'pool_size', 2)[0]
+  const s = l.config.strides === null || l.config.strides === undefined ? k : two(l, 'strides')[0]
+  const y = c.net.pool(`${l.name}/pool`, c.net.reshape(`${l.name}/image`, x, [n, 1, t, ch]), kind, { kernel: [1, k], stride: [1, s], padding: padding(l) })
+  return c.net.reshape(l.name, y, [n, c.net.shape(y)[2]!, ch])
+}
+
+const globalAverage: Run = (c, l, x) => {
+  channelsLast(l)
+  const rank = c.net.shape(x).length
+  return c.net.mean(l.name, x, Array.from({ length: rank - 2 }, (_, i) => i + 1), l.config.keepdims === true)
+}
+
+const globalMax: Run = (c, l, x) => {
+  channelsLast(l)
+  const [n, h, w, ch] = c.net.image(x, l.name)
+  const y = c.net.pool(`${l.name}/pool`, x, 'MAX_POOL_2D', { kernel: [h, w], stride: [1, 1], padding: 'VALID' })
+  return l.config.keepdims === true ? y : c.net.reshape(l.name, y, [n, ch])
+}
+
+function pads(l: Layer, key: string): Pads {
+  const v = l.config[key]
+  const list = Array.isArray(v) ? v : [v as Json, v as Json]
+  const side = (e: Json | undefined): [number, number] => (Array.isArray(e) ? [integer(l, e[0], key), integer(l, e[1], key)] : [integer(l, e, key), integer(l, e, key)])
+  return [...side(list[0]), ...side(list[1])]
+}
+
+const crop: Run = (c, l, x) => {
+  channelsLast(l)
+  const [n, h, w, ch] = c.net.image(x, l.name)
+  const [top, bottom, left, right] = pads(l, 'cropping')
+  if (top + bottom >= h || left + right >= w) return malformed(l, 'cropping')
+  return c.net.slice(l.name, x, [0, top, left, 0], [n, h - top - bottom, w - left - right, ch])
+}
+
+const reshape: Run = (c, l, x) => {
+  const target = l.config.target_shape ?? l.config.targetShape
+  if (!Array.isArray(target)) return malformed(l, 'target_shape')
+  const shape = target.map((d) => (d === -1 || d === null ? -1 : integer(l, d, 'target_shape')))
+  const rest = elements(shape.filter((d) => d !== -1))
+  return c.net.reshape(l.name, x, [c.net.shape(x)[0]!, ...shape.map((d) => (d === -1 ? elements(c.net.shape(x).slice(1)) / rest : d))])
+}
+
+const permute: Run = (c, l, x) => {
+  const dims = l.config.dims
+  if (!Array.isArray(dims) || dims.length !== c.net.shape(x).length - 1) return malformed(l, 'dims')
+  const order = [0, ...dims.map((d) => integer(l, d, 'dims'))]
+  return order.every((d, i) => d === i) ? x : c.net.transpose(l.name, x, order)
+}
+
+const merge = (type: 'ADD' | 'SUB' | 'MUL'): Run => (c, l, _x, inputs) => {
+  const ids = inputs.map((i) => (typeof i === 'number' ? i : malformed(l, 'input')))
+  if (ids.length < 2) return malformed(l, 'number of inputs')
+  return ids.slice(1).reduce((sum, id, i) => c.net.binary(i === ids.length - 2 ? l.name : `${l.name}/${i}`, type, sum, id), ids[0]!)
+}
+
+const average: Run = (c, l, x, inputs, k) => c.net.affine(l.name, merge('ADD')(c, { ...l, name: `${l.name}/sum` }, x, inputs, k), [1 / inputs.length], [0])
+
+const concatenate: Run = (c, l, _x, inputs) => c.net.concat(l.name, inputs.map((i) => (typeof i === 'number' ? i : malformed(l, 'input'))), number(l.config.axis, -1))
+
+const upSampling: Run = (c, l, x) => {
+  channelsLast(l)
+  const [, h, w] = c.net.image(x, l.name)
+  const [sy, sx] = two(l, 'size', 2)
+  const method = l.config.interpolation ?? 'nearest'
+  if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', h * sy, w * sx, { alignCorners: false, halfPixelCenters: true })
+}
+
+const resizing: Run = (c, l, x) => {
+  const method = l.config.interpolation ?? 'bilinear'
+  const [, h, w] = c.net.image(x, l.name)
+  const [oh, ow] = [integer(l, l.config.height, 'height'), integer(l, l.config.width, 'width')]
+  if (oh === h && ow === w) return x
+  if (l.config.crop_to_aspect_ratio === true || l.config.pad_to_aspect_ratio === true) return fail(l, 'an aspect ratio option')
+  if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', oh, ow, { alignCorners: false, halfPixelCenters: true })
+}
+
+const list = (v: Json | undefined, fallback: number): number[] => (Array.isArray(v) ? v.flat(8).map((e) => Number(e)) : [number(v, fallback)])
+
+const normalization: Run = (c, l, x) => {
+  const channels = c.net.shape(x).at(-1)!
+  const own = l.config.mean !== null && l.config.mean !== undefined
+  const spread = (v: number[]): number[] => (v.length === 1 ? new Array<number>(channels).fill(v[0]!) : v)
+  const [mean, variance] = own ? [spread(list(l.config.mean, 0)), spread(list(l.config.variance, 1))]
+    : c.weights.get(l.path, [{ name: 'moving_mean', shape: [channels] }, { name: 'moving_variance', shape: [channels] }]).map((v) => [...v.data])
+  if (l.config.invert === true) return fail(l, 'invert')
+  // Keras divides by max(sqrt(variance), 1e-7).
+  return c.net.affine(l.name, x, variance!.map((v) => 1 / Math.max(Math.sqrt(v), 1e-7)), mean!.map((m, i) => -m / Math.max(Math.sqrt(variance![i]!), 1e-7)))
+}
+
+/** tf.* functions called on Keras tensors (TFOpLambda, and Keras 3 operations). */
+const lambda: Run = (c, l, x, inputs, kwargs) => {
+  const f = String(l.config.function ?? l.className).replace(/^.*\./, '').replace(/_/g, '').toLowerCase()
+  const binary = ({ multiply: 'MUL', mul: 'MUL', add: 'ADD', sub: 'SUB', subtract: 'SUB', truediv: 'DIV', divide: 'DIV', addv2: 'ADD' } as const)[f]
+  if (binary) {
+    const operands = inputs.map((i) => (typeof i === 'number' ? i : c.net.constant(`${l.name}/constant`, { shape: [1], data: Float32Array.of(i.constant) })))
+    if (operands.length < 2) return malformed(l, 'second operand')
+    return c.net.binary(l.name, binary, operands[0]!, operands[1]!)
+  }
+  if (f === 'relu' && typeof kwargs.max_value === 'number') return relu(c, { ...l, config: kwargs }, x, inputs, kwargs)
+  if (['relu', 'relu6', 'sigmoid', 'tanh', 'softmax', 'swish', 'silu'].includes(f)) return activate(c, l, l.name, x, f)
+  if (['stopgradient', 'identity', 'castt', 'cast'].includes(f)) return x
+  return fail(l, `function "${String(l.config.function ?? l.className)}"`)
+}
+
+const identity: Run = (_c, _l, x) => x
+
+const RUN: Record<string, Run> = {
+  Conv2D: conv2d, DepthwiseConv2D: depthwise, SeparableConv2D: separable, Conv2DTranspose: transposeConv, Conv1D: conv1d('Conv1D'), DepthwiseConv1D: conv1d('DepthwiseConv1D'),
+  Dense: dense, BatchNormalization: batchNorm, SyncBatchNormalization: batchNorm, BatchNormalizationV1: batchNorm, BatchNormalizationV2: batchNorm,
+  Activation: (c, l, x) => activate(c, l, l.name, x, l.config.activation),
+  ReLU: relu, LeakyReLU: (c, l, x) => c.net.leakyRelu(l.name, x, number(l.config.negative_slope ?? l.config.alpha, 0.3)),
+  Softmax: (c, l, x) => (l.config.axis !== undefined && ![-1, c.net.shape(x).length - 1].includes(Number(Array.isArray(l.config.axis) ? l.config.axis[0] : l.config.axis)) ? fail(l, `axis ${JSON.stringify(l.config.axis)}`) : c.net.softmax(l.name, x)),
+  PReLU: (c, l, x) => {
+    const shape = c.net.shape(x)
+    const [alpha] = c.weights.get(l.path, [{ name: 'alpha', shape: new Array<number>(shape.length - 1).fill(-1) }])
+    if (alpha!.data.length !== 1 && alpha!.data.length !== shape.at(-1)) return fail(l, 'slopes that differ between positions')
+    return c.net.prelu(l.name, x, alpha!.data)
+  },
+  ZeroPadding2D: (c, l, x) => (channelsLast(l), c.net.pad(l.name, x, pads(l, 'padding'))), Cropping2D: crop,
+  MaxPooling2D: pool('MAX_POOL_2D'), AveragePooling2D: pool('AVERAGE_POOL_2D'), MaxPooling1D: pool1d('MAX_POOL_2D'), AveragePooling1D: pool1d('AVERAGE_POOL_2D'),
+  GlobalAveragePooling2D: globalAverage, GlobalAveragePooling1D: globalAverage, GlobalMaxPooling2D: globalMax,
+  Flatten: (c, l, x) => c.net.reshape(l.name, x, [c.net.shape(x)[0]!, elements(c.net.shape(x).slice(1))]), Reshape: reshape, Permute: permute,
+  Add: merge('ADD'), Subtract: merge('SUB'), Multiply: merge('MUL'), Average: average, Concatenate: concatenate,
+  UpSampling2D: upSampling, Resizing: resizing, Normalization: normalization,
+  Rescaling: (c, l, x) => c.net.affine(l.name, x, list(l.config.scale, 1), list(l.config.offset, 0)),
+  TFOpLambda: lambda, SlicingOpLambda: lambda, TensorFlowOpLayer: lambda,
+}
+for (const name of ['Dropout', 'SpatialDropout1D', 'SpatialDropout2D', 'GaussianDropout', 'GaussianNoise', 'AlphaDropout', 'ActivityRegularization', 'RandomFlip', 'RandomRotation', 'RandomZoom', 'RandomTranslation', 'RandomContrast', 'RandomBrightness', 'RandomCrop', 'Identity', 'InputLayer']) RUN[name] = identity
+RUN.GlobalAvgPool2D = RUN.GlobalAveragePooling2D!
+
+/** Runs one call of a layer. Errors: `lower/unsupported-op` naming the layer. */
+export function runLayer(c: Context, layer: Layer, inputs: Argument[], kwargs: JsonObject): number[] {
+  const run = Object.hasOwn(RUN, layer.className) ? RUN[layer.className] : undefined
+  // Keras 3 stores functions applied to tensors as layers named after the operation.
+  const operation = run ?? (['multiply', 'add', 'subtract', 'divide', 'true_divide', 'relu', 'relu6', 'sigmoid', 'tanh', 'softmax'].includes(layer.className.toLowerCase()) ? lambda : undefined)
+  if (!operation) throw new ThimbleError('lower/unsupported-op', `Keras layer ${layer.className}`, { tensor: layer.path.join('/'), hint: 'replace the layer, or export to .tflite or ONNX' })
+  const x = inputs.find((i) => typeof i === 'number')
+  if (typeof x !== 'number') throw new ThimbleError('format/keras', 'layer is called on nothing', { tensor: layer.path.join('/') })
+  return [operation(c, layer, x, inputs, kwargs)]
+}

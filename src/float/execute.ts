@@ -1,0 +1,107 @@
+/**
+ * Float reference executor: runs a Graph op by op in float32. It is what a quantized model is compared with, and what
+ * calibration observes. A graph with 8-bit tensors runs too, as simulated quantization: constants are dequantized and
+ * every quantized activation is moved to its grid after the op (roundings may differ from the runtime's in ties).
+ */
+import { ThimbleError } from '../errors.ts'
+import { elements, type Activation, type Graph, type Op, type Tensor } from '../graph.ts'
+import { conv2d, depthwiseConv2d, pool2d, transposeConv2d, type ConvShape } from './kernels.ts'
+import { runSimpleOp } from './ops.ts'
+import { realValues, snap } from './values.ts'
+
+/** Real values of a tensor by index. */
+export type Values = (tensor: number) => Float32Array
+
+export interface FloatModel {
+  readonly graph: Graph
+  /** One inference; one array of real values per graph input. `observe` sees inputs and every op's output, before they are reused. */
+  run(inputs: readonly Float32Array[], observe?: (tensor: number, data: Float32Array) => void): Float32Array[]
+  /** Runs one op on given values: its outputs, snapped to their grids. */
+  runOp(op: Op, values: Values): Float32Array[]
+  /** Real values of a constant. */
+  constant(tensor: number): Float32Array
+}
+
+/** Clamps in place to a fused activation's bounds. */
+export function activate(data: Float32Array, activation: Activation): void {
+  if (activation === 'NONE') return
+  const lo = activation === 'RELU_N1_TO_1' ? -1 : 0
+  const hi = activation === 'RELU' ? Infinity : activation === 'RELU6' ? 6 : 1
+  for (let i = 0; i < data.length; i++) { const v = data[i]!; data[i] = v < lo ? lo : v > hi ? hi : v }
+}
+
+/** Geometry of a convolution or pooling op. */
+export function convShape(graph: Graph, op: Op): ConvShape {
+  const x = graph.tensors[op.inputs[op.type === 'TRANSPOSE_CONV' ? 2 : 0]!]!.shape
+  const o = graph.tensors[op.outputs[0]!]!.shape
+  const attrs = op.attrs as Partial<ConvShape> & { filterH?: number; filterW?: number }
+  const filter = op.type.includes('CONV') ? graph.tensors[op.inputs[1]!]!.shape : [0, attrs.filterH!, attrs.filterW!]
+  return {
+    batch: x[0]!, inH: x[1]!, inW: x[2]!, inC: x[3]!, outH: o[1]!, outW: o[2]!, outC: o[3]!,
+    kh: filter[1]!, kw: filter[2]!, strideH: attrs.strideH!, strideW: attrs.strideW!,
+    dilationH: attrs.dilationH ?? 1, dilationW: attrs.dilationW ?? 1, padding: attrs.padding!,
+  }
+}
+
+/**
+ * Prepares a graph.
+ * Errors: `lower/unsupported-op` naming all ops that the executor does not know; `format/tensor` for constants without data.
+ */
+export function floatModel(graph: Graph): FloatModel {
+  const unknown = new Set(graph.ops.filter((op) => op.type === 'UNSUPPORTED' || op.type === 'DETECTION_POSTPROCESS').map((op) => (op.type === 'UNSUPPORTED' ? op.attrs.name : op.type)))
+  if (unknown.size) throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${[...unknown].join(', ')}`)
+  const constants = new Map<number, Float32Array>()
+  const constant = (i: number): Float32Array => {
+    let data = constants.get(i)
+    if (!data) constants.set(i, data = realValues(graph.tensors[i]!))
+    return data
+  }
+  const lastUse = new Map<number, number>()
+  graph.ops.forEach((op, i) => op.inputs.forEach((t) => lastUse.set(t, i)))
+  graph.outputs.forEach((t) => lastUse.set(t, Infinity))
+
+  const runOp = (op: Op, values: Values): Float32Array[] => {
+    const outputs = compute(graph, op, values)
+    outputs.forEach((data, i) => toGrid(data, graph.tensors[op.outputs[i]!]!))
+    return outputs
+  }
+  const run: FloatModel['run'] = (inputs, observe) => {
+    const live = new Map<number, Float32Array>()
+    graph.inputs.forEach((t, i) => {
+      const data = inputs[i]
+      if (!data || data.length !== elements(graph.tensors[t]!.shape)) throw new ThimbleError('usage/input', 'input has the wrong size', { tensor: graph.tensors[t]!.name, expected: elements(graph.tensors[t]!.shape), got: data?.length ?? 0 })
+      const copy = data.slice()
+      toGrid(copy, graph.tensors[t]!)
+      live.set(t, copy)
+      observe?.(t, copy)
+    })
+    const values: Values = (t) => live.get(t) ?? constant(t)
+    graph.ops.forEach((op, i) => {
+      runOp(op, values).forEach((data, k) => { live.set(op.outputs[k]!, data); observe?.(op.outputs[k]!, data) })
+      for (const t of op.inputs) if (lastUse.get(t) === i) live.delete(t)
+    })
+    return graph.outputs.map((t) => values(t))
+  }
+  return { graph, run, runOp, constant }
+}
+
+function toGrid(data: Float32Array, t: Tensor): void {
+  if (t.quantization && (t.dtype === 'int8' || t.dtype === 'uint8' || t.dtype === 'int16')) snap(data, t.quantization, t.dtype)
+}
+
+/** One op in real numbers, without the outputs' grids. */
+function compute(graph: Graph, op: Op, values: Values): Float32Array[] {
+  const x = (i: number): Float32Array => values(op.inputs[i]!)
+  const optional = (i: number): Float32Array | undefined => (op.inputs[i] === undefined || op.inputs[i]! < 0 ? undefined : x(i))
+  const out = new Float32Array(elements(graph.tensors[op.outputs[0]!]!.shape))
+  switch (op.type) {
+    case 'CONV_2D': conv2d(x(0), x(1), optional(2), out, convShape(graph, op)); break
+    case 'DEPTHWISE_CONV_2D': depthwiseConv2d(x(0), x(1), optional(2), out, convShape(graph, op)); break
+    case 'TRANSPOSE_CONV': transposeConv2d(x(2), x(1), optional(3), out, convShape(graph, op)); break
+    case 'AVERAGE_POOL_2D': pool2d(x(0), out, convShape(graph, op), 'average'); break
+    case 'MAX_POOL_2D': pool2d(x(0), out, convShape(graph, op), 'max'); break
+    default: return runSimpleOp(graph, op, values)
+  }
+  activate(out, op.attrs.activation)
+  return [out]
+}

@@ -1,0 +1,93 @@
+/** Per-channel symmetric int8 weights and their int32 bias. */
+import { roundEven } from '../float/values.ts'
+
+/** A weighted op's constants as one matrix: row = output channel, column = tap x input channel in filter order. */
+export interface Matrix { rows: number; columns: number; data: Float32Array }
+
+export interface QuantizedMatrix {
+  rows: number
+  columns: number
+  /** Values in [-127, 127], row-major. */
+  q: Int8Array
+  /** Per row. */
+  scales: Float32Array
+}
+
+/** Largest stored weight: -128 is not used, so that a product of two bytes never overflows 16 bits. */
+export const QMAX = 127
+
+/** Depthwise filters [1,kh,kw,C] are stored channel-last; the quantizer wants one row per channel. */
+export function toRows(filter: Float32Array, channels: number, channelLast: boolean): Matrix {
+  const columns = filter.length / channels
+  if (!channelLast) return { rows: channels, columns, data: filter.slice() }
+  const data = new Float32Array(filter.length)
+  for (let k = 0; k < columns; k++) for (let c = 0; c < channels; c++) data[c * columns + k] = filter[k * channels + c]!
+  return { rows: channels, columns, data }
+}
+
+/** Inverse of `toRows`, for stored values. */
+export function fromRows<T extends Int8Array | Float32Array>(data: T, rows: number, channelLast: boolean): T {
+  if (!channelLast) return data
+  const columns = data.length / rows
+  const out = data.slice() as T
+  for (let k = 0; k < columns; k++) for (let c = 0; c < rows; c++) out[k * rows + c] = data[c * columns + k]!
+  return out
+}
+
+/** Per-row scale: max / 127, or the shrink of it with the least squared error weighted by `importance` per column. */
+export function rowScales(m: Matrix, search: boolean, importance?: Float64Array): Float32Array {
+  const scales = new Float32Array(m.rows)
+  for (let r = 0; r < m.rows; r++) {
+    const row = m.data.subarray(r * m.columns, (r + 1) * m.columns)
+    let max = 0
+    for (const v of row) max = Math.max(max, Math.abs(v))
+    const full = max / QMAX
+    scales[r] = full
+    if (!search || max === 0) continue
+    let best = Infinity
+    for (let f = 1; f >= 0.6; f -= 0.02) {
+      const s = Math.fround(full * f)
+      let error = 0
+      for (let k = 0; k < row.length; k++) {
+        const q = Math.max(-QMAX, Math.min(QMAX, Math.round(row[k]! / s)))
+        const e = row[k]! - q * s
+        error += e * e * (importance ? importance[k % importance.length]! : 1)
+      }
+      if (error < best) { best = error; scales[r] = s }
+    }
+  }
+  return scales
+}
+
+/** Scale of a row that is all zero (a dead channel): any positive number works; this keeps the bias in range. */
+const EMPTY_SCALE = 1 / QMAX
+
+/** The largest magnitude a stored bias may have, so that bias + sum stays in int32. */
+const MAX_BIAS = 2 ** 30
+
+/** Raises scales whose stored bias would not fit. */
+export function fitScales(scales: Float32Array, bias: Float32Array, inputScale: number): Float32Array {
+  return scales.map((s, r) => Math.max(s || EMPTY_SCALE, Math.abs(bias[r]!) / (MAX_BIAS * inputScale)))
+}
+
+/** Nearest rounding. */
+export function roundRows(m: Matrix, scales: Float32Array): QuantizedMatrix {
+  const q = new Int8Array(m.data.length)
+  for (let r = 0; r < m.rows; r++) {
+    const s = scales[r]!
+    for (let k = r * m.columns; k < (r + 1) * m.columns; k++) q[k] = Math.max(-QMAX, Math.min(QMAX, roundEven(m.data[k]! / s)))
+  }
+  return { rows: m.rows, columns: m.columns, q, scales }
+}
+
+/** Real values of stored rows. */
+export function dequantizeRows({ rows, columns, q, scales }: QuantizedMatrix): Float32Array {
+  const out = new Float32Array(q.length)
+  for (let r = 0; r < rows; r++) for (let k = r * columns; k < (r + 1) * columns; k++) out[k] = q[k]! * scales[r]!
+  return out
+}
+
+/** bias / (inputScale * scale) as int32. */
+export function quantizeBias(bias: Float32Array, scales: Float32Array, inputScale: number): Int32Array {
+  return Int32Array.from(bias, (b, r) => Math.max(-MAX_BIAS, Math.min(MAX_BIAS, roundEven(b / Math.fround(inputScale * scales[r]!)))))
+}

@@ -1,0 +1,146 @@
+/** One network, all peers: every peer in a fresh process or page, then turns (A B C A B C ...), then outputs compared. */
+import { encodeBase64, decodeBase64 } from './drive.ts'
+import { PageHost, ProcessHost, type Host, type Memory } from './hosts.ts'
+import type { NetworkFiles } from './networks.ts'
+import type { Peer } from './peers.ts'
+import type { Download, FileServer } from './server.ts'
+import { median, picture, quantile, ratio } from './stats.ts'
+
+export interface Plan {
+  rounds: number
+  /** One turn of one peer, in milliseconds. */
+  turnMs: number
+  /** Warm-up before the first turn: chunks of turnMs until the best time has stopped falling, at least and at most this long. */
+  warmupMs: [number, number]
+  maxRunsPerTurn: number
+  /** Inputs on which outputs are compared. */
+  inputs: number
+}
+
+export interface Agreement { compared: number; identical: number; maxDifference: number; sameTop1: number }
+
+export interface PeerResult {
+  id: string
+  name: string
+  where: string
+  arithmetic: string
+  /** Why it was not measured. Everything below is then absent. */
+  skipped?: string
+  runs?: number
+  medianMs?: number
+  minMs?: number
+  p95Ms?: number
+  /** Import and start of the library, loading of the model, first inference. */
+  startMs?: number
+  loadMs?: number
+  firstMs?: number
+  /** Median of per-round ratios to the peer of that id. */
+  ratios?: Record<string, number>
+  download?: Download
+  memory?: Memory
+  info?: Record<string, unknown>
+  /** Against the outputs of the first peer that answered (native LiteRT where it is there). */
+  agreement?: Agreement
+}
+
+export interface NetworkResult { name: string; bytes: number; input: string; reference?: string; peers: PeerResult[] }
+
+interface Entrant { peer: Peer; host: Host; result: PeerResult; rounds: number[][]; outputs: Uint8Array[] }
+
+const FIRST_LINE = /^[^\n]*/
+
+async function enter(peer: Peer, files: NetworkFiles, server: FileServer, chromium: string | undefined, inputs: string[]): Promise<Entrant | PeerResult> {
+  const result: PeerResult = { id: peer.id, name: peer.name, where: peer.where, arithmetic: peer.arithmetic }
+  const form = files.forms[peer.form]
+  const reason = peer.skip ?? form.reason
+  if (reason) return { ...result, skipped: reason }
+  let host: Host | undefined
+  try {
+    if (peer.host.kind === 'process') host = new ProcessHost(peer.host.command, peer.host.args)
+    else {
+      host = await PageHost.start(chromium!, server, peer.host.runner)
+      await server.download()
+    }
+    const location = peer.host.kind === 'process' ? form.path! : `/network/${files.name}/${peer.form}`
+    const opened = await host.open({ name: files.name, location, input: files.input, output: files.output, options: peer.options }, inputs[0])
+    Object.assign(result, opened)
+    if (peer.host.kind === 'page') result.download = await server.download()
+    return { peer, host, result, rounds: [], outputs: [] }
+  } catch (error) {
+    await host?.close().catch(() => {})
+    return { ...result, skipped: `can't run it: ${FIRST_LINE.exec((error as Error).message.replace(/^page\.evaluate: (Error: )?/, ''))![0].slice(0, 240)}` }
+  }
+}
+
+function agree(a: Uint8Array[], b: Uint8Array[], signed: boolean): Agreement {
+  const value = signed ? (v: number): number => (v << 24) >> 24 : (v: number): number => v
+  const top = (v: Uint8Array): number => v.reduce((best, x, i) => (value(x) > value(v[best]) ? i : best), 0)
+  const agreement: Agreement = { compared: a.length, identical: 0, maxDifference: 0, sameTop1: 0 }
+  a.forEach((x, k) => {
+    const difference = x.length === b[k].length ? x.reduce((most, v, i) => Math.max(most, Math.abs(value(v) - value(b[k][i]))), 0) : 255
+    if (difference === 0) agreement.identical++
+    if (top(x) === top(b[k])) agreement.sameTop1++
+    agreement.maxDifference = Math.max(agreement.maxDifference, difference)
+  })
+  return agreement
+}
+
+/** Engines optimize in the background: run until three chunks in a row bring no better time (by 2 %). */
+async function warmUp(host: Host, plan: Plan): Promise<void> {
+  const [least, most] = plan.warmupMs
+  let best = Infinity
+  let idle = 0
+  for (let spent = 0; spent < most && (spent < least || idle < 3); spent += plan.turnMs) {
+    const fastest = Math.min(...await host.block(plan.turnMs, plan.maxRunsPerTurn))
+    idle = fastest < best * 0.98 ? 0 : idle + 1
+    best = Math.min(best, fastest)
+  }
+}
+
+/** Peers whose ratio to each other is told. */
+const AGAINST = ['litert', 'litert-js']
+
+export async function measure(files: NetworkFiles, peers: Peer[], plan: Plan, server: FileServer, chromium: string | undefined, log: (line: string) => void): Promise<NetworkResult> {
+  const inputs = Array.from({ length: plan.inputs }, (_, k) => encodeBase64(asInput(files, picture(files.input.shape, k + 1))))
+  const entrants: Entrant[] = []
+  const results: PeerResult[] = []
+  for (const peer of peers) {
+    const entered = await enter(peer, files, server, chromium, inputs)
+    if ('host' in entered) entrants.push(entered)
+    results.push('host' in entered ? entered.result : entered)
+  }
+  const drop = async (e: Entrant, error: unknown): Promise<void> => {
+    e.result.skipped = `stopped: ${FIRST_LINE.exec((error as Error).message)![0]}`
+    entrants.splice(entrants.indexOf(e), 1)
+    await e.host.close().catch(() => {})
+  }
+  const each = async (work: (e: Entrant) => Promise<void>): Promise<void> => { for (const e of [...entrants]) await work(e).catch((error) => drop(e, error)) }
+  await each((e) => warmUp(e.host, plan))
+  for (let round = 0; round < plan.rounds; round++) {
+    log(`${files.name}: round ${round + 1} of ${plan.rounds}, ${entrants.length} peers`)
+    await each(async (e) => { e.rounds.push(await e.host.block(plan.turnMs, plan.maxRunsPerTurn)) })
+  }
+  await each(async (e) => {
+    e.result.memory = await e.host.memory()
+    for (const input of inputs) e.outputs.push(decodeBase64(await e.host.answer(input)))
+  })
+  summarize(entrants, files)
+  await Promise.all(entrants.map((e) => e.host.close().catch(() => {})))
+  return { name: files.name, bytes: files.bytes, input: `${files.input.dtype} ${files.input.shape.join('x')}`, reference: entrants[0]?.peer.id, peers: results }
+}
+
+function summarize(entrants: Entrant[], files: NetworkFiles): void {
+  for (const e of entrants) {
+    const times = e.rounds.flat()
+    Object.assign(e.result, { runs: times.length, medianMs: median(times), minMs: Math.min(...times), p95Ms: quantile(times, 0.95) })
+    e.result.ratios = Object.fromEntries(entrants.filter((o) => AGAINST.includes(o.peer.id) && o !== e).map((o) => [o.peer.id, ratio(e.rounds, o.rounds)]))
+    if (e !== entrants[0]) e.result.agreement = agree(e.outputs, entrants[0].outputs, files.output.dtype === 'int8')
+  }
+}
+
+/** Picture bytes (0..255) in the input's dtype. */
+function asInput(files: NetworkFiles, bytes: Uint8Array): Uint8Array {
+  if (files.input.dtype === 'uint8') return bytes
+  if (files.input.dtype === 'int8') return bytes.map((b) => b ^ 128)
+  return new Uint8Array(Float32Array.from(bytes, (b) => b / 255).buffer)
+}

@@ -1,0 +1,90 @@
+/**
+ * Thimble beside its peers: `tsx bench/run.ts [--quick] [--peers REGEX] [--node PATH]... [NETWORK.tflite | NAME]...`
+ * Writes JSON, a Markdown table and an SVG chart to bench/results/, and the README's results section.
+ */
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import os from 'node:os'
+import { parseArgs } from 'node:util'
+import { bundle } from './bundle.ts'
+import { here, install } from './install.ts'
+import { measure, type NetworkResult, type Plan } from './measure.ts'
+import { find, prepare } from './networks.ts'
+import { peers as allPeers } from './peers.ts'
+import { chart, intoReadme, table, type Report } from './report.ts'
+import { FileServer } from './server.ts'
+
+const PLANS: Record<'quick' | 'full', Plan> = {
+  quick: { rounds: 5, turnMs: 80, warmupMs: [200, 2000], maxRunsPerTurn: 60, inputs: 3 },
+  full: { rounds: 15, turnMs: 250, warmupMs: [600, 6000], maxRunsPerTurn: 400, inputs: 5 },
+}
+
+const HELP = `usage: tsx bench/run.ts [options] [NETWORK.tflite | NAME]...
+  --quick         about two minutes: fewer and shorter turns; README is left alone unless --readme
+  --peers REGEX   only peers whose id matches (see --list)
+  --node PATH     also under this Node (repeatable)
+  --fresh         install all peers anew
+  --no-convert    don't make ONNX twins (skips the ONNX Runtimes unless their twins are there)
+  --readme        write the README's results section even with --quick
+  --out DIR       where results go (default bench/results, or bench/build/quick with --quick)
+  --list          name the peers and whether they can run here`
+
+function machine(): string {
+  const cpu = os.cpus()[0]?.model.trim() ?? os.arch()
+  return `${cpu}, ${os.cpus().length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.release()} ${os.arch()}`
+}
+
+async function main(): Promise<void> {
+  const { values: flags, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      quick: { type: 'boolean', default: false }, peers: { type: 'string', default: '' }, node: { type: 'string', multiple: true, default: [] },
+      fresh: { type: 'boolean', default: false }, 'no-convert': { type: 'boolean', default: false }, readme: { type: 'boolean', default: false },
+      out: { type: 'string' }, list: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false },
+    },
+  })
+  if (flags.help) return console.log(HELP)
+  const log = (line: string): void => { process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}bench: ${line}${process.stderr.isTTY ? '' : '\n'}`) }
+  const mode = flags.quick ? 'quick' : 'full'
+  const setup = await install({ fresh: flags.fresh, convert: !flags['no-convert'], nodes: flags.node, log: (line) => log(`installing ${line}`) })
+  const unbundled = setup.modules.path ? await bundle() : new Map<string, string>()
+  const peers = allPeers(setup).filter((p) => new RegExp(flags.peers).test(p.id))
+  for (const p of peers) {
+    const runner = p.host.kind === 'page' ? p.host.runner : p.host.args.at(-1)!
+    p.skip ??= unbundled.get(/([^/\\]+)\.js$/.exec(runner)?.[1] ?? '')
+  }
+  if (flags.list) return peers.forEach((p) => console.log(`${p.id.padEnd(24)} ${p.name}, ${p.where}, ${p.arithmetic}${p.skip ? `: skipped, ${p.skip}` : ''}`))
+
+  const networks = await prepare(await find(positionals), setup.converter, log)
+  const server = await FileServer.start({
+    '/build/': `${here}build/`, '/modules/': `${here}node_modules/`,
+    ...Object.fromEntries(networks.flatMap((n) => Object.entries(n.forms).filter(([, f]) => f.path).map(([form, f]) => [`/network/${n.name}/${form}`, f.path!]))),
+  })
+  const began = { date: new Date().toISOString(), load: os.loadavg()[0] }
+  const results: NetworkResult[] = []
+  for (const n of networks) results.push(await measure(n, peers, PLANS[mode], server, setup.chromium.path, log))
+  server.close()
+
+  const report: Report = {
+    date: began.date, machine: machine(), loadAverage: [began.load, os.loadavg()[0]], command: ['npx tsx bench/run.ts', ...process.argv.slice(2).map((a) => (/[^\w./=-]/.test(a) ? `'${a}'` : a))].join(' '), plan: PLANS[mode],
+    versions: { node: setup.nodes.map((n) => n.version), chromium: setup.chromium.path ? setup.chromium.version : undefined, python: setup.python.path ? setup.python.version : undefined },
+    networks: results,
+  }
+  const out = flags.out ?? (flags.quick ? `${here}build/quick` : `${here}results`)
+  await mkdir(out, { recursive: true })
+  const markdown = table(report)
+  await writeFile(`${out}/results.json`, `${JSON.stringify(report, null, 1)}\n`)
+  await writeFile(`${out}/results.md`, `${markdown}\n`)
+  await writeFile(`${out}/latency.svg`, chart(report))
+  log('done')
+  process.stderr.write('\n')
+  console.log(markdown)
+  const readme = `${here}../README.md`
+  if (!flags.quick || flags.readme) {
+    const text = await readFile(readme, 'utf8').catch(() => undefined)
+    const changed = text && intoReadme(text, markdown)
+    if (changed) await writeFile(readme, changed)
+    else console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
+  }
+}
+
+main().catch((error: Error) => { console.error(`bench: ${error.message}`); process.exitCode = 1 })

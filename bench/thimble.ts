@@ -1,0 +1,20 @@
+/** Thimble behind the same door as its peers: only the public API. */
+import type { loadModel as LoadModel } from '../src/node.ts'
+import type { LoadOptions, TypedArray } from '../src/types.ts'
+import { toBytes, typed, type Network, type Session } from './drive.ts'
+
+export async function thimbleSession(loadModel: typeof LoadModel, network: Network, bytes: Uint8Array): Promise<Session> {
+  const model = await loadModel(bytes, network.options as LoadOptions)
+  const results = model.outputs.map((o) => typed({ ...network.output, dtype: o.dtype as 'int8' }, new Uint8Array(toLength(o.shape) * (o.dtype === 'float32' ? 4 : 1))) as TypedArray)
+  const options = { out: results }
+  let data: TypedArray
+  return {
+    set(input) { data = typed(network.input, input) as TypedArray },
+    run() { model.run(data, options) },
+    output: () => toBytes(results[0]),
+    info: () => ({ variant: model.variant, why: model.why, memoryBytes: model.memoryBytes, arenaBytes: model.arenaBytes }),
+    close() { model.dispose() },
+  }
+}
+
+const toLength = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)

@@ -16,20 +16,16 @@ class Refusal {
   constructor(reason: string) { this.reason = reason }
 }
 
-/** The options of one op, read with the schema's defaults. */
+/** The options of one op, read with the schema's defaults; `checkOp` judges the values afterwards. */
 class Options {
   readonly table: Table | undefined
   readonly tensors: readonly Tensor[]
-  readonly inputs: readonly number[]
-  readonly outputs: readonly number[]
-  readonly where: string
+  readonly raw: RawOp
 
-  constructor(table: Table | undefined, tensors: readonly Tensor[], inputs: readonly number[], outputs: readonly number[], where: string) {
+  constructor(table: Table | undefined, tensors: readonly Tensor[], raw: RawOp) {
     this.table = table
     this.tensors = tensors
-    this.inputs = inputs
-    this.outputs = outputs
-    this.where = where
+    this.raw = raw
   }
 
   int(slot: number, absent = 0): number { return this.table?.int32(slot, absent) ?? absent }
@@ -37,22 +33,8 @@ class Options {
   byte(slot: number): number { return this.table?.int8(slot) ?? 0 }
   float(slot: number): number { return this.table?.float32(slot) ?? 0 }
 
-  bad(what: string, expected: string | number, got: string | number): ThimbleError {
-    return new ThimbleError('format/op-attribute', what, { op: this.where, expected, got, hint: 'the file is damaged or its converter is at fault' })
-  }
-
-  /** A count of at least 1 that fits 16 bits: strides, dilations, windows. */
-  count(slot: number, name: string, absent = 0): number {
-    const value = this.int(slot, absent)
-    if (value < 1 || value > 65535) throw this.bad(name, '1 to 65535', value)
-    return value
-  }
-
-  padding(slot: number): Padding {
-    const value = this.byte(slot)
-    if (value !== 0 && value !== 1) throw this.bad('padding', '0 (SAME) or 1 (VALID)', value)
-    return value === 0 ? 'SAME' : 'VALID'
-  }
+  /** `undefined as Padding`, which `checkOp` refuses, for a number that is none. */
+  padding(slot: number): Padding { return (['SAME', 'VALID'] as const)[this.byte(slot)] }
 
   activation(slot: number): Activation {
     const value = this.byte(slot)
@@ -60,148 +42,87 @@ class Options {
     return ACTIVATION_NAMES[value] as Activation
   }
 
-  /** An axis in [-rank, rank), made non-negative. */
-  axis(slot: number, rank: number): number {
-    const value = this.int(slot)
-    if (value < -rank || value >= rank) throw this.bad('axis', `${-rank} to ${rank - 1}`, value)
-    return value < 0 ? value + rank : value
+  /** An axis counted from the end becomes one from the start. */
+  axis(slot: number, of: number | undefined): number {
+    const value = this.int(slot), rank = this.tensors[of ?? -1]?.shape.length ?? 0
+    return value < 0 && value >= -rank ? value + rank : value
   }
-
-  /** The number in `slot`, which must be how many operands there are. */
-  matching(slot: number, name: string, operands: number): number {
-    const value = this.int(slot)
-    if (value !== operands) throw this.bad(name, operands, value)
-    return value
-  }
-
-  input(i: number): Tensor { return this.tensors[this.inputs[i]] }
-  output(i: number): Tensor { return this.tensors[this.outputs[i]] }
 }
 
 interface Row<T extends OpType> {
-  type: T
   /** Number in the BuiltinOptions union of the table that holds the options; 0: the op has none that matter. */
   options: number
-  /** Fewest and most inputs. */
-  inputs: readonly [number, number]
-  /** Fewest and most outputs. */
-  outputs: readonly [number, number]
-  /** Position of the one input that may be absent (-1). */
-  optional?: number
   attrs(o: Options): OpAttributes[T]
 }
-type AnyRow = { [T in OpType]: Row<T> }[OpType]
 
-const MANY = 1024
-const none = (): Record<never, never> => ({})
-const unary = <T extends 'LOGISTIC' | 'TANH' | 'HARD_SWISH' | 'RELU' | 'RELU6' | 'RELU_N1_TO_1' | 'QUANTIZE' | 'DEQUANTIZE' | 'CAST' | 'SQUEEZE'>(type: T): AnyRow =>
-  ({ type, options: 0, inputs: [1, 1], outputs: [1, 1], attrs: none }) as AnyRow
-/** Ops of a tensor and `extra` constant-like inputs, without attributes. */
-const shaped = <T extends 'RESHAPE' | 'EXPAND_DIMS' | 'TRANSPOSE' | 'SLICE' | 'PAD'>(type: T, extra: number): AnyRow =>
-  ({ type, options: 0, inputs: [1 + extra, 1 + extra], outputs: [1, 1], attrs: none }) as AnyRow
-const binary = <T extends 'ADD' | 'SUB' | 'MUL' | 'DIV'>(type: T, options: number): AnyRow =>
-  ({ type, options, inputs: [2, 2], outputs: [1, 1], attrs: (o: Options) => ({ activation: o.activation(0) }) }) as AnyRow
-const reducer = <T extends 'MEAN' | 'SUM'>(type: T): AnyRow =>
-  ({ type, options: 27, inputs: [2, 2], outputs: [1, 1], attrs: (o: Options) => ({ keepDims: o.bool(0) }) }) as AnyRow
-const pool = <T extends 'AVERAGE_POOL_2D' | 'MAX_POOL_2D'>(type: T): AnyRow =>
-  ({
-    type, options: 5, inputs: [1, 1], outputs: [1, 1],
-    attrs: (o: Options) => ({
-      padding: o.padding(0), strideW: o.count(1, 'stride width'), strideH: o.count(2, 'stride height'),
-      filterW: o.count(3, 'filter width'), filterH: o.count(4, 'filter height'), activation: o.activation(5)
-    })
-  }) as AnyRow
+const PLAIN = { options: 0, attrs: (): Record<never, never> => ({}) }
+const binary = (options: number) => ({ options, attrs: (o: Options) => ({ activation: o.activation(0) }) })
+const REDUCER = { options: 27, attrs: (o: Options) => ({ keepDims: o.bool(0) }) }
+const POOL = {
+  options: 5,
+  attrs: (o: Options) => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), filterW: o.int(3), filterH: o.int(4), activation: o.activation(5) })
+}
 
-/** Output channels per input channel, from the shapes; the file's own number is only checked, as it is optional. */
+/** Output channels per input channel, by the shapes; the file's own number is only checked, as runtimes ignore it. */
 function depthMultiplier(o: Options): number {
-  const x = o.input(0).shape, filter = o.input(1).shape
-  if (x.length !== 4 || filter.length !== 4 || x[3] < 1 || filter[3] % x[3] !== 0) {
-    throw new ThimbleError('format/shape', 'depthwise filter does not fit its input', { op: o.where, expected: 'input [N,H,W,C], filter [1,kh,kw,C*m]', got: `[${x}], [${filter}]` })
-  }
+  const x = o.tensors[o.raw.inputs[0]]?.shape ?? [], filter = o.tensors[o.raw.inputs[1]]?.shape ?? []
   const multiplier = filter[3] / x[3]
+  if (x.length !== 4 || filter.length !== 4 || !Number.isInteger(multiplier)) {
+    throw new ThimbleError('format/shape', 'depthwise filter does not fit its input', { op: opName(o.raw), expected: 'input [N,H,W,C], filter [1,kh,kw,C*m]', got: `[${x}], [${filter}]` })
+  }
   const stored = o.int(3)
-  if (stored !== 0 && stored !== multiplier) throw o.bad('depth multiplier', multiplier, stored)
+  if (stored !== 0 && stored !== multiplier) throw new ThimbleError('format/op-attribute', 'depth multiplier does not fit the shapes', { op: opName(o.raw), expected: multiplier, got: stored })
   return multiplier
 }
 
-const ROWS: Record<string, AnyRow> = {
+const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPORTED'>]: Row<T> } = {
   CONV_2D: {
-    type: 'CONV_2D', options: 1, inputs: [2, 3], outputs: [1, 1], optional: 2,
-    attrs: o => ({
-      padding: o.padding(0), strideW: o.count(1, 'stride width'), strideH: o.count(2, 'stride height'), activation: o.activation(3),
-      dilationW: o.count(4, 'dilation width', 1), dilationH: o.count(5, 'dilation height', 1)
-    })
+    options: 1,
+    attrs: o => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), activation: o.activation(3), dilationW: o.int(4, 1), dilationH: o.int(5, 1) })
   },
   DEPTHWISE_CONV_2D: {
-    type: 'DEPTHWISE_CONV_2D', options: 2, inputs: [2, 3], outputs: [1, 1], optional: 2,
+    options: 2,
     attrs: o => ({
-      padding: o.padding(0), strideW: o.count(1, 'stride width'), strideH: o.count(2, 'stride height'), depthMultiplier: depthMultiplier(o),
-      activation: o.activation(4), dilationW: o.count(5, 'dilation width', 1), dilationH: o.count(6, 'dilation height', 1)
+      padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), depthMultiplier: depthMultiplier(o),
+      activation: o.activation(4), dilationW: o.int(5, 1), dilationH: o.int(6, 1)
     })
   },
-  TRANSPOSE_CONV: {
-    type: 'TRANSPOSE_CONV', options: 49, inputs: [3, 4], outputs: [1, 1], optional: 3,
-    attrs: o => ({ padding: o.padding(0), strideW: o.count(1, 'stride width'), strideH: o.count(2, 'stride height'), activation: o.activation(3) })
-  },
+  TRANSPOSE_CONV: { options: 49, attrs: o => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), activation: o.activation(3) }) },
   FULLY_CONNECTED: {
-    type: 'FULLY_CONNECTED', options: 8, inputs: [2, 3], outputs: [1, 1], optional: 2,
+    options: 8,
     attrs: o => {
       if (o.byte(1) !== 0) throw new Refusal(o.byte(1) === 1 ? 'shuffled weights' : `unknown weights format ${o.byte(1)}`)
       return { activation: o.activation(0), keepNumDims: o.bool(2) }
     }
   },
-  ADD: binary('ADD', 11),
-  SUB: binary('SUB', 28),
-  MUL: binary('MUL', 21),
-  DIV: binary('DIV', 29),
-  AVERAGE_POOL_2D: pool('AVERAGE_POOL_2D'),
-  MAX_POOL_2D: pool('MAX_POOL_2D'),
-  MEAN: reducer('MEAN'),
-  SUM: reducer('SUM'),
-  SOFTMAX: { type: 'SOFTMAX', options: 9, inputs: [1, 1], outputs: [1, 1], attrs: o => ({ beta: finite(o, 'beta') }) },
-  LOGISTIC: unary('LOGISTIC'),
-  TANH: unary('TANH'),
-  HARD_SWISH: unary('HARD_SWISH'),
-  RELU: unary('RELU'),
-  RELU6: unary('RELU6'),
-  RELU_N1_TO_1: unary('RELU_N1_TO_1'),
-  LEAKY_RELU: { type: 'LEAKY_RELU', options: 75, inputs: [1, 1], outputs: [1, 1], attrs: o => ({ alpha: finite(o, 'alpha') }) },
-  QUANTIZE: unary('QUANTIZE'),
-  DEQUANTIZE: unary('DEQUANTIZE'),
-  CAST: unary('CAST'),
-  SQUEEZE: unary('SQUEEZE'),
-  RESIZE_BILINEAR: { type: 'RESIZE_BILINEAR', options: 15, inputs: [2, 2], outputs: [1, 1], attrs: o => ({ alignCorners: o.bool(2), halfPixelCenters: o.bool(3) }) },
-  RESIZE_NEAREST_NEIGHBOR: { type: 'RESIZE_NEAREST_NEIGHBOR', options: 74, inputs: [2, 2], outputs: [1, 1], attrs: o => ({ alignCorners: o.bool(0), halfPixelCenters: o.bool(1) }) },
-  PAD: shaped('PAD', 1),
-  CONCATENATION: { type: 'CONCATENATION', options: 10, inputs: [1, MANY], outputs: [1, 1], attrs: o => ({ axis: o.axis(0, o.output(0).shape.length), activation: o.activation(1) }) },
-  SPLIT: { type: 'SPLIT', options: 35, inputs: [2, 2], outputs: [1, MANY], attrs: o => ({ numSplits: o.matching(0, 'number of splits', o.outputs.length) }) },
+  ADD: binary(11), SUB: binary(28), MUL: binary(21), DIV: binary(29),
+  AVERAGE_POOL_2D: POOL, MAX_POOL_2D: POOL,
+  MEAN: REDUCER, SUM: REDUCER,
+  SOFTMAX: { options: 9, attrs: o => ({ beta: o.float(0) }) },
+  LOGISTIC: PLAIN, TANH: PLAIN, HARD_SWISH: PLAIN, RELU: PLAIN, RELU6: PLAIN, RELU_N1_TO_1: PLAIN,
+  LEAKY_RELU: { options: 75, attrs: o => ({ alpha: o.float(0) }) },
+  QUANTIZE: PLAIN, DEQUANTIZE: PLAIN, CAST: PLAIN, SQUEEZE: PLAIN, PAD: PLAIN, RESHAPE: PLAIN, EXPAND_DIMS: PLAIN, TRANSPOSE: PLAIN, SLICE: PLAIN,
+  RESIZE_BILINEAR: { options: 15, attrs: o => ({ alignCorners: o.bool(2), halfPixelCenters: o.bool(3) }) },
+  RESIZE_NEAREST_NEIGHBOR: { options: 74, attrs: o => ({ alignCorners: o.bool(0), halfPixelCenters: o.bool(1) }) },
+  CONCATENATION: { options: 10, attrs: o => ({ axis: o.axis(0, o.raw.outputs[0]), activation: o.activation(1) }) },
+  SPLIT: { options: 35, attrs: o => ({ numSplits: o.int(0) }) },
   ARG_MAX: {
-    type: 'ARG_MAX', options: 40, inputs: [2, 2], outputs: [1, 1],
+    options: 40,
     attrs: o => {
       const type = TYPE_NAMES[o.byte(0)]
       if (type !== 'INT32' && type !== 'INT64') throw new Refusal(`${type ?? 'unknown'} output`)
       return { outputType: type === 'INT32' ? 'int32' : 'int64' }
     }
   },
-  RESHAPE: { type: 'RESHAPE', options: 0, inputs: [1, 2], outputs: [1, 1], optional: 1, attrs: none },
-  EXPAND_DIMS: shaped('EXPAND_DIMS', 1),
-  TRANSPOSE: shaped('TRANSPOSE', 1),
-  SLICE: shaped('SLICE', 2),
   STRIDED_SLICE: {
-    type: 'STRIDED_SLICE', options: 32, inputs: [4, 4], outputs: [1, 1],
+    options: 32,
     attrs: o => {
       if (o.bool(5)) throw new Refusal('offset ends')
       return { beginMask: o.int(0), endMask: o.int(1), ellipsisMask: o.int(2), newAxisMask: o.int(3), shrinkAxisMask: o.int(4) }
     }
   },
-  PACK: { type: 'PACK', options: 59, inputs: [1, MANY], outputs: [1, 1], attrs: o => ({ valuesCount: o.matching(0, 'values count', o.inputs.length), axis: o.axis(1, o.output(0).shape.length) }) },
-  UNPACK: { type: 'UNPACK', options: 64, inputs: [1, 1], outputs: [1, MANY], attrs: o => ({ num: o.matching(0, 'number of outputs', o.outputs.length), axis: o.axis(1, o.input(0).shape.length) }) }
-}
-
-function finite(o: Options, name: string): number {
-  const value = o.float(0)
-  if (!Number.isFinite(value)) throw o.bad(name, 'a finite number', value)
-  return value
+  PACK: { options: 59, attrs: o => ({ valuesCount: o.int(0), axis: o.axis(1, o.raw.outputs[0]) }) },
+  UNPACK: { options: 64, attrs: o => ({ num: o.int(0), axis: o.axis(1, o.raw.inputs[0]) }) }
 }
 
 /** What the reader knows of an op before its attributes. */
@@ -221,32 +142,13 @@ export function opName(raw: Pick<RawOp, 'code' | 'customCode'>): string {
   return BUILTIN_NAMES[raw.code] ?? `BUILTIN ${raw.code}`
 }
 
-/** Fewest and most operands; the one optional input is the only one that may be -1. */
-function checkOperands(row: Pick<AnyRow, 'inputs' | 'outputs' | 'optional'>, raw: RawOp, where: string): void {
-  const check = (what: string, got: number, [min, max]: readonly [number, number]): void => {
-    if (got < min || got > max) throw new ThimbleError('format/op-operands', `wrong number of ${what}`, { op: where, expected: min === max ? min : `${min} to ${max}`, got })
-  }
-  check('inputs', raw.inputs.length, row.inputs)
-  check('outputs', raw.outputs.length, row.outputs)
-  raw.inputs.forEach((t, i) => {
-    if (t < 0 && i !== row.optional) throw new ThimbleError('format/op-operands', `input ${i} is missing`, { op: where })
-  })
-}
+const POSTPROCESS = 'CUSTOM TFLite_Detection_PostProcess'
 
-function detectionPostprocess(raw: RawOp, where: string): OpAttributes['DETECTION_POSTPROCESS'] {
-  checkOperands({ inputs: [3, 3], outputs: [4, 4] }, raw, where)
+/** Options of the custom op that ends SSD detectors. What the file leaves out is NaN, which `checkOp` refuses, where TFLite has no default. */
+function detectionPostprocess(raw: RawOp): OpAttributes['DETECTION_POSTPROCESS'] {
   const map = readFlexMap(raw.customOptions ?? new Uint8Array(0))
-  const bad = (key: string, expected: string): ThimbleError => new ThimbleError('format/op-attribute', key, { op: where, expected, got: map.get(key) ?? 'nothing' })
-  const count = (key: string, absent?: number): number => {
-    const value = Math.trunc(map.get(key) ?? absent ?? NaN)
-    if (!(value >= 1 && value <= 1e6)) throw bad(key, '1 to 1000000')
-    return value
-  }
-  const real = (key: string): number => {
-    const value = Math.fround(map.get(key) ?? NaN)
-    if (!Number.isFinite(value)) throw bad(key, 'a finite number')
-    return value
-  }
+  const count = (key: string, absent = NaN): number => Math.trunc(map.get(key) ?? absent)
+  const real = (key: string): number => Math.fround(map.get(key) ?? NaN)
   return {
     maxDetections: count('max_detections'), maxClassesPerDetection: count('max_classes_per_detection'), detectionsPerClass: count('detections_per_class', 100),
     useRegularNms: (map.get('use_regular_nms') ?? 0) !== 0, nmsScoreThreshold: real('nms_score_threshold'), nmsIouThreshold: real('nms_iou_threshold'),
@@ -254,22 +156,25 @@ function detectionPostprocess(raw: RawOp, where: string): OpAttributes['DETECTIO
   }
 }
 
+/** Whether the table has a row for an op of this name. */
+export const hasRow = (name: string): boolean => Object.hasOwn(ROWS, name) || name === POSTPROCESS
+
 /**
  * Type and attributes of one op; `UNSUPPORTED` with a name when Thimble has no such op or not with these options.
- * Errors: `format/op-operands`, `format/op-attribute`, `format/shape`, `format/flexbuffer` for what no valid file holds.
+ * The values are the file's: `checkOp` comes after. Operand indices must be in range, -1 for absent ones.
+ * Errors: `format/op-attribute`, `format/shape`, `format/flexbuffer` for what no valid file holds.
  */
 export function readOp(raw: RawOp, tensors: readonly Tensor[], where: string): { type: OpType; attrs: OpAttributes[OpType] } {
   const name = opName(raw)
-  if (name === 'CUSTOM TFLite_Detection_PostProcess') return { type: 'DETECTION_POSTPROCESS', attrs: detectionPostprocess(raw, where) }
-  const row = Object.hasOwn(ROWS, name) ? ROWS[name] : undefined
-  if (!row) return { type: 'UNSUPPORTED', attrs: { name } }
-  checkOperands(row, raw, where)
+  if (name === POSTPROCESS) return { type: 'DETECTION_POSTPROCESS', attrs: detectionPostprocess(raw) }
+  if (!hasRow(name)) return { type: 'UNSUPPORTED', attrs: { name } }
+  const type = name as keyof typeof ROWS
+  const row: Row<OpType> = ROWS[type]
   if (row.options !== 0 && raw.optionsType !== 0 && raw.optionsType !== row.options) {
     throw new ThimbleError('format/op-attribute', 'options of another op', { op: where, expected: `options type ${row.options}`, got: raw.optionsType, hint: 'the file is damaged or its converter is at fault' })
   }
-  const options = new Options(raw.optionsType === row.options ? raw.options : undefined, tensors, raw.inputs, raw.outputs, where)
   try {
-    return { type: row.type, attrs: row.attrs(options) }
+    return { type, attrs: row.attrs(new Options(raw.optionsType === row.options ? raw.options : undefined, tensors, raw)) }
   } catch (error) {
     if (error instanceof Refusal) return { type: 'UNSUPPORTED', attrs: { name: `${name} with ${error.reason}` } }
     throw error

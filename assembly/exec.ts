@@ -1,0 +1,113 @@
+/** The executor: walks the op table, no allocation, no checks (the host validates a program before it runs). */
+import {
+  ABI_VERSION, GroupRecord, Header, OP_ARG_MAX, OP_AVERAGE_POOL, OP_BINARY, OP_CONV, OP_COPY, OP_DEPTHWISE,
+  OP_DEPTHWISE3X3, OP_DEQUANTIZE, OP_FILL, OP_FULLY_CONNECTED, OP_GATHER, OP_GROUP, OP_LUT, OP_MAX_POOL, OP_MEAN,
+  OP_QUANTIZE, OP_RESIZE_BILINEAR, OP_SOFTMAX, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, Record, STATUS_BAD_OPCODE,
+  STATUS_NO_PROGRAM, STATUS_OK
+} from './layout'
+import {
+  kernel_1, kernel_2, kernel_3, kernel_4, kernel_5, kernel_6, kernel_7, kernel_8, kernel_9, kernel_10, kernel_11,
+  kernel_12, kernel_13, kernel_14, kernel_15, kernel_16, kernel_17, kernel_18, kernel_19
+} from './kernels'
+
+/** Where the program header lives; the host reads this address from the export of the same name. */
+export const header: usize = memory.data(offsetof<Header>(), 16)
+
+/** Computes output rows [y0, y1) of one record. */
+function runRecord(record: usize, y0: i32, y1: i32): i32 {
+  switch (changetype<Record>(record).op) {
+    case OP_COPY: kernel_1(record, y0, y1); break
+    case OP_FILL: kernel_2(record, y0, y1); break
+    case OP_LUT: kernel_3(record, y0, y1); break
+    case OP_CONV: kernel_4(record, y0, y1); break
+    case OP_DEPTHWISE3X3: kernel_5(record, y0, y1); break
+    case OP_DEPTHWISE: kernel_6(record, y0, y1); break
+    case OP_FULLY_CONNECTED: kernel_7(record, y0, y1); break
+    case OP_BINARY: kernel_8(record, y0, y1); break
+    case OP_AVERAGE_POOL: kernel_9(record, y0, y1); break
+    case OP_MAX_POOL: kernel_10(record, y0, y1); break
+    case OP_MEAN: kernel_11(record); break
+    case OP_SOFTMAX: kernel_12(record); break
+    case OP_DEQUANTIZE: kernel_13(record); break
+    case OP_QUANTIZE: kernel_14(record); break
+    case OP_RESIZE_BILINEAR: kernel_15(record, y0, y1); break
+    case OP_GATHER: kernel_16(record, y0, y1); break
+    case OP_ARG_MAX: kernel_17(record); break
+    case OP_STRIDED_COPY: kernel_18(record); break
+    case OP_TRANSPOSE_CONV: kernel_19(record); break
+    default: return STATUS_BAD_OPCODE
+  }
+  return STATUS_OK
+}
+
+/**
+ * Band group: the members' output rows are computed depth first, `bandRows` of the last member at a time, each earlier
+ * member running just far enough ahead. `table` points at the first member's entry.
+ */
+function runGroup(group: GroupRecord, table: usize): i32 {
+  const last: i32 = group.count - 1
+  for (let k = 0; k <= last; k++) changetype<Record>(load<u32>(table + (k << 2))).done = 0
+  const rows: i32 = changetype<Record>(load<u32>(table + (last << 2))).rows
+  let target = 0
+  do {
+    target = min(target + <i32>group.bandRows, rows)
+    let need = target
+    for (let k = last; k >= 0; k--) {
+      const r = changetype<Record>(load<u32>(table + (k << 2)))
+      r.need = max(need, r.done)
+      need = min((need - 1) * r.strideH - r.padTop + r.windowH, r.inRows)
+    }
+    for (let k = 0; k <= last; k++) {
+      const at: usize = load<u32>(table + (k << 2))
+      const r = changetype<Record>(at)
+      if (r.need > r.done) {
+        const status = runRecord(at, r.done, r.need)
+        if (status) return status
+        r.done = r.need
+      }
+    }
+  } while (target < rows)
+  return STATUS_OK
+}
+
+/** Runs table entries [from, to). A group's members count as entries. Returns a STATUS. */
+export function run(from: i32, to: i32): i32 {
+  const h = changetype<Header>(header)
+  if (h.abiVersion != ABI_VERSION) return STATUS_NO_PROGRAM
+  let i = from
+  while (i < to) {
+    const entry: usize = h.opTable + (i << 2)
+    const at: usize = load<u32>(entry)
+    const r = changetype<Record>(at)
+    let status: i32
+    if (r.op == OP_GROUP) {
+      status = runGroup(changetype<GroupRecord>(at), entry + 4)
+      i += changetype<GroupRecord>(at).count
+    } else {
+      status = runRecord(at, 0, r.rows)
+    }
+    if (status) return status
+    i++
+  }
+  return STATUS_OK
+}
+
+export function thimble_abi(): i32 {
+  return ABI_VERSION
+}
+export function thimble_input_ptr(i: i32): i32 {
+  return load<i32>(changetype<Header>(header).inputTable + (i << 3))
+}
+export function thimble_input_bytes(i: i32): i32 {
+  return load<i32>(changetype<Header>(header).inputTable + (i << 3), 4)
+}
+export function thimble_output_ptr(i: i32): i32 {
+  return load<i32>(changetype<Header>(header).outputTable + (i << 3))
+}
+export function thimble_output_bytes(i: i32): i32 {
+  return load<i32>(changetype<Header>(header).outputTable + (i << 3), 4)
+}
+/** One inference: inputs must have been written since the last one, their memory is reused. Returns a STATUS. */
+export function thimble_invoke(): i32 {
+  return run(0, changetype<Header>(header).opCount)
+}

@@ -1,0 +1,79 @@
+/** Kernels that move bytes: row copy, fill, table look-up, strided copy, gather. */
+import { CopyRecord, FillRecord, GatherRecord, LutRecord, StridedCopyRecord } from '../layout'
+import { copyBytes } from '../scalar'
+
+/** Row copy with xor. Reads and writes exactly `bytes` a row. */
+export function copy(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<CopyRecord>(record)
+  const bytes = r.bytes, flip = r.xor
+  for (let y = y0; y < y1; y++) {
+    const from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
+    const to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
+    if (!flip) {
+      copyBytes(to, from, bytes)
+      continue
+    }
+    let i = 0
+    if (ASC_FEATURE_SIMD) {
+      const mask = i8x16.splat(<i8>flip)
+      for (; i + 16 <= bytes; i += 16) v128.store(to + i, v128.xor(v128.load(from + i), mask))
+    }
+    for (; i < bytes; i++) store<u8>(to + i, load<u8>(from + i) ^ <u8>flip)
+  }
+}
+
+export function fill(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<FillRecord>(record)
+  for (let y = y0; y < y1; y++) memory.fill(r.output + y * r.outRowStride, <u8>r.value, r.bytes)
+}
+
+/** out = table[in] for every byte. May run in place. */
+export function lut(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<LutRecord>(record)
+  const table: usize = r.table, bytes = r.bytes
+  for (let y = y0; y < y1; y++) {
+    const from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
+    const to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
+    let i = 0
+    for (; i + 4 <= bytes; i += 4) {
+      const q = load<u32>(from + i)
+      store<u8>(to + i, load<u8>(table + (q & 255)))
+      store<u8>(to + i, load<u8>(table + ((q >> 8) & 255)), 1)
+      store<u8>(to + i, load<u8>(table + ((q >> 16) & 255)), 2)
+      store<u8>(to + i, load<u8>(table + (q >> 24)), 3)
+    }
+    for (; i < bytes; i++) store<u8>(to + i, load<u8>(table + load<u8>(from + i)))
+  }
+}
+
+export function stridedCopy(record: usize): void {
+  const r = changetype<StridedCopyRecord>(record)
+  const bytes = r.bytes, d3 = r.d3, in3 = r.in3, out3 = r.out3
+  for (let i = 0; i < r.d0; i++) {
+    for (let j = 0; j < r.d1; j++) {
+      for (let k = 0; k < r.d2; k++) {
+        let from: usize = r.input + i * r.in0 + j * r.in1 + k * r.in2
+        let to: usize = r.output + i * r.out0 + j * r.out1 + k * r.out2
+        for (let l = 0; l < d3; l++) {
+          copyBytes(to, from, bytes)
+          from += in3
+          to += out3
+        }
+      }
+    }
+  }
+}
+
+/** Nearest-neighbour resize: runs of `bytes` from rowTable[y] + columnTable[x]. */
+export function gather(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<GatherRecord>(record)
+  const bytes = r.bytes
+  for (let y = y0; y < y1; y++) {
+    const row: usize = r.input + load<i32>(r.rowTable + (y << 2))
+    let to: usize = r.output + y * r.outRowStride
+    for (let x = 0; x < r.outW; x++) {
+      copyBytes(to, row + load<i32>(r.columnTable + (x << 2)), bytes)
+      to += bytes
+    }
+  }
+}

@@ -1,0 +1,100 @@
+/**
+ * Depthwise convolution of any window, stride and dilation, depth multiplier 1.
+ *
+ * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8.
+ * Weights, SIMD: [C/8][taps/2][8][2] i16, taps padded to even with zeros, the last block overlapping; scalar: [taps][C] i16.
+ * Requires (SIMD): |acc * scale| <= 2^22. Reads past end: 0..7 bytes. Writes: exactly the output rows.
+ */
+import { DepthwiseRecord } from '../layout'
+import { requantize4, widen } from '../simd'
+import { clamp, multiplyByQuantizedMultiplier, requantize } from '../requantize'
+
+/** Fills scratch with the address of each tap of the window at column 0 of output row y; an even number of them. */
+function tapAddresses(r: DepthwiseRecord, y: i32): void {
+  let table: usize = r.scratch, tap: usize = 0
+  for (let ky = 0; ky < r.kh; ky++) {
+    const iy = y * r.strideH - r.padTop + ky * r.dilationH
+    tap = r.zeroRow
+    if (<u32>iy < <u32>r.inRows) tap = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride
+    for (let kx = 0; kx < r.kw; kx++) {
+      store<u32>(table, <u32>tap)
+      table += 4
+      tap += r.tapStep
+    }
+  }
+  store<u32>(table, load<u32>(r.scratch))
+}
+
+function rowSimd(r: DepthwiseRecord, out: usize): void {
+  const channels = r.channels, narrow = channels < 8, last = channels - 8
+  const pairs = (r.kh * r.kw + 1) >> 1
+  const tableEnd: usize = r.scratch + (pairs << 3)
+  const at = changetype<usize>(r)
+  const low = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMin'))
+  const high = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMax'))
+  for (let x = 0; x < r.outW; x++) {
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    let n = 0
+    while (true) {
+      const offset: usize = x * r.xStep + n
+      let c0 = v128.load(bias), c1 = v128.load(bias, 16)
+      let table: usize = r.scratch
+      do {
+        const a = widen(<usize>load<u32>(table) + offset), b = widen(<usize>load<u32>(table, 4) + offset)
+        c0 = i32x4.add(c0, i32x4.dot_i16x8_s(v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11), v128.load(w)))
+        c1 = i32x4.add(c1, i32x4.dot_i16x8_s(v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15), v128.load(w, 16)))
+        w += 32
+        table += 8
+      } while (table < tableEnd)
+      const magic = v128.load_splat<i32>(at, offsetof<DepthwiseRecord>('magic'))
+      const zero = v128.load_splat<i32>(at, offsetof<DepthwiseRecord>('magicMinusZero'))
+      const h = i16x8.narrow_i32x4_s(
+        requantize4(c0, v128.load(scale), magic, zero),
+        requantize4(c1, v128.load(scale, 16), magic, zero))
+      const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), low), high)
+      if (narrow) {
+        // Fewer than eight channels: staged behind the tap table.
+        v128.store64_lane(tableEnd + 16, q, 0)
+        memory.copy(out, tableEnd + 16, channels)
+        break
+      }
+      v128.store64_lane(out + n, q, 0)
+      if (n >= last) break
+      n += 8
+      if (n > last) n = last
+      bias += 32
+      scale += 32
+    }
+    out += channels
+  }
+}
+
+function rowScalar(r: DepthwiseRecord, out: usize): void {
+  const channels = r.channels, taps = r.kh * r.kw
+  const tableEnd: usize = r.scratch + (taps << 2)
+  for (let x = 0; x < r.outW; x++) {
+    for (let c = 0; c < channels; c++) {
+      const offset: usize = x * r.xStep + c
+      let acc = load<i32>(r.bias + (c << 2))
+      let w: usize = r.weights + (c << 1)
+      for (let table: usize = r.scratch; table < tableEnd; table += 4) {
+        acc += load<i8>(<usize>load<u32>(table) + offset) * load<i16>(w)
+        w += channels << 1
+      }
+      store<i8>(out + c, r.fixedPoint
+        ? clamp(multiplyByQuantizedMultiplier(acc, r.multiplier, r.shift) + r.outputZeroPoint, r.actMin, r.actMax)
+        : requantize(acc, load<f32>(r.scale + (c << 2)), r.outputZeroPoint, r.actMin, r.actMax))
+    }
+    out += channels
+  }
+}
+
+export function depthwise(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<DepthwiseRecord>(record)
+  for (let y = y0; y < y1; y++) {
+    tapAddresses(r, y)
+    const out: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
+    if (ASC_FEATURE_SIMD && !r.scalar) rowSimd(r, out)
+    else rowScalar(r, out)
+  }
+}

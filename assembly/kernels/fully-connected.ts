@@ -1,0 +1,85 @@
+/**
+ * Fully connected layer: matrix times vector, int8 weights in the file's own order.
+ *
+ * Shapes: input [rows, K] i8; weights [O][K] i8 row-major; output [rows, O] i8; bias i32 and scale f32, padded to a
+ * multiple of four channels. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: 0..15 bytes of weights.
+ */
+import { FullyConnectedRecord } from '../layout'
+import { requantize4 } from '../simd'
+import { requantize } from '../requantize'
+import { dot, sum } from '../scalar'
+
+/** Widens one input row to i16 in scratch, zero-padded to a multiple of 16. */
+function widenRow(to: usize, from: usize, k: i32): void {
+  let i = 0
+  for (; i + 8 <= k; i += 8) v128.store(to + (i << 1), v128.load_ext<i8>(from + i))
+  for (; i < k; i++) store<i16>(to + (i << 1), load<i8>(from + i))
+  for (; i & 15; i++) store<i16>(to + (i << 1), 0)
+}
+
+// @ts-ignore: decorator
+@inline
+function step(acc: v128, x0: v128, x1: v128, w: usize): v128 {
+  return i32x4.add(acc, i32x4.add(i32x4.dot_i16x8_s(x0, v128.load_ext<i8>(w)), i32x4.dot_i16x8_s(x1, v128.load_ext<i8>(w, 8))))
+}
+
+/** Four sums of four lanes each, as one vector. */
+// @ts-ignore: decorator
+@inline
+function transposeSum(a: v128, b: v128, c: v128, d: v128): v128 {
+  const ab = i32x4.add(v128.shuffle<i32>(a, b, 0, 4, 1, 5), v128.shuffle<i32>(a, b, 2, 6, 3, 7))
+  const cd = i32x4.add(v128.shuffle<i32>(c, d, 0, 4, 1, 5), v128.shuffle<i32>(c, d, 2, 6, 3, 7))
+  return i32x4.add(v128.shuffle<i64>(ab, cd, 0, 2), v128.shuffle<i64>(ab, cd, 1, 3))
+}
+
+function rowSimd(r: FullyConnectedRecord, x: usize, out: usize): void {
+  const k = r.inC, outC = r.outC
+  const wide: usize = r.scratch
+  widenRow(wide, x, k)
+  const correction = i32x4.splat(r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sum(x, k))
+  const magic = i32x4.splat(r.magic), zero = i32x4.splat(r.magicMinusZero)
+  const low = i8x16.splat(<i8>r.actMin), high = i8x16.splat(<i8>r.actMax)
+  for (let n = 0; n < outC; n += 4) {
+    // Past the last channel, the last one again.
+    const left = outC - n
+    const w0: usize = r.weights + n * k
+    const w1 = w0 + (left > 1 ? <usize>k : 0), w2 = w1 + (left > 2 ? <usize>k : 0), w3 = w2 + (left > 3 ? <usize>k : 0)
+    let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0
+    for (let i = 0; i < k; i += 16) {
+      const x0 = v128.load(wide + (i << 1)), x1 = v128.load(wide + (i << 1), 16)
+      c0 = step(c0, x0, x1, w0 + i)
+      c1 = step(c1, x0, x1, w1 + i)
+      c2 = step(c2, x0, x1, w2 + i)
+      c3 = step(c3, x0, x1, w3 + i)
+    }
+    const acc = i32x4.sub(i32x4.add(transposeSum(c0, c1, c2, c3), v128.load(r.bias + (n << 2))), correction)
+    const h = i16x8.narrow_i32x4_s(requantize4(acc, v128.load(r.scale + (n << 2)), magic, zero), acc)
+    const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), low), high)
+    if (left >= 4) v128.store32_lane(out + n, q, 0)
+    else {
+      store<i8>(out + n, i8x16.extract_lane_s(q, 0))
+      if (left > 1) store<i8>(out + n, i8x16.extract_lane_s(q, 1), 1)
+      if (left > 2) store<i8>(out + n, i8x16.extract_lane_s(q, 2), 2)
+    }
+  }
+}
+
+function rowScalar(r: FullyConnectedRecord, x: usize, out: usize): void {
+  const k = r.inC
+  const correction = r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sum(x, k)
+  let w: usize = r.weights
+  for (let n = 0; n < r.outC; n++) {
+    const acc = load<i32>(r.bias + (n << 2)) - correction + dot(x, w, k)
+    store<i8>(out + n, requantize(acc, load<f32>(r.scale + (n << 2)), r.outputZeroPoint, r.actMin, r.actMax))
+    w += k
+  }
+}
+
+export function fullyConnected(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<FullyConnectedRecord>(record)
+  for (let y = y0; y < y1; y++) {
+    const x: usize = r.input + y * r.inC, out: usize = r.output + y * r.outC
+    if (ASC_FEATURE_SIMD && !r.scalar) rowSimd(r, x, out)
+    else rowScalar(r, x, out)
+  }
+}

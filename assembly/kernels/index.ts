@@ -1,0 +1,23 @@
+/**
+ * One entry per opcode. The exported names tie an opcode to its code for the linker, which drops the kernels that a
+ * packed model does not use. They are aliases: a wrapper would be inlined into the executor and leave its kernel reachable.
+ */
+export { copy as kernel_1 } from './copy'
+export { fill as kernel_2 } from './copy'
+export { lut as kernel_3 } from './copy'
+export { conv as kernel_4 } from './conv'
+export { depthwise3x3 as kernel_5 } from './depthwise3x3'
+export { depthwise as kernel_6 } from './depthwise'
+export { fullyConnected as kernel_7 } from './fully-connected'
+export { binary as kernel_8 } from './binary'
+export { averagePool as kernel_9 } from './pool'
+export { maxPool as kernel_10 } from './pool'
+export { mean as kernel_11 } from './pool'
+export { softmax as kernel_12 } from './numeric'
+export { dequantize as kernel_13 } from './numeric'
+export { quantize as kernel_14 } from './numeric'
+export { resizeBilinear as kernel_15 } from './numeric'
+export { gather as kernel_16 } from './copy'
+export { argMax as kernel_17 } from './numeric'
+export { stridedCopy as kernel_18 } from './copy'
+export { transposeConv as kernel_19 } from './transpose-conv'

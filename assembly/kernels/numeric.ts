@@ -1,0 +1,131 @@
+/** Softmax, quantize, dequantize, arg-max, bilinear resize. */
+import { ArgMaxRecord, DequantizeRecord, QuantizeRecord, ResizeBilinearRecord, SoftmaxRecord } from '../layout'
+import { clamp } from '../requantize'
+
+/**
+ * Softmax over the last axis of [rows, depth] i8. The sum runs left to right in f32 and the division is a
+ * multiplication by the reciprocal, as the reference rounds. Source: TFLite's builtin softmax.
+ */
+export function softmax(record: usize): void {
+  const r = changetype<SoftmaxRecord>(record)
+  const depth = r.depth, table: usize = r.table
+  for (let y: u32 = 0; y < r.rows; y++) {
+    const from: usize = r.input + y * depth, to: usize = r.output + y * depth
+    let top = -128
+    for (let i = 0; i < depth; i++) top = max(top, <i32>load<i8>(from + i))
+    let sum: f32 = 0
+    for (let i = 0; i < depth; i++) sum += load<f32>(table + ((top - load<i8>(from + i)) << 2))
+    const inverse: f32 = <f32>1 / (sum * r.outScale)
+    for (let i = 0; i < depth; i++) {
+      const p = load<f32>(table + ((top - load<i8>(from + i)) << 2)) * inverse
+      if (r.unsigned) {
+        store<u8>(to + i, <u8>(clamp(i32(p + <f32>0.5), 0, 255) ^ r.xor))
+      } else {
+        const whole = trunc<f32>(p)
+        store<i8>(to + i, clamp(i32(whole) + i32(p - whole >= 0.5) + r.outputZeroPoint, -128, 127))
+      }
+    }
+  }
+}
+
+/** f32(f32(q - zeroPoint) * scale). */
+export function dequantize(record: usize): void {
+  const r = changetype<DequantizeRecord>(record)
+  for (let i = 0; i < r.count; i++) {
+    store<f32>(r.output + (i << 2), f32(load<i8>(r.input + i) - r.zeroPoint) * r.scale)
+  }
+}
+
+/** clamp(RNE(x * f32(1/scale)) + zeroPoint); NaN and +inf give the maximum. Source: XNNPACK's f32 to qs8 convert. */
+export function quantize(record: usize): void {
+  const r = changetype<QuantizeRecord>(record)
+  for (let i = 0; i < r.count; i++) {
+    const x = load<f32>(r.input + (i << 2)) * r.inverseScale
+    // The first test is false for NaN, too.
+    const y = x < <f32>1024 ? max<f32>(x, -1024) : <f32>1024
+    store<i8>(r.output + i, clamp(i32(nearest<f32>(y)) + r.zeroPoint, -128, 127))
+  }
+}
+
+/** First index of the maximum along `depth`; input i8. */
+export function argMax(record: usize): void {
+  const r = changetype<ArgMaxRecord>(record)
+  const depth = r.depth, inner = r.inner
+  let out: usize = r.output
+  for (let o = 0; o < r.outer; o++) {
+    const row: usize = r.input + o * depth * inner
+    for (let i = 0; i < inner; i++) {
+      let p = row + i, best = <i32>load<i8>(p), at = 0
+      for (let d = 1; d < depth; d++) {
+        p += inner
+        const q = <i32>load<i8>(p)
+        if (q > best) {
+          best = q
+          at = d
+        }
+      }
+      if (r.outBytes == 8) store<i64>(out, at)
+      else store<i32>(out, at)
+      out += r.outBytes
+    }
+  }
+}
+
+/**
+ * Bilinear resize in 11-bit fixed point: horizontal, then vertical, then (x + 2^21) >> 22.
+ * Tables come from the host: f32 coordinates rounded as the reference does. Source: XNNPACK's ibilinear s8.
+ */
+export function resizeBilinear(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<ResizeBilinearRecord>(record)
+  const channels = r.channels
+  for (let y = y0; y < y1; y++) {
+    const row: usize = r.rowTable + y * 12
+    const top: usize = r.input + load<i32>(row), bottom: usize = r.input + load<i32>(row, 4)
+    const wy = load<i32>(row, 8)
+    let to: usize = r.output + y * r.outRowStride
+    for (let x = 0; x < r.outW; x++) {
+      const column: usize = r.columnTable + x * 12
+      const left: usize = load<i32>(column), right: usize = load<i32>(column, 4)
+      const wx = load<i32>(column, 8)
+      let c = 0
+      if (ASC_FEATURE_SIMD && channels >= 8) {
+        const weights = i32x4.splat((2048 - wx) | (wx << 16))
+        const below = i32x4.splat(wy), above = i32x4.splat(2048 - wy), half = i32x4.splat(1 << 21)
+        while (true) {
+          const q = blend8(top + c, bottom + c, left, right, weights, above, below, half)
+          v128.store64_lane(to + c, q, 0)
+          c += 8
+          if (c >= channels) break
+          if (c > channels - 8) c = channels - 8
+        }
+      }
+      for (; c < channels; c++) {
+        const a = <i32>load<i8>(top + left + c), b = <i32>load<i8>(bottom + left + c)
+        const t = (a << 11) + (load<i8>(top + right + c) - a) * wx
+        const u = (b << 11) + (load<i8>(bottom + right + c) - b) * wx
+        store<i8>(to + c, (t << 11) + (u - t) * wy + (1 << 21) >> 22)
+      }
+      to += channels
+    }
+  }
+}
+
+/** Eight channels of one output pixel. */
+// @ts-ignore: decorator
+@inline
+function blend8(top: usize, bottom: usize, left: usize, right: usize, weights: v128, above: v128, below: v128, half: v128): v128 {
+  const tl = v128.load_ext<i8>(top + left), tr = v128.load_ext<i8>(top + right)
+  const bl = v128.load_ext<i8>(bottom + left), br = v128.load_ext<i8>(bottom + right)
+  const lo = blend4(v128.shuffle<i16>(tl, tr, 0, 8, 1, 9, 2, 10, 3, 11), v128.shuffle<i16>(bl, br, 0, 8, 1, 9, 2, 10, 3, 11), weights, above, below, half)
+  const hi = blend4(v128.shuffle<i16>(tl, tr, 4, 12, 5, 13, 6, 14, 7, 15), v128.shuffle<i16>(bl, br, 4, 12, 5, 13, 6, 14, 7, 15), weights, above, below, half)
+  const q = i16x8.narrow_i32x4_s(lo, hi)
+  return i8x16.narrow_i16x8_s(q, q)
+}
+
+// @ts-ignore: decorator
+@inline
+function blend4(top: v128, bottom: v128, weights: v128, above: v128, below: v128, half: v128): v128 {
+  const t = i32x4.mul(i32x4.dot_i16x8_s(top, weights), above)
+  const b = i32x4.mul(i32x4.dot_i16x8_s(bottom, weights), below)
+  return i32x4.shr_s(i32x4.add(i32x4.add(t, b), half), 22)
+}

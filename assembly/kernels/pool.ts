@@ -1,0 +1,124 @@
+/** Pooling over windows clipped to the image, and mean over any axes. */
+import { MeanRecord, PoolRecord } from '../layout'
+import { clamp } from '../requantize'
+
+/** Adds eight int8 to two vectors of i32 at `acc`. */
+// @ts-ignore: decorator
+@inline
+function accumulate8(acc: usize, p: usize): void {
+  const x = v128.load_ext<i8>(p)
+  v128.store(acc, i32x4.add(v128.load(acc), i32x4.extend_low_i16x8_s(x)))
+  v128.store(acc, i32x4.add(v128.load(acc, 16), i32x4.extend_high_i16x8_s(x)), 16)
+}
+
+/** acc[c] += p[c] for n channels. */
+function accumulate(acc: usize, p: usize, n: i32): void {
+  let c = 0
+  if (ASC_FEATURE_SIMD) for (; c + 8 <= n; c += 8) accumulate8(acc + (c << 2), p + c)
+  for (; c < n; c++) store<i32>(acc + (c << 2), load<i32>(acc + (c << 2)) + load<i8>(p + c))
+}
+
+/**
+ * Average pool. Shapes: input [inRows, W, C] i8, output [rows, outW, C] i8; scratch C i32.
+ * The divisor counts only elements inside the image. Source: TFLite's builtin average pool (integer).
+ */
+export function averagePool(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<PoolRecord>(record)
+  const channels = r.channels
+  for (let y = y0; y < y1; y++) {
+    const top = y * r.strideH - r.padTop
+    const fromY = max(top, 0), toY = min(top + r.filterH, r.inRows)
+    let out: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
+    for (let x = 0; x < r.outW; x++) {
+      const left = x * r.strideW - r.padLeft
+      const fromX = max(left, 0), toX = min(left + r.filterW, r.inW)
+      const count = (toY - fromY) * (toX - fromX)
+      memory.fill(r.scratch, 0, channels << 2)
+      for (let iy = fromY; iy < toY; iy++) {
+        let p: usize = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride + fromX * channels
+        for (let ix = fromX; ix < toX; ix++) {
+          accumulate(r.scratch, p, channels)
+          p += channels
+        }
+      }
+      const half = count >> 1
+      for (let c = 0; c < channels; c++) {
+        const acc = load<i32>(r.scratch + (c << 2))
+        let q: i32
+        if (r.unsigned) q = (acc + (count << 7) + half) / count - 128
+        else q = (acc > 0 ? acc + half : acc - half) / count
+        store<i8>(out + c, clamp(q, r.actMin, r.actMax))
+      }
+      out += channels
+    }
+  }
+}
+
+/** Max pool: maximum of the window's elements inside the image, then the clamp. Shapes as averagePool. */
+export function maxPool(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<PoolRecord>(record)
+  const channels = r.channels
+  for (let y = y0; y < y1; y++) {
+    const top = y * r.strideH - r.padTop
+    const fromY = max(top, 0), toY = min(top + r.filterH, r.inRows)
+    let out: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
+    for (let x = 0; x < r.outW; x++) {
+      const left = x * r.strideW - r.padLeft
+      const fromX = max(left, 0), toX = min(left + r.filterW, r.inW)
+      memory.fill(out, 0x80, channels)
+      for (let iy = fromY; iy < toY; iy++) {
+        let p: usize = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride + fromX * channels
+        for (let ix = fromX; ix < toX; ix++) {
+          let c = 0
+          if (ASC_FEATURE_SIMD) {
+            for (; c + 16 <= channels; c += 16) v128.store(out + c, i8x16.max_s(v128.load(out + c), v128.load(p + c)))
+          }
+          for (; c < channels; c++) store<i8>(out + c, max(load<i8>(out + c), load<i8>(p + c)))
+          p += channels
+        }
+      }
+      for (let c = 0; c < channels; c++) store<i8>(out + c, clamp(load<i8>(out + c), r.actMin, r.actMax))
+      out += channels
+    }
+  }
+}
+
+/** Sum of a block of `n` channels (8 by vector, else 1) over the reduced dimensions, to scratch. */
+function sumReduced(r: MeanRecord, base: usize, n: i32): void {
+  memory.fill(r.scratch, 0, n << 2)
+  for (let a = 0; a < r.r0; a++) {
+    for (let b = 0; b < r.r1; b++) {
+      for (let c = 0; c < r.r2; c++) {
+        let p = base + a * r.r0Stride + b * r.r1Stride + c * r.r2Stride
+        for (let d = 0; d < r.r3; d++) {
+          accumulate(r.scratch, p, n)
+          p += r.r3Stride
+        }
+      }
+    }
+  }
+}
+
+/** Mean over any axes. Scratch: eight i32. Source: XNNPACK's quantized mean. */
+export function mean(record: usize): void {
+  const r = changetype<MeanRecord>(record)
+  let out: usize = r.output
+  const block = r.k3Stride == 1 ? 8 : 1
+  for (let a = 0; a < r.k0; a++) {
+    for (let b = 0; b < r.k1; b++) {
+      for (let c = 0; c < r.k2; c++) {
+        const base: usize = r.input + a * r.k0Stride + b * r.k1Stride + c * r.k2Stride
+        for (let d = 0; d < r.k3; d += block) {
+          const n = min(block, r.k3 - d)
+          sumReduced(r, base + d * r.k3Stride, n)
+          for (let i = 0; i < n; i++) {
+            const total = f32(load<i32>(r.scratch + (i << 2)) + r.sumBias) * r.scale
+            const q = nearest<f32>(min<f32>(max<f32>(total + r.offset, r.low), r.high))
+            store<i8>(out, i32(q) - r.minus)
+            out++
+          }
+        }
+      }
+    }
+  }
+}

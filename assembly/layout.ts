@@ -1,0 +1,416 @@
+/**
+ * The binary contract between the host (which plans) and the executor (which computes).
+ *
+ * A program in linear memory:
+ *
+ *   header ──▶ op table: u32 record address × opCount ──▶ records (the classes below)
+ *        ├───▶ input table:  { u32 address, u32 bytes } × inputCount
+ *        └───▶ output table: { u32 address, u32 bytes } × outputCount
+ *
+ * Every field is 4 bytes, little endian; addresses are absolute. tools/build.ts reads this file and generates the
+ * host's offsets and field types from it, so a field is declared here and nowhere else.
+ *
+ * Rows. A kernel that works row by row computes output rows [y0, y1). Row y of a view lives at
+ * `base + (y % ring) * rowStride`; ring >= the height unless the tensor is a ring buffer inside a band group.
+ * Input row iy of output row y and window row ky is `y * strideH - padTop + ky * dilationH`; rows outside
+ * [0, inRows) are read from `zeroRow`, which holds the input's zero point.
+ */
+
+/** Opcodes: one per kernel family; the linker strips the families that a model does not use. */
+export const OP_GROUP = 0
+export const OP_COPY = 1
+export const OP_FILL = 2
+export const OP_LUT = 3
+export const OP_CONV = 4
+export const OP_DEPTHWISE3X3 = 5
+export const OP_DEPTHWISE = 6
+export const OP_FULLY_CONNECTED = 7
+export const OP_BINARY = 8
+export const OP_AVERAGE_POOL = 9
+export const OP_MAX_POOL = 10
+export const OP_MEAN = 11
+export const OP_SOFTMAX = 12
+export const OP_DEQUANTIZE = 13
+export const OP_QUANTIZE = 14
+export const OP_RESIZE_BILINEAR = 15
+export const OP_GATHER = 16
+export const OP_ARG_MAX = 17
+export const OP_STRIDED_COPY = 18
+export const OP_TRANSPOSE_CONV = 19
+export const OP_DETECTION = 20
+
+/** Version of this layout; the host refuses a module that reports another. */
+export const ABI_VERSION = 1
+
+/** What `run` and `thimble_invoke` return. */
+export const STATUS_OK = 0
+export const STATUS_NO_PROGRAM = 1
+export const STATUS_BAD_OPCODE = 2
+
+@unmanaged export class Header {
+  abiVersion: u32
+  opCount: u32
+  opTable: u32
+  inputCount: u32
+  inputTable: u32
+  outputCount: u32
+  outputTable: u32
+  reserved: u32
+}
+
+/** Common head of every record. */
+@unmanaged export class Record {
+  op: u32
+  /** Output rows in all. */
+  rows: u32
+  strideH: i32
+  padTop: i32
+  /** Rows of input that one output row needs: (kh - 1) * dilationH + 1. */
+  windowH: i32
+  /** Input rows in all. */
+  inRows: i32
+  /** Executor's state inside a band group: rows computed so far, rows wanted next. */
+  done: i32
+  need: i32
+}
+
+/** Band group: the next `count` records run in turn, `bandRows` rows of the last one at a time. */
+@unmanaged export class GroupRecord extends Record {
+  count: u32
+  bandRows: u32
+}
+
+/** Row copy, each byte xor `xor` (0, or 0x80 to move between uint8 and int8). */
+@unmanaged export class CopyRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  bytes: i32
+  xor: u32
+}
+
+/** Writes `value` to `bytes` bytes of each of `rows` rows. */
+@unmanaged export class FillRecord extends Record {
+  output: u32
+  outRowStride: i32
+  bytes: i32
+  value: u32
+}
+
+/** Every byte through a table of 256, indexed by the byte as unsigned. */
+@unmanaged export class LutRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  bytes: i32
+  table: u32
+}
+
+/**
+ * Convolution as GEMM. The input is a frame that already holds its left and right padding; one output pixel's patch is
+ * kh rows of `segments` runs of `segmentBytes` contiguous bytes.
+ */
+@unmanaged export class ConvRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  /** Bytes between the patches of neighbouring output pixels: strideW * input pixel stride. */
+  xStep: i32
+  zeroRow: u32
+  kh: i32
+  dilationH: i32
+  segments: i32
+  segmentBytes: i32
+  segmentStep: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  outPixelStride: i32
+  outW: i32
+  outC: i32
+  weights: u32
+  bias: u32
+  scale: u32
+  scratch: u32
+  /** SIMD: bytes of the packed panel of four rows, 8 per k. Scalar: patch length K. */
+  panelBytes: i32
+  /** 0x4B400000 (1.5 * 2^23 as f32), read from memory so that no engine rematerialises it inside the tile. */
+  magic: i32
+  /** magic - outputZeroPoint. */
+  magicMinusZero: i32
+  actMin: i32
+  actMax: i32
+  outputZeroPoint: i32
+  /** Scalar kernel: weight zero point (0 for int8 models). */
+  weightZeroPoint: i32
+  /** 1: run the scalar kernel even where there is SIMD (weights are laid out for it; no bound on |acc * scale|). */
+  scalar: i32
+}
+
+/** Depthwise convolution, depth multiplier 1. Input frame as in ConvRecord. */
+@unmanaged export class DepthwiseRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  xStep: i32
+  zeroRow: u32
+  kh: i32
+  kw: i32
+  dilationH: i32
+  /** Bytes between the window's columns: dilationW * channels. */
+  tapStep: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  outW: i32
+  channels: i32
+  weights: u32
+  bias: u32
+  scale: u32
+  scratch: u32
+  magic: i32
+  magicMinusZero: i32
+  actMin: i32
+  actMax: i32
+  outputZeroPoint: i32
+  strideW: i32
+  /** 1: scalar kernel, as in ConvRecord. */
+  scalar: i32
+  /** Scalar kernel only: fixed-point requantization by multiplier and shift (TFLite's builtin kernel). */
+  fixedPoint: i32
+  multiplier: i32
+  shift: i32
+}
+
+/** out[n] = requantize(bias[n] + Σ_k x[k] * (w[n][k] - weightZeroPoint)), for each of `rows` rows of x. */
+@unmanaged export class FullyConnectedRecord extends Record {
+  input: u32
+  output: u32
+  inC: i32
+  outC: i32
+  weights: u32
+  bias: u32
+  scale: u32
+  scratch: u32
+  magic: i32
+  magicMinusZero: i32
+  actMin: i32
+  actMax: i32
+  outputZeroPoint: i32
+  weightZeroPoint: i32
+  /** 1: scalar kernel, as in ConvRecord. */
+  scalar: i32
+}
+
+/**
+ * Elementwise a ∘ b with broadcasting: rows x d1 x d2 x d3 elements, byte strides of each operand per dimension (0:
+ * broadcast; d3's stride is 0 or 1). kind 0: XNNPACK add; 1: XNNPACK mul; 2: builtin add; 3: builtin mul.
+ */
+@unmanaged export class BinaryRecord extends Record {
+  kind: u32
+  a: u32
+  aRing: i32
+  aRowStride: i32
+  a1: i32
+  a2: i32
+  a3: i32
+  b: u32
+  bRing: i32
+  bRowStride: i32
+  b1: i32
+  b2: i32
+  b3: i32
+  output: u32
+  outRing: i32
+  outRowStride: i32
+  d1: i32
+  d2: i32
+  d3: i32
+  aZeroPoint: i32
+  bZeroPoint: i32
+  outputZeroPoint: i32
+  actMin: i32
+  actMax: i32
+  aMultiplier: i32
+  aShift: i32
+  bMultiplier: i32
+  bShift: i32
+  multiplier: i32
+  shift: i32
+  /** kind 2: elements handled by the vector block, whose int16 narrowing wraps. */
+  wrapElements: i32
+  scale: f32
+}
+
+/** Average (and, without the divisor, maximum) over windows clipped to the image. */
+@unmanaged export class PoolRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  inW: i32
+  outW: i32
+  channels: i32
+  filterH: i32
+  filterW: i32
+  strideW: i32
+  padLeft: i32
+  actMin: i32
+  actMax: i32
+  /** 1: uint8 rounding (floor of the raw sum plus half), 0: int8 rounding (half away from zero). */
+  unsigned: i32
+  scratch: u32
+}
+
+/**
+ * Mean over any axes: kept dimensions k0..k3 (output order), reduced dimensions r0..r3, with input byte strides.
+ * out = clamp(RNE(f32(f32(sum + sumBias) * scale) + shift), -128..127 + bias) - see numerics: XNNPACK's mean.
+ */
+@unmanaged export class MeanRecord extends Record {
+  input: u32
+  output: u32
+  k0: i32
+  k1: i32
+  k2: i32
+  k3: i32
+  k0Stride: i32
+  k1Stride: i32
+  k2Stride: i32
+  k3Stride: i32
+  r0: i32
+  r1: i32
+  r2: i32
+  r3: i32
+  r0Stride: i32
+  r1Stride: i32
+  r2Stride: i32
+  r3Stride: i32
+  /** Added to the sum of int8 values: 128 * n for uint8 tensors, else 0. */
+  sumBias: i32
+  scale: f32
+  offset: f32
+  /** Limits and final subtraction: [0,255] and 128 for uint8, [-128,127] and 0 for int8. */
+  low: f32
+  high: f32
+  minus: i32
+  scratch: u32
+}
+
+/** Softmax over the last axis; table[d] = expf(-scale * beta * d), 256 f32. */
+@unmanaged export class SoftmaxRecord extends Record {
+  input: u32
+  output: u32
+  depth: i32
+  table: u32
+  outScale: f32
+  /** int8: added after rounding half away. */
+  outputZeroPoint: i32
+  /** 1: uint8 output: q = trunc(p + 0.5), written as the raw uint8 xor `xor`. */
+  unsigned: i32
+  xor: u32
+}
+
+/** f32 = (q - zeroPoint) * scale */
+@unmanaged export class DequantizeRecord extends Record {
+  input: u32
+  output: u32
+  count: i32
+  zeroPoint: i32
+  scale: f32
+}
+
+/** q = clamp(RNE(x * inverseScale) + zeroPoint) */
+@unmanaged export class QuantizeRecord extends Record {
+  input: u32
+  output: u32
+  count: i32
+  zeroPoint: i32
+  inverseScale: f32
+}
+
+/** Bilinear resize by tables of { i32 first byte offset, i32 second byte offset, i32 weight of the second, 0..2048 }. */
+@unmanaged export class ResizeBilinearRecord extends Record {
+  input: u32
+  output: u32
+  outRowStride: i32
+  outW: i32
+  channels: i32
+  rowTable: u32
+  columnTable: u32
+}
+
+/** Copies runs of `bytes` from rows[y] + columns[x] (byte offsets): nearest-neighbour resize. */
+@unmanaged export class GatherRecord extends Record {
+  input: u32
+  output: u32
+  outRowStride: i32
+  outW: i32
+  bytes: i32
+  rowTable: u32
+  columnTable: u32
+}
+
+/** Index of the first maximum along one axis: outer x depth x inner. outBytes 4 or 8. */
+@unmanaged export class ArgMaxRecord extends Record {
+  input: u32
+  output: u32
+  outer: i32
+  depth: i32
+  inner: i32
+  outBytes: i32
+}
+
+/** Copies d0 x d1 x d2 x d3 runs of `bytes` between any byte strides (transpose, concat, split, pad, slice, repeat). */
+@unmanaged export class StridedCopyRecord extends Record {
+  input: u32
+  output: u32
+  d0: i32
+  d1: i32
+  d2: i32
+  d3: i32
+  in0: i32
+  in1: i32
+  in2: i32
+  in3: i32
+  out0: i32
+  out1: i32
+  out2: i32
+  out3: i32
+  bytes: i32
+}
+
+/** Transposed convolution; weights [O][kh][kw][I] int8, accumulators in scratch (outH x outW x O, i32). */
+@unmanaged export class TransposeConvRecord extends Record {
+  input: u32
+  inH: i32
+  inW: i32
+  inC: i32
+  output: u32
+  outH: i32
+  outW: i32
+  outC: i32
+  kh: i32
+  kw: i32
+  strideW: i32
+  padLeft: i32
+  weights: u32
+  bias: u32
+  scale: u32
+  scratch: u32
+  inputZeroPoint: i32
+  weightZeroPoint: i32
+  outputZeroPoint: i32
+  actMin: i32
+  actMax: i32
+  fixedPoint: i32
+  multipliers: u32
+  shifts: u32
+}

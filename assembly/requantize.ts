@@ -1,0 +1,40 @@
+/**
+ * All rounding of 8-bit results. Scalar and v128 forms of the same arithmetic.
+ * Source: XNNPACK's fp32 requantization and TFLite's MultiplyByQuantizedMultiplier, as LiteRT 2.3.0 runs them.
+ */
+
+/** clamp(RNE(f32(acc) * scale) + zeroPoint, min, max); both f32 steps round on their own. */
+// @ts-ignore: decorator
+@inline
+export function requantize(acc: i32, scale: f32, zeroPoint: i32, low: i32, high: i32): i32 {
+  const y = f32(acc) * scale
+  // Limits that are exact in f32 and far outside 8 bits: the integer clamp below decides.
+  const r = i32(nearest<f32>(min<f32>(max<f32>(y, -1048576), 1048576))) + zeroPoint
+  return clamp(r, low, high)
+}
+
+/** Rounding arithmetic shift right: half away from zero (TFLite's RoundingDivideByPOT). */
+// @ts-ignore: decorator
+@inline
+export function roundingShift(x: i32, exponent: i32): i32 {
+  const mask = (1 << exponent) - 1
+  const remainder = x & mask
+  return (x >> exponent) + i32(remainder > (mask >> 1) + i32(x < 0))
+}
+
+/**
+ * x * multiplier * 2^(shift - 31), the first rounding half up, the second half away from zero.
+ * Requires: multiplier in [0, 2^31), shift in [-31, 30]. A shift above 30 gives 0, as the reference's vector code does.
+ */
+export function multiplyByQuantizedMultiplier(x: i32, multiplier: i32, shift: i32): i32 {
+  if (shift > 31) return 0
+  const left = shift > 0 ? shift : 0
+  const t = i32((i64(x) << left) * i64(multiplier) + (1 << 30) >> 31)
+  return shift < 0 ? roundingShift(t, -shift) : t
+}
+
+// @ts-ignore: decorator
+@inline
+export function clamp(x: i32, low: i32, high: i32): i32 {
+  return x < low ? low : x > high ? high : x
+}

@@ -1,0 +1,178 @@
+/** One model in one wasm instance: owns the memory, runs the program. */
+import { ThimbleError } from './errors.ts'
+import { ABI_VERSION, LAYOUT } from './generated/layout.ts'
+import { elements, type DType, type Graph, type Metadata } from './graph.ts'
+import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
+import type { RuntimeExports } from './runtime.ts'
+import type { Model, TensorInfo, TypedArray, Variant } from './types.ts'
+
+type ArrayType = Int8ArrayConstructor | Uint8ArrayConstructor | Int16ArrayConstructor | Int32ArrayConstructor | Float32ArrayConstructor | BigInt64ArrayConstructor
+
+/** Typed array class of a dtype that may cross the API. */
+export function arrayType(dtype: DType): ArrayType {
+  switch (dtype) {
+    case 'int8': return Int8Array
+    case 'uint8': case 'bool': return Uint8Array
+    case 'int16': return Int16Array
+    case 'int32': return Int32Array
+    case 'float32': return Float32Array
+    case 'int64': return BigInt64Array
+    default: throw new ThimbleError('lower/dtype', `${dtype} tensors cannot cross the API`)
+  }
+}
+
+export function tensorInfo(graph: Graph, index: number): TensorInfo {
+  const t = graph.tensors[index]!
+  return { name: t.name, shape: t.shape, dtype: t.dtype, scale: t.quantization?.scales[0] ?? 0, zeroPoint: t.quantization?.zeroPoints[0] ?? 0 }
+}
+
+interface Port { info: TensorInfo; address: number; bytes: number; count: number; type: ArrayType; view: TypedArray }
+
+export interface EngineDescription {
+  inputs: TensorInfo[]
+  outputs: TensorInfo[]
+  variant: Variant
+  why: string
+  metadata: Metadata
+}
+
+/** Instantiates the runtime and loads the program's memory image. */
+export function instantiateProgram(module: WebAssembly.Module, program: Program): RuntimeExports {
+  const exports = new WebAssembly.Instance(module).exports as unknown as RuntimeExports
+  if (exports.thimble_abi() !== ABI_VERSION) throw new ThimbleError('runtime/abi', 'runtime and host do not match', { expected: ABI_VERSION, got: exports.thimble_abi(), hint: 'rebuild: npm run build' })
+  const header = exports.header.value as number
+  if (header + LAYOUT.Header.size > PROGRAM_BASE) throw new ThimbleError('runtime/abi', 'the runtime\'s static data reaches into the program', { expected: `at most ${PROGRAM_BASE}`, got: header + LAYOUT.Header.size })
+  const missing = program.memoryBytes - exports.memory.buffer.byteLength
+  if (missing > 0) {
+    try {
+      exports.memory.grow(Math.ceil(missing / PAGE))
+    } catch {
+      throw new ThimbleError('runtime/memory', 'the engine gives no more memory', { expected: `${program.memoryBytes} bytes`, hint: 'use a smaller model, or plan "size"' })
+    }
+  }
+  const bytes = new Uint8Array(exports.memory.buffer)
+  for (const part of program.image) bytes.set(part.bytes, part.address)
+  const view = new DataView(exports.memory.buffer)
+  LAYOUT.Header.fields.forEach((name, i) => view.setUint32(header + i * 4, program.header[name]!, true))
+  return exports
+}
+
+export class Engine implements Model {
+  readonly inputs: readonly TensorInfo[]
+  readonly outputs: readonly TensorInfo[]
+  readonly variant: Variant
+  readonly why: string
+  readonly metadata: Metadata
+  readonly memoryBytes: number
+  readonly arenaBytes: number
+  readonly program?: Program
+  #exports: RuntimeExports | undefined
+  #in: Port[]
+  #out: Port[]
+
+  constructor(exports: RuntimeExports, about: EngineDescription, program?: Program) {
+    this.#exports = exports
+    this.inputs = about.inputs
+    this.outputs = about.outputs
+    this.variant = about.variant
+    this.why = about.why
+    this.metadata = about.metadata
+    this.program = program
+    this.memoryBytes = exports.memory.buffer.byteLength
+    this.arenaBytes = program?.arenaBytes ?? Number(about.metadata.extra?.arenaBytes ?? 0)
+    const port = (info: TensorInfo, address: number, bytes: number): Port => {
+      const type = arrayType(info.dtype), count = elements(info.shape)
+      return { info, address, bytes, count, type, view: new type(exports.memory.buffer, address, count) }
+    }
+    this.#in = about.inputs.map((info, i) => port(info, exports.thimble_input_ptr(i), exports.thimble_input_bytes(i)))
+    this.#out = about.outputs.map((info, i) => port(info, exports.thimble_output_ptr(i), exports.thimble_output_bytes(i)))
+  }
+
+  /** Copies the inputs in, after checking them. */
+  #write(input: TypedArray | readonly TypedArray[]): RuntimeExports {
+    const exports = this.#exports
+    if (!exports) throw new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
+    const single = ArrayBuffer.isView(input)
+    const given = single ? 1 : input.length
+    if (given !== this.#in.length) throw new ThimbleError('runtime/inputs', 'number of inputs', { expected: this.#in.length, got: given })
+    for (let i = 0; i < this.#in.length; i++) {
+      const port = this.#in[i]!
+      const data = single ? input : input[i]!
+      check(data, port, 'input')
+      port.view.set(data as never)
+    }
+    return exports
+  }
+
+  run(input: TypedArray | readonly TypedArray[], options?: { out?: TypedArray | readonly TypedArray[] }): TypedArray[] {
+    const exports = this.#write(input)
+    const out = options?.out
+    const single = out !== undefined && ArrayBuffer.isView(out)
+    if (out !== undefined) {
+      const given = single ? 1 : (out as readonly TypedArray[]).length
+      if (given !== this.#out.length) throw new ThimbleError('runtime/outputs', 'number of output arrays', { expected: this.#out.length, got: given })
+      for (let i = 0; i < this.#out.length; i++) check(single ? out as TypedArray : (out as readonly TypedArray[])[i]!, this.#out[i]!, 'output')
+    }
+    const status = exports.thimble_invoke()
+    if (status !== 0) throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
+    if (out === undefined) return this.#out.map(port => port.view.slice() as TypedArray)
+    if (single) {
+      (out as TypedArray).set(this.#out[0]!.view as never)
+      return [out as TypedArray]
+    }
+    for (let i = 0; i < this.#out.length; i++) (out as readonly TypedArray[])[i]!.set(this.#out[i]!.view as never)
+    return out as TypedArray[]
+  }
+
+  /**
+   * Milliseconds per graph op, mean over `runs`, with every table entry timed on its own; a band group is timed as one and
+   * shared among its members by multiply-adds.
+   */
+  profile(input: TypedArray | readonly TypedArray[], runs: number): { index: number; kernel: string; ms: number; macs: number }[] {
+    const program = this.program
+    if (!program) throw new ThimbleError('runtime/profile', 'a packed module has no profile', { hint: 'profile the model file instead' })
+    const entries = program.entries
+    const spent = new Float64Array(entries.length)
+    for (let r = 0; r < runs; r++) {
+      const exports = this.#write(input)
+      for (let i = 0; i < entries.length;) {
+        const group = entries[i + 1]?.group
+        const banded = entries[i]!.kernel === 'group' && group !== undefined
+        const count = banded ? entries.filter(e => e.group === group).length : 0
+        const start = performance.now()
+        exports.run(i, i + 1 + count)
+        const ms = performance.now() - start
+        if (banded) {
+          const members = entries.slice(i + 1, i + 1 + count)
+          const total = members.reduce((a, e) => a + e.macs, 0)
+          members.forEach((e, k) => { spent[i + 1 + k]! += ms * (total ? e.macs / total : 1 / count) })
+        } else spent[i]! += ms
+        i += 1 + count
+      }
+    }
+    const byOp = new Map<number, { index: number; kernel: string; ms: number; macs: number }>()
+    entries.forEach((e, i) => {
+      const row = byOp.get(e.opIndex) ?? { index: e.opIndex, kernel: '', ms: 0, macs: 0 }
+      if (e.macs > 0 || !row.kernel || row.kernel === 'fill') row.kernel = e.kernel === 'group' ? row.kernel : e.kernel
+      row.ms += spent[i]! / runs
+      row.macs += e.macs
+      byOp.set(e.opIndex, row)
+    })
+    return [...byOp.values()].sort((a, b) => a.index - b.index)
+  }
+
+  dispose(): void {
+    this.#exports = undefined
+    this.#in = []
+    this.#out = []
+  }
+}
+
+function check(data: TypedArray, port: Port, role: string): void {
+  if (!(data instanceof port.type) && !(port.info.dtype === 'uint8' && (data as unknown) instanceof Uint8ClampedArray)) {
+    throw new ThimbleError(`runtime/${role}`, `${role} array type`, { tensor: port.info.name, expected: port.type.name, got: (data as object | undefined)?.constructor?.name ?? typeof data })
+  }
+  if (data.length !== port.count) {
+    throw new ThimbleError(`runtime/${role}`, `${role} length`, { tensor: port.info.name, expected: `${port.count} elements for [${port.info.shape}]`, got: data.length })
+  }
+}

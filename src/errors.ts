@@ -1,0 +1,47 @@
+/** The one error class of Thimble. Codes are grouped by the phase that found the fault. */
+
+export type ErrorCode = `${'format' | 'lower' | 'plan' | 'image' | 'runtime' | 'usage'}/${string}`
+
+export interface ErrorDetail {
+  /** Index and type of the op at fault, e.g. `CONV_2D at op 12`. */
+  op?: string
+  /** Name of the tensor at fault. */
+  tensor?: string
+  expected?: string | number
+  got?: string | number
+  /** What to do about it, one clause. */
+  hint?: string
+}
+
+/**
+ * Everything that can be wrong with a model, an image or a call.
+ * `message` is one line: `<code>: what; where; expected …, got …; what to do`.
+ */
+export class ThimbleError extends Error {
+  readonly code: ErrorCode
+  readonly op?: string
+  readonly tensor?: string
+  readonly expected?: string | number
+  readonly got?: string | number
+  readonly hint?: string
+
+  constructor(code: ErrorCode, what: string, detail: ErrorDetail = {}) {
+    const parts = [what]
+    if (detail.op !== undefined) parts.push(`in ${detail.op}`)
+    if (detail.tensor !== undefined) parts.push(`tensor "${detail.tensor}"`)
+    if (detail.expected !== undefined || detail.got !== undefined) {
+      parts.push([detail.expected !== undefined ? `expected ${detail.expected}` : '', detail.got !== undefined ? `got ${detail.got}` : ''].filter(Boolean).join(', '))
+    }
+    let line = `${code}: ${parts.join('; ')}`
+    if (detail.hint) line += `; ${detail.hint}`
+    // Names come from files: keep the message one printable line.
+    super(line.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').slice(0, 2000))
+    this.name = 'ThimbleError'
+    this.code = code
+    this.op = detail.op
+    this.tensor = detail.tensor
+    this.expected = detail.expected
+    this.got = detail.got
+    this.hint = detail.hint
+  }
+}

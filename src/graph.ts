@@ -1,0 +1,140 @@
+/**
+ * The format-neutral graph: what every reader produces and what `lower`, the quantizer and the writers consume.
+ * Types only, plus the few helpers that everybody needs. Op names and attribute meanings are TFLite's; activations
+ * are NHWC, convolution filters OHWI, depthwise filters [1, kh, kw, C*m], fully connected filters [O, K].
+ * The same graph carries float32 models (readers of float formats, the quantizer's input) and 8-bit ones.
+ */
+
+export type DType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32' | 'uint32' | 'int64' | 'uint64' | 'float16' | 'float32' | 'float64' | 'bool' | 'string'
+
+/** Affine quantization: real = scale * (q - zeroPoint). One scale for the tensor, or one per index of `axis`. */
+export interface Quantization {
+  /** Length 1 (per tensor) or `shape[axis]` (per channel). Stored float32 values. */
+  scales: Float32Array
+  /** Same length as `scales`. */
+  zeroPoints: Int32Array
+  /** The dimension that per-channel scales run along; 0 when per tensor. */
+  axis: number
+}
+
+export interface Tensor {
+  name: string
+  shape: readonly number[]
+  dtype: DType
+  quantization?: Quantization
+  /** Row-major little-endian bytes of a constant; absent for activations. */
+  data?: Uint8Array
+}
+
+export type Padding = 'SAME' | 'VALID'
+/** Fused activation, applied to the op's real-valued result. */
+export type Activation = 'NONE' | 'RELU' | 'RELU_N1_TO_1' | 'RELU6'
+
+interface Conv { padding: Padding; strideH: number; strideW: number; dilationH: number; dilationW: number; activation: Activation }
+interface Pool { padding: Padding; strideH: number; strideW: number; filterH: number; filterW: number; activation: Activation }
+interface Binary { activation: Activation }
+interface Resize { alignCorners: boolean; halfPixelCenters: boolean }
+type None = Record<never, never>
+
+/** Attributes by op. Inputs are positional as in TFLite (-1: absent optional input). */
+export interface OpAttributes {
+  /** inputs: x [N,H,W,C], filter [O,kh,kw,C/groups], bias [O] int32 */
+  CONV_2D: Conv
+  /** inputs: x [N,H,W,C], filter [1,kh,kw,C*depthMultiplier], bias */
+  DEPTHWISE_CONV_2D: Conv & { depthMultiplier: number }
+  /** inputs: outputShape [4] int32, filter [O,kh,kw,I], x [N,H,W,I], bias? */
+  TRANSPOSE_CONV: { padding: Padding; strideH: number; strideW: number; activation: Activation }
+  /** inputs: x, filter [O,K], bias? */
+  FULLY_CONNECTED: { activation: Activation; keepNumDims: boolean }
+  ADD: Binary; SUB: Binary; MUL: Binary; DIV: Binary
+  AVERAGE_POOL_2D: Pool
+  MAX_POOL_2D: Pool
+  /** inputs: x, axes int32 constant */
+  MEAN: { keepDims: boolean }
+  SUM: { keepDims: boolean }
+  SOFTMAX: { beta: number }
+  LOGISTIC: None; TANH: None; HARD_SWISH: None; RELU: None; RELU6: None; RELU_N1_TO_1: None
+  LEAKY_RELU: { alpha: number }
+  QUANTIZE: None; DEQUANTIZE: None
+  /** inputs: x, size [2] int32 constant (height, width) */
+  RESIZE_BILINEAR: Resize
+  RESIZE_NEAREST_NEIGHBOR: Resize
+  /** inputs: x, paddings [rank,2] int32 constant */
+  PAD: None
+  CONCATENATION: { axis: number; activation: Activation }
+  /** inputs: axis int32 constant, x */
+  SPLIT: { numSplits: number }
+  /** inputs: x, axis int32 constant */
+  ARG_MAX: { outputType: 'int32' | 'int64' }
+  /** inputs: x, shape? The output tensor's shape is what counts. */
+  RESHAPE: None
+  SQUEEZE: None; EXPAND_DIMS: None
+  /** inputs: x, permutation int32 constant */
+  TRANSPOSE: None
+  /** inputs: x, begin, size */
+  SLICE: None
+  STRIDED_SLICE: { beginMask: number; endMask: number; ellipsisMask: number; newAxisMask: number; shrinkAxisMask: number }
+  PACK: { axis: number; valuesCount: number }
+  UNPACK: { axis: number; num: number }
+  CAST: None
+  /** inputs: box encodings, scores, anchors */
+  DETECTION_POSTPROCESS: {
+    maxDetections: number; maxClassesPerDetection: number; detectionsPerClass: number; useRegularNms: boolean
+    nmsScoreThreshold: number; nmsIouThreshold: number; numClasses: number; yScale: number; xScale: number; hScale: number; wScale: number
+  }
+  /** An op that Thimble does not run: `name` is the file's own name for it, for the error message. */
+  UNSUPPORTED: { name: string }
+}
+export type OpType = keyof OpAttributes
+
+export type Op = { [T in OpType]: { type: T; inputs: readonly number[]; outputs: readonly number[]; attrs: OpAttributes[T] } }[OpType]
+export type OpOf<T extends OpType> = Extract<Op, { type: T }>
+
+/** How an image becomes the input tensor: real = (pixel - mean) / std per channel, then the input's own quantization. */
+export interface Preprocess {
+  /** `stretch`: to width x height, aspect ignored. `crop`: scale so that the shorter side is `shorterSide`, centre-crop width x height. `fit`: letterbox. */
+  fit: 'stretch' | 'crop' | 'fit'
+  /** For `crop`: the shorter side after scaling, in pixels of the model's own input size (e.g. 256 for a 224 input). Default: the input's size. */
+  shorterSide?: number
+  /** `bilinear`: triangle filter, widened when shrinking (antialiased, as Pillow and torchvision do). `bilinear-fast`: 2x2 taps only (as TFLite's Android examples do). */
+  method: 'bilinear' | 'bilinear-fast' | 'nearest' | 'area'
+  channels: 'rgb' | 'bgr' | 'gray'
+  /** Per channel (or one value for all), on the 0..255 pixel scale. */
+  mean: readonly number[]
+  std: readonly number[]
+}
+
+/** What travels with a model beside its numbers. Every field is optional in a foreign file. */
+export interface Metadata {
+  name?: string
+  description?: string
+  /** SPDX identifier of the weights' licence, and where they come from. */
+  license?: string
+  source?: string
+  author?: string
+  version?: string
+  labels?: string[]
+  preprocess?: Preprocess
+  /** Which kind of head this is: how `classify`/`detect` read the outputs. */
+  task?: 'classification' | 'detection' | 'segmentation' | 'landmarks' | 'features'
+  /** Anything else a writer wants to keep (JSON). */
+  extra?: Record<string, unknown>
+}
+
+export interface Graph {
+  tensors: Tensor[]
+  ops: Op[]
+  /** Tensor indices, in the file's own order. */
+  inputs: number[]
+  outputs: number[]
+  metadata: Metadata
+}
+
+/** Elements of a shape (1 for a scalar). */
+export const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
+
+const WIDTH: Record<DType, number> = { int8: 1, uint8: 1, bool: 1, int16: 2, uint16: 2, float16: 2, int32: 4, uint32: 4, float32: 4, int64: 8, uint64: 8, float64: 8, string: 1 }
+/** Bytes of one element. */
+export const dtypeBytes = (dtype: DType): number => WIDTH[dtype]
+/** Bytes of a whole tensor. */
+export const tensorBytes = (t: Pick<Tensor, 'shape' | 'dtype'>): number => elements(t.shape) * WIDTH[t.dtype]

@@ -1,0 +1,366 @@
+/** CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, and PAD folded into them. */
+import { OP_CONV, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV } from '../generated/layout.ts'
+import { elements, type Activation, type OpOf, type Padding, type Tensor } from '../graph.ts'
+import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier, requantScale } from '../numerics.ts'
+import { align, Context, shifted, Unsupported, type Q } from './context.ts'
+import { packDepthwise, packDepthwise3x3, packGemm, panelOrder } from './pack.ts'
+import { rowwise, Value, type Buffer, type Step } from './program.ts'
+
+const MAGIC = 0x4b400000
+/** Largest |acc * scale| whose magic-number rounding is exact. */
+const MAGIC_LIMIT = 2 ** 22
+
+interface Weights {
+  /** Raw bytes as int8: uint8 weights minus 128. */
+  data: Int8Array
+  /** Zero point of `data`. */
+  zero: number
+  /** f32 requantization scale, bias with the input's zero point folded in, per output channel. */
+  scale: Float32Array
+  bias: Int32Array
+  /** Whether the magic-number epilogue is exact for every channel. */
+  safe: boolean
+}
+
+/** Reads filter and bias; `channelOf(i)`: the output channel of filter element i. */
+function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | undefined, channels: number, inner: number, outer: number): Weights {
+  if (!w.data) throw new Unsupported('filter must be a constant')
+  if (b && !b.data) throw new Unsupported('bias must be a constant')
+  if (b && b.dtype !== 'int32') throw new Unsupported(`${b.dtype} bias`)
+  const p = w.quantization
+  if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
+  if (p.scales.length !== 1 && p.scales.length !== channels) throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
+  if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
+  if (w.dtype === 'int8' && p.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
+  const zeroRaw = w.dtype === 'uint8' ? p.zeroPoints[0] ?? 0 : 0
+  if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
+  const data = new Int8Array(w.data.buffer, w.data.byteOffset, w.data.length)
+  const signed = w.dtype === 'uint8' ? data.map(v => v ^ 0x80) : data
+  const zero = w.dtype === 'uint8' ? zeroRaw - 128 : 0
+  const scale = new Float32Array(channels)
+  for (let c = 0; c < channels; c++) {
+    const ws = p.scales.length === 1 ? p.scales[0]! : p.scales[c]!
+    scale[c] = requantScale(x.scale, ws, out.scale)
+    if (!(scale[c]! >= 0) || scale[c]! >= 256) throw cx.fail('lower/quantization', `requantization scale of channel ${c}`, w, '[0, 256)', scale[c])
+  }
+  const bias = new Int32Array(channels)
+  if (b) bias.set(int32s(b.data!))
+  // Element i belongs to channel floor(i / inner) % channels; outer * channels * inner elements.
+  let safe = true
+  const reach = Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low)
+  for (let c = 0; c < channels; c++) {
+    let sum = 0, absolute = 0
+    for (let o = 0; o < outer; o++) {
+      const start = (o * channels + c) * inner
+      for (let i = start; i < start + inner; i++) {
+        const v = signed[i]! - zero
+        sum += v
+        absolute += v < 0 ? -v : v
+      }
+    }
+    const bound = Math.min(absolute * reach + Math.abs(bias[c]!), 2 ** 31)
+    if (bound * scale[c]! > MAGIC_LIMIT) safe = false
+    bias[c] = bias[c]! - Math.imul(x.zero, sum)
+  }
+  return { data: signed, zero, scale, bias, safe }
+}
+
+function int32s(bytes: Uint8Array): Int32Array {
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  return Int32Array.from({ length: bytes.length >> 2 }, (_, i) => view.getInt32(i * 4, true))
+}
+
+interface Axis { out: number; before: number; after: number }
+
+/** Output size and padding along one axis. Source: TFLite ComputePadding. */
+export function padAxis(padding: Padding, size: number, kernel: number, stride: number, dilation: number, extra: [number, number] = [0, 0]): Axis {
+  const effective = (kernel - 1) * dilation + 1
+  if (padding === 'SAME') {
+    const out = Math.ceil(size / stride)
+    const total = Math.max((out - 1) * stride + effective - size, 0)
+    return { out, before: total >> 1, after: total - (total >> 1) }
+  }
+  return { out: Math.floor((size + extra[0] + extra[1] - effective) / stride) + 1, before: extra[0], after: extra[1] }
+}
+
+function checkWindow(cx: Context, a: { strideH: number; strideW: number; dilationH: number; dilationW: number }, kh: number, kw: number): void {
+  for (const [name, v] of [['stride', a.strideH], ['stride', a.strideW], ['dilation', a.dilationH], ['dilation', a.dilationW], ['filter size', kh], ['filter size', kw]] as const) {
+    if (!(v >= 1)) throw cx.fail('lower/attribute', `${name} must be positive`, undefined, '>= 1', v)
+  }
+}
+
+function checkShape(cx: Context, t: Tensor, expected: readonly number[]): void {
+  if (t.shape.length !== expected.length || t.shape.some((v, i) => v !== expected[i])) {
+    throw cx.fail('lower/shape', 'output shape', t, `[${expected}]`, `[${t.shape}]`)
+  }
+}
+
+function sameDtypes(cx: Context, ...tensors: Tensor[]): void {
+  for (const t of tensors) if (t.dtype !== tensors[0]!.dtype) throw new Unsupported(`mixed ${tensors[0]!.dtype} and ${t.dtype} tensors`)
+}
+
+interface Window {
+  kh: number; kw: number; strideH: number; strideW: number; dilationH: number; dilationW: number
+  y: Axis; x: Axis
+}
+
+function windowOf(cx: Context, a: OpOf<'CONV_2D'>['attrs'], x: Value, kh: number, kw: number): Window {
+  checkWindow(cx, a, kh, kw)
+  const pad = x.pad ?? { top: 0, bottom: 0, left: 0, right: 0 }
+  return {
+    kh, kw, strideH: a.strideH, strideW: a.strideW, dilationH: a.dilationH, dilationW: a.dilationW,
+    y: padAxis(a.padding, x.h, kh, a.strideH, a.dilationH, [pad.top, pad.bottom]),
+    x: padAxis(a.padding, x.w, kw, a.strideW, a.dilationW, [pad.left, pad.right])
+  }
+}
+
+/** The input with its horizontal padding, and the row of zero points that stands for rows outside the image. */
+function windowInput(cx: Context, value: Value, position: number, q: Q, win: Window): { frame: Value; zeroRow?: Buffer; prologue: Step[] } {
+  const right = Math.max(0, (win.x.out - 1) * win.strideW + (win.kw - 1) * win.dilationW + 1 - value.w - win.x.before)
+  const frame = cx.framed(value, cx.op.inputs[position]!, win.x.before, right, q.zero)
+  const prologue = cx.padFills(frame)
+  const bottom = (win.y.out - 1) * win.strideH - win.y.before + (win.kh - 1) * win.dilationH + 1 - value.h
+  let zeroRow: Buffer | undefined
+  if (win.y.before > 0 || bottom > 0) {
+    const buffer = cx.buffers.arena(`${value.tensor.name} (zero row)`, () => frame.rowStride + 16)
+    zeroRow = buffer
+    prologue.push(...cx.fillStep(buffer, () => ({ rows: 1, output: buffer.address, outRowStride: 0, bytes: frame.rowStride + 8, value: q.zero & 255 })))
+  }
+  return { frame, zeroRow, prologue }
+}
+
+const rowsOf = (win: Window, inRows: number): { rows: number; strideH: number; padTop: number; windowH: number; inRows: number } =>
+  ({ rows: win.y.out, strideH: win.strideH, padTop: win.y.before, windowH: (win.kh - 1) * win.dilationH + 1, inRows })
+
+const epilogue = (out: Q, limits: [number, number]): Record<string, number> => ({
+  magic: MAGIC, magicMinusZero: MAGIC - out.zero, ...shifted(limits, out), outputZeroPoint: out.zero
+})
+
+export function lowerConv(cx: Context): void {
+  const op = cx.op as OpOf<'CONV_2D'>
+  const x = cx.value(0), w = cx.input(1, 'filter'), out = cx.output()
+  sameDtypes(cx, x.tensor, w, out)
+  if (!cx.hasInput(2)) throw new Unsupported('CONV_2D without bias')
+  if (w.shape.length !== 4 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'input and filter must have rank 4', w)
+  const [o, kh, kw, ci] = w.shape as [number, number, number, number]
+  if (x.c % ci || o % (x.c / ci)) throw cx.fail('lower/shape', 'input channels must be a multiple of the filter\'s', w, x.c, ci)
+  const xq = cx.q(x.tensor), oq = cx.q(out)
+  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci, 1)
+  const win = windowOf(cx, op.attrs, x, kh, kw)
+  checkShape(cx, out, [x.n, win.y.out, win.x.out, o])
+  const limits = activationBoundsXnn(op.attrs.activation, oq)
+  emitConv(cx, x, cx.result(), xq, oq, limits, weights, win, x.c / ci)
+}
+
+function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window, groups: number): void {
+  const o = y.c, ci = x.c / groups, k = win.kh * win.kw * ci
+  const onePixel = win.y.out === 1 && win.x.out === 1 && win.kh === x.h && win.kw === x.w && !win.y.before && !win.x.before && win.dilationH === 1 && win.dilationW === 1
+  if (groups === 1 && onePixel && !x.frame.left && !x.frame.right && !x.pad) {
+    emitFullyConnected(cx, x, y, oq, limits, weights, k, x.n)
+    return
+  }
+  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
+  const scalar = !cx.simd || !weights.safe
+  const contiguous = groups === 1 && win.dilationW === 1
+  const segments = contiguous ? 1 : win.kw, segmentBytes = contiguous ? win.kw * ci : ci
+  const og = o / groups
+  const panelBytes = scalar ? k : align(segmentBytes, 2) * win.kh * segments * 8
+  const scratch = cx.scratch('conv patches', scalar ? k + 16 : panelBytes + 128)
+  for (let g = 0; g < groups; g++) {
+    const part = { ...weights, data: weights.data.subarray(g * og * k, (g + 1) * og * k), bias: weights.bias.subarray(g * og, (g + 1) * og), scale: weights.scale.subarray(g * og, (g + 1) * og) }
+    const name = cx.output().name
+    const packed = scalar
+      ? { weights: part.data, bias: part.bias, scale: part.scale }
+      : { weights: packGemm(part.data, part.zero, og, k, segmentBytes), bias: panelOrder(part.bias, 8), scale: panelOrder(part.scale, 8) }
+    const wb = cx.buffers.constant(`${name} weights`, packed.weights), bb = cx.buffers.constant(`${name} bias`, packed.bias), sb = cx.buffers.constant(`${name} scale`, packed.scale)
+    for (let n = 0; n < x.n; n++) {
+      cx.push({
+        record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? 'gemm-4x8' : 'conv-gemm-4x8',
+        rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...(zeroRow ? [zeroRow] : [])], writes: [y.buffer, scratch],
+        macs: win.y.out * win.x.out * og * k,
+        prologue: g === 0 && n === 0 ? prologue : undefined,
+        stream: x.n === 1 && groups === 1 ? { from: frame, to: y } : undefined,
+        fields: () => ({
+          input: frame.frameAddress(n) + g * ci, inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * x.c,
+          zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,
+          output: y.address(n) + g * og, outRowStride: y.rowStride, outRing: y.ringRows, outPixelStride: o, outW: win.x.out, outC: og,
+          weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address, panelBytes,
+          ...epilogue(oq, limits), weightZeroPoint: weights.zero, scalar: Number(scalar)
+        })
+      })
+    }
+  }
+}
+
+export function lowerDepthwise(cx: Context): void {
+  const op = cx.op as OpOf<'DEPTHWISE_CONV_2D'>
+  let x = cx.value(0)
+  const w = cx.input(1, 'filter'), out = cx.output()
+  sameDtypes(cx, x.tensor, w, out)
+  if (!cx.hasInput(2)) throw new Unsupported('DEPTHWISE_CONV_2D without bias')
+  if (w.shape.length !== 4 || w.shape[0] !== 1 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'filter must be [1, kh, kw, C*m]', w, '[1, kh, kw, C*m]', `[${w.shape}]`)
+  const [, kh, kw, o] = w.shape as [number, number, number, number]
+  if (o % x.c) throw cx.fail('lower/shape', 'output channels must be a multiple of the input\'s', w, x.c, o)
+  const xq = cx.q(x.tensor), oq = cx.q(out)
+  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, 1, kh * kw)
+  const win = windowOf(cx, op.attrs, x, kh, kw)
+  checkShape(cx, out, [x.n, win.y.out, win.x.out, o])
+  const limits = activationBoundsXnn(op.attrs.activation, oq)
+  const axis = w.quantization!.axis
+  if (w.dtype === 'uint8' && axis !== 0) {
+    // LiteRT leaves this form to the builtin kernel: fixed-point requantization, per tensor.
+    const d = f32(f32(xq.scale) * f32(w.quantization!.scales[0]!)) / oq.scale
+    emitDepthwise(cx, repeatChannels(cx, x, o), cx.result(), xq, oq, activationBoundsBuiltin(op.attrs.activation, oq), weights, win, quantizeMultiplier(d))
+    return
+  }
+  if (x.c === 1) {
+    // One input channel: an ordinary convolution, the filter's last axis first.
+    const k = kh * kw
+    const data = new Int8Array(o * k)
+    for (let i = 0; i < k; i++) for (let c = 0; c < o; c++) data[c * k + i] = weights.data[i * o + c]!
+    emitConv(cx, x, cx.result(), xq, oq, limits, { ...weights, data }, win, 1)
+    return
+  }
+  x = repeatChannels(cx, x, o)
+  emitDepthwise(cx, x, cx.result(), xq, oq, limits, weights, win)
+}
+
+/** Depth multiplier m: every channel m times. */
+function repeatChannels(cx: Context, x: Value, channels: number): Value {
+  if (channels === x.c) return x
+  const m = channels / x.c
+  const to = cx.temporary({ ...x.tensor, name: `${x.tensor.name} (repeated)`, shape: [x.n, x.h, x.w, channels] })
+  to.pad = x.pad
+  cx.push({
+    record: 'StridedCopyRecord', op: OP_STRIDED_COPY, kernel: 'repeat-channels', rows: rowwise(1), reads: [x.buffer], writes: [to.buffer],
+    fields: () => ({
+      input: x.address(), output: to.address(), d0: 1, d1: x.n * x.h * x.w, d2: x.c, d3: m,
+      in0: 0, in1: x.c, in2: 1, in3: 0, out0: 0, out1: channels, out2: m, out3: 1, bytes: 1
+    })
+  })
+  to.alias = true
+  return to
+}
+
+function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window, fixed?: { multiplier: number; shift: number }): void {
+  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
+  const taps = win.kh * win.kw, c = y.c
+  const scalar = !cx.simd || !weights.safe || fixed !== undefined
+  const fast = !scalar && win.kh === 3 && win.kw === 3 && win.dilationH === 1 && win.dilationW === 1 && win.strideW <= 2 && win.x.out >= 2 && c >= 8
+  const data = fast ? packDepthwise3x3(weights.data, weights.zero, c)
+    : scalar ? Int16Array.from(weights.data, v => v - weights.zero)
+    : packDepthwise(weights.data, weights.zero, c, taps)
+  const name = cx.output().name
+  const order = <T extends Int32Array | Float32Array>(v: T): T => scalar ? v : panelOrder(v, 8)
+  const wb = cx.buffers.constant(`${name} weights`, data), bb = cx.buffers.constant(`${name} bias`, order(weights.bias)), sb = cx.buffers.constant(`${name} scale`, order(weights.scale))
+  const scratch = fast ? undefined : cx.scratch('depthwise taps', align(taps + 1, 2) * 4 + 48)
+  for (let n = 0; n < x.n; n++) {
+    cx.push({
+      record: 'DepthwiseRecord', op: fast ? OP_DEPTHWISE3X3 : OP_DEPTHWISE,
+      kernel: fast ? `depthwise-3x3-s${win.strideW}` : scalar ? 'depthwise-scalar' : 'depthwise',
+      rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...(zeroRow ? [zeroRow] : []), ...(scratch ? [scratch] : [])],
+      writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps,
+      prologue: n === 0 ? prologue : undefined,
+      stream: x.n === 1 ? { from: frame, to: y } : undefined,
+      fields: () => ({
+        input: frame.frameAddress(n), inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * c, zeroRow: zeroRow?.address ?? 0,
+        kh: win.kh, kw: win.kw, dilationH: win.dilationH, tapStep: win.dilationW * c,
+        output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, channels: c,
+        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0,
+        ...epilogue(oq, limits), strideW: win.strideW, scalar: Number(scalar),
+        fixedPoint: Number(fixed !== undefined), multiplier: fixed?.multiplier ?? 0, shift: fixed?.shift ?? 0
+      })
+    })
+  }
+}
+
+export function lowerFullyConnected(cx: Context): void {
+  const op = cx.op as OpOf<'FULLY_CONNECTED'>
+  const x = cx.value(0), w = cx.input(1, 'filter'), out = cx.output()
+  sameDtypes(cx, x.tensor, w, out)
+  if (w.shape.length !== 2) throw cx.fail('lower/shape', 'filter must have rank 2', w)
+  const [o, k] = w.shape as [number, number]
+  const rows = elements(x.tensor.shape) / k
+  if (!Number.isInteger(rows) || elements(out.shape) !== rows * o) throw cx.fail('lower/shape', 'input, filter and output sizes do not match', w, `${elements(x.tensor.shape)} / ${k} rows`, `[${out.shape}]`)
+  const xq = cx.q(x.tensor), oq = cx.q(out)
+  const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k, 1)
+  const limits = activationBoundsXnn(op.attrs.activation as Activation, oq)
+  if (rows < 4) {
+    emitFullyConnected(cx, x, cx.result(), oq, limits, weights, k, rows)
+    return
+  }
+  // Many rows: one image of `rows` pixels through the GEMM.
+  const xr = new Value({ ...x.tensor, shape: [1, 1, rows, k] }, { n: 1, h: 1, w: rows, c: k }, cx.plain(x).buffer)
+  const result = cx.result()
+  const yr = new Value({ ...out, shape: [1, 1, rows, o] }, { n: 1, h: 1, w: rows, c: o }, result.buffer)
+  xr.alias = yr.alias = result.alias = true
+  const one: Axis = { out: 1, before: 0, after: 0 }
+  emitConv(cx, xr, yr, xq, oq, limits, weights, { kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, y: one, x: { out: rows, before: 0, after: 0 } }, 1)
+  result.producer = undefined
+}
+
+function emitFullyConnected(cx: Context, x: Value, y: Value, oq: Q, limits: [number, number], weights: Weights, k: number, rows: number): void {
+  const o = weights.bias.length, name = cx.output().name
+  const scalar = !cx.simd || !weights.safe
+  const padded = <T extends Int32Array | Float32Array>(v: T): T => {
+    const out = new (v.constructor as new (n: number) => T)(align(o, 4))
+    out.set(v)
+    return out
+  }
+  const wb = cx.buffers.constant(`${name} weights`, weights.data), bb = cx.buffers.constant(`${name} bias`, padded(weights.bias)), sb = cx.buffers.constant(`${name} scale`, padded(weights.scale))
+  const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
+  cx.plain(x)
+  cx.push({
+    record: 'FullyConnectedRecord', op: OP_FULLY_CONNECTED, kernel: scalar ? 'fully-connected-scalar' : 'fully-connected', rows: rowwise(rows),
+    reads: [x.buffer, wb, bb, sb], writes: [y.buffer, scratch], macs: rows * k * o,
+    fields: () => ({
+      input: x.address(), output: y.address(), inC: k, outC: o, weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address,
+      ...epilogue(oq, limits), weightZeroPoint: weights.zero, scalar: Number(scalar)
+    })
+  })
+}
+
+export function lowerTransposeConv(cx: Context): void {
+  const op = cx.op as OpOf<'TRANSPOSE_CONV'>
+  const w = cx.input(1, 'filter'), x = cx.value(2), out = cx.output()
+  sameDtypes(cx, x.tensor, w, out)
+  if (w.shape.length !== 4 || out.shape.length !== 4 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'tensors must have rank 4', w)
+  const [o, kh, kw, ci] = w.shape as [number, number, number, number]
+  const { strideH, strideW } = op.attrs
+  checkWindow(cx, { strideH, strideW, dilationH: 1, dilationW: 1 }, kh, kw)
+  const [n, oh, ow, oc] = out.shape as [number, number, number, number]
+  if (ci !== x.c || oc !== o || n !== x.n) throw cx.fail('lower/shape', 'channels do not match', w, `[${x.c} -> ${oc}]`, `[${ci} -> ${o}]`)
+  if (op.attrs.padding === 'SAME' ? Math.ceil(oh / strideH) !== x.h || Math.ceil(ow / strideW) !== x.w
+    : Math.floor((oh - kh) / strideH) + 1 !== x.h || Math.floor((ow - kw) / strideW) + 1 !== x.w) {
+    throw cx.fail('lower/shape', 'output size does not match the input size', out, `${x.h}x${x.w}`, `${oh}x${ow}`)
+  }
+  const xq = cx.q(x.tensor), oq = cx.q(out)
+  const weights = readWeights(cx, xq, oq, w, cx.hasInput(3) ? cx.input(3, 'bias') : undefined, o, kh * kw * ci, 1)
+  const builtin = op.attrs.padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow
+  if (builtin && !xq.unsigned) throw new Unsupported('int8 TRANSPOSE_CONV with a kernel smaller than its stride (LiteRT\'s rounding there is not reproducible)')
+  const limits = builtin ? activationBoundsBuiltin(op.attrs.activation, oq) : activationBoundsXnn(op.attrs.activation, oq)
+  const scales = w.quantization!.scales
+  const fixed = Array.from({ length: o }, (_, c) => quantizeMultiplier(f32(f32(xq.scale) * f32(scales[scales.length === 1 ? 0 : c]!)) / oq.scale))
+  // The kernel subtracts zero points itself (an output pixel has a varying number of taps): the plain bias again.
+  const bias = new Int32Array(o)
+  if (cx.hasInput(3)) bias.set(int32s(cx.input(3).data!))
+  const name = out.name
+  const wb = cx.buffers.constant(`${name} weights`, weights.data), bb = cx.buffers.constant(`${name} bias`, bias), sb = cx.buffers.constant(`${name} scale`, weights.scale)
+  const mb = cx.buffers.constant(`${name} multipliers`, Int32Array.from(fixed, f => f.multiplier)), hb = cx.buffers.constant(`${name} shifts`, Int32Array.from(fixed, f => f.shift))
+  const y = cx.result()
+  const scratch = cx.scratch('transpose-conv accumulators', oh * ow * o * 4)
+  cx.plain(x)
+  for (let i = 0; i < n; i++) {
+    cx.push({
+      record: 'TransposeConvRecord', op: OP_TRANSPOSE_CONV, kernel: 'transpose-conv',
+      rows: { ...rowwise(1), strideH, padTop: Math.max((x.h - 1) * strideH + kh - oh, 0) >> 1 },
+      reads: [x.buffer, wb, bb, sb, mb, hb], writes: [y.buffer, scratch], macs: x.h * x.w * kh * kw * ci * o,
+      fields: () => ({
+        input: x.address(i), inH: x.h, inW: x.w, inC: ci, output: y.address(i), outH: oh, outW: ow, outC: o, kh, kw, strideW,
+        padLeft: Math.max((x.w - 1) * strideW + kw - ow, 0) >> 1, weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address,
+        inputZeroPoint: xq.zero, weightZeroPoint: weights.zero, outputZeroPoint: oq.zero, ...shifted(limits, oq), fixedPoint: Number(builtin),
+        multipliers: mb.address, shifts: hb.address
+      })
+    })
+  }
+}

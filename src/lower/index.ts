@@ -1,0 +1,120 @@
+/**
+ * Graph to kernel steps. The only place that knows which op of the file format becomes which kernel, and what of the
+ * reference runtime's behaviour (XNNPACK or builtin kernel, which rounding) an op gets.
+ */
+
+import { tensorBytes, type Graph, type OpType } from '../graph.ts'
+import type { Variant } from '../types.ts'
+import { Context, Unsupported } from './context.ts'
+import { lowerConv, lowerDepthwise, lowerFullyConnected, lowerTransposeConv } from './conv.ts'
+import { lowerBinary, lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
+import { Value, type Buffer, type Step } from './program.ts'
+import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
+import { lowerConcatenation, lowerPack, lowerPad, lowerReshape, lowerResize, lowerSlice, lowerSplit, lowerStridedSlice, lowerTranspose, lowerUnpack } from './shape.ts'
+
+const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
+  CONV_2D: lowerConv,
+  DEPTHWISE_CONV_2D: lowerDepthwise,
+  TRANSPOSE_CONV: lowerTransposeConv,
+  FULLY_CONNECTED: lowerFullyConnected,
+  ADD: lowerBinary, SUB: lowerBinary, MUL: lowerBinary,
+  AVERAGE_POOL_2D: lowerPool, MAX_POOL_2D: lowerPool,
+  MEAN: lowerMean,
+  SOFTMAX: lowerSoftmax,
+  LOGISTIC: lowerLogistic, TANH: lowerTanh, HARD_SWISH: lowerHardSwish,
+  RELU: lowerRelu, RELU6: lowerRelu, RELU_N1_TO_1: lowerRelu, LEAKY_RELU: lowerLeakyRelu,
+  QUANTIZE: lowerQuantize, DEQUANTIZE: lowerDequantize,
+  RESIZE_BILINEAR: lowerResize, RESIZE_NEAREST_NEIGHBOR: lowerResize,
+  PAD: lowerPad,
+  CONCATENATION: lowerConcatenation, SPLIT: lowerSplit, PACK: lowerPack, UNPACK: lowerUnpack,
+  ARG_MAX: lowerArgMax,
+  RESHAPE: lowerReshape, SQUEEZE: lowerReshape, EXPAND_DIMS: lowerReshape,
+  TRANSPOSE: lowerTranspose, SLICE: lowerSlice, STRIDED_SLICE: lowerStridedSlice
+}
+
+/** Op types with a lowering rule, for the documentation's table. */
+export const SUPPORTED_OPS = Object.keys(RULES) as OpType[]
+
+export interface Port { tensorIndex: number; buffer: Buffer; value: Value; bytes: number }
+
+export interface Lowered {
+  steps: Step[]
+  buffers: Buffer[]
+  /** Where the host writes inputs and finds outputs, in the graph's order. */
+  inputs: Port[]
+  outputs: Port[]
+  unsupported: { index: number; op: string; reason: string }[]
+}
+
+/** int8 and uint8 of the same real values differ in the top bit only. */
+const FLIP = 0x80
+
+function lowerInputs(cx: Context): Port[] {
+  return cx.graph.inputs.map(index => {
+    const t = cx.graph.tensors[index]!
+    const raw = cx.temporary(t)
+    raw.alias = true
+    cx.values.set(index, raw)
+    raw.buffer.first = -1
+    if (t.dtype === 'uint8') {
+      const value = cx.temporary({ ...t, name: `${t.name} (int8)` })
+      cx.opIndex = -1
+      cx.copyRows(raw, value, FLIP, 'uint8-to-int8')
+      cx.values.set(index, value)
+    }
+    return { tensorIndex: index, buffer: raw.buffer, value: raw, bytes: tensorBytes(t) }
+  })
+}
+
+function lowerOutputs(cx: Context): Port[] {
+  const taken = new Set<Buffer>()
+  return cx.graph.outputs.map(index => {
+    const t = cx.graph.tensors[index]!
+    cx.opIndex = cx.graph.ops.length
+    let value = cx.values.get(index)
+    if (!value) {
+      // A constant as output.
+      const data = t.data!
+      value = new Value(t, { n: 1, h: 1, w: 1, c: data.length }, cx.buffers.constant(t.name, t.dtype === 'uint8' ? data.map(q => q ^ FLIP) : data))
+    }
+    const mustCopy = (t.dtype === 'uint8' && !value.raw) || value.buffer.data !== undefined || value.buffer.first === -1 || taken.has(value.buffer)
+    if (mustCopy) {
+      const out = cx.temporary({ ...t, name: `${t.name} (output)` })
+      cx.copyRows(value, out, t.dtype === 'uint8' ? FLIP : 0, 'output')
+      out.alias = true
+      value = out
+    }
+    // Nobody may change the layout of what the caller reads.
+    value.alias = true
+    taken.add(value.buffer)
+    value.buffer.last = Infinity
+    return { tensorIndex: index, buffer: value.buffer, value, bytes: tensorBytes(t) }
+  })
+}
+
+/** Lowers a whole graph. Ops without a rule are collected in `unsupported`; anything else wrong is thrown. */
+export function lower(graph: Graph, variant: Variant): Lowered {
+  const cx = new Context(graph, variant)
+  const unsupported: Lowered['unsupported'] = []
+  const opaque = new Set<number>()
+  const inputs = lowerInputs(cx)
+  graph.ops.forEach((op, index) => {
+    cx.opIndex = index
+    const rule = RULES[op.type]
+    const name = op.type === 'UNSUPPORTED' ? op.attrs.name : op.type
+    const blocked = op.inputs.some(i => opaque.has(i))
+    try {
+      if (!rule) throw new Unsupported('no such operator in Thimble')
+      if (!blocked) rule(cx)
+      else for (const o of op.outputs) opaque.add(o)
+    } catch (error) {
+      if (!(error instanceof Unsupported)) throw error
+      unsupported.push({ index, op: name, reason: error.message })
+      for (const o of op.outputs) opaque.add(o)
+    }
+  })
+  if (unsupported.length) return { steps: [], buffers: [], inputs: [], outputs: [], unsupported }
+  const outputs = lowerOutputs(cx)
+  return { steps: cx.steps, buffers: cx.buffers.all, inputs, outputs, unsupported }
+}
+

@@ -1,0 +1,89 @@
+/**
+ * Weights in kernel order. Pure functions on typed arrays.
+ *
+ *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded to even with zeros
+ *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
+ *   depthwise 3x3  [block of 8 channels][14 vectors] i16, each vector four channels x two taps:
+ *
+ *       bytes      taps (ky,kx)          used for
+ *       0,  16     (0,0) (1,0)           rows 0 and 1, column 0: channels 0-3, 4-7
+ *       32, 48     (0,1) (1,1)
+ *       64, 80     (0,2) (1,2)
+ *       96, 112    (2,0) (2,1)           row 2, columns paired
+ *       128, 144   (2,2)  0
+ *       160, 176    0    (2,0)           the same for the right-hand output of a stride-1 pair
+ *       192, 208   (2,1) (2,2)
+ *
+ * When channels > 8 are no multiple of 8 the last panel starts at channels - 8 and repeats some of them.
+ */
+
+/** First channel of each panel of `width`. */
+export function panelStarts(channels: number, width: number): number[] {
+  const starts = []
+  for (let c = 0; c < channels; c += width) starts.push(channels < width ? 0 : Math.min(c, channels - width))
+  return starts
+}
+
+/** A per-channel array in panel order, zero-padded when there is less than one panel. */
+export function panelOrder<T extends Int32Array | Float32Array>(v: T, width: number): T {
+  const starts = panelStarts(v.length, width)
+  const out = new (v.constructor as new (n: number) => T)(starts.length * width)
+  starts.forEach((start, p) => out.set(v.subarray(start, Math.min(start + width, v.length)), p * width))
+  return out
+}
+
+/** weights [channels][k] int8 row-major, minus `zero`, to GEMM order. */
+export function packGemm(weights: Int8Array, zero: number, channels: number, k: number, segment: number): Int16Array {
+  const starts = panelStarts(channels, 8)
+  const padded = segment + (segment & 1)
+  const kPadded = (k / segment) * padded
+  const out = new Int16Array(starts.length * kPadded * 8)
+  for (let p = 0; p < starts.length; p++) {
+    const base = p * kPadded * 8, start = starts[p]!
+    const width = Math.min(8, channels - start)
+    for (let c = 0; c < width; c++) {
+      let from = (start + c) * k
+      let to = base + c * 2
+      for (let s = 0; s < k; s += segment) {
+        for (let i = 0; i < segment; i++) out[to + (i >> 1) * 16 + (i & 1)] = weights[from + i]! - zero
+        from += segment
+        to += padded * 8
+      }
+    }
+  }
+  return out
+}
+
+/** weights [taps][channels] int8, minus `zero`, to depthwise order. */
+export function packDepthwise(weights: Int8Array, zero: number, channels: number, taps: number): Int16Array {
+  const starts = panelStarts(channels, 8)
+  const pairs = (taps + 1) >> 1
+  const out = new Int16Array(starts.length * pairs * 16)
+  for (let p = 0; p < starts.length; p++) {
+    for (let t = 0; t < taps; t++) {
+      for (let c = 0; c < Math.min(8, channels); c++) {
+        out[(p * pairs + (t >> 1)) * 16 + c * 2 + (t & 1)] = weights[t * channels + starts[p]! + c]! - zero
+      }
+    }
+  }
+  return out
+}
+
+const PAIRS_3X3: [number, number][] = [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]]
+
+/** weights [9][channels] int8, minus `zero`, to depthwise 3x3 order; channels >= 8. */
+export function packDepthwise3x3(weights: Int8Array, zero: number, channels: number): Int16Array {
+  const starts = panelStarts(channels, 8)
+  const out = new Int16Array(starts.length * 112)
+  for (let p = 0; p < starts.length; p++) {
+    PAIRS_3X3.forEach((pair, v) => {
+      for (let c = 0; c < 8; c++) {
+        for (let t = 0; t < 2; t++) {
+          const tap = pair[t]!
+          if (tap >= 0) out[p * 112 + v * 16 + c * 2 + t] = weights[tap * channels + starts[p]! + c]! - zero
+        }
+      }
+    })
+  }
+  return out
+}

@@ -1,0 +1,118 @@
+/**
+ * What lowering produces: buffers without addresses, values (views of buffers) and steps (kernel calls whose fields are
+ * computed once addresses are known). Plain data and closures; nothing here touches wasm.
+ */
+import type { LAYOUT } from '../generated/layout.ts'
+import type { Tensor } from '../graph.ts'
+
+export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'GroupRecord'>
+
+/** A run of bytes that the planner places. `data`: constant contents; otherwise arena memory. */
+export interface Buffer {
+  name: string
+  bytes: number
+  data?: Uint8Array
+  /** For sizes that depend on layouts decided later: replaces `bytes` when the program is planned. */
+  measure?: () => number
+  /** Absolute address, set by the planner. */
+  address: number
+  /** First and last top-level step that touches it; -1 before the first (inputs), Infinity to the end (outputs). */
+  first: number
+  last: number
+}
+
+/** Left and right padding inside each row of a value, in pixels; the padding holds `fill`. */
+export interface Frame { left: number; right: number; fill: number }
+
+/**
+ * An activation as kernels see it: int8 (uint8 tensors are kept minus 128), or raw bytes of other dtypes.
+ * Spatial values are n images of h rows of w pixels of c bytes; everything else is one row.
+ */
+export class Value {
+  readonly tensor: Tensor
+  readonly n: number
+  readonly h: number
+  readonly w: number
+  readonly c: number
+  buffer: Buffer
+  /** Another view of some other value's bytes: its layout can't be changed. */
+  alias = false
+  frame: Frame = { left: 0, right: 0, fill: 0 }
+  /** Rows kept when this is a ring buffer inside a band group; 0: all rows. */
+  ring = 0
+  /** A uint8 graph output that its producer already writes in the file's own domain. */
+  raw = false
+  /** The step that writes it row by row, if one does. */
+  producer?: Step
+  /** Explicit zero padding of a PAD op folded into the consumer: this value is the unpadded one. */
+  pad?: { top: number; bottom: number; left: number; right: number }
+
+  constructor(tensor: Tensor, dims: { n: number; h: number; w: number; c: number }, buffer: Buffer) {
+    this.tensor = tensor
+    this.n = dims.n
+    this.h = dims.h
+    this.w = dims.w
+    this.c = dims.c
+    this.buffer = buffer
+  }
+
+  get rowBytes(): number { return this.w * this.c }
+  get rowStride(): number { return (this.frame.left + this.w + this.frame.right) * this.c }
+  get ringRows(): number { return this.ring || this.h }
+  /** Bytes of one image as stored. */
+  get imageBytes(): number { return this.h * this.rowStride }
+  /** Bytes to reserve: rows kept, plus the left padding that the last row's fill runs into. */
+  get bytes(): number { return this.n * this.ringRows * this.rowStride + this.frame.left * this.c }
+  /** Address of row 0 including its left padding, for image `n`. */
+  frameAddress(n = 0): number { return this.buffer.address + n * this.imageBytes }
+  /** Address of pixel (0, 0) of image `n`. */
+  address(n = 0): number { return this.frameAddress(n) + this.frame.left * this.c }
+}
+
+export interface Rows { rows: number; strideH: number; padTop: number; windowH: number; inRows: number }
+
+/** Row geometry of a kernel that maps row y to row y. */
+export const rowwise = (rows: number): Rows => ({ rows, strideH: 1, padTop: 0, windowH: 1, inRows: rows })
+
+/** One kernel call. */
+export interface Step {
+  record: RecordName
+  op: number
+  /** Kernel name for people. */
+  kernel: string
+  /** Index of the graph op this step belongs to. */
+  opIndex: number
+  rows: Rows
+  reads: Buffer[]
+  writes: Buffer[]
+  /** Every field of the record but the common head; called when all addresses are known. */
+  fields: () => Record<string, number>
+  /** Set when the step can run band by band: it reads `from` and writes `to` by rows. */
+  stream?: { from: Value; to: Value }
+  /** May write its result over this value's buffer. */
+  inPlace?: { from: Value; to: Value }
+  /** Steps that must run once before a band group that holds this one. */
+  prologue?: Step[]
+  macs?: number
+}
+
+export interface Group { steps: Step[]; bandRows: number }
+
+/** Buffer factory: constants are deduplicated by content when small. */
+export class Buffers {
+  readonly all: Buffer[] = []
+
+  arena(name: string, bytes: number | (() => number)): Buffer {
+    const fixed = typeof bytes === 'number'
+    const buffer: Buffer = { name, bytes: fixed ? bytes : 0, measure: fixed ? undefined : bytes, address: 0, first: Infinity, last: -Infinity }
+    this.all.push(buffer)
+    return buffer
+  }
+
+  constant(name: string, data: Uint8Array | Int8Array | Int16Array | Int32Array | Uint32Array | Float32Array): Buffer {
+    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    const buffer = { name, bytes: bytes.length, data: bytes, address: 0, first: 0, last: Infinity }
+    this.all.push(buffer)
+    return buffer
+  }
+}

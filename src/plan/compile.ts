@@ -1,0 +1,216 @@
+/**
+ * Graph to program: lower, band, plan, encode. The result is a memory image (op records and constants at absolute
+ * addresses) plus the numbers a host, the linker and `inspect` need. Pure: nothing here touches wasm.
+ */
+import { ThimbleError } from '../errors.ts'
+import { ABI_VERSION, LAYOUT, OP_GROUP } from '../generated/layout.ts'
+import type { Graph } from '../graph.ts'
+import { lower, type Lowered, type Port } from '../lower/index.ts'
+import { rowwise, type Buffer, type Step } from '../lower/program.ts'
+import type { Variant } from '../types.ts'
+import { planArena } from './arena.ts'
+import { makeUnits, type Unit } from './bands.ts'
+
+export interface CompileOptions { variant: Variant; plan: 'speed' | 'size' }
+
+/** First address a program may use: the runtime's own static data lies below (checked when it is instantiated). */
+export const PROGRAM_BASE = 1024
+/** Bytes that kernels may read past the end of the last buffer. */
+const SLACK = 128
+export const PAGE = 65536
+/** wasm32's limit on linear memory, less a page. */
+const MEMORY_LIMIT = 2 ** 32 - PAGE
+
+export interface ProgramPort { tensorIndex: number; address: number; bytes: number }
+
+/** One table entry, for profiles and reports. */
+export interface Entry { opIndex: number; kernel: string; opcode: number; macs: number; group?: number }
+
+export interface Program {
+  variant: Variant
+  plan: 'speed' | 'size'
+  /** Initial memory contents; everything else is zero. */
+  image: { address: number; bytes: Uint8Array }[]
+  /** Fields of the header that the runtime exports the address of. */
+  header: Record<string, number>
+  /** Bytes of linear memory needed, a whole number of pages. */
+  memoryBytes: number
+  arenaAddress: number
+  arenaBytes: number
+  weightBytes: number
+  planBytes: number
+  inputs: ProgramPort[]
+  outputs: ProgramPort[]
+  /** The op table: one entry per record, group records included. */
+  entries: Entry[]
+  arena: { name: string; offset: number; bytes: number; firstOp: number; lastOp: number }[]
+  usedOpcodes: number[]
+}
+
+const align = (n: number, to: number): number => Math.ceil(n / to) * to
+
+/** Steps in table order, with group records where there are bands. */
+type TableItem = { step: Step } | { unit: Unit }
+
+function tableOf(units: readonly Unit[]): TableItem[] {
+  const table: TableItem[] = []
+  for (const unit of units) {
+    for (const step of unit.prologue) table.push({ step })
+    if (unit.steps.length > 1) table.push({ unit })
+    for (const step of unit.steps) table.push({ step })
+  }
+  return table
+}
+
+function lifetimes(units: readonly Unit[], buffers: readonly Buffer[]): void {
+  for (const b of buffers) if (b.measure) b.bytes = b.measure()
+  units.forEach((unit, i) => {
+    for (const step of [...unit.prologue, ...unit.steps]) {
+      for (const b of [...step.reads, ...step.writes]) {
+        b.first = Math.min(b.first, i)
+        b.last = Math.max(b.last, i)
+      }
+    }
+  })
+}
+
+/** Elementwise results that may take their input's place do. Returns how many buffers disappeared. */
+function shareInPlace(units: readonly Unit[], ports: Set<Buffer>): Map<Buffer, Buffer> {
+  const target = new Map<Buffer, Buffer>()
+  const find = (b: Buffer): Buffer => {
+    while (target.has(b)) b = target.get(b)!
+    return b
+  }
+  units.forEach((unit, i) => {
+    if (unit.steps.length !== 1) return
+    const { inPlace } = unit.steps[0]!
+    if (!inPlace) return
+    const { from, to } = inPlace
+    const a = find(from.buffer), b = find(to.buffer)
+    if (a === b || a.data || b.data || a.last !== i || b.first !== i || ports.has(from.buffer)) return
+    if (from.ring || to.ring || from.frame.left || from.frame.right || to.frame.left || to.frame.right) return
+    if (a.bytes !== b.bytes) return
+    target.set(b, a)
+    a.last = Math.max(a.last, b.last)
+  })
+  return new Map([...target.keys()].map(b => [b, find(b)]))
+}
+
+function writeRecord(view: DataView, at: number, name: keyof typeof LAYOUT, fields: Record<string, number>, label: string): void {
+  const layout = LAYOUT[name] as { size: number; fields: readonly string[]; f32: readonly string[] }
+  for (let i = 0; i < layout.fields.length; i++) {
+    const field = layout.fields[i]!
+    const value = fields[field]
+    if (value === undefined || !Number.isFinite(value)) throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${value}`, { op: label })
+    if (layout.f32.includes(field)) view.setFloat32(at + i * 4, value, true)
+    else view.setInt32(at + i * 4, value | 0, true)
+  }
+}
+
+function recordFields(item: TableItem): { name: keyof typeof LAYOUT; fields: Record<string, number>; label: string } {
+  if ('unit' in item) {
+    const { steps, bandRows } = item.unit
+    const last = steps[steps.length - 1]!
+    return { name: 'GroupRecord', label: 'group', fields: { ...rowwise(last.rows.rows), op: OP_GROUP, done: 0, need: 0, count: steps.length, bandRows } }
+  }
+  const { step } = item
+  const { rows, strideH, padTop, windowH, inRows } = step.rows
+  return { name: step.record, label: `${step.kernel} of op ${step.opIndex}`, fields: { op: step.op, rows, strideH, padTop, windowH, inRows, done: 0, need: 0, ...step.fields() } }
+}
+
+function ports(list: readonly Port[]): ProgramPort[] {
+  return list.map(p => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
+}
+
+/** Throws `lower/unsupported-op` naming every op that Thimble can't run. */
+export function refuseUnsupported(graph: Graph, unsupported: Lowered['unsupported']): void {
+  if (!unsupported.length) return
+  const used = [...graph.inputs.map(i => graph.tensors[i]!), ...graph.ops.flatMap(op => op.inputs.filter(i => i >= 0).map(i => graph.tensors[i]!))]
+  const float = used.some(t => t.dtype === 'float32' && t.data) && !used.some(t => (t.dtype === 'int8' || t.dtype === 'uint8') && t.data)
+  if (float) {
+    throw new ThimbleError('lower/float-model', 'this is a float32 model, Thimble runs 8-bit ones', {
+      expected: 'int8 or uint8 weights', got: 'float32 weights', hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT'
+    })
+  }
+  const first = unsupported.slice(0, 8).map(u => `${u.op} at op ${u.index} (${u.reason})`).join(', ')
+  const more = unsupported.length > 8 ? ` and ${unsupported.length - 8} more` : ''
+  throw new ThimbleError('lower/unsupported-op', `cannot run ${first}${more}`, { hint: 'see OPERATORS.md for what is supported' })
+}
+
+export function compileModel(graph: Graph, options: CompileOptions): Program {
+  const lowered = lower(graph, options.variant)
+  refuseUnsupported(graph, lowered.unsupported)
+  return assemble(lowered, options)
+}
+
+/** Places and encodes a lowered graph. */
+export function assemble(lowered: Lowered, options: CompileOptions): Program {
+  const threshold = options.plan === 'size' ? 1024 : 65536
+  const units = makeUnits(lowered.steps, { plan: options.plan, threshold })
+  for (const port of lowered.inputs) port.buffer.first = -1
+  lifetimes(units, lowered.buffers)
+  for (const port of lowered.outputs) port.buffer.last = Infinity
+  const shared = shareInPlace(units, new Set([...lowered.inputs.map(p => p.buffer)]))
+
+  const table = tableOf(units)
+  const opTable = PROGRAM_BASE
+  let at = align(opTable + table.length * 4, 16)
+  const recordAt = table.map(item => {
+    const here = at
+    at += align(LAYOUT['unit' in item ? 'GroupRecord' : item.step.record].size, 16)
+    return here
+  })
+  const inputTable = at
+  const outputTable = inputTable + lowered.inputs.length * 8
+  const planEnd = align(outputTable + lowered.outputs.length * 8, 16)
+
+  const constants = lowered.buffers.filter(b => b.data && b.last >= b.first)
+  let weightEnd = planEnd
+  for (const b of constants) {
+    b.address = weightEnd
+    weightEnd = align(weightEnd + b.bytes, 16)
+  }
+  const arenaAddress = align(weightEnd, 64)
+  const live = lowered.buffers.filter(b => !b.data && !shared.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
+  const placement = planArena(live.map(b => ({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) })))
+  live.forEach((b, i) => { b.address = arenaAddress + placement.offsets[i]! })
+  for (const [b, owner] of shared) b.address = owner.address
+  const memoryBytes = align(arenaAddress + placement.peak + SLACK, PAGE)
+  if (memoryBytes > MEMORY_LIMIT) throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', { expected: `at most ${MEMORY_LIMIT} bytes`, got: memoryBytes })
+
+  const plan = new Uint8Array(planEnd - opTable)
+  const view = new DataView(plan.buffer)
+  table.forEach((item, i) => {
+    const { name, fields, label } = recordFields(item)
+    view.setUint32(i * 4, recordAt[i]!, true)
+    writeRecord(view, recordAt[i]! - opTable, name, fields, label)
+  })
+  const inputs = ports(lowered.inputs), outputs = ports(lowered.outputs)
+  inputs.forEach((p, i) => { view.setUint32(inputTable - opTable + i * 8, p.address, true); view.setUint32(inputTable - opTable + i * 8 + 4, p.bytes, true) })
+  outputs.forEach((p, i) => { view.setUint32(outputTable - opTable + i * 8, p.address, true); view.setUint32(outputTable - opTable + i * 8 + 4, p.bytes, true) })
+
+  const firstOp = (i: number): number => i < 0 ? -1 : i >= units.length ? units.at(-1)?.steps.at(-1)?.opIndex ?? 0 : units[i]!.steps[0]!.opIndex
+  const lastOp = (i: number): number => i < 0 ? -1 : units[Math.min(i, units.length - 1)]!.steps.at(-1)!.opIndex
+  return {
+    variant: options.variant, plan: options.plan,
+    image: [{ address: opTable, bytes: plan }, ...constants.map(b => ({ address: b.address, bytes: b.data! }))],
+    header: { abiVersion: ABI_VERSION, opCount: table.length, opTable, inputCount: inputs.length, inputTable, outputCount: outputs.length, outputTable, reserved: 0 },
+    memoryBytes, arenaAddress, arenaBytes: placement.peak, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
+    inputs, outputs,
+    entries: entriesOf(units),
+    arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),
+    usedOpcodes: [...new Set(table.map(item => 'unit' in item ? OP_GROUP : item.step.op))].sort((a, b) => a - b)
+  }
+}
+
+function entriesOf(units: readonly Unit[]): Entry[] {
+  return units.flatMap((unit, u) => {
+    const entry = (s: Step, group?: number): Entry => ({ opIndex: s.opIndex, kernel: s.kernel, opcode: s.op, macs: s.macs ?? 0, group })
+    const banded = unit.steps.length > 1
+    return [
+      ...unit.prologue.map(s => entry(s)),
+      ...(banded ? [{ opIndex: unit.steps[0]!.opIndex, kernel: 'group', opcode: OP_GROUP, macs: 0, group: u }] : []),
+      ...unit.steps.map(s => entry(s, banded ? u : undefined))
+    ]
+  })
+}

@@ -1,0 +1,89 @@
+/** Public types of the runtime API. */
+import type { DType, Metadata, Preprocess } from './graph.ts'
+
+export type Variant = 'simd' | 'scalar' | 'relaxed'
+
+export interface LoadOptions {
+  /** Which wasm variant to run; `auto` (default) picks by what the engine can do. */
+  variant?: Variant | 'auto'
+  /** `speed` (default) or `size`: smallest arena and weights. */
+  plan?: 'speed' | 'size'
+  /** Opt-in engine flags (Node >= 26: V8's AVX2 revectorizer). Off by default. */
+  fast?: boolean
+  /** Worker threads. Default 1. */
+  threads?: number
+  labels?: string[]
+  preprocess?: Preprocess
+}
+
+export type TypedArray = Int8Array | Uint8Array | Int16Array | Int32Array | Float32Array | BigInt64Array
+
+export interface TensorInfo {
+  name: string
+  shape: readonly number[]
+  dtype: DType
+  /** Per-tensor quantization; 0/0 when the tensor has none. */
+  scale: number
+  zeroPoint: number
+}
+
+export interface Model {
+  readonly inputs: readonly TensorInfo[]
+  readonly outputs: readonly TensorInfo[]
+  readonly variant: Variant
+  /** One sentence: why this variant was picked. */
+  readonly why: string
+  readonly metadata: Metadata
+  /** Bytes of linear memory this model holds, and of its arena. */
+  readonly memoryBytes: number
+  readonly arenaBytes: number
+  /**
+   * One inference. `input` is one typed array of the input's dtype and element count, or one per input.
+   * Returns one typed array per output, fresh copies unless `out` is given (then those are filled and returned, nothing allocated).
+   */
+  run(input: TypedArray | readonly TypedArray[], options?: { out?: TypedArray | readonly TypedArray[] }): TypedArray[]
+  /** Gives the memory back; `run` afterwards throws `runtime/disposed`. */
+  dispose(): void
+}
+
+/** Raw pixels: row-major, 8 bits a channel, 1 (gray), 3 (RGB) or 4 (RGBA, alpha ignored) channels. */
+export interface PixelImage {
+  data: Uint8Array | Uint8ClampedArray
+  width: number
+  height: number
+  channels?: 1 | 3 | 4
+}
+
+export interface Prediction { label: string; index: number; score: number }
+
+/** One op of a compiled model, for `inspect` and `bench --profile`. */
+export interface OpReport {
+  index: number
+  op: string
+  kernel: string
+  inputs: { name: string; shape: readonly number[]; dtype: DType }[]
+  outputs: { name: string; shape: readonly number[]; dtype: DType }[]
+  macs: number
+  params: number
+}
+
+/** What `inspect` knows about a model file. */
+export interface ModelReport {
+  format: string
+  fileBytes: number
+  inputs: (TensorInfo & { bytes: number })[]
+  outputs: (TensorInfo & { bytes: number })[]
+  ops: OpReport[]
+  macs: number
+  params: number
+  arenaBytes: number
+  weightBytes: number
+  memoryBytes: number
+  /** Ops Thimble can't run, all of them; empty when the model is supported. */
+  unsupported: { index: number; op: string; reason: string }[]
+  /** Arena buffers: byte range and the first and last op index that needs it. */
+  arena: { name: string; offset: number; bytes: number; firstOp: number; lastOp: number }[]
+  variant: Variant
+  plan: 'speed' | 'size'
+  metadata: Metadata
+}

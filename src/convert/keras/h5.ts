@@ -34,7 +34,7 @@ function values(node: Node, where: string): NamedWeight['value'] {
   const data = node.value
   const count = shape.reduce((a, b) => a * b, 1)
   if (!ArrayBuffer.isView(data) || data instanceof DataView) {
-    if (typeof data === 'number') return { shape: [], data: Float32Array.of(data) }
+    if (typeof data === 'number' || typeof data === 'bigint') return { shape: [], data: Float32Array.of(Number(data)) }
     return bad(`dataset "${where}" does not hold numbers`)
   }
   const floats = data instanceof Float32Array ? data : Float32Array.from(data as unknown as ArrayLike<number | bigint>, Number)

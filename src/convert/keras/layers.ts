@@ -227,8 +227,12 @@ const permute: Run = (c, l, x) => {
   return order.every((d, i) => d === i) ? x : c.net.transpose(l.name, x, order)
 }
 
+/** Tensors as they are; numbers (Keras 3 writes `x + 3` as an Add of a tensor and a number) as constants. */
+const operands = (c: Context, l: Layer, inputs: Argument[]): number[] =>
+  inputs.map((i) => (typeof i === 'number' ? i : c.net.constant(`${l.name}/constant`, { shape: [1], data: Float32Array.of(i.constant) })))
+
 const merge = (type: 'ADD' | 'SUB' | 'MUL'): Run => (c, l, _x, inputs) => {
-  const ids = inputs.map((i) => (typeof i === 'number' ? i : malformed(l, 'input')))
+  const ids = operands(c, l, inputs)
   if (ids.length < 2) return malformed(l, 'number of inputs')
   return ids.slice(1).reduce((sum, id, i) => c.net.binary(i === ids.length - 2 ? l.name : `${l.name}/${i}`, type, sum, id), ids[0]!)
 }
@@ -274,9 +278,8 @@ const lambda: Run = (c, l, x, inputs, kwargs) => {
   const f = String(l.config.function ?? l.className).replace(/^.*\./, '').replace(/_/g, '').toLowerCase()
   const binary = ({ multiply: 'MUL', mul: 'MUL', add: 'ADD', sub: 'SUB', subtract: 'SUB', truediv: 'DIV', divide: 'DIV', addv2: 'ADD' } as const)[f]
   if (binary) {
-    const operands = inputs.map((i) => (typeof i === 'number' ? i : c.net.constant(`${l.name}/constant`, { shape: [1], data: Float32Array.of(i.constant) })))
-    if (operands.length < 2) return malformed(l, 'second operand')
-    return c.net.binary(l.name, binary, operands[0]!, operands[1]!)
+    const [a, b] = operands(c, l, inputs)
+    return b === undefined ? malformed(l, 'second operand') : c.net.binary(l.name, binary, a!, b)
   }
   if (f === 'relu' && typeof kwargs.max_value === 'number') return relu(c, { ...l, config: kwargs }, x, inputs, kwargs)
   if (['relu', 'relu6', 'sigmoid', 'tanh', 'softmax', 'swish', 'silu'].includes(f)) return activate(c, l, l.name, x, f)

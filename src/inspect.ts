@@ -1,0 +1,70 @@
+/** What `thimble inspect` shows: a model's tensors, ops, kernels, counts and memory, without running it. */
+import { tensorInfo } from './engine.ts'
+import { readModel, sniffFormat } from './formats/index.ts'
+import { tensorBytes, type Graph, type Op, type Tensor } from './graph.ts'
+import { lower } from './lower/index.ts'
+import { assemble, type Program } from './plan/compile.ts'
+import { chooseVariant } from './runtime.ts'
+import type { LoadOptions, ModelReport, OpReport } from './types.ts'
+
+/** Multiply-adds of an op, from its shapes: what the published figures of these networks count. */
+export function opMacs(graph: Graph, op: Op): number {
+  const t = (i: number | undefined): Tensor | undefined => i === undefined || i < 0 ? undefined : graph.tensors[i]
+  const size = (x: Tensor | undefined): number => x ? x.shape.reduce((a, b) => a * b, 1) : 0
+  const out = t(op.outputs[0]), filter = t(op.inputs[1])
+  switch (op.type) {
+    case 'CONV_2D': return size(out) * size(filter) / (filter?.shape[0] || 1)
+    case 'DEPTHWISE_CONV_2D': return size(out) * (filter?.shape[1] ?? 0) * (filter?.shape[2] ?? 0)
+    case 'FULLY_CONNECTED': return size(out) * (filter?.shape[1] ?? 0)
+    case 'TRANSPOSE_CONV': return size(t(op.inputs[2])) * size(filter) / (filter?.shape[3] || 1)
+    default: return 0
+  }
+}
+
+const weightOps = new Set(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED', 'TRANSPOSE_CONV'])
+
+/** Trained parameters of an op: filter and bias elements. */
+export function opParams(graph: Graph, op: Op): number {
+  if (!weightOps.has(op.type)) return 0
+  return op.inputs.reduce((a, i, position) => {
+    const t = i >= 0 ? graph.tensors[i]! : undefined
+    return t?.data && !(op.type === 'TRANSPOSE_CONV' && position === 0) ? a + t.shape.reduce((x, y) => x * y, 1) : a
+  }, 0)
+}
+
+function kernels(graph: Graph, program: Program | undefined): string[] {
+  return graph.ops.map((_, index) => {
+    const own = program?.entries.filter(e => e.opIndex === index && e.kernel !== 'group') ?? []
+    const main = own.find(e => e.macs > 0) ?? own.find(e => e.kernel !== 'fill' && e.kernel !== 'frame') ?? own[0]
+    return main ? main.kernel + (own.find(e => e.group !== undefined) ? ' (banded)' : '') : '-'
+  })
+}
+
+/** Reports on a model file's bytes. Unsupported ops are listed, not thrown; a broken file throws. */
+export function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string): ModelReport {
+  return inspectGraph(readModel(bytes, name), options, sniffFormat(bytes), bytes.length)
+}
+
+export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0): ModelReport {
+  const { variant } = chooseVariant(options.variant)
+  const plan = options.plan ?? 'speed'
+  const lowered = lower(graph, variant)
+  const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, plan })
+  const names = kernels(graph, program)
+  const info = (i: number): ModelReport['inputs'][number] => ({ ...tensorInfo(graph, i), bytes: tensorBytes(graph.tensors[i]!) })
+  const brief = (i: number): OpReport['inputs'][number] => {
+    const { name, shape, dtype } = graph.tensors[i]!
+    return { name, shape, dtype }
+  }
+  const ops = graph.ops.map((op, index) => ({
+    index, op: op.type === 'UNSUPPORTED' ? op.attrs.name : op.type, kernel: names[index]!,
+    inputs: op.inputs.filter(i => i >= 0).map(brief), outputs: op.outputs.map(brief), macs: opMacs(graph, op), params: opParams(graph, op)
+  }))
+  return {
+    format, fileBytes, inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), ops,
+    macs: ops.reduce((a, o) => a + o.macs, 0), params: ops.reduce((a, o) => a + o.params, 0),
+    arenaBytes: program?.arenaBytes ?? 0, weightBytes: program?.weightBytes ?? 0, memoryBytes: program?.memoryBytes ?? 0,
+    unsupported: lowered.unsupported, arena: program?.arena ?? [], variant, plan,
+    metadata: { ...graph.metadata, ...(options.labels ? { labels: options.labels } : {}), ...(options.preprocess ? { preprocess: options.preprocess } : {}) }
+  }
+}

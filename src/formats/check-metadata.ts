@@ -4,14 +4,12 @@ import type { Metadata, Preprocess } from '../graph.ts'
 
 export const MAX_LABELS = 1 << 20
 
-const TASKS = ['classification', 'detection', 'segmentation', 'landmarks', 'features'] as const satisfies readonly Metadata['task'][]
-
 const bad = (name: string, expected: string, got: unknown): ThimbleError =>
   new ThimbleError('format/metadata', `metadata ${name}`, { expected, got: JSON.stringify(got)?.slice(0, 80) ?? 'nothing' })
 
 const isObject = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v)
 
-function oneOf<T extends string>(value: unknown, names: readonly T[], name: string): T {
+function oneOf<const T extends string>(value: unknown, names: readonly T[], name: string): T {
   if (!names.includes(value as T)) throw bad(name, names.join(', '), value)
   return value as T
 }
@@ -54,7 +52,8 @@ export function checkMetadata(value: unknown): Metadata {
     out.labels = labels as string[]
   }
   if (value.preprocess !== undefined) out.preprocess = checkPreprocess(value.preprocess)
-  if (value.task !== undefined) out.task = oneOf(value.task, TASKS, 'task')
+  if (value.task !== undefined) out.task = oneOf(value.task, ['classification', 'detection', 'segmentation', 'landmarks', 'features'], 'task')
+  if (value.scores !== undefined) out.scores = oneOf(value.scores, ['softmax', 'sigmoid', 'identity'], 'scores')
   if (value.extra !== undefined) {
     if (!isObject(value.extra)) throw bad('extra', 'an object', value.extra)
     out.extra = value.extra

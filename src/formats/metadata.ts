@@ -99,6 +99,7 @@ export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph)
   const outputs = subgraph?.tables(3, 'output_tensor_metadata', MAX_ENTRIES) ?? []
   const labels = preferred([...outputs.flatMap(t => labelFiles(t, 6)), ...(subgraph ? labelFiles(subgraph, 4) : []), ...labelFiles(model, 6)])
   const labelBytes = labels && readZipFile(file, labels.name)
+  if (labels && !labelBytes) throw new ThimbleError('format/metadata', `the label file ${labels.name} that the metadata names is missing`, { expected: 'a zip archive at the end of the file', hint: 'the file is truncated or was rewritten without its archive' })
   const list = labelBytes && parseLabels(new TextDecoder().decode(labelBytes))
   return present({
     name: model.string(0, 'name'),

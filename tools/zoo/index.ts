@@ -1,0 +1,102 @@
+/**
+ * Makes the models in weights/ from published float weights, byte for byte the committed files.
+ *
+ * Usage: npm run zoo -- [NAME…] [--tflite DIR] [--check]
+ *   NAME          models to make (default: all)
+ *   --tflite DIR  also write DIR/NAME.tflite and DIR/NAME_float.tflite
+ *   --check       write nothing to weights/; exit 1 when a result differs from the committed file
+ */
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { floatModel } from '../../src/float/execute.ts'
+import { writePacked } from '../../src/formats/packed.ts'
+import { writeTflite } from '../../src/formats/tflite-write.ts'
+import type { Graph } from '../../src/graph.ts'
+import { decodeImage } from '../../src/image/decode.ts'
+import { Preprocessor } from '../../src/image/preprocess.ts'
+import { augmented } from '../../src/quantize/augment.ts'
+import { quantize } from '../../src/quantize/quantize.ts'
+import type { PixelImage } from '../../src/types.ts'
+import { projectRoot, sha256 } from './fetch.ts'
+import { MODELS, type ZooModel } from './models.ts'
+import { encodeJpeg, photos } from './photos.ts'
+
+const WEIGHTS = join(projectRoot, 'weights')
+
+interface ManifestEntry {
+  name: string; file: string; task: string; default?: boolean; bytes: number; sha256: string; license: string; source: string
+  /** A photo of weights/samples and the label and score that the model answers for it. */
+  sample: string
+  answer: { label: string; index: number; score: number }
+}
+
+/** Sample photo name to the scikit-image photo it is, JPEG quality 90. */
+const SAMPLES: Record<string, string> = { coffee: 'coffee', cat: 'chelsea' }
+
+/** A function from pixels to the graph's float input. */
+export function inputOf(graph: Graph): (image: PixelImage) => Float32Array {
+  const t = graph.tensors[graph.inputs[0]!]!
+  const preprocessor = new Preprocessor({ name: t.name, shape: t.shape, dtype: 'float32', scale: 0, zeroPoint: 0 }, graph.metadata.preprocess!)
+  return (image) => preprocessor.run(image) as Float32Array
+}
+
+/** Label, index and probability of the best class, by the float executor (simulated quantization for an int8 graph). */
+function answer(graph: Graph, input: Float32Array): ManifestEntry['answer'] {
+  const logits = floatModel(graph).run([input])[0]!
+  const index = logits.indexOf(Math.max(...logits))
+  const sum = logits.reduce((s, v) => s + Math.exp(v - logits[index]!), 0)
+  return { label: graph.metadata.labels![index]!, index, score: Number((1 / sum).toFixed(2)) }
+}
+
+function make(model: ZooModel, all: Map<string, PixelImage>, tflite: string | undefined): { entry: ManifestEntry; bytes: Uint8Array } {
+  const float = model.float()
+  const input = inputOf(float)
+  const calibration = augmented([...all.values()], model.calibration.count, model.calibration.seed).map((p) => input(p).slice())
+  const progress = (stage: string, done: number, total: number): void => { if (process.stderr.isTTY) process.stderr.write(`\r${model.name}: ${stage} ${done}/${total}   `) }
+  const graph = quantize(float, calibration, { ...model.quantize, progress })
+  if (process.stderr.isTTY) process.stderr.write('\n')
+  const bytes = writePacked(graph)
+  if (tflite) {
+    mkdirSync(tflite, { recursive: true })
+    writeFileSync(join(tflite, `${model.name}.tflite`), writeTflite(graph))
+    writeFileSync(join(tflite, `${model.name}_float.tflite`), writeTflite(float))
+  }
+  const sample = model.samples[0]!
+  const photo = decodeImage(encodeJpeg(all.get(SAMPLES[sample]!)!, 90))
+  const entry: ManifestEntry = {
+    name: model.name, file: `${model.name}.thimble`, task: graph.metadata.task!, ...(model.default ? { default: true } : {}),
+    bytes: bytes.length, sha256: sha256(bytes), license: model.license, source: model.source,
+    sample: `samples/${sample}.jpg`, answer: answer(graph, input(photo)),
+  }
+  return { entry, bytes }
+}
+
+function main(): void {
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { tflite: { type: 'string' }, check: { type: 'boolean' } } })
+  const unknown = positionals.find((n) => !MODELS.some((m) => m.name === n))
+  if (unknown) throw new Error(`no model "${unknown}"; there are ${MODELS.map((m) => m.name).join(', ')}`)
+  const all = photos()
+  const manifestPath = join(WEIGHTS, 'manifest.json')
+  let manifest = existsSync(manifestPath) ? JSON.parse(readFileSync(manifestPath, 'utf8')) as ManifestEntry[] : []
+  if (!values.check) {
+    mkdirSync(join(WEIGHTS, 'samples'), { recursive: true })
+    for (const [name, photo] of Object.entries(SAMPLES)) writeFileSync(join(WEIGHTS, 'samples', `${name}.jpg`), encodeJpeg(all.get(photo)!, 90))
+  }
+  for (const model of MODELS.filter((m) => positionals.length === 0 || positionals.includes(m.name))) {
+    const { entry, bytes } = make(model, all, values.tflite)
+    if (values.check) {
+      const committed = manifest.find((e) => e.name === model.name)
+      const same = committed?.sha256 === entry.sha256
+      console.log(`${model.name}: ${same ? 'identical' : `differs: ${entry.sha256}, committed ${committed?.sha256 ?? 'nothing'}`}`)
+      if (!same) process.exitCode = 1
+      continue
+    }
+    writeFileSync(join(WEIGHTS, entry.file), bytes)
+    manifest = MODELS.map((m) => (m.name === model.name ? entry : manifest.find((e) => e.name === m.name))).filter((e) => e !== undefined)
+    writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`)
+    console.log(`${entry.file}: ${entry.bytes} bytes, sha256 ${entry.sha256}; ${entry.sample}: ${entry.answer.label} ${entry.answer.score}`)
+  }
+}
+
+main()

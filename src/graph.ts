@@ -117,6 +117,11 @@ export interface Metadata {
   preprocess?: Preprocess
   /** Which kind of head this is: how `classify`/`detect` read the outputs. */
   task?: 'classification' | 'detection' | 'segmentation' | 'landmarks' | 'features'
+  /**
+   * What turns the (dequantized) output of a classifier into scores from 0 to 1: `softmax` for logits, `sigmoid` for
+   * independent logits, `identity` for an output that already holds probabilities. Absent: `identity`.
+   */
+  scores?: 'softmax' | 'sigmoid' | 'identity'
   /** Anything else a writer wants to keep (JSON). */
   extra?: Record<string, unknown>
 }

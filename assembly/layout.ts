@@ -39,6 +39,9 @@ export const OP_STRIDED_COPY = 18
 export const OP_TRANSPOSE_CONV = 19
 export const OP_DETECTION = 20
 
+/** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
+export const TILE_BYTES = 128
+
 /** Version of this layout; the host refuses a module that reports another. */
 export const ABI_VERSION = 1
 
@@ -138,8 +141,13 @@ export const STATUS_BAD_OPCODE = 2
   bias: u32
   scale: u32
   scratch: u32
-  /** SIMD: bytes of the packed panel of four rows, 8 per k. Scalar: patch length K. */
+  /** SIMD: bytes of a tile's packed panel, and of one segment's part of it. Scalar: patch length K. */
   panelBytes: i32
+  segmentPanelBytes: i32
+  /** SIMD: which microkernel (src/lower/gemm.ts names them), its pixels a tile and channels a panel. */
+  form: i32
+  mr: i32
+  nr: i32
   /** 0x4B400000 (1.5 * 2^23 as f32), read from memory so that no engine rematerialises it inside the tile. */
   magic: i32
   /** magic - outputZeroPoint. */

@@ -1,9 +1,10 @@
 /** CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, and PAD folded into them. */
-import { OP_CONV, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV } from '../generated/layout.ts'
+import { OP_CONV, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, TILE_BYTES } from '../generated/layout.ts'
 import { elements, type Activation, type OpOf, type Padding, type Tensor } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier, requantScale } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
-import { packDepthwise, packDepthwise3x3, packGemm, panelOrder } from './pack.ts'
+import { gemmForm } from './gemm.ts'
+import { packDepthwise, packDepthwise3x3, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 
 const MAGIC = 0x4b400000
@@ -164,18 +165,19 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const contiguous = groups === 1 && win.dilationW === 1
   const segments = contiguous ? 1 : win.kw, segmentBytes = contiguous ? win.kw * ci : ci
   const og = o / groups
-  const panelBytes = scalar ? k : align(segmentBytes, 2) * win.kh * segments * 8
-  const scratch = cx.scratch('conv patches', scalar ? k + 16 : panelBytes + 128)
+  const form = gemmForm(cx.variant)
+  const segmentPanelBytes = form.panelBytes(segmentBytes), panelBytes = scalar ? k : segmentPanelBytes * win.kh * segments
+  const scratch = cx.scratch('conv patches', scalar ? k + 16 : TILE_BYTES + panelBytes + form.mr * form.nr + 64)
   for (let g = 0; g < groups; g++) {
     const part = { ...weights, data: weights.data.subarray(g * og * k, (g + 1) * og * k), bias: weights.bias.subarray(g * og, (g + 1) * og), scale: weights.scale.subarray(g * og, (g + 1) * og) }
     const name = cx.output().name
     const packed = scalar
       ? { weights: part.data, bias: part.bias, scale: part.scale }
-      : { weights: packGemm(part.data, part.zero, og, k, segmentBytes), bias: panelOrder(part.bias, 8), scale: panelOrder(part.scale, 8) }
+      : { weights: form.packWeights(part.data, part.zero, og, k, segmentBytes), bias: panelOrder(part.bias, form.nr), scale: panelOrder(part.scale, form.nr) }
     const wb = cx.buffers.constant(`${name} weights`, packed.weights), bb = cx.buffers.constant(`${name} bias`, packed.bias), sb = cx.buffers.constant(`${name} scale`, packed.scale)
     for (let n = 0; n < x.n; n++) {
       cx.push({
-        record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? 'gemm-4x8' : 'conv-gemm-4x8',
+        record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
         rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...(zeroRow ? [zeroRow] : [])], writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
         prologue: g === 0 && n === 0 ? prologue : undefined,
@@ -185,6 +187,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
           zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,
           output: y.address(n) + g * og, outRowStride: y.rowStride, outRing: y.ringRows, outPixelStride: o, outW: win.x.out, outC: og,
           weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address, panelBytes,
+          segmentPanelBytes, form: form.id, mr: form.mr, nr: form.nr,
           ...epilogue(oq, limits), weightZeroPoint: weights.zero, scalar: Number(scalar)
         })
       })

@@ -5,6 +5,7 @@
  * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8).
  */
 import { Inflate } from 'fflate'
+import { crc32 } from '../formats/crc32.ts'
 import type { PixelImage } from '../types.ts'
 import { overWhite } from './bmp.ts'
 import { orient, readOrientation } from './exif.ts'
@@ -22,21 +23,6 @@ interface Header { width: number; height: number; depth: number; type: number; i
 
 /** The palette (RGB triples), its alphas, and the colour key of gray and RGB images (full-depth samples). */
 interface Colours { palette?: Uint8Array; alphas?: Uint8Array; key?: number[] }
-
-let crcTable: Uint32Array | undefined
-function crc32(bytes: Uint8Array, start: number, end: number): number {
-  if (!crcTable) {
-    crcTable = new Uint32Array(256)
-    for (let n = 0; n < 256; n++) {
-      let c = n
-      for (let k = 0; k < 8; k++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1
-      crcTable[n] = c
-    }
-  }
-  let crc = -1
-  for (let i = start; i < end; i++) crc = crcTable[(crc ^ bytes[i]) & 0xff] ^ (crc >>> 8)
-  return ~crc >>> 0
-}
 
 function readHeader(view: DataView, at: number, length: number): Header {
   if (length !== 13) throw corrupt('PNG', 'header chunk has a wrong length', { expected: 13, got: length })
@@ -74,7 +60,7 @@ export function decodePng(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
     }
     // Upper case first letter: the chunk is needed to read the image.
     const critical = type[0] <= 'Z'
-    if ((critical || type === 'tRNS') && crc32(bytes, at + 4, end) !== view.getUint32(end)) throw corrupt('PNG', `checksum of the ${type} chunk at byte ${at} is wrong`)
+    if ((critical || type === 'tRNS') && crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end)) throw corrupt('PNG', `checksum of the ${type} chunk at byte ${at} is wrong`)
     if (type === 'IHDR') {
       if (header) throw corrupt('PNG', 'second header')
       header = readHeader(view, body, length)

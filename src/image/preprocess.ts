@@ -121,6 +121,11 @@ export class Preprocessor {
     this.luts = Array.from({ length: channels }, (_, c) => table(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0]))
   }
 
+  /** A new array of the input's dtype and element count. */
+  createInput(): TypedArray {
+    return ARRAYS[this.input.dtype]!.create(elements(this.input.shape))
+  }
+
   /**
    * The input tensor's values for an image, in `out` (of the input's dtype and length) or a new array.
    * `how.mean` and `how.std` belong to the tensor's channels in their order: with `bgr`, the first is blue's.
@@ -129,7 +134,7 @@ export class Preprocessor {
     const channels = checkPixels(image)
     const { geometry } = this
     const total = elements(this.input.shape)
-    const result = (out ?? ARRAYS[this.input.dtype]!.create(total)) as NumberArray
+    const result = (out ?? this.createInput()) as NumberArray
     if (result.length !== total || result.constructor !== this.luts[0].constructor) {
       throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', { tensor: this.input.name, expected: `${this.input.dtype} x ${total}`, got: `${result.constructor.name} x ${result.length}` })
     }
@@ -166,12 +171,18 @@ export class Preprocessor {
   }
 
   private columnsThenRows(data: Uint8Array | Uint8ClampedArray, plan: SizePlan, samples: 1 | 3, out: NumberArray): void {
-    const { place, x, y, first, last, width, sourceChannels } = plan
+    const { place, x, y, first, width, sourceChannels } = plan
     const { temp, line, sums } = this
     const n = place.countX * samples
-    for (let r = first; r < last; r++) resizeColumns(data, r * width * sourceChannels, sourceChannels, x, temp, (r - first) * n, samples)
+    let next = first
     for (let i = 0; i < place.countY; i++) {
-      resizeRow(temp, -first * n, n, n, y, i, line, sums)
+      // Only rows that some output reads (nearest and bilinear-fast skip many).
+      const from = Math.max(next, y.starts[i])
+      next = Math.max(next, y.starts[i] + y.counts[i])
+      for (let r = from; r < next; r++) resizeColumns(data, r * width * sourceChannels, sourceChannels, x, temp, (r - first) * n, samples)
+    }
+    for (let i = 0; i < place.countY; i++) {
+      resizeRow(temp, 0 - first * n, n, n, y, i, line, sums)
       this.emit(line, samples, place, i, out)
     }
   }
@@ -182,7 +193,7 @@ export class Preprocessor {
     const n = (last - first) * sourceChannels
     for (let i = 0; i < place.countY; i++) {
       resizeRow(data, first * sourceChannels, width * sourceChannels, n, y, i, temp, sums)
-      resizeColumns(temp, -first * sourceChannels, sourceChannels, x, line, 0, samples)
+      resizeColumns(temp, 0 - first * sourceChannels, sourceChannels, x, line, 0, samples)
       this.emit(line, samples, place, i, out)
     }
   }

@@ -185,10 +185,12 @@ export const rowsFirst = (inWidth: number, inHeight: number, outWidth: number, o
 
 /** First and one-past-last input index that a table reads. */
 export function extent(taps: AxisTaps): [number, number] {
-  let first = Infinity, last = 0
+  // Kept in small integers all the way: a double here would make every address of the inner loops one.
+  let first = taps.starts[0], last = 0
   for (let i = 0; i < taps.starts.length; i++) {
-    first = Math.min(first, taps.starts[i])
-    last = Math.max(last, taps.starts[i] + taps.counts[i])
+    const start = taps.starts[i]
+    if (start < first) first = start
+    if (start + taps.counts[i] > last) last = start + taps.counts[i]
   }
   return [first, last]
 }

@@ -1,0 +1,131 @@
+/** `thimble bench`: how fast a model loads and runs on this machine. */
+import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
+import { ThimbleError } from '../errors.ts'
+import { badCall, flag, whole } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { inspect, load, loadOptions, type ModelFile, openModel, type ProfiledModel, RUN_OPTIONS } from './models.ts'
+import { printable } from './report.ts'
+import { tensorFromBytes } from './run.ts'
+import { dtypeBytes, elements } from '../graph.ts'
+import { bar, bytes, count, cut, ms, table } from './text.ts'
+
+interface OpTime { index: number; op: string; kernel: string; ms: number; macs: number }
+
+/** The same values every time, over the whole range of the type (0 to 1 for floats). */
+function sampleInput(info: TensorInfo): TypedArray {
+  const n = elements(info.shape)
+  let state = 0x9e3779b9
+  const next = (): number => {
+    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x5bd1e995 | 0
+    return state >>> 24
+  }
+  if (info.dtype === 'float32') return Float32Array.from({ length: n }, () => next() / 255)
+  const raw = new Uint8Array(n * dtypeBytes(info.dtype))
+  for (let i = 0; i < raw.length; i++) raw[i] = next()
+  return tensorFromBytes(raw, info, 'sample')
+}
+
+const quantile = (sorted: readonly number[], q: number): number => sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)]
+const median = (sorted: readonly number[]): number => (quantile(sorted, 0.5) + sorted[sorted.length >> 1]) / 2
+
+async function report(file: ModelFile, options: Parameters<typeof inspect>[1]): Promise<ModelReport | undefined> {
+  try {
+    return await inspect(file, options)
+  } catch {
+    // A packed module has no graph to report on.
+    return undefined
+  }
+}
+
+async function wasmBytes(model: ProfiledModel, file: ModelFile, packed: boolean): Promise<number> {
+  if (packed) return file.bytes.length
+  const { runtimeBytes } = await import('../runtime.ts')
+  return (await runtimeBytes(model.variant)).length
+}
+
+async function run(args: Args): Promise<number> {
+  const [name, ...more] = args.positionals
+  if (name === undefined) throw badCall(command, 'no MODEL given')
+  if (more.length > 0) throw badCall(command, `one MODEL at a time, and ${more[0]} is one more`)
+  const runs = whole(args, 'runs', 50)
+  const warmup = whole(args, 'warmup', 10, 0)
+  const options = loadOptions(args)
+  const file = openModel(name)
+
+  const start = performance.now()
+  const model = await load(file, options)
+  const loadMs = performance.now() - start
+  const inputs = model.inputs.map(sampleInput)
+  const timed = (out?: TypedArray[]): number => {
+    const t = performance.now()
+    model.run(inputs, out ? { out } : undefined)
+    return performance.now() - t
+  }
+  const firstRunMs = timed()
+  const out = model.run(inputs)
+  for (let i = 0; i < warmup; i++) timed(out)
+  const times = Array.from({ length: runs }, () => timed(out)).sort((a, b) => a - b)
+
+  const known = await report(file, options)
+  const macs = known?.macs ?? 0
+  const medianMs = median(times)
+  const round = (n: number): number => Number(n.toPrecision(5))
+  const result = {
+    model: file.name, variant: model.variant, why: model.why, plan: options.plan ?? 'speed', runs, warmup,
+    medianMs: round(medianMs), minMs: round(times[0]), p95Ms: round(quantile(times, 0.95)), loadMs: round(loadMs), firstRunMs: round(firstRunMs),
+    macs, gmacPerSecond: round(macs / medianMs / 1e6), arenaBytes: model.arenaBytes, memoryBytes: model.memoryBytes,
+    wasmBytes: await wasmBytes(model, file, known === undefined),
+    ...(flag(args, 'profile') ? { ops: profile(model, inputs, runs, known) } : {})
+  }
+  process.stdout.write(flag(args, 'json') ? `${JSON.stringify(result, null, 2)}\n` : human(result))
+  return 0
+}
+
+function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known: ModelReport | undefined): OpTime[] {
+  if (!model.profile) throw new ThimbleError('usage/profile', 'this model can\'t be profiled op by op', { hint: 'profile the model file that it was packed from' })
+  // The median of single runs: one interruption does not make an op look slow.
+  const rounds = Array.from({ length: Math.min(runs, 200) }, () => model.profile!(inputs, 1))
+  return rounds[0].map(({ index, kernel, macs }, i) => {
+    const times = rounds.map((round) => round[i].ms).sort((a, b) => a - b)
+    return { index, op: known?.ops[index]?.op ?? '', kernel, ms: Number(median(times).toPrecision(4)), macs }
+  })
+}
+
+function human(r: { model: string; variant: string; why: string; plan: string; runs: number; medianMs: number; minMs: number; p95Ms: number; loadMs: number; firstRunMs: number; macs: number; gmacPerSecond: number; arenaBytes: number; memoryBytes: number; wasmBytes: number; ops?: OpTime[] }): string {
+  const summary = table([
+    ['  median', `${ms(r.medianMs)} ms`, `${r.runs} runs, min ${ms(r.minMs)}, p95 ${ms(r.p95Ms)}`],
+    ['  first run', `${ms(r.firstRunMs)} ms`, `after loading in ${ms(r.loadMs)} ms`],
+    ...(r.macs ? [['  speed', `${r.gmacPerSecond.toFixed(2)} GMAC/s`, `${count(r.macs)} multiply-adds`]] : []),
+    ['  memory', bytes(r.memoryBytes), `arena ${bytes(r.arenaBytes)}`],
+    ['  wasm', bytes(r.wasmBytes), `${r.variant}: ${r.why}; plan ${r.plan}`]
+  ])
+  return `${printable(r.model)}\n${summary}\n${r.ops ? `\n${profileTable(r.ops)}\n` : ''}`
+}
+
+function profileTable(ops: OpTime[]): string {
+  const total = ops.reduce((sum, op) => sum + op.ms, 0) || 1
+  const largest = Math.max(...ops.map((op) => op.ms)) || 1
+  const rows = ops.map((op) => [String(op.index), cut(op.op, 24), cut(op.kernel, 28), op.ms.toFixed(3), `${(op.ms / total * 100).toFixed(1)} %`, op.macs && op.ms ? (op.macs / op.ms / 1e6).toFixed(2) : '', bar(op.ms / largest, 16)])
+  const byKernel = new Map<string, { ms: number; macs: number; n: number }>()
+  for (const op of ops) {
+    const sum = byKernel.get(op.kernel) ?? { ms: 0, macs: 0, n: 0 }
+    byKernel.set(op.kernel, { ms: sum.ms + op.ms, macs: sum.macs + op.macs, n: sum.n + 1 })
+  }
+  const kernels = [...byKernel].sort((a, b) => b[1].ms - a[1].ms)
+    .map(([kernel, s]) => [kernel, String(s.n), s.ms.toFixed(3), `${(s.ms / total * 100).toFixed(1)} %`, s.macs ? (s.macs / s.ms / 1e6).toFixed(2) : ''])
+  return `${table([['#', 'op', 'kernel', 'ms', '', 'GMAC/s', ''], ...rows], [0, 3, 4, 5])}\n\n${table([['kernel', 'ops', 'ms', '', 'GMAC/s'], ...kernels], [1, 2, 3, 4])}`
+}
+
+export const command: Command = {
+  name: 'bench',
+  summary: 'Measures how fast a model loads and runs on this machine.',
+  usage: 'bench MODEL [--runs N] [--warmup N] [--profile] [--json]',
+  options: {
+    runs: { type: 'string', short: 'n', value: 'N', help: 'measured runs (default: 50)' },
+    warmup: { type: 'string', short: 'w', value: 'N', help: 'runs before that (default: 10)' },
+    profile: { type: 'boolean', short: 'p', help: 'time every op; each is run on its own, so they add up to a little more' },
+    ...RUN_OPTIONS,
+    json: { type: 'boolean', help: 'print everything as JSON' }
+  },
+  run
+}

@@ -1,0 +1,111 @@
+/** `thimble classify`: names what is in photos. */
+import { type Classifier, createClassifier } from '../classifier.ts'
+import { ThimbleError } from '../errors.ts'
+import { decodeImage } from '../image/decode.ts'
+import { parseLabels } from '../labels.ts'
+import type { Prediction } from '../types.ts'
+import { badCall, choice, flag, number, text, whole } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { imagesIn, isFolder, readFile, readStdin } from './files.ts'
+import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels, weightsPath } from './models.ts'
+import { progress } from './progress.ts'
+import { printable, report } from './report.ts'
+import { bar, cut, ms } from './text.ts'
+
+interface Answer { file: string; model: string; predictions: Prediction[]; timings: { decodeMs: number; preprocessMs: number; inferMs: number } }
+
+/** Which images a call names. */
+function listImages(args: Args, model: ModelFile): string[] {
+  if (args.positionals.length === 0) {
+    const sample = model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample
+    if (!sample) throw badCall(command, 'no IMAGE given')
+    return [weightsPath(sample)]
+  }
+  return args.positionals.flatMap((path) => {
+    if (path === '-' || !isFolder(path)) return [path]
+    const images = imagesIn(path)
+    if (images.length === 0) throw new ThimbleError('usage/file', `no images in ${path}`, { expected: 'files ending in .jpg, .png, .bmp or .ppm' })
+    return images
+  })
+}
+
+async function open(args: Args, model: ModelFile): Promise<Classifier> {
+  const labelFile = text(args, 'labels')
+  const labels = labelFile === undefined ? undefined : parseLabels(new TextDecoder().decode(readFile(labelFile)))
+  return createClassifier(await load(model, loadOptions(args)), {
+    ...(labels ? { labels } : {}),
+    topK: whole(args, 'top', 5), scoreThreshold: number(args, 'threshold', 0, 0, 1),
+    scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto'
+  })
+}
+
+function classifyBytes(classifier: Classifier, bytes: Uint8Array, file: string, model: string, maxPixels: number): Answer {
+  const start = performance.now()
+  const pixels = decodeImage(bytes, { maxPixels })
+  const decodeMs = performance.now() - start
+  const predictions = classifier.classify(pixels)
+  const { preprocessMs, inferMs } = classifier.timings
+  const round = (n: number): number => Math.round(n * 1000) / 1000
+  return { file, model, predictions, timings: { decodeMs: round(decodeMs), preprocessMs: round(preprocessMs), inferMs: round(inferMs) } }
+}
+
+/** Top scores with bars, e.g. `  espresso   98.7 %  ████████`. */
+export function humanAnswer({ file, model, predictions, timings }: Answer, name = file): string {
+  const widest = Math.min(40, Math.max(10, ...predictions.map((p) => [...p.label].length)))
+  const lines = predictions.map((p) => {
+    const label = cut(p.label, widest)
+    return `  ${label + ' '.repeat(widest - [...label].length)}  ${(p.score * 100).toFixed(1).padStart(5)} %  ${bar(p.score, 30)}`.trimEnd()
+  })
+  if (lines.length === 0) lines.push('  nothing reaches the threshold')
+  const times = `decode ${ms(timings.decodeMs)} ms, preprocess ${ms(timings.preprocessMs)} ms, inference ${ms(timings.inferMs)} ms`
+  return `${printable(name)}\n${lines.join('\n')}\n  ${model}: ${times}\n`
+}
+
+async function run(args: Args): Promise<number> {
+  const maxPixels = number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
+  const model = text(args, 'model') === undefined ? defaultModel('classification') : openModel(text(args, 'model')!)
+  const images = listImages(args, model)
+  const classifier = await open(args, model)
+  const json = flag(args, 'json')
+  const line = progress(images.length)
+  const answers: Answer[] = []
+  let code = 0
+  let done = 0
+  for (const [i, file] of images.entries()) {
+    line.at(i, file)
+    try {
+      const bytes = file === '-' ? await readStdin() : readFile(file)
+      const answer = classifyBytes(classifier, bytes, file, model.name, maxPixels)
+      if (json) answers.push(answer)
+      else {
+        line.clear()
+        process.stdout.write((done++ > 0 ? '\n' : '') + humanAnswer(answer, args.positionals.length === 0 ? `${file} (sample photo)` : file === '-' ? 'stdin' : file))
+      }
+    } catch (error) {
+      line.clear()
+      code = Math.max(code, report(error, file === '-' ? 'stdin' : file))
+    }
+  }
+  line.clear()
+  if (json && answers.length > 0) process.stdout.write(`${JSON.stringify(answers, null, 2)}\n`)
+  return code
+}
+
+export const command: Command = {
+  name: 'classify',
+  summary: 'Names what is in photos: the best classes of each, with their probabilities.',
+  usage: 'classify [IMAGE...] [--model MODEL] [--top N] [--labels FILE] [--json]',
+  options: {
+    model: { type: 'string', short: 'm', value: 'MODEL', help: 'a .tflite, .thimble or packed .wasm file, or a shipped model\'s name' },
+    top: { type: 'string', short: 'n', value: 'N', help: 'how many classes to show (default: 5)' },
+    threshold: { type: 'string', value: 'SCORE', help: 'leave out classes below this score, 0 to 1 (default: 0)' },
+    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names: one per line, "index name" lines, or JSON' },
+    scores: { type: 'string', value: 'HOW', help: 'auto, softmax, sigmoid or identity: how outputs become scores (default: auto)' },
+    'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
+    ...RUN_OPTIONS,
+    json: { type: 'boolean', help: 'print [{ file, model, predictions, timings }]' }
+  },
+  notes: 'IMAGE is a .jpg, .png, .bmp, .ppm or .pgm file, a folder (its images and those below it), or - for stdin.\n' +
+    'Without one, a sample photo is classified. An image that can\'t be read gives a line on stderr and exit code 1;\nthe others are still answered.',
+  run
+}

@@ -1,0 +1,137 @@
+/** Reading and writing files for commands: sizes are checked first, what goes wrong is one clear error, and results appear whole or not at all. */
+import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { ThimbleError } from '../errors.ts'
+
+/** Largest file read: 1 GiB. */
+const MAX_FILE_BYTES = 1024 ** 3
+
+const REASON: Record<string, string> = {
+  ENOENT: 'no such file', ENOTDIR: 'no such file', EACCES: 'no permission to read it', EPERM: 'no permission to read it', EISDIR: 'it is a folder',
+  ENAMETOOLONG: 'the name is too long', ELOOP: 'the link leads in a circle', ENXIO: 'not a readable file'
+}
+
+/** The system's error about a path as a ThimbleError: the call named it, so the call is at fault. */
+function fileError(error: unknown, path: string, doing: 'read' | 'written'): ThimbleError {
+  const { code = '', message } = error as NodeJS.ErrnoException
+  const reason = doing === 'written' && code === 'ENOENT' ? 'no such folder' : REASON[code] ?? message
+  return new ThimbleError(doing === 'read' ? 'usage/file' : 'usage/output', `${path} can't be ${doing}: ${reason}`)
+}
+
+const tooLarge = (path: string, bytes: number | string): ThimbleError =>
+  new ThimbleError('usage/file', `${path} is too large`, { expected: `at most ${MAX_FILE_BYTES} bytes`, got: bytes })
+
+/** A whole file. Errors: `usage/file`. */
+export function readFile(path: string): Uint8Array {
+  let fd: number
+  try {
+    fd = openSync(path, 'r')
+  } catch (error) {
+    throw fileError(error, path, 'read')
+  }
+  try {
+    const stat = fstatSync(fd)
+    if (stat.isDirectory()) throw new ThimbleError('usage/file', `${path} can't be read: it is a folder`)
+    if (stat.size > MAX_FILE_BYTES) throw tooLarge(path, stat.size)
+    // Pipes and the like say 0: read until they end.
+    return stat.isFile() ? readSized(fd, stat.size) : readToEnd(fd, path)
+  } catch (error) {
+    throw error instanceof ThimbleError ? error : fileError(error, path, 'read')
+  } finally {
+    closeSync(fd)
+  }
+}
+
+function readSized(fd: number, size: number): Uint8Array {
+  const bytes = new Uint8Array(size)
+  let have = 0
+  while (have < size) {
+    const n = readSync(fd, bytes, have, size - have, null)
+    if (n === 0) break
+    have += n
+  }
+  return bytes.subarray(0, have)
+}
+
+function readToEnd(fd: number, path: string): Uint8Array {
+  const chunks: Buffer[] = []
+  let total = 0
+  for (;;) {
+    const chunk = Buffer.alloc(65536)
+    const n = readSync(fd, chunk, 0, chunk.length, null)
+    if (n === 0) return Buffer.concat(chunks)
+    chunks.push(chunk.subarray(0, n))
+    if ((total += n) > MAX_FILE_BYTES) throw tooLarge(path, `more than ${MAX_FILE_BYTES}`)
+  }
+}
+
+/** Everything on stdin. Errors: `usage/file`. */
+export async function readStdin(): Promise<Uint8Array> {
+  const chunks: Buffer[] = []
+  let total = 0
+  for await (const chunk of process.stdin as AsyncIterable<Buffer>) {
+    chunks.push(chunk)
+    if ((total += chunk.length) > MAX_FILE_BYTES) throw tooLarge('stdin', `more than ${MAX_FILE_BYTES}`)
+  }
+  return Buffer.concat(chunks)
+}
+
+/** Names that a folder's files must end in to be taken for images. */
+const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|bmp|dib|ppm|pgm|pbm|pnm)$/i
+
+export const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
+
+/** The images of a folder and its subfolders by name, sorted, dot files left out. Errors: `usage/file`. */
+export function imagesIn(folder: string): string[] {
+  const found: string[] = []
+  const walk = (dir: string): void => {
+    let entries
+    try {
+      entries = readdirSync(dir, { withFileTypes: true })
+    } catch (error) {
+      throw fileError(error, dir, 'read')
+    }
+    entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+    for (const entry of entries) {
+      if (entry.name.startsWith('.')) continue
+      const path = join(dir, entry.name)
+      // Links are followed to files, not to folders: no circles.
+      if (entry.isDirectory()) walk(path)
+      else if (IMAGE_NAME.test(entry.name) && (entry.isFile() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile()))) found.push(path)
+    }
+  }
+  walk(folder)
+  return found
+}
+
+/**
+ * Writes several files so that either all of them appear, complete, or none: under temporary names beside their own
+ * first, renamed when every one is written. Errors: `usage/output`.
+ */
+export function writeFiles(files: { path: string; bytes: Uint8Array | string }[]): void {
+  const temporary = files.map(({ path }) => `${path}.${process.pid}.tmp`)
+  try {
+    files.forEach(({ path, bytes }, i) => {
+      try {
+        if (isFolder(path)) throw Object.assign(new Error(), { code: 'EISDIR' })
+        writeFileSync(temporary[i], bytes)
+      } catch (error) {
+        throw fileError(error, path, 'written')
+      }
+    })
+    files.forEach(({ path }, i) => renameSync(temporary[i], path))
+  } catch (error) {
+    for (const path of temporary) rmSync(path, { force: true })
+    throw error
+  }
+}
+
+/** Makes the folder of a file to be written. */
+export function makeFolderOf(path: string): void {
+  const folder = dirname(path)
+  try {
+    if (!existsSync(folder)) mkdirSync(folder, { recursive: true })
+  } catch (error) {
+    throw fileError(error, path, 'written')
+  }
+}

@@ -1,0 +1,131 @@
+/** `thimble inspect`: what a model is made of, what it costs, and what Thimble makes of it. */
+import type { Preprocess } from '../graph.ts'
+import { decodeImage } from '../image/decode.ts'
+import { type AssumedPreprocess, defaultPreprocess, describePreprocess } from '../image/defaults.ts'
+import { preprocess } from '../image/preprocess.ts'
+import { parseLabels } from '../labels.ts'
+import type { ModelReport, TensorInfo } from '../types.ts'
+import { drawArena } from './arena-drawing.ts'
+import { badCall, flag, text } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { readFile, writeFiles } from './files.ts'
+import { inspect, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
+import { printable } from './report.ts'
+import { encodeTensor } from './tensor-picture.ts'
+import { bytes, columns, count, cut, grouped, table } from './text.ts'
+
+/** What is known or assumed about the image input; undefined when the model takes no image. */
+function imageInput(report: ModelReport): AssumedPreprocess | undefined {
+  try {
+    return report.inputs.length === 1 ? defaultPreprocess(report.inputs[0], report.metadata) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+const shapeText = (shape: readonly number[]): string => (shape.length === 0 ? 'scalar' : shape.join('x'))
+const quantization = ({ scale, zeroPoint }: TensorInfo): string => (scale > 0 ? `scale ${+scale.toPrecision(7)}, zero point ${zeroPoint}` : 'not quantized')
+
+function tensorRows(report: ModelReport): string {
+  const rows = [...report.inputs.map((t) => ['input', t] as const), ...report.outputs.map((t) => ['output', t] as const)]
+  return table(rows.map(([role, t]) => [`  ${role}`, cut(printable(t.name), 30), t.dtype, `[${t.shape.join(', ')}]`, quantization(t), bytes(t.bytes)]))
+}
+
+function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefined): string {
+  const { labels } = report.metadata
+  const lines: [string, string][] = []
+  if (image) {
+    lines.push(['  preprocess', describePreprocess(image.preprocess, report.inputs[0])], ['', image.assumed])
+    const all = report.outputs.length === 1 && report.metadata.task !== 'segmentation'
+    lines.push(['  labels', labels ? `${grouped(labels.length)} in the file: ${labels.slice(0, 3).map((l) => cut(printable(l), 20)).join(', ')}, ...` : all ? 'none in the file (give --labels FILE)' : 'none in the file'])
+  } else lines.push(['  preprocess', 'none: the model does not take one image'])
+  return table(lines)
+}
+
+function opRows(report: ModelReport): string {
+  const rows = report.ops.map((op) => {
+    // The window or filter size, where the op has one: the second operand's height and width.
+    const filter = /CONV_2D|TRANSPOSE_CONV/.test(op.op) && op.inputs[1]?.shape.length === 4 ? `${op.inputs[1].shape[1]}x${op.inputs[1].shape[2]}` : ''
+    const from = op.op === 'TRANSPOSE_CONV' ? op.inputs[2] : op.inputs[0]
+    return [
+      String(op.index), cut(printable(op.op), 24), filter, from ? shapeText(from.shape) : '', op.outputs[0] ? `-> ${shapeText(op.outputs[0].shape)}` : '',
+      cut(op.kernel, 28), op.macs ? count(op.macs) : '', op.params ? count(op.params) : ''
+    ]
+  })
+  return table([['#', 'op', '', 'shapes', '', 'kernel', 'mult-adds', 'params'], ...rows], [0, 6, 7])
+}
+
+function human(name: string, report: ModelReport, why: string): string {
+  const { metadata } = report
+  const about = (['name', 'description', 'author', 'license', 'source'] as const)
+    .filter((key) => metadata[key]).map((key) => [`  ${key}`, cut(printable(metadata[key]!), columns() - 16)])
+  const supported = report.unsupported.length === 0
+  const costs = [
+    ['  ops', `${report.ops.length}, ${count(report.macs)} multiply-adds, ${count(report.params)} parameters`],
+    ...(supported ? [
+      ['  variant', `${report.variant} (${why}), plan ${report.plan}`],
+      ['  arena', bytes(report.arenaBytes)], ['  weights', bytes(report.weightBytes)], ['  memory', `${bytes(report.memoryBytes)} in all`]
+    ] : [])
+  ]
+  const parts = [
+    `${printable(name)}: ${report.format}, ${bytes(report.fileBytes)}`,
+    ...(about.length ? [table(about)] : []), tensorRows(report), preprocessLines(report, imageInput(report)), table(costs), '', opRows(report)
+  ]
+  if (supported) {
+    const drawing = drawArena(report, Math.min(100, columns()))
+    if (drawing) parts.push('', `Arena, ${bytes(report.arenaBytes)}: letters are tensors, + is scratch, . is free`, drawing)
+  } else {
+    parts.push('', `Thimble can't run this model: ${report.unsupported.length} of ${report.ops.length} ops are unsupported`,
+      table(report.unsupported.map((u) => [`  ${u.index}`, printable(u.op), printable(u.reason)])))
+  }
+  return parts.join('\n') + '\n'
+}
+
+/** `--input`: the exact input tensor of a photo, as a picture or raw. */
+function dumpInput(photo: string, out: string, report: ModelReport, how: Preprocess): string {
+  const input = report.inputs[0]
+  const image = decodeImage(readFile(photo))
+  const values = preprocess(image, input, how)
+  writeFiles([{ path: out, bytes: encodeTensor(out, values, input, how) }])
+  return `${printable(out)}: the input tensor ${input.dtype} [${input.shape.join(', ')}] for ${printable(photo)} (${image.width}x${image.height}): ${describePreprocess(how, input)}\n`
+}
+
+async function run(args: Args): Promise<number> {
+  const [name, ...more] = args.positionals
+  if (name === undefined) throw badCall(command, 'no MODEL given')
+  if (more.length > 0) throw badCall(command, `one MODEL at a time, and ${more[0]} is one more`)
+  const photo = text(args, 'input')
+  const out = text(args, 'output')
+  if (out !== undefined && photo === undefined) throw badCall(command, '--output needs --input')
+  const options = loadOptions(args)
+  const labelFile = text(args, 'labels')
+  if (labelFile !== undefined) options.labels = parseLabels(new TextDecoder().decode(readFile(labelFile)))
+  const report = await inspect(openModel(name), options)
+  if (photo !== undefined) {
+    // Fails with the reason when the model takes no image.
+    const { preprocess: how } = defaultPreprocess(report.inputs[0], report.metadata)
+    process.stdout.write(dumpInput(photo, out ?? 'input.png', report, how))
+    return 0
+  }
+  const { chooseVariant } = await import('../runtime.ts')
+  const { why } = chooseVariant(options.variant)
+  const image = imageInput(report)
+  if (flag(args, 'json')) process.stdout.write(`${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`)
+  else process.stdout.write(human(name, report, why))
+  return 0
+}
+
+export const command: Command = {
+  name: 'inspect',
+  summary: 'Shows a model\'s tensors, ops, chosen kernels, quantization, costs, memory and what is unsupported.',
+  usage: 'inspect MODEL [--json] | inspect MODEL --input PHOTO [-o OUT.png]',
+  options: {
+    input: { type: 'string', short: 'i', value: 'PHOTO', help: 'write the exact input tensor that this photo becomes' },
+    output: { type: 'string', short: 'o', value: 'FILE', help: 'where to: .png or .ppm as a picture, .bin raw (default: input.png)' },
+    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to show the model with' },
+    variant: RUN_OPTIONS.variant,
+    plan: RUN_OPTIONS.plan,
+    json: { type: 'boolean', help: 'print everything as JSON' }
+  },
+  run
+}

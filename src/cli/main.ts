@@ -1,0 +1,68 @@
+/** `thimble …`: finds the command, runs it, and turns whatever goes wrong into one line and an exit code. */
+import { readFileSync } from 'node:fs'
+import { ThimbleError } from '../errors.ts'
+import { helpText, parseCommandLine } from './args.ts'
+import type { Command } from './command.ts'
+import { report } from './report.ts'
+
+/** Every command, loaded only when it is called. */
+const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command: Command }> }> = {
+  classify: { summary: 'name what is in a photo', load: () => import('./classify.ts') },
+  run: { summary: 'raw tensors in, raw tensors out', load: () => import('./run.ts') },
+  inspect: { summary: 'a model\'s tensors, ops, kernels, costs and memory', load: () => import('./inspect.ts') },
+  bench: { summary: 'how fast a model runs here', load: () => import('./bench.ts') }
+}
+
+const version = (): string => (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+
+function overview(): string {
+  const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 3
+  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`).join('\n')
+  return `thimble COMMAND ...\n\nRuns int8 vision models (.tflite) in WebAssembly, with LiteRT's exact answers.\n\nCommands:\n${rows}\n\n` +
+    'thimble COMMAND --help tells more; thimble --version prints the version.\n' +
+    'Exit code 0: done; 1: the model or image is at fault; 2: the call is at fault.\n'
+}
+
+/** Runs one call; returns the exit code. Never throws. */
+export async function main(argv: string[]): Promise<number> {
+  stopQuietlyOnClosedPipe()
+  try {
+    return await dispatch(argv)
+  } catch (error) {
+    return report(error)
+  }
+}
+
+async function dispatch(argv: string[]): Promise<number> {
+  const [name, ...rest] = argv
+  if (name === undefined) {
+    throw new ThimbleError('usage/command', 'no command given', { expected: Object.keys(COMMANDS).join(', '), hint: 'usage: thimble COMMAND ..., see thimble --help' })
+  }
+  if (name === '--version' || name === '-v') return print(`${version()}\n`)
+  if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) return print(overview())
+  const wanted = name === 'help' ? rest[0] : name
+  if (!Object.hasOwn(COMMANDS, wanted)) {
+    const kind = wanted.startsWith('-') ? 'option' : 'command'
+    throw new ThimbleError(`usage/${kind}`, `unknown ${kind} ${wanted}`, { expected: Object.keys(COMMANDS).join(', '), hint: 'usage: thimble COMMAND ..., see thimble --help' })
+  }
+  const { command } = await COMMANDS[wanted].load()
+  if (name === 'help') return print(helpText(command))
+  const args = parseCommandLine(command, rest)
+  if (args.options.help) return print(helpText(command))
+  return (await command.run(args)) ?? 0
+}
+
+function print(text: string): number {
+  process.stdout.write(text)
+  return 0
+}
+
+/** `thimble ... | head`: when the reader goes away there is nobody left to tell. */
+function stopQuietlyOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  }
+}

@@ -1,0 +1,95 @@
+/** MODEL on the command line: a file, or the name of a model shipped in weights/. */
+import { existsSync, readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { ThimbleError } from '../errors.ts'
+import type { LoadOptions, Model, ModelReport } from '../types.ts'
+import type { Args, OptionSpec } from './command.ts'
+import { choice, flag, text, whole } from './args.ts'
+import { readFile } from './files.ts'
+
+/** An entry of weights/manifest.json; paths are relative to weights/. */
+export interface ShippedModel { name: string; file: string; task?: string; default?: boolean; sample?: string; labels?: string }
+
+/** A model file's bytes and what to call it. */
+export interface ModelFile { name: string; path: string; bytes: Uint8Array; shipped?: ShippedModel }
+
+/** Absolute path in weights/; the folder is two levels up both from src/cli and from dist/cli. */
+export const weightsPath = (path: string): string => fileURLToPath(new URL(`../../weights/${path}`, import.meta.url))
+
+/** The shipped models; none when weights/ is missing. */
+export function shippedModels(): ShippedModel[] {
+  const path = weightsPath('manifest.json')
+  if (!existsSync(path)) return []
+  const list = JSON.parse(readFileSync(path, 'utf8')) as ShippedModel[]
+  return list.filter((entry) => typeof entry.name === 'string' && typeof entry.file === 'string')
+}
+
+/** The shipped model for a task that is used when none is named. Errors: `usage/model`. */
+export function defaultModel(task: string): ModelFile {
+  const candidates = shippedModels().filter((m) => (m.task ?? 'classification') === task)
+  const entry = candidates.find((m) => m.default) ?? candidates[0]
+  if (!entry) throw new ThimbleError('usage/model', `no ${task} model is shipped here`, { hint: 'give one with --model' })
+  return openShipped(entry)
+}
+
+const openShipped = (entry: ShippedModel): ModelFile => {
+  const path = weightsPath(entry.file)
+  return { name: entry.name, path, bytes: readFile(path), shipped: entry }
+}
+
+/** Resolves MODEL: an existing file first, then a shipped name. Errors: `usage/model`, `usage/file`. */
+export function openModel(model: string): ModelFile {
+  if (existsSync(model)) return { name: model, path: model, bytes: readFile(model) }
+  const shipped = shippedModels()
+  const entry = shipped.find((m) => m.name === model)
+  if (entry) return openShipped(entry)
+  throw new ThimbleError('usage/model', `no model file or shipped model is called ${model}`, {
+    expected: `a path, or one of: ${shipped.map((m) => m.name).join(', ') || '(no shipped models)'}`
+  })
+}
+
+/** Options of every command that runs a model. */
+export const RUN_OPTIONS: Record<string, OptionSpec> = {
+  variant: { type: 'string', value: 'V', help: 'auto, simd, scalar or relaxed (default: auto)' },
+  plan: { type: 'string', value: 'P', help: 'speed or size (default: speed)' },
+  fast: { type: 'boolean', help: 'opt-in engine flags where the engine has them' },
+  threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' }
+}
+
+/** Errors: `usage/option`. */
+export function loadOptions(args: Args): LoadOptions {
+  const variant = choice(args, 'variant', ['auto', 'simd', 'scalar', 'relaxed'] as const)
+  const plan = choice(args, 'plan', ['speed', 'size'] as const)
+  return {
+    ...(variant ? { variant } : {}), ...(plan ? { plan } : {}), ...(flag(args, 'fast') ? { fast: true } : {}),
+    ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, 64) } : {})
+  }
+}
+
+/** What the engine's model offers beyond Model, where it does. */
+export interface ProfiledModel extends Model {
+  /** Milliseconds per graph op, mean over `runs`. */
+  profile?(input: Parameters<Model['run']>[0], runs: number): { index: number; kernel: string; ms: number; macs: number }[]
+}
+
+const isWasm = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
+
+/** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
+export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
+  const { loadModel } = await import('../node.ts')
+  return loadModel(isWasm(file.bytes) ? await compile(file) : file.bytes, options)
+}
+
+async function compile(file: ModelFile): Promise<WebAssembly.Module> {
+  try {
+    return await WebAssembly.compile(file.bytes as Uint8Array<ArrayBuffer>)
+  } catch (error) {
+    throw new ThimbleError('format/wasm', `${file.name} is not a valid WebAssembly module (${(error as Error).message})`)
+  }
+}
+
+/** `inspect`'s report on an opened model. */
+export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
+  const { inspectModel } = await import('../inspect.ts')
+  return inspectModel(file.bytes, options)
+}

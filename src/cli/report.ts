@@ -1,0 +1,20 @@
+/** Errors on stderr: one line each, `thimble: <phase/code>: what, where, expected, got; what to do`. */
+import { ThimbleError } from '../errors.ts'
+
+/** 2 when the call is at fault, else 1. */
+export const exitCode = (error: unknown): number => (error instanceof ThimbleError && error.code.startsWith('usage/') ? 2 : 1)
+
+/** Writes an error as one line on stderr, `file` being the one it is about; returns the exit code. */
+export function report(error: unknown, file?: string): number {
+  let message = error instanceof Error ? error.message : String(error)
+  if (!(error instanceof ThimbleError)) {
+    message = `runtime/internal: ${message}`.replace(/\s+/g, ' ')
+    if (process.env.THIMBLE_DEBUG) console.error(error)
+  }
+  if (file !== undefined) message = message.replace(/^([a-z]+\/[a-z0-9-]+): /, `$1: ${printable(file)}: `)
+  process.stderr.write(`thimble: ${message}\n`)
+  return exitCode(error)
+}
+
+/** A file name on one line, whatever bytes it is made of. */
+export const printable = (name: string): string => name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?')

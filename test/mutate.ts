@@ -108,8 +108,11 @@ function mutateOp(op: Op, graph: Graph, dice: Dice): string {
   const operands = dice.int(4) === 0 ? [...op.outputs] : [...op.inputs]
   if (operands.length === 0) return 'nothing'
   const k = dice.int(operands.length)
-  if (operands.length === op.inputs.length && dice.int(4) === 0) { op.inputs = op.inputs.slice(0, -1); return `${op.type} loses an input` }
   const tensor = dice.int(graph.tensors.length)
+  if (dice.int(6) === 0) {
+    op.inputs = op.inputs.length > 2 ? op.inputs.slice(0, -1) : [...op.inputs, tensor]
+    return `${op.type} with ${op.inputs.length} inputs`
+  }
   if (dice.int(4) === 0) { op.outputs = op.outputs.map((o, i) => i === k ? tensor : o); return `${op.type} output ${k} to ${tensor}` }
   op.inputs = op.inputs.map((o, i) => i === k ? tensor : o)
   return `${op.type} input ${k} to ${tensor}`

@@ -7,16 +7,17 @@
 /** What a table slot holds. `offset` is a child made by this builder; a field equal to its default is left out. */
 export type Field =
   | { kind: 'offset'; value: number }
-  | { kind: 'int8' | 'uint8' | 'int32' | 'uint32' | 'float32'; value: number }
+  | { kind: 'int8' | 'uint8' | 'int32' | 'uint32' | 'uint64' | 'float32'; value: number }
   | { kind: 'bool'; value: boolean }
 
-const SIZE: Record<Field['kind'], number> = { offset: 4, int8: 1, uint8: 1, int32: 4, uint32: 4, float32: 4, bool: 1 }
+const SIZE: Record<Field['kind'], number> = { offset: 4, int8: 1, uint8: 1, int32: 4, uint32: 4, uint64: 8, float32: 4, bool: 1 }
 
 export const offset = (value: number): Field => ({ kind: 'offset', value })
 export const i8 = (value: number): Field => ({ kind: 'int8', value })
 export const u8 = (value: number): Field => ({ kind: 'uint8', value })
 export const i32 = (value: number): Field => ({ kind: 'int32', value })
 export const u32 = (value: number): Field => ({ kind: 'uint32', value })
+export const u64 = (value: number): Field => ({ kind: 'uint64', value })
 export const f32 = (value: number): Field => ({ kind: 'float32', value })
 export const bool = (value: boolean): Field => ({ kind: 'bool', value })
 
@@ -91,7 +92,7 @@ export class FlatBufferBuilder {
     const end = this.used
     const places = new Array<number>(fields.length).fill(0)
     // Wide fields first: no gaps between them.
-    for (const width of [4, 1]) {
+    for (const width of [8, 4, 1]) {
       fields.forEach((f, slot) => {
         if (!f || SIZE[f.kind] !== width) return
         const at = this.reserve(width, width)
@@ -121,6 +122,7 @@ export class FlatBufferBuilder {
       case 'offset': this.view.setUint32(at, this.bytes.length - at - f.value, true); break
       case 'int32': this.view.setInt32(at, f.value, true); break
       case 'uint32': this.view.setUint32(at, f.value, true); break
+      case 'uint64': this.view.setBigUint64(at, BigInt(f.value), true); break
       case 'float32': this.view.setFloat32(at, f.value, true); break
       case 'bool': this.bytes[at] = f.value ? 1 : 0; break
       default: this.view.setUint8(at, f.value & 255)

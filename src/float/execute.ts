@@ -4,9 +4,12 @@
  * every quantized activation is moved to its grid after the op (roundings may differ from the runtime's in ties).
  */
 import { ThimbleError } from '../errors.ts'
+import { hasSimd } from '../runtime.ts'
 import { elements, type Activation, type Graph, type Op, type Tensor } from '../graph.ts'
-import { conv2d, depthwiseConv2d, pool2d, transposeConv2d, type ConvShape } from './kernels.ts'
+import * as plain from './kernels.ts'
+import { pool2d, transposeConv2d, type ConvShape } from './kernels.ts'
 import { runSimpleOp } from './ops.ts'
+import * as simd from './wasm.ts'
 import { realValues, snap } from './values.ts'
 
 /** Real values of a tensor by index. */
@@ -22,12 +25,22 @@ export interface FloatModel {
   constant(tensor: number): Float32Array
 }
 
+/** Bounds of a fused activation; undefined for none. */
+export function bounds(activation: Activation): readonly [number, number] | undefined {
+  switch (activation) {
+    case 'RELU': return [0, Infinity]
+    case 'RELU6': return [0, 6]
+    case 'RELU_N1_TO_1': return [-1, 1]
+    default: return undefined
+  }
+}
+
 /** Clamps in place to a fused activation's bounds. */
 export function activate(data: Float32Array, activation: Activation): void {
-  if (activation === 'NONE') return
-  const lo = activation === 'RELU_N1_TO_1' ? -1 : 0
-  const hi = activation === 'RELU' ? Infinity : activation === 'RELU6' ? 6 : 1
-  for (let i = 0; i < data.length; i++) { const v = data[i]!; data[i] = v < lo ? lo : v > hi ? hi : v }
+  const limits = bounds(activation)
+  if (!limits) return
+  const [lo, hi] = limits
+  for (let i = 0; i < data.length; i++) data[i] = Math.min(Math.max(data[i]!, lo), hi)
 }
 
 /** Geometry of a convolution or pooling op. */
@@ -95,8 +108,19 @@ function compute(graph: Graph, op: Op, values: Values): Float32Array[] {
   const optional = (i: number): Float32Array | undefined => (op.inputs[i] === undefined || op.inputs[i]! < 0 ? undefined : x(i))
   const out = new Float32Array(elements(graph.tensors[op.outputs[0]!]!.shape))
   switch (op.type) {
-    case 'CONV_2D': conv2d(x(0), x(1), optional(2), out, convShape(graph, op)); break
-    case 'DEPTHWISE_CONV_2D': depthwiseConv2d(x(0), x(1), optional(2), out, convShape(graph, op)); break
+    case 'CONV_2D': {
+      const s = convShape(graph, op)
+      const oneGroup = x(1).length === s.outC * s.kh * s.kw * s.inC
+      if (oneGroup && hasSimd()) { simd.conv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation)); return [out] }
+      plain.conv2d(x(0), x(1), optional(2), out, s)
+      break
+    }
+    case 'DEPTHWISE_CONV_2D': {
+      const s = convShape(graph, op)
+      if (s.inC === s.outC && hasSimd()) { simd.depthwiseConv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation)); return [out] }
+      plain.depthwiseConv2d(x(0), x(1), optional(2), out, s)
+      break
+    }
     case 'TRANSPOSE_CONV': transposeConv2d(x(2), x(1), optional(3), out, convShape(graph, op)); break
     case 'AVERAGE_POOL_2D': pool2d(x(0), out, convShape(graph, op), 'average'); break
     case 'MAX_POOL_2D': pool2d(x(0), out, convShape(graph, op), 'max'); break

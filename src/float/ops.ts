@@ -2,7 +2,9 @@
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
 import { activate, type Values } from './execute.ts'
-import { gemm } from './kernels.ts'
+import { hasSimd } from '../runtime.ts'
+import * as plain from './kernels.ts'
+import * as simd from './wasm.ts'
 
 const BINARY: Record<'ADD' | 'SUB' | 'MUL' | 'DIV', (a: number, b: number) => number> = {
   ADD: (a, b) => a + b, SUB: (a, b) => a - b, MUL: (a, b) => a * b, DIV: (a, b) => a / b,
@@ -96,7 +98,13 @@ function pad(graph: Graph, op: Op, values: Values): Float32Array {
   const out = new Float32Array(elements(target))
   const strides = contiguous(target)
   const start = shape.reduce((sum, _, d) => sum + p[2 * d]! * strides[d]!, 0)
-  walk(shape, [strides], (i, [o]) => { out[start + o!] = x[i]! })
+  // Whole rows at a time: the last dimensions that are not padded are contiguous on both sides.
+  let whole = shape.length
+  while (whole > 0 && p[2 * whole - 2] === 0 && p[2 * whole - 1] === 0) whole--
+  const row = elements(shape.slice(whole))
+  const inner = whole === 0 ? 1 : shape[whole - 1]!
+  const length = inner * row
+  walk(shape.slice(0, Math.max(0, whole - 1)), [strides.slice(0, Math.max(0, whole - 1))], (i, [o]) => { out.set(x.subarray(i * length, (i + 1) * length), start + o!) })
   return out
 }
 
@@ -172,7 +180,7 @@ function fullyConnected(graph: Graph, op: OpOf<'FULLY_CONNECTED'>, values: Value
   const bias = op.inputs[2] === undefined || op.inputs[2] < 0 ? undefined : values(op.inputs[2])
   const rows = x.length / depth
   const out = new Float32Array(rows * channels)
-  gemm(x, values(op.inputs[1]!), bias, out, rows, channels, depth)
+  ;(hasSimd() ? simd : plain).gemm(x, values(op.inputs[1]!), bias, out, rows, channels, depth)
   activate(out, op.attrs.activation)
   return out
 }

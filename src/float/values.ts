@@ -69,18 +69,23 @@ export function realValues(t: Tensor): Float32Array {
   return out
 }
 
-/** Rounds to nearest, ties to even: what the runtime does. */
-export function roundEven(v: number): number {
-  const r = Math.round(v)
-  return r - v === 0.5 && r % 2 !== 0 ? r - 1 : r
-}
+/** 1.5 * 2^52: adding it leaves a double no bits after the point. */
+const SHIFT = 6755399441055744
+
+/** Rounds to nearest, ties to even: what the runtime does. Requires: |v| < 2^51. */
+export const roundEven = (v: number): number => v + SHIFT - SHIFT
 
 /** Moves every value to the nearest point of a per-tensor grid, in place. */
 export function snap(data: Float32Array, q: Quantization, dtype: Tensor['dtype']): void {
   const scale = q.scales[0]!
   const zero = q.zeroPoints[0]!
-  const [lo, hi] = integerRange(dtype)
-  for (let i = 0; i < data.length; i++) data[i] = scale * (Math.min(hi, Math.max(lo, roundEven(data[i]! / scale) + zero)) - zero)
+  const [first, last] = integerRange(dtype)
+  const lo = first - zero
+  const hi = last - zero
+  for (let i = 0; i < data.length; i++) {
+    const v = data[i]! / scale + SHIFT - SHIFT
+    data[i] = scale * (v < lo ? lo : v > hi ? hi : v)
+  }
 }
 
 /** Real values to stored numbers of a per-tensor quantized tensor. */

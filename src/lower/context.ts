@@ -127,7 +127,8 @@ export class Context {
     return full
   }
 
-  scratch(name: string, bytes: number): Buffer { return this.buffers.arena(name, bytes) }
+  /** Memory for one kernel call. */
+  scratch(name: string, bytes: number): Buffer { return Object.assign(this.buffers.arena(name, bytes), { transient: true }) }
 
   /** A value without padding inside its rows, as kernels that read it whole need it. */
   plain(value: Value): Value {
@@ -147,7 +148,7 @@ export class Context {
         })
       })
       if (from.n === 1) {
-        step.stream = { from, to }
+        step.stream = { from, to, order: 'element' }
         to.producer = step
       }
     }

@@ -181,7 +181,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
         rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...(zeroRow ? [zeroRow] : [])], writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
         prologue: g === 0 && n === 0 ? prologue : undefined,
-        stream: x.n === 1 && groups === 1 ? { from: frame, to: y } : undefined,
+        stream: x.n === 1 && groups === 1 ? { from: frame, to: y, ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const, lag: scalar ? 1 : 0 } : {}) } : undefined,
         fields: () => ({
           input: frame.frameAddress(n) + g * ci, inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * x.c,
           zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,

@@ -25,8 +25,7 @@ export function emitLut(cx: Context, x: Value, y: Value, lut: Int8Array, kernel:
   const rows = part ? 1 : x.n * x.h
   cx.push({
     record: 'LutRecord', op: OP_LUT, kernel, rows: rowwise(rows), reads: [x.buffer, table], writes: [y.buffer],
-    stream: streams ? { from: x, to: y } : undefined,
-    inPlace: { from: x, to: y },
+    stream: streams ? { from: x, to: y, order: 'element' } : undefined,
     fields: () => ({
       input: x.address() + (part?.skip ?? 0), inRowStride: x.rowStride, inRing: x.n > 1 ? rows : x.ringRows,
       output: y.address() + (part?.skip ?? 0), outRowStride: y.rowStride, outRing: y.n > 1 ? rows : y.ringRows,
@@ -261,12 +260,12 @@ export function lowerBinary(cx: Context): void {
   const y = cx.result()
   if (!spatial) y.alias = true
   const [x1, x2] = [a, b]
-  const streams = spatial && rowDim.a !== 0 && x1.h === y.h
+  const streams = rowDim.a !== 0 && x1.n === 1 && x1.h === y.h && x1.rowBytes === y.rowBytes && (spatial || y.h === 1)
   cx.push({
     record: 'BinaryRecord', op: OP_BINARY, kernel: ['add', 'multiply', 'add-fixed-point', 'multiply-fixed-point'][arithmetic.kind]!,
     rows: rowwise(rowDim.size), reads: [a.buffer, b.buffer], writes: [y.buffer],
-    stream: streams ? { from: a, to: y } : undefined,
-    inPlace: equal ? { from: a, to: y } : undefined,
+    stream: streams ? { from: a, to: y, order: 'element' } : undefined,
+    side: equal ? b : undefined,
     fields: () => ({
       kind: arithmetic.kind,
       a: x1.address(), aRing: spatial ? x1.ringRows : rowDim.size, aRowStride: rowDim.a, a1: d1.a, a2: d2.a, a3: d3.a,

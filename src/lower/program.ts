@@ -14,6 +14,8 @@ export interface Buffer {
   data?: Uint8Array
   /** For sizes that depend on layouts decided later: replaces `bytes` when the program is planned. */
   measure?: () => number
+  /** Scratch of one kernel call: nothing in it outlives the call, so one unit's scratches share their memory. */
+  transient?: boolean
   /** Absolute address, set by the planner. */
   address: number
   /** First and last top-level step that touches it; -1 before the first (inputs), Infinity to the end (outputs). */
@@ -87,10 +89,14 @@ export interface Step {
   writes: Buffer[]
   /** Every field of the record but the common head; called when all addresses are known. */
   fields: () => Record<string, number>
-  /** Set when the step can run band by band: it reads `from` and writes `to` by rows. */
-  stream?: { from: Value; to: Value }
-  /** May write its result over this value's buffer. */
-  inPlace?: { from: Value; to: Value }
+  /**
+   * Set when the step can run band by band: it reads `from` and writes `to` by rows. `order`: how reads and writes
+   * interleave inside a row, which decides how far `to` may overlap `from` in memory: `element`: each element is read
+   * before its result is written; `pixel`: `lag` pixels from the one being written on may still be read; default: any.
+   */
+  stream?: { from: Value; to: Value; order?: 'element' | 'pixel'; lag?: number }
+  /** A second operand of the same shape that an elementwise step reads row by row. */
+  side?: Value
   /** Steps that must run once before a band group that holds this one. */
   prologue?: Step[]
   macs?: number

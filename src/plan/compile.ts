@@ -8,7 +8,7 @@ import type { Graph } from '../graph.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
 import { rowwise, type Buffer, type Step } from '../lower/program.ts'
 import type { Variant } from '../types.ts'
-import { planArena } from './arena.ts'
+import { planArena, type Overlay, type Placement } from './arena.ts'
 import { makeUnits, type Unit } from './bands.ts'
 
 export interface CompileOptions { variant: Variant; plan: 'speed' | 'size' }
@@ -16,7 +16,7 @@ export interface CompileOptions { variant: Variant; plan: 'speed' | 'size' }
 /** First address a program may use: the runtime's own static data lies below (checked when it is instantiated). */
 export const PROGRAM_BASE = 1024
 /** Bytes that kernels may read past the end of the last buffer. */
-const SLACK = 128
+export const SLACK = 128
 export const PAGE = 65536
 /** wasm32's limit on linear memory, less a page. */
 const MEMORY_LIMIT = 2 ** 32 - PAGE
@@ -74,26 +74,23 @@ function lifetimes(units: readonly Unit[], buffers: readonly Buffer[]): void {
   })
 }
 
-/** Elementwise results that may take their input's place do. Returns how many buffers disappeared. */
-function shareInPlace(units: readonly Unit[], ports: Set<Buffer>): Map<Buffer, Buffer> {
-  const target = new Map<Buffer, Buffer>()
-  const find = (b: Buffer): Buffer => {
-    while (target.has(b)) b = target.get(b)!
-    return b
+/** Pairs of buffers whose memory may overlap because one is read away before the other is written. */
+function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] {
+  return units.flatMap((unit, i) => unit.overlay && unit.overlay.from.last === i && unit.overlay.to.first === i
+    ? [{ from: live.indexOf(unit.overlay.from), to: live.indexOf(unit.overlay.to), margin: unit.overlay.margin }]
+    : []).filter(o => o.from >= 0 && o.to >= 0)
+}
+
+/** The scratches of one unit become views of its largest one. */
+function shareScratch(units: number, buffers: readonly Buffer[]): Map<Buffer, Buffer> {
+  const owners = new Array<Buffer | undefined>(units)
+  const shared = new Map<Buffer, Buffer>()
+  for (const b of buffers.filter(b => b.transient && b.first === b.last).sort((a, b) => b.bytes - a.bytes)) {
+    const owner = owners[b.first]
+    if (owner) shared.set(b, owner)
+    else owners[b.first] = b
   }
-  units.forEach((unit, i) => {
-    if (unit.steps.length !== 1) return
-    const { inPlace } = unit.steps[0]!
-    if (!inPlace) return
-    const { from, to } = inPlace
-    const a = find(from.buffer), b = find(to.buffer)
-    if (a === b || a.data || b.data || a.last !== i || b.first !== i || ports.has(from.buffer)) return
-    if (from.ring || to.ring || from.frame.left || from.frame.right || to.frame.left || to.frame.right) return
-    if (a.bytes !== b.bytes) return
-    target.set(b, a)
-    a.last = Math.max(a.last, b.last)
-  })
-  return new Map([...target.keys()].map(b => [b, find(b)]))
+  return shared
 }
 
 function writeRecord(view: DataView, at: number, name: keyof typeof LAYOUT, fields: Record<string, number>, label: string): void {
@@ -143,14 +140,40 @@ export function compileModel(graph: Graph, options: CompileOptions): Program {
   return assemble(lowered, options)
 }
 
-/** Places and encodes a lowered graph. */
-export function assemble(lowered: Lowered, options: CompileOptions): Program {
-  const threshold = options.plan === 'size' ? 1024 : 65536
-  const units = makeUnits(lowered.steps, { plan: options.plan, threshold })
+interface Arrangement { units: Unit[]; scratch: Map<Buffer, Buffer>; live: Buffer[]; placement: Placement }
+
+/** How far an arrangement may be above the bytes that its units need at least before another one is tried. */
+const GOOD_ENOUGH = 1.03
+
+/** Chooses bands and places the arena: the units are chosen by counted bytes, so the best of a few real placements wins. */
+function arrange(lowered: Lowered, plan: 'speed' | 'size'): Arrangement {
+  let best: { peak: number; largestMargin: number } | undefined
+  for (const largestMargin of [0.5, 0.125, 0.03]) {
+    const { units, placement } = arrangeWith(lowered, plan, largestMargin)
+    if (!best || placement.peak < best.peak) best = { peak: placement.peak, largestMargin }
+    if (placement.peak <= GOOD_ENOUGH * Math.max(...units.map(u => u.bytes), 1024)) break
+  }
+  return arrangeWith(lowered, plan, best!.largestMargin)
+}
+
+function arrangeWith(lowered: Lowered, plan: 'speed' | 'size', largestMargin: number): Arrangement {
+  const units = makeUnits(lowered.steps, { plan, largestMargin, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
+  for (const b of lowered.buffers) {
+    b.first = Infinity
+    b.last = -Infinity
+  }
   for (const port of lowered.inputs) port.buffer.first = -1
   lifetimes(units, lowered.buffers)
   for (const port of lowered.outputs) port.buffer.last = Infinity
-  const shared = shareInPlace(units, new Set([...lowered.inputs.map(p => p.buffer)]))
+  const scratch = shareScratch(units.length, lowered.buffers)
+  const live = lowered.buffers.filter(b => !b.data && !scratch.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
+  const requests = live.map(b => ({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) }))
+  return { units, scratch, live, placement: planArena(requests, overlaysOf(units, live), Math.max(...units.map(u => u.bytes), 0)) }
+}
+
+/** Places and encodes a lowered graph. */
+export function assemble(lowered: Lowered, options: CompileOptions): Program {
+  const { units, scratch, live, placement } = arrange(lowered, options.plan)
 
   const table = tableOf(units)
   const opTable = PROGRAM_BASE
@@ -171,10 +194,8 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
     weightEnd = align(weightEnd + b.bytes, 16)
   }
   const arenaAddress = align(weightEnd, 64)
-  const live = lowered.buffers.filter(b => !b.data && !shared.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
-  const placement = planArena(live.map(b => ({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) })))
   live.forEach((b, i) => { b.address = arenaAddress + placement.offsets[i]! })
-  for (const [b, owner] of shared) b.address = owner.address
+  for (const [b, owner] of scratch) b.address = owner.address
   const memoryBytes = align(arenaAddress + placement.peak + SLACK, PAGE)
   if (memoryBytes > MEMORY_LIMIT) throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', { expected: `at most ${MEMORY_LIMIT} bytes`, got: memoryBytes })
 

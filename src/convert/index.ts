@@ -1,0 +1,116 @@
+/**
+ * One door for models of other tools: the format is recognised by content, and everything becomes the shared graph.
+ * TFLite, Keras (.h5, .keras), TensorFlow.js (layers and graph models), Teachable Machine's zips, ONNX (float and QDQ),
+ * PyTorch state dicts. Parsers are loaded when they are needed; nothing of this ships with the runtime.
+ */
+import { ThimbleError } from '../errors.ts'
+import type { Graph } from '../graph.ts'
+import { foldGraph } from './fold.ts'
+import type { Sidecar } from './sidecar.ts'
+import { readZip, isZip } from './zip.ts'
+
+export type { Sidecar } from './sidecar.ts'
+export { foldGraph } from './fold.ts'
+
+export type ModelFormat = 'tflite' | 'keras-h5' | 'keras' | 'tfjs' | 'onnx' | 'pytorch' | 'safetensors'
+
+export interface ReadOptions {
+  /** Files beside the model, when it is given as bytes. A path finds its own. */
+  sidecar?: Sidecar
+  /** For models that leave dimensions open, in the file's own axis order. */
+  inputShape?: readonly number[]
+  /** Side of the square input, for state dicts (which do not say). Default: the architecture's own. */
+  size?: number
+  /** Off: the graph as read, with batch norm and the like still separate. Default on. */
+  fold?: boolean
+}
+
+const ascii = (bytes: Uint8Array, from: number, to: number): string => String.fromCharCode(...bytes.subarray(from, to))
+
+/** The format by its first bytes (and, for zip archives, its entries' names); undefined when none fits. */
+export async function sniffModel(bytes: Uint8Array): Promise<ModelFormat | 'zip' | undefined> {
+  if (ascii(bytes, 4, 8) === 'TFL3') return 'tflite'
+  if (ascii(bytes, 1, 4) === 'HDF' && bytes[0] === 0x89) return 'keras-h5'
+  if (isZip(bytes)) {
+    const names = zipNames(bytes)
+    if (names.some((n) => n === 'data.pkl' || n.endsWith('/data.pkl'))) return 'pytorch'
+    if (names.includes('model.weights.h5') && names.includes('config.json')) return 'keras'
+    return 'zip'
+  }
+  const { isJson } = await import('./tfjs/index.ts')
+  if (isJson(bytes)) return 'tfjs'
+  const { isPytorch } = await import('./pytorch.ts')
+  if (isPytorch(bytes)) return 'pytorch'
+  const { isSafetensors } = await import('./safetensors.ts')
+  if (isSafetensors(bytes)) return 'safetensors'
+  const { isOnnx } = await import('./onnx/model.ts')
+  return isOnnx(bytes) ? 'onnx' : undefined
+}
+
+function zipNames(bytes: Uint8Array): string[] {
+  const names: string[] = []
+  readZip(bytes, (name) => { names.push(name); return false })
+  return names
+}
+
+/**
+ * Reads a model made by another tool.
+ * source: a path (file, or a folder that holds a model.json or saved model file), a file URL, or the bytes.
+ * Returns: a float32 graph, NHWC, batch norm folded; for models that are quantized already (QDQ ONNX, int8 .tflite) an 8-bit graph.
+ * Errors: `format/…` for files that are damaged or of an unknown kind, `lower/unsupported-op` naming what has no equivalent.
+ */
+export async function readFloatModel(source: string | URL | Uint8Array | ArrayBuffer, options: ReadOptions = {}): Promise<Graph> {
+  if (typeof source === 'string' || source instanceof URL) {
+    const { openPath } = await import('./files.ts')
+    const { bytes, sidecar } = await openPath(source)
+    return readFloatModel(bytes, { sidecar, ...options })
+  }
+  const bytes = source instanceof Uint8Array ? source : new Uint8Array(source)
+  const format = await sniffModel(bytes)
+  if (format === 'zip') return fromZip(bytes, options)
+  const graph = await readers[format ?? unknown(bytes)](bytes, options)
+  return options.fold === false ? graph : foldGraph(graph)
+}
+
+const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promise<Graph>> = {
+  tflite: async (bytes) => (await import('../formats/tflite.ts')).readTflite(bytes),
+  'keras-h5': async (bytes, o) => (await import('./keras/h5.ts')).readKerasH5(bytes, { inputShape: o.inputShape }),
+  keras: async (bytes, o) => (await import('./keras/h5.ts')).readKerasArchive(bytes, { inputShape: o.inputShape }),
+  tfjs: async (bytes, o) => (await import('./tfjs/index.ts')).readTfjs(bytes, o.sidecar, { inputShape: o.inputShape }),
+  onnx: async (bytes, o) => (await import('./onnx/import.ts')).readOnnx(bytes, o.sidecar, { inputShape: o.inputShape }),
+  pytorch: async (bytes, o) => (await import('./torch-models.ts')).graphFromStateDict((await import('./pytorch.ts')).readStateDict(bytes), o.size),
+  safetensors: async (bytes, o) => (await import('./torch-models.ts')).graphFromStateDict((await import('./safetensors.ts')).readSafetensors(bytes), o.size),
+}
+
+function unknown(bytes: Uint8Array): never {
+  throw new ThimbleError('format/unknown', 'file is no model that is read', {
+    expected: '.tflite, .h5, .keras, model.json, .onnx, .pt, .safetensors, or a .zip of one', got: bytes.length === 0 ? 'an empty file' : `${bytes.length} bytes starting ${[...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, '0')).join(' ')}`,
+  })
+}
+
+/** Entries that are models themselves, in order of preference: Teachable Machine zips hold one. */
+const INSIDE: readonly RegExp[] = [/(^|\/)model\.json$/, /\.keras$/, /\.h5$/, /\.onnx$/, /unquant\.tflite$/, /\.tflite$/, /\.(pt|pth)$/]
+
+/** A zip that holds a model beside its labels. */
+async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> {
+  const names = zipNames(bytes).filter((n) => !n.startsWith('__MACOSX/'))
+  const entry = INSIDE.map((pattern) => names.filter((n) => pattern.test(n)).sort((a, b) => a.length - b.length)[0]).find((n) => n !== undefined)
+  if (!entry) throw new ThimbleError('format/zip', 'archive holds no model', { got: names.slice(0, 4).join(', ') || 'no entries', hint: 'expected model.json, .h5, .keras, .onnx, .tflite or a PyTorch file inside' })
+  const folder = entry.includes('/') ? entry.slice(0, entry.lastIndexOf('/') + 1) : ''
+  const files = readZip(bytes, (n) => n.startsWith(folder))
+  const inner = files.get(entry)!
+  if (isZip(inner) && (await sniffModel(inner)) === 'zip') throw new ThimbleError('format/zip', 'archive within an archive', { got: entry })
+  const sidecar: Sidecar = (name) => files.get(folder + name)
+  const graph = await readFloatModel(inner, { sidecar, ...options })
+  if (!graph.metadata.labels) await addLabels(graph, sidecar)
+  return graph
+}
+
+/** labels.txt as Teachable Machine writes it (`0 Class`), beside the model. */
+export async function addLabels(graph: Graph, sidecar: Sidecar): Promise<void> {
+  const text = await sidecar('labels.txt')
+  if (!text) return
+  const lines = new TextDecoder().decode(text).split(/\r?\n/).filter((l) => l.trim() !== '')
+  const numbered = lines.every((l, i) => l.startsWith(`${i} `))
+  graph.metadata = { ...graph.metadata, labels: lines.map((l) => (numbered ? l.slice(l.indexOf(' ') + 1) : l).trim()), task: graph.metadata.task ?? 'classification' }
+}

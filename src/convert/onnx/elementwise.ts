@@ -1,0 +1,113 @@
+/** Activations, arithmetic and batch norm of ONNX: ops that do not care about the layout. */
+import { type OpOf } from '../../graph.ts'
+import type { Nonlinearity } from '../net.ts'
+import { attribute, constantInput, fail, malformed, numbersOf, type Handler, type Reader } from './reader.ts'
+import type { OnnxNode } from './model.ts'
+import { NCHW, type Activation, type Value } from './values.ts'
+
+/** Applies a map that works element by element; a flattening that is still open stays open. */
+function elementwise(r: Reader, n: OnnxNode, i: number, f: (id: number) => number): Value[] {
+  const x = r.input(n, i)
+  if (x.kind === 'flat') return [{ kind: 'flat', of: { ...x.of, id: f(x.of.id) } }]
+  const settled = r.net.settled(n.name, x)
+  return [{ ...settled, id: f(settled.id) }]
+}
+
+export const activation = (kind: Nonlinearity): Handler => (r, n) => elementwise(r, n, 0, (id) => r.net.activation(n.name, id, kind))
+
+export const hardSigmoid: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.hardSigmoid(n.name, id, attribute.float(n, 'alpha', 0.2), attribute.float(n, 'beta', 0.5)))
+
+export const leakyRelu: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.leakyRelu(n.name, id, attribute.float(n, 'alpha', 0.01)))
+
+export const clip: Handler = (r, n) => {
+  const bound = (i: number, key: string, open: number): number => {
+    const given = n.attributes.get(key)?.f ?? (n.inputs[i] ? numbersOf(r.input(n, i))?.[0] ?? fail(n, 'bounds that are not constant') : undefined)
+    return given === undefined || Math.abs(given) > 1e30 ? open : given
+  }
+  const [lo, hi] = [bound(1, 'min', -Infinity), bound(2, 'max', Infinity)]
+  return elementwise(r, n, 0, (id) => {
+    const net = r.net
+    if (lo === 0 && hi === Infinity) return net.activation(n.name, id, 'relu')
+    if (lo === 0 && hi === 6) return net.activation(n.name, id, 'relu6')
+    if (lo === -1 && hi === 1) return net.activation(n.name, id, 'relu_n1_to_1')
+    if (lo === -Infinity && hi === Infinity) return id
+    if (Number.isFinite(lo) && Number.isFinite(hi) && hi > lo) {
+      // clip(x, lo, hi) = relu6((x - lo) * k) / k + lo with k = 6 / (hi - lo)
+      const k = 6 / (hi - lo)
+      return net.affine(n.name, net.activation(`${n.name}/relu6`, net.affine(`${n.name}/in`, id, [k], [-lo * k]), 'relu6'), [1 / k], [lo])
+    }
+    if (Number.isFinite(lo)) return net.affine(n.name, net.activation(`${n.name}/relu`, net.affine(`${n.name}/in`, id, [1], [-lo]), 'relu'), [1], [lo])
+    return net.affine(n.name, net.activation(`${n.name}/relu`, net.affine(`${n.name}/in`, id, [-1], [hi]), 'relu'), [-1], [hi])
+  })
+}
+
+export const prelu: Handler = (r, n) => {
+  const slope = constantInput(r, n, 1).value
+  const x = r.input(n, 0)
+  const shape = r.net.onnxShape(x)
+  if (slope.data.length !== 1 && (slope.data.length !== shape[1] || (slope.shape.length !== shape.length - 1 && slope.shape.length !== shape.length) || slope.shape[slope.shape.length - shape.length + 1] !== shape[1])) return fail(n, `slopes of shape [${slope.shape.join(', ')}]`)
+  if (shape.length !== 4) return fail(n, `rank ${shape.length}`)
+  return [{ kind: 'tensor', id: r.net.prelu(n.name, r.net.nhwc(n.name, x), slope.data), permutation: NCHW }]
+}
+
+function combine(r: Reader, name: string, type: 'ADD' | 'SUB' | 'MUL' | 'DIV', a: Value, b: Value): Value {
+  const rank = Math.max(r.net.onnxShape(a).length, r.net.onnxShape(b).length)
+  const permutation = commonLayout(r, [a, b], rank)
+  const id = r.net.binary(name, type, r.net.arrange(`${name}/a`, a, permutation), r.net.arrange(`${name}/b`, b, permutation))
+  return { kind: 'tensor', id, permutation }
+}
+
+export const binary = (type: 'ADD' | 'SUB' | 'MUL' | 'DIV'): Handler => (r, n) => [combine(r, n.name, type, r.input(n, 0), r.input(n, 1))]
+
+export const sum: Handler = (r, n) => [n.inputs.slice(1).reduce((total, _, i) => combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, 'ADD', total, r.input(n, i + 1)), r.input(n, 0))]
+
+/** The layout that the largest operand is stored in; others follow. */
+export function commonLayout(r: Reader, values: readonly Value[], rank: number): readonly number[] {
+  const plain = Array.from({ length: rank }, (_, i) => i)
+  const candidates = values.filter((v): v is Activation => v.kind === 'tensor' && v.permutation.length === rank)
+  const size = (v: Activation): number => r.net.shape(v.id).reduce((p, d) => p * d, 1)
+  return candidates.sort((p, q) => size(q) - size(p))[0]?.permutation ?? plain
+}
+
+export const batchNorm: Handler = (r, n) => {
+  const x = r.input(n, 0)
+  const rank = r.net.onnxShape(x).length
+  const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((i) => Float32Array.from(constantInput(r, n, i).value.data)) as [Float32Array, Float32Array, Float32Array, Float32Array]
+  if ([gamma, beta, variance].some((v) => v.length !== mean.length)) return malformed(n, 'statistics')
+  if (attribute.int(n, 'training_mode', 0) !== 0 || attribute.int(n, 'spatial', 1) !== 1) return fail(n, 'training mode')
+  // Channels are axis 1: stored last.
+  const permutation = rank === 4 ? NCHW : rank === 3 ? [0, 2, 1] : rank === 2 ? [0, 1] : fail(n, `rank ${rank}`)
+  const id = r.net.batchNorm(n.name, r.net.arrange(n.name, x, permutation), { gamma, beta, mean, variance, epsilon: attribute.float(n, 'epsilon', 1e-5) })
+  return [{ kind: 'tensor', id, permutation }]
+}
+
+export const softmax: Handler = (r, n) => {
+  const x = r.net.settled(n.name, r.input(n, 0))
+  const shape = r.net.onnxShape(x)
+  const rank = shape.length
+  const given = attribute.int(n, 'axis', r.opset >= 13 ? -1 : 1)
+  const axis = given < 0 ? given + rank : given
+  if (axis >= rank) return malformed(n, 'axis')
+  if (r.opset < 13 && shape.slice(axis + 1).some((d) => d !== 1)) {
+    // Old softmax runs over everything from the axis on.
+    const depth = shape.slice(axis).reduce((a, b) => a * b, 1)
+    const rows = r.net.reshape(`${n.name}/rows`, r.net.plain(n.name, x), [shape.slice(0, axis).reduce((a, b) => a * b, 1), depth])
+    return [{ kind: 'tensor', id: r.net.reshape(n.name, r.net.softmax(`${n.name}/softmax`, rows), shape), permutation: shape.map((_, i) => i) }]
+  }
+  const permutation = x.permutation[axis] === rank - 1 ? x.permutation : shape.map((_, i) => (i === axis ? rank - 1 : i < axis ? i : i - 1))
+  return [{ kind: 'tensor', id: r.net.softmax(n.name, r.net.arrange(n.name, x, permutation)), permutation }]
+}
+
+/** Same value again: dropout at inference, identity, casts between float types. */
+export const identity: Handler = (r, n) => [r.input(n, 0)]
+
+export const cast: Handler = (r, n) => {
+  const to = attribute.int(n, 'to', 1)
+  const x = r.input(n, 0)
+  if (![1, 10, 11, 16].includes(to)) return fail(n, `target type ${to}`)
+  if (x.kind === 'tensor' && r.net.tensors[x.id]!.dtype !== 'float32') {
+    const shape = r.net.shape(x.id)
+    return [{ ...x, id: r.net.op<OpOf<'CAST'>>({ type: 'CAST', inputs: [x.id], attrs: {} }, n.name, shape) }]
+  }
+  return [x]
+}

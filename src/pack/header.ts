@@ -1,6 +1,6 @@
 /** C header of a packed module, written from the same metadata as its `thimble.meta` section. */
 import type { DType } from '../graph.ts'
-import type { PackedMeta, PackedTensor } from './meta.ts'
+import type { ModuleMeta, SizedTensor } from './meta.ts'
 
 const C_TYPES: Partial<Record<DType, string>> = {
   int8: 'int8_t', uint8: 'uint8_t', bool: 'uint8_t', int16: 'int16_t', uint16: 'uint16_t', int32: 'int32_t', uint32: 'uint32_t',
@@ -38,7 +38,7 @@ const STATUS = `#ifndef THIMBLE_ABI_VERSION
 #define THIMBLE_BAD_OPCODE 2
 #endif`
 
-function tensor(prefix: string, t: PackedTensor): string[] {
+function tensor(prefix: string, t: SizedTensor): string[] {
   const elements = t.shape.reduce((a, b) => a * b, 1)
   const lines = [
     `/* ${comment(t.name)}: ${t.dtype} [${t.shape.join(', ')}]${t.scale ? `, real = scale * (q - zero point)` : ''} */`,
@@ -53,7 +53,7 @@ function tensor(prefix: string, t: PackedTensor): string[] {
   return [...lines, '']
 }
 
-function preprocessing(meta: PackedMeta): string[] {
+function preprocessing(meta: ModuleMeta): string[] {
   const p = meta.preprocess
   if (!p) return []
   return [
@@ -62,7 +62,7 @@ function preprocessing(meta: PackedMeta): string[] {
   ]
 }
 
-function labels(prefix: string, meta: PackedMeta): string[] {
+function labels(prefix: string, meta: ModuleMeta): string[] {
   if (!meta.labels?.length) return []
   return [
     `#define ${prefix}_LABEL_COUNT ${meta.labels.length}`,
@@ -80,15 +80,15 @@ const usage = (prefix: string, wasm: string): string[] => [
   '  4. thimble_invoke() == THIMBLE_OK;',
   `  5. read ${prefix}_OUTPUT0_BYTES bytes at memory + thimble_output_ptr(0).`,
   'Write the inputs before every invoke: their memory is reused. Tensors are row-major and little endian.',
-  'memory is m3_GetMemory() in wasm3, wasm_runtime_addr_app_to_native() in WAMR, w2c_memory(&m)->data in wasm2c output.',
-  `Plain C for a microcontroller: wasm2c ${wasm} -o model.c`
+  'memory is m3_GetMemory() in wasm3, wasm_runtime_addr_app_to_native() in WAMR, Z_modelZ_memory(&m)->data in wasm2c output.',
+  `Plain C for a microcontroller: wasm2c ${wasm} -n model -o model.c`
 ]
 
 /**
  * Header text. Shapes, types, quantization, memory, status codes, labels on request.
  * `wasm` is the module's file name, for the usage comment.
  */
-export function cHeader(meta: PackedMeta, wasm: string): string {
+export function cHeader(meta: ModuleMeta, wasm: string): string {
   const prefix = macroPrefix(meta.name)
   const about = [`${meta.name}: ${meta.variant} module ${wasm}`, meta.description, meta.license && `Licence of the weights: ${meta.license}`, meta.source && `Source: ${meta.source}`]
   return [

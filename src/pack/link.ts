@@ -143,8 +143,8 @@ function mergeEqualFunctions(m: WasmModule): boolean {
   return true
 }
 
-/** A segment costs about 10 bytes besides its content: shorter zero runs stay inside. */
-const MIN_ZERO_RUN = 12
+/** A segment costs about 10 bytes of file (and some 40 of code in wasm2c output) besides its content: shorter zero runs stay inside. */
+const MIN_ZERO_RUN = 24
 /** Engines cap the number of segments, and each takes RAM on small ones. */
 const MAX_SEGMENTS = 4096
 

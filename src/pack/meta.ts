@@ -1,36 +1,24 @@
 /** What a packed module says about itself: the JSON of its `thimble.meta` section and the source of the C header. */
-import { tensorBytes, type Metadata, type Preprocess } from '../graph.ts'
+import { ABI_VERSION } from '../generated/layout.ts'
+import { tensorBytes, type Metadata } from '../graph.ts'
+import type { PackedMeta } from '../packed-module.ts'
 import type { TensorInfo, Variant } from '../types.ts'
 
-/** Version of the exported functions (contract: `thimble_abi()`). */
-export const PACKED_ABI = 1
-/** Name of the custom section. */
-export const META_SECTION = 'thimble.meta'
+export interface SizedTensor extends TensorInfo { bytes: number }
 
-export interface PackedTensor extends TensorInfo { bytes: number }
-
-export interface PackedMeta {
-  abi: number
+/** Everything a host or an embedder may want to know before it instantiates the module. */
+export interface ModuleMeta extends PackedMeta {
   name: string
-  variant: Variant
-  inputs: PackedTensor[]
-  outputs: PackedTensor[]
-  labels?: string[]
-  preprocess?: Preprocess
-  task?: Metadata['task']
-  license?: string
-  source?: string
-  author?: string
-  version?: string
-  description?: string
-  /** Bytes of the activation arena; of everything below `__heap_base`; of weights and tables. */
-  arenaBytes: number
+  inputs: SizedTensor[]
+  outputs: SizedTensor[]
+  /** Bytes below `__heap_base`: static data, plan, weights, arena. */
   memoryBytes: number
+  /** Bytes of weights and tables. */
   weightBytes: number
   /** 64 KiB pages that the module declares. */
   memoryPages: number
   /** Multiply-adds of one inference. */
-  macs?: number
+  macs: number
 }
 
 export interface MetaInput {
@@ -43,18 +31,16 @@ export interface MetaInput {
   memoryBytes: number
   weightBytes: number
   memoryPages: number
-  macs?: number
+  macs: number
 }
 
-const withBytes = (t: TensorInfo): PackedTensor => ({ name: t.name, shape: [...t.shape], dtype: t.dtype, scale: t.scale, zeroPoint: t.zeroPoint, bytes: tensorBytes(t) })
+const sized = (t: TensorInfo): SizedTensor => ({ name: t.name, shape: [...t.shape], dtype: t.dtype, scale: t.scale, zeroPoint: t.zeroPoint, bytes: tensorBytes(t) })
 
 /** Plain JSON data; nothing in it depends on when or where it was made. */
-export function packedMeta(m: MetaInput): PackedMeta {
-  const { labels, preprocess, task, license, source, author, version, description } = m.metadata
+export function moduleMeta(m: MetaInput): ModuleMeta {
+  const { name, variant, arenaBytes, memoryBytes, weightBytes, memoryPages, macs } = m
   return {
-    abi: PACKED_ABI, name: m.name, variant: m.variant,
-    inputs: m.inputs.map(withBytes), outputs: m.outputs.map(withBytes),
-    labels, preprocess, task, license, source, author, version, description,
-    arenaBytes: m.arenaBytes, memoryBytes: m.memoryBytes, weightBytes: m.weightBytes, memoryPages: m.memoryPages, macs: m.macs
+    abi: ABI_VERSION, ...m.metadata, name, variant, inputs: m.inputs.map(sized), outputs: m.outputs.map(sized),
+    arenaBytes, memoryBytes, weightBytes, memoryPages, macs
   }
 }

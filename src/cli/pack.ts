@@ -1,0 +1,56 @@
+/** `thimble pack`: a model file -> one self-contained wasm module, and its C header on request. */
+import { basename } from 'node:path'
+import { ThimbleError } from '../errors.ts'
+import { readModel } from '../formats/index.ts'
+import { parseLabels } from '../labels.ts'
+import { packGraph, type PackedModel } from '../pack/pack.ts'
+import { badCall, choice, text } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { readFile, writeFiles } from './files.ts'
+import { openModel } from './models.ts'
+
+const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
+
+/** What was made: the file by part, the memory by part. */
+export function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
+  return `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}\n` +
+    `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = static ${s.staticBytes} + plan ${s.planBytes} + weights ${s.weightBytes} + arena ${s.arenaBytes} + margin ${s.marginBytes}\n`
+}
+
+async function run(args: Args): Promise<void> {
+  const [modelName, ...more] = args.positionals
+  if (modelName === undefined || more.length) throw badCall(command, modelName === undefined ? 'no MODEL given' : 'more than one MODEL given')
+  const output = text(args, 'output')
+  if (output === undefined) throw badCall(command, 'no -o OUT.wasm given')
+  const target = choice(args, 'target', ['core', 'wasi'] as const) ?? 'core'
+  const variant = choice(args, 'variant', ['simd', 'scalar', 'relaxed'] as const) ?? 'simd'
+  const plan = choice(args, 'plan', ['speed', 'size'] as const)
+  const header = text(args, 'header')
+  if (header !== undefined && target === 'wasi') throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
+  const model = openModel(modelName)
+  const graph = readModel(model.bytes, model.name)
+  const labels = text(args, 'labels')
+  if (labels !== undefined) graph.metadata.labels = parseLabels(new TextDecoder().decode(readFile(labels)))
+  const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
+  const packed = await packGraph(graph, { target, variant, plan, name, file: basename(output) })
+  writeFiles([{ path: output, bytes: packed.wasm }, ...(header === undefined ? [] : [{ path: header, bytes: packed.header }])])
+  process.stdout.write(sizeReport(output, packed))
+}
+
+export const command: Command = {
+  name: 'pack',
+  summary: 'Makes one self-contained WebAssembly module of a model: only the kernels it uses, its weights, its plan.',
+  usage: 'pack MODEL -o OUT.wasm [--target core|wasi] [--variant simd|scalar|relaxed] [--header OUT.h]',
+  options: {
+    output: { type: 'string', short: 'o', value: 'OUT.wasm', help: 'where the module goes' },
+    target: { type: 'string', value: 'T', help: 'core: a module with no imports, for any engine; wasi: a command that classifies image files (default: core)' },
+    variant: { type: 'string', value: 'V', help: 'simd, scalar (engines without SIMD) or relaxed (default: simd)' },
+    plan: { type: 'string', value: 'P', help: 'speed or size (default: speed; for scalar whichever needs less memory)' },
+    header: { type: 'string', value: 'OUT.h', help: 'also write a C header: shapes, types, quantization, memory, status codes' },
+    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to put into the module: one per line, "index name" lines, or JSON' },
+    name: { type: 'string', value: 'NAME', help: 'the model\'s name in the metadata and the header (default: its own, else the file\'s)' }
+  },
+  notes: 'A core module exports memory, thimble_abi, thimble_input_ptr, thimble_input_bytes, thimble_output_ptr, thimble_output_bytes,\n' +
+    'thimble_invoke, __heap_base and __data_end. A wasi one is run as: wasmtime run --dir=. OUT.wasm photo.jpg',
+  run
+}

@@ -5,7 +5,7 @@
 import { ThimbleError } from '../errors.ts'
 import type { PixelImage } from '../types.ts'
 import { decodeBmp } from './bmp.ts'
-import { decodeJpeg } from './jpeg.ts'
+import { decodeJpeg } from './jpeg/decode.ts'
 import type { DecodeOptions } from './limits.ts'
 import { decodePng } from './png.ts'
 import { decodePnm } from './pnm.ts'

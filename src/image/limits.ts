@@ -14,6 +14,11 @@ export interface DecodeOptions {
   maxPixels?: number
   /** Most bytes of memory a decode may take, working buffers and pixels together, estimated from the header. Default 512 MiB. */
   maxBytes?: number
+  /**
+   * Allows a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size as long as at least this many pixels remain each way:
+   * much faster for large photos, but no longer the pixels that a resize of the whole photo would see.
+   */
+  atLeast?: { width: number; height: number }
 }
 
 const mega = (n: number): string => (n / 1e6).toFixed(n < 1e7 ? 1 : 0)

@@ -1,0 +1,236 @@
+/**
+ * Scans to samples: sequential ones block by block straight through the inverse DCT, progressive ones into stored
+ * coefficients that are transformed at the end.
+ * Source: ITU-T T.81, F.2 (sequential), G.2 (progressive), A.2 (order of blocks), E.2.4 (restarts).
+ */
+import { corrupt } from '../limits.ts'
+import { BitReader, type HuffmanTable } from './entropy.ts'
+import { type Component, type Frame, type Markers, type Scan, ZIGZAG } from './frame.ts'
+import { type Idct, idctOfSize } from './idct.ts'
+
+/** More than any encoder writes; a file with more is made to waste time. */
+const MAX_SCANS = 100
+
+/** A component's decoded samples. `size`: samples across a block (8, or fewer when scaled). */
+export interface Plane {
+  component: Component
+  size: number
+  stride: number
+  samples: Uint8Array
+  /** Progressive: [paddedHigh][paddedWide][64] in natural order. */
+  coefficients?: Int16Array
+}
+
+/** Bytes that the planes of a frame take, and the coefficients with them. */
+export function planeBytes(frame: Frame, sizes: readonly number[]): number {
+  return frame.components.reduce((sum, c, i) => sum + c.paddedWide * c.paddedHigh * (sizes[i] ** 2 + (frame.progressive ? 128 : 0)), 0)
+}
+
+/** Reads every scan of the file. */
+export function decodeScans(markers: Markers, frame: Frame, sizes: readonly number[]): Plane[] {
+  const planes = frame.components.map((component, i): Plane => {
+    const blocks = component.paddedWide * component.paddedHigh
+    return {
+      component, size: sizes[i], stride: component.paddedWide * sizes[i], samples: new Uint8Array(blocks * sizes[i] ** 2),
+      ...(frame.progressive ? { coefficients: new Int16Array(blocks * 64) } : {})
+    }
+  })
+  const seen = new Set<number>()
+  let scans = 0
+  for (let scan = markers.toScan(); scan; scan = markers.toScan()) {
+    if (++scans > MAX_SCANS) throw corrupt('JPEG', 'too many scans', { expected: `at most ${MAX_SCANS}` })
+    markers.pos = decodeScan(markers, frame, scan, planes)
+    for (const { index } of scan.components) seen.add(index)
+    // A sequential file is complete once every component has been there; what may follow is not looked at.
+    if (!frame.progressive && seen.size === planes.length) break
+  }
+  if (seen.size < planes.length) throw corrupt('JPEG', 'image data of a colour component is missing', { expected: planes.length, got: seen.size })
+  if (frame.progressive) for (const plane of planes) transform(plane, quantizerOf(markers, plane.component))
+  return planes
+}
+
+function quantizerOf(markers: Markers, component: Component): Uint16Array {
+  const table = markers.quantizers[component.quantizer]
+  if (!table) throw corrupt('JPEG', `quantization table ${component.quantizer} is missing`)
+  return table
+}
+
+/** What decodes one block, for a component of a scan: `block` is its index in the plane. */
+type BlockDecoder = { decode(block: number): void; reset(): void }
+
+/** Decodes one scan; returns where its data ends. */
+function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[]): number {
+  const reader = new BitReader(markers.bytes, scan.dataStart)
+  const decoders = scan.components.map((s): BlockDecoder => {
+    const plane = planes[s.index]
+    const needDc = scan.start === 0 && scan.high === 0
+    const needAc = scan.end > 0
+    const dc = markers.dcTables[s.dc], ac = markers.acTables[s.ac]
+    if ((needDc && !dc) || (needAc && !ac)) throw corrupt('JPEG', 'a Huffman table is missing')
+    return frame.progressive ? progressiveDecoder(reader, scan, plane, dc, ac) : sequentialDecoder(reader, plane, quantizerOf(markers, s.component), dc!, ac!)
+  })
+  const single = scan.components.length === 1 ? scan.components[0].component : undefined
+  const wide = single ? single.blocksWide : frame.mcusWide
+  const high = single ? single.blocksHigh : frame.mcusHigh
+  let left = markers.restartInterval || Infinity
+  let restarts = 0
+  for (let y = 0; y < high; y++) {
+    for (let x = 0; x < wide; x++) {
+      if (left === 0) {
+        reader.restart(restarts++ & 7)
+        for (const d of decoders) d.reset()
+        left = markers.restartInterval
+      }
+      left--
+      if (single) decoders[0].decode(y * single.paddedWide + x)
+      else {
+        for (let i = 0; i < decoders.length; i++) {
+          const { h, v, paddedWide } = scan.components[i].component
+          for (let by = 0; by < v; by++) for (let bx = 0; bx < h; bx++) decoders[i].decode((y * v + by) * paddedWide + x * h + bx)
+        }
+      }
+    }
+    reader.check()
+  }
+  return reader.pos
+}
+
+function sequentialDecoder(reader: BitReader, plane: Plane, quantizer: Uint16Array, dc: HuffmanTable, ac: HuffmanTable): BlockDecoder {
+  const block = new Int32Array(64)
+  const idct = idctOfSize(plane.size)
+  const { samples, stride, size } = plane
+  const { paddedWide } = plane.component
+  const scaled = Int32Array.from(ZIGZAG, (natural) => quantizer[natural])
+  let prediction = 0
+  return {
+    reset: () => { prediction = 0 },
+    decode(index) {
+      const dcSize = reader.symbol(dc)
+      if (dcSize > 15) throw corrupt('JPEG', 'a DC coefficient is too large')
+      prediction = prediction + reader.signed(dcSize) | 0
+      block[0] = Math.imul(prediction, scaled[0])
+      readAc(reader, ac, scaled, block)
+      const row = Math.floor(index / paddedWide)
+      idct(block, samples, row * size * stride + (index - row * paddedWide) * size, stride)
+    }
+  }
+}
+
+function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: Int32Array): void {
+  for (let k = 1; k < 64; k++) {
+    const symbol = reader.symbol(ac)
+    const size = symbol & 15
+    if (size === 0) {
+      if (symbol !== 0xf0) return
+      k += 15
+      continue
+    }
+    k += symbol >> 4
+    if (k > 63) throw corrupt('JPEG', 'a block has more than 64 coefficients')
+    block[ZIGZAG[k]] = Math.imul(reader.signed(size), scaled[k])
+  }
+}
+
+function progressiveDecoder(reader: BitReader, scan: Scan, plane: Plane, dc: HuffmanTable | undefined, ac: HuffmanTable | undefined): BlockDecoder {
+  const data = plane.coefficients!
+  const { start, end, high, low } = scan
+  let prediction = 0
+  let endOfBand = 0
+  const reset = (): void => {
+    prediction = 0
+    endOfBand = 0
+  }
+  if (start === 0) {
+    return high === 0
+      ? { reset, decode(block) {
+        const size = reader.symbol(dc!)
+        if (size > 15) throw corrupt('JPEG', 'a DC coefficient is too large')
+        prediction = prediction + reader.signed(size) | 0
+        data[block * 64] = prediction << low
+      } }
+      : { reset, decode(block) { if (reader.take(1)) data[block * 64] |= 1 << low } }
+  }
+  if (high === 0) {
+    return { reset, decode(block) {
+      if (endOfBand > 0) endOfBand--
+      else endOfBand = acFirst(reader, ac!, data, block * 64, start, end, low)
+    } }
+  }
+  return { reset, decode(block) { endOfBand = acRefine(reader, ac!, data, block * 64, start, end, low, endOfBand) } }
+}
+
+/** First pass over a band of a block; returns how many further blocks have nothing in it. */
+function acFirst(reader: BitReader, ac: HuffmanTable, data: Int16Array, base: number, start: number, end: number, low: number): number {
+  for (let k = start; k <= end; k++) {
+    const symbol = reader.symbol(ac)
+    const run = symbol >> 4
+    const size = symbol & 15
+    if (size === 0) {
+      if (run < 15) return (1 << run) - 1 + (run > 0 ? reader.take(run) : 0)
+      k += 15
+      continue
+    }
+    k += run
+    if (k > end) throw corrupt('JPEG', 'a block has more coefficients than its scan')
+    data[base + ZIGZAG[k]] = reader.signed(size) << low
+  }
+  return 0
+}
+
+/** One more bit for the band of a block; `endOfBand` blocks, this one among them, get no new coefficients. Returns what is left of it. */
+function acRefine(reader: BitReader, ac: HuffmanTable, data: Int16Array, base: number, start: number, end: number, low: number, endOfBand: number): number {
+  const bit = 1 << low
+  let k = start
+  const refine = (at: number): void => {
+    const v = data[at]
+    if (reader.take(1) && (v & bit) === 0) data[at] = v >= 0 ? v + bit : v - bit
+  }
+  if (endOfBand === 0) {
+    for (; k <= end; k++) {
+      const symbol = reader.symbol(ac)
+      let run = symbol >> 4
+      const size = symbol & 15
+      let value = 0
+      if (size === 0) {
+        if (run < 15) {
+          endOfBand = (1 << run) + (run > 0 ? reader.take(run) : 0)
+          break
+        }
+      } else {
+        if (size !== 1) throw corrupt('JPEG', 'a refinement is larger than one bit')
+        value = reader.take(1) ? bit : -bit
+      }
+      // Passes `run` zero coefficients, refining the others on the way.
+      for (; k <= end; k++) {
+        const at = base + ZIGZAG[k]
+        if (data[at] !== 0) refine(at)
+        else if (run-- === 0) break
+      }
+      if (value !== 0) {
+        if (k > end) throw corrupt('JPEG', 'a block has more coefficients than its scan')
+        data[base + ZIGZAG[k]] = value
+      }
+    }
+  }
+  if (endOfBand === 0) return 0
+  for (; k <= end; k++) {
+    const at = base + ZIGZAG[k]
+    if (data[at] !== 0) refine(at)
+  }
+  return endOfBand - 1
+}
+
+/** Progressive: all stored coefficients to samples. */
+function transform(plane: Plane, quantizer: Uint16Array): void {
+  const { samples, stride, size, component: { paddedWide, paddedHigh } } = plane
+  const data = plane.coefficients!
+  const block = new Int32Array(64)
+  const idct: Idct = idctOfSize(size)
+  for (let by = 0, base = 0; by < paddedHigh; by++) {
+    for (let bx = 0; bx < paddedWide; bx++, base += 64) {
+      for (let k = 0; k < 64; k++) block[k] = Math.imul(data[base + k], quantizer[k])
+      idct(block, samples, by * size * stride + bx * size, stride)
+    }
+  }
+  plane.coefficients = undefined
+}

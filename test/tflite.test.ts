@@ -128,6 +128,16 @@ test('missing options mean the schema\'s defaults', () => {
   assert.is(error(() => read({ codes: [{ narrow: CONV }] }, { inputs: [0, 0], optionsType: 5, options: [] })).code, 'format/op-attribute', 'options of a pool')
 })
 
+test('the depth multiplier is the shapes\'; another is an error, none is not run', () => {
+  const depthwise = (multiplier: number): Partial<RawModel> => ({
+    codes: [{ narrow: 4 }], tensors: [vector({ shape: [1, 4, 4, 2] }), vector(), vector({ shape: [1, 1, 1, 6], buffer: 1 })], buffers: [undefined, new Uint8Array(6)],
+    ops: [{ code: 0, inputs: [0, 2], outputs: [1], optionsType: 2, options: [i8(0), i32(1), i32(1), i32(multiplier)] }]
+  })
+  assert.equal(read(depthwise(3)).ops[0]!.attrs, { padding: 'SAME', strideW: 1, strideH: 1, depthMultiplier: 3, activation: 'NONE', dilationW: 1, dilationH: 1 })
+  assert.is(error(() => read(depthwise(2))).code, 'format/op-attribute')
+  assert.equal(unsupported(depthwise(0)), ['DEPTHWISE_CONV_2D with no depth multiplier'])
+})
+
 test('negative axes count from the end; flags of STRIDED_SLICE and RESIZE_BILINEAR', () => {
   assert.equal(read({ codes: [{ narrow: 2 }] }, { optionsType: 10, options: [i32(-1)] }).ops[0]!.attrs, { axis: 1, activation: 'NONE' })
   assert.is(error(() => read({ codes: [{ narrow: 2 }] }, { optionsType: 10, options: [i32(-3)] })).code, 'format/op-attribute')

@@ -1,31 +1,42 @@
 /** CRC-32 as zip, gzip and PNG use it (polynomial 0xEDB88320, reflected). Finds every error of up to 32 adjacent bits. */
 
-let tables: Uint32Array[] | undefined
+let table: Int32Array | undefined
 
-/** Slicing by 8: table k advances a byte over k further zero bytes. */
-function makeTables(): Uint32Array[] {
-  const made = Array.from({ length: 8 }, () => new Uint32Array(256))
+/** Slicing by 8: entries 256k..256k+255 advance a byte over k further zero bytes. */
+function makeTable(): Int32Array {
+  const made = new Int32Array(8 * 256)
   for (let n = 0; n < 256; n++) {
     let c = n
     for (let bit = 0; bit < 8; bit++) c = c & 1 ? 0xedb88320 ^ (c >>> 1) : c >>> 1
-    made[0][n] = c
+    made[n] = c
   }
-  for (let k = 1; k < 8; k++) {
-    for (let n = 0; n < 256; n++) made[k][n] = made[0][made[k - 1][n] & 0xff] ^ (made[k - 1][n] >>> 8)
-  }
+  for (let i = 256; i < made.length; i++) made[i] = made[made[i - 256]! & 0xff]! ^ (made[i - 256]! >>> 8)
   return made
 }
 
+function byBytes(t: Int32Array, crc: number, bytes: Uint8Array, from: number, to: number): number {
+  for (let i = from; i < to; i++) crc = t[(crc ^ bytes[i]!) & 0xff]! ^ (crc >>> 8)
+  return crc
+}
+
+/** `words` is an even number of little-endian words. */
+function byWords(t: Int32Array, crc: number, words: Int32Array): number {
+  for (let i = 0; i < words.length; i += 2) {
+    const a = crc ^ words[i]!, b = words[i + 1]!
+    crc = t[0x700 + (a & 0xff)]! ^ t[0x600 + (a >>> 8 & 0xff)]! ^ t[0x500 + (a >>> 16 & 0xff)]! ^ t[0x400 + (a >>> 24)]! ^
+      t[0x300 + (b & 0xff)]! ^ t[0x200 + (b >>> 8 & 0xff)]! ^ t[0x100 + (b >>> 16 & 0xff)]! ^ t[b >>> 24]!
+  }
+  return crc
+}
+
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+
 /** The CRC-32 of `bytes`, as an unsigned number. */
 export function crc32(bytes: Uint8Array): number {
-  const [t0, t1, t2, t3, t4, t5, t6, t7] = (tables ??= makeTables())
-  let c = -1
-  let i = 0
-  for (const end = bytes.length - 7; i < end; i += 8) {
-    c ^= bytes[i] | bytes[i + 1] << 8 | bytes[i + 2] << 16 | bytes[i + 3] << 24
-    c = t7[c & 0xff] ^ t6[c >>> 8 & 0xff] ^ t5[c >>> 16 & 0xff] ^ t4[c >>> 24] ^
-      t3[bytes[i + 4]] ^ t2[bytes[i + 5]] ^ t1[bytes[i + 6]] ^ t0[bytes[i + 7]]
-  }
-  for (; i < bytes.length; i++) c = t0[(c ^ bytes[i]) & 0xff] ^ (c >>> 8)
-  return ~c >>> 0
+  const t = (table ??= makeTable())
+  const head = LITTLE_ENDIAN ? Math.min(-bytes.byteOffset & 3, bytes.length) : bytes.length
+  const pairs = (bytes.length - head) >>> 3
+  let crc = byBytes(t, -1, bytes, 0, head)
+  if (pairs > 0) crc = byWords(t, crc, new Int32Array(bytes.buffer, bytes.byteOffset + head, 2 * pairs))
+  return ~byBytes(t, crc, bytes, head + 8 * pairs, bytes.length) >>> 0
 }

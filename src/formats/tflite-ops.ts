@@ -63,7 +63,7 @@ const POOL = {
   attrs: (o: Options) => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), filterW: o.int(3), filterH: o.int(4), activation: o.activation(5) })
 }
 
-/** Output channels per input channel, by the shapes; the file's own number is only checked, as runtimes ignore it. */
+/** Output channels per input channel; the file says it and so do the shapes. */
 function depthMultiplier(o: Options): number {
   const x = o.tensors[o.raw.inputs[0]]?.shape ?? [], filter = o.tensors[o.raw.inputs[1]]?.shape ?? []
   const multiplier = filter[3] / x[3]
@@ -71,7 +71,9 @@ function depthMultiplier(o: Options): number {
     throw new ThimbleError('format/shape', 'depthwise filter does not fit its input', { op: opName(o.raw), expected: 'input [N,H,W,C], filter [1,kh,kw,C*m]', got: `[${x}], [${filter}]` })
   }
   const stored = o.int(3)
-  if (stored !== 0 && stored !== multiplier) throw new ThimbleError('format/op-attribute', 'depth multiplier does not fit the shapes', { op: opName(o.raw), expected: multiplier, got: stored })
+  // LiteRT computes such an op by another path, to other bytes.
+  if (stored === 0) throw new Refusal('no depth multiplier')
+  if (stored !== multiplier) throw new ThimbleError('format/op-attribute', 'depth multiplier does not fit the shapes', { op: opName(o.raw), expected: multiplier, got: stored })
   return multiplier
 }
 

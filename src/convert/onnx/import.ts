@@ -69,7 +69,9 @@ function dequantizeLinear(r: Reader, n: OnnxNode): Value[] {
   else if (grid.scales.length !== shape[grid.axis]) return malformed(n, 'scale')
   const inner = shape.slice(grid.axis + 1).reduce((a, b) => a * b, 1)
   const c = (i: number): number => (grid.scales.length === 1 ? 0 : Math.floor(i / inner) % grid.scales.length)
-  const data = Float32Array.from(v.value.data, (q, i) => grid.scales[c(i)]! * (q - grid.zeroPoints[c(i)]!))
+  const stored = v.value.data
+  const data = new Float32Array(stored.length)
+  for (let i = 0; i < data.length; i++) data[i] = grid.scales[c(i)]! * (stored[i]! - grid.zeroPoints[c(i)]!)
   return [{ kind: 'constant', value: { name: v.value.name, dtype: 'float32', shape, data }, grid }]
 }
 

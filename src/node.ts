@@ -1,10 +1,11 @@
 /** Entry point for Node: files, URLs, bytes, responses and packed modules. */
 import { readFile } from 'node:fs/promises'
-import { Engine } from './engine.ts'
+import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type Decode } from './classifier.ts'
+import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import { loadBytes } from './load.ts'
 import { loadPackedModule } from './packed-module.ts'
-import type { LoadOptions } from './types.ts'
+import type { LoadOptions, Model } from './types.ts'
 
 export * from './index.ts'
 
@@ -42,4 +43,14 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), options)
   if (typeof Response !== 'undefined' && source instanceof Response) return loadBytes(await responseBytes(source), options, source.url)
   throw new ThimbleError('usage/source', 'not a model source', { expected: 'a path, URL, bytes, Response or WebAssembly.Module', got: Object.prototype.toString.call(source) })
+}
+
+/**
+ * Makes a classifier of a loaded model: image in, labels with probabilities out. Takes pixels or JPEG, PNG, BMP and PNM
+ * bytes. See `classifier.ts` for the options.
+ */
+export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
+  if (options.decode) return classifierOf(model, options)
+  const { decodeImage } = await import('./image/decode.ts')
+  return classifierOf(model, { ...options, decode: bytes => decodeImage(bytes) })
 }

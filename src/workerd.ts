@@ -4,6 +4,7 @@ import { ThimbleError } from './errors.ts'
 import { loadPackedModule } from './packed-module.ts'
 import type { LoadOptions } from './types.ts'
 
+export { createClassifier, type Classifier, type ClassifierOptions } from './classifier.ts'
 export { ThimbleError } from './errors.ts'
 export type * from './types.ts'
 export type { Metadata, Preprocess } from './graph.ts'

@@ -7,7 +7,7 @@
  *   --if-stale  do nothing when no source is newer than the last build
  */
 import { spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -100,6 +100,7 @@ function main(): void {
   }
   if (wasmOnly) return
   node(inPackage('typescript', 'bin/tsc'), ['-p', 'tsconfig.build.json'])
+  chmodSync(join(root, 'dist/cli.js'), 0o755)
   writeFileSync(stamp, '')
 }
 

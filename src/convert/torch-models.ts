@@ -7,6 +7,7 @@ import { ThimbleError } from '../errors.ts'
 import type { Activation, Graph, Preprocess } from '../graph.ts'
 import { GraphBuilder, type Values } from './builder.ts'
 import type { StateDict, StateTensor } from './pytorch.ts'
+import { isMobilenetV3, mobilenetV3 } from './torch-mobilenet-v3.ts'
 
 /** ImageNet mean and standard deviation as torchvision uses them, on the 0..255 scale. */
 export const IMAGENET_MEAN = [0.485 * 255, 0.456 * 255, 0.406 * 255] as const
@@ -164,6 +165,7 @@ export function efficientnetLite(state: StateDict, size = 224): Graph {
 export function graphFromStateDict(state: StateDict, size?: number): Graph {
   const bare: StateDict = new Map([...state].map(([name, t]) => [name.replace(/^module\./, ''), t]))
   if (bare.has('features.18.1.weight') && bare.has('classifier.1.weight') && bare.has('features.1.conv.1.weight')) return mobilenetV2(bare, size)
+  if (isMobilenetV3(bare)) { const graph = mobilenetV3(bare, size); graph.metadata.preprocess = imagenetPreprocess(size ?? 224); return graph }
   if (bare.has('_conv_stem.weight') && bare.has('_fc.weight')) return efficientnetLite(bare, size)
-  throw new ThimbleError('format/pytorch', 'architecture is not known', { got: [...bare.keys()].slice(0, 3).join(', '), hint: 'known: torchvision MobileNetV2, EfficientNet-Lite; export others to ONNX' })
+  throw new ThimbleError('format/pytorch', 'architecture is not known', { got: [...bare.keys()].slice(0, 3).join(', '), hint: 'known: torchvision MobileNetV2 and V3, EfficientNet-Lite; export others to ONNX' })
 }

@@ -16,9 +16,10 @@ export interface DecodeOptions {
   maxBytes?: number
   /**
    * Allows a JPEG to be decoded at 1/2, 1/4 or 1/8 of its size as long as at least this many pixels remain each way:
-   * much faster for large photos, but no longer the pixels that a resize of the whole photo would see.
+   * much faster for large photos, but no longer the pixels that a resize of the whole photo would see. A function gets
+   * the upright image's size, e.g. `(w, h) => placement(w, h, 224, 224, how)`.
    */
-  atLeast?: { width: number; height: number }
+  atLeast?: { width: number; height: number } | ((width: number, height: number) => { width: number; height: number })
 }
 
 const mega = (n: number): string => (n / 1e6).toFixed(n < 1e7 ? 1 : 0)

@@ -12,7 +12,8 @@ import { decodeScans, planeBytes } from './scan.ts'
 /** Samples across a block for the smallest scale (8, 4, 2, 1 eighths) that still gives at least the wanted size. */
 function chooseSize(frame: Frame, wanted: DecodeOptions['atLeast'], swapped: boolean): number {
   if (!wanted) return 8
-  const [w, h] = swapped ? [wanted.height, wanted.width] : [wanted.width, wanted.height]
+  const { width, height } = typeof wanted !== 'function' ? wanted : swapped ? wanted(frame.height, frame.width) : wanted(frame.width, frame.height)
+  const [w, h] = swapped ? [height, width] : [width, height]
   return [1, 2, 4].find((size) => Math.ceil(frame.width * size / 8) >= w && Math.ceil(frame.height * size / 8) >= h) ?? 8
 }
 

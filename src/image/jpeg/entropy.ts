@@ -5,7 +5,8 @@
 import { corrupt, truncated } from '../limits.ts'
 
 /** Bits that one look-up resolves. */
-const LOOK = 9
+export const LOOK = 9
+export const LOOK_MASK = (1 << LOOK) - 1
 
 export interface HuffmanTable {
   /** By the next 9 bits: code length << 8 | symbol; 0 when the code is longer. */
@@ -36,39 +37,65 @@ export function huffmanTable(counts: Uint8Array, symbols: Uint8Array): HuffmanTa
 }
 
 /**
- * Reads bits of one scan. `bits` holds the last `count` unread ones at its low end. At a marker or the end of the file
- * zeros are handed out; `check` tells whether any of them were used.
+ * Reads the bits of one scan, one restart interval at a time: its bytes are copied without the stuffed zeros first, so
+ * that the hot loops look at nothing but bits. Behind the last byte come zeros; `check` tells whether any were used.
+ * `bits` holds the last `count` unread bits at its low end; `data` and `pos` are the bytes that follow them.
  */
 export class BitReader {
   bits = 0
   count = 0
-  pos: number
-  readonly data: Uint8Array
-  /** Bits handed out since the data ended. */
-  private spare = 0
+  data = new Uint8Array(0)
+  pos = 0
+  /** Bytes of `data` that are from the file. */
+  private length = 0
+  private readonly file: Uint8Array
+  /** Where the marker or the end of the file is that ends the interval. */
+  private stop: number
 
-  constructor(data: Uint8Array, pos: number) {
-    this.data = data
-    this.pos = pos
+  constructor(file: Uint8Array, start: number) {
+    this.file = file
+    this.stop = start
+    this.load(start)
   }
 
-  /** At least 25 bits afterwards. */
-  fill(): void {
+  /** Where the scan's data ends. */
+  get end(): number {
+    return this.stop
+  }
+
+  private load(start: number): void {
+    const { file } = this
+    let end = start
+    // To the next 0xff that is not followed by a stuffed zero.
+    for (;;) {
+      end = file.indexOf(0xff, end)
+      if (end < 0) end = file.length
+      if (end >= file.length || file[end + 1] !== 0) break
+      end += 2
+    }
+    if (this.data.length < end - start + PAD) this.data = new Uint8Array(end - start + PAD)
     const { data } = this
-    while (this.count <= 24) {
-      let byte = 0
-      if (this.pos >= data.length) this.spare += 8
-      else {
-        byte = data[this.pos]
-        if (byte !== 0xff) this.pos++
-        else if (data[this.pos + 1] === 0) this.pos += 2
-        else {
-          byte = 0
-          this.spare += 8
-        }
-      }
-      this.bits = this.bits << 8 | byte
-      this.count += 8
+    let to = 0
+    for (let at = start; at < end; ) {
+      const next = Math.min(end, (file.indexOf(0xff, at) + 1 || end + 1) - 1)
+      const part = file.subarray(at, next < end ? next + 1 : next)
+      data.set(part, to)
+      to += part.length
+      at = next + 2
+    }
+    data.fill(0, to, to + PAD)
+    this.length = to
+    this.stop = end
+    this.pos = this.bits = this.count = 0
+  }
+
+  /** At least 17 bits afterwards. */
+  fill(): void {
+    if (this.count <= 16) {
+      // Beyond the padding, zeros go on for ever.
+      this.bits = this.bits << 16 | (this.pos < this.data.length ? this.data[this.pos] << 8 | this.data[this.pos + 1] : 0)
+      this.pos += 2
+      this.count += 16
     }
   }
 
@@ -81,20 +108,10 @@ export class BitReader {
 
   symbol(table: HuffmanTable): number {
     if (this.count < 16) this.fill()
-    const entry = table.look[this.bits >>> (this.count - LOOK) & ((1 << LOOK) - 1)]
-    if (entry !== 0) {
-      this.count -= entry >> 8
-      return entry & 255
-    }
-    for (let length = LOOK + 1; length <= 16; length++) {
-      const code = this.bits >>> (this.count - length) & ((1 << length) - 1)
-      if (code <= table.maxCode[length]) {
-        this.count -= length
-        return table.symbols[code + table.offset[length]]
-      }
-    }
-    this.check()
-    throw corrupt('JPEG', `no Huffman code fits the data before byte ${this.pos}`)
+    const entry = table.look[this.bits >>> (this.count - LOOK) & LOOK_MASK] || longCode(table, this.bits, this.count)
+    if (entry === 0) this.fail()
+    this.count -= entry >> 8
+    return entry & 255
   }
 
   /** A coefficient of `size` magnitude bits. Source: T.81, F.2.2.1, RECEIVE and EXTEND. */
@@ -104,23 +121,39 @@ export class BitReader {
     return v < 1 << (size - 1) ? v - (1 << size) + 1 : v
   }
 
+  fail(): never {
+    this.check()
+    throw corrupt('JPEG', 'the image data holds a code that does not exist')
+  }
+
   /** Errors: `image/truncated` or `image/corrupt` when more was read than there is. */
   check(): void {
-    if (this.spare <= this.count) return
-    if (this.pos >= this.data.length) throw truncated('JPEG', 'more image data', `the end of the file at byte ${this.data.length}`)
-    throw corrupt('JPEG', `image data ends early, at a marker at byte ${this.pos}`)
+    if (this.pos * 8 - this.count <= this.length * 8) return
+    if (this.stop >= this.file.length) throw truncated('JPEG', 'more image data', `the end of the file at byte ${this.file.length}`)
+    throw corrupt('JPEG', `image data ends early, at a marker at byte ${this.stop}`)
   }
 
   /** Passes restart marker `n` (0 to 7). */
   restart(n: number): void {
     this.check()
-    this.bits = this.count = this.spare = 0
-    const { data } = this
-    let { pos } = this
-    // The rest of the last byte and fill bytes may stand before it.
-    while (pos + 1 < data.length && (data[pos] !== 0xff || data[pos + 1] === 0 || data[pos + 1] === 0xff)) pos++
-    if (pos + 1 >= data.length) throw truncated('JPEG', `restart marker ${n}`, `the end of the file at byte ${data.length}`)
-    if (data[pos + 1] !== 0xd0 + n) throw corrupt('JPEG', `a restart marker is missing at byte ${pos}`, { expected: `ff d${n}`, got: `ff ${data[pos + 1].toString(16)}` })
-    this.pos = pos + 2
+    const { file } = this
+    let at = this.stop
+    // 0xff may be repeated before a marker.
+    while (file[at + 1] === 0xff) at++
+    if (at + 1 >= file.length) throw truncated('JPEG', `restart marker ${n}`, `the end of the file at byte ${file.length}`)
+    if (file[at + 1] !== 0xd0 + n) throw corrupt('JPEG', `a restart marker is missing at byte ${at}`, { expected: `ff d${n}`, got: `ff ${file[at + 1].toString(16)}` })
+    this.load(at + 2)
   }
+}
+
+/** Zeros behind an interval's bytes. A code and its magnitude are 32 bits at most, and `check` comes once per row of blocks. */
+const PAD = 16
+
+/** A code of more than 9 bits as `length << 8 | symbol`; 0 when there is none. `count` is at least 16. */
+export function longCode(table: HuffmanTable, bits: number, count: number): number {
+  for (let length = LOOK + 1; length <= 16; length++) {
+    const code = bits >>> (count - length) & ((1 << length) - 1)
+    if (code <= table.maxCode[length]) return length << 8 | table.symbols[code + table.offset[length]]
+  }
+  return 0
 }

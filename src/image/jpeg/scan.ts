@@ -4,7 +4,7 @@
  * Source: ITU-T T.81, F.2 (sequential), G.2 (progressive), A.2 (order of blocks), E.2.4 (restarts).
  */
 import { corrupt } from '../limits.ts'
-import { BitReader, type HuffmanTable } from './entropy.ts'
+import { BitReader, type HuffmanTable, longCode, LOOK, LOOK_MASK } from './entropy.ts'
 import { type Component, type Frame, type Markers, type Scan, ZIGZAG } from './frame.ts'
 import { type Idct, idctOfSize } from './idct.ts'
 
@@ -92,7 +92,7 @@ function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[])
     }
     reader.check()
   }
-  return reader.pos
+  return reader.end
 }
 
 function sequentialDecoder(reader: BitReader, plane: Plane, quantizer: Uint16Array, dc: HuffmanTable, ac: HuffmanTable): BlockDecoder {
@@ -109,26 +109,62 @@ function sequentialDecoder(reader: BitReader, plane: Plane, quantizer: Uint16Arr
       if (dcSize > 15) throw corrupt('JPEG', 'a DC coefficient is too large')
       prediction = prediction + reader.signed(dcSize) | 0
       block[0] = Math.imul(prediction, scaled[0])
-      readAc(reader, ac, scaled, block)
+      const flat = readAc(reader, ac, scaled, block)
       const row = Math.floor(index / paddedWide)
-      idct(block, samples, row * size * stride + (index - row * paddedWide) * size, stride)
+      const at = row * size * stride + (index - row * paddedWide) * size
+      if (flat) fillFlat(block, samples, at, stride, size)
+      else idct(block, samples, at, stride)
     }
   }
 }
 
-function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: Int32Array): void {
-  for (let k = 1; k < 64; k++) {
-    const symbol = reader.symbol(ac)
-    const size = symbol & 15
+/** The AC coefficients of a block, dequantized; true when there are none. The reader's state is kept in locals meanwhile. */
+function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: Int32Array): boolean {
+  const { data } = reader
+  const { look } = ac
+  let { bits, count, pos } = reader
+  let k = 1
+  for (; k < 64; k++) {
+    if (count <= 16) {
+      bits = bits << 16 | data[pos] << 8 | data[pos + 1]
+      pos = pos + 2 | 0
+      count = count + 16 | 0
+    }
+    const entry = look[bits >>> (count - LOOK) & LOOK_MASK] || longCode(ac, bits, count)
+    if (entry === 0) {
+      reader.pos = pos
+      reader.count = count
+      reader.fail()
+    }
+    count = count - (entry >> 8) | 0
+    const size = entry & 15
     if (size === 0) {
-      if (symbol !== 0xf0) return
-      k += 15
+      if ((entry & 255) !== 0xf0) break
+      k = k + 15 | 0
       continue
     }
-    k += symbol >> 4
+    k = k + (entry >> 4 & 15) | 0
     if (k > 63) throw corrupt('JPEG', 'a block has more than 64 coefficients')
-    block[ZIGZAG[k]] = Math.imul(reader.signed(size), scaled[k])
+    if (count < size) {
+      bits = bits << 16 | data[pos] << 8 | data[pos + 1]
+      pos = pos + 2 | 0
+      count = count + 16 | 0
+    }
+    count = count - size | 0
+    const v = bits >>> count & ((1 << size) - 1)
+    block[ZIGZAG[k]] = Math.imul(v < 1 << (size - 1) ? v - (1 << size) + 1 : v, scaled[k])
   }
+  reader.bits = bits
+  reader.count = count
+  reader.pos = pos
+  return k === 1
+}
+
+/** A block of one value: what the inverse DCT makes of a lone DC coefficient. */
+function fillFlat(block: Int32Array, samples: Uint8Array, at: number, stride: number, size: number): void {
+  const v = Math.max(0, Math.min(255, (block[0] + 4 >> 3) + 128))
+  block[0] = 0
+  for (let y = 0; y < size; y++, at += stride) for (let x = 0; x < size; x++) samples[at + x] = v
 }
 
 function progressiveDecoder(reader: BitReader, scan: Scan, plane: Plane, dc: HuffmanTable | undefined, ac: HuffmanTable | undefined): BlockDecoder {

@@ -39,55 +39,92 @@ function gemm(r: ConvRecord): void {
   gemm4x8(r)
 }
 
-/** Packs the patches of the tile's `mr` pixels. */
-function packPatches(r: ConvRecord, tile: usize, mr: usize): void {
+/** Packs the patches of the tile's pixels; `row`: they lie side by side in one row. */
+function packPatches(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
   const segments = r.segments, bytes = r.segmentBytes, segmentStep: usize = r.segmentStep
-  const advance: usize = r.segmentPanelBytes
+  const advance: usize = r.segmentPanelBytes, form = r.form
+  const end = tile + (mr << 2)
   let panel = tile + TILE_BYTES
   for (let ky = 0; ky < r.kh; ky++) {
     const dy = ky * r.dilationH
-    for (let i: usize = 0; i < mr; i++) {
-      const t = tile + (i << 2)
-      store<u32>(t, rowAt(r, load<i32>(t, TILE_Y) + dy) + load<i32>(t, TILE_X))
+    if (row) {
+      let p = rowAt(r, load<i32>(tile, TILE_Y) + dy) + load<i32>(tile, TILE_X)
+      for (let t = tile; t < end; t += 4, p += r.xStep) store<u32>(t, p)
+    } else {
+      for (let t = tile; t < end; t += 4) store<u32>(t, rowAt(r, load<i32>(t, TILE_Y) + dy) + load<i32>(t, TILE_X))
     }
     let at: usize = 0
     for (let s = 0; s < segments; s++) {
-      pack(r.form, tile, panel, at, bytes)
+      pack(form, tile, panel, at, bytes)
       panel += advance
       at += segmentStep
     }
   }
 }
 
+/** Whether output rows [y0, y1) and the input rows they read are each one run of pixels. */
+// @ts-ignore: decorator
+@inline
+function isFlat(r: ConvRecord, y1: i32): bool {
+  return r.windowH == 1 && r.strideH == 1 && r.padTop == 0 && r.segments == 1 && y1 <= r.inRing && y1 <= r.outRing
+    && r.inRowStride == r.outW * r.xStep && r.outRowStride == r.outW * r.outPixelStride
+}
+
 function convSimd(r: ConvRecord, y0: i32, y1: i32): void {
-  const outW = r.outW, outC = r.outC, mr: usize = r.mr, nr: usize = r.nr, step = r.outPixelStride
+  const outC = r.outC, mr: usize = r.mr, nr: usize = r.nr, step = r.outPixelStride, xStep = r.xStep
   const tile: usize = r.scratch
   const narrow = <usize>outC < nr
   const stage = tile + TILE_BYTES + r.panelBytes
+  const end = tile + (mr << 2)
+  let outW = r.outW
+  if (isFlat(r, y1)) {
+    outW *= y1 - y0
+    y1 = y0 + 1
+  }
   let y = y0, x = 0
   while (y < y1) {
-    // The next pixels; past the last one, the last one again.
-    let py = y, px = x
-    for (let i: usize = 0; i < mr; i++) {
-      const t = tile + (i << 2)
-      store<i32>(t, py * r.strideH - r.padTop, TILE_Y)
-      store<i32>(t, px * r.xStep, TILE_X)
-      store<u32>(t, narrow ? stage + i * nr : outputRow(r, py) + px * step, TILE_OUT)
-      if (px + 1 < outW) px++
-      else if (py + 1 < y1) {
-        py++
-        px = 0
+    const row = x + <i32>mr <= outW
+    if (row) {
+      store<i32>(tile, y * r.strideH - r.padTop, TILE_Y)
+      store<i32>(tile, x * xStep, TILE_X)
+      let out = narrow ? stage : outputRow(r, y) + x * step
+      const outStep = narrow ? nr : step
+      for (let t = tile; t < end; t += 4, out += outStep) store<u32>(t, out, TILE_OUT)
+    } else {
+      // Over the end of the row; past the last pixel, the last one again.
+      let py = y, px = x
+      for (let i: usize = 0; i < mr; i++) {
+        const t = tile + (i << 2)
+        store<i32>(t, py * r.strideH - r.padTop, TILE_Y)
+        store<i32>(t, px * xStep, TILE_X)
+        store<u32>(t, narrow ? stage + i * nr : outputRow(r, py) + px * step, TILE_OUT)
+        if (px + 1 < outW) px++
+        else if (py + 1 < y1) {
+          py++
+          px = 0
+        }
       }
     }
-    packPatches(r, tile, mr)
+    packPatches(r, tile, mr, row)
     gemm(r)
-    for (let i: usize = 0; i < mr && y < y1; i++) {
-      if (narrow) memory.copy(outputRow(r, y) + x * step, stage + i * nr, outC)
-      x++
-      if (x >= outW) {
-        x = 0
-        y++
-      }
+    if (narrow) unstage(r, stage, y, x, outW, y1)
+    x += <i32>mr
+    while (x >= outW) {
+      x -= outW
+      y++
+    }
+  }
+}
+
+/** Copies a tile's results of fewer than NR channels from where the microkernel put them. */
+function unstage(r: ConvRecord, stage: usize, y: i32, x: i32, outW: i32, y1: i32): void {
+  const outC = r.outC
+  for (let i = 0; i < r.mr && y < y1; i++) {
+    memory.copy(outputRow(r, y) + x * r.outPixelStride, stage, outC)
+    stage += r.nr
+    if (++x >= outW) {
+      x = 0
+      y++
     }
   }
 }

@@ -113,7 +113,8 @@ function masked(view: DataView, h: Header, stride: number, data: Uint8Array): vo
   const fields = h.masks.map(field)
   const bytesPerPixel = h.bits / 8
   const read = (at: number): number => (h.bits === 16 ? view.getUint16(at, true) : view.getUint32(at, true))
-  const value = (pixel: number, c: number): number => Math.round(((pixel & h.masks[c]) >>> fields[c].shift) / fields[c].max * 255)
+  // Rounded down, as Pillow does with 5 and 6 bits.
+  const value = (pixel: number, c: number): number => Math.floor(((pixel & h.masks[c]) >>> fields[c].shift) * 255 / fields[c].max)
   // Many writers declare an alpha channel and leave it at zero: then there is none.
   let alpha = false
   if (h.masks[3] !== 0) {

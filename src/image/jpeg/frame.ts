@@ -71,7 +71,9 @@ export class Markers {
     return this.frame
   }
 
+  /** At the end of the image; `complete` when its end marker was there. */
   ended = false
+  complete = false
 
   /** Reads on to the next scan; undefined at the end of the image. */
   toScan(): Scan | undefined {
@@ -94,7 +96,7 @@ export class Markers {
     }
     const marker = bytes[this.pos + 1]
     if (marker === 0xd9) {
-      this.ended = true
+      this.ended = this.complete = true
       return undefined
     }
     if ((marker >= 0xd0 && marker <= 0xd8) || marker === 0x01) {

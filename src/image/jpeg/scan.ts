@@ -3,7 +3,7 @@
  * coefficients that are transformed at the end.
  * Source: ITU-T T.81, F.2 (sequential), G.2 (progressive), A.2 (order of blocks), E.2.4 (restarts).
  */
-import { corrupt } from '../limits.ts'
+import { corrupt, truncated } from '../limits.ts'
 import { BitReader, type HuffmanTable, longCode, LOOK, LOOK_MASK } from './entropy.ts'
 import { type Component, type Frame, type Markers, type Scan, ZIGZAG } from './frame.ts'
 import { type Idct, idctOfSize } from './idct.ts'
@@ -44,6 +44,8 @@ export function decodeScans(markers: Markers, frame: Frame, sizes: readonly numb
     // A sequential file is complete once every component has been there; what may follow is not looked at.
     if (!frame.progressive && seen.size === planes.length) break
   }
+  // Any scan of a progressive file can be the last one: only the end marker tells.
+  if (frame.progressive && !markers.complete) throw truncated('JPEG', 'further scans or the end marker', `the end of the file at byte ${markers.bytes.length}`)
   if (seen.size < planes.length) throw corrupt('JPEG', 'image data of a colour component is missing', { expected: planes.length, got: seen.size })
   if (frame.progressive) for (const plane of planes) transform(plane, quantizerOf(markers, plane.component))
   return planes

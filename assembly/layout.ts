@@ -253,6 +253,8 @@ export const STATUS_BAD_OPCODE = 2
   shift: i32
   /** kind 2: elements handled by the vector block, whose int16 narrowing wraps. */
   wrapElements: i32
+  /** kind 2: zero point and limits are those of the file's own type; this much (128 for uint8) is subtracted at the end. */
+  minus: i32
   scale: f32
 }
 

@@ -120,6 +120,13 @@ export class Context {
     return { scale, zeroPoint, low, high, unsigned, shift, zero: zeroPoint - shift }
   }
 
+  /** The output must have exactly the shape that the op gives it: readers downstream rely on it. */
+  expectShape(t: Tensor, expected: readonly number[]): void {
+    if (t.shape.length !== expected.length || t.shape.some((v, i) => v !== expected[i])) {
+      throw this.fail('lower/shape', 'output shape', t, `[${expected.join(', ')}]`, `[${t.shape.join(', ')}]`)
+    }
+  }
+
   push(step: Omit<Step, 'opIndex'>): Step {
     const full = { ...step, opIndex: this.opIndex }
     this.steps.push(full)

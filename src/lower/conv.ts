@@ -31,7 +31,8 @@ function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | undefined
   const p = w.quantization
   if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
   if (p.scales.length !== 1 && p.scales.length !== channels) throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
-  if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
+  if (b && (b.shape.length !== 1 || b.shape[0] !== channels)) throw cx.fail('lower/shape', 'bias shape', b, `[${channels}]`, `[${b.shape.join(', ')}]`)
+  if (b?.quantization?.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'bias must have zero point 0', b, 0, b.quantization.zeroPoints.find(z => z !== 0))
   if (w.dtype === 'int8' && p.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
   const zeroRaw = w.dtype === 'uint8' ? p.zeroPoints[0] ?? 0 : 0
   if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
@@ -90,12 +91,6 @@ function checkWindow(cx: Context, a: { strideH: number; strideW: number; dilatio
   }
 }
 
-function checkShape(cx: Context, t: Tensor, expected: readonly number[]): void {
-  if (t.shape.length !== expected.length || t.shape.some((v, i) => v !== expected[i])) {
-    throw cx.fail('lower/shape', 'output shape', t, `[${expected}]`, `[${t.shape}]`)
-  }
-}
-
 function sameDtypes(cx: Context, ...tensors: Tensor[]): void {
   for (const t of tensors) if (t.dtype !== tensors[0]!.dtype) throw new Unsupported(`mixed ${tensors[0]!.dtype} and ${t.dtype} tensors`)
 }
@@ -148,7 +143,7 @@ export function lowerConv(cx: Context): void {
   const xq = cx.q(x.tensor), oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci, 1)
   const win = windowOf(cx, op.attrs, x, kh, kw)
-  checkShape(cx, out, [x.n, win.y.out, win.x.out, o])
+  cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
   emitConv(cx, x, cx.result(), xq, oq, limits, weights, win, x.c / ci)
 }
@@ -207,7 +202,7 @@ export function lowerDepthwise(cx: Context): void {
   const xq = cx.q(x.tensor), oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, 1, kh * kw)
   const win = windowOf(cx, op.attrs, x, kh, kw)
-  checkShape(cx, out, [x.n, win.y.out, win.x.out, o])
+  cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
   const axis = w.quantization!.axis
   if (w.dtype === 'uint8' && axis !== 0) {
@@ -285,6 +280,7 @@ export function lowerFullyConnected(cx: Context): void {
   const [o, k] = w.shape as [number, number]
   const rows = elements(x.tensor.shape) / k
   if (!Number.isInteger(rows) || elements(out.shape) !== rows * o) throw cx.fail('lower/shape', 'input, filter and output sizes do not match', w, `${elements(x.tensor.shape)} / ${k} rows`, `[${out.shape}]`)
+  cx.expectShape(out, op.attrs.keepNumDims ? [...x.tensor.shape.slice(0, -1), o] : [rows, o])
   const xq = cx.q(x.tensor), oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k, 1)
   const limits = activationBoundsXnn(op.attrs.activation as Activation, oq)

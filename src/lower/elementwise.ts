@@ -37,7 +37,7 @@ export function emitLut(cx: Context, x: Value, y: Value, lut: Int8Array, kernel:
 function unary(cx: Context, fn: (x: Q, y: Q, rawIn: number) => number): void {
   const x = cx.value(0), xq = cx.q(x.tensor), out = cx.output(), yq = cx.q(out)
   if (x.tensor.dtype !== out.dtype) throw new Unsupported(`${x.tensor.dtype} to ${out.dtype}`)
-  if (elements(x.tensor.shape) !== elements(out.shape)) throw cx.fail('lower/shape', 'output size differs from its input', out)
+  cx.expectShape(out, x.tensor.shape)
   emitLut(cx, x, cx.result(), table(xq, yq, q => fn(xq, yq, q)), cx.op.type.toLowerCase().replaceAll('_', '-'))
 }
 
@@ -68,6 +68,7 @@ export function lowerRelu(cx: Context): void {
 
 export function lowerLeakyRelu(cx: Context): void {
   const { alpha } = (cx.op as OpOf<'LEAKY_RELU'>).attrs
+  if (!(Math.abs(alpha) <= 1e3)) throw cx.fail('lower/attribute', 'alpha is out of range', undefined, '-1000..1000', alpha)
   const x = cx.q(cx.input(0)), y = cx.q(cx.output())
   const positive = f32(x.scale / y.scale), negative = f32(positive * f32(alpha))
   const xnn = positive >= f32(1 / 256) && positive <= 128 && negative >= -127.99609375 && negative <= 128 && Math.abs(negative) >= f32(1 / 256)
@@ -116,7 +117,7 @@ export function lowerHardSwish(cx: Context): void {
 
 export function lowerQuantize(cx: Context): void {
   const t = cx.input(0), out = cx.output(), y = cx.q(out)
-  if (elements(t.shape) !== elements(out.shape)) throw cx.fail('lower/shape', 'output size differs from its input', out)
+  cx.expectShape(out, t.shape)
   const x = cx.value(0)
   if (t.dtype === 'float32') {
     const to = cx.result(), count = elements(t.shape)
@@ -158,6 +159,7 @@ export function lowerQuantize(cx: Context): void {
 export function lowerDequantize(cx: Context): void {
   const x = cx.value(0), q = cx.q(x.tensor), out = cx.output()
   if (out.dtype !== 'float32') throw new Unsupported(`DEQUANTIZE to ${out.dtype}`)
+  cx.expectShape(out, x.tensor.shape)
   const y = cx.result(), count = elements(out.shape)
   cx.plain(x)
   cx.push({
@@ -198,6 +200,9 @@ function merge(dims: Dim[]): Dim[] {
   return out
 }
 
+/** A shape without its leading ones, as text. */
+const trimmed = (shape: readonly number[]): string => shape.slice(Math.max(0, shape.findIndex(d => d !== 1))).join()
+
 interface BinaryArithmetic { kind: number; limits: [number, number]; numbers: Record<string, number>; swappable: boolean }
 
 function addArithmetic(cx: Context, a: Q, b: Q, y: Q, sign: number, equalShapes: boolean, count: number): BinaryArithmetic {
@@ -217,7 +222,9 @@ function addArithmetic(cx: Context, a: Q, b: Q, y: Q, sign: number, equalShapes:
   return {
     kind: 2, swappable: false, limits: activationBoundsBuiltin(activation, y), numbers: {
       aMultiplier: ma.multiplier, aShift: ma.shift, bMultiplier: sign * mb.multiplier, bShift: mb.shift, multiplier: mo.multiplier, shift: mo.shift,
-      wrapElements: sign > 0 && equalShapes ? count - (count % block) : 0
+      wrapElements: sign > 0 && equalShapes ? count - (count % block) : 0,
+      // The wrap happens on the file's own values.
+      outputZeroPoint: y.zeroPoint, minus: y.shift
     }
   }
 }
@@ -230,6 +237,16 @@ function mulArithmetic(cx: Context, a: Q, b: Q, y: Q): BinaryArithmetic {
   return { kind: 3, swappable: false, limits: activationBoundsBuiltin(activation, y), numbers: { multiplier: m.multiplier, shift: m.shift } }
 }
 
+/** MUL of a tensor with itself: XNNPACK makes it a square, one rounding less. */
+function lowerSquare(cx: Context, x: Value, xq: Q, yq: Q): void {
+  const [low, high] = activationBoundsXnn((cx.op as OpOf<'MUL'>).attrs.activation, yq)
+  cx.expectShape(cx.output(), x.tensor.shape)
+  emitLut(cx, x, cx.result(), table(xq, yq, q => {
+    const v = real(xq, q)
+    return clamp(toTable(f32(v * v), yq), low, high)
+  }), 'square')
+}
+
 export function lowerBinary(cx: Context): void {
   const out = cx.output()
   let a = cx.value(0), b = cx.value(1)
@@ -237,7 +254,11 @@ export function lowerBinary(cx: Context): void {
   const yq = cx.q(out)
   if (a.tensor.dtype !== out.dtype || b.tensor.dtype !== out.dtype) throw new Unsupported(`mixed ${a.tensor.dtype}, ${b.tensor.dtype} and ${out.dtype} tensors`)
   const dims = broadcast(cx, a.tensor, b.tensor, out)
-  const equal = a.tensor.shape.join() === b.tensor.shape.join(), count = elements(out.shape)
+  const equal = trimmed(a.tensor.shape) === trimmed(b.tensor.shape), count = elements(out.shape)
+  if (cx.op.type === 'MUL' && cx.op.inputs[0] === cx.op.inputs[1]) {
+    lowerSquare(cx, a, aq, yq)
+    return
+  }
   const arithmetic = cx.op.type === 'MUL' ? mulArithmetic(cx, aq, bq, yq) : addArithmetic(cx, aq, bq, yq, cx.op.type === 'SUB' ? -1 : 1, equal, count)
   // One image: rows of the image, so that the step can stream. Otherwise rows are the outermost merged dimension.
   const spatial = out.shape.length === 4 && out.shape[0] === 1
@@ -260,6 +281,8 @@ export function lowerBinary(cx: Context): void {
   const y = cx.result()
   if (!spatial) y.alias = true
   const [x1, x2] = [a, b]
+  // Operands of a lower rank are one run of bytes that the row stride walks through.
+  const rowsKept = (v: Value): number => spatial && v.tensor.shape.length === 4 ? v.ringRows : rowDim.size
   const streams = rowDim.a !== 0 && x1.n === 1 && x1.h === y.h && x1.rowBytes === y.rowBytes && (spatial || y.h === 1)
   cx.push({
     record: 'BinaryRecord', op: OP_BINARY, kernel: ['add', 'multiply', 'add-fixed-point', 'multiply-fixed-point'][arithmetic.kind]!,
@@ -268,11 +291,12 @@ export function lowerBinary(cx: Context): void {
     side: equal ? b : undefined,
     fields: () => ({
       kind: arithmetic.kind,
-      a: x1.address(), aRing: spatial ? x1.ringRows : rowDim.size, aRowStride: rowDim.a, a1: d1.a, a2: d2.a, a3: d3.a,
-      b: x2.address(), bRing: spatial ? x2.ringRows : rowDim.size, bRowStride: rowDim.b, b1: d1.b, b2: d2.b, b3: d3.b,
+      a: x1.address(), aRing: rowsKept(x1), aRowStride: rowDim.a, a1: d1.a, a2: d2.a, a3: d3.a,
+      b: x2.address(), bRing: rowsKept(x2), bRowStride: rowDim.b, b1: d1.b, b2: d2.b, b3: d3.b,
       output: y.address(), outRing: spatial ? y.ringRows : rowDim.size, outRowStride: spatial ? y.rowStride : d1.size * d2.size * d3.size, d1: d1.size, d2: d2.size, d3: d3.size,
-      aZeroPoint: aq.zero, bZeroPoint: bq.zero, outputZeroPoint: yq.zero, ...shifted(arithmetic.limits, yq),
-      aMultiplier: 0, aShift: 0, bMultiplier: 0, bShift: 0, multiplier: 0, shift: 0, wrapElements: 0, scale: 0, ...arithmetic.numbers
+      aZeroPoint: aq.zero, bZeroPoint: bq.zero, outputZeroPoint: yq.zero,
+      ...(arithmetic.kind === 2 ? { actMin: arithmetic.limits[0], actMax: arithmetic.limits[1] } : shifted(arithmetic.limits, yq)),
+      aMultiplier: 0, aShift: 0, bMultiplier: 0, bShift: 0, multiplier: 0, shift: 0, wrapElements: 0, minus: 0, scale: 0, ...arithmetic.numbers
     })
   })
 }

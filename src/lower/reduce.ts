@@ -54,6 +54,7 @@ function four(cx: Context, dims: Dim[], what: string): Dim[] {
 export function lowerMean(cx: Context): void {
   const x = cx.plain(cx.value(0)), t = x.tensor, out = cx.output(), xq = cx.q(t), q = cx.q(out)
   if (t.dtype !== out.dtype) throw new Unsupported(`MEAN from ${t.dtype} to ${out.dtype}`)
+  if (cx.input(1).shape.length > 1) throw new Unsupported('MEAN with axes of rank 2 or more')
   const axes = new Set(cx.integers(1, 'axes').map(a => normalAxis(cx, a, t.shape.length)))
   const kept: Dim[] = [], reduced: Dim[] = []
   let stride = 1
@@ -62,7 +63,8 @@ export function lowerMean(cx: Context): void {
     stride *= t.shape[i]!
   }
   const n = reduced.reduce((a, d) => a * d.size, 1)
-  if (elements(out.shape) * n !== elements(t.shape)) throw cx.fail('lower/shape', 'output size', out, elements(t.shape) / n, elements(out.shape))
+  const { keepDims } = (cx.op as OpOf<'MEAN'>).attrs
+  cx.expectShape(out, keepDims ? t.shape.map((d, i) => axes.has(i) ? 1 : d) : t.shape.filter((_, i) => !axes.has(i)))
   const k = four(cx, kept, 'kept'), r = four(cx, reduced, 'reduced')
   const scale = f32(f32(xq.scale / q.scale) * f32(1 / f32(n)))
   const offset = f32(q.zeroPoint - f32(f32(n * xq.zeroPoint) * scale))
@@ -84,7 +86,9 @@ export function lowerMean(cx: Context): void {
 export function lowerSoftmax(cx: Context): void {
   const { beta } = (cx.op as OpOf<'SOFTMAX'>).attrs
   const x = cx.plain(cx.value(0)), t = x.tensor, out = cx.output(), xq = cx.q(t), q = cx.q(out)
-  if (t.dtype !== out.dtype || elements(t.shape) !== elements(out.shape)) throw cx.fail('lower/shape', 'output differs from its input in size or type', out)
+  if (t.dtype !== out.dtype) throw new Unsupported(`SOFTMAX from ${t.dtype} to ${out.dtype}`)
+  cx.expectShape(out, t.shape)
+  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, '> 0', beta)
   if (!q.unsigned && (q.scale !== f32(1 / 256) || q.zeroPoint !== -128)) throw cx.fail('lower/quantization', 'int8 softmax output must have scale 1/256 and zero point -128', out, '1/256, -128', `${q.scale}, ${q.zeroPoint}`)
   const depth = t.shape[t.shape.length - 1] ?? 1
   const c = f32(f32(-xq.scale) * f32(beta))

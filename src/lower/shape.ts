@@ -73,7 +73,8 @@ export function lowerSplit(cx: Context): void {
   op.outputs.forEach((_, i) => {
     const y = cx.result(i)
     y.alias = true
-    if (tensorBytes(y.tensor) !== rows * bytes) throw cx.fail('lower/shape', `output ${i}`, y.tensor)
+    if (y.tensor.dtype !== t.dtype) throw cx.fail('lower/dtype', `output ${i}`, y.tensor, t.dtype, y.tensor.dtype)
+    cx.expectShape(y.tensor, t.shape.map((d, k) => k === axis ? d / op.outputs.length : d))
     copyBlock(cx, x, y, rows, bytes, i * bytes, inBytes, 0, bytes, 'split')
   })
 }

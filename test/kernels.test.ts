@@ -1,0 +1,193 @@
+/**
+ * Kernels against the plain-loop oracle: random shapes around the tile edges, every variant and plan, and memory outside
+ * the arena untouched. The oracle itself is held to LiteRT's answers where ../shared is there.
+ */
+import { readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
+import fc from 'fast-check'
+import { test } from 'uvu'
+import { arrayType, Engine, instantiateProgram, tensorInfo } from '../src/engine.ts'
+import { readTflite } from '../src/formats/tflite.ts'
+import type { Activation, Graph, Padding } from '../src/graph.ts'
+import { compileModel } from '../src/plan/compile.ts'
+import { runtimeModule } from '../src/runtime.ts'
+import type { TypedArray, Variant } from '../src/types.ts'
+import { oracle } from './oracle.ts'
+import { GraphBuilder } from './small-models.ts'
+import { equalBytes, need, rng, shared } from './util.ts'
+
+const SEED = Number(process.env.THIMBLE_SEED ?? 20261124)
+const VARIANTS: Variant[] = ['simd', 'scalar', 'relaxed']
+const modules = new Map<Variant, WebAssembly.Module>()
+for (const variant of VARIANTS) modules.set(variant, await runtimeModule(variant))
+const GUARD = 0xa5
+
+/** Runs a graph in one variant; guard bytes fill everything that no buffer owns and must survive. */
+function run(graph: Graph, inputs: TypedArray[], variant: Variant, plan: 'speed' | 'size'): TypedArray[] {
+  const program = compileModel(graph, { variant, plan })
+  const exports = instantiateProgram(modules.get(variant)!, program)
+  const memory = new Uint8Array(exports.memory.buffer)
+  memory.fill(GUARD, program.arenaAddress)
+  const constants = memory.slice(0, program.arenaAddress)
+  const engine = new Engine(exports, { inputs: graph.inputs.map(i => tensorInfo(graph, i)), outputs: graph.outputs.map(i => tensorInfo(graph, i)), variant, why: '', metadata: {} }, program)
+  const first = engine.run(inputs), again = engine.run(inputs)
+  first.forEach((o, i) => equalBytes(again[i]!, o, 'the second run'))
+  for (let i = program.arenaAddress + program.arenaBytes; i < memory.length; i++) if (memory[i] !== GUARD) throw new Error(`byte ${i - program.arenaAddress - program.arenaBytes} past the arena was written`)
+  // Op records hold the executor's band state; the constants behind them must not change.
+  const plan0 = program.image[0]!.address + program.image[0]!.bytes.length
+  equalBytes(memory.slice(plan0, program.arenaAddress), constants.slice(plan0), 'constants')
+  return first
+}
+
+function check(graph: Graph, seed: number): void {
+  const random = rng(seed)
+  const inputs = graph.inputs.map(i => {
+    const t = graph.tensors[i]!, n = t.shape.reduce((a, b) => a * b, 1)
+    const x = new (arrayType(t.dtype) as Int8ArrayConstructor)(n)
+    const mode = random.int(8)
+    for (let k = 0; k < n; k++) x[k] = mode === 0 ? -128 : mode === 1 ? 127 : random.int(256) - 128
+    return x as TypedArray
+  })
+  const want = oracle(graph, inputs as Int8Array[])
+  for (const variant of VARIANTS) {
+    for (const plan of ['speed', 'size'] as const) {
+      const got = run(graph, inputs, variant, plan)
+      got.forEach((o, i) => equalBytes(Int32Array.from(o as Int8Array), want[i]!, `${variant} ${plan} output ${i}`))
+    }
+  }
+}
+
+/** Around the tiles of 4 rows and 8 or 16 channels. */
+const channels = fc.constantFrom(1, 2, 3, 4, 5, 7, 8, 9, 12, 15, 16, 17, 23, 24, 25, 31, 32, 33)
+const size = fc.integer({ min: 1, max: 11 })
+const zeroPoint = fc.constantFrom(-128, -5, 0, 3, 127)
+const activation = fc.constantFrom<Activation>('NONE', 'RELU', 'RELU6', 'RELU_N1_TO_1')
+const padding = fc.constantFrom<Padding>('SAME', 'VALID')
+const dtype = fc.constantFrom<'int8' | 'uint8'>('int8', 'int8', 'uint8')
+const settings = (numRuns: number): fc.Parameters<unknown> => ({ seed: SEED, numRuns, endOnFailure: true })
+
+const outSize = (p: Padding, n: number, k: number, s: number, d: number): number => p === 'SAME' ? Math.ceil(n / s) : Math.floor((n - (k - 1) * d - 1) / s) + 1
+const zero = (z: number, type: string): number => type === 'uint8' ? z + 128 : z
+
+test('conv: any kernel, stride, dilation, group and padding', () => {
+  fc.assert(fc.property(fc.record({
+    n: fc.constantFrom(1, 1, 1, 2), h: size, w: size, c: channels, o: channels, kh: fc.integer({ min: 1, max: 4 }), kw: fc.integer({ min: 1, max: 5 }),
+    sh: fc.integer({ min: 1, max: 3 }), sw: fc.integer({ min: 1, max: 3 }), dh: fc.constantFrom(1, 1, 2), dw: fc.constantFrom(1, 1, 2), groups: fc.constantFrom(1, 1, 1, 2, 4),
+    padding, activation, dtype, zi: zeroPoint, zo: zeroPoint, perChannel: fc.boolean(), seed: fc.nat(1e9)
+  }), p => {
+    const c = p.c * p.groups, o = p.o * p.groups
+    const oh = outSize(p.padding, p.h, p.kh, p.sh, p.dh), ow = outSize(p.padding, p.w, p.kw, p.sw, p.dw)
+    fc.pre(oh >= 1 && ow >= 1)
+    const b = new GraphBuilder(p.seed), per = p.perChannel && p.dtype === 'int8'
+    const x = b.input([p.n, p.h, p.w, c], p.dtype, 0.05, zero(p.zi, p.dtype))
+    const y = b.tensor([p.n, oh, ow, o], p.dtype, 0.11, zero(p.zo, p.dtype))
+    b.op('CONV_2D', [x, b.weights([o, p.kh, p.kw, p.c], per ? 0 : undefined, p.dtype), b.bias(o, per ? o : 1)], [y], { padding: p.padding, strideH: p.sh, strideW: p.sw, dilationH: p.dh, dilationW: p.dw, activation: p.activation })
+    check(b.done(y), p.seed)
+  }), settings(160))
+})
+
+test('depthwise: any window, stride, dilation and multiplier', () => {
+  fc.assert(fc.property(fc.record({
+    n: fc.constantFrom(1, 1, 1, 2), h: size, w: size, c: channels, m: fc.constantFrom(1, 1, 1, 2, 3), k: fc.constantFrom([3, 3], [3, 3], [5, 5], [1, 1], [2, 3], [7, 1]), s: fc.constantFrom([1, 1], [2, 2], [1, 2], [3, 2]),
+    d: fc.constantFrom([1, 1], [1, 1], [2, 2], [1, 3]), padding, activation, dtype, zi: zeroPoint, zo: zeroPoint, seed: fc.nat(1e9)
+  }), p => {
+    const [kh, kw] = p.k as [number, number], [sh, sw] = p.s as [number, number], [dh, dw] = p.d as [number, number]
+    const oh = outSize(p.padding, p.h, kh, sh, dh), ow = outSize(p.padding, p.w, kw, sw, dw), o = p.c * p.m
+    fc.pre(oh >= 1 && ow >= 1)
+    const b = new GraphBuilder(p.seed), per = p.dtype === 'int8'
+    const x = b.input([p.n, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype))
+    const y = b.tensor([p.n, oh, ow, o], p.dtype, 0.07, zero(p.zo, p.dtype))
+    b.op('DEPTHWISE_CONV_2D', [x, b.weights([1, kh, kw, o], per ? 3 : undefined, p.dtype), b.bias(o, per ? o : 1)], [y], { padding: p.padding, strideH: sh, strideW: sw, dilationH: dh, dilationW: dw, activation: p.activation, depthMultiplier: p.m })
+    check(b.done(y), p.seed)
+  }), settings(160))
+})
+
+test('fully connected: rows and channels around the tile', () => {
+  fc.assert(fc.property(fc.record({ rows: fc.integer({ min: 1, max: 9 }), k: fc.integer({ min: 1, max: 70 }), o: fc.integer({ min: 1, max: 20 }), bias: fc.boolean(), activation, dtype, zi: zeroPoint, zo: zeroPoint, seed: fc.nat(1e9) }), p => {
+    const b = new GraphBuilder(p.seed)
+    const x = b.input([p.rows, p.k], p.dtype, 0.05, zero(p.zi, p.dtype)), y = b.tensor([p.rows, p.o], p.dtype, 0.09, zero(p.zo, p.dtype))
+    b.op('FULLY_CONNECTED', [x, b.weights([p.o, p.k], undefined, p.dtype), p.bias ? b.bias(p.o, 1) : -1], [y], { activation: p.activation, keepNumDims: false })
+    check(b.done(y), p.seed)
+  }), settings(120))
+})
+
+test('add, sub, mul with broadcasting', () => {
+  fc.assert(fc.property(fc.record({
+    type: fc.constantFrom<'ADD' | 'SUB' | 'MUL'>('ADD', 'SUB', 'MUL'), shape: fc.array(fc.integer({ min: 1, max: 9 }), { minLength: 1, maxLength: 4 }), c: channels,
+    dropA: fc.integer({ min: 0, max: 31 }), dropB: fc.integer({ min: 0, max: 31 }), activation, dtype, sa: fc.constantFrom(0.05, 0.11, 0.013), zi: zeroPoint, zo: zeroPoint, seed: fc.nat(1e9)
+  }), p => {
+    const full = [...p.shape, p.c].slice(-4)
+    const drop = (mask: number): number[] => full.map((d, i) => mask >> i & 1 && mask < 16 ? 1 : d)
+    const wideA = drop(p.dropA), wideB = drop(p.dropB & ~p.dropA), out = full.map((_, i) => Math.max(wideA[i]!, wideB[i]!))
+    // Leading ones may be left out.
+    const lower = (shape: number[]): number[] => p.seed & 1 ? shape.slice(Math.min(shape.length - 1, Math.max(0, shape.findIndex(d => d !== 1)))) : shape
+    const sa = wideA, sb = lower(wideB)
+    const b = new GraphBuilder(p.seed)
+    const x = b.input(sa, p.dtype, p.sa, zero(p.zi, p.dtype)), z = b.input(sb, p.dtype, 0.07, zero(3, p.dtype)), y = b.tensor(out, p.dtype, 0.09, zero(p.zo, p.dtype))
+    b.op(p.type, [x, z], [y], { activation: p.activation })
+    check(b.done(y), p.seed)
+  }), settings(160))
+})
+
+test('pools and mean', () => {
+  fc.assert(fc.property(fc.record({
+    type: fc.constantFrom<'AVERAGE_POOL_2D' | 'MAX_POOL_2D' | 'MEAN'>('AVERAGE_POOL_2D', 'MAX_POOL_2D', 'MEAN'), n: fc.constantFrom(1, 1, 2), h: size, w: size, c: channels,
+    kh: fc.integer({ min: 1, max: 4 }), kw: fc.integer({ min: 1, max: 4 }), sh: fc.integer({ min: 1, max: 3 }), sw: fc.integer({ min: 1, max: 3 }), padding,
+    axes: fc.uniqueArray(fc.integer({ min: 0, max: 3 }), { minLength: 1, maxLength: 3 }), dtype, zi: zeroPoint, zo: zeroPoint, seed: fc.nat(1e9)
+  }), p => {
+    const b = new GraphBuilder(p.seed), shape = [p.n, p.h, p.w, p.c]
+    const x = b.input(shape, p.dtype, 0.05, zero(p.zi, p.dtype))
+    if (p.type === 'MEAN') {
+      const y = b.tensor(shape.map((d, i) => p.axes.includes(i) ? 1 : d), p.dtype, 0.031, zero(p.zo, p.dtype))
+      b.op('MEAN', [x, b.ints(p.axes)], [y], { keepDims: true })
+      return check(b.done(y), p.seed)
+    }
+    const oh = outSize(p.padding, p.h, p.kh, p.sh, 1), ow = outSize(p.padding, p.w, p.kw, p.sw, 1)
+    fc.pre(oh >= 1 && ow >= 1)
+    const y = b.tensor([p.n, oh, ow, p.c], p.dtype, 0.05, zero(p.zi, p.dtype))
+    b.op(p.type, [x], [y], { padding: p.padding, strideH: p.sh, strideW: p.sw, filterH: p.kh, filterW: p.kw, activation: 'NONE' })
+    check(b.done(y), p.seed)
+  }), settings(160))
+})
+
+test('chains of MobileNet blocks: bands, rings and overlays', () => {
+  fc.assert(fc.property(fc.record({ h: fc.integer({ min: 3, max: 20 }), w: fc.integer({ min: 3, max: 20 }), seed: fc.nat(1e9), blocks: fc.array(fc.record({ e: fc.constantFrom(8, 12, 24, 40), o: fc.constantFrom(8, 8, 16, 20), s: fc.constantFrom(1, 1, 2), k: fc.constantFrom(3, 3, 5), residual: fc.boolean() }), { minLength: 1, maxLength: 4 }) }), p => {
+    const b = new GraphBuilder(p.seed)
+    const plain = { padding: 'SAME', strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, activation: 'NONE' } as const
+    let h = Math.ceil(p.h / 2), w = Math.ceil(p.w / 2), c = 8
+    let x = b.op('CONV_2D', [b.input([1, p.h, p.w, 3]), b.weights([8, 3, 3, 3], 0), b.bias(8, 8)], [b.tensor([1, h, w, 8], 'int8', 0.06, 2)], { ...plain, strideH: 2, strideW: 2, activation: 'RELU6' })
+    for (const k of p.blocks) {
+      const e = b.op('CONV_2D', [x, b.weights([k.e, 1, 1, c], 0), b.bias(k.e, k.e)], [b.tensor([1, h, w, k.e], 'int8', 0.05, -128)], { ...plain, activation: 'RELU6' })
+      const h2 = Math.ceil(h / k.s), w2 = Math.ceil(w / k.s)
+      const d = b.op('DEPTHWISE_CONV_2D', [e, b.weights([1, k.k, k.k, k.e], 3), b.bias(k.e, k.e)], [b.tensor([1, h2, w2, k.e], 'int8', 0.04, -128)], { ...plain, strideH: k.s, strideW: k.s, activation: 'RELU6', depthMultiplier: 1 })
+      const o = b.op('CONV_2D', [d, b.weights([k.o, 1, 1, k.e], 0), b.bias(k.o, k.o)], [b.tensor([1, h2, w2, k.o], 'int8', 0.06, 4)], plain)
+      x = k.residual && k.o === c && k.s === 1 ? b.op('ADD', [x, o], [b.tensor([1, h2, w2, k.o], 'int8', 0.08, 1)], { activation: 'NONE' }) : o
+      h = h2
+      w = w2
+      c = k.o
+    }
+    const m = b.op('MEAN', [x, b.ints([1, 2])], [b.tensor([1, c], 'int8', 0.05, 0)], { keepDims: false })
+    check(b.done(m), p.seed)
+  }), settings(60))
+})
+
+need(test, 'the oracle gives LiteRT\'s answers', shared('goldens/ops.jsonl.gz'), '../shared is missing', path => {
+  let count = 0
+  for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
+    const c = JSON.parse(line) as { kind: string; model: string; inputs: { data: string }[]; outputs: { data: string }[] }
+    if (!/^(conv|fc|add|sub|mul|avg|mean|ties-(FC|GEMM|IGEMM|mul|add|mean)) /.test(c.kind)) continue
+    const graph = readTflite(Buffer.from(c.model, 'base64'))
+    if ('activation' in graph.ops[0]!.attrs && graph.ops[0]!.attrs.activation !== 'NONE' && graph.ops[0]!.type === 'AVERAGE_POOL_2D') continue
+    const raw = (data: string, unsigned: boolean): ArrayLike<number> => {
+      const bytes = new Uint8Array(Buffer.from(data, 'base64'))
+      return unsigned ? bytes : new Int8Array(bytes.buffer)
+    }
+    const unsigned = graph.tensors[graph.inputs[0]!]!.dtype === 'uint8'
+    const got = oracle(graph, c.inputs.map(i => raw(i.data, unsigned)))
+    equalBytes(got[0]!, Int32Array.from(raw(c.outputs[0]!.data, unsigned)), `${c.kind}, case ${count}`)
+    count++
+  }
+  if (count < 500) throw new Error(`only ${count} cases were compared`)
+})
+
+test.run()

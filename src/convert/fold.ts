@@ -7,10 +7,11 @@ import { ThimbleError } from '../errors.ts'
 import type { Graph } from '../graph.ts'
 import { foldIntoConsumers, foldIntoProducer, mergeAffine, moveDown, moveUp, recogniseAffine, spellOut } from './fold/affine.ts'
 import { dropIdentities, floatConstants, fuseActivations, fusePadding, hardSwish } from './fold/patterns.ts'
+import { bounds, dilation, prelu } from './fold/unsupported.ts'
 import { compact, Work } from './fold/work.ts'
 
 /** In the order they are tried; the first that changes something starts the list again. */
-const PASSES = [dropIdentities, recogniseAffine, hardSwish, fuseActivations, mergeAffine, foldIntoProducer, moveUp, foldIntoConsumers, moveDown, fusePadding]
+const PASSES = [dropIdentities, bounds, prelu, dilation, recogniseAffine, hardSwish, fuseActivations, mergeAffine, foldIntoProducer, moveUp, foldIntoConsumers, moveDown, fusePadding]
 
 /**
  * Returns a new graph; the given one is left as it is. 8-bit tensors and the ops on them are not touched.

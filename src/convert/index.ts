@@ -4,6 +4,7 @@
  * PyTorch state dicts. Parsers are loaded when they are needed; nothing of this ships with the runtime.
  */
 import { ThimbleError } from '../errors.ts'
+import { checkGraph } from '../formats/check.ts'
 import type { Graph } from '../graph.ts'
 import { foldGraph } from './fold.ts'
 import type { Sidecar } from './sidecar.ts'
@@ -63,13 +64,17 @@ export async function readFloatModel(source: string | URL | Uint8Array | ArrayBu
   if (typeof source === 'string' || source instanceof URL) {
     const { openPath } = await import('./files.ts')
     const { bytes, sidecar } = await openPath(source)
-    return readFloatModel(bytes, { sidecar, ...options })
+    return readFloatModel(bytes, { ...options, sidecar: options.sidecar ?? sidecar })
   }
   const bytes = source instanceof Uint8Array ? source : new Uint8Array(source)
   const format = await sniffModel(bytes)
   if (format === 'zip') return fromZip(bytes, options)
   const graph = await readers[format ?? unknown(bytes)](bytes, options)
-  return options.fold === false ? graph : foldGraph(graph)
+  checkGraph(graph)
+  if (options.fold === false) return graph
+  const folded = foldGraph(graph)
+  checkGraph(folded)
+  return folded
 }
 
 const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promise<Graph>> = {
@@ -101,7 +106,7 @@ async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> 
   const inner = files.get(entry)!
   if (isZip(inner) && (await sniffModel(inner)) === 'zip') throw new ThimbleError('format/zip', 'archive within an archive', { got: entry })
   const sidecar: Sidecar = (name) => files.get(folder + name)
-  const graph = await readFloatModel(inner, { sidecar, ...options })
+  const graph = await readFloatModel(inner, { ...options, sidecar })
   if (!graph.metadata.labels) await addLabels(graph, sidecar)
   return graph
 }

@@ -159,7 +159,7 @@ export class Net extends GraphBuilder {
 
   /** clip(alpha * x + beta, 0, 1), as relu6(6 alpha x + 6 beta) / 6. */
   hardSigmoid(name: string, x: number, alpha: number, beta: number): number {
-    const gate = this.unary(`${name}/relu6`, 'RELU6', this.affine(`${name}/in`, x, [Math.fround(6 * alpha)], [6 * beta]))
+    const gate = this.unary(`${name}/relu6`, 'RELU6', this.affine(`${name}/in`, x, [6 * alpha], [6 * beta]))
     return this.affine(name, gate, [1 / 6], [0])
   }
 
@@ -176,6 +176,31 @@ export class Net extends GraphBuilder {
     const shape = [n, length(h, kh, stride[0]), length(w, kw, stride[1]), o]
     const inputs = [this.int32(`${name}/shape`, [4], shape), this.constant(`${name}/filter`, filter), x, ...(bias ? [this.constant(`${name}/bias`, { shape: [o], data: bias })] : [])]
     return this.op<OpOf<'TRANSPOSE_CONV'>>({ type: 'TRANSPOSE_CONV', inputs, attrs: { padding, strideH: stride[0], strideW: stride[1], activation: 'NONE' } }, name, shape)
+  }
+
+  private readonly clips = new Map<number, { x: number; lo: number; hi: number }>()
+
+  /** min(max(x, lo), hi); either bound may be infinite. A clip of a clip is one clip. */
+  clip(name: string, x: number, lo: number, hi: number): number {
+    const before = this.clips.get(x)
+    const from = before && Math.max(before.lo, lo) <= Math.min(before.hi, hi) ? before : { x, lo: -Infinity, hi: Infinity }
+    const range = { x: from.x, lo: Math.max(from.lo, lo), hi: Math.min(from.hi, hi) }
+    const y = this.clipped(name, range.x, range.lo, range.hi)
+    this.clips.set(y, range)
+    return y
+  }
+
+  private clipped(name: string, x: number, lo: number, hi: number): number {
+    if (lo === -Infinity && hi === Infinity) return x
+    if (lo === 0 && hi === Infinity) return this.activation(name, x, 'relu')
+    if (lo === 0 && hi === 6) return this.activation(name, x, 'relu6')
+    if (lo === -1 && hi === 1) return this.activation(name, x, 'relu_n1_to_1')
+    if (hi === Infinity) return this.affine(name, this.activation(`${name}/relu`, this.affine(`${name}/in`, x, [1], [-lo]), 'relu'), [1], [lo])
+    if (lo === -Infinity) return this.affine(name, this.activation(`${name}/relu`, this.affine(`${name}/in`, x, [-1], [hi]), 'relu'), [-1], [hi])
+    if (!(hi > lo)) throw new ThimbleError('format/shape', 'empty clipping range', { tensor: name, got: `${lo} to ${hi}` })
+    // relu6((x - lo) * k) / k + lo with k = 6 / (hi - lo)
+    const k = 6 / (hi - lo)
+    return this.affine(name, this.activation(`${name}/relu6`, this.affine(`${name}/in`, x, [k], [-lo * k]), 'relu6'), [1 / k], [lo])
   }
 
   /** Batch norm (inference) along the last axis, in double precision. */

@@ -45,7 +45,9 @@ function values(node: Node, where: string): NamedWeight['value'] {
 /** Opens a file for the time of `use`. Whatever the HDF5 library says about a broken file becomes `format/hdf5`. */
 async function withHdf5<T>(bytes: Uint8Array, use: (root: Node) => T): Promise<T> {
   const h5 = await import('h5wasm')
-  const { FS } = await h5.ready
+  const { FS, activate_throwing_error_handler: throwErrors } = await h5.ready
+  // Errors of the library as exceptions instead of pages on stderr.
+  throwErrors()
   const path = `/model-${counter++}.h5`
   let file: InstanceType<typeof h5.File> | undefined
   try {

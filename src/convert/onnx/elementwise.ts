@@ -17,6 +17,8 @@ export const activation = (kind: Nonlinearity): Handler => (r, n) => elementwise
 
 export const hardSigmoid: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.hardSigmoid(n.name, id, attribute.float(n, 'alpha', 0.2), attribute.float(n, 'beta', 0.5)))
 
+export const negate: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.affine(n.name, id, [-1], [0]))
+
 export const leakyRelu: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.leakyRelu(n.name, id, attribute.float(n, 'alpha', 0.01)))
 
 export const clip: Handler = (r, n) => {
@@ -25,20 +27,15 @@ export const clip: Handler = (r, n) => {
     return given === undefined || Math.abs(given) > 1e30 ? open : given
   }
   const [lo, hi] = [bound(1, 'min', -Infinity), bound(2, 'max', Infinity)]
-  return elementwise(r, n, 0, (id) => {
-    const net = r.net
-    if (lo === 0 && hi === Infinity) return net.activation(n.name, id, 'relu')
-    if (lo === 0 && hi === 6) return net.activation(n.name, id, 'relu6')
-    if (lo === -1 && hi === 1) return net.activation(n.name, id, 'relu_n1_to_1')
-    if (lo === -Infinity && hi === Infinity) return id
-    if (Number.isFinite(lo) && Number.isFinite(hi) && hi > lo) {
-      // clip(x, lo, hi) = relu6((x - lo) * k) / k + lo with k = 6 / (hi - lo)
-      const k = 6 / (hi - lo)
-      return net.affine(n.name, net.activation(`${n.name}/relu6`, net.affine(`${n.name}/in`, id, [k], [-lo * k]), 'relu6'), [1 / k], [lo])
-    }
-    if (Number.isFinite(lo)) return net.affine(n.name, net.activation(`${n.name}/relu`, net.affine(`${n.name}/in`, id, [1], [-lo]), 'relu'), [1], [lo])
-    return net.affine(n.name, net.activation(`${n.name}/relu`, net.affine(`${n.name}/in`, id, [-1], [hi]), 'relu'), [-1], [hi])
-  })
+  return elementwise(r, n, 0, (id) => r.net.clip(n.name, id, lo, hi))
+}
+
+/** Min and Max with a constant number. */
+export const bound = (side: 'min' | 'max'): Handler => (r, n) => {
+  const at = n.inputs.length === 2 ? [0, 1].find((i) => r.input(n, i).kind === 'constant') : undefined
+  const value = at === undefined ? undefined : numbersOf(r.input(n, at))
+  if (value === undefined || value.some((v) => v !== value[0])) return fail(n, 'operands that are not one constant number')
+  return elementwise(r, n, 1 - at!, (id) => (side === 'min' ? r.net.clip(n.name, id, -Infinity, value[0]!) : r.net.clip(n.name, id, value[0]!, Infinity)))
 }
 
 export const prelu: Handler = (r, n) => {

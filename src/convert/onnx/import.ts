@@ -15,7 +15,7 @@ const HANDLERS: Record<string, Handler> = {
   Conv: windows.conv, ConvTranspose: windows.convTranspose, Gemm: windows.gemm, MatMul: windows.matMul,
   MaxPool: windows.maxPool, AveragePool: windows.averagePool, GlobalAveragePool: windows.globalPool('average'), GlobalMaxPool: windows.globalPool('max'),
   Relu: elementwise.activation('relu'), Sigmoid: elementwise.activation('sigmoid'), Tanh: elementwise.activation('tanh'), HardSwish: elementwise.activation('hard_swish'), Swish: elementwise.activation('swish'),
-  HardSigmoid: elementwise.hardSigmoid, LeakyRelu: elementwise.leakyRelu, PRelu: elementwise.prelu, Clip: elementwise.clip, Softmax: elementwise.softmax,
+  HardSigmoid: elementwise.hardSigmoid, LeakyRelu: elementwise.leakyRelu, Neg: elementwise.negate, Min: elementwise.bound('min'), Max: elementwise.bound('max'), PRelu: elementwise.prelu, Clip: elementwise.clip, Softmax: elementwise.softmax,
   BatchNormalization: elementwise.batchNorm, Add: elementwise.binary('ADD'), Sub: elementwise.binary('SUB'), Mul: elementwise.binary('MUL'), Div: elementwise.binary('DIV'), Sum: elementwise.sum,
   Identity: elementwise.identity, Dropout: elementwise.identity, Cast: elementwise.cast,
   Transpose: shapes.transposeNode, Reshape: shapes.reshape, Flatten: shapes.flatten, Squeeze: shapes.squeeze, Unsqueeze: shapes.unsqueeze, Concat: shapes.concat,
@@ -173,7 +173,7 @@ class Import implements Reader {
 }
 
 /** Ops that only make sense on known shapes. */
-const FOLDED_ONLY = new Set(['Gather', 'ConstantOfShape', 'Floor', 'Ceil', 'Sqrt', 'Neg', 'Pow', 'Max', 'Min'])
+const FOLDED_ONLY = new Set(['Gather', 'ConstantOfShape', 'Floor', 'Ceil', 'Sqrt', 'Pow'])
 
 export interface OnnxOptions {
   /** Stands in for open dimensions, in the file's own order (NCHW). */

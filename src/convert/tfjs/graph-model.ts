@@ -9,8 +9,8 @@ import type { TfjsWeight } from './weights.ts'
 
 interface Node { name: string; op: string; inputs: string[]; attr: JsonObject }
 /** A tensor of the graph, or numbers known while reading (weights, shapes). */
-type Value = { tensor: number } | { shape: readonly number[]; data: Float32Array }
-const isTensor = (v: Value): v is { tensor: number } => 'tensor' in v
+type Value = { tensor: number; /** Between SpaceToBatchND and its convolution. */ dilation?: readonly [number, number]; /** Between that convolution and BatchToSpaceND. */ dilated?: boolean } | { shape: readonly number[]; data: Float32Array }
+const isTensor = (v: Value): v is Extract<Value, { tensor: number }> => 'tensor' in v
 
 const bad = (what: string, where?: string): never => { throw new ThimbleError('format/tfjs', what, where === undefined ? {} : { tensor: where }) }
 const fail = (n: Node, what: string): never => { throw new ThimbleError('lower/unsupported-op', `TensorFlow op ${n.op}${what ? ` with ${what}` : ''}`, { tensor: n.name }) }
@@ -110,10 +110,15 @@ class Reader {
       const w = this.weights.get(n.name) ?? bad('constant has no weight', n.name)
       return [{ shape: w.shape, data: w.data }]
     }
+    if (n.op === 'SpaceToBatchND' || n.op === 'BatchToSpaceND') return [this.dilation(n)]
     if (IDENTITY.has(n.op) || n.op === 'Cast') return [this.input(n, 0)]
     const folded = this.constant(n)
     if (folded) return [folded]
-    return [{ tensor: this.op(n) }]
+    const x = n.inputs.length ? this.input(n, 0) : undefined
+    const inside = x !== undefined && isTensor(x) && (x.dilation !== undefined || x.dilated === true)
+    if (inside && x.dilation && !n.op.includes('Conv')) fail(n, 'a space-to-batch input')
+    if (inside && x.dilated && !['BiasAdd', 'Add', 'AddV2', 'Relu', 'Relu6'].includes(n.op)) fail(n, 'a space-to-batch input')
+    return [{ tensor: this.op(n), ...(inside ? { dilated: true } : {}) }]
   }
 
   /** Shape arithmetic, done while reading. */
@@ -166,6 +171,13 @@ class Reader {
         const rank = net.shape(x).length
         return net.mean(n.name, x, [...this.known(n, 1).data].map((a) => (a + rank) % rank), attr.bool(n, 'keep_dims'), n.op === 'Mean' ? 'MEAN' : 'SUM')
       }
+      case 'Minimum': case 'Maximum': {
+        const at = isTensor(this.input(n, 0)) ? 0 : 1
+        const c = this.known(n, 1 - at).data
+        if (c.some((v) => v !== c[0])) return fail(n, 'a bound per channel')
+        return n.op === 'Minimum' ? net.clip(n.name, this.tensor(n, at), -Infinity, c[0]!) : net.clip(n.name, this.tensor(n, at), c[0]!, Infinity)
+      }
+      case 'Neg': return net.affine(n.name, this.tensor(n, 0), [-1], [0])
       case 'LeakyRelu': return net.leakyRelu(n.name, this.tensor(n, 0), attr.number(n, 'alpha', 0.2))
       case 'Prelu': return net.prelu(n.name, this.tensor(n, 0), this.known(n, 1).data)
       default: return this.shapeOp(n)
@@ -217,7 +229,8 @@ class Reader {
     const x = this.tensor(n, 0)
     const w = this.known(n, 1)
     const [, sh, sw] = attr.list(n, 'strides') as [number, number, number]
-    const [, dh = 1, dw = 1] = attr.list(n, 'dilations')
+    const from = this.input(n, 0)
+    const [dh, dw] = (isTensor(from) ? from.dilation : undefined) ?? [attr.list(n, 'dilations')[1] ?? 1, attr.list(n, 'dilations')[2] ?? 1]
     const fused = attr.texts(n, 'fused_ops')
     const bias = fused[0] === 'BiasAdd' ? this.known(n, 2).data : undefined
     if (n.op === '_FusedConv2D' && fused[0] === 'FusedBatchNorm') return fail(n, 'fused batch norm')
@@ -230,6 +243,22 @@ class Reader {
       ? net.depthwise(n.name, padded, { ...o, filter: { shape: [1, w.shape[0]!, w.shape[1]!, w.shape[2]! * w.shape[3]!], data: w.data } })
       : net.conv(n.name, padded, { ...o, filter: transpose(w.data, w.shape, [3, 0, 1, 2]) })
     return this.fusedActivation(n, y, fused)
+  }
+
+  /** SpaceToBatchND, convolution, BatchToSpaceND is how TensorFlow spells a dilated convolution. */
+  private dilation(n: Node): Value {
+    if (n.op === 'SpaceToBatchND') {
+      const [x, block, p] = [this.tensor(n, 0), [...this.known(n, 1).data], [...this.known(n, 2).data]]
+      if (block.length !== 2 || p.length !== 4) return fail(n, 'this shape')
+      const padded = p.some((v) => v !== 0) ? this.net.pad(`${n.name}/pad`, x, [p[0]!, p[1]!, p[2]!, p[3]!]) : x
+      return { tensor: padded, dilation: [block[0]!, block[1]!] }
+    }
+    const v = this.input(n, 0)
+    const x = this.tensor(n, 0)
+    const p = [...this.known(n, 2).data]
+    const [b, h, w, c] = this.net.image(x, n.name)
+    if (!isTensor(v) || !v.dilated || p.length !== 4 || p[0] || p[2]) return fail(n, 'anything but a convolution before it')
+    return { tensor: p.some((e) => e !== 0) ? this.net.slice(n.name, x, [0, 0, 0, 0], [b, h - p[1]!, w - p[3]!, c]) : x }
   }
 
   private fusedActivation(n: Node, y: number, fused: string[]): number {

@@ -20,7 +20,7 @@ export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   preprocess?: Preprocess
   /** Most predictions per image. Default 5. */
   topK?: number
-  /** Predictions with a lower score are left out. Default 0. */
+  /** Predictions with a lower score are left out. Default: none. */
   scoreThreshold?: number
   /**
    * What turns the output into scores from 0 to 1. `auto` (default): the model file's own word, else decided by the
@@ -29,6 +29,8 @@ export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   scores?: 'auto' | 'softmax' | 'sigmoid' | 'identity'
   /** Decoder of encoded images. Default: the entry point's own. With one that returns a promise, `classify` of encoded images does too. */
   decode?: D
+  /** Decodes an encoded image and fills the input tensor in one go, instead of `decode`. */
+  prepare?: (encoded: Uint8Array, input: TensorInfo, how: Preprocess, out: TypedArray) => { decodeMs: number; preprocessMs: number }
 }
 
 /** Milliseconds of one call. `decodeMs` is 0 for pixels. */
@@ -144,7 +146,7 @@ export async function createClassifier(model: Model, options: ClassifierOptions<
     : defaultPreprocess(model.inputs[0], model.metadata)
   const preprocessor = new Preprocessor(model.inputs[0], preprocess)
   const count = checkCount('topK', options.topK ?? 5)
-  const threshold = options.scoreThreshold ?? 0
+  const threshold = options.scoreThreshold ?? -Infinity
   const scoresOf = scorer(model, model.outputs[at], options.scores ?? 'auto')
   const timings: Timings = { decodeMs: 0, preprocessMs: 0, inferMs: 0 }
   const input = preprocessor.createInput()
@@ -153,10 +155,14 @@ export async function createClassifier(model: Model, options: ClassifierOptions<
   const answer = (pixels: PixelImage, decodeMs: number, limits: ClassifyLimits): Prediction[] => {
     const start = performance.now()
     preprocessor.run(pixels, input)
+    return infer({ decodeMs, preprocessMs: performance.now() - start }, limits)
+  }
+
+  const infer = ({ decodeMs, preprocessMs }: { decodeMs: number; preprocessMs: number }, limits: ClassifyLimits): Prediction[] => {
     const prepared = performance.now()
     outputs = outputs ? model.run(input, { out: outputs }) : model.run(input)
     timings.inferMs = performance.now() - prepared
-    timings.preprocessMs = prepared - start
+    timings.preprocessMs = preprocessMs
     timings.decodeMs = decodeMs
     const scores = scoresOf(outputs[at])
     const k = limits.topK === undefined ? count : checkCount('topK', limits.topK)
@@ -168,6 +174,7 @@ export async function createClassifier(model: Model, options: ClassifierOptions<
     classify(image: PixelImage | Uint8Array | ArrayBuffer, limits: ClassifyLimits = {}) {
       const encoded = image instanceof ArrayBuffer ? new Uint8Array(image) : image instanceof Uint8Array ? image : undefined
       if (!encoded) return answer(image as PixelImage, 0, limits)
+      if (options.prepare) return infer(options.prepare(encoded, model.inputs[0], preprocess, input), limits)
       if (!options.decode) {
         throw new ThimbleError('usage/decode', 'this entry point has no image decoder', {
           expected: '{ data, width, height, channels } or ImageData', got: 'an encoded image', hint: 'give createClassifier a decode option, or decode it first'

@@ -24,6 +24,10 @@ export function parseCommandLine(command: Command, argv: string[]): Args {
 function plain(message: string): string {
   const unknown = /^Unknown option '(.+?)'/.exec(message)
   if (unknown) return `unknown option ${unknown[1]}`
+  const missing = /^Option '(?:-\w, )?(--[\w-]+)(?: .*)?' argument (missing|is ambiguous)/.exec(message)
+  if (missing) return `${missing[1]} needs a value${missing[2] === 'missing' ? '' : ` (one that starts with "-" goes behind an "=")`}`
+  const needless = /^Option '(?:-\w, )?(--[\w-]+)' does not take an argument/.exec(message)
+  if (needless) return `${needless[1]} takes no value`
   const first = message.split(/\. |\n/)[0].replace(/\.$/, '')
   return first[0].toLowerCase() + first.slice(1)
 }

@@ -26,7 +26,6 @@ function overview(): string {
 
 /** Runs one call; returns the exit code. Never throws. */
 export async function main(argv: string[]): Promise<number> {
-  stopQuietlyOnClosedPipe()
   try {
     return await dispatch(argv)
   } catch (error) {
@@ -56,14 +55,4 @@ async function dispatch(argv: string[]): Promise<number> {
 function print(text: string): number {
   process.stdout.write(text)
   return 0
-}
-
-/** `thimble ... | head`: when the reader goes away there is nobody left to tell. */
-function stopQuietlyOnClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0)
-      throw error
-    })
-  }
 }

@@ -11,10 +11,21 @@ export function report(error: unknown, file?: string): number {
     message = `runtime/internal: ${message}`.replace(/\s+/g, ' ')
     if (process.env.THIMBLE_DEBUG) console.error(error)
   }
-  if (file !== undefined) message = message.replace(/^([a-z]+\/[a-z0-9-]+): /, `$1: ${printable(file)}: `)
+  // Errors about reading the file name it already.
+  if (file !== undefined && !message.includes(file)) message = message.replace(/^([a-z]+\/[a-z0-9-]+): /, `$1: ${printable(file)}: `)
   process.stderr.write(`thimble: ${message}\n`)
   return exitCode(error)
 }
 
 /** A file name on one line, whatever bytes it is made of. */
 export const printable = (name: string): string => name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?')
+
+/** `thimble ... | head`: when the reader goes away there is nobody left to tell. */
+export function stopQuietlyOnClosedPipe(): void {
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code === 'EPIPE') process.exit(0)
+      throw error
+    })
+  }
+}

@@ -35,8 +35,9 @@ async function run(args: Args): Promise<number> {
   const files = [...((args.options.input ?? []) as string[]), ...more]
   if (files.length === 0) throw badCall(command, 'no --input given')
   if (prefix === undefined) throw badCall(command, 'no --output given')
+  const modelFile = openModel(modelName)
   const inputs = files.map((file) => ({ file, bytes: readFile(file) }))
-  const model = await load(openModel(modelName), loadOptions(args))
+  const model = await load(modelFile, loadOptions(args))
   if (inputs.length !== model.inputs.length) {
     throw new ThimbleError('usage/input', 'the number of input files is wrong', {
       expected: `${model.inputs.length}: ${model.inputs.map((i) => `${i.name} ${i.dtype} [${i.shape.join(', ')}]`).join('; ')}`, got: inputs.length

@@ -1,10 +1,13 @@
 /** Entry point for Cloudflare Workers and other isolates that may not compile wasm: takes an imported module only. */
+import { createClassifier as classifierOf, type Classifier, type ClassifierOptions } from './classifier.ts'
 import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
+import type { DecodeOptions } from './image/limits.ts'
+import { ImageDecoder } from './image/wasm.ts'
 import { loadPackedModule } from './packed-module.ts'
-import type { LoadOptions } from './types.ts'
+import type { LoadOptions, Model } from './types.ts'
 
-export { createClassifier, type Classifier, type ClassifierOptions } from './classifier.ts'
+export type { Classifier, ClassifierOptions } from './classifier.ts'
 export { ThimbleError } from './errors.ts'
 export type * from './types.ts'
 export type { Metadata, Preprocess } from './graph.ts'
@@ -15,4 +18,22 @@ export async function loadModel(source: WebAssembly.Module, options: LoadOptions
     throw new ThimbleError('usage/source', 'this platform cannot compile wasm', { expected: 'an imported WebAssembly.Module', got: Object.prototype.toString.call(source), hint: 'thimble pack MODEL -o model.wasm, then import it' })
   }
   return loadPackedModule(source, options)
+}
+
+export interface WorkerClassifierOptions extends ClassifierOptions {
+  /** The imported image module (`import image from 'thimble/image.wasm'`): with it, `classify` takes JPEG and PNG bytes. */
+  image?: WebAssembly.Module
+  /** Most pixels and bytes of memory for an encoded image. Default 50 megapixels, 64 MiB. */
+  imageLimits?: Pick<DecodeOptions, 'maxPixels' | 'maxBytes'>
+}
+
+/**
+ * Makes a classifier of a loaded model: pixels in, or JPEG and PNG bytes where the image module is given; labels with
+ * probabilities out.
+ */
+export async function createClassifier(model: Model, options: WorkerClassifierOptions = {}): Promise<Classifier> {
+  const { image, imageLimits, ...rest } = options
+  if (!image) return classifierOf(model, rest)
+  const decoder = new ImageDecoder(image, imageLimits)
+  return classifierOf(model, { ...rest, prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out) })
 }

@@ -98,8 +98,12 @@ function main(): void {
     writeFileSync(join(root, `src/generated/${variant}.ts`), text)
     console.error(`thimble-${variant}.wasm  ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
   }
+  node(inPackage('assemblyscript', 'bin/asc.js'), ['--config', 'assembly/image.asconfig.json'])
+  const image = readFileSync(join(root, 'build/thimble-image.wasm'))
+  console.error(`thimble-image.wasm  ${image.length} bytes, ${gzipSync(image, { level: 9 }).length} gzip`)
   if (wasmOnly) return
   node(inPackage('typescript', 'bin/tsc'), ['-p', 'tsconfig.build.json'])
+  writeFileSync(join(root, 'dist/image.wasm'), image)
   chmodSync(join(root, 'dist/cli.js'), 0o755)
   writeFileSync(stamp, '')
 }

@@ -80,7 +80,7 @@ const ARRAYS: Partial<Record<DType, { create: (n: number) => TypedArray; min: nu
 type NumberArray = Exclude<TypedArray, BigInt64Array>
 
 /** The 256 input values of one channel: (pixel - mean) / std, quantized by rounding to nearest even. */
-function table(input: TensorInfo, mean: number, std: number): NumberArray {
+export function inputTable(input: TensorInfo, mean: number, std: number): NumberArray {
   const kind = ARRAYS[input.dtype]!
   const lut = kind.create(256) as NumberArray
   const scale = input.scale > 0 ? input.scale : 1
@@ -118,7 +118,7 @@ export class Preprocessor {
     }
     checkPreprocess(how)
     const { channels } = this.geometry
-    this.luts = Array.from({ length: channels }, (_, c) => table(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0]))
+    this.luts = Array.from({ length: channels }, (_, c) => inputTable(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0]))
   }
 
   /** A new array of the input's dtype and element count. */

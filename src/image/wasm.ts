@@ -1,0 +1,209 @@
+/**
+ * Encoded picture to input tensor through the image module (`thimble/image.wasm`): JPEG decoding, resizing and tables run
+ * in WebAssembly, fast from the first request on, and a large JPEG is decoded at 1/2, 1/4 or 1/8 when the model needs no
+ * more. For hosts that start cold, such as Cloudflare Workers.
+ */
+import { ThimbleError } from '../errors.ts'
+import { elements, type Preprocess } from '../graph.ts'
+import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import { checkSize, type DecodeOptions } from './limits.ts'
+import { decodePng } from './png.ts'
+import { type InputGeometry, inputGeometry, inputTable, type Placement, placement, Preprocessor } from './preprocess.ts'
+import { axisTaps, rowsFirst } from './resize.ts'
+import { sniffImage, sniffOther } from './sniff.ts'
+
+interface Exports {
+  memory: WebAssembly.Memory
+  begin(bytes: number, maxBytes: number): number
+  reserve(bytes: number): number
+  failure(): number
+  message_ptr(): number
+  message_length(): number
+  jpeg_open(file: number, bytes: number): number
+  jpeg_width(): number
+  jpeg_height(): number
+  jpeg_decode(width: number, height: number): number
+  pixels_ptr(): number
+  pixels_width(): number
+  pixels_height(): number
+  pixels_channels(): number
+  gray(picture: number, channels: number, count: number, out: number): void
+  triangle_taps(inSize: number, outSize: number, from: number, count: number, stride: number, at: number): void
+  resize: ResizePass
+  resize_rows_first: ResizePass
+  lookup(samples: number, step: number, count: number, table: number, out: number, outStep: number): void
+}
+type ResizePass = (picture: number, pitch: number, channels: number, first: number, last: number, x: number, countX: number, strideX: number, y: number, countY: number, strideY: number, temp: number, sums: number, out: number) => void
+
+/** A picture in the module's memory. */
+interface Picture { at: number; width: number; height: number; channels: number }
+
+const KINDS = ['', 'image/truncated', 'image/corrupt', 'image/unsupported-format', 'image/too-large'] as const
+const HINTS = ['', 'copy or download the file again', 'the file is damaged', 'save it as an ordinary JPEG or as PNG', 'scale it down first'] as const
+
+/** Most bytes of linear memory unless the caller says otherwise: 64 MiB, half of a Worker's. */
+const MAX_BYTES = 64 * 1024 * 1024
+/** Most pixels unless the caller says otherwise. */
+const MAX_PIXELS = 50_000_000
+
+/** Milliseconds of one picture, as the host's clock sees them. */
+export interface PrepareTimings { decodeMs: number; preprocessMs: number }
+
+/** The image module's instance: one picture at a time. */
+export class ImageDecoder {
+  private readonly wasm: Exports
+  private readonly tables = new Map<string, Uint8Array>()
+  private readonly limits: Required<Pick<DecodeOptions, 'maxBytes' | 'maxPixels'>>
+
+  /** Errors: `usage/source` when `module` is not the image module. */
+  constructor(module: WebAssembly.Module, options: DecodeOptions = {}) {
+    this.limits = { maxBytes: options.maxBytes ?? MAX_BYTES, maxPixels: options.maxPixels ?? MAX_PIXELS }
+    if (!(module instanceof WebAssembly.Module) || !WebAssembly.Module.exports(module).some((e) => e.name === 'jpeg_open')) {
+      throw new ThimbleError('usage/source', 'not the image module', { expected: 'the WebAssembly.Module of thimble/image.wasm' })
+    }
+    this.wasm = new WebAssembly.Instance(module).exports as unknown as Exports
+  }
+
+  /**
+   * Decodes a JPEG or PNG. With `wanted`, a JPEG may come out at 1/2, 1/4 or 1/8, never smaller than that size.
+   * Errors: `image/…`.
+   */
+  decode(bytes: Uint8Array, wanted?: { width: number; height: number }): PixelImage {
+    const { at, width, height, channels } = this.load(bytes, () => wanted ?? { width: 0, height: 0 })
+    return { data: new Uint8Array(this.wasm.memory.buffer).slice(at, at + width * height * channels), width, height, channels: channels as 1 | 3 }
+  }
+
+  /**
+   * Decodes a picture and fills `out`, the elements of `input`, as `how` says.
+   * Errors: `image/…`, `usage/preprocess`.
+   */
+  prepare(bytes: Uint8Array, input: TensorInfo, how: Preprocess, out: TypedArray): PrepareTimings {
+    const start = performance.now()
+    const geometry = inputGeometry(input)
+    let place: Placement | undefined
+    const picture = this.load(bytes, (width, height) => place = placement(width, height, geometry.width, geometry.height, how))
+    const decoded = performance.now()
+    if (input.dtype === 'int8' || input.dtype === 'uint8') this.fill(picture, place!, geometry, input, how, out)
+    else {
+      const { at, width, height, channels } = picture
+      const data = new Uint8Array(this.wasm.memory.buffer, at, width * height * channels)
+      new Preprocessor(input, how).run({ data, width, height, channels: channels as 1 | 3 }, out)
+    }
+    return { decodeMs: decoded - start, preprocessMs: performance.now() - decoded }
+  }
+
+  /** Brings a picture into memory; `wanted` is asked with its upright full size. */
+  private load(bytes: Uint8Array, wanted: (width: number, height: number) => { width: number; height: number }): Picture {
+    const { wasm, limits } = this
+    const format = bytes.length === 0 ? undefined : sniffImage(bytes)
+    if (format === 'jpeg') {
+      const at = this.checked(wasm.begin(bytes.length, limits.maxBytes))
+      new Uint8Array(wasm.memory.buffer).set(bytes, at)
+      this.checkFailure(wasm.jpeg_open(at, bytes.length))
+      const width = wasm.jpeg_width(), height = wasm.jpeg_height()
+      checkSize('JPEG', width, height, 0, limits)
+      const target = wanted(width, height)
+      this.checkFailure(wasm.jpeg_decode(target.width, target.height))
+      return { at: wasm.pixels_ptr(), width: wasm.pixels_width(), height: wasm.pixels_height(), channels: wasm.pixels_channels() }
+    }
+    if (format !== 'png') {
+      const other = bytes.length === 0 ? 'no bytes' : format?.toUpperCase() ?? sniffOther(bytes) ?? 'unknown'
+      throw new ThimbleError(bytes.length === 0 ? 'image/empty' : other === 'unknown' ? 'image/unknown-format' : 'image/unsupported-format', 'not an image that can be read here', {
+        expected: 'JPEG or PNG', got: other, hint: 'send the bytes of a JPEG or PNG file'
+      })
+    }
+    const { data, width, height, channels = 3 } = decodePng(bytes, limits)
+    const at = this.checked(wasm.begin(data.length, limits.maxBytes))
+    new Uint8Array(wasm.memory.buffer).set(data, at)
+    wanted(width, height)
+    return { at, width, height, channels }
+  }
+
+  private fill(picture: Picture, place: Placement, geometry: InputGeometry, input: TensorInfo, how: Preprocess, out: TypedArray): void {
+    const { wasm } = this
+    const source = picture.channels !== 1 && (geometry.channels === 1 || how.channels === 'gray') ? this.toGray(picture) : picture
+    const samples = this.scale(source, place, how)
+    const { width, height, channels, nchw } = geometry
+    const total = elements(input.shape)
+    if (out.length !== total || out.BYTES_PER_ELEMENT !== 1) throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', { tensor: input.name, expected: `${input.dtype} x ${total}`, got: `${out.constructor.name} x ${out.length}` })
+    const tensor = this.checked(wasm.reserve(total)), table = this.checked(wasm.reserve(256))
+    const plane = width * height
+    for (let c = 0; c < channels; c++) {
+      const bytes = new Uint8Array(wasm.memory.buffer)
+      const values = this.table(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0])
+      bytes.set(values, table)
+      const base = nchw ? tensor + c * plane : tensor + c, step = nchw ? 1 : channels
+      if (place.countX * place.countY < plane) for (let i = 0, o = base; i < plane; i++, o += step) bytes[o] = values[0]
+      const from = source.channels === 1 ? 0 : how.channels === 'bgr' ? 2 - c : c
+      for (let row = 0; row < place.countY; row++) {
+        const pixel = (place.padY + row) * width + place.padX
+        wasm.lookup(samples + row * place.countX * source.channels + from, source.channels, place.countX, table, base + pixel * step, step)
+      }
+    }
+    new Uint8Array(out.buffer, out.byteOffset, total).set(new Uint8Array(wasm.memory.buffer, tensor, total))
+  }
+
+  private toGray({ at, width, height, channels }: Picture): Picture {
+    const out = this.checked(this.wasm.reserve(width * height))
+    this.wasm.gray(at, channels, width * height, out)
+    return { at: out, width, height, channels: 1 }
+  }
+
+  /** The picture at its place's size; the address of countX x countY pixels. */
+  private scale({ at, width, height, channels }: Picture, place: Placement, how: Preprocess): number {
+    const { wasm } = this
+    const x = this.taps(how, width, place.width, place.cropX, place.countX)
+    const y = this.taps(how, height, place.height, place.cropY, place.countY)
+    const rows = rowsFirst(width, height, place.width, place.height)
+    const { first, last } = rows ? x : y
+    const line = Math.max(width, place.countX) * channels
+    const temp = this.checked(wasm.reserve(rows ? line : (last - first) * place.countX * channels))
+    const sums = this.checked(wasm.reserve(line * 4))
+    const out = this.checked(wasm.reserve(place.countX * place.countY * channels))
+    const pass = rows ? wasm.resize_rows_first : wasm.resize
+    pass(at, width * channels, channels, first, last, x.at, place.countX, x.stride, y.at, place.countY, y.stride, temp, sums, out)
+    return out
+  }
+
+  /** An axis' taps in the module's memory, and the input positions they reach from and to. */
+  private taps(how: Preprocess, inSize: number, outSize: number, from: number, count: number): { at: number; stride: number; first: number; last: number } {
+    const { wasm } = this
+    if (how.method === 'bilinear' && inSize !== outSize) {
+      const stride = Math.ceil(Math.max(inSize / outSize, 1)) * 2 + 1
+      const at = this.checked(wasm.reserve(count * (2 + stride) * 4))
+      wasm.triangle_taps(inSize, outSize, from, count, stride, at)
+      const words = new Int32Array(wasm.memory.buffer, at, 2 * count)
+      return { at, stride, first: words[0], last: words[count - 1] + words[2 * count - 1] }
+    }
+    const { starts, counts, weights, stride } = axisTaps(how.method, inSize, outSize, from, count)
+    const at = this.checked(wasm.reserve((starts.length + counts.length + weights.length) * 4))
+    const words = new Int32Array(wasm.memory.buffer)
+    words.set(starts, at >> 2)
+    words.set(counts, (at >> 2) + count)
+    words.set(weights, (at >> 2) + 2 * count)
+    return { at, stride, first: starts[0], last: starts[count - 1] + counts[count - 1] }
+  }
+
+  /** The table of a channel, kept for the pictures to come. */
+  private table(input: TensorInfo, mean: number, std: number): Uint8Array {
+    const key = `${input.dtype} ${input.scale} ${input.zeroPoint} ${mean} ${std}`
+    let table = this.tables.get(key)
+    if (!table) {
+      table = new Uint8Array(inputTable(input, mean, std).buffer)
+      this.tables.set(key, table)
+    }
+    return table
+  }
+
+  /** `address`, unless it is 0: the module failed. */
+  private checked(address: number): number {
+    if (address === 0) this.checkFailure(this.wasm.failure())
+    return address
+  }
+
+  private checkFailure(kind: number): void {
+    if (kind === 0) return
+    const text = new TextDecoder('utf-16le').decode(new Uint8Array(this.wasm.memory.buffer, this.wasm.message_ptr(), this.wasm.message_length() * 2))
+    throw new ThimbleError(KINDS[kind] || 'image/corrupt', text, { hint: HINTS[kind] })
+  }
+}

@@ -28,15 +28,6 @@ function sampleInput(info: TensorInfo): TypedArray {
 const quantile = (sorted: readonly number[], q: number): number => sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)]
 const median = (sorted: readonly number[]): number => (quantile(sorted, 0.5) + sorted[sorted.length >> 1]) / 2
 
-async function report(file: ModelFile, options: Parameters<typeof inspect>[1]): Promise<ModelReport | undefined> {
-  try {
-    return await inspect(file, options)
-  } catch {
-    // A packed module has no graph to report on.
-    return undefined
-  }
-}
-
 async function wasmBytes(model: ProfiledModel, file: ModelFile, packed: boolean): Promise<number> {
   if (packed) return file.bytes.length
   const { runtimeBytes } = await import('../runtime.ts')
@@ -66,28 +57,29 @@ async function run(args: Args): Promise<number> {
   for (let i = 0; i < warmup; i++) timed(out)
   const times = Array.from({ length: runs }, () => timed(out)).sort((a, b) => a - b)
 
-  const known = await report(file, options)
-  const macs = known?.macs ?? 0
+  // A packed module has no ops to report on.
+  const known = await inspect(file, options)
+  const { macs } = known
   const medianMs = median(times)
   const round = (n: number): number => Number(n.toPrecision(5))
   const result = {
     model: file.name, variant: model.variant, why: model.why, plan: options.plan ?? 'speed', runs, warmup,
     medianMs: round(medianMs), minMs: round(times[0]), p95Ms: round(quantile(times, 0.95)), loadMs: round(loadMs), firstRunMs: round(firstRunMs),
     macs, gmacPerSecond: round(macs / medianMs / 1e6), arenaBytes: model.arenaBytes, memoryBytes: model.memoryBytes,
-    wasmBytes: await wasmBytes(model, file, known === undefined),
+    wasmBytes: await wasmBytes(model, file, known.ops.length === 0),
     ...(flag(args, 'profile') ? { ops: profile(model, inputs, runs, known) } : {})
   }
   process.stdout.write(flag(args, 'json') ? `${JSON.stringify(result, null, 2)}\n` : human(result))
   return 0
 }
 
-function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known: ModelReport | undefined): OpTime[] {
+function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known: ModelReport): OpTime[] {
   if (!model.profile) throw new ThimbleError('usage/profile', 'this model can\'t be profiled op by op', { hint: 'profile the model file that it was packed from' })
   // The median of single runs: one interruption does not make an op look slow.
   const rounds = Array.from({ length: Math.min(runs, 200) }, () => model.profile!(inputs, 1))
   return rounds[0].map(({ index, kernel, macs }, i) => {
     const times = rounds.map((round) => round[i].ms).sort((a, b) => a - b)
-    return { index, op: known?.ops[index]?.op ?? '', kernel, ms: Number(median(times).toPrecision(4)), macs }
+    return { index, op: known.ops[index]?.op ?? '', kernel, ms: Number(median(times).toPrecision(4)), macs }
   })
 }
 

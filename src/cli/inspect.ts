@@ -60,16 +60,18 @@ function human(name: string, report: ModelReport, why: string): string {
   const about = (['name', 'description', 'author', 'license', 'source'] as const)
     .filter((key) => metadata[key]).map((key) => [`  ${key}`, cut(printable(metadata[key]!), columns() - 16)])
   const supported = report.unsupported.length === 0
+  const packed = report.ops.length === 0
   const costs = [
-    ['  ops', `${report.ops.length}, ${count(report.macs)} multiply-adds, ${count(report.params)} parameters`],
+    ...(packed ? [] : [['  ops', `${report.ops.length}, ${count(report.macs)} multiply-adds, ${count(report.params)} parameters`]]),
     ...(supported ? [
-      ['  variant', `${report.variant} (${why}), plan ${report.plan}`],
-      ['  arena', bytes(report.arenaBytes)], ['  weights', bytes(report.weightBytes)], ['  memory', `${bytes(report.memoryBytes)} in all`]
+      ['  variant', `${report.variant} (${why})${packed ? '' : `, plan ${report.plan}`}`],
+      ['  arena', bytes(report.arenaBytes)], ...(packed ? [] : [['  weights', bytes(report.weightBytes)]]), ['  memory', `${bytes(report.memoryBytes)} in all`]
     ] : [])
   ]
   const parts = [
     `${printable(name)}: ${report.format}, ${bytes(report.fileBytes)}`,
-    ...(about.length ? [table(about)] : []), tensorRows(report), preprocessLines(report, imageInput(report)), table(costs), '', opRows(report)
+    ...(about.length ? [table(about)] : []), tensorRows(report), preprocessLines(report, imageInput(report)), table(costs),
+    ...(packed ? ['', 'A packed module does not list its ops: inspect the model it was made of.'] : ['', opRows(report)])
   ]
   if (supported) {
     const drawing = drawArena(report, Math.min(100, columns()))
@@ -108,7 +110,7 @@ async function run(args: Args): Promise<number> {
     return 0
   }
   const { chooseVariant } = await import('../runtime.ts')
-  const { why } = chooseVariant(options.variant)
+  const why = report.ops.length === 0 ? 'fixed when the module was packed' : chooseVariant(options.variant).why
   const image = imageInput(report)
   if (flag(args, 'json')) process.stdout.write(`${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`)
   else process.stdout.write(human(name, report, why))

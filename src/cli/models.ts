@@ -2,7 +2,8 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ThimbleError } from '../errors.ts'
-import type { LoadOptions, Model, ModelReport } from '../types.ts'
+import { dtypeBytes, elements } from '../graph.ts'
+import type { LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { choice, flag, text, whole } from './args.ts'
 import { readFile } from './files.ts'
@@ -74,12 +75,6 @@ export interface ProfiledModel extends Model {
 
 const isWasm = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
 
-/** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
-export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
-  const { loadModel } = await import('../node.ts')
-  return loadModel(isWasm(file.bytes) ? await compile(file) : file.bytes, options)
-}
-
 async function compile(file: ModelFile): Promise<WebAssembly.Module> {
   try {
     return await WebAssembly.compile(file.bytes as Uint8Array<ArrayBuffer>)
@@ -88,8 +83,27 @@ async function compile(file: ModelFile): Promise<WebAssembly.Module> {
   }
 }
 
-/** `inspect`'s report on an opened model. */
+/** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
+export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
+  if (isWasm(file.bytes)) {
+    const { loadModel } = await import('../node.ts')
+    return loadModel(await compile(file), options)
+  }
+  const { loadBytes } = await import('../load.ts')
+  return loadBytes(file.bytes, options, file.name)
+}
+
+/** `inspect`'s report on an opened model. A packed module tells what its metadata holds: no ops, no arena plan. */
 export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
-  const { inspectModel } = await import('../inspect.ts')
-  return inspectModel(file.bytes, options)
+  if (!isWasm(file.bytes)) {
+    const { inspectModel } = await import('../inspect.ts')
+    return inspectModel(file.bytes, options, file.name)
+  }
+  const model = await load(file, options)
+  const withBytes = (t: TensorInfo): ModelReport['inputs'][number] => ({ ...t, bytes: elements(t.shape) * dtypeBytes(t.dtype) })
+  return {
+    format: 'packed module', fileBytes: file.bytes.length, inputs: model.inputs.map(withBytes), outputs: model.outputs.map(withBytes),
+    ops: [], macs: 0, params: 0, arenaBytes: model.arenaBytes, weightBytes: 0, memoryBytes: model.memoryBytes,
+    unsupported: [], arena: [], variant: model.variant, plan: options.plan ?? 'speed', metadata: model.metadata
+  }
 }

@@ -1,0 +1,114 @@
+/** models x engines: runs the goldens of each model on each engine, and compares bytes. */
+import { spawn } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { readModel } from '../../src/formats/index.ts'
+import { packGraph, type PackedModel } from '../../src/pack/pack.ts'
+import type { Variant } from '../../src/types.ts'
+import { equalBytes, shared } from '../util.ts'
+import { installed, macLimit, type Engine } from './engines.ts'
+
+/** Models with recorded answers of LiteRT. Multiply-adds, for the engines' limits. */
+export const MODELS: readonly { name: string; macs: number }[] = [
+  { name: 'ad01_int8', macs: 0.3e6 },
+  { name: 'kws_ref_model', macs: 2.7e6 },
+  { name: 'vww_96_int8', macs: 7.5e6 },
+  { name: 'pretrainedResnet_quant', macs: 12.5e6 },
+  { name: 'mobilenet_v1_0.25_128_quant', macs: 13.6e6 },
+  { name: 'tf2_mobilenet_v2_1.0_224_ptq', macs: 301e6 },
+  { name: 'deeplabv3_mnv2_dm05_pascal_quant', macs: 900e6 }
+]
+
+export interface Cell { model: string; variant: Variant }
+export interface Answer { engine: string; abi: number; memoryBytes: number; ms: number; variant?: Variant; why?: string }
+
+/** The cells of one engine's column: its variants times the models that are small enough for it. */
+export const cells = (engine: Engine): Cell[] =>
+  MODELS.flatMap(({ name, macs }) => engine.variants.filter((v) => macs <= macLimit(engine, v)).map((variant) => ({ model: name, variant })))
+
+const scratch = mkdtempSync(join(tmpdir(), 'thimble-engines-'))
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+
+const packed = new Map<string, Promise<PackedModel>>()
+/** Path of a packed model, made on first use. */
+async function modulePath(model: string, variant: Variant): Promise<string> {
+  const path = join(scratch, `${model}-${variant}.wasm`)
+  let made = packed.get(path)
+  if (!made) {
+    made = packGraph(readModel(new Uint8Array(readFileSync(shared(`models/${model}.tflite`)!)), model), { variant, name: model })
+    packed.set(path, made)
+    writeFileSync(path, (await made).wasm)
+  }
+  await made
+  return path
+}
+
+function run(command: readonly string[], args: string[], env: Readonly<Record<string, string>> | undefined): Promise<string> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(command[0]!, [...command.slice(1), ...args], { env: { ...process.env, NODE_OPTIONS: '', ...env } })
+    let out = '', err = ''
+    child.stdout.on('data', (chunk) => { out += chunk })
+    child.stderr.on('data', (chunk) => { err += chunk })
+    child.on('error', reject)
+    child.on('close', (code) => (code === 0 ? resolve(out) : reject(new Error(`exit code ${code}: ${err.trim().split('\n').slice(-3).join(' | ')}`))))
+  })
+}
+
+/** Recorded cases, at most `count`, spread over the list. */
+function pick(model: string, count: number): string[] {
+  const { cases } = JSON.parse(readFileSync(shared(`goldens/${model}/manifest.json`)!, 'utf8')) as { cases: string[] }
+  return Array.from({ length: Math.min(count, cases.length) }, (_, i) => cases[Math.floor((i * cases.length) / Math.min(count, cases.length))]!)
+}
+
+interface Job { args: string[]; compare: () => void }
+
+/** What to give a host for one cell, and the comparison of what it wrote with every output of every case. */
+async function job(engine: Engine, { model, variant }: Cell, options: RunOptions): Promise<Job> {
+  const golden = (name: string): string => join(shared(`goldens/${model}`)!, name)
+  const chosen = pick(model, options.cases ?? (MODELS.find((m) => m.name === model)!.macs > 100e6 ? 1 : 2))
+  const outputs = (JSON.parse(readFileSync(golden('manifest.json'), 'utf8')) as { outputs: unknown[] }).outputs.length
+  const dir = join(scratch, `${engine.id}-${model}-${variant}`)
+  mkdirSync(dir, { recursive: true })
+  const file = engine.runs === 'module' ? await modulePath(model, variant) : `${shared(`models/${model}.tflite`)!}?${variant}`
+  const args = chosen.map((name) => {
+    const inputs: string[] = []
+    for (let i = 0; existsSync(golden(`${name}.in${i}.bin`)); i++) inputs.push(golden(`${name}.in${i}.bin`))
+    return `${inputs.join(',')}=${join(dir, name)}.`
+  })
+  const compare = (): void => {
+    for (const name of chosen) {
+      for (let i = 0; i < outputs; i++) equalBytes(readFileSync(join(dir, `${name}.${i}`)), readFileSync(golden(`${name}.out${i}.bin`)), `${model} (${variant}) on ${engine.title}, case ${name}, output ${i}`)
+    }
+    rmSync(dir, { recursive: true })
+  }
+  return { args: [file, String(outputs), String(options.runs ?? 0), ...args], compare }
+}
+
+export interface RunOptions { cases?: number; runs?: number }
+
+/**
+ * Runs cells on one engine, in one process where its host takes several jobs. Gives one promise per cell: what the host
+ * answered, once all output bytes were found equal to the recorded ones; rejected at the first difference.
+ */
+export function runCells(engine: Engine, list: readonly Cell[], options: RunOptions = {}): Promise<Answer>[] {
+  const command = installed(engine)
+  if (!command) return list.map(() => Promise.reject(new Error(`${engine.id} is not installed`)))
+  const jobs = list.map((cell) => job(engine, cell, options))
+  const finish = ({ compare }: Job, line: string | undefined): Answer => {
+    const answer = JSON.parse(line ?? '{"error":"the host ended early"}') as Answer & { error?: string }
+    if (answer.error !== undefined) throw new Error(answer.error)
+    compare()
+    return answer
+  }
+  if (engine.batch) {
+    const lines = Promise.all(jobs).then((all) => run(command, all.flatMap(({ args }, i) => (i ? ['--', ...args] : args)), engine.env)).then((text) => text.trim().split('\n'))
+    return jobs.map(async (j, i) => finish(await j, (await lines)[i]))
+  }
+  let last: Promise<unknown> = Promise.resolve()
+  return jobs.map((j) => {
+    const mine = last.then(async () => { const made = await j; return finish(made, (await run(command, made.args, engine.env)).trim().split('\n').at(-1)) })
+    last = mine.catch(() => {})
+    return mine
+  })
+}

@@ -11,7 +11,8 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   run: { summary: 'raw tensors in, raw tensors out', load: () => import('./run.ts') },
   inspect: { summary: 'a model\'s tensors, ops, kernels, costs and memory', load: () => import('./inspect.ts') },
   bench: { summary: 'how fast a model runs here', load: () => import('./bench.ts') },
-  pack: { summary: 'one self-contained WebAssembly module of a model', load: () => import('./pack.ts') }
+  pack: { summary: 'one self-contained WebAssembly module of a model', load: () => import('./pack.ts') },
+  arch: { summary: 'MobileNets of every width and resolution compared', load: () => import('./arch.ts') }
 }
 
 const version = (): string => (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version

@@ -105,6 +105,17 @@ test('mutants end in an image or a ThimbleError, in bounded time', () => {
   assert.ok(performance.now() - start < 15000)
 })
 
+test('a scan that is repeated is refused, not decoded again and again', () => {
+  for (const name of ['progressive 4:2:0', 'gray']) {
+    const jpeg = byName(name)
+    const scan = jpeg.findIndex((b, i) => b === 0xff && jpeg[i + 1] === 0xda)
+    const again = jpeg.subarray(scan, jpeg.length - 2)
+    const twice = Uint8Array.from([...jpeg.subarray(0, jpeg.length - 2), ...again, 0xff, 0xd9])
+    // A sequential file is complete after its one scan: what follows is not looked at.
+    assert.is(codeOf(twice), name === 'gray' ? 'decoded' : 'image/corrupt')
+  }
+})
+
 test('refused by name: arithmetic coding, lossless, 12 bits, two components', () => {
   const frame = (marker: number, precision: number, components: number): Uint8Array =>
     Uint8Array.from([0xff, 0xd8, 0xff, marker, 0, 8 + components * 3, precision, 0, 16, 0, 16, components, ...Array.from({ length: components }, (_, i) => [i + 1, 0x11, 0]).flat(), 0xff, 0xd9])

@@ -7,7 +7,7 @@ import { orient, swapsAxes } from '../exif.ts'
 import { checkSize, corrupt, type DecodeOptions } from '../limits.ts'
 import { toPixels } from './colour.ts'
 import { type Frame, Markers } from './frame.ts'
-import { decodeScans, planeBytes } from './scan.ts'
+import { decodeScans, planeBytes, scanBytes } from './scan.ts'
 
 /** Samples across a block for the smallest scale (8, 4, 2, 1 eighths) that still gives at least the wanted size. */
 function chooseSize(frame: Frame, wanted: DecodeOptions['atLeast'], swapped: boolean): number {
@@ -32,7 +32,7 @@ export function decodeJpeg(bytes: Uint8Array, options: DecodeOptions = {}): Pixe
   const sizes = componentSizes(frame, minSize)
   const outputs = markers.orientation > 1 ? 2 : 1
   const pixels = Math.ceil(frame.width * minSize / 8) * Math.ceil(frame.height * minSize / 8) * (frame.components.length === 1 ? 1 : 3)
-  checkSize('JPEG', frame.width, frame.height, planeBytes(frame, sizes) + pixels * outputs, options)
+  checkSize('JPEG', frame.width, frame.height, Math.max(scanBytes(frame, sizes), planeBytes(frame, sizes) + pixels * outputs), options)
   // A block costs a bit at least (one per component and scan); far fewer bytes than that can't be this image.
   const blocks = frame.components.reduce((sum, c) => sum + c.blocksWide * c.blocksHigh, 0)
   if (!frame.progressive && bytes.length * 8 < blocks * 2) throw corrupt('JPEG', `${bytes.length} bytes can't hold a ${frame.width}x${frame.height} image`)

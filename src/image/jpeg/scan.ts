@@ -8,7 +8,7 @@ import { BitReader, type HuffmanTable, longCode, LOOK, LOOK_MASK } from './entro
 import { type Component, type Frame, type Markers, type Scan, ZIGZAG } from './frame.ts'
 import { type Idct, idctOfSize } from './idct.ts'
 
-/** More than any encoder writes; a file with more is made to waste time. */
+/** Far more than encoders write (about ten). */
 const MAX_SCANS = 100
 
 /** A component's decoded samples. `size`: samples across a block (8, or fewer when scaled). */
@@ -17,30 +17,45 @@ export interface Plane {
   size: number
   stride: number
   samples: Uint8Array
-  /** Progressive: [paddedHigh][paddedWide][64] in natural order. */
+  /** Progressive, until they are transformed: [paddedHigh][paddedWide][64] in natural order. */
   coefficients?: Int16Array
+  /** Progressive: the lowest bit that each coefficient has been given, -1 before its first scan. */
+  progress: Int8Array
 }
 
-/** Bytes that the planes of a frame take, and the coefficients with them. */
-export function planeBytes(frame: Frame, sizes: readonly number[]): number {
-  return frame.components.reduce((sum, c, i) => sum + c.paddedWide * c.paddedHigh * (sizes[i] ** 2 + (frame.progressive ? 128 : 0)), 0)
+const blocksOf = (c: Component): number => c.paddedWide * c.paddedHigh
+
+/** Bytes that the planes of a frame take. */
+export const planeBytes = (frame: Frame, sizes: readonly number[]): number =>
+  frame.components.reduce((sum, c, i) => sum + blocksOf(c) * sizes[i] ** 2, 0)
+
+/** Most bytes in use while scans are decoded: a progressive file's coefficients go as the planes come. */
+export function scanBytes(frame: Frame, sizes: readonly number[]): number {
+  const planes = frame.components.map((c, i) => blocksOf(c) * sizes[i] ** 2)
+  if (!frame.progressive) return planes.reduce((a, b) => a + b, 0)
+  return frame.components.reduce((sum, c) => sum + blocksOf(c) * 128, 0) + Math.max(...planes)
 }
 
 /** Reads every scan of the file. */
 export function decodeScans(markers: Markers, frame: Frame, sizes: readonly number[]): Plane[] {
   const planes = frame.components.map((component, i): Plane => {
-    const blocks = component.paddedWide * component.paddedHigh
+    const blocks = blocksOf(component)
     return {
-      component, size: sizes[i], stride: component.paddedWide * sizes[i], samples: new Uint8Array(blocks * sizes[i] ** 2),
-      ...(frame.progressive ? { coefficients: new Int16Array(blocks * 64) } : {})
+      component, size: sizes[i], stride: component.paddedWide * sizes[i], progress: new Int8Array(64).fill(-1),
+      ...(frame.progressive ? { samples: new Uint8Array(0), coefficients: new Int16Array(blocks * 64) } : { samples: new Uint8Array(blocks * sizes[i] ** 2) })
     }
   })
   const seen = new Set<number>()
   let scans = 0
   for (let scan = markers.toScan(); scan; scan = markers.toScan()) {
     if (++scans > MAX_SCANS) throw corrupt('JPEG', 'too many scans', { expected: `at most ${MAX_SCANS}` })
+    for (const { index } of scan.components) {
+      // Every bit of every coefficient comes once: that bounds the work that a small file can ask for.
+      if (frame.progressive) advance(planes[index].progress, scan)
+      else if (seen.has(index)) throw corrupt('JPEG', 'a colour component comes twice')
+      seen.add(index)
+    }
     markers.pos = decodeScan(markers, frame, scan, planes)
-    for (const { index } of scan.components) seen.add(index)
     // A sequential file is complete once every component has been there; what may follow is not looked at.
     if (!frame.progressive && seen.size === planes.length) break
   }
@@ -49,6 +64,14 @@ export function decodeScans(markers: Markers, frame: Frame, sizes: readonly numb
   if (seen.size < planes.length) throw corrupt('JPEG', 'image data of a colour component is missing', { expected: planes.length, got: seen.size })
   if (frame.progressive) for (const plane of planes) transform(plane, quantizerOf(markers, plane.component))
   return planes
+}
+
+/** Source: T.81, G.1.1.1.2 (successive approximation). */
+function advance(progress: Int8Array, { start, end, high, low }: Scan): void {
+  for (let k = start; k <= end; k++) {
+    if (progress[k] !== (high === 0 ? -1 : high)) throw corrupt('JPEG', 'a progressive scan comes out of turn')
+    progress[k] = low
+  }
 }
 
 function quantizerOf(markers: Markers, component: Component): Uint16Array {
@@ -260,8 +283,9 @@ function acRefine(reader: BitReader, ac: HuffmanTable, data: Int16Array, base: n
 
 /** Progressive: all stored coefficients to samples. */
 function transform(plane: Plane, quantizer: Uint16Array): void {
-  const { samples, stride, size, component: { paddedWide, paddedHigh } } = plane
+  const { stride, size, component: { paddedWide, paddedHigh } } = plane
   const data = plane.coefficients!
+  const samples = plane.samples = new Uint8Array(stride * paddedHigh * size)
   const block = new Int32Array(64)
   const idct: Idct = idctOfSize(size)
   for (let by = 0, base = 0; by < paddedHigh; by++) {

@@ -11,7 +11,7 @@ import { type Classifier, createClassifier, loadModel, ThimbleError } from 'thim
 import image from 'thimble/image.wasm'
 import module from './model.wasm'
 import page from './page.html'
-import { SMALL_JPEG } from './warm-up.ts'
+import { SMALL_JPEG } from './warm-up'
 
 /** Largest request body in bytes, and largest photo: what fits an isolate's 128 MB beside the model. */
 const MAX_BODY = 10 * 1024 * 1024

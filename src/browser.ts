@@ -2,11 +2,13 @@
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type DecodeLater } from './classifier.ts'
 import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
+import { decodeInBrowser } from './image/browser-decode.ts'
 import { loadBytes } from './load.ts'
 import { loadPackedModule } from './packed-module.ts'
-import type { LoadOptions, Model, PixelImage, Prediction } from './types.ts'
+import type { LoadOptions, Model, Prediction } from './types.ts'
 
 export * from './index.ts'
+export { decodeInBrowser } from './image/browser-decode.ts'
 
 export type ModelSource = string | URL | Uint8Array | ArrayBuffer | Response | WebAssembly.Module
 
@@ -30,26 +32,10 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   throw new ThimbleError('usage/source', 'not a model source', { expected: 'a URL, bytes, Response or WebAssembly.Module', got: Object.prototype.toString.call(source) })
 }
 
-/** Decodes an image file with the browser's own decoder; EXIF orientation is applied by it. */
-export async function decodeWithBrowser(bytes: Uint8Array): Promise<PixelImage> {
-  let bitmap: ImageBitmap
-  try {
-    bitmap = await createImageBitmap(new Blob([bytes as Uint8Array<ArrayBuffer>]), { premultiplyAlpha: 'none', colorSpaceConversion: 'none' })
-  } catch {
-    throw new ThimbleError('image/decode', 'the browser cannot decode this image', { got: `${bytes.length} bytes`, hint: 'use a JPEG, PNG or WebP file' })
-  }
-  const { width, height } = bitmap
-  const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })
-  if (!context) throw new ThimbleError('image/decode', 'this browser gives no 2D canvas')
-  context.drawImage(bitmap, 0, 0)
-  bitmap.close()
-  return { data: context.getImageData(0, 0, width, height).data, width, height, channels: 4 }
-}
-
 /**
  * Makes a classifier of a loaded model: image in, labels with probabilities out. Takes pixels (ImageData) at once, or the
  * bytes of an image file, decoded by the browser, as a promise.
  */
 export async function createClassifier(model: Model, options: ClassifierOptions<DecodeLater> = {}): Promise<Classifier<Promise<Prediction[]>>> {
-  return classifierOf(model, { ...options, decode: options.decode ?? decodeWithBrowser })
+  return classifierOf(model, { ...options, decode: options.decode ?? decodeInBrowser })
 }

@@ -1,4 +1,5 @@
 /** `thimble classify`: names what is in photos. */
+import { relative } from 'node:path'
 import { type Classifier, createClassifier } from '../classifier.ts'
 import { ThimbleError } from '../errors.ts'
 import { decodeImage } from '../image/decode.ts'
@@ -19,7 +20,9 @@ function listImages(args: Args, model: ModelFile): string[] {
   if (args.positionals.length === 0) {
     const sample = model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample
     if (!sample) throw badCall(command, 'no IMAGE given')
-    return [weightsPath(sample)]
+    const path = weightsPath(sample)
+    const near = relative('', path)
+    return [near.startsWith('..') ? path : near]
   }
   return args.positionals.flatMap((path) => {
     if (path === '-' || !isFolder(path)) return [path]

@@ -4,16 +4,17 @@ import type { PixelImage } from '../types.ts'
 import { type DecodeOptions, MAX_PIXELS } from './limits.ts'
 
 /**
- * Decodes any image that the browser shows. Upright (EXIF orientation is applied), 4 channels, laid over white.
+ * Decodes any image that the browser shows. Upright (EXIF orientation is applied), 4 channels, laid over white, the
+ * file's own colour values (no colour profile is applied, as with Pillow).
  * Errors: `image/unreadable`, `image/too-large`.
  */
 export async function decodeInBrowser(source: Uint8Array | Blob, options: DecodeOptions = {}): Promise<PixelImage> {
   const blob = source instanceof Blob ? source : new Blob([source as Uint8Array<ArrayBuffer>])
   let bitmap: ImageBitmap
   try {
-    bitmap = await createImageBitmap(blob, { imageOrientation: 'from-image' })
+    bitmap = await createImageBitmap(blob, { imageOrientation: 'from-image', colorSpaceConversion: 'none' })
   } catch {
-    throw new ThimbleError('image/unreadable', 'the browser can\'t read this file as an image', { got: `${blob.size} bytes${blob.type ? ` of ${blob.type}` : ''}`, hint: 'give it a JPEG or PNG photo' })
+    throw new ThimbleError('image/unreadable', 'the browser can\'t read this file as an image', { got: `${blob.size} bytes${blob.type ? ` of ${blob.type}` : ''}`, hint: 'use a JPEG, PNG or WebP file' })
   }
   try {
     const { width, height } = bitmap

@@ -159,7 +159,9 @@ export class ArchBuilder {
     const { kernel, out, attrs } = this.window(x, o)
     const [n, , , c] = this.shape(x) as [number, number, number, number]
     const from = this.statistics.get(x)!
-    const y = this.activation(name, [n, ...out, c], { ...from, power: from.power * (kind === 'MAX_POOL_2D' ? 1.6 : 0.6) })
+    // The largest of many rectified values is large; a mean of them keeps their mean.
+    const power = kind === 'MAX_POOL_2D' ? Math.min(4, from.power * (2 + (kernel[0] * kernel[1]) / 4.5)) : from.power * 0.6
+    const y = this.activation(name, [n, ...out, c], { ...from, power })
     const { padding, strideH, strideW, activation } = attrs
     this.ops.push({ type: kind, inputs: [x], outputs: [y], attrs: { padding, strideH, strideW, filterH: kernel[0], filterW: kernel[1], activation } } as Op)
     return y
@@ -194,7 +196,7 @@ export class ArchBuilder {
   }
 
   hardSwish(name: string, x: number): number {
-    const y = this.activation(name, this.shape(x), { scale: 5 / 255, zeroPoint: -109, power: 0.36 })
+    const y = this.activation(name, this.shape(x), { scale: 5 / 255, zeroPoint: -109, power: 0.3 })
     this.ops.push({ type: 'HARD_SWISH', inputs: [x], outputs: [y], attrs: {} })
     return y
   }

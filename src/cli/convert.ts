@@ -1,0 +1,79 @@
+/** `thimble convert`: a model of another tool as a .tflite (float or 8-bit), or as a packed file when it is 8-bit. */
+import { addLabels, readFloatModel, sniffModel } from '../convert/index.ts'
+import { openPath } from '../convert/files.ts'
+import { ThimbleError } from '../errors.ts'
+import { elements, type Graph } from '../graph.ts'
+import { opMacs } from '../inspect.ts'
+import { parseLabels } from '../labels.ts'
+import { badCall, flag, text, whole } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { readFile, writeFiles } from './files.ts'
+import { bytes as showBytes, count } from './text.ts'
+
+/** `1x224x224x3`. Errors: `usage/option`. */
+export function parseShape(value: string): number[] {
+  const shape = value.split(/[x,]/).map(Number)
+  if (shape.length > 6 || !shape.every((d) => Number.isInteger(d) && d >= 1 && d <= 1 << 20)) throw new ThimbleError('usage/option', '--input-shape is not usable', { expected: 'a shape such as 1x224x224x3', got: JSON.stringify(value) })
+  return shape
+}
+
+/** True when every value that ops compute is stored in 8 bits (or as an index). */
+export const isQuantized = (graph: Graph): boolean => graph.ops.every((op) => op.outputs.every((t) => graph.tensors[t]!.dtype !== 'float32')) && graph.inputs.every((t) => graph.tensors[t]!.dtype !== 'float32')
+
+function summary(graph: Graph, format: string): { format: string; quantized: boolean; inputs: object[]; outputs: object[]; ops: Record<string, number>; macs: number; params: number; labels: number } {
+  const ops: Record<string, number> = {}
+  let macs = 0
+  let params = 0
+  for (const op of graph.ops) {
+    ops[op.type === 'UNSUPPORTED' ? op.attrs.name : op.type] = (ops[op.type === 'UNSUPPORTED' ? op.attrs.name : op.type] ?? 0) + 1
+    macs += opMacs(graph, op)
+    for (const t of op.inputs) { const tensor = graph.tensors[t]; if (tensor?.data && (tensor.dtype === 'float32' || tensor.quantization)) params += elements(tensor.shape) }
+  }
+  const brief = (t: number): object => { const { name, shape, dtype } = graph.tensors[t]!; return { name, shape, dtype } }
+  return { format, quantized: isQuantized(graph), inputs: graph.inputs.map(brief), outputs: graph.outputs.map(brief), ops, macs, params, labels: graph.metadata.labels?.length ?? 0 }
+}
+
+async function encode(graph: Graph, output: string): Promise<Uint8Array> {
+  if (/\.tflite$/i.test(output)) return (await import('../formats/tflite-write.ts')).writeTflite(graph)
+  if (!/\.thimble$/i.test(output)) throw new ThimbleError('usage/option', 'output is of no known kind', { expected: 'a name ending in .tflite or .thimble', got: JSON.stringify(output) })
+  if (!isQuantized(graph)) throw new ThimbleError('lower/float', 'model is float, and a packed file holds 8-bit models', { hint: 'use thimble quantize, or write a .tflite' })
+  return (await import('../formats/packed.ts')).writePacked(graph)
+}
+
+async function run(args: Args): Promise<void> {
+  const [path, ...more] = args.positionals
+  if (path === undefined || more.length) throw badCall(command, path === undefined ? 'no MODEL given' : 'more than one MODEL given')
+  const shape = text(args, 'input-shape')
+  const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, 16, 4096)
+  const opened = await openPath(path)
+  const graph = await readFloatModel(opened.bytes, { sidecar: opened.sidecar, ...(shape === undefined ? {} : { inputShape: parseShape(shape) }), ...(size === undefined ? {} : { size }) })
+  const labels = text(args, 'labels')
+  if (labels !== undefined) graph.metadata = { ...graph.metadata, labels: parseLabels(new TextDecoder().decode(readFile(labels))), task: graph.metadata.task ?? 'classification' }
+  else if (!graph.metadata.labels) await addLabels(graph, opened.sidecar)
+  const output = text(args, 'output')
+  const about = summary(graph, (await sniffModel(opened.bytes)) ?? 'unknown')
+  const encoded = output === undefined ? undefined : await encode(graph, output)
+  if (output !== undefined) writeFiles([{ path: output, bytes: encoded! }])
+  if (flag(args, 'json')) { process.stdout.write(`${JSON.stringify({ ...about, ...(encoded ? { file: output, bytes: encoded.length } : {}) }, null, 2)}\n`); return }
+  const tensor = (t: object): string => { const { name, shape, dtype } = t as { name: string; shape: number[]; dtype: string }; return `${name} ${dtype} [${shape.join(', ')}]` }
+  process.stdout.write([
+    `${path}: ${about.format}, ${about.quantized ? '8-bit' : 'float'}`, `  input   ${about.inputs.map(tensor).join(', ')}`, `  output  ${about.outputs.map(tensor).join(', ')}`,
+    `  ops     ${Object.entries(about.ops).map(([op, n]) => `${n} ${op}`).join(', ')}`, `  size    ${count(about.params)} parameters, ${count(about.macs)} multiply-adds${about.labels ? `, ${about.labels} labels` : ''}`,
+    ...(encoded ? [`${output}: ${showBytes(encoded.length)}`] : []),
+  ].join('\n') + '\n')
+}
+
+export const command: Command = {
+  name: 'convert',
+  summary: 'Reads a model of Keras, TensorFlow.js, Teachable Machine, ONNX, PyTorch or TFLite, with batch norm folded, and writes it as .tflite or packed file.',
+  usage: 'convert MODEL [-o OUT.tflite|OUT.thimble] [--input-shape SHAPE] [--size N] [--labels FILE] [--json]',
+  options: {
+    output: { type: 'string', short: 'o', value: 'FILE', help: '.tflite, or .thimble for 8-bit models (default: only tell what the model is)' },
+    'input-shape': { type: 'string', value: 'SHAPE', help: 'for dimensions the file leaves open, in its own order: 1x224x224x3, or 1x3x224x224 for ONNX' },
+    size: { type: 'string', value: 'N', help: 'side of the input, for PyTorch state dicts (default: the architecture\'s own)' },
+    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to keep with the model (default: its own, or labels.txt beside it)' },
+    json: { type: 'boolean', help: 'print JSON' },
+  },
+  notes: 'MODEL: .h5, .keras, model.json, .onnx, .pt, .pth, .safetensors, .tflite, a .zip of one (as Teachable Machine exports), or a folder.\nTo make a float model small and fast: thimble quantize.',
+  run,
+}

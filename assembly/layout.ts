@@ -38,6 +38,7 @@ export const OP_ARG_MAX = 17
 export const OP_STRIDED_COPY = 18
 export const OP_TRANSPOSE_CONV = 19
 export const OP_DETECTION = 20
+export const OP_CONV_DIRECT = 22
 
 /** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
 export const TILE_BYTES = 128
@@ -161,6 +162,40 @@ export const STATUS_BAD_OPCODE = 2
   scalar: i32
 }
 
+/** Convolution with few input channels, straight from rows widened to i16 (kernels/conv-direct.ts). */
+@unmanaged export class ConvDirectRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  /** Bytes of an input row. */
+  rowBytes: i32
+  /** Scratch: kh row addresses; windowH widened rows of ringStride bytes, then one that holds only the zero point. */
+  rowTable: u32
+  ring: u32
+  ringStride: i32
+  /** Bytes of padding left and right in a widened row, and between the windows of neighbouring output pixels. */
+  padLeftBytes: i32
+  padRightBytes: i32
+  xStep: i32
+  kh: i32
+  dilationH: i32
+  /** 4 * ceil(kw * C / 2). */
+  pairBytes: i32
+  inputZeroPoint: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  outW: i32
+  outC: i32
+  weights: u32
+  bias: u32
+  scale: u32
+  magic: i32
+  magicMinusZero: i32
+  actMin: i32
+  actMax: i32
+}
+
 /** Depthwise convolution, depth multiplier 1. Input frame as in ConvRecord. */
 @unmanaged export class DepthwiseRecord extends Record {
   input: u32
@@ -182,6 +217,8 @@ export const STATUS_BAD_OPCODE = 2
   bias: u32
   scale: u32
   scratch: u32
+  /** 64 bytes: magic x 4, magicMinusZero x 4, actMin x 16, actMax x 16. */
+  constants: u32
   magic: i32
   magicMinusZero: i32
   actMin: i32

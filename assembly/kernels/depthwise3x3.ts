@@ -1,13 +1,16 @@
 /**
- * Depthwise 3x3, stride 1 or 2, no dilation: two output columns and eight channels a step. Rows 0 and 1 of the window
- * are interleaved for dot_i16x8; row 2 is paired along the columns, so that five dots do the work of nine products.
+ * Depthwise 3x3, stride 1 or 2, no dilation: eight channels of one output row at a time, two input columns a step. Rows 0
+ * and 1 of the window are interleaved for dot_i16x8; row 2 is paired along the columns, so that five dots do the work
+ * of nine products. Each input column is loaded and interleaved once: it updates the accumulators of every output it
+ * belongs to, and those that it does not complete are carried to the next step.
  *
- * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8, outW >= 2, C >= 8.
+ * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8, C >= 8.
  * Weights: 14 vectors a block of eight channels (src/lower/pack.ts draws them); the last block may overlap.
- * Requires: |acc * scale| <= 2^22. Reads past end: 0..7 bytes. Writes: exactly the output rows. SIMD only.
+ * Requires: |acc * scale| <= 2^22. Reads past end: up to four pixels and 7 bytes of input. Writes: exactly the output
+ * rows. SIMD only.
  */
 import { DepthwiseRecord } from '../layout'
-import { fence, requantize4, widen } from '../simd'
+import { barrier, requantize4, widen } from '../simd'
 
 // @ts-ignore: decorator
 @inline
@@ -19,151 +22,219 @@ function low(a: v128, b: v128): v128 {
 function high(a: v128, b: v128): v128 {
   return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 }
-/** Two neighbouring output pixels, all channels. p0..p2: window rows; y: the left output pixel. */
-function pair1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, last = r.channels - 8
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let n = 0
-  while (true) {
-    const q0 = p0 + n, q1 = p1 + n, q2 = p2 + n
-    const b0 = v128.load(bias), b1 = v128.load(bias, 16)
-    let l0 = b0, h0 = b1, l1 = b0, h1 = b1
-    {
-      const a = widen(q0), b = widen(q1)
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(low(a, b), v128.load(w)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(high(a, b), v128.load(w, 16)))
-    }
-    {
-      const a = widen(q0 + c), b = widen(q1 + c)
-      const u = low(a, b), v = high(a, b)
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(u, v128.load(w)))
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(u, v128.load(w, 32)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(v, v128.load(w, 16)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(v, v128.load(w, 48)))
-    }
-    {
-      const a = widen(q2), b = widen(q2 + c)
-      const u = low(a, b), v = high(a, b)
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(u, v128.load(w, 96)))
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(u, v128.load(w, 160)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(v, v128.load(w, 112)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(v, v128.load(w, 176)))
-      fence()
-    }
-    {
-      const a = widen(q0 + 2 * c), b = widen(q1 + 2 * c)
-      const u = low(a, b), v = high(a, b)
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(u, v128.load(w, 32)))
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(u, v128.load(w, 64)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(v, v128.load(w, 48)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(v, v128.load(w, 80)))
-    }
-    {
-      const a = widen(q0 + 3 * c), b = widen(q1 + 3 * c)
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(low(a, b), v128.load(w, 64)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(high(a, b), v128.load(w, 80)))
-    }
-    {
-      const a = widen(q2 + 2 * c), b = widen(q2 + 3 * c)
-      const u = low(a, b), v = high(a, b)
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(u, v128.load(w, 128)))
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(u, v128.load(w, 192)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(v, v128.load(w, 144)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(v, v128.load(w, 208)))
-      fence()
-    }
-    finish(r, scale, y + n, y + n + c, l0, h0, l1, h1)
-    if (n >= last) break
-    w += 224
-    bias += 32
-    scale += 32
-    n += 8
-    if (n > last) n = last
-  }
-}
-
-/** The same for stride 2: columns 0..2 make the left pixel, 2..4 the right one. */
-function pair2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, last = r.channels - 8
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let n = 0
-  while (true) {
-    const q0 = p0 + n, q1 = p1 + n, q2 = p2 + n
-    const b0 = v128.load(bias), b1 = v128.load(bias, 16)
-    let l0 = b0, h0 = b1, l1 = b0, h1 = b1
-    {
-      const a = widen(q0), b = widen(q1)
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(low(a, b), v128.load(w)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(high(a, b), v128.load(w, 16)))
-    }
-    {
-      const a = widen(q0 + c), b = widen(q1 + c)
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(low(a, b), v128.load(w, 32)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(high(a, b), v128.load(w, 48)))
-    }
-    {
-      const a = widen(q2), b = widen(q2 + c)
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(low(a, b), v128.load(w, 96)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(high(a, b), v128.load(w, 112)))
-      fence()
-    }
-    {
-      const a = widen(q0 + 2 * c), b = widen(q1 + 2 * c)
-      const u = low(a, b), v = high(a, b)
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(u, v128.load(w)))
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(u, v128.load(w, 64)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(v, v128.load(w, 16)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(v, v128.load(w, 80)))
-    }
-    {
-      const a = widen(q2 + 2 * c), b = widen(q2 + 3 * c)
-      const u = low(a, b), v = high(a, b)
-      l0 = i32x4.add(l0, i32x4.dot_i16x8_s(u, v128.load(w, 128)))
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(u, v128.load(w, 96)))
-      h0 = i32x4.add(h0, i32x4.dot_i16x8_s(v, v128.load(w, 144)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(v, v128.load(w, 112)))
-      fence()
-    }
-    {
-      const a = widen(q0 + 3 * c), b = widen(q1 + 3 * c)
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(low(a, b), v128.load(w, 32)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(high(a, b), v128.load(w, 48)))
-    }
-    {
-      const a = widen(q0 + 4 * c), b = widen(q1 + 4 * c)
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(low(a, b), v128.load(w, 64)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(high(a, b), v128.load(w, 80)))
-    }
-    {
-      const a = widen(q2 + 4 * c)
-      l1 = i32x4.add(l1, i32x4.dot_i16x8_s(low(a, a), v128.load(w, 128)))
-      h1 = i32x4.add(h1, i32x4.dot_i16x8_s(high(a, a), v128.load(w, 144)))
-      fence()
-    }
-    finish(r, scale, y + n, y + n + c, l0, h0, l1, h1)
-    if (n >= last) break
-    w += 224
-    bias += 32
-    scale += 32
-    n += 8
-    if (n > last) n = last
-  }
-}
-
+/** acc + the dot products of four channels' tap pairs with the weight vector at `w`. */
 // @ts-ignore: decorator
 @inline
-function finish(r: DepthwiseRecord, scale: usize, ya: usize, yb: usize, l0: v128, h0: v128, l1: v128, h1: v128): void {
-  const at = changetype<usize>(r)
-  const magic = v128.load_splat<i32>(at, offsetof<DepthwiseRecord>('magic'))
-  const zero = v128.load_splat<i32>(at, offsetof<DepthwiseRecord>('magicMinusZero'))
+function mac(acc: v128, pairs: v128, w: v128): v128 {
+  return i32x4.add(acc, i32x4.dot_i16x8_s(pairs, w))
+}
+
+/** One output row, stride 1. p0..p2: window rows at the first output; y: the first output. */
+function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
+  const c: usize = r.channels, constants: usize = r.constants
+  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+  let left = r.channels
+  while (true) {
+    let q0 = p0, q1 = p1, q2 = p2, out = y
+    let x = r.outW
+    const b0 = v128.load(bias), b1 = v128.load(bias, 16)
+    // Columns 0 and 1 begin outputs a and b.
+    let al = b0, ah = b1, bl = b0, bh = b1
+    {
+      const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
+      const u = low(i, j), v = low(k, l)
+      al = mac(mac(al, u, v128.load(w)), v, v128.load(w, 32))
+      bl = mac(bl, v, v128.load(w))
+      barrier(x, 1)
+      const f = high(i, j), g = high(k, l)
+      ah = mac(mac(ah, f, v128.load(w, 16)), g, v128.load(w, 48))
+      bh = mac(bh, g, v128.load(w, 16))
+      barrier(x, 2)
+    }
+    {
+      const i = widen(q2), j = widen(q2 + c)
+      const u = low(i, j), v = high(i, j)
+      al = mac(al, u, v128.load(w, 96))
+      ah = mac(ah, v, v128.load(w, 112))
+      bl = mac(bl, u, v128.load(w, 160))
+      bh = mac(bh, v, v128.load(w, 176))
+      barrier(x, 3)
+    }
+    while (true) {
+      // The next two columns complete a and b and begin outputs n and m.
+      q0 += 2 * c
+      q1 += 2 * c
+      q2 += 2 * c
+      let nl = v128.load(bias), nh = v128.load(bias, 16), ml = nl, mh = nh
+      {
+        const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
+        {
+          const u = low(i, j), v = low(k, l)
+          const w2 = v128.load(w, 64), w1 = v128.load(w, 32), w0 = v128.load(w)
+          al = mac(al, u, w2)
+          bl = mac(mac(bl, v, w2), u, w1)
+          nl = mac(mac(nl, v, w1), u, w0)
+          ml = mac(ml, v, w0)
+          barrier(x, 4)
+        }
+        {
+          const u = high(i, j), v = high(k, l)
+          const w2 = v128.load(w, 80), w1 = v128.load(w, 48), w0 = v128.load(w, 16)
+          ah = mac(ah, u, w2)
+          bh = mac(mac(bh, v, w2), u, w1)
+          nh = mac(mac(nh, v, w1), u, w0)
+          mh = mac(mh, v, w0)
+          barrier(x, 5)
+        }
+      }
+      {
+        const i = widen(q2), j = widen(q2 + c)
+        const u = low(i, j), v = high(i, j)
+        al = mac(al, u, v128.load(w, 128))
+        bl = mac(bl, u, v128.load(w, 192))
+        nl = mac(nl, u, v128.load(w, 96))
+        ml = mac(ml, u, v128.load(w, 160))
+        ah = mac(ah, v, v128.load(w, 144))
+        bh = mac(bh, v, v128.load(w, 208))
+        nh = mac(nh, v, v128.load(w, 112))
+        mh = mac(mh, v, v128.load(w, 176))
+        barrier(x, 6)
+      }
+      const q = finish(constants, scale, al, ah, bl, bh)
+      v128.store64_lane(out, q, 0)
+      if (x < 2) break
+      v128.store64_lane(out + c, q, 1)
+      x -= 2
+      if (!x) break
+      out += 2 * c
+      al = nl
+      ah = nh
+      bl = ml
+      bh = mh
+    }
+    left -= 8
+    if (left <= 0) break
+    const step: usize = min(left, 8)
+    p0 += step
+    p1 += step
+    p2 += step
+    y += step
+    w += 224
+    bias += 32
+    scale += 32
+  }
+}
+
+/** One output row, stride 2. */
+function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
+  const c: usize = r.channels, constants: usize = r.constants
+  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+  let left = r.channels
+  while (true) {
+    let q0 = p0, q1 = p1, q2 = p2, out = y
+    let x = r.outW
+    // Columns 0 and 1 begin output a.
+    let al = v128.load(bias), ah = v128.load(bias, 16)
+    {
+      const i = widen(q0), j = widen(q1)
+      al = mac(al, low(i, j), v128.load(w))
+      ah = mac(ah, high(i, j), v128.load(w, 16))
+    }
+    {
+      const i = widen(q0 + c), j = widen(q1 + c)
+      al = mac(al, low(i, j), v128.load(w, 32))
+      ah = mac(ah, high(i, j), v128.load(w, 48))
+    }
+    {
+      const i = widen(q2), j = widen(q2 + c)
+      al = mac(al, low(i, j), v128.load(w, 96))
+      ah = mac(ah, high(i, j), v128.load(w, 112))
+    }
+    while (true) {
+      // The next two columns complete a and begin b, the two after them complete b and begin n.
+      let bl = v128.load(bias), bh = v128.load(bias, 16), nl = bl, nh = bh
+      {
+        const i = widen(q0 + 2 * c), j = widen(q1 + 2 * c), k = widen(q0 + 4 * c), l = widen(q1 + 4 * c)
+        {
+          const u = low(i, j), v = low(k, l)
+          const w2 = v128.load(w, 64), w0 = v128.load(w)
+          al = mac(al, u, w2)
+          bl = mac(mac(bl, v, w2), u, w0)
+          nl = mac(nl, v, w0)
+          barrier(x, 1)
+        }
+        {
+          const u = high(i, j), v = high(k, l)
+          const w2 = v128.load(w, 80), w0 = v128.load(w, 16)
+          ah = mac(ah, u, w2)
+          bh = mac(mac(bh, v, w2), u, w0)
+          nh = mac(nh, v, w0)
+          barrier(x, 2)
+        }
+      }
+      {
+        const i = widen(q0 + 3 * c), j = widen(q1 + 3 * c), k = widen(q0 + 5 * c), l = widen(q1 + 5 * c)
+        const w1 = v128.load(w, 32), w1h = v128.load(w, 48)
+        bl = mac(bl, low(i, j), w1)
+        nl = mac(nl, low(k, l), w1)
+        bh = mac(bh, high(i, j), w1h)
+        nh = mac(nh, high(k, l), w1h)
+        barrier(x, 3)
+      }
+      {
+        const i = widen(q2 + 2 * c), j = widen(q2 + 3 * c), k = widen(q2 + 4 * c), l = widen(q2 + 5 * c)
+        {
+          const u = low(i, j), v = low(k, l)
+          const w2 = v128.load(w, 128), w0 = v128.load(w, 96)
+          al = mac(al, u, w2)
+          bl = mac(mac(bl, v, w2), u, w0)
+          nl = mac(nl, v, w0)
+          barrier(x, 4)
+        }
+        {
+          const u = high(i, j), v = high(k, l)
+          const w2 = v128.load(w, 144), w0 = v128.load(w, 112)
+          ah = mac(ah, u, w2)
+          bh = mac(mac(bh, v, w2), u, w0)
+          nh = mac(nh, v, w0)
+          barrier(x, 5)
+        }
+      }
+      q0 += 4 * c
+      q1 += 4 * c
+      q2 += 4 * c
+      const q = finish(constants, scale, al, ah, bl, bh)
+      v128.store64_lane(out, q, 0)
+      if (x < 2) break
+      v128.store64_lane(out + c, q, 1)
+      x -= 2
+      if (!x) break
+      out += 2 * c
+      al = nl
+      ah = nh
+    }
+    left -= 8
+    if (left <= 0) break
+    const step: usize = min(left, 8)
+    p0 += step
+    p1 += step
+    p2 += step
+    y += step
+    w += 224
+    bias += 32
+    scale += 32
+  }
+}
+
+/** Requantizes and clamps two pixels of eight channels. */
+// @ts-ignore: decorator
+@inline
+function finish(constants: usize, scale: usize, l0: v128, h0: v128, l1: v128, h1: v128): v128 {
+  const magic = v128.load(constants), zero = v128.load(constants, 16)
   const s0 = v128.load(scale), s1 = v128.load(scale, 16)
   const a = i16x8.narrow_i32x4_s(requantize4(l0, s0, magic, zero), requantize4(h0, s1, magic, zero))
   const b = i16x8.narrow_i32x4_s(requantize4(l1, s0, magic, zero), requantize4(h1, s1, magic, zero))
-  const min = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMin'))
-  const max = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMax'))
-  const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(a, b), min), max)
-  v128.store64_lane(ya, q, 0)
-  v128.store64_lane(yb, q, 1)
+  return i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(a, b), v128.load(constants, 32)), v128.load(constants, 48))
 }
 
 // @ts-ignore: decorator
@@ -177,20 +248,13 @@ function rowAt(r: DepthwiseRecord, iy: i32): usize {
 export function depthwise3x3(record: usize, y0: i32, y1: i32): void {
   if (!ASC_FEATURE_SIMD) return
   const r = changetype<DepthwiseRecord>(record)
-  const outW = r.outW, stride = r.strideH, wide = r.strideW == 1
+  const stride = r.strideH, wide = r.strideW == 1
   for (let y = y0; y < y1; y++) {
     const iy = y * stride - r.padTop
     const p0 = rowAt(r, iy), p1 = rowAt(r, iy + 1), p2 = rowAt(r, iy + 2)
     const slot = y < r.outRing ? y : y % r.outRing
     const out: usize = r.output + slot * r.outRowStride
-    let x = 0
-    while (true) {
-      const at = x * r.xStep
-      if (wide) pair1(r, p0 + at, p1 + at, p2 + at, out + x * r.channels)
-      else pair2(r, p0 + at, p1 + at, p2 + at, out + x * r.channels)
-      x += 2
-      if (x >= outW) break
-      if (x > outW - 2) x = outW - 2
-    }
+    if (wide) row1(r, p0, p1, p2, out)
+    else row2(r, p0, p1, p2, out)
   }
 }

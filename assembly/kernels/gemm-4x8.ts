@@ -5,7 +5,7 @@
  * Shapes: panel [K/2][4 pixels][2] i16, weights [N/8][K/2][8][2] i16, bias and scale eight a panel.
  */
 import { ConvRecord, TILE_BYTES } from '../layout'
-import { requantize4 } from '../simd'
+import { finish4x8 } from '../simd'
 import { tileIn, tileOut } from './tile'
 
 /** Packs `bytes` int8 of the tile's rows, from byte `at` of each, to [k/2][4][2] i16, eight k a step. */
@@ -56,21 +56,7 @@ export function gemm4x8(r: ConvRecord): void {
       w += 32
       a += 16
     } while (a < panelEnd)
-    const s0 = v128.load(scale), s1 = v128.load(scale, 16)
-    const magic = v128.load_splat<i32>(changetype<usize>(r), offsetof<ConvRecord>('magic'))
-    const zero = v128.load_splat<i32>(changetype<usize>(r), offsetof<ConvRecord>('magicMinusZero'))
-    const low = v128.load_splat<i8>(changetype<usize>(r), offsetof<ConvRecord>('actMin'))
-    const high = v128.load_splat<i8>(changetype<usize>(r), offsetof<ConvRecord>('actMax'))
-    const h0 = i16x8.narrow_i32x4_s(requantize4(c00, s0, magic, zero), requantize4(c01, s1, magic, zero))
-    const h1 = i16x8.narrow_i32x4_s(requantize4(c10, s0, magic, zero), requantize4(c11, s1, magic, zero))
-    const q01 = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h0, h1), low), high)
-    v128.store64_lane(y0 + n, q01, 0)
-    v128.store64_lane(y1 + n, q01, 1)
-    const h2 = i16x8.narrow_i32x4_s(requantize4(c20, s0, magic, zero), requantize4(c21, s1, magic, zero))
-    const h3 = i16x8.narrow_i32x4_s(requantize4(c30, s0, magic, zero), requantize4(c31, s1, magic, zero))
-    const q23 = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h2, h3), low), high)
-    v128.store64_lane(y2 + n, q23, 0)
-    v128.store64_lane(y3 + n, q23, 1)
+    finish4x8(changetype<usize>(r) + offsetof<ConvRecord>('magic'), scale, y0 + n, y1 + n, y2 + n, y3 + n, c00, c01, c10, c11, c20, c21, c30, c31)
     if (n >= last) break
     n += 8
     if (n > last) n = last

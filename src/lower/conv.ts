@@ -1,10 +1,10 @@
 /** CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, and PAD folded into them. */
-import { OP_CONV, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, TILE_BYTES } from '../generated/layout.ts'
+import { OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, TILE_BYTES } from '../generated/layout.ts'
 import { elements, type Activation, type OpOf, type Padding, type Tensor } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier, requantScale } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
 import { gemmForm } from './gemm.ts'
-import { packDepthwise, packDepthwise3x3, panelOrder } from './pack.ts'
+import { packDepthwise, packDepthwise3x3, packGemm, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 
 const MAGIC = 0x4b400000
@@ -128,9 +128,17 @@ function windowInput(cx: Context, value: Value, position: number, q: Q, win: Win
 const rowsOf = (win: Window, inRows: number): { rows: number; strideH: number; padTop: number; windowH: number; inRows: number } =>
   ({ rows: win.y.out, strideH: win.strideH, padTop: win.y.before, windowH: (win.kh - 1) * win.dilationH + 1, inRows })
 
-const epilogue = (out: Q, limits: [number, number]): Record<string, number> => ({
-  magic: MAGIC, magicMinusZero: MAGIC - out.zero, ...shifted(limits, out), outputZeroPoint: out.zero
-})
+const constantsOf = (out: Q, limits: [number, number]): Record<string, number> => ({ magic: MAGIC, magicMinusZero: MAGIC - out.zero, ...shifted(limits, out) })
+const epilogue = (out: Q, limits: [number, number]): Record<string, number> => ({ ...constantsOf(out, limits), outputZeroPoint: out.zero })
+
+/** The epilogue's constants as vectors, 64 bytes: a load with an offset is cheaper than a broadcast. */
+function constantVectors(cx: Context, out: Q, limits: [number, number]): Buffer {
+  const { magic, magicMinusZero, actMin, actMax } = constantsOf(out, limits) as { magic: number; magicMinusZero: number; actMin: number; actMax: number }
+  const words = new Int32Array(16), bytes = new Int8Array(words.buffer)
+  words.fill(magic, 0, 4).fill(magicMinusZero, 4, 8)
+  bytes.fill(actMin, 32, 48).fill(actMax, 48, 64)
+  return cx.buffers.constant('epilogue constants', words)
+}
 
 export function lowerConv(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D'>
@@ -155,8 +163,12 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
     emitFullyConnected(cx, x, y, oq, limits, weights, k, x.n)
     return
   }
-  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const scalar = !cx.simd || !weights.safe
+  if (!scalar && groups === 1 && ci <= DIRECT_CHANNELS && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8) {
+    emitConvDirect(cx, x, y, xq, oq, limits, weights, win)
+    return
+  }
+  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const contiguous = groups === 1 && win.dilationW === 1
   const segments = contiguous ? 1 : win.kw, segmentBytes = contiguous ? win.kw * ci : ci
   const og = o / groups
@@ -187,6 +199,34 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
         })
       })
     }
+  }
+}
+
+/** Input channels up to which widening whole rows beats packing patches. */
+const DIRECT_CHANNELS = 4
+
+function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window): void {
+  const segment = win.kw * x.c, k = segment * win.kh, windowH = (win.kh - 1) * win.dilationH + 1
+  const right = Math.max(0, (win.x.out - 1) * win.strideW + win.kw - x.w - win.x.before)
+  const padLeftBytes = win.x.before * x.c * 2, padRightBytes = right * x.c * 2
+  const ringStride = align(padLeftBytes + x.w * x.c * 2 + padRightBytes + 32, 16), table = align(win.kh * 4, 16)
+  const scratch = cx.scratch('widened rows', table + (windowH + 1) * ringStride)
+  const name = cx.output().name
+  const wb = cx.buffers.constant(`${name} weights`, packGemm(weights.data, weights.zero, y.c, k, segment))
+  const bb = cx.buffers.constant(`${name} bias`, panelOrder(weights.bias, 8)), sb = cx.buffers.constant(`${name} scale`, panelOrder(weights.scale, 8))
+  for (let n = 0; n < x.n; n++) {
+    cx.push({
+      record: 'ConvDirectRecord', op: OP_CONV_DIRECT, kernel: 'conv-direct-4x8',
+      rows: rowsOf(win, x.h), reads: [x.buffer, wb, bb, sb, scratch], writes: [y.buffer, scratch], macs: win.y.out * win.x.out * y.c * k,
+      stream: x.n === 1 ? { from: x, to: y } : undefined,
+      fields: () => ({
+        input: x.address(n), inRowStride: x.rowStride, inRing: x.ringRows, rowBytes: x.rowBytes,
+        rowTable: scratch.address, ring: scratch.address + table, ringStride, padLeftBytes, padRightBytes, xStep: win.strideW * x.c * 2,
+        kh: win.kh, dilationH: win.dilationH, pairBytes: align(segment, 2) * 2, inputZeroPoint: xq.zero,
+        output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, outC: y.c,
+        weights: wb.address, bias: bb.address, scale: sb.address, ...constantsOf(oq, limits)
+      })
+    })
   }
 }
 
@@ -244,19 +284,20 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const taps = win.kh * win.kw, c = y.c
   const scalar = !cx.simd || !weights.safe || fixed !== undefined
-  const fast = !scalar && win.kh === 3 && win.kw === 3 && win.dilationH === 1 && win.dilationW === 1 && win.strideW <= 2 && win.x.out >= 2 && c >= 8
+  const fast = !scalar && win.kh === 3 && win.kw === 3 && win.dilationH === 1 && win.dilationW === 1 && win.strideW <= 2 && c >= 8
   const data = fast ? packDepthwise3x3(weights.data, weights.zero, c)
     : scalar ? Int16Array.from(weights.data, v => v - weights.zero)
     : packDepthwise(weights.data, weights.zero, c, taps)
   const name = cx.output().name
   const order = <T extends Int32Array | Float32Array>(v: T): T => scalar ? v : panelOrder(v, 8)
   const wb = cx.buffers.constant(`${name} weights`, data), bb = cx.buffers.constant(`${name} bias`, order(weights.bias)), sb = cx.buffers.constant(`${name} scale`, order(weights.scale))
+  const constants = fast ? constantVectors(cx, oq, limits) : undefined
   const scratch = fast ? undefined : cx.scratch('depthwise taps', align(taps + 1, 2) * 4 + 48)
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'DepthwiseRecord', op: fast ? OP_DEPTHWISE3X3 : OP_DEPTHWISE,
       kernel: fast ? `depthwise-3x3-s${win.strideW}` : scalar ? 'depthwise-scalar' : 'depthwise',
-      rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...(zeroRow ? [zeroRow] : []), ...(scratch ? [scratch] : [])],
+      rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...[zeroRow, scratch, constants].filter(b => b !== undefined)],
       writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps,
       prologue: n === 0 ? prologue : undefined,
       stream: x.n === 1 ? { from: frame, to: y } : undefined,
@@ -264,7 +305,7 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
         input: frame.frameAddress(n), inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * c, zeroRow: zeroRow?.address ?? 0,
         kh: win.kh, kw: win.kw, dilationH: win.dilationH, tapStep: win.dilationW * c,
         output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, channels: c,
-        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0,
+        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0, constants: constants?.address ?? 0,
         ...epilogue(oq, limits), strideW: win.strideW, scalar: Number(scalar),
         fixedPoint: Number(fixed !== undefined), multiplier: fixed?.multiplier ?? 0, shift: fixed?.shift ?? 0
       })

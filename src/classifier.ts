@@ -71,7 +71,7 @@ function scoreOutput(model: Model, labels: readonly string[] | undefined): numbe
 }
 
 /** True when no value of the tensor can lie outside 0..1 (a softmax or sigmoid output's quantization). */
-const isProbability = (t: TensorInfo): boolean => {
+export const isProbability = (t: TensorInfo): boolean => {
   if (t.scale <= 0 || (t.dtype !== 'uint8' && t.dtype !== 'int8')) return false
   const min = t.dtype === 'uint8' ? 0 : -128
   return t.zeroPoint === min && t.scale * 255 <= 1.01

@@ -14,7 +14,7 @@ export let status: i32 = 0
 export let message: string = ''
 
 /** Most bytes of linear memory that may be used. */
-let limit: u64 = 64 << 20
+let limit: u64 = 0x4000000
 let top: usize = 0
 
 export function reset(maxBytes: u32): void {

@@ -11,6 +11,7 @@ import { Reader } from './bytes.ts'
 import { cHeader } from './header.ts'
 import { linkModule } from './link.ts'
 import { moduleMeta, type ModuleMeta } from './meta.ts'
+import { wasiCommand, wasiRuntimeBytes } from './wasi.ts'
 import { parseModule, type WasmModule } from './wasm.ts'
 
 /** Exports of a packed module besides the two globals (contract, section 3). */
@@ -52,16 +53,18 @@ export interface PackedModel {
   wasm: Uint8Array
   meta: ModuleMeta
   sizes: PackSizes
-  /** C header text for this module. */
+  /** C header text for this module; empty for a command. */
   header: string
 }
 
-/** Value of an exported immutable i32 global. */
+/** Value of an exported immutable i32 global, or of an exported function that does nothing but return a constant. */
 export function exportedConstant(runtime: WasmModule, name: string): number {
-  const found = runtime.exports.find((e) => e.name === name && e.kind === 'global')
-  const init = found && new Reader(runtime.globals[found.index].init)
-  if (!init || init.u8() !== 0x41) throw new ThimbleError('format/wasm', `the runtime does not export the constant ${name}`)
-  return init.s33() >>> 0
+  const found = runtime.exports.find((e) => e.name === name)
+  const code = found?.kind === 'global' ? runtime.globals[found.index].init
+    : found?.kind === 'func' ? runtime.functions[found.index - runtime.imports.length]?.body.subarray(1) : undefined
+  const reader = code && new Reader(code)
+  if (!reader || reader.u8() !== 0x41) throw new ThimbleError('format/wasm', `the runtime does not export the constant ${name}`)
+  return reader.s33() >>> 0
 }
 
 /** The program's header as bytes. */
@@ -76,41 +79,56 @@ export const unusedKernels = (runtime: WasmModule, program: Program): string[] =
   runtime.exports.map((e) => e.name).filter((name) => /^kernel_\d+$/.test(name) && !program.usedOpcodes.includes(Number(name.slice(7))))
 
 /** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
-export function compileFor(graph: Graph, variant: Variant, plan?: 'speed' | 'size'): Program {
-  if (plan || variant !== 'scalar') return compileModel(graph, { variant, plan: plan ?? 'speed' })
-  const speed = compileModel(graph, { variant, plan: 'speed' })
-  const size = compileModel(graph, { variant, plan: 'size' })
+export function compileFor(graph: Graph, variant: Variant, plan?: 'speed' | 'size', base = PROGRAM_BASE): Program {
+  if (plan || variant !== 'scalar') return compileModel(graph, { variant, plan: plan ?? 'speed', base })
+  const speed = compileModel(graph, { variant, plan: 'speed', base })
+  const size = compileModel(graph, { variant, plan: 'size', base })
   const bytes = (p: Program): number => p.arenaAddress + p.arenaBytes
   return bytes(size) < bytes(speed) ? size : speed
 }
 
-/** Packs a graph as a module of the packed ABI: no imports, fixed memory, only the kernels it uses. */
+const align16 = (n: number): number => Math.ceil(n / 16) * 16
+
+/** Pages that a command's memory may grow to for its pictures: 1 GiB. */
+const WASI_MAX_PAGES = 16384
+
+/**
+ * Packs a graph: for target `core` as a module of the packed ABI (no imports, fixed memory, only the kernels it uses),
+ * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures).
+ * Errors: `lower/…`, `plan/…`; for wasi `usage/not-a-classifier`, `image/unsupported-input`.
+ */
 export async function packGraph(graph: Graph, options: PackOptions = {}): Promise<PackedModel> {
   const variant = options.variant ?? 'simd'
-  const program = compileFor(graph, variant, options.plan)
-  const runtime = await runtimeBytes(variant)
+  const name = options.name ?? graph.metadata.name ?? 'model'
+  const wasi = options.target === 'wasi'
+  const runtime = wasi ? await wasiRuntimeBytes(variant) : await runtimeBytes(variant)
   const parsed = parseModule(runtime)
   const header = exportedConstant(parsed, 'header')
-  if (header + LAYOUT.Header.size > PROGRAM_BASE) throw new ThimbleError('plan/memory', 'the runtime\'s static data reaches into the program')
-  const dataEnd = program.arenaAddress
+  const staticEnd = wasi ? align16(exportedConstant(parsed, 'static_end')) : PROGRAM_BASE
+  if (header + LAYOUT.Header.size > staticEnd) throw new ThimbleError('plan/memory', 'the runtime\'s static data reaches into the program')
+  const command = wasi ? wasiCommand(graph, name, staticEnd) : undefined
+  const base = staticEnd + align16(command?.blob.length ?? 0)
+  const program = compileFor(graph, variant, options.plan, base)
   const pages = program.memoryBytes / PAGE
-  const heapBase = Math.min(program.memoryBytes, Math.ceil((program.arenaAddress + program.arenaBytes + SLACK) / 16) * 16)
+  const heapBase = Math.min(program.memoryBytes, align16(program.arenaAddress + program.arenaBytes + SLACK))
   const meta = moduleMeta({
-    name: options.name ?? graph.metadata.name ?? 'model', variant, metadata: graph.metadata,
+    name, variant, metadata: graph.metadata,
     inputs: graph.inputs.map((i) => tensorInfo(graph, i)), outputs: graph.outputs.map((i) => tensorInfo(graph, i)),
     arenaBytes: program.arenaBytes, memoryBytes: heapBase, weightBytes: program.weightBytes, memoryPages: pages,
     macs: program.entries.reduce((a, e) => a + e.macs, 0)
   })
+  const data = [{ address: header, bytes: headerBytes(program) }, ...program.image]
+  if (command) data.push({ address: exportedConstant(parsed, 'config'), bytes: command.config(heapBase) }, { address: staticEnd, bytes: command.blob })
   const linked = linkModule({
-    runtime, exports: PACKED_EXPORTS, stubs: unusedKernels(parsed, program),
-    data: [{ address: header, bytes: headerBytes(program) }, ...program.image],
-    memoryPages: pages, globals: { __heap_base: heapBase, __data_end: dataEnd }, customs: { [META_SECTION]: JSON.stringify(meta) }
+    runtime, exports: wasi ? ['memory', '_start'] : PACKED_EXPORTS, stubs: unusedKernels(parsed, program), data, memoryPages: pages,
+    customs: { [META_SECTION]: JSON.stringify(meta) },
+    ...(wasi ? { maxPages: Math.max(pages, WASI_MAX_PAGES), importModules: ['wasi_snapshot_preview1'] } : { globals: { __heap_base: heapBase, __data_end: program.arenaAddress } })
   })
   return {
-    wasm: linked.wasm, meta, header: cHeader(meta, options.file ?? `${meta.name}.wasm`),
+    wasm: linked.wasm, meta, header: wasi ? '' : cHeader(meta, options.file ?? `${meta.name}.wasm`),
     sizes: {
       codeBytes: linked.codeBytes, dataBytes: linked.dataBytes, metaBytes: linked.metaBytes, fileBytes: linked.wasm.length, functions: linked.functions,
-      staticBytes: PROGRAM_BASE, planBytes: program.planBytes, weightBytes: program.arenaAddress - PROGRAM_BASE - program.planBytes,
+      staticBytes: base, planBytes: program.planBytes, weightBytes: program.arenaAddress - base - program.planBytes,
       arenaBytes: program.arenaBytes, marginBytes: heapBase - program.arenaAddress - program.arenaBytes, memoryBytes: heapBase, memoryPages: pages
     }
   }

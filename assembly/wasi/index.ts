@@ -1,0 +1,277 @@
+/**
+ * The command of `thimble pack --target wasi`: names what is in pictures.
+ *
+ *   wasmtime run --dir=. classify.wasm [--json] [--top N] IMAGE... (- for stdin)
+ *
+ * Output as `thimble classify`'s: one answer per picture, errors as one line each on stderr. Exit code 0: done;
+ * 1: a picture is at fault; 2: the call is at fault.
+ */
+import { thimble_invoke } from '../exec'
+import { alloc, message, reset, status, TOO_LARGE } from '../image/memory'
+import { settings } from './settings'
+import { fillInput } from './input'
+import { decode } from './picture'
+import { best, computeScores, found, score } from './scores'
+import { argumentCount, closeFile, exit, microseconds, openError, ENOENT, openFile, read, readArguments, STDIN, textLength } from './system'
+import { ascii, byte, decimal, flush, integer, json, line, printTo } from './text'
+
+export { config, static_end } from './settings'
+export { header } from '../exec'
+export * from '../kernels'
+
+/** Most linear memory that a picture may take. */
+const MEMORY_LIMIT: u32 = 0x4000_0000
+const CHUNK = 65536
+const STDIN_NAME = memory.data<u8>([0x2d])
+
+let asJson = false
+let top: i32 = 5
+let code: i32 = 0
+let answers: i32 = 0
+/** End of what lives through the whole run: the program and the arguments. */
+let kept: usize = 0
+let decodeTime: i64 = 0
+let prepareTime: i64 = 0
+let inferTime: i64 = 0
+
+/** Frees everything but what is kept. */
+function restart(): void {
+  reset(MEMORY_LIMIT)
+  alloc(<u64>(kept - __heap_base))
+}
+
+export function _start(): void {
+  kept = settings().heap
+  restart()
+  const pointers = readArguments()
+  kept = alloc(0)
+  if (pointers == 0) fatal('runtime/arguments: the engine gives no arguments')
+  else run(pointers)
+  if (asJson && answers > 0) {
+    printTo(1)
+    ascii('\n]\n')
+  }
+  flush()
+  if (code != 0) exit(code)
+}
+
+function fatal(what: string): void {
+  code = 2
+  printTo(2)
+  ascii('thimble: ')
+  ascii(what)
+  byte(10)
+}
+
+function same(text: usize, word: string): bool {
+  let i = 0
+  while (i < word.length && load<u8>(text + i) == <u8>word.charCodeAt(i)) i++
+  return i == word.length && load<u8>(text + i) == 0
+}
+
+// @ts-ignore: decorator
+@inline
+function argument(pointers: usize, i: i32): usize {
+  return load<u32>(pointers + (<usize>i << 2))
+}
+
+function run(pointers: usize): void {
+  let images = 0
+  for (let i = 1; i < argumentCount; i++) {
+    const text = argument(pointers, i)
+    if (same(text, '--json')) asJson = true
+    else if (same(text, '--help') || same(text, '-h')) return help()
+    else if (same(text, '--top') || same(text, '-n')) {
+      top = i + 1 < argumentCount ? whole(argument(pointers, ++i)) : 0
+      if (top < 1) return fatal('usage/option: --top is not usable; expected a whole number from 1 on')
+    } else if (load<u8>(text) == 0x2d && load<u8>(text, 1) != 0) return fatal('usage/option: unknown option; usage: classify.wasm [--json] [--top N] IMAGE...')
+    else {
+      // Options may stand anywhere: pictures are gathered at the list's front.
+      store<u32>(pointers + (<usize>images << 2), text)
+      images++
+    }
+  }
+  if (images == 0) return fatal('usage/arguments: no IMAGE given; usage: classify.wasm [--json] [--top N] IMAGE...')
+  top = min(top, settings().outputCount)
+  for (let i = 0; i < images; i++) classify(argument(pointers, i))
+}
+
+function help(): void {
+  printTo(1)
+  ascii('classify.wasm [--json] [--top N] IMAGE...\n\nNames what is in pictures. IMAGE: .jpg, .bmp, .ppm, .pgm or .pbm; - for stdin.\nThe engine must give access to their folder, e.g. wasmtime run --dir=. classify.wasm photo.jpg\n')
+}
+
+/** Up to 6 digits, else 0. */
+function whole(text: usize): i32 {
+  let value = 0
+  for (let i = 0; load<u8>(text + i) != 0; i++) {
+    const c = load<u8>(text + i)
+    if (c < 0x30 || c > 0x39 || i == 6) return 0
+    value = value * 10 + (c - 0x30)
+  }
+  return value
+}
+
+function problem(kind: string, name: usize, what: string, hint: string): void {
+  code = max(code, 1)
+  printTo(2)
+  ascii('thimble: ')
+  ascii(kind)
+  ascii(': ')
+  line(name, textLength(name))
+  ascii(': ')
+  ascii(what)
+  ascii(hint)
+  byte(10)
+  flush()
+}
+
+let fileBytes: usize = 0
+/** Reads all of a descriptor behind what is kept; 0 when it can't be read or is too large. 64 writable bytes follow. */
+function readAll(fd: i32): usize {
+  const start = alloc(CHUNK)
+  fileBytes = 0
+  let room: usize = CHUNK
+  while (status == 0) {
+    const n = read(fd, start + fileBytes, <i32>(room - fileBytes))
+    if (n < 0) return 0
+    if (n == 0) break
+    fileBytes += n
+    // Chunks lie one behind the other: nothing else is allocated in between.
+    if (fileBytes == room && alloc(CHUNK) != 0) room += CHUNK
+  }
+  if (room - fileBytes < 64) alloc(64)
+  return status == 0 ? start : 0
+}
+
+function readPicture(name: usize): usize {
+  const stdin = same(name, '-')
+  const fd = stdin ? STDIN : openFile(name)
+  if (fd < 0) {
+    problem('usage/file', name, openError == -1 ? 'no folder that holds it was given' : openError == ENOENT ? 'no such file' : 'it can\'t be opened', openError == -1 ? '; run with --dir=FOLDER' : '')
+    code = 2
+    return 0
+  }
+  const file = readAll(fd)
+  if (!stdin) closeFile(fd)
+  if (file == 0 && status == 0) {
+    problem('usage/file', name, 'it can\'t be read', '')
+    code = 2
+  }
+  return file
+}
+
+function classify(name: usize): void {
+  restart()
+  const file = readPicture(name)
+  if (file == 0 && status == 0) return
+  const start = microseconds()
+  if (status == 0) decode(file, fileBytes)
+  const decoded = microseconds()
+  let ok = status == 0 && fillInput()
+  const filled = microseconds()
+  if (ok && thimble_invoke() != 0) return problem('runtime/status', name, 'the executor refused the program', '')
+  const done = microseconds()
+  const list: usize = ok && computeScores() ? best(top) : 0
+  if (list == 0) return problem(kind(status), name, message, status == TOO_LARGE ? '; scale it down first' : '; expected a whole JPEG, BMP, PPM or PGM file')
+  decodeTime = decoded - start
+  prepareTime = filled - decoded
+  inferTime = done - filled
+  printTo(1)
+  if (asJson) printJson(name, list)
+  else printText(name, list)
+  flush()
+}
+
+function kind(failure: i32): string {
+  if (failure == 1) return 'image/truncated'
+  if (failure == 2) return 'image/corrupt'
+  return failure == TOO_LARGE ? 'image/too-large' : 'image/unsupported-format'
+}
+
+// @ts-ignore: decorator
+@inline
+function nthBest(list: usize, i: i32): i32 {
+  return load<i32>(list + (<usize>i << 2))
+}
+
+/** Address and length of a label; no length: it has none. */
+function labelAt(i: i32): usize {
+  const s = settings()
+  return i < s.labelCount ? <usize>load<u32>(<usize>s.labels + (<usize>i << 2)) : 0
+}
+function labelBytes(i: i32): i32 {
+  const s = settings()
+  return i < s.labelCount ? load<i32>(<usize>s.labels + (<usize>i << 2), 4) - load<i32>(<usize>s.labels + (<usize>i << 2)) : 0
+}
+
+function printText(name: usize, list: usize): void {
+  if (answers++ > 0) byte(10)
+  if (same(name, '-')) ascii('stdin')
+  else line(name, textLength(name))
+  byte(10)
+  for (let i = 0; i < found; i++) {
+    const index = nthBest(list, i)
+    const tenths = <i64>nearest(<f64>score(index) * 1000)
+    ascii(tenths < 100 ? '    ' : tenths < 1000 ? '   ' : '  ')
+    decimal(tenths, 1)
+    ascii(' %  ')
+    if (labelBytes(index) > 0) line(labelAt(index), labelBytes(index))
+    else {
+      ascii('class ')
+      integer(index)
+    }
+    byte(10)
+  }
+  ascii('  ')
+  line(settings().name, settings().nameBytes)
+  ascii(': decode ')
+  milliseconds(decodeTime, 1)
+  ascii(' ms, preprocess ')
+  milliseconds(prepareTime, 1)
+  ascii(' ms, inference ')
+  milliseconds(inferTime, 1)
+  ascii(' ms\n')
+}
+
+function milliseconds(us: i64, digits: i32): void {
+  if (digits == 1) decimal((us + 50) / 100, 1)
+  else decimal(us, 3)
+}
+
+function printJson(name: usize, list: usize): void {
+  ascii(answers++ == 0 ? '[\n' : ',\n')
+  ascii('  {"file": ')
+  json(name, textLength(name))
+  ascii(', "model": ')
+  json(settings().name, settings().nameBytes)
+  ascii(', "predictions": [')
+  for (let i = 0; i < found; i++) {
+    const index = nthBest(list, i)
+    ascii(i == 0 ? '\n    {"label": ' : ',\n    {"label": ')
+    if (labelBytes(index) > 0) json(labelAt(index), labelBytes(index))
+    else {
+      ascii('"class ')
+      integer(index)
+      byte(0x22)
+    }
+    ascii(', "index": ')
+    integer(index)
+    ascii(', "score": ')
+    number(<f64>score(index))
+    byte(0x7d)
+  }
+  ascii('\n  ], "timings": {"decodeMs": ')
+  milliseconds(decodeTime, 3)
+  ascii(', "preprocessMs": ')
+  milliseconds(prepareTime, 3)
+  ascii(', "inferMs": ')
+  milliseconds(inferTime, 3)
+  ascii('}}')
+}
+
+/** A score with nine digits behind the point; huge or infinite values are cut off. */
+function number(value: f64): void {
+  if (value < 0) byte(0x2d)
+  decimal(<i64>nearest(min<f64>(abs<f64>(value), 1e9) * 1e9), 9)
+}

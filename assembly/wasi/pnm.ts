@@ -1,0 +1,92 @@
+/**
+ * PBM, PGM and PPM (P1 to P6), as src/image/pnm.ts: comments, any maxval up to 65535, samples scaled to 0..255 by
+ * rounding to nearest even.
+ * Source: Netpbm's format pages.
+ */
+import { alloc, CORRUPT, fail, status, TRUNCATED } from '../image/memory'
+import { checkSize, setPicture } from './picture'
+
+let at: usize = 0
+let end: usize = 0
+
+function isSpace(c: i32): bool {
+  return c == 0x20 || (c >= 9 && c <= 13)
+}
+
+function skip(): void {
+  while (at < end) {
+    const c = load<u8>(at)
+    if (c == 0x23) while (at < end && load<u8>(at) != 10 && load<u8>(at) != 13) at++
+    else if (isSpace(c)) at++
+    else return
+  }
+}
+
+function number(): i32 {
+  skip()
+  const start = at
+  let value = 0
+  while (at < end) {
+    const c = load<u8>(at)
+    if (c < 0x30 || c > 0x39) break
+    value = value * 10 + (c - 0x30)
+    if (++at - start > 9) {
+      fail(CORRUPT, 'a number in the header or body is too long')
+      return 0
+    }
+  }
+  if (at == start) fail(at >= end ? TRUNCATED : CORRUPT, at >= end ? 'the file ends early' : 'not a number where one is expected')
+  return value
+}
+
+function bit(): i32 {
+  skip()
+  if (at >= end) fail(TRUNCATED, 'the file ends early')
+  const c = status == 0 ? load<u8>(at++) : 0x30
+  if (c != 0x30 && c != 0x31) fail(CORRUPT, 'a bit is neither 0 nor 1')
+  return c - 0x30
+}
+
+export function decodePnm(file: usize, length: usize): void {
+  const kind = <i32>load<u8>(file, 1) - 0x30
+  at = file + 2
+  end = file + length
+  const width = number(), height = number()
+  const bitmap = kind == 1 || kind == 4
+  const maxval = bitmap ? 1 : number()
+  if (status != 0) return
+  if (maxval < 1 || maxval > 65535) return fail(CORRUPT, 'maxval out of range')
+  const channels = kind == 3 || kind == 6 ? 3 : 1
+  if (!checkSize(width, height)) return
+  const samples = <u64>width * height * channels
+  if (kind >= 4) {
+    if (at < end && !isSpace(load<u8>(at))) return fail(CORRUPT, 'no whitespace after the header')
+    at++
+  }
+  const body: u64 = kind == 4 ? <u64>((width + 7) >> 3) * height : kind == 1 ? samples : kind < 4 ? samples * 2 - 1 : samples * (maxval > 255 ? 2 : 1)
+  if (at > end || <u64>(end - at) < body) return fail(TRUNCATED, 'the file holds fewer pixels than its header says')
+  const out = alloc(samples)
+  if (out == 0) return
+  setPicture(out, width, height, channels)
+  if (kind == 4) return unpackBits(out, width, height)
+  const last = out + <usize>samples
+  for (let o = out; o < last && status == 0; o++) {
+    let v: i32
+    if (kind == 1) v = 1 - bit()
+    else if (kind < 4) v = number()
+    else if (maxval > 255) {
+      v = <i32>load<u8>(at) << 8 | <i32>load<u8>(at, 1)
+      at += 2
+    } else v = load<u8>(at++)
+    if (v > maxval) return fail(CORRUPT, 'a sample is above maxval')
+    store<u8>(o, maxval == 255 ? v : <i32>nearest(<f64>v / <f64>maxval * 255))
+  }
+}
+
+/** Rows of bits, most significant first, each row padded to a byte; 1 is black. */
+function unpackBits(out: usize, width: i32, height: i32): void {
+  const stride = (width + 7) >> 3
+  for (let y = 0; y < height; y++) {
+    for (let x = 0; x < width; x++) store<u8>(out++, (load<u8>(at + y * stride + (x >> 3)) >> (7 - (x & 7)) & 1) != 0 ? 0 : 255)
+  }
+}

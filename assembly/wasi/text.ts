@@ -1,0 +1,74 @@
+/** Buffered text output: to stdout, or to stderr one line at a time. UTF-8. */
+import { write } from './system'
+
+const SIZE = 4096
+const buffer = memory.data(4096)
+let used: i32 = 0
+let target: i32 = 1
+/** False once the reader is gone. */
+export let open: bool = true
+
+export function flush(): void {
+  if (used > 0 && open) open = write(target, buffer, used)
+  used = 0
+}
+
+/** 1: stdout, 2: stderr. */
+export function printTo(fd: i32): void {
+  if (fd == target) return
+  flush()
+  open = true
+  target = fd
+}
+
+export function byte(b: i32): void {
+  if (used == SIZE) flush()
+  store<u8>(buffer + used++, b)
+}
+
+/** ASCII. */
+export function ascii(text: string): void {
+  for (let i = 0; i < text.length; i++) byte(load<u16>(changetype<usize>(text) + (<usize>i << 1)))
+}
+
+/** UTF-8 on one line, whatever it is made of. */
+export function line(text: usize, bytes: i32): void {
+  for (let i = 0; i < bytes; i++) {
+    const c = load<u8>(text + i)
+    byte(c < 0x20 || c == 0x7f ? 0x3f : c)
+  }
+}
+
+/** A JSON string with its quotes. */
+export function json(text: usize, bytes: i32): void {
+  byte(0x22)
+  for (let i = 0; i < bytes; i++) {
+    const c = load<u8>(text + i)
+    if (c == 0x22 || c == 0x5c) byte(0x5c)
+    if (c >= 0x20) byte(c)
+    else {
+      ascii('\\u00')
+      byte(0x30 + (c >> 4))
+      byte((c & 15) < 10 ? 0x30 + (c & 15) : 0x57 + (c & 15))
+    }
+  }
+  byte(0x22)
+}
+
+export function integer(n: i64): void {
+  if (n < 0) {
+    byte(0x2d)
+    n = -n
+  }
+  if (n >= 10) integer(n / 10)
+  byte(0x30 + <i32>(n % 10))
+}
+
+/** `n / 10^digits` with that many digits behind the point. */
+export function decimal(n: i64, digits: i32): void {
+  let unit: i64 = 1
+  for (let i = 0; i < digits; i++) unit *= 10
+  integer(n / unit)
+  byte(0x2e)
+  for (n %= unit, unit /= 10; unit > 0; n %= unit, unit /= 10) byte(0x30 + <i32>(n / unit))
+}

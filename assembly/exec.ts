@@ -1,9 +1,9 @@
 /** The executor: walks the op table, no allocation, no checks (the host validates a program before it runs). */
 import {
-  ABI_VERSION, GroupRecord, Header, OP_ARG_MAX, OP_AVERAGE_POOL, OP_BINARY, OP_CONV, OP_CONV_DIRECT, OP_COPY, OP_DEPTHWISE,
+  ABI_VERSION, BarrierRecord, GroupRecord, Header, OP_ARG_MAX, OP_AVERAGE_POOL, OP_BARRIER, OP_BINARY, OP_CONV, OP_CONV_DIRECT, OP_COPY, OP_DEPTHWISE,
   OP_DEPTHWISE3X3, OP_DEQUANTIZE, OP_FILL, OP_FULLY_CONNECTED, OP_GATHER, OP_GROUP, OP_LUT, OP_MAX_POOL, OP_MEAN,
   OP_QUANTIZE, OP_RESIZE_BILINEAR, OP_SOFTMAX, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, Record, STATUS_BAD_OPCODE,
-  STATUS_NO_PROGRAM, STATUS_OK
+  STATUS_NO_PROGRAM, STATUS_OK, STATUS_TIMEOUT
 } from './layout'
 import {
   kernel_1, kernel_2, kernel_3, kernel_4, kernel_5, kernel_6, kernel_7, kernel_8, kernel_9, kernel_10, kernel_11,
@@ -36,9 +36,41 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
     case OP_STRIDED_COPY: kernel_18(record); break
     case OP_TRANSPOSE_CONV: kernel_19(record); break
     case OP_CONV_DIRECT: kernel_22(record, y0, y1); break
-    default: return STATUS_BAD_OPCODE
+    default:
+      if (ASC_FEATURE_THREADS) {
+        if (changetype<Record>(record).op == OP_BARRIER) return barrier(changetype<BarrierRecord>(record))
+      }
+      return STATUS_BAD_OPCODE
   }
   return STATUS_OK
+}
+
+/** Loads before a waiting thread blocks: about as long as neighbouring threads usually differ. */
+const SPINS = 4000
+/** Nanoseconds a thread waits for the others before it gives up: they must have died. */
+const PATIENCE: i64 = 10_000_000_000
+
+/** Waits until all threads have arrived. */
+function barrier(r: BarrierRecord): i32 {
+  const counter: usize = r.counter
+  const target: i32 = r.target
+  if (atomic.add<i32>(counter, 1) + 1 == target) {
+    atomic.notify(counter, -1)
+    return STATUS_OK
+  }
+  for (let i = 0; i < SPINS; i++) if (atomic.load<i32>(counter) >= target) return STATUS_OK
+  while (true) {
+    const seen = atomic.load<i32>(counter)
+    if (seen >= target) return STATUS_OK
+    if (changetype<Header>(header).mayWait || r.first) {
+      if (atomic.wait<i32>(counter, seen, PATIENCE) == 2) return STATUS_TIMEOUT
+    }
+  }
+}
+
+/** Runs a whole op table: a worker thread's share of the program. */
+export function thimble_thread(table: usize, count: i32): i32 {
+  return ASC_FEATURE_THREADS ? runTable(table, 0, count) : STATUS_BAD_OPCODE
 }
 
 /**
@@ -47,9 +79,12 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
  */
 function runGroup(group: GroupRecord, table: usize): i32 {
   const last: i32 = group.count - 1
-  for (let k = 0; k <= last; k++) changetype<Record>(load<u32>(table + (k << 2))).done = 0
+  for (let k = 0; k <= last; k++) {
+    const r = changetype<Record>(load<u32>(table + (k << 2)))
+    r.done = r.first
+  }
   const rows: i32 = changetype<Record>(load<u32>(table + (last << 2))).rows
-  let target = 0
+  let target: i32 = changetype<Record>(load<u32>(table + (last << 2))).first
   do {
     target = min(target + <i32>group.bandRows, rows)
     let need = target
@@ -71,13 +106,11 @@ function runGroup(group: GroupRecord, table: usize): i32 {
   return STATUS_OK
 }
 
-/** Runs table entries [from, to). A group's members count as entries. Returns a STATUS. */
-export function run(from: i32, to: i32): i32 {
-  const h = changetype<Header>(header)
-  if (h.abiVersion != ABI_VERSION) return STATUS_NO_PROGRAM
+/** Runs entries [from, to) of an op table. A group's members count as entries. Returns a STATUS. */
+function runTable(table: usize, from: i32, to: i32): i32 {
   let i = from
   while (i < to) {
-    const entry: usize = h.opTable + (i << 2)
+    const entry = table + (i << 2)
     const at: usize = load<u32>(entry)
     const r = changetype<Record>(at)
     let status: i32
@@ -85,12 +118,19 @@ export function run(from: i32, to: i32): i32 {
       status = runGroup(changetype<GroupRecord>(at), entry + 4)
       i += changetype<GroupRecord>(at).count
     } else {
-      status = runRecord(at, 0, r.rows)
+      status = runRecord(at, r.first, r.rows)
     }
     if (status) return status
     i++
   }
   return STATUS_OK
+}
+
+/** Runs entries [from, to) of the program's op table. Returns a STATUS. */
+export function run(from: i32, to: i32): i32 {
+  const h = changetype<Header>(header)
+  if (h.abiVersion != ABI_VERSION) return STATUS_NO_PROGRAM
+  return runTable(h.opTable, from, to)
 }
 
 export function thimble_abi(): i32 {

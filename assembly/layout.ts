@@ -38,6 +38,7 @@ export const OP_ARG_MAX = 17
 export const OP_STRIDED_COPY = 18
 export const OP_TRANSPOSE_CONV = 19
 export const OP_DETECTION = 20
+export const OP_BARRIER = 21
 export const OP_CONV_DIRECT = 22
 
 /** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
@@ -50,6 +51,7 @@ export const ABI_VERSION = 1
 export const STATUS_OK = 0
 export const STATUS_NO_PROGRAM = 1
 export const STATUS_BAD_OPCODE = 2
+export const STATUS_TIMEOUT = 3
 
 @unmanaged export class Header {
   abiVersion: u32
@@ -59,13 +61,16 @@ export const STATUS_BAD_OPCODE = 2
   inputTable: u32
   outputCount: u32
   outputTable: u32
-  reserved: u32
+  /** Threaded programs: 1 where this thread may block (a browser's main thread may only spin). */
+  mayWait: u32
 }
 
 /** Common head of every record. */
 @unmanaged export class Record {
   op: u32
-  /** Output rows in all. */
+  /** First output row to compute: 0, or where this thread's share begins. */
+  first: u32
+  /** Output rows in all, or where this thread's share ends. */
   rows: u32
   strideH: i32
   padTop: i32
@@ -460,4 +465,10 @@ export const STATUS_BAD_OPCODE = 2
   fixedPoint: i32
   multipliers: u32
   shifts: u32
+}
+
+/** All threads of a program meet: `counter` counts arrivals, this barrier is passed when it reaches `target`. */
+@unmanaged export class BarrierRecord extends Record {
+  counter: u32
+  target: u32
 }

@@ -4,6 +4,7 @@ import { ABI_VERSION, LAYOUT } from './generated/layout.ts'
 import { elements, type DType, type Graph, type Metadata } from './graph.ts'
 import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
 import type { RuntimeExports } from './runtime.ts'
+import type { ThreadPool } from './threads/pool.ts'
 import type { Model, TensorInfo, TypedArray, Variant } from './types.ts'
 
 type ArrayType = Int8ArrayConstructor | Uint8ArrayConstructor | Int16ArrayConstructor | Int32ArrayConstructor | Float32ArrayConstructor | BigInt64ArrayConstructor
@@ -36,9 +37,20 @@ export interface EngineDescription {
   metadata: Metadata
 }
 
-/** Instantiates the runtime and loads the program's memory image. */
-export function instantiateProgram(module: WebAssembly.Module, program: Program): RuntimeExports {
-  const exports = new WebAssembly.Instance(module).exports as unknown as RuntimeExports
+/** Shared memory for a program that runs on several threads; the runtime imports it. */
+export function sharedMemory(program: Program): WebAssembly.Memory {
+  const pages = program.memoryBytes / PAGE
+  try {
+    return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
+  } catch {
+    throw new ThimbleError('runtime/memory', 'the engine gives no shared memory', { expected: `${program.memoryBytes} bytes`, hint: 'use one thread' })
+  }
+}
+
+/** Instantiates the runtime and loads the program's memory image. `memory`: the shared one of a threaded program. */
+export function instantiateProgram(module: WebAssembly.Module, program: Program, memory?: WebAssembly.Memory): RuntimeExports {
+  const instance = new WebAssembly.Instance(module, memory ? { env: { memory } } : {})
+  const exports = { memory, ...instance.exports } as unknown as RuntimeExports
   if (exports.thimble_abi() !== ABI_VERSION) throw new ThimbleError('runtime/abi', 'runtime and host do not match', { expected: ABI_VERSION, got: exports.thimble_abi(), hint: 'rebuild: npm run build' })
   const header = exports.header.value as number
   if (header + LAYOUT.Header.size > PROGRAM_BASE) throw new ThimbleError('runtime/abi', 'the runtime\'s static data reaches into the program', { expected: `at most ${PROGRAM_BASE}`, got: header + LAYOUT.Header.size })
@@ -69,9 +81,11 @@ export class Engine implements Model {
   #exports: RuntimeExports | undefined
   #in: Port[]
   #out: Port[]
+  #pool: ThreadPool | undefined
 
-  constructor(exports: RuntimeExports, about: EngineDescription, program?: Program) {
+  constructor(exports: RuntimeExports, about: EngineDescription, program?: Program, pool?: ThreadPool) {
     this.#exports = exports
+    this.#pool = pool
     this.inputs = about.inputs
     this.outputs = about.outputs
     this.variant = about.variant
@@ -113,7 +127,8 @@ export class Engine implements Model {
       if (given !== this.#out.length) throw new ThimbleError('runtime/outputs', 'number of output arrays', { expected: this.#out.length, got: given })
       for (let i = 0; i < this.#out.length; i++) check(single ? out as TypedArray : (out as readonly TypedArray[])[i]!, this.#out[i]!, 'output')
     }
-    const status = exports.thimble_invoke()
+    this.#pool?.wake()
+    const status = exports.thimble_invoke() || (this.#pool?.status ?? 0)
     if (status !== 0) throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
     if (out === undefined) return this.#out.map(port => port.view.slice() as TypedArray)
     if (single) {
@@ -131,6 +146,7 @@ export class Engine implements Model {
   profile(input: TypedArray | readonly TypedArray[], runs: number): { index: number; kernel: string; ms: number; macs: number }[] {
     const program = this.program
     if (!program) throw new ThimbleError('runtime/profile', 'a packed module has no profile', { hint: 'profile the model file instead' })
+    if (this.#pool) throw new ThimbleError('runtime/profile', 'per-op times need one thread', { hint: 'profile without threads' })
     const entries = program.entries
     const spent = new Float64Array(entries.length)
     for (let r = 0; r < runs; r++) {
@@ -162,6 +178,8 @@ export class Engine implements Model {
   }
 
   dispose(): void {
+    this.#pool?.stop()
+    this.#pool = undefined
     this.#exports = undefined
     this.#in = []
     this.#out = []

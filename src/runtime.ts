@@ -34,9 +34,12 @@ export function chooseVariant(wanted: Variant | 'auto' = 'auto'): VariantChoice 
   return { variant: wanted, why: 'asked for by the caller' }
 }
 
-const modules = new Map<Variant, WebAssembly.Module>()
+/** Runtime builds: the variants, and the SIMD one for shared memory. */
+export type Build = Variant | 'threads'
 
-function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+const modules = new Map<Build, WebAssembly.Module>()
+
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const binary = atob(text)
   const out = new Uint8Array(binary.length)
   for (let i = 0; i < out.length; i++) out[i] = binary.charCodeAt(i)
@@ -44,12 +47,12 @@ function fromBase64(text: string): Uint8Array<ArrayBuffer> {
 }
 
 /** Bytes of a variant's runtime module. */
-export async function runtimeBytes(variant: Variant): Promise<Uint8Array<ArrayBuffer>> {
-  const file = variant === 'simd' ? await import('./generated/simd.ts') : variant === 'scalar' ? await import('./generated/scalar.ts') : await import('./generated/relaxed.ts')
+export async function runtimeBytes(variant: Build): Promise<Uint8Array<ArrayBuffer>> {
+  const file = variant === 'threads' ? await import('./generated/threads.ts') : variant === 'simd' ? await import('./generated/simd.ts') : variant === 'scalar' ? await import('./generated/scalar.ts') : await import('./generated/relaxed.ts')
   return fromBase64(file.default)
 }
 
-export async function runtimeModule(variant: Variant): Promise<WebAssembly.Module> {
+export async function runtimeModule(variant: Build): Promise<WebAssembly.Module> {
   const known = modules.get(variant)
   if (known) return known
   const module = new WebAssembly.Module(await runtimeBytes(variant))

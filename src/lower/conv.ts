@@ -92,6 +92,7 @@ function checkWindow(cx: Context, a: { strideH: number; strideW: number; dilatio
 }
 
 function sameDtypes(cx: Context, ...tensors: Tensor[]): void {
+  for (const t of tensors) if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
   for (const t of tensors) if (t.dtype !== tensors[0]!.dtype) throw new Unsupported(`mixed ${tensors[0]!.dtype} and ${t.dtype} tensors`)
 }
 

@@ -32,6 +32,8 @@ export interface BandOptions {
    * down in memory, and a chain of them may find no place.
    */
   largestMargin: number
+  /** Threads that split a unit's rows. */
+  threads: number
 }
 
 /** Estimated cost model, nanoseconds: only ratios matter, and only to compare plans of one model. */
@@ -57,22 +59,42 @@ function needs(steps: readonly Step[], target: number, out: number[]): void {
   }
 }
 
-/** Rows that each ring between the steps must hold, found by walking the executor's own schedule. */
-export function ringRows(steps: readonly Step[], bandRows: number): number[] {
+/** First row of each step of a group when the last one starts at `first`. */
+export function firstRows(steps: readonly Step[], first: number): number[] {
+  const out = new Array<number>(steps.length)
+  for (let k = steps.length - 1; k >= 0; k--) {
+    out[k] = first
+    const r = steps[k]!.rows
+    first = Math.max(0, Math.min(first * r.strideH - r.padTop, r.inRows))
+  }
+  return out
+}
+
+/** First output row of a thread's share. */
+export const shareStart = (rows: number, thread: number, threads: number): number => Math.round(rows * thread / threads)
+
+/**
+ * Rows that each ring between the steps must hold, found by walking the executor's own schedule, from the first row of
+ * every thread's share.
+ */
+export function ringRows(steps: readonly Step[], bandRows: number, threads = 1): number[] {
   const rows = steps[steps.length - 1]!.rows.rows
-  const done = new Array<number>(steps.length).fill(0), need = new Array<number>(steps.length).fill(0)
-  const ring = new Array<number>(steps.length - 1).fill(1)
-  for (let target = 0; target < rows;) {
-    target = Math.min(target + bandRows, rows)
-    needs(steps, target, need)
-    for (let k = 0; k < steps.length; k++) need[k] = Math.max(need[k]!, done[k]!)
-    for (let k = 1; k < steps.length; k++) {
-      if (need[k]! <= done[k]!) continue
-      const r = steps[k]!.rows
-      const oldest = Math.max(0, Math.min(done[k]! * r.strideH - r.padTop, r.inRows))
-      ring[k - 1] = Math.max(ring[k - 1]!, need[k - 1]! - oldest)
+  const ring = new Array<number>(steps.length - 1).fill(1), need = new Array<number>(steps.length).fill(0)
+  for (let thread = 0; thread < threads; thread++) {
+    const end = shareStart(rows, thread + 1, threads)
+    const done = firstRows(steps, shareStart(rows, thread, threads))
+    for (let target = done[steps.length - 1]!; target < end;) {
+      target = Math.min(target + bandRows, end)
+      needs(steps, target, need)
+      for (let k = 0; k < steps.length; k++) need[k] = Math.max(need[k]!, done[k]!)
+      for (let k = 1; k < steps.length; k++) {
+        if (need[k]! <= done[k]!) continue
+        const r = steps[k]!.rows
+        const oldest = Math.max(0, Math.min(done[k]! * r.strideH - r.padTop, r.inRows))
+        ring[k - 1] = Math.max(ring[k - 1]!, need[k - 1]! - oldest)
+      }
+      for (let k = 0; k < steps.length; k++) done[k] = need[k]!
     }
-    for (let k = 0; k < steps.length; k++) done[k] = need[k]!
   }
   return ring.map((n, k) => Math.min(n, steps[k]!.stream!.to.h))
 }
@@ -174,7 +196,7 @@ class Chooser {
     const inner = new Set<Buffer>()
     let bytes = 0, ns = 0
     if (group.length > 1) {
-      const rings = ringRows(group, bandRows)
+      const rings = ringRows(group, bandRows, this.options.threads)
       for (let k = 0; k < rings.length; k++) {
         const value = group[k]!.stream!.to
         inner.add(value.buffer)
@@ -279,7 +301,7 @@ export function makeUnits(steps: readonly Step[], options: BandOptions): Unit[] 
   if (steps.length === 0) return []
   return choose(new Chooser(steps, options), options.plan).map(({ first, last, bandRows, bytes, overlay }) => {
     const group = steps.slice(first, last + 1)
-    if (group.length > 1) ringRows(group, bandRows).forEach((rows, k) => { (group[k]!.stream!.to as Value).ring = rows })
+    if (group.length > 1) ringRows(group, bandRows, options.threads).forEach((rows, k) => { (group[k]!.stream!.to as Value).ring = rows })
     return { prologue: group.flatMap(s => s.prologue ?? []), steps: group, bandRows, bytes, overlay }
   })
 }

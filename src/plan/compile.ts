@@ -3,15 +3,23 @@
  * addresses) plus the numbers a host, the linker and `inspect` need. Pure: nothing here touches wasm.
  */
 import { ThimbleError } from '../errors.ts'
-import { ABI_VERSION, LAYOUT, OP_GROUP } from '../generated/layout.ts'
+import { ABI_VERSION } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
-import { rowwise, type Buffer, type Step } from '../lower/program.ts'
+import type { Buffer } from '../lower/program.ts'
 import type { Variant } from '../types.ts'
 import { planArena, type Overlay, type Placement } from './arena.ts'
 import { makeUnits, type Unit } from './bands.ts'
+import { align, layOutTables, makeTables, opcodeOf, writeTables, type TableItem } from './encode.ts'
 
-export interface CompileOptions { variant: Variant; plan: 'speed' | 'size' }
+export interface CompileOptions {
+  variant: Variant
+  plan: 'speed' | 'size'
+  /** Threads that share the work. Default 1. */
+  threads?: number
+  /** First address of the program, a multiple of 16. Default PROGRAM_BASE. */
+  base?: number
+}
 
 /** First address a program may use: the runtime's own static data lies below (checked when it is instantiated). */
 export const PROGRAM_BASE = 1024
@@ -45,22 +53,12 @@ export interface Program {
   entries: Entry[]
   arena: { name: string; offset: number; bytes: number; firstOp: number; lastOp: number }[]
   usedOpcodes: number[]
+  /** Op tables of the worker threads 1.., empty without threads. */
+  workers: { table: number; count: number }[]
+  /** Address of the word that counts arrivals at barriers; the host zeroes it before every run. 0 without threads. */
+  barrierCounter: number
 }
 
-const align = (n: number, to: number): number => Math.ceil(n / to) * to
-
-/** Steps in table order, with group records where there are bands. */
-type TableItem = { step: Step } | { unit: Unit }
-
-function tableOf(units: readonly Unit[]): TableItem[] {
-  const table: TableItem[] = []
-  for (const unit of units) {
-    for (const step of unit.prologue) table.push({ step })
-    if (unit.steps.length > 1) table.push({ unit })
-    for (const step of unit.steps) table.push({ step })
-  }
-  return table
-}
 
 function lifetimes(units: readonly Unit[], buffers: readonly Buffer[]): void {
   for (const b of buffers) if (b.measure) b.bytes = b.measure()
@@ -93,50 +91,37 @@ function shareScratch(units: number, buffers: readonly Buffer[]): Map<Buffer, Bu
   return shared
 }
 
-function writeRecord(view: DataView, at: number, name: keyof typeof LAYOUT, fields: Record<string, number>, label: string): void {
-  const layout = LAYOUT[name] as { size: number; fields: readonly string[]; f32: readonly string[] }
-  for (let i = 0; i < layout.fields.length; i++) {
-    const field = layout.fields[i]!
-    const value = fields[field]
-    if (value === undefined || !Number.isFinite(value)) throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${value}`, { op: label })
-    if (layout.f32.includes(field)) view.setFloat32(at + i * 4, value, true)
-    else view.setInt32(at + i * 4, value | 0, true)
-  }
-}
-
-function recordFields(item: TableItem): { name: keyof typeof LAYOUT; fields: Record<string, number>; label: string } {
-  if ('unit' in item) {
-    const { steps, bandRows } = item.unit
-    const last = steps[steps.length - 1]!
-    return { name: 'GroupRecord', label: 'group', fields: { ...rowwise(last.rows.rows), op: OP_GROUP, done: 0, need: 0, count: steps.length, bandRows } }
-  }
-  const { step } = item
-  const { rows, strideH, padTop, windowH, inRows } = step.rows
-  return { name: step.record, label: `${step.kernel} of op ${step.opIndex}`, fields: { op: step.op, rows, strideH, padTop, windowH, inRows, done: 0, need: 0, ...step.fields() } }
-}
-
 function ports(list: readonly Port[]): ProgramPort[] {
   return list.map(p => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
 }
 
-/** Throws `lower/unsupported-op` naming every op that Thimble can't run. */
-export function refuseUnsupported(graph: Graph, unsupported: Lowered['unsupported']): void {
-  if (!unsupported.length) return
-  const used = [...graph.inputs.map(i => graph.tensors[i]!), ...graph.ops.flatMap(op => op.inputs.filter(i => i >= 0).map(i => graph.tensors[i]!))]
-  const float = used.some(t => t.dtype === 'float32' && t.data) && !used.some(t => (t.dtype === 'int8' || t.dtype === 'uint8') && t.data)
-  if (float) {
-    throw new ThimbleError('lower/float-model', 'this is a float32 model, Thimble runs 8-bit ones', {
-      expected: 'int8 or uint8 weights', got: 'float32 weights', hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT'
+/** Ops whose constants decide whether a model is a float one. */
+const WEIGHTED = new Set(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED', 'TRANSPOSE_CONV'])
+
+/** Throws `lower/float-model` when the model's filters are floats. */
+function refuseFloat(graph: Graph): void {
+  graph.ops.forEach((op, index) => {
+    if (!WEIGHTED.has(op.type)) return
+    const filter = graph.tensors[op.inputs[1] ?? -1]
+    if (filter?.dtype !== 'float32' && filter?.dtype !== 'float16') return
+    throw new ThimbleError('lower/float-model', 'this is a float model, Thimble runs 8-bit ones', {
+      op: `${op.type} at op ${index}`, expected: 'int8 or uint8 weights', got: `${filter.dtype} weights`, hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT'
     })
-  }
+  })
+}
+
+/** Throws `lower/unsupported-op` naming every op that Thimble can't run. */
+function refuseUnsupported(unsupported: Lowered['unsupported']): void {
+  if (!unsupported.length) return
   const first = unsupported.slice(0, 8).map(u => `${u.op} at op ${u.index} (${u.reason})`).join(', ')
   const more = unsupported.length > 8 ? ` and ${unsupported.length - 8} more` : ''
   throw new ThimbleError('lower/unsupported-op', `cannot run ${first}${more}`, { hint: 'see OPERATORS.md for what is supported' })
 }
 
 export function compileModel(graph: Graph, options: CompileOptions): Program {
+  refuseFloat(graph)
   const lowered = lower(graph, options.variant)
-  refuseUnsupported(graph, lowered.unsupported)
+  refuseUnsupported(lowered.unsupported)
   return assemble(lowered, options)
 }
 
@@ -146,18 +131,21 @@ interface Arrangement { units: Unit[]; scratch: Map<Buffer, Buffer>; live: Buffe
 const GOOD_ENOUGH = 1.03
 
 /** Chooses bands and places the arena: the units are chosen by counted bytes, so the best of a few real placements wins. */
-function arrange(lowered: Lowered, plan: 'speed' | 'size'): Arrangement {
-  let best: { peak: number; largestMargin: number } | undefined
+function arrange(lowered: Lowered, options: CompileOptions): Arrangement {
+  // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
+  if ((options.threads ?? 1) > 1) return arrangeWith(lowered, options, -1)
+  let best: Arrangement & { largestMargin: number } | undefined, last: Arrangement | undefined
   for (const largestMargin of [0.5, 0.125, 0.03]) {
-    const { units, placement } = arrangeWith(lowered, plan, largestMargin)
-    if (!best || placement.peak < best.peak) best = { peak: placement.peak, largestMargin }
-    if (placement.peak <= GOOD_ENOUGH * Math.max(...units.map(u => u.bytes), 1024)) break
+    last = arrangeWith(lowered, options, largestMargin)
+    if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
+    if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map(u => u.bytes), 1024)) break
   }
-  return arrangeWith(lowered, plan, best!.largestMargin)
+  // Ring sizes live on the values: the best arrangement must be the one that set them last.
+  return best === last ? best! : arrangeWith(lowered, options, best!.largestMargin)
 }
 
-function arrangeWith(lowered: Lowered, plan: 'speed' | 'size', largestMargin: number): Arrangement {
-  const units = makeUnits(lowered.steps, { plan, largestMargin, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
+function arrangeWith(lowered: Lowered, { plan, threads = 1 }: CompileOptions, largestMargin: number): Arrangement {
+  const units = makeUnits(lowered.steps, { plan, largestMargin, threads, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
   for (const b of lowered.buffers) {
     b.first = Infinity
     b.last = -Infinity
@@ -173,19 +161,15 @@ function arrangeWith(lowered: Lowered, plan: 'speed' | 'size', largestMargin: nu
 
 /** Places and encodes a lowered graph. */
 export function assemble(lowered: Lowered, options: CompileOptions): Program {
-  const { units, scratch, live, placement } = arrange(lowered, options.plan)
-
-  const table = tableOf(units)
-  const opTable = PROGRAM_BASE
-  let at = align(opTable + table.length * 4, 16)
-  const recordAt = table.map(item => {
-    const here = at
-    at += align(LAYOUT['unit' in item ? 'GroupRecord' : item.step.record].size, 16)
-    return here
-  })
-  const inputTable = at
+  const { units, scratch, live, placement } = arrange(lowered, options)
+  const threads = options.threads ?? 1
+  const tables = makeTables(units, threads)
+  const opTable = options.base ?? PROGRAM_BASE
+  const sizes = layOutTables(tables, opTable)
+  const inputTable = sizes.end
   const outputTable = inputTable + lowered.inputs.length * 8
-  const planEnd = align(outputTable + lowered.outputs.length * 8, 16)
+  const barrierCounter = align(outputTable + lowered.outputs.length * 8, 64)
+  const planEnd = threads > 1 ? barrierCounter + 64 : align(outputTable + lowered.outputs.length * 8, 16)
 
   const constants = lowered.buffers.filter(b => b.data && b.last >= b.first)
   let weightEnd = planEnd
@@ -196,16 +180,13 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   const arenaAddress = align(weightEnd, 64)
   live.forEach((b, i) => { b.address = arenaAddress + placement.offsets[i]! })
   for (const [b, owner] of scratch) b.address = owner.address
-  const memoryBytes = align(arenaAddress + placement.peak + SLACK, PAGE)
+  const arenaBytes = placement.peak + (threads - 1) * sizes.privateBytes
+  const memoryBytes = align(arenaAddress + arenaBytes + SLACK, PAGE)
   if (memoryBytes > MEMORY_LIMIT) throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', { expected: `at most ${MEMORY_LIMIT} bytes`, got: memoryBytes })
 
   const plan = new Uint8Array(planEnd - opTable)
   const view = new DataView(plan.buffer)
-  table.forEach((item, i) => {
-    const { name, fields, label } = recordFields(item)
-    view.setUint32(i * 4, recordAt[i]!, true)
-    writeRecord(view, recordAt[i]! - opTable, name, fields, label)
-  })
+  writeTables(view, opTable, tables, sizes, barrierCounter, arenaAddress + placement.peak)
   const inputs = ports(lowered.inputs), outputs = ports(lowered.outputs)
   inputs.forEach((p, i) => { view.setUint32(inputTable - opTable + i * 8, p.address, true); view.setUint32(inputTable - opTable + i * 8 + 4, p.bytes, true) })
   outputs.forEach((p, i) => { view.setUint32(outputTable - opTable + i * 8, p.address, true); view.setUint32(outputTable - opTable + i * 8 + 4, p.bytes, true) })
@@ -215,23 +196,18 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   return {
     variant: options.variant, plan: options.plan,
     image: [{ address: opTable, bytes: plan }, ...constants.map(b => ({ address: b.address, bytes: b.data! }))],
-    header: { abiVersion: ABI_VERSION, opCount: table.length, opTable, inputCount: inputs.length, inputTable, outputCount: outputs.length, outputTable, reserved: 0 },
-    memoryBytes, arenaAddress, arenaBytes: placement.peak, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
+    header: { abiVersion: ABI_VERSION, opCount: tables[0]!.length, opTable, inputCount: inputs.length, inputTable, outputCount: outputs.length, outputTable, mayWait: 1 },
+    memoryBytes, arenaAddress, arenaBytes, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
     inputs, outputs,
-    entries: entriesOf(units),
+    entries: tables[0]!.map(entryOf),
     arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),
-    usedOpcodes: [...new Set(table.map(item => 'unit' in item ? OP_GROUP : item.step.op))].sort((a, b) => a - b)
+    usedOpcodes: [...new Set(tables.flat().map(opcodeOf))].sort((a, b) => a - b),
+    workers: tables.slice(1).map((t, i) => ({ table: sizes.tables[i + 1]!, count: t.length })),
+    barrierCounter: threads > 1 ? barrierCounter : 0
   }
 }
 
-function entriesOf(units: readonly Unit[]): Entry[] {
-  return units.flatMap((unit, u) => {
-    const entry = (s: Step, group?: number): Entry => ({ opIndex: s.opIndex, kernel: s.kernel, opcode: s.op, macs: s.macs ?? 0, group })
-    const banded = unit.steps.length > 1
-    return [
-      ...unit.prologue.map(s => entry(s)),
-      ...(banded ? [{ opIndex: unit.steps[0]!.opIndex, kernel: 'group', opcode: OP_GROUP, macs: 0, group: u }] : []),
-      ...unit.steps.map(s => entry(s, banded ? u : undefined))
-    ]
-  })
+function entryOf(item: TableItem): Entry {
+  if (item.kind === 'step') return { opIndex: item.step.opIndex, kernel: item.step.kernel, opcode: item.step.op, macs: item.step.macs ?? 0, group: item.group }
+  return { opIndex: item.opIndex, kernel: item.kind, opcode: opcodeOf(item), macs: 0, group: item.kind === 'group' ? item.index : undefined }
 }

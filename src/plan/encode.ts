@@ -1,0 +1,136 @@
+/**
+ * Units to op tables: one table a thread, records behind it, written at absolute addresses. With several threads every
+ * unit that is worth it is split by output rows; its rings and scratch are private to each thread; barriers keep units
+ * in order.
+ */
+import { ThimbleError } from '../errors.ts'
+import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
+import { rowwise, type Buffer, type RecordName, type Step } from '../lower/program.ts'
+import { firstRows, shareStart, type Unit } from './bands.ts'
+
+export const align = (n: number, to: number): number => Math.ceil(n / to) * to
+
+/** One entry of an op table. `first`, `rows`: the share of output rows. `unit`: whose private buffers it uses. */
+export type TableItem =
+  | { kind: 'step'; step: Step; first: number; rows: number; unit: Unit; opIndex: number; group?: number }
+  | { kind: 'group'; unit: Unit; first: number; rows: number; opIndex: number; index: number }
+  | { kind: 'barrier'; target: number; opIndex: number }
+
+/** Record types whose kernels compute any range of output rows. */
+const SPLITTABLE = new Set<RecordName>(['CopyRecord', 'LutRecord', 'ConvRecord', 'DepthwiseRecord', 'BinaryRecord', 'PoolRecord', 'ResizeBilinearRecord', 'GatherRecord'])
+
+/** Estimated nanoseconds below which splitting a unit costs more than it gains. */
+const SPLIT_NS = 5000
+
+function worthSplitting(unit: Unit, threads: number): boolean {
+  const last = unit.steps[unit.steps.length - 1]!
+  const ns = unit.steps.reduce((a, s) => a + Math.max((s.macs ?? 0) * 0.035, (s.stream?.to.bytes ?? 0) * 0.1), 0)
+  return last.rows.rows >= threads && unit.steps.every(s => SPLITTABLE.has(s.record)) && ns >= SPLIT_NS
+}
+
+function unitItems(unit: Unit, index: number, first: number, rows: number): TableItem[] {
+  const banded = unit.steps.length > 1, starts = firstRows(unit.steps, first)
+  const items: TableItem[] = unit.prologue.map(step => ({ kind: 'step', step, first: 0, rows: step.rows.rows, unit, opIndex: step.opIndex }))
+  if (banded) items.push({ kind: 'group', unit, first, rows, opIndex: unit.steps[0]!.opIndex, index })
+  unit.steps.forEach((step, k) => items.push({
+    kind: 'step', step, first: starts[k]!, rows: k === unit.steps.length - 1 ? rows : step.rows.rows, unit, opIndex: step.opIndex, ...(banded ? { group: index } : {})
+  }))
+  return items
+}
+
+/** The op table of every thread; thread 0 also runs what is not split. */
+export function makeTables(units: readonly Unit[], threads: number): TableItem[][] {
+  const tables: TableItem[][] = Array.from({ length: threads }, () => [])
+  let barriers = 0, dirty = false
+  const meet = (opIndex: number): void => {
+    barriers++
+    for (const t of tables) t.push({ kind: 'barrier', target: barriers * threads, opIndex })
+    dirty = false
+  }
+  units.forEach((unit, index) => {
+    const rows = unit.steps[unit.steps.length - 1]!.rows.rows
+    if (threads === 1 || !worthSplitting(unit, threads)) {
+      tables[0]!.push(...unitItems(unit, index, 0, rows))
+      dirty = true
+      return
+    }
+    if (dirty) meet(unit.steps[0]!.opIndex)
+    tables.forEach((table, t) => table.push(...unitItems(unit, index, shareStart(rows, t, threads), shareStart(rows, t + 1, threads))))
+    meet(unit.steps[0]!.opIndex)
+  })
+  return tables
+}
+
+const recordOf = (item: TableItem): keyof typeof LAYOUT => item.kind === 'step' ? item.step.record : item.kind === 'group' ? 'GroupRecord' : 'BarrierRecord'
+export const opcodeOf = (item: TableItem): number => item.kind === 'step' ? item.step.op : item.kind === 'group' ? OP_GROUP : OP_BARRIER
+
+export interface TableSizes {
+  /** Address of each thread's table. */
+  tables: number[]
+  /** Address of each record, by thread and entry. */
+  records: number[][]
+  /** First address behind all records. */
+  end: number
+  /** Bytes of private buffers that each further thread needs. */
+  privateBytes: number
+}
+
+/** What each thread needs for itself in a unit: the rings between its steps, and kernel scratch. */
+function privateBuffers(unit: Unit): Buffer[] {
+  const rings = unit.steps.slice(0, -1).map(s => s.stream!.to.buffer)
+  const scratch = unit.steps.flatMap(s => [...s.reads, ...s.writes]).filter(b => b.transient)
+  return [...new Set([...rings, ...scratch])]
+}
+
+export function layOutTables(tables: readonly TableItem[][], base: number): TableSizes {
+  let at = base
+  const addresses = tables.map(t => {
+    const here = at
+    at += t.length * 4
+    return here
+  })
+  at = align(at, 16)
+  const records = tables.map(t => t.map(item => {
+    const here = at
+    at += align(LAYOUT[recordOf(item)].size, 16)
+    return here
+  }))
+  const split = new Set(tables.slice(1).flatMap(t => t.flatMap(item => item.kind === 'step' ? [item.unit] : [])))
+  const privateBytes = Math.max(0, ...[...split].map(u => privateBuffers(u).reduce((a, b) => a + align(b.bytes, 16), 0)))
+  return { tables: addresses, records, end: at, privateBytes: align(privateBytes, 64) }
+}
+
+function fieldsOf(item: TableItem, thread: number, barrierCounter: number): Record<string, number> {
+  if (item.kind === 'barrier') return { ...rowwise(1), op: OP_BARRIER, first: thread, done: 0, need: 0, counter: barrierCounter, target: item.target }
+  if (item.kind === 'group') return { ...rowwise(item.rows), op: OP_GROUP, first: item.first, done: 0, need: 0, count: item.unit.steps.length, bandRows: item.unit.bandRows }
+  const { strideH, padTop, windowH, inRows } = item.step.rows
+  return { op: item.step.op, first: item.first, rows: item.rows, strideH, padTop, windowH, inRows, done: 0, need: 0, ...item.step.fields() }
+}
+
+function writeRecord(view: DataView, at: number, item: TableItem, fields: Record<string, number>): void {
+  const name = recordOf(item)
+  const layout = LAYOUT[name] as { size: number; fields: readonly string[]; f32: readonly string[] }
+  for (let i = 0; i < layout.fields.length; i++) {
+    const field = layout.fields[i]!
+    const value = fields[field]
+    if (value === undefined || !Number.isFinite(value)) throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${value}`, { op: `op ${item.opIndex}` })
+    if (layout.f32.includes(field)) view.setFloat32(at + i * 4, value, true)
+    else view.setInt32(at + i * 4, value | 0, true)
+  }
+}
+
+/** Writes all tables and records. `view` begins at address `base`; `privateAddress`: where further threads' buffers go. */
+export function writeTables(view: DataView, base: number, tables: readonly TableItem[][], sizes: TableSizes, barrierCounter: number, privateAddress: number): void {
+  tables.forEach((table, thread) => table.forEach((item, i) => {
+    const own = thread > 0 && item.kind === 'step' ? privateBuffers(item.unit) : []
+    const shared = own.map(b => b.address)
+    let at = privateAddress + (thread - 1) * sizes.privateBytes
+    for (const b of own) {
+      b.address = at
+      at += align(b.bytes, 16)
+    }
+    view.setUint32(sizes.tables[thread]! - base + i * 4, sizes.records[thread]![i]!, true)
+    writeRecord(view, sizes.records[thread]![i]! - base, item, fieldsOf(item, thread, barrierCounter))
+    own.forEach((b, k) => { b.address = shared[k]! })
+  }))
+}

@@ -1,0 +1,39 @@
+/**
+ * A worker thread of a threaded model: instantiates the runtime on the shared memory, then sleeps until the host bumps
+ * the generation word, runs its op table, and sleeps again. Runs as a Node worker thread and as a browser Worker.
+ */
+
+import { FINISHED, GENERATION, STATUS, type WorkerStart } from './worker-words.ts'
+
+interface Port { postMessage(message: unknown): void; onMessage(handler: (start: WorkerStart) => void): void }
+
+async function port(): Promise<Port> {
+  if (typeof process !== 'undefined' && process.versions?.node) {
+    const { parentPort } = await import('node:worker_threads')
+    return { postMessage: m => parentPort!.postMessage(m), onMessage: handler => { parentPort!.once('message', handler) } }
+  }
+  const scope = globalThis as unknown as { postMessage(m: unknown): void; onmessage: ((e: MessageEvent) => void) | null }
+  return { postMessage: m => scope.postMessage(m), onMessage: handler => { scope.onmessage = e => handler(e.data as WorkerStart) } }
+}
+
+function serve({ module, memory, control, table, count }: WorkerStart, ready: () => void): void {
+  const instance = new WebAssembly.Instance(module, { env: { memory } })
+  const runThread = instance.exports.thimble_thread as (table: number, count: number) => number
+  const words = new Int32Array(control)
+  let seen = Atomics.load(words, GENERATION)
+  ready()
+  for (;;) {
+    Atomics.wait(words, GENERATION, seen)
+    const now = Atomics.load(words, GENERATION)
+    if (now < 0) return
+    if (now === seen) continue
+    seen = now
+    const status = runThread(table, count)
+    if (status) Atomics.compareExchange(words, STATUS, 0, status)
+    Atomics.add(words, FINISHED, 1)
+  }
+}
+
+const { postMessage, onMessage } = await port()
+onMessage(start => serve(start, () => postMessage('ready')))
+postMessage('started')

@@ -70,11 +70,10 @@ export async function readFloatModel(source: string | URL | Uint8Array | ArrayBu
   const format = await sniffModel(bytes)
   if (format === 'zip') return fromZip(bytes, options)
   const graph = await readers[format ?? unknown(bytes)](bytes, options)
-  checkGraph(graph)
-  if (options.fold === false) return graph
-  const folded = foldGraph(graph)
-  checkGraph(folded)
-  return folded
+  // The .tflite reader checks by itself, and knows of variables.
+  const check = (g: Graph): Graph => { if (format !== 'tflite') checkGraph(g); return g }
+  check(graph)
+  return options.fold === false ? graph : check(foldGraph(graph))
 }
 
 const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promise<Graph>> = {

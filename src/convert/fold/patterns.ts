@@ -2,7 +2,7 @@
 import { type Activation, type Op, type OpOf } from '../../graph.ts'
 import { windowOutput, windowPadding } from '../builder.ts'
 import { floatsOf } from '../values.ts'
-import { keepsShape, type Affine, type Work, type WorkOp } from './work.ts'
+import { isFloat, keepsShape, type Affine, type Work, type WorkOp } from './work.ts'
 
 /** DEQUANTIZE of a constant (float16 or int8 weights) becomes a float32 constant; 8-bit weights that a float op reads directly (dynamic-range files) too. */
 export function floatConstants(w: Work): void {
@@ -35,7 +35,7 @@ const FUSES = new Set<WorkOp['type']>(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CO
 export function fuseActivations(w: Work): boolean {
   for (const op of w.ops) {
     const activation = ACTIVATION[op.type]
-    if (!activation) continue
+    if (!activation || !isFloat(w, op)) continue
     const x = op.inputs[0]!
     const from = w.producer(x)
     if (!from || !FUSES.has(from.type) || w.soleConsumer(x) !== op) continue
@@ -58,6 +58,7 @@ export function fuseActivations(w: Work): boolean {
 /** Drops reshapes to the same shape, paddings by nothing, casts between equal types. */
 export function dropIdentities(w: Work): boolean {
   for (const op of w.ops) {
+    if (!isFloat(w, op)) continue
     const [x, y] = [op.inputs[0]!, op.outputs[0]!]
     const same = (): boolean => keepsShape(w, x, y) && w.tensors[x]!.dtype === w.tensors[y]!.dtype && !w.isConstant(x)
     if (['RESHAPE', 'SQUEEZE', 'EXPAND_DIMS', 'PAD', 'CAST', 'SLICE'].includes(op.type) && same()) { w.bypass(op, x); return true }
@@ -75,7 +76,7 @@ const sixth = (op: WorkOp | undefined): op is Affine => op?.type === 'AFFINE' &&
 /** x * relu6(x + 3) / 6, in either order of multiplications, becomes HARD_SWISH. */
 export function hardSwish(w: Work): boolean {
   for (const op of w.ops) {
-    if (op.type !== 'MUL' || op.attrs.activation !== 'NONE') continue
+    if (op.type !== 'MUL' || op.attrs.activation !== 'NONE' || !isFloat(w, op)) continue
     for (const [x, gate] of [op.inputs, [...op.inputs].reverse()] as [number, number][]) {
       if (!keepsShape(w, x, op.outputs[0]!)) continue
       let inner = w.producer(gate)
@@ -105,7 +106,7 @@ const paddings = (w: Work, op: Op): number[] | undefined => {
 /** PAD before a VALID convolution becomes SAME where TFLite's SAME pads exactly as much. */
 export function fusePadding(w: Work): boolean {
   for (const op of w.ops) {
-    if ((op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') || op.attrs.padding !== 'VALID') continue
+    if ((op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') || op.attrs.padding !== 'VALID' || !isFloat(w, op)) continue
     const pad = w.producer(op.inputs[0]!)
     if (pad?.type !== 'PAD' || w.soleConsumer(op.inputs[0]!) !== op) continue
     const p = paddings(w, pad)

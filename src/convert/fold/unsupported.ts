@@ -1,6 +1,6 @@
 /** TFLite ops that the graph has no name for, in terms of those that it has: bounds, PReLU, dilation spelled with batches. */
 import { windowPadding } from '../builder.ts'
-import type { Affine, Work, WorkOp } from './work.ts'
+import { isFloat, type Affine, type Work, type WorkOp } from './work.ts'
 
 type Named = Extract<WorkOp, { type: 'UNSUPPORTED' }>
 const named = (op: WorkOp | undefined, ...names: string[]): op is Named => isUnsupported(op) && names.includes(op.attrs.name)
@@ -40,6 +40,7 @@ function boundOf(w: Work, op: Named): { x: number; bound: number } | undefined {
 
 export function bounds(w: Work): boolean {
   for (const op of w.ops) {
+    if (!isFloat(w, op)) continue
     const y = op.outputs[0]!
     if (op.type === 'UNSUPPORTED' && op.attrs.name === 'RELU_0_TO_1') { w.replace(op, ...clipOps(w, op.inputs[0]!, y, 0, 1)); return true }
     const bounding: WorkOp = op
@@ -64,7 +65,7 @@ export function bounds(w: Work): boolean {
 /** PRELU with a slope per channel: relu(x) - slope * relu(-x). */
 export function prelu(w: Work): boolean {
   for (const op of w.ops) {
-    if (!named(op, 'PRELU')) continue
+    if (!named(op, 'PRELU') || !isFloat(w, op)) continue
     const [x, k, y] = [op.inputs[0]!, op.inputs[1]!, op.outputs[0]!]
     const slope = w.floats(k)
     if (!slope || (slope.length !== 1 && (slope.length !== w.channels(x) || w.shape(k).at(-1) !== slope.length))) continue
@@ -88,7 +89,7 @@ const ints = (w: Work, t: number): number[] | undefined => {
 /** SPACE_TO_BATCH_ND, a VALID convolution and BATCH_TO_SPACE_ND are one dilated convolution. */
 export function dilation(w: Work): boolean {
   for (const op of w.ops) {
-    if (op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') continue
+    if ((op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') || !isFloat(w, op)) continue
     const before = w.producer(op.inputs[0]!)
     const after = w.soleConsumer(op.outputs[0]!)
     if (!named(before, 'SPACE_TO_BATCH_ND') || !named(after, 'BATCH_TO_SPACE_ND') || w.soleConsumer(op.inputs[0]!) !== op) continue

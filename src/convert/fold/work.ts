@@ -103,6 +103,9 @@ export function channelVector(w: Work, t: number, channels: number): Float64Arra
   return Float64Array.from(values)
 }
 
+/** True when the op computes in float32: the passes leave everything else alone. */
+export const isFloat = (w: Work, op: WorkOp): boolean => w.tensors[op.outputs[0] ?? -1]?.dtype === 'float32'
+
 /** True when the op's activation input and output have the same shape (so nothing was broadcast). */
 export const keepsShape = (w: Work, from: number, to: number): boolean => {
   const a = w.shape(from)

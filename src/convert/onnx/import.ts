@@ -1,6 +1,7 @@
 /** ONNX models to the graph: constants are folded, layouts tracked, each node handed to its reader; QDQ models keep their grids. */
 import { ThimbleError } from '../../errors.ts'
 import type { Graph, OpOf } from '../../graph.ts'
+import { roundEven } from '../../float/values.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { foldNode } from './constants.ts'
 import * as elementwise from './elementwise.ts'
@@ -8,7 +9,7 @@ import { parseOnnx, type OnnxModel, type OnnxNode, type OnnxValue } from './mode
 import { fuseQdq } from './qdq.ts'
 import { attribute, constant, constantInput, fail, malformed, type Handler, type Reader } from './reader.ts'
 import * as shapes from './shape-ops.ts'
-import { LayoutNet, NCHW, isIdentity, type Grid, type Value } from './values.ts'
+import { LayoutNet, NCHW, isIdentity, type Constant, type Grid, type Value } from './values.ts'
 import * as windows from './windows.ts'
 
 const HANDLERS: Record<string, Handler> = {
@@ -44,6 +45,7 @@ function gridOf(r: Reader, n: OnnxNode, rank: number): Grid {
 /** int8 whatever the file uses: uint8 activations shift by 128. */
 function quantizeLinear(r: Reader, n: OnnxNode): Value[] {
   const v = r.input(n, 0)
+  if (v.kind === 'constant') return [quantizedConstant(r, n, v)]
   const x = v.kind === 'flat' ? v.of : r.net.settled(n.name, v)
   const grid = gridOf(r, n, r.net.onnxShape(v).length)
   if (grid.scales.length !== 1 || grid.dtype === 'int32') return fail(n, 'a grid per channel of an activation')
@@ -51,6 +53,21 @@ function quantizeLinear(r: Reader, n: OnnxNode): Value[] {
   const id = r.net.op<OpOf<'QUANTIZE'>>({ type: 'QUANTIZE', inputs: [x.id], attrs: {} }, n.name, r.net.shape(x.id), 'int8')
   r.net.tensors[id]!.quantization = { scales: grid.scales, zeroPoints: Int32Array.of(grid.zeroPoints[0]! - shift), axis: 0 }
   return [v.kind === 'flat' ? { kind: 'flat', of: { ...x, id } } : { ...x, id }]
+}
+
+/** Weights that the file keeps in float and quantizes in the graph. */
+function quantizedConstant(r: Reader, n: OnnxNode, v: Constant): Constant {
+  const shape = v.value.shape
+  const grid = gridOf(r, n, shape.length)
+  if (grid.scales.length > 1 && grid.scales.length !== shape[grid.axis]) return malformed(n, 'scale')
+  const [low, high] = grid.dtype === 'int8' ? [-128, 127] : grid.dtype === 'uint8' ? [0, 255] : [-(2 ** 31), 2 ** 31 - 1]
+  const inner = shape.slice(grid.axis + 1).reduce((a, b) => a * b, 1)
+  const data = new Float64Array(v.value.data.length)
+  for (let i = 0; i < data.length; i++) {
+    const c = grid.scales.length === 1 ? 0 : Math.floor(i / inner) % grid.scales.length
+    data[i] = Math.max(low, Math.min(high, roundEven(v.value.data[i]! / grid.scales[c]!) + grid.zeroPoints[c]!))
+  }
+  return constant(v.value.name, { dtype: grid.dtype, shape, data })
 }
 
 function dequantizeLinear(r: Reader, n: OnnxNode): Value[] {

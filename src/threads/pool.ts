@@ -22,7 +22,8 @@ export function checkThreads(threads: number): void {
 
 async function startWorker(): Promise<Handle> {
   if (isNode()) {
-    const { Worker } = await import('node:worker_threads')
+    // No import: bundlers for the browser would look for the module.
+    const { Worker } = process.getBuiltinModule('node:worker_threads')
     // Run from the sources (tests, tools), the worker is the built one: Node's workers do not load TypeScript.
     const source = import.meta.url.endsWith('.ts') ? '../../dist/threads/worker.js' : './worker.js'
     const worker = new Worker(new URL(source, import.meta.url))

@@ -7,9 +7,9 @@ import { FINISHED, GENERATION, STATUS, type WorkerStart } from './worker-words.t
 
 interface Port { postMessage(message: unknown): void; onMessage(handler: (start: WorkerStart) => void): void }
 
-async function port(): Promise<Port> {
+function port(): Port {
   if (typeof process !== 'undefined' && process.versions?.node) {
-    const { parentPort } = await import('node:worker_threads')
+    const { parentPort } = process.getBuiltinModule('node:worker_threads')
     return { postMessage: m => parentPort!.postMessage(m), onMessage: handler => { parentPort!.once('message', handler) } }
   }
   const scope = globalThis as unknown as { postMessage(m: unknown): void; onmessage: ((e: MessageEvent) => void) | null }
@@ -34,6 +34,6 @@ function serve({ module, memory, control, table, count }: WorkerStart, ready: ()
   }
 }
 
-const { postMessage, onMessage } = await port()
+const { postMessage, onMessage } = port()
 onMessage(start => serve(start, () => postMessage('ready')))
 postMessage('started')

@@ -1,0 +1,5 @@
+export default {
+  base: './',
+  // Top-level await.
+  build: { target: 'es2022' }
+}

@@ -1,0 +1,167 @@
+/** examples/bundler with esbuild and Vite, run in Chromium; entry points by condition; what is left out, what is downloaded. */
+import { execFileSync } from 'node:child_process'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join, relative } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { gzipSync } from 'node:zlib'
+import { createRequire } from 'node:module'
+import { suite } from 'uvu'
+import * as assert from 'uvu/assert'
+import { moduleGraph, serve } from '../tools/web.ts'
+import { ENGINES } from './engines/engines.ts'
+import { need, root } from './util.ts'
+import { built, esbuild, peer } from './worker-host.ts'
+
+interface Page { goto(url: string): Promise<unknown>; setInputFiles(selector: string, path: string): Promise<void>; evaluate<R>(body: string): Promise<R>; on(event: 'pageerror', listener: (error: Error) => void): void }
+interface Browser { newPage(): Promise<Page>; close(): Promise<void> }
+const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
+const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
+
+/** Vite's command, where it is installed. */
+function viteCommand(): string | undefined {
+  try {
+    const manifest = createRequire(join(ENGINES, 'npm/')).resolve('vite/package.json')
+    return join(manifest, '../bin/vite.js')
+  } catch {
+    return undefined
+  }
+}
+const vite = viteCommand()
+
+/** The example in a folder of its own, with the package in its node_modules and the model in public/. */
+function example(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'thimble-'))
+  cpSync(join(root, 'examples/bundler'), folder, { recursive: true, filter: (path) => !/node_modules|\/dist\b|\/public\b/.test(path.slice(root.length)) })
+  mkdirSync(join(folder, 'node_modules'))
+  symlinkSync(root, join(folder, 'node_modules/thimble'), 'dir')
+  mkdirSync(join(folder, 'public'))
+  cpSync(join(root, 'weights/mobilenet_v2_1.0_224.thimble'), join(folder, 'public/mobilenet_v2_1.0_224.thimble'))
+  return folder
+}
+
+const filesOf = (folder: string): Map<string, Buffer> =>
+  new Map(readdirSync(folder, { recursive: true, withFileTypes: true }).filter((e) => e.isFile()).map((e) => {
+    const path = join(e.parentPath, e.name)
+    return [relative(folder, path), readFileSync(path)]
+  }))
+
+/** The page's answer for the cat, from real Chromium. */
+async function run(files: Map<string, Buffer>): Promise<string> {
+  const server = await serve(files, 0)
+  const browser = await playwright!.chromium.launch({ executablePath: CHROMIUM, args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] })
+  try {
+    const page = await browser.newPage()
+    const errors: string[] = []
+    page.on('pageerror', ({ message }) => errors.push(message))
+    await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`)
+    const end = Date.now() + 30_000
+    const until = async (expression: string): Promise<void> => {
+      while (!(await page.evaluate(expression))) {
+        if (errors.length || Date.now() > end) throw new Error(errors.join('; ') || `never true: ${expression}`)
+        await new Promise((resolve) => setTimeout(resolve, 30))
+      }
+    }
+    await until('typeof document.querySelector("input").onchange === "function"')
+    await page.setInputFiles('input', join(root, 'weights/samples/cat.jpg'))
+    await until('document.querySelector("output").textContent')
+    return await page.evaluate<string>('document.querySelector("output").textContent')
+  } finally {
+    await browser.close()
+    server.close()
+  }
+}
+
+function report(name: string, files: Map<string, Buffer>): void {
+  const gz = (b: Buffer): number => gzipSync(b, { level: 9 }).length
+  const scripts = [...files].filter(([path]) => path.endsWith('.js'))
+  // The page loads the entry and one variant.
+  const loaded = scripts.filter(([path]) => !/scalar|relaxed|threads|worker/.test(path))
+  const sum = (list: [string, Buffer][], size: (b: Buffer) => number): number => list.reduce((n, [, b]) => n + size(b), 0)
+  console.log(`${name}: a page downloads ${sum(loaded, (b) => b.length)} bytes of script with the wasm inside, ${sum(loaded, gz)} gzip; written in all ${sum(scripts, (b) => b.length)}`)
+}
+
+const test = suite('bundler')
+const chromium = playwright && existsSync(CHROMIUM) ? playwright : undefined
+const ready = built && chromium
+
+need(test, 'esbuild: the five-line app builds and runs', ready && esbuild, 'needs dist/, esbuild, playwright-core and Chromium', async () => {
+  const folder = example()
+  try {
+    await esbuild!.build({ absWorkingDir: folder, entryPoints: ['src/main.js'], bundle: true, minify: true, splitting: true, format: 'esm', target: 'es2022', outdir: 'dist/src', logLevel: 'error', preserveSymlinks: true })
+    const files = filesOf(join(folder, 'dist'))
+    for (const [path, bytes] of filesOf(join(folder, 'public'))) files.set(path, bytes)
+    files.set('index.html', readFileSync(join(folder, 'index.html')))
+    report('esbuild', files)
+    assert.match(await run(files), /^(Egyptian cat|tabby|tiger cat), \d+ %$/)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+need(test, 'Vite: the five-line app builds and runs', ready && vite, 'needs dist/, vite, playwright-core and Chromium', async () => {
+  const folder = example()
+  try {
+    execFileSync(process.execPath, [vite!, 'build', '--logLevel', 'warn'], { cwd: folder, stdio: 'pipe' })
+    const files = filesOf(join(folder, 'dist'))
+    report('Vite', files)
+    assert.match(await run(files), /^(Egyptian cat|tabby|tiger cat), \d+ %$/)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+need(test, 'conditions: browser, workerd and node get their own entry point', built && esbuild ? esbuild : undefined, 'needs dist/ and esbuild', async () => {
+  const folder = example()
+  try {
+    const inputs = async (conditions: string[], platform: string): Promise<string[]> => {
+      const result = await esbuild!.build({
+        absWorkingDir: folder, stdin: { contents: 'export * from "thimble"', resolveDir: folder }, bundle: true, format: 'esm', platform, conditions, write: false, metafile: true, logLevel: 'error', outdir: 'out'
+      }) as unknown as { metafile: { outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }> } }
+      return Object.values(result.metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0))
+    }
+    const entry = (paths: string[]): string[] => ['browser.js', 'workerd.js', 'node.js'].filter((name) => paths.some((path) => path.endsWith(`dist/${name}`)))
+    assert.equal(entry(await inputs(['browser'], 'browser')), ['browser.js'])
+    assert.equal(entry(await inputs(['workerd', 'browser'], 'browser')), ['workerd.js'])
+    assert.equal(entry(await inputs([], 'neutral')), ['browser.js'])
+    assert.equal(entry(await inputs([], 'node')), ['node.js'])
+    // A Worker gets no compiler and no runtime of its own: its modules hold them.
+    assert.not.ok((await inputs(['workerd'], 'browser')).some((path) => /lower|plan|formats\/tflite|generated\/(simd|scalar|relaxed)/.test(path)))
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+need(test, 'what is not used is left out', built && esbuild ? esbuild : undefined, 'needs dist/ and esbuild', async () => {
+  const folder = example()
+  try {
+    const size = async (contents: string): Promise<number> => {
+      const { outputFiles } = await esbuild!.build({ absWorkingDir: folder, stdin: { contents, resolveDir: folder }, bundle: true, minify: true, format: 'esm', write: false, logLevel: 'error' })
+      return outputFiles[0]!.contents.length
+    }
+    assert.is(await size('import "thimble"'), 0)
+    const error = await size('export { ThimbleError } from "thimble"')
+    assert.ok(error < 2000, `ThimbleError alone takes ${error} bytes`)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+need(test, 'the browser entry reaches no decoder, no Node module, no package', built || undefined, 'dist/ is not built', () => {
+  const graph = moduleGraph('browser.js')
+  assert.ok(graph.length > 10)
+  for (const file of graph) {
+    assert.not.match(file, /image\/(png|jpeg|bmp|pnm|decode|wasm)|cli|convert|quantize|pack\//)
+    assert.not.match(readFileSync(join(root, 'dist', file), 'utf8'), /(from|import\()\s*["'](node:|[a-z@])/, file)
+  }
+})
+
+need(test, 'importing the package runs nothing', built || undefined, 'dist/ is not built', () => {
+  // Every engine feature that a side effect would touch is missing while the entry points load.
+  const script = `for (const name of ['fetch', 'Worker', 'WebAssembly', 'document', 'crypto']) Object.defineProperty(globalThis, name, { get() { throw new Error('touched ' + name) }, configurable: true })
+    await import(${JSON.stringify(pathToFileURL(join(root, 'dist/browser.js')).href)}); await import(${JSON.stringify(pathToFileURL(join(root, 'dist/workerd.js')).href)}); console.log('quiet')`
+  assert.is(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).trim(), 'quiet')
+})
+
+test.run()

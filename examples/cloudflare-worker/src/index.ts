@@ -15,7 +15,7 @@ import { SMALL_JPEG } from './warm-up'
 
 /** Largest request body in bytes, and largest photo: what fits an isolate's 128 MB beside the model. */
 const MAX_BODY = 10 * 1024 * 1024
-const LIMITS = { maxPixels: 25_000_000, maxBytes: 48 * 1024 * 1024 }
+const LIMITS = { maxPixels: 25_000_000, maxBytes: 64 * 1024 * 1024 }
 const MAX_TOP = 50
 
 const start = async (): Promise<Classifier> => createClassifier(await loadModel(module), { image, imageLimits: LIMITS })

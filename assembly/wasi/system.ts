@@ -65,19 +65,25 @@ export function textLength(text: usize): i32 {
   return n
 }
 
-/** Path of `path` below a preopened folder's name, or 0 when it does not lie there. */
-function below(path: usize, folder: usize, bytes: i32): usize {
-  if (bytes == 0 || (bytes == 1 && load<u8>(folder) == 0x2e)) {
-    while (load<u16>(path) == 0x2f2e) path += 2
-    return load<u8>(path) == 0x2f ? 0 : path
-  }
-  for (let i = 0; i < bytes; i++) if (load<u8>(path + i) != load<u8>(folder + i)) return 0
-  path += bytes
-  if (load<u8>(folder + bytes - 1) != 0x2f) {
-    if (load<u8>(path) != 0x2f) return 0
-    path++
+/** Steps over leading `/` and `./`: the root and the working folder are one, as in wasi-libc. */
+function stripped(path: usize, end: usize): usize {
+  while (path < end) {
+    if (load<u8>(path) == 0x2f) path++
+    else if (load<u8>(path) == 0x2e && (path + 1 == end || load<u8>(path, 1) == 0x2f)) path++
+    else break
   }
   return path
+}
+
+/** Path of `path` below a preopened folder's name, or 0 when it does not lie there. */
+function below(path: usize, folder: usize, bytes: i32): usize {
+  path = stripped(path, path + textLength(path))
+  let end = folder + bytes
+  folder = stripped(folder, end)
+  while (end > folder && load<u8>(end - 1) == 0x2f) end--
+  if (folder == end) return path
+  for (; folder < end; folder++, path++) if (load<u8>(path) != load<u8>(folder)) return 0
+  return load<u8>(path) == 0x2f ? stripped(path, path + textLength(path)) : 0
 }
 
 /** The errno of the last failed `openFile`. */

@@ -90,7 +90,28 @@ export function parseModule(bytes: Uint8Array): WasmModule {
     readSection(m, id, r)
     if (!r.done) throw new ThimbleError('format/wasm', `section ${id} has ${r.end - r.at} bytes too many`)
   }
+  checkIndices(m)
   return m
+}
+
+/** Every index must point at something that is there. */
+function checkIndices(m: WasmModule): void {
+  const counts: Record<IndexSpace | 'memory', number> = { func: m.imports.length + m.functions.length, type: m.types.length, global: m.globals.length, table: m.table ? 1 : 0, memory: m.memory ? 1 : 0 }
+  const check = (space: IndexSpace | 'memory', index: number): void => {
+    if (index >= counts[space]) throw new ThimbleError('format/wasm', `${space} ${index} is not there`, { expected: `below ${counts[space]}` })
+  }
+  for (const i of m.imports) check('type', i.type)
+  for (const e of m.exports) check(e.kind, e.index)
+  if (m.start !== undefined) check('func', m.start)
+  for (const e of m.elements) {
+    check('table', 0)
+    for (const f of e.functions) check('func', f)
+  }
+  for (const f of m.functions) {
+    check('type', f.type)
+    if (f.body.length < 2) throw new ThimbleError('format/wasm', 'a function without code')
+    walkBody(f.body, check)
+  }
 }
 
 function readSection(m: WasmModule, id: number, r: Reader): void {

@@ -136,17 +136,26 @@ export function run(from: i32, to: i32): i32 {
 export function thimble_abi(): i32 {
   return ABI_VERSION
 }
+
+/** A word of entry i of a port table, 0 where there is no such entry: an embedder can count the ports. */
+function port(table: u32, count: u32, i: u32, word: u32): i32 {
+  return i < count ? load<i32>(table + (i << 3) + word) : 0
+}
 export function thimble_input_ptr(i: i32): i32 {
-  return load<i32>(changetype<Header>(header).inputTable + (i << 3))
+  const h = changetype<Header>(header)
+  return port(h.inputTable, h.inputCount, i, 0)
 }
 export function thimble_input_bytes(i: i32): i32 {
-  return load<i32>(changetype<Header>(header).inputTable + (i << 3), 4)
+  const h = changetype<Header>(header)
+  return port(h.inputTable, h.inputCount, i, 4)
 }
 export function thimble_output_ptr(i: i32): i32 {
-  return load<i32>(changetype<Header>(header).outputTable + (i << 3))
+  const h = changetype<Header>(header)
+  return port(h.outputTable, h.outputCount, i, 0)
 }
 export function thimble_output_bytes(i: i32): i32 {
-  return load<i32>(changetype<Header>(header).outputTable + (i << 3), 4)
+  const h = changetype<Header>(header)
+  return port(h.outputTable, h.outputCount, i, 4)
 }
 /** One inference: inputs must have been written since the last one, their memory is reused. Returns a STATUS. */
 export function thimble_invoke(): i32 {

@@ -177,6 +177,9 @@ need(test, 'packed models answer as recorded, within the size goals', shared('go
         const input = model.inputs[0].dtype === 'uint8' ? new Uint8Array(bytes) : new Int8Array(bytes)
         equalBytes(model.run(input)[0], readFileSync(shared(`goldens/${name}/${kind}.out0.bin`)!), `${name} ${variant} ${kind}`)
       }
+      // Ports can be counted: beyond the last one there are 0 bytes.
+      const ports = new WebAssembly.Instance(module).exports as Record<string, (i: number) => number>
+      for (const i of [1, 2, 0x7fffffff, -0x80000000, -1]) assert.equal(['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`](i)), [0, 0, 0, 0])
       // Nothing above __heap_base is touched: an embedder may cut the memory there.
       const { memory, __heap_base } = new WebAssembly.Instance(module).exports as { memory: WebAssembly.Memory; __heap_base: WebAssembly.Global }
       assert.is(__heap_base.value, sizes.memoryBytes)

@@ -6,7 +6,7 @@ import { place, placePicture } from './placement'
 import { decodePnm } from './pnm'
 
 /** Largest picture taken. */
-const MAX_PIXELS: u64 = 100_000_000
+const MAX_PIXELS: u64 = 250_000_000
 /** JPEGs beyond this are decoded at 1/2, 1/4 or 1/8, at twice the size that the model needs or more. */
 const SCALE_ABOVE: i64 = 8_000_000
 
@@ -26,7 +26,7 @@ export function setPicture(at: usize, w: i32, h: i32, n: i32): void {
 /** Refuses impossible sizes before anything is allocated. */
 export function checkSize(w: i32, h: i32): bool {
   if (w <= 0 || h <= 0) fail(CORRUPT, 'the header gives no size')
-  else if (<u64>w * <u64>h > MAX_PIXELS) fail(TOO_LARGE, 'more than 100 megapixels')
+  else if (<u64>w * <u64>h > MAX_PIXELS) fail(TOO_LARGE, 'more than 250 megapixels')
   return status == 0
 }
 

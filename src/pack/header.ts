@@ -80,6 +80,7 @@ const usage = (prefix: string, wasm: string): string[] => [
   '  4. thimble_invoke() == THIMBLE_OK;',
   `  5. read ${prefix}_OUTPUT0_BYTES bytes at memory + thimble_output_ptr(0).`,
   'Write the inputs before every invoke: their memory is reused. Tensors are row-major and little endian.',
+  'thimble_input_bytes(i) and thimble_output_bytes(i) are 0 from the number of inputs or outputs on.',
   'memory is m3_GetMemory() in wasm3, wasm_runtime_addr_app_to_native() in WAMR, Z_modelZ_memory(&m)->data in wasm2c output.',
   `Plain C for a microcontroller: wasm2c ${wasm} -n model -o model.c`
 ]

@@ -147,6 +147,9 @@ export const STATUS_TIMEOUT = 3
   bias: u32
   scale: u32
   scratch: u32
+  /** 64 bytes: magic x 4, magicMinusZero x 4, actMin x 16, actMax x 16; whether the last two exclude any int8. */
+  constants: u32
+  clamped: i32
   /** SIMD: bytes of a tile's packed panel, and of one segment's part of it. Scalar: patch length K. */
   panelBytes: i32
   segmentPanelBytes: i32
@@ -195,10 +198,8 @@ export const STATUS_TIMEOUT = 3
   weights: u32
   bias: u32
   scale: u32
-  magic: i32
-  magicMinusZero: i32
-  actMin: i32
-  actMax: i32
+  constants: u32
+  clamped: i32
 }
 
 /** Depthwise convolution, depth multiplier 1. Input frame as in ConvRecord. */
@@ -222,8 +223,9 @@ export const STATUS_TIMEOUT = 3
   bias: u32
   scale: u32
   scratch: u32
-  /** 64 bytes: magic x 4, magicMinusZero x 4, actMin x 16, actMax x 16. */
+  /** As in ConvRecord. */
   constants: u32
+  clamped: i32
   magic: i32
   magicMinusZero: i32
   actMin: i32

@@ -30,25 +30,30 @@ export function requantize4(acc: v128, scale: v128, magic: v128, magicMinusZero:
 
 /**
  * Epilogue of a 4x8 tile: requantizes, clamps and stores eight channels of four pixels at y0..y3. Accumulators cP0, cP1:
- * pixel P's channels 0-3, 4-7. constants: address of a record's magic, magicMinusZero, actMin, actMax.
+ * pixel P's channels 0-3, 4-7. constants: magic x 4, magicMinusZero x 4, actMin x 16, actMax x 16; clamped: whether the
+ * last two exclude any int8.
  */
 // @ts-ignore: decorator
 @inline
 export function finish4x8(
-  constants: usize, scale: usize, y0: usize, y1: usize, y2: usize, y3: usize,
+  constants: usize, clamped: i32, scale: usize, y0: usize, y1: usize, y2: usize, y3: usize,
   c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128
 ): void {
   const s0 = v128.load(scale), s1 = v128.load(scale, 16)
-  const magic = v128.load_splat<i32>(constants), zero = v128.load_splat<i32>(constants, 4)
-  const low = v128.load_splat<i8>(constants, 8), high = v128.load_splat<i8>(constants, 12)
+  const magic = v128.load(constants), zero = v128.load(constants, 16)
   const h0 = i16x8.narrow_i32x4_s(requantize4(c00, s0, magic, zero), requantize4(c01, s1, magic, zero))
   const h1 = i16x8.narrow_i32x4_s(requantize4(c10, s0, magic, zero), requantize4(c11, s1, magic, zero))
-  const q01 = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h0, h1), low), high)
-  v128.store64_lane(y0, q01, 0)
-  v128.store64_lane(y1, q01, 1)
+  let q01 = i8x16.narrow_i16x8_s(h0, h1)
   const h2 = i16x8.narrow_i32x4_s(requantize4(c20, s0, magic, zero), requantize4(c21, s1, magic, zero))
   const h3 = i16x8.narrow_i32x4_s(requantize4(c30, s0, magic, zero), requantize4(c31, s1, magic, zero))
-  const q23 = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h2, h3), low), high)
+  let q23 = i8x16.narrow_i16x8_s(h2, h3)
+  if (clamped) {
+    const low = v128.load(constants, 32), high = v128.load(constants, 48)
+    q01 = i8x16.min_s(i8x16.max_s(q01, low), high)
+    q23 = i8x16.min_s(i8x16.max_s(q23, low), high)
+  }
+  v128.store64_lane(y0, q01, 0)
+  v128.store64_lane(y1, q01, 1)
   v128.store64_lane(y2, q23, 0)
   v128.store64_lane(y3, q23, 1)
 }

@@ -70,7 +70,7 @@ function tile(r: ConvDirectRecord, at: usize, y: usize): void {
       row += 4
     } while (row < rowsEnd)
     const at = y + n
-    finish4x8(changetype<usize>(r) + offsetof<ConvDirectRecord>('magic'), scale, at, at + step, at + 2 * step, at + 3 * step, c00, c01, c10, c11, c20, c21, c30, c31)
+    finish4x8(r.constants, r.clamped, scale, at, at + step, at + 2 * step, at + 3 * step, c00, c01, c10, c11, c20, c21, c30, c31)
     if (n >= last) break
     n += 8
     if (n > last) n = last

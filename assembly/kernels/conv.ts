@@ -11,7 +11,7 @@
 import { ConvRecord, TILE_BYTES } from '../layout'
 import { requantize } from '../requantize'
 import { dot, sum } from '../scalar'
-import { gemm4x8, pack4x8 } from './gemm-4x8'
+import { gemm4x8, pack4x8, run4x8 } from './gemm-4x8'
 import { TILE_OUT, TILE_X, TILE_Y } from './tile'
 
 /** Address of input row `iy`, or the zero row outside the image. */
@@ -81,8 +81,19 @@ function convSimd(r: ConvRecord, y0: i32, y1: i32): void {
     outW *= y1 - y0
     y1 = y0 + 1
   }
+  const pointwise = r.form == 0 && r.windowH == 1 && r.segments == 1 && !narrow
   let y = y0, x = 0
   while (y < y1) {
+    const tiles = (outW - x) >> 2
+    if (pointwise && tiles > 0) {
+      run4x8(r, rowAt(r, y * r.strideH - r.padTop) + x * xStep, outputRow(r, y) + x * step, tiles)
+      x += tiles << 2
+      if (x >= outW) {
+        x = 0
+        y++
+      }
+      continue
+    }
     const row = x + <i32>mr <= outW
     if (row) {
       store<i32>(tile, y * r.strideH - r.padTop, TILE_Y)

@@ -31,7 +31,7 @@ function mac(acc: v128, pairs: v128, w: v128): v128 {
 
 /** One output row, stride 1. p0..p2: window rows at the first output; y: the first output. */
 function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, constants: usize = r.constants
+  const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
   let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
   let left = r.channels
   while (true) {
@@ -100,7 +100,7 @@ function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
         mh = mac(mh, v, v128.load(w, 176))
         barrier(x, 6)
       }
-      const q = finish(constants, scale, al, ah, bl, bh)
+      const q = finish(constants, clamped, scale, al, ah, bl, bh)
       v128.store64_lane(out, q, 0)
       if (x < 2) break
       v128.store64_lane(out + c, q, 1)
@@ -127,7 +127,7 @@ function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
 
 /** One output row, stride 2. */
 function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, constants: usize = r.constants
+  const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
   let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
   let left = r.channels
   while (true) {
@@ -203,7 +203,7 @@ function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
       q0 += 4 * c
       q1 += 4 * c
       q2 += 4 * c
-      const q = finish(constants, scale, al, ah, bl, bh)
+      const q = finish(constants, clamped, scale, al, ah, bl, bh)
       v128.store64_lane(out, q, 0)
       if (x < 2) break
       v128.store64_lane(out + c, q, 1)
@@ -229,12 +229,13 @@ function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
 /** Requantizes and clamps two pixels of eight channels. */
 // @ts-ignore: decorator
 @inline
-function finish(constants: usize, scale: usize, l0: v128, h0: v128, l1: v128, h1: v128): v128 {
+function finish(constants: usize, clamped: i32, scale: usize, l0: v128, h0: v128, l1: v128, h1: v128): v128 {
   const magic = v128.load(constants), zero = v128.load(constants, 16)
   const s0 = v128.load(scale), s1 = v128.load(scale, 16)
   const a = i16x8.narrow_i32x4_s(requantize4(l0, s0, magic, zero), requantize4(h0, s1, magic, zero))
   const b = i16x8.narrow_i32x4_s(requantize4(l1, s0, magic, zero), requantize4(h1, s1, magic, zero))
-  return i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(a, b), v128.load(constants, 32)), v128.load(constants, 48))
+  const q = i8x16.narrow_i16x8_s(a, b)
+  return clamped ? i8x16.min_s(i8x16.max_s(q, v128.load(constants, 32)), v128.load(constants, 48)) : q
 }
 
 // @ts-ignore: decorator

@@ -2,15 +2,16 @@
  * GEMM form 0, 4x8: four pixels by eight channels, dot_i16x8 on activations broadcast from memory. The best single choice
  * for V8 on x86: eight accumulators and at most six loads live, so that no engine spills.
  *
- * Shapes: panel [K/2][4 pixels][2] i16, weights [N/8][K/2][8][2] i16, bias and scale eight a panel.
+ * Shapes: panel [K/2][4 pixels][2] i16, weights [N/8][K/2][8][2] i16, bias and scale eight a panel. K >= 3.
  */
 import { ConvRecord, TILE_BYTES } from '../layout'
 import { finish4x8 } from '../simd'
 import { tileIn, tileOut } from './tile'
 
-/** Packs `bytes` int8 of the tile's rows, from byte `at` of each, to [k/2][4][2] i16, eight k a step. */
-export function pack4x8(tile: usize, panel: usize, at: usize, bytes: i32): void {
-  let p0 = tileIn(tile, 0) + at, p1 = tileIn(tile, 1) + at, p2 = tileIn(tile, 2) + at, p3 = tileIn(tile, 3) + at
+/** Packs `bytes` int8 of four rows to [k/2][4][2] i16, eight k a step. */
+// @ts-ignore: decorator
+@inline
+function pack(panel: usize, p0: usize, p1: usize, p2: usize, p3: usize, bytes: usize): void {
   let q: usize = 0
   do {
     const a0 = v128.load_ext<i8>(p0 + q), a1 = v128.load_ext<i8>(p1 + q)
@@ -23,22 +24,27 @@ export function pack4x8(tile: usize, panel: usize, at: usize, bytes: i32): void 
     v128.store(panel, v128.shuffle<i64>(t2, t3, 1, 3), 48)
     panel += 64
     q += 8
-  } while (q < <usize>bytes)
+  } while (q < bytes)
 }
 
-/** The tile's packed panel against all weights. */
-export function gemm4x8(r: ConvRecord): void {
-  const tile: usize = r.scratch
-  const panel = tile + TILE_BYTES
+/** A packed panel against all weights. y0..y3: where the four pixels' outputs go. */
+function multiply(r: ConvRecord, panel: usize, y0: usize, y1: usize, y2: usize, y3: usize): void {
   const panelEnd = panel + r.panelBytes
-  const y0 = tileOut(tile, 0), y1 = tileOut(tile, 1), y2 = tileOut(tile, 2), y3 = tileOut(tile, 3)
-  const last = r.outC - 8
+  const last = r.outC - 8, constants: usize = r.constants, clamped = r.clamped
   let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
   let n = 0
   while (true) {
     const b0 = v128.load(bias), b1 = v128.load(bias, 16)
-    let c00 = b0, c01 = b1, c10 = b0, c11 = b1, c20 = b0, c21 = b1, c30 = b0, c31 = b1
-    let a = panel
+    const g0 = v128.load(w), g1 = v128.load(w, 16)
+    // The first step apart: it adds to the bias, so that no accumulator is copied.
+    const f0 = v128.load_splat<i32>(panel), f1 = v128.load_splat<i32>(panel, 4)
+    let c00 = i32x4.add(b0, i32x4.dot_i16x8_s(f0, g0)), c01 = i32x4.add(b1, i32x4.dot_i16x8_s(f0, g1))
+    let c10 = i32x4.add(b0, i32x4.dot_i16x8_s(f1, g0)), c11 = i32x4.add(b1, i32x4.dot_i16x8_s(f1, g1))
+    const f2 = v128.load_splat<i32>(panel, 8), f3 = v128.load_splat<i32>(panel, 12)
+    let c20 = i32x4.add(b0, i32x4.dot_i16x8_s(f2, g0)), c21 = i32x4.add(b1, i32x4.dot_i16x8_s(f2, g1))
+    let c30 = i32x4.add(b0, i32x4.dot_i16x8_s(f3, g0)), c31 = i32x4.add(b1, i32x4.dot_i16x8_s(f3, g1))
+    w += 32
+    let a = panel + 16
     do {
       const w0 = v128.load(w), w1 = v128.load(w, 16)
       const a0 = v128.load_splat<i32>(a)
@@ -56,11 +62,34 @@ export function gemm4x8(r: ConvRecord): void {
       w += 32
       a += 16
     } while (a < panelEnd)
-    finish4x8(changetype<usize>(r) + offsetof<ConvRecord>('magic'), scale, y0 + n, y1 + n, y2 + n, y3 + n, c00, c01, c10, c11, c20, c21, c30, c31)
+    finish4x8(constants, clamped, scale, y0 + n, y1 + n, y2 + n, y3 + n, c00, c01, c10, c11, c20, c21, c30, c31)
     if (n >= last) break
     n += 8
     if (n > last) n = last
     bias += 32
     scale += 32
   }
+}
+
+/** Packs `bytes` int8 of the tile's rows, from byte `at` of each. */
+export function pack4x8(tile: usize, panel: usize, at: usize, bytes: i32): void {
+  pack(panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
+}
+
+/** The tile's packed panel against all weights. */
+export function gemm4x8(r: ConvRecord): void {
+  const tile: usize = r.scratch
+  multiply(r, tile + TILE_BYTES, tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
+}
+
+/** Pointwise convolution of `tiles` x 4 pixels that lie xStep bytes apart; their outputs lie outPixelStride bytes apart. */
+export function run4x8(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+  const panel: usize = r.scratch + TILE_BYTES, bytes: usize = r.segmentBytes
+  const inStep: usize = r.xStep, outStep: usize = r.outPixelStride
+  do {
+    pack(panel, from, from + inStep, from + 2 * inStep, from + 3 * inStep, bytes)
+    multiply(r, panel, to, to + outStep, to + 2 * outStep, to + 3 * outStep)
+    from += 4 * inStep
+    to += 4 * outStep
+  } while (--tiles)
 }

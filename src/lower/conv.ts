@@ -4,7 +4,7 @@ import { elements, type Activation, type OpOf, type Padding, type Tensor } from 
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier, requantScale } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
 import { gemmForm } from './gemm.ts'
-import { packDepthwise, packDepthwise3x3, packGemm, panelOrder } from './pack.ts'
+import { packDepthwise, packDepthwise3x3, packGemm, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 
 const MAGIC = 0x4b400000
@@ -141,6 +141,12 @@ function constantVectors(cx: Context, out: Q, limits: [number, number]): Buffer 
   return cx.buffers.constant('epilogue constants', words)
 }
 
+/** Whether the limits exclude any int8. */
+const isClamped = (out: Q, limits: [number, number]): number => {
+  const { actMin, actMax } = shifted(limits, out)
+  return Number(actMin > -128 || actMax < 127)
+}
+
 export function lowerConv(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D'>
   const x = cx.value(0), w = cx.input(1, 'filter'), out = cx.output()
@@ -174,6 +180,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const segments = contiguous ? 1 : win.kw, segmentBytes = contiguous ? win.kw * ci : ci
   const og = o / groups
   const form = gemmForm(cx.variant)
+  const constants = scalar ? undefined : constantVectors(cx, oq, limits)
   const segmentPanelBytes = form.panelBytes(segmentBytes), panelBytes = scalar ? k : segmentPanelBytes * win.kh * segments
   const scratch = cx.scratch('conv patches', scalar ? k + 16 : TILE_BYTES + panelBytes + form.mr * form.nr + 64)
   for (let g = 0; g < groups; g++) {
@@ -186,7 +193,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
-        rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...(zeroRow ? [zeroRow] : [])], writes: [y.buffer, scratch],
+        rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...[zeroRow, constants].filter(b => b !== undefined)], writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
         prologue: g === 0 && n === 0 ? prologue : undefined,
         stream: x.n === 1 && groups === 1 ? { from: frame, to: y, ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const, lag: scalar ? 1 : 0 } : {}) } : undefined,
@@ -195,7 +202,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
           zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,
           output: y.address(n) + g * og, outRowStride: y.rowStride, outRing: y.ringRows, outPixelStride: o, outW: win.x.out, outC: og,
           weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address, panelBytes,
-          segmentPanelBytes, form: form.id, mr: form.mr, nr: form.nr,
+          segmentPanelBytes, constants: constants?.address ?? 0, clamped: isClamped(oq, limits), form: form.id, mr: form.mr, nr: form.nr,
           ...epilogue(oq, limits), weightZeroPoint: weights.zero, scalar: Number(scalar)
         })
       })
@@ -211,6 +218,7 @@ function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [
   const right = Math.max(0, (win.x.out - 1) * win.strideW + win.kw - x.w - win.x.before)
   const padLeftBytes = win.x.before * x.c * 2, padRightBytes = right * x.c * 2
   const ringStride = align(padLeftBytes + x.w * x.c * 2 + padRightBytes + 32, 16), table = align(win.kh * 4, 16)
+  const constants = constantVectors(cx, oq, limits), clamped = isClamped(oq, limits)
   const scratch = cx.scratch('widened rows', table + (windowH + 1) * ringStride)
   const name = cx.output().name
   const wb = cx.buffers.constant(`${name} weights`, packGemm(weights.data, weights.zero, y.c, k, segment))
@@ -218,14 +226,14 @@ function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'ConvDirectRecord', op: OP_CONV_DIRECT, kernel: 'conv-direct-4x8',
-      rows: rowsOf(win, x.h), reads: [x.buffer, wb, bb, sb, scratch], writes: [y.buffer, scratch], macs: win.y.out * win.x.out * y.c * k,
+      rows: rowsOf(win, x.h), reads: [x.buffer, wb, bb, sb, constants, scratch], writes: [y.buffer, scratch], macs: win.y.out * win.x.out * y.c * k,
       stream: x.n === 1 ? { from: x, to: y } : undefined,
       fields: () => ({
         input: x.address(n), inRowStride: x.rowStride, inRing: x.ringRows, rowBytes: x.rowBytes,
         rowTable: scratch.address, ring: scratch.address + table, ringStride, padLeftBytes, padRightBytes, xStep: win.strideW * x.c * 2,
-        kh: win.kh, dilationH: win.dilationH, pairBytes: align(segment, 2) * 2, inputZeroPoint: xq.zero,
+        kh: win.kh, dilationH: win.dilationH, pairBytes: paddedSegment(segment) * 2, inputZeroPoint: xq.zero,
         output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, outC: y.c,
-        weights: wb.address, bias: bb.address, scale: sb.address, ...constantsOf(oq, limits)
+        weights: wb.address, bias: bb.address, scale: sb.address, constants: constants.address, clamped
       })
     })
   }
@@ -306,7 +314,7 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
         input: frame.frameAddress(n), inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * c, zeroRow: zeroRow?.address ?? 0,
         kh: win.kh, kw: win.kw, dilationH: win.dilationH, tapStep: win.dilationW * c,
         output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, channels: c,
-        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0, constants: constants?.address ?? 0,
+        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0, constants: constants?.address ?? 0, clamped: isClamped(oq, limits),
         ...epilogue(oq, limits), strideW: win.strideW, scalar: Number(scalar),
         fixedPoint: Number(fixed !== undefined), multiplier: fixed?.multiplier ?? 0, shift: fixed?.shift ?? 0
       })

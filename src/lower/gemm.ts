@@ -3,7 +3,7 @@
  * assembly/kernels/gemm-*.ts, its case in conv.ts and its row here.
  */
 import type { Variant } from '../types.ts'
-import { packGemm } from './pack.ts'
+import { packGemm, paddedSegment } from './pack.ts'
 
 export interface GemmForm {
   /** `form` of the record. */
@@ -24,7 +24,7 @@ export interface GemmForm {
 export const GEMM_FORMS: readonly GemmForm[] = [
   {
     id: 0, name: 'gemm-4x8', mr: 4, nr: 8, variants: ['simd', 'relaxed'],
-    panelBytes: bytes => (bytes + 1 >> 1) * 16,
+    panelBytes: bytes => paddedSegment(bytes) * 8,
     packWeights: packGemm
   }
 ]

@@ -1,7 +1,7 @@
 /**
  * Weights in kernel order. Pure functions on typed arrays.
  *
- *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded to even with zeros
+ *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded with zeros (paddedSegment)
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
  *   depthwise 3x3  [block of 8 channels][14 vectors] i16, each vector four channels x two taps:
  *
@@ -32,10 +32,13 @@ export function panelOrder<T extends Int32Array | Float32Array>(v: T, width: num
   return out
 }
 
+/** Elements that a segment of k takes in GEMM 4x8 order: even, and at least 4, since the microkernel has a first and a next step. */
+export const paddedSegment = (segment: number): number => Math.max(4, segment + (segment & 1))
+
 /** weights [channels][k] int8 row-major, minus `zero`, to GEMM order. */
 export function packGemm(weights: Int8Array, zero: number, channels: number, k: number, segment: number): Int16Array {
   const starts = panelStarts(channels, 8)
-  const padded = segment + (segment & 1)
+  const padded = paddedSegment(segment)
   const kPadded = (k / segment) * padded
   const out = new Int16Array(starts.length * kPadded * 8)
   for (let p = 0; p < starts.length; p++) {

@@ -104,9 +104,13 @@ export interface Step {
 
 export interface Group { steps: Step[]; bandRows: number }
 
-/** Buffer factory: constants are deduplicated by content when small. */
+/** Constants of at most this many bytes are deduplicated by content. */
+const SMALL = 64
+
+/** Buffer factory. */
 export class Buffers {
   readonly all: Buffer[] = []
+  private readonly small = new Map<string, Buffer>()
 
   arena(name: string, bytes: number | (() => number)): Buffer {
     const fixed = typeof bytes === 'number'
@@ -117,8 +121,12 @@ export class Buffers {
 
   constant(name: string, data: Uint8Array | Int8Array | Int16Array | Int32Array | Uint32Array | Float32Array): Buffer {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    const buffer = { name, bytes: bytes.length, data: bytes, address: 0, first: 0, last: Infinity }
+    const key = bytes.length <= SMALL ? String.fromCharCode(...bytes) : undefined
+    const known = key === undefined ? undefined : this.small.get(key)
+    if (known) return known
+    const buffer: Buffer = { name, bytes: bytes.length, data: bytes, address: 0, first: 0, last: Infinity }
     this.all.push(buffer)
+    if (key !== undefined) this.small.set(key, buffer)
     return buffer
   }
 }

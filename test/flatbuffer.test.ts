@@ -32,7 +32,11 @@ test('every kind of field comes back, absent ones as their default', () => {
       assert.equal([t.int32(7, -5), t.int32(99, 7), t.has(7), t.has(0)], [-5, 7, false, true])
       assert.equal(t.int32s(8, 'ints', 1e6), ints)
       assert.equal(t.float32s(9, 'floats', 1e6), floats)
-      assert.equal(t.int64s(10, 'longs', 1e6), longs)
+      assert.equal([...t.float32Array(9, 'floats', 1e6)!], floats)
+      const tooWide = longs.find(v => v !== (v | 0))
+      const narrow = (): number[] => [...t.int64sAsInt32(10, 'longs', 1e6, v => { throw new Error(`wide ${v}`) })!]
+      if (tooWide === undefined) assert.equal(narrow(), longs)
+      else assert.throws(narrow, `wide ${tooWide}`)
       assert.is(t.string(11, 'text'), new TextDecoder().decode(new TextEncoder().encode(text)))
       assert.equal([...t.bytes(12, 'bytes')!], [...bytes])
       assert.is(t.bytes(12, 'bytes')!.buffer, t.file.bytes.buffer, 'a view, not a copy')
@@ -90,7 +94,7 @@ test('any damage ends in a value or a ThimbleError', () => {
   const walk = (t: Table, depth: number): void => {
     for (let slot = 0; slot < 4; slot++) {
       t.int8(slot); t.int32(slot); t.float32(slot); t.uint64(slot); t.bool(slot)
-      for (const read of [() => t.string(slot, 's'), () => t.int32s(slot, 'v', 100), () => t.int64s(slot, 'v', 100), () => t.bytes(slot, 'b')]) code(read)
+      for (const read of [() => t.string(slot, 's'), () => t.int32s(slot, 'v', 100), () => t.float32Array(slot, 'v', 100), () => t.int64sAsInt32(slot, 'v', 100, () => { throw new ThimbleError('format/quantization', 'wide') }), () => t.bytes(slot, 'b')]) code(read)
       if (depth < 3) code(() => { for (const child of t.tables(slot, 'c', 100)) walk(child, depth + 1) })
       if (depth < 3) code(() => { const child = t.table(slot, 'c'); if (child) walk(child, depth + 1) })
     }

@@ -7,6 +7,7 @@
 import { ThimbleError } from '../errors.ts'
 import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph.ts'
 import { dtypeBytes } from '../graph.ts'
+import { allFinite, allZero } from './scan.ts'
 
 export const MAX_TENSORS = 65536
 export const MAX_OPS = 65536
@@ -145,10 +146,10 @@ function checkQuantization({ scales, zeroPoints, axis }: Quantization, { name, s
   if (zeroPoints.length !== scales.length) throw bad('number of zero points', scales.length, zeroPoints.length)
   if (!isInt(axis, 0, Math.max(shape.length - 1, 0))) throw bad('quantized dimension', `less than ${shape.length}`, axis)
   if (scales.length !== 1 && scales.length !== shape[axis]) throw bad('number of scales', `1 or ${shape[axis] ?? 1}`, scales.length)
-  const scale = scales.find(s => !(s >= 0 && s < Infinity))
+  const scale = allFinite(scales) ? undefined : scales.find(s => !(s >= 0 && s < Infinity))
   if (scale !== undefined) throw bad('scale', 'a finite number, not negative', scale)
   const range = ZERO_POINT_RANGE[dtype]
-  const zeroPoint = range && zeroPoints.find(z => z < range[0] || z > range[1])
+  const zeroPoint = range && !allZero(zeroPoints) ? zeroPoints.find(z => z < range[0] || z > range[1]) : undefined
   if (zeroPoint !== undefined) throw bad('zero point', `${range![0]} to ${range![1]}`, zeroPoint)
 }
 

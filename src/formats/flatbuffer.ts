@@ -7,9 +7,11 @@
  * Source: https://flatbuffers.dev/internals/
  */
 import { ThimbleError } from '../errors.ts'
+import { allZero } from './scan.ts'
 
 const damaged = 'the file is truncated or damaged'
 const utf8 = new TextDecoder()
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 /** One FlatBuffer inside `bytes`, starting at byte 0. */
 export class FlatBuffer {
@@ -140,8 +142,39 @@ export class Table {
 
   int32s(slot: number, name: string, max: number): number[] | undefined { return this.numbers(slot, 4, name, max, at => this.file.view.getInt32(at, true)) }
   float32s(slot: number, name: string, max: number): number[] | undefined { return this.numbers(slot, 4, name, max, at => this.file.view.getFloat32(at, true)) }
-  /** int64 values as numbers; beyond 2^53 they lose low bits. */
-  int64s(slot: number, name: string, max: number): number[] | undefined { return this.numbers(slot, 8, name, max, at => Number(this.file.view.getBigInt64(at, true))) }
+
+  /** A copy of a vector's bytes, so that it can be viewed as wider numbers whatever its position in the file. */
+  private copy(slot: number, width: number, name: string, max: number): ArrayBuffer | undefined {
+    const v = this.vector(slot, width, name, max)
+    if (!v) return undefined
+    this.file.spend(v.length, `${this.path}.${name}`)
+    const bytes = new Uint8Array(v.length * width)
+    bytes.set(this.file.bytes.subarray(v.at, v.at + bytes.length))
+    return bytes.buffer
+  }
+
+  /** A vector of floats as a typed array; for long ones. */
+  float32Array(slot: number, name: string, max: number): Float32Array | undefined {
+    const bytes = this.copy(slot, 4, name, max)
+    if (!bytes || LITTLE_ENDIAN) return bytes && new Float32Array(bytes)
+    const view = new DataView(bytes)
+    return Float32Array.from({ length: bytes.byteLength >> 2 }, (_, i) => view.getFloat32(4 * i, true))
+  }
+
+  /** A vector of int64 whose values must fit 32 bits. `wide` is called with the first one that does not, and must throw. */
+  int64sAsInt32(slot: number, name: string, max: number, wide: (value: bigint) => never): Int32Array | undefined {
+    const bytes = this.copy(slot, 8, name, max)
+    if (!bytes) return undefined
+    const out = new Int32Array(bytes.byteLength >> 3)
+    if (allZero(new Int32Array(bytes))) return out
+    const view = new DataView(bytes)
+    for (let i = 0; i < out.length; i++) {
+      const low = view.getInt32(8 * i, true)
+      if (view.getInt32(8 * i + 4, true) !== low >> 31) wide(view.getBigInt64(8 * i, true))
+      out[i] = low
+    }
+    return out
+  }
 
   table(slot: number, name: string): Table | undefined {
     const at = this.target(slot)

@@ -19,7 +19,8 @@ const GRAYSCALE = 2
 
 /** One label per line; a byte order mark, carriage returns and empty lines at the end are not part of labels. */
 export function parseLabels(text: string): string[] {
-  const lines = text.replace(/^\ufeff/, '').split('\n').map(line => line.replace(/\r$/, ''))
+  const plain = text.replace(/^\ufeff/, '')
+  const lines = plain.includes('\r') ? plain.split('\n').map(line => line.replace(/\r$/, '')) : plain.split('\n')
   while (lines.length > 0 && lines[lines.length - 1] === '') lines.pop()
   return lines
 }

@@ -42,12 +42,12 @@ function readBuffers(model: Table, bytes: Uint8Array): (Uint8Array | undefined)[
 
 /** Quantization of a tensor; undefined when it has no scales. Errors: `format/quantization`; `checkTensor` does the rest. */
 function readQuantization(q: Table | undefined, name: string): Quantization | undefined {
-  const scales = q?.float32s(2, 'scale', MAX_TENSOR_BYTES)
+  const scales = q?.float32Array(2, 'scale', MAX_TENSOR_BYTES)
   if (!q || !scales || scales.length === 0) return undefined
-  const zeroPoints = q.int64s(3, 'zero_point', MAX_TENSOR_BYTES) ?? []
-  const wide = zeroPoints.find(z => z !== (z | 0))
-  if (wide !== undefined) throw new ThimbleError('format/quantization', 'zero point', { tensor: name, expected: 'a 32-bit integer', got: wide })
-  return { scales: Float32Array.from(scales), zeroPoints: Int32Array.from(zeroPoints), axis: q.int32(6) }
+  const zeroPoints = q.int64sAsInt32(3, 'zero_point', MAX_TENSOR_BYTES, value => {
+    throw new ThimbleError('format/quantization', 'zero point', { tensor: name, expected: 'a 32-bit integer', got: Number(value) })
+  })
+  return { scales, zeroPoints: zeroPoints ?? new Int32Array(0), axis: q.int32(6) }
 }
 
 function readTensor(table: Table, index: number, buffers: readonly (Uint8Array | undefined)[]): Read {

@@ -42,7 +42,7 @@ export const OP_BARRIER = 21
 export const OP_CONV_DIRECT = 22
 
 /** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
-export const TILE_BYTES = 128
+export const TILE_BYTES = 160
 
 /** Version of this layout; the host refuses a module that reports another. */
 export const ABI_VERSION = 1
@@ -157,6 +157,8 @@ export const STATUS_TIMEOUT = 3
   form: i32
   mr: i32
   nr: i32
+  /** SIMD: bytes of one pixel's row in forms that read rows of int8, K padded; 0 in forms that pack panels. */
+  rowBytes: i32
   /** 0x4B400000 (1.5 * 2^23 as f32), read from memory so that no engine rematerialises it inside the tile. */
   magic: i32
   /** magic - outputZeroPoint. */
@@ -164,7 +166,7 @@ export const STATUS_TIMEOUT = 3
   actMin: i32
   actMax: i32
   outputZeroPoint: i32
-  /** Scalar kernel: weight zero point (0 for int8 models). */
+  /** Scalar kernel and row forms: zero point of the weights as stored (0 for int8 models). */
   weightZeroPoint: i32
   /** 1: run the scalar kernel even where there is SIMD (weights are laid out for it; no bound on |acc * scale|). */
   scalar: i32

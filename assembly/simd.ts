@@ -65,3 +65,16 @@ export function horizontalSum(v: v128): i32 {
   const a = i32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1))
   return i32x4.extract_lane(i32x4.add(a, v128.shuffle<i32>(a, a, 1, 0, 3, 2)), 0)
 }
+
+/** Σ p[i] over k int8. */
+export function sumRow(p: usize, k: i32): i32 {
+  let acc = i32x4.splat(0)
+  const end = p + (k & ~15)
+  while (p < end) {
+    acc = i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(p))))
+    p += 16
+  }
+  let total = horizontalSum(acc)
+  for (let i: usize = 0; i < <usize>(k & 15); i++) total += load<i8>(p + i)
+  return total
+}

@@ -5,7 +5,7 @@ import { elements, type DType, type Graph, type Metadata } from './graph.ts'
 import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
 import type { RuntimeExports } from './runtime.ts'
 import type { ThreadPool } from './threads/pool.ts'
-import type { Model, TensorInfo, TypedArray, Variant } from './types.ts'
+import type { Kernels, Model, TensorInfo, TypedArray, Variant } from './types.ts'
 
 type ArrayType = Int8ArrayConstructor | Uint8ArrayConstructor | Int16ArrayConstructor | Int32ArrayConstructor | Float32ArrayConstructor | BigInt64ArrayConstructor
 
@@ -33,6 +33,7 @@ export interface EngineDescription {
   inputs: TensorInfo[]
   outputs: TensorInfo[]
   variant: Variant
+  kernels: Kernels
   why: string
   metadata: Metadata
 }
@@ -73,6 +74,7 @@ export class Engine implements Model {
   readonly inputs: readonly TensorInfo[]
   readonly outputs: readonly TensorInfo[]
   readonly variant: Variant
+  readonly kernels: Kernels
   readonly why: string
   readonly metadata: Metadata
   readonly memoryBytes: number
@@ -89,6 +91,7 @@ export class Engine implements Model {
     this.inputs = about.inputs
     this.outputs = about.outputs
     this.variant = about.variant
+    this.kernels = about.kernels
     this.why = about.why
     this.metadata = about.metadata
     this.program = program

@@ -32,7 +32,7 @@ export function opParams(graph: Graph, op: Op): number {
   }, 0)
 }
 
-function kernels(graph: Graph, program: Program | undefined): string[] {
+function kernelNames(graph: Graph, program: Program | undefined): string[] {
   return graph.ops.map((_, index) => {
     const own = program?.entries.filter(e => e.opIndex === index && e.kernel !== 'group') ?? []
     const main = own.find(e => e.macs > 0) ?? own.find(e => e.kernel !== 'fill' && e.kernel !== 'frame') ?? own[0]
@@ -46,11 +46,11 @@ export function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?
 }
 
 export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0): ModelReport {
-  const { variant } = chooseVariant(options.variant)
+  const { variant, kernels } = chooseVariant(options.variant, options.kernels)
   const plan = options.plan ?? 'speed'
-  const lowered = lower(graph, variant)
-  const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, plan })
-  const names = kernels(graph, program)
+  const lowered = lower(graph, variant, kernels)
+  const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, kernels, plan })
+  const names = kernelNames(graph, program)
   const info = (i: number): ModelReport['inputs'][number] => ({ ...tensorInfo(graph, i), bytes: tensorBytes(graph.tensors[i]!) })
   const brief = (i: number): OpReport['inputs'][number] => {
     const { name, shape, dtype } = graph.tensors[i]!
@@ -64,7 +64,7 @@ export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = '
     format, fileBytes, inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), ops,
     macs: ops.reduce((a, o) => a + o.macs, 0), params: ops.reduce((a, o) => a + o.params, 0),
     arenaBytes: program?.arenaBytes ?? 0, weightBytes: program?.weightBytes ?? 0, memoryBytes: program?.memoryBytes ?? 0,
-    unsupported: lowered.unsupported, arena: program?.arena ?? [], variant, plan,
+    unsupported: lowered.unsupported, arena: program?.arena ?? [], variant, kernels, plan,
     metadata: { ...graph.metadata, ...(options.labels ? { labels: options.labels } : {}), ...(options.preprocess ? { preprocess: options.preprocess } : {}) }
   }
 }

@@ -18,18 +18,18 @@ export const withOptions = (metadata: Metadata, options: LoadOptions): Metadata 
 /** Compiles and instantiates a graph. */
 export async function loadGraph(graph: Graph, options: LoadOptions = {}): Promise<Engine> {
   const threads = options.threads ?? 1
-  const { variant, why } = chooseVariant(threads === 1 ? options.variant : threadedVariant(options.variant))
+  const { variant, kernels, why } = chooseVariant(threads === 1 ? options.variant : threadedVariant(options.variant), options.kernels)
   const plan = options.plan ?? 'speed'
   const about = (reason: string): EngineDescription => ({
     inputs: graph.inputs.map(i => tensorInfo(graph, i)), outputs: graph.outputs.map(i => tensorInfo(graph, i)),
-    variant, why: reason, metadata: withOptions(graph.metadata, options)
+    variant, kernels, why: reason, metadata: withOptions(graph.metadata, options)
   })
   if (threads === 1) {
-    const program = compileModel(graph, { variant, plan })
+    const program = compileModel(graph, { variant, kernels, plan })
     return new Engine(instantiateProgram(await runtimeModule(variant), program), about(why), program)
   }
   checkThreads(threads)
-  const program = compileModel(graph, { variant, plan, threads })
+  const program = compileModel(graph, { variant, kernels, plan, threads })
   const module = await runtimeModule('threads'), memory = sharedMemory(program)
   const pool = await ThreadPool.start(module, memory, program)
   return new Engine(instantiateProgram(module, program, memory), about(`${threads} threads on shared memory`), program, pool)

@@ -5,12 +5,14 @@ import { ABI_VERSION } from './generated/layout.ts'
 import type { Metadata } from './graph.ts'
 import { withOptions } from './load.ts'
 import type { RuntimeExports } from './runtime.ts'
-import type { LoadOptions, TensorInfo, Variant } from './types.ts'
+import type { Kernels, LoadOptions, TensorInfo, Variant } from './types.ts'
 
 /** Contents of the custom section. */
 export interface PackedMeta extends Metadata {
   abi: number
   variant: Variant
+  /** What the kernels were chosen for; default `generic`. */
+  kernels?: Kernels
   inputs: TensorInfo[]
   outputs: TensorInfo[]
   arenaBytes: number
@@ -37,9 +39,9 @@ export function packedMeta(module: WebAssembly.Module): PackedMeta {
 export function loadPackedModule(module: WebAssembly.Module, options: LoadOptions = {}): Engine {
   const meta = packedMeta(module)
   const exports = new WebAssembly.Instance(module).exports as unknown as RuntimeExports
-  const { inputs, outputs, variant, abi, arenaBytes, ...metadata } = meta
+  const { inputs, outputs, variant, kernels, abi, arenaBytes, ...metadata } = meta
   return new Engine(exports, {
-    inputs, outputs, variant, why: 'fixed when the module was packed',
+    inputs, outputs, variant, kernels: kernels ?? 'generic', why: 'fixed when the module was packed',
     metadata: withOptions({ ...metadata, extra: { ...metadata.extra, arenaBytes } }, options)
   })
 }

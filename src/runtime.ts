@@ -1,6 +1,8 @@
 /** The wasm runtime modules: which variants this engine can run, and their compiled modules (compiled once each). */
 import { ThimbleError } from './errors.ts'
-import type { Variant } from './types.ts'
+import { fromBase64 } from './base64.ts'
+import { chooseKernels, engineFeatures, kernelsFromEnvironment } from './kernels.ts'
+import type { Kernels, Variant } from './types.ts'
 
 export interface RuntimeExports {
   memory: WebAssembly.Memory
@@ -14,37 +16,37 @@ export interface RuntimeExports {
   thimble_output_bytes(i: number): number
 }
 
-/** (module (func (result v128) i32.const 0 i8x16.splat)) */
-const SIMD_PROBE = Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 8, 1, 6, 0, 65, 0, 253, 15, 11)
+export const hasSimd = (): boolean => engineFeatures().simd
 
-export const hasSimd = (): boolean => WebAssembly.validate(SIMD_PROBE)
+export interface VariantChoice { variant: Variant; kernels: Kernels; why: string }
 
-export interface VariantChoice { variant: Variant; why: string }
-
-/** Resolves `auto` and checks that the engine can run what was asked for. */
-export function chooseVariant(wanted: Variant | 'auto' = 'auto'): VariantChoice {
+/** Resolves `auto` and checks that the engine can run what was asked for, exactly. */
+export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?: Kernels | 'auto'): VariantChoice {
+  const kernels = wantedKernels ?? kernelsFromEnvironment() ?? 'auto'
   if (!['auto', 'simd', 'scalar', 'relaxed'].includes(wanted)) {
     throw new ThimbleError('usage/variant', 'unknown variant', { expected: 'auto, simd, scalar or relaxed', got: String(wanted) })
   }
-  const simd = hasSimd()
-  if (wanted === 'auto') {
-    return simd ? { variant: 'simd', why: 'this engine has fixed-width SIMD' } : { variant: 'scalar', why: 'this engine has no SIMD' }
+  const { simd, relaxed } = engineFeatures()
+  if (wanted === 'scalar' || (wanted === 'auto' && !simd)) {
+    return { variant: 'scalar', kernels: 'generic', why: wanted === 'auto' ? 'this engine has no SIMD' : 'asked for by the caller' }
   }
-  if (wanted !== 'scalar' && !simd) throw new ThimbleError('runtime/variant', `the ${wanted} variant needs SIMD`, { got: 'an engine without it', hint: 'use variant "scalar" or "auto"' })
-  return { variant: wanted, why: 'asked for by the caller' }
+  if (!simd) throw new ThimbleError('runtime/variant', `the ${wanted} variant needs SIMD`, { got: 'an engine without it', hint: 'use variant "scalar" or "auto"' })
+  if (wanted === 'relaxed' && !relaxed) throw new ThimbleError('runtime/variant', 'the relaxed variant needs relaxed SIMD', { got: 'an engine without it', hint: 'use variant "simd" or "auto"' })
+  const pick = chooseKernels(kernels)
+  // Only these kernels use what the relaxed variant has more.
+  const variant = wanted === 'auto' ? pick.kernels === 'arm-dot' ? 'relaxed' : 'simd' : wanted
+  if (variant === 'simd' && pick.kernels === 'arm-dot') {
+    if (kernels === 'auto') return { variant, kernels: 'arm', why: 'asked for by the caller; floating point as on arm64' }
+    throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', { expected: 'variant "relaxed" or "auto"', got: 'variant "simd"' })
+  }
+  const reason = wanted === 'auto' ? 'this engine has fixed-width SIMD' : 'asked for by the caller'
+  return { variant, kernels: pick.kernels, why: `${reason}; ${pick.kernels} kernels: ${pick.why}` }
 }
 
 /** Runtime builds: the variants, and the SIMD one for shared memory. */
 export type Build = Variant | 'threads'
 
 const modules = new Map<Build, WebAssembly.Module>()
-
-export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
-  const binary = atob(text)
-  const out = new Uint8Array(binary.length)
-  for (let i = 0; i < out.length; i++) out[i] = binary.charCodeAt(i)
-  return out
-}
 
 /** Bytes of a variant's runtime module. */
 export async function runtimeBytes(variant: Build): Promise<Uint8Array<ArrayBuffer>> {

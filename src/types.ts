@@ -3,9 +3,17 @@ import type { DType, Metadata, Preprocess } from './graph.ts'
 
 export type Variant = 'simd' | 'scalar' | 'relaxed'
 
+/**
+ * What kernels are chosen for. `generic`: good everywhere, assumes nothing. `x86`, `arm`: 128-bit SIMD of that processor
+ * family. `arm-dot`: the engine's relaxed dot product is exact on signed bytes and one instruction (needs `relaxed`).
+ */
+export type Kernels = 'generic' | 'x86' | 'arm' | 'arm-dot'
+
 export interface LoadOptions {
   /** Which wasm variant to run; `auto` (default) picks by what the engine can do. */
   variant?: Variant | 'auto'
+  /** What to choose kernels for; `auto` (default) finds out by probing the engine. Every choice gives the same bytes. */
+  kernels?: Kernels | 'auto'
   /** `speed` (default) or `size`: smallest arena and weights. */
   plan?: 'speed' | 'size'
   /** Opt-in engine flags (Node >= 26: V8's AVX2 revectorizer). Off by default. */
@@ -31,7 +39,9 @@ export interface Model {
   readonly inputs: readonly TensorInfo[]
   readonly outputs: readonly TensorInfo[]
   readonly variant: Variant
-  /** One sentence: why this variant was picked. */
+  /** What the kernels were chosen for; packed modules without a choice: `generic`. */
+  readonly kernels: Kernels
+  /** One sentence: why this variant and these kernels were picked. */
   readonly why: string
   readonly metadata: Metadata
   /** Bytes of linear memory this model holds, and of its arena. */
@@ -84,6 +94,7 @@ export interface ModelReport {
   /** Arena buffers: byte range and the first and last op index that needs it. */
   arena: { name: string; offset: number; bytes: number; firstOp: number; lastOp: number }[]
   variant: Variant
+  kernels: Kernels
   plan: 'speed' | 'size'
   metadata: Metadata
 }

@@ -5,15 +5,16 @@ import { test } from 'uvu'
 import { arrayType } from '../src/engine.ts'
 import type { DType } from '../src/graph.ts'
 import { loadModel } from '../src/node.ts'
-import type { TypedArray, Variant } from '../src/types.ts'
-import { equalBytes, need, shared } from './util.ts'
+import type { TypedArray } from '../src/types.ts'
+import { CHOICES, missing, nameOf } from './choices.ts'
+import { equalBytes, need, shared, skip } from './util.ts'
 
 const MODELS = [
   'mobilenet_v1_0.25_128_quant', 'mobilenet_v1_0.75_192_quant', 'mobilenet_v2_1.0_224_quant', 'mobilenet_v2_1.0_224_inat_bird_quant',
   'tf2_mobilenet_v2_1.0_224_ptq', 'vww_96_int8', 'kws_ref_model', 'pretrainedResnet_quant', 'ad01_int8', 'str_ww_ref_model',
   'deeplabv3_mnv2_dm05_pascal_quant'
 ]
-const VARIANTS: Variant[] = ['simd', 'scalar', 'relaxed']
+for (const { name, reason } of missing) skip(`goldens, ${name}`, reason)
 
 function typed(bytes: Uint8Array, dtype: DType): TypedArray {
   // A copy that starts at offset 0: Buffers share one pool.
@@ -21,14 +22,14 @@ function typed(bytes: Uint8Array, dtype: DType): TypedArray {
 }
 
 for (const name of MODELS) {
-  for (const variant of VARIANTS) {
+  for (const choice of CHOICES) {
     for (const plan of ['speed', 'size'] as const) {
-      need(test, `${name} ${variant} ${plan}`, shared(`goldens/${name}/manifest.json`), '../shared is missing', async path => {
+      need(test, `${name} ${nameOf(choice)} ${plan}`, shared(`goldens/${name}/manifest.json`), '../shared is missing', async path => {
         const dir = path.replace(/manifest\.json$/, '')
         const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
-        const model = await loadModel(shared(`models/${name}.tflite`)!, { variant, plan })
-        // The scalar kernels are slow: a photo, noise and an extreme are enough there.
-        const chosen = variant === 'scalar' ? cases.filter((_, i) => i % 4 === 0) : cases
+        const model = await loadModel(shared(`models/${name}.tflite`)!, { ...choice, plan })
+        // The scalar kernels are slow, and the others many: a photo, noise and an extreme are enough there.
+        const chosen = choice.variant === 'scalar' || choice.kernels !== 'generic' ? cases.filter((_, i) => i % 4 === 0) : cases
         for (const c of chosen) {
           const out = model.run(typed(readFileSync(`${dir}${c}.in0.bin`), model.inputs[0]!.dtype))
           out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
@@ -41,15 +42,15 @@ for (const name of MODELS) {
 
 interface OpCase { kind: string; model: string; inputs: { data: string }[]; outputs: { data: string }[] }
 
-for (const variant of VARIANTS) {
-  need(test, `single-op models, ${variant}`, shared('goldens/ops.jsonl.gz'), '../shared is missing', async path => {
+for (const choice of CHOICES) {
+  need(test, `single-op models, ${nameOf(choice)}`, shared('goldens/ops.jsonl.gz'), '../shared is missing', async path => {
     const failures = new Map<string, string>()
     let count = 0
     for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
       const c = JSON.parse(line) as OpCase
       count++
       try {
-        const model = await loadModel(Buffer.from(c.model, 'base64'), { variant })
+        const model = await loadModel(Buffer.from(c.model, 'base64'), choice)
         const out = model.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), model.inputs[i]!.dtype)))
         c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `output ${i}`))
       } catch (error) {

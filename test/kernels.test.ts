@@ -12,24 +12,25 @@ import type { Activation, Graph, Padding } from '../src/graph.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { runtimeModule } from '../src/runtime.ts'
 import type { TypedArray, Variant } from '../src/types.ts'
+import { CHOICES, missing, nameOf, type Choice } from './choices.ts'
 import { oracle } from './oracle.ts'
 import { GraphBuilder } from './small-models.ts'
-import { equalBytes, need, rng, shared } from './util.ts'
+import { equalBytes, need, rng, shared, skip } from './util.ts'
 
 const SEED = Number(process.env.THIMBLE_SEED ?? 20261124)
-const VARIANTS: Variant[] = ['simd', 'scalar', 'relaxed']
 const modules = new Map<Variant, WebAssembly.Module>()
-for (const variant of VARIANTS) modules.set(variant, await runtimeModule(variant))
+for (const { variant } of CHOICES) modules.set(variant, await runtimeModule(variant))
+for (const { name, reason } of missing) skip(`kernels, ${name}`, reason)
 const GUARD = 0xa5
 
-/** Runs a graph in one variant; guard bytes fill everything that no buffer owns and must survive. */
-function run(graph: Graph, inputs: TypedArray[], variant: Variant, plan: 'speed' | 'size'): TypedArray[] {
-  const program = compileModel(graph, { variant, plan })
+/** Runs a graph in one variant with one set of kernels; guard bytes fill everything that no buffer owns and must survive. */
+function run(graph: Graph, inputs: TypedArray[], { variant, kernels }: Choice, plan: 'speed' | 'size'): TypedArray[] {
+  const program = compileModel(graph, { variant, kernels, plan })
   const exports = instantiateProgram(modules.get(variant)!, program)
   const memory = new Uint8Array(exports.memory.buffer)
   memory.fill(GUARD, program.arenaAddress)
   const constants = memory.slice(0, program.arenaAddress)
-  const engine = new Engine(exports, { inputs: graph.inputs.map(i => tensorInfo(graph, i)), outputs: graph.outputs.map(i => tensorInfo(graph, i)), variant, why: '', metadata: {} }, program)
+  const engine = new Engine(exports, { inputs: graph.inputs.map(i => tensorInfo(graph, i)), outputs: graph.outputs.map(i => tensorInfo(graph, i)), variant, kernels, why: '', metadata: {} }, program)
   const first = engine.run(inputs), again = engine.run(inputs)
   first.forEach((o, i) => equalBytes(again[i]!, o, 'the second run'))
   for (let i = program.arenaAddress + program.arenaBytes; i < memory.length; i++) if (memory[i] !== GUARD) throw new Error(`byte ${i - program.arenaAddress - program.arenaBytes} past the arena was written`)
@@ -49,10 +50,10 @@ function check(graph: Graph, seed: number): void {
     return x as TypedArray
   })
   const want = oracle(graph, inputs as Int8Array[])
-  for (const variant of VARIANTS) {
+  for (const choice of CHOICES) {
     for (const plan of ['speed', 'size'] as const) {
-      const got = run(graph, inputs, variant, plan)
-      got.forEach((o, i) => equalBytes(Int32Array.from(o as Int8Array), want[i]!, `${variant} ${plan} output ${i}`))
+      const got = run(graph, inputs, choice, plan)
+      got.forEach((o, i) => equalBytes(Int32Array.from(o as Int8Array), want[i]!, `${nameOf(choice)} ${plan} output ${i}`))
     }
   }
 }

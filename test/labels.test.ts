@@ -58,7 +58,7 @@ function fakeModel(raw: TypedArray, output: Partial<TensorInfo>, metadata: Metad
   return {
     inputs: [{ name: 'in', shape: [1, 2, 2, 3], dtype: 'uint8', scale: 1 / 255, zeroPoint: 0 }],
     outputs: [{ name: 'out', shape: [1, raw.length], dtype: 'uint8', scale: 1 / 256, zeroPoint: 0, ...output }],
-    variant: 'scalar', why: 'a test', metadata, memoryBytes: 0, arenaBytes: 0,
+    variant: 'scalar', kernels: 'generic', why: 'a test', metadata, memoryBytes: 0, arenaBytes: 0,
     run(input, options) {
       this.seen = (input as TypedArray).slice() as TypedArray
       const out = (options?.out as TypedArray[] | undefined)?.[0]

@@ -1,4 +1,5 @@
 /** The linker, the packed ABI, the C header, and `thimble pack` as a program. */
+import './relaxed.ts'
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -25,7 +26,7 @@ test.after(() => rmSync(dir, { recursive: true, force: true }))
 
 const ABI = [...PACKED_EXPORTS, '__heap_base', '__data_end']
 const link = async (change: Partial<LinkOptions> = {}) => linkModule({ runtime: await runtimeBytes('simd'), exports: PACKED_EXPORTS, data: [], memoryPages: 1, ...change })
-const kernelNames = (m: WasmModule): string[] => m.exports.map((e) => e.name).filter((n) => n.startsWith('kernel_'))
+const kernelNames = (m: WasmModule): string[] => m.exports.map((e) => e.name).filter((n) => /^(kernel|gemm)_/.test(n))
 
 async function rejects(run: () => unknown, code: string): Promise<void> {
   try {
@@ -189,7 +190,7 @@ need(test, 'packed models answer as recorded, within the size goals', shared('go
 })
 
 const meta = moduleMeta({
-  name: '2 cats */ "x"', variant: 'scalar', arenaBytes: 10, memoryBytes: 20, weightBytes: 5, memoryPages: 1, macs: 1,
+  name: '2 cats */ "x"', variant: 'scalar', kernels: 'generic', arenaBytes: 10, memoryBytes: 20, weightBytes: 5, memoryPages: 1, macs: 1,
   inputs: [{ name: 'in*/put', shape: [1, 2, 2, 3], dtype: 'uint8', scale: Math.fround(0.1), zeroPoint: 128 }],
   outputs: [{ name: 'out', shape: [1, 3], dtype: 'int8', scale: 1 / 256, zeroPoint: -128 }],
   metadata: { labels: ['a "quoted" \\ label', 'Käse??=', 'tab\there\n'], license: 'Apache-2.0', preprocess: { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [127.5], std: [127.5] } }

@@ -77,6 +77,8 @@ const MODULES: Module[] = [
   ...VARIANTS.map(variant => ({ name: variant, asc: ['assembly/index.ts', '--target', variant], embed: `the ${variant} runtime` })),
   // The float kernels are a module of their own: tools and the quantizer use them, the runtime never does.
   { name: 'float', asc: ['--config', 'assembly/float.asconfig.json'], embed: 'the float kernels' },
+  // What src/kernels.ts asks the engine.
+  ...['probe', 'probe-relaxed'].map(name => ({ name, asc: ['--config', 'assembly/probe.asconfig.json', '--target', name], embed: `the ${name} module` })),
   // The commands of `thimble pack --target wasi`: the same executor with picture decoding and text output.
   ...wasi,
   { name: 'image', asc: ['--config', 'assembly/image.asconfig.json'] }

@@ -11,8 +11,10 @@
 import { ConvRecord, TILE_BYTES } from '../layout'
 import { requantize } from '../requantize'
 import { dot, sum } from '../scalar'
-import { gemm4x8, pack4x8, run4x8 } from './gemm-4x8'
-import { TILE_OUT, TILE_X, TILE_Y } from './tile'
+import { gemm3x8c8 } from './gemm-3x8c8'
+import { gemm4x16c4 } from './gemm-4x16c4'
+import { gemm4x8, pack4x8 } from './gemm-4x8'
+import { correct, TILE_OUT, TILE_X, TILE_Y } from './tile'
 
 /** Address of input row `iy`, or the zero row outside the image. */
 // @ts-ignore: decorator
@@ -35,12 +37,52 @@ function pack(form: i32, tile: usize, panel: usize, at: usize, bytes: i32): void
   pack4x8(tile, panel, at, bytes)
 }
 
-function gemm(r: ConvRecord): void {
-  gemm4x8(r)
+/** Pointwise: `tiles` tiles of pixels side by side, input at `from`, output at `to`; no tiles: the one in scratch. */
+function gemm(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+  switch (r.form) {
+    case 8: gemm3x8c8(r, from, to, tiles); break
+    case 9: gemm4x16c4(r, from, to, tiles); break
+    default: gemm4x8(r, from, to, tiles)
+  }
+}
+
+/**
+ * For forms that read rows of int8: points the tile's rows at the input where a patch is contiguous, else gathers them one
+ * after another, `rowBytes` each. With a weight zero point also computes each row's correction.
+ */
+function gatherRows(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
+  const segments = r.segments, bytes: usize = r.segmentBytes, rowBytes: usize = r.rowBytes
+  const direct = r.kh == 1 && segments == 1
+  for (let i: usize = 0; i < mr; i++) {
+    const t = tile + (i << 2), pixel = row ? tile : t
+    const y = load<i32>(pixel, TILE_Y)
+    let x = load<i32>(pixel, TILE_X)
+    if (row) x += <i32>i * r.xStep
+    let at = rowAt(r, y) + x
+    if (!direct) {
+      at = tile + TILE_BYTES + i * rowBytes
+      let to = at
+      for (let ky = 0; ky < r.kh; ky++) {
+        let from = rowAt(r, y + ky * r.dilationH) + x
+        for (let s = 0; s < segments; s++) {
+          // Whole vectors: what is written too much is overwritten by the next segment or row, or lies behind the panel.
+          for (let b: usize = 0; b < bytes; b += 16) v128.store(to + b, v128.load(from + b))
+          to += bytes
+          from += r.segmentStep
+        }
+      }
+    }
+    store<u32>(t, at)
+    correct(r, i, at, r.kh * segments * <i32>bytes)
+  }
 }
 
 /** Packs the patches of the tile's pixels; `row`: they lie side by side in one row. */
 function packPatches(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
+  if (r.rowBytes) {
+    gatherRows(r, tile, mr, row)
+    return
+  }
   const segments = r.segments, bytes = r.segmentBytes, segmentStep: usize = r.segmentStep
   const advance: usize = r.segmentPanelBytes, form = r.form
   const end = tile + (mr << 2)
@@ -81,13 +123,13 @@ function convSimd(r: ConvRecord, y0: i32, y1: i32): void {
     outW *= y1 - y0
     y1 = y0 + 1
   }
-  const pointwise = r.form == 0 && r.windowH == 1 && r.segments == 1 && !narrow
+  const pointwise = r.windowH == 1 && r.segments == 1 && !narrow
   let y = y0, x = 0
   while (y < y1) {
-    const tiles = (outW - x) >> 2
-    if (pointwise && tiles > 0) {
-      run4x8(r, rowAt(r, y * r.strideH - r.padTop) + x * xStep, outputRow(r, y) + x * step, tiles)
-      x += tiles << 2
+    if (pointwise && x + <i32>mr <= outW) {
+      const tiles = (outW - x) / <i32>mr
+      gemm(r, rowAt(r, y * r.strideH - r.padTop) + x * xStep, outputRow(r, y) + x * step, tiles)
+      x += tiles * <i32>mr
       if (x >= outW) {
         x = 0
         y++
@@ -117,7 +159,7 @@ function convSimd(r: ConvRecord, y0: i32, y1: i32): void {
       }
     }
     packPatches(r, tile, mr, row)
-    gemm(r)
+    gemm(r, 0, 0, 0)
     if (narrow) unstage(r, stage, y, x, outW, y1)
     x += <i32>mr
     while (x >= outW) {

@@ -76,14 +76,17 @@ export function pack4x8(tile: usize, panel: usize, at: usize, bytes: i32): void 
   pack(panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
 }
 
-/** The tile's packed panel against all weights. */
-export function gemm4x8(r: ConvRecord): void {
-  const tile: usize = r.scratch
-  multiply(r, tile + TILE_BYTES, tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
-}
-
-/** Pointwise convolution of `tiles` x 4 pixels that lie xStep bytes apart; their outputs lie outPixelStride bytes apart. */
-export function run4x8(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+/**
+ * Pointwise convolution of `tiles` x 4 pixels that lie xStep bytes apart from `from` on, their outputs outPixelStride bytes
+ * apart from `to` on; no tiles: the one tile that the driver has described in scratch.
+ */
+export function gemm4x8(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+  if (!ASC_FEATURE_SIMD) return
+  if (tiles == 0) {
+    const tile: usize = r.scratch
+    multiply(r, tile + TILE_BYTES, tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
+    return
+  }
   const panel: usize = r.scratch + TILE_BYTES, bytes: usize = r.segmentBytes
   const inStep: usize = r.xStep, outStep: usize = r.outPixelStride
   do {

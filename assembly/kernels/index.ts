@@ -22,3 +22,8 @@ export { argMax as kernel_17 } from './numeric'
 export { stridedCopy as kernel_18 } from './copy'
 export { transposeConv as kernel_19 } from './transpose-conv'
 export { convDirect as kernel_22 } from './conv-direct'
+
+/** GEMM forms of kernel_4, for the linker likewise. */
+export { gemm4x8 as gemm_0 } from './gemm-4x8'
+export { gemm3x8c8 as gemm_8 } from './gemm-3x8c8'
+export { gemm4x16c4 as gemm_9 } from './gemm-4x16c4'

@@ -63,7 +63,7 @@ async function run(args: Args): Promise<number> {
   const medianMs = median(times)
   const round = (n: number): number => Number(n.toPrecision(5))
   const result = {
-    model: file.name, variant: model.variant, why: model.why, plan: options.plan ?? 'speed', runs, warmup,
+    model: file.name, variant: model.variant, kernels: model.kernels, why: model.why, plan: options.plan ?? 'speed', runs, warmup,
     medianMs: round(medianMs), minMs: round(times[0]), p95Ms: round(quantile(times, 0.95)), loadMs: round(loadMs), firstRunMs: round(firstRunMs),
     macs, gmacPerSecond: round(macs / medianMs / 1e6), arenaBytes: model.arenaBytes, memoryBytes: model.memoryBytes,
     wasmBytes: await wasmBytes(model, file, known.ops.length === 0),

@@ -110,7 +110,7 @@ async function run(args: Args): Promise<number> {
     return 0
   }
   const { chooseVariant } = await import('../runtime.ts')
-  const why = report.ops.length === 0 ? 'fixed when the module was packed' : chooseVariant(options.variant).why
+  const why = report.ops.length === 0 ? 'fixed when the module was packed' : chooseVariant(options.variant, options.kernels).why
   const image = imageInput(report)
   if (flag(args, 'json')) process.stdout.write(`${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`)
   else process.stdout.write(human(name, report, why))
@@ -126,6 +126,7 @@ export const command: Command = {
     output: { type: 'string', short: 'o', value: 'FILE', help: 'where to: .png or .ppm as a picture, .bin raw (default: input.png)' },
     labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to show the model with' },
     variant: RUN_OPTIONS.variant,
+    kernels: RUN_OPTIONS.kernels,
     plan: RUN_OPTIONS.plan,
     json: { type: 'boolean', help: 'print everything as JSON' }
   },

@@ -3,6 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { ThimbleError } from '../errors.ts'
 import { dtypeBytes, elements } from '../graph.ts'
+import { KERNELS } from '../kernels.ts'
 import type { LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { choice, flag, text, whole } from './args.ts'
@@ -52,6 +53,7 @@ export function openModel(model: string): ModelFile {
 /** Options of every command that runs a model. */
 export const RUN_OPTIONS: Record<string, OptionSpec> = {
   variant: { type: 'string', value: 'V', help: 'auto, simd, scalar or relaxed (default: auto)' },
+  kernels: { type: 'string', value: 'K', help: 'auto, generic, x86, arm or arm-dot (default: auto, what suits this engine)' },
   plan: { type: 'string', value: 'P', help: 'speed or size (default: speed)' },
   fast: { type: 'boolean', help: 'opt-in engine flags where the engine has them' },
   threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' }
@@ -60,9 +62,10 @@ export const RUN_OPTIONS: Record<string, OptionSpec> = {
 /** Errors: `usage/option`. */
 export function loadOptions(args: Args): LoadOptions {
   const variant = choice(args, 'variant', ['auto', 'simd', 'scalar', 'relaxed'] as const)
+  const kernels = choice(args, 'kernels', ['auto', ...KERNELS] as const)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   return {
-    ...(variant ? { variant } : {}), ...(plan ? { plan } : {}), ...(flag(args, 'fast') ? { fast: true } : {}),
+    ...(variant ? { variant } : {}), ...(kernels ? { kernels } : {}), ...(plan ? { plan } : {}), ...(flag(args, 'fast') ? { fast: true } : {}),
     ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, 64) } : {})
   }
 }
@@ -104,6 +107,6 @@ export async function inspect(file: ModelFile, options: LoadOptions): Promise<Mo
   return {
     format: 'packed module', fileBytes: file.bytes.length, inputs: model.inputs.map(withBytes), outputs: model.outputs.map(withBytes),
     ops: [], macs: 0, params: 0, arenaBytes: model.arenaBytes, weightBytes: 0, memoryBytes: model.memoryBytes,
-    unsupported: [], arena: [], variant: model.variant, plan: options.plan ?? 'speed', metadata: model.metadata
+    unsupported: [], arena: [], variant: model.variant, kernels: model.kernels, plan: options.plan ?? 'speed', metadata: model.metadata
   }
 }

@@ -2,6 +2,7 @@
 import { basename } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
+import { KERNELS } from '../kernels.ts'
 import { parseLabels } from '../labels.ts'
 import { packGraph, type PackedModel } from '../pack/pack.ts'
 import { badCall, choice, text } from './args.ts'
@@ -24,6 +25,7 @@ async function run(args: Args): Promise<void> {
   if (output === undefined) throw badCall(command, 'no -o OUT.wasm given')
   const target = choice(args, 'target', ['core', 'wasi'] as const) ?? 'core'
   const variant = choice(args, 'variant', ['simd', 'scalar', 'relaxed'] as const) ?? 'simd'
+  const kernels = choice(args, 'kernels', KERNELS)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   const header = text(args, 'header')
   if (header !== undefined && target === 'wasi') throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
@@ -32,7 +34,7 @@ async function run(args: Args): Promise<void> {
   const labels = text(args, 'labels')
   if (labels !== undefined) graph.metadata.labels = parseLabels(new TextDecoder().decode(readFile(labels)))
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
-  const packed = await packGraph(graph, { target, variant, plan, name, file: basename(output) })
+  const packed = await packGraph(graph, { target, variant, kernels, plan, name, file: basename(output) })
   writeFiles([{ path: output, bytes: packed.wasm }, ...(header === undefined ? [] : [{ path: header, bytes: packed.header }])])
   process.stdout.write(sizeReport(output, packed))
 }
@@ -45,6 +47,7 @@ export const command: Command = {
     output: { type: 'string', short: 'o', value: 'OUT.wasm', help: 'where the module goes' },
     target: { type: 'string', value: 'T', help: 'core: a module with no imports, for any engine; wasi: a command that classifies image files (default: core)' },
     variant: { type: 'string', value: 'V', help: 'simd, scalar (engines without SIMD) or relaxed (default: simd)' },
+    kernels: { type: 'string', value: 'K', help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot (default: generic)' },
     plan: { type: 'string', value: 'P', help: 'speed or size (default: speed; for scalar whichever needs less memory)' },
     header: { type: 'string', value: 'OUT.h', help: 'also write a C header: shapes, types, quantization, memory, status codes' },
     labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to put into the module: one per line, "index name" lines, or JSON' },

@@ -4,7 +4,7 @@ import { elements, tensorBytes, type Graph, type Op, type Tensor } from '../grap
 import type { QuantParams } from '../numerics.ts'
 import { OP_COPY, OP_FILL } from '../generated/layout.ts'
 import { Buffers, rowwise, Value, type Buffer, type Rows, type Step } from './program.ts'
-import type { Variant } from '../types.ts'
+import type { Kernels, Variant } from '../types.ts'
 
 /** Thrown by a rule for an op (or a form of it) that Thimble does not run; collected, so that all are reported at once. */
 export class Unsupported extends Error {}
@@ -21,6 +21,7 @@ export interface Q extends QuantParams {
 export class Context {
   readonly graph: Graph
   readonly variant: Variant
+  readonly kernels: Kernels
   readonly buffers = new Buffers()
   readonly steps: Step[] = []
   readonly values = new Map<number, Value>()
@@ -28,9 +29,10 @@ export class Context {
   readonly uses: number[]
   opIndex = 0
 
-  constructor(graph: Graph, variant: Variant) {
+  constructor(graph: Graph, variant: Variant, kernels: Kernels) {
     this.graph = graph
     this.variant = variant
+    this.kernels = kernels
     this.uses = graph.tensors.map(() => 0)
     for (const op of graph.ops) for (const i of op.inputs) if (i >= 0) this.uses[i]!++
     for (const i of graph.outputs) this.uses[i]!++

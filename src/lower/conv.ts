@@ -171,7 +171,9 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
     return
   }
   const scalar = !cx.simd || !weights.safe
-  if (!scalar && groups === 1 && ci <= DIRECT_CHANNELS && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8) {
+  const form = gemmForm(cx.variant, cx.kernels, weights.data, k)
+  // Forms that read rows of int8 gather patches at little cost.
+  if (!scalar && !form.rowBytes && groups === 1 && ci <= DIRECT_CHANNELS && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8) {
     emitConvDirect(cx, x, y, xq, oq, limits, weights, win)
     return
   }
@@ -179,9 +181,12 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const contiguous = groups === 1 && win.dilationW === 1
   const segments = contiguous ? 1 : win.kw, segmentBytes = contiguous ? win.kw * ci : ci
   const og = o / groups
-  const form = gemmForm(cx.variant)
   const constants = scalar ? undefined : constantVectors(cx, oq, limits)
-  const segmentPanelBytes = form.panelBytes(segmentBytes), panelBytes = scalar ? k : segmentPanelBytes * win.kh * segments
+  const direct = win.kh === 1 && segments === 1
+  const rowBytes = form.rowBytes?.(k) ?? 0, segmentPanelBytes = form.panelBytes(segmentBytes)
+  const panelBytes = scalar ? k : rowBytes ? (direct ? 0 : form.mr * rowBytes) : segmentPanelBytes * win.kh * segments
+  // A panel is packed before its pixels' results are written; a form that reads the input itself goes on reading it.
+  const lag = scalar ? 1 : rowBytes && direct ? form.mr : 0
   const scratch = cx.scratch('conv patches', scalar ? k + 16 : TILE_BYTES + panelBytes + form.mr * form.nr + 64)
   for (let g = 0; g < groups; g++) {
     const part = { ...weights, data: weights.data.subarray(g * og * k, (g + 1) * og * k), bias: weights.bias.subarray(g * og, (g + 1) * og), scale: weights.scale.subarray(g * og, (g + 1) * og) }
@@ -196,13 +201,13 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
         rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...[zeroRow, constants].filter(b => b !== undefined)], writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
         prologue: g === 0 && n === 0 ? prologue : undefined,
-        stream: x.n === 1 && groups === 1 ? { from: frame, to: y, ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const, lag: scalar ? 1 : 0 } : {}) } : undefined,
+        stream: x.n === 1 && groups === 1 ? { from: frame, to: y, lag, ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const } : {}) } : undefined,
         fields: () => ({
           input: frame.frameAddress(n) + g * ci, inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * x.c,
           zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,
           output: y.address(n) + g * og, outRowStride: y.rowStride, outRing: y.ringRows, outPixelStride: o, outW: win.x.out, outC: og,
           weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address, panelBytes,
-          segmentPanelBytes, constants: constants?.address ?? 0, clamped: isClamped(oq, limits), form: form.id, mr: form.mr, nr: form.nr,
+          segmentPanelBytes, constants: constants?.address ?? 0, clamped: isClamped(oq, limits), form: form.id, mr: form.mr, nr: form.nr, rowBytes,
           ...epilogue(oq, limits), weightZeroPoint: weights.zero, scalar: Number(scalar)
         })
       })

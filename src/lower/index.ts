@@ -4,7 +4,7 @@
  */
 
 import { tensorBytes, type Graph, type OpType } from '../graph.ts'
-import type { Variant } from '../types.ts'
+import type { Kernels, Variant } from '../types.ts'
 import { Context, Unsupported } from './context.ts'
 import { lowerConv, lowerDepthwise, lowerFullyConnected, lowerTransposeConv } from './conv.ts'
 import { lowerBinary, lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
@@ -93,8 +93,8 @@ function lowerOutputs(cx: Context): Port[] {
 }
 
 /** Lowers a whole graph. Ops without a rule are collected in `unsupported`; anything else wrong is thrown. */
-export function lower(graph: Graph, variant: Variant): Lowered {
-  const cx = new Context(graph, variant)
+export function lower(graph: Graph, variant: Variant, kernels: Kernels = 'generic'): Lowered {
+  const cx = new Context(graph, variant, kernels)
   const unsupported: Lowered['unsupported'] = []
   const opaque = new Set<number>()
   const inputs = lowerInputs(cx)

@@ -2,6 +2,8 @@
  * Weights in kernel order. Pure functions on typed arrays.
  *
  *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded with zeros (paddedSegment)
+ *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws the 64
+ *   GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
  *   depthwise 3x3  [block of 8 channels][14 vectors] i16, each vector four channels x two taps:
  *
@@ -54,6 +56,44 @@ export function packGemm(weights: Int8Array, zero: number, channels: number, k: 
       }
     }
   }
+  return out
+}
+
+/** weights [channels][k] int8 to order [channels / 16][k / 4][16][4]. */
+export function packRows4x16c4(weights: Int8Array, channels: number, k: number): Int8Array {
+  const starts = panelStarts(channels, 16), rowBytes = Math.ceil(k / 4) * 4
+  const out = new Int8Array(starts.length * rowBytes * 16)
+  starts.forEach((start, p) => {
+    for (let c = 0; c < Math.min(16, channels - start); c++) {
+      const from = (start + c) * k, to = p * rowBytes * 16 + c * 4
+      for (let i = 0; i < k; i++) out[to + (i >> 2) * 64 + (i & 3)] = weights[from + i]!
+    }
+  })
+  return out
+}
+
+/**
+ * weights [channels][k] int8 to order 3x8c8: per eight channels and eight k, four vectors of four channels x four k. The
+ * first two hold channels 0-3, k 0-3 and k 4-7; in each, bytes 0-7 are summed apart from bytes 8-15, two neighbouring
+ * bytes to a lane, so that lane j of the low sum is channel j over half of the k, and of the high sum channel j ^ 1:
+ *
+ *     k     0 1   2 3   0 1   2 3 | 0 1   2 3   0 1   2 3
+ *     of    n0    n1    n2    n3  | n1    n0    n3    n2
+ */
+export function packRows3x8c8(weights: Int8Array, channels: number, k: number): Int8Array {
+  const starts = panelStarts(channels, 8), rowBytes = Math.ceil(k / 8) * 8
+  const out = new Int8Array(starts.length * rowBytes * 8)
+  starts.forEach((start, p) => {
+    for (let c = 0; c < Math.min(8, channels - start); c++) {
+      const from = (start + c) * k
+      for (let i = 0; i < k; i++) {
+        const group = p * rowBytes * 8 + (i >> 3) * 64 + (c >> 2) * 32 + (i >> 2 & 1) * 16
+        // k 0, 1 of a four lie in even lanes, k 2, 3 in odd ones.
+        const lane = c & 3, half = (i >> 1 & 1) === (lane & 1) ? lane : 4 + (lane ^ 1)
+        out[group + half * 2 + (i & 1)] = weights[from + i]!
+      }
+    }
+  })
   return out
 }
 

@@ -2,7 +2,7 @@
 import { ABI_VERSION } from '../generated/layout.ts'
 import { tensorBytes, type Metadata } from '../graph.ts'
 import type { PackedMeta } from '../packed-module.ts'
-import type { TensorInfo, Variant } from '../types.ts'
+import type { Kernels, TensorInfo, Variant } from '../types.ts'
 
 export interface SizedTensor extends TensorInfo { bytes: number }
 
@@ -24,6 +24,7 @@ export interface ModuleMeta extends PackedMeta {
 export interface MetaInput {
   name: string
   variant: Variant
+  kernels: Kernels
   inputs: readonly TensorInfo[]
   outputs: readonly TensorInfo[]
   metadata: Metadata
@@ -38,9 +39,9 @@ const sized = (t: TensorInfo): SizedTensor => ({ name: t.name, shape: [...t.shap
 
 /** Plain JSON data; nothing in it depends on when or where it was made. */
 export function moduleMeta(m: MetaInput): ModuleMeta {
-  const { name, variant, arenaBytes, memoryBytes, weightBytes, memoryPages, macs } = m
+  const { name, variant, kernels, arenaBytes, memoryBytes, weightBytes, memoryPages, macs } = m
   return {
-    abi: ABI_VERSION, ...m.metadata, name, variant, inputs: m.inputs.map(sized), outputs: m.outputs.map(sized),
+    abi: ABI_VERSION, ...m.metadata, name, variant, kernels, inputs: m.inputs.map(sized), outputs: m.outputs.map(sized),
     arenaBytes, memoryBytes, weightBytes, memoryPages, macs
   }
 }

@@ -6,7 +6,7 @@ import type { Graph } from '../graph.ts'
 import { META_SECTION } from '../packed-module.ts'
 import { compileModel, PAGE, PROGRAM_BASE, SLACK, type Program } from '../plan/compile.ts'
 import { runtimeBytes } from '../runtime.ts'
-import type { Variant } from '../types.ts'
+import type { Kernels, Variant } from '../types.ts'
 import { Reader } from './bytes.ts'
 import { cHeader } from './header.ts'
 import { linkModule } from './link.ts'
@@ -23,6 +23,11 @@ export interface PackOptions {
   /** `core` (default): no imports. `wasi`: a command. */
   target?: 'core' | 'wasi'
   variant?: Variant
+  /**
+   * What to choose kernels for; default `generic`. `arm-dot` gives right answers only on engines whose relaxed dot product
+   * is signed: V8 on arm64, with or without the dot product instruction.
+   */
+  kernels?: Kernels
   /** Default: whichever takes less memory for scalar, `speed` for the SIMD variants. */
   plan?: 'speed' | 'size'
   /** Model name for the metadata and the C header. */
@@ -74,13 +79,16 @@ export function headerBytes(program: Program): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
-/** Exported kernels that the program never runs. */
+/** Exported kernels and GEMM forms that the program never runs. */
 export const unusedKernels = (runtime: WasmModule, program: Program): string[] =>
-  runtime.exports.map((e) => e.name).filter((name) => /^kernel_\d+$/.test(name) && !program.usedOpcodes.includes(Number(name.slice(7))))
+  runtime.exports.map((e) => e.name).filter((name) => {
+    const [, kind, id] = name.match(/^(kernel|gemm)_(\d+)$/) ?? []
+    return kind !== undefined && !(kind === 'kernel' ? program.usedOpcodes : program.usedForms).includes(Number(id))
+  })
 
 /** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
-export function compileFor(graph: Graph, variant: Variant, plan?: 'speed' | 'size', base = PROGRAM_BASE): Program {
-  if (plan || variant !== 'scalar') return compileModel(graph, { variant, plan: plan ?? 'speed', base })
+export function compileFor(graph: Graph, variant: Variant, plan?: 'speed' | 'size', base = PROGRAM_BASE, kernels: Kernels = 'generic'): Program {
+  if (plan || variant !== 'scalar') return compileModel(graph, { variant, kernels, plan: plan ?? 'speed', base })
   const speed = compileModel(graph, { variant, plan: 'speed', base })
   const size = compileModel(graph, { variant, plan: 'size', base })
   const bytes = (p: Program): number => p.arenaAddress + p.arenaBytes
@@ -108,11 +116,13 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
   if (header + LAYOUT.Header.size > staticEnd) throw new ThimbleError('plan/memory', 'the runtime\'s static data reaches into the program')
   const command = wasi ? wasiCommand(graph, name, staticEnd) : undefined
   const base = staticEnd + align16(command?.blob.length ?? 0)
-  const program = compileFor(graph, variant, options.plan, base)
+  const kernels = options.kernels ?? 'generic'
+  if (kernels === 'arm-dot' && variant !== 'relaxed') throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', { expected: 'variant "relaxed"', got: `variant "${variant}"` })
+  const program = compileFor(graph, variant, options.plan, base, kernels)
   const pages = program.memoryBytes / PAGE
   const heapBase = Math.min(program.memoryBytes, align16(program.arenaAddress + program.arenaBytes + SLACK))
   const meta = moduleMeta({
-    name, variant, metadata: graph.metadata,
+    name, variant, kernels, metadata: graph.metadata,
     inputs: graph.inputs.map((i) => tensorInfo(graph, i)), outputs: graph.outputs.map((i) => tensorInfo(graph, i)),
     arenaBytes: program.arenaBytes, memoryBytes: heapBase, weightBytes: program.weightBytes, memoryPages: pages,
     macs: program.entries.reduce((a, e) => a + e.macs, 0)

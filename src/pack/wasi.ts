@@ -9,7 +9,7 @@ import {
 import { type DType, dtypeBytes, elements, type Graph } from '../graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { inputGeometry, inputTable, Preprocessor } from '../image/preprocess.ts'
-import { fromBase64 } from '../runtime.ts'
+import { fromBase64 } from '../base64.ts'
 import type { TensorInfo, Variant } from '../types.ts'
 
 /** Bytes of a variant's command, with all kernels and no model. */

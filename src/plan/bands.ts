@@ -123,7 +123,9 @@ export function overlayMargin(steps: readonly Step[], bandRows: number, from: Va
   const r = first.rows, rows = last.rows.rows, need = new Array<number>(steps.length).fill(0)
   const dead = (done: number): number => Math.max(0, Math.min(done * r.strideH - r.padTop, from.h))
   if (steps.length === 1) {
-    for (let y = 0; y < rows; y++) margin = Math.max(margin, (y + 1) * outStride - dead(y) * inStride)
+    // Pixels behind the one being written that are still read may lie in earlier rows.
+    const behind = Math.ceil(Math.max(0, (first.stream?.lag ?? 0) - 1) / to.w)
+    for (let y = 0; y < rows; y++) margin = Math.max(margin, Math.min(y + 1 + behind, rows) * outStride - dead(y) * inStride)
     return margin
   }
   for (let target = 0, done = 0; target < rows;) {

@@ -7,7 +7,7 @@ import { ABI_VERSION } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Buffer } from '../lower/program.ts'
-import type { Variant } from '../types.ts'
+import type { Kernels, Variant } from '../types.ts'
 import { planArena, type Overlay, type Placement } from './arena.ts'
 import { makeUnits, type Unit } from './bands.ts'
 import { align, layOutTables, makeTables, opcodeOf, writeTables, type TableItem } from './encode.ts'
@@ -15,6 +15,8 @@ import { align, layOutTables, makeTables, opcodeOf, writeTables, type TableItem 
 export interface CompileOptions {
   variant: Variant
   plan: 'speed' | 'size'
+  /** What to choose kernels for. Default `generic`. */
+  kernels?: Kernels
   /** Threads that share the work. Default 1. */
   threads?: number
   /** First address of the program, a multiple of 16. Default PROGRAM_BASE. */
@@ -53,6 +55,8 @@ export interface Program {
   entries: Entry[]
   arena: { name: string; offset: number; bytes: number; firstOp: number; lastOp: number }[]
   usedOpcodes: number[]
+  /** GEMM forms of its convolutions. */
+  usedForms: number[]
   /** Op tables of the worker threads 1.., empty without threads. */
   workers: { table: number; count: number }[]
   /** Address of the word that counts arrivals at barriers; the host zeroes it before every run. 0 without threads. */
@@ -120,7 +124,7 @@ function refuseUnsupported(unsupported: Lowered['unsupported']): void {
 
 export function compileModel(graph: Graph, options: CompileOptions): Program {
   refuseFloat(graph)
-  const lowered = lower(graph, options.variant)
+  const lowered = lower(graph, options.variant, options.kernels)
   refuseUnsupported(lowered.unsupported)
   return assemble(lowered, options)
 }
@@ -202,9 +206,16 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
     entries: tables[0]!.map(entryOf),
     arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),
     usedOpcodes: [...new Set(tables.flat().map(opcodeOf))].sort((a, b) => a - b),
+    usedForms: [...new Set(tables.flat().flatMap(formOf))].sort((a, b) => a - b),
     workers: tables.slice(1).map((t, i) => ({ table: sizes.tables[i + 1]!, count: t.length })),
     barrierCounter: threads > 1 ? barrierCounter : 0
   }
+}
+
+function formOf(item: TableItem): number[] {
+  if (item.kind !== 'step' || item.step.record !== 'ConvRecord') return []
+  const { form, scalar } = item.step.fields()
+  return scalar ? [] : [form!]
 }
 
 function entryOf(item: TableItem): Entry {

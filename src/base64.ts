@@ -1,0 +1,9 @@
+/** Embedded binaries. */
+
+/** Decodes base64 text. */
+export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
+  const binary = atob(text)
+  const out = new Uint8Array(binary.length)
+  for (let i = 0; i < out.length; i++) out[i] = binary.charCodeAt(i)
+  return out
+}

@@ -1,0 +1,111 @@
+/**
+ * Which kernels suit this engine. Asked once per process, by values, never by names or versions of engines and processors,
+ * and without measuring time:
+ *
+ *   relaxed dot product   arm64 takes both operands as signed: with sdot the sum is exact, without it (or before the engine
+ *                         has optimized) pairs of products are added in 16 bits and may wrap. x86 takes one operand as
+ *                         unsigned and saturates.
+ *   0 / 0                 x86 makes a NaN with the sign bit set, arm64 without.
+ *
+ * Every choice computes the same bytes: a relaxed dot product is used only where it is signed, and only with weights
+ * whose pairs of products fit 16 bits.
+ */
+import { ThimbleError } from './errors.ts'
+import { fromBase64 } from './base64.ts'
+import probePlain from './generated/probe.ts'
+import probeRelaxed from './generated/probe-relaxed.ts'
+import type { Kernels } from './types.ts'
+
+export const KERNELS: readonly Kernels[] = ['generic', 'x86', 'arm', 'arm-dot']
+
+interface ProbeExports {
+  nanBits(zero: number): number
+  relaxedDot(w: number, x: number, hurry: number): number
+}
+
+export interface EngineFeatures {
+  simd: boolean
+  relaxed: boolean
+  /** The relaxed dot product takes both operands as signed and is exact while pairs of products fit 16 bits. */
+  signedDot: boolean
+  /** It was seen to be exact beyond that, which only a real dot product instruction is. */
+  wideDot: boolean
+  /** 0 / 0 has its sign bit set. */
+  negativeNan: boolean
+}
+
+/** Weights and activations, four bytes each, that tell signed from unsigned and wrapping from saturating. */
+const DOT_CASES: readonly (readonly [number[], number[]])[] = [
+  [[127, 127, 127, 127], [-128, -128, -128, -128]],
+  [[-128, -128, -128, -128], [127, 127, 127, 127]],
+  [[-128, -127, -127, -128], [-128, -128, -128, -128]],
+  [[127, 127, 127, 127], [-1, -1, -1, -1]],
+  [[-128, -128, -128, -128], [-1, -1, -1, -1]],
+  [[-1, 2, -3, 4], [-100, -101, 102, 103]]
+]
+
+const packed = (bytes: readonly number[]): number => new Int32Array(Int8Array.from(bytes).buffer)[0]!
+
+const isSignedDot = (probe: ProbeExports): boolean => DOT_CASES.every(([w, x]) =>
+  probe.relaxedDot(packed(w), packed(x), 0) === w.reduce((sum, v, i) => sum + v * x[i]!, 0))
+
+/** Turns of the probe's loop that make V8 optimize it, well under a tenth of a millisecond. */
+const HURRY = 100000
+/** Milliseconds to wait for the optimized code, which takes one or two on a free core. */
+const PATIENCE = 8
+
+/** Whether four products of -128 and -128 are summed without loss, asked until the engine has had time to optimize. */
+function isWideDot(probe: ProbeExports): boolean {
+  const all = packed([-128, -128, -128, -128]), exact = 4 * 128 * 128
+  if (probe.relaxedDot(all, all, HURRY) === exact) return true
+  for (const start = performance.now(); performance.now() - start < PATIENCE;) if (probe.relaxedDot(all, all, 0) === exact) return true
+  return false
+}
+
+function probe(): EngineFeatures {
+  const plainBytes = fromBase64(probePlain), relaxedBytes = fromBase64(probeRelaxed)
+  if (!WebAssembly.validate(plainBytes)) return { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false }
+  const relaxed = WebAssembly.validate(relaxedBytes)
+  const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : plainBytes)).exports as unknown as ProbeExports
+  const negativeNan = exports.nanBits(0) < 0, signedDot = relaxed && isSignedDot(exports)
+  return { simd: true, relaxed, signedDot, wideDot: signedDot && isWideDot(exports), negativeNan }
+}
+
+let known: EngineFeatures | undefined
+
+/** What this process's engine can do, probed at the first call. */
+export function engineFeatures(): EngineFeatures {
+  if (known) return known
+  const features = probe()
+  // A dot product that has not turned out wide may do so once the machine is less busy: ask again for the next model.
+  if (features.wideDot || !features.signedDot) known = features
+  return features
+}
+
+/** The kernels for an engine, and why. */
+export function suitableKernels(f: EngineFeatures): { kernels: Kernels; why: string } {
+  if (!f.simd) return { kernels: 'generic', why: 'no SIMD' }
+  if (f.wideDot && !f.negativeNan) return { kernels: 'arm-dot', why: 'relaxed dot products are one instruction and signed' }
+  if (f.negativeNan) return { kernels: 'x86', why: 'floating point as on x86' }
+  return { kernels: 'arm', why: `floating point as on arm64, ${f.relaxed ? 'no dot product instruction seen' : 'no relaxed SIMD'}` }
+}
+
+/** The `THIMBLE_KERNELS` environment variable, where there is an environment. */
+export function kernelsFromEnvironment(): string | undefined {
+  const { process } = globalThis as { process?: { env?: Record<string, string | undefined> } }
+  return process?.env?.THIMBLE_KERNELS || undefined
+}
+
+/** Checks a caller's choice against the engine; `auto` is resolved by probing. */
+export function chooseKernels(wanted: string = kernelsFromEnvironment() ?? 'auto'): { kernels: Kernels; why: string } {
+  if (wanted === 'auto') return suitableKernels(engineFeatures())
+  if (!(KERNELS as readonly string[]).includes(wanted)) {
+    throw new ThimbleError('usage/kernels', 'unknown kernel set', { expected: `auto, ${KERNELS.join(', ')}`, got: wanted })
+  }
+  if (wanted === 'arm-dot' && !engineFeatures().signedDot) {
+    throw new ThimbleError('runtime/kernels', 'these kernels would not be exact', {
+      expected: 'an engine whose relaxed dot product is signed', got: engineFeatures().relaxed ? 'another relaxed dot product' : 'no relaxed SIMD', hint: 'use kernels "auto"'
+    })
+  }
+  return { kernels: wanted as Kernels, why: 'asked for by the caller' }
+}

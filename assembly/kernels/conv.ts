@@ -112,7 +112,57 @@ function isFlat(r: ConvRecord, y1: i32): bool {
     && r.inRowStride == r.outW * r.xStep && r.outRowStride == r.outW * r.outPixelStride
 }
 
-function convSimd(r: ConvRecord, y0: i32, y1: i32): void {
+/** Copies a tile's results of fewer than NR channels from where the microkernel put them. */
+function unstage(r: ConvRecord, stage: usize, y: i32, x: i32, outW: i32, y1: i32): void {
+  const outC = r.outC
+  for (let i = 0; i < r.mr && y < y1; i++) {
+    memory.copy(outputRow(r, y) + x * r.outPixelStride, stage, outC)
+    stage += r.nr
+    if (++x >= outW) {
+      x = 0
+      y++
+    }
+  }
+}
+
+/** Scalar: patch gathered to scratch, weights [N][K] i8 row-major. */
+function convScalar(r: ConvRecord, y0: i32, y1: i32): void {
+  const outW = r.outW, outC = r.outC, segments = r.segments, bytes = r.segmentBytes
+  const k = r.panelBytes
+  const direct = r.kh == 1 && segments == 1
+  for (let y = y0; y < y1; y++) {
+    for (let x = 0; x < outW; x++) {
+      let patch: usize = r.scratch
+      if (direct) patch = rowAt(r, y * r.strideH - r.padTop) + x * r.xStep
+      else {
+        let to = patch
+        for (let ky = 0; ky < r.kh; ky++) {
+          let from = rowAt(r, y * r.strideH - r.padTop + ky * r.dilationH) + x * r.xStep
+          for (let s = 0; s < segments; s++) {
+            memory.copy(to, from, bytes)
+            to += bytes
+            from += r.segmentStep
+          }
+        }
+      }
+      const to = outputRow(r, y) + x * r.outPixelStride
+      const correction = r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sum(patch, k)
+      let w: usize = r.weights
+      for (let n = 0; n < outC; n++) {
+        const acc = load<i32>(r.bias + (n << 2)) - correction + dot(patch, w, k)
+        store<i8>(to + n, requantize(acc, load<f32>(r.scale + (n << 2)), r.outputZeroPoint, r.actMin, r.actMax))
+        w += k
+      }
+    }
+  }
+}
+
+export function conv(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<ConvRecord>(record)
+  if (!ASC_FEATURE_SIMD || r.scalar) {
+    convScalar(r, y0, y1)
+    return
+  }
   const outC = r.outC, mr: usize = r.mr, nr: usize = r.nr, step = r.outPixelStride, xStep = r.xStep
   const tile: usize = r.scratch
   const narrow = <usize>outC < nr
@@ -167,55 +217,4 @@ function convSimd(r: ConvRecord, y0: i32, y1: i32): void {
       y++
     }
   }
-}
-
-/** Copies a tile's results of fewer than NR channels from where the microkernel put them. */
-function unstage(r: ConvRecord, stage: usize, y: i32, x: i32, outW: i32, y1: i32): void {
-  const outC = r.outC
-  for (let i = 0; i < r.mr && y < y1; i++) {
-    memory.copy(outputRow(r, y) + x * r.outPixelStride, stage, outC)
-    stage += r.nr
-    if (++x >= outW) {
-      x = 0
-      y++
-    }
-  }
-}
-
-/** Scalar: patch gathered to scratch, weights [N][K] i8 row-major. */
-function convScalar(r: ConvRecord, y0: i32, y1: i32): void {
-  const outW = r.outW, outC = r.outC, segments = r.segments, bytes = r.segmentBytes
-  const k = r.panelBytes
-  const direct = r.kh == 1 && segments == 1
-  for (let y = y0; y < y1; y++) {
-    for (let x = 0; x < outW; x++) {
-      let patch: usize = r.scratch
-      if (direct) patch = rowAt(r, y * r.strideH - r.padTop) + x * r.xStep
-      else {
-        let to = patch
-        for (let ky = 0; ky < r.kh; ky++) {
-          let from = rowAt(r, y * r.strideH - r.padTop + ky * r.dilationH) + x * r.xStep
-          for (let s = 0; s < segments; s++) {
-            memory.copy(to, from, bytes)
-            to += bytes
-            from += r.segmentStep
-          }
-        }
-      }
-      const to = outputRow(r, y) + x * r.outPixelStride
-      const correction = r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sum(patch, k)
-      let w: usize = r.weights
-      for (let n = 0; n < outC; n++) {
-        const acc = load<i32>(r.bias + (n << 2)) - correction + dot(patch, w, k)
-        store<i8>(to + n, requantize(acc, load<f32>(r.scale + (n << 2)), r.outputZeroPoint, r.actMin, r.actMax))
-        w += k
-      }
-    }
-  }
-}
-
-export function conv(record: usize, y0: i32, y1: i32): void {
-  const r = changetype<ConvRecord>(record)
-  if (ASC_FEATURE_SIMD && !r.scalar) convSimd(r, y0, y1)
-  else convScalar(r, y0, y1)
 }

@@ -40,5 +40,5 @@ export function tileCorrection(tile: usize, i: usize): v128 {
 
 /** Computes the correction of the pixel whose patch of k int8 lies at `row`. */
 export function correct(r: ConvRecord, i: usize, row: usize, k: i32): void {
-  store<i32>(r.scratch + (i << 2), r.weightZeroPoint ? r.weightZeroPoint * sumRow(row, k) : 0, TILE_CORRECTION)
+  store<i32>(<usize>r.scratch + (i << 2), r.weightZeroPoint ? r.weightZeroPoint * sumRow(row, k) : 0, TILE_CORRECTION)
 }

@@ -52,13 +52,18 @@ const nodeArm64 = (version: string, largest: number): Engine[] => {
     { id: `node${version.split('.')[0]}-arm64-package`, title, runs: 'package', batch: true, variants: ['simd', 'scalar'], maxMacs: { simd: largest, scalar: 10e6 }, command: [...command, host('package.mjs')], env: { THIMBLE_PACKAGE: DIST } }
   ]
 }
+/** The package with one set of kernels forced, on the processor that they are for. */
+const arm64Kernels = (cpu: string, variant: Variant, kernels: string): Engine => ({
+  id: `node24-arm64-${kernels}-package`, title: `Node 24, arm64 ${cpu} (QEMU), ${kernels} kernels`, runs: 'package', batch: true, variants: [variant], maxMacs: SMALL,
+  command: [...QEMU, '-cpu', cpu, peer('node-arm64-24.22.0/bin/node'), host('package.mjs')], env: { THIMBLE_PACKAGE: DIST, THIMBLE_KERNELS: kernels }
+})
 const PYTHON = { PYTHONPATH: peer('python') }
 const JS = { THIMBLE_ENGINES: ENGINES }
 
 /** Every engine, installed or not. */
 export const engines: readonly Engine[] = [
   ...[20, 22, 24, 26].flatMap((major) => nodeX64(major, major > 20)),
-  ...nodeArm64('22.23.3', SMALL), ...nodeArm64('24.22.0', V2), ...nodeArm64('26.12.0', SMALL),
+  ...nodeArm64('22.23.3', SMALL), ...nodeArm64('24.22.0', V2), ...nodeArm64('26.12.0', SMALL), arm64Kernels('cortex-a72', 'simd', 'arm'), arm64Kernels('cortex-a76', 'relaxed', 'arm-dot'),
   { id: 'workerd', title: 'workerd (Cloudflare Workers)', runs: 'module', batch: true, variants: ['simd', 'scalar'], maxMacs: { simd: V2, scalar: SMALL }, command: [process.execPath, host('workerd.mjs'), peer('npm/node_modules/miniflare')], env: JS },
   { id: 'chromium', title: 'Chromium', runs: 'module', batch: true, variants: ['simd', 'scalar', 'relaxed'], maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL }, command: [process.execPath, host('chromium.mjs'), peer('npm/node_modules/playwright-core'), process.env.CHROMIUM ?? '/usr/bin/chromium'], env: JS },
   { id: 'wasmtime', title: 'Wasmtime, x64', runs: 'module', variants: ['simd', 'scalar', 'relaxed'], maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL }, command: ['/usr/bin/env', 'python3', host('wasmtime_host.py'), peer('python/wasmtime')], env: PYTHON },

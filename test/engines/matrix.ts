@@ -21,7 +21,7 @@ export const MODELS: readonly { name: string; macs: number }[] = [
 ]
 
 export interface Cell { model: string; variant: Variant }
-export interface Answer { engine: string; abi: number; memoryBytes: number; ms: number; variant?: Variant; why?: string }
+export interface Answer { engine: string; abi: number; memoryBytes: number; ms: number; variant?: Variant; kernels?: string; why?: string }
 
 /** The cells of one engine's column: its variants times the models that are small enough for it. */
 export const cells = (engine: Engine): Cell[] =>

@@ -25,5 +25,6 @@ function registerCells(test: Register, engine: Engine): void {
     const answer = await answers[i]!
     assert.is(answer.abi, 1)
     if (engine.runs === 'package') assert.is(answer.variant, cell.variant)
+    if (engine.env?.THIMBLE_KERNELS !== undefined) assert.is(answer.kernels, engine.env.THIMBLE_KERNELS)
   }))
 }

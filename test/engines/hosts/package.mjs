@@ -15,7 +15,7 @@ await runJobs(async ({ path, runs, cases }) => {
   }
   const first = read(cases[0].files)
   const ms = median(runs, () => { const before = performance.now(); model.run(first); return performance.now() - before })
-  const answer = { engine: `Node ${process.versions.node} ${process.arch}`, abi: 1, memoryBytes: model.memoryBytes, ms, variant: model.variant, why: model.why }
+  const answer = { engine: `Node ${process.versions.node} ${process.arch}`, abi: 1, memoryBytes: model.memoryBytes, ms, variant: model.variant, kernels: model.kernels, why: model.why }
   model.dispose()
   return answer
 })

@@ -1,13 +1,13 @@
 /**
- * Depthwise 3x3, stride 1 or 2, no dilation: eight channels of one output row at a time, two input columns a step. Rows 0
- * and 1 of the window are interleaved for dot_i16x8; row 2 is paired along the columns, so that five dots do the work
- * of nine products. Each input column is loaded and interleaved once: it updates the accumulators of every output it
- * belongs to, and those that it does not complete are carried to the next step.
+ * Depthwise 3x3, stride 1 or 2, along a row dilated with stride 1 only: eight channels of one output row at a time, two
+ * input columns a step. Rows 0 and 1 of the window are interleaved for dot_i16x8; row 2 is paired along the columns, so
+ * that five dots do the work of nine products. Each input column is loaded and interleaved once: it updates the
+ * accumulators of every output it belongs to, and those that it does not complete are carried to the next step.
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8, C >= 8.
  * Weights: 14 vectors a block of eight channels (src/lower/pack.ts draws them); the last block may overlap.
- * Requires: |acc * scale| <= 2^22. Reads past end: up to four pixels and 7 bytes of input. Writes: exactly the output
- * rows. SIMD only.
+ * Requires: |acc * scale| <= 2^22. Reads past end: 0..7 bytes, with stride 1 up to tapStep more. Writes: exactly the
+ * output rows. SIMD only.
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, requantize4, widen } from '../simd'
@@ -29,14 +29,17 @@ function mac(acc: v128, pairs: v128, w: v128): v128 {
   return i32x4.add(acc, i32x4.dot_i16x8_s(pairs, w))
 }
 
-/** One output row, stride 1. p0..p2: window rows at the first output; y: the first output. */
-function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
+/**
+ * Every dilationW-th output of a row, stride 1. p0..p2: window rows at the first output; y: the first output; count: how
+ * many. Neighbours among them are tapStep bytes apart, in the input as in the output.
+ */
+function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
+  const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped
   let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
   let left = r.channels
   while (true) {
     let q0 = p0, q1 = p1, q2 = p2, out = y
-    let x = r.outW
+    let x = count
     const b0 = v128.load(bias), b1 = v128.load(bias, 16)
     // Columns 0 and 1 begin outputs a and b.
     let al = b0, ah = b1, bl = b0, bh = b1
@@ -152,9 +155,11 @@ function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
     }
     while (true) {
       // The next two columns complete a and begin b, the two after them complete b and begin n.
+      // Columns that no further output needs are not read: the one before is read again.
+      const d: usize = x > 1 ? c : 0, o3: usize = 2 * c + d, o4: usize = o3 + d, o5: usize = x > 2 ? 5 * c : o4
       let bl = v128.load(bias), bh = v128.load(bias, 16), nl = bl, nh = bh
       {
-        const i = widen(q0 + 2 * c), j = widen(q1 + 2 * c), k = widen(q0 + 4 * c), l = widen(q1 + 4 * c)
+        const i = widen(q0 + 2 * c), j = widen(q1 + 2 * c), k = widen(q0 + o4), l = widen(q1 + o4)
         {
           const u = low(i, j), v = low(k, l)
           const w2 = v128.load(w, 64), w0 = v128.load(w)
@@ -173,7 +178,7 @@ function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
         }
       }
       {
-        const i = widen(q0 + 3 * c), j = widen(q1 + 3 * c), k = widen(q0 + 5 * c), l = widen(q1 + 5 * c)
+        const i = widen(q0 + o3), j = widen(q1 + o3), k = widen(q0 + o5), l = widen(q1 + o5)
         const w1 = v128.load(w, 32), w1h = v128.load(w, 48)
         bl = mac(bl, low(i, j), w1)
         nl = mac(nl, low(k, l), w1)
@@ -182,7 +187,7 @@ function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
         barrier(x, 3)
       }
       {
-        const i = widen(q2 + 2 * c), j = widen(q2 + 3 * c), k = widen(q2 + 4 * c), l = widen(q2 + 5 * c)
+        const i = widen(q2 + 2 * c), j = widen(q2 + o3), k = widen(q2 + o4), l = widen(q2 + o5)
         {
           const u = low(i, j), v = low(k, l)
           const w2 = v128.load(w, 128), w0 = v128.load(w, 96)
@@ -249,13 +254,20 @@ function rowAt(r: DepthwiseRecord, iy: i32): usize {
 export function depthwise3x3(record: usize, y0: i32, y1: i32): void {
   if (!ASC_FEATURE_SIMD) return
   const r = changetype<DepthwiseRecord>(record)
-  const stride = r.strideH, wide = r.strideW == 1
+  const stride = r.strideH, wide = r.strideW == 1, c = r.channels
   for (let y = y0; y < y1; y++) {
     const iy = y * stride - r.padTop
-    const p0 = rowAt(r, iy), p1 = rowAt(r, iy + 1), p2 = rowAt(r, iy + 2)
+    const p0 = rowAt(r, iy), p1 = rowAt(r, iy + r.dilationH), p2 = rowAt(r, iy + 2 * r.dilationH)
     const slot = y < r.outRing ? y : y % r.outRing
     const out: usize = r.output + slot * r.outRowStride
-    if (wide) row1(r, p0, p1, p2, out)
-    else row2(r, p0, p1, p2, out)
+    if (!wide) {
+      row2(r, p0, p1, p2, out)
+      continue
+    }
+    const apart = r.tapStep / c
+    for (let phase = 0; phase < min(apart, r.outW); phase++) {
+      const at: usize = phase * c
+      row1(r, p0 + at, p1 + at, p2 + at, out + at, (r.outW - phase + apart - 1) / apart)
+    }
   }
 }

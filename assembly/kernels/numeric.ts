@@ -47,10 +47,44 @@ export function quantize(record: usize): void {
   }
 }
 
+/** Maximum of the sixteen lanes, in every lane. */
+// @ts-ignore: decorator
+@inline
+function spreadMaximum(v: v128): v128 {
+  v = i8x16.max_s(v, v128.shuffle<i64>(v, v, 1, 0))
+  v = i8x16.max_s(v, v128.shuffle<i32>(v, v, 1, 0, 3, 2))
+  v = i8x16.max_s(v, v128.shuffle<i16>(v, v, 1, 0, 3, 2, 5, 4, 7, 6))
+  return i8x16.max_s(v, v128.or(i16x8.shl(v, 8), i16x8.shr_u(v, 8)))
+}
+
+/** First index of the maximum of n >= 16 int8. */
+function firstMaximum(p: usize, n: i32): i32 {
+  const last = n - 16
+  let most = v128.load(p + last)
+  for (let i = 0; i < last; i += 16) most = i8x16.max_s(most, v128.load(p + i))
+  most = spreadMaximum(most)
+  for (let i = 0; i < last; i += 16) {
+    const found = i8x16.bitmask(i8x16.eq(v128.load(p + i), most))
+    if (found) return i + ctz(found)
+  }
+  return last + ctz(i8x16.bitmask(i8x16.eq(v128.load(p + last), most)))
+}
+
 /** First index of the maximum along `depth`; input i8. */
 export function argMax(record: usize): void {
   const r = changetype<ArgMaxRecord>(record)
   const depth = r.depth, inner = r.inner
+  if (ASC_FEATURE_SIMD && inner == 1 && depth >= 16) {
+    let row: usize = r.input, out: usize = r.output
+    for (let o = 0; o < r.outer; o++) {
+      const at = firstMaximum(row, depth)
+      if (r.outBytes == 8) store<i64>(out, at)
+      else store<i32>(out, at)
+      row += depth
+      out += r.outBytes
+    }
+    return
+  }
   let out: usize = r.output
   for (let o = 0; o < r.outer; o++) {
     const row: usize = r.input + o * depth * inner

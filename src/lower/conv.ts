@@ -298,7 +298,7 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const taps = win.kh * win.kw, c = y.c
   const scalar = !cx.simd || !weights.safe || fixed !== undefined
-  const fast = !scalar && win.kh === 3 && win.kw === 3 && win.dilationH === 1 && win.dilationW === 1 && win.strideW <= 2 && c >= 8
+  const fast = !scalar && win.kh === 3 && win.kw === 3 && (win.strideW === 1 || (win.strideW === 2 && win.dilationW === 1)) && c >= 8
   const data = fast ? packDepthwise3x3(weights.data, weights.zero, c)
     : scalar ? Int16Array.from(weights.data, v => v - weights.zero)
     : packDepthwise(weights.data, weights.zero, c, taps)
@@ -312,7 +312,7 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
       record: 'DepthwiseRecord', op: fast ? OP_DEPTHWISE3X3 : OP_DEPTHWISE,
       kernel: fast ? `depthwise-3x3-s${win.strideW}` : scalar ? 'depthwise-scalar' : 'depthwise',
       rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...[zeroRow, scratch, constants].filter(b => b !== undefined)],
-      writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps,
+      writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps, overread: fast ? win.dilationW * c + 16 : 0,
       prologue: n === 0 ? prologue : undefined,
       stream: x.n === 1 ? { from: frame, to: y } : undefined,
       fields: () => ({

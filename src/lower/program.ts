@@ -100,6 +100,8 @@ export interface Step {
   /** Steps that must run once before a band group that holds this one. */
   prologue?: Step[]
   macs?: number
+  /** Bytes that the kernel may read past the end of its buffers, when they are many. */
+  overread?: number
 }
 
 export interface Group { steps: Step[]; bandRows: number }

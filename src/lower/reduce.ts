@@ -70,7 +70,7 @@ export function lowerMean(cx: Context): void {
   const offset = f32(q.zeroPoint - f32(f32(n * xq.zeroPoint) * scale))
   const y = cx.result()
   y.alias = true
-  const scratch = cx.scratch('mean sums', 32)
+  const scratch = cx.scratch('mean sums', 64)
   cx.push({
     record: 'MeanRecord', op: OP_MEAN, kernel: 'mean', rows: rowwise(1), reads: [x.buffer], writes: [y.buffer, scratch],
     fields: () => ({

@@ -4,7 +4,7 @@ import { ThimbleError } from '../errors.ts'
 import { LAYOUT } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
 import { META_SECTION } from '../packed-module.ts'
-import { compileModel, PAGE, PROGRAM_BASE, SLACK, type Program } from '../plan/compile.ts'
+import { compileModel, PAGE, PROGRAM_BASE, type Program } from '../plan/compile.ts'
 import { runtimeBytes } from '../runtime.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { Reader } from './bytes.ts'
@@ -120,7 +120,7 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
   if (kernels === 'arm-dot' && variant !== 'relaxed') throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', { expected: 'variant "relaxed"', got: `variant "${variant}"` })
   const program = compileFor(graph, variant, options.plan, base, kernels)
   const pages = program.memoryBytes / PAGE
-  const heapBase = Math.min(program.memoryBytes, align16(program.arenaAddress + program.arenaBytes + SLACK))
+  const heapBase = Math.min(program.memoryBytes, align16(program.arenaAddress + program.arenaBytes + program.slackBytes))
   const meta = moduleMeta({
     name, variant, kernels, metadata: graph.metadata,
     inputs: graph.inputs.map((i) => tensorInfo(graph, i)), outputs: graph.outputs.map((i) => tensorInfo(graph, i)),

@@ -25,8 +25,8 @@ export interface CompileOptions {
 
 /** First address a program may use: the runtime's own static data lies below (checked when it is instantiated). */
 export const PROGRAM_BASE = 1024
-/** Bytes that kernels may read past the end of the last buffer. */
-export const SLACK = 128
+/** Bytes that any kernel may read past the end of the last buffer; steps that may read further say so. */
+const SLACK = 128
 export const PAGE = 65536
 /** wasm32's limit on linear memory, less a page. */
 const MEMORY_LIMIT = 2 ** 32 - PAGE
@@ -47,6 +47,8 @@ export interface Program {
   memoryBytes: number
   arenaAddress: number
   arenaBytes: number
+  /** Bytes behind the arena that kernels may read. */
+  slackBytes: number
   weightBytes: number
   planBytes: number
   inputs: ProgramPort[]
@@ -185,7 +187,8 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   live.forEach((b, i) => { b.address = arenaAddress + placement.offsets[i]! })
   for (const [b, owner] of scratch) b.address = owner.address
   const arenaBytes = placement.peak + (threads - 1) * sizes.privateBytes
-  const memoryBytes = align(arenaAddress + arenaBytes + SLACK, PAGE)
+  const slackBytes = Math.max(SLACK, ...lowered.steps.map(s => s.overread ?? 0))
+  const memoryBytes = align(arenaAddress + arenaBytes + slackBytes, PAGE)
   if (memoryBytes > MEMORY_LIMIT) throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', { expected: `at most ${MEMORY_LIMIT} bytes`, got: memoryBytes })
 
   const plan = new Uint8Array(planEnd - opTable)
@@ -201,7 +204,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
     variant: options.variant, plan: options.plan,
     image: [{ address: opTable, bytes: plan }, ...constants.map(b => ({ address: b.address, bytes: b.data! }))],
     header: { abiVersion: ABI_VERSION, opCount: tables[0]!.length, opTable, inputCount: inputs.length, inputTable, outputCount: outputs.length, outputTable, mayWait: 1 },
-    memoryBytes, arenaAddress, arenaBytes, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
+    memoryBytes, arenaAddress, arenaBytes, slackBytes, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
     inputs, outputs,
     entries: tables[0]!.map(entryOf),
     arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),

@@ -63,11 +63,18 @@ export function instantiateProgram(module: WebAssembly.Module, program: Program,
       throw new ThimbleError('runtime/memory', 'the engine gives no more memory', { expected: `${program.memoryBytes} bytes`, hint: 'use a smaller model, or plan "size"' })
     }
   }
-  const bytes = new Uint8Array(exports.memory.buffer)
-  for (const part of program.image) bytes.set(part.bytes, part.address)
+  loadImage(exports, program)
   const view = new DataView(exports.memory.buffer)
   LAYOUT.Header.fields.forEach((name, i) => view.setUint32(header + i * 4, program.header[name]!, true))
   return exports
+}
+
+/** Writes the memory image; the arena serves as staging and is zero again afterwards. */
+function loadImage(runtime: RuntimeExports, program: Program): void {
+  const memory = new Uint8Array(runtime.memory.buffer)
+  const loader = { runtime, memory, staging: program.arenaAddress, stagingBytes: program.arenaBytes }
+  for (const part of program.image) if (!part.load?.(loader)) memory.set(part.bytes, part.address)
+  memory.fill(0, program.arenaAddress, program.arenaAddress + program.arenaBytes)
 }
 
 export class Engine implements Model {

@@ -88,7 +88,7 @@ export function multiplyHalfUp(x: number, multiplier: number, shift: number): nu
 /** f32 per-channel requantization scale, in the reference's order of roundings. */
 export const requantScale = (input: number, weight: number, output: number): number => f32(f32(f32(input) * f32(weight)) / f32(output))
 
-const EXP_TABLE = Float64Array.from({ length: 32 }, (_, i) => exp2Fraction(i / 32))
+let expTable: Float64Array | undefined
 
 /** 2^x for 0 <= x < 1, correctly rounded to double for the 32 table points (checked by a test against exact values). */
 function exp2Fraction(x: number): number {
@@ -137,7 +137,8 @@ export function expf(x: number): number {
   const k = rne(z)
   const r = z - k
   const C0 = 0.05550361559341535 / 32768, C1 = 0.2402284522445722 / 1024, C2 = 0.6931471806916203 / 32
-  const scale = EXP_TABLE[((k % 32) + 32) % 32]! * 2 ** Math.floor(k / 32)
+  expTable ??= Float64Array.from({ length: 32 }, (_, i) => exp2Fraction(i / 32))
+  const scale = expTable[((k % 32) + 32) % 32]! * 2 ** Math.floor(k / 32)
   return f32(((C0 * r + C1) * (r * r) + (C2 * r + 1)) * scale)
 }
 

@@ -2,9 +2,10 @@
 import { ThimbleError } from './errors.ts'
 import { fromBase64 } from './base64.ts'
 import { chooseKernels, engineFeatures, kernelsFromEnvironment } from './kernels.ts'
+import type { Packers } from './lower/program.ts'
 import type { Kernels, Variant } from './types.ts'
 
-export interface RuntimeExports {
+export interface RuntimeExports extends Packers {
   memory: WebAssembly.Memory
   header: WebAssembly.Global
   run(from: number, to: number): number

@@ -1,76 +1,14 @@
 /** CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, and PAD folded into them. */
 import { OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, TILE_BYTES } from '../generated/layout.ts'
 import { elements, type Activation, type OpOf, type Padding, type Tensor } from '../graph.ts'
-import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier, requantScale } from '../numerics.ts'
+import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
-import { gemmForm } from './gemm.ts'
-import { packDepthwise, packDepthwise3x3, packGemm, paddedSegment, panelOrder } from './pack.ts'
+import { gemmForm, type GemmForm } from './gemm.ts'
+import { packDepthwise, packDepthwise3x3, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
+import { gemmBuffers, readWeights, rowBuffers, type Weights } from './weights.ts'
 
 const MAGIC = 0x4b400000
-/** Largest |acc * scale| whose magic-number rounding is exact. */
-const MAGIC_LIMIT = 2 ** 22
-
-interface Weights {
-  /** Raw bytes as int8: uint8 weights minus 128. */
-  data: Int8Array
-  /** Zero point of `data`. */
-  zero: number
-  /** f32 requantization scale, bias with the input's zero point folded in, per output channel. */
-  scale: Float32Array
-  bias: Int32Array
-  /** Whether the magic-number epilogue is exact for every channel. */
-  safe: boolean
-}
-
-/** Reads filter and bias; `channelOf(i)`: the output channel of filter element i. */
-function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | undefined, channels: number, inner: number, outer: number): Weights {
-  if (!w.data) throw new Unsupported('filter must be a constant')
-  if (b && !b.data) throw new Unsupported('bias must be a constant')
-  if (b && b.dtype !== 'int32') throw new Unsupported(`${b.dtype} bias`)
-  const p = w.quantization
-  if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
-  if (p.scales.length !== 1 && p.scales.length !== channels) throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
-  if (b && (b.shape.length !== 1 || b.shape[0] !== channels)) throw cx.fail('lower/shape', 'bias shape', b, `[${channels}]`, `[${b.shape.join(', ')}]`)
-  if (b?.quantization?.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'bias must have zero point 0', b, 0, b.quantization.zeroPoints.find(z => z !== 0))
-  if (w.dtype === 'int8' && p.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
-  const zeroRaw = w.dtype === 'uint8' ? p.zeroPoints[0] ?? 0 : 0
-  if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
-  const data = new Int8Array(w.data.buffer, w.data.byteOffset, w.data.length)
-  const signed = w.dtype === 'uint8' ? data.map(v => v ^ 0x80) : data
-  const zero = w.dtype === 'uint8' ? zeroRaw - 128 : 0
-  const scale = new Float32Array(channels)
-  for (let c = 0; c < channels; c++) {
-    const ws = p.scales.length === 1 ? p.scales[0]! : p.scales[c]!
-    scale[c] = requantScale(x.scale, ws, out.scale)
-    if (!(scale[c]! >= 0) || scale[c]! >= 256) throw cx.fail('lower/quantization', `requantization scale of channel ${c}`, w, '[0, 256)', scale[c])
-  }
-  const bias = new Int32Array(channels)
-  if (b) bias.set(int32s(b.data!))
-  // Element i belongs to channel floor(i / inner) % channels; outer * channels * inner elements.
-  let safe = true
-  const reach = Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low)
-  for (let c = 0; c < channels; c++) {
-    let sum = 0, absolute = 0
-    for (let o = 0; o < outer; o++) {
-      const start = (o * channels + c) * inner
-      for (let i = start; i < start + inner; i++) {
-        const v = signed[i]! - zero
-        sum += v
-        absolute += v < 0 ? -v : v
-      }
-    }
-    const bound = Math.min(absolute * reach + Math.abs(bias[c]!), 2 ** 31)
-    if (bound * scale[c]! > MAGIC_LIMIT) safe = false
-    bias[c] = bias[c]! - Math.imul(x.zero, sum)
-  }
-  return { data: signed, zero, scale, bias, safe }
-}
-
-function int32s(bytes: Uint8Array): Int32Array {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  return Int32Array.from({ length: bytes.length >> 2 }, (_, i) => view.getInt32(i * 4, true))
-}
 
 interface Axis { out: number; before: number; after: number }
 
@@ -156,7 +94,7 @@ export function lowerConv(cx: Context): void {
   const [o, kh, kw, ci] = w.shape as [number, number, number, number]
   if (x.c % ci || o % (x.c / ci)) throw cx.fail('lower/shape', 'input channels must be a multiple of the filter\'s', w, x.c, ci)
   const xq = cx.q(x.tensor), oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci, 1)
+  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci)
   const win = windowOf(cx, op.attrs, x, kh, kw)
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
@@ -171,10 +109,10 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
     return
   }
   const scalar = !cx.simd || !weights.safe
-  const form = gemmForm(cx.variant, cx.kernels, weights.data, k)
+  const form = gemmForm(cx.variant, cx.kernels, weights, k)
   // Forms that read rows of int8 gather patches at little cost.
   if (!scalar && !form.rowBytes && groups === 1 && ci <= DIRECT_CHANNELS && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8) {
-    emitConvDirect(cx, x, y, xq, oq, limits, weights, win)
+    emitConvDirect(cx, x, y, xq, oq, limits, weights, win, form)
     return
   }
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
@@ -189,12 +127,8 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const lag = scalar ? 1 : rowBytes && direct ? form.mr : 0
   const scratch = cx.scratch('conv patches', scalar ? k + 16 : TILE_BYTES + panelBytes + form.mr * form.nr + 64)
   for (let g = 0; g < groups; g++) {
-    const part = { ...weights, data: weights.data.subarray(g * og * k, (g + 1) * og * k), bias: weights.bias.subarray(g * og, (g + 1) * og), scale: weights.scale.subarray(g * og, (g + 1) * og) }
-    const name = cx.output().name
-    const packed = scalar
-      ? { weights: part.data, bias: part.bias, scale: part.scale }
-      : { weights: form.packWeights(part.data, part.zero, og, k, segmentBytes), bias: panelOrder(part.bias, form.nr), scale: panelOrder(part.scale, form.nr) }
-    const wb = cx.buffers.constant(`${name} weights`, packed.weights), bb = cx.buffers.constant(`${name} bias`, packed.bias), sb = cx.buffers.constant(`${name} scale`, packed.scale)
+    const part = weights.part(g * og, (g + 1) * og), name = cx.output().name
+    const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, part, 1) : gemmBuffers(cx, name, part, form, k, segmentBytes)
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
@@ -218,7 +152,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
 /** Input channels up to which widening whole rows beats packing patches. */
 const DIRECT_CHANNELS = 4
 
-function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window): void {
+function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window, form: GemmForm): void {
   const segment = win.kw * x.c, k = segment * win.kh, windowH = (win.kh - 1) * win.dilationH + 1
   const right = Math.max(0, (win.x.out - 1) * win.strideW + win.kw - x.w - win.x.before)
   const padLeftBytes = win.x.before * x.c * 2, padRightBytes = right * x.c * 2
@@ -226,8 +160,7 @@ function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [
   const constants = constantVectors(cx, oq, limits), clamped = isClamped(oq, limits)
   const scratch = cx.scratch('widened rows', table + (windowH + 1) * ringStride)
   const name = cx.output().name
-  const wb = cx.buffers.constant(`${name} weights`, packGemm(weights.data, weights.zero, y.c, k, segment))
-  const bb = cx.buffers.constant(`${name} bias`, panelOrder(weights.bias, 8)), sb = cx.buffers.constant(`${name} scale`, panelOrder(weights.scale, 8))
+  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, form, k, segment)
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'ConvDirectRecord', op: OP_CONV_DIRECT, kernel: 'conv-direct-4x8',
@@ -254,7 +187,7 @@ export function lowerDepthwise(cx: Context): void {
   const [, kh, kw, o] = w.shape as [number, number, number, number]
   if (o % x.c) throw cx.fail('lower/shape', 'output channels must be a multiple of the input\'s', w, x.c, o)
   const xq = cx.q(x.tensor), oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, 1, kh * kw)
+  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, 1)
   const win = windowOf(cx, op.attrs, x, kh, kw)
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
@@ -267,10 +200,7 @@ export function lowerDepthwise(cx: Context): void {
   }
   if (x.c === 1) {
     // One input channel: an ordinary convolution, the filter's last axis first.
-    const k = kh * kw
-    const data = new Int8Array(o * k)
-    for (let i = 0; i < k; i++) for (let c = 0; c < o; c++) data[c * k + i] = weights.data[i * o + c]!
-    emitConv(cx, x, cx.result(), xq, oq, limits, { ...weights, data }, win, 1)
+    emitConv(cx, x, cx.result(), xq, oq, limits, weights.transposed(), win, 1)
     return
   }
   x = repeatChannels(cx, x, o)
@@ -304,7 +234,7 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
     : packDepthwise(weights.data, weights.zero, c, taps)
   const name = cx.output().name
   const order = <T extends Int32Array | Float32Array>(v: T): T => scalar ? v : panelOrder(v, 8)
-  const wb = cx.buffers.constant(`${name} weights`, data), bb = cx.buffers.constant(`${name} bias`, order(weights.bias)), sb = cx.buffers.constant(`${name} scale`, order(weights.scale))
+  const wb = cx.buffers.constant(`${name} weights`, data), bb = cx.buffers.constant(`${name} bias`, order(weights.foldedBias())), sb = cx.buffers.constant(`${name} scale`, order(weights.scale))
   const constants = fast ? constantVectors(cx, oq, limits) : undefined
   const scratch = fast ? undefined : cx.scratch('depthwise taps', align(taps + 1, 2) * 4 + 48)
   for (let n = 0; n < x.n; n++) {
@@ -337,7 +267,7 @@ export function lowerFullyConnected(cx: Context): void {
   if (!Number.isInteger(rows) || elements(out.shape) !== rows * o) throw cx.fail('lower/shape', 'input, filter and output sizes do not match', w, `${elements(x.tensor.shape)} / ${k} rows`, `[${out.shape}]`)
   cx.expectShape(out, op.attrs.keepNumDims ? [...x.tensor.shape.slice(0, -1), o] : [rows, o])
   const xq = cx.q(x.tensor), oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k, 1)
+  const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k)
   const limits = activationBoundsXnn(op.attrs.activation as Activation, oq)
   if (rows < 4) {
     emitFullyConnected(cx, x, cx.result(), oq, limits, weights, k, rows)
@@ -356,12 +286,7 @@ export function lowerFullyConnected(cx: Context): void {
 function emitFullyConnected(cx: Context, x: Value, y: Value, oq: Q, limits: [number, number], weights: Weights, k: number, rows: number): void {
   const o = weights.bias.length, name = cx.output().name
   const scalar = !cx.simd || !weights.safe
-  const padded = <T extends Int32Array | Float32Array>(v: T): T => {
-    const out = new (v.constructor as new (n: number) => T)(align(o, 4))
-    out.set(v)
-    return out
-  }
-  const wb = cx.buffers.constant(`${name} weights`, weights.data), bb = cx.buffers.constant(`${name} bias`, padded(weights.bias)), sb = cx.buffers.constant(`${name} scale`, padded(weights.scale))
+  const { weights: wb, bias: bb, scale: sb } = rowBuffers(cx, name, weights, 4)
   const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
   cx.plain(x)
   cx.push({
@@ -389,17 +314,15 @@ export function lowerTransposeConv(cx: Context): void {
     throw cx.fail('lower/shape', 'output size does not match the input size', out, `${x.h}x${x.w}`, `${oh}x${ow}`)
   }
   const xq = cx.q(x.tensor), oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.hasInput(3) ? cx.input(3, 'bias') : undefined, o, kh * kw * ci, 1)
+  const weights = readWeights(cx, xq, oq, w, cx.hasInput(3) ? cx.input(3, 'bias') : undefined, o, kh * kw * ci)
   const builtin = op.attrs.padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow
   if (builtin && !xq.unsigned) throw new Unsupported('int8 TRANSPOSE_CONV with a kernel smaller than its stride (LiteRT\'s rounding there is not reproducible)')
   const limits = builtin ? activationBoundsBuiltin(op.attrs.activation, oq) : activationBoundsXnn(op.attrs.activation, oq)
   const scales = w.quantization!.scales
   const fixed = Array.from({ length: o }, (_, c) => quantizeMultiplier(f32(f32(xq.scale) * f32(scales[scales.length === 1 ? 0 : c]!)) / oq.scale))
-  // The kernel subtracts zero points itself (an output pixel has a varying number of taps): the plain bias again.
-  const bias = new Int32Array(o)
-  if (cx.hasInput(3)) bias.set(int32s(cx.input(3).data!))
   const name = out.name
-  const wb = cx.buffers.constant(`${name} weights`, weights.data), bb = cx.buffers.constant(`${name} bias`, bias), sb = cx.buffers.constant(`${name} scale`, weights.scale)
+  // The plain bias: the kernel subtracts zero points itself, since an output pixel has a varying number of taps.
+  const wb = cx.buffers.constant(`${name} weights`, weights.data), bb = cx.buffers.constant(`${name} bias`, weights.bias), sb = cx.buffers.constant(`${name} scale`, weights.scale)
   const mb = cx.buffers.constant(`${name} multipliers`, Int32Array.from(fixed, f => f.multiplier)), hb = cx.buffers.constant(`${name} shifts`, Int32Array.from(fixed, f => f.shift))
   const y = cx.result()
   const scratch = cx.scratch('transpose-conv accumulators', oh * ow * o * 4)

@@ -4,6 +4,8 @@
  */
 import type { Kernels, Variant } from '../types.ts'
 import { packGemm, packRows3x8c8, packRows4x16c4, paddedSegment } from './pack.ts'
+import type { Buffer, Loader } from './program.ts'
+import { bytesOf, type Weights } from './weights.ts'
 
 export interface GemmForm {
   /** `form` of the record. */
@@ -24,12 +26,34 @@ export interface GemmForm {
   legal?(weights: Int8Array, k: number): boolean
   /** Weights [channels][k] int8 with zero point `zero`, k in segments of `segment`, in this kernel's order. */
   packWeights(weights: Int8Array, zero: number, channels: number, k: number, segment: number): Int16Array | Int8Array
+  /** Bytes of that. */
+  weightBytes(panels: number, k: number, segment: number): number
+  /** The same by the runtime's packer, see Recipe. */
+  loadWeights?(loader: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean
+  /** Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already. */
+  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights, panels: number): boolean
+}
+
+/** In as many goes as the staging memory asks for; the last panel of channels that are no multiple of 8 apart. */
+function loadGemm4x8({ runtime, memory, staging, stagingBytes }: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean {
+  const perGo = Math.floor((stagingBytes - 8) / (8 * k))
+  if (!runtime.pack_gemm_4x8 || perGo < 1 || channels < 8) return false
+  const padded = paddedSegment(segment), panelBytes = k / segment * padded * 16
+  const pack = (channel: number, panels: number, at: number): void => {
+    memory.set(w.raw.subarray(channel * k, (channel + panels * 8) * k), staging)
+    runtime.pack_gemm_4x8!(at, staging, panels, k, segment, padded, w.zero, w.flip)
+  }
+  const whole = channels >> 3
+  for (let p = 0; p < whole; p += perGo) pack(p * 8, Math.min(perGo, whole - p), to + p * panelBytes)
+  if (channels & 7) pack(channels - 8, 1, to + whole * panelBytes)
+  return true
 }
 
 const multipleOf = (n: number) => (k: number): number => Math.ceil(k / n) * n
 
 /** No weights k and k + 4 of a group of eight are both -128: their products' sum could leave 16 bits. */
 export function pairsFit(weights: Int8Array, k: number): boolean {
+  if (!weights.includes(-128)) return true
   for (let row = 0; row < weights.length; row += k) {
     for (let i = 0; i + 4 < k; i++) if (weights[row + i] === -128 && weights[row + i + 4] === -128 && (i & 4) === 0) return false
   }
@@ -38,6 +62,7 @@ export function pairsFit(weights: Int8Array, k: number): boolean {
 
 /** No two neighbouring weights 2i, 2i + 1 are both -128: engines may add two products of a relaxed dot in 16 bits. */
 export function dotPairsFit(weights: Int8Array, k: number): boolean {
+  if (!weights.includes(-128)) return true
   for (let row = 0; row < weights.length; row += k) {
     for (let i = 0; i + 1 < k; i += 2) if (weights[row + i] === -128 && weights[row + i + 1] === -128) return false
   }
@@ -48,21 +73,31 @@ export const GEMM_FORMS: readonly GemmForm[] = [
   {
     id: 9, name: 'gemm-4x16c4-dot', mr: 4, nr: 16, variants: ['relaxed'], kernels: ['arm-dot'],
     panelBytes: () => 0, rowBytes: multipleOf(4), legal: dotPairsFit,
-    packWeights: (weights, _, channels, k) => packRows4x16c4(weights, channels, k)
+    packWeights: (weights, _, channels, k) => packRows4x16c4(weights, channels, k),
+    weightBytes: (panels, k) => panels * multipleOf(4)(k) * 16
   },
   {
     id: 8, name: 'gemm-3x8c8', mr: 3, nr: 8, variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'],
     panelBytes: () => 0, rowBytes: multipleOf(8), legal: pairsFit,
-    packWeights: (weights, _, channels, k) => packRows3x8c8(weights, channels, k)
+    packWeights: (weights, _, channels, k) => packRows3x8c8(weights, channels, k),
+    weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8
   },
   {
     id: 0, name: 'gemm-4x8', mr: 4, nr: 8, variants: ['simd', 'relaxed'], kernels: ['x86', 'arm', 'arm-dot', 'generic'],
     panelBytes: bytes => paddedSegment(bytes) * 8,
-    packWeights: packGemm
+    packWeights: packGemm,
+    weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 16,
+    loadWeights: loadGemm4x8,
+    foldBias({ runtime, memory }, to, plain, weights, w, panels) {
+      if (!runtime.fold_gemm_4x8) return false
+      memory.set(bytesOf(plain), to)
+      if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, w.inputZero)
+      return true
+    }
   }
 ]
 
 /** The form to use for weights [channels][k] in a variant, for a set of kernels. */
-export function gemmForm(variant: Variant, kernels: Kernels, weights: Int8Array, k: number): GemmForm {
-  return GEMM_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.legal?.(weights, k) ?? true)) ?? GEMM_FORMS.at(-1)!
+export function gemmForm(variant: Variant, kernels: Kernels, weights: Weights, k: number): GemmForm {
+  return GEMM_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.legal?.(weights.data, k) ?? true)) ?? GEMM_FORMS.at(-1)!
 }

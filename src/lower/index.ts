@@ -77,7 +77,7 @@ function lowerOutputs(cx: Context): Port[] {
       const data = t.data!
       value = new Value(t, { n: 1, h: 1, w: 1, c: data.length }, cx.buffers.constant(t.name, t.dtype === 'uint8' ? data.map(q => q ^ FLIP) : data))
     }
-    const mustCopy = (t.dtype === 'uint8' && !value.raw) || value.buffer.data !== undefined || value.buffer.first === -1 || taken.has(value.buffer)
+    const mustCopy = (t.dtype === 'uint8' && !value.raw) || value.buffer.constant !== undefined || value.buffer.first === -1 || taken.has(value.buffer)
     if (mustCopy) {
       const out = cx.temporary({ ...t, name: `${t.name} (output)` })
       cx.copyRows(value, out, t.dtype === 'uint8' ? FLIP : 0, 'output')

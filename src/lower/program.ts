@@ -7,11 +7,35 @@ import type { Tensor } from '../graph.ts'
 
 export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'GroupRecord'>
 
-/** A run of bytes that the planner places. `data`: constant contents; otherwise arena memory. */
+/** Packers that a runtime may export; assembly/pack.ts says what they do. */
+export interface Packers {
+  pack_gemm_4x8?(to: number, from: number, panels: number, k: number, segment: number, padded: number, zero: number, flip: number): void
+  fold_gemm_4x8?(bias: number, weights: number, panels: number, pairs: number, inputZero: number): void
+  fold_rows?(bias: number, weights: number, rows: number, k: number, weightZero: number, inputZero: number): void
+  flip_bytes?(at: number, bytes: number): void
+}
+
+/** A runtime whose memory is being filled. `staging`: memory that is free until then. */
+export interface Loader {
+  runtime: Packers
+  memory: Uint8Array
+  staging: number
+  stagingBytes: number
+}
+
+/** A constant that is computed when it is needed. */
+export interface Recipe {
+  make(): ArrayBufferView
+  /** Writes it to `address` with the runtime's packers; false: not with this runtime or memory. */
+  load(loader: Loader, address: number): boolean
+}
+
+/** A run of bytes that the planner places: a constant, or arena memory. */
 export interface Buffer {
   name: string
   bytes: number
-  data?: Uint8Array
+  /** Constant contents, or how to get them. */
+  constant?: Uint8Array | Recipe
   /** For sizes that depend on layouts decided later: replaces `bytes` when the program is planned. */
   measure?: () => number
   /** Scratch of one kernel call: nothing in it outlives the call, so one unit's scratches share their memory. */
@@ -126,9 +150,15 @@ export class Buffers {
     const key = bytes.length <= SMALL ? String.fromCharCode(...bytes) : undefined
     const known = key === undefined ? undefined : this.small.get(key)
     if (known) return known
-    const buffer: Buffer = { name, bytes: bytes.length, data: bytes, address: 0, first: 0, last: Infinity }
+    const buffer: Buffer = { name, bytes: bytes.length, constant: bytes, address: 0, first: 0, last: Infinity }
     this.all.push(buffer)
     if (key !== undefined) this.small.set(key, buffer)
+    return buffer
+  }
+
+  lazy(name: string, bytes: number, recipe: Recipe): Buffer {
+    const buffer: Buffer = { name, bytes, constant: recipe, address: 0, first: 0, last: Infinity }
+    this.all.push(buffer)
     return buffer
   }
 }

@@ -164,7 +164,7 @@ class Chooser {
     steps.forEach((s, i) => {
       for (const b of new Set(s.reads)) this.readers.set(b, (this.readers.get(b) ?? 0) + 1)
       for (const b of [...s.reads, ...s.writes, ...(s.prologue ?? []).flatMap(p => p.writes)]) {
-        if (b.data) continue
+        if (b.constant) continue
         const span = this.spans.get(b) ?? { buffer: b, first: i, last: i, bytes: size(b), input: false }
         span.last = i
         this.spans.set(b, span)
@@ -222,7 +222,7 @@ class Chooser {
     const group = this.steps.slice(first, last + 1)
     const to = group[group.length - 1]!.stream?.to
     const out = to && this.spans.get(to.buffer)
-    if (!out || out.first < first || to.buffer.data) return undefined
+    if (!out || out.first < first || to.buffer.constant) return undefined
     let best: { overlay: Unit['overlay']; saved: number } | undefined
     for (const from of [group[0]!.stream?.from, group[group.length - 1]!.side]) {
       const span = from && this.spans.get(from.buffer)
@@ -240,7 +240,7 @@ class Chooser {
     const bands = Math.ceil(lastRows / bandRows)
     let ns = bands * group.length * NS_PER_CALL
     for (const s of group) {
-      const weights = s.reads.reduce((a, b) => a + (b.data ? b.bytes : 0), 0)
+      const weights = s.reads.reduce((a, b) => a + (b.constant ? b.bytes : 0), 0)
       ns += (bands - 1) * weights * NS_PER_REREAD_BYTE
       // Pixels of a band that do not fill the last four-pixel tile.
       const pixels = Math.max(1, Math.round(s.rows.rows / bands)) * (s.stream?.to.w ?? 1)

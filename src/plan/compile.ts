@@ -6,7 +6,8 @@ import { ThimbleError } from '../errors.ts'
 import { ABI_VERSION } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
-import type { Buffer } from '../lower/program.ts'
+import type { Buffer, Loader } from '../lower/program.ts'
+import { bytesOf } from '../lower/weights.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { planArena, type Overlay, type Placement } from './arena.ts'
 import { makeUnits, type Unit } from './bands.ts'
@@ -36,11 +37,23 @@ export interface ProgramPort { tensorIndex: number; address: number; bytes: numb
 /** One table entry, for profiles and reports. */
 export interface Entry { opIndex: number; kernel: string; opcode: number; macs: number; group?: number }
 
+/** Bytes at an address. Those of packed weights are computed when they are asked for; `load` has the runtime compute them. */
+export interface ImagePart {
+  address: number
+  readonly bytes: Uint8Array
+  load?: (loader: Loader) => boolean
+}
+
+function imagePart({ address, constant }: Buffer): ImagePart {
+  if (!constant || constant instanceof Uint8Array) return { address, bytes: constant ?? new Uint8Array(0) }
+  return { address, get bytes() { return bytesOf(constant.make()) }, load: loader => constant.load(loader, address) }
+}
+
 export interface Program {
   variant: Variant
   plan: 'speed' | 'size'
   /** Initial memory contents; everything else is zero. */
-  image: { address: number; bytes: Uint8Array }[]
+  image: ImagePart[]
   /** Fields of the header that the runtime exports the address of. */
   header: Record<string, number>
   /** Bytes of linear memory needed, a whole number of pages. */
@@ -160,7 +173,7 @@ function arrangeWith(lowered: Lowered, { plan, threads = 1 }: CompileOptions, la
   lifetimes(units, lowered.buffers)
   for (const port of lowered.outputs) port.buffer.last = Infinity
   const scratch = shareScratch(units.length, lowered.buffers)
-  const live = lowered.buffers.filter(b => !b.data && !scratch.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
+  const live = lowered.buffers.filter(b => !b.constant && !scratch.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
   const requests = live.map(b => ({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) }))
   return { units, scratch, live, placement: planArena(requests, overlaysOf(units, live), Math.max(...units.map(u => u.bytes), 0)) }
 }
@@ -177,7 +190,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   const barrierCounter = align(outputTable + lowered.outputs.length * 8, 64)
   const planEnd = threads > 1 ? barrierCounter + 64 : align(outputTable + lowered.outputs.length * 8, 16)
 
-  const constants = lowered.buffers.filter(b => b.data && b.last >= b.first)
+  const constants = lowered.buffers.filter(b => b.constant && b.last >= b.first)
   let weightEnd = planEnd
   for (const b of constants) {
     b.address = weightEnd
@@ -202,7 +215,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   const lastOp = (i: number): number => i < 0 ? -1 : units[Math.min(i, units.length - 1)]!.steps.at(-1)!.opIndex
   return {
     variant: options.variant, plan: options.plan,
-    image: [{ address: opTable, bytes: plan }, ...constants.map(b => ({ address: b.address, bytes: b.data! }))],
+    image: [{ address: opTable, bytes: plan }, ...constants.map(imagePart)],
     header: { abiVersion: ABI_VERSION, opCount: tables[0]!.length, opTable, inputCount: inputs.length, inputTable, outputCount: outputs.length, outputTable, mayWait: 1 },
     memoryBytes, arenaAddress, arenaBytes, slackBytes, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
     inputs, outputs,

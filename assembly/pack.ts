@@ -1,0 +1,103 @@
+/**
+ * Weight packers: what the host would otherwise do for every weight when it loads a model. Not part of packed modules.
+ * src/lower/pack.ts draws the orders and computes the same in JavaScript.
+ */
+
+/** Mask of the first n of eight i16 lanes. */
+// @ts-ignore: decorator
+@inline
+function firstLanes(n: i32): v128 {
+  return i16x8.gt_s(i16x8.splat(<i16>n), i16x8(0, 1, 2, 3, 4, 5, 6, 7))
+}
+
+/** Eight weights at `p` as i16 minus their zero point. */
+// @ts-ignore: decorator
+@inline
+function weights8(p: usize, flip: v128, zero: v128, mask: v128): v128 {
+  return v128.and(i16x8.sub(i16x8.extend_low_i8x16_s(v128.xor(v128.load64_zero(p), flip)), zero), mask)
+}
+
+/** Four rows of four pairs of i16 to four columns, the columns 32 bytes apart. */
+// @ts-ignore: decorator
+@inline
+function transpose4(to: usize, a: v128, b: v128, c: v128, d: v128): void {
+  const t0 = v128.shuffle<i32>(a, b, 0, 4, 1, 5), t1 = v128.shuffle<i32>(c, d, 0, 4, 1, 5)
+  const t2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7), t3 = v128.shuffle<i32>(c, d, 2, 6, 3, 7)
+  v128.store(to, v128.shuffle<i64>(t0, t1, 0, 2))
+  v128.store(to, v128.shuffle<i64>(t0, t1, 1, 3), 32)
+  v128.store(to, v128.shuffle<i64>(t2, t3, 0, 2), 64)
+  v128.store(to, v128.shuffle<i64>(t2, t3, 1, 3), 96)
+}
+
+/**
+ * GEMM 4x8: `panels` x 8 rows of k int8 (after xor with `flip`) minus `zero` to [panel][K/2][8][2] i16, k in segments that
+ * are padded to `padded`. Reads 0..7 bytes and writes 0..127 bytes past the end.
+ */
+export function pack_gemm_4x8(to: usize, from: usize, panels: i32, k: usize, segment: usize, padded: usize, zero: i32, flip: i32): void {
+  if (!ASC_FEATURE_SIMD) return
+  const flips = i8x16.splat(<i8>flip), zeros = i16x8.splat(<i16>zero)
+  for (let p = 0; p < panels; p++) {
+    for (let s: usize = 0; s < k; s += segment) {
+      let out = to
+      for (let i: usize = 0; i < segment; i += 8) {
+        const q = from + s + i, mask = firstLanes(<i32>(segment - i))
+        transpose4(out, weights8(q, flips, zeros, mask), weights8(q + k, flips, zeros, mask), weights8(q + 2 * k, flips, zeros, mask), weights8(q + 3 * k, flips, zeros, mask))
+        const h = q + 4 * k
+        transpose4(out + 16, weights8(h, flips, zeros, mask), weights8(h + k, flips, zeros, mask), weights8(h + 2 * k, flips, zeros, mask), weights8(h + 3 * k, flips, zeros, mask))
+        out += 128
+      }
+      // A segment padded beyond what was written.
+      for (const end = to + (padded << 4); out < end; out += 32) {
+        v128.store(out, i64x2.splat(0))
+        v128.store(out, i64x2.splat(0), 16)
+      }
+      to += padded << 4
+    }
+    from += k << 3
+  }
+}
+
+/** bias[c] -= inputZero * Σ weights, for packed panels of [pairs][8][2] i16. */
+export function fold_gemm_4x8(bias: usize, weights: usize, panels: i32, pairs: i32, inputZero: i32): void {
+  if (!ASC_FEATURE_SIMD) return
+  const ones = i16x8.splat(1), factor = i32x4.splat(inputZero)
+  for (let p = 0; p < panels; p++) {
+    let a = i32x4.splat(0), b = i32x4.splat(0)
+    for (let i = 0; i < pairs; i++) {
+      a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(weights), ones))
+      b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(weights, 16), ones))
+      weights += 32
+    }
+    v128.store(bias, i32x4.sub(v128.load(bias), i32x4.mul(a, factor)))
+    v128.store(bias, i32x4.sub(v128.load(bias, 16), i32x4.mul(b, factor)), 16)
+    bias += 32
+  }
+}
+
+/** bias[c] -= inputZero * Σ (w - weightZero), for rows of k int8. */
+export function fold_rows(bias: usize, weights: usize, rows: i32, k: i32, weightZero: i32, inputZero: i32): void {
+  for (let c = 0; c < rows; c++) {
+    store<i32>(bias, load<i32>(bias) - inputZero * (sumRow(weights, k) - k * weightZero))
+    weights += k
+    bias += 4
+  }
+}
+
+/** Σ p[i] over k int8. */
+function sumRow(p: usize, k: i32): i32 {
+  let total = 0, i = 0
+  if (ASC_FEATURE_SIMD) {
+    let acc = i32x4.splat(0)
+    for (; i + 16 <= k; i += 16) acc = i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(p + i))))
+    total = i32x4.extract_lane(acc, 0) + i32x4.extract_lane(acc, 1) + i32x4.extract_lane(acc, 2) + i32x4.extract_lane(acc, 3)
+  }
+  for (; i < k; i++) total += load<i8>(p + i)
+  return total
+}
+
+/** Moves n bytes between uint8 and int8. */
+export function flip_bytes(p: usize, n: i32): void {
+  let i = 0
+  if (ASC_FEATURE_SIMD) for (; i + 16 <= n; i += 16) v128.store(p + i, v128.xor(v128.load(p + i), i8x16.splat(<i8>0x80)))
+  for (; i < n; i++) store<u8>(p + i, load<u8>(p + i) ^ 0x80)
+}

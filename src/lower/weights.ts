@@ -1,0 +1,186 @@
+/**
+ * Filters and biases in the terms that kernels compute in. Most of a model's bytes pass through here once, at load: what
+ * touches every weight is left to the runtime's own packers (assembly/pack.ts) where it has them, and computed here
+ * only on demand.
+ */
+import { elements, type Tensor } from '../graph.ts'
+import { requantScale } from '../numerics.ts'
+import { Unsupported, type Context, type Q } from './context.ts'
+import type { GemmForm } from './gemm.ts'
+import { panelOrder, panelStarts } from './pack.ts'
+import type { Buffer, Loader } from './program.ts'
+
+/** Largest |acc * scale| whose magic-number rounding is exact. */
+const MAGIC_LIMIT = 2 ** 22
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+
+/**
+ * A filter of `channels` output channels. Element i belongs to channel floor(i / inner) % channels: [channels][inner] for
+ * convolutions, [outer][channels] with inner 1 for depthwise ones.
+ */
+export class Weights {
+  /** Bytes as stored; `flip` (0x80 for uint8, else 0) makes them int8. */
+  readonly raw: Uint8Array
+  readonly flip: number
+  /** Zero point of the int8 values. */
+  readonly zero: number
+  readonly inner: number
+  /** f32 requantization scale and plain bias per output channel. */
+  readonly scale: Float32Array
+  readonly bias: Int32Array
+  /** The input's zero point, which multiplies the sum of a channel's weights out of the bias. */
+  readonly inputZero: number
+  /** Whether the magic-number epilogue is exact for every channel. */
+  readonly safe: boolean
+  private signed?: Int8Array
+
+  constructor(fields: { raw: Uint8Array; flip: number; zero: number; inner: number; scale: Float32Array; bias: Int32Array; inputZero: number; reach: number } | { of: Weights; raw: Uint8Array; scale: Float32Array; bias: Int32Array; inner?: number }) {
+    const from = 'of' in fields ? fields.of : fields
+    this.raw = fields.raw
+    this.scale = fields.scale
+    this.bias = fields.bias
+    this.flip = from.flip
+    this.zero = from.zero
+    this.inner = fields.inner ?? from.inner
+    this.inputZero = from.inputZero
+    this.safe = 'of' in fields ? fields.of.safe : this.isSafe(fields.reach)
+  }
+
+  /** As int8. */
+  get data(): Int8Array {
+    if (this.signed) return this.signed
+    const data = new Int8Array(this.raw.buffer, this.raw.byteOffset, this.raw.length)
+    if (!this.flip) return this.signed = data
+    const out = new Int8Array(data.length)
+    for (let i = 0; i < out.length; i++) out[i] = data[i]! ^ 0x80
+    return this.signed = out
+  }
+
+  /** Channels [from, to) of [channels][inner]. */
+  part(from: number, to: number): Weights {
+    if (from === 0 && to === this.bias.length) return this
+    return new Weights({ of: this, raw: this.raw.subarray(from * this.inner, to * this.inner), scale: this.scale.subarray(from, to), bias: this.bias.subarray(from, to) })
+  }
+
+  /** [inner of all channels][channels], a depthwise filter, as [channels][...]. */
+  transposed(): Weights {
+    const channels = this.bias.length, k = this.raw.length / channels
+    const raw = new Uint8Array(this.raw.length)
+    for (let i = 0; i < k; i++) for (let c = 0; c < channels; c++) raw[c * k + i] = this.raw[i * channels + c]!
+    return new Weights({ of: this, raw, scale: this.scale, bias: this.bias, inner: k })
+  }
+
+  /** Σ (w - zero) and Σ |w - zero| over channel c. */
+  private sums(c: number): [sum: number, absolute: number] {
+    const { data, zero, inner } = this, channels = this.bias.length
+    let sum = 0, absolute = 0
+    for (let start = c * inner; start < data.length; start += channels * inner) {
+      for (let i = start; i < start + inner; i++) {
+        const v = data[i]! - zero
+        sum += v
+        absolute += v < 0 ? -v : v
+      }
+    }
+    return [sum, absolute]
+  }
+
+  /** `reach`: largest distance of an input value from its zero point. A bound that costs nothing decides almost always. */
+  private isSafe(reach: number): boolean {
+    const { bias, scale } = this, channels = bias.length
+    const largest = this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128
+    const most = this.raw.length / channels * largest * reach
+    for (let c = 0; c < channels; c++) {
+      const own = bias[c]! < 0 ? -bias[c]! : bias[c]!
+      if ((most + own) * scale[c]! > MAGIC_LIMIT && Math.min(this.sums(c)[1] * reach + own, 2 ** 31) * scale[c]! > MAGIC_LIMIT) return false
+    }
+    return true
+  }
+
+  /** bias[c] - inputZero * Σ (w - zero). */
+  foldedBias(): Int32Array {
+    if (!this.inputZero) return this.bias
+    return this.bias.map((b, c) => b - Math.imul(this.inputZero, this.sums(c)[0]))
+  }
+}
+
+/** Reads filter and bias. */
+export function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | undefined, channels: number, inner: number): Weights {
+  if (!w.data) throw new Unsupported('filter must be a constant')
+  if (b && !b.data) throw new Unsupported('bias must be a constant')
+  if (b && b.dtype !== 'int32') throw new Unsupported(`${b.dtype} bias`)
+  const p = w.quantization
+  if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
+  if (p.scales.length !== 1 && p.scales.length !== channels) throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
+  if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
+  if (w.dtype === 'int8' && p.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
+  const zeroRaw = w.dtype === 'uint8' ? p.zeroPoints[0] ?? 0 : 0
+  if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
+  const scale = new Float32Array(channels)
+  for (let c = 0; c < channels; c++) {
+    const ws = p.scales.length === 1 ? p.scales[0]! : p.scales[c]!
+    const s = requantScale(x.scale, ws, out.scale)
+    if (!(s >= 0) || s >= 256) throw cx.fail('lower/quantization', `requantization scale of channel ${c}`, w, '[0, 256)', s)
+    scale[c] = s
+  }
+  const unsigned = w.dtype === 'uint8'
+  return new Weights({
+    raw: w.data, flip: unsigned ? 0x80 : 0, zero: unsigned ? zeroRaw - 128 : 0, inner, scale,
+    bias: b ? int32s(b.data!) : new Int32Array(channels), inputZero: x.zero, reach: Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low)
+  })
+}
+
+/** Little-endian bytes as a copy. */
+export function int32s(bytes: Uint8Array): Int32Array {
+  const out = new Int32Array(bytes.length >> 2), copy = new Uint8Array(out.buffer)
+  copy.set(bytes)
+  if (!LITTLE_ENDIAN) for (let i = 0, view = new DataView(out.buffer); i < out.length; i++) out[i] = view.getInt32(i * 4, true)
+  return out
+}
+
+export interface WeightBuffers { weights: Buffer; bias: Buffer; scale: Buffer }
+
+/** Constants of a GEMM: weights in the form's order, bias with the input's zero point folded in and scale in panel order. */
+export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmForm, k: number, segment: number): WeightBuffers {
+  const channels = w.bias.length, panels = panelStarts(channels, form.nr).length
+  const weights = cx.buffers.lazy(`${name} weights`, form.weightBytes(panels, k, segment), {
+    make: () => form.packWeights(w.data, w.zero, channels, k, segment),
+    load: (loader, address) => form.loadWeights?.(loader, address, w, channels, k, segment) ?? false
+  })
+  const plain = panelOrder(w.bias, form.nr)
+  const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
+    make: () => panelOrder(w.foldedBias(), form.nr),
+    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels) ?? false
+  })
+  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, form.nr)) }
+}
+
+/** The same for kernels that read [channels][inner] int8 as it is; bias and scale padded to `multiple` channels. */
+export function rowBuffers(cx: Context, name: string, w: Weights, multiple: number): WeightBuffers {
+  const count = Math.ceil(w.bias.length / multiple) * multiple
+  const padded = <T extends Int32Array | Float32Array>(v: T): T => {
+    if (v.length === count) return v
+    const out = new (v.constructor as new (n: number) => T)(count)
+    out.set(v)
+    return out
+  }
+  const weights = cx.buffers.lazy(`${name} weights`, w.raw.length, { make: () => w.data, load: (loader, address) => loadRows(loader, address, w) })
+  const bias = cx.buffers.lazy(`${name} bias`, count * 4, {
+    make: () => padded(w.foldedBias()),
+    load: (loader, address) => {
+      if (!loader.runtime.fold_rows) return false
+      loader.memory.set(bytesOf(padded(w.bias)), address)
+      if (w.inputZero) loader.runtime.fold_rows(address, weights.address, w.bias.length, w.inner, w.zero, w.inputZero)
+      return true
+    }
+  })
+  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, padded(w.scale)) }
+}
+
+function loadRows(loader: Loader, address: number, w: Weights): boolean {
+  if (w.flip && !loader.runtime.flip_bytes) return false
+  loader.memory.set(w.raw, address)
+  if (w.flip) loader.runtime.flip_bytes!(address, w.raw.length)
+  return true
+}
+
+export const bytesOf = (v: ArrayBufferView): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength)

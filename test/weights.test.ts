@@ -1,0 +1,89 @@
+/** The runtime's weight packers against the same written in TypeScript. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import type { Buffer as Constant, Loader, Recipe } from '../src/lower/program.ts'
+import { GEMM_FORMS } from '../src/lower/gemm.ts'
+import { bytesOf, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'
+import { runtimeModule, type RuntimeExports } from '../src/runtime.ts'
+import { rng, type Rng } from './util.ts'
+
+/** Stands for the lowering context: collects the constants. */
+class Collector {
+  readonly all: Constant[] = []
+  readonly buffers = {
+    constant: (name: string, data: ArrayBufferView): Constant => this.add(name, data.byteLength, bytesOf(data)),
+    lazy: (name: string, bytes: number, recipe: Recipe): Constant => this.add(name, bytes, recipe)
+  }
+  private add(name: string, bytes: number, constant: Uint8Array | Recipe): Constant {
+    const buffer: Constant = { name, bytes, constant, address: 0, first: 0, last: 0 }
+    this.all.push(buffer)
+    return buffer
+  }
+}
+
+function randomWeights(r: Rng, channels: number, k: number): Weights {
+  const unsigned = r.int(2) === 1
+  return new Weights({
+    raw: Uint8Array.from({ length: channels * k }, () => r.int(256)), flip: unsigned ? 0x80 : 0, zero: unsigned ? r.int(256) - 128 : 0, inner: k,
+    scale: Float32Array.from({ length: channels }, () => r() / 1000), bias: Int32Array.from({ length: channels }, () => r.int(20000) - 10000),
+    inputZero: r.int(256) - 128, reach: 255
+  })
+}
+
+/** Loads all constants as an engine does and compares each with what `make` gives. Returns how many the runtime packed. */
+function compare(constants: readonly Constant[], runtime: RuntimeExports, stagingBytes: number): number {
+  const memory = new Uint8Array(runtime.memory.buffer)
+  const loader: Loader = { runtime, memory, staging: 4096, stagingBytes }
+  let at = 4096 + 65536, packed = 0
+  for (const b of constants) {
+    b.address = at
+    at += Math.ceil(b.bytes / 16) * 16
+  }
+  memory.fill(0x55)
+  for (const b of constants) {
+    const c = b.constant!
+    if (c instanceof Uint8Array) continue
+    const made = bytesOf(c.make())
+    assert.is(made.length, b.bytes, `${b.name}: bytes`)
+    if (c.load(loader, b.address)) packed++
+    else memory.set(made, b.address)
+    assert.equal(memory.slice(b.address, b.address + b.bytes), made, b.name)
+  }
+  return packed
+}
+
+for (const variant of ['simd', 'scalar'] as const) {
+  test(`weights packed by the ${variant} runtime equal those packed here`, async () => {
+    const runtime = new WebAssembly.Instance(await runtimeModule(variant), {}).exports as unknown as RuntimeExports
+    runtime.memory.grow(32)
+    const r = rng(7)
+    let packed = 0
+    for (let round = 0; round < 150; round++) {
+      const channels = 1 + r.int(40), segment = 1 + r.int(r.int(4) ? 20 : 300), k = segment * (1 + r.int(3))
+      const w = randomWeights(r, channels, k), cx = new Collector(), form = GEMM_FORMS.find(f => f.id === 0)!
+      if (variant === 'simd') gemmBuffers(cx as never, `${channels}x${k}/${segment}`, w, form, k, segment)
+      rowBuffers(cx as never, `rows ${channels}x${k}`, w, variant === 'simd' ? 4 : 1)
+      packed += compare(cx.all, runtime, r.int(2) ? 65536 : 9000)
+    }
+    assert.ok(packed >= (variant === 'simd' ? 500 : 300), `only ${packed} constants were packed by the runtime`)
+  })
+}
+
+test('a channel block and a transposed filter keep their weights', () => {
+  const w = randomWeights(rng(3), 6, 5), part = w.part(2, 5)
+  assert.equal([...part.data], [...w.data.subarray(10, 25)])
+  assert.equal([...part.foldedBias()], [...w.foldedBias().subarray(2, 5)])
+  const depthwise = new Weights({ raw: Uint8Array.from([1, 2, 3, 4, 5, 6]), flip: 0, zero: 0, inner: 1, scale: new Float32Array(3), bias: Int32Array.of(10, 20, 30), inputZero: 2, reach: 255 })
+  const t = depthwise.transposed()
+  assert.equal([...t.data], [1, 4, 2, 5, 3, 6])
+  assert.equal([...t.foldedBias()], [0, 6, 12])
+  assert.equal([...depthwise.foldedBias()], [0, 6, 12])
+})
+
+test('the exactness bound is computed where the cheap one does not decide', () => {
+  const make = (raw: number[], scale: number): Weights => new Weights({ raw: Uint8Array.from(raw), flip: 0, zero: 0, inner: raw.length, scale: Float32Array.of(scale), bias: Int32Array.of(0), inputZero: 0, reach: 255 })
+  assert.is(make([1, 1], 200).safe, true, 'small weights, although the bound for large ones is exceeded')
+  assert.is(make([127, 127], 200).safe, false)
+})
+
+test.run()

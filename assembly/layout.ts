@@ -40,6 +40,8 @@ export const OP_TRANSPOSE_CONV = 19
 export const OP_DETECTION = 20
 export const OP_BARRIER = 21
 export const OP_CONV_DIRECT = 22
+export const OP_DEPTHWISE3X3_PRODUCTS = 23
+export const OP_DEPTHWISE3X3_DOT = 24
 
 /** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
 export const TILE_BYTES = 160
@@ -233,6 +235,8 @@ export const STATUS_TIMEOUT = 3
   actMin: i32
   actMax: i32
   outputZeroPoint: i32
+  /** Zero point of the weights as stored: OP_DEPTHWISE3X3_PRODUCTS and OP_DEPTHWISE3X3_DOT. */
+  weightZeroPoint: i32
   strideW: i32
   /** 1: scalar kernel, as in ConvRecord. */
   scalar: i32

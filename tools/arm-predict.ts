@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
-import { LAYOUT, OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED } from '../src/generated/layout.ts'
+import { LAYOUT, OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_FULLY_CONNECTED } from '../src/generated/layout.ts'
 import { readModel } from '../src/formats/index.ts'
 import { GEMM_FORMS } from '../src/lower/gemm.ts'
 import { compileModel, type Entry, type Program } from '../src/plan/compile.ts'
@@ -38,11 +38,15 @@ function nests(functions: readonly CompiledFunction[]): Nest[] {
   })
 }
 
+/** A loop's instructions; `corrected`: with those for a weight zero point. */
+const bodyOf = (l: Loop, corrected: boolean): Instruction[] => corrected ? l.body : l.body.filter(i => !l.optional.includes(i))
+
 /** Cycles of one pass of the outer loop: fixed part, and per turn of the inner loop. */
-function nestCost({ inner, outer }: Nest, core: Core): { fixed: number; turn: number } {
-  if (!outer) return { fixed: 0, turn: cycles(inner.body, core) }
+function nestCost({ inner, outer }: Nest, core: Core, corrected = false): { fixed: number; turn: number } {
+  const body = bodyOf(inner, corrected)
+  if (!outer) return { fixed: 0, turn: cycles(body, core) }
   const before = outer.body.filter(i => i.offset < inner.start), after = outer.body.filter(i => i.offset > inner.start)
-  const pass = (turns: number): number => cycles([...before, ...Array.from({ length: turns }, () => inner.body).flat(), ...after], core)
+  const pass = (turns: number): number => cycles([...before, ...Array.from({ length: turns }, () => body).flat(), ...after], core)
   const few = pass(4), many = pass(16)
   return { fixed: few - (many - few) / 3, turn: (many - few) / 12 }
 }
@@ -55,7 +59,7 @@ function callCost(f: CompiledFunction, core: Core): number {
   return cycles(f.instructions.slice(0, end + 1).filter(i => !inLoops.has(i.offset)), core)
 }
 
-const RECORDS: Record<number, keyof typeof LAYOUT> = { [OP_CONV]: 'ConvRecord', [OP_CONV_DIRECT]: 'ConvDirectRecord', [OP_DEPTHWISE3X3]: 'DepthwiseRecord', [OP_DEPTHWISE]: 'DepthwiseRecord', [OP_FULLY_CONNECTED]: 'FullyConnectedRecord' }
+const RECORDS: Record<number, keyof typeof LAYOUT> = { [OP_CONV]: 'ConvRecord', [OP_CONV_DIRECT]: 'ConvDirectRecord', [OP_DEPTHWISE3X3]: 'DepthwiseRecord', [OP_DEPTHWISE3X3_PRODUCTS]: 'DepthwiseRecord', [OP_DEPTHWISE3X3_DOT]: 'DepthwiseRecord', [OP_DEPTHWISE]: 'DepthwiseRecord', [OP_FULLY_CONNECTED]: 'FullyConnectedRecord' }
 
 /** Fields of a table entry's record, for opcodes with multiply-adds. */
 function record(program: Program, index: number): Record<string, number> {
@@ -72,11 +76,10 @@ class Predictor {
     this.code = code
   }
 
-  /** The nest of a kernel with the most multiply-adds a cycle, or the n-th of several functions. */
-  nest(name: string, which = 0): Nest {
+  /** The nest of a kernel with the most multiply-adds an instruction, or the n-th. */
+  nest(name: string, which?: number): Nest {
     const list = nests(this.code.get(name)!)
-    if (which < list.length && list.length > 1 && name === 'kernel_5') return list[which]!
-    return list.sort((a, b) => sumMacs(b.inner.body) / b.inner.body.length - sumMacs(a.inner.body) / a.inner.body.length)[0]!
+    return which !== undefined ? list[which]! : list.sort((a, b) => sumMacs(b.inner.body) / b.inner.body.length - sumMacs(a.inner.body) / a.inner.body.length)[0]!
   }
 
   gemm(r: Record<string, number>): number {
@@ -92,9 +95,9 @@ class Predictor {
   }
 
   depthwise(r: Record<string, number>): number {
-    const nest = this.nest('kernel_5', r.strideW! - 1), cost = nestCost(nest, this.board.core)
-    const outputs = Math.max(1, Math.round(sumMacs(nest.inner.body) / 8 / 9))
-    return r.rows! * Math.ceil(r.channels! / 8) * (cost.fixed + cost.turn * Math.ceil(r.outW! / outputs))
+    const nest = this.nest(`kernel_${r.op}`, r.strideW! - 1), cost = nestCost(nest, this.board.core, r.op !== OP_DEPTHWISE3X3 && r.weightZeroPoint !== 0)
+    // Two outputs a turn; those of stride 1 take one more turn to begin.
+    return r.rows! * Math.ceil(r.channels! / 8) * (cost.fixed + cost.turn * (Math.ceil(r.outW! / 2) + (r.op !== OP_DEPTHWISE3X3 && r.strideW === 1 ? 1 : 0)))
   }
 
   /** Kernels that are not modelled loop by loop: their multiply-adds at the rate of their hot loop. */
@@ -107,7 +110,7 @@ class Predictor {
     if (!(e.opcode in RECORDS) || !e.macs) return 0
     const r = record(program, index)
     if (e.opcode === OP_CONV) return this.gemm(r)
-    if (e.opcode === OP_DEPTHWISE3X3) return this.depthwise(r)
+    if (e.opcode === OP_DEPTHWISE3X3 || e.opcode === OP_DEPTHWISE3X3_PRODUCTS || e.opcode === OP_DEPTHWISE3X3_DOT) return this.depthwise(r)
     return this.plain(`kernel_${e.opcode}`, e.macs)
   }
 }
@@ -119,8 +122,10 @@ function table(p: Predictor): void {
   console.log(`\n${board.name}: ${board.build} build, cycles by llvm-mca -mcpu=${board.core}`)
   for (const [name, functions] of p.code) {
     for (const n of nests(functions)) {
-      const c = cycles(n.inner.body, board.core), cost = nestCost(n, board.core)
-      console.log(`  ${KERNEL_NAMES[name]!.padEnd(18)} ${fixed(sumMacs(n.inner.body) / c, 2).padStart(6)} MAC/cycle  ${n.inner.body.length} instructions, ${fixed(c)} cycles a turn${n.outer ? `, ${fixed(cost.fixed)} outside` : ''}`)
+      // Depthwise kernels do two outputs of eight channels a turn, whatever their instructions multiply.
+      const body = bodyOf(n.inner, false), useful = /3x3/.test(KERNEL_NAMES[name]!) ? 2 * 8 * 9 : sumMacs(body)
+      const c = cycles(body, board.core), cost = nestCost(n, board.core)
+      console.log(`  ${KERNEL_NAMES[name]!.padEnd(22)} ${fixed(useful / c, 2).padStart(6)} MAC/cycle  ${body.length} instructions, ${fixed(c)} cycles a turn${n.outer ? `, ${fixed(cost.fixed)} outside` : ''}`)
     }
   }
 }

@@ -22,6 +22,8 @@ export { argMax as kernel_17 } from './numeric'
 export { stridedCopy as kernel_18 } from './copy'
 export { transposeConv as kernel_19 } from './transpose-conv'
 export { convDirect as kernel_22 } from './conv-direct'
+export { depthwise3x3Products as kernel_23 } from './depthwise3x3-products'
+export { depthwise3x3Dot as kernel_24 } from './depthwise3x3-dot'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

@@ -1,10 +1,11 @@
 /** CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, and PAD folded into them. */
-import { OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, TILE_BYTES } from '../generated/layout.ts'
+import { OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, TILE_BYTES } from '../generated/layout.ts'
 import { elements, type Activation, type OpOf, type Padding, type Tensor } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
+import { depthwiseForm } from './depthwise.ts'
 import { gemmForm, type GemmForm } from './gemm.ts'
-import { packDepthwise, packDepthwise3x3, paddedSegment, panelOrder } from './pack.ts'
+import { packDepthwise, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 import { gemmBuffers, readWeights, rowBuffers, type Weights } from './weights.ts'
 
@@ -229,7 +230,8 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
   const taps = win.kh * win.kw, c = y.c
   const scalar = !cx.simd || !weights.safe || fixed !== undefined
   const fast = !scalar && win.kh === 3 && win.kw === 3 && (win.strideW === 1 || (win.strideW === 2 && win.dilationW === 1)) && c >= 8
-  const data = fast ? packDepthwise3x3(weights.data, weights.zero, c)
+  const form = fast ? depthwiseForm(cx.variant, cx.kernels, weights.data, weights.zero, c, win.strideW) : undefined
+  const data = form ? form.packWeights(weights.data, weights.zero, c)
     : scalar ? Int16Array.from(weights.data, v => v - weights.zero)
     : packDepthwise(weights.data, weights.zero, c, taps)
   const name = cx.output().name
@@ -239,10 +241,10 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
   const scratch = fast ? undefined : cx.scratch('depthwise taps', align(taps + 1, 2) * 4 + 48)
   for (let n = 0; n < x.n; n++) {
     cx.push({
-      record: 'DepthwiseRecord', op: fast ? OP_DEPTHWISE3X3 : OP_DEPTHWISE,
-      kernel: fast ? `depthwise-3x3-s${win.strideW}` : scalar ? 'depthwise-scalar' : 'depthwise',
+      record: 'DepthwiseRecord', op: form ? form.op : OP_DEPTHWISE,
+      kernel: form ? `${form.name}-s${win.strideW}` : scalar ? 'depthwise-scalar' : 'depthwise',
       rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...[zeroRow, scratch, constants].filter(b => b !== undefined)],
-      writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps, overread: fast ? win.dilationW * c + 16 : 0,
+      writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps, overread: form ? form.overread[win.strideW]! * win.dilationW * c + 16 : 0,
       prologue: n === 0 ? prologue : undefined,
       stream: x.n === 1 ? { from: frame, to: y } : undefined,
       fields: () => ({
@@ -250,7 +252,7 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
         kh: win.kh, kw: win.kw, dilationH: win.dilationH, tapStep: win.dilationW * c,
         output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, channels: c,
         weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0, constants: constants?.address ?? 0, clamped: isClamped(oq, limits),
-        ...epilogue(oq, limits), strideW: win.strideW, scalar: Number(scalar),
+        ...epilogue(oq, limits), weightZeroPoint: weights.zero, strideW: win.strideW, scalar: Number(scalar),
         fixedPoint: Number(fixed !== undefined), multiplier: fixed?.multiplier ?? 0, shift: fixed?.shift ?? 0
       })
     })

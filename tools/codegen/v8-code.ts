@@ -27,6 +27,8 @@ export interface Loop {
   start: number
   /** Instructions of the loop alone, without loops inside it and without blocks that call the runtime (stack checks). */
   body: Instruction[]
+  /** Those of `body` that multiply under a condition without an alternative: corrections that most layers skip. */
+  optional: Instruction[]
   depth: number
   inner: Loop[]
 }
@@ -143,6 +145,12 @@ function dominators(blocks: readonly Block[], before: readonly number[][]): Set<
   return dom
 }
 
+/** Whether a block multiplies, and the one before it may go straight to the one after it. */
+function isOptional(b: Block, blocks: readonly Block[], before: readonly number[][]): boolean {
+  const [from] = before[b.id]!, [to] = b.next
+  return before[b.id]!.length === 1 && b.next.length === 1 && blocks[from!]!.next.includes(to!) && b.instructions.some(i => macs(i) > 0)
+}
+
 /** Natural loops, outermost first, nested by `inner`. */
 export function loopsOf(f: CompiledFunction): Loop[] {
   const blocks = blocksOf(f), before = predecessors(blocks), dom = dominators(blocks, before)
@@ -160,7 +168,7 @@ export function loopsOf(f: CompiledFunction): Loop[] {
     }
   }
   const sorted = [...members].sort((a, b) => b[1].size - a[1].size)
-  const made = sorted.map(([header, set]) => ({ header, set, loop: { start: blocks[header]!.instructions[0]!.offset, body: [], depth: 0, inner: [] } as Loop }))
+  const made = sorted.map(([header, set]) => ({ header, set, loop: { start: blocks[header]!.instructions[0]!.offset, body: [], optional: [], depth: 0, inner: [] } as Loop }))
   const roots: Loop[] = []
   made.forEach((m, k) => {
     const parent = made.slice(0, k).reverse().find(p => p.set.has(m.header))
@@ -170,7 +178,9 @@ export function loopsOf(f: CompiledFunction): Loop[] {
     const own = [...m.set].filter(id => !made.some((o, j) => j > k && o.set.has(id) && m.set.has(o.header)))
     // A block is cold when it calls, or only leads to blocks that do.
     const calls = (b: Block): boolean => b.instructions.some(i => /^(call|bl|blr)$/.test(i.op))
-    m.loop.body = own.sort((a, b) => a - b).filter(id => !calls(blocks[id]!)).flatMap(id => blocks[id]!.instructions)
+    const hot = own.sort((a, b) => a - b).map(id => blocks[id]!).filter(b => !calls(b))
+    m.loop.body = hot.flatMap(b => b.instructions)
+    m.loop.optional = hot.filter(b => isOptional(b, blocks, before)).flatMap(b => b.instructions)
   })
   return roots
 }

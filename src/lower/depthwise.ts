@@ -1,0 +1,75 @@
+/**
+ * The kernels that depthwise 3x3 convolutions may use. A new one is a file assembly/kernels/depthwise3x3-*.ts, its opcode
+ * and its row here.
+ */
+import { OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS } from '../generated/layout.ts'
+import type { Kernels, Variant } from '../types.ts'
+import { packDepthwise3x3, panelStarts } from './pack.ts'
+
+export interface DepthwiseForm {
+  op: number
+  name: string
+  /** Variants whose runtime holds it, and kernel sets that take it; DEPTHWISE_FORMS lists the best first. */
+  variants: readonly Variant[]
+  kernels: readonly Kernels[]
+  /** Pixels that it may read past the end of its input, by horizontal stride. */
+  overread: Readonly<Record<number, number>>
+  /** Whether the kernel is exact for weights [9][channels] with this zero point, at this horizontal stride. */
+  legal(weights: Int8Array, zero: number, channels: number, stride: number): boolean
+  /** weights [9][channels] in this kernel's order. */
+  packWeights(weights: Int8Array, zero: number, channels: number): Int16Array | Int8Array
+}
+
+/** Whether no channel has -128 at both taps of a pair: products that the kernel adds in 16 bits. */
+function pairsFit(weights: Int8Array, channels: number, pairs: readonly (readonly [number, number])[]): boolean {
+  return pairs.every(([a, b]) => {
+    for (let c = 0; c < channels; c++) if (weights[a * channels + c] === -128 && weights[b * channels + c] === -128) return false
+    return true
+  })
+}
+
+/** Taps ky * 3 + kx whose products depthwise3x3-products.ts adds in 16 bits, by stride. */
+const PRODUCT_PAIRS: Record<number, readonly (readonly [number, number])[]> = {
+  1: [[2, 8], [1, 2], [4, 5], [0, 1], [3, 4], [3, 6]],
+  2: [[0, 1], [3, 4], [2, 6], [5, 7]]
+}
+/** And those that an engine without a dot product instruction adds for depthwise3x3-dot.ts. */
+const DOT_PAIRS = [[0, 3], [1, 4], [2, 5]] as const
+
+/** The zero point's negative is an int8 weight of its own, and its pairs of products fit 16 bits. */
+const zeroFits = (zero: number): boolean => zero >= -127 && zero <= 127
+
+/** [block of 8 channels][vector][8 channels][bytes] i8 from taps per vector; tap -1: zero. */
+function packTaps(weights: Int8Array, channels: number, vectors: readonly (readonly number[])[]): Int8Array {
+  const starts = panelStarts(channels, 8), bytes = vectors[0]!.length
+  const out = new Int8Array(starts.length * vectors.length * 8 * bytes)
+  starts.forEach((start, p) => vectors.forEach((taps, v) => {
+    for (let c = 0; c < 8; c++) {
+      taps.forEach((tap, i) => { if (tap >= 0) out[((p * vectors.length + v) * 8 + c) * bytes + i] = weights[tap * channels + start + c]! })
+    }
+  }))
+  return out
+}
+
+export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
+  {
+    op: OP_DEPTHWISE3X3_DOT, name: 'depthwise-3x3-dot', variants: ['relaxed'], kernels: ['arm-dot'], overread: { 1: 1, 2: 2 },
+    legal: (weights, zero, channels) => zeroFits(zero) && pairsFit(weights, channels, DOT_PAIRS),
+    packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3, 6, -1], [1, 4, 7, -1], [2, 5, 8, -1]])
+  },
+  {
+    op: OP_DEPTHWISE3X3_PRODUCTS, name: 'depthwise-3x3-products', variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'], overread: { 1: 1, 2: 3 },
+    legal: (weights, zero, channels, stride) => zeroFits(zero) && pairsFit(weights, channels, PRODUCT_PAIRS[stride]!),
+    packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]])
+  },
+  {
+    op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot'], overread: { 1: 1, 2: 0 },
+    legal: () => true,
+    packWeights: packDepthwise3x3
+  }
+]
+
+/** The kernel to use for weights [9][channels], stride 1 or 2. */
+export function depthwiseForm(variant: Variant, kernels: Kernels, weights: Int8Array, zero: number, channels: number, stride: number): DepthwiseForm {
+  return DEPTHWISE_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && f.legal(weights, zero, channels, stride))!
+}

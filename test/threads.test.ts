@@ -50,6 +50,24 @@ if (built) {
     })
   }
 
+  test('a worker that does not start, an engine that has none', async () => {
+    const { graph } = smallModels()[0]!
+    const { getBuiltinModule } = process
+    const refused = async (replacement: unknown, want: RegExp): Promise<void> => {
+      process.getBuiltinModule = replacement as typeof getBuiltinModule
+      try {
+        await loadGraph(graph, { threads: 2 })
+        assert.unreachable('threads were started')
+      } catch (error) {
+        assert.is((error as { code?: string }).code, 'runtime/threads')
+        assert.match((error as Error).message, want)
+      } finally { process.getBuiltinModule = getBuiltinModule }
+    }
+    await refused(undefined, /Node 20\.16 or newer/)
+    class Missing { constructor() { throw new Error('no such file') } }
+    await refused(() => ({ Worker: Missing }), /did not start.*no such file.*beside the bundle/)
+  })
+
   test('bad numbers of threads, other variants', async () => {
     const { graph } = smallModels()[0]!
     for (const threads of [0, 1.5, 1000, -2]) {

@@ -13,6 +13,9 @@ const isNode = (): boolean => typeof process !== 'undefined' && process.versions
 export function checkThreads(threads: number): void {
   if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) throw new ThimbleError('usage/threads', 'number of threads', { expected: `1 to ${MOST_THREADS}`, got: threads })
   if (threads === 1) return
+  if (isNode() && !process.getBuiltinModule) {
+    throw new ThimbleError('runtime/threads', 'threads need Node 20.16 or newer', { got: process.version, hint: 'update Node, or use one thread' })
+  }
   if (typeof SharedArrayBuffer === 'undefined') {
     throw new ThimbleError('runtime/threads', 'threads need shared memory', {
       got: 'an engine without SharedArrayBuffer', hint: 'serve the page cross-origin isolated (COOP and COEP headers), or use one thread'
@@ -60,14 +63,23 @@ export class ThreadPool {
   /** Every worker has instantiated the module when this resolves; the caller then writes the program into the memory. */
   static async start(module: WebAssembly.Module, memory: WebAssembly.Memory, program: Program): Promise<ThreadPool> {
     const control = new SharedArrayBuffer(CONTROL_WORDS * 4)
-    const workers = await Promise.all(program.workers.map(async ({ table, count }) => {
-      const worker = await startWorker()
-      await worker.next()
-      const ready = worker.next()
-      worker.post({ module, memory, control, table, count })
-      await ready
-      return worker
-    }))
+    const workers: Handle[] = []
+    try {
+      await Promise.all(program.workers.map(async ({ table, count }) => {
+        const worker = await startWorker()
+        workers.push(worker)
+        await worker.next()
+        const ready = worker.next()
+        worker.post({ module, memory, control, table, count })
+        await ready
+      }))
+    } catch (error) {
+      for (const worker of workers) worker.terminate()
+      throw new ThimbleError('runtime/threads', 'a worker thread did not start', {
+        got: (error as Error).message || 'no worker script',
+        hint: 'serve threads/worker.js of the package beside the bundle (a bundler that does not follow new URL(…, import.meta.url) leaves it out), or use one thread'
+      })
+    }
     return new ThreadPool(workers, new Int32Array(control), memory, program.barrierCounter)
   }
 

@@ -10,7 +10,7 @@ export async function bundle(): Promise<Map<string, string>> {
   const one = async (name: string, platform: 'node' | 'browser', entry = `runners/${name}.ts`): Promise<void> => {
     try {
       await build({
-        entryPoints: [`${here}${entry}`], outfile: `${here}build/${name}.js`, bundle: true, format: 'esm', target: 'es2022', platform, minify: platform === 'browser',
+        entryPoints: { [name]: `${here}${entry}` }, outdir: `${here}build`, chunkNames: `${name}-[hash]`, splitting: platform === 'browser', bundle: true, format: 'esm', target: 'es2022', platform, minify: platform === 'browser',
         external: platform === 'node' ? ['onnxruntime-node'] : ['fs', 'path', 'crypto', 'os', 'worker_threads', 'perf_hooks', 'util', 'module', 'node:*'],
         conditions: platform === 'browser' ? ['browser', 'import'] : ['node', 'import'], legalComments: 'none', logLevel: 'silent',
         define: platform === 'browser' ? { 'process.env.NODE_ENV': '"production"' } : {},

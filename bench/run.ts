@@ -30,7 +30,7 @@ const HELP = `usage: tsx bench/run.ts [options] [NETWORK.tflite | NAME]...
 
 function machine(): string {
   const cpu = os.cpus()[0]?.model.trim() ?? os.arch()
-  return `${cpu}, ${os.cpus().length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.release()} ${os.arch()}`
+  return `${cpu}, ${os.cpus().length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.arch()}`
 }
 
 async function main(): Promise<void> {
@@ -82,8 +82,10 @@ async function main(): Promise<void> {
   if (!flags.quick || flags.readme) {
     const text = await readFile(readme, 'utf8').catch(() => undefined)
     const changed = text && intoReadme(text, markdown)
-    if (changed) await writeFile(readme, changed)
-    else console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
+    if (changed) {
+      await writeFile(readme, changed)
+      await writeFile(`${here}results/latency.svg`, chart(report))
+    } else console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
   }
 }
 

@@ -1,13 +1,15 @@
 /** The architectures that `thimble arch` compares, their counts, and what their papers say of them. */
 import { ThimbleError } from '../errors.ts'
-import { elements, type Graph } from '../graph.ts'
-import { opMacs } from '../inspect.ts'
+import type { Graph } from '../graph.ts'
 import type { Numbers } from './builder.ts'
 import { googlenet, inceptionV3, vgg16 } from './classic.ts'
+import { countArch, type ArchCounts } from './count.ts'
 import { efficientnetLite0, mobilenetV1, mobilenetV2, mobilenetV3, type ArchOptions } from './mobilenet.ts'
+import { COUNTED, derived, PUBLISHED, type Figure, type PublishedFigures } from './published.ts'
 
 export type { ArchOptions } from './mobilenet.ts'
 export type { Numbers } from './builder.ts'
+export { countArch, type ArchCounts } from './count.ts'
 
 interface Architecture {
   /** As people write it. */
@@ -58,52 +60,47 @@ export function buildArch(spec: ArchSpec, numbers: Numbers = 'int8', seed = 1): 
   return graph
 }
 
-export interface ArchCounts {
-  /** Trained parameters with batch norm folded: filters and biases. */
-  params: number
-  /** Multiply-adds of convolutions and fully connected layers. */
-  macs: number
-  /** Bytes of the weights as int8 filters with int32 biases, and as float32. */
-  int8Bytes: number
-  floatBytes: number
+/** Figures from the papers: multiply-adds and parameters in millions, ImageNet top-1 in percent, and what is to be said of them. */
+export interface Published {
+  macs?: number
+  params?: number
+  top1?: number
+  source: string
+  top1Source: string
+  notes: { macs?: string; params?: string }
+  /** Whether the counts give the figure, rounded as it is. */
+  follows: { macs?: boolean; params?: boolean }
 }
 
-/** Counts from shapes alone. */
-export function countArch(graph: Graph): ArchCounts {
-  const counts: ArchCounts = { params: 0, macs: 0, int8Bytes: 0, floatBytes: 0 }
-  for (const op of graph.ops) {
-    counts.macs += opMacs(graph, op)
-    if (op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D' && op.type !== 'FULLY_CONNECTED') continue
-    const [filter, bias] = [elements(graph.tensors[op.inputs[1]!]!.shape), elements(graph.tensors[op.inputs[2]!]!.shape)]
-    counts.params += filter + bias
-    counts.int8Bytes += filter + 4 * bias
-    counts.floatBytes += 4 * (filter + bias)
-  }
-  return counts
-}
-
-/** Figures from the papers: multiply-adds and parameters in millions, ImageNet top-1 in percent (TF-slim's released weights). */
-export interface Published { macs?: number; params?: number; top1?: number; source: string }
-
-const V1_PAPER = 'arXiv 1704.04861'
-/** Keyed by name, α and input size. */
-const PUBLISHED: Record<string, Published> = {
-  'mobilenet_v1 1 224': { macs: 569, params: 4.2, top1: 70.9, source: V1_PAPER }, 'mobilenet_v1 0.75 224': { macs: 325, params: 2.6, top1: 68.4, source: V1_PAPER },
-  'mobilenet_v1 0.5 224': { macs: 149, params: 1.3, top1: 63.3, source: V1_PAPER }, 'mobilenet_v1 0.25 224': { macs: 41, params: 0.5, top1: 49.8, source: V1_PAPER },
-  'mobilenet_v1 1 192': { macs: 418, params: 4.2, top1: 70, source: V1_PAPER }, 'mobilenet_v1 1 160': { macs: 290, params: 4.2, top1: 68, source: V1_PAPER }, 'mobilenet_v1 1 128': { macs: 186, params: 4.2, top1: 65.2, source: V1_PAPER },
-  'mobilenet_v1 0.75 192': { top1: 67.2, source: 'TF-slim' }, 'mobilenet_v1 0.75 160': { top1: 65.3, source: 'TF-slim' }, 'mobilenet_v1 0.75 128': { top1: 62.1, source: 'TF-slim' },
-  'mobilenet_v1 0.5 192': { top1: 61.7, source: 'TF-slim' }, 'mobilenet_v1 0.5 160': { top1: 59.1, source: 'TF-slim' }, 'mobilenet_v1 0.5 128': { top1: 56.3, source: 'TF-slim' },
-  'mobilenet_v1 0.25 192': { top1: 47.7, source: 'TF-slim' }, 'mobilenet_v1 0.25 160': { top1: 45.5, source: 'TF-slim' }, 'mobilenet_v1 0.25 128': { top1: 41.5, source: 'TF-slim' },
-  'mobilenet_v1_full 1 224': { macs: 4866, params: 29.3, top1: 71.7, source: V1_PAPER },
-  'mobilenet_v2 1 224': { macs: 300, params: 3.4, top1: 72, source: 'arXiv 1801.04381' }, 'mobilenet_v2 1.4 224': { macs: 585, params: 6.9, top1: 74.7, source: 'arXiv 1801.04381' },
-  'mobilenet_v3_small 1 224': { macs: 56, params: 2.5, top1: 67.4, source: 'arXiv 1905.02244' }, 'mobilenet_v3_large 1 224': { macs: 219, params: 5.4, top1: 75.2, source: 'arXiv 1905.02244' },
-  'efficientnet_lite0 1 224': { macs: 407, params: 4.7, top1: 75.1, source: 'EfficientNet-Lite release' },
-  'googlenet 1 224': { macs: 1550, params: 6.8, top1: 69.8, source: V1_PAPER }, 'vgg16 1 224': { macs: 15300, params: 138, top1: 71.5, source: V1_PAPER }, 'inception_v3 1 299': { params: 23.2, top1: 78, source: V1_PAPER },
-}
-
-export function published(spec: ArchSpec): Published | undefined {
+function figuresOf(spec: ArchSpec): PublishedFigures | undefined {
   const key = `${spec.name} ${spec.alpha ?? 1} ${spec.size ?? ARCHITECTURES[spec.name]?.size}`
-  return Object.hasOwn(PUBLISHED, key) ? PUBLISHED[key] : undefined
+  return Object.hasOwn(PUBLISHED, key) && (spec.classes ?? 1000) === 1000 ? PUBLISHED[key] : undefined
+}
+
+/** Published ImageNet top-1 in percent. */
+export const publishedTop1 = (spec: ArchSpec): number | undefined => figuresOf(spec)?.top1
+
+/** Published figures of a network of 1000 classes; undefined when there are none. */
+export function published(spec: ArchSpec): Published | undefined {
+  const known = figuresOf(spec)
+  if (!known) return undefined
+  const { source, top1, top1Source = source, ...figures } = known
+  const counts = countArch(buildArch(spec, 'shape'))
+  const out: Published = { source, top1Source, notes: {}, follows: {}, ...(top1 !== undefined ? { top1 } : {}) }
+  for (const kind of ['macs', 'params'] as const) {
+    const figure = figures[kind]
+    if (!figure) continue
+    out[kind] = figure.millions
+    out.follows[kind] = derived(kind, figure, counts) === figure.millions
+    const about = note(figure, counts)
+    if (about) out.notes[kind] = about
+  }
+  return out
+}
+
+function note(figure: Figure, counts: ArchCounts): string | undefined {
+  if (figure.open) return figure.open(counts)
+  return figure.of ? COUNTED[figure.of].text : figure.rounded ? 'rounded down' : undefined
 }
 
 /** Multiplications of one layer, full and depthwise separable: the worked example is 8x8x3 to 8x8x256 with 5x5 kernels. */

@@ -2,7 +2,7 @@
 import { elements } from '../graph.ts'
 import { loadGraph } from '../load.ts'
 import type { LoadOptions } from '../types.ts'
-import { ARCHITECTURES, buildArch, countArch, published, type ArchCounts, type ArchName, type ArchSpec, type Published } from './index.ts'
+import { ARCHITECTURES, buildArch, countArch, published, publishedTop1, type ArchCounts, type ArchName, type ArchSpec, type Published } from './index.ts'
 
 export interface ArchRow extends ArchCounts {
   name: ArchName
@@ -63,7 +63,7 @@ export async function measureRow(spec: ArchSpec, o: MeasureOptions): Promise<Arc
 
 /** The paper's grid: MobileNet V1 at four widths and four resolutions, most accurate first (published top-1). */
 export const BUDGET_GRID: readonly ArchSpec[] = [1, 0.75, 0.5, 0.25].flatMap((alpha) => [224, 192, 160, 128].map((size): ArchSpec => ({ name: 'mobilenet_v1', alpha, size })))
-  .sort((a, b) => (published(b)?.top1 ?? 0) - (published(a)?.top1 ?? 0))
+  .sort((a, b) => (publishedTop1(b) ?? 0) - (publishedTop1(a) ?? 0))
 
 export interface Budget { ms?: number; arenaBytes?: number }
 

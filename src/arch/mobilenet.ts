@@ -89,6 +89,7 @@ const V3_LARGE: readonly Row[] = [
   [5, 672, 160, true, true, 2], [5, 960, 160, true, true, 1], [5, 960, 160, true, true, 1],
 ]
 
+/** Widths of expansions follow the block's own input, rounded already, as in the TF-slim models. */
 export function mobilenetV3(o: ArchOptions, large: boolean): Graph {
   const b = new ArchBuilder(o.numbers, o.seed)
   const image = b.input([1, o.size, o.size, 3])
@@ -98,7 +99,7 @@ export function mobilenetV3(o: ArchOptions, large: boolean): Graph {
   rows.forEach(([kernel, hidden, channels, excite, hs, stride], i) => {
     const name = `block${i + 1}`
     const from = b.shape(x).at(-1)!
-    const wide = divisible(hidden * o.alpha)
+    const wide = divisible((from * hidden) / (i === 0 ? 16 : rows[i - 1]![2]))
     const out = divisible(channels * o.alpha)
     const act = hs ? {} : { activation: 'RELU' as const }
     const after = (n: string, y: number): number => (hs ? swish(n, y) : y)

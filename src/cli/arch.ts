@@ -26,13 +26,34 @@ export function byteSize(value: string, option: string): number {
 const kib = (bytes: number | undefined): string => (bytes === undefined ? '-' : `${grouped(bytes / 1024)} KiB`)
 const mib = (bytes: number): string => `${(bytes / 1024 ** 2).toFixed(bytes < 10 * 1024 ** 2 ? 2 : 1)} MiB`
 
+const SUPERSCRIPTS = '¹²³⁴⁵⁶⁷⁸⁹'
+
+/** Millions with one digit, grouped. */
+const millions = (n: number): string => { const [whole, part] = (n / 1e6).toFixed(1).split('.'); return `${grouped(Number(whole))}.${part} M` }
+
+/** The table, and under it what is to be said of published figures: marked with letters. */
 function human(rows: readonly ArchRow[]): string {
-  const head = ['network', 'α', 'ρ', 'input', 'mult-adds', 'paper', 'parameters', 'paper', 'int8', 'float32', 'arena', 'ms', 'GMAC/s']
+  const notes: string[] = []
+  /** Whether the published figure follows from the counts, the figure, and the number of its note. */
+  const mark = (r: ArchRow, kind: 'macs' | 'params'): string => {
+    const figure = r.published?.[kind]
+    if (figure === undefined) return '- '
+    const note = r.published!.notes[kind]
+    if (note !== undefined && !notes.includes(note)) notes.push(note)
+    return `${r.published!.follows[kind] ? '=' : '≠'} ${Number.isInteger(figure) ? grouped(figure) : figure.toFixed(1)} M${note === undefined ? ' ' : SUPERSCRIPTS[notes.indexOf(note)]}`
+  }
+  const timed = rows.some((r) => r.medianMs !== undefined)
+  const head = ['network', 'α', 'ρ', 'input', 'mult-adds', 'published ', 'parameters', 'published ', 'top-1', 'int8', 'float32', ...(timed ? ['arena', 'memory', 'ms', 'GMAC/s'] : [])]
   const body = rows.map((r) => [
-    r.title, String(r.alpha), String(Number(r.rho.toFixed(3))), String(r.size), count(r.macs), r.published?.macs === undefined ? '-' : `${grouped(r.published.macs)} M`, `${(r.params / 1e6).toFixed(2)} M`,
-    r.published?.params === undefined ? '-' : `${r.published.params} M`, mib(r.int8Bytes), mib(r.floatBytes), kib(r.arenaBytes), r.medianMs === undefined ? '-' : ms(r.medianMs), r.gmacPerSecond === undefined ? '-' : r.gmacPerSecond.toFixed(1),
+    r.title, String(r.alpha), String(Number(r.rho.toFixed(3))), String(r.size), millions(r.macs), mark(r, 'macs'), `${(r.params / 1e6).toFixed(2)} M`, mark(r, 'params'), r.published?.top1?.toFixed(1) ?? '-',
+    mib(r.int8Bytes), mib(r.floatBytes), ...(timed ? [kib(r.arenaBytes), mib(r.memoryBytes!), ms(r.medianMs!), r.gmacPerSecond!.toFixed(1)] : []),
   ])
-  return table([head, ...body], [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+  return [
+    table([head, ...body], head.map((_, i) => i).slice(1)), '',
+    'mult-adds: multiply-adds of convolutions and fully connected layers. parameters: filters and biases, batch norm folded, 1000 classes.',
+    'published: the figure of the paper (--json names it), = where the counts give it when rounded as it is; top-1: published ImageNet accuracy in percent.',
+    ...notes.map((n, i) => `${SUPERSCRIPTS[i]} ${n}`),
+  ].join('\n')
 }
 
 function exampleText(): string {

@@ -10,6 +10,8 @@ import { inflate } from '../src/formats/inflate.ts'
 import { parseLabels } from '../src/formats/metadata.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { MAX_UNPACKED_BYTES, readZipFile } from '../src/formats/zip.ts'
+import { inputTable } from '../src/image/preprocess.ts'
+import { createClassifier, loadModel } from '../src/node.ts'
 import { rawTflite } from './raw-tflite.ts'
 import { equalBytes, need, shared } from './util.ts'
 
@@ -75,7 +77,7 @@ test('who made it, what it is called, and its labels, from either kind of archiv
     const { metadata } = readTflite(concat(model, zip([{ name: 'readme.txt', data: text('no labels') }, { name: 'labels.txt', data: LABELS, method }], base, 'a comment')))
     assert.equal(metadata, {
       name: 'name', description: 'description', version: 'v1', author: 'author', license: 'MIT', labels: ['cat', 'dog', 'bird, small'],
-      preprocess: { fit: 'stretch', method: 'bilinear-fast', channels: 'rgb', mean: [0], std: [1] }, task: 'segmentation'
+      preprocess: { fit: 'stretch', method: 'bilinear-fast', channels: 'rgb', mean: [127], std: [128] }, task: 'segmentation'
     })
   }
 })
@@ -97,10 +99,39 @@ test('normalization: per channel or for all; pixels as they are for uint8', () =
   assert.equal(preprocess({ mean: [1, 2, 3], std: [4, 5, 6], content: 0 }, { type: 0 }), { ...stretch, mean: [1, 2, 3], std: [4, 5, 6] })
   assert.equal(preprocess({ mean: [127.5], std: [127.5] }, { type: 3, zeroPoint: 128 }), { ...stretch, mean: [128], std: [128] })
   assert.equal(preprocess({ mean: [127.5], std: [127.5] }, { shape: [1, 8, 8, 1] }), { ...stretch, channels: 'gray', mean: [127.5], std: [127.5] })
+  assert.equal(preprocess({}, { type: 0 }), undefined, 'a float input does not say its range')
   assert.equal(preprocess({ content: 0 }), undefined, 'not called an image, no normalization')
   assert.equal(preprocess({ content: 1, mean: [0], std: [1] }, { shape: [1, 640] }), undefined, 'features')
   for (const [mean, std] of [[[1, 2], [1, 2]], [[1], [0]], [[NaN], [1]], [[1], [Infinity]], [[], [1]]]) {
     assert.is(code(() => preprocess({ mean, std })), 'format/metadata', JSON.stringify([mean, std]))
+  }
+})
+
+test('without normalization the input tensor is the pixels, whatever its quantization', () => {
+  fc.assert(fc.property(fc.constantFrom(3, 9), fc.double({ min: 1e-5, max: 100, noNaN: true }), fc.integer({ min: 0, max: 255 }), (type, size, point) => {
+    const [scale, zeroPoint] = [Math.fround(size), type === 9 ? point - 128 : point]
+    const { metadata } = readTflite(modelBytes({ labelFiles: [] }, { type, scale, zeroPoint }))
+    const table = inputTable({ name: 'x', shape: [1, 8, 8, 3], dtype: type === 9 ? 'int8' : 'uint8', scale, zeroPoint }, metadata.preprocess!.mean[0]!, metadata.preprocess!.std[0]!)
+    for (let pixel = 0; pixel < 256; pixel++) assert.is(table[pixel], type === 9 ? pixel - 128 : pixel)
+  }), { numRuns: 500 })
+})
+
+test('classify on a model without normalization feeds the raw pixels', async () => {
+  for (const [type, zeroPoint] of [[9, -100], [9, 127], [3, 28]] as const) {
+    const scale = Math.fround(0.0039)
+    const tensor = { type, scales: [scale], zeroPoints: [zeroPoint] }
+    const axes = new Uint8Array(Int32Array.of(1, 2).buffer)
+    const bytes = rawTflite({
+      codes: [{ narrow: 40 }], buffers: [undefined, metadataBuffer({ labelFiles: [] }), axes], tensors: [{ ...tensor, shape: [1, 8, 8, 3] }, { shape: [2], type: 2, buffer: 2 }, { ...tensor, shape: [1, 3] }],
+      ops: [{ code: 0, inputs: [0, 1], outputs: [2] }], inputs: [0], outputs: [2], metadata: [{ name: 'TFLITE_METADATA', buffer: 1 }]
+    })
+    const model = await loadModel(bytes)
+    const pixels = Uint8Array.from({ length: 192 }, (_, i) => (i * 37 + (i % 3) * 50) & 255)
+    const found = (await createClassifier(model, { scores: 'identity' })).classify({ data: pixels, width: 8, height: 8, channels: 3 })
+    const q = model.run(type === 9 ? Int8Array.from(pixels, p => p - 128) : pixels)[0]! as Int8Array
+    assert.is(found.length, 3)
+    for (const { index, score } of found) assert.is(Math.fround(score), Math.fround((q[index]! - zeroPoint) * scale))
+    model.dispose()
   }
 })
 

@@ -41,10 +41,18 @@ function readNormalization(tensor: Table, channels: number): { mean: number[]; s
   return undefined
 }
 
+/** Mean and std for which quantizing (pixel - mean) / std gives the pixel itself (uint8), or the pixel minus 128 (int8). */
+function pixelsThemselves({ dtype, quantization: q }: Tensor): { mean: number[]; std: number[] } {
+  const smallest = dtype === 'int8' ? -128 : 0
+  return q && q.scales[0] > 0 ? { mean: [q.zeroPoints[0] - smallest], std: [1 / q.scales[0]] } : { mean: [-smallest], std: [1] }
+}
+
 /**
  * How an image becomes `input`, or undefined when the metadata does not call it an image.
  * A uint8 input takes the pixels as they are: the Task Library skips its normalization, which would only bring the
- * pixels back to themselves up to rounding. In terms of real values that is mean = zero point, std = 1 / scale.
+ * pixels back to themselves up to rounding. An int8 input without normalization takes them minus 128, the same tensor
+ * shifted. In terms of real values both are mean = zero point - smallest value, std = 1 / scale. A float input without
+ * normalization leaves the range open (the Task Library refuses it), so nothing is said of it.
  */
 function readPreprocess(tensor: Table, input: Tensor): Preprocess | undefined {
   const content = tensor.table(3, 'content')
@@ -52,16 +60,12 @@ function readPreprocess(tensor: Table, input: Tensor): Preprocess | undefined {
   const normalization = input.shape.length === 4 ? readNormalization(tensor, channels) : undefined
   if (input.shape.length !== 4 || (channels !== 1 && channels !== 3)) return undefined
   const isImage = content?.uint8(0) === IMAGE
-  if (!isImage && !normalization) return undefined
+  if (!normalization && (!isImage || (input.dtype !== 'uint8' && input.dtype !== 'int8'))) return undefined
   const colorSpace = isImage ? content.table(1, 'content_properties')?.int8(0) ?? 0 : 0
-  const q = input.quantization
-  const identity = input.dtype === 'uint8' && q && q.scales[0] > 0
-    ? { mean: [q.zeroPoints[0]], std: [1 / q.scales[0]] }
-    : { mean: [0], std: [1] }
   return {
     fit: 'stretch', method: 'bilinear-fast',
     channels: colorSpace === GRAYSCALE || channels === 1 ? 'gray' : 'rgb',
-    ...(input.dtype === 'uint8' ? identity : normalization ?? identity)
+    ...(normalization && input.dtype !== 'uint8' ? normalization : pixelsThemselves(input))
   }
 }
 

@@ -30,6 +30,23 @@ const labelOf = (r: ArchRow): string => `${r.title}${r.alpha !== 1 || r.name ===
 const numbersOf = (r: ArchRow): string => `${short(r.macs / 1e6)} M, ${short(r.params / 1e6)} M${r.medianMs === undefined ? '' : `, ${short(r.medianMs)} ms`}`
 const detailOf = (r: ArchRow): string => `${labelOf(r)}: ${short(r.macs / 1e6)} M multiply-adds, ${short(r.params / 1e6)} M parameters${r.medianMs === undefined ? '' : `, ${short(r.medianMs)} ms`}`
 
+interface Point { x: number; y: number }
+
+/** Where a circle's number goes: inside a large one, else around it, away from other circles and numbers. */
+function labelPlaces(circles: readonly Point[]): (cx: number, cy: number, radius: number) => Point {
+  const taken: Point[] = [...circles]
+  return (cx, cy, radius) => {
+    const around = Array.from({ length: 16 }, (_, k): Point => {
+      const [angle, away] = [(-3 / 4 + (k % 8) / 4) * Math.PI, radius + 8 + 10 * (k >> 3)]
+      return { x: cx + away * Math.cos(angle), y: cy + 4 + away * Math.sin(angle) }
+    })
+    const free = (p: Point): number => Math.min(...taken.map((t) => Math.hypot(t.x - p.x, t.y - p.y)))
+    const best = radius > 12 ? { x: cx, y: cy + 4 } : around.find((p) => free(p) > 13) ?? around.reduce((a, b) => (free(a) >= free(b) ? a : b))
+    taken.push(best)
+    return best
+  }
+}
+
 /** Rows need `macs`, `params`; `medianMs` where timed. */
 export function archChart(rows: readonly ArchRow[], title = 'Architectures in int8 on this machine'): string {
   const timed = rows.every((r) => r.medianMs !== undefined)
@@ -50,12 +67,13 @@ export function archChart(rows: readonly ArchRow[], title = 'Architectures in in
   ]
   // Large circles first, so that small ones stay visible; numbers lead to the list at the right.
   const order = rows.map((r, i) => ({ r, i })).sort((a, b) => b.r.params - a.r.params)
+  const place = labelPlaces(order.map(({ r }) => ({ x: px(x.of(r)), y: py(y.of(r)) })))
   for (const { r, i } of order) {
     const color = COLORS[r.name] ?? '#333'
     const [cx, cy, radius] = [px(x.of(r)), py(y.of(r)), 3 + 2.2 * Math.sqrt(r.params / 1e6)]
     parts.push(`<circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="${radius.toFixed(1)}" fill="${color}" fill-opacity="0.45" stroke="${color}"><title>${escape(detailOf(r))}</title></circle>`)
-    const inside = radius > 12
-    parts.push(`<text x="${(inside ? cx : cx - radius - 2).toFixed(1)}" y="${(inside ? cy + 4 : cy - radius).toFixed(1)}" text-anchor="${inside ? 'middle' : 'end'}" font-size="11">${i + 1}</text>`)
+    const at = place(cx, cy, radius)
+    parts.push(`<text x="${at.x.toFixed(1)}" y="${at.y.toFixed(1)}" text-anchor="middle" font-size="11">${i + 1}</text>`)
   }
   const left = WIDTH - MARGIN.right + 20
   rows.forEach((r, i) => {

@@ -42,16 +42,17 @@ function human(rows: readonly ArchRow[]): string {
     if (note !== undefined && !notes.includes(note)) notes.push(note)
     return `${r.published!.follows[kind] ? '=' : '≠'} ${Number.isInteger(figure) ? grouped(figure) : figure.toFixed(1)} M${note === undefined ? ' ' : SUPERSCRIPTS[notes.indexOf(note)]}`
   }
+  const known = rows.some((r) => r.published)
   const timed = rows.some((r) => r.medianMs !== undefined)
-  const head = ['network', 'α', 'ρ', 'input', 'mult-adds', 'published ', 'parameters', 'published ', 'top-1', 'int8', 'float32', ...(timed ? ['arena', 'memory', 'ms', 'GMAC/s'] : [])]
+  const head = ['network', 'α', 'ρ', 'input', 'mult-adds', ...(known ? ['published '] : []), 'parameters', ...(known ? ['published ', 'top-1'] : []), 'int8', 'float32', ...(timed ? ['arena', 'memory', 'ms', 'GMAC/s'] : [])]
   const body = rows.map((r) => [
-    r.title, String(r.alpha), String(Number(r.rho.toFixed(3))), String(r.size), millions(r.macs), mark(r, 'macs'), `${(r.params / 1e6).toFixed(2)} M`, mark(r, 'params'), r.published?.top1?.toFixed(1) ?? '-',
+    r.title, String(r.alpha), String(Number(r.rho.toFixed(3))), String(r.size), millions(r.macs), ...(known ? [mark(r, 'macs')] : []), `${(r.params / 1e6).toFixed(2)} M`, ...(known ? [mark(r, 'params'), r.published?.top1?.toFixed(1) ?? '-'] : []),
     mib(r.int8Bytes), mib(r.floatBytes), ...(timed ? [kib(r.arenaBytes), mib(r.memoryBytes!), ms(r.medianMs!), r.gmacPerSecond!.toFixed(1)] : []),
   ])
   return [
     table([head, ...body], head.map((_, i) => i).slice(1)), '',
     'mult-adds: multiply-adds of convolutions and fully connected layers. parameters: filters and biases, batch norm folded, 1000 classes.',
-    'published: the figure of the paper (--json names it), = where the counts give it when rounded as it is; top-1: published ImageNet accuracy in percent.',
+    ...(known ? ['published: the figure of the paper (--json names it), = where the counts give it when rounded as it is; top-1: published ImageNet accuracy in percent.'] : []),
     ...notes.map((n, i) => `${SUPERSCRIPTS[i]} ${n}`),
   ].join('\n')
 }
@@ -104,7 +105,7 @@ async function budgetRun(args: Args, budget: Budget): Promise<void> {
   }
   const body = rows.map((r) => [r === chosen ? '>' : fits(r, budget) ? '+' : '', String(r.alpha), r.rho.toFixed(3), String(r.size), `${r.published?.top1?.toFixed(1)} %`, count(r.macs), kib(r.arenaBytes), ms(r.medianMs!)])
   process.stdout.write(`${table([['', 'α', 'ρ', 'input', 'ImageNet top-1', 'mult-adds', 'arena', 'ms'], ...body], [1, 2, 3, 4, 5, 6, 7])}\n\n` +
-    `MobileNet V1 with α ${chosen.alpha} and ρ ${chosen.rho.toFixed(3)} (${chosen.size}x${chosen.size}) fits: ${ms(chosen.medianMs!)} ms, arena ${kib(chosen.arenaBytes)}, published top-1 ${chosen.published?.top1} %.\n` +
+    `MobileNet V1 with α ${chosen.alpha} and ρ ${chosen.rho.toFixed(3)} (${chosen.size}x${chosen.size}) fits: ${ms(chosen.medianMs!)} ms, arena ${kib(chosen.arenaBytes)}, published top-1 ${chosen.published?.top1?.toFixed(1)} %.\n` +
     'The arena holds activations and scratch; weights can stay in flash.\n')
 }
 

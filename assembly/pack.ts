@@ -57,8 +57,8 @@ export function pack_gemm_4x8(to: usize, from: usize, panels: i32, k: usize, seg
   }
 }
 
-/** bias[c] -= inputZero * Σ weights, for packed panels of [pairs][8][2] i16. */
-export function fold_gemm_4x8(bias: usize, weights: usize, panels: i32, pairs: i32, inputZero: i32): void {
+/** bias[c] -= inputZero * Σ weights, for packed panels of [pairs][8][2] i16, `skip` bytes apart. */
+export function fold_gemm_4x8(bias: usize, weights: usize, panels: i32, pairs: i32, skip: i32, inputZero: i32): void {
   if (!ASC_FEATURE_SIMD) return
   const ones = i16x8.splat(1), factor = i32x4.splat(inputZero)
   for (let p = 0; p < panels; p++) {
@@ -71,6 +71,37 @@ export function fold_gemm_4x8(bias: usize, weights: usize, panels: i32, pairs: i
     v128.store(bias, i32x4.sub(v128.load(bias), i32x4.mul(a, factor)))
     v128.store(bias, i32x4.sub(v128.load(bias, 16), i32x4.mul(b, factor)), 16)
     bias += 32
+    weights += skip
+  }
+}
+
+/** Eight channels of two taps, interleaved. */
+// @ts-ignore: decorator
+@inline
+function tapPair(to: usize, a: v128, b: v128): void {
+  v128.store(to, v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11))
+  v128.store(to, v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15), 16)
+}
+
+/** [9][channels] int8 (after xor with `flip`) minus `zero` to depthwise 3x3 order; channels >= 8. */
+export function pack_depthwise3x3(to: usize, from: usize, channels: i32, zero: i32, flip: i32): void {
+  if (!ASC_FEATURE_SIMD) return
+  const flips = i8x16.splat(<i8>flip), zeros = i16x8.splat(<i16>zero), all = i64x2.splat(-1), none = i64x2.splat(0)
+  const n: usize = channels
+  for (let c = 0; c < channels; c += 8) {
+    let q = from + min(c, channels - 8)
+    const a = weights8(q, flips, zeros, all), b = weights8(q + n, flips, zeros, all), d = weights8(q + 2 * n, flips, zeros, all)
+    q += 3 * n
+    tapPair(to, a, weights8(q, flips, zeros, all))
+    tapPair(to + 32, b, weights8(q + n, flips, zeros, all))
+    tapPair(to + 64, d, weights8(q + 2 * n, flips, zeros, all))
+    q += 3 * n
+    const x = weights8(q, flips, zeros, all), y = weights8(q + n, flips, zeros, all), z = weights8(q + 2 * n, flips, zeros, all)
+    tapPair(to + 96, x, y)
+    tapPair(to + 128, z, none)
+    tapPair(to + 160, none, x)
+    tapPair(to + 192, y, z)
+    to += 224
   }
 }
 

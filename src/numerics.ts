@@ -88,46 +88,22 @@ export function multiplyHalfUp(x: number, multiplier: number, shift: number): nu
 /** f32 per-channel requantization scale, in the reference's order of roundings. */
 export const requantScale = (input: number, weight: number, output: number): number => f32(f32(f32(input) * f32(weight)) / f32(output))
 
-let expTable: Float64Array | undefined
-
-/** 2^x for 0 <= x < 1, correctly rounded to double for the 32 table points (checked by a test against exact values). */
-function exp2Fraction(x: number): number {
-  // Double-double Taylor series of exp(x * ln 2).
-  const LN2_HI = 0.6931471805599453, LN2_LO = 2.3190468138462996e-17
-  let [termHi, termLo] = [1, 0]
-  let [hi, lo] = [1, 0]
-  for (let n = 1; n < 40; n++) {
-    const [pHi, pLo] = mulDD(termHi, termLo, x * LN2_HI, productError(x, LN2_HI) + x * LN2_LO)
-    ;[termHi, termLo] = divDD(pHi, pLo, n)
-    const s = hi + termHi
-    const err = hi - s + termHi
-    lo += err + termLo
-    hi = s
-  }
-  return hi + lo
+/** The same for every channel, `weights` being float32 values. Short: it runs while the engine still interprets it. */
+export function requantScales(input: number, weights: Float32Array, output: number): Float32Array {
+  const n = weights.length, out = new Float32Array(n), round = Math.fround
+  input = round(input)
+  output = round(output)
+  for (let c = 0; c < n; c++) out[c] = round(input * weights[c]!) / output
+  return out
 }
 
-function split(a: number): [number, number] {
-  const t = 134217729 * a
-  const hi = t - (t - a)
-  return [hi, a - hi]
-}
-function productError(a: number, b: number): number {
-  const p = a * b
-  const [ah, al] = split(a), [bh, bl] = split(b)
-  return ah * bh - p + ah * bl + al * bh + al * bl
-}
-function mulDD(ah: number, al: number, bh: number, bl: number): [number, number] {
-  const p = ah * bh
-  const e = productError(ah, bh) + (ah * bl + al * bh)
-  return [p + e, p - (p + e) + e]
-}
-function divDD(h: number, l: number, n: number): [number, number] {
-  const q = h / n
-  const r = h - q * n - productError(q, n) + l
-  const e = r / n
-  return [q + e, q - (q + e) + e]
-}
+/** 2^(i/32), correctly rounded: the table of glibc's expf. */
+export const EXP2_32: readonly number[] = [
+  1.0, 1.0218971486541166, 1.0442737824274138, 1.0671404006768237, 1.0905077326652577, 1.1143867425958924, 1.1387886347566916, 1.1637248587775775,
+  1.189207115002721, 1.215247359980469, 1.241857812073484, 1.2690509571917332, 1.2968395546510096, 1.3252366431597413, 1.3542555469368927, 1.383909881963832,
+  1.4142135623730951, 1.4451808069770467, 1.4768261459394993, 1.5091644275934228, 1.5422108254079407, 1.5759808451078865, 1.6104903319492543, 1.645755478153965,
+  1.681792830507429, 1.718619298122478, 1.7562521603732995, 1.7947090750031072, 1.8340080864093424, 1.8741676341103, 1.9152065613971474, 1.9571441241754002
+]
 
 /** glibc's expf: f64 polynomial over a table of 2^(i/32), rounded once to f32. */
 export function expf(x: number): number {
@@ -137,8 +113,7 @@ export function expf(x: number): number {
   const k = rne(z)
   const r = z - k
   const C0 = 0.05550361559341535 / 32768, C1 = 0.2402284522445722 / 1024, C2 = 0.6931471806916203 / 32
-  expTable ??= Float64Array.from({ length: 32 }, (_, i) => exp2Fraction(i / 32))
-  const scale = expTable[((k % 32) + 32) % 32]! * 2 ** Math.floor(k / 32)
+  const scale = EXP2_32[((k % 32) + 32) % 32]! * 2 ** Math.floor(k / 32)
   return f32(((C0 * r + C1) * (r * r) + (C2 * r + 1)) * scale)
 }
 

@@ -6,6 +6,8 @@ import * as assert from 'uvu/assert'
 import { readModel } from '../src/formats/index.ts'
 import { planArena, liveMaximum, type Overlay, type Request } from '../src/plan/arena.ts'
 import { compileModel } from '../src/plan/compile.ts'
+import { overlayMargin, ringRows } from '../src/plan/schedule.ts'
+import { Value, type Step } from '../src/lower/program.ts'
 import { need, shared } from './util.ts'
 
 const request = fc.record({ bytes: fc.integer({ min: 0, max: 500 }), first: fc.integer({ min: 0, max: 12 }), length: fc.integer({ min: 0, max: 5 }) })
@@ -37,6 +39,68 @@ test('an overlaid result begins at least the margin before its input, or clear o
       assert.ok(clear || offsets[to]! + margin <= offsets[from]!, `${to} over ${from}`)
     }
   }), { seed: 2, numRuns: 300 })
+})
+
+/** A chain of windowed steps over one image, rows of one channel. */
+const chain = fc.record({
+  h: fc.integer({ min: 1, max: 40 }), w: fc.integer({ min: 1, max: 6 }), lag: fc.integer({ min: 0, max: 4 }), bandRows: fc.integer({ min: 1, max: 12 }),
+  layers: fc.array(fc.record({ window: fc.integer({ min: 1, max: 7 }), stride: fc.integer({ min: 1, max: 3 }), pad: fc.integer({ min: 0, max: 6 }), c: fc.integer({ min: 1, max: 4 }) }), { minLength: 1, maxLength: 6 })
+}).map(({ h, w, lag, bandRows, layers }) => {
+  const value = (h: number, c: number): Value => new Value({ name: '', shape: [1, h, w, c], dtype: 'int8' }, { n: 1, h, w, c }, { name: '', bytes: 0, address: 0, first: 0, last: 0 })
+  let from = value(h, 2)
+  const steps: Step[] = []
+  for (const { window, stride, pad, c } of layers) {
+    const padTop = Math.min(pad, window - 1), rows = Math.ceil(from.h / stride), to = value(rows, c)
+    steps.push({
+      record: 'ConvRecord', op: 0, kernel: '', opIndex: 0, rows: { rows, strideH: stride, padTop, windowH: window, inRows: from.h },
+      reads: [from.buffer], writes: [to.buffer], fields: () => ({}), stream: { from, to, lag }
+    })
+    from = to
+  }
+  return { steps, bandRows }
+})
+
+/** Calls `band` for every band of a group: rows computed before and after it, by step. */
+function walk(steps: readonly Step[], bandRows: number, band: (before: number[], after: number[], target: number) => void): void {
+  const rows = steps.at(-1)!.rows.rows
+  let done = steps.map(() => 0)
+  for (let target = 0; target < rows;) {
+    target = Math.min(target + bandRows, rows)
+    const after = [...done]
+    for (let k = steps.length - 1, need = target; k >= 0; k--) {
+      after[k] = Math.max(need, done[k]!)
+      const r = steps[k]!.rows
+      need = Math.min((need - 1) * r.strideH - r.padTop + r.windowH, r.inRows)
+    }
+    band(done, after, target)
+    done = after
+  }
+}
+
+test('rings hold the rows that the executor\'s schedule asks for, no more', () => {
+  fc.assert(fc.property(chain, ({ steps, bandRows }) => {
+    const ring = steps.slice(1).map(() => 1)
+    walk(steps, bandRows, (before, after) => steps.slice(1).forEach(({ rows: r }, k) => {
+      const oldest = Math.max(0, Math.min(before[k + 1]! * r.strideH - r.padTop, r.inRows))
+      if (after[k + 1]! > before[k + 1]!) ring[k] = Math.max(ring[k]!, after[k]! - oldest)
+    }))
+    assert.equal(ringRows(steps, bandRows), ring.map((n, k) => Math.min(n, steps[k]!.stream!.to.h)))
+  }), { seed: 3, numRuns: 2000 })
+})
+
+test('the margin of an overlay is the largest of the whole schedule', () => {
+  fc.assert(fc.property(chain, ({ steps, bandRows }) => {
+    const from = steps[0]!.stream!.from, to = steps.at(-1)!.stream!.to, { rows, strideH, padTop } = steps[0]!.rows
+    const dead = (done: number): number => Math.max(0, Math.min(done * strideH - padTop, from.h))
+    let margin = 0
+    if (steps.length > 1) {
+      walk(steps, bandRows, (_, after, target) => { margin = Math.max(margin, target * to.rowStride - (after[0]! >= rows ? from.h : dead(after[0]!)) * from.rowStride) })
+    } else {
+      const behind = Math.ceil(Math.max(0, steps[0]!.stream!.lag! - 1) / to.w)
+      for (let y = 0; y < rows; y++) margin = Math.max(margin, Math.min(y + 1 + behind, rows) * to.rowStride - dead(y) * from.rowStride)
+    }
+    assert.is(overlayMargin(steps, bandRows, from), margin)
+  }), { seed: 4, numRuns: 2000 })
 })
 
 /** Arena peaks by model: what TFLite Micro plans for it (never above), and ours (a rise is a regression). */

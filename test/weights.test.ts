@@ -2,8 +2,11 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Buffer as Constant, Loader, Recipe } from '../src/lower/program.ts'
+import { DEPTHWISE_FORMS } from '../src/lower/depthwise.ts'
 import { GEMM_FORMS } from '../src/lower/gemm.ts'
-import { bytesOf, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'
+import { OP_DEPTHWISE3X3 } from '../src/generated/layout.ts'
+import { bytesOf, depthwiseBuffers, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'
+import { EXP2_32 } from '../src/numerics.ts'
 import { runtimeModule, type RuntimeExports } from '../src/runtime.ts'
 import { rng, type Rng } from './util.ts'
 
@@ -21,12 +24,15 @@ class Collector {
   }
 }
 
+const channelNumbers = (r: Rng, channels: number): { scale: Float32Array; bias: Int32Array } => ({
+  scale: Float32Array.from({ length: channels }, () => r() / 1000), bias: Int32Array.from({ length: channels }, () => r.int(20000) - 10000)
+})
+
 function randomWeights(r: Rng, channels: number, k: number): Weights {
   const unsigned = r.int(2) === 1
   return new Weights({
     raw: Uint8Array.from({ length: channels * k }, () => r.int(256)), flip: unsigned ? 0x80 : 0, zero: unsigned ? r.int(256) - 128 : 0, inner: k,
-    scale: Float32Array.from({ length: channels }, () => r() / 1000), bias: Int32Array.from({ length: channels }, () => r.int(20000) - 10000),
-    inputZero: r.int(256) - 128, reach: 255
+    ...channelNumbers(r, channels), inputZero: r.int(256) - 128, reach: 255
   })
 }
 
@@ -63,9 +69,13 @@ for (const variant of ['simd', 'scalar'] as const) {
       const w = randomWeights(r, channels, k), cx = new Collector(), form = GEMM_FORMS.find(f => f.id === 0)!
       if (variant === 'simd') gemmBuffers(cx as never, `${channels}x${k}/${segment}`, w, form, k, segment)
       rowBuffers(cx as never, `rows ${channels}x${k}`, w, variant === 'simd' ? 4 : 1)
+      if (variant === 'simd') {
+        const c = 8 + r.int(60), taps = new Weights({ of: randomWeights(r, 9, c), raw: randomWeights(r, 9, c).raw, inner: 1, ...channelNumbers(r, c) })
+        depthwiseBuffers(cx as never, `depthwise ${c}`, taps, DEPTHWISE_FORMS.find(f => f.op === OP_DEPTHWISE3X3)!)
+      }
       packed += compare(cx.all, runtime, r.int(2) ? 65536 : 9000)
     }
-    assert.ok(packed >= (variant === 'simd' ? 500 : 300), `only ${packed} constants were packed by the runtime`)
+    assert.ok(packed >= (variant === 'simd' ? 800 : 300), `only ${packed} constants were packed by the runtime`)
   })
 }
 
@@ -78,6 +88,21 @@ test('a channel block and a transposed filter keep their weights', () => {
   assert.equal([...t.data], [1, 4, 2, 5, 3, 6])
   assert.equal([...t.foldedBias()], [0, 6, 12])
   assert.equal([...depthwise.foldedBias()], [0, 6, 12])
+})
+
+test('a depthwise filter that does not fit the staging memory is packed here', () => {
+  const form = DEPTHWISE_FORMS.find(f => f.op === OP_DEPTHWISE3X3)!, w = randomWeights(rng(1), 9, 8)
+  const never = { pack_depthwise3x3: () => { throw new Error('called') } }
+  assert.is(form.loadWeights!({ runtime: never, memory: new Uint8Array(100), staging: 0, stagingBytes: 71 }, 0, w), false)
+})
+
+test('2^(i/32) is correctly rounded', () => {
+  EXP2_32.forEach((v, i) => {
+    // v = m / 2^52 exactly; the neighbours' midpoints are (2m ± 1) / 2^53, whose 32nd powers must lie around 2^i.
+    const m = BigInt(v * 2 ** 52), exact = 2n ** BigInt(i + 53 * 32)
+    assert.ok((2n * m - 1n) ** 32n <= exact && exact <= (2n * m + 1n) ** 32n, `2^(${i}/32)`)
+  })
+  assert.is(EXP2_32.length, 32)
 })
 
 test('the exactness bound is computed where the cheap one does not decide', () => {

@@ -7,7 +7,7 @@ import { depthwiseForm } from './depthwise.ts'
 import { gemmForm, type GemmForm } from './gemm.ts'
 import { packDepthwise, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
-import { gemmBuffers, readWeights, rowBuffers, type Weights } from './weights.ts'
+import { depthwiseBuffers, gemmBuffers, readWeights, rowBuffers, type WeightBuffers, type Weights } from './weights.ts'
 
 const MAGIC = 0x4b400000
 
@@ -225,18 +225,23 @@ function repeatChannels(cx: Context, x: Value, channels: number): Value {
   return to
 }
 
+/** Constants of a depthwise kernel without packer: `data` as it is, bias and scale in panels of `width`. */
+function tapBuffers(cx: Context, name: string, w: Weights, data: Int16Array, width: number): WeightBuffers {
+  return {
+    weights: cx.buffers.constant(`${name} weights`, data), bias: cx.buffers.constant(`${name} bias`, panelOrder(w.foldedBias(), width)),
+    scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, width))
+  }
+}
+
 function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window, fixed?: { multiplier: number; shift: number }): void {
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const taps = win.kh * win.kw, c = y.c
   const scalar = !cx.simd || !weights.safe || fixed !== undefined
   const fast = !scalar && win.kh === 3 && win.kw === 3 && (win.strideW === 1 || (win.strideW === 2 && win.dilationW === 1)) && c >= 8
-  const form = fast ? depthwiseForm(cx.variant, cx.kernels, weights.data, weights.zero, c, win.strideW) : undefined
-  const data = form ? form.packWeights(weights.data, weights.zero, c)
-    : scalar ? Int16Array.from(weights.data, v => v - weights.zero)
-    : packDepthwise(weights.data, weights.zero, c, taps)
+  const form = fast ? depthwiseForm(cx.variant, cx.kernels, weights, win.strideW) : undefined
   const name = cx.output().name
-  const order = <T extends Int32Array | Float32Array>(v: T): T => scalar ? v : panelOrder(v, 8)
-  const wb = cx.buffers.constant(`${name} weights`, data), bb = cx.buffers.constant(`${name} bias`, order(weights.foldedBias())), sb = cx.buffers.constant(`${name} scale`, order(weights.scale))
+  const { weights: wb, bias: bb, scale: sb } = form ? depthwiseBuffers(cx, name, weights, form) : scalar ? tapBuffers(cx, name, weights, Int16Array.from(weights.data, v => v - weights.zero), 1)
+    : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
   const constants = fast ? constantVectors(cx, oq, limits) : undefined
   const scratch = fast ? undefined : cx.scratch('depthwise taps', align(taps + 1, 2) * 4 + 48)
   for (let n = 0; n < x.n; n++) {

@@ -5,6 +5,8 @@
 import { OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS } from '../generated/layout.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { packDepthwise3x3, panelStarts } from './pack.ts'
+import type { Buffer, Loader } from './program.ts'
+import { bytesOf, type Weights } from './weights.ts'
 
 export interface DepthwiseForm {
   op: number
@@ -15,9 +17,30 @@ export interface DepthwiseForm {
   /** Pixels that it may read past the end of its input, by horizontal stride. */
   overread: Readonly<Record<number, number>>
   /** Whether the kernel is exact for weights [9][channels] with this zero point, at this horizontal stride. */
-  legal(weights: Int8Array, zero: number, channels: number, stride: number): boolean
+  legal?(weights: Int8Array, zero: number, channels: number, stride: number): boolean
   /** weights [9][channels] in this kernel's order. */
   packWeights(weights: Int8Array, zero: number, channels: number): Int16Array | Int8Array
+  /** Bytes of that for each eight channels. */
+  panelBytes: number
+  /** The same by the runtime's packer, see Recipe. */
+  loadWeights?(loader: Loader, to: number, w: Weights): boolean
+  /** Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already. */
+  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights): boolean
+}
+
+function load3x3({ runtime, memory, staging, stagingBytes }: Loader, to: number, w: Weights): boolean {
+  if (!runtime.pack_depthwise3x3 || w.raw.length > stagingBytes) return false
+  memory.set(w.raw, staging)
+  runtime.pack_depthwise3x3(to, staging, w.bias.length, w.zero, w.flip)
+  return true
+}
+
+/** Five of a panel's seven pairs of vectors hold every tap once. */
+function fold3x3({ runtime, memory }: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights): boolean {
+  if (!runtime.fold_gemm_4x8) return false
+  memory.set(bytesOf(plain), to)
+  if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, weights.bytes / 224, 5, 64, w.inputZero)
+  return true
 }
 
 /** Whether no channel has -128 at both taps of a pair: products that the kernel adds in 16 bits. */
@@ -53,23 +76,22 @@ function packTaps(weights: Int8Array, channels: number, vectors: readonly (reado
 
 export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
   {
-    op: OP_DEPTHWISE3X3_DOT, name: 'depthwise-3x3-dot', variants: ['relaxed'], kernels: ['arm-dot'], overread: { 1: 1, 2: 2 },
+    op: OP_DEPTHWISE3X3_DOT, name: 'depthwise-3x3-dot', variants: ['relaxed'], kernels: ['arm-dot'], overread: { 1: 1, 2: 2 }, panelBytes: 96,
     legal: (weights, zero, channels) => zeroFits(zero) && pairsFit(weights, channels, DOT_PAIRS),
     packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3, 6, -1], [1, 4, 7, -1], [2, 5, 8, -1]])
   },
   {
-    op: OP_DEPTHWISE3X3_PRODUCTS, name: 'depthwise-3x3-products', variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'], overread: { 1: 1, 2: 3 },
+    op: OP_DEPTHWISE3X3_PRODUCTS, name: 'depthwise-3x3-products', variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'], overread: { 1: 1, 2: 3 }, panelBytes: 112,
     legal: (weights, zero, channels, stride) => zeroFits(zero) && pairsFit(weights, channels, PRODUCT_PAIRS[stride]!),
     packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]])
   },
   {
-    op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot'], overread: { 1: 1, 2: 0 },
-    legal: () => true,
-    packWeights: packDepthwise3x3
+    op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot'], overread: { 1: 1, 2: 0 }, panelBytes: 224,
+    packWeights: packDepthwise3x3, loadWeights: load3x3, foldBias: fold3x3
   }
 ]
 
 /** The kernel to use for weights [9][channels], stride 1 or 2. */
-export function depthwiseForm(variant: Variant, kernels: Kernels, weights: Int8Array, zero: number, channels: number, stride: number): DepthwiseForm {
-  return DEPTHWISE_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && f.legal(weights, zero, channels, stride))!
+export function depthwiseForm(variant: Variant, kernels: Kernels, weights: Weights, stride: number): DepthwiseForm {
+  return DEPTHWISE_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.legal?.(weights.data, weights.zero, weights.bias.length, stride) ?? true))!
 }

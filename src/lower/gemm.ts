@@ -91,7 +91,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     foldBias({ runtime, memory }, to, plain, weights, w, panels) {
       if (!runtime.fold_gemm_4x8) return false
       memory.set(bytesOf(plain), to)
-      if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, w.inputZero)
+      if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, 0, w.inputZero)
       return true
     }
   }

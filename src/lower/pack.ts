@@ -28,9 +28,11 @@ export function panelStarts(channels: number, width: number): number[] {
 
 /** A per-channel array in panel order, zero-padded when there is less than one panel. */
 export function panelOrder<T extends Int32Array | Float32Array>(v: T, width: number): T {
-  const starts = panelStarts(v.length, width)
-  const out = new (v.constructor as new (n: number) => T)(starts.length * width)
-  starts.forEach((start, p) => out.set(v.subarray(start, Math.min(start + width, v.length)), p * width))
+  const panels = Math.ceil(v.length / width)
+  if (panels * width === v.length) return v
+  const out = new (v.constructor as new (n: number) => T)(panels * width)
+  out.set(v)
+  if (panels > 1) out.set(v.subarray(v.length - width), (panels - 1) * width)
   return out
 }
 

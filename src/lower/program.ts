@@ -10,7 +10,8 @@ export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'Gro
 /** Packers that a runtime may export; assembly/pack.ts says what they do. */
 export interface Packers {
   pack_gemm_4x8?(to: number, from: number, panels: number, k: number, segment: number, padded: number, zero: number, flip: number): void
-  fold_gemm_4x8?(bias: number, weights: number, panels: number, pairs: number, inputZero: number): void
+  fold_gemm_4x8?(bias: number, weights: number, panels: number, pairs: number, skip: number, inputZero: number): void
+  pack_depthwise3x3?(to: number, from: number, channels: number, zero: number, flip: number): void
   fold_rows?(bias: number, weights: number, rows: number, k: number, weightZero: number, inputZero: number): void
   flip_bytes?(at: number, bytes: number): void
 }

@@ -4,10 +4,11 @@
  * only on demand.
  */
 import { elements, type Tensor } from '../graph.ts'
-import { requantScale } from '../numerics.ts'
+import { requantScales } from '../numerics.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
+import type { DepthwiseForm } from './depthwise.ts'
 import type { GemmForm } from './gemm.ts'
-import { panelOrder, panelStarts } from './pack.ts'
+import { panelOrder } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
 
 /** Largest |acc * scale| whose magic-number rounding is exact. */
@@ -89,6 +90,7 @@ export class Weights {
     const { bias, scale } = this, channels = bias.length
     const largest = this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128
     const most = this.raw.length / channels * largest * reach
+    if ((most + Math.max(maximum(bias), -minimum(bias))) * maximum(scale) <= MAGIC_LIMIT) return true
     for (let c = 0; c < channels; c++) {
       const own = bias[c]! < 0 ? -bias[c]! : bias[c]!
       if ((most + own) * scale[c]! > MAGIC_LIMIT && Math.min(this.sums(c)[1] * reach + own, 2 ** 31) * scale[c]! > MAGIC_LIMIT) return false
@@ -103,6 +105,29 @@ export class Weights {
   }
 }
 
+// Short loops over channels: they run while the engine still interprets them.
+
+function maximum(v: Int32Array | Float32Array): number {
+  const n = v.length
+  let m = 0
+  for (let i = 0; i < n; i++) if (v[i]! > m) m = v[i]!
+  return m
+}
+
+function minimum(v: Int32Array): number {
+  const n = v.length
+  let m = 0
+  for (let i = 0; i < n; i++) if (v[i]! < m) m = v[i]!
+  return m
+}
+
+/** Index of the first value that is not in [0, limit), or -1. */
+function outside(v: Float32Array, limit: number): number {
+  const n = v.length
+  for (let i = 0; i < n; i++) if (!(v[i]! >= 0 && v[i]! < limit)) return i
+  return -1
+}
+
 /** Reads filter and bias. */
 export function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | undefined, channels: number, inner: number): Weights {
   if (!w.data) throw new Unsupported('filter must be a constant')
@@ -115,13 +140,9 @@ export function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | un
   if (w.dtype === 'int8' && p.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
   const zeroRaw = w.dtype === 'uint8' ? p.zeroPoints[0] ?? 0 : 0
   if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
-  const scale = new Float32Array(channels)
-  for (let c = 0; c < channels; c++) {
-    const ws = p.scales.length === 1 ? p.scales[0]! : p.scales[c]!
-    const s = requantScale(x.scale, ws, out.scale)
-    if (!(s >= 0) || s >= 256) throw cx.fail('lower/quantization', `requantization scale of channel ${c}`, w, '[0, 256)', s)
-    scale[c] = s
-  }
+  const scales = requantScales(x.scale, p.scales, out.scale), bad = outside(scales, 256)
+  if (bad >= 0) throw cx.fail('lower/quantization', `requantization scale of channel ${bad}`, w, '[0, 256)', scales[bad])
+  const scale = scales.length === channels ? scales : new Float32Array(channels).fill(scales[0]!)
   const unsigned = w.dtype === 'uint8'
   return new Weights({
     raw: w.data, flip: unsigned ? 0x80 : 0, zero: unsigned ? zeroRaw - 128 : 0, inner, scale,
@@ -141,7 +162,7 @@ export interface WeightBuffers { weights: Buffer; bias: Buffer; scale: Buffer }
 
 /** Constants of a GEMM: weights in the form's order, bias with the input's zero point folded in and scale in panel order. */
 export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmForm, k: number, segment: number): WeightBuffers {
-  const channels = w.bias.length, panels = panelStarts(channels, form.nr).length
+  const channels = w.bias.length, panels = Math.ceil(channels / form.nr)
   const weights = cx.buffers.lazy(`${name} weights`, form.weightBytes(panels, k, segment), {
     make: () => form.packWeights(w.data, w.zero, channels, k, segment),
     load: (loader, address) => form.loadWeights?.(loader, address, w, channels, k, segment) ?? false
@@ -152,6 +173,21 @@ export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmFor
     load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels) ?? false
   })
   return { weights, bias, scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, form.nr)) }
+}
+
+/** The same for a depthwise 3x3 kernel. */
+export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: DepthwiseForm): WeightBuffers {
+  const channels = w.bias.length, panels = Math.ceil(channels / 8)
+  const weights = cx.buffers.lazy(`${name} weights`, panels * form.panelBytes, {
+    make: () => form.packWeights(w.data, w.zero, channels),
+    load: (loader, address) => form.loadWeights?.(loader, address, w) ?? false
+  })
+  const plain = panelOrder(w.bias, 8)
+  const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
+    make: () => panelOrder(w.foldedBias(), 8),
+    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w) ?? false
+  })
+  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, 8)) }
 }
 
 /** The same for kernels that read [channels][inner] int8 as it is; bias and scale padded to `multiple` channels. */

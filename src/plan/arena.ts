@@ -20,61 +20,83 @@ export interface Placement { offsets: number[]; peak: number }
 
 export const ALIGNMENT = 16
 
-const aligned = (n: number): number => Math.ceil(n / ALIGNMENT) * ALIGNMENT
+/** Blocks of 16 bytes: small integers, whatever the memory. */
+const blocks = (bytes: number): number => Math.ceil(bytes / ALIGNMENT)
 
-/** A buffer alive at the same time. `below`: i may lie at or under offset(other) - below; `above`: at or over offset(other) + above. */
-interface Neighbour { other: number; below: number; above: number }
+/**
+ * Who is alive at the same time as whom, as one list: buffer i's neighbours are entries start[i] to start[i + 1]. Neighbour
+ * k lies at `other[k]`; i may lie at or under its offset - below[k], or at or over its offset + above[k]. In blocks.
+ */
+interface Neighbours { start: Int32Array; other: Int32Array; below: Int32Array; above: Int32Array }
 
-function neighbours(requests: readonly Request[], overlays: readonly Overlay[]): Neighbour[][] {
-  const margin = new Map(overlays.map(o => [o.from * requests.length + o.to, aligned(o.margin)]))
-  return requests.map((a, i) => requests.flatMap((b, j) => {
-    if (i === j || a.bytes === 0 || b.bytes === 0 || b.last < a.first || a.last < b.first) return []
-    const asFrom = margin.get(i * requests.length + j), asTo = margin.get(j * requests.length + i)
-    return [{
-      other: j,
-      below: asTo !== undefined ? Math.min(asTo, aligned(a.bytes)) : aligned(a.bytes),
-      above: asFrom !== undefined ? Math.min(asFrom, aligned(b.bytes)) : aligned(b.bytes)
-    }]
-  }))
+function neighbours(requests: readonly Request[], overlays: readonly Overlay[]): Neighbours {
+  const lists: number[][] = requests.map(() => [])
+  const byStart = requests.map((_, i) => i).filter(i => requests[i]!.bytes > 0).sort((a, b) => requests[a]!.first - requests[b]!.first)
+  let alive: number[] = []
+  for (const i of byStart) {
+    const { first } = requests[i]!
+    alive = alive.filter(j => requests[j]!.last >= first)
+    for (const j of alive) {
+      lists[i]!.push(j)
+      lists[j]!.push(i)
+    }
+    alive.push(i)
+  }
+  const start = new Int32Array(requests.length + 1)
+  lists.forEach((list, i) => { start[i + 1] = start[i]! + list.length })
+  const other = Int32Array.from(lists.flat()), below = new Int32Array(other.length), above = new Int32Array(other.length)
+  for (let i = 0; i < requests.length; i++) {
+    below.fill(blocks(requests[i]!.bytes), start[i], start[i + 1])
+    for (let k = start[i]!; k < start[i + 1]!; k++) above[k] = blocks(requests[other[k]!]!.bytes)
+  }
+  for (const { from, to, margin } of overlays) {
+    const up = lists[from]!.indexOf(to), down = lists[to]!.indexOf(from)
+    if (up < 0) continue
+    above[start[from]! + up] = Math.min(blocks(margin), blocks(requests[to]!.bytes))
+    below[start[to]! + down] = Math.min(blocks(margin), blocks(requests[to]!.bytes))
+  }
+  return { start, other, below, above }
 }
 
-/** Smallest useful offset of each buffer, so that the results that overlay it find room below. */
-function raises(requests: readonly Request[], overlays: readonly Overlay[]): number[] {
-  const out = requests.map(() => 0)
-  for (const o of [...overlays].sort((a, b) => requests[b.to]!.first - requests[a.to]!.first)) out[o.from] = Math.max(out[o.from]!, out[o.to]! + aligned(o.margin))
+/** Smallest useful offset of each buffer in blocks, so that the results that overlay it find room below. */
+function raises(requests: readonly Request[], overlays: readonly Overlay[]): Int32Array {
+  const out = new Int32Array(requests.length)
+  for (const o of [...overlays].sort((a, b) => requests[b.to]!.first - requests[a.to]!.first)) out[o.from] = Math.max(out[o.from]!, out[o.to]! + blocks(o.margin))
   return out
 }
 
 class Placer {
-  readonly requests: readonly Request[]
-  readonly near: Neighbour[][]
-  readonly offsets: Float64Array
+  private readonly near: Neighbours
+  private readonly sizes: Int32Array
+  /** In blocks; -1: not placed. */
+  readonly offsets: Int32Array
   constructor(requests: readonly Request[], overlays: readonly Overlay[]) {
-    this.requests = requests
     this.near = neighbours(requests, overlays)
-    this.offsets = new Float64Array(requests.length)
+    this.sizes = Int32Array.from(requests, r => blocks(r.bytes))
+    this.offsets = new Int32Array(requests.length)
   }
 
-  /** Places in the given order; gives up (Infinity) once the peak passes `limit`. */
-  place(order: readonly number[], raise: readonly number[], limit: number): number {
-    const { offsets, near, requests } = this
+  /** Places in the given order and returns the peak in blocks; gives up (Infinity) once it passes `limit`. */
+  place(order: Int32Array, raise: Int32Array, limit: number): number {
+    const { offsets, sizes } = this, { start, other, below, above } = this.near
     offsets.fill(-1)
     let peak = 0
-    for (const i of order) {
+    for (let n = 0; n < order.length; n++) {
+      const i = order[n]!, from = start[i]!, to = start[i + 1]!
       let at = raise[i]!
       // Move up past every placed neighbour that is in the way, until none is.
       for (let moved = true; moved;) {
         moved = false
-        for (const n of near[i]!) {
-          const o = offsets[n.other]!
-          if (o >= 0 && at > o - n.below && at < o + n.above) {
-            at = o + n.above
+        for (let k = from; k < to; k++) {
+          const o = offsets[other[k]!]!
+          if (o >= 0 && at > o - below[k]! && at < o + above[k]!) {
+            at = o + above[k]!
             moved = true
           }
         }
       }
       offsets[i] = at
-      peak = Math.max(peak, aligned(at + requests[i]!.bytes))
+      if (at + sizes[i]! > peak) peak = at + sizes[i]!
       if (peak > limit) return Infinity
     }
     return peak
@@ -85,7 +107,7 @@ class Placer {
 export function liveMaximum(requests: readonly Request[]): number {
   let most = 0
   for (const s of new Set(requests.map(r => r.first))) {
-    most = Math.max(most, requests.reduce((a, r) => r.first <= s && s <= r.last ? a + aligned(r.bytes) : a, 0))
+    most = Math.max(most, requests.reduce((a, r) => r.first <= s && s <= r.last ? a + blocks(r.bytes) * ALIGNMENT : a, 0))
   }
   return most
 }
@@ -100,44 +122,54 @@ export function planArena(requests: readonly Request[], overlays: readonly Overl
   const index = requests.map((_, i) => i).filter(i => requests[i]!.bytes > 0)
   const size = (i: number): number => requests[i]!.bytes
   const life = (i: number): number => requests[i]!.last - requests[i]!.first
+  const sorted = (compare: (a: number, b: number) => number): Int32Array => Int32Array.from([...index].sort(compare))
   const orders = [
-    [...index].sort((a, b) => size(b) - size(a)),
-    [...index].sort((a, b) => size(b) * (life(b) + 1) - size(a) * (life(a) + 1)),
-    [...index].sort((a, b) => requests[a]!.first - requests[b]!.first || size(b) - size(a)),
-    [...index].sort((a, b) => requests[b]!.last - requests[a]!.last || size(b) - size(a)),
-    [...index].sort((a, b) => life(b) - life(a) || size(b) - size(a))
+    sorted((a, b) => size(b) - size(a)),
+    sorted((a, b) => size(b) * (life(b) + 1) - size(a) * (life(a) + 1)),
+    sorted((a, b) => requests[a]!.first - requests[b]!.first || size(b) - size(a)),
+    sorted((a, b) => requests[b]!.last - requests[a]!.last || size(b) - size(a)),
+    sorted((a, b) => life(b) - life(a) || size(b) - size(a))
   ]
-  const placer = new Placer(requests, overlays)
-  const flat = requests.map(() => 0)
+  const placer = new Placer(requests, overlays), limit = blocks(bound)
+  const flat = new Int32Array(requests.length)
   const lifts = overlays.length ? [flat, raises(requests, overlays)] : [flat]
-  let best = Infinity, bestOrder = orders[0]!, bestLift = flat, offsets: number[] = []
-  const attempt = (order: number[], lift: number[], limit: number): boolean => {
-    const peak = placer.place(order, lift, limit)
-    if (peak === Infinity || (peak >= best && offsets.length)) return peak === best
-    best = peak
-    bestOrder = order
-    bestLift = lift
-    offsets = [...placer.offsets].map(o => Math.max(0, o))
-    return true
-  }
-  for (const lift of lifts) for (const order of orders) attempt(order, lift, Infinity)
-  search(index.length, bound, () => best, () => bestOrder, () => bestLift, attempt)
-  return { offsets, peak: Number.isFinite(best) ? best : 0 }
+  const best: Best = { peak: Infinity, order: orders[0]!, lift: flat, offsets: [] }
+  for (const lift of lifts) for (const order of orders) if (best.peak > limit) attempt(placer, best, order, lift, Infinity)
+  search(placer, best, limit)
+  return { offsets: best.offsets, peak: Number.isFinite(best.peak) ? best.peak * ALIGNMENT : 0 }
+}
+
+interface Best { peak: number; order: Int32Array; lift: Int32Array; offsets: number[] }
+
+/** Places; keeps what is better. Whether it is no worse. */
+function attempt(placer: Placer, best: Best, order: Int32Array, lift: Int32Array, limit: number): boolean {
+  const peak = placer.place(order, lift, limit)
+  if (peak === Infinity || (peak >= best.peak && best.offsets.length)) return peak === best.peak
+  best.peak = peak
+  best.order = order.slice()
+  best.lift = lift.slice()
+  best.offsets = Array.from(placer.offsets, o => Math.max(0, o) * ALIGNMENT)
+  return true
 }
 
 /** Moves one buffer at a time to another place in the order; keeps what is not worse. */
-function search(n: number, bound: number, best: () => number, order: () => number[], lift: () => number[], attempt: (order: number[], lift: number[], limit: number) => boolean): void {
+function search(placer: Placer, best: Best, limit: number): void {
   let seed = 1
   const random = (k: number): number => {
     seed = (Math.imul(seed, 1103515245) + 12345) >>> 0
     return Math.floor(seed / 4294967296 * k)
   }
-  let current = order()
-  for (let round = 0; round < SEARCH_ROUNDS && best() > bound && n > 2; round++) {
-    const next = [...current]
-    const [moved] = next.splice(random(n), 1)
-    next.splice(random(n), 0, moved!)
-    const useLift = random(4) === 0 ? lift().map(v => random(3) ? v : 0) : lift()
-    if (attempt(next, useLift, best())) current = next
+  const n = best.order.length
+  let current = best.order.slice(), next = new Int32Array(n)
+  const lift = new Int32Array(best.lift.length)
+  for (let round = 0; round < SEARCH_ROUNDS && best.peak > limit && n > 2; round++) {
+    const from = random(n), to = random(n), moved = current[from]!
+    next.set(current)
+    if (from < to) next.copyWithin(from, from + 1, to + 1)
+    else next.copyWithin(to + 1, to, from)
+    next[to] = moved
+    lift.set(best.lift)
+    if (random(4) === 0) for (let i = 0; i < lift.length; i++) if (!random(3)) lift[i] = 0
+    if (attempt(placer, best, next, lift, best.peak)) [current, next] = [next, current]
   }
 }

@@ -10,7 +10,7 @@ import type { Buffer, Loader } from '../lower/program.ts'
 import { bytesOf } from '../lower/weights.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { planArena, type Overlay, type Placement } from './arena.ts'
-import { makeUnits, type Unit } from './bands.ts'
+import { Bands, type Unit } from './bands.ts'
 import { align, layOutTables, makeTables, opcodeOf, writeTables, type TableItem } from './encode.ts'
 
 export interface CompileOptions {
@@ -151,20 +151,22 @@ const GOOD_ENOUGH = 1.03
 
 /** Chooses bands and places the arena: the units are chosen by counted bytes, so the best of a few real placements wins. */
 function arrange(lowered: Lowered, options: CompileOptions): Arrangement {
+  const { plan, threads = 1 } = options
+  const bands = new Bands(lowered.steps, { plan, threads, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
   // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
-  if ((options.threads ?? 1) > 1) return arrangeWith(lowered, options, -1)
+  if (threads > 1) return arrangeWith(lowered, bands, -1)
   let best: Arrangement & { largestMargin: number } | undefined, last: Arrangement | undefined
   for (const largestMargin of [0.5, 0.125, 0.03]) {
-    last = arrangeWith(lowered, options, largestMargin)
+    last = arrangeWith(lowered, bands, largestMargin)
     if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
     if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map(u => u.bytes), 1024)) break
   }
   // Ring sizes live on the values: the best arrangement must be the one that set them last.
-  return best === last ? best! : arrangeWith(lowered, options, best!.largestMargin)
+  return best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
 }
 
-function arrangeWith(lowered: Lowered, { plan, threads = 1 }: CompileOptions, largestMargin: number): Arrangement {
-  const units = makeUnits(lowered.steps, { plan, largestMargin, threads, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
+function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arrangement {
+  const units = bands.units(largestMargin)
   for (const b of lowered.buffers) {
     b.first = Infinity
     b.last = -Infinity

@@ -6,7 +6,8 @@
 import { ThimbleError } from '../errors.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
 import { rowwise, type Buffer, type RecordName, type Step } from '../lower/program.ts'
-import { firstRows, shareStart, type Unit } from './bands.ts'
+import type { Unit } from './bands.ts'
+import { firstRows, shareStart } from './schedule.ts'
 
 export const align = (n: number, to: number): number => Math.ceil(n / to) * to
 

@@ -60,3 +60,17 @@ export function checkMetadata(value: unknown): Metadata {
   }
   return out
 }
+
+/** Name under which a `.tflite` lists Metadata as JSON. */
+export const JSON_METADATA = 'THIMBLE_METADATA'
+
+/** Metadata from JSON text. Errors: `format/metadata`. */
+export function parseMetadata(bytes: Uint8Array): Metadata {
+  let value: unknown
+  try {
+    value = JSON.parse(new TextDecoder().decode(bytes))
+  } catch {
+    throw bad('block', 'JSON', new TextDecoder().decode(bytes.subarray(0, 40)))
+  }
+  return checkMetadata(value)
+}

@@ -5,6 +5,7 @@
 import { ThimbleError } from '../errors.ts'
 import { elements, type DType, type Graph, type Op, type Padding, type Tensor } from '../graph.ts'
 import { bool, f32, FlatBufferBuilder, i32, i8, offset, u32, u8, type Field } from './flatbuffer-build.ts'
+import { labelArchive, metadataBuffers } from './metadata-write.ts'
 import { ACTIVATION_NAMES, BUILTIN_NAMES, TYPE_NAMES } from './tflite-names.ts'
 
 /** How an op is stored: version, options union number (0: none), option fields by slot. */
@@ -130,8 +131,10 @@ function writeOps(graph: Graph, codes: OperatorCodes, b: FlatBufferBuilder): num
   }))
 }
 
-/** One buffer per constant, and each tensor's buffer number. */
-function bufferTable(graph: Graph, b: FlatBufferBuilder): { vector: number; index: number[] } {
+interface Buffers { vector: number; index: number[]; metadata: { name: string; buffer: number }[] }
+
+/** One buffer per constant and per block of metadata, and their numbers. */
+function bufferTable(graph: Graph, b: FlatBufferBuilder): Buffers {
   // Buffer 0 is empty by convention: it stands for "no data".
   const tables = [b.table([])]
   const index = graph.tensors.map((t) => {
@@ -139,12 +142,23 @@ function bufferTable(graph: Graph, b: FlatBufferBuilder): { vector: number; inde
     tables.push(b.table([offset(b.byteVector(t.data, 16))]))
     return tables.length - 1
   })
-  return { vector: b.offsetVector(tables), index }
+  const metadata = metadataBuffers(graph).map(({ name, data }) => ({ name, buffer: tables.push(b.table([offset(b.byteVector(data, 16))])) - 1 }))
+  return { vector: b.offsetVector(tables), index, metadata }
+}
+
+/** What LiteRT's signature runners ask for: inputs and outputs by tensor name. Undefined where names repeat. */
+function signature(graph: Graph, b: FlatBufferBuilder): Field | undefined {
+  const unique = (list: readonly number[]): boolean => new Set(list.map((t) => graph.tensors[t]!.name)).size === list.length
+  if (!unique(graph.inputs) || !unique(graph.outputs)) return undefined
+  const maps = (list: readonly number[]): Field => offset(b.offsetVector(list.map((t) => { const name = b.string(graph.tensors[t]!.name); return b.table([offset(name), u32(t)]) })))
+  const [inputs, outputs, key] = [maps(graph.inputs), maps(graph.outputs), offset(b.string('serving_default'))]
+  return offset(b.offsetVector([b.table([inputs, outputs, key, undefined, u32(0)])]))
 }
 
 /**
  * Serializes a graph.
- * Returns: the bytes of a `.tflite` with one subgraph; constants are 16-byte aligned in the file.
+ * Returns: the bytes of a `.tflite` with one subgraph; constants are 16-byte aligned in the file. Its metadata says how
+ * images become the input; labels are in a zip archive behind the model, as TFLite's tools have it.
  * Errors: `format/unsupported-op` for ops that TFLite has no builtin for, `format/dtype`.
  */
 export function writeTflite(graph: Graph): Uint8Array {
@@ -160,5 +174,13 @@ export function writeTflite(graph: Graph): Uint8Array {
   const subgraphs = b.offsetVector([subgraph])
   const description = b.string(graph.metadata.description ?? graph.metadata.name ?? 'Thimble')
   const operatorCodes = codes.finish()
-  return b.finish(b.table([u32(3), offset(operatorCodes), offset(subgraphs), offset(description), offset(buffers.vector)]), 'TFL3')
+  const metadata = buffers.metadata.map(({ name, buffer }) => { const text = b.string(name); return b.table([offset(text), u32(buffer)]) })
+  const signatures = signature(graph, b)
+  const list = metadata.length ? offset(b.offsetVector(metadata)) : undefined
+  const model = b.finish(b.table([u32(3), offset(operatorCodes), offset(subgraphs), offset(description), offset(buffers.vector), undefined, list, signatures]), 'TFL3')
+  const archive = labelArchive(graph.metadata)
+  const out = new Uint8Array(model.length + archive.length)
+  out.set(model)
+  out.set(archive, model.length)
+  return out
 }

@@ -9,6 +9,7 @@ import { ThimbleError } from '../errors.ts'
 import type { DType, Graph, Metadata, Op, Quantization, Tensor } from '../graph.ts'
 import { checkGraph, MAX_OPERANDS, MAX_OPS, MAX_RANK, MAX_TENSOR_BYTES, MAX_TENSORS } from './check.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
+import { JSON_METADATA, parseMetadata } from './check-metadata.ts'
 import { readMetadata } from './metadata.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
@@ -124,13 +125,20 @@ function readOps(raws: readonly RawOp[], reads: readonly Read[]): Op[] {
   })
 }
 
-/** The model's own description, and what its TFLITE_METADATA buffer and label file say. Converters' signatures are no description. */
+/**
+ * The model's own description, what its TFLITE_METADATA buffer and label file say, and on top of it what a block of
+ * JSON says where this project wrote one. Converters' signatures are no description.
+ */
 function readModelMetadata(model: Table, buffers: readonly (Uint8Array | undefined)[], bytes: Uint8Array, graph: Graph): Metadata {
   const description = model.string(3, 'description') ?? ''
   const own: Metadata = description === '' || /^(MLIR|TOCO) Converted\.?$/.test(description) ? {} : { description }
-  const entry = model.tables(6, 'metadata', MAX_OPS).find(t => t.string(0, 'name') === 'TFLITE_METADATA')
-  const buffer = entry && buffers[entry.uint32(1)]
-  return buffer ? { ...own, ...readMetadata(buffer, bytes, graph) } : own
+  const entries = model.tables(6, 'metadata', MAX_OPS)
+  const buffer = (name: string): Uint8Array | undefined => {
+    const entry = entries.find(t => t.string(0, 'name') === name)
+    return entry && buffers[entry.uint32(1)]
+  }
+  const [tflite, json] = [buffer('TFLITE_METADATA'), buffer(JSON_METADATA)]
+  return { ...own, ...(tflite ? readMetadata(tflite, bytes, graph) : {}), ...(json ? parseMetadata(json) : {}) }
 }
 
 /**

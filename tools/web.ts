@@ -43,8 +43,8 @@ export function webFiles(): Map<string, Buffer> {
   const add = (path: string, file: string): void => { files.set(path, readFileSync(join(root, file))) }
   for (const name of readdirSync(join(root, 'examples/web')).sort()) if (TYPES[extname(name)]) add(name, `examples/web/${name}`)
   for (const name of moduleGraph('browser.js')) add(`thimble/${name}`, `dist/${name}`)
-  const manifest = JSON.parse(readFileSync(join(root, 'weights/manifest.json'), 'utf8')) as { file: string }[]
-  add('models/manifest.json', 'weights/manifest.json')
+  const manifest = (JSON.parse(readFileSync(join(root, 'weights/manifest.json'), 'utf8')) as { file: string; packaged?: boolean }[]).filter((m) => m.packaged)
+  files.set('models/manifest.json', Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`))
   for (const { file } of manifest) add(`models/${file}`, `weights/${file}`)
   for (const name of ['cat.jpg', 'coffee.jpg']) add(`samples/${name}`, `weights/samples/${name}`)
   const hash = createHash('sha256')

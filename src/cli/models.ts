@@ -34,8 +34,10 @@ export function defaultModel(task: string): ModelFile {
   return openShipped(entry)
 }
 
+/** Errors: `usage/model` for one of the repository's models that the npm package does not carry. */
 const openShipped = (entry: ShippedModel): ModelFile => {
   const path = weightsPath(entry.file)
+  if (!existsSync(path)) throw new ThimbleError('usage/model', `${entry.name} is not part of this package`, { hint: `take weights/${entry.file} from the repository and give its path` })
   return { name: entry.name, path, bytes: readFile(path), shipped: entry }
 }
 
@@ -46,7 +48,7 @@ export function openModel(model: string): ModelFile {
   const entry = shipped.find((m) => m.name === model)
   if (entry) return openShipped(entry)
   throw new ThimbleError('usage/model', `no model file or shipped model is called ${model}`, {
-    expected: `a path, or one of: ${shipped.map((m) => m.name).join(', ') || '(no shipped models)'}`
+    expected: `a path, or one of: ${shipped.filter((m) => existsSync(weightsPath(m.file))).map((m) => m.name).join(', ') || '(no shipped models)'}`
   })
 }
 

@@ -61,14 +61,18 @@ export function augment(image: PixelImage, next: () => number, { minCrop, light 
   return { data, width, height, channels: 3 }
 }
 
+/** A photo as it is, or a variation of it. `photo`: which one. */
+export interface Variation { pixels: PixelImage; photo: number; varied: boolean }
+
 /**
- * `count` calibration photos: each photo as it is, then variations, going round the list.
- * The same photos, count and seed give the same pixels.
+ * `count` inputs from photos: each photo as it is, then variations, going round the list. More photos than `count` are
+ * thinned evenly. The same photos, count and generator state give the same pixels.
  */
-export function augmented(photos: readonly PixelImage[], count: number, seed: number): PixelImage[] {
-  const next = random(seed)
-  return Array.from({ length: count }, (_, i) => {
-    const photo = photos[i % photos.length]!
-    return i < photos.length ? photo : augment(photo, next)
+export function variations(photos: readonly PixelImage[], count: number, next: () => number): Variation[] {
+  const used = Math.min(photos.length, count)
+  return Array.from({ length: used ? count : 0 }, (_, i) => {
+    const photo = Math.floor(((i % used) * photos.length) / used)
+    const varied = i >= used
+    return { pixels: varied ? augment(photos[photo]!, next) : photos[photo]!, photo, varied }
   })
 }

@@ -1,122 +1,169 @@
 /**
- * Cross-layer equalization: per-channel factors that even out a tensor's channel ranges and are absorbed exactly by
- * the weights before and after it, so that one 8-bit scale serves every channel.
- * Source: Nagel et al. 2019 (arXiv 1906.04721, sections 4.1 and 5.1), extended to residual streams (all tensors that
- * ADD joins share their factors) and to ReLU6 (a channel that reaches 6 keeps its scale, others may grow up to it).
+ * Cross-layer equalization: per-channel factors that are absorbed exactly by the weights before and after a tensor, so
+ * that one 8-bit scale serves all its channels. The factors minimize the expected squared error of the output: the
+ * rounding noise of the tensors of a group, and of the weights that read them, each weighted by what it costs there.
+ * Source of the idea: Nagel et al. 2019 (arXiv 1906.04721, sections 4.1 and 5.1). New here: the objective, residual
+ * streams (all tensors that ADD joins share factors), and ReLU6, whose clamp only lets channels grow that stay below it.
  */
-import { elements, type Graph, type Op, type OpOf, type Tensor } from '../graph.ts'
 import { realValues } from '../float/values.ts'
+import type { Graph, Tensor } from '../graph.ts'
+import { channelGroups, isWeighted, type Group, type WeightedOp } from './channel-groups.ts'
 import type { TensorStats } from './observe.ts'
+import type { Sensitivity } from './sensitivity.ts'
+import { QMAX } from './weights.ts'
 
-type Weighted = OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED'>
-export const isWeighted = (op: Op): op is Weighted => op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED'
+/** Least factor of a ReLU6 channel, however small its values were in calibration. */
+const FLOOR = 0.125
 
-export interface EqualizeOptions {
-  /** 1: activations fully equalized; 0: weights of the next layer fully equalized. */
-  alpha: number
-  /** Headroom that a scaled-up ReLU6 channel keeps between the largest value seen and the clamp. */
-  headroom: number
+/** Share of channels that may meet larger values than their headroom allows for on one more photo. */
+const SURPRISE = 0.02
+
+/** What one group's objective needs: noise of the tensors, and rows of the weights that read them. */
+interface Problem {
+  channels: number
+  /** Per tensor: largest and smallest value per channel (unscaled), and cost of noise per channel. */
+  tensors: { high: Float64Array; low: Float64Array; cost: Float64Array }[]
+  /** Per row of a reader: largest absolute weight and summed cost per input channel. */
+  rows: { weight: Float64Array; cost: Float64Array }[]
+  /** log s stays in [lower, 0] (ReLU6), or is free. */
+  lower?: Float64Array
 }
 
-/** Tensors that must share one factor per channel. */
-interface Group { tensors: Set<number>; channels: number; frozen: boolean }
+/** Exponent of the smooth maximum, and that power. */
+const P = 24
+const power = (v: number): number => { const cube = v * v * v; const six = cube * cube; const twelve = six * six; return twelve * twelve }
 
-/** Sets of tensors, joined by ops that keep channels apart and commute with scaling. */
-function channelGroups(graph: Graph): Group[] {
-  const parent = graph.tensors.map((_, i) => i)
-  const find = (i: number): number => (parent[i] === i ? i : (parent[i] = find(parent[i]!)))
-  const frozen = new Set<number>([...graph.inputs, ...graph.outputs])
-  const channelsOf = (t: number): number => graph.tensors[t]!.shape.at(-1) ?? 1
-  const join = (a: number, b: number): void => {
-    if (channelsOf(a) !== channelsOf(b)) { frozen.add(a); frozen.add(b) }
-    parent[find(a)] = find(b)
-  }
-  for (const op of graph.ops) {
-    const [x] = op.inputs as [number]
-    const [y] = op.outputs as [number]
-    const fixed = (): void => [...op.inputs, ...op.outputs].forEach((t) => t >= 0 && frozen.add(t))
-    switch (op.type) {
-      case 'CONV_2D': if (elements(graph.tensors[op.inputs[1]!]!.shape.slice(3)) !== channelsOf(x)) fixed(); break
-      case 'DEPTHWISE_CONV_2D': if (op.attrs.depthMultiplier !== 1) fixed(); break
-      case 'FULLY_CONNECTED': if (graph.tensors[op.inputs[1]!]!.shape[1] !== channelsOf(x)) frozen.add(x); break
-      case 'ADD': {
-        const plain = op.inputs.every((t) => !graph.tensors[t]!.data && elements(graph.tensors[t]!.shape) === elements(graph.tensors[y]!.shape))
-        if (!plain || op.attrs.activation === 'RELU6' || op.attrs.activation === 'RELU_N1_TO_1') fixed()
-        else op.inputs.forEach((t) => join(t, y))
-        break
-      }
-      case 'MEAN': fixedUnlessSpatial(graph, op) ? join(x, y) : fixed(); break
-      case 'AVERAGE_POOL_2D': case 'MAX_POOL_2D': op.attrs.activation === 'NONE' || op.attrs.activation === 'RELU' ? join(x, y) : fixed(); break
-      case 'PAD': case 'RESHAPE': case 'SQUEEZE': case 'RESIZE_BILINEAR': case 'RESIZE_NEAREST_NEIGHBOR': join(x, y); break
-      default: fixed()
-    }
-    if (isWeighted(op) && op.attrs.activation === 'RELU_N1_TO_1') frozen.add(y)
-  }
-  const groups = new Map<number, Group>()
-  for (const t of activations(graph)) {
-    const root = find(t)
-    const g = groups.get(root) ?? { tensors: new Set(), channels: channelsOf(t), frozen: false }
-    g.tensors.add(t)
-    g.frozen ||= frozen.has(t) || channelsOf(t) !== g.channels
-    groups.set(root, g)
-  }
-  return [...groups.values()].filter((g) => !g.frozen)
+/** Smooth maximum of v[c] * f[c], and the share of each channel in it. */
+function smoothMax(v: Float64Array, f: Float64Array, share: Float64Array): number {
+  let max = 0
+  for (let c = 0; c < v.length; c++) max = Math.max(max, v[c]! * f[c]!)
+  if (max === 0) { share.fill(0); return 0 }
+  let sum = 0
+  for (let c = 0; c < v.length; c++) { const p = power((v[c]! * f[c]!) / max); share[c] = p; sum += p }
+  for (let c = 0; c < v.length; c++) share[c]! /= sum
+  return max * sum ** (1 / P)
 }
 
-const activations = (graph: Graph): Set<number> => new Set([...graph.inputs, ...graph.ops.flatMap((op) => [...op.outputs])])
-
-function fixedUnlessSpatial(graph: Graph, op: OpOf<'MEAN'>): boolean {
-  const axes = graph.tensors[op.inputs[1]!]!
-  const rank = graph.tensors[op.inputs[0]!]!.shape.length
-  return axes.data !== undefined && [...realValues(axes)].every((a) => (a < 0 ? a + rank : a) !== rank - 1)
-}
-
-/** Largest absolute weight of consumers per input channel of the group, relative to each output row's own largest. */
-function consumerWeight(graph: Graph, group: Group): Float64Array | undefined {
-  const out = new Float64Array(group.channels)
-  let any = false
-  for (const op of graph.ops) {
-    if (!(op.type === 'CONV_2D' || op.type === 'FULLY_CONNECTED') || !group.tensors.has(op.inputs[0]!)) continue
-    any = true
-    const t = graph.tensors[op.inputs[1]!]!
-    const w = realValues(t)
-    const row = w.length / t.shape[0]!
-    for (let o = 0; o < w.length; o += row) {
-      let max = 0
-      for (let i = 0; i < row; i++) max = Math.max(max, Math.abs(w[o + i]!))
-      for (let i = 0; i < row; i++) out[i % group.channels] = Math.max(out[i % group.channels]!, max ? Math.abs(w[o + i]!) / max : 0)
+/** The objective at u = log s, and its gradient. */
+function objective(p: Problem, u: Float64Array, gradient: Float64Array): number {
+  const n = p.channels
+  const s = u.map(Math.exp)
+  const inverse = s.map((v) => 1 / v)
+  const [hiShare, loShare] = [new Float64Array(n), new Float64Array(n)]
+  gradient.fill(0)
+  let total = 0
+  for (const { high, low, cost } of p.tensors) {
+    const hi = smoothMax(high, inverse, hiShare)
+    const lo = smoothMax(low, inverse, loShare)
+    const range = (hi + lo) / 255
+    let noise = 0
+    for (let c = 0; c < n; c++) noise += cost[c]! * s[c]! * s[c]!
+    total += (range * range * noise) / 12
+    for (let c = 0; c < n; c++) {
+      gradient[c]! += (range * range * 2 * cost[c]! * s[c]! * s[c]!) / 12 - (2 * range * ((hi * hiShare[c]! + lo * loShare[c]!) / 255) * noise) / 12
     }
   }
-  return any ? out : undefined
+  for (const { weight, cost } of p.rows) {
+    const max = smoothMax(weight, s, hiShare) / QMAX
+    let noise = 0
+    for (let c = 0; c < n; c++) noise += cost[c]! * inverse[c]! * inverse[c]!
+    total += (max * max * noise) / 12
+    for (let c = 0; c < n; c++) gradient[c]! += (2 * max * max * (hiShare[c]! * noise - cost[c]! * inverse[c]! * inverse[c]!)) / 12
+  }
+  return total
 }
 
-/** Factors s of one group: channel c becomes value / s[c]. */
-function factors(graph: Graph, group: Group, stats: Map<number, TensorStats>, o: EqualizeOptions): Float64Array {
-  const range = new Float64Array(group.channels)
+/** Minimizes the logarithm of the objective with Adam from a start; returns the best point seen. */
+function minimize(p: Problem, start: Float64Array): { u: Float64Array; value: number } {
+  const n = p.channels
+  const u = start.slice()
+  const clamp = (): void => { if (p.lower) for (let c = 0; c < n; c++) u[c] = Math.min(0, Math.max(p.lower[c]!, u[c]!)) }
+  const [g, m, v] = [new Float64Array(n), new Float64Array(n), new Float64Array(n)]
+  let best = { u: u.slice(), value: Infinity }
+  clamp()
+  const steps = 120
+  for (let t = 1; t <= steps; t++) {
+    const value = objective(p, u, g)
+    if (value < best.value) best = { u: u.slice(), value }
+    const rate = 0.1 * (1 - t / steps)
+    for (let c = 0; c < n; c++) {
+      const d = g[c]! / (value + 1e-300)
+      m[c] = 0.9 * m[c]! + 0.1 * d
+      v[c] = 0.99 * v[c]! + 0.01 * d * d
+      u[c]! -= (rate * (m[c]! / (1 - 0.9 ** t))) / (Math.sqrt(v[c]! / (1 - 0.99 ** t)) + 1e-12)
+    }
+    clamp()
+  }
+  return best
+}
+
+/** Least factor of each channel of a ReLU6 group: where the clamp would start to cut values that are to be expected. */
+function lowerBounds(group: Group, stats: Map<number, TensorStats>): Float64Array {
+  const top = new Float64Array(group.channels)
+  const second = new Float64Array(group.channels)
   for (const t of group.tensors) {
     const s = stats.get(t)
-    if (s) for (let c = 0; c < group.channels; c++) range[c] = Math.max(range[c]!, s.channelMax[c]!, -s.channelMin[c]!)
+    if (s) for (let c = 0; c < group.channels; c++) { top[c] = Math.max(top[c]!, s.channelMax[c]!); second[c] = Math.max(second[c]!, s.channelSecond[c]!) }
   }
+  // How far the photo with the largest value exceeds all others is how far the next photo may exceed this one.
+  const ratios = Array.from(top, (v, c) => (second[c]! > 0 ? v / second[c]! : v > 0 ? Infinity : 1)).sort((a, b) => a - b)
+  const headroom = 1.1 * ratios[Math.min(ratios.length - 1, Math.floor(ratios.length * (1 - SURPRISE)))]!
+  return top.map((v) => Math.log(Math.min(1, Math.max(FLOOR, (v * headroom) / 6))))
+}
+
+function problemOf(graph: Graph, group: Group, stats: Map<number, TensorStats>, sensitivity: Sensitivity): Problem {
+  const tensors: Problem['tensors'] = []
+  for (const t of group.tensors) {
+    const s = stats.get(t)
+    const cost = sensitivity.activations.get(t)
+    const op = graph.ops.find((x) => x.outputs[0] === t)
+    // Padding and reshaping add no noise of their own.
+    if (!s || !cost || !op || op.type === 'PAD' || op.type === 'RESHAPE' || op.type === 'SQUEEZE') continue
+    tensors.push({ high: Float64Array.from(s.channelMax, (v) => Math.max(0, v)), low: Float64Array.from(s.channelMin, (v) => Math.max(0, -v)), cost })
+  }
+  const rows: Problem['rows'] = []
+  graph.ops.forEach((op, k) => {
+    if (!isWeighted(op) || op.type === 'DEPTHWISE_CONV_2D' || !group.tensors.has(op.inputs[0]!)) return
+    const fisher = sensitivity.weights.get(k)
+    if (fisher) rows.push(...rowsOf(realValues(graph.tensors[op.inputs[1]!]!), fisher, graph.tensors[op.inputs[1]!]!.shape[0]!, group.channels))
+  })
+  return { channels: group.channels, tensors, rows, ...(group.relu6 ? { lower: lowerBounds(group, stats) } : {}) }
+}
+
+/** Rows of one reader that enter the objective; more are thinned, the rest weighted up. */
+const MAX_ROWS = 96
+
+function rowsOf(weights: Float32Array, fisher: Float32Array, count: number, channels: number): Problem['rows'] {
+  const columns = weights.length / count
+  const used = Math.min(count, MAX_ROWS)
+  return Array.from({ length: used }, (_, i) => {
+    const r = Math.floor(((i + 0.5) * count) / used)
+    const [weight, cost] = [new Float64Array(channels), new Float64Array(channels)]
+    for (let k = 0; k < columns; k++) {
+      const c = k % channels
+      weight[c] = Math.max(weight[c]!, Math.abs(weights[r * columns + k]!))
+      cost[c]! += (fisher[r * columns + k]! * count) / used
+    }
+    return { weight, cost }
+  })
+}
+
+/** Start points: no scaling, and every channel's range to the same. */
+function factors(p: Problem): Float64Array {
+  const range = new Float64Array(p.channels)
+  for (const { high, low } of p.tensors) for (let c = 0; c < p.channels; c++) range[c] = Math.max(range[c]!, high[c]!, low[c]!)
   const largest = range.reduce((a, b) => Math.max(a, b), 0)
-  const weights = consumerWeight(graph, group)
-  const s = new Float64Array(group.channels).fill(1)
-  if (largest === 0) return s
-  const relu6 = graph.ops.some((op) => group.tensors.has(op.outputs[0]!) && isWeighted(op) && op.attrs.activation === 'RELU6')
-  for (let c = 0; c < s.length; c++) {
-    if (range[c]! < largest * 1e-6) continue
-    const r = Math.min(1, (range[c]! * (relu6 ? o.headroom : 1)) / largest)
-    const w = weights ? Math.max(weights[c]!, 1e-6) : 0
-    s[c] = weights ? Math.pow(r, o.alpha) / Math.pow(w, 1 - o.alpha) : r
-    // Below this the ReLU6 clamp would cut values that were seen; above 1 it would miss values beyond 6.
-    if (relu6) s[c] = Math.min(1, Math.max(s[c]!, r))
-  }
-  return s
+  if (largest === 0 || p.tensors.length === 0) return new Float64Array(p.channels).fill(1)
+  const even = (exponent: number): Float64Array => range.map((r) => exponent * Math.log(Math.max(r / largest, 1e-3)))
+  const tries = [0, 0.7].map((exponent) => minimize(p, even(exponent)))
+  const best = tries.reduce((a, b) => (b.value < a.value ? b : a))
+  return best.u.map(Math.exp)
 }
 
 const withData = (t: Tensor, data: Float32Array): Tensor => ({ ...t, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
 
 /** Multiplies filter and bias of one op by what its neighbours' factors ask for. */
-function rescale(tensors: Tensor[], op: Weighted, input: Float64Array | undefined, output: Float64Array | undefined): void {
+function rescale(tensors: Tensor[], op: WeightedOp, input: Float64Array | undefined, output: Float64Array | undefined): void {
   const filter = tensors[op.inputs[1]!]!
   const w = realValues(filter)
   const last = filter.shape.at(-1)!
@@ -134,26 +181,14 @@ function rescale(tensors: Tensor[], op: Weighted, input: Float64Array | undefine
   tensors[b] = withData(tensors[b]!, bias)
 }
 
-/** Constants used by exactly one op may be rescaled in place. */
-function shared(graph: Graph): Set<number> {
-  const uses = new Map<number, number>()
-  graph.ops.forEach((op) => op.inputs.forEach((t) => t >= 0 && uses.set(t, (uses.get(t) ?? 0) + 1)))
-  return new Set([...uses].filter(([t, n]) => n > 1 && graph.tensors[t]!.data).map(([t]) => t))
-}
-
 /**
- * A float graph that computes the same outputs with evener channel ranges.
- * Requires: float32 weights; `stats` from calibration of this very graph.
+ * A float graph that computes the same outputs with evener channels.
+ * Requires: float32 weights; `stats` and `sensitivity` from calibration of this very graph.
  */
-export function equalize(graph: Graph, stats: Map<number, TensorStats>, options: EqualizeOptions): Graph {
-  const reused = shared(graph)
+export function equalize(graph: Graph, stats: Map<number, TensorStats>, sensitivity: Sensitivity): Graph {
   const factorOf = new Map<number, Float64Array>()
   for (const group of channelGroups(graph)) {
-    const touches = graph.ops.filter((op) => isWeighted(op) && (group.tensors.has(op.inputs[0]!) || group.tensors.has(op.outputs[0]!)))
-    if (touches.some((op) => op.inputs.some((t) => reused.has(t)))) continue
-    const produced = [...group.tensors].every((t) => graph.ops.some((op) => op.outputs.includes(t)))
-    if (!produced) continue
-    const s = factors(graph, group, stats, options)
+    const s = factors(problemOf(graph, group, stats, sensitivity))
     for (const t of group.tensors) factorOf.set(t, s)
   }
   const tensors = [...graph.tensors]

@@ -1,10 +1,14 @@
-/** Choice of an activation's 8-bit range from a sample of its values. */
-import type { Quantization } from '../graph.ts'
+/** Choice of every activation's 8-bit range. */
+import type { Graph, Op, Quantization } from '../graph.ts'
+import { bounds, floatModel } from '../float/execute.ts'
+import type { TensorStats } from './observe.ts'
 
+/**
+ * `minmax`: everything seen. `percentile`: all but the outermost values. `mse`: least squared error of the tensor, on
+ * photos that the range was not taken from. After equalization `minmax` is best: every channel fills the range then, and
+ * clipping would cut the peaks of all of them.
+ */
 export type RangeMethod = 'minmax' | 'percentile' | 'mse'
-
-/** Fraction of values that `percentile` leaves outside at each end. */
-const TAIL = 1e-4
 
 /** Per-tensor int8 parameters whose range covers [min, max] and zero; zero is exactly representable. */
 export function affine(min: number, max: number): Quantization {
@@ -15,52 +19,147 @@ export function affine(min: number, max: number): Quantization {
   return { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zero), axis: 0 }
 }
 
-/** Mean squared error of putting `values` (sorted or not) on a grid. */
-function gridError(values: Float32Array, min: number, max: number): number {
-  const { scales: [scale], zeroPoints: [zero] } = affine(min, max) as { scales: ArrayLike<number> & Iterable<number>; zeroPoints: ArrayLike<number> & Iterable<number> }
-  const inverse = 1 / scale!
-  let sum = 0
-  for (let i = 0; i < values.length; i++) {
-    const v = values[i]!
-    let q = Math.round(v * inverse) + zero!
-    q = q < -128 ? -128 : q > 127 ? 127 : q
-    const e = v - (q - zero!) * scale!
-    sum += e * e
-  }
-  return sum / values.length
+/** Ops whose outputs must have their input's parameters (TFLite's quantization specification). */
+export const PASS_THROUGH = new Set<Op['type']>(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'SQUEEZE', 'EXPAND_DIMS', 'PAD', 'RESIZE_BILINEAR', 'RESIZE_NEAREST_NEIGHBOR', 'CONCATENATION', 'SPLIT', 'TRANSPOSE', 'SLICE', 'STRIDED_SLICE', 'PACK', 'UNPACK'])
+
+const one = (scale: number, zero: number): Quantization => ({ scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zero), axis: 0 })
+/** Parameters that TFLite prescribes for an op's output. */
+function fixedOutput(op: Op): Quantization | undefined {
+  if (op.type === 'SOFTMAX' || op.type === 'LOGISTIC') return one(1 / 256, -128)
+  return op.type === 'TANH' ? one(1 / 128, 0) : undefined
 }
 
-/** Largest error-minimizing shrink of [min, max]: each end is narrowed in turn on a fixed grid of fractions. */
-function searchMse(values: Float32Array, min: number, max: number): [number, number] {
-  let best = gridError(values, min, max)
-  let range: [number, number] = [min, max]
-  for (let round = 0; round < 2; round++) {
-    for (const end of [1, 0] as const) {
-      const from = range[end]
-      if (from === 0) continue
-      for (let f = 0.98; f >= 0.3; f -= 0.02) {
-        const trial: [number, number] = end ? [range[0], from * f] : [from * f, range[1]]
-        const error = gridError(values, trial[0], trial[1])
-        if (error < best) { best = error; range = trial }
-        else if (error > 2 * best) break
-      }
-    }
+/** Tensors that share one grid. */
+interface Shared {
+  tensors: number[]
+  /** Those that round values: not mere copies of another's. */
+  sources: number[]
+  fixed?: Quantization
+  min: number
+  max: number
+  /** Smallest and largest value per photo. */
+  photos: Map<number, readonly [number, number]>
+  /** What a fused activation clamps to: a wider range would be wasted. */
+  limits: readonly [number, number]
+  /** Factors of the lower and of the upper end to try. */
+  candidates: readonly (readonly [number, number])[]
+  /** Squared error, per candidate. */
+  cost: Float64Array
+}
+
+const FACTORS = [1, 1.1, 1.2, 1.4, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5]
+/** Both ends together, then each alone. */
+const ONE_SIDED = FACTORS.map((f) => [f, f] as const)
+const TWO_SIDED = [...ONE_SIDED, ...FACTORS.slice(1).map((f) => [1, f] as const), ...FACTORS.slice(1).map((f) => [f, 1] as const)]
+
+/**
+ * Range of all photos but one. What that one costs there is what a photo that calibration has not seen will cost,
+ * so the factors are chosen by it; the final range is the best factors of the range of all photos.
+ */
+function rangeWithout(s: Shared, photo: number): readonly [number, number] {
+  let [lo, hi] = [Infinity, -Infinity]
+  for (const [p, [a, b]] of s.photos) if (p !== photo || s.photos.size === 1) { lo = Math.min(lo, a); hi = Math.max(hi, b) }
+  return [lo, hi]
+}
+
+const scaled = (s: Shared, [lo, hi]: readonly [number, number], [a, b]: readonly [number, number]): readonly [number, number] =>
+  [Math.max(s.limits[0], Math.min(0, lo) * a), Math.min(s.limits[1], Math.max(0, hi) * b)]
+
+function sharedGrids(graph: Graph, stats: Map<number, TensorStats>): Shared[] {
+  const parent = graph.tensors.map((_, i) => i)
+  const find = (i: number): number => (parent[i] === i ? i : (parent[i] = find(parent[i]!)))
+  const fixed = new Map<number, Quantization>()
+  const copies = new Set<number>()
+  for (const op of graph.ops) {
+    const q = fixedOutput(op)
+    if (q) op.outputs.forEach((t) => fixed.set(t, q))
+    if (!PASS_THROUGH.has(op.type)) continue
+    for (const t of [...op.inputs, ...op.outputs]) if (stats.has(t)) parent[find(t)] = find(op.outputs[0]!)
+    if (op.type !== 'AVERAGE_POOL_2D') op.outputs.forEach((t) => copies.add(t))
   }
-  return range
+  const sets = new Map<number, number[]>()
+  for (const t of stats.keys()) sets.set(find(t), [...(sets.get(find(t)) ?? []), t])
+  return [...sets.values()].map((tensors) => {
+    const all = tensors.map((t) => stats.get(t)!)
+    const [min, max] = [Math.min(...all.map((s) => s.min)), Math.max(...all.map((s) => s.max))]
+    const given = tensors.map((t) => fixed.get(t)).find(Boolean)
+    const candidates = min < 0 && max > 0 ? TWO_SIDED : ONE_SIDED
+    const photos = new Map<number, readonly [number, number]>()
+    for (const s of all) for (const [p, [a, b]] of s.photos) { const [x, y] = photos.get(p) ?? [a, b]; photos.set(p, [Math.min(a, x), Math.max(b, y)]) }
+    const limits = clampOf(graph, tensors)
+    return { tensors, sources: tensors.filter((t) => !copies.has(t)), ...(given ? { fixed: given } : {}), min, max, photos, limits, candidates, cost: new Float64Array(candidates.length) }
+  })
+}
+
+/** Bounds that every op writing one of the tensors clamps to. */
+function clampOf(graph: Graph, tensors: readonly number[]): readonly [number, number] {
+  const each = graph.ops.filter((op) => tensors.includes(op.outputs[0]!) && !PASS_THROUGH.has(op.type)).map((op) => ('activation' in op.attrs ? bounds(op.attrs.activation) : undefined) ?? [-Infinity, Infinity] as const)
+  return each.length ? [Math.min(...each.map((b) => b[0])), Math.max(...each.map((b) => b[1]))] : [-Infinity, Infinity]
+}
+
+/** Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value), clipping as it is. */
+function addCosts(s: Shared, base: readonly [number, number], x: Float32Array): void {
+  let noisy = 0
+  // Zero is exactly representable.
+  for (let i = 0; i < x.length; i++) if (x[i] !== 0) noisy++
+  const outer = outliers(x, base)
+  s.candidates.forEach((factor, k) => {
+    const q = affine(...scaled(s, base, factor))
+    const scale = q.scales[0]!
+    const lo = (-128 - q.zeroPoints[0]!) * scale
+    const hi = (127 - q.zeroPoints[0]!) * scale
+    let clipping = 0
+    for (const v of outer) clipping += v < lo ? (lo - v) ** 2 : v > hi ? (hi - v) ** 2 : 0
+    s.cost[k]! += clipping + (noisy * scale * scale) / 12
+  })
+}
+
+/** Values outside the narrowest candidate. */
+function outliers(x: Float32Array, [lo, hi]: readonly [number, number]): Float32Array {
+  const least = Math.min(...FACTORS)
+  const [a, b] = [Math.min(0, lo) * least, Math.max(0, hi) * least]
+  return x.filter((v) => v < a || v > b)
+}
+
+const TAIL = 1e-4
+
+/** Values at a stride, so that all inputs together keep about 2^18. */
+const thinned = (x: Float32Array, inputs: number): Float32Array => {
+  const stride = Math.max(1, Math.floor((x.length * inputs) / (1 << 18)))
+  return x.filter((_, i) => i % stride === 0)
+}
+
+/** The range that leaves a share TAIL of the values outside at each end. */
+function percentileRange(values: readonly Float32Array[]): [number, number] {
+  const sorted = Float32Array.from(values.flatMap((v) => [...v])).sort()
+  const at = (p: number): number => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(p * (sorted.length - 1))))]!
+  return [at(TAIL), at(1 - TAIL)]
 }
 
 /**
- * The real range that a tensor's 8 bits should cover.
- * `bounds` are the exact extremes over calibration; `values` a sample of them.
+ * Quantization parameters of every activation by tensor index.
+ * `input`: the range of the graph's input where it is known from the preprocessing.
  */
-export function chooseRange(method: RangeMethod, values: Float32Array, bounds: readonly [number, number]): [number, number] {
-  const [min, max] = bounds
-  if (method === 'minmax' || values.length === 0) return [min, max]
-  if (method === 'percentile') {
-    const sorted = values.slice().sort()
-    const at = (p: number): number => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(p * (sorted.length - 1))))]!
-    return [at(TAIL), at(1 - TAIL)]
+export function activationGrids(graph: Graph, samples: readonly Float32Array[], photoOf: readonly number[], stats: Map<number, TensorStats>, method: RangeMethod, input?: readonly [number, number]): Map<number, Quantization> {
+  const sets = sharedGrids(graph, stats)
+  const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
+  const kept = new Map<Shared, Float32Array[]>()
+  if (method !== 'minmax') {
+    const setOf = new Map(sets.filter((s) => !s.fixed && !isInput(s)).flatMap((s) => s.sources.map((t) => [t, s] as const)))
+    const model = floatModel(graph)
+    samples.forEach((sample, i) => model.run([sample], (t, x) => {
+      const s = setOf.get(t)
+      if (!s) return
+      if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x)
+      else kept.set(s, [...(kept.get(s) ?? []), thinned(x, samples.length)])
+    }))
   }
-  const [lo, hi] = [Math.min(0, min), Math.max(0, max)]
-  return searchMse(values, lo, hi)
+  const best = (s: Shared): readonly [number, number] => scaled(s, [s.min, s.max], s.candidates[s.cost.reduce((b, v, k) => (v < s.cost[b]! ? k : b), 0)]!)
+  const grids = new Map<number, Quantization>()
+  for (const s of sets) {
+    const range = isInput(s) ? input! : kept.has(s) ? percentileRange(kept.get(s)!) : method === 'mse' ? best(s) : [s.min, s.max] as const
+    const q = s.fixed ?? affine(...range)
+    s.tensors.forEach((t) => grids.set(t, q))
+  }
+  return grids
 }

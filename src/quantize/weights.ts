@@ -34,41 +34,15 @@ export function fromRows<T extends Int8Array | Float32Array>(data: T, rows: numb
   return out
 }
 
-/** Per-row scale: max / 127, or the shrink of it with the least squared error weighted by `importance` per column. */
-export function rowScales(m: Matrix, search: boolean, importance?: Float64Array): Float32Array {
-  const scales = new Float32Array(m.rows)
-  for (let r = 0; r < m.rows; r++) {
-    const row = m.data.subarray(r * m.columns, (r + 1) * m.columns)
-    let max = 0
-    for (const v of row) max = Math.max(max, Math.abs(v))
-    const full = max / QMAX
-    scales[r] = full
-    if (!search || max === 0) continue
-    let best = Infinity
-    for (let f = 1; f >= 0.6; f -= 0.02) {
-      const s = Math.fround(full * f)
-      let error = 0
-      for (let k = 0; k < row.length; k++) {
-        const q = Math.max(-QMAX, Math.min(QMAX, Math.round(row[k]! / s)))
-        const e = row[k]! - q * s
-        error += e * e * (importance ? importance[k % importance.length]! : 1)
-      }
-      if (error < best) { best = error; scales[r] = s }
-    }
-  }
-  return scales
-}
-
 /** Scale of a row that is all zero (a dead channel): any positive number works; this keeps the bias in range. */
 const EMPTY_SCALE = 1 / QMAX
 
 /** The largest magnitude a stored bias may have, so that bias + sum stays in int32. */
 const MAX_BIAS = 2 ** 30
 
-/** Raises scales whose stored bias would not fit. */
-export function fitScales(scales: Float32Array, bias: Float32Array, inputScale: number): Float32Array {
-  return scales.map((s, r) => Math.max(s || EMPTY_SCALE, Math.abs(bias[r]!) / (MAX_BIAS * inputScale)))
-}
+/** A row's scale, raised where its stored bias would not fit (with room for a corrected bias). */
+export const fitScale = (scale: number, bias: number, inputScale: number): number =>
+  Math.fround(Math.max(scale || EMPTY_SCALE, (4 * Math.abs(bias)) / (MAX_BIAS * inputScale)))
 
 /** Nearest rounding. */
 export function roundRows(m: Matrix, scales: Float32Array): QuantizedMatrix {

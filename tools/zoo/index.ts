@@ -14,8 +14,8 @@ import { writePacked } from '../../src/formats/packed.ts'
 import { writeTflite } from '../../src/formats/tflite-write.ts'
 import type { Graph } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
-import { Preprocessor } from '../../src/image/preprocess.ts'
-import { augmented } from '../../src/quantize/augment.ts'
+import { random, variations } from '../../src/quantize/augment.ts'
+import { photoInput, pixelRange } from '../../src/quantize/inputs.ts'
 import { quantize } from '../../src/quantize/quantize.ts'
 import type { PixelImage } from '../../src/types.ts'
 import { projectRoot, sha256 } from './fetch.ts'
@@ -25,7 +25,7 @@ import { encodeJpeg, photos } from './photos.ts'
 const WEIGHTS = join(projectRoot, 'weights')
 
 interface ManifestEntry {
-  name: string; file: string; task: string; default?: boolean; bytes: number; sha256: string; license: string; source: string
+  name: string; file: string; task: string; default?: boolean; packaged?: boolean; bytes: number; sha256: string; license: string; source: string
   /** A photo of weights/samples and the label and score that the model answers for it. */
   sample: string
   answer: { label: string; index: number; score: number }
@@ -33,13 +33,6 @@ interface ManifestEntry {
 
 /** Sample photo name to the scikit-image photo it is, JPEG quality 90. */
 const SAMPLES: Record<string, string> = { coffee: 'coffee', cat: 'chelsea' }
-
-/** A function from pixels to the graph's float input. */
-export function inputOf(graph: Graph): (image: PixelImage) => Float32Array {
-  const t = graph.tensors[graph.inputs[0]!]!
-  const preprocessor = new Preprocessor({ name: t.name, shape: t.shape, dtype: 'float32', scale: 0, zeroPoint: 0 }, graph.metadata.preprocess!)
-  return (image) => preprocessor.run(image) as Float32Array
-}
 
 /** Label, index and probability of the best class, by the float executor (simulated quantization for an int8 graph). */
 function answer(graph: Graph, input: Float32Array): ManifestEntry['answer'] {
@@ -49,12 +42,14 @@ function answer(graph: Graph, input: Float32Array): ManifestEntry['answer'] {
   return { label: graph.metadata.labels![index]!, index, score: Number((1 / sum).toFixed(2)) }
 }
 
-function make(model: ZooModel, all: Map<string, PixelImage>, tflite: string | undefined): { entry: ManifestEntry; bytes: Uint8Array } {
-  const float = model.float()
-  const input = inputOf(float)
-  const calibration = augmented([...all.values()], model.calibration.count, model.calibration.seed).map((p) => input(p).slice())
+async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: string | undefined): Promise<{ entry: ManifestEntry; bytes: Uint8Array }> {
+  const float = await model.float()
+  const input = photoInput(float)
+  const { count, seed } = model.calibration
+  const calibration = variations([...all.values()], count, random(seed))
   const progress = (stage: string, done: number, total: number): void => { if (process.stderr.isTTY) process.stderr.write(`\r${model.name}: ${stage} ${done}/${total}   `) }
-  const graph = quantize(float, calibration, { ...model.quantize, progress })
+  const samples = calibration.map(({ pixels }) => input(pixels))
+  const { graph } = quantize(float, samples, { seed, photoOf: calibration.map((c) => c.photo), inputRange: pixelRange(float.metadata.preprocess!), progress })
   if (process.stderr.isTTY) process.stderr.write('\n')
   const bytes = writePacked(graph)
   if (tflite) {
@@ -65,14 +60,14 @@ function make(model: ZooModel, all: Map<string, PixelImage>, tflite: string | un
   const sample = model.samples[0]!
   const photo = decodeImage(encodeJpeg(all.get(SAMPLES[sample]!)!, 90))
   const entry: ManifestEntry = {
-    name: model.name, file: `${model.name}.thimble`, task: graph.metadata.task!, ...(model.default ? { default: true } : {}),
+    name: model.name, file: `${model.name}.thimble`, task: graph.metadata.task!, ...(model.default ? { default: true } : {}), ...(model.packaged ? { packaged: true } : {}),
     bytes: bytes.length, sha256: sha256(bytes), license: model.license, source: model.source,
     sample: `samples/${sample}.jpg`, answer: answer(graph, input(photo)),
   }
   return { entry, bytes }
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const { values, positionals } = parseArgs({ allowPositionals: true, options: { tflite: { type: 'string' }, check: { type: 'boolean' } } })
   const unknown = positionals.find((n) => !MODELS.some((m) => m.name === n))
   if (unknown) throw new Error(`no model "${unknown}"; there are ${MODELS.map((m) => m.name).join(', ')}`)
@@ -84,7 +79,7 @@ function main(): void {
     for (const [name, photo] of Object.entries(SAMPLES)) writeFileSync(join(WEIGHTS, 'samples', `${name}.jpg`), encodeJpeg(all.get(photo)!, 90))
   }
   for (const model of MODELS.filter((m) => positionals.length === 0 || positionals.includes(m.name))) {
-    const { entry, bytes } = make(model, all, values.tflite)
+    const { entry, bytes } = await make(model, all, values.tflite)
     if (values.check) {
       const committed = manifest.find((e) => e.name === model.name)
       const same = committed?.sha256 === entry.sha256
@@ -99,4 +94,4 @@ function main(): void {
   }
 }
 
-main()
+await main()

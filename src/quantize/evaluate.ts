@@ -1,0 +1,138 @@
+/** How far an int8 model is from its float original: on photos, and layer by layer. */
+import { floatModel } from '../float/execute.ts'
+import { quantizeValues } from '../float/values.ts'
+import { elements, type Graph } from '../graph.ts'
+import { loadGraph } from '../load.ts'
+import { probedOutputs } from './sensitivity.ts'
+
+/** A preprocessed input in real units. */
+export interface EvaluationInput { name: string; data: Float32Array; varied?: boolean }
+
+export interface PhotoResult {
+  name: string
+  /** A variation of a photo. */
+  varied: boolean
+  /** Sum of squares of the float logits, and of the differences; their ratio in dB. */
+  signal: number
+  noise: number
+  sqnr: number
+  /** Best class and its probability, float and int8. */
+  float: { index: number; score: number }
+  int8: { index: number; score: number }
+  /** The float model's best class is among the int8 model's five best. */
+  inTop5: boolean
+}
+
+export interface LayerResult {
+  /** Index in graph.ops. */
+  index: number
+  op: string
+  name: string
+  /** Output of the layer in the int8 model against the float model, everything before it being int8 too; dB. */
+  sqnr: number
+}
+
+/** Results of several inputs together. */
+export interface Summary {
+  inputs: number
+  /** 10 log10(sum of squares / sum of squared differences), dB. */
+  logitSqnr: number
+  /** Inputs with the same best class, and with the float's best class in the int8 model's top five. */
+  top1: number
+  top5: number
+}
+
+export interface Evaluation {
+  photos: PhotoResult[]
+  /** Of the photos as they are, and of variations of them. */
+  asTheyAre: Summary
+  varied: Summary
+  /** False: the output is not one score per class, and the classes in the results mean nothing. */
+  classifier: boolean
+  layers: LayerResult[]
+}
+
+const decibel = (signal: number, noise: number): number => (noise === 0 ? Infinity : 10 * Math.log10(signal / noise))
+
+/** Indices of the k largest values, best first, lower index first among equals. */
+function best(values: ArrayLike<number>, k: number): number[] {
+  return Array.from({ length: values.length }, (_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b).slice(0, k)
+}
+
+/** Softmax probability of one class. */
+function probability(logits: Float32Array, index: number): number {
+  const max = logits.reduce((a, b) => Math.max(a, b), -Infinity)
+  let sum = 0
+  for (const v of logits) sum += Math.exp(v - max)
+  return Math.exp(logits[index]! - max) / sum
+}
+
+/** The graph with the tensors as outputs that are worth comparing. */
+const compared = (graph: Graph): Graph => ({ ...graph, outputs: probedOutputs(graph) })
+
+/** Runs the int8 graph in the engine, as it will be used: real inputs to real outputs. */
+async function int8Runner(graph: Graph): Promise<{ run(input: Float32Array): Float32Array[]; dispose(): void }> {
+  const model = await loadGraph(graph)
+  const input = graph.tensors[graph.inputs[0]!]!
+  const real = (raw: ArrayLike<number>, t: number): Float32Array => {
+    const { scales, zeroPoints } = graph.tensors[t]!.quantization!
+    return Float32Array.from(raw, (q) => scales[0]! * (q - zeroPoints[0]!))
+  }
+  return {
+    run: (data) => model.run(quantizeValues(data, input) as Int8Array).map((raw, i) => real(raw as Int8Array, graph.outputs[i]!)),
+    dispose: () => model.dispose(),
+  }
+}
+
+/**
+ * Compares on the given inputs: logits in the engine, layers in simulation on the first `layerInputs` inputs.
+ * `equalized`: the float graph that has the int8 graph's channel factors (its outputs are the original's).
+ */
+export async function evaluate(float: Graph, quantized: Graph, equalized: Graph, inputs: readonly EvaluationInput[], progress?: (done: number) => void, layerInputs = 8): Promise<Evaluation> {
+  const reference = floatModel(compared(float))
+  const runner = await int8Runner(compared(quantized))
+  const photos: PhotoResult[] = []
+  inputs.forEach(({ name, data, varied = false }, i) => {
+    const [want, got] = [reference.run([data]), runner.run(data)]
+    let [s, n] = [0, 0]
+    want.forEach((w, o) => { for (let k = 0; k < w.length; k++) { s += w[k]! ** 2; n += (w[k]! - got[o]![k]!) ** 2 } })
+    const [a, b] = [best(want[0]!, 1)[0]!, best(got[0]!, 5)]
+    photos.push({ name, varied, signal: s, noise: n, sqnr: decibel(s, n), float: { index: a, score: probability(want[0]!, a) }, int8: { index: b[0]!, score: probability(got[0]!, b[0]!) }, inTop5: b.includes(a) })
+    progress?.(i + 1)
+  })
+  runner.dispose()
+  return {
+    photos, classifier: isClassifier(float), asTheyAre: summarize(photos.filter((p) => !p.varied)), varied: summarize(photos.filter((p) => p.varied)),
+    layers: compareLayers(equalized, quantized, inputs.slice(0, layerInputs)),
+  }
+}
+
+function summarize(photos: readonly PhotoResult[]): Summary {
+  const total = (f: (p: PhotoResult) => number): number => photos.reduce((sum, p) => sum + f(p), 0)
+  return {
+    inputs: photos.length, logitSqnr: decibel(total((p) => p.signal), total((p) => p.noise)),
+    top1: total((p) => Number(p.float.index === p.int8.index)), top5: total((p) => Number(p.inTop5)),
+  }
+}
+
+/** One output with one score per class. */
+export const isClassifier = (graph: Graph): boolean =>
+  graph.outputs.length === 1 && graph.tensors[graph.outputs[0]!]!.shape.filter((d) => d > 1).length === 1
+
+function compareLayers(equalized: Graph, quantized: Graph, inputs: readonly EvaluationInput[]): LayerResult[] {
+  const [a, b] = [floatModel(equalized), floatModel(quantized)]
+  const [signal, noise] = [new Float64Array(quantized.tensors.length), new Float64Array(quantized.tensors.length)]
+  for (const { data } of inputs) {
+    const want = new Map<number, Float32Array>()
+    a.run([data], (t, x) => want.set(t, x))
+    b.run([data], (t, x) => {
+      const w = want.get(t)!
+      for (let i = 0; i < x.length; i++) { signal[t]! += w[i]! ** 2; noise[t]! += (w[i]! - x[i]!) ** 2 }
+    })
+  }
+  return quantized.ops.flatMap((op, index) => {
+    const t = op.outputs[0]!
+    if (op.type === 'PAD' || op.type === 'RESHAPE' || elements(quantized.tensors[t]!.shape) === 0 || signal[t] === 0) return []
+    return [{ index, op: op.type, name: quantized.tensors[t]!.name, sqnr: decibel(signal[t]!, noise[t]!) }]
+  })
+}

@@ -1,0 +1,183 @@
+/** Quantizes the weights and bias of one layer, knowing what its inputs have become and what its outputs should be. */
+import { ThimbleError } from '../errors.ts'
+import { activate, convShape } from '../float/execute.ts'
+import type { ConvShape } from '../float/kernels.ts'
+import { snap } from '../float/values.ts'
+import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
+import type { WeightedOp } from './channel-groups.ts'
+import { addMoments, covariance, emptyMoments, gatherRows, outputError, positions, roundAdaptive, roundingForm, roundNearest, sum, type Moments } from './reconstruct.ts'
+import type { Walk } from './walk.ts'
+import { dequantizeRows, fitScale, fromRows, QMAX, quantizeBias, toRows, type Matrix, type QuantizedMatrix } from './weights.ts'
+
+/** `nearest`: weights to the nearest step. `adaptive`: to the steps that keep the layer's outputs. */
+export type Rounding = 'nearest' | 'adaptive'
+
+/** Output positions sampled per layer over all calibration inputs. */
+const SAMPLED_ROWS = 16384
+
+/** The layer without its activation: what its weights and bias act on. */
+const linear = (op: Op): Op => ({ ...op, attrs: { ...op.attrs, activation: 'NONE' } }) as Op
+
+/** A fully connected layer is a 1x1 convolution over its rows. */
+function layerShape(graph: Graph, op: WeightedOp): ConvShape {
+  if (op.type !== 'FULLY_CONNECTED') return convShape(graph, op)
+  const [O, K] = graph.tensors[op.inputs[1]!]!.shape as [number, number]
+  const rows = elements(graph.tensors[op.inputs[0]!]!.shape) / K
+  return { batch: 1, inH: rows, inW: 1, inC: K, outH: rows, outW: 1, outC: O, kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, padding: 'VALID' }
+}
+
+/** How the rows of a layer's weight matrix fall into groups with inputs of their own. */
+interface Grouping { groups: number; inPerGroup: number; outPerGroup: number }
+
+function grouping(op: WeightedOp, s: ConvShape, columns: number): Grouping {
+  if (op.type === 'DEPTHWISE_CONV_2D') return { groups: s.inC, inPerGroup: 1, outPerGroup: s.outC / s.inC }
+  const inPerGroup = columns / (s.kh * s.kw)
+  const groups = s.inC / inPerGroup
+  return { groups, inPerGroup, outPerGroup: s.outC / groups }
+}
+
+/** Moments of every group, over about `limit` sampled positions of the given inputs. */
+function collect(inputs: readonly Float32Array[], s: ConvShape, g: Grouping, limit: number): Moments[] {
+  const taps = s.kh * s.kw
+  const all = Array.from({ length: g.groups }, () => emptyMoments(taps * g.inPerGroup))
+  const perInput = Math.max(1, Math.ceil(limit / inputs.length))
+  inputs.forEach((x, i) => {
+    // Every input starts its stride elsewhere; 0.618 spreads the starts evenly.
+    const at = positions(s.outH * s.outW, perInput, (i * 0.618) % 1)
+    if (g.inPerGroup > 1) { all.forEach((m, group) => addMoments(m, gatherRows(x, s, at, group * g.inPerGroup, g.inPerGroup), at.length)); return }
+    // One channel a group: gather all channels at once, then pick each one's column.
+    const rows = gatherRows(x, s, at, 0, s.inC)
+    const column = new Float32Array(at.length * taps)
+    all.forEach((m, group) => {
+      for (let k = 0; k < column.length; k++) column[k] = rows[k * s.inC + group]!
+      addMoments(m, column, at.length)
+    })
+  })
+  return all
+}
+
+/** max / 127, or less where clipping the largest weights costs less than coarser steps for the others. `variance`: of each column. */
+function searchScale(row: Float64Array, variance?: Float64Array): number {
+  let max = 0
+  for (const v of row) max = Math.max(max, Math.abs(v))
+  const full = max / QMAX
+  if (!variance || max === 0) return full
+  let best = Infinity
+  let scale = full
+  for (let f = 1; f >= 0.7; f -= 0.02) {
+    const s = full * f
+    let error = 0
+    for (let k = 0; k < row.length; k++) {
+      const e = row[k]! - s * Math.max(-QMAX, Math.min(QMAX, Math.round(row[k]! / s)))
+      error += e * e * variance[k]!
+    }
+    if (error < best) { best = error; scale = s }
+  }
+  return scale
+}
+
+/** Moments of the calibration inputs, and of two disjoint parts of them: photos to try the rounding with, photos to judge it on. */
+interface Samples { all: Moments; fit?: Moments; check?: Moments }
+
+/** Rows that decide whether a group is rounded adaptively. */
+const TRIED_ROWS = 16
+
+/** Whether rounding for some photos gains on others, over an even choice of rows (in units of their scales). */
+function gainsElsewhere(units: readonly Float64Array[], { fit, check }: Samples): boolean {
+  if (!fit || !check) return true
+  const form = roundingForm(fit, covariance(fit))
+  if (!form) return false
+  const H = covariance(check)
+  let gain = 0
+  for (let r = 0; r < units.length; r += Math.ceil(units.length / TRIED_ROWS)) {
+    const unit = units[r]!
+    gain += outputError(unit, roundNearest(unit), H) - outputError(unit, roundAdaptive(unit, form), H)
+  }
+  return gain > 0
+}
+
+/** Rounds the rows of one group: adaptively, unless that overfits; without samples to nearest. */
+function roundGroup(rows: Matrix, bias: Float32Array, inputScale: number, samples?: Samples): QuantizedMatrix {
+  const { rows: count, columns: K, data } = rows
+  const H = samples && covariance(samples.all)
+  const variance = H && Float64Array.from({ length: K }, (_, i) => H[i * K + i]!)
+  const out: QuantizedMatrix = { rows: count, columns: K, q: new Int8Array(count * K), scales: new Float32Array(count) }
+  const units = Array.from({ length: count }, (_, r) => {
+    const row = Float64Array.from(data.subarray(r * K, (r + 1) * K))
+    const s = fitScale(searchScale(row, variance), bias[r]!, inputScale)
+    out.scales[r] = s
+    return row.map((v) => v / s)
+  })
+  const form = samples && H && gainsElsewhere(units, samples) ? roundingForm(samples.all, H) : undefined
+  units.forEach((unit, r) => out.q.set(form ? roundAdaptive(unit, form) : roundNearest(unit), r * K))
+  return out
+}
+
+function roundLayer(walk: Walk, op: WeightedOp, weights: Float32Array, bias: Float32Array, inputScale: number, rounding: Rounding): QuantizedMatrix {
+  const s = layerShape(walk.float.graph, op)
+  const matrix = toRows(weights, s.outC, op.type === 'DEPTHWISE_CONV_2D')
+  if (rounding === 'nearest') return roundGroup(matrix, bias, inputScale)
+  const g = grouping(op, s, matrix.columns)
+  const collected = (of: readonly number[]): Moments[] => collect(of.map((i) => walk.simulated[i]!.get(op.inputs[0]!)!), s, g, (SAMPLED_ROWS * of.length) / walk.simulated.length)
+  const [fit, check] = [collected(walk.fit), collected(walk.check)]
+  const out: QuantizedMatrix = { rows: matrix.rows, columns: matrix.columns, q: new Int8Array(matrix.data.length), scales: new Float32Array(matrix.rows) }
+  fit.forEach((m, group) => {
+    const [first, end] = [group * g.outPerGroup, (group + 1) * g.outPerGroup]
+    const rows = { rows: g.outPerGroup, columns: matrix.columns, data: matrix.data.subarray(first * matrix.columns, end * matrix.columns) }
+    const samples = walk.check.length ? { all: sum(m, check[group]!), fit: m, check: check[group]! } : { all: m }
+    const part = roundGroup(rows, bias.subarray(first, end), inputScale, samples)
+    out.q.set(part.q, first * matrix.columns)
+    out.scales.set(part.scales, first)
+  })
+  return out
+}
+
+function channelMeans(data: readonly Float32Array[], channels: number): Float64Array {
+  const sum = new Float64Array(channels)
+  let count = 0
+  for (const d of data) {
+    for (let i = 0; i < d.length; i += channels) for (let c = 0; c < channels; c++) sum[c]! += d[i + c]!
+    count += d.length / channels
+  }
+  return sum.map((v) => v / count)
+}
+
+const bytesOf = (a: Int8Array | Int32Array): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength)
+
+/**
+ * Quantizes one weighted op: writes its filter and bias into `tensors` and its outputs into both sides of the walk.
+ * Biases are shifted so that each channel's mean output stays the float model's.
+ * Requires: the op has a bias, its input has a grid.
+ */
+export function quantizeLayer(walk: Walk, op: WeightedOp, tensors: Tensor[], grids: Map<number, Quantization>, rounding: Rounding): void {
+  const { float } = walk
+  const [x, f, b] = op.inputs as [number, number, number?]
+  const [y] = op.outputs as [number]
+  if (b === undefined || b < 0) throw new ThimbleError('lower/quantization', `${op.type} has no bias`, { tensor: tensors[y]!.name, hint: 'give it a bias of zeros' })
+  const depthwise = op.type === 'DEPTHWISE_CONV_2D'
+  const filter = tensors[f]!
+  const channels = depthwise ? filter.shape[3]! : filter.shape[0]!
+  const inputScale = grids.get(x)!.scales[0]!
+  const run = (side: Map<number, Float32Array>, weights: Float32Array, bias: Float32Array): Float32Array =>
+    float.runOp(linear(op), (t) => (t === f ? weights : t === b ? bias : side.get(t) ?? float.constant(t)))[0]!
+  const bias = float.constant(b).slice()
+  const wanted = walk.reference.map((side) => run(side, float.constant(f), bias))
+  const stored = roundLayer(walk, op, float.constant(f), bias, inputScale, rounding)
+  const real = fromRows(dequantizeRows(stored), channels, depthwise)
+  const got = walk.simulated.map((side) => run(side, real, bias))
+  const shift = channelMeans(wanted, channels)
+  channelMeans(got, channels).forEach((v, c) => { shift[c]! -= v; bias[c]! += shift[c]! })
+  wanted.forEach((d, i) => { activate(d, op.attrs.activation); walk.reference[i]!.set(y, d) })
+  got.forEach((d, i) => {
+    for (let k = 0; k < d.length; k += channels) for (let c = 0; c < channels; c++) d[k + c]! += shift[c]!
+    activate(d, op.attrs.activation)
+    snap(d, grids.get(y)!, 'int8')
+    walk.simulated[i]!.set(y, d)
+  })
+  const zeroPoints = (): Int32Array => new Int32Array(channels)
+  tensors[f] = { ...filter, dtype: 'int8', data: bytesOf(fromRows(stored.q, channels, depthwise)), quantization: { scales: stored.scales, zeroPoints: zeroPoints(), axis: depthwise ? 3 : 0 } }
+  tensors[b] = {
+    ...tensors[b]!, dtype: 'int32', data: bytesOf(quantizeBias(bias, stored.scales, inputScale)),
+    quantization: { scales: stored.scales.map((s) => Math.fround(s * inputScale)), zeroPoints: zeroPoints(), axis: 0 },
+  }
+}

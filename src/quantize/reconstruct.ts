@@ -1,0 +1,167 @@
+/**
+ * Adaptive rounding: stored weights that keep a layer's outputs on the inputs that the int8 model really has. Columns
+ * are rounded one after the other, and each one's error is spread over those still to come; coordinate descent on the
+ * same quadratic form ends it.
+ * Source: Frantar et al. 2022 (GPTQ, arXiv 2210.17323).
+ */
+import { columnProducts } from '../float/wasm.ts'
+import type { ConvShape } from '../float/kernels.ts'
+import { windowPadding } from '../convert/builder.ts'
+import { roundEven } from '../float/values.ts'
+import { inverseFactor } from './linear-algebra.ts'
+import { QMAX } from './weights.ts'
+
+/** Sums over sampled input rows x [K] of one group of a layer. */
+export interface Moments {
+  K: number
+  count: number
+  /** Sum of x x^T, [K, K]. */
+  xx: Float64Array
+  /** Sum of x, [K]. */
+  x: Float64Array
+}
+
+export const emptyMoments = (K: number): Moments => ({ K, count: 0, xx: new Float64Array(K * K), x: new Float64Array(K) })
+
+/** Adds `count` rows, [count, K]. */
+export function addMoments(m: Moments, rows: Float32Array, count: number): void {
+  const { K, xx, x } = m
+  if (K >= 16) columnProducts(rows, rows, xx, count, K, K)
+  for (let r = 0; r < count; r++) {
+    for (let i = 0; i < K; i++) {
+      const v = rows[r * K + i]!
+      if (v === 0) continue
+      x[i]! += v
+      if (K < 16) for (let j = 0; j < K; j++) xx[i * K + j]! += v * rows[r * K + j]!
+    }
+  }
+  m.count += count
+}
+
+/** Moments of two sets of rows together. */
+export const sum = (a: Moments, b: Moments): Moments => ({ K: a.K, count: a.count + b.count, xx: a.xx.map((v, i) => v + b.xx[i]!), x: a.x.map((v, i) => v + b.x[i]!) })
+
+/** Output positions to sample from an image with `total` of them: at most `limit`, evenly spread with a stride. */
+export function positions(total: number, limit: number, phase: number): Int32Array {
+  if (total <= limit) return Int32Array.from({ length: total }, (_, i) => i)
+  const step = total / limit
+  return Int32Array.from({ length: limit }, (_, i) => Math.min(total - 1, Math.floor((i + phase) * step)))
+}
+
+/** Rows of the convolution's matrix form at some output positions of image 0; channels c0..c0+channels. Shapes: [positions, kh*kw*channels]. */
+export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: number, channels: number): Float32Array {
+  const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
+  const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
+  const K = s.kh * s.kw * channels
+  const out = new Float32Array(at.length * K)
+  for (let r = 0; r < at.length; r++) {
+    const oy = Math.floor(at[r]! / s.outW)
+    const ox = at[r]! % s.outW
+    let to = r * K
+    for (let ky = 0; ky < s.kh; ky++) {
+      const iy = oy * s.strideH - top + ky * s.dilationH
+      for (let kx = 0; kx < s.kw; kx++, to += channels) {
+        const ix = ox * s.strideW - left + kx * s.dilationW
+        if (iy < 0 || iy >= s.inH || ix < 0 || ix >= s.inW) continue
+        const from = (iy * s.inW + ix) * s.inC + c0
+        for (let c = 0; c < channels; c++) out[to + c] = x[from + c]!
+      }
+    }
+  }
+  return out
+}
+
+/** Covariance of x: a bias absorbs what an error does to the mean. */
+export function covariance({ K, count, xx, x }: Moments): Float64Array {
+  const H = new Float64Array(K * K)
+  for (let i = 0; i < K; i++) for (let j = 0; j < K; j++) H[i * K + j] = xx[i * K + j]! / count - (x[i]! / count) * (x[j]! / count)
+  return H
+}
+
+/** What the rounding of one layer's rows minimizes: (q - row) H (q - row). */
+export interface RoundingForm { H: Float64Array; U: Float64Array; order: Int32Array }
+
+/**
+ * Shrinks H towards its diagonal, by one unknown per sample: what few samples say about columns together is chance.
+ * Undefined when there are not more samples than unknowns, or H can't be factored: rounding to nearest is best then.
+ */
+export function roundingForm(m: Moments, H: Float64Array): RoundingForm | undefined {
+  const { K, count } = m
+  const rho = K / count
+  if (!(rho < 1)) return undefined
+  let diagonal = 0
+  for (let i = 0; i < K; i++) diagonal += H[i * K + i]! / K
+  const shrunk = H.map((v) => v * (1 - rho))
+  for (let i = 0; i < K; i++) shrunk[i * K + i] = H[i * K + i]! + 1e-4 * diagonal + 1e-12
+  // Columns of large variance first: the others can make up for them.
+  const order = Int32Array.from({ length: K }, (_, i) => i).sort((a, b) => shrunk[b * K + b]! - shrunk[a * K + a]! || a - b)
+  const permuted = new Float64Array(K * K)
+  for (let i = 0; i < K; i++) for (let j = 0; j < K; j++) permuted[i * K + j] = shrunk[order[i]! * K + order[j]!]!
+  const U = inverseFactor(permuted, K)
+  return U && { H: shrunk, U, order }
+}
+
+const clampQ = (v: number): number => (v > QMAX ? QMAX : v < -QMAX ? -QMAX : v)
+
+/** A row in units of its scale, each weight to the nearest step. */
+export const roundNearest = (row: Float64Array): Float64Array => row.map((v) => clampQ(roundEven(v)))
+
+/** A row in units of its scale, rounded to keep the layer's outputs. */
+export function roundAdaptive(row: Float64Array, form: RoundingForm): Float64Array {
+  const q = roundSequential(row, form)
+  descend(row, q, form.H)
+  return q
+}
+
+function roundSequential(row: Float64Array, { U, order }: RoundingForm): Float64Array {
+  const K = row.length
+  const q = new Float64Array(K)
+  const w = Float64Array.from(order, (k) => row[k]!)
+  for (let i = 0; i < K; i++) {
+    const v = clampQ(roundEven(w[i]!))
+    q[order[i]!] = v
+    const error = (w[i]! - v) / U[i * K + i]!
+    if (error !== 0) for (let j = i + 1; j < K; j++) w[j]! -= error * U[i * K + j]!
+  }
+  return q
+}
+
+const PASSES = 4
+
+/** Moves single stored weights up or down while that lowers (q - row) H (q - row). */
+function descend(row: Float64Array, q: Float64Array, H: Float64Array): void {
+  const K = row.length
+  const g = new Float64Array(K)
+  for (let i = 0; i < K; i++) {
+    const d = q[i]! - row[i]!
+    if (d !== 0) for (let j = 0; j < K; j++) g[j]! += d * H[i * K + j]!
+  }
+  for (let pass = 0; pass < PASSES; pass++) {
+    let moved = 0
+    for (let k = 0; k < K; k++) {
+      const h = H[k * K + k]!
+      if (!(h > 0)) continue
+      const step = clampQ(q[k]! + roundEven(-g[k]! / h)) - q[k]!
+      // Only moves that gain: 2 g step + h step^2 < 0.
+      if (step === 0 || 2 * g[k]! * step + h * step * step >= 0) continue
+      q[k]! += step
+      moved++
+      for (let j = 0; j < K; j++) g[j]! += step * H[k * K + j]!
+    }
+    if (!moved) break
+  }
+}
+
+/** (q - row) H (q - row): mean squared error of the output, in units of the row's scale squared. */
+export function outputError(row: Float64Array, q: Float64Array, H: Float64Array): number {
+  const K = row.length
+  let error = 0
+  for (let i = 0; i < K; i++) {
+    const d = q[i]! - row[i]!
+    if (d === 0) continue
+    let s = 0
+    for (let j = 0; j < K; j++) s += H[i * K + j]! * (q[j]! - row[j]!)
+    error += d * s
+  }
+  return error
+}

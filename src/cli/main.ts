@@ -12,6 +12,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   inspect: { summary: 'a model\'s tensors, ops, kernels, costs and memory', load: () => import('./inspect.ts') },
   bench: { summary: 'how fast a model runs here', load: () => import('./bench.ts') },
   pack: { summary: 'one self-contained WebAssembly module of a model', load: () => import('./pack.ts') },
+  quantize: { summary: 'a float model to int8, calibrated on photos', load: () => import('./quantize.ts') },
   convert: { summary: 'a model of another tool, as .tflite or packed file', load: () => import('./convert.ts') },
   arch: { summary: 'MobileNets of every width and resolution compared', load: () => import('./arch.ts') }
 }

@@ -27,3 +27,22 @@ export function progress(total: number, stream: NodeJS.WriteStream = process.std
     }
   }
 }
+
+export interface Stages {
+  /** Shows how far a named stage is. */
+  at(stage: string, done: number, total: number): void
+  clear(): void
+}
+
+/** One line on stderr about work in stages, with the time it has taken; silent when stderr is no terminal. */
+export function stages(stream: NodeJS.WriteStream = process.stderr): Stages {
+  if (!stream.isTTY) return { at: () => {}, clear: () => {} }
+  const start = performance.now()
+  return {
+    at(stage, done, total) {
+      const filled = Math.round((20 * done) / total)
+      stream.write(`\r\x1b[K${stage.padEnd(12)}${'#'.repeat(filled)}${'.'.repeat(20 - filled)} ${done}/${total}  ${((performance.now() - start) / 1000).toFixed(0)} s`)
+    },
+    clear() { stream.write('\r\x1b[K') }
+  }
+}

@@ -1,0 +1,357 @@
+/** The quantizer on a small network with uneven channels: what each step must bring, determinism, files, reports, refusals. */
+import { execFileSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { main } from '../src/cli/main.ts'
+import { GraphBuilder } from '../src/convert/builder.ts'
+import { backward } from '../src/float/backward.ts'
+import { floatModel } from '../src/float/execute.ts'
+import { quantizeValues } from '../src/float/values.ts'
+import { readModel } from '../src/formats/index.ts'
+import { writePacked } from '../src/formats/packed.ts'
+import { readTflite } from '../src/formats/tflite.ts'
+import { writeTflite } from '../src/formats/tflite-write.ts'
+import type { Activation, Graph, Metadata } from '../src/graph.ts'
+import { loadGraph } from '../src/load.ts'
+import { random, variations } from '../src/quantize/augment.ts'
+import { cholesky, inverseFactor } from '../src/quantize/linear-algebra.ts'
+import { quantize, type QuantizeOptions } from '../src/quantize/quantize.ts'
+import { addMoments, covariance, emptyMoments, outputError, roundAdaptive, roundingForm, roundNearest, type Moments } from '../src/quantize/reconstruct.ts'
+import { htmlReport, jsonReport, textReport, worstLayers, type QuantizeReport } from '../src/quantize/report.ts'
+import { makePng } from './image-files.ts'
+import { equalBytes, need, rng, root } from './util.ts'
+
+const SIZE = 24
+const CLASSES = 10
+const METADATA: Metadata = {
+  name: 'tiny', description: 'a test', license: 'MIT', task: 'classification', scores: 'softmax', labels: Array.from({ length: CLASSES }, (_, i) => `thing <${i}>`),
+  preprocess: { fit: 'crop', shorterSide: 26, method: 'bilinear', channels: 'rgb', mean: [120, 116, 104], std: [58, 57, 57.5] },
+}
+
+/**
+ * An inverted-residual network whose channels differ in size by up to e^5 inside the blocks, the next layer making up for
+ * it, as in trained networks with folded batch norm.
+ */
+function tinyNet(seed: number): Graph {
+  const next = rng(seed)
+  const b = new GraphBuilder()
+  const normal = (): number => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next())
+  const uneven = (n: number): number[] => Array.from({ length: n }, () => Math.exp(5 * next() - 4))
+  const even = (n: number): number[] => new Array<number>(n).fill(1)
+  const bias = (sizes: number[]): Float32Array => Float32Array.from(sizes, (s) => 0.3 * s * normal())
+  /** Rows of `k` taps times input channels of the sizes `from`, for output channels of the sizes `to`. */
+  const conv = (name: string, x: number, k: number, from: number[], to: number[], stride: number, activation: Activation): number => {
+    const row = k * k * from.length
+    const data = Float32Array.from({ length: to.length * row }, (_, i) => normal() * Math.sqrt(2 / row) * to[Math.floor(i / row)]! / from[i % from.length]!)
+    return b.conv(name, x, { filter: { shape: [to.length, k, k, from.length], data }, bias: bias(to), stride, activation })
+  }
+  const block = (name: string, x: number, inC: number, inner: number, outC: number, stride: number): number => {
+    const [first, second] = [uneven(inner), uneven(inner)]
+    const expand = conv(`${name}/expand`, x, 1, even(inC), first, 1, 'RELU')
+    const data = Float32Array.from({ length: 9 * inner }, (_, i) => normal() * Math.sqrt(2 / 9) * second[i % inner]! / first[i % inner]!)
+    const depthwise = b.depthwise(`${name}/depthwise`, expand, { filter: { shape: [1, 3, 3, inner], data }, bias: bias(second), stride, activation: 'RELU' })
+    return conv(`${name}/project`, depthwise, 1, second, even(outC), 1, 'NONE')
+  }
+  const stem = conv('stem', b.input('image', [1, SIZE, SIZE, 3]), 3, even(3), even(16), 2, 'RELU6')
+  const first = block('block1', stem, 16, 32, 24, 2)
+  const second = b.add('block2/add', first, block('block2', first, 24, 48, 24, 1))
+  const head = conv('head', second, 1, even(24), even(64), 1, 'RELU6')
+  const data = Float32Array.from({ length: CLASSES * 64 }, () => normal() / 8)
+  return b.finish([b.fullyConnected('logits', b.globalAverage('pool', head), { filter: { shape: [CLASSES, 64], data }, bias: bias(even(CLASSES)) })], { ...METADATA })
+}
+
+/** A smooth random picture with edges, as values from -2 to 2. */
+function picture(seed: number): Float32Array {
+  const next = rng(seed)
+  const waves = Array.from({ length: 9 }, () => [next() - 0.5, next() - 0.5, 6 * next(), 2 * next() - 1] as const)
+  return Float32Array.from({ length: SIZE * SIZE * 3 }, (_, i) => {
+    const [c, x, y] = [i % 3, Math.floor(i / 3) % SIZE, Math.floor(i / 3 / SIZE)]
+    const v = [0, 1, 2].reduce((s, k) => { const [fx, fy, phase, height] = waves[3 * c + k]!; return s + height * Math.sin(fx * x + fy * y + phase) }, 0)
+    return Math.max(-2, Math.min(2, x > 12 === (seed % 2 === 0) ? v : 0.4 * v + 0.8))
+  })
+}
+
+const calibration = Array.from({ length: 12 }, (_, i) => picture(100 + i))
+const unseen = Array.from({ length: 12 }, (_, i) => picture(500 + i))
+const input = { inputRange: [-2.1, 2.7] as const }
+
+function sqnr(float: Graph, int8: Graph, inputs: readonly Float32Array[]): number {
+  const [a, b] = [floatModel(float), floatModel(int8)]
+  let [signal, noise] = [0, 0]
+  for (const x of inputs) {
+    const [want, got] = [a.run([x])[0]!, b.run([x])[0]!]
+    want.forEach((w, i) => { signal += w * w; noise += (w - got[i]!) ** 2 })
+  }
+  return 10 * Math.log10(signal / noise)
+}
+
+const made = (o: QuantizeOptions = {}, graph = tinyNet(1)): Graph => quantize(graph, calibration, { ...input, ...o }).graph
+
+test('equalization wins on inputs that calibration has not seen', () => {
+  let [plain, both] = [0, 0]
+  for (const seed of [1, 2, 3]) {
+    const float = tinyNet(seed)
+    plain += sqnr(float, made({ equalize: false, rounding: 'nearest' }, float), unseen) / 3
+    both += sqnr(float, made({}, float), unseen) / 3
+  }
+  assert.ok(both > plain + 10, `${both} dB, without ${plain} dB`)
+})
+
+test('adaptive rounding lowers a layer\'s error on samples it has not seen, and gives up with too few', () => {
+  const next = rng(9)
+  const K = 24
+  const mix = Float64Array.from({ length: K * 6 }, () => next() - 0.5)
+  /** Correlated inputs: 24 columns of 6 sources. */
+  const moments = (count: number): Moments => {
+    const rows = new Float32Array(count * K)
+    for (let r = 0; r < count; r++) {
+      const source = Array.from({ length: 6 }, () => next() - 0.5)
+      for (let k = 0; k < K; k++) rows[r * K + k] = source.reduce((s, v, i) => s + v * mix[6 * k + i]!, 0.02 * (next() - 0.5))
+    }
+    const m = emptyMoments(K)
+    addMoments(m, rows, count)
+    return m
+  }
+  const fit = moments(600)
+  const form = roundingForm(fit, covariance(fit))!
+  const H = covariance(moments(600))
+  let [nearest, adaptive] = [0, 0]
+  for (let r = 0; r < 20; r++) {
+    const unit = Float64Array.from({ length: K }, () => 20 * (next() - 0.5))
+    nearest += outputError(unit, roundNearest(unit), H)
+    adaptive += outputError(unit, roundAdaptive(unit, form), H)
+  }
+  assert.ok(adaptive < nearest / 3, `${adaptive} against ${nearest}`)
+  const few = moments(K)
+  assert.is(roundingForm(few, covariance(few)), undefined)
+})
+
+test('equalization leaves the function as it is', () => {
+  const float = tinyNet(2)
+  const { equalized } = quantize(float, calibration, input)
+  assert.not.equal(equalized.tensors.map((t) => t.data), float.tensors.map((t) => t.data))
+  assert.ok(sqnr(float, equalized, calibration) > 80)
+})
+
+test('the same seed gives the same bytes', () => {
+  assert.equal(writePacked(made({ seed: 5 })), writePacked(made({ seed: 5 })))
+})
+
+test('range methods, one photo, few photos', () => {
+  const float = tinyNet(1)
+  for (const ranges of ['percentile', 'mse'] as const) assert.ok(sqnr(float, made({ ranges }), unseen) > 10, ranges)
+  for (const count of [1, 3]) {
+    const { graph } = quantize(float, calibration.slice(0, count), input)
+    assert.ok(sqnr(float, graph, calibration.slice(0, count)) > 10, `${count} photos`)
+  }
+})
+
+test('every weight and bias fits its type, weights are symmetric per channel', () => {
+  const graph = made()
+  for (const op of graph.ops) {
+    if (op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D' && op.type !== 'FULLY_CONNECTED') continue
+    const [w, b] = [graph.tensors[op.inputs[1]!]!, graph.tensors[op.inputs[2]!]!]
+    const channels = op.type === 'DEPTHWISE_CONV_2D' ? w.shape[3]! : w.shape[0]!
+    assert.is(w.quantization!.scales.length, channels)
+    assert.ok(w.quantization!.zeroPoints.every((z) => z === 0))
+    assert.ok(new Int8Array(w.data!.slice().buffer).every((v) => v >= -127))
+    const x = graph.tensors[op.inputs[0]!]!.quantization!.scales[0]!
+    assert.equal(b.quantization!.scales, w.quantization!.scales.map((s) => Math.fround(s * x)))
+  }
+})
+
+test('gradients agree with differences', () => {
+  const graph = tinyNet(4)
+  const model = floatModel(graph)
+  const x = picture(7)
+  const direction = Float32Array.from({ length: CLASSES }, (_, i) => (i % 3) - 1)
+  const values = new Map<number, Float32Array>()
+  model.run([x], (t, d) => values.set(t, d))
+  const { tensors } = backward(model, (t) => values.get(t) ?? model.constant(t), new Map([[graph.outputs[0]!, direction]]))
+  const g = tensors.get(graph.inputs[0]!)!
+  // Along a small step of the whole input, where few clamps change.
+  const step = picture(8).map((v) => v * 1e-3)
+  const along = (sign: number): number => model.run([x.map((v, i) => v + sign * step[i]!)])[0]!.reduce((s, v, i) => s + v * direction[i]!, 0)
+  const [want, got] = [(along(1) - along(-1)) / 2, g.reduce((s, v, i) => s + v * step[i]!, 0)]
+  assert.ok(Math.abs(want - got) < 0.02 * Math.abs(want), `${got} against ${want}`)
+})
+
+test('inverseFactor gives U with U^T U = inverse', () => {
+  const next = rng(3)
+  const n = 12
+  const r = Float64Array.from({ length: n * n }, () => next() - 0.5)
+  const a = Float64Array.from({ length: n * n }, (_, i) => { let s = i % (n + 1) === 0 ? 0.1 : 0; for (let k = 0; k < n; k++) s += r[Math.floor(i / n) * n + k]! * r[(i % n) * n + k]!; return s })
+  const u = inverseFactor(a, n)!
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) {
+    let s = 0
+    for (let k = 0; k < n; k++) for (let m = 0; m < n; m++) s += u[m * n + i]! * u[m * n + k]! * a[k * n + j]!
+    assert.ok(Math.abs(s - Number(i === j)) < 1e-9)
+  }
+  assert.is(cholesky(Float64Array.of(1, 2, 2, 1), 2), undefined)
+})
+
+test('variations: photos first, then changed ones, thinned evenly when there are too many', () => {
+  const photos = Array.from({ length: 6 }, (_, i) => ({ data: new Uint8Array(12 * 12 * 3).fill(40 * i), width: 12, height: 12, channels: 3 as const }))
+  const all = variations(photos, 8, random(1))
+  assert.equal(all.map((v) => v.photo), [0, 1, 2, 3, 4, 5, 0, 1])
+  assert.equal(all.map((v) => v.varied), [false, false, false, false, false, false, true, true])
+  assert.equal(variations(photos, 3, random(1)).map((v) => v.photo), [0, 2, 4])
+  assert.equal(variations(photos, 8, random(1)), all)
+  assert.equal(variations([], 8, random(1)), [])
+})
+
+test('a .tflite keeps labels, preprocessing and licence, also for readers of TFLite metadata', async () => {
+  const graph = made()
+  const bytes = writeTflite(graph)
+  const back = readTflite(bytes)
+  assert.equal(back.metadata, METADATA)
+  const [a, b] = [await loadGraph(back), await loadGraph(readModel(writePacked(graph)))]
+  const x = quantizeValues(unseen[0]!, graph.tensors[graph.inputs[0]!]!) as Int8Array
+  equalBytes(a.run(x)[0]!, b.run(x)[0]!, 'output')
+  // Without the JSON block: what TFLite's own metadata says.
+  const plain = bytes.slice()
+  const at = Buffer.from(plain).indexOf('THIMBLE_METADATA')
+  plain[at] = 'X'.charCodeAt(0)
+  const { labels, preprocess, name, license } = readTflite(plain).metadata
+  assert.equal([labels, name, license], [METADATA.labels, 'tiny', 'MIT'])
+  assert.equal([preprocess!.mean, preprocess!.std], [METADATA.preprocess!.mean, METADATA.preprocess!.std])
+  assert.equal(writeTflite(graph), bytes)
+})
+
+const python = [process.env.THIMBLE_LITERT, join(root, 'build/quantizers/bin/python')].find((p): p is string => p !== undefined && existsSync(p))
+const LITERT = `
+import sys, numpy as np
+from ai_edge_litert.interpreter import Interpreter
+i = Interpreter(model_path=sys.argv[1]); i.allocate_tensors()
+for k in range(int(sys.argv[3])):
+    x = np.fromfile(sys.argv[2], np.int8).reshape(-1, *i.get_input_details()[0]['shape'])[k]
+    i.set_tensor(i.get_input_details()[0]['index'], x); i.invoke()
+    sys.stdout.write(i.get_tensor(i.get_output_details()[0]['index']).tobytes().hex() + '\\n')`
+
+need(test, 'LiteRT gives the same bytes for the .tflite', python, 'a Python with ai-edge-litert (THIMBLE_LITERT, or build/quantizers)', async (executable) => {
+  const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-'))
+  const graph = made()
+  const t = graph.tensors[graph.inputs[0]!]!
+  const inputs = unseen.map((x) => quantizeValues(x, t) as Int8Array)
+  writeFileSync(join(folder, 'm.tflite'), writeTflite(graph))
+  writeFileSync(join(folder, 'x'), Buffer.concat(inputs.map((x) => new Uint8Array(x.buffer))))
+  const lines = execFileSync(executable, ['-c', LITERT, join(folder, 'm.tflite'), join(folder, 'x'), String(inputs.length)], { stdio: ['ignore', 'pipe', 'ignore'] }).toString().trim().split('\n')
+  const model = await loadGraph(graph)
+  inputs.forEach((x, i) => equalBytes(model.run(x)[0]!, Buffer.from(lines[i]!, 'hex'), `input ${i}`))
+  rmSync(folder, { recursive: true })
+})
+
+// The command ------------------------------------------------------------------
+
+async function thimble(...args: string[]): Promise<{ code: number; out: string; err: string }> {
+  const { stdout, stderr } = process
+  const [writeOut, writeErr] = [stdout.write, stderr.write]
+  let [out, err] = ['', '']
+  stdout.write = ((text: string) => { out += text; return true }) as typeof stdout.write
+  stderr.write = ((text: string) => { err += text; return true }) as typeof stderr.write
+  try { return { code: await main(args), out, err } } finally { stdout.write = writeOut; stderr.write = writeErr }
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-cli-'))
+const at = (name: string): string => join(folder, name)
+const pngOf = (x: Float32Array): Uint8Array => makePng(SIZE, SIZE, (px, py, c) => Math.round((x[3 * (py * SIZE + px) + c]! + 2) * 63), { depth: 8, type: 2 })
+test.before(() => {
+  mkdirSync(at('photos'))
+  mkdirSync(at('empty'))
+  calibration.forEach((x, i) => writeFileSync(at(`photos/${String(i).padStart(2, '0')}.png`), pngOf(x)))
+  writeFileSync(at('tiny.tflite'), writeTflite(tinyNet(1)))
+  const bare = tinyNet(1)
+  writeFileSync(at('bare.tflite'), writeTflite({ ...bare, metadata: {} }))
+})
+test.after(() => rmSync(folder, { recursive: true }))
+
+test('thimble quantize writes the model and its reports; classify reads it', async () => {
+  const reports = ['r.json', 'r.html', 'r.txt'].flatMap((r) => ['--report', at(r)])
+  const { code, out, err } = await thimble('quantize', at('tiny.tflite'), '--calibration', at('photos'), '-o', at('q.tflite'), '--inputs', '16', ...reports)
+  assert.is(err, '')
+  assert.is(code, 0)
+  const report = JSON.parse(readFileSync(at('r.json'), 'utf8')) as QuantizeReport & { worst: string[] }
+  assert.equal([report.evaluation.photos, report.evaluation.inputs, report.evaluation.heldBack], [2, 4, true])
+  assert.equal([report.calibration.photos, report.calibration.inputs], [10, 16])
+  assert.equal([report.asTheyAre.inputs, report.varied.inputs, report.photos.length], [2, 2, 4])
+  assert.ok(report.asTheyAre.logitSqnr > 10 && report.layers.length >= 10)
+  assert.is(report.worst[0], [...report.layers].sort((a, b) => a.sqnr - b.sqnr)[0]!.name)
+  const text = readFileSync(at('r.txt'), 'utf8')
+  assert.ok(out.startsWith(text.trimEnd()), 'stdout is the text report')
+  assert.match(text, `worst layers: ${report.worst[0]!}`)
+  assert.match(text, /same top-1 \d of 2, float's best in the top-5 \d of 2/)
+  const html = readFileSync(at('r.html'), 'utf8')
+  assert.is(html.match(/<svg/g)!.length, 2)
+  assert.not.match(html, /src=|href=|thing <\d>/)
+  for (const l of report.layers) assert.ok(html.includes(l.name.slice(-35)), l.name)
+
+  const again = await thimble('quantize', at('tiny.tflite'), '--calibration', at('photos'), '-o', at('q.thimble'), '--inputs', '16', '--json')
+  const second = JSON.parse(again.out) as QuantizeReport
+  assert.equal([second.photos, second.layers], [report.photos, report.layers], 'deterministic')
+  const answers: object[][] = []
+  for (const m of ['q.tflite', 'q.thimble']) answers.push((JSON.parse((await thimble('classify', at('photos/03.png'), '--model', at(m), '--json')).out) as { predictions: object[] }[])[0]!.predictions)
+  assert.equal(answers[0], answers[1])
+  assert.match(JSON.stringify(answers[0]), /thing </)
+})
+
+test('an evaluation folder; an assumed preprocessing is told, a given one is not', async () => {
+  mkdirSync(at('other'))
+  unseen.slice(0, 3).forEach((x, i) => writeFileSync(at(`other/${i}.png`), pngOf(x)))
+  const call = ['quantize', at('bare.tflite'), '--calibration', at('photos'), '--evaluation', at('other'), '-o', at('b.tflite'), '--inputs', '4', '--json']
+  const guessed = await thimble(...call)
+  assert.match(guessed.err, /note: the model does not say .* assumed: .*127\.5/)
+  assert.is((JSON.parse(guessed.out) as QuantizeReport).evaluation.photos, 3)
+  assert.is((await thimble(...call, '--preprocess', 'imagenet')).err, '')
+  assert.is(readTflite(readFileSync(at('b.tflite'))).metadata.preprocess!.std[0], 0.229 * 255)
+})
+
+const REFUSED: [string, string[], RegExp, number][] = [
+  ['no calibration', ['-o', 'OUT.tflite'], /no --calibration folder given/, 2],
+  ['no output', ['--calibration', 'photos'], /no -o OUT given/, 2],
+  ['an unknown kind of output', ['--calibration', 'photos', '-o', 'x.onnx'], /OUT must end in \.thimble or \.tflite/, 2],
+  ['a folder that is missing', ['--calibration', 'nowhere', '-o', 'OUT.tflite'], /nowhere can't be read: no such file/, 2],
+  ['a folder without photos', ['--calibration', 'empty', '-o', 'OUT.tflite'], /no images in .*empty/, 2],
+  ['a file that is no photo', ['--calibration', 'tiny.tflite', '-o', 'OUT.tflite'], /tiny\.tflite: /, 1],
+  ['an unknown preprocessing', ['--calibration', 'photos', '--preprocess', 'caffe', '-o', 'OUT.tflite'], /--preprocess is not usable.*imagenet, signed, unit, raw/, 2],
+  ['a mean of two numbers', ['--calibration', 'photos', '--mean', '1,2', '-o', 'OUT.tflite'], /--mean is not usable/, 2],
+  ['a deviation of 0', ['--calibration', 'photos', '--std', '0', '-o', 'OUT.tflite'], /--std is not usable/, 2],
+  ['an unknown kind of report', ['--calibration', 'photos', '-o', 'OUT.tflite', '--report', 'r.pdf'], /--report must end in/, 2],
+]
+for (const [what, args, message, code] of REFUSED) {
+  test(`refused: ${what}`, async () => {
+    const paths = args.map((a) => (['photos', 'nowhere', 'empty', 'tiny.tflite', 'OUT.tflite'].includes(a) ? at(a) : a))
+    const result = await thimble('quantize', at('tiny.tflite'), ...paths)
+    assert.match(result.err, message)
+    assert.is(result.err.trim().split('\n').length, 1)
+    assert.equal([result.code, result.out, existsSync(at('OUT.tflite'))], [code, '', false])
+  })
+}
+
+test('refused: a model that is quantized already', async () => {
+  writeFileSync(at('int8.tflite'), writeTflite(made()))
+  const { code, err } = await thimble('quantize', at('int8.tflite'), '--calibration', at('photos'), '-o', at('OUT.tflite'))
+  assert.match(err, /is quantized already/)
+  assert.is(code, 1)
+  assert.throws(() => quantize(tinyNet(1), []), /no calibration photos/)
+})
+
+test('the report names what changed', () => {
+  const photo = (name: string, float: number, int8: number): QuantizeReport['photos'][number] => ({ name, varied: false, signal: 100, noise: 1, sqnr: 20, float: { index: float, score: 0.5 }, int8: { index: int8, score: 0.25 }, inTop5: true })
+  const layers = [30, 12, 25, Infinity].map((sqnr, index) => ({ index, op: 'CONV_2D', name: `layer<${index}>`, sqnr }))
+  const report: QuantizeReport = {
+    model: 'a & b', classifier: true, photos: [photo('x.png', 1, 1), photo('y.png', 0, 1)], layers, asTheyAre: { inputs: 2, logitSqnr: 20, top1: 1, top5: 2 }, varied: { inputs: 0, logitSqnr: NaN, top1: 0, top5: 0 },
+    calibration: { photos: 3, inputs: 8, ranges: 'minmax', seed: 1 }, evaluation: { photos: 2, inputs: 2, heldBack: false }, floatBytes: 4e6, fileBytes: 1e6, seconds: 3, labels: ['cat', 'dog'],
+  }
+  assert.equal(worstLayers(layers, 2).map((l) => l.name), ['layer<1>', 'layer<2>'])
+  const text = textReport(report)
+  assert.match(text, 'y.png: cat 50.0 % became dog 25.0 %')
+  assert.match(text, 'the calibration photos themselves')
+  assert.not.match(text, 'variations:')
+  assert.not.match(htmlReport(report), /a & b|layer<1>/)
+  assert.is((JSON.parse(jsonReport(report)) as { layers: { sqnr: null }[] }).layers[3]!.sqnr, null)
+})
+
+test.run()

@@ -4,7 +4,7 @@ import { readModel, sniffFormat } from './formats/index.ts'
 import { tensorBytes, type Graph, type Op, type Tensor } from './graph.ts'
 import { lower } from './lower/index.ts'
 import { assemble, type Program } from './plan/compile.ts'
-import { chooseVariant } from './runtime.ts'
+import { chooseVariant, type VariantChoice } from './runtime.ts'
 import type { LoadOptions, ModelReport, OpReport } from './types.ts'
 
 /** Multiply-adds of an op, from its shapes: what the published figures of these networks count. */
@@ -40,13 +40,13 @@ function kernelNames(graph: Graph, program: Program | undefined): string[] {
   })
 }
 
-/** Reports on a model file's bytes. Unsupported ops are listed, not thrown; a broken file throws. */
-export function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string): ModelReport {
-  return inspectGraph(readModel(bytes, name), options, sniffFormat(bytes), bytes.length)
+/** Reports on a model file's bytes, for the variant and kernels that `options` or `choice` name. Unsupported ops are listed, not thrown; a broken file throws. */
+export function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string, choice?: VariantChoice): ModelReport {
+  return inspectGraph(readModel(bytes, name), options, sniffFormat(bytes), bytes.length, choice)
 }
 
-export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0): ModelReport {
-  const { variant, kernels } = chooseVariant(options.variant, options.kernels)
+export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0, choice?: VariantChoice): ModelReport {
+  const { variant, kernels } = choice ?? chooseVariant(options.variant, options.kernels)
   const plan = options.plan ?? 'speed'
   const lowered = lower(graph, variant, kernels)
   const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, kernels, plan })

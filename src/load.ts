@@ -4,7 +4,7 @@ import { ThimbleError } from './errors.ts'
 import { readModel } from './formats/index.ts'
 import type { Graph, Metadata } from './graph.ts'
 import { compileModel } from './plan/compile.ts'
-import { chooseVariant, runtimeModule } from './runtime.ts'
+import { chooseVariant, runtimeModule, type VariantChoice } from './runtime.ts'
 import { checkThreads, ThreadPool } from './threads/pool.ts'
 import type { LoadOptions } from './types.ts'
 
@@ -15,10 +15,28 @@ export const withOptions = (metadata: Metadata, options: LoadOptions): Metadata 
   ...(options.preprocess ? { preprocess: options.preprocess } : {})
 })
 
+/** The runtime for `fast: true`, compiled and tested, or why there is none; it imports shared memory and has `avx2` kernels. */
+export interface FastRuntime { module?: WebAssembly.Module; why: string }
+/** Where an entry point has it from. */
+export type FastSource = () => Promise<FastRuntime>
+
+export interface Choice extends VariantChoice { module?: WebAssembly.Module }
+
+/** Resolves `variant`, `kernels`, `threads` and `fast`; `module` is set where it is the fast runtime. */
+export async function choose(options: LoadOptions, fast?: FastSource): Promise<Choice> {
+  const one = (options.threads ?? 1) === 1
+  const choice = chooseVariant(one ? options.variant : threadedVariant(options.variant), options.kernels)
+  if (!options.fast) return choice
+  const { module, why } = await (choice.variant !== 'simd' ? { why: `the ${choice.variant} variant has no fast kernels` }
+    : choice.kernels !== 'x86' ? { why: `${choice.kernels} kernels are in use` }
+    : fast?.() ?? { why: 'only Node has it' }) as FastRuntime
+  return module ? { variant: 'simd', kernels: 'avx2', module, why } : { ...choice, why: `${choice.why}; not fast: ${why}` }
+}
+
 /** Compiles and instantiates a graph. */
-export async function loadGraph(graph: Graph, options: LoadOptions = {}): Promise<Engine> {
+export async function loadGraph(graph: Graph, options: LoadOptions = {}, fast?: FastSource): Promise<Engine> {
   const threads = options.threads ?? 1
-  const { variant, kernels, why } = chooseVariant(threads === 1 ? options.variant : threadedVariant(options.variant), options.kernels)
+  const { variant, kernels, why, module: fastModule } = await choose(options, fast)
   const plan = options.plan ?? 'speed'
   const about = (reason: string): EngineDescription => ({
     inputs: graph.inputs.map(i => tensorInfo(graph, i)), outputs: graph.outputs.map(i => tensorInfo(graph, i)),
@@ -26,13 +44,15 @@ export async function loadGraph(graph: Graph, options: LoadOptions = {}): Promis
   })
   if (threads === 1) {
     const program = compileModel(graph, { variant, kernels, plan })
-    return new Engine(instantiateProgram(await runtimeModule(variant), program), about(why), program)
+    const memory = fastModule && sharedMemory(program)
+    return new Engine(instantiateProgram(fastModule ?? await runtimeModule(variant), program, memory), about(why), program)
   }
   checkThreads(threads)
   const program = compileModel(graph, { variant, kernels, plan, threads })
-  const module = await runtimeModule('threads'), memory = sharedMemory(program)
+  const module = fastModule ?? await runtimeModule('threads'), memory = sharedMemory(program)
   const pool = await ThreadPool.start(module, memory, program)
-  return new Engine(instantiateProgram(module, program, memory), about(`${threads} threads on shared memory`), program, pool)
+  const shared = `${threads} threads on shared memory`
+  return new Engine(instantiateProgram(module, program, memory), about(options.fast ? `${shared}; ${why}` : shared), program, pool)
 }
 
 function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
@@ -41,6 +61,6 @@ function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
 }
 
 /** Reads a model file's bytes (.tflite or .thimble), compiles and instantiates it. */
-export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
-  return loadGraph(readModel(bytes, name), options)
+export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string, fast?: FastSource): Promise<Engine> {
+  return loadGraph(readModel(bytes, name), options, fast)
 }

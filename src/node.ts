@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type Decode } from './classifier.ts'
 import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
-import { loadBytes } from './load.ts'
+import { loadBytes as loadWith, type FastRuntime } from './load.ts'
 import { loadPackedModule } from './packed-module.ts'
 import type { LoadOptions, Model } from './types.ts'
 
@@ -27,6 +27,12 @@ export async function responseBytes(response: Response): Promise<Uint8Array> {
   if (!response.ok) throw new ThimbleError('format/fetch', `the server answered ${response.status}`, { got: response.url, hint: 'check the address of the model' })
   return new Uint8Array(await response.arrayBuffer())
 }
+
+/** What `fast: true` runs on; loaded when it is asked for. */
+export const fastRuntime = async (): Promise<FastRuntime> => (await import('./fast/runtime.ts')).fastRuntime()
+
+/** Loads the bytes of a .tflite or .thimble file, see `loadModel`; `name` is for messages. */
+export const loadBytes = (bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> => loadWith(bytes, options, name, fastRuntime)
 
 /**
  * Loads a model. `source`: path of a .tflite or .thimble file, a file: or http(s): URL, the bytes, a fetch Response, or a

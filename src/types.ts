@@ -6,8 +6,9 @@ export type Variant = 'simd' | 'scalar' | 'relaxed'
 /**
  * What kernels are chosen for. `generic`: good everywhere, assumes nothing. `x86`, `arm`: 128-bit SIMD of that processor
  * family. `arm-dot`: the engine's relaxed dot product is exact on signed bytes and one instruction (needs `relaxed`).
+ * `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives these.
  */
-export type Kernels = 'generic' | 'x86' | 'arm' | 'arm-dot'
+export type Kernels = 'generic' | 'x86' | 'arm' | 'arm-dot' | 'avx2'
 
 export interface LoadOptions {
   /** Which wasm variant to run; `auto` (default) picks by what the engine can do. */
@@ -16,7 +17,10 @@ export interface LoadOptions {
   kernels?: Kernels | 'auto'
   /** `speed` (default) or `size`: smallest arena and weights. */
   plan?: 'speed' | 'size'
-  /** Opt-in engine flags (Node >= 26: V8's AVX2 revectorizer). Off by default. */
+  /**
+   * Opt in to AVX2 through V8's revectorizer, an experimental engine flag: Node 26 or later on x86-64. Used only after its
+   * code was found to compute the same bytes; else the model loads as without it and `why` says the reason.
+   */
   fast?: boolean
   /** Worker threads. Default 1. */
   threads?: number

@@ -2,11 +2,12 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
+import * as assert from 'uvu/assert'
 import { arrayType } from '../src/engine.ts'
 import type { DType } from '../src/graph.ts'
 import { loadModel } from '../src/node.ts'
 import type { TypedArray } from '../src/types.ts'
-import { CHOICES, missing, nameOf } from './choices.ts'
+import { CHOICES, missing, nameOf, optionsOf } from './choices.ts'
 import { equalBytes, need, shared, skip } from './util.ts'
 
 const MODELS = [
@@ -27,7 +28,8 @@ for (const name of MODELS) {
       need(test, `${name} ${nameOf(choice)} ${plan}`, shared(`goldens/${name}/manifest.json`), '../shared is missing', async path => {
         const dir = path.replace(/manifest\.json$/, '')
         const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
-        const model = await loadModel(shared(`models/${name}.tflite`)!, { ...choice, plan })
+        const model = await loadModel(shared(`models/${name}.tflite`)!, { ...optionsOf(choice), plan })
+        assert.is(model.kernels, choice.kernels)
         // The scalar kernels are slow, and the others many: a photo, noise and an extreme are enough there.
         const chosen = choice.variant === 'scalar' || choice.kernels !== 'generic' ? cases.filter((_, i) => i % 4 === 0) : cases
         for (const c of chosen) {
@@ -50,7 +52,7 @@ for (const choice of CHOICES) {
       const c = JSON.parse(line) as OpCase
       count++
       try {
-        const model = await loadModel(Buffer.from(c.model, 'base64'), choice)
+        const model = await loadModel(Buffer.from(c.model, 'base64'), optionsOf(choice))
         const out = model.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), model.inputs[i]!.dtype)))
         c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `output ${i}`))
       } catch (error) {

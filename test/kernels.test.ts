@@ -6,27 +6,29 @@ import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { test } from 'uvu'
-import { arrayType, Engine, instantiateProgram, tensorInfo } from '../src/engine.ts'
+import { arrayType, Engine, instantiateProgram, sharedMemory, tensorInfo } from '../src/engine.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import type { Activation, Graph, Padding } from '../src/graph.ts'
+import { fastRuntime } from '../src/node.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { runtimeModule } from '../src/runtime.ts'
-import type { TypedArray, Variant } from '../src/types.ts'
+import type { TypedArray } from '../src/types.ts'
 import { CHOICES, missing, nameOf, type Choice } from './choices.ts'
 import { oracle } from './oracle.ts'
 import { GraphBuilder } from './small-models.ts'
 import { equalBytes, need, rng, shared, skip } from './util.ts'
 
 const SEED = Number(process.env.THIMBLE_SEED ?? 20261124)
-const modules = new Map<Variant, WebAssembly.Module>()
-for (const { variant } of CHOICES) modules.set(variant, await runtimeModule(variant))
+const modules = new Map<Choice, WebAssembly.Module>()
+for (const choice of CHOICES) modules.set(choice, choice.kernels === 'avx2' ? (await fastRuntime()).module! : await runtimeModule(choice.variant))
 for (const { name, reason } of missing) skip(`kernels, ${name}`, reason)
 const GUARD = 0xa5
 
 /** Runs a graph in one variant with one set of kernels; guard bytes fill everything that no buffer owns and must survive. */
-function run(graph: Graph, inputs: TypedArray[], { variant, kernels }: Choice, plan: 'speed' | 'size'): TypedArray[] {
+function run(graph: Graph, inputs: TypedArray[], choice: Choice, plan: 'speed' | 'size'): TypedArray[] {
+  const { variant, kernels } = choice
   const program = compileModel(graph, { variant, kernels, plan })
-  const exports = instantiateProgram(modules.get(variant)!, program)
+  const exports = instantiateProgram(modules.get(choice)!, program, kernels === 'avx2' ? sharedMemory(program) : undefined)
   const memory = new Uint8Array(exports.memory.buffer)
   memory.fill(GUARD, program.arenaAddress)
   const constants = memory.slice(0, program.arenaAddress)

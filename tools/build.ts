@@ -16,7 +16,7 @@ import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
-const VARIANTS = ['simd', 'scalar', 'relaxed', 'threads'] as const
+const VARIANTS = ['simd', 'scalar', 'relaxed', 'threads', 'fast'] as const
 
 interface RecordLayout { name: string; fields: { name: string; type: string }[] }
 

@@ -11,7 +11,9 @@
 import { ConvRecord, TILE_BYTES } from '../layout'
 import { requantize } from '../requantize'
 import { dot, sum } from '../scalar'
+import { FAST } from '../fast'
 import { gemm3x8c8 } from './gemm-3x8c8'
+import { gemm4x16 } from './gemm-4x16'
 import { gemm4x16c4 } from './gemm-4x16c4'
 import { gemm4x8, pack4x8 } from './gemm-4x8'
 import { correct, TILE_OUT, TILE_X, TILE_Y } from './tile'
@@ -42,7 +44,14 @@ function gemm(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
   switch (r.form) {
     case 8: gemm3x8c8(r, from, to, tiles); break
     case 9: gemm4x16c4(r, from, to, tiles); break
-    default: gemm4x8(r, from, to, tiles)
+    default:
+      if (FAST) {
+        if (r.form == 10) {
+          gemm4x16(r, from, to, tiles)
+          return
+        }
+      }
+      gemm4x8(r, from, to, tiles)
   }
 }
 

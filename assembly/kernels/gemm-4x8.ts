@@ -11,7 +11,7 @@ import { tileIn, tileOut } from './tile'
 /** Packs `bytes` int8 of four rows to [k/2][4][2] i16, eight k a step. */
 // @ts-ignore: decorator
 @inline
-function pack(panel: usize, p0: usize, p1: usize, p2: usize, p3: usize, bytes: usize): void {
+export function pack4(panel: usize, p0: usize, p1: usize, p2: usize, p3: usize, bytes: usize): void {
   let q: usize = 0
   do {
     const a0 = v128.load_ext<i8>(p0 + q), a1 = v128.load_ext<i8>(p1 + q)
@@ -73,7 +73,7 @@ function multiply(r: ConvRecord, panel: usize, y0: usize, y1: usize, y2: usize, 
 
 /** Packs `bytes` int8 of the tile's rows, from byte `at` of each. */
 export function pack4x8(tile: usize, panel: usize, at: usize, bytes: i32): void {
-  pack(panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
+  pack4(panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
 }
 
 /**
@@ -90,7 +90,7 @@ export function gemm4x8(r: ConvRecord, from: usize, to: usize, tiles: i32): void
   const panel: usize = r.scratch + TILE_BYTES, bytes: usize = r.segmentBytes
   const inStep: usize = r.xStep, outStep: usize = r.outPixelStride
   do {
-    pack(panel, from, from + inStep, from + 2 * inStep, from + 3 * inStep, bytes)
+    pack4(panel, from, from + inStep, from + 2 * inStep, from + 3 * inStep, bytes)
     multiply(r, panel, to, to + outStep, to + 2 * outStep, to + 3 * outStep)
     from += 4 * inStep
     to += 4 * outStep

@@ -30,6 +30,7 @@ const median = (sorted: readonly number[]): number => (quantile(sorted, 0.5) + s
 
 async function wasmBytes(model: ProfiledModel, file: ModelFile, packed: boolean): Promise<number> {
   if (packed) return file.bytes.length
+  if (model.kernels === 'avx2') return (await import('../fast/runtime.ts')).fastBytes()
   const { runtimeBytes } = await import('../runtime.ts')
   return (await runtimeBytes(model.variant)).length
 }

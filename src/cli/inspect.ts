@@ -9,7 +9,7 @@ import { drawArena } from './arena-drawing.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { readFile, writeFiles } from './files.ts'
-import { inspect, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
+import { choice, inspect, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
 import { printable } from './report.ts'
 import { encodeTensor } from './tensor-picture.ts'
 import { bytes, columns, count, cut, grouped, table } from './text.ts'
@@ -109,8 +109,7 @@ async function run(args: Args): Promise<number> {
     process.stdout.write(dumpInput(photo, out ?? 'input.png', report, how))
     return 0
   }
-  const { chooseVariant } = await import('../runtime.ts')
-  const why = report.ops.length === 0 ? 'fixed when the module was packed' : chooseVariant(options.variant, options.kernels).why
+  const why = report.ops.length === 0 ? 'fixed when the module was packed' : (await choice(options)).why
   const image = imageInput(report)
   if (flag(args, 'json')) process.stdout.write(`${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`)
   else process.stdout.write(human(name, report, why))
@@ -128,6 +127,7 @@ export const command: Command = {
     variant: RUN_OPTIONS.variant,
     kernels: RUN_OPTIONS.kernels,
     plan: RUN_OPTIONS.plan,
+    fast: RUN_OPTIONS.fast,
     json: { type: 'boolean', help: 'print everything as JSON' }
   },
   run

@@ -4,9 +4,10 @@ import { fileURLToPath } from 'node:url'
 import { ThimbleError } from '../errors.ts'
 import { dtypeBytes, elements } from '../graph.ts'
 import { KERNELS } from '../kernels.ts'
+import type { Choice } from '../load.ts'
 import type { LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
-import { choice, flag, text, whole } from './args.ts'
+import { choice as oneOf, flag, text, whole } from './args.ts'
 import { readFile } from './files.ts'
 
 /** An entry of weights/manifest.json; paths are relative to weights/. */
@@ -57,15 +58,15 @@ export const RUN_OPTIONS: Record<string, OptionSpec> = {
   variant: { type: 'string', value: 'V', help: 'auto, simd, scalar or relaxed (default: auto)' },
   kernels: { type: 'string', value: 'K', help: 'auto, generic, x86, arm or arm-dot (default: auto, what suits this engine)' },
   plan: { type: 'string', value: 'P', help: 'speed or size (default: speed)' },
-  fast: { type: 'boolean', help: 'opt-in engine flags where the engine has them' },
+  fast: { type: 'boolean', help: 'AVX2 through an experimental flag of V8, where it is there and found exact (Node 26 on x86-64)' },
   threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' }
 }
 
 /** Errors: `usage/option`. */
 export function loadOptions(args: Args): LoadOptions {
-  const variant = choice(args, 'variant', ['auto', 'simd', 'scalar', 'relaxed'] as const)
-  const kernels = choice(args, 'kernels', ['auto', ...KERNELS] as const)
-  const plan = choice(args, 'plan', ['speed', 'size'] as const)
+  const variant = oneOf(args, 'variant', ['auto', 'simd', 'scalar', 'relaxed'] as const)
+  const kernels = oneOf(args, 'kernels', ['auto', ...KERNELS] as const)
+  const plan = oneOf(args, 'plan', ['speed', 'size'] as const)
   return {
     ...(variant ? { variant } : {}), ...(kernels ? { kernels } : {}), ...(plan ? { plan } : {}), ...(flag(args, 'fast') ? { fast: true } : {}),
     ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, 64) } : {})
@@ -90,19 +91,22 @@ async function compile(file: ModelFile): Promise<WebAssembly.Module> {
 
 /** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
 export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
-  if (isWasm(file.bytes)) {
-    const { loadModel } = await import('../node.ts')
-    return loadModel(await compile(file), options)
-  }
-  const { loadBytes } = await import('../load.ts')
-  return loadBytes(file.bytes, options, file.name)
+  const { loadBytes, loadModel } = await import('../node.ts')
+  return isWasm(file.bytes) ? loadModel(await compile(file), options) : loadBytes(file.bytes, options, file.name)
+}
+
+/** What `load` would choose. */
+export async function choice(options: LoadOptions): Promise<Choice> {
+  const { choose } = await import('../load.ts')
+  const { fastRuntime } = await import('../node.ts')
+  return choose(options, fastRuntime)
 }
 
 /** `inspect`'s report on an opened model. A packed module tells what its metadata holds: no ops, no arena plan. */
 export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
   if (!isWasm(file.bytes)) {
     const { inspectModel } = await import('../inspect.ts')
-    return inspectModel(file.bytes, options, file.name)
+    return inspectModel(file.bytes, options, file.name, await choice(options))
   }
   const model = await load(file, options)
   const withBytes = (t: TensorInfo): ModelReport['inputs'][number] => ({ ...t, bytes: elements(t.shape) * dtypeBytes(t.dtype) })

@@ -4,7 +4,7 @@ import { elements, type Activation, type OpOf, type Padding, type Tensor } from 
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
 import { depthwiseForm } from './depthwise.ts'
-import { gemmForm, type GemmForm } from './gemm.ts'
+import { GEMM_FORMS, gemmForm, type GemmForm } from './gemm.ts'
 import { packDepthwise, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 import { depthwiseBuffers, gemmBuffers, readWeights, rowBuffers, type WeightBuffers, type Weights } from './weights.ts'
@@ -113,7 +113,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const form = gemmForm(cx.variant, cx.kernels, weights, k)
   // Forms that read rows of int8 gather patches at little cost.
   if (!scalar && !form.rowBytes && groups === 1 && ci <= DIRECT_CHANNELS && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8) {
-    emitConvDirect(cx, x, y, xq, oq, limits, weights, win, form)
+    emitConvDirect(cx, x, y, xq, oq, limits, weights, win, GEMM_FORMS.find(f => f.name === 'gemm-4x8')!)
     return
   }
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)

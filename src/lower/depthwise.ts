@@ -86,7 +86,7 @@ export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
     packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]])
   },
   {
-    op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot'], overread: { 1: 1, 2: 0 }, panelBytes: 224,
+    op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 1: 1, 2: 0 }, panelBytes: 224,
     packWeights: packDepthwise3x3, loadWeights: load3x3, foldBias: fold3x3
   }
 ]

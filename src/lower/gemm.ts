@@ -22,6 +22,8 @@ export interface GemmForm {
   panelBytes(bytes: number): number
   /** Forms that read rows of int8: bytes of a row of `k`. They multiply raw weights and correct for their zero point. */
   rowBytes?(k: number): number
+  /** Whether it is a good choice for so many output channels; default: always. */
+  suits?(channels: number): boolean
   /** Whether the kernel is exact for these weights. */
   legal?(weights: Int8Array, k: number): boolean
   /** Weights [channels][k] int8 with zero point `zero`, k in segments of `segment`, in this kernel's order. */
@@ -50,6 +52,9 @@ function loadGemm4x8({ runtime, memory, staging, stagingBytes }: Loader, to: num
 }
 
 const multipleOf = (n: number) => (k: number): number => Math.ceil(k / n) * n
+
+/** At most an eighth of the work is for channels that panels of `nr` repeat. */
+const fillsPanels = (nr: number) => (channels: number): boolean => Math.ceil(channels / nr) * nr <= channels * 1.125
 
 /** No weights k and k + 4 of a group of eight are both -128: their products' sum could leave 16 bits. */
 export function pairsFit(weights: Int8Array, k: number): boolean {
@@ -83,9 +88,15 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8
   },
   {
-    id: 0, name: 'gemm-4x8', mr: 4, nr: 8, variants: ['simd', 'relaxed'], kernels: ['x86', 'arm', 'arm-dot', 'generic'],
+    id: 10, name: 'gemm-4x16', mr: 4, nr: 16, variants: ['simd'], kernels: ['avx2'], suits: fillsPanels(16),
     panelBytes: bytes => paddedSegment(bytes) * 8,
-    packWeights: packGemm,
+    packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment, 16),
+    weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 32
+  },
+  {
+    id: 0, name: 'gemm-4x8', mr: 4, nr: 8, variants: ['simd', 'relaxed'], kernels: ['x86', 'arm', 'arm-dot', 'avx2', 'generic'],
+    panelBytes: bytes => paddedSegment(bytes) * 8,
+    packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment),
     weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 16,
     loadWeights: loadGemm4x8,
     foldBias({ runtime, memory }, to, plain, weights, w, panels) {
@@ -99,5 +110,5 @@ export const GEMM_FORMS: readonly GemmForm[] = [
 
 /** The form to use for weights [channels][k] in a variant, for a set of kernels. */
 export function gemmForm(variant: Variant, kernels: Kernels, weights: Weights, k: number): GemmForm {
-  return GEMM_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.legal?.(weights.data, k) ?? true)) ?? GEMM_FORMS.at(-1)!
+  return GEMM_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.suits?.(weights.bias.length) ?? true) && (f.legal?.(weights.data, k) ?? true)) ?? GEMM_FORMS.at(-1)!
 }

@@ -2,6 +2,7 @@
  * Weights in kernel order. Pure functions on typed arrays.
  *
  *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded with zeros (paddedSegment)
+ *   GEMM 4x16      [panel of 16 channels][K/2][16 channels][2] i16      likewise
  *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws the 64
  *   GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
@@ -39,22 +40,22 @@ export function panelOrder<T extends Int32Array | Float32Array>(v: T, width: num
 /** Elements that a segment of k takes in GEMM 4x8 order: even, and at least 4, since the microkernel has a first and a next step. */
 export const paddedSegment = (segment: number): number => Math.max(4, segment + (segment & 1))
 
-/** weights [channels][k] int8 row-major, minus `zero`, to GEMM order. */
-export function packGemm(weights: Int8Array, zero: number, channels: number, k: number, segment: number): Int16Array {
-  const starts = panelStarts(channels, 8)
+/** weights [channels][k] int8 row-major, minus `zero`, to GEMM order with panels of `nr` channels. */
+export function packGemm(weights: Int8Array, zero: number, channels: number, k: number, segment: number, nr = 8): Int16Array {
+  const starts = panelStarts(channels, nr)
   const padded = paddedSegment(segment)
   const kPadded = (k / segment) * padded
-  const out = new Int16Array(starts.length * kPadded * 8)
+  const out = new Int16Array(starts.length * kPadded * nr)
   for (let p = 0; p < starts.length; p++) {
-    const base = p * kPadded * 8, start = starts[p]!
-    const width = Math.min(8, channels - start)
+    const base = p * kPadded * nr, start = starts[p]!
+    const width = Math.min(nr, channels - start)
     for (let c = 0; c < width; c++) {
       let from = (start + c) * k
       let to = base + c * 2
       for (let s = 0; s < k; s += segment) {
-        for (let i = 0; i < segment; i++) out[to + (i >> 1) * 16 + (i & 1)] = weights[from + i]! - zero
+        for (let i = 0; i < segment; i++) out[to + (i >> 1) * 2 * nr + (i & 1)] = weights[from + i]! - zero
         from += segment
-        to += padded * 8
+        to += padded * nr
       }
     }
   }

@@ -12,8 +12,8 @@ export const CASES: ArchSpec[] = [
 
 export const caseName = (s: ArchSpec): string => `${s.name}_${s.alpha}_${s.size}`
 
-export function caseGraph(spec: ArchSpec): Graph {
-  const graph = buildArch(spec)
+export function caseGraph(spec: ArchSpec, seed = 1): Graph {
+  const graph = buildArch(spec, 'int8', seed)
   const probabilities = graph.outputs[0]!
   const logits = graph.ops.at(-1)!.inputs[0]!
   const features = graph.ops.findLast((op) => graph.tensors[op.outputs[0]!]!.shape.length === 4 && op.type !== 'MEAN')!.outputs[0]!

@@ -1,6 +1,6 @@
 /** Architectures: the papers' counts, the worked example, random int8 networks with LiteRT's bytes, budgets and the command. */
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -18,7 +18,8 @@ import { loadGraph } from '../src/load.ts'
 import { loadModel } from '../src/node.ts'
 import { answers, caseGraph, caseInput, caseName, CASES, sha256 } from './arch-cases.ts'
 import { relative } from './convert-util.ts'
-import { root } from './util.ts'
+import { peerPython, runPython } from './peer-python.ts'
+import { need, root } from './util.ts'
 
 /** [spec, multiply-adds and parameters in M as printed, which of them follow from the architecture]. */
 const PAPER: [ArchSpec, number | undefined, number | undefined, 'both' | 'params' | 'neither'][] = [
@@ -80,6 +81,26 @@ for (const spec of CASES) {
     }
   })
 }
+
+need(test, 'LiteRT and Thimble answer alike on networks of a new seed', peerPython('numpy', 'ai_edge_litert.interpreter'), 'a Python with ai-edge-litert (THIMBLE_PYTHON)', async (python) => {
+  const folder = mkdtempSync(join(tmpdir(), 'arch-litert-'))
+  const seed = 2 + Math.floor(Math.random() * 1e6)
+  try {
+    for (const spec of CASES) {
+      writeFileSync(join(folder, `${caseName(spec)}.tflite`), writeTflite(caseGraph(spec, seed)))
+      writeFileSync(join(folder, `${caseName(spec)}.in`), caseInput(spec))
+    }
+    runPython(python, `${root}test/fixtures/arch/litert.py`, folder, join(folder, 'answers.json'))
+    const { answers } = JSON.parse(readFileSync(join(folder, 'answers.json'), 'utf8')) as { answers: Record<string, string[]> }
+    for (const spec of CASES) {
+      const model = await loadModel(join(folder, `${caseName(spec)}.tflite`))
+      assert.equal(model.run(caseInput(spec)).map(sha256), answers[caseName(spec)], `${caseName(spec)}, seed ${seed}`)
+      model.dispose()
+    }
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
 
 test('float and int8 weights are the same network', () => {
   const spec: ArchSpec = { name: 'mobilenet_v2', alpha: 0.35, size: 64, classes: 20 }

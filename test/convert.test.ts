@@ -2,6 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readFloatModel, sniffModel } from '../src/convert/index.ts'
+import { foldNode } from '../src/convert/onnx/constants.ts'
 import { loadGraph } from '../src/load.ts'
 import { answer, expected, fixture, fixtureBytes, opCounts, pseudo, relative } from './convert-util.ts'
 import { equalBytes } from './util.ts'
@@ -19,6 +20,23 @@ for (const [name, { output, madeBy, input }] of Object.entries(expected)) {
     assert.ok(graph.ops.every((op) => op.type !== 'TRANSPOSE' && op.type !== 'UNSUPPORTED'), 'no transposes, nothing unsupported')
   })
 }
+
+test('shape arithmetic is worked out while reading: padding as the TorchScript exporter writes it', () => {
+  const ints = (...data: number[]): { dtype: 'int64'; shape: number[]; data: Float64Array } => ({ dtype: 'int64', shape: [data.length], data: Float64Array.from(data) })
+  const fold = (type: string, inputs: Parameters<typeof foldNode>[1], attributes: Record<string, object> = {}): { shape: number[]; data: number[] } => {
+    const out = foldNode({ type, attributes: new Map(Object.entries(attributes)) } as unknown as Parameters<typeof foldNode>[0], inputs)!
+    return { shape: [...out.shape], data: [...out.data] }
+  }
+  const pairs = { ...ints(1, 2, 3, 4, 5, 6), shape: [3, 2] }
+  // Rows reversed, by an end that stands for "before the first".
+  assert.equal(fold('Slice', [pairs, ints(-1), ints(-(2 ** 63) + 1), ints(0), ints(-1)]), { shape: [3, 2], data: [5, 6, 3, 4, 1, 2] })
+  assert.equal(fold('Slice', [pairs, ints(0, 1), ints(9, 2)]), { shape: [3, 1], data: [2, 4, 6] })
+  assert.equal(fold('Slice', [ints(1, 2, 3, 4, 5), ints(4), ints(0), ints(0), ints(-2)]), { shape: [2], data: [5, 3] })
+  assert.equal(fold('Slice', [ints(1, 2, 3), ints(2), ints(1)]), { shape: [0], data: [] })
+  assert.equal(fold('Transpose', [pairs], { perm: { ints: [1, 0] } }), { shape: [2, 3], data: [1, 3, 5, 2, 4, 6] })
+  assert.equal(fold('Clip', [ints(-3, 0, 7), ints(0), undefined]), { shape: [3], data: [0, 0, 7] })
+  assert.equal(fold('Clip', [ints(-3, 0, 7)], { min: { f: -1 }, max: { f: 1 } }), { shape: [3], data: [-1, 0, 1] })
+})
 
 test('formats are recognised by content', async () => {
   const kinds: Record<string, string> = {

@@ -98,6 +98,7 @@ const INSIDE: readonly RegExp[] = [/(^|\/)model\.json$/, /\.keras$/, /\.h5$/, /\
 /** A zip that holds a model beside its labels. */
 async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> {
   const names = zipNames(bytes).filter((n) => !n.startsWith('__MACOSX/'))
+  if (names.some((n) => /(^|\/)archive_(format|version)$/.test(n)) && names.some((n) => /(^|\/)models\//.test(n))) throw new ThimbleError('format/zip', 'file is a torch.export program', { hint: 'export to ONNX, or save the weights with torch.save(model.state_dict(), path)' })
   const entry = INSIDE.map((pattern) => names.filter((n) => pattern.test(n)).sort((a, b) => a.length - b.length)[0]).find((n) => n !== undefined)
   if (!entry) throw new ThimbleError('format/zip', 'archive holds no model', { got: names.slice(0, 4).join(', ') || 'no entries', hint: 'expected model.json, .h5, .keras, .onnx, .tflite or a PyTorch file inside' })
   const folder = entry.includes('/') ? entry.slice(0, entry.lastIndexOf('/') + 1) : ''

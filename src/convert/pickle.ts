@@ -61,7 +61,7 @@ class Machine {
   }
 
   private fail(what: string): never {
-    throw new ThimbleError('format/pickle', `${what} at byte ${this.at}`, { hint: 'only plain data and torch tensors are read; no code in a pickle is executed' })
+    throw new ThimbleError('format/pickle', `${what} at byte ${this.at}`, { hint: 'only plain data and torch tensors are read, no code in a pickle is executed; of a whole model, save torch.save(model.state_dict(), path)' })
   }
 
   private take(n: number): number {

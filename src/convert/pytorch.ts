@@ -28,7 +28,7 @@ interface TensorRef { storage: Storage; offset: number; shape: number[]; strides
 
 const isRef = (v: unknown): v is TensorRef => typeof v === 'object' && v !== null && 'storage' in v && 'strides' in v
 const isStorage = (v: unknown): v is Storage => typeof v === 'object' && v !== null && 'type' in v && 'key' in v
-const bad = (what: string): never => { throw new ThimbleError('format/pytorch', what, { hint: 'save the weights with torch.save(model.state_dict(), path)' }) }
+const bad = (what: string): never => { throw new ThimbleError('format/pytorch', what, { hint: 'save the weights with torch.save(model.state_dict(), path), or export to ONNX' }) }
 
 function rebuildTensor(args: unknown[]): TensorRef {
   const [storage, offset, shape, strides] = args
@@ -37,8 +37,22 @@ function rebuildTensor(args: unknown[]): TensorRef {
 }
 
 const storageGlobals = Object.fromEntries(Object.entries(STORAGES).map(([name, type]) => [`torch.${name}`, { call: (): never => bad('a storage is not callable'), type }]))
+/** What checkpoints carry beside their weights (arguments, metrics, paths, dtypes): read past, kept as an object that holds nothing. */
+class Inert {}
+const inert = { call: (): unknown => new Inert(), build: (): void => {} }
+const INERT = [
+  'argparse.Namespace', 'numpy.dtype', 'numpy.ndarray', ...['numpy.core', 'numpy._core'].flatMap((n) => [`${n}.multiarray.scalar`, `${n}.multiarray._reconstruct`, `${n}.numeric._frombuffer`]),
+  ...['pathlib', 'pathlib._local'].flatMap((n) => ['Path', 'PosixPath', 'WindowsPath', 'PurePosixPath', 'PureWindowsPath'].map((c) => `${n}.${c}`)),
+  'datetime.datetime', 'datetime.date', 'datetime.timedelta', '_codecs.encode', ...['builtins', '__builtin__'].flatMap((n) => ['set', 'frozenset', 'list', 'dict', 'int', 'float', 'str', 'bool', 'bytearray', 'slice', 'complex'].map((c) => `${n}.${c}`)),
+  'torch.device', ...['float32', 'float64', 'float16', 'bfloat16', 'int64', 'int32', 'int16', 'int8', 'uint8', 'bool', 'contiguous_format', 'channels_last'].map((n) => `torch.${n}`),
+]
+const dict = { call: (): unknown => new Map(), build: (): void => {} }
+
 const GLOBALS: PickleGlobals = {
+  ...Object.fromEntries(INERT.map((name) => [name, inert])),
   ...storageGlobals,
+  'collections.defaultdict': dict,
+  'collections.Counter': dict,
   'collections.OrderedDict': { call: () => new Map(), build: () => {} },
   'torch._utils._rebuild_tensor_v2': { call: rebuildTensor },
   'torch._utils._rebuild_parameter': { call: ([tensor]) => tensor },
@@ -96,19 +110,31 @@ function materialize(name: string, ref: TensorRef): StateTensor {
   return { shape: [...shape], data }
 }
 
-/** Tensors of a (possibly nested) dict; a checkpoint that wraps its weights in `state_dict` or `model` is unwrapped. */
+/** Where checkpoints keep their weights. Averaged ones first: they are what a model is meant to be evaluated with. */
+const WRAPPERS = ['state_dict_ema', 'model_ema', 'ema_state_dict', 'params_ema', 'ema', 'state_dict', 'model', 'model_state_dict', 'net', 'network', 'module', 'weights', 'params']
+
+/** Tensors of a dict, or of what a checkpoint wraps its weights in. */
 function collect(value: unknown): StateDict {
   if (!(value instanceof Map)) return bad('file does not hold a state dict')
+  return tensorsOf(value, 0) ?? bad('file holds no tensors')
+}
+
+function tensorsOf(value: Map<unknown, unknown>, depth: number): StateDict | undefined {
+  for (const key of depth < 4 ? WRAPPERS : []) {
+    const inner = value.get(key)
+    const found = inner instanceof Map ? tensorsOf(inner, depth + 1) : undefined
+    if (found) return found
+  }
   const out: StateDict = new Map()
   for (const [key, entry] of value) if (isRef(entry)) out.set(String(key), materialize(String(key), entry))
-  if (out.size > 0) return out
-  for (const key of ['state_dict', 'model', 'model_state_dict', 'net', 'ema']) if (value.get(key) instanceof Map) return collect(value.get(key))
-  return bad('file holds no tensors')
+  return out.size > 0 ? out : undefined
 }
 
 function readZipped(bytes: Uint8Array): StateDict {
   const files = readZip(bytes)
-  const entry = [...files.keys()].find((name) => name.endsWith('/data.pkl') || name === 'data.pkl')
+  const names = [...files.keys()]
+  if (names.some((name) => /(^|\/)constants\.pkl$/.test(name))) bad('file is a TorchScript archive: its network is a program')
+  const entry = names.find((name) => name.endsWith('/data.pkl') || name === 'data.pkl')
   if (!entry) return bad('zip file without data.pkl')
   const root = entry.slice(0, -'data.pkl'.length)
   const order = files.get(`${root}byteorder`)

@@ -62,7 +62,7 @@ class Reader {
 }
 
 /** True for torchvision's MobileNetV3 layouts. */
-export const isMobilenetV3 = (state: StateDict): boolean => state.has('features.1.block.0.0.weight') && state.has('classifier.3.weight') && (state.has('features.12.0.weight') || state.has('features.16.0.weight'))
+export const isMobilenetV3 = (state: StateDict): boolean => state.has('features.1.block.0.0.weight') && (state.has('classifier.3.weight') || state.has('classifier.weight')) && (state.has('features.12.0.weight') || state.has('features.16.0.weight'))
 
 /** MobileNetV3 Small or Large (any width). Errors: `format/pytorch` for missing or misfitting tensors. */
 export function mobilenetV3(state: StateDict, size = 224): Graph {
@@ -88,6 +88,9 @@ export function mobilenetV3(state: StateDict, size = 224): Graph {
     x = same ? net.binary(`${name}/add`, 'ADD', x, y) : y
   })
   x = r.unit('head', x, `features.${table.length + 1}`, 1, 'hard_swish')
-  x = net.activation('hidden/hard_swish', r.linear('hidden', net.globalAverage('pool', x), 'classifier.0'), 'hard_swish')
-  return foldGraph(net.finish([r.linear('logits', x, 'classifier.3')], { name: large ? 'mobilenet_v3_large' : 'mobilenet_v3_small', task: 'classification' }))
+  x = net.globalAverage('pool', x)
+  // Fine-tuned networks often have one layer in the place of the classifier.
+  const single = r.has('classifier.weight')
+  if (!single) x = net.activation('hidden/hard_swish', r.linear('hidden', x, 'classifier.0'), 'hard_swish')
+  return foldGraph(net.finish([r.linear('logits', x, single ? 'classifier' : 'classifier.3')], { name: large ? 'mobilenet_v3_large' : 'mobilenet_v3_small', task: 'classification' }))
 }

@@ -119,7 +119,7 @@ export function mobilenetV2(state: StateDict, size = 224): Graph {
     x = stride === 1 && b.shape(x)[3] === b.shape(y)[3] ? b.add(`${name}/add`, x, y) : y
   })
   x = net.layer('head', x, { conv: 'features.18.0', bn: 'features.18.1', activation: 'RELU6', padding: 'torch' })
-  x = net.classifier(b.globalAverage('pool', x), 'classifier.1')
+  x = net.classifier(b.globalAverage('pool', x), net.weights.has('classifier.weight') ? 'classifier' : 'classifier.1')
   return b.finish([x], { name: 'mobilenet_v2', task: 'classification', preprocess: imagenetPreprocess(size) })
 }
 
@@ -158,14 +158,43 @@ export function efficientnetLite(state: StateDict, size = 224): Graph {
   return b.finish([x], { name: 'efficientnet_lite', task: 'classification', preprocess })
 }
 
-/**
- * Picks the architecture by its tensor names.
- * Errors: `format/pytorch` when none matches, or when tensors do not fit the architecture.
- */
-export function graphFromStateDict(state: StateDict, size?: number): Graph {
-  const bare: StateDict = new Map([...state].map(([name, t]) => [name.replace(/^module\./, ''), t]))
-  if (bare.has('features.18.1.weight') && bare.has('classifier.1.weight') && bare.has('features.1.conv.1.weight')) return mobilenetV2(bare, size)
+/** A state dict that notes which tensors are asked for. */
+class Tracked extends Map<string, StateTensor> {
+  readonly used = new Set<string>()
+  override get(name: string): StateTensor | undefined { this.used.add(name); return super.get(name) }
+}
+
+/** The tensor that every layout has, to find what a wrapper (`module.`, `model.`, `_orig_mod.`, `backbone.`) put before the names. */
+const FIRST = /^(.*?)(features\.0\.0\.weight|_conv_stem\.weight|conv_stem\.weight)$/
+
+/** Names without their common prefix. Small tensors beside it (counters, loss weights) are left out; larger ones are part of the network. */
+function bareNames(state: StateDict): Tracked {
+  const prefix = [...state.keys()].map((name) => FIRST.exec(name)?.[1]).find((p) => p !== undefined) ?? ''
+  const out = new Tracked()
+  for (const [name, t] of state) {
+    if (name.startsWith(prefix)) out.set(name.slice(prefix.length), t)
+    else if (t.shape.length > 1) throw new ThimbleError('format/pytorch', `state dict holds layers beside ${prefix.replace(/\.$/, '')}`, { tensor: name, hint: 'export the whole network to ONNX' })
+  }
+  return out
+}
+
+function byNames(bare: Tracked, size?: number): Graph {
+  if (bare.has('features.18.1.weight') && bare.has('features.1.conv.1.weight')) return mobilenetV2(bare, size)
   if (isMobilenetV3(bare)) { const graph = mobilenetV3(bare, size); graph.metadata.preprocess = imagenetPreprocess(size ?? 224); return graph }
   if (bare.has('_conv_stem.weight') && bare.has('_fc.weight')) return efficientnetLite(bare, size)
-  throw new ThimbleError('format/pytorch', 'architecture is not known', { got: [...bare.keys()].slice(0, 3).join(', '), hint: 'known: torchvision MobileNetV2 and V3, EfficientNet-Lite; export others to ONNX' })
+  const export_ = 'export it to ONNX: torch.onnx.export(model.eval(), (torch.randn(1, 3, 224, 224),), path)'
+  if (bare.has('conv_stem.weight') && [...bare.keys()].some((name) => name.startsWith('blocks.0.0.'))) throw new ThimbleError('format/pytorch', "state dict of a timm model does not say its strides, padding and batch norm's epsilon", { got: 'conv_stem, blocks.0.0, ...', hint: export_ })
+  throw new ThimbleError('format/pytorch', 'architecture is not known', { got: [...bare.keys()].slice(0, 3).join(', '), hint: `known: torchvision MobileNetV2 and V3, EfficientNet-Lite; of any other network, ${export_}` })
+}
+
+/**
+ * Picks the architecture by its tensor names.
+ * Errors: `format/pytorch` when none matches, or when tensors do not fit the architecture, are missing or left over.
+ */
+export function graphFromStateDict(state: StateDict, size?: number): Graph {
+  const bare = bareNames(state)
+  const graph = byNames(bare, size)
+  const left = [...bare.keys()].filter((name) => !bare.used.has(name) && !name.endsWith('num_batches_tracked'))
+  if (left.length) throw new ThimbleError('format/pytorch', `state dict has ${left.length} tensors that ${graph.metadata.name} does not have`, { tensor: left[0]!, hint: 'the network was changed: export it to ONNX' })
+  return graph
 }

@@ -71,6 +71,14 @@ export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]):
       return like(x, [...at.shape], Array.from(at.data, (i) => x.data[i < 0 ? i + x.data.length : i] ?? NaN))
     }
     case 'Slice': return slice(n, inputs, x)
+    case 'Clip': return clip(n, inputs, x)
+    case 'Transpose': {
+      const perm = n.attributes.get('perm')?.ints ?? x.shape.map((_, i) => x.shape.length - 1 - i)
+      // Large ones are weights, which the readers of convolutions rearrange themselves.
+      if (elements(x.shape) > 1 << 16 || perm.length !== x.shape.length || new Set(perm).size !== perm.length || perm.some((d) => x.shape[d] === undefined)) return undefined
+      const step = strides(x.shape, x.shape.length)
+      return pick(x, perm.map((d) => ({ length: x.shape[d]!, first: 0, step: step[d]! })))
+    }
     case 'ConstantOfShape': {
       const shape = [...x.data]
       const value = n.attributes.get('value')?.t
@@ -80,13 +88,46 @@ export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]):
   }
 }
 
+interface Walk { length: number; first: number; step: number }
+
+/** The elements that nested walks visit, outermost first. */
+function pick(x: Numbers, walks: readonly Walk[]): Numbers {
+  const shape = walks.map((w) => w.length)
+  const data = new Float64Array(elements(shape))
+  for (let i = 0; i < data.length; i++) {
+    let rest = i
+    let at = 0
+    for (let d = walks.length - 1; d >= 0; d--) { const { length, first, step } = walks[d]!; at += (first + (rest % length)) * step; rest = Math.floor(rest / length) }
+    data[i] = x.data[at]!
+  }
+  return like(x, shape, data)
+}
+
 function slice(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers): Numbers | undefined {
-  if (x.shape.length !== 1) return undefined
-  const start = n.attributes.get('starts')?.ints[0] ?? inputs[1]?.data[0]
-  const end = n.attributes.get('ends')?.ints[0] ?? inputs[2]?.data[0]
-  if (start === undefined || end === undefined || (inputs[4]?.data[0] ?? 1) !== 1) return undefined
-  const data = x.data.slice(start, Math.min(end, x.data.length))
-  return like(x, [data.length], data)
+  const list = (name: string, at: number): number[] | undefined => n.attributes.get(name)?.ints ?? (inputs[at] && [...inputs[at].data])
+  const [starts, ends] = [list('starts', 1), list('ends', 2)]
+  if (!starts || !ends || starts.length !== ends.length) return undefined
+  const axes = list('axes', 3) ?? starts.map((_, i) => i)
+  const steps = list('steps', 4) ?? starts.map(() => 1)
+  const stride = strides(x.shape, x.shape.length)
+  const walks = x.shape.map((length, d): Walk => ({ length, first: 0, step: stride[d]! }))
+  for (const [i, axis] of axes.entries()) {
+    const d = axis < 0 ? axis + x.shape.length : axis
+    const size = x.shape[d]
+    const step = steps[i]!
+    if (size === undefined || !Number.isInteger(step) || step === 0) return undefined
+    // Source: the ONNX specification of Slice (clamping of starts and ends, also backwards).
+    const clamp = (v: number): number => { const w = v < 0 ? v + size : v; return step > 0 ? Math.min(Math.max(w, 0), size) : Math.min(Math.max(w, -1), size - 1) }
+    const [from, to] = [clamp(starts[i]!), clamp(ends[i]!)]
+    walks[d] = { length: Math.max(0, Math.ceil((to - from) / step)), first: from / step, step: stride[d]! * step }
+  }
+  return elements(walks.map((w) => w.length)) <= MAX_FOLDED ? pick(x, walks) : undefined
+}
+
+function clip(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers): Numbers {
+  const low = n.attributes.get('min')?.f ?? inputs[1]?.data[0] ?? -Infinity
+  const high = n.attributes.get('max')?.f ?? inputs[2]?.data[0] ?? Infinity
+  return like(x, [...x.shape], x.data.map((v) => Math.min(high, Math.max(low, v))))
 }
 
 function castTo(x: Numbers, to: number | undefined): Numbers {

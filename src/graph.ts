@@ -5,6 +5,8 @@
  * The same graph carries float32 models (readers of float formats, the quantizer's input) and 8-bit ones.
  */
 
+import type { StoredPlan } from './plan/stored.ts'
+
 export type DType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32' | 'uint32' | 'int64' | 'uint64' | 'float16' | 'float32' | 'float64' | 'bool' | 'string'
 
 /** Affine quantization: real = scale * (q - zeroPoint). One scale for the tensor, or one per index of `axis`. */
@@ -133,6 +135,8 @@ export interface Graph {
   inputs: number[]
   outputs: number[]
   metadata: Metadata
+  /** Plans that the file holds, see plan/stored.ts. */
+  plans?: readonly StoredPlan[]
 }
 
 /** Elements of a shape (1 for a scalar). */

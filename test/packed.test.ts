@@ -136,6 +136,9 @@ test('well-sealed files with a wrong header', () => {
     ['format/op-attribute', h => { h.ops[0].attrs.strideH = 0 }], ['format/op-attribute', h => { h.ops[0].attrs.padding = 'FULL' }], ['format/op-attribute', h => { delete h.ops[0].attrs.activation }],
     ['format/op-operands', h => { h.ops[0].inputs.push(0, 0) }], ['format/tensor-index', h => { h.ops[0].inputs[0] = 1e6 }], ['format/order', h => { h.ops.reverse() }],
     ['format/written-twice', h => { h.ops.push(h.ops[0]) }], ['format/inputs', h => { h.inputs = [] }],
+    ['format/packed-header', h => { h.plans = {} }], ['format/packed-header', h => { h.plans = [3] }], ['format/packed-header', h => { h.plans = [{ for: ['simd x86'], units: [1, 1] }] }],
+    ['format/packed-header', h => { h.plans = [{ for: [1], units: [], offsets: [] }] }], ['format/packed-header', h => { h.plans = [{ for: [], units: [1, -1], offsets: [] }] }],
+    ['format/packed-header', h => { h.plans = [{ for: [], units: [], offsets: [0.5] }] }],
     ['format/metadata', h => { h.metadata = [] }], ['format/metadata', h => { h.metadata.labels = 'cat' }], ['format/metadata', h => { h.metadata.labels = [1] }], ['format/metadata', h => { h.metadata.name = {} }],
     ['format/metadata', h => { h.metadata.task = 'hacking' }], ['format/metadata', h => { h.metadata.preprocess = { fit: 'crop', method: 'bilinear', channels: 'rgb', mean: [0], std: [0] } }]
   ]

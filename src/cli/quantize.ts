@@ -10,6 +10,7 @@ import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { inputGeometry } from '../image/preprocess.ts'
 import { parseLabels } from '../labels.ts'
+import { withPlans } from '../plan/stored.ts'
 import { random, variations } from '../quantize/augment.ts'
 import { evaluate, isClassifier, type EvaluationInput } from '../quantize/evaluate.ts'
 import { inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
@@ -135,7 +136,7 @@ async function run(args: Args): Promise<void> {
   })
   const measured = await evaluate(graph, result.graph, result.equalized, compared, (done) => show.at('compare', done, compared.length))
   show.clear()
-  const bytes = extension(output) === 'tflite' ? writeTflite(result.graph) : writePacked(result.graph)
+  const bytes = extension(output) === 'tflite' ? writeTflite(result.graph) : writePacked(withPlans(result.graph))
   const report: QuantizeReport = {
     model: graph.metadata.name ?? basename(path), ...measured,
     calibration: { photos: new Set(inputs.map((i) => i.photo)).size, inputs: inputs.length, ranges, seed }, evaluation: { photos: compare.length, inputs: compared.length, heldBack },

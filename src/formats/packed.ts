@@ -23,6 +23,9 @@
  *     "quantization": { "scale": 0.5, "zeroPoint": -3, "axis"? }                                      one scale
  *                  or { "scales": offset, "zeroPoints"?: offset, "count": n, "axis"? } }, …] }        float32s, int32s; all 0 when absent
  * ```
+ * An optional "plans": [{ "for": ["simd x86", …], "offsets": […], "units": […] }, …] holds what the planner found, see plan/stored.ts;
+ * a plan that does not fit is passed over.
+ *
  * Offsets count from the data's start. Equal constants are stored once. A scale in the JSON is the shortest decimal
  * that reads back as the same double, so float32 values survive exactly. Equal graphs give equal bytes.
  * A reader must refuse another version, a wrong size, a wrong checksum, and anything `checkGraph` refuses: the checksum
@@ -30,6 +33,8 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { dtypeBytes, elements, type DType, type Graph, type Op, type OpAttributes, type OpType, type Quantization, type Tensor } from '../graph.ts'
+import type { StoredPlan } from '../plan/stored.ts'
+import { int32s } from '../words.ts'
 import { checkMetadata } from './check-metadata.ts'
 import { checkGraph, checkShape, OP_SPECS, opLabel } from './check.ts'
 import { crc32 } from './crc32.ts'
@@ -102,7 +107,7 @@ export function writePacked(graph: Graph): Uint8Array {
   const json = new TextEncoder().encode(canonicalJson({
     tensors: graph.tensors.map(t => packTensor(t, data)),
     ops: graph.ops.map(op => ({ type: op.type, inputs: [...op.inputs], outputs: [...op.outputs], attrs: pick(op.attrs, op.type) })),
-    inputs: graph.inputs, outputs: graph.outputs, metadata: checkMetadata(graph.metadata)
+    inputs: graph.inputs, outputs: graph.outputs, metadata: checkMetadata(graph.metadata), plans: graph.plans?.length ? graph.plans : undefined
   }))
   const dataStart = align(START + json.length)
   const size = dataStart + data.length
@@ -162,14 +167,10 @@ function unpackQuantization(value: unknown, data: Uint8Array, where: string): Qu
   }
   // The bytes must be there before anything of this size is allocated.
   if (!Number.isInteger(count) || (count as number) < 1) throw headerError(`${where} count`, 'at least 1', count)
-  const words = (offset: unknown, name: string): DataView => {
-    const bytes = slice(data, offset, 4 * (count as number), `${where} ${name}`)
-    return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  }
-  const floats = words(scales, 'scales'), ints = zeroPoints === undefined ? undefined : words(zeroPoints, 'zeroPoints')
+  const words = (offset: unknown, name: string): Int32Array => int32s(slice(data, offset, 4 * (count as number), `${where} ${name}`))
   return {
-    scales: Float32Array.from({ length: count as number }, (_, i) => floats.getFloat32(4 * i, true)),
-    zeroPoints: Int32Array.from({ length: count as number }, (_, i) => ints ? ints.getInt32(4 * i, true) : 0),
+    scales: new Float32Array(words(scales, 'scales').buffer),
+    zeroPoints: zeroPoints === undefined ? new Int32Array(count as number) : words(zeroPoints, 'zeroPoints'),
     axis: axis as number
   }
 }
@@ -193,6 +194,19 @@ function unpackOp(value: unknown, index: number): Op {
   const { type, inputs, outputs, attrs } = object(value, where)
   if (typeof type !== 'string' || !Object.hasOwn(OP_SPECS, type) || type === 'UNSUPPORTED') throw headerError(`${where} type`, 'an op of this version', type)
   return { type, inputs: integers(inputs, `${where} inputs`), outputs: integers(outputs, `${where} outputs`), attrs: pick(object(attrs, `${where} attrs`), type as OpType) } as Op
+}
+
+/** Only the kinds of values; whether the plan fits the graph is seen when it is used. */
+function unpackPlan(value: unknown, index: number): StoredPlan {
+  const where = `plan ${index}`, plan = object(value, where)
+  const counts = (key: string): number[] => {
+    const values = integers(plan[key], `${where} ${key}`)
+    if (values.some(v => v < 0)) throw headerError(`${where} ${key}`, 'integers, not negative', values)
+    return values
+  }
+  const targets = list(plan.for, `${where} for`)
+  if (!targets.every(t => typeof t === 'string')) throw headerError(`${where} for`, 'a list of strings', targets)
+  return { for: targets as string[], units: counts('units'), offsets: counts('offsets') }
 }
 
 /** The JSON and the data of a file whose frame (magic, version, size, checksum) holds. */
@@ -232,6 +246,7 @@ export function readPacked(bytes: Uint8Array): Graph {
     outputs: integers(header.outputs, 'outputs'),
     metadata: checkMetadata(header.metadata)
   }
+  if (header.plans !== undefined) graph.plans = list(header.plans, 'plans').map(unpackPlan)
   checkGraph(graph)
   return graph
 }

@@ -5,6 +5,7 @@
  */
 import { elements, type Tensor } from '../graph.ts'
 import { requantScales } from '../numerics.ts'
+import { int32s } from '../words.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
 import type { DepthwiseForm } from './depthwise.ts'
 import type { GemmForm } from './gemm.ts'
@@ -13,7 +14,6 @@ import type { Buffer, Loader } from './program.ts'
 
 /** Largest |acc * scale| whose magic-number rounding is exact. */
 const MAGIC_LIMIT = 2 ** 22
-const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 /**
  * A filter of `channels` output channels. Element i belongs to channel floor(i / inner) % channels: [channels][inner] for
@@ -148,14 +148,6 @@ export function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | un
     raw: w.data, flip: unsigned ? 0x80 : 0, zero: unsigned ? zeroRaw - 128 : 0, inner, scale,
     bias: b ? int32s(b.data!) : new Int32Array(channels), inputZero: x.zero, reach: Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low)
   })
-}
-
-/** Little-endian bytes as a copy. */
-export function int32s(bytes: Uint8Array): Int32Array {
-  const out = new Int32Array(bytes.length >> 2), copy = new Uint8Array(out.buffer)
-  copy.set(bytes)
-  if (!LITTLE_ENDIAN) for (let i = 0, view = new DataView(out.buffer); i < out.length; i++) out[i] = view.getInt32(i * 4, true)
-  return out
 }
 
 export interface WeightBuffers { weights: Buffer; bias: Buffer; scale: Buffer }

@@ -102,10 +102,13 @@ export class Bands {
     for (const s of this.steps) if (s.stream) s.stream.to.ring = 0
     if (!this.candidates) return []
     const chosen = choose(this.candidates.all(largestMargin), this.options.plan, this.candidates.computeNs)
-    return chosen.map(({ first, last, bandRows, bytes, overlay }) => {
-      const group = this.steps.slice(first, last + 1)
-      if (group.length > 1) ringRows(group, bandRows, this.options.threads).forEach((rows, k) => { (group[k]!.stream!.to as Value).ring = rows })
-      return { prologue: group.flatMap(s => s.prologue ?? []), steps: group, bandRows, bytes, overlay }
-    })
+    return chosen.map(c => unitOf(this.steps, c, this.options.threads))
   }
+}
+
+/** Steps first..last as a unit; sets the ring sizes of the values inside it. */
+export function unitOf(steps: readonly Step[], { first, last, bandRows, bytes, overlay }: Omit<Candidate, 'ns'>, threads: number): Unit {
+  const group = steps.slice(first, last + 1)
+  if (group.length > 1) ringRows(group, bandRows, threads).forEach((rows, k) => { (group[k]!.stream!.to as Value).ring = rows })
+  return { prologue: group.flatMap(s => s.prologue ?? []), steps: group, bandRows, bytes, overlay }
 }

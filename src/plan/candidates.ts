@@ -56,12 +56,21 @@ function spansOf(steps: readonly Step[], inputs: readonly Buffer[], outputs: rea
   return spans
 }
 
+/** For each step, whether the next one continues the stream that it writes and nobody else reads. */
+export function joinsNext(steps: readonly Step[]): boolean[] {
+  const readers = new Map<Buffer, number>()
+  for (const s of steps) for (const b of new Set(s.reads)) readers.set(b, (readers.get(b) ?? 0) + 1)
+  return steps.map((a, i) => {
+    const b = steps[i + 1], between = a.stream?.to
+    return b !== undefined && between !== undefined && b.stream?.from === between && !between.alias && readers.get(between.buffer) === 1 && a.rows.rows === b.rows.inRows
+  })
+}
+
 export class Candidates {
   readonly steps: readonly Step[]
   readonly computeNs: number
   private readonly threads: number
   private readonly spans: Map<Buffer, Span>
-  /** Whether step i + 1 continues the stream that step i writes and nobody else reads. */
   private readonly joins: boolean[]
   /** Sums over spans that end before step i, and that begin after it. */
   private readonly ended: Float64Array
@@ -78,12 +87,7 @@ export class Candidates {
     this.threads = threads
     this.computeNs = steps.reduce((a, s) => a + (s.macs ?? 0) * NS_PER_MAC + 200, 0)
     this.spans = spansOf(steps, inputs, outputs)
-    const readers = new Map<Buffer, number>()
-    for (const s of steps) for (const b of new Set(s.reads)) readers.set(b, (readers.get(b) ?? 0) + 1)
-    this.joins = steps.map((a, i) => {
-      const b = steps[i + 1], between = a.stream?.to
-      return b !== undefined && between !== undefined && b.stream?.from === between && !between.alias && readers.get(between.buffer) === 1 && a.rows.rows === b.rows.inRows
-    })
+    this.joins = joinsNext(steps)
     this.weightBytes = steps.map(s => s.reads.reduce((a, b) => a + (b.constant ? b.bytes : 0), 0))
     const n = steps.length
     this.ended = new Float64Array(n + 1)

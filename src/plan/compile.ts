@@ -9,8 +9,8 @@ import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Buffer, Loader } from '../lower/program.ts'
 import { bytesOf } from '../lower/weights.ts'
 import type { Kernels, Variant } from '../types.ts'
-import { planArena, type Overlay, type Placement } from './arena.ts'
-import { Bands, type Unit } from './bands.ts'
+import { arrange, type Arrangement } from './arrange.ts'
+import { arrangeStored, type StoredPlan } from './stored.ts'
 import { align, layOutTables, makeTables, opcodeOf, writeTables, type TableItem } from './encode.ts'
 
 export interface CompileOptions {
@@ -78,38 +78,6 @@ export interface Program {
   barrierCounter: number
 }
 
-
-function lifetimes(units: readonly Unit[], buffers: readonly Buffer[]): void {
-  for (const b of buffers) if (b.measure) b.bytes = b.measure()
-  units.forEach((unit, i) => {
-    for (const step of [...unit.prologue, ...unit.steps]) {
-      for (const b of [...step.reads, ...step.writes]) {
-        b.first = Math.min(b.first, i)
-        b.last = Math.max(b.last, i)
-      }
-    }
-  })
-}
-
-/** Pairs of buffers whose memory may overlap because one is read away before the other is written. */
-function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] {
-  return units.flatMap((unit, i) => unit.overlay && unit.overlay.from.last === i && unit.overlay.to.first === i
-    ? [{ from: live.indexOf(unit.overlay.from), to: live.indexOf(unit.overlay.to), margin: unit.overlay.margin }]
-    : []).filter(o => o.from >= 0 && o.to >= 0)
-}
-
-/** The scratches of one unit become views of its largest one. */
-function shareScratch(units: number, buffers: readonly Buffer[]): Map<Buffer, Buffer> {
-  const owners = new Array<Buffer | undefined>(units)
-  const shared = new Map<Buffer, Buffer>()
-  for (const b of buffers.filter(b => b.transient && b.first === b.last).sort((a, b) => b.bytes - a.bytes)) {
-    const owner = owners[b.first]
-    if (owner) shared.set(b, owner)
-    else owners[b.first] = b
-  }
-  return shared
-}
-
 function ports(list: readonly Port[]): ProgramPort[] {
   return list.map(p => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
 }
@@ -141,48 +109,18 @@ export function compileModel(graph: Graph, options: CompileOptions): Program {
   refuseFloat(graph)
   const lowered = lower(graph, options.variant, options.kernels)
   refuseUnsupported(lowered.unsupported)
-  return assemble(lowered, options)
+  return assemble(lowered, options, arrangementOf(lowered, options, graph.plans))
 }
 
-interface Arrangement { units: Unit[]; scratch: Map<Buffer, Buffer>; live: Buffer[]; placement: Placement }
-
-/** How far an arrangement may be above the bytes that its units need at least before another one is tried. */
-const GOOD_ENOUGH = 1.03
-
-/** Chooses bands and places the arena: the units are chosen by counted bytes, so the best of a few real placements wins. */
-function arrange(lowered: Lowered, options: CompileOptions): Arrangement {
-  const { plan, threads = 1 } = options
-  const bands = new Bands(lowered.steps, { plan, threads, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
-  // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
-  if (threads > 1) return arrangeWith(lowered, bands, -1)
-  let best: Arrangement & { largestMargin: number } | undefined, last: Arrangement | undefined
-  for (const largestMargin of [0.5, 0.125, 0.03]) {
-    last = arrangeWith(lowered, bands, largestMargin)
-    if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
-    if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map(u => u.bytes), 1024)) break
-  }
-  // Ring sizes live on the values: the best arrangement must be the one that set them last.
-  return best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
-}
-
-function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arrangement {
-  const units = bands.units(largestMargin)
-  for (const b of lowered.buffers) {
-    b.first = Infinity
-    b.last = -Infinity
-  }
-  for (const port of lowered.inputs) port.buffer.first = -1
-  lifetimes(units, lowered.buffers)
-  for (const port of lowered.outputs) port.buffer.last = Infinity
-  const scratch = shareScratch(units.length, lowered.buffers)
-  const live = lowered.buffers.filter(b => !b.constant && !scratch.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
-  const requests = live.map(b => ({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) }))
-  return { units, scratch, live, placement: planArena(requests, overlaysOf(units, live), Math.max(...units.map(u => u.bytes), 0)) }
+/** What the model's file says, where it holds a plan for these kernels that fits; else what the planner finds. */
+function arrangementOf(lowered: Lowered, { variant, kernels = 'generic', plan, threads = 1 }: CompileOptions, plans: readonly StoredPlan[] = []): Arrangement {
+  const stored = plan === 'speed' && threads === 1 ? plans.find(p => p.for.includes(`${variant} ${kernels}`)) : undefined
+  return (stored && arrangeStored(lowered, stored)) ?? arrange(lowered, { plan, threads })
 }
 
 /** Places and encodes a lowered graph. */
-export function assemble(lowered: Lowered, options: CompileOptions): Program {
-  const { units, scratch, live, placement } = arrange(lowered, options)
+export function assemble(lowered: Lowered, options: CompileOptions, arrangement = arrange(lowered, options)): Program {
+  const { units, scratch, live, placement } = arrangement
   const threads = options.threads ?? 1
   const tables = makeTables(units, threads)
   const opTable = options.base ?? PROGRAM_BASE

@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { floatModel } from '../../src/float/execute.ts'
 import { writePacked } from '../../src/formats/packed.ts'
+import { withPlans } from '../../src/plan/stored.ts'
 import { writeTflite } from '../../src/formats/tflite-write.ts'
 import type { Graph } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
@@ -51,7 +52,7 @@ async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: strin
   const samples = calibration.map(({ pixels }) => input(pixels))
   const { graph } = quantize(float, samples, { seed, photoOf: calibration.map((c) => c.photo), inputRange: pixelRange(float.metadata.preprocess!), progress })
   if (process.stderr.isTTY) process.stderr.write('\n')
-  const bytes = writePacked(graph)
+  const bytes = writePacked(withPlans(graph))
   if (tflite) {
     mkdirSync(tflite, { recursive: true })
     writeFileSync(join(tflite, `${model.name}.tflite`), writeTflite(graph))

@@ -1,0 +1,87 @@
+/** Lowered steps to units with their buffers placed: what of a program is chosen, before it is encoded. */
+import type { Lowered } from '../lower/index.ts'
+import type { Buffer } from '../lower/program.ts'
+import { planArena, type Overlay, type Placement, type Request } from './arena.ts'
+import { Bands, type Unit } from './bands.ts'
+
+export interface Arrangement {
+  units: Unit[]
+  /** Scratch buffers that are views of another one. */
+  scratch: Map<Buffer, Buffer>
+  /** The buffers that the placement is of. */
+  live: Buffer[]
+  placement: Placement
+}
+
+function lifetimes(units: readonly Unit[], buffers: readonly Buffer[]): void {
+  for (const b of buffers) if (b.measure) b.bytes = b.measure()
+  units.forEach((unit, i) => {
+    const touch = (b: Buffer): void => {
+      if (i < b.first) b.first = i
+      if (i > b.last) b.last = i
+    }
+    for (const list of [unit.prologue, unit.steps]) {
+      for (const step of list) {
+        step.reads.forEach(touch)
+        step.writes.forEach(touch)
+      }
+    }
+  })
+}
+
+/** Pairs of buffers whose memory may overlap because one is read away before the other is written. */
+function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] {
+  return units.flatMap((unit, i) => unit.overlay && unit.overlay.from.last === i && unit.overlay.to.first === i
+    ? [{ from: live.indexOf(unit.overlay.from), to: live.indexOf(unit.overlay.to), margin: unit.overlay.margin }]
+    : []).filter(o => o.from >= 0 && o.to >= 0)
+}
+
+/** The scratches of one unit become views of its largest one. */
+function shareScratch(units: number, buffers: readonly Buffer[]): Map<Buffer, Buffer> {
+  const owners = new Array<Buffer | undefined>(units)
+  const shared = new Map<Buffer, Buffer>()
+  for (const b of buffers.filter(b => b.transient && b.first === b.last).sort((a, b) => b.bytes - a.bytes)) {
+    const owner = owners[b.first]
+    if (owner) shared.set(b, owner)
+    else owners[b.first] = b
+  }
+  return shared
+}
+
+/** Which buffers units need, and when. Ring sizes are set. */
+export function buffersOf(lowered: Lowered, units: readonly Unit[]): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
+  for (const b of lowered.buffers) {
+    b.first = Infinity
+    b.last = -Infinity
+  }
+  for (const port of lowered.inputs) port.buffer.first = -1
+  lifetimes(units, lowered.buffers)
+  for (const port of lowered.outputs) port.buffer.last = Infinity
+  const scratch = shareScratch(units.length, lowered.buffers)
+  const live = lowered.buffers.filter(b => !b.constant && !scratch.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
+  return { scratch, live, requests: live.map(b => ({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) })) }
+}
+
+/** How far an arrangement may be above the bytes that its units need at least before another one is tried. */
+const GOOD_ENOUGH = 1.03
+
+/** Chooses bands and places the arena: the units are chosen by counted bytes, so the best of a few real placements wins. */
+export function arrange(lowered: Lowered, { plan, threads = 1 }: { plan: 'speed' | 'size'; threads?: number }): Arrangement {
+  const bands = new Bands(lowered.steps, { plan, threads, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
+  // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
+  if (threads > 1) return arrangeWith(lowered, bands, -1)
+  let best: Arrangement & { largestMargin: number } | undefined, last: Arrangement | undefined
+  for (const largestMargin of [0.5, 0.125, 0.03]) {
+    last = arrangeWith(lowered, bands, largestMargin)
+    if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
+    if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map(u => u.bytes), 1024)) break
+  }
+  // Ring sizes live on the values: the best arrangement must be the one that set them last.
+  return best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
+}
+
+function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arrangement {
+  const units = bands.units(largestMargin)
+  const { scratch, live, requests } = buffersOf(lowered, units)
+  return { units, scratch, live, placement: planArena(requests, overlaysOf(units, live), Math.max(...units.map(u => u.bytes), 0)) }
+}

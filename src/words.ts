@@ -1,0 +1,11 @@
+/** Little-endian bytes of files as typed arrays. */
+
+const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+
+/** int32s as a copy, whatever their position in the file. The buffer holds nothing else. */
+export function int32s(bytes: Uint8Array): Int32Array<ArrayBuffer> {
+  const out = new Int32Array(bytes.length >> 2), copy = new Uint8Array(out.buffer)
+  copy.set(bytes.subarray(0, copy.length))
+  if (!LITTLE_ENDIAN) for (let i = 0, view = new DataView(out.buffer); i < out.length; i++) out[i] = view.getInt32(i * 4, true)
+  return out
+}

@@ -197,6 +197,23 @@ test('inspect --input: the picture holds the exact tensor', async () => {
   equalBytes(decodeImage(readFileSync(png)).data, Uint8Array.from(tensor, (v) => v + 128), 'picture')
 })
 
+test('preprocessing given in the call: what is fed, how it is told, and that it decides the answer', async () => {
+  const at = (name: string, ...more: string[]): Promise<{ code: number | null; out: string; err: string }> => thimble(['inspect', MODEL, '--input', SAMPLE, '-o', join(dir, name), ...more])
+  const own = await at('own.bin')
+  assert.match(own.out, /own\.bin: the input tensor int8 \[1, 224, 224, 3\].*\n {2}shorter side to 256.*\n {2}values -?\d+ to -?\d+, which mean .* % at the ends\n$/)
+  const raw = await at('raw.bin', '--preprocess', 'raw')
+  assert.match(raw.out, /RGB, pixel\n.*clipped, the range looks wrong/)
+  const bgr = await at('bgr.bin', '--bgr')
+  assert.match(bgr.out, /BGR, \(pixel - \[103\.53, 116\.28, 123\.675\]\)/)
+  const [rgbBytes, bgrBytes] = ['own.bin', 'bgr.bin'].map((name) => readFileSync(join(dir, name)))
+  equalBytes(bgrBytes!, Uint8Array.from(rgbBytes!, (_, i) => rgbBytes![i + 2 - 2 * (i % 3)]!), 'the same values, blue first')
+  assert.match((await at('fit.bin', '--fit', 'stretch', '--mean', '127', '--std', '128')).out, /stretch to 224x224 \(bilinear\), RGB, \(pixel - 127\) \/ 128\n/)
+  const best = async (...more: string[]): Promise<string> => JSON.parse((await thimble(['classify', SAMPLE, '--json', ...more])).out)[0].predictions[0].label
+  assert.is(await best('--preprocess', 'imagenet'), await best())
+  assert.is.not(await best('--preprocess', 'raw'), await best())
+  failed(await at('x.bin', '--std', '0'), 2, /--std is not usable/)
+})
+
 test('run: raw bytes in and out, the same in every variant, nothing left half done', async () => {
   const input = put('in.bin', noise(3, 150528))
   const simd = await thimble(['run', MODEL, '--input', input, '--output', join(dir, 'simd'), '--variant', 'simd'])

@@ -2,6 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readFloatModel, sniffModel } from '../src/convert/index.ts'
+import { impliedPreprocess } from '../src/convert/implied.ts'
 import { foldNode } from '../src/convert/onnx/constants.ts'
 import { loadGraph } from '../src/load.ts'
 import { answer, expected, fixture, fixtureBytes, opCounts, pseudo, relative } from './convert-util.ts'
@@ -36,6 +37,21 @@ test('shape arithmetic is worked out while reading: padding as the TorchScript e
   assert.equal(fold('Transpose', [pairs], { perm: { ints: [1, 0] } }), { shape: [2, 3], data: [1, 3, 5, 2, 4, 6] })
   assert.equal(fold('Clip', [ints(-3, 0, 7), ints(0), undefined]), { shape: [3], data: [0, 0, 7] })
   assert.equal(fold('Clip', [ints(-3, 0, 7)], { min: { f: -1 }, max: { f: 1 } }), { shape: [3], data: [-1, 0, 1] })
+})
+
+test('a network that scales its pixels itself gets them as they are', () => {
+  const first = (type: string, values: number[], from = 0, channels = 3): unknown => impliedPreprocess({
+    tensors: [{ name: 'image', shape: [1, 8, 8, channels], dtype: 'float32' }, { name: 'c', shape: [values.length], dtype: 'float32', data: new Uint8Array(Float32Array.from(values).buffer) }, { name: 'y', shape: [1, 8, 8, channels], dtype: 'float32' }],
+    ops: [{ type, inputs: from === 0 ? [0, 1] : [1, 0], outputs: [2], attrs: {} }], inputs: [0], outputs: [2], metadata: {},
+  } as unknown as Parameters<typeof impliedPreprocess>[0])
+  const raw = { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [0], std: [1] }
+  assert.equal(first('MUL', [1 / 127.5]), raw)
+  assert.equal(first('MUL', [1 / 255], 1), raw)
+  assert.equal(first('DIV', [255]), raw)
+  assert.equal(first('SUB', [123.68, 116.78, 103.94]), raw)
+  assert.equal(first('MUL', [1 / 255], 0, 1), { ...raw, channels: 'gray' })
+  for (const [type, values, from] of [['MUL', [2], 0], ['SUB', [0.5], 0], ['SUB', [127.5], 1], ['ADD', [1], 0], ['DIV', [0.229, 0.224, 0.225], 0]] as const) assert.is(first(type, [...values], from), undefined, type)
+  assert.is(first('MUL', [1 / 255], 0, 4), undefined)
 })
 
 test('formats are recognised by content', async () => {

@@ -3,12 +3,14 @@ import { relative } from 'node:path'
 import { type Classifier, createClassifier } from '../classifier.ts'
 import { ThimbleError } from '../errors.ts'
 import { decodeImage } from '../image/decode.ts'
+import { defaultPreprocess } from '../image/defaults.ts'
 import { parseLabels } from '../labels.ts'
 import type { Prediction } from '../types.ts'
 import { badCall, choice, flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, readStdin } from './files.ts'
 import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels, weightsPath } from './models.ts'
+import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { progress } from './progress.ts'
 import { printable, report } from './report.ts'
 import { bar, cut, ms } from './text.ts'
@@ -35,8 +37,10 @@ function listImages(args: Args, model: ModelFile): string[] {
 async function open(args: Args, model: ModelFile): Promise<Classifier> {
   const labelFile = text(args, 'labels')
   const labels = labelFile === undefined ? undefined : parseLabels(new TextDecoder().decode(readFile(labelFile)))
-  return createClassifier(await load(model, loadOptions(args)), {
-    ...(labels ? { labels } : {}),
+  const loaded = await load(model, loadOptions(args))
+  const changes = Object.keys(PREPROCESS_OPTIONS).some((name) => args.options[name] !== undefined)
+  return createClassifier(loaded, {
+    ...(labels ? { labels } : {}), ...(changes ? { preprocess: changedPreprocess(args, defaultPreprocess(loaded.inputs[0]!, loaded.metadata).preprocess, loaded.inputs[0]!) } : {}),
     topK: whole(args, 'top', 5), scoreThreshold: number(args, 'threshold', 0, 0, 1),
     scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto'
   })
@@ -104,6 +108,7 @@ export const command: Command = {
     threshold: { type: 'string', value: 'SCORE', help: 'leave out classes below this score, 0 to 1 (default: 0)' },
     labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names: one per line, "index name" lines, or JSON' },
     scores: { type: 'string', value: 'HOW', help: 'auto, softmax, sigmoid or identity: how outputs become scores (default: auto)' },
+    ...PREPROCESS_OPTIONS,
     'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
     ...RUN_OPTIONS,
     json: { type: 'boolean', help: 'print [{ file, model, predictions, timings }]' }

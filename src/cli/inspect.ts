@@ -4,14 +4,15 @@ import { decodeImage } from '../image/decode.ts'
 import { type AssumedPreprocess, defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { preprocess } from '../image/preprocess.ts'
 import { parseLabels } from '../labels.ts'
-import type { ModelReport, TensorInfo } from '../types.ts'
+import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { drawArena } from './arena-drawing.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { readFile, writeFiles } from './files.ts'
 import { choice, inspect, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
 import { printable } from './report.ts'
-import { encodeTensor } from './tensor-picture.ts'
+import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
+import { encodeTensor, tensorPixels, terminalPicture } from './tensor-picture.ts'
 import { bytes, columns, count, cut, grouped, table } from './text.ts'
 
 /** What is known or assumed about the image input; undefined when the model takes no image. */
@@ -89,7 +90,20 @@ function dumpInput(photo: string, out: string, report: ModelReport, how: Preproc
   const image = decodeImage(readFile(photo))
   const values = preprocess(image, input, how)
   writeFiles([{ path: out, bytes: encodeTensor(out, values, input, how) }])
-  return `${printable(out)}: the input tensor ${input.dtype} [${input.shape.join(', ')}] for ${printable(photo)} (${image.width}x${image.height}): ${describePreprocess(how, input)}\n`
+  const preview = process.stdout.isTTY ? terminalPicture(tensorPixels(values, input, how), Math.min(64, columns())) : ''
+  const about = `${printable(out)}: the input tensor ${input.dtype} [${input.shape.join(', ')}] for ${printable(photo)} (${image.width}x${image.height})`
+  return `${preview}${about}\n  ${describePreprocess(how, input)}\n  ${valuesText(values, input)}\n`
+}
+
+/** How much of the input's range the values use: a wrong normalization clips them, or leaves most of the range empty. */
+function valuesText(values: TypedArray, input: TensorInfo): string {
+  let [low, high, ends] = [Infinity, -Infinity, 0]
+  const [min, max] = input.dtype === 'uint8' ? [0, 255] : [-128, 127]
+  for (const v of values) { const n = Number(v); low = Math.min(low, n); high = Math.max(high, n); if (n === min || n === max) ends++ }
+  if (input.dtype !== 'int8' && input.dtype !== 'uint8') return `values ${+low.toPrecision(4)} to ${+high.toPrecision(4)}`
+  const real = (q: number): string => String(+((q - input.zeroPoint) * input.scale).toPrecision(3))
+  const scaled = input.scale > 0 ? `, which mean ${real(low)} to ${real(high)} of the ${real(min)} to ${real(max)} that the input can hold` : ''
+  return `values ${low} to ${high}${scaled}; ${((100 * ends) / values.length).toFixed(1)} % at the ends${ends > values.length / 4 ? ': clipped, the range looks wrong' : ''}`
 }
 
 async function run(args: Args): Promise<number> {
@@ -105,8 +119,8 @@ async function run(args: Args): Promise<number> {
   const report = await inspect(openModel(name), options)
   if (photo !== undefined) {
     // Fails with the reason when the model takes no image.
-    const { preprocess: how } = defaultPreprocess(report.inputs[0], report.metadata)
-    process.stdout.write(dumpInput(photo, out ?? 'input.png', report, how))
+    const own = defaultPreprocess(report.inputs[0], report.metadata)
+    process.stdout.write(dumpInput(photo, out ?? 'input.png', report, changedPreprocess(args, own.preprocess, report.inputs[0])))
     return 0
   }
   const why = report.ops.length === 0 ? 'fixed when the module was packed' : (await choice(options)).why
@@ -119,10 +133,11 @@ async function run(args: Args): Promise<number> {
 export const command: Command = {
   name: 'inspect',
   summary: 'Shows a model\'s tensors, ops, chosen kernels, quantization, costs, memory and what is unsupported.',
-  usage: 'inspect MODEL [--json] | inspect MODEL --input PHOTO [-o OUT.png]',
+  usage: 'inspect MODEL [--json] | inspect MODEL --input PHOTO [-o OUT.png] [--preprocess NAME] [--fit HOW] [--bgr]',
   options: {
     input: { type: 'string', short: 'i', value: 'PHOTO', help: 'write the exact input tensor that this photo becomes' },
     output: { type: 'string', short: 'o', value: 'FILE', help: 'where to: .png or .ppm as a picture, .bin raw (default: input.png)' },
+    ...PREPROCESS_OPTIONS,
     labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to show the model with' },
     variant: RUN_OPTIONS.variant,
     kernels: RUN_OPTIONS.kernels,

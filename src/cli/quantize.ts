@@ -8,7 +8,6 @@ import { writeTflite } from '../formats/tflite-write.ts'
 import { tensorBytes, type Graph, type Preprocess } from '../graph.ts'
 import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess, describePreprocess } from '../image/defaults.ts'
-import { inputGeometry } from '../image/preprocess.ts'
 import { parseLabels } from '../labels.ts'
 import { withPlans } from '../plan/stored.ts'
 import { random, variations } from '../quantize/augment.ts'
@@ -21,42 +20,17 @@ import { badCall, choice, flag, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { parseShape } from './convert.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
+import { changedPreprocess, PREPROCESS_OPTIONS, saysRange } from './preprocessing.ts'
 import { stages } from './progress.ts'
 
 const RANGES = ['minmax', 'percentile', 'mse'] as const
-
-/** Usual ways to make a pixel an input value, by name. */
-const NORMALIZATIONS = {
-  imagenet: { mean: [0.485 * 255, 0.456 * 255, 0.406 * 255], std: [0.229 * 255, 0.224 * 255, 0.225 * 255] },
-  signed: { mean: [127.5], std: [127.5] },
-  unit: { mean: [0], std: [255] },
-  raw: { mean: [0], std: [1] },
-} as const
-
-/** A list of one or three numbers. Errors: `usage/option`. */
-function numbers(args: Args, name: string): number[] | undefined {
-  const value = text(args, name)
-  if (value === undefined) return undefined
-  const list = value.split(',').map((v) => (v.trim() === '' ? NaN : Number(v)))
-  if ((list.length !== 1 && list.length !== 3) || !list.every((v) => Number.isFinite(v) && (name !== 'std' || v !== 0))) {
-    throw new ThimbleError('usage/option', `--${name} is not usable`, { expected: 'one number, or three with commas', got: JSON.stringify(value) })
-  }
-  return list
-}
 
 /** The model's own preprocessing, changed by what the call says; where neither says it, an assumption, told on stderr. */
 function preprocessOf(args: Args, graph: Graph): Preprocess {
   const input = inputInfo(graph)
   const { preprocess, guessed } = defaultPreprocess(input, graph.metadata)
-  const named = choice(args, 'preprocess', Object.keys(NORMALIZATIONS) as (keyof typeof NORMALIZATIONS)[])
-  const [mean, std] = [numbers(args, 'mean'), numbers(args, 'std')]
-  const fit = choice(args, 'fit', ['stretch', 'crop', 'fit'] as const)
-  const crop = fit === 'crop' ? { shorterSide: preprocess.shorterSide ?? Math.round(inputGeometry(input).height / 0.875) } : fit ? { shorterSide: undefined } : {}
-  const chosen: Preprocess = {
-    ...preprocess, ...(named ? NORMALIZATIONS[named] : {}), ...(mean ? { mean } : {}), ...(std ? { std } : {}),
-    ...(fit ? { fit } : {}), ...crop, ...(flag(args, 'bgr') ? { channels: 'bgr' as const } : {}),
-  }
-  if (guessed && !named && !(mean && std)) process.stderr.write(`thimble: note: the model does not say how photos become its input; assumed: ${describePreprocess(chosen, input)} (--preprocess, or --mean and --std, change that)\n`)
+  const chosen = changedPreprocess(args, preprocess, input)
+  if (guessed && !saysRange(args)) process.stderr.write(`thimble: note: the model does not say how photos become its input; assumed: ${describePreprocess(chosen, input)} (--preprocess, or --mean and --std, change that)\n`)
   return chosen
 }
 
@@ -161,11 +135,7 @@ export const command: Command = {
     ranges: { type: 'string', value: 'METHOD', help: `activation ranges: ${RANGES.join(', ')} (default: minmax, best after equalization)` },
     'no-equalize': { type: 'boolean', help: 'leave channels as they are' },
     nearest: { type: 'boolean', help: 'round weights to nearest instead of adaptively' },
-    preprocess: { type: 'string', value: 'NAME', help: 'imagenet (mean and deviation), signed (-1 to 1), unit (0 to 1) or raw (0 to 255); default: the model\'s own' },
-    mean: { type: 'string', value: 'M', help: 'real = (pixel - mean) / std; one number or three (default: the model\'s own)' },
-    std: { type: 'string', value: 'S', help: 'see --mean' },
-    fit: { type: 'string', value: 'HOW', help: 'stretch, crop or fit (default: the model\'s own)' },
-    bgr: { type: 'boolean', help: 'the model wants blue first' },
+    ...PREPROCESS_OPTIONS,
     'input-shape': { type: 'string', value: 'SHAPE', help: 'for dimensions the file leaves open' },
     size: { type: 'string', value: 'N', help: 'side of the input, for PyTorch state dicts' },
     labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to keep with the model (default: its own, or labels.txt beside it)' },

@@ -70,3 +70,19 @@ export function encodeTensor(path: string, values: TypedArray, input: TensorInfo
   if (ending === 'ppm' || ending === 'pgm') return encodePnm(tensorPixels(values, input, how))
   throw new ThimbleError('usage/output', `the kind of file ${path} is meant to be is unknown`, { expected: 'a name ending in .png, .ppm or .bin' })
 }
+
+/** The picture in a terminal of 24-bit colour, two pixels a character; `columns` wide at most. */
+export function terminalPicture({ data, width, height, channels = 3 }: PixelImage, columns: number): string {
+  const w = Math.min(width, columns)
+  const h = Math.max(2, Math.round((height * w) / width / 2) * 2)
+  const color = (x: number, y: number): string => {
+    const at = (Math.floor(((y + 0.5) * height) / h) * width + Math.floor(((x + 0.5) * width) / w)) * channels
+    return Array.from({ length: 3 }, (_, c) => data[at + (channels === 1 ? 0 : c)]).join(';')
+  }
+  let out = ''
+  for (let y = 0; y < h; y += 2) {
+    for (let x = 0; x < w; x++) out += `\x1b[38;2;${color(x, y)};48;2;${color(x, y + 1)}m▀`
+    out += '\x1b[0m\n'
+  }
+  return out
+}

@@ -7,6 +7,7 @@ import { ThimbleError } from '../errors.ts'
 import { checkGraph } from '../formats/check.ts'
 import type { Graph } from '../graph.ts'
 import { foldGraph } from './fold.ts'
+import { impliedPreprocess } from './implied.ts'
 import type { Sidecar } from './sidecar.ts'
 import { readZip, isZip } from './zip.ts'
 
@@ -73,6 +74,8 @@ export async function readFloatModel(source: string | URL | Uint8Array | ArrayBu
   // The .tflite reader checks by itself, and knows of variables.
   const check = (g: Graph): Graph => { if (format !== 'tflite') checkGraph(g); return g }
   check(graph)
+  const implied = graph.metadata.preprocess ? undefined : impliedPreprocess(graph)
+  if (implied) graph.metadata = { ...graph.metadata, preprocess: implied }
   return options.fold === false ? graph : check(foldGraph(graph))
 }
 

@@ -45,6 +45,9 @@ export const OP_DEPTHWISE3X3_DOT = 24
 
 /** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
 export const TILE_BYTES = 160
+/** Form 10: panels of so many bytes and more are packed so many at a time. */
+export const GEMM_BATCH_BYTES = 2048
+export const GEMM_BATCH = 6
 
 /** Version of this layout; the host refuses a module that reports another. */
 export const ABI_VERSION = 1

@@ -1,4 +1,5 @@
 /** Inline v128 helpers shared by the SIMD kernels. */
+import { FAST } from './fast'
 
 /**
  * A branch that is never taken: `x` is not negative. Neither the optimizer nor the engine's scheduler moves work across
@@ -28,6 +29,15 @@ export function requantize4(acc: v128, scale: v128, magic: v128, magicMinusZero:
   return i32x4.sub(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(acc), scale), magic), magicMinusZero)
 }
 
+/** One pixel at a time: narrowing two pixels together would make the revectorizer pair vectors of different pixels. */
+// @ts-ignore: decorator
+@inline
+function finish8(constants: usize, clamped: i32, y: usize, h: v128): void {
+  let q = i8x16.narrow_i16x8_s(h, h)
+  if (clamped) q = i8x16.min_s(i8x16.max_s(q, v128.load(constants, 32)), v128.load(constants, 48))
+  v128.store64_lane(y, q, 0)
+}
+
 /**
  * Epilogue of a 4x8 tile: requantizes, clamps and stores eight channels of four pixels at y0..y3. Accumulators cP0, cP1:
  * pixel P's channels 0-3, 4-7. constants: magic x 4, magicMinusZero x 4, actMin x 16, actMax x 16; clamped: whether the
@@ -42,6 +52,13 @@ export function finish4x8(
   const s0 = v128.load(scale), s1 = v128.load(scale, 16)
   const magic = v128.load(constants), zero = v128.load(constants, 16)
   const h0 = i16x8.narrow_i32x4_s(requantize4(c00, s0, magic, zero), requantize4(c01, s1, magic, zero))
+  if (FAST) {
+    finish8(constants, clamped, y0, h0)
+    finish8(constants, clamped, y1, i16x8.narrow_i32x4_s(requantize4(c10, s0, magic, zero), requantize4(c11, s1, magic, zero)))
+    finish8(constants, clamped, y2, i16x8.narrow_i32x4_s(requantize4(c20, s0, magic, zero), requantize4(c21, s1, magic, zero)))
+    finish8(constants, clamped, y3, i16x8.narrow_i32x4_s(requantize4(c30, s0, magic, zero), requantize4(c31, s1, magic, zero)))
+    return
+  }
   const h1 = i16x8.narrow_i32x4_s(requantize4(c10, s0, magic, zero), requantize4(c11, s1, magic, zero))
   let q01 = i8x16.narrow_i16x8_s(h0, h1)
   const h2 = i16x8.narrow_i32x4_s(requantize4(c20, s0, magic, zero), requantize4(c21, s1, magic, zero))

@@ -126,7 +126,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const panelBytes = scalar ? k : rowBytes ? (direct ? 0 : form.mr * rowBytes) : segmentPanelBytes * win.kh * segments
   // A panel is packed before its pixels' results are written; a form that reads the input itself goes on reading it.
   const lag = scalar ? 1 : rowBytes && direct ? form.mr : 0
-  const scratch = cx.scratch('conv patches', scalar ? k + 16 : TILE_BYTES + panelBytes + form.mr * form.nr + 64)
+  const scratch = cx.scratch('conv patches', scalar ? k + 16 : TILE_BYTES + panelBytes * (direct ? form.batch?.(panelBytes) ?? 1 : 1) + form.mr * form.nr + 64)
   for (let g = 0; g < groups; g++) {
     const part = weights.part(g * og, (g + 1) * og), name = cx.output().name
     const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, part, 1) : gemmBuffers(cx, name, part, form, k, segmentBytes)

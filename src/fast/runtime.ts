@@ -40,8 +40,8 @@ function hasAvx2(): boolean {
   }
 }
 
-/** Flags that this process was started with stay as they are. */
-function withFlags<T>(work: () => T): T {
+/** Does `work` with the flags set; those that this process was started with stay as they are. */
+export function withFlags<T>(work: () => T): T {
   const given = [...process.execArgv, ...(process.env.NODE_OPTIONS ?? '').split(/\s+/)].map(flag => flag.replaceAll('_', '-'))
   const name = (flag: string): string => flag.replace(/^--(no-)?/, '').replace(/=.*/, '')
   const mine = FLAGS.filter(([on]) => !given.some(flag => name(flag) === name(on)))

@@ -1,6 +1,7 @@
 /**
  * Compares the fast runtime with the ordinary one on small random data: every kernel that the revectorizer may touch, at
- * sizes around the edges of its tiles.
+ * sizes around the edges of its tiles. What it does not reach stays as it is without the flag, and slow: tools/bench-kernels
+ * shows that.
  */
 import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../engine.ts'
 import { elements, type Activation, type DType, type Graph, type Op, type Padding } from '../graph.ts'
@@ -18,6 +19,8 @@ const LAYERS: readonly Layer[] = [
   layer('conv', 4, 4, 16, 32), layer('conv', 3, 3, 17, 31, { activation: 'NONE' }), layer('conv', 1, 13, 3, 16), layer('conv', 5, 1, 40, 48, { dtype: 'uint8' }),
   layer('conv', 3, 3, 9, 24), layer('conv', 2, 3, 33, 13, { activation: 'NONE' }), layer('conv', 3, 2, 8, 5, { dtype: 'uint8' }),
   layer('conv', 5, 5, 8, 16, { k: 3, stride: 2 }), layer('conv', 6, 5, 5, 40, { k: 3, dilation: 2, dtype: 'uint8' }),
+  // Panels so long that several tiles are packed at a time: a full batch and the rest, and one tile.
+  layer('conv', 4, 8, 258, 32), layer('conv', 1, 5, 256, 16, { activation: 'NONE' }), layer('conv', 4, 7, 300, 31, { dtype: 'uint8' }),
   // Few input channels.
   layer('conv', 9, 11, 3, 32, { k: 3, stride: 2 }), layer('conv', 8, 9, 3, 16, { k: 3, dtype: 'uint8' }), layer('conv', 7, 8, 4, 24, { k: 3, padding: 'VALID' }), layer('conv', 6, 7, 1, 8, { k: 5, activation: 'NONE' }),
   layer('depthwise', 5, 6, 32, 32), layer('depthwise', 4, 5, 23, 23, { activation: 'NONE' }), layer('depthwise', 3, 1, 16, 16, { dtype: 'uint8' }), layer('depthwise', 5, 7, 40, 40, { padding: 'VALID' }),

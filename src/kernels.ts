@@ -52,34 +52,47 @@ const isSignedDot = (probe: ProbeExports): boolean => DOT_CASES.every(([w, x]) =
 /** Turns of the probe's loop that make V8 optimize it, well under a tenth of a millisecond. */
 const HURRY = 100000
 /** Milliseconds to wait for the optimized code, which takes one or two on a free core. */
-const PATIENCE = 8
+const PATIENCE = 2
 
-/** Whether four products of -128 and -128 are summed without loss, asked until the engine has had time to optimize. */
-function isWideDot(probe: ProbeExports): boolean {
-  const all = packed([-128, -128, -128, -128]), exact = 4 * 128 * 128
-  if (probe.relaxedDot(all, all, HURRY) === exact) return true
-  for (const start = performance.now(); performance.now() - start < PATIENCE;) if (probe.relaxedDot(all, all, 0) === exact) return true
-  return false
-}
+const ALL = packed([-128, -128, -128, -128])
+/** Whether four products of -128 and -128 are summed without loss. */
+const isWide = (probe: ProbeExports, hurry: number): boolean => probe.relaxedDot(ALL, ALL, hurry) === 4 * 128 * 128
 
-function probe(): EngineFeatures {
+/** What is known at once, and the exports to ask about `wideDot` where that is not. */
+interface Probe { features: EngineFeatures; undecided?: ProbeExports }
+
+function probe(): Probe {
   const plainBytes = fromBase64(probePlain), relaxedBytes = fromBase64(probeRelaxed)
-  if (!WebAssembly.validate(plainBytes)) return { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false }
+  if (!WebAssembly.validate(plainBytes)) return { features: { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false } }
   const relaxed = WebAssembly.validate(relaxedBytes)
   const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : plainBytes)).exports as unknown as ProbeExports
   const negativeNan = exports.nanBits(0) < 0, signedDot = relaxed && isSignedDot(exports)
-  return { simd: true, relaxed, signedDot, wideDot: signedDot && isWideDot(exports), negativeNan }
+  const wideDot = signedDot && isWide(exports, HURRY)
+  return { features: { simd: true, relaxed, signedDot, wideDot, negativeNan }, ...(signedDot && !wideDot ? { undecided: exports } : {}) }
 }
 
-let known: EngineFeatures | undefined
+let known: Probe | undefined
 
-/** What this process's engine can do, probed at the first call. */
+/** Begins to probe, so that the engine optimizes the probe while the caller reads the model. */
+export function startProbe(): void {
+  known ??= probe()
+}
+
+/**
+ * What this process's engine can do. A dot product that has not turned out wide within PATIENCE may do so once the machine
+ * is less busy: that is asked again for the next model.
+ */
 export function engineFeatures(): EngineFeatures {
-  if (known) return known
-  const features = probe()
-  // A dot product that has not turned out wide may do so once the machine is less busy: ask again for the next model.
-  if (features.wideDot || !features.signedDot) known = features
-  return features
+  known ??= probe()
+  const { undecided, features } = known
+  if (undecided) {
+    for (const start = performance.now(); performance.now() - start < PATIENCE;) {
+      if (!isWide(undecided, 0)) continue
+      known = { features: { ...features, wideDot: true } }
+      break
+    }
+  }
+  return known.features
 }
 
 /** The kernels for an engine, and why. */

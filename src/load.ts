@@ -3,6 +3,7 @@ import { Engine, instantiateProgram, sharedMemory, tensorInfo, type EngineDescri
 import { ThimbleError } from './errors.ts'
 import { readModel } from './formats/index.ts'
 import type { Graph, Metadata } from './graph.ts'
+import { startProbe } from './kernels.ts'
 import { compileModel } from './plan/compile.ts'
 import { chooseVariant, runtimeModule, type VariantChoice } from './runtime.ts'
 import { checkThreads, ThreadPool } from './threads/pool.ts'
@@ -62,5 +63,6 @@ function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
 
 /** Reads a model file's bytes (.tflite or .thimble), compiles and instantiates it. */
 export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string, fast?: FastSource): Promise<Engine> {
+  if ((options.kernels ?? 'auto') === 'auto') startProbe()
   return loadGraph(readModel(bytes, name), options, fast)
 }

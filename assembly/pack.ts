@@ -132,3 +132,13 @@ export function flip_bytes(p: usize, n: i32): void {
   if (ASC_FEATURE_SIMD) for (; i + 16 <= n; i += 16) v128.store(p + i, v128.xor(v128.load(p + i), i8x16.splat(<i8>0x80)))
   for (; i < n; i++) store<u8>(p + i, load<u8>(p + i) ^ 0x80)
 }
+
+/** n i16 plus `add`, which are int8 values, to i8. Reads 0..30 and writes 0..15 bytes past the end. */
+export function narrow_bytes(to: usize, from: usize, n: i32, add: i32): void {
+  if (!ASC_FEATURE_SIMD) return
+  const adds = i16x8.splat(<i16>add)
+  for (let i = 0; i < n; i += 16) {
+    v128.store(to + i, i8x16.narrow_i16x8_s(i16x8.add(v128.load(from), adds), i16x8.add(v128.load(from, 16), adds)))
+    from += 32
+  }
+}

@@ -48,7 +48,7 @@ export function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?
 export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0, choice?: VariantChoice): ModelReport {
   const { variant, kernels } = choice ?? chooseVariant(options.variant, options.kernels)
   const plan = options.plan ?? 'speed'
-  const lowered = lower(graph, variant, kernels)
+  const lowered = lower(graph, variant, kernels, plan === 'size')
   const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, kernels, plan })
   const names = kernelNames(graph, program)
   const info = (i: number): ModelReport['inputs'][number] => ({ ...tensorInfo(graph, i), bytes: tensorBytes(graph.tensors[i]!) })

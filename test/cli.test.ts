@@ -260,6 +260,16 @@ test('bench --json: everything that is promised', async () => {
   assert.match(human.out, /median +[\d.]+ ms +2 runs/)
 })
 
+test('bench --plan size says what the memory costs', async () => {
+  const r = await thimble(['bench', MODEL, '--plan', 'size', '--variant', 'simd', '--runs', '3', '--warmup', '1', '--json'])
+  assert.is(r.code, 0, r.err)
+  const b = JSON.parse(r.out)
+  assert.ok(b.againstSpeed.slowdown > 0 && b.againstSpeed.medianMs > 0)
+  assert.ok(b.memoryBytes < 0.75 * b.againstSpeed.memoryBytes, `${b.memoryBytes} and ${b.againstSpeed.memoryBytes} bytes`)
+  const human = await thimble(['bench', MODEL, '--plan', 'size', '--runs', '2', '--warmup', '0'])
+  assert.match(human.out, /slowdown +[\d.]+ +of plan speed/)
+})
+
 test('a reader that goes away is no error', async () => {
   const r = await new Promise<Result>((resolve) => {
     const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/cli.ts'), 'inspect', MODEL, '--json'], { cwd: root })

@@ -123,6 +123,15 @@ for (const [name, peaks] of Object.entries(PEAKS)) {
   })
 }
 
+need(test, 'the size plan keeps weights in eight bits', shared('models'), '../shared is missing', path => {
+  for (const [name, most] of [['tf2_mobilenet_v2_1.0_224_ptq', 0.66], ['mobilenet_v2_1.0_224_quant', 0.66], ['vww_96_int8', 0.66]] as const) {
+    const graph = readModel(readFileSync(`${path}/${name}.tflite`))
+    const [speed, size] = (['speed', 'size'] as const).map(plan => compileModel(graph, { variant: 'simd', kernels: 'x86', plan }))
+    assert.ok(size!.weightBytes <= most * speed!.weightBytes, `${name}: ${size!.weightBytes} of ${speed!.weightBytes} bytes`)
+    assert.ok(size!.usedForms.includes(11) && !speed!.usedForms.includes(11), `${name}: forms ${size!.usedForms} and ${speed!.usedForms}`)
+  }
+})
+
 test('the shipped model', () => {
   const bytes = readFileSync(new URL('../weights/mobilenet_v2_1.0_224.thimble', import.meta.url))
   const { arenaBytes } = compileModel(readModel(bytes), { variant: 'simd', plan: 'speed' })

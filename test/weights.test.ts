@@ -66,8 +66,8 @@ for (const variant of ['simd', 'scalar'] as const) {
     let packed = 0
     for (let round = 0; round < 150; round++) {
       const channels = 1 + r.int(40), segment = 1 + r.int(r.int(4) ? 20 : 300), k = segment * (1 + r.int(3))
-      const w = randomWeights(r, channels, k), cx = new Collector(), form = GEMM_FORMS.find(f => f.id === 0)!
-      if (variant === 'simd') gemmBuffers(cx as never, `${channels}x${k}/${segment}`, w, form, k, segment)
+      const w = randomWeights(r, channels, k), cx = new Collector(), form = GEMM_FORMS.find(f => f.id === (round & 1 ? 11 : 0))!
+      if (variant === 'simd') gemmBuffers(cx as never, `${form.name} ${channels}x${k}/${segment}`, w, form, k, segment)
       rowBuffers(cx as never, `rows ${channels}x${k}`, w, variant === 'simd' ? 4 : 1)
       if (variant === 'simd') {
         const c = 8 + r.int(60), taps = new Weights({ of: randomWeights(r, 9, c), raw: randomWeights(r, 9, c).raw, inner: 1, ...channelNumbers(r, c) })
@@ -75,7 +75,7 @@ for (const variant of ['simd', 'scalar'] as const) {
       }
       packed += compare(cx.all, runtime, r.int(2) ? 65536 : 9000)
     }
-    assert.ok(packed >= (variant === 'simd' ? 800 : 300), `only ${packed} constants were packed by the runtime`)
+    assert.ok(packed >= (variant === 'simd' ? 750 : 300), `only ${packed} constants were packed by the runtime`)
   })
 }
 

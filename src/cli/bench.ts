@@ -1,5 +1,5 @@
 /** `thimble bench`: how fast a model loads and runs on this machine. */
-import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
+import type { LoadOptions, ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { ThimbleError } from '../errors.ts'
 import { badCall, flag, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
@@ -68,10 +68,32 @@ async function run(args: Args): Promise<number> {
     medianMs: round(medianMs), minMs: round(times[0]), p95Ms: round(quantile(times, 0.95)), loadMs: round(loadMs), firstRunMs: round(firstRunMs),
     macs, gmacPerSecond: round(macs / medianMs / 1e6), arenaBytes: model.arenaBytes, memoryBytes: model.memoryBytes,
     wasmBytes: await wasmBytes(model, file, known.ops.length === 0),
+    ...(options.plan === 'size' && known.ops.length > 0 ? { againstSpeed: await compareSpeed(timed, file, options, inputs, runs) } : {}),
     ...(flag(args, 'profile') ? { ops: profile(model, inputs, runs, known) } : {})
   }
   process.stdout.write(flag(args, 'json') ? `${JSON.stringify(result, null, 2)}\n` : human(result))
   return 0
+}
+
+interface Comparison { slowdown: number; medianMs: number; memoryBytes: number }
+
+/** The same model by the speed plan, in turn with `timed` runs. `slowdown`: median of this plan's time over that one's, pair by pair. */
+async function compareSpeed(timed: () => number, file: ModelFile, options: LoadOptions, inputs: TypedArray[], runs: number): Promise<Comparison> {
+  const other = await load(file, { ...options, plan: 'speed' })
+  const once = (): number => {
+    const t = performance.now()
+    other.run(inputs)
+    return performance.now() - t
+  }
+  for (let i = 0; i < 10; i++) once()
+  const pairs = Array.from({ length: runs }, () => [once(), timed()] as const)
+  const sorted = (values: number[]): number[] => values.sort((a, b) => a - b)
+  const result = {
+    slowdown: Number(median(sorted(pairs.map(([speed, size]) => size / speed))).toPrecision(4)),
+    medianMs: Number(median(sorted(pairs.map(([speed]) => speed))).toPrecision(5)), memoryBytes: other.memoryBytes
+  }
+  other.dispose()
+  return result
 }
 
 function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known: ModelReport): OpTime[] {
@@ -84,12 +106,13 @@ function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known
   })
 }
 
-function human(r: { model: string; variant: string; why: string; plan: string; runs: number; medianMs: number; minMs: number; p95Ms: number; loadMs: number; firstRunMs: number; macs: number; gmacPerSecond: number; arenaBytes: number; memoryBytes: number; wasmBytes: number; ops?: OpTime[] }): string {
+function human(r: { model: string; variant: string; why: string; plan: string; runs: number; medianMs: number; minMs: number; p95Ms: number; loadMs: number; firstRunMs: number; macs: number; gmacPerSecond: number; arenaBytes: number; memoryBytes: number; wasmBytes: number; againstSpeed?: Comparison; ops?: OpTime[] }): string {
   const summary = table([
     ['  median', `${ms(r.medianMs)} ms`, `${r.runs} runs, min ${ms(r.minMs)}, p95 ${ms(r.p95Ms)}`],
     ['  first run', `${ms(r.firstRunMs)} ms`, `after loading in ${ms(r.loadMs)} ms`],
     ...(r.macs ? [['  speed', `${r.gmacPerSecond.toFixed(2)} GMAC/s`, `${count(r.macs)} multiply-adds`]] : []),
     ['  memory', bytes(r.memoryBytes), `arena ${bytes(r.arenaBytes)}`],
+    ...(r.againstSpeed ? [['  slowdown', r.againstSpeed.slowdown.toFixed(3), `of plan speed, in turn: ${ms(r.againstSpeed.medianMs)} ms, memory ${bytes(r.againstSpeed.memoryBytes)}`]] : []),
     ['  wasm', bytes(r.wasmBytes), `${r.variant}: ${r.why}; plan ${r.plan}`]
   ])
   return `${printable(r.model)}\n${summary}\n${r.ops ? `\n${profileTable(r.ops)}\n` : ''}`

@@ -22,6 +22,8 @@ export class Context {
   readonly graph: Graph
   readonly variant: Variant
   readonly kernels: Kernels
+  /** Memory counts for more than time. */
+  readonly compact: boolean
   readonly buffers = new Buffers()
   readonly steps: Step[] = []
   readonly values = new Map<number, Value>()
@@ -29,10 +31,11 @@ export class Context {
   readonly uses: number[]
   opIndex = 0
 
-  constructor(graph: Graph, variant: Variant, kernels: Kernels) {
+  constructor(graph: Graph, variant: Variant, kernels: Kernels, compact: boolean) {
     this.graph = graph
     this.variant = variant
     this.kernels = kernels
+    this.compact = compact
     this.uses = graph.tensors.map(() => 0)
     for (const op of graph.ops) for (const i of op.inputs) if (i >= 0) this.uses[i]!++
     for (const i of graph.outputs) this.uses[i]!++

@@ -4,7 +4,7 @@ import { elements, type Activation, type OpOf, type Padding, type Tensor } from 
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
 import { depthwiseForm } from './depthwise.ts'
-import { GEMM_FORMS, gemmForm, type GemmForm } from './gemm.ts'
+import { gemmForm, WIDE_FORM } from './gemm.ts'
 import { packDepthwise, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 import { depthwiseBuffers, gemmBuffers, readWeights, rowBuffers, type WeightBuffers, type Weights } from './weights.ts'
@@ -110,10 +110,10 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
     return
   }
   const scalar = !cx.simd || !weights.safe
-  const form = gemmForm(cx.variant, cx.kernels, weights, k)
+  const form = gemmForm(cx.variant, cx.kernels, weights, k, cx.compact)
   // Forms that read rows of int8 gather patches at little cost.
   if (!scalar && !form.rowBytes && groups === 1 && ci <= DIRECT_CHANNELS && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8) {
-    emitConvDirect(cx, x, y, xq, oq, limits, weights, win, GEMM_FORMS.find(f => f.name === 'gemm-4x8')!)
+    emitConvDirect(cx, x, y, xq, oq, limits, weights, win)
     return
   }
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
@@ -153,7 +153,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
 /** Input channels up to which widening whole rows beats packing patches. */
 const DIRECT_CHANNELS = 4
 
-function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window, form: GemmForm): void {
+function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window): void {
   const segment = win.kw * x.c, k = segment * win.kh, windowH = (win.kh - 1) * win.dilationH + 1
   const right = Math.max(0, (win.x.out - 1) * win.strideW + win.kw - x.w - win.x.before)
   const padLeftBytes = win.x.before * x.c * 2, padRightBytes = right * x.c * 2
@@ -161,7 +161,7 @@ function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [
   const constants = constantVectors(cx, oq, limits), clamped = isClamped(oq, limits)
   const scratch = cx.scratch('widened rows', table + (windowH + 1) * ringStride)
   const name = cx.output().name
-  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, form, k, segment)
+  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, WIDE_FORM, k, segment)
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'ConvDirectRecord', op: OP_CONV_DIRECT, kernel: 'conv-direct-4x8',

@@ -27,6 +27,8 @@ export interface GemmForm {
   rowBytes?(k: number): number
   /** Whether it is a good choice for so many output channels; default: always. */
   suits?(channels: number): boolean
+  /** Taken only where memory counts for more than time. */
+  compact?: boolean
   /** Whether the kernel is exact for these weights. */
   legal?(weights: Int8Array, k: number): boolean
   /** Weights [channels][k] int8 with zero point `zero`, k in segments of `segment`, in this kernel's order. */
@@ -36,22 +38,39 @@ export interface GemmForm {
   /** The same by the runtime's packer, see Recipe. */
   loadWeights?(loader: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean
   /** Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already. */
-  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights, panels: number): boolean
+  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights, panels: number, k: number, segment: number): boolean
 }
 
-/** In as many goes as the staging memory asks for; the last panel of channels that are no multiple of 8 apart. */
-function loadGemm4x8({ runtime, memory, staging, stagingBytes }: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean {
-  const perGo = Math.floor((stagingBytes - 8) / (8 * k))
+/**
+ * Packs 4x8 panels in as many goes as the staging memory asks for; the last panel of channels that are no multiple of 8
+ * apart. `target`: where panels [p, p + count) go, or undefined for behind their rows in the staging memory. `done` is told.
+ */
+function eachGo({ runtime, memory, staging, stagingBytes }: Loader, w: Weights, k: number, segment: number, target: ((p: number) => number) | undefined, done?: (at: number, p: number, count: number) => void): boolean {
+  const channels = w.bias.length, padded = paddedSegment(segment), panelBytes = k / segment * padded * 16
+  const perGo = Math.floor((stagingBytes - 8 - (target ? 0 : 144)) / (8 * k + (target ? 0 : panelBytes)))
   if (!runtime.pack_gemm_4x8 || perGo < 1 || channels < 8) return false
-  const padded = paddedSegment(segment), panelBytes = k / segment * padded * 16
-  const pack = (channel: number, panels: number, at: number): void => {
-    memory.set(w.raw.subarray(channel * k, (channel + panels * 8) * k), staging)
-    runtime.pack_gemm_4x8!(at, staging, panels, k, segment, padded, w.zero, w.flip)
+  const pack = (channel: number, p: number, count: number): void => {
+    const rows = w.raw.subarray(channel * k, (channel + count * 8) * k)
+    const at = target?.(p) ?? staging + Math.ceil((rows.length + 8) / 16) * 16
+    memory.set(rows, staging)
+    runtime.pack_gemm_4x8!(at, staging, count, k, segment, padded, w.zero, w.flip)
+    done?.(at, p, count)
   }
   const whole = channels >> 3
-  for (let p = 0; p < whole; p += perGo) pack(p * 8, Math.min(perGo, whole - p), to + p * panelBytes)
-  if (channels & 7) pack(channels - 8, 1, to + whole * panelBytes)
+  for (let p = 0; p < whole; p += perGo) pack(p * 8, p, Math.min(perGo, whole - p))
+  if (channels & 7) pack(channels - 8, whole, 1)
   return true
+}
+
+function loadGemm4x8(loader: Loader, to: number, w: Weights, _: number, k: number, segment: number): boolean {
+  const panelBytes = k / segment * paddedSegment(segment) * 16
+  return eachGo(loader, w, k, segment, p => to + p * panelBytes)
+}
+
+/** The same as int8 with their zero point, by way of i16 in the staging memory. */
+function loadGemm4x8w8(loader: Loader, to: number, w: Weights, _: number, k: number, segment: number): boolean {
+  const { narrow_bytes } = loader.runtime, panel = k / segment * paddedSegment(segment) * 8
+  return narrow_bytes !== undefined && eachGo(loader, w, k, segment, undefined, (at, p, count) => narrow_bytes(to + p * panel, at, count * panel, w.zero))
 }
 
 const multipleOf = (n: number) => (k: number): number => Math.ceil(k / n) * n
@@ -91,6 +110,20 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8
   },
   {
+    id: 11, name: 'gemm-4x8-w8', mr: 4, nr: 8, variants: ['simd', 'relaxed'], kernels: ['x86', 'generic'], compact: true,
+    panelBytes: bytes => paddedSegment(bytes) * 8,
+    packWeights: (weights, zero, channels, k, segment) => Int8Array.from(packGemm(weights, zero, channels, k, segment), v => v + zero),
+    weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 8,
+    loadWeights: loadGemm4x8w8,
+    foldBias(loader, to, plain, _, w, panels, k, segment) {
+      const { fold_gemm_4x8 } = loader.runtime
+      if (!fold_gemm_4x8) return false
+      loader.memory.set(bytesOf(plain), to)
+      const pairs = k / segment * paddedSegment(segment) / 2
+      return !w.inputZero || eachGo(loader, w, k, segment, undefined, (at, p, count) => fold_gemm_4x8(to + p * 32, at, count, pairs, 0, w.inputZero))
+    }
+  },
+  {
     id: 10, name: 'gemm-4x16', mr: 4, nr: 16, variants: ['simd'], kernels: ['avx2'], suits: fillsPanels(16),
     panelBytes: bytes => paddedSegment(bytes) * 8,
     batch: panelBytes => panelBytes < GEMM_BATCH_BYTES ? 1 : GEMM_BATCH,
@@ -112,7 +145,10 @@ export const GEMM_FORMS: readonly GemmForm[] = [
   }
 ]
 
-/** The form to use for weights [channels][k] in a variant, for a set of kernels. */
-export function gemmForm(variant: Variant, kernels: Kernels, weights: Weights, k: number): GemmForm {
-  return GEMM_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.suits?.(weights.bias.length) ?? true) && (f.legal?.(weights.data, k) ?? true)) ?? GEMM_FORMS.at(-1)!
+/** The form that reads i16 weights: what convDirect takes too. */
+export const WIDE_FORM: GemmForm = GEMM_FORMS.find(f => f.id === 0)!
+
+/** The form to use for weights [channels][k] in a variant, for a set of kernels. `compact`: where memory counts for more than time. */
+export function gemmForm(variant: Variant, kernels: Kernels, weights: Weights, k: number, compact = false): GemmForm {
+  return GEMM_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (compact || !f.compact) && (f.suits?.(weights.bias.length) ?? true) && (f.legal?.(weights.data, k) ?? true)) ?? WIDE_FORM
 }

@@ -92,9 +92,9 @@ function lowerOutputs(cx: Context): Port[] {
   })
 }
 
-/** Lowers a whole graph. Ops without a rule are collected in `unsupported`; anything else wrong is thrown. */
-export function lower(graph: Graph, variant: Variant, kernels: Kernels = 'generic'): Lowered {
-  const cx = new Context(graph, variant, kernels)
+/** Lowers a whole graph; `compact`: with kernels that save memory. Ops without a rule are collected in `unsupported`; anything else wrong is thrown. */
+export function lower(graph: Graph, variant: Variant, kernels: Kernels = 'generic', compact = false): Lowered {
+  const cx = new Context(graph, variant, kernels, compact)
   const unsupported: Lowered['unsupported'] = []
   const opaque = new Set<number>()
   const inputs = lowerInputs(cx)

@@ -3,6 +3,7 @@
  *
  *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded with zeros (paddedSegment)
  *   GEMM 4x16      [panel of 16 channels][K/2][16 channels][2] i16      likewise
+ *   GEMM 4x8-w8    the same in i8, the zero point left in and as padding
  *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws the 64
  *   GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap

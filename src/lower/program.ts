@@ -13,6 +13,7 @@ export interface Packers {
   fold_gemm_4x8?(bias: number, weights: number, panels: number, pairs: number, skip: number, inputZero: number): void
   pack_depthwise3x3?(to: number, from: number, channels: number, zero: number, flip: number): void
   fold_rows?(bias: number, weights: number, rows: number, k: number, weightZero: number, inputZero: number): void
+  narrow_bytes?(to: number, from: number, n: number, add: number): void
   flip_bytes?(at: number, bytes: number): void
 }
 

@@ -162,7 +162,7 @@ export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmFor
   const plain = panelOrder(w.bias, form.nr)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
     make: () => panelOrder(w.foldedBias(), form.nr),
-    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels) ?? false
+    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels, k, segment) ?? false
   })
   return { weights, bias, scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, form.nr)) }
 }

@@ -107,7 +107,7 @@ function refuseUnsupported(unsupported: Lowered['unsupported']): void {
 
 export function compileModel(graph: Graph, options: CompileOptions): Program {
   refuseFloat(graph)
-  const lowered = lower(graph, options.variant, options.kernels)
+  const lowered = lower(graph, options.variant, options.kernels, options.plan === 'size')
   refuseUnsupported(lowered.unsupported)
   return assemble(lowered, options, arrangementOf(lowered, options, graph.plans))
 }

@@ -1,7 +1,7 @@
 /** The executor: walks the op table, no allocation, no checks (the host validates a program before it runs). */
 import {
   ABI_VERSION, BarrierRecord, GroupRecord, Header, OP_ARG_MAX, OP_AVERAGE_POOL, OP_BARRIER, OP_BINARY, OP_CONV, OP_CONV_DIRECT, OP_COPY, OP_DEPTHWISE,
-  OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEQUANTIZE, OP_FILL, OP_FULLY_CONNECTED, OP_GATHER, OP_GROUP, OP_LUT, OP_MAX_POOL, OP_MEAN,
+  OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE3X3_WIDE, OP_DEQUANTIZE, OP_FILL, OP_FULLY_CONNECTED, OP_GATHER, OP_GROUP, OP_LUT, OP_MAX_POOL, OP_MEAN,
   OP_QUANTIZE, OP_RESIZE_BILINEAR, OP_SOFTMAX, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, Record, STATUS_BAD_OPCODE,
   STATUS_NO_PROGRAM, STATUS_OK, STATUS_TIMEOUT
 } from './layout'
@@ -10,6 +10,8 @@ import {
   kernel_12, kernel_13, kernel_14, kernel_15, kernel_16, kernel_17, kernel_18, kernel_19, kernel_22,
   kernel_23, kernel_24
 } from './kernels'
+import { FAST } from './fast'
+import { depthwise3x3Wide } from './kernels/depthwise3x3-wide'
 
 /** Where the program header lives; the host reads this address from the export of the same name. */
 export const header: usize = memory.data(offsetof<Header>(), 16)
@@ -40,6 +42,12 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
     case OP_DEPTHWISE3X3_PRODUCTS: kernel_23(record, y0, y1); break
     case OP_DEPTHWISE3X3_DOT: kernel_24(record, y0, y1); break
     default:
+      if (FAST) {
+        if (changetype<Record>(record).op == OP_DEPTHWISE3X3_WIDE) {
+          depthwise3x3Wide(record, y0, y1)
+          break
+        }
+      }
       if (ASC_FEATURE_THREADS) {
         if (changetype<Record>(record).op == OP_BARRIER) return barrier(changetype<BarrierRecord>(record))
       }

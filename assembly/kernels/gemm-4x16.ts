@@ -134,7 +134,7 @@ export function gemm4x16(r: ConvRecord, from: usize, to: usize, tiles: i32): voi
     }
     if (batch == 1) multiply(r, panels, to, to + outStep, to + 2 * outStep, to + 3 * outStep)
     else multiplyTiles(r, panels, batch, to)
-    to += batch * 4 * outStep
+    to += <usize>batch * 4 * outStep
     tiles -= batch
   } while (tiles)
 }

@@ -23,7 +23,7 @@ const LAYERS: readonly Layer[] = [
   layer('conv', 4, 8, 258, 32), layer('conv', 1, 5, 256, 16, { activation: 'NONE' }), layer('conv', 4, 7, 300, 31, { dtype: 'uint8' }),
   // Few input channels.
   layer('conv', 9, 11, 3, 32, { k: 3, stride: 2 }), layer('conv', 8, 9, 3, 16, { k: 3, dtype: 'uint8' }), layer('conv', 7, 8, 4, 24, { k: 3, padding: 'VALID' }), layer('conv', 6, 7, 1, 8, { k: 5, activation: 'NONE' }),
-  layer('depthwise', 5, 6, 32, 32), layer('depthwise', 4, 5, 23, 23, { activation: 'NONE' }), layer('depthwise', 3, 1, 16, 16, { dtype: 'uint8' }), layer('depthwise', 5, 7, 40, 40, { padding: 'VALID' }),
+  layer('depthwise', 5, 6, 32, 32), layer('depthwise', 4, 5, 23, 23, { activation: 'NONE' }), layer('depthwise', 3, 1, 16, 16, { dtype: 'uint8' }), layer('depthwise', 4, 8, 31, 31), layer('depthwise', 5, 7, 40, 40, { padding: 'VALID' }),
   layer('depthwise', 7, 7, 32, 32, { stride: 2 }), layer('depthwise', 8, 6, 9, 9, { stride: 2, dtype: 'uint8' }), layer('depthwise', 6, 9, 24, 24, { stride: 2, activation: 'NONE' }),
   layer('depthwise', 6, 8, 48, 48, { dilation: 2 }), layer('depthwise', 5, 6, 24, 24, { k: 5 }), layer('depthwise', 7, 7, 17, 17, { k: 5, stride: 2, dtype: 'uint8' }), layer('depthwise', 3, 4, 4, 4)
 ]

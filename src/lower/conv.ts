@@ -243,7 +243,8 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
   const { weights: wb, bias: bb, scale: sb } = form ? depthwiseBuffers(cx, name, weights, form) : scalar ? tapBuffers(cx, name, weights, Int16Array.from(weights.data, v => v - weights.zero), 1)
     : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
   const constants = fast ? constantVectors(cx, oq, limits) : undefined
-  const scratch = fast ? undefined : cx.scratch('depthwise taps', align(taps + 1, 2) * 4 + 48)
+  const scratchBytes = form ? form.scratch ?? 0 : align(taps + 1, 2) * 4 + 48
+  const scratch = scratchBytes ? cx.scratch('depthwise taps', scratchBytes) : undefined
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'DepthwiseRecord', op: form ? form.op : OP_DEPTHWISE,

@@ -2,9 +2,10 @@
  * The kernels that depthwise 3x3 convolutions may use. A new one is a file assembly/kernels/depthwise3x3-*.ts, its opcode
  * and its row here.
  */
-import { OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS } from '../generated/layout.ts'
+import { OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE3X3_WIDE } from '../generated/layout.ts'
 import type { Kernels, Variant } from '../types.ts'
-import { packDepthwise3x3, panelStarts } from './pack.ts'
+import { fillsPanels } from './gemm.ts'
+import { packDepthwise3x3, packDepthwise3x3Wide, panelStarts, wideOrder } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
 import { bytesOf, type Weights } from './weights.ts'
 
@@ -18,10 +19,17 @@ export interface DepthwiseForm {
   overread: Readonly<Record<number, number>>
   /** Whether the kernel is exact for weights [9][channels] with this zero point, at this horizontal stride. */
   legal?(weights: Int8Array, zero: number, channels: number, stride: number): boolean
+  /** Whether it is there for, and good at, so many channels at this horizontal stride; default: always. */
+  suits?(channels: number, stride: number): boolean
   /** weights [9][channels] in this kernel's order. */
   packWeights(weights: Int8Array, zero: number, channels: number): Int16Array | Int8Array
-  /** Bytes of that for each eight channels. */
+  /** Bytes of that for each `width` (default: eight) channels. */
   panelBytes: number
+  width?: number
+  /** Bias and scale in this kernel's order; default: in panels of eight. */
+  order?<T extends Int32Array | Float32Array>(v: T): T
+  /** Bytes of scratch; default: none. */
+  scratch?: number
   /** The same by the runtime's packer, see Recipe. */
   loadWeights?(loader: Loader, to: number, w: Weights): boolean
   /** Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already. */
@@ -86,6 +94,11 @@ export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
     packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]])
   },
   {
+    op: OP_DEPTHWISE3X3_WIDE, name: 'depthwise-3x3-wide', variants: ['simd'], kernels: ['avx2'], overread: { 1: 1 }, panelBytes: 448, width: 16,
+    suits: (channels, stride) => stride === 1 && fillsPanels(16)(channels),
+    packWeights: packDepthwise3x3Wide, order: wideOrder, scratch: 48
+  },
+  {
     op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 1: 1, 2: 0 }, panelBytes: 224,
     packWeights: packDepthwise3x3, loadWeights: load3x3, foldBias: fold3x3
   }
@@ -93,5 +106,5 @@ export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
 
 /** The kernel to use for weights [9][channels], stride 1 or 2. */
 export function depthwiseForm(variant: Variant, kernels: Kernels, weights: Weights, stride: number): DepthwiseForm {
-  return DEPTHWISE_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.legal?.(weights.data, weights.zero, weights.bias.length, stride) ?? true))!
+  return DEPTHWISE_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.suits?.(weights.bias.length, stride) ?? true) && (f.legal?.(weights.data, weights.zero, weights.bias.length, stride) ?? true))!
 }

@@ -76,7 +76,7 @@ function loadGemm4x8w8(loader: Loader, to: number, w: Weights, _: number, k: num
 const multipleOf = (n: number) => (k: number): number => Math.ceil(k / n) * n
 
 /** At most an eighth of the work is for channels that panels of `nr` repeat. */
-const fillsPanels = (nr: number) => (channels: number): boolean => Math.ceil(channels / nr) * nr <= channels * 1.125
+export const fillsPanels = (nr: number) => (channels: number): boolean => Math.ceil(channels / nr) * nr <= channels * 1.125
 
 /** No weights k and k + 4 of a group of eight are both -128: their products' sum could leave 16 bits. */
 export function pairsFit(weights: Int8Array, k: number): boolean {

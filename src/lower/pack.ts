@@ -18,6 +18,8 @@
  *       160, 176    0    (2,0)           the same for the right-hand output of a stride-1 pair
  *       192, 208   (2,1) (2,2)
  *
+ *   depthwise 3x3 wide  [block of 16 channels][28 vectors] i16: the same pairs, of channels 0 2 .. 14, then 1 3 .. 15 each
+ *
  * When channels > 8 are no multiple of 8 the last panel starts at channels - 8 and repeats some of them.
  */
 
@@ -132,5 +134,24 @@ export function packDepthwise3x3(weights: Int8Array, zero: number, channels: num
       }
     })
   }
+  return out
+}
+
+/** Position p of a block of sixteen in wide order: even channels before odd ones. */
+const wideChannel = (p: number): number => p < 8 ? 2 * p : 2 * p - 15
+
+/** A per-channel array in wide order; at least sixteen channels. */
+export function wideOrder<T extends Int32Array | Float32Array>(v: T): T {
+  const natural = panelOrder(v, 16), out = natural.slice() as T
+  for (let i = 0; i < out.length; i++) out[i] = natural[(i & ~15) + wideChannel(i & 15)]!
+  return out
+}
+
+/** weights [9][channels] int8, minus `zero`, to depthwise 3x3 wide order. */
+export function packDepthwise3x3Wide(weights: Int8Array, zero: number, channels: number): Int16Array {
+  const starts = panelStarts(channels, 16), out = new Int16Array(starts.length * 224)
+  starts.forEach((start, b) => PAIRS_3X3.forEach((pair, v) => pair.forEach((tap, t) => {
+    for (let p = 0; tap >= 0 && p < 16; p++) out[b * 224 + v * 32 + p * 2 + t] = weights[tap * channels + start + wideChannel(p)]! - zero
+  })))
   return out
 }

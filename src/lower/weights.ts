@@ -169,17 +169,18 @@ export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmFor
 
 /** The same for a depthwise 3x3 kernel. */
 export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: DepthwiseForm): WeightBuffers {
-  const channels = w.bias.length, panels = Math.ceil(channels / 8)
+  const channels = w.bias.length, panels = Math.ceil(channels / (form.width ?? 8))
   const weights = cx.buffers.lazy(`${name} weights`, panels * form.panelBytes, {
     make: () => form.packWeights(w.data, w.zero, channels),
     load: (loader, address) => form.loadWeights?.(loader, address, w) ?? false
   })
-  const plain = panelOrder(w.bias, 8)
+  const order = form.order ?? (<T extends Int32Array | Float32Array>(v: T): T => panelOrder(v, 8))
+  const plain = order(w.bias)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
-    make: () => panelOrder(w.foldedBias(), 8),
+    make: () => order(w.foldedBias()),
     load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w) ?? false
   })
-  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, 8)) }
+  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, order(w.scale)) }
 }
 
 /** The same for kernels that read [channels][inner] int8 as it is; bias and scale padded to `multiple` channels. */

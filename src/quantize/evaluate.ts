@@ -3,7 +3,7 @@ import { floatModel } from '../float/execute.ts'
 import { quantizeValues } from '../float/values.ts'
 import { elements, type Graph } from '../graph.ts'
 import { loadGraph } from '../load.ts'
-import { probedOutputs } from './sensitivity.ts'
+import { isClassifier, probedOutputs } from './outputs.ts'
 
 /** A preprocessed input in real units. */
 export interface EvaluationInput { name: string; data: Float32Array; varied?: boolean }
@@ -114,10 +114,6 @@ function summarize(photos: readonly PhotoResult[]): Summary {
     top1: total((p) => Number(p.float.index === p.int8.index)), top5: total((p) => Number(p.inTop5)),
   }
 }
-
-/** One output with one score per class. */
-export const isClassifier = (graph: Graph): boolean =>
-  graph.outputs.length === 1 && graph.tensors[graph.outputs[0]!]!.shape.filter((d) => d > 1).length === 1
 
 function compareLayers(equalized: Graph, quantized: Graph, inputs: readonly EvaluationInput[]): LayerResult[] {
   const [a, b] = [floatModel(equalized), floatModel(quantized)]

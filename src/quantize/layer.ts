@@ -5,7 +5,7 @@ import type { ConvShape } from '../float/kernels.ts'
 import { snap } from '../float/values.ts'
 import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
 import type { WeightedOp } from './channel-groups.ts'
-import { addMoments, covariance, emptyMoments, gatherRows, outputError, positions, roundAdaptive, roundingForm, roundNearest, sum, type Moments } from './reconstruct.ts'
+import { addMoments, covariance, emptyMoments, gatherRows, outputError, positions, roundAdaptive, roundingForm, roundNearest, sum, variances, type Moments } from './reconstruct.ts'
 import type { Walk } from './walk.ts'
 import { dequantizeRows, fitScale, fromRows, QMAX, quantizeBias, toRows, type Matrix, type QuantizedMatrix } from './weights.ts'
 
@@ -36,10 +36,16 @@ function grouping(op: WeightedOp, s: ConvShape, columns: number): Grouping {
   return { groups, inPerGroup, outPerGroup: s.outC / groups }
 }
 
+/** Columns above which a group is rounded to nearest: the time for adaptive rounding grows with their cube. */
+const MAX_COLUMNS = 2304
+
+/** Whether there are more samples than columns, and not too many columns. */
+const adaptable = (columns: number, s: ConvShape, inputs: number): boolean => columns <= MAX_COLUMNS && columns < Math.min(SAMPLED_ROWS, inputs * s.outH * s.outW)
+
 /** Moments of every group, over about `limit` sampled positions of the given inputs. */
-function collect(inputs: readonly Float32Array[], s: ConvShape, g: Grouping, limit: number): Moments[] {
+function collect(inputs: readonly Float32Array[], s: ConvShape, g: Grouping, limit: number, products: boolean): Moments[] {
   const taps = s.kh * s.kw
-  const all = Array.from({ length: g.groups }, () => emptyMoments(taps * g.inPerGroup))
+  const all = Array.from({ length: g.groups }, () => emptyMoments(taps * g.inPerGroup, products))
   const perInput = Math.max(1, Math.ceil(limit / inputs.length))
   inputs.forEach((x, i) => {
     // Every input starts its stride elsewhere; 0.618 spreads the starts evenly.
@@ -85,9 +91,9 @@ const TRIED_ROWS = 16
 /** Whether rounding for some photos gains on others, over an even choice of rows (in units of their scales). */
 function gainsElsewhere(units: readonly Float64Array[], { fit, check }: Samples): boolean {
   if (!fit || !check) return true
-  const form = roundingForm(fit, covariance(fit))
-  if (!form) return false
+  const form = roundingForm(fit)
   const H = covariance(check)
+  if (!form || !H) return false
   let gain = 0
   for (let r = 0; r < units.length; r += Math.ceil(units.length / TRIED_ROWS)) {
     const unit = units[r]!
@@ -99,8 +105,7 @@ function gainsElsewhere(units: readonly Float64Array[], { fit, check }: Samples)
 /** Rounds the rows of one group: adaptively, unless that overfits; without samples to nearest. */
 function roundGroup(rows: Matrix, bias: Float32Array, inputScale: number, samples?: Samples): QuantizedMatrix {
   const { rows: count, columns: K, data } = rows
-  const H = samples && covariance(samples.all)
-  const variance = H && Float64Array.from({ length: K }, (_, i) => H[i * K + i]!)
+  const variance = samples && variances(samples.all)
   const out: QuantizedMatrix = { rows: count, columns: K, q: new Int8Array(count * K), scales: new Float32Array(count) }
   const units = Array.from({ length: count }, (_, r) => {
     const row = Float64Array.from(data.subarray(r * K, (r + 1) * K))
@@ -108,7 +113,7 @@ function roundGroup(rows: Matrix, bias: Float32Array, inputScale: number, sample
     out.scales[r] = s
     return row.map((v) => v / s)
   })
-  const form = samples && H && gainsElsewhere(units, samples) ? roundingForm(samples.all, H) : undefined
+  const form = samples && gainsElsewhere(units, samples) ? roundingForm(samples.all) : undefined
   units.forEach((unit, r) => out.q.set(form ? roundAdaptive(unit, form) : roundNearest(unit), r * K))
   return out
 }
@@ -118,7 +123,9 @@ function roundLayer(walk: Walk, op: WeightedOp, weights: Float32Array, bias: Flo
   const matrix = toRows(weights, s.outC, op.type === 'DEPTHWISE_CONV_2D')
   if (rounding === 'nearest') return roundGroup(matrix, bias, inputScale)
   const g = grouping(op, s, matrix.columns)
-  const collected = (of: readonly number[]): Moments[] => collect(of.map((i) => walk.simulated[i]!.get(op.inputs[0]!)!), s, g, (SAMPLED_ROWS * of.length) / walk.simulated.length)
+  const inputs = walk.simulated.length
+  const products = adaptable(matrix.columns, s, inputs)
+  const collected = (of: readonly number[]): Moments[] => collect(of.map((i) => walk.simulated[i]!.get(op.inputs[0]!)!), s, g, (SAMPLED_ROWS * of.length) / inputs, products)
   const [fit, check] = [collected(walk.fit), collected(walk.check)]
   const out: QuantizedMatrix = { rows: matrix.rows, columns: matrix.columns, q: new Int8Array(matrix.data.length), scales: new Float32Array(matrix.rows) }
   fit.forEach((m, group) => {

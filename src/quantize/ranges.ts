@@ -2,6 +2,7 @@
 import type { Graph, Op, Quantization } from '../graph.ts'
 import { bounds, floatModel } from '../float/execute.ts'
 import type { TensorStats } from './observe.ts'
+import { isClassifier, probedOutputs } from './outputs.ts'
 
 /**
  * `minmax`: everything seen. `percentile`: all but the outermost values. `mse`: least squared error of the tensor, on
@@ -123,6 +124,12 @@ function outliers(x: Float32Array, [lo, hi]: readonly [number, number]): Float32
 
 const TAIL = 1e-4
 
+/**
+ * A range for logits with room: an answer surer than any in calibration must not be clipped, even if no photo there
+ * showed any class (then all logits may be negative), and finer steps gain nothing.
+ */
+const roomy = ([lo, hi]: readonly [number, number]): readonly [number, number] => [1.25 * Math.min(0, lo), Math.max(1.25 * hi, -lo)]
+
 /** Values at a stride, so that all inputs together keep about 2^18. */
 const thinned = (x: Float32Array, inputs: number): Float32Array => {
   const stride = Math.max(1, Math.floor((x.length * inputs) / (1 << 18)))
@@ -155,9 +162,11 @@ export function activationGrids(graph: Graph, samples: readonly Float32Array[], 
     }))
   }
   const best = (s: Shared): readonly [number, number] => scaled(s, [s.min, s.max], s.candidates[s.cost.reduce((b, v, k) => (v < s.cost[b]! ? k : b), 0)]!)
+  const logits = new Set(isClassifier(graph) ? probedOutputs(graph) : [])
   const grids = new Map<number, Quantization>()
   for (const s of sets) {
-    const range = isInput(s) ? input! : kept.has(s) ? percentileRange(kept.get(s)!) : method === 'mse' ? best(s) : [s.min, s.max] as const
+    const chosen = isInput(s) ? input! : kept.has(s) ? percentileRange(kept.get(s)!) : method === 'mse' ? best(s) : [s.min, s.max] as const
+    const range = s.tensors.some((t) => logits.has(t)) ? roomy(chosen) : chosen
     const q = s.fixed ?? affine(...range)
     s.tensors.forEach((t) => grids.set(t, q))
   }

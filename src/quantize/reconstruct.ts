@@ -15,31 +15,40 @@ import { QMAX } from './weights.ts'
 export interface Moments {
   K: number
   count: number
-  /** Sum of x x^T, [K, K]. */
-  xx: Float64Array
-  /** Sum of x, [K]. */
+  /** Sum of x and of x squared, [K]. */
   x: Float64Array
+  squares: Float64Array
+  /** Sum of x x^T, [K, K]; only where rounding can use it. */
+  xx?: Float64Array
 }
 
-export const emptyMoments = (K: number): Moments => ({ K, count: 0, xx: new Float64Array(K * K), x: new Float64Array(K) })
+export const emptyMoments = (K: number, products = true): Moments =>
+  ({ K, count: 0, x: new Float64Array(K), squares: new Float64Array(K), ...(products ? { xx: new Float64Array(K * K) } : {}) })
 
 /** Adds `count` rows, [count, K]. */
 export function addMoments(m: Moments, rows: Float32Array, count: number): void {
-  const { K, xx, x } = m
-  if (K >= 16) columnProducts(rows, rows, xx, count, K, K)
+  const { K, xx, x, squares } = m
+  if (xx && K >= 16) columnProducts(rows, rows, xx, count, K, K)
   for (let r = 0; r < count; r++) {
     for (let i = 0; i < K; i++) {
       const v = rows[r * K + i]!
       if (v === 0) continue
       x[i]! += v
-      if (K < 16) for (let j = 0; j < K; j++) xx[i * K + j]! += v * rows[r * K + j]!
+      squares[i]! += v * v
+      if (xx && K < 16) for (let j = 0; j < K; j++) xx[i * K + j]! += v * rows[r * K + j]!
     }
   }
   m.count += count
 }
 
+const plus = (a: Float64Array, b: Float64Array): Float64Array => a.map((v, i) => v + b[i]!)
+
 /** Moments of two sets of rows together. */
-export const sum = (a: Moments, b: Moments): Moments => ({ K: a.K, count: a.count + b.count, xx: a.xx.map((v, i) => v + b.xx[i]!), x: a.x.map((v, i) => v + b.x[i]!) })
+export const sum = (a: Moments, b: Moments): Moments =>
+  ({ K: a.K, count: a.count + b.count, x: plus(a.x, b.x), squares: plus(a.squares, b.squares), ...(a.xx && b.xx ? { xx: plus(a.xx, b.xx) } : {}) })
+
+/** Variance of each column. */
+export const variances = ({ count, x, squares }: Moments): Float64Array => squares.map((s, i) => Math.max(0, s / count - (x[i]! / count) ** 2))
 
 /** Output positions to sample from an image with `total` of them: at most `limit`, evenly spread with a stride. */
 export function positions(total: number, limit: number, phase: number): Int32Array {
@@ -71,8 +80,9 @@ export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: nu
   return out
 }
 
-/** Covariance of x: a bias absorbs what an error does to the mean. */
-export function covariance({ K, count, xx, x }: Moments): Float64Array {
+/** Covariance of x: a bias absorbs what an error does to the mean. Undefined without products. */
+export function covariance({ K, count, xx, x }: Moments): Float64Array | undefined {
+  if (!xx) return undefined
   const H = new Float64Array(K * K)
   for (let i = 0; i < K; i++) for (let j = 0; j < K; j++) H[i * K + j] = xx[i * K + j]! / count - (x[i]! / count) * (x[j]! / count)
   return H
@@ -82,13 +92,14 @@ export function covariance({ K, count, xx, x }: Moments): Float64Array {
 export interface RoundingForm { H: Float64Array; U: Float64Array; order: Int32Array }
 
 /**
- * Shrinks H towards its diagonal, by one unknown per sample: what few samples say about columns together is chance.
- * Undefined when there are not more samples than unknowns, or H can't be factored: rounding to nearest is best then.
+ * Shrinks the covariance towards its diagonal, by one unknown per sample: what few samples say about columns together is
+ * chance. Undefined without more samples than unknowns, or when it can't be factored: rounding to nearest is best then.
  */
-export function roundingForm(m: Moments, H: Float64Array): RoundingForm | undefined {
+export function roundingForm(m: Moments): RoundingForm | undefined {
   const { K, count } = m
   const rho = K / count
-  if (!(rho < 1)) return undefined
+  const H = rho < 1 ? covariance(m) : undefined
+  if (!H) return undefined
   let diagonal = 0
   for (let i = 0; i < K; i++) diagonal += H[i * K + i]! / K
   const shrunk = H.map((v) => v * (1 - rho))

@@ -8,23 +8,13 @@ import { floatModel } from '../float/execute.ts'
 import type { Graph } from '../graph.ts'
 import { random } from './augment.ts'
 import { isWeighted } from './channel-groups.ts'
+import { probedOutputs } from './outputs.ts'
 
 export interface Sensitivity {
   /** Mean over inputs and probes of the squared gradient, summed over positions that are not zero: [channels] by tensor. */
   activations: Map<number, Float64Array>
   /** Mean squared gradient of each weight, in filter order, by index of the op in graph.ops. */
   weights: Map<number, Float32Array>
-}
-
-const UNWRAPPED = new Set(['SOFTMAX', 'LOGISTIC', 'RESHAPE', 'SQUEEZE', 'DEQUANTIZE', 'QUANTIZE'])
-
-/** The tensors that are compared: the outputs, or what a final softmax, logistic or reshape reads (logits say more than saturated scores). */
-export function probedOutputs(graph: Graph): number[] {
-  const behind = (t: number): number => {
-    const op = graph.ops.find((o) => o.outputs.includes(t))
-    return op && UNWRAPPED.has(op.type) ? behind(op.inputs[0]!) : t
-  }
-  return [...new Set(graph.outputs.map(behind))]
 }
 
 /** Random directions per calibration input. */

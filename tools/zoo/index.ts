@@ -9,16 +9,16 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { floatModel } from '../../src/float/execute.ts'
+import { createClassifier } from '../../src/classifier.ts'
 import { writePacked } from '../../src/formats/packed.ts'
 import { withPlans } from '../../src/plan/stored.ts'
 import { writeTflite } from '../../src/formats/tflite-write.ts'
-import type { Graph } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { random, variations } from '../../src/quantize/augment.ts'
+import { loadBytes } from '../../src/load.ts'
 import { photoInput, pixelRange } from '../../src/quantize/inputs.ts'
 import { quantize } from '../../src/quantize/quantize.ts'
-import type { PixelImage } from '../../src/types.ts'
+import type { PixelImage, Prediction } from '../../src/types.ts'
 import { projectRoot, sha256 } from './fetch.ts'
 import { MODELS, type ZooModel } from './models.ts'
 import { encodeJpeg, photos } from './photos.ts'
@@ -28,19 +28,18 @@ const WEIGHTS = join(projectRoot, 'weights')
 interface ManifestEntry {
   name: string; file: string; task: string; default?: boolean; packaged?: boolean; bytes: number; sha256: string; license: string; source: string
   /** A photo of weights/samples and the label and score that the model answers for it. */
-  sample: string
-  answer: { label: string; index: number; score: number }
+  sample?: string
+  answer?: { label: string; index: number; score: number }
 }
 
 /** Sample photo name to the scikit-image photo it is, JPEG quality 90. */
 const SAMPLES: Record<string, string> = { coffee: 'coffee', cat: 'chelsea' }
 
-/** Label, index and probability of the best class, by the float executor (simulated quantization for an int8 graph). */
-function answer(graph: Graph, input: Float32Array): ManifestEntry['answer'] {
-  const logits = floatModel(graph).run([input])[0]!
-  const index = logits.indexOf(Math.max(...logits))
-  const sum = logits.reduce((s, v) => s + Math.exp(v - logits[index]!), 0)
-  return { label: graph.metadata.labels![index]!, index, score: Number((1 / sum).toFixed(2)) }
+/** Label, index and score of the best class, as `thimble classify` gives it. */
+async function answer(bytes: Uint8Array, jpeg: Uint8Array): Promise<ManifestEntry['answer']> {
+  const classifier = await createClassifier(await loadBytes(bytes))
+  const [{ label, index, score }] = classifier.classify(decodeImage(jpeg), { topK: 1 }) as [Prediction]
+  return { label, index, score: Number(score.toFixed(2)) }
 }
 
 async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: string | undefined): Promise<{ entry: ManifestEntry; bytes: Uint8Array }> {
@@ -58,12 +57,10 @@ async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: strin
     writeFileSync(join(tflite, `${model.name}.tflite`), writeTflite(graph))
     writeFileSync(join(tflite, `${model.name}_float.tflite`), writeTflite(float))
   }
-  const sample = model.samples[0]!
-  const photo = decodeImage(encodeJpeg(all.get(SAMPLES[sample]!)!, 90))
   const entry: ManifestEntry = {
     name: model.name, file: `${model.name}.thimble`, task: graph.metadata.task!, ...(model.default ? { default: true } : {}), ...(model.packaged ? { packaged: true } : {}),
     bytes: bytes.length, sha256: sha256(bytes), license: model.license, source: model.source,
-    sample: `samples/${sample}.jpg`, answer: answer(graph, input(photo)),
+    ...(model.sample ? { sample: `samples/${model.sample}.jpg`, answer: await answer(bytes, encodeJpeg(all.get(SAMPLES[model.sample]!)!, 90)) } : {}),
   }
   return { entry, bytes }
 }
@@ -91,7 +88,7 @@ async function main(): Promise<void> {
     writeFileSync(join(WEIGHTS, entry.file), bytes)
     manifest = MODELS.map((m) => (m.name === model.name ? entry : manifest.find((e) => e.name === m.name))).filter((e) => e !== undefined)
     writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`)
-    console.log(`${entry.file}: ${entry.bytes} bytes, sha256 ${entry.sha256}; ${entry.sample}: ${entry.answer.label} ${entry.answer.score}`)
+    console.log(`${entry.file}: ${entry.bytes} bytes, sha256 ${entry.sha256}${entry.answer ? `; ${entry.sample}: ${entry.answer.label} ${entry.answer.score}` : ''}`)
   }
 }
 

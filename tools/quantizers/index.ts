@@ -10,9 +10,11 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
+import { isQuantized } from '../../src/cli/convert.ts'
 import { imagesIn } from '../../src/cli/files.ts'
 import { readFloatModel } from '../../src/convert/index.ts'
 import { floatModel } from '../../src/float/execute.ts'
+import { readTflite } from '../../src/formats/tflite.ts'
 import { writeTflite } from '../../src/formats/tflite-write.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { random, variations } from '../../src/quantize/augment.ts'
@@ -43,11 +45,13 @@ function score(name: string, logits: Float32Array, want: readonly Float32Array[]
 
 /** Runs the peers; a result a line. */
 async function peers(python: string, onResult: (r: Result) => void): Promise<void> {
-  const child = spawn(python, [join(projectRoot, 'tools/quantizers/peers.py'), FOLDER], { stdio: ['ignore', 'pipe', 'inherit'], env: { ...process.env, TF_CPP_MIN_LOG_LEVEL: '2' } })
+  const child = spawn(python, [join(projectRoot, 'tools/quantizers/peers.py'), FOLDER], { stdio: ['ignore', 'pipe', 'pipe'] })
+  let noise = ''
+  child.stderr.on('data', (chunk: Buffer) => { noise = (noise + chunk.toString()).slice(-2000) })
   const ended = new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve))
   for await (const line of createInterface(child.stdout)) if (line.startsWith('{')) onResult(JSON.parse(line) as Result)
   const code = await ended
-  if (code) throw new Error(`${python} ended with ${code}; set it up as the head of tools/quantizers/index.ts says`)
+  if (code) throw new Error(`${python} ended with ${code}; set it up as the head of tools/quantizers/index.ts says\n${noise}`)
 }
 
 async function main(): Promise<void> {
@@ -84,6 +88,8 @@ async function main(): Promise<void> {
   const rows: Row[] = []
   await peers(values.python, (r) => {
     if (r.error !== undefined) { console.error(`${r.name}: ${r.error}`); return }
+    const made = r.file!.replace(/\.f32$/, '')
+    if (made.endsWith('.tflite') && !r.name.startsWith('float') && !isQuantized(readTflite(readFileSync(made)))) throw new Error(`${r.name}: the model is not all int8`)
     const bytes = readFileSync(r.file!)
     const row = score(r.name, new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)), want, r.name.startsWith('thimble') ? seconds : r.seconds!)
     if (r.name.startsWith('float') && row.sqnr < 80) throw new Error(`${r.name} is not the same network: ${row.sqnr.toFixed(1)} dB`)

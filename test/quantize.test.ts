@@ -7,7 +7,6 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { main } from '../src/cli/main.ts'
 import { GraphBuilder } from '../src/convert/builder.ts'
-import { readFloatModel } from '../src/convert/index.ts'
 import { backward } from '../src/float/backward.ts'
 import { floatModel } from '../src/float/execute.ts'
 import { quantizeValues } from '../src/float/values.ts'
@@ -306,20 +305,6 @@ test('an evaluation folder; an assumed preprocessing is told, a given one is not
   assert.is((JSON.parse(guessed.out) as QuantizeReport).evaluation.photos, 3)
   assert.is((await thimble(...call, '--preprocess', 'imagenet')).err, '')
   assert.is(readTflite(readFileSync(at('b.tflite'))).metadata.preprocess!.std[0], 0.229 * 255)
-})
-
-test('a model that normalizes by itself takes pixels; batch norm on the input does not count', async () => {
-  const model = async (factor: number, divide = false): Promise<Metadata['preprocess']> => {
-    const b = new GraphBuilder()
-    const x = b.input('image', [1, 8, 8, 3])
-    const scaled = b.op({ type: divide ? 'DIV' : 'MUL', inputs: [x, b.constant('factor', { shape: [1], data: Float32Array.of(factor) })], attrs: { activation: 'NONE' } }, 'scaled', [1, 8, 8, 3])
-    const y = b.conv('conv', scaled, { filter: { shape: [2, 3, 3, 3], data: new Float32Array(54).fill(0.1) } })
-    return (await readFloatModel(writeTflite(b.finish([b.globalAverage('mean', y)])))).metadata.preprocess
-  }
-  const pixels = { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [0], std: [1] } as const
-  assert.equal(await model(1 / 127.5), pixels)
-  assert.equal(await model(127.5, true), pixels)
-  assert.is(await model(0.9), undefined)
 })
 
 const REFUSED: [string, string[], RegExp, number][] = [

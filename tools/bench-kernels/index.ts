@@ -1,5 +1,5 @@
 /**
- * Speed of each kernel on each layer of MobileNet V1 and V2: GMAC/s and percent of what the vector units can do at most,
+ * Speed of each kernel on each layer of MobileNet V1, V2 and V3: GMAC/s and percent of what the vector units can do at most,
  * measured in the same run; the kernels that `auto` picks on this engine are marked.
  *
  * Usage: tsx tools/bench-kernels/index.ts [REGEX of a row] [--json] [--rounds N]
@@ -22,7 +22,7 @@ import { peak } from './peak.ts'
 /** A set of kernels and the runtime that has it. */
 interface Contender { kernels: Kernels; variant: Variant; module: WebAssembly.Module; picked: boolean; peak: number }
 
-const NETWORKS: readonly ArchSpec[] = [{ name: 'mobilenet_v1' }, { name: 'mobilenet_v2' }]
+const NETWORKS: readonly ArchSpec[] = [{ name: 'mobilenet_v1' }, { name: 'mobilenet_v2' }, { name: 'mobilenet_v3_large' }]
 
 /** The layers of the networks that multiply, each shape once. */
 function layers(): Map<string, Graph> {

@@ -91,6 +91,7 @@ export class Engine implements Model {
   #in: Port[]
   #out: Port[]
   #pool: ThreadPool | undefined
+  #list: TypedArray[] = []
 
   constructor(exports: RuntimeExports, about: EngineDescription, program?: Program, pool?: ThreadPool) {
     this.#exports = exports
@@ -143,7 +144,9 @@ export class Engine implements Model {
     if (out === undefined) return this.#out.map(port => port.view.slice() as TypedArray)
     if (single) {
       (out as TypedArray).set(this.#out[0]!.view as never)
-      return [out as TypedArray]
+      // The list around a caller's array is kept, so that a run allocates nothing.
+      if (this.#list[0] !== out) this.#list = [out as TypedArray]
+      return this.#list
     }
     for (let i = 0; i < this.#out.length; i++) (out as readonly TypedArray[])[i]!.set(this.#out[i]!.view as never)
     return out as TypedArray[]
@@ -193,6 +196,7 @@ export class Engine implements Model {
     this.#exports = undefined
     this.#in = []
     this.#out = []
+    this.#list = []
   }
 }
 

@@ -30,15 +30,15 @@ function arenas(paths: string[]): string {
     const bytes = readFileSync(path), name = basename(path).replace(/\.(tflite|thimble)$/, '')
     const speed = inspectModel(bytes), size = inspectModel(bytes, { plan: 'size' })
     const head = TFLM_HEAD[name]
-    return `| ${name} | ${(speed.macs / 1e6).toFixed(1)} M | ${thousands(speed.arenaBytes)} | ${thousands(size.arenaBytes)} | ${head ? thousands(head) : ''} | ${thousands(speed.memoryBytes)} |`
+    return `| ${name} | ${(speed.macs / 1e6).toFixed(1)} M | ${thousands(speed.arenaBytes)} | ${thousands(size.arenaBytes)} | ${head ? thousands(head) : ''} | ${thousands(speed.memoryBytes)} | ${thousands(size.memoryBytes)} |`
   })
-  return ['| model | multiply-adds | arena, bytes | arena, plan `size` | TFLM plans | memory in all |', '|---|---|---|---|---|---|', ...rows].join('\n')
+  return ['| model | multiply-adds | arena, bytes | arena, plan `size` | TFLM plans | memory in all | plan `size` |', '|---|---|---|---|---|---|---|', ...rows].join('\n')
 }
 
 const write = process.argv.includes('--write')
 const given = process.argv.slice(2).filter(a => !a.startsWith('--'))
 const paths = given.length ? given : [`${root}weights/mobilenet_v2_1.0_224.thimble`, ...DEFAULT.map(n => `${root}../shared/models/${n}.tflite`)].filter(existsSync)
-const text = `${sizes()}\n\n${arenas(paths)}\n\nPrinted by \`npx tsx tools/readme.ts\`. The arena holds all activations; weights, tables and the arena are the memory.`
+const text = `${sizes()}\n\n${arenas(paths)}\n\nPrinted by \`npx tsx tools/readme.ts\`. The arena holds all activations; weights, tables and the arena are the memory. What plan \`size\` costs in time: \`thimble bench MODEL --plan size\`.`
 if (write) {
   const readme = readFileSync(`${root}README.md`, 'utf8')
   writeFileSync(`${root}README.md`, readme.replace(/<!-- numbers -->[\s\S]*<!-- \/numbers -->/, `<!-- numbers -->\n${text}\n<!-- /numbers -->`))

@@ -422,6 +422,34 @@ export const STATUS_TIMEOUT = 3
   columnTable: u32
 }
 
+/** Box decoding and suppression of TFLite_Detection_PostProcess; see kernels/detection.ts. */
+@unmanaged export class DetectionRecord extends Record {
+  boxes: u32
+  /** Numbers per box code. */
+  boxStride: i32
+  scores: u32
+  anchors: u32
+  count: i32
+  classes: i32
+  /** 1 where scores hold a background class first. */
+  labelOffset: i32
+  maxDetections: i32
+  maxClasses: i32
+  perClass: i32
+  regular: i32
+  scoreThreshold: f32
+  iouThreshold: f32
+  yScale: f32
+  xScale: f32
+  hScale: f32
+  wScale: f32
+  outBoxes: u32
+  outClasses: u32
+  outScores: u32
+  outCount: u32
+  scratch: u32
+}
+
 /** Index of the first maximum along one axis: outer x depth x inner. outBytes 4 or 8. */
 @unmanaged export class ArgMaxRecord extends Record {
   input: u32

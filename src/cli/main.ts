@@ -8,6 +8,8 @@ import { report } from './report.ts'
 /** Every command, loaded only when it is called. */
 const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command: Command }> }> = {
   classify: { summary: 'name what is in a photo', load: () => import('./classify.ts') },
+  detect: { summary: 'boxes of what is in a photo', load: () => import('./detect.ts') },
+  faces: { summary: 'faces with points, age, gender and expression', load: () => import('./faces.ts') },
   run: { summary: 'raw tensors in, raw tensors out', load: () => import('./run.ts') },
   inspect: { summary: 'a model\'s tensors, ops, kernels, costs and memory', load: () => import('./inspect.ts') },
   bench: { summary: 'how fast a model runs here', load: () => import('./bench.ts') },

@@ -29,7 +29,7 @@ export function shippedModels(): ShippedModel[] {
 
 /** The shipped model for a task that is used when none is named. Errors: `usage/model`. */
 export function defaultModel(task: string): ModelFile {
-  const candidates = shippedModels().filter((m) => (m.task ?? 'classification') === task)
+  const candidates = shippedModels().filter((m) => (m.task ?? 'classification') === task && existsSync(weightsPath(m.file)))
   const entry = candidates.find((m) => m.default) ?? candidates[0]
   if (!entry) throw new ThimbleError('usage/model', `no ${task} model is shipped here`, { hint: 'give one with --model' })
   return openShipped(entry)

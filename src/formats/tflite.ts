@@ -11,6 +11,7 @@ import { checkGraph, MAX_OPERANDS, MAX_OPS, MAX_RANK, MAX_TENSOR_BYTES, MAX_TENS
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { JSON_METADATA, parseMetadata } from './check-metadata.ts'
 import { readMetadata } from './metadata.ts'
+import { detectionMetadata, setDetectionShapes } from './tflite-detection.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
 
@@ -164,6 +165,7 @@ export function readTflite(bytes: Uint8Array): Graph {
   fillEmptyConstants(reads, raws, inputs, bytes)
   const graph: Graph = { tensors: reads.map(r => r.tensor), ops: readOps(raws, reads), inputs, outputs, metadata: {} }
   checkGraph(graph, reads.map(r => r.ready))
-  graph.metadata = readModelMetadata(model, buffers, bytes, graph)
+  setDetectionShapes(graph)
+  graph.metadata = { ...detectionMetadata(graph), ...readModelMetadata(model, buffers, bytes, graph) }
   return graph
 }

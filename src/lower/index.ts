@@ -7,6 +7,7 @@ import { tensorBytes, type Graph, type OpType } from '../graph.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { Context, Unsupported } from './context.ts'
 import { lowerConv, lowerDepthwise, lowerFullyConnected, lowerTransposeConv } from './conv.ts'
+import { lowerDetection } from './detection.ts'
 import { lowerBinary, lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
@@ -29,6 +30,7 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   CONCATENATION: lowerConcatenation, SPLIT: lowerSplit, PACK: lowerPack, UNPACK: lowerUnpack,
   ARG_MAX: lowerArgMax,
   RESHAPE: lowerReshape, SQUEEZE: lowerReshape, EXPAND_DIMS: lowerReshape,
+  DETECTION_POSTPROCESS: lowerDetection,
   TRANSPOSE: lowerTranspose, SLICE: lowerSlice, STRIDED_SLICE: lowerStridedSlice
 }
 

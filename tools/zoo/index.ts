@@ -22,6 +22,7 @@ import type { PixelImage, Prediction } from '../../src/types.ts'
 import { projectRoot, sha256 } from './fetch.ts'
 import { MODELS, type ZooModel } from './models.ts'
 import { encodeJpeg, photos } from './photos.ts'
+import { withRanges } from './ranges.ts'
 
 const WEIGHTS = join(projectRoot, 'weights')
 
@@ -33,7 +34,7 @@ interface ManifestEntry {
 }
 
 /** Sample photo name to the scikit-image photo it is, JPEG quality 90. */
-const SAMPLES: Record<string, string> = { coffee: 'coffee', cat: 'chelsea' }
+const SAMPLES: Record<string, string> = { coffee: 'coffee', cat: 'chelsea', astronaut: 'astronaut' }
 
 /** Label, index and score of the best class, as `thimble classify` gives it. */
 async function answer(bytes: Uint8Array, jpeg: Uint8Array): Promise<ManifestEntry['answer']> {
@@ -46,10 +47,11 @@ async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: strin
   const float = await model.float()
   const input = photoInput(float)
   const { count, seed } = model.calibration
-  const calibration = variations([...all.values()], count, random(seed))
+  const calibration = model.variations ? await model.variations() : variations([...all.values()], count, random(seed))
   const progress = (stage: string, done: number, total: number): void => { if (process.stderr.isTTY) process.stderr.write(`\r${model.name}: ${stage} ${done}/${total}   `) }
   const samples = calibration.map(({ pixels }) => input(pixels))
-  const { graph } = quantize(float, samples, { seed, photoOf: calibration.map((c) => c.photo), inputRange: pixelRange(float.metadata.preprocess!), progress })
+  const quantized = quantize(float, samples, { seed, photoOf: calibration.map((c) => c.photo), inputRange: pixelRange(float.metadata.preprocess!), progress })
+  const graph = withRanges(quantized.graph, model.ranges ?? {})
   if (process.stderr.isTTY) process.stderr.write('\n')
   const bytes = writePacked(withPlans(graph))
   if (tflite) {
@@ -60,7 +62,8 @@ async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: strin
   const entry: ManifestEntry = {
     name: model.name, file: `${model.name}.thimble`, task: graph.metadata.task!, ...(model.default ? { default: true } : {}), ...(model.packaged ? { packaged: true } : {}),
     bytes: bytes.length, sha256: sha256(bytes), license: model.license, source: model.source,
-    ...(model.sample ? { sample: `samples/${model.sample}.jpg`, answer: await answer(bytes, encodeJpeg(all.get(SAMPLES[model.sample]!)!, 90)) } : {}),
+    ...(model.sample ? { sample: `samples/${model.sample}.jpg` } : {}),
+    ...(model.sample && graph.metadata.scores === 'softmax' ? { answer: await answer(bytes, encodeJpeg(all.get(SAMPLES[model.sample]!)!, 90)) } : {}),
   }
   return { entry, bytes }
 }

@@ -3,6 +3,8 @@ import { readFloatModel } from '../../src/convert/index.ts'
 import { readStateDict } from '../../src/convert/pytorch.ts'
 import { graphFromStateDict } from '../../src/convert/torch-models.ts'
 import type { Graph, Metadata } from '../../src/graph.ts'
+import type { Variation } from '../../src/quantize/augment.ts'
+import { FACE_MODELS, faceGraph, faceSource, LICENSE } from './faces.ts'
 import { wheelFiles } from './fetch.ts'
 import { dogLabels, imagenetLabels } from './labels.ts'
 
@@ -18,6 +20,10 @@ export interface ZooModel {
   sample?: string
   /** Calibration photos, variations included. */
   calibration: { count: number; seed: number }
+  /** Calibration photos of its own, instead of `count` of the usual ones. */
+  variations?(): Promise<Variation[]>
+  /** By tensor: ranges to use instead of the calibrated ones. */
+  ranges?: Readonly<Record<string, readonly [number, number]>>
   float(): Graph | Promise<Graph>
 }
 
@@ -73,4 +79,8 @@ export const MODELS: readonly ZooModel[] = [
       })
     },
   },
+  ...FACE_MODELS.map(({ name, network, description, calibration, ranges }): ZooModel => ({
+    name, ...(network === 'ssd-detector' ? {} : { packaged: true }), license: LICENSE, source: faceSource(network), sample: 'astronaut', calibration: { count: 0, seed: 1 }, variations: calibration, ranges,
+    float: () => faceGraph(network, { name, description, license: LICENSE, source: faceSource(network) }),
+  })),
 ]

@@ -4,6 +4,7 @@
  */
 import { ThimbleError } from '../../errors.ts'
 import type { Graph, Metadata } from '../../graph.ts'
+import { faceApiGraph, faceNetworkOf } from '../face-api.ts'
 import { isObject, type Json, type JsonObject } from '../keras/config.ts'
 import { kerasGraph, type KerasOptions } from '../keras/model.ts'
 import { KerasWeights, weightPath } from '../keras/weights.ts'
@@ -12,8 +13,8 @@ import { tfGraph } from './graph-model.ts'
 import { readManifest } from './weights.ts'
 
 const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
-/** JSON text that TensorFlow.js or Keras could have written: starts with `{`. */
-export const isJson = (bytes: Uint8Array): boolean => /^\s*\{/.test(text(bytes.subarray(0, 64)))
+/** JSON text that TensorFlow.js or Keras could have written: starts with `{`, or `[` for a list of weights alone. */
+export const isJson = (bytes: Uint8Array): boolean => /^\s*[[{]/.test(text(bytes.subarray(0, 64)))
 
 /** Reads JSON, or undefined when it is none. */
 export function tryJson(bytes: Uint8Array | undefined): Json | undefined {
@@ -40,16 +41,25 @@ function layersTopology(topology: JsonObject): Json {
   return topology
 }
 
+/** A list of weights without a topology: read when it is one of face-api's networks. */
+async function weightsOnly(manifest: Json[], sidecar: Sidecar | undefined): Promise<Graph> {
+  const weights = await readManifest(manifest, sidecar)
+  const network = faceNetworkOf(weights)
+  if (!network) throw new ThimbleError('format/tfjs', 'this JSON lists weights only', { expected: 'model.json with modelTopology, or a weight list of face-api 1.7', got: `${weights.length} weights` })
+  return faceApiGraph(network, weights)
+}
+
 /**
- * Reads `model.json`; shards come from the sidecar.
+ * Reads `model.json` (or a weight list of face-api, see face-api.ts); shards come from the sidecar.
  * Errors: `format/tfjs`, `format/sidecar`, and those of `kerasGraph`.
  */
 export async function readTfjs(bytes: Uint8Array, sidecar?: Sidecar, options: KerasOptions = {}): Promise<Graph> {
   const model = tryJson(bytes)
+  if (Array.isArray(model)) return weightsOnly(model, sidecar)
   if (!isObject(model)) throw new ThimbleError('format/tfjs', 'file is not a JSON object')
   const topology = model.modelTopology
   if (!isObject(topology)) {
-    const hint = model.weightsManifest || Array.isArray(model) ? 'this JSON lists weights only; the model.json with modelTopology is needed' : 'expected TensorFlow.js\' model.json'
+    const hint = model.weightsManifest ? 'this JSON lists weights only; the model.json with modelTopology is needed' : 'expected TensorFlow.js\' model.json'
     throw new ThimbleError('format/tfjs', 'JSON has no modelTopology', { hint })
   }
   const weights = await readManifest(model.weightsManifest, sidecar)

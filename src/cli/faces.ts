@@ -1,0 +1,49 @@
+/** `thimble faces`: the faces in photos, with points, age, gender and expression. */
+import type { Model } from '../types.ts'
+import { flag, number, text, whole } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { defaultModel, load, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
+import { eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
+
+/** Shipped networks for what comes after the detector. */
+const LANDMARKS = 'face_landmarks_68_112'
+const AGE_GENDER = 'face_age_gender_112'
+const EXPRESSION = 'face_expression_112'
+
+async function run(args: Args): Promise<number> {
+  const model = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
+  return eachPhoto(args, { command, model }, async () => {
+    const [{ createFaceFinder }, { annotate }] = await Promise.all([import('../detect/faces.ts'), import('../draw/annotate.ts')])
+    const open = (name: string): Promise<Model> => load(openModel(name), loadOptions(args))
+    const landmarks = await open(text(args, 'landmarks') ?? LANDMARKS)
+    const attributes = flag(args, 'no-attributes') ? {} : { ageGender: await open(AGE_GENDER), expression: await open(EXPRESSION) }
+    const finder = await createFaceFinder({ detector: await load(model, loadOptions(args)), landmarks, ...attributes }, {
+      ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
+      maxDetections: whole(args, 'top', 100, 1, 10_000),
+    })
+    return {
+      key: 'faces', nothing: 'no face', annotate,
+      answer: (image) => {
+        const found = finder.find(image)
+        return { found, timings: { ...finder.timings } }
+      },
+    }
+  })
+}
+
+export const command: Command = {
+  name: 'faces',
+  summary: 'Finds the faces in photos: box, 68 points, age, gender and expression of each.',
+  usage: 'faces [PHOTO...] [--model MODEL] [--threshold T] [--top N] [--json] [--out FILE.png]',
+  options: {
+    model: { type: 'string', short: 'm', value: 'MODEL', help: 'the face detector (default: face_detector_tiny_416)' },
+    landmarks: { type: 'string', value: 'MODEL', help: `the network for the points (default: ${LANDMARKS})` },
+    'no-attributes': { type: 'boolean', help: 'only boxes and points' },
+    threshold: { type: 'string', value: 'SCORE', help: 'leave out faces that score below this, 0 to 1 (default: the detector\'s own)' },
+    top: { type: 'string', short: 'n', value: 'N', help: 'most faces per photo (default: 100)' },
+    ...PHOTO_OPTIONS,
+    ...RUN_OPTIONS,
+  },
+  notes: `${PHOTO_NOTES}\nAge, gender and expression are what a small network makes of a picture: impressions, not facts about a person.`,
+  run,
+}

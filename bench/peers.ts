@@ -48,7 +48,7 @@ export function peers(setup: Setup): Peer[] {
     nodePeer(`thimble-fast/node${major(newest.version)}`, 'Thimble, fast', newest, 'thimble-node', { ...int8, options: { fast: true }, skip: Number(major(newest.version)) < 26 ? 'needs Node 26 or newer' : undefined }),
     pagePeer(setup, 'thimble/chromium', 'Thimble', 'thimble-browser', int8),
     pagePeer(setup, 'litert-js', `LiteRT.js ${versionOf('@litertjs/core')}`, 'litert-js', int8),
-    { ...pythonPeer(setup.python, 'thimble/wasmtime', 'Thimble, packed', 'wasmtime.py', { form: 'packed', arithmetic: 'int8' }), where: `Wasmtime ${versionOf('wasmtime')}` },
+    { ...pythonPeer(setup.python, 'thimble/wasmtime', 'Thimble, packed', 'packed_wasmtime.py', { form: 'packed', arithmetic: 'int8' }), where: `Wasmtime ${versionOf('wasmtime')}` },
     pagePeer(setup, 'tfjs-tflite', `tfjs-tflite ${versionOf('@tensorflow/tfjs-tflite')}`, 'tfjs-tflite', int8),
     nodePeer('onnxruntime-node', `onnxruntime-node ${ort}`, newest, 'onnxruntime-node', { ...twin, where: `native, Node ${newest.version}`, skip: setup.modules.reason }),
     nodePeer('onnxruntime-node-float', `onnxruntime-node ${ort}`, newest, 'onnxruntime-node', { ...float, where: `native, Node ${newest.version}`, skip: setup.modules.reason }),

@@ -58,7 +58,7 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
 }
 
 /** Loads before a waiting thread blocks: about as long as neighbouring threads usually differ. */
-const SPINS = 4000
+const SPINS = 40000
 /** Nanoseconds a thread waits for the others before it gives up: they must have died. */
 const PATIENCE: i64 = 10_000_000_000
 

@@ -18,7 +18,7 @@ export type TableItem =
   | { kind: 'barrier'; target: number; opIndex: number }
 
 /** Record types whose kernels compute any range of output rows. */
-const SPLITTABLE = new Set<RecordName>(['CopyRecord', 'LutRecord', 'ConvRecord', 'DepthwiseRecord', 'BinaryRecord', 'PoolRecord', 'ResizeBilinearRecord', 'GatherRecord'])
+const SPLITTABLE = new Set<RecordName>(['CopyRecord', 'LutRecord', 'ConvRecord', 'ConvDirectRecord', 'DepthwiseRecord', 'BinaryRecord', 'PoolRecord', 'ResizeBilinearRecord', 'GatherRecord'])
 
 /** Estimated nanoseconds below which splitting a unit costs more than it gains. */
 const SPLIT_NS = 5000

@@ -21,7 +21,7 @@ test('every file is the one that the manifest names, and is described', () => {
   for (const m of manifest) {
     const bytes = readFileSync(join(weights, m.file))
     assert.equal([bytes.length, createHash('sha256').update(bytes).digest('hex')], [m.bytes, m.sha256], m.name)
-    assert.ok(readme.includes(`## ${m.name}\n`), `${m.name} in weights/README.md`)
+    assert.ok(readme.includes(`## ${m.name}\n`) || readme.includes(`\n| \`${m.name}\` |`), `${m.name} in weights/README.md`)
     assert.is(openModel(m.name).path, join(weights, m.file))
   }
 })
@@ -36,7 +36,7 @@ for (const m of classifiers) {
   test(`${m.name} has labels, preprocessing and licence, and gives its answer`, async () => {
     const model = await loadModel(join(weights, m.file))
     const { labels, preprocess, license, source } = model.metadata
-    assert.is(labels?.length, elements(model.outputs[0]!.shape))
+    assert.ok(model.outputs.some((o) => elements(o.shape) === labels?.length), `an output for ${labels?.length} labels`)
     assert.is(new Set(labels).size, labels!.length, 'no label twice')
     assert.equal([license, source], [m.license, m.source])
     assert.ok(preprocess)

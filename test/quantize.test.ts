@@ -220,7 +220,7 @@ test('a .tflite keeps labels, preprocessing and licence, also for readers of TFL
   assert.equal(writeTflite(graph), bytes)
 })
 
-const python = [process.env.THIMBLE_LITERT, join(root, 'build/quantizers/bin/python')].find((p): p is string => p !== undefined && existsSync(p))
+const python = [process.env.THIMBLE_PYTHON, join(root, 'build/quantizers/bin/python')].find((p): p is string => p !== undefined && existsSync(p))
 const LITERT = `
 import sys, numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -230,7 +230,7 @@ for k in range(int(sys.argv[3])):
     i.set_tensor(i.get_input_details()[0]['index'], x); i.invoke()
     sys.stdout.write(i.get_tensor(i.get_output_details()[0]['index']).tobytes().hex() + '\\n')`
 
-need(test, 'LiteRT gives the same bytes for the .tflite', python, 'a Python with ai-edge-litert (THIMBLE_LITERT, or build/quantizers)', async (executable) => {
+need(test, 'LiteRT gives the same bytes for the .tflite', python, 'a Python with ai-edge-litert (THIMBLE_PYTHON, or build/quantizers)', async (executable) => {
   const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-'))
   const graph = made()
   const t = graph.tensors[graph.inputs[0]!]!

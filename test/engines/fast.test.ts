@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { root, skip } from '../util.ts'
+import { need, root, shared, skip } from '../util.ts'
 import { ENGINES } from './engines.ts'
 
 const nodeOf = (major: number): string => join(ENGINES, `npm/node_modules/node${major}/bin/node`)
@@ -39,12 +39,12 @@ const node26 = nodeOf(26), node24 = nodeOf(24)
 if (!existsSync(node26)) skip('fast', 'Node 26 is not installed; .ci/engines.sh installs it')
 else if (process.arch !== 'x64') skip('fast', 'not an x86-64 machine')
 else {
-  for (const file of ['goldens', 'kernels']) {
-    test(`fast, Node 26: ${file}`, async () => {
-      const out = await run(node26, [`test/${file}.test.ts`], { THIMBLE_FAST: '1' })
-      assert.match(out, /Passed: +[1-9]/)
-    })
+  const passes = (file: string) => async (): Promise<void> => {
+    const out = await run(node26, [`test/${file}.test.ts`], { THIMBLE_FAST: '1' })
+    assert.match(out, /Passed: +[1-9]/)
   }
+  need(test, 'fast, Node 26: goldens', shared('goldens'), '../shared is missing', passes('goldens'))
+  test('fast, Node 26: kernels', passes('kernels'))
   for (const threads of [1, 2]) {
     test(`fast, Node 26: ${threads} threads`, async () => {
       const got = await about(node26, { fast: true, threads })

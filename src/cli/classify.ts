@@ -1,38 +1,20 @@
 /** `thimble classify`: names what is in photos. */
-import { relative } from 'node:path'
 import { type Classifier, createClassifier } from '../classifier.ts'
-import { ThimbleError } from '../errors.ts'
 import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { parseLabels } from '../labels.ts'
 import type { Prediction } from '../types.ts'
-import { badCall, choice, flag, number, text, whole } from './args.ts'
+import { choice, flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { imagesIn, isFolder, readFile, readStdin } from './files.ts'
-import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels, weightsPath } from './models.ts'
+import { readFile, readStdin } from './files.ts'
+import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels } from './models.ts'
+import { photosNamed } from './photo-list.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { progress } from './progress.ts'
 import { printable, report } from './report.ts'
 import { bar, cut, ms } from './text.ts'
 
 interface Answer { file: string; model: string; predictions: Prediction[]; timings: { decodeMs: number; preprocessMs: number; inferMs: number } }
-
-/** Which images a call names. */
-function listImages(args: Args, model: ModelFile): string[] {
-  if (args.positionals.length === 0) {
-    const sample = model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample
-    if (!sample) throw badCall(command, 'no IMAGE given')
-    const path = weightsPath(sample)
-    const near = relative('', path)
-    return [near.startsWith('..') ? path : near]
-  }
-  return args.positionals.flatMap((path) => {
-    if (path === '-' || !isFolder(path)) return [path]
-    const images = imagesIn(path)
-    if (images.length === 0) throw new ThimbleError('usage/file', `no images in ${path}`, { expected: 'files ending in .jpg, .png, .bmp or .ppm' })
-    return images
-  })
-}
 
 async function open(args: Args, model: ModelFile): Promise<Classifier> {
   const labelFile = text(args, 'labels')
@@ -71,7 +53,7 @@ export function humanAnswer({ file, model, predictions, timings }: Answer, name 
 async function run(args: Args): Promise<number> {
   const maxPixels = number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
   const model = text(args, 'model') === undefined ? defaultModel('classification') : openModel(text(args, 'model')!)
-  const images = listImages(args, model)
+  const images = photosNamed(args, command, 'IMAGE', model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample)
   const classifier = await open(args, model)
   const json = flag(args, 'json')
   const line = progress(images.length)

@@ -1,16 +1,17 @@
 /** What `detect` and `faces` share: photos in, one answer each, as text or JSON, and annotated pictures. */
 import { existsSync, mkdirSync } from 'node:fs'
-import { basename, join, relative } from 'node:path'
+import { basename, join } from 'node:path'
 import type { Detection } from '../detect/detector.ts'
 import type { Box } from '../detect/boxes.ts'
 import type { Face } from '../detect/faces.ts'
 import { ThimbleError } from '../errors.ts'
 import { decodeImage } from '../image/decode.ts'
 import type { PixelImage } from '../types.ts'
-import { badCall, flag, number, text } from './args.ts'
+import { flag, number, text } from './args.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
-import { imagesIn, isFolder, readFile, readStdin, writeFiles } from './files.ts'
-import { type ModelFile, weightsPath } from './models.ts'
+import { isFolder, readFile, readStdin, writeFiles } from './files.ts'
+import type { ModelFile } from './models.ts'
+import { photosNamed } from './photo-list.ts'
 import { progress } from './progress.ts'
 import { printable, report } from './report.ts'
 import { encodePng } from './tensor-picture.ts'
@@ -46,22 +47,6 @@ export function printed(d: Detection | Face): Record<string, unknown> {
 
 /** Indented, with a point's two numbers on one line. */
 const jsonText = (value: unknown): string => JSON.stringify(value, null, 2).replace(/\[\s+(-?[\d.]+),\s+(-?[\d.]+)\s+\]/g, '[$1, $2]')
-
-function listPhotos(args: Args, command: Command, model: ModelFile): string[] {
-  if (args.positionals.length === 0) {
-    const sample = model.shipped?.sample
-    if (!sample) throw badCall(command, 'no PHOTO given')
-    const path = weightsPath(sample)
-    const near = relative('', path)
-    return [near.startsWith('..') ? path : near]
-  }
-  return args.positionals.flatMap((path) => {
-    if (path === '-' || !isFolder(path)) return [path]
-    const images = imagesIn(path)
-    if (images.length === 0) throw new ThimbleError('usage/file', `no images in ${path}`, { expected: 'files ending in .jpg, .png, .bmp or .ppm' })
-    return images
-  })
-}
 
 /** Path of the annotated picture of each photo; undefined without --out. Errors: `usage/output`. */
 function outputs(args: Args, photos: readonly string[]): string[] | undefined {
@@ -114,7 +99,7 @@ export interface PhotoCommand {
 /** Runs over the photos of a call. A photo that can't be read gives a line on stderr and exit code 1; the others are still answered. */
 export async function eachPhoto(args: Args, open: { command: Command; model: ModelFile }, make: () => Promise<Omit<PhotoCommand, 'command' | 'model'>>): Promise<number> {
   const maxPixels = number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
-  const photos = listPhotos(args, open.command, open.model)
+  const photos = photosNamed(args, open.command, 'PHOTO', open.model.shipped?.sample)
   const pictures = outputs(args, photos)
   const { key, nothing, answer, annotate } = await make()
   const json = flag(args, 'json')

@@ -3,8 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type Decode } from './classifier.ts'
 import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
+import simdRuntime from './generated/simd.ts'
 import { loadBytes as loadWith, type FastRuntime } from './load.ts'
 import { loadPackedModule } from './packed-module.ts'
+import { embedRuntime } from './runtime.ts'
 import type { LoadOptions, Model } from './types.ts'
 
 export * from './index.ts'
@@ -32,7 +34,10 @@ export async function responseBytes(response: Response): Promise<Uint8Array> {
 export const fastRuntime = async (): Promise<FastRuntime> => (await import('./fast/runtime.ts')).fastRuntime()
 
 /** Loads the bytes of a .tflite or .thimble file, see `loadModel`; `name` is for messages. */
-export const loadBytes = (bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> => loadWith(bytes, options, name, fastRuntime)
+export function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
+  embedRuntime('simd', simdRuntime)
+  return loadWith(bytes, options, name, fastRuntime)
+}
 
 /**
  * Loads a model. `source`: path of a .tflite or .thimble file, a file: or http(s): URL, the bytes, a fetch Response, or a

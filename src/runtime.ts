@@ -48,9 +48,15 @@ export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?:
 export type Build = Variant | 'threads'
 
 const modules = new Map<Build, WebAssembly.Module>()
+const embedded = new Map<Build, string>()
+
+/** Brings a runtime along, as base64, so that nothing has to be loaded for it. */
+export const embedRuntime = (variant: Build, base64: string): void => void embedded.set(variant, base64)
 
 /** Bytes of a variant's runtime module. */
 export async function runtimeBytes(variant: Build): Promise<Uint8Array<ArrayBuffer>> {
+  const base64 = embedded.get(variant)
+  if (base64 !== undefined) return fromBase64(base64)
   const file = variant === 'threads' ? await import('./generated/threads.ts') : variant === 'simd' ? await import('./generated/simd.ts') : variant === 'scalar' ? await import('./generated/scalar.ts') : await import('./generated/relaxed.ts')
   return fromBase64(file.default)
 }

@@ -115,19 +115,26 @@ need(test, 'Vite: the five-line app builds and runs', ready && vite, 'needs dist
 need(test, 'conditions: browser, workerd and node get their own entry point', built && esbuild ? esbuild : undefined, 'needs dist/ and esbuild', async () => {
   const folder = example()
   try {
-    const inputs = async (conditions: string[], platform: string): Promise<string[]> => {
+    const bundled = async (conditions: string[], platform: string): Promise<{ inputs: string[]; text: string }> => {
       const result = await esbuild!.build({
         absWorkingDir: folder, stdin: { contents: 'export * from "thimble"', resolveDir: folder }, bundle: true, format: 'esm', platform, conditions, write: false, metafile: true, logLevel: 'error', outdir: 'out'
-      }) as unknown as { metafile: { outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }> } }
-      return Object.values(result.metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0))
+      }) as unknown as { outputFiles: { text: string }[]; metafile: { outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }> } }
+      return {
+        inputs: Object.values(result.metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0)),
+        text: result.outputFiles.map(({ text }) => text).join('\n')
+      }
     }
-    const entry = (paths: string[]): string[] => ['browser.js', 'workerd.js', 'node.js'].filter((name) => paths.some((path) => path.endsWith(`dist/${name}`)))
-    assert.equal(entry(await inputs(['browser'], 'browser')), ['browser.js'])
-    assert.equal(entry(await inputs(['workerd', 'browser'], 'browser')), ['workerd.js'])
-    assert.equal(entry(await inputs([], 'neutral')), ['browser.js'])
-    assert.equal(entry(await inputs([], 'node')), ['node.js'])
+    const entry = ({ inputs }: { inputs: string[] }): string[] => ['browser.js', 'workerd.js', 'node.js'].filter((name) => inputs.some((path) => path.endsWith(`dist/${name}`)))
+    const browser = await bundled(['browser'], 'browser'), worker = await bundled(['workerd', 'browser'], 'browser')
+    assert.equal(entry(browser), ['browser.js'])
+    assert.equal(entry(worker), ['workerd.js'])
+    assert.equal(entry(await bundled([], 'neutral')), ['browser.js'])
+    assert.equal(entry(await bundled([], 'node')), ['node.js'])
     // A Worker gets no compiler and no runtime of its own: its modules hold them.
-    assert.not.ok((await inputs(['workerd'], 'browser')).some((path) => /lower|plan|formats\/tflite|generated\/(simd|scalar|relaxed)/.test(path)))
+    for (const part of [/function (lower|readTflite|compileModel|planArena)\b/, /"[\w+/]{5000}/]) {
+      assert.match(browser.text, part)
+      assert.not.match(worker.text, part)
+    }
   } finally {
     rmSync(folder, { recursive: true })
   }
@@ -149,12 +156,23 @@ need(test, 'what is not used is left out', built && esbuild ? esbuild : undefine
 })
 
 need(test, 'the browser entry reaches no decoder, no Node module, no package', built || undefined, 'dist/ is not built', () => {
-  const graph = moduleGraph('browser.js')
-  assert.ok(graph.length > 10)
-  for (const file of graph) {
-    assert.not.match(file, /image\/(png|jpeg|bmp|pnm|decode|wasm)|cli|convert|quantize|pack\//)
-    assert.not.match(readFileSync(join(root, 'dist', file), 'utf8'), /(from|import\()\s*["'](node:|[a-z@])/, file)
+  const modules: string[] = []
+  for (const file of moduleGraph('browser.js')) {
+    const text = readFileSync(join(root, 'dist', file), 'utf8')
+    assert.not.match(text, /(from|import\()\s*["'](node:|[a-z@])/, file)
+    modules.push(...Array.from(text.matchAll(/^\/\/ src\/(.*)$/gm), ([, module]) => module!))
   }
+  assert.ok(modules.includes('plan/compile.ts') && modules.includes('generated/scalar.ts'), modules.join())
+  assert.equal(modules.filter((module) => /image\/(png|jpeg|bmp|pnm|decode|wasm)|cli|convert|quantize|pack\//.test(module)), [])
+})
+
+need(test, 'the package loads from two files in Node, which its other entry points share', built || undefined, 'dist/ is not built', () => {
+  const imports = (file: string): string[] => Array.from(readFileSync(join(root, 'dist', file), 'utf8').matchAll(/^(?:import|export) (?:[^;]*? from )?"(\..*?)";$/gm), ([, target]) => target!.replace(/^(\.\.?\/)*/, ''))
+  const [core, ...more] = imports('node.js')
+  assert.match(core!, /^chunks\/chunk-\w+\.js$/)
+  assert.equal(more, [])
+  assert.equal(imports(core!), [])
+  for (const entry of ['browser.js', 'workerd.js', 'detect/index.js']) assert.ok(imports(entry).includes(core!), entry)
 })
 
 need(test, 'importing the package runs nothing', built || undefined, 'dist/ is not built', () => {

@@ -1,19 +1,20 @@
 /**
  * Builds everything that `npm ci` leaves behind: the wasm variants (asc), the host's view of the binary layout
- * (src/generated/layout.ts, read from assembly/layout.ts), the embedded wasm bytes, and dist/ (tsc).
+ * (src/generated/layout.ts, read from assembly/layout.ts), the embedded wasm bytes, and dist/ (esbuild; declarations by tsc).
  *
  * Usage: tsx tools/build.ts [--wasm] [--if-stale]
  *   --wasm      stop before dist/
  *   --if-stale  do nothing when no source is newer than the last build
  */
 import { execFile } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { gzipSync } from 'node:zlib'
+import { bundle } from './bundle.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const VARIANTS = ['simd', 'scalar', 'relaxed', 'threads', 'fast'] as const
@@ -91,7 +92,12 @@ async function compile({ name, asc, embed }: Module): Promise<void> {
   console.error(`thimble-${name}.wasm  ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
 }
 
+/** What makes everything else; newer than a result, they make it stale. */
+const BUILDERS = ['tools/build.ts', 'tools/bundle.ts', 'tools/pure.ts']
+
+/** When a file, or anything in a folder, was last changed. */
 function newest(dir: string): number {
+  if (!statSync(dir).isDirectory()) return statSync(dir).mtimeMs
   let time = 0
   for (const entry of readdirSync(dir, { withFileTypes: true })) {
     if (entry.name === 'generated' || entry.name === 'node_modules') continue
@@ -105,8 +111,8 @@ async function main(): Promise<void> {
   const wasmOnly = process.argv.includes('--wasm')
   const stamp = join(root, wasmOnly ? 'build/.wasm' : 'dist/.built')
   if (process.argv.includes('--if-stale') && existsSync(stamp)) {
-    const sources = [join(root, 'assembly'), ...(wasmOnly ? [] : [join(root, 'src')])]
-    if (sources.every(dir => newest(dir) < statSync(stamp).mtimeMs)) return
+    const sources = ['assembly', ...BUILDERS, ...(wasmOnly ? [] : ['src'])]
+    if (sources.every(path => newest(join(root, path)) < statSync(stamp).mtimeMs)) return
   }
   mkdirSync(join(root, 'build'), { recursive: true })
   mkdirSync(join(root, 'src/generated'), { recursive: true })
@@ -119,7 +125,8 @@ async function main(): Promise<void> {
   await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker))
   writeFileSync(join(root, 'build/.wasm'), '')
   if (wasmOnly) return
-  await node(inPackage('typescript', 'bin/tsc'), ['-p', 'tsconfig.build.json'])
+  rmSync(join(root, 'dist'), { recursive: true, force: true })
+  await Promise.all([node(inPackage('typescript', 'bin/tsc'), ['-p', 'tsconfig.build.json']), bundle(root)])
   copyFileSync(join(root, 'build/thimble-image.wasm'), join(root, 'dist/image.wasm'))
   chmodSync(join(root, 'dist/cli.js'), 0o755)
   writeFileSync(stamp, '')

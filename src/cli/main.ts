@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs'
 import { ThimbleError } from '../errors.ts'
 import { helpText, parseCommandLine } from './args.ts'
 import type { Command } from './command.ts'
+import { packageFile } from './package.ts'
 import { report } from './report.ts'
 
 /** Every command, loaded only when it is called. */
@@ -19,7 +20,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   arch: { summary: 'MobileNets of every width and resolution compared', load: () => import('./arch.ts') }
 }
 
-const version = (): string => (JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as { version: string }).version
+const version = (): string => (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version
 
 function overview(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 3

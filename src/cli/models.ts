@@ -9,6 +9,7 @@ import type { LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { choice as oneOf, flag, text, whole } from './args.ts'
 import { readFile } from './files.ts'
+import { packageFile } from './package.ts'
 
 /** An entry of weights/manifest.json; paths are relative to weights/. */
 export interface ShippedModel { name: string; file: string; task?: string; default?: boolean; sample?: string; labels?: string }
@@ -16,8 +17,8 @@ export interface ShippedModel { name: string; file: string; task?: string; defau
 /** A model file's bytes and what to call it. */
 export interface ModelFile { name: string; path: string; bytes: Uint8Array; shipped?: ShippedModel }
 
-/** Absolute path in weights/; the folder is two levels up both from src/cli and from dist/cli. */
-export const weightsPath = (path: string): string => fileURLToPath(new URL(`../../weights/${path}`, import.meta.url))
+/** Absolute path in weights/. */
+export const weightsPath = (path: string): string => fileURLToPath(packageFile(`weights/${path}`))
 
 /** The shipped models; none when weights/ is missing. */
 export function shippedModels(): ShippedModel[] {

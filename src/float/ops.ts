@@ -180,7 +180,8 @@ function fullyConnected(graph: Graph, op: OpOf<'FULLY_CONNECTED'>, values: Value
   const bias = op.inputs[2] === undefined || op.inputs[2] < 0 ? undefined : values(op.inputs[2])
   const rows = x.length / depth
   const out = new Float32Array(rows * channels)
-  ;(hasSimd() ? simd : plain).gemm(x, values(op.inputs[1]!), bias, out, rows, channels, depth)
+  const gemm = hasSimd() ? simd.gemm : plain.gemm
+  gemm(x, values(op.inputs[1]!), bias, out, rows, channels, depth)
   activate(out, op.attrs.activation)
   return out
 }

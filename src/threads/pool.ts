@@ -28,7 +28,7 @@ async function startWorker(): Promise<Handle> {
     // No import: bundlers for the browser would look for the module.
     const { Worker } = process.getBuiltinModule('node:worker_threads')
     // Run from the sources (tests, tools), the worker is the built one: Node's workers do not load TypeScript.
-    const source = import.meta.url.endsWith('.ts') ? '../../dist/threads/worker.js' : './worker.js'
+    const source = import.meta.url.endsWith('.ts') ? '../../dist/threads/worker.js' : '../threads/worker.js'
     const worker = new Worker(new URL(source, import.meta.url))
     worker.unref()
     return {
@@ -37,7 +37,7 @@ async function startWorker(): Promise<Handle> {
       terminate: () => void worker.terminate()
     }
   }
-  const worker = new Worker(new URL('./worker.js', import.meta.url), { type: 'module' })
+  const worker = new Worker(new URL('../threads/worker.js', import.meta.url), { type: 'module' })
   return {
     post: m => worker.postMessage(m),
     next: () => new Promise((resolve, reject) => { worker.onmessage = e => resolve(e.data); worker.onerror = e => reject(new Error(e.message)) }),

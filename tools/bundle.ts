@@ -1,0 +1,88 @@
+/**
+ * Bundles src/ into dist/: few files, because every file that an engine has to find, open and link delays the start.
+ *
+ *   dist/<entry>.js         what package.json names: an entry point and what it alone needs
+ *   dist/chunks/chunk-*.js  what several need; the core, that is all that every `import 'thimble'` needs, is one of them
+ *   dist/chunks/*.js        what is loaded on demand: runtime variants, image decoding, the commands
+ *   dist/threads/worker.js  a script of its own
+ *
+ * Names stay and nothing is minified. Bundlers of users find literal `import()` and `new URL(…, import.meta.url)` as in src/,
+ * which is why everything but the entry points lies one folder deep.
+ */
+import { existsSync } from 'node:fs'
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { dirname, join, relative, resolve } from 'node:path'
+import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
+import { markPure } from './pure.ts'
+
+const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'detect/index'].map((name) => `src/${name}.ts`)
+
+const options = (root: string) => ({
+  absWorkingDir: root, outdir: 'dist', outbase: 'src', bundle: true, splitting: true, format: 'esm', target: 'es2022', platform: 'neutral',
+  chunkNames: 'chunks/[name]-[hash]', packages: 'external', legalComments: 'none', logLevel: 'warning', logOverride: { 'ignored-bare-import': 'silent' }, write: false, metafile: true
+}) as const satisfies BuildOptions
+
+/** Node's entry point has the runtime that nearly always runs in itself; a page fetches the one that it needs. */
+const embedRuntime: Plugin = {
+  name: 'embed runtime',
+  setup(build) {
+    build.onResolve({ filter: /\/generated\/simd\.ts$/ }, ({ path, importer, kind }) =>
+      kind === 'import-statement' ? { path: resolve(dirname(importer), path), suffix: '?embedded' } : undefined)
+  }
+}
+
+/** The modules that `entry` reaches by static imports, itself left out. */
+function staticImports(entry: string, { inputs }: Metafile): Set<string> {
+  const found = new Set<string>()
+  const visit = (path: string): void => inputs[path]!.imports.forEach((i) => {
+    if (i.external || i.kind !== 'import-statement' || found.has(i.path)) return
+    found.add(i.path)
+    visit(i.path)
+  })
+  visit(entry)
+  return found
+}
+
+/**
+ * What happens to sources on the way. esbuild makes a chunk for each set of entry points that share modules, a dozen small ones
+ * here: where every entry point that needs a part of the core imports all of it, the core is one chunk.
+ */
+const prepared = (root: string, core: Set<string> = new Set(), importers: Set<string> = new Set()): Plugin => ({
+  name: 'prepared',
+  setup(build) {
+    const all = [...core].map((path) => `\nimport ${JSON.stringify(join(root, path))}`).join('')
+    build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
+      const source = markPure(path, await readFile(path, 'utf8'))
+      return { contents: importers.has(relative(root, path)) ? source + all : source, loader: 'ts' }
+    })
+  }
+})
+
+/** Every file that a module of dist/ finds beside itself is there. */
+function checkUrls(path: string, text: string, written: Set<string>): void {
+  for (const [, url] of text.matchAll(/new URL\(["'`]([^"'`$]+)["'`], import\.meta\.url\)/g)) {
+    const target = resolve(dirname(path), url!)
+    if (!written.has(target) && !existsSync(target)) throw new Error(`${path} refers to ${url}, which is not there`)
+  }
+}
+
+/** Writes the scripts of dist/. */
+export async function bundle(root: string): Promise<void> {
+  const common = options(root)
+  const { metafile } = await build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime] })
+  const page = staticImports('src/browser.ts', metafile)
+  const core = new Set([...staticImports('src/node.ts', metafile)].filter((path) => page.has(path)))
+  const onDemand = Object.values(metafile.inputs).flatMap(({ imports }) => imports.filter((i) => i.kind === 'dynamic-import' && !i.external).map((i) => i.path))
+  const importers = new Set([...ENTRIES, ...onDemand].filter((path) => [...staticImports(path, metafile)].some((found) => core.has(found))))
+  const [main, worker] = await Promise.all([
+    build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime, prepared(root, core, importers)] }),
+    build({ ...common, entryPoints: ['src/threads/worker.ts'], splitting: false, plugins: [prepared(root)] })
+  ])
+  const files = [...main.outputFiles, ...worker.outputFiles]
+  const written = new Set(files.map(({ path }) => path))
+  for (const { path, text } of files) {
+    checkUrls(path, text, written)
+    await mkdir(dirname(path), { recursive: true })
+    await writeFile(path, text)
+  }
+}

@@ -1,7 +1,9 @@
 /**
  * Arena planner: lifetimes to offsets. Greedy: one buffer after another at the lowest offset where it is in nobody's
- * way; several orders are tried, then a short seeded local search. Deterministic.
- * Source: the greedy-by-size strategy of TFLite Micro's memory planner, with overlays added.
+ * way. The first one that ends up too high goes to the front of the order, and all are placed again, until the peak is
+ * the smallest possible or nothing is gained. Deterministic.
+ * Source: the greedy strategy of TFLite Micro's memory planner with overlays added; "squeaky wheel" optimization (Joslin
+ * and Clements, 1999) for the order.
  */
 export interface Request {
   bytes: number
@@ -29,31 +31,44 @@ const blocks = (bytes: number): number => Math.ceil(bytes / ALIGNMENT)
  */
 interface Neighbours { start: Int32Array; other: Int32Array; below: Int32Array; above: Int32Array }
 
-function neighbours(requests: readonly Request[], overlays: readonly Overlay[]): Neighbours {
-  const lists: number[][] = requests.map(() => [])
-  const byStart = requests.map((_, i) => i).filter(i => requests[i]!.bytes > 0).sort((a, b) => requests[a]!.first - requests[b]!.first)
-  let alive: number[] = []
-  for (const i of byStart) {
+/** Pairs of buffers that live at the same time, one after the other. `byFirst`: the buffers by their first step. */
+function pairsAlive(requests: readonly Request[], byFirst: Int32Array): number[] {
+  const pairs: number[] = [], alive = new Int32Array(byFirst.length)
+  let count = 0
+  for (const i of byFirst) {
     const { first } = requests[i]!
-    alive = alive.filter(j => requests[j]!.last >= first)
-    for (const j of alive) {
-      lists[i]!.push(j)
-      lists[j]!.push(i)
+    let kept = 0
+    for (let k = 0; k < count; k++) {
+      const j = alive[k]!
+      if (requests[j]!.last < first) continue
+      alive[kept++] = j
+      pairs.push(i, j)
     }
-    alive.push(i)
+    alive[kept] = i
+    count = kept + 1
   }
-  const start = new Int32Array(requests.length + 1)
-  lists.forEach((list, i) => { start[i + 1] = start[i]! + list.length })
-  const other = Int32Array.from(lists.flat()), below = new Int32Array(other.length), above = new Int32Array(other.length)
-  for (let i = 0; i < requests.length; i++) {
-    below.fill(blocks(requests[i]!.bytes), start[i], start[i + 1])
-    for (let k = start[i]!; k < start[i + 1]!; k++) above[k] = blocks(requests[other[k]!]!.bytes)
+  return pairs
+}
+
+function neighbours(requests: readonly Request[], sizes: Int32Array, byFirst: Int32Array, overlays: readonly Overlay[]): Neighbours {
+  const pairs = pairsAlive(requests, byFirst), n = requests.length
+  const start = new Int32Array(n + 1), next = new Int32Array(n)
+  const other = new Int32Array(pairs.length), below = new Int32Array(pairs.length), above = new Int32Array(pairs.length)
+  for (const i of pairs) start[i + 1]!++
+  for (let i = 0; i < n; i++) {
+    next[i] = start[i]!
+    start[i + 1]! += start[i]!
+  }
+  for (let k = 0; k < pairs.length; k++) {
+    const i = pairs[k]!, j = pairs[k ^ 1]!, at = next[i]!++
+    other[at] = j
+    below[at] = sizes[i]!
+    above[at] = sizes[j]!
   }
   for (const { from, to, margin } of overlays) {
-    const up = lists[from]!.indexOf(to), down = lists[to]!.indexOf(from)
+    const up = other.subarray(start[from], start[from + 1]).indexOf(to), down = other.subarray(start[to], start[to + 1]).indexOf(from)
     if (up < 0) continue
-    above[start[from]! + up] = Math.min(blocks(margin), blocks(requests[to]!.bytes))
-    below[start[to]! + down] = Math.min(blocks(margin), blocks(requests[to]!.bytes))
+    above[start[from]! + up] = below[start[to]! + down] = Math.min(blocks(margin), sizes[to]!)
   }
   return { start, other, below, above }
 }
@@ -65,19 +80,24 @@ function raises(requests: readonly Request[], overlays: readonly Overlay[]): Int
   return out
 }
 
+/** One placement after another of the same buffers. All numbers are blocks. */
 class Placer {
   private readonly near: Neighbours
   private readonly sizes: Int32Array
-  /** In blocks; -1: not placed. */
+  /** -1: not placed. */
   readonly offsets: Int32Array
-  constructor(requests: readonly Request[], overlays: readonly Overlay[]) {
-    this.near = neighbours(requests, overlays)
-    this.sizes = Int32Array.from(requests, r => blocks(r.bytes))
-    this.offsets = new Int32Array(requests.length)
+  peak = 0
+  /** Index into the order of the first buffer that reaches the peak. */
+  highest = 0
+
+  constructor(near: Neighbours, sizes: Int32Array) {
+    this.near = near
+    this.sizes = sizes
+    this.offsets = new Int32Array(sizes.length)
   }
 
-  /** Places in the given order and returns the peak in blocks; gives up (Infinity) once it passes `limit`. */
-  place(order: Int32Array, raise: Int32Array, limit: number): number {
+  /** Places in the given order, no buffer lower than its `raise`, until one ends above `limit`: whether all are placed. */
+  place(order: Int32Array, raise: Int32Array, limit: number): boolean {
     const { offsets, sizes } = this, { start, other, below, above } = this.near
     offsets.fill(-1)
     let peak = 0
@@ -96,10 +116,14 @@ class Placer {
         }
       }
       offsets[i] = at
-      if (at + sizes[i]! > peak) peak = at + sizes[i]!
-      if (peak > limit) return Infinity
+      if (at + sizes[i]! > peak) {
+        peak = at + sizes[i]!
+        this.highest = n
+        if (peak > limit) return false
+      }
     }
-    return peak
+    this.peak = peak
+    return true
   }
 }
 
@@ -112,64 +136,32 @@ export function liveMaximum(requests: readonly Request[]): number {
   return most
 }
 
-const SEARCH_ROUNDS = 400
+/** Orders that are tried with each set of raises. */
+const ROUNDS = 30
 
 /**
  * Offsets for all requests, 16-byte aligned, and the peak. `bound`: stop searching once the peak is no larger (what the
  * caller knows to be the optimum).
  */
 export function planArena(requests: readonly Request[], overlays: readonly Overlay[] = [], bound = 0): Placement {
-  const index = requests.map((_, i) => i).filter(i => requests[i]!.bytes > 0)
-  const size = (i: number): number => requests[i]!.bytes
-  const life = (i: number): number => requests[i]!.last - requests[i]!.first
-  const sorted = (compare: (a: number, b: number) => number): Int32Array => Int32Array.from([...index].sort(compare))
-  const orders = [
-    sorted((a, b) => size(b) - size(a)),
-    sorted((a, b) => size(b) * (life(b) + 1) - size(a) * (life(a) + 1)),
-    sorted((a, b) => requests[a]!.first - requests[b]!.first || size(b) - size(a)),
-    sorted((a, b) => requests[b]!.last - requests[a]!.last || size(b) - size(a)),
-    sorted((a, b) => life(b) - life(a) || size(b) - size(a))
-  ]
-  const placer = new Placer(requests, overlays), limit = blocks(bound)
-  const flat = new Int32Array(requests.length)
-  const lifts = overlays.length ? [flat, raises(requests, overlays)] : [flat]
-  const best: Best = { peak: Infinity, order: orders[0]!, lift: flat, offsets: [] }
-  for (const lift of lifts) for (const order of orders) if (best.peak > limit) attempt(placer, best, order, lift, Infinity)
-  search(placer, best, limit)
-  return { offsets: best.offsets, peak: Number.isFinite(best.peak) ? best.peak * ALIGNMENT : 0 }
-}
-
-interface Best { peak: number; order: Int32Array; lift: Int32Array; offsets: number[] }
-
-/** Places; keeps what is better. Whether it is no worse. */
-function attempt(placer: Placer, best: Best, order: Int32Array, lift: Int32Array, limit: number): boolean {
-  const peak = placer.place(order, lift, limit)
-  if (peak === Infinity || (peak >= best.peak && best.offsets.length)) return peak === best.peak
-  best.peak = peak
-  best.order = order.slice()
-  best.lift = lift.slice()
-  best.offsets = Array.from(placer.offsets, o => Math.max(0, o) * ALIGNMENT)
-  return true
-}
-
-/** Moves one buffer at a time to another place in the order; keeps what is not worse. */
-function search(placer: Placer, best: Best, limit: number): void {
-  let seed = 1
-  const random = (k: number): number => {
-    seed = (Math.imul(seed, 1103515245) + 12345) >>> 0
-    return Math.floor(seed / 4294967296 * k)
+  const sizes = Int32Array.from(requests, r => blocks(r.bytes)), used: number[] = []
+  for (let i = 0; i < sizes.length; i++) if (sizes[i]! > 0) used.push(i)
+  const byFirst = Int32Array.from(used).sort((a, b) => requests[a]!.first - requests[b]!.first)
+  const byLast = Int32Array.from(used).sort((a, b) => requests[b]!.last - requests[a]!.last || sizes[b]! - sizes[a]!)
+  const placer = new Placer(neighbours(requests, sizes, byFirst, overlays), sizes), limit = blocks(bound)
+  let peak = Infinity, best = placer.offsets
+  for (const lift of overlays.length ? [raises(requests, overlays), new Int32Array(sizes.length)] : [new Int32Array(sizes.length)]) {
+    const order = byLast.slice()
+    for (let round = 0; round < ROUNDS && peak > limit; round++) {
+      if (placer.place(order, lift, peak - 1)) {
+        peak = placer.peak
+        best = placer.offsets.slice()
+      }
+      const at = placer.highest, squeaky = order[at]!
+      if (at === 0) break
+      order.copyWithin(1, 0, at)
+      order[0] = squeaky
+    }
   }
-  const n = best.order.length
-  let current = best.order.slice(), next = new Int32Array(n)
-  const lift = new Int32Array(best.lift.length)
-  for (let round = 0; round < SEARCH_ROUNDS && best.peak > limit && n > 2; round++) {
-    const from = random(n), to = random(n), moved = current[from]!
-    next.set(current)
-    if (from < to) next.copyWithin(from, from + 1, to + 1)
-    else next.copyWithin(to + 1, to, from)
-    next[to] = moved
-    lift.set(best.lift)
-    if (random(4) === 0) for (let i = 0; i < lift.length; i++) if (!random(3)) lift[i] = 0
-    if (attempt(placer, best, next, lift, best.peak)) [current, next] = [next, current]
-  }
+  return { offsets: Array.from(best, o => Math.max(0, o) * ALIGNMENT), peak: used.length ? peak * ALIGNMENT : 0 }
 }

@@ -140,7 +140,11 @@ export interface Graph {
 }
 
 /** Elements of a shape (1 for a scalar). */
-export const elements = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1)
+export function elements(shape: readonly number[]): number {
+  let n = 1
+  for (let i = 0; i < shape.length; i++) n *= shape[i]!
+  return n
+}
 
 const WIDTH: Record<DType, number> = { int8: 1, uint8: 1, bool: 1, int16: 2, uint16: 2, float16: 2, int32: 4, uint32: 4, float32: 4, int64: 8, uint64: 8, float64: 8, string: 1 }
 /** Bytes of one element. */

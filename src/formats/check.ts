@@ -6,8 +6,8 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph.ts'
-import { dtypeBytes } from '../graph.ts'
-import { allFinite, allZero } from './scan.ts'
+import { dtypeBytes, tensorBytes } from '../graph.ts'
+import { allWithin, largestScale } from '../scan.ts'
 
 export const MAX_TENSORS = 65536
 export const MAX_OPS = 65536
@@ -92,6 +92,9 @@ const KINDS: Record<Kind, readonly [(v: unknown) => boolean, string]> = {
 const attributeError = (where: string, name: string, expected: string | number, got: unknown): ThimbleError =>
   new ThimbleError('format/op-attribute', name, { op: where, expected, got: String(got), hint: `${damaged} or its writer is at fault` })
 
+/** Ops with an attribute that must match their operands. */
+const AGAINST_OPERANDS: ReadonlySet<OpType> = new Set<OpType>(['CONCATENATION', 'PACK', 'UNPACK', 'SPLIT'])
+
 /** The one number that must match the operands: an axis of this rank, or how many operands there are. */
 function checkAgainstOperands(op: Op, tensors: readonly Tensor[], where: string): void {
   const axis = (name: string, value: number, tensor: number): void => {
@@ -107,23 +110,24 @@ function checkAgainstOperands(op: Op, tensors: readonly Tensor[], where: string)
   }
 }
 
+function checkCount(what: string, got: number, [min, max]: readonly [number, number], where: string): void {
+  if (got < min || got > max) throw new ThimbleError('format/op-operands', `wrong number of ${what}`, { op: where, expected: min === max ? min : `${min} to ${max}`, got })
+}
+
 /** Operand counts, missing inputs and attributes of one op. Errors: `format/op-operands`, `format/op-attribute`. */
 export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void {
-  const spec: OpSpec = OP_SPECS[op.type]
-  const count = (what: string, got: number, [min, max]: readonly [number, number]): void => {
-    if (got < min || got > max) throw new ThimbleError('format/op-operands', `wrong number of ${what}`, { op: where, expected: min === max ? min : `${min} to ${max}`, got })
-  }
-  count('inputs', op.inputs.length, spec.inputs)
-  count('outputs', op.outputs.length, spec.outputs)
+  const spec: OpSpec = OP_SPECS[op.type], { inputs } = op
+  checkCount('inputs', inputs.length, spec.inputs, where)
+  checkCount('outputs', op.outputs.length, spec.outputs, where)
   if (op.type !== 'UNSUPPORTED') {
-    op.inputs.forEach((t, i) => { if (t < 0 && i !== spec.optional) throw new ThimbleError('format/op-operands', `input ${i} is missing`, { op: where }) })
+    for (let i = 0; i < inputs.length; i++) if (inputs[i]! < 0 && i !== spec.optional) throw new ThimbleError('format/op-operands', `input ${i} is missing`, { op: where })
   }
-  const attrs = op.attrs as Record<string, unknown>
-  for (const [name, kind] of Object.entries<Kind>(spec.attrs)) {
-    const [holds, expected] = KINDS[kind]
-    if (!holds(attrs[name])) throw attributeError(where, name, expected, attrs[name])
+  const attrs = op.attrs as Record<string, unknown>, kinds = spec.attrs as Record<string, Kind>
+  for (const name in kinds) {
+    const kind = KINDS[kinds[name]!]
+    if (!kind[0](attrs[name])) throw attributeError(where, name, kind[1], attrs[name])
   }
-  checkAgainstOperands(op, tensors, where)
+  if (AGAINST_OPERANDS.has(op.type)) checkAgainstOperands(op, tensors, where)
 }
 
 /** Dimensions and size of a tensor. Errors: `format/shape`. */
@@ -140,17 +144,21 @@ export function checkShape({ name, shape, dtype }: Tensor): void {
 
 const ZERO_POINT_RANGE: Partial<Record<DType, readonly [number, number]>> = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767], uint16: [0, 65535] }
 
+const badQuantization = (tensor: Tensor, what: string, expected: string | number, got: string | number): ThimbleError =>
+  new ThimbleError('format/quantization', what, { tensor: tensor.name, expected, got })
+
 /** Errors: `format/quantization`. */
-function checkQuantization({ scales, zeroPoints, axis }: Quantization, { name, shape, dtype }: Tensor): void {
-  const bad = (what: string, expected: string | number, got: string | number): ThimbleError => new ThimbleError('format/quantization', what, { tensor: name, expected, got })
-  if (zeroPoints.length !== scales.length) throw bad('number of zero points', scales.length, zeroPoints.length)
-  if (!isInt(axis, 0, Math.max(shape.length - 1, 0))) throw bad('quantized dimension', `less than ${shape.length}`, axis)
-  if (scales.length !== 1 && scales.length !== shape[axis]) throw bad('number of scales', `1 or ${shape[axis] ?? 1}`, scales.length)
-  const scale = allFinite(scales) ? undefined : scales.find(s => !(s >= 0 && s < Infinity))
-  if (scale !== undefined) throw bad('scale', 'a finite number, not negative', scale)
+function checkQuantization({ scales, zeroPoints, axis }: Quantization, tensor: Tensor): void {
+  const { shape, dtype } = tensor
+  if (zeroPoints.length !== scales.length) throw badQuantization(tensor, 'number of zero points', scales.length, zeroPoints.length)
+  if (!isInt(axis, 0, Math.max(shape.length - 1, 0))) throw badQuantization(tensor, 'quantized dimension', `less than ${shape.length}`, axis)
+  if (scales.length !== 1 && scales.length !== shape[axis]) throw badQuantization(tensor, 'number of scales', `1 or ${shape[axis] ?? 1}`, scales.length)
+  const scale = largestScale(scales) < 0 ? scales.find(s => !(s >= 0 && s < Infinity)) : undefined
+  if (scale !== undefined) throw badQuantization(tensor, 'scale', 'a finite number, not negative', scale)
   const range = ZERO_POINT_RANGE[dtype]
-  const zeroPoint = range && !allZero(zeroPoints) ? zeroPoints.find(z => z < range[0] || z > range[1]) : undefined
-  if (zeroPoint !== undefined) throw bad('zero point', `${range![0]} to ${range![1]}`, zeroPoint)
+  if (range && !allWithin(zeroPoints, range[0], range[1])) {
+    throw badQuantization(tensor, 'zero point', `${range[0]} to ${range[1]}`, zeroPoints.find(z => z < range[0] || z > range[1])!)
+  }
 }
 
 /** Errors: `format/shape`, `format/quantization`, `format/constant-size`. */
@@ -158,7 +166,7 @@ export function checkTensor(tensor: Tensor): void {
   checkShape(tensor)
   if (tensor.quantization) checkQuantization(tensor.quantization, tensor)
   if (!tensor.data) return
-  const expected = tensor.shape.reduce((a, b) => a * b, dtypeBytes(tensor.dtype))
+  const expected = tensorBytes(tensor)
   if (tensor.data.length !== expected) {
     throw new ThimbleError('format/constant-size', `constant of another size than its shape [${tensor.shape}] and type ${tensor.dtype}`, { tensor: tensor.name, expected: `${expected} bytes`, got: tensor.data.length })
   }

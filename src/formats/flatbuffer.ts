@@ -7,11 +7,17 @@
  * Source: https://flatbuffers.dev/internals/
  */
 import { ThimbleError } from '../errors.ts'
-import { allZero } from './scan.ts'
+import { allZero } from '../scan.ts'
 
 const damaged = 'the file is truncated or damaged'
 const utf8 = new TextDecoder()
 const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+
+/** Vectors of at most this many elements are read one by one: that is less than making a view of them. */
+const SHORT = 4
+
+/** Something in the file that messages can name. */
+interface Place { readonly path: string }
 
 /** One FlatBuffer inside `bytes`, starting at byte 0. */
 export class FlatBuffer {
@@ -33,57 +39,69 @@ export class FlatBuffer {
    * offset leaves the file.
    */
   root(identifier: string): Table {
-    this.need(0, 8, 'header')
+    this.need(0, 8, { path: 'header' })
     const got = String.fromCharCode(...this.bytes.subarray(4, 8))
     if (got !== identifier) throw new ThimbleError('format/flatbuffer', `wrong file identifier of the ${this.what}`, { expected: identifier, got: JSON.stringify(got), hint: damaged })
     return new Table(this, this.view.getUint32(0, true), this.what)
   }
 
-  /** Checks that `[at, at + length)` is inside the file. Errors: `format/flatbuffer`. */
-  need(at: number, length: number, where: string): void {
+  /** Checks that `[at, at + length)` is inside the file; `place` (and `field` of it) is for the message. Errors: `format/flatbuffer`. */
+  need(at: number, length: number, place: Place, field?: string): void {
     if (at >= 0 && at + length <= this.bytes.length) return
-    throw new ThimbleError('format/flatbuffer', `offset outside the file at ${where}`, { expected: `at most ${this.bytes.length} bytes`, got: at < 0 ? at : at + length, hint: damaged })
+    throw new ThimbleError('format/flatbuffer', `offset outside the file at ${where(place, field)}`, { expected: `at most ${this.bytes.length} bytes`, got: at < 0 ? at : at + length, hint: damaged })
   }
 
   /** Takes `count` elements from the read budget. Errors: `format/flatbuffer` when a file refers to its data over and over. */
-  spend(count: number, where: string): void {
+  spend(count: number, place: Place, field?: string): void {
     this.budget -= count
-    if (this.budget < 0) throw new ThimbleError('format/flatbuffer', `far more data referred to than the file holds, at ${where}`, { hint: damaged })
+    if (this.budget < 0) throw new ThimbleError('format/flatbuffer', `far more data referred to than the file holds, at ${where(place, field)}`, { hint: damaged })
   }
 }
+
+const where = ({ path }: Place, field?: string): string => field === undefined ? path : `${path}.${field}`
 
 /** One table: fields by slot number (declaration order in the schema, deprecated fields included). Absent fields give the default. */
 export class Table {
   readonly file: FlatBuffer
   /** Absolute byte position in the file. */
   readonly at: number
-  /** Where the table hangs in the file, for messages, e.g. `model.subgraphs[0]`. */
-  readonly path: string
+  /** The table and field it hangs in, and which element of that field, or -1. */
+  private readonly parent: Table | undefined
+  private readonly name: string
+  private readonly index: number
   private readonly vtable: number
   private readonly vtableBytes: number
   private readonly tableBytes: number
 
-  constructor(file: FlatBuffer, at: number, path: string) {
+  constructor(file: FlatBuffer, at: number, name: string, parent?: Table, index = -1) {
     this.file = file
     this.at = at
-    this.path = path
-    file.spend(1, path)
-    file.need(at, 4, path)
-    this.vtable = at - file.view.getInt32(at, true)
-    file.need(this.vtable, 4, path)
-    this.vtableBytes = file.view.getUint16(this.vtable, true)
-    this.tableBytes = file.view.getUint16(this.vtable + 2, true)
-    if (this.vtableBytes < 4 || this.vtableBytes % 2 !== 0 || this.tableBytes < 4) {
-      throw new ThimbleError('format/flatbuffer', `impossible vtable at ${path}`, { expected: 'an even size of at least 4 and a table of at least 4 bytes', got: `${this.vtableBytes} and ${this.tableBytes}`, hint: damaged })
+    this.parent = parent
+    this.name = name
+    this.index = index
+    const { view } = file
+    file.spend(1, this)
+    file.need(at, 4, this)
+    const vtable = this.vtable = at - view.getInt32(at, true)
+    file.need(vtable, 4, this)
+    const vtableBytes = this.vtableBytes = view.getUint16(vtable, true), tableBytes = this.tableBytes = view.getUint16(vtable + 2, true)
+    if (vtableBytes < 4 || (vtableBytes & 1) !== 0 || tableBytes < 4) {
+      throw new ThimbleError('format/flatbuffer', `impossible vtable at ${this.path}`, { expected: 'an even size of at least 4 and a table of at least 4 bytes', got: `${vtableBytes} and ${tableBytes}`, hint: damaged })
     }
-    file.need(this.vtable, this.vtableBytes, path)
-    file.need(at, this.tableBytes, path)
+    file.need(vtable, vtableBytes, this)
+    file.need(at, tableBytes, this)
+  }
+
+  /** Where the table hangs in the file, for messages, e.g. `model.subgraphs[0]`. */
+  get path(): string {
+    const own = this.index < 0 ? this.name : `${this.name}[${this.index}]`
+    return this.parent ? `${this.parent.path}.${own}` : own
   }
 
   /** Absolute position of field `slot` of `width` bytes, or -1 when the file leaves it out. */
   private field(slot: number, width: number): number {
     const entry = 4 + 2 * slot
-    if (entry + 2 > this.vtableBytes) return -1
+    if (entry >= this.vtableBytes) return -1
     const offset = this.file.view.getUint16(this.vtable + entry, true)
     if (offset === 0) return -1
     if (offset < 4 || offset + width > this.tableBytes) {
@@ -108,69 +126,77 @@ export class Table {
     return at < 0 ? -1 : at + this.file.view.getUint32(at, true)
   }
 
-  /** Start and length of the vector in field `slot`, all its bytes inside the file; undefined when absent. */
-  private vector(slot: number, width: number, name: string, max: number): { at: number; length: number } | undefined {
+  /** Start of the vector in field `slot`, behind its length, all its bytes inside the file; -1 when absent. */
+  private vector(slot: number, width: number, name: string, max: number): number {
     const at = this.target(slot)
-    if (at < 0) return undefined
-    const where = `${this.path}.${name}`
-    this.file.need(at, 4, where)
-    const length = this.file.view.getUint32(at, true)
-    this.file.need(at + 4, length * width, where)
-    if (length > max) throw new ThimbleError('format/limit', `too many elements in ${where}`, { expected: `at most ${max}`, got: length })
-    return { at: at + 4, length }
+    if (at < 0) return -1
+    const { file } = this
+    file.need(at, 4, this, name)
+    const length = file.view.getUint32(at, true)
+    file.need(at + 4, length * width, this, name)
+    if (length > max) throw new ThimbleError('format/limit', `too many elements in ${where(this, name)}`, { expected: `at most ${max}`, got: length })
+    return at + 4
   }
+
+  /** Length of the vector that starts at `at`. */
+  private lengthOf(at: number): number { return this.file.view.getUint32(at - 4, true) }
 
   /** A view of a byte vector, nothing copied. */
   bytes(slot: number, name: string): Uint8Array | undefined {
-    const v = this.vector(slot, 1, name, Infinity)
-    return v && this.file.bytes.subarray(v.at, v.at + v.length)
+    const at = this.vector(slot, 1, name, Infinity)
+    return at < 0 ? undefined : this.file.bytes.subarray(at, at + this.lengthOf(at))
   }
 
   string(slot: number, name: string): string | undefined {
-    const v = this.vector(slot, 1, name, Infinity)
-    if (!v) return undefined
-    this.file.spend(v.length, `${this.path}.${name}`)
-    return utf8.decode(this.file.bytes.subarray(v.at, v.at + v.length))
+    const bytes = this.bytes(slot, name)
+    if (!bytes) return undefined
+    this.file.spend(bytes.length, this, name)
+    return utf8.decode(bytes)
   }
 
-  private numbers(slot: number, width: number, name: string, max: number, read: (at: number) => number): number[] | undefined {
-    const v = this.vector(slot, width, name, max)
-    if (!v) return undefined
-    this.file.spend(v.length, `${this.path}.${name}`)
-    return Array.from({ length: v.length }, (_, i) => read(v.at + i * width))
+  int32s(slot: number, name: string, max: number): number[] | undefined {
+    const at = this.vector(slot, 4, name, max)
+    if (at < 0) return undefined
+    const { view } = this.file, length = this.lengthOf(at), out: number[] = []
+    this.file.spend(length, this, name)
+    for (let i = 0; i < length; i++) out.push(view.getInt32(at + 4 * i, true))
+    return out
   }
 
-  int32s(slot: number, name: string, max: number): number[] | undefined { return this.numbers(slot, 4, name, max, at => this.file.view.getInt32(at, true)) }
-  float32s(slot: number, name: string, max: number): number[] | undefined { return this.numbers(slot, 4, name, max, at => this.file.view.getFloat32(at, true)) }
-
-  /** A copy of a vector's bytes, so that it can be viewed as wider numbers whatever its position in the file. */
-  private copy(slot: number, width: number, name: string, max: number): ArrayBuffer | undefined {
-    const v = this.vector(slot, width, name, max)
-    if (!v) return undefined
-    this.file.spend(v.length, `${this.path}.${name}`)
-    const bytes = new Uint8Array(v.length * width)
-    bytes.set(this.file.bytes.subarray(v.at, v.at + bytes.length))
-    return bytes.buffer
+  float32s(slot: number, name: string, max: number): number[] | undefined {
+    const values = this.float32Array(slot, name, max)
+    return values && [...values]
   }
 
-  /** A vector of floats as a typed array; for long ones. */
+  /** `bytes` bytes at `at` as words: a view where their position allows, else of a copy. */
+  private words(at: number, bytes: number): Int32Array {
+    const { buffer, byteOffset } = this.file.bytes, from = byteOffset + at
+    return from % 4 === 0 ? new Int32Array(buffer, from, bytes >> 2) : new Int32Array(buffer.slice(from, from + bytes))
+  }
+
+  /** A vector of floats as a typed array of its own; for long ones. */
   float32Array(slot: number, name: string, max: number): Float32Array | undefined {
-    const bytes = this.copy(slot, 4, name, max)
-    if (!bytes || LITTLE_ENDIAN) return bytes && new Float32Array(bytes)
-    const view = new DataView(bytes)
-    return Float32Array.from({ length: bytes.byteLength >> 2 }, (_, i) => view.getFloat32(4 * i, true))
+    const at = this.vector(slot, 4, name, max)
+    if (at < 0) return undefined
+    const { view } = this.file, length = this.lengthOf(at)
+    this.file.spend(length, this, name)
+    const out = new Float32Array(length)
+    if (LITTLE_ENDIAN && length > SHORT) new Int32Array(out.buffer).set(this.words(at, 4 * length))
+    else for (let i = 0; i < length; i++) out[i] = view.getFloat32(at + 4 * i, true)
+    return out
   }
 
   /** A vector of int64 whose values must fit 32 bits. `wide` is called with the first one that does not, and must throw. */
   int64sAsInt32(slot: number, name: string, max: number, wide: (value: bigint) => never): Int32Array | undefined {
-    const bytes = this.copy(slot, 8, name, max)
-    if (!bytes) return undefined
-    const out = new Int32Array(bytes.byteLength >> 3)
-    if (allZero(new Int32Array(bytes))) return out
-    const view = new DataView(bytes)
-    for (let i = 0; i < out.length; i++) {
-      const low = view.getInt32(8 * i, true)
-      if (view.getInt32(8 * i + 4, true) !== low >> 31) wide(view.getBigInt64(8 * i, true))
+    const at = this.vector(slot, 8, name, max)
+    if (at < 0) return undefined
+    const { view } = this.file, length = this.lengthOf(at)
+    this.file.spend(length, this, name)
+    const out = new Int32Array(length)
+    if (length > SHORT && allZero(this.words(at, 8 * length))) return out
+    for (let i = 0, from = at; i < length; i++, from += 8) {
+      const low = view.getInt32(from, true)
+      if (view.getInt32(from + 4, true) !== low >> 31) wide(view.getBigInt64(from, true))
       out[i] = low
     }
     return out
@@ -178,16 +204,15 @@ export class Table {
 
   table(slot: number, name: string): Table | undefined {
     const at = this.target(slot)
-    return at < 0 ? undefined : new Table(this.file, at, `${this.path}.${name}`)
+    return at < 0 ? undefined : new Table(this.file, at, name, this)
   }
 
   /** A vector of tables; empty when absent. Errors: `format/limit` above `max` elements. */
   tables(slot: number, name: string, max: number): Table[] {
-    const v = this.vector(slot, 4, name, max)
-    if (!v) return []
-    return Array.from({ length: v.length }, (_, i) => {
-      const at = v.at + 4 * i
-      return new Table(this.file, at + this.file.view.getUint32(at, true), `${this.path}.${name}[${i}]`)
-    })
+    let at = this.vector(slot, 4, name, max)
+    if (at < 0) return []
+    const { view } = this.file, length = this.lengthOf(at), out: Table[] = []
+    for (let i = 0; i < length; i++, at += 4) out.push(new Table(this.file, at + view.getUint32(at, true), name, this, i))
+    return out
   }
 }

@@ -162,18 +162,17 @@ function detectionPostprocess(raw: RawOp): OpAttributes['DETECTION_POSTPROCESS']
 export const hasRow = (name: string): boolean => Object.hasOwn(ROWS, name) || name === POSTPROCESS
 
 /**
- * Type and attributes of one op; `UNSUPPORTED` with a name when Thimble has no such op or not with these options.
+ * Type and attributes of op number `index`, whose `opName` is `name`; `UNSUPPORTED` when Thimble has no such op or not with these options.
  * The values are the file's: `checkOp` comes after. Operand indices must be in range, -1 for absent ones.
  * Errors: `format/op-attribute`, `format/shape`, `format/flexbuffer` for what no valid file holds.
  */
-export function readOp(raw: RawOp, tensors: readonly Tensor[], where: string): { type: OpType; attrs: OpAttributes[OpType] } {
-  const name = opName(raw)
+export function readOp(raw: RawOp, name: string, tensors: readonly Tensor[], index: number): { type: OpType; attrs: OpAttributes[OpType] } {
   if (name === POSTPROCESS) return { type: 'DETECTION_POSTPROCESS', attrs: detectionPostprocess(raw) }
   if (!hasRow(name)) return { type: 'UNSUPPORTED', attrs: { name } }
   const type = name as keyof typeof ROWS
   const row: Row<OpType> = ROWS[type]
   if (row.options !== 0 && raw.optionsType !== 0 && raw.optionsType !== row.options) {
-    throw new ThimbleError('format/op-attribute', 'options of another op', { op: where, expected: `options type ${row.options}`, got: raw.optionsType, hint: 'the file is damaged or its converter is at fault' })
+    throw new ThimbleError('format/op-attribute', 'options of another op', { op: `${name} at op ${index}`, expected: `options type ${row.options}`, got: raw.optionsType, hint: 'the file is damaged or its converter is at fault' })
   }
   try {
     return { type, attrs: row.attrs(new Options(raw.optionsType === row.options ? raw.options : undefined, tensors, raw)) }

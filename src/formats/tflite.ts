@@ -32,9 +32,10 @@ interface Read {
 /** The bytes of every buffer, inside the FlatBuffer or behind it (files over 2 GB); undefined for an empty one. */
 function readBuffers(model: Table, bytes: Uint8Array): (Uint8Array | undefined)[] {
   return model.tables(4, 'buffers', 4 * MAX_TENSORS).map(buffer => {
-    const offset = buffer.uint64(1), size = buffer.uint64(2)
+    const offset = buffer.uint64(1)
     if (offset > 1) {
-      buffer.file.need(offset, size, buffer.path)
+      const size = buffer.uint64(2)
+      buffer.file.need(offset, size, buffer)
       return size > 0 ? bytes.subarray(offset, offset + size) : undefined
     }
     const data = buffer.bytes(0, 'data')
@@ -87,9 +88,10 @@ function readRawOp(table: Table, index: number, codes: readonly { code: number; 
   const opcode = table.uint32(0)
   if (opcode >= codes.length) throw new ThimbleError('format/opcode', 'opcode index out of range', { op: `op ${index}`, expected: `less than ${codes.length}`, got: opcode, hint: 'the file is damaged' })
   const largeOffset = table.uint64(9), largeSize = table.uint64(10)
-  if (largeOffset > 1) table.file.need(largeOffset, largeSize, `${table.path}.large_custom_options`)
+  if (largeOffset > 1) table.file.need(largeOffset, largeSize, table, 'large_custom_options')
   return {
-    ...codes[opcode],
+    code: codes[opcode]!.code,
+    customCode: codes[opcode]!.customCode,
     optionsType: table.uint8(3),
     options: table.table(4, 'builtin_options'),
     customOptions: largeOffset > 1 ? bytes.subarray(largeOffset, largeOffset + largeSize) : table.bytes(5, 'custom_options'),
@@ -100,20 +102,22 @@ function readRawOp(table: Table, index: number, codes: readonly { code: number; 
 
 /** Why none of Thimble's ops can take these operands, or undefined. */
 function opaqueOperand(raw: RawOp, reads: readonly Read[]): string | undefined {
-  for (const i of [...raw.inputs, ...raw.outputs]) {
-    const read = reads[i]
-    if (read?.opaque) return read.opaque
-    if (read && !read.tensor.data && read.tensor.shape.includes(0)) return 'empty tensors'
+  for (const list of [raw.inputs, raw.outputs]) {
+    for (const i of list) {
+      const read = reads[i]
+      if (read?.opaque) return read.opaque
+      if (read && !read.tensor.data && read.tensor.shape.includes(0)) return 'empty tensors'
+    }
   }
   return undefined
 }
 
 /** An empty tensor that nothing writes is an empty constant (the shape of a scalar, no axes): a file stores no bytes for it. */
 function fillEmptyConstants(reads: readonly Read[], raws: readonly RawOp[], inputs: readonly number[], bytes: Uint8Array): void {
-  const provided = new Set([...inputs, ...raws.flatMap(raw => raw.outputs)])
-  reads.forEach((r, i) => {
-    if (!provided.has(i) && !r.opaque && r.tensor.shape.includes(0)) r.tensor.data ??= bytes.subarray(0, 0)
-  })
+  const empty = reads.filter(r => !r.opaque && r.tensor.shape.includes(0))
+  if (empty.length === 0) return
+  const provided = new Set([...inputs, ...raws.flatMap(raw => raw.outputs)].map(i => reads[i]))
+  for (const r of empty) if (!provided.has(r)) r.tensor.data ??= bytes.subarray(0, 0)
 }
 
 function readOps(raws: readonly RawOp[], reads: readonly Read[]): Op[] {
@@ -121,7 +125,7 @@ function readOps(raws: readonly RawOp[], reads: readonly Read[]): Op[] {
   return raws.map((raw, i) => {
     const name = opName(raw)
     const opaque = hasRow(name) ? opaqueOperand(raw, reads) : undefined
-    const { type, attrs } = opaque ? { type: 'UNSUPPORTED', attrs: { name: `${name} with ${opaque}` } } : readOp(raw, tensors, `${name} at op ${i}`)
+    const { type, attrs } = opaque ? { type: 'UNSUPPORTED', attrs: { name: `${name} with ${opaque}` } } : readOp(raw, name, tensors, i)
     return { type, inputs: raw.inputs, outputs: raw.outputs, attrs } as Op
   })
 }

@@ -142,3 +142,14 @@ export function narrow_bytes(to: usize, from: usize, n: i32, add: i32): void {
     from += 32
   }
 }
+
+/** n f32 scales of weights to requantization scales, `requantScale` of src/numerics.ts. Writes up to the next multiple of 16 bytes. */
+export function requantize_scales(at: usize, n: i32, input: f32, output: f32): void {
+  const end = at + (<usize>n << 2)
+  if (ASC_FEATURE_SIMD) {
+    const inputs = f32x4.splat(input), outputs = f32x4.splat(output)
+    for (; at < end; at += 16) v128.store(at, f32x4.div(f32x4.mul(v128.load(at), inputs), outputs))
+    return
+  }
+  for (; at < end; at += 4) store<f32>(at, load<f32>(at) * input / output)
+}

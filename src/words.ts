@@ -9,3 +9,7 @@ export function int32s(bytes: Uint8Array): Int32Array<ArrayBuffer> {
   if (!LITTLE_ENDIAN) for (let i = 0, view = new DataView(out.buffer); i < out.length; i++) out[i] = view.getInt32(i * 4, true)
   return out
 }
+
+/** The same to read from only: a view where position and byte order allow it. */
+export const int32View = (bytes: Uint8Array): Int32Array =>
+  LITTLE_ENDIAN && bytes.byteOffset % 4 === 0 ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2) : int32s(bytes)

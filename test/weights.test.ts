@@ -24,15 +24,16 @@ class Collector {
   }
 }
 
-const channelNumbers = (r: Rng, channels: number): { scale: Float32Array; bias: Int32Array } => ({
-  scale: Float32Array.from({ length: channels }, () => r() / 1000), bias: Int32Array.from({ length: channels }, () => r.int(20000) - 10000)
+const channelNumbers = (r: Rng, channels: number): Pick<Weights, 'rescale' | 'bias'> => ({
+  rescale: { scales: Float32Array.from({ length: channels }, () => r() / 100), input: Math.fround(r()), output: Math.fround(1 + r()) },
+  bias: Int32Array.from({ length: channels }, () => r.int(20000) - 10000)
 })
 
 function randomWeights(r: Rng, channels: number, k: number): Weights {
   const unsigned = r.int(2) === 1
   return new Weights({
     raw: Uint8Array.from({ length: channels * k }, () => r.int(256)), flip: unsigned ? 0x80 : 0, zero: unsigned ? r.int(256) - 128 : 0, inner: k,
-    ...channelNumbers(r, channels), inputZero: r.int(256) - 128, reach: 255
+    ...channelNumbers(r, channels), inputZero: r.int(256) - 128, reach: 255, largest: 0.01
   })
 }
 
@@ -83,7 +84,7 @@ test('a channel block and a transposed filter keep their weights', () => {
   const w = randomWeights(rng(3), 6, 5), part = w.part(2, 5)
   assert.equal([...part.data], [...w.data.subarray(10, 25)])
   assert.equal([...part.foldedBias()], [...w.foldedBias().subarray(2, 5)])
-  const depthwise = new Weights({ raw: Uint8Array.from([1, 2, 3, 4, 5, 6]), flip: 0, zero: 0, inner: 1, scale: new Float32Array(3), bias: Int32Array.of(10, 20, 30), inputZero: 2, reach: 255 })
+  const depthwise = new Weights({ raw: Uint8Array.from([1, 2, 3, 4, 5, 6]), flip: 0, zero: 0, inner: 1, rescale: { scales: new Float32Array(3), input: 1, output: 1 }, bias: Int32Array.of(10, 20, 30), inputZero: 2, reach: 255, largest: 0 })
   const t = depthwise.transposed()
   assert.equal([...t.data], [1, 4, 2, 5, 3, 6])
   assert.equal([...t.foldedBias()], [0, 6, 12])
@@ -106,7 +107,7 @@ test('2^(i/32) is correctly rounded', () => {
 })
 
 test('the exactness bound is computed where the cheap one does not decide', () => {
-  const make = (raw: number[], scale: number): Weights => new Weights({ raw: Uint8Array.from(raw), flip: 0, zero: 0, inner: raw.length, scale: Float32Array.of(scale), bias: Int32Array.of(0), inputZero: 0, reach: 255 })
+  const make = (raw: number[], scale: number): Weights => new Weights({ raw: Uint8Array.from(raw), flip: 0, zero: 0, inner: raw.length, rescale: { scales: Float32Array.of(scale), input: 1, output: 1 }, bias: Int32Array.of(0), inputZero: 0, reach: 255, largest: scale })
   assert.is(make([1, 1], 200).safe, true, 'small weights, although the bound for large ones is exceeded')
   assert.is(make([127, 127], 200).safe, false)
 })

@@ -27,6 +27,8 @@ export class Context {
   readonly buffers = new Buffers()
   readonly steps: Step[] = []
   readonly values = new Map<number, Value>()
+  /** Constants of requantization's end, by what they hold; see conv.ts. */
+  readonly epilogues = new Map<string, Buffer>()
   /** How many op inputs and graph outputs name each tensor. */
   readonly uses: number[]
   opIndex = 0
@@ -127,13 +129,14 @@ export class Context {
 
   /** The output must have exactly the shape that the op gives it: readers downstream rely on it. */
   expectShape(t: Tensor, expected: readonly number[]): void {
-    if (t.shape.length !== expected.length || t.shape.some((v, i) => v !== expected[i])) {
-      throw this.fail('lower/shape', 'output shape', t, `[${expected.join(', ')}]`, `[${t.shape.join(', ')}]`)
-    }
+    const { shape } = t
+    let same = shape.length === expected.length
+    for (let i = 0; i < shape.length; i++) if (shape[i] !== expected[i]) same = false
+    if (!same) throw this.fail('lower/shape', 'output shape', t, `[${expected.join(', ')}]`, `[${shape.join(', ')}]`)
   }
 
   push(step: Omit<Step, 'opIndex'>): Step {
-    const full = { ...step, opIndex: this.opIndex }
+    const full: Step = Object.assign(step, { opIndex: this.opIndex })
     this.steps.push(full)
     if (full.stream) full.stream.to.producer = full
     return full

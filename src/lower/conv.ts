@@ -24,15 +24,20 @@ export function padAxis(padding: Padding, size: number, kernel: number, stride: 
   return { out: Math.floor((size + extra[0] + extra[1] - effective) / stride) + 1, before: extra[0], after: extra[1] }
 }
 
+function checkPositive(cx: Context, name: string, h: number, w: number): void {
+  if (!(h >= 1 && w >= 1)) throw cx.fail('lower/attribute', `${name} must be positive`, undefined, '>= 1', h >= 1 ? w : h)
+}
+
 function checkWindow(cx: Context, a: { strideH: number; strideW: number; dilationH: number; dilationW: number }, kh: number, kw: number): void {
-  for (const [name, v] of [['stride', a.strideH], ['stride', a.strideW], ['dilation', a.dilationH], ['dilation', a.dilationW], ['filter size', kh], ['filter size', kw]] as const) {
-    if (!(v >= 1)) throw cx.fail('lower/attribute', `${name} must be positive`, undefined, '>= 1', v)
-  }
+  checkPositive(cx, 'stride', a.strideH, a.strideW)
+  checkPositive(cx, 'dilation', a.dilationH, a.dilationW)
+  checkPositive(cx, 'filter size', kh, kw)
 }
 
 function sameDtypes(cx: Context, ...tensors: Tensor[]): void {
   for (const t of tensors) if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
-  for (const t of tensors) if (t.dtype !== tensors[0]!.dtype) throw new Unsupported(`mixed ${tensors[0]!.dtype} and ${t.dtype} tensors`)
+  const { dtype } = tensors[0]!
+  for (const t of tensors) if (t.dtype !== dtype) throw new Unsupported(`mixed ${dtype} and ${t.dtype} tensors`)
 }
 
 interface Window {
@@ -68,22 +73,26 @@ function windowInput(cx: Context, value: Value, position: number, q: Q, win: Win
 const rowsOf = (win: Window, inRows: number): { rows: number; strideH: number; padTop: number; windowH: number; inRows: number } =>
   ({ rows: win.y.out, strideH: win.strideH, padTop: win.y.before, windowH: (win.kh - 1) * win.dilationH + 1, inRows })
 
-const constantsOf = (out: Q, limits: [number, number]): Record<string, number> => ({ magic: MAGIC, magicMinusZero: MAGIC - out.zero, ...shifted(limits, out) })
-const epilogue = (out: Q, limits: [number, number]): Record<string, number> => ({ ...constantsOf(out, limits), outputZeroPoint: out.zero })
+const present = (...buffers: (Buffer | undefined)[]): Buffer[] => buffers.filter(b => b !== undefined)
 
-/** The epilogue's constants as vectors, 64 bytes: a load with an offset is cheaper than a broadcast. */
-function constantVectors(cx: Context, out: Q, limits: [number, number]): Buffer {
-  const { magic, magicMinusZero, actMin, actMax } = constantsOf(out, limits) as { magic: number; magicMinusZero: number; actMin: number; actMax: number }
-  const words = new Int32Array(16), bytes = new Int8Array(words.buffer)
-  words.fill(magic, 0, 4).fill(magicMinusZero, 4, 8)
-  bytes.fill(actMin, 32, 48).fill(actMax, 48, 64)
-  return cx.buffers.constant('epilogue constants', words)
+/** What requantization ends with: rounding by MAGIC, the output's zero point, the limits minus the kernel domain's shift. */
+interface Epilogue { magicMinusZero: number; outputZeroPoint: number; actMin: number; actMax: number; /** 1: the limits exclude some int8. */ clamped: number }
+
+function epilogueOf(out: Q, [low, high]: [number, number]): Epilogue {
+  const actMin = low - out.shift, actMax = high - out.shift
+  return { magicMinusZero: MAGIC - out.zero, outputZeroPoint: out.zero, actMin, actMax, clamped: Number(actMin > -128 || actMax < 127) }
 }
 
-/** Whether the limits exclude any int8. */
-const isClamped = (out: Q, limits: [number, number]): number => {
-  const { actMin, actMax } = shifted(limits, out)
-  return Number(actMin > -128 || actMax < 127)
+/** Its constants as vectors, 64 bytes: a load with an offset is cheaper than a broadcast. */
+function constantVectors(cx: Context, e: Epilogue): Buffer {
+  const key = `${e.outputZeroPoint} ${e.actMin} ${e.actMax}`, known = cx.epilogues.get(key)
+  if (known) return known
+  const words = new Int32Array(16), bytes = new Int8Array(words.buffer)
+  words.fill(MAGIC, 0, 4).fill(e.magicMinusZero, 4, 8)
+  bytes.fill(e.actMin, 32, 48).fill(e.actMax, 48, 64)
+  const buffer = cx.buffers.constant('epilogue constants', words)
+  cx.epilogues.set(key, buffer)
+  return buffer
 }
 
 export function lowerConv(cx: Context): void {
@@ -120,7 +129,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const contiguous = groups === 1 && win.dilationW === 1
   const segments = contiguous ? 1 : win.kw, segmentBytes = contiguous ? win.kw * ci : ci
   const og = o / groups
-  const constants = scalar ? undefined : constantVectors(cx, oq, limits)
+  const end = epilogueOf(oq, limits), constants = scalar ? undefined : constantVectors(cx, end)
   const direct = win.kh === 1 && segments === 1
   const rowBytes = form.rowBytes?.(k) ?? 0, segmentPanelBytes = form.panelBytes(segmentBytes)
   const panelBytes = scalar ? k : rowBytes ? (direct ? 0 : form.mr * rowBytes) : segmentPanelBytes * win.kh * segments
@@ -133,8 +142,8 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
-        rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...[zeroRow, constants].filter(b => b !== undefined)], writes: [y.buffer, scratch],
-        macs: win.y.out * win.x.out * og * k,
+        rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...present(zeroRow, constants)], writes: [y.buffer, scratch],
+        macs: win.y.out * win.x.out * og * k, form: scalar ? undefined : form.id,
         prologue: g === 0 && n === 0 ? prologue : undefined,
         stream: x.n === 1 && groups === 1 ? { from: frame, to: y, lag, ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const } : {}) } : undefined,
         fields: () => ({
@@ -142,8 +151,9 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
           zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,
           output: y.address(n) + g * og, outRowStride: y.rowStride, outRing: y.ringRows, outPixelStride: o, outW: win.x.out, outC: og,
           weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address, panelBytes,
-          segmentPanelBytes, constants: constants?.address ?? 0, clamped: isClamped(oq, limits), form: form.id, mr: form.mr, nr: form.nr, rowBytes,
-          ...epilogue(oq, limits), weightZeroPoint: weights.zero, scalar: Number(scalar)
+          segmentPanelBytes, constants: constants?.address ?? 0, clamped: end.clamped, form: form.id, mr: form.mr, nr: form.nr, rowBytes,
+          magic: MAGIC, magicMinusZero: end.magicMinusZero, actMin: end.actMin, actMax: end.actMax, outputZeroPoint: end.outputZeroPoint,
+          weightZeroPoint: weights.zero, scalar: Number(scalar)
         })
       })
     }
@@ -158,7 +168,7 @@ function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [
   const right = Math.max(0, (win.x.out - 1) * win.strideW + win.kw - x.w - win.x.before)
   const padLeftBytes = win.x.before * x.c * 2, padRightBytes = right * x.c * 2
   const ringStride = align(padLeftBytes + x.w * x.c * 2 + padRightBytes + 32, 16), table = align(win.kh * 4, 16)
-  const constants = constantVectors(cx, oq, limits), clamped = isClamped(oq, limits)
+  const end = epilogueOf(oq, limits), constants = constantVectors(cx, end)
   const scratch = cx.scratch('widened rows', table + (windowH + 1) * ringStride)
   const name = cx.output().name
   const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, WIDE_FORM, k, segment)
@@ -172,7 +182,7 @@ function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [
         rowTable: scratch.address, ring: scratch.address + table, ringStride, padLeftBytes, padRightBytes, xStep: win.strideW * x.c * 2,
         kh: win.kh, dilationH: win.dilationH, pairBytes: paddedSegment(segment) * 2, inputZeroPoint: xq.zero,
         output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, outC: y.c,
-        weights: wb.address, bias: bb.address, scale: sb.address, constants: constants.address, clamped
+        weights: wb.address, bias: bb.address, scale: sb.address, constants: constants.address, clamped: end.clamped
       })
     })
   }
@@ -242,14 +252,14 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
   const name = cx.output().name
   const { weights: wb, bias: bb, scale: sb } = form ? depthwiseBuffers(cx, name, weights, form) : scalar ? tapBuffers(cx, name, weights, Int16Array.from(weights.data, v => v - weights.zero), 1)
     : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
-  const constants = fast ? constantVectors(cx, oq, limits) : undefined
+  const end = epilogueOf(oq, limits), constants = fast ? constantVectors(cx, end) : undefined
   const scratchBytes = form ? form.scratch ?? 0 : align(taps + 1, 2) * 4 + 48
   const scratch = scratchBytes ? cx.scratch('depthwise taps', scratchBytes) : undefined
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'DepthwiseRecord', op: form ? form.op : OP_DEPTHWISE,
       kernel: form ? `${form.name}-s${win.strideW}` : scalar ? 'depthwise-scalar' : 'depthwise',
-      rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...[zeroRow, scratch, constants].filter(b => b !== undefined)],
+      rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...present(zeroRow, scratch, constants)],
       writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps, overread: form ? form.overread[win.strideW]! * win.dilationW * c + 16 : 0,
       prologue: n === 0 ? prologue : undefined,
       stream: x.n === 1 ? { from: frame, to: y } : undefined,
@@ -257,8 +267,9 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
         input: frame.frameAddress(n), inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * c, zeroRow: zeroRow?.address ?? 0,
         kh: win.kh, kw: win.kw, dilationH: win.dilationH, tapStep: win.dilationW * c,
         output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, channels: c,
-        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0, constants: constants?.address ?? 0, clamped: isClamped(oq, limits),
-        ...epilogue(oq, limits), weightZeroPoint: weights.zero, strideW: win.strideW, scalar: Number(scalar),
+        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0, constants: constants?.address ?? 0, clamped: end.clamped,
+        magic: MAGIC, magicMinusZero: end.magicMinusZero, actMin: end.actMin, actMax: end.actMax, outputZeroPoint: end.outputZeroPoint,
+        weightZeroPoint: weights.zero, strideW: win.strideW, scalar: Number(scalar),
         fixedPoint: Number(fixed !== undefined), multiplier: fixed?.multiplier ?? 0, shift: fixed?.shift ?? 0
       })
     })
@@ -297,12 +308,14 @@ function emitFullyConnected(cx: Context, x: Value, y: Value, oq: Q, limits: [num
   const { weights: wb, bias: bb, scale: sb } = rowBuffers(cx, name, weights, 4)
   const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
   cx.plain(x)
+  const end = epilogueOf(oq, limits)
   cx.push({
     record: 'FullyConnectedRecord', op: OP_FULLY_CONNECTED, kernel: scalar ? 'fully-connected-scalar' : 'fully-connected', rows: rowwise(rows),
     reads: [x.buffer, wb, bb, sb], writes: [y.buffer, scratch], macs: rows * k * o,
     fields: () => ({
       input: x.address(), output: y.address(), inC: k, outC: o, weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address,
-      ...epilogue(oq, limits), weightZeroPoint: weights.zero, scalar: Number(scalar)
+      magic: MAGIC, magicMinusZero: end.magicMinusZero, actMin: end.actMin, actMax: end.actMax, outputZeroPoint: end.outputZeroPoint,
+      weightZeroPoint: weights.zero, scalar: Number(scalar)
     })
   })
 }

@@ -15,6 +15,7 @@ export interface Packers {
   fold_rows?(bias: number, weights: number, rows: number, k: number, weightZero: number, inputZero: number): void
   narrow_bytes?(to: number, from: number, n: number, add: number): void
   flip_bytes?(at: number, bytes: number): void
+  requantize_scales?(at: number, n: number, input: number, output: number): void
 }
 
 /** A runtime whose memory is being filled. `staging`: memory that is free until then. */
@@ -126,6 +127,8 @@ export interface Step {
   /** Steps that must run once before a band group that holds this one. */
   prologue?: Step[]
   macs?: number
+  /** GEMM form of a convolution that uses one. */
+  form?: number
   /** Bytes that the kernel may read past the end of its buffers, when they are many. */
   overread?: number
 }
@@ -133,7 +136,7 @@ export interface Step {
 export interface Group { steps: Step[]; bandRows: number }
 
 /** Constants of at most this many bytes are deduplicated by content. */
-const SMALL = 64
+export const SMALL = 64
 
 /** Buffer factory. */
 export class Buffers {

@@ -4,16 +4,20 @@
  * only on demand.
  */
 import { elements, type Tensor } from '../graph.ts'
-import { requantScales } from '../numerics.ts'
-import { int32s } from '../words.ts'
+import { requantScale, requantScales } from '../numerics.ts'
+import { allZero, largestMagnitude, largestScale } from '../scan.ts'
+import { int32View } from '../words.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
 import type { DepthwiseForm } from './depthwise.ts'
 import type { GemmForm } from './gemm.ts'
 import { panelOrder } from './pack.ts'
-import type { Buffer, Loader } from './program.ts'
+import { SMALL, type Buffer, type Loader } from './program.ts'
 
 /** Largest |acc * scale| whose magic-number rounding is exact. */
 const MAGIC_LIMIT = 2 ** 22
+
+/** What makes requantization scales (numerics.ts, `requantScale`): a filter's own scales, one or one per channel, and the scales of input and output. */
+interface Rescale { scales: Float32Array; input: number; output: number }
 
 /**
  * A filter of `channels` output channels. Element i belongs to channel floor(i / inner) % channels: [channels][inner] for
@@ -26,25 +30,33 @@ export class Weights {
   /** Zero point of the int8 values. */
   readonly zero: number
   readonly inner: number
-  /** f32 requantization scale and plain bias per output channel. */
-  readonly scale: Float32Array
+  readonly rescale: Rescale
+  /** Plain bias per output channel. */
   readonly bias: Int32Array
   /** The input's zero point, which multiplies the sum of a channel's weights out of the bias. */
   readonly inputZero: number
   /** Whether the magic-number epilogue is exact for every channel. */
   readonly safe: boolean
   private signed?: Int8Array
+  private requantized?: Float32Array
 
-  constructor(fields: { raw: Uint8Array; flip: number; zero: number; inner: number; scale: Float32Array; bias: Int32Array; inputZero: number; reach: number } | { of: Weights; raw: Uint8Array; scale: Float32Array; bias: Int32Array; inner?: number }) {
+  /** `reach`: largest distance of an input value from its zero point. `largest`: the largest requantization scale. */
+  constructor(fields: { raw: Uint8Array; flip: number; zero: number; inner: number; rescale: Rescale; bias: Int32Array; inputZero: number; reach: number; largest: number } | { of: Weights; raw: Uint8Array; rescale: Rescale; bias: Int32Array; inner?: number }) {
     const from = 'of' in fields ? fields.of : fields
     this.raw = fields.raw
-    this.scale = fields.scale
+    this.rescale = fields.rescale
     this.bias = fields.bias
     this.flip = from.flip
     this.zero = from.zero
     this.inner = fields.inner ?? from.inner
     this.inputZero = from.inputZero
-    this.safe = 'of' in fields ? fields.of.safe : this.isSafe(fields.reach)
+    this.safe = 'of' in fields ? fields.of.safe : this.isSafe(fields.reach, fields.largest)
+  }
+
+  /** f32 requantization scale per output channel. */
+  get scale(): Float32Array {
+    const { scales, input, output } = this.rescale
+    return this.requantized ??= scales.length === this.bias.length ? requantScales(input, scales, output) : new Float32Array(this.bias.length).fill(requantScale(input, scales[0]!, output))
   }
 
   /** As int8. */
@@ -60,7 +72,7 @@ export class Weights {
   /** Channels [from, to) of [channels][inner]. */
   part(from: number, to: number): Weights {
     if (from === 0 && to === this.bias.length) return this
-    return new Weights({ of: this, raw: this.raw.subarray(from * this.inner, to * this.inner), scale: this.scale.subarray(from, to), bias: this.bias.subarray(from, to) })
+    return new Weights({ of: this, raw: this.raw.subarray(from * this.inner, to * this.inner), rescale: this.rescale.scales.length === 1 ? this.rescale : { ...this.rescale, scales: this.rescale.scales.subarray(from, to) }, bias: this.bias.subarray(from, to) })
   }
 
   /** [inner of all channels][channels], a depthwise filter, as [channels][...]. */
@@ -68,7 +80,7 @@ export class Weights {
     const channels = this.bias.length, k = this.raw.length / channels
     const raw = new Uint8Array(this.raw.length)
     for (let i = 0; i < k; i++) for (let c = 0; c < channels; c++) raw[c * k + i] = this.raw[i * channels + c]!
-    return new Weights({ of: this, raw, scale: this.scale, bias: this.bias, inner: k })
+    return new Weights({ of: this, raw, rescale: this.rescale, bias: this.bias, inner: k })
   }
 
   /** Σ (w - zero) and Σ |w - zero| over channel c. */
@@ -85,12 +97,14 @@ export class Weights {
     return [sum, absolute]
   }
 
-  /** `reach`: largest distance of an input value from its zero point. A bound that costs nothing decides almost always. */
-  private isSafe(reach: number): boolean {
-    const { bias, scale } = this, channels = bias.length
-    const largest = this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128
-    const most = this.raw.length / channels * largest * reach
-    if ((most + Math.max(maximum(bias), -minimum(bias))) * maximum(scale) <= MAGIC_LIMIT) return true
+  /** Whether |acc * scale| keeps below MAGIC_LIMIT. Bounds that cost little decide almost always. */
+  private isSafe(reach: number, largest: number): boolean {
+    // Accumulators wrap at 32 bits.
+    if (2 ** 31 * largest <= MAGIC_LIMIT) return true
+    const { bias } = this, channels = bias.length
+    const most = this.raw.length / channels * (this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128) * reach
+    if ((most + largestMagnitude(bias)) * largest <= MAGIC_LIMIT) return true
+    const { scale } = this
     for (let c = 0; c < channels; c++) {
       const own = bias[c]! < 0 ? -bias[c]! : bias[c]!
       if ((most + own) * scale[c]! > MAGIC_LIMIT && Math.min(this.sums(c)[1] * reach + own, 2 ** 31) * scale[c]! > MAGIC_LIMIT) return false
@@ -105,27 +119,14 @@ export class Weights {
   }
 }
 
-// Short loops over channels: they run while the engine still interprets them.
-
-function maximum(v: Int32Array | Float32Array): number {
-  const n = v.length
-  let m = 0
-  for (let i = 0; i < n; i++) if (v[i]! > m) m = v[i]!
-  return m
-}
-
-function minimum(v: Int32Array): number {
-  const n = v.length
-  let m = 0
-  for (let i = 0; i < n; i++) if (v[i]! < m) m = v[i]!
-  return m
-}
-
-/** Index of the first value that is not in [0, limit), or -1. */
-function outside(v: Float32Array, limit: number): number {
-  const n = v.length
-  for (let i = 0; i < n; i++) if (!(v[i]! >= 0 && v[i]! < limit)) return i
-  return -1
+/** The largest requantization scale of a filter. Errors: `lower/quantization` for one outside [0, 256). */
+function largestRequantScale(cx: Context, w: Tensor, { scales, input, output }: Rescale): number {
+  // Requantization keeps the order of scales.
+  const weight = largestScale(scales), largest = requantScale(input, weight, output)
+  if (weight >= 0 && largest < 256) return largest
+  const all = requantScales(input, scales, output), bad = all.findIndex(s => !(s >= 0 && s < 256))
+  if (bad >= 0) throw cx.fail('lower/quantization', `requantization scale of channel ${bad}`, w, '[0, 256)', all[bad])
+  return all.reduce((a, b) => Math.max(a, b), 0)
 }
 
 /** Reads filter and bias. */
@@ -137,20 +138,34 @@ export function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | un
   if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
   if (p.scales.length !== 1 && p.scales.length !== channels) throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
   if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
-  if (w.dtype === 'int8' && p.zeroPoints.some(z => z !== 0)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
+  if (w.dtype === 'int8' && !allZero(p.zeroPoints)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
   const zeroRaw = w.dtype === 'uint8' ? p.zeroPoints[0] ?? 0 : 0
   if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
-  const scales = requantScales(x.scale, p.scales, out.scale), bad = outside(scales, 256)
-  if (bad >= 0) throw cx.fail('lower/quantization', `requantization scale of channel ${bad}`, w, '[0, 256)', scales[bad])
-  const scale = scales.length === channels ? scales : new Float32Array(channels).fill(scales[0]!)
-  const unsigned = w.dtype === 'uint8'
+  const rescale = { scales: p.scales, input: x.scale, output: out.scale }, unsigned = w.dtype === 'uint8'
   return new Weights({
-    raw: w.data, flip: unsigned ? 0x80 : 0, zero: unsigned ? zeroRaw - 128 : 0, inner, scale,
-    bias: b ? int32s(b.data!) : new Int32Array(channels), inputZero: x.zero, reach: Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low)
+    raw: w.data, flip: unsigned ? 0x80 : 0, zero: unsigned ? zeroRaw - 128 : 0, inner, rescale,
+    bias: b ? int32View(b.data!) : new Int32Array(channels), inputZero: x.zero, reach: Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low), largest: largestRequantScale(cx, w, rescale)
   })
 }
 
 export interface WeightBuffers { weights: Buffer; bias: Buffer; scale: Buffer }
+
+/** Requantization scales as `order` has them. */
+function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Array) => Float32Array): Buffer {
+  const { scales, input, output } = w.rescale
+  // What the runtime computes is no content to deduplicate by.
+  if (scales.length !== w.bias.length || scales.length * 4 <= SMALL) return cx.buffers.constant(`${name} scale`, order(w.scale))
+  const plain = order(scales)
+  return cx.buffers.lazy(`${name} scale`, plain.byteLength, {
+    make: () => order(w.scale),
+    load: ({ runtime, memory }, address) => {
+      if (!runtime.requantize_scales) return false
+      memory.set(bytesOf(plain), address)
+      runtime.requantize_scales(address, plain.length, input, output)
+      return true
+    }
+  })
+}
 
 /** Constants of a GEMM: weights in the form's order, bias with the input's zero point folded in and scale in panel order. */
 export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmForm, k: number, segment: number): WeightBuffers {
@@ -164,7 +179,7 @@ export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmFor
     make: () => panelOrder(w.foldedBias(), form.nr),
     load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels, k, segment) ?? false
   })
-  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, form.nr)) }
+  return { weights, bias, scale: scaleBuffer(cx, name, w, v => panelOrder(v, form.nr)) }
 }
 
 /** The same for a depthwise 3x3 kernel. */
@@ -180,7 +195,7 @@ export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: De
     make: () => order(w.foldedBias()),
     load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w) ?? false
   })
-  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, order(w.scale)) }
+  return { weights, bias, scale: scaleBuffer(cx, name, w, order) }
 }
 
 /** The same for kernels that read [channels][inner] int8 as it is; bias and scale padded to `multiple` channels. */
@@ -202,7 +217,7 @@ export function rowBuffers(cx: Context, name: string, w: Weights, multiple: numb
       return true
     }
   })
-  return { weights, bias, scale: cx.buffers.constant(`${name} scale`, padded(w.scale)) }
+  return { weights, bias, scale: scaleBuffer(cx, name, w, padded) }
 }
 
 function loadRows(loader: Loader, address: number, w: Weights): boolean {

@@ -6,7 +6,7 @@ import { ThimbleError } from '../errors.ts'
 import { ABI_VERSION } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
-import type { Buffer, Loader } from '../lower/program.ts'
+import type { Buffer, Loader, Recipe } from '../lower/program.ts'
 import { bytesOf } from '../lower/weights.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { arrange, type Arrangement } from './arrange.ts'
@@ -44,9 +44,22 @@ export interface ImagePart {
   load?: (loader: Loader) => boolean
 }
 
+/** A constant that is computed when it is needed. */
+class LazyPart implements ImagePart {
+  readonly address: number
+  private readonly recipe: Recipe
+
+  constructor(address: number, recipe: Recipe) {
+    this.address = address
+    this.recipe = recipe
+  }
+
+  get bytes(): Uint8Array { return bytesOf(this.recipe.make()) }
+  load(loader: Loader): boolean { return this.recipe.load(loader, this.address) }
+}
+
 function imagePart({ address, constant }: Buffer): ImagePart {
-  if (!constant || constant instanceof Uint8Array) return { address, bytes: constant ?? new Uint8Array(0) }
-  return { address, get bytes() { return bytesOf(constant.make()) }, load: loader => constant.load(loader, address) }
+  return !constant || constant instanceof Uint8Array ? { address, bytes: constant ?? new Uint8Array(0) } : new LazyPart(address, constant)
 }
 
 export interface Program {
@@ -162,16 +175,10 @@ export function assemble(lowered: Lowered, options: CompileOptions, arrangement 
     entries: tables[0]!.map(entryOf),
     arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),
     usedOpcodes: [...new Set(tables.flat().map(opcodeOf))].sort((a, b) => a - b),
-    usedForms: [...new Set(tables.flat().flatMap(formOf))].sort((a, b) => a - b),
+    usedForms: [...new Set(lowered.steps.flatMap(s => s.form ?? []))].sort((a, b) => a - b),
     workers: tables.slice(1).map((t, i) => ({ table: sizes.tables[i + 1]!, count: t.length })),
     barrierCounter: threads > 1 ? barrierCounter : 0
   }
-}
-
-function formOf(item: TableItem): number[] {
-  if (item.kind !== 'step' || item.step.record !== 'ConvRecord') return []
-  const { form, scalar } = item.step.fields()
-  return scalar ? [] : [form!]
 }
 
 function entryOf(item: TableItem): Entry {

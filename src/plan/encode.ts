@@ -5,7 +5,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
-import { rowwise, type Buffer, type RecordName, type Step } from '../lower/program.ts'
+import { rowwise, type Buffer, type RecordName, type Rows, type Step } from '../lower/program.ts'
 import type { Unit } from './bands.ts'
 import { firstRows, shareStart } from './schedule.ts'
 
@@ -101,23 +101,50 @@ export function layOutTables(tables: readonly TableItem[][], base: number): Tabl
   return { tables: addresses, records, end: at, privateBytes: align(privateBytes, 64) }
 }
 
-function fieldsOf(item: TableItem, thread: number, barrierCounter: number): Record<string, number> {
-  if (item.kind === 'barrier') return { ...rowwise(1), op: OP_BARRIER, first: thread, done: 0, need: 0, counter: barrierCounter, target: item.target }
-  if (item.kind === 'group') return { ...rowwise(item.rows), op: OP_GROUP, first: item.first, done: 0, need: 0, count: item.unit.steps.length, bandRows: item.unit.bandRows }
+type Fields = Record<string, number>
+
+/** The head that all records have in common. */
+const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inRows }: Rows): Fields => ({ op, first, rows, strideH, padTop, windowH, inRows, done: 0, need: 0 })
+
+/** What an item's record holds: its head and its own fields. */
+function fieldsOf(item: TableItem, thread: number, barrierCounter: number): [head: Fields, own: Fields] {
+  if (item.kind === 'barrier') return [headOf(OP_BARRIER, thread, rowwise(1)), { counter: barrierCounter, target: item.target }]
+  if (item.kind === 'group') return [headOf(OP_GROUP, item.first, rowwise(item.rows)), { count: item.unit.steps.length, bandRows: item.unit.bandRows }]
   const { strideH, padTop, windowH, inRows } = item.step.rows
-  return { op: item.step.op, first: item.first, rows: item.rows, strideH, padTop, windowH, inRows, done: 0, need: 0, ...item.step.fields() }
+  return [headOf(item.step.op, item.first, { rows: item.rows, strideH, padTop, windowH, inRows }), item.step.fields()]
 }
 
-function writeRecord(view: DataView, at: number, item: TableItem, fields: Record<string, number>): void {
-  const name = recordOf(item)
-  const layout = LAYOUT[name] as { size: number; fields: readonly string[]; f32: readonly string[] }
-  for (let i = 0; i < layout.fields.length; i++) {
-    const field = layout.fields[i]!
-    const value = fields[field]
-    if (value === undefined || !Number.isFinite(value)) throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${value}`, { op: `op ${item.opIndex}` })
-    if (layout.f32.includes(field)) view.setFloat32(at + i * 4, value, true)
-    else view.setInt32(at + i * 4, value | 0, true)
+/** Where fields lie in a record: byte offset, for floats its complement. */
+type Offsets = Record<string, number>
+const offsets = new Map<string, Offsets>()
+
+function offsetsOf(name: keyof typeof LAYOUT): Offsets {
+  const known = offsets.get(name)
+  if (known) return known
+  const layout = LAYOUT[name] as { fields: readonly string[]; f32: readonly string[] }, made: Offsets = {}
+  layout.fields.forEach((field, i) => { made[field] = layout.f32.includes(field) ? ~(i * 4) : i * 4 })
+  offsets.set(name, made)
+  return made
+}
+
+/** Writes those of `fields` that the record has; returns how many. */
+function writeFields(view: DataView, at: number, where: Offsets, fields: Fields): number {
+  let written = 0
+  for (const field in fields) {
+    const offset = where[field], value = fields[field]!
+    if (offset === undefined || !Number.isFinite(value)) continue
+    if (offset < 0) view.setFloat32(at + ~offset, value, true)
+    else view.setInt32(at + offset, value, true)
+    written++
   }
+  return written
+}
+
+function writeRecord(view: DataView, at: number, item: TableItem, thread: number, barrierCounter: number): void {
+  const name = recordOf(item), where = offsetsOf(name), [head, own] = fieldsOf(item, thread, barrierCounter)
+  if ((writeFields(view, at, where, head) + writeFields(view, at, where, own)) * 4 === LAYOUT[name].size) return
+  const all: Fields = { ...head, ...own }, field = LAYOUT[name].fields.find(f => !Number.isFinite(all[f]))
+  throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${field && all[field]}`, { op: `op ${item.opIndex}` })
 }
 
 /** Writes all tables and records. `view` begins at address `base`; `privateAddress`: where further threads' buffers go. */
@@ -131,7 +158,7 @@ export function writeTables(view: DataView, base: number, tables: readonly Table
       at += align(b.bytes, 16)
     }
     view.setUint32(sizes.tables[thread]! - base + i * 4, sizes.records[thread]![i]!, true)
-    writeRecord(view, sizes.records[thread]![i]! - base, item, fieldsOf(item, thread, barrierCounter))
+    writeRecord(view, sizes.records[thread]![i]! - base, item, thread, barrierCounter)
     own.forEach((b, k) => { b.address = shared[k]! })
   }))
 }

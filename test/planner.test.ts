@@ -88,6 +88,13 @@ test('rings hold the rows that the executor\'s schedule asks for, no more', () =
   }), { seed: 3, numRuns: 2000 })
 })
 
+test('bands of a multiple of the height need no smaller rings', () => {
+  fc.assert(fc.property(chain, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 3 }), ({ steps, bandRows }, factor, threads) => {
+    const low = ringRows(steps, bandRows, threads), high = ringRows(steps, bandRows * factor, threads)
+    low.forEach((rows, k) => assert.ok(high[k]! >= rows, `ring ${k}: ${rows} rows, ${high[k]} in bands of ${factor} times the height`))
+  }), { seed: 5, numRuns: 2000 })
+})
+
 test('the margin of an overlay is the largest of the whole schedule', () => {
   fc.assert(fc.property(chain, ({ steps, bandRows }) => {
     const from = steps[0]!.stream!.from, to = steps.at(-1)!.stream!.to, { rows, strideH, padTop } = steps[0]!.rows

@@ -10,7 +10,7 @@
  * that no longer leave the cache). `candidates.ts` has the numbers, here the best cut is chosen.
  */
 import type { Buffer, Step, Value } from '../lower/program.ts'
-import { Candidates, type Candidate } from './candidates.ts'
+import { Candidates, type Candidate, type Group } from './candidates.ts'
 import { ringRows } from './schedule.ts'
 
 /** A top-level entry of the program: one step, or a group run in bands of `bandRows` rows of its last step. */
@@ -36,61 +36,96 @@ export interface BandOptions {
 /** Share of the estimated run time that the speed plan may give for memory. */
 const SPEED_TOLERANCE = 0.03
 
-/** Cheapest way to cut the steps into units whose bytes all stay within `budget`; undefined when there is none. */
-function cut(all: readonly Candidate[][], budget: number): { ns: number; units: Candidate[] } | undefined {
-  const n = all.length
-  const ns = new Float64Array(n + 1).fill(Infinity)
-  const pick = new Array<Candidate>(n)
-  ns[n] = 0
+/** What to choose from: each step on its own, and groups by their first step. */
+interface Choices { singles: readonly Candidate[]; groups: readonly (readonly Group[])[] }
+
+/**
+ * A way to cut the steps into units: for each step, the group that begins there if one is best, and its height. `ns`: least
+ * time of step i and all behind it; Infinity where there is no way.
+ */
+interface Cut { ns: Float64Array; groups: (Group | undefined)[]; heights: Int32Array }
+
+/** The fastest cut whose units all stay within `budget` bytes. From step i on, only what takes less than `limits[i]` counts. */
+function cut({ singles, groups }: Choices, budget: number, limits?: Float64Array): Cut {
+  const n = singles.length, ns = new Float64Array(n + 1), picks = new Array<Group | undefined>(n), heights = new Int32Array(n)
   for (let i = n - 1; i >= 0; i--) {
-    for (const c of all[i]!) {
-      const total = c.ns + ns[c.last + 1]!
-      if (c.bytes <= budget && total < ns[i]!) {
-        ns[i] = total
-        pick[i] = c
-      }
+    let best = limits ? limits[i]! : Infinity
+    ns[i] = Infinity
+    if (singles[i]!.bytes <= budget && ns[i + 1]! < best) ns[i] = best = ns[i + 1]!
+    for (const group of groups[i]!) {
+      const after = ns[group.last + 1]!
+      if (after - group.saved >= best) continue
+      const k = group.fastest(budget, after, best)
+      if (k < 0) continue
+      ns[i] = best = group.ns(k) + after
+      picks[i] = group
+      heights[i] = k
     }
   }
-  if (ns[0] === Infinity) return undefined
-  const units: Candidate[] = []
-  for (let i = 0; i < n; i = pick[i]!.last + 1) units.push(pick[i]!)
-  return { ns: ns[0]!, units }
+  return { ns, groups: picks, heights }
 }
 
-/** Smallest largest-unit: the bound below which no cut exists. */
-function smallestPeak(all: readonly Candidate[][]): number {
-  const n = all.length
-  const peak = new Float64Array(n + 1).fill(Infinity)
-  peak[n] = 0
-  for (let i = n - 1; i >= 0; i--) for (const c of all[i]!) peak[i] = Math.min(peak[i]!, Math.max(c.bytes, peak[c.last + 1]!))
+function unitsOf({ singles }: Choices, { groups, heights }: Cut): Candidate[] {
+  const units: Candidate[] = []
+  for (let i = 0; i < singles.length; i = units[units.length - 1]!.last + 1) units.push(groups[i]?.candidate(heights[i]!) ?? singles[i]!)
+  return units
+}
+
+/** Bytes that every cut needs at least. `atLeast`: what is known of that beforehand. */
+function leastPeak({ singles, groups }: Choices, atLeast: number): number {
+  const n = singles.length, peak = new Float64Array(n + 1).fill(atLeast)
+  for (let i = n - 1; i >= 0; i--) {
+    let least = Math.max(singles[i]!.bytes, peak[i + 1]!)
+    for (const group of groups[i]!) {
+      const after = peak[group.last + 1]!
+      if (after < least && least > atLeast) least = Math.min(least, Math.max(group.leastBytes(), after))
+    }
+    peak[i] = least
+  }
   return peak[0]!
 }
 
-function choose(all: readonly Candidate[][], plan: 'speed' | 'size', computeNs: number): Candidate[] {
-  const smallest = smallestPeak(all)
-  if (plan === 'size') return cut(all, smallest)!.units
-  const allowed = cut(all, Infinity)!.ns + computeNs * SPEED_TOLERANCE
-  const budgets = Float64Array.from(new Set(all.flatMap(list => list.map(c => c.bytes)).filter(b => b >= smallest))).sort()
-  let low = 0, high = budgets.length - 1
+/** In rising order, from `least` on, all bytes that a unit may need which takes less than `limits` before the fastest cut's `ns`. */
+function budgets({ singles, groups }: Choices, least: number, ns: Float64Array, limits: Float64Array): Float64Array {
+  const all = new Set<number>()
+  for (const { bytes } of singles) if (bytes >= least) all.add(bytes)
+  for (const group of groups.flat()) {
+    for (let k = 0; k < group.heights; k++) {
+      if (group.ns(k) + ns[group.last + 1]! < limits[group.first]! && group.candidate(k).bytes >= least) all.add(group.candidate(k).bytes)
+    }
+  }
+  return Float64Array.from(all).sort()
+}
+
+/** The cut with the smallest largest unit among those that take at most `spare` ns more than the fastest one. `atLeast`: what every cut is known to need. */
+function choose(choices: Choices, spare: number, atLeast: number): Candidate[] {
+  const { ns } = cut(choices, Infinity), least = leastPeak(choices, atLeast)
+  // The fastest way to a step may be taken for granted; rounding must not decide what is left out.
+  const limits = ns.map(after => after + spare * (1 + 1e-9))
+  const fits = (c: Cut): boolean => c.ns[0]! <= ns[0]! + spare
+  const smallest = cut(choices, least, limits)
+  if (fits(smallest)) return unitsOf(choices, smallest)
+  const all = budgets(choices, least, ns, limits)
+  let low = 0, high = all.length - 1
   while (low < high) {
     const middle = (low + high) >> 1
-    if (cut(all, budgets[middle]!)!.ns <= allowed) high = middle
+    if (fits(cut(choices, all[middle]!, limits))) high = middle
     else low = middle + 1
   }
-  return cut(all, budgets[low]!)!.units
+  return unitsOf(choices, cut(choices, all[low]!, limits))
 }
 
 /** Cuts one list of steps into units, as often as asked. */
 export class Bands {
   private readonly steps: readonly Step[]
   private readonly options: BandOptions
-  private readonly candidates: Candidates | undefined
+  private readonly candidates: Candidates
 
   constructor(steps: readonly Step[], options: BandOptions) {
     this.steps = steps
     this.options = options
-    for (const s of steps) if (s.stream) s.stream.to.ring = 0
-    this.candidates = steps.length ? new Candidates(steps, options) : undefined
+    wholeValues(steps)
+    this.candidates = new Candidates(steps, options)
   }
 
   /**
@@ -99,11 +134,18 @@ export class Bands {
    * find no place.
    */
   units(largestMargin: number): Unit[] {
-    for (const s of this.steps) if (s.stream) s.stream.to.ring = 0
-    if (!this.candidates) return []
-    const chosen = choose(this.candidates.all(largestMargin), this.options.plan, this.candidates.computeNs)
-    return chosen.map(c => unitOf(this.steps, c, this.options.threads))
+    wholeValues(this.steps)
+    const { candidates, steps } = this
+    const singles = candidates.singles(largestMargin), groups = candidates.groups(singles, largestMargin)
+    const spare = this.options.plan === 'size' ? Number.MAX_VALUE : candidates.computeNs * SPEED_TOLERANCE
+    const chosen = choose({ singles, groups }, spare, candidates.live.atLeast)
+    return chosen.map(c => unitOf(steps, c, this.options.threads))
   }
+}
+
+/** Forgets what rings values are. */
+export function wholeValues(steps: readonly Step[]): void {
+  for (const s of steps) if (s.stream) s.stream.to.ring = 0
 }
 
 /** Steps first..last as a unit; sets the ring sizes of the values inside it. */

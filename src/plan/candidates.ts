@@ -1,13 +1,15 @@
 /**
- * The units that a program may be cut into, with the arena bytes and the time of each. What does not depend on overlays
- * is worked out once and kept; units that can't be part of a better cut are not looked at.
+ * The units that a program may be cut into, with the arena bytes and the time of each. Steps on their own are worked out
+ * at once, groups only as far as they are asked about; those that can't be part of a better cut are left out.
  */
-import type { Buffer, Step } from '../lower/program.ts'
+import type { Step, Value } from '../lower/program.ts'
 import type { BandOptions, Unit } from './bands.ts'
+import { align16, Liveness, type Span } from './liveness.ts'
 import { overlayable, overlayMargin, ringRows } from './schedule.ts'
 
 /** Estimated cost model, nanoseconds: only ratios matter, and only to compare plans of one model. */
 const NS_PER_MAC = 0.035
+const NS_PER_STEP = 200
 const NS_PER_REREAD_BYTE = 0.01
 const NS_PER_CALL = 40
 /** Bytes of an intermediate tensor past this no longer stay in the second cache: writing and reading them costs. */
@@ -16,8 +18,6 @@ const NS_PER_SPILLED_BYTE = 0.05
 
 const LONGEST_GROUP = 8
 const BAND_ROWS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
-
-export const align16 = (n: number): number => Math.ceil(n / 16) * 16
 
 /** Steps first..last run as one unit. */
 export interface Candidate {
@@ -31,184 +31,184 @@ export interface Candidate {
   overlay?: Unit['overlay']
 }
 
-/** A candidate before it is decided which overlay it counts on. `share`: margin as a share of the overlaid buffer. */
-interface Form extends Candidate { overlays: { overlay: NonNullable<Unit['overlay']>; saved: number; share: number }[] }
+/** A value that dies in a unit whose result may take its memory. */
+interface Source { from: Value; span: Span }
 
-interface Span { buffer: Buffer; first: number; last: number; bytes: number; input: boolean }
-
-/** Arena buffers and the steps that need them. Scratch does not outlive its step: only the largest of a unit counts. */
-function spansOf(steps: readonly Step[], inputs: readonly Buffer[], outputs: readonly Buffer[]): Map<Buffer, Span> {
-  const spans = new Map<Buffer, Span>()
-  const size = (b: Buffer): number => b.measure ? b.measure() : b.bytes
-  const touch = (b: Buffer, i: number): void => {
-    if (b.constant) return
-    const span = spans.get(b)
-    if (span) span.last = i
-    else spans.set(b, { buffer: b, first: i, last: i, bytes: size(b), input: false })
-  }
-  steps.forEach((s, i) => {
-    for (const b of s.reads) touch(b, i)
-    for (const b of s.writes) touch(b, i)
-    if (s.prologue) for (const p of s.prologue) for (const b of p.writes) touch(b, i)
-  })
-  for (const b of inputs) spans.set(b, { buffer: b, first: 0, last: spans.get(b)?.last ?? 0, bytes: size(b), input: true })
-  for (const b of outputs) spans.set(b, { buffer: b, first: spans.get(b)?.first ?? 0, last: steps.length, bytes: size(b), input: false })
-  return spans
-}
-
-/** For each step, whether the next one continues the stream that it writes and nobody else reads. */
-export function joinsNext(steps: readonly Step[]): boolean[] {
-  const readers = new Map<Buffer, number>()
-  for (const s of steps) for (const b of new Set(s.reads)) readers.set(b, (readers.get(b) ?? 0) + 1)
-  return steps.map((a, i) => {
-    const b = steps[i + 1], between = a.stream?.to
-    return b !== undefined && between !== undefined && b.stream?.from === between && !between.alias && readers.get(between.buffer) === 1 && a.rows.rows === b.rows.inRows
-  })
-}
-
+/** Steps and what is known of them before they are joined. */
 export class Candidates {
   readonly steps: readonly Step[]
+  readonly threads: number
+  readonly live: Liveness
+  /** Estimated time of all steps. */
   readonly computeNs: number
-  private readonly threads: number
-  private readonly spans: Map<Buffer, Span>
-  private readonly joins: boolean[]
-  /** Sums over spans that end before step i, and that begin after it. */
-  private readonly ended: Float64Array
-  private readonly later: Float64Array
-  private total = 0
-  private readonly scratch: Float64Array
-  private readonly weightBytes: number[]
-  /** A lower bound of every cut's largest unit: the largest buffer that is always whole. */
-  private readonly atLeast: number
-  private readonly known = new Map<number, Form[]>()
+  /** Bytes of constants that each step reads. */
+  readonly weightBytes: Float64Array
 
   constructor(steps: readonly Step[], { inputs, outputs, threads }: Pick<BandOptions, 'inputs' | 'outputs' | 'threads'>) {
     this.steps = steps
     this.threads = threads
-    this.computeNs = steps.reduce((a, s) => a + (s.macs ?? 0) * NS_PER_MAC + 200, 0)
-    this.spans = spansOf(steps, inputs, outputs)
-    this.joins = joinsNext(steps)
-    this.weightBytes = steps.map(s => s.reads.reduce((a, b) => a + (b.constant ? b.bytes : 0), 0))
-    const n = steps.length
-    this.ended = new Float64Array(n + 1)
-    this.later = new Float64Array(n)
-    this.scratch = new Float64Array(n)
-    this.atLeast = this.sumUp(n)
-  }
-
-  private sumUp(n: number): number {
-    const inner = new Set<Buffer>()
-    this.steps.forEach((s, i) => { if (this.joins[i]) inner.add(s.stream!.to.buffer) })
-    let largest = 0
-    for (const { buffer, first, last, bytes: exact } of this.spans.values()) {
-      const bytes = align16(exact)
-      if (buffer.transient) {
-        for (let i = first; i <= last; i++) this.scratch[i] = Math.max(this.scratch[i]!, bytes)
-        continue
-      }
-      this.total += bytes
-      if (last < n) this.ended[last + 1]! += bytes
-      if (first > 0) this.later[first - 1]! += bytes
-      if (!inner.has(buffer)) largest = Math.max(largest, bytes)
+    this.live = new Liveness(steps, inputs, outputs)
+    this.weightBytes = new Float64Array(steps.length)
+    let computeNs = 0
+    for (let i = 0; i < steps.length; i++) {
+      const { macs = 0, reads } = steps[i]!
+      computeNs += macs * NS_PER_MAC + NS_PER_STEP
+      for (const b of reads) if (b.constant) this.weightBytes[i]! += b.bytes
     }
-    for (let i = 1; i <= n; i++) this.ended[i]! += this.ended[i - 1]!
-    for (let i = n - 2; i >= 0; i--) this.later[i]! += this.later[i + 1]!
-    return largest
+    this.computeNs = computeNs
   }
 
-  /**
-   * By first step, every unit that may be worth it. Overlays with a margin of more than `largestMargin` of the overlaid
-   * buffer are not counted on. A group that saves no time is left out where its steps fit on their own into what any cut needs.
-   */
-  all(largestMargin: number): Candidate[][] {
-    const { steps, joins } = this, n = steps.length
-    const single = steps.map((_, i) => this.forms(i, i)[0]!).map(f => settle(f, largestMargin))
-    return steps.map((_, first) => {
-      const out = [single[first]!]
-      let needed = single[first]!.bytes > this.atLeast
-      for (let last = first + 1; last < Math.min(first + LONGEST_GROUP, n) && joins[last - 1]; last++) {
-        needed ||= single[last]!.bytes > this.atLeast || this.spilled(last - 1) > 0
-        if (needed) for (const f of this.forms(first, last)) out.push(settle(f, largestMargin))
+  /** Each step on its own. Overlays with a margin of more than `largestMargin` of the overlaid buffer are not counted on. */
+  singles(largestMargin: number): Candidate[] {
+    return this.steps.map((step, i) => {
+      const group = [step], bandRows = step.rows.rows, bytes = this.live.live(i, i) + this.live.scratch[i]!
+      return withOverlay({ first: i, last: i, bandRows, bytes, ns: 0 }, group, this.sources(group, i, i), this.result(step), largestMargin)
+    })
+  }
+
+  /** By first step, every group that may be worth it: that saves time, or has a step that alone needs more than some whole buffer. */
+  groups(singles: readonly Candidate[], largestMargin: number): Group[][] {
+    const { steps } = this, { joins, scratch, spans, atLeast } = this.live
+    return singles.map(({ first, bytes }) => {
+      const out: Group[] = []
+      let needed = bytes > atLeast, inner = 0, saved = 0, largest = scratch[first]!
+      for (let last = first + 1; joins[last - 1] && last < first + LONGEST_GROUP; last++) {
+        const { to } = steps[last - 1]!.stream!
+        inner += align16(spans.get(to.buffer)!.bytes)
+        saved += spilledNs(to)
+        largest = Math.max(largest, scratch[last]!)
+        needed ||= saved > 0 || singles[last]!.bytes > atLeast
+        if (needed) out.push(new Group(this, first, last, { saved, outside: this.live.live(first, last) - inner + largest, largestMargin }))
       }
       return out
     })
   }
 
-  private forms(first: number, last: number): Form[] {
-    const key = first * this.steps.length + last
-    let forms = this.known.get(key)
-    if (!forms) this.known.set(key, forms = first === last ? [this.single(first)] : this.groups(first, last))
-    return forms
-  }
+  result(end: Step): Span | undefined { return end.stream && this.live.spans.get(end.stream.to.buffer) }
 
-  private single(at: number): Form {
-    const group = [this.steps[at]!], bandRows = group[0]!.rows.rows
-    return { first: at, last: at, bandRows, bytes: this.live(at, at) + this.scratch[at]!, ns: 0, overlays: this.overlays(group, at, at, [bandRows])[0]! }
-  }
-
-  private groups(first: number, last: number): Form[] {
-    const group = this.steps.slice(first, last + 1), rows = group[group.length - 1]!.rows.rows
-    let outside = this.live(first, last), scratch = this.scratch[last]!, saved = 0
-    for (let i = first; i < last; i++) {
-      outside -= align16(this.spans.get(this.steps[i]!.stream!.to.buffer)!.bytes)
-      scratch = Math.max(scratch, this.scratch[i]!)
-      saved += this.spilled(i)
-    }
-    const bands = BAND_ROWS.filter(r => r < rows), overlays = this.overlays(group, first, last, bands)
-    return bands.map((bandRows, b) => {
-      const rings = ringRows(group, bandRows, this.threads)
-      let bytes = outside + scratch
-      for (let k = 0; k < rings.length; k++) {
-        const value = group[k]!.stream!.to
-        bytes += align16(rings[k]! * value.rowStride + value.frame.left * value.c)
-      }
-      return { first, last, bandRows, bytes, ns: this.bandingNs(first, last, bandRows) - saved, overlays: overlays[b]! }
-    })
-  }
-
-  /** Arena bytes that live during any of the steps, scratch apart. */
-  private live(first: number, last: number): number { return this.total - this.ended[first]! - this.later[last]! }
-
-  /** Time saved when what step i writes stays in the cache. */
-  private spilled(i: number): number {
-    const { h, rowStride } = this.steps[i]!.stream!.to
-    return Math.max(0, h * rowStride - CACHE_BYTES) * NS_PER_SPILLED_BYTE
-  }
-
-  /** For each band height, the overlays of the unit's result over an input that dies in it. */
-  private overlays(group: readonly Step[], first: number, last: number, bands: readonly number[]): Form['overlays'][] {
-    const out = bands.map((): Form['overlays'] => [])
-    const end = group[group.length - 1]!, to = end.stream?.to, result = to && this.spans.get(to.buffer)
-    if (!result || result.first < first || to.buffer.constant) return out
-    for (const from of [group[0]!.stream?.from, end.side]) {
-      const span = from && this.spans.get(from.buffer)
-      if (!span || span.last > last || span.first >= first + (span.input ? 1 : 0) || from.buffer === to.buffer || !overlayable(group, from)) continue
-      bands.forEach((bandRows, b) => {
-        const margin = overlayMargin(group, bandRows, from)
-        const saved = align16(span.bytes) + align16(result.bytes) - align16(Math.max(result.bytes, margin + span.bytes))
-        if (saved > 0) out[b]!.push({ overlay: { from: from.buffer, to: to.buffer, margin }, saved, share: margin / span.bytes })
-      })
-    }
+  /** The unit's input and its last step's side operand, as far as they may give their memory to its result. */
+  sources(group: readonly Step[], first: number, last: number): Source[] {
+    const end = group[group.length - 1]!, result = this.result(end), out: Source[] = []
+    if (!result || result.first < first) return out
+    const streamed = this.source(group, group[0]!.stream?.from, result, first, last), side = this.source(group, end.side, result, first, last)
+    if (streamed) out.push(streamed)
+    if (side) out.push(side)
     return out
   }
 
-  private bandingNs(first: number, last: number, bandRows: number): number {
-    const bands = Math.ceil(this.steps[last]!.rows.rows / bandRows)
-    let ns = bands * (last - first + 1) * NS_PER_CALL
-    for (let i = first; i <= last; i++) {
-      const { rows, stream, macs } = this.steps[i]!
-      ns += (bands - 1) * this.weightBytes[i]! * NS_PER_REREAD_BYTE
-      // Pixels of a band that do not fill the last four-pixel tile.
-      const pixels = Math.max(1, Math.round(rows.rows / bands)) * (stream?.to.w ?? 1)
-      ns += (macs ?? 0) * NS_PER_MAC * (Math.ceil(pixels / 4) * 4 / pixels - 1)
-    }
-    return ns
+  private source(group: readonly Step[], from: Value | undefined, result: Span, first: number, last: number): Source | undefined {
+    const span = from && this.live.spans.get(from.buffer)
+    if (!span || span === result || span.last > last || span.first >= first + (span.input ? 1 : 0) || !overlayable(group, from)) return undefined
+    return { from, span }
   }
 }
 
+/** Time saved when a value stays in the cache. */
+const spilledNs = ({ h, rowStride }: Value): number => Math.max(0, h * rowStride - CACHE_BYTES) * NS_PER_SPILLED_BYTE
+
+/** Bytes that two buffers need less when the result begins `margin` bytes before the other. */
+const overlaid = (result: Span, from: Span, margin: number): number => align16(from.bytes) + align16(result.bytes) - align16(Math.max(result.bytes, margin + from.bytes))
+
 /** The candidate with the overlay that saves most. */
-function settle(form: Form, largestMargin: number): Candidate {
-  let best: Form['overlays'][number] | undefined
-  for (const o of form.overlays) if (o.share <= largestMargin && o.saved > (best?.saved ?? 0)) best = o
-  return { first: form.first, last: form.last, bandRows: form.bandRows, bytes: form.bytes - (best?.saved ?? 0), ns: form.ns, overlay: best?.overlay }
+function withOverlay(candidate: Candidate, group: readonly Step[], sources: readonly Source[], result: Span | undefined, largestMargin: number): Candidate {
+  let most = 0
+  for (const { from, span } of sources) {
+    const margin = overlayMargin(group, candidate.bandRows, from), saved = overlaid(result!, span, margin)
+    if (saved <= most || margin / span.bytes > largestMargin) continue
+    most = saved
+    candidate.overlay = { from: from.buffer, to: result!.buffer, margin }
+  }
+  candidate.bytes -= most
+  return candidate
+}
+
+/** `saved`: time that a group saves before bands cost any. `outside`: bytes alive in it apart from its rings. */
+interface GroupNumbers { saved: number; outside: number; largestMargin: number }
+
+/** Steps first..last in bands of one of several heights, each of which is worked out when it is asked for. */
+export class Group {
+  readonly first: number
+  readonly last: number
+  /** No height saves as much time as this. */
+  readonly saved: number
+  /** How many heights there are, lowest first. */
+  readonly heights: number
+  private readonly of: Candidates
+  private readonly numbers: GroupNumbers
+  private readonly steps: readonly Step[]
+  private readonly sources: readonly Source[]
+  private readonly result: Span | undefined
+  /** The most bytes that an overlay may save. */
+  private readonly mostOverlaid: number
+  private readonly known: (Candidate | undefined)[] = []
+  /** Bytes that each height needs at least, as far as that is known. */
+  private readonly floors: (number | undefined)[] = []
+
+  constructor(of: Candidates, first: number, last: number, numbers: GroupNumbers) {
+    this.of = of
+    this.first = first
+    this.last = last
+    this.saved = numbers.saved
+    this.numbers = numbers
+    this.steps = of.steps.slice(first, last + 1)
+    this.sources = numbers.largestMargin < 0 ? [] : of.sources(this.steps, first, last)
+    this.result = of.result(of.steps[last]!)
+    this.mostOverlaid = this.sources.reduce((most, { span }) => Math.max(most, overlaid(this.result!, span, 0)), 0)
+    const { rows } = of.steps[last]!.rows
+    let heights = 0
+    while (heights < BAND_ROWS.length && BAND_ROWS[heights]! < rows) heights++
+    this.heights = heights
+  }
+
+  /** The group in bands of the k-th height. */
+  candidate(k: number): Candidate { return this.known[k] ??= this.work(k) }
+
+  private work(k: number): Candidate {
+    const bandRows = BAND_ROWS[k]!, bytes = this.withRings(bandRows)
+    this.floors[k] = bytes - this.mostOverlaid
+    return withOverlay({ first: this.first, last: this.last, bandRows, bytes, ns: this.ns(k) }, this.steps, this.sources, this.result, this.numbers.largestMargin)
+  }
+
+  /** Bytes that every height needs at least: rings are smallest in bands of one row. */
+  leastBytes(): number { return this.floors[0] ??= this.withRings(BAND_ROWS[0]!) - this.mostOverlaid }
+
+  /** The fastest height that fits into `budget`; -1: none takes, with the `after` ns of what follows, less than `limit`. */
+  fastest(budget: number, after: number, limit: number): number {
+    let best = -1, least = limit
+    for (let k = 0; k < this.heights; k++) {
+      // Every height is a multiple of the one two before it, and needs no smaller rings.
+      if (budget < Infinity && (this.floors[k] ??= k ? this.floors[Math.max(0, k - 2)]! : this.leastBytes()) > budget) continue
+      const ns = this.ns(k) + after
+      if (ns < least && (budget === Infinity || this.candidate(k).bytes <= budget)) {
+        least = ns
+        best = k
+      }
+    }
+    return best
+  }
+
+  /** Estimated time in bands of the k-th height, against running the steps whole. */
+  ns(k: number): number {
+    const { steps, weightBytes } = this.of, { first, last } = this
+    const bands = Math.ceil(steps[last]!.rows.rows / BAND_ROWS[k]!)
+    let ns = bands * (last - first + 1) * NS_PER_CALL
+    for (let i = first; i <= last; i++) {
+      const { rows, stream, macs = 0 } = steps[i]!
+      ns += (bands - 1) * weightBytes[i]! * NS_PER_REREAD_BYTE
+      // Pixels of a band that do not fill the last four-pixel tile.
+      const pixels = Math.max(1, Math.round(rows.rows / bands)) * (stream?.to.w ?? 1)
+      ns += macs * NS_PER_MAC * (Math.ceil(pixels / 4) * 4 / pixels - 1)
+    }
+    return ns - this.saved
+  }
+
+  private withRings(bandRows: number): number {
+    const { steps } = this, rings = ringRows(steps, bandRows, this.of.threads)
+    let bytes = this.numbers.outside
+    for (let k = 0; k < rings.length; k++) {
+      const { rowStride, frame, c } = steps[k]!.stream!.to
+      bytes += align16(rings[k]! * rowStride + frame.left * c)
+    }
+    return bytes
+  }
 }

@@ -11,8 +11,8 @@ import { ThimbleError } from '../errors.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { ALIGNMENT } from './arena.ts'
 import { arrange, buffersOf, type Arrangement } from './arrange.ts'
-import { unitOf, type Unit } from './bands.ts'
-import { joinsNext } from './candidates.ts'
+import { unitOf, wholeValues, type Unit } from './bands.ts'
+import { joinsNext } from './liveness.ts'
 import { overlayable, overlayMargin } from './schedule.ts'
 
 /** All numbers are integers, not negative. */
@@ -30,7 +30,7 @@ const MOST = 2 ** 28
 
 /** The units, with their rings set; undefined when the steps can't be cut so. */
 function unitsOf(steps: readonly Step[], numbers: readonly number[]): Unit[] | undefined {
-  for (const s of steps) if (s.stream) s.stream.to.ring = 0
+  wholeValues(steps)
   const joins = joinsNext(steps), units: Unit[] = []
   let first = 0
   for (let i = 0; i < numbers.length; i += 2) {

@@ -43,6 +43,7 @@ export const OP_CONV_DIRECT = 22
 export const OP_DEPTHWISE3X3_PRODUCTS = 23
 export const OP_DEPTHWISE3X3_DOT = 24
 export const OP_DEPTHWISE3X3_WIDE = 25
+export const OP_DEPTHWISE5X5 = 26
 
 /** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
 export const TILE_BYTES = 160

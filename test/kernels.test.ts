@@ -105,6 +105,22 @@ test('depthwise: any window, stride, dilation and multiplier', () => {
   }), settings(160))
 })
 
+test('depthwise 5x5: rows of any length, dilated or not, blocks of four and eight channels', () => {
+  fc.assert(fc.property(fc.record({
+    h: fc.integer({ min: 1, max: 7 }), w: fc.integer({ min: 1, max: 19 }), c: fc.constantFrom(3, 4, 5, 7, 8, 9, 11, 12, 16, 20, 24, 27), s: fc.constantFrom([1, 1], [2, 2], [1, 2], [2, 1], [3, 3]),
+    d: fc.constantFrom([1, 1], [1, 1], [1, 1], [2, 2], [1, 3], [2, 1]), padding, activation, dtype, zi: zeroPoint, zo: zeroPoint, seed: fc.nat(1e9)
+  }), p => {
+    const [sh, sw] = p.s as [number, number], [dh, dw] = p.d as [number, number]
+    const oh = outSize(p.padding, p.h, 5, sh, dh), ow = outSize(p.padding, p.w, 5, sw, dw)
+    fc.pre(oh >= 1 && ow >= 1)
+    const b = new GraphBuilder(p.seed), per = p.dtype === 'int8'
+    const x = b.input([1, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype))
+    const y = b.tensor([1, oh, ow, p.c], p.dtype, 0.07, zero(p.zo, p.dtype))
+    b.op('DEPTHWISE_CONV_2D', [x, b.weights([1, 5, 5, p.c], per ? 3 : undefined, p.dtype), b.bias(p.c, per ? p.c : 1)], [y], { padding: p.padding, strideH: sh, strideW: sw, dilationH: dh, dilationW: dw, activation: p.activation, depthMultiplier: 1 })
+    check(b.done(y), p.seed)
+  }), settings(120))
+})
+
 test('fully connected: rows and channels around the tile', () => {
   fc.assert(fc.property(fc.record({ rows: fc.integer({ min: 1, max: 9 }), k: fc.integer({ min: 1, max: 70 }), o: fc.integer({ min: 1, max: 20 }), bias: fc.boolean(), activation, dtype, zi: zeroPoint, zo: zeroPoint, seed: fc.nat(1e9) }), p => {
     const b = new GraphBuilder(p.seed)

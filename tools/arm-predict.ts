@@ -8,7 +8,7 @@
  */
 import { readFileSync } from 'node:fs'
 import { basename } from 'node:path'
-import { LAYOUT, OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_FULLY_CONNECTED } from '../src/generated/layout.ts'
+import { LAYOUT, OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE5X5, OP_FULLY_CONNECTED } from '../src/generated/layout.ts'
 import { readModel } from '../src/formats/index.ts'
 import { GEMM_FORMS } from '../src/lower/gemm.ts'
 import { compileModel, type Entry, type Program } from '../src/plan/compile.ts'
@@ -59,7 +59,7 @@ function callCost(f: CompiledFunction, core: Core): number {
   return cycles(f.instructions.slice(0, end + 1).filter(i => !inLoops.has(i.offset)), core)
 }
 
-const RECORDS: Record<number, keyof typeof LAYOUT> = { [OP_CONV]: 'ConvRecord', [OP_CONV_DIRECT]: 'ConvDirectRecord', [OP_DEPTHWISE3X3]: 'DepthwiseRecord', [OP_DEPTHWISE3X3_PRODUCTS]: 'DepthwiseRecord', [OP_DEPTHWISE3X3_DOT]: 'DepthwiseRecord', [OP_DEPTHWISE]: 'DepthwiseRecord', [OP_FULLY_CONNECTED]: 'FullyConnectedRecord' }
+const RECORDS: Record<number, keyof typeof LAYOUT> = { [OP_CONV]: 'ConvRecord', [OP_CONV_DIRECT]: 'ConvDirectRecord', [OP_DEPTHWISE3X3]: 'DepthwiseRecord', [OP_DEPTHWISE3X3_PRODUCTS]: 'DepthwiseRecord', [OP_DEPTHWISE3X3_DOT]: 'DepthwiseRecord', [OP_DEPTHWISE5X5]: 'DepthwiseRecord', [OP_DEPTHWISE]: 'DepthwiseRecord', [OP_FULLY_CONNECTED]: 'FullyConnectedRecord' }
 
 /** Fields of a table entry's record, for opcodes with multiply-adds. */
 function record(program: Program, index: number): Record<string, number> {

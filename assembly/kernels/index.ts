@@ -25,6 +25,7 @@ export { detection as kernel_20 } from './detection'
 export { convDirect as kernel_22 } from './conv-direct'
 export { depthwise3x3Products as kernel_23 } from './depthwise3x3-products'
 export { depthwise3x3Dot as kernel_24 } from './depthwise3x3-dot'
+export { depthwise5x5 as kernel_26 } from './depthwise5x5'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

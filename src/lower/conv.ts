@@ -247,12 +247,12 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const taps = win.kh * win.kw, c = y.c
   const scalar = !cx.simd || !weights.safe || fixed !== undefined
-  const fast = !scalar && win.kh === 3 && win.kw === 3 && (win.strideW === 1 || (win.strideW === 2 && win.dilationW === 1)) && c >= 8
-  const form = fast ? depthwiseForm(cx.variant, cx.kernels, weights, win.strideW) : undefined
+  const fast = !scalar && win.kh === win.kw && (win.strideW === 1 || (win.strideW === 2 && win.dilationW === 1))
+  const form = fast ? depthwiseForm(cx.variant, cx.kernels, weights, win.kh, win.strideW) : undefined
   const name = cx.output().name
   const { weights: wb, bias: bb, scale: sb } = form ? depthwiseBuffers(cx, name, weights, form) : scalar ? tapBuffers(cx, name, weights, Int16Array.from(weights.data, v => v - weights.zero), 1)
     : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
-  const end = epilogueOf(oq, limits), constants = fast ? constantVectors(cx, end) : undefined
+  const end = epilogueOf(oq, limits), constants = form ? constantVectors(cx, end) : undefined
   const scratchBytes = form ? form.scratch ?? 0 : align(taps + 1, 2) * 4 + 48
   const scratch = scratchBytes ? cx.scratch('depthwise taps', scratchBytes) : undefined
   for (let n = 0; n < x.n; n++) {

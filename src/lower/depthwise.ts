@@ -1,32 +1,34 @@
 /**
- * The kernels that depthwise 3x3 convolutions may use. A new one is a file assembly/kernels/depthwise3x3-*.ts, its opcode
- * and its row here.
+ * The kernels that depthwise convolutions of a window of their own may use. A new one is a file
+ * assembly/kernels/depthwise*-*.ts, its opcode and its row here.
  */
-import { OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE3X3_WIDE } from '../generated/layout.ts'
+import { OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE3X3_WIDE, OP_DEPTHWISE5X5 } from '../generated/layout.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { fillsPanels } from './gemm.ts'
-import { packDepthwise3x3, packDepthwise3x3Wide, panelStarts, wideOrder } from './pack.ts'
+import { packDepthwise3x3, packDepthwise3x3Wide, packDepthwise5x5, panelStarts, wideOrder } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
 import { bytesOf, type Weights } from './weights.ts'
 
 export interface DepthwiseForm {
   op: number
   name: string
+  /** Rows and columns of the window. */
+  window: number
   /** Variants whose runtime holds it, and kernel sets that take it; DEPTHWISE_FORMS lists the best first. */
   variants: readonly Variant[]
   kernels: readonly Kernels[]
   /** Pixels that it may read past the end of its input, by horizontal stride. */
   overread: Readonly<Record<number, number>>
-  /** Whether the kernel is exact for weights [9][channels] with this zero point, at this horizontal stride. */
+  /** Whether the kernel is exact for weights [taps][channels] with this zero point, at this horizontal stride. */
   legal?(weights: Int8Array, zero: number, channels: number, stride: number): boolean
-  /** Whether it is there for, and good at, so many channels at this horizontal stride; default: always. */
+  /** Whether it is there for, and good at, so many channels at this horizontal stride; default: with a whole panel of them. */
   suits?(channels: number, stride: number): boolean
-  /** weights [9][channels] in this kernel's order. */
+  /** weights [taps][channels] in this kernel's order. */
   packWeights(weights: Int8Array, zero: number, channels: number): Int16Array | Int8Array
   /** Bytes of that for each `width` (default: eight) channels. */
   panelBytes: number
   width?: number
-  /** Bias and scale in this kernel's order; default: in panels of eight. */
+  /** Bias and scale in this kernel's order; default: in panels of `width`. */
   order?<T extends Int32Array | Float32Array>(v: T): T
   /** Bytes of scratch; default: none. */
   scratch?: number
@@ -84,27 +86,39 @@ function packTaps(weights: Int8Array, channels: number, vectors: readonly (reado
 
 export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
   {
-    op: OP_DEPTHWISE3X3_DOT, name: 'depthwise-3x3-dot', variants: ['relaxed'], kernels: ['arm-dot'], overread: { 1: 1, 2: 2 }, panelBytes: 96,
+    op: OP_DEPTHWISE3X3_DOT, name: 'depthwise-3x3-dot', window: 3, variants: ['relaxed'], kernels: ['arm-dot'], overread: { 1: 1, 2: 2 }, panelBytes: 96,
     legal: (weights, zero, channels) => zeroFits(zero) && pairsFit(weights, channels, DOT_PAIRS),
     packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3, 6, -1], [1, 4, 7, -1], [2, 5, 8, -1]])
   },
   {
-    op: OP_DEPTHWISE3X3_PRODUCTS, name: 'depthwise-3x3-products', variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'], overread: { 1: 1, 2: 3 }, panelBytes: 112,
+    op: OP_DEPTHWISE3X3_PRODUCTS, name: 'depthwise-3x3-products', window: 3, variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'], overread: { 1: 1, 2: 3 }, panelBytes: 112,
     legal: (weights, zero, channels, stride) => zeroFits(zero) && pairsFit(weights, channels, PRODUCT_PAIRS[stride]!),
     packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]])
   },
   {
-    op: OP_DEPTHWISE3X3_WIDE, name: 'depthwise-3x3-wide', variants: ['simd'], kernels: ['avx2'], overread: { 1: 1 }, panelBytes: 448, width: 16,
+    op: OP_DEPTHWISE3X3_WIDE, name: 'depthwise-3x3-wide', window: 3, variants: ['simd'], kernels: ['avx2'], overread: { 1: 1 }, panelBytes: 448, width: 16,
     suits: (channels, stride) => stride === 1 && fillsPanels(16)(channels),
     packWeights: packDepthwise3x3Wide, order: wideOrder, scratch: 48
   },
   {
-    op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 1: 1, 2: 0 }, panelBytes: 224,
+    op: OP_DEPTHWISE3X3, name: 'depthwise-3x3', window: 3, variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 1: 1, 2: 0 }, panelBytes: 224,
     packWeights: packDepthwise3x3, loadWeights: load3x3, foldBias: fold3x3
+  },
+  {
+    op: OP_DEPTHWISE5X5, name: 'depthwise-5x5', window: 5, variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 1: 1 }, panelBytes: 256, width: 4,
+    suits: (channels, stride) => stride === 1 && channels >= 4,
+    packWeights: (weights, zero, channels) => packDepthwise5x5(weights, zero, channels, 1)
+  },
+  {
+    op: OP_DEPTHWISE5X5, name: 'depthwise-5x5', window: 5, variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 2: 1 }, panelBytes: 416,
+    suits: (channels, stride) => stride === 2 && channels >= 8,
+    packWeights: (weights, zero, channels) => packDepthwise5x5(weights, zero, channels, 2)
   }
 ]
 
-/** The kernel to use for weights [9][channels], stride 1 or 2. */
-export function depthwiseForm(variant: Variant, kernels: Kernels, weights: Weights, stride: number): DepthwiseForm {
-  return DEPTHWISE_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (f.suits?.(weights.bias.length, stride) ?? true) && (f.legal?.(weights.data, weights.zero, weights.bias.length, stride) ?? true))!
+/** The kernel to use for weights [window * window][channels], stride 1 or 2. */
+export function depthwiseForm(variant: Variant, kernels: Kernels, weights: Weights, window: number, stride: number): DepthwiseForm | undefined {
+  const channels = weights.bias.length
+  return DEPTHWISE_FORMS.find(f => f.window === window && f.variants.includes(variant) && f.kernels.includes(kernels)
+    && (f.suits?.(channels, stride) ?? channels >= (f.width ?? 8)) && (f.legal?.(weights.data, weights.zero, channels, stride) ?? true))
 }

@@ -20,6 +20,18 @@
  *
  *   depthwise 3x3 wide  [block of 16 channels][28 vectors] i16: the same pairs, of channels 0 2 .. 14, then 1 3 .. 15 each
  *
+ *   depthwise 5x5  stride 1: [block of 4 channels][16 vectors] i16, each four channels x two taps:
+ *
+ *       bytes      taps (ky,kx)
+ *       0 .. 64    (0,kx) (1,kx)         kx = 0 .. 4
+ *       80 .. 144  (2,kx) (3,kx)
+ *       160        (4,4)  0              row 4, columns paired, for outputs that began ever further right
+ *       176 .. 224 (4,kx) (4,kx+1)       kx = 3 .. 0
+ *       240         0    (4,0)
+ *
+ *                  stride 2: [block of 8 channels][26 vectors], the same for channels 0-3 and 4-7 in turn, of row 4 only
+ *                  (4,4) 0, (4,2) (4,3) and (4,0) (4,1)
+ *
  * When channels > 8 are no multiple of 8 the last panel starts at channels - 8 and repeats some of them.
  */
 
@@ -119,23 +131,33 @@ export function packDepthwise(weights: Int8Array, zero: number, channels: number
 }
 
 const PAIRS_3X3: [number, number][] = [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]]
+/** Rows 0 and 1, then 2 and 3, of each column; row 4 by columns as each stride needs them. */
+const PAIRS_5X5: [number, number][] = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14].map(tap => [tap, tap + 5])
+const PAIRS_5X5_S1: [number, number][] = [...PAIRS_5X5, [24, -1], [23, 24], [22, 23], [21, 22], [20, 21], [-1, 20]]
+const PAIRS_5X5_S2: [number, number][] = [...PAIRS_5X5, [24, -1], [22, 23], [20, 21]]
 
-/** weights [9][channels] int8, minus `zero`, to depthwise 3x3 order; channels >= 8. */
-export function packDepthwise3x3(weights: Int8Array, zero: number, channels: number): Int16Array {
-  const starts = panelStarts(channels, 8)
-  const out = new Int16Array(starts.length * 112)
-  for (let p = 0; p < starts.length; p++) {
-    PAIRS_3X3.forEach((pair, v) => {
-      for (let c = 0; c < 8; c++) {
-        for (let t = 0; t < 2; t++) {
-          const tap = pair[t]!
-          if (tap >= 0) out[p * 112 + v * 16 + c * 2 + t] = weights[tap * channels + starts[p]! + c]! - zero
-        }
+/** weights [taps][channels] int8, minus `zero`, to [block of `width` channels][pair][width][2] i16; tap -1: zero. */
+function packPairs(weights: Int8Array, zero: number, channels: number, pairs: readonly [number, number][], width: number): Int16Array {
+  const starts = panelStarts(channels, width), out = new Int16Array(starts.length * pairs.length * width * 2)
+  let at = 0
+  for (const start of starts) {
+    for (const [a, b] of pairs) {
+      for (let c = start; c < start + width; c++) {
+        if (a >= 0) out[at] = weights[a * channels + c]! - zero
+        if (b >= 0) out[at + 1] = weights[b * channels + c]! - zero
+        at += 2
       }
-    })
+    }
   }
   return out
 }
+
+/** weights [9][channels] int8, minus `zero`, to depthwise 3x3 order; channels >= 8. */
+export const packDepthwise3x3 = (weights: Int8Array, zero: number, channels: number): Int16Array => packPairs(weights, zero, channels, PAIRS_3X3, 8)
+
+/** weights [25][channels] int8, minus `zero`, to depthwise 5x5 order; at least four channels for stride 1, eight for stride 2. */
+export const packDepthwise5x5 = (weights: Int8Array, zero: number, channels: number, stride: 1 | 2): Int16Array =>
+  stride === 1 ? packPairs(weights, zero, channels, PAIRS_5X5_S1, 4) : packPairs(weights, zero, channels, PAIRS_5X5_S2, 8)
 
 /** Position p of a block of sixteen in wide order: even channels before odd ones. */
 const wideChannel = (p: number): number => p < 8 ? 2 * p : 2 * p - 15

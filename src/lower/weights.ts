@@ -182,14 +182,14 @@ export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmFor
   return { weights, bias, scale: scaleBuffer(cx, name, w, v => panelOrder(v, form.nr)) }
 }
 
-/** The same for a depthwise 3x3 kernel. */
+/** The same for a depthwise kernel. */
 export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: DepthwiseForm): WeightBuffers {
-  const channels = w.bias.length, panels = Math.ceil(channels / (form.width ?? 8))
+  const channels = w.bias.length, width = form.width ?? 8, panels = Math.ceil(channels / width)
   const weights = cx.buffers.lazy(`${name} weights`, panels * form.panelBytes, {
     make: () => form.packWeights(w.data, w.zero, channels),
     load: (loader, address) => form.loadWeights?.(loader, address, w) ?? false
   })
-  const order = form.order ?? (<T extends Int32Array | Float32Array>(v: T): T => panelOrder(v, 8))
+  const order = form.order ?? (<T extends Int32Array | Float32Array>(v: T): T => panelOrder(v, width))
   const plain = order(w.bias)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
     make: () => order(w.foldedBias()),

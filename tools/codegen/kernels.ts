@@ -11,7 +11,7 @@ export const root = fileURLToPath(new URL('../..', import.meta.url))
 /** What the exports of kernels and GEMM forms are. */
 export const KERNEL_NAMES: Readonly<Record<string, string>> = {
   gemm_0: 'gemm-4x8', gemm_8: 'gemm-3x8c8', gemm_9: 'gemm-4x16c4-dot', gemm_11: 'gemm-4x8-w8', gemm_12: 'gemm-4x8-shuffle', kernel_5: 'depthwise-3x3', kernel_6: 'depthwise',
-  kernel_7: 'fully-connected', kernel_8: 'add, mul', kernel_22: 'conv-direct-4x8', kernel_23: 'depthwise-3x3-products', kernel_24: 'depthwise-3x3-dot'
+  kernel_7: 'fully-connected', kernel_8: 'add, mul', kernel_22: 'conv-direct-4x8', kernel_23: 'depthwise-3x3-products', kernel_24: 'depthwise-3x3-dot', kernel_26: 'depthwise-5x5'
 }
 
 /** Function indices of an export: itself, then what it calls. */

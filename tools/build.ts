@@ -4,7 +4,7 @@
  *
  * Usage: tsx tools/build.ts [--wasm] [--if-stale]
  *   --wasm      stop before dist/
- *   --if-stale  do nothing when no source is newer than the last build
+ *   --if-stale  only what has a source newer than the last build
  */
 import { execFile } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
@@ -92,7 +92,7 @@ async function compile({ name, asc, embed }: Module): Promise<void> {
   console.error(`thimble-${name}.wasm  ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
 }
 
-/** What makes everything else; newer than a result, they make it stale. */
+/** What makes the rest. */
 const BUILDERS = ['tools/build.ts', 'tools/bundle.ts', 'tools/pure.ts']
 
 /** When a file, or anything in a folder, was last changed. */
@@ -107,13 +107,14 @@ function newest(dir: string): number {
   return time
 }
 
-async function main(): Promise<void> {
-  const wasmOnly = process.argv.includes('--wasm')
-  const stamp = join(root, wasmOnly ? 'build/.wasm' : 'dist/.built')
-  if (process.argv.includes('--if-stale') && existsSync(stamp)) {
-    const sources = ['assembly', ...BUILDERS, ...(wasmOnly ? [] : ['src'])]
-    if (sources.every(path => newest(join(root, path)) < statSync(stamp).mtimeMs)) return
-  }
+/** Whether `stamp` is missing or older than one of the sources. */
+const isStale = (stamp: string, sources: readonly string[]): boolean =>
+  !existsSync(join(root, stamp)) || sources.some(path => newest(join(root, path)) >= statSync(join(root, stamp)).mtimeMs)
+
+const BUILT_WASM = 'build/.wasm', BUILT_DIST = 'dist/.built'
+
+/** The wasm modules and the generated sources. */
+async function buildWasm(): Promise<void> {
   mkdirSync(join(root, 'build'), { recursive: true })
   mkdirSync(join(root, 'src/generated'), { recursive: true })
   writeFileSync(join(root, 'src/generated/layout.ts'), layoutModule('assembly/layout.ts', 'LAYOUT'))
@@ -123,13 +124,23 @@ async function main(): Promise<void> {
     for (let m = queue.shift(); m; m = queue.shift()) await compile(m)
   }
   await Promise.all(Array.from({ length: Math.min(4, availableParallelism()) }, worker))
-  writeFileSync(join(root, 'build/.wasm'), '')
-  if (wasmOnly) return
+  writeFileSync(join(root, BUILT_WASM), '')
+}
+
+async function buildDist(): Promise<void> {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   await Promise.all([node(inPackage('typescript', 'bin/tsc'), ['-p', 'tsconfig.build.json']), bundle(root)])
   copyFileSync(join(root, 'build/thimble-image.wasm'), join(root, 'dist/image.wasm'))
   chmodSync(join(root, 'dist/cli.js'), 0o755)
-  writeFileSync(stamp, '')
+  writeFileSync(join(root, BUILT_DIST), '')
+}
+
+async function main(): Promise<void> {
+  const always = !process.argv.includes('--if-stale')
+  const wasm = always || isStale(BUILT_WASM, ['assembly', 'tools/build.ts']) || !existsSync(join(root, 'src/generated'))
+  if (wasm) await buildWasm()
+  if (process.argv.includes('--wasm')) return
+  if (wasm || isStale(BUILT_DIST, ['src', ...BUILDERS])) await buildDist()
 }
 
 await main()

@@ -3,7 +3,7 @@ import type { LoadOptions, ModelReport, TensorInfo, TypedArray } from '../types.
 import { ThimbleError } from '../errors.ts'
 import { badCall, flag, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { inspect, load, loadOptions, type ModelFile, openModel, type ProfiledModel, RUN_OPTIONS } from './models.ts'
+import { importLoader, inspect, load, loadOptions, type ModelFile, openModel, type ProfiledModel, RUN_OPTIONS } from './models.ts'
 import { printable } from './report.ts'
 import { tensorFromBytes } from './run.ts'
 import { dtypeBytes, elements } from '../graph.ts'
@@ -43,6 +43,7 @@ async function run(args: Args): Promise<number> {
   const warmup = whole(args, 'warmup', 10, 0)
   const options = loadOptions(args)
   const file = openModel(name)
+  await importLoader(options)
 
   const start = performance.now()
   const model = await load(file, options)
@@ -143,5 +144,6 @@ export const command: Command = {
     ...RUN_OPTIONS,
     json: { type: 'boolean', help: 'print everything as JSON' }
   },
+  notes: 'Loading counts from the bytes of the file to a model that can run, the first in this process: parse, plan, pack weights, compile and\ninstantiate the wasm, start threads. Reading the file and importing Thimble\'s own modules are not counted.',
   run
 }

@@ -82,9 +82,9 @@ export interface ProfiledModel extends Model {
 
 const isWasm = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
 
-async function compile(file: ModelFile): Promise<WebAssembly.Module> {
+function compile(file: ModelFile): WebAssembly.Module {
   try {
-    return await WebAssembly.compile(file.bytes as Uint8Array<ArrayBuffer>)
+    return new WebAssembly.Module(file.bytes as Uint8Array<ArrayBuffer>)
   } catch (error) {
     throw new ThimbleError('format/wasm', `${file.name} is not a valid WebAssembly module (${(error as Error).message})`)
   }
@@ -93,7 +93,16 @@ async function compile(file: ModelFile): Promise<WebAssembly.Module> {
 /** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
 export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
   const { loadBytes, loadModel } = await import('../node.ts')
-  return isWasm(file.bytes) ? loadModel(await compile(file), options) : loadBytes(file.bytes, options, file.name)
+  return isWasm(file.bytes) ? loadModel(compile(file), options) : loadBytes(file.bytes, options, file.name)
+}
+
+/** Imports what `load` needs for these options, so that nothing but the model is left to load. */
+export async function importLoader(options: LoadOptions): Promise<void> {
+  const { runtimeBytes } = await import('../runtime.ts')
+  await import('../node.ts')
+  if (options.fast) await import('../fast/runtime.ts')
+  if ((options.threads ?? 1) > 1) await runtimeBytes('threads')
+  else if (options.variant === 'scalar' || options.variant === 'relaxed') await runtimeBytes(options.variant)
 }
 
 /** What `load` would choose. */

@@ -11,7 +11,7 @@ export async function bundle(): Promise<Map<string, string>> {
     try {
       await build({
         entryPoints: { [name]: `${here}${entry}` }, outdir: `${here}build`, chunkNames: `${name}-[hash]`, splitting: platform === 'browser', bundle: true, format: 'esm', target: 'es2022', platform, minify: platform === 'browser',
-        external: platform === 'node' ? ['onnxruntime-node'] : ['fs', 'path', 'crypto', 'os', 'worker_threads', 'perf_hooks', 'util', 'module', 'node:*'],
+        external: platform === 'node' ? ['onnxruntime-node', '*/dist/node.js'] : ['fs', 'path', 'crypto', 'os', 'worker_threads', 'perf_hooks', 'util', 'module', 'node:*'],
         conditions: platform === 'browser' ? ['browser', 'import'] : ['node', 'import'], legalComments: 'none', logLevel: 'silent',
         define: platform === 'browser' ? { 'process.env.NODE_ENV': '"production"' } : {},
       })

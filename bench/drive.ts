@@ -3,9 +3,14 @@
  * peer is started, loaded, warmed and timed in the same way. A runner only says how its library is called.
  */
 
+const ARRAYS = { int8: Int8Array, uint8: Uint8Array, bool: Uint8Array, int16: Int16Array, int32: Int32Array, int64: BigInt64Array, float32: Float32Array }
+
+export const isDtype = (name: string): name is Port['dtype'] => name in ARRAYS
+type Values = InstanceType<(typeof ARRAYS)[Port['dtype']]>
+
 /** The one input or output of a network, in the `.tflite` file's own terms. */
 export interface Port {
-  dtype: 'int8' | 'uint8' | 'float32'
+  dtype: keyof typeof ARRAYS
   shape: number[]
   scale: number
   zeroPoint: number
@@ -39,14 +44,20 @@ export interface Runner {
   open(network: Network, bytes: Uint8Array): Promise<Session>
 }
 
-/** Float values of quantized bytes, for peers that run a float twin. */
-export function toFloat(port: Port, bytes: Uint8Array): Float32Array {
-  const values = port.dtype === 'int8' ? new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length) : bytes
-  return Float32Array.from(values, (q) => (q - port.zeroPoint) * port.scale)
+/** The values as numbers, whatever their type. */
+export const numbers = (port: Port, bytes: Uint8Array): number[] => Array.from(typed(port, bytes) as ArrayLike<number | bigint>, Number)
+
+/** Bytes of values in the port's type. */
+export function encode(port: Port, values: ArrayLike<number>): Uint8Array {
+  return toBytes(port.dtype === 'int64' ? BigInt64Array.from(Array.from(values, (v) => BigInt(Math.round(v)))) : ARRAYS[port.dtype].from(values))
 }
 
-/** Bytes of float values, rounded to the nearest quantized one. */
+/** Real values of quantized bytes, for peers that run a float twin. */
+export const toFloat = (port: Port, bytes: Uint8Array): Float32Array => Float32Array.from(numbers(port, bytes), (q) => (q - port.zeroPoint) * port.scale)
+
+/** Bytes of real values; those of a quantized port rounded to the nearest. */
 export function fromFloat(port: Port, values: ArrayLike<number>): Uint8Array {
+  if (port.dtype !== 'int8' && port.dtype !== 'uint8') return encode(port, values)
   const [low, high] = port.dtype === 'int8' ? [-128, 127] : [0, 255]
   return Uint8Array.from(values, (v) => Math.min(high, Math.max(low, Math.round(v / port.scale + port.zeroPoint))) & 255)
 }
@@ -54,12 +65,14 @@ export function fromFloat(port: Port, values: ArrayLike<number>): Uint8Array {
 /** The same bytes with the sign bit turned: int8 q and uint8 q + 128 are the same real number when the zero point moves along. */
 export const flipSign = (bytes: Uint8Array): Uint8Array => bytes.map((b) => b ^ 128)
 
-/** View of raw bytes as the port's typed array. */
-export function typed(port: Port, bytes: Uint8Array): Int8Array | Uint8Array | Float32Array {
-  if (port.dtype === 'int8') return new Int8Array(bytes.buffer, bytes.byteOffset, bytes.length)
-  if (port.dtype === 'float32') return new Float32Array(bytes.slice().buffer)
-  return bytes
+/** Raw bytes as the port's typed array: a view of single bytes, a copy of wider values. */
+export function typed(port: Pick<Port, 'dtype'>, bytes: Uint8Array): Values {
+  const type = ARRAYS[port.dtype]
+  return type.BYTES_PER_ELEMENT === 1 ? new type(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length) : new type(bytes.slice().buffer)
 }
+
+/** `length` zeros of the port's type. */
+export const zeros = (port: Pick<Port, 'dtype'>, length: number): Values => new ARRAYS[port.dtype](length)
 
 export const toBytes = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength).slice()
 

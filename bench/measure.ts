@@ -1,5 +1,5 @@
 /** One network, all peers: every peer in a fresh process or page, then turns (A B C A B C ...), then outputs compared. */
-import { encodeBase64, decodeBase64 } from './drive.ts'
+import { encode, encodeBase64, decodeBase64, numbers, type Port } from './drive.ts'
 import { PageHost, ProcessHost, type Host, type Memory } from './hosts.ts'
 import type { NetworkFiles } from './networks.ts'
 import type { Peer } from './peers.ts'
@@ -49,10 +49,14 @@ interface Entrant { peer: Peer; host: Host; result: PeerResult; rounds: number[]
 
 const FIRST_LINE = /^[^\n]*/
 
+/** Whether it is Thimble itself. */
+export const own = ({ name }: { name: string }): boolean => name.startsWith('Thimble')
+
 async function enter(peer: Peer, files: NetworkFiles, server: FileServer, chromium: string | undefined, inputs: string[]): Promise<Entrant | PeerResult> {
   const result: PeerResult = { id: peer.id, name: peer.name, where: peer.where, arithmetic: peer.arithmetic }
   const form = files.forms[peer.form]
-  const reason = peer.skip ?? form.reason
+  const lacks = own(peer) && files.missing.length ? `no operator ${files.missing.join(', ')} in Thimble` : undefined
+  const reason = peer.skip ?? lacks ?? form.reason
   if (reason) return { ...result, skipped: reason }
   let host: Host | undefined
   try {
@@ -72,15 +76,15 @@ async function enter(peer: Peer, files: NetworkFiles, server: FileServer, chromi
   }
 }
 
-function agree(a: Uint8Array[], b: Uint8Array[], signed: boolean): Agreement {
-  const value = signed ? (v: number): number => (v << 24) >> 24 : (v: number): number => v
-  const top = (v: Uint8Array): number => v.reduce((best, x, i) => (value(x) > value(v[best]) ? i : best), 0)
+function agree(a: Uint8Array[], b: Uint8Array[], port: Port): Agreement {
+  const top = (v: number[]): number => v.reduce((best, x, i) => (x > v[best] ? i : best), 0)
   const agreement: Agreement = { compared: a.length, identical: 0, maxDifference: 0, sameTop1: 0 }
-  a.forEach((x, k) => {
-    const difference = x.length === b[k].length ? x.reduce((most, v, i) => Math.max(most, Math.abs(value(v) - value(b[k][i]))), 0) : 255
-    if (difference === 0) agreement.identical++
-    if (top(x) === top(b[k])) agreement.sameTop1++
-    agreement.maxDifference = Math.max(agreement.maxDifference, difference)
+  a.forEach((bytes, k) => {
+    if (bytes.length !== b[k].length) return agreement.maxDifference = Infinity
+    const [mine, theirs] = [numbers(port, bytes), numbers(port, b[k])]
+    if (bytes.every((v, i) => v === b[k][i])) agreement.identical++
+    if (top(mine) === top(theirs)) agreement.sameTop1++
+    agreement.maxDifference = mine.reduce((most, v, i) => Math.max(most, Math.abs(v - theirs[i])), agreement.maxDifference)
   })
   return agreement
 }
@@ -134,13 +138,12 @@ function summarize(entrants: Entrant[], files: NetworkFiles): void {
     const times = e.rounds.flat()
     Object.assign(e.result, { runs: times.length, medianMs: median(times), minMs: Math.min(...times), p95Ms: quantile(times, 0.95) })
     e.result.ratios = Object.fromEntries(entrants.filter((o) => AGAINST.includes(o.peer.id) && o !== e).map((o) => [o.peer.id, ratio(e.rounds, o.rounds)]))
-    if (e !== entrants[0]) e.result.agreement = agree(e.outputs, entrants[0].outputs, files.output.dtype === 'int8')
+    if (e !== entrants[0]) e.result.agreement = agree(e.outputs, entrants[0].outputs, files.output)
   }
 }
 
 /** Picture bytes (0..255) in the input's dtype. */
 function asInput(files: NetworkFiles, bytes: Uint8Array): Uint8Array {
-  if (files.input.dtype === 'uint8') return bytes
   if (files.input.dtype === 'int8') return bytes.map((b) => b ^ 128)
-  return new Uint8Array(Float32Array.from(bytes, (b) => b / 255).buffer)
+  return encode(files.input, files.input.dtype === 'float32' ? Float32Array.from(bytes, (b) => b / 255) : bytes)
 }

@@ -5,7 +5,8 @@ import { basename, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Graph } from '../src/graph.ts'
 import { readTflite } from '../src/formats/tflite.ts'
-import type { Port } from './drive.ts'
+import { inspectModel } from '../src/inspect.ts'
+import { isDtype, type Port } from './drive.ts'
 import { here, stream, type Tool } from './install.ts'
 import type { Form } from './peers.ts'
 import { tfjsTwin } from './tfjs-twin.ts'
@@ -15,6 +16,8 @@ export interface NetworkFiles {
   input: Port
   output: Port
   bytes: number
+  /** Names of the operators in it that Thimble does not have. */
+  missing: string[]
   /** Absolute paths, or the reason why there is no such form. */
   forms: Record<Form, { path: string; reason?: undefined } | { path?: undefined; reason: string }>
 }
@@ -43,7 +46,7 @@ export async function find(named: string[]): Promise<string[]> {
 
 function port(graph: Graph, index: number): Port {
   const { dtype, shape, quantization: q } = graph.tensors[index]
-  if (dtype !== 'int8' && dtype !== 'uint8' && dtype !== 'float32') throw new Error(`input or output of type ${dtype}`)
+  if (!isDtype(dtype)) throw new Error(`input or output of type ${dtype}`)
   return { dtype, shape: shape.map((d) => Math.max(1, d)), scale: q?.scales[0] ?? 1, zeroPoint: q?.zeroPoints[0] ?? 0 }
 }
 
@@ -71,7 +74,7 @@ export async function prepare(paths: string[], converter: Tool, log: (line: stri
       return existsSync(twins + file) ? { path: twins + file } : { reason: failures.get(file) ?? converter.reason ?? 'tf2onnx wrote no twin' }
     }
     return {
-      name, bytes: bytes.length, input: port(graph, graph.inputs[0]), output: port(graph, graph.outputs[0]),
+      name, bytes: bytes.length, missing: [...new Set(inspectModel(bytes, {}, name).unsupported.map(({ op }) => op))], input: port(graph, graph.inputs[0]), output: port(graph, graph.outputs[0]),
       forms: { tflite: { path }, qdq: onnx('qdq'), float: onnx('float'), tfjs: await tfjs(name, graph), packed: await packed(name, path) },
     }
   }))

@@ -1,5 +1,5 @@
 /** A run as Markdown and as a chart. */
-import type { NetworkResult, PeerResult, Plan } from './measure.ts'
+import { own, type NetworkResult, type PeerResult, type Plan } from './measure.ts'
 
 export interface Report {
   date: string
@@ -21,23 +21,29 @@ function agreement(p: PeerResult, network: NetworkResult): string {
   const a = p.agreement
   if (!a) return ''
   if (a.identical === a.compared) return 'identical'
-  return `${a.identical}/${a.compared} identical, off by ≤ ${a.maxDifference}`
+  return `${a.identical}/${a.compared} identical, off by ≤ ${Number(a.maxDifference.toPrecision(3))}`
 }
 
 function latency(network: NetworkResult): string {
+  const lacking = network.peers.filter(own).every((p) => p.skipped) ? network.peers.find(own)?.skipped : undefined
   const rows = network.peers.filter((p) => !p.skipped).map((p) => {
-    const own = p.name.startsWith('Thimble')
-    const bold = (s: string): string => (own && s ? `**${s}**` : s)
+    const bold = (s: string): string => (own(p) && s ? `**${s}**` : s)
     const memory = p.memory && (p.memory.peakBytes - p.memory.baseBytes)
     return [bold(label(p)), bold(ms(p.medianMs)), ms(p.minMs), bold(times(p.ratios?.litert)), bold(times(p.ratios?.['litert-js'])), ms(p.startMs), ms(p.loadMs), ms(p.firstMs), memory === undefined ? '' : kilobytes(memory), agreement(p, network)]
   })
   const head = ['', 'median ms', 'min ms', '÷ LiteRT', '÷ LiteRT.js', 'start ms', 'load ms', 'first ms', 'memory added', 'output bytes']
-  return [`### ${network.name} (${network.input}, ${kilobytes(network.bytes)})`, '', `| ${head.join(' | ')} |`, `|---|${head.slice(1).map(() => '---:').join('|')}|`, ...rows.map((r) => `| ${r.join(' | ')} |`), '', ...skips(network)].join('\n')
+  return [`### ${network.name} (${network.input}, ${kilobytes(network.bytes)})`, '', `| ${head.join(' | ')} |`, `|---|${head.slice(1).map(() => '---:').join('|')}|`, ...rows.map((r) => `| ${r.join(' | ')} |`),
+    ...(lacking ? [`| **Thimble** | ${lacking} |${' |'.repeat(head.length - 2)}`] : []), '', ...skips(network)].join('\n')
 }
 
 function skips(network: NetworkResult): string[] {
-  const skipped = network.peers.filter((p) => p.skipped)
-  return skipped.length ? [`Not run: ${skipped.map((p) => `${label(p)}: ${p.skipped!.replace(/[.\s]+$/, '')}`).join('; ')}.`, ''] : []
+  const byReason = new Map<string, string[]>()
+  for (const p of network.peers) {
+    if (!p.skipped) continue
+    const reason = p.skipped.replace(/[.\s]+$/, '')
+    byReason.set(reason, [...byReason.get(reason) ?? [], label(p)])
+  }
+  return byReason.size ? [`Not run: ${[...byReason].map(([reason, labels]) => `${labels.join(', ')}: ${reason}`).join('; ')}.`, ''] : []
 }
 
 /** What a page downloads for each library, from the first network that it ran. */
@@ -70,7 +76,7 @@ function byPeer(report: Report): { own: boolean; label: string; results: (PeerRe
   return ids.map((id) => {
     const results = report.networks.map((n) => n.peers.find((p) => p.id === id && !p.skipped))
     const first = results.find((p) => p !== undefined)!
-    return { own: first.name.startsWith('Thimble'), label: label(first), results }
+    return { own: own(first), label: label(first), results }
   })
 }
 
@@ -112,7 +118,7 @@ export function chart(report: Report): string {
     y += 28
     for (const p of measured) {
       const length = Math.max(2, (p.medianMs! / longest) * (width - left - 80))
-      parts.push(`<text x="${left - 8}" y="${y + 12}" class="l">${escape(label(p))}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${bar}" rx="2" class="${p.name.startsWith('Thimble') ? 'own' : p.arithmetic === 'float32' ? 'float' : 'peer'}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}" class="v">${ms(p.medianMs)}</text>`)
+      parts.push(`<text x="${left - 8}" y="${y + 12}" class="l">${escape(label(p))}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${bar}" rx="2" class="${own(p) ? 'own' : p.arithmetic === 'float32' ? 'float' : 'peer'}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}" class="v">${ms(p.medianMs)}</text>`)
       y += bar + gap
     }
     y += 16

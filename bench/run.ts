@@ -4,6 +4,7 @@
  */
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import os from 'node:os'
+import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { bundle } from './bundle.ts'
 import { here, install } from './install.ts'
@@ -70,24 +71,22 @@ async function main(): Promise<void> {
     networks: results,
   }
   const out = flags.out ?? (flags.quick ? `${here}build/quick` : `${here}results`)
-  await mkdir(out, { recursive: true })
-  const markdown = table(report)
-  await writeFile(`${out}/results.json`, `${JSON.stringify(report, null, 1)}\n`)
-  await writeFile(`${out}/results.md`, `${markdown}\n`)
-  await writeFile(`${out}/latency.svg`, chart(report))
+  const [markdown, picture] = [table(report), chart(report)]
+  const save = async (folder: string, files: Record<string, string>): Promise<void> => {
+    await mkdir(folder, { recursive: true })
+    for (const [name, text] of Object.entries(files)) await writeFile(`${folder}/${name}`, text)
+  }
+  await save(out, { 'results.json': `${JSON.stringify(report, null, 1)}\n`, 'results.md': `${markdown}\n`, 'latency.svg': picture })
   log('done')
   process.stderr.write('\n')
   console.log(markdown)
+  if (flags.quick && !flags.readme) return
   const readme = `${here}../README.md`
-  if (!flags.quick || flags.readme) {
-    const text = await readFile(readme, 'utf8').catch(() => undefined)
-    const changed = text && intoReadme(text, summary(report))
-    if (changed) {
-      await writeFile(readme, changed)
-      await writeFile(`${here}results/latency.svg`, chart(report))
-      await writeFile(`${here}results/results.md`, `${markdown}\n`)
-    } else console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
-  }
+  const changed = intoReadme(await readFile(readme, 'utf8').catch(() => ''), summary(report))
+  if (changed === undefined) return console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
+  await writeFile(readme, changed)
+  // The README shows the chart of results/ and refers to the table there.
+  if (resolve(out) !== resolve(here, 'results')) await save(`${here}results`, { 'results.md': `${markdown}\n`, 'latency.svg': picture })
 }
 
 main().catch((error: Error) => { console.error(`bench: ${error.message}`); process.exitCode = 1 })

@@ -1,11 +1,11 @@
 /** Thimble behind the same door as its peers: only the public API. */
 import type { loadModel as LoadModel } from '../src/node.ts'
 import type { LoadOptions, TypedArray } from '../src/types.ts'
-import { toBytes, typed, type Network, type Session } from './drive.ts'
+import { toBytes, typed, zeros, type Network, type Port, type Session } from './drive.ts'
 
 export async function thimbleSession(loadModel: typeof LoadModel, network: Network, bytes: Uint8Array): Promise<Session> {
   const model = await loadModel(bytes, network.options as LoadOptions)
-  const results = model.outputs.map((o) => typed({ ...network.output, dtype: o.dtype as 'int8' }, new Uint8Array(toLength(o.shape) * (o.dtype === 'float32' ? 4 : 1))) as TypedArray)
+  const results = model.outputs.map((o) => zeros({ dtype: o.dtype as Port['dtype'] }, toLength(o.shape)) as TypedArray)
   const options = { out: results }
   let data: TypedArray
   return {

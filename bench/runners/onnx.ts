@@ -1,6 +1,6 @@
 /** What both ONNX Runtimes share: the twin's input and output are uint8 (see twins.py) or float32. */
 import type { InferenceSession, Tensor } from 'onnxruntime-common'
-import { flipSign, fromFloat, toFloat, type Network, type Session } from '../drive.ts'
+import { flipSign, fromFloat, toBytes, toFloat, typed, type Network, type Session } from '../drive.ts'
 
 interface Ort { Tensor: typeof Tensor }
 
@@ -8,20 +8,20 @@ export function onnxSession(ort: Ort, network: Network, session: InferenceSessio
   const [input, output] = [session.inputMetadata[0], session.outputMetadata[0]]
   if (!input.isTensor || !output.isTensor) throw new Error('the twin has a non-tensor input or output')
   const name = { input: session.inputNames[0], output: session.outputNames[0] }
-  let data: Uint8Array | Float32Array
-  let result: Uint8Array | Float32Array
+  let data: ArrayBufferView
+  let result: ArrayBufferView
   return {
     set(bytes) {
       if (input.type === 'float32') data = toFloat(network.input, bytes)
-      else data = network.input.dtype === 'int8' ? flipSign(bytes) : bytes
+      else data = network.input.dtype === 'int8' ? flipSign(bytes) : typed(network.input, bytes)
     },
     async run() {
       const outputs = await session.run({ [name.input]: new ort.Tensor(input.type as 'uint8', data as Uint8Array, network.input.shape) })
-      result = outputs[name.output].data as Uint8Array
+      result = outputs[name.output].data as ArrayBufferView
     },
     output() {
       if (output.type === 'float32') return fromFloat(network.output, result as Float32Array)
-      return network.output.dtype === 'int8' ? flipSign(result as Uint8Array) : (result as Uint8Array).slice()
+      return network.output.dtype === 'int8' ? flipSign(result as Uint8Array) : toBytes(result)
     },
   }
 }

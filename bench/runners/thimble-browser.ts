@@ -1,7 +1,7 @@
 /** Thimble in a page, as a bundler takes it in. */
-import { loadModel } from '../../src/browser.ts'
+import { loadModel } from '../../dist/browser.js'
 import type { Runner } from '../drive.ts'
 import { thimbleSession } from '../thimble.ts'
 
 export const start: Runner['start'] = async () => {}
-export const open: Runner['open'] = (network, bytes) => thimbleSession(loadModel as typeof import('../../src/node.ts').loadModel, network, bytes)
+export const open: Runner['open'] = (network, bytes) => thimbleSession(loadModel as unknown as typeof import('../../src/node.ts').loadModel, network, bytes)

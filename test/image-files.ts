@@ -1,6 +1,6 @@
 /** Small image files made on the spot, for the tests of the decoders. */
 import { deflateSync } from 'node:zlib'
-import { crc32 } from '../src/formats/crc32.ts'
+import { crc32 } from '../src/scan.ts'
 import { rng } from './util.ts'
 
 const u32be = (v: number): number[] => [v >>> 24, v >>> 16 & 255, v >>> 8 & 255, v & 255]

@@ -7,6 +7,7 @@ import { GEMM_FORMS } from '../src/lower/gemm.ts'
 import { OP_DEPTHWISE3X3 } from '../src/generated/layout.ts'
 import { bytesOf, depthwiseBuffers, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'
 import { EXP2_32 } from '../src/numerics.ts'
+import { allZero, extremes, largestScale } from '../src/scan.ts'
 import { runtimeModule, type RuntimeExports } from '../src/runtime.ts'
 import { rng, type Rng } from './util.ts'
 
@@ -110,6 +111,29 @@ test('the exactness bound is computed where the cheap one does not decide', () =
   const make = (raw: number[], scale: number): Weights => new Weights({ raw: Uint8Array.from(raw), flip: 0, zero: 0, inner: raw.length, rescale: { scales: Float32Array.of(scale), input: 1, output: 1 }, bias: Int32Array.of(0), inputZero: 0, reach: 255, largest: scale })
   assert.is(make([1, 1], 200).safe, true, 'small weights, although the bound for large ones is exceeded')
   assert.is(make([127, 127], 200).safe, false)
+})
+
+test('extremes: of any length, on either side of what the scan module takes', () => {
+  const r = rng(5)
+  for (const length of [0, 1, 2, 8, 9, 10, 1280, 14336, 14337]) {
+    const words = Int32Array.from({ length }, () => (r.int(65536) << 16) + r.int(65536))
+    assert.equal([...extremes(words)], length ? [words.reduce((a, b) => Math.min(a, b)), words.reduce((a, b) => Math.max(a, b))] : [0, 0], `${length} words`)
+    assert.is(allZero(words), length === 0)
+    assert.is(allZero(new Int32Array(length)), true)
+    if (length) assert.is(allZero(new Int32Array(length).fill(1, r.int(length))), false)
+  }
+})
+
+test('the largest scale, and -1 where one is no scale', () => {
+  const r = rng(6), scales = Float32Array.from({ length: 100 }, () => r())
+  assert.is(largestScale(scales), Math.max(...scales))
+  assert.is(largestScale(scales.subarray(3, 5)), Math.max(scales[3]!, scales[4]!))
+  assert.is(largestScale(new Float32Array(20)), 0)
+  for (const bad of [NaN, Infinity, -Infinity, -1e-40, -0]) {
+    const damaged = scales.slice()
+    damaged[r.int(100)] = bad
+    assert.is(largestScale(damaged), -1, `${bad}`)
+  }
 })
 
 test.run()

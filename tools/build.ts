@@ -80,6 +80,8 @@ const MODULES: Module[] = [
   { name: 'float', asc: ['--config', 'assembly/float.asconfig.json'], embed: 'the float kernels' },
   // What src/kernels.ts asks the engine.
   ...['probe', 'probe-relaxed'].map(name => ({ name, asc: ['--config', 'assembly/probe.asconfig.json', '--target', name], embed: `the ${name} module` })),
+  // What src/scan.ts has computed while the rest is still interpreted.
+  { name: 'scan', asc: ['--config', 'assembly/scan.asconfig.json'], embed: 'the scan module' },
   // The commands of `thimble pack --target wasi`: the same executor with picture decoding and text output.
   ...wasi,
   { name: 'image', asc: ['--config', 'assembly/image.asconfig.json'] }

@@ -1,7 +1,7 @@
 /** An input tensor as a picture, so that what the model sees can be looked at. */
 import { zlibSync } from 'fflate'
 import { ThimbleError } from '../errors.ts'
-import { crc32 } from '../formats/crc32.ts'
+import { crc32 } from '../scan.ts'
 import type { Preprocess } from '../graph.ts'
 import { inputGeometry } from '../image/preprocess.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'

@@ -7,7 +7,7 @@
 import { ThimbleError } from '../errors.ts'
 import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph.ts'
 import { dtypeBytes, tensorBytes } from '../graph.ts'
-import { allWithin, largestScale } from '../scan.ts'
+import { extremes, largestScale } from '../scan.ts'
 
 export const MAX_TENSORS = 65536
 export const MAX_OPS = 65536
@@ -156,9 +156,10 @@ function checkQuantization({ scales, zeroPoints, axis }: Quantization, tensor: T
   const scale = largestScale(scales) < 0 ? scales.find(s => !(s >= 0 && s < Infinity)) : undefined
   if (scale !== undefined) throw badQuantization(tensor, 'scale', 'a finite number, not negative', scale)
   const range = ZERO_POINT_RANGE[dtype]
-  if (range && !allWithin(zeroPoints, range[0], range[1])) {
-    throw badQuantization(tensor, 'zero point', `${range[0]} to ${range[1]}`, zeroPoints.find(z => z < range[0] || z > range[1])!)
-  }
+  if (!range) return
+  const [least, greatest] = extremes(zeroPoints)
+  if (least >= range[0] && greatest <= range[1]) return
+  throw badQuantization(tensor, 'zero point', `${range[0]} to ${range[1]}`, zeroPoints.find(z => z < range[0] || z > range[1])!)
 }
 
 /** Errors: `format/shape`, `format/quantization`, `format/constant-size`. */

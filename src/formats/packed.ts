@@ -37,7 +37,7 @@ import type { StoredPlan } from '../plan/stored.ts'
 import { int32s } from '../words.ts'
 import { checkMetadata } from './check-metadata.ts'
 import { checkGraph, checkShape, OP_SPECS, opLabel } from './check.ts'
-import { crc32 } from './crc32.ts'
+import { crc32 } from '../scan.ts'
 
 export const PACKED_MAGIC: readonly number[] = [0x54, 0x48, 0x49, 0x4d, 0x42, 0x4c, 0x45, 0x1a]
 export const PACKED_VERSION = 1

@@ -4,7 +4,7 @@
  * Source: PKWARE APPNOTE.TXT 4.3 (central directory 4.3.12, end record 4.3.16); no zip64, no encryption.
  */
 import { ThimbleError } from '../errors.ts'
-import { crc32 } from './crc32.ts'
+import { crc32 } from '../scan.ts'
 import { inflate } from './inflate.ts'
 
 /** Most bytes of one unpacked file. */

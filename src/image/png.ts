@@ -5,7 +5,7 @@
  * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8).
  */
 import { Inflate } from 'fflate'
-import { crc32 } from '../formats/crc32.ts'
+import { crc32 } from '../scan.ts'
 import type { PixelImage } from '../types.ts'
 import { overWhite } from './bmp.ts'
 import { orient, readOrientation } from './exif.ts'

@@ -155,14 +155,14 @@ export class Buffers {
     const key = bytes.length <= SMALL ? String.fromCharCode(...bytes) : undefined
     const known = key === undefined ? undefined : this.small.get(key)
     if (known) return known
-    const buffer: Buffer = { name, bytes: bytes.length, constant: bytes, address: 0, first: 0, last: Infinity }
+    const buffer: Buffer = { name, bytes: bytes.length, constant: bytes, address: 0, first: Infinity, last: -Infinity }
     this.all.push(buffer)
     if (key !== undefined) this.small.set(key, buffer)
     return buffer
   }
 
   lazy(name: string, bytes: number, recipe: Recipe): Buffer {
-    const buffer: Buffer = { name, bytes, constant: recipe, address: 0, first: 0, last: Infinity }
+    const buffer: Buffer = { name, bytes, constant: recipe, address: 0, first: Infinity, last: -Infinity }
     this.all.push(buffer)
     return buffer
   }

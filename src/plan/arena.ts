@@ -80,50 +80,82 @@ function raises(requests: readonly Request[], overlays: readonly Overlay[]): Int
   return out
 }
 
-/** One placement after another of the same buffers. All numbers are blocks. */
+/** Places the same buffers again and again, in orders that change by one buffer. All numbers are blocks. */
 class Placer {
   private readonly near: Neighbours
   private readonly sizes: Int32Array
+  private readonly order: Int32Array
+  /** No buffer lies lower than this. */
+  private readonly raise: Int32Array
   /** -1: not placed. */
   readonly offsets: Int32Array
   peak = 0
-  /** Index into the order of the first buffer that reaches the peak. */
-  highest = 0
+  /** Of the last placement: its offsets, how many it placed, and where in the order the first buffer was that reached the peak. */
+  private readonly before: Int32Array
+  private placed = 0
+  private highest = 0
+  /** Buffers with a neighbour that lies elsewhere than in the last placement. */
+  private readonly disturbed: Uint8Array
 
-  constructor(near: Neighbours, sizes: Int32Array) {
+  constructor(near: Neighbours, sizes: Int32Array, order: Int32Array, raise: Int32Array) {
     this.near = near
     this.sizes = sizes
+    this.order = order.slice()
+    this.raise = raise
     this.offsets = new Int32Array(sizes.length)
+    this.before = new Int32Array(sizes.length)
+    this.disturbed = new Uint8Array(sizes.length)
   }
 
-  /** Places in the given order, no buffer lower than its `raise`, until one ends above `limit`: whether all are placed. */
-  place(order: Int32Array, raise: Int32Array, limit: number): boolean {
-    const { offsets, sizes } = this, { start, other, below, above } = this.near
+  /** Places one buffer after another until one ends above `limit`: whether all are placed. */
+  place(limit: number): boolean {
+    const { order, offsets, before, disturbed, sizes, placed } = this
+    before.set(offsets)
     offsets.fill(-1)
+    disturbed.fill(0)
     let peak = 0
     for (let n = 0; n < order.length; n++) {
-      const i = order[n]!, from = start[i]!, to = start[i + 1]!
-      let at = raise[i]!
-      // Move up past every placed neighbour that is in the way, until none is.
-      for (let moved = true; moved;) {
-        moved = false
-        for (let k = from; k < to; k++) {
-          const o = offsets[other[k]!]!
-          if (o >= 0 && at > o - below[k]! && at < o + above[k]!) {
-            at = o + above[k]!
-            moved = true
-          }
-        }
-      }
-      offsets[i] = at
-      if (at + sizes[i]! > peak) {
-        peak = at + sizes[i]!
-        this.highest = n
-        if (peak > limit) return false
-      }
+      const i = order[n]!
+      if (n === 0 || n >= placed || disturbed[i]) this.drop(i, n < placed)
+      else offsets[i] = before[i]!
+      const top = offsets[i]! + sizes[i]!
+      if (top <= peak) continue
+      peak = top
+      this.highest = n
+      this.placed = n + 1
+      if (peak > limit) return false
     }
+    this.placed = order.length
     this.peak = peak
     return true
+  }
+
+  /** Gives buffer i the lowest offset that its placed neighbours leave it. */
+  private drop(i: number, again: boolean): void {
+    const { offsets, disturbed } = this, { start, other, below, above } = this.near, from = start[i]!, to = start[i + 1]!
+    let at = this.raise[i]!
+    // Move up past every placed neighbour that is in the way, until none is.
+    for (let moved = true; moved;) {
+      moved = false
+      for (let k = from; k < to; k++) {
+        const o = offsets[other[k]!]!
+        if (o >= 0 && at > o - below[k]! && at < o + above[k]!) {
+          at = o + above[k]!
+          moved = true
+        }
+      }
+    }
+    offsets[i] = at
+    if (again && i !== this.order[0] && at === this.before[i]) return
+    for (let k = from; k < to; k++) disturbed[other[k]!] = 1
+  }
+
+  /** The first buffer that reached the peak goes to the front of the order; false: it is there. */
+  promote(): boolean {
+    const at = this.highest, buffer = this.order[at]!
+    this.order.copyWithin(1, 0, at)
+    this.order[0] = buffer
+    return at > 0
   }
 }
 
@@ -144,23 +176,23 @@ const ROUNDS = 30
  * caller knows to be the optimum).
  */
 export function planArena(requests: readonly Request[], overlays: readonly Overlay[] = [], bound = 0): Placement {
-  const sizes = Int32Array.from(requests, r => blocks(r.bytes)), used: number[] = []
-  for (let i = 0; i < sizes.length; i++) if (sizes[i]! > 0) used.push(i)
+  const sizes = new Int32Array(requests.length), used: number[] = []
+  for (let i = 0; i < sizes.length; i++) {
+    sizes[i] = blocks(requests[i]!.bytes)
+    if (sizes[i]! > 0) used.push(i)
+  }
   const byFirst = Int32Array.from(used).sort((a, b) => requests[a]!.first - requests[b]!.first)
   const byLast = Int32Array.from(used).sort((a, b) => requests[b]!.last - requests[a]!.last || sizes[b]! - sizes[a]!)
-  const placer = new Placer(neighbours(requests, sizes, byFirst, overlays), sizes), limit = blocks(bound)
-  let peak = Infinity, best = placer.offsets
-  for (const lift of overlays.length ? [raises(requests, overlays), new Int32Array(sizes.length)] : [new Int32Array(sizes.length)]) {
-    const order = byLast.slice()
+  const near = neighbours(requests, sizes, byFirst, overlays), limit = blocks(bound)
+  let peak = Infinity, best = new Int32Array(sizes.length)
+  for (const raise of overlays.length ? [raises(requests, overlays), new Int32Array(sizes.length)] : [new Int32Array(sizes.length)]) {
+    const placer = new Placer(near, sizes, byLast, raise)
     for (let round = 0; round < ROUNDS && peak > limit; round++) {
-      if (placer.place(order, lift, peak - 1)) {
+      if (placer.place(peak - 1)) {
         peak = placer.peak
         best = placer.offsets.slice()
       }
-      const at = placer.highest, squeaky = order[at]!
-      if (at === 0) break
-      order.copyWithin(1, 0, at)
-      order[0] = squeaky
+      if (!placer.promote()) break
     }
   }
   return { offsets: Array.from(best, o => Math.max(0, o) * ALIGNMENT), peak: used.length ? peak * ALIGNMENT : 0 }

@@ -13,53 +13,67 @@ export interface Arrangement {
   placement: Placement
 }
 
-function lifetimes(units: readonly Unit[], buffers: readonly Buffer[]): void {
-  for (const b of buffers) if (b.measure) b.bytes = b.measure()
-  units.forEach((unit, i) => {
-    const touch = (b: Buffer): void => {
-      if (i < b.first) b.first = i
-      if (i > b.last) b.last = i
-    }
-    for (const list of [unit.prologue, unit.steps]) {
-      for (const step of list) {
-        step.reads.forEach(touch)
-        step.writes.forEach(touch)
+function touch(buffers: readonly Buffer[], unit: number): void {
+  for (const b of buffers) {
+    if (b.first > unit) b.first = unit
+    b.last = unit
+  }
+}
+
+/** Sets the size of each buffer, and the first and last unit that needs it. Ring sizes are set. */
+function lifetimes({ buffers, inputs, outputs }: Lowered, units: readonly Unit[]): void {
+  for (const b of buffers) {
+    if (b.measure) b.bytes = b.measure()
+    b.first = Infinity
+    b.last = -Infinity
+  }
+  for (const port of inputs) port.buffer.first = -1
+  for (let i = 0; i < units.length; i++) {
+    const { prologue, steps } = units[i]!
+    for (const list of [prologue, steps]) {
+      for (const { reads, writes } of list) {
+        touch(reads, i)
+        touch(writes, i)
       }
     }
-  })
+  }
+  for (const port of outputs) port.buffer.last = Infinity
 }
 
 /** Pairs of buffers whose memory may overlap because one is read away before the other is written. */
 function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] {
-  return units.flatMap((unit, i) => unit.overlay && unit.overlay.from.last === i && unit.overlay.to.first === i
-    ? [{ from: live.indexOf(unit.overlay.from), to: live.indexOf(unit.overlay.to), margin: unit.overlay.margin }]
-    : []).filter(o => o.from >= 0 && o.to >= 0)
+  const out: Overlay[] = []
+  for (let i = 0; i < units.length; i++) {
+    const { overlay } = units[i]!
+    if (!overlay || overlay.from.last !== i || overlay.to.first !== i) continue
+    const from = live.indexOf(overlay.from), to = live.indexOf(overlay.to)
+    if (from >= 0 && to >= 0) out.push({ from, to, margin: overlay.margin })
+  }
+  return out
 }
 
 /** The scratches of one unit become views of its largest one. */
-function shareScratch(units: number, buffers: readonly Buffer[]): Map<Buffer, Buffer> {
-  const owners = new Array<Buffer | undefined>(units)
-  const shared = new Map<Buffer, Buffer>()
+function shareScratch(buffers: readonly Buffer[]): Map<Buffer, Buffer> {
+  const owners = new Map<number, Buffer>(), shared = new Map<Buffer, Buffer>()
   for (const b of buffers.filter(b => b.transient && b.first === b.last).sort((a, b) => b.bytes - a.bytes)) {
-    const owner = owners[b.first]
+    const owner = owners.get(b.first)
     if (owner) shared.set(b, owner)
-    else owners[b.first] = b
+    else owners.set(b.first, b)
   }
   return shared
 }
 
 /** Which buffers units need, and when. Ring sizes are set. */
 export function buffersOf(lowered: Lowered, units: readonly Unit[]): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
+  lifetimes(lowered, units)
+  const scratch = shareScratch(lowered.buffers), live: Buffer[] = [], requests: Request[] = []
   for (const b of lowered.buffers) {
-    b.first = Infinity
-    b.last = -Infinity
+    // Inputs have memory even where nothing reads them: they are there before the first unit.
+    if (b.constant || scratch.has(b) || (b.last < b.first && b.first >= 0)) continue
+    live.push(b)
+    requests.push({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) })
   }
-  for (const port of lowered.inputs) port.buffer.first = -1
-  lifetimes(units, lowered.buffers)
-  for (const port of lowered.outputs) port.buffer.last = Infinity
-  const scratch = shareScratch(units.length, lowered.buffers)
-  const live = lowered.buffers.filter(b => !b.constant && !scratch.has(b) && (b.last >= b.first || lowered.inputs.some(p => p.buffer === b)))
-  return { scratch, live, requests: live.map(b => ({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) })) }
+  return { scratch, live, requests }
 }
 
 /** How far an arrangement may be above the bytes that its units need at least before another one is tried. */

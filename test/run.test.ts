@@ -1,6 +1,7 @@
 /** `model.run`: what it gives back, and that it allocates nothing where the caller brings the output. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { fromBase64 } from '../src/base64.ts'
 import { arrayType, type Engine } from '../src/engine.ts'
 import { loadGraph } from '../src/load.ts'
 import type { TypedArray } from '../src/types.ts'
@@ -69,6 +70,25 @@ test('results are the caller\'s: the array given, or one of their own', async ()
   assert.is.not(fresh[0], model.run(input)[0])
   equalBytes(fresh[0]!, out, 'the same answer')
   model.dispose()
+})
+
+test('embedded bytes are the same by each decoder that an engine may have', () => {
+  const bytes = Uint8Array.from({ length: 259 }, (_, i) => i * 7), text = Buffer.from(bytes).toString('base64')
+  const scope = globalThis as { Buffer?: unknown }, type = Uint8Array as { fromBase64?: unknown }
+  const { Buffer: node } = scope, own = Object.getOwnPropertyDescriptor(type, 'fromBase64')
+  try {
+    equalBytes(fromBase64(text), bytes, 'as this engine is')
+    delete type.fromBase64
+    equalBytes(fromBase64(text), bytes, 'Buffer')
+    scope.Buffer = undefined
+    equalBytes(fromBase64(text), bytes, 'neither')
+    type.fromBase64 = () => Uint8Array.of(1)
+    equalBytes(fromBase64(text), Uint8Array.of(1), 'the built-in one, where it is there')
+  } finally {
+    scope.Buffer = node
+    delete type.fromBase64
+    if (own) Object.defineProperty(type, 'fromBase64', own)
+  }
 })
 
 test.run()

@@ -1,5 +1,5 @@
 /**
- * Convolution with few input channels (the first layer of a network): no patches are packed. Each input row is widened
+ * Convolution with few input channels (the first layer of a network) or few output channels: no patches are packed. Each input row is widened
  * once to i16, padding included, into a ring of as many rows as the window is high; the microkernel (4 pixels x 8
  * channels, dot_i16x8) broadcasts pairs of neighbouring elements straight from there.
  *

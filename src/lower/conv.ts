@@ -4,7 +4,7 @@ import { elements, type Activation, type OpOf, type Padding, type Tensor } from 
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
 import { depthwiseForm } from './depthwise.ts'
-import { gemmForm, WIDE_FORM } from './gemm.ts'
+import { fillsPanels, gemmForm, WIDE_FORM } from './gemm.ts'
 import { packDepthwise, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 import { depthwiseBuffers, gemmBuffers, readWeights, rowBuffers, type WeightBuffers, type Weights } from './weights.ts'
@@ -121,7 +121,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const scalar = !cx.simd || !weights.safe
   const form = gemmForm(cx.variant, cx.kernels, weights, k, cx.compact)
   // Forms that read rows of int8 gather patches at little cost.
-  if (!scalar && !form.rowBytes && groups === 1 && ci <= DIRECT_CHANNELS && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8) {
+  if (!scalar && !form.rowBytes && groups === 1 && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8 && (ci <= DIRECT_CHANNELS || (form === WIDE_FORM && o <= DIRECT_OUTPUTS && fillsPanels(4)(win.x.out)))) {
     emitConvDirect(cx, x, y, xq, oq, limits, weights, win)
     return
   }
@@ -160,8 +160,9 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   }
 }
 
-/** Input channels up to which widening whole rows beats packing patches. */
+/** Input channels up to which widening whole rows beats packing patches; output channels, where its microkernel is as good: few panels share a packed patch. */
 const DIRECT_CHANNELS = 4
+const DIRECT_OUTPUTS = 32
 
 function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window): void {
   const segment = win.kw * x.c, k = segment * win.kh, windowH = (win.kh - 1) * win.dilationH + 1

@@ -167,7 +167,7 @@ else {
     const files = [...webFiles()]
     const sum = (filter: (path: string) => boolean, size: (bytes: Buffer) => number): number => files.filter(([path]) => filter(path)).reduce((n, [, bytes]) => n + size(bytes), 0)
     const gz = (bytes: Buffer): number => gzipSync(bytes, { level: 9 }).length
-    for (const [name, filter] of [['page', (path: string) => !/^(thimble|models|samples)\//.test(path)], ['runtime, unbundled', (path: string) => path.startsWith('thimble/')], ['model', (path: string) => path.startsWith('models/')]] as const) {
+    for (const [name, filter] of [['page', (path: string) => !/^(thimble|models|samples)\//.test(path)], ['runtime, not minified', (path: string) => path.startsWith('thimble/')], ['model', (path: string) => path.startsWith('models/')]] as const) {
       console.log(`${name}: ${sum(filter, (b) => b.length)} bytes, ${sum(filter, gz)} gzip`)
     }
     assert.not.ok(files.some(([path]) => /image\/(png|jpeg|bmp|pnm|decode)|fflate|cli|convert|quantize/.test(path)))

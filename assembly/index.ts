@@ -2,3 +2,4 @@
 export { header, run, thimble_abi, thimble_input_ptr, thimble_input_bytes, thimble_output_ptr, thimble_output_bytes, thimble_invoke, thimble_thread } from './exec'
 export * from './kernels'
 export * from './pack'
+export * from './checksum'

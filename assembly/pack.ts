@@ -34,7 +34,7 @@ function transpose4(to: usize, a: v128, b: v128, c: v128, d: v128): void {
  * are padded to `padded`. Reads 0..7 bytes and writes 0..127 bytes past the end.
  */
 export function pack_gemm_4x8(to: usize, from: usize, panels: i32, k: usize, segment: usize, padded: usize, zero: i32, flip: i32): void {
-  if (!ASC_FEATURE_SIMD) return
+  if (!ASC_FEATURE_SIMD || !segment) return
   const flips = i8x16.splat(<i8>flip), zeros = i16x8.splat(<i16>zero)
   for (let p = 0; p < panels; p++) {
     for (let s: usize = 0; s < k; s += segment) {
@@ -143,8 +143,101 @@ export function narrow_bytes(to: usize, from: usize, n: i32, add: i32): void {
   }
 }
 
-/** n f32 scales of weights to requantization scales, `requantScale` of src/numerics.ts. Writes up to the next multiple of 16 bytes. */
-export function requantize_scales(at: usize, n: i32, input: f32, output: f32): void {
+/** Four int8 at `p`, of which only the first n count, after xor with `flip`. */
+// @ts-ignore: decorator
+@inline
+function weights4(p: usize, n: usize, flips: u32): u32 {
+  return n >= 4 ? load<u32>(p) ^ flips : (load<u32>(p) ^ flips) & ((<u32>1 << (<u32>n << 3)) - 1)
+}
+
+/**
+ * GEMM 4x16c4: `rows` rows of k int8 (after xor with `flip`), 16 to a panel, to [panel][K/4][16][4] int8, zeros
+ * where the last panel lacks rows. Reads 0..3 bytes past the end.
+ */
+export function pack_gemm_4x16c4(to: usize, from: usize, rows: i32, k: usize, flip: i32): void {
+  const flips = <u32>flip * 0x01010101, panelBytes = ((k + 3) & ~3) << 4
+  memory.fill(to, 0, <usize>((rows + 15) >> 4) * panelBytes)
+  for (let r = 0; r < rows; r++) {
+    let out = to + <usize>(r >> 4) * panelBytes + (<usize>(r & 15) << 2)
+    for (let i: usize = 0; i < k; i += 4) {
+      store<u32>(out, weights4(from + i, k - i, flips))
+      out += 64
+    }
+    from += k
+  }
+}
+
+/** GEMM 3x8c8: the same, 8 to a panel, to [panel][K/8][64] int8. */
+export function pack_gemm_3x8c8(to: usize, from: usize, rows: i32, k: usize, flip: i32): void {
+  const flips = <u32>flip * 0x01010101, panelBytes = ((k + 7) & ~7) << 3
+  memory.fill(to, 0, <usize>((rows + 7) >> 3) * panelBytes)
+  for (let r = 0; r < rows; r++) {
+    const lane = r & 3, other: usize = (4 + (lane ^ 1)) << 1, own: usize = lane << 1
+    const low = lane & 1 ? other : own, high = lane & 1 ? own : other
+    let out = to + <usize>(r >> 3) * panelBytes + (<usize>(r >> 2 & 1) << 5)
+    for (let i: usize = 0; i < k; i += 4) {
+      const four = weights4(from + i, k - i, flips)
+      store<u16>(out + low, <u16>four)
+      store<u16>(out + high, <u16>(four >> 16))
+      out += i & 4 ? 48 : 16
+    }
+    from += k
+  }
+}
+
+/**
+ * Depthwise in int8: [taps][channels] int8 (after xor with `flip`) to [block of 8 channels][vector][8][bytes]. `table`: the
+ * tap of each byte of each vector, int8, negative for zero; channels >= 8.
+ */
+export function pack_taps(to: usize, from: usize, channels: i32, vectors: i32, bytes: i32, table: usize, flip: i32): void {
+  for (let c = 0; c < channels; c += 8) {
+    const start = from + <usize>min(c, channels - 8)
+    for (let v = 0; v < vectors; v++) {
+      for (let j: usize = 0; j < 8; j++) {
+        for (let i = 0; i < bytes; i++) {
+          const tap: i32 = load<i8>(table + <usize>(v * bytes + i))
+          store<i8>(to++, tap < 0 ? 0 : <i8>(load<u8>(start + <usize>(tap * channels) + j) ^ flip))
+        }
+      }
+    }
+  }
+}
+
+/**
+ * Depthwise in pairs of i16: the same minus `zero` to [block of `width` channels][pair][width][2]; channels >= width. `table`: two
+ * taps a pair.
+ */
+export function pack_pairs(to: usize, from: usize, channels: i32, width: i32, pairs: i32, table: usize, zero: i32, flip: i32): void {
+  for (let c = 0; c < channels; c += width) {
+    const start = from + <usize>min(c, channels - width)
+    for (let v = 0; v < pairs; v++) {
+      const a = <i32>load<i8>(table + <usize>(2 * v)), b = <i32>load<i8>(table + <usize>(2 * v + 1))
+      for (let j: usize = 0; j < <usize>width; j++) {
+        store<i16>(to, a < 0 ? 0 : <i16>(<i32><i8>(load<u8>(start + <usize>(a * channels) + j) ^ flip) - zero))
+        store<i16>(to, b < 0 ? 0 : <i16>(<i32><i8>(load<u8>(start + <usize>(b * channels) + j) ^ flip) - zero), 2)
+        to += 4
+      }
+    }
+  }
+}
+
+/** bias[c] -= inputZero * Σ (w - weightZero) over the taps, for [taps][channels] int8 (after xor with `flip`); bias in panels of `width` <= channels. */
+export function fold_taps(bias: usize, weights: usize, channels: i32, width: i32, taps: i32, weightZero: i32, flip: i32, inputZero: i32): void {
+  for (let c = 0; c < channels; c += width) {
+    let w = weights + <usize>min(c, channels - width)
+    for (let j = 0; j < width; j++) {
+      let sum = -taps * weightZero
+      for (let t = 0; t < taps; t++) sum += <i32><i8>(load<u8>(w + <usize>(t * channels)) ^ flip)
+      store<i32>(bias, load<i32>(bias) - inputZero * sum)
+      bias += 4
+      w++
+    }
+  }
+}
+
+/** n f32 scales of weights to requantization scales, `requantScale` of src/numerics.ts; input and output scale by their bits. Writes up to the next multiple of 16 bytes. */
+export function requantize_scales(at: usize, n: i32, inputBits: i32, outputBits: i32): void {
+  const input = reinterpret<f32>(inputBits), output = reinterpret<f32>(outputBits)
   const end = at + (<usize>n << 2)
   if (ASC_FEATURE_SIMD) {
     const inputs = f32x4.splat(input), outputs = f32x4.splat(output)

@@ -1,7 +1,8 @@
 /** One model in one wasm instance: owns the memory, runs the program. */
 import { ThimbleError } from './errors.ts'
 import { ABI_VERSION, LAYOUT } from './generated/layout.ts'
-import { elements, type DType, type Graph, type Metadata } from './graph.ts'
+import { elements, type DType, type Metadata, type Tensor } from './graph.ts'
+import type { Loader } from './lower/program.ts'
 import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
 import type { RuntimeExports } from './runtime.ts'
 import type { ThreadPool } from './threads/pool.ts'
@@ -22,8 +23,7 @@ export function arrayType(dtype: DType): ArrayType {
   }
 }
 
-export function tensorInfo(graph: Graph, index: number): TensorInfo {
-  const t = graph.tensors[index]!
+export function tensorInfo(t: Tensor): TensorInfo {
   return { name: t.name, shape: t.shape, dtype: t.dtype, scale: t.quantization?.scales[0] ?? 0, zeroPoint: t.quantization?.zeroPoints[0] ?? 0 }
 }
 
@@ -36,6 +36,8 @@ export interface EngineDescription {
   kernels: Kernels
   why: string
   metadata: Metadata
+  /** Where there is no Program to tell it. */
+  arenaBytes?: number
 }
 
 /** Shared memory for a program that runs on several threads; the runtime imports it. */
@@ -48,33 +50,55 @@ export function sharedMemory(program: Program): WebAssembly.Memory {
   }
 }
 
-/** Instantiates the runtime and loads the program's memory image. `memory`: the shared one of a threaded program. */
-export function instantiateProgram(module: WebAssembly.Module, program: Program, memory?: WebAssembly.Memory): RuntimeExports {
+/** What fills an instance's memory. All that it does not write is zero. */
+export interface MemoryImage {
+  memoryBytes: number
+  /** Serves as staging memory meanwhile. */
+  arenaAddress: number
+  arenaBytes: number
+  /** Fields of the runtime's header. */
+  header: Readonly<Record<string, number>>
+  write(loader: Loader & { memory: Uint8Array }): void
+}
+
+const imageOf = (program: Program): MemoryImage => ({
+  memoryBytes: program.memoryBytes, arenaAddress: program.arenaAddress, arenaBytes: program.arenaBytes, header: program.header,
+  write(loader) { for (const part of program.image) if (!part.load?.(loader)) loader.memory.set(part.bytes, part.address) }
+})
+
+/** An instance of the runtime. `memory`: the shared one of a threaded program. */
+export function createInstance(module: WebAssembly.Module, memory?: WebAssembly.Memory): RuntimeExports {
   const instance = new WebAssembly.Instance(module, memory ? { env: { memory } } : {})
   const exports = { memory, ...instance.exports } as unknown as RuntimeExports
   if (exports.thimble_abi() !== ABI_VERSION) throw new ThimbleError('runtime/abi', 'runtime and host do not match', { expected: ABI_VERSION, got: exports.thimble_abi(), hint: 'rebuild: npm run build' })
   const header = exports.header.value as number
   if (header + LAYOUT.Header.size > PROGRAM_BASE) throw new ThimbleError('runtime/abi', 'the runtime\'s static data reaches into the program', { expected: `at most ${PROGRAM_BASE}`, got: header + LAYOUT.Header.size })
-  const missing = program.memoryBytes - exports.memory.buffer.byteLength
+  return exports
+}
+
+/** Makes room for an image and writes it. */
+export function fillInstance(exports: RuntimeExports, image: MemoryImage): void {
+  const { memoryBytes, arenaAddress: staging, arenaBytes: stagingBytes } = image
+  const missing = memoryBytes - exports.memory.buffer.byteLength
   if (missing > 0) {
     try {
       exports.memory.grow(Math.ceil(missing / PAGE))
     } catch {
-      throw new ThimbleError('runtime/memory', 'the engine gives no more memory', { expected: `${program.memoryBytes} bytes`, hint: 'use a smaller model, or plan "size"' })
+      throw new ThimbleError('runtime/memory', 'the engine gives no more memory', { expected: `${memoryBytes} bytes`, hint: 'use a smaller model, or plan "size"' })
     }
   }
-  loadImage(exports, program)
-  const view = new DataView(exports.memory.buffer)
-  LAYOUT.Header.fields.forEach((name, i) => view.setUint32(header + i * 4, program.header[name]!, true))
-  return exports
+  const memory = new Uint8Array(exports.memory.buffer)
+  image.write({ runtime: exports, memory, staging, stagingBytes })
+  memory.fill(0, staging, staging + stagingBytes)
+  const view = new DataView(exports.memory.buffer), header = exports.header.value as number
+  LAYOUT.Header.fields.forEach((name, i) => view.setUint32(header + i * 4, image.header[name]!, true))
 }
 
-/** Writes the memory image; the arena serves as staging and is zero again afterwards. */
-function loadImage(runtime: RuntimeExports, program: Program): void {
-  const memory = new Uint8Array(runtime.memory.buffer)
-  const loader = { runtime, memory, staging: program.arenaAddress, stagingBytes: program.arenaBytes }
-  for (const part of program.image) if (!part.load?.(loader)) memory.set(part.bytes, part.address)
-  memory.fill(0, program.arenaAddress, program.arenaAddress + program.arenaBytes)
+/** Instantiates the runtime and loads the program's memory image. `memory`: the shared one of a threaded program. */
+export function instantiateProgram(module: WebAssembly.Module, program: Program, memory?: WebAssembly.Memory): RuntimeExports {
+  const exports = createInstance(module, memory)
+  fillInstance(exports, imageOf(program))
+  return exports
 }
 
 export class Engine implements Model {
@@ -86,14 +110,15 @@ export class Engine implements Model {
   readonly metadata: Metadata
   readonly memoryBytes: number
   readonly arenaBytes: number
-  readonly program?: Program
+  readonly #program: (() => Program) | undefined
   #exports: RuntimeExports | undefined
   #in: Port[]
   #out: Port[]
   #pool: ThreadPool | undefined
   #list: TypedArray[] = []
 
-  constructor(exports: RuntimeExports, about: EngineDescription, program?: Program, pool?: ThreadPool) {
+  /** `program`: what the instance runs, or how to compile it again. */
+  constructor(exports: RuntimeExports, about: EngineDescription, program?: Program | (() => Program), pool?: ThreadPool) {
     this.#exports = exports
     this.#pool = pool
     this.inputs = about.inputs
@@ -102,9 +127,9 @@ export class Engine implements Model {
     this.kernels = about.kernels
     this.why = about.why
     this.metadata = about.metadata
-    this.program = program
+    this.#program = typeof program === 'object' ? () => program : program
     this.memoryBytes = exports.memory.buffer.byteLength
-    this.arenaBytes = program?.arenaBytes ?? Number(about.metadata.extra?.arenaBytes ?? 0)
+    this.arenaBytes = about.arenaBytes ?? (typeof program === 'object' ? program.arenaBytes : 0)
     const port = (info: TensorInfo, address: number, bytes: number): Port => {
       const type = arrayType(info.dtype), count = elements(info.shape)
       return { info, address, bytes, count, type, view: new type(exports.memory.buffer, address, count) }
@@ -112,6 +137,9 @@ export class Engine implements Model {
     this.#in = about.inputs.map((info, i) => port(info, exports.thimble_input_ptr(i), exports.thimble_input_bytes(i)))
     this.#out = about.outputs.map((info, i) => port(info, exports.thimble_output_ptr(i), exports.thimble_output_bytes(i)))
   }
+
+  /** The program with its entries, for profiles; none in a packed module. */
+  get program(): Program | undefined { return this.#program?.() }
 
   /** Copies the inputs in, after checking them. */
   #write(input: TypedArray | readonly TypedArray[]): RuntimeExports {

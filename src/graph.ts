@@ -5,7 +5,7 @@
  * The same graph carries float32 models (readers of float formats, the quantizer's input) and 8-bit ones.
  */
 
-import type { StoredPlan } from './plan/stored.ts'
+import type { RecordedProgram } from './formats/programs.ts'
 
 export type DType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32' | 'uint32' | 'int64' | 'uint64' | 'float16' | 'float32' | 'float64' | 'bool' | 'string'
 
@@ -135,8 +135,8 @@ export interface Graph {
   inputs: number[]
   outputs: number[]
   metadata: Metadata
-  /** Plans that the file holds, see plan/stored.ts. */
-  plans?: readonly StoredPlan[]
+  /** Compiled programs to write along, see plan/record.ts; readers leave them out. */
+  programs?: readonly RecordedProgram[]
 }
 
 /** Elements of a shape (1 for a scalar). */

@@ -51,7 +51,7 @@ export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = '
   const lowered = lower(graph, variant, kernels, plan === 'size')
   const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, kernels, plan })
   const names = kernelNames(graph, program)
-  const info = (i: number): ModelReport['inputs'][number] => ({ ...tensorInfo(graph, i), bytes: tensorBytes(graph.tensors[i]!) })
+  const info = (i: number): ModelReport['inputs'][number] => ({ ...tensorInfo(graph.tensors[i]!), bytes: tensorBytes(graph.tensors[i]!) })
   const brief = (i: number): OpReport['inputs'][number] => {
     const { name, shape, dtype } = graph.tensors[i]!
     return { name, shape, dtype }

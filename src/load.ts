@@ -1,11 +1,14 @@
 /** Bytes to a ready model. No file system, no fetch: the entry points add those. */
-import { Engine, instantiateProgram, sharedMemory, tensorInfo, type EngineDescription } from './engine.ts'
+import { createInstance, Engine, fillInstance, instantiateProgram, sharedMemory, tensorInfo, type EngineDescription } from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import { readModel } from './formats/index.ts'
+import { isSealed, peekFrame } from './formats/packed-frame.ts'
+import { readPacked, readProgram } from './formats/packed.ts'
+import { runSteps, targetName } from './formats/programs.ts'
 import type { Graph, Metadata } from './graph.ts'
 import { startProbe } from './kernels.ts'
-import { compileModel } from './plan/compile.ts'
-import { chooseVariant, runtimeModule, type VariantChoice } from './runtime.ts'
+import { compileModel, PROGRAM_BASE } from './plan/compile.ts'
+import { chooseVariant, runtimeModule, type RuntimeExports, type VariantChoice } from './runtime.ts'
 import { checkThreads, ThreadPool } from './threads/pool.ts'
 import type { LoadOptions } from './types.ts'
 
@@ -40,7 +43,7 @@ export async function loadGraph(graph: Graph, options: LoadOptions = {}, fast?: 
   const { variant, kernels, why, module: fastModule } = await choose(options, fast)
   const plan = options.plan ?? 'speed'
   const about = (reason: string): EngineDescription => ({
-    inputs: graph.inputs.map(i => tensorInfo(graph, i)), outputs: graph.outputs.map(i => tensorInfo(graph, i)),
+    inputs: graph.inputs.map(i => tensorInfo(graph.tensors[i]!)), outputs: graph.outputs.map(i => tensorInfo(graph.tensors[i]!)),
     variant, kernels, why: reason, metadata: withOptions(graph.metadata, options)
   })
   if (threads === 1) {
@@ -61,8 +64,44 @@ function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
   return 'simd'
 }
 
-/** Reads a model file's bytes (.tflite or .thimble), compiles and instantiates it. */
+/** The engine for a file that holds a program for what `options` ask for; undefined for any other file. */
+async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Engine | undefined> {
+  if ((options.threads ?? 1) !== 1 || (options.plan ?? 'speed') !== 'speed' || options.fast) return undefined
+  const frame = peekFrame(bytes)
+  if (!frame) return undefined
+  const { variant, kernels, why } = await choose(options)
+  const exports = createInstance(await runtimeModule(variant))
+  if (!isSealed(bytes, (lanes, body) => hashInside(exports, lanes, body))) return undefined
+  const ready = readProgram(frame, targetName(variant, kernels))
+  if (!ready) return undefined
+  const { program, inputs, outputs, metadata } = ready
+  try {
+    fillInstance(exports, { ...program, write: loader => runSteps(program.steps, frame.data, loader) })
+  } catch (error) {
+    if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError) throw new ThimbleError('format/packed-program', `the program for ${program.for} can't be loaded (${error.message})`, { hint: 'the file was written by something else than Thimble' })
+    throw error
+  }
+  return new Engine(exports, {
+    inputs: inputs.map(tensorInfo), outputs: outputs.map(tensorInfo), variant, kernels, why, metadata: withOptions(metadata, options), arenaBytes: program.arenaBytes
+  }, () => compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' }))
+}
+
+/** Hashes by way of the runtime's first memory, which is as it was afterwards. */
+function hashInside(runtime: RuntimeExports, lanes: Int32Array, body: Uint8Array): void {
+  const at = PROGRAM_BASE, from = at + 16, room = runtime.memory.buffer.byteLength - from & -16
+  const memory = new Uint8Array(runtime.memory.buffer), state = new Int32Array(runtime.memory.buffer, at, 4)
+  state.set(lanes)
+  for (let i = 0; i < body.length; i += room) {
+    const part = body.subarray(i, i + room)
+    memory.set(part, from)
+    runtime.xxh32_blocks(at, from, part.length)
+  }
+  lanes.set(state)
+  memory.fill(0, at)
+}
+
+/** Reads a model file's bytes (.tflite or .thimble), compiles what the file does not hold compiled, and instantiates it. */
 export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string, fast?: FastSource): Promise<Engine> {
   if ((options.kernels ?? 'auto') === 'auto') startProbe()
-  return loadGraph(readModel(bytes, name), options, fast)
+  return await loadProgram(bytes, options) ?? loadGraph(readModel(bytes, name), options, fast)
 }

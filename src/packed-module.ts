@@ -42,6 +42,6 @@ export function loadPackedModule(module: WebAssembly.Module, options: LoadOption
   const { inputs, outputs, variant, kernels, abi, arenaBytes, ...metadata } = meta
   return new Engine(exports, {
     inputs, outputs, variant, kernels: kernels ?? 'generic', why: `fixed when the module was packed${options.fast ? '; not fast: a packed module brings its own kernels' : ''}`,
-    metadata: withOptions({ ...metadata, extra: { ...metadata.extra, arenaBytes } }, options)
+    metadata: withOptions(metadata, options), arenaBytes
   })
 }

@@ -15,6 +15,7 @@ export interface RuntimeExports extends Packers {
   thimble_input_bytes(i: number): number
   thimble_output_ptr(i: number): number
   thimble_output_bytes(i: number): number
+  xxh32_blocks(state: number, from: number, bytes: number): void
 }
 
 export const hasSimd = (): boolean => engineFeatures().simd

@@ -13,3 +13,11 @@ export function int32s(bytes: Uint8Array): Int32Array<ArrayBuffer> {
 /** The same to read from only: a view where position and byte order allow it. */
 export const int32View = (bytes: Uint8Array): Int32Array =>
   LITTLE_ENDIAN && bytes.byteOffset % 4 === 0 ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2) : int32s(bytes)
+
+/** Little-endian bytes of float32 or int32 values; a view of them where the machine stores them so. */
+export function wordBytes(values: Float32Array | Int32Array): Uint8Array {
+  if (LITTLE_ENDIAN) return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+  const view = new DataView(new ArrayBuffer(4 * values.length))
+  values.forEach((v, i) => values instanceof Float32Array ? view.setFloat32(4 * i, v, true) : view.setInt32(4 * i, v, true))
+  return new Uint8Array(view.buffer)
+}

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert'
 import fc from 'fast-check'
 import { ThimbleError } from '../src/errors.ts'
 import { readModel, sniffFormat } from '../src/formats/index.ts'
-import { writePacked } from '../src/formats/packed.ts'
+import { writePacked } from '../src/formats/packed-write.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
 

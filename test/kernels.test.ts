@@ -32,7 +32,7 @@ function run(graph: Graph, inputs: TypedArray[], choice: Choice, plan: 'speed' |
   const memory = new Uint8Array(exports.memory.buffer)
   memory.fill(GUARD, program.arenaAddress)
   const constants = memory.slice(0, program.arenaAddress)
-  const engine = new Engine(exports, { inputs: graph.inputs.map(i => tensorInfo(graph, i)), outputs: graph.outputs.map(i => tensorInfo(graph, i)), variant, kernels, why: '', metadata: {} }, program)
+  const engine = new Engine(exports, { inputs: graph.inputs.map(i => tensorInfo(graph.tensors[i]!)), outputs: graph.outputs.map(i => tensorInfo(graph.tensors[i]!)), variant, kernels, why: '', metadata: {} }, program)
   const first = engine.run(inputs), again = engine.run(inputs)
   first.forEach((o, i) => equalBytes(again[i]!, o, 'the second run'))
   for (let i = program.arenaAddress + program.arenaBytes; i < memory.length; i++) if (memory[i] !== GUARD) throw new Error(`byte ${i - program.arenaAddress - program.arenaBytes} past the arena was written`)

@@ -8,6 +8,7 @@
  */
 import { execFile } from 'node:child_process'
 import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -50,7 +51,7 @@ function layoutModule(file: string, name: string): string {
   for (const r of records) {
     out.push(`  ${r.name}: { size: ${r.fields.length * 4}, fields: [${r.fields.map(f => `'${f.name}'`).join(', ')}], f32: [${r.fields.filter(f => f.type === 'f32').map(f => `'${f.name}'`).join(', ')}] },`)
   }
-  out.push('} as const', '')
+  out.push('} as const', '', '/** Changes whenever the layout does. */', `export const ${name}_ID = 0x${createHash('sha256').update(JSON.stringify({ constants, records })).digest('hex').slice(0, 8)}`, '')
   return out.join('\n')
 }
 

@@ -37,8 +37,8 @@ async function encode(graph: Graph, output: string): Promise<Uint8Array> {
   if (/\.tflite$/i.test(output)) return (await import('../formats/tflite-write.ts')).writeTflite(graph)
   if (!/\.thimble$/i.test(output)) throw new ThimbleError('usage/option', 'output is of no known kind', { expected: 'a name ending in .tflite or .thimble', got: JSON.stringify(output) })
   if (!isQuantized(graph)) throw new ThimbleError('lower/float', 'model is float, and a packed file holds 8-bit models', { hint: 'use thimble quantize, or write a .tflite' })
-  const [{ writePacked }, { withPlans }] = await Promise.all([import('../formats/packed.ts'), import('../plan/stored.ts')])
-  return writePacked(withPlans(graph))
+  const [{ writePacked }, { withPrograms }] = await Promise.all([import('../formats/packed-write.ts'), import('../plan/record.ts')])
+  return writePacked(withPrograms(graph))
 }
 
 async function run(args: Args): Promise<void> {

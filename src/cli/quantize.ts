@@ -3,13 +3,13 @@ import { basename } from 'node:path'
 import { openPath } from '../convert/files.ts'
 import { addLabels, readFloatModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
-import { writePacked } from '../formats/packed.ts'
+import { writePacked } from '../formats/packed-write.ts'
 import { writeTflite } from '../formats/tflite-write.ts'
 import { tensorBytes, type Graph, type Preprocess } from '../graph.ts'
 import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { parseLabels } from '../labels.ts'
-import { withPlans } from '../plan/stored.ts'
+import { withPrograms } from '../plan/record.ts'
 import { random, variations } from '../quantize/augment.ts'
 import { evaluate, type EvaluationInput } from '../quantize/evaluate.ts'
 import { inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
@@ -111,7 +111,7 @@ async function run(args: Args): Promise<void> {
   })
   const measured = await evaluate(graph, result.graph, result.equalized, compared, (done) => show.at('compare', done, compared.length))
   show.clear()
-  const bytes = extension(output) === 'tflite' ? writeTflite(result.graph) : writePacked(withPlans(result.graph))
+  const bytes = extension(output) === 'tflite' ? writeTflite(result.graph) : writePacked(withPrograms(result.graph))
   const report: QuantizeReport = {
     model: graph.metadata.name ?? basename(path), ...measured,
     calibration: { photos: new Set(inputs.map((i) => i.photo)).size, inputs: inputs.length, ranges, seed }, evaluation: { photos: compare.length, inputs: compared.length, heldBack },

@@ -106,7 +106,7 @@ const RUNS = 3
 
 function load(graph: Graph, module: WebAssembly.Module, kernels: Kernels): Engine {
   const program = compileModel(graph, { variant: 'simd', kernels, plan: 'speed' })
-  const info = (i: number): ReturnType<typeof tensorInfo> => tensorInfo(graph, i)
+  const info = (i: number): ReturnType<typeof tensorInfo> => tensorInfo(graph.tensors[i]!)
   const memory = kernels === 'avx2' ? sharedMemory(program) : undefined
   return new Engine(instantiateProgram(module, program, memory), { inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), variant: 'simd', kernels, why: '', metadata: {} }, program)
 }

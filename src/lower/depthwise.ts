@@ -4,8 +4,9 @@
  */
 import { OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE3X3_WIDE, OP_DEPTHWISE5X5 } from '../generated/layout.ts'
 import type { Kernels, Variant } from '../types.ts'
+import { align } from './context.ts'
 import { fillsPanels } from './gemm.ts'
-import { packDepthwise3x3, packDepthwise3x3Wide, packDepthwise5x5, panelStarts, wideOrder } from './pack.ts'
+import { packDepthwise3x3, packDepthwise3x3Wide, packPairs, PAIRS_5X5_S1, PAIRS_5X5_S2, panelStarts, wideOrder } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
 import { bytesOf, type Weights } from './weights.ts'
 
@@ -72,6 +73,46 @@ const DOT_PAIRS = [[0, 3], [1, 4], [2, 5]] as const
 /** The zero point's negative is an int8 weight of its own, and its pairs of products fit 16 bits. */
 const zeroFits = (zero: number): boolean => zero >= -127 && zero <= 127
 
+/** Stages the filter and a table of taps behind it; where the table is, or undefined without room for both. */
+function stageTaps({ memory, staging, stagingBytes }: Loader, w: Weights, taps: readonly (readonly number[])[]): number | undefined {
+  const table = staging + align(w.raw.length, 16), numbers = Int8Array.from(taps.flat())
+  if (table + numbers.length > staging + stagingBytes) return undefined
+  memory.set(w.raw, staging)
+  memory.set(bytesOf(numbers), table)
+  return table
+}
+
+const foldTaps = (width: number): NonNullable<DepthwiseForm['foldBias']> => ({ runtime, memory, staging, stagingBytes }, to, plain, _, w) => {
+  if (!runtime.fold_taps || w.raw.length > stagingBytes) return false
+  memory.set(bytesOf(plain), to)
+  if (!w.inputZero) return true
+  memory.set(w.raw, staging)
+  runtime.fold_taps(to, staging, w.bias.length, width, w.raw.length / w.bias.length, w.zero, w.flip, w.inputZero)
+  return true
+}
+
+/** Weights and bias of the forms that keep them int8. `vectors`: taps per vector as for packTaps. */
+const byTaps = (vectors: readonly (readonly number[])[]): Pick<DepthwiseForm, 'packWeights' | 'loadWeights' | 'foldBias'> => ({
+  packWeights: (weights, _, channels) => packTaps(weights, channels, vectors),
+  loadWeights(loader, to, w) {
+    const table = loader.runtime.pack_taps && stageTaps(loader, w, vectors)
+    if (table !== undefined) loader.runtime.pack_taps!(to, loader.staging, w.bias.length, vectors.length, vectors[0]!.length, table, w.flip)
+    return table !== undefined
+  },
+  foldBias: foldTaps(8)
+})
+
+/** And of those that keep pairs of i16, in panels of `width`. */
+const byPairs = (pairs: readonly (readonly [number, number])[], width: number): Pick<DepthwiseForm, 'packWeights' | 'loadWeights' | 'foldBias'> => ({
+  packWeights: (weights, zero, channels) => packPairs(weights, zero, channels, pairs, width),
+  loadWeights(loader, to, w) {
+    const table = loader.runtime.pack_pairs && stageTaps(loader, w, pairs)
+    if (table !== undefined) loader.runtime.pack_pairs!(to, loader.staging, w.bias.length, width, pairs.length, table, w.zero, w.flip)
+    return table !== undefined
+  },
+  foldBias: foldTaps(width)
+})
+
 /** [block of 8 channels][vector][8 channels][bytes] i8 from taps per vector; tap -1: zero. */
 function packTaps(weights: Int8Array, channels: number, vectors: readonly (readonly number[])[]): Int8Array {
   const starts = panelStarts(channels, 8), bytes = vectors[0]!.length
@@ -88,12 +129,12 @@ export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
   {
     op: OP_DEPTHWISE3X3_DOT, name: 'depthwise-3x3-dot', window: 3, variants: ['relaxed'], kernels: ['arm-dot'], overread: { 1: 1, 2: 2 }, panelBytes: 96,
     legal: (weights, zero, channels) => zeroFits(zero) && pairsFit(weights, channels, DOT_PAIRS),
-    packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3, 6, -1], [1, 4, 7, -1], [2, 5, 8, -1]])
+    ...byTaps([[0, 3, 6, -1], [1, 4, 7, -1], [2, 5, 8, -1]])
   },
   {
     op: OP_DEPTHWISE3X3_PRODUCTS, name: 'depthwise-3x3-products', window: 3, variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'], overread: { 1: 1, 2: 3 }, panelBytes: 112,
     legal: (weights, zero, channels, stride) => zeroFits(zero) && pairsFit(weights, channels, PRODUCT_PAIRS[stride]!),
-    packWeights: (weights, _, channels) => packTaps(weights, channels, [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]])
+    ...byTaps([[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]])
   },
   {
     op: OP_DEPTHWISE3X3_WIDE, name: 'depthwise-3x3-wide', window: 3, variants: ['simd'], kernels: ['avx2'], overread: { 1: 1 }, panelBytes: 448, width: 16,
@@ -107,12 +148,12 @@ export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
   {
     op: OP_DEPTHWISE5X5, name: 'depthwise-5x5', window: 5, variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 1: 1 }, panelBytes: 256, width: 4,
     suits: (channels, stride) => stride === 1 && channels >= 4,
-    packWeights: (weights, zero, channels) => packDepthwise5x5(weights, zero, channels, 1)
+    ...byPairs(PAIRS_5X5_S1, 4)
   },
   {
     op: OP_DEPTHWISE5X5, name: 'depthwise-5x5', window: 5, variants: ['simd', 'relaxed'], kernels: ['generic', 'x86', 'arm', 'arm-dot', 'avx2'], overread: { 2: 1 }, panelBytes: 416,
     suits: (channels, stride) => stride === 2 && channels >= 8,
-    packWeights: (weights, zero, channels) => packDepthwise5x5(weights, zero, channels, 2)
+    ...byPairs(PAIRS_5X5_S2, 8)
   }
 ]
 

@@ -73,6 +73,36 @@ function loadGemm4x8w8(loader: Loader, to: number, w: Weights, _: number, k: num
   return narrow_bytes !== undefined && eachGo(loader, w, k, segment, undefined, (at, p, count) => narrow_bytes(to + p * panel, at, count * panel, w.zero))
 }
 
+/** Stages rows of weights in as many goes as the memory asks for, whole panels of `nr` at a time. `take` is told where they lie, and their first panel. */
+function eachRows({ memory, staging, stagingBytes }: Loader, w: Weights, k: number, nr: number, take: (at: number, rows: number, panel: number) => void): boolean {
+  const channels = w.bias.length, whole = Math.floor(channels / nr), perGo = Math.floor((stagingBytes - 4) / (nr * k))
+  if (perGo < 1) return false
+  const go = (channel: number, rows: number, panel: number): void => {
+    memory.set(w.raw.subarray(channel * k, (channel + rows) * k), staging)
+    take(staging, rows, panel)
+  }
+  for (let p = 0; p < whole; p += perGo) go(p * nr, Math.min(perGo, whole - p) * nr, p)
+  if (channels % nr) go(Math.max(0, channels - nr), Math.min(nr, channels), whole)
+  return true
+}
+
+/** Weights and bias of the forms that read rows of int8, by the runtime's packer for `nr` channels. */
+const byRows = (nr: number, name: 'pack_gemm_4x16c4' | 'pack_gemm_3x8c8', panelBytes: (k: number) => number): Pick<GemmForm, 'loadWeights' | 'foldBias'> => ({
+  loadWeights(loader, to, w, _, k) {
+    const { [name]: pack } = loader.runtime
+    return pack !== undefined && eachRows(loader, w, k, nr, (at, rows, p) => pack(to + p * panelBytes(k), at, rows, k, w.flip))
+  },
+  foldBias(loader, to, plain, _, w, panels, k) {
+    const { fold_rows, flip_bytes } = loader.runtime
+    if (!fold_rows || !flip_bytes) return false
+    loader.memory.set(bytesOf(plain), to)
+    return !w.inputZero || eachRows(loader, w, k, nr, (at, rows, p) => {
+      if (w.flip) flip_bytes(at, rows * k)
+      fold_rows(to + p * nr * 4, at, rows, k, w.zero, w.inputZero)
+    })
+  }
+})
+
 const multipleOf = (n: number) => (k: number): number => Math.ceil(k / n) * n
 
 /** At most an eighth of the work is for channels that panels of `nr` repeat. */
@@ -116,13 +146,15 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     id: 9, name: 'gemm-4x16c4-dot', mr: 4, nr: 16, variants: ['relaxed'], kernels: ['arm-dot'],
     panelBytes: () => 0, rowBytes: multipleOf(4), legal: dotPairsFit,
     packWeights: (weights, _, channels, k) => packRows4x16c4(weights, channels, k),
-    weightBytes: (panels, k) => panels * multipleOf(4)(k) * 16
+    weightBytes: (panels, k) => panels * multipleOf(4)(k) * 16,
+    ...byRows(16, 'pack_gemm_4x16c4', k => multipleOf(4)(k) * 16)
   },
   {
     id: 8, name: 'gemm-3x8c8', mr: 3, nr: 8, variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'],
     panelBytes: () => 0, rowBytes: multipleOf(8), legal: pairsFit,
     packWeights: (weights, _, channels, k) => packRows3x8c8(weights, channels, k),
-    weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8
+    weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8,
+    ...byRows(8, 'pack_gemm_3x8c8', k => multipleOf(8)(k) * 8)
   },
   {
     id: 11, name: 'gemm-4x8-w8', mr: 4, nr: 8, variants: ['simd', 'relaxed'], kernels: ['x86', 'generic'], compact: true,

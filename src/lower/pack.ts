@@ -133,11 +133,12 @@ export function packDepthwise(weights: Int8Array, zero: number, channels: number
 const PAIRS_3X3: [number, number][] = [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]]
 /** Rows 0 and 1, then 2 and 3, of each column; row 4 by columns as each stride needs them. */
 const PAIRS_5X5: [number, number][] = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14].map(tap => [tap, tap + 5])
-const PAIRS_5X5_S1: [number, number][] = [...PAIRS_5X5, [24, -1], [23, 24], [22, 23], [21, 22], [20, 21], [-1, 20]]
-const PAIRS_5X5_S2: [number, number][] = [...PAIRS_5X5, [24, -1], [22, 23], [20, 21]]
+/** For 5x5 with stride 1, in panels of four, and with stride 2, in panels of eight. */
+export const PAIRS_5X5_S1: [number, number][] = [...PAIRS_5X5, [24, -1], [23, 24], [22, 23], [21, 22], [20, 21], [-1, 20]]
+export const PAIRS_5X5_S2: [number, number][] = [...PAIRS_5X5, [24, -1], [22, 23], [20, 21]]
 
 /** weights [taps][channels] int8, minus `zero`, to [block of `width` channels][pair][width][2] i16; tap -1: zero. */
-function packPairs(weights: Int8Array, zero: number, channels: number, pairs: readonly [number, number][], width: number): Int16Array {
+export function packPairs(weights: Int8Array, zero: number, channels: number, pairs: readonly (readonly [number, number])[], width: number): Int16Array {
   const starts = panelStarts(channels, width), out = new Int16Array(starts.length * pairs.length * width * 2)
   let at = 0
   for (const start of starts) {
@@ -154,10 +155,6 @@ function packPairs(weights: Int8Array, zero: number, channels: number, pairs: re
 
 /** weights [9][channels] int8, minus `zero`, to depthwise 3x3 order; channels >= 8. */
 export const packDepthwise3x3 = (weights: Int8Array, zero: number, channels: number): Int16Array => packPairs(weights, zero, channels, PAIRS_3X3, 8)
-
-/** weights [25][channels] int8, minus `zero`, to depthwise 5x5 order; at least four channels for stride 1, eight for stride 2. */
-export const packDepthwise5x5 = (weights: Int8Array, zero: number, channels: number, stride: 1 | 2): Int16Array =>
-  stride === 1 ? packPairs(weights, zero, channels, PAIRS_5X5_S1, 4) : packPairs(weights, zero, channels, PAIRS_5X5_S2, 8)
 
 /** Position p of a block of sixteen in wide order: even channels before odd ones. */
 const wideChannel = (p: number): number => p < 8 ? 2 * p : 2 * p - 15

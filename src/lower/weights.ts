@@ -162,7 +162,7 @@ function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Ar
     load: ({ runtime, memory }, address) => {
       if (!runtime.requantize_scales) return false
       memory.set(bytesOf(plain), address)
-      runtime.requantize_scales(address, plain.length, input, output)
+      runtime.requantize_scales(address, plain.length, floatBits(input), floatBits(output))
       return true
     }
   })
@@ -227,5 +227,8 @@ function loadRows(loader: Loader, address: number, w: Weights): boolean {
   if (w.flip) loader.runtime.flip_bytes!(address, w.raw.length)
   return true
 }
+
+/** What an f32 is stored as. */
+const floatBits = (v: number): number => new Int32Array(Float32Array.of(v).buffer)[0]!
 
 export const bytesOf = (v: ArrayBufferView): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength)

@@ -123,7 +123,7 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
   const heapBase = Math.min(program.memoryBytes, align16(program.arenaAddress + program.arenaBytes + program.slackBytes))
   const meta = moduleMeta({
     name, variant, kernels, metadata: graph.metadata,
-    inputs: graph.inputs.map((i) => tensorInfo(graph, i)), outputs: graph.outputs.map((i) => tensorInfo(graph, i)),
+    inputs: graph.inputs.map((i) => tensorInfo(graph.tensors[i]!)), outputs: graph.outputs.map((i) => tensorInfo(graph.tensors[i]!)),
     arenaBytes: program.arenaBytes, memoryBytes: heapBase, weightBytes: program.weightBytes, memoryPages: pages,
     macs: program.entries.reduce((a, e) => a + e.macs, 0)
   })

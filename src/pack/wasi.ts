@@ -47,7 +47,7 @@ export interface Command {
  * Errors: `usage/not-a-classifier`, `image/unsupported-input`, `usage/preprocess`.
  */
 export function wasiCommand(graph: Graph, name: string, base: number): Command {
-  const inputs = graph.inputs.map((i) => tensorInfo(graph, i)), outputs = graph.outputs.map((i) => tensorInfo(graph, i))
+  const inputs = graph.inputs.map((i) => tensorInfo(graph.tensors[i]!)), outputs = graph.outputs.map((i) => tensorInfo(graph.tensors[i]!))
   if (inputs.length !== 1) throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', { expected: 1, got: inputs.length, hint: 'pack it with --target core' })
   const [input] = inputs
   const { preprocess: how } = defaultPreprocess(input, graph.metadata)

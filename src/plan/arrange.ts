@@ -64,7 +64,7 @@ function shareScratch(buffers: readonly Buffer[]): Map<Buffer, Buffer> {
 }
 
 /** Which buffers units need, and when. Ring sizes are set. */
-export function buffersOf(lowered: Lowered, units: readonly Unit[]): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
+function buffersOf(lowered: Lowered, units: readonly Unit[]): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
   lifetimes(lowered, units)
   const scratch = shareScratch(lowered.buffers), live: Buffer[] = [], requests: Request[] = []
   for (const b of lowered.buffers) {

@@ -149,7 +149,7 @@ export function wholeValues(steps: readonly Step[]): void {
 }
 
 /** Steps first..last as a unit; sets the ring sizes of the values inside it. */
-export function unitOf(steps: readonly Step[], { first, last, bandRows, bytes, overlay }: Omit<Candidate, 'ns'>, threads: number): Unit {
+function unitOf(steps: readonly Step[], { first, last, bandRows, bytes, overlay }: Omit<Candidate, 'ns'>, threads: number): Unit {
   const group = steps.slice(first, last + 1)
   if (group.length > 1) ringRows(group, bandRows, threads).forEach((rows, k) => { (group[k]!.stream!.to as Value).ring = rows })
   return { prologue: group.flatMap(s => s.prologue ?? []), steps: group, bandRows, bytes, overlay }

@@ -9,8 +9,7 @@ import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Buffer, Loader, Recipe } from '../lower/program.ts'
 import { bytesOf } from '../lower/weights.ts'
 import type { Kernels, Variant } from '../types.ts'
-import { arrange, type Arrangement } from './arrange.ts'
-import { arrangeStored, type StoredPlan } from './stored.ts'
+import { arrange } from './arrange.ts'
 import { align, layOutTables, makeTables, opcodeOf, writeTables, type TableItem } from './encode.ts'
 
 export interface CompileOptions {
@@ -122,18 +121,12 @@ export function compileModel(graph: Graph, options: CompileOptions): Program {
   refuseFloat(graph)
   const lowered = lower(graph, options.variant, options.kernels, options.plan === 'size')
   refuseUnsupported(lowered.unsupported)
-  return assemble(lowered, options, arrangementOf(lowered, options, graph.plans))
-}
-
-/** What the model's file says, where it holds a plan for these kernels that fits; else what the planner finds. */
-function arrangementOf(lowered: Lowered, { variant, kernels = 'generic', plan, threads = 1 }: CompileOptions, plans: readonly StoredPlan[] = []): Arrangement {
-  const stored = plan === 'speed' && threads === 1 ? plans.find(p => p.for.includes(`${variant} ${kernels}`)) : undefined
-  return (stored && arrangeStored(lowered, stored)) ?? arrange(lowered, { plan, threads })
+  return assemble(lowered, options)
 }
 
 /** Places and encodes a lowered graph. */
-export function assemble(lowered: Lowered, options: CompileOptions, arrangement = arrange(lowered, options)): Program {
-  const { units, scratch, live, placement } = arrangement
+export function assemble(lowered: Lowered, options: CompileOptions): Program {
+  const { units, scratch, live, placement } = arrange(lowered, options)
   const threads = options.threads ?? 1
   const tables = makeTables(units, threads)
   const opTable = options.base ?? PROGRAM_BASE

@@ -31,7 +31,7 @@ function spansOf(steps: readonly Step[], inputs: readonly Buffer[], outputs: rea
 }
 
 /** For each step, whether the next one continues the stream that it writes and nobody else reads. */
-export function joinsNext(steps: readonly Step[]): boolean[] {
+function joinsNext(steps: readonly Step[]): boolean[] {
   const readers = new Map<Buffer, number>()
   for (const { reads } of steps) {
     for (let k = 0; k < reads.length; k++) {

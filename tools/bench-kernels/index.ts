@@ -69,7 +69,7 @@ async function contenders(): Promise<Contender[]> {
 
 function load(graph: Graph, { variant, kernels, module }: Contender): Engine {
   const program = compileModel(graph, { variant, kernels, plan: 'speed' })
-  const info = (i: number): ReturnType<typeof tensorInfo> => tensorInfo(graph, i)
+  const info = (i: number): ReturnType<typeof tensorInfo> => tensorInfo(graph.tensors[i]!)
   const memory = kernels === 'avx2' ? sharedMemory(program) : undefined
   return new Engine(instantiateProgram(module, program, memory), { inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), variant, kernels, why: '', metadata: {} }, program)
 }

@@ -1,17 +1,19 @@
 /**
  * Makes the models in weights/ from published float weights, byte for byte the committed files.
  *
- * Usage: npm run zoo -- [NAME…] [--tflite DIR] [--check]
+ * Usage: npm run zoo -- [NAME…] [--tflite DIR] [--check | --repack]
  *   NAME          models to make (default: all)
  *   --tflite DIR  also write DIR/NAME.tflite and DIR/NAME_float.tflite
  *   --check       write nothing to weights/; exit 1 when a result differs from the committed file
+ *   --repack      only compile the committed files again for this build, which takes seconds
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { createClassifier } from '../../src/classifier.ts'
-import { writePacked } from '../../src/formats/packed.ts'
-import { withPlans } from '../../src/plan/stored.ts'
+import { readPacked } from '../../src/formats/packed.ts'
+import { writePacked } from '../../src/formats/packed-write.ts'
+import { withPrograms } from '../../src/plan/record.ts'
 import { writeTflite } from '../../src/formats/tflite-write.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { random, variations } from '../../src/quantize/augment.ts'
@@ -53,7 +55,7 @@ async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: strin
   const quantized = quantize(float, samples, { seed, photoOf: calibration.map((c) => c.photo), inputRange: pixelRange(float.metadata.preprocess!), progress })
   const graph = withRanges(quantized.graph, model.ranges ?? {})
   if (process.stderr.isTTY) process.stderr.write('\n')
-  const bytes = writePacked(withPlans(graph))
+  const bytes = writePacked(withPrograms(graph))
   if (tflite) {
     mkdirSync(tflite, { recursive: true })
     writeFileSync(join(tflite, `${model.name}.tflite`), writeTflite(graph))
@@ -68,13 +70,27 @@ async function make(model: ZooModel, all: Map<string, PixelImage>, tflite: strin
   return { entry, bytes }
 }
 
+const manifestPath = join(WEIGHTS, 'manifest.json')
+const writeManifest = (entries: readonly ManifestEntry[]): void => writeFileSync(manifestPath, `${JSON.stringify(entries, null, 2)}\n`)
+
+/** The same graphs with the programs of this build. */
+function repack(manifest: readonly ManifestEntry[], names: readonly string[]): void {
+  writeManifest(manifest.map((entry) => {
+    if (names.length > 0 && !names.includes(entry.name)) return entry
+    const bytes = writePacked(withPrograms(readPacked(readFileSync(join(WEIGHTS, entry.file)))))
+    writeFileSync(join(WEIGHTS, entry.file), bytes)
+    console.log(`${entry.file}: ${bytes.length} bytes, before ${entry.bytes}`)
+    return { ...entry, bytes: bytes.length, sha256: sha256(bytes) }
+  }))
+}
+
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({ allowPositionals: true, options: { tflite: { type: 'string' }, check: { type: 'boolean' } } })
+  const { values, positionals } = parseArgs({ allowPositionals: true, options: { tflite: { type: 'string' }, check: { type: 'boolean' }, repack: { type: 'boolean' } } })
   const unknown = positionals.find((n) => !MODELS.some((m) => m.name === n))
   if (unknown) throw new Error(`no model "${unknown}"; there are ${MODELS.map((m) => m.name).join(', ')}`)
-  const all = photos()
-  const manifestPath = join(WEIGHTS, 'manifest.json')
   let manifest = existsSync(manifestPath) ? JSON.parse(readFileSync(manifestPath, 'utf8')) as ManifestEntry[] : []
+  if (values.repack) return repack(manifest, positionals)
+  const all = photos()
   if (!values.check) {
     mkdirSync(join(WEIGHTS, 'samples'), { recursive: true })
     for (const [name, photo] of Object.entries(SAMPLES)) writeFileSync(join(WEIGHTS, 'samples', `${name}.jpg`), encodeJpeg(all.get(photo)!, 90))
@@ -90,7 +106,7 @@ async function main(): Promise<void> {
     }
     writeFileSync(join(WEIGHTS, entry.file), bytes)
     manifest = MODELS.map((m) => (m.name === model.name ? entry : manifest.find((e) => e.name === m.name))).filter((e) => e !== undefined)
-    writeFileSync(manifestPath, `${JSON.stringify(manifest, null, 2)}\n`)
+    writeManifest(manifest)
     console.log(`${entry.file}: ${entry.bytes} bytes, sha256 ${entry.sha256}${entry.answer ? `; ${entry.sample}: ${entry.answer.label} ${entry.answer.score}` : ''}`)
   }
 }

@@ -1,0 +1,44 @@
+/**
+ * Programs for `.thimble` files, so that loading one neither lowers nor plans: what the loader does to an empty memory,
+ * recorded. Most of it is the graph's own constants and calls of the runtime's packers on them; what is neither (op
+ * records, constants in an order that no packer makes) is written along. formats/programs.ts has the form in the file.
+ */
+import type { Graph } from '../graph.ts'
+import type { Packers } from '../lower/program.ts'
+import { ThimbleError } from '../errors.ts'
+import { PACKERS, targetName, type LoadStep, type RecordedProgram } from '../formats/programs.ts'
+import type { Kernels, Variant } from '../types.ts'
+import { int32s } from '../words.ts'
+import { compileModel, type Program } from './compile.ts'
+
+/** What loads `program`, on a runtime that has all packers. */
+function record(program: Program, target: string): RecordedProgram {
+  const { memoryBytes, arenaAddress, arenaBytes, header } = program
+  const steps: LoadStep[] = []
+  const runtime = Object.fromEntries(PACKERS.map(call => [call, (...args: number[]) => { steps.push({ call, args }) }])) as Packers
+  const memory = { set: (bytes: ArrayLike<number>, to = 0) => { steps.push({ to, bytes: bytes as Uint8Array }) } }
+  const loader = { runtime, memory, staging: arenaAddress, stagingBytes: arenaBytes }
+  const [plan, ...constants] = program.image
+  steps.push({ to: plan!.address, words: int32s(plan!.bytes) })
+  for (const part of constants) {
+    const before = steps.length
+    if (part.load?.(loader)) continue
+    steps.length = before
+    const { bytes, address: to } = part, words = int32s(bytes)
+    steps.push(bytes.length > 16 && bytes.length % 4 === 0 && words.every(w => w === words[0]) ? { to, word: words[0]!, times: words.length } : { to, bytes })
+  }
+  return { for: target, memoryBytes, arenaAddress, arenaBytes, header, steps }
+}
+
+/** What hosts choose for themselves. All else (scalar, plan `size`, threads, `fast`) is compiled when it is asked for. */
+const TARGETS: readonly (readonly [Variant, Kernels])[] = [['simd', 'x86'], ['simd', 'arm'], ['relaxed', 'arm-dot']]
+
+/** The graph with a program for every kernel set; unchanged when Thimble can't run it. The same for the same graph. */
+export function withPrograms(graph: Graph): Graph {
+  try {
+    return { ...graph, programs: TARGETS.map(([variant, kernels]) => record(compileModel(graph, { variant, kernels, plan: 'speed' }), targetName(variant, kernels))) }
+  } catch (error) {
+    if (error instanceof ThimbleError) return graph
+    throw error
+  }
+}

@@ -35,11 +35,12 @@ const REAL_BOUNDS: Record<Activation, [number, number]> = {
 
 /** Quantized clamp of a fused activation as XNNPACK rounds it: RNE(clamp(f32(f32(v / s) + z))). */
 export function activationBoundsXnn(activation: Activation, q: QuantParams): [number, number] {
+  if (activation === 'NONE') return [q.low, q.high]
   const bound = (v: number): number => Number.isFinite(v)
     ? rne(clamp(f32(f32(v / q.scale) + q.zeroPoint), q.low, q.high))
     : v < 0 ? q.low : q.high
-  const [low, high] = REAL_BOUNDS[activation]
-  return [bound(low), bound(high)]
+  const limits = REAL_BOUNDS[activation]
+  return [bound(limits[0]), bound(limits[1])]
 }
 
 /** The same as TFLite's builtin kernels round it: z + round-half-away(f32(v / s)). */

@@ -72,34 +72,53 @@ export function plainCrc32(bytes: Uint8Array): number {
 /** Vectors of at most this many numbers are looked through here. */
 const SHORT = 8
 
-/** The least and the greatest of some numbers; [0, 0] of none. */
-export function extremes(words: Int32Array): readonly [least: number, greatest: number] {
-  const { length } = words, s = length > SHORT ? scanner() : undefined
-  if (s && words.byteLength <= s.data.length) {
-    s.data.set(new Uint8Array(words.buffer, words.byteOffset, words.byteLength))
-    return [s.least(length), s.greatest(length)]
-  }
-  if (length === 0) return [0, 0]
-  let least = words[0]!, greatest = least
-  for (let i = 1; i < length; i++) {
-    const v = words[i]!
-    if (v < least) least = v
-    if (v > greatest) greatest = v
-  }
-  return [least, greatest]
+/** The scanner with the numbers in its memory; undefined for few of them and where it can't take them. */
+function loaded(numbers: Int32Array | Float32Array): Scanner | undefined {
+  const s = numbers.length > SHORT ? scanner() : undefined
+  if (!s || numbers.byteLength > s.data.length) return undefined
+  s.data.set(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength))
+  return s
+}
+
+/** Whether every element lies in [low, high]. */
+export function allWithin(words: Int32Array, low: number, high: number): boolean {
+  const n = words.length, s = loaded(words)
+  if (s) return s.least(n) >= low && s.greatest(n) <= high
+  for (let i = 0; i < n; i++) if (words[i]! < low || words[i]! > high) return false
+  return true
 }
 
 /** Whether every element is 0. */
-export function allZero(words: Int32Array): boolean {
-  const [least, greatest] = extremes(words)
-  return least === 0 && greatest === 0
+export const allZero = (words: Int32Array): boolean => allWithin(words, 0, 0)
+
+/** The largest absolute value; 0 of no numbers. */
+export function largestMagnitude(words: Int32Array): number {
+  const n = words.length, s = loaded(words)
+  if (s) return Math.max(-s.least(n), s.greatest(n))
+  let largest = 0
+  for (let i = 0; i < n; i++) largest = Math.max(largest, -words[i]!, words[i]!)
+  return largest
 }
 
+const oneFloat = new Float32Array(1), itsBits = new Int32Array(oneFloat.buffer)
 /** Bits of the float32 Infinity; NaNs are above, negative numbers below 0. */
 const INFINITY = 0x7f800000
 
-/** The largest of finite, not negative numbers (-0 is none), 0 of no numbers; -1 where there is any other number. Their bits are in their own order. */
+/** The largest of finite, not negative numbers (-0 need not pass), 0 of no numbers; -1 where there is any other number. */
 export function largestScale(scales: Float32Array): number {
-  const [least, greatest] = extremes(new Int32Array(scales.buffer, scales.byteOffset, scales.length))
-  return least < 0 || greatest >= INFINITY ? -1 : new Float32Array(Int32Array.of(greatest).buffer)[0]!
+  const n = scales.length, s = loaded(scales)
+  if (s) {
+    // Bits of such numbers are in the order of the numbers.
+    const bits = s.least(n) < 0 ? -1 : s.greatest(n)
+    if (bits < 0 || bits >= INFINITY) return -1
+    itsBits[0] = bits
+    return oneFloat[0]!
+  }
+  let largest = 0
+  for (let i = 0; i < n; i++) {
+    const v = scales[i]!
+    if (!(v >= 0 && v < Infinity)) return -1
+    if (v > largest) largest = v
+  }
+  return largest
 }

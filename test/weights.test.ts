@@ -7,7 +7,7 @@ import { GEMM_FORMS } from '../src/lower/gemm.ts'
 import { OP_DEPTHWISE3X3 } from '../src/generated/layout.ts'
 import { bytesOf, depthwiseBuffers, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'
 import { EXP2_32 } from '../src/numerics.ts'
-import { allZero, extremes, largestScale } from '../src/scan.ts'
+import { allWithin, allZero, largestMagnitude, largestScale } from '../src/scan.ts'
 import { runtimeModule, type RuntimeExports } from '../src/runtime.ts'
 import { rng, type Rng } from './util.ts'
 
@@ -116,11 +116,14 @@ test('the exactness bound is computed where the cheap one does not decide', () =
   assert.is(make([127, 127], 200).safe, false)
 })
 
-test('extremes: of any length, on either side of what the scan module takes', () => {
+test('bounds of vectors of any length, on either side of what the scan module takes', () => {
   const r = rng(5)
   for (const length of [0, 1, 2, 8, 9, 10, 1280, 14336, 14337]) {
     const words = Int32Array.from({ length }, () => (r.int(65536) << 16) + r.int(65536))
-    assert.equal([...extremes(words)], length ? [words.reduce((a, b) => Math.min(a, b)), words.reduce((a, b) => Math.max(a, b))] : [0, 0], `${length} words`)
+    const least = words.reduce((a, b) => Math.min(a, b), Infinity), greatest = words.reduce((a, b) => Math.max(a, b), -Infinity)
+    assert.is(allWithin(words, least, greatest), true, `${length} words`)
+    if (length) assert.equal([allWithin(words, least + 1, greatest), allWithin(words, least, greatest - 1)], [false, false], `${length} words`)
+    assert.is(largestMagnitude(words), length ? Math.max(-least, greatest, 0) : 0, `${length} words`)
     assert.is(allZero(words), length === 0)
     assert.is(allZero(new Int32Array(length)), true)
     if (length) assert.is(allZero(new Int32Array(length).fill(1, r.int(length))), false)
@@ -132,10 +135,11 @@ test('the largest scale, and -1 where one is no scale', () => {
   assert.is(largestScale(scales), Math.max(...scales))
   assert.is(largestScale(scales.subarray(3, 5)), Math.max(scales[3]!, scales[4]!))
   assert.is(largestScale(new Float32Array(20)), 0)
-  for (const bad of [NaN, Infinity, -Infinity, -1e-40, -0]) {
+  for (const bad of [NaN, Infinity, -Infinity, -1e-40]) {
     const damaged = scales.slice()
     damaged[r.int(100)] = bad
     assert.is(largestScale(damaged), -1, `${bad}`)
+    assert.is(largestScale(Float32Array.of(1, bad)), -1, `${bad} of two`)
   }
 })
 

@@ -7,7 +7,7 @@
 import { ThimbleError } from '../errors.ts'
 import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph.ts'
 import { dtypeBytes, tensorBytes } from '../graph.ts'
-import { extremes, largestScale } from '../scan.ts'
+import { allWithin, largestScale } from '../scan.ts'
 
 export const MAX_TENSORS = 65536
 export const MAX_OPS = 65536
@@ -110,7 +110,8 @@ function checkAgainstOperands(op: Op, tensors: readonly Tensor[], where: string)
   }
 }
 
-function checkCount(what: string, got: number, [min, max]: readonly [number, number], where: string): void {
+function checkCount(what: string, got: number, range: readonly [number, number], where: string): void {
+  const min = range[0], max = range[1]
   if (got < min || got > max) throw new ThimbleError('format/op-operands', `wrong number of ${what}`, { op: where, expected: min === max ? min : `${min} to ${max}`, got })
 }
 
@@ -134,7 +135,8 @@ export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void
 export function checkShape({ name, shape, dtype }: Tensor): void {
   if (shape.length > MAX_RANK) throw new ThimbleError('format/shape', 'too many dimensions', { tensor: name, expected: `at most ${MAX_RANK}`, got: shape.length })
   let bytes = dtypeBytes(dtype)
-  for (const dim of shape) {
+  for (let i = 0; i < shape.length; i++) {
+    const dim = shape[i]!
     if (!isInt(dim, 0, MAX_TENSOR_BYTES)) throw new ThimbleError('format/shape', 'impossible dimension', { tensor: name, expected: 'an integer, not negative', got: `[${shape}]` })
     // Zero dimensions must not hide the size of the others: kernels multiply partial products too.
     bytes *= Math.max(dim, 1)
@@ -156,9 +158,7 @@ function checkQuantization({ scales, zeroPoints, axis }: Quantization, tensor: T
   const scale = largestScale(scales) < 0 ? scales.find(s => !(s >= 0 && s < Infinity)) : undefined
   if (scale !== undefined) throw badQuantization(tensor, 'scale', 'a finite number, not negative', scale)
   const range = ZERO_POINT_RANGE[dtype]
-  if (!range) return
-  const [least, greatest] = extremes(zeroPoints)
-  if (least >= range[0] && greatest <= range[1]) return
+  if (!range || allWithin(zeroPoints, range[0], range[1])) return
   throw badQuantization(tensor, 'zero point', `${range[0]} to ${range[1]}`, zeroPoints.find(z => z < range[0] || z > range[1])!)
 }
 
@@ -175,8 +175,10 @@ export function checkTensor(tensor: Tensor): void {
 
 /** Errors: `format/tensor-index` for an index that names no tensor; -1 passes where `optional`. */
 function checkIndices(indices: readonly number[], tensors: readonly Tensor[], where: string, optional = false): void {
-  for (const i of indices) {
-    if (!isInt(i, optional ? -1 : 0, tensors.length - 1)) throw new ThimbleError('format/tensor-index', `tensor index out of range in ${where}`, { expected: `0 to ${tensors.length - 1}`, got: i, hint: damaged })
+  const least = optional ? -1 : 0, most = tensors.length - 1
+  for (let k = 0; k < indices.length; k++) {
+    const i = indices[k]!
+    if (!isInt(i, least, most)) throw new ThimbleError('format/tensor-index', `tensor index out of range in ${where}`, { expected: `0 to ${tensors.length - 1}`, got: i, hint: damaged })
   }
 }
 
@@ -206,10 +208,12 @@ export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
     checkIndices(op.inputs, tensors, where, true)
     checkIndices(op.outputs, tensors, where)
     checkOp(op, tensors, where)
-    for (const i of op.inputs) {
+    for (let k = 0; k < op.inputs.length; k++) {
+      const i = op.inputs[k]!
       if (i >= 0 && !written[i]) throw new ThimbleError('format/order', 'reads a tensor that no earlier op, input or constant provides', { op: where, tensor: tensors[i].name, hint: damaged })
     }
-    for (const i of op.outputs) {
+    for (let k = 0; k < op.outputs.length; k++) {
+      const i = op.outputs[k]!
       if (written[i]) throw new ThimbleError('format/written-twice', 'writes a tensor that is a constant, an input or written before', { op: where, tensor: tensors[i].name, hint: damaged })
       written[i] = true
     }

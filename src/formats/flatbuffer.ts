@@ -28,7 +28,8 @@ export class FlatBuffer {
   private budget: number
 
   constructor(bytes: Uint8Array, what: string) {
-    this.bytes = bytes
+    // Views of Node's Buffers are Buffers, and dearer.
+    this.bytes = new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
     this.what = what
     this.budget = 8 * bytes.length + (1 << 20)
@@ -157,9 +158,10 @@ export class Table {
   int32s(slot: number, name: string, max: number): number[] | undefined {
     const at = this.vector(slot, 4, name, max)
     if (at < 0) return undefined
-    const { view } = this.file, length = this.lengthOf(at), out: number[] = []
+    const { view } = this.file, length = this.lengthOf(at)
     this.file.spend(length, this, name)
-    for (let i = 0; i < length; i++) out.push(view.getInt32(at + 4 * i, true))
+    const out = new Array<number>(length)
+    for (let i = 0; i < length; i++) out[i] = view.getInt32(at + 4 * i, true)
     return out
   }
 

@@ -30,7 +30,8 @@ interface Read {
 }
 
 /** The bytes of every buffer, inside the FlatBuffer or behind it (files over 2 GB); undefined for an empty one. */
-function readBuffers(model: Table, bytes: Uint8Array): (Uint8Array | undefined)[] {
+function readBuffers(model: Table): (Uint8Array | undefined)[] {
+  const { bytes } = model.file
   return model.tables(4, 'buffers', 4 * MAX_TENSORS).map(buffer => {
     const offset = buffer.uint64(1)
     if (offset > 1) {
@@ -100,16 +101,18 @@ function readRawOp(table: Table, index: number, codes: readonly { code: number; 
   }
 }
 
-/** Why none of Thimble's ops can take these operands, or undefined. */
-function opaqueOperand(raw: RawOp, reads: readonly Read[]): string | undefined {
-  for (const list of [raw.inputs, raw.outputs]) {
-    for (const i of list) {
-      const read = reads[i]
-      if (read?.opaque) return read.opaque
-      if (read && !read.tensor.data && read.tensor.shape.includes(0)) return 'empty tensors'
-    }
+function opaqueIn(indices: readonly number[], reads: readonly Read[]): string | undefined {
+  for (let k = 0; k < indices.length; k++) {
+    const read = reads[indices[k]!]
+    if (read?.opaque) return read.opaque
+    if (read && !read.tensor.data && read.tensor.shape.includes(0)) return 'empty tensors'
   }
   return undefined
+}
+
+/** Why none of Thimble's ops can take these operands, or undefined. */
+function opaqueOperand(raw: RawOp, reads: readonly Read[]): string | undefined {
+  return opaqueIn(raw.inputs, reads) ?? opaqueIn(raw.outputs, reads)
 }
 
 /** An empty tensor that nothing writes is an empty constant (the shape of a scalar, no axes): a file stores no bytes for it. */
@@ -160,7 +163,7 @@ export function readTflite(bytes: Uint8Array): Graph {
   if (version !== 3) throw new ThimbleError('format/version', 'unknown version of the TFLite schema', { expected: 3, got: version })
   const subgraph = model.tables(2, 'subgraphs', MAX_OPS)[0]
   if (!subgraph) throw new ThimbleError('format/no-graph', 'the model holds no graph', { hint: 'the file is truncated or damaged' })
-  const buffers = readBuffers(model, bytes)
+  const buffers = readBuffers(model)
   const reads = subgraph.tables(0, 'tensors', MAX_TENSORS).map((t, i) => readTensor(t, i, buffers))
   const inputs = subgraph.int32s(1, 'inputs', MAX_OPERANDS) ?? []
   const outputs = subgraph.int32s(2, 'outputs', MAX_OPERANDS) ?? []

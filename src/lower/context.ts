@@ -39,7 +39,7 @@ export class Context {
     this.kernels = kernels
     this.compact = compact
     this.uses = graph.tensors.map(() => 0)
-    for (const op of graph.ops) for (const i of op.inputs) if (i >= 0) this.uses[i]!++
+    for (const { inputs } of graph.ops) for (let k = 0; k < inputs.length; k++) if (inputs[k]! >= 0) this.uses[inputs[k]!]!++
     for (const i of graph.outputs) this.uses[i]!++
   }
 

@@ -14,14 +14,14 @@ const MAGIC = 0x4b400000
 interface Axis { out: number; before: number; after: number }
 
 /** Output size and padding along one axis. Source: TFLite ComputePadding. */
-export function padAxis(padding: Padding, size: number, kernel: number, stride: number, dilation: number, extra: [number, number] = [0, 0]): Axis {
+export function padAxis(padding: Padding, size: number, kernel: number, stride: number, dilation: number, before = 0, after = 0): Axis {
   const effective = (kernel - 1) * dilation + 1
   if (padding === 'SAME') {
     const out = Math.ceil(size / stride)
     const total = Math.max((out - 1) * stride + effective - size, 0)
     return { out, before: total >> 1, after: total - (total >> 1) }
   }
-  return { out: Math.floor((size + extra[0] + extra[1] - effective) / stride) + 1, before: extra[0], after: extra[1] }
+  return { out: Math.floor((size + before + after - effective) / stride) + 1, before, after }
 }
 
 function checkPositive(cx: Context, name: string, h: number, w: number): void {
@@ -34,10 +34,11 @@ function checkWindow(cx: Context, a: { strideH: number; strideW: number; dilatio
   checkPositive(cx, 'filter size', kh, kw)
 }
 
-function sameDtypes(cx: Context, ...tensors: Tensor[]): void {
-  for (const t of tensors) if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
-  const { dtype } = tensors[0]!
-  for (const t of tensors) if (t.dtype !== dtype) throw new Unsupported(`mixed ${dtype} and ${t.dtype} tensors`)
+function sameDtypes(x: Tensor, filter: Tensor, out: Tensor): void {
+  const { dtype } = x
+  if ((dtype === 'int8' || dtype === 'uint8') && filter.dtype === dtype && out.dtype === dtype) return
+  for (const t of [x, filter, out]) if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
+  throw new Unsupported(`mixed ${dtype} and ${filter.dtype !== dtype ? filter.dtype : out.dtype} tensors`)
 }
 
 interface Window {
@@ -45,13 +46,15 @@ interface Window {
   y: Axis; x: Axis
 }
 
+const NO_PADDING = { top: 0, bottom: 0, left: 0, right: 0 }
+
 function windowOf(cx: Context, a: OpOf<'CONV_2D'>['attrs'], x: Value, kh: number, kw: number): Window {
   checkWindow(cx, a, kh, kw)
-  const pad = x.pad ?? { top: 0, bottom: 0, left: 0, right: 0 }
+  const pad = x.pad ?? NO_PADDING
   return {
     kh, kw, strideH: a.strideH, strideW: a.strideW, dilationH: a.dilationH, dilationW: a.dilationW,
-    y: padAxis(a.padding, x.h, kh, a.strideH, a.dilationH, [pad.top, pad.bottom]),
-    x: padAxis(a.padding, x.w, kw, a.strideW, a.dilationW, [pad.left, pad.right])
+    y: padAxis(a.padding, x.h, kh, a.strideH, a.dilationH, pad.top, pad.bottom),
+    x: padAxis(a.padding, x.w, kw, a.strideW, a.dilationW, pad.left, pad.right)
   }
 }
 
@@ -78,8 +81,8 @@ const present = (...buffers: (Buffer | undefined)[]): Buffer[] => buffers.filter
 /** What requantization ends with: rounding by MAGIC, the output's zero point, the limits minus the kernel domain's shift. */
 interface Epilogue { magicMinusZero: number; outputZeroPoint: number; actMin: number; actMax: number; /** 1: the limits exclude some int8. */ clamped: number }
 
-function epilogueOf(out: Q, [low, high]: [number, number]): Epilogue {
-  const actMin = low - out.shift, actMax = high - out.shift
+function epilogueOf(out: Q, limits: [number, number]): Epilogue {
+  const actMin = limits[0] - out.shift, actMax = limits[1] - out.shift
   return { magicMinusZero: MAGIC - out.zero, outputZeroPoint: out.zero, actMin, actMax, clamped: Number(actMin > -128 || actMax < 127) }
 }
 
@@ -98,10 +101,10 @@ function constantVectors(cx: Context, e: Epilogue): Buffer {
 export function lowerConv(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D'>
   const x = cx.value(0), w = cx.input(1, 'filter'), out = cx.output()
-  sameDtypes(cx, x.tensor, w, out)
+  sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('CONV_2D without bias')
   if (w.shape.length !== 4 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'input and filter must have rank 4', w)
-  const [o, kh, kw, ci] = w.shape as [number, number, number, number]
+  const o = w.shape[0]!, kh = w.shape[1]!, kw = w.shape[2]!, ci = w.shape[3]!
   if (x.c % ci || o % (x.c / ci)) throw cx.fail('lower/shape', 'input channels must be a multiple of the filter\'s', w, x.c, ci)
   const xq = cx.q(x.tensor), oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci)
@@ -142,7 +145,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
-        rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, scratch, ...present(zeroRow, constants)], writes: [y.buffer, scratch],
+        rows: rowsOf(win, x.h), reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants), writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k, form: scalar ? undefined : form.id,
         prologue: g === 0 && n === 0 ? prologue : undefined,
         stream: x.n === 1 && groups === 1 ? { from: frame, to: y, lag, ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const } : {}) } : undefined,
@@ -193,10 +196,10 @@ export function lowerDepthwise(cx: Context): void {
   const op = cx.op as OpOf<'DEPTHWISE_CONV_2D'>
   let x = cx.value(0)
   const w = cx.input(1, 'filter'), out = cx.output()
-  sameDtypes(cx, x.tensor, w, out)
+  sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('DEPTHWISE_CONV_2D without bias')
   if (w.shape.length !== 4 || w.shape[0] !== 1 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'filter must be [1, kh, kw, C*m]', w, '[1, kh, kw, C*m]', `[${w.shape}]`)
-  const [, kh, kw, o] = w.shape as [number, number, number, number]
+  const kh = w.shape[1]!, kw = w.shape[2]!, o = w.shape[3]!
   if (o % x.c) throw cx.fail('lower/shape', 'output channels must be a multiple of the input\'s', w, x.c, o)
   const xq = cx.q(x.tensor), oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, 1)
@@ -280,7 +283,7 @@ function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [n
 export function lowerFullyConnected(cx: Context): void {
   const op = cx.op as OpOf<'FULLY_CONNECTED'>
   const x = cx.value(0), w = cx.input(1, 'filter'), out = cx.output()
-  sameDtypes(cx, x.tensor, w, out)
+  sameDtypes(x.tensor, w, out)
   if (w.shape.length !== 2) throw cx.fail('lower/shape', 'filter must have rank 2', w)
   const [o, k] = w.shape as [number, number]
   const rows = elements(x.tensor.shape) / k
@@ -324,7 +327,7 @@ function emitFullyConnected(cx: Context, x: Value, y: Value, oq: Q, limits: [num
 export function lowerTransposeConv(cx: Context): void {
   const op = cx.op as OpOf<'TRANSPOSE_CONV'>
   const w = cx.input(1, 'filter'), x = cx.value(2), out = cx.output()
-  sameDtypes(cx, x.tensor, w, out)
+  sameDtypes(x.tensor, w, out)
   if (w.shape.length !== 4 || out.shape.length !== 4 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'tensors must have rank 4', w)
   const [o, kh, kw, ci] = w.shape as [number, number, number, number]
   const { strideH, strideW } = op.attrs

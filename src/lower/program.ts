@@ -157,7 +157,7 @@ export class Buffers {
 
   constant(name: string, data: Uint8Array | Int8Array | Int16Array | Int32Array | Uint32Array | Float32Array): Buffer {
     const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
-    const key = bytes.length <= SMALL ? String.fromCharCode(...bytes) : undefined
+    const key = bytes.length <= SMALL ? String.fromCharCode.apply(null, bytes as never) : undefined
     const known = key === undefined ? undefined : this.small.get(key)
     if (known) return known
     const buffer: Buffer = { name, bytes: bytes.length, constant: bytes, address: 0, first: Infinity, last: -Infinity }

@@ -92,7 +92,9 @@ export function lowerSoftmax(cx: Context): void {
   if (!q.unsigned && (q.scale !== f32(1 / 256) || q.zeroPoint !== -128)) throw cx.fail('lower/quantization', 'int8 softmax output must have scale 1/256 and zero point -128', out, '1/256, -128', `${q.scale}, ${q.zeroPoint}`)
   const depth = t.shape[t.shape.length - 1] ?? 1
   const c = f32(f32(-xq.scale) * f32(beta))
-  const table = cx.buffers.constant('softmax table', Float32Array.from({ length: 256 }, (_, d) => expf(f32(c * d))))
+  const exponentials = new Float32Array(256)
+  for (let d = 0; d < 256; d++) exponentials[d] = expf(f32(c * d))
+  const table = cx.buffers.constant('softmax table', exponentials)
   const y = cx.result()
   y.alias = true
   // The usual last op: write the caller's bytes right away.

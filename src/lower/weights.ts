@@ -5,7 +5,7 @@
  */
 import { elements, type Tensor } from '../graph.ts'
 import { requantScale, requantScales } from '../numerics.ts'
-import { allZero, extremes, largestScale } from '../scan.ts'
+import { allZero, largestMagnitude, largestScale } from '../scan.ts'
 import { int32View } from '../words.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
 import type { DepthwiseForm } from './depthwise.ts'
@@ -103,8 +103,7 @@ export class Weights {
     if (2 ** 31 * largest <= MAGIC_LIMIT) return true
     const { bias } = this, channels = bias.length
     const most = this.raw.length / channels * (this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128) * reach
-    const [least, greatest] = extremes(bias)
-    if ((most + Math.max(-least, greatest)) * largest <= MAGIC_LIMIT) return true
+    if ((most + largestMagnitude(bias)) * largest <= MAGIC_LIMIT) return true
     const { scale } = this
     for (let c = 0; c < channels; c++) {
       const own = bias[c]! < 0 ? -bias[c]! : bias[c]!

@@ -106,12 +106,12 @@ type Fields = Record<string, number>
 /** The head that all records have in common. */
 const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inRows }: Rows): Fields => ({ op, first, rows, strideH, padTop, windowH, inRows, done: 0, need: 0 })
 
-/** What an item's record holds: its head and its own fields. */
-function fieldsOf(item: TableItem, thread: number, barrierCounter: number): [head: Fields, own: Fields] {
-  if (item.kind === 'barrier') return [headOf(OP_BARRIER, thread, rowwise(1)), { counter: barrierCounter, target: item.target }]
-  if (item.kind === 'group') return [headOf(OP_GROUP, item.first, rowwise(item.rows)), { count: item.unit.steps.length, bandRows: item.unit.bandRows }]
+/** The head of an item's record, and its own fields. */
+function fieldsOf(item: TableItem, thread: number, barrierCounter: number): { head: Fields; own: Fields } {
+  if (item.kind === 'barrier') return { head: headOf(OP_BARRIER, thread, rowwise(1)), own: { counter: barrierCounter, target: item.target } }
+  if (item.kind === 'group') return { head: headOf(OP_GROUP, item.first, rowwise(item.rows)), own: { count: item.unit.steps.length, bandRows: item.unit.bandRows } }
   const { strideH, padTop, windowH, inRows } = item.step.rows
-  return [headOf(item.step.op, item.first, { rows: item.rows, strideH, padTop, windowH, inRows }), item.step.fields()]
+  return { head: headOf(item.step.op, item.first, { rows: item.rows, strideH, padTop, windowH, inRows }), own: item.step.fields() }
 }
 
 /** Where fields lie in a record: byte offset, for floats its complement. */
@@ -141,7 +141,7 @@ function writeFields(view: DataView, at: number, where: Offsets, fields: Fields)
 }
 
 function writeRecord(view: DataView, at: number, item: TableItem, thread: number, barrierCounter: number): void {
-  const name = recordOf(item), where = offsetsOf(name), [head, own] = fieldsOf(item, thread, barrierCounter)
+  const name = recordOf(item), where = offsetsOf(name), { head, own } = fieldsOf(item, thread, barrierCounter)
   if ((writeFields(view, at, where, head) + writeFields(view, at, where, own)) * 4 === LAYOUT[name].size) return
   const all: Fields = { ...head, ...own }, field = LAYOUT[name].fields.find(f => !Number.isFinite(all[f]))
   throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${field && all[field]}`, { op: `op ${item.opIndex}` })

@@ -78,7 +78,7 @@ export class Candidates {
         saved += spilledNs(to)
         largest = Math.max(largest, scratch[last]!)
         needed ||= saved > 0 || singles[last]!.bytes > atLeast
-        if (needed) out.push(new Group(this, first, last, { saved, outside: this.live.live(first, last) - inner + largest, largestMargin }))
+        if (needed) out.push(new Group(this, first, last, { saved, whole: this.live.live(first, last) + largest, inner, largestMargin }))
       }
       return out
     })
@@ -122,8 +122,8 @@ function withOverlay(candidate: Candidate, group: readonly Step[], sources: read
   return candidate
 }
 
-/** `saved`: time that a group saves before bands cost any. `outside`: bytes alive in it apart from its rings. */
-interface GroupNumbers { saved: number; outside: number; largestMargin: number }
+/** `saved`: time that a group saves before bands cost any. `whole`: bytes alive in it without bands, `inner` those of them that rings replace. */
+interface GroupNumbers { saved: number; whole: number; inner: number; largestMargin: number }
 
 /** Steps first..last in bands of one of several heights, each of which is worked out when it is asked for. */
 export class Group {
@@ -141,6 +141,7 @@ export class Group {
   /** The most bytes that an overlay may save. */
   private readonly mostOverlaid: number
   private readonly known: (Candidate | undefined)[] = []
+  private readonly times: (number | undefined)[] = []
   /** Bytes that each height needs at least, as far as that is known. */
   private readonly floors: (number | undefined)[] = []
 
@@ -174,12 +175,13 @@ export class Group {
 
   /** The fastest height that fits into `budget`; -1: none takes, with the `after` ns of what follows, less than `limit`. */
   fastest(budget: number, after: number, limit: number): number {
+    const allFit = this.numbers.whole <= budget
     let best = -1, least = limit
     for (let k = 0; k < this.heights; k++) {
       // Every height is a multiple of the one two before it, and needs no smaller rings.
-      if (budget < Infinity && (this.floors[k] ??= k ? this.floors[Math.max(0, k - 2)]! : this.leastBytes()) > budget) continue
+      if (!allFit && (this.floors[k] ??= k ? this.floors[Math.max(0, k - 2)]! : this.leastBytes()) > budget) continue
       const ns = this.ns(k) + after
-      if (ns < least && (budget === Infinity || this.candidate(k).bytes <= budget)) {
+      if (ns < least && (allFit || this.candidate(k).bytes <= budget)) {
         least = ns
         best = k
       }
@@ -188,7 +190,9 @@ export class Group {
   }
 
   /** Estimated time in bands of the k-th height, against running the steps whole. */
-  ns(k: number): number {
+  ns(k: number): number { return this.times[k] ??= this.estimate(k) }
+
+  private estimate(k: number): number {
     const { steps, weightBytes } = this.of, { first, last } = this
     const bands = Math.ceil(steps[last]!.rows.rows / BAND_ROWS[k]!)
     let ns = bands * (last - first + 1) * NS_PER_CALL
@@ -204,7 +208,7 @@ export class Group {
 
   private withRings(bandRows: number): number {
     const { steps } = this, rings = ringRows(steps, bandRows, this.of.threads)
-    let bytes = this.numbers.outside
+    let bytes = this.numbers.whole - this.numbers.inner
     for (let k = 0; k < rings.length; k++) {
       const { rowStride, frame, c } = steps[k]!.stream!.to
       bytes += align16(rings[k]! * rowStride + frame.left * c)

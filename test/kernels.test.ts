@@ -148,6 +148,18 @@ test('add, sub, mul with broadcasting', () => {
   }), settings(160))
 })
 
+test('average pool: windows whose sums just fit sixteen bits, and larger ones', () => {
+  for (const [h, w] of [[16, 16], [16, 17], [3, 85]] as const) {
+    for (const dtype of ['int8', 'uint8'] as const) {
+      for (let seed = 0; seed < 24; seed++) {
+        const b = new GraphBuilder(seed), x = b.input([1, h, w, 11], dtype, 0.05, zero(3, dtype)), y = b.tensor([1, 1, 1, 11], dtype, 0.05, zero(3, dtype))
+        b.op('AVERAGE_POOL_2D', [x], [y], { padding: 'VALID', filterH: h, filterW: w, strideH: 1, strideW: 1, activation: 'NONE' })
+        check(b.done(y), seed)
+      }
+    }
+  }
+})
+
 test('pools and mean', () => {
   fc.assert(fc.property(fc.record({
     type: fc.constantFrom<'AVERAGE_POOL_2D' | 'MAX_POOL_2D' | 'MEAN'>('AVERAGE_POOL_2D', 'MAX_POOL_2D', 'MEAN'), n: fc.constantFrom(1, 1, 2), h: size, w: size, c: channels,

@@ -18,6 +18,40 @@ function accumulate(acc: usize, p: usize, n: i32): void {
   for (; c < n; c++) store<i32>(acc + (c << 2), load<i32>(acc + (c << 2)) + load<i8>(p + c))
 }
 
+/** Sums of a window that fit sixteen bits. */
+const SHORT_WINDOW = 256
+
+/**
+ * Quotients of four sums, rounded half away from zero. The f32 quotient is exact enough to truncate: it is an integer, or at
+ * least 1 / count from one.
+ */
+// @ts-ignore: decorator
+@inline
+function divide4(sum: v128, count: v128, half: v128): v128 {
+  const sign = i32x4.shr_s(sum, 31)
+  const rounded = i32x4.add(sum, i32x4.sub(v128.xor(half, sign), sign))
+  return i32x4.trunc_sat_f32x4_s(f32x4.div(f32x4.convert_i32x4_s(rounded), count))
+}
+
+/**
+ * Average of eight channels from `column` bytes into rows [fromY, toY), `width` pixels each, to `out`. unsigned: halves
+ * round up as they do in uint8.
+ */
+function average8(r: PoolRecord, column: usize, fromY: i32, toY: i32, width: i32, out: usize): void {
+  const channels: usize = r.channels, count = (toY - fromY) * width
+  let acc = i16x8.splat(0)
+  for (let iy = fromY; iy < toY; iy++) {
+    let p: usize = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride + column
+    for (const end = p + width * channels; p < end; p += channels) acc = i16x8.add(acc, v128.load_ext<i8>(p))
+  }
+  const lift = i32x4.splat(r.unsigned ? count << 7 : 0), minus = i32x4.splat(r.unsigned ? 128 : 0)
+  const divisor = f32x4.splat(<f32>count), half = i32x4.splat(count >> 1)
+  const low = i32x4.sub(divide4(i32x4.add(i32x4.extend_low_i16x8_s(acc), lift), divisor, half), minus)
+  const high = i32x4.sub(divide4(i32x4.add(i32x4.extend_high_i16x8_s(acc), lift), divisor, half), minus)
+  const h = i16x8.narrow_i32x4_s(low, high), q = i8x16.narrow_i16x8_s(h, h)
+  v128.store64_lane(out, i8x16.min_s(i8x16.max_s(q, i8x16.splat(<i8>r.actMin)), i8x16.splat(<i8>r.actMax)), 0)
+}
+
 /**
  * Average pool. Shapes: input [inRows, W, C] i8, output [rows, outW, C] i8; scratch C i32.
  * The divisor counts only elements inside the image. Source: TFLite's builtin average pool (integer).
@@ -33,6 +67,15 @@ export function averagePool(record: usize, y0: i32, y1: i32): void {
       const left = x * r.strideW - r.padLeft
       const fromX = max(left, 0), toX = min(left + r.filterW, r.inW)
       const count = (toY - fromY) * (toX - fromX)
+      if (ASC_FEATURE_SIMD && channels >= 8 && count <= SHORT_WINDOW) {
+        // The last eight channels may overlap the ones before.
+        for (let c = 0; ; c = min(c + 8, channels - 8)) {
+          average8(r, fromX * channels + c, fromY, toY, toX - fromX, out + c)
+          if (c == channels - 8) break
+        }
+        out += channels
+        continue
+      }
       memory.fill(r.scratch, 0, channels << 2)
       for (let iy = fromY; iy < toY; iy++) {
         let p: usize = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride + fromX * channels

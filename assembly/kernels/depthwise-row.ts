@@ -22,3 +22,30 @@ export function rowAt(r: DepthwiseRecord, iy: i32): usize {
   const slot = iy < r.inRing ? iy : iy % r.inRing
   return r.input + slot * r.inRowStride
 }
+
+/**
+ * Output rows [y0, y1) of a 3x3 kernel by the row functions of K, a class without fields: row1 for `count` outputs of stride
+ * 1 that lie tapStep bytes apart, row2 for a row of stride 2. They get the window's rows at, and the address of, the first
+ * output.
+ */
+// @ts-ignore: decorator
+@inline
+export function eachRow<K>(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<DepthwiseRecord>(record), rows = changetype<K>(0)
+  const wide = r.strideW == 1, c = r.channels
+  for (let y = y0; y < y1; y++) {
+    const iy = y * r.strideH - r.padTop
+    const p0 = rowAt(r, iy), p1 = rowAt(r, iy + r.dilationH), p2 = rowAt(r, iy + 2 * r.dilationH)
+    const slot = y < r.outRing ? y : y % r.outRing
+    const out: usize = r.output + slot * r.outRowStride
+    if (!wide) {
+      rows.row2(r, p0, p1, p2, out)
+      continue
+    }
+    const apart = r.tapStep / c
+    for (let phase = 0; phase < min(apart, r.outW); phase++) {
+      const at: usize = phase * c
+      rows.row1(r, p0 + at, p1 + at, p2 + at, out + at, (r.outW - phase + apart - 1) / apart)
+    }
+  }
+}

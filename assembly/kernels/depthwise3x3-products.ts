@@ -9,7 +9,7 @@
  * Reads past end: as src/lower/depthwise.ts says, and 7 bytes of input. Writes: exactly the output rows. SIMD only.
  */
 import { DepthwiseRecord } from '../layout'
-import { finish, rowAt } from './depthwise-row'
+import { eachRow, finish } from './depthwise-row'
 
 /** Eight bytes of each in turn. */
 // @ts-ignore: decorator
@@ -158,23 +158,21 @@ function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): vo
   }
 }
 
+@unmanaged
+class Rows {
+  // @ts-ignore: decorator
+  @inline
+  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
+    row1(r, p0, p1, p2, y, count)
+  }
+  // @ts-ignore: decorator
+  @inline
+  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
+    row2(r, p0, p1, p2, y)
+  }
+}
+
 export function depthwise3x3Products(record: usize, y0: i32, y1: i32): void {
   if (!ASC_FEATURE_SIMD) return
-  const r = changetype<DepthwiseRecord>(record)
-  const wide = r.strideW == 1, c = r.channels
-  for (let y = y0; y < y1; y++) {
-    const iy = y * r.strideH - r.padTop
-    const p0 = rowAt(r, iy), p1 = rowAt(r, iy + r.dilationH), p2 = rowAt(r, iy + 2 * r.dilationH)
-    const slot = y < r.outRing ? y : y % r.outRing
-    const out: usize = r.output + slot * r.outRowStride
-    if (!wide) {
-      row2(r, p0, p1, p2, out)
-      continue
-    }
-    const apart = r.tapStep / c
-    for (let phase = 0; phase < min(apart, r.outW); phase++) {
-      const at: usize = phase * c
-      row1(r, p0 + at, p1 + at, p2 + at, out + at, (r.outW - phase + apart - 1) / apart)
-    }
-  }
+  eachRow<Rows>(record, y0, y1)
 }

@@ -89,7 +89,8 @@ function showNumbers({ inferMs, preprocessMs, decodeMs }, fps) {
 
 let shipped = []
 let loading = Promise.resolve()
-let lastPhoto
+/** The photo on show, and the one asked for last: only its answer is shown. */
+let lastPhoto, wanted
 
 function showFacts(facts) {
   const entries = [
@@ -174,9 +175,11 @@ function show(element) {
 async function openPhoto(file) {
   stopCamera()
   noProblem()
+  wanted = file
   await loading.catch(() => {})
   try {
     const answer = await ask('classify', { file })
+    if (wanted !== file) return
     URL.revokeObjectURL($('photo').src)
     $('photo').src = URL.createObjectURL(file)
     $('photo').alt = answer.predictions[0] ? `Photo, probably ${answer.predictions[0].label}` : 'Photo'
@@ -185,13 +188,15 @@ async function openPhoto(file) {
     showPredictions(answer.predictions)
     showNumbers(answer)
   } catch (error) {
+    if (wanted !== file) return
+    wanted = lastPhoto
     problem(error)
   }
 }
 
 /** The photo once more, after the model or the labels changed. */
 async function again() {
-  if (lastPhoto && !live) await openPhoto(lastPhoto)
+  if (wanted && !live) await openPhoto(wanted)
 }
 
 // ── Camera ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -1,10 +1,15 @@
 /** Models that other tools wrote give their own tool's answer. Fixtures: test/fixtures/convert/generate.py and generate.mjs. */
+import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readFloatModel, sniffModel } from '../src/convert/index.ts'
 import { impliedPreprocess } from '../src/convert/implied.ts'
 import { foldNode } from '../src/convert/onnx/constants.ts'
+import { writePacked } from '../src/formats/packed-write.ts'
+import { readTflite } from '../src/formats/tflite.ts'
+import { writeTflite } from '../src/formats/tflite-write.ts'
 import { loadGraph } from '../src/load.ts'
+import { withPrograms } from '../src/plan/record.ts'
 import { answer, expected, fixture, fixtureBytes, opCounts, pseudo, relative } from './convert-util.ts'
 import { equalBytes } from './util.ts'
 import '../src/node.ts'
@@ -61,6 +66,17 @@ test('formats are recognised by content', async () => {
   }
   for (const [file, kind] of Object.entries(kinds)) assert.is(await sniffModel(fixtureBytes(file)), kind, file)
   assert.is(await sniffModel(new Uint8Array([1, 2, 3])), undefined)
+})
+
+test('a .thimble file is converted like any other, and to itself', async () => {
+  const file = new Uint8Array(readFileSync(new URL('../weights/face_landmarks_68_tiny_112.thimble', import.meta.url)))
+  assert.is(await sniffModel(file), 'thimble')
+  const graph = await readFloatModel(file)
+  equalBytes(writePacked(withPrograms(graph)), file, 'packed again')
+  const back = readTflite(writeTflite(graph)), input = Uint8Array.from({ length: 112 * 112 * 3 }, (_, i) => i * 7)
+  const [one, other] = await Promise.all([loadGraph(graph), loadGraph(back)])
+  const values = one.inputs[0]!.dtype === 'int8' ? new Int8Array(input.buffer) : input
+  one.run(values).forEach((got, i) => equalBytes(other.run(values)[i]!, got, 'by way of .tflite'))
 })
 
 test('Teachable Machine brings labels and preprocessing', async () => {

@@ -1,6 +1,6 @@
 /**
  * One door for models of other tools: the format is recognised by content, and everything becomes the shared graph.
- * TFLite, Keras (.h5, .keras), TensorFlow.js (layers and graph models), Teachable Machine's zips, ONNX (float and QDQ),
+ * TFLite, .thimble, Keras (.h5, .keras), TensorFlow.js (layers and graph models), Teachable Machine's zips, ONNX (float and QDQ),
  * PyTorch state dicts. Parsers are loaded when they are needed; nothing of this ships with the runtime.
  */
 import { ThimbleError } from '../errors.ts'
@@ -14,7 +14,7 @@ import { readZip, isZip } from './zip.ts'
 export type { Sidecar } from './sidecar.ts'
 export { foldGraph } from './fold.ts'
 
-export type ModelFormat = 'tflite' | 'keras-h5' | 'keras' | 'tfjs' | 'onnx' | 'pytorch' | 'safetensors'
+export type ModelFormat = 'tflite' | 'thimble' | 'keras-h5' | 'keras' | 'tfjs' | 'onnx' | 'pytorch' | 'safetensors'
 
 export interface ReadOptions {
   /** Files beside the model, when it is given as bytes. A path finds its own. */
@@ -32,6 +32,7 @@ const ascii = (bytes: Uint8Array, from: number, to: number): string => String.fr
 /** The format by its first bytes (and, for zip archives, its entries' names); undefined when none fits. */
 export async function sniffModel(bytes: Uint8Array): Promise<ModelFormat | 'zip' | undefined> {
   if (ascii(bytes, 4, 8) === 'TFL3') return 'tflite'
+  if (ascii(bytes, 0, 7) === 'THIMBLE') return 'thimble'
   if (ascii(bytes, 1, 4) === 'HDF' && bytes[0] === 0x89) return 'keras-h5'
   if (isZip(bytes)) {
     const names = zipNames(bytes)
@@ -58,7 +59,7 @@ function zipNames(bytes: Uint8Array): string[] {
 /**
  * Reads a model made by another tool.
  * source: a path (file, or a folder that holds a model.json or saved model file), a file URL, or the bytes.
- * Returns: a float32 graph, NHWC, batch norm folded; for models that are quantized already (QDQ ONNX, int8 .tflite) an 8-bit graph.
+ * Returns: a float32 graph, NHWC, batch norm folded; for models that are quantized already (QDQ ONNX, int8 .tflite, .thimble) an 8-bit graph.
  * Errors: `format/…` for files that are damaged or of an unknown kind, `lower/unsupported-op` naming what has no equivalent.
  */
 export async function readFloatModel(source: string | URL | Uint8Array | ArrayBuffer, options: ReadOptions = {}): Promise<Graph> {
@@ -81,6 +82,7 @@ export async function readFloatModel(source: string | URL | Uint8Array | ArrayBu
 
 const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promise<Graph>> = {
   tflite: async (bytes) => (await import('../formats/tflite.ts')).readTflite(bytes),
+  thimble: async (bytes) => (await import('../formats/packed.ts')).readPacked(bytes),
   'keras-h5': async (bytes, o) => (await import('./keras/h5.ts')).readKerasH5(bytes, { inputShape: o.inputShape }),
   keras: async (bytes, o) => (await import('./keras/h5.ts')).readKerasArchive(bytes, { inputShape: o.inputShape }),
   tfjs: async (bytes, o) => (await import('./tfjs/index.ts')).readTfjs(bytes, o.sidecar, { inputShape: o.inputShape }),
@@ -91,7 +93,7 @@ const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promis
 
 function unknown(bytes: Uint8Array): never {
   throw new ThimbleError('format/unknown', 'file is no model that is read', {
-    expected: '.tflite, .h5, .keras, model.json, .onnx, .pt, .safetensors, or a .zip of one', got: bytes.length === 0 ? 'an empty file' : `${bytes.length} bytes starting ${[...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, '0')).join(' ')}`,
+    expected: '.tflite, .thimble, .h5, .keras, model.json, .onnx, .pt, .safetensors, or a .zip of one', got: bytes.length === 0 ? 'an empty file' : `${bytes.length} bytes starting ${[...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, '0')).join(' ')}`,
   })
 }
 

@@ -110,7 +110,7 @@ export class Engine implements Model {
   readonly metadata: Metadata
   readonly memoryBytes: number
   readonly arenaBytes: number
-  readonly #program: (() => Program) | undefined
+  #program: Program | (() => Program) | undefined
   #exports: RuntimeExports | undefined
   #in: Port[]
   #out: Port[]
@@ -127,7 +127,7 @@ export class Engine implements Model {
     this.kernels = about.kernels
     this.why = about.why
     this.metadata = about.metadata
-    this.#program = typeof program === 'object' ? () => program : program
+    this.#program = program
     this.memoryBytes = exports.memory.buffer.byteLength
     this.arenaBytes = about.arenaBytes ?? (typeof program === 'object' ? program.arenaBytes : 0)
     const port = (info: TensorInfo, address: number, bytes: number): Port => {
@@ -139,7 +139,10 @@ export class Engine implements Model {
   }
 
   /** The program with its entries, for profiles; none in a packed module. */
-  get program(): Program | undefined { return this.#program?.() }
+  get program(): Program | undefined {
+    if (typeof this.#program === 'function') this.#program = this.#program()
+    return this.#program
+  }
 
   /** Copies the inputs in, after checking them. */
   #write(input: TypedArray | readonly TypedArray[]): RuntimeExports {

@@ -3,7 +3,7 @@ import { createInstance, Engine, fillInstance, instantiateProgram, sharedMemory,
 import { ThimbleError } from './errors.ts'
 import { readModel } from './formats/index.ts'
 import { isSealed, peekFrame } from './formats/packed-frame.ts'
-import { readPacked, readProgram } from './formats/packed.ts'
+import { holdsProgram, readPacked, readProgram } from './formats/packed.ts'
 import { runSteps, targetName } from './formats/programs.ts'
 import type { Graph, Metadata } from './graph.ts'
 import { startProbe } from './kernels.ts'
@@ -69,10 +69,11 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   if ((options.threads ?? 1) !== 1 || (options.plan ?? 'speed') !== 'speed' || options.fast) return undefined
   const frame = peekFrame(bytes)
   if (!frame) return undefined
-  const { variant, kernels, why } = await choose(options)
+  const { variant, kernels, why } = await choose(options), target = targetName(variant, kernels)
+  if (!holdsProgram(frame, target)) return undefined
   const exports = createInstance(await runtimeModule(variant))
   if (!isSealed(bytes, (lanes, body) => hashInside(exports, lanes, body))) return undefined
-  const ready = readProgram(frame, targetName(variant, kernels))
+  const ready = readProgram(frame, target)
   if (!ready) return undefined
   const { program, inputs, outputs, metadata } = ready
   try {

@@ -109,6 +109,10 @@ export function readPacked(bytes: Uint8Array): Graph {
 /** What loading a file needs when it holds a program for the engine. */
 export interface Ready { program: StoredProgram; inputs: Tensor[]; outputs: Tensor[]; metadata: Metadata }
 
+/** Whether a file, checked or not, says that it holds a program for `target`. */
+export const holdsProgram = ({ header }: Frame, target: string): boolean =>
+  Array.isArray(header.programs) && header.programs.some(p => isObject(p) && p.for === target)
+
 /** The program for `target` and what goes with it; undefined when there is none. The frame's file `isSealed`. */
 export function readProgram({ header, data }: Frame, target: string): Ready | undefined {
   const found = header.programs === undefined ? undefined : list(header.programs, 'programs').map(p => object(p, 'program')).find(p => p.for === target)

@@ -1,6 +1,18 @@
-/** What the depthwise 3x3 kernels share. */
+/** What the depthwise kernels share. */
 import { DepthwiseRecord } from '../layout'
 import { requantize4 } from '../simd'
+
+/** Eight i16 of `a` and `b` in turn: the first four of each, and the last four. */
+// @ts-ignore: decorator
+@inline
+export function low(a: v128, b: v128): v128 {
+  return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
+}
+// @ts-ignore: decorator
+@inline
+export function high(a: v128, b: v128): v128 {
+  return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
+}
 
 /** Requantizes and clamps two pixels of eight channels. */
 // @ts-ignore: decorator

@@ -9,7 +9,7 @@
  * Reads past end: as src/lower/depthwise.ts says, and 7 bytes of input. Writes: exactly the output rows.
  */
 import { DepthwiseRecord } from '../layout'
-import { eachRow, finish } from './depthwise-row'
+import { eachRow, finish, high, low } from './depthwise-row'
 
 // @ts-ignore: decorator
 @inline
@@ -21,16 +21,6 @@ function dot(acc: v128, x: v128, w: v128): v128 {
 @inline
 function zip8(a: v128, b: v128): v128 {
   return v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-}
-// @ts-ignore: decorator
-@inline
-function low(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-}
-// @ts-ignore: decorator
-@inline
-function high(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
 }
 
 /**

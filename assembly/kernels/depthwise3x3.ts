@@ -11,18 +11,8 @@
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, widen } from '../simd'
-import { eachRow, finish } from './depthwise-row'
+import { eachRow, finish, high, low } from './depthwise-row'
 
-// @ts-ignore: decorator
-@inline
-function low(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-}
-// @ts-ignore: decorator
-@inline
-function high(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-}
 /** acc + the dot products of four channels' tap pairs with the weight vector at `w`. */
 // @ts-ignore: decorator
 @inline

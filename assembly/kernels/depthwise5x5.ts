@@ -11,23 +11,13 @@
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, requantize4, widen } from '../simd'
-import { finish as finish8, rowAt } from './depthwise-row'
+import { finish as finish8, high, low, rowAt } from './depthwise-row'
 
 /** Byte `at` of input row `iy`: not inlined, ten copies would be long. */
 function address(r: DepthwiseRecord, iy: i32, at: usize): usize {
   return rowAt(r, iy) + at
 }
 
-// @ts-ignore: decorator
-@inline
-function low(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
-}
-// @ts-ignore: decorator
-@inline
-function high(a: v128, b: v128): v128 {
-  return v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15)
-}
 /** Four channels at `p` and at `q` in turn, widened. */
 // @ts-ignore: decorator
 @inline

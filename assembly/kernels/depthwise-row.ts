@@ -26,38 +26,40 @@ export function finish(constants: usize, clamped: i32, scale: usize, l0: v128, h
   return clamped ? i8x16.min_s(i8x16.max_s(q, v128.load(constants, 32)), v128.load(constants, 48)) : q
 }
 
-/** Address of input row `iy`, or the zero row outside the image. */
+/** acc + the dot products of four channels' tap pairs with their weights. */
 // @ts-ignore: decorator
 @inline
-export function rowAt(r: DepthwiseRecord, iy: i32): usize {
+export function mac(acc: v128, pairs: v128, w: v128): v128 {
+  return i32x4.add(acc, i32x4.dot_i16x8_s(pairs, w))
+}
+
+/** Row `ky` of the window of output row `oy`: outside the image it is the zero row. */
+// @ts-ignore: decorator
+@inline
+export function rowAt(r: DepthwiseRecord, oy: i32, ky: i32): usize {
+  const iy = oy * r.strideH - r.padTop + ky * r.dilationH
   if (<u32>iy >= <u32>r.inRows) return r.zeroRow
-  const slot = iy < r.inRing ? iy : iy % r.inRing
-  return r.input + slot * r.inRowStride
+  return r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride
 }
 
 /**
- * Output rows [y0, y1) of a 3x3 kernel by the row functions of K, a class without fields: row1 for `count` outputs of stride
- * 1 that lie tapStep bytes apart, row2 for a row of stride 2. They get the window's rows at, and the address of, the first
- * output.
+ * Output rows [oy0, oy1), by the row functions of K, a class without fields: row1 with a horizontal stride of 1, else row2,
+ * which K may lack. They compute `count` outputs that lie tapStep bytes apart from `y` on: a whole row, or with dilation
+ * every dilationW-th output of it. p0..p4: rows of the window of the first one, as many as its `height`, 3 or 5, says.
  */
 // @ts-ignore: decorator
 @inline
-export function eachRow<K>(record: usize, y0: i32, y1: i32): void {
+export function eachRow<K>(record: usize, oy0: i32, oy1: i32, height: i32): void {
   const r = changetype<DepthwiseRecord>(record), rows = changetype<K>(0)
-  const wide = r.strideW == 1, c = r.channels
-  for (let y = y0; y < y1; y++) {
-    const iy = y * r.strideH - r.padTop
-    const p0 = rowAt(r, iy), p1 = rowAt(r, iy + r.dilationH), p2 = rowAt(r, iy + 2 * r.dilationH)
-    const slot = y < r.outRing ? y : y % r.outRing
-    const out: usize = r.output + slot * r.outRowStride
-    if (!wide) {
-      rows.row2(r, p0, p1, p2, out)
-      continue
-    }
-    const apart = r.tapStep / c
+  const c = r.channels, apart = r.tapStep / c
+  for (let oy = oy0; oy < oy1; oy++) {
+    const p0 = rowAt(r, oy, 0), p1 = rowAt(r, oy, 1), p2 = rowAt(r, oy, 2)
+    const p3 = height > 3 ? rowAt(r, oy, 3) : 0, p4 = height > 3 ? rowAt(r, oy, 4) : 0
+    const y: usize = r.output + (oy < r.outRing ? oy : oy % r.outRing) * r.outRowStride
     for (let phase = 0; phase < min(apart, r.outW); phase++) {
-      const at: usize = phase * c
-      rows.row1(r, p0 + at, p1 + at, p2 + at, out + at, (r.outW - phase + apart - 1) / apart)
+      const at: usize = phase * c, count = (r.outW - phase + apart - 1) / apart
+      if (isDefined(rows.row2) && r.strideW > 1) rows.row2(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
+      else rows.row1(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
     }
   }
 }

@@ -7,15 +7,14 @@
  */
 import { DepthwiseRecord } from '../layout'
 import { requantize4, widen } from '../simd'
+import { high, low, mac, rowAt } from './depthwise-row'
 import { clamp, multiplyByQuantizedMultiplier, requantize } from '../requantize'
 
 /** Fills scratch with the address of each tap of the window at column 0 of output row y; an even number of them. */
 function tapAddresses(r: DepthwiseRecord, y: i32): void {
-  let table: usize = r.scratch, tap: usize = 0
+  let table: usize = r.scratch
   for (let ky = 0; ky < r.kh; ky++) {
-    const iy = y * r.strideH - r.padTop + ky * r.dilationH
-    tap = r.zeroRow
-    if (<u32>iy < <u32>r.inRows) tap = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride
+    let tap = rowAt(r, y, ky)
     for (let kx = 0; kx < r.kw; kx++) {
       store<u32>(table, <u32>tap)
       table += 4
@@ -30,8 +29,8 @@ function rowSimd(r: DepthwiseRecord, out: usize): void {
   const pairs = (r.kh * r.kw + 1) >> 1
   const tableEnd: usize = r.scratch + (pairs << 3)
   const at = changetype<usize>(r)
-  const low = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMin'))
-  const high = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMax'))
+  const actMin = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMin'))
+  const actMax = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMax'))
   for (let x = 0; x < r.outW; x++) {
     let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
     let n = 0
@@ -41,8 +40,8 @@ function rowSimd(r: DepthwiseRecord, out: usize): void {
       let table: usize = r.scratch
       do {
         const a = widen(<usize>load<u32>(table) + offset), b = widen(<usize>load<u32>(table, 4) + offset)
-        c0 = i32x4.add(c0, i32x4.dot_i16x8_s(v128.shuffle<i16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11), v128.load(w)))
-        c1 = i32x4.add(c1, i32x4.dot_i16x8_s(v128.shuffle<i16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15), v128.load(w, 16)))
+        c0 = mac(c0, low(a, b), v128.load(w))
+        c1 = mac(c1, high(a, b), v128.load(w, 16))
         w += 32
         table += 8
       } while (table < tableEnd)
@@ -51,7 +50,7 @@ function rowSimd(r: DepthwiseRecord, out: usize): void {
       const h = i16x8.narrow_i32x4_s(
         requantize4(c0, v128.load(scale), magic, zero),
         requantize4(c1, v128.load(scale, 16), magic, zero))
-      const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), low), high)
+      const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), actMin), actMax)
       if (narrow) {
         // Fewer than eight channels: staged behind the tap table.
         v128.store64_lane(tableEnd + 16, q, 0)

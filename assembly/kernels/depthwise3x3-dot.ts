@@ -23,163 +23,141 @@ function zip8(a: v128, b: v128): v128 {
   return v128.shuffle<i8>(a, b, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 }
 
-/**
- * Every dilationW-th output of a row, stride 1. p0..p2: window rows at the first output; y: the first output; count: how
- * many. Neighbours among them are tapStep bytes apart, in the input as in the output.
- */
-function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
-  const c: usize = r.tapStep, constants: usize = r.constants, zero = r.weightZeroPoint
-  // Minus the zero point for each of the three rows.
-  const z = v128.and(i8x16.splat(<i8>-zero), i32x4.splat(0xffffff))
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    const w0l = v128.load(w), w0h = v128.load(w, 16), w1l = v128.load(w, 32), w1h = v128.load(w, 48), w2l = v128.load(w, 64), w2h = v128.load(w, 80)
-    const bl = v128.load(bias), bh = v128.load(bias, 16)
-    let q0 = p0, q1 = p1, q2 = p2, out = y
-    // Outputs a and b, left of the next columns; those before the first output are not stored.
-    let al = bl, ah = bh, ml = bl, mh = bh
-    let x = count + 2
+/** See eachRow. */
+@unmanaged
+class Rows {
+  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.tapStep, constants: usize = r.constants, zero = r.weightZeroPoint
+    // Minus the zero point for each of the three rows.
+    const z = v128.and(i8x16.splat(<i8>-zero), i32x4.splat(0xffffff))
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 8
+    let n: usize = 0
     while (true) {
-      const e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
-      const g = zip8(v128.load64_zero(q0 + c), v128.load64_zero(q1 + c)), h = v128.load64_zero(q2 + c)
-      const ff = zip8(f, f), hh = zip8(h, h)
-      const ul = low(e, ff), uh = high(e, ff), vl = low(g, hh), vh = high(g, hh)
-      al = dot(al, ul, w2l)
-      ah = dot(ah, uh, w2h)
-      ml = dot(dot(ml, ul, w1l), vl, w2l)
-      mh = dot(dot(mh, uh, w1h), vh, w2h)
-      let nl = dot(dot(bl, ul, w0l), vl, w1l), nh = dot(dot(bh, uh, w0h), vh, w1h)
-      let ol = dot(bl, vl, w0l), oh = dot(bh, vh, w0h)
-      if (zero) {
-        al = dot(al, ul, z)
-        ah = dot(ah, uh, z)
-        ml = dot(dot(ml, ul, z), vl, z)
-        mh = dot(dot(mh, uh, z), vh, z)
-        nl = dot(dot(nl, ul, z), vl, z)
-        nh = dot(dot(nh, uh, z), vh, z)
-        ol = dot(ol, vl, z)
-        oh = dot(oh, vh, z)
+      const w0l = v128.load(w), w0h = v128.load(w, 16), w1l = v128.load(w, 32), w1h = v128.load(w, 48), w2l = v128.load(w, 64), w2h = v128.load(w, 80)
+      const bl = v128.load(bias), bh = v128.load(bias, 16)
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      // Outputs a and b, left of the next columns; those before the first output are not stored.
+      let al = bl, ah = bh, ml = bl, mh = bh
+      let x = count + 2
+      while (true) {
+        const e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
+        const g = zip8(v128.load64_zero(q0 + c), v128.load64_zero(q1 + c)), h = v128.load64_zero(q2 + c)
+        const ff = zip8(f, f), hh = zip8(h, h)
+        const ul = low(e, ff), uh = high(e, ff), vl = low(g, hh), vh = high(g, hh)
+        al = dot(al, ul, w2l)
+        ah = dot(ah, uh, w2h)
+        ml = dot(dot(ml, ul, w1l), vl, w2l)
+        mh = dot(dot(mh, uh, w1h), vh, w2h)
+        let nl = dot(dot(bl, ul, w0l), vl, w1l), nh = dot(dot(bh, uh, w0h), vh, w1h)
+        let ol = dot(bl, vl, w0l), oh = dot(bh, vh, w0h)
+        if (zero) {
+          al = dot(al, ul, z)
+          ah = dot(ah, uh, z)
+          ml = dot(dot(ml, ul, z), vl, z)
+          mh = dot(dot(mh, uh, z), vh, z)
+          nl = dot(dot(nl, ul, z), vl, z)
+          nh = dot(dot(nh, uh, z), vh, z)
+          ol = dot(ol, vl, z)
+          oh = dot(oh, vh, z)
+        }
+        if (x <= count) {
+          const q = finish(constants, 1, scale, al, ah, ml, mh)
+          v128.store64_lane(out, q, 0)
+          if (x < 2) break
+          v128.store64_lane(out + c, q, 1)
+          out += 2 * c
+        }
+        x -= 2
+        if (!x) break
+        al = nl
+        ah = nh
+        ml = ol
+        mh = oh
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
       }
-      if (x <= count) {
+      if (n >= last) break
+      n = min(n + 8, last)
+      w += 96
+      bias += 32
+      scale += 32
+    }
+  }
+
+  /** Two outputs of five columns a step, the fifth is the next step's first. */
+  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.channels, constants: usize = r.constants, zero = r.weightZeroPoint
+    const z = v128.and(i8x16.splat(<i8>-zero), i32x4.splat(0xffffff))
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 8
+    let n: usize = 0
+    while (true) {
+      const w0l = v128.load(w), w0h = v128.load(w, 16), w1l = v128.load(w, 32), w1h = v128.load(w, 48), w2l = v128.load(w, 64), w2h = v128.load(w, 80)
+      const bl = v128.load(bias), bh = v128.load(bias, 16)
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      let x = count
+      let e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
+      f = zip8(f, f)
+      let ul = low(e, f), uh = high(e, f)
+      while (true) {
+        let al = dot(bl, ul, w0l), ah = dot(bh, uh, w0h)
+        if (zero) {
+          al = dot(al, ul, z)
+          ah = dot(ah, uh, z)
+        }
+        e = zip8(v128.load64_zero(q0 + c), v128.load64_zero(q1 + c)), f = v128.load64_zero(q2 + c)
+        f = zip8(f, f)
+        let vl = low(e, f), vh = high(e, f)
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
+        f = zip8(f, f)
+        ul = low(e, f), uh = high(e, f)
+        al = dot(dot(al, vl, w1l), ul, w2l)
+        ah = dot(dot(ah, vh, w1h), uh, w2h)
+        let ml = dot(bl, ul, w0l), mh = dot(bh, uh, w0h)
+        if (zero) {
+          al = dot(dot(al, vl, z), ul, z)
+          ah = dot(dot(ah, vh, z), uh, z)
+          ml = dot(ml, ul, z)
+          mh = dot(mh, uh, z)
+        }
+        e = zip8(v128.load64_zero(q0 + c), v128.load64_zero(q1 + c)), f = v128.load64_zero(q2 + c)
+        f = zip8(f, f)
+        vl = low(e, f), vh = high(e, f)
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
+        f = zip8(f, f)
+        ul = low(e, f), uh = high(e, f)
+        ml = dot(dot(ml, vl, w1l), ul, w2l)
+        mh = dot(dot(mh, vh, w1h), uh, w2h)
+        if (zero) {
+          ml = dot(dot(ml, vl, z), ul, z)
+          mh = dot(dot(mh, vh, z), uh, z)
+        }
         const q = finish(constants, 1, scale, al, ah, ml, mh)
         v128.store64_lane(out, q, 0)
         if (x < 2) break
         v128.store64_lane(out + c, q, 1)
+        x -= 2
+        if (!x) break
         out += 2 * c
       }
-      x -= 2
-      if (!x) break
-      al = nl
-      ah = nh
-      ml = ol
-      mh = oh
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
+      if (n >= last) break
+      n = min(n + 8, last)
+      w += 96
+      bias += 32
+      scale += 32
     }
-    left -= 8
-    if (left <= 0) break
-    const step: usize = min(left, 8)
-    p0 += step
-    p1 += step
-    p2 += step
-    y += step
-    w += 96
-    bias += 32
-    scale += 32
-  }
-}
-
-/** One output row, stride 2: two outputs of five columns a step, the fifth is the next step's first. */
-function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, constants: usize = r.constants, zero = r.weightZeroPoint
-  const z = v128.and(i8x16.splat(<i8>-zero), i32x4.splat(0xffffff))
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    const w0l = v128.load(w), w0h = v128.load(w, 16), w1l = v128.load(w, 32), w1h = v128.load(w, 48), w2l = v128.load(w, 64), w2h = v128.load(w, 80)
-    const bl = v128.load(bias), bh = v128.load(bias, 16)
-    let q0 = p0, q1 = p1, q2 = p2, out = y
-    let x = r.outW
-    let e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
-    f = zip8(f, f)
-    let ul = low(e, f), uh = high(e, f)
-    while (true) {
-      let al = dot(bl, ul, w0l), ah = dot(bh, uh, w0h)
-      if (zero) {
-        al = dot(al, ul, z)
-        ah = dot(ah, uh, z)
-      }
-      e = zip8(v128.load64_zero(q0 + c), v128.load64_zero(q1 + c)), f = v128.load64_zero(q2 + c)
-      f = zip8(f, f)
-      let vl = low(e, f), vh = high(e, f)
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
-      f = zip8(f, f)
-      ul = low(e, f), uh = high(e, f)
-      al = dot(dot(al, vl, w1l), ul, w2l)
-      ah = dot(dot(ah, vh, w1h), uh, w2h)
-      let ml = dot(bl, ul, w0l), mh = dot(bh, uh, w0h)
-      if (zero) {
-        al = dot(dot(al, vl, z), ul, z)
-        ah = dot(dot(ah, vh, z), uh, z)
-        ml = dot(ml, ul, z)
-        mh = dot(mh, uh, z)
-      }
-      e = zip8(v128.load64_zero(q0 + c), v128.load64_zero(q1 + c)), f = v128.load64_zero(q2 + c)
-      f = zip8(f, f)
-      vl = low(e, f), vh = high(e, f)
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      e = zip8(v128.load64_zero(q0), v128.load64_zero(q1)), f = v128.load64_zero(q2)
-      f = zip8(f, f)
-      ul = low(e, f), uh = high(e, f)
-      ml = dot(dot(ml, vl, w1l), ul, w2l)
-      mh = dot(dot(mh, vh, w1h), uh, w2h)
-      if (zero) {
-        ml = dot(dot(ml, vl, z), ul, z)
-        mh = dot(dot(mh, vh, z), uh, z)
-      }
-      const q = finish(constants, 1, scale, al, ah, ml, mh)
-      v128.store64_lane(out, q, 0)
-      if (x < 2) break
-      v128.store64_lane(out + c, q, 1)
-      x -= 2
-      if (!x) break
-      out += 2 * c
-    }
-    left -= 8
-    if (left <= 0) break
-    const step: usize = min(left, 8)
-    p0 += step
-    p1 += step
-    p2 += step
-    y += step
-    w += 96
-    bias += 32
-    scale += 32
-  }
-}
-
-@unmanaged
-class Rows {
-  // @ts-ignore: decorator
-  @inline
-  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
-    row1(r, p0, p1, p2, y, count)
-  }
-  // @ts-ignore: decorator
-  @inline
-  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-    row2(r, p0, p1, p2, y)
   }
 }
 
 export function depthwise3x3Dot(record: usize, y0: i32, y1: i32): void {
   if (!ASC_FEATURE_RELAXED_SIMD) return
-  eachRow<Rows>(record, y0, y1)
+  eachRow<Rows>(record, y0, y1, 3)
 }

@@ -39,140 +39,118 @@ function high1(acc: v128, a: v128, v: v128): v128 {
   return i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.extmul_high_i8x16_s(a, v)))
 }
 
-/**
- * Every dilationW-th output of a row, stride 1. p0..p2: window rows at the first output; y: the first output; count: how
- * many. Neighbours among them are tapStep bytes apart, in the input as in the output.
- */
-function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
-  const c: usize = r.tapStep, constants: usize = r.constants, zero = r.weightZeroPoint
-  const k = i8x16.splat(<i8>-zero), k0 = v128.and(k, i16x8.splat(0xff)), kk = v128.andnot(k, i16x8.splat(0xff))
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    const z0 = v128.load(w), z1 = v128.load(w, 16), z2 = v128.load(w, 32)
-    const y01 = v128.load(w, 48), y2 = v128.load(w, 64), y0 = v128.load(w, 80), y12 = v128.load(w, 96)
-    const bl = v128.load(bias), bh = v128.load(bias, 16)
-    let q0 = p0, q1 = p1, q2 = p2, out = y
-    // Outputs a and m, left of the next columns; those before the first output are not stored.
-    let al = bl, ah = bh, ml = bl, mh = bh
-    let x = count + 2
+/** See eachRow. */
+@unmanaged
+class Rows {
+  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.tapStep, constants: usize = r.constants, zero = r.weightZeroPoint
+    const k = i8x16.splat(<i8>-zero), k0 = v128.and(k, i16x8.splat(0xff)), kk = v128.andnot(k, i16x8.splat(0xff))
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 8
+    let n: usize = 0
     while (true) {
-      const u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
-      al = low2(al, u, z2, s, y2)
-      ah = high2(ah, u, z2, s, y2)
-      ml = low1(low2(ml, u, z1, v, z2), s, y12)
-      mh = high1(high2(mh, u, z1, v, z2), s, y12)
-      let nl = low1(low2(bl, u, z0, v, z1), s, y01), nh = high1(high2(bh, u, z0, v, z1), s, y01)
-      let ol = low2(bl, v, z0, s, y0), oh = high2(bh, v, z0, s, y0)
-      if (zero) {
-        al = low2(al, u, k, s, k0)
-        ah = high2(ah, u, k, s, k0)
-        ml = low1(low2(ml, u, k, v, k), s, k)
-        mh = high1(high2(mh, u, k, v, k), s, k)
-        nl = low1(low2(nl, u, k, v, k), s, k)
-        nh = high1(high2(nh, u, k, v, k), s, k)
-        ol = low2(ol, v, k, s, kk)
-        oh = high2(oh, v, k, s, kk)
+      const z0 = v128.load(w), z1 = v128.load(w, 16), z2 = v128.load(w, 32)
+      const y01 = v128.load(w, 48), y2 = v128.load(w, 64), y0 = v128.load(w, 80), y12 = v128.load(w, 96)
+      const bl = v128.load(bias), bh = v128.load(bias, 16)
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      // Outputs a and m, left of the next columns; those before the first output are not stored.
+      let al = bl, ah = bh, ml = bl, mh = bh
+      let x = count + 2
+      while (true) {
+        const u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
+        al = low2(al, u, z2, s, y2)
+        ah = high2(ah, u, z2, s, y2)
+        ml = low1(low2(ml, u, z1, v, z2), s, y12)
+        mh = high1(high2(mh, u, z1, v, z2), s, y12)
+        let nl = low1(low2(bl, u, z0, v, z1), s, y01), nh = high1(high2(bh, u, z0, v, z1), s, y01)
+        let ol = low2(bl, v, z0, s, y0), oh = high2(bh, v, z0, s, y0)
+        if (zero) {
+          al = low2(al, u, k, s, k0)
+          ah = high2(ah, u, k, s, k0)
+          ml = low1(low2(ml, u, k, v, k), s, k)
+          mh = high1(high2(mh, u, k, v, k), s, k)
+          nl = low1(low2(nl, u, k, v, k), s, k)
+          nh = high1(high2(nh, u, k, v, k), s, k)
+          ol = low2(ol, v, k, s, kk)
+          oh = high2(oh, v, k, s, kk)
+        }
+        if (x <= count) {
+          const q = finish(constants, 1, scale, al, ah, ml, mh)
+          v128.store64_lane(out, q, 0)
+          if (x < 2) break
+          v128.store64_lane(out + c, q, 1)
+          out += 2 * c
+        }
+        x -= 2
+        if (!x) break
+        al = nl
+        ah = nh
+        ml = ol
+        mh = oh
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
       }
-      if (x <= count) {
+      if (n >= last) break
+      n = min(n + 8, last)
+      w += 112
+      bias += 32
+      scale += 32
+    }
+  }
+
+  /** Four columns a step. */
+  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.channels, constants: usize = r.constants, zero = r.weightZeroPoint
+    const k = i8x16.splat(<i8>-zero), k0 = v128.and(k, i16x8.splat(0xff))
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 8
+    let n: usize = 0
+    while (true) {
+      const z0 = v128.load(w), z1 = v128.load(w, 16), z2 = v128.load(w, 32), y01 = v128.load(w, 48), y2 = v128.load(w, 64)
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      let x = count
+      let u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
+      while (true) {
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        const i = zip(q0, q1), j = zip(q0 + c, q1 + c), t = zip(q2, q2 + c)
+        const bl = v128.load(bias), bh = v128.load(bias, 16)
+        let al = low1(low2(low2(bl, u, z0, v, z1), i, z2, s, y01), t, y2)
+        let ah = high1(high2(high2(bh, u, z0, v, z1), i, z2, s, y01), t, y2)
+        if (zero) {
+          al = low1(low2(low2(al, u, k, v, k), i, k, s, k), t, k0)
+          ah = high1(high2(high2(ah, u, k, v, k), i, k, s, k), t, k0)
+        }
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
+        let ml = low1(low2(low2(bl, i, z0, j, z1), u, z2, t, y01), s, y2)
+        let mh = high1(high2(high2(bh, i, z0, j, z1), u, z2, t, y01), s, y2)
+        if (zero) {
+          ml = low1(low2(low2(ml, i, k, j, k), u, k, t, k), s, k0)
+          mh = high1(high2(high2(mh, i, k, j, k), u, k, t, k), s, k0)
+        }
         const q = finish(constants, 1, scale, al, ah, ml, mh)
         v128.store64_lane(out, q, 0)
         if (x < 2) break
         v128.store64_lane(out + c, q, 1)
+        x -= 2
+        if (!x) break
         out += 2 * c
       }
-      x -= 2
-      if (!x) break
-      al = nl
-      ah = nh
-      ml = ol
-      mh = oh
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
+      if (n >= last) break
+      n = min(n + 8, last)
+      w += 112
+      bias += 32
+      scale += 32
     }
-    left -= 8
-    if (left <= 0) break
-    const step: usize = min(left, 8)
-    p0 += step
-    p1 += step
-    p2 += step
-    y += step
-    w += 112
-    bias += 32
-    scale += 32
-  }
-}
-
-/** One output row, stride 2, four columns a step. */
-function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, constants: usize = r.constants, zero = r.weightZeroPoint
-  const k = i8x16.splat(<i8>-zero), k0 = v128.and(k, i16x8.splat(0xff))
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    const z0 = v128.load(w), z1 = v128.load(w, 16), z2 = v128.load(w, 32), y01 = v128.load(w, 48), y2 = v128.load(w, 64)
-    let q0 = p0, q1 = p1, q2 = p2, out = y
-    let x = r.outW
-    let u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
-    while (true) {
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      const i = zip(q0, q1), j = zip(q0 + c, q1 + c), t = zip(q2, q2 + c)
-      const bl = v128.load(bias), bh = v128.load(bias, 16)
-      let al = low1(low2(low2(bl, u, z0, v, z1), i, z2, s, y01), t, y2)
-      let ah = high1(high2(high2(bh, u, z0, v, z1), i, z2, s, y01), t, y2)
-      if (zero) {
-        al = low1(low2(low2(al, u, k, v, k), i, k, s, k), t, k0)
-        ah = high1(high2(high2(ah, u, k, v, k), i, k, s, k), t, k0)
-      }
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
-      let ml = low1(low2(low2(bl, i, z0, j, z1), u, z2, t, y01), s, y2)
-      let mh = high1(high2(high2(bh, i, z0, j, z1), u, z2, t, y01), s, y2)
-      if (zero) {
-        ml = low1(low2(low2(ml, i, k, j, k), u, k, t, k), s, k0)
-        mh = high1(high2(high2(mh, i, k, j, k), u, k, t, k), s, k0)
-      }
-      const q = finish(constants, 1, scale, al, ah, ml, mh)
-      v128.store64_lane(out, q, 0)
-      if (x < 2) break
-      v128.store64_lane(out + c, q, 1)
-      x -= 2
-      if (!x) break
-      out += 2 * c
-    }
-    left -= 8
-    if (left <= 0) break
-    const step: usize = min(left, 8)
-    p0 += step
-    p1 += step
-    p2 += step
-    y += step
-    w += 112
-    bias += 32
-    scale += 32
-  }
-}
-
-@unmanaged
-class Rows {
-  // @ts-ignore: decorator
-  @inline
-  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
-    row1(r, p0, p1, p2, y, count)
-  }
-  // @ts-ignore: decorator
-  @inline
-  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-    row2(r, p0, p1, p2, y)
   }
 }
 
 export function depthwise3x3Products(record: usize, y0: i32, y1: i32): void {
   if (!ASC_FEATURE_SIMD) return
-  eachRow<Rows>(record, y0, y1)
+  eachRow<Rows>(record, y0, y1, 3)
 }

@@ -10,7 +10,7 @@
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, requantize4 } from '../simd'
-import { rowAt } from './depthwise-row'
+import { eachRow, mac } from './depthwise-row'
 
 /** Low halves of the lanes of `a`, beside low halves of those of `b`. */
 // @ts-ignore: decorator
@@ -23,12 +23,6 @@ function even(a: v128, b: v128, mask: v128): v128 {
 @inline
 function odd(a: v128, b: v128, mask: v128): v128 {
   return v128.or(i32x4.shr_u(a, 16), v128.andnot(b, mask))
-}
-/** acc + the dot products of four channels' tap pairs with the weight vector at `w`. */
-// @ts-ignore: decorator
-@inline
-function mac(acc: v128, pairs: v128, w: v128): v128 {
-  return i32x4.add(acc, i32x4.dot_i16x8_s(pairs, w))
 }
 /** Channels 0-7 of the sixteen at q + 16, widened; the offset lets the revectorizer see that `upper` are the next. */
 // @ts-ignore: decorator
@@ -49,168 +43,153 @@ function inOrder(q: v128): v128 {
   return v128.shuffle<i8>(t, v128.shuffle<i32>(t, t, 2, 3, 2, 3), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
 }
 
-/** As `row1` of depthwise3x3.ts. */
-function row(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
-  const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped, seed: usize = r.scratch
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  p0 -= 16
-  p1 -= 16
-  p2 -= 16
-  while (true) {
-    let q0 = p0, q1 = p1, q2 = p2, out = y
-    let x = count
-    const mask = v128.load(seed, 32)
-    // Columns 0 and 1 begin outputs a and b. e, o: even and odd channels; 0, 1: of the lower and the upper eight.
-    let ae0 = v128.load(bias), ae1 = v128.load(bias, 16), ao0 = v128.load(bias, 32), ao1 = v128.load(bias, 48)
-    let be0 = ae0, be1 = ae1, bo0 = ao0, bo1 = ao1
-    {
-      const i0 = lower(q0), i1 = upper(q0), j0 = lower(q1), j1 = upper(q1)
-      const k0 = lower(q0 + c), k1 = upper(q0 + c), l0 = lower(q1 + c), l1 = upper(q1 + c)
-      const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = even(k0, l0, mask), v1 = even(k1, l1, mask)
-      ae0 = mac(mac(ae0, u0, v128.load(w)), v0, v128.load(w, 64))
-      ae1 = mac(mac(ae1, u1, v128.load(w, 16)), v1, v128.load(w, 80))
-      be0 = mac(be0, v0, v128.load(w))
-      be1 = mac(be1, v1, v128.load(w, 16))
-      const f0 = odd(i0, j0, mask), f1 = odd(i1, j1, mask), g0 = odd(k0, l0, mask), g1 = odd(k1, l1, mask)
-      ao0 = mac(mac(ao0, f0, v128.load(w, 32)), g0, v128.load(w, 96))
-      ao1 = mac(mac(ao1, f1, v128.load(w, 48)), g1, v128.load(w, 112))
-      bo0 = mac(bo0, g0, v128.load(w, 32))
-      bo1 = mac(bo1, g1, v128.load(w, 48))
-      barrier(x, 1)
-    }
-    {
-      const i0 = lower(q2), i1 = upper(q2), j0 = lower(q2 + c), j1 = upper(q2 + c)
-      const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = odd(i0, j0, mask), v1 = odd(i1, j1, mask)
-      ae0 = mac(ae0, u0, v128.load(w, 192))
-      ae1 = mac(ae1, u1, v128.load(w, 208))
-      ao0 = mac(ao0, v0, v128.load(w, 224))
-      ao1 = mac(ao1, v1, v128.load(w, 240))
-      be0 = mac(be0, u0, v128.load(w, 320))
-      be1 = mac(be1, u1, v128.load(w, 336))
-      bo0 = mac(bo0, v0, v128.load(w, 352))
-      bo1 = mac(bo1, v1, v128.load(w, 368))
-      barrier(x, 2)
-    }
+/** See eachRow. */
+@unmanaged
+class Rows {
+  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped, seed: usize = r.scratch
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 16
+    let n: usize = 0
     while (true) {
-      // The next two columns complete a and b and begin outputs n and m.
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      let ne0 = v128.load(bias), ne1 = v128.load(bias, 16), no0 = v128.load(bias, 32), no1 = v128.load(bias, 48)
-      let me0 = ne0, me1 = ne1, mo0 = no0, mo1 = no1
+      let q0 = p0 + n - 16, q1 = p1 + n - 16, q2 = p2 + n - 16, out = y + n
+      let x = count
+      const mask = v128.load(seed, 32)
+      // Columns 0 and 1 begin outputs a and b. e, o: even and odd channels; 0, 1: of the lower and the upper eight.
+      let ae0 = v128.load(bias), ae1 = v128.load(bias, 16), ao0 = v128.load(bias, 32), ao1 = v128.load(bias, 48)
+      let be0 = ae0, be1 = ae1, bo0 = ao0, bo1 = ao1
       {
         const i0 = lower(q0), i1 = upper(q0), j0 = lower(q1), j1 = upper(q1)
         const k0 = lower(q0 + c), k1 = upper(q0 + c), l0 = lower(q1 + c), l1 = upper(q1 + c)
-        {
-          const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = even(k0, l0, mask), v1 = even(k1, l1, mask)
-          const x0 = v128.load(w), x1 = v128.load(w, 16), y0 = v128.load(w, 64), y1 = v128.load(w, 80), z0 = v128.load(w, 128), z1 = v128.load(w, 144)
-          ae0 = mac(ae0, u0, z0)
-          ae1 = mac(ae1, u1, z1)
-          be0 = mac(mac(be0, v0, z0), u0, y0)
-          be1 = mac(mac(be1, v1, z1), u1, y1)
-          ne0 = mac(mac(ne0, v0, y0), u0, x0)
-          ne1 = mac(mac(ne1, v1, y1), u1, x1)
-          me0 = mac(me0, v0, x0)
-          me1 = mac(me1, v1, x1)
-          barrier(x, 3)
-        }
-        {
-          const u0 = odd(i0, j0, mask), u1 = odd(i1, j1, mask), v0 = odd(k0, l0, mask), v1 = odd(k1, l1, mask)
-          const x0 = v128.load(w, 32), x1 = v128.load(w, 48), y0 = v128.load(w, 96), y1 = v128.load(w, 112), z0 = v128.load(w, 160), z1 = v128.load(w, 176)
-          ao0 = mac(ao0, u0, z0)
-          ao1 = mac(ao1, u1, z1)
-          bo0 = mac(mac(bo0, v0, z0), u0, y0)
-          bo1 = mac(mac(bo1, v1, z1), u1, y1)
-          no0 = mac(mac(no0, v0, y0), u0, x0)
-          no1 = mac(mac(no1, v1, y1), u1, x1)
-          mo0 = mac(mo0, v0, x0)
-          mo1 = mac(mo1, v1, x1)
-          barrier(x, 4)
-        }
+        const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = even(k0, l0, mask), v1 = even(k1, l1, mask)
+        ae0 = mac(mac(ae0, u0, v128.load(w)), v0, v128.load(w, 64))
+        ae1 = mac(mac(ae1, u1, v128.load(w, 16)), v1, v128.load(w, 80))
+        be0 = mac(be0, v0, v128.load(w))
+        be1 = mac(be1, v1, v128.load(w, 16))
+        const f0 = odd(i0, j0, mask), f1 = odd(i1, j1, mask), g0 = odd(k0, l0, mask), g1 = odd(k1, l1, mask)
+        ao0 = mac(mac(ao0, f0, v128.load(w, 32)), g0, v128.load(w, 96))
+        ao1 = mac(mac(ao1, f1, v128.load(w, 48)), g1, v128.load(w, 112))
+        bo0 = mac(bo0, g0, v128.load(w, 32))
+        bo1 = mac(bo1, g1, v128.load(w, 48))
+        barrier(x, 1)
       }
       {
         const i0 = lower(q2), i1 = upper(q2), j0 = lower(q2 + c), j1 = upper(q2 + c)
         const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = odd(i0, j0, mask), v1 = odd(i1, j1, mask)
-        ae0 = mac(ae0, u0, v128.load(w, 256))
-        ae1 = mac(ae1, u1, v128.load(w, 272))
-        be0 = mac(be0, u0, v128.load(w, 384))
-        be1 = mac(be1, u1, v128.load(w, 400))
-        ne0 = mac(ne0, u0, v128.load(w, 192))
-        ne1 = mac(ne1, u1, v128.load(w, 208))
-        me0 = mac(me0, u0, v128.load(w, 320))
-        me1 = mac(me1, u1, v128.load(w, 336))
-        ao0 = mac(ao0, v0, v128.load(w, 288))
-        ao1 = mac(ao1, v1, v128.load(w, 304))
-        bo0 = mac(bo0, v0, v128.load(w, 416))
-        bo1 = mac(bo1, v1, v128.load(w, 432))
-        no0 = mac(no0, v0, v128.load(w, 224))
-        no1 = mac(no1, v1, v128.load(w, 240))
-        mo0 = mac(mo0, v0, v128.load(w, 352))
-        mo1 = mac(mo1, v1, v128.load(w, 368))
-        barrier(x, 5)
+        ae0 = mac(ae0, u0, v128.load(w, 192))
+        ae1 = mac(ae1, u1, v128.load(w, 208))
+        ao0 = mac(ao0, v0, v128.load(w, 224))
+        ao1 = mac(ao1, v1, v128.load(w, 240))
+        be0 = mac(be0, u0, v128.load(w, 320))
+        be1 = mac(be1, u1, v128.load(w, 336))
+        bo0 = mac(bo0, v0, v128.load(w, 352))
+        bo1 = mac(bo1, v1, v128.load(w, 368))
+        barrier(x, 2)
       }
-      const magic = v128.load(constants), zero = v128.load(constants, 16)
-      const se0 = v128.load(scale), se1 = v128.load(scale, 16), so0 = v128.load(scale, 32), so1 = v128.load(scale, 48)
-      let r0 = i8x16.narrow_i16x8_s(
-        i16x8.narrow_i32x4_s(requantize4(ae0, se0, magic, zero), requantize4(ao0, so0, magic, zero)),
-        i16x8.narrow_i32x4_s(requantize4(be0, se0, magic, zero), requantize4(bo0, so0, magic, zero)))
-      let r1 = i8x16.narrow_i16x8_s(
-        i16x8.narrow_i32x4_s(requantize4(ae1, se1, magic, zero), requantize4(ao1, so1, magic, zero)),
-        i16x8.narrow_i32x4_s(requantize4(be1, se1, magic, zero), requantize4(bo1, so1, magic, zero)))
-      // These stores are where the revectorizer starts to pair from; nobody reads them.
-      v128.store(seed, r1, 16)
-      v128.store(seed, r0)
-      if (clamped) {
-        const low = v128.load(constants, 32), high = v128.load(constants, 48)
-        r0 = i8x16.min_s(i8x16.max_s(r0, low), high)
-        r1 = i8x16.min_s(i8x16.max_s(r1, low), high)
+      while (true) {
+        // The next two columns complete a and b and begin outputs n and m.
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        let ne0 = v128.load(bias), ne1 = v128.load(bias, 16), no0 = v128.load(bias, 32), no1 = v128.load(bias, 48)
+        let me0 = ne0, me1 = ne1, mo0 = no0, mo1 = no1
+        {
+          const i0 = lower(q0), i1 = upper(q0), j0 = lower(q1), j1 = upper(q1)
+          const k0 = lower(q0 + c), k1 = upper(q0 + c), l0 = lower(q1 + c), l1 = upper(q1 + c)
+          {
+            const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = even(k0, l0, mask), v1 = even(k1, l1, mask)
+            const x0 = v128.load(w), x1 = v128.load(w, 16), y0 = v128.load(w, 64), y1 = v128.load(w, 80), z0 = v128.load(w, 128), z1 = v128.load(w, 144)
+            ae0 = mac(ae0, u0, z0)
+            ae1 = mac(ae1, u1, z1)
+            be0 = mac(mac(be0, v0, z0), u0, y0)
+            be1 = mac(mac(be1, v1, z1), u1, y1)
+            ne0 = mac(mac(ne0, v0, y0), u0, x0)
+            ne1 = mac(mac(ne1, v1, y1), u1, x1)
+            me0 = mac(me0, v0, x0)
+            me1 = mac(me1, v1, x1)
+            barrier(x, 3)
+          }
+          {
+            const u0 = odd(i0, j0, mask), u1 = odd(i1, j1, mask), v0 = odd(k0, l0, mask), v1 = odd(k1, l1, mask)
+            const x0 = v128.load(w, 32), x1 = v128.load(w, 48), y0 = v128.load(w, 96), y1 = v128.load(w, 112), z0 = v128.load(w, 160), z1 = v128.load(w, 176)
+            ao0 = mac(ao0, u0, z0)
+            ao1 = mac(ao1, u1, z1)
+            bo0 = mac(mac(bo0, v0, z0), u0, y0)
+            bo1 = mac(mac(bo1, v1, z1), u1, y1)
+            no0 = mac(mac(no0, v0, y0), u0, x0)
+            no1 = mac(mac(no1, v1, y1), u1, x1)
+            mo0 = mac(mo0, v0, x0)
+            mo1 = mac(mo1, v1, x1)
+            barrier(x, 4)
+          }
+        }
+        {
+          const i0 = lower(q2), i1 = upper(q2), j0 = lower(q2 + c), j1 = upper(q2 + c)
+          const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = odd(i0, j0, mask), v1 = odd(i1, j1, mask)
+          ae0 = mac(ae0, u0, v128.load(w, 256))
+          ae1 = mac(ae1, u1, v128.load(w, 272))
+          be0 = mac(be0, u0, v128.load(w, 384))
+          be1 = mac(be1, u1, v128.load(w, 400))
+          ne0 = mac(ne0, u0, v128.load(w, 192))
+          ne1 = mac(ne1, u1, v128.load(w, 208))
+          me0 = mac(me0, u0, v128.load(w, 320))
+          me1 = mac(me1, u1, v128.load(w, 336))
+          ao0 = mac(ao0, v0, v128.load(w, 288))
+          ao1 = mac(ao1, v1, v128.load(w, 304))
+          bo0 = mac(bo0, v0, v128.load(w, 416))
+          bo1 = mac(bo1, v1, v128.load(w, 432))
+          no0 = mac(no0, v0, v128.load(w, 224))
+          no1 = mac(no1, v1, v128.load(w, 240))
+          mo0 = mac(mo0, v0, v128.load(w, 352))
+          mo1 = mac(mo1, v1, v128.load(w, 368))
+          barrier(x, 5)
+        }
+        const magic = v128.load(constants), zero = v128.load(constants, 16)
+        const se0 = v128.load(scale), se1 = v128.load(scale, 16), so0 = v128.load(scale, 32), so1 = v128.load(scale, 48)
+        let r0 = i8x16.narrow_i16x8_s(
+          i16x8.narrow_i32x4_s(requantize4(ae0, se0, magic, zero), requantize4(ao0, so0, magic, zero)),
+          i16x8.narrow_i32x4_s(requantize4(be0, se0, magic, zero), requantize4(bo0, so0, magic, zero)))
+        let r1 = i8x16.narrow_i16x8_s(
+          i16x8.narrow_i32x4_s(requantize4(ae1, se1, magic, zero), requantize4(ao1, so1, magic, zero)),
+          i16x8.narrow_i32x4_s(requantize4(be1, se1, magic, zero), requantize4(bo1, so1, magic, zero)))
+        // These stores are where the revectorizer starts to pair from; nobody reads them.
+        v128.store(seed, r1, 16)
+        v128.store(seed, r0)
+        if (clamped) {
+          const low = v128.load(constants, 32), high = v128.load(constants, 48)
+          r0 = i8x16.min_s(i8x16.max_s(r0, low), high)
+          r1 = i8x16.min_s(i8x16.max_s(r1, low), high)
+        }
+        r0 = inOrder(r0)
+        r1 = inOrder(r1)
+        v128.store64_lane(out, r0, 0)
+        v128.store64_lane(out, r1, 0, 8)
+        if (x < 2) break
+        v128.store64_lane(out + c, r0, 1)
+        v128.store64_lane(out + c, r1, 1, 8)
+        x -= 2
+        if (!x) break
+        out += 2 * c
+        ae0 = ne0
+        ae1 = ne1
+        ao0 = no0
+        ao1 = no1
+        be0 = me0
+        be1 = me1
+        bo0 = mo0
+        bo1 = mo1
       }
-      r0 = inOrder(r0)
-      r1 = inOrder(r1)
-      v128.store64_lane(out, r0, 0)
-      v128.store64_lane(out, r1, 0, 8)
-      if (x < 2) break
-      v128.store64_lane(out + c, r0, 1)
-      v128.store64_lane(out + c, r1, 1, 8)
-      x -= 2
-      if (!x) break
-      out += 2 * c
-      ae0 = ne0
-      ae1 = ne1
-      ao0 = no0
-      ao1 = no1
-      be0 = me0
-      be1 = me1
-      bo0 = mo0
-      bo1 = mo1
+      if (n >= last) break
+      n = min(n + 16, last)
+      w += 448
+      bias += 64
+      scale += 64
     }
-    left -= 16
-    if (left <= 0) break
-    const step: usize = min(left, 16)
-    p0 += step
-    p1 += step
-    p2 += step
-    y += step
-    w += 448
-    bias += 64
-    scale += 64
   }
 }
 
 export function depthwise3x3Wide(record: usize, y0: i32, y1: i32): void {
-  const r = changetype<DepthwiseRecord>(record), c = r.channels
   // Behind the 32 bytes that nobody reads: low halves of four lanes, in memory so that no engine rematerialises them.
-  v128.store(r.scratch, i32x4.splat(0xffff), 32)
-  for (let y = y0; y < y1; y++) {
-    const iy = y * r.strideH - r.padTop
-    const p0 = rowAt(r, iy), p1 = rowAt(r, iy + r.dilationH), p2 = rowAt(r, iy + 2 * r.dilationH)
-    const slot = y < r.outRing ? y : y % r.outRing
-    const out: usize = r.output + slot * r.outRowStride
-    const apart = r.tapStep / c
-    for (let phase = 0; phase < min(apart, r.outW); phase++) {
-      const at: usize = phase * c
-      row(r, p0 + at, p1 + at, p2 + at, out + at, (r.outW - phase + apart - 1) / apart)
-    }
-  }
+  v128.store(changetype<DepthwiseRecord>(record).scratch, i32x4.splat(0xffff), 32)
+  eachRow<Rows>(record, y0, y1, 3)
 }

@@ -11,232 +11,203 @@
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, widen } from '../simd'
-import { eachRow, finish, high, low } from './depthwise-row'
+import { eachRow, finish, high, low, mac } from './depthwise-row'
 
-/** acc + the dot products of four channels' tap pairs with the weight vector at `w`. */
-// @ts-ignore: decorator
-@inline
-function mac(acc: v128, pairs: v128, w: v128): v128 {
-  return i32x4.add(acc, i32x4.dot_i16x8_s(pairs, w))
-}
 
-/**
- * Every dilationW-th output of a row, stride 1. p0..p2: window rows at the first output; y: the first output; count: how
- * many. Neighbours among them are tapStep bytes apart, in the input as in the output.
- */
-function row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
-  const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    let q0 = p0, q1 = p1, q2 = p2, out = y
-    let x = count
-    const b0 = v128.load(bias), b1 = v128.load(bias, 16)
-    // Columns 0 and 1 begin outputs a and b.
-    let al = b0, ah = b1, bl = b0, bh = b1
-    {
-      const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
-      const u = low(i, j), v = low(k, l)
-      al = mac(mac(al, u, v128.load(w)), v, v128.load(w, 32))
-      bl = mac(bl, v, v128.load(w))
-      barrier(x, 1)
-      const f = high(i, j), g = high(k, l)
-      ah = mac(mac(ah, f, v128.load(w, 16)), g, v128.load(w, 48))
-      bh = mac(bh, g, v128.load(w, 16))
-      barrier(x, 2)
-    }
-    {
-      const i = widen(q2), j = widen(q2 + c)
-      const u = low(i, j), v = high(i, j)
-      al = mac(al, u, v128.load(w, 96))
-      ah = mac(ah, v, v128.load(w, 112))
-      bl = mac(bl, u, v128.load(w, 160))
-      bh = mac(bh, v, v128.load(w, 176))
-      barrier(x, 3)
-    }
+/** See eachRow. */
+@unmanaged
+class Rows {
+  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 8
+    let n: usize = 0
     while (true) {
-      // The next two columns complete a and b and begin outputs n and m.
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      let nl = v128.load(bias), nh = v128.load(bias, 16), ml = nl, mh = nh
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      let x = count
+      const b0 = v128.load(bias), b1 = v128.load(bias, 16)
+      // Columns 0 and 1 begin outputs a and b.
+      let al = b0, ah = b1, bl = b0, bh = b1
       {
         const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
-        {
-          const u = low(i, j), v = low(k, l)
-          const w2 = v128.load(w, 64), w1 = v128.load(w, 32), w0 = v128.load(w)
-          al = mac(al, u, w2)
-          bl = mac(mac(bl, v, w2), u, w1)
-          nl = mac(mac(nl, v, w1), u, w0)
-          ml = mac(ml, v, w0)
-          barrier(x, 4)
-        }
-        {
-          const u = high(i, j), v = high(k, l)
-          const w2 = v128.load(w, 80), w1 = v128.load(w, 48), w0 = v128.load(w, 16)
-          ah = mac(ah, u, w2)
-          bh = mac(mac(bh, v, w2), u, w1)
-          nh = mac(mac(nh, v, w1), u, w0)
-          mh = mac(mh, v, w0)
-          barrier(x, 5)
-        }
+        const u = low(i, j), v = low(k, l)
+        al = mac(mac(al, u, v128.load(w)), v, v128.load(w, 32))
+        bl = mac(bl, v, v128.load(w))
+        barrier(x, 1)
+        const f = high(i, j), g = high(k, l)
+        ah = mac(mac(ah, f, v128.load(w, 16)), g, v128.load(w, 48))
+        bh = mac(bh, g, v128.load(w, 16))
+        barrier(x, 2)
       }
       {
         const i = widen(q2), j = widen(q2 + c)
         const u = low(i, j), v = high(i, j)
-        al = mac(al, u, v128.load(w, 128))
-        bl = mac(bl, u, v128.load(w, 192))
-        nl = mac(nl, u, v128.load(w, 96))
-        ml = mac(ml, u, v128.load(w, 160))
-        ah = mac(ah, v, v128.load(w, 144))
-        bh = mac(bh, v, v128.load(w, 208))
-        nh = mac(nh, v, v128.load(w, 112))
-        mh = mac(mh, v, v128.load(w, 176))
-        barrier(x, 6)
-      }
-      const q = finish(constants, clamped, scale, al, ah, bl, bh)
-      v128.store64_lane(out, q, 0)
-      if (x < 2) break
-      v128.store64_lane(out + c, q, 1)
-      x -= 2
-      if (!x) break
-      out += 2 * c
-      al = nl
-      ah = nh
-      bl = ml
-      bh = mh
-    }
-    left -= 8
-    if (left <= 0) break
-    const step: usize = min(left, 8)
-    p0 += step
-    p1 += step
-    p2 += step
-    y += step
-    w += 224
-    bias += 32
-    scale += 32
-  }
-}
-
-/** One output row, stride 2. */
-function row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-  const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    let q0 = p0, q1 = p1, q2 = p2, out = y
-    let x = r.outW
-    // Columns 0 and 1 begin output a.
-    let al = v128.load(bias), ah = v128.load(bias, 16)
-    {
-      const i = widen(q0), j = widen(q1)
-      al = mac(al, low(i, j), v128.load(w))
-      ah = mac(ah, high(i, j), v128.load(w, 16))
-    }
-    {
-      const i = widen(q0 + c), j = widen(q1 + c)
-      al = mac(al, low(i, j), v128.load(w, 32))
-      ah = mac(ah, high(i, j), v128.load(w, 48))
-    }
-    {
-      const i = widen(q2), j = widen(q2 + c)
-      al = mac(al, low(i, j), v128.load(w, 96))
-      ah = mac(ah, high(i, j), v128.load(w, 112))
-    }
-    while (true) {
-      // The next two columns complete a and begin b, the two after them complete b and begin n.
-      // Columns that no further output needs are not read: the one before is read again.
-      const d: usize = x > 1 ? c : 0, o3: usize = 2 * c + d, o4: usize = o3 + d, o5: usize = x > 2 ? 5 * c : o4
-      let bl = v128.load(bias), bh = v128.load(bias, 16), nl = bl, nh = bh
-      {
-        const i = widen(q0 + 2 * c), j = widen(q1 + 2 * c), k = widen(q0 + o4), l = widen(q1 + o4)
-        {
-          const u = low(i, j), v = low(k, l)
-          const w2 = v128.load(w, 64), w0 = v128.load(w)
-          al = mac(al, u, w2)
-          bl = mac(mac(bl, v, w2), u, w0)
-          nl = mac(nl, v, w0)
-          barrier(x, 1)
-        }
-        {
-          const u = high(i, j), v = high(k, l)
-          const w2 = v128.load(w, 80), w0 = v128.load(w, 16)
-          ah = mac(ah, u, w2)
-          bh = mac(mac(bh, v, w2), u, w0)
-          nh = mac(nh, v, w0)
-          barrier(x, 2)
-        }
-      }
-      {
-        const i = widen(q0 + o3), j = widen(q1 + o3), k = widen(q0 + o5), l = widen(q1 + o5)
-        const w1 = v128.load(w, 32), w1h = v128.load(w, 48)
-        bl = mac(bl, low(i, j), w1)
-        nl = mac(nl, low(k, l), w1)
-        bh = mac(bh, high(i, j), w1h)
-        nh = mac(nh, high(k, l), w1h)
+        al = mac(al, u, v128.load(w, 96))
+        ah = mac(ah, v, v128.load(w, 112))
+        bl = mac(bl, u, v128.load(w, 160))
+        bh = mac(bh, v, v128.load(w, 176))
         barrier(x, 3)
       }
-      {
-        const i = widen(q2 + 2 * c), j = widen(q2 + o3), k = widen(q2 + o4), l = widen(q2 + o5)
+      while (true) {
+        // The next two columns complete a and b and begin outputs n and m.
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        let nl = v128.load(bias), nh = v128.load(bias, 16), ml = nl, mh = nh
         {
-          const u = low(i, j), v = low(k, l)
-          const w2 = v128.load(w, 128), w0 = v128.load(w, 96)
-          al = mac(al, u, w2)
-          bl = mac(mac(bl, v, w2), u, w0)
-          nl = mac(nl, v, w0)
-          barrier(x, 4)
+          const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
+          {
+            const u = low(i, j), v = low(k, l)
+            const w2 = v128.load(w, 64), w1 = v128.load(w, 32), w0 = v128.load(w)
+            al = mac(al, u, w2)
+            bl = mac(mac(bl, v, w2), u, w1)
+            nl = mac(mac(nl, v, w1), u, w0)
+            ml = mac(ml, v, w0)
+            barrier(x, 4)
+          }
+          {
+            const u = high(i, j), v = high(k, l)
+            const w2 = v128.load(w, 80), w1 = v128.load(w, 48), w0 = v128.load(w, 16)
+            ah = mac(ah, u, w2)
+            bh = mac(mac(bh, v, w2), u, w1)
+            nh = mac(mac(nh, v, w1), u, w0)
+            mh = mac(mh, v, w0)
+            barrier(x, 5)
+          }
         }
         {
-          const u = high(i, j), v = high(k, l)
-          const w2 = v128.load(w, 144), w0 = v128.load(w, 112)
-          ah = mac(ah, u, w2)
-          bh = mac(mac(bh, v, w2), u, w0)
-          nh = mac(nh, v, w0)
-          barrier(x, 5)
+          const i = widen(q2), j = widen(q2 + c)
+          const u = low(i, j), v = high(i, j)
+          al = mac(al, u, v128.load(w, 128))
+          bl = mac(bl, u, v128.load(w, 192))
+          nl = mac(nl, u, v128.load(w, 96))
+          ml = mac(ml, u, v128.load(w, 160))
+          ah = mac(ah, v, v128.load(w, 144))
+          bh = mac(bh, v, v128.load(w, 208))
+          nh = mac(nh, v, v128.load(w, 112))
+          mh = mac(mh, v, v128.load(w, 176))
+          barrier(x, 6)
         }
+        const q = finish(constants, clamped, scale, al, ah, bl, bh)
+        v128.store64_lane(out, q, 0)
+        if (x < 2) break
+        v128.store64_lane(out + c, q, 1)
+        x -= 2
+        if (!x) break
+        out += 2 * c
+        al = nl
+        ah = nh
+        bl = ml
+        bh = mh
       }
-      q0 += 4 * c
-      q1 += 4 * c
-      q2 += 4 * c
-      const q = finish(constants, clamped, scale, al, ah, bl, bh)
-      v128.store64_lane(out, q, 0)
-      if (x < 2) break
-      v128.store64_lane(out + c, q, 1)
-      x -= 2
-      if (!x) break
-      out += 2 * c
-      al = nl
-      ah = nh
+      if (n >= last) break
+      n = min(n + 8, last)
+      w += 224
+      bias += 32
+      scale += 32
     }
-    left -= 8
-    if (left <= 0) break
-    const step: usize = min(left, 8)
-    p0 += step
-    p1 += step
-    p2 += step
-    y += step
-    w += 224
-    bias += 32
-    scale += 32
   }
-}
 
-@unmanaged
-class Rows {
-  // @ts-ignore: decorator
-  @inline
-  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize, count: i32): void {
-    row1(r, p0, p1, p2, y, count)
-  }
-  // @ts-ignore: decorator
-  @inline
-  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, y: usize): void {
-    row2(r, p0, p1, p2, y)
+  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 8
+    let n: usize = 0
+    while (true) {
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      let x = count
+      // Columns 0 and 1 begin output a.
+      let al = v128.load(bias), ah = v128.load(bias, 16)
+      {
+        const i = widen(q0), j = widen(q1)
+        al = mac(al, low(i, j), v128.load(w))
+        ah = mac(ah, high(i, j), v128.load(w, 16))
+      }
+      {
+        const i = widen(q0 + c), j = widen(q1 + c)
+        al = mac(al, low(i, j), v128.load(w, 32))
+        ah = mac(ah, high(i, j), v128.load(w, 48))
+      }
+      {
+        const i = widen(q2), j = widen(q2 + c)
+        al = mac(al, low(i, j), v128.load(w, 96))
+        ah = mac(ah, high(i, j), v128.load(w, 112))
+      }
+      while (true) {
+        // The next two columns complete a and begin b, the two after them complete b and begin n.
+        // Columns that no further output needs are not read: the one before is read again.
+        const d: usize = x > 1 ? c : 0, o3: usize = 2 * c + d, o4: usize = o3 + d, o5: usize = x > 2 ? 5 * c : o4
+        let bl = v128.load(bias), bh = v128.load(bias, 16), nl = bl, nh = bh
+        {
+          const i = widen(q0 + 2 * c), j = widen(q1 + 2 * c), k = widen(q0 + o4), l = widen(q1 + o4)
+          {
+            const u = low(i, j), v = low(k, l)
+            const w2 = v128.load(w, 64), w0 = v128.load(w)
+            al = mac(al, u, w2)
+            bl = mac(mac(bl, v, w2), u, w0)
+            nl = mac(nl, v, w0)
+            barrier(x, 1)
+          }
+          {
+            const u = high(i, j), v = high(k, l)
+            const w2 = v128.load(w, 80), w0 = v128.load(w, 16)
+            ah = mac(ah, u, w2)
+            bh = mac(mac(bh, v, w2), u, w0)
+            nh = mac(nh, v, w0)
+            barrier(x, 2)
+          }
+        }
+        {
+          const i = widen(q0 + o3), j = widen(q1 + o3), k = widen(q0 + o5), l = widen(q1 + o5)
+          const w1 = v128.load(w, 32), w1h = v128.load(w, 48)
+          bl = mac(bl, low(i, j), w1)
+          nl = mac(nl, low(k, l), w1)
+          bh = mac(bh, high(i, j), w1h)
+          nh = mac(nh, high(k, l), w1h)
+          barrier(x, 3)
+        }
+        {
+          const i = widen(q2 + 2 * c), j = widen(q2 + o3), k = widen(q2 + o4), l = widen(q2 + o5)
+          {
+            const u = low(i, j), v = low(k, l)
+            const w2 = v128.load(w, 128), w0 = v128.load(w, 96)
+            al = mac(al, u, w2)
+            bl = mac(mac(bl, v, w2), u, w0)
+            nl = mac(nl, v, w0)
+            barrier(x, 4)
+          }
+          {
+            const u = high(i, j), v = high(k, l)
+            const w2 = v128.load(w, 144), w0 = v128.load(w, 112)
+            ah = mac(ah, u, w2)
+            bh = mac(mac(bh, v, w2), u, w0)
+            nh = mac(nh, v, w0)
+            barrier(x, 5)
+          }
+        }
+        q0 += 4 * c
+        q1 += 4 * c
+        q2 += 4 * c
+        const q = finish(constants, clamped, scale, al, ah, bl, bh)
+        v128.store64_lane(out, q, 0)
+        if (x < 2) break
+        v128.store64_lane(out + c, q, 1)
+        x -= 2
+        if (!x) break
+        out += 2 * c
+        al = nl
+        ah = nh
+      }
+      if (n >= last) break
+      n = min(n + 8, last)
+      w += 224
+      bias += 32
+      scale += 32
+    }
   }
 }
 
 export function depthwise3x3(record: usize, y0: i32, y1: i32): void {
   if (!ASC_FEATURE_SIMD) return
-  eachRow<Rows>(record, y0, y1)
+  eachRow<Rows>(record, y0, y1, 3)
 }

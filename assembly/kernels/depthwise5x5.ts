@@ -11,24 +11,13 @@
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, requantize4, widen } from '../simd'
-import { finish as finish8, high, low, rowAt } from './depthwise-row'
-
-/** Byte `at` of input row `iy`: not inlined, ten copies would be long. */
-function address(r: DepthwiseRecord, iy: i32, at: usize): usize {
-  return rowAt(r, iy) + at
-}
+import { eachRow, finish as finish8, high, low, mac } from './depthwise-row'
 
 /** Four channels at `p` and at `q` in turn, widened. */
 // @ts-ignore: decorator
 @inline
 function zip(p: usize, q: usize): v128 {
   return i16x8.extend_low_i8x16_s(v128.shuffle<i8>(v128.load32_zero(p), v128.load32_zero(q), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23))
-}
-/** acc + the dot products of four channels' tap pairs with their weights. */
-// @ts-ignore: decorator
-@inline
-function mac(acc: v128, pairs: v128, w: v128): v128 {
-  return i32x4.add(acc, i32x4.dot_i16x8_s(pairs, w))
 }
 /** Requantizes and clamps two pixels of four channels: lanes 0 and 1. */
 // @ts-ignore: decorator
@@ -40,202 +29,173 @@ function finish(constants: usize, clamped: i32, scale: usize, a: v128, b: v128):
   return clamped ? i8x16.min_s(i8x16.max_s(q, v128.load(constants, 32)), v128.load(constants, 48)) : q
 }
 
-/**
- * Every dilationW-th output of a row, stride 1. iy: the window's first row; at: byte offset of its first column in a row; y:
- * the first output; count: how many. Neighbours among them are tapStep bytes apart, in the input as in the output.
- */
-function row1(r: DepthwiseRecord, iy: i32, at: usize, y: usize, count: i32): void {
-  const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped, d = r.dilationH
-  let p0 = address(r, iy, at), p1 = address(r, iy + d, at), p2 = address(r, iy + 2 * d, at), p3 = address(r, iy + 3 * d, at), p4 = address(r, iy + 4 * d, at)
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    let q0 = p0, q1 = p1, q2 = p2, q3 = p3, q4 = p4, out = y
-    // Outputs e, f, g, h begin left of the next two columns; those before the first output are not stored.
-    let e = v128.load(bias), f = e, g = e, h = e
-    let x = count + 4
+/** See eachRow. */
+@unmanaged
+class Rows {
+  row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 4
+    let n: usize = 0
     while (true) {
-      let m = v128.load(bias), n = m
-      {
-        const u = zip(q0, q1), v = zip(q0 + c, q1 + c)
-        const w4 = v128.load(w, 64)
-        e = mac(e, u, w4)
-        const w3 = v128.load(w, 48)
-        f = mac(mac(f, v, w4), u, w3)
-        const w2 = v128.load(w, 32)
-        g = mac(mac(g, v, w3), u, w2)
-        const w1 = v128.load(w, 16)
-        h = mac(mac(h, v, w2), u, w1)
-        const w0 = v128.load(w)
-        m = mac(mac(m, v, w1), u, w0)
-        n = mac(n, v, w0)
-        barrier(x, 1)
-      }
-      {
-        const u = zip(q2, q3), v = zip(q2 + c, q3 + c)
-        const w4 = v128.load(w, 144)
-        e = mac(e, u, w4)
-        const w3 = v128.load(w, 128)
-        f = mac(mac(f, v, w4), u, w3)
-        const w2 = v128.load(w, 112)
-        g = mac(mac(g, v, w3), u, w2)
-        const w1 = v128.load(w, 96)
-        h = mac(mac(h, v, w2), u, w1)
-        const w0 = v128.load(w, 80)
-        m = mac(mac(m, v, w1), u, w0)
-        n = mac(n, v, w0)
-        barrier(x, 2)
-      }
-      {
-        const s = zip(q4, q4 + c)
-        e = mac(e, s, v128.load(w, 160))
-        f = mac(f, s, v128.load(w, 176))
-        g = mac(g, s, v128.load(w, 192))
-        h = mac(h, s, v128.load(w, 208))
-        m = mac(m, s, v128.load(w, 224))
-        n = mac(n, s, v128.load(w, 240))
-        barrier(x, 3)
-      }
-      if (x <= count) {
-        const q = finish(constants, clamped, scale, e, f)
-        v128.store32_lane(out, q, 0)
-        if (x < 2) break
-        v128.store32_lane(out + c, q, 1)
-        out += 2 * c
-      }
-      x -= 2
-      if (!x) break
-      e = g
-      f = h
-      g = m
-      h = n
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      q3 += 2 * c
-      q4 += 2 * c
-    }
-    left -= 4
-    if (left <= 0) break
-    const step: usize = min(left, 4)
-    p0 += step
-    p1 += step
-    p2 += step
-    p3 += step
-    p4 += step
-    y += step
-    w += 256
-    bias += 16
-    scale += 16
-  }
-}
-
-/** One output row, stride 2: two columns a step, each completes an output. */
-function row2(r: DepthwiseRecord, iy: i32, y: usize): void {
-  const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped, d = r.dilationH
-  let p0 = address(r, iy, 0), p1 = address(r, iy + d, 0), p2 = address(r, iy + 2 * d, 0), p3 = address(r, iy + 3 * d, 0), p4 = address(r, iy + 4 * d, 0)
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let left = r.channels
-  while (true) {
-    let q0 = p0, q1 = p1, q2 = p2, q3 = p3, q4 = p4, out = y
-    let el = v128.load(bias), eh = v128.load(bias, 16), fl = el, fh = eh
-    // Steps: two before the first output is complete.
-    let x = r.outW + 2
-    while (true) {
-      let ml = v128.load(bias), mh = v128.load(bias, 16)
-      {
-        const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, q3 = p3 + n, q4 = p4 + n, out = y + n
+      // Outputs e, f, g, h begin left of the next two columns; those before the first output are not stored.
+      let e = v128.load(bias), f = e, g = e, h = e
+      let x = count + 4
+      while (true) {
+        let m = v128.load(bias), n = m
         {
-          const u = low(i, j), v = low(k, l)
-          el = mac(el, u, v128.load(w, 128))
-          fl = mac(mac(fl, u, v128.load(w, 64)), v, v128.load(w, 96))
-          ml = mac(mac(ml, u, v128.load(w, 0)), v, v128.load(w, 32))
+          const u = zip(q0, q1), v = zip(q0 + c, q1 + c)
+          const w4 = v128.load(w, 64)
+          e = mac(e, u, w4)
+          const w3 = v128.load(w, 48)
+          f = mac(mac(f, v, w4), u, w3)
+          const w2 = v128.load(w, 32)
+          g = mac(mac(g, v, w3), u, w2)
+          const w1 = v128.load(w, 16)
+          h = mac(mac(h, v, w2), u, w1)
+          const w0 = v128.load(w)
+          m = mac(mac(m, v, w1), u, w0)
+          n = mac(n, v, w0)
           barrier(x, 1)
         }
         {
-          const u = high(i, j), v = high(k, l)
-          eh = mac(eh, u, v128.load(w, 144))
-          fh = mac(mac(fh, u, v128.load(w, 80)), v, v128.load(w, 112))
-          mh = mac(mac(mh, u, v128.load(w, 16)), v, v128.load(w, 48))
+          const u = zip(q2, q3), v = zip(q2 + c, q3 + c)
+          const w4 = v128.load(w, 144)
+          e = mac(e, u, w4)
+          const w3 = v128.load(w, 128)
+          f = mac(mac(f, v, w4), u, w3)
+          const w2 = v128.load(w, 112)
+          g = mac(mac(g, v, w3), u, w2)
+          const w1 = v128.load(w, 96)
+          h = mac(mac(h, v, w2), u, w1)
+          const w0 = v128.load(w, 80)
+          m = mac(mac(m, v, w1), u, w0)
+          n = mac(n, v, w0)
           barrier(x, 2)
         }
-      }
-      {
-        const i = widen(q2), j = widen(q3), k = widen(q2 + c), l = widen(q3 + c)
         {
-          const u = low(i, j), v = low(k, l)
-          el = mac(el, u, v128.load(w, 288))
-          fl = mac(mac(fl, u, v128.load(w, 224)), v, v128.load(w, 256))
-          ml = mac(mac(ml, u, v128.load(w, 160)), v, v128.load(w, 192))
+          const s = zip(q4, q4 + c)
+          e = mac(e, s, v128.load(w, 160))
+          f = mac(f, s, v128.load(w, 176))
+          g = mac(g, s, v128.load(w, 192))
+          h = mac(h, s, v128.load(w, 208))
+          m = mac(m, s, v128.load(w, 224))
+          n = mac(n, s, v128.load(w, 240))
           barrier(x, 3)
         }
-        {
-          const u = high(i, j), v = high(k, l)
-          eh = mac(eh, u, v128.load(w, 304))
-          fh = mac(mac(fh, u, v128.load(w, 240)), v, v128.load(w, 272))
-          mh = mac(mac(mh, u, v128.load(w, 176)), v, v128.load(w, 208))
-          barrier(x, 4)
+        if (x <= count) {
+          const q = finish(constants, clamped, scale, e, f)
+          v128.store32_lane(out, q, 0)
+          if (x < 2) break
+          v128.store32_lane(out + c, q, 1)
+          out += 2 * c
         }
+        x -= 2
+        if (!x) break
+        e = g
+        f = h
+        g = m
+        h = n
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        q3 += 2 * c
+        q4 += 2 * c
       }
-      {
-        const i = widen(q4), j = widen(q4 + c)
-        const sl = low(i, j)
-        el = mac(el, sl, v128.load(w, 320))
-        fl = mac(fl, sl, v128.load(w, 352))
-        ml = mac(ml, sl, v128.load(w, 384))
-        const sh = high(i, j)
-        eh = mac(eh, sh, v128.load(w, 336))
-        fh = mac(fh, sh, v128.load(w, 368))
-        mh = mac(mh, sh, v128.load(w, 400))
-        barrier(x, 5)
-      }
-      if (x <= r.outW) {
-        v128.store64_lane(out, finish8(constants, clamped, scale, el, eh, el, eh), 0)
-        out += c
-      }
-      x--
-      if (!x) break
-      el = fl
-      eh = fh
-      fl = ml
-      fh = mh
-      q0 += 2 * c
-      q1 += 2 * c
-      q2 += 2 * c
-      q3 += 2 * c
-      q4 += 2 * c
+      if (n >= last) break
+      n = min(n + 4, last)
+      w += 256
+      bias += 16
+      scale += 16
     }
-    left -= 8
-    if (left <= 0) break
-    const step: usize = min(left, 8)
-    p0 += step
-    p1 += step
-    p2 += step
-    p3 += step
-    p4 += step
-    y += step
-    w += 416
-    bias += 32
-    scale += 32
+  }
+
+  /** Two columns a step, each completes an output. */
+  row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
+    const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
+    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const last: usize = r.channels - 8
+    let n: usize = 0
+    while (true) {
+      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, q3 = p3 + n, q4 = p4 + n, out = y + n
+      let el = v128.load(bias), eh = v128.load(bias, 16), fl = el, fh = eh
+      // Steps: two before the first output is complete.
+      let x = count + 2
+      while (true) {
+        let ml = v128.load(bias), mh = v128.load(bias, 16)
+        {
+          const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
+          {
+            const u = low(i, j), v = low(k, l)
+            el = mac(el, u, v128.load(w, 128))
+            fl = mac(mac(fl, u, v128.load(w, 64)), v, v128.load(w, 96))
+            ml = mac(mac(ml, u, v128.load(w, 0)), v, v128.load(w, 32))
+            barrier(x, 1)
+          }
+          {
+            const u = high(i, j), v = high(k, l)
+            eh = mac(eh, u, v128.load(w, 144))
+            fh = mac(mac(fh, u, v128.load(w, 80)), v, v128.load(w, 112))
+            mh = mac(mac(mh, u, v128.load(w, 16)), v, v128.load(w, 48))
+            barrier(x, 2)
+          }
+        }
+        {
+          const i = widen(q2), j = widen(q3), k = widen(q2 + c), l = widen(q3 + c)
+          {
+            const u = low(i, j), v = low(k, l)
+            el = mac(el, u, v128.load(w, 288))
+            fl = mac(mac(fl, u, v128.load(w, 224)), v, v128.load(w, 256))
+            ml = mac(mac(ml, u, v128.load(w, 160)), v, v128.load(w, 192))
+            barrier(x, 3)
+          }
+          {
+            const u = high(i, j), v = high(k, l)
+            eh = mac(eh, u, v128.load(w, 304))
+            fh = mac(mac(fh, u, v128.load(w, 240)), v, v128.load(w, 272))
+            mh = mac(mac(mh, u, v128.load(w, 176)), v, v128.load(w, 208))
+            barrier(x, 4)
+          }
+        }
+        {
+          const i = widen(q4), j = widen(q4 + c)
+          const sl = low(i, j)
+          el = mac(el, sl, v128.load(w, 320))
+          fl = mac(fl, sl, v128.load(w, 352))
+          ml = mac(ml, sl, v128.load(w, 384))
+          const sh = high(i, j)
+          eh = mac(eh, sh, v128.load(w, 336))
+          fh = mac(fh, sh, v128.load(w, 368))
+          mh = mac(mh, sh, v128.load(w, 400))
+          barrier(x, 5)
+        }
+        if (x <= count) {
+          v128.store64_lane(out, finish8(constants, clamped, scale, el, eh, el, eh), 0)
+          out += c
+        }
+        x--
+        if (!x) break
+        el = fl
+        eh = fh
+        fl = ml
+        fh = mh
+        q0 += 2 * c
+        q1 += 2 * c
+        q2 += 2 * c
+        q3 += 2 * c
+        q4 += 2 * c
+      }
+      if (n >= last) break
+      n = min(n + 8, last)
+      w += 416
+      bias += 32
+      scale += 32
+    }
   }
 }
 
 export function depthwise5x5(record: usize, y0: i32, y1: i32): void {
   if (!ASC_FEATURE_SIMD) return
-  const r = changetype<DepthwiseRecord>(record)
-  const wide = r.strideW == 1, c = r.channels
-  for (let y = y0; y < y1; y++) {
-    const iy = y * r.strideH - r.padTop
-    const slot = y < r.outRing ? y : y % r.outRing
-    const out: usize = r.output + slot * r.outRowStride
-    if (!wide) {
-      row2(r, iy, out)
-      continue
-    }
-    const apart = r.tapStep / c
-    for (let phase = 0; phase < min(apart, r.outW); phase++) {
-      const at: usize = phase * c
-      row1(r, iy, at, out + at, (r.outW - phase + apart - 1) / apart)
-    }
-  }
+  eachRow<Rows>(record, y0, y1, 5)
 }

@@ -5,17 +5,9 @@ import { ThimbleError } from '../src/errors.ts'
 import { bool, f32, FlatBufferBuilder, i32, i8, offset, u32, u64, u8 } from '../src/formats/flatbuffer-build.ts'
 import { FlatBuffer, type Table } from '../src/formats/flatbuffer.ts'
 import { readFlexMap } from '../src/formats/flexbuffer.ts'
+import { errorCode } from './util.ts'
 
 const root = (bytes: Uint8Array): Table => new FlatBuffer(bytes, 'file').root('TEST')
-const code = (body: () => unknown): string => {
-  try {
-    body()
-  } catch (error) {
-    if (error instanceof ThimbleError) return error.code
-    throw error
-  }
-  return 'no error'
-}
 
 test('every kind of field comes back, absent ones as their default', () => {
   fc.assert(fc.property(
@@ -53,27 +45,27 @@ test('a buffer inside a larger one is read at its own offset', () => {
   const outer = new Uint8Array(bytes.length + 13).fill(0xee)
   outer.set(bytes, 5)
   assert.is(root(outer.subarray(5, 5 + bytes.length)).int32(0), 42)
-  assert.is(code(() => root(outer.subarray(5, 5 + bytes.length - 1)).int32(0)), 'format/flatbuffer', 'bytes past the view are not read')
+  assert.is(errorCode(() => root(outer.subarray(5, 5 + bytes.length - 1)).int32(0)), 'format/flatbuffer', 'bytes past the view are not read')
 })
 
 test('wrong identifier and files too short for a header', () => {
   const w = new FlatBufferBuilder()
   const bytes = w.finish(w.table([i32(42)]), 'NOPE')
-  assert.is(code(() => root(bytes)), 'format/flatbuffer')
-  for (let n = 0; n < 8; n++) assert.is(code(() => root(bytes.subarray(0, n))), 'format/flatbuffer')
+  assert.is(errorCode(() => root(bytes)), 'format/flatbuffer')
+  for (let n = 0; n < 8; n++) assert.is(errorCode(() => root(bytes.subarray(0, n))), 'format/flatbuffer')
 })
 
 test('a vector longer than the file, or than its limit', () => {
   const w = new FlatBufferBuilder()
   const v = w.int32Vector([1, 2, 3])
   const bytes = w.finish(w.table([offset(v)]), 'TEST')
-  assert.is(code(() => root(bytes).int32s(0, 'v', 2)), 'format/limit')
+  assert.is(errorCode(() => root(bytes).int32s(0, 'v', 2)), 'format/limit')
   const view = new DataView(bytes.buffer)
   const at = Array.from({ length: bytes.length / 4 }, (_, i) => 4 * i).find(i => view.getUint32(i, true) === 3 && view.getUint32(i + 4, true) === 1)!
   for (const length of [4, 1000, 0x7fffffff, 0xffffffff]) {
     view.setUint32(at, length, true)
-    assert.is(code(() => root(bytes).int32s(0, 'v', 1e9)), 'format/flatbuffer')
-    assert.is(code(() => root(bytes).bytes(0, 'v')), length === 4 ? 'no error' : 'format/flatbuffer')
+    assert.is(errorCode(() => root(bytes).int32s(0, 'v', 1e9)), 'format/flatbuffer')
+    assert.is(errorCode(() => root(bytes).bytes(0, 'v')), length === 4 ? 'no error' : 'format/flatbuffer')
   }
 })
 
@@ -83,7 +75,7 @@ test('a small file that refers to one large vector over and over is refused, qui
   const child = w.table([offset(big)])
   const bytes = w.finish(w.table([offset(w.offsetVector(new Array<number>(50_000).fill(child)))]), 'TEST')
   const start = performance.now()
-  assert.is(code(() => root(bytes).tables(0, 'children', 1e6).map(t => t.int32s(0, 'big', 1e6))), 'format/flatbuffer')
+  assert.is(errorCode(() => root(bytes).tables(0, 'children', 1e6).map(t => t.int32s(0, 'big', 1e6))), 'format/flatbuffer')
   assert.ok(performance.now() - start < 5000, 'within seconds')
 })
 
@@ -94,16 +86,16 @@ test('any damage ends in a value or a ThimbleError', () => {
   const walk = (t: Table, depth: number): void => {
     for (let slot = 0; slot < 4; slot++) {
       t.int8(slot); t.int32(slot); t.float32(slot); t.uint64(slot); t.bool(slot)
-      for (const read of [() => t.string(slot, 's'), () => t.int32s(slot, 'v', 100), () => t.float32Array(slot, 'v', 100), () => t.int64sAsInt32(slot, 'v', 100, () => { throw new ThimbleError('format/quantization', 'wide') }), () => t.bytes(slot, 'b')]) code(read)
-      if (depth < 3) code(() => { for (const child of t.tables(slot, 'c', 100)) walk(child, depth + 1) })
-      if (depth < 3) code(() => { const child = t.table(slot, 'c'); if (child) walk(child, depth + 1) })
+      for (const read of [() => t.string(slot, 's'), () => t.int32s(slot, 'v', 100), () => t.float32Array(slot, 'v', 100), () => t.int64sAsInt32(slot, 'v', 100, () => { throw new ThimbleError('format/quantization', 'wide') }), () => t.bytes(slot, 'b')]) errorCode(read)
+      if (depth < 3) errorCode(() => { for (const child of t.tables(slot, 'c', 100)) walk(child, depth + 1) })
+      if (depth < 3) errorCode(() => { const child = t.table(slot, 'c'); if (child) walk(child, depth + 1) })
     }
   }
   fc.assert(fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length - 1), fc.nat(255), (a, x, b, y) => {
     const damaged = bytes.slice()
     damaged[a] = x
     damaged[b] = y
-    const result = code(() => walk(root(damaged), 0))
+    const result = errorCode(() => walk(root(damaged), 0))
     assert.ok(result === 'no error' || result.startsWith('format/'), result)
   }), { numRuns: 2000 })
 })
@@ -121,14 +113,14 @@ test('flexbuffer map: integers, floats, negative numbers; strings are left out',
 test('flexbuffer: any two changed bytes, any cut, end in a map or a ThimbleError', () => {
   const bytes = new Uint8Array(Buffer.from(FLEX, 'base64'))
   for (let n = 0; n < bytes.length; n++) {
-    const result = code(() => readFlexMap(bytes.subarray(0, n)))
+    const result = errorCode(() => readFlexMap(bytes.subarray(0, n)))
     assert.ok(result === 'no error' || result === 'format/flexbuffer', `cut to ${n}: ${result}`)
   }
   fc.assert(fc.property(fc.nat(bytes.length - 1), fc.nat(255), fc.nat(bytes.length - 1), fc.nat(255), (a, x, b, y) => {
     const damaged = bytes.slice()
     damaged[a] = x
     damaged[b] = y
-    const result = code(() => readFlexMap(damaged))
+    const result = errorCode(() => readFlexMap(damaged))
     assert.ok(result === 'no error' || result === 'format/flexbuffer', result)
   }), { numRuns: 3000 })
 })

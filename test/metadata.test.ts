@@ -3,7 +3,6 @@ import { deflateRawSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import { ThimbleError } from '../src/errors.ts'
 import { crc32, plainCrc32 } from '../src/scan.ts'
 import { FlatBufferBuilder, i8, offset, u8 } from '../src/formats/flatbuffer-build.ts'
 import { inflate } from '../src/formats/inflate.ts'
@@ -13,17 +12,8 @@ import { MAX_UNPACKED_BYTES, readZipFile } from '../src/formats/zip.ts'
 import { inputTable } from '../src/image/preprocess.ts'
 import { createClassifier, loadModel } from '../src/node.ts'
 import { rawTflite } from './raw-tflite.ts'
-import { equalBytes, need, shared } from './util.ts'
+import { equalBytes, errorCode, need, shared } from './util.ts'
 
-const code = (body: () => unknown): string => {
-  try {
-    body()
-  } catch (error) {
-    if (error instanceof ThimbleError) return error.code
-    throw error
-  }
-  return 'no error'
-}
 const text = (s: string): Uint8Array => new TextEncoder().encode(s)
 
 interface Entry { name: string; data: Uint8Array; method?: 0 | 8; packed?: Uint8Array; size?: number; crc?: number; flags?: number }
@@ -103,7 +93,7 @@ test('normalization: per channel or for all; pixels as they are for uint8', () =
   assert.equal(preprocess({ content: 0 }), undefined, 'not called an image, no normalization')
   assert.equal(preprocess({ content: 1, mean: [0], std: [1] }, { shape: [1, 640] }), undefined, 'features')
   for (const [mean, std] of [[[1, 2], [1, 2]], [[1], [0]], [[NaN], [1]], [[1], [Infinity]], [[], [1]]]) {
-    assert.is(code(() => preprocess({ mean, std })), 'format/metadata', JSON.stringify([mean, std]))
+    assert.is(errorCode(() => preprocess({ mean, std })), 'format/metadata', JSON.stringify([mean, std]))
   }
 })
 
@@ -136,14 +126,14 @@ test('classify on a model without normalization feeds the raw pixels', async () 
 })
 
 test('a label file that is not there: the file was cut or rewritten', () => {
-  assert.is(code(() => readTflite(modelBytes())), 'format/metadata')
-  assert.is(code(() => readTflite(concat(modelBytes(), zip([{ name: 'other.txt', data: LABELS }])))), 'format/metadata')
+  assert.is(errorCode(() => readTflite(modelBytes())), 'format/metadata')
+  assert.is(errorCode(() => readTflite(concat(modelBytes(), zip([{ name: 'other.txt', data: LABELS }])))), 'format/metadata')
   const whole = concat(modelBytes(), zip([{ name: 'labels.txt', data: LABELS, method: 8 }]))
-  for (let n = modelBytes().length; n < whole.length; n++) assert.match(code(() => readTflite(whole.subarray(0, n))), /^format\//, `cut to ${n}`)
+  for (let n = modelBytes().length; n < whole.length; n++) assert.match(errorCode(() => readTflite(whole.subarray(0, n))), /^format\//, `cut to ${n}`)
 })
 
 test('hostile archives: one error, no memory, no time', () => {
-  const open = (e: Partial<Entry>): string => code(() => readZipFile(zip([{ name: 'labels.txt', data: LABELS, ...e }]), 'labels.txt'))
+  const open = (e: Partial<Entry>): string => errorCode(() => readZipFile(zip([{ name: 'labels.txt', data: LABELS, ...e }]), 'labels.txt'))
   assert.is(open({}), 'no error')
   assert.is(open({ crc: 1 }), 'format/zip')
   assert.is(open({ flags: 1 }), 'format/zip')
@@ -161,7 +151,7 @@ test('hostile archives: one error, no memory, no time', () => {
     const damaged = good.slice()
     damaged[a] = x
     damaged[b] = y
-    const result = code(() => {
+    const result = errorCode(() => {
       const data = readZipFile(damaged, 'labels.txt')
       if (data) equalBytes(data, LABELS, 'what comes out is what went in')
     })
@@ -174,15 +164,15 @@ test('inflate undoes deflate of any kind', () => {
   fc.assert(fc.property(content, fc.nat(9), fc.constantFrom(0, 1, 2, 3, 4), (data, level, strategy) => {
     const packed = new Uint8Array(deflateRawSync(data, { level, strategy }))
     equalBytes(inflate(packed, data.length), data, `level ${level}, strategy ${strategy}`)
-    if (data.length > 0) assert.is(code(() => inflate(packed, data.length - 1)), 'format/zip')
-    assert.is(code(() => inflate(packed, data.length + 1)), 'format/zip')
-    assert.is(code(() => inflate(packed.subarray(0, packed.length - 1), data.length)), 'format/zip')
+    if (data.length > 0) assert.is(errorCode(() => inflate(packed, data.length - 1)), 'format/zip')
+    assert.is(errorCode(() => inflate(packed, data.length + 1)), 'format/zip')
+    assert.is(errorCode(() => inflate(packed.subarray(0, packed.length - 1), data.length)), 'format/zip')
   }), { numRuns: 300 })
 })
 
 test('inflate of noise ends in bytes or an error', () => {
   fc.assert(fc.property(fc.uint8Array({ minLength: 1, maxLength: 400 }), fc.nat(2000), (noise, size) => {
-    const result = code(() => inflate(noise, size))
+    const result = errorCode(() => inflate(noise, size))
     assert.ok(result === 'no error' || result === 'format/zip', result)
   }), { numRuns: 3000 })
 })

@@ -10,17 +10,7 @@ import { readTflite } from '../src/formats/tflite.ts'
 import type { Graph } from '../src/graph.ts'
 import { arbitraryGraph } from './arbitrary-graph.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
-import { equalBytes, need, shared } from './util.ts'
-
-const code = (body: () => unknown): string => {
-  try {
-    body()
-  } catch (error) {
-    if (error instanceof ThimbleError) return error.code
-    throw error
-  }
-  return 'no error'
-}
+import { equalBytes, errorCode, need, shared } from './util.ts'
 
 /** The file with its header's JSON replaced and size, offsets and checksum put right: what a hostile writer would make. */
 function reseal(bytes: Uint8Array, change: (header: any) => unknown): Uint8Array {
@@ -102,26 +92,26 @@ test('every single bit of the file matters', () => {
   const bytes = writePacked(smallModels()[2]!.graph)
   for (let bit = 0; bit < 8 * bytes.length; bit++) {
     bytes[bit >> 3]! ^= 1 << (bit & 7)
-    const got = code(() => readPacked(bytes))
+    const got = errorCode(() => readPacked(bytes))
     assert.ok(got === 'format/packed' || got === 'format/version', `bit ${bit}: ${got}`)
     bytes[bit >> 3]! ^= 1 << (bit & 7)
   }
-  assert.is(code(() => readPacked(bytes)), 'no error')
+  assert.is(errorCode(() => readPacked(bytes)), 'no error')
 })
 
 test('every truncation, and bytes after the end', () => {
   const bytes = writePacked(smallModels()[2]!.graph)
-  for (let n = 0; n < bytes.length; n++) assert.is(code(() => readPacked(bytes.subarray(0, n))), 'format/packed', `${n} bytes`)
+  for (let n = 0; n < bytes.length; n++) assert.is(errorCode(() => readPacked(bytes.subarray(0, n))), 'format/packed', `${n} bytes`)
   for (const n of [1, 15, 16, 4096]) {
     const longer = new Uint8Array(bytes.length + n)
     longer.set(bytes)
-    assert.is(code(() => readPacked(longer)), 'format/packed')
+    assert.is(errorCode(() => readPacked(longer)), 'format/packed')
   }
 })
 
 test('well-sealed files with a wrong header', () => {
   const bytes = writePacked({ ...smallModels()[0]!.graph, metadata: { name: 'x' } })
-  assert.is(code(() => readPacked(reseal(bytes, h => h))), 'no error')
+  assert.is(errorCode(() => readPacked(reseal(bytes, h => h))), 'no error')
   const rows: [string, (h: any) => unknown][] = [
     ['format/packed-header', () => '{'], ['format/packed-header', () => '[]'], ['format/packed-header', () => 'null'], ['format/packed-header', () => '{}'],
     ['format/packed-header', () => '['.repeat(200_000)],
@@ -140,7 +130,7 @@ test('well-sealed files with a wrong header', () => {
     ['format/metadata', h => { h.metadata = [] }], ['format/metadata', h => { h.metadata.labels = 'cat' }], ['format/metadata', h => { h.metadata.labels = [1] }], ['format/metadata', h => { h.metadata.name = {} }],
     ['format/metadata', h => { h.metadata.task = 'hacking' }], ['format/metadata', h => { h.metadata.preprocess = { fit: 'crop', method: 'bilinear', channels: 'rgb', mean: [0], std: [0] } }]
   ]
-  rows.forEach(([expected, change], i) => assert.is(code(() => readPacked(reseal(bytes, change))), expected, `row ${i}: ${change}`))
+  rows.forEach(([expected, change], i) => assert.is(errorCode(() => readPacked(reseal(bytes, change))), expected, `row ${i}: ${change}`))
 })
 
 test('what cannot be stored is named, all of it', () => {
@@ -153,7 +143,7 @@ test('what cannot be stored is named, all of it', () => {
     assert.instance(error, ThimbleError)
     assert.match((error as ThimbleError).message, /format\/unsupported-op.*ODD_1 at op 1, ODD_3 at op 3/)
   }
-  assert.is(code(() => writePacked({ ...graph, inputs: [99999] })), 'format/tensor-index', 'nothing is written that would not read')
+  assert.is(errorCode(() => writePacked({ ...graph, inputs: [99999] })), 'format/tensor-index', 'nothing is written that would not read')
 })
 
 need(test, 'real models come back exactly', shared('models'), 'no ../shared/models', folder => {

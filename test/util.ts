@@ -1,6 +1,7 @@
 /** What the tests share: where outside material is, skips that are counted, seeded randomness, byte equality. */
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { ThimbleError } from '../src/errors.ts'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -19,6 +20,17 @@ export function skip(name: string, reason: string): void {
 export function need<T>(test: (name: string, body: () => Promise<void>) => void, name: string, resource: T | undefined, missing: string, body: (resource: T) => unknown): void {
   if (resource === undefined) skip(name, missing)
   else test(name, async () => { await body(resource) })
+}
+
+/** The code of the ThimbleError that `body` throws, 'no error' without one; another error is thrown on. */
+export function errorCode(body: () => unknown): string {
+  try {
+    body()
+  } catch (error) {
+    if (error instanceof ThimbleError) return error.code
+    throw error
+  }
+  return 'no error'
 }
 
 /** A seeded generator: call it for a uniform number in [0, 1). */

@@ -5,29 +5,41 @@
 
 // @ts-ignore: decorator
 @inline
-function mac(c: v128, w: v128): v128 {
+function mac(c: v128, w: v128, relaxed: bool = false): v128 {
+  if (ASC_FEATURE_RELAXED_SIMD && relaxed) return i32x4.relaxed_dot_i8x16_i7x16_add_s(w, c, c)
   return i32x4.add(c, i32x4.dot_i16x8_s(c, w))
 }
 
-/** Ten accumulators of 128 bits: 80 multiply-adds a turn. */
-export function dot128(turns: i32): i32 {
+// @ts-ignore: decorator
+@inline
+function ten(turns: i32, relaxed: bool): i32 {
   const w = v128.load(0)
   let a = v128.load(16), b = v128.load(32), c = v128.load(48), d = v128.load(64), e = v128.load(80)
   let f = v128.load(96), g = v128.load(112), h = v128.load(128), i = v128.load(144), j = v128.load(160)
   do {
-    a = mac(a, w)
-    b = mac(b, w)
-    c = mac(c, w)
-    d = mac(d, w)
-    e = mac(e, w)
-    f = mac(f, w)
-    g = mac(g, w)
-    h = mac(h, w)
-    i = mac(i, w)
-    j = mac(j, w)
+    a = mac(a, w, relaxed)
+    b = mac(b, w, relaxed)
+    c = mac(c, w, relaxed)
+    d = mac(d, w, relaxed)
+    e = mac(e, w, relaxed)
+    f = mac(f, w, relaxed)
+    g = mac(g, w, relaxed)
+    h = mac(h, w, relaxed)
+    i = mac(i, w, relaxed)
+    j = mac(j, w, relaxed)
   } while (--turns)
   const s = v128.xor(v128.xor(v128.xor(a, b), v128.xor(c, d)), v128.xor(v128.xor(e, f), v128.xor(v128.xor(g, h), v128.xor(i, j))))
   return i32x4.extract_lane(s, 0)
+}
+
+/** Ten accumulators of 128 bits: 80 multiply-adds a turn. */
+export function dot128(turns: i32): i32 {
+  return ten(turns, false)
+}
+
+/** The same with relaxed dot products, where it is built with relaxed SIMD: 160 multiply-adds a turn. */
+export function relaxed128(turns: i32): i32 {
+  return ten(turns, true)
 }
 
 // @ts-ignore: decorator
@@ -91,31 +103,4 @@ export function products128(turns: i32): i32 {
     h = products(h, h, w)
   } while (--turns)
   return i32x4.extract_lane(v128.xor(v128.xor(v128.xor(a, b), v128.xor(c, d)), v128.xor(v128.xor(e, f), v128.xor(g, h))), 0)
-}
-
-// @ts-ignore: decorator
-@inline
-function relaxed(c: v128, w: v128): v128 {
-  return ASC_FEATURE_RELAXED_SIMD ? i32x4.relaxed_dot_i8x16_i7x16_add_s(w, c, c) : c
-}
-
-/** Ten accumulators of relaxed dot products, where it is built with relaxed SIMD: 160 multiply-adds a turn. */
-export function relaxed128(turns: i32): i32 {
-  const w = v128.load(0)
-  let a = v128.load(16), b = v128.load(32), c = v128.load(48), d = v128.load(64), e = v128.load(80)
-  let f = v128.load(96), g = v128.load(112), h = v128.load(128), i = v128.load(144), j = v128.load(160)
-  do {
-    a = relaxed(a, w)
-    b = relaxed(b, w)
-    c = relaxed(c, w)
-    d = relaxed(d, w)
-    e = relaxed(e, w)
-    f = relaxed(f, w)
-    g = relaxed(g, w)
-    h = relaxed(h, w)
-    i = relaxed(i, w)
-    j = relaxed(j, w)
-  } while (--turns)
-  const s = v128.xor(v128.xor(v128.xor(a, b), v128.xor(c, d)), v128.xor(v128.xor(e, f), v128.xor(v128.xor(g, h), v128.xor(i, j))))
-  return i32x4.extract_lane(s, 0)
 }

@@ -21,7 +21,7 @@ function compile(relaxed: boolean): Uint8Array<ArrayBuffer> {
   const root = fileURLToPath(new URL('../..', import.meta.url)), dir = mkdtempSync(join(tmpdir(), 'thimble-peak-')), out = join(dir, 'peak.wasm')
   const asc = join(dirname(createRequire(import.meta.url).resolve('assemblyscript/package.json')), 'bin/asc.js')
   try {
-    execFileSync(process.execPath, [asc, 'assembly/peak.ts', '-O3', '--runtime', 'stub', '--noAssert', '--enable', relaxed ? 'simd,relaxed-simd' : 'simd', '-o', out], { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+    execFileSync(process.execPath, [asc, 'peak.ts', '--baseDir', join(root, 'assembly'), '-O3', '--runtime', 'stub', '--noAssert', '--initialMemory', '1', '--enable', relaxed ? 'simd,relaxed-simd' : 'simd', '-o', out], { stdio: ['ignore', 'ignore', 'inherit'] })
     const bytes = new Uint8Array(readFileSync(out))
     compiled.set(relaxed, bytes)
     return bytes

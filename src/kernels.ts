@@ -5,7 +5,8 @@
  *   relaxed dot product   arm64 takes both operands as signed: with sdot the sum is exact, without it (or before the engine
  *                         has optimized) pairs of products are added in 16 bits and may wrap. x86 takes one operand as
  *                         unsigned and saturates.
- *   0 / 0                 x86 makes a NaN with the sign bit set, arm64 without.
+ *   0 / 0                 x86 makes a NaN with the sign bit set, arm64 without. JavaScript is asked first: where it shows the
+ *                         sign, no wasm is needed to tell, and where engines give every NaN the same bits, they give it none.
  *
  * Every choice computes the same bytes: a relaxed dot product is used only where it is signed, and only with weights
  * whose pairs of products fit 16 bits.
@@ -32,6 +33,19 @@ export interface EngineFeatures {
   wideDot: boolean
   /** 0 / 0 has its sign bit set. */
   negativeNan: boolean
+}
+
+let simd: boolean | undefined
+
+/** Whether the engine has fixed-width SIMD. */
+export function hasSimd(): boolean {
+  return simd ??= WebAssembly.validate(fromBase64(probePlain))
+}
+
+function scriptsShowNegativeNan(): boolean {
+  const x = Float32Array.of(Infinity)
+  x[0]! -= x[0]!
+  return new Int32Array(x.buffer)[0]! < 0
 }
 
 /** Weights and activations, four bytes each, that tell signed from unsigned and wrapping from saturating. */
@@ -62,10 +76,9 @@ const isWide = (probe: ProbeExports, hurry: number): boolean => probe.relaxedDot
 interface Probe { features: EngineFeatures; undecided?: ProbeExports }
 
 function probe(): Probe {
-  const plainBytes = fromBase64(probePlain), relaxedBytes = fromBase64(probeRelaxed)
-  if (!WebAssembly.validate(plainBytes)) return { features: { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false } }
-  const relaxed = WebAssembly.validate(relaxedBytes)
-  const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : plainBytes)).exports as unknown as ProbeExports
+  if (!hasSimd()) return { features: { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false } }
+  const relaxedBytes = fromBase64(probeRelaxed), relaxed = WebAssembly.validate(relaxedBytes)
+  const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : fromBase64(probePlain))).exports as unknown as ProbeExports
   const negativeNan = exports.nanBits(0) < 0, signedDot = relaxed && isSignedDot(exports)
   const wideDot = signedDot && isWide(exports, HURRY)
   return { features: { simd: true, relaxed, signedDot, wideDot, negativeNan }, ...(signedDot && !wideDot ? { undecided: exports } : {}) }
@@ -73,9 +86,9 @@ function probe(): Probe {
 
 let known: Probe | undefined
 
-/** Begins to probe, so that the engine optimizes the probe while the caller reads the model. */
+/** Begins to probe where that is needed, so that the engine optimizes the probe while the caller reads the model. */
 export function startProbe(): void {
-  known ??= probe()
+  if (!scriptsShowNegativeNan()) known ??= probe()
 }
 
 /**
@@ -95,11 +108,14 @@ export function engineFeatures(): EngineFeatures {
   return known.features
 }
 
-/** The kernels for an engine, and why. */
-export function suitableKernels(f: EngineFeatures): { kernels: Kernels; why: string } {
-  if (!f.simd) return { kernels: 'generic', why: 'no SIMD' }
-  if (f.wideDot && !f.negativeNan) return { kernels: 'arm-dot', why: 'relaxed dot products are one instruction and signed' }
-  if (f.negativeNan) return { kernels: 'x86', why: 'floating point as on x86' }
+/** The kernels for this engine, and why. */
+function suitableKernels(): { kernels: Kernels; why: string } {
+  if (!hasSimd()) return { kernels: 'generic', why: 'no SIMD' }
+  const x86 = { kernels: 'x86', why: 'floating point as on x86' } as const
+  if (scriptsShowNegativeNan()) return x86
+  const f = engineFeatures()
+  if (f.negativeNan) return x86
+  if (f.wideDot) return { kernels: 'arm-dot', why: 'relaxed dot products are one instruction and signed' }
   return { kernels: 'arm', why: `floating point as on arm64, ${f.relaxed ? 'no dot product instruction seen' : 'no relaxed SIMD'}` }
 }
 
@@ -111,7 +127,7 @@ export function kernelsFromEnvironment(): string | undefined {
 
 /** Checks a caller's choice against the engine; `auto` is resolved by probing. */
 export function chooseKernels(wanted: string = kernelsFromEnvironment() ?? 'auto'): { kernels: Kernels; why: string } {
-  if (wanted === 'auto') return suitableKernels(engineFeatures())
+  if (wanted === 'auto') return suitableKernels()
   if (!(KERNELS as readonly string[]).includes(wanted)) {
     throw new ThimbleError('usage/kernels', 'unknown kernel set', { expected: `auto, ${KERNELS.join(', ')}`, got: wanted })
   }

@@ -1,7 +1,7 @@
 /** The wasm runtime modules: which variants this engine can run, and their compiled modules (compiled once each). */
 import { ThimbleError } from './errors.ts'
 import { fromBase64 } from './base64.ts'
-import { chooseKernels, engineFeatures, kernelsFromEnvironment } from './kernels.ts'
+import { chooseKernels, engineFeatures, hasSimd, kernelsFromEnvironment } from './kernels.ts'
 import type { Packers } from './lower/program.ts'
 import type { Kernels, Variant } from './types.ts'
 
@@ -18,8 +18,6 @@ export interface RuntimeExports extends Packers {
   xxh32_blocks(state: number, from: number, bytes: number): void
 }
 
-export const hasSimd = (): boolean => engineFeatures().simd
-
 export interface VariantChoice { variant: Variant; kernels: Kernels; why: string }
 
 /** Resolves `auto` and checks that the engine can run what was asked for, exactly. */
@@ -28,12 +26,12 @@ export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?:
   if (!['auto', 'simd', 'scalar', 'relaxed'].includes(wanted)) {
     throw new ThimbleError('usage/variant', 'unknown variant', { expected: 'auto, simd, scalar or relaxed', got: String(wanted) })
   }
-  const { simd, relaxed } = engineFeatures()
+  const simd = hasSimd()
   if (wanted === 'scalar' || (wanted === 'auto' && !simd)) {
     return { variant: 'scalar', kernels: 'generic', why: wanted === 'auto' ? 'this engine has no SIMD' : 'asked for by the caller' }
   }
   if (!simd) throw new ThimbleError('runtime/variant', `the ${wanted} variant needs SIMD`, { got: 'an engine without it', hint: 'use variant "scalar" or "auto"' })
-  if (wanted === 'relaxed' && !relaxed) throw new ThimbleError('runtime/variant', 'the relaxed variant needs relaxed SIMD', { got: 'an engine without it', hint: 'use variant "simd" or "auto"' })
+  if (wanted === 'relaxed' && !engineFeatures().relaxed) throw new ThimbleError('runtime/variant', 'the relaxed variant needs relaxed SIMD', { got: 'an engine without it', hint: 'use variant "simd" or "auto"' })
   const pick = chooseKernels(kernels)
   // Only these kernels use what the relaxed variant has more.
   const variant = wanted === 'auto' ? pick.kernels === 'arm-dot' ? 'relaxed' : 'simd' : wanted

@@ -4,7 +4,7 @@
  * every quantized activation is moved to its grid after the op (roundings may differ from the runtime's in ties).
  */
 import { ThimbleError } from '../errors.ts'
-import { hasSimd } from '../runtime.ts'
+import { hasSimd } from '../kernels.ts'
 import { elements, type Activation, type Graph, type Op, type Tensor } from '../graph.ts'
 import * as plain from './kernels.ts'
 import { pool2d, transposeConv2d, type ConvShape } from './kernels.ts'

@@ -2,7 +2,7 @@
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
 import { activate, type Values } from './execute.ts'
-import { hasSimd } from '../runtime.ts'
+import { hasSimd } from '../kernels.ts'
 import * as plain from './kernels.ts'
 import * as simd from './wasm.ts'
 

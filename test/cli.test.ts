@@ -251,7 +251,7 @@ test('bench --json: everything that is promised', async () => {
   const r = await thimble(['bench', MODEL, '--runs', '3', '--warmup', '1', '--profile', '--json'])
   assert.is(r.code, 0, r.err)
   const b = JSON.parse(r.out)
-  for (const key of ['medianMs', 'minMs', 'p95Ms', 'loadMs', 'firstRunMs', 'macs', 'gmacPerSecond', 'arenaBytes', 'memoryBytes', 'wasmBytes']) assert.ok(b[key] > 0, `${key}: ${b[key]}`)
+  for (const key of ['medianMs', 'minMs', 'p95Ms', 'loadMs', 'reloadMs', 'firstRunMs', 'macs', 'gmacPerSecond', 'arenaBytes', 'memoryBytes', 'wasmBytes']) assert.ok(b[key] > 0, `${key}: ${b[key]}`)
   assert.ok(b.minMs <= b.medianMs && b.medianMs <= b.p95Ms)
   assert.ok(['simd', 'scalar', 'relaxed'].includes(b.variant))
   assert.ok(b.ops.length > 50)

@@ -66,6 +66,9 @@ function checkUrls(path: string, text: string, written: Set<string>): void {
   }
 }
 
+/** Escapes what is left beyond ASCII (esbuild leaves comments as they are): engines keep a script with one such character in two bytes each. */
+const ascii = (text: string): string => text.replace(/[^\0-\x7f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+
 /** Writes the scripts of dist/. */
 export async function bundle(root: string): Promise<void> {
   const common = options(root)
@@ -83,6 +86,6 @@ export async function bundle(root: string): Promise<void> {
   for (const { path, text } of files) {
     checkUrls(path, text, written)
     await mkdir(dirname(path), { recursive: true })
-    await writeFile(path, text)
+    await writeFile(path, ascii(text))
   }
 }

@@ -2,11 +2,10 @@
 import { type Classifier, createClassifier } from '../classifier.ts'
 import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
-import { parseLabels } from '../labels.ts'
 import type { Prediction } from '../types.ts'
 import { choice, flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { readFile, readStdin } from './files.ts'
+import { labelFile, readFile, readStdin } from './files.ts'
 import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels } from './models.ts'
 import { photosNamed } from './photo-list.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
@@ -17,8 +16,7 @@ import { bar, cut, ms } from './text.ts'
 interface Answer { file: string; model: string; predictions: Prediction[]; timings: { decodeMs: number; preprocessMs: number; inferMs: number } }
 
 async function open(args: Args, model: ModelFile): Promise<Classifier> {
-  const labelFile = text(args, 'labels')
-  const labels = labelFile === undefined ? undefined : parseLabels(new TextDecoder().decode(readFile(labelFile)))
+  const labels = labelFile(args)
   const loaded = await load(model, loadOptions(args))
   const changes = Object.keys(PREPROCESS_OPTIONS).some((name) => args.options[name] !== undefined)
   return createClassifier(loaded, {

@@ -1,21 +1,13 @@
 /** `thimble convert`: a model of another tool as a .tflite (float or 8-bit), or as a packed file when it is 8-bit. */
-import { addLabels, readFloatModel, sniffModel } from '../convert/index.ts'
-import { openPath } from '../convert/files.ts'
+import { sniffModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph } from '../graph.ts'
 import { opMacs } from '../inspect.ts'
-import { parseLabels } from '../labels.ts'
-import { badCall, flag, text, whole } from './args.ts'
+import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { readFile, writeFiles } from './files.ts'
+import { writeFiles } from './files.ts'
+import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 import { bytes as showBytes, count } from './text.ts'
-
-/** `1x224x224x3`. Errors: `usage/option`. */
-export function parseShape(value: string): number[] {
-  const shape = value.split(/[x,]/).map(Number)
-  if (shape.length > 6 || !shape.every((d) => Number.isInteger(d) && d >= 1 && d <= 1 << 20)) throw new ThimbleError('usage/option', '--input-shape is not usable', { expected: 'a shape such as 1x224x224x3', got: JSON.stringify(value) })
-  return shape
-}
 
 /** True when every value that ops compute is stored in 8 bits (or as an index). */
 export const isQuantized = (graph: Graph): boolean => graph.ops.every((op) => op.outputs.every((t) => graph.tensors[t]!.dtype !== 'float32')) && graph.inputs.every((t) => graph.tensors[t]!.dtype !== 'float32')
@@ -44,15 +36,9 @@ async function encode(graph: Graph, output: string): Promise<Uint8Array> {
 async function run(args: Args): Promise<void> {
   const [path, ...more] = args.positionals
   if (path === undefined || more.length) throw badCall(command, path === undefined ? 'no MODEL given' : 'more than one MODEL given')
-  const shape = text(args, 'input-shape')
-  const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, 16, 4096)
-  const opened = await openPath(path)
-  const graph = await readFloatModel(opened.bytes, { sidecar: opened.sidecar, ...(shape === undefined ? {} : { inputShape: parseShape(shape) }), ...(size === undefined ? {} : { size }) })
-  const labels = text(args, 'labels')
-  if (labels !== undefined) graph.metadata = { ...graph.metadata, labels: parseLabels(new TextDecoder().decode(readFile(labels))), task: graph.metadata.task ?? 'classification' }
-  else if (!graph.metadata.labels) await addLabels(graph, opened.sidecar)
+  const { graph, bytes } = await openSource(args, path)
   const output = text(args, 'output')
-  const about = summary(graph, (await sniffModel(opened.bytes)) ?? 'unknown')
+  const about = summary(graph, (await sniffModel(bytes)) ?? 'unknown')
   const encoded = output === undefined ? undefined : await encode(graph, output)
   if (output !== undefined) writeFiles([{ path: output, bytes: encoded! }])
   if (flag(args, 'json')) { process.stdout.write(`${JSON.stringify({ ...about, ...(encoded ? { file: output, bytes: encoded.length } : {}) }, null, 2)}\n`); return }
@@ -70,9 +56,7 @@ export const command: Command = {
   usage: 'convert MODEL [-o OUT.tflite|OUT.thimble] [--input-shape SHAPE] [--size N] [--labels FILE] [--json]',
   options: {
     output: { type: 'string', short: 'o', value: 'FILE', help: '.tflite, or .thimble for 8-bit models (default: only tell what the model is)' },
-    'input-shape': { type: 'string', value: 'SHAPE', help: 'for dimensions the file leaves open, in its own order: 1x224x224x3, or 1x3x224x224 for ONNX' },
-    size: { type: 'string', value: 'N', help: 'side of the input, for PyTorch state dicts (default: the architecture\'s own)' },
-    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to keep with the model (default: its own, or labels.txt beside it)' },
+    ...SOURCE_OPTIONS,
     json: { type: 'boolean', help: 'print JSON' },
   },
   notes: 'MODEL: .h5, .keras, model.json, .onnx, .pt, .pth, .safetensors, .tflite, a .zip of one (as Teachable Machine exports), or a folder.\nTo make a float model small and fast: thimble quantize.',

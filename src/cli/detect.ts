@@ -1,7 +1,7 @@
 /** `thimble detect`: boxes of what is in photos. */
 import { number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { readFile } from './files.ts'
+import { labelFile } from './files.ts'
 import { defaultModel, load, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
 import { eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
 
@@ -9,9 +9,9 @@ async function run(args: Args): Promise<number> {
   const model = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
   return eachPhoto(args, { command, model }, async () => {
     const [{ createDetector }, { annotate }] = await Promise.all([import('../detect/detector.ts'), import('../draw/annotate.ts')])
-    const labels = text(args, 'labels')
+    const labels = labelFile(args)
     const detector = await createDetector(await load(model, loadOptions(args)), {
-      ...(labels === undefined ? {} : { labels: new TextDecoder().decode(readFile(labels)) }),
+      ...(labels ? { labels } : {}),
       ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
       ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, 0, 1) }),
       maxDetections: whole(args, 'top', 100, 1, 10_000),

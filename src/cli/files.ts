@@ -2,6 +2,9 @@
 import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { ThimbleError } from '../errors.ts'
+import { parseLabels } from '../labels.ts'
+import { text } from './args.ts'
+import type { Args } from './command.ts'
 
 /** Largest file read: 1 GiB. */
 const MAX_FILE_BYTES = 1024 ** 3
@@ -40,6 +43,12 @@ export function readFile(path: string): Uint8Array {
   } finally {
     closeSync(fd)
   }
+}
+
+/** The class names of --labels FILE, where it is given. Errors: `usage/file`, `format/labels`. */
+export function labelFile(args: Args): string[] | undefined {
+  const path = text(args, 'labels')
+  return path === undefined ? undefined : parseLabels(new TextDecoder().decode(readFile(path)))
 }
 
 function readSized(fd: number, size: number): Uint8Array {

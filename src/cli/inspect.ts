@@ -3,12 +3,11 @@ import type { Preprocess } from '../graph.ts'
 import { decodeImage } from '../image/decode.ts'
 import { type AssumedPreprocess, defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { preprocess } from '../image/preprocess.ts'
-import { parseLabels } from '../labels.ts'
 import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { drawArena } from './arena-drawing.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { readFile, writeFiles } from './files.ts'
+import { labelFile, readFile, writeFiles } from './files.ts'
 import { choice, inspect, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
 import { printable } from './report.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
@@ -114,8 +113,8 @@ async function run(args: Args): Promise<number> {
   const out = text(args, 'output')
   if (out !== undefined && photo === undefined) throw badCall(command, '--output needs --input')
   const options = loadOptions(args)
-  const labelFile = text(args, 'labels')
-  if (labelFile !== undefined) options.labels = parseLabels(new TextDecoder().decode(readFile(labelFile)))
+  const labels = labelFile(args)
+  if (labels) options.labels = labels
   const report = await inspect(openModel(name), options)
   if (photo !== undefined) {
     // Fails with the reason when the model takes no image.

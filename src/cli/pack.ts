@@ -3,11 +3,10 @@ import { basename } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
 import { KERNELS } from '../kernels.ts'
-import { parseLabels } from '../labels.ts'
 import { packGraph, type PackedModel } from '../pack/pack.ts'
 import { badCall, choice, text } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { readFile, writeFiles } from './files.ts'
+import { labelFile, writeFiles } from './files.ts'
 import { openModel } from './models.ts'
 
 const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
@@ -31,8 +30,8 @@ async function run(args: Args): Promise<void> {
   if (header !== undefined && target === 'wasi') throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
   const model = openModel(modelName)
   const graph = readModel(model.bytes, model.name)
-  const labels = text(args, 'labels')
-  if (labels !== undefined) graph.metadata.labels = parseLabels(new TextDecoder().decode(readFile(labels)))
+  const labels = labelFile(args)
+  if (labels) graph.metadata.labels = labels
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
   const packed = await packGraph(graph, { target, variant, kernels, plan, name, file: basename(output) })
   writeFiles([{ path: output, bytes: packed.wasm }, ...(header === undefined ? [] : [{ path: header, bytes: packed.header }])])

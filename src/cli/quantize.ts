@@ -1,14 +1,11 @@
 /** `thimble quantize`: a float model and a folder of photos to an int8 model, with a report of what it cost. */
 import { basename } from 'node:path'
-import { openPath } from '../convert/files.ts'
-import { addLabels, readFloatModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
 import { writePacked } from '../formats/packed-write.ts'
 import { writeTflite } from '../formats/tflite-write.ts'
 import { tensorBytes, type Graph, type Preprocess } from '../graph.ts'
 import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess, describePreprocess } from '../image/defaults.ts'
-import { parseLabels } from '../labels.ts'
 import { withPrograms } from '../plan/record.ts'
 import { random, variations } from '../quantize/augment.ts'
 import { evaluate, type EvaluationInput } from '../quantize/evaluate.ts'
@@ -19,10 +16,10 @@ import { htmlReport, jsonReport, textReport, type QuantizeReport } from '../quan
 import type { PixelImage } from '../types.ts'
 import { badCall, choice, flag, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { parseShape } from './convert.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS, saysRange } from './preprocessing.ts'
 import { stages } from './progress.ts'
+import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 
 const RANGES = ['minmax', 'percentile', 'mse'] as const
 
@@ -63,12 +60,7 @@ function split(photos: Photo[], evaluation: Photo[] | undefined, next: () => num
 
 /** The float graph with labels and preprocessing. Errors: those of the readers, `lower/quantization` for a model that is quantized. */
 async function openFloat(args: Args, path: string): Promise<Graph> {
-  const shape = text(args, 'input-shape')
-  const opened = await openPath(path)
-  const graph = await readFloatModel(opened.bytes, { sidecar: opened.sidecar, ...(shape === undefined ? {} : { inputShape: parseShape(shape) }), ...(text(args, 'size') === undefined ? {} : { size: whole(args, 'size', 224, 16, 4096) }) })
-  const labels = text(args, 'labels')
-  if (labels !== undefined) graph.metadata = { ...graph.metadata, labels: parseLabels(new TextDecoder().decode(readFile(labels))), task: graph.metadata.task ?? 'classification' }
-  else if (!graph.metadata.labels) await addLabels(graph, opened.sidecar)
+  const { graph } = await openSource(args, path)
   if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32')) throw new ThimbleError('lower/quantization', `${path} is quantized already`, { hint: 'run it as it is, or use thimble convert' })
   const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]!))
   const logits = graph.metadata.task === 'classification' && isClassifier(graph) && last?.type !== 'SOFTMAX' && last?.type !== 'LOGISTIC'
@@ -137,9 +129,7 @@ export const command: Command = {
     'no-equalize': { type: 'boolean', help: 'leave channels as they are' },
     nearest: { type: 'boolean', help: 'round weights to nearest instead of adaptively' },
     ...PREPROCESS_OPTIONS,
-    'input-shape': { type: 'string', value: 'SHAPE', help: 'for dimensions the file leaves open' },
-    size: { type: 'string', value: 'N', help: 'side of the input, for PyTorch state dicts' },
-    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to keep with the model (default: its own, or labels.txt beside it)' },
+    ...SOURCE_OPTIONS,
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
   notes: 'FLOAT_MODEL: what thimble convert reads. Weights become int8 per channel, activations int8 per tensor; LiteRT gives the same bytes for the .tflite.',

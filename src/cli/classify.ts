@@ -3,14 +3,13 @@ import { type Classifier, createClassifier } from '../classifier.ts'
 import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import type { Prediction } from '../types.ts'
-import { choice, flag, number, text, whole } from './args.ts'
+import { choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { labelFile, readFile, readStdin } from './files.ts'
+import { labelFile } from './files.ts'
 import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels } from './models.ts'
-import { photosNamed } from './photo-list.ts'
+import { answerEach, photosNamed } from './photo-list.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
-import { progress } from './progress.ts'
-import { printable, report } from './report.ts'
+import { printable } from './report.ts'
 import { bar, cut, ms } from './text.ts'
 
 interface Answer { file: string; model: string; predictions: Prediction[]; timings: { decodeMs: number; preprocessMs: number; inferMs: number } }
@@ -53,29 +52,10 @@ async function run(args: Args): Promise<number> {
   const model = text(args, 'model') === undefined ? defaultModel('classification') : openModel(text(args, 'model')!)
   const images = photosNamed(args, command, 'IMAGE', model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample)
   const classifier = await open(args, model)
-  const json = flag(args, 'json')
-  const line = progress(images.length)
-  const answers: Answer[] = []
-  let code = 0
-  let done = 0
-  for (const [i, file] of images.entries()) {
-    line.at(i, file)
-    try {
-      const bytes = file === '-' ? await readStdin() : readFile(file)
-      const answer = classifyBytes(classifier, bytes, file, model.name, maxPixels)
-      if (json) answers.push(answer)
-      else {
-        line.clear()
-        process.stdout.write((done++ > 0 ? '\n' : '') + humanAnswer(answer, args.positionals.length === 0 ? `${file} (sample photo)` : file === '-' ? 'stdin' : file))
-      }
-    } catch (error) {
-      line.clear()
-      code = Math.max(code, report(error, file === '-' ? 'stdin' : file))
-    }
-  }
-  line.clear()
-  if (json && answers.length > 0) process.stdout.write(`${JSON.stringify(answers, null, 2)}\n`)
-  return code
+  return answerEach(args, images, (bytes, file) => {
+    const answer = classifyBytes(classifier, bytes, file, model.name, maxPixels)
+    return { json: answer, human: (name) => humanAnswer(answer, name) }
+  })
 }
 
 export const command: Command = {

@@ -7,13 +7,12 @@ import type { Face } from '../detect/faces.ts'
 import { ThimbleError } from '../errors.ts'
 import { decodeImage } from '../image/decode.ts'
 import type { PixelImage } from '../types.ts'
-import { flag, number, text } from './args.ts'
+import { number, text } from './args.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
-import { isFolder, readFile, readStdin, writeFiles } from './files.ts'
+import { isFolder, writeFiles } from './files.ts'
 import type { ModelFile } from './models.ts'
-import { photosNamed } from './photo-list.ts'
-import { progress } from './progress.ts'
-import { printable, report } from './report.ts'
+import { answerEach, photosNamed } from './photo-list.ts'
+import { printable } from './report.ts'
 import { encodePng } from './tensor-picture.ts'
 import { ms } from './text.ts'
 
@@ -44,9 +43,6 @@ export function printed(d: Detection | Face): Record<string, unknown> {
     ...(f.gender ? { gender: scored(f.gender) } : {}), ...(f.expression ? { expression: scored(f.expression) } : {}),
   }
 }
-
-/** Indented, with a point's two numbers on one line. */
-const jsonText = (value: unknown): string => JSON.stringify(value, null, 2).replace(/\[\s+(-?[\d.]+),\s+(-?[\d.]+)\s+\]/g, '[$1, $2]')
 
 /** Path of the annotated picture of each photo; undefined without --out. Errors: `usage/output`. */
 function outputs(args: Args, photos: readonly string[]): string[] | undefined {
@@ -96,39 +92,22 @@ export interface PhotoCommand {
   annotate(image: PixelImage, found: readonly (Detection | Face)[]): PixelImage
 }
 
-/** Runs over the photos of a call. A photo that can't be read gives a line on stderr and exit code 1; the others are still answered. */
+/** Answers the photos of a call, see answerEach. */
 export async function eachPhoto(args: Args, open: { command: Command; model: ModelFile }, make: () => Promise<Omit<PhotoCommand, 'command' | 'model'>>): Promise<number> {
   const maxPixels = number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
   const photos = photosNamed(args, open.command, 'PHOTO', open.model.shipped?.sample)
   const pictures = outputs(args, photos)
   const { key, nothing, answer, annotate } = await make()
-  const json = flag(args, 'json')
-  const line = progress(photos.length)
-  const answers: object[] = []
-  let code = 0
-  let done = 0
-  for (const [i, file] of photos.entries()) {
-    line.at(i, file)
-    try {
-      const bytes = file === '-' ? await readStdin() : readFile(file)
-      const start = performance.now()
-      const image = decodeImage(bytes, { maxPixels })
-      const decodeMs = performance.now() - start
-      const got = answer(image)
-      const timings = Object.fromEntries(Object.entries({ decodeMs, ...got.timings }).map(([k, v]) => [k, rounded(v, 3)]))
-      if (pictures) writeFiles([{ path: pictures[i]!, bytes: encodePng(annotate(image, got.found)) }])
-      line.clear()
-      if (json) answers.push({ file, model: open.model.name, width: image.width, height: image.height, [key]: got.found.map(printed), timings })
-      else {
-        const name = args.positionals.length === 0 ? `${file} (sample photo)` : file === '-' ? 'stdin' : file
-        process.stdout.write((done++ > 0 ? '\n' : '') + human(name, nothing, open.model.name, { ...got, timings }))
-      }
-    } catch (error) {
-      line.clear()
-      code = Math.max(code, report(error, file === '-' ? 'stdin' : file))
+  return answerEach(args, photos, (bytes, file, i) => {
+    const start = performance.now()
+    const image = decodeImage(bytes, { maxPixels })
+    const decodeMs = performance.now() - start
+    const got = answer(image)
+    const timings = Object.fromEntries(Object.entries({ decodeMs, ...got.timings }).map(([k, v]) => [k, rounded(v, 3)]))
+    if (pictures) writeFiles([{ path: pictures[i]!, bytes: encodePng(annotate(image, got.found)) }])
+    return {
+      json: { file, model: open.model.name, width: image.width, height: image.height, [key]: got.found.map(printed), timings },
+      human: (name) => human(name, nothing, open.model.name, { ...got, timings })
     }
-  }
-  line.clear()
-  if (json && answers.length > 0) process.stdout.write(`${jsonText(answers)}\n`)
-  return code
+  })
 }

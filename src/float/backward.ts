@@ -5,6 +5,7 @@
 import { elements, type Graph, type Op } from '../graph.ts'
 import { bounds, convShape, type FloatModel, type Values } from './execute.ts'
 import { im2col, type ConvShape } from './kernels.ts'
+import { normalAxis, split } from './ops.ts'
 import { windowPadding } from '../convert/builder.ts'
 import { columnProducts, gemm } from './wasm.ts'
 
@@ -142,18 +143,7 @@ function padInput(graph: Graph, op: Op, g: Float32Array, values: Values): Float3
 
 function concatInputs(graph: Graph, op: Extract<Op, { type: 'CONCATENATION' }>, g: Float32Array): (Float32Array | undefined)[] {
   const shape = graph.tensors[op.outputs[0]!]!.shape
-  const axis = op.attrs.axis < 0 ? op.attrs.axis + shape.length : op.attrs.axis
-  const inner = elements(shape.slice(axis + 1))
-  const outer = elements(shape.slice(0, axis))
-  const row = shape[axis]! * inner
-  let at = 0
-  return op.inputs.map((t) => {
-    const width = graph.tensors[t]!.shape[axis]! * inner
-    const out = new Float32Array(outer * width)
-    for (let o = 0; o < outer; o++) out.set(g.subarray(o * row + at, o * row + at + width), o * width)
-    at += width
-    return out
-  })
+  return split(g, shape, normalAxis(op.attrs.axis, shape.length), op.inputs.map((t) => elements(graph.tensors[t]!.shape)))
 }
 
 function productInputs(op: Op, g: Float32Array, values: Values): (Float32Array | undefined)[] {

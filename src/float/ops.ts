@@ -132,14 +132,14 @@ function concatenate(graph: Graph, op: Op, axis: number, parts: number[], sizes:
   return out
 }
 
-function split(graph: Graph, op: Op, axis: number, x: Float32Array, shape: readonly number[]): Float32Array[] {
-  const inner = elements(shape.slice(axis + 1))
+/** Cuts x of `shape` along `axis` into tensors of so many elements each. */
+export function split(x: Float32Array, shape: readonly number[], axis: number, sizes: readonly number[]): Float32Array[] {
   const outer = elements(shape.slice(0, axis))
-  const row = shape[axis]! * inner
+  const row = elements(shape.slice(axis))
   let at = 0
-  return op.outputs.map((t) => {
-    const width = elements(graph.tensors[t]!.shape) / outer
-    const out = new Float32Array(outer * width)
+  return sizes.map((size) => {
+    const width = size / outer
+    const out = new Float32Array(size)
     for (let o = 0; o < outer; o++) out.set(x.subarray(o * row + at, o * row + at + width), o * width)
     at += width
     return out
@@ -212,7 +212,8 @@ function slice(graph: Graph, op: Op, values: Values, begin: readonly number[], s
 }
 
 const sliceSize = (size: number, dim: number, begin: number): number => (size === -1 ? dim - begin : size)
-const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
+/** An axis counted from the front. */
+export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
 
 function stridedSlice(graph: Graph, op: OpOf<'STRIDED_SLICE'>, values: Values): Float32Array {
   const shape = graph.tensors[op.inputs[0]!]!.shape
@@ -245,8 +246,8 @@ export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[
       return [out]
     }
     case 'PACK': return [concatenate(graph, op, normalAxis(op.attrs.axis, shape(op.outputs[0]!).length), [...op.inputs], op.inputs.map(() => 1), values)]
-    case 'SPLIT': return split(graph, op, normalAxis(values(op.inputs[0]!)[0]!, shape(op.inputs[1]!).length), values(op.inputs[1]!), shape(op.inputs[1]!))
-    case 'UNPACK': return split(graph, op, normalAxis(op.attrs.axis, shape(op.inputs[0]!).length), values(op.inputs[0]!), shape(op.inputs[0]!))
+    case 'SPLIT': return split(values(op.inputs[1]!), shape(op.inputs[1]!), normalAxis(values(op.inputs[0]!)[0]!, shape(op.inputs[1]!).length), op.outputs.map((t) => elements(shape(t))))
+    case 'UNPACK': return split(values(op.inputs[0]!), shape(op.inputs[0]!), normalAxis(op.attrs.axis, shape(op.inputs[0]!).length), op.outputs.map((t) => elements(shape(t))))
     case 'TRANSPOSE': {
       const order = [...values(op.inputs[1]!)]
       const strides = contiguous(shape(op.inputs[0]!))

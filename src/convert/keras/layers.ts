@@ -61,7 +61,9 @@ function activate(c: Context, l: Layer, name: string, x: number, value: Json | u
 /** A weight layer's result, with its activation as an op of its own (folding fuses it). */
 const finish = (c: Context, l: Layer, y: number): number => activate(c, l, `${l.name}/activation`, y, l.config.activation)
 
-const biasOf = (l: Layer): boolean => l.config.use_bias !== false
+/** Kernels by name and shape, then the bias of `channels` values where the layer has one. */
+const weightsOf = (c: Context, l: Layer, kernels: Record<string, readonly number[]>, channels: number): Values[] =>
+  c.weights.get(l.path, Object.entries(l.config.use_bias === false ? kernels : { ...kernels, bias: [channels] }).map(([name, shape]) => ({ name, shape })))
 const hwioToOhwi = (v: Values): Values => transpose(v.data, v.shape, [3, 0, 1, 2])
 
 const conv2d: Run = (c, l, x) => {
@@ -71,7 +73,7 @@ const conv2d: Run = (c, l, x) => {
   const filters = integer(l, l.config.filters, 'filters')
   const groups = number(l.config.groups, 1)
   if (groups < 1 || channels % groups !== 0 || filters % groups !== 0) return malformed(l, 'groups')
-  const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [...kernel, channels / groups, filters] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : [])])
+  const [w, b] = weightsOf(c, l, { kernel: [...kernel, channels / groups, filters] }, filters)
   const o = { filter: hwioToOhwi(w!), bias: b?.data, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) }
   return finish(c, l, c.net.conv(l.name, x, o))
 }
@@ -81,7 +83,7 @@ const depthwise: Run = (c, l, x) => {
   const [, , , channels] = c.net.image(x, l.name)
   const kernel = two(l, 'kernel_size')
   const m = number(l.config.depth_multiplier, 1)
-  const [w, b] = c.weights.get(l.path, [{ name: 'depthwise_kernel', shape: [...kernel, channels, m] }, ...(biasOf(l) ? [{ name: 'bias', shape: [channels * m] }] : [])])
+  const [w, b] = weightsOf(c, l, { depthwise_kernel: [...kernel, channels, m] }, channels * m)
   const filter = { shape: [1, ...kernel, channels * m], data: w!.data }
   return finish(c, l, c.net.depthwise(l.name, x, { filter, bias: b?.data, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) }))
 }
@@ -92,9 +94,7 @@ const separable: Run = (c, l, x) => {
   const kernel = two(l, 'kernel_size')
   const filters = integer(l, l.config.filters, 'filters')
   const m = number(l.config.depth_multiplier, 1)
-  const [dw, pw, b] = c.weights.get(l.path, [
-    { name: 'depthwise_kernel', shape: [...kernel, channels, m] }, { name: 'pointwise_kernel', shape: [1, 1, channels * m, filters] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : []),
-  ])
+  const [dw, pw, b] = weightsOf(c, l, { depthwise_kernel: [...kernel, channels, m], pointwise_kernel: [1, 1, channels * m, filters] }, filters)
   const y = c.net.depthwise(`${l.name}/depthwise`, x, { filter: { shape: [1, ...kernel, channels * m], data: dw!.data }, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) })
   return finish(c, l, c.net.conv(l.name, y, { filter: hwioToOhwi(pw!), bias: b?.data }))
 }
@@ -106,7 +106,7 @@ const transposeConv: Run = (c, l, x) => {
   const filters = integer(l, l.config.filters, 'filters')
   if (two(l, 'dilation_rate', 1).some((d) => d !== 1)) return fail(l, 'dilation')
   if (l.config.output_padding) return fail(l, 'output_padding')
-  const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [...kernel, filters, channels] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : [])])
+  const [w, b] = weightsOf(c, l, { kernel: [...kernel, filters, channels] }, filters)
   return finish(c, l, c.net.transposeConv(l.name, x, transpose(w!.data, w!.shape, [2, 0, 1, 3]), b?.data, two(l, 'strides', 1), padding(l)))
 }
 
@@ -124,11 +124,11 @@ const conv1d = (kind: 'Conv1D' | 'DepthwiseConv1D'): Run => (c, l, x) => {
   if (kind === 'Conv1D') {
     const filters = integer(l, l.config.filters, 'filters')
     if (number(l.config.groups, 1) !== 1) return fail(l, 'groups')
-    const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [k, channels, filters] }, ...(biasOf(l) ? [{ name: 'bias', shape: [filters] }] : [])])
+    const [w, b] = weightsOf(c, l, { kernel: [k, channels, filters] }, filters)
     y = c.net.conv(`${l.name}/conv`, y, { ...o, filter: hwioToOhwi({ shape: [1, ...w!.shape], data: w!.data }), bias: b?.data })
   } else {
     const m = number(l.config.depth_multiplier, 1)
-    const [w, b] = c.weights.get(l.path, [{ name: 'depthwise_kernel', shape: [k, channels, m] }, ...(biasOf(l) ? [{ name: 'bias', shape: [channels * m] }] : [])])
+    const [w, b] = weightsOf(c, l, { depthwise_kernel: [k, channels, m] }, channels * m)
     y = c.net.depthwise(`${l.name}/depthwise`, y, { ...o, filter: { shape: [1, 1, k, channels * m], data: w!.data }, bias: b?.data })
   }
   const [, , ot, oc] = c.net.shape(y) as [number, number, number, number]
@@ -139,7 +139,7 @@ const dense: Run = (c, l, x) => {
   const shape = c.net.shape(x)
   const depth = shape[shape.length - 1]!
   const units = integer(l, l.config.units, 'units')
-  const [w, b] = c.weights.get(l.path, [{ name: 'kernel', shape: [depth, units] }, ...(biasOf(l) ? [{ name: 'bias', shape: [units] }] : [])])
+  const [w, b] = weightsOf(c, l, { kernel: [depth, units] }, units)
   const filter = transpose(w!.data, w!.shape, [1, 0])
   const flat = c.net.fullyConnected(l.name, x, { filter, bias: b?.data })
   const y = shape.length === 2 ? flat : c.net.reshape(`${l.name}/rows`, flat, [...shape.slice(0, -1), units])

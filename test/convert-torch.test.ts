@@ -13,7 +13,7 @@ import { ThimbleError } from '../src/errors.ts'
 import { floatModel } from '../src/float/execute.ts'
 import { answer, fixtureBytes, relative } from './convert-util.ts'
 import { peerPython, runPython } from './peer-python.ts'
-import { need, root } from './util.ts'
+import { need, refusal, root } from './util.ts'
 
 const SIZE = 64
 const ascii = (s: string): number[] => [...s].map((c) => c.charCodeAt(0))
@@ -32,10 +32,6 @@ function rewritten(change: (inner: number[]) => number[]): Uint8Array {
 
 const state = (): StateDict => readStateDict(fixtureBytes('mobilenet_v3_small.pt'))
 const want = answer(graphFromStateDict(state(), SIZE))
-const refusal = (body: () => unknown): ThimbleError => {
-  try { body() } catch (e) { if (e instanceof ThimbleError) return e; throw e }
-  throw new Error('was read')
-}
 
 test('a training checkpoint: the weights among epoch, arguments, metrics and an optimizer', async () => {
   const namespace = [...global('argparse', 'Namespace'), 0x29, 0x81, 0x7d, ...entry('data', [...global('pathlib', 'PosixPath'), ...text('/data'), 0x85, 0x52]), 0x62]

@@ -2,23 +2,15 @@ import { deflateRawSync, gzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import { ThimbleError } from '../src/errors.ts'
 import { readModel, sniffFormat } from '../src/formats/index.ts'
 import { writePacked } from '../src/formats/packed-write.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
+import { refusal } from './util.ts'
 
 const text = (s: string): Uint8Array => new TextEncoder().encode(s)
 const bytes = (...b: number[]): Uint8Array => Uint8Array.from([...b, ...new Array<number>(64).fill(0)])
-const message = (file: Uint8Array, name?: string): string => {
-  try {
-    readModel(file, name)
-  } catch (error) {
-    if (error instanceof ThimbleError) return error.message
-    throw error
-  }
-  throw new Error('no error')
-}
+const message = (file: Uint8Array, name?: string): string => refusal(() => readModel(file, name)).message
 
 test('both of our formats are told apart by content and read', () => {
   const { graph } = smallModels()[0]!

@@ -112,7 +112,7 @@ export const smallModels = (): { name: string; graph: Graph }[] =>
   [{ name: 'classifier', graph: classifier() }, { name: 'segmenter', graph: segmenter() }, { name: 'elementwise', graph: elementwise() }]
 
 /** A graph as text that is equal for equal graphs: typed arrays as hex, long ones as their hash. */
-export function graphText(graph: Graph): string {
+function graphText(graph: Graph): string {
   return JSON.stringify(graph, (_, v: unknown) => {
     if (ArrayBuffer.isView(v)) return `${v.constructor.name} ${v.byteLength > 256 ? createHash('sha256').update(v as Uint8Array).digest('hex') : Buffer.from(v.buffer, v.byteOffset, v.byteLength).toString('hex')}`
     return v !== null && typeof v === 'object' && !Array.isArray(v) ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => a < b ? -1 : 1)) : v

@@ -3,24 +3,14 @@ import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import { ThimbleError } from '../src/errors.ts'
 import type { Graph } from '../src/graph.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
+import { SUPPORTED_OPS } from '../src/lower/index.ts'
 import { arbitraryGraph } from './arbitrary-graph.ts'
 import { bool, i32, i8, rawTflite, type RawModel, type RawOp, type RawTensor } from './raw-tflite.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
-import { need, shared } from './util.ts'
-
-const error = (body: () => unknown): ThimbleError => {
-  try {
-    body()
-  } catch (e) {
-    if (e instanceof ThimbleError) return e
-    throw e
-  }
-  throw new Error('no error')
-}
+import { need, refusal, root, shared } from './util.ts'
 
 /** What a round trip keeps: everything but the metadata, which `.tflite` has no room for. */
 function roundTrip(graph: Graph, what: string): void {
@@ -116,16 +106,16 @@ test('the post-processing op of SSD detectors, options in a flexbuffer', () => {
     maxDetections: 10, maxClassesPerDetection: 1, detectionsPerClass: 70, useRegularNms: true, nmsScoreThreshold: 0.25, nmsIouThreshold: 0.5,
     numClasses: 90, yScale: 10, xScale: 10, hScale: 5, wScale: 5
   })
-  assert.is(error(() => detector(Uint8Array.of(1, 2, 3, 4))).code, 'format/flexbuffer')
+  assert.is(refusal(() => detector(Uint8Array.of(1, 2, 3, 4))).code, 'format/flexbuffer')
 })
 
 test('missing options mean the schema\'s defaults', () => {
   assert.equal(read({ codes: [{ narrow: ADD }] }, { inputs: [0, 0] }).ops[0]!.attrs, { activation: 'NONE' })
   const conv = (options: RawOp['options']): Graph => read({ codes: [{ narrow: CONV }] }, { inputs: [0, 0], optionsType: 1, options })
   assert.equal(conv([i8(1), i32(2), i32(3), i8(3)]).ops[0]!.attrs, { padding: 'VALID', strideW: 2, strideH: 3, activation: 'RELU6', dilationW: 1, dilationH: 1 })
-  assert.is(error(() => conv([i8(1), i32(2)])).code, 'format/op-attribute', 'a stride of 0')
-  assert.is(error(() => conv([i8(7), i32(2), i32(2)])).code, 'format/op-attribute', 'padding 7')
-  assert.is(error(() => read({ codes: [{ narrow: CONV }] }, { inputs: [0, 0], optionsType: 5, options: [] })).code, 'format/op-attribute', 'options of a pool')
+  assert.is(refusal(() => conv([i8(1), i32(2)])).code, 'format/op-attribute', 'a stride of 0')
+  assert.is(refusal(() => conv([i8(7), i32(2), i32(2)])).code, 'format/op-attribute', 'padding 7')
+  assert.is(refusal(() => read({ codes: [{ narrow: CONV }] }, { inputs: [0, 0], optionsType: 5, options: [] })).code, 'format/op-attribute', 'options of a pool')
 })
 
 test('the depth multiplier is the shapes\'; another is an error, none is not run', () => {
@@ -134,13 +124,13 @@ test('the depth multiplier is the shapes\'; another is an error, none is not run
     ops: [{ code: 0, inputs: [0, 2], outputs: [1], optionsType: 2, options: [i8(0), i32(1), i32(1), i32(multiplier)] }]
   })
   assert.equal(read(depthwise(3)).ops[0]!.attrs, { padding: 'SAME', strideW: 1, strideH: 1, depthMultiplier: 3, activation: 'NONE', dilationW: 1, dilationH: 1 })
-  assert.is(error(() => read(depthwise(2))).code, 'format/op-attribute')
+  assert.is(refusal(() => read(depthwise(2))).code, 'format/op-attribute')
   assert.equal(unsupported(depthwise(0)), ['DEPTHWISE_CONV_2D with no depth multiplier'])
 })
 
 test('negative axes count from the end; flags of STRIDED_SLICE and RESIZE_BILINEAR', () => {
   assert.equal(read({ codes: [{ narrow: 2 }] }, { optionsType: 10, options: [i32(-1)] }).ops[0]!.attrs, { axis: 1, activation: 'NONE' })
-  assert.is(error(() => read({ codes: [{ narrow: 2 }] }, { optionsType: 10, options: [i32(-3)] })).code, 'format/op-attribute')
+  assert.is(refusal(() => read({ codes: [{ narrow: 2 }] }, { optionsType: 10, options: [i32(-3)] })).code, 'format/op-attribute')
   const slice = (options: RawOp['options']): Partial<RawOp> => ({ inputs: [0, 0, 0, 0], optionsType: 32, options })
   assert.equal(read({ codes: [{ narrow: 45 }] }, slice([i32(1), i32(2), undefined, i32(4), i32(8)])).ops[0]!.attrs, { beginMask: 1, endMask: 2, ellipsisMask: 0, newAxisMask: 4, shrinkAxisMask: 8 })
   assert.equal(unsupported({ codes: [{ narrow: 45 }] }, slice([undefined, undefined, undefined, undefined, undefined, bool(true)])), ['STRIDED_SLICE with offset ends'])
@@ -156,11 +146,11 @@ test('constants: in the file, behind the flatbuffer, empty, absent list of buffe
   file.set(size)
   file.set([9, 8, 7, 6], 4096)
   assert.equal([...readTflite(file).tensors[2]!.data!], [9, 8, 7, 6])
-  assert.is(error(() => readTflite(file.subarray(0, 4099))).code, 'format/flatbuffer')
-  assert.is(error(() => constant([undefined, Uint8Array.of(1, 2, 3)])).code, 'format/constant-size')
-  assert.is(error(() => constant([undefined, undefined])).code, 'format/order', 'an empty buffer is no constant')
-  assert.is(error(() => constant([undefined])).code, 'format/buffer')
-  assert.is(error(() => constant([undefined], { buffer: 0, externalBuffer: 1 })).code, 'format/external-weights')
+  assert.is(refusal(() => readTflite(file.subarray(0, 4099))).code, 'format/flatbuffer')
+  assert.is(refusal(() => constant([undefined, Uint8Array.of(1, 2, 3)])).code, 'format/constant-size')
+  assert.is(refusal(() => constant([undefined, undefined])).code, 'format/order', 'an empty buffer is no constant')
+  assert.is(refusal(() => constant([undefined])).code, 'format/buffer')
+  assert.is(refusal(() => constant([undefined], { buffer: 0, externalBuffer: 1 })).code, 'format/external-weights')
   assert.is(constant([undefined, undefined], { shape: [0], type: 2, scales: undefined, zeroPoints: undefined }).tensors[2]!.data!.length, 0)
   assert.is(read({ buffers: undefined }).tensors.length, 2)
 })
@@ -169,7 +159,7 @@ test('scalars have no shape; long zero points and per-channel scales', () => {
   assert.equal(read({ tensors: [{}, {}] }).tensors, [{ name: 'tensor 0', shape: [], dtype: 'int8' }, { name: 'tensor 1', shape: [], dtype: 'int8' }])
   const q = read({ tensors: [vector({ scales: [0.1, 0.2, 0.3, 0.4], zeroPoints: [0, 1, 2, 3], axis: 1 }), vector()] }).tensors[0]!.quantization!
   assert.equal([[...q.scales], [...q.zeroPoints], q.axis], [[0.1, 0.2, 0.3, 0.4].map(Math.fround), [0, 1, 2, 3], 1])
-  const bad = (t: RawTensor): string => error(() => read({ tensors: [vector(t), vector()] })).code
+  const bad = (t: RawTensor): string => refusal(() => read({ tensors: [vector(t), vector()] })).code
   for (const t of [
     { scales: [0.1, 0.2], zeroPoints: [0, 0], axis: 1 }, { scales: [0.1], zeroPoints: [] }, { scales: [0.1], zeroPoints: [0], axis: 2 }, { scales: [0.1], zeroPoints: [0], axis: -1 },
     { scales: [NaN], zeroPoints: [0] }, { scales: [Infinity], zeroPoints: [0] }, { scales: [-0.5], zeroPoints: [0] }, { zeroPoints: [128] }, { zeroPoints: [2 ** 40] }
@@ -204,11 +194,11 @@ test('files that contradict themselves: the code says how', () => {
     ['format/limit', '33 dimensions', { tensors: [vector({ shape: new Array<number>(33).fill(1) }), vector()] }],
     ['format/tensor-type', 'type 99', { tensors: [vector({ type: 99 }), vector()] }]
   ]
-  for (const [code, what, change, op] of rows) assert.is(error(() => read(change, op)).code, code, what)
+  for (const [code, what, change, op] of rows) assert.is(refusal(() => read(change, op)).code, code, what)
 })
 
 test('an error is one line that names the place', () => {
-  const e = error(() => read({ tensors: [vector({ name: 'the\ninput', shape: [1, -1] }), vector()] }))
+  const e = refusal(() => read({ tensors: [vector({ name: 'the\ninput', shape: [1, -1] }), vector()] }))
   assert.match(e.message, /^format\/shape: .*"the input".*expected.*got \[1,-1\]/)
   assert.not.match(e.message, /\n/)
 })
@@ -216,6 +206,11 @@ test('an error is one line that names the place', () => {
 test('description: the model\'s own, not a converter\'s signature', () => {
   assert.equal(read({ description: 'a cat detector' }).metadata, { description: 'a cat detector' })
   assert.equal(read({ description: 'MLIR Converted.' }).metadata, {})
+})
+
+test('OPERATORS.md has a row with every op that runs', () => {
+  const rows = readFileSync(`${root}OPERATORS.md`, 'utf8').split('\n').filter(line => line.startsWith('| ')).map(line => line.split('|')[1]!).join()
+  for (const op of SUPPORTED_OPS) assert.ok(rows.includes(op === 'DETECTION_POSTPROCESS' ? 'TFLite_Detection_PostProcess' : op), op)
 })
 
 test.run()

@@ -22,16 +22,25 @@ export function need<T>(test: (name: string, body: () => Promise<void>) => void,
   else test(name, async () => { await body(resource) })
 }
 
-/** The code of the ThimbleError that `body` throws, 'no error' without one; another error is thrown on. */
-export function errorCode(body: () => unknown): string {
+function thrown(body: () => unknown): ThimbleError | undefined {
   try {
     body()
   } catch (error) {
-    if (error instanceof ThimbleError) return error.code
+    if (error instanceof ThimbleError) return error
     throw error
   }
-  return 'no error'
+  return undefined
 }
+
+/** The ThimbleError that `body` must throw; another error is thrown on. */
+export function refusal(body: () => unknown): ThimbleError {
+  const error = thrown(body)
+  if (!error) throw new Error('was not refused')
+  return error
+}
+
+/** Its code, or 'no error' where `body` throws none. */
+export const errorCode = (body: () => unknown): string => thrown(body)?.code ?? 'no error'
 
 /** A seeded generator: call it for a uniform number in [0, 1). */
 export interface Rng {

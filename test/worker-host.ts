@@ -26,7 +26,7 @@ export const esbuild = peer<Esbuild>('esbuild')
 export const built = existsSync(join(root, 'dist/image.wasm'))
 
 /** A folder whose node_modules holds the package under its own name. */
-export function packageFolder(): string {
+function packageFolder(): string {
   const folder = mkdtempSync(join(tmpdir(), 'thimble-'))
   mkdirSync(join(folder, 'node_modules'))
   symlinkSync(root, join(folder, 'node_modules/thimble'), 'dir')

@@ -34,7 +34,7 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   TRANSPOSE: lowerTranspose, SLICE: lowerSlice, STRIDED_SLICE: lowerStridedSlice
 }
 
-/** Op types with a lowering rule, for the documentation's table. */
+/** Op types with a lowering rule: those of OPERATORS.md. */
 export const SUPPORTED_OPS = Object.keys(RULES) as OpType[]
 
 export interface Port { tensorIndex: number; buffer: Buffer; value: Value; bytes: number }

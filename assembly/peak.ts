@@ -1,6 +1,6 @@
 /**
- * What the vector units can do at most, for tools/bench-kernels.ts: multiply and add on registers alone, `turns` times. Each
- * function's result depends on every accumulator. Multiply-adds a turn: see there.
+ * What the vector units can do at most, for tools/bench-kernels/peak.ts (MACS there: multiply-adds a turn): multiply and add on
+ * registers alone, `turns` times. Each function's result depends on every accumulator.
  */
 
 // @ts-ignore: decorator

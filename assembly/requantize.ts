@@ -16,7 +16,7 @@ export function requantize(acc: i32, scale: f32, zeroPoint: i32, low: i32, high:
 /** Rounding arithmetic shift right: half away from zero (TFLite's RoundingDivideByPOT). */
 // @ts-ignore: decorator
 @inline
-export function roundingShift(x: i32, exponent: i32): i32 {
+function roundingShift(x: i32, exponent: i32): i32 {
   const mask = (1 << exponent) - 1
   const remainder = x & mask
   return (x >> exponent) + i32(remainder > (mask >> 1) + i32(x < 0))

@@ -78,7 +78,7 @@ export function finish4x8(
 /** Sum of the four i32 lanes. */
 // @ts-ignore: decorator
 @inline
-export function horizontalSum(v: v128): i32 {
+function horizontalSum(v: v128): i32 {
   const a = i32x4.add(v, v128.shuffle<i32>(v, v, 2, 3, 0, 1))
   return i32x4.extract_lane(i32x4.add(a, v128.shuffle<i32>(a, a, 1, 0, 3, 2)), 0)
 }

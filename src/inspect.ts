@@ -24,7 +24,7 @@ export function opMacs(graph: Graph, op: Op): number {
 const weightOps = new Set(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED', 'TRANSPOSE_CONV'])
 
 /** Trained parameters of an op: filter and bias elements. */
-export function opParams(graph: Graph, op: Op): number {
+function opParams(graph: Graph, op: Op): number {
   if (!weightOps.has(op.type)) return 0
   return op.inputs.reduce((a, i, position) => {
     const t = i >= 0 ? graph.tensors[i]! : undefined
@@ -45,7 +45,7 @@ export function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?
   return inspectGraph(readModel(bytes, name), options, sniffFormat(bytes), bytes.length, choice)
 }
 
-export function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0, choice?: VariantChoice): ModelReport {
+function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0, choice?: VariantChoice): ModelReport {
   const { variant, kernels } = choice ?? chooseVariant(options.variant, options.kernels)
   const plan = options.plan ?? 'speed'
   const lowered = lower(graph, variant, kernels, plan === 'size')

@@ -13,7 +13,7 @@ export interface ArchOptions {
 }
 
 /** To the nearest multiple of 8, never more than 10 % below. Source: the TF-slim models. */
-export function divisible(channels: number, divisor = 8): number {
+function divisible(channels: number, divisor = 8): number {
   const rounded = Math.max(divisor, Math.floor(channels + divisor / 2) - (Math.floor(channels + divisor / 2) % divisor))
   return rounded < 0.9 * channels ? rounded + divisor : rounded
 }

@@ -45,7 +45,7 @@ const V3 = 'arXiv 1905.02244, table 3'
 const SLIM = 'TF-slim'
 
 /** GoogLeNet's own table 1, in millions of operations, from `convolution` to `linear`. */
-export const GOOGLENET_OPS = [34, 360, 128, 304, 73, 88, 100, 119, 170, 54, 71, 1]
+const GOOGLENET_OPS = [34, 360, 128, 304, 73, 88, 100, 119, 170, 54, 71, 1]
 /** A full 7x7 convolution of 3 channels to 64 at 112x112, and the separable one (depth multiplier 8) that table 1's `2.7K` parameters and `34M` operations are. */
 export const GOOGLENET_STEM = { full: 7 * 7 * 3 * 64 * 112 ** 2, separable: (7 * 7 * 3 * 8 + 3 * 8 * 64) * 112 ** 2 }
 

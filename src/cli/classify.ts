@@ -36,7 +36,7 @@ function classifyBytes(classifier: Classifier, bytes: Uint8Array, file: string, 
 }
 
 /** Top scores with bars, e.g. `  espresso   98.7 %  ████████`. */
-export function humanAnswer({ file, model, predictions, timings }: Answer, name = file): string {
+function humanAnswer({ file, model, predictions, timings }: Answer, name = file): string {
   const widest = Math.min(40, Math.max(10, ...predictions.map((p) => [...p.label].length)))
   const lines = predictions.map((p) => {
     const label = cut(p.label, widest)

@@ -1,6 +1,6 @@
 /** Reading and writing files for commands: sizes are checked first, what goes wrong is one clear error, and results appear whole or not at all. */
-import { closeSync, existsSync, fstatSync, mkdirSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { closeSync, fstatSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { parseLabels } from '../labels.ts'
 import { text } from './args.ts'
@@ -132,15 +132,5 @@ export function writeFiles(files: { path: string; bytes: Uint8Array | string }[]
   } catch (error) {
     for (const path of temporary) rmSync(path, { force: true })
     throw error
-  }
-}
-
-/** Makes the folder of a file to be written. */
-export function makeFolderOf(path: string): void {
-  const folder = dirname(path)
-  try {
-    if (!existsSync(folder)) mkdirSync(folder, { recursive: true })
-  } catch (error) {
-    throw fileError(error, path, 'written')
   }
 }

@@ -12,7 +12,7 @@ import { openModel } from './models.ts'
 const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
 
 /** What was made: the file by part, the memory by part. */
-export function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
+function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
   return `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}\n` +
     `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = static ${s.staticBytes} + plan ${s.planBytes} + weights ${s.weightBytes} + arena ${s.arenaBytes} + margin ${s.marginBytes}\n`
 }

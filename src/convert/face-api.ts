@@ -15,7 +15,7 @@ export type FaceNetwork = 'tiny-detector' | 'ssd-detector' | 'landmarks' | 'land
 const EPSILON = 0.0010000000474974513
 const SLOPE = 0.10000000149011612
 
-export const EXPRESSIONS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised']
+const EXPRESSIONS = ['neutral', 'happy', 'sad', 'angry', 'fearful', 'disgusted', 'surprised']
 /** The 416 is face-api's default; any multiple of 32 works. */
 const TINY_SIZE = 416
 const SSD_SIZE = 512

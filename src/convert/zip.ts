@@ -3,7 +3,7 @@ import { unzipSync } from 'fflate'
 import { ThimbleError } from '../errors.ts'
 
 /** Refused above this many bytes after decompression. */
-export const MAX_ZIP_BYTES = 2 ** 31
+const MAX_ZIP_BYTES = 2 ** 31
 
 export const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50 && bytes[1] === 0x4b && bytes[2] === 3 && bytes[3] === 4
 

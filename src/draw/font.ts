@@ -3,8 +3,7 @@
  * baseline), turned into strokes so that it can be drawn smoothly at any size.
  */
 
-/** Rows above the baseline, and in all. */
-export const ASCENT = 7
+/** Rows of a cell. */
 export const ROWS = 8
 /** Cells between letters, and of a space. */
 const GAP = 1.2

@@ -3,7 +3,7 @@ import { ThimbleError } from '../errors.ts'
 import { elements, tensorBytes, type Quantization, type Tensor } from '../graph.ts'
 
 /** Smallest and largest stored value of an integer dtype. */
-export function integerRange(dtype: Tensor['dtype']): readonly [number, number] {
+function integerRange(dtype: Tensor['dtype']): readonly [number, number] {
   switch (dtype) {
     case 'int8': return [-128, 127]
     case 'uint8': return [0, 255]
@@ -24,7 +24,7 @@ export function halfToFloat(h: number): number {
 }
 
 /** Stored numbers of a constant, before scale and zero point. */
-export function storedValues(t: Tensor): Float64Array {
+function storedValues(t: Tensor): Float64Array {
   const count = elements(t.shape)
   if (!t.data || t.data.length < tensorBytes(t)) throw new ThimbleError('format/tensor', 'constant has no data', { tensor: t.name })
   const view = new DataView(t.data.buffer, t.data.byteOffset, t.data.byteLength)

@@ -211,7 +211,7 @@ export class Context {
 }
 
 /** Spatial dimensions of a rank-4 tensor, or one row of all bytes. */
-export function dimsOf(t: Tensor): { n: number; h: number; w: number; c: number } {
+function dimsOf(t: Tensor): { n: number; h: number; w: number; c: number } {
   if (t.shape.length === 4 && (t.dtype === 'int8' || t.dtype === 'uint8')) {
     return { n: t.shape[0]!, h: t.shape[1]!, w: t.shape[2]!, c: t.shape[3]! }
   }

@@ -19,7 +19,7 @@ export function table(x: Q, y: Q, fn: (q: number) => number): Int8Array {
 }
 
 /** Table look-up step over `rows` rows of `bytes` bytes starting `skip` bytes in; whole values stream by rows. */
-export function emitLut(cx: Context, x: Value, y: Value, lut: Int8Array, kernel: string, part?: { skip: number; bytes: number }): void {
+function emitLut(cx: Context, x: Value, y: Value, lut: Int8Array, kernel: string, part?: { skip: number; bytes: number }): void {
   const table = cx.buffers.constant(`${kernel} table`, lut)
   const streams = !part && x.n === 1
   const rows = part ? 1 : x.n * x.h

@@ -118,7 +118,7 @@ export function pairsFit(weights: Int8Array, k: number): boolean {
 }
 
 /** No two neighbouring weights 2i, 2i + 1 are both -128: engines may add two products of a relaxed dot in 16 bits. */
-export function dotPairsFit(weights: Int8Array, k: number): boolean {
+function dotPairsFit(weights: Int8Array, k: number): boolean {
   if (!weights.includes(-128)) return true
   for (let row = 0; row < weights.length; row += k) {
     for (let i = 0; i + 1 < k; i += 2) if (weights[row + i] === -128 && weights[row + i + 1] === -128) return false

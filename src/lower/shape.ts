@@ -221,7 +221,7 @@ export function lowerUnpack(cx: Context): void {
 }
 
 /** Source coordinate tables of one axis. Source: XNNPACK's resize-bilinear set-up, f32 throughout. */
-export function bilinearTable(size: number, out: number, alignCorners: boolean, halfPixel: boolean, stride: number): Int32Array {
+function bilinearTable(size: number, out: number, alignCorners: boolean, halfPixel: boolean, stride: number): Int32Array {
   const adjust = alignCorners && out !== 1 ? 1 : 0
   const scale = f32(f32(size - adjust) / f32(out - adjust))
   const table = new Int32Array(out * 3)
@@ -236,7 +236,7 @@ export function bilinearTable(size: number, out: number, alignCorners: boolean, 
 }
 
 /** Source: TFLite's builtin nearest-neighbour resize. */
-export function nearestTable(size: number, out: number, alignCorners: boolean, halfPixel: boolean, stride: number): Int32Array {
+function nearestTable(size: number, out: number, alignCorners: boolean, halfPixel: boolean, stride: number): Int32Array {
   const table = new Int32Array(out)
   for (let i = 0; i < out; i++) {
     let at: number

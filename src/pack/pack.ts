@@ -63,7 +63,7 @@ export interface PackedModel {
 }
 
 /** Value of an exported immutable i32 global, or of an exported function that does nothing but return a constant. */
-export function exportedConstant(runtime: WasmModule, name: string): number {
+function exportedConstant(runtime: WasmModule, name: string): number {
   const found = runtime.exports.find((e) => e.name === name)
   const code = found?.kind === 'global' ? runtime.globals[found.index].init
     : found?.kind === 'func' ? runtime.functions[found.index - runtime.imports.length]?.body.subarray(1) : undefined
@@ -80,14 +80,14 @@ export function headerBytes(program: Program): Uint8Array {
 }
 
 /** Exported kernels and GEMM forms that the program never runs. */
-export const unusedKernels = (runtime: WasmModule, program: Program): string[] =>
+const unusedKernels = (runtime: WasmModule, program: Program): string[] =>
   runtime.exports.map((e) => e.name).filter((name) => {
     const [, kind, id] = name.match(/^(kernel|gemm)_(\d+)$/) ?? []
     return kind !== undefined && !(kind === 'kernel' ? program.usedOpcodes : program.usedForms).includes(Number(id))
   })
 
 /** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
-export function compileFor(graph: Graph, variant: Variant, plan?: 'speed' | 'size', base = PROGRAM_BASE, kernels: Kernels = 'generic'): Program {
+function compileFor(graph: Graph, variant: Variant, plan?: 'speed' | 'size', base = PROGRAM_BASE, kernels: Kernels = 'generic'): Program {
   if (plan || variant !== 'scalar') return compileModel(graph, { variant, kernels, plan: plan ?? 'speed', base })
   const speed = compileModel(graph, { variant, plan: 'speed', base })
   const size = compileModel(graph, { variant, plan: 'size', base })

@@ -190,7 +190,7 @@ export type IndexSpace = 'func' | 'type' | 'global' | 'table'
 export type IndexVisitor = (space: IndexSpace, index: number, from: number, to: number, signed: boolean) => void
 
 /** Steps over one instruction, reports its index immediates, returns its opcode (prefixed ones as prefix << 16 | op). */
-export function walkOne(r: Reader, visit: IndexVisitor): number {
+function walkOne(r: Reader, visit: IndexVisitor): number {
   const op = r.u8()
   const index = (space: IndexSpace): void => { const from = r.at; const value = r.u32(); visit(space, value, from, r.at, false) }
   if (op >= 0x45 && op <= 0xc4) return op

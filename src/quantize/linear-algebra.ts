@@ -22,7 +22,7 @@ export function cholesky(a: Float64Array, n: number): Float64Array | undefined {
 }
 
 /** Inverse of a lower triangular matrix. */
-export function invertLower(l: Float64Array, n: number): Float64Array {
+function invertLower(l: Float64Array, n: number): Float64Array {
   const inverse = new Float64Array(n * n)
   for (let i = 0; i < n; i++) {
     const row = inverse.subarray(i * n, (i + 1) * n)

@@ -44,16 +44,6 @@ const MAX_BIAS = 2 ** 30
 export const fitScale = (scale: number, bias: number, inputScale: number): number =>
   Math.fround(Math.max(scale || EMPTY_SCALE, (4 * Math.abs(bias)) / (MAX_BIAS * inputScale)))
 
-/** Nearest rounding. */
-export function roundRows(m: Matrix, scales: Float32Array): QuantizedMatrix {
-  const q = new Int8Array(m.data.length)
-  for (let r = 0; r < m.rows; r++) {
-    const s = scales[r]!
-    for (let k = r * m.columns; k < (r + 1) * m.columns; k++) q[k] = Math.max(-QMAX, Math.min(QMAX, roundEven(m.data[k]! / s)))
-  }
-  return { rows: m.rows, columns: m.columns, q, scales }
-}
-
 /** Real values of stored rows. */
 export function dequantizeRows({ rows, columns, q, scales }: QuantizedMatrix): Float32Array {
   const out = new Float32Array(q.length)

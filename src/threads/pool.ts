@@ -3,7 +3,7 @@ import { ThimbleError } from '../errors.ts'
 import type { Program } from '../plan/compile.ts'
 import { CONTROL_WORDS, FINISHED, GENERATION, STATUS, type WorkerStart } from './worker-words.ts'
 
-export const MOST_THREADS = 16
+const MOST_THREADS = 16
 
 interface Handle { post(message: WorkerStart): void; next(): Promise<unknown>; terminate(): void }
 

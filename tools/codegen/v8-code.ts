@@ -56,7 +56,7 @@ function parseInstruction(line: string): Instruction | undefined {
 }
 
 /** Parses a `--print-wasm-code` listing: wasm function index to its code. */
-export function parseListing(text: string): Map<number, CompiledFunction> {
+function parseListing(text: string): Map<number, CompiledFunction> {
   const functions = new Map<number, CompiledFunction>()
   for (const part of text.split('--- WebAssembly code ---').slice(1)) {
     const index = part.match(/^index: (\d+)$/m), kind = part.match(/^kind: (.*)$/m)
@@ -201,9 +201,3 @@ export function macs(i: Instruction): number {
 /** Instructions that move vectors between registers and the stack: spills. */
 export const isSpill = (i: Instruction): boolean =>
   /^v?mov(ups|dqu|aps|dqa|upd|apd)$/.test(i.op) ? /\[r(bp|sp)/.test(i.text) : /^(ldr|str|ldur|stur|ldp|stp)$/.test(i.op) && /^\S+ q\d/.test(i.text) && /\[(sp|fp|x29)/.test(i.text)
-
-/** The innermost loop with the most multiply-adds. */
-export function hotLoop(f: CompiledFunction): Loop | undefined {
-  const total = (l: Loop): number => l.body.reduce((a, i) => a + macs(i), 0)
-  return flatten(loopsOf(f)).filter(l => total(l) > 0).sort((a, b) => total(b) / b.body.length - total(a) / a.body.length)[0]
-}

@@ -12,7 +12,7 @@ import { readZip } from '../../src/convert/zip.ts'
 
 export const projectRoot = fileURLToPath(new URL('../../', import.meta.url))
 /** Git-ignored. */
-export const CACHE = join(projectRoot, 'build', 'zoo')
+const CACHE = join(projectRoot, 'build', 'zoo')
 
 export interface Wheel {
   name: string

@@ -2,7 +2,7 @@
  * The working copy of a graph that the folding passes edit: ops plus a pseudo-op for a per-channel affine map
  * (batch norm and its relatives), who produces and who reads each tensor, and float constants by value.
  */
-import { elements, type Activation, type Graph, type Op, type OpOf, type Tensor } from '../../graph.ts'
+import { type Activation, type Graph, type Op, type OpOf, type Tensor } from '../../graph.ts'
 
 /** y[..., c] = activation(x[..., c] * scale[c] + offset[c]). Never leaves the passes. */
 export interface Affine {
@@ -134,5 +134,3 @@ export function compact(w: Work, metadata: Graph['metadata']): Graph {
   const ops = live.map((op) => ({ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) }) as Op)
   return { tensors, ops, inputs: w.inputs.map(at), outputs: w.outputs.map(at), metadata }
 }
-
-export const elementsOf = (w: Work, t: number): number => elements(w.shape(t))

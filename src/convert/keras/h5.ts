@@ -9,9 +9,6 @@ import type { Json } from './config.ts'
 import { kerasGraph, type KerasOptions } from './model.ts'
 import { KerasWeights, weightPath, type NamedWeight } from './weights.ts'
 
-const MAGIC = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
-export const isHdf5 = (bytes: Uint8Array): boolean => MAGIC.every((b, i) => bytes[i] === b)
-
 const MAX_GROUPS = 100000
 const bad = (what: string, got?: string): never => { throw new ThimbleError('format/hdf5', what, got === undefined ? {} : { got }) }
 

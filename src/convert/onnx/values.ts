@@ -21,7 +21,6 @@ export interface Grid { scales: Float32Array; zeroPoints: Int32Array; axis: numb
 
 export const NCHW = [0, 3, 1, 2] as const
 export const isIdentity = (p: readonly number[]): boolean => p.every((v, i) => v === i)
-export const samePermutation = (a: readonly number[], b: readonly number[]): boolean => a.length === b.length && a.every((v, i) => v === b[i])
 
 /** The builder, with ONNX's view of shapes. */
 export class LayoutNet extends Net {

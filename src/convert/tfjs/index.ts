@@ -17,13 +17,13 @@ const text = (bytes: Uint8Array): string => new TextDecoder().decode(bytes)
 export const isJson = (bytes: Uint8Array): boolean => /^\s*[[{]/.test(text(bytes.subarray(0, 64)))
 
 /** Reads JSON, or undefined when it is none. */
-export function tryJson(bytes: Uint8Array | undefined): Json | undefined {
+function tryJson(bytes: Uint8Array | undefined): Json | undefined {
   if (!bytes) return undefined
   try { return JSON.parse(text(bytes).replace(/^\uFEFF/, '')) as Json } catch { return undefined }
 }
 
 /** What Teachable Machine writes beside the model: labels, image size, and with it a known preprocessing. */
-export function teachableMachine(meta: Json | undefined, graph: Graph): Metadata {
+function teachableMachine(meta: Json | undefined, graph: Graph): Metadata {
   if (!isObject(meta) || !Array.isArray(meta.labels)) return {}
   const labels = meta.labels.filter((l): l is string => typeof l === 'string')
   const shape = graph.tensors[graph.inputs[0]!]!.shape

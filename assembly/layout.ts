@@ -45,11 +45,9 @@ export const OP_DEPTHWISE3X3_DOT = 24
 export const OP_DEPTHWISE3X3_WIDE = 25
 export const OP_DEPTHWISE5X5 = 26
 
-/** Bytes of the tile at the start of a convolution's scratch (assembly/kernels/tile.ts). */
-export const TILE_BYTES = 160
-/** Form 10: panels of so many bytes and more are packed so many at a time. */
-export const GEMM_BATCH_BYTES = 2048
-export const GEMM_BATCH = 6
+/** Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts). */
+export const TILE_BYTES = 48
+export const SLOT_BYTES = 32
 
 /** Version of this layout; the host refuses a module that reports another. */
 export const ABI_VERSION = 1
@@ -164,6 +162,8 @@ export const STATUS_TIMEOUT = 3
   form: i32
   mr: i32
   nr: i32
+  /** SIMD: tiles packed before they are multiplied, 1 in forms that read rows; more than 1: one pixel that is left at the end, too. */
+  batch: i32
   /** SIMD: bytes of one pixel's row in forms that read rows of int8, K padded; 0 in forms that pack panels. */
   rowBytes: i32
   /** 0x4B400000 (1.5 * 2^23 as f32), read from memory so that no engine rematerialises it inside the tile. */

@@ -29,10 +29,10 @@ export function requantize4(acc: v128, scale: v128, magic: v128, magicMinusZero:
   return i32x4.sub(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(acc), scale), magic), magicMinusZero)
 }
 
-/** One pixel at a time: narrowing two pixels together would make the revectorizer pair vectors of different pixels. */
+/** Eight channels of one pixel, as i16, clamped and stored at y. One pixel at a time: narrowing two pixels together would make the revectorizer pair vectors of different pixels. */
 // @ts-ignore: decorator
 @inline
-function finish8(constants: usize, clamped: i32, y: usize, h: v128): void {
+export function finish8(constants: usize, clamped: i32, y: usize, h: v128): void {
   let q = i8x16.narrow_i16x8_s(h, h)
   if (clamped) q = i8x16.min_s(i8x16.max_s(q, v128.load(constants, 32)), v128.load(constants, 48))
   v128.store64_lane(y, q, 0)

@@ -89,6 +89,28 @@ test('conv: any kernel, stride, dilation, group and padding', () => {
   }), settings(160))
 })
 
+test('conv: tiles that are packed together where the arena has room, and a pixel that is left', () => {
+  let roomy = 0
+  fc.assert(fc.property(fc.record({
+    h: size, w: size, c: fc.constantFrom(3, 8, 9, 17, 40), o: fc.constantFrom(3, 8, 13, 16, 24, 33), k: fc.constantFrom(1, 1, 1, 2, 3), padding, activation, dtype, zi: zeroPoint, zo: zeroPoint, seed: fc.nat(1e9)
+  }), p => {
+    const made = (before: boolean): Graph => {
+      const b = new GraphBuilder(p.seed), per = p.dtype === 'int8', outputs = []
+      const oh = outSize(p.padding, p.h, p.k, 1, 1), ow = outSize(p.padding, p.w, p.k, 1, 1)
+      fc.pre(oh >= 1 && ow >= 1)
+      // Its input's memory is free once the convolution runs.
+      if (before) outputs.push(b.op('MAX_POOL_2D', [b.input([1, 40, 40, 8])], [b.tensor([1, 4, 4, 8], 'int8', 0.05, 3)], { padding: 'VALID', strideH: 10, strideW: 10, filterH: 2, filterW: 2, activation: 'NONE' }))
+      const x = b.input([1, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype)), y = b.tensor([1, oh, ow, p.o], p.dtype, 0.11, zero(p.zo, p.dtype))
+      outputs.push(b.op('CONV_2D', [x, b.weights([p.o, p.k, p.k, p.c], per ? 0 : undefined, p.dtype), b.bias(p.o, per ? p.o : 1)], [y], { padding: p.padding, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, activation: p.activation }))
+      return b.done(...outputs)
+    }
+    const patches = (graph: Graph): number => compileModel(graph, { variant: 'simd', kernels: 'x86', plan: 'speed' }).arena.find(b => b.name === 'conv patches')?.bytes ?? 0
+    if (patches(made(true)) > patches(made(false))) roomy++
+    check(made(true), p.seed)
+  }), settings(40))
+  if (!roomy) throw new Error('no convolution had room for several tiles')
+})
+
 test('depthwise: any window, stride, dilation and multiplier', () => {
   fc.assert(fc.property(fc.record({
     n: fc.constantFrom(1, 1, 1, 2), h: size, w: size, c: channels, m: fc.constantFrom(1, 1, 1, 2, 3), k: fc.constantFrom([3, 3], [3, 3], [5, 5], [1, 1], [2, 3], [7, 1]), s: fc.constantFrom([1, 1], [2, 2], [1, 2], [3, 2]),

@@ -8,15 +8,15 @@
  * Requires: |acc * scale| <= 2^22. Reads past end: 0..15 bytes of input. Writes: exactly the output rows.
  * Source: numerics as XNNPACK's qs8-qc8w fp32 GEMM; tile study in the repository's ARCHITECTURE.md.
  */
-import { ConvRecord, TILE_BYTES } from '../layout'
+import { ConvRecord, SLOT_BYTES, TILE_BYTES } from '../layout'
 import { requantize } from '../requantize'
 import { dot, sum } from '../scalar'
 import { FAST } from '../fast'
 import { gemm3x8c8 } from './gemm-3x8c8'
 import { gemm4x16 } from './gemm-4x16'
 import { gemm4x16c4 } from './gemm-4x16c4'
-import { gemm4x8, gemm4x8Shuffle, gemm4x8w8, pack4x8 } from './gemm-4x8'
-import { correct, TILE_OUT, TILE_X, TILE_Y } from './tile'
+import { gemm4x8, gemm4x8Shuffle, gemm4x8w8, pack4 } from './gemm-4x8'
+import { correct, tileIn, TILE_X, TILE_Y } from './tile'
 
 /** Address of input row `iy`, or the zero row outside the image. */
 // @ts-ignore: decorator
@@ -34,27 +34,26 @@ function outputRow(r: ConvRecord, y: i32): usize {
   return r.output + slot * r.outRowStride
 }
 
-/** Packs `bytes` of the tile's rows, from byte `at` of each. */
-function pack(form: i32, tile: usize, panel: usize, at: usize, bytes: i32): void {
-  pack4x8(tile, panel, at, bytes)
-}
-
-/** Pointwise: `tiles` tiles of pixels side by side, input at `from`, output at `to`; no tiles: the one in scratch. */
-function gemm(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+/** Multiplies the first `count` slots of forms that pack panels. */
+function multiply(r: ConvRecord, count: i32): void {
   switch (r.form) {
-    case 8: gemm3x8c8(r, from, to, tiles); break
-    case 9: gemm4x16c4(r, from, to, tiles); break
-    case 11: gemm4x8w8(r, from, to, tiles); break
-    case 12: gemm4x8Shuffle(r, from, to, tiles); break
+    case 11: gemm4x8w8(r, count); break
+    case 12: gemm4x8Shuffle(r, count); break
     default:
       if (FAST) {
         if (r.form == 10) {
-          gemm4x16(r, from, to, tiles)
+          gemm4x16(r, count)
           return
         }
       }
-      gemm4x8(r, from, to, tiles)
+      gemm4x8(r, count)
   }
+}
+
+/** Forms that read rows: `tiles` tiles of pixels side by side, input at `from`, output at `to`; no tiles: the one in scratch. */
+function multiplyRows(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
+  if (r.form == 8) gemm3x8c8(r, from, to, tiles)
+  else gemm4x16c4(r, from, to, tiles)
 }
 
 /**
@@ -71,7 +70,7 @@ function gatherRows(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
     if (row) x += <i32>i * r.xStep
     let at = rowAt(r, y) + x
     if (!direct) {
-      at = tile + TILE_BYTES + i * rowBytes
+      at = tile + TILE_BYTES + SLOT_BYTES + i * rowBytes
       let to = at
       for (let ky = 0; ky < r.kh; ky++) {
         let from = rowAt(r, y + ky * r.dilationH) + x
@@ -88,16 +87,15 @@ function gatherRows(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
   }
 }
 
-/** Packs the patches of the tile's pixels; `row`: they lie side by side in one row. */
-function packPatches(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
+/** Packs the patches of the tile's pixels to `panel`, or gathers rows; `row`: they lie side by side in one row. */
+function packPatches(r: ConvRecord, tile: usize, panel: usize, mr: usize, row: bool): void {
   if (r.rowBytes) {
     gatherRows(r, tile, mr, row)
     return
   }
-  const segments = r.segments, bytes = r.segmentBytes, segmentStep: usize = r.segmentStep
-  const advance: usize = r.segmentPanelBytes, form = r.form
+  const segments = r.segments, bytes: usize = r.segmentBytes, segmentStep: usize = r.segmentStep
+  const advance: usize = r.segmentPanelBytes
   const end = tile + (mr << 2)
-  let panel = tile + TILE_BYTES
   for (let ky = 0; ky < r.kh; ky++) {
     const dy = ky * r.dilationH
     if (row) {
@@ -108,7 +106,7 @@ function packPatches(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
     }
     let at: usize = 0
     for (let s = 0; s < segments; s++) {
-      pack(form, tile, panel, at, bytes)
+      pack4(panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
       panel += advance
       at += segmentStep
     }
@@ -174,58 +172,83 @@ export function conv(record: usize, y0: i32, y1: i32): void {
     convScalar(r, y0, y1)
     return
   }
-  const outC = r.outC, mr: usize = r.mr, nr: usize = r.nr, step = r.outPixelStride, xStep = r.xStep
-  const tile: usize = r.scratch
-  const narrow = <usize>outC < nr
-  const stage = tile + TILE_BYTES + r.panelBytes
-  const end = tile + (mr << 2)
+  const outC = r.outC, mr: usize = r.mr, nr: usize = r.nr, step: usize = r.outPixelStride, xStep: usize = r.xStep
+  const tile: usize = r.scratch, slots = tile + TILE_BYTES, slotBytes = SLOT_BYTES + r.panelBytes
+  const narrow = <usize>outC < nr, stage = slots + slotBytes
+  const rows = r.rowBytes != 0, batch = r.batch, bytes: usize = r.segmentBytes
   let outW = r.outW
   if (isFlat(r, y1)) {
     outW *= y1 - y0
     y1 = y0 + 1
   }
   const pointwise = r.windowH == 1 && r.segments == 1 && !narrow
-  let y = y0, x = 0
+  let y = y0, x = 0, slot = slots, count = 0
   while (y < y1) {
-    if (pointwise && x + <i32>mr <= outW) {
-      const tiles = (outW - x) / <i32>mr
-      gemm(r, rowAt(r, y * r.strideH - r.padTop) + x * xStep, outputRow(r, y) + x * step, tiles)
-      x += tiles * <i32>mr
-      if (x >= outW) {
-        x = 0
-        y++
-      }
-      continue
-    }
     const row = x + <i32>mr <= outW
-    if (row) {
-      store<i32>(tile, y * r.strideH - r.padTop, TILE_Y)
-      store<i32>(tile, x * xStep, TILE_X)
-      let out = narrow ? stage : outputRow(r, y) + x * step
-      const outStep = narrow ? nr : step
-      for (let t = tile; t < end; t += 4, out += outStep) store<u32>(t, out, TILE_OUT)
+    // One pixel that is left goes with the last batch: its weights are near then.
+    if (count >= batch && (batch == 1 || y < y1 - 1 || x < outW - 1)) {
+      multiply(r, count)
+      slot = slots
+      count = 0
+    }
+    if (pointwise && row) {
+      let from = rowAt(r, y * r.strideH - r.padTop) + x * xStep, to = outputRow(r, y) + x * step
+      let tiles = (outW - x) / <i32>mr
+      x += tiles * <i32>mr
+      if (rows) multiplyRows(r, from, to, tiles)
+      else {
+        while (true) {
+          store<u32>(slot, to)
+          store<u32>(slot, to + step, 4)
+          store<u32>(slot, to + 2 * step, 8)
+          store<u32>(slot, to + 3 * step, 12)
+          pack4(slot + SLOT_BYTES, from, from + xStep, from + 2 * xStep, from + 3 * xStep, bytes)
+          slot += slotBytes
+          count++
+          if (--tiles == 0) break
+          if (count >= batch) {
+            multiply(r, count)
+            slot = slots
+            count = 0
+          }
+          from += 4 * xStep
+          to += 4 * step
+        }
+      }
     } else {
-      // Over the end of the row; past the last pixel, the last one again.
+      // Perhaps over the end of the row; past the last pixel, the last one again.
       let py = y, px = x
       for (let i: usize = 0; i < mr; i++) {
         const t = tile + (i << 2)
         store<i32>(t, py * r.strideH - r.padTop, TILE_Y)
         store<i32>(t, px * xStep, TILE_X)
-        store<u32>(t, narrow ? stage + i * nr : outputRow(r, py) + px * step, TILE_OUT)
+        store<u32>(slot + (i << 2), narrow ? stage + i * nr : outputRow(r, py) + px * step)
         if (px + 1 < outW) px++
         else if (py + 1 < y1) {
           py++
           px = 0
         }
       }
+      packPatches(r, tile, slot + SLOT_BYTES, mr, row)
+      if (rows) multiplyRows(r, 0, 0, 0)
+      else {
+        slot += slotBytes
+        count++
+      }
+      if (narrow) {
+        if (!rows) {
+          multiply(r, count)
+          slot = slots
+          count = 0
+        }
+        unstage(r, stage, y, x, outW, y1)
+      }
+      x += <i32>mr
     }
-    packPatches(r, tile, mr, row)
-    gemm(r, 0, 0, 0)
-    if (narrow) unstage(r, stage, y, x, outW, y1)
-    x += <i32>mr
     while (x >= outW) {
       x -= outW
       y++
     }
   }
+  if (count) multiply(r, count)
 }

@@ -6,10 +6,9 @@
  *
  * Shapes: panel [K/2][4 pixels][2] i16 as for form 0, weights [N/16][K/2][16][2] i16, bias and scale sixteen a panel.
  */
-import { ConvRecord, GEMM_BATCH, GEMM_BATCH_BYTES, TILE_BYTES } from '../layout'
+import { ConvRecord, SLOT_BYTES, TILE_BYTES } from '../layout'
 import { requantize4 } from '../simd'
-import { pack4 } from './gemm-4x8'
-import { tileOut } from './tile'
+import { isSingle } from './tile'
 
 /** Requantizes and clamps sixteen channels. */
 // @ts-ignore: decorator
@@ -72,69 +71,41 @@ function block(constants: usize, panel: usize, panelEnd: usize, w: usize, bias: 
   v128.store(y3, q3)
 }
 
-/** One packed tile against all weights. y0..y3: where the four pixels' outputs go. */
-function multiply(r: ConvRecord, panel: usize, y0: usize, y1: usize, y2: usize, y3: usize): void {
-  const panelBytes: usize = r.panelBytes, last = r.outC - 16, constants: usize = r.constants
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let n = 0
-  while (true) {
-    block(constants, panel, panel + panelBytes, w, bias, scale, y0 + n, y1 + n, y2 + n, y3 + n)
-    if (n >= last) break
-    n += 16
-    if (n > last) n = last
-    w += panelBytes << 2
-    bias += 64
-    scale += 64
-  }
-}
-
-/** `tiles` packed tiles against all weights, one panel of weights at a time: they come from far where K is large. */
-function multiplyTiles(r: ConvRecord, panel: usize, tiles: i32, y: usize): void {
-  const panelBytes: usize = r.panelBytes, last = r.outC - 16, constants: usize = r.constants, step: usize = r.outPixelStride
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
-  let n = 0
-  while (true) {
-    let p = panel, to = y + n
-    for (let t = tiles; t; t--) {
-      const y2 = to + 2 * step
-      block(constants, p, p + panelBytes, w, bias, scale, to, to + step, y2, y2 + step)
-      p += panelBytes
-      to += 4 * step
-    }
-    if (n >= last) break
-    n += 16
-    if (n > last) n = last
-    w += panelBytes << 2
-    bias += 64
-    scale += 64
-  }
-}
-
-/**
- * Pointwise convolution of `tiles` x 4 pixels that lie xStep bytes apart from `from` on, their outputs outPixelStride bytes
- * apart from `to` on; no tiles: the one tile that the driver has described in scratch. Panels of GEMM_BATCH_BYTES and more
- * are packed GEMM_BATCH at a time.
- */
-export function gemm4x16(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
-  if (tiles == 0) {
-    const tile: usize = r.scratch
-    multiply(r, tile + TILE_BYTES, tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
-    return
-  }
-  const panels: usize = r.scratch + TILE_BYTES, bytes: usize = r.segmentBytes
-  const inStep: usize = r.xStep, outStep: usize = r.outPixelStride
-  const most = r.panelBytes < GEMM_BATCH_BYTES ? 1 : GEMM_BATCH
+/** The first pixel of a slot against one panel of weights. y: where its sixteen channels go. */
+function single(constants: usize, panel: usize, panelEnd: usize, w: usize, bias: usize, scale: usize, y: usize): void {
+  let c0 = v128.load(bias), c1 = v128.load(bias, 16), c2 = v128.load(bias, 32), c3 = v128.load(bias, 48)
   do {
-    const batch = min(tiles, most)
-    let panel = panels
-    for (let t = batch; t; t--) {
-      pack4(panel, from, from + inStep, from + 2 * inStep, from + 3 * inStep, bytes)
-      panel += r.panelBytes
-      from += 4 * inStep
+    const a = v128.load_splat<i32>(panel)
+    c0 = mac(c0, a, v128.load(w))
+    c1 = mac(c1, a, v128.load(w, 16))
+    c2 = mac(c2, a, v128.load(w, 32))
+    c3 = mac(c3, a, v128.load(w, 48))
+    w += 64
+    panel += 16
+  } while (panel < panelEnd)
+  v128.store(y, finish16(constants, scale, c0, c1, c2, c3))
+}
+
+/** The first `count` slots against all weights, one panel of weights after the other: they come from far where K is large. */
+export function gemm4x16(r: ConvRecord, count: i32): void {
+  const slots: usize = <usize>r.scratch + TILE_BYTES, panelBytes: usize = r.panelBytes
+  const end = slots + <usize>count * (SLOT_BYTES + panelBytes), lastSlot = end - (SLOT_BYTES + panelBytes)
+  const whole = isSingle(lastSlot) ? lastSlot : end
+  const last = r.outC - 16, constants: usize = r.constants
+  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+  let n: usize = 0
+  while (true) {
+    for (let slot = slots; slot < whole;) {
+      const panel = slot + SLOT_BYTES, panelEnd = panel + panelBytes
+      block(constants, panel, panelEnd, w, bias, scale, load<u32>(slot) + n, load<u32>(slot, 4) + n, load<u32>(slot, 8) + n, load<u32>(slot, 12) + n)
+      slot = panelEnd
     }
-    if (batch == 1) multiply(r, panels, to, to + outStep, to + 2 * outStep, to + 3 * outStep)
-    else multiplyTiles(r, panels, batch, to)
-    to += <usize>batch * 4 * outStep
-    tiles -= batch
-  } while (tiles)
+    if (whole < end) single(constants, whole + SLOT_BYTES, end, w, bias, scale, load<u32>(whole) + n)
+    if (<i32>n >= last) break
+    n += 16
+    if (<i32>n > last) n = last
+    w += panelBytes << 2
+    bias += 64
+    scale += 64
+  }
 }

@@ -7,9 +7,9 @@
  * scalar one (Cranelift). Form 11 keeps the weights as int8, their zero point included and as padding, and widens them as it loads them: half the
  * memory for a few percent of the time. What the zero point adds to a pixel's sums is taken off at the end.
  */
-import { ConvRecord, TILE_BYTES } from '../layout'
-import { finish4x8 } from '../simd'
-import { TILE_CORRECTION, tileCorrection, tileIn, tileOut } from './tile'
+import { ConvRecord, SLOT_BYTES, TILE_BYTES } from '../layout'
+import { finish4x8, finish8, requantize4 } from '../simd'
+import { isSingle, SLOT_CORRECTION } from './tile'
 
 /** Packs `bytes` int8 of four rows to [k/2][4][2] i16, eight k a step. */
 // @ts-ignore: decorator
@@ -69,104 +69,122 @@ function pixel3<B>(a: usize, x: v128): v128 {
   return sizeof<B>() == 16 ? v128.shuffle<i32>(x, x, 3, 3, 3, 3) : v128.load_splat<i32>(a, 12)
 }
 
-/** Weight zero point times the sum of each pixel's patch, to the tile. */
-function correctPanel(tile: usize, panel: usize, panelEnd: usize, zero: i32): void {
+/** Weight zero point times the sum of each pixel's patch, to the slot. */
+function correctPanel(slot: usize, panelBytes: usize, zero: i32): void {
   const ones = i16x8.splat(1)
   let sum = i32x4.splat(0)
-  for (; panel < panelEnd; panel += 16) sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(panel), ones))
-  v128.store(tile, i32x4.mul(sum, i32x4.splat(zero)), TILE_CORRECTION)
+  const end = slot + SLOT_BYTES + panelBytes
+  for (let panel = slot + SLOT_BYTES; panel < end; panel += 16) sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(panel), ones))
+  v128.store(slot, i32x4.mul(sum, i32x4.splat(zero)), SLOT_CORRECTION)
 }
 
-/** A packed panel against all weights, which lie in memory as W; activations are broadcast by way of B. y0..y3: where the four pixels' outputs go. */
-function multiply<W, B>(r: ConvRecord, panel: usize, y0: usize, y1: usize, y2: usize, y3: usize): void {
-  const panelEnd = panel + r.panelBytes
-  const last = r.outC - 8, constants: usize = r.constants, clamped = r.clamped
-  const tile: usize = r.scratch, zero: i32 = sizeof<W>() == 1 ? r.weightZeroPoint : 0
+// @ts-ignore: decorator
+@inline
+function slotCorrection(slot: usize, i: usize): v128 {
+  return v128.load_splat<i32>(slot + (i << 2), SLOT_CORRECTION)
+}
+
+/** The first pixel of a slot against one panel of weights, its eight channels to the n-th of its output on. */
+function single<W>(r: ConvRecord, slot: usize, w: usize, bias: usize, scale: usize, n: usize): void {
+  let a = slot + SLOT_BYTES
+  const end = a + r.panelBytes, constants: usize = r.constants
+  let c0 = v128.load(bias), c1 = v128.load(bias, 16)
+  do {
+    const x = v128.load_splat<i32>(a)
+    c0 = i32x4.add(c0, i32x4.dot_i16x8_s(x, low<W>(w)))
+    c1 = i32x4.add(c1, i32x4.dot_i16x8_s(x, high<W>(w)))
+    w += sizeof<W>() << 4
+    a += 16
+  } while (a < end)
   if (sizeof<W>() == 1) {
-    if (zero) correctPanel(tile, panel, panelEnd, zero)
+    if (r.weightZeroPoint) {
+      const v = slotCorrection(slot, 0)
+      c0 = i32x4.sub(c0, v), c1 = i32x4.sub(c1, v)
+    }
   }
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+  const magic = v128.load(constants), zero = v128.load(constants, 16)
+  finish8(constants, r.clamped, load<u32>(slot) + n, i16x8.narrow_i32x4_s(requantize4(c0, v128.load(scale), magic, zero), requantize4(c1, v128.load(scale, 16), magic, zero)))
+}
+
+/**
+ * The first `count` slots against all weights, which lie in memory as W, one panel of weights after the other;
+ * activations are broadcast by way of B.
+ */
+// @ts-ignore: decorator
+@inline
+function gemm<W, B>(r: ConvRecord, count: i32): void {
+  const slots: usize = <usize>r.scratch + TILE_BYTES, panelBytes: usize = r.panelBytes
+  const end = slots + <usize>count * (SLOT_BYTES + panelBytes), lastSlot = end - (SLOT_BYTES + panelBytes)
+  const whole = isSingle(lastSlot) ? lastSlot : end
+  const last = r.outC - 8, constants: usize = r.constants, clamped = r.clamped
+  const zeroPoint: i32 = sizeof<W>() == 1 ? r.weightZeroPoint : 0
+  if (sizeof<W>() == 1) {
+    if (zeroPoint) for (let slot = slots; slot < end; slot += SLOT_BYTES + panelBytes) correctPanel(slot, panelBytes, zeroPoint)
+  }
+  let weights: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
   let n = 0
   while (true) {
-    const b0 = v128.load(bias), b1 = v128.load(bias, 16)
-    const g0 = low<W>(w), g1 = high<W>(w)
-    // The first step apart: it adds to the bias, so that no accumulator is copied.
-    const f = four<B>(panel), f0 = pixel0<B>(panel, f), f1 = pixel1<B>(panel, f)
-    let c00 = i32x4.add(b0, i32x4.dot_i16x8_s(f0, g0)), c01 = i32x4.add(b1, i32x4.dot_i16x8_s(f0, g1))
-    let c10 = i32x4.add(b0, i32x4.dot_i16x8_s(f1, g0)), c11 = i32x4.add(b1, i32x4.dot_i16x8_s(f1, g1))
-    const f2 = pixel2<B>(panel, f), f3 = pixel3<B>(panel, f)
-    let c20 = i32x4.add(b0, i32x4.dot_i16x8_s(f2, g0)), c21 = i32x4.add(b1, i32x4.dot_i16x8_s(f2, g1))
-    let c30 = i32x4.add(b0, i32x4.dot_i16x8_s(f3, g0)), c31 = i32x4.add(b1, i32x4.dot_i16x8_s(f3, g1))
-    w += sizeof<W>() << 4
-    let a = panel + 16
-    do {
-      const x = four<B>(a), w0 = low<W>(w), w1 = high<W>(w)
-      const a0 = pixel0<B>(a, x)
-      c00 = i32x4.add(c00, i32x4.dot_i16x8_s(a0, w0))
-      c01 = i32x4.add(c01, i32x4.dot_i16x8_s(a0, w1))
-      const a1 = pixel1<B>(a, x)
-      c10 = i32x4.add(c10, i32x4.dot_i16x8_s(a1, w0))
-      c11 = i32x4.add(c11, i32x4.dot_i16x8_s(a1, w1))
-      const a2 = pixel2<B>(a, x)
-      c20 = i32x4.add(c20, i32x4.dot_i16x8_s(a2, w0))
-      c21 = i32x4.add(c21, i32x4.dot_i16x8_s(a2, w1))
-      const a3 = pixel3<B>(a, x)
-      c30 = i32x4.add(c30, i32x4.dot_i16x8_s(a3, w0))
-      c31 = i32x4.add(c31, i32x4.dot_i16x8_s(a3, w1))
+    let slot = slots
+    while (slot < whole) {
+      let w = weights, a = slot + SLOT_BYTES
+      const panelEnd = a + panelBytes
+      const b0 = v128.load(bias), b1 = v128.load(bias, 16)
+      const g0 = low<W>(w), g1 = high<W>(w)
+      // The first step apart: it adds to the bias, so that no accumulator is copied.
+      const f = four<B>(a), f0 = pixel0<B>(a, f), f1 = pixel1<B>(a, f)
+      let c00 = i32x4.add(b0, i32x4.dot_i16x8_s(f0, g0)), c01 = i32x4.add(b1, i32x4.dot_i16x8_s(f0, g1))
+      let c10 = i32x4.add(b0, i32x4.dot_i16x8_s(f1, g0)), c11 = i32x4.add(b1, i32x4.dot_i16x8_s(f1, g1))
+      const f2 = pixel2<B>(a, f), f3 = pixel3<B>(a, f)
+      let c20 = i32x4.add(b0, i32x4.dot_i16x8_s(f2, g0)), c21 = i32x4.add(b1, i32x4.dot_i16x8_s(f2, g1))
+      let c30 = i32x4.add(b0, i32x4.dot_i16x8_s(f3, g0)), c31 = i32x4.add(b1, i32x4.dot_i16x8_s(f3, g1))
       w += sizeof<W>() << 4
       a += 16
-    } while (a < panelEnd)
-    if (sizeof<W>() == 1) {
-      if (zero) {
-        const v0 = tileCorrection(tile, 0), v1 = tileCorrection(tile, 1), v2 = tileCorrection(tile, 2), v3 = tileCorrection(tile, 3)
-        c00 = i32x4.sub(c00, v0), c01 = i32x4.sub(c01, v0), c10 = i32x4.sub(c10, v1), c11 = i32x4.sub(c11, v1)
-        c20 = i32x4.sub(c20, v2), c21 = i32x4.sub(c21, v2), c30 = i32x4.sub(c30, v3), c31 = i32x4.sub(c31, v3)
+      do {
+        const x = four<B>(a), w0 = low<W>(w), w1 = high<W>(w)
+        const a0 = pixel0<B>(a, x)
+        c00 = i32x4.add(c00, i32x4.dot_i16x8_s(a0, w0))
+        c01 = i32x4.add(c01, i32x4.dot_i16x8_s(a0, w1))
+        const a1 = pixel1<B>(a, x)
+        c10 = i32x4.add(c10, i32x4.dot_i16x8_s(a1, w0))
+        c11 = i32x4.add(c11, i32x4.dot_i16x8_s(a1, w1))
+        const a2 = pixel2<B>(a, x)
+        c20 = i32x4.add(c20, i32x4.dot_i16x8_s(a2, w0))
+        c21 = i32x4.add(c21, i32x4.dot_i16x8_s(a2, w1))
+        const a3 = pixel3<B>(a, x)
+        c30 = i32x4.add(c30, i32x4.dot_i16x8_s(a3, w0))
+        c31 = i32x4.add(c31, i32x4.dot_i16x8_s(a3, w1))
+        w += sizeof<W>() << 4
+        a += 16
+      } while (a < panelEnd)
+      if (sizeof<W>() == 1) {
+        if (zeroPoint) {
+          const v0 = slotCorrection(slot, 0), v1 = slotCorrection(slot, 1), v2 = slotCorrection(slot, 2), v3 = slotCorrection(slot, 3)
+          c00 = i32x4.sub(c00, v0), c01 = i32x4.sub(c01, v0), c10 = i32x4.sub(c10, v1), c11 = i32x4.sub(c11, v1)
+          c20 = i32x4.sub(c20, v2), c21 = i32x4.sub(c21, v2), c30 = i32x4.sub(c30, v3), c31 = i32x4.sub(c31, v3)
+        }
       }
+      const y0 = <usize>load<u32>(slot) + n, y1 = <usize>load<u32>(slot, 4) + n, y2 = <usize>load<u32>(slot, 8) + n, y3 = <usize>load<u32>(slot, 12) + n
+      finish4x8(constants, clamped, scale, y0, y1, y2, y3, c00, c01, c10, c11, c20, c21, c30, c31)
+      slot = a
     }
-    finish4x8(constants, clamped, scale, y0 + n, y1 + n, y2 + n, y3 + n, c00, c01, c10, c11, c20, c21, c30, c31)
+    if (whole < end) single<W>(r, whole, weights, bias, scale, n)
     if (n >= last) break
     n += 8
     if (n > last) n = last
+    weights += sizeof<W>() * panelBytes
     bias += 32
     scale += 32
   }
 }
 
-/** Packs `bytes` int8 of the tile's rows, from byte `at` of each. */
-export function pack4x8(tile: usize, panel: usize, at: usize, bytes: i32): void {
-  pack4(panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
+export function gemm4x8(r: ConvRecord, count: i32): void {
+  if (ASC_FEATURE_SIMD) gemm<i16, i32>(r, count)
 }
 
-/**
- * Pointwise convolution of `tiles` x 4 pixels that lie xStep bytes apart from `from` on, their outputs outPixelStride bytes
- * apart from `to` on; no tiles: the one tile that the driver has described in scratch.
- */
-// @ts-ignore: decorator
-@inline
-function gemm<W, B>(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
-  if (tiles == 0) {
-    const tile: usize = r.scratch
-    multiply<W, B>(r, tile + TILE_BYTES, tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
-    return
-  }
-  const panel: usize = r.scratch + TILE_BYTES, bytes: usize = r.segmentBytes
-  const inStep: usize = r.xStep, outStep: usize = r.outPixelStride
-  do {
-    pack4(panel, from, from + inStep, from + 2 * inStep, from + 3 * inStep, bytes)
-    multiply<W, B>(r, panel, to, to + outStep, to + 2 * outStep, to + 3 * outStep)
-    from += 4 * inStep
-    to += 4 * outStep
-  } while (--tiles)
+export function gemm4x8w8(r: ConvRecord, count: i32): void {
+  if (ASC_FEATURE_SIMD) gemm<i8, i32>(r, count)
 }
 
-export function gemm4x8(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
-  if (ASC_FEATURE_SIMD) gemm<i16, i32>(r, from, to, tiles)
-}
-
-export function gemm4x8w8(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
-  if (ASC_FEATURE_SIMD) gemm<i8, i32>(r, from, to, tiles)
-}
-
-export function gemm4x8Shuffle(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
-  if (ASC_FEATURE_SIMD) gemm<i16, v128>(r, from, to, tiles)
+export function gemm4x8Shuffle(r: ConvRecord, count: i32): void {
+  if (ASC_FEATURE_SIMD) gemm<i16, v128>(r, count)
 }

@@ -19,7 +19,7 @@ const LAYERS: readonly Layer[] = [
   layer('conv', 4, 4, 16, 32), layer('conv', 3, 3, 17, 31, { activation: 'NONE' }), layer('conv', 1, 13, 3, 16), layer('conv', 5, 1, 40, 48, { dtype: 'uint8' }),
   layer('conv', 3, 3, 9, 24), layer('conv', 2, 3, 33, 13, { activation: 'NONE' }), layer('conv', 3, 2, 8, 5, { dtype: 'uint8' }),
   layer('conv', 5, 5, 8, 16, { k: 3, stride: 2 }), layer('conv', 6, 5, 5, 40, { k: 3, dilation: 2, dtype: 'uint8' }),
-  // Panels so long that several tiles are packed at a time: a full batch and the rest, and one tile.
+  // Long panels.
   layer('conv', 4, 8, 258, 32), layer('conv', 1, 5, 256, 16, { activation: 'NONE' }), layer('conv', 4, 7, 300, 31, { dtype: 'uint8' }),
   // Few input channels.
   layer('conv', 9, 11, 3, 32, { k: 3, stride: 2 }), layer('conv', 8, 9, 3, 16, { k: 3, dtype: 'uint8' }), layer('conv', 7, 8, 4, 24, { k: 3, padding: 'VALID' }), layer('conv', 6, 7, 1, 8, { k: 5, activation: 'NONE' }),

@@ -143,7 +143,7 @@ export class Context {
   }
 
   /** Memory for one kernel call. */
-  scratch(name: string, bytes: number): Buffer { return Object.assign(this.buffers.arena(name, bytes), { transient: true }) }
+  scratch(name: string, bytes: number, useful = bytes): Buffer { return Object.assign(this.buffers.arena(name, bytes), { transient: true, useful }) }
 
   /** A value without padding inside its rows, as kernels that read it whole need it. */
   plain(value: Value): Value {

@@ -1,10 +1,10 @@
 /** CONV_2D, DEPTHWISE_CONV_2D, FULLY_CONNECTED, TRANSPOSE_CONV, and PAD folded into them. */
-import { OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, TILE_BYTES } from '../generated/layout.ts'
+import { OP_CONV, OP_CONV_DIRECT, OP_DEPTHWISE, OP_FULLY_CONNECTED, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, SLOT_BYTES, TILE_BYTES } from '../generated/layout.ts'
 import { elements, type Activation, type OpOf, type Padding, type Tensor } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
 import { align, Context, shifted, Unsupported, type Q } from './context.ts'
 import { depthwiseForm } from './depthwise.ts'
-import { fillsPanels, gemmForm, WIDE_FORM } from './gemm.ts'
+import { fillsPanels, GEMM_BATCH, gemmForm, WIDE_FORM } from './gemm.ts'
 import { packDepthwise, paddedSegment, panelOrder } from './pack.ts'
 import { rowwise, Value, type Buffer, type Step } from './program.ts'
 import { depthwiseBuffers, gemmBuffers, readWeights, rowBuffers, type WeightBuffers, type Weights } from './weights.ts'
@@ -138,7 +138,10 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
   const panelBytes = scalar ? k : rowBytes ? (direct ? 0 : form.mr * rowBytes) : segmentPanelBytes * win.kh * segments
   // A panel is packed before its pixels' results are written; a form that reads the input itself goes on reading it.
   const lag = scalar ? 1 : rowBytes && direct ? form.mr : 0
-  const scratch = cx.scratch('conv patches', scalar ? k + 16 : TILE_BYTES + panelBytes * (direct ? form.batch?.(panelBytes) ?? 1 : 1) + form.mr * form.nr + 64)
+  // One slot will do, more where the arena has room; the last of several is for a pixel that is left at the end.
+  const narrow = og < form.nr, slotBytes = SLOT_BYTES + panelBytes, fixed = TILE_BYTES + (narrow ? form.mr * form.nr : 0) + 64
+  const most = scalar || rowBytes || narrow ? 1 : Math.min(GEMM_BATCH + 1, Math.ceil(win.y.out * win.x.out / form.mr))
+  const scratch = cx.scratch('conv patches', scalar ? k + 16 : fixed + slotBytes, fixed + slotBytes * most)
   for (let g = 0; g < groups; g++) {
     const part = weights.part(g * og, (g + 1) * og), name = cx.output().name
     const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, part, 1) : gemmBuffers(cx, name, part, form, k, segmentBytes)
@@ -154,7 +157,7 @@ function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number
           zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,
           output: y.address(n) + g * og, outRowStride: y.rowStride, outRing: y.ringRows, outPixelStride: o, outW: win.x.out, outC: og,
           weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address, panelBytes,
-          segmentPanelBytes, constants: constants?.address ?? 0, clamped: end.clamped, form: form.id, mr: form.mr, nr: form.nr, rowBytes,
+          segmentPanelBytes, constants: constants?.address ?? 0, clamped: end.clamped, form: form.id, mr: form.mr, nr: form.nr, batch: Math.max(1, Math.min(most, Math.floor((scratch.room! - fixed) / slotBytes)) - 1), rowBytes,
           magic: MAGIC, magicMinusZero: end.magicMinusZero, actMin: end.actMin, actMax: end.actMax, outputZeroPoint: end.outputZeroPoint,
           weightZeroPoint: weights.zero, scalar: Number(scalar)
         })

@@ -2,18 +2,23 @@
  * The GEMM microkernels a convolution may use: one row per `form` of a ConvRecord. A new microkernel is a file
  * assembly/kernels/gemm-*.ts, its case in conv.ts, its export in kernels/index.ts and its row here.
  */
-import { GEMM_BATCH, GEMM_BATCH_BYTES } from '../generated/layout.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { packGemm, packRows3x8c8, packRows4x16c4, paddedSegment } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
 import { bytesOf, type Weights } from './weights.ts'
+
+/**
+ * Tiles that forms that pack panels take at a time where there is room: each panel of weights, which comes from far in large
+ * layers, is then read once for all of them, and for the pixel that may be left after the last ones.
+ */
+export const GEMM_BATCH = 4
 
 export interface GemmForm {
   /** `form` of the record. */
   id: number
   /** `gemm-` pixels x channels, and what tells it from others of that size. */
   name: string
-  /** Pixels a tile, channels a panel; mr <= 8. */
+  /** Pixels a tile, channels a panel; mr <= 4. */
   mr: number
   nr: number
   /** Variants whose runtime holds it, and kernel sets that take it; GEMM_FORMS lists the best first. */
@@ -21,8 +26,6 @@ export interface GemmForm {
   kernels: readonly Kernels[]
   /** Bytes of panel for one segment of `bytes` contiguous input bytes; 0 in forms that read rows of int8. */
   panelBytes(bytes: number): number
-  /** Most panels that it packs at a time, of `panelBytes` each; default 1. */
-  batch?(panelBytes: number): number
   /** Forms that read rows of int8: bytes of a row of `k`. They multiply raw weights and correct for their zero point. */
   rowBytes?(k: number): number
   /** Whether it is a good choice for so many output channels; default: always. */
@@ -173,7 +176,6 @@ export const GEMM_FORMS: readonly GemmForm[] = [
   {
     id: 10, name: 'gemm-4x16', mr: 4, nr: 16, variants: ['simd'], kernels: ['avx2'], suits: fillsPanels(16),
     panelBytes: bytes => paddedSegment(bytes) * 8,
-    batch: panelBytes => panelBytes < GEMM_BATCH_BYTES ? 1 : GEMM_BATCH,
     packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment, 16),
     weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 32
   },

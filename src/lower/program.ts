@@ -48,6 +48,9 @@ export interface Buffer {
   measure?: () => number
   /** Scratch of one kernel call: nothing in it outlives the call, so one unit's scratches share their memory. */
   transient?: boolean
+  /** Transient: bytes that its kernel could make use of, and how many it got, gaps of the arena included. */
+  useful?: number
+  room?: number
   /** Absolute address, set by the planner. */
   address: number
   /** First and last top-level step that touches it; -1 before the first (inputs), Infinity to the end (outputs). */

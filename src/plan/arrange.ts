@@ -3,6 +3,7 @@ import type { Lowered } from '../lower/index.ts'
 import type { Buffer } from '../lower/program.ts'
 import { planArena, type Overlay, type Placement, type Request } from './arena.ts'
 import { Bands, type Unit } from './bands.ts'
+import { align16 } from './liveness.ts'
 
 export interface Arrangement {
   units: Unit[]
@@ -57,8 +58,10 @@ function shareScratch(buffers: readonly Buffer[]): Map<Buffer, Buffer> {
   const owners = new Map<number, Buffer>(), shared = new Map<Buffer, Buffer>()
   for (const b of buffers.filter(b => b.transient && b.first === b.last).sort((a, b) => b.bytes - a.bytes)) {
     const owner = owners.get(b.first)
-    if (owner) shared.set(b, owner)
-    else owners.set(b.first, b)
+    if (owner) {
+      shared.set(b, owner)
+      owner.useful = Math.max(owner.useful!, b.useful!)
+    } else owners.set(b.first, b)
   }
   return shared
 }
@@ -76,6 +79,27 @@ function buffersOf(lowered: Lowered, units: readonly Unit[]): { scratch: Map<Buf
   return { scratch, live, requests }
 }
 
+/** Gives scratch the largest gap of the arena that there is while it is needed, as far as that is of use. */
+function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, threads: number): void {
+  live.forEach((b, i) => {
+    if (!b.transient) return
+    b.room = b.bytes
+    // Further threads have copies of it behind the arena.
+    if (b.useful! <= b.bytes || b.first !== b.last || threads > 1) return
+    const taken = live.flatMap((o, k) => k !== i && o.first <= b.first && o.last >= b.first ? [{ from: offsets[k]!, to: align16(offsets[k]! + o.bytes) }] : [])
+    let at = 0
+    for (const { from, to } of [...taken.sort((x, y) => x.from - y.from), { from: peak, to: peak }]) {
+      if (from - at > b.room) {
+        b.room = from - at
+        offsets[i] = at
+      }
+      at = Math.max(at, to)
+    }
+    b.room = Math.min(b.room, b.useful!)
+  })
+  for (const [b, owner] of scratch) b.room = owner.room
+}
+
 /** How far an arrangement may be above the bytes that its units need at least before another one is tried. */
 const GOOD_ENOUGH = 1.03
 
@@ -83,7 +107,11 @@ const GOOD_ENOUGH = 1.03
 export function arrange(lowered: Lowered, { plan, threads = 1 }: { plan: 'speed' | 'size'; threads?: number }): Arrangement {
   const bands = new Bands(lowered.steps, { plan, threads, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
   // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
-  if (threads > 1) return arrangeWith(lowered, bands, -1)
+  if (threads > 1) {
+    const shared = arrangeWith(lowered, bands, -1)
+    useGaps(shared, threads)
+    return shared
+  }
   let best: Arrangement & { largestMargin: number } | undefined, last: Arrangement | undefined
   for (const largestMargin of [0.5, 0.125, 0.03]) {
     last = arrangeWith(lowered, bands, largestMargin)
@@ -91,7 +119,9 @@ export function arrange(lowered: Lowered, { plan, threads = 1 }: { plan: 'speed'
     if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map(u => u.bytes), 1024)) break
   }
   // Ring sizes live on the values: the best arrangement must be the one that set them last.
-  return best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
+  const chosen = best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
+  useGaps(chosen, threads)
+  return chosen
 }
 
 function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arrangement {

@@ -166,7 +166,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
     memoryBytes, arenaAddress, arenaBytes, slackBytes, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
     inputs, outputs,
     entries: tables[0]!.map(entryOf),
-    arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),
+    arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.room ?? b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),
     usedOpcodes: [...new Set(tables.flat().map(opcodeOf))].sort((a, b) => a - b),
     usedForms: [...new Set(lowered.steps.flatMap(s => s.form ?? []))].sort((a, b) => a - b),
     workers: tables.slice(1).map((t, i) => ({ table: sizes.tables[i + 1]!, count: t.length })),

@@ -44,6 +44,8 @@ export const OP_DEPTHWISE3X3_PRODUCTS = 23
 export const OP_DEPTHWISE3X3_DOT = 24
 export const OP_DEPTHWISE3X3_WIDE = 25
 export const OP_DEPTHWISE5X5 = 26
+export const OP_ARITHMETIC = 27
+export const OP_GATHER_ND = 28
 
 /** Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts). */
 export const TILE_BYTES = 48
@@ -57,6 +59,7 @@ export const STATUS_OK = 0
 export const STATUS_NO_PROGRAM = 1
 export const STATUS_BAD_OPCODE = 2
 export const STATUS_TIMEOUT = 3
+export const STATUS_BAD_INDEX = 4
 
 @unmanaged export class Header {
   abiVersion: u32
@@ -459,6 +462,63 @@ export const STATUS_TIMEOUT = 3
   depth: i32
   inner: i32
   outBytes: i32
+}
+
+/**
+ * Element by element on 32-bit words, d0 x d1 x d2 x d3 of them; strides of the operands in bytes, the output is contiguous.
+ * `kind`: an ARITHMETIC_ constant.
+ */
+@unmanaged export class ArithmeticRecord extends Record {
+  kind: u32
+  a: u32
+  b: u32
+  output: u32
+  d0: i32
+  d1: i32
+  d2: i32
+  d3: i32
+  a0: i32
+  a1: i32
+  a2: i32
+  a3: i32
+  b0: i32
+  b1: i32
+  b2: i32
+  b3: i32
+}
+
+/** int32, wrapping; FLOOR_DIV rounds towards minus infinity, by a divisor that is not 0. */
+export const ARITHMETIC_INT_ADD = 0
+export const ARITHMETIC_INT_SUB = 1
+export const ARITHMETIC_INT_MUL = 2
+export const ARITHMETIC_INT_FLOOR_DIV = 3
+/** float32. */
+export const ARITHMETIC_FLOAT_ADD = 4
+export const ARITHMETIC_FLOAT_SUB = 5
+export const ARITHMETIC_FLOAT_MUL = 6
+export const ARITHMETIC_FLOAT_DIV = 7
+/** int32 to float32; `b` is not used. */
+export const ARITHMETIC_INT_TO_FLOAT = 8
+
+/**
+ * Runs of `bytes` from `count` places; a place is `depth` int32 indices, each within its limit and times its stride in bytes.
+ * An index outside of its limit ends the run with STATUS_BAD_INDEX.
+ */
+@unmanaged export class GatherNdRecord extends Record {
+  input: u32
+  indices: u32
+  output: u32
+  count: i32
+  depth: i32
+  bytes: i32
+  limit0: u32
+  limit1: u32
+  limit2: u32
+  limit3: u32
+  stride0: i32
+  stride1: i32
+  stride2: i32
+  stride3: i32
 }
 
 /** Copies d0 x d1 x d2 x d3 runs of `bytes` between any byte strides (transpose, concat, split, pad, slice, repeat). */

@@ -1,6 +1,6 @@
 /** One model in one wasm instance: owns the memory, runs the program. */
 import { ThimbleError } from './errors.ts'
-import { ABI_VERSION, LAYOUT } from './generated/layout.ts'
+import { ABI_VERSION, LAYOUT, STATUS_BAD_INDEX } from './generated/layout.ts'
 import { elements, type DType, type Metadata, type Tensor } from './graph.ts'
 import type { Loader } from './lower/program.ts'
 import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
@@ -171,6 +171,7 @@ export class Engine implements Model {
     }
     this.#pool?.wake()
     const status = exports.thimble_invoke() || (this.#pool?.status ?? 0)
+    if (status === STATUS_BAD_INDEX) throw new ThimbleError('runtime/index', 'an index that the model computed is outside of the tensor that it picks from (GATHER_ND)')
     if (status !== 0) throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
     if (out === undefined) return this.#out.map(port => port.view.slice() as TypedArray)
     if (single) {

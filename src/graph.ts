@@ -49,6 +49,7 @@ export interface OpAttributes {
   /** inputs: x, filter [O,K], bias? */
   FULLY_CONNECTED: { activation: Activation; keepNumDims: boolean }
   ADD: Binary; SUB: Binary; MUL: Binary; DIV: Binary
+  FLOOR_DIV: None
   AVERAGE_POOL_2D: Pool
   MAX_POOL_2D: Pool
   /** inputs: x, axes int32 constant */
@@ -78,7 +79,9 @@ export interface OpAttributes {
   STRIDED_SLICE: { beginMask: number; endMask: number; ellipsisMask: number; newAxisMask: number; shrinkAxisMask: number }
   PACK: { axis: number; valuesCount: number }
   UNPACK: { axis: number; num: number }
-  CAST: None
+  CAST: None; SQRT: None
+  /** inputs: x, indices [..., depth] int32 */
+  GATHER_ND: None
   /** inputs: box encodings, scores, anchors */
   DETECTION_POSTPROCESS: {
     maxDetections: number; maxClassesPerDetection: number; detectionsPerClass: number; useRegularNms: boolean

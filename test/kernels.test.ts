@@ -224,6 +224,34 @@ test('chains of MobileNet blocks: bands, rings and overlays', () => {
   }), settings(60))
 })
 
+test('an operand that is one constant, which becomes a table, gives what the same numbers as an input give', () => {
+  const dice = rng(77)
+  for (let i = 0; i < 200; i++) {
+    const unsigned = i % 2 === 1, dtype = unsigned ? 'uint8' : 'int8', type = (['ADD', 'SUB', 'MUL'] as const)[dice.int(3)]!
+    const activation = (['NONE', 'RELU', 'RELU6', 'RELU_N1_TO_1'] as const)[dice.int(4)]!, q = dice.int(256) - (unsigned ? 0 : 128)
+    // Up to scales whose ratio only the fixed-point kernels take.
+    const scale = (): number => Math.fround(2 ** (dice() * 24 - 16)), zero = (): number => dice.int(256) - (unsigned ? 0 : 128)
+    const numbers = [scale(), zero(), scale(), zero(), scale(), zero()] as const, first = dice.int(2) === 1
+    const build = (constant: boolean): Graph => {
+      const b = new GraphBuilder(1), [sx, zx, sc, zc, sy, zy] = numbers
+      const x = b.input([1, 2, 128, 1], dtype, sx, zx), c = constant ? b.tensor([1], dtype, sc, zc) : b.input([1], dtype, sc, zc)
+      if (constant) b.graph.tensors[c]!.data = Uint8Array.of(q)
+      return b.done(b.op(type, first ? [c, x] : [x, c], [b.tensor([1, 2, 128, 1], dtype, sy, zy)], { activation }))
+    }
+    const x = new (unsigned ? Uint8Array : Int8Array)(256).map((_, k) => unsigned ? k : k - 128), c = new (unsigned ? Uint8Array : Int8Array)(1).fill(q)
+    for (const choice of CHOICES) {
+      let want: TypedArray
+      try {
+        want = run(build(false), [x, c], choice, 'speed')[0]!
+      } catch (error) {
+        if (!/lower\/|expected/.test(String((error as { code?: string }).code))) throw error
+        continue
+      }
+      equalBytes(run(build(true), [x], choice, 'speed')[0]!, want, `${nameOf(choice)} ${type} ${activation} ${dtype} ${numbers} ${q} ${first}`)
+    }
+  }
+})
+
 need(test, 'the oracle gives LiteRT\'s answers', shared('goldens/ops.jsonl.gz'), '../shared is missing', path => {
   let count = 0
   for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {

@@ -107,9 +107,29 @@ function elementwise(): Graph {
   return b.done(mean, b.op('DEQUANTIZE', [halves[1]!], [b.tensor([1, 3, 5, 3], 'float32')], {}))
 }
 
+/** Where a heat map is warmest and what lies there, in integers and floats, as pose networks end. */
+function indexing(): Graph {
+  const b = new GraphBuilder(4)
+  const x = b.input([1, 4, 5, 6], 'int8', 0.03, -100), column = (): number => b.tensor([1, 6], 'int32')
+  const flat = b.op('RESHAPE', [x, b.ints([1, 20, 6])], [b.tensor([1, 20, 6], 'int8', 0.03, -100)], {})
+  const best = b.op('ARG_MAX', [flat, b.ints([1], [])], [column()], { outputType: 'int32' })
+  const row = b.op('FLOOR_DIV', [best, b.ints([5], [])], [column()], {})
+  const left = b.op('MUL', [row, b.ints([5], [])], [column()], { activation: 'NONE' })
+  const across = b.op('SUB', [best, left], [column()], { activation: 'NONE' })
+  const places = b.op('PACK', [row, across, b.ints([0, 1, 2, 3, 4, 5], [1, 6])], [b.tensor([1, 6, 3], 'int32')], { axis: 2, valuesCount: 3 })
+  const map = b.op('RESHAPE', [x, b.ints([4, 5, 6])], [b.tensor([4, 5, 6], 'int8', 0.03, -100)], {})
+  const peaks = b.op('GATHER_ND', [map, places], [b.tensor([1, 6], 'int8', 0.03, -100)], {})
+  const y = b.op('QUANTIZE', [b.op('CAST', [row], [b.tensor([1, 6], 'float32')], {})], [b.tensor([1, 6], 'int8', 0.05, -128)], {})
+  const root = b.op('SQRT', [b.op('DEQUANTIZE', [y], [b.tensor([1, 6], 'float32')], {})], [b.tensor([1, 6], 'float32')], {})
+  const rooted = b.op('QUANTIZE', [root], [b.tensor([1, 6], 'int8', 0.0151, -128)], {})
+  const real = (i: number): number => b.op('DEQUANTIZE', [i], [b.tensor([1, 6], 'float32')], {})
+  const ratio = b.op('DIV', [real(peaks), real(rooted)], [b.tensor([1, 6], 'float32')], { activation: 'NONE' })
+  return b.done(places, rooted, ratio)
+}
+
 /** Name and graph of each; fresh copies, so that a test may change them. */
 export const smallModels = (): { name: string; graph: Graph }[] =>
-  [{ name: 'classifier', graph: classifier() }, { name: 'segmenter', graph: segmenter() }, { name: 'elementwise', graph: elementwise() }]
+  [{ name: 'classifier', graph: classifier() }, { name: 'segmenter', graph: segmenter() }, { name: 'elementwise', graph: elementwise() }, { name: 'indexing', graph: indexing() }]
 
 /** A graph as text that is equal for equal graphs: typed arrays as hex, long ones as their hash. */
 function graphText(graph: Graph): string {

@@ -26,6 +26,8 @@ export { convDirect as kernel_22 } from './conv-direct'
 export { depthwise3x3Products as kernel_23 } from './depthwise3x3-products'
 export { depthwise3x3Dot as kernel_24 } from './depthwise3x3-dot'
 export { depthwise5x5 as kernel_26 } from './depthwise5x5'
+export { arithmetic as kernel_27 } from './words'
+export { gatherNd as kernel_28 } from './words'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

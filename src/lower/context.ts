@@ -18,6 +18,15 @@ export interface Q extends QuantParams {
   shift: number
 }
 
+/** A float32 tensor that is a function of an 8-bit one and is never computed: what reads it makes a table. */
+export interface Tabular {
+  x: Value
+  /** The float32 for a byte as kernels see it, -128 to 127. */
+  real(v: number): number
+  /** The reference has the same float; else it may be one unit in the last place off. */
+  exact: boolean
+}
+
 export class Context {
   readonly graph: Graph
   readonly variant: Variant
@@ -27,6 +36,8 @@ export class Context {
   readonly buffers = new Buffers()
   readonly steps: Step[] = []
   readonly values = new Map<number, Value>()
+  /** By tensor; these have no value. */
+  readonly tabular = new Map<number, Tabular>()
   /** Constants of requantization's end, by what they hold; see conv.ts. */
   readonly epilogues = new Map<string, Buffer>()
   /** How many op inputs and graph outputs name each tensor. */

@@ -5,30 +5,32 @@
 
 import { tensorBytes, type Graph, type OpType } from '../graph.ts'
 import type { Kernels, Variant } from '../types.ts'
+import { lowerBinary } from './binary.ts'
 import { Context, Unsupported } from './context.ts'
 import { lowerConv, lowerDepthwise, lowerFullyConnected, lowerTransposeConv } from './conv.ts'
 import { lowerDetection } from './detection.ts'
-import { lowerBinary, lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
+import { lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
 import { lowerConcatenation, lowerPack, lowerPad, lowerReshape, lowerResize, lowerSlice, lowerSplit, lowerStridedSlice, lowerTranspose, lowerUnpack } from './shape.ts'
+import { lowerArithmetic, lowerCast, lowerGatherNd, lowerSqrt } from './words.ts'
 
 const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   CONV_2D: lowerConv,
   DEPTHWISE_CONV_2D: lowerDepthwise,
   TRANSPOSE_CONV: lowerTransposeConv,
   FULLY_CONNECTED: lowerFullyConnected,
-  ADD: lowerBinary, SUB: lowerBinary, MUL: lowerBinary,
+  ADD: lowerBinary, SUB: lowerBinary, MUL: lowerBinary, DIV: lowerArithmetic, FLOOR_DIV: lowerArithmetic,
   AVERAGE_POOL_2D: lowerPool, MAX_POOL_2D: lowerPool,
   MEAN: lowerMean,
   SOFTMAX: lowerSoftmax,
   LOGISTIC: lowerLogistic, TANH: lowerTanh, HARD_SWISH: lowerHardSwish,
   RELU: lowerRelu, RELU6: lowerRelu, RELU_N1_TO_1: lowerRelu, LEAKY_RELU: lowerLeakyRelu,
-  QUANTIZE: lowerQuantize, DEQUANTIZE: lowerDequantize,
+  QUANTIZE: lowerQuantize, DEQUANTIZE: lowerDequantize, CAST: lowerCast, SQRT: lowerSqrt,
   RESIZE_BILINEAR: lowerResize, RESIZE_NEAREST_NEIGHBOR: lowerResize,
   PAD: lowerPad,
   CONCATENATION: lowerConcatenation, SPLIT: lowerSplit, PACK: lowerPack, UNPACK: lowerUnpack,
-  ARG_MAX: lowerArgMax,
+  ARG_MAX: lowerArgMax, GATHER_ND: lowerGatherNd,
   RESHAPE: lowerReshape, SQUEEZE: lowerReshape, EXPAND_DIMS: lowerReshape,
   DETECTION_POSTPROCESS: lowerDetection,
   TRANSPOSE: lowerTranspose, SLICE: lowerSlice, STRIDED_SLICE: lowerStridedSlice

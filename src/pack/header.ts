@@ -36,6 +36,8 @@ const STATUS = `#ifndef THIMBLE_ABI_VERSION
 #define THIMBLE_NO_PROGRAM 1
 /* The program needs a kernel that is not in this module. */
 #define THIMBLE_BAD_OPCODE 2
+/* An index that the model computed is outside of the tensor that it picks from. */
+#define THIMBLE_BAD_INDEX 4
 #endif`
 
 function tensor(prefix: string, t: SizedTensor): string[] {

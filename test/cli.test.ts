@@ -5,44 +5,12 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { main } from '../src/cli/main.ts'
 import { decodeImage } from '../src/image/decode.ts'
 import { preprocess } from '../src/image/preprocess.ts'
 import type { TensorInfo } from '../src/types.ts'
+import { type Result, spawned, thimble } from './call-cli.ts'
 import { makePng, noise } from './image-files.ts'
 import { equalBytes, need, root, shared } from './util.ts'
-
-interface Result { code: number | null; out: string; err: string }
-
-/** The same code in this process: what the commands write is caught. */
-async function thimble(args: string[]): Promise<Result> {
-  const { stdout, stderr } = process
-  const [writeOut, writeErr] = [stdout.write, stderr.write]
-  let out = ''
-  let err = ''
-  stdout.write = ((text: string) => { out += text; return true }) as typeof stdout.write
-  stderr.write = ((text: string) => { err += text; return true }) as typeof stderr.write
-  try {
-    return { code: await main(args), out, err }
-  } finally {
-    stdout.write = writeOut
-    stderr.write = writeErr
-  }
-}
-
-/** Runs `thimble ...args` as a process of its own, with `input` on stdin. */
-function spawned(args: string[], input?: Uint8Array): Promise<Result> {
-  return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/cli.ts'), ...args], { cwd: root, stdio: 'pipe' })
-    let out = ''
-    let err = ''
-    child.stdout.on('data', (chunk) => { out += chunk })
-    child.stderr.on('data', (chunk) => { err += chunk })
-    child.on('close', (code) => resolve({ code, out, err }))
-    child.stdin.on('error', () => {})
-    child.stdin.end(input)
-  })
-}
 
 const MODEL = 'mobilenet_v2_1.0_224'
 const SAMPLE = join(root, 'weights/samples/coffee.jpg')

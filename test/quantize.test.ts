@@ -1,12 +1,10 @@
-/** The quantizer on a small network with uneven channels: what each step must bring, determinism, files, reports, refusals. */
+/** The quantizer on a small network with uneven channels: what each step must bring, determinism, files, reports. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { main } from '../src/cli/main.ts'
-import { GraphBuilder } from '../src/convert/builder.ts'
 import { backward } from '../src/float/backward.ts'
 import { floatModel } from '../src/float/execute.ts'
 import { quantizeValues } from '../src/float/values.ts'
@@ -14,68 +12,16 @@ import { readModel } from '../src/formats/index.ts'
 import { writePacked } from '../src/formats/packed-write.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
-import type { Activation, Graph, Metadata } from '../src/graph.ts'
+import type { Graph } from '../src/graph.ts'
 import { loadGraph } from '../src/load.ts'
 import { random, variations } from '../src/quantize/augment.ts'
 import { cholesky, inverseFactor } from '../src/quantize/linear-algebra.ts'
 import { quantize, type QuantizeOptions } from '../src/quantize/quantize.ts'
 import { addMoments, covariance, emptyMoments, outputError, roundAdaptive, roundingForm, roundNearest, type Moments } from '../src/quantize/reconstruct.ts'
 import { htmlReport, jsonReport, textReport, worstLayers, type QuantizeReport } from '../src/quantize/report.ts'
-import { makePng } from './image-files.ts'
+import { calibration, CLASSES, METADATA, picture, tinyNet, unseen } from './tiny-net.ts'
 import { equalBytes, need, rng, root } from './util.ts'
 
-const SIZE = 24
-const CLASSES = 10
-const METADATA: Metadata = {
-  name: 'tiny', description: 'a test', license: 'MIT', task: 'classification', scores: 'softmax', labels: Array.from({ length: CLASSES }, (_, i) => `thing <${i}>`),
-  preprocess: { fit: 'crop', shorterSide: 26, method: 'bilinear', channels: 'rgb', mean: [120, 116, 104], std: [58, 57, 57.5] },
-}
-
-/**
- * An inverted-residual network whose channels differ in size by up to e^5 inside the blocks, the next layer making up for
- * it, as in trained networks with folded batch norm.
- */
-function tinyNet(seed: number): Graph {
-  const next = rng(seed)
-  const b = new GraphBuilder()
-  const normal = (): number => Math.sqrt(-2 * Math.log(1 - next())) * Math.cos(2 * Math.PI * next())
-  const uneven = (n: number): number[] => Array.from({ length: n }, () => Math.exp(5 * next() - 4))
-  const even = (n: number): number[] => new Array<number>(n).fill(1)
-  const bias = (sizes: number[]): Float32Array => Float32Array.from(sizes, (s) => 0.3 * s * normal())
-  /** Rows of `k` taps times input channels of the sizes `from`, for output channels of the sizes `to`. */
-  const conv = (name: string, x: number, k: number, from: number[], to: number[], stride: number, activation: Activation): number => {
-    const row = k * k * from.length
-    const data = Float32Array.from({ length: to.length * row }, (_, i) => normal() * Math.sqrt(2 / row) * to[Math.floor(i / row)]! / from[i % from.length]!)
-    return b.conv(name, x, { filter: { shape: [to.length, k, k, from.length], data }, bias: bias(to), stride, activation })
-  }
-  const block = (name: string, x: number, inC: number, inner: number, outC: number, stride: number): number => {
-    const [first, second] = [uneven(inner), uneven(inner)]
-    const expand = conv(`${name}/expand`, x, 1, even(inC), first, 1, 'RELU')
-    const data = Float32Array.from({ length: 9 * inner }, (_, i) => normal() * Math.sqrt(2 / 9) * second[i % inner]! / first[i % inner]!)
-    const depthwise = b.depthwise(`${name}/depthwise`, expand, { filter: { shape: [1, 3, 3, inner], data }, bias: bias(second), stride, activation: 'RELU' })
-    return conv(`${name}/project`, depthwise, 1, second, even(outC), 1, 'NONE')
-  }
-  const stem = conv('stem', b.input('image', [1, SIZE, SIZE, 3]), 3, even(3), even(16), 2, 'RELU6')
-  const first = block('block1', stem, 16, 32, 24, 2)
-  const second = b.add('block2/add', first, block('block2', first, 24, 48, 24, 1))
-  const head = conv('head', second, 1, even(24), even(64), 1, 'RELU6')
-  const data = Float32Array.from({ length: CLASSES * 64 }, () => normal() / 8)
-  return b.finish([b.fullyConnected('logits', b.globalAverage('pool', head), { filter: { shape: [CLASSES, 64], data }, bias: bias(even(CLASSES)) })], { ...METADATA })
-}
-
-/** A smooth random picture with edges, as values from -2 to 2. */
-function picture(seed: number): Float32Array {
-  const next = rng(seed)
-  const waves = Array.from({ length: 9 }, () => [next() - 0.5, next() - 0.5, 6 * next(), 2 * next() - 1] as const)
-  return Float32Array.from({ length: SIZE * SIZE * 3 }, (_, i) => {
-    const [c, x, y] = [i % 3, Math.floor(i / 3) % SIZE, Math.floor(i / 3 / SIZE)]
-    const v = [0, 1, 2].reduce((s, k) => { const [fx, fy, phase, height] = waves[3 * c + k]!; return s + height * Math.sin(fx * x + fy * y + phase) }, 0)
-    return Math.max(-2, Math.min(2, x > 12 === (seed % 2 === 0) ? v : 0.4 * v + 0.8))
-  })
-}
-
-const calibration = Array.from({ length: 12 }, (_, i) => picture(100 + i))
-const unseen = Array.from({ length: 12 }, (_, i) => picture(500 + i))
 const input = { inputRange: [-2.1, 2.7] as const }
 
 function sqnr(float: Graph, int8: Graph, inputs: readonly Float32Array[]): number {
@@ -243,97 +189,7 @@ need(test, 'LiteRT gives the same bytes for the .tflite', python, 'a Python with
   rmSync(folder, { recursive: true })
 })
 
-// The command ------------------------------------------------------------------
-
-async function thimble(...args: string[]): Promise<{ code: number; out: string; err: string }> {
-  const { stdout, stderr } = process
-  const [writeOut, writeErr] = [stdout.write, stderr.write]
-  let [out, err] = ['', '']
-  stdout.write = ((text: string) => { out += text; return true }) as typeof stdout.write
-  stderr.write = ((text: string) => { err += text; return true }) as typeof stderr.write
-  try { return { code: await main(args), out, err } } finally { stdout.write = writeOut; stderr.write = writeErr }
-}
-
-const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-cli-'))
-const at = (name: string): string => join(folder, name)
-const pngOf = (x: Float32Array): Uint8Array => makePng(SIZE, SIZE, (px, py, c) => Math.round((x[3 * (py * SIZE + px) + c]! + 2) * 63), { depth: 8, type: 2 })
-test.before(() => {
-  mkdirSync(at('photos'))
-  mkdirSync(at('empty'))
-  calibration.forEach((x, i) => writeFileSync(at(`photos/${String(i).padStart(2, '0')}.png`), pngOf(x)))
-  writeFileSync(at('tiny.tflite'), writeTflite(tinyNet(1)))
-  const bare = tinyNet(1)
-  writeFileSync(at('bare.tflite'), writeTflite({ ...bare, metadata: {} }))
-})
-test.after(() => rmSync(folder, { recursive: true }))
-
-test('thimble quantize writes the model and its reports; classify reads it', async () => {
-  const reports = ['r.json', 'r.html', 'r.txt'].flatMap((r) => ['--report', at(r)])
-  const { code, out, err } = await thimble('quantize', at('tiny.tflite'), '--calibration', at('photos'), '-o', at('q.tflite'), '--inputs', '16', ...reports)
-  assert.is(err, '')
-  assert.is(code, 0)
-  const report = JSON.parse(readFileSync(at('r.json'), 'utf8')) as QuantizeReport & { worst: string[] }
-  assert.equal([report.evaluation.photos, report.evaluation.inputs, report.evaluation.heldBack], [2, 4, true])
-  assert.equal([report.calibration.photos, report.calibration.inputs], [10, 16])
-  assert.equal([report.asTheyAre.inputs, report.varied.inputs, report.photos.length], [2, 2, 4])
-  assert.ok(report.asTheyAre.logitSqnr > 10 && report.layers.length >= 10)
-  assert.is(report.worst[0], [...report.layers].sort((a, b) => a.sqnr - b.sqnr)[0]!.name)
-  const text = readFileSync(at('r.txt'), 'utf8')
-  assert.ok(out.startsWith(text.trimEnd()), 'stdout is the text report')
-  assert.match(text, `worst layers: ${report.worst[0]!}`)
-  assert.match(text, /same top-1 \d of 2, float's best in the top-5 \d of 2/)
-  const html = readFileSync(at('r.html'), 'utf8')
-  assert.is(html.match(/<svg/g)!.length, 2)
-  assert.not.match(html, /src=|href=|thing <\d>/)
-  for (const l of report.layers) assert.ok(html.includes(l.name.slice(-35)), l.name)
-
-  const again = await thimble('quantize', at('tiny.tflite'), '--calibration', at('photos'), '-o', at('q.thimble'), '--inputs', '16', '--json')
-  const second = JSON.parse(again.out) as QuantizeReport
-  assert.equal([second.photos, second.layers], [report.photos, report.layers], 'deterministic')
-  const answers: object[][] = []
-  for (const m of ['q.tflite', 'q.thimble']) answers.push((JSON.parse((await thimble('classify', at('photos/03.png'), '--model', at(m), '--json')).out) as { predictions: object[] }[])[0]!.predictions)
-  assert.equal(answers[0], answers[1])
-  assert.match(JSON.stringify(answers[0]), /thing </)
-})
-
-test('an evaluation folder; an assumed preprocessing is told, a given one is not', async () => {
-  mkdirSync(at('other'))
-  unseen.slice(0, 3).forEach((x, i) => writeFileSync(at(`other/${i}.png`), pngOf(x)))
-  const call = ['quantize', at('bare.tflite'), '--calibration', at('photos'), '--evaluation', at('other'), '-o', at('b.tflite'), '--inputs', '4', '--json']
-  const guessed = await thimble(...call)
-  assert.match(guessed.err, /note: the model does not say .* assumed: .*127\.5/)
-  assert.is((JSON.parse(guessed.out) as QuantizeReport).evaluation.photos, 3)
-  assert.is((await thimble(...call, '--preprocess', 'imagenet')).err, '')
-  assert.is(readTflite(readFileSync(at('b.tflite'))).metadata.preprocess!.std[0], 0.229 * 255)
-})
-
-const REFUSED: [string, string[], RegExp, number][] = [
-  ['no calibration', ['-o', 'OUT.tflite'], /no --calibration folder given/, 2],
-  ['no output', ['--calibration', 'photos'], /no -o OUT given/, 2],
-  ['an unknown kind of output', ['--calibration', 'photos', '-o', 'x.onnx'], /OUT must end in \.thimble or \.tflite/, 2],
-  ['a folder that is missing', ['--calibration', 'nowhere', '-o', 'OUT.tflite'], /nowhere can't be read: no such file/, 2],
-  ['a folder without photos', ['--calibration', 'empty', '-o', 'OUT.tflite'], /no images in .*empty/, 2],
-  ['a file that is no photo', ['--calibration', 'tiny.tflite', '-o', 'OUT.tflite'], /tiny\.tflite: /, 1],
-  ['an unknown preprocessing', ['--calibration', 'photos', '--preprocess', 'caffe', '-o', 'OUT.tflite'], /--preprocess is not usable.*imagenet, signed, unit, raw/, 2],
-  ['a mean of two numbers', ['--calibration', 'photos', '--mean', '1,2', '-o', 'OUT.tflite'], /--mean is not usable/, 2],
-  ['a deviation of 0', ['--calibration', 'photos', '--std', '0', '-o', 'OUT.tflite'], /--std is not usable/, 2],
-  ['an unknown kind of report', ['--calibration', 'photos', '-o', 'OUT.tflite', '--report', 'r.pdf'], /--report must end in/, 2],
-]
-for (const [what, args, message, code] of REFUSED) {
-  test(`refused: ${what}`, async () => {
-    const paths = args.map((a) => (['photos', 'nowhere', 'empty', 'tiny.tflite', 'OUT.tflite'].includes(a) ? at(a) : a))
-    const result = await thimble('quantize', at('tiny.tflite'), ...paths)
-    assert.match(result.err, message)
-    assert.is(result.err.trim().split('\n').length, 1)
-    assert.equal([result.code, result.out, existsSync(at('OUT.tflite'))], [code, '', false])
-  })
-}
-
-test('refused: a model that is quantized already', async () => {
-  writeFileSync(at('int8.tflite'), writeTflite(made()))
-  const { code, err } = await thimble('quantize', at('int8.tflite'), '--calibration', at('photos'), '-o', at('OUT.tflite'))
-  assert.match(err, /is quantized already/)
-  assert.is(code, 1)
+test('nothing to calibrate on is refused', () => {
   assert.throws(() => quantize(tinyNet(1), []), /no calibration photos/)
 })
 

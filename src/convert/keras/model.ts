@@ -3,7 +3,8 @@ import { ThimbleError } from '../../errors.ts'
 import type { Graph } from '../../graph.ts'
 import { Net } from '../net.ts'
 import { callsOf, isModel, isObject, layersOf, parseLayer, refsOf, type Json, type JsonObject, type CallArguments, type LayerConfig, type TensorRef } from './config.ts'
-import { runLayer, type Context } from './layers.ts'
+import type { Context } from './layer.ts'
+import { runLayer } from './layers.ts'
 import type { KerasWeights } from './weights.ts'
 
 export interface KerasOptions {

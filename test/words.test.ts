@@ -1,4 +1,4 @@
-/** int32 and float32 arithmetic, CAST, SQRT and GATHER_ND, against JavaScript's own arithmetic and by their refusals. */
+/** Between floats and bytes; int32 and float32 arithmetic, CAST, SQRT and GATHER_ND: against JavaScript's own arithmetic and by their refusals. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { writePacked } from '../src/formats/packed-write.ts'
@@ -72,6 +72,26 @@ test('CAST gives the numbers themselves, whatever the quantization', async () =>
     if (dtype === 'int32') delete b.graph.tensors[x]!.quantization
     const graph = b.done(b.op('CAST', [x], [b.tensor([5], 'float32')], {}))
     await run(graph, [values], ([out], name) => assert.equal([...out!], Array.from(values as Int32Array, Math.fround), `${dtype}, ${name}`))
+  }
+})
+
+test('QUANTIZE rounds ties to even, clamps, and takes NaN for the most; DEQUANTIZE subtracts before it multiplies', async () => {
+  const scale = Math.fround(0.0078125), dice = rng(9)
+  for (const n of [1, 7, 8, 9, 16, 31, 64]) {
+    for (const [dtype, zero] of [['int8', -3], ['int8', 127], ['uint8', 131], ['uint8', 0]] as const) {
+      const b = new GraphBuilder(9), x = b.input([n], 'float32'), low = dtype === 'int8' ? -128 : 0
+      delete b.graph.tensors[x]!.quantization
+      const q = b.op('QUANTIZE', [x], [b.tensor([n], dtype, scale, zero)], {})
+      const graph = b.done(q, b.op('DEQUANTIZE', [q], [b.tensor([n], 'float32')], {}))
+      const special = [NaN, Infinity, -Infinity, 1e30, -1e30, -0, 1e-42]
+      const values = Float32Array.from({ length: n }, (_, i) => i % 3 === 0 ? special[dice.int(7)]! : i % 3 === 1 ? (dice.int(600) - 300 + 0.5) * scale : (dice() - 0.5) * 5)
+      const even = (v: number): number => { const f = Math.floor(v), r = v - f; return r > 0.5 || (r === 0.5 && f % 2 !== 0) ? f + 1 : f }
+      const want = Array.from(values, v => Number.isNaN(v) ? low + 255 : Math.max(low, Math.min(low + 255, even(Math.fround(v * Math.fround(1 / scale))) + zero)))
+      await run(graph, [values], ([bytes, floats], name) => {
+        assert.equal([...bytes!], want, `${n} ${dtype}, ${name}`)
+        assert.equal([...floats!], want.map(v => Math.fround((v - zero) * scale)), `${n} ${dtype} back, ${name}`)
+      })
+    }
   }
 })
 

@@ -31,15 +31,44 @@ export function softmax(record: usize): void {
 /** f32(f32(q - zeroPoint) * scale). */
 export function dequantize(record: usize): void {
   const r = changetype<DequantizeRecord>(record)
-  for (let i = 0; i < r.count; i++) {
+  let i = 0
+  if (ASC_FEATURE_SIMD) {
+    const zero = i16x8.splat(<i16>r.zeroPoint), scale = f32x4.splat(r.scale)
+    for (; i + 8 <= r.count; i += 8) {
+      const q = i16x8.sub(v128.load_ext<i8>(r.input + i), zero), to: usize = r.output + (i << 2)
+      v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(q)), scale))
+      v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(q)), scale), 16)
+    }
+  }
+  for (; i < r.count; i++) {
     store<f32>(r.output + (i << 2), f32(load<i8>(r.input + i) - r.zeroPoint) * r.scale)
   }
+}
+
+/** 1.5 * 2^23: a float below 2^22 added to it is rounded to an integer, its low bits. */
+const MAGIC: f32 = 12582912
+
+/** Four floats, already times the inverse scale, as integers from -1024 to 1024; NaN is the most. */
+// @ts-ignore: decorator
+@inline
+function rounded(x: v128): v128 {
+  const magic = f32x4.splat(MAGIC)
+  return i32x4.sub(f32x4.add(f32x4.pmax(f32x4.splat(-1024), f32x4.pmin(f32x4.splat(1024), x)), magic), magic)
 }
 
 /** clamp(RNE(x * f32(1/scale)) + zeroPoint); NaN and +inf give the maximum. Source: XNNPACK's f32 to qs8 convert. */
 export function quantize(record: usize): void {
   const r = changetype<QuantizeRecord>(record)
-  for (let i = 0; i < r.count; i++) {
+  let i = 0
+  if (ASC_FEATURE_SIMD) {
+    const inverse = f32x4.splat(r.inverseScale), zero = i16x8.splat(<i16>r.zeroPoint)
+    for (; i + 8 <= r.count; i += 8) {
+      const from: usize = r.input + (i << 2)
+      const q = i16x8.add(i16x8.narrow_i32x4_s(rounded(f32x4.mul(v128.load(from), inverse)), rounded(f32x4.mul(v128.load(from, 16), inverse))), zero)
+      v128.store64_lane(r.output + i, i8x16.narrow_i16x8_s(q, q), 0)
+    }
+  }
+  for (; i < r.count; i++) {
     const x = load<f32>(r.input + (i << 2)) * r.inverseScale
     // The first test is false for NaN, too.
     const y = x < <f32>1024 ? max<f32>(x, -1024) : <f32>1024

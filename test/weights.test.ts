@@ -2,7 +2,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Buffer as Constant, Loader, Recipe } from '../src/lower/program.ts'
-import { DEPTHWISE_FORMS } from '../src/lower/depthwise.ts'
+import { DEPTHWISE_FORMS } from '../src/lower/depthwise-forms.ts'
 import { GEMM_FORMS } from '../src/lower/gemm.ts'
 import { OP_DEPTHWISE3X3 } from '../src/generated/layout.ts'
 import { bytesOf, depthwiseBuffers, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'

@@ -6,7 +6,7 @@
  * Shapes: as depthwise3x3.ts. Weights: six vectors a block of eight channels, [3 columns][8 channels][4] i8: three rows and
  * a zero; the last block may overlap. Weights are raw: weightZeroPoint, in -127..127, is taken from them here.
  * Requires: |acc * scale| <= 2^22; weights of rows 0 and 1 of a column not both -128.
- * Reads past end: as src/lower/depthwise.ts says, and 7 bytes of input. Writes: exactly the output rows.
+ * Reads past end: as src/lower/depthwise-forms.ts says, and 7 bytes of input. Writes: exactly the output rows.
  */
 import { DepthwiseRecord } from '../layout'
 import { eachRow, finish, high, low } from './depthwise-row'

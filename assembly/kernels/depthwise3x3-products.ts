@@ -5,8 +5,8 @@
  * Shapes: as depthwise3x3.ts. Weights: seven vectors a block of eight channels, [7][8 channels][2] i8, taps (row, column)
  * (0,0) (1,0) | (0,1) (1,1) | (0,2) (1,2) | (2,0) (2,1) | (2,2) 0 | 0 (2,0) | (2,1) (2,2); the last block may overlap.
  * Weights are raw: weightZeroPoint, in -127..127, is taken from them here.
- * Requires: |acc * scale| <= 2^22; no two weights that meet in one 16-bit sum both -128 (src/lower/depthwise.ts checks).
- * Reads past end: as src/lower/depthwise.ts says, and 7 bytes of input. Writes: exactly the output rows. SIMD only.
+ * Requires: |acc * scale| <= 2^22; no two weights that meet in one 16-bit sum both -128 (src/lower/depthwise-forms.ts checks).
+ * Reads past end: as src/lower/depthwise-forms.ts says, and 7 bytes of input. Writes: exactly the output rows. SIMD only.
  */
 import { DepthwiseRecord } from '../layout'
 import { eachRow, finish } from './depthwise-row'

@@ -7,7 +7,7 @@
  * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8, C >= 4.
  * Weights: 16 vectors a block of four channels (src/lower/pack.ts draws them), bias and scale four a block; the last block
  * may overlap.
- * Requires: |acc * scale| <= 2^22. Reads past end: as src/lower/depthwise.ts says. Writes: exactly the output rows. SIMD only.
+ * Requires: |acc * scale| <= 2^22. Reads past end: as src/lower/depthwise-forms.ts says. Writes: exactly the output rows. SIMD only.
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, requantize4, widen } from '../simd'

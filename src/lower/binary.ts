@@ -106,7 +106,7 @@ export function lowerBinary(cx: Context): void {
   if (lowerByTable(cx, arithmetic, [a, b], [aq, bq], yq)) return
   // One image: rows of the image, so that the step can stream. Otherwise rows are the outermost merged dimension.
   const spatial = out.shape.length === 4 && out.shape[0] === 1
-  const merged = merge(spatial ? dims.slice(2) : dims)
+  const merged = merge(spatial ? dims.slice(2) : dims, ['a', 'b'])
   if (!spatial && merged.length > 4) throw new Unsupported('broadcast over more than four separate dimensions')
   const rowDim = spatial ? dims[1]! : merged.length > 3 ? merged.shift()! : { size: 1, a: 0, b: 0 }
   // The kernel wants operand a contiguous in the innermost dimension.

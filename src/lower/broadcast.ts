@@ -1,4 +1,4 @@
-/** Broadcasting of two operands, as loops over dimensions. */
+/** Loops over dimensions: broadcasting of two operands, and as few loops as do. */
 import type { Tensor } from '../graph.ts'
 import type { Context } from './context.ts'
 
@@ -24,13 +24,13 @@ export function broadcast(cx: Context, a: Tensor, b: Tensor, out: Tensor): Dim[]
   return dims
 }
 
-/** The same loops, with dimensions that both operands run on through as one and those of one element left out. */
-export function merge(dims: readonly Dim[]): Dim[] {
-  const out: Dim[] = []
+/** The same loops, with dimensions that all `steps` run on through as one and those of one element left out. */
+export function merge<K extends string, D extends { size: number } & Record<K, number>>(dims: readonly D[], steps: readonly K[]): D[] {
+  const out: D[] = []
   for (const d of dims) {
     if (d.size === 1) continue
     const p = out[out.length - 1]
-    if (p && p.a === d.a * d.size && p.b === d.b * d.size) out[out.length - 1] = { size: p.size * d.size, a: d.a, b: d.b }
+    if (p && steps.every(s => p[s] === d[s] * d.size)) out[out.length - 1] = { ...d, size: p.size * d.size }
     else out.push(d)
   }
   return out

@@ -175,3 +175,6 @@ export class Buffers {
     return buffer
   }
 }
+
+/** The buffers that there are. */
+export const present = (...buffers: (Buffer | undefined)[]): Buffer[] => buffers.filter(b => b !== undefined)

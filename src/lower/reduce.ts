@@ -2,10 +2,11 @@
 import { OP_ARG_MAX, OP_AVERAGE_POOL, OP_MAX_POOL, OP_MEAN, OP_SOFTMAX } from '../generated/layout.ts'
 import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, expf, f32 } from '../numerics.ts'
+import { merge } from './broadcast.ts'
 import { Context, shifted, Unsupported } from './context.ts'
-import { padAxis } from './conv.ts'
 import { rowwise } from './program.ts'
 import { normalAxis } from './shape.ts'
+import { padAxis } from './window.ts'
 
 export function lowerPool(cx: Context): void {
   const op = cx.op as OpOf<'AVERAGE_POOL_2D' | 'MAX_POOL_2D'>, a = op.attrs
@@ -38,14 +39,8 @@ export function lowerPool(cx: Context): void {
 interface Dim { size: number; stride: number }
 
 /** Four dimensions, outermost first; neighbours that run on are merged. */
-function four(cx: Context, dims: Dim[], what: string): Dim[] {
-  const out: Dim[] = []
-  for (const d of dims) {
-    if (d.size === 1) continue
-    const p = out[out.length - 1]
-    if (p && p.stride === d.stride * d.size) out[out.length - 1] = { size: p.size * d.size, stride: d.stride }
-    else out.push(d)
-  }
+function four(dims: readonly Dim[], what: string): Dim[] {
+  const out = merge(dims, ['stride'])
   if (out.length > 4) throw new Unsupported(`MEAN with more than four separate ${what} dimensions`)
   while (out.length < 4) out.unshift({ size: 1, stride: 0 })
   return out
@@ -65,7 +60,7 @@ export function lowerMean(cx: Context): void {
   const n = reduced.reduce((a, d) => a * d.size, 1)
   const { keepDims } = (cx.op as OpOf<'MEAN'>).attrs
   cx.expectShape(out, keepDims ? t.shape.map((d, i) => axes.has(i) ? 1 : d) : t.shape.filter((_, i) => !axes.has(i)))
-  const k = four(cx, kept, 'kept'), r = four(cx, reduced, 'reduced')
+  const k = four(kept, 'kept'), r = four(reduced, 'reduced')
   const scale = f32(f32(xq.scale / q.scale) * f32(1 / f32(n)))
   const offset = f32(q.zeroPoint - f32(f32(n * xq.zeroPoint) * scale))
   const y = cx.result()

@@ -8,7 +8,7 @@ import { requantScale, requantScales } from '../numerics.ts'
 import { allZero, largestMagnitude, largestScale } from '../scan.ts'
 import { int32View } from '../words.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
-import type { DepthwiseForm } from './depthwise.ts'
+import type { DepthwiseForm } from './depthwise-forms.ts'
 import type { GemmForm } from './gemm.ts'
 import { panelOrder } from './pack.ts'
 import { SMALL, type Buffer, type Loader } from './program.ts'
@@ -127,6 +127,14 @@ function largestRequantScale(cx: Context, w: Tensor, { scales, input, output }: 
   const all = requantScales(input, scales, output), bad = all.findIndex(s => !(s >= 0 && s < 256))
   if (bad >= 0) throw cx.fail('lower/quantization', `requantization scale of channel ${bad}`, w, '[0, 256)', all[bad])
   return all.reduce((a, b) => Math.max(a, b), 0)
+}
+
+/** Errors: Unsupported unless input, filter and output are all int8 or all uint8. */
+export function sameDtypes(x: Tensor, filter: Tensor, out: Tensor): void {
+  const { dtype } = x
+  if ((dtype === 'int8' || dtype === 'uint8') && filter.dtype === dtype && out.dtype === dtype) return
+  for (const t of [x, filter, out]) if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
+  throw new Unsupported(`mixed ${dtype} and ${filter.dtype !== dtype ? filter.dtype : out.dtype} tensors`)
 }
 
 /** Reads filter and bias. */

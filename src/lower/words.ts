@@ -42,7 +42,7 @@ export function lowerArithmetic(cx: Context): void {
   if (a.dtype !== out.dtype || b.dtype !== out.dtype) throw new Unsupported(`mixed ${a.dtype}, ${b.dtype} and ${out.dtype} tensors`)
   if (type !== 'FLOOR_DIV' && (cx.op as OpOf<'ADD'>).attrs.activation !== 'NONE') throw new Unsupported(`${type} of ${out.dtype} with a fused activation`)
   if (type === 'FLOOR_DIV' && cx.integers(1, 'divisor').includes(0)) throw cx.fail('lower/constant', 'division by zero', b)
-  const loops = merge(broadcast(cx, a, b, out))
+  const loops = merge(broadcast(cx, a, b, out), ['a', 'b'])
   if (loops.length > 4) throw new Unsupported('broadcast over more than four separate dimensions')
   emitArithmetic(cx, kind, cx.value(0), cx.value(1), loops)
 }

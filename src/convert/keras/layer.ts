@@ -11,7 +11,6 @@ export interface Context {
   weights: KerasWeights
   /** Keras 3 semantics: hard_sigmoid is relu6(x + 3) / 6, before it was clip(0.2 x + 0.5). */
   keras3: boolean
-  calls: Map<string, number>
 }
 
 /** A layer's configuration; path: its name, after those of the models around it. */

@@ -44,7 +44,7 @@ class Builder {
 
   constructor(weights: KerasWeights, options: KerasOptions) {
     this.options = options
-    this.context = { net: this.net, weights, keras3: Number.parseInt(options.version ?? '2', 10) >= 3, calls: new Map() }
+    this.context = { net: this.net, weights, keras3: Number.parseInt(options.version ?? '2', 10) >= 3 }
   }
 
   build(root: LayerConfig): Graph {

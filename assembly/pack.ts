@@ -186,6 +186,33 @@ export function pack_gemm_3x8c8(to: usize, from: usize, rows: i32, k: usize, fli
 }
 
 /**
+ * Fully connected: rows of k int8 (after xor with `flip`) to [rows/4][K/16][4][16] int8, K padded with zeros. `rows`: a multiple
+ * of four, or one row, whose first 16 bytes go to `to`.
+ */
+export function pack_rows4(to: usize, from: usize, rows: i32, k: i32, flip: i32): void {
+  if (!ASC_FEATURE_SIMD) return
+  const flips = i8x16.splat(<i8>flip), n: usize = k, whole = n & ~15, four = rows > 1
+  for (; rows > 0; rows -= 4) {
+    let p = from
+    for (const end = from + whole; p < end; p += 16) {
+      v128.store(to, v128.xor(v128.load(p), flips))
+      if (four) {
+        v128.store(to, v128.xor(v128.load(p + n), flips), 16)
+        v128.store(to, v128.xor(v128.load(p + 2 * n), flips), 32)
+        v128.store(to, v128.xor(v128.load(p + 3 * n), flips), 48)
+      }
+      to += 64
+    }
+    if (k & 15) {
+      for (let j = min(rows, 4); j; j--, p += n) {
+        for (let i: usize = 0; i < 16; i++) store<u8>(to++, whole + i < n ? load<u8>(p + i) ^ <u8>flip : 0)
+      }
+    }
+    from += n << 2
+  }
+}
+
+/**
  * Depthwise in int8: [taps][channels] int8 (after xor with `flip`) to [block of 8 channels][vector][8][bytes]. `table`: the
  * tap of each byte of each vector, int8, negative for zero; channels >= 8.
  */

@@ -192,7 +192,7 @@ export function conv(record: usize, y0: i32, y1: i32): void {
       count = 0
     }
     if (pointwise && row) {
-      let from = rowAt(r, y * r.strideH - r.padTop) + x * xStep, to = outputRow(r, y) + x * step
+      let from = rowAt(r, y * r.strideH - r.padTop) + <usize>x * xStep, to = outputRow(r, y) + <usize>x * step
       let tiles = (outW - x) / <i32>mr
       x += tiles * <i32>mr
       if (rows) multiplyRows(r, from, to, tiles)
@@ -221,8 +221,8 @@ export function conv(record: usize, y0: i32, y1: i32): void {
       for (let i: usize = 0; i < mr; i++) {
         const t = tile + (i << 2)
         store<i32>(t, py * r.strideH - r.padTop, TILE_Y)
-        store<i32>(t, px * xStep, TILE_X)
-        store<u32>(slot + (i << 2), narrow ? stage + i * nr : outputRow(r, py) + px * step)
+        store<i32>(t, px * r.xStep, TILE_X)
+        store<u32>(slot + (i << 2), narrow ? stage + i * nr : outputRow(r, py) + <usize>px * step)
         if (px + 1 < outW) px++
         else if (py + 1 < y1) {
           py++

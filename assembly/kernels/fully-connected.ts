@@ -1,11 +1,13 @@
 /**
- * Fully connected layer: matrix times vector, int8 weights in the file's own order.
+ * Fully connected layer: matrix times vector, int8 weights.
  *
- * Shapes: input [rows, K] i8; weights [O][K] i8 row-major; output [rows, O] i8; bias i32 and scale f32, padded to a
- * multiple of four channels. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: 0..15 bytes of weights.
+ * Shapes: input [rows, K] i8; output [rows, O] i8. SIMD: weights [O/4][K/16][4][16] i8, K padded with zeros to a multiple of
+ * 16: one stream, however long rows are, which is what memory gives fastest; bias i32 and scale f32 four a panel; when
+ * O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O][K], one bias and scale each.
+ * Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
  */
 import { FullyConnectedRecord } from '../layout'
-import { requantize4 } from '../simd'
+import { requantize4, sumRow } from '../simd'
 import { requantize } from '../requantize'
 import { dot, sum } from '../scalar'
 
@@ -19,8 +21,8 @@ function widenRow(to: usize, from: usize, k: i32): void {
 
 // @ts-ignore: decorator
 @inline
-function step(acc: v128, x0: v128, x1: v128, w: usize): v128 {
-  return i32x4.add(acc, i32x4.add(i32x4.dot_i16x8_s(x0, v128.load_ext<i8>(w)), i32x4.dot_i16x8_s(x1, v128.load_ext<i8>(w, 8))))
+function step(acc: v128, x0: v128, x1: v128, w0: v128, w1: v128): v128 {
+  return i32x4.add(acc, i32x4.add(i32x4.dot_i16x8_s(x0, w0), i32x4.dot_i16x8_s(x1, w1)))
 }
 
 /** Four sums of four lanes each, as one vector. */
@@ -32,35 +34,42 @@ function transposeSum(a: v128, b: v128, c: v128, d: v128): v128 {
   return i32x4.add(v128.shuffle<i64>(ab, cd, 0, 2), v128.shuffle<i64>(ab, cd, 1, 3))
 }
 
-function rowSimd(r: FullyConnectedRecord, x: usize, out: usize): void {
-  const k = r.inC, outC = r.outC
-  const wide: usize = r.scratch
-  widenRow(wide, x, k)
-  const correction = i32x4.splat(r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sum(x, k))
+function rowSimd(r: FullyConnectedRecord, row: usize, out: usize): void {
+  const k = r.inC, outC = r.outC, last = outC - 4
+  const wide: usize = r.scratch, end = wide + (((k + 15) & ~15) << 1)
+  widenRow(wide, row, k)
+  const correction = i32x4.splat(r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sumRow(row, k))
   const magic = i32x4.splat(r.magic), zero = i32x4.splat(r.magicMinusZero)
   const low = i8x16.splat(<i8>r.actMin), high = i8x16.splat(<i8>r.actMax)
-  for (let n = 0; n < outC; n += 4) {
-    // Past the last channel, the last one again.
-    const left = outC - n
-    const w0: usize = r.weights + n * k
-    const w1 = w0 + (left > 1 ? <usize>k : 0), w2 = w1 + (left > 2 ? <usize>k : 0), w3 = w2 + (left > 3 ? <usize>k : 0)
+  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+  let n = 0
+  while (true) {
     let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0
-    for (let i = 0; i < k; i += 16) {
-      const x0 = v128.load(wide + (i << 1)), x1 = v128.load(wide + (i << 1), 16)
-      c0 = step(c0, x0, x1, w0 + i)
-      c1 = step(c1, x0, x1, w1 + i)
-      c2 = step(c2, x0, x1, w2 + i)
-      c3 = step(c3, x0, x1, w3 + i)
-    }
-    const acc = i32x4.sub(i32x4.add(transposeSum(c0, c1, c2, c3), v128.load(r.bias + (n << 2))), correction)
-    const h = i16x8.narrow_i32x4_s(requantize4(acc, v128.load(r.scale + (n << 2)), magic, zero), acc)
+    let x = wide
+    do {
+      const x0 = v128.load(x), x1 = v128.load(x, 16)
+      c0 = step(c0, x0, x1, v128.load_ext<i8>(w), v128.load_ext<i8>(w, 8))
+      c1 = step(c1, x0, x1, v128.load_ext<i8>(w, 16), v128.load_ext<i8>(w, 24))
+      c2 = step(c2, x0, x1, v128.load_ext<i8>(w, 32), v128.load_ext<i8>(w, 40))
+      c3 = step(c3, x0, x1, v128.load_ext<i8>(w, 48), v128.load_ext<i8>(w, 56))
+      w += 64
+      x += 32
+    } while (x < end)
+    const acc = i32x4.sub(i32x4.add(transposeSum(c0, c1, c2, c3), v128.load(bias)), correction)
+    const h = i16x8.narrow_i32x4_s(requantize4(acc, v128.load(scale), magic, zero), acc)
     const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), low), high)
-    if (left >= 4) v128.store32_lane(out + n, q, 0)
-    else {
-      store<i8>(out + n, i8x16.extract_lane_s(q, 0))
-      if (left > 1) store<i8>(out + n, i8x16.extract_lane_s(q, 1), 1)
-      if (left > 2) store<i8>(out + n, i8x16.extract_lane_s(q, 2), 2)
+    if (last < 0) {
+      // At most three channels in all.
+      store<i8>(out, i8x16.extract_lane_s(q, 0))
+      if (outC > 1) store<i8>(out, i8x16.extract_lane_s(q, 1), 1)
+      if (outC > 2) store<i8>(out, i8x16.extract_lane_s(q, 2), 2)
+      return
     }
+    v128.store32_lane(out + n, q, 0)
+    if (n >= last) return
+    n = min(n + 4, last)
+    bias += 16
+    scale += 16
   }
 }
 

@@ -88,8 +88,8 @@ function single(constants: usize, panel: usize, panelEnd: usize, w: usize, bias:
 
 /** The first `count` slots against all weights, one panel of weights after the other: they come from far where K is large. */
 export function gemm4x16(r: ConvRecord, count: i32): void {
-  const slots: usize = <usize>r.scratch + TILE_BYTES, panelBytes: usize = r.panelBytes
-  const end = slots + <usize>count * (SLOT_BYTES + panelBytes), lastSlot = end - (SLOT_BYTES + panelBytes)
+  const slots: usize = r.scratch + TILE_BYTES, panelBytes: usize = r.panelBytes, slotBytes: usize = SLOT_BYTES + r.panelBytes
+  const end = slots + <usize>count * slotBytes, lastSlot = end - slotBytes
   const whole = isSingle(lastSlot) ? lastSlot : end
   const last = r.outC - 16, constants: usize = r.constants
   let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
@@ -97,10 +97,10 @@ export function gemm4x16(r: ConvRecord, count: i32): void {
   while (true) {
     for (let slot = slots; slot < whole;) {
       const panel = slot + SLOT_BYTES, panelEnd = panel + panelBytes
-      block(constants, panel, panelEnd, w, bias, scale, load<u32>(slot) + n, load<u32>(slot, 4) + n, load<u32>(slot, 8) + n, load<u32>(slot, 12) + n)
+      block(constants, panel, panelEnd, w, bias, scale, <usize>load<u32>(slot) + n, <usize>load<u32>(slot, 4) + n, <usize>load<u32>(slot, 8) + n, <usize>load<u32>(slot, 12) + n)
       slot = panelEnd
     }
-    if (whole < end) single(constants, whole + SLOT_BYTES, end, w, bias, scale, load<u32>(whole) + n)
+    if (whole < end) single(constants, whole + SLOT_BYTES, end, w, bias, scale, <usize>load<u32>(whole) + n)
     if (<i32>n >= last) break
     n += 16
     if (<i32>n > last) n = last

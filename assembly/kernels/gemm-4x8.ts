@@ -103,7 +103,7 @@ function single<W>(r: ConvRecord, slot: usize, w: usize, bias: usize, scale: usi
     }
   }
   const magic = v128.load(constants), zero = v128.load(constants, 16)
-  finish8(constants, r.clamped, load<u32>(slot) + n, i16x8.narrow_i32x4_s(requantize4(c0, v128.load(scale), magic, zero), requantize4(c1, v128.load(scale, 16), magic, zero)))
+  finish8(constants, r.clamped, <usize>load<u32>(slot) + n, i16x8.narrow_i32x4_s(requantize4(c0, v128.load(scale), magic, zero), requantize4(c1, v128.load(scale, 16), magic, zero)))
 }
 
 /**
@@ -113,13 +113,13 @@ function single<W>(r: ConvRecord, slot: usize, w: usize, bias: usize, scale: usi
 // @ts-ignore: decorator
 @inline
 function gemm<W, B>(r: ConvRecord, count: i32): void {
-  const slots: usize = <usize>r.scratch + TILE_BYTES, panelBytes: usize = r.panelBytes
-  const end = slots + <usize>count * (SLOT_BYTES + panelBytes), lastSlot = end - (SLOT_BYTES + panelBytes)
+  const slots: usize = r.scratch + TILE_BYTES, panelBytes: usize = r.panelBytes, slotBytes: usize = SLOT_BYTES + r.panelBytes
+  const end = slots + <usize>count * slotBytes, lastSlot = end - slotBytes
   const whole = isSingle(lastSlot) ? lastSlot : end
   const last = r.outC - 8, constants: usize = r.constants, clamped = r.clamped
   const zeroPoint: i32 = sizeof<W>() == 1 ? r.weightZeroPoint : 0
   if (sizeof<W>() == 1) {
-    if (zeroPoint) for (let slot = slots; slot < end; slot += SLOT_BYTES + panelBytes) correctPanel(slot, panelBytes, zeroPoint)
+    if (zeroPoint) for (let slot = slots; slot < end; slot += slotBytes) correctPanel(slot, panelBytes, zeroPoint)
   }
   let weights: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
   let n = 0

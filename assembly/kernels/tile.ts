@@ -39,12 +39,12 @@ export function tileOut(tile: usize, i: usize): usize {
 // @ts-ignore: decorator
 @inline
 export function tileCorrection(tile: usize, i: usize): v128 {
-  return v128.load_splat<i32>(tile + (i << 2), TILE_BYTES + SLOT_CORRECTION)
+  return v128.load_splat<i32>(tile + (i << 2), <usize>TILE_BYTES + SLOT_CORRECTION)
 }
 
 /** Computes the correction of pixel `i` of the first slot, whose patch of k int8 lies at `row`. */
 export function correct(r: ConvRecord, i: usize, row: usize, k: i32): void {
-  store<i32>(<usize>r.scratch + (i << 2), r.weightZeroPoint ? r.weightZeroPoint * sumRow(row, k) : 0, TILE_BYTES + SLOT_CORRECTION)
+  store<i32>(<usize>r.scratch + (i << 2), r.weightZeroPoint ? r.weightZeroPoint * sumRow(row, k) : 0, <usize>TILE_BYTES + SLOT_CORRECTION)
 }
 
 /** Whether the tile in `slot` is one pixel. */

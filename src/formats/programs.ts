@@ -23,10 +23,10 @@ import type { Loader, Packers } from '../lower/program.ts'
 import { wordBytes } from '../words.ts'
 
 /** The runtime's packers that a program may call. Only ever added to. */
-export const PACKERS = ['pack_gemm_4x8', 'fold_gemm_4x8', 'pack_depthwise3x3', 'fold_rows', 'narrow_bytes', 'flip_bytes', 'requantize_scales', 'pack_gemm_4x16c4', 'pack_gemm_3x8c8', 'pack_taps', 'pack_pairs', 'fold_taps'] as const satisfies (keyof Packers)[]
+export const PACKERS = ['pack_gemm_4x8', 'fold_gemm_4x8', 'pack_depthwise3x3', 'fold_rows', 'narrow_bytes', 'flip_bytes', 'requantize_scales', 'pack_gemm_4x16c4', 'pack_gemm_3x8c8', 'pack_taps', 'pack_pairs', 'fold_taps', 'pack_rows4'] as const satisfies (keyof Packers)[]
 
 /** Raise when programs of before would not run right though the layout of records is the same: a kernel takes a field for something else, a packer another order. */
-const REVISION = 1
+const REVISION = 2
 
 /** What programs are made for; a build with another id passes them over. */
 export const PROGRAMS_ID = Math.imul(LAYOUT_ID ^ REVISION, 0x9e3779b1) >>> 0

@@ -4,7 +4,7 @@ import { elements, type Activation, type OpOf } from '../graph.ts'
 import { activationBoundsXnn } from '../numerics.ts'
 import { align, Context, Unsupported, type Q } from './context.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
-import { fillsPanels, GEMM_BATCH, gemmForm, WIDE_FORM } from './gemm.ts'
+import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.ts'
 import { paddedSegment } from './pack.ts'
 import { present, rowwise, Value } from './program.ts'
 import { gemmBuffers, readWeights, rowBuffers, sameDtypes, type Weights } from './weights.ts'
@@ -57,7 +57,7 @@ export function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: 
   const scratch = cx.scratch('conv patches', scalar ? k + 16 : fixed + slotBytes, fixed + slotBytes * most)
   for (let g = 0; g < groups; g++) {
     const part = weights.part(g * og, (g + 1) * og), name = cx.output().name
-    const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, part, 1) : gemmBuffers(cx, name, part, form, k, segmentBytes)
+    const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, part) : gemmBuffers(cx, name, part, form, k, segmentBytes)
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
@@ -136,7 +136,7 @@ export function lowerFullyConnected(cx: Context): void {
 function emitFullyConnected(cx: Context, x: Value, y: Value, oq: Q, limits: [number, number], weights: Weights, k: number, rows: number): void {
   const o = weights.bias.length, name = cx.output().name
   const scalar = !cx.simd || !weights.safe
-  const { weights: wb, bias: bb, scale: sb } = rowBuffers(cx, name, weights, 4)
+  const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, weights) : gemmBuffers(cx, name, weights, ROWS_FORM, k, k)
   const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
   cx.plain(x)
   const end = epilogueOf(oq, limits)

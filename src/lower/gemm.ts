@@ -3,7 +3,7 @@
  * assembly/kernels/gemm-*.ts, its case in conv.ts, its export in kernels/index.ts and its row here.
  */
 import type { Kernels, Variant } from '../types.ts'
-import { packGemm, packRows3x8c8, packRows4x16c4, paddedSegment } from './pack.ts'
+import { packGemm, packRows3x8c8, packRows4, packRows4x16c4, paddedSegment } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
 import { bytesOf, type Weights } from './weights.ts'
 
@@ -13,14 +13,26 @@ import { bytesOf, type Weights } from './weights.ts'
  */
 export const GEMM_BATCH = 4
 
-export interface GemmForm {
+/** How weights and bias lie in panels of `nr` channels. */
+export interface PanelForm {
+  nr: number
+  /** Weights [channels][k] int8 with zero point `zero`, k in segments of `segment`, in this kernel's order. */
+  packWeights(weights: Int8Array, zero: number, channels: number, k: number, segment: number): Int16Array | Int8Array
+  /** Bytes of that. */
+  weightBytes(panels: number, k: number, segment: number): number
+  /** The same by the runtime's packer, see Recipe. */
+  loadWeights?(loader: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean
+  /** Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already. */
+  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights, panels: number, k: number, segment: number): boolean
+}
+
+export interface GemmForm extends PanelForm {
   /** `form` of the record. */
   id: number
   /** `gemm-` pixels x channels, and what tells it from others of that size. */
   name: string
-  /** Pixels a tile, channels a panel; mr <= 4. */
+  /** Pixels a tile; at most 4. */
   mr: number
-  nr: number
   /** Variants whose runtime holds it, and kernel sets that take it; GEMM_FORMS lists the best first. */
   variants: readonly Variant[]
   kernels: readonly Kernels[]
@@ -34,14 +46,6 @@ export interface GemmForm {
   compact?: boolean
   /** Whether the kernel is exact for these weights. */
   legal?(weights: Int8Array, k: number): boolean
-  /** Weights [channels][k] int8 with zero point `zero`, k in segments of `segment`, in this kernel's order. */
-  packWeights(weights: Int8Array, zero: number, channels: number, k: number, segment: number): Int16Array | Int8Array
-  /** Bytes of that. */
-  weightBytes(panels: number, k: number, segment: number): number
-  /** The same by the runtime's packer, see Recipe. */
-  loadWeights?(loader: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean
-  /** Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already. */
-  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights, panels: number, k: number, segment: number): boolean
 }
 
 /**
@@ -182,6 +186,44 @@ export const GEMM_FORMS: readonly GemmForm[] = [
   { id: 12, name: 'gemm-4x8-shuffle', kernels: ['generic'], ...WIDE },
   { id: 0, name: 'gemm-4x8', kernels: ['x86', 'arm', 'arm-dot', 'avx2'], ...WIDE }
 ]
+
+/** Stages rows of weights, four or a multiple of it at a time or one where memory is scarce, each panel's in turn. `take` is told where they lie and their places in panel order. */
+function eachFour({ memory, staging, stagingBytes }: Loader, w: Weights, k: number, take: (at: number, place: number, rows: number) => void): boolean {
+  const channels = w.bias.length, whole = channels & ~3, most = Math.floor(stagingBytes / k), perGo = most < 4 ? Math.min(most, 1) : most & ~3
+  if (perGo < 1) return false
+  const go = (channel: number, from: number, to: number): void => {
+    for (let p = from; p < to; p += perGo) {
+      const first = channel + p - from, rows = Math.min(perGo, to - p)
+      memory.set(w.raw.subarray(first * k, (first + rows) * k), staging)
+      take(staging, p, rows)
+    }
+  }
+  go(0, 0, whole)
+  if (channels < 4) for (let p = 0; p < 4; p++) go(Math.min(p, channels - 1), p, p + 1)
+  else if (channels & 3) go(channels - 4, whole, whole + 4)
+  return true
+}
+
+/** Order of a fully connected layer's weights. */
+export const ROWS_FORM: PanelForm = {
+  nr: 4,
+  packWeights: (weights, _, channels, k) => packRows4(weights, channels, k),
+  weightBytes: (panels, k) => panels * multipleOf(16)(k) * 4,
+  loadWeights(loader, to, w, _, k) {
+    const { pack_rows4 } = loader.runtime, panel = multipleOf(16)(k) * 4
+    return pack_rows4 !== undefined && eachFour(loader, w, k, (at, p, rows) => pack_rows4(to + (p >> 2) * panel + (p & 3) * 16, at, rows, k, w.flip))
+  },
+  foldBias(loader, to, plain, _, w, panels, k) {
+    const { fold_rows, flip_bytes } = loader.runtime
+    if (!fold_rows || !flip_bytes) return false
+    loader.memory.set(bytesOf(plain), to)
+    return !w.inputZero || eachFour(loader, w, k, (at, p, rows) => {
+      if (w.bias.length < 4 && p >= w.bias.length) return
+      if (w.flip) flip_bytes(at, rows * k)
+      fold_rows(to + p * 4, at, rows, k, w.zero, w.inputZero)
+    })
+  }
+}
 
 /** The form that reads i16 weights: what convDirect takes too. */
 export const WIDE_FORM: GemmForm = GEMM_FORMS.find(f => f.id === 0)!

@@ -6,6 +6,7 @@
  *   GEMM 4x8-w8    the same in i8, the zero point left in and as padding
  *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws the 64
  *   GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
+ *   fully connected [panel of 4 channels][K/16][4 channels][16] i8      K padded to 16 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
  *   depthwise 3x3  [block of 8 channels][14 vectors] i16, each vector four channels x two taps:
  *
@@ -74,6 +75,19 @@ export function packGemm(weights: Int8Array, zero: number, channels: number, k: 
       }
     }
   }
+  return out
+}
+
+/** weights [channels][k] int8 to order [channels / 4][k / 16][4][16]; of fewer than four channels the last one again. */
+export function packRows4(weights: Int8Array, channels: number, k: number): Int8Array {
+  const starts = panelStarts(channels, 4), rowBytes = Math.ceil(k / 16) * 16
+  const out = new Int8Array(starts.length * rowBytes * 4)
+  starts.forEach((start, p) => {
+    for (let c = 0; c < 4; c++) {
+      const row = Math.min(start + c, channels - 1) * k
+      for (let i = 0; i < k; i += 16) out.set(weights.subarray(row + i, row + Math.min(k, i + 16)), p * rowBytes * 4 + i * 4 + c * 16)
+    }
+  })
   return out
 }
 

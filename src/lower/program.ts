@@ -18,6 +18,7 @@ export interface Packers {
   requantize_scales?(at: number, n: number, inputBits: number, outputBits: number): void
   pack_gemm_4x16c4?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_gemm_3x8c8?(to: number, from: number, rows: number, k: number, flip: number): void
+  pack_rows4?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_taps?(to: number, from: number, channels: number, vectors: number, bytes: number, table: number, flip: number): void
   pack_pairs?(to: number, from: number, channels: number, width: number, pairs: number, table: number, zero: number, flip: number): void
   fold_taps?(bias: number, weights: number, channels: number, width: number, taps: number, weightZero: number, flip: number, inputZero: number): void

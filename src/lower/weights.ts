@@ -9,7 +9,7 @@ import { allZero, largestMagnitude, largestScale } from '../scan.ts'
 import { int32View } from '../words.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
 import type { DepthwiseForm } from './depthwise-forms.ts'
-import type { GemmForm } from './gemm.ts'
+import type { PanelForm } from './gemm.ts'
 import { panelOrder } from './pack.ts'
 import { SMALL, type Buffer, type Loader } from './program.ts'
 
@@ -175,8 +175,8 @@ function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Ar
   })
 }
 
-/** Constants of a GEMM: weights in the form's order, bias with the input's zero point folded in and scale in panel order. */
-export function gemmBuffers(cx: Context, name: string, w: Weights, form: GemmForm, k: number, segment: number): WeightBuffers {
+/** Constants of a GEMM or a fully connected layer: weights in the form's order, bias with the input's zero point folded in and scale in panel order. */
+export function gemmBuffers(cx: Context, name: string, w: Weights, form: PanelForm, k: number, segment: number): WeightBuffers {
   const channels = w.bias.length, panels = Math.ceil(channels / form.nr)
   const weights = cx.buffers.lazy(`${name} weights`, form.weightBytes(panels, k, segment), {
     make: () => form.packWeights(w.data, w.zero, channels, k, segment),
@@ -206,26 +206,19 @@ export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: De
   return { weights, bias, scale: scaleBuffer(cx, name, w, order) }
 }
 
-/** The same for kernels that read [channels][inner] int8 as it is; bias and scale padded to `multiple` channels. */
-export function rowBuffers(cx: Context, name: string, w: Weights, multiple: number): WeightBuffers {
-  const count = Math.ceil(w.bias.length / multiple) * multiple
-  const padded = <T extends Int32Array | Float32Array>(v: T): T => {
-    if (v.length === count) return v
-    const out = new (v.constructor as new (n: number) => T)(count)
-    out.set(v)
-    return out
-  }
+/** The same for scalar kernels, which read [channels][inner] int8 as it is. */
+export function rowBuffers(cx: Context, name: string, w: Weights): WeightBuffers {
   const weights = cx.buffers.lazy(`${name} weights`, w.raw.length, { make: () => w.data, load: (loader, address) => loadRows(loader, address, w) })
-  const bias = cx.buffers.lazy(`${name} bias`, count * 4, {
-    make: () => padded(w.foldedBias()),
+  const bias = cx.buffers.lazy(`${name} bias`, w.bias.byteLength, {
+    make: () => w.foldedBias(),
     load: (loader, address) => {
       if (!loader.runtime.fold_rows) return false
-      loader.memory.set(bytesOf(padded(w.bias)), address)
+      loader.memory.set(bytesOf(w.bias), address)
       if (w.inputZero) loader.runtime.fold_rows(address, weights.address, w.bias.length, w.inner, w.zero, w.inputZero)
       return true
     }
   })
-  return { weights, bias, scale: scaleBuffer(cx, name, w, padded) }
+  return { weights, bias, scale: scaleBuffer(cx, name, w, v => v) }
 }
 
 function loadRows(loader: Loader, address: number, w: Weights): boolean {

@@ -9,7 +9,16 @@ import { ThimbleError } from '../errors.ts'
 import { PACKERS, targetName, type LoadStep, type RecordedProgram } from '../formats/programs.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { int32s } from '../words.ts'
-import { compileModel, type Program } from './compile.ts'
+import { compileModel, type ImagePart, type Program } from './compile.ts'
+
+/** Bytes copied for one constant from which on it may be better to write it along, and how many times its own bytes they must be. */
+const LARGE = 262144, MANY = 256
+
+/** Whether the steps from `first` on copy far more than the constant that they make: sums over a large layer's weights. */
+const wasteful = (steps: readonly LoadStep[], first: number, part: ImagePart): boolean => {
+  const copied = steps.slice(first).reduce((a, s) => 'bytes' in s ? a + s.bytes.length : a, 0)
+  return copied >= LARGE && copied >= MANY * part.bytes.length
+}
 
 /** What loads `program`, on a runtime that has all packers. */
 function record(program: Program, target: string): RecordedProgram {
@@ -22,7 +31,7 @@ function record(program: Program, target: string): RecordedProgram {
   steps.push({ to: plan!.address, words: int32s(plan!.bytes) })
   for (const part of constants) {
     const before = steps.length
-    if (part.load?.(loader)) continue
+    if (part.load?.(loader) && !wasteful(steps, before, part)) continue
     steps.length = before
     const { bytes, address: to } = part, words = int32s(bytes)
     steps.push(bytes.length > 16 && bytes.length % 4 === 0 && words.every(w => w === words[0]) ? { to, word: words[0]!, times: words.length } : { to, bytes })

@@ -42,7 +42,7 @@ function average8(r: PoolRecord, column: usize, fromY: i32, toY: i32, width: i32
   let acc = i16x8.splat(0)
   for (let iy = fromY; iy < toY; iy++) {
     let p: usize = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride + column
-    for (const end = p + width * channels; p < end; p += channels) acc = i16x8.add(acc, v128.load_ext<i8>(p))
+    for (const end = p + <usize>width * channels; p < end; p += channels) acc = i16x8.add(acc, v128.load_ext<i8>(p))
   }
   const lift = i32x4.splat(r.unsigned ? count << 7 : 0), minus = i32x4.splat(r.unsigned ? 128 : 0)
   const divisor = f32x4.splat(<f32>count), half = i32x4.splat(count >> 1)

@@ -1,6 +1,6 @@
 /** The executor: walks the op table, no allocation, no checks (the host validates a program before it runs). */
 import {
-  ABI_VERSION, BarrierRecord, GroupRecord, Header, OP_ARG_MAX, OP_ARITHMETIC, OP_AVERAGE_POOL, OP_BARRIER, OP_BINARY, OP_CONV, OP_CONV_DIRECT, OP_COPY, OP_DEPTHWISE,
+  ABI_VERSION, BarrierRecord, GroupRecord, Header, OP_ARG_MAX, OP_ARITHMETIC, OP_AVERAGE_POOL, OP_BARRIER, OP_BINARY, OP_CHANNEL_LUT, OP_CONV, OP_CONV_DIRECT, OP_COPY, OP_DEPTHWISE,
   OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE3X3_WIDE, OP_DEPTHWISE5X5, OP_DEQUANTIZE, OP_DETECTION, OP_FILL, OP_FULLY_CONNECTED, OP_GATHER, OP_GATHER_ND, OP_GROUP, OP_LUT, OP_MAX_POOL, OP_MEAN,
   OP_QUANTIZE, OP_RESIZE_BILINEAR, OP_SOFTMAX, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, Record, STATUS_BAD_OPCODE,
   STATUS_NO_PROGRAM, STATUS_OK, STATUS_TIMEOUT
@@ -8,7 +8,7 @@ import {
 import {
   kernel_1, kernel_2, kernel_3, kernel_4, kernel_5, kernel_6, kernel_7, kernel_8, kernel_9, kernel_10, kernel_11,
   kernel_12, kernel_13, kernel_14, kernel_15, kernel_16, kernel_17, kernel_18, kernel_19, kernel_20, kernel_22,
-  kernel_23, kernel_24, kernel_26, kernel_27, kernel_28
+  kernel_23, kernel_24, kernel_26, kernel_27, kernel_28, kernel_29
 } from './kernels'
 import { FAST } from './fast'
 import { depthwise3x3Wide } from './kernels/depthwise3x3-wide'
@@ -45,6 +45,7 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
     case OP_DEPTHWISE5X5: kernel_26(record, y0, y1); break
     case OP_ARITHMETIC: kernel_27(record); break
     case OP_GATHER_ND: return kernel_28(record)
+    case OP_CHANNEL_LUT: kernel_29(record, y0, y1); break
     default:
       if (FAST) {
         if (changetype<Record>(record).op == OP_DEPTHWISE3X3_WIDE) {

@@ -46,6 +46,7 @@ export const OP_DEPTHWISE3X3_WIDE = 25
 export const OP_DEPTHWISE5X5 = 26
 export const OP_ARITHMETIC = 27
 export const OP_GATHER_ND = 28
+export const OP_CHANNEL_LUT = 29
 
 /** Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts). */
 export const TILE_BYTES = 48
@@ -127,6 +128,20 @@ export const STATUS_BAD_INDEX = 4
   outRing: i32
   bytes: i32
   table: u32
+}
+
+/** Like LutRecord, `pixels` a row of `channels` bytes; the table of channel c lies offsets[c] bytes (int32) behind `table`. */
+@unmanaged export class ChannelLutRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  pixels: i32
+  channels: i32
+  table: u32
+  offsets: u32
 }
 
 /**

@@ -58,6 +58,8 @@ export interface OpAttributes {
   SOFTMAX: { beta: number }
   LOGISTIC: None; TANH: None; HARD_SWISH: None; RELU: None; RELU6: None; RELU_N1_TO_1: None
   LEAKY_RELU: { alpha: number }
+  /** inputs: x, slope of negative values, e.g. [C] */
+  PRELU: None
   QUANTIZE: None; DEQUANTIZE: None
   /** inputs: x, size [2] int32 constant (height, width) */
   RESIZE_BILINEAR: Resize

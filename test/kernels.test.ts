@@ -6,6 +6,7 @@ import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import fc from 'fast-check'
 import { test } from 'uvu'
+import * as assert from 'uvu/assert'
 import { arrayType, Engine, instantiateProgram, sharedMemory, tensorInfo } from '../src/engine.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import type { Activation, Graph, Padding } from '../src/graph.ts'
@@ -16,7 +17,7 @@ import type { TypedArray } from '../src/types.ts'
 import { CHOICES, missing, nameOf, type Choice } from './choices.ts'
 import { oracle } from './oracle.ts'
 import { GraphBuilder } from './small-models.ts'
-import { equalBytes, need, rng, shared, skip } from './util.ts'
+import { equalBytes, errorCode, need, rng, shared, skip } from './util.ts'
 
 const SEED = Number(process.env.THIMBLE_SEED ?? 20261124)
 const modules = new Map<Choice, WebAssembly.Module>()
@@ -249,6 +250,33 @@ test('an operand that is one constant, which becomes a table, gives what the sam
       }
       equalBytes(run(build(true), [x], choice, 'speed')[0]!, want, `${nameOf(choice)} ${type} ${activation} ${dtype} ${numbers} ${q} ${first}`)
     }
+  }
+})
+
+test('PRELU has a slope for each channel, rounds twice as TFLite does, and refuses what is no slope for each channel', () => {
+  const slopes = [-128, -5, 0, 2, 3, 2, 127], channels = slopes.length
+  for (const unsigned of [false, true]) {
+    const dtype = unsigned ? 'uint8' : 'int8', offset = unsigned ? 128 : 0, shape = [1, 16, 16, channels], slopeZero = 1
+    const build = (alphaShape: readonly number[], input = shape): Graph => {
+      const b = new GraphBuilder(1), x = b.input(input, dtype, 0.5, offset - 28), a = b.tensor(alphaShape, dtype, 0.125, offset + slopeZero)
+      b.graph.tensors[a]!.data = Uint8Array.from({ length: alphaShape.reduce((p, q) => p * q, 1) }, (_, i) => slopes[i % channels]! + offset)
+      return b.done(b.op('PRELU', [x, a], [b.tensor(input, dtype, 0.25, offset + 9)], {}))
+    }
+    // Half of it, halves up; and half of that, halves away from zero.
+    const quarter = (v: number): number => { const half = Math.floor(v / 2 + 0.5); return Math.sign(half) * Math.floor(Math.abs(half) / 2 + 0.5) }
+    const values = Array.from({ length: 256 * channels }, (_, i) => Math.floor(i / channels) - 128)
+    const want = values.map((v, i) => {
+      const d = v + 28
+      return Math.max(-128, Math.min(127, 9 + (d >= 0 ? 2 * d : quarter(d * (slopes[i % channels]! - slopeZero))))) + offset
+    })
+    const input = new (unsigned ? Uint8Array : Int8Array)(values.map(v => v + offset))
+    for (const choice of CHOICES) {
+      for (const alpha of [[channels], [1, 1, channels]]) assert.equal([...run(build(alpha), [input], choice, 'size')[0]!], want, `${nameOf(choice)} ${dtype}`)
+    }
+    const refusal = (alpha: readonly number[], input?: readonly number[]): string => errorCode(() => compileModel(build(alpha, input as number[]), { variant: 'simd', kernels: 'generic', plan: 'speed' }))
+    assert.is(refusal([16, channels]), 'lower/unsupported-op')
+    assert.is(refusal([1]), 'lower/shape')
+    assert.is(refusal([1, 1, channels], [4, channels]), 'lower/shape')
   }
 })
 

@@ -95,6 +95,7 @@ function elementwise(): Graph {
   t = b.op('SUB', [t, x], [next(0.07, -3)], { activation: 'NONE' })
   t = b.op('HARD_SWISH', [t], [next(0.05, -20)], {})
   t = b.op('LEAKY_RELU', [t], [next(0.05, 7)], { alpha: 0.125 })
+  t = b.op('PRELU', [t, b.weights([6])], [next(0.05, 7)], {})
   t = b.op('RELU', [t], [next(0.05, 7)], {})
   t = b.op('RELU6', [t], [next(0.03, -128)], {})
   t = b.op('RELU_N1_TO_1', [t], [next(0.03, -128)], {})

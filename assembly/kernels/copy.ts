@@ -1,5 +1,5 @@
-/** Kernels that move bytes: row copy, fill, table look-up, strided copy, gather. */
-import { CopyRecord, FillRecord, GatherRecord, LutRecord, StridedCopyRecord } from '../layout'
+/** Kernels that move bytes: row copy, fill, table look-ups, strided copy, gather. */
+import { ChannelLutRecord, CopyRecord, FillRecord, GatherRecord, LutRecord, StridedCopyRecord } from '../layout'
 import { copyBytes } from '../scalar'
 
 /** Row copy with xor. Reads and writes exactly `bytes` a row. */
@@ -43,6 +43,19 @@ export function lut(record: usize, y0: i32, y1: i32): void {
       store<u8>(to + i, load<u8>(table + (q >> 24)), 3)
     }
     for (; i < bytes; i++) store<u8>(to + i, load<u8>(table + load<u8>(from + i)))
+  }
+}
+
+/** out = table of the channel[in] for every byte. May run in place. */
+export function channelLut(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<ChannelLutRecord>(record)
+  const table: usize = r.table, first: usize = r.offsets, last = first + (<usize>r.channels << 2)
+  for (let y = y0; y < y1; y++) {
+    let from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
+    let to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
+    for (let x = 0; x < r.pixels; x++) {
+      for (let offset = first; offset < last; offset += 4) store<u8>(to++, load<u8>(table + load<u32>(offset) + load<u8>(from++)))
+    }
   }
 }
 

@@ -28,6 +28,7 @@ export { depthwise3x3Dot as kernel_24 } from './depthwise3x3-dot'
 export { depthwise5x5 as kernel_26 } from './depthwise5x5'
 export { arithmetic as kernel_27 } from './words'
 export { gatherNd as kernel_28 } from './words'
+export { channelLut as kernel_29 } from './copy'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

@@ -54,7 +54,7 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   LEAKY_RELU: { ...UNARY, attrs: { alpha: 'real' } },
   QUANTIZE: UNARY, DEQUANTIZE: UNARY, CAST: UNARY, SQRT: UNARY, SQUEEZE: UNARY,
   RESIZE_BILINEAR: RESIZE, RESIZE_NEAREST_NEIGHBOR: RESIZE,
-  PAD: SHAPED, EXPAND_DIMS: SHAPED, TRANSPOSE: SHAPED, GATHER_ND: SHAPED, FLOOR_DIV: SHAPED,
+  PAD: SHAPED, EXPAND_DIMS: SHAPED, TRANSPOSE: SHAPED, GATHER_ND: SHAPED, FLOOR_DIV: SHAPED, PRELU: SHAPED,
   CONCATENATION: { inputs: MANY, outputs: ONE, attrs: { axis: 'axis', activation: 'activation' } },
   SPLIT: { inputs: TWO, outputs: MANY, attrs: { numSplits: 'limit' } },
   ARG_MAX: { inputs: TWO, outputs: ONE, attrs: { outputType: 'index type' } },

@@ -103,7 +103,7 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
   SOFTMAX: { options: 9, attrs: o => ({ beta: o.float(0) }) },
   LOGISTIC: PLAIN, TANH: PLAIN, HARD_SWISH: PLAIN, RELU: PLAIN, RELU6: PLAIN, RELU_N1_TO_1: PLAIN,
   LEAKY_RELU: { options: 75, attrs: o => ({ alpha: o.float(0) }) },
-  QUANTIZE: PLAIN, DEQUANTIZE: PLAIN, CAST: PLAIN, SQRT: PLAIN, FLOOR_DIV: PLAIN, GATHER_ND: PLAIN, SQUEEZE: PLAIN, PAD: PLAIN, RESHAPE: PLAIN, EXPAND_DIMS: PLAIN, TRANSPOSE: PLAIN, SLICE: PLAIN,
+  QUANTIZE: PLAIN, DEQUANTIZE: PLAIN, CAST: PLAIN, SQRT: PLAIN, FLOOR_DIV: PLAIN, GATHER_ND: PLAIN, PRELU: PLAIN, SQUEEZE: PLAIN, PAD: PLAIN, RESHAPE: PLAIN, EXPAND_DIMS: PLAIN, TRANSPOSE: PLAIN, SLICE: PLAIN,
   RESIZE_BILINEAR: { options: 15, attrs: o => ({ alignCorners: o.bool(2), halfPixelCenters: o.bool(3) }) },
   RESIZE_NEAREST_NEIGHBOR: { options: 74, attrs: o => ({ alignCorners: o.bool(0), halfPixelCenters: o.bool(1) }) },
   CONCATENATION: { options: 10, attrs: o => ({ axis: o.axis(0, o.raw.outputs[0]), activation: o.activation(1) }) },

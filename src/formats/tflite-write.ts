@@ -67,7 +67,7 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
     case 'PAD': case 'TRANSPOSE': case 'SLICE': case 'RELU': case 'RELU6': case 'LOGISTIC': case 'TANH': return { version: byDtype(1, 2) }
     case 'DEQUANTIZE': return { version: 2 }
     case 'QUANTIZE': return { version: tensor(0).dtype === 'float32' ? 1 : 2 }
-    case 'HARD_SWISH': case 'RELU_N1_TO_1': case 'EXPAND_DIMS': case 'SQRT': case 'FLOOR_DIV': case 'GATHER_ND': return { version: 1 }
+    case 'HARD_SWISH': case 'RELU_N1_TO_1': case 'EXPAND_DIMS': case 'SQRT': case 'FLOOR_DIV': case 'GATHER_ND': case 'PRELU': return { version: 1 }
     default: throw new ThimbleError('format/unsupported-op', `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} is not written to .tflite`)
   }
 }

@@ -1,5 +1,5 @@
 /** Element by element: the unary ops as 256-entry tables, QUANTIZE, DEQUANTIZE. */
-import { OP_LUT, OP_QUANTIZE } from '../generated/layout.ts'
+import { OP_CHANNEL_LUT, OP_LUT, OP_QUANTIZE } from '../generated/layout.ts'
 import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, clamp, f32, logistic, multiplyHalfAway, multiplyHalfUp, quantizeMultiplier, rha, rne, tanhf } from '../numerics.ts'
 import { Context, Unsupported, type Q, type Tabular } from './context.ts'
@@ -85,6 +85,38 @@ export function lowerLeakyRelu(cx: Context): void {
     const r = d >= 0 ? multiplyHalfAway(d, identity.multiplier, identity.shift)
       : Math.sign(slope.multiplier) * multiplyHalfAway(d, Math.abs(slope.multiplier), slope.shift)
     return r + y.zeroPoint
+  })
+}
+
+/** A slope for each channel: a table for each slope. Source: TFLite's builtin PRELU, which quantized tensors always get. */
+export function lowerPrelu(cx: Context): void {
+  const x = cx.value(0), xq = cx.q(x.tensor), alpha = cx.input(1), aq = cx.q(alpha), out = cx.output(), yq = cx.q(out)
+  const channels = alpha.shape[alpha.shape.length - 1] ?? 1
+  if (x.tensor.dtype !== out.dtype || alpha.dtype !== out.dtype) throw new Unsupported(`mixed ${x.tensor.dtype}, ${alpha.dtype} and ${out.dtype} tensors`)
+  if (!alpha.data || elements(alpha.shape) !== channels) throw new Unsupported('PRELU with another slope than a constant for each channel')
+  const { shape } = x.tensor, last = shape[shape.length - 1]
+  if (channels !== last || alpha.shape.length > shape.length) throw cx.fail('lower/shape', 'slopes', alpha, `[${last}]`, `[${alpha.shape}]`)
+  cx.expectShape(out, x.tensor.shape)
+  const identity = quantizeMultiplier(f32(xq.scale / yq.scale)), slope = quantizeMultiplier(f32(f32(xq.scale * aq.scale) / yq.scale))
+  const raw = (byte: number): number => aq.unsigned ? byte : byte << 24 >> 24
+  const slopes = [...new Set(alpha.data)], tables = new Int8Array(256 * slopes.length)
+  slopes.forEach((byte, i) => tables.set(table(xq, yq, q => {
+    const d = q - xq.zeroPoint
+    return yq.zeroPoint + (d >= 0 ? multiplyHalfAway(d, identity.multiplier, identity.shift) : multiplyHalfAway(d * (raw(byte) - aq.zeroPoint), slope.multiplier, slope.shift))
+  }), 256 * i))
+  emitChannelLut(cx, x, cx.result(), tables, Int32Array.from(alpha.data, byte => 256 * slopes.indexOf(byte)))
+}
+
+function emitChannelLut(cx: Context, x: Value, y: Value, tables: Int8Array, byChannel: Int32Array): void {
+  const table = cx.buffers.constant('slopes', tables), offsets = cx.buffers.constant('slopes by channel', byChannel), channels = byChannel.length
+  cx.push({
+    record: 'ChannelLutRecord', op: OP_CHANNEL_LUT, kernel: 'prelu', rows: rowwise(x.n * x.h), reads: [x.buffer, table, offsets], writes: [y.buffer],
+    stream: x.n === 1 ? { from: x, to: y, order: 'element' } : undefined,
+    fields: () => ({
+      input: x.address(), inRowStride: x.rowStride, inRing: x.n > 1 ? x.n * x.h : x.ringRows,
+      output: y.address(), outRowStride: y.rowStride, outRing: y.n > 1 ? y.n * y.h : y.ringRows,
+      pixels: x.rowBytes / channels, channels, table: table.address, offsets: offsets.address
+    })
   })
 }
 

@@ -10,7 +10,7 @@ import { Context, Unsupported } from './context.ts'
 import { lowerConv, lowerFullyConnected } from './conv.ts'
 import { lowerDepthwise } from './depthwise.ts'
 import { lowerDetection } from './detection.ts'
-import { lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
+import { lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerPrelu, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
 import { lowerConcatenation, lowerPack, lowerPad, lowerReshape, lowerResize, lowerSlice, lowerSplit, lowerStridedSlice, lowerTranspose, lowerUnpack } from './shape.ts'
@@ -27,7 +27,7 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   MEAN: lowerMean,
   SOFTMAX: lowerSoftmax,
   LOGISTIC: lowerLogistic, TANH: lowerTanh, HARD_SWISH: lowerHardSwish,
-  RELU: lowerRelu, RELU6: lowerRelu, RELU_N1_TO_1: lowerRelu, LEAKY_RELU: lowerLeakyRelu,
+  RELU: lowerRelu, RELU6: lowerRelu, RELU_N1_TO_1: lowerRelu, LEAKY_RELU: lowerLeakyRelu, PRELU: lowerPrelu,
   QUANTIZE: lowerQuantize, DEQUANTIZE: lowerDequantize, CAST: lowerCast, SQRT: lowerSqrt,
   RESIZE_BILINEAR: lowerResize, RESIZE_NEAREST_NEIGHBOR: lowerResize,
   PAD: lowerPad,

@@ -65,7 +65,7 @@ export function bounds(w: Work): boolean {
 /** PRELU with a slope per channel: relu(x) - slope * relu(-x). */
 export function prelu(w: Work): boolean {
   for (const op of w.ops) {
-    if (!named(op, 'PRELU') || !isFloat(w, op)) continue
+    if (op.type !== 'PRELU' || !isFloat(w, op)) continue
     const [x, k, y] = [op.inputs[0]!, op.inputs[1]!, op.outputs[0]!]
     const slope = w.floats(k)
     if (!slope || (slope.length !== 1 && (slope.length !== w.channels(x) || w.shape(k).at(-1) !== slope.length))) continue

@@ -37,7 +37,7 @@ function divide4(sum: v128, count: v128, half: v128): v128 {
  * Average of eight channels from `column` bytes into rows [fromY, toY), `width` pixels each, to `out`. unsigned: halves
  * round up as they do in uint8.
  */
-function average8(r: PoolRecord, column: usize, fromY: i32, toY: i32, width: i32, out: usize): void {
+function average8(r: PoolRecord, column: i32, fromY: i32, toY: i32, width: i32, out: usize): void {
   const channels: usize = r.channels, count = (toY - fromY) * width
   let acc = i16x8.splat(0)
   for (let iy = fromY; iy < toY; iy++) {

@@ -1,5 +1,7 @@
 /** Models that other tools wrote give their own tool's answer. Fixtures: test/fixtures/convert/generate.py and generate.mjs. */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readFloatModel, sniffModel } from '../src/convert/index.ts'
@@ -9,10 +11,12 @@ import { writePacked } from '../src/formats/packed-write.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { loadGraph } from '../src/load.ts'
+import { loadModel } from '../src/node.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import { answer, expected, fixture, fixtureBytes, opCounts, pseudo, relative } from './convert-util.ts'
+import { thimble } from './call-cli.ts'
+import { GraphBuilder } from './small-models.ts'
 import { equalBytes } from './util.ts'
-import '../src/node.ts'
 
 const TOLERANCE = 5e-6
 
@@ -77,6 +81,25 @@ test('a .thimble file is converted like any other, and to itself', async () => {
   const [one, other] = await Promise.all([loadGraph(graph), loadGraph(back)])
   const values = one.inputs[0]!.dtype === 'int8' ? new Int8Array(input.buffer) : input
   one.run(values).forEach((got, i) => equalBytes(other.run(values)[i]!, got, 'by way of .tflite'))
+})
+
+test('an 8-bit model with float inputs and outputs is written as .thimble, a float model is not', async () => {
+  const b = new GraphBuilder(1), x = b.input([1, 8], 'float32'), folder = mkdtempSync(join(tmpdir(), 'thimble-'))
+  delete b.graph.tensors[x]!.quantization
+  const q = b.op('QUANTIZE', [x], [b.tensor([1, 8], 'int8', 0.05, 3)], {})
+  const f = b.op('FULLY_CONNECTED', [q, b.weights([10, 8]), b.bias(10, 1)], [b.tensor([1, 10], 'int8', 0.1, 2)], { activation: 'NONE', keepNumDims: false })
+  const bytes = writeTflite(b.done(b.op('DEQUANTIZE', [f], [b.tensor([1, 10], 'float32')], {})))
+  const [from, to] = [join(folder, 'a.tflite'), join(folder, 'a.thimble')]
+  writeFileSync(from, bytes)
+  assert.is((await thimble(['convert', from, '-o', to])).code, 0)
+  const input = Float32Array.from({ length: 8 }, (_, i) => i - 3.3)
+  const [one, other] = await Promise.all([loadModel(from), loadModel(to)])
+  equalBytes(other.run(input)[0]!, one.run(input)[0]!, 'by way of .thimble')
+  writeFileSync(from, writeTflite(await readFloatModel(fixture('nested.keras2.h5'))))
+  const { code, err } = await thimble(['convert', from, '-o', to])
+  assert.is(code, 1)
+  assert.match(err, 'lower/float')
+  rmSync(folder, { recursive: true })
 })
 
 test('Teachable Machine brings labels and preprocessing', async () => {

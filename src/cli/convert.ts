@@ -3,14 +3,14 @@ import { sniffModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph } from '../graph.ts'
 import { opMacs } from '../inspect.ts'
+import { findFloatWeights } from '../plan/compile.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { writeFiles } from './files.ts'
 import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 import { bytes as showBytes, count } from './text.ts'
 
-/** True when every value that ops compute is stored in 8 bits (or as an index). */
-export const isQuantized = (graph: Graph): boolean => graph.ops.every((op) => op.outputs.every((t) => graph.tensors[t]!.dtype !== 'float32')) && graph.inputs.every((t) => graph.tensors[t]!.dtype !== 'float32')
+const isQuantized = (graph: Graph): boolean => findFloatWeights(graph) < 0
 
 function summary(graph: Graph, format: string): { format: string; quantized: boolean; inputs: object[]; outputs: object[]; ops: Record<string, number>; macs: number; params: number; labels: number } {
   const ops: Record<string, number> = {}

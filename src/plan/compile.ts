@@ -97,15 +97,16 @@ function ports(list: readonly Port[]): ProgramPort[] {
 /** Ops whose constants decide whether a model is a float one. */
 const WEIGHTED = new Set(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED', 'TRANSPOSE_CONV'])
 
+/** The first op with float weights, which a model for Thimble has not; -1 without one. Float inputs and outputs make no float model. */
+export const findFloatWeights = (graph: Graph): number =>
+  graph.ops.findIndex(op => WEIGHTED.has(op.type) && /^float/.test(graph.tensors[op.inputs[1] ?? -1]?.dtype ?? ''))
+
 /** Throws `lower/float-model` when the model's filters are floats. */
 function refuseFloat(graph: Graph): void {
-  graph.ops.forEach((op, index) => {
-    if (!WEIGHTED.has(op.type)) return
-    const filter = graph.tensors[op.inputs[1] ?? -1]
-    if (filter?.dtype !== 'float32' && filter?.dtype !== 'float16') return
-    throw new ThimbleError('lower/float-model', 'this is a float model, Thimble runs 8-bit ones', {
-      op: `${op.type} at op ${index}`, expected: 'int8 or uint8 weights', got: `${filter.dtype} weights`, hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT'
-    })
+  const index = findFloatWeights(graph), op = graph.ops[index]
+  if (!op) return
+  throw new ThimbleError('lower/float-model', 'this is a float model, Thimble runs 8-bit ones', {
+    op: `${op.type} at op ${index}`, expected: 'int8 or uint8 weights', got: `${graph.tensors[op.inputs[1]!]!.dtype} weights`, hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT'
   })
 }
 

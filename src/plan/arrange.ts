@@ -86,7 +86,11 @@ function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, t
     b.room = b.bytes
     // Further threads have copies of it behind the arena.
     if (b.useful! <= b.bytes || b.first !== b.last || threads > 1) return
-    const taken = live.flatMap((o, k) => k !== i && o.first <= b.first && o.last >= b.first ? [{ from: offsets[k]!, to: align16(offsets[k]! + o.bytes) }] : [])
+    const taken: { from: number; to: number }[] = []
+    for (let k = 0; k < live.length; k++) {
+      const o = live[k]!
+      if (k !== i && o.first <= b.first && o.last >= b.first) taken.push({ from: offsets[k]!, to: align16(offsets[k]! + o.bytes) })
+    }
     let at = 0
     for (const { from, to } of [...taken.sort((x, y) => x.from - y.from), { from: peak, to: peak }]) {
       if (from - at > b.room) {

@@ -1,4 +1,4 @@
-/** Loops over dimensions: broadcasting of two operands, and as few loops as do. */
+/** Loops over dimensions: broadcasting of two operands, as few loops as do, strides. */
 import type { Tensor } from '../graph.ts'
 import type { Context } from './context.ts'
 
@@ -32,6 +32,17 @@ export function merge<K extends string, D extends { size: number } & Record<K, n
     const p = out[out.length - 1]
     if (p && steps.every(s => p[s] === d[s] * d.size)) out[out.length - 1] = { ...d, size: p.size * d.size }
     else out.push(d)
+  }
+  return out
+}
+
+/** Bytes from one index to the next along each dimension of a row-major tensor with elements of `width` bytes. */
+export function strides(shape: readonly number[], width: number): number[] {
+  const out: number[] = []
+  let s = width
+  for (let i = shape.length - 1; i >= 0; i--) {
+    out.unshift(s)
+    s *= shape[i]!
   }
   return out
 }

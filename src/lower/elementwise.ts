@@ -16,6 +16,12 @@ export function table(x: Q, y: Q, fn: (q: number) => number): Int8Array {
   return out
 }
 
+/** Where `rows` rows of x are read and those of y written, `skip` bytes in. */
+const rowFields = (x: Value, y: Value, rows: number, skip = 0): Record<'input' | 'inRowStride' | 'inRing' | 'output' | 'outRowStride' | 'outRing', number> => ({
+  input: x.address() + skip, inRowStride: x.rowStride, inRing: x.n > 1 ? rows : x.ringRows,
+  output: y.address() + skip, outRowStride: y.rowStride, outRing: y.n > 1 ? rows : y.ringRows
+})
+
 /** Table look-up step over `rows` rows of `bytes` bytes starting `skip` bytes in; whole values stream by rows. */
 export function emitLut(cx: Context, x: Value, y: Value, lut: Int8Array, kernel: string, part?: { skip: number; bytes: number }): void {
   const table = cx.buffers.constant(`${kernel} table`, lut)
@@ -24,11 +30,7 @@ export function emitLut(cx: Context, x: Value, y: Value, lut: Int8Array, kernel:
   cx.push({
     record: 'LutRecord', op: OP_LUT, kernel, rows: rowwise(rows), reads: [x.buffer, table], writes: [y.buffer],
     stream: streams ? { from: x, to: y, order: 'element' } : undefined,
-    fields: () => ({
-      input: x.address() + (part?.skip ?? 0), inRowStride: x.rowStride, inRing: x.n > 1 ? rows : x.ringRows,
-      output: y.address() + (part?.skip ?? 0), outRowStride: y.rowStride, outRing: y.n > 1 ? rows : y.ringRows,
-      bytes: part?.bytes ?? x.rowBytes, table: table.address
-    })
+    fields: () => ({ ...rowFields(x, y, rows, part?.skip), bytes: part?.bytes ?? x.rowBytes, table: table.address })
   })
 }
 
@@ -108,15 +110,11 @@ export function lowerPrelu(cx: Context): void {
 }
 
 function emitChannelLut(cx: Context, x: Value, y: Value, tables: Int8Array, byChannel: Int32Array): void {
-  const table = cx.buffers.constant('slopes', tables), offsets = cx.buffers.constant('slopes by channel', byChannel), channels = byChannel.length
+  const table = cx.buffers.constant('slopes', tables), offsets = cx.buffers.constant('slopes by channel', byChannel), channels = byChannel.length, rows = x.n * x.h
   cx.push({
-    record: 'ChannelLutRecord', op: OP_CHANNEL_LUT, kernel: 'prelu', rows: rowwise(x.n * x.h), reads: [x.buffer, table, offsets], writes: [y.buffer],
+    record: 'ChannelLutRecord', op: OP_CHANNEL_LUT, kernel: 'prelu', rows: rowwise(rows), reads: [x.buffer, table, offsets], writes: [y.buffer],
     stream: x.n === 1 ? { from: x, to: y, order: 'element' } : undefined,
-    fields: () => ({
-      input: x.address(), inRowStride: x.rowStride, inRing: x.n > 1 ? x.n * x.h : x.ringRows,
-      output: y.address(), outRowStride: y.rowStride, outRing: y.n > 1 ? y.n * y.h : y.ringRows,
-      pixels: x.rowBytes / channels, channels, table: table.address, offsets: offsets.address
-    })
+    fields: () => ({ ...rowFields(x, y, rows), pixels: x.rowBytes / channels, channels, table: table.address, offsets: offsets.address })
   })
 }
 

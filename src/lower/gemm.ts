@@ -93,21 +93,25 @@ function eachRows({ memory, staging, stagingBytes }: Loader, w: Weights, k: numb
   return true
 }
 
+/** Writes the plain bias and folds in what the input's zero point takes off, from rows of weights that `stage` stages: where, how many, their first place in panel order. */
+function foldRows({ runtime, memory }: Loader, to: number, plain: Int32Array, w: Weights, k: number, stage: (take: (at: number, rows: number, place: number) => void) => boolean): boolean {
+  const { fold_rows, flip_bytes } = runtime
+  if (!fold_rows || !flip_bytes) return false
+  memory.set(bytesOf(plain), to)
+  return !w.inputZero || stage((at, rows, place) => {
+    if (w.flip) flip_bytes(at, rows * k)
+    fold_rows(to + place * 4, at, rows, k, w.zero, w.inputZero)
+  })
+}
+
 /** Weights and bias of the forms that read rows of int8, by the runtime's packer for `nr` channels. */
 const byRows = (nr: number, name: 'pack_gemm_4x16c4' | 'pack_gemm_3x8c8', panelBytes: (k: number) => number): Pick<GemmForm, 'loadWeights' | 'foldBias'> => ({
   loadWeights(loader, to, w, _, k) {
     const { [name]: pack } = loader.runtime
     return pack !== undefined && eachRows(loader, w, k, nr, (at, rows, p) => pack(to + p * panelBytes(k), at, rows, k, w.flip))
   },
-  foldBias(loader, to, plain, _, w, panels, k) {
-    const { fold_rows, flip_bytes } = loader.runtime
-    if (!fold_rows || !flip_bytes) return false
-    loader.memory.set(bytesOf(plain), to)
-    return !w.inputZero || eachRows(loader, w, k, nr, (at, rows, p) => {
-      if (w.flip) flip_bytes(at, rows * k)
-      fold_rows(to + p * nr * 4, at, rows, k, w.zero, w.inputZero)
-    })
-  }
+  foldBias: (loader, to, plain, _, w, panels, k) =>
+    foldRows(loader, to, plain, w, k, take => eachRows(loader, w, k, nr, (at, rows, p) => take(at, rows, p * nr)))
 })
 
 const multipleOf = (n: number) => (k: number): number => Math.ceil(k / n) * n
@@ -213,16 +217,11 @@ export const ROWS_FORM: PanelForm = {
     const { pack_rows4 } = loader.runtime, panel = multipleOf(16)(k) * 4
     return pack_rows4 !== undefined && eachFour(loader, w, k, (at, p, rows) => pack_rows4(to + (p >> 2) * panel + (p & 3) * 16, at, rows, k, w.flip))
   },
-  foldBias(loader, to, plain, _, w, panels, k) {
-    const { fold_rows, flip_bytes } = loader.runtime
-    if (!fold_rows || !flip_bytes) return false
-    loader.memory.set(bytesOf(plain), to)
-    return !w.inputZero || eachFour(loader, w, k, (at, p, rows) => {
-      if (w.bias.length < 4 && p >= w.bias.length) return
-      if (w.flip) flip_bytes(at, rows * k)
-      fold_rows(to + p * 4, at, rows, k, w.zero, w.inputZero)
-    })
-  }
+  foldBias: (loader, to, plain, _, w, panels, k) =>
+    foldRows(loader, to, plain, w, k, take => eachFour(loader, w, k, (at, place, rows) => {
+      // Places that repeat a channel have no bias of their own.
+      if (w.bias.length >= 4 || place < w.bias.length) take(at, rows, place)
+    }))
 }
 
 /** The form that reads i16 weights: what convDirect takes too. */

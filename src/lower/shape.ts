@@ -2,6 +2,7 @@
 import { OP_COPY, OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR, OP_STRIDED_COPY } from '../generated/layout.ts'
 import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph.ts'
 import { clamp, f32, rha, rne } from '../numerics.ts'
+import { strides } from './broadcast.ts'
 import { Context, Unsupported } from './context.ts'
 import { concatTable } from './elementwise.ts'
 import { rowwise, Value, type Buffer } from './program.ts'
@@ -104,16 +105,6 @@ function stridedCopy(cx: Context, from: Value, to: Value, dims: readonly number[
       in0: si[0]!, in1: si[1]!, in2: si[2]!, in3: si[3]!, out0: so[0]!, out1: so[1]!, out2: so[2]!, out3: so[3]!, bytes
     })
   })
-}
-
-function strides(shape: readonly number[], width: number): number[] {
-  const out: number[] = []
-  let s = width
-  for (let i = shape.length - 1; i >= 0; i--) {
-    out.unshift(s)
-    s *= shape[i]!
-  }
-  return out
 }
 
 export function lowerPad(cx: Context): void {

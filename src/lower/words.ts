@@ -5,7 +5,7 @@ import {
 } from '../generated/layout.ts'
 import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph.ts'
 import { f32 } from '../numerics.ts'
-import { broadcast, merge } from './broadcast.ts'
+import { broadcast, merge, strides, type Dim } from './broadcast.ts'
 import { Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 
@@ -17,10 +17,8 @@ const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
   FLOOR_DIV: { int32: ARITHMETIC_INT_FLOOR_DIV }
 }
 
-interface Loop { size: number; a: number; b: number }
-
-function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, loops: readonly Loop[]): void {
-  const [d0, d1, d2, d3] = [...Array<Loop>(4 - loops.length).fill({ size: 1, a: 0, b: 0 }), ...loops] as [Loop, Loop, Loop, Loop]
+function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, loops: readonly Dim[]): void {
+  const [d0, d1, d2, d3] = [...Array<Dim>(4 - loops.length).fill({ size: 1, a: 0, b: 0 }), ...loops] as [Dim, Dim, Dim, Dim]
   cx.plain(a)
   cx.plain(b)
   const y = cx.result()
@@ -102,16 +100,15 @@ export function lowerGatherNd(cx: Context): void {
   if (depth < 1 || depth > shape.length) throw cx.fail('lower/shape', 'last dimension of the indices', indices.tensor, `1..${shape.length}`, depth)
   if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
   cx.expectShape(out, [...places.slice(0, -1), ...shape.slice(depth)])
-  const strides: number[] = []
-  for (let k = shape.length - 1, s = dtypeBytes(dtype); k >= 0; s *= shape[k--]!) strides[k] = s
+  const steps = strides(shape, dtypeBytes(dtype))
   const y = cx.result(), at = (list: readonly number[], k: number): number => k < depth ? list[k]! : 0
   y.alias = true
   cx.push({
     record: 'GatherNdRecord', op: OP_GATHER_ND, kernel: 'gather-nd', rows: rowwise(1), reads: [x.buffer, indices.buffer], writes: [y.buffer],
     fields: () => ({
-      input: x.address(), indices: indices.address(), output: y.address(), count: elements(places) / depth, depth, bytes: strides[depth - 1]!,
+      input: x.address(), indices: indices.address(), output: y.address(), count: elements(places) / depth, depth, bytes: steps[depth - 1]!,
       limit0: at(shape, 0), limit1: at(shape, 1), limit2: at(shape, 2), limit3: at(shape, 3),
-      stride0: at(strides, 0), stride1: at(strides, 1), stride2: at(strides, 2), stride3: at(strides, 3)
+      stride0: at(steps, 0), stride1: at(steps, 1), stride2: at(steps, 2), stride3: at(steps, 3)
     })
   })
 }

@@ -4,6 +4,7 @@
  */
 import { fromBase64 } from './base64.ts'
 import scanModule from './generated/scan.ts'
+import { LITTLE_ENDIAN } from './words.ts'
 
 interface Scanner {
   /** Its memory, from where the data goes: what is to be scanned is put here, at most so much at a time. */
@@ -15,7 +16,7 @@ interface Scanner {
 
 function makeScanner(): Scanner | undefined {
   // On hosts with the other byte order, numbers would have to be turned round first.
-  if (new Uint8Array(Uint32Array.of(1).buffer)[0] !== 1) return undefined
+  if (!LITTLE_ENDIAN) return undefined
   try {
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(fromBase64(scanModule)))
     const { memory, DATA, crc32, least, greatest } = exports as unknown as Scanner & { memory: WebAssembly.Memory; DATA: WebAssembly.Global }

@@ -1,6 +1,6 @@
 /** Little-endian bytes of files as typed arrays. */
 
-const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
+export const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 /** int32s as a copy, whatever their position in the file. The buffer holds nothing else. */
 export function int32s(bytes: Uint8Array): Int32Array<ArrayBuffer> {

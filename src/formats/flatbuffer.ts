@@ -8,10 +8,10 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { allZero } from '../scan.ts'
+import { LITTLE_ENDIAN } from '../words.ts'
 
 const damaged = 'the file is truncated or damaged'
 const utf8 = new TextDecoder()
-const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 /** Vectors of at most this many elements are read one by one: that is less than making a view of them. */
 const SHORT = 4

@@ -2,23 +2,16 @@
  * XXH32 of data whose length is a multiple of 16. Finds every change within one word, and others but for one in 2^32.
  * Source: the XXH32 algorithm of xxHash, seed 0. The middle part is also in the runtime (assembly/checksum.ts).
  */
+import { int32View } from '../words.ts'
 
 const P1 = 0x9e3779b1 | 0, P2 = 0x85ebca77 | 0, P3 = 0xc2b2ae3d | 0
-
-const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 
 /** The four lanes before any data. */
 export const xxh32Start = (): Int32Array<ArrayBuffer> => Int32Array.of(P1 + P2 | 0, P2, 0, -P1 | 0)
 
 /** Takes `bytes`, a multiple of 16 of them, into the lanes. */
 export function xxh32Blocks(lanes: Int32Array, bytes: Uint8Array): void {
-  let words: Int32Array
-  if (LITTLE_ENDIAN && bytes.byteOffset % 4 === 0) words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2)
-  else {
-    const view = new DataView(bytes.buffer, bytes.byteOffset)
-    words = new Int32Array(bytes.length >> 2)
-    for (let i = 0; i < words.length; i++) words[i] = view.getInt32(4 * i, true)
-  }
+  const words = int32View(bytes)
   let a = lanes[0]!, b = lanes[1]!, c = lanes[2]!, d = lanes[3]!
   for (let i = 0; i < words.length; i += 4) {
     a = a + Math.imul(words[i]!, P2) | 0

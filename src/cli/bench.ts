@@ -48,9 +48,11 @@ async function run(args: Args): Promise<number> {
   const file = openModel(name)
   await importLoader(options)
 
-  const start = performance.now()
-  const model = await load(file, options)
-  const loadMs = performance.now() - start
+  const loaded = async () => {
+    const start = performance.now(), model = await load(file, options)
+    return { model, ms: performance.now() - start }
+  }
+  const { model, ms: loadMs } = await loaded()
   const inputs = model.inputs.map(sampleInput)
   const timed = (out?: TypedArray[]): number => {
     const t = performance.now()
@@ -64,10 +66,9 @@ async function run(args: Args): Promise<number> {
 
   const again: number[] = []
   for (let i = 0; i < RELOADS; i++) {
-    const t = performance.now()
-    const other = await load(file, options)
-    again.push(performance.now() - t)
-    other.dispose()
+    const other = await loaded()
+    again.push(other.ms)
+    other.model.dispose()
   }
   // A packed module has no ops to report on.
   const known = await inspect(file, options)

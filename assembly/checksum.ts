@@ -11,7 +11,8 @@ function round(lane: u32, word: u32): u32 {
 
 /** The four lanes at once. */
 function blocksSimd(state: usize, p: usize, bytes: usize): void {
-  const p1 = i32x4.splat(0x9e3779b1), p2 = i32x4.splat(0x85ebca77)
+  const p1 = i32x4.splat(0x9e3779b1)
+  const p2 = i32x4.splat(0x85ebca77)
   let lanes = v128.load(state)
   for (const end = p + bytes; p < end; p += 16) {
     lanes = i32x4.add(lanes, i32x4.mul(v128.load(p), p2))
@@ -23,7 +24,10 @@ function blocksSimd(state: usize, p: usize, bytes: usize): void {
 /** Takes `bytes`, a multiple of 16, at `p` into the four lanes at `state`. */
 export function xxh32_blocks(state: usize, p: usize, bytes: usize): void {
   if (ASC_FEATURE_SIMD) return blocksSimd(state, p, bytes)
-  let a = load<u32>(state), b = load<u32>(state, 4), c = load<u32>(state, 8), d = load<u32>(state, 12)
+  let a = load<u32>(state)
+  let b = load<u32>(state, 4)
+  let c = load<u32>(state, 8)
+  let d = load<u32>(state, 12)
   for (const end = p + bytes; p < end; p += 16) {
     a = round(a, load<u32>(p))
     b = round(b, load<u32>(p, 4))

@@ -1,14 +1,73 @@
 /** The executor: walks the op table, no allocation, no checks (the host validates a program before it runs). */
 import {
-  ABI_VERSION, BarrierRecord, GroupRecord, Header, OP_ARG_MAX, OP_ARITHMETIC, OP_AVERAGE_POOL, OP_BARRIER, OP_BINARY, OP_CHANNEL_LUT, OP_CONV, OP_CONV_DIRECT, OP_COPY, OP_DEPTHWISE,
-  OP_DEPTHWISE3X3, OP_DEPTHWISE3X3_DOT, OP_DEPTHWISE3X3_PRODUCTS, OP_DEPTHWISE3X3_WIDE, OP_DEPTHWISE5X5, OP_DEQUANTIZE, OP_DETECTION, OP_FILL, OP_FULLY_CONNECTED, OP_GATHER, OP_GATHER_ND, OP_GROUP, OP_LUT, OP_MAX_POOL, OP_MEAN,
-  OP_QUANTIZE, OP_RESIZE_BILINEAR, OP_SOFTMAX, OP_STRIDED_COPY, OP_TRANSPOSE_CONV, Record, STATUS_BAD_OPCODE,
-  STATUS_NO_PROGRAM, STATUS_OK, STATUS_TIMEOUT
+  ABI_VERSION,
+  BarrierRecord,
+  GroupRecord,
+  Header,
+  OP_ARG_MAX,
+  OP_ARITHMETIC,
+  OP_AVERAGE_POOL,
+  OP_BARRIER,
+  OP_BINARY,
+  OP_CHANNEL_LUT,
+  OP_CONV,
+  OP_CONV_DIRECT,
+  OP_COPY,
+  OP_DEPTHWISE,
+  OP_DEPTHWISE3X3,
+  OP_DEPTHWISE3X3_DOT,
+  OP_DEPTHWISE3X3_PRODUCTS,
+  OP_DEPTHWISE3X3_WIDE,
+  OP_DEPTHWISE5X5,
+  OP_DEQUANTIZE,
+  OP_DETECTION,
+  OP_FILL,
+  OP_FULLY_CONNECTED,
+  OP_GATHER,
+  OP_GATHER_ND,
+  OP_GROUP,
+  OP_LUT,
+  OP_MAX_POOL,
+  OP_MEAN,
+  OP_QUANTIZE,
+  OP_RESIZE_BILINEAR,
+  OP_SOFTMAX,
+  OP_STRIDED_COPY,
+  OP_TRANSPOSE_CONV,
+  Record,
+  STATUS_BAD_OPCODE,
+  STATUS_NO_PROGRAM,
+  STATUS_OK,
+  STATUS_TIMEOUT,
 } from './layout'
 import {
-  kernel_1, kernel_2, kernel_3, kernel_4, kernel_5, kernel_6, kernel_7, kernel_8, kernel_9, kernel_10, kernel_11,
-  kernel_12, kernel_13, kernel_14, kernel_15, kernel_16, kernel_17, kernel_18, kernel_19, kernel_20, kernel_22,
-  kernel_23, kernel_24, kernel_26, kernel_27, kernel_28, kernel_29
+  kernel_1,
+  kernel_2,
+  kernel_3,
+  kernel_4,
+  kernel_5,
+  kernel_6,
+  kernel_7,
+  kernel_8,
+  kernel_9,
+  kernel_10,
+  kernel_11,
+  kernel_12,
+  kernel_13,
+  kernel_14,
+  kernel_15,
+  kernel_16,
+  kernel_17,
+  kernel_18,
+  kernel_19,
+  kernel_20,
+  kernel_22,
+  kernel_23,
+  kernel_24,
+  kernel_26,
+  kernel_27,
+  kernel_28,
+  kernel_29,
 } from './kernels'
 import { FAST } from './fast'
 import { depthwise3x3Wide } from './kernels/depthwise3x3-wide'
@@ -19,33 +78,86 @@ export const header: usize = memory.data(offsetof<Header>(), 16)
 /** Computes output rows [y0, y1) of one record. */
 function runRecord(record: usize, y0: i32, y1: i32): i32 {
   switch (changetype<Record>(record).op) {
-    case OP_COPY: kernel_1(record, y0, y1); break
-    case OP_FILL: kernel_2(record, y0, y1); break
-    case OP_LUT: kernel_3(record, y0, y1); break
-    case OP_CONV: kernel_4(record, y0, y1); break
-    case OP_DEPTHWISE3X3: kernel_5(record, y0, y1); break
-    case OP_DEPTHWISE: kernel_6(record, y0, y1); break
-    case OP_FULLY_CONNECTED: kernel_7(record, y0, y1); break
-    case OP_BINARY: kernel_8(record, y0, y1); break
-    case OP_AVERAGE_POOL: kernel_9(record, y0, y1); break
-    case OP_MAX_POOL: kernel_10(record, y0, y1); break
-    case OP_MEAN: kernel_11(record); break
-    case OP_SOFTMAX: kernel_12(record); break
-    case OP_DEQUANTIZE: kernel_13(record); break
-    case OP_QUANTIZE: kernel_14(record); break
-    case OP_RESIZE_BILINEAR: kernel_15(record, y0, y1); break
-    case OP_GATHER: kernel_16(record, y0, y1); break
-    case OP_ARG_MAX: kernel_17(record); break
-    case OP_STRIDED_COPY: kernel_18(record); break
-    case OP_TRANSPOSE_CONV: kernel_19(record); break
-    case OP_DETECTION: kernel_20(record); break
-    case OP_CONV_DIRECT: kernel_22(record, y0, y1); break
-    case OP_DEPTHWISE3X3_PRODUCTS: kernel_23(record, y0, y1); break
-    case OP_DEPTHWISE3X3_DOT: kernel_24(record, y0, y1); break
-    case OP_DEPTHWISE5X5: kernel_26(record, y0, y1); break
-    case OP_ARITHMETIC: kernel_27(record); break
-    case OP_GATHER_ND: return kernel_28(record)
-    case OP_CHANNEL_LUT: kernel_29(record, y0, y1); break
+    case OP_COPY:
+      kernel_1(record, y0, y1)
+      break
+    case OP_FILL:
+      kernel_2(record, y0, y1)
+      break
+    case OP_LUT:
+      kernel_3(record, y0, y1)
+      break
+    case OP_CONV:
+      kernel_4(record, y0, y1)
+      break
+    case OP_DEPTHWISE3X3:
+      kernel_5(record, y0, y1)
+      break
+    case OP_DEPTHWISE:
+      kernel_6(record, y0, y1)
+      break
+    case OP_FULLY_CONNECTED:
+      kernel_7(record, y0, y1)
+      break
+    case OP_BINARY:
+      kernel_8(record, y0, y1)
+      break
+    case OP_AVERAGE_POOL:
+      kernel_9(record, y0, y1)
+      break
+    case OP_MAX_POOL:
+      kernel_10(record, y0, y1)
+      break
+    case OP_MEAN:
+      kernel_11(record)
+      break
+    case OP_SOFTMAX:
+      kernel_12(record)
+      break
+    case OP_DEQUANTIZE:
+      kernel_13(record)
+      break
+    case OP_QUANTIZE:
+      kernel_14(record)
+      break
+    case OP_RESIZE_BILINEAR:
+      kernel_15(record, y0, y1)
+      break
+    case OP_GATHER:
+      kernel_16(record, y0, y1)
+      break
+    case OP_ARG_MAX:
+      kernel_17(record)
+      break
+    case OP_STRIDED_COPY:
+      kernel_18(record)
+      break
+    case OP_TRANSPOSE_CONV:
+      kernel_19(record)
+      break
+    case OP_DETECTION:
+      kernel_20(record)
+      break
+    case OP_CONV_DIRECT:
+      kernel_22(record, y0, y1)
+      break
+    case OP_DEPTHWISE3X3_PRODUCTS:
+      kernel_23(record, y0, y1)
+      break
+    case OP_DEPTHWISE3X3_DOT:
+      kernel_24(record, y0, y1)
+      break
+    case OP_DEPTHWISE5X5:
+      kernel_26(record, y0, y1)
+      break
+    case OP_ARITHMETIC:
+      kernel_27(record)
+      break
+    case OP_GATHER_ND:
+      return kernel_28(record)
+    case OP_CHANNEL_LUT:
+      kernel_29(record, y0, y1)
+      break
     default:
       if (FAST) {
         if (changetype<Record>(record).op == OP_DEPTHWISE3X3_WIDE) {

@@ -6,7 +6,16 @@
  * One picture at a time: begin, write the file, open, decode (or begin and write pixels), then resize. Memory grows to
  * what a picture needs, within the limit given to begin.
  */
-import { decodeJpeg, fullHeight, fullWidth, openJpeg, pixelChannels, pixelHeight, pixels, pixelWidth } from './image/jpeg'
+import {
+  decodeJpeg,
+  fullHeight,
+  fullWidth,
+  openJpeg,
+  pixelChannels,
+  pixelHeight,
+  pixels,
+  pixelWidth,
+} from './image/jpeg'
 import { alloc, message, reset, status } from './image/memory'
 import { resizeColumns, resizeRow, triangleTaps } from './image/resize'
 
@@ -45,7 +54,10 @@ export function jpeg_width(): i32 {
 export function jpeg_height(): i32 {
   return fullHeight()
 }
-/** Decodes to 1/8, 1/4, 1/2 or full size, the smallest that is at least width x height (0: full); 0 or the kind of failure. */
+/**
+ * Decodes to 1/8, 1/4, 1/2 or full size, the smallest that is at least width x height (0: full); 0 or the kind of
+ * failure.
+ */
 export function jpeg_decode(width: i32, height: i32): i32 {
   decodeJpeg(width, height)
   return status
@@ -67,7 +79,14 @@ export function pixels_channels(): i32 {
 /** ITU-R BT.601 luma in 16-bit fixed point, as Pillow's convert('L'). */
 export function gray(picture: usize, channels: i32, count: i32, out: usize): void {
   for (let i = 0; i < count; i++, picture += channels) {
-    store<u8>(out + i, (<i32>load<u8>(picture) * 19595 + <i32>load<u8>(picture, 1) * 38470 + <i32>load<u8>(picture, 2) * 7471 + 0x8000) >> 16)
+    store<u8>(
+      out + i,
+      (<i32>load<u8>(picture) * 19595 +
+        <i32>load<u8>(picture, 1) * 38470 +
+        <i32>load<u8>(picture, 2) * 7471 +
+        0x8000) >>
+        16,
+    )
   }
 }
 
@@ -78,28 +97,79 @@ export function triangle_taps(inSize: i32, outSize: i32, from: i32, count: i32, 
 
 /**
  * Columns first: rows `first` to `last` of the picture, narrowed, into `temp`; then `countY` rows into `out`.
- * `x` and `y`: addresses of taps {starts, counts, weights} laid out one behind the other, `countX` and `countY` of them.
- * `pitch`: bytes of a picture row. `sums`: 4 bytes a sample of the widest row worked on.
+ * `x` and `y`: addresses of taps {starts, counts, weights} laid out one behind the other, `countX` and `countY` of
+ * them. `pitch`: bytes of a picture row. `sums`: 4 bytes a sample of the widest row worked on.
  */
-export function resize(picture: usize, pitch: i32, channels: i32, first: i32, last: i32, x: usize, countX: i32, strideX: i32, y: usize, countY: i32, strideY: i32, temp: usize, sums: usize, out: usize): void {
+export function resize(
+  picture: usize,
+  pitch: i32,
+  channels: i32,
+  first: i32,
+  last: i32,
+  x: usize,
+  countX: i32,
+  strideX: i32,
+  y: usize,
+  countY: i32,
+  strideY: i32,
+  temp: usize,
+  sums: usize,
+  out: usize,
+): void {
   const n = countX * channels
-  const countsX = x + (<usize>countX << 2), weightsX = countsX + (<usize>countX << 2)
-  for (let r = first; r < last; r++) resizeColumns(picture + r * pitch, channels, countX, x, countsX, weightsX, strideX, temp + (r - first) * n)
-  const countsY = y + (<usize>countY << 2), weightsY = countsY + (<usize>countY << 2)
+  const countsX = x + ((<usize>countX) << 2)
+  const weightsX = countsX + ((<usize>countX) << 2)
+  for (let r = first; r < last; r++)
+    resizeColumns(picture + r * pitch, channels, countX, x, countsX, weightsX, strideX, temp + (r - first) * n)
+  const countsY = y + ((<usize>countY) << 2)
+  const weightsY = countsY + ((<usize>countY) << 2)
   for (let i = 0; i < countY; i++) {
-    const at = <usize>i << 2
-    resizeRow(temp + (load<i32>(y + at) - first) * n, n, n, load<i32>(countsY + at), weightsY + (<usize>(i * strideY) << 2), out + i * n, sums)
+    const at = (<usize>i) << 2
+    resizeRow(
+      temp + (load<i32>(y + at) - first) * n,
+      n,
+      n,
+      load<i32>(countsY + at),
+      weightsY + ((<usize>(i * strideY)) << 2),
+      out + i * n,
+      sums,
+    )
   }
 }
 
 /** Rows first, for pictures that shrink more in height: columns `first` to `last` of each row. */
-export function resize_rows_first(picture: usize, pitch: i32, channels: i32, first: i32, last: i32, x: usize, countX: i32, strideX: i32, y: usize, countY: i32, strideY: i32, temp: usize, sums: usize, out: usize): void {
+export function resize_rows_first(
+  picture: usize,
+  pitch: i32,
+  channels: i32,
+  first: i32,
+  last: i32,
+  x: usize,
+  countX: i32,
+  strideX: i32,
+  y: usize,
+  countY: i32,
+  strideY: i32,
+  temp: usize,
+  sums: usize,
+  out: usize,
+): void {
   const n = (last - first) * channels
-  const countsX = x + (<usize>countX << 2), weightsX = countsX + (<usize>countX << 2)
-  const countsY = y + (<usize>countY << 2), weightsY = countsY + (<usize>countY << 2)
+  const countsX = x + ((<usize>countX) << 2)
+  const weightsX = countsX + ((<usize>countX) << 2)
+  const countsY = y + ((<usize>countY) << 2)
+  const weightsY = countsY + ((<usize>countY) << 2)
   for (let i = 0; i < countY; i++) {
-    const at = <usize>i << 2
-    resizeRow(picture + load<i32>(y + at) * pitch + first * channels, pitch, n, load<i32>(countsY + at), weightsY + (<usize>(i * strideY) << 2), temp, sums)
+    const at = (<usize>i) << 2
+    resizeRow(
+      picture + load<i32>(y + at) * pitch + first * channels,
+      pitch,
+      n,
+      load<i32>(countsY + at),
+      weightsY + ((<usize>(i * strideY)) << 2),
+      temp,
+      sums,
+    )
     resizeColumns(temp - first * channels, channels, countX, x, countsX, weightsX, strideX, out + i * countX * channels)
   }
 }

@@ -1,5 +1,15 @@
 /** The runtime module: zero imports, exported memory, one executor. */
-export { header, run, thimble_abi, thimble_input_ptr, thimble_input_bytes, thimble_output_ptr, thimble_output_bytes, thimble_invoke, thimble_thread } from './exec'
+export {
+  header,
+  run,
+  thimble_abi,
+  thimble_input_ptr,
+  thimble_input_bytes,
+  thimble_output_ptr,
+  thimble_output_bytes,
+  thimble_invoke,
+  thimble_thread,
+} from './exec'
 export * from './kernels'
 export * from './pack'
 export * from './checksum'

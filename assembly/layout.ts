@@ -48,7 +48,9 @@ export const OP_ARITHMETIC = 27
 export const OP_GATHER_ND = 28
 export const OP_CHANNEL_LUT = 29
 
-/** Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts). */
+/**
+ * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
+ */
 export const TILE_BYTES = 48
 export const SLOT_BYTES = 32
 
@@ -61,6 +63,7 @@ export const STATUS_NO_PROGRAM = 1
 export const STATUS_BAD_OPCODE = 2
 export const STATUS_TIMEOUT = 3
 export const STATUS_BAD_INDEX = 4
+
 
 @unmanaged export class Header {
   abiVersion: u32
@@ -130,7 +133,10 @@ export const STATUS_BAD_INDEX = 4
   table: u32
 }
 
-/** Like LutRecord, `pixels` a row of `channels` bytes; the table of channel c lies offsets[c] bytes (int32) behind `table`. */
+/**
+ * Like LutRecord, `pixels` a row of `channels` bytes; the table of channel c lies offsets[c] bytes (int32) behind
+ * `table`.
+ */
 @unmanaged export class ChannelLutRecord extends Record {
   input: u32
   inRowStride: i32
@@ -180,7 +186,10 @@ export const STATUS_BAD_INDEX = 4
   form: i32
   mr: i32
   nr: i32
-  /** SIMD: tiles packed before they are multiplied, 1 in forms that read rows; more than 1: one pixel that is left at the end, too. */
+  /**
+   * SIMD: tiles packed before they are multiplied, 1 in forms that read rows; more than 1: one pixel that is left at
+   * the end, too.
+   */
   batch: i32
   /** SIMD: bytes of one pixel's row in forms that read rows of int8, K padded; 0 in forms that pack panels. */
   rowBytes: i32
@@ -326,7 +335,9 @@ export const STATUS_BAD_INDEX = 4
   shift: i32
   /** kind 2: elements handled by the vector block, whose int16 narrowing wraps. */
   wrapElements: i32
-  /** kind 2: zero point and limits are those of the file's own type; this much (128 for uint8) is subtracted at the end. */
+  /**
+   * kind 2: zero point and limits are those of the file's own type; this much (128 for uint8) is subtracted at the end.
+   */
   minus: i32
   scale: f32
 }
@@ -419,7 +430,9 @@ export const STATUS_BAD_INDEX = 4
   inverseScale: f32
 }
 
-/** Bilinear resize by tables of { i32 first byte offset, i32 second byte offset, i32 weight of the second, 0..2048 }. */
+/**
+ * Bilinear resize by tables of { i32 first byte offset, i32 second byte offset, i32 weight of the second, 0..2048 }.
+ */
 @unmanaged export class ResizeBilinearRecord extends Record {
   input: u32
   output: u32
@@ -480,8 +493,8 @@ export const STATUS_BAD_INDEX = 4
 }
 
 /**
- * Element by element on 32-bit words, d0 x d1 x d2 x d3 of them; strides of the operands in bytes, the output is contiguous.
- * `kind`: an ARITHMETIC_ constant.
+ * Element by element on 32-bit words, d0 x d1 x d2 x d3 of them; strides of the operands in bytes, the output is
+ * contiguous. `kind`: an ARITHMETIC_ constant.
  */
 @unmanaged export class ArithmeticRecord extends Record {
   kind: u32
@@ -516,8 +529,8 @@ export const ARITHMETIC_FLOAT_DIV = 7
 export const ARITHMETIC_INT_TO_FLOAT = 8
 
 /**
- * Runs of `bytes` from `count` places; a place is `depth` int32 indices, each within its limit and times its stride in bytes.
- * An index outside of its limit ends the run with STATUS_BAD_INDEX.
+ * Runs of `bytes` from `count` places; a place is `depth` int32 indices, each within its limit and times its stride in
+ * bytes. An index outside of its limit ends the run with STATUS_BAD_INDEX.
  */
 @unmanaged export class GatherNdRecord extends Record {
   input: u32

@@ -21,8 +21,10 @@ function weights8(p: usize, flip: v128, zero: v128, mask: v128): v128 {
 // @ts-ignore: decorator
 @inline
 function transpose4(to: usize, a: v128, b: v128, c: v128, d: v128): void {
-  const t0 = v128.shuffle<i32>(a, b, 0, 4, 1, 5), t1 = v128.shuffle<i32>(c, d, 0, 4, 1, 5)
-  const t2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7), t3 = v128.shuffle<i32>(c, d, 2, 6, 3, 7)
+  const t0 = v128.shuffle<i32>(a, b, 0, 4, 1, 5)
+  const t1 = v128.shuffle<i32>(c, d, 0, 4, 1, 5)
+  const t2 = v128.shuffle<i32>(a, b, 2, 6, 3, 7)
+  const t3 = v128.shuffle<i32>(c, d, 2, 6, 3, 7)
   v128.store(to, v128.shuffle<i64>(t0, t1, 0, 2))
   v128.store(to, v128.shuffle<i64>(t0, t1, 1, 3), 32)
   v128.store(to, v128.shuffle<i64>(t2, t3, 0, 2), 64)
@@ -30,20 +32,43 @@ function transpose4(to: usize, a: v128, b: v128, c: v128, d: v128): void {
 }
 
 /**
- * GEMM 4x8: `panels` x 8 rows of k int8 (after xor with `flip`) minus `zero` to [panel][K/2][8][2] i16, k in segments that
- * are padded to `padded`. Reads 0..7 bytes and writes 0..127 bytes past the end.
+ * GEMM 4x8: `panels` x 8 rows of k int8 (after xor with `flip`) minus `zero` to [panel][K/2][8][2] i16, k in segments
+ * that are padded to `padded`. Reads 0..7 bytes and writes 0..127 bytes past the end.
  */
-export function pack_gemm_4x8(to: usize, from: usize, panels: i32, k: usize, segment: usize, padded: usize, zero: i32, flip: i32): void {
+export function pack_gemm_4x8(
+  to: usize,
+  from: usize,
+  panels: i32,
+  k: usize,
+  segment: usize,
+  padded: usize,
+  zero: i32,
+  flip: i32,
+): void {
   if (!ASC_FEATURE_SIMD || !segment) return
-  const flips = i8x16.splat(<i8>flip), zeros = i16x8.splat(<i16>zero)
+  const flips = i8x16.splat(<i8>flip)
+  const zeros = i16x8.splat(<i16>zero)
   for (let p = 0; p < panels; p++) {
     for (let s: usize = 0; s < k; s += segment) {
       let out = to
       for (let i: usize = 0; i < segment; i += 8) {
-        const q = from + s + i, mask = firstLanes(<i32>(segment - i))
-        transpose4(out, weights8(q, flips, zeros, mask), weights8(q + k, flips, zeros, mask), weights8(q + 2 * k, flips, zeros, mask), weights8(q + 3 * k, flips, zeros, mask))
+        const q = from + s + i
+        const mask = firstLanes(<i32>(segment - i))
+        transpose4(
+          out,
+          weights8(q, flips, zeros, mask),
+          weights8(q + k, flips, zeros, mask),
+          weights8(q + 2 * k, flips, zeros, mask),
+          weights8(q + 3 * k, flips, zeros, mask),
+        )
         const h = q + 4 * k
-        transpose4(out + 16, weights8(h, flips, zeros, mask), weights8(h + k, flips, zeros, mask), weights8(h + 2 * k, flips, zeros, mask), weights8(h + 3 * k, flips, zeros, mask))
+        transpose4(
+          out + 16,
+          weights8(h, flips, zeros, mask),
+          weights8(h + k, flips, zeros, mask),
+          weights8(h + 2 * k, flips, zeros, mask),
+          weights8(h + 3 * k, flips, zeros, mask),
+        )
         out += 128
       }
       // A segment padded beyond what was written.
@@ -60,9 +85,11 @@ export function pack_gemm_4x8(to: usize, from: usize, panels: i32, k: usize, seg
 /** bias[c] -= inputZero * Σ weights, for packed panels of [pairs][8][2] i16, `skip` bytes apart. */
 export function fold_gemm_4x8(bias: usize, weights: usize, panels: i32, pairs: i32, skip: i32, inputZero: i32): void {
   if (!ASC_FEATURE_SIMD) return
-  const ones = i16x8.splat(1), factor = i32x4.splat(inputZero)
+  const ones = i16x8.splat(1)
+  const factor = i32x4.splat(inputZero)
   for (let p = 0; p < panels; p++) {
-    let a = i32x4.splat(0), b = i32x4.splat(0)
+    let a = i32x4.splat(0)
+    let b = i32x4.splat(0)
     for (let i = 0; i < pairs; i++) {
       a = i32x4.add(a, i32x4.dot_i16x8_s(v128.load(weights), ones))
       b = i32x4.add(b, i32x4.dot_i16x8_s(v128.load(weights, 16), ones))
@@ -86,17 +113,24 @@ function tapPair(to: usize, a: v128, b: v128): void {
 /** [9][channels] int8 (after xor with `flip`) minus `zero` to depthwise 3x3 order; channels >= 8. */
 export function pack_depthwise3x3(to: usize, from: usize, channels: i32, zero: i32, flip: i32): void {
   if (!ASC_FEATURE_SIMD) return
-  const flips = i8x16.splat(<i8>flip), zeros = i16x8.splat(<i16>zero), all = i64x2.splat(-1), none = i64x2.splat(0)
+  const flips = i8x16.splat(<i8>flip)
+  const zeros = i16x8.splat(<i16>zero)
+  const all = i64x2.splat(-1)
+  const none = i64x2.splat(0)
   const n: usize = channels
   for (let c = 0; c < channels; c += 8) {
     let q = from + min(c, channels - 8)
-    const a = weights8(q, flips, zeros, all), b = weights8(q + n, flips, zeros, all), d = weights8(q + 2 * n, flips, zeros, all)
+    const a = weights8(q, flips, zeros, all)
+    const b = weights8(q + n, flips, zeros, all)
+    const d = weights8(q + 2 * n, flips, zeros, all)
     q += 3 * n
     tapPair(to, a, weights8(q, flips, zeros, all))
     tapPair(to + 32, b, weights8(q + n, flips, zeros, all))
     tapPair(to + 64, d, weights8(q + 2 * n, flips, zeros, all))
     q += 3 * n
-    const x = weights8(q, flips, zeros, all), y = weights8(q + n, flips, zeros, all), z = weights8(q + 2 * n, flips, zeros, all)
+    const x = weights8(q, flips, zeros, all)
+    const y = weights8(q + n, flips, zeros, all)
+    const z = weights8(q + 2 * n, flips, zeros, all)
     tapPair(to + 96, x, y)
     tapPair(to + 128, z, none)
     tapPair(to + 160, none, x)
@@ -116,11 +150,14 @@ export function fold_rows(bias: usize, weights: usize, rows: i32, k: i32, weight
 
 /** Σ p[i] over k int8. */
 function sumRow(p: usize, k: i32): i32 {
-  let total = 0, i = 0
+  let total = 0
+  let i = 0
   if (ASC_FEATURE_SIMD) {
     let acc = i32x4.splat(0)
-    for (; i + 16 <= k; i += 16) acc = i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(p + i))))
-    total = i32x4.extract_lane(acc, 0) + i32x4.extract_lane(acc, 1) + i32x4.extract_lane(acc, 2) + i32x4.extract_lane(acc, 3)
+    for (; i + 16 <= k; i += 16)
+      acc = i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(p + i))))
+    total =
+      i32x4.extract_lane(acc, 0) + i32x4.extract_lane(acc, 1) + i32x4.extract_lane(acc, 2) + i32x4.extract_lane(acc, 3)
   }
   for (; i < k; i++) total += load<i8>(p + i)
   return total
@@ -129,7 +166,8 @@ function sumRow(p: usize, k: i32): i32 {
 /** Moves n bytes between uint8 and int8. */
 export function flip_bytes(p: usize, n: i32): void {
   let i = 0
-  if (ASC_FEATURE_SIMD) for (; i + 16 <= n; i += 16) v128.store(p + i, v128.xor(v128.load(p + i), i8x16.splat(<i8>0x80)))
+  if (ASC_FEATURE_SIMD)
+    for (; i + 16 <= n; i += 16) v128.store(p + i, v128.xor(v128.load(p + i), i8x16.splat(<i8>0x80)))
   for (; i < n; i++) store<u8>(p + i, load<u8>(p + i) ^ 0x80)
 }
 
@@ -147,7 +185,7 @@ export function narrow_bytes(to: usize, from: usize, n: i32, add: i32): void {
 // @ts-ignore: decorator
 @inline
 function weights4(p: usize, n: usize, flips: u32): u32 {
-  return n >= 4 ? load<u32>(p) ^ flips : (load<u32>(p) ^ flips) & ((<u32>1 << (<u32>n << 3)) - 1)
+  return n >= 4 ? load<u32>(p) ^ flips : (load<u32>(p) ^ flips) & (((<u32>1) << ((<u32>n) << 3)) - 1)
 }
 
 /**
@@ -155,10 +193,11 @@ function weights4(p: usize, n: usize, flips: u32): u32 {
  * where the last panel lacks rows. Reads 0..3 bytes past the end.
  */
 export function pack_gemm_4x16c4(to: usize, from: usize, rows: i32, k: usize, flip: i32): void {
-  const flips = <u32>flip * 0x01010101, panelBytes = ((k + 3) & ~3) << 4
+  const flips = <u32>flip * 0x01010101
+  const panelBytes = ((k + 3) & ~3) << 4
   memory.fill(to, 0, <usize>((rows + 15) >> 4) * panelBytes)
   for (let r = 0; r < rows; r++) {
-    let out = to + <usize>(r >> 4) * panelBytes + (<usize>(r & 15) << 2)
+    let out = to + <usize>(r >> 4) * panelBytes + ((<usize>(r & 15)) << 2)
     for (let i: usize = 0; i < k; i += 4) {
       store<u32>(out, weights4(from + i, k - i, flips))
       out += 64
@@ -169,12 +208,16 @@ export function pack_gemm_4x16c4(to: usize, from: usize, rows: i32, k: usize, fl
 
 /** GEMM 3x8c8: the same, 8 to a panel, to [panel][K/8][64] int8. */
 export function pack_gemm_3x8c8(to: usize, from: usize, rows: i32, k: usize, flip: i32): void {
-  const flips = <u32>flip * 0x01010101, panelBytes = ((k + 7) & ~7) << 3
+  const flips = <u32>flip * 0x01010101
+  const panelBytes = ((k + 7) & ~7) << 3
   memory.fill(to, 0, <usize>((rows + 7) >> 3) * panelBytes)
   for (let r = 0; r < rows; r++) {
-    const lane = r & 3, other: usize = (4 + (lane ^ 1)) << 1, own: usize = lane << 1
-    const low = lane & 1 ? other : own, high = lane & 1 ? own : other
-    let out = to + <usize>(r >> 3) * panelBytes + (<usize>(r >> 2 & 1) << 5)
+    const lane = r & 3
+    const other: usize = (4 + (lane ^ 1)) << 1
+    const own: usize = lane << 1
+    const low = lane & 1 ? other : own
+    const high = lane & 1 ? own : other
+    let out = to + <usize>(r >> 3) * panelBytes + ((<usize>((r >> 2) & 1)) << 5)
     for (let i: usize = 0; i < k; i += 4) {
       const four = weights4(from + i, k - i, flips)
       store<u16>(out + low, <u16>four)
@@ -186,12 +229,15 @@ export function pack_gemm_3x8c8(to: usize, from: usize, rows: i32, k: usize, fli
 }
 
 /**
- * Fully connected: rows of k int8 (after xor with `flip`) to [rows/4][K/16][4][16] int8, K padded with zeros. `rows`: a multiple
- * of four, or one row, whose first 16 bytes go to `to`.
+ * Fully connected: rows of k int8 (after xor with `flip`) to [rows/4][K/16][4][16] int8, K padded with zeros. `rows`: a
+ * multiple of four, or one row, whose first 16 bytes go to `to`.
  */
 export function pack_rows4(to: usize, from: usize, rows: i32, k: i32, flip: i32): void {
   if (!ASC_FEATURE_SIMD) return
-  const flips = i8x16.splat(<i8>flip), n: usize = k, whole = n & ~15, four = rows > 1
+  const flips = i8x16.splat(<i8>flip)
+  const n: usize = k
+  const whole = n & ~15
+  const four = rows > 1
   for (; rows > 0; rows -= 4) {
     let p = from
     for (const end = from + whole; p < end; p += 16) {
@@ -205,7 +251,7 @@ export function pack_rows4(to: usize, from: usize, rows: i32, k: i32, flip: i32)
     }
     if (k & 15) {
       for (let j = min(rows, 4); j; j--, p += n) {
-        for (let i: usize = 0; i < 16; i++) store<u8>(to++, whole + i < n ? load<u8>(p + i) ^ <u8>flip : 0)
+        for (let i: usize = 0; i < 16; i++) store<u8>(to++, whole + i < n ? load<u8>(p + i) ^ (<u8>flip) : 0)
       }
     }
     from += n << 2
@@ -213,10 +259,18 @@ export function pack_rows4(to: usize, from: usize, rows: i32, k: i32, flip: i32)
 }
 
 /**
- * Depthwise in int8: [taps][channels] int8 (after xor with `flip`) to [block of 8 channels][vector][8][bytes]. `table`: the
- * tap of each byte of each vector, int8, negative for zero; channels >= 8.
+ * Depthwise in int8: [taps][channels] int8 (after xor with `flip`) to [block of 8 channels][vector][8][bytes]. `table`:
+ * the tap of each byte of each vector, int8, negative for zero; channels >= 8.
  */
-export function pack_taps(to: usize, from: usize, channels: i32, vectors: i32, bytes: i32, table: usize, flip: i32): void {
+export function pack_taps(
+  to: usize,
+  from: usize,
+  channels: i32,
+  vectors: i32,
+  bytes: i32,
+  table: usize,
+  flip: i32,
+): void {
   for (let c = 0; c < channels; c += 8) {
     const start = from + <usize>min(c, channels - 8)
     for (let v = 0; v < vectors; v++) {
@@ -231,30 +285,52 @@ export function pack_taps(to: usize, from: usize, channels: i32, vectors: i32, b
 }
 
 /**
- * Depthwise in pairs of i16: the same minus `zero` to [block of `width` channels][pair][width][2]; channels >= width. `table`: two
- * taps a pair.
+ * Depthwise in pairs of i16: the same minus `zero` to [block of `width` channels][pair][width][2]; channels >= width.
+ * `table`: two taps a pair.
  */
-export function pack_pairs(to: usize, from: usize, channels: i32, width: i32, pairs: i32, table: usize, zero: i32, flip: i32): void {
+export function pack_pairs(
+  to: usize,
+  from: usize,
+  channels: i32,
+  width: i32,
+  pairs: i32,
+  table: usize,
+  zero: i32,
+  flip: i32,
+): void {
   for (let c = 0; c < channels; c += width) {
     const start = from + <usize>min(c, channels - width)
     for (let v = 0; v < pairs; v++) {
-      const a = <i32>load<i8>(table + <usize>(2 * v)), b = <i32>load<i8>(table + <usize>(2 * v + 1))
+      const a = <i32>load<i8>(table + <usize>(2 * v))
+      const b = <i32>load<i8>(table + <usize>(2 * v + 1))
       for (let j: usize = 0; j < <usize>width; j++) {
-        store<i16>(to, a < 0 ? 0 : <i16>(<i32><i8>(load<u8>(start + <usize>(a * channels) + j) ^ flip) - zero))
-        store<i16>(to, b < 0 ? 0 : <i16>(<i32><i8>(load<u8>(start + <usize>(b * channels) + j) ^ flip) - zero), 2)
+        store<i16>(to, a < 0 ? 0 : <i16>(<i32>(<i8>(load<u8>(start + <usize>(a * channels) + j) ^ flip)) - zero))
+        store<i16>(to, b < 0 ? 0 : <i16>(<i32>(<i8>(load<u8>(start + <usize>(b * channels) + j) ^ flip)) - zero), 2)
         to += 4
       }
     }
   }
 }
 
-/** bias[c] -= inputZero * Σ (w - weightZero) over the taps, for [taps][channels] int8 (after xor with `flip`); bias in panels of `width` <= channels. */
-export function fold_taps(bias: usize, weights: usize, channels: i32, width: i32, taps: i32, weightZero: i32, flip: i32, inputZero: i32): void {
+/**
+ * bias[c] -= inputZero * Σ (w - weightZero) over the taps, for [taps][channels] int8 (after xor with `flip`); bias in
+ * panels of `width` <= channels.
+ */
+export function fold_taps(
+  bias: usize,
+  weights: usize,
+  channels: i32,
+  width: i32,
+  taps: i32,
+  weightZero: i32,
+  flip: i32,
+  inputZero: i32,
+): void {
   for (let c = 0; c < channels; c += width) {
     let w = weights + <usize>min(c, channels - width)
     for (let j = 0; j < width; j++) {
       let sum = -taps * weightZero
-      for (let t = 0; t < taps; t++) sum += <i32><i8>(load<u8>(w + <usize>(t * channels)) ^ flip)
+      for (let t = 0; t < taps; t++) sum += <i32>(<i8>(load<u8>(w + <usize>(t * channels)) ^ flip))
       store<i32>(bias, load<i32>(bias) - inputZero * sum)
       bias += 4
       w++
@@ -262,14 +338,19 @@ export function fold_taps(bias: usize, weights: usize, channels: i32, width: i32
   }
 }
 
-/** n f32 scales of weights to requantization scales, `requantScale` of src/numerics.ts; input and output scale by their bits. Writes up to the next multiple of 16 bytes. */
+/**
+ * n f32 scales of weights to requantization scales, `requantScale` of src/numerics.ts; input and output scale by their
+ * bits. Writes up to the next multiple of 16 bytes.
+ */
 export function requantize_scales(at: usize, n: i32, inputBits: i32, outputBits: i32): void {
-  const input = reinterpret<f32>(inputBits), output = reinterpret<f32>(outputBits)
-  const end = at + (<usize>n << 2)
+  const input = reinterpret<f32>(inputBits)
+  const output = reinterpret<f32>(outputBits)
+  const end = at + ((<usize>n) << 2)
   if (ASC_FEATURE_SIMD) {
-    const inputs = f32x4.splat(input), outputs = f32x4.splat(output)
+    const inputs = f32x4.splat(input)
+    const outputs = f32x4.splat(output)
     for (; at < end; at += 16) v128.store(at, f32x4.div(f32x4.mul(v128.load(at), inputs), outputs))
     return
   }
-  for (; at < end; at += 4) store<f32>(at, load<f32>(at) * input / output)
+  for (; at < end; at += 4) store<f32>(at, (load<f32>(at) * input) / output)
 }

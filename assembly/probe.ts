@@ -15,9 +15,9 @@ function dot(w: v128, x: v128, acc: v128): v128 {
 }
 
 /**
- * One lane of i32x4.relaxed_dot_i8x16_i7x16_add_s over four bytes each, packed into integers. Engines that compile twice may
- * answer otherwise once they have optimized; `hurry` asks for that: it makes so many turns of a loop whose long body is
- * never entered, since engines count the bytes of code that a loop jumps back over.
+ * One lane of i32x4.relaxed_dot_i8x16_i7x16_add_s over four bytes each, packed into integers. Engines that compile
+ * twice may answer otherwise once they have optimized; `hurry` asks for that: it makes so many turns of a loop whose
+ * long body is never entered, since engines count the bytes of code that a loop jumps back over.
  */
 export function relaxedDot(w: i32, x: i32, hurry: i32): i32 {
   if (!ASC_FEATURE_RELAXED_SIMD) return 0

@@ -29,7 +29,7 @@ function roundingShift(x: i32, exponent: i32): i32 {
 export function multiplyByQuantizedMultiplier(x: i32, multiplier: i32, shift: i32): i32 {
   if (shift > 31) return 0
   const left = shift > 0 ? shift : 0
-  const t = i32((i64(x) << left) * i64(multiplier) + (1 << 30) >> 31)
+  const t = i32(((i64(x) << left) * i64(multiplier) + (1 << 30)) >> 31)
   return shift < 0 ? roundingShift(t, -shift) : t
 }
 

@@ -5,7 +5,11 @@ export function dot(a: usize, b: usize, k: i32): i32 {
   let acc = 0
   const end = a + (k & ~3)
   while (a < end) {
-    acc += load<i8>(a) * load<i8>(b) + load<i8>(a, 1) * load<i8>(b, 1) + load<i8>(a, 2) * load<i8>(b, 2) + load<i8>(a, 3) * load<i8>(b, 3)
+    acc +=
+      load<i8>(a) * load<i8>(b) +
+      load<i8>(a, 1) * load<i8>(b, 1) +
+      load<i8>(a, 2) * load<i8>(b, 2) +
+      load<i8>(a, 3) * load<i8>(b, 3)
     a += 4
     b += 4
   }

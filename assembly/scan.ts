@@ -31,9 +31,17 @@ export function crc32(crc: u32, n: i32): u32 {
   let at: usize = DATA
   const end = at + n
   for (; at + 8 <= end; at += 8) {
-    const a = crc ^ load<u32>(at), b = load<u32>(at, 4)
-    crc = load<u32>(entry(a), 7168) ^ load<u32>(entry(a >>> 8), 6144) ^ load<u32>(entry(a >>> 16), 5120) ^ load<u32>(entry(a >>> 24), 4096) ^
-      load<u32>(entry(b), 3072) ^ load<u32>(entry(b >>> 8), 2048) ^ load<u32>(entry(b >>> 16), 1024) ^ load<u32>(entry(b >>> 24))
+    const a = crc ^ load<u32>(at)
+    const b = load<u32>(at, 4)
+    crc =
+      load<u32>(entry(a), 7168) ^
+      load<u32>(entry(a >>> 8), 6144) ^
+      load<u32>(entry(a >>> 16), 5120) ^
+      load<u32>(entry(a >>> 24), 4096) ^
+      load<u32>(entry(b), 3072) ^
+      load<u32>(entry(b >>> 8), 2048) ^
+      load<u32>(entry(b >>> 16), 1024) ^
+      load<u32>(entry(b >>> 24))
   }
   for (; at < end; at++) crc = load<u32>(entry(crc ^ load<u8>(at))) ^ (crc >>> 8)
   return crc
@@ -42,13 +50,13 @@ export function crc32(crc: u32, n: i32): u32 {
 /** The least of n > 0 int32s. */
 export function least(n: i32): i32 {
   let v = load<i32>(DATA)
-  for (let i = 1; i < n; i++) v = min(v, load<i32>(DATA + (<usize>i << 2)))
+  for (let i = 1; i < n; i++) v = min(v, load<i32>(DATA + ((<usize>i) << 2)))
   return v
 }
 
 /** The greatest of n > 0 int32s. */
 export function greatest(n: i32): i32 {
   let v = load<i32>(DATA)
-  for (let i = 1; i < n; i++) v = max(v, load<i32>(DATA + (<usize>i << 2)))
+  for (let i = 1; i < n; i++) v = max(v, load<i32>(DATA + ((<usize>i) << 2)))
   return v
 }

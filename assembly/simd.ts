@@ -29,7 +29,10 @@ export function requantize4(acc: v128, scale: v128, magic: v128, magicMinusZero:
   return i32x4.sub(f32x4.add(f32x4.mul(f32x4.convert_i32x4_s(acc), scale), magic), magicMinusZero)
 }
 
-/** Eight channels of one pixel, as i16, clamped and stored at y. One pixel at a time: narrowing two pixels together would make the revectorizer pair vectors of different pixels. */
+/**
+ * Eight channels of one pixel, as i16, clamped and stored at y. One pixel at a time: narrowing two pixels together
+ * would make the revectorizer pair vectors of different pixels.
+ */
 // @ts-ignore: decorator
 @inline
 export function finish8(constants: usize, clamped: i32, y: usize, h: v128): void {
@@ -39,24 +42,54 @@ export function finish8(constants: usize, clamped: i32, y: usize, h: v128): void
 }
 
 /**
- * Epilogue of a 4x8 tile: requantizes, clamps and stores eight channels of four pixels at y0..y3. Accumulators cP0, cP1:
- * pixel P's channels 0-3, 4-7. constants: magic x 4, magicMinusZero x 4, actMin x 16, actMax x 16; clamped: whether the
- * last two exclude any int8.
+ * Epilogue of a 4x8 tile: requantizes, clamps and stores eight channels of four pixels at y0..y3. Accumulators cP0,
+ * cP1: pixel P's channels 0-3, 4-7. constants: magic x 4, magicMinusZero x 4, actMin x 16, actMax x 16; clamped:
+ * whether the last two exclude any int8.
  */
 // @ts-ignore: decorator
 @inline
 export function finish4x8(
-  constants: usize, clamped: i32, scale: usize, y0: usize, y1: usize, y2: usize, y3: usize,
-  c00: v128, c01: v128, c10: v128, c11: v128, c20: v128, c21: v128, c30: v128, c31: v128
+  constants: usize,
+  clamped: i32,
+  scale: usize,
+  y0: usize,
+  y1: usize,
+  y2: usize,
+  y3: usize,
+  c00: v128,
+  c01: v128,
+  c10: v128,
+  c11: v128,
+  c20: v128,
+  c21: v128,
+  c30: v128,
+  c31: v128,
 ): void {
-  const s0 = v128.load(scale), s1 = v128.load(scale, 16)
-  const magic = v128.load(constants), zero = v128.load(constants, 16)
+  const s0 = v128.load(scale)
+  const s1 = v128.load(scale, 16)
+  const magic = v128.load(constants)
+  const zero = v128.load(constants, 16)
   const h0 = i16x8.narrow_i32x4_s(requantize4(c00, s0, magic, zero), requantize4(c01, s1, magic, zero))
   if (FAST) {
     finish8(constants, clamped, y0, h0)
-    finish8(constants, clamped, y1, i16x8.narrow_i32x4_s(requantize4(c10, s0, magic, zero), requantize4(c11, s1, magic, zero)))
-    finish8(constants, clamped, y2, i16x8.narrow_i32x4_s(requantize4(c20, s0, magic, zero), requantize4(c21, s1, magic, zero)))
-    finish8(constants, clamped, y3, i16x8.narrow_i32x4_s(requantize4(c30, s0, magic, zero), requantize4(c31, s1, magic, zero)))
+    finish8(
+      constants,
+      clamped,
+      y1,
+      i16x8.narrow_i32x4_s(requantize4(c10, s0, magic, zero), requantize4(c11, s1, magic, zero)),
+    )
+    finish8(
+      constants,
+      clamped,
+      y2,
+      i16x8.narrow_i32x4_s(requantize4(c20, s0, magic, zero), requantize4(c21, s1, magic, zero)),
+    )
+    finish8(
+      constants,
+      clamped,
+      y3,
+      i16x8.narrow_i32x4_s(requantize4(c30, s0, magic, zero), requantize4(c31, s1, magic, zero)),
+    )
     return
   }
   const h1 = i16x8.narrow_i32x4_s(requantize4(c10, s0, magic, zero), requantize4(c11, s1, magic, zero))
@@ -65,7 +98,8 @@ export function finish4x8(
   const h3 = i16x8.narrow_i32x4_s(requantize4(c30, s0, magic, zero), requantize4(c31, s1, magic, zero))
   let q23 = i8x16.narrow_i16x8_s(h2, h3)
   if (clamped) {
-    const low = v128.load(constants, 32), high = v128.load(constants, 48)
+    const low = v128.load(constants, 32)
+    const high = v128.load(constants, 48)
     q01 = i8x16.min_s(i8x16.max_s(q01, low), high)
     q23 = i8x16.min_s(i8x16.max_s(q23, low), high)
   }

@@ -3,7 +3,15 @@
  * peer is started, loaded, warmed and timed in the same way. A runner only says how its library is called.
  */
 
-const ARRAYS = { int8: Int8Array, uint8: Uint8Array, bool: Uint8Array, int16: Int16Array, int32: Int32Array, int64: BigInt64Array, float32: Float32Array }
+const ARRAYS = {
+  int8: Int8Array,
+  uint8: Uint8Array,
+  bool: Uint8Array,
+  int16: Int16Array,
+  int32: Int32Array,
+  int64: BigInt64Array,
+  float32: Float32Array,
+}
 
 export const isDtype = (name: string): name is Port['dtype'] => name in ARRAYS
 type Values = InstanceType<(typeof ARRAYS)[Port['dtype']]>
@@ -45,30 +53,44 @@ export interface Runner {
 }
 
 /** The values as numbers, whatever their type. */
-export const numbers = (port: Port, bytes: Uint8Array): number[] => Array.from(typed(port, bytes) as ArrayLike<number | bigint>, Number)
+export const numbers = (port: Port, bytes: Uint8Array): number[] =>
+  Array.from(typed(port, bytes) as ArrayLike<number | bigint>, Number)
 
 /** Bytes of values in the port's type. */
 export function encode(port: Port, values: ArrayLike<number>): Uint8Array {
-  return toBytes(port.dtype === 'int64' ? BigInt64Array.from(Array.from(values, (v) => BigInt(Math.round(v)))) : ARRAYS[port.dtype].from(values))
+  return toBytes(
+    port.dtype === 'int64'
+      ? BigInt64Array.from(Array.from(values, (v) => BigInt(Math.round(v))))
+      : ARRAYS[port.dtype].from(values),
+  )
 }
 
 /** Real values of quantized bytes, for peers that run a float twin. */
-export const toFloat = (port: Port, bytes: Uint8Array): Float32Array => Float32Array.from(numbers(port, bytes), (q) => (q - port.zeroPoint) * port.scale)
+export const toFloat = (port: Port, bytes: Uint8Array): Float32Array =>
+  Float32Array.from(numbers(port, bytes), (q) => (q - port.zeroPoint) * port.scale)
 
 /** Bytes of real values; those of a quantized port rounded to the nearest. */
 export function fromFloat(port: Port, values: ArrayLike<number>): Uint8Array {
   if (port.dtype !== 'int8' && port.dtype !== 'uint8') return encode(port, values)
   const [low, high] = port.dtype === 'int8' ? [-128, 127] : [0, 255]
-  return Uint8Array.from(values, (v) => Math.min(high, Math.max(low, Math.round(v / port.scale + port.zeroPoint))) & 255)
+  return Uint8Array.from(
+    values,
+    (v) => Math.min(high, Math.max(low, Math.round(v / port.scale + port.zeroPoint))) & 255,
+  )
 }
 
-/** The same bytes with the sign bit turned: int8 q and uint8 q + 128 are the same real number when the zero point moves along. */
+/**
+ * The same bytes with the sign bit turned: int8 q and uint8 q + 128 are the same real number when the zero point moves
+ * along.
+ */
 export const flipSign = (bytes: Uint8Array): Uint8Array => bytes.map((b) => b ^ 128)
 
 /** Raw bytes as the port's typed array: a view of single bytes, a copy of wider values. */
 export function typed(port: Pick<Port, 'dtype'>, bytes: Uint8Array): Values {
   const type = ARRAYS[port.dtype]
-  return type.BYTES_PER_ELEMENT === 1 ? new type(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length) : new type(bytes.slice().buffer)
+  return type.BYTES_PER_ELEMENT === 1
+    ? new type(bytes.buffer as ArrayBuffer, bytes.byteOffset, bytes.length)
+    : new type(bytes.slice().buffer)
 }
 
 /** `length` zeros of the port's type. */
@@ -81,13 +103,19 @@ const BASE64_CHUNK = 8192
 
 export function encodeBase64(bytes: Uint8Array): string {
   let text = ''
-  for (let i = 0; i < bytes.length; i += BASE64_CHUNK) text += String.fromCharCode(...bytes.subarray(i, i + BASE64_CHUNK))
+  for (let i = 0; i < bytes.length; i += BASE64_CHUNK)
+    text += String.fromCharCode(...bytes.subarray(i, i + BASE64_CHUNK))
   return btoa(text)
 }
 
 export const decodeBase64 = (text: string): Uint8Array => Uint8Array.from(atob(text), (c) => c.charCodeAt(0))
 
-export interface Opened { startMs: number; loadMs: number; firstMs: number; info: Record<string, unknown> }
+export interface Opened {
+  startMs: number
+  loadMs: number
+  firstMs: number
+  info: Record<string, unknown>
+}
 
 /** Answers the harness's commands for one runner. All times are milliseconds of `performance.now()`. */
 export class Driver {
@@ -100,7 +128,10 @@ export class Driver {
     this.read = read
   }
 
-  /** Starts the library, loads the network, runs it once on `input` (base64). The file's bytes are read before the clock starts. */
+  /**
+   * Starts the library, loads the network, runs it once on `input` (base64). The file's bytes are read before the clock
+   * starts.
+   */
   async open(network: Network, input: string): Promise<Opened> {
     const bytes = await this.read(network.location)
     const data = decodeBase64(input)

@@ -1,4 +1,6 @@
-/** Brings the peers in: npm packages, a Python environment, Chromium. Whatever can't be had is named with its reason. */
+/**
+ * Brings the peers in: npm packages, a Python environment, Chromium. Whatever can't be had is named with its reason.
+ */
 import { execFile, spawn } from 'node:child_process'
 import { existsSync, readFileSync, rmSync, statSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -49,14 +51,21 @@ async function modules(fresh: boolean, log: (line: string) => void): Promise<Too
 }
 
 /** A virtual environment with the pinned packages of `requirements`, remade when that file changes. */
-async function environment(folder: string, requirements: string, fresh: boolean, log: (line: string) => void): Promise<Tool> {
+async function environment(
+  folder: string,
+  requirements: string,
+  fresh: boolean,
+  log: (line: string) => void,
+): Promise<Tool> {
   const python = `${here}${folder}/bin/python`
   const stamp = `${here}${folder}/requirements.txt`
   const wanted = await readFile(`${here}${requirements}`, 'utf8')
   if (fresh || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== wanted) {
     log(`Python packages: ${wanted.trim().split('\n').join(', ')}`)
     rmSync(`${here}${folder}`, { recursive: true, force: true })
-    const reason = await attempt(process.env.PYTHON ?? 'python3', ['-m', 'venv', folder]) ?? await attempt(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '-r', requirements])
+    const reason =
+      (await attempt(process.env.PYTHON ?? 'python3', ['-m', 'venv', folder])) ??
+      (await attempt(python, ['-m', 'pip', 'install', '-q', '--disable-pip-version-check', '-r', requirements]))
     if (reason) return { reason: `Python environment: ${reason}` }
     await writeFile(stamp, wanted)
   }
@@ -65,20 +74,29 @@ async function environment(folder: string, requirements: string, fresh: boolean,
 }
 
 async function chromium(): Promise<Tool> {
-  const names = process.env.CHROMIUM ? [process.env.CHROMIUM] : ['chromium', 'chromium-browser', 'google-chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome']
+  const names = process.env.CHROMIUM
+    ? [process.env.CHROMIUM]
+    : ['chromium', 'chromium-browser', 'google-chrome', '/Applications/Google Chrome.app/Contents/MacOS/Google Chrome']
   for (const path of names) {
     try {
       const { stdout } = await run(path, ['--version'])
       const { stdout: full } = await run('sh', ['-c', `command -v "$0"`, path])
       return { path: full.trim(), version: /[\d.]+/.exec(stdout)?.[0] ?? stdout.trim() }
-    } catch { /* The next name. */ }
+    } catch {
+      /* The next name. */
+    }
   }
   return { reason: 'no Chromium found; install one (Debian: apt-get install chromium) or set CHROMIUM to its path' }
 }
 
 async function nodes(extra: string[]): Promise<Setup['nodes']> {
   const found = new Map<string, string>()
-  for (const path of [process.execPath, `${here}node_modules/node22/bin/node`, `${here}node_modules/node26/bin/node`, ...extra]) {
+  for (const path of [
+    process.execPath,
+    `${here}node_modules/node22/bin/node`,
+    `${here}node_modules/node26/bin/node`,
+    ...extra,
+  ]) {
     try {
       const { stdout } = await run(path, ['--version'])
       const version = stdout.trim().replace('v', '')
@@ -87,16 +105,25 @@ async function nodes(extra: string[]): Promise<Setup['nodes']> {
       if (extra.includes(path)) throw new Error(`--node ${path}: ${oneLine(error)}`)
     }
   }
-  return [...found].map(([version, path]) => ({ version, path })).sort((a, b) => Number.parseInt(a.version) - Number.parseInt(b.version))
+  return [...found]
+    .map(([version, path]) => ({ version, path }))
+    .sort((a, b) => Number.parseInt(a.version) - Number.parseInt(b.version))
 }
 
-export interface InstallOptions { fresh: boolean; convert: boolean; nodes: string[]; log: (line: string) => void }
+export interface InstallOptions {
+  fresh: boolean
+  convert: boolean
+  nodes: string[]
+  log: (line: string) => void
+}
 
 export async function install(options: InstallOptions): Promise<Setup> {
   await mkdir(`${here}build`, { recursive: true })
   const installed = await modules(options.fresh, options.log)
   const python = await environment('.venv', 'requirements.txt', options.fresh, options.log)
-  const converter: Tool = options.convert ? await environment('.venv-convert', 'requirements-convert.txt', options.fresh, options.log) : { reason: 'conversion was switched off' }
+  const converter: Tool = options.convert
+    ? await environment('.venv-convert', 'requirements-convert.txt', options.fresh, options.log)
+    : { reason: 'conversion was switched off' }
   return { modules: installed, chromium: await chromium(), python, converter, nodes: await nodes(options.nodes) }
 }
 
@@ -104,7 +131,9 @@ export async function install(options: InstallOptions): Promise<Setup> {
 export function versionOf(name: string): string {
   const file = `${here}node_modules/${name}/package.json`
   if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')).version
-  const line = readFileSync(`${here}requirements.txt`, 'utf8').split('\n').find((l) => l.startsWith(`${name}==`))
+  const line = readFileSync(`${here}requirements.txt`, 'utf8')
+    .split('\n')
+    .find((l) => l.startsWith(`${name}==`))
   return line?.split('==')[1] ?? '?'
 }
 

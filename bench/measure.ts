@@ -1,4 +1,6 @@
-/** One network, all peers: every peer in a fresh process or page, then turns (A B C A B C ...), then outputs compared. */
+/**
+ * One network, all peers: every peer in a fresh process or page, then turns (A B C A B C ...), then outputs compared.
+ */
 import { encode, encodeBase64, decodeBase64, numbers, type Port } from './drive.ts'
 import { PageHost, ProcessHost, type Host, type Memory } from './hosts.ts'
 import type { NetworkFiles } from './networks.ts'
@@ -10,14 +12,22 @@ export interface Plan {
   rounds: number
   /** One turn of one peer, in milliseconds. */
   turnMs: number
-  /** Warm-up before the first turn: chunks of turnMs until the best time has stopped falling, at least and at most this long. */
+  /**
+   * Warm-up before the first turn: chunks of turnMs until the best time has stopped falling, at least and at most this
+   * long.
+   */
   warmupMs: [number, number]
   maxRunsPerTurn: number
   /** Inputs on which outputs are compared. */
   inputs: number
 }
 
-export interface Agreement { compared: number; identical: number; maxDifference: number; sameTop1: number }
+export interface Agreement {
+  compared: number
+  identical: number
+  maxDifference: number
+  sameTop1: number
+}
 
 export interface PeerResult {
   id: string
@@ -43,16 +53,34 @@ export interface PeerResult {
   agreement?: Agreement
 }
 
-export interface NetworkResult { name: string; bytes: number; input: string; reference?: string; peers: PeerResult[] }
+export interface NetworkResult {
+  name: string
+  bytes: number
+  input: string
+  reference?: string
+  peers: PeerResult[]
+}
 
-interface Entrant { peer: Peer; host: Host; result: PeerResult; rounds: number[][]; outputs: Uint8Array[] }
+interface Entrant {
+  peer: Peer
+  host: Host
+  result: PeerResult
+  rounds: number[][]
+  outputs: Uint8Array[]
+}
 
 const FIRST_LINE = /^[^\n]*/
 
 /** Whether it is Thimble itself. */
 export const own = ({ name }: { name: string }): boolean => name.startsWith('Thimble')
 
-async function enter(peer: Peer, files: NetworkFiles, server: FileServer, chromium: string | undefined, inputs: string[]): Promise<Entrant | PeerResult> {
+async function enter(
+  peer: Peer,
+  files: NetworkFiles,
+  server: FileServer,
+  chromium: string | undefined,
+  inputs: string[],
+): Promise<Entrant | PeerResult> {
   const result: PeerResult = { id: peer.id, name: peer.name, where: peer.where, arithmetic: peer.arithmetic }
   const form = files.forms[peer.form]
   const lacks = own(peer) && files.missing.length ? `no operator ${files.missing.join(', ')} in Thimble` : undefined
@@ -66,13 +94,19 @@ async function enter(peer: Peer, files: NetworkFiles, server: FileServer, chromi
       await server.download()
     }
     const location = peer.host.kind === 'process' ? form.path! : `/network/${files.name}/${peer.form}`
-    const opened = await host.open({ name: files.name, location, input: files.input, output: files.output, options: peer.options }, inputs[0])
+    const opened = await host.open(
+      { name: files.name, location, input: files.input, output: files.output, options: peer.options },
+      inputs[0],
+    )
     Object.assign(result, opened)
     if (peer.host.kind === 'page') result.download = await server.download()
     return { peer, host, result, rounds: [], outputs: [] }
   } catch (error) {
     await host?.close().catch(() => {})
-    return { ...result, skipped: `can't run it: ${FIRST_LINE.exec((error as Error).message.replace(/^page\.evaluate: (Error: )?/, ''))![0].slice(0, 240)}` }
+    return {
+      ...result,
+      skipped: `can't run it: ${FIRST_LINE.exec((error as Error).message.replace(/^page\.evaluate: (Error: )?/, ''))![0].slice(0, 240)}`,
+    }
   }
 }
 
@@ -80,11 +114,14 @@ function agree(a: Uint8Array[], b: Uint8Array[], port: Port): Agreement {
   const top = (v: number[]): number => v.reduce((best, x, i) => (x > v[best] ? i : best), 0)
   const agreement: Agreement = { compared: a.length, identical: 0, maxDifference: 0, sameTop1: 0 }
   a.forEach((bytes, k) => {
-    if (bytes.length !== b[k].length) return agreement.maxDifference = Infinity
+    if (bytes.length !== b[k].length) return (agreement.maxDifference = Infinity)
     const [mine, theirs] = [numbers(port, bytes), numbers(port, b[k])]
     if (bytes.every((v, i) => v === b[k][i])) agreement.identical++
     if (top(mine) === top(theirs)) agreement.sameTop1++
-    agreement.maxDifference = mine.reduce((most, v, i) => Math.max(most, Math.abs(v - theirs[i])), agreement.maxDifference)
+    agreement.maxDifference = mine.reduce(
+      (most, v, i) => Math.max(most, Math.abs(v - theirs[i])),
+      agreement.maxDifference,
+    )
   })
   return agreement
 }
@@ -95,7 +132,7 @@ async function warmUp(host: Host, plan: Plan): Promise<void> {
   let best = Infinity
   let idle = 0
   for (let spent = 0; spent < most && (spent < least || idle < 3); spent += plan.turnMs) {
-    const fastest = Math.min(...await host.block(plan.turnMs, plan.maxRunsPerTurn))
+    const fastest = Math.min(...(await host.block(plan.turnMs, plan.maxRunsPerTurn)))
     idle = fastest < best * 0.98 ? 0 : idle + 1
     best = Math.min(best, fastest)
   }
@@ -104,8 +141,17 @@ async function warmUp(host: Host, plan: Plan): Promise<void> {
 /** Peers whose ratio to each other is told. */
 const AGAINST = ['litert', 'litert-js']
 
-export async function measure(files: NetworkFiles, peers: Peer[], plan: Plan, server: FileServer, chromium: string | undefined, log: (line: string) => void): Promise<NetworkResult> {
-  const inputs = Array.from({ length: plan.inputs }, (_, k) => encodeBase64(asInput(files, picture(files.input.shape, k + 1))))
+export async function measure(
+  files: NetworkFiles,
+  peers: Peer[],
+  plan: Plan,
+  server: FileServer,
+  chromium: string | undefined,
+  log: (line: string) => void,
+): Promise<NetworkResult> {
+  const inputs = Array.from({ length: plan.inputs }, (_, k) =>
+    encodeBase64(asInput(files, picture(files.input.shape, k + 1))),
+  )
   const entrants: Entrant[] = []
   const results: PeerResult[] = []
   for (const peer of peers) {
@@ -118,11 +164,15 @@ export async function measure(files: NetworkFiles, peers: Peer[], plan: Plan, se
     entrants.splice(entrants.indexOf(e), 1)
     await e.host.close().catch(() => {})
   }
-  const each = async (work: (e: Entrant) => Promise<void>): Promise<void> => { for (const e of [...entrants]) await work(e).catch((error) => drop(e, error)) }
+  const each = async (work: (e: Entrant) => Promise<void>): Promise<void> => {
+    for (const e of [...entrants]) await work(e).catch((error) => drop(e, error))
+  }
   await each((e) => warmUp(e.host, plan))
   for (let round = 0; round < plan.rounds; round++) {
     log(`${files.name}: round ${round + 1} of ${plan.rounds}, ${entrants.length} peers`)
-    await each(async (e) => { e.rounds.push(await e.host.block(plan.turnMs, plan.maxRunsPerTurn)) })
+    await each(async (e) => {
+      e.rounds.push(await e.host.block(plan.turnMs, plan.maxRunsPerTurn))
+    })
   }
   await each(async (e) => {
     e.result.memory = await e.host.memory()
@@ -130,14 +180,27 @@ export async function measure(files: NetworkFiles, peers: Peer[], plan: Plan, se
   })
   summarize(entrants, files)
   await Promise.all(entrants.map((e) => e.host.close().catch(() => {})))
-  return { name: files.name, bytes: files.bytes, input: `${files.input.dtype} ${files.input.shape.join('x')}`, reference: entrants[0]?.peer.id, peers: results }
+  return {
+    name: files.name,
+    bytes: files.bytes,
+    input: `${files.input.dtype} ${files.input.shape.join('x')}`,
+    reference: entrants[0]?.peer.id,
+    peers: results,
+  }
 }
 
 function summarize(entrants: Entrant[], files: NetworkFiles): void {
   for (const e of entrants) {
     const times = e.rounds.flat()
-    Object.assign(e.result, { runs: times.length, medianMs: median(times), minMs: Math.min(...times), p95Ms: quantile(times, 0.95) })
-    e.result.ratios = Object.fromEntries(entrants.filter((o) => AGAINST.includes(o.peer.id) && o !== e).map((o) => [o.peer.id, ratio(e.rounds, o.rounds)]))
+    Object.assign(e.result, {
+      runs: times.length,
+      medianMs: median(times),
+      minMs: Math.min(...times),
+      p95Ms: quantile(times, 0.95),
+    })
+    e.result.ratios = Object.fromEntries(
+      entrants.filter((o) => AGAINST.includes(o.peer.id) && o !== e).map((o) => [o.peer.id, ratio(e.rounds, o.rounds)]),
+    )
     if (e !== entrants[0]) e.result.agreement = agree(e.outputs, entrants[0].outputs, files.output)
   }
 }

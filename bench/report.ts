@@ -11,8 +11,10 @@ export interface Report {
   networks: NetworkResult[]
 }
 
-const ms = (v: number | undefined): string => (v === undefined ? '' : v < 1 ? v.toFixed(3) : v < 10 ? v.toFixed(2) : v.toFixed(1))
-const kilobytes = (v: number | undefined): string => (v === undefined ? '' : v < 1e6 ? `${Math.round(v / 1e3)} kB` : `${(v / 1e6).toFixed(1)} MB`)
+const ms = (v: number | undefined): string =>
+  v === undefined ? '' : v < 1 ? v.toFixed(3) : v < 10 ? v.toFixed(2) : v.toFixed(1)
+const kilobytes = (v: number | undefined): string =>
+  v === undefined ? '' : v < 1e6 ? `${Math.round(v / 1e3)} kB` : `${(v / 1e6).toFixed(1)} MB`
 const times = (v: number | undefined): string => (v === undefined ? '' : v.toFixed(2))
 const label = (p: PeerResult): string => `${p.name} (${p.where}${p.arithmetic === 'float32' ? ', float32' : ''})`
 
@@ -26,14 +28,49 @@ function agreement(p: PeerResult, network: NetworkResult): string {
 
 function latency(network: NetworkResult): string {
   const lacking = network.peers.filter(own).every((p) => p.skipped) ? network.peers.find(own)?.skipped : undefined
-  const rows = network.peers.filter((p) => !p.skipped).map((p) => {
-    const bold = (s: string): string => (own(p) && s ? `**${s}**` : s)
-    const memory = p.memory && (p.memory.peakBytes - p.memory.baseBytes)
-    return [bold(label(p)), bold(ms(p.medianMs)), ms(p.minMs), bold(times(p.ratios?.litert)), bold(times(p.ratios?.['litert-js'])), ms(p.startMs), ms(p.loadMs), ms(p.firstMs), memory === undefined ? '' : kilobytes(memory), agreement(p, network)]
-  })
-  const head = ['', 'median ms', 'min ms', '÷ LiteRT', '÷ LiteRT.js', 'start ms', 'load ms', 'first ms', 'memory added', 'output bytes']
-  return [`### ${network.name} (${network.input}, ${kilobytes(network.bytes)})`, '', `| ${head.join(' | ')} |`, `|---|${head.slice(1).map(() => '---:').join('|')}|`, ...rows.map((r) => `| ${r.join(' | ')} |`),
-    ...(lacking ? [`| **Thimble** | ${lacking} |${' |'.repeat(head.length - 2)}`] : []), '', ...skips(network)].join('\n')
+  const rows = network.peers
+    .filter((p) => !p.skipped)
+    .map((p) => {
+      const bold = (s: string): string => (own(p) && s ? `**${s}**` : s)
+      const memory = p.memory && p.memory.peakBytes - p.memory.baseBytes
+      return [
+        bold(label(p)),
+        bold(ms(p.medianMs)),
+        ms(p.minMs),
+        bold(times(p.ratios?.litert)),
+        bold(times(p.ratios?.['litert-js'])),
+        ms(p.startMs),
+        ms(p.loadMs),
+        ms(p.firstMs),
+        memory === undefined ? '' : kilobytes(memory),
+        agreement(p, network),
+      ]
+    })
+  const head = [
+    '',
+    'median ms',
+    'min ms',
+    '÷ LiteRT',
+    '÷ LiteRT.js',
+    'start ms',
+    'load ms',
+    'first ms',
+    'memory added',
+    'output bytes',
+  ]
+  return [
+    `### ${network.name} (${network.input}, ${kilobytes(network.bytes)})`,
+    '',
+    `| ${head.join(' | ')} |`,
+    `|---|${head
+      .slice(1)
+      .map(() => '---:')
+      .join('|')}|`,
+    ...rows.map((r) => `| ${r.join(' | ')} |`),
+    ...(lacking ? [`| **Thimble** | ${lacking} |${' |'.repeat(head.length - 2)}`] : []),
+    '',
+    ...skips(network),
+  ].join('\n')
 }
 
 function skips(network: NetworkResult): string[] {
@@ -41,9 +78,11 @@ function skips(network: NetworkResult): string[] {
   for (const p of network.peers) {
     if (!p.skipped) continue
     const reason = p.skipped.replace(/[.\s]+$/, '')
-    byReason.set(reason, [...byReason.get(reason) ?? [], label(p)])
+    byReason.set(reason, [...(byReason.get(reason) ?? []), label(p)])
   }
-  return byReason.size ? [`Not run: ${[...byReason].map(([reason, labels]) => `${labels.join(', ')}: ${reason}`).join('; ')}.`, ''] : []
+  return byReason.size
+    ? [`Not run: ${[...byReason].map(([reason, labels]) => `${labels.join(', ')}: ${reason}`).join('; ')}.`, '']
+    : []
 }
 
 /** What a page downloads for each library, from the first network that it ran. */
@@ -51,8 +90,18 @@ function downloads(report: Report): string {
   const seen = new Map<string, PeerResult>()
   for (const p of report.networks.flatMap((n) => n.peers)) if (p.download && !seen.has(p.name)) seen.set(p.name, p)
   if (seen.size === 0) return ''
-  const rows = [...seen.values()].map(({ name, download: d }) => `| ${name} | ${kilobytes(d!.wasmBytes)} | ${kilobytes(d!.jsBytes)} | ${kilobytes(d!.wasmBytes + d!.jsBytes)} | ${kilobytes(d!.wasmGzipBytes + d!.jsGzipBytes)} |`)
-  return ['### What a page downloads, without the model', '', '| | wasm | JavaScript, minified | together | gzip |', '|---|---:|---:|---:|---:|', ...rows, ''].join('\n')
+  const rows = [...seen.values()].map(
+    ({ name, download: d }) =>
+      `| ${name} | ${kilobytes(d!.wasmBytes)} | ${kilobytes(d!.jsBytes)} | ${kilobytes(d!.wasmBytes + d!.jsBytes)} | ${kilobytes(d!.wasmGzipBytes + d!.jsGzipBytes)} |`,
+  )
+  return [
+    '### What a page downloads, without the model',
+    '',
+    '| | wasm | JavaScript, minified | together | gzip |',
+    '|---|---:|---:|---:|---:|',
+    ...rows,
+    '',
+  ].join('\n')
 }
 
 function about(report: Report): string[] {
@@ -63,7 +112,8 @@ function about(report: Report): string[] {
     'An inference is what a user does: hand the input over, infer, read the output. A ratio is the median over rounds of the two medians in that round. Float peers run twins of the same network with dequantized weights; ONNX twins are made by tf2onnx.',
   ]
 }
-const STARTS = '*start*: importing the library and starting its engine; *load*: model bytes to ready; *memory added*: peak resident memory of the process above what it held before the library was loaded.'
+const STARTS =
+  '*start*: importing the library and starting its engine; *load*: model bytes to ready; *memory added*: peak resident memory of the process above what it held before the library was loaded.'
 
 /** Everything that was measured, as Markdown. */
 export function table(report: Report): string {
@@ -85,25 +135,42 @@ export function summary(report: Report): string {
   const bold = (own: boolean, s: string): string => (own && s ? `**${s}**` : s)
   const rows = byPeer(report)
   const medians = rows.map(({ own, label, results }) => {
-    const cells = results.map((p) => (p ? `${ms(p.medianMs)}${p.ratios?.litert === undefined ? '' : ` (${bold(own, times(p.ratios.litert))})`}` : '-'))
+    const cells = results.map((p) =>
+      p ? `${ms(p.medianMs)}${p.ratios?.litert === undefined ? '' : ` (${bold(own, times(p.ratios.litert))})`}` : '-',
+    )
     const agreed = results.map((p) => p?.agreement).filter((a) => a !== undefined)
     const identical = agreed.filter((a) => a.identical === a.compared).length
     return `| ${bold(own, label)} | ${cells.join(' | ')} | ${agreed.length ? `${identical} of ${agreed.length}` : 'reference'} |`
   })
   const first = report.networks[0]!
-  const starts = rows.map(({ own, label, results: [p] }) => {
-    const memory = p?.memory && kilobytes(p.memory.peakBytes - p.memory.baseBytes)
-    return p && `| ${bold(own, label)} | ${ms(p.startMs)} | ${ms(p.loadMs)} | ${ms(p.firstMs)} | ${memory ?? ''} |`
-  }).filter((row) => row !== undefined)
+  const starts = rows
+    .map(({ own, label, results: [p] }) => {
+      const memory = p?.memory && kilobytes(p.memory.peakBytes - p.memory.baseBytes)
+      return p && `| ${bold(own, label)} | ${ms(p.startMs)} | ${ms(p.loadMs)} | ${ms(p.firstMs)} | ${memory ?? ''} |`
+    })
+    .filter((row) => row !== undefined)
   return [
-    `Median milliseconds an inference, and the ratio to native LiteRT; in how many networks all output bytes are LiteRT's.`, '',
-    `| | ${report.networks.map((n) => n.name).join(' | ')} | same bytes |`, `|---|${report.networks.map(() => '--:').join('|')}|--:|`, ...medians, '',
-    ...about(report), '', `${first.name} from a cold process or page; ${STARTS}`, '', '| | start ms | load ms | first inference ms | memory added |', '|---|--:|--:|--:|--:|', ...starts, '',
-    downloads(report), 'Minima, ratios to LiteRT.js and what was not run: [bench/results/results.md](bench/results/results.md).'
+    `Median milliseconds an inference, and the ratio to native LiteRT; in how many networks all output bytes are LiteRT's.`,
+    '',
+    `| | ${report.networks.map((n) => n.name).join(' | ')} | same bytes |`,
+    `|---|${report.networks.map(() => '--:').join('|')}|--:|`,
+    ...medians,
+    '',
+    ...about(report),
+    '',
+    `${first.name} from a cold process or page; ${STARTS}`,
+    '',
+    '| | start ms | load ms | first inference ms | memory added |',
+    '|---|--:|--:|--:|--:|',
+    ...starts,
+    '',
+    downloads(report),
+    'Minima, ratios to LiteRT.js and what was not run: [bench/results/results.md](bench/results/results.md).',
   ].join('\n')
 }
 
-const escape = (s: string): string => s.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!)
+const escape = (s: string): string =>
+  s.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!)
 
 /** Horizontal bars of median latency, one panel a network, Thimble's in colour. Reads on light and dark pages. */
 export function chart(report: Report): string {
@@ -118,12 +185,15 @@ export function chart(report: Report): string {
     y += 28
     for (const p of measured) {
       const length = Math.max(2, (p.medianMs! / longest) * (width - left - 80))
-      parts.push(`<text x="${left - 8}" y="${y + 12}" class="l">${escape(label(p))}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${bar}" rx="2" class="${own(p) ? 'own' : p.arithmetic === 'float32' ? 'float' : 'peer'}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}" class="v">${ms(p.medianMs)}</text>`)
+      parts.push(
+        `<text x="${left - 8}" y="${y + 12}" class="l">${escape(label(p))}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${bar}" rx="2" class="${own(p) ? 'own' : p.arithmetic === 'float32' ? 'float' : 'peer'}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}" class="v">${ms(p.medianMs)}</text>`,
+      )
       y += bar + gap
     }
     y += 16
   }
-  const style = 'text{font:12px system-ui,sans-serif;fill:#57606a}.t{font-weight:600;font-size:14px}.l{text-anchor:end}.own{fill:#0a7d5a}.peer{fill:#8c959f}.float{fill:#c3cad1}@media(prefers-color-scheme:dark){text{fill:#adb5bd}.own{fill:#2fbf8f}.peer{fill:#6e7681}.float{fill:#484f58}}'
+  const style =
+    'text{font:12px system-ui,sans-serif;fill:#57606a}.t{font-weight:600;font-size:14px}.l{text-anchor:end}.own{fill:#0a7d5a}.peer{fill:#8c959f}.float{fill:#c3cad1}@media(prefers-color-scheme:dark){text{fill:#adb5bd}.own{fill:#2fbf8f}.peer{fill:#6e7681}.float{fill:#484f58}}'
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${y}" viewBox="0 0 ${width} ${y}" role="img" aria-label="Median latency of Thimble and its peers"><style>${style}</style>\n${parts.join('\n')}\n</svg>\n`
 }
 

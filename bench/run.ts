@@ -38,27 +38,50 @@ async function main(): Promise<void> {
   const { values: flags, positionals } = parseArgs({
     allowPositionals: true,
     options: {
-      quick: { type: 'boolean', default: false }, peers: { type: 'string', default: '' }, node: { type: 'string', multiple: true, default: [] },
-      fresh: { type: 'boolean', default: false }, 'no-convert': { type: 'boolean', default: false }, readme: { type: 'boolean', default: false },
-      out: { type: 'string' }, list: { type: 'boolean', default: false }, help: { type: 'boolean', short: 'h', default: false },
+      quick: { type: 'boolean', default: false },
+      peers: { type: 'string', default: '' },
+      node: { type: 'string', multiple: true, default: [] },
+      fresh: { type: 'boolean', default: false },
+      'no-convert': { type: 'boolean', default: false },
+      readme: { type: 'boolean', default: false },
+      out: { type: 'string' },
+      list: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   })
   if (flags.help) return console.log(HELP)
-  const log = (line: string): void => { process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}bench: ${line}${process.stderr.isTTY ? '' : '\n'}`) }
+  const log = (line: string): void => {
+    process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}bench: ${line}${process.stderr.isTTY ? '' : '\n'}`)
+  }
   const mode = flags.quick ? 'quick' : 'full'
-  const setup = await install({ fresh: flags.fresh, convert: !flags['no-convert'], nodes: flags.node, log: (line) => log(`installing ${line}`) })
+  const setup = await install({
+    fresh: flags.fresh,
+    convert: !flags['no-convert'],
+    nodes: flags.node,
+    log: (line) => log(`installing ${line}`),
+  })
   const unbundled = setup.modules.path ? await bundle() : new Map<string, string>()
   const peers = allPeers(setup).filter((p) => new RegExp(flags.peers).test(p.id))
   for (const p of peers) {
     const runner = p.host.kind === 'page' ? p.host.runner : p.host.args.at(-1)!
     p.skip ??= unbundled.get(/([^/\\]+)\.js$/.exec(runner)?.[1] ?? '')
   }
-  if (flags.list) return peers.forEach((p) => console.log(`${p.id.padEnd(24)} ${p.name}, ${p.where}, ${p.arithmetic}${p.skip ? `: skipped, ${p.skip}` : ''}`))
+  if (flags.list)
+    return peers.forEach((p) =>
+      console.log(`${p.id.padEnd(24)} ${p.name}, ${p.where}, ${p.arithmetic}${p.skip ? `: skipped, ${p.skip}` : ''}`),
+    )
 
   const networks = await prepare(await find(positionals), setup.converter, log)
   const server = await FileServer.start({
-    '/build/': `${here}build/`, '/modules/': `${here}node_modules/`,
-    ...Object.fromEntries(networks.flatMap((n) => Object.entries(n.forms).filter(([, f]) => f.path).map(([form, f]) => [`/network/${n.name}/${form}`, f.path!]))),
+    '/build/': `${here}build/`,
+    '/modules/': `${here}node_modules/`,
+    ...Object.fromEntries(
+      networks.flatMap((n) =>
+        Object.entries(n.forms)
+          .filter(([, f]) => f.path)
+          .map(([form, f]) => [`/network/${n.name}/${form}`, f.path!]),
+      ),
+    ),
   })
   const began = { date: new Date().toISOString(), load: os.loadavg()[0] }
   const results: NetworkResult[] = []
@@ -66,8 +89,18 @@ async function main(): Promise<void> {
   server.close()
 
   const report: Report = {
-    date: began.date, machine: machine(), loadAverage: [began.load, os.loadavg()[0]], command: ['npx tsx bench/run.ts', ...process.argv.slice(2).map((a) => (/[^\w./=-]/.test(a) ? `'${a}'` : a))].join(' '), plan: PLANS[mode],
-    versions: { node: setup.nodes.map((n) => n.version), chromium: setup.chromium.path ? setup.chromium.version : undefined, python: setup.python.path ? setup.python.version : undefined },
+    date: began.date,
+    machine: machine(),
+    loadAverage: [began.load, os.loadavg()[0]],
+    command: ['npx tsx bench/run.ts', ...process.argv.slice(2).map((a) => (/[^\w./=-]/.test(a) ? `'${a}'` : a))].join(
+      ' ',
+    ),
+    plan: PLANS[mode],
+    versions: {
+      node: setup.nodes.map((n) => n.version),
+      chromium: setup.chromium.path ? setup.chromium.version : undefined,
+      python: setup.python.path ? setup.python.version : undefined,
+    },
     networks: results,
   }
   const out = flags.out ?? (flags.quick ? `${here}build/quick` : `${here}results`)
@@ -76,17 +109,26 @@ async function main(): Promise<void> {
     await mkdir(folder, { recursive: true })
     for (const [name, text] of Object.entries(files)) await writeFile(`${folder}/${name}`, text)
   }
-  await save(out, { 'results.json': `${JSON.stringify(report, null, 1)}\n`, 'results.md': `${markdown}\n`, 'latency.svg': picture })
+  await save(out, {
+    'results.json': `${JSON.stringify(report, null, 1)}\n`,
+    'results.md': `${markdown}\n`,
+    'latency.svg': picture,
+  })
   log('done')
   process.stderr.write('\n')
   console.log(markdown)
   if (flags.quick && !flags.readme) return
   const readme = `${here}../README.md`
   const changed = intoReadme(await readFile(readme, 'utf8').catch(() => ''), summary(report))
-  if (changed === undefined) return console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
+  if (changed === undefined)
+    return console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
   await writeFile(readme, changed)
   // The README shows the chart of results/ and refers to the table there.
-  if (resolve(out) !== resolve(here, 'results')) await save(`${here}results`, { 'results.md': `${markdown}\n`, 'latency.svg': picture })
+  if (resolve(out) !== resolve(here, 'results'))
+    await save(`${here}results`, { 'results.md': `${markdown}\n`, 'latency.svg': picture })
 }
 
-main().catch((error: Error) => { console.error(`bench: ${error.message}`); process.exitCode = 1 })
+main().catch((error: Error) => {
+  console.error(`bench: ${error.message}`)
+  process.exitCode = 1
+})

@@ -1,13 +1,28 @@
-/** A static file server on loopback for the pages: cross-origin isolated (a fine clock), and it counts what a page downloads. */
+/**
+ * A static file server on loopback for the pages: cross-origin isolated (a fine clock), and it counts what a page
+ * downloads.
+ */
 import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
 import { createServer, type Server } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
-const TYPES: Record<string, string> = { '.html': 'text/html', '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'application/wasm', '.json': 'application/json' }
+const TYPES: Record<string, string> = {
+  '.html': 'text/html',
+  '.js': 'text/javascript',
+  '.mjs': 'text/javascript',
+  '.wasm': 'application/wasm',
+  '.json': 'application/json',
+}
 
-export interface Download { wasmBytes: number; wasmGzipBytes: number; jsBytes: number; jsGzipBytes: number; files: string[] }
+export interface Download {
+  wasmBytes: number
+  wasmGzipBytes: number
+  jsBytes: number
+  jsGzipBytes: number
+  files: string[]
+}
 
 export class FileServer {
   readonly url: string
@@ -33,7 +48,8 @@ export class FileServer {
       response.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
       response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp')
       response.setHeader('Cache-Control', 'no-store')
-      if (path === '/page.html') return response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>bench</title>')
+      if (path === '/page.html')
+        return response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>bench</title>')
       const file = resolve(path)
       const known = file ? await stat(file).catch(() => undefined) : undefined
       if (!known?.isFile()) return response.writeHead(404).end()
@@ -61,5 +77,7 @@ export class FileServer {
     return total
   }
 
-  close(): void { this.server.close() }
+  close(): void {
+    this.server.close()
+  }
 }

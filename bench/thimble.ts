@@ -3,17 +3,32 @@ import type { loadModel as LoadModel } from '../src/node.ts'
 import type { LoadOptions, TypedArray } from '../src/types.ts'
 import { toBytes, typed, zeros, type Network, type Port, type Session } from './drive.ts'
 
-export async function thimbleSession(loadModel: typeof LoadModel, network: Network, bytes: Uint8Array): Promise<Session> {
+export async function thimbleSession(
+  loadModel: typeof LoadModel,
+  network: Network,
+  bytes: Uint8Array,
+): Promise<Session> {
   const model = await loadModel(bytes, network.options as LoadOptions)
   const results = model.outputs.map((o) => zeros({ dtype: o.dtype as Port['dtype'] }, toLength(o.shape)) as TypedArray)
   const options = { out: results }
   let data: TypedArray
   return {
-    set(input) { data = typed(network.input, input) as TypedArray },
-    run() { model.run(data, options) },
+    set(input) {
+      data = typed(network.input, input) as TypedArray
+    },
+    run() {
+      model.run(data, options)
+    },
     output: () => toBytes(results[0]),
-    info: () => ({ variant: model.variant, why: model.why, memoryBytes: model.memoryBytes, arenaBytes: model.arenaBytes }),
-    close() { model.dispose() },
+    info: () => ({
+      variant: model.variant,
+      why: model.why,
+      memoryBytes: model.memoryBytes,
+      arenaBytes: model.arenaBytes,
+    }),
+    close() {
+      model.dispose()
+    },
   }
 }
 

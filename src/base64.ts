@@ -5,7 +5,10 @@ interface Decoders {
   Uint8Array: { fromBase64?(text: string): Uint8Array<ArrayBuffer> }
 }
 
-/** Decodes base64 text, by the engine's own decoder where there is one: the loop takes milliseconds before it is optimized. */
+/**
+ * Decodes base64 text, by the engine's own decoder where there is one: the loop takes milliseconds before it is
+ * optimized.
+ */
 export function fromBase64(text: string): Uint8Array<ArrayBuffer> {
   const { Buffer: node, Uint8Array: type } = globalThis as unknown as Decoders
   if (type.fromBase64) return type.fromBase64(text)

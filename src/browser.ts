@@ -1,5 +1,10 @@
 /** Entry point for browsers and other engines that compile wasm from bytes: URLs, bytes, responses, packed modules. */
-import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type DecodeLater } from './classifier.ts'
+import {
+  createClassifier as classifierOf,
+  type Classifier,
+  type ClassifierOptions,
+  type DecodeLater,
+} from './classifier.ts'
 import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import { decodeInBrowser } from './image/browser-decode.ts'
@@ -14,13 +19,17 @@ export type ModelSource = string | URL | Uint8Array | ArrayBuffer | Response | W
 
 async function fetchBytes(source: string | URL | Response): Promise<Uint8Array> {
   const response = source instanceof Response ? source : await fetch(source)
-  if (!response.ok) throw new ThimbleError('format/fetch', `the server answered ${response.status}`, { got: response.url, hint: 'check the address of the model' })
+  if (!response.ok)
+    throw new ThimbleError('format/fetch', `the server answered ${response.status}`, {
+      got: response.url,
+      hint: 'check the address of the model',
+    })
   return new Uint8Array(await response.arrayBuffer())
 }
 
 /**
- * Loads a model. `source`: URL of a .tflite or .thimble file, its bytes, a fetch Response, or a WebAssembly.Module made by
- * `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
+ * Loads a model. `source`: URL of a .tflite or .thimble file, its bytes, a fetch Response, or a WebAssembly.Module made
+ * by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
@@ -29,13 +38,19 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   }
   if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), options)
   if (source instanceof Uint8Array) return loadBytes(source, options)
-  throw new ThimbleError('usage/source', 'not a model source', { expected: 'a URL, bytes, Response or WebAssembly.Module', got: Object.prototype.toString.call(source) })
+  throw new ThimbleError('usage/source', 'not a model source', {
+    expected: 'a URL, bytes, Response or WebAssembly.Module',
+    got: Object.prototype.toString.call(source),
+  })
 }
 
 /**
- * Makes a classifier of a loaded model: image in, labels with probabilities out. Takes pixels (ImageData) at once, or the
- * bytes of an image file, decoded by the browser, as a promise.
+ * Makes a classifier of a loaded model: image in, labels with probabilities out. Takes pixels (ImageData) at once, or
+ * the bytes of an image file, decoded by the browser, as a promise.
  */
-export async function createClassifier(model: Model, options: ClassifierOptions<DecodeLater> = {}): Promise<Classifier<Promise<Prediction[]>>> {
+export async function createClassifier(
+  model: Model,
+  options: ClassifierOptions<DecodeLater> = {},
+): Promise<Classifier<Promise<Prediction[]>>> {
   return classifierOf(model, { ...options, decode: options.decode ?? decodeInBrowser })
 }

@@ -14,9 +14,15 @@ export type Decode = (bytes: Uint8Array) => PixelImage
 export type DecodeLater = (bytes: Uint8Array) => Promise<PixelImage>
 
 export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
-  /** Class names by index, or the text of a label file (see parseLabels). Default: those in the model file, else `class N`. */
+  /**
+   * Class names by index, or the text of a label file (see parseLabels). Default: those in the model file, else `class
+   * N`.
+   */
   labels?: readonly string[] | string
-  /** How an image becomes the input tensor. Default: what the model file says, else what its input tensor implies (see defaultPreprocess). */
+  /**
+   * How an image becomes the input tensor. Default: what the model file says, else what its input tensor implies (see
+   * defaultPreprocess).
+   */
   preprocess?: Preprocess
   /** Most predictions per image. Default 5. */
   topK?: number
@@ -27,17 +33,32 @@ export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
    * output tensor: values that can't leave 0..1 are probabilities already, others are taken for logits (softmax).
    */
   scores?: 'auto' | 'softmax' | 'sigmoid' | 'identity'
-  /** Decoder of encoded images. Default: the entry point's own. With one that returns a promise, `classify` of encoded images does too. */
+  /**
+   * Decoder of encoded images. Default: the entry point's own. With one that returns a promise, `classify` of encoded
+   * images does too.
+   */
   decode?: D
   /** Decodes an encoded image and fills the input tensor in one go, instead of `decode`. */
-  prepare?: (encoded: Uint8Array, input: TensorInfo, how: Preprocess, out: TypedArray) => { decodeMs: number; preprocessMs: number }
+  prepare?: (
+    encoded: Uint8Array,
+    input: TensorInfo,
+    how: Preprocess,
+    out: TypedArray,
+  ) => { decodeMs: number; preprocessMs: number }
 }
 
 /** Milliseconds of one call. `decodeMs` is 0 for pixels. */
-export interface Timings { decodeMs: number; preprocessMs: number; inferMs: number }
+export interface Timings {
+  decodeMs: number
+  preprocessMs: number
+  inferMs: number
+}
 
 /** Per-call limits, on top of the classifier's own. */
-export interface ClassifyLimits { topK?: number; scoreThreshold?: number }
+export interface ClassifyLimits {
+  topK?: number
+  scoreThreshold?: number
+}
 
 /** `Answer`: what classifying an encoded image gives; a promise where decoding is asynchronous (browsers). */
 export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> = Prediction[]> {
@@ -60,11 +81,20 @@ export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> 
 /** Which output holds the scores: the only one, or the one with as many elements as there are labels. */
 function scoreOutput(model: Model, labels: readonly string[] | undefined): number {
   const count = labels?.length
-  const index = model.outputs.length === 1 ? 0 : Math.max(0, model.outputs.findIndex((o) => elements(o.shape) === count))
+  const index =
+    model.outputs.length === 1
+      ? 0
+      : Math.max(
+          0,
+          model.outputs.findIndex((o) => elements(o.shape) === count),
+        )
   const output = model.outputs[index]
   if (output.shape.filter((d) => d > 1).length > 1) {
-    throw new ThimbleError('usage/not-a-classifier', 'the model\'s output is not one score per class', {
-      tensor: output.name, expected: '[1, classes]', got: `[${output.shape.join(', ')}]`, hint: 'use run for raw tensors'
+    throw new ThimbleError('usage/not-a-classifier', "the model's output is not one score per class", {
+      tensor: output.name,
+      expected: '[1, classes]',
+      got: `[${output.shape.join(', ')}]`,
+      hint: 'use run for raw tensors',
     })
   }
   return index
@@ -102,7 +132,11 @@ function softmaxInPlace(values: Float32Array): void {
 }
 
 function checkCount(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 1) throw new ThimbleError('usage/option', `${name} is out of range`, { expected: 'a whole number from 1 on', got: value })
+  if (!Number.isInteger(value) || value < 1)
+    throw new ThimbleError('usage/option', `${name} is out of range`, {
+      expected: 'a whole number from 1 on',
+      got: value,
+    })
   return value
 }
 
@@ -111,14 +145,25 @@ function pickLabels(model: Model, given: ClassifierOptions['labels'], classes: n
   if (given === undefined) return model.metadata.labels ?? []
   const labels = typeof given === 'string' ? parseLabels(given) : given
   if (labels.length !== classes) {
-    const hint = Math.abs(labels.length - classes) === 1 ? 'TensorFlow\'s ImageNet models have 1001 classes, "background" first; others have 1000' : 'give the label file that belongs to this model'
-    throw new ThimbleError('usage/labels', 'the labels do not fit the model', { expected: `${classes} labels`, got: labels.length, hint })
+    const hint =
+      Math.abs(labels.length - classes) === 1
+        ? 'TensorFlow\'s ImageNet models have 1001 classes, "background" first; others have 1000'
+        : 'give the label file that belongs to this model'
+    throw new ThimbleError('usage/labels', 'the labels do not fit the model', {
+      expected: `${classes} labels`,
+      got: labels.length,
+      hint,
+    })
   }
   return labels
 }
 
 /** Turns raw outputs into scores; the array is the same every time. */
-function scorer(model: Model, output: TensorInfo, how: 'auto' | 'softmax' | 'sigmoid' | 'identity'): (raw: TypedArray) => Float32Array {
+function scorer(
+  model: Model,
+  output: TensorInfo,
+  how: 'auto' | 'softmax' | 'sigmoid' | 'identity',
+): (raw: TypedArray) => Float32Array {
   const scores = new Float32Array(elements(output.shape))
   const said = how === 'auto' ? model.metadata.scores : how
   return (raw) => {
@@ -135,9 +180,20 @@ function scorer(model: Model, output: TensorInfo, how: 'auto' | 'softmax' | 'sig
  * Errors: `image/unsupported-input`, `usage/labels`, `usage/not-a-classifier`, `usage/option`, `usage/preprocess`.
  */
 export async function createClassifier(model: Model, options?: ClassifierOptions<Decode>): Promise<Classifier>
-export async function createClassifier(model: Model, options: ClassifierOptions<DecodeLater>): Promise<Classifier<Promise<Prediction[]>>>
-export async function createClassifier(model: Model, options: ClassifierOptions<Decode | DecodeLater> = {}): Promise<Classifier<Prediction[] | Promise<Prediction[]>>> {
-  if (model.inputs.length !== 1) throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', { expected: 1, got: model.inputs.length, hint: 'use run for raw tensors' })
+export async function createClassifier(
+  model: Model,
+  options: ClassifierOptions<DecodeLater>,
+): Promise<Classifier<Promise<Prediction[]>>>
+export async function createClassifier(
+  model: Model,
+  options: ClassifierOptions<Decode | DecodeLater> = {},
+): Promise<Classifier<Prediction[] | Promise<Prediction[]>>> {
+  if (model.inputs.length !== 1)
+    throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
+      expected: 1,
+      got: model.inputs.length,
+      hint: 'use run for raw tensors',
+    })
   const given = typeof options.labels === 'string' ? parseLabels(options.labels) : options.labels
   const at = scoreOutput(model, given ?? model.metadata.labels)
   const labels = pickLabels(model, given, elements(model.outputs[at].shape))
@@ -158,7 +214,10 @@ export async function createClassifier(model: Model, options: ClassifierOptions<
     return infer({ decodeMs, preprocessMs: performance.now() - start }, limits)
   }
 
-  const infer = ({ decodeMs, preprocessMs }: { decodeMs: number; preprocessMs: number }, limits: ClassifyLimits): Prediction[] => {
+  const infer = (
+    { decodeMs, preprocessMs }: { decodeMs: number; preprocessMs: number },
+    limits: ClassifyLimits,
+  ): Prediction[] => {
     const prepared = performance.now()
     outputs = outputs ? model.run(input, { out: outputs }) : model.run(input)
     timings.inferMs = performance.now() - prepared
@@ -166,24 +225,35 @@ export async function createClassifier(model: Model, options: ClassifierOptions<
     timings.decodeMs = decodeMs
     const scores = scoresOf(outputs[at])
     const k = limits.topK === undefined ? count : checkCount('topK', limits.topK)
-    return topK(scores, k, limits.scoreThreshold ?? threshold).map((index) => ({ label: labelOf(labels, index), index, score: scores[index] }))
+    return topK(scores, k, limits.scoreThreshold ?? threshold).map((index) => ({
+      label: labelOf(labels, index),
+      index,
+      score: scores[index],
+    }))
   }
 
   return {
-    model, labels, preprocess, assumed, timings,
+    model,
+    labels,
+    preprocess,
+    assumed,
+    timings,
     classify(image: PixelImage | Uint8Array | ArrayBuffer, limits: ClassifyLimits = {}) {
-      const encoded = image instanceof ArrayBuffer ? new Uint8Array(image) : image instanceof Uint8Array ? image : undefined
+      const encoded =
+        image instanceof ArrayBuffer ? new Uint8Array(image) : image instanceof Uint8Array ? image : undefined
       if (!encoded) return answer(image as PixelImage, 0, limits)
       if (options.prepare) return infer(options.prepare(encoded, model.inputs[0], preprocess, input), limits)
       if (!options.decode) {
         throw new ThimbleError('usage/decode', 'this entry point has no image decoder', {
-          expected: '{ data, width, height, channels } or ImageData', got: 'an encoded image', hint: 'give createClassifier a decode option, or decode it first'
+          expected: '{ data, width, height, channels } or ImageData',
+          got: 'an encoded image',
+          hint: 'give createClassifier a decode option, or decode it first',
         })
       }
       const start = performance.now()
       const decoded = options.decode(encoded)
       if (decoded instanceof Promise) return decoded.then((pixels) => answer(pixels, performance.now() - start, limits))
       return answer(decoded, performance.now() - start, limits)
-    }
+    },
   } as Classifier<Prediction[] | Promise<Prediction[]>>
 }

@@ -8,26 +8,53 @@ import type { RuntimeExports } from './runtime.ts'
 import type { ThreadPool } from './threads/pool.ts'
 import type { Kernels, Model, TensorInfo, TypedArray, Variant } from './types.ts'
 
-type ArrayType = Int8ArrayConstructor | Uint8ArrayConstructor | Int16ArrayConstructor | Int32ArrayConstructor | Float32ArrayConstructor | BigInt64ArrayConstructor
+type ArrayType =
+  | Int8ArrayConstructor
+  | Uint8ArrayConstructor
+  | Int16ArrayConstructor
+  | Int32ArrayConstructor
+  | Float32ArrayConstructor
+  | BigInt64ArrayConstructor
 
 /** Typed array class of a dtype that may cross the API. */
 export function arrayType(dtype: DType): ArrayType {
   switch (dtype) {
-    case 'int8': return Int8Array
-    case 'uint8': case 'bool': return Uint8Array
-    case 'int16': return Int16Array
-    case 'int32': return Int32Array
-    case 'float32': return Float32Array
-    case 'int64': return BigInt64Array
-    default: throw new ThimbleError('lower/dtype', `${dtype} tensors cannot cross the API`)
+    case 'int8':
+      return Int8Array
+    case 'uint8':
+    case 'bool':
+      return Uint8Array
+    case 'int16':
+      return Int16Array
+    case 'int32':
+      return Int32Array
+    case 'float32':
+      return Float32Array
+    case 'int64':
+      return BigInt64Array
+    default:
+      throw new ThimbleError('lower/dtype', `${dtype} tensors cannot cross the API`)
   }
 }
 
 export function tensorInfo(t: Tensor): TensorInfo {
-  return { name: t.name, shape: t.shape, dtype: t.dtype, scale: t.quantization?.scales[0] ?? 0, zeroPoint: t.quantization?.zeroPoints[0] ?? 0 }
+  return {
+    name: t.name,
+    shape: t.shape,
+    dtype: t.dtype,
+    scale: t.quantization?.scales[0] ?? 0,
+    zeroPoint: t.quantization?.zeroPoints[0] ?? 0,
+  }
 }
 
-interface Port { info: TensorInfo; address: number; bytes: number; count: number; type: ArrayType; view: TypedArray }
+interface Port {
+  info: TensorInfo
+  address: number
+  bytes: number
+  count: number
+  type: ArrayType
+  view: TypedArray
+}
 
 export interface EngineDescription {
   inputs: TensorInfo[]
@@ -46,7 +73,10 @@ export function sharedMemory(program: Program): WebAssembly.Memory {
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
   } catch {
-    throw new ThimbleError('runtime/memory', 'the engine gives no shared memory', { expected: `${program.memoryBytes} bytes`, hint: 'use one thread' })
+    throw new ThimbleError('runtime/memory', 'the engine gives no shared memory', {
+      expected: `${program.memoryBytes} bytes`,
+      hint: 'use one thread',
+    })
   }
 }
 
@@ -62,17 +92,31 @@ export interface MemoryImage {
 }
 
 const imageOf = (program: Program): MemoryImage => ({
-  memoryBytes: program.memoryBytes, arenaAddress: program.arenaAddress, arenaBytes: program.arenaBytes, header: program.header,
-  write(loader) { for (const part of program.image) if (!part.load?.(loader)) loader.memory.set(part.bytes, part.address) }
+  memoryBytes: program.memoryBytes,
+  arenaAddress: program.arenaAddress,
+  arenaBytes: program.arenaBytes,
+  header: program.header,
+  write(loader) {
+    for (const part of program.image) if (!part.load?.(loader)) loader.memory.set(part.bytes, part.address)
+  },
 })
 
 /** An instance of the runtime. `memory`: the shared one of a threaded program. */
 export function createInstance(module: WebAssembly.Module, memory?: WebAssembly.Memory): RuntimeExports {
   const instance = new WebAssembly.Instance(module, memory ? { env: { memory } } : {})
   const exports = { memory, ...instance.exports } as unknown as RuntimeExports
-  if (exports.thimble_abi() !== ABI_VERSION) throw new ThimbleError('runtime/abi', 'runtime and host do not match', { expected: ABI_VERSION, got: exports.thimble_abi(), hint: 'rebuild: npm run build' })
+  if (exports.thimble_abi() !== ABI_VERSION)
+    throw new ThimbleError('runtime/abi', 'runtime and host do not match', {
+      expected: ABI_VERSION,
+      got: exports.thimble_abi(),
+      hint: 'rebuild: npm run build',
+    })
   const header = exports.header.value as number
-  if (header + LAYOUT.Header.size > PROGRAM_BASE) throw new ThimbleError('runtime/abi', 'the runtime\'s static data reaches into the program', { expected: `at most ${PROGRAM_BASE}`, got: header + LAYOUT.Header.size })
+  if (header + LAYOUT.Header.size > PROGRAM_BASE)
+    throw new ThimbleError('runtime/abi', "the runtime's static data reaches into the program", {
+      expected: `at most ${PROGRAM_BASE}`,
+      got: header + LAYOUT.Header.size,
+    })
   return exports
 }
 
@@ -84,18 +128,26 @@ export function fillInstance(exports: RuntimeExports, image: MemoryImage): void 
     try {
       exports.memory.grow(Math.ceil(missing / PAGE))
     } catch {
-      throw new ThimbleError('runtime/memory', 'the engine gives no more memory', { expected: `${memoryBytes} bytes`, hint: 'use a smaller model, or plan "size"' })
+      throw new ThimbleError('runtime/memory', 'the engine gives no more memory', {
+        expected: `${memoryBytes} bytes`,
+        hint: 'use a smaller model, or plan "size"',
+      })
     }
   }
   const memory = new Uint8Array(exports.memory.buffer)
   image.write({ runtime: exports, memory, staging, stagingBytes })
   memory.fill(0, staging, staging + stagingBytes)
-  const view = new DataView(exports.memory.buffer), header = exports.header.value as number
+  const view = new DataView(exports.memory.buffer)
+  const header = exports.header.value as number
   LAYOUT.Header.fields.forEach((name, i) => view.setUint32(header + i * 4, image.header[name]!, true))
 }
 
 /** Instantiates the runtime and loads the program's memory image. `memory`: the shared one of a threaded program. */
-export function instantiateProgram(module: WebAssembly.Module, program: Program, memory?: WebAssembly.Memory): RuntimeExports {
+export function instantiateProgram(
+  module: WebAssembly.Module,
+  program: Program,
+  memory?: WebAssembly.Memory,
+): RuntimeExports {
   const exports = createInstance(module, memory)
   fillInstance(exports, imageOf(program))
   return exports
@@ -118,7 +170,12 @@ export class Engine implements Model {
   #list: TypedArray[] = []
 
   /** `program`: what the instance runs, or how to compile it again. */
-  constructor(exports: RuntimeExports, about: EngineDescription, program?: Program | (() => Program), pool?: ThreadPool) {
+  constructor(
+    exports: RuntimeExports,
+    about: EngineDescription,
+    program?: Program | (() => Program),
+    pool?: ThreadPool,
+  ) {
     this.#exports = exports
     this.#pool = pool
     this.inputs = about.inputs
@@ -131,11 +188,14 @@ export class Engine implements Model {
     this.memoryBytes = exports.memory.buffer.byteLength
     this.arenaBytes = about.arenaBytes ?? (typeof program === 'object' ? program.arenaBytes : 0)
     const port = (info: TensorInfo, address: number, bytes: number): Port => {
-      const type = arrayType(info.dtype), count = elements(info.shape)
+      const type = arrayType(info.dtype)
+      const count = elements(info.shape)
       return { info, address, bytes, count, type, view: new type(exports.memory.buffer, address, count) }
     }
     this.#in = about.inputs.map((info, i) => port(info, exports.thimble_input_ptr(i), exports.thimble_input_bytes(i)))
-    this.#out = about.outputs.map((info, i) => port(info, exports.thimble_output_ptr(i), exports.thimble_output_bytes(i)))
+    this.#out = about.outputs.map((info, i) =>
+      port(info, exports.thimble_output_ptr(i), exports.thimble_output_bytes(i)),
+    )
   }
 
   /** The program with its entries, for profiles; none in a packed module. */
@@ -150,7 +210,8 @@ export class Engine implements Model {
     if (!exports) throw new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
     const single = ArrayBuffer.isView(input)
     const given = single ? 1 : input.length
-    if (given !== this.#in.length) throw new ThimbleError('runtime/inputs', 'number of inputs', { expected: this.#in.length, got: given })
+    if (given !== this.#in.length)
+      throw new ThimbleError('runtime/inputs', 'number of inputs', { expected: this.#in.length, got: given })
     for (let i = 0; i < this.#in.length; i++) {
       const port = this.#in[i]!
       const data = single ? input : input[i]!
@@ -166,16 +227,23 @@ export class Engine implements Model {
     const single = out !== undefined && ArrayBuffer.isView(out)
     if (out !== undefined) {
       const given = single ? 1 : (out as readonly TypedArray[]).length
-      if (given !== this.#out.length) throw new ThimbleError('runtime/outputs', 'number of output arrays', { expected: this.#out.length, got: given })
-      for (let i = 0; i < this.#out.length; i++) check(single ? out as TypedArray : (out as readonly TypedArray[])[i]!, this.#out[i]!, 'output')
+      if (given !== this.#out.length)
+        throw new ThimbleError('runtime/outputs', 'number of output arrays', { expected: this.#out.length, got: given })
+      for (let i = 0; i < this.#out.length; i++)
+        check(single ? (out as TypedArray) : (out as readonly TypedArray[])[i]!, this.#out[i]!, 'output')
     }
     this.#pool?.wake()
     const status = exports.thimble_invoke() || (this.#pool?.status ?? 0)
-    if (status === STATUS_BAD_INDEX) throw new ThimbleError('runtime/index', 'an index that the model computed is outside of the tensor that it picks from (GATHER_ND)')
-    if (status !== 0) throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
-    if (out === undefined) return this.#out.map(port => port.view.slice() as TypedArray)
+    if (status === STATUS_BAD_INDEX)
+      throw new ThimbleError(
+        'runtime/index',
+        'an index that the model computed is outside of the tensor that it picks from (GATHER_ND)',
+      )
+    if (status !== 0)
+      throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
+    if (out === undefined) return this.#out.map((port) => port.view.slice() as TypedArray)
     if (single) {
-      (out as TypedArray).set(this.#out[0]!.view as never)
+      ;(out as TypedArray).set(this.#out[0]!.view as never)
       // The list around a caller's array is kept, so that a run allocates nothing.
       if (this.#list[0] !== out) this.#list = [out as TypedArray]
       return this.#list
@@ -185,13 +253,20 @@ export class Engine implements Model {
   }
 
   /**
-   * Milliseconds per graph op, mean over `runs`, with every table entry timed on its own; a band group is timed as one and
-   * shared among its members by multiply-adds.
+   * Milliseconds per graph op, mean over `runs`, with every table entry timed on its own; a band group is timed as one
+   * and shared among its members by multiply-adds.
    */
-  profile(input: TypedArray | readonly TypedArray[], runs: number): { index: number; kernel: string; ms: number; macs: number }[] {
+  profile(
+    input: TypedArray | readonly TypedArray[],
+    runs: number,
+  ): { index: number; kernel: string; ms: number; macs: number }[] {
     const program = this.program
-    if (!program) throw new ThimbleError('runtime/profile', 'a packed module has no profile', { hint: 'profile the model file instead' })
-    if (this.#pool) throw new ThimbleError('runtime/profile', 'per-op times need one thread', { hint: 'profile without threads' })
+    if (!program)
+      throw new ThimbleError('runtime/profile', 'a packed module has no profile', {
+        hint: 'profile the model file instead',
+      })
+    if (this.#pool)
+      throw new ThimbleError('runtime/profile', 'per-op times need one thread', { hint: 'profile without threads' })
     const entries = program.entries
     const spent = new Float64Array(entries.length)
     for (let r = 0; r < runs; r++) {
@@ -199,14 +274,16 @@ export class Engine implements Model {
       for (let i = 0; i < entries.length;) {
         const group = entries[i + 1]?.group
         const banded = entries[i]!.kernel === 'group' && group !== undefined
-        const count = banded ? entries.filter(e => e.group === group).length : 0
+        const count = banded ? entries.filter((e) => e.group === group).length : 0
         const start = performance.now()
         exports.run(i, i + 1 + count)
         const ms = performance.now() - start
         if (banded) {
           const members = entries.slice(i + 1, i + 1 + count)
           const total = members.reduce((a, e) => a + e.macs, 0)
-          members.forEach((e, k) => { spent[i + 1 + k]! += ms * (total ? e.macs / total : 1 / count) })
+          members.forEach((e, k) => {
+            spent[i + 1 + k]! += ms * (total ? e.macs / total : 1 / count)
+          })
         } else spent[i]! += ms
         i += 1 + count
       }
@@ -233,10 +310,21 @@ export class Engine implements Model {
 }
 
 function check(data: TypedArray, port: Port, role: string): void {
-  if (!(data instanceof port.type) && !(port.info.dtype === 'uint8' && (data as unknown) instanceof Uint8ClampedArray)) {
-    throw new ThimbleError(`runtime/${role}`, `${role} array type`, { tensor: port.info.name, expected: port.type.name, got: (data as object | undefined)?.constructor?.name ?? typeof data })
+  if (
+    !(data instanceof port.type) &&
+    !(port.info.dtype === 'uint8' && (data as unknown) instanceof Uint8ClampedArray)
+  ) {
+    throw new ThimbleError(`runtime/${role}`, `${role} array type`, {
+      tensor: port.info.name,
+      expected: port.type.name,
+      got: (data as object | undefined)?.constructor?.name ?? typeof data,
+    })
   }
   if (data.length !== port.count) {
-    throw new ThimbleError(`runtime/${role}`, `${role} length`, { tensor: port.info.name, expected: `${port.count} elements for [${port.info.shape}]`, got: data.length })
+    throw new ThimbleError(`runtime/${role}`, `${role} length`, {
+      tensor: port.info.name,
+      expected: `${port.count} elements for [${port.info.shape}]`,
+      got: data.length,
+    })
   }
 }

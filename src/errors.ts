@@ -30,7 +30,14 @@ export class ThimbleError extends Error {
     if (detail.op !== undefined) parts.push(`in ${detail.op}`)
     if (detail.tensor !== undefined) parts.push(`tensor "${detail.tensor}"`)
     if (detail.expected !== undefined || detail.got !== undefined) {
-      parts.push([detail.expected !== undefined ? `expected ${detail.expected}` : '', detail.got !== undefined ? `got ${detail.got}` : ''].filter(Boolean).join(', '))
+      parts.push(
+        [
+          detail.expected !== undefined ? `expected ${detail.expected}` : '',
+          detail.got !== undefined ? `got ${detail.got}` : '',
+        ]
+          .filter(Boolean)
+          .join(', '),
+      )
     }
     let line = `${code}: ${parts.join('; ')}`
     if (detail.hint) line += `; ${detail.hint}`

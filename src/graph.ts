@@ -7,7 +7,20 @@
 
 import type { RecordedProgram } from './formats/programs.ts'
 
-export type DType = 'int8' | 'uint8' | 'int16' | 'uint16' | 'int32' | 'uint32' | 'int64' | 'uint64' | 'float16' | 'float32' | 'float64' | 'bool' | 'string'
+export type DType =
+  | 'int8'
+  | 'uint8'
+  | 'int16'
+  | 'uint16'
+  | 'int32'
+  | 'uint32'
+  | 'int64'
+  | 'uint64'
+  | 'float16'
+  | 'float32'
+  | 'float64'
+  | 'bool'
+  | 'string'
 
 /** Affine quantization: real = scale * (q - zeroPoint). One scale for the tensor, or one per index of `axis`. */
 export interface Quantization {
@@ -32,10 +45,29 @@ export type Padding = 'SAME' | 'VALID'
 /** Fused activation, applied to the op's real-valued result. */
 export type Activation = 'NONE' | 'RELU' | 'RELU_N1_TO_1' | 'RELU6'
 
-interface Conv { padding: Padding; strideH: number; strideW: number; dilationH: number; dilationW: number; activation: Activation }
-interface Pool { padding: Padding; strideH: number; strideW: number; filterH: number; filterW: number; activation: Activation }
-interface Binary { activation: Activation }
-interface Resize { alignCorners: boolean; halfPixelCenters: boolean }
+interface Conv {
+  padding: Padding
+  strideH: number
+  strideW: number
+  dilationH: number
+  dilationW: number
+  activation: Activation
+}
+interface Pool {
+  padding: Padding
+  strideH: number
+  strideW: number
+  filterH: number
+  filterW: number
+  activation: Activation
+}
+interface Binary {
+  activation: Activation
+}
+interface Resize {
+  alignCorners: boolean
+  halfPixelCenters: boolean
+}
 type None = Record<never, never>
 
 /** Attributes by op. Inputs are positional as in TFLite (-1: absent optional input). */
@@ -48,7 +80,10 @@ export interface OpAttributes {
   TRANSPOSE_CONV: { padding: Padding; strideH: number; strideW: number; activation: Activation }
   /** inputs: x, filter [O,K], bias? */
   FULLY_CONNECTED: { activation: Activation; keepNumDims: boolean }
-  ADD: Binary; SUB: Binary; MUL: Binary; DIV: Binary
+  ADD: Binary
+  SUB: Binary
+  MUL: Binary
+  DIV: Binary
   FLOOR_DIV: None
   AVERAGE_POOL_2D: Pool
   MAX_POOL_2D: Pool
@@ -56,11 +91,17 @@ export interface OpAttributes {
   MEAN: { keepDims: boolean }
   SUM: { keepDims: boolean }
   SOFTMAX: { beta: number }
-  LOGISTIC: None; TANH: None; HARD_SWISH: None; RELU: None; RELU6: None; RELU_N1_TO_1: None
+  LOGISTIC: None
+  TANH: None
+  HARD_SWISH: None
+  RELU: None
+  RELU6: None
+  RELU_N1_TO_1: None
   LEAKY_RELU: { alpha: number }
   /** inputs: x, slope of negative values, e.g. [C] */
   PRELU: None
-  QUANTIZE: None; DEQUANTIZE: None
+  QUANTIZE: None
+  DEQUANTIZE: None
   /** inputs: x, size [2] int32 constant (height, width) */
   RESIZE_BILINEAR: Resize
   RESIZE_NEAREST_NEIGHBOR: Resize
@@ -73,37 +114,67 @@ export interface OpAttributes {
   ARG_MAX: { outputType: 'int32' | 'int64' }
   /** inputs: x, shape? The output tensor's shape is what counts. */
   RESHAPE: None
-  SQUEEZE: None; EXPAND_DIMS: None
+  SQUEEZE: None
+  EXPAND_DIMS: None
   /** inputs: x, permutation int32 constant */
   TRANSPOSE: None
   /** inputs: x, begin, size */
   SLICE: None
-  STRIDED_SLICE: { beginMask: number; endMask: number; ellipsisMask: number; newAxisMask: number; shrinkAxisMask: number }
+  STRIDED_SLICE: {
+    beginMask: number
+    endMask: number
+    ellipsisMask: number
+    newAxisMask: number
+    shrinkAxisMask: number
+  }
   PACK: { axis: number; valuesCount: number }
   UNPACK: { axis: number; num: number }
-  CAST: None; SQRT: None
+  CAST: None
+  SQRT: None
   /** inputs: x, indices [..., depth] int32 */
   GATHER_ND: None
   /** inputs: box encodings, scores, anchors */
   DETECTION_POSTPROCESS: {
-    maxDetections: number; maxClassesPerDetection: number; detectionsPerClass: number; useRegularNms: boolean
-    nmsScoreThreshold: number; nmsIouThreshold: number; numClasses: number; yScale: number; xScale: number; hScale: number; wScale: number
+    maxDetections: number
+    maxClassesPerDetection: number
+    detectionsPerClass: number
+    useRegularNms: boolean
+    nmsScoreThreshold: number
+    nmsIouThreshold: number
+    numClasses: number
+    yScale: number
+    xScale: number
+    hScale: number
+    wScale: number
   }
   /** An op that Thimble does not run: `name` is the file's own name for it, for the error message. */
   UNSUPPORTED: { name: string }
 }
 export type OpType = keyof OpAttributes
 
-export type Op = { [T in OpType]: { type: T; inputs: readonly number[]; outputs: readonly number[]; attrs: OpAttributes[T] } }[OpType]
+export type Op = {
+  [T in OpType]: { type: T; inputs: readonly number[]; outputs: readonly number[]; attrs: OpAttributes[T] }
+}[OpType]
 export type OpOf<T extends OpType> = Extract<Op, { type: T }>
 
-/** How an image becomes the input tensor: real = (pixel - mean) / std per channel, then the input's own quantization. */
+/**
+ * How an image becomes the input tensor: real = (pixel - mean) / std per channel, then the input's own quantization.
+ */
 export interface Preprocess {
-  /** `stretch`: to width x height, aspect ignored. `crop`: scale so that the shorter side is `shorterSide`, centre-crop width x height. `fit`: letterbox. */
+  /**
+   * `stretch`: to width x height, aspect ignored. `crop`: scale so that the shorter side is `shorterSide`, centre-crop
+   * width x height. `fit`: letterbox.
+   */
   fit: 'stretch' | 'crop' | 'fit'
-  /** For `crop`: the shorter side after scaling, in pixels of the model's own input size (e.g. 256 for a 224 input). Default: the input's size. */
+  /**
+   * For `crop`: the shorter side after scaling, in pixels of the model's own input size (e.g. 256 for a 224 input).
+   * Default: the input's size.
+   */
   shorterSide?: number
-  /** `bilinear`: triangle filter, widened when shrinking (antialiased, as Pillow and torchvision do). `bilinear-fast`: 2x2 taps only (as TFLite's Android examples do). */
+  /**
+   * `bilinear`: triangle filter, widened when shrinking (antialiased, as Pillow and torchvision do). `bilinear-fast`:
+   * 2x2 taps only (as TFLite's Android examples do).
+   */
   method: 'bilinear' | 'bilinear-fast' | 'nearest' | 'area'
   channels: 'rgb' | 'bgr' | 'gray'
   /** Per channel (or one value for all), on the 0..255 pixel scale. */
@@ -151,7 +222,21 @@ export function elements(shape: readonly number[]): number {
   return n
 }
 
-const WIDTH: Record<DType, number> = { int8: 1, uint8: 1, bool: 1, int16: 2, uint16: 2, float16: 2, int32: 4, uint32: 4, float32: 4, int64: 8, uint64: 8, float64: 8, string: 1 }
+const WIDTH: Record<DType, number> = {
+  int8: 1,
+  uint8: 1,
+  bool: 1,
+  int16: 2,
+  uint16: 2,
+  float16: 2,
+  int32: 4,
+  uint32: 4,
+  float32: 4,
+  int64: 8,
+  uint64: 8,
+  float64: 8,
+  string: 1,
+}
 /** Bytes of one element. */
 export const dtypeBytes = (dtype: DType): number => WIDTH[dtype]
 /** Bytes of a whole tensor. */

@@ -9,15 +9,21 @@ import type { LoadOptions, ModelReport, OpReport } from './types.ts'
 
 /** Multiply-adds of an op, from its shapes: what the published figures of these networks count. */
 export function opMacs(graph: Graph, op: Op): number {
-  const t = (i: number | undefined): Tensor | undefined => i === undefined || i < 0 ? undefined : graph.tensors[i]
-  const size = (x: Tensor | undefined): number => x ? x.shape.reduce((a, b) => a * b, 1) : 0
-  const out = t(op.outputs[0]), filter = t(op.inputs[1])
+  const t = (i: number | undefined): Tensor | undefined => (i === undefined || i < 0 ? undefined : graph.tensors[i])
+  const size = (x: Tensor | undefined): number => (x ? x.shape.reduce((a, b) => a * b, 1) : 0)
+  const out = t(op.outputs[0])
+  const filter = t(op.inputs[1])
   switch (op.type) {
-    case 'CONV_2D': return size(out) * size(filter) / (filter?.shape[0] || 1)
-    case 'DEPTHWISE_CONV_2D': return size(out) * (filter?.shape[1] ?? 0) * (filter?.shape[2] ?? 0)
-    case 'FULLY_CONNECTED': return size(out) * (filter?.shape[1] ?? 0)
-    case 'TRANSPOSE_CONV': return size(t(op.inputs[2])) * size(filter) / (filter?.shape[3] || 1)
-    default: return 0
+    case 'CONV_2D':
+      return (size(out) * size(filter)) / (filter?.shape[0] || 1)
+    case 'DEPTHWISE_CONV_2D':
+      return size(out) * (filter?.shape[1] ?? 0) * (filter?.shape[2] ?? 0)
+    case 'FULLY_CONNECTED':
+      return size(out) * (filter?.shape[1] ?? 0)
+    case 'TRANSPOSE_CONV':
+      return (size(t(op.inputs[2])) * size(filter)) / (filter?.shape[3] || 1)
+    default:
+      return 0
   }
 }
 
@@ -34,37 +40,74 @@ function opParams(graph: Graph, op: Op): number {
 
 function kernelNames(graph: Graph, program: Program | undefined): string[] {
   return graph.ops.map((_, index) => {
-    const own = program?.entries.filter(e => e.opIndex === index && e.kernel !== 'group') ?? []
-    const main = own.find(e => e.macs > 0) ?? own.find(e => e.kernel !== 'fill' && e.kernel !== 'frame') ?? own[0]
-    return main ? main.kernel + (own.find(e => e.group !== undefined) ? ' (banded)' : '') : '-'
+    const own = program?.entries.filter((e) => e.opIndex === index && e.kernel !== 'group') ?? []
+    const main = own.find((e) => e.macs > 0) ?? own.find((e) => e.kernel !== 'fill' && e.kernel !== 'frame') ?? own[0]
+    return main ? main.kernel + (own.find((e) => e.group !== undefined) ? ' (banded)' : '') : '-'
   })
 }
 
-/** Reports on a model file's bytes, for the variant and kernels that `options` or `choice` name. Unsupported ops are listed, not thrown; a broken file throws. */
-export function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string, choice?: VariantChoice): ModelReport {
+/**
+ * Reports on a model file's bytes, for the variant and kernels that `options` or `choice` name. Unsupported ops are
+ * listed, not thrown; a broken file throws.
+ */
+export function inspectModel(
+  bytes: Uint8Array,
+  options: LoadOptions = {},
+  name?: string,
+  choice?: VariantChoice,
+): ModelReport {
   return inspectGraph(readModel(bytes, name), options, sniffFormat(bytes), bytes.length, choice)
 }
 
-function inspectGraph(graph: Graph, options: LoadOptions = {}, format = 'graph', fileBytes = 0, choice?: VariantChoice): ModelReport {
+function inspectGraph(
+  graph: Graph,
+  options: LoadOptions = {},
+  format = 'graph',
+  fileBytes = 0,
+  choice?: VariantChoice,
+): ModelReport {
   const { variant, kernels } = choice ?? chooseVariant(options.variant, options.kernels)
   const plan = options.plan ?? 'speed'
   const lowered = lower(graph, variant, kernels, plan === 'size')
   const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, kernels, plan })
   const names = kernelNames(graph, program)
-  const info = (i: number): ModelReport['inputs'][number] => ({ ...tensorInfo(graph.tensors[i]!), bytes: tensorBytes(graph.tensors[i]!) })
+  const info = (i: number): ModelReport['inputs'][number] => ({
+    ...tensorInfo(graph.tensors[i]!),
+    bytes: tensorBytes(graph.tensors[i]!),
+  })
   const brief = (i: number): OpReport['inputs'][number] => {
     const { name, shape, dtype } = graph.tensors[i]!
     return { name, shape, dtype }
   }
   const ops = graph.ops.map((op, index) => ({
-    index, op: op.type === 'UNSUPPORTED' ? op.attrs.name : op.type, kernel: names[index]!,
-    inputs: op.inputs.filter(i => i >= 0).map(brief), outputs: op.outputs.map(brief), macs: opMacs(graph, op), params: opParams(graph, op)
+    index,
+    op: op.type === 'UNSUPPORTED' ? op.attrs.name : op.type,
+    kernel: names[index]!,
+    inputs: op.inputs.filter((i) => i >= 0).map(brief),
+    outputs: op.outputs.map(brief),
+    macs: opMacs(graph, op),
+    params: opParams(graph, op),
   }))
   return {
-    format, fileBytes, inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), ops,
-    macs: ops.reduce((a, o) => a + o.macs, 0), params: ops.reduce((a, o) => a + o.params, 0),
-    arenaBytes: program?.arenaBytes ?? 0, weightBytes: program?.weightBytes ?? 0, memoryBytes: program?.memoryBytes ?? 0,
-    unsupported: lowered.unsupported, arena: program?.arena ?? [], variant, kernels, plan,
-    metadata: { ...graph.metadata, ...(options.labels ? { labels: options.labels } : {}), ...(options.preprocess ? { preprocess: options.preprocess } : {}) }
+    format,
+    fileBytes,
+    inputs: graph.inputs.map(info),
+    outputs: graph.outputs.map(info),
+    ops,
+    macs: ops.reduce((a, o) => a + o.macs, 0),
+    params: ops.reduce((a, o) => a + o.params, 0),
+    arenaBytes: program?.arenaBytes ?? 0,
+    weightBytes: program?.weightBytes ?? 0,
+    memoryBytes: program?.memoryBytes ?? 0,
+    unsupported: lowered.unsupported,
+    arena: program?.arena ?? [],
+    variant,
+    kernels,
+    plan,
+    metadata: {
+      ...graph.metadata,
+      ...(options.labels ? { labels: options.labels } : {}),
+      ...(options.preprocess ? { preprocess: options.preprocess } : {}),
+    },
   }
 }

@@ -1,12 +1,15 @@
 /**
- * Which kernels suit this engine. Asked once per process, by values, never by names or versions of engines and processors,
- * and without measuring time:
+ * Which kernels suit this engine. Asked once per process, by values, never by names or versions of engines and
+ * processors, and without measuring time:
  *
- *   relaxed dot product   arm64 takes both operands as signed: with sdot the sum is exact, without it (or before the engine
+ *   relaxed dot product   arm64 takes both operands as signed: with sdot the sum is exact, without it (or before the
+ *   engine
  *                         has optimized) pairs of products are added in 16 bits and may wrap. x86 takes one operand as
  *                         unsigned and saturates.
- *   0 / 0                 x86 makes a NaN with the sign bit set, arm64 without. JavaScript is asked first: where it shows the
- *                         sign, no wasm is needed to tell, and where engines give every NaN the same bits, they give it none.
+ *   0 / 0                 x86 makes a NaN with the sign bit set, arm64 without. JavaScript is asked first: where it
+ *   shows the
+ *                         sign, no wasm is needed to tell, and where engines give every NaN the same bits, they give it
+ *                         none.
  *
  * Every choice computes the same bytes: a relaxed dot product is used only where it is signed, and only with weights
  * whose pairs of products fit 16 bits.
@@ -39,7 +42,7 @@ let simd: boolean | undefined
 
 /** Whether the engine has fixed-width SIMD. */
 export function hasSimd(): boolean {
-  return simd ??= WebAssembly.validate(fromBase64(probePlain))
+  return (simd ??= WebAssembly.validate(fromBase64(probePlain)))
 }
 
 function scriptsShowNegativeNan(): boolean {
@@ -50,18 +53,36 @@ function scriptsShowNegativeNan(): boolean {
 
 /** Weights and activations, four bytes each, that tell signed from unsigned and wrapping from saturating. */
 const DOT_CASES: readonly (readonly [number[], number[]])[] = [
-  [[127, 127, 127, 127], [-128, -128, -128, -128]],
-  [[-128, -128, -128, -128], [127, 127, 127, 127]],
-  [[-128, -127, -127, -128], [-128, -128, -128, -128]],
-  [[127, 127, 127, 127], [-1, -1, -1, -1]],
-  [[-128, -128, -128, -128], [-1, -1, -1, -1]],
-  [[-1, 2, -3, 4], [-100, -101, 102, 103]]
+  [
+    [127, 127, 127, 127],
+    [-128, -128, -128, -128],
+  ],
+  [
+    [-128, -128, -128, -128],
+    [127, 127, 127, 127],
+  ],
+  [
+    [-128, -127, -127, -128],
+    [-128, -128, -128, -128],
+  ],
+  [
+    [127, 127, 127, 127],
+    [-1, -1, -1, -1],
+  ],
+  [
+    [-128, -128, -128, -128],
+    [-1, -1, -1, -1],
+  ],
+  [
+    [-1, 2, -3, 4],
+    [-100, -101, 102, 103],
+  ],
 ]
 
 const packed = (bytes: readonly number[]): number => new Int32Array(Int8Array.from(bytes).buffer)[0]!
 
-const isSignedDot = (probe: ProbeExports): boolean => DOT_CASES.every(([w, x]) =>
-  probe.relaxedDot(packed(w), packed(x), 0) === w.reduce((sum, v, i) => sum + v * x[i]!, 0))
+const isSignedDot = (probe: ProbeExports): boolean =>
+  DOT_CASES.every(([w, x]) => probe.relaxedDot(packed(w), packed(x), 0) === w.reduce((sum, v, i) => sum + v * x[i]!, 0))
 
 /** Turns of the probe's loop that make V8 optimize it, well under a tenth of a millisecond. */
 const HURRY = 100000
@@ -73,15 +94,25 @@ const ALL = packed([-128, -128, -128, -128])
 const isWide = (probe: ProbeExports, hurry: number): boolean => probe.relaxedDot(ALL, ALL, hurry) === 4 * 128 * 128
 
 /** What is known at once, and the exports to ask about `wideDot` where that is not. */
-interface Probe { features: EngineFeatures; undecided?: ProbeExports }
+interface Probe {
+  features: EngineFeatures
+  undecided?: ProbeExports
+}
 
 function probe(): Probe {
-  if (!hasSimd()) return { features: { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false } }
-  const relaxedBytes = fromBase64(probeRelaxed), relaxed = WebAssembly.validate(relaxedBytes)
-  const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : fromBase64(probePlain))).exports as unknown as ProbeExports
-  const negativeNan = exports.nanBits(0) < 0, signedDot = relaxed && isSignedDot(exports)
+  if (!hasSimd())
+    return { features: { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false } }
+  const relaxedBytes = fromBase64(probeRelaxed)
+  const relaxed = WebAssembly.validate(relaxedBytes)
+  const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : fromBase64(probePlain)))
+    .exports as unknown as ProbeExports
+  const negativeNan = exports.nanBits(0) < 0
+  const signedDot = relaxed && isSignedDot(exports)
   const wideDot = signedDot && isWide(exports, HURRY)
-  return { features: { simd: true, relaxed, signedDot, wideDot, negativeNan }, ...(signedDot && !wideDot ? { undecided: exports } : {}) }
+  return {
+    features: { simd: true, relaxed, signedDot, wideDot, negativeNan },
+    ...(signedDot && !wideDot ? { undecided: exports } : {}),
+  }
 }
 
 let known: Probe | undefined
@@ -92,8 +123,8 @@ export function startProbe(): void {
 }
 
 /**
- * What this process's engine can do. A dot product that has not turned out wide within PATIENCE may do so once the machine
- * is less busy: that is asked again for the next model.
+ * What this process's engine can do. A dot product that has not turned out wide within PATIENCE may do so once the
+ * machine is less busy: that is asked again for the next model.
  */
 export function engineFeatures(): EngineFeatures {
   known ??= probe()
@@ -116,7 +147,10 @@ function suitableKernels(): { kernels: Kernels; why: string } {
   const f = engineFeatures()
   if (f.negativeNan) return x86
   if (f.wideDot) return { kernels: 'arm-dot', why: 'relaxed dot products are one instruction and signed' }
-  return { kernels: 'arm', why: `floating point as on arm64, ${f.relaxed ? 'no dot product instruction seen' : 'no relaxed SIMD'}` }
+  return {
+    kernels: 'arm',
+    why: `floating point as on arm64, ${f.relaxed ? 'no dot product instruction seen' : 'no relaxed SIMD'}`,
+  }
 }
 
 /** The `THIMBLE_KERNELS` environment variable, where there is an environment. */
@@ -129,11 +163,16 @@ export function kernelsFromEnvironment(): string | undefined {
 export function chooseKernels(wanted: string = kernelsFromEnvironment() ?? 'auto'): { kernels: Kernels; why: string } {
   if (wanted === 'auto') return suitableKernels()
   if (!(KERNELS as readonly string[]).includes(wanted)) {
-    throw new ThimbleError('usage/kernels', 'unknown kernel set', { expected: `auto, ${KERNELS.join(', ')}`, got: wanted })
+    throw new ThimbleError('usage/kernels', 'unknown kernel set', {
+      expected: `auto, ${KERNELS.join(', ')}`,
+      got: wanted,
+    })
   }
   if (wanted === 'arm-dot' && !engineFeatures().signedDot) {
     throw new ThimbleError('runtime/kernels', 'these kernels would not be exact', {
-      expected: 'an engine whose relaxed dot product is signed', got: engineFeatures().relaxed ? 'another relaxed dot product' : 'no relaxed SIMD', hint: 'use kernels "auto"'
+      expected: 'an engine whose relaxed dot product is signed',
+      got: engineFeatures().relaxed ? 'another relaxed dot product' : 'no relaxed SIMD',
+      hint: 'use kernels "auto"',
     })
   }
   return { kernels: wanted as Kernels, why: 'asked for by the caller' }

@@ -1,5 +1,13 @@
 /** Bytes to a ready model. No file system, no fetch: the entry points add those. */
-import { createInstance, Engine, fillInstance, instantiateProgram, sharedMemory, tensorInfo, type EngineDescription } from './engine.ts'
+import {
+  createInstance,
+  Engine,
+  fillInstance,
+  instantiateProgram,
+  sharedMemory,
+  tensorInfo,
+  type EngineDescription,
+} from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import { readModel } from './formats/index.ts'
 import { isSealed, peekFrame } from './formats/packed-frame.ts'
@@ -16,25 +24,37 @@ import type { LoadOptions } from './types.ts'
 export const withOptions = (metadata: Metadata, options: LoadOptions): Metadata => ({
   ...metadata,
   ...(options.labels ? { labels: options.labels } : {}),
-  ...(options.preprocess ? { preprocess: options.preprocess } : {})
+  ...(options.preprocess ? { preprocess: options.preprocess } : {}),
 })
 
-/** The runtime for `fast: true`, compiled and tested, or why there is none; it imports shared memory and has `avx2` kernels. */
-export interface FastRuntime { module?: WebAssembly.Module; why: string }
+/**
+ * The runtime for `fast: true`, compiled and tested, or why there is none; it imports shared memory and has `avx2`
+ * kernels.
+ */
+export interface FastRuntime {
+  module?: WebAssembly.Module
+  why: string
+}
 /** Where an entry point has it from. */
 export type FastSource = () => Promise<FastRuntime>
 
-export interface Choice extends VariantChoice { module?: WebAssembly.Module }
+export interface Choice extends VariantChoice {
+  module?: WebAssembly.Module
+}
 
 /** Resolves `variant`, `kernels`, `threads` and `fast`; `module` is set where it is the fast runtime. */
 export async function choose(options: LoadOptions, fast?: FastSource): Promise<Choice> {
   const one = (options.threads ?? 1) === 1
   const choice = chooseVariant(one ? options.variant : threadedVariant(options.variant), options.kernels)
   if (!options.fast) return choice
-  const { module, why } = await (choice.variant !== 'simd' ? { why: `the ${choice.variant} variant has no fast kernels` }
-    : choice.kernels !== 'x86' ? { why: `${choice.kernels} kernels are in use` }
-    : fast?.() ?? { why: 'only Node has it' }) as FastRuntime
-  return module ? { variant: 'simd', kernels: 'avx2', module, why } : { ...choice, why: `${choice.why}; not fast: ${why}` }
+  const { module, why } = (await (choice.variant !== 'simd'
+    ? { why: `the ${choice.variant} variant has no fast kernels` }
+    : choice.kernels !== 'x86'
+      ? { why: `${choice.kernels} kernels are in use` }
+      : (fast?.() ?? { why: 'only Node has it' }))) as FastRuntime
+  return module
+    ? { variant: 'simd', kernels: 'avx2', module, why }
+    : { ...choice, why: `${choice.why}; not fast: ${why}` }
 }
 
 /** Compiles and instantiates a graph. */
@@ -43,24 +63,39 @@ export async function loadGraph(graph: Graph, options: LoadOptions = {}, fast?: 
   const { variant, kernels, why, module: fastModule } = await choose(options, fast)
   const plan = options.plan ?? 'speed'
   const about = (reason: string): EngineDescription => ({
-    inputs: graph.inputs.map(i => tensorInfo(graph.tensors[i]!)), outputs: graph.outputs.map(i => tensorInfo(graph.tensors[i]!)),
-    variant, kernels, why: reason, metadata: withOptions(graph.metadata, options)
+    inputs: graph.inputs.map((i) => tensorInfo(graph.tensors[i]!)),
+    outputs: graph.outputs.map((i) => tensorInfo(graph.tensors[i]!)),
+    variant,
+    kernels,
+    why: reason,
+    metadata: withOptions(graph.metadata, options),
   })
   if (threads === 1) {
     const program = compileModel(graph, { variant, kernels, plan })
     const memory = fastModule && sharedMemory(program)
-    return new Engine(instantiateProgram(fastModule ?? await runtimeModule(variant), program, memory), about(why), program)
+    return new Engine(
+      instantiateProgram(fastModule ?? (await runtimeModule(variant)), program, memory),
+      about(why),
+      program,
+    )
   }
   checkThreads(threads)
   const program = compileModel(graph, { variant, kernels, plan, threads })
-  const module = fastModule ?? await runtimeModule('threads'), memory = sharedMemory(program)
+  const module = fastModule ?? (await runtimeModule('threads'))
+  const memory = sharedMemory(program)
   const pool = await ThreadPool.start(module, memory, program)
   const shared = `${threads} threads on shared memory`
-  return new Engine(instantiateProgram(module, program, memory), about(options.fast ? `${shared}; ${why}` : shared), program, pool)
+  return new Engine(
+    instantiateProgram(module, program, memory),
+    about(options.fast ? `${shared}; ${why}` : shared),
+    program,
+    pool,
+  )
 }
 
 function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
-  if (wanted !== undefined && wanted !== 'auto' && wanted !== 'simd') throw new ThimbleError('usage/variant', 'threads run the simd variant only', { expected: 'simd', got: wanted })
+  if (wanted !== undefined && wanted !== 'auto' && wanted !== 'simd')
+    throw new ThimbleError('usage/variant', 'threads run the simd variant only', { expected: 'simd', got: wanted })
   return 'simd'
 }
 
@@ -69,7 +104,8 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   if ((options.threads ?? 1) !== 1 || (options.plan ?? 'speed') !== 'speed' || options.fast) return undefined
   const frame = peekFrame(bytes)
   if (!frame) return undefined
-  const { variant, kernels, why } = await choose(options), target = targetName(variant, kernels)
+  const { variant, kernels, why } = await choose(options)
+  const target = targetName(variant, kernels)
   if (!holdsProgram(frame, target)) return undefined
   const exports = createInstance(await runtimeModule(variant))
   if (!isSealed(bytes, (lanes, body) => hashInside(exports, lanes, body))) return undefined
@@ -77,20 +113,38 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   if (!ready) return undefined
   const { program, inputs, outputs, metadata } = ready
   try {
-    fillInstance(exports, { ...program, write: loader => runSteps(program.steps, frame.data, loader) })
+    fillInstance(exports, { ...program, write: (loader) => runSteps(program.steps, frame.data, loader) })
   } catch (error) {
-    if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError) throw new ThimbleError('format/packed-program', `the program for ${program.for} can't be loaded (${error.message})`, { hint: 'the file was written by something else than Thimble' })
+    if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError)
+      throw new ThimbleError(
+        'format/packed-program',
+        `the program for ${program.for} can't be loaded (${error.message})`,
+        { hint: 'the file was written by something else than Thimble' },
+      )
     throw error
   }
-  return new Engine(exports, {
-    inputs: inputs.map(tensorInfo), outputs: outputs.map(tensorInfo), variant, kernels, why, metadata: withOptions(metadata, options), arenaBytes: program.arenaBytes
-  }, () => compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' }))
+  return new Engine(
+    exports,
+    {
+      inputs: inputs.map(tensorInfo),
+      outputs: outputs.map(tensorInfo),
+      variant,
+      kernels,
+      why,
+      metadata: withOptions(metadata, options),
+      arenaBytes: program.arenaBytes,
+    },
+    () => compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' }),
+  )
 }
 
 /** Hashes by way of the runtime's first memory, which is as it was afterwards. */
 function hashInside(runtime: RuntimeExports, lanes: Int32Array, body: Uint8Array): void {
-  const at = PROGRAM_BASE, from = at + 16, room = runtime.memory.buffer.byteLength - from & -16
-  const memory = new Uint8Array(runtime.memory.buffer), state = new Int32Array(runtime.memory.buffer, at, 4)
+  const at = PROGRAM_BASE
+  const from = at + 16
+  const room = (runtime.memory.buffer.byteLength - from) & -16
+  const memory = new Uint8Array(runtime.memory.buffer)
+  const state = new Int32Array(runtime.memory.buffer, at, 4)
   state.set(lanes)
   for (let i = 0; i < body.length; i += room) {
     const part = body.subarray(i, i + room)
@@ -101,8 +155,15 @@ function hashInside(runtime: RuntimeExports, lanes: Int32Array, body: Uint8Array
   memory.fill(0, at)
 }
 
-/** Reads a model file's bytes (.tflite or .thimble), compiles what the file does not hold compiled, and instantiates it. */
-export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string, fast?: FastSource): Promise<Engine> {
+/**
+ * Reads a model file's bytes (.tflite or .thimble), compiles what the file does not hold compiled, and instantiates it.
+ */
+export async function loadBytes(
+  bytes: Uint8Array,
+  options: LoadOptions = {},
+  name?: string,
+  fast?: FastSource,
+): Promise<Engine> {
   if ((options.kernels ?? 'auto') === 'auto') startProbe()
-  return await loadProgram(bytes, options) ?? loadGraph(readModel(bytes, name), options, fast)
+  return (await loadProgram(bytes, options)) ?? loadGraph(readModel(bytes, name), options, fast)
 }

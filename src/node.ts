@@ -19,14 +19,25 @@ async function fileBytes(path: string | URL): Promise<Uint8Array> {
     return await readFile(path)
   } catch (error) {
     const { code, message } = error as NodeJS.ErrnoException
-    const what = code === 'ENOENT' ? 'no such file' : code === 'EISDIR' ? 'a folder, not a model file' : code === 'EACCES' ? 'no permission to read the file' : message
+    const what =
+      code === 'ENOENT'
+        ? 'no such file'
+        : code === 'EISDIR'
+          ? 'a folder, not a model file'
+          : code === 'EACCES'
+            ? 'no permission to read the file'
+            : message
     throw new ThimbleError('format/file', `${what}: ${path}`)
   }
 }
 
 /** Bytes of a fetch response; an error page is not a model. */
 export async function responseBytes(response: Response): Promise<Uint8Array> {
-  if (!response.ok) throw new ThimbleError('format/fetch', `the server answered ${response.status}`, { got: response.url, hint: 'check the address of the model' })
+  if (!response.ok)
+    throw new ThimbleError('format/fetch', `the server answered ${response.status}`, {
+      got: response.url,
+      hint: 'check the address of the model',
+    })
   return new Uint8Array(await response.arrayBuffer())
 }
 
@@ -40,20 +51,25 @@ export function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: s
 }
 
 /**
- * Loads a model. `source`: path of a .tflite or .thimble file, a file: or http(s): URL, the bytes, a fetch Response, or a
- * WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
+ * Loads a model. `source`: path of a .tflite or .thimble file, a file: or http(s): URL, the bytes, a fetch Response, or
+ * a WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL) {
     const url = typeof source === 'string' && /^https?:\/\//.test(source) ? new URL(source) : source
-    if (url instanceof URL && url.protocol !== 'file:') return loadBytes(await responseBytes(await fetch(url)), options, url.href)
+    if (url instanceof URL && url.protocol !== 'file:')
+      return loadBytes(await responseBytes(await fetch(url)), options, url.href)
     return loadBytes(await fileBytes(url), options, String(url))
   }
   if (source instanceof Uint8Array) return loadBytes(source, options)
   if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), options)
-  if (typeof Response !== 'undefined' && source instanceof Response) return loadBytes(await responseBytes(source), options, source.url)
-  throw new ThimbleError('usage/source', 'not a model source', { expected: 'a path, URL, bytes, Response or WebAssembly.Module', got: Object.prototype.toString.call(source) })
+  if (typeof Response !== 'undefined' && source instanceof Response)
+    return loadBytes(await responseBytes(source), options, source.url)
+  throw new ThimbleError('usage/source', 'not a model source', {
+    expected: 'a path, URL, bytes, Response or WebAssembly.Module',
+    got: Object.prototype.toString.call(source),
+  })
 }
 
 /**
@@ -63,5 +79,5 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
   if (options.decode) return classifierOf(model, options)
   const { decodeImage } = await import('./image/decode.ts')
-  return classifierOf(model, { ...options, decode: bytes => decodeImage(bytes) })
+  return classifierOf(model, { ...options, decode: (bytes) => decodeImage(bytes) })
 }

@@ -22,7 +22,10 @@ export const META_SECTION = 'thimble.meta'
 
 export function packedMeta(module: WebAssembly.Module): PackedMeta {
   const [section] = WebAssembly.Module.customSections(module, META_SECTION)
-  if (!section) throw new ThimbleError('format/packed-module', `the module has no ${META_SECTION} section`, { hint: 'make it with: thimble pack MODEL -o OUT.wasm' })
+  if (!section)
+    throw new ThimbleError('format/packed-module', `the module has no ${META_SECTION} section`, {
+      hint: 'make it with: thimble pack MODEL -o OUT.wasm',
+    })
   let meta: PackedMeta
   try {
     meta = JSON.parse(new TextDecoder().decode(section)) as PackedMeta
@@ -30,7 +33,11 @@ export function packedMeta(module: WebAssembly.Module): PackedMeta {
     throw new ThimbleError('format/packed-module', `the ${META_SECTION} section is not JSON`)
   }
   if (meta.abi !== ABI_VERSION || !Array.isArray(meta.inputs) || !Array.isArray(meta.outputs)) {
-    throw new ThimbleError('format/packed-module', 'packed by another version', { expected: `abi ${ABI_VERSION}`, got: `abi ${meta.abi}`, hint: 'pack the model again' })
+    throw new ThimbleError('format/packed-module', 'packed by another version', {
+      expected: `abi ${ABI_VERSION}`,
+      got: `abi ${meta.abi}`,
+      hint: 'pack the model again',
+    })
   }
   return meta
 }
@@ -41,7 +48,12 @@ export function loadPackedModule(module: WebAssembly.Module, options: LoadOption
   const exports = new WebAssembly.Instance(module).exports as unknown as RuntimeExports
   const { inputs, outputs, variant, kernels, abi, arenaBytes, ...metadata } = meta
   return new Engine(exports, {
-    inputs, outputs, variant, kernels: kernels ?? 'generic', why: `fixed when the module was packed${options.fast ? '; not fast: a packed module brings its own kernels' : ''}`,
-    metadata: withOptions(metadata, options), arenaBytes
+    inputs,
+    outputs,
+    variant,
+    kernels: kernels ?? 'generic',
+    why: `fixed when the module was packed${options.fast ? '; not fast: a packed module brings its own kernels' : ''}`,
+    metadata: withOptions(metadata, options),
+    arenaBytes,
   })
 }

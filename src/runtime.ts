@@ -18,26 +18,49 @@ export interface RuntimeExports extends Packers {
   xxh32_blocks(state: number, from: number, bytes: number): void
 }
 
-export interface VariantChoice { variant: Variant; kernels: Kernels; why: string }
+export interface VariantChoice {
+  variant: Variant
+  kernels: Kernels
+  why: string
+}
 
 /** Resolves `auto` and checks that the engine can run what was asked for, exactly. */
 export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?: Kernels | 'auto'): VariantChoice {
   const kernels = wantedKernels ?? kernelsFromEnvironment() ?? 'auto'
   if (!['auto', 'simd', 'scalar', 'relaxed'].includes(wanted)) {
-    throw new ThimbleError('usage/variant', 'unknown variant', { expected: 'auto, simd, scalar or relaxed', got: String(wanted) })
+    throw new ThimbleError('usage/variant', 'unknown variant', {
+      expected: 'auto, simd, scalar or relaxed',
+      got: String(wanted),
+    })
   }
   const simd = hasSimd()
   if (wanted === 'scalar' || (wanted === 'auto' && !simd)) {
-    return { variant: 'scalar', kernels: 'generic', why: wanted === 'auto' ? 'this engine has no SIMD' : 'asked for by the caller' }
+    return {
+      variant: 'scalar',
+      kernels: 'generic',
+      why: wanted === 'auto' ? 'this engine has no SIMD' : 'asked for by the caller',
+    }
   }
-  if (!simd) throw new ThimbleError('runtime/variant', `the ${wanted} variant needs SIMD`, { got: 'an engine without it', hint: 'use variant "scalar" or "auto"' })
-  if (wanted === 'relaxed' && !engineFeatures().relaxed) throw new ThimbleError('runtime/variant', 'the relaxed variant needs relaxed SIMD', { got: 'an engine without it', hint: 'use variant "simd" or "auto"' })
+  if (!simd)
+    throw new ThimbleError('runtime/variant', `the ${wanted} variant needs SIMD`, {
+      got: 'an engine without it',
+      hint: 'use variant "scalar" or "auto"',
+    })
+  if (wanted === 'relaxed' && !engineFeatures().relaxed)
+    throw new ThimbleError('runtime/variant', 'the relaxed variant needs relaxed SIMD', {
+      got: 'an engine without it',
+      hint: 'use variant "simd" or "auto"',
+    })
   const pick = chooseKernels(kernels)
   // Only these kernels use what the relaxed variant has more.
-  const variant = wanted === 'auto' ? pick.kernels === 'arm-dot' ? 'relaxed' : 'simd' : wanted
+  const variant = wanted === 'auto' ? (pick.kernels === 'arm-dot' ? 'relaxed' : 'simd') : wanted
   if (variant === 'simd' && pick.kernels === 'arm-dot') {
-    if (kernels === 'auto') return { variant, kernels: 'arm', why: 'asked for by the caller; floating point as on arm64' }
-    throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', { expected: 'variant "relaxed" or "auto"', got: 'variant "simd"' })
+    if (kernels === 'auto')
+      return { variant, kernels: 'arm', why: 'asked for by the caller; floating point as on arm64' }
+    throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', {
+      expected: 'variant "relaxed" or "auto"',
+      got: 'variant "simd"',
+    })
   }
   const reason = wanted === 'auto' ? 'this engine has fixed-width SIMD' : 'asked for by the caller'
   return { variant, kernels: pick.kernels, why: `${reason}; ${pick.kernels} kernels: ${pick.why}` }
@@ -56,7 +79,14 @@ export const embedRuntime = (variant: Build, base64: string): void => void embed
 export async function runtimeBytes(variant: Build): Promise<Uint8Array<ArrayBuffer>> {
   const base64 = embedded.get(variant)
   if (base64 !== undefined) return fromBase64(base64)
-  const file = variant === 'threads' ? await import('./generated/threads.ts') : variant === 'simd' ? await import('./generated/simd.ts') : variant === 'scalar' ? await import('./generated/scalar.ts') : await import('./generated/relaxed.ts')
+  const file =
+    variant === 'threads'
+      ? await import('./generated/threads.ts')
+      : variant === 'simd'
+        ? await import('./generated/simd.ts')
+        : variant === 'scalar'
+          ? await import('./generated/scalar.ts')
+          : await import('./generated/relaxed.ts')
   return fromBase64(file.default)
 }
 

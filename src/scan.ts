@@ -1,6 +1,6 @@
 /**
- * Sums and extremes of thousands of numbers, asked once per model. A loop in JavaScript would be over before the engine has
- * compiled it, so these run in a small WebAssembly module (assembly/scan.ts); where there is none, in JavaScript.
+ * Sums and extremes of thousands of numbers, asked once per model. A loop in JavaScript would be over before the engine
+ * has compiled it, so these run in a small WebAssembly module (assembly/scan.ts); where there is none, in JavaScript.
  */
 import { fromBase64 } from './base64.ts'
 import scanModule from './generated/scan.ts'
@@ -19,14 +19,18 @@ function makeScanner(): Scanner | undefined {
   if (!LITTLE_ENDIAN) return undefined
   try {
     const { exports } = new WebAssembly.Instance(new WebAssembly.Module(fromBase64(scanModule)))
-    const { memory, DATA, crc32, least, greatest } = exports as unknown as Scanner & { memory: WebAssembly.Memory; DATA: WebAssembly.Global }
+    const { memory, DATA, crc32, least, greatest } = exports as unknown as Scanner & {
+      memory: WebAssembly.Memory
+      DATA: WebAssembly.Global
+    }
     return { data: new Uint8Array(memory.buffer, DATA.value as number), crc32, least, greatest }
   } catch {
     return undefined
   }
 }
 
-let tried = false, made: Scanner | undefined
+let tried = false
+let made: Scanner | undefined
 
 /** Made when it is first asked for. */
 function scanner(): Scanner | undefined {
@@ -40,11 +44,16 @@ const LARGE = 1 << 20
 
 /** Node's own, which is faster; Node 20.16 and newer. */
 function builtin(): ((bytes: Uint8Array) => number) | undefined {
-  const { process } = globalThis as { process?: { getBuiltinModule?: (name: string) => { crc32?: (bytes: Uint8Array) => number } | undefined } }
+  const { process } = globalThis as {
+    process?: { getBuiltinModule?: (name: string) => { crc32?: (bytes: Uint8Array) => number } | undefined }
+  }
   return process?.getBuiltinModule?.('node:zlib')?.crc32
 }
 
-/** CRC-32 as zip, gzip and PNG use it (polynomial 0xEDB88320, reflected), unsigned. Finds every error of up to 32 adjacent bits. */
+/**
+ * CRC-32 as zip, gzip and PNG use it (polynomial 0xEDB88320, reflected), unsigned. Finds every error of up to 32
+ * adjacent bits.
+ */
 export function crc32(bytes: Uint8Array): number {
   const native = bytes.length < LARGE ? undefined : builtin()
   if (native) return native(bytes)
@@ -83,7 +92,8 @@ function loaded(numbers: Int32Array | Float32Array): Scanner | undefined {
 
 /** Whether every element lies in [low, high]. */
 export function allWithin(words: Int32Array, low: number, high: number): boolean {
-  const n = words.length, s = loaded(words)
+  const n = words.length
+  const s = loaded(words)
   if (s) return s.least(n) >= low && s.greatest(n) <= high
   for (let i = 0; i < n; i++) if (words[i]! < low || words[i]! > high) return false
   return true
@@ -94,20 +104,25 @@ export const allZero = (words: Int32Array): boolean => allWithin(words, 0, 0)
 
 /** The largest absolute value; 0 of no numbers. */
 export function largestMagnitude(words: Int32Array): number {
-  const n = words.length, s = loaded(words)
+  const n = words.length
+  const s = loaded(words)
   if (s) return Math.max(-s.least(n), s.greatest(n))
   let largest = 0
   for (let i = 0; i < n; i++) largest = Math.max(largest, -words[i]!, words[i]!)
   return largest
 }
 
-const oneFloat = new Float32Array(1), itsBits = new Int32Array(oneFloat.buffer)
+const oneFloat = new Float32Array(1)
+const itsBits = new Int32Array(oneFloat.buffer)
 /** Bits of the float32 Infinity; NaNs are above, negative numbers below 0. */
 const INFINITY = 0x7f800000
 
-/** The largest of finite, not negative numbers (-0 need not pass), 0 of no numbers; -1 where there is any other number. */
+/**
+ * The largest of finite, not negative numbers (-0 need not pass), 0 of no numbers; -1 where there is any other number.
+ */
 export function largestScale(scales: Float32Array): number {
-  const n = scales.length, s = loaded(scales)
+  const n = scales.length
+  const s = loaded(scales)
   if (s) {
     // Bits of such numbers are in the order of the numbers.
     const bits = s.least(n) < 0 ? -1 : s.greatest(n)

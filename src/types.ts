@@ -4,22 +4,24 @@ import type { DType, Metadata, Preprocess } from './graph.ts'
 export type Variant = 'simd' | 'scalar' | 'relaxed'
 
 /**
- * What kernels are chosen for. `generic`: good everywhere, assumes nothing. `x86`, `arm`: 128-bit SIMD of that processor
- * family. `arm-dot`: the engine's relaxed dot product is exact on signed bytes and one instruction (needs `relaxed`).
- * `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives these.
+ * What kernels are chosen for. `generic`: good everywhere, assumes nothing. `x86`, `arm`: 128-bit SIMD of that
+ * processor family. `arm-dot`: the engine's relaxed dot product is exact on signed bytes and one instruction (needs
+ * `relaxed`). `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives these.
  */
 export type Kernels = 'generic' | 'x86' | 'arm' | 'arm-dot' | 'avx2'
 
 export interface LoadOptions {
   /** Which wasm variant to run; `auto` (default) picks by what the engine can do. */
   variant?: Variant | 'auto'
-  /** What to choose kernels for; `auto` (default) finds out by probing the engine. Every choice gives the same bytes. */
+  /**
+   * What to choose kernels for; `auto` (default) finds out by probing the engine. Every choice gives the same bytes.
+   */
   kernels?: Kernels | 'auto'
   /** `speed` (default) or `size`: smallest arena and weights. */
   plan?: 'speed' | 'size'
   /**
-   * Opt in to AVX2 through V8's revectorizer, an experimental engine flag: Node 26 or later on x86-64. Used only after its
-   * code was found to compute the same bytes; else the model loads as without it and `why` says the reason.
+   * Opt in to AVX2 through V8's revectorizer, an experimental engine flag: Node 26 or later on x86-64. Used only after
+   * its code was found to compute the same bytes; else the model loads as without it and `why` says the reason.
    */
   fast?: boolean
   /** Worker threads. Default 1. */
@@ -53,7 +55,8 @@ export interface Model {
   readonly arenaBytes: number
   /**
    * One inference. `input` is one typed array of the input's dtype and element count, or one per input.
-   * Returns one typed array per output, fresh copies unless `out` is given (then those are filled and returned, nothing allocated).
+   * Returns one typed array per output, fresh copies unless `out` is given (then those are filled and returned, nothing
+   * allocated).
    */
   run(input: TypedArray | readonly TypedArray[], options?: { out?: TypedArray | readonly TypedArray[] }): TypedArray[]
   /** Gives the memory back; `run` afterwards throws `runtime/disposed`. */
@@ -68,7 +71,11 @@ export interface PixelImage {
   channels?: 1 | 3 | 4
 }
 
-export interface Prediction { label: string; index: number; score: number }
+export interface Prediction {
+  label: string
+  index: number
+  score: number
+}
 
 /** One op of a compiled model, for `inspect` and `bench --profile`. */
 export interface OpReport {

@@ -15,13 +15,19 @@ export type { Metadata, Preprocess } from './graph.ts'
 /** Instantiates a module made by `thimble pack` and imported by the Worker (`import model from './model.wasm'`). */
 export async function loadModel(source: WebAssembly.Module, options: LoadOptions = {}): Promise<Engine> {
   if (!(source instanceof WebAssembly.Module)) {
-    throw new ThimbleError('usage/source', 'this platform cannot compile wasm', { expected: 'an imported WebAssembly.Module', got: Object.prototype.toString.call(source), hint: 'thimble pack MODEL -o model.wasm, then import it' })
+    throw new ThimbleError('usage/source', 'this platform cannot compile wasm', {
+      expected: 'an imported WebAssembly.Module',
+      got: Object.prototype.toString.call(source),
+      hint: 'thimble pack MODEL -o model.wasm, then import it',
+    })
   }
   return loadPackedModule(source, options)
 }
 
 export interface WorkerClassifierOptions extends ClassifierOptions {
-  /** The imported image module (`import image from 'thimble/image.wasm'`): with it, `classify` takes JPEG and PNG bytes. */
+  /**
+   * The imported image module (`import image from 'thimble/image.wasm'`): with it, `classify` takes JPEG and PNG bytes.
+   */
   image?: WebAssembly.Module
   /** Most pixels and bytes of memory for an encoded image. Default 50 megapixels, 64 MiB. */
   imageLimits?: Pick<DecodeOptions, 'maxPixels' | 'maxBytes'>
@@ -35,5 +41,8 @@ export async function createClassifier(model: Model, options: WorkerClassifierOp
   const { image, imageLimits, ...rest } = options
   if (!image) return classifierOf(model, rest)
   const decoder = new ImageDecoder(image, imageLimits)
-  return classifierOf(model, { ...rest, prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out) })
+  return classifierOf(model, {
+    ...rest,
+    prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),
+  })
 }

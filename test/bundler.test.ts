@@ -1,4 +1,7 @@
-/** examples/bundler with esbuild and Vite, run in Chromium; entry points by condition; what is left out, what is downloaded. */
+/**
+ * examples/bundler with esbuild and Vite, run in Chromium; entry points by condition; what is left out, what is
+ * downloaded.
+ */
 import { execFileSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
@@ -14,8 +17,16 @@ import { ENGINES } from './engines/engines.ts'
 import { need, root } from './util.ts'
 import { built, esbuild, peer } from './worker-host.ts'
 
-interface Page { goto(url: string): Promise<unknown>; setInputFiles(selector: string, path: string): Promise<void>; evaluate<R>(body: string): Promise<R>; on(event: 'pageerror', listener: (error: Error) => void): void }
-interface Browser { newPage(): Promise<Page>; close(): Promise<void> }
+interface Page {
+  goto(url: string): Promise<unknown>
+  setInputFiles(selector: string, path: string): Promise<void>
+  evaluate<R>(body: string): Promise<R>
+  on(event: 'pageerror', listener: (error: Error) => void): void
+}
+interface Browser {
+  newPage(): Promise<Page>
+  close(): Promise<void>
+}
 const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
 
@@ -33,7 +44,10 @@ const vite = viteCommand()
 /** The example in a folder of its own, with the package in its node_modules and the model in public/. */
 function example(): string {
   const folder = mkdtempSync(join(tmpdir(), 'thimble-'))
-  cpSync(join(root, 'examples/bundler'), folder, { recursive: true, filter: (path) => !/node_modules|\/dist\b|\/public\b/.test(path.slice(root.length)) })
+  cpSync(join(root, 'examples/bundler'), folder, {
+    recursive: true,
+    filter: (path) => !/node_modules|\/dist\b|\/public\b/.test(path.slice(root.length)),
+  })
   mkdirSync(join(folder, 'node_modules'))
   symlinkSync(root, join(folder, 'node_modules/thimble'), 'dir')
   mkdirSync(join(folder, 'public'))
@@ -42,15 +56,31 @@ function example(): string {
 }
 
 const filesOf = (folder: string): Map<string, Buffer> =>
-  new Map(readdirSync(folder, { recursive: true, withFileTypes: true }).filter((e) => e.isFile()).map((e) => {
-    const path = join(e.parentPath, e.name)
-    return [relative(folder, path), readFileSync(path)]
-  }))
+  new Map(
+    readdirSync(folder, { recursive: true, withFileTypes: true })
+      .filter((e) => e.isFile())
+      .map((e) => {
+        const path = join(e.parentPath, e.name)
+        return [relative(folder, path), readFileSync(path)]
+      }),
+  )
 
 /** The page's answer for the cat, from real Chromium. */
 async function run(files: Map<string, Buffer>): Promise<string> {
   const server = await serve(files, 0)
-  const browser = await playwright!.chromium.launch({ executablePath: CHROMIUM, args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] })
+  const browser = await playwright!.chromium.launch({
+    executablePath: CHROMIUM,
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  })
   try {
     const page = await browser.newPage()
     const errors: string[] = []
@@ -78,102 +108,184 @@ function report(name: string, files: Map<string, Buffer>): void {
   const scripts = [...files].filter(([path]) => path.endsWith('.js'))
   // The page loads the entry and one variant.
   const loaded = scripts.filter(([path]) => !/scalar|relaxed|threads|worker/.test(path))
-  const sum = (list: [string, Buffer][], size: (b: Buffer) => number): number => list.reduce((n, [, b]) => n + size(b), 0)
-  console.log(`${name}: a page downloads ${sum(loaded, (b) => b.length)} bytes of script with the wasm inside, ${sum(loaded, gz)} gzip; written in all ${sum(scripts, (b) => b.length)}`)
+  const sum = (list: [string, Buffer][], size: (b: Buffer) => number): number =>
+    list.reduce((n, [, b]) => n + size(b), 0)
+  console.log(
+    `${name}: a page downloads ${sum(loaded, (b) => b.length)} bytes of script with the wasm inside, ${sum(loaded, gz)} gzip; written in all ${sum(scripts, (b) => b.length)}`,
+  )
 }
 
 const test = suite('bundler')
 const chromium = playwright && existsSync(CHROMIUM) ? playwright : undefined
 const ready = built && chromium
 
-need(test, 'esbuild: the five-line app builds and runs', ready && esbuild, 'needs dist/, esbuild, playwright-core and Chromium', async () => {
-  const folder = example()
-  try {
-    await esbuild!.build({ absWorkingDir: folder, entryPoints: ['src/main.js'], bundle: true, minify: true, splitting: true, format: 'esm', target: 'es2022', outdir: 'dist/src', logLevel: 'error', preserveSymlinks: true })
-    const files = filesOf(join(folder, 'dist'))
-    for (const [path, bytes] of filesOf(join(folder, 'public'))) files.set(path, bytes)
-    files.set('index.html', readFileSync(join(folder, 'index.html')))
-    report('esbuild', files)
-    assert.match(await run(files), /^(Egyptian cat|tabby|tiger cat), \d+ %$/)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-})
+need(
+  test,
+  'esbuild: the five-line app builds and runs',
+  ready && esbuild,
+  'needs dist/, esbuild, playwright-core and Chromium',
+  async () => {
+    const folder = example()
+    try {
+      await esbuild!.build({
+        absWorkingDir: folder,
+        entryPoints: ['src/main.js'],
+        bundle: true,
+        minify: true,
+        splitting: true,
+        format: 'esm',
+        target: 'es2022',
+        outdir: 'dist/src',
+        logLevel: 'error',
+        preserveSymlinks: true,
+      })
+      const files = filesOf(join(folder, 'dist'))
+      for (const [path, bytes] of filesOf(join(folder, 'public'))) files.set(path, bytes)
+      files.set('index.html', readFileSync(join(folder, 'index.html')))
+      report('esbuild', files)
+      assert.match(await run(files), /^(Egyptian cat|tabby|tiger cat), \d+ %$/)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  },
+)
 
-need(test, 'Vite: the five-line app builds and runs', ready && vite, 'needs dist/, vite, playwright-core and Chromium', async () => {
-  const folder = example()
-  try {
-    execFileSync(process.execPath, [vite!, 'build', '--logLevel', 'warn'], { cwd: folder, stdio: 'pipe' })
-    const files = filesOf(join(folder, 'dist'))
-    report('Vite', files)
-    assert.match(await run(files), /^(Egyptian cat|tabby|tiger cat), \d+ %$/)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-})
+need(
+  test,
+  'Vite: the five-line app builds and runs',
+  ready && vite,
+  'needs dist/, vite, playwright-core and Chromium',
+  async () => {
+    const folder = example()
+    try {
+      execFileSync(process.execPath, [vite!, 'build', '--logLevel', 'warn'], { cwd: folder, stdio: 'pipe' })
+      const files = filesOf(join(folder, 'dist'))
+      report('Vite', files)
+      assert.match(await run(files), /^(Egyptian cat|tabby|tiger cat), \d+ %$/)
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  },
+)
 
-need(test, 'conditions: browser, workerd and node get their own entry point', built && esbuild ? esbuild : undefined, 'needs dist/ and esbuild', async () => {
-  const folder = example()
-  try {
-    const bundled = async (conditions: string[], platform: string): Promise<{ inputs: string[]; text: string }> => {
-      const result = await esbuild!.build({
-        absWorkingDir: folder, stdin: { contents: 'export * from "thimble"', resolveDir: folder }, bundle: true, format: 'esm', platform, conditions, write: false, metafile: true, logLevel: 'error', outdir: 'out'
-      }) as unknown as { outputFiles: { text: string }[]; metafile: { outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }> } }
-      return {
-        inputs: Object.values(result.metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0)),
-        text: result.outputFiles.map(({ text }) => text).join('\n')
+need(
+  test,
+  'conditions: browser, workerd and node get their own entry point',
+  built && esbuild ? esbuild : undefined,
+  'needs dist/ and esbuild',
+  async () => {
+    const folder = example()
+    try {
+      const bundled = async (conditions: string[], platform: string): Promise<{ inputs: string[]; text: string }> => {
+        const result = (await esbuild!.build({
+          absWorkingDir: folder,
+          stdin: { contents: 'export * from "thimble"', resolveDir: folder },
+          bundle: true,
+          format: 'esm',
+          platform,
+          conditions,
+          write: false,
+          metafile: true,
+          logLevel: 'error',
+          outdir: 'out',
+        })) as unknown as {
+          outputFiles: { text: string }[]
+          metafile: { outputs: Record<string, { inputs: Record<string, { bytesInOutput: number }> }> }
+        }
+        return {
+          inputs: Object.values(result.metafile.outputs).flatMap(({ inputs }) =>
+            Object.keys(inputs).filter((path) => inputs[path]!.bytesInOutput > 0),
+          ),
+          text: result.outputFiles.map(({ text }) => text).join('\n'),
+        }
       }
+      const entry = ({ inputs }: { inputs: string[] }): string[] =>
+        ['browser.js', 'workerd.js', 'node.js'].filter((name) => inputs.some((path) => path.endsWith(`dist/${name}`)))
+      const browser = await bundled(['browser'], 'browser')
+      const worker = await bundled(['workerd', 'browser'], 'browser')
+      assert.equal(entry(browser), ['browser.js'])
+      assert.equal(entry(worker), ['workerd.js'])
+      assert.equal(entry(await bundled([], 'neutral')), ['browser.js'])
+      assert.equal(entry(await bundled([], 'node')), ['node.js'])
+      // A Worker gets no compiler and no runtime of its own: its modules hold them.
+      for (const part of [/function (lower|readTflite|compileModel|planArena)\b/, /"[\w+/]{5000}/]) {
+        assert.match(browser.text, part)
+        assert.not.match(worker.text, part)
+      }
+    } finally {
+      rmSync(folder, { recursive: true })
     }
-    const entry = ({ inputs }: { inputs: string[] }): string[] => ['browser.js', 'workerd.js', 'node.js'].filter((name) => inputs.some((path) => path.endsWith(`dist/${name}`)))
-    const browser = await bundled(['browser'], 'browser'), worker = await bundled(['workerd', 'browser'], 'browser')
-    assert.equal(entry(browser), ['browser.js'])
-    assert.equal(entry(worker), ['workerd.js'])
-    assert.equal(entry(await bundled([], 'neutral')), ['browser.js'])
-    assert.equal(entry(await bundled([], 'node')), ['node.js'])
-    // A Worker gets no compiler and no runtime of its own: its modules hold them.
-    for (const part of [/function (lower|readTflite|compileModel|planArena)\b/, /"[\w+/]{5000}/]) {
-      assert.match(browser.text, part)
-      assert.not.match(worker.text, part)
+  },
+)
+
+need(
+  test,
+  'what is not used is left out',
+  built && esbuild ? esbuild : undefined,
+  'needs dist/ and esbuild',
+  async () => {
+    const folder = example()
+    try {
+      const size = async (contents: string): Promise<number> => {
+        const { outputFiles } = await esbuild!.build({
+          absWorkingDir: folder,
+          stdin: { contents, resolveDir: folder },
+          bundle: true,
+          minify: true,
+          format: 'esm',
+          write: false,
+          logLevel: 'error',
+        })
+        return outputFiles[0]!.contents.length
+      }
+      assert.is(await size('import "thimble"'), 0)
+      const error = await size('export { ThimbleError } from "thimble"')
+      assert.ok(error < 2000, `ThimbleError alone takes ${error} bytes`)
+    } finally {
+      rmSync(folder, { recursive: true })
     }
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-})
+  },
+)
 
-need(test, 'what is not used is left out', built && esbuild ? esbuild : undefined, 'needs dist/ and esbuild', async () => {
-  const folder = example()
-  try {
-    const size = async (contents: string): Promise<number> => {
-      const { outputFiles } = await esbuild!.build({ absWorkingDir: folder, stdin: { contents, resolveDir: folder }, bundle: true, minify: true, format: 'esm', write: false, logLevel: 'error' })
-      return outputFiles[0]!.contents.length
+need(
+  test,
+  'the browser entry reaches no decoder, no Node module, no package',
+  built || undefined,
+  'dist/ is not built',
+  () => {
+    const modules: string[] = []
+    for (const file of moduleGraph('browser.js')) {
+      const text = readFileSync(join(root, 'dist', file), 'utf8')
+      assert.not.match(text, /(from|import\()\s*["'](node:|[a-z@])/, file)
+      modules.push(...Array.from(text.matchAll(/^\/\/ src\/(.*)$/gm), ([, module]) => module!))
     }
-    assert.is(await size('import "thimble"'), 0)
-    const error = await size('export { ThimbleError } from "thimble"')
-    assert.ok(error < 2000, `ThimbleError alone takes ${error} bytes`)
-  } finally {
-    rmSync(folder, { recursive: true })
-  }
-})
+    assert.ok(modules.includes('plan/compile.ts') && modules.includes('generated/scalar.ts'), modules.join())
+    assert.equal(
+      modules.filter((module) => /image\/(png|jpeg|bmp|pnm|decode|wasm)|cli|convert|quantize|pack\//.test(module)),
+      [],
+    )
+  },
+)
 
-need(test, 'the browser entry reaches no decoder, no Node module, no package', built || undefined, 'dist/ is not built', () => {
-  const modules: string[] = []
-  for (const file of moduleGraph('browser.js')) {
-    const text = readFileSync(join(root, 'dist', file), 'utf8')
-    assert.not.match(text, /(from|import\()\s*["'](node:|[a-z@])/, file)
-    modules.push(...Array.from(text.matchAll(/^\/\/ src\/(.*)$/gm), ([, module]) => module!))
-  }
-  assert.ok(modules.includes('plan/compile.ts') && modules.includes('generated/scalar.ts'), modules.join())
-  assert.equal(modules.filter((module) => /image\/(png|jpeg|bmp|pnm|decode|wasm)|cli|convert|quantize|pack\//.test(module)), [])
-})
-
-need(test, 'the package loads from two files in Node, which its other entry points share', built || undefined, 'dist/ is not built', () => {
-  const imports = (file: string): string[] => Array.from(readFileSync(join(root, 'dist', file), 'utf8').matchAll(/^(?:import|export) (?:[^;]*? from )?"(\..*?)";$/gm), ([, target]) => target!.replace(/^(\.\.?\/)*/, ''))
-  const [core, ...more] = imports('node.js')
-  assert.match(core!, /^chunks\/chunk-\w+\.js$/)
-  assert.equal(more, [])
-  assert.equal(imports(core!), [])
-  for (const entry of ['browser.js', 'workerd.js', 'detect/index.js']) assert.ok(imports(entry).includes(core!), entry)
-})
+need(
+  test,
+  'the package loads from two files in Node, which its other entry points share',
+  built || undefined,
+  'dist/ is not built',
+  () => {
+    const imports = (file: string): string[] =>
+      Array.from(
+        readFileSync(join(root, 'dist', file), 'utf8').matchAll(/^(?:import|export) (?:[^;]*? from )?"(\..*?)";$/gm),
+        ([, target]) => target!.replace(/^(\.\.?\/)*/, ''),
+      )
+    const [core, ...more] = imports('node.js')
+    assert.match(core!, /^chunks\/chunk-\w+\.js$/)
+    assert.equal(more, [])
+    assert.equal(imports(core!), [])
+    for (const entry of ['browser.js', 'workerd.js', 'detect/index.js'])
+      assert.ok(imports(entry).includes(core!), entry)
+  },
+)
 
 need(test, 'importing the package runs nothing', built || undefined, 'dist/ is not built', () => {
   // Every engine feature that a side effect would touch is missing while the entry points load.

@@ -5,7 +5,11 @@ import { main } from '../src/cli/main.ts'
 import { root } from './util.ts'
 
 /** Exit code, standard output and error. */
-export interface Result { code: number | null; out: string; err: string }
+export interface Result {
+  code: number | null
+  out: string
+  err: string
+}
 
 /** The same code in this process: what the commands write is caught. */
 export async function thimble(args: string[]): Promise<Result> {
@@ -13,8 +17,14 @@ export async function thimble(args: string[]): Promise<Result> {
   const [writeOut, writeErr] = [stdout.write, stderr.write]
   let out = ''
   let err = ''
-  stdout.write = ((text: string) => { out += text; return true }) as typeof stdout.write
-  stderr.write = ((text: string) => { err += text; return true }) as typeof stderr.write
+  stdout.write = ((text: string) => {
+    out += text
+    return true
+  }) as typeof stdout.write
+  stderr.write = ((text: string) => {
+    err += text
+    return true
+  }) as typeof stderr.write
   try {
     return { code: await main(args), out, err }
   } finally {
@@ -26,11 +36,18 @@ export async function thimble(args: string[]): Promise<Result> {
 /** Runs `thimble ...args` as a process of its own, with `input` on stdin. */
 export function spawned(args: string[], input?: Uint8Array): Promise<Result> {
   return new Promise((resolve) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/cli.ts'), ...args], { cwd: root, stdio: 'pipe' })
+    const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/cli.ts'), ...args], {
+      cwd: root,
+      stdio: 'pipe',
+    })
     let out = ''
     let err = ''
-    child.stdout.on('data', (chunk) => { out += chunk })
-    child.stderr.on('data', (chunk) => { err += chunk })
+    child.stdout.on('data', (chunk) => {
+      out += chunk
+    })
+    child.stderr.on('data', (chunk) => {
+      err += chunk
+    })
     child.on('close', (code) => resolve({ code, out, err }))
     child.stdin.on('error', () => {})
     child.stdin.end(input)

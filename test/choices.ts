@@ -1,16 +1,19 @@
 /**
- * Every choice of variant and kernels that this engine runs exactly; tests take each in turn. THIMBLE_FAST=1: only `fast`,
- * which must then be there (test/engines/fast.test.ts starts tests so, on a Node that has it).
+ * Every choice of variant and kernels that this engine runs exactly; tests take each in turn. THIMBLE_FAST=1: only
+ * `fast`, which must then be there (test/engines/fast.test.ts starts tests so, on a Node that has it).
  */
 import './relaxed.ts'
 import { engineFeatures, KERNELS } from '../src/kernels.ts'
 import { fastRuntime } from '../src/node.ts'
 import type { Kernels, LoadOptions, Variant } from '../src/types.ts'
 
-export interface Choice { variant: Variant; kernels: Kernels }
+export interface Choice {
+  variant: Variant
+  kernels: Kernels
+}
 
 /** What loads a model so. */
-export const optionsOf = (c: Choice): LoadOptions => c.kernels === 'avx2' ? { fast: true } : { ...c }
+export const optionsOf = (c: Choice): LoadOptions => (c.kernels === 'avx2' ? { fast: true } : { ...c })
 
 const features = engineFeatures()
 
@@ -18,12 +21,13 @@ const features = engineFeatures()
 export const missing: { name: string; reason: string }[] = []
 
 async function choices(): Promise<Choice[]> {
-  const fast = await fastRuntime(), avx2: Choice = { variant: 'simd', kernels: 'avx2' }
+  const fast = await fastRuntime()
+  const avx2: Choice = { variant: 'simd', kernels: 'avx2' }
   if (process.env.THIMBLE_FAST === '1') {
     if (!fast.module) throw new Error(`no fast runtime here: ${fast.why}`)
     return [avx2]
   }
-  const simd = KERNELS.filter(k => k !== 'arm-dot').map(kernels => ({ variant: 'simd' as const, kernels }))
+  const simd = KERNELS.filter((k) => k !== 'arm-dot').map((kernels) => ({ variant: 'simd' as const, kernels }))
   const out: Choice[] = [...simd, { variant: 'scalar', kernels: 'generic' }]
   if (!features.relaxed) missing.push({ name: 'relaxed', reason: 'this engine has no relaxed SIMD' })
   else out.push({ variant: 'relaxed', kernels: 'generic' })
@@ -36,4 +40,4 @@ async function choices(): Promise<Choice[]> {
 
 export const CHOICES: readonly Choice[] = await choices()
 
-export const nameOf = (c: Choice): string => c.kernels === 'generic' ? c.variant : `${c.variant} ${c.kernels}`
+export const nameOf = (c: Choice): string => (c.kernels === 'generic' ? c.variant : `${c.variant} ${c.kernels}`)

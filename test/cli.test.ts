@@ -1,4 +1,6 @@
-/** The commands as a user calls them: answers on stdout, one line on stderr, exit codes, files written or not at all. */
+/**
+ * The commands as a user calls them: answers on stdout, one line on stderr, exit codes, files written or not at all.
+ */
 import { spawn } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -23,7 +25,10 @@ const put = (name: string, bytes: Uint8Array | string): string => {
 }
 const coffee = readFileSync(SAMPLE)
 put('photos/b.jpg', coffee)
-put('photos/deeper/a.png', makePng(20, 10, (x, y, c) => x * y + c, { type: 2, depth: 8 }))
+put(
+  'photos/deeper/a.png',
+  makePng(20, 10, (x, y, c) => x * y + c, { type: 2, depth: 8 }),
+)
 put('photos/notes.txt', 'not an image')
 const broken = put('broken.jpg', coffee.subarray(0, 5000))
 
@@ -43,14 +48,18 @@ test('--help, --version, help of every command', async () => {
   const overview = await thimble(['--help'])
   assert.is(overview.code, 0)
   const names = [...overview.out.matchAll(/^ {2}(\w+) {2,}/gm)].map((m) => m[1])
-  for (const name of ['classify', 'run', 'inspect', 'bench']) assert.ok(names.includes(name), `${name} in ${overview.out}`)
+  for (const name of ['classify', 'run', 'inspect', 'bench'])
+    assert.ok(names.includes(name), `${name} in ${overview.out}`)
   for (const name of names) {
     const help = await thimble([name, '--help'])
     assert.is(help.code, 0, help.err)
     assert.match(help.out, new RegExp(`^thimble ${name} `))
   }
   const version = await thimble(['--version'])
-  assert.is(version.out.trim(), (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version)
+  assert.is(
+    version.out.trim(),
+    (JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string }).version,
+  )
 })
 
 const BAD_CALLS: [string, string[], RegExp][] = [
@@ -70,12 +79,20 @@ const BAD_CALLS: [string, string[], RegExp][] = [
   ['run without a model', ['run'], /no MODEL given.*usage: thimble run MODEL/],
   ['run without input', ['run', MODEL, '--output', join(dir, 'o')], /no --input/],
   ['run without output', ['run', MODEL, '--input', SAMPLE], /no --output/],
-  ['run: wrong length', ['run', MODEL, '--input', put('short.bin', new Uint8Array(10)), '--output', join(dir, 'o')], /expected 150528 bytes.*got 10 bytes/],
-  ['run: two inputs for one', ['run', MODEL, '--input', SAMPLE, SAMPLE, '--output', join(dir, 'o')], /number of input files/],
+  [
+    'run: wrong length',
+    ['run', MODEL, '--input', put('short.bin', new Uint8Array(10)), '--output', join(dir, 'o')],
+    /expected 150528 bytes.*got 10 bytes/,
+  ],
+  [
+    'run: two inputs for one',
+    ['run', MODEL, '--input', SAMPLE, SAMPLE, '--output', join(dir, 'o')],
+    /number of input files/,
+  ],
   ['run: model missing', ['run', join(dir, 'no.tflite'), '--input', SAMPLE, '--output', join(dir, 'o')], /no\.tflite/],
   ['inspect two', ['inspect', 'a', 'b'], /one MODEL at a time/],
   ['inspect -o alone', ['inspect', MODEL, '-o', 'x.png'], /--output needs --input/],
-  ['inspect: unknown picture kind', ['inspect', MODEL, '--input', SAMPLE, '-o', join(dir, 'x.gif')], /x\.gif/]
+  ['inspect: unknown picture kind', ['inspect', MODEL, '--input', SAMPLE, '-o', join(dir, 'x.gif')], /x\.gif/],
 ]
 test('bad calls: exit code 2', async () => {
   for (const [name, args, words] of BAD_CALLS) {
@@ -86,7 +103,10 @@ test('bad calls: exit code 2', async () => {
       throw new Error(`${name}: ${(error as Error).message}`)
     }
   }
-  assert.not(readdirSync(dir).some((name) => name.startsWith('o')), 'something was written')
+  assert.not(
+    readdirSync(dir).some((name) => name.startsWith('o')),
+    'something was written',
+  )
 })
 
 test('bad models and images: exit code 1', async () => {
@@ -99,13 +119,17 @@ test('bad models and images: exit code 1', async () => {
     [['classify', SAMPLE, '--max-megapixels', '0.01'], /image\/too-large/],
     [['inspect', SAMPLE], /format\//],
     [['bench', put('cut.thimble', readFileSync(join(root, `weights/${MODEL}.thimble`)).subarray(0, 1000))], /format\//],
-    [['run', put('empty.tflite', ''), '--input', SAMPLE, '--output', join(dir, 'o')], /format\/.*empty/]
+    [['run', put('empty.tflite', ''), '--input', SAMPLE, '--output', join(dir, 'o')], /format\/.*empty/],
   ]
   for (const [args, words] of rows) failed(await thimble(args), 1, words)
 })
 
 test('a process of its own: exit codes, one line on stderr', async () => {
-  const [good, bad, call] = await Promise.all([spawned(['classify', SAMPLE, '--top', '1']), spawned(['classify', broken]), spawned(['run'])])
+  const [good, bad, call] = await Promise.all([
+    spawned(['classify', SAMPLE, '--top', '1']),
+    spawned(['classify', broken]),
+    spawned(['run']),
+  ])
   assert.is(good.code, 0, good.err)
   assert.match(good.out, /espresso/)
   failed(bad, 1, /image\/truncated/)
@@ -121,9 +145,12 @@ test('classify: the sample photo by default, readable', async () => {
   assert.is(r.out.trim().split('\n').length, 7)
 })
 
-test('classify --json: the contract\'s shape, from a file, a folder and stdin', async () => {
+test("classify --json: the contract's shape, from a file, a folder and stdin", async () => {
   const file = await thimble(['classify', SAMPLE, '--json', '--top', '3'])
-  const [folder, stdin] = await Promise.all([spawned(['classify', photos, '--json']), spawned(['classify', '-', '--json'], coffee)])
+  const [folder, stdin] = await Promise.all([
+    spawned(['classify', photos, '--json']),
+    spawned(['classify', '-', '--json'], coffee),
+  ])
   const list = JSON.parse(file.out)
   assert.is(list.length, 1)
   assert.equal(Object.keys(list[0]), ['file', 'model', 'predictions', 'timings'])
@@ -132,7 +159,10 @@ test('classify --json: the contract\'s shape, from a file, a folder and stdin', 
   assert.is(list[0].predictions[0].label, 'espresso')
   assert.ok(list[0].predictions[0].score > 0.9 && list[0].predictions[0].score <= 1)
   assert.equal(Object.keys(list[0].timings), ['decodeMs', 'preprocessMs', 'inferMs'])
-  assert.equal(JSON.parse(folder.out).map((r: { file: string }) => r.file), [join(photos, 'b.jpg'), join(photos, 'deeper/a.png')])
+  assert.equal(
+    JSON.parse(folder.out).map((r: { file: string }) => r.file),
+    [join(photos, 'b.jpg'), join(photos, 'deeper/a.png')],
+  )
   assert.is(folder.err, '', 'no progress line where stderr is no terminal')
   assert.equal(JSON.parse(stdin.out)[0].predictions.slice(0, 3), list[0].predictions)
 })
@@ -141,7 +171,10 @@ test('classify: among several, the good ones are answered and each bad one has i
   const missing = join(dir, 'nowhere.jpg')
   const r = await thimble(['classify', broken, SAMPLE, '--json'])
   assert.is(r.code, 1)
-  assert.equal(JSON.parse(r.out).map((a: { file: string }) => a.file), [SAMPLE])
+  assert.equal(
+    JSON.parse(r.out).map((a: { file: string }) => a.file),
+    [SAMPLE],
+  )
   assert.match(r.err, /^thimble: image\/truncated: [^\n]+\n$/)
   const two = await thimble(['classify', missing, SAMPLE, broken])
   assert.is(two.code, 2)
@@ -149,34 +182,56 @@ test('classify: among several, the good ones are answered and each bad one has i
   assert.match(two.out, /espresso/)
 })
 
-test('classify: labels of one\'s own, threshold', async () => {
+test("classify: labels of one's own, threshold", async () => {
   const labels = put('mine.txt', Array.from({ length: 1000 }, (_, i) => `label ${i}`).join('\n'))
   const r = JSON.parse((await thimble(['classify', SAMPLE, '--labels', labels, '--threshold', '0.5', '--json'])).out)
-  assert.equal(r[0].predictions.map((p: { label: string }) => p.label), ['label 967'])
+  assert.equal(
+    r[0].predictions.map((p: { label: string }) => p.label),
+    ['label 967'],
+  )
 })
 
 test('inspect --input: the picture holds the exact tensor', async () => {
   const [png, bin] = [join(dir, 'seen.png'), join(dir, 'seen.bin')]
   const report = await thimble(['inspect', MODEL, '--json'])
   for (const out of [png, bin]) assert.is((await thimble(['inspect', MODEL, '--input', SAMPLE, '-o', out])).code, 0)
-  const { inputs: [input], preprocess: how } = JSON.parse(report.out)
+  const {
+    inputs: [input],
+    preprocess: how,
+  } = JSON.parse(report.out)
   const tensor = preprocess(decodeImage(coffee), input as TensorInfo, how) as Int8Array
   equalBytes(readFileSync(bin), tensor, 'raw')
-  equalBytes(decodeImage(readFileSync(png)).data, Uint8Array.from(tensor, (v) => v + 128), 'picture')
+  equalBytes(
+    decodeImage(readFileSync(png)).data,
+    Uint8Array.from(tensor, (v) => v + 128),
+    'picture',
+  )
 })
 
 test('preprocessing given in the call: what is fed, how it is told, and that it decides the answer', async () => {
-  const at = (name: string, ...more: string[]): Promise<{ code: number | null; out: string; err: string }> => thimble(['inspect', MODEL, '--input', SAMPLE, '-o', join(dir, name), ...more])
+  const at = (name: string, ...more: string[]): Promise<{ code: number | null; out: string; err: string }> =>
+    thimble(['inspect', MODEL, '--input', SAMPLE, '-o', join(dir, name), ...more])
   const own = await at('own.bin')
-  assert.match(own.out, /own\.bin: the input tensor int8 \[1, 224, 224, 3\].*\n {2}shorter side to 256.*\n {2}values -?\d+ to -?\d+, which mean .* % at the ends\n$/)
+  assert.match(
+    own.out,
+    /own\.bin: the input tensor int8 \[1, 224, 224, 3\].*\n {2}shorter side to 256.*\n {2}values -?\d+ to -?\d+, which mean .* % at the ends\n$/,
+  )
   const raw = await at('raw.bin', '--preprocess', 'raw')
   assert.match(raw.out, /RGB, pixel\n.*clipped, the range looks wrong/)
   const bgr = await at('bgr.bin', '--bgr')
   assert.match(bgr.out, /BGR, \(pixel - \[103\.53, 116\.28, 123\.675\]\)/)
   const [rgbBytes, bgrBytes] = ['own.bin', 'bgr.bin'].map((name) => readFileSync(join(dir, name)))
-  equalBytes(bgrBytes!, Uint8Array.from(rgbBytes!, (_, i) => rgbBytes![i + 2 - 2 * (i % 3)]!), 'the same values, blue first')
-  assert.match((await at('fit.bin', '--fit', 'stretch', '--mean', '127', '--std', '128')).out, /stretch to 224x224 \(bilinear\), RGB, \(pixel - 127\) \/ 128\n/)
-  const best = async (...more: string[]): Promise<string> => JSON.parse((await thimble(['classify', SAMPLE, '--json', ...more])).out)[0].predictions[0].label
+  equalBytes(
+    bgrBytes!,
+    Uint8Array.from(rgbBytes!, (_, i) => rgbBytes![i + 2 - 2 * (i % 3)]!),
+    'the same values, blue first',
+  )
+  assert.match(
+    (await at('fit.bin', '--fit', 'stretch', '--mean', '127', '--std', '128')).out,
+    /stretch to 224x224 \(bilinear\), RGB, \(pixel - 127\) \/ 128\n/,
+  )
+  const best = async (...more: string[]): Promise<string> =>
+    JSON.parse((await thimble(['classify', SAMPLE, '--json', ...more])).out)[0].predictions[0].label
   assert.is(await best('--preprocess', 'imagenet'), await best())
   assert.is.not(await best('--preprocess', 'raw'), await best())
   failed(await at('x.bin', '--std', '0'), 2, /--std is not usable/)
@@ -185,7 +240,18 @@ test('preprocessing given in the call: what is fed, how it is told, and that it 
 test('run: raw bytes in and out, the same in every variant, nothing left half done', async () => {
   const input = put('in.bin', noise(3, 150528))
   const simd = await thimble(['run', MODEL, '--input', input, '--output', join(dir, 'simd'), '--variant', 'simd'])
-  const scalar = await thimble(['run', MODEL, '--input', input, '--output', join(dir, 'scalar'), '--variant', 'scalar', '--plan', 'size'])
+  const scalar = await thimble([
+    'run',
+    MODEL,
+    '--input',
+    input,
+    '--output',
+    join(dir, 'scalar'),
+    '--variant',
+    'scalar',
+    '--plan',
+    'size',
+  ])
   const json = await thimble(['run', MODEL, `--input=${input}`, `--output=${join(dir, 'json')}`, '--json'])
   assert.is(simd.code, 0, simd.err)
   assert.is(scalar.code, 0, scalar.err)
@@ -193,7 +259,9 @@ test('run: raw bytes in and out, the same in every variant, nothing left half do
   const bytes = readFileSync(join(dir, 'simd0'))
   assert.is(bytes.length, 1000)
   equalBytes(readFileSync(join(dir, 'scalar0')), bytes, 'scalar')
-  assert.equal(JSON.parse(json.out), [{ file: join(dir, 'json0'), name: 'logits', dtype: 'int8', shape: [1, 1000], bytes: 1000 }])
+  assert.equal(JSON.parse(json.out), [
+    { file: join(dir, 'json0'), name: 'logits', dtype: 'int8', shape: [1, 1000], bytes: 1000 },
+  ])
   const nowhere = await thimble(['run', MODEL, '--input', input, '--output', join(dir, 'no/such/folder/x')])
   failed(nowhere, 2, /no such folder/)
   mkdirSync(join(dir, 'taken0'))
@@ -206,12 +274,26 @@ test('inspect: everything that is promised, as text and as JSON', async () => {
   const json = await thimble(['inspect', MODEL, '--json'])
   assert.is(text.code, 0, text.err)
   const report = JSON.parse(json.out)
-  for (const key of ['inputs', 'outputs', 'ops', 'macs', 'params', 'arenaBytes', 'weightBytes', 'unsupported']) assert.ok(key in report, key)
+  for (const key of ['inputs', 'outputs', 'ops', 'macs', 'params', 'arenaBytes', 'weightBytes', 'unsupported'])
+    assert.ok(key in report, key)
   assert.equal(report.unsupported, [])
   assert.is(report.macs, 300774272)
-  for (const words of [/300\.8 M multiply-adds/, /int8 +\[1, 224, 224, 3\] +scale/, /shorter side to 256, centre-crop 224x224/, /from the model file/, /1,000 in the file: /, /DEPTHWISE_CONV_2D +3x3/, /<- peak/, /variant +\w+ \(/]) assert.match(text.out, words)
+  for (const words of [
+    /300\.8 M multiply-adds/,
+    /int8 +\[1, 224, 224, 3\] +scale/,
+    /shorter side to 256, centre-crop 224x224/,
+    /from the model file/,
+    /1,000 in the file: /,
+    /DEPTHWISE_CONV_2D +3x3/,
+    /<- peak/,
+    /variant +\w+ \(/,
+  ])
+    assert.match(text.out, words)
   const drawing = text.out.slice(text.out.indexOf('\nArena'))
-  assert.ok(drawing.split('\n').every((line) => line.length <= 100), 'the drawing fits 100 columns')
+  assert.ok(
+    drawing.split('\n').every((line) => line.length <= 100),
+    'the drawing fits 100 columns',
+  )
   assert.is((drawing.match(/<- peak/g) ?? []).length > 0, true)
 })
 
@@ -219,7 +301,20 @@ test('bench --json: everything that is promised', async () => {
   const r = await thimble(['bench', MODEL, '--runs', '3', '--warmup', '1', '--profile', '--json'])
   assert.is(r.code, 0, r.err)
   const b = JSON.parse(r.out)
-  for (const key of ['medianMs', 'minMs', 'p95Ms', 'loadMs', 'reloadMs', 'firstRunMs', 'macs', 'gmacPerSecond', 'arenaBytes', 'memoryBytes', 'wasmBytes']) assert.ok(b[key] > 0, `${key}: ${b[key]}`)
+  for (const key of [
+    'medianMs',
+    'minMs',
+    'p95Ms',
+    'loadMs',
+    'reloadMs',
+    'firstRunMs',
+    'macs',
+    'gmacPerSecond',
+    'arenaBytes',
+    'memoryBytes',
+    'wasmBytes',
+  ])
+    assert.ok(b[key] > 0, `${key}: ${b[key]}`)
   assert.ok(b.minMs <= b.medianMs && b.medianMs <= b.p95Ms)
   assert.ok(['simd', 'scalar', 'relaxed'].includes(b.variant))
   assert.ok(b.ops.length > 50)
@@ -229,43 +324,74 @@ test('bench --json: everything that is promised', async () => {
 })
 
 test('bench --plan size says what the memory costs', async () => {
-  const r = await thimble(['bench', MODEL, '--plan', 'size', '--variant', 'simd', '--runs', '3', '--warmup', '1', '--json'])
+  const r = await thimble([
+    'bench',
+    MODEL,
+    '--plan',
+    'size',
+    '--variant',
+    'simd',
+    '--runs',
+    '3',
+    '--warmup',
+    '1',
+    '--json',
+  ])
   assert.is(r.code, 0, r.err)
   const b = JSON.parse(r.out)
   assert.ok(b.againstSpeed.slowdown > 0 && b.againstSpeed.medianMs > 0)
-  assert.ok(b.memoryBytes < 0.75 * b.againstSpeed.memoryBytes, `${b.memoryBytes} and ${b.againstSpeed.memoryBytes} bytes`)
+  assert.ok(
+    b.memoryBytes < 0.75 * b.againstSpeed.memoryBytes,
+    `${b.memoryBytes} and ${b.againstSpeed.memoryBytes} bytes`,
+  )
   const human = await thimble(['bench', MODEL, '--plan', 'size', '--runs', '2', '--warmup', '0'])
   assert.match(human.out, /slowdown +[\d.]+ +of plan speed/)
 })
 
 test('a reader that goes away is no error', async () => {
   const r = await new Promise<Result>((resolve) => {
-    const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/cli.ts'), 'inspect', MODEL, '--json'], { cwd: root })
+    const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/cli.ts'), 'inspect', MODEL, '--json'], {
+      cwd: root,
+    })
     let err = ''
     child.stdout.once('data', () => child.stdout.destroy())
-    child.stderr.on('data', (chunk) => { err += chunk })
+    child.stderr.on('data', (chunk) => {
+      err += chunk
+    })
     child.on('close', (code) => resolve({ code, out: '', err }))
   })
   assert.is(r.err, '')
   assert.is(r.code, 0)
 })
 
-need(test, 'unsupported models: inspect lists every op, running them fails', shared('models/model_invoking_error.tflite'), 'no ../shared', async (model) => {
-  const inspected = await thimble(['inspect', model])
-  assert.is(inspected.code, 0, inspected.err)
-  assert.match(inspected.out, /can't run this model: 1 of 1 ops.*\n.*fake-op-double/)
-  failed(await thimble(['bench', model]), 1, /fake-op-double/)
-})
+need(
+  test,
+  'unsupported models: inspect lists every op, running them fails',
+  shared('models/model_invoking_error.tflite'),
+  'no ../shared',
+  async (model) => {
+    const inspected = await thimble(['inspect', model])
+    assert.is(inspected.code, 0, inspected.err)
+    assert.match(inspected.out, /can't run this model: 1 of 1 ops.*\n.*fake-op-double/)
+    failed(await thimble(['bench', model]), 1, /fake-op-double/)
+  },
+)
 
-need(test, 'a bare .tflite: goldens through run, and what inspect assumes', shared('goldens/vww_96_int8/cat.in0.bin'), 'no ../shared', async (input) => {
-  const model = shared('models/vww_96_int8.tflite')!
-  const r = await thimble(['run', model, '--input', input, '--output', join(dir, 'vww')])
-  assert.is(r.code, 0, r.err)
-  equalBytes(readFileSync(join(dir, 'vww0')), readFileSync(shared('goldens/vww_96_int8/cat.out0.bin')!), 'vww')
-  const report = await thimble(['inspect', model])
-  assert.match(report.out, /assumed: the pixel itself, minus 128/)
-  assert.match(report.out, /labels +none in the file \(give --labels FILE\)/)
-  assert.ok(existsSync(join(dir, 'vww0')))
-})
+need(
+  test,
+  'a bare .tflite: goldens through run, and what inspect assumes',
+  shared('goldens/vww_96_int8/cat.in0.bin'),
+  'no ../shared',
+  async (input) => {
+    const model = shared('models/vww_96_int8.tflite')!
+    const r = await thimble(['run', model, '--input', input, '--output', join(dir, 'vww')])
+    assert.is(r.code, 0, r.err)
+    equalBytes(readFileSync(join(dir, 'vww0')), readFileSync(shared('goldens/vww_96_int8/cat.out0.bin')!), 'vww')
+    const report = await thimble(['inspect', model])
+    assert.match(report.out, /assumed: the pixel itself, minus 128/)
+    assert.match(report.out, /labels +none in the file \(give --labels FILE\)/)
+    assert.ok(existsSync(join(dir, 'vww0')))
+  },
+)
 
 test.run()

@@ -8,15 +8,33 @@ import { fixtureBytes } from './convert-util.ts'
 import { rng } from './util.ts'
 
 const FILES: [name: string, tries: number][] = [
-  ['nested.keras2.h5', 120], ['nested.keras3.h5', 60], ['everywhere.keras3.keras', 20], ['tfjs-layers-uint8/model.json', 120], ['tfjs-graph/model.json', 120],
-  ['teachable-machine.zip', 60], ['torch.opset9.onnx', 200], ['qdq.u8s8-per-channel.onnx', 60], ['mobilenet_v3_small.safetensors', 20], ['mobilenet_v3_small.legacy.pth', 20], ['everywhere.float32.tflite', 100],
+  ['nested.keras2.h5', 120],
+  ['nested.keras3.h5', 60],
+  ['everywhere.keras3.keras', 20],
+  ['tfjs-layers-uint8/model.json', 120],
+  ['tfjs-graph/model.json', 120],
+  ['teachable-machine.zip', 60],
+  ['torch.opset9.onnx', 200],
+  ['qdq.u8s8-per-channel.onnx', 60],
+  ['mobilenet_v3_small.safetensors', 20],
+  ['mobilenet_v3_small.legacy.pth', 20],
+  ['everywhere.float32.tflite', 100],
 ]
 const SLOW_MS = 4000
 
 async function attempt(bytes: Uint8Array, folder: string, what: string): Promise<'read' | 'refused'> {
   const start = performance.now()
   try {
-    await readFloatModel(bytes, { size: 64, sidecar: (name) => { try { return fixtureBytes(folder + name) } catch { return undefined } } })
+    await readFloatModel(bytes, {
+      size: 64,
+      sidecar: (name) => {
+        try {
+          return fixtureBytes(folder + name)
+        } catch {
+          return undefined
+        }
+      },
+    })
     return 'read'
   } catch (error) {
     if (!(error instanceof ThimbleError)) throw new Error(`${what}: ${(error as Error)?.stack ?? String(error)}`)
@@ -39,12 +57,24 @@ for (const [name, tries] of FILES) {
       let bytes = whole.slice()
       const kind = random.int(4)
       // Structure sits at the front of most formats and at the end of zips.
-      const place = (): number => (random.int(3) === 0 ? random.int(bytes.length) : random.int(2) ? random.int(Math.min(4096, bytes.length)) : bytes.length - 1 - random.int(Math.min(2048, bytes.length)))
+      const place = (): number =>
+        random.int(3) === 0
+          ? random.int(bytes.length)
+          : random.int(2)
+            ? random.int(Math.min(4096, bytes.length))
+            : bytes.length - 1 - random.int(Math.min(2048, bytes.length))
       if (kind === 0) bytes = bytes.slice(0, random.int(bytes.length))
       else if (kind === 1) for (let k = 0; k < 1 + random.int(8); k++) bytes[place()] = random.int(256)
-      else if (kind === 2) for (let k = 0; k < 1 + random.int(3); k++) { const at = place(); bytes[at] = bytes[at]! ^ (1 << random.int(8)) }
-      else { const at = place(); bytes.fill(random.pick([0, 0xff]), at, at + 1 + random.int(16)) }
-      if (await attempt(bytes, folder, `${name} seed 2024 try ${i} kind ${kind}`) === 'refused') refused++
+      else if (kind === 2)
+        for (let k = 0; k < 1 + random.int(3); k++) {
+          const at = place()
+          bytes[at] = bytes[at]! ^ (1 << random.int(8))
+        }
+      else {
+        const at = place()
+        bytes.fill(random.pick([0, 0xff]), at, at + 1 + random.int(16))
+      }
+      if ((await attempt(bytes, folder, `${name} seed 2024 try ${i} kind ${kind}`)) === 'refused') refused++
     }
     assert.ok(refused > 0, 'damage was never noticed')
   })
@@ -52,14 +82,30 @@ for (const [name, tries] of FILES) {
 
 test('files that are no models', async () => {
   const text = (s: string): Uint8Array => new TextEncoder().encode(s)
-  for (const bytes of [new Uint8Array(0), new Uint8Array([0]), text('hello world'), text('{}'), text('{"modelTopology": {}}'), text('{"modelTopology": {"model_config": 3}, "weightsManifest": []}'),
-    text('{"modelTopology": {"node": [{"name": "a", "op": "Identity", "input": ["a"]}]}, "weightsManifest": []}'), text('{"a":'), new Uint8Array([0x50, 0x4b, 3, 4]), new Uint8Array([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]), new Uint8Array(1000).fill(0x80)]) {
+  for (const bytes of [
+    new Uint8Array(0),
+    new Uint8Array([0]),
+    text('hello world'),
+    text('{}'),
+    text('{"modelTopology": {}}'),
+    text('{"modelTopology": {"model_config": 3}, "weightsManifest": []}'),
+    text('{"modelTopology": {"node": [{"name": "a", "op": "Identity", "input": ["a"]}]}, "weightsManifest": []}'),
+    text('{"a":'),
+    new Uint8Array([0x50, 0x4b, 3, 4]),
+    new Uint8Array([0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]),
+    new Uint8Array(1000).fill(0x80),
+  ]) {
     assert.is(await attempt(bytes, '', `${bytes.length} bytes`), 'refused')
   }
 })
 
 test('a model cannot name files outside its folder', () => {
-  for (const name of ['../x', '/etc/passwd', 'a/../../b', 'http://host/x', 'C:\\x', '..\\x', '', 'a\0b']) assert.throws(() => safeName(name), (e: unknown) => e instanceof ThimbleError && e.code === 'format/sidecar', name)
+  for (const name of ['../x', '/etc/passwd', 'a/../../b', 'http://host/x', 'C:\\x', '..\\x', '', 'a\0b'])
+    assert.throws(
+      () => safeName(name),
+      (e: unknown) => e instanceof ThimbleError && e.code === 'format/sidecar',
+      name,
+    )
   assert.is(safeName('./shards/a.bin'), 'shards/a.bin')
 })
 

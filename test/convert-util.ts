@@ -1,4 +1,6 @@
-/** What the convert tests share: the fixtures that other tools wrote, their answers, and the input that both sides use. */
+/**
+ * What the convert tests share: the fixtures that other tools wrote, their answers, and the input that both sides use.
+ */
 import { readFileSync } from 'node:fs'
 import type { Graph } from '../src/graph.ts'
 import { floatModel } from '../src/float/execute.ts'
@@ -7,11 +9,16 @@ import { root } from './util.ts'
 export const fixture = (name: string): string => `${root}test/fixtures/convert/${name}`
 export const fixtureBytes = (name: string): Uint8Array => new Uint8Array(readFileSync(fixture(name)))
 
-export interface Expected { input: number[]; output: number[]; madeBy: string }
+export interface Expected {
+  input: number[]
+  output: number[]
+  madeBy: string
+}
 export const expected = JSON.parse(readFileSync(fixture('expected.json'), 'utf8')) as Record<string, Expected>
 
 /** The sequence that generate.py calls `pseudo`. */
-export const pseudo = (n: number): Float32Array => Float32Array.from({ length: n }, (_, i) => ((i * 2654435761 + 12345) % 4294967296) / 2147483648 - 1)
+export const pseudo = (n: number): Float32Array =>
+  Float32Array.from({ length: n }, (_, i) => ((i * 2654435761 + 12345) % 4294967296) / 2147483648 - 1)
 
 /** Largest difference relative to the largest expected magnitude. */
 export function relative(got: ArrayLike<number>, want: ArrayLike<number>): number {

@@ -1,4 +1,7 @@
-/** Models that other tools wrote give their own tool's answer. Fixtures: test/fixtures/convert/generate.py and generate.mjs. */
+/**
+ * Models that other tools wrote give their own tool's answer. Fixtures: test/fixtures/convert/generate.py and
+ * generate.mjs.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -27,19 +30,36 @@ for (const [name, { output, madeBy, input }] of Object.entries(expected)) {
     assert.equal([...graph.tensors[graph.inputs[0]!]!.shape], input, 'input shape')
     const difference = relative(answer(graph), output)
     assert.ok(difference <= TOLERANCE, `relative difference ${difference}`)
-    assert.ok(graph.ops.every((op) => op.type !== 'TRANSPOSE' && op.type !== 'UNSUPPORTED'), 'no transposes, nothing unsupported')
+    assert.ok(
+      graph.ops.every((op) => op.type !== 'TRANSPOSE' && op.type !== 'UNSUPPORTED'),
+      'no transposes, nothing unsupported',
+    )
   })
 }
 
 test('shape arithmetic is worked out while reading: padding as the TorchScript exporter writes it', () => {
-  const ints = (...data: number[]): { dtype: 'int64'; shape: number[]; data: Float64Array } => ({ dtype: 'int64', shape: [data.length], data: Float64Array.from(data) })
-  const fold = (type: string, inputs: Parameters<typeof foldNode>[1], attributes: Record<string, object> = {}): { shape: number[]; data: number[] } => {
-    const out = foldNode({ type, attributes: new Map(Object.entries(attributes)) } as unknown as Parameters<typeof foldNode>[0], inputs)!
+  const ints = (...data: number[]): { dtype: 'int64'; shape: number[]; data: Float64Array } => ({
+    dtype: 'int64',
+    shape: [data.length],
+    data: Float64Array.from(data),
+  })
+  const fold = (
+    type: string,
+    inputs: Parameters<typeof foldNode>[1],
+    attributes: Record<string, object> = {},
+  ): { shape: number[]; data: number[] } => {
+    const out = foldNode(
+      { type, attributes: new Map(Object.entries(attributes)) } as unknown as Parameters<typeof foldNode>[0],
+      inputs,
+    )!
     return { shape: [...out.shape], data: [...out.data] }
   }
   const pairs = { ...ints(1, 2, 3, 4, 5, 6), shape: [3, 2] }
   // Rows reversed, by an end that stands for "before the first".
-  assert.equal(fold('Slice', [pairs, ints(-1), ints(-(2 ** 63) + 1), ints(0), ints(-1)]), { shape: [3, 2], data: [5, 6, 3, 4, 1, 2] })
+  assert.equal(fold('Slice', [pairs, ints(-1), ints(-(2 ** 63) + 1), ints(0), ints(-1)]), {
+    shape: [3, 2],
+    data: [5, 6, 3, 4, 1, 2],
+  })
   assert.equal(fold('Slice', [pairs, ints(0, 1), ints(9, 2)]), { shape: [3, 1], data: [2, 4, 6] })
   assert.equal(fold('Slice', [ints(1, 2, 3, 4, 5), ints(4), ints(0), ints(0), ints(-2)]), { shape: [2], data: [5, 3] })
   assert.equal(fold('Slice', [ints(1, 2, 3), ints(2), ints(1)]), { shape: [0], data: [] })
@@ -49,24 +69,46 @@ test('shape arithmetic is worked out while reading: padding as the TorchScript e
 })
 
 test('a network that scales its pixels itself gets them as they are', () => {
-  const first = (type: string, values: number[], from = 0, channels = 3): unknown => impliedPreprocess({
-    tensors: [{ name: 'image', shape: [1, 8, 8, channels], dtype: 'float32' }, { name: 'c', shape: [values.length], dtype: 'float32', data: new Uint8Array(Float32Array.from(values).buffer) }, { name: 'y', shape: [1, 8, 8, channels], dtype: 'float32' }],
-    ops: [{ type, inputs: from === 0 ? [0, 1] : [1, 0], outputs: [2], attrs: {} }], inputs: [0], outputs: [2], metadata: {},
-  } as unknown as Parameters<typeof impliedPreprocess>[0])
+  const first = (type: string, values: number[], from = 0, channels = 3): unknown =>
+    impliedPreprocess({
+      tensors: [
+        { name: 'image', shape: [1, 8, 8, channels], dtype: 'float32' },
+        { name: 'c', shape: [values.length], dtype: 'float32', data: new Uint8Array(Float32Array.from(values).buffer) },
+        { name: 'y', shape: [1, 8, 8, channels], dtype: 'float32' },
+      ],
+      ops: [{ type, inputs: from === 0 ? [0, 1] : [1, 0], outputs: [2], attrs: {} }],
+      inputs: [0],
+      outputs: [2],
+      metadata: {},
+    } as unknown as Parameters<typeof impliedPreprocess>[0])
   const raw = { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [0], std: [1] }
   assert.equal(first('MUL', [1 / 127.5]), raw)
   assert.equal(first('MUL', [1 / 255], 1), raw)
   assert.equal(first('DIV', [255]), raw)
   assert.equal(first('SUB', [123.68, 116.78, 103.94]), raw)
   assert.equal(first('MUL', [1 / 255], 0, 1), { ...raw, channels: 'gray' })
-  for (const [type, values, from] of [['MUL', [2], 0], ['SUB', [0.5], 0], ['SUB', [127.5], 1], ['ADD', [1], 0], ['DIV', [0.229, 0.224, 0.225], 0]] as const) assert.is(first(type, [...values], from), undefined, type)
+  for (const [type, values, from] of [
+    ['MUL', [2], 0],
+    ['SUB', [0.5], 0],
+    ['SUB', [127.5], 1],
+    ['ADD', [1], 0],
+    ['DIV', [0.229, 0.224, 0.225], 0],
+  ] as const)
+    assert.is(first(type, [...values], from), undefined, type)
   assert.is(first('MUL', [1 / 255], 0, 4), undefined)
 })
 
 test('formats are recognised by content', async () => {
   const kinds: Record<string, string> = {
-    'nested.keras2.h5': 'keras-h5', 'everywhere.keras3.keras': 'keras', 'tfjs-graph/model.json': 'tfjs', 'torch.opset9.onnx': 'onnx', 'everywhere.float32.tflite': 'tflite',
-    'mobilenet_v3_small.pt': 'pytorch', 'mobilenet_v3_small.legacy.pth': 'pytorch', 'mobilenet_v3_small.safetensors': 'safetensors', 'teachable-machine.zip': 'zip',
+    'nested.keras2.h5': 'keras-h5',
+    'everywhere.keras3.keras': 'keras',
+    'tfjs-graph/model.json': 'tfjs',
+    'torch.opset9.onnx': 'onnx',
+    'everywhere.float32.tflite': 'tflite',
+    'mobilenet_v3_small.pt': 'pytorch',
+    'mobilenet_v3_small.legacy.pth': 'pytorch',
+    'mobilenet_v3_small.safetensors': 'safetensors',
+    'teachable-machine.zip': 'zip',
   }
   for (const [file, kind] of Object.entries(kinds)) assert.is(await sniffModel(fixtureBytes(file)), kind, file)
   assert.is(await sniffModel(new Uint8Array([1, 2, 3])), undefined)
@@ -77,17 +119,23 @@ test('a .thimble file is converted like any other, and to itself', async () => {
   assert.is(await sniffModel(file), 'thimble')
   const graph = await readFloatModel(file)
   equalBytes(writePacked(withPrograms(graph)), file, 'packed again')
-  const back = readTflite(writeTflite(graph)), input = Uint8Array.from({ length: 112 * 112 * 3 }, (_, i) => i * 7)
+  const back = readTflite(writeTflite(graph))
+  const input = Uint8Array.from({ length: 112 * 112 * 3 }, (_, i) => i * 7)
   const [one, other] = await Promise.all([loadGraph(graph), loadGraph(back)])
   const values = one.inputs[0]!.dtype === 'int8' ? new Int8Array(input.buffer) : input
   one.run(values).forEach((got, i) => equalBytes(other.run(values)[i]!, got, 'by way of .tflite'))
 })
 
 test('an 8-bit model with float inputs and outputs is written as .thimble, a float model is not', async () => {
-  const b = new GraphBuilder(1), x = b.input([1, 8], 'float32'), folder = mkdtempSync(join(tmpdir(), 'thimble-'))
+  const b = new GraphBuilder(1)
+  const x = b.input([1, 8], 'float32')
+  const folder = mkdtempSync(join(tmpdir(), 'thimble-'))
   delete b.graph.tensors[x]!.quantization
   const q = b.op('QUANTIZE', [x], [b.tensor([1, 8], 'int8', 0.05, 3)], {})
-  const f = b.op('FULLY_CONNECTED', [q, b.weights([10, 8]), b.bias(10, 1)], [b.tensor([1, 10], 'int8', 0.1, 2)], { activation: 'NONE', keepNumDims: false })
+  const f = b.op('FULLY_CONNECTED', [q, b.weights([10, 8]), b.bias(10, 1)], [b.tensor([1, 10], 'int8', 0.1, 2)], {
+    activation: 'NONE',
+    keepNumDims: false,
+  })
   const bytes = writeTflite(b.done(b.op('DEQUANTIZE', [f], [b.tensor([1, 10], 'float32')], {})))
   const [from, to] = [join(folder, 'a.tflite'), join(folder, 'a.thimble')]
   writeFileSync(from, bytes)
@@ -111,11 +159,16 @@ test('Teachable Machine brings labels and preprocessing', async () => {
 
 test('bytes with a sidecar, folders and unfolded graphs', async () => {
   const folder = await readFloatModel(fixture('tfjs-layers-float'))
-  const bytes = await readFloatModel(fixtureBytes('tfjs-layers-float/model.json'), { sidecar: (name) => (name.endsWith('.bin') ? fixtureBytes(`tfjs-layers-float/${name}`) : undefined) })
+  const bytes = await readFloatModel(fixtureBytes('tfjs-layers-float/model.json'), {
+    sidecar: (name) => (name.endsWith('.bin') ? fixtureBytes(`tfjs-layers-float/${name}`) : undefined),
+  })
   equalBytes(answer(folder), answer(bytes), 'folder against bytes')
   const raw = await readFloatModel(fixture('nested.keras2.h5'), { fold: false })
   const folded = await readFloatModel(fixture('nested.keras2.h5'))
-  assert.ok(opCounts(raw).MUL! >= 2 && opCounts(folded).MUL === undefined, 'batch norm is separate before folding, gone after')
+  assert.ok(
+    opCounts(raw).MUL! >= 2 && opCounts(folded).MUL === undefined,
+    'batch norm is separate before folding, gone after',
+  )
   assert.ok(relative(answer(raw), answer(folded)) < TOLERANCE)
 })
 
@@ -127,14 +180,24 @@ for (const name of Object.keys(expected).filter((n) => n.startsWith('qdq.'))) {
     const outTensor = graph.tensors[graph.outputs[0]!]!
     const unsigned = name.includes('u8u8')
     assert.is(inTensor.dtype, unsigned ? 'uint8' : 'int8')
-    assert.ok(graph.ops.every((op) => op.outputs.every((t) => graph.tensors[t]!.dtype !== 'float32')), 'no float op is left')
+    assert.ok(
+      graph.ops.every((op) => op.outputs.every((t) => graph.tensors[t]!.dtype !== 'float32')),
+      'no float op is left',
+    )
     const model = await loadGraph(graph, { variant: 'simd' })
     const [low, high] = unsigned ? [0, 255] : [-128, 127]
-    const quantized = Array.from(pseudo(inTensor.shape.reduce((a, b) => a * b, 1)), (v) => Math.max(low, Math.min(high, roundEven(v / inTensor.quantization!.scales[0]!) + inTensor.quantization!.zeroPoints[0]!)))
+    const quantized = Array.from(pseudo(inTensor.shape.reduce((a, b) => a * b, 1)), (v) =>
+      Math.max(
+        low,
+        Math.min(high, roundEven(v / inTensor.quantization!.scales[0]!) + inTensor.quantization!.zeroPoints[0]!),
+      ),
+    )
     const y = model.run(unsigned ? Uint8Array.from(quantized) : Int8Array.from(quantized))[0]!
     const { scales, zeroPoints } = outTensor.quantization!
     // onnxruntime computes in float between the grids: a step or two of the output's grid apart.
-    const steps = Math.max(...Array.from(y as Int8Array, (q, i) => Math.abs(output[i]! / scales[0]! - (q - zeroPoints[0]!))))
+    const steps = Math.max(
+      ...Array.from(y as Int8Array, (q, i) => Math.abs(output[i]! / scales[0]! - (q - zeroPoints[0]!))),
+    )
     assert.ok(steps <= 3, `${steps} output steps from ${madeBy}`)
     model.dispose()
   })

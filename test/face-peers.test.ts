@@ -23,25 +23,64 @@ import type { Model, PixelImage } from '../src/types.ts'
 import { relative } from './convert-util.ts'
 import { need, root } from './util.ts'
 
-const folder = [process.env.THIMBLE_PEERS, root].find((f): f is string => f !== undefined && existsSync(join(f, 'node_modules/@vladmandic/face-api')) && existsSync(join(f, 'node_modules/@tensorflow/tfjs-backend-wasm')))
+const folder = [process.env.THIMBLE_PEERS, root].find(
+  (f): f is string =>
+    f !== undefined &&
+    existsSync(join(f, 'node_modules/@vladmandic/face-api')) &&
+    existsSync(join(f, 'node_modules/@tensorflow/tfjs-backend-wasm')),
+)
 
-interface Data { dataSync(): Float32Array }
-interface Net { loadFromDisk(path: string): Promise<void>; forwardInput(input: object, size?: number): Data & { age: Data; gender: Data; boxes: Data[]; scores: Data[] }; locateFaces(input: object, o: object): Promise<TheirFace[]> }
-interface TheirFace { score: number; box: { left: number; top: number; right: number; bottom: number } }
-interface Described { detection: TheirFace; landmarks: { positions: { x: number; y: number }[] }; age: number; gender: string; genderProbability: number; expressions: Record<string, number> }
+interface Data {
+  dataSync(): Float32Array
+}
+interface Net {
+  loadFromDisk(path: string): Promise<void>
+  forwardInput(input: object, size?: number): Data & { age: Data; gender: Data; boxes: Data[]; scores: Data[] }
+  locateFaces(input: object, o: object): Promise<TheirFace[]>
+}
+interface TheirFace {
+  score: number
+  box: { left: number; top: number; right: number; bottom: number }
+}
+interface Described {
+  detection: TheirFace
+  landmarks: { positions: { x: number; y: number }[] }
+  age: number
+  gender: string
+  genderProbability: number
+  expressions: Record<string, number>
+}
 interface FaceApi {
-  nets: Record<'tinyFaceDetector' | 'ssdMobilenetv1' | 'faceLandmark68Net' | 'faceLandmark68TinyNet' | 'ageGenderNet' | 'faceExpressionNet', Net>
+  nets: Record<
+    | 'tinyFaceDetector'
+    | 'ssdMobilenetv1'
+    | 'faceLandmark68Net'
+    | 'faceLandmark68TinyNet'
+    | 'ageGenderNet'
+    | 'faceExpressionNet',
+    Net
+  >
   toNetInput(input: object): Promise<object>
   TinyFaceDetectorOptions: new (o: object) => object
   SsdMobilenetv1Options: new (o: object) => object
-  detectAllFaces(input: object, o: object): { withFaceLandmarks(): { withFaceExpressions(): { withAgeAndGender(): Promise<Described[]> } } }
+  detectAllFaces(
+    input: object,
+    o: object,
+  ): { withFaceLandmarks(): { withFaceExpressions(): { withAgeAndGender(): Promise<Described[]> } } }
 }
-interface Tf { setBackend(name: string): Promise<boolean>; ready(): Promise<void>; tensor3d(data: Uint8Array, shape: readonly number[], dtype: 'int32'): object }
+interface Tf {
+  setBackend(name: string): Promise<boolean>
+  ready(): Promise<void>
+  tensor3d(data: Uint8Array, shape: readonly number[], dtype: 'int32'): object
+}
 
 const NETWORKS: Record<FaceNetwork, { file: string; net: keyof FaceApi['nets'] }> = {
-  'tiny-detector': { file: 'tiny_face_detector', net: 'tinyFaceDetector' }, 'ssd-detector': { file: 'ssd_mobilenetv1', net: 'ssdMobilenetv1' },
-  landmarks: { file: 'face_landmark_68', net: 'faceLandmark68Net' }, 'landmarks-tiny': { file: 'face_landmark_68_tiny', net: 'faceLandmark68TinyNet' },
-  'age-gender': { file: 'age_gender', net: 'ageGenderNet' }, expression: { file: 'face_expression', net: 'faceExpressionNet' },
+  'tiny-detector': { file: 'tiny_face_detector', net: 'tinyFaceDetector' },
+  'ssd-detector': { file: 'ssd_mobilenetv1', net: 'ssdMobilenetv1' },
+  landmarks: { file: 'face_landmark_68', net: 'faceLandmark68Net' },
+  'landmarks-tiny': { file: 'face_landmark_68_tiny', net: 'faceLandmark68TinyNet' },
+  'age-gender': { file: 'age_gender', net: 'ageGenderNet' },
+  expression: { file: 'face_expression', net: 'faceExpressionNet' },
 }
 
 let peers: { tf: Tf; api: FaceApi } | undefined
@@ -53,8 +92,9 @@ async function open(at: string): Promise<{ tf: Tf; api: FaceApi }> {
   await tf.setBackend('wasm')
   await tf.ready()
   const api = require('@vladmandic/face-api/dist/face-api.node-wasm.js') as FaceApi
-  for (const { net } of Object.values(NETWORKS)) await api.nets[net].loadFromDisk(join(at, 'node_modules/@vladmandic/face-api/model'))
-  return peers = { tf, api }
+  for (const { net } of Object.values(NETWORKS))
+    await api.nets[net].loadFromDisk(join(at, 'node_modules/@vladmandic/face-api/model'))
+  return (peers = { tf, api })
 }
 
 const astronaut = decodeImage(readFileSync(join(root, 'weights/samples/astronaut.jpg')))
@@ -63,7 +103,13 @@ const FACE = { x: 163, y: 74, width: 116, height: 113 }
 /** The pixels that a network of this input sees, letterboxed and scaled by us. */
 function square(image: PixelImage, size: number): Uint8Array {
   const input = { name: 'pixels', shape: [1, size, size, 3], dtype: 'uint8', scale: 0, zeroPoint: 0 } as const
-  return preprocess(image, input, { fit: 'fit', method: 'bilinear', channels: 'rgb', mean: [0], std: [1] }) as Uint8Array
+  return preprocess(image, input, {
+    fit: 'fit',
+    method: 'bilinear',
+    channels: 'rgb',
+    mean: [0],
+    std: [1],
+  }) as Uint8Array
 }
 
 function run(graph: Graph, pixels: Uint8Array): Float32Array[] {
@@ -72,7 +118,10 @@ function run(graph: Graph, pixels: Uint8Array): Float32Array[] {
 }
 
 const peersMissing = 'packages @vladmandic/face-api, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm (THIMBLE_PEERS)'
-const graphOf = (at: string, network: FaceNetwork): Promise<Graph> => readFloatModel(join(at, `node_modules/@vladmandic/face-api/model/${NETWORKS[network].file}_model-weights_manifest.json`))
+const graphOf = (at: string, network: FaceNetwork): Promise<Graph> =>
+  readFloatModel(
+    join(at, `node_modules/@vladmandic/face-api/model/${NETWORKS[network].file}_model-weights_manifest.json`),
+  )
 const sizeOf = (graph: Graph): number => graph.tensors[graph.inputs[0]!]!.shape[1]!
 
 for (const network of ['landmarks', 'landmarks-tiny', 'age-gender', 'expression'] as const) {
@@ -81,13 +130,27 @@ for (const network of ['landmarks', 'landmarks-tiny', 'age-gender', 'expression'
     const graph = await graphOf(at, network)
     const pixels = square(cropImage(astronaut, FACE), sizeOf(graph))
     const mine = run(graph, pixels)
-    const theirs = api.nets[NETWORKS[network].net].forwardInput(await api.toNetInput(tf.tensor3d(pixels, [112, 112, 3], 'int32')))
+    const theirs = api.nets[NETWORKS[network].net].forwardInput(
+      await api.toNetInput(tf.tensor3d(pixels, [112, 112, 3], 'int32')),
+    )
     const outputs = network === 'age-gender' ? [theirs.age, theirs.gender] : [theirs]
-    outputs.forEach((o, i) => assert.ok(relative(mine[i]!, o.dataSync()) < 1e-4, `output ${i}: relative difference ${relative(mine[i]!, o.dataSync())}`))
+    outputs.forEach((o, i) =>
+      assert.ok(
+        relative(mine[i]!, o.dataSync()) < 1e-4,
+        `output ${i}: relative difference ${relative(mine[i]!, o.dataSync())}`,
+      ),
+    )
   })
 }
 
-const corners = ({ score, box: { left, top, right, bottom } }: TheirFace): Candidate => ({ left, top, right, bottom, score, index: 0 })
+const corners = ({ score, box: { left, top, right, bottom } }: TheirFace): Candidate => ({
+  left,
+  top,
+  right,
+  bottom,
+  score,
+  index: 0,
+})
 
 for (const network of ['tiny-detector', 'ssd-detector'] as const) {
   need(test, `${network}: face-api's boxes, decoded and suppressed by us`, folder, peersMissing, async (at) => {
@@ -96,19 +159,41 @@ for (const network of ['tiny-detector', 'ssd-detector'] as const) {
     const size = sizeOf(graph)
     const pixels = square(astronaut, size)
     const head = headOf(graph.metadata, [])!
-    const outputs = graph.outputs.map((t) => ({ name: graph.tensors[t]!.name, shape: graph.tensors[t]!.shape, dtype: 'float32' as const, scale: 0, zeroPoint: 0 }))
-    const decode = head.kind === 'ssd' ? ssdDecoder(head, outputs) : head.kind === 'yolo' ? yoloDecoder(head, outputs) : assert.unreachable()
+    const outputs = graph.outputs.map((t) => ({
+      name: graph.tensors[t]!.name,
+      shape: graph.tensors[t]!.shape,
+      dtype: 'float32' as const,
+      scale: 0,
+      zeroPoint: 0,
+    }))
+    const decode =
+      head.kind === 'ssd'
+        ? ssdDecoder(head, outputs)
+        : head.kind === 'yolo'
+          ? yoloDecoder(head, outputs)
+          : assert.unreachable()
     // A low threshold, so that there are boxes to compare.
     const mine = nonMaxSuppression(decode!(run(graph, pixels), 0.05), head.iouThreshold)
-    const options = network === 'tiny-detector' ? new api.TinyFaceDetectorOptions({ inputSize: size, scoreThreshold: 0.05 }) : new api.SsdMobilenetv1Options({ minConfidence: 0.05, maxResults: 200 })
-    const theirs = (await api.nets[NETWORKS[network].net].locateFaces(tf.tensor3d(pixels, [size, size, 3], 'int32'), options)).map(corners).sort((a, b) => b.score - a.score)
+    const options =
+      network === 'tiny-detector'
+        ? new api.TinyFaceDetectorOptions({ inputSize: size, scoreThreshold: 0.05 })
+        : new api.SsdMobilenetv1Options({ minConfidence: 0.05, maxResults: 200 })
+    const theirs = (
+      await api.nets[NETWORKS[network].net].locateFaces(tf.tensor3d(pixels, [size, size, 3], 'int32'), options)
+    )
+      .map(corners)
+      .sort((a, b) => b.score - a.score)
     assert.is(mine.length, theirs.length)
     assert.ok(mine.length >= 1)
     mine.forEach((m, i) => {
       const clip = (v: number): number => (network === 'ssd-detector' ? Math.max(0, Math.min(1, v)) : v) * size
       const scaled = { ...m, left: clip(m.left), top: clip(m.top), right: clip(m.right), bottom: clip(m.bottom) }
       assert.ok(Math.abs(m.score - theirs[i]!.score) < 1e-4, `score ${i}: ${m.score}, expected ${theirs[i]!.score}`)
-      for (const side of ['left', 'top', 'right', 'bottom'] as const) assert.ok(Math.abs(scaled[side] - theirs[i]![side]) < 1e-3 * size, `box ${i} ${side}: ${scaled[side]}, expected ${theirs[i]![side]}`)
+      for (const side of ['left', 'top', 'right', 'bottom'] as const)
+        assert.ok(
+          Math.abs(scaled[side] - theirs[i]![side]) < 1e-3 * size,
+          `box ${i} ${side}: ${scaled[side]}, expected ${theirs[i]![side]}`,
+        )
     })
   })
 }
@@ -116,19 +201,34 @@ for (const network of ['tiny-detector', 'ssd-detector'] as const) {
 need(test, 'the shipped int8 networks find what face-api finds', folder, peersMissing, async (at) => {
   const { tf, api } = await open(at)
   const load = (name: string): Promise<Model> => loadModel(join(root, 'weights', `${name}.thimble`))
-  const finder = await createFaceFinder({ detector: await load('face_detector_tiny_416'), landmarks: await load('face_landmarks_68_112'), ageGender: await load('face_age_gender_112'), expression: await load('face_expression_112') })
+  const finder = await createFaceFinder({
+    detector: await load('face_detector_tiny_416'),
+    landmarks: await load('face_landmarks_68_112'),
+    ageGender: await load('face_age_gender_112'),
+    expression: await load('face_expression_112'),
+  })
   const [mine, ...more] = finder.find(astronaut) as [Face, ...Face[]]
   const image = tf.tensor3d(astronaut.data as Uint8Array, [astronaut.height, astronaut.width, 3], 'int32')
-  const [theirs, ...others] = await api.detectAllFaces(image, new api.TinyFaceDetectorOptions({ inputSize: 416 })).withFaceLandmarks().withFaceExpressions().withAgeAndGender() as [Described, ...Described[]]
+  const [theirs, ...others] = (await api
+    .detectAllFaces(image, new api.TinyFaceDetectorOptions({ inputSize: 416 }))
+    .withFaceLandmarks()
+    .withFaceExpressions()
+    .withAgeAndGender()) as [Described, ...Described[]]
   assert.is(more.length, others.length)
   const { x, y, width, height } = mine.box
   const overlap = intersectionOverUnion({ left: x, top: y, right: x + width, bottom: y + height }, theirs.detection.box)
   assert.ok(overlap > 0.9, `overlap ${overlap}`)
-  const distance = mine.points!.reduce((s, p, i) => s + Math.hypot(p[0] - theirs.landmarks.positions[i]!.x, p[1] - theirs.landmarks.positions[i]!.y), 0) / 68
+  const distance =
+    mine.points!.reduce(
+      (s, p, i) => s + Math.hypot(p[0] - theirs.landmarks.positions[i]!.x, p[1] - theirs.landmarks.positions[i]!.y),
+      0,
+    ) / 68
   assert.ok(distance < 0.03 * Math.hypot(width, height), `points are ${distance} pixels away on average`)
   assert.ok(Math.abs(mine.age! - theirs.age) < 5, `age ${mine.age}, expected ${theirs.age}`)
   assert.is(mine.gender!.label, theirs.gender)
-  const best = Object.entries(theirs.expressions).filter(([, v]) => typeof v === 'number').sort((a, b) => b[1] - a[1])[0]![0]
+  const best = Object.entries(theirs.expressions)
+    .filter(([, v]) => typeof v === 'number')
+    .sort((a, b) => b[1] - a[1])[0]![0]
   assert.is(mine.expression!.label, best)
 })
 

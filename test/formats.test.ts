@@ -14,14 +14,28 @@ const message = (file: Uint8Array, name?: string): string => refusal(() => readM
 
 test('both of our formats are told apart by content and read', () => {
   const { graph } = smallModels()[0]!
-  const tflite = writeTflite(graph), packed = writePacked(graph)
+  const tflite = writeTflite(graph)
+  const packed = writePacked(graph)
   assert.equal([sniffFormat(tflite), sniffFormat(packed)], ['tflite', 'thimble'])
   equalGraphs({ ...readModel(tflite), metadata: {} }, graph, 'tflite')
   equalGraphs(readModel(packed), graph, 'packed')
 })
 
 test('files that are something else are called by their name, with what to do', () => {
-  const zipHead = (name: string): Uint8Array => Uint8Array.from([0x50, 0x4b, 3, 4, ...new Array<number>(22).fill(0), name.length, 0, 0, 0, ...text(name), ...new Array<number>(40).fill(0)])
+  const zipHead = (name: string): Uint8Array =>
+    Uint8Array.from([
+      0x50,
+      0x4b,
+      3,
+      4,
+      ...new Array<number>(22).fill(0),
+      name.length,
+      0,
+      0,
+      0,
+      ...text(name),
+      ...new Array<number>(40).fill(0),
+    ])
   const rows: [ReturnType<typeof sniffFormat>, Uint8Array, RegExp][] = [
     ['empty', new Uint8Array(0), /empty/],
     ['git-lfs', text('version https://git-lfs.github.com/spec/v1\noid sha256:4d7a\nsize 12345\n'), /git lfs pull/],
@@ -42,7 +56,7 @@ test('files that are something else are called by their name, with what to do', 
     ['image', bytes(0x89, 0x50, 0x4e, 0x47), /image/],
     ['text', text('background\ntench\ngoldfish\n'), /text/],
     ['unknown', bytes(1, 2, 3, 4), /Thimble/],
-    ['unknown', new Uint8Array(1000), /Thimble/]
+    ['unknown', new Uint8Array(1000), /Thimble/],
   ]
   for (const [format, file, say] of rows) {
     assert.is(sniffFormat(file), format)
@@ -59,11 +73,14 @@ test('a packed file whose line ends were changed is still called one', () => {
 })
 
 test('any bytes have a format, and reading them ends in a ThimbleError', () => {
-  fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (noise, tflite) => {
-    if (tflite && noise.length > 8) noise.set(text('TFL3'), 4)
-    assert.type(sniffFormat(noise), 'string')
-    assert.match(message(noise), /^format\//)
-  }), { numRuns: 2000 })
+  fc.assert(
+    fc.property(fc.uint8Array({ maxLength: 200 }), fc.boolean(), (noise, tflite) => {
+      if (tflite && noise.length > 8) noise.set(text('TFL3'), 4)
+      assert.type(sniffFormat(noise), 'string')
+      assert.match(message(noise), /^format\//)
+    }),
+    { numRuns: 2000 },
+  )
 })
 
 test('compressed and truncated models', () => {

@@ -11,9 +11,18 @@ import { CHOICES, missing, nameOf, optionsOf } from './choices.ts'
 import { equalBytes, need, shared, skip } from './util.ts'
 
 const MODELS = [
-  'mobilenet_v1_0.25_128_quant', 'mobilenet_v1_0.75_192_quant', 'mobilenet_v2_1.0_224_quant', 'mobilenet_v2_1.0_224_inat_bird_quant',
-  'tf2_mobilenet_v2_1.0_224_ptq', 'vww_96_int8', 'kws_ref_model', 'pretrainedResnet_quant', 'ad01_int8', 'str_ww_ref_model',
-  'deeplabv3_mnv2_dm05_pascal_quant', 'movenet_single_pose_lightning_ptq'
+  'mobilenet_v1_0.25_128_quant',
+  'mobilenet_v1_0.75_192_quant',
+  'mobilenet_v2_1.0_224_quant',
+  'mobilenet_v2_1.0_224_inat_bird_quant',
+  'tf2_mobilenet_v2_1.0_224_ptq',
+  'vww_96_int8',
+  'kws_ref_model',
+  'pretrainedResnet_quant',
+  'ad01_int8',
+  'str_ww_ref_model',
+  'deeplabv3_mnv2_dm05_pascal_quant',
+  'movenet_single_pose_lightning_ptq',
 ]
 for (const { name, reason } of missing) skip(`goldens, ${name}`, reason)
 
@@ -25,48 +34,68 @@ function typed(bytes: Uint8Array, dtype: DType): TypedArray {
 for (const name of MODELS) {
   for (const choice of CHOICES) {
     for (const plan of ['speed', 'size'] as const) {
-      need(test, `${name} ${nameOf(choice)} ${plan}`, shared(`goldens/${name}/manifest.json`), '../shared is missing', async path => {
-        const dir = path.replace(/manifest\.json$/, '')
-        const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
-        const model = await loadModel(shared(`models/${name}.tflite`)!, { ...optionsOf(choice), plan })
-        assert.is(model.kernels, choice.kernels)
-        // The scalar kernels are slow, and the others many: a photo, noise and an extreme are enough there.
-        const chosen = choice.variant === 'scalar' || choice.kernels !== 'generic' ? cases.filter((_, i) => i % 4 === 0) : cases
-        for (const c of chosen) {
-          const out = model.run(typed(readFileSync(`${dir}${c}.in0.bin`), model.inputs[0]!.dtype))
-          out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
-        }
-        model.dispose()
-      })
+      need(
+        test,
+        `${name} ${nameOf(choice)} ${plan}`,
+        shared(`goldens/${name}/manifest.json`),
+        '../shared is missing',
+        async (path) => {
+          const dir = path.replace(/manifest\.json$/, '')
+          const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
+          const model = await loadModel(shared(`models/${name}.tflite`)!, { ...optionsOf(choice), plan })
+          assert.is(model.kernels, choice.kernels)
+          // The scalar kernels are slow, and the others many: a photo, noise and an extreme are enough there.
+          const chosen =
+            choice.variant === 'scalar' || choice.kernels !== 'generic' ? cases.filter((_, i) => i % 4 === 0) : cases
+          for (const c of chosen) {
+            const out = model.run(typed(readFileSync(`${dir}${c}.in0.bin`), model.inputs[0]!.dtype))
+            out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
+          }
+          model.dispose()
+        },
+      )
     }
   }
 }
 
-interface OpCase { kind: string; model: string; inputs: { data: string }[]; outputs: { data: string }[] }
-
-for (const choice of CHOICES) {
-  need(test, `single-op models, ${nameOf(choice)}`, shared('goldens/ops.jsonl.gz'), '../shared is missing', async path => {
-    const failures = new Map<string, string>()
-    let count = 0
-    for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
-      const c = JSON.parse(line) as OpCase
-      count++
-      try {
-        const model = await loadModel(Buffer.from(c.model, 'base64'), optionsOf(choice))
-        const out = model.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), model.inputs[i]!.dtype)))
-        c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `output ${i}`))
-      } catch (error) {
-        if (!failures.has(c.kind)) failures.set(c.kind, `line ${count}: ${(error as Error).message}`)
-      }
-    }
-    if (failures.size) throw new Error([...failures].map(([kind, why]) => `${kind}: ${why}`).join('\n'))
-  })
+interface OpCase {
+  kind: string
+  model: string
+  inputs: { data: string }[]
+  outputs: { data: string }[]
 }
 
-need(test, 'every golden model is tested or named here', shared('goldens'), '../shared is missing', path => {
+for (const choice of CHOICES) {
+  need(
+    test,
+    `single-op models, ${nameOf(choice)}`,
+    shared('goldens/ops.jsonl.gz'),
+    '../shared is missing',
+    async (path) => {
+      const failures = new Map<string, string>()
+      let count = 0
+      for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
+        const c = JSON.parse(line) as OpCase
+        count++
+        try {
+          const model = await loadModel(Buffer.from(c.model, 'base64'), optionsOf(choice))
+          const out = model.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), model.inputs[i]!.dtype)))
+          c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `output ${i}`))
+        } catch (error) {
+          if (!failures.has(c.kind)) failures.set(c.kind, `line ${count}: ${(error as Error).message}`)
+        }
+      }
+      if (failures.size) throw new Error([...failures].map(([kind, why]) => `${kind}: ${why}`).join('\n'))
+    },
+  )
+}
+
+need(test, 'every golden model is tested or named here', shared('goldens'), '../shared is missing', (path) => {
   // Their ops are outside the supported set: LSTM and float convolutions.
   const known = new Set([...MODELS, 'keras_lstm_mnist_ptq', 'vww_96_float'])
-  const extra = readdirSync(path, { withFileTypes: true }).filter(e => e.isDirectory() && !known.has(e.name)).map(e => e.name)
+  const extra = readdirSync(path, { withFileTypes: true })
+    .filter((e) => e.isDirectory() && !known.has(e.name))
+    .map((e) => e.name)
   if (extra.length) throw new Error(`golden models without a test: ${extra.join(', ')}`)
 })
 

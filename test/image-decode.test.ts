@@ -22,9 +22,20 @@ function errorOf(bytes: Uint8Array, options: DecodeOptions = {}): ThimbleError |
   }
 }
 
-const SIZES = [[1, 1], [5, 3], [13, 9], [33, 17]]
+const SIZES = [
+  [1, 1],
+  [5, 3],
+  [13, 9],
+  [33, 17],
+]
 
-for (const [type, depths] of [[0, [1, 2, 4, 8, 16]], [2, [8, 16]], [3, [1, 2, 4, 8]], [4, [8, 16]], [6, [8, 16]]] as const) {
+for (const [type, depths] of [
+  [0, [1, 2, 4, 8, 16]],
+  [2, [8, 16]],
+  [3, [1, 2, 4, 8]],
+  [4, [8, 16]],
+  [6, [8, 16]],
+] as const) {
   for (const depth of depths) {
     for (const interlaced of [false, true]) {
       test(`PNG type ${type}, ${depth} bits${interlaced ? ', interlaced' : ''}`, () => {
@@ -36,20 +47,29 @@ for (const [type, depths] of [[0, [1, 2, 4, 8, 16]], [2, [8, 16]], [3, [1, 2, 4,
           const alphas = Array.from(noise(depth + 1, colours))
           const sample = (x: number, y: number, c: number): number => {
             const at = (y * w + x) * 8 + c * 2
-            return depth === 16 ? n[at] << 8 | n[at + 1] : n[at] & max
+            return depth === 16 ? (n[at] << 8) | n[at + 1] : n[at] & max
           }
-          const options: PngOptions = { type, depth, interlaced, ...(w > 5 ? { split: 11 } : {}), ...(type === 3 ? { palette, transparency: alphas } : {}) }
+          const options: PngOptions = {
+            type,
+            depth,
+            interlaced,
+            ...(w > 5 ? { split: 11 } : {}),
+            ...(type === 3 ? { palette, transparency: alphas } : {}),
+          }
           const image = decodeImage(makePng(w, h, sample, options))
           const channels = type === 0 || type === 4 ? 1 : 3
           assert.is(`${image.width}x${image.height}x${image.channels}`, `${w}x${h}x${channels}`)
-          const byte = (v: number): number => (depth === 16 ? v >> 8 : v * 255 / max)
+          const byte = (v: number): number => (depth === 16 ? v >> 8 : (v * 255) / max)
           for (let y = 0; y < h; y++) {
             for (let x = 0; x < w; x++) {
               for (let c = 0; c < channels; c++) {
                 const index = sample(x, y, 0)
-                const want = type === 3 ? overWhite(palette[index * 3 + c], alphas[index])
-                  : type === 4 || type === 6 ? overWhite(byte(sample(x, y, c)), byte(sample(x, y, channels)))
-                    : byte(sample(x, y, c))
+                const want =
+                  type === 3
+                    ? overWhite(palette[index * 3 + c], alphas[index])
+                    : type === 4 || type === 6
+                      ? overWhite(byte(sample(x, y, c)), byte(sample(x, y, channels)))
+                      : byte(sample(x, y, c))
                 assert.is(image.data[(y * w + x) * channels + c], want, `${w}x${h} at ${x}, ${y}, ${c}`)
               }
             }
@@ -63,7 +83,13 @@ for (const [type, depths] of [[0, [1, 2, 4, 8, 16]], [2, [8, 16]], [3, [1, 2, 4,
 test('PNG: colour keys turn white, gray and RGB, low and high depth', () => {
   const gray = decodeImage(makePng(4, 1, (x) => x, { type: 0, depth: 2, transparency: [0, 1] }))
   assert.equal(Array.from(gray.data), [0, 255, 170, 255])
-  const rgb = decodeImage(makePng(2, 1, (x, _, c) => (x === 0 ? [1, 2, 3] : [1, 2, 4])[c], { type: 2, depth: 8, transparency: [0, 1, 0, 2, 0, 3] }))
+  const rgb = decodeImage(
+    makePng(2, 1, (x, _, c) => (x === 0 ? [1, 2, 3] : [1, 2, 4])[c], {
+      type: 2,
+      depth: 8,
+      transparency: [0, 1, 0, 2, 0, 3],
+    }),
+  )
   assert.equal(Array.from(rgb.data), [255, 255, 255, 1, 2, 4])
   const deep = decodeImage(makePng(2, 1, (x) => 0x1234 + x, { type: 0, depth: 16, transparency: [0x12, 0x34] }))
   assert.equal(Array.from(deep.data), [255, 0x12])
@@ -82,17 +108,32 @@ test('BMP: 1, 4, 8, 16, 24, 32 bits, bottom-up and top-down', () => {
         const n = noise(bits * 100 + w, w * h * 4)
         const number = (x: number, y: number): number => {
           const i = (y * w + x) * 4
-          return bits <= 8 ? n[i] & (2 ** bits - 1) : bits === 16 ? (n[i] << 8 | n[i + 1]) & 0x7fff : n[i] + n[i + 1] * 256 + n[i + 2] * 65536
+          return bits <= 8
+            ? n[i] & (2 ** bits - 1)
+            : bits === 16
+              ? ((n[i] << 8) | n[i + 1]) & 0x7fff
+              : n[i] + n[i + 1] * 256 + n[i + 2] * 65536
         }
-        const palette = Array.from({ length: bits <= 8 ? 2 ** bits : 0 }, (_, i) => [i * 3 & 255, i * 7 & 255, i * 11 & 255])
+        const palette = Array.from({ length: bits <= 8 ? 2 ** bits : 0 }, (_, i) => [
+          (i * 3) & 255,
+          (i * 7) & 255,
+          (i * 11) & 255,
+        ])
         const image = decodeImage(makeBmp(w, h, bits, number, { topDown, palette }))
         for (let y = 0; y < h; y++) {
           for (let x = 0; x < w; x++) {
             const v = number(x, y)
-            const want = bits <= 8 ? palette[v]
-              : bits === 16 ? [v >> 10, v >> 5 & 31, v & 31].map((c) => Math.floor(c * 255 / 31))
-                : [v >> 16 & 255, v >> 8 & 255, v & 255]
-            assert.equal(Array.from(image.data.subarray((y * w + x) * 3, (y * w + x) * 3 + 3)), want, `${bits} bits ${w}x${h} at ${x}, ${y}`)
+            const want =
+              bits <= 8
+                ? palette[v]
+                : bits === 16
+                  ? [v >> 10, (v >> 5) & 31, v & 31].map((c) => Math.floor((c * 255) / 31))
+                  : [(v >> 16) & 255, (v >> 8) & 255, v & 255]
+            assert.equal(
+              Array.from(image.data.subarray((y * w + x) * 3, (y * w + x) * 3 + 3)),
+              want,
+              `${bits} bits ${w}x${h} at ${x}, ${y}`,
+            )
           }
         }
       }
@@ -108,7 +149,15 @@ test('BMP: bit fields, real and empty alpha, OS/2 header', () => {
   assert.equal(Array.from(half.data), [255, 0, 0, 127, 127, 127])
   const empty = decodeImage(makeBmp(1, 1, 32, () => 0x0000ff, { masks, v4: true }))
   assert.equal(Array.from(empty.data), [255, 0, 0])
-  const core = decodeImage(makeBmp(2, 1, 1, (x) => x, { core: true, palette: [[1, 2, 3], [4, 5, 6]] }))
+  const core = decodeImage(
+    makeBmp(2, 1, 1, (x) => x, {
+      core: true,
+      palette: [
+        [1, 2, 3],
+        [4, 5, 6],
+      ],
+    }),
+  )
   assert.equal(Array.from(core.data), [1, 2, 3, 4, 5, 6])
 })
 
@@ -117,11 +166,16 @@ test('PNM: P1 to P6, comments, maxval', () => {
     ['P1', text('P1\n# a comment\n3 2\n1 0 1\n010'), [0, 255, 0, 255, 0, 255], 1],
     ['P2', text('P2 # c\n2 2 # c\n15\n0 5\n10 15'), [0, 85, 170, 255], 1],
     ['P3', text('P3\n1 2\n255\n1 2 3\n4 5 6'), [1, 2, 3, 4, 5, 6], 3],
-    ['P4', Uint8Array.of(...text('P4 10 1\n'), 0b10100000, 0b01000000), [0, 255, 0, 255, 255, 255, 255, 255, 255, 0], 1],
+    [
+      'P4',
+      Uint8Array.of(...text('P4 10 1\n'), 0b10100000, 0b01000000),
+      [0, 255, 0, 255, 255, 255, 255, 255, 255, 0],
+      1,
+    ],
     ['P5', Uint8Array.of(...text('P5\n#x\n2 1\n255\n'), 7, 9), [7, 9], 1],
     ['P6', Uint8Array.of(...text('P6 1 1 255 '), 10, 13, 32), [10, 13, 32], 3],
     ['P5, maxval 100: ties to even', Uint8Array.of(...text('P5 3 1 100\n'), 50, 1, 100), [128, 3, 255], 1],
-    ['P5, 16 bits', Uint8Array.of(...text('P5 2 1 65535\n'), 255, 255, 0x80, 0), [255, 128], 1]
+    ['P5, 16 bits', Uint8Array.of(...text('P5 2 1 65535\n'), 255, 255, 0x80, 0), [255, 128], 1],
   ]
   for (const [name, bytes, want, channels] of rows) {
     const image = decodeImage(bytes)
@@ -134,8 +188,24 @@ const png = makePng(8, 8, (x, y, c) => x * y + c, { type: 2, depth: 8 })
 const bmp = makeBmp(8, 8, 24, (x, y) => x * y)
 const ppm = Uint8Array.of(...text('P6 4 4 255\n'), ...noise(1, 48))
 const zip = (n: number): Uint8Array => deflateSync(new Uint8Array(n))
-const header = (w: number, h: number, type = 2, depth = 8): number[] => pngChunk('IHDR', [w >>> 24, w >> 16 & 255, w >> 8 & 255, w & 255, h >>> 24, h >> 16 & 255, h >> 8 & 255, h & 255, depth, type, 0, 0, 0])
-const pngOf = (...chunks: number[][]): Uint8Array => Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, ...chunks.flat()])
+const header = (w: number, h: number, type = 2, depth = 8): number[] =>
+  pngChunk('IHDR', [
+    w >>> 24,
+    (w >> 16) & 255,
+    (w >> 8) & 255,
+    w & 255,
+    h >>> 24,
+    (h >> 16) & 255,
+    (h >> 8) & 255,
+    h & 255,
+    depth,
+    type,
+    0,
+    0,
+    0,
+  ])
+const pngOf = (...chunks: number[][]): Uint8Array =>
+  Uint8Array.from([0x89, 0x50, 0x4e, 0x47, 13, 10, 26, 10, ...chunks.flat()])
 const flipped = (bytes: Uint8Array, at: number): Uint8Array => bytes.map((b, i) => (i === at ? b ^ 0x10 : b))
 
 const BAD: [string, Uint8Array, string, RegExp][] = [
@@ -152,21 +222,56 @@ const BAD: [string, Uint8Array, string, RegExp][] = [
   ['PNG: half', png.subarray(0, png.length >> 1), 'image/truncated', /PNG/],
   ['PNG: bit flip in the data', flipped(png, png.length - 30), 'image/corrupt', /checksum/],
   ['PNG: line ends translated', flipped(png, 4), 'image/corrupt', /text-mode/],
-  ['PNG: too few rows', pngOf(header(4, 4), pngChunk('IDAT', zip(13 * 3)), pngChunk('IEND', [])), 'image/truncated', /4 rows/],
-  ['PNG: not a zlib stream', pngOf(header(4, 4), pngChunk('IDAT', [1, 2, 3, 4]), pngChunk('IEND', [])), 'image/corrupt', /zlib/],
-  ['PNG: unknown filter', pngOf(header(1, 1), pngChunk('IDAT', deflateSync(Uint8Array.of(9, 0, 0, 0))), pngChunk('IEND', [])), 'image/corrupt', /filter 9/],
+  [
+    'PNG: too few rows',
+    pngOf(header(4, 4), pngChunk('IDAT', zip(13 * 3)), pngChunk('IEND', [])),
+    'image/truncated',
+    /4 rows/,
+  ],
+  [
+    'PNG: not a zlib stream',
+    pngOf(header(4, 4), pngChunk('IDAT', [1, 2, 3, 4]), pngChunk('IEND', [])),
+    'image/corrupt',
+    /zlib/,
+  ],
+  [
+    'PNG: unknown filter',
+    pngOf(header(1, 1), pngChunk('IDAT', deflateSync(Uint8Array.of(9, 0, 0, 0))), pngChunk('IEND', [])),
+    'image/corrupt',
+    /filter 9/,
+  ],
   ['PNG: no data', pngOf(header(4, 4), pngChunk('IEND', [])), 'image/corrupt', /no image data/],
-  ['PNG: palette missing', pngOf(header(4, 4, 3), pngChunk('IDAT', zip(20)), pngChunk('IEND', [])), 'image/corrupt', /palette/],
-  ['PNG: palette too short', makePng(2, 1, () => 3, { type: 3, depth: 8, palette: [1, 2, 3] }), 'image/corrupt', /colour 3/],
+  [
+    'PNG: palette missing',
+    pngOf(header(4, 4, 3), pngChunk('IDAT', zip(20)), pngChunk('IEND', [])),
+    'image/corrupt',
+    /palette/,
+  ],
+  [
+    'PNG: palette too short',
+    makePng(2, 1, () => 3, { type: 3, depth: 8, palette: [1, 2, 3] }),
+    'image/corrupt',
+    /colour 3/,
+  ],
   ['PNG: impossible depth', pngOf(header(4, 4, 2, 4)), 'image/corrupt', /4 bits/],
   ['PNG: 0 wide', pngOf(header(0, 4)), 'image/corrupt', /0x4/],
   ['PNG: 100 megapixels', pngOf(header(10000, 10000), pngChunk('IDAT', zip(10))), 'image/too-large', /100 megapixels/],
   ['PNG: 4 gigapixels', pngOf(header(65535, 65535)), 'image/too-large', /megapixels/],
   ['BMP: header only', bmp.subarray(0, 20), 'image/truncated', /BMP/],
   ['BMP: half', bmp.subarray(0, bmp.length >> 1), 'image/truncated', /BMP/],
-  ['BMP: run-length', makeBmp(4, 4, 8, () => 0, { palette: [[0, 0, 0]], compression: 1 }), 'image/unsupported-format', /RLE8/],
+  [
+    'BMP: run-length',
+    makeBmp(4, 4, 8, () => 0, { palette: [[0, 0, 0]], compression: 1 }),
+    'image/unsupported-format',
+    /RLE8/,
+  ],
   ['BMP: embedded PNG', makeBmp(4, 4, 24, () => 0, { compression: 5 }), 'image/unsupported-format', /PNG compression/],
-  ['BMP: 100 megapixels', makeBmp(1, 1, 24, () => 0).map((b, i) => (i === 20 ? 1 : i === 24 ? 1 : b)), 'image/too-large', /megapixels/],
+  [
+    'BMP: 100 megapixels',
+    makeBmp(1, 1, 24, () => 0).map((b, i) => (i === 20 ? 1 : i === 24 ? 1 : b)),
+    'image/too-large',
+    /megapixels/,
+  ],
   ['BMP: colour outside the palette', makeBmp(1, 1, 8, () => 5, { palette: [[0, 0, 0]] }), 'image/corrupt', /colour 5/],
   ['PPM: half', ppm.subarray(0, 30), 'image/truncated', /48 bytes of pixels/],
   ['PPM: no size', text('P6\n'), 'image/truncated', /width/],
@@ -175,7 +280,7 @@ const BAD: [string, Uint8Array, string, RegExp][] = [
   ['PPM: a sample above maxval', text('P2 1 1 9 10'), 'image/corrupt', /above maxval/],
   ['PPM: 10^9 wide', text('P6 999999999 999999999 255\n'), 'image/too-large', /megapixels/],
   ['PPM: an endless number', text(`P6 ${'9'.repeat(5000)} 1 255\n`), 'image/corrupt', /too long/],
-  ['PPM: plain and cut', text('P3 9 9 255 1 2 3'), 'image/truncated', /243 numbers/]
+  ['PPM: plain and cut', text('P3 9 9 255 1 2 3'), 'image/truncated', /243 numbers/],
 ]
 
 for (const [name, bytes, code, words] of BAD) {
@@ -205,7 +310,13 @@ test('maxPixels and maxBytes can be raised and lowered', () => {
 
 test('every truncation and 3000 mutants end in pixels or a ThimbleError', () => {
   const random = rng(7)
-  const files = [png, bmp, ppm, makePng(9, 9, (x, y) => x ^ y, { type: 3, depth: 4, interlaced: true, palette: Array.from(noise(2, 48)) }), text('P3 2 2 9 1 2 3 4 5 6 7 8 9 1 2 3')]
+  const files = [
+    png,
+    bmp,
+    ppm,
+    makePng(9, 9, (x, y) => x ^ y, { type: 3, depth: 4, interlaced: true, palette: Array.from(noise(2, 48)) }),
+    text('P3 2 2 9 1 2 3 4 5 6 7 8 9 1 2 3'),
+  ]
   for (const file of files) for (let n = 0; n < file.length; n++) errorOf(file.subarray(0, n))
   for (let i = 0; i < 3000; i++) {
     const mutant = random.pick(files).slice()

@@ -9,8 +9,18 @@ import { decodeJpeg } from '../src/image/jpeg/decode.ts'
 import { withOrientation } from './image-files.ts'
 import { rng } from './util.ts'
 
-interface Pixels { width: number; height: number; sha256: string }
-interface Case { name: string; jpeg: string; channels: number; full: Pixels; scaled: Pixels[] }
+interface Pixels {
+  width: number
+  height: number
+  sha256: string
+}
+interface Case {
+  name: string
+  jpeg: string
+  channels: number
+  full: Pixels
+  scaled: Pixels[]
+}
 const { cases } = JSON.parse(readFileSync(new URL('./vectors/jpeg.json', import.meta.url), 'utf8')) as { cases: Case[] }
 const bytesOf = (c: Case): Uint8Array => Uint8Array.from(Buffer.from(c.jpeg, 'base64'))
 const sha256 = (data: Uint8Array | Uint8ClampedArray): string => createHash('sha256').update(data).digest('hex')
@@ -36,7 +46,12 @@ for (const c of cases) {
 test('scaled: never smaller than asked for, and the function gets the upright size', () => {
   const turned = withOrientation(byName('progressive 4:2:0'), 6)
   let asked = ''
-  const image = decodeJpeg(turned, { atLeast: (w, h) => { asked = `${w}x${h}`; return { width: 16, height: 23 } } })
+  const image = decodeJpeg(turned, {
+    atLeast: (w, h) => {
+      asked = `${w}x${h}`
+      return { width: 16, height: 23 }
+    },
+  })
   assert.is(asked, '33x45')
   assert.is(`${image.width}x${image.height}`, '17x23')
 })
@@ -47,8 +62,14 @@ test('EXIF orientation: all eight, both byte orders', () => {
   const { width: w, height: h, data } = upright
   // Where output pixel (x, y) comes from, by the standard's description of each value.
   const source: Record<number, (x: number, y: number) => [number, number]> = {
-    1: (x, y) => [x, y], 2: (x, y) => [w - 1 - x, y], 3: (x, y) => [w - 1 - x, h - 1 - y], 4: (x, y) => [x, h - 1 - y],
-    5: (x, y) => [y, x], 6: (x, y) => [y, h - 1 - x], 7: (x, y) => [w - 1 - y, h - 1 - x], 8: (x, y) => [w - 1 - y, x]
+    1: (x, y) => [x, y],
+    2: (x, y) => [w - 1 - x, y],
+    3: (x, y) => [w - 1 - x, h - 1 - y],
+    4: (x, y) => [x, h - 1 - y],
+    5: (x, y) => [y, x],
+    6: (x, y) => [y, h - 1 - x],
+    7: (x, y) => [w - 1 - y, h - 1 - x],
+    8: (x, y) => [w - 1 - y, x],
   }
   for (let orientation = 1; orientation <= 8; orientation++) {
     for (const little of [true, false]) {
@@ -57,7 +78,12 @@ test('EXIF orientation: all eight, both byte orders', () => {
       for (let y = 0; y < got.height; y++) {
         for (let x = 0; x < got.width; x++) {
           const [sx, sy] = source[orientation](x, y)
-          for (let c = 0; c < 3; c++) assert.is(got.data[(y * got.width + x) * 3 + c], data[(sy * w + sx) * 3 + c], `orientation ${orientation} at ${x}, ${y}`)
+          for (let c = 0; c < 3; c++)
+            assert.is(
+              got.data[(y * got.width + x) * 3 + c],
+              data[(sy * w + sx) * 3 + c],
+              `orientation ${orientation} at ${x}, ${y}`,
+            )
         }
       }
     }
@@ -84,7 +110,10 @@ test('every truncation is refused', () => {
     const needed = name.startsWith('progressive') ? jpeg.length : jpeg.length - 3
     for (let n = 0; n < needed; n++) {
       const code = codeOf(jpeg.subarray(0, n))
-      assert.ok(/^image\/(empty|truncated|corrupt|unknown-format)$/.test(code), `${name} cut to ${n} of ${jpeg.length}: ${code}`)
+      assert.ok(
+        /^image\/(empty|truncated|corrupt|unknown-format)$/.test(code),
+        `${name} cut to ${n} of ${jpeg.length}: ${code}`,
+      )
     }
   }
 })
@@ -101,7 +130,10 @@ test('mutants end in an image or a ThimbleError, in bounded time', () => {
     assert.ok(performance.now() - t < 2000, `mutant ${i} took ${performance.now() - t} ms`)
     outcomes.set(code, (outcomes.get(code) ?? 0) + 1)
   }
-  assert.ok((outcomes.get('image/corrupt') ?? 0) > 100 && (outcomes.get('decoded') ?? 0) > 100, JSON.stringify([...outcomes]))
+  assert.ok(
+    (outcomes.get('image/corrupt') ?? 0) > 100 && (outcomes.get('decoded') ?? 0) > 100,
+    JSON.stringify([...outcomes]),
+  )
   assert.ok(performance.now() - start < 15000)
 })
 
@@ -118,9 +150,33 @@ test('a scan that is repeated is refused, not decoded again and again', () => {
 
 test('refused by name: arithmetic coding, lossless, 12 bits, two components', () => {
   const frame = (marker: number, precision: number, components: number): Uint8Array =>
-    Uint8Array.from([0xff, 0xd8, 0xff, marker, 0, 8 + components * 3, precision, 0, 16, 0, 16, components, ...Array.from({ length: components }, (_, i) => [i + 1, 0x11, 0]).flat(), 0xff, 0xd9])
-  for (const [bytes, words] of [[frame(0xc9, 8, 3), /arithmetic/], [frame(0xc3, 8, 3), /lossless/], [frame(0xc1, 12, 3), /12 bits/], [frame(0xc0, 8, 2), /2 colour/]] as const) {
-    assert.throws(() => decodeImage(bytes), (e: Error) => e instanceof ThimbleError && e.code === 'image/unsupported-format' && words.test(e.message))
+    Uint8Array.from([
+      0xff,
+      0xd8,
+      0xff,
+      marker,
+      0,
+      8 + components * 3,
+      precision,
+      0,
+      16,
+      0,
+      16,
+      components,
+      ...Array.from({ length: components }, (_, i) => [i + 1, 0x11, 0]).flat(),
+      0xff,
+      0xd9,
+    ])
+  for (const [bytes, words] of [
+    [frame(0xc9, 8, 3), /arithmetic/],
+    [frame(0xc3, 8, 3), /lossless/],
+    [frame(0xc1, 12, 3), /12 bits/],
+    [frame(0xc0, 8, 2), /2 colour/],
+  ] as const) {
+    assert.throws(
+      () => decodeImage(bytes),
+      (e: Error) => e instanceof ThimbleError && e.code === 'image/unsupported-format' && words.test(e.message),
+    )
   }
 })
 

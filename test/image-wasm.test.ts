@@ -1,4 +1,7 @@
-/** The image module: the same pixels and tensors as the TypeScript decoders, smaller pictures on request, no trap on damaged files. */
+/**
+ * The image module: the same pixels and tensors as the TypeScript decoders, smaller pictures on request, no trap on
+ * damaged files.
+ */
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { suite } from 'uvu'
@@ -12,8 +15,18 @@ import { ImageDecoder } from '../src/image/wasm.ts'
 import { makePng, withOrientation } from './image-files.ts'
 import { equalBytes, rng } from './util.ts'
 
-interface Pixels { width: number; height: number; sha256: string }
-interface Case { name: string; jpeg: string; channels: number; full: Pixels; scaled: Pixels[] }
+interface Pixels {
+  width: number
+  height: number
+  sha256: string
+}
+interface Case {
+  name: string
+  jpeg: string
+  channels: number
+  full: Pixels
+  scaled: Pixels[]
+}
 const { cases } = JSON.parse(readFileSync(new URL('./vectors/jpeg.json', import.meta.url), 'utf8')) as { cases: Case[] }
 const bytesOf = (c: Case): Uint8Array => Uint8Array.from(Buffer.from(c.jpeg, 'base64'))
 const module = new WebAssembly.Module(readFileSync(new URL('../build/thimble-image.wasm', import.meta.url)))
@@ -25,28 +38,37 @@ test('the module imports nothing', () => {
   assert.equal(WebAssembly.Module.imports(module), [])
 })
 
-test('full size: libjpeg\'s pixels', () => {
+test("full size: libjpeg's pixels", () => {
   assert.ok(cases.length > 10)
   for (const c of cases) {
     const image = decoder.decode(bytesOf(c))
-    assert.is(`${image.width}x${image.height}x${image.channels}`, `${c.full.width}x${c.full.height}x${c.channels}`, c.name)
+    assert.is(
+      `${image.width}x${image.height}x${image.channels}`,
+      `${c.full.width}x${c.full.height}x${c.channels}`,
+      c.name,
+    )
     assert.is(createHash('sha256').update(image.data).digest('hex'), c.full.sha256, c.name)
   }
 })
 
-test('scaled: the smallest size that is large enough, close to libjpeg\'s scaled pixels', () => {
+test("scaled: the smallest size that is large enough, close to libjpeg's scaled pixels", () => {
   for (const c of cases) {
     for (const wanted of c.scaled) {
-      const got = decoder.decode(bytesOf(c), wanted), want = decodeJpeg(bytesOf(c), { atLeast: wanted })
+      const got = decoder.decode(bytesOf(c), wanted)
+      const want = decodeJpeg(bytesOf(c), { atLeast: wanted })
       assert.is(`${got.width}x${got.height}`, `${wanted.width}x${wanted.height}`, c.name)
       // Lowest frequencies against box averages: other values on sharp test patterns, the same picture on the whole.
-      let sum = 0, bias = 0
+      let sum = 0
+      let bias = 0
       for (let i = 0; i < want.data.length; i++) {
         sum += Math.abs(got.data[i] - want.data[i])
         bias += got.data[i] - want.data[i]
       }
       const n = want.data.length
-      assert.ok(sum / n < 20 && Math.abs(bias / n) < 2, `${c.name} at ${wanted.width}x${wanted.height}: mean difference ${sum / n}, bias ${bias / n}`)
+      assert.ok(
+        sum / n < 20 && Math.abs(bias / n) < 2,
+        `${c.name} at ${wanted.width}x${wanted.height}: mean difference ${sum / n}, bias ${bias / n}`,
+      )
     }
   }
 })
@@ -56,7 +78,8 @@ test('EXIF orientation', () => {
   for (let orientation = 1; orientation <= 8; orientation++) {
     for (const little of [true, false]) {
       const file = withOrientation(jpeg, orientation, little)
-      const got = decoder.decode(file), want = decodeImage(file)
+      const got = decoder.decode(file)
+      const want = decodeImage(file)
       assert.is(`${got.width}x${got.height}`, `${want.width}x${want.height}`)
       equalBytes(got.data, want.data, `orientation ${orientation}`)
     }
@@ -70,17 +93,28 @@ test('input tensors equal the TypeScript preprocessing', () => {
     { fit: 'crop', shorterSide: 70, method: 'bilinear', channels: 'bgr', mean: [120, 110, 100], std: [60, 61, 62] },
     { fit: 'fit', method: 'area', channels: 'rgb', mean: [0], std: [255] },
     { fit: 'crop', method: 'bilinear-fast', channels: 'gray', mean: [0], std: [255] },
-    { fit: 'stretch', method: 'nearest', channels: 'rgb', mean: [0], std: [255] }
+    { fit: 'stretch', method: 'nearest', channels: 'rgb', mean: [0], std: [255] },
   ]
-  for (const [width, height] of [[90, 50], [40, 200], [64, 48], [300, 7], [1, 1]]) {
+  for (const [width, height] of [
+    [90, 50],
+    [40, 200],
+    [64, 48],
+    [300, 7],
+    [1, 1],
+  ]) {
     const png = makePng(width, height, () => r.int(256), { type: 2, depth: 8 })
     const pixels = decodeImage(png)
     for (const how of hows) {
-      for (const shape of [[1, 48, 64, 3], [1, 48, 64, 1], [1, 3, 48, 64]]) {
+      for (const shape of [
+        [1, 48, 64, 3],
+        [1, 48, 64, 1],
+        [1, 3, 48, 64],
+      ]) {
         for (const dtype of ['int8', 'uint8', 'float32'] as DType[]) {
           const input = { name: 'image', shape, dtype, scale: 1 / 127, zeroPoint: dtype === 'int8' ? -1 : 128 }
           const preprocessor = new Preprocessor(input, how)
-          const want = preprocessor.createInput(), got = preprocessor.createInput()
+          const want = preprocessor.createInput()
+          const got = preprocessor.createInput()
           preprocessor.run(pixels, want)
           decoder.prepare(png, input, how, got)
           equalBytes(got, want, `${width}x${height} ${how.fit} ${how.method} ${dtype} [${shape}]`)
@@ -99,7 +133,8 @@ test('damaged files: an image or a ThimbleError, never a trap; the module goes o
   const out = new Uint8Array(16 * 16 * 3)
   for (let n = 0; n < 4000; n++) {
     let bytes = bytesOf(r.pick(cases))
-    for (let i = r.int(6); i >= 0; i--) bytes[r.int(r.int(2) ? bytes.length : Math.min(650, bytes.length))] = r.int(3) ? r.int(256) : 255
+    for (let i = r.int(6); i >= 0; i--)
+      bytes[r.int(r.int(2) ? bytes.length : Math.min(650, bytes.length))] = r.int(3) ? r.int(256) : 255
     if (r.int(4) === 0) bytes = bytes.slice(0, r.int(bytes.length))
     try {
       small.prepare(bytes, input, how, out)
@@ -109,7 +144,8 @@ test('damaged files: an image or a ThimbleError, never a trap; the module goes o
       codes.set(error.code, (codes.get(error.code) ?? 0) + 1)
     }
   }
-  for (const code of ['ok', 'image/corrupt', 'image/truncated', 'image/too-large', 'image/unsupported-format']) assert.ok((codes.get(code) ?? 0) > 0, `${code}: ${JSON.stringify([...codes])}`)
+  for (const code of ['ok', 'image/corrupt', 'image/truncated', 'image/too-large', 'image/unsupported-format'])
+    assert.ok((codes.get(code) ?? 0) > 0, `${code}: ${JSON.stringify([...codes])}`)
   equalBytes(small.decode(bytesOf(cases[0])).data, decodeJpeg(bytesOf(cases[0])).data, 'after all that')
 })
 
@@ -128,14 +164,38 @@ test('limits and other files are refused by name', () => {
   twelve[at + 4] = 12
   const huge = jpeg.slice()
   huge.set([0xff, 0xff, 0xff, 0xff], at + 5)
-  assert.is(code(() => decoder.decode(twelve)), 'image/unsupported-format')
-  assert.is(code(() => decoder.decode(huge)), 'image/too-large')
-  assert.is(code(() => new ImageDecoder(module, { maxPixels: 100 }).decode(jpeg)), 'image/too-large')
-  assert.is(code(() => new ImageDecoder(module, { maxBytes: 1000 }).decode(jpeg)), 'image/too-large')
-  assert.is(code(() => decoder.decode(new Uint8Array(0))), 'image/empty')
-  assert.is(code(() => decoder.decode(new TextEncoder().encode('GIF89a......'))), 'image/unsupported-format')
-  assert.is(code(() => decoder.decode(new TextEncoder().encode('hello there'))), 'image/unknown-format')
-  assert.is(code(() => new ImageDecoder(new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)))), 'usage/source')
+  assert.is(
+    code(() => decoder.decode(twelve)),
+    'image/unsupported-format',
+  )
+  assert.is(
+    code(() => decoder.decode(huge)),
+    'image/too-large',
+  )
+  assert.is(
+    code(() => new ImageDecoder(module, { maxPixels: 100 }).decode(jpeg)),
+    'image/too-large',
+  )
+  assert.is(
+    code(() => new ImageDecoder(module, { maxBytes: 1000 }).decode(jpeg)),
+    'image/too-large',
+  )
+  assert.is(
+    code(() => decoder.decode(new Uint8Array(0))),
+    'image/empty',
+  )
+  assert.is(
+    code(() => decoder.decode(new TextEncoder().encode('GIF89a......'))),
+    'image/unsupported-format',
+  )
+  assert.is(
+    code(() => decoder.decode(new TextEncoder().encode('hello there'))),
+    'image/unknown-format',
+  )
+  assert.is(
+    code(() => new ImageDecoder(new WebAssembly.Module(Uint8Array.of(0, 97, 115, 109, 1, 0, 0, 0)))),
+    'usage/source',
+  )
 })
 
 test.run()

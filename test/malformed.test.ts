@@ -26,22 +26,36 @@ const SEED = Number(process.env.THIMBLE_SEED ?? 20240607) >>> 0
 console.log(`THIMBLE_SEED=${SEED}`)
 
 /** Longest that reading, and that loading and one run, may take; a loaded machine needs slack, a hang does not end. */
-const READ_MS = 1000, RUN_MS = 4000
+const READ_MS = 1000
+const RUN_MS = 4000
 /** Mutants that would compute longer than this are loaded but not run. */
 const MAX_MACS = 2e8
 
 /** Models that are always there. */
 const small: Target[] = smallModels().map(({ name, graph }) => target(`small ${name}`, writeTflite(graph)))
 const REAL = [
-  'ad01_int8', 'deeplabv3_mnv2_dm05_pascal_quant', 'keras_lstm_mnist_ptq', 'kws_ref_model', 'mobilenet_v1_0.25_128_quant', 'model_invoking_error', 'movenet_single_pose_lightning_ptq',
-  'pretrainedResnet_quant', 'str_ww_ref_model', 'tf2_mobilenet_v2_1.0_224_ptq', 'vww_96_float', 'vww_96_int8'
+  'ad01_int8',
+  'deeplabv3_mnv2_dm05_pascal_quant',
+  'keras_lstm_mnist_ptq',
+  'kws_ref_model',
+  'mobilenet_v1_0.25_128_quant',
+  'model_invoking_error',
+  'movenet_single_pose_lightning_ptq',
+  'pretrainedResnet_quant',
+  'str_ww_ref_model',
+  'tf2_mobilenet_v2_1.0_224_ptq',
+  'vww_96_float',
+  'vww_96_int8',
 ]
 const folder = shared('models')
-const real: Target[] = folder ? REAL.map(name => target(name, new Uint8Array(readFileSync(`${folder}/${name}.tflite`)))) : []
+const real: Target[] = folder
+  ? REAL.map((name) => target(name, new Uint8Array(readFileSync(`${folder}/${name}.tflite`))))
+  : []
 if (!folder) skip('mutants of real models', 'no ../shared/models')
 
 /** Numbers that depend on the seed, the name and the mutant's number alone. */
-const mutantDice = (name: string, i: number): Dice => dice((SEED ^ crc32(new TextEncoder().encode(`${name} ${i}`))) >>> 0)
+const mutantDice = (name: string, i: number): Dice =>
+  dice((SEED ^ crc32(new TextEncoder().encode(`${name} ${i}`))) >>> 0)
 
 /** Runs `body`; a ThimbleError is its code, anything else a failed test that says how to repeat it. */
 async function outcome(where: string, what: string, limit: number, body: () => unknown): Promise<string> {
@@ -50,7 +64,10 @@ async function outcome(where: string, what: string, limit: number, body: () => u
   try {
     await body()
   } catch (error) {
-    if (!(error instanceof ThimbleError)) throw new Error(`THIMBLE_SEED=${SEED}, ${where}, ${what}: ${error instanceof Error ? error.stack : String(error)}`)
+    if (!(error instanceof ThimbleError))
+      throw new Error(
+        `THIMBLE_SEED=${SEED}, ${where}, ${what}: ${error instanceof Error ? error.stack : String(error)}`,
+      )
     assert.match(error.message, /^(format|lower|plan|runtime)\/[a-z-]+: [^\n]+$/, where)
     code = error.code
   }
@@ -63,15 +80,28 @@ async function outcome(where: string, what: string, limit: number, body: () => u
 class Tally {
   private readonly counts = new Map<string, number>()
   total = 0
-  add(code: string): void { this.counts.set(code, (this.counts.get(code) ?? 0) + 1); this.total++ }
-  of(code: string): number { return this.counts.get(code) ?? 0 }
-  print(): void { console.log(`${this.total} mutants: ${[...this.counts].sort((a, b) => b[1] - a[1]).map(([code, n]) => `${code} ${n}`).join(', ')}`) }
+  add(code: string): void {
+    this.counts.set(code, (this.counts.get(code) ?? 0) + 1)
+    this.total++
+  }
+  of(code: string): number {
+    return this.counts.get(code) ?? 0
+  }
+  print(): void {
+    console.log(
+      `${this.total} mutants: ${[...this.counts]
+        .sort((a, b) => b[1] - a[1])
+        .map(([code, n]) => `${code} ${n}`)
+        .join(', ')}`,
+    )
+  }
 }
 
 function randomInputs(model: Model, d: Dice): TypedArray[] {
   return model.inputs.map(({ dtype, shape }) => {
     const data = new (arrayType(dtype))(elements(shape))
-    for (let i = 0; i < data.length; i++) data[i] = data instanceof BigInt64Array ? BigInt(d.int(256)) : d.int(256) - 128
+    for (let i = 0; i < data.length; i++)
+      data[i] = data instanceof BigInt64Array ? BigInt(d.int(256)) : d.int(256) - 128
     return data
   })
 }
@@ -100,12 +130,15 @@ test('damaged .tflite files: a graph or an error', async () => {
     }
   }
   tally.print()
-  assert.ok(tally.of('loads') > tally.total / 50 && tally.of('loads') < tally.total / 2, 'some mutants load, most do not')
+  assert.ok(
+    tally.of('loads') > tally.total / 50 && tally.of('loads') < tally.total / 2,
+    'some mutants load, most do not',
+  )
 })
 
 test('damaged .tflite files that still read: the engine loads and runs them, or says why not', async () => {
   const tally = new Tally()
-  for (const t of [...real.filter(r => r.bytes.length < 4e5), ...small]) {
+  for (const t of [...real.filter((r) => r.bytes.length < 4e5), ...small]) {
     for (let i = 0, ran = 0; ran < 45 && i < 450; i++) {
       const d = mutantDice(`run ${t.name}`, i)
       const { bytes, what } = mutateBytes(t, d)
@@ -125,9 +158,9 @@ test('damaged .tflite files that still read: the engine loads and runs them, or 
 
 test('well-formed files of graphs that make no sense: the same', async () => {
   const tally = new Tally()
-  for (const t of [...real.filter(r => r.bytes.length < 1e5), ...small]) {
+  for (const t of [...real.filter((r) => r.bytes.length < 1e5), ...small]) {
     const source = readTflite(t.bytes)
-    if (source.ops.some(op => op.type === 'UNSUPPORTED')) continue
+    if (source.ops.some((op) => op.type === 'UNSUPPORTED')) continue
     for (let i = 0; i < 200; i++) {
       const d = mutantDice(`graph ${t.name}`, i)
       const { graph, what } = mutateGraph(source, d)
@@ -141,7 +174,9 @@ test('well-formed files of graphs that make no sense: the same', async () => {
 
 test('damaged .thimble files never load', async () => {
   const tally = new Tally()
-  const packable = [...real.filter(r => r.bytes.length < 4e5), ...small].map(t => ({ name: t.name, graph: readTflite(t.bytes) })).filter(({ graph }) => graph.ops.every(op => op.type !== 'UNSUPPORTED'))
+  const packable = [...real.filter((r) => r.bytes.length < 4e5), ...small]
+    .map((t) => ({ name: t.name, graph: readTflite(t.bytes) }))
+    .filter(({ graph }) => graph.ops.every((op) => op.type !== 'UNSUPPORTED'))
   for (const { name, graph } of packable) {
     const bytes = writePacked(graph)
     const file: Target = { name, bytes, structure: [[0, bytes.length]] }
@@ -167,7 +202,12 @@ test('.thimble files damaged before they were sealed: a graph or an error, and t
       const bytes = packed.slice()
       // Digits and letters for others keep most of the JSON readable.
       let what = 'JSON'
-      if (d.int(3)) for (let n = 1 + d.int(3); n > 0; n--) { const at = 32 + d.int(dataStart - 32); if (bytes[at]! >= 48 && bytes[at]! < 58) bytes[at] = 48 + d.int(10); else n += d.int(2) }
+      if (d.int(3))
+        for (let n = 1 + d.int(3); n > 0; n--) {
+          const at = 32 + d.int(dataStart - 32)
+          if (bytes[at]! >= 48 && bytes[at]! < 58) bytes[at] = 48 + d.int(10)
+          else n += d.int(2)
+        }
       else {
         const mutant = mutateBytes(file, d)
         what = mutant.what

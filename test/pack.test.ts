@@ -25,7 +25,8 @@ const dir = mkdtempSync(join(tmpdir(), 'thimble-pack-'))
 test.after(() => rmSync(dir, { recursive: true, force: true }))
 
 const ABI = [...PACKED_EXPORTS, '__heap_base', '__data_end']
-const link = async (change: Partial<LinkOptions> = {}) => linkModule({ runtime: await runtimeBytes('simd'), exports: PACKED_EXPORTS, data: [], memoryPages: 1, ...change })
+const link = async (change: Partial<LinkOptions> = {}) =>
+  linkModule({ runtime: await runtimeBytes('simd'), exports: PACKED_EXPORTS, data: [], memoryPages: 1, ...change })
 const kernelNames = (m: WasmModule): string[] => m.exports.map((e) => e.name).filter((n) => /^(kernel|gemm)_/.test(n))
 
 async function rejects(run: () => unknown, code: string): Promise<void> {
@@ -41,13 +42,24 @@ async function rejects(run: () => unknown, code: string): Promise<void> {
 
 test('LEB128 round trips, shortest form', () => {
   const r = rng(1)
-  const unsigned = [0, 1, 127, 128, 16383, 16384, 2 ** 31, 2 ** 32 - 1, ...Array.from({ length: 200 }, () => Math.floor(2 ** (r() * 32)))]
+  const unsigned = [
+    0,
+    1,
+    127,
+    128,
+    16383,
+    16384,
+    2 ** 31,
+    2 ** 32 - 1,
+    ...Array.from({ length: 200 }, () => Math.floor(2 ** (r() * 32))),
+  ]
   for (const v of unsigned) {
     const bytes = new Writer().u32(v).finish()
     assert.is(new Reader(bytes).u32(), v)
     assert.is(bytes.length, Math.max(1, Math.ceil(Math.log2(v + 1) / 7)))
   }
-  for (const v of [0, 63, 64, -64, -65, -1, 2 ** 31 - 1, -(2 ** 31), ...unsigned.map((u) => u | 0)]) assert.is(new Reader(new Writer().s33(v).finish()).s33(), v)
+  for (const v of [0, 63, 64, -64, -65, -1, 2 ** 31 - 1, -(2 ** 31), ...unsigned.map((u) => u | 0)])
+    assert.is(new Reader(new Writer().s33(v).finish()).s33(), v)
 })
 
 test('the runtimes survive parse and encode', async () => {
@@ -60,7 +72,13 @@ test('the runtimes survive parse and encode', async () => {
     // Every body is walked to its last byte, and the last instruction is its end.
     for (const { body } of m.functions) {
       let last = -1
-      walkBody(body, () => {}, (op) => { last = op })
+      walkBody(
+        body,
+        () => {},
+        (op) => {
+          last = op
+        },
+      )
       assert.is(last, 0x0b)
     }
   }
@@ -68,11 +86,23 @@ test('the runtimes survive parse and encode', async () => {
 
 test('only the exports of the ABI, no imports, fixed memory', async () => {
   for (const variant of VARIANTS) {
-    const { wasm } = await link({ runtime: await runtimeBytes(variant), memoryPages: 3, globals: { __heap_base: 65536, __data_end: 4096 } })
+    const { wasm } = await link({
+      runtime: await runtimeBytes(variant),
+      memoryPages: 3,
+      globals: { __heap_base: 65536, __data_end: 4096 },
+    })
     const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)
     assert.equal(WebAssembly.Module.imports(module), [])
-    assert.equal(WebAssembly.Module.exports(module).map((e) => e.name), ABI)
-    const e = new WebAssembly.Instance(module).exports as { memory: WebAssembly.Memory; __heap_base: WebAssembly.Global; thimble_abi(): number; thimble_invoke(): number }
+    assert.equal(
+      WebAssembly.Module.exports(module).map((e) => e.name),
+      ABI,
+    )
+    const e = new WebAssembly.Instance(module).exports as {
+      memory: WebAssembly.Memory
+      __heap_base: WebAssembly.Global
+      thimble_abi(): number
+      thimble_invoke(): number
+    }
     assert.is(e.memory.buffer.byteLength, 3 * 65536)
     assert.throws(() => e.memory.grow(1))
     assert.is(e.__heap_base.value, 65536)
@@ -86,55 +116,91 @@ test('each kernel is removed when it alone is unused', async () => {
   const names = kernelNames(runtime)
   const whole = (await link()).codeBytes
   assert.ok(names.length >= 15)
-  const sizes = await Promise.all(names.map(async (name) => {
-    const { codeBytes, wasm } = await link({ stubs: [name] })
-    assert.ok(WebAssembly.validate(wasm as Uint8Array<ArrayBuffer>), name)
-    // Kernels of a few instructions are inlined into the executor, where they stay.
-    const { body } = runtime.functions[runtime.exports.find((e) => e.name === name)!.index]
-    assert.ok(codeBytes < whole || body.length < 128, `${name} of ${body.length} bytes left the size at ${codeBytes}`)
-    return whole - codeBytes
-  }))
+  const sizes = await Promise.all(
+    names.map(async (name) => {
+      const { codeBytes, wasm } = await link({ stubs: [name] })
+      assert.ok(WebAssembly.validate(wasm as Uint8Array<ArrayBuffer>), name)
+      // Kernels of a few instructions are inlined into the executor, where they stay.
+      const { body } = runtime.functions[runtime.exports.find((e) => e.name === name)!.index]
+      assert.ok(codeBytes < whole || body.length < 128, `${name} of ${body.length} bytes left the size at ${codeBytes}`)
+      return whole - codeBytes
+    }),
+  )
   const none = await link({ stubs: names })
   assert.ok(none.codeBytes < whole - Math.max(...sizes))
   assert.ok(none.functions < 16, `${none.functions} functions without any kernel`)
 })
 
 test('linking is deterministic, and linking a linked module changes nothing', async () => {
-  const options = { stubs: ['kernel_4'], data: [{ address: 4096, bytes: Uint8Array.of(1, 2, 3) }], globals: { __heap_base: 9000 } }
-  const first = await link(options), second = await link(options)
+  const options = {
+    stubs: ['kernel_4'],
+    data: [{ address: 4096, bytes: Uint8Array.of(1, 2, 3) }],
+    globals: { __heap_base: 9000 },
+  }
+  const first = await link(options)
+  const second = await link(options)
   equalBytes(first.wasm, second.wasm, 'second link')
-  equalBytes(linkModule({ runtime: first.wasm, exports: [...PACKED_EXPORTS, '__heap_base'], data: [], memoryPages: 1 }).wasm, first.wasm, 'link of the link')
+  equalBytes(
+    linkModule({ runtime: first.wasm, exports: [...PACKED_EXPORTS, '__heap_base'], data: [], memoryPages: 1 }).wasm,
+    first.wasm,
+    'link of the link',
+  )
 })
 
 test('the image appears in memory, zero runs take no file', async () => {
   const r = rng(3)
   for (let round = 0; round < 20; round++) {
     const bytes = new Uint8Array(3000)
-    for (let at = r.int(100); at < bytes.length; at += r.int(120)) for (let k = r.int(40); k > 0 && at < bytes.length; k--) bytes[at++] = r.int(4)
+    for (let at = r.int(100); at < bytes.length; at += r.int(120))
+      for (let k = r.int(40); k > 0 && at < bytes.length; k--) bytes[at++] = r.int(4)
     const { wasm } = await link({ data: [{ address: 2048, bytes }] })
-    const { memory } = new WebAssembly.Instance(new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)).exports as { memory: WebAssembly.Memory }
+    const { memory } = new WebAssembly.Instance(new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)).exports as {
+      memory: WebAssembly.Memory
+    }
     equalBytes(new Uint8Array(memory.buffer, 2048, bytes.length), bytes, `round ${round}`)
   }
-  const empty = await link(), zeros = await link({ data: [{ address: 0, bytes: new Uint8Array(60000) }] })
+  const empty = await link()
+  const zeros = await link({ data: [{ address: 0, bytes: new Uint8Array(60000) }] })
   assert.is(zeros.wasm.length, empty.wasm.length)
 })
 
 test('what breaks the rules is refused', async () => {
   const ones = (n: number): Uint8Array => new Uint8Array(n).fill(1)
   await rejects(() => link({ data: [{ address: 65530, bytes: ones(10) }] }), 'plan/memory')
-  await rejects(() => link({ data: [{ address: 2000, bytes: ones(10) }, { address: 2005, bytes: ones(10) }] }), 'plan/memory')
+  await rejects(
+    () =>
+      link({
+        data: [
+          { address: 2000, bytes: ones(10) },
+          { address: 2005, bytes: ones(10) },
+        ],
+      }),
+    'plan/memory',
+  )
   await rejects(() => link({ stubs: ['kernel_999'] }), 'format/wasm')
   await rejects(() => link({ exports: ['memory', 'nothing'] }), 'format/wasm')
   await rejects(() => link({ runtime: Uint8Array.of(0, 0x61, 0x73) }), 'format/wasm')
   // (module (import "env" "abort" (func)) (memory (export "memory") 1) (func (export "f") ...))
-  const module = (body: number[], withImport: boolean): Uint8Array => encodeModule({
-    types: [Uint8Array.of(0x60, 0, 0)], imports: withImport ? [{ module: 'env', name: 'abort', type: 0 }] : [], functions: [{ type: 0, body: Uint8Array.from([0, ...body, 0x0b]) }],
-    memory: { min: 1 }, globals: [], exports: [{ name: 'memory', kind: 'memory', index: 0 }, { name: 'f', kind: 'func', index: withImport ? 1 : 0 }], elements: [], data: [], customs: []
-  })
+  const module = (body: number[], withImport: boolean): Uint8Array =>
+    encodeModule({
+      types: [Uint8Array.of(0x60, 0, 0)],
+      imports: withImport ? [{ module: 'env', name: 'abort', type: 0 }] : [],
+      functions: [{ type: 0, body: Uint8Array.from([0, ...body, 0x0b]) }],
+      memory: { min: 1 },
+      globals: [],
+      exports: [
+        { name: 'memory', kind: 'memory', index: 0 },
+        { name: 'f', kind: 'func', index: withImport ? 1 : 0 },
+      ],
+      elements: [],
+      data: [],
+      customs: [],
+    })
   const exports = ['memory', 'f']
   await rejects(() => link({ runtime: module([0x10, 0], true), exports }), 'format/wasm') // calls the import
   await rejects(() => link({ runtime: module([0x41, 1, 0x40, 0, 0x1a], false), exports }), 'format/wasm') // memory.grow
-  assert.ok(WebAssembly.validate((await link({ runtime: module([], true), exports })).wasm as Uint8Array<ArrayBuffer>)) // an unused import is dropped
+  // an unused import is dropped
+  assert.ok(WebAssembly.validate((await link({ runtime: module([], true), exports })).wasm as Uint8Array<ArrayBuffer>))
 })
 
 test('damaged modules end in an error, never in a hang or a wild read', async () => {
@@ -158,31 +224,54 @@ const graphOf = (name: string) => readModel(new Uint8Array(readFileSync(shared(`
 
 need(test, 'packed models answer as recorded, within the size goals', shared('goldens'), 'no ../shared', async () => {
   const goals: [string, Record<string, number>][] = [
-    ['kws_ref_model', { simd: 16384, scalar: 12288 }], ['vww_96_int8', { simd: 16384, scalar: 12288 }], ['mobilenet_v1_0.25_128_quant', { simd: 16384, scalar: 12288 }]
+    ['kws_ref_model', { simd: 16384, scalar: 12288 }],
+    ['vww_96_int8', { simd: 16384, scalar: 12288 }],
+    ['mobilenet_v1_0.25_128_quant', { simd: 16384, scalar: 12288 }],
   ]
   for (const [name, limits] of goals) {
     for (const [variant, limit] of Object.entries(limits)) {
       const { wasm, sizes, meta } = await packGraph(graphOf(name), { variant: variant as Variant, name })
       assert.ok(sizes.codeBytes <= limit, `${name} ${variant}: code of ${sizes.codeBytes} bytes`)
       assert.is(sizes.fileBytes, sizes.codeBytes + sizes.dataBytes + sizes.metaBytes)
-      assert.is(sizes.memoryBytes, sizes.staticBytes + sizes.planBytes + sizes.weightBytes + sizes.arenaBytes + sizes.marginBytes)
-      if (name === 'vww_96_int8' && variant === 'scalar') assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)
+      assert.is(
+        sizes.memoryBytes,
+        sizes.staticBytes + sizes.planBytes + sizes.weightBytes + sizes.arenaBytes + sizes.marginBytes,
+      )
+      if (name === 'vww_96_int8' && variant === 'scalar')
+        assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)
       const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)
       assert.equal(WebAssembly.Module.imports(module), [])
-      assert.equal(WebAssembly.Module.exports(module).map((e) => e.name), ABI)
+      assert.equal(
+        WebAssembly.Module.exports(module).map((e) => e.name),
+        ABI,
+      )
       assert.equal(JSON.parse(JSON.stringify(packedMeta(module))), JSON.parse(JSON.stringify(meta)))
-      assert.is(meta.inputs[0].bytes, meta.inputs[0].shape.reduce((a, b) => a * b, 1))
+      assert.is(
+        meta.inputs[0].bytes,
+        meta.inputs[0].shape.reduce((a, b) => a * b, 1),
+      )
       const model = loadPackedModule(module)
       for (const kind of ['random0', 'all_max', 'all_min']) {
         const bytes = readFileSync(shared(`goldens/${name}/${kind}.in0.bin`)!)
         const input = model.inputs[0].dtype === 'uint8' ? new Uint8Array(bytes) : new Int8Array(bytes)
-        equalBytes(model.run(input)[0], readFileSync(shared(`goldens/${name}/${kind}.out0.bin`)!), `${name} ${variant} ${kind}`)
+        equalBytes(
+          model.run(input)[0],
+          readFileSync(shared(`goldens/${name}/${kind}.out0.bin`)!),
+          `${name} ${variant} ${kind}`,
+        )
       }
       // Ports can be counted: beyond the last one there are 0 bytes.
       const ports = new WebAssembly.Instance(module).exports as Record<string, (i: number) => number>
-      for (const i of [1, 2, 0x7fffffff, -0x80000000, -1]) assert.equal(['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`](i)), [0, 0, 0, 0])
+      for (const i of [1, 2, 0x7fffffff, -0x80000000, -1])
+        assert.equal(
+          ['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`](i)),
+          [0, 0, 0, 0],
+        )
       // Nothing above __heap_base is touched: an embedder may cut the memory there.
-      const { memory, __heap_base } = new WebAssembly.Instance(module).exports as { memory: WebAssembly.Memory; __heap_base: WebAssembly.Global }
+      const { memory, __heap_base } = new WebAssembly.Instance(module).exports as {
+        memory: WebAssembly.Memory
+        __heap_base: WebAssembly.Global
+      }
       assert.is(__heap_base.value, sizes.memoryBytes)
       assert.ok(new Uint8Array(memory.buffer, sizes.memoryBytes).every((b) => b === 0))
     }
@@ -190,16 +279,34 @@ need(test, 'packed models answer as recorded, within the size goals', shared('go
 })
 
 const meta = moduleMeta({
-  name: '2 cats */ "x"', variant: 'scalar', kernels: 'generic', arenaBytes: 10, memoryBytes: 20, weightBytes: 5, memoryPages: 1, macs: 1,
+  name: '2 cats */ "x"',
+  variant: 'scalar',
+  kernels: 'generic',
+  arenaBytes: 10,
+  memoryBytes: 20,
+  weightBytes: 5,
+  memoryPages: 1,
+  macs: 1,
   inputs: [{ name: 'in*/put', shape: [1, 2, 2, 3], dtype: 'uint8', scale: Math.fround(0.1), zeroPoint: 128 }],
   outputs: [{ name: 'out', shape: [1, 3], dtype: 'int8', scale: 1 / 256, zeroPoint: -128 }],
-  metadata: { labels: ['a "quoted" \\ label', 'Käse??=', 'tab\there\n'], license: 'Apache-2.0', preprocess: { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [127.5], std: [127.5] } }
+  metadata: {
+    labels: ['a "quoted" \\ label', 'Käse??=', 'tab\there\n'],
+    license: 'Apache-2.0',
+    preprocess: { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [127.5], std: [127.5] },
+  },
 })
 const COMPILER = ['gcc', 'cc'].find((name) => spawnSync(name, ['--version']).status === 0)
 
-need(test, 'the C header compiles without warnings and says the right numbers', COMPILER, 'no C compiler', async (compiler) => {
-  writeFileSync(join(dir, 'model.h'), cHeader(meta, 'model.wasm'))
-  writeFileSync(join(dir, 'main.c'), `#define MODEL_2_CATS_X_WANT_LABELS
+need(
+  test,
+  'the C header compiles without warnings and says the right numbers',
+  COMPILER,
+  'no C compiler',
+  async (compiler) => {
+    writeFileSync(join(dir, 'model.h'), cHeader(meta, 'model.wasm'))
+    writeFileSync(
+      join(dir, 'main.c'),
+      `#define MODEL_2_CATS_X_WANT_LABELS
 #include "model.h"
 #include "model.h"
 #include <stdio.h>
@@ -211,14 +318,25 @@ int main(void) {
   for (int i = 0; i < MODEL_2_CATS_X_LABEL_COUNT; i++) printf("%s|", model_2_cats_x_labels[i]);
   return THIMBLE_OK;
 }
-`)
-  execFileSync(compiler, ['-std=c99', '-Wall', '-Wextra', '-Werror', '-pedantic', join(dir, 'main.c'), '-o', join(dir, 'main')])
-  const [numbers, ...labels] = execFileSync(join(dir, 'main')).toString().split('\n')
-  const [channels, first, size, scale, zero, output, outScale] = numbers.split(' ')
-  assert.equal([channels, first, size, zero, output], ['3', '255', '12', '128', '-128'])
-  assert.equal([Number.parseFloat(String(hexFloat(scale))), hexFloat(outScale)], [Math.fround(0.1), 1 / 256])
-  assert.is(labels.join('\n'), 'a "quoted" \\ label|Käse??=|tab\there\n|')
-})
+`,
+    )
+    execFileSync(compiler, [
+      '-std=c99',
+      '-Wall',
+      '-Wextra',
+      '-Werror',
+      '-pedantic',
+      join(dir, 'main.c'),
+      '-o',
+      join(dir, 'main'),
+    ])
+    const [numbers, ...labels] = execFileSync(join(dir, 'main')).toString().split('\n')
+    const [channels, first, size, scale, zero, output, outScale] = numbers.split(' ')
+    assert.equal([channels, first, size, zero, output], ['3', '255', '12', '128', '-128'])
+    assert.equal([Number.parseFloat(String(hexFloat(scale))), hexFloat(outScale)], [Math.fround(0.1), 1 / 256])
+    assert.is(labels.join('\n'), 'a "quoted" \\ label|Käse??=|tab\there\n|')
+  },
+)
 
 /** Reads C's %a. */
 function hexFloat(text: string): number {
@@ -233,29 +351,43 @@ test('macro names', () => {
 })
 
 const CLI = join(root, 'dist/cli.js')
-need(test, 'thimble pack: files, report, errors', shared('models') && existsSync(CLI) ? CLI : undefined, 'no ../shared, or not built', async (cli) => {
-  const run = (...args: string[]) => spawnSync(process.execPath, [cli, 'pack', ...args], { encoding: 'utf8' })
-  const model = shared('models/kws_ref_model.tflite')!
-  const out = join(dir, 'kws.wasm'), header = join(dir, 'kws.h')
-  const good = run(model, '-o', out, '--variant', 'scalar', '--header', header)
-  assert.is(good.status, 0, good.stderr)
-  assert.match(good.stdout, /kws\.wasm: scalar, \d+ bytes = code \d+ \+ weights and plan \d+ \+ metadata \d+\nmemory: /)
-  assert.match(readFileSync(header, 'utf8'), /#define KWS_REF_MODEL_INPUT0_BYTES 490u/)
-  assert.ok(WebAssembly.validate(readFileSync(out)))
-  const again = join(dir, 'again.wasm')
-  run(model, '-o', again, '--variant', 'scalar')
-  equalBytes(readFileSync(again), readFileSync(out), 'packed twice')
-  const bad: [string[], number, RegExp][] = [
-    [[model], 2, /usage\/arguments: no -o/], [[], 2, /usage\/arguments: no MODEL/], [[model, '-o', out, '--variant', 'fast'], 2, /usage\/option: --variant/],
-    [[model, '-o', out, '--target', 'wasi', '--header', header], 2, /usage\/option: --header/], [[model, '-o', join(dir, 'no/such/folder.wasm')], 2, /usage\/output/],
-    [[join(root, 'package.json'), '-o', out], 1, /format\//], [[shared('models/vww_96_float.tflite')!, '-o', out], 1, /lower\//]
-  ]
-  for (const [args, status, message] of bad) {
-    const r = run(...args)
-    assert.is(r.status, status, `${args.join(' ')}: ${r.stderr}`)
-    assert.match(r.stderr, message)
-    assert.is(r.stdout, '')
-  }
-})
+need(
+  test,
+  'thimble pack: files, report, errors',
+  shared('models') && existsSync(CLI) ? CLI : undefined,
+  'no ../shared, or not built',
+  async (cli) => {
+    const run = (...args: string[]) => spawnSync(process.execPath, [cli, 'pack', ...args], { encoding: 'utf8' })
+    const model = shared('models/kws_ref_model.tflite')!
+    const out = join(dir, 'kws.wasm')
+    const header = join(dir, 'kws.h')
+    const good = run(model, '-o', out, '--variant', 'scalar', '--header', header)
+    assert.is(good.status, 0, good.stderr)
+    assert.match(
+      good.stdout,
+      /kws\.wasm: scalar, \d+ bytes = code \d+ \+ weights and plan \d+ \+ metadata \d+\nmemory: /,
+    )
+    assert.match(readFileSync(header, 'utf8'), /#define KWS_REF_MODEL_INPUT0_BYTES 490u/)
+    assert.ok(WebAssembly.validate(readFileSync(out)))
+    const again = join(dir, 'again.wasm')
+    run(model, '-o', again, '--variant', 'scalar')
+    equalBytes(readFileSync(again), readFileSync(out), 'packed twice')
+    const bad: [string[], number, RegExp][] = [
+      [[model], 2, /usage\/arguments: no -o/],
+      [[], 2, /usage\/arguments: no MODEL/],
+      [[model, '-o', out, '--variant', 'fast'], 2, /usage\/option: --variant/],
+      [[model, '-o', out, '--target', 'wasi', '--header', header], 2, /usage\/option: --header/],
+      [[model, '-o', join(dir, 'no/such/folder.wasm')], 2, /usage\/output/],
+      [[join(root, 'package.json'), '-o', out], 1, /format\//],
+      [[shared('models/vww_96_float.tflite')!, '-o', out], 1, /lower\//],
+    ]
+    for (const [args, status, message] of bad) {
+      const r = run(...args)
+      assert.is(r.status, status, `${args.join(' ')}: ${r.stderr}`)
+      assert.match(r.stderr, message)
+      assert.is(r.stdout, '')
+    }
+  },
+)
 
 test.run()

@@ -12,10 +12,13 @@ import { arbitraryGraph } from './arbitrary-graph.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
 import { equalBytes, errorCode, need, shared } from './util.ts'
 
-/** The file with its header's JSON replaced and size, offsets and checksum put right: what a hostile writer would make. */
+/**
+ * The file with its header's JSON replaced and size, offsets and checksum put right: what a hostile writer would make.
+ */
 function reseal(bytes: Uint8Array, change: (header: any) => unknown): Uint8Array {
   const view = new DataView(bytes.buffer, bytes.byteOffset)
-  const headerBytes = view.getUint32(20, true), data = bytes.subarray(view.getUint32(24, true))
+  const headerBytes = view.getUint32(20, true)
+  const data = bytes.subarray(view.getUint32(24, true))
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(32, 32 + headerBytes)))
   const changed = change(header)
   const json = new TextEncoder().encode(typeof changed === 'string' ? changed : JSON.stringify(changed ?? header))
@@ -33,21 +36,38 @@ function reseal(bytes: Uint8Array, change: (header: any) => unknown): Uint8Array
 }
 
 test('arbitrary graphs come back exactly, and pack to the same bytes again', () => {
-  fc.assert(fc.property(arbitraryGraph(), graph => {
-    const bytes = writePacked(graph)
-    const back = readPacked(bytes)
-    equalGraphs(back, graph, 'graph')
-    equalBytes(writePacked(back), bytes, 'packed again')
-  }), { numRuns: 300 })
+  fc.assert(
+    fc.property(arbitraryGraph(), (graph) => {
+      const bytes = writePacked(graph)
+      const back = readPacked(bytes)
+      equalGraphs(back, graph, 'graph')
+      equalBytes(writePacked(back), bytes, 'packed again')
+    }),
+    { numRuns: 300 },
+  )
 })
 
 test('every float32 scale survives', () => {
-  fc.assert(fc.property(fc.array(fc.float({ min: 0, noNaN: true, noDefaultInfinity: true }).map(x => Math.abs(x)), { minLength: 1, maxLength: 20 }), scales => {
-    const { graph } = smallModels()[0]!
-    graph.tensors.push({ name: 'q', shape: [scales.length], dtype: 'int8', quantization: { scales: Float32Array.from(scales), zeroPoints: new Int32Array(scales.length), axis: 0 } })
-    const back = readPacked(writePacked(graph)).tensors.at(-1)!.quantization!.scales
-    scales.forEach((s, i) => assert.ok(Object.is(back[i], s), `${s}`))
-  }), { numRuns: 500 })
+  fc.assert(
+    fc.property(
+      fc.array(
+        fc.float({ min: 0, noNaN: true, noDefaultInfinity: true }).map((x) => Math.abs(x)),
+        { minLength: 1, maxLength: 20 },
+      ),
+      (scales) => {
+        const { graph } = smallModels()[0]!
+        graph.tensors.push({
+          name: 'q',
+          shape: [scales.length],
+          dtype: 'int8',
+          quantization: { scales: Float32Array.from(scales), zeroPoints: new Int32Array(scales.length), axis: 0 },
+        })
+        const back = readPacked(writePacked(graph)).tensors.at(-1)!.quantization!.scales
+        scales.forEach((s, i) => assert.ok(Object.is(back[i], s), `${s}`))
+      },
+    ),
+    { numRuns: 500 },
+  )
 })
 
 test('the layout that the head of packed.ts describes', () => {
@@ -62,21 +82,22 @@ test('the layout that the head of packed.ts describes', () => {
   assert.is(view.getUint32(12, true), sums(bytes).checksum)
   const data = view.getUint32(24, true)
   assert.is(data, Math.ceil((32 + view.getUint32(20, true)) / 16) * 16)
-  for (const t of readPacked(bytes).tensors) if (t.data) assert.is((t.data.byteOffset - bytes.byteOffset) % 16, 0, t.name)
+  for (const t of readPacked(bytes).tensors)
+    if (t.data) assert.is((t.data.byteOffset - bytes.byteOffset) % 16, 0, t.name)
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(32, data)))
   assert.equal(Object.keys(header), ['inputs', 'metadata', 'ops', 'outputs', 'tensors'])
 })
 
 test('equal constants are stored once; key order does not matter', () => {
   const { graph } = smallModels()[0]!
-  const first = graph.tensors.findIndex(t => t.data && t.data.length > 200)
+  const first = graph.tensors.findIndex((t) => t.data && t.data.length > 200)
   const second = graph.tensors.push({ ...graph.tensors[first]!, data: graph.tensors[first]!.data!.slice() }) - 1
   const { tensors } = readPacked(writePacked(graph))
   assert.is(tensors[second]!.data!.byteOffset, tensors[first]!.data!.byteOffset)
   graph.metadata = { name: 'n', license: 'MIT', extra: { a: 1, b: [{ c: 1, d: 2 }] } }
   const one = writePacked(graph)
   graph.metadata = { extra: { b: [{ d: 2, c: 1 }], a: 1 }, license: 'MIT', name: 'n' }
-  graph.ops = graph.ops.map(op => ({ ...op, attrs: Object.fromEntries(Object.entries(op.attrs).reverse()) }) as never)
+  graph.ops = graph.ops.map((op) => ({ ...op, attrs: Object.fromEntries(Object.entries(op.attrs).reverse()) }) as never)
   equalBytes(writePacked(graph), one, 'packed')
 })
 
@@ -96,46 +117,288 @@ test('every single bit of the file matters', () => {
     assert.ok(got === 'format/packed' || got === 'format/version', `bit ${bit}: ${got}`)
     bytes[bit >> 3]! ^= 1 << (bit & 7)
   }
-  assert.is(errorCode(() => readPacked(bytes)), 'no error')
+  assert.is(
+    errorCode(() => readPacked(bytes)),
+    'no error',
+  )
 })
 
 test('every truncation, and bytes after the end', () => {
   const bytes = writePacked(smallModels()[2]!.graph)
-  for (let n = 0; n < bytes.length; n++) assert.is(errorCode(() => readPacked(bytes.subarray(0, n))), 'format/packed', `${n} bytes`)
+  for (let n = 0; n < bytes.length; n++)
+    assert.is(
+      errorCode(() => readPacked(bytes.subarray(0, n))),
+      'format/packed',
+      `${n} bytes`,
+    )
   for (const n of [1, 15, 16, 4096]) {
     const longer = new Uint8Array(bytes.length + n)
     longer.set(bytes)
-    assert.is(errorCode(() => readPacked(longer)), 'format/packed')
+    assert.is(
+      errorCode(() => readPacked(longer)),
+      'format/packed',
+    )
   }
 })
 
 test('well-sealed files with a wrong header', () => {
   const bytes = writePacked({ ...smallModels()[0]!.graph, metadata: { name: 'x' } })
-  assert.is(errorCode(() => readPacked(reseal(bytes, h => h))), 'no error')
+  assert.is(
+    errorCode(() => readPacked(reseal(bytes, (h) => h))),
+    'no error',
+  )
   const rows: [string, (h: any) => unknown][] = [
-    ['format/packed-header', () => '{'], ['format/packed-header', () => '[]'], ['format/packed-header', () => 'null'], ['format/packed-header', () => '{}'],
+    ['format/packed-header', () => '{'],
+    ['format/packed-header', () => '[]'],
+    ['format/packed-header', () => 'null'],
+    ['format/packed-header', () => '{}'],
     ['format/packed-header', () => '['.repeat(200_000)],
-    ['format/packed-header', h => { delete h.tensors }], ['format/packed-header', h => { h.tensors[0] = 7 }], ['format/packed-header', h => { h.tensors[0].dtype = 'int4' }],
-    ['format/packed-header', h => { h.tensors[0].dtype = '__proto__' }], ['format/packed-header', h => { h.tensors[0].name = 5 }], ['format/packed-header', h => { h.tensors[0].shape = [1.5] }],
-    ['format/packed-header', h => { h.tensors.find((t: any) => t.data !== undefined).data = 1 << 30 }], ['format/packed-header', h => { h.tensors.find((t: any) => t.data !== undefined).data = 8 }],
-    ['format/packed-header', h => { h.tensors.find((t: any) => t.data !== undefined).data = -16 }], ['format/packed-header', h => { h.tensors.find((t: any) => t.quantization?.count).quantization.count = 2 ** 31 }],
-    ['format/packed-header', h => { h.tensors[0].quantization.zeroPoint = 2 ** 40 }], ['format/packed-header', h => { h.tensors[0].quantization.scale = '1' }],
-    ['format/packed-header', h => { h.ops[0].type = 'LSTM' }], ['format/packed-header', h => { h.ops[0].type = 'toString' }], ['format/packed-header', h => { h.ops[0].type = 'UNSUPPORTED' }],
-    ['format/packed-header', h => { h.ops[0].attrs = null }], ['format/packed-header', h => { h.inputs = 'x' }], ['format/packed-header', h => { h.outputs = [null] }],
-    ['format/quantization', h => { h.tensors[0].quantization.scale = -1 }], ['format/quantization', h => { h.tensors[0].quantization.zeroPoint = 1000 }], ['format/quantization', h => { h.tensors[0].quantization.axis = 9 }],
-    ['format/shape', h => { h.tensors[0].shape = [65536, 65536] }], ['format/shape', h => { h.tensors[0].shape = [-1] }], ['format/shape', h => { h.tensors[0].shape = new Array(40).fill(1) }],
-    ['format/op-attribute', h => { h.ops[0].attrs.strideH = 0 }], ['format/op-attribute', h => { h.ops[0].attrs.padding = 'FULL' }], ['format/op-attribute', h => { delete h.ops[0].attrs.activation }],
-    ['format/op-operands', h => { h.ops[0].inputs.push(0, 0) }], ['format/tensor-index', h => { h.ops[0].inputs[0] = 1e6 }], ['format/order', h => { h.ops.reverse() }],
-    ['format/written-twice', h => { h.ops.push(h.ops[0]) }], ['format/inputs', h => { h.inputs = [] }],
-    ['format/metadata', h => { h.metadata = [] }], ['format/metadata', h => { h.metadata.labels = 'cat' }], ['format/metadata', h => { h.metadata.labels = [1] }], ['format/metadata', h => { h.metadata.name = {} }],
-    ['format/metadata', h => { h.metadata.task = 'hacking' }], ['format/metadata', h => { h.metadata.preprocess = { fit: 'crop', method: 'bilinear', channels: 'rgb', mean: [0], std: [0] } }]
+    [
+      'format/packed-header',
+      (h) => {
+        delete h.tensors
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors[0] = 7
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors[0].dtype = 'int4'
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors[0].dtype = '__proto__'
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors[0].name = 5
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors[0].shape = [1.5]
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors.find((t: any) => t.data !== undefined).data = 1 << 30
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors.find((t: any) => t.data !== undefined).data = 8
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors.find((t: any) => t.data !== undefined).data = -16
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors.find((t: any) => t.quantization?.count).quantization.count = 2 ** 31
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors[0].quantization.zeroPoint = 2 ** 40
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.tensors[0].quantization.scale = '1'
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.ops[0].type = 'LSTM'
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.ops[0].type = 'toString'
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.ops[0].type = 'UNSUPPORTED'
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.ops[0].attrs = null
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.inputs = 'x'
+      },
+    ],
+    [
+      'format/packed-header',
+      (h) => {
+        h.outputs = [null]
+      },
+    ],
+    [
+      'format/quantization',
+      (h) => {
+        h.tensors[0].quantization.scale = -1
+      },
+    ],
+    [
+      'format/quantization',
+      (h) => {
+        h.tensors[0].quantization.zeroPoint = 1000
+      },
+    ],
+    [
+      'format/quantization',
+      (h) => {
+        h.tensors[0].quantization.axis = 9
+      },
+    ],
+    [
+      'format/shape',
+      (h) => {
+        h.tensors[0].shape = [65536, 65536]
+      },
+    ],
+    [
+      'format/shape',
+      (h) => {
+        h.tensors[0].shape = [-1]
+      },
+    ],
+    [
+      'format/shape',
+      (h) => {
+        h.tensors[0].shape = new Array(40).fill(1)
+      },
+    ],
+    [
+      'format/op-attribute',
+      (h) => {
+        h.ops[0].attrs.strideH = 0
+      },
+    ],
+    [
+      'format/op-attribute',
+      (h) => {
+        h.ops[0].attrs.padding = 'FULL'
+      },
+    ],
+    [
+      'format/op-attribute',
+      (h) => {
+        delete h.ops[0].attrs.activation
+      },
+    ],
+    [
+      'format/op-operands',
+      (h) => {
+        h.ops[0].inputs.push(0, 0)
+      },
+    ],
+    [
+      'format/tensor-index',
+      (h) => {
+        h.ops[0].inputs[0] = 1e6
+      },
+    ],
+    [
+      'format/order',
+      (h) => {
+        h.ops.reverse()
+      },
+    ],
+    [
+      'format/written-twice',
+      (h) => {
+        h.ops.push(h.ops[0])
+      },
+    ],
+    [
+      'format/inputs',
+      (h) => {
+        h.inputs = []
+      },
+    ],
+    [
+      'format/metadata',
+      (h) => {
+        h.metadata = []
+      },
+    ],
+    [
+      'format/metadata',
+      (h) => {
+        h.metadata.labels = 'cat'
+      },
+    ],
+    [
+      'format/metadata',
+      (h) => {
+        h.metadata.labels = [1]
+      },
+    ],
+    [
+      'format/metadata',
+      (h) => {
+        h.metadata.name = {}
+      },
+    ],
+    [
+      'format/metadata',
+      (h) => {
+        h.metadata.task = 'hacking'
+      },
+    ],
+    [
+      'format/metadata',
+      (h) => {
+        h.metadata.preprocess = { fit: 'crop', method: 'bilinear', channels: 'rgb', mean: [0], std: [0] }
+      },
+    ],
   ]
-  rows.forEach(([expected, change], i) => assert.is(errorCode(() => readPacked(reseal(bytes, change))), expected, `row ${i}: ${change}`))
+  rows.forEach(([expected, change], i) =>
+    assert.is(
+      errorCode(() => readPacked(reseal(bytes, change))),
+      expected,
+      `row ${i}: ${change}`,
+    ),
+  )
 })
 
 test('what cannot be stored is named, all of it', () => {
   const { graph } = smallModels()[0]!
-  const bad: Graph = { ...graph, ops: graph.ops.map((op, i) => i === 1 || i === 3 ? { ...op, type: 'UNSUPPORTED', attrs: { name: `ODD_${i}` } } : op) }
+  const bad: Graph = {
+    ...graph,
+    ops: graph.ops.map((op, i) =>
+      i === 1 || i === 3 ? { ...op, type: 'UNSUPPORTED', attrs: { name: `ODD_${i}` } } : op,
+    ),
+  }
   try {
     writePacked(bad)
     assert.unreachable()
@@ -143,11 +406,21 @@ test('what cannot be stored is named, all of it', () => {
     assert.instance(error, ThimbleError)
     assert.match((error as ThimbleError).message, /format\/unsupported-op.*ODD_1 at op 1, ODD_3 at op 3/)
   }
-  assert.is(errorCode(() => writePacked({ ...graph, inputs: [99999] })), 'format/tensor-index', 'nothing is written that would not read')
+  assert.is(
+    errorCode(() => writePacked({ ...graph, inputs: [99999] })),
+    'format/tensor-index',
+    'nothing is written that would not read',
+  )
 })
 
-need(test, 'real models come back exactly', shared('models'), 'no ../shared/models', folder => {
-  for (const name of ['tf2_mobilenet_v2_1.0_224_ptq', 'mobilenet_v1_0.25_128_quant', 'deeplabv3_mnv2_dm05_pascal_quant', 'vww_96_float', 'kws_ref_model']) {
+need(test, 'real models come back exactly', shared('models'), 'no ../shared/models', (folder) => {
+  for (const name of [
+    'tf2_mobilenet_v2_1.0_224_ptq',
+    'mobilenet_v1_0.25_128_quant',
+    'deeplabv3_mnv2_dm05_pascal_quant',
+    'vww_96_float',
+    'kws_ref_model',
+  ]) {
     const graph = readTflite(new Uint8Array(readFileSync(`${folder}/${name}.tflite`)))
     const bytes = writePacked(graph)
     equalGraphs(readPacked(bytes), graph, name)

@@ -1,4 +1,6 @@
-/** Planner: live buffers never overlap, overlays keep their margin, rings are exact, and the peaks of known networks. */
+/**
+ * Planner: live buffers never overlap, overlays keep their margin, rings are exact, and the peaks of known networks.
+ */
 import { readFileSync } from 'node:fs'
 import fc from 'fast-check'
 import { test } from 'uvu'
@@ -10,58 +12,111 @@ import { overlayMargin, ringRows } from '../src/plan/schedule.ts'
 import { Value, type Step } from '../src/lower/program.ts'
 import { need, shared } from './util.ts'
 
-const request = fc.record({ bytes: fc.integer({ min: 0, max: 500 }), first: fc.integer({ min: 0, max: 12 }), length: fc.integer({ min: 0, max: 5 }) })
+const request = fc
+  .record({
+    bytes: fc.integer({ min: 0, max: 500 }),
+    first: fc.integer({ min: 0, max: 12 }),
+    length: fc.integer({ min: 0, max: 5 }),
+  })
   .map(({ bytes, first, length }): Request => ({ bytes, first, last: first + length }))
 
 test('live buffers never overlap, offsets are aligned, the peak covers them', () => {
-  fc.assert(fc.property(fc.array(request, { maxLength: 24 }), requests => {
-    const { offsets, peak } = planArena(requests)
-    requests.forEach((a, i) => {
-      if (!a.bytes) return
-      assert.is(offsets[i]! % 16, 0)
-      assert.ok(offsets[i]! + a.bytes <= peak)
-      requests.forEach((b, j) => {
-        if (j <= i || !b.bytes || a.last < b.first || b.last < a.first) return
-        assert.ok(offsets[i]! + a.bytes <= offsets[j]! || offsets[j]! + b.bytes <= offsets[i]!, `buffers ${i} and ${j} overlap`)
+  fc.assert(
+    fc.property(fc.array(request, { maxLength: 24 }), (requests) => {
+      const { offsets, peak } = planArena(requests)
+      requests.forEach((a, i) => {
+        if (!a.bytes) return
+        assert.is(offsets[i]! % 16, 0)
+        assert.ok(offsets[i]! + a.bytes <= peak)
+        requests.forEach((b, j) => {
+          if (j <= i || !b.bytes || a.last < b.first || b.last < a.first) return
+          assert.ok(
+            offsets[i]! + a.bytes <= offsets[j]! || offsets[j]! + b.bytes <= offsets[i]!,
+            `buffers ${i} and ${j} overlap`,
+          )
+        })
       })
-    })
-    assert.ok(peak >= liveMaximum(requests.map(r => ({ ...r, bytes: Math.floor(r.bytes / 16) * 16 }))))
-  }), { seed: 1, numRuns: 300 })
+      assert.ok(peak >= liveMaximum(requests.map((r) => ({ ...r, bytes: Math.floor(r.bytes / 16) * 16 }))))
+    }),
+    { seed: 1, numRuns: 300 },
+  )
 })
 
 test('an overlaid result begins at least the margin before its input, or clear of it', () => {
-  fc.assert(fc.property(fc.array(fc.record({ bytes: fc.integer({ min: 16, max: 400 }), margin: fc.integer({ min: 0, max: 100 }) }), { minLength: 2, maxLength: 10 }), chain => {
-    const requests = chain.map((c, i): Request => ({ bytes: c.bytes, first: i, last: i + 1 }))
-    const overlays = chain.slice(1).map((c, i): Overlay => ({ from: i, to: i + 1, margin: c.margin }))
-    const { offsets } = planArena(requests, overlays)
-    for (const { from, to, margin } of overlays) {
-      const clear = offsets[from]! + requests[from]!.bytes <= offsets[to]! || offsets[to]! + requests[to]!.bytes <= offsets[from]!
-      assert.ok(clear || offsets[to]! + margin <= offsets[from]!, `${to} over ${from}`)
-    }
-  }), { seed: 2, numRuns: 300 })
+  fc.assert(
+    fc.property(
+      fc.array(fc.record({ bytes: fc.integer({ min: 16, max: 400 }), margin: fc.integer({ min: 0, max: 100 }) }), {
+        minLength: 2,
+        maxLength: 10,
+      }),
+      (chain) => {
+        const requests = chain.map((c, i): Request => ({ bytes: c.bytes, first: i, last: i + 1 }))
+        const overlays = chain.slice(1).map((c, i): Overlay => ({ from: i, to: i + 1, margin: c.margin }))
+        const { offsets } = planArena(requests, overlays)
+        for (const { from, to, margin } of overlays) {
+          const clear =
+            offsets[from]! + requests[from]!.bytes <= offsets[to]! ||
+            offsets[to]! + requests[to]!.bytes <= offsets[from]!
+          assert.ok(clear || offsets[to]! + margin <= offsets[from]!, `${to} over ${from}`)
+        }
+      },
+    ),
+    { seed: 2, numRuns: 300 },
+  )
 })
 
 /** A chain of windowed steps over one image, rows of one channel. */
-const chain = fc.record({
-  h: fc.integer({ min: 1, max: 40 }), w: fc.integer({ min: 1, max: 6 }), lag: fc.integer({ min: 0, max: 4 }), bandRows: fc.integer({ min: 1, max: 12 }),
-  layers: fc.array(fc.record({ window: fc.integer({ min: 1, max: 7 }), stride: fc.integer({ min: 1, max: 3 }), pad: fc.integer({ min: 0, max: 6 }), c: fc.integer({ min: 1, max: 4 }) }), { minLength: 1, maxLength: 6 })
-}).map(({ h, w, lag, bandRows, layers }) => {
-  const value = (h: number, c: number): Value => new Value({ name: '', shape: [1, h, w, c], dtype: 'int8' }, { n: 1, h, w, c }, { name: '', bytes: 0, address: 0, first: 0, last: 0 })
-  let from = value(h, 2)
-  const steps: Step[] = []
-  for (const { window, stride, pad, c } of layers) {
-    const padTop = Math.min(pad, window - 1), rows = Math.ceil(from.h / stride), to = value(rows, c)
-    steps.push({
-      record: 'ConvRecord', op: 0, kernel: '', opIndex: 0, rows: { rows, strideH: stride, padTop, windowH: window, inRows: from.h },
-      reads: [from.buffer], writes: [to.buffer], fields: () => ({}), stream: { from, to, lag }
-    })
-    from = to
-  }
-  return { steps, bandRows }
-})
+const chain = fc
+  .record({
+    h: fc.integer({ min: 1, max: 40 }),
+    w: fc.integer({ min: 1, max: 6 }),
+    lag: fc.integer({ min: 0, max: 4 }),
+    bandRows: fc.integer({ min: 1, max: 12 }),
+    layers: fc.array(
+      fc.record({
+        window: fc.integer({ min: 1, max: 7 }),
+        stride: fc.integer({ min: 1, max: 3 }),
+        pad: fc.integer({ min: 0, max: 6 }),
+        c: fc.integer({ min: 1, max: 4 }),
+      }),
+      { minLength: 1, maxLength: 6 },
+    ),
+  })
+  .map(({ h, w, lag, bandRows, layers }) => {
+    const value = (h: number, c: number): Value =>
+      new Value(
+        { name: '', shape: [1, h, w, c], dtype: 'int8' },
+        { n: 1, h, w, c },
+        { name: '', bytes: 0, address: 0, first: 0, last: 0 },
+      )
+    let from = value(h, 2)
+    const steps: Step[] = []
+    for (const { window, stride, pad, c } of layers) {
+      const padTop = Math.min(pad, window - 1)
+      const rows = Math.ceil(from.h / stride)
+      const to = value(rows, c)
+      steps.push({
+        record: 'ConvRecord',
+        op: 0,
+        kernel: '',
+        opIndex: 0,
+        rows: { rows, strideH: stride, padTop, windowH: window, inRows: from.h },
+        reads: [from.buffer],
+        writes: [to.buffer],
+        fields: () => ({}),
+        stream: { from, to, lag },
+      })
+      from = to
+    }
+    return { steps, bandRows }
+  })
 
 /** Calls `band` for every band of a group: rows computed before and after it, by step. */
-function walk(steps: readonly Step[], bandRows: number, band: (before: number[], after: number[], target: number) => void): void {
+function walk(
+  steps: readonly Step[],
+  bandRows: number,
+  band: (before: number[], after: number[], target: number) => void,
+): void {
   const rows = steps.at(-1)!.rows.rows
   let done = steps.map(() => 0)
   for (let target = 0; target < rows;) {
@@ -77,37 +132,67 @@ function walk(steps: readonly Step[], bandRows: number, band: (before: number[],
   }
 }
 
-test('rings hold the rows that the executor\'s schedule asks for, no more', () => {
-  fc.assert(fc.property(chain, ({ steps, bandRows }) => {
-    const ring = steps.slice(1).map(() => 1)
-    walk(steps, bandRows, (before, after) => steps.slice(1).forEach(({ rows: r }, k) => {
-      const oldest = Math.max(0, Math.min(before[k + 1]! * r.strideH - r.padTop, r.inRows))
-      if (after[k + 1]! > before[k + 1]!) ring[k] = Math.max(ring[k]!, after[k]! - oldest)
-    }))
-    assert.equal(ringRows(steps, bandRows), ring.map((n, k) => Math.min(n, steps[k]!.stream!.to.h)))
-  }), { seed: 3, numRuns: 2000 })
+test("rings hold the rows that the executor's schedule asks for, no more", () => {
+  fc.assert(
+    fc.property(chain, ({ steps, bandRows }) => {
+      const ring = steps.slice(1).map(() => 1)
+      walk(steps, bandRows, (before, after) =>
+        steps.slice(1).forEach(({ rows: r }, k) => {
+          const oldest = Math.max(0, Math.min(before[k + 1]! * r.strideH - r.padTop, r.inRows))
+          if (after[k + 1]! > before[k + 1]!) ring[k] = Math.max(ring[k]!, after[k]! - oldest)
+        }),
+      )
+      assert.equal(
+        ringRows(steps, bandRows),
+        ring.map((n, k) => Math.min(n, steps[k]!.stream!.to.h)),
+      )
+    }),
+    { seed: 3, numRuns: 2000 },
+  )
 })
 
 test('bands of a multiple of the height need no smaller rings', () => {
-  fc.assert(fc.property(chain, fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 3 }), ({ steps, bandRows }, factor, threads) => {
-    const low = ringRows(steps, bandRows, threads), high = ringRows(steps, bandRows * factor, threads)
-    low.forEach((rows, k) => assert.ok(high[k]! >= rows, `ring ${k}: ${rows} rows, ${high[k]} in bands of ${factor} times the height`))
-  }), { seed: 5, numRuns: 2000 })
+  fc.assert(
+    fc.property(
+      chain,
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 1, max: 3 }),
+      ({ steps, bandRows }, factor, threads) => {
+        const low = ringRows(steps, bandRows, threads)
+        const high = ringRows(steps, bandRows * factor, threads)
+        low.forEach((rows, k) =>
+          assert.ok(high[k]! >= rows, `ring ${k}: ${rows} rows, ${high[k]} in bands of ${factor} times the height`),
+        )
+      },
+    ),
+    { seed: 5, numRuns: 2000 },
+  )
 })
 
 test('the margin of an overlay is the largest of the whole schedule', () => {
-  fc.assert(fc.property(chain, ({ steps, bandRows }) => {
-    const from = steps[0]!.stream!.from, to = steps.at(-1)!.stream!.to, { rows, strideH, padTop } = steps[0]!.rows
-    const dead = (done: number): number => Math.max(0, Math.min(done * strideH - padTop, from.h))
-    let margin = 0
-    if (steps.length > 1) {
-      walk(steps, bandRows, (_, after, target) => { margin = Math.max(margin, target * to.rowStride - (after[0]! >= rows ? from.h : dead(after[0]!)) * from.rowStride) })
-    } else {
-      const behind = Math.ceil(Math.max(0, steps[0]!.stream!.lag! - 1) / to.w)
-      for (let y = 0; y < rows; y++) margin = Math.max(margin, Math.min(y + 1 + behind, rows) * to.rowStride - dead(y) * from.rowStride)
-    }
-    assert.is(overlayMargin(steps, bandRows, from), margin)
-  }), { seed: 4, numRuns: 2000 })
+  fc.assert(
+    fc.property(chain, ({ steps, bandRows }) => {
+      const from = steps[0]!.stream!.from
+      const to = steps.at(-1)!.stream!.to
+      const { rows, strideH, padTop } = steps[0]!.rows
+      const dead = (done: number): number => Math.max(0, Math.min(done * strideH - padTop, from.h))
+      let margin = 0
+      if (steps.length > 1) {
+        walk(steps, bandRows, (_, after, target) => {
+          margin = Math.max(
+            margin,
+            target * to.rowStride - (after[0]! >= rows ? from.h : dead(after[0]!)) * from.rowStride,
+          )
+        })
+      } else {
+        const behind = Math.ceil(Math.max(0, steps[0]!.stream!.lag! - 1) / to.w)
+        for (let y = 0; y < rows; y++)
+          margin = Math.max(margin, Math.min(y + 1 + behind, rows) * to.rowStride - dead(y) * from.rowStride)
+      }
+      assert.is(overlayMargin(steps, bandRows, from), margin)
+    }),
+    { seed: 4, numRuns: 2000 },
+  )
 })
 
 /** Arena peaks by model: what TFLite Micro plans for it (never above), and ours (a rise is a regression). */
@@ -116,26 +201,41 @@ const PEAKS: Record<string, { tflm?: number; speed: number; size: number }> = {
   kws_ref_model: { tflm: 16000, speed: 16000, size: 11500 },
   pretrainedResnet_quant: { tflm: 49152, speed: 37500, size: 37500 },
   'tf2_mobilenet_v2_1.0_224_ptq': { tflm: 1505280, speed: 240000, size: 240000 },
-  'mobilenet_v1_0.25_128_quant': { speed: 53000, size: 53000 }
+  'mobilenet_v1_0.25_128_quant': { speed: 53000, size: 53000 },
 }
 
 for (const [name, peaks] of Object.entries(PEAKS)) {
-  need(test, `peak of ${name}`, shared(`models/${name}.tflite`), '../shared is missing', path => {
+  need(test, `peak of ${name}`, shared(`models/${name}.tflite`), '../shared is missing', (path) => {
     for (const variant of ['simd', 'scalar'] as const) {
       for (const plan of ['speed', 'size'] as const) {
         const { arenaBytes } = compileModel(readModel(readFileSync(path)), { variant, plan })
-        assert.ok(arenaBytes <= Math.min(peaks[plan], peaks.tflm ?? Infinity), `${variant} ${plan}: ${arenaBytes} bytes, at most ${Math.min(peaks[plan], peaks.tflm ?? Infinity)}`)
+        assert.ok(
+          arenaBytes <= Math.min(peaks[plan], peaks.tflm ?? Infinity),
+          `${variant} ${plan}: ${arenaBytes} bytes, at most ${Math.min(peaks[plan], peaks.tflm ?? Infinity)}`,
+        )
       }
     }
   })
 }
 
-need(test, 'the size plan keeps weights in eight bits', shared('models'), '../shared is missing', path => {
-  for (const [name, most] of [['tf2_mobilenet_v2_1.0_224_ptq', 0.66], ['mobilenet_v2_1.0_224_quant', 0.66], ['vww_96_int8', 0.66]] as const) {
+need(test, 'the size plan keeps weights in eight bits', shared('models'), '../shared is missing', (path) => {
+  for (const [name, most] of [
+    ['tf2_mobilenet_v2_1.0_224_ptq', 0.66],
+    ['mobilenet_v2_1.0_224_quant', 0.66],
+    ['vww_96_int8', 0.66],
+  ] as const) {
     const graph = readModel(readFileSync(`${path}/${name}.tflite`))
-    const [speed, size] = (['speed', 'size'] as const).map(plan => compileModel(graph, { variant: 'simd', kernels: 'x86', plan }))
-    assert.ok(size!.weightBytes <= most * speed!.weightBytes, `${name}: ${size!.weightBytes} of ${speed!.weightBytes} bytes`)
-    assert.ok(size!.usedForms.includes(11) && !speed!.usedForms.includes(11), `${name}: forms ${size!.usedForms} and ${speed!.usedForms}`)
+    const [speed, size] = (['speed', 'size'] as const).map((plan) =>
+      compileModel(graph, { variant: 'simd', kernels: 'x86', plan }),
+    )
+    assert.ok(
+      size!.weightBytes <= most * speed!.weightBytes,
+      `${name}: ${size!.weightBytes} of ${speed!.weightBytes} bytes`,
+    )
+    assert.ok(
+      size!.usedForms.includes(11) && !speed!.usedForms.includes(11),
+      `${name}: forms ${size!.usedForms} and ${speed!.usedForms}`,
+    )
   }
 })
 

@@ -20,18 +20,30 @@ import type { Kernels, TypedArray, Variant } from '../src/types.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
 import { equalBytes, rng } from './util.ts'
 
-const TARGETS: [Variant, Kernels][] = [['simd', 'x86'], ['simd', 'arm'], ['relaxed', 'arm-dot']]
-const weights = (name: string): Uint8Array => new Uint8Array(readFileSync(new URL(`../weights/${name}.thimble`, import.meta.url)))
-const manifest = JSON.parse(readFileSync(new URL('../weights/manifest.json', import.meta.url), 'utf8')) as { name: string; file: string }[]
-const programmed = smallModels().map(m => ({ ...m, bytes: writePacked(withPrograms(m.graph)) })).filter(m => openFrame(m.bytes).header.programs !== undefined)
+const TARGETS: [Variant, Kernels][] = [
+  ['simd', 'x86'],
+  ['simd', 'arm'],
+  ['relaxed', 'arm-dot'],
+]
+const weights = (name: string): Uint8Array =>
+  new Uint8Array(readFileSync(new URL(`../weights/${name}.thimble`, import.meta.url)))
+const manifest = JSON.parse(readFileSync(new URL('../weights/manifest.json', import.meta.url), 'utf8')) as {
+  name: string
+  file: string
+}[]
+const programmed = smallModels()
+  .map((m) => ({ ...m, bytes: writePacked(withPrograms(m.graph)) }))
+  .filter((m) => openFrame(m.bytes).header.programs !== undefined)
 
 /** Memory as it is after the stored program, and after compiling the graph. */
 async function memories(bytes: Uint8Array, variant: Variant, kernels: Kernels): Promise<Uint8Array[]> {
-  const frame = openFrame(bytes), { program } = readProgram(frame, `${variant} ${kernels}`)!
-  const module = await runtimeModule(variant), stored = createInstance(module)
-  fillInstance(stored, { ...program, write: loader => runSteps(program.steps, frame.data, loader) })
+  const frame = openFrame(bytes)
+  const { program } = readProgram(frame, `${variant} ${kernels}`)!
+  const module = await runtimeModule(variant)
+  const stored = createInstance(module)
+  fillInstance(stored, { ...program, write: (loader) => runSteps(program.steps, frame.data, loader) })
   const compiled = instantiateProgram(module, compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' }))
-  return [stored, compiled].map(r => new Uint8Array(r.memory.buffer))
+  return [stored, compiled].map((r) => new Uint8Array(r.memory.buffer))
 }
 
 const canRun = (variant: Variant): boolean => variant !== 'relaxed' || engineFeatures().relaxed
@@ -50,7 +62,10 @@ test('a program leaves the memory as compiling does, for every kernel set', asyn
 for (const { name, file } of manifest) {
   test(`${name} as it is shipped: its programs are what compiling gives`, () => {
     const bytes = weights(file.replace(/\.thimble$/, ''))
-    assert.ok(isSealed(bytes, xxh32Blocks), `the programs of ${file} are for another runtime or planner: npm run zoo -- --repack, and raise REVISION in src/formats/programs.ts if those of before would not run right`)
+    assert.ok(
+      isSealed(bytes, xxh32Blocks),
+      `the programs of ${file} are for another runtime or planner: npm run zoo -- --repack, and raise REVISION in src/formats/programs.ts if those of before would not run right`,
+    )
     equalBytes(writePacked(withPrograms(readPacked(bytes))), bytes, file)
   })
 }
@@ -58,11 +73,15 @@ for (const { name, file } of manifest) {
 /** Values for all inputs; undefined for models with other than 8-bit ones. */
 function inputsOf(graph: Graph): TypedArray[] | undefined {
   const r = rng(5)
-  const inputs = graph.inputs.map(t => {
+  const inputs = graph.inputs.map((t) => {
     const bytes = Uint8Array.from({ length: tensorBytes(graph.tensors[t]!) }, () => r.int(256))
-    return graph.tensors[t]!.dtype === 'int8' ? new Int8Array(bytes.buffer) : graph.tensors[t]!.dtype === 'uint8' ? bytes : undefined
+    return graph.tensors[t]!.dtype === 'int8'
+      ? new Int8Array(bytes.buffer)
+      : graph.tensors[t]!.dtype === 'uint8'
+        ? bytes
+        : undefined
   })
-  return inputs.includes(undefined) ? undefined : inputs as TypedArray[]
+  return inputs.includes(undefined) ? undefined : (inputs as TypedArray[])
 }
 
 const code = async (body: () => Promise<unknown>): Promise<string> => {
@@ -86,8 +105,16 @@ test('with or without its program, in every way to load it, a file gives the sam
   for (const { name, graph, bytes } of programmed) {
     const input = inputsOf(graph)
     if (!input) continue
-    const reference = await loadGraph(graph), want = reference.run(input)
-    for (const options of [{}, { kernels: 'arm' as const }, { variant: 'scalar' as const }, { kernels: 'generic' as const }, { plan: 'size' as const }, { threads: 2 }]) {
+    const reference = await loadGraph(graph)
+    const want = reference.run(input)
+    for (const options of [
+      {},
+      { kernels: 'arm' as const },
+      { variant: 'scalar' as const },
+      { kernels: 'generic' as const },
+      { plan: 'size' as const },
+      { threads: 2 },
+    ]) {
       const model = await loadBytes(bytes, options)
       model.run(input).forEach((got, i) => equalBytes(got, want[i]!, `${name}, ${JSON.stringify(options)}`))
       if (!Object.keys(options).length) {
@@ -104,7 +131,10 @@ test('with or without its program, in every way to load it, a file gives the sam
 })
 
 test('options that a caller gives go above what the file says', async () => {
-  const model = await loadBytes(writePacked(withPrograms({ ...programmed[0]!.graph, metadata: { name: 'a', labels: ['x'] } })), { labels: ['y'] })
+  const model = await loadBytes(
+    writePacked(withPrograms({ ...programmed[0]!.graph, metadata: { name: 'a', labels: ['x'] } })),
+    { labels: ['y'] },
+  )
   assert.equal([model.metadata.name, model.metadata.labels], ['a', ['y']])
 })
 
@@ -114,13 +144,18 @@ test('a program is taken only from a sealed file', async () => {
     if (!input) continue
     const want = (await loadGraph(graph)).run(input)
     // Programs that would do something else, in a file whose checksum holds.
-    const data = new DataView(bytes.buffer).getUint32(24, true), frame = openFrame(bytes)
-    const found = (frame.header.programs as { for: string; steps: number; bytes: number }[]).find(p => p.for === 'simd x86')!
+    const data = new DataView(bytes.buffer).getUint32(24, true)
+    const frame = openFrame(bytes)
+    const found = (frame.header.programs as { for: string; steps: number; bytes: number }[]).find(
+      (p) => p.for === 'simd x86',
+    )!
     const wrong = bytes.slice()
     wrong.fill(1, data + found.steps, data + found.steps + found.bytes)
     new DataView(wrong.buffer).setUint32(12, sums(wrong).checksum, true)
     assert.is(isSealed(wrong, xxh32Blocks), false)
-    ;(await loadBytes(wrong, { kernels: 'x86' })).run(input).forEach((got, i) => equalBytes(got, want[i]!, `${name}, edited`))
+    ;(await loadBytes(wrong, { kernels: 'x86' }))
+      .run(input)
+      .forEach((got, i) => equalBytes(got, want[i]!, `${name}, edited`))
     // The same with a seal is what it says it is, nonsense: an error, not a trap.
     seal(wrong)
     assert.ok(isSealed(wrong, xxh32Blocks))
@@ -129,19 +164,28 @@ test('a program is taken only from a sealed file', async () => {
 })
 
 test('damage is found before a program runs', async () => {
-  const r = rng(3), { bytes } = programmed[1]!
+  const r = rng(3)
+  const { bytes } = programmed[1]!
   for (let round = 0; round < 400; round++) {
     const at = r.int(8 * bytes.length)
     bytes[at >> 3]! ^= 1 << (at & 7)
-    assert.ok(['format/packed', 'format/version', 'format/not-a-model'].includes(await code(() => loadBytes(bytes))), `bit ${at}`)
+    assert.ok(
+      ['format/packed', 'format/version', 'format/not-a-model'].includes(await code(() => loadBytes(bytes))),
+      `bit ${at}`,
+    )
     bytes[at >> 3]! ^= 1 << (at & 7)
   }
   assert.is(await code(() => loadBytes(bytes)), 'no error')
-  for (const n of [0, 8, 31, 32, 4096]) assert.ok(['format/packed', 'format/not-a-model'].includes(await code(() => loadBytes(bytes.subarray(0, n)))), `${n} bytes`)
+  for (const n of [0, 8, 31, 32, 4096])
+    assert.ok(
+      ['format/packed', 'format/not-a-model'].includes(await code(() => loadBytes(bytes.subarray(0, n)))),
+      `${n} bytes`,
+    )
 })
 
 test('a file at an odd place in memory, and one in a Buffer', async () => {
-  const { graph, bytes } = programmed[0]!, want = (await loadGraph(graph)).run(inputsOf(graph)!)
+  const { graph, bytes } = programmed[0]!
+  const want = (await loadGraph(graph)).run(inputsOf(graph)!)
   const outer = new Uint8Array(bytes.length + 7)
   outer.set(bytes, 3)
   for (const moved of [outer.subarray(3, 3 + bytes.length), Buffer.from(bytes)]) {
@@ -153,7 +197,9 @@ test('a file at an odd place in memory, and one in a Buffer', async () => {
 })
 
 test('files of version 1 are still read', async () => {
-  const { graph } = smallModels()[0]!, bytes = writePacked(graph), view = new DataView(bytes.buffer)
+  const { graph } = smallModels()[0]!
+  const bytes = writePacked(graph)
+  const view = new DataView(bytes.buffer)
   view.setUint32(8, 1, true)
   view.setUint32(12, crc32(bytes.subarray(16)), true)
   equalGraphs(readPacked(bytes), graph, 'graph')
@@ -172,7 +218,8 @@ test('XXH32 is XXH32, in JavaScript and in the runtimes', async () => {
   const long = Uint8Array.from({ length: 1600 }, (_, i) => i * 7)
   assert.is(hash(long), 0x07c23cca)
   for (const variant of ['simd', 'scalar'] as const) {
-    const runtime = createInstance(await runtimeModule(variant)), memory = new Uint8Array(runtime.memory.buffer)
+    const runtime = createInstance(await runtimeModule(variant))
+    const memory = new Uint8Array(runtime.memory.buffer)
     const lanes = new Int32Array(runtime.memory.buffer, 2048, 4)
     lanes.set(xxh32Start())
     memory.set(long, 4096)
@@ -183,7 +230,8 @@ test('XXH32 is XXH32, in JavaScript and in the runtimes', async () => {
 })
 
 test('LEB128: every number comes back', () => {
-  const r = rng(1), numbers = Int32Array.from({ length: 20000 }, (_, i) => i < 400 ? i - 200 : (r.int(2 ** 32) | 0) >> r.int(32))
+  const r = rng(1)
+  const numbers = Int32Array.from({ length: 20000 }, (_, i) => (i < 400 ? i - 200 : (r.int(2 ** 32) | 0) >> r.int(32)))
   numbers.set([-(2 ** 31), 2 ** 31 - 1, -64, 63, 64, -65, 0, -1])
   assert.equal(fromLeb128(toLeb128(numbers), numbers.length), numbers)
   assert.equal([...toLeb128(Int32Array.of(-123456))], [0xc0, 0xbb, 0x78], 'as the standard has it')
@@ -191,8 +239,24 @@ test('LEB128: every number comes back', () => {
 })
 
 test('steps that no encoder wrote', () => {
-  const loader = { runtime: {}, memory: new Uint8Array(64) }, data = new Uint8Array(32)
-  for (const steps of [[0, 3, 0, 0], [0, -2, 0], [0, 3, 60, 0, 16], [3, 0], [99, 1, 0], [-1, 3, 62, 1, 2], [-2, 3, 60, 2, 1], [-2, 3, 0, -1, 1], [-7, 0]]) assert.throws(() => runSteps(Int32Array.from(steps), data, loader), (e: unknown) => e instanceof RangeError, `${steps}`)
+  const loader = { runtime: {}, memory: new Uint8Array(64) }
+  const data = new Uint8Array(32)
+  for (const steps of [
+    [0, 3, 0, 0],
+    [0, -2, 0],
+    [0, 3, 60, 0, 16],
+    [3, 0],
+    [99, 1, 0],
+    [-1, 3, 62, 1, 2],
+    [-2, 3, 60, 2, 1],
+    [-2, 3, 0, -1, 1],
+    [-7, 0],
+  ])
+    assert.throws(
+      () => runSteps(Int32Array.from(steps), data, loader),
+      (e: unknown) => e instanceof RangeError,
+      `${steps}`,
+    )
 })
 
 test.run()

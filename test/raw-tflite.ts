@@ -1,5 +1,16 @@
 /** Writes `.tflite` files field by field, also such as no converter writes: what `writeTflite` can't say. */
-import { bool, type Field, FlatBufferBuilder, f32, i32, i8, offset, u32, u64, u8 } from '../src/formats/flatbuffer-build.ts'
+import {
+  bool,
+  type Field,
+  FlatBufferBuilder,
+  f32,
+  i32,
+  i8,
+  offset,
+  u32,
+  u64,
+  u8,
+} from '../src/formats/flatbuffer-build.ts'
 
 export interface RawTensor {
   shape?: readonly number[]
@@ -42,32 +53,90 @@ export interface RawModel {
 }
 
 function tensorTable(t: RawTensor, b: FlatBufferBuilder): number {
-  const shape = t.shape && offset(b.int32Vector(t.shape)), name = t.name === undefined ? undefined : offset(b.string(t.name))
-  const scales = t.scales && offset(b.float32Vector(t.scales)), zeroPoints = t.zeroPoints && offset(b.int64Vector(t.zeroPoints))
+  const shape = t.shape && offset(b.int32Vector(t.shape))
+  const name = t.name === undefined ? undefined : offset(b.string(t.name))
+  const scales = t.scales && offset(b.float32Vector(t.scales))
+  const zeroPoints = t.zeroPoints && offset(b.int64Vector(t.zeroPoints))
   const details = t.details ? [u8(t.details), offset(b.table([]))] : []
-  const q = scales || zeroPoints || t.details ? offset(b.table([undefined, undefined, scales, zeroPoints, details[0], details[1], t.axis ? i32(t.axis) : undefined])) : undefined
+  const q =
+    scales || zeroPoints || t.details
+      ? offset(
+          b.table([undefined, undefined, scales, zeroPoints, details[0], details[1], t.axis ? i32(t.axis) : undefined]),
+        )
+      : undefined
   const sparsity = t.sparse ? offset(b.table([])) : undefined
-  return b.table([shape, i8(t.type ?? 9), u32(t.buffer ?? 0), name, q, t.variable ? bool(true) : undefined, sparsity, undefined, undefined, undefined, t.externalBuffer ? u32(t.externalBuffer) : undefined])
+  return b.table([
+    shape,
+    i8(t.type ?? 9),
+    u32(t.buffer ?? 0),
+    name,
+    q,
+    t.variable ? bool(true) : undefined,
+    sparsity,
+    undefined,
+    undefined,
+    undefined,
+    t.externalBuffer ? u32(t.externalBuffer) : undefined,
+  ])
 }
 
 function opTable(op: RawOp, b: FlatBufferBuilder): number {
-  const options = op.options && offset(b.table(op.options)), custom = op.custom && offset(b.byteVector(op.custom, 16))
-  const inputs = offset(b.int32Vector(op.inputs)), outputs = offset(b.int32Vector(op.outputs))
+  const options = op.options && offset(b.table(op.options))
+  const custom = op.custom && offset(b.byteVector(op.custom, 16))
+  const inputs = offset(b.int32Vector(op.inputs))
+  const outputs = offset(b.int32Vector(op.outputs))
   return b.table([u32(op.code), inputs, outputs, op.optionsType ? u8(op.optionsType) : undefined, options, custom])
 }
 
 export function rawTflite(m: RawModel): Uint8Array {
   const b = new FlatBufferBuilder()
-  const buffers = m.buffers && b.offsetVector(m.buffers.map(data => b.table(
-    data === undefined ? [] : data instanceof Uint8Array ? [offset(b.byteVector(data, 16))] : [undefined, u64(data.offset), u64(data.size)])))
-  const tensors = b.offsetVector(m.tensors.map(t => tensorTable(t, b)))
-  const ops = b.offsetVector(m.ops.map(op => opTable(op, b)))
-  const subgraph = b.table([offset(tensors), offset(b.int32Vector(m.inputs)), offset(b.int32Vector(m.outputs)), offset(ops)])
+  const buffers =
+    m.buffers &&
+    b.offsetVector(
+      m.buffers.map((data) =>
+        b.table(
+          data === undefined
+            ? []
+            : data instanceof Uint8Array
+              ? [offset(b.byteVector(data, 16))]
+              : [undefined, u64(data.offset), u64(data.size)],
+        ),
+      ),
+    )
+  const tensors = b.offsetVector(m.tensors.map((t) => tensorTable(t, b)))
+  const ops = b.offsetVector(m.ops.map((op) => opTable(op, b)))
+  const subgraph = b.table([
+    offset(tensors),
+    offset(b.int32Vector(m.inputs)),
+    offset(b.int32Vector(m.outputs)),
+    offset(ops),
+  ])
   const subgraphs = b.offsetVector(new Array<number>(m.subgraphs ?? 1).fill(subgraph))
-  const codes = b.offsetVector(m.codes.map(c => b.table([c.narrow === undefined ? undefined : i8(c.narrow), c.custom === undefined ? undefined : offset(b.string(c.custom)), undefined, c.wide === undefined ? undefined : i32(c.wide)])))
-  const metadata = m.metadata && b.offsetVector(m.metadata.map(e => b.table([offset(b.string(e.name)), u32(e.buffer)])))
+  const codes = b.offsetVector(
+    m.codes.map((c) =>
+      b.table([
+        c.narrow === undefined ? undefined : i8(c.narrow),
+        c.custom === undefined ? undefined : offset(b.string(c.custom)),
+        undefined,
+        c.wide === undefined ? undefined : i32(c.wide),
+      ]),
+    ),
+  )
+  const metadata =
+    m.metadata && b.offsetVector(m.metadata.map((e) => b.table([offset(b.string(e.name)), u32(e.buffer)])))
   const description = m.description === undefined ? undefined : offset(b.string(m.description))
-  return b.finish(b.table([u32(m.version ?? 3), offset(codes), offset(subgraphs), description, buffers === undefined ? undefined : offset(buffers), undefined, metadata === undefined ? undefined : offset(metadata)]), 'TFL3')
+  return b.finish(
+    b.table([
+      u32(m.version ?? 3),
+      offset(codes),
+      offset(subgraphs),
+      description,
+      buffers === undefined ? undefined : offset(buffers),
+      undefined,
+      metadata === undefined ? undefined : offset(metadata),
+    ]),
+    'TFL3',
+  )
 }
 
 export { bool, f32, i32, i8, offset, u32, u8 }

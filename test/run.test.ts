@@ -8,7 +8,8 @@ import type { TypedArray } from '../src/types.ts'
 import { smallModels } from './small-models.ts'
 import { equalBytes } from './util.ts'
 
-const arrays = (infos: Engine['inputs']): TypedArray[] => infos.map(i => new (arrayType(i.dtype))(i.shape.reduce((a, b) => a * b, 1)))
+const arrays = (infos: Engine['inputs']): TypedArray[] =>
+  infos.map((i) => new (arrayType(i.dtype))(i.shape.reduce((a, b) => a * b, 1)))
 
 /** Bytes that the heap and all array buffers grew by in each block of `runs` calls. */
 function growth(body: () => void, runs: number, blocks: number): number[] {
@@ -26,8 +27,9 @@ function growth(body: () => void, runs: number, blocks: number): number[] {
 const RUNS = 10_000
 
 /**
- * Ten thousand runs that each allocated as little as one small object (16 bytes) would grow the heap by 160,000 bytes, or be
- * collected, which shows as shrinking. Blocks in which the engine itself compiles code or collects are odd ones out: the median decides.
+ * Ten thousand runs that each allocated as little as one small object (16 bytes) would grow the heap by 160,000 bytes,
+ * or be collected, which shows as shrinking. Blocks in which the engine itself compiles code or collects are odd ones
+ * out: the median decides.
  */
 function allocatesNothing(body: () => void, what: string): void {
   growth(body, RUNS, 2)
@@ -38,11 +40,18 @@ function allocatesNothing(body: () => void, what: string): void {
 
 test('no allocation with `out`, as one array or as a list', async () => {
   for (const { name, graph } of smallModels()) {
-    const model = await loadGraph(graph), input = arrays(model.inputs), out = arrays(model.outputs), options = { out }
-    allocatesNothing(() => { model.run(input, options) }, name)
+    const model = await loadGraph(graph)
+    const input = arrays(model.inputs)
+    const out = arrays(model.outputs)
+    const options = { out }
+    allocatesNothing(() => {
+      model.run(input, options)
+    }, name)
     if (input.length === 1 && out.length === 1) {
       const single = { out: out[0]! }
-      allocatesNothing(() => { model.run(input[0]!, single) }, `${name}, single`)
+      allocatesNothing(() => {
+        model.run(input[0]!, single)
+      }, `${name}, single`)
     }
     model.dispose()
   }
@@ -52,16 +61,21 @@ test('the check finds an allocation of one small object a run', () => {
   let kept: object = {}
   let found = ''
   try {
-    allocatesNothing(() => { kept = { of: kept === undefined } }, 'object')
+    allocatesNothing(() => {
+      kept = { of: kept === undefined }
+    }, 'object')
   } catch (error) {
     found = (error as Error).message
   }
   assert.match(found, /^object: /)
 })
 
-test('results are the caller\'s: the array given, or one of their own', async () => {
+test("results are the caller's: the array given, or one of their own", async () => {
   const { graph } = smallModels()[0]!
-  const model = await loadGraph(graph), input = arrays(model.inputs), out = arrays(model.outputs)[0]!, other = arrays(model.outputs)[0]!
+  const model = await loadGraph(graph)
+  const input = arrays(model.inputs)
+  const out = arrays(model.outputs)[0]!
+  const other = arrays(model.outputs)[0]!
   const first = model.run(input, { out })
   assert.is(first[0], out)
   assert.is(model.run(input, { out: other })[0], other)
@@ -73,9 +87,12 @@ test('results are the caller\'s: the array given, or one of their own', async ()
 })
 
 test('embedded bytes are the same by each decoder that an engine may have', () => {
-  const bytes = Uint8Array.from({ length: 259 }, (_, i) => i * 7), text = Buffer.from(bytes).toString('base64')
-  const scope = globalThis as { Buffer?: unknown }, type = Uint8Array as { fromBase64?: unknown }
-  const { Buffer: node } = scope, own = Object.getOwnPropertyDescriptor(type, 'fromBase64')
+  const bytes = Uint8Array.from({ length: 259 }, (_, i) => i * 7)
+  const text = Buffer.from(bytes).toString('base64')
+  const scope = globalThis as { Buffer?: unknown }
+  const type = Uint8Array as { fromBase64?: unknown }
+  const { Buffer: node } = scope
+  const own = Object.getOwnPropertyDescriptor(type, 'fromBase64')
   try {
     equalBytes(fromBase64(text), bytes, 'as this engine is')
     delete type.fromBase64

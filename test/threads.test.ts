@@ -27,7 +27,7 @@ if (built) {
       for (const threads of [2, 3]) {
         const many = await loadGraph(graph, { threads })
         for (let k = 0; k < 20; k++) {
-          const input = one.inputs.map(i => noise(i.shape, i.dtype as 'int8'))
+          const input = one.inputs.map((i) => noise(i.shape, i.dtype as 'int8'))
           const want = one.run(input)
           many.run(input).forEach((o, i) => equalBytes(o, want[i]!, `run ${k}, output ${i}`))
         }
@@ -36,18 +36,34 @@ if (built) {
     })
   }
 
-  for (const name of ['vww_96_int8', 'tf2_mobilenet_v2_1.0_224_ptq', 'mobilenet_v1_0.25_128_quant', 'deeplabv3_mnv2_dm05_pascal_quant']) {
-    need(test, `${name}, 2 threads, goldens`, shared(`goldens/${name}/manifest.json`), '../shared is missing', async path => {
-      const dir = path.replace(/manifest\.json$/, '')
-      for (const plan of ['speed', 'size'] as const) {
-        const model = await loadModel(shared(`models/${name}.tflite`)!, { threads: 2, plan })
-        for (const c of (JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }).cases) {
-          const input = new (arrayType(model.inputs[0]!.dtype))(new Uint8Array(readFileSync(`${dir}${c}.in0.bin`)).buffer) as TypedArray
-          for (let k = 0; k < 3; k++) model.run(input).forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${c}, run ${k}, output ${i}`))
+  for (const name of [
+    'vww_96_int8',
+    'tf2_mobilenet_v2_1.0_224_ptq',
+    'mobilenet_v1_0.25_128_quant',
+    'deeplabv3_mnv2_dm05_pascal_quant',
+  ]) {
+    need(
+      test,
+      `${name}, 2 threads, goldens`,
+      shared(`goldens/${name}/manifest.json`),
+      '../shared is missing',
+      async (path) => {
+        const dir = path.replace(/manifest\.json$/, '')
+        for (const plan of ['speed', 'size'] as const) {
+          const model = await loadModel(shared(`models/${name}.tflite`)!, { threads: 2, plan })
+          for (const c of (JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }).cases) {
+            const input = new (arrayType(model.inputs[0]!.dtype))(
+              new Uint8Array(readFileSync(`${dir}${c}.in0.bin`)).buffer,
+            ) as TypedArray
+            for (let k = 0; k < 3; k++)
+              model
+                .run(input)
+                .forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${c}, run ${k}, output ${i}`))
+          }
+          model.dispose()
         }
-        model.dispose()
-      }
-    })
+      },
+    )
   }
 
   test('a worker that does not start, an engine that has none', async () => {
@@ -61,10 +77,16 @@ if (built) {
       } catch (error) {
         assert.is((error as { code?: string }).code, 'runtime/threads')
         assert.match((error as Error).message, want)
-      } finally { process.getBuiltinModule = getBuiltinModule }
+      } finally {
+        process.getBuiltinModule = getBuiltinModule
+      }
     }
     await refused(undefined, /Node 20\.16 or newer/)
-    class Missing { constructor() { throw new Error('no such file') } }
+    class Missing {
+      constructor() {
+        throw new Error('no such file')
+      }
+    }
     await refused(() => ({ Worker: Missing }), /did not start.*no such file.*beside the bundle/)
   })
 
@@ -74,12 +96,16 @@ if (built) {
       try {
         await loadGraph(graph, { threads })
         assert.unreachable(`${threads} threads were taken`)
-      } catch (error) { assert.is((error as { code?: string }).code, 'usage/threads') }
+      } catch (error) {
+        assert.is((error as { code?: string }).code, 'usage/threads')
+      }
     }
     try {
       await loadGraph(graph, { threads: 2, variant: 'scalar' })
       assert.unreachable('scalar threads were taken')
-    } catch (error) { assert.is((error as { code?: string }).code, 'usage/variant') }
+    } catch (error) {
+      assert.is((error as { code?: string }).code, 'usage/variant')
+    }
   })
 }
 

@@ -17,9 +17,18 @@ export function skip(name: string, reason: string): void {
 }
 
 /** Registers `body` when `resource` is there, else counts the test as skipped. */
-export function need<T>(test: (name: string, body: () => Promise<void>) => void, name: string, resource: T | undefined, missing: string, body: (resource: T) => unknown): void {
+export function need<T>(
+  test: (name: string, body: () => Promise<void>) => void,
+  name: string,
+  resource: T | undefined,
+  missing: string,
+  body: (resource: T) => unknown,
+): void {
   if (resource === undefined) skip(name, missing)
-  else test(name, async () => { await body(resource) })
+  else
+    test(name, async () => {
+      await body(resource)
+    })
 }
 
 function thrown(body: () => unknown): ThimbleError | undefined {
@@ -66,14 +75,19 @@ export function rng(seed: number): Rng {
 
 /** Throws with the first difference and their count; never prints whole tensors. */
 export function equalBytes(got: ArrayBufferView, want: ArrayBufferView, what: string): void {
-  const a = new Uint8Array(got.buffer, got.byteOffset, got.byteLength), b = new Uint8Array(want.buffer, want.byteOffset, want.byteLength)
+  const a = new Uint8Array(got.buffer, got.byteOffset, got.byteLength)
+  const b = new Uint8Array(want.buffer, want.byteOffset, want.byteLength)
   if (a.length !== b.length) throw new Error(`${what}: ${a.length} bytes, expected ${b.length}`)
-  let count = 0, first = -1
+  let count = 0
+  let first = -1
   for (let i = 0; i < a.length; i++) {
     if (a[i] !== b[i]) {
       if (first < 0) first = i
       count++
     }
   }
-  if (count) throw new Error(`${what}: ${count} of ${a.length} bytes differ, first at ${first}: got ${a[first]}, expected ${b[first]}`)
+  if (count)
+    throw new Error(
+      `${what}: ${count} of ${a.length} bytes differ, first at ${first}: got ${a[first]}, expected ${b[first]}`,
+    )
 }

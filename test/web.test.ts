@@ -20,40 +20,75 @@ interface Page {
   waitForSelector(selector: string, options?: { timeout: number }): Promise<unknown>
   setInputFiles(selector: string, file: { name: string; mimeType: string; buffer: Buffer }): Promise<void>
   evaluate<R>(body: string): Promise<R>
-  on(event: 'pageerror' | 'console', listener: (what: { message?: string; text?(): string; type?(): string }) => void): void
+  on(
+    event: 'pageerror' | 'console',
+    listener: (what: { message?: string; text?(): string; type?(): string }) => void,
+  ): void
   setViewportSize(size: { width: number; height: number }): Promise<void>
 }
-interface Context { newPage(): Promise<Page>; setOffline(offline: boolean): Promise<void>; close(): Promise<void> }
-interface Browser { version(): string; newContext(options: unknown): Promise<Context>; close(): Promise<void> }
+interface Context {
+  newPage(): Promise<Page>
+  setOffline(offline: boolean): Promise<void>
+  close(): Promise<void>
+}
+interface Browser {
+  version(): string
+  newContext(options: unknown): Promise<Context>
+  close(): Promise<void>
+}
 
 const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
 const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
-const missing = !playwright ? 'playwright-core is not installed' : !existsSync(CHROMIUM) ? 'Chromium is not installed' : !existsSync(join(root, 'dist/browser.js')) ? 'dist/ is not built' : undefined
-const ARGS = ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync', '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream']
+const missing = !playwright
+  ? 'playwright-core is not installed'
+  : !existsSync(CHROMIUM)
+    ? 'Chromium is not installed'
+    : !existsSync(join(root, 'dist/browser.js'))
+      ? 'dist/ is not built'
+      : undefined
+const ARGS = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+  '--use-fake-device-for-media-stream',
+  '--use-fake-ui-for-media-stream',
+]
 const LIMIT = { timeout: 30_000 }
 
 const test = suite('web')
 
 if (missing) skip('web', missing)
 else {
-  let server: Server, browser: Browser, context: Context, page: Page
+  let server: Server
+  let browser: Browser
+  let context: Context
+  let page: Page
   const problems: string[] = []
   const top = (): Promise<string | null> => page.textContent('#predictions li .label')
   /** Waits until an expression is true in the page, asked from outside: the page's own policy forbids eval. */
   const until = async (expression: string): Promise<void> => {
     const end = Date.now() + LIMIT.timeout
     while (!(await page.evaluate<unknown>(expression))) {
-      if (Date.now() > end) throw new Error(`never true: ${expression}; problem shown: ${await page.textContent('#problem')}`)
+      if (Date.now() > end)
+        throw new Error(`never true: ${expression}; problem shown: ${await page.textContent('#problem')}`)
       await new Promise((resolve) => setTimeout(resolve, 30))
     }
   }
-  const topIs = (label: string): Promise<void> => until(`/${label}/i.test(document.querySelector('#predictions li .label')?.textContent ?? '')`)
+  const topIs = (label: string): Promise<void> =>
+    until(`/${label}/i.test(document.querySelector('#predictions li .label')?.textContent ?? '')`)
   const problem = async (): Promise<string> => {
     await page.waitForSelector('#problem:not([hidden])', LIMIT)
     return (await page.textContent('#problem'))!
   }
-  const give = (input: string, name: string, bytes: Uint8Array | string): Promise<void> => page.setInputFiles(input, { name, mimeType: '', buffer: Buffer.from(bytes) })
-  const ready = (): Promise<void> => until('document.documentElement.dataset.ready && document.querySelector("#progress").classList.contains("done")')
+  const give = (input: string, name: string, bytes: Uint8Array | string): Promise<void> =>
+    page.setInputFiles(input, { name, mimeType: '', buffer: Buffer.from(bytes) })
+  const ready = (): Promise<void> =>
+    until('document.documentElement.dataset.ready && document.querySelector("#progress").classList.contains("done")')
 
   test.before(async () => {
     server = await serve(webFiles(), 0)
@@ -61,7 +96,9 @@ else {
     context = await browser.newContext({ permissions: ['camera'], viewport: { width: 1280, height: 860 } })
     page = await context.newPage()
     page.on('pageerror', ({ message }) => problems.push(message!))
-    page.on('console', (line) => { if (line.type!() === 'error') problems.push(line.text!()) })
+    page.on('console', (line) => {
+      if (line.type!() === 'error') problems.push(line.text!())
+    })
     await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`)
     await ready()
   })
@@ -110,40 +147,58 @@ else {
     await give('#labels-file', 'two.txt', 'one\ntwo\n')
     await until('document.querySelector("#problem").textContent.includes("two.txt")')
     assert.match(await problem(), /expected 1000 labels, got 2/)
-    await give('#file', 'cat.png', makePng(64, 48, (x, y) => (x * y) & 255, { type: 2, depth: 8 }))
+    await give(
+      '#file',
+      'cat.png',
+      makePng(64, 48, (x, y) => (x * y) & 255, { type: 2, depth: 8 }),
+    )
     await until('document.querySelector("#problem").hidden')
     assert.ok((await top())!.length > 1)
   })
 
-  need(test, 'a model and labels of the user', shared('models/mobilenet_v1_0.25_128_quant.tflite'), '../shared/models is missing', async (path) => {
-    await give('#model-file', 'mine.tflite', readFileSync(path))
-    await until('document.querySelector("#facts").textContent.includes("128 × 128")')
-    await give('#labels-file', 'names.txt', Array.from({ length: 1001 }, (_, i) => `thing ${i}`).join('\n'))
-    await until('document.querySelector("#facts").textContent.includes("names from names.txt")')
-    await page.click('[data-photo="samples/coffee.jpg"]')
-    await topIs('^thing \\d+$')
-    await page.evaluate('(() => { const m = document.querySelector("#models"); m.selectedIndex = 0; m.onchange() })()')
-    await topIs('espresso')
-  })
+  need(
+    test,
+    'a model and labels of the user',
+    shared('models/mobilenet_v1_0.25_128_quant.tflite'),
+    '../shared/models is missing',
+    async (path) => {
+      await give('#model-file', 'mine.tflite', readFileSync(path))
+      await until('document.querySelector("#facts").textContent.includes("128 × 128")')
+      await give('#labels-file', 'names.txt', Array.from({ length: 1001 }, (_, i) => `thing ${i}`).join('\n'))
+      await until('document.querySelector("#facts").textContent.includes("names from names.txt")')
+      await page.click('[data-photo="samples/coffee.jpg"]')
+      await topIs('^thing \\d+$')
+      await page.evaluate(
+        '(() => { const m = document.querySelector("#models"); m.selectedIndex = 0; m.onchange() })()',
+      )
+      await topIs('espresso')
+    },
+  )
 
   test('camera: live predictions, frames per second', async () => {
     await page.click('#camera')
     await until('Number(document.querySelector("#fps").textContent) > 0')
     // The page's own thread stays free: a timer of 50 ms comes on time while the worker infers.
-    const late = await page.evaluate<number>('(async () => { let worst = 0; for (let i = 0; i < 20; i++) { const t = performance.now(); await new Promise((r) => setTimeout(r, 50)); worst = Math.max(worst, performance.now() - t - 50) } return worst })()')
-    console.log(`camera: ${await page.textContent('#fps')} frames a second, inference ${await page.textContent('#infer')} ms, the page's timers at most ${late.toFixed(0)} ms late`)
+    const late = await page.evaluate<number>(
+      '(async () => { let worst = 0; for (let i = 0; i < 20; i++) { const t = performance.now(); await new Promise((r) => setTimeout(r, 50)); worst = Math.max(worst, performance.now() - t - 50) } return worst })()',
+    )
+    console.log(
+      `camera: ${await page.textContent('#fps')} frames a second, inference ${await page.textContent('#infer')} ms, the page's timers at most ${late.toFixed(0)} ms late`,
+    )
     await page.click('#camera')
     assert.is(await page.textContent('#camera'), 'Start camera')
   })
 
   test('on a phone nothing is wider than the screen', async () => {
     await page.setViewportSize({ width: 360, height: 740 })
-    assert.ok(await page.evaluate<number>('document.documentElement.scrollWidth') <= 360)
+    assert.ok((await page.evaluate<number>('document.documentElement.scrollWidth')) <= 360)
     await page.setViewportSize({ width: 1280, height: 860 })
   })
 
   test('every control has a name', async () => {
-    const nameless = await page.evaluate<string[]>('[...document.querySelectorAll("button, input, select, [role=img]")].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent.trim() || e.querySelector("img[alt]:not([alt=\'\'])"))).map((e) => e.outerHTML.slice(0, 80))')
+    const nameless = await page.evaluate<string[]>(
+      '[...document.querySelectorAll("button, input, select, [role=img]")].filter((e) => !(e.ariaLabel || e.textContent.trim() || e.labels?.[0]?.textContent.trim() || e.querySelector("img[alt]:not([alt=\'\'])"))).map((e) => e.outerHTML.slice(0, 80))',
+    )
     assert.equal(nameless, [])
   })
 
@@ -165,9 +220,14 @@ else {
 
   test('what a visitor downloads', () => {
     const files = [...webFiles()]
-    const sum = (filter: (path: string) => boolean, size: (bytes: Buffer) => number): number => files.filter(([path]) => filter(path)).reduce((n, [, bytes]) => n + size(bytes), 0)
+    const sum = (filter: (path: string) => boolean, size: (bytes: Buffer) => number): number =>
+      files.filter(([path]) => filter(path)).reduce((n, [, bytes]) => n + size(bytes), 0)
     const gz = (bytes: Buffer): number => gzipSync(bytes, { level: 9 }).length
-    for (const [name, filter] of [['page', (path: string) => !/^(thimble|models|samples)\//.test(path)], ['runtime, not minified', (path: string) => path.startsWith('thimble/')], ['model', (path: string) => path.startsWith('models/')]] as const) {
+    for (const [name, filter] of [
+      ['page', (path: string) => !/^(thimble|models|samples)\//.test(path)],
+      ['runtime, not minified', (path: string) => path.startsWith('thimble/')],
+      ['model', (path: string) => path.startsWith('models/')],
+    ] as const) {
       console.log(`${name}: ${sum(filter, (b) => b.length)} bytes, ${sum(filter, gz)} gzip`)
     }
     assert.not.ok(files.some(([path]) => /image\/(png|jpeg|bmp|pnm|decode)|fflate|cli|convert|quantize/.test(path)))

@@ -16,7 +16,7 @@ class Collector {
   readonly all: Constant[] = []
   readonly buffers = {
     constant: (name: string, data: ArrayBufferView): Constant => this.add(name, data.byteLength, bytesOf(data)),
-    lazy: (name: string, bytes: number, recipe: Recipe): Constant => this.add(name, bytes, recipe)
+    lazy: (name: string, bytes: number, recipe: Recipe): Constant => this.add(name, bytes, recipe),
   }
   private add(name: string, bytes: number, constant: Uint8Array | Recipe): Constant {
     const buffer: Constant = { name, bytes, constant, address: 0, first: 0, last: 0 }
@@ -26,23 +26,36 @@ class Collector {
 }
 
 const channelNumbers = (r: Rng, channels: number): Pick<Weights, 'rescale' | 'bias'> => ({
-  rescale: { scales: Float32Array.from({ length: channels }, () => r() / 100), input: Math.fround(r()), output: Math.fround(1 + r()) },
-  bias: Int32Array.from({ length: channels }, () => r.int(20000) - 10000)
+  rescale: {
+    scales: Float32Array.from({ length: channels }, () => r() / 100),
+    input: Math.fround(r()),
+    output: Math.fround(1 + r()),
+  },
+  bias: Int32Array.from({ length: channels }, () => r.int(20000) - 10000),
 })
 
 function randomWeights(r: Rng, channels: number, k: number): Weights {
   const unsigned = r.int(2) === 1
   return new Weights({
-    raw: Uint8Array.from({ length: channels * k }, () => r.int(256)), flip: unsigned ? 0x80 : 0, zero: unsigned ? r.int(256) - 128 : 0, inner: k,
-    ...channelNumbers(r, channels), inputZero: r.int(256) - 128, reach: 255, largest: 0.01
+    raw: Uint8Array.from({ length: channels * k }, () => r.int(256)),
+    flip: unsigned ? 0x80 : 0,
+    zero: unsigned ? r.int(256) - 128 : 0,
+    inner: k,
+    ...channelNumbers(r, channels),
+    inputZero: r.int(256) - 128,
+    reach: 255,
+    largest: 0.01,
   })
 }
 
-/** Loads all constants as an engine does and compares each with what `make` gives. Returns how many the runtime packed. */
+/**
+ * Loads all constants as an engine does and compares each with what `make` gives. Returns how many the runtime packed.
+ */
 function compare(constants: readonly Constant[], runtime: RuntimeExports, stagingBytes: number): number {
   const memory = new Uint8Array(runtime.memory.buffer)
   const loader: Loader = { runtime, memory, staging: 4096, stagingBytes }
-  let at = 4096 + 65536, packed = 0
+  let at = 4096 + 65536
+  let packed = 0
   for (const b of constants) {
     b.address = at
     at += Math.ceil(b.bytes / 16) * 16
@@ -67,8 +80,12 @@ for (const variant of ['simd', 'scalar'] as const) {
     const r = rng(7)
     let packed = 0
     for (let round = 0; round < 150; round++) {
-      const channels = 1 + r.int(40), segment = 1 + r.int(r.int(4) ? 20 : 300), k = segment * (1 + r.int(3))
-      const w = randomWeights(r, channels, k), cx = new Collector(), form = GEMM_FORMS.filter(f => f.loadWeights)[round % GEMM_FORMS.filter(f => f.loadWeights).length]!
+      const channels = 1 + r.int(40)
+      const segment = 1 + r.int(r.int(4) ? 20 : 300)
+      const k = segment * (1 + r.int(3))
+      const w = randomWeights(r, channels, k)
+      const cx = new Collector()
+      const form = GEMM_FORMS.filter((f) => f.loadWeights)[round % GEMM_FORMS.filter((f) => f.loadWeights).length]!
       if (variant === 'simd') gemmBuffers(cx as never, `${form.name} ${channels}x${k}/${segment}`, w, form, k, segment)
       if (variant === 'simd') gemmBuffers(cx as never, `rows ${channels}x${k}`, w, ROWS_FORM, k, k)
       rowBuffers(cx as never, `rows ${channels}x${k} as they are`, w)
@@ -76,7 +93,18 @@ for (const variant of ['simd', 'scalar'] as const) {
         const c = 8 + r.int(60)
         for (const form of DEPTHWISE_FORMS) {
           const taps = form.window * form.window
-          if (form.loadWeights) depthwiseBuffers(cx as never, `${form.name} ${c}`, new Weights({ of: randomWeights(r, taps, c), raw: randomWeights(r, taps, c).raw, inner: 1, ...channelNumbers(r, c) }), form)
+          if (form.loadWeights)
+            depthwiseBuffers(
+              cx as never,
+              `${form.name} ${c}`,
+              new Weights({
+                of: randomWeights(r, taps, c),
+                raw: randomWeights(r, taps, c).raw,
+                inner: 1,
+                ...channelNumbers(r, c),
+              }),
+              form,
+            )
         }
       }
       packed += compare(cx.all, runtime, [65536, 9000, 1000][r.int(3)]!)
@@ -86,10 +114,21 @@ for (const variant of ['simd', 'scalar'] as const) {
 }
 
 test('a channel block and a transposed filter keep their weights', () => {
-  const w = randomWeights(rng(3), 6, 5), part = w.part(2, 5)
+  const w = randomWeights(rng(3), 6, 5)
+  const part = w.part(2, 5)
   assert.equal([...part.data], [...w.data.subarray(10, 25)])
   assert.equal([...part.foldedBias()], [...w.foldedBias().subarray(2, 5)])
-  const depthwise = new Weights({ raw: Uint8Array.from([1, 2, 3, 4, 5, 6]), flip: 0, zero: 0, inner: 1, rescale: { scales: new Float32Array(3), input: 1, output: 1 }, bias: Int32Array.of(10, 20, 30), inputZero: 2, reach: 255, largest: 0 })
+  const depthwise = new Weights({
+    raw: Uint8Array.from([1, 2, 3, 4, 5, 6]),
+    flip: 0,
+    zero: 0,
+    inner: 1,
+    rescale: { scales: new Float32Array(3), input: 1, output: 1 },
+    bias: Int32Array.of(10, 20, 30),
+    inputZero: 2,
+    reach: 255,
+    largest: 0,
+  })
   const t = depthwise.transposed()
   assert.equal([...t.data], [1, 4, 2, 5, 3, 6])
   assert.equal([...t.foldedBias()], [0, 6, 12])
@@ -97,22 +136,42 @@ test('a channel block and a transposed filter keep their weights', () => {
 })
 
 test('a depthwise filter that does not fit the staging memory is packed here', () => {
-  const form = DEPTHWISE_FORMS.find(f => f.op === OP_DEPTHWISE3X3)!, w = randomWeights(rng(1), 9, 8)
-  const never = { pack_depthwise3x3: () => { throw new Error('called') } }
-  assert.is(form.loadWeights!({ runtime: never, memory: new Uint8Array(100), staging: 0, stagingBytes: 71 }, 0, w), false)
+  const form = DEPTHWISE_FORMS.find((f) => f.op === OP_DEPTHWISE3X3)!
+  const w = randomWeights(rng(1), 9, 8)
+  const never = {
+    pack_depthwise3x3: () => {
+      throw new Error('called')
+    },
+  }
+  assert.is(
+    form.loadWeights!({ runtime: never, memory: new Uint8Array(100), staging: 0, stagingBytes: 71 }, 0, w),
+    false,
+  )
 })
 
 test('2^(i/32) is correctly rounded', () => {
   EXP2_32.forEach((v, i) => {
     // v = m / 2^52 exactly; the neighbours' midpoints are (2m ± 1) / 2^53, whose 32nd powers must lie around 2^i.
-    const m = BigInt(v * 2 ** 52), exact = 2n ** BigInt(i + 53 * 32)
+    const m = BigInt(v * 2 ** 52)
+    const exact = 2n ** BigInt(i + 53 * 32)
     assert.ok((2n * m - 1n) ** 32n <= exact && exact <= (2n * m + 1n) ** 32n, `2^(${i}/32)`)
   })
   assert.is(EXP2_32.length, 32)
 })
 
 test('the exactness bound is computed where the cheap one does not decide', () => {
-  const make = (raw: number[], scale: number): Weights => new Weights({ raw: Uint8Array.from(raw), flip: 0, zero: 0, inner: raw.length, rescale: { scales: Float32Array.of(scale), input: 1, output: 1 }, bias: Int32Array.of(0), inputZero: 0, reach: 255, largest: scale })
+  const make = (raw: number[], scale: number): Weights =>
+    new Weights({
+      raw: Uint8Array.from(raw),
+      flip: 0,
+      zero: 0,
+      inner: raw.length,
+      rescale: { scales: Float32Array.of(scale), input: 1, output: 1 },
+      bias: Int32Array.of(0),
+      inputZero: 0,
+      reach: 255,
+      largest: scale,
+    })
   assert.is(make([1, 1], 200).safe, true, 'small weights, although the bound for large ones is exceeded')
   assert.is(make([127, 127], 200).safe, false)
 })
@@ -121,9 +180,15 @@ test('bounds of vectors of any length, on either side of what the scan module ta
   const r = rng(5)
   for (const length of [0, 1, 2, 8, 9, 10, 1280, 14336, 14337]) {
     const words = Int32Array.from({ length }, () => (r.int(65536) << 16) + r.int(65536))
-    const least = words.reduce((a, b) => Math.min(a, b), Infinity), greatest = words.reduce((a, b) => Math.max(a, b), -Infinity)
+    const least = words.reduce((a, b) => Math.min(a, b), Infinity)
+    const greatest = words.reduce((a, b) => Math.max(a, b), -Infinity)
     assert.is(allWithin(words, least, greatest), true, `${length} words`)
-    if (length) assert.equal([allWithin(words, least + 1, greatest), allWithin(words, least, greatest - 1)], [false, false], `${length} words`)
+    if (length)
+      assert.equal(
+        [allWithin(words, least + 1, greatest), allWithin(words, least, greatest - 1)],
+        [false, false],
+        `${length} words`,
+      )
     assert.is(largestMagnitude(words), length ? Math.max(-least, greatest, 0) : 0, `${length} words`)
     assert.is(allZero(words), length === 0)
     assert.is(allZero(new Int32Array(length)), true)
@@ -132,7 +197,8 @@ test('bounds of vectors of any length, on either side of what the scan module ta
 })
 
 test('the largest scale, and -1 where one is no scale', () => {
-  const r = rng(6), scales = Float32Array.from({ length: 100 }, () => r())
+  const r = rng(6)
+  const scales = Float32Array.from({ length: 100 }, () => r())
   assert.is(largestScale(scales), Math.max(...scales))
   assert.is(largestScale(scales.subarray(3, 5)), Math.max(scales[3]!, scales[4]!))
   assert.is(largestScale(new Float32Array(20)), 0)

@@ -1,4 +1,7 @@
-/** The example Worker in the real workerd, through miniflare: bundled as wrangler would, its CPU time and memory read from outside. */
+/**
+ * The example Worker in the real workerd, through miniflare: bundled as wrangler would, its CPU time and memory read
+ * from outside.
+ */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -12,14 +15,22 @@ export function peer<T>(name: string): T | undefined {
   for (const from of [join(ENGINES, 'npm/'), root]) {
     try {
       return createRequire(from)(name) as T
-    } catch { /* not there */ }
+    } catch {
+      /* not there */
+    }
   }
   return undefined
 }
 
-interface Miniflare { ready: Promise<URL>; dispatchFetch(url: string, init?: unknown): Promise<Response>; dispose(): Promise<void> }
+interface Miniflare {
+  ready: Promise<URL>
+  dispatchFetch(url: string, init?: unknown): Promise<Response>
+  dispose(): Promise<void>
+}
 type MiniflareClass = new (options: unknown) => Miniflare
-interface Esbuild { build(options: unknown): Promise<{ outputFiles: { text: string; contents: Uint8Array; path: string }[] }> }
+interface Esbuild {
+  build(options: unknown): Promise<{ outputFiles: { text: string; contents: Uint8Array; path: string }[] }>
+}
 
 export const miniflare = peer<{ Miniflare: MiniflareClass }>('miniflare')
 export const esbuild = peer<Esbuild>('esbuild')
@@ -38,14 +49,28 @@ export async function bundleWorker(): Promise<string> {
   const folder = packageFolder()
   try {
     const { outputFiles } = await esbuild!.build({
-      entryPoints: [join(root, 'examples/cloudflare-worker/src/index.ts')], bundle: true, format: 'esm', write: false, target: 'es2022', minify: true,
-      conditions: ['workerd', 'worker', 'browser'], mainFields: ['browser', 'module', 'main'], loader: { '.html': 'text' }, nodePaths: [join(folder, 'node_modules')], logLevel: 'error',
-      plugins: [{
-        name: 'compiled-wasm',
-        setup(build: { onResolve(filter: { filter: RegExp }, found: (args: { path: string }) => unknown): void }) {
-          build.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({ path: `./${path.split('/').pop()}`, external: true }))
-        }
-      }]
+      entryPoints: [join(root, 'examples/cloudflare-worker/src/index.ts')],
+      bundle: true,
+      format: 'esm',
+      write: false,
+      target: 'es2022',
+      minify: true,
+      conditions: ['workerd', 'worker', 'browser'],
+      mainFields: ['browser', 'module', 'main'],
+      loader: { '.html': 'text' },
+      nodePaths: [join(folder, 'node_modules')],
+      logLevel: 'error',
+      plugins: [
+        {
+          name: 'compiled-wasm',
+          setup(build: { onResolve(filter: { filter: RegExp }, found: (args: { path: string }) => unknown): void }) {
+            build.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({
+              path: `./${path.split('/').pop()}`,
+              external: true,
+            }))
+          },
+        },
+      ],
     })
     return outputFiles[0]!.text
   } finally {
@@ -58,7 +83,11 @@ export function pack(model: string, labels?: string): Uint8Array {
   const folder = mkdtempSync(join(tmpdir(), 'thimble-'))
   try {
     const out = join(folder, 'model.wasm')
-    execFileSync(process.execPath, [join(root, 'dist/cli.js'), 'pack', model, '-o', out, ...(labels ? ['--labels', labels] : [])], { stdio: 'pipe' })
+    execFileSync(
+      process.execPath,
+      [join(root, 'dist/cli.js'), 'pack', model, '-o', out, ...(labels ? ['--labels', labels] : [])],
+      { stdio: 'pipe' },
+    )
     return readFileSync(out)
   } finally {
     rmSync(folder, { recursive: true })
@@ -66,7 +95,15 @@ export function pack(model: string, labels?: string): Uint8Array {
 }
 
 export interface RunningWorker {
-  fetch(path: string, init?: { method?: string; body?: Uint8Array | ReadableStream | string; headers?: Record<string, string>; duplex?: 'half' }): Promise<Response>
+  fetch(
+    path: string,
+    init?: {
+      method?: string
+      body?: Uint8Array | ReadableStream | string
+      headers?: Record<string, string>
+      duplex?: 'half'
+    },
+  ): Promise<Response>
   /** Milliseconds from nothing to the first answer. */
   startMs: number
   /** CPU milliseconds of workerd so far, all threads. */
@@ -77,20 +114,34 @@ export interface RunningWorker {
 }
 
 /** Child processes of this one. */
-const children = (): number[] => readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number).filter((pid) => {
-  try {
-    return Number(readFileSync(`/proc/${pid}/stat`, 'utf8').replace(/^.*\) /, '').split(' ')[1]) === process.pid
-  } catch {
-    return false
-  }
-})
+const children = (): number[] =>
+  readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        return (
+          Number(
+            readFileSync(`/proc/${pid}/stat`, 'utf8')
+              .replace(/^.*\) /, '')
+              .split(' ')[1],
+          ) === process.pid
+        )
+      } catch {
+        return false
+      }
+    })
 
 export async function startWorker(script: string, modules: Record<string, Uint8Array>): Promise<RunningWorker> {
   const before = new Set(children())
   const start = performance.now()
   const mf = new miniflare!.Miniflare({
-    modules: [{ type: 'ESModule', path: 'worker.mjs', contents: script }, ...Object.entries(modules).map(([path, contents]) => ({ type: 'CompiledWasm', path, contents }))],
-    compatibilityDate: '2026-01-01', cf: false
+    modules: [
+      { type: 'ESModule', path: 'worker.mjs', contents: script },
+      ...Object.entries(modules).map(([path, contents]) => ({ type: 'CompiledWasm', path, contents })),
+    ],
+    compatibilityDate: '2026-01-01',
+    cf: false,
   })
   try {
     await mf.ready
@@ -104,8 +155,12 @@ export async function startWorker(script: string, modules: Record<string, Uint8A
   return {
     startMs,
     fetch: (path, init) => mf.dispatchFetch(`http://worker${path}`, init),
-    cpuMs: () => readdirSync(`/proc/${pid}/task`).reduce((sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e6, 0),
+    cpuMs: () =>
+      readdirSync(`/proc/${pid}/task`).reduce(
+        (sum, task) => sum + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'utf8').split(' ')[0]) / 1e6,
+        0,
+      ),
     memoryBytes: () => Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))![1]) * 1024,
-    stop: () => mf.dispose()
+    stop: () => mf.dispose(),
   }
 }

@@ -11,19 +11,36 @@ import { rng, root, shared, skip } from './util.ts'
 import { built, bundleWorker, esbuild, miniflare, pack, type RunningWorker, startWorker } from './worker-host.ts'
 
 const test = suite('worker')
-const missing = !miniflare ? 'miniflare is not installed' : !esbuild ? 'esbuild is not installed' : !built ? 'dist/ is not built' : undefined
+const missing = !miniflare
+  ? 'miniflare is not installed'
+  : !esbuild
+    ? 'esbuild is not installed'
+    : !built
+      ? 'dist/ is not built'
+      : undefined
 const cat = readFileSync(join(root, 'weights/samples/cat.jpg'))
 const jpeg = { 'content-type': 'image/jpeg' }
 
-interface Answer { model: string; predictions: { label: string; index: number; score: number }[]; timings: { decodeMs: number; preprocessMs: number; inferMs: number }; error?: { code: string; message: string } }
+interface Answer {
+  model: string
+  predictions: { label: string; index: number; score: number }[]
+  timings: { decodeMs: number; preprocessMs: number; inferMs: number }
+  error?: { code: string; message: string }
+}
 
 if (missing) skip('worker', missing)
 else {
-  let worker: RunningWorker, script: string, model: Uint8Array
+  let worker: RunningWorker
+  let script: string
+  let model: Uint8Array
   const image = readFileSync(join(root, 'dist/image.wasm'))
-  const post = async (body: Uint8Array | string, headers: Record<string, string> = jpeg, query = ''): Promise<{ status: number; body: Answer }> => {
+  const post = async (
+    body: Uint8Array | string,
+    headers: Record<string, string> = jpeg,
+    query = '',
+  ): Promise<{ status: number; body: Answer }> => {
     const response = await worker.fetch(`/classify${query}`, { method: 'POST', body, headers })
-    return { status: response.status, body: await response.json() as Answer }
+    return { status: response.status, body: (await response.json()) as Answer }
   }
 
   test.before(async () => {
@@ -39,14 +56,18 @@ else {
     assert.is(body.predictions.length, 3)
     assert.match(body.predictions[0]!.label, /cat|tabby/i)
     const decoder = new ImageDecoder(new WebAssembly.Module(image))
-    const here = await createClassifier(loadPackedModule(new WebAssembly.Module(model as Uint8Array<ArrayBuffer>)), { topK: 3, prepare: (...args) => decoder.prepare(...args) })
+    const here = await createClassifier(loadPackedModule(new WebAssembly.Module(model as Uint8Array<ArrayBuffer>)), {
+      topK: 3,
+      prepare: (...args) => decoder.prepare(...args),
+    })
     assert.equal(body.predictions, here.classify(cat))
     for (const ms of Object.values(body.timings)) assert.type(ms, 'number')
   })
 
   test('PNG, and a body without a content type', async () => {
     const png = makePng(40, 30, (x, y, c) => (x * 6 + y * 3 + c * 40) & 255, { type: 2, depth: 8 })
-    const typed = await post(png, { 'content-type': 'image/png' }), untyped = await post(png, {})
+    const typed = await post(png, { 'content-type': 'image/png' })
+    const untyped = await post(png, {})
     assert.is(typed.status, 200)
     assert.is(typed.body.predictions.length, 5)
     assert.equal(untyped.body.predictions, typed.body.predictions)
@@ -57,7 +78,7 @@ else {
     assert.is(page.status, 200)
     assert.match(page.headers.get('content-type')!, /text\/html/)
     assert.match(await page.text(), /<input id="file" type="file"/)
-    const health = await (await worker.fetch('/healthz')).json() as Record<string, unknown>
+    const health = (await (await worker.fetch('/healthz')).json()) as Record<string, unknown>
     assert.is(health.ok, true)
     assert.is(health.variant, 'simd')
     assert.equal(health.input, [1, 224, 224, 3])
@@ -81,7 +102,7 @@ else {
       ['large body', 413, 'body-too-large', () => post(large)],
       ['65520x65520', 413, 'image/too-large', () => post(wide)],
       ['top=0', 400, 'top', () => post(cat, jpeg, '?top=0')],
-      ['top=x', 400, 'top', () => post(cat, jpeg, '?top=x')]
+      ['top=x', 400, 'top', () => post(cat, jpeg, '?top=x')],
     ]
     for (const [name, status, code, ask] of cases) {
       const got = await ask()
@@ -91,7 +112,9 @@ else {
     }
     // A body that doesn't say how long it is.
     const endless = new ReadableStream({ pull: (controller) => controller.enqueue(new Uint8Array(1 << 20)) })
-    const streamed = await worker.fetch('/classify', { method: 'POST', body: endless, headers: jpeg, duplex: 'half' }).catch(() => undefined)
+    const streamed = await worker
+      .fetch('/classify', { method: 'POST', body: endless, headers: jpeg, duplex: 'half' })
+      .catch(() => undefined)
     if (streamed) assert.is(streamed.status, 413, 'endless body')
     const get = await worker.fetch('/classify')
     assert.is(get.status, 405)
@@ -118,23 +141,28 @@ else {
   })
 
   test('what it costs', async () => {
-    const small = shared('models/mobilenet_v1_0.25_128_quant.tflite'), photo = shared('images/hot_dog.jpg')
+    const small = shared('models/mobilenet_v1_0.25_128_quant.tflite')
+    const photo = shared('images/hot_dog.jpg')
     const empty = await startWorker('export default { fetch: () => new Response("") }', {})
-    const idle = empty.memoryBytes(), idleStart = empty.startMs
+    const idle = empty.memoryBytes()
+    const idleStart = empty.startMs
     await empty.stop()
     const rows: [string, RunningWorker][] = [['MobileNetV2 1.0 224', worker]]
     const other = small ? await startWorker(script, { 'model.wasm': pack(small), 'image.wasm': image }) : undefined
     if (other) rows.push(['MobileNetV1 0.25 128', other])
     for (const [name, w] of rows) {
       const body = photo ? readFileSync(photo) : cat
-      const ask = async (): Promise<Answer> => (await w.fetch('/classify', { method: 'POST', body, headers: jpeg })).json() as Promise<Answer>
+      const ask = async (): Promise<Answer> =>
+        (await w.fetch('/classify', { method: 'POST', body, headers: jpeg })).json() as Promise<Answer>
       const first = w.cpuMs()
       await ask()
       const firstMs = w.cpuMs() - first
       for (let i = 0; i < 20; i++) await ask()
-      const runs = 40, sum = { decodeMs: 0, preprocessMs: 0, inferMs: 0 }
+      const runs = 40
+      const sum = { decodeMs: 0, preprocessMs: 0, inferMs: 0 }
       const overheadFrom = w.cpuMs()
-      for (let i = 0; i < runs; i++) await (await w.fetch('/classify', { method: 'POST', body: Uint8Array.of(1), headers: jpeg })).arrayBuffer()
+      for (let i = 0; i < runs; i++)
+        await (await w.fetch('/classify', { method: 'POST', body: Uint8Array.of(1), headers: jpeg })).arrayBuffer()
       const overhead = (w.cpuMs() - overheadFrom) / runs
       const from = w.cpuMs()
       for (let i = 0; i < runs; i++) {
@@ -142,7 +170,9 @@ else {
         for (const key of Object.keys(sum) as (keyof typeof sum)[]) sum[key] += timings[key] / runs
       }
       const cpu = (w.cpuMs() - from) / runs
-      console.log(`${name}, photo of ${body.length} bytes: ${cpu.toFixed(1)} ms CPU a request, ${overhead.toFixed(1)} of them workerd's own (first request ${firstMs.toFixed(1)}); by the Worker's clock decode ${sum.decodeMs.toFixed(1)}, preprocess ${sum.preprocessMs.toFixed(1)}, inference ${sum.inferMs.toFixed(1)} ms; start ${(w.startMs - idleStart).toFixed(0)} ms and ${((w.memoryBytes() - idle) / 1e6).toFixed(0)} MB over an empty Worker`)
+      console.log(
+        `${name}, photo of ${body.length} bytes: ${cpu.toFixed(1)} ms CPU a request, ${overhead.toFixed(1)} of them workerd's own (first request ${firstMs.toFixed(1)}); by the Worker's clock decode ${sum.decodeMs.toFixed(1)}, preprocess ${sum.preprocessMs.toFixed(1)}, inference ${sum.inferMs.toFixed(1)} ms; start ${(w.startMs - idleStart).toFixed(0)} ms and ${((w.memoryBytes() - idle) / 1e6).toFixed(0)} MB over an empty Worker`,
+      )
       assert.ok(cpu > 0 && w.memoryBytes() - idle < 128e6)
     }
     await other?.stop()

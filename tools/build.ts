@@ -1,13 +1,24 @@
 /**
  * Builds everything that `npm ci` leaves behind: the wasm variants (asc), the host's view of the binary layout
- * (src/generated/layout.ts, read from assembly/layout.ts), the embedded wasm bytes, and dist/ (esbuild; declarations by tsc).
+ * (src/generated/layout.ts, read from assembly/layout.ts), the embedded wasm bytes, and dist/ (esbuild; declarations by
+ * tsc).
  *
  * Usage: tsx tools/build.ts [--wasm] [--if-stale]
  *   --wasm      stop before dist/
  *   --if-stale  only what has a source newer than the last build
  */
 import { execFile } from 'node:child_process'
-import { chmodSync, copyFileSync, existsSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { createHash } from 'node:crypto'
 import { createRequire } from 'node:module'
 import { availableParallelism } from 'node:os'
@@ -20,19 +31,26 @@ import { bundle } from './bundle.ts'
 const root = fileURLToPath(new URL('..', import.meta.url))
 const VARIANTS = ['simd', 'scalar', 'relaxed', 'threads', 'fast'] as const
 
-interface RecordLayout { name: string; fields: { name: string; type: string }[] }
+interface RecordLayout {
+  name: string
+  fields: { name: string; type: string }[]
+}
 
 /** Reads the constants and the @unmanaged classes of assembly/layout.ts; refuses any line it does not understand. */
 function parseLayout(source: string): { constants: [string, number][]; records: RecordLayout[] } {
   const constants: [string, number][] = []
   const records: RecordLayout[] = []
   let current: RecordLayout | undefined
-  const lines = source.replace(/\/\*[\s\S]*?\*\//g, '').split('\n').map(line => line.replace(/\/\/.*/, '').trim()).filter(Boolean)
+  const lines = source
+    .replace(/\/\*[\s\S]*?\*\//g, '')
+    .split('\n')
+    .map((line) => line.replace(/\/\/.*/, '').trim())
+    .filter(Boolean)
   for (const line of lines) {
     let m: RegExpMatchArray | null
     if ((m = line.match(/^export const (\w+) = (\d+)$/))) constants.push([m[1]!, Number(m[2])])
     else if ((m = line.match(/^@unmanaged export class (\w+)(?: extends (\w+))? \{$/))) {
-      const base = m[2] ? records.find(r => r.name === m![2]) : undefined
+      const base = m[2] ? records.find((r) => r.name === m![2]) : undefined
       if (m[2] && !base) throw new Error(`assembly/layout.ts: ${m[1]} extends unknown ${m[2]}`)
       current = { name: m[1]!, fields: base ? [...base.fields] : [] }
       records.push(current)
@@ -47,16 +65,32 @@ function layoutModule(file: string, name: string): string {
   const { constants, records } = parseLayout(readFileSync(join(root, file), 'utf8'))
   const out = [`/** Generated from ${file} by tools/build.ts. */`, '']
   for (const [name, value] of constants) out.push(`export const ${name} = ${value}`)
-  out.push('', '/** Field offsets in bytes; every field is four bytes. `f32` lists the fields that hold a float. */', `export const ${name} = {`)
+  out.push(
+    '',
+    '/** Field offsets in bytes; every field is four bytes. `f32` lists the fields that hold a float. */',
+    `export const ${name} = {`,
+  )
   for (const r of records) {
-    out.push(`  ${r.name}: { size: ${r.fields.length * 4}, fields: [${r.fields.map(f => `'${f.name}'`).join(', ')}], f32: [${r.fields.filter(f => f.type === 'f32').map(f => `'${f.name}'`).join(', ')}] },`)
+    out.push(
+      `  ${r.name}: { size: ${r.fields.length * 4}, fields: [${r.fields.map((f) => `'${f.name}'`).join(', ')}], f32: [${r.fields
+        .filter((f) => f.type === 'f32')
+        .map((f) => `'${f.name}'`)
+        .join(', ')}] },`,
+    )
   }
-  out.push('} as const', '', '/** Changes whenever the layout does. */', `export const ${name}_ID = 0x${createHash('sha256').update(JSON.stringify({ constants, records })).digest('hex').slice(0, 8)}`, '')
+  out.push(
+    '} as const',
+    '',
+    '/** Changes whenever the layout does. */',
+    `export const ${name}_ID = 0x${createHash('sha256').update(JSON.stringify({ constants, records })).digest('hex').slice(0, 8)}`,
+    '',
+  )
   return out.join('\n')
 }
 
 /** Path of a file inside an installed package. */
-const inPackage = (name: string, file: string): string => join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), file)
+const inPackage = (name: string, file: string): string =>
+  join(dirname(createRequire(import.meta.url).resolve(`${name}/package.json`)), file)
 
 /** Runs a script in a Node of its own; its complaints are printed, a failure ends the build. */
 async function node(script: string, args: string[]): Promise<void> {
@@ -72,26 +106,46 @@ async function node(script: string, args: string[]): Promise<void> {
 }
 
 /** A wasm module: what asc is told, and the generated file that embeds its bytes, if one does. */
-interface Module { name: string; asc: string[]; embed?: string }
+interface Module {
+  name: string
+  asc: string[]
+  embed?: string
+}
 
-const wasi = ['simd', 'scalar', 'relaxed'].map(variant => ({ name: `wasi-${variant}`, asc: ['--config', 'assembly/wasi.asconfig.json', '--target', variant], embed: `the ${variant} WASI command` }))
+const wasi = ['simd', 'scalar', 'relaxed'].map((variant) => ({
+  name: `wasi-${variant}`,
+  asc: ['--config', 'assembly/wasi.asconfig.json', '--target', variant],
+  embed: `the ${variant} WASI command`,
+}))
 const MODULES: Module[] = [
-  ...VARIANTS.map(variant => ({ name: variant, asc: ['assembly/index.ts', '--target', variant], embed: `the ${variant} runtime` })),
+  ...VARIANTS.map((variant) => ({
+    name: variant,
+    asc: ['assembly/index.ts', '--target', variant],
+    embed: `the ${variant} runtime`,
+  })),
   // The float kernels are a module of their own: tools and the quantizer use them, the runtime never does.
   { name: 'float', asc: ['--config', 'assembly/float.asconfig.json'], embed: 'the float kernels' },
   // What src/kernels.ts asks the engine.
-  ...['probe', 'probe-relaxed'].map(name => ({ name, asc: ['--config', 'assembly/probe.asconfig.json', '--target', name], embed: `the ${name} module` })),
+  ...['probe', 'probe-relaxed'].map((name) => ({
+    name,
+    asc: ['--config', 'assembly/probe.asconfig.json', '--target', name],
+    embed: `the ${name} module`,
+  })),
   // What src/scan.ts has computed while the rest is still interpreted.
   { name: 'scan', asc: ['--config', 'assembly/scan.asconfig.json'], embed: 'the scan module' },
   // The commands of `thimble pack --target wasi`: the same executor with picture decoding and text output.
   ...wasi,
-  { name: 'image', asc: ['--config', 'assembly/image.asconfig.json'] }
+  { name: 'image', asc: ['--config', 'assembly/image.asconfig.json'] },
 ]
 
 async function compile({ name, asc, embed }: Module): Promise<void> {
   await node(inPackage('assemblyscript', 'bin/asc.js'), asc)
   const bytes = readFileSync(join(root, `build/thimble-${name}.wasm`))
-  if (embed) writeFileSync(join(root, `src/generated/${name}.ts`), `/** Generated by tools/build.ts: ${embed}, base64. */\nexport default '${bytes.toString('base64')}'\n`)
+  if (embed)
+    writeFileSync(
+      join(root, `src/generated/${name}.ts`),
+      `/** Generated by tools/build.ts: ${embed}, base64. */\nexport default '${bytes.toString('base64')}'\n`,
+    )
   console.error(`thimble-${name}.wasm  ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
 }
 
@@ -112,9 +166,11 @@ function newest(dir: string): number {
 
 /** Whether `stamp` is missing or older than one of the sources. */
 const isStale = (stamp: string, sources: readonly string[]): boolean =>
-  !existsSync(join(root, stamp)) || sources.some(path => newest(join(root, path)) >= statSync(join(root, stamp)).mtimeMs)
+  !existsSync(join(root, stamp)) ||
+  sources.some((path) => newest(join(root, path)) >= statSync(join(root, stamp)).mtimeMs)
 
-const BUILT_WASM = 'build/.wasm', BUILT_DIST = 'dist/.built'
+const BUILT_WASM = 'build/.wasm'
+const BUILT_DIST = 'dist/.built'
 
 /** The wasm modules and the generated sources. */
 async function buildWasm(): Promise<void> {

@@ -2,12 +2,12 @@
  * Bundles src/ into dist/: few files, because every file that an engine has to find, open and link delays the start.
  *
  *   dist/<entry>.js         what package.json names: an entry point and what it alone needs
- *   dist/chunks/chunk-*.js  what several need; the core, that is all that every `import 'thimble'` needs, is one of them
- *   dist/chunks/*.js        what is loaded on demand: runtime variants, image decoding, the commands
+ *   dist/chunks/chunk-*.js  what several need; the core, that is all that every `import 'thimble'` needs, is one of
+ *   them dist/chunks/*.js        what is loaded on demand: runtime variants, image decoding, the commands
  *   dist/threads/worker.js  a script of its own
  *
- * Names stay and nothing is minified. Bundlers of users find literal `import()` and `new URL(…, import.meta.url)` as in src/,
- * which is why everything but the entry points lies one folder deep.
+ * Names stay and nothing is minified. Bundlers of users find literal `import()` and `new URL(…, import.meta.url)` as in
+ * src/, which is why everything but the entry points lies one folder deep.
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -17,35 +17,51 @@ import { markPure } from './pure.ts'
 
 const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'detect/index'].map((name) => `src/${name}.ts`)
 
-const options = (root: string) => ({
-  absWorkingDir: root, outdir: 'dist', outbase: 'src', bundle: true, splitting: true, format: 'esm', target: 'es2022', platform: 'neutral',
-  chunkNames: 'chunks/[name]-[hash]', packages: 'external', legalComments: 'none', logLevel: 'warning', logOverride: { 'ignored-bare-import': 'silent' }, write: false, metafile: true
-}) as const satisfies BuildOptions
+const options = (root: string) =>
+  ({
+    absWorkingDir: root,
+    outdir: 'dist',
+    outbase: 'src',
+    bundle: true,
+    splitting: true,
+    format: 'esm',
+    target: 'es2022',
+    platform: 'neutral',
+    chunkNames: 'chunks/[name]-[hash]',
+    packages: 'external',
+    legalComments: 'none',
+    logLevel: 'warning',
+    logOverride: { 'ignored-bare-import': 'silent' },
+    write: false,
+    metafile: true,
+  }) as const satisfies BuildOptions
 
 /** Node's entry point has the runtime that nearly always runs in itself; a page fetches the one that it needs. */
 const embedRuntime: Plugin = {
   name: 'embed runtime',
   setup(build) {
     build.onResolve({ filter: /\/generated\/simd\.ts$/ }, ({ path, importer, kind }) =>
-      kind === 'import-statement' ? { path: resolve(dirname(importer), path), suffix: '?embedded' } : undefined)
-  }
+      kind === 'import-statement' ? { path: resolve(dirname(importer), path), suffix: '?embedded' } : undefined,
+    )
+  },
 }
 
 /** The modules that `entry` reaches by static imports, itself left out. */
 function staticImports(entry: string, { inputs }: Metafile): Set<string> {
   const found = new Set<string>()
-  const visit = (path: string): void => inputs[path]!.imports.forEach((i) => {
-    if (i.external || i.kind !== 'import-statement' || found.has(i.path)) return
-    found.add(i.path)
-    visit(i.path)
-  })
+  const visit = (path: string): void =>
+    inputs[path]!.imports.forEach((i) => {
+      if (i.external || i.kind !== 'import-statement' || found.has(i.path)) return
+      found.add(i.path)
+      visit(i.path)
+    })
   visit(entry)
   return found
 }
 
 /**
- * What happens to sources on the way. esbuild makes a chunk for each set of entry points that share modules, a dozen small ones
- * here: where every entry point that needs a part of the core imports all of it, the core is one chunk.
+ * What happens to sources on the way. esbuild makes a chunk for each set of entry points that share modules, a dozen
+ * small ones here: where every entry point that needs a part of the core imports all of it, the core is one chunk.
  */
 const prepared = (root: string, core: Set<string> = new Set(), importers: Set<string> = new Set()): Plugin => ({
   name: 'prepared',
@@ -55,7 +71,7 @@ const prepared = (root: string, core: Set<string> = new Set(), importers: Set<st
       const source = markPure(path, await readFile(path, 'utf8'))
       return { contents: importers.has(relative(root, path)) ? source + all : source, loader: 'ts' }
     })
-  }
+  },
 })
 
 /** Every file that a module of dist/ finds beside itself is there. */
@@ -66,8 +82,12 @@ function checkUrls(path: string, text: string, written: Set<string>): void {
   }
 }
 
-/** Escapes what is left beyond ASCII (esbuild leaves comments as they are): engines keep a script with one such character in two bytes each. */
-const ascii = (text: string): string => text.replace(/[^\0-\x7f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
+/**
+ * Escapes what is left beyond ASCII (esbuild leaves comments as they are): engines keep a script with one such
+ * character in two bytes each.
+ */
+const ascii = (text: string): string =>
+  text.replace(/[^\0-\x7f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
 /** Writes the scripts of dist/. */
 export async function bundle(root: string): Promise<void> {
@@ -75,11 +95,15 @@ export async function bundle(root: string): Promise<void> {
   const { metafile } = await build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime] })
   const page = staticImports('src/browser.ts', metafile)
   const core = new Set([...staticImports('src/node.ts', metafile)].filter((path) => page.has(path)))
-  const onDemand = Object.values(metafile.inputs).flatMap(({ imports }) => imports.filter((i) => i.kind === 'dynamic-import' && !i.external).map((i) => i.path))
-  const importers = new Set([...ENTRIES, ...onDemand].filter((path) => [...staticImports(path, metafile)].some((found) => core.has(found))))
+  const onDemand = Object.values(metafile.inputs).flatMap(({ imports }) =>
+    imports.filter((i) => i.kind === 'dynamic-import' && !i.external).map((i) => i.path),
+  )
+  const importers = new Set(
+    [...ENTRIES, ...onDemand].filter((path) => [...staticImports(path, metafile)].some((found) => core.has(found))),
+  )
   const [main, worker] = await Promise.all([
     build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime, prepared(root, core, importers)] }),
-    build({ ...common, entryPoints: ['src/threads/worker.ts'], splitting: false, plugins: [prepared(root)] })
+    build({ ...common, entryPoints: ['src/threads/worker.ts'], splitting: false, plugins: [prepared(root)] }),
   ])
   const files = [...main.outputFiles, ...worker.outputFiles]
   const written = new Set(files.map(({ path }) => path))

@@ -12,13 +12,25 @@ import { inspectModel } from '../src/inspect.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What TFLite Micro's planner reserves for the same model's tensors. */
-const TFLM_HEAD: Record<string, number> = { vww_96_int8: 73728, kws_ref_model: 16000, pretrainedResnet_quant: 49152, 'tf2_mobilenet_v2_1.0_224_ptq': 1505280 }
-const DEFAULT = ['tf2_mobilenet_v2_1.0_224_ptq', 'mobilenet_v1_0.75_192_quant', 'mobilenet_v1_0.25_128_quant', 'vww_96_int8', 'kws_ref_model', 'pretrainedResnet_quant']
+const TFLM_HEAD: Record<string, number> = {
+  vww_96_int8: 73728,
+  kws_ref_model: 16000,
+  pretrainedResnet_quant: 49152,
+  'tf2_mobilenet_v2_1.0_224_ptq': 1505280,
+}
+const DEFAULT = [
+  'tf2_mobilenet_v2_1.0_224_ptq',
+  'mobilenet_v1_0.75_192_quant',
+  'mobilenet_v1_0.25_128_quant',
+  'vww_96_int8',
+  'kws_ref_model',
+  'pretrainedResnet_quant',
+]
 
 const thousands = (n: number): string => n.toLocaleString('en-US')
 
 function sizes(): string {
-  const rows = ['simd', 'scalar'].map(variant => {
+  const rows = ['simd', 'scalar'].map((variant) => {
     const bytes = readFileSync(`${root}build/thimble-${variant}.wasm`)
     return `| \`${variant}\` runtime, all kernels | ${thousands(bytes.length)} | ${thousands(gzipSync(bytes, { level: 9 }).length)} |`
   })
@@ -26,21 +38,35 @@ function sizes(): string {
 }
 
 function arenas(paths: string[]): string {
-  const rows = paths.map(path => {
-    const bytes = readFileSync(path), name = basename(path).replace(/\.(tflite|thimble)$/, '')
-    const speed = inspectModel(bytes), size = inspectModel(bytes, { plan: 'size' })
+  const rows = paths.map((path) => {
+    const bytes = readFileSync(path)
+    const name = basename(path).replace(/\.(tflite|thimble)$/, '')
+    const speed = inspectModel(bytes)
+    const size = inspectModel(bytes, { plan: 'size' })
     const head = TFLM_HEAD[name]
     return `| ${name} | ${(speed.macs / 1e6).toFixed(1)} M | ${thousands(speed.arenaBytes)} | ${thousands(size.arenaBytes)} | ${head ? thousands(head) : ''} | ${thousands(speed.memoryBytes)} | ${thousands(size.memoryBytes)} |`
   })
-  return ['| model | multiply-adds | arena, bytes | arena, plan `size` | TFLM plans | memory in all | plan `size` |', '|---|---|---|---|---|---|---|', ...rows].join('\n')
+  return [
+    '| model | multiply-adds | arena, bytes | arena, plan `size` | TFLM plans | memory in all | plan `size` |',
+    '|---|---|---|---|---|---|---|',
+    ...rows,
+  ].join('\n')
 }
 
 const write = process.argv.includes('--write')
-const given = process.argv.slice(2).filter(a => !a.startsWith('--'))
-const paths = given.length ? given : [`${root}weights/mobilenet_v2_1.0_224.thimble`, ...DEFAULT.map(n => `${root}../shared/models/${n}.tflite`)].filter(existsSync)
+const given = process.argv.slice(2).filter((a) => !a.startsWith('--'))
+const paths = given.length
+  ? given
+  : [
+      `${root}weights/mobilenet_v2_1.0_224.thimble`,
+      ...DEFAULT.map((n) => `${root}../shared/models/${n}.tflite`),
+    ].filter(existsSync)
 const text = `${sizes()}\n\n${arenas(paths)}\n\nPrinted by \`npx tsx tools/readme.ts\`. The arena holds all activations; weights, tables and the arena are the memory. What plan \`size\` costs in time: \`thimble bench MODEL --plan size\`.`
 if (write) {
   const readme = readFileSync(`${root}README.md`, 'utf8')
-  writeFileSync(`${root}README.md`, readme.replace(/<!-- numbers -->[\s\S]*<!-- \/numbers -->/, `<!-- numbers -->\n${text}\n<!-- /numbers -->`))
+  writeFileSync(
+    `${root}README.md`,
+    readme.replace(/<!-- numbers -->[\s\S]*<!-- \/numbers -->/, `<!-- numbers -->\n${text}\n<!-- /numbers -->`),
+  )
 }
 console.log(text)

@@ -13,8 +13,15 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 const root = fileURLToPath(new URL('..', import.meta.url))
 
 const TYPES: Record<string, string> = {
-  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml', '.json': 'application/json; charset=utf-8',
-  '.webmanifest': 'application/manifest+json; charset=utf-8', '.jpg': 'image/jpeg', '.thimble': 'application/octet-stream', '.wasm': 'application/wasm'
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.json': 'application/json; charset=utf-8',
+  '.webmanifest': 'application/manifest+json; charset=utf-8',
+  '.jpg': 'image/jpeg',
+  '.thimble': 'application/octet-stream',
+  '.wasm': 'application/wasm',
 }
 
 /** The modules that `entry` of dist/ imports, itself included. */
@@ -25,7 +32,9 @@ export function moduleGraph(entry: string): string[] {
     if (found.has(file)) continue
     found.add(file)
     const text = readFileSync(join(root, 'dist', file), 'utf8')
-    for (const [, fixed, dynamic] of text.matchAll(/^(?:import|export)\b(?:[^;'"]*\bfrom)?\s*["']([^"']+)["']|\bimport\(["']([^"']+)["']\)/gm)) {
+    for (const [, fixed, dynamic] of text.matchAll(
+      /^(?:import|export)\b(?:[^;'"]*\bfrom)?\s*["']([^"']+)["']|\bimport\(["']([^"']+)["']\)/gm,
+    )) {
       const target = (fixed ?? dynamic)!
       // What a function asks for only in Node is no part of the page.
       if (dynamic?.startsWith('node:')) continue
@@ -40,17 +49,26 @@ export function moduleGraph(entry: string): string[] {
 export function webFiles(): Map<string, Buffer> {
   if (!existsSync(join(root, 'dist/browser.js'))) throw new Error('dist/ is missing: npm run build')
   const files = new Map<string, Buffer>()
-  const add = (path: string, file: string): void => { files.set(path, readFileSync(join(root, file))) }
-  for (const name of readdirSync(join(root, 'examples/web')).sort()) if (TYPES[extname(name)]) add(name, `examples/web/${name}`)
+  const add = (path: string, file: string): void => {
+    files.set(path, readFileSync(join(root, file)))
+  }
+  for (const name of readdirSync(join(root, 'examples/web')).sort())
+    if (TYPES[extname(name)]) add(name, `examples/web/${name}`)
   for (const name of moduleGraph('browser.js')) add(`thimble/${name}`, `dist/${name}`)
-  const manifest = (JSON.parse(readFileSync(join(root, 'weights/manifest.json'), 'utf8')) as { file: string; packaged?: boolean }[]).filter((m) => m.packaged)
+  const manifest = (
+    JSON.parse(readFileSync(join(root, 'weights/manifest.json'), 'utf8')) as { file: string; packaged?: boolean }[]
+  ).filter((m) => m.packaged)
   files.set('models/manifest.json', Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`))
   for (const { file } of manifest) add(`models/${file}`, `weights/${file}`)
   for (const name of ['cat.jpg', 'coffee.jpg']) add(`samples/${name}`, `weights/samples/${name}`)
   const hash = createHash('sha256')
   for (const [path, bytes] of files) hash.update(path).update(bytes)
   const list = ['./', ...[...files.keys()].filter((path) => path !== 'index.html' && path !== 'sw.js')]
-  const worker = files.get('sw.js')!.toString().replace(/^const VERSION = .*$/m, `const VERSION = '${hash.digest('hex').slice(0, 12)}'`).replace(/^const FILES = .*$/m, `const FILES = ${JSON.stringify(list)}`)
+  const worker = files
+    .get('sw.js')!
+    .toString()
+    .replace(/^const VERSION = .*$/m, `const VERSION = '${hash.digest('hex').slice(0, 12)}'`)
+    .replace(/^const FILES = .*$/m, `const FILES = ${JSON.stringify(list)}`)
   files.set('sw.js', Buffer.from(worker))
   return files
 }
@@ -63,7 +81,12 @@ export function serve(files: Map<string, Buffer>, port: number): Promise<Server>
       response.writeHead(bytes ? 405 : 404, { 'content-type': 'text/plain' }).end(bytes ? 'GET only\n' : 'not found\n')
       return
     }
-    response.writeHead(200, { 'content-type': TYPES[extname(path)]!, 'content-length': bytes.length, 'cache-control': 'no-cache', 'x-content-type-options': 'nosniff' })
+    response.writeHead(200, {
+      'content-type': TYPES[extname(path)]!,
+      'content-length': bytes.length,
+      'cache-control': 'no-cache',
+      'x-content-type-options': 'nosniff',
+    })
     response.end(request.method === 'HEAD' ? undefined : bytes)
   })
   return new Promise((resolve, reject) => server.once('error', reject).listen(port, '127.0.0.1', () => resolve(server)))

@@ -4,6 +4,7 @@
  */
 import { adobe, Component, component, componentCount, jfif, maxH, maxV } from './frame'
 
+
 @inline function sample(at: usize): i32 {
   return <i32>load<u8>(at)
 }
@@ -13,8 +14,10 @@ import { adobe, Component, component, componentCount, jfif, maxH, maxV } from '.
  * size. `sums`: scratch of 4 bytes a sample.
  */
 export function componentRow(c: Component, y: i32, scale: i32, line: usize, sums: usize): usize {
-  const scaleX = maxH * scale / (c.h * c.size), scaleY = maxV * scale / (c.v * c.size)
-  const stride = <usize>c.stride, w = c.width
+  const scaleX = (maxH * scale) / (c.h * c.size)
+  const scaleY = (maxV * scale) / (c.v * c.size)
+  const stride = <usize>c.stride
+  const w = c.width
   if (scaleX == 1 && scaleY == 1) return c.samples + <usize>y * stride
   const smooth = scale > 1
   const nearRow = y / scaleY
@@ -25,7 +28,7 @@ export function componentRow(c: Component, y: i32, scale: i32, line: usize, sums
   }
   const far = c.samples + min(max(nearRow + (y & 1 ? 1 : -1), 0), c.height - 1) * c.stride
   if (smooth && scaleX == 2 && scaleY == 2 && w > 2) {
-    for (let x = 0; x < w; x++) store<i32>(sums + (<usize>x << 2), sample(near + x) * 3 + sample(far + x))
+    for (let x = 0; x < w; x++) store<i32>(sums + ((<usize>x) << 2), sample(near + x) * 3 + sample(far + x))
     smoothSums(sums, w, line)
     return line
   }
@@ -57,15 +60,17 @@ function smoothRow(s: usize, width: i32, out: usize): void {
 
 function smoothSums(sums: usize, width: i32, out: usize): void {
   const last = width - 1
-  let before = load<i32>(sums), here = before
+  let before = load<i32>(sums)
+  let here = before
   for (let x = 0; x <= last; x++) {
-    const after = x < last ? load<i32>(sums + (<usize>x << 2), 4) : here
+    const after = x < last ? load<i32>(sums + ((<usize>x) << 2), 4) : here
     store<u8>(out + 2 * x, (here * 3 + before + 8) >> 4)
     store<u8>(out + 2 * x, (here * 3 + after + 7) >> 4, 1)
     before = here
     here = after
   }
 }
+
 
 @inline function put(at: usize, v: i32): void {
   store<u8>(at, (v & ~255) == 0 ? v : ~(v >> 31) & 255)
@@ -85,7 +90,9 @@ export function rgbRow(a: usize, b: usize, c: usize, k: usize, ycc: bool, width:
   const start = out
   if (ycc) {
     for (; out < end; out += 3, a++, b++, c++) {
-      const y = sample(a), u = sample(b) - 128, v = sample(c) - 128
+      const y = sample(a)
+      const u = sample(b) - 128
+      const v = sample(c) - 128
       put(out, y + ((v * 91881 + 32768) >> 16))
       put(out + 1, y + ((32768 - u * 22554 - v * 46802) >> 16))
       put(out + 2, y + ((u * 116130 + 32768) >> 16))
@@ -100,7 +107,8 @@ export function rgbRow(a: usize, b: usize, c: usize, k: usize, ycc: bool, width:
   if (k == 0) return
   // Inks are stored inverted, as Adobe writes them; YCCK holds them the right way round.
   for (let at = start, i = 0; at < end; at++) {
-    const white = sample(k), ink = ycc ? sample(at) : 255 - sample(at)
+    const white = sample(k)
+    const ink = ycc ? sample(at) : 255 - sample(at)
     const t = ink * white + 128
     put(at, white - (((t >> 8) + t) >> 8))
     if (++i == 3) {

@@ -27,23 +27,28 @@ export const DC_TABLE_BYTES: usize = FUSED
 const SKIP: usize = FUSED + <usize>ENTRIES * 4
 export const AC_TABLE_BYTES: usize = SKIP + <usize>ENTRIES * 4
 
+
 @inline export function symbolOf(table: usize, bits: u64): i32 {
-  const e = <i32>load<u16>(table + (<usize>(bits >> (64 - LOOK)) << 1))
+  const e = <i32>load<u16>(table + ((<usize>(bits >> (64 - LOOK))) << 1))
   return e != 0 ? e : longCode(table, <i32>(bits >> 48))
 }
+
+
 @inline export function fusedOf(table: usize, bits: u64): i32 {
-  return load<i32>(table + (<usize>(bits >> (64 - LOOK)) << 2), FUSED)
+  return load<i32>(table + ((<usize>(bits >> (64 - LOOK))) << 2), FUSED)
 }
+
+
 @inline export function skipOf(table: usize, bits: u64): i32 {
-  return load<i32>(table + (<usize>(bits >> (64 - LOOK)) << 2), SKIP)
+  return load<i32>(table + ((<usize>(bits >> (64 - LOOK))) << 2), SKIP)
 }
 
 /** Symbol << 8 | length of a code longer than LOOK bits; fails on bits that are no code. */
 function longCode(table: usize, bits: i32): i32 {
   for (let length = LOOK + 1; length <= 16; length++) {
-    if (bits < load<i32>(table + (<usize>length << 2), LIMIT)) {
-      const index = load<i32>(table + (<usize>length << 2), OFFSET) + (bits >> (16 - length))
-      return <i32>load<u8>(table + <usize>(index & 255), VALUES) << 8 | length
+    if (bits < load<i32>(table + ((<usize>length) << 2), LIMIT)) {
+      const index = load<i32>(table + ((<usize>length) << 2), OFFSET) + (bits >> (16 - length))
+      return ((<i32>load<u8>(table + <usize>(index & 255), VALUES)) << 8) | length
     }
   }
   fail(CORRUPT, 'invalid Huffman code in the image data')
@@ -54,9 +59,10 @@ function longCode(table: usize, bits: i32): i32 {
 export function buildTable(table: usize, counts: usize, values: usize, total: i32, ac: bool): void {
   memory.fill(table, 0, ac ? AC_TABLE_BYTES : DC_TABLE_BYTES)
   memory.copy(table + VALUES, values, total)
-  let code = 0, index = 0
+  let code = 0
+  let index = 0
   for (let length = 1; length <= 16; length++) {
-    store<i32>(table + (<usize>length << 2), index - code, OFFSET)
+    store<i32>(table + ((<usize>length) << 2), index - code, OFFSET)
     const count = <i32>load<u8>(counts + length - 1)
     if (code + count > 1 << length) {
       fail(CORRUPT, 'a Huffman table is not a prefix code')
@@ -64,14 +70,15 @@ export function buildTable(table: usize, counts: usize, values: usize, total: i3
     }
     if (length <= LOOK) {
       for (let i = 0; i < count; i++) {
-        const e = <i32>load<u8>(values + index + i) << 8 | length
-        const first = (code + i) << (LOOK - length), last = (code + i + 1) << (LOOK - length)
-        for (let k = first; k < last; k++) store<u16>(table + (<usize>k << 1), <u16>e)
+        const e = ((<i32>load<u8>(values + index + i)) << 8) | length
+        const first = (code + i) << (LOOK - length)
+        const last = (code + i + 1) << (LOOK - length)
+        for (let k = first; k < last; k++) store<u16>(table + ((<usize>k) << 1), <u16>e)
       }
     }
     code += count
     index += count
-    store<i32>(table + (<usize>length << 2), code << (16 - length), LIMIT)
+    store<i32>(table + ((<usize>length) << 2), code << (16 - length), LIMIT)
     code <<= 1
   }
   if (ac) fuse(table)
@@ -79,23 +86,28 @@ export function buildTable(table: usize, counts: usize, values: usize, total: i3
 
 function fuse(table: usize): void {
   for (let i = 0; i < ENTRIES; i++) {
-    const e = <i32>load<u16>(table + (<usize>i << 1))
+    const e = <i32>load<u16>(table + ((<usize>i) << 1))
     if (e == 0) continue
-    const length = e & 255, run = e >> 12, size = (e >> 8) & 15
+    const length = e & 255
+    const run = e >> 12
+    const size = (e >> 8) & 15
     let fused = 0
-    if (size == 0) fused = (run == 15 ? 16 : 64) << 8 | length
+    if (size == 0) fused = ((run == 15 ? 16 : 64) << 8) | length
     else if (length + size <= LOOK) {
       const bits = (i >> (LOOK - length - size)) & ((1 << size) - 1)
-      fused = (bits < 1 << (size - 1) ? bits - (1 << size) + 1 : bits) << 16 | (run + 1) << 8 | (length + size)
+      fused = ((bits < 1 << (size - 1) ? bits - (1 << size) + 1 : bits) << 16) | ((run + 1) << 8) | (length + size)
     }
-    store<i32>(table + (<usize>i << 2), fused, FUSED)
+    store<i32>(table + ((<usize>i) << 2), fused, FUSED)
   }
   for (let i = 0; i < ENTRIES; i++) {
-    let used = 0, count = 0, end = 0
+    let used = 0
+    let count = 0
+    let end = 0
     while (count < 64) {
       // Zeros stand behind the bits that remain: an entry that needs more of them does not count.
-      const e = load<i32>(table + (<usize>((i << used) & (ENTRIES - 1)) << 2), FUSED)
-      const bits = e & 255, step = (e >> 8) & 255
+      const e = load<i32>(table + ((<usize>((i << used) & (ENTRIES - 1))) << 2), FUSED)
+      const bits = e & 255
+      const step = (e >> 8) & 255
       if (e == 0 || used + bits > LOOK) break
       used += bits
       if (step == 64) {
@@ -104,11 +116,13 @@ function fuse(table: usize): void {
       }
       count += step
     }
-    store<i32>(table + (<usize>i << 2), end << 16 | count << 8 | used, SKIP)
+    store<i32>(table + ((<usize>i) << 2), (end << 16) | (count << 8) | used, SKIP)
   }
 }
 
-/** The next bits, at the top; how many of them are valid; where the following bytes are; bits made up behind the data. */
+/**
+ * The next bits, at the top; how many of them are valid; where the following bytes are; bits made up behind the data.
+ */
 export let bits: u64 = 0
 export let count: i32 = 0
 export let position: usize = 0
@@ -117,8 +131,11 @@ let spare: i32 = 0
 export function seek(at: usize): void {
   position = at
   bits = 0
-  count = spare = 0
+  spare = 0
+  count = 0
 }
+
+
 @inline export function setBits(b: u64, n: i32, at: usize): void {
   bits = b
   count = n
@@ -140,7 +157,7 @@ export function refillSlow(): void {
       byte = 0
       spare += 8
     }
-    bits |= <u64>byte << (56 - count)
+    bits |= (<u64>byte) << (56 - count)
     count += 8
   }
 }
@@ -149,7 +166,7 @@ export function refill(): void {
   if (count > 32) return
   const v = load<u32>(position)
   if (plain(v)) {
-    bits |= <u64>bswap<u32>(v) << (32 - count)
+    bits |= (<u64>bswap<u32>(v)) << (32 - count)
     count += 32
     position += 4
   } else refillSlow()
@@ -179,7 +196,10 @@ export function checkEnd(fileEnd: usize): void {
   if (overrun() && status == 0) fail(position >= fileEnd ? TRUNCATED : CORRUPT, 'the image data ends early')
 }
 
-/** Position of the next marker from `at` on; restart markers and stuffed bytes don't count. The file must end in a marker. */
+/**
+ * Position of the next marker from `at` on; restart markers and stuffed bytes don't count. The file must end in a
+ * marker.
+ */
 export function nextMarker(at: usize, stopAtRestart: bool): usize {
   while (true) {
     while (plain(load<u32>(at))) at += 4

@@ -5,8 +5,28 @@
  */
 import { componentRow, isYcc, rgbRow } from './colour'
 import {
-  approxHigh, component, componentCount, fileEnd, found, height, maxH, maxV, mcusX, mcusY, orientation, progressive, readScan, readSegments, scanBody, scanBodyEnd, scanComponent, scanCount, spectralEnd,
-  spectralStart, startFrame, width
+  approxHigh,
+  component,
+  componentCount,
+  fileEnd,
+  found,
+  height,
+  maxH,
+  maxV,
+  mcusX,
+  mcusY,
+  orientation,
+  progressive,
+  readScan,
+  readSegments,
+  scanBody,
+  scanBodyEnd,
+  scanComponent,
+  scanCount,
+  spectralEnd,
+  spectralStart,
+  startFrame,
+  width,
 } from './frame'
 import { nextMarker } from './huffman'
 import { alloc, CORRUPT, fail, status } from './memory'
@@ -29,7 +49,9 @@ export function fullHeight(): i32 {
   return orientation >= 5 ? width : height
 }
 
-/** Reads the header of the file at `file`, which must be followed by at least 16 bytes that the module may overwrite. */
+/**
+ * Reads the header of the file at `file`, which must be followed by at least 16 bytes that the module may overwrite.
+ */
 export function openJpeg(file: usize, length: usize): void {
   const end = file + length
   // An end-of-image marker behind the file stops every search.
@@ -51,7 +73,7 @@ export function decodeJpeg(wantedWidth: i32, wantedHeight: i32): void {
   if (!allocate()) return
   let needed = progressive && scale < 8 ? neededScans(at) : 0xffffffffffffffff
   for (let i = 0; at != 0; i++) {
-    at = i < 64 && (needed >> i & 1) == 0 ? nextMarker(at, false) : decodeScan(at)
+    at = i < 64 && ((needed >> i) & 1) == 0 ? nextMarker(at, false) : decodeScan(at)
     if (status != 0) return
     if (!progressive && complete()) break
     at = readSegments(at, false)
@@ -74,7 +96,10 @@ function complete(): bool {
   return true
 }
 
-/** Block sizes, and memory for samples and coefficients. Subsampled components are shrunk less. Source: libjpeg's jdmaster.c. */
+/**
+ * Block sizes, and memory for samples and coefficients. Subsampled components are shrunk less. Source: libjpeg's
+ * jdmaster.c.
+ */
 function allocate(): bool {
   for (let i = 0; i < componentCount; i++) {
     const c = component(i)
@@ -101,12 +126,16 @@ function allocate(): bool {
 function neededScans(at: usize): u64 {
   const list = alloc(64 * 4)
   if (list == 0) return 0
-  const firstBody = scanBody, firstEnd = scanBodyEnd
+  const firstBody = scanBody
+  const firstEnd = scanBodyEnd
   let total = 0
   while (at != 0 && total < 64) {
     let mask = 0
     for (let i = 0; i < scanCount; i++) mask |= 1 << scanComponent(i).index
-    store<u32>(list + (<usize>total << 2), spectralStart | spectralEnd << 8 | (approxHigh > 0 ? 1 << 16 : 0) | mask << 24)
+    store<u32>(
+      list + ((<usize>total) << 2),
+      spectralStart | (spectralEnd << 8) | (approxHigh > 0 ? 1 << 16 : 0) | (mask << 24),
+    )
     total++
     at = nextScan(nextMarker(at, false))
     if (status != 0) return 0
@@ -114,22 +143,26 @@ function neededScans(at: usize): u64 {
   for (let i = 0; i < componentCount; i++) component(i).reach = component(i).lastK
   let needed: u64 = 0
   while (--total >= 0) {
-    const e = <i32>load<u32>(list + (<usize>total << 2))
+    const e = <i32>load<u32>(list + ((<usize>total) << 2))
     for (let i = 0; i < componentCount; i++) {
-      if ((e >> (24 + i) & 1) != 0 && (e & 255) <= component(i).reach) needed |= <u64>1 << total
+      if (((e >> (24 + i)) & 1) != 0 && (e & 255) <= component(i).reach) needed |= (<u64>1) << total
     }
-    if ((needed >> total & 1) == 0 || (e >> 16 & 1) == 0) continue
-    for (let i = 0; i < componentCount; i++) if ((e >> (24 + i) & 1) != 0) component(i).reach = max(component(i).reach, e >> 8 & 255)
+    if (((needed >> total) & 1) == 0 || ((e >> 16) & 1) == 0) continue
+    for (let i = 0; i < componentCount; i++)
+      if (((e >> (24 + i)) & 1) != 0) component(i).reach = max(component(i).reach, (e >> 8) & 255)
   }
   readScan(firstBody, firstEnd)
   return needed
 }
 
-/** Reads the next scan header from the marker at `at` on, and only that; the position of its data, 0 when there is none. */
+/**
+ * Reads the next scan header from the marker at `at` on, and only that; the position of its data, 0 when there is none.
+ */
 function nextScan(at: usize): usize {
   while (true) {
     while (load<u8>(at) == 0xff && load<u8>(at, 1) == 0xff) at++
-    const length = <usize>load<u8>(at, 2) << 8 | <usize>load<u8>(at, 3), marker = load<u8>(at, 1)
+    const length = ((<usize>load<u8>(at, 2)) << 8) | (<usize>load<u8>(at, 3))
+    const marker = load<u8>(at, 1)
     // Whatever is wrong here is found when the segments are read in turn.
     if (at >= fileEnd || load<u8>(at) != 0xff || marker == 0xd9 || length < 2 || at + 2 + length > fileEnd) return 0
     if (marker == 0xda) {
@@ -169,19 +202,46 @@ function assemble(): void {
 /** Makes the picture upright. Source: Exif 2.32, 4.6.4 A. */
 function turn(): void {
   if (orientation <= 1 || status != 0) return
-  const w = <i32>pixelWidth, h = <i32>pixelHeight, n = pixelChannels
+  const w = <i32>pixelWidth
+  const h = <i32>pixelHeight
+  const n = pixelChannels
   const out = alloc(<u64>w * <u64>h * <u64>n)
   if (out == 0) return
   // Source pixel of the upright picture's corner, and the steps to its right and lower neighbours.
-  const right = w - 1, bottom = (h - 1) * w
-  let from = 0, dx = 1, dy = w
-  if (orientation == 2) { from = right; dx = -1; dy = w }
-  else if (orientation == 3) { from = right + bottom; dx = -1; dy = -w }
-  else if (orientation == 4) { from = bottom; dx = 1; dy = -w }
-  else if (orientation == 5) { from = 0; dx = w; dy = 1 }
-  else if (orientation == 6) { from = bottom; dx = -w; dy = 1 }
-  else if (orientation == 7) { from = right + bottom; dx = -w; dy = -1 }
-  else { from = right; dx = w; dy = -1 }
+  const right = w - 1
+  const bottom = (h - 1) * w
+  let from = 0
+  let dx = 1
+  let dy = w
+  if (orientation == 2) {
+    from = right
+    dx = -1
+    dy = w
+  } else if (orientation == 3) {
+    from = right + bottom
+    dx = -1
+    dy = -w
+  } else if (orientation == 4) {
+    from = bottom
+    dx = 1
+    dy = -w
+  } else if (orientation == 5) {
+    from = 0
+    dx = w
+    dy = 1
+  } else if (orientation == 6) {
+    from = bottom
+    dx = -w
+    dy = 1
+  } else if (orientation == 7) {
+    from = right + bottom
+    dx = -w
+    dy = -1
+  } else {
+    from = right
+    dx = w
+    dy = -1
+  }
   if (orientation >= 5) {
     pixelWidth = h
     pixelHeight = w

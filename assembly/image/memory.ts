@@ -3,7 +3,9 @@
  * heap's start on and grows the memory up to a limit; a failure is kept with its text until the next `reset`.
  */
 
-/** What kind of failure: the host's `image/truncated`, `image/corrupt`, `image/unsupported-format`, `image/too-large`. */
+/**
+ * What kind of failure: the host's `image/truncated`, `image/corrupt`, `image/unsupported-format`, `image/too-large`.
+ */
 export const TRUNCATED: i32 = 1
 export const CORRUPT: i32 = 2
 export const UNSUPPORTED: i32 = 3

@@ -3,8 +3,44 @@
  * collected as coefficients first. Coefficients that the wanted size doesn't need are passed over, several at a time.
  * Source: ITU-T T.81, annexes F (sequential) and G (progressive).
  */
-import { acTable, approxHigh, approxLow, Component, component, dcTable, fileEnd, mcusX, mcusY, progressive, quantTable, restartInterval, scanComponent, scanCount, spectralEnd, spectralStart, ZIGZAG } from './frame'
-import { bits, checkEnd, count, extend, fusedOf, nextMarker, overrun, plain, position, refill, refillSlow, restart, seek, setBits, skipOf, symbolOf, take } from './huffman'
+import {
+  acTable,
+  approxHigh,
+  approxLow,
+  Component,
+  component,
+  dcTable,
+  fileEnd,
+  mcusX,
+  mcusY,
+  progressive,
+  quantTable,
+  restartInterval,
+  scanComponent,
+  scanCount,
+  spectralEnd,
+  spectralStart,
+  ZIGZAG,
+} from './frame'
+import {
+  bits,
+  checkEnd,
+  count,
+  extend,
+  fusedOf,
+  nextMarker,
+  overrun,
+  plain,
+  position,
+  refill,
+  refillSlow,
+  restart,
+  seek,
+  setBits,
+  skipOf,
+  symbolOf,
+  take,
+} from './huffman'
 import { inverseDct } from './idct'
 import { CORRUPT, fail, status } from './memory'
 
@@ -36,16 +72,20 @@ function sequentialBlock(c: Component): void {
   if (filled) memory.fill(block, 0, 256)
   filled = false
   c.predictor += dcDifference(c.dc)
-  const quant = c.quant, lastK = c.lastK, ac = c.ac
+  const quant = c.quant
+  const lastK = c.lastK
+  const ac = c.ac
   store<i32>(block, c.predictor * load<i32>(quant))
-  let b = bits, n = count, p = position
+  let b = bits
+  let n = count
+  let p = position
   // k: the zigzag position that comes next.
   let k = 1
   while (k < 64) {
     if (n <= 32) {
       const v = load<u32>(p)
       if (plain(v)) {
-        b |= <u64>bswap<u32>(v) << (32 - n)
+        b |= (<u64>bswap<u32>(v)) << (32 - n)
         n += 32
         p += 4
       } else {
@@ -58,7 +98,7 @@ function sequentialBlock(c: Component): void {
     }
     if (k > lastK) {
       const s = skipOf(ac, b)
-      const next = k + (s >> 8 & 255)
+      const next = k + ((s >> 8) & 255)
       // An entry that reaches the block's end may hold the next block's bits behind it.
       if (s != 0 && (next < 64 || (next == 64 && s < 1 << 16))) {
         b <<= s & 255
@@ -73,13 +113,13 @@ function sequentialBlock(c: Component): void {
     if (e != 0) {
       b <<= e & 255
       n -= e & 255
-      k += e >> 8 & 255
+      k += (e >> 8) & 255
       value = e >> 16
     } else {
       e = symbolOf(ac, b)
       b <<= e & 255
       n -= e & 255
-      const size = e >> 8 & 15
+      const size = (e >> 8) & 15
       if (size == 0) {
         k += e >> 12 == 15 ? 16 : 64
         value = 0
@@ -95,7 +135,7 @@ function sequentialBlock(c: Component): void {
       if (value != 0) fail(CORRUPT, 'coefficients run past the end of a block')
       break
     }
-    const index = <usize>load<u8>(ZIGZAG + k - 1) << 2
+    const index = (<usize>load<u8>(ZIGZAG + k - 1)) << 2
     if (k - 1 <= lastK) {
       store<i32>(block + index, value * load<i32>(quant + index))
       filled = true
@@ -114,7 +154,8 @@ function acFirst(c: Component, out: usize): void {
     refill()
     const e = symbolOf(c.ac, bits)
     setBits(bits << (e & 255), count - (e & 255), position)
-    const run = e >> 12, size = e >> 8 & 15
+    const run = e >> 12
+    const size = (e >> 8) & 15
     if (size == 0) {
       if (run < 15) {
         endOfBandRun = (1 << run) - 1 + take(run)
@@ -130,7 +171,7 @@ function acFirst(c: Component, out: usize): void {
     }
     const value = extend(bits, size)
     setBits(bits << size, count - size, position)
-    store<i16>(out + (<usize>load<u8>(ZIGZAG + k) << 1), <i16>(value << approxLow))
+    store<i16>(out + ((<usize>load<u8>(ZIGZAG + k)) << 1), <i16>(value << approxLow))
   }
 }
 
@@ -148,8 +189,9 @@ function acRefine(c: Component, out: usize): void {
       refill()
       const e = symbolOf(c.ac, bits)
       setBits(bits << (e & 255), count - (e & 255), position)
-      let run = e >> 12, value = 0
-      const size = e >> 8 & 15
+      let run = e >> 12
+      let value = 0
+      const size = (e >> 8) & 15
       if (size == 0) {
         if (run < 15) {
           endOfBandRun = (1 << run) + take(run)
@@ -163,7 +205,7 @@ function acRefine(c: Component, out: usize): void {
         value = take(1) != 0 ? plus : -plus
       }
       for (; k <= spectralEnd; k++) {
-        const at = out + (<usize>load<u8>(ZIGZAG + k) << 1)
+        const at = out + ((<usize>load<u8>(ZIGZAG + k)) << 1)
         const v = <i32>load<i16>(at)
         if (v != 0) correct(at, v, plus)
         else if (--run < 0) break
@@ -173,13 +215,13 @@ function acRefine(c: Component, out: usize): void {
           fail(CORRUPT, 'coefficients run past the end of a block')
           return
         }
-        store<i16>(out + (<usize>load<u8>(ZIGZAG + k) << 1), <i16>value)
+        store<i16>(out + ((<usize>load<u8>(ZIGZAG + k)) << 1), <i16>value)
       }
     }
   }
   if (endOfBandRun > 0) {
     for (; k <= spectralEnd; k++) {
-      const at = out + (<usize>load<u8>(ZIGZAG + k) << 1)
+      const at = out + ((<usize>load<u8>(ZIGZAG + k)) << 1)
       const v = <i32>load<i16>(at)
       if (v != 0) correct(at, v, plus)
     }
@@ -193,12 +235,12 @@ function visit(c: Component, x: i32, y: i32): void {
     inverseDct(block, c.size, !filled, c.samples + y * c.size * c.stride + x * c.size, c.stride)
     return
   }
-  const out = c.coefficients + (<usize>(y * c.blocksPerRow + x) << 7)
+  const out = c.coefficients + ((<usize>(y * c.blocksPerRow + x)) << 7)
   if (spectralStart == 0) {
     if (approxHigh == 0) {
       c.predictor += dcDifference(c.dc)
       store<i16>(out, <i16>(c.predictor << approxLow))
-    } else if (take(1) != 0) store<i16>(out, <i16>(<i32>load<i16>(out) | 1 << approxLow))
+    } else if (take(1) != 0) store<i16>(out, <i16>((<i32>load<i16>(out)) | (1 << approxLow)))
   } else if (approxHigh == 0) acFirst(c, out)
   else acRefine(c, out)
 }
@@ -206,14 +248,17 @@ function visit(c: Component, x: i32, y: i32): void {
 /** Looks up the tables of the scan's components; fails when one is missing. */
 function prepare(): void {
   for (let i = 0; i < scanCount; i++) {
-    const s = scanComponent(i), c = component(s.index)
+    const s = scanComponent(i)
+    const c = component(s.index)
     if (++c.scans > MAX_SCANS) return fail(CORRUPT, 'too many scans')
     if (!progressive && c.seen != 0) return fail(CORRUPT, 'a component is in two scans')
-    const needsDc = !progressive || (spectralStart == 0 && approxHigh == 0), needsAc = !progressive || spectralStart > 0
+    const needsDc = !progressive || (spectralStart == 0 && approxHigh == 0)
+    const needsAc = !progressive || spectralStart > 0
     if (needsDc) c.dc = dcTable(s.dc)
     if (needsAc) c.ac = acTable(s.ac)
     c.quant = quantTable(c.tq)
-    if ((needsDc && c.dc == 0) || (needsAc && c.ac == 0) || c.quant == 0) return fail(CORRUPT, 'a scan uses a table that is not there')
+    if ((needsDc && c.dc == 0) || (needsAc && c.ac == 0) || c.quant == 0)
+      return fail(CORRUPT, 'a scan uses a table that is not there')
     if (spectralStart == 0) c.seen = 1
     c.predictor = 0
   }
@@ -228,7 +273,8 @@ export function decodeScan(at: usize): usize {
   filled = true
   const first = component(scanComponent(0).index)
   const single = scanCount == 1
-  const unitsX = single ? first.blocksX : mcusX, unitsY = single ? first.blocksY : mcusY
+  const unitsX = single ? first.blocksX : mcusX
+  const unitsY = single ? first.blocksY : mcusY
   let left = restartInterval
   for (let y = 0; y < unitsY; y++) {
     for (let x = 0; x < unitsX; x++) {
@@ -256,7 +302,7 @@ export function decodeScan(at: usize): usize {
 export function finishProgressive(c: Component): void {
   for (let y = 0; y < c.blocksY; y++) {
     for (let x = 0; x < c.blocksX; x++) {
-      const from = c.coefficients + (<usize>(y * c.blocksPerRow + x) << 7)
+      const from = c.coefficients + ((<usize>(y * c.blocksPerRow + x)) << 7)
       let any = 0
       if (c.size > 1) {
         for (let k = 1; k <= c.lastK; k++) {

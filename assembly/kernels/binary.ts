@@ -10,7 +10,11 @@ import { clamp, multiplyByQuantizedMultiplier, requantize } from '../requantize'
 function element(r: BinaryRecord, a: i32, b: i32, index: i32): i32 {
   if (r.kind == 0) {
     // multiplier holds the rounding constant with both zero points folded in.
-    return clamp((a * r.aMultiplier + b * r.bMultiplier + r.multiplier >> r.shift) + r.outputZeroPoint, r.actMin, r.actMax)
+    return clamp(
+      ((a * r.aMultiplier + b * r.bMultiplier + r.multiplier) >> r.shift) + r.outputZeroPoint,
+      r.actMin,
+      r.actMax,
+    )
   }
   a -= r.aZeroPoint
   b -= r.bZeroPoint
@@ -19,7 +23,8 @@ function element(r: BinaryRecord, a: i32, b: i32, index: i32): i32 {
     const left = multiplyByQuantizedMultiplier(a << 20, r.aMultiplier, r.aShift)
     const right = multiplyByQuantizedMultiplier(b << 20, r.bMultiplier < 0 ? -r.bMultiplier : r.bMultiplier, r.bShift)
     let sum = multiplyByQuantizedMultiplier(r.bMultiplier < 0 ? left - right : left + right, r.multiplier, r.shift)
-    if (index < r.wrapElements) return clamp(<i32><i16>(<i32><i16>sum + r.outputZeroPoint), r.actMin, r.actMax) - r.minus
+    if (index < r.wrapElements)
+      return clamp(<i32>(<i16>(<i32>(<i16>sum) + r.outputZeroPoint)), r.actMin, r.actMax) - r.minus
     return clamp(sum + r.outputZeroPoint, r.actMin, r.actMax) - r.minus
   }
   return clamp(multiplyByQuantizedMultiplier(a * b, r.multiplier, r.shift) + r.outputZeroPoint, r.actMin, r.actMax)
@@ -29,31 +34,45 @@ function element(r: BinaryRecord, a: i32, b: i32, index: i32): i32 {
 // @ts-ignore: decorator
 @inline
 function add8(a: v128, b: v128, ma: v128, mb: v128, bias: v128, shift: i32, zero: v128): v128 {
-  const lo = i32x4.shr_s(i32x4.add(i32x4.add(
-    i32x4.mul(i32x4.extend_low_i16x8_s(a), ma), i32x4.mul(i32x4.extend_low_i16x8_s(b), mb)), bias), shift)
-  const hi = i32x4.shr_s(i32x4.add(i32x4.add(
-    i32x4.mul(i32x4.extend_high_i16x8_s(a), ma), i32x4.mul(i32x4.extend_high_i16x8_s(b), mb)), bias), shift)
+  const lo = i32x4.shr_s(
+    i32x4.add(i32x4.add(i32x4.mul(i32x4.extend_low_i16x8_s(a), ma), i32x4.mul(i32x4.extend_low_i16x8_s(b), mb)), bias),
+    shift,
+  )
+  const hi = i32x4.shr_s(
+    i32x4.add(
+      i32x4.add(i32x4.mul(i32x4.extend_high_i16x8_s(a), ma), i32x4.mul(i32x4.extend_high_i16x8_s(b), mb)),
+      bias,
+    ),
+    shift,
+  )
   return i16x8.add_sat_s(i16x8.narrow_i32x4_s(lo, hi), zero)
 }
 
 /** n elements, both operands contiguous (or b one repeated byte when bStep is 0). Returns how many were done. */
 function run8(r: BinaryRecord, a: usize, b: usize, bStep: i32, to: usize, n: i32): i32 {
-  const low = i8x16.splat(<i8>r.actMin), high = i8x16.splat(<i8>r.actMax)
+  const low = i8x16.splat(<i8>r.actMin)
+  const high = i8x16.splat(<i8>r.actMax)
   const zero = i16x8.splat(<i16>r.outputZeroPoint)
   const repeated = i16x8.splat(load<i8>(b))
   let i = 0
   if (r.kind == 0) {
-    const ma = i32x4.splat(r.aMultiplier), mb = i32x4.splat(r.bMultiplier), bias = i32x4.splat(r.multiplier)
+    const ma = i32x4.splat(r.aMultiplier)
+    const mb = i32x4.splat(r.bMultiplier)
+    const bias = i32x4.splat(r.multiplier)
     for (; i + 8 <= n; i += 8) {
       const q = add8(v128.load_ext<i8>(a + i), bStep ? v128.load_ext<i8>(b + i) : repeated, ma, mb, bias, r.shift, zero)
       v128.store64_lane(to + i, i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(q, q), low), high), 0)
     }
     return i
   }
-  const za = i16x8.splat(<i16>r.aZeroPoint), zb = i16x8.splat(<i16>r.bZeroPoint), scale = f32x4.splat(r.scale)
+  const za = i16x8.splat(<i16>r.aZeroPoint)
+  const zb = i16x8.splat(<i16>r.bZeroPoint)
+  const scale = f32x4.splat(r.scale)
   for (; i + 8 <= n; i += 8) {
-    const x = i16x8.sub(v128.load_ext<i8>(a + i), za), y = i16x8.sub(bStep ? v128.load_ext<i8>(b + i) : repeated, zb)
-    const lo = multiply4(i32x4.extmul_low_i16x8_s(x, y), scale), hi = multiply4(i32x4.extmul_high_i16x8_s(x, y), scale)
+    const x = i16x8.sub(v128.load_ext<i8>(a + i), za)
+    const y = i16x8.sub(bStep ? v128.load_ext<i8>(b + i) : repeated, zb)
+    const lo = multiply4(i32x4.extmul_low_i16x8_s(x, y), scale)
+    const hi = multiply4(i32x4.extmul_high_i16x8_s(x, y), scale)
     const q = i16x8.add_sat_s(i16x8.narrow_i32x4_s(lo, hi), zero)
     v128.store64_lane(to + i, i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(q, q), low), high), 0)
   }
@@ -68,7 +87,11 @@ function multiply4(product: v128, scale: v128): v128 {
 
 export function binary(record: usize, y0: i32, y1: i32): void {
   const r = changetype<BinaryRecord>(record)
-  const d1 = r.d1, d2 = r.d2, d3 = r.d3, a3 = r.a3, b3 = r.b3
+  const d1 = r.d1
+  const d2 = r.d2
+  const d3 = r.d3
+  const a3 = r.a3
+  const b3 = r.b3
   for (let y = y0; y < y1; y++) {
     const aRow: usize = r.a + (y < r.aRing ? y : y % r.aRing) * r.aRowStride
     const bRow: usize = r.b + (y < r.bRing ? y : y % r.bRing) * r.bRowStride
@@ -76,7 +99,8 @@ export function binary(record: usize, y0: i32, y1: i32): void {
     let index = y * d1 * d2 * d3
     for (let i = 0; i < d1; i++) {
       for (let j = 0; j < d2; j++) {
-        const a = aRow + i * r.a1 + j * r.a2, b = bRow + i * r.b1 + j * r.b2
+        const a = aRow + i * r.a1 + j * r.a2
+        const b = bRow + i * r.b1 + j * r.b2
         let k = 0
         if (ASC_FEATURE_SIMD && r.kind < 2 && a3) k = run8(r, a, b, b3, to, d3)
         for (; k < d3; k++) {

@@ -1,6 +1,6 @@
 /**
- * Convolution of any kernel, stride, dilation and group as GEMM over patches: the patches of a few output pixels (a tile)
- * are packed to a panel, a microkernel multiplies the panel with all weights. `form` picks packer and microkernel
+ * Convolution of any kernel, stride, dilation and group as GEMM over patches: the patches of a few output pixels (a
+ * tile) are packed to a panel, a microkernel multiplies the panel with all weights. `form` picks packer and microkernel
  * (gemm-*.ts; the host's table of forms is src/lower/gemm.ts, which also packs the weights).
  *
  * Shapes: input frame [inRows, W, C] NHWC i8; output [rows, outW, outC] i8. Bias and scale are in panel order, NR a
@@ -37,8 +37,12 @@ function outputRow(r: ConvRecord, y: i32): usize {
 /** Multiplies the first `count` slots of forms that pack panels. */
 function multiply(r: ConvRecord, count: i32): void {
   switch (r.form) {
-    case 11: gemm4x8w8(r, count); break
-    case 12: gemm4x8Shuffle(r, count); break
+    case 11:
+      gemm4x8w8(r, count)
+      break
+    case 12:
+      gemm4x8Shuffle(r, count)
+      break
     default:
       if (FAST) {
         if (r.form == 10) {
@@ -50,21 +54,27 @@ function multiply(r: ConvRecord, count: i32): void {
   }
 }
 
-/** Forms that read rows: `tiles` tiles of pixels side by side, input at `from`, output at `to`; no tiles: the one in scratch. */
+/**
+ * Forms that read rows: `tiles` tiles of pixels side by side, input at `from`, output at `to`; no tiles: the one in
+ * scratch.
+ */
 function multiplyRows(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
   if (r.form == 8) gemm3x8c8(r, from, to, tiles)
   else gemm4x16c4(r, from, to, tiles)
 }
 
 /**
- * For forms that read rows of int8: points the tile's rows at the input where a patch is contiguous, else gathers them one
- * after another, `rowBytes` each. With a weight zero point also computes each row's correction.
+ * For forms that read rows of int8: points the tile's rows at the input where a patch is contiguous, else gathers them
+ * one after another, `rowBytes` each. With a weight zero point also computes each row's correction.
  */
 function gatherRows(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
-  const segments = r.segments, bytes: usize = r.segmentBytes, rowBytes: usize = r.rowBytes
+  const segments = r.segments
+  const bytes: usize = r.segmentBytes
+  const rowBytes: usize = r.rowBytes
   const direct = r.kh == 1 && segments == 1
   for (let i: usize = 0; i < mr; i++) {
-    const t = tile + (i << 2), pixel = row ? tile : t
+    const t = tile + (i << 2)
+    const pixel = row ? tile : t
     const y = load<i32>(pixel, TILE_Y)
     let x = load<i32>(pixel, TILE_X)
     if (row) x += <i32>i * r.xStep
@@ -75,7 +85,8 @@ function gatherRows(r: ConvRecord, tile: usize, mr: usize, row: bool): void {
       for (let ky = 0; ky < r.kh; ky++) {
         let from = rowAt(r, y + ky * r.dilationH) + x
         for (let s = 0; s < segments; s++) {
-          // Whole vectors: what is written too much is overwritten by the next segment or row, or lies behind the panel.
+          // Whole vectors: what is written too much is overwritten by the next segment or row, or lies behind the
+          // panel.
           for (let b: usize = 0; b < bytes; b += 16) v128.store(to + b, v128.load(from + b))
           to += bytes
           from += r.segmentStep
@@ -93,7 +104,9 @@ function packPatches(r: ConvRecord, tile: usize, panel: usize, mr: usize, row: b
     gatherRows(r, tile, mr, row)
     return
   }
-  const segments = r.segments, bytes: usize = r.segmentBytes, segmentStep: usize = r.segmentStep
+  const segments = r.segments
+  const bytes: usize = r.segmentBytes
+  const segmentStep: usize = r.segmentStep
   const advance: usize = r.segmentPanelBytes
   const end = tile + (mr << 2)
   for (let ky = 0; ky < r.kh; ky++) {
@@ -117,8 +130,16 @@ function packPatches(r: ConvRecord, tile: usize, panel: usize, mr: usize, row: b
 // @ts-ignore: decorator
 @inline
 function isFlat(r: ConvRecord, y1: i32): bool {
-  return r.windowH == 1 && r.strideH == 1 && r.padTop == 0 && r.segments == 1 && y1 <= r.inRing && y1 <= r.outRing
-    && r.inRowStride == r.outW * r.xStep && r.outRowStride == r.outW * r.outPixelStride
+  return (
+    r.windowH == 1 &&
+    r.strideH == 1 &&
+    r.padTop == 0 &&
+    r.segments == 1 &&
+    y1 <= r.inRing &&
+    y1 <= r.outRing &&
+    r.inRowStride == r.outW * r.xStep &&
+    r.outRowStride == r.outW * r.outPixelStride
+  )
 }
 
 /** Copies a tile's results of fewer than NR channels from where the microkernel put them. */
@@ -136,7 +157,10 @@ function unstage(r: ConvRecord, stage: usize, y: i32, x: i32, outW: i32, y1: i32
 
 /** Scalar: patch gathered to scratch, weights [N][K] i8 row-major. */
 function convScalar(r: ConvRecord, y0: i32, y1: i32): void {
-  const outW = r.outW, outC = r.outC, segments = r.segments, bytes = r.segmentBytes
+  const outW = r.outW
+  const outC = r.outC
+  const segments = r.segments
+  const bytes = r.segmentBytes
   const k = r.panelBytes
   const direct = r.kh == 1 && segments == 1
   for (let y = y0; y < y1; y++) {
@@ -172,17 +196,29 @@ export function conv(record: usize, y0: i32, y1: i32): void {
     convScalar(r, y0, y1)
     return
   }
-  const outC = r.outC, mr: usize = r.mr, nr: usize = r.nr, step: usize = r.outPixelStride, xStep: usize = r.xStep
-  const tile: usize = r.scratch, slots = tile + TILE_BYTES, slotBytes = SLOT_BYTES + r.panelBytes
-  const narrow = <usize>outC < nr, stage = slots + slotBytes
-  const rows = r.rowBytes != 0, batch = r.batch, bytes: usize = r.segmentBytes
+  const outC = r.outC
+  const mr: usize = r.mr
+  const nr: usize = r.nr
+  const step: usize = r.outPixelStride
+  const xStep: usize = r.xStep
+  const tile: usize = r.scratch
+  const slots = tile + TILE_BYTES
+  const slotBytes = SLOT_BYTES + r.panelBytes
+  const narrow = <usize>outC < nr
+  const stage = slots + slotBytes
+  const rows = r.rowBytes != 0
+  const batch = r.batch
+  const bytes: usize = r.segmentBytes
   let outW = r.outW
   if (isFlat(r, y1)) {
     outW *= y1 - y0
     y1 = y0 + 1
   }
   const pointwise = r.windowH == 1 && r.segments == 1 && !narrow
-  let y = y0, x = 0, slot = slots, count = 0
+  let y = y0
+  let x = 0
+  let slot = slots
+  let count = 0
   while (y < y1) {
     const row = x + <i32>mr <= outW
     // One pixel that is left goes with the last batch: its weights are near then.
@@ -192,7 +228,8 @@ export function conv(record: usize, y0: i32, y1: i32): void {
       count = 0
     }
     if (pointwise && row) {
-      let from = rowAt(r, y * r.strideH - r.padTop) + <usize>x * xStep, to = outputRow(r, y) + <usize>x * step
+      let from = rowAt(r, y * r.strideH - r.padTop) + <usize>x * xStep
+      let to = outputRow(r, y) + <usize>x * step
       let tiles = (outW - x) / <i32>mr
       x += tiles * <i32>mr
       if (rows) multiplyRows(r, from, to, tiles)
@@ -217,7 +254,8 @@ export function conv(record: usize, y0: i32, y1: i32): void {
       }
     } else {
       // Perhaps over the end of the row; past the last pixel, the last one again.
-      let py = y, px = x
+      let py = y
+      let px = x
       for (let i: usize = 0; i < mr; i++) {
         const t = tile + (i << 2)
         store<i32>(t, py * r.strideH - r.padTop, TILE_Y)

@@ -5,7 +5,8 @@ import { copyBytes } from '../scalar'
 /** Row copy with xor. Reads and writes exactly `bytes` a row. */
 export function copy(record: usize, y0: i32, y1: i32): void {
   const r = changetype<CopyRecord>(record)
-  const bytes = r.bytes, flip = r.xor
+  const bytes = r.bytes
+  const flip = r.xor
   for (let y = y0; y < y1; y++) {
     const from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
     const to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
@@ -18,7 +19,7 @@ export function copy(record: usize, y0: i32, y1: i32): void {
       const mask = i8x16.splat(<i8>flip)
       for (; i + 16 <= bytes; i += 16) v128.store(to + i, v128.xor(v128.load(from + i), mask))
     }
-    for (; i < bytes; i++) store<u8>(to + i, load<u8>(from + i) ^ <u8>flip)
+    for (; i < bytes; i++) store<u8>(to + i, load<u8>(from + i) ^ (<u8>flip))
   }
 }
 
@@ -30,7 +31,8 @@ export function fill(record: usize, y0: i32, y1: i32): void {
 /** out = table[in] for every byte. May run in place. */
 export function lut(record: usize, y0: i32, y1: i32): void {
   const r = changetype<LutRecord>(record)
-  const table: usize = r.table, bytes = r.bytes
+  const table: usize = r.table
+  const bytes = r.bytes
   for (let y = y0; y < y1; y++) {
     const from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
     const to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
@@ -49,19 +51,25 @@ export function lut(record: usize, y0: i32, y1: i32): void {
 /** out = table of the channel[in] for every byte. May run in place. */
 export function channelLut(record: usize, y0: i32, y1: i32): void {
   const r = changetype<ChannelLutRecord>(record)
-  const table: usize = r.table, first: usize = r.offsets, last = first + (<usize>r.channels << 2)
+  const table: usize = r.table
+  const first: usize = r.offsets
+  const last = first + ((<usize>r.channels) << 2)
   for (let y = y0; y < y1; y++) {
     let from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
     let to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
     for (let x = 0; x < r.pixels; x++) {
-      for (let offset = first; offset < last; offset += 4) store<u8>(to++, load<u8>(table + load<u32>(offset) + load<u8>(from++)))
+      for (let offset = first; offset < last; offset += 4)
+        store<u8>(to++, load<u8>(table + load<u32>(offset) + load<u8>(from++)))
     }
   }
 }
 
 export function stridedCopy(record: usize): void {
   const r = changetype<StridedCopyRecord>(record)
-  const bytes = r.bytes, d3 = r.d3, in3 = r.in3, out3 = r.out3
+  const bytes = r.bytes
+  const d3 = r.d3
+  const in3 = r.in3
+  const out3 = r.out3
   for (let i = 0; i < r.d0; i++) {
     for (let j = 0; j < r.d1; j++) {
       for (let k = 0; k < r.d2; k++) {

@@ -18,8 +18,10 @@ export function high(a: v128, b: v128): v128 {
 // @ts-ignore: decorator
 @inline
 export function finish(constants: usize, clamped: i32, scale: usize, l0: v128, h0: v128, l1: v128, h1: v128): v128 {
-  const magic = v128.load(constants), zero = v128.load(constants, 16)
-  const s0 = v128.load(scale), s1 = v128.load(scale, 16)
+  const magic = v128.load(constants)
+  const zero = v128.load(constants, 16)
+  const s0 = v128.load(scale)
+  const s1 = v128.load(scale, 16)
   const a = i16x8.narrow_i32x4_s(requantize4(l0, s0, magic, zero), requantize4(h0, s1, magic, zero))
   const b = i16x8.narrow_i32x4_s(requantize4(l1, s0, magic, zero), requantize4(h1, s1, magic, zero))
   const q = i8x16.narrow_i16x8_s(a, b)
@@ -43,22 +45,30 @@ export function rowAt(r: DepthwiseRecord, oy: i32, ky: i32): usize {
 }
 
 /**
- * Output rows [oy0, oy1), by the row functions of K, a class without fields: row1 with a horizontal stride of 1, else row2,
- * which K may lack. They compute `count` outputs that lie tapStep bytes apart from `y` on: a whole row, or with dilation
- * every dilationW-th output of it. p0..p4: rows of the window of the first one, as many as its `height`, 3 or 5, says.
+ * Output rows [oy0, oy1), by the row functions of K, a class without fields: row1 with a horizontal stride of 1, else
+ * row2, which K may lack. They compute `count` outputs that lie tapStep bytes apart from `y` on: a whole row, or with
+ * dilation every dilationW-th output of it. p0..p4: rows of the window of the first one, as many as its `height`, 3 or
+ * 5, says.
  */
 // @ts-ignore: decorator
 @inline
 export function eachRow<K>(record: usize, oy0: i32, oy1: i32, height: i32): void {
-  const r = changetype<DepthwiseRecord>(record), rows = changetype<K>(0)
-  const c = r.channels, apart = r.tapStep / c
+  const r = changetype<DepthwiseRecord>(record)
+  const rows = changetype<K>(0)
+  const c = r.channels
+  const apart = r.tapStep / c
   for (let oy = oy0; oy < oy1; oy++) {
-    const p0 = rowAt(r, oy, 0), p1 = rowAt(r, oy, 1), p2 = rowAt(r, oy, 2)
-    const p3 = height > 3 ? rowAt(r, oy, 3) : 0, p4 = height > 3 ? rowAt(r, oy, 4) : 0
+    const p0 = rowAt(r, oy, 0)
+    const p1 = rowAt(r, oy, 1)
+    const p2 = rowAt(r, oy, 2)
+    const p3 = height > 3 ? rowAt(r, oy, 3) : 0
+    const p4 = height > 3 ? rowAt(r, oy, 4) : 0
     const y: usize = r.output + (oy < r.outRing ? oy : oy % r.outRing) * r.outRowStride
     for (let phase = 0; phase < min(apart, r.outW); phase++) {
-      const at: usize = phase * c, count = (r.outW - phase + apart - 1) / apart
-      if (isDefined(rows.row2) && r.strideW > 1) rows.row2(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
+      const at: usize = phase * c
+      const count = (r.outW - phase + apart - 1) / apart
+      if (isDefined(rows.row2) && r.strideW > 1)
+        rows.row2(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
       else rows.row1(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
     }
   }

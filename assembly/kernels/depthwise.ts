@@ -2,8 +2,8 @@
  * Depthwise convolution of any window, stride and dilation, depth multiplier 1.
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8.
- * Weights, SIMD: [C/8][taps/2][8][2] i16, taps padded to even with zeros, the last block overlapping; scalar: [taps][C] i16.
- * Requires (SIMD): |acc * scale| <= 2^22. Reads past end: 0..7 bytes. Writes: exactly the output rows.
+ * Weights, SIMD: [C/8][taps/2][8][2] i16, taps padded to even with zeros, the last block overlapping; scalar: [taps][C]
+ * i16. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: 0..7 bytes. Writes: exactly the output rows.
  */
 import { DepthwiseRecord } from '../layout'
 import { requantize4, widen } from '../simd'
@@ -25,21 +25,27 @@ function tapAddresses(r: DepthwiseRecord, y: i32): void {
 }
 
 function rowSimd(r: DepthwiseRecord, out: usize): void {
-  const channels = r.channels, narrow = channels < 8, last = channels - 8
+  const channels = r.channels
+  const narrow = channels < 8
+  const last = channels - 8
   const pairs = (r.kh * r.kw + 1) >> 1
   const tableEnd: usize = r.scratch + (pairs << 3)
   const at = changetype<usize>(r)
   const actMin = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMin'))
   const actMax = v128.load_splat<i8>(at, offsetof<DepthwiseRecord>('actMax'))
   for (let x = 0; x < r.outW; x++) {
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     let n = 0
     while (true) {
       const offset: usize = x * r.xStep + n
-      let c0 = v128.load(bias), c1 = v128.load(bias, 16)
+      let c0 = v128.load(bias)
+      let c1 = v128.load(bias, 16)
       let table: usize = r.scratch
       do {
-        const a = widen(<usize>load<u32>(table) + offset), b = widen(<usize>load<u32>(table, 4) + offset)
+        const a = widen(<usize>load<u32>(table) + offset)
+        const b = widen(<usize>load<u32>(table, 4) + offset)
         c0 = mac(c0, low(a, b), v128.load(w))
         c1 = mac(c1, high(a, b), v128.load(w, 16))
         w += 32
@@ -49,7 +55,8 @@ function rowSimd(r: DepthwiseRecord, out: usize): void {
       const zero = v128.load_splat<i32>(at, offsetof<DepthwiseRecord>('magicMinusZero'))
       const h = i16x8.narrow_i32x4_s(
         requantize4(c0, v128.load(scale), magic, zero),
-        requantize4(c1, v128.load(scale, 16), magic, zero))
+        requantize4(c1, v128.load(scale, 16), magic, zero),
+      )
       const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), actMin), actMax)
       if (narrow) {
         // Fewer than eight channels: staged behind the tap table.
@@ -69,7 +76,8 @@ function rowSimd(r: DepthwiseRecord, out: usize): void {
 }
 
 function rowScalar(r: DepthwiseRecord, out: usize): void {
-  const channels = r.channels, taps = r.kh * r.kw
+  const channels = r.channels
+  const taps = r.kh * r.kw
   const tableEnd: usize = r.scratch + (taps << 2)
   for (let x = 0; x < r.outW; x++) {
     for (let c = 0; c < channels; c++) {
@@ -80,9 +88,12 @@ function rowScalar(r: DepthwiseRecord, out: usize): void {
         acc += load<i8>(<usize>load<u32>(table) + offset) * load<i16>(w)
         w += channels << 1
       }
-      store<i8>(out + c, r.fixedPoint
-        ? clamp(multiplyByQuantizedMultiplier(acc, r.multiplier, r.shift) + r.outputZeroPoint, r.actMin, r.actMax)
-        : requantize(acc, load<f32>(r.scale + (c << 2)), r.outputZeroPoint, r.actMin, r.actMax))
+      store<i8>(
+        out + c,
+        r.fixedPoint
+          ? clamp(multiplyByQuantizedMultiplier(acc, r.multiplier, r.shift) + r.outputZeroPoint, r.actMin, r.actMax)
+          : requantize(acc, load<f32>(r.scale + (c << 2)), r.outputZeroPoint, r.actMin, r.actMax),
+      )
     }
     out += channels
   }

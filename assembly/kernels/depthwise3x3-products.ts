@@ -1,12 +1,16 @@
 /**
- * Depthwise 3x3 like depthwise3x3.ts, by products of 8-bit values, two of which are added in 16 bits and then pairwise into
- * 32 (smull, smlal, sadalp on arm64): rows 0 and 1 of a column lie interleaved (z), and so do two columns of row 2 (y).
+ * Depthwise 3x3 like depthwise3x3.ts, by products of 8-bit values, two of which are added in 16 bits and then pairwise
+ * into 32 (smull, smlal, sadalp on arm64): rows 0 and 1 of a column lie interleaved (z), and so do two columns of row 2
+ * (y).
  *
- * Shapes: as depthwise3x3.ts. Weights: seven vectors a block of eight channels, [7][8 channels][2] i8, taps (row, column)
- * (0,0) (1,0) | (0,1) (1,1) | (0,2) (1,2) | (2,0) (2,1) | (2,2) 0 | 0 (2,0) | (2,1) (2,2); the last block may overlap.
+ * Shapes: as depthwise3x3.ts. Weights: seven vectors a block of eight channels, [7][8 channels][2] i8, taps (row,
+ * column) (0,0) (1,0) | (0,1) (1,1) | (0,2) (1,2) | (2,0) (2,1) | (2,2) 0 | 0 (2,0) | (2,1) (2,2); the last block may
+ * overlap.
  * Weights are raw: weightZeroPoint, in -127..127, is taken from them here.
- * Requires: |acc * scale| <= 2^22; no two weights that meet in one 16-bit sum both -128 (src/lower/depthwise-forms.ts checks).
- * Reads past end: as src/lower/depthwise-forms.ts says, and 7 bytes of input. Writes: exactly the output rows. SIMD only.
+ * Requires: |acc * scale| <= 2^22; no two weights that meet in one 16-bit sum both -128 (src/lower/depthwise-forms.ts
+ * checks).
+ * Reads past end: as src/lower/depthwise-forms.ts says, and 7 bytes of input. Writes: exactly the output rows. SIMD
+ * only.
  */
 import { DepthwiseRecord } from '../layout'
 import { eachRow, finish } from './depthwise-row'
@@ -15,18 +19,43 @@ import { eachRow, finish } from './depthwise-row'
 // @ts-ignore: decorator
 @inline
 function zip(a: usize, b: usize): v128 {
-  return v128.shuffle<i8>(v128.load64_zero(a), v128.load64_zero(b), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+  return v128.shuffle<i8>(
+    v128.load64_zero(a),
+    v128.load64_zero(b),
+    0,
+    16,
+    1,
+    17,
+    2,
+    18,
+    3,
+    19,
+    4,
+    20,
+    5,
+    21,
+    6,
+    22,
+    7,
+    23,
+  )
 }
 /** acc + pair sums of a * v + b * w: channels 0-3. */
 // @ts-ignore: decorator
 @inline
 function low2(acc: v128, a: v128, v: v128, b: v128, w: v128): v128 {
-  return i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.add(i16x8.extmul_low_i8x16_s(a, v), i16x8.extmul_low_i8x16_s(b, w))))
+  return i32x4.add(
+    acc,
+    i32x4.extadd_pairwise_i16x8_s(i16x8.add(i16x8.extmul_low_i8x16_s(a, v), i16x8.extmul_low_i8x16_s(b, w))),
+  )
 }
 // @ts-ignore: decorator
 @inline
 function high2(acc: v128, a: v128, v: v128, b: v128, w: v128): v128 {
-  return i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.add(i16x8.extmul_high_i8x16_s(a, v), i16x8.extmul_high_i8x16_s(b, w))))
+  return i32x4.add(
+    acc,
+    i32x4.extadd_pairwise_i16x8_s(i16x8.add(i16x8.extmul_high_i8x16_s(a, v), i16x8.extmul_high_i8x16_s(b, w))),
+  )
 }
 // @ts-ignore: decorator
 @inline
@@ -43,27 +72,49 @@ function high1(acc: v128, a: v128, v: v128): v128 {
 @unmanaged
 class Rows {
   row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
-    const c: usize = r.tapStep, constants: usize = r.constants, zero = r.weightZeroPoint
-    const k = i8x16.splat(<i8>-zero), k0 = v128.and(k, i16x8.splat(0xff)), kk = v128.andnot(k, i16x8.splat(0xff))
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const c: usize = r.tapStep
+    const constants: usize = r.constants
+    const zero = r.weightZeroPoint
+    const k = i8x16.splat(<i8>-zero)
+    const k0 = v128.and(k, i16x8.splat(0xff))
+    const kk = v128.andnot(k, i16x8.splat(0xff))
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     const last: usize = r.channels - 8
     let n: usize = 0
     while (true) {
-      const z0 = v128.load(w), z1 = v128.load(w, 16), z2 = v128.load(w, 32)
-      const y01 = v128.load(w, 48), y2 = v128.load(w, 64), y0 = v128.load(w, 80), y12 = v128.load(w, 96)
-      const bl = v128.load(bias), bh = v128.load(bias, 16)
-      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      const z0 = v128.load(w)
+      const z1 = v128.load(w, 16)
+      const z2 = v128.load(w, 32)
+      const y01 = v128.load(w, 48)
+      const y2 = v128.load(w, 64)
+      const y0 = v128.load(w, 80)
+      const y12 = v128.load(w, 96)
+      const bl = v128.load(bias)
+      const bh = v128.load(bias, 16)
+      let q0 = p0 + n
+      let q1 = p1 + n
+      let q2 = p2 + n
+      let out = y + n
       // Outputs a and m, left of the next columns; those before the first output are not stored.
-      let al = bl, ah = bh, ml = bl, mh = bh
+      let al = bl
+      let ah = bh
+      let ml = bl
+      let mh = bh
       let x = count + 2
       while (true) {
-        const u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
+        const u = zip(q0, q1)
+        const v = zip(q0 + c, q1 + c)
+        const s = zip(q2, q2 + c)
         al = low2(al, u, z2, s, y2)
         ah = high2(ah, u, z2, s, y2)
         ml = low1(low2(ml, u, z1, v, z2), s, y12)
         mh = high1(high2(mh, u, z1, v, z2), s, y12)
-        let nl = low1(low2(bl, u, z0, v, z1), s, y01), nh = high1(high2(bh, u, z0, v, z1), s, y01)
-        let ol = low2(bl, v, z0, s, y0), oh = high2(bh, v, z0, s, y0)
+        let nl = low1(low2(bl, u, z0, v, z1), s, y01)
+        let nh = high1(high2(bh, u, z0, v, z1), s, y01)
+        let ol = low2(bl, v, z0, s, y0)
+        let oh = high2(bh, v, z0, s, y0)
         if (zero) {
           al = low2(al, u, k, s, k0)
           ah = high2(ah, u, k, s, k0)
@@ -101,22 +152,39 @@ class Rows {
 
   /** Four columns a step. */
   row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
-    const c: usize = r.channels, constants: usize = r.constants, zero = r.weightZeroPoint
-    const k = i8x16.splat(<i8>-zero), k0 = v128.and(k, i16x8.splat(0xff))
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const c: usize = r.channels
+    const constants: usize = r.constants
+    const zero = r.weightZeroPoint
+    const k = i8x16.splat(<i8>-zero)
+    const k0 = v128.and(k, i16x8.splat(0xff))
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     const last: usize = r.channels - 8
     let n: usize = 0
     while (true) {
-      const z0 = v128.load(w), z1 = v128.load(w, 16), z2 = v128.load(w, 32), y01 = v128.load(w, 48), y2 = v128.load(w, 64)
-      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      const z0 = v128.load(w)
+      const z1 = v128.load(w, 16)
+      const z2 = v128.load(w, 32)
+      const y01 = v128.load(w, 48)
+      const y2 = v128.load(w, 64)
+      let q0 = p0 + n
+      let q1 = p1 + n
+      let q2 = p2 + n
+      let out = y + n
       let x = count
-      let u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
+      let u = zip(q0, q1)
+      let v = zip(q0 + c, q1 + c)
+      let s = zip(q2, q2 + c)
       while (true) {
         q0 += 2 * c
         q1 += 2 * c
         q2 += 2 * c
-        const i = zip(q0, q1), j = zip(q0 + c, q1 + c), t = zip(q2, q2 + c)
-        const bl = v128.load(bias), bh = v128.load(bias, 16)
+        const i = zip(q0, q1)
+        const j = zip(q0 + c, q1 + c)
+        const t = zip(q2, q2 + c)
+        const bl = v128.load(bias)
+        const bh = v128.load(bias, 16)
         let al = low1(low2(low2(bl, u, z0, v, z1), i, z2, s, y01), t, y2)
         let ah = high1(high2(high2(bh, u, z0, v, z1), i, z2, s, y01), t, y2)
         if (zero) {
@@ -126,7 +194,9 @@ class Rows {
         q0 += 2 * c
         q1 += 2 * c
         q2 += 2 * c
-        u = zip(q0, q1), v = zip(q0 + c, q1 + c), s = zip(q2, q2 + c)
+        u = zip(q0, q1)
+        v = zip(q0 + c, q1 + c)
+        s = zip(q2, q2 + c)
         let ml = low1(low2(low2(bl, i, z0, j, z1), u, z2, t, y01), s, y2)
         let mh = high1(high2(high2(bh, i, z0, j, z1), u, z2, t, y01), s, y2)
         if (zero) {

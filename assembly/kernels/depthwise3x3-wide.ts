@@ -1,11 +1,12 @@
 /**
- * Depthwise 3x3, stride 1, sixteen channels at a time, for V8's revectorizer (see gemm-4x16.ts): as depthwise3x3.ts, but each
- * vector comes twice, for channels 0-7 and 8-15 of the block, and pairs of taps are put together by masks and shifts, which
- * the revectorizer knows, instead of shuffles, which it does not: even channels apart from odd ones. In the fast binary only.
+ * Depthwise 3x3, stride 1, sixteen channels at a time, for V8's revectorizer (see gemm-4x16.ts): as depthwise3x3.ts,
+ * but each vector comes twice, for channels 0-7 and 8-15 of the block, and pairs of taps are put together by masks and
+ * shifts, which the revectorizer knows, instead of shuffles, which it does not: even channels apart from odd ones. In
+ * the fast binary only.
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8, C >= 16.
- * Weights: 7 pairs of taps a block of sixteen channels, each even channels then odd ones (src/lower/pack.ts); bias and scale
- * likewise even channels first. The last block may overlap. Scratch: 32 bytes.
+ * Weights: 7 pairs of taps a block of sixteen channels, each even channels then odd ones (src/lower/pack.ts); bias and
+ * scale likewise even channels first. The last block may overlap. Scratch: 32 bytes.
  * Requires: |acc * scale| <= 2^22. Reads past end: up to tapStep. Writes: exactly the output rows.
  */
 import { DepthwiseRecord } from '../layout'
@@ -40,33 +41,78 @@ function upper(q: usize): v128 {
 @inline
 function inOrder(q: v128): v128 {
   const t = v128.shuffle<i32>(q, q, 0, 2, 1, 3)
-  return v128.shuffle<i8>(t, v128.shuffle<i32>(t, t, 2, 3, 2, 3), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+  return v128.shuffle<i8>(
+    t,
+    v128.shuffle<i32>(t, t, 2, 3, 2, 3),
+    0,
+    16,
+    1,
+    17,
+    2,
+    18,
+    3,
+    19,
+    4,
+    20,
+    5,
+    21,
+    6,
+    22,
+    7,
+    23,
+  )
 }
 
 /** See eachRow. */
 @unmanaged
 class Rows {
   row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
-    const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped, seed: usize = r.scratch
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const c: usize = r.tapStep
+    const constants: usize = r.constants
+    const clamped = r.clamped
+    const seed: usize = r.scratch
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     const last: usize = r.channels - 16
     let n: usize = 0
     while (true) {
-      let q0 = p0 + n - 16, q1 = p1 + n - 16, q2 = p2 + n - 16, out = y + n
+      let q0 = p0 + n - 16
+      let q1 = p1 + n - 16
+      let q2 = p2 + n - 16
+      let out = y + n
       let x = count
       const mask = v128.load(seed, 32)
       // Columns 0 and 1 begin outputs a and b. e, o: even and odd channels; 0, 1: of the lower and the upper eight.
-      let ae0 = v128.load(bias), ae1 = v128.load(bias, 16), ao0 = v128.load(bias, 32), ao1 = v128.load(bias, 48)
-      let be0 = ae0, be1 = ae1, bo0 = ao0, bo1 = ao1
+      let ae0 = v128.load(bias)
+      let ae1 = v128.load(bias, 16)
+      let ao0 = v128.load(bias, 32)
+      let ao1 = v128.load(bias, 48)
+      let be0 = ae0
+      let be1 = ae1
+      let bo0 = ao0
+      let bo1 = ao1
       {
-        const i0 = lower(q0), i1 = upper(q0), j0 = lower(q1), j1 = upper(q1)
-        const k0 = lower(q0 + c), k1 = upper(q0 + c), l0 = lower(q1 + c), l1 = upper(q1 + c)
-        const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = even(k0, l0, mask), v1 = even(k1, l1, mask)
+        const i0 = lower(q0)
+        const i1 = upper(q0)
+        const j0 = lower(q1)
+        const j1 = upper(q1)
+        const k0 = lower(q0 + c)
+        const k1 = upper(q0 + c)
+        const l0 = lower(q1 + c)
+        const l1 = upper(q1 + c)
+        const u0 = even(i0, j0, mask)
+        const u1 = even(i1, j1, mask)
+        const v0 = even(k0, l0, mask)
+        const v1 = even(k1, l1, mask)
         ae0 = mac(mac(ae0, u0, v128.load(w)), v0, v128.load(w, 64))
         ae1 = mac(mac(ae1, u1, v128.load(w, 16)), v1, v128.load(w, 80))
         be0 = mac(be0, v0, v128.load(w))
         be1 = mac(be1, v1, v128.load(w, 16))
-        const f0 = odd(i0, j0, mask), f1 = odd(i1, j1, mask), g0 = odd(k0, l0, mask), g1 = odd(k1, l1, mask)
+        const f0 = odd(i0, j0, mask)
+        const f1 = odd(i1, j1, mask)
+        const g0 = odd(k0, l0, mask)
+        const g1 = odd(k1, l1, mask)
         ao0 = mac(mac(ao0, f0, v128.load(w, 32)), g0, v128.load(w, 96))
         ao1 = mac(mac(ao1, f1, v128.load(w, 48)), g1, v128.load(w, 112))
         bo0 = mac(bo0, g0, v128.load(w, 32))
@@ -74,8 +120,14 @@ class Rows {
         barrier(x, 1)
       }
       {
-        const i0 = lower(q2), i1 = upper(q2), j0 = lower(q2 + c), j1 = upper(q2 + c)
-        const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = odd(i0, j0, mask), v1 = odd(i1, j1, mask)
+        const i0 = lower(q2)
+        const i1 = upper(q2)
+        const j0 = lower(q2 + c)
+        const j1 = upper(q2 + c)
+        const u0 = even(i0, j0, mask)
+        const u1 = even(i1, j1, mask)
+        const v0 = odd(i0, j0, mask)
+        const v1 = odd(i1, j1, mask)
         ae0 = mac(ae0, u0, v128.load(w, 192))
         ae1 = mac(ae1, u1, v128.load(w, 208))
         ao0 = mac(ao0, v0, v128.load(w, 224))
@@ -91,14 +143,34 @@ class Rows {
         q0 += 2 * c
         q1 += 2 * c
         q2 += 2 * c
-        let ne0 = v128.load(bias), ne1 = v128.load(bias, 16), no0 = v128.load(bias, 32), no1 = v128.load(bias, 48)
-        let me0 = ne0, me1 = ne1, mo0 = no0, mo1 = no1
+        let ne0 = v128.load(bias)
+        let ne1 = v128.load(bias, 16)
+        let no0 = v128.load(bias, 32)
+        let no1 = v128.load(bias, 48)
+        let me0 = ne0
+        let me1 = ne1
+        let mo0 = no0
+        let mo1 = no1
         {
-          const i0 = lower(q0), i1 = upper(q0), j0 = lower(q1), j1 = upper(q1)
-          const k0 = lower(q0 + c), k1 = upper(q0 + c), l0 = lower(q1 + c), l1 = upper(q1 + c)
+          const i0 = lower(q0)
+          const i1 = upper(q0)
+          const j0 = lower(q1)
+          const j1 = upper(q1)
+          const k0 = lower(q0 + c)
+          const k1 = upper(q0 + c)
+          const l0 = lower(q1 + c)
+          const l1 = upper(q1 + c)
           {
-            const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = even(k0, l0, mask), v1 = even(k1, l1, mask)
-            const x0 = v128.load(w), x1 = v128.load(w, 16), y0 = v128.load(w, 64), y1 = v128.load(w, 80), z0 = v128.load(w, 128), z1 = v128.load(w, 144)
+            const u0 = even(i0, j0, mask)
+            const u1 = even(i1, j1, mask)
+            const v0 = even(k0, l0, mask)
+            const v1 = even(k1, l1, mask)
+            const x0 = v128.load(w)
+            const x1 = v128.load(w, 16)
+            const y0 = v128.load(w, 64)
+            const y1 = v128.load(w, 80)
+            const z0 = v128.load(w, 128)
+            const z1 = v128.load(w, 144)
             ae0 = mac(ae0, u0, z0)
             ae1 = mac(ae1, u1, z1)
             be0 = mac(mac(be0, v0, z0), u0, y0)
@@ -110,8 +182,16 @@ class Rows {
             barrier(x, 3)
           }
           {
-            const u0 = odd(i0, j0, mask), u1 = odd(i1, j1, mask), v0 = odd(k0, l0, mask), v1 = odd(k1, l1, mask)
-            const x0 = v128.load(w, 32), x1 = v128.load(w, 48), y0 = v128.load(w, 96), y1 = v128.load(w, 112), z0 = v128.load(w, 160), z1 = v128.load(w, 176)
+            const u0 = odd(i0, j0, mask)
+            const u1 = odd(i1, j1, mask)
+            const v0 = odd(k0, l0, mask)
+            const v1 = odd(k1, l1, mask)
+            const x0 = v128.load(w, 32)
+            const x1 = v128.load(w, 48)
+            const y0 = v128.load(w, 96)
+            const y1 = v128.load(w, 112)
+            const z0 = v128.load(w, 160)
+            const z1 = v128.load(w, 176)
             ao0 = mac(ao0, u0, z0)
             ao1 = mac(ao1, u1, z1)
             bo0 = mac(mac(bo0, v0, z0), u0, y0)
@@ -124,8 +204,14 @@ class Rows {
           }
         }
         {
-          const i0 = lower(q2), i1 = upper(q2), j0 = lower(q2 + c), j1 = upper(q2 + c)
-          const u0 = even(i0, j0, mask), u1 = even(i1, j1, mask), v0 = odd(i0, j0, mask), v1 = odd(i1, j1, mask)
+          const i0 = lower(q2)
+          const i1 = upper(q2)
+          const j0 = lower(q2 + c)
+          const j1 = upper(q2 + c)
+          const u0 = even(i0, j0, mask)
+          const u1 = even(i1, j1, mask)
+          const v0 = odd(i0, j0, mask)
+          const v1 = odd(i1, j1, mask)
           ae0 = mac(ae0, u0, v128.load(w, 256))
           ae1 = mac(ae1, u1, v128.load(w, 272))
           be0 = mac(be0, u0, v128.load(w, 384))
@@ -144,19 +230,26 @@ class Rows {
           mo1 = mac(mo1, v1, v128.load(w, 368))
           barrier(x, 5)
         }
-        const magic = v128.load(constants), zero = v128.load(constants, 16)
-        const se0 = v128.load(scale), se1 = v128.load(scale, 16), so0 = v128.load(scale, 32), so1 = v128.load(scale, 48)
+        const magic = v128.load(constants)
+        const zero = v128.load(constants, 16)
+        const se0 = v128.load(scale)
+        const se1 = v128.load(scale, 16)
+        const so0 = v128.load(scale, 32)
+        const so1 = v128.load(scale, 48)
         let r0 = i8x16.narrow_i16x8_s(
           i16x8.narrow_i32x4_s(requantize4(ae0, se0, magic, zero), requantize4(ao0, so0, magic, zero)),
-          i16x8.narrow_i32x4_s(requantize4(be0, se0, magic, zero), requantize4(bo0, so0, magic, zero)))
+          i16x8.narrow_i32x4_s(requantize4(be0, se0, magic, zero), requantize4(bo0, so0, magic, zero)),
+        )
         let r1 = i8x16.narrow_i16x8_s(
           i16x8.narrow_i32x4_s(requantize4(ae1, se1, magic, zero), requantize4(ao1, so1, magic, zero)),
-          i16x8.narrow_i32x4_s(requantize4(be1, se1, magic, zero), requantize4(bo1, so1, magic, zero)))
+          i16x8.narrow_i32x4_s(requantize4(be1, se1, magic, zero), requantize4(bo1, so1, magic, zero)),
+        )
         // These stores are where the revectorizer starts to pair from; nobody reads them.
         v128.store(seed, r1, 16)
         v128.store(seed, r0)
         if (clamped) {
-          const low = v128.load(constants, 32), high = v128.load(constants, 48)
+          const low = v128.load(constants, 32)
+          const high = v128.load(constants, 48)
           r0 = i8x16.min_s(i8x16.max_s(r0, low), high)
           r1 = i8x16.min_s(i8x16.max_s(r1, low), high)
         }

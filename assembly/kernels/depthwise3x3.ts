@@ -13,35 +13,52 @@ import { DepthwiseRecord } from '../layout'
 import { barrier, widen } from '../simd'
 import { eachRow, finish, high, low, mac } from './depthwise-row'
 
-
 /** See eachRow. */
 @unmanaged
 class Rows {
   row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
-    const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const c: usize = r.tapStep
+    const constants: usize = r.constants
+    const clamped = r.clamped
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     const last: usize = r.channels - 8
     let n: usize = 0
     while (true) {
-      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      let q0 = p0 + n
+      let q1 = p1 + n
+      let q2 = p2 + n
+      let out = y + n
       let x = count
-      const b0 = v128.load(bias), b1 = v128.load(bias, 16)
+      const b0 = v128.load(bias)
+      const b1 = v128.load(bias, 16)
       // Columns 0 and 1 begin outputs a and b.
-      let al = b0, ah = b1, bl = b0, bh = b1
+      let al = b0
+      let ah = b1
+      let bl = b0
+      let bh = b1
       {
-        const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
-        const u = low(i, j), v = low(k, l)
+        const i = widen(q0)
+        const j = widen(q1)
+        const k = widen(q0 + c)
+        const l = widen(q1 + c)
+        const u = low(i, j)
+        const v = low(k, l)
         al = mac(mac(al, u, v128.load(w)), v, v128.load(w, 32))
         bl = mac(bl, v, v128.load(w))
         barrier(x, 1)
-        const f = high(i, j), g = high(k, l)
+        const f = high(i, j)
+        const g = high(k, l)
         ah = mac(mac(ah, f, v128.load(w, 16)), g, v128.load(w, 48))
         bh = mac(bh, g, v128.load(w, 16))
         barrier(x, 2)
       }
       {
-        const i = widen(q2), j = widen(q2 + c)
-        const u = low(i, j), v = high(i, j)
+        const i = widen(q2)
+        const j = widen(q2 + c)
+        const u = low(i, j)
+        const v = high(i, j)
         al = mac(al, u, v128.load(w, 96))
         ah = mac(ah, v, v128.load(w, 112))
         bl = mac(bl, u, v128.load(w, 160))
@@ -53,12 +70,21 @@ class Rows {
         q0 += 2 * c
         q1 += 2 * c
         q2 += 2 * c
-        let nl = v128.load(bias), nh = v128.load(bias, 16), ml = nl, mh = nh
+        let nl = v128.load(bias)
+        let nh = v128.load(bias, 16)
+        let ml = nl
+        let mh = nh
         {
-          const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
+          const i = widen(q0)
+          const j = widen(q1)
+          const k = widen(q0 + c)
+          const l = widen(q1 + c)
           {
-            const u = low(i, j), v = low(k, l)
-            const w2 = v128.load(w, 64), w1 = v128.load(w, 32), w0 = v128.load(w)
+            const u = low(i, j)
+            const v = low(k, l)
+            const w2 = v128.load(w, 64)
+            const w1 = v128.load(w, 32)
+            const w0 = v128.load(w)
             al = mac(al, u, w2)
             bl = mac(mac(bl, v, w2), u, w1)
             nl = mac(mac(nl, v, w1), u, w0)
@@ -66,8 +92,11 @@ class Rows {
             barrier(x, 4)
           }
           {
-            const u = high(i, j), v = high(k, l)
-            const w2 = v128.load(w, 80), w1 = v128.load(w, 48), w0 = v128.load(w, 16)
+            const u = high(i, j)
+            const v = high(k, l)
+            const w2 = v128.load(w, 80)
+            const w1 = v128.load(w, 48)
+            const w0 = v128.load(w, 16)
             ah = mac(ah, u, w2)
             bh = mac(mac(bh, v, w2), u, w1)
             nh = mac(mac(nh, v, w1), u, w0)
@@ -76,8 +105,10 @@ class Rows {
           }
         }
         {
-          const i = widen(q2), j = widen(q2 + c)
-          const u = low(i, j), v = high(i, j)
+          const i = widen(q2)
+          const j = widen(q2 + c)
+          const u = low(i, j)
+          const v = high(i, j)
           al = mac(al, u, v128.load(w, 128))
           bl = mac(bl, u, v128.load(w, 192))
           nl = mac(nl, u, v128.load(w, 96))
@@ -109,48 +140,72 @@ class Rows {
   }
 
   row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
-    const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const c: usize = r.channels
+    const constants: usize = r.constants
+    const clamped = r.clamped
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     const last: usize = r.channels - 8
     let n: usize = 0
     while (true) {
-      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, out = y + n
+      let q0 = p0 + n
+      let q1 = p1 + n
+      let q2 = p2 + n
+      let out = y + n
       let x = count
       // Columns 0 and 1 begin output a.
-      let al = v128.load(bias), ah = v128.load(bias, 16)
+      let al = v128.load(bias)
+      let ah = v128.load(bias, 16)
       {
-        const i = widen(q0), j = widen(q1)
+        const i = widen(q0)
+        const j = widen(q1)
         al = mac(al, low(i, j), v128.load(w))
         ah = mac(ah, high(i, j), v128.load(w, 16))
       }
       {
-        const i = widen(q0 + c), j = widen(q1 + c)
+        const i = widen(q0 + c)
+        const j = widen(q1 + c)
         al = mac(al, low(i, j), v128.load(w, 32))
         ah = mac(ah, high(i, j), v128.load(w, 48))
       }
       {
-        const i = widen(q2), j = widen(q2 + c)
+        const i = widen(q2)
+        const j = widen(q2 + c)
         al = mac(al, low(i, j), v128.load(w, 96))
         ah = mac(ah, high(i, j), v128.load(w, 112))
       }
       while (true) {
         // The next two columns complete a and begin b, the two after them complete b and begin n.
         // Columns that no further output needs are not read: the one before is read again.
-        const d: usize = x > 1 ? c : 0, o3: usize = 2 * c + d, o4: usize = o3 + d, o5: usize = x > 2 ? 5 * c : o4
-        let bl = v128.load(bias), bh = v128.load(bias, 16), nl = bl, nh = bh
+        const d: usize = x > 1 ? c : 0
+        const o3: usize = 2 * c + d
+        const o4: usize = o3 + d
+        const o5: usize = x > 2 ? 5 * c : o4
+        let bl = v128.load(bias)
+        let bh = v128.load(bias, 16)
+        let nl = bl
+        let nh = bh
         {
-          const i = widen(q0 + 2 * c), j = widen(q1 + 2 * c), k = widen(q0 + o4), l = widen(q1 + o4)
+          const i = widen(q0 + 2 * c)
+          const j = widen(q1 + 2 * c)
+          const k = widen(q0 + o4)
+          const l = widen(q1 + o4)
           {
-            const u = low(i, j), v = low(k, l)
-            const w2 = v128.load(w, 64), w0 = v128.load(w)
+            const u = low(i, j)
+            const v = low(k, l)
+            const w2 = v128.load(w, 64)
+            const w0 = v128.load(w)
             al = mac(al, u, w2)
             bl = mac(mac(bl, v, w2), u, w0)
             nl = mac(nl, v, w0)
             barrier(x, 1)
           }
           {
-            const u = high(i, j), v = high(k, l)
-            const w2 = v128.load(w, 80), w0 = v128.load(w, 16)
+            const u = high(i, j)
+            const v = high(k, l)
+            const w2 = v128.load(w, 80)
+            const w0 = v128.load(w, 16)
             ah = mac(ah, u, w2)
             bh = mac(mac(bh, v, w2), u, w0)
             nh = mac(nh, v, w0)
@@ -158,8 +213,12 @@ class Rows {
           }
         }
         {
-          const i = widen(q0 + o3), j = widen(q1 + o3), k = widen(q0 + o5), l = widen(q1 + o5)
-          const w1 = v128.load(w, 32), w1h = v128.load(w, 48)
+          const i = widen(q0 + o3)
+          const j = widen(q1 + o3)
+          const k = widen(q0 + o5)
+          const l = widen(q1 + o5)
+          const w1 = v128.load(w, 32)
+          const w1h = v128.load(w, 48)
           bl = mac(bl, low(i, j), w1)
           nl = mac(nl, low(k, l), w1)
           bh = mac(bh, high(i, j), w1h)
@@ -167,18 +226,25 @@ class Rows {
           barrier(x, 3)
         }
         {
-          const i = widen(q2 + 2 * c), j = widen(q2 + o3), k = widen(q2 + o4), l = widen(q2 + o5)
+          const i = widen(q2 + 2 * c)
+          const j = widen(q2 + o3)
+          const k = widen(q2 + o4)
+          const l = widen(q2 + o5)
           {
-            const u = low(i, j), v = low(k, l)
-            const w2 = v128.load(w, 128), w0 = v128.load(w, 96)
+            const u = low(i, j)
+            const v = low(k, l)
+            const w2 = v128.load(w, 128)
+            const w0 = v128.load(w, 96)
             al = mac(al, u, w2)
             bl = mac(mac(bl, v, w2), u, w0)
             nl = mac(nl, v, w0)
             barrier(x, 4)
           }
           {
-            const u = high(i, j), v = high(k, l)
-            const w2 = v128.load(w, 144), w0 = v128.load(w, 112)
+            const u = high(i, j)
+            const v = high(k, l)
+            const w2 = v128.load(w, 144)
+            const w0 = v128.load(w, 112)
             ah = mac(ah, u, w2)
             bh = mac(mac(bh, v, w2), u, w0)
             nh = mac(nh, v, w0)

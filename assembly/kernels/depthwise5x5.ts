@@ -1,13 +1,15 @@
 /**
- * Depthwise 5x5, stride 1 or 2, along a row dilated with stride 1 only: four channels of one output row at a time, two input
- * columns a step. Rows 0 and 1 of the window are interleaved for dot_i16x8, so are rows 2 and 3; row 4 is paired along the
- * columns: thirteen dots do the work of 25 products. Each input column is loaded and interleaved once: it updates the
- * accumulators of every output it belongs to, and those that it does not complete are carried to the next step.
+ * Depthwise 5x5, stride 1 or 2, along a row dilated with stride 1 only: four channels of one output row at a time, two
+ * input columns a step. Rows 0 and 1 of the window are interleaved for dot_i16x8, so are rows 2 and 3; row 4 is paired
+ * along the columns: thirteen dots do the work of 25 products. Each input column is loaded and interleaved once: it
+ * updates the accumulators of every output it belongs to, and those that it does not complete are carried to the next
+ * step.
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8, C >= 4.
- * Weights: 16 vectors a block of four channels (src/lower/pack.ts draws them), bias and scale four a block; the last block
- * may overlap.
- * Requires: |acc * scale| <= 2^22. Reads past end: as src/lower/depthwise-forms.ts says. Writes: exactly the output rows. SIMD only.
+ * Weights: 16 vectors a block of four channels (src/lower/pack.ts draws them), bias and scale four a block; the last
+ * block may overlap.
+ * Requires: |acc * scale| <= 2^22. Reads past end: as src/lower/depthwise-forms.ts says. Writes: exactly the output
+ * rows. SIMD only.
  */
 import { DepthwiseRecord } from '../layout'
 import { barrier, requantize4, widen } from '../simd'
@@ -17,13 +19,17 @@ import { eachRow, finish as finish8, high, low, mac } from './depthwise-row'
 // @ts-ignore: decorator
 @inline
 function zip(p: usize, q: usize): v128 {
-  return i16x8.extend_low_i8x16_s(v128.shuffle<i8>(v128.load32_zero(p), v128.load32_zero(q), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23))
+  return i16x8.extend_low_i8x16_s(
+    v128.shuffle<i8>(v128.load32_zero(p), v128.load32_zero(q), 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23),
+  )
 }
 /** Requantizes and clamps two pixels of four channels: lanes 0 and 1. */
 // @ts-ignore: decorator
 @inline
 function finish(constants: usize, clamped: i32, scale: usize, a: v128, b: v128): v128 {
-  const magic = v128.load(constants), zero = v128.load(constants, 16), s = v128.load(scale)
+  const magic = v128.load(constants)
+  const zero = v128.load(constants, 16)
+  const s = v128.load(scale)
   const h = i16x8.narrow_i32x4_s(requantize4(a, s, magic, zero), requantize4(b, s, magic, zero))
   const q = i8x16.narrow_i16x8_s(h, h)
   return clamped ? i8x16.min_s(i8x16.max_s(q, v128.load(constants, 32)), v128.load(constants, 48)) : q
@@ -33,19 +39,33 @@ function finish(constants: usize, clamped: i32, scale: usize, a: v128, b: v128):
 @unmanaged
 class Rows {
   row1(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
-    const c: usize = r.tapStep, constants: usize = r.constants, clamped = r.clamped
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const c: usize = r.tapStep
+    const constants: usize = r.constants
+    const clamped = r.clamped
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     const last: usize = r.channels - 4
     let n: usize = 0
     while (true) {
-      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, q3 = p3 + n, q4 = p4 + n, out = y + n
+      let q0 = p0 + n
+      let q1 = p1 + n
+      let q2 = p2 + n
+      let q3 = p3 + n
+      let q4 = p4 + n
+      let out = y + n
       // Outputs e, f, g, h begin left of the next two columns; those before the first output are not stored.
-      let e = v128.load(bias), f = e, g = e, h = e
+      let e = v128.load(bias)
+      let f = e
+      let g = e
+      let h = e
       let x = count + 4
       while (true) {
-        let m = v128.load(bias), n = m
+        let m = v128.load(bias)
+        let n = m
         {
-          const u = zip(q0, q1), v = zip(q0 + c, q1 + c)
+          const u = zip(q0, q1)
+          const v = zip(q0 + c, q1 + c)
           const w4 = v128.load(w, 64)
           e = mac(e, u, w4)
           const w3 = v128.load(w, 48)
@@ -60,7 +80,8 @@ class Rows {
           barrier(x, 1)
         }
         {
-          const u = zip(q2, q3), v = zip(q2 + c, q3 + c)
+          const u = zip(q2, q3)
+          const v = zip(q2 + c, q3 + c)
           const w4 = v128.load(w, 144)
           e = mac(e, u, w4)
           const w3 = v128.load(w, 128)
@@ -113,28 +134,46 @@ class Rows {
 
   /** Two columns a step, each completes an output. */
   row2(r: DepthwiseRecord, p0: usize, p1: usize, p2: usize, p3: usize, p4: usize, y: usize, count: i32): void {
-    const c: usize = r.channels, constants: usize = r.constants, clamped = r.clamped
-    let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+    const c: usize = r.channels
+    const constants: usize = r.constants
+    const clamped = r.clamped
+    let w: usize = r.weights
+    let bias: usize = r.bias
+    let scale: usize = r.scale
     const last: usize = r.channels - 8
     let n: usize = 0
     while (true) {
-      let q0 = p0 + n, q1 = p1 + n, q2 = p2 + n, q3 = p3 + n, q4 = p4 + n, out = y + n
-      let el = v128.load(bias), eh = v128.load(bias, 16), fl = el, fh = eh
+      let q0 = p0 + n
+      let q1 = p1 + n
+      let q2 = p2 + n
+      let q3 = p3 + n
+      let q4 = p4 + n
+      let out = y + n
+      let el = v128.load(bias)
+      let eh = v128.load(bias, 16)
+      let fl = el
+      let fh = eh
       // Steps: two before the first output is complete.
       let x = count + 2
       while (true) {
-        let ml = v128.load(bias), mh = v128.load(bias, 16)
+        let ml = v128.load(bias)
+        let mh = v128.load(bias, 16)
         {
-          const i = widen(q0), j = widen(q1), k = widen(q0 + c), l = widen(q1 + c)
+          const i = widen(q0)
+          const j = widen(q1)
+          const k = widen(q0 + c)
+          const l = widen(q1 + c)
           {
-            const u = low(i, j), v = low(k, l)
+            const u = low(i, j)
+            const v = low(k, l)
             el = mac(el, u, v128.load(w, 128))
             fl = mac(mac(fl, u, v128.load(w, 64)), v, v128.load(w, 96))
             ml = mac(mac(ml, u, v128.load(w, 0)), v, v128.load(w, 32))
             barrier(x, 1)
           }
           {
-            const u = high(i, j), v = high(k, l)
+            const u = high(i, j)
+            const v = high(k, l)
             eh = mac(eh, u, v128.load(w, 144))
             fh = mac(mac(fh, u, v128.load(w, 80)), v, v128.load(w, 112))
             mh = mac(mac(mh, u, v128.load(w, 16)), v, v128.load(w, 48))
@@ -142,16 +181,21 @@ class Rows {
           }
         }
         {
-          const i = widen(q2), j = widen(q3), k = widen(q2 + c), l = widen(q3 + c)
+          const i = widen(q2)
+          const j = widen(q3)
+          const k = widen(q2 + c)
+          const l = widen(q3 + c)
           {
-            const u = low(i, j), v = low(k, l)
+            const u = low(i, j)
+            const v = low(k, l)
             el = mac(el, u, v128.load(w, 288))
             fl = mac(mac(fl, u, v128.load(w, 224)), v, v128.load(w, 256))
             ml = mac(mac(ml, u, v128.load(w, 160)), v, v128.load(w, 192))
             barrier(x, 3)
           }
           {
-            const u = high(i, j), v = high(k, l)
+            const u = high(i, j)
+            const v = high(k, l)
             eh = mac(eh, u, v128.load(w, 304))
             fh = mac(mac(fh, u, v128.load(w, 240)), v, v128.load(w, 272))
             mh = mac(mac(mh, u, v128.load(w, 176)), v, v128.load(w, 208))
@@ -159,7 +203,8 @@ class Rows {
           }
         }
         {
-          const i = widen(q4), j = widen(q4 + c)
+          const i = widen(q4)
+          const j = widen(q4 + c)
           const sl = low(i, j)
           el = mac(el, sl, v128.load(w, 320))
           fl = mac(fl, sl, v128.load(w, 352))

@@ -1,7 +1,8 @@
 /**
  * Box decoding and non-maximum suppression of SSD detectors, in floats.
- * Source: TFLite's custom op TFLite_Detection_PostProcess (kernels/detection_postprocess.cc), whose order of operations,
- * tie breaking and roundings this keeps. Where the fast form leaves its outputs unwritten, this writes zeros.
+ * Source: TFLite's custom op TFLite_Detection_PostProcess (kernels/detection_postprocess.cc), whose order of
+ * operations, tie breaking and roundings this keeps. Where the fast form leaves its outputs unwritten, this writes
+ * zeros.
  */
 import { DetectionRecord } from '../layout'
 
@@ -11,10 +12,18 @@ function exp(x: f64): f64 {
   if (x > 709.782712893384) return Infinity
   if (x < -745.1332191019411) return 0
   const k = <i32>(1.4426950408889634 * x + (x < 0 ? -0.5 : 0.5))
-  const hi = x - <f64>k * 6.93147180369123816490e-01, lo = <f64>k * 1.90821492927058770002e-10
-  const r = hi - lo, t = r * r
-  const c = r - t * (1.66666666666666019037e-01 + t * (-2.77777777770155933842e-03 + t * (6.61375632143793436117e-05 + t * (-1.65339022054652515390e-06 + t * 4.13813679705723846039e-08))))
-  const y = 1 - (lo - r * c / (2 - c) - hi)
+  const hi = x - <f64>k * 6.9314718036912381649e-1
+  const lo = <f64>k * 1.90821492927058770002e-10
+  const r = hi - lo
+  const t = r * r
+  const c =
+    r -
+    t *
+      (1.66666666666666019037e-1 +
+        t *
+          (-2.77777777770155933842e-3 +
+            t * (6.61375632143793436117e-5 + t * (-1.6533902205465251539e-6 + t * 4.13813679705723846039e-8))))
+  const y = 1 - (lo - (r * c) / (2 - c) - hi)
   // 2^k in two factors, each a normal number.
   const half = k >> 1
   return y * power(half) * power(k - half)
@@ -24,16 +33,19 @@ function exp(x: f64): f64 {
 // @ts-ignore: decorator
 @inline
 function power(k: i32): f64 {
-  return reinterpret<f64>(<i64>(k + 1023) << 52)
+  return reinterpret<f64>((<i64>(k + 1023)) << 52)
 }
 
 /** Corners (ymin, xmin, ymax, xmax) of all boxes: products and quotients in f64, the rest in f32. */
 function decode(r: DetectionRecord, boxes: usize): void {
   for (let i = 0; i < r.count; i++) {
-    const code: usize = r.boxes + i * (r.boxStride << 2), anchor: usize = r.anchors + (i << 4), to: usize = boxes + (i << 4)
-    const height = <f64>load<f32>(anchor, 8), width = <f64>load<f32>(anchor, 12)
-    const y = <f32>(<f64>load<f32>(code) / <f64>r.yScale * height + <f64>load<f32>(anchor))
-    const x = <f32>(<f64>load<f32>(code, 4) / <f64>r.xScale * width + <f64>load<f32>(anchor, 4))
+    const code: usize = r.boxes + i * (r.boxStride << 2)
+    const anchor: usize = r.anchors + (i << 4)
+    const to: usize = boxes + (i << 4)
+    const height = <f64>load<f32>(anchor, 8)
+    const width = <f64>load<f32>(anchor, 12)
+    const y = <f32>((<f64>load<f32>(code) / <f64>r.yScale) * height + <f64>load<f32>(anchor))
+    const x = <f32>((<f64>load<f32>(code, 4) / <f64>r.xScale) * width + <f64>load<f32>(anchor, 4))
     const h = <f32>(0.5 * exp(<f64>load<f32>(code, 8) / <f64>r.hScale) * height)
     const w = <f32>(0.5 * exp(<f64>load<f32>(code, 12) / <f64>r.wScale) * width)
     store<f32>(to, y - h)
@@ -54,16 +66,25 @@ function overlap(a: usize, b: usize): f32 {
   return shared / (areaA + areaB - shared)
 }
 
-/** Stable descending merge sort of n indices by the scores they name; `spare` has room for n more. Returns where the result is. */
+/**
+ * Stable descending merge sort of n indices by the scores they name; `spare` has room for n more. Returns where the
+ * result is.
+ */
 function sort(indices: usize, spare: usize, n: i32, scores: usize, stride: i32): usize {
-  let from = indices, to = spare
+  let from = indices
+  let to = spare
   for (let width = 1; width < n; width <<= 1) {
     for (let left = 0; left < n; left += width << 1) {
-      const middle = min(left + width, n), right = min(middle + width, n)
-      let a = left, b = middle
+      const middle = min(left + width, n)
+      const right = min(middle + width, n)
+      let a = left
+      let b = middle
       for (let k = left; k < right; k++) {
         let takeA = a < middle
-        if (takeA && b < right) takeA = !(score(scores, stride, load<i32>(from + (b << 2))) > score(scores, stride, load<i32>(from + (a << 2))))
+        if (takeA && b < right)
+          takeA = !(
+            score(scores, stride, load<i32>(from + (b << 2))) > score(scores, stride, load<i32>(from + (a << 2)))
+          )
         store<i32>(to + (k << 2), load<i32>(from + ((takeA ? a++ : b++) << 2)))
       }
     }
@@ -84,12 +105,21 @@ function score(scores: usize, stride: i32, i: i32): f32 {
  * Greedy suppression over one score a box. Returns how many are kept, at most `most`; their indices, best first, go to
  * `selected`. `work`: 9 bytes a box.
  */
-function suppress(r: DetectionRecord, boxes: usize, scores: usize, stride: i32, most: i32, selected: usize, work: usize): i32 {
+function suppress(
+  r: DetectionRecord,
+  boxes: usize,
+  scores: usize,
+  stride: i32,
+  most: i32,
+  selected: usize,
+  work: usize,
+): i32 {
   let n = 0
   for (let i = 0; i < r.count; i++) {
     if (score(scores, stride, i) >= r.scoreThreshold) store<i32>(work + (n++ << 2), i)
   }
-  const order = sort(work, work + (r.count << 2), n, scores, stride), gone: usize = work + (r.count << 3)
+  const order = sort(work, work + (r.count << 2), n, scores, stride)
+  const gone: usize = work + (r.count << 3)
   memory.fill(gone, 0, n)
   let kept = 0
   for (let i = 0; i < n && kept < most; i++) {
@@ -97,7 +127,11 @@ function suppress(r: DetectionRecord, boxes: usize, scores: usize, stride: i32, 
     const best = load<i32>(order + (i << 2))
     store<i32>(selected + (kept++ << 2), best)
     for (let j = i + 1; j < n; j++) {
-      if (!load<u8>(gone + j) && overlap(boxes + (best << 4), boxes + (load<i32>(order + (j << 2)) << 4)) > r.iouThreshold) store<u8>(gone + j, 1)
+      if (
+        !load<u8>(gone + j) &&
+        overlap(boxes + (best << 4), boxes + (load<i32>(order + (j << 2)) << 4)) > r.iouThreshold
+      )
+        store<u8>(gone + j, 1)
     }
   }
   return kept
@@ -117,8 +151,11 @@ function emit(r: DetectionRecord, at: i32, box: usize, kind: i32, value: f32): v
 
 /** Suppression over each box's best class; the best `maxClasses` of a kept box are given. */
 function fast(r: DetectionRecord, boxes: usize, work: usize): i32 {
-  const scores: usize = r.scores + (r.labelOffset << 2), stride = r.classes + r.labelOffset << 2
-  const top = work, selected: usize = top + (r.count << 2), rest: usize = selected + (r.count << 2)
+  const scores: usize = r.scores + (r.labelOffset << 2)
+  const stride = (r.classes + r.labelOffset) << 2
+  const top = work
+  const selected: usize = top + (r.count << 2)
+  const rest: usize = selected + (r.count << 2)
   for (let i = 0; i < r.count; i++) {
     let most = load<f32>(scores + i * stride)
     for (let c = 1; c < r.classes; c++) {
@@ -130,7 +167,8 @@ function fast(r: DetectionRecord, boxes: usize, work: usize): i32 {
   const kept = suppress(r, boxes, top, 4, r.maxDetections, selected, rest)
   const each = min(r.maxClasses, r.classes)
   for (let k = 0; k < kept; k++) {
-    const i = load<i32>(selected + (k << 2)), row: usize = scores + i * stride
+    const i = load<i32>(selected + (k << 2))
+    const row: usize = scores + i * stride
     const order = ranked(rest, r.classes, row)
     for (let c = 0; c < each; c++) {
       const kind = load<i32>(order + (c << 2))
@@ -142,21 +180,27 @@ function fast(r: DetectionRecord, boxes: usize, work: usize): i32 {
 
 /** Suppression class by class; the best of all classes so far are kept. */
 function regular(r: DetectionRecord, boxes: usize, work: usize): i32 {
-  const room = r.count + r.maxDetections, stride = r.classes + r.labelOffset << 2
+  const room = r.count + r.maxDetections
+  const stride = (r.classes + r.labelOffset) << 2
   // Box and class of each result so far, its score, and room to sort them.
-  const found = work, values: usize = found + (room << 2), ranks: usize = values + (room << 2)
-  const spare: usize = ranks + (room << 3), selected: usize = spare + (r.maxDetections << 3), rest: usize = selected + (r.count << 2)
+  const found = work
+  const values: usize = found + (room << 2)
+  const ranks: usize = values + (room << 2)
+  const spare: usize = ranks + (room << 3)
+  const selected: usize = spare + (r.maxDetections << 3)
+  const rest: usize = selected + (r.count << 2)
   let size = 0
   for (let c = 0; c < r.classes; c++) {
-    const scores: usize = r.scores + (c + r.labelOffset << 2)
+    const scores: usize = r.scores + ((c + r.labelOffset) << 2)
     const kept = suppress(r, boxes, scores, stride, min(r.perClass, r.count), selected, rest)
     for (let k = 0; k < kept; k++) {
       const i = load<i32>(selected + (k << 2))
-      store<i32>(found + (size + k << 2), i * r.classes + c)
-      store<f32>(values + (size + k << 2), score(scores, stride, i))
+      store<i32>(found + ((size + k) << 2), i * r.classes + c)
+      store<f32>(values + ((size + k) << 2), score(scores, stride, i))
     }
     size += kept
-    const most = min(size, r.maxDetections), order = ranked(ranks, size, values)
+    const most = min(size, r.maxDetections)
+    const order = ranked(ranks, size, values)
     for (let k = 0; k < most; k++) {
       const i = load<i32>(order + (k << 2))
       store<i32>(spare + (k << 3), load<i32>(found + (i << 2)))
@@ -170,7 +214,7 @@ function regular(r: DetectionRecord, boxes: usize, work: usize): i32 {
   }
   for (let k = 0; k < size; k++) {
     const entry = load<i32>(found + (k << 2))
-    emit(r, k, boxes + (entry / r.classes << 4), entry % r.classes, load<f32>(values + (k << 2)))
+    emit(r, k, boxes + ((entry / r.classes) << 4), entry % r.classes, load<f32>(values + (k << 2)))
   }
   return size
 }
@@ -182,7 +226,9 @@ function regular(r: DetectionRecord, boxes: usize, work: usize): i32 {
  */
 export function detection(record: usize): void {
   const r = changetype<DetectionRecord>(record)
-  const boxes: usize = r.scratch, work: usize = boxes + (r.count << 4), most = r.maxDetections * r.maxClasses
+  const boxes: usize = r.scratch
+  const work: usize = boxes + (r.count << 4)
+  const most = r.maxDetections * r.maxClasses
   memory.fill(r.outBoxes, 0, most << 4)
   memory.fill(r.outClasses, 0, most << 2)
   memory.fill(r.outScores, 0, most << 2)

@@ -1,10 +1,10 @@
 /**
  * Fully connected layer: matrix times vector, int8 weights.
  *
- * Shapes: input [rows, K] i8; output [rows, O] i8. SIMD: weights [O/4][K/16][4][16] i8, K padded with zeros to a multiple of
- * 16: one stream, however long rows are, which is what memory gives fastest; bias i32 and scale f32 four a panel; when
- * O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O][K], one bias and scale each.
- * Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
+ * Shapes: input [rows, K] i8; output [rows, O] i8. SIMD: weights [O/4][K/16][4][16] i8, K padded with zeros to a
+ * multiple of 16: one stream, however long rows are, which is what memory gives fastest; bias i32 and scale f32 four a
+ * panel; when O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O][K], one bias
+ * and scale each. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
  */
 import { FullyConnectedRecord } from '../layout'
 import { requantize4, sumRow } from '../simd'
@@ -35,19 +35,30 @@ function transposeSum(a: v128, b: v128, c: v128, d: v128): v128 {
 }
 
 function rowSimd(r: FullyConnectedRecord, row: usize, out: usize): void {
-  const k = r.inC, outC = r.outC, last = outC - 4
-  const wide: usize = r.scratch, end = wide + (((k + 15) & ~15) << 1)
+  const k = r.inC
+  const outC = r.outC
+  const last = outC - 4
+  const wide: usize = r.scratch
+  const end = wide + (((k + 15) & ~15) << 1)
   widenRow(wide, row, k)
   const correction = i32x4.splat(r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sumRow(row, k))
-  const magic = i32x4.splat(r.magic), zero = i32x4.splat(r.magicMinusZero)
-  const low = i8x16.splat(<i8>r.actMin), high = i8x16.splat(<i8>r.actMax)
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+  const magic = i32x4.splat(r.magic)
+  const zero = i32x4.splat(r.magicMinusZero)
+  const low = i8x16.splat(<i8>r.actMin)
+  const high = i8x16.splat(<i8>r.actMax)
+  let w: usize = r.weights
+  let bias: usize = r.bias
+  let scale: usize = r.scale
   let n = 0
   while (true) {
-    let c0 = i32x4.splat(0), c1 = c0, c2 = c0, c3 = c0
+    let c0 = i32x4.splat(0)
+    let c1 = c0
+    let c2 = c0
+    let c3 = c0
     let x = wide
     do {
-      const x0 = v128.load(x), x1 = v128.load(x, 16)
+      const x0 = v128.load(x)
+      const x1 = v128.load(x, 16)
       c0 = step(c0, x0, x1, v128.load_ext<i8>(w), v128.load_ext<i8>(w, 8))
       c1 = step(c1, x0, x1, v128.load_ext<i8>(w, 16), v128.load_ext<i8>(w, 24))
       c2 = step(c2, x0, x1, v128.load_ext<i8>(w, 32), v128.load_ext<i8>(w, 40))
@@ -87,7 +98,8 @@ function rowScalar(r: FullyConnectedRecord, x: usize, out: usize): void {
 export function fullyConnected(record: usize, y0: i32, y1: i32): void {
   const r = changetype<FullyConnectedRecord>(record)
   for (let y = y0; y < y1; y++) {
-    const x: usize = r.input + y * r.inC, out: usize = r.output + y * r.outC
+    const x: usize = r.input + y * r.inC
+    const out: usize = r.output + y * r.outC
     if (ASC_FEATURE_SIMD && !r.scalar) rowSimd(r, x, out)
     else rowScalar(r, x, out)
   }

@@ -3,8 +3,8 @@
  * whose relaxed dot product takes both operands as signed, best as one instruction (arm64 sdot); the host proves it by
  * value before it plans this form (src/kernels.ts). In the relaxed binary only.
  *
- * Shapes: pixel rows [K] i8 (the input itself where a patch is contiguous), weights [N/16][K/4][16][4] i8 zero-padded, bias
- * and scale sixteen a panel.
+ * Shapes: pixel rows [K] i8 (the input itself where a patch is contiguous), weights [N/16][K/4][16][4] i8 zero-padded,
+ * bias and scale sixteen a panel.
  * Requires: no two weights 2i and 2i + 1 both -128: before it optimizes, an engine may add two products in 16 bits.
  * Reads past the end of a pixel's row: 0..3 bytes, times zero weights.
  */
@@ -21,8 +21,19 @@ function dot(w: v128, x: v128, acc: v128): v128 {
 /** Requantizes and clamps sixteen channels. */
 // @ts-ignore: decorator
 @inline
-function finish16(constants: usize, c0: v128, c1: v128, c2: v128, c3: v128, s0: v128, s1: v128, s2: v128, s3: v128): v128 {
-  const magic = v128.load(constants), zero = v128.load(constants, 16)
+function finish16(
+  constants: usize,
+  c0: v128,
+  c1: v128,
+  c2: v128,
+  c3: v128,
+  s0: v128,
+  s1: v128,
+  s2: v128,
+  s3: v128,
+): v128 {
+  const magic = v128.load(constants)
+  const zero = v128.load(constants, 16)
   const h0 = i16x8.narrow_i32x4_s(requantize4(c0, s0, magic, zero), requantize4(c1, s1, magic, zero))
   const h1 = i16x8.narrow_i32x4_s(requantize4(c2, s2, magic, zero), requantize4(c3, s3, magic, zero))
   return i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h0, h1), v128.load(constants, 32)), v128.load(constants, 48))
@@ -30,24 +41,56 @@ function finish16(constants: usize, c0: v128, c1: v128, c2: v128, c3: v128, s0: 
 
 /** Four rows at x0..x3 against all weights. y0..y3: where their outputs go. */
 function multiply(
-  r: ConvRecord, x0: usize, x1: usize, x2: usize, x3: usize, y0: usize, y1: usize, y2: usize, y3: usize
+  r: ConvRecord,
+  x0: usize,
+  x1: usize,
+  x2: usize,
+  x3: usize,
+  y0: usize,
+  y1: usize,
+  y2: usize,
+  y3: usize,
 ): void {
   const tile: usize = r.scratch
-  const last = r.outC - 16, constants: usize = r.constants
+  const last = r.outC - 16
+  const constants: usize = r.constants
   const k: usize = r.rowBytes
-  let w: usize = r.weights, bias: usize = r.bias, scale: usize = r.scale
+  let w: usize = r.weights
+  let bias: usize = r.bias
+  let scale: usize = r.scale
   let n = 0
   while (true) {
-    const b0 = v128.load(bias), b1 = v128.load(bias, 16), b2 = v128.load(bias, 32), b3 = v128.load(bias, 48)
-    const v0 = tileCorrection(tile, 0), v1 = tileCorrection(tile, 1), v2 = tileCorrection(tile, 2), v3 = tileCorrection(tile, 3)
-    let c00 = i32x4.sub(b0, v0), c01 = i32x4.sub(b1, v0), c02 = i32x4.sub(b2, v0), c03 = i32x4.sub(b3, v0)
-    let c10 = i32x4.sub(b0, v1), c11 = i32x4.sub(b1, v1), c12 = i32x4.sub(b2, v1), c13 = i32x4.sub(b3, v1)
-    let c20 = i32x4.sub(b0, v2), c21 = i32x4.sub(b1, v2), c22 = i32x4.sub(b2, v2), c23 = i32x4.sub(b3, v2)
-    let c30 = i32x4.sub(b0, v3), c31 = i32x4.sub(b1, v3), c32 = i32x4.sub(b2, v3), c33 = i32x4.sub(b3, v3)
+    const b0 = v128.load(bias)
+    const b1 = v128.load(bias, 16)
+    const b2 = v128.load(bias, 32)
+    const b3 = v128.load(bias, 48)
+    const v0 = tileCorrection(tile, 0)
+    const v1 = tileCorrection(tile, 1)
+    const v2 = tileCorrection(tile, 2)
+    const v3 = tileCorrection(tile, 3)
+    let c00 = i32x4.sub(b0, v0)
+    let c01 = i32x4.sub(b1, v0)
+    let c02 = i32x4.sub(b2, v0)
+    let c03 = i32x4.sub(b3, v0)
+    let c10 = i32x4.sub(b0, v1)
+    let c11 = i32x4.sub(b1, v1)
+    let c12 = i32x4.sub(b2, v1)
+    let c13 = i32x4.sub(b3, v1)
+    let c20 = i32x4.sub(b0, v2)
+    let c21 = i32x4.sub(b1, v2)
+    let c22 = i32x4.sub(b2, v2)
+    let c23 = i32x4.sub(b3, v2)
+    let c30 = i32x4.sub(b0, v3)
+    let c31 = i32x4.sub(b1, v3)
+    let c32 = i32x4.sub(b2, v3)
+    let c33 = i32x4.sub(b3, v3)
     let i: usize = 0
     do {
       const p = w + (i << 4)
-      const w0 = v128.load(p), w1 = v128.load(p, 16), w2 = v128.load(p, 32), w3 = v128.load(p, 48)
+      const w0 = v128.load(p)
+      const w1 = v128.load(p, 16)
+      const w2 = v128.load(p, 32)
+      const w3 = v128.load(p, 48)
       const a0 = v128.load_splat<i32>(x0 + i)
       c00 = dot(w0, a0, c00)
       c01 = dot(w1, a0, c01)
@@ -70,7 +113,10 @@ function multiply(
       c33 = dot(w3, a3, c33)
       i += 4
     } while (i < k)
-    const s0 = v128.load(scale), s1 = v128.load(scale, 16), s2 = v128.load(scale, 32), s3 = v128.load(scale, 48)
+    const s0 = v128.load(scale)
+    const s1 = v128.load(scale, 16)
+    const s2 = v128.load(scale, 32)
+    const s3 = v128.load(scale, 48)
     v128.store(y0 + n, finish16(constants, c00, c01, c02, c03, s0, s1, s2, s3))
     v128.store(y1 + n, finish16(constants, c10, c11, c12, c13, s0, s1, s2, s3))
     v128.store(y2 + n, finish16(constants, c20, c21, c22, c23, s0, s1, s2, s3))
@@ -85,19 +131,33 @@ function multiply(
 }
 
 /**
- * Pointwise convolution of `tiles` x 4 pixels that lie xStep bytes apart from `from` on, their outputs outPixelStride bytes
- * apart from `to` on; no tiles: the one tile that the driver has described in scratch.
+ * Pointwise convolution of `tiles` x 4 pixels that lie xStep bytes apart from `from` on, their outputs outPixelStride
+ * bytes apart from `to` on; no tiles: the one tile that the driver has described in scratch.
  */
 export function gemm4x16c4(r: ConvRecord, from: usize, to: usize, tiles: i32): void {
   if (!ASC_FEATURE_RELAXED_SIMD) return
   if (tiles == 0) {
     const tile: usize = r.scratch
-    multiply(r, tileIn(tile, 0), tileIn(tile, 1), tileIn(tile, 2), tileIn(tile, 3), tileOut(tile, 0), tileOut(tile, 1), tileOut(tile, 2), tileOut(tile, 3))
+    multiply(
+      r,
+      tileIn(tile, 0),
+      tileIn(tile, 1),
+      tileIn(tile, 2),
+      tileIn(tile, 3),
+      tileOut(tile, 0),
+      tileOut(tile, 1),
+      tileOut(tile, 2),
+      tileOut(tile, 3),
+    )
     return
   }
-  const inStep: usize = r.xStep, outStep: usize = r.outPixelStride, bytes = r.segmentBytes
+  const inStep: usize = r.xStep
+  const outStep: usize = r.outPixelStride
+  const bytes = r.segmentBytes
   do {
-    const x1 = from + inStep, x2 = x1 + inStep, x3 = x2 + inStep
+    const x1 = from + inStep
+    const x2 = x1 + inStep
+    const x3 = x2 + inStep
     correct(r, 0, from, bytes)
     correct(r, 1, x1, bytes)
     correct(r, 2, x2, bytes)

@@ -1,6 +1,7 @@
 /**
  * One entry per opcode. The exported names tie an opcode to its code for the linker, which drops the kernels that a
- * packed model does not use. They are aliases: a wrapper would be inlined into the executor and leave its kernel reachable.
+ * packed model does not use. They are aliases: a wrapper would be inlined into the executor and leave its kernel
+ * reachable.
  */
 export { copy as kernel_1 } from './copy'
 export { fill as kernel_2 } from './copy'

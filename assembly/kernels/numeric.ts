@@ -8,9 +8,11 @@ import { clamp } from '../requantize'
  */
 export function softmax(record: usize): void {
   const r = changetype<SoftmaxRecord>(record)
-  const depth = r.depth, table: usize = r.table
+  const depth = r.depth
+  const table: usize = r.table
   for (let y: u32 = 0; y < r.rows; y++) {
-    const from: usize = r.input + y * depth, to: usize = r.output + y * depth
+    const from: usize = r.input + y * depth
+    const to: usize = r.output + y * depth
     let top = -128
     for (let i = 0; i < depth; i++) top = max(top, <i32>load<i8>(from + i))
     let sum: f32 = 0
@@ -33,9 +35,11 @@ export function dequantize(record: usize): void {
   const r = changetype<DequantizeRecord>(record)
   let i = 0
   if (ASC_FEATURE_SIMD) {
-    const zero = i16x8.splat(<i16>r.zeroPoint), scale = f32x4.splat(r.scale)
+    const zero = i16x8.splat(<i16>r.zeroPoint)
+    const scale = f32x4.splat(r.scale)
     for (; i + 8 <= r.count; i += 8) {
-      const q = i16x8.sub(v128.load_ext<i8>(r.input + i), zero), to: usize = r.output + (i << 2)
+      const q = i16x8.sub(v128.load_ext<i8>(r.input + i), zero)
+      const to: usize = r.output + (i << 2)
       v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_low_i16x8_s(q)), scale))
       v128.store(to, f32x4.mul(f32x4.convert_i32x4_s(i32x4.extend_high_i16x8_s(q)), scale), 16)
     }
@@ -61,10 +65,17 @@ export function quantize(record: usize): void {
   const r = changetype<QuantizeRecord>(record)
   let i = 0
   if (ASC_FEATURE_SIMD) {
-    const inverse = f32x4.splat(r.inverseScale), zero = i16x8.splat(<i16>r.zeroPoint)
+    const inverse = f32x4.splat(r.inverseScale)
+    const zero = i16x8.splat(<i16>r.zeroPoint)
     for (; i + 8 <= r.count; i += 8) {
       const from: usize = r.input + (i << 2)
-      const q = i16x8.add(i16x8.narrow_i32x4_s(rounded(f32x4.mul(v128.load(from), inverse)), rounded(f32x4.mul(v128.load(from, 16), inverse))), zero)
+      const q = i16x8.add(
+        i16x8.narrow_i32x4_s(
+          rounded(f32x4.mul(v128.load(from), inverse)),
+          rounded(f32x4.mul(v128.load(from, 16), inverse)),
+        ),
+        zero,
+      )
       v128.store64_lane(r.output + i, i8x16.narrow_i16x8_s(q, q), 0)
     }
   }
@@ -102,9 +113,11 @@ function firstMaximum(p: usize, n: i32): i32 {
 /** First index of the maximum along `depth`; input i8. */
 export function argMax(record: usize): void {
   const r = changetype<ArgMaxRecord>(record)
-  const depth = r.depth, inner = r.inner
+  const depth = r.depth
+  const inner = r.inner
   if (ASC_FEATURE_SIMD && inner == 1 && depth >= 16) {
-    let row: usize = r.input, out: usize = r.output
+    let row: usize = r.input
+    let out: usize = r.output
     for (let o = 0; o < r.outer; o++) {
       const at = firstMaximum(row, depth)
       if (r.outBytes == 8) store<i64>(out, at)
@@ -118,7 +131,9 @@ export function argMax(record: usize): void {
   for (let o = 0; o < r.outer; o++) {
     const row: usize = r.input + o * depth * inner
     for (let i = 0; i < inner; i++) {
-      let p = row + i, best = <i32>load<i8>(p), at = 0
+      let p = row + i
+      let best = <i32>load<i8>(p)
+      let at = 0
       for (let d = 1; d < depth; d++) {
         p += inner
         const q = <i32>load<i8>(p)
@@ -143,17 +158,21 @@ export function resizeBilinear(record: usize, y0: i32, y1: i32): void {
   const channels = r.channels
   for (let y = y0; y < y1; y++) {
     const row: usize = r.rowTable + y * 12
-    const top: usize = r.input + load<i32>(row), bottom: usize = r.input + load<i32>(row, 4)
+    const top: usize = r.input + load<i32>(row)
+    const bottom: usize = r.input + load<i32>(row, 4)
     const wy = load<i32>(row, 8)
     let to: usize = r.output + y * r.outRowStride
     for (let x = 0; x < r.outW; x++) {
       const column: usize = r.columnTable + x * 12
-      const left: usize = load<i32>(column), right: usize = load<i32>(column, 4)
+      const left: usize = load<i32>(column)
+      const right: usize = load<i32>(column, 4)
       const wx = load<i32>(column, 8)
       let c = 0
       if (ASC_FEATURE_SIMD && channels >= 8) {
         const weights = i32x4.splat((2048 - wx) | (wx << 16))
-        const below = i32x4.splat(wy), above = i32x4.splat(2048 - wy), half = i32x4.splat(1 << 21)
+        const below = i32x4.splat(wy)
+        const above = i32x4.splat(2048 - wy)
+        const half = i32x4.splat(1 << 21)
         while (true) {
           const q = blend8(top + c, bottom + c, left, right, weights, above, below, half)
           v128.store64_lane(to + c, q, 0)
@@ -163,10 +182,11 @@ export function resizeBilinear(record: usize, y0: i32, y1: i32): void {
         }
       }
       for (; c < channels; c++) {
-        const a = <i32>load<i8>(top + left + c), b = <i32>load<i8>(bottom + left + c)
+        const a = <i32>load<i8>(top + left + c)
+        const b = <i32>load<i8>(bottom + left + c)
         const t = (a << 11) + (load<i8>(top + right + c) - a) * wx
         const u = (b << 11) + (load<i8>(bottom + right + c) - b) * wx
-        store<i8>(to + c, (t << 11) + (u - t) * wy + (1 << 21) >> 22)
+        store<i8>(to + c, ((t << 11) + (u - t) * wy + (1 << 21)) >> 22)
       }
       to += channels
     }
@@ -176,11 +196,36 @@ export function resizeBilinear(record: usize, y0: i32, y1: i32): void {
 /** Eight channels of one output pixel. */
 // @ts-ignore: decorator
 @inline
-function blend8(top: usize, bottom: usize, left: usize, right: usize, weights: v128, above: v128, below: v128, half: v128): v128 {
-  const tl = v128.load_ext<i8>(top + left), tr = v128.load_ext<i8>(top + right)
-  const bl = v128.load_ext<i8>(bottom + left), br = v128.load_ext<i8>(bottom + right)
-  const lo = blend4(v128.shuffle<i16>(tl, tr, 0, 8, 1, 9, 2, 10, 3, 11), v128.shuffle<i16>(bl, br, 0, 8, 1, 9, 2, 10, 3, 11), weights, above, below, half)
-  const hi = blend4(v128.shuffle<i16>(tl, tr, 4, 12, 5, 13, 6, 14, 7, 15), v128.shuffle<i16>(bl, br, 4, 12, 5, 13, 6, 14, 7, 15), weights, above, below, half)
+function blend8(
+  top: usize,
+  bottom: usize,
+  left: usize,
+  right: usize,
+  weights: v128,
+  above: v128,
+  below: v128,
+  half: v128,
+): v128 {
+  const tl = v128.load_ext<i8>(top + left)
+  const tr = v128.load_ext<i8>(top + right)
+  const bl = v128.load_ext<i8>(bottom + left)
+  const br = v128.load_ext<i8>(bottom + right)
+  const lo = blend4(
+    v128.shuffle<i16>(tl, tr, 0, 8, 1, 9, 2, 10, 3, 11),
+    v128.shuffle<i16>(bl, br, 0, 8, 1, 9, 2, 10, 3, 11),
+    weights,
+    above,
+    below,
+    half,
+  )
+  const hi = blend4(
+    v128.shuffle<i16>(tl, tr, 4, 12, 5, 13, 6, 14, 7, 15),
+    v128.shuffle<i16>(bl, br, 4, 12, 5, 13, 6, 14, 7, 15),
+    weights,
+    above,
+    below,
+    half,
+  )
   const q = i16x8.narrow_i32x4_s(lo, hi)
   return i8x16.narrow_i16x8_s(q, q)
 }

@@ -22,8 +22,8 @@ function accumulate(acc: usize, p: usize, n: i32): void {
 const SHORT_WINDOW = 256
 
 /**
- * Quotients of four sums, rounded half away from zero. The f32 quotient is exact enough to truncate: it is an integer, or at
- * least 1 / count from one.
+ * Quotients of four sums, rounded half away from zero. The f32 quotient is exact enough to truncate: it is an integer,
+ * or at least 1 / count from one.
  */
 // @ts-ignore: decorator
 @inline
@@ -38,17 +38,21 @@ function divide4(sum: v128, count: v128, half: v128): v128 {
  * round up as they do in uint8.
  */
 function average8(r: PoolRecord, column: i32, fromY: i32, toY: i32, width: i32, out: usize): void {
-  const channels: usize = r.channels, count = (toY - fromY) * width
+  const channels: usize = r.channels
+  const count = (toY - fromY) * width
   let acc = i16x8.splat(0)
   for (let iy = fromY; iy < toY; iy++) {
     let p: usize = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride + column
     for (const end = p + <usize>width * channels; p < end; p += channels) acc = i16x8.add(acc, v128.load_ext<i8>(p))
   }
-  const lift = i32x4.splat(r.unsigned ? count << 7 : 0), minus = i32x4.splat(r.unsigned ? 128 : 0)
-  const divisor = f32x4.splat(<f32>count), half = i32x4.splat(count >> 1)
+  const lift = i32x4.splat(r.unsigned ? count << 7 : 0)
+  const minus = i32x4.splat(r.unsigned ? 128 : 0)
+  const divisor = f32x4.splat(<f32>count)
+  const half = i32x4.splat(count >> 1)
   const low = i32x4.sub(divide4(i32x4.add(i32x4.extend_low_i16x8_s(acc), lift), divisor, half), minus)
   const high = i32x4.sub(divide4(i32x4.add(i32x4.extend_high_i16x8_s(acc), lift), divisor, half), minus)
-  const h = i16x8.narrow_i32x4_s(low, high), q = i8x16.narrow_i16x8_s(h, h)
+  const h = i16x8.narrow_i32x4_s(low, high)
+  const q = i8x16.narrow_i16x8_s(h, h)
   v128.store64_lane(out, i8x16.min_s(i8x16.max_s(q, i8x16.splat(<i8>r.actMin)), i8x16.splat(<i8>r.actMax)), 0)
 }
 
@@ -61,11 +65,13 @@ export function averagePool(record: usize, y0: i32, y1: i32): void {
   const channels = r.channels
   for (let y = y0; y < y1; y++) {
     const top = y * r.strideH - r.padTop
-    const fromY = max(top, 0), toY = min(top + r.filterH, r.inRows)
+    const fromY = max(top, 0)
+    const toY = min(top + r.filterH, r.inRows)
     let out: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
     for (let x = 0; x < r.outW; x++) {
       const left = x * r.strideW - r.padLeft
-      const fromX = max(left, 0), toX = min(left + r.filterW, r.inW)
+      const fromX = max(left, 0)
+      const toX = min(left + r.filterW, r.inW)
       const count = (toY - fromY) * (toX - fromX)
       if (ASC_FEATURE_SIMD && channels >= 8 && count <= SHORT_WINDOW) {
         // The last eight channels may overlap the ones before.
@@ -103,11 +109,13 @@ export function maxPool(record: usize, y0: i32, y1: i32): void {
   const channels = r.channels
   for (let y = y0; y < y1; y++) {
     const top = y * r.strideH - r.padTop
-    const fromY = max(top, 0), toY = min(top + r.filterH, r.inRows)
+    const fromY = max(top, 0)
+    const toY = min(top + r.filterH, r.inRows)
     let out: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
     for (let x = 0; x < r.outW; x++) {
       const left = x * r.strideW - r.padLeft
-      const fromX = max(left, 0), toX = min(left + r.filterW, r.inW)
+      const fromX = max(left, 0)
+      const toX = min(left + r.filterW, r.inW)
       memory.fill(out, 0x80, channels)
       for (let iy = fromY; iy < toY; iy++) {
         let p: usize = r.input + (iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride + fromX * channels
@@ -126,10 +134,14 @@ export function maxPool(record: usize, y0: i32, y1: i32): void {
   }
 }
 
-/** Adds sixteen int8 at each of n addresses `step` apart to sixteen i32 at `acc`; in i16 while 256 of them cannot overflow. */
+/**
+ * Adds sixteen int8 at each of n addresses `step` apart to sixteen i32 at `acc`; in i16 while 256 of them cannot
+ * overflow.
+ */
 function accumulate16(acc: usize, p: usize, step: usize, n: i32): void {
   while (n > 0) {
-    let low = i16x8.splat(0), high = i16x8.splat(0)
+    let low = i16x8.splat(0)
+    let high = i16x8.splat(0)
     const most = min(n, 256)
     for (let i = 0; i < most; i++) {
       low = i16x8.add(low, v128.load_ext<i8>(p))

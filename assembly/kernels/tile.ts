@@ -1,6 +1,6 @@
 /**
- * A tile: the few output pixels that a GEMM microkernel computes at a time, four at most. The driver (conv.ts) writes it,
- * packers and microkernels read it. A ConvRecord's scratch begins with what packers need:
+ * A tile: the few output pixels that a GEMM microkernel computes at a time, four at most. The driver (conv.ts) writes
+ * it, packers and microkernels read it. A ConvRecord's scratch begins with what packers need:
  *
  *   0  in[4]   u32  address of each pixel's patch row
  *   16 y[4]    i32  input row of each pixel's first window row
@@ -44,7 +44,11 @@ export function tileCorrection(tile: usize, i: usize): v128 {
 
 /** Computes the correction of pixel `i` of the first slot, whose patch of k int8 lies at `row`. */
 export function correct(r: ConvRecord, i: usize, row: usize, k: i32): void {
-  store<i32>(<usize>r.scratch + (i << 2), r.weightZeroPoint ? r.weightZeroPoint * sumRow(row, k) : 0, <usize>TILE_BYTES + SLOT_CORRECTION)
+  store<i32>(
+    <usize>r.scratch + (i << 2),
+    r.weightZeroPoint ? r.weightZeroPoint * sumRow(row, k) : 0,
+    <usize>TILE_BYTES + SLOT_CORRECTION,
+  )
 }
 
 /** Whether the tile in `slot` is one pixel. */

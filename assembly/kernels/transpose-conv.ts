@@ -9,13 +9,14 @@ import { clamp, requantize } from '../requantize'
 /** Both roundings half up: the builtin convolution's flavour. */
 function multiplyHalfUp(x: i32, multiplier: i32, shift: i32): i32 {
   const left = shift > 0 ? shift : 0
-  const t = i32((i64(x) << left) * i64(multiplier) + (1 << 30) >> 31)
+  const t = i32(((i64(x) << left) * i64(multiplier) + (1 << 30)) >> 31)
   return shift < 0 ? (t + (1 << (-shift - 1))) >> -shift : t
 }
 
 export function transposeConv(record: usize): void {
   const r = changetype<TransposeConvRecord>(record)
-  const outC = r.outC, inC = r.inC
+  const outC = r.outC
+  const inC = r.inC
   const total = r.outH * r.outW
   for (let i = 0; i < total; i++) memory.copy(r.scratch + i * (outC << 2), r.bias, outC << 2)
   for (let iy = 0; iy < r.inH; iy++) {
@@ -31,7 +32,8 @@ export function transposeConv(record: usize): void {
           for (let o = 0; o < outC; o++) {
             const w: usize = r.weights + ((o * r.kh + ky) * r.kw + kx) * inC
             let s = 0
-            for (let c = 0; c < inC; c++) s += (load<i8>(x + c) - r.inputZeroPoint) * (load<i8>(w + c) - r.weightZeroPoint)
+            for (let c = 0; c < inC; c++)
+              s += (load<i8>(x + c) - r.inputZeroPoint) * (load<i8>(w + c) - r.weightZeroPoint)
             store<i32>(acc, load<i32>(acc) + s)
             acc += 4
           }
@@ -42,9 +44,17 @@ export function transposeConv(record: usize): void {
   for (let i = 0; i < total; i++) {
     for (let o = 0; o < outC; o++) {
       const acc = load<i32>(r.scratch + ((i * outC + o) << 2))
-      store<i8>(r.output + i * outC + o, r.fixedPoint
-        ? clamp(multiplyHalfUp(acc, load<i32>(r.multipliers + (o << 2)), load<i32>(r.shifts + (o << 2))) + r.outputZeroPoint, r.actMin, r.actMax)
-        : requantize(acc, load<f32>(r.scale + (o << 2)), r.outputZeroPoint, r.actMin, r.actMax))
+      store<i8>(
+        r.output + i * outC + o,
+        r.fixedPoint
+          ? clamp(
+              multiplyHalfUp(acc, load<i32>(r.multipliers + (o << 2)), load<i32>(r.shifts + (o << 2))) +
+                r.outputZeroPoint,
+              r.actMin,
+              r.actMax,
+            )
+          : requantize(acc, load<f32>(r.scale + (o << 2)), r.outputZeroPoint, r.actMin, r.actMax),
+      )
     }
   }
 }

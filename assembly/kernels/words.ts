@@ -1,7 +1,17 @@
 /** Kernels on 32-bit words: arithmetic of coordinates and indices, gathering by index. */
 import {
-  ARITHMETIC_FLOAT_ADD, ARITHMETIC_FLOAT_DIV, ARITHMETIC_FLOAT_MUL, ARITHMETIC_FLOAT_SUB, ARITHMETIC_INT_ADD, ARITHMETIC_INT_FLOOR_DIV,
-  ARITHMETIC_INT_MUL, ARITHMETIC_INT_SUB, ArithmeticRecord, GatherNdRecord, STATUS_BAD_INDEX, STATUS_OK
+  ARITHMETIC_FLOAT_ADD,
+  ARITHMETIC_FLOAT_DIV,
+  ARITHMETIC_FLOAT_MUL,
+  ARITHMETIC_FLOAT_SUB,
+  ARITHMETIC_INT_ADD,
+  ARITHMETIC_INT_FLOOR_DIV,
+  ARITHMETIC_INT_MUL,
+  ARITHMETIC_INT_SUB,
+  ArithmeticRecord,
+  GatherNdRecord,
+  STATUS_BAD_INDEX,
+  STATUS_OK,
 } from '../layout'
 import { copyBytes } from '../scalar'
 
@@ -18,15 +28,24 @@ function floorDiv(a: i32, b: i32): i32 {
 @inline
 function combine(kind: u32, a: i32, b: i32): i32 {
   switch (kind) {
-    case ARITHMETIC_INT_ADD: return a + b
-    case ARITHMETIC_INT_SUB: return a - b
-    case ARITHMETIC_INT_MUL: return a * b
-    case ARITHMETIC_INT_FLOOR_DIV: return floorDiv(a, b)
-    case ARITHMETIC_FLOAT_ADD: return reinterpret<i32>(reinterpret<f32>(a) + reinterpret<f32>(b))
-    case ARITHMETIC_FLOAT_SUB: return reinterpret<i32>(reinterpret<f32>(a) - reinterpret<f32>(b))
-    case ARITHMETIC_FLOAT_MUL: return reinterpret<i32>(reinterpret<f32>(a) * reinterpret<f32>(b))
-    case ARITHMETIC_FLOAT_DIV: return reinterpret<i32>(reinterpret<f32>(a) / reinterpret<f32>(b))
-    default: return reinterpret<i32>(<f32>a)
+    case ARITHMETIC_INT_ADD:
+      return a + b
+    case ARITHMETIC_INT_SUB:
+      return a - b
+    case ARITHMETIC_INT_MUL:
+      return a * b
+    case ARITHMETIC_INT_FLOOR_DIV:
+      return floorDiv(a, b)
+    case ARITHMETIC_FLOAT_ADD:
+      return reinterpret<i32>(reinterpret<f32>(a) + reinterpret<f32>(b))
+    case ARITHMETIC_FLOAT_SUB:
+      return reinterpret<i32>(reinterpret<f32>(a) - reinterpret<f32>(b))
+    case ARITHMETIC_FLOAT_MUL:
+      return reinterpret<i32>(reinterpret<f32>(a) * reinterpret<f32>(b))
+    case ARITHMETIC_FLOAT_DIV:
+      return reinterpret<i32>(reinterpret<f32>(a) / reinterpret<f32>(b))
+    default:
+      return reinterpret<i32>(<f32>a)
   }
 }
 
@@ -53,7 +72,8 @@ export function arithmetic(record: usize): void {
 export function gatherNd(record: usize): i32 {
   const r = changetype<GatherNdRecord>(record)
   const bytes = r.bytes
-  let index: usize = r.indices, to: usize = r.output
+  let index: usize = r.indices
+  let to: usize = r.output
   for (let n = 0; n < r.count; n++) {
     let from: usize = r.input
     for (let word: usize = record, end = record + (r.depth << 2); word < end; word += 4) {

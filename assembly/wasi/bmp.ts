@@ -12,7 +12,7 @@ const masks = memory.data(16, 4)
 // @ts-ignore: decorator
 @inline
 function mask(c: i32): u32 {
-  return load<u32>(masks + (<usize>c << 2))
+  return load<u32>(masks + ((<usize>c) << 2))
 }
 
 function setMasks(r: u32, g: u32, b: u32, a: u32): void {
@@ -33,7 +33,8 @@ export function decodeBmp(file: usize, length: usize): void {
   const bits: i32 = load<u16>(file + (core ? 24 : 28))
   const compression: u32 = core ? 0 : load<u32>(file, 30)
   const colours: u32 = core ? 0 : load<u32>(file, 46)
-  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32) return fail(CORRUPT, 'unknown bits per pixel')
+  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
+    return fail(CORRUPT, 'unknown bits per pixel')
   const fields = (compression == 3 || compression == 6) && (bits == 16 || bits == 32)
   if (compression != 0 && !fields) return fail(UNSUPPORTED, 'a compressed BMP')
   let after: usize = 14 + size
@@ -49,10 +50,11 @@ export function decodeBmp(file: usize, length: usize): void {
   if (rows == i32.MIN_VALUE) return fail(CORRUPT, 'the header gives no size')
   const height: i32 = abs(rows)
   if (!checkSize(width, height)) return
-  const stride = (<u64>width * bits + 31) / 32 * 4
+  const stride = ((<u64>width * bits + 31) / 32) * 4
   const offset = load<u32>(file, 10)
   if (offset < 26) return fail(CORRUPT, 'pixels start inside the header')
-  if (<u64>offset + stride * (height - 1) + (<u64>width * bits + 7) / 8 > length) return fail(TRUNCATED, 'the file holds fewer pixels than its header says')
+  if (<u64>offset + stride * (height - 1) + (<u64>width * bits + 7) / 8 > length)
+    return fail(TRUNCATED, 'the file holds fewer pixels than its header says')
   const full: u32 = bits <= 8 ? 1 << bits : 0
   const count = bits <= 8 && colours > 0 && colours < full ? colours : full
   const entry: u32 = core ? 3 : 4
@@ -73,7 +75,7 @@ export function decodeBmp(file: usize, length: usize): void {
 function indexed(row: usize, width: i32, bits: i32, palette: usize, count: u32, entry: u32, out: usize): void {
   for (let x = 0; x < width; x++, out += 3) {
     const position = x * bits
-    const index: u32 = load<u8>(row + (position >> 3)) >> (8 - bits - (position & 7)) & ((1 << bits) - 1)
+    const index: u32 = (load<u8>(row + (position >> 3)) >> (8 - bits - (position & 7))) & ((1 << bits) - 1)
     if (index >= count) return fail(CORRUPT, 'a colour is outside the palette')
     const p = palette + index * entry
     store<u8>(out, load<u8>(p, 2))
@@ -93,7 +95,7 @@ function direct(row: usize, width: i32, out: usize): void {
 // @ts-ignore: decorator
 @inline
 function pixelAt(row: usize, x: i32, bits: i32): u32 {
-  return bits == 16 ? load<u16>(row + (<usize>x << 1)) : load<u32>(row + (<usize>x << 2))
+  return bits == 16 ? load<u16>(row + ((<usize>x) << 1)) : load<u32>(row + ((<usize>x) << 2))
 }
 
 /** Many writers declare an alpha channel and leave it at zero: then there is none. */
@@ -107,8 +109,9 @@ function anyAlpha(first: usize, stride: usize, width: i32, height: i32, bits: i3
 
 /** A field as 0..255, rounded down. */
 function value(pixel: u32, c: i32): i32 {
-  const m = mask(c), shift = ctz(m)
-  return <i32>(<u64>((pixel & m) >> shift) * 255 / (m >> shift))
+  const m = mask(c)
+  const shift = ctz(m)
+  return <i32>((<u64>((pixel & m) >> shift) * 255) / (m >> shift))
 }
 
 function masked(row: usize, width: i32, bits: i32, alpha: bool, out: usize): void {

@@ -1,7 +1,7 @@
 /**
  * What the packer tells the command about the model: how an image becomes the input, how the output becomes an answer.
- * The host writes it at the address exported as `config`. Every field is 4 bytes, little endian; addresses are absolute.
- * tools/build.ts reads this file and generates the host's field order from it.
+ * The host writes it at the address exported as `config`. Every field is 4 bytes, little endian; addresses are
+ * absolute. tools/build.ts reads this file and generates the host's field order from it.
  */
 
 /** How the input is filled. */
@@ -23,6 +23,7 @@ export const DTYPE_UINT8 = 1
 export const DTYPE_INT16 = 2
 export const DTYPE_INT32 = 3
 export const DTYPE_FLOAT32 = 4
+
 
 @unmanaged export class Config {
   /** First free byte after the program: buffers for images start there. */

@@ -12,7 +12,19 @@ import { settings } from './settings'
 import { fillInput } from './input'
 import { decode } from './picture'
 import { best, computeScores, found, score } from './scores'
-import { argumentCount, closeFile, exit, microseconds, openError, ENOENT, openFile, read, readArguments, STDIN, textLength } from './system'
+import {
+  argumentCount,
+  closeFile,
+  exit,
+  microseconds,
+  openError,
+  ENOENT,
+  openFile,
+  read,
+  readArguments,
+  STDIN,
+  textLength,
+} from './system'
 import { ascii, byte, decimal, flush, integer, json, line, printTo } from './text'
 
 export { config, static_end } from './settings'
@@ -72,7 +84,7 @@ function same(text: usize, word: string): bool {
 // @ts-ignore: decorator
 @inline
 function argument(pointers: usize, i: i32): usize {
-  return load<u32>(pointers + (<usize>i << 2))
+  return load<u32>(pointers + ((<usize>i) << 2))
 }
 
 function run(pointers: usize): void {
@@ -84,10 +96,11 @@ function run(pointers: usize): void {
     else if (same(text, '--top') || same(text, '-n')) {
       top = i + 1 < argumentCount ? whole(argument(pointers, ++i)) : 0
       if (top < 1) return fatal('usage/option: --top is not usable; expected a whole number from 1 on')
-    } else if (load<u8>(text) == 0x2d && load<u8>(text, 1) != 0) return fatal('usage/option: unknown option; usage: classify.wasm [--json] [--top N] IMAGE...')
+    } else if (load<u8>(text) == 0x2d && load<u8>(text, 1) != 0)
+      return fatal('usage/option: unknown option; usage: classify.wasm [--json] [--top N] IMAGE...')
     else {
       // Options may stand anywhere: pictures are gathered at the list's front.
-      store<u32>(pointers + (<usize>images << 2), text)
+      store<u32>(pointers + ((<usize>images) << 2), text)
       images++
     }
   }
@@ -98,7 +111,9 @@ function run(pointers: usize): void {
 
 function help(): void {
   printTo(1)
-  ascii('classify.wasm [--json] [--top N] IMAGE...\n\nNames what is in pictures. IMAGE: .jpg, .bmp, .ppm, .pgm or .pbm; - for stdin.\nThe engine must give access to their folder, e.g. wasmtime run --dir=. classify.wasm photo.jpg\n')
+  ascii(
+    'classify.wasm [--json] [--top N] IMAGE...\n\nNames what is in pictures. IMAGE: .jpg, .bmp, .ppm, .pgm or .pbm; - for stdin.\nThe engine must give access to their folder, e.g. wasmtime run --dir=. classify.wasm photo.jpg\n',
+  )
 }
 
 /** Up to 6 digits, else 0. */
@@ -148,14 +163,23 @@ function readPicture(name: usize): usize {
   const stdin = same(name, '-')
   const fd = stdin ? STDIN : openFile(name)
   if (fd < 0) {
-    problem('usage/file', name, openError == -1 ? 'no folder that holds it was given' : openError == ENOENT ? 'no such file' : 'it can\'t be opened', openError == -1 ? '; run with --dir=FOLDER' : '')
+    problem(
+      'usage/file',
+      name,
+      openError == -1
+        ? 'no folder that holds it was given'
+        : openError == ENOENT
+          ? 'no such file'
+          : "it can't be opened",
+      openError == -1 ? '; run with --dir=FOLDER' : '',
+    )
     code = 2
     return 0
   }
   const file = readAll(fd)
   if (!stdin) closeFile(fd)
   if (file == 0 && status == 0) {
-    problem('usage/file', name, 'it can\'t be read', '')
+    problem('usage/file', name, "it can't be read", '')
     code = 2
   }
   return file
@@ -173,7 +197,13 @@ function classify(name: usize): void {
   if (ok && thimble_invoke() != 0) return problem('runtime/status', name, 'the executor refused the program', '')
   const done = microseconds()
   const list: usize = ok && computeScores() ? best(top) : 0
-  if (list == 0) return problem(kind(status), name, message, status == TOO_LARGE ? '; scale it down first' : '; expected a whole JPEG, BMP, PPM or PGM file')
+  if (list == 0)
+    return problem(
+      kind(status),
+      name,
+      message,
+      status == TOO_LARGE ? '; scale it down first' : '; expected a whole JPEG, BMP, PPM or PGM file',
+    )
   decodeTime = decoded - start
   prepareTime = filled - decoded
   inferTime = done - filled
@@ -192,17 +222,19 @@ function kind(failure: i32): string {
 // @ts-ignore: decorator
 @inline
 function nthBest(list: usize, i: i32): i32 {
-  return load<i32>(list + (<usize>i << 2))
+  return load<i32>(list + ((<usize>i) << 2))
 }
 
 /** Address and length of a label; no length: it has none. */
 function labelAt(i: i32): usize {
   const s = settings()
-  return i < s.labelCount ? <usize>load<u32>(<usize>s.labels + (<usize>i << 2)) : 0
+  return i < s.labelCount ? <usize>load<u32>(<usize>s.labels + ((<usize>i) << 2)) : 0
 }
 function labelBytes(i: i32): i32 {
   const s = settings()
-  return i < s.labelCount ? load<i32>(<usize>s.labels + (<usize>i << 2), 4) - load<i32>(<usize>s.labels + (<usize>i << 2)) : 0
+  return i < s.labelCount
+    ? load<i32>(<usize>s.labels + ((<usize>i) << 2), 4) - load<i32>(<usize>s.labels + ((<usize>i) << 2))
+    : 0
 }
 
 function printText(name: usize, list: usize): void {

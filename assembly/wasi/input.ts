@@ -1,4 +1,7 @@
-/** The decoded picture -> the model's input: scale, crop or letterbox, channel order, tables; as src/image/preprocess.ts. */
+/**
+ * The decoded picture -> the model's input: scale, crop or letterbox, channel order, tables; as
+ * src/image/preprocess.ts.
+ */
 import { gray, resize, resize_rows_first } from '../image'
 import { alloc } from '../image/memory'
 import { thimble_input_ptr } from '../exec'
@@ -22,7 +25,8 @@ export function fillInput(): bool {
   const plane = s.inputWidth * s.inputHeight
   for (let c = 0; c < s.inputChannels; c++) {
     const table: usize = s.tables + c * 256 * s.inputBytes
-    const first = s.nchw != 0 ? c * plane : c, step = s.nchw != 0 ? 1 : s.inputChannels
+    const first = s.nchw != 0 ? c * plane : c
+    const step = s.nchw != 0 ? 1 : s.inputChannels
     if (place.countX * place.countY < plane) for (let i = 0; i < plane; i++) put(first + i * step, table, 0)
     const from = channels == 1 ? 0 : s.bgr != 0 ? 2 - c : c
     for (let y = 0; y < place.countY; y++) {
@@ -41,27 +45,48 @@ function put(index: i32, table: usize, value: i32): void {
   const bytes = settings().inputBytes
   const to: usize = thimble_input_ptr(0) + index * bytes
   if (bytes == 1) store<u8>(to, load<u8>(table + value))
-  else if (bytes == 2) store<u16>(to, load<u16>(table + (<usize>value << 1)))
-  else store<u32>(to, load<u32>(table + (<usize>value << 2)))
+  else if (bytes == 2) store<u16>(to, load<u16>(table + ((<usize>value) << 1)))
+  else store<u32>(to, load<u32>(table + ((<usize>value) << 2)))
 }
 
 /** The picture at its place's size: countX x countY pixels; 0 when there is no memory. */
 function scalePicture(): usize {
   const method = settings().method
-  const w = width, h = height, n = channels
-  const x = axisTaps(method, w, place.width, place.cropX, place.countX), strideX = stride
-  const y = axisTaps(method, h, place.height, place.cropY, place.countY), strideY = stride
+  const w = width
+  const h = height
+  const n = channels
+  const x = axisTaps(method, w, place.width, place.cropX, place.countX)
+  const strideX = stride
+  const y = axisTaps(method, h, place.height, place.cropY, place.countY)
+  const strideY = stride
   if (x == 0 || y == 0) return 0
   const rowsFirst = h > place.height && h - place.height > 2 * (w - place.width)
-  const axis = rowsFirst ? x : y, count = rowsFirst ? place.countX : place.countY
+  const axis = rowsFirst ? x : y
+  const count = rowsFirst ? place.countX : place.countY
   const first = load<i32>(axis)
-  const last = load<i32>(axis + (<usize>(count - 1) << 2)) + load<i32>(axis + (<usize>(2 * count - 1) << 2))
+  const last = load<i32>(axis + ((<usize>(count - 1)) << 2)) + load<i32>(axis + ((<usize>(2 * count - 1)) << 2))
   const line = max(w, place.countX) * n
   const temp = alloc(rowsFirst ? <u64>line : <u64>(last - first) * place.countX * n)
   const sums = alloc(<u64>line * 4)
   const out = alloc(<u64>place.countX * place.countY * n)
   if (temp == 0 || sums == 0 || out == 0) return 0
-  if (rowsFirst) resize_rows_first(samples, w * n, n, first, last, x, place.countX, strideX, y, place.countY, strideY, temp, sums, out)
+  if (rowsFirst)
+    resize_rows_first(
+      samples,
+      w * n,
+      n,
+      first,
+      last,
+      x,
+      place.countX,
+      strideX,
+      y,
+      place.countY,
+      strideY,
+      temp,
+      sums,
+      out,
+    )
   else resize(samples, w * n, n, first, last, x, place.countX, strideX, y, place.countY, strideY, temp, sums, out)
   return out
 }

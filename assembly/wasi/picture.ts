@@ -1,6 +1,15 @@
 /** An encoded picture in memory -> upright samples: which format it is, size limits, one decoder or another. */
 import { CORRUPT, fail, status, TOO_LARGE, TRUNCATED, UNSUPPORTED } from '../image/memory'
-import { decodeJpeg, fullHeight, fullWidth, openJpeg, pixelChannels, pixelHeight, pixels, pixelWidth } from '../image/jpeg'
+import {
+  decodeJpeg,
+  fullHeight,
+  fullWidth,
+  openJpeg,
+  pixelChannels,
+  pixelHeight,
+  pixels,
+  pixelWidth,
+} from '../image/jpeg'
 import { decodeBmp } from './bmp'
 import { place, placePicture } from './placement'
 import { decodePnm } from './pnm'
@@ -50,7 +59,8 @@ export function decode(file: usize, length: usize): void {
 function jpeg(file: usize, length: usize): void {
   openJpeg(file, length)
   if (status != 0) return
-  const w = fullWidth(), h = fullHeight()
+  const w = fullWidth()
+  const h = fullHeight()
   if (!checkSize(w, h)) return
   placePicture(w, h)
   const scaled = <i64>w * h > SCALE_ABOVE

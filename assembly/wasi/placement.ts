@@ -24,19 +24,21 @@ export const place = changetype<Placement>(memory.data(32, 4))
 
 export function placePicture(w: i32, h: i32): void {
   const s = settings()
-  const targetW = s.inputWidth, targetH = s.inputHeight
-  let outW = targetW, outH = targetH
+  const targetW = s.inputWidth
+  const targetH = s.inputHeight
+  let outW = targetW
+  let outH = targetH
   if (s.fit == FIT_LETTERBOX) {
     const ratio = max<f64>(<f64>w / <f64>targetW, <f64>h / <f64>targetH)
     outW = min(targetW, max(1, <i32>floor(<f64>w / ratio)))
     outH = min(targetH, max(1, <i32>floor(<f64>h / ratio)))
   } else if (s.fit != FIT_STRETCH) {
     if (s.shorterSide > 0) {
-      const longer = <i32>(<f64>s.shorterSide * <f64>max(w, h) / <f64>min(w, h))
+      const longer = <i32>((<f64>s.shorterSide * <f64>max(w, h)) / <f64>min(w, h))
       outW = w <= h ? s.shorterSide : longer
       outH = w <= h ? longer : s.shorterSide
-    } else if (<i64>w * targetH <= <i64>h * targetW) outH = <i32>(<i64>targetW * h / w)
-    else outW = <i32>(<i64>targetH * w / h)
+    } else if (<i64>w * targetH <= <i64>h * targetW) outH = <i32>((<i64>targetW * h) / w)
+    else outW = <i32>((<i64>targetH * w) / h)
   }
   place.width = outW
   place.height = outH

@@ -35,7 +35,8 @@ function number(): i32 {
       return 0
     }
   }
-  if (at == start) fail(at >= end ? TRUNCATED : CORRUPT, at >= end ? 'the file ends early' : 'not a number where one is expected')
+  if (at == start)
+    fail(at >= end ? TRUNCATED : CORRUPT, at >= end ? 'the file ends early' : 'not a number where one is expected')
   return value
 }
 
@@ -51,7 +52,8 @@ export function decodePnm(file: usize, length: usize): void {
   const kind = <i32>load<u8>(file, 1) - 0x30
   at = file + 2
   end = file + length
-  const width = number(), height = number()
+  const width = number()
+  const height = number()
   const bitmap = kind == 1 || kind == 4
   const maxval = bitmap ? 1 : number()
   if (status != 0) return
@@ -63,7 +65,14 @@ export function decodePnm(file: usize, length: usize): void {
     if (at < end && !isSpace(load<u8>(at))) return fail(CORRUPT, 'no whitespace after the header')
     at++
   }
-  const body: u64 = kind == 4 ? <u64>((width + 7) >> 3) * height : kind == 1 ? samples : kind < 4 ? samples * 2 - 1 : samples * (maxval > 255 ? 2 : 1)
+  const body: u64 =
+    kind == 4
+      ? <u64>((width + 7) >> 3) * height
+      : kind == 1
+        ? samples
+        : kind < 4
+          ? samples * 2 - 1
+          : samples * (maxval > 255 ? 2 : 1)
   if (at > end || <u64>(end - at) < body) return fail(TRUNCATED, 'the file holds fewer pixels than its header says')
   const out = alloc(samples)
   if (out == 0) return
@@ -75,11 +84,11 @@ export function decodePnm(file: usize, length: usize): void {
     if (kind == 1) v = 1 - bit()
     else if (kind < 4) v = number()
     else if (maxval > 255) {
-      v = <i32>load<u8>(at) << 8 | <i32>load<u8>(at, 1)
+      v = ((<i32>load<u8>(at)) << 8) | (<i32>load<u8>(at, 1))
       at += 2
     } else v = load<u8>(at++)
     if (v > maxval) return fail(CORRUPT, 'a sample is above maxval')
-    store<u8>(o, maxval == 255 ? v : <i32>nearest(<f64>v / <f64>maxval * 255))
+    store<u8>(o, maxval == 255 ? v : <i32>nearest((<f64>v / <f64>maxval) * 255))
   }
 }
 
@@ -87,6 +96,7 @@ export function decodePnm(file: usize, length: usize): void {
 function unpackBits(out: usize, width: i32, height: i32): void {
   const stride = (width + 7) >> 3
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) store<u8>(out++, (load<u8>(at + y * stride + (x >> 3)) >> (7 - (x & 7)) & 1) != 0 ? 0 : 255)
+    for (let x = 0; x < width; x++)
+      store<u8>(out++, ((load<u8>(at + y * stride + (x >> 3)) >> (7 - (x & 7))) & 1) != 0 ? 0 : 255)
   }
 }

@@ -18,7 +18,17 @@ declare function fd_prestat_get(fd: i32, to: usize): i32
 declare function fd_prestat_dir_name(fd: i32, to: usize, bytes: i32): i32
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "path_open")
-declare function path_open(fd: i32, lookup: i32, path: usize, bytes: i32, how: i32, rights: i64, inherited: i64, flags: i32, to: usize): i32
+declare function path_open(
+  fd: i32,
+  lookup: i32,
+  path: usize,
+  bytes: i32,
+  how: i32,
+  rights: i64,
+  inherited: i64,
+  flags: i32,
+  to: usize,
+): i32
 // @ts-ignore: decorator
 @external("wasi_snapshot_preview1", "fd_read")
 declare function fd_read(fd: i32, vectors: usize, count: i32, to: usize): i32

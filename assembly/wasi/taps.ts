@@ -1,4 +1,6 @@
-/** Taps of one axis, {starts, counts, weights} one behind the other: the arithmetic of axisTaps in src/image/resize.ts. */
+/**
+ * Taps of one axis, {starts, counts, weights} one behind the other: the arithmetic of axisTaps in src/image/resize.ts.
+ */
 import { alloc } from '../image/memory'
 import { triangleTaps } from '../image/resize'
 import { METHOD_AREA, METHOD_BILINEAR, METHOD_BILINEAR_FAST } from './config'
@@ -24,8 +26,8 @@ export function axisTaps(method: i32, inSize: i32, outSize: i32, from: i32, coun
   const at = alloc(<u64>count * (2 + stride) * 4)
   if (at == 0) return 0
   starts = at
-  counts = at + (<usize>count << 2)
-  weights = counts + (<usize>count << 2)
+  counts = at + ((<usize>count) << 2)
+  weights = counts + ((<usize>count) << 2)
   if (same) pick(1, inSize, from, count)
   else if (method == METHOD_BILINEAR) triangleTaps(inSize, outSize, from, count, stride, at)
   else if (method == METHOD_AREA) area(scale, inSize, from, count)
@@ -35,12 +37,12 @@ export function axisTaps(method: i32, inSize: i32, outSize: i32, from: i32, coun
 }
 
 function setWindow(i: i32, start: i32, n: i32): void {
-  store<i32>(starts + (<usize>i << 2), start)
-  store<i32>(counts + (<usize>i << 2), n)
+  store<i32>(starts + ((<usize>i) << 2), start)
+  store<i32>(counts + ((<usize>i) << 2), n)
 }
 
 function setWeight(i: i32, k: i32, w: f64): void {
-  store<i32>(weights + (<usize>(i * stride + k) << 2), <i32>(0.5 + w * ONE))
+  store<i32>(weights + ((<usize>(i * stride + k)) << 2), <i32>(0.5 + w * ONE))
 }
 
 /** One whole input pixel per output; the position is added up from the first output on. */

@@ -28,7 +28,7 @@ export function byte(b: i32): void {
 
 /** ASCII. */
 export function ascii(text: string): void {
-  for (let i = 0; i < text.length; i++) byte(load<u16>(changetype<usize>(text) + (<usize>i << 1)))
+  for (let i = 0; i < text.length; i++) byte(load<u16>(changetype<usize>(text) + ((<usize>i) << 1)))
 }
 
 /** UTF-8 on one line, whatever it is made of. */

@@ -2,7 +2,9 @@
 import type { InferenceSession, Tensor } from 'onnxruntime-common'
 import { flipSign, fromFloat, toBytes, toFloat, typed, type Network, type Session } from '../drive.ts'
 
-interface Ort { Tensor: typeof Tensor }
+interface Ort {
+  Tensor: typeof Tensor
+}
 
 export function onnxSession(ort: Ort, network: Network, session: InferenceSession): Session {
   const [input, output] = [session.inputMetadata[0], session.outputMetadata[0]]
@@ -16,7 +18,9 @@ export function onnxSession(ort: Ort, network: Network, session: InferenceSessio
       else data = network.input.dtype === 'int8' ? flipSign(bytes) : typed(network.input, bytes)
     },
     async run() {
-      const outputs = await session.run({ [name.input]: new ort.Tensor(input.type as 'uint8', data as Uint8Array, network.input.shape) })
+      const outputs = await session.run({
+        [name.input]: new ort.Tensor(input.type as 'uint8', data as Uint8Array, network.input.shape),
+      })
       result = outputs[name.output].data as ArrayBufferView
     },
     output() {

@@ -9,6 +9,14 @@ export const start: Runner['start'] = async () => {
   ort.env.wasm.wasmPaths = '/modules/onnxruntime-web/dist/'
   ort.env.logLevel = 'error'
 }
-export const open: Runner['open'] = async (network, bytes) => onnxSession(ort, network, await ort.InferenceSession.create(bytes, {
-  executionProviders: ['wasm'], executionMode: 'sequential', graphOptimizationLevel: 'all', logSeverityLevel: 3,
-}))
+export const open: Runner['open'] = async (network, bytes) =>
+  onnxSession(
+    ort,
+    network,
+    await ort.InferenceSession.create(bytes, {
+      executionProviders: ['wasm'],
+      executionMode: 'sequential',
+      graphOptimizationLevel: 'all',
+      logSeverityLevel: 3,
+    }),
+  )

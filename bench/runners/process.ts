@@ -3,7 +3,10 @@ import { readFile } from 'node:fs/promises'
 import { createInterface } from 'node:readline'
 import { Driver, type Network } from '../drive.ts'
 
-const driver = new Driver(() => import(process.argv[2]), async (path) => new Uint8Array(await readFile(path)))
+const driver = new Driver(
+  () => import(process.argv[2]),
+  async (path) => new Uint8Array(await readFile(path)),
+)
 const baseRss = process.memoryUsage.rss()
 
 const commands: Record<string, (args: any) => unknown> = {
@@ -11,7 +14,10 @@ const commands: Record<string, (args: any) => unknown> = {
   block: (a: { budgetMs: number; maxRuns: number }) => driver.block(a.budgetMs, a.maxRuns),
   answer: (a: { input: string }) => driver.answer(a.input),
   memory: () => ({ baseBytes: baseRss, peakBytes: process.resourceUsage().maxRSS * 1024 }),
-  close: () => { driver.close(); process.exit(0) },
+  close: () => {
+    driver.close()
+    process.exit(0)
+  },
 }
 
 for await (const line of createInterface({ input: process.stdin })) {

@@ -16,7 +16,9 @@ export const open: Runner['open'] = async (network, bytes): Promise<Session> => 
   let data: Int32Array | Float32Array
   let result: ArrayLike<number>
   return {
-    set(input) { data = (type === 'float32' ? Float32Array : Int32Array).from(numbers(network.input, input)) },
+    set(input) {
+      data = (type === 'float32' ? Float32Array : Int32Array).from(numbers(network.input, input))
+    },
     run() {
       const tensor = tf.tensor(data, network.input.shape as [number], type)
       const output = model.predict(tensor) as tf.Tensor

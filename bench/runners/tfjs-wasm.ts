@@ -19,7 +19,9 @@ export const open: Runner['open'] = async (network, bytes): Promise<Session> => 
   let data: Float32Array
   let result: Float32Array
   return {
-    set(input) { data = toFloat(network.input, input) },
+    set(input) {
+      data = toFloat(network.input, input)
+    },
     run() {
       const tensor = tf.tensor(data, network.input.shape as [number], 'float32')
       const output = model.predict(tensor) as tf.Tensor

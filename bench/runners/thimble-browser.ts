@@ -4,4 +4,5 @@ import type { Runner } from '../drive.ts'
 import { thimbleSession } from '../thimble.ts'
 
 export const start: Runner['start'] = async () => {}
-export const open: Runner['open'] = (network, bytes) => thimbleSession(loadModel as unknown as typeof import('../../src/node.ts').loadModel, network, bytes)
+export const open: Runner['open'] = (network, bytes) =>
+  thimbleSession(loadModel as unknown as typeof import('../../src/node.ts').loadModel, network, bytes)

@@ -1,5 +1,5 @@
 export default {
   base: './',
   // Top-level await.
-  build: { target: 'es2022' }
+  build: { target: 'es2022' },
 }

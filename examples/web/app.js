@@ -27,7 +27,9 @@ worker.onmessage = ({ data: { id, result, error, progress } }) => {
 }
 worker.onerror = (event) => {
   event.preventDefault?.()
-  problem('The model\'s thread did not start. This browser may be too old: module workers and WebAssembly SIMD are needed.')
+  problem(
+    "The model's thread did not start. This browser may be too old: module workers and WebAssembly SIMD are needed.",
+  )
 }
 
 // ── Problems ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -37,13 +39,16 @@ function problem(text) {
   $('problem').textContent = line.charAt(0).toUpperCase() + line.slice(1) + (/[.!?]$/.test(line) ? '' : '.')
   $('problem').hidden = false
 }
-const noProblem = () => { $('problem').hidden = true }
+const noProblem = () => {
+  $('problem').hidden = true
+}
 
 // ── Predictions and numbers ──────────────────────────────────────────────────────────────────────────────────────────
 
 const rows = Array.from({ length: 5 }, () => {
   const row = document.createElement('li')
-  row.innerHTML = '<span class="label"></span><span class="share"></span><div class="track"><div class="bar"></div></div>'
+  row.innerHTML =
+    '<span class="label"></span><span class="share"></span><div class="track"><div class="bar"></div></div>'
   return { row, label: row.querySelector('.label'), share: row.querySelector('.share'), bar: row.querySelector('.bar') }
 })
 
@@ -82,7 +87,10 @@ function showNumbers({ inferMs, preprocessMs, decodeMs }, fps) {
   times = [...times, inferMs].slice(-HISTORY)
   const top = Math.max(...times) * 1.15
   $('history').classList.toggle('used', times.length > 3)
-  $('history').firstElementChild.setAttribute('points', times.length < 2 ? '' : times.map((t, i) => `${(i / (HISTORY - 1)) * 240},${36 - (t / top) * 36}`).join(' '))
+  $('history').firstElementChild.setAttribute(
+    'points',
+    times.length < 2 ? '' : times.map((t, i) => `${(i / (HISTORY - 1)) * 240},${36 - (t / top) * 36}`).join(' '),
+  )
 }
 
 // ── Model ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -90,24 +98,38 @@ function showNumbers({ inferMs, preprocessMs, decodeMs }, fps) {
 let shipped = []
 let loading = Promise.resolve()
 /** The photo on show, and the one asked for last: only its answer is shown. */
-let lastPhoto, wanted
+let lastPhoto
+let wanted
 
 function showFacts(facts) {
   const entries = [
     ['runs as', `${facts.variant}: ${facts.why}`],
     ['input', `${facts.shape.slice(1, 3).reverse().join(' × ')}, ${facts.dtype}`],
-    ['classes', `${facts.classes.toLocaleString('en')}${facts.named ? '' : ', without names: open a label file'}${facts.labelsFile ? `, names from ${facts.labelsFile}` : ''}`],
+    [
+      'classes',
+      `${facts.classes.toLocaleString('en')}${facts.named ? '' : ', without names: open a label file'}${facts.labelsFile ? `, names from ${facts.labelsFile}` : ''}`,
+    ],
     ['memory', `${megabytes(facts.memoryBytes)}, of them ${megabytes(facts.arenaBytes)} work space`],
-    ...(facts.loadMs === undefined ? [] : [['loaded', `${megabytes(facts.fileBytes)} file${facts.downloadMs ? `, fetched in ${ms(facts.downloadMs)} ms` : ''}, ready in ${ms(facts.loadMs)} ms, first run ${ms(facts.firstMs)} ms`]]),
+    ...(facts.loadMs === undefined
+      ? []
+      : [
+          [
+            'loaded',
+            `${megabytes(facts.fileBytes)} file${facts.downloadMs ? `, fetched in ${ms(facts.downloadMs)} ms` : ''}, ready in ${ms(facts.loadMs)} ms, first run ${ms(facts.firstMs)} ms`,
+          ],
+        ]),
     ['picture', facts.assumed],
-    ...(facts.license ? [['licence', facts.license]] : [])
+    ...(facts.license ? [['licence', facts.license]] : []),
   ]
-  $('facts').replaceChildren(...entries.flatMap(([term, text]) => {
-    const dt = document.createElement('dt'), dd = document.createElement('dd')
-    dt.textContent = term
-    dd.textContent = text
-    return [dt, dd]
-  }))
+  $('facts').replaceChildren(
+    ...entries.flatMap(([term, text]) => {
+      const dt = document.createElement('dt')
+      const dd = document.createElement('dd')
+      dt.textContent = term
+      dd.textContent = text
+      return [dt, dd]
+    }),
+  )
 }
 
 let known = {}
@@ -148,7 +170,7 @@ async function openModel(file) {
 async function openLabels(file) {
   noProblem()
   try {
-    known = { ...known, ...await ask('labels', { text: await file.text(), name: file.name }) }
+    known = { ...known, ...(await ask('labels', { text: await file.text(), name: file.name })) }
     showFacts(known)
     await again()
   } catch (error) {
@@ -209,9 +231,17 @@ async function startCamera() {
   let stream
   try {
     if (!navigator.mediaDevices) throw new DOMException('', 'InsecureContext')
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: facing, width: { ideal: 640 }, height: { ideal: 480 } }, audio: false })
+    stream = await navigator.mediaDevices.getUserMedia({
+      video: { facingMode: facing, width: { ideal: 640 }, height: { ideal: 480 } },
+      audio: false,
+    })
   } catch (error) {
-    const reasons = { NotAllowedError: 'the browser was not allowed to use the camera', NotFoundError: 'there is no camera', NotReadableError: 'the camera is in use by another program', InsecureContext: 'cameras need https or localhost' }
+    const reasons = {
+      NotAllowedError: 'the browser was not allowed to use the camera',
+      NotFoundError: 'there is no camera',
+      NotReadableError: 'the camera is in use by another program',
+      InsecureContext: 'cameras need https or localhost',
+    }
     return problem(`No camera picture: ${reasons[error.name] ?? error.message}`)
   }
   live = true
@@ -243,9 +273,14 @@ function stopCamera() {
 async function watch() {
   await loading.catch(() => {})
   const smooth = new Map()
-  let before = performance.now(), fps
+  let before = performance.now()
+  let fps
   while (live) {
-    await new Promise((resolve) => ($('video').requestVideoFrameCallback ? $('video').requestVideoFrameCallback(resolve) : requestAnimationFrame(resolve)))
+    await new Promise((resolve) =>
+      $('video').requestVideoFrameCallback
+        ? $('video').requestVideoFrameCallback(resolve)
+        : requestAnimationFrame(resolve),
+    )
     if (!live) return
     let answer
     try {
@@ -280,7 +315,11 @@ function open(file) {
   return openPhoto(file)
 }
 
-for (const [id, take] of [['file', openPhoto], ['model-file', openModel], ['labels-file', openLabels]]) {
+for (const [id, take] of [
+  ['file', openPhoto],
+  ['model-file', openModel],
+  ['labels-file', openLabels],
+]) {
   $(id).onchange = async ({ target }) => {
     const [file] = target.files
     if (file) await take(file)
@@ -313,22 +352,37 @@ addEventListener('drop', async (event) => {
   over = 0
   document.body.classList.remove('over')
   // A model before its labels, labels before a photo.
-  const rank = (file) => (/\.(tflite|thimble|lite)$/i.test(file.name) ? 0 : /\.(txt|json|csv|labels|names)$/i.test(file.name) ? 1 : 2)
+  const rank = (file) =>
+    /\.(tflite|thimble|lite)$/i.test(file.name) ? 0 : /\.(txt|json|csv|labels|names)$/i.test(file.name) ? 1 : 2
   for (const file of [...event.dataTransfer.files].sort((a, b) => rank(a) - rank(b)).slice(0, 3)) await open(file)
 })
-document.addEventListener('visibilitychange', () => { if (document.hidden) stopCamera() })
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) stopCamera()
+})
 
 // ── Start ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 showWaiting('Waiting for a photo')
 try {
   shipped = await (await fetch('models/manifest.json')).json()
-  $('models').replaceChildren(...shipped.filter(({ task }) => task === 'classification').map(({ name, file }) => new Option(name, `models/${file}`)))
+  $('models').replaceChildren(
+    ...shipped
+      .filter(({ task }) => task === 'classification')
+      .map(({ name, file }) => new Option(name, `models/${file}`)),
+  )
   await loadModel({ url: $('models').value }, $('models').selectedOptions[0].textContent)
 } catch {
   problem('The list of models could not be fetched. Open a .tflite file of your own')
 }
 
 if ('serviceWorker' in navigator) {
-  navigator.serviceWorker.register('sw.js').then(() => navigator.serviceWorker.ready).then(() => { $('offline').hidden = false }, () => {})
+  navigator.serviceWorker
+    .register('sw.js')
+    .then(() => navigator.serviceWorker.ready)
+    .then(
+      () => {
+        $('offline').hidden = false
+      },
+      () => {},
+    )
 }

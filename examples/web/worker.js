@@ -1,4 +1,7 @@
-/** The model's own thread: loads models, classifies pictures, answers in order. One request in, one answer with its id out. */
+/**
+ * The model's own thread: loads models, classifies pictures, answers in order. One request in, one answer with its id
+ * out.
+ */
 import { createClassifier, loadModel, ThimbleError } from './thimble/browser.js'
 
 const MAX_PIXELS = 50_000_000
@@ -37,12 +40,23 @@ async function load({ id, url, bytes, name }) {
   try {
     const nextClassifier = await createClassifier(next, { topK: TOP })
     const loaded = performance.now()
-    nextClassifier.classify({ data: new Uint8Array(next.inputs[0].shape[1] * next.inputs[0].shape[2] * 3), width: next.inputs[0].shape[2], height: next.inputs[0].shape[1], channels: 3 })
+    nextClassifier.classify({
+      data: new Uint8Array(next.inputs[0].shape[1] * next.inputs[0].shape[2] * 3),
+      width: next.inputs[0].shape[2],
+      height: next.inputs[0].shape[1],
+      channels: 3,
+    })
     model?.dispose()
     model = next
     classifier = nextClassifier
     labels = undefined
-    return { ...facts(name), fileBytes: data.length, downloadMs: url ? fetched - start : 0, loadMs: loaded - fetched, firstMs: performance.now() - loaded }
+    return {
+      ...facts(name),
+      fileBytes: data.length,
+      downloadMs: url ? fetched - start : 0,
+      loadMs: loaded - fetched,
+      firstMs: performance.now() - loaded,
+    }
   } catch (error) {
     next.dispose()
     throw error
@@ -50,9 +64,17 @@ async function load({ id, url, bytes, name }) {
 }
 
 const facts = (name) => ({
-  name: model.metadata.name ?? name, variant: model.variant, why: model.why, shape: model.inputs[0].shape, dtype: model.inputs[0].dtype,
-  memoryBytes: model.memoryBytes, arenaBytes: model.arenaBytes, named: classifier.labels.length > 0, classes: classifier.labels.length || model.outputs[0].shape.reduce((a, b) => a * b, 1),
-  assumed: classifier.assumed, license: model.metadata.license
+  name: model.metadata.name ?? name,
+  variant: model.variant,
+  why: model.why,
+  shape: model.inputs[0].shape,
+  dtype: model.inputs[0].dtype,
+  memoryBytes: model.memoryBytes,
+  arenaBytes: model.arenaBytes,
+  named: classifier.labels.length > 0,
+  classes: classifier.labels.length || model.outputs[0].shape.reduce((a, b) => a * b, 1),
+  assumed: classifier.assumed,
+  license: model.metadata.license,
 })
 
 async function setLabels({ text, name }) {
@@ -69,12 +91,20 @@ async function pixelsOf({ file, frame }) {
     try {
       bitmap = await createImageBitmap(file, { imageOrientation: 'from-image', colorSpaceConversion: 'none' })
     } catch {
-      throw new ThimbleError('image/unreadable', `this browser can't read ${file.name ? `“${file.name}”` : 'this file'} as a picture`, { hint: 'use a JPEG, PNG or WebP file' })
+      throw new ThimbleError(
+        'image/unreadable',
+        `this browser can't read ${file.name ? `“${file.name}”` : 'this file'} as a picture`,
+        { hint: 'use a JPEG, PNG or WebP file' },
+      )
     }
   }
   const { width, height } = bitmap
   try {
-    if (width * height > MAX_PIXELS) throw new ThimbleError('image/too-large', `the picture has ${Math.round(width * height / 1e6)} megapixels`, { expected: 'at most 50', hint: 'scale it down first' })
+    if (width * height > MAX_PIXELS)
+      throw new ThimbleError('image/too-large', `the picture has ${Math.round((width * height) / 1e6)} megapixels`, {
+        expected: 'at most 50',
+        hint: 'scale it down first',
+      })
     canvas.width = width
     canvas.height = height
     context.fillStyle = '#fff'
@@ -92,7 +122,14 @@ async function classify(request) {
   const pixels = await pixelsOf(request)
   const decoded = performance.now()
   const predictions = classifier.classify(pixels)
-  return { predictions, decodeMs: decoded - start, preprocessMs: classifier.timings.preprocessMs, inferMs: classifier.timings.inferMs, width: pixels.width, height: pixels.height }
+  return {
+    predictions,
+    decodeMs: decoded - start,
+    preprocessMs: classifier.timings.preprocessMs,
+    inferMs: classifier.timings.inferMs,
+    width: pixels.width,
+    height: pixels.height,
+  }
 }
 
 const ACTIONS = { load, labels: setLabels, classify }
@@ -104,7 +141,10 @@ onmessage = ({ data }) => {
     } catch (error) {
       // A ThimbleError's message begins with its code; people get the sentence.
       const { code, message } = error
-      postMessage({ id: data.id, error: { code: code ?? 'internal', message: code ? message.slice(code.length + 2) : message } })
+      postMessage({
+        id: data.id,
+        error: { code: code ?? 'internal', message: code ? message.slice(code.length + 2) : message },
+      })
     }
   })
 }

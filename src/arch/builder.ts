@@ -4,7 +4,17 @@
  * so that random networks neither die out nor saturate; batch norm is taken as folded.
  */
 import { windowOutput } from '../convert/builder.ts'
-import { elements, type Activation, type Graph, type Metadata, type Op, type OpOf, type Padding, type Quantization, type Tensor } from '../graph.ts'
+import {
+  elements,
+  type Activation,
+  type Graph,
+  type Metadata,
+  type Op,
+  type OpOf,
+  type Padding,
+  type Quantization,
+  type Tensor,
+} from '../graph.ts'
 
 /** What tensors hold: `int8` and `float32` weights are equal in value; `shape` has none. */
 export type Numbers = 'int8' | 'float32' | 'shape'
@@ -21,7 +31,11 @@ export interface WindowOptions {
 }
 
 /** Per-tensor grid, and the mean square of the real values that it is chosen for. */
-interface Statistics { scale: number; zeroPoint: number; power: number }
+interface Statistics {
+  scale: number
+  zeroPoint: number
+  power: number
+}
 
 const pair = (v: number | readonly [number, number]): readonly [number, number] => (typeof v === 'number' ? [v, v] : v)
 /** Standard deviation of a uniform integer in [-127, 127]. */
@@ -47,25 +61,40 @@ export class ArchBuilder {
     this.state = (seed * 2654435761) >>> 0 || 1
   }
 
-  shape(x: number): readonly number[] { return this.tensors[x]!.shape }
+  shape(x: number): readonly number[] {
+    return this.tensors[x]!.shape
+  }
 
   private random(): number {
     // xorshift32
     let s = this.state
-    s ^= s << 13; s ^= s >>> 17; s ^= s << 5
+    s ^= s << 13
+    s ^= s >>> 17
+    s ^= s << 5
     this.state = s >>> 0
     return this.state
   }
 
   private activation(name: string, shape: readonly number[], s: Statistics): number {
-    const quantization: Quantization = { scales: Float32Array.of(s.scale), zeroPoints: Int32Array.of(s.zeroPoint), axis: 0 }
-    this.tensors.push(this.numbers === 'float32' ? { name, shape, dtype: 'float32' } : { name, shape, dtype: 'int8', quantization })
+    const quantization: Quantization = {
+      scales: Float32Array.of(s.scale),
+      zeroPoints: Int32Array.of(s.zeroPoint),
+      axis: 0,
+    }
+    this.tensors.push(
+      this.numbers === 'float32' ? { name, shape, dtype: 'float32' } : { name, shape, dtype: 'int8', quantization },
+    )
     this.statistics.set(this.tensors.length - 1, s)
     return this.tensors.length - 1
   }
 
   private indices(name: string, values: readonly number[]): number {
-    this.tensors.push({ name, shape: [values.length], dtype: 'int32', data: new Uint8Array(Int32Array.from(values).buffer) })
+    this.tensors.push({
+      name,
+      shape: [values.length],
+      dtype: 'int32',
+      data: new Uint8Array(Int32Array.from(values).buffer),
+    })
     return this.tensors.length - 1
   }
 
@@ -81,7 +110,8 @@ export class ArchBuilder {
   private filter(name: string, shape: readonly number[], scale: number): number {
     const dtype = this.numbers === 'float32' ? 'float32' : 'int8'
     const tensor: Tensor = { name: `${name}/filter`, shape, dtype }
-    if (this.numbers === 'int8') tensor.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(0), axis: 0 }
+    if (this.numbers === 'int8')
+      tensor.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(0), axis: 0 }
     if (this.numbers !== 'shape') {
       const q = this.weights(elements(shape))
       if (dtype === 'int8') tensor.data = new Uint8Array(q.buffer, 0, q.length)
@@ -101,9 +131,12 @@ export class ArchBuilder {
     const scale = Math.fround(Math.fround(inputScale) * Math.fround(filterScale))
     const dtype = this.numbers === 'float32' ? 'float32' : 'int32'
     const tensor: Tensor = { name: `${name}/bias`, shape: [channels], dtype }
-    if (this.numbers === 'int8') tensor.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(0), axis: 0 }
+    if (this.numbers === 'int8')
+      tensor.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(0), axis: 0 }
     if (this.numbers !== 'shape') {
-      const q = Int32Array.from({ length: channels }, () => Math.round(((this.random() / 2 ** 32 - 0.5) * 0.4 + shift) / scale))
+      const q = Int32Array.from({ length: channels }, () =>
+        Math.round(((this.random() / 2 ** 32 - 0.5) * 0.4 + shift) / scale),
+      )
       tensor.data = new Uint8Array(dtype === 'int32' ? q.buffer : Float32Array.from(q, (v) => v * scale).buffer)
     }
     this.tensors.push(tensor)
@@ -115,44 +148,104 @@ export class ArchBuilder {
     return this.activation('image', shape, { scale: 1 / 128, zeroPoint: 0, power: 1 / 3 })
   }
 
-  private linear<T extends 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED'>(type: T, name: string, x: number, filterShape: readonly number[], channels: number, fan: number, out: readonly number[], o: WindowOptions, attrs: OpOf<T>['attrs']): number {
+  private linear<T extends 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED'>(
+    type: T,
+    name: string,
+    x: number,
+    filterShape: readonly number[],
+    channels: number,
+    fan: number,
+    out: readonly number[],
+    o: WindowOptions,
+    attrs: OpOf<T>['attrs'],
+  ): number {
     const from = this.statistics.get(x)!
     const gain = o.gain ?? 1
     const filterScale = (gain * Math.sqrt(1 / (fan * from.power))) / WEIGHT_DEVIATION
-    const inputs = [x, this.filter(name, filterShape, filterScale), this.bias(name, channels, from.scale, filterScale, o.shift ?? 0)]
+    const inputs = [
+      x,
+      this.filter(name, filterShape, filterScale),
+      this.bias(name, channels, from.scale, filterScale, o.shift ?? 0),
+    ]
     const activation = o.activation ?? 'NONE'
     const plain = AFTER[activation]
-    const to = o.shift ? { ...AFTER.RELU6, power: o.shift ** 2 + 1 } : { ...plain, scale: plain.scale * gain, power: plain.power * gain * gain }
+    const to = o.shift
+      ? { ...AFTER.RELU6, power: o.shift ** 2 + 1 }
+      : { ...plain, scale: plain.scale * gain, power: plain.power * gain * gain }
     const y = this.activation(name, out, to)
     this.ops.push({ type, inputs, outputs: [y], attrs } as unknown as Op)
     return y
   }
 
-  private window(x: number, o: WindowOptions): { kernel: readonly [number, number]; out: [number, number]; attrs: { padding: Padding; strideH: number; strideW: number; dilationH: number; dilationW: number; activation: Activation } } {
+  private window(
+    x: number,
+    o: WindowOptions,
+  ): {
+    kernel: readonly [number, number]
+    out: [number, number]
+    attrs: {
+      padding: Padding
+      strideH: number
+      strideW: number
+      dilationH: number
+      dilationW: number
+      activation: Activation
+    }
+  } {
     const kernel = pair(o.kernel ?? 1)
     const stride = o.stride ?? 1
     const padding = o.padding ?? 'SAME'
     const [, h, w] = this.shape(x) as [number, number, number]
-    const out: [number, number] = [windowOutput(h, kernel[0], stride, 1, padding), windowOutput(w, kernel[1], stride, 1, padding)]
+    const out: [number, number] = [
+      windowOutput(h, kernel[0], stride, 1, padding),
+      windowOutput(w, kernel[1], stride, 1, padding),
+    ]
     if (out.some((d) => d < 1)) throw new RangeError(`${kernel.join('x')} window does not fit ${h}x${w}`)
-    return { kernel, out, attrs: { padding, strideH: stride, strideW: stride, dilationH: 1, dilationW: 1, activation: o.activation ?? 'NONE' } }
+    return {
+      kernel,
+      out,
+      attrs: {
+        padding,
+        strideH: stride,
+        strideW: stride,
+        dilationH: 1,
+        dilationW: 1,
+        activation: o.activation ?? 'NONE',
+      },
+    }
   }
 
   conv(name: string, x: number, channels: number, o: WindowOptions = {}): number {
     const { kernel, out, attrs } = this.window(x, o)
     const [n, , , c] = this.shape(x) as [number, number, number, number]
-    return this.linear('CONV_2D', name, x, [channels, ...kernel, c], channels, kernel[0] * kernel[1] * c, [n, ...out, channels], o, attrs)
+    return this.linear(
+      'CONV_2D',
+      name,
+      x,
+      [channels, ...kernel, c],
+      channels,
+      kernel[0] * kernel[1] * c,
+      [n, ...out, channels],
+      o,
+      attrs,
+    )
   }
 
   depthwise(name: string, x: number, o: WindowOptions = {}): number {
     const { kernel, out, attrs } = this.window(x, o)
     const [n, , , c] = this.shape(x) as [number, number, number, number]
-    return this.linear('DEPTHWISE_CONV_2D', name, x, [1, ...kernel, c], c, kernel[0] * kernel[1], [n, ...out, c], o, { ...attrs, depthMultiplier: 1 })
+    return this.linear('DEPTHWISE_CONV_2D', name, x, [1, ...kernel, c], c, kernel[0] * kernel[1], [n, ...out, c], o, {
+      ...attrs,
+      depthMultiplier: 1,
+    })
   }
 
   dense(name: string, x: number, channels: number, o: Pick<WindowOptions, 'activation' | 'gain'> = {}): number {
     const depth = this.shape(x).at(-1)!
-    return this.linear('FULLY_CONNECTED', name, x, [channels, depth], channels, depth, [1, channels], o, { activation: o.activation ?? 'NONE', keepNumDims: false })
+    return this.linear('FULLY_CONNECTED', name, x, [channels, depth], channels, depth, [1, channels], o, {
+      activation: o.activation ?? 'NONE',
+      keepNumDims: false,
+    })
   }
 
   pool(name: string, x: number, kind: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D', o: WindowOptions): number {
@@ -160,10 +253,16 @@ export class ArchBuilder {
     const [n, , , c] = this.shape(x) as [number, number, number, number]
     const from = this.statistics.get(x)!
     // The largest of many rectified values is large; a mean of them keeps their mean.
-    const power = kind === 'MAX_POOL_2D' ? Math.min(4, from.power * (2 + (kernel[0] * kernel[1]) / 4.5)) : from.power * 0.6
+    const power =
+      kind === 'MAX_POOL_2D' ? Math.min(4, from.power * (2 + (kernel[0] * kernel[1]) / 4.5)) : from.power * 0.6
     const y = this.activation(name, [n, ...out, c], { ...from, power })
     const { padding, strideH, strideW, activation } = attrs
-    this.ops.push({ type: kind, inputs: [x], outputs: [y], attrs: { padding, strideH, strideW, filterH: kernel[0], filterW: kernel[1], activation } } as Op)
+    this.ops.push({
+      type: kind,
+      inputs: [x],
+      outputs: [y],
+      attrs: { padding, strideH, strideW, filterH: kernel[0], filterW: kernel[1], activation },
+    } as Op)
     return y
   }
 
@@ -173,7 +272,12 @@ export class ArchBuilder {
     const from = this.statistics.get(x)!
     // Of rectified values the mean stays, of others little does.
     const y = this.activation(name, keepDims ? [n, 1, 1, c] : [n, c], { ...from, power: from.power * 0.35 })
-    this.ops.push({ type: 'MEAN', inputs: [x, this.indices(`${name}/axes`, [1, 2])], outputs: [y], attrs: { keepDims } })
+    this.ops.push({
+      type: 'MEAN',
+      inputs: [x, this.indices(`${name}/axes`, [1, 2])],
+      outputs: [y],
+      attrs: { keepDims },
+    })
     return y
   }
 
@@ -204,14 +308,20 @@ export class ArchBuilder {
   /** x times relu6(gate + 3), whose factor 1/6 belongs to the weights that follow. */
   squeezeExcite(name: string, x: number, reduced: number): number {
     const channels = this.shape(x).at(-1)!
-    const squeezed = this.conv(`${name}/squeeze`, this.globalAverage(`${name}/mean`, x, true), reduced, { activation: 'RELU' })
+    const squeezed = this.conv(`${name}/squeeze`, this.globalAverage(`${name}/mean`, x, true), reduced, {
+      activation: 'RELU',
+    })
     const gate = this.conv(`${name}/gate`, squeezed, channels, { activation: 'RELU6', shift: 3 })
     const from = this.statistics.get(x)!
     const power = from.power * this.statistics.get(gate)!.power
     const low = -(from.zeroPoint + 128) * from.scale * 6
     const high = (127 - from.zeroPoint) * from.scale * 4
     const scale = (high - low) / 255
-    const y = this.activation(`${name}/scale`, this.shape(x), { scale, zeroPoint: Math.round(-low / scale) - 128, power })
+    const y = this.activation(`${name}/scale`, this.shape(x), {
+      scale,
+      zeroPoint: Math.round(-low / scale) - 128,
+      power,
+    })
     this.ops.push({ type: 'MUL', inputs: [x, gate], outputs: [y], attrs: { activation: 'NONE' } })
     return y
   }
@@ -235,7 +345,16 @@ export class ArchBuilder {
   }
 
   finish(input: number, output: number, metadata: Metadata): Graph {
-    return { tensors: this.tensors, ops: this.ops, inputs: [input], outputs: [output], metadata: { task: 'classification', preprocess: { fit: 'crop', method: 'bilinear', channels: 'rgb', mean: [127.5], std: [127.5] }, ...metadata } }
+    return {
+      tensors: this.tensors,
+      ops: this.ops,
+      inputs: [input],
+      outputs: [output],
+      metadata: {
+        task: 'classification',
+        preprocess: { fit: 'crop', method: 'bilinear', channels: 'rgb', mean: [127.5], std: [127.5] },
+        ...metadata,
+      },
+    }
   }
 }
-

@@ -18,11 +18,22 @@ export interface ArchCounts {
 }
 
 export function countArch(graph: Graph): ArchCounts {
-  const counts: ArchCounts = { params: 0, filterParams: 0, convBiases: 0, macs: 0, convMacs: 0, int8Bytes: 0, floatBytes: 0 }
+  const counts: ArchCounts = {
+    params: 0,
+    filterParams: 0,
+    convBiases: 0,
+    macs: 0,
+    convMacs: 0,
+    int8Bytes: 0,
+    floatBytes: 0,
+  }
   for (const op of graph.ops) {
     if (op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D' && op.type !== 'FULLY_CONNECTED') continue
     const macs = opMacs(graph, op)
-    const [filter, bias] = [elements(graph.tensors[op.inputs[1]!]!.shape), elements(graph.tensors[op.inputs[2]!]!.shape)]
+    const [filter, bias] = [
+      elements(graph.tensors[op.inputs[1]!]!.shape),
+      elements(graph.tensors[op.inputs[2]!]!.shape),
+    ]
     counts.macs += macs
     counts.params += filter + bias
     counts.filterParams += filter

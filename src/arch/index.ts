@@ -22,7 +22,12 @@ interface Architecture {
 
 export const ARCHITECTURES = {
   mobilenet_v1: { title: 'MobileNet V1', size: 224, minSize: 32, build: (o) => mobilenetV1(o) },
-  mobilenet_v1_full: { title: 'MobileNet V1, full convolutions', size: 224, minSize: 32, build: (o) => mobilenetV1(o, true) },
+  mobilenet_v1_full: {
+    title: 'MobileNet V1, full convolutions',
+    size: 224,
+    minSize: 32,
+    build: (o) => mobilenetV1(o, true),
+  },
   mobilenet_v2: { title: 'MobileNet V2', size: 224, minSize: 32, build: mobilenetV2 },
   mobilenet_v3_small: { title: 'MobileNet V3 Small', size: 224, minSize: 32, build: (o) => mobilenetV3(o, false) },
   mobilenet_v3_large: { title: 'MobileNet V3 Large', size: 224, minSize: 32, build: (o) => mobilenetV3(o, true) },
@@ -44,23 +49,37 @@ export interface ArchSpec {
 }
 
 /**
- * Builds an architecture. numbers: `int8` (runs in the runtime, exports to .tflite), `float32` (the same weights), `shape`.
+ * Builds an architecture. numbers: `int8` (runs in the runtime, exports to .tflite), `float32` (the same weights),
+ * `shape`.
  * Errors: `usage/arch` for an unknown name or values out of range.
  */
 export function buildArch(spec: ArchSpec, numbers: Numbers = 'int8', seed = 1): Graph {
-  if (!Object.hasOwn(ARCHITECTURES, spec.name)) throw new ThimbleError('usage/arch', 'unknown architecture', { expected: Object.keys(ARCHITECTURES).join(', '), got: String(spec.name) })
+  if (!Object.hasOwn(ARCHITECTURES, spec.name))
+    throw new ThimbleError('usage/arch', 'unknown architecture', {
+      expected: Object.keys(ARCHITECTURES).join(', '),
+      got: String(spec.name),
+    })
   const arch: Architecture = ARCHITECTURES[spec.name]
   const { alpha = 1, size = arch.size, classes = 1000 } = spec
-  if (!(alpha >= 0.01 && alpha <= 4)) throw new ThimbleError('usage/arch', 'width multiplier out of range', { expected: '0.01 to 4', got: alpha })
-  if (!Number.isInteger(size) || size < arch.minSize || size > 2048) throw new ThimbleError('usage/arch', `input size out of range for ${spec.name}`, { expected: `${arch.minSize} to 2048`, got: size })
-  if (!Number.isInteger(classes) || classes < 1 || classes > 100000) throw new ThimbleError('usage/arch', 'number of classes out of range', { expected: '1 to 100000', got: classes })
+  if (!(alpha >= 0.01 && alpha <= 4))
+    throw new ThimbleError('usage/arch', 'width multiplier out of range', { expected: '0.01 to 4', got: alpha })
+  if (!Number.isInteger(size) || size < arch.minSize || size > 2048)
+    throw new ThimbleError('usage/arch', `input size out of range for ${spec.name}`, {
+      expected: `${arch.minSize} to 2048`,
+      got: size,
+    })
+  if (!Number.isInteger(classes) || classes < 1 || classes > 100000)
+    throw new ThimbleError('usage/arch', 'number of classes out of range', { expected: '1 to 100000', got: classes })
   const graph = arch.build({ alpha, size, classes, numbers, seed })
   graph.metadata.name = `${spec.name}_${alpha}_${size}`
   graph.metadata.source = `random weights, seed ${seed}`
   return graph
 }
 
-/** Figures from the papers: multiply-adds and parameters in millions, ImageNet top-1 in percent, and what is to be said of them. */
+/**
+ * Figures from the papers: multiply-adds and parameters in millions, ImageNet top-1 in percent, and what is to be said
+ * of them.
+ */
 export interface Published {
   macs?: number
   params?: number
@@ -103,8 +122,15 @@ function note(figure: Figure, counts: ArchCounts): string | undefined {
   return figure.of ? COUNTED[figure.of].text : figure.rounded ? 'rounded down' : undefined
 }
 
-/** Multiplications of one layer, full and depthwise separable: the worked example is 8x8x3 to 8x8x256 with 5x5 kernels. */
-export function separableExample(size = 8, channels = 3, filters = 256, kernel = 5): { full: number; separable: number; ratio: number } {
+/**
+ * Multiplications of one layer, full and depthwise separable: the worked example is 8x8x3 to 8x8x256 with 5x5 kernels.
+ */
+export function separableExample(
+  size = 8,
+  channels = 3,
+  filters = 256,
+  kernel = 5,
+): { full: number; separable: number; ratio: number } {
   const full = size * size * filters * kernel * kernel * channels
   const separable = size * size * channels * kernel * kernel + size * size * channels * filters
   return { full, separable, ratio: full / separable }

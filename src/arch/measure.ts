@@ -2,7 +2,17 @@
 import { elements } from '../graph.ts'
 import { loadGraph } from '../load.ts'
 import type { LoadOptions } from '../types.ts'
-import { ARCHITECTURES, buildArch, countArch, published, publishedTop1, type ArchCounts, type ArchName, type ArchSpec, type Published } from './index.ts'
+import {
+  ARCHITECTURES,
+  buildArch,
+  countArch,
+  published,
+  publishedTop1,
+  type ArchCounts,
+  type ArchName,
+  type ArchSpec,
+  type Published,
+} from './index.ts'
 
 export interface ArchRow extends ArchCounts {
   name: ArchName
@@ -36,7 +46,15 @@ export function countRow(spec: ArchSpec): ArchRow {
   const own = ARCHITECTURES[spec.name]
   const size = spec.size ?? own.size
   const known = published(spec)
-  return { name: spec.name, title: own.title, alpha, rho: size / own.size, size, ...countArch(graph), ...(known ? { published: known } : {}) }
+  return {
+    name: spec.name,
+    title: own.title,
+    alpha,
+    rho: size / own.size,
+    size,
+    ...countArch(graph),
+    ...(known ? { published: known } : {}),
+  }
 }
 
 /** Counts, plans and times one architecture with random int8 weights and a random image. */
@@ -45,31 +63,51 @@ export async function measureRow(spec: ArchSpec, o: MeasureOptions): Promise<Arc
   const model = await loadGraph(buildArch(spec), o)
   try {
     const input = new Int8Array(elements(model.inputs[0]!.shape))
-    for (let i = 0, s = 1; i < input.length; i++) { s = (Math.imul(s, 1103515245) + 12345) >>> 0; input[i] = s >>> 24 }
+    for (let i = 0, s = 1; i < input.length; i++) {
+      s = (Math.imul(s, 1103515245) + 12345) >>> 0
+      input[i] = s >>> 24
+    }
     const out = model.run(input)
     const times: number[] = []
-    for (const start = performance.now(); times.length < o.runs && (times.length < 3 || performance.now() - start < o.limitMs);) {
+    for (
+      const start = performance.now();
+      times.length < o.runs && (times.length < 3 || performance.now() - start < o.limitMs);
+    ) {
       const t = performance.now()
       model.run(input, { out })
       times.push(performance.now() - t)
     }
     times.sort((a, b) => a - b)
     const medianMs = (times[(times.length - 1) >> 1]! + times[times.length >> 1]!) / 2
-    return { ...row, arenaBytes: model.arenaBytes, memoryBytes: model.memoryBytes, medianMs, runs: times.length, gmacPerSecond: row.macs / medianMs / 1e6 }
+    return {
+      ...row,
+      arenaBytes: model.arenaBytes,
+      memoryBytes: model.memoryBytes,
+      medianMs,
+      runs: times.length,
+      gmacPerSecond: row.macs / medianMs / 1e6,
+    }
   } finally {
     model.dispose()
   }
 }
 
 /** The paper's grid: MobileNet V1 at four widths and four resolutions, most accurate first (published top-1). */
-export const BUDGET_GRID: readonly ArchSpec[] = [1, 0.75, 0.5, 0.25].flatMap((alpha) => [224, 192, 160, 128].map((size): ArchSpec => ({ name: 'mobilenet_v1', alpha, size })))
+export const BUDGET_GRID: readonly ArchSpec[] = [1, 0.75, 0.5, 0.25]
+  .flatMap((alpha) => [224, 192, 160, 128].map((size): ArchSpec => ({ name: 'mobilenet_v1', alpha, size })))
   .sort((a, b) => (publishedTop1(b) ?? 0) - (publishedTop1(a) ?? 0))
 
-export interface Budget { ms?: number; arenaBytes?: number }
+export interface Budget {
+  ms?: number
+  arenaBytes?: number
+}
 
 export const fits = (row: ArchRow, budget: Budget): boolean =>
-  (budget.ms === undefined || (row.medianMs ?? Infinity) <= budget.ms) && (budget.arenaBytes === undefined || (row.arenaBytes ?? Infinity) <= budget.arenaBytes)
+  (budget.ms === undefined || (row.medianMs ?? Infinity) <= budget.ms) &&
+  (budget.arenaBytes === undefined || (row.arenaBytes ?? Infinity) <= budget.arenaBytes)
 
 /** The most accurate row that fits. */
 export const pick = (rows: readonly ArchRow[], budget: Budget): ArchRow | undefined =>
-  rows.filter((r) => fits(r, budget)).sort((a, b) => (b.published?.top1 ?? 0) - (a.published?.top1 ?? 0) || b.macs - a.macs)[0]
+  rows
+    .filter((r) => fits(r, budget))
+    .sort((a, b) => (b.published?.top1 ?? 0) - (a.published?.top1 ?? 0) || b.macs - a.macs)[0]

@@ -1,4 +1,7 @@
-/** MobileNet V1, V2, V3 and EfficientNet-Lite0. Source: arXiv 1704.04861 table 1, 1801.04381 table 2, 1905.02244 tables 1 and 2; the EfficientNet-Lite release notes. */
+/**
+ * MobileNet V1, V2, V3 and EfficientNet-Lite0. Source: arXiv 1704.04861 table 1, 1801.04381 table 2, 1905.02244 tables
+ * 1 and 2; the EfficientNet-Lite release notes.
+ */
 import type { Graph } from '../graph.ts'
 import { ArchBuilder, type Numbers } from './builder.ts'
 
@@ -19,7 +22,19 @@ function divisible(channels: number, divisor = 8): number {
 }
 
 const V1: readonly (readonly [channels: number, stride: number])[] = [
-  [64, 1], [128, 2], [128, 1], [256, 2], [256, 1], [512, 2], [512, 1], [512, 1], [512, 1], [512, 1], [512, 1], [1024, 2], [1024, 1],
+  [64, 1],
+  [128, 2],
+  [128, 1],
+  [256, 2],
+  [256, 1],
+  [512, 2],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [512, 1],
+  [1024, 2],
+  [1024, 1],
 ]
 
 /** `full`: 3x3 convolutions over all channels instead of depthwise separable ones, the paper's table 4. */
@@ -29,7 +44,10 @@ export function mobilenetV1(o: ArchOptions, full = false): Graph {
   const image = b.input([1, o.size, o.size, 3])
   let x = b.conv('stem', image, width(32), { kernel: 3, stride: 2, activation: 'RELU6' })
   V1.forEach(([channels, stride], i) => {
-    if (full) { x = b.conv(`block${i + 1}`, x, width(channels), { kernel: 3, stride, activation: 'RELU6' }); return }
+    if (full) {
+      x = b.conv(`block${i + 1}`, x, width(channels), { kernel: 3, stride, activation: 'RELU6' })
+      return
+    }
     x = b.depthwise(`block${i + 1}/depthwise`, x, { kernel: 3, stride, activation: 'RELU6' })
     x = b.conv(`block${i + 1}/pointwise`, x, width(channels), { activation: 'RELU6' })
   })
@@ -37,7 +55,15 @@ export function mobilenetV1(o: ArchOptions, full = false): Graph {
   return b.finish(image, x, { name: full ? 'mobilenet_v1_full' : 'mobilenet_v1' })
 }
 
-const V2: readonly (readonly [expansion: number, channels: number, repeat: number, stride: number])[] = [[1, 16, 1, 1], [6, 24, 2, 2], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3, 1], [6, 160, 3, 2], [6, 320, 1, 1]]
+const V2: readonly (readonly [expansion: number, channels: number, repeat: number, stride: number])[] = [
+  [1, 16, 1, 1],
+  [6, 24, 2, 2],
+  [6, 32, 3, 2],
+  [6, 64, 4, 2],
+  [6, 96, 3, 1],
+  [6, 160, 3, 2],
+  [6, 320, 1, 1],
+]
 
 export function mobilenetV2(o: ArchOptions): Graph {
   const b = new ArchBuilder(o.numbers, o.seed)
@@ -45,14 +71,31 @@ export function mobilenetV2(o: ArchOptions): Graph {
   let x = b.conv('stem', image, divisible(32 * o.alpha), { kernel: 3, stride: 2, activation: 'RELU6' })
   let n = 0
   for (const [expansion, channels, repeat, first] of V2) {
-    for (let i = 0; i < repeat; i++) x = invertedResidual(b, `block${++n}`, x, expansion * b.shape(x).at(-1)!, divisible(channels * o.alpha), 3, i === 0 ? first : 1)
+    for (let i = 0; i < repeat; i++)
+      x = invertedResidual(
+        b,
+        `block${++n}`,
+        x,
+        expansion * b.shape(x).at(-1)!,
+        divisible(channels * o.alpha),
+        3,
+        i === 0 ? first : 1,
+      )
   }
   x = b.conv('head', x, o.alpha > 1 ? divisible(1280 * o.alpha) : 1280, { activation: 'RELU6' })
   x = b.classifier(b.globalAverage('pool', x), o.classes)
   return b.finish(image, x, { name: 'mobilenet_v2' })
 }
 
-function invertedResidual(b: ArchBuilder, name: string, x: number, hidden: number, out: number, kernel: number, stride: number): number {
+function invertedResidual(
+  b: ArchBuilder,
+  name: string,
+  x: number,
+  hidden: number,
+  out: number,
+  kernel: number,
+  stride: number,
+): number {
   const from = b.shape(x).at(-1)!
   let y = hidden === from ? x : b.conv(`${name}/expand`, x, hidden, { activation: 'RELU6' })
   y = b.depthwise(`${name}/depthwise`, y, { kernel, stride, activation: 'RELU6' })
@@ -60,8 +103,20 @@ function invertedResidual(b: ArchBuilder, name: string, x: number, hidden: numbe
   return stride === 1 && from === out ? b.add(`${name}/add`, x, y) : y
 }
 
-const LITE0: readonly (readonly [expansion: number, kernel: number, channels: number, repeat: number, stride: number])[] = [
-  [1, 3, 16, 1, 1], [6, 3, 24, 2, 2], [6, 5, 40, 2, 2], [6, 3, 80, 3, 2], [6, 5, 112, 3, 1], [6, 5, 192, 4, 2], [6, 3, 320, 1, 1],
+const LITE0: readonly (readonly [
+  expansion: number,
+  kernel: number,
+  channels: number,
+  repeat: number,
+  stride: number,
+])[] = [
+  [1, 3, 16, 1, 1],
+  [6, 3, 24, 2, 2],
+  [6, 5, 40, 2, 2],
+  [6, 3, 80, 3, 2],
+  [6, 5, 112, 3, 1],
+  [6, 5, 192, 4, 2],
+  [6, 3, 320, 1, 1],
 ]
 
 /** Stem and head are not widened, as in the Lite models. */
@@ -71,22 +126,59 @@ export function efficientnetLite0(o: ArchOptions): Graph {
   let x = b.conv('stem', image, 32, { kernel: 3, stride: 2, activation: 'RELU6' })
   let n = 0
   for (const [expansion, kernel, channels, repeat, first] of LITE0) {
-    for (let i = 0; i < repeat; i++) x = invertedResidual(b, `block${++n}`, x, expansion * b.shape(x).at(-1)!, divisible(channels * o.alpha), kernel, i === 0 ? first : 1)
+    for (let i = 0; i < repeat; i++)
+      x = invertedResidual(
+        b,
+        `block${++n}`,
+        x,
+        expansion * b.shape(x).at(-1)!,
+        divisible(channels * o.alpha),
+        kernel,
+        i === 0 ? first : 1,
+      )
   }
   x = b.conv('head', x, 1280, { activation: 'RELU6' })
   x = b.classifier(b.globalAverage('pool', x), o.classes)
   return b.finish(image, x, { name: 'efficientnet_lite0' })
 }
 
-type Row = readonly [kernel: number, hidden: number, channels: number, excite: boolean, hardSwish: boolean, stride: number]
+type Row = readonly [
+  kernel: number,
+  hidden: number,
+  channels: number,
+  excite: boolean,
+  hardSwish: boolean,
+  stride: number,
+]
 const V3_SMALL: readonly Row[] = [
-  [3, 16, 16, true, false, 2], [3, 72, 24, false, false, 2], [3, 88, 24, false, false, 1], [5, 96, 40, true, true, 2], [5, 240, 40, true, true, 1], [5, 240, 40, true, true, 1],
-  [5, 120, 48, true, true, 1], [5, 144, 48, true, true, 1], [5, 288, 96, true, true, 2], [5, 576, 96, true, true, 1], [5, 576, 96, true, true, 1],
+  [3, 16, 16, true, false, 2],
+  [3, 72, 24, false, false, 2],
+  [3, 88, 24, false, false, 1],
+  [5, 96, 40, true, true, 2],
+  [5, 240, 40, true, true, 1],
+  [5, 240, 40, true, true, 1],
+  [5, 120, 48, true, true, 1],
+  [5, 144, 48, true, true, 1],
+  [5, 288, 96, true, true, 2],
+  [5, 576, 96, true, true, 1],
+  [5, 576, 96, true, true, 1],
 ]
 const V3_LARGE: readonly Row[] = [
-  [3, 16, 16, false, false, 1], [3, 64, 24, false, false, 2], [3, 72, 24, false, false, 1], [5, 72, 40, true, false, 2], [5, 120, 40, true, false, 1], [5, 120, 40, true, false, 1],
-  [3, 240, 80, false, true, 2], [3, 200, 80, false, true, 1], [3, 184, 80, false, true, 1], [3, 184, 80, false, true, 1], [3, 480, 112, true, true, 1], [3, 672, 112, true, true, 1],
-  [5, 672, 160, true, true, 2], [5, 960, 160, true, true, 1], [5, 960, 160, true, true, 1],
+  [3, 16, 16, false, false, 1],
+  [3, 64, 24, false, false, 2],
+  [3, 72, 24, false, false, 1],
+  [5, 72, 40, true, false, 2],
+  [5, 120, 40, true, false, 1],
+  [5, 120, 40, true, false, 1],
+  [3, 240, 80, false, true, 2],
+  [3, 200, 80, false, true, 1],
+  [3, 184, 80, false, true, 1],
+  [3, 184, 80, false, true, 1],
+  [3, 480, 112, true, true, 1],
+  [3, 672, 112, true, true, 1],
+  [5, 672, 160, true, true, 2],
+  [5, 960, 160, true, true, 1],
+  [5, 960, 160, true, true, 1],
 ]
 
 /** Widths of expansions follow the block's own input, rounded already, as in the TF-slim models. */

@@ -8,7 +8,14 @@ import { grouped, table } from './text.ts'
 type Buffer = ModelReport['arena'][number]
 const LETTERS = 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ'
 
-interface Row { first: number; last: number; op: string; cells: string; used: number; top: number }
+interface Row {
+  first: number
+  last: number
+  op: string
+  cells: string
+  used: number
+  top: number
+}
 
 /** The drawing, `width` columns in all; '' when nothing is planned. */
 export function drawArena(report: ModelReport, width: number): string {
@@ -23,7 +30,14 @@ export function drawArena(report: ModelReport, width: number): string {
   const rows: Row[] = []
   for (const { index, op } of ops) {
     const live = arena.filter((b) => b.firstOp <= index && index <= b.lastOp)
-    const row = { first: index, last: index, op: shortOp(op), cells: cells(live, glyphs, arenaBytes, cellCount), used: covered(live), top: Math.max(0, ...live.map((b) => b.offset + b.bytes)) }
+    const row = {
+      first: index,
+      last: index,
+      op: shortOp(op),
+      cells: cells(live, glyphs, arenaBytes, cellCount),
+      used: covered(live),
+      top: Math.max(0, ...live.map((b) => b.offset + b.bytes)),
+    }
     const previous = rows[rows.length - 1]
     if (previous && previous.cells === row.cells && previous.used === row.used) {
       previous.last = index
@@ -31,7 +45,13 @@ export function drawArena(report: ModelReport, width: number): string {
     } else rows.push(row)
   }
   const peak = Math.max(...rows.map((r) => r.top))
-  const lines = rows.map((r) => [r.first === r.last ? `${r.first}` : `${r.first}-${r.last}`, r.op, r.cells, grouped(r.used), r.top === peak ? '<- peak' : ''])
+  const lines = rows.map((r) => [
+    r.first === r.last ? `${r.first}` : `${r.first}-${r.last}`,
+    r.op,
+    r.cells,
+    grouped(r.used),
+    r.top === peak ? '<- peak' : '',
+  ])
   const scale = `0${' '.repeat(Math.max(1, cellCount - 1 - grouped(arenaBytes).length))}${grouped(arenaBytes)}`
   return table([['op', '', scale, 'in use', ''], ...lines], [0, 3], 1)
 }
@@ -40,8 +60,8 @@ function cells(live: readonly Buffer[], glyphs: Map<Buffer, string>, total: numb
   const row = new Array<string>(count).fill('.')
   // Large ones first, so that a small one keeps a cell of its own.
   for (const buffer of [...live].sort((a, b) => b.bytes - a.bytes)) {
-    const from = Math.min(count - 1, Math.floor(buffer.offset / total * count))
-    const to = Math.max(from + 1, Math.min(count, Math.round((buffer.offset + buffer.bytes) / total * count)))
+    const from = Math.min(count - 1, Math.floor((buffer.offset / total) * count))
+    const to = Math.max(from + 1, Math.min(count, Math.round(((buffer.offset + buffer.bytes) / total) * count)))
     row.fill(glyphs.get(buffer)!, from, to)
   }
   return row.join('')
@@ -49,7 +69,8 @@ function cells(live: readonly Buffer[], glyphs: Map<Buffer, string>, total: numb
 
 /** Bytes covered by at least one buffer. */
 function covered(live: readonly Buffer[]): number {
-  let end = 0, sum = 0
+  let end = 0
+  let sum = 0
   for (const { offset, bytes } of [...live].sort((a, b) => a.offset - b.offset)) {
     sum += Math.max(0, offset + bytes - Math.max(end, offset))
     end = Math.max(end, offset + bytes)
@@ -57,5 +78,13 @@ function covered(live: readonly Buffer[]): number {
   return sum
 }
 
-const SHORT: Record<string, string> = { DEPTHWISE_CONV_2D: 'DW_CONV_2D', FULLY_CONNECTED: 'FULLY_CONN', AVERAGE_POOL_2D: 'AVG_POOL', MAX_POOL_2D: 'MAX_POOL', CONCATENATION: 'CONCAT', RESIZE_BILINEAR: 'RESIZE_BIL', RESIZE_NEAREST_NEIGHBOR: 'RESIZE_NN' }
+const SHORT: Record<string, string> = {
+  DEPTHWISE_CONV_2D: 'DW_CONV_2D',
+  FULLY_CONNECTED: 'FULLY_CONN',
+  AVERAGE_POOL_2D: 'AVG_POOL',
+  MAX_POOL_2D: 'MAX_POOL',
+  CONCATENATION: 'CONCAT',
+  RESIZE_BILINEAR: 'RESIZE_BIL',
+  RESIZE_NEAREST_NEIGHBOR: 'RESIZE_NN',
+}
 const shortOp = (op: string): string => (SHORT[op] ?? op).slice(0, 11)

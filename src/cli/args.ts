@@ -10,8 +10,12 @@ const usageLine = (command: Command): string => `usage: thimble ${command.usage}
 
 /** Errors: `usage/option`. */
 export function parseCommandLine(command: Command, argv: string[]): Args {
-  const options = Object.fromEntries(Object.entries({ ...command.options, help: HELP }).map(([name, { type, short, multiple }]) =>
-    [name, { type, ...(short ? { short } : {}), ...(multiple ? { multiple } : {}) }]))
+  const options = Object.fromEntries(
+    Object.entries({ ...command.options, help: HELP }).map(([name, { type, short, multiple }]) => [
+      name,
+      { type, ...(short ? { short } : {}), ...(multiple ? { multiple } : {}) },
+    ]),
+  )
   try {
     const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true, strict: true })
     return { positionals, options: values }
@@ -25,7 +29,8 @@ function plain(message: string): string {
   const unknown = /^Unknown option '(.+?)'/.exec(message)
   if (unknown) return `unknown option ${unknown[1]}`
   const missing = /^Option '(?:-\w, )?(--[\w-]+)(?: .*)?' argument (missing|is ambiguous)/.exec(message)
-  if (missing) return `${missing[1]} needs a value${missing[2] === 'missing' ? '' : ` (one that starts with "-" goes behind an "=")`}`
+  if (missing)
+    return `${missing[1]} needs a value${missing[2] === 'missing' ? '' : ` (one that starts with "-" goes behind an "=")`}`
   const needless = /^Option '(?:-\w, )?(--[\w-]+)' does not take an argument/.exec(message)
   if (needless) return `${needless[1]} takes no value`
   const first = message.split(/\. |\n/)[0].replace(/\.$/, '')
@@ -33,11 +38,14 @@ function plain(message: string): string {
 }
 
 /** `usage/arguments`: the call lacks something or has too much. */
-export const badCall = (command: Command, what: string): ThimbleError => new ThimbleError('usage/arguments', what, { hint: usageLine(command) })
+export const badCall = (command: Command, what: string): ThimbleError =>
+  new ThimbleError('usage/arguments', what, { hint: usageLine(command) })
 
 export function helpText(command: Command): string {
-  const rows = Object.entries({ ...command.options, help: HELP }).map(([name, o]): [string, string] =>
-    [`  ${o.short ? `-${o.short}, ` : '    '}--${name}${o.type === 'string' ? ` ${o.value ?? 'VALUE'}` : ''}`, o.help])
+  const rows = Object.entries({ ...command.options, help: HELP }).map(([name, o]): [string, string] => [
+    `  ${o.short ? `-${o.short}, ` : '    '}--${name}${o.type === 'string' ? ` ${o.value ?? 'VALUE'}` : ''}`,
+    o.help,
+  ])
   const width = Math.max(...rows.map(([left]) => left.length)) + 2
   const options = rows.map(([left, right]) => left.padEnd(width) + right).join('\n')
   return `thimble ${command.usage}\n\n${command.summary}\n\nOptions:\n${options}\n${command.notes ? `\n${command.notes}\n` : ''}`
@@ -54,7 +62,10 @@ export function whole(args: Args, name: string, fallback: number, min = 1, max =
   if (value === undefined) return fallback
   const n = Number(value)
   if (!/^\d+$/.test(value) || n < min || n > max) {
-    throw new ThimbleError('usage/option', `--${name} is not usable`, { expected: `a whole number from ${min} to ${max}`, got: JSON.stringify(value) })
+    throw new ThimbleError('usage/option', `--${name} is not usable`, {
+      expected: `a whole number from ${min} to ${max}`,
+      got: JSON.stringify(value),
+    })
   }
   return n
 }
@@ -64,7 +75,11 @@ export function number(args: Args, name: string, fallback: number, min: number, 
   const value = text(args, name)
   if (value === undefined) return fallback
   const n = Number(value)
-  if (value.trim() === '' || !(n >= min && n <= max)) throw new ThimbleError('usage/option', `--${name} is not usable`, { expected: `a number from ${min} to ${max}`, got: JSON.stringify(value) })
+  if (value.trim() === '' || !(n >= min && n <= max))
+    throw new ThimbleError('usage/option', `--${name} is not usable`, {
+      expected: `a number from ${min} to ${max}`,
+      got: JSON.stringify(value),
+    })
   return n
 }
 
@@ -72,6 +87,10 @@ export function number(args: Args, name: string, fallback: number, min: number, 
 export function choice<T extends string>(args: Args, name: string, values: readonly T[]): T | undefined {
   const value = text(args, name)
   if (value === undefined) return undefined
-  if (!values.includes(value as T)) throw new ThimbleError('usage/option', `--${name} is not usable`, { expected: values.join(', '), got: JSON.stringify(value) })
+  if (!values.includes(value as T))
+    throw new ThimbleError('usage/option', `--${name} is not usable`, {
+      expected: values.join(', '),
+      got: JSON.stringify(value),
+    })
   return value as T
 }

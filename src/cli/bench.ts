@@ -3,20 +3,35 @@ import type { LoadOptions, ModelReport, TensorInfo, TypedArray } from '../types.
 import { ThimbleError } from '../errors.ts'
 import { badCall, flag, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { importLoader, inspect, load, loadOptions, type ModelFile, openModel, type ProfiledModel, RUN_OPTIONS } from './models.ts'
+import {
+  importLoader,
+  inspect,
+  load,
+  loadOptions,
+  type ModelFile,
+  openModel,
+  type ProfiledModel,
+  RUN_OPTIONS,
+} from './models.ts'
 import { printable } from './report.ts'
 import { tensorFromBytes } from './run.ts'
 import { dtypeBytes, elements } from '../graph.ts'
 import { bar, bytes, count, cut, ms, table } from './text.ts'
 
-interface OpTime { index: number; op: string; kernel: string; ms: number; macs: number }
+interface OpTime {
+  index: number
+  op: string
+  kernel: string
+  ms: number
+  macs: number
+}
 
 /** The same values every time, over the whole range of the type (0 to 1 for floats). */
 function sampleInput(info: TensorInfo): TypedArray {
   const n = elements(info.shape)
   let state = 0x9e3779b9
   const next = (): number => {
-    state = Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x5bd1e995 | 0
+    state = (Math.imul(state ^ (state >>> 15), 0x2c1b3c6d) + 0x5bd1e995) | 0
     return state >>> 24
   }
   if (info.dtype === 'float32') return Float32Array.from({ length: n }, () => next() / 255)
@@ -25,7 +40,8 @@ function sampleInput(info: TensorInfo): TypedArray {
   return tensorFromBytes(raw, info, 'sample')
 }
 
-const quantile = (sorted: readonly number[], q: number): number => sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)]
+const quantile = (sorted: readonly number[], q: number): number =>
+  sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)]
 const median = (sorted: readonly number[]): number => (quantile(sorted, 0.5) + sorted[sorted.length >> 1]) / 2
 
 async function wasmBytes(model: ProfiledModel, file: ModelFile, packed: boolean): Promise<number> {
@@ -49,7 +65,8 @@ async function run(args: Args): Promise<number> {
   await importLoader(options)
 
   const loaded = async () => {
-    const start = performance.now(), model = await load(file, options)
+    const start = performance.now()
+    const model = await load(file, options)
     return { model, ms: performance.now() - start }
   }
   const { model, ms: loadMs } = await loaded()
@@ -73,24 +90,54 @@ async function run(args: Args): Promise<number> {
   // A packed module has no ops to report on.
   const known = await inspect(file, options)
   const { macs } = known
-  const medianMs = median(times), reloadMs = median(again.sort((a, b) => a - b))
+  const medianMs = median(times)
+  const reloadMs = median(again.sort((a, b) => a - b))
   const round = (n: number): number => Number(n.toPrecision(5))
   const result = {
-    model: file.name, variant: model.variant, kernels: model.kernels, why: model.why, plan: options.plan ?? 'speed', runs, warmup,
-    medianMs: round(medianMs), minMs: round(times[0]), p95Ms: round(quantile(times, 0.95)), loadMs: round(loadMs), reloadMs: round(reloadMs), firstRunMs: round(firstRunMs),
-    macs, gmacPerSecond: round(macs / medianMs / 1e6), arenaBytes: model.arenaBytes, memoryBytes: model.memoryBytes,
+    model: file.name,
+    variant: model.variant,
+    kernels: model.kernels,
+    why: model.why,
+    plan: options.plan ?? 'speed',
+    runs,
+    warmup,
+    medianMs: round(medianMs),
+    minMs: round(times[0]),
+    p95Ms: round(quantile(times, 0.95)),
+    loadMs: round(loadMs),
+    reloadMs: round(reloadMs),
+    firstRunMs: round(firstRunMs),
+    macs,
+    gmacPerSecond: round(macs / medianMs / 1e6),
+    arenaBytes: model.arenaBytes,
+    memoryBytes: model.memoryBytes,
     wasmBytes: await wasmBytes(model, file, known.ops.length === 0),
-    ...(options.plan === 'size' && known.ops.length > 0 ? { againstSpeed: await compareSpeed(timed, file, options, inputs, runs) } : {}),
-    ...(flag(args, 'profile') ? { ops: profile(model, inputs, runs, known) } : {})
+    ...(options.plan === 'size' && known.ops.length > 0
+      ? { againstSpeed: await compareSpeed(timed, file, options, inputs, runs) }
+      : {}),
+    ...(flag(args, 'profile') ? { ops: profile(model, inputs, runs, known) } : {}),
   }
   process.stdout.write(flag(args, 'json') ? `${JSON.stringify(result, null, 2)}\n` : human(result))
   return 0
 }
 
-interface Comparison { slowdown: number; medianMs: number; memoryBytes: number }
+interface Comparison {
+  slowdown: number
+  medianMs: number
+  memoryBytes: number
+}
 
-/** The same model by the speed plan, in turn with `timed` runs. `slowdown`: median of this plan's time over that one's, pair by pair. */
-async function compareSpeed(timed: () => number, file: ModelFile, options: LoadOptions, inputs: TypedArray[], runs: number): Promise<Comparison> {
+/**
+ * The same model by the speed plan, in turn with `timed` runs. `slowdown`: median of this plan's time over that one's,
+ * pair by pair.
+ */
+async function compareSpeed(
+  timed: () => number,
+  file: ModelFile,
+  options: LoadOptions,
+  inputs: TypedArray[],
+  runs: number,
+): Promise<Comparison> {
   const other = await load(file, { ...options, plan: 'speed' })
   const once = (): number => {
     const t = performance.now()
@@ -102,14 +149,18 @@ async function compareSpeed(timed: () => number, file: ModelFile, options: LoadO
   const sorted = (values: number[]): number[] => values.sort((a, b) => a - b)
   const result = {
     slowdown: Number(median(sorted(pairs.map(([speed, size]) => size / speed))).toPrecision(4)),
-    medianMs: Number(median(sorted(pairs.map(([speed]) => speed))).toPrecision(5)), memoryBytes: other.memoryBytes
+    medianMs: Number(median(sorted(pairs.map(([speed]) => speed))).toPrecision(5)),
+    memoryBytes: other.memoryBytes,
   }
   other.dispose()
   return result
 }
 
 function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known: ModelReport): OpTime[] {
-  if (!model.profile) throw new ThimbleError('usage/profile', 'this model can\'t be profiled op by op', { hint: 'profile the model file that it was packed from' })
+  if (!model.profile)
+    throw new ThimbleError('usage/profile', "this model can't be profiled op by op", {
+      hint: 'profile the model file that it was packed from',
+    })
   // The median of single runs: one interruption does not make an op look slow.
   const rounds = Array.from({ length: Math.min(runs, 200) }, () => model.profile!(inputs, 1))
   return rounds[0].map(({ index, kernel, macs }, i) => {
@@ -118,14 +169,45 @@ function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known
   })
 }
 
-function human(r: { model: string; variant: string; why: string; plan: string; runs: number; medianMs: number; minMs: number; p95Ms: number; loadMs: number; reloadMs: number; firstRunMs: number; macs: number; gmacPerSecond: number; arenaBytes: number; memoryBytes: number; wasmBytes: number; againstSpeed?: Comparison; ops?: OpTime[] }): string {
+function human(r: {
+  model: string
+  variant: string
+  why: string
+  plan: string
+  runs: number
+  medianMs: number
+  minMs: number
+  p95Ms: number
+  loadMs: number
+  reloadMs: number
+  firstRunMs: number
+  macs: number
+  gmacPerSecond: number
+  arenaBytes: number
+  memoryBytes: number
+  wasmBytes: number
+  againstSpeed?: Comparison
+  ops?: OpTime[]
+}): string {
   const summary = table([
     ['  median', `${ms(r.medianMs)} ms`, `${r.runs} runs, min ${ms(r.minMs)}, p95 ${ms(r.p95Ms)}`],
-    ['  first run', `${ms(r.firstRunMs)} ms`, `after loading in ${ms(r.loadMs)} ms; loading again takes ${ms(r.reloadMs)} ms`],
+    [
+      '  first run',
+      `${ms(r.firstRunMs)} ms`,
+      `after loading in ${ms(r.loadMs)} ms; loading again takes ${ms(r.reloadMs)} ms`,
+    ],
     ...(r.macs ? [['  speed', `${r.gmacPerSecond.toFixed(2)} GMAC/s`, `${count(r.macs)} multiply-adds`]] : []),
     ['  memory', bytes(r.memoryBytes), `arena ${bytes(r.arenaBytes)}`],
-    ...(r.againstSpeed ? [['  slowdown', r.againstSpeed.slowdown.toFixed(3), `of plan speed, in turn: ${ms(r.againstSpeed.medianMs)} ms, memory ${bytes(r.againstSpeed.memoryBytes)}`]] : []),
-    ['  wasm', bytes(r.wasmBytes), `${r.variant}: ${r.why}; plan ${r.plan}`]
+    ...(r.againstSpeed
+      ? [
+          [
+            '  slowdown',
+            r.againstSpeed.slowdown.toFixed(3),
+            `of plan speed, in turn: ${ms(r.againstSpeed.medianMs)} ms, memory ${bytes(r.againstSpeed.memoryBytes)}`,
+          ],
+        ]
+      : []),
+    ['  wasm', bytes(r.wasmBytes), `${r.variant}: ${r.why}; plan ${r.plan}`],
   ])
   return `${printable(r.model)}\n${summary}\n${r.ops ? `\n${profileTable(r.ops)}\n` : ''}`
 }
@@ -133,14 +215,29 @@ function human(r: { model: string; variant: string; why: string; plan: string; r
 function profileTable(ops: OpTime[]): string {
   const total = ops.reduce((sum, op) => sum + op.ms, 0) || 1
   const largest = Math.max(...ops.map((op) => op.ms)) || 1
-  const rows = ops.map((op) => [String(op.index), cut(op.op, 24), cut(op.kernel, 28), op.ms.toFixed(3), `${(op.ms / total * 100).toFixed(1)} %`, op.macs && op.ms ? (op.macs / op.ms / 1e6).toFixed(2) : '', bar(op.ms / largest, 16)])
+  const rows = ops.map((op) => [
+    String(op.index),
+    cut(op.op, 24),
+    cut(op.kernel, 28),
+    op.ms.toFixed(3),
+    `${((op.ms / total) * 100).toFixed(1)} %`,
+    op.macs && op.ms ? (op.macs / op.ms / 1e6).toFixed(2) : '',
+    bar(op.ms / largest, 16),
+  ])
   const byKernel = new Map<string, { ms: number; macs: number; n: number }>()
   for (const op of ops) {
     const sum = byKernel.get(op.kernel) ?? { ms: 0, macs: 0, n: 0 }
     byKernel.set(op.kernel, { ms: sum.ms + op.ms, macs: sum.macs + op.macs, n: sum.n + 1 })
   }
-  const kernels = [...byKernel].sort((a, b) => b[1].ms - a[1].ms)
-    .map(([kernel, s]) => [kernel, String(s.n), s.ms.toFixed(3), `${(s.ms / total * 100).toFixed(1)} %`, s.macs ? (s.macs / s.ms / 1e6).toFixed(2) : ''])
+  const kernels = [...byKernel]
+    .sort((a, b) => b[1].ms - a[1].ms)
+    .map(([kernel, s]) => [
+      kernel,
+      String(s.n),
+      s.ms.toFixed(3),
+      `${((s.ms / total) * 100).toFixed(1)} %`,
+      s.macs ? (s.macs / s.ms / 1e6).toFixed(2) : '',
+    ])
   return `${table([['#', 'op', 'kernel', 'ms', '', 'GMAC/s', ''], ...rows], [0, 3, 4, 5])}\n\n${table([['kernel', 'ops', 'ms', '', 'GMAC/s'], ...kernels], [1, 2, 3, 4])}`
 }
 
@@ -151,10 +248,15 @@ export const command: Command = {
   options: {
     runs: { type: 'string', short: 'n', value: 'N', help: 'measured runs (default: 50)' },
     warmup: { type: 'string', short: 'w', value: 'N', help: 'runs before that (default: 10)' },
-    profile: { type: 'boolean', short: 'p', help: 'time every op; each is run on its own, so they add up to a little more' },
+    profile: {
+      type: 'boolean',
+      short: 'p',
+      help: 'time every op; each is run on its own, so they add up to a little more',
+    },
     ...RUN_OPTIONS,
-    json: { type: 'boolean', help: 'print everything as JSON' }
+    json: { type: 'boolean', help: 'print everything as JSON' },
   },
-  notes: 'Loading counts from the bytes of the file to a model that can run, the first in this process: parse, plan, pack weights, compile and\ninstantiate the wasm, start threads. Loading again is the median of nine more times, when the engine has compiled what loads.\nReading the file and importing Thimble\'s own modules are not counted.',
-  run
+  notes:
+    "Loading counts from the bytes of the file to a model that can run, the first in this process: parse, plan, pack weights, compile and\ninstantiate the wasm, start threads. Loading again is the median of nine more times, when the engine has compiled what loads.\nReading the file and importing Thimble's own modules are not counted.",
+  run,
 }

@@ -12,27 +12,53 @@ import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from './report.ts'
 import { bar, cut, ms } from './text.ts'
 
-interface Answer { file: string; model: string; predictions: Prediction[]; timings: { decodeMs: number; preprocessMs: number; inferMs: number } }
+interface Answer {
+  file: string
+  model: string
+  predictions: Prediction[]
+  timings: { decodeMs: number; preprocessMs: number; inferMs: number }
+}
 
 async function open(args: Args, model: ModelFile): Promise<Classifier> {
   const labels = labelFile(args)
   const loaded = await load(model, loadOptions(args))
   const changes = Object.keys(PREPROCESS_OPTIONS).some((name) => args.options[name] !== undefined)
   return createClassifier(loaded, {
-    ...(labels ? { labels } : {}), ...(changes ? { preprocess: changedPreprocess(args, defaultPreprocess(loaded.inputs[0]!, loaded.metadata).preprocess, loaded.inputs[0]!) } : {}),
-    topK: whole(args, 'top', 5), scoreThreshold: number(args, 'threshold', 0, 0, 1),
-    scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto'
+    ...(labels ? { labels } : {}),
+    ...(changes
+      ? {
+          preprocess: changedPreprocess(
+            args,
+            defaultPreprocess(loaded.inputs[0]!, loaded.metadata).preprocess,
+            loaded.inputs[0]!,
+          ),
+        }
+      : {}),
+    topK: whole(args, 'top', 5),
+    scoreThreshold: number(args, 'threshold', 0, 0, 1),
+    scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto',
   })
 }
 
-function classifyBytes(classifier: Classifier, bytes: Uint8Array, file: string, model: string, maxPixels: number): Answer {
+function classifyBytes(
+  classifier: Classifier,
+  bytes: Uint8Array,
+  file: string,
+  model: string,
+  maxPixels: number,
+): Answer {
   const start = performance.now()
   const pixels = decodeImage(bytes, { maxPixels })
   const decodeMs = performance.now() - start
   const predictions = classifier.classify(pixels)
   const { preprocessMs, inferMs } = classifier.timings
   const round = (n: number): number => Math.round(n * 1000) / 1000
-  return { file, model, predictions, timings: { decodeMs: round(decodeMs), preprocessMs: round(preprocessMs), inferMs: round(inferMs) } }
+  return {
+    file,
+    model,
+    predictions,
+    timings: { decodeMs: round(decodeMs), preprocessMs: round(preprocessMs), inferMs: round(inferMs) },
+  }
 }
 
 /** Top scores with bars, e.g. `  espresso   98.7 %  ████████`. */
@@ -50,7 +76,12 @@ function humanAnswer({ file, model, predictions, timings }: Answer, name = file)
 async function run(args: Args): Promise<number> {
   const maxPixels = number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
   const model = text(args, 'model') === undefined ? defaultModel('classification') : openModel(text(args, 'model')!)
-  const images = photosNamed(args, command, 'IMAGE', model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample)
+  const images = photosNamed(
+    args,
+    command,
+    'IMAGE',
+    model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample,
+  )
   const classifier = await open(args, model)
   return answerEach(args, images, (bytes, file) => {
     const answer = classifyBytes(classifier, bytes, file, model.name, maxPixels)
@@ -63,17 +94,32 @@ export const command: Command = {
   summary: 'Names what is in photos: the best classes of each, with their probabilities.',
   usage: 'classify [IMAGE...] [--model MODEL] [--top N] [--labels FILE] [--json]',
   options: {
-    model: { type: 'string', short: 'm', value: 'MODEL', help: 'a .tflite, .thimble or packed .wasm file, or a shipped model\'s name' },
+    model: {
+      type: 'string',
+      short: 'm',
+      value: 'MODEL',
+      help: "a .tflite, .thimble or packed .wasm file, or a shipped model's name",
+    },
     top: { type: 'string', short: 'n', value: 'N', help: 'how many classes to show (default: 5)' },
     threshold: { type: 'string', value: 'SCORE', help: 'leave out classes below this score, 0 to 1 (default: 0)' },
-    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names: one per line, "index name" lines, or JSON' },
-    scores: { type: 'string', value: 'HOW', help: 'auto, softmax, sigmoid or identity: how outputs become scores (default: auto)' },
+    labels: {
+      type: 'string',
+      short: 'l',
+      value: 'FILE',
+      help: 'class names: one per line, "index name" lines, or JSON',
+    },
+    scores: {
+      type: 'string',
+      value: 'HOW',
+      help: 'auto, softmax, sigmoid or identity: how outputs become scores (default: auto)',
+    },
     ...PREPROCESS_OPTIONS,
     'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
     ...RUN_OPTIONS,
-    json: { type: 'boolean', help: 'print [{ file, model, predictions, timings }]' }
+    json: { type: 'boolean', help: 'print [{ file, model, predictions, timings }]' },
   },
-  notes: 'IMAGE is a .jpg, .png, .bmp, .ppm or .pgm file, a folder (its images and those below it), or - for stdin.\n' +
-    'Without one, a sample photo is classified. An image that can\'t be read gives a line on stderr and exit code 1;\nthe others are still answered.',
-  run
+  notes:
+    'IMAGE is a .jpg, .png, .bmp, .ppm or .pgm file, a folder (its images and those below it), or - for stdin.\n' +
+    "Without one, a sample photo is classified. An image that can't be read gives a line on stderr and exit code 1;\nthe others are still answered.",
+  run,
 }

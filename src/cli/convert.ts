@@ -12,53 +12,114 @@ import { bytes as showBytes, count } from './text.ts'
 
 const isQuantized = (graph: Graph): boolean => findFloatWeights(graph) < 0
 
-function summary(graph: Graph, format: string): { format: string; quantized: boolean; inputs: object[]; outputs: object[]; ops: Record<string, number>; macs: number; params: number; labels: number } {
+function summary(
+  graph: Graph,
+  format: string,
+): {
+  format: string
+  quantized: boolean
+  inputs: object[]
+  outputs: object[]
+  ops: Record<string, number>
+  macs: number
+  params: number
+  labels: number
+} {
   const ops: Record<string, number> = {}
   let macs = 0
   let params = 0
   for (const op of graph.ops) {
-    ops[op.type === 'UNSUPPORTED' ? op.attrs.name : op.type] = (ops[op.type === 'UNSUPPORTED' ? op.attrs.name : op.type] ?? 0) + 1
+    ops[op.type === 'UNSUPPORTED' ? op.attrs.name : op.type] =
+      (ops[op.type === 'UNSUPPORTED' ? op.attrs.name : op.type] ?? 0) + 1
     macs += opMacs(graph, op)
-    for (const t of op.inputs) { const tensor = graph.tensors[t]; if (tensor?.data && (tensor.dtype === 'float32' || tensor.quantization)) params += elements(tensor.shape) }
+    for (const t of op.inputs) {
+      const tensor = graph.tensors[t]
+      if (tensor?.data && (tensor.dtype === 'float32' || tensor.quantization)) params += elements(tensor.shape)
+    }
   }
-  const brief = (t: number): object => { const { name, shape, dtype } = graph.tensors[t]!; return { name, shape, dtype } }
-  return { format, quantized: isQuantized(graph), inputs: graph.inputs.map(brief), outputs: graph.outputs.map(brief), ops, macs, params, labels: graph.metadata.labels?.length ?? 0 }
+  const brief = (t: number): object => {
+    const { name, shape, dtype } = graph.tensors[t]!
+    return { name, shape, dtype }
+  }
+  return {
+    format,
+    quantized: isQuantized(graph),
+    inputs: graph.inputs.map(brief),
+    outputs: graph.outputs.map(brief),
+    ops,
+    macs,
+    params,
+    labels: graph.metadata.labels?.length ?? 0,
+  }
 }
 
 async function encode(graph: Graph, output: string): Promise<Uint8Array> {
   if (/\.tflite$/i.test(output)) return (await import('../formats/tflite-write.ts')).writeTflite(graph)
-  if (!/\.thimble$/i.test(output)) throw new ThimbleError('usage/option', 'output is of no known kind', { expected: 'a name ending in .tflite or .thimble', got: JSON.stringify(output) })
-  if (!isQuantized(graph)) throw new ThimbleError('lower/float', 'model is float, and a packed file holds 8-bit models', { hint: 'use thimble quantize, or write a .tflite' })
-  const [{ writePacked }, { withPrograms }] = await Promise.all([import('../formats/packed-write.ts'), import('../plan/record.ts')])
+  if (!/\.thimble$/i.test(output))
+    throw new ThimbleError('usage/option', 'output is of no known kind', {
+      expected: 'a name ending in .tflite or .thimble',
+      got: JSON.stringify(output),
+    })
+  if (!isQuantized(graph))
+    throw new ThimbleError('lower/float', 'model is float, and a packed file holds 8-bit models', {
+      hint: 'use thimble quantize, or write a .tflite',
+    })
+  const [{ writePacked }, { withPrograms }] = await Promise.all([
+    import('../formats/packed-write.ts'),
+    import('../plan/record.ts'),
+  ])
   return writePacked(withPrograms(graph))
 }
 
 async function run(args: Args): Promise<void> {
   const [path, ...more] = args.positionals
-  if (path === undefined || more.length) throw badCall(command, path === undefined ? 'no MODEL given' : 'more than one MODEL given')
+  if (path === undefined || more.length)
+    throw badCall(command, path === undefined ? 'no MODEL given' : 'more than one MODEL given')
   const { graph, bytes } = await openSource(args, path)
   const output = text(args, 'output')
   const about = summary(graph, (await sniffModel(bytes)) ?? 'unknown')
   const encoded = output === undefined ? undefined : await encode(graph, output)
   if (output !== undefined) writeFiles([{ path: output, bytes: encoded! }])
-  if (flag(args, 'json')) { process.stdout.write(`${JSON.stringify({ ...about, ...(encoded ? { file: output, bytes: encoded.length } : {}) }, null, 2)}\n`); return }
-  const tensor = (t: object): string => { const { name, shape, dtype } = t as { name: string; shape: number[]; dtype: string }; return `${name} ${dtype} [${shape.join(', ')}]` }
-  process.stdout.write([
-    `${path}: ${about.format}, ${about.quantized ? '8-bit' : 'float'}`, `  input   ${about.inputs.map(tensor).join(', ')}`, `  output  ${about.outputs.map(tensor).join(', ')}`,
-    `  ops     ${Object.entries(about.ops).map(([op, n]) => `${n} ${op}`).join(', ')}`, `  size    ${count(about.params)} parameters, ${count(about.macs)} multiply-adds${about.labels ? `, ${about.labels} labels` : ''}`,
-    ...(encoded ? [`${output}: ${showBytes(encoded.length)}`] : []),
-  ].join('\n') + '\n')
+  if (flag(args, 'json')) {
+    process.stdout.write(
+      `${JSON.stringify({ ...about, ...(encoded ? { file: output, bytes: encoded.length } : {}) }, null, 2)}\n`,
+    )
+    return
+  }
+  const tensor = (t: object): string => {
+    const { name, shape, dtype } = t as { name: string; shape: number[]; dtype: string }
+    return `${name} ${dtype} [${shape.join(', ')}]`
+  }
+  process.stdout.write(
+    [
+      `${path}: ${about.format}, ${about.quantized ? '8-bit' : 'float'}`,
+      `  input   ${about.inputs.map(tensor).join(', ')}`,
+      `  output  ${about.outputs.map(tensor).join(', ')}`,
+      `  ops     ${Object.entries(about.ops)
+        .map(([op, n]) => `${n} ${op}`)
+        .join(', ')}`,
+      `  size    ${count(about.params)} parameters, ${count(about.macs)} multiply-adds${about.labels ? `, ${about.labels} labels` : ''}`,
+      ...(encoded ? [`${output}: ${showBytes(encoded.length)}`] : []),
+    ].join('\n') + '\n',
+  )
 }
 
 export const command: Command = {
   name: 'convert',
-  summary: 'Reads a model of Keras, TensorFlow.js, Teachable Machine, ONNX, PyTorch or TFLite, with batch norm folded, and writes it as .tflite or packed file.',
+  summary:
+    'Reads a model of Keras, TensorFlow.js, Teachable Machine, ONNX, PyTorch or TFLite, with batch norm folded, and writes it as .tflite or packed file.',
   usage: 'convert MODEL [-o OUT.tflite|OUT.thimble] [--input-shape SHAPE] [--size N] [--labels FILE] [--json]',
   options: {
-    output: { type: 'string', short: 'o', value: 'FILE', help: '.tflite, or .thimble for 8-bit models (default: only tell what the model is)' },
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FILE',
+      help: '.tflite, or .thimble for 8-bit models (default: only tell what the model is)',
+    },
     ...SOURCE_OPTIONS,
     json: { type: 'boolean', help: 'print JSON' },
   },
-  notes: 'MODEL: .h5, .keras, model.json, .onnx, .pt, .pth, .safetensors, .tflite, a .zip of one (as Teachable Machine exports), or a folder.\nTo make a float model small and fast: thimble quantize.',
+  notes:
+    'MODEL: .h5, .keras, model.json, .onnx, .pt, .pth, .safetensors, .tflite, a .zip of one (as Teachable Machine exports), or a folder.\nTo make a float model small and fast: thimble quantize.',
   run,
 }

@@ -8,7 +8,10 @@ import { eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
 async function run(args: Args): Promise<number> {
   const model = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
   return eachPhoto(args, { command, model }, async () => {
-    const [{ createDetector }, { annotate }] = await Promise.all([import('../detect/detector.ts'), import('../draw/annotate.ts')])
+    const [{ createDetector }, { annotate }] = await Promise.all([
+      import('../detect/detector.ts'),
+      import('../draw/annotate.ts'),
+    ])
     const labels = labelFile(args)
     const detector = await createDetector(await load(model, loadOptions(args)), {
       ...(labels ? { labels } : {}),
@@ -17,7 +20,9 @@ async function run(args: Args): Promise<number> {
       maxDetections: whole(args, 'top', 100, 1, 10_000),
     })
     return {
-      key: 'detections', nothing: `nothing reaches a score of ${detector.scoreThreshold}`, annotate,
+      key: 'detections',
+      nothing: `nothing reaches a score of ${detector.scoreThreshold}`,
+      annotate,
       answer: (image) => {
         const found = detector.detect(image)
         return { found, timings: { ...detector.timings } }
@@ -31,10 +36,28 @@ export const command: Command = {
   summary: 'Finds things in photos: a box, a label and a score for each.',
   usage: 'detect [PHOTO...] [--model MODEL] [--labels FILE] [--threshold T] [--top N] [--json] [--out FILE.png]',
   options: {
-    model: { type: 'string', short: 'm', value: 'MODEL', help: 'a detector: a shipped model\'s name, or a .tflite that ends in TFLite_Detection_PostProcess (default: faces)' },
-    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names: one per line, "index name" lines, or JSON' },
-    threshold: { type: 'string', value: 'SCORE', help: 'leave out what scores below this, 0 to 1 (default: the model\'s own, or 0.5)' },
-    iou: { type: 'string', value: 'IOU', help: 'boxes of one class that overlap more than this are one (default: the model\'s own)' },
+    model: {
+      type: 'string',
+      short: 'm',
+      value: 'MODEL',
+      help: "a detector: a shipped model's name, or a .tflite that ends in TFLite_Detection_PostProcess (default: faces)",
+    },
+    labels: {
+      type: 'string',
+      short: 'l',
+      value: 'FILE',
+      help: 'class names: one per line, "index name" lines, or JSON',
+    },
+    threshold: {
+      type: 'string',
+      value: 'SCORE',
+      help: "leave out what scores below this, 0 to 1 (default: the model's own, or 0.5)",
+    },
+    iou: {
+      type: 'string',
+      value: 'IOU',
+      help: "boxes of one class that overlap more than this are one (default: the model's own)",
+    },
     top: { type: 'string', short: 'n', value: 'N', help: 'most detections per photo (default: 100)' },
     ...PHOTO_OPTIONS,
     ...RUN_OPTIONS,

@@ -13,16 +13,26 @@ const EXPRESSION = 'face_expression_112'
 async function run(args: Args): Promise<number> {
   const model = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
   return eachPhoto(args, { command, model }, async () => {
-    const [{ createFaceFinder }, { annotate }] = await Promise.all([import('../detect/faces.ts'), import('../draw/annotate.ts')])
+    const [{ createFaceFinder }, { annotate }] = await Promise.all([
+      import('../detect/faces.ts'),
+      import('../draw/annotate.ts'),
+    ])
     const open = (name: string): Promise<Model> => load(openModel(name), loadOptions(args))
     const landmarks = await open(text(args, 'landmarks') ?? LANDMARKS)
-    const attributes = flag(args, 'no-attributes') ? {} : { ageGender: await open(AGE_GENDER), expression: await open(EXPRESSION) }
-    const finder = await createFaceFinder({ detector: await load(model, loadOptions(args)), landmarks, ...attributes }, {
-      ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
-      maxDetections: whole(args, 'top', 100, 1, 10_000),
-    })
+    const attributes = flag(args, 'no-attributes')
+      ? {}
+      : { ageGender: await open(AGE_GENDER), expression: await open(EXPRESSION) }
+    const finder = await createFaceFinder(
+      { detector: await load(model, loadOptions(args)), landmarks, ...attributes },
+      {
+        ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
+        maxDetections: whole(args, 'top', 100, 1, 10_000),
+      },
+    )
     return {
-      key: 'faces', nothing: 'no face', annotate,
+      key: 'faces',
+      nothing: 'no face',
+      annotate,
       answer: (image) => {
         const found = finder.find(image)
         return { found, timings: { ...finder.timings } }
@@ -39,7 +49,11 @@ export const command: Command = {
     model: { type: 'string', short: 'm', value: 'MODEL', help: 'the face detector (default: face_detector_tiny_416)' },
     landmarks: { type: 'string', value: 'MODEL', help: `the network for the points (default: ${LANDMARKS})` },
     'no-attributes': { type: 'boolean', help: 'only boxes and points' },
-    threshold: { type: 'string', value: 'SCORE', help: 'leave out faces that score below this, 0 to 1 (default: the detector\'s own)' },
+    threshold: {
+      type: 'string',
+      value: 'SCORE',
+      help: "leave out faces that score below this, 0 to 1 (default: the detector's own)",
+    },
     top: { type: 'string', short: 'n', value: 'N', help: 'most faces per photo (default: 100)' },
     ...PHOTO_OPTIONS,
     ...RUN_OPTIONS,

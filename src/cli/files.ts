@@ -1,5 +1,18 @@
-/** Reading and writing files for commands: sizes are checked first, what goes wrong is one clear error, and results appear whole or not at all. */
-import { closeSync, fstatSync, openSync, readdirSync, readSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
+/**
+ * Reading and writing files for commands: sizes are checked first, what goes wrong is one clear error, and results
+ * appear whole or not at all.
+ */
+import {
+  closeSync,
+  fstatSync,
+  openSync,
+  readdirSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { parseLabels } from '../labels.ts'
@@ -10,14 +23,20 @@ import type { Args } from './command.ts'
 const MAX_FILE_BYTES = 1024 ** 3
 
 const REASON: Record<string, string> = {
-  ENOENT: 'no such file', ENOTDIR: 'no such file', EACCES: 'no permission to read it', EPERM: 'no permission to read it', EISDIR: 'it is a folder',
-  ENAMETOOLONG: 'the name is too long', ELOOP: 'the link leads in a circle', ENXIO: 'not a readable file'
+  ENOENT: 'no such file',
+  ENOTDIR: 'no such file',
+  EACCES: 'no permission to read it',
+  EPERM: 'no permission to read it',
+  EISDIR: 'it is a folder',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'the link leads in a circle',
+  ENXIO: 'not a readable file',
 }
 
 /** The system's error about a path as a ThimbleError: the call named it, so the call is at fault. */
 function fileError(error: unknown, path: string, doing: 'read' | 'written'): ThimbleError {
   const { code = '', message } = error as NodeJS.ErrnoException
-  const reason = doing === 'written' && code === 'ENOENT' ? 'no such folder' : REASON[code] ?? message
+  const reason = doing === 'written' && code === 'ENOENT' ? 'no such folder' : (REASON[code] ?? message)
   return new ThimbleError(doing === 'read' ? 'usage/file' : 'usage/output', `${path} can't be ${doing}: ${reason}`)
 }
 
@@ -106,7 +125,11 @@ export function imagesIn(folder: string): string[] {
       const path = join(dir, entry.name)
       // Links are followed to files, not to folders: no circles.
       if (entry.isDirectory()) walk(path)
-      else if (IMAGE_NAME.test(entry.name) && (entry.isFile() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile()))) found.push(path)
+      else if (
+        IMAGE_NAME.test(entry.name) &&
+        (entry.isFile() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile()))
+      )
+        found.push(path)
     }
   }
   walk(folder)

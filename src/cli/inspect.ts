@@ -24,11 +24,24 @@ function imageInput(report: ModelReport): AssumedPreprocess | undefined {
 }
 
 const shapeText = (shape: readonly number[]): string => (shape.length === 0 ? 'scalar' : shape.join('x'))
-const quantization = ({ scale, zeroPoint }: TensorInfo): string => (scale > 0 ? `scale ${+scale.toPrecision(7)}, zero point ${zeroPoint}` : 'not quantized')
+const quantization = ({ scale, zeroPoint }: TensorInfo): string =>
+  scale > 0 ? `scale ${+scale.toPrecision(7)}, zero point ${zeroPoint}` : 'not quantized'
 
 function tensorRows(report: ModelReport): string {
-  const rows = [...report.inputs.map((t) => ['input', t] as const), ...report.outputs.map((t) => ['output', t] as const)]
-  return table(rows.map(([role, t]) => [`  ${role}`, cut(printable(t.name), 30), t.dtype, `[${t.shape.join(', ')}]`, quantization(t), bytes(t.bytes)]))
+  const rows = [
+    ...report.inputs.map((t) => ['input', t] as const),
+    ...report.outputs.map((t) => ['output', t] as const),
+  ]
+  return table(
+    rows.map(([role, t]) => [
+      `  ${role}`,
+      cut(printable(t.name), 30),
+      t.dtype,
+      `[${t.shape.join(', ')}]`,
+      quantization(t),
+      bytes(t.bytes),
+    ]),
+  )
 }
 
 function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefined): string {
@@ -37,7 +50,17 @@ function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefin
   if (image) {
     lines.push(['  preprocess', describePreprocess(image.preprocess, report.inputs[0])], ['', image.assumed])
     const all = report.outputs.length === 1 && report.metadata.task !== 'segmentation'
-    lines.push(['  labels', labels ? `${grouped(labels.length)} in the file: ${labels.slice(0, 3).map((l) => cut(printable(l), 20)).join(', ')}, ...` : all ? 'none in the file (give --labels FILE)' : 'none in the file'])
+    lines.push([
+      '  labels',
+      labels
+        ? `${grouped(labels.length)} in the file: ${labels
+            .slice(0, 3)
+            .map((l) => cut(printable(l), 20))
+            .join(', ')}, ...`
+        : all
+          ? 'none in the file (give --labels FILE)'
+          : 'none in the file',
+    ])
   } else lines.push(['  preprocess', 'none: the model does not take one image'])
   return table(lines)
 }
@@ -45,11 +68,20 @@ function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefin
 function opRows(report: ModelReport): string {
   const rows = report.ops.map((op) => {
     // The window or filter size, where the op has one: the second operand's height and width.
-    const filter = /CONV_2D|TRANSPOSE_CONV/.test(op.op) && op.inputs[1]?.shape.length === 4 ? `${op.inputs[1].shape[1]}x${op.inputs[1].shape[2]}` : ''
+    const filter =
+      /CONV_2D|TRANSPOSE_CONV/.test(op.op) && op.inputs[1]?.shape.length === 4
+        ? `${op.inputs[1].shape[1]}x${op.inputs[1].shape[2]}`
+        : ''
     const from = op.op === 'TRANSPOSE_CONV' ? op.inputs[2] : op.inputs[0]
     return [
-      String(op.index), cut(printable(op.op), 24), filter, from ? shapeText(from.shape) : '', op.outputs[0] ? `-> ${shapeText(op.outputs[0].shape)}` : '',
-      cut(op.kernel, 28), op.macs ? count(op.macs) : '', op.params ? count(op.params) : ''
+      String(op.index),
+      cut(printable(op.op), 24),
+      filter,
+      from ? shapeText(from.shape) : '',
+      op.outputs[0] ? `-> ${shapeText(op.outputs[0].shape)}` : '',
+      cut(op.kernel, 28),
+      op.macs ? count(op.macs) : '',
+      op.params ? count(op.params) : '',
     ]
   })
   return table([['#', 'op', '', 'shapes', '', 'kernel', 'mult-adds', 'params'], ...rows], [0, 6, 7])
@@ -58,27 +90,43 @@ function opRows(report: ModelReport): string {
 function human(name: string, report: ModelReport, why: string): string {
   const { metadata } = report
   const about = (['name', 'description', 'author', 'license', 'source'] as const)
-    .filter((key) => metadata[key]).map((key) => [`  ${key}`, cut(printable(metadata[key]!), columns() - 16)])
+    .filter((key) => metadata[key])
+    .map((key) => [`  ${key}`, cut(printable(metadata[key]!), columns() - 16)])
   const supported = report.unsupported.length === 0
   const packed = report.ops.length === 0
   const costs = [
-    ...(packed ? [] : [['  ops', `${report.ops.length}, ${count(report.macs)} multiply-adds, ${count(report.params)} parameters`]]),
-    ...(supported ? [
-      ['  variant', `${report.variant} (${why})${packed ? '' : `, plan ${report.plan}`}`],
-      ['  arena', bytes(report.arenaBytes)], ...(packed ? [] : [['  weights', bytes(report.weightBytes)]]), ['  memory', `${bytes(report.memoryBytes)} in all`]
-    ] : [])
+    ...(packed
+      ? []
+      : [['  ops', `${report.ops.length}, ${count(report.macs)} multiply-adds, ${count(report.params)} parameters`]]),
+    ...(supported
+      ? [
+          ['  variant', `${report.variant} (${why})${packed ? '' : `, plan ${report.plan}`}`],
+          ['  arena', bytes(report.arenaBytes)],
+          ...(packed ? [] : [['  weights', bytes(report.weightBytes)]]),
+          ['  memory', `${bytes(report.memoryBytes)} in all`],
+        ]
+      : []),
   ]
   const parts = [
     `${printable(name)}: ${report.format}, ${bytes(report.fileBytes)}`,
-    ...(about.length ? [table(about)] : []), tensorRows(report), preprocessLines(report, imageInput(report)), table(costs),
-    ...(packed ? ['', 'A packed module does not list its ops: inspect the model it was made of.'] : ['', opRows(report)])
+    ...(about.length ? [table(about)] : []),
+    tensorRows(report),
+    preprocessLines(report, imageInput(report)),
+    table(costs),
+    ...(packed
+      ? ['', 'A packed module does not list its ops: inspect the model it was made of.']
+      : ['', opRows(report)]),
   ]
   if (supported) {
     const drawing = drawArena(report, Math.min(100, columns()))
-    if (drawing) parts.push('', `Arena, ${bytes(report.arenaBytes)}: letters are tensors, + is scratch, . is free`, drawing)
+    if (drawing)
+      parts.push('', `Arena, ${bytes(report.arenaBytes)}: letters are tensors, + is scratch, . is free`, drawing)
   } else {
-    parts.push('', `Thimble can't run this model: ${report.unsupported.length} of ${report.ops.length} ops are unsupported`,
-      table(report.unsupported.map((u) => [`  ${u.index}`, printable(u.op), printable(u.reason)])))
+    parts.push(
+      '',
+      `Thimble can't run this model: ${report.unsupported.length} of ${report.ops.length} ops are unsupported`,
+      table(report.unsupported.map((u) => [`  ${u.index}`, printable(u.op), printable(u.reason)])),
+    )
   }
   return parts.join('\n') + '\n'
 }
@@ -94,14 +142,25 @@ function dumpInput(photo: string, out: string, report: ModelReport, how: Preproc
   return `${preview}${about}\n  ${describePreprocess(how, input)}\n  ${valuesText(values, input)}\n`
 }
 
-/** How much of the input's range the values use: a wrong normalization clips them, or leaves most of the range empty. */
+/**
+ * How much of the input's range the values use: a wrong normalization clips them, or leaves most of the range empty.
+ */
 function valuesText(values: TypedArray, input: TensorInfo): string {
   let [low, high, ends] = [Infinity, -Infinity, 0]
   const [min, max] = input.dtype === 'uint8' ? [0, 255] : [-128, 127]
-  for (const v of values) { const n = Number(v); low = Math.min(low, n); high = Math.max(high, n); if (n === min || n === max) ends++ }
-  if (input.dtype !== 'int8' && input.dtype !== 'uint8') return `values ${+low.toPrecision(4)} to ${+high.toPrecision(4)}`
+  for (const v of values) {
+    const n = Number(v)
+    low = Math.min(low, n)
+    high = Math.max(high, n)
+    if (n === min || n === max) ends++
+  }
+  if (input.dtype !== 'int8' && input.dtype !== 'uint8')
+    return `values ${+low.toPrecision(4)} to ${+high.toPrecision(4)}`
   const real = (q: number): string => String(+((q - input.zeroPoint) * input.scale).toPrecision(3))
-  const scaled = input.scale > 0 ? `, which mean ${real(low)} to ${real(high)} of the ${real(min)} to ${real(max)} that the input can hold` : ''
+  const scaled =
+    input.scale > 0
+      ? `, which mean ${real(low)} to ${real(high)} of the ${real(min)} to ${real(max)} that the input can hold`
+      : ''
   return `values ${low} to ${high}${scaled}; ${((100 * ends) / values.length).toFixed(1)} % at the ends${ends > values.length / 4 ? ': clipped, the range looks wrong' : ''}`
 }
 
@@ -119,30 +178,40 @@ async function run(args: Args): Promise<number> {
   if (photo !== undefined) {
     // Fails with the reason when the model takes no image.
     const own = defaultPreprocess(report.inputs[0], report.metadata)
-    process.stdout.write(dumpInput(photo, out ?? 'input.png', report, changedPreprocess(args, own.preprocess, report.inputs[0])))
+    process.stdout.write(
+      dumpInput(photo, out ?? 'input.png', report, changedPreprocess(args, own.preprocess, report.inputs[0])),
+    )
     return 0
   }
   const why = report.ops.length === 0 ? 'fixed when the module was packed' : (await choice(options)).why
   const image = imageInput(report)
-  if (flag(args, 'json')) process.stdout.write(`${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`)
+  if (flag(args, 'json'))
+    process.stdout.write(
+      `${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`,
+    )
   else process.stdout.write(human(name, report, why))
   return 0
 }
 
 export const command: Command = {
   name: 'inspect',
-  summary: 'Shows a model\'s tensors, ops, chosen kernels, quantization, costs, memory and what is unsupported.',
+  summary: "Shows a model's tensors, ops, chosen kernels, quantization, costs, memory and what is unsupported.",
   usage: 'inspect MODEL [--json] | inspect MODEL --input PHOTO [-o OUT.png] [--preprocess NAME] [--fit HOW] [--bgr]',
   options: {
     input: { type: 'string', short: 'i', value: 'PHOTO', help: 'write the exact input tensor that this photo becomes' },
-    output: { type: 'string', short: 'o', value: 'FILE', help: 'where to: .png or .ppm as a picture, .bin raw (default: input.png)' },
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FILE',
+      help: 'where to: .png or .ppm as a picture, .bin raw (default: input.png)',
+    },
     ...PREPROCESS_OPTIONS,
     labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to show the model with' },
     variant: RUN_OPTIONS.variant,
     kernels: RUN_OPTIONS.kernels,
     plan: RUN_OPTIONS.plan,
     fast: RUN_OPTIONS.fast,
-    json: { type: 'boolean', help: 'print everything as JSON' }
+    json: { type: 'boolean', help: 'print everything as JSON' },
   },
-  run
+  run,
 }

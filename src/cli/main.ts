@@ -12,22 +12,27 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   detect: { summary: 'boxes of what is in a photo', load: () => import('./detect.ts') },
   faces: { summary: 'faces with points, age, gender and expression', load: () => import('./faces.ts') },
   run: { summary: 'raw tensors in, raw tensors out', load: () => import('./run.ts') },
-  inspect: { summary: 'a model\'s tensors, ops, kernels, costs and memory', load: () => import('./inspect.ts') },
+  inspect: { summary: "a model's tensors, ops, kernels, costs and memory", load: () => import('./inspect.ts') },
   bench: { summary: 'how fast a model runs here', load: () => import('./bench.ts') },
   pack: { summary: 'one self-contained WebAssembly module of a model', load: () => import('./pack.ts') },
   quantize: { summary: 'a float model to int8, calibrated on photos', load: () => import('./quantize.ts') },
   convert: { summary: 'a model of another tool, as .tflite or packed file', load: () => import('./convert.ts') },
-  arch: { summary: 'MobileNets of every width and resolution compared', load: () => import('./arch.ts') }
+  arch: { summary: 'MobileNets of every width and resolution compared', load: () => import('./arch.ts') },
 }
 
-const version = (): string => (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version
+const version = (): string =>
+  (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version
 
 function overview(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 3
-  const rows = Object.entries(COMMANDS).map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`).join('\n')
-  return `thimble COMMAND ...\n\nRuns int8 vision models (.tflite) in WebAssembly, with LiteRT's exact answers.\n\nCommands:\n${rows}\n\n` +
+  const rows = Object.entries(COMMANDS)
+    .map(([name, { summary }]) => `  ${name.padEnd(width)}${summary}`)
+    .join('\n')
+  return (
+    `thimble COMMAND ...\n\nRuns int8 vision models (.tflite) in WebAssembly, with LiteRT's exact answers.\n\nCommands:\n${rows}\n\n` +
     'thimble COMMAND --help tells more; thimble --version prints the version.\n' +
     'Exit code 0: done; 1: the model or image is at fault; 2: the call is at fault.\n'
+  )
 }
 
 /** Runs one call; returns the exit code. Never throws. */
@@ -42,14 +47,20 @@ export async function main(argv: string[]): Promise<number> {
 async function dispatch(argv: string[]): Promise<number> {
   const [name, ...rest] = argv
   if (name === undefined) {
-    throw new ThimbleError('usage/command', 'no command given', { expected: Object.keys(COMMANDS).join(', '), hint: 'usage: thimble COMMAND ..., see thimble --help' })
+    throw new ThimbleError('usage/command', 'no command given', {
+      expected: Object.keys(COMMANDS).join(', '),
+      hint: 'usage: thimble COMMAND ..., see thimble --help',
+    })
   }
   if (name === '--version' || name === '-v') return print(`${version()}\n`)
   if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) return print(overview())
   const wanted = name === 'help' ? rest[0] : name
   if (!Object.hasOwn(COMMANDS, wanted)) {
     const kind = wanted.startsWith('-') ? 'option' : 'command'
-    throw new ThimbleError(`usage/${kind}`, `unknown ${kind} ${wanted}`, { expected: Object.keys(COMMANDS).join(', '), hint: 'usage: thimble COMMAND ..., see thimble --help' })
+    throw new ThimbleError(`usage/${kind}`, `unknown ${kind} ${wanted}`, {
+      expected: Object.keys(COMMANDS).join(', '),
+      hint: 'usage: thimble COMMAND ..., see thimble --help',
+    })
   }
   const { command } = await COMMANDS[wanted].load()
   if (name === 'help') return print(helpText(command))

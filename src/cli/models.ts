@@ -12,10 +12,22 @@ import { readFile } from './files.ts'
 import { packageFile } from './package.ts'
 
 /** An entry of weights/manifest.json; paths are relative to weights/. */
-export interface ShippedModel { name: string; file: string; task?: string; default?: boolean; sample?: string; labels?: string }
+export interface ShippedModel {
+  name: string
+  file: string
+  task?: string
+  default?: boolean
+  sample?: string
+  labels?: string
+}
 
 /** A model file's bytes and what to call it. */
-export interface ModelFile { name: string; path: string; bytes: Uint8Array; shipped?: ShippedModel }
+export interface ModelFile {
+  name: string
+  path: string
+  bytes: Uint8Array
+  shipped?: ShippedModel
+}
 
 /** Absolute path in weights/. */
 export const weightsPath = (path: string): string => fileURLToPath(packageFile(`weights/${path}`))
@@ -30,16 +42,22 @@ export function shippedModels(): ShippedModel[] {
 
 /** The shipped model for a task that is used when none is named. Errors: `usage/model`. */
 export function defaultModel(task: string): ModelFile {
-  const candidates = shippedModels().filter((m) => (m.task ?? 'classification') === task && existsSync(weightsPath(m.file)))
+  const candidates = shippedModels().filter(
+    (m) => (m.task ?? 'classification') === task && existsSync(weightsPath(m.file)),
+  )
   const entry = candidates.find((m) => m.default) ?? candidates[0]
-  if (!entry) throw new ThimbleError('usage/model', `no ${task} model is shipped here`, { hint: 'give one with --model' })
+  if (!entry)
+    throw new ThimbleError('usage/model', `no ${task} model is shipped here`, { hint: 'give one with --model' })
   return openShipped(entry)
 }
 
 /** Errors: `usage/model` for one of the repository's models that the npm package does not carry. */
 const openShipped = (entry: ShippedModel): ModelFile => {
   const path = weightsPath(entry.file)
-  if (!existsSync(path)) throw new ThimbleError('usage/model', `${entry.name} is not part of this package`, { hint: `take weights/${entry.file} from the repository and give its path` })
+  if (!existsSync(path))
+    throw new ThimbleError('usage/model', `${entry.name} is not part of this package`, {
+      hint: `take weights/${entry.file} from the repository and give its path`,
+    })
   return { name: entry.name, path, bytes: readFile(path), shipped: entry }
 }
 
@@ -50,17 +68,29 @@ export function openModel(model: string): ModelFile {
   const entry = shipped.find((m) => m.name === model)
   if (entry) return openShipped(entry)
   throw new ThimbleError('usage/model', `no model file or shipped model is called ${model}`, {
-    expected: `a path, or one of: ${shipped.filter((m) => existsSync(weightsPath(m.file))).map((m) => m.name).join(', ') || '(no shipped models)'}`
+    expected: `a path, or one of: ${
+      shipped
+        .filter((m) => existsSync(weightsPath(m.file)))
+        .map((m) => m.name)
+        .join(', ') || '(no shipped models)'
+    }`,
   })
 }
 
 /** Options of every command that runs a model. */
 export const RUN_OPTIONS: Record<string, OptionSpec> = {
   variant: { type: 'string', value: 'V', help: 'auto, simd, scalar or relaxed (default: auto)' },
-  kernels: { type: 'string', value: 'K', help: 'auto, generic, x86, arm or arm-dot (default: auto, what suits this engine)' },
+  kernels: {
+    type: 'string',
+    value: 'K',
+    help: 'auto, generic, x86, arm or arm-dot (default: auto, what suits this engine)',
+  },
   plan: { type: 'string', value: 'P', help: 'speed or size (default: speed)' },
-  fast: { type: 'boolean', help: 'AVX2 through an experimental flag of V8, where it is there and found exact (Node 26 on x86-64)' },
-  threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' }
+  fast: {
+    type: 'boolean',
+    help: 'AVX2 through an experimental flag of V8, where it is there and found exact (Node 26 on x86-64)',
+  },
+  threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' },
 }
 
 /** Errors: `usage/option`. */
@@ -69,24 +99,34 @@ export function loadOptions(args: Args): LoadOptions {
   const kernels = oneOf(args, 'kernels', ['auto', ...KERNELS] as const)
   const plan = oneOf(args, 'plan', ['speed', 'size'] as const)
   return {
-    ...(variant ? { variant } : {}), ...(kernels ? { kernels } : {}), ...(plan ? { plan } : {}), ...(flag(args, 'fast') ? { fast: true } : {}),
-    ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, 64) } : {})
+    ...(variant ? { variant } : {}),
+    ...(kernels ? { kernels } : {}),
+    ...(plan ? { plan } : {}),
+    ...(flag(args, 'fast') ? { fast: true } : {}),
+    ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, 64) } : {}),
   }
 }
 
 /** What the engine's model offers beyond Model, where it does. */
 export interface ProfiledModel extends Model {
   /** Milliseconds per graph op, mean over `runs`. */
-  profile?(input: Parameters<Model['run']>[0], runs: number): { index: number; kernel: string; ms: number; macs: number }[]
+  profile?(
+    input: Parameters<Model['run']>[0],
+    runs: number,
+  ): { index: number; kernel: string; ms: number; macs: number }[]
 }
 
-const isWasm = (bytes: Uint8Array): boolean => bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
+const isWasm = (bytes: Uint8Array): boolean =>
+  bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
 
 function compile(file: ModelFile): WebAssembly.Module {
   try {
     return new WebAssembly.Module(file.bytes as Uint8Array<ArrayBuffer>)
   } catch (error) {
-    throw new ThimbleError('format/wasm', `${file.name} is not a valid WebAssembly module (${(error as Error).message})`)
+    throw new ThimbleError(
+      'format/wasm',
+      `${file.name} is not a valid WebAssembly module (${(error as Error).message})`,
+    )
   }
 }
 
@@ -119,10 +159,26 @@ export async function inspect(file: ModelFile, options: LoadOptions): Promise<Mo
     return inspectModel(file.bytes, options, file.name, await choice(options))
   }
   const model = await load(file, options)
-  const withBytes = (t: TensorInfo): ModelReport['inputs'][number] => ({ ...t, bytes: elements(t.shape) * dtypeBytes(t.dtype) })
+  const withBytes = (t: TensorInfo): ModelReport['inputs'][number] => ({
+    ...t,
+    bytes: elements(t.shape) * dtypeBytes(t.dtype),
+  })
   return {
-    format: 'packed module', fileBytes: file.bytes.length, inputs: model.inputs.map(withBytes), outputs: model.outputs.map(withBytes),
-    ops: [], macs: 0, params: 0, arenaBytes: model.arenaBytes, weightBytes: 0, memoryBytes: model.memoryBytes,
-    unsupported: [], arena: [], variant: model.variant, kernels: model.kernels, plan: options.plan ?? 'speed', metadata: model.metadata
+    format: 'packed module',
+    fileBytes: file.bytes.length,
+    inputs: model.inputs.map(withBytes),
+    outputs: model.outputs.map(withBytes),
+    ops: [],
+    macs: 0,
+    params: 0,
+    arenaBytes: model.arenaBytes,
+    weightBytes: 0,
+    memoryBytes: model.memoryBytes,
+    unsupported: [],
+    arena: [],
+    variant: model.variant,
+    kernels: model.kernels,
+    plan: options.plan ?? 'speed',
+    metadata: model.metadata,
   }
 }

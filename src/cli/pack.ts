@@ -13,13 +13,16 @@ const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
 
 /** What was made: the file by part, the memory by part. */
 function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
-  return `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}\n` +
+  return (
+    `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}\n` +
     `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = static ${s.staticBytes} + plan ${s.planBytes} + weights ${s.weightBytes} + arena ${s.arenaBytes} + margin ${s.marginBytes}\n`
+  )
 }
 
 async function run(args: Args): Promise<void> {
   const [modelName, ...more] = args.positionals
-  if (modelName === undefined || more.length) throw badCall(command, modelName === undefined ? 'no MODEL given' : 'more than one MODEL given')
+  if (modelName === undefined || more.length)
+    throw badCall(command, modelName === undefined ? 'no MODEL given' : 'more than one MODEL given')
   const output = text(args, 'output')
   if (output === undefined) throw badCall(command, 'no -o OUT.wasm given')
   const target = choice(args, 'target', ['core', 'wasi'] as const) ?? 'core'
@@ -27,14 +30,18 @@ async function run(args: Args): Promise<void> {
   const kernels = choice(args, 'kernels', KERNELS)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   const header = text(args, 'header')
-  if (header !== undefined && target === 'wasi') throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
+  if (header !== undefined && target === 'wasi')
+    throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
   const model = openModel(modelName)
   const graph = readModel(model.bytes, model.name)
   const labels = labelFile(args)
   if (labels) graph.metadata.labels = labels
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
   const packed = await packGraph(graph, { target, variant, kernels, plan, name, file: basename(output) })
-  writeFiles([{ path: output, bytes: packed.wasm }, ...(header === undefined ? [] : [{ path: header, bytes: packed.header }])])
+  writeFiles([
+    { path: output, bytes: packed.wasm },
+    ...(header === undefined ? [] : [{ path: header, bytes: packed.header }]),
+  ])
   process.stdout.write(sizeReport(output, packed))
 }
 
@@ -44,15 +51,41 @@ export const command: Command = {
   usage: 'pack MODEL -o OUT.wasm [--target core|wasi] [--variant simd|scalar|relaxed] [--header OUT.h]',
   options: {
     output: { type: 'string', short: 'o', value: 'OUT.wasm', help: 'where the module goes' },
-    target: { type: 'string', value: 'T', help: 'core: a module with no imports, for any engine; wasi: a command that classifies image files (default: core)' },
+    target: {
+      type: 'string',
+      value: 'T',
+      help: 'core: a module with no imports, for any engine; wasi: a command that classifies image files (default: core)',
+    },
     variant: { type: 'string', value: 'V', help: 'simd, scalar (engines without SIMD) or relaxed (default: simd)' },
-    kernels: { type: 'string', value: 'K', help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot (default: generic)' },
-    plan: { type: 'string', value: 'P', help: 'speed or size (default: speed; for scalar whichever needs less memory)' },
-    header: { type: 'string', value: 'OUT.h', help: 'also write a C header: shapes, types, quantization, memory, status codes' },
-    labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to put into the module: one per line, "index name" lines, or JSON' },
-    name: { type: 'string', value: 'NAME', help: 'the model\'s name in the metadata and the header (default: its own, else the file\'s)' }
+    kernels: {
+      type: 'string',
+      value: 'K',
+      help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot (default: generic)',
+    },
+    plan: {
+      type: 'string',
+      value: 'P',
+      help: 'speed or size (default: speed; for scalar whichever needs less memory)',
+    },
+    header: {
+      type: 'string',
+      value: 'OUT.h',
+      help: 'also write a C header: shapes, types, quantization, memory, status codes',
+    },
+    labels: {
+      type: 'string',
+      short: 'l',
+      value: 'FILE',
+      help: 'class names to put into the module: one per line, "index name" lines, or JSON',
+    },
+    name: {
+      type: 'string',
+      value: 'NAME',
+      help: "the model's name in the metadata and the header (default: its own, else the file's)",
+    },
   },
-  notes: 'A core module exports memory, thimble_abi, thimble_input_ptr, thimble_input_bytes, thimble_output_ptr, thimble_output_bytes,\n' +
+  notes:
+    'A core module exports memory, thimble_abi, thimble_input_ptr, thimble_input_bytes, thimble_output_ptr, thimble_output_bytes,\n' +
     'thimble_invoke, __heap_base and __data_end. A wasi one is run as: wasmtime run --dir=. OUT.wasm photo.jpg',
-  run
+  run,
 }

@@ -19,22 +19,33 @@ export function photosNamed(args: Args, command: Command, what: string, sample: 
   return args.positionals.flatMap((path) => {
     if (path === '-' || !isFolder(path)) return [path]
     const images = imagesIn(path)
-    if (images.length === 0) throw new ThimbleError('usage/file', `no images in ${path}`, { expected: 'files ending in .jpg, .png, .bmp or .ppm' })
+    if (images.length === 0)
+      throw new ThimbleError('usage/file', `no images in ${path}`, {
+        expected: 'files ending in .jpg, .png, .bmp or .ppm',
+      })
     return images
   })
 }
 
 /** What is said of one photo: in JSON, and to people, who see it called `name`. */
-export interface PhotoText { json: object; human(name: string): string }
+export interface PhotoText {
+  json: object
+  human(name: string): string
+}
 
 /** Indented, with a point's two numbers on one line. */
-const jsonText = (value: unknown): string => JSON.stringify(value, null, 2).replace(/\[\s+(-?[\d.]+),\s+(-?[\d.]+)\s+\]/g, '[$1, $2]')
+const jsonText = (value: unknown): string =>
+  JSON.stringify(value, null, 2).replace(/\[\s+(-?[\d.]+),\s+(-?[\d.]+)\s+\]/g, '[$1, $2]')
 
 /**
- * Prints an answer for each photo, JSON after the last. One that can't be read gives a line on stderr and exit code 1; the
- * others are still answered.
+ * Prints an answer for each photo, JSON after the last. One that can't be read gives a line on stderr and exit code 1;
+ * the others are still answered.
  */
-export async function answerEach(args: Args, photos: readonly string[], answer: (bytes: Uint8Array, file: string, index: number) => PhotoText): Promise<number> {
+export async function answerEach(
+  args: Args,
+  photos: readonly string[],
+  answer: (bytes: Uint8Array, file: string, index: number) => PhotoText,
+): Promise<number> {
   const json = flag(args, 'json')
   const line = progress(photos.length)
   const answers: object[] = []
@@ -48,7 +59,9 @@ export async function answerEach(args: Args, photos: readonly string[], answer: 
       if (json) answers.push(said.json)
       else {
         line.clear()
-        process.stdout.write((done++ > 0 ? '\n' : '') + said.human(args.positionals.length === 0 ? `${file} (sample photo)` : name))
+        process.stdout.write(
+          (done++ > 0 ? '\n' : '') + said.human(args.positionals.length === 0 ? `${file} (sample photo)` : name),
+        )
       }
     } catch (error) {
       line.clear()

@@ -15,10 +15,18 @@ const NORMALIZATIONS = {
 } as const
 
 export const PREPROCESS_OPTIONS: Record<string, OptionSpec> = {
-  preprocess: { type: 'string', value: 'NAME', help: 'imagenet (mean and deviation), signed (-1 to 1), unit (0 to 1) or raw (0 to 255); default: the model\'s own' },
-  mean: { type: 'string', value: 'M', help: 'real = (pixel - mean) / std; one number, or three with commas (default: the model\'s own)' },
+  preprocess: {
+    type: 'string',
+    value: 'NAME',
+    help: "imagenet (mean and deviation), signed (-1 to 1), unit (0 to 1) or raw (0 to 255); default: the model's own",
+  },
+  mean: {
+    type: 'string',
+    value: 'M',
+    help: "real = (pixel - mean) / std; one number, or three with commas (default: the model's own)",
+  },
   std: { type: 'string', value: 'S', help: 'see --mean' },
-  fit: { type: 'string', value: 'HOW', help: 'stretch, crop or fit (default: the model\'s own)' },
+  fit: { type: 'string', value: 'HOW', help: "stretch, crop or fit (default: the model's own)" },
   bgr: { type: 'boolean', help: 'the model wants blue first' },
 }
 
@@ -27,25 +35,40 @@ function numbers(args: Args, name: string): number[] | undefined {
   const value = text(args, name)
   if (value === undefined) return undefined
   const list = value.split(',').map((v) => (v.trim() === '' ? NaN : Number(v)))
-  if ((list.length !== 1 && list.length !== 3) || !list.every((v) => Number.isFinite(v) && (name !== 'std' || v !== 0))) {
-    throw new ThimbleError('usage/option', `--${name} is not usable`, { expected: 'one number, or three with commas', got: JSON.stringify(value) })
+  if (
+    (list.length !== 1 && list.length !== 3) ||
+    !list.every((v) => Number.isFinite(v) && (name !== 'std' || v !== 0))
+  ) {
+    throw new ThimbleError('usage/option', `--${name} is not usable`, {
+      expected: 'one number, or three with commas',
+      got: JSON.stringify(value),
+    })
   }
   return list
 }
 
 /** True when the call says what range pixels are brought to. */
-export const saysRange = (args: Args): boolean => text(args, 'preprocess') !== undefined || (text(args, 'mean') !== undefined && text(args, 'std') !== undefined)
+export const saysRange = (args: Args): boolean =>
+  text(args, 'preprocess') !== undefined || (text(args, 'mean') !== undefined && text(args, 'std') !== undefined)
 
-/** `own`, changed by what the call says. `--mean` and `--std` follow the tensor's channels: with `--bgr`, blue first. Errors: `usage/option`. */
+/**
+ * `own`, changed by what the call says. `--mean` and `--std` follow the tensor's channels: with `--bgr`, blue first.
+ * Errors: `usage/option`.
+ */
 export function changedPreprocess(args: Args, own: Preprocess, input: TensorInfo): Preprocess {
   const named = choice(args, 'preprocess', Object.keys(NORMALIZATIONS) as (keyof typeof NORMALIZATIONS)[])
   const [mean, std] = [numbers(args, 'mean'), numbers(args, 'std')]
   const fit = choice(args, 'fit', ['stretch', 'crop', 'fit'] as const)
   const out: Preprocess = { ...own, ...(named ? NORMALIZATIONS[named] : {}) }
-  if (flag(args, 'bgr') && (own.channels === 'rgb' || named)) Object.assign(out, { channels: 'bgr', mean: [...out.mean].reverse(), std: [...out.std].reverse() })
+  if (flag(args, 'bgr') && (own.channels === 'rgb' || named))
+    Object.assign(out, { channels: 'bgr', mean: [...out.mean].reverse(), std: [...out.std].reverse() })
   if (fit) {
     delete out.shorterSide
-    Object.assign(out, { fit }, fit === 'crop' ? { shorterSide: own.shorterSide ?? Math.round(inputGeometry(input).height / 0.875) } : {})
+    Object.assign(
+      out,
+      { fit },
+      fit === 'crop' ? { shorterSide: own.shorterSide ?? Math.round(inputGeometry(input).height / 0.875) } : {},
+    )
   }
   return { ...out, ...(mean ? { mean } : {}), ...(std ? { std } : {}) }
 }

@@ -19,12 +19,14 @@ export function progress(total: number, stream: NodeJS.WriteStream = process.std
       last = now
       shown = true
       const digits = String(total).length
-      stream.write(`\r\x1b[K${String(index + 1).padStart(digits)}/${total}  ${cut(name, (stream.columns || 80) - 2 * digits - 5)}`)
+      stream.write(
+        `\r\x1b[K${String(index + 1).padStart(digits)}/${total}  ${cut(name, (stream.columns || 80) - 2 * digits - 5)}`,
+      )
     },
     clear() {
       if (shown) stream.write('\r\x1b[K')
       shown = false
-    }
+    },
   }
 }
 
@@ -41,8 +43,12 @@ export function stages(stream: NodeJS.WriteStream = process.stderr): Stages {
   return {
     at(stage, done, total) {
       const filled = Math.round((20 * done) / total)
-      stream.write(`\r\x1b[K${stage.padEnd(12)}${'#'.repeat(filled)}${'.'.repeat(20 - filled)} ${done}/${total}  ${((performance.now() - start) / 1000).toFixed(0)} s`)
+      stream.write(
+        `\r\x1b[K${stage.padEnd(12)}${'#'.repeat(filled)}${'.'.repeat(20 - filled)} ${done}/${total}  ${((performance.now() - start) / 1000).toFixed(0)} s`,
+      )
     },
-    clear() { stream.write('\r\x1b[K') }
+    clear() {
+      stream.write('\r\x1b[K')
+    },
   }
 }

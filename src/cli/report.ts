@@ -2,7 +2,8 @@
 import { ThimbleError } from '../errors.ts'
 
 /** 2 when the call is at fault, else 1. */
-export const exitCode = (error: unknown): number => (error instanceof ThimbleError && error.code.startsWith('usage/') ? 2 : 1)
+export const exitCode = (error: unknown): number =>
+  error instanceof ThimbleError && error.code.startsWith('usage/') ? 2 : 1
 
 /** Writes an error as one line on stderr, `file` being the one it is about; returns the exit code. */
 export function report(error: unknown, file?: string): number {
@@ -12,7 +13,8 @@ export function report(error: unknown, file?: string): number {
     if (process.env.THIMBLE_DEBUG) console.error(error)
   }
   // Errors about reading the file name it already.
-  if (file !== undefined && !message.includes(file)) message = message.replace(/^([a-z]+\/[a-z0-9-]+): /, `$1: ${printable(file)}: `)
+  if (file !== undefined && !message.includes(file))
+    message = message.replace(/^([a-z]+\/[a-z0-9-]+): /, `$1: ${printable(file)}: `)
   process.stderr.write(`thimble: ${message}\n`)
   return exitCode(error)
 }

@@ -12,18 +12,26 @@ export function tensorFromBytes(bytes: Uint8Array, info: TensorInfo, file: strin
   const expected = elements(info.shape) * dtypeBytes(info.dtype)
   if (bytes.length !== expected) {
     throw new ThimbleError('usage/input', `${file} does not fit the model's input`, {
-      tensor: info.name, expected: `${expected} bytes (${info.dtype} [${info.shape.join(', ')}])`, got: `${bytes.length} bytes`
+      tensor: info.name,
+      expected: `${expected} bytes (${info.dtype} [${info.shape.join(', ')}])`,
+      got: `${bytes.length} bytes`,
     })
   }
   // A copy of its own: aligned for every element size.
   const buffer = new Uint8Array(bytes).buffer
   switch (info.dtype as DType) {
-    case 'int8': return new Int8Array(buffer)
-    case 'int16': return new Int16Array(buffer)
-    case 'int32': return new Int32Array(buffer)
-    case 'int64': return new BigInt64Array(buffer)
-    case 'float32': return new Float32Array(buffer)
-    default: return new Uint8Array(buffer)
+    case 'int8':
+      return new Int8Array(buffer)
+    case 'int16':
+      return new Int16Array(buffer)
+    case 'int32':
+      return new Int32Array(buffer)
+    case 'int64':
+      return new BigInt64Array(buffer)
+    case 'float32':
+      return new Float32Array(buffer)
+    default:
+      return new Uint8Array(buffer)
   }
 }
 
@@ -40,14 +48,24 @@ async function run(args: Args): Promise<number> {
   const model = await load(modelFile, loadOptions(args))
   if (inputs.length !== model.inputs.length) {
     throw new ThimbleError('usage/input', 'the number of input files is wrong', {
-      expected: `${model.inputs.length}: ${model.inputs.map((i) => `${i.name} ${i.dtype} [${i.shape.join(', ')}]`).join('; ')}`, got: inputs.length
+      expected: `${model.inputs.length}: ${model.inputs.map((i) => `${i.name} ${i.dtype} [${i.shape.join(', ')}]`).join('; ')}`,
+      got: inputs.length,
     })
   }
   const tensors = inputs.map(({ file, bytes }, i) => tensorFromBytes(bytes, model.inputs[i], file))
   const outputs = model.run(tensors)
-  const written = outputs.map((o, i) => ({ path: `${prefix}${i}`, bytes: new Uint8Array(o.buffer, o.byteOffset, o.byteLength) }))
+  const written = outputs.map((o, i) => ({
+    path: `${prefix}${i}`,
+    bytes: new Uint8Array(o.buffer, o.byteOffset, o.byteLength),
+  }))
   writeFiles(written)
-  const list = written.map(({ path, bytes }, i) => ({ file: path, name: model.outputs[i].name, dtype: model.outputs[i].dtype, shape: model.outputs[i].shape, bytes: bytes.length }))
+  const list = written.map(({ path, bytes }, i) => ({
+    file: path,
+    name: model.outputs[i].name,
+    dtype: model.outputs[i].dtype,
+    shape: model.outputs[i].shape,
+    bytes: bytes.length,
+  }))
   if (flag(args, 'json')) process.stdout.write(`${JSON.stringify(list, null, 2)}\n`)
   else for (const o of list) process.stdout.write(`${o.file}  ${o.dtype} [${o.shape.join(', ')}]  ${o.bytes} bytes\n`)
   return 0
@@ -58,11 +76,22 @@ export const command: Command = {
   summary: 'Runs a model on raw tensors: no preprocessing, no labels.',
   usage: 'run MODEL --input FILE... --output PREFIX',
   options: {
-    input: { type: 'string', short: 'i', multiple: true, value: 'FILE', help: 'one input\'s row-major little-endian bytes in the model\'s own dtype; one FILE per input' },
-    output: { type: 'string', short: 'o', value: 'PREFIX', help: 'outputs go to PREFIX0, PREFIX1, ... in the model\'s own dtypes' },
+    input: {
+      type: 'string',
+      short: 'i',
+      multiple: true,
+      value: 'FILE',
+      help: "one input's row-major little-endian bytes in the model's own dtype; one FILE per input",
+    },
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'PREFIX',
+      help: "outputs go to PREFIX0, PREFIX1, ... in the model's own dtypes",
+    },
     ...RUN_OPTIONS,
-    json: { type: 'boolean', help: 'print [{ file, name, dtype, shape, bytes }]' }
+    json: { type: 'boolean', help: 'print [{ file, name, dtype, shape, bytes }]' },
   },
   notes: 'Output files appear complete or not at all.',
-  run
+  run,
 }

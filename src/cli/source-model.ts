@@ -8,24 +8,48 @@ import type { Args, OptionSpec } from './command.ts'
 import { labelFile } from './files.ts'
 
 export const SOURCE_OPTIONS: Record<string, OptionSpec> = {
-  'input-shape': { type: 'string', value: 'SHAPE', help: 'for dimensions the file leaves open, in its own order: 1x224x224x3, or 1x3x224x224 for ONNX' },
-  size: { type: 'string', value: 'N', help: 'side of the input, for PyTorch state dicts (default: the architecture\'s own)' },
-  labels: { type: 'string', short: 'l', value: 'FILE', help: 'class names to keep with the model (default: its own, or labels.txt beside it)' },
+  'input-shape': {
+    type: 'string',
+    value: 'SHAPE',
+    help: 'for dimensions the file leaves open, in its own order: 1x224x224x3, or 1x3x224x224 for ONNX',
+  },
+  size: {
+    type: 'string',
+    value: 'N',
+    help: "side of the input, for PyTorch state dicts (default: the architecture's own)",
+  },
+  labels: {
+    type: 'string',
+    short: 'l',
+    value: 'FILE',
+    help: 'class names to keep with the model (default: its own, or labels.txt beside it)',
+  },
 }
 
 /** `1x224x224x3`. Errors: `usage/option`. */
 function parseShape(value: string): number[] {
   const shape = value.split(/[x,]/).map(Number)
-  if (shape.length > 6 || !shape.every((d) => Number.isInteger(d) && d >= 1 && d <= 1 << 20)) throw new ThimbleError('usage/option', '--input-shape is not usable', { expected: 'a shape such as 1x224x224x3', got: JSON.stringify(value) })
+  if (shape.length > 6 || !shape.every((d) => Number.isInteger(d) && d >= 1 && d <= 1 << 20))
+    throw new ThimbleError('usage/option', '--input-shape is not usable', {
+      expected: 'a shape such as 1x224x224x3',
+      got: JSON.stringify(value),
+    })
   return shape
 }
 
-/** The graph of the model at `path`, float or 8-bit, with its labels, and the file it came from. Errors: `usage/…`, those of the readers. */
+/**
+ * The graph of the model at `path`, float or 8-bit, with its labels, and the file it came from. Errors: `usage/…`,
+ * those of the readers.
+ */
 export async function openSource(args: Args, path: string): Promise<{ graph: Graph; bytes: Uint8Array }> {
   const shape = text(args, 'input-shape')
   const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, 16, 4096)
   const { bytes, sidecar } = await openPath(path)
-  const graph = await readFloatModel(bytes, { sidecar, ...(shape === undefined ? {} : { inputShape: parseShape(shape) }), ...(size === undefined ? {} : { size }) })
+  const graph = await readFloatModel(bytes, {
+    sidecar,
+    ...(shape === undefined ? {} : { inputShape: parseShape(shape) }),
+    ...(size === undefined ? {} : { size }),
+  })
   const labels = labelFile(args)
   if (labels) graph.metadata = { ...graph.metadata, labels, task: graph.metadata.task ?? 'classification' }
   else if (!graph.metadata.labels) await addLabels(graph, sidecar)

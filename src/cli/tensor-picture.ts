@@ -8,7 +8,8 @@ import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 
 /**
  * Pixels of a tensor: 8-bit values as they are (int8 plus 128), so that the picture holds the tensor exactly; other
- * types through the preprocessing backwards, rounded. Channels stay in the tensor's order, except that BGR is shown as RGB.
+ * types through the preprocessing backwards, rounded. Channels stay in the tensor's order, except that BGR is shown as
+ * RGB.
  */
 export function tensorPixels(values: TypedArray, input: TensorInfo, how: Preprocess): PixelImage {
   const { width, height, channels, nchw } = inputGeometry(input)
@@ -17,9 +18,17 @@ export function tensorPixels(values: TypedArray, input: TensorInfo, how: Preproc
   for (let i = 0; i < plane; i++) {
     for (let c = 0; c < channels; c++) {
       const v = Number(values[nchw ? c * plane + i : i * channels + c])
-      const pixel = input.dtype === 'uint8' ? v : input.dtype === 'int8' ? v + 128
-        : (input.scale > 0 ? (v - input.zeroPoint) * input.scale : v) * (how.std[c] ?? how.std[0]) + (how.mean[c] ?? how.mean[0])
-      data[i * channels + (how.channels === 'bgr' && channels === 3 ? 2 - c : c)] = Math.min(255, Math.max(0, Math.round(pixel)))
+      const pixel =
+        input.dtype === 'uint8'
+          ? v
+          : input.dtype === 'int8'
+            ? v + 128
+            : (input.scale > 0 ? (v - input.zeroPoint) * input.scale : v) * (how.std[c] ?? how.std[0]) +
+              (how.mean[c] ?? how.mean[0])
+      data[i * channels + (how.channels === 'bgr' && channels === 3 ? 2 - c : c)] = Math.min(
+        255,
+        Math.max(0, Math.round(pixel)),
+      )
     }
   }
   return { data, width, height, channels }
@@ -36,7 +45,12 @@ export function encodePng({ data, width, height, channels = 3 }: PixelImage): Ui
   view.setUint32(4, height)
   header[8] = 8
   header[9] = channels === 1 ? 0 : 2
-  return concat([Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a), chunk('IHDR', header), chunk('IDAT', zlibSync(raw, { level: 6 })), chunk('IEND', new Uint8Array(0))])
+  return concat([
+    Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
+    chunk('IHDR', header),
+    chunk('IDAT', zlibSync(raw, { level: 6 })),
+    chunk('IEND', new Uint8Array(0)),
+  ])
 }
 
 function chunk(type: string, body: Uint8Array): Uint8Array {
@@ -68,7 +82,9 @@ export function encodeTensor(path: string, values: TypedArray, input: TensorInfo
   if (ending === 'bin') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   if (ending === 'png') return encodePng(tensorPixels(values, input, how))
   if (ending === 'ppm' || ending === 'pgm') return encodePnm(tensorPixels(values, input, how))
-  throw new ThimbleError('usage/output', `the kind of file ${path} is meant to be is unknown`, { expected: 'a name ending in .png, .ppm or .bin' })
+  throw new ThimbleError('usage/output', `the kind of file ${path} is meant to be is unknown`, {
+    expected: 'a name ending in .png, .ppm or .bin',
+  })
 }
 
 /** The picture in a terminal of 24-bit colour, two pixels a character; `columns` wide at most. */

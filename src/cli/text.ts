@@ -3,11 +3,21 @@
 /** Columns padded to their widest cell; `right` holds the indices of right-aligned ones. No space at line ends. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = [], gap = 2): string {
   const widths: number[] = []
-  for (const row of rows) row.forEach((cell, i) => { widths[i] = Math.max(widths[i] ?? 0, width(cell)) })
-  return rows.map((row) => row.map((cell, i) => {
-    const space = ' '.repeat(widths[i] - width(cell))
-    return right.includes(i) ? space + cell : cell + space
-  }).join(' '.repeat(gap)).trimEnd()).join('\n')
+  for (const row of rows)
+    row.forEach((cell, i) => {
+      widths[i] = Math.max(widths[i] ?? 0, width(cell))
+    })
+  return rows
+    .map((row) =>
+      row
+        .map((cell, i) => {
+          const space = ' '.repeat(widths[i] - width(cell))
+          return right.includes(i) ? space + cell : cell + space
+        })
+        .join(' '.repeat(gap))
+        .trimEnd(),
+    )
+    .join('\n')
 }
 
 /** Code points, near enough to columns for labels and file names. */
@@ -28,7 +38,10 @@ export function bar(fraction: number, columns: number): string {
 }
 
 /** 1234567 as `1,234,567`. */
-export const grouped = (n: number): string => Math.round(n).toString().replace(/\B(?=(\d{3})+(?!\d))/g, ',')
+export const grouped = (n: number): string =>
+  Math.round(n)
+    .toString()
+    .replace(/\B(?=(\d{3})+(?!\d))/g, ',')
 
 /** Milliseconds with a sensible number of digits. */
 export const ms = (n: number): string => (n < 10 ? n.toFixed(2) : n < 100 ? n.toFixed(1) : n.toFixed(0))
@@ -43,7 +56,8 @@ export function count(n: number): string {
 
 /** Bytes as `1,505,280 bytes (1.44 MiB)`. */
 export function bytes(n: number): string {
-  const human = n >= 1024 * 1024 ? ` (${(n / 1024 / 1024).toFixed(2)} MiB)` : n >= 1024 ? ` (${(n / 1024).toFixed(1)} KiB)` : ''
+  const human =
+    n >= 1024 * 1024 ? ` (${(n / 1024 / 1024).toFixed(2)} MiB)` : n >= 1024 ? ` (${(n / 1024).toFixed(1)} KiB)` : ''
   return `${grouped(n)} bytes${human}`
 }
 

@@ -1,11 +1,24 @@
 /**
  * Builds float32 graphs op by op, with shapes worked out on the way. Readers of foreign formats and the architecture
- * builders use it; filters are given in the graph's own layouts (OHWI, depthwise [1, kh, kw, C*m], fully connected [O, K]).
+ * builders use it; filters are given in the graph's own layouts (OHWI, depthwise [1, kh, kw, C*m], fully connected [O,
+ * K]).
  */
-import { elements, type Activation, type DType, type Graph, type Metadata, type Op, type Padding, type Tensor } from '../graph.ts'
+import {
+  elements,
+  type Activation,
+  type DType,
+  type Graph,
+  type Metadata,
+  type Op,
+  type Padding,
+  type Tensor,
+} from '../graph.ts'
 
 /** A constant: row-major values of `shape`. */
-export interface Values { shape: readonly number[]; data: Float32Array }
+export interface Values {
+  shape: readonly number[]
+  data: Float32Array
+}
 
 export interface ConvOptions {
   filter: Values
@@ -17,16 +30,30 @@ export interface ConvOptions {
   activation?: Activation
 }
 
-const pair = (v: number | readonly [number, number] = 1): readonly [number, number] => (typeof v === 'number' ? [v, v] : v)
+const pair = (v: number | readonly [number, number] = 1): readonly [number, number] =>
+  typeof v === 'number' ? [v, v] : v
 
 /** Output length of a window along one axis; TFLite's SAME and VALID. */
-export function windowOutput(input: number, filter: number, stride: number, dilation: number, padding: Padding): number {
+export function windowOutput(
+  input: number,
+  filter: number,
+  stride: number,
+  dilation: number,
+  padding: Padding,
+): number {
   const effective = (filter - 1) * dilation + 1
   return padding === 'SAME' ? Math.ceil(input / stride) : Math.floor((input - effective) / stride) + 1
 }
 
 /** Zeros before the first element along one axis (SAME splits with the odd one after; VALID has none). */
-export function windowPadding(input: number, output: number, filter: number, stride: number, dilation: number, padding: Padding): number {
+export function windowPadding(
+  input: number,
+  output: number,
+  filter: number,
+  stride: number,
+  dilation: number,
+  padding: Padding,
+): number {
   if (padding === 'VALID') return 0
   const effective = (filter - 1) * dilation + 1
   return Math.floor(Math.max((output - 1) * stride + effective - input, 0) / 2)
@@ -45,7 +72,9 @@ export class GraphBuilder {
     return this.tensors.length - 1
   }
 
-  shape(x: number): readonly number[] { return this.tensors[x]!.shape }
+  shape(x: number): readonly number[] {
+    return this.tensors[x]!.shape
+  }
 
   input(name: string, shape: readonly number[]): number {
     const index = this.tensor(name, shape, 'float32')
@@ -54,7 +83,8 @@ export class GraphBuilder {
   }
 
   constant(name: string, { shape, data }: Values): number {
-    if (data.length !== elements(shape)) throw new RangeError(`${name}: ${data.length} values for shape ${shape.join('x')}`)
+    if (data.length !== elements(shape))
+      throw new RangeError(`${name}: ${data.length} values for shape ${shape.join('x')}`)
     return this.tensor(name, shape, 'float32', new Uint8Array(data.slice().buffer))
   }
 
@@ -69,7 +99,22 @@ export class GraphBuilder {
     return output
   }
 
-  private window(x: number, kh: number, kw: number, o: ConvOptions): { attrs: { padding: Padding; strideH: number; strideW: number; dilationH: number; dilationW: number; activation: Activation }; out: [number, number] } {
+  private window(
+    x: number,
+    kh: number,
+    kw: number,
+    o: ConvOptions,
+  ): {
+    attrs: {
+      padding: Padding
+      strideH: number
+      strideW: number
+      dilationH: number
+      dilationW: number
+      activation: Activation
+    }
+    out: [number, number]
+  } {
     const [strideH, strideW] = pair(o.stride)
     const [dilationH, dilationW] = pair(o.dilation)
     const padding = o.padding ?? 'SAME'
@@ -81,14 +126,21 @@ export class GraphBuilder {
   }
 
   private weights(name: string, o: ConvOptions, channels: number): [number, number] {
-    return [this.constant(`${name}/filter`, o.filter), this.constant(`${name}/bias`, { shape: [channels], data: o.bias ?? new Float32Array(channels) })]
+    return [
+      this.constant(`${name}/filter`, o.filter),
+      this.constant(`${name}/bias`, { shape: [channels], data: o.bias ?? new Float32Array(channels) }),
+    ]
   }
 
   /** x [N,H,W,C], filter [O,kh,kw,C/groups]. */
   conv(name: string, x: number, o: ConvOptions): number {
     const [channels, kh, kw] = o.filter.shape as [number, number, number, number]
     const { attrs, out } = this.window(x, kh, kw, o)
-    return this.op({ type: 'CONV_2D', inputs: [x, ...this.weights(name, o, channels)], attrs }, name, [this.shape(x)[0]!, ...out, channels])
+    return this.op({ type: 'CONV_2D', inputs: [x, ...this.weights(name, o, channels)], attrs }, name, [
+      this.shape(x)[0]!,
+      ...out,
+      channels,
+    ])
   }
 
   /** x [N,H,W,C], filter [1,kh,kw,C*m]. */
@@ -96,14 +148,26 @@ export class GraphBuilder {
     const [, kh, kw, channels] = o.filter.shape as [number, number, number, number]
     const { attrs, out } = this.window(x, kh, kw, o)
     const depthMultiplier = channels / this.shape(x)[3]!
-    return this.op({ type: 'DEPTHWISE_CONV_2D', inputs: [x, ...this.weights(name, o, channels)], attrs: { ...attrs, depthMultiplier } }, name, [this.shape(x)[0]!, ...out, channels])
+    return this.op(
+      {
+        type: 'DEPTHWISE_CONV_2D',
+        inputs: [x, ...this.weights(name, o, channels)],
+        attrs: { ...attrs, depthMultiplier },
+      },
+      name,
+      [this.shape(x)[0]!, ...out, channels],
+    )
   }
 
   /** x [..., K], filter [O, K]; the output is [rows, O]. */
   fullyConnected(name: string, x: number, o: Pick<ConvOptions, 'filter' | 'bias' | 'activation'>): number {
     const [channels, depth] = o.filter.shape as [number, number]
     const inputs = [x, ...this.weights(name, o, channels)]
-    return this.op({ type: 'FULLY_CONNECTED', inputs, attrs: { activation: o.activation ?? 'NONE', keepNumDims: false } }, name, [elements(this.shape(x)) / depth, channels])
+    return this.op(
+      { type: 'FULLY_CONNECTED', inputs, attrs: { activation: o.activation ?? 'NONE', keepNumDims: false } },
+      name,
+      [elements(this.shape(x)) / depth, channels],
+    )
   }
 
   /** Zeros around height and width: [top, bottom, left, right]. */
@@ -120,7 +184,11 @@ export class GraphBuilder {
   /** Mean over height and width: [N, C]. */
   globalAverage(name: string, x: number): number {
     const [n, , , c] = this.shape(x) as [number, number, number, number]
-    return this.op({ type: 'MEAN', inputs: [x, this.int32(`${name}/axes`, [2], [1, 2])], attrs: { keepDims: false } }, name, [n, c])
+    return this.op(
+      { type: 'MEAN', inputs: [x, this.int32(`${name}/axes`, [2], [1, 2])], attrs: { keepDims: false } },
+      name,
+      [n, c],
+    )
   }
 
   finish(outputs: readonly number[], metadata: Metadata = {}): Graph {

@@ -11,7 +11,11 @@ const MAX_MODEL_BYTES = 2 ** 31
 async function read(path: string): Promise<Uint8Array> {
   const info = await stat(path).catch(() => undefined)
   if (!info) throw new ThimbleError('format/file', 'no such file', { got: JSON.stringify(path) })
-  if (info.size > MAX_MODEL_BYTES) throw new ThimbleError('format/file', 'file is too large', { expected: `at most ${MAX_MODEL_BYTES} bytes`, got: info.size })
+  if (info.size > MAX_MODEL_BYTES)
+    throw new ThimbleError('format/file', 'file is too large', {
+      expected: `at most ${MAX_MODEL_BYTES} bytes`,
+      got: info.size,
+    })
   return new Uint8Array(await readFile(path))
 }
 
@@ -21,8 +25,13 @@ async function inFolder(folder: string): Promise<string> {
   if (names.includes('model.json')) return join(folder, 'model.json')
   const models = names.filter((n) => /\.(keras|h5|onnx|tflite|pt|pth|safetensors)$/.test(n))
   if (models.length === 1) return join(folder, models[0]!)
-  const hint = names.includes('saved_model.pb') ? 'a TensorFlow SavedModel: convert it to .tflite, or save the model as .keras' : 'name the file'
-  throw new ThimbleError('format/file', models.length ? 'folder holds several models' : 'folder holds no model', { got: JSON.stringify(folder), hint })
+  const hint = names.includes('saved_model.pb')
+    ? 'a TensorFlow SavedModel: convert it to .tflite, or save the model as .keras'
+    : 'name the file'
+  throw new ThimbleError('format/file', models.length ? 'folder holds several models' : 'folder holds no model', {
+    got: JSON.stringify(folder),
+    hint,
+  })
 }
 
 /** Bytes of a model and access to the files beside it. Errors: `format/file`. */

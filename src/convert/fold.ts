@@ -5,13 +5,35 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { Graph } from '../graph.ts'
-import { foldIntoConsumers, foldIntoProducer, mergeAffine, moveDown, moveUp, recogniseAffine, spellOut } from './fold/affine.ts'
+import {
+  foldIntoConsumers,
+  foldIntoProducer,
+  mergeAffine,
+  moveDown,
+  moveUp,
+  recogniseAffine,
+  spellOut,
+} from './fold/affine.ts'
 import { dropIdentities, floatConstants, fuseActivations, fusePadding, hardSwish } from './fold/patterns.ts'
 import { bounds, dilation, prelu } from './fold/unsupported.ts'
 import { compact, Work } from './fold/work.ts'
 
 /** In the order they are tried; the first that changes something starts the list again. */
-const PASSES = [dropIdentities, bounds, prelu, dilation, recogniseAffine, hardSwish, fuseActivations, mergeAffine, foldIntoProducer, moveUp, foldIntoConsumers, moveDown, fusePadding]
+const PASSES = [
+  dropIdentities,
+  bounds,
+  prelu,
+  dilation,
+  recogniseAffine,
+  hardSwish,
+  fuseActivations,
+  mergeAffine,
+  foldIntoProducer,
+  moveUp,
+  foldIntoConsumers,
+  moveDown,
+  fusePadding,
+]
 
 /**
  * Returns a new graph; the given one is left as it is. 8-bit tensors and the ops on them are not touched.
@@ -22,7 +44,10 @@ export function foldGraph(graph: Graph): Graph {
   floatConstants(w)
   const limit = 40 * graph.ops.length + 100
   for (let steps = 0; PASSES.some((pass) => pass(w)); steps++) {
-    if (steps > limit) throw new ThimbleError('lower/fold', 'folding does not settle', { got: `${steps} steps for ${graph.ops.length} ops` })
+    if (steps > limit)
+      throw new ThimbleError('lower/fold', 'folding does not settle', {
+        got: `${steps} steps for ${graph.ops.length} ops`,
+      })
   }
   spellOut(w)
   return compact(w, graph.metadata)

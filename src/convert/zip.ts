@@ -5,7 +5,8 @@ import { ThimbleError } from '../errors.ts'
 /** Refused above this many bytes after decompression. */
 const MAX_ZIP_BYTES = 2 ** 31
 
-export const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50 && bytes[1] === 0x4b && bytes[2] === 3 && bytes[3] === 4
+export const isZip = (bytes: Uint8Array): boolean =>
+  bytes[0] === 0x50 && bytes[1] === 0x4b && bytes[2] === 3 && bytes[3] === 4
 
 /**
  * Entries whose name passes `want` (default: all), by name.
@@ -14,14 +15,22 @@ export const isZip = (bytes: Uint8Array): boolean => bytes[0] === 0x50 && bytes[
 export function readZip(bytes: Uint8Array, want: (name: string) => boolean = () => true): Map<string, Uint8Array> {
   let total = 0
   try {
-    return new Map(Object.entries(unzipSync(bytes, {
-      filter: ({ name, originalSize }) => {
-        if (!want(name)) return false
-        total += originalSize
-        if (total > MAX_ZIP_BYTES) throw new ThimbleError('format/zip', 'archive is too large', { expected: `at most ${MAX_ZIP_BYTES} bytes`, got: total })
-        return true
-      },
-    })))
+    return new Map(
+      Object.entries(
+        unzipSync(bytes, {
+          filter: ({ name, originalSize }) => {
+            if (!want(name)) return false
+            total += originalSize
+            if (total > MAX_ZIP_BYTES)
+              throw new ThimbleError('format/zip', 'archive is too large', {
+                expected: `at most ${MAX_ZIP_BYTES} bytes`,
+                got: total,
+              })
+            return true
+          },
+        }),
+      ),
+    )
   } catch (error) {
     if (error instanceof ThimbleError) throw error
     throw new ThimbleError('format/zip', `damaged archive (${error instanceof Error ? error.message : String(error)})`)

@@ -1,10 +1,22 @@
 /** Boxes, their overlap, and non-maximum suppression. No dependencies. */
 
 /** Pixels from the image's upper left corner; fractions are meant. */
-export interface Box { x: number; y: number; width: number; height: number }
+export interface Box {
+  x: number
+  y: number
+  width: number
+  height: number
+}
 
 /** A box that a detector proposes: shares of the network's input, unclipped, with its best class. */
-export interface Candidate { left: number; top: number; right: number; bottom: number; score: number; index: number }
+export interface Candidate {
+  left: number
+  top: number
+  right: number
+  bottom: number
+  score: number
+  index: number
+}
 
 type Corners = Pick<Candidate, 'left' | 'top' | 'right' | 'bottom'>
 
@@ -26,8 +38,15 @@ const MAX_CANDIDATES = 2000
  * Greedy non-maximum suppression: best score first (equal scores in the given order), a candidate is kept unless it
  * overlaps a kept one of its class by more than `iouThreshold`. At most `count` are kept. Returns them best first.
  */
-export function nonMaxSuppression<C extends Candidate>(candidates: readonly C[], iouThreshold: number, count = Infinity): C[] {
-  const sorted = candidates.map((c, i) => [c, i] as const).sort((a, b) => b[0].score - a[0].score || a[1] - b[1]).slice(0, MAX_CANDIDATES)
+export function nonMaxSuppression<C extends Candidate>(
+  candidates: readonly C[],
+  iouThreshold: number,
+  count = Infinity,
+): C[] {
+  const sorted = candidates
+    .map((c, i) => [c, i] as const)
+    .sort((a, b) => b[0].score - a[0].score || a[1] - b[1])
+    .slice(0, MAX_CANDIDATES)
   const kept: C[] = []
   for (const [c] of sorted) {
     if (kept.length >= count) break

@@ -1,7 +1,7 @@
 /**
- * Faces: a detector, then for each face its 68 points, and from a crop around the points its age, gender and expression.
- * The crops are face-api's (1.7): the detector's box for the points, their bounding box plus a fifth for the rest.
- * No dependencies.
+ * Faces: a detector, then for each face its 68 points, and from a crop around the points its age, gender and
+ * expression. The crops are face-api's (1.7): the detector's box for the points, their bounding box plus a fifth for
+ * the rest. No dependencies.
  */
 import { ThimbleError } from '../errors.ts'
 import { elements } from '../graph.ts'
@@ -10,10 +10,20 @@ import { defaultPreprocess } from '../image/defaults.ts'
 import { labelOf } from '../labels.ts'
 import type { Model, PixelImage, TensorInfo } from '../types.ts'
 import type { Box } from './boxes.ts'
-import { createDetector, dequantized, type Detection, type Detector, type DetectorOptions, toImage } from './detector.ts'
+import {
+  createDetector,
+  dequantized,
+  type Detection,
+  type Detector,
+  type DetectorOptions,
+  toImage,
+} from './detector.ts'
 
 export type Point = [x: number, y: number]
-export interface Attribute { label: string; score: number }
+export interface Attribute {
+  label: string
+  score: number
+}
 
 export interface Face extends Detection {
   /** Jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67 (the usual 68-point order), in pixels of the image. */
@@ -25,7 +35,12 @@ export interface Face extends Detection {
 }
 
 /** `detector` finds faces; what the others give is added where they are. */
-export interface FaceModels { detector: Model; landmarks?: Model; ageGender?: Model; expression?: Model }
+export interface FaceModels {
+  detector: Model
+  landmarks?: Model
+  ageGender?: Model
+  expression?: Model
+}
 
 export interface FaceFinder {
   readonly detector: Detector
@@ -65,7 +80,12 @@ export function pointsBox(points: readonly Point[]): Box {
   const ys = points.map((p) => p[1])
   const [left, top] = [Math.min(...xs), Math.min(...ys)]
   const [width, height] = [Math.max(...xs) - left, Math.max(...ys) - top]
-  return { x: left - (width * MARGIN) / 2, y: top - (height * MARGIN) / 2, width: width * (1 + MARGIN), height: height * (1 + MARGIN) }
+  return {
+    x: left - (width * MARGIN) / 2,
+    y: top - (height * MARGIN) / 2,
+    width: width * (1 + MARGIN),
+    height: height * (1 + MARGIN),
+  }
 }
 
 /** A network on crops of faces. */
@@ -75,7 +95,10 @@ class CropNetwork {
 
   constructor(model: Model) {
     this.model = model
-    this.preprocessor = new Preprocessor(model.inputs[0]!, defaultPreprocess(model.inputs[0]!, model.metadata).preprocess)
+    this.preprocessor = new Preprocessor(
+      model.inputs[0]!,
+      defaultPreprocess(model.inputs[0]!, model.metadata).preprocess,
+    )
   }
 
   run(image: PixelImage): Float32Array[] {
@@ -93,10 +116,18 @@ class CropNetwork {
   }
 }
 
-function wants(model: Model | undefined, what: string, fits: (outputs: readonly TensorInfo[]) => boolean, expected: string): CropNetwork | undefined {
+function wants(
+  model: Model | undefined,
+  what: string,
+  fits: (outputs: readonly TensorInfo[]) => boolean,
+  expected: string,
+): CropNetwork | undefined {
   if (!model) return undefined
   if (model.inputs.length !== 1 || !fits(model.outputs)) {
-    throw new ThimbleError('usage/model', `the model is no network for ${what}`, { expected, got: model.outputs.map((o) => `[${o.shape.join(', ')}]`).join(', ') })
+    throw new ThimbleError('usage/model', `the model is no network for ${what}`, {
+      expected,
+      got: model.outputs.map((o) => `[${o.shape.join(', ')}]`).join(', '),
+    })
   }
   return new CropNetwork(model)
 }
@@ -115,8 +146,18 @@ export async function createFaceFinder(models: FaceModels, options: DetectorOpti
   const detector = await createDetector(models.detector, options)
   const sizes = (outputs: readonly TensorInfo[]): number[] => outputs.map((o) => elements(o.shape))
   const landmarks = wants(models.landmarks, 'landmarks', (o) => sizes(o).join() === String(2 * POINTS), '[1, 136]')
-  const ageGender = wants(models.ageGender, 'age and gender', (o) => sizes(o).sort().join() === '1,2', '[1, 1] and [1, 2]')
-  const expression = wants(models.expression, 'expressions', (o) => o.length === 1 && sizes(o)[0] === models.expression!.metadata.labels?.length, '[1, expressions] with a label each')
+  const ageGender = wants(
+    models.ageGender,
+    'age and gender',
+    (o) => sizes(o).sort().join() === '1,2',
+    '[1, 1] and [1, 2]',
+  )
+  const expression = wants(
+    models.expression,
+    'expressions',
+    (o) => o.length === 1 && sizes(o)[0] === models.expression!.metadata.labels?.length,
+    '[1, expressions] with a label each',
+  )
   const timings = { detectMs: 0, describeMs: 0 }
 
   const describe = (face: Detection, image: PixelImage): Face => {
@@ -132,14 +173,18 @@ export async function createFaceFinder(models: FaceModels, options: DetectorOpti
     if (ageGender) {
       const values = ageGender.run(aligned!)
       out.age = values.find((v) => v.length === 1)![0]!
-      out.gender = best(values.find((v) => v.length === 2)!, models.ageGender!.metadata.labels)
+      out.gender = best(
+        values.find((v) => v.length === 2)!,
+        models.ageGender!.metadata.labels,
+      )
     }
     if (expression) out.expression = best(expression.run(aligned!)[0]!, models.expression!.metadata.labels)
     return out
   }
 
   return {
-    detector, timings,
+    detector,
+    timings,
     find(image) {
       const start = performance.now()
       const found = detector.detect(image)

@@ -9,7 +9,10 @@ import { sigmoid } from './ssd.ts'
  * centre = (cell + sigmoid(t)) / cells, size = anchor * exp(t) / cells. Source: YOLO9000 (arXiv 1612.08242), section 2.
  * Errors: `format/shape` when the outputs do not fit the head.
  */
-export function yoloDecoder(head: YoloHead, outputs: readonly TensorInfo[]): (values: readonly ArrayLike<number>[], threshold: number) => Candidate[] {
+export function yoloDecoder(
+  head: YoloHead,
+  outputs: readonly TensorInfo[],
+): (values: readonly ArrayLike<number>[], threshold: number) => Candidate[] {
   const count = head.anchors.length
   const [, rows = 0, columns = 0] = outputs.find((o) => o.shape.length === 4 && o.shape[3] === count)?.shape ?? []
   const scores = outputOf(outputs, count, rows * columns * count, 'scores')
@@ -27,7 +30,14 @@ export function yoloDecoder(head: YoloHead, outputs: readonly TensorInfo[]): (va
       const cy = (Math.floor(cell / columns) + sigmoid(values[centres]![2 * i + 1]!)) / rows
       const width = (anchorWidth * Math.exp(values[sizes]![2 * i]!)) / columns
       const height = (anchorHeight * Math.exp(values[sizes]![2 * i + 1]!)) / rows
-      found.push({ left: cx - width / 2, top: cy - height / 2, right: cx + width / 2, bottom: cy + height / 2, score, index: 0 })
+      found.push({
+        left: cx - width / 2,
+        top: cy - height / 2,
+        right: cx + width / 2,
+        bottom: cy + height / 2,
+        score,
+        index: 0,
+      })
     }
     return found
   }

@@ -7,17 +7,36 @@ import { Canvas, type Colour } from './canvas.ts'
 import { layout, ROWS } from './font.ts'
 
 /** Told apart also by those who see fewer colours (Okabe and Ito). */
-const PALETTE: readonly Colour[] = [[0, 158, 115], [230, 159, 0], [86, 180, 233], [213, 94, 0], [204, 121, 167], [0, 114, 178], [240, 228, 66]]
+const PALETTE: readonly Colour[] = [
+  [0, 158, 115],
+  [230, 159, 0],
+  [86, 180, 233],
+  [213, 94, 0],
+  [204, 121, 167],
+  [0, 114, 178],
+  [240, 228, 66],
+]
 const DARK: Colour = [16, 16, 16]
 const LIGHT: Colour = [255, 255, 255]
 
 /** Lines of the 68 points: jaw, brows, nose, eyes and mouth; the last two are closed. */
 const LINES: readonly (readonly [from: number, to: number, closed: boolean])[] = [
-  [0, 16, false], [17, 21, false], [22, 26, false], [27, 30, false], [31, 35, false], [36, 41, true], [42, 47, true], [48, 59, true], [60, 67, true],
+  [0, 16, false],
+  [17, 21, false],
+  [22, 26, false],
+  [27, 30, false],
+  [31, 35, false],
+  [36, 41, true],
+  [42, 47, true],
+  [48, 59, true],
+  [60, 67, true],
 ]
 
 /** Sizes in pixels, from the photo's. */
-interface Style { line: number; cell: number }
+interface Style {
+  line: number
+  cell: number
+}
 const styleOf = ({ width, height }: { width: number; height: number }): Style => {
   const size = Math.max(width, height)
   return { line: Math.max(2, size / 320), cell: Math.max(1.6, size / 420) }
@@ -28,15 +47,19 @@ const percent = (score: number): string => `${Math.round(score * 100)}%`
 /** What is written at a box: a line each. */
 export function captions(d: Detection | Face): string[] {
   const face = d as Face
-  if (face.gender === undefined && face.age === undefined && face.expression === undefined) return [`${d.label} ${percent(d.score)}`]
-  const who = [face.gender?.label, face.age === undefined ? undefined : `${Math.round(face.age)}`].filter(Boolean).join(', ')
+  if (face.gender === undefined && face.age === undefined && face.expression === undefined)
+    return [`${d.label} ${percent(d.score)}`]
+  const who = [face.gender?.label, face.age === undefined ? undefined : `${Math.round(face.age)}`]
+    .filter(Boolean)
+    .join(', ')
   return [who, face.expression?.label ?? ''].filter((s) => s !== '')
 }
 
 const luminance = ([r, g, b]: Colour): number => 0.299 * r + 0.587 * g + 0.114 * b
 
 const overlap = (a: Box, b: Box): number =>
-  Math.max(0, Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x)) * Math.max(0, Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y))
+  Math.max(0, Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x)) *
+  Math.max(0, Math.min(a.y + a.height, b.y + b.height) - Math.max(a.y, b.y))
 
 /** Longest beginning of a text that is no wider than `cells`, with dots for the rest. */
 function fitText(text: string, cells: number): string {
@@ -49,9 +72,20 @@ function fitText(text: string, cells: number): string {
 }
 
 /** Where a label covers least of what is drawn already: above its box, below it, or within; always inside the photo. */
-function place(size: { width: number; height: number }, box: Box, edge: number, canvas: Canvas, taken: readonly Box[]): Box {
+function place(
+  size: { width: number; height: number },
+  box: Box,
+  edge: number,
+  canvas: Canvas,
+  taken: readonly Box[],
+): Box {
   const x = Math.max(0, Math.min(box.x - edge, canvas.width - size.width))
-  const spots = [box.y - edge - size.height, box.y + box.height + edge, box.y + edge, box.y + box.height - edge - size.height]
+  const spots = [
+    box.y - edge - size.height,
+    box.y + box.height + edge,
+    box.y + edge,
+    box.y + box.height - edge - size.height,
+  ]
   const options = spots.map((y, i) => {
     const inside = Math.max(0, Math.min(y, canvas.height - size.height))
     const at = { x, y: inside, ...size }
@@ -92,7 +126,10 @@ export function annotate(image: PixelImage, found: readonly (Detection | Face)[]
   const labels = found.map((d) => {
     const pad = 2 * cell
     const texts = captions(d).map((t) => fitText(t, (canvas.width - 2 * pad) / cell))
-    const size = { width: Math.max(...texts.map((t) => layout(t).width)) * cell + 2 * pad, height: texts.length * (ROWS + 1.5) * cell + 2 * pad - 1.5 * cell }
+    const size = {
+      width: Math.max(...texts.map((t) => layout(t).width)) * cell + 2 * pad,
+      height: texts.length * (ROWS + 1.5) * cell + 2 * pad - 1.5 * cell,
+    }
     const at = place(size, d.box, line / 2, canvas, [...taken, ...taken, ...found.map((o) => o.box)])
     taken.push(at)
     return { d, texts, at, pad }
@@ -100,7 +137,9 @@ export function annotate(image: PixelImage, found: readonly (Detection | Face)[]
   for (const { d, texts, at, pad } of labels.reverse()) {
     const colour = colours.get(d.index)!
     canvas.fillRect(at.x, at.y, at.width, at.height, colour, 0.92)
-    texts.forEach((t, i) => canvas.text(t, at.x + pad, at.y + pad + i * (ROWS + 1.5) * cell, cell, luminance(colour) > 140 ? DARK : LIGHT))
+    texts.forEach((t, i) =>
+      canvas.text(t, at.x + pad, at.y + pad + i * (ROWS + 1.5) * cell, cell, luminance(colour) > 140 ? DARK : LIGHT),
+    )
   }
   return { data: canvas.data, width: canvas.width, height: canvas.height, channels: 3 }
 }

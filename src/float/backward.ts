@@ -19,11 +19,18 @@ export interface Gradients {
 }
 
 /** Zero where a fused activation clamps. */
-function throughActivation(g: Float32Array, y: Float32Array, limits: readonly [number, number] | undefined): Float32Array {
+function throughActivation(
+  g: Float32Array,
+  y: Float32Array,
+  limits: readonly [number, number] | undefined,
+): Float32Array {
   if (!limits) return g
   const [lo, hi] = limits
   const out = new Float32Array(g.length)
-  for (let i = 0; i < g.length; i++) { const v = y[i]!; out[i] = v > lo && v < hi ? g[i]! : 0 }
+  for (let i = 0; i < g.length; i++) {
+    const v = y[i]!
+    out[i] = v > lo && v < hi ? g[i]! : 0
+  }
   return out
 }
 
@@ -54,16 +61,18 @@ function visitTaps(s: ConvShape, visit: (row: number, tap: number, from: number)
   const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
   let row = 0
-  for (let n = 0; n < s.batch; n++) for (let oy = 0; oy < s.outH; oy++) for (let ox = 0; ox < s.outW; ox++, row++) {
-    for (let ky = 0; ky < s.kh; ky++) {
-      const iy = oy * s.strideH - top + ky * s.dilationH
-      if (iy < 0 || iy >= s.inH) continue
-      for (let kx = 0; kx < s.kw; kx++) {
-        const ix = ox * s.strideW - left + kx * s.dilationW
-        if (ix >= 0 && ix < s.inW) visit(row, ky * s.kw + kx, ((n * s.inH + iy) * s.inW + ix) * s.inC)
+  for (let n = 0; n < s.batch; n++)
+    for (let oy = 0; oy < s.outH; oy++)
+      for (let ox = 0; ox < s.outW; ox++, row++) {
+        for (let ky = 0; ky < s.kh; ky++) {
+          const iy = oy * s.strideH - top + ky * s.dilationH
+          if (iy < 0 || iy >= s.inH) continue
+          for (let kx = 0; kx < s.kw; kx++) {
+            const ix = ox * s.strideW - left + kx * s.dilationW
+            if (ix >= 0 && ix < s.inW) visit(row, ky * s.kw + kx, ((n * s.inH + iy) * s.inW + ix) * s.inC)
+          }
+        }
       }
-    }
-  }
 }
 
 function depthwiseInput(g: Float32Array, filter: Float32Array, s: ConvShape): Float32Array | undefined {
@@ -92,7 +101,11 @@ function poolInput(g: Float32Array, x: Float32Array, s: ConvShape, kind: 'averag
     }
   }
   visitTaps(s, (row, _, from) => {
-    if (row !== current) { flush(); current = row; taps.length = 0 }
+    if (row !== current) {
+      flush()
+      current = row
+      taps.length = 0
+    }
     taps.push(from)
   })
   flush()
@@ -102,15 +115,33 @@ function poolInput(g: Float32Array, x: Float32Array, s: ConvShape, kind: 'averag
 /** Derivative of an elementwise op at x. */
 function slope(op: Op): ((x: number) => number) | undefined {
   switch (op.type) {
-    case 'RELU': return (x) => (x > 0 ? 1 : 0)
-    case 'RELU6': return (x) => (x > 0 && x < 6 ? 1 : 0)
-    case 'RELU_N1_TO_1': return (x) => (x > -1 && x < 1 ? 1 : 0)
-    case 'LEAKY_RELU': { const { alpha } = op.attrs; return (x) => (x < 0 ? alpha : 1) }
-    case 'LOGISTIC': return (x) => { const y = 1 / (1 + Math.exp(-x)); return y * (1 - y) }
-    case 'TANH': return (x) => 1 - Math.tanh(x) ** 2
-    case 'HARD_SWISH': return (x) => (x <= -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6)
-    case 'RESHAPE': case 'SQUEEZE': case 'EXPAND_DIMS': case 'QUANTIZE': case 'DEQUANTIZE': return () => 1
-    default: return undefined
+    case 'RELU':
+      return (x) => (x > 0 ? 1 : 0)
+    case 'RELU6':
+      return (x) => (x > 0 && x < 6 ? 1 : 0)
+    case 'RELU_N1_TO_1':
+      return (x) => (x > -1 && x < 1 ? 1 : 0)
+    case 'LEAKY_RELU': {
+      const { alpha } = op.attrs
+      return (x) => (x < 0 ? alpha : 1)
+    }
+    case 'LOGISTIC':
+      return (x) => {
+        const y = 1 / (1 + Math.exp(-x))
+        return y * (1 - y)
+      }
+    case 'TANH':
+      return (x) => 1 - Math.tanh(x) ** 2
+    case 'HARD_SWISH':
+      return (x) => (x <= -3 ? 0 : x >= 3 ? 1 : (2 * x + 3) / 6)
+    case 'RESHAPE':
+    case 'SQUEEZE':
+    case 'EXPAND_DIMS':
+    case 'QUANTIZE':
+    case 'DEQUANTIZE':
+      return () => 1
+    default:
+      return undefined
   }
 }
 
@@ -134,16 +165,26 @@ function padInput(graph: Graph, op: Op, g: Float32Array, values: Values): Float3
   if (c === undefined || p[0] || p[1] || p[6] || p[7]) return undefined
   const [, H, W] = graph.tensors[op.outputs[0]!]!.shape as number[]
   const out = new Float32Array(n! * h! * w! * c)
-  for (let b = 0; b < n!; b++) for (let y = 0; y < h!; y++) {
-    const from = ((b * H! + y + p[2]!) * W! + p[4]!) * c
-    out.set(g.subarray(from, from + w! * c), (b * h! + y) * w! * c)
-  }
+  for (let b = 0; b < n!; b++)
+    for (let y = 0; y < h!; y++) {
+      const from = ((b * H! + y + p[2]!) * W! + p[4]!) * c
+      out.set(g.subarray(from, from + w! * c), (b * h! + y) * w! * c)
+    }
   return out
 }
 
-function concatInputs(graph: Graph, op: Extract<Op, { type: 'CONCATENATION' }>, g: Float32Array): (Float32Array | undefined)[] {
+function concatInputs(
+  graph: Graph,
+  op: Extract<Op, { type: 'CONCATENATION' }>,
+  g: Float32Array,
+): (Float32Array | undefined)[] {
   const shape = graph.tensors[op.outputs[0]!]!.shape
-  return split(g, shape, normalAxis(op.attrs.axis, shape.length), op.inputs.map((t) => elements(graph.tensors[t]!.shape)))
+  return split(
+    g,
+    shape,
+    normalAxis(op.attrs.axis, shape.length),
+    op.inputs.map((t) => elements(graph.tensors[t]!.shape)),
+  )
 }
 
 function productInputs(op: Op, g: Float32Array, values: Values): (Float32Array | undefined)[] {
@@ -162,21 +203,32 @@ function inputGradients(model: FloatModel, op: Op, g: Float32Array, values: Valu
   const { graph } = model
   const x = (): Float32Array => values(op.inputs[0]!)
   switch (op.type) {
-    case 'CONV_2D': return [convInput(g, values(op.inputs[1]!), convShape(graph, op))]
-    case 'DEPTHWISE_CONV_2D': return [depthwiseInput(g, values(op.inputs[1]!), convShape(graph, op))]
+    case 'CONV_2D':
+      return [convInput(g, values(op.inputs[1]!), convShape(graph, op))]
+    case 'DEPTHWISE_CONV_2D':
+      return [depthwiseInput(g, values(op.inputs[1]!), convShape(graph, op))]
     case 'FULLY_CONNECTED': {
       const [O, K] = graph.tensors[op.inputs[1]!]!.shape as [number, number]
       const out = new Float32Array((g.length / O) * K)
       gemm(g, transposed(values(op.inputs[1]!), O, K), undefined, out, g.length / O, K, O)
       return [out]
     }
-    case 'AVERAGE_POOL_2D': case 'MAX_POOL_2D': return [poolInput(g, x(), convShape(graph, op), op.type === 'MAX_POOL_2D' ? 'max' : 'average')]
-    case 'ADD': return op.inputs.map((t) => (values(t).length === g.length ? g : undefined))
-    case 'SUB': return op.inputs.map((t, i) => (values(t).length === g.length ? (i ? g.map((v) => -v) : g) : undefined))
-    case 'MUL': return productInputs(op, g, values)
-    case 'MEAN': case 'SUM': return [meanInput(graph, op, g, values)]
-    case 'PAD': return [padInput(graph, op, g, values)]
-    case 'CONCATENATION': return concatInputs(graph, op, g)
+    case 'AVERAGE_POOL_2D':
+    case 'MAX_POOL_2D':
+      return [poolInput(g, x(), convShape(graph, op), op.type === 'MAX_POOL_2D' ? 'max' : 'average')]
+    case 'ADD':
+      return op.inputs.map((t) => (values(t).length === g.length ? g : undefined))
+    case 'SUB':
+      return op.inputs.map((t, i) => (values(t).length === g.length ? (i ? g.map((v) => -v) : g) : undefined))
+    case 'MUL':
+      return productInputs(op, g, values)
+    case 'MEAN':
+    case 'SUM':
+      return [meanInput(graph, op, g, values)]
+    case 'PAD':
+      return [padInput(graph, op, g, values)]
+    case 'CONCATENATION':
+      return concatInputs(graph, op, g)
     default: {
       const f = slope(op)
       return f ? [g.map((v, i) => v * f(x()[i]!))] : []
@@ -199,7 +251,8 @@ export function backward(model: FloatModel, values: Values, seeds: ReadonlyMap<n
     if (!g || op.outputs.length !== 1) continue
     const activation = 'activation' in op.attrs ? op.attrs.activation : 'NONE'
     const inner = throughActivation(g, values(y), bounds(activation))
-    if (op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED') preactivation.set(i, inner)
+    if (op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED')
+      preactivation.set(i, inner)
     inputGradients(model, op, inner, values).forEach((d, k) => {
       const t = op.inputs[k]!
       if (!d || graph.tensors[t]!.data) return
@@ -221,15 +274,26 @@ export function weightGradient(graph: Graph, op: Weighted, x: Float32Array, g: F
   const O = filter[0]!
   const K = elements(filter.slice(1))
   const out = new Float64Array(K * O)
-  if (op.type === 'FULLY_CONNECTED') { columnProducts(x, g, out, g.length / O, K, O); return out }
+  if (op.type === 'FULLY_CONNECTED') {
+    columnProducts(x, g, out, g.length / O, K, O)
+    return out
+  }
   const s = convShape(graph, op)
   if (K !== s.kh * s.kw * s.inC || s.batch !== 1) return undefined
   const pointwise = s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1
   const rows = Math.max(1, Math.floor((1 << 20) / (s.outW * K)))
   if (pointwise) columnProducts(x, g, out, s.outH * s.outW, K, O)
-  else for (let y = 0; y < s.outH; y += rows) {
-    const y1 = Math.min(s.outH, y + rows)
-    columnProducts(im2col(x, s, 0, y, y1, 0, s.inC), g.subarray(y * s.outW * O, y1 * s.outW * O), out, (y1 - y) * s.outW, K, O)
-  }
+  else
+    for (let y = 0; y < s.outH; y += rows) {
+      const y1 = Math.min(s.outH, y + rows)
+      columnProducts(
+        im2col(x, s, 0, y, y1, 0, s.inC),
+        g.subarray(y * s.outW * O, y1 * s.outW * O),
+        out,
+        (y1 - y) * s.outW,
+        K,
+        O,
+      )
+    }
   return out
 }

@@ -17,7 +17,10 @@ export type Values = (tensor: number) => Float32Array
 
 export interface FloatModel {
   readonly graph: Graph
-  /** One inference; one array of real values per graph input. `observe` sees inputs and every op's output, before they are reused. */
+  /**
+   * One inference; one array of real values per graph input. `observe` sees inputs and every op's output, before they
+   * are reused.
+   */
   run(inputs: readonly Float32Array[], observe?: (tensor: number, data: Float32Array) => void): Float32Array[]
   /** Runs one op on given values: its outputs, snapped to their grids. */
   runOp(op: Op, values: Values): Float32Array[]
@@ -28,10 +31,14 @@ export interface FloatModel {
 /** Bounds of a fused activation; undefined for none. */
 export function bounds(activation: Activation): readonly [number, number] | undefined {
   switch (activation) {
-    case 'RELU': return [0, Infinity]
-    case 'RELU6': return [0, 6]
-    case 'RELU_N1_TO_1': return [-1, 1]
-    default: return undefined
+    case 'RELU':
+      return [0, Infinity]
+    case 'RELU6':
+      return [0, 6]
+    case 'RELU_N1_TO_1':
+      return [-1, 1]
+    default:
+      return undefined
   }
 }
 
@@ -50,23 +57,40 @@ export function convShape(graph: Graph, op: Op): ConvShape {
   const attrs = op.attrs as Partial<ConvShape> & { filterH?: number; filterW?: number }
   const filter = op.type.includes('CONV') ? graph.tensors[op.inputs[1]!]!.shape : [0, attrs.filterH!, attrs.filterW!]
   return {
-    batch: x[0]!, inH: x[1]!, inW: x[2]!, inC: x[3]!, outH: o[1]!, outW: o[2]!, outC: o[3]!,
-    kh: filter[1]!, kw: filter[2]!, strideH: attrs.strideH!, strideW: attrs.strideW!,
-    dilationH: attrs.dilationH ?? 1, dilationW: attrs.dilationW ?? 1, padding: attrs.padding!,
+    batch: x[0]!,
+    inH: x[1]!,
+    inW: x[2]!,
+    inC: x[3]!,
+    outH: o[1]!,
+    outW: o[2]!,
+    outC: o[3]!,
+    kh: filter[1]!,
+    kw: filter[2]!,
+    strideH: attrs.strideH!,
+    strideW: attrs.strideW!,
+    dilationH: attrs.dilationH ?? 1,
+    dilationW: attrs.dilationW ?? 1,
+    padding: attrs.padding!,
   }
 }
 
 /**
  * Prepares a graph.
- * Errors: `lower/unsupported-op` naming all ops that the executor does not know; `format/tensor` for constants without data.
+ * Errors: `lower/unsupported-op` naming all ops that the executor does not know; `format/tensor` for constants without
+ * data.
  */
 export function floatModel(graph: Graph): FloatModel {
-  const unknown = new Set(graph.ops.filter((op) => op.type === 'UNSUPPORTED' || op.type === 'DETECTION_POSTPROCESS').map((op) => (op.type === 'UNSUPPORTED' ? op.attrs.name : op.type)))
-  if (unknown.size) throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${[...unknown].join(', ')}`)
+  const unknown = new Set(
+    graph.ops
+      .filter((op) => op.type === 'UNSUPPORTED' || op.type === 'DETECTION_POSTPROCESS')
+      .map((op) => (op.type === 'UNSUPPORTED' ? op.attrs.name : op.type)),
+  )
+  if (unknown.size)
+    throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${[...unknown].join(', ')}`)
   const constants = new Map<number, Float32Array>()
   const constant = (i: number): Float32Array => {
     let data = constants.get(i)
-    if (!data) constants.set(i, data = realValues(graph.tensors[i]!))
+    if (!data) constants.set(i, (data = realValues(graph.tensors[i]!)))
     return data
   }
   const lastUse = new Map<number, number>()
@@ -82,7 +106,12 @@ export function floatModel(graph: Graph): FloatModel {
     const live = new Map<number, Float32Array>()
     graph.inputs.forEach((t, i) => {
       const data = inputs[i]
-      if (!data || data.length !== elements(graph.tensors[t]!.shape)) throw new ThimbleError('usage/input', 'input has the wrong size', { tensor: graph.tensors[t]!.name, expected: elements(graph.tensors[t]!.shape), got: data?.length ?? 0 })
+      if (!data || data.length !== elements(graph.tensors[t]!.shape))
+        throw new ThimbleError('usage/input', 'input has the wrong size', {
+          tensor: graph.tensors[t]!.name,
+          expected: elements(graph.tensors[t]!.shape),
+          got: data?.length ?? 0,
+        })
       const copy = data.slice()
       toGrid(copy, graph.tensors[t]!)
       live.set(t, copy)
@@ -90,7 +119,10 @@ export function floatModel(graph: Graph): FloatModel {
     })
     const values: Values = (t) => live.get(t) ?? constant(t)
     graph.ops.forEach((op, i) => {
-      runOp(op, values).forEach((data, k) => { live.set(op.outputs[k]!, data); observe?.(op.outputs[k]!, data) })
+      runOp(op, values).forEach((data, k) => {
+        live.set(op.outputs[k]!, data)
+        observe?.(op.outputs[k]!, data)
+      })
       for (const t of op.inputs) if (lastUse.get(t) === i) live.delete(t)
     })
     return graph.outputs.map((t) => values(t))
@@ -99,32 +131,47 @@ export function floatModel(graph: Graph): FloatModel {
 }
 
 function toGrid(data: Float32Array, t: Tensor): void {
-  if (t.quantization && (t.dtype === 'int8' || t.dtype === 'uint8' || t.dtype === 'int16')) snap(data, t.quantization, t.dtype)
+  if (t.quantization && (t.dtype === 'int8' || t.dtype === 'uint8' || t.dtype === 'int16'))
+    snap(data, t.quantization, t.dtype)
 }
 
 /** One op in real numbers, without the outputs' grids. */
 function compute(graph: Graph, op: Op, values: Values): Float32Array[] {
   const x = (i: number): Float32Array => values(op.inputs[i]!)
-  const optional = (i: number): Float32Array | undefined => (op.inputs[i] === undefined || op.inputs[i]! < 0 ? undefined : x(i))
+  const optional = (i: number): Float32Array | undefined =>
+    op.inputs[i] === undefined || op.inputs[i]! < 0 ? undefined : x(i)
   const out = new Float32Array(elements(graph.tensors[op.outputs[0]!]!.shape))
   switch (op.type) {
     case 'CONV_2D': {
       const s = convShape(graph, op)
       const oneGroup = x(1).length === s.outC * s.kh * s.kw * s.inC
-      if (oneGroup && hasSimd()) { simd.conv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation)); return [out] }
+      if (oneGroup && hasSimd()) {
+        simd.conv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation))
+        return [out]
+      }
       plain.conv2d(x(0), x(1), optional(2), out, s)
       break
     }
     case 'DEPTHWISE_CONV_2D': {
       const s = convShape(graph, op)
-      if (s.inC === s.outC && hasSimd()) { simd.depthwiseConv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation)); return [out] }
+      if (s.inC === s.outC && hasSimd()) {
+        simd.depthwiseConv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation))
+        return [out]
+      }
       plain.depthwiseConv2d(x(0), x(1), optional(2), out, s)
       break
     }
-    case 'TRANSPOSE_CONV': transposeConv2d(x(2), x(1), optional(3), out, convShape(graph, op)); break
-    case 'AVERAGE_POOL_2D': pool2d(x(0), out, convShape(graph, op), 'average'); break
-    case 'MAX_POOL_2D': pool2d(x(0), out, convShape(graph, op), 'max'); break
-    default: return runSimpleOp(graph, op, values)
+    case 'TRANSPOSE_CONV':
+      transposeConv2d(x(2), x(1), optional(3), out, convShape(graph, op))
+      break
+    case 'AVERAGE_POOL_2D':
+      pool2d(x(0), out, convShape(graph, op), 'average')
+      break
+    case 'MAX_POOL_2D':
+      pool2d(x(0), out, convShape(graph, op), 'max')
+      break
+    default:
+      return runSimpleOp(graph, op, values)
   }
   activate(out, op.attrs.activation)
   return [out]

@@ -8,11 +8,18 @@ import type { Padding } from '../graph.ts'
 /** One convolution, stripped of layout decisions: NHWC in and out. */
 export interface ConvShape {
   batch: number
-  inH: number; inW: number; inC: number
-  outH: number; outW: number; outC: number
-  kh: number; kw: number
-  strideH: number; strideW: number
-  dilationH: number; dilationW: number
+  inH: number
+  inW: number
+  inC: number
+  outH: number
+  outW: number
+  outC: number
+  kh: number
+  kw: number
+  strideH: number
+  strideW: number
+  dilationH: number
+  dilationW: number
   padding: Padding
 }
 
@@ -20,32 +27,71 @@ export interface ConvShape {
  * out[m,n] = sum_k a[m,k] * b[n,k] + bias[n], rows contiguous.
  * Shapes: a [M,K], b [N,K], bias [N] or absent, out [M,N] (row stride `ldc`, first column `c0`).
  */
-export function gemm(a: Float32Array, b: Float32Array, bias: Float32Array | undefined, out: Float32Array, M: number, N: number, K: number, ldc = N, c0 = 0): void {
+export function gemm(
+  a: Float32Array,
+  b: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+  M: number,
+  N: number,
+  K: number,
+  ldc = N,
+  c0 = 0,
+): void {
   let m = 0
   for (; m + 4 <= M; m += 4) {
-    const a0 = m * K, a1 = a0 + K, a2 = a1 + K, a3 = a2 + K
+    const a0 = m * K
+    const a1 = a0 + K
+    const a2 = a1 + K
+    const a3 = a2 + K
     let n = 0
     for (; n + 2 <= N; n += 2) {
-      const b0 = n * K, b1 = b0 + K
-      const s0 = bias ? bias[n]! : 0, s1 = bias ? bias[n + 1]! : 0
-      let c00 = s0, c01 = s1, c10 = s0, c11 = s1, c20 = s0, c21 = s1, c30 = s0, c31 = s1
+      const b0 = n * K
+      const b1 = b0 + K
+      const s0 = bias ? bias[n]! : 0
+      const s1 = bias ? bias[n + 1]! : 0
+      let c00 = s0
+      let c01 = s1
+      let c10 = s0
+      let c11 = s1
+      let c20 = s0
+      let c21 = s1
+      let c30 = s0
+      let c31 = s1
       for (let k = 0; k < K; k++) {
-        const w0 = b[b0 + k]!, w1 = b[b1 + k]!
-        const x0 = a[a0 + k]!, x1 = a[a1 + k]!, x2 = a[a2 + k]!, x3 = a[a3 + k]!
-        c00 += x0 * w0; c01 += x0 * w1
-        c10 += x1 * w0; c11 += x1 * w1
-        c20 += x2 * w0; c21 += x2 * w1
-        c30 += x3 * w0; c31 += x3 * w1
+        const w0 = b[b0 + k]!
+        const w1 = b[b1 + k]!
+        const x0 = a[a0 + k]!
+        const x1 = a[a1 + k]!
+        const x2 = a[a2 + k]!
+        const x3 = a[a3 + k]!
+        c00 += x0 * w0
+        c01 += x0 * w1
+        c10 += x1 * w0
+        c11 += x1 * w1
+        c20 += x2 * w0
+        c21 += x2 * w1
+        c30 += x3 * w0
+        c31 += x3 * w1
       }
       let o = m * ldc + c0 + n
-      out[o] = c00; out[o + 1] = c01; o += ldc
-      out[o] = c10; out[o + 1] = c11; o += ldc
-      out[o] = c20; out[o + 1] = c21; o += ldc
-      out[o] = c30; out[o + 1] = c31
+      out[o] = c00
+      out[o + 1] = c01
+      o += ldc
+      out[o] = c10
+      out[o + 1] = c11
+      o += ldc
+      out[o] = c20
+      out[o + 1] = c21
+      o += ldc
+      out[o] = c30
+      out[o + 1] = c31
     }
-    for (; n < N; n++) for (let i = 0; i < 4; i++) out[(m + i) * ldc + c0 + n] = dot(a, (m + i) * K, b, n * K, K) + (bias ? bias[n]! : 0)
+    for (; n < N; n++)
+      for (let i = 0; i < 4; i++) out[(m + i) * ldc + c0 + n] = dot(a, (m + i) * K, b, n * K, K) + (bias ? bias[n]! : 0)
   }
-  for (; m < M; m++) for (let n = 0; n < N; n++) out[m * ldc + c0 + n] = dot(a, m * K, b, n * K, K) + (bias ? bias[n]! : 0)
+  for (; m < M; m++)
+    for (let n = 0; n < N; n++) out[m * ldc + c0 + n] = dot(a, m * K, b, n * K, K) + (bias ? bias[n]! : 0)
 }
 
 function dot(a: Float32Array, ai: number, b: Float32Array, bi: number, K: number): number {
@@ -58,7 +104,15 @@ function dot(a: Float32Array, ai: number, b: Float32Array, bi: number, K: number
  * Rows of the convolution's matrix form: one row of kh*kw*C input values (zeros outside) per output position.
  * Shapes: x [N,H,W,C]; returns [rows, kh*kw*channels] for output rows y0..y1 of image n, channels c0..c0+channels.
  */
-export function im2col(x: Float32Array, s: ConvShape, n: number, y0: number, y1: number, c0: number, channels: number): Float32Array {
+export function im2col(
+  x: Float32Array,
+  s: ConvShape,
+  n: number,
+  y0: number,
+  y1: number,
+  c0: number,
+  channels: number,
+): Float32Array {
   const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
   const K = s.kh * s.kw * channels
@@ -82,13 +136,22 @@ export function im2col(x: Float32Array, s: ConvShape, n: number, y0: number, y1:
 }
 
 /** Grouped convolution. Shapes: x [N,H,W,C], filter [O,kh,kw,C/groups], bias [O], out [N,OH,OW,O]. */
-export function conv2d(x: Float32Array, filter: Float32Array, bias: Float32Array | undefined, out: Float32Array, s: ConvShape): void {
+export function conv2d(
+  x: Float32Array,
+  filter: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+  s: ConvShape,
+): void {
   const groupIn = filter.length / (s.outC * s.kh * s.kw)
   const groups = s.inC / groupIn
   const groupOut = s.outC / groups
   const K = s.kh * s.kw * groupIn
   const pointwise = s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1 && groups === 1
-  if (pointwise) { gemm(x, filter, bias, out, s.batch * s.outH * s.outW, s.outC, K); return }
+  if (pointwise) {
+    gemm(x, filter, bias, out, s.batch * s.outH * s.outW, s.outC, K)
+    return
+  }
   // Rows in slabs of about a megabyte, so that the unrolled matrix stays in cache.
   const rows = Math.max(1, Math.floor(262144 / Math.max(1, s.outW * K)))
   for (let n = 0; n < s.batch; n++) {
@@ -106,68 +169,93 @@ export function conv2d(x: Float32Array, filter: Float32Array, bias: Float32Array
 }
 
 /** Shapes: x [N,H,W,C], filter [1,kh,kw,C*m], bias [C*m], out [N,OH,OW,C*m]. */
-export function depthwiseConv2d(x: Float32Array, filter: Float32Array, bias: Float32Array | undefined, out: Float32Array, s: ConvShape): void {
+export function depthwiseConv2d(
+  x: Float32Array,
+  filter: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+  s: ConvShape,
+): void {
   const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
   const m = s.outC / s.inC
   const acc = new Float64Array(s.outC)
-  for (let n = 0; n < s.batch; n++) for (let oy = 0; oy < s.outH; oy++) for (let ox = 0; ox < s.outW; ox++) {
-    if (bias) acc.set(bias)
-    else acc.fill(0)
-    for (let ky = 0; ky < s.kh; ky++) {
-      const iy = oy * s.strideH - top + ky * s.dilationH
-      if (iy < 0 || iy >= s.inH) continue
-      for (let kx = 0; kx < s.kw; kx++) {
-        const ix = ox * s.strideW - left + kx * s.dilationW
-        if (ix < 0 || ix >= s.inW) continue
-        const from = ((n * s.inH + iy) * s.inW + ix) * s.inC
-        const w = (ky * s.kw + kx) * s.outC
-        if (m === 1) for (let c = 0; c < s.inC; c++) acc[c]! += x[from + c]! * filter[w + c]!
-        else for (let c = 0; c < s.outC; c++) acc[c]! += x[from + Math.floor(c / m)]! * filter[w + c]!
+  for (let n = 0; n < s.batch; n++)
+    for (let oy = 0; oy < s.outH; oy++)
+      for (let ox = 0; ox < s.outW; ox++) {
+        if (bias) acc.set(bias)
+        else acc.fill(0)
+        for (let ky = 0; ky < s.kh; ky++) {
+          const iy = oy * s.strideH - top + ky * s.dilationH
+          if (iy < 0 || iy >= s.inH) continue
+          for (let kx = 0; kx < s.kw; kx++) {
+            const ix = ox * s.strideW - left + kx * s.dilationW
+            if (ix < 0 || ix >= s.inW) continue
+            const from = ((n * s.inH + iy) * s.inW + ix) * s.inC
+            const w = (ky * s.kw + kx) * s.outC
+            if (m === 1) for (let c = 0; c < s.inC; c++) acc[c]! += x[from + c]! * filter[w + c]!
+            else for (let c = 0; c < s.outC; c++) acc[c]! += x[from + Math.floor(c / m)]! * filter[w + c]!
+          }
+        }
+        out.set(acc, ((n * s.outH + oy) * s.outW + ox) * s.outC)
       }
-    }
-    out.set(acc, ((n * s.outH + oy) * s.outW + ox) * s.outC)
-  }
 }
 
 /** Shapes as `conv2d` without filter; padding is not counted by the average. */
 export function pool2d(x: Float32Array, out: Float32Array, s: ConvShape, kind: 'average' | 'max'): void {
   const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, 1, s.padding)
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, 1, s.padding)
-  for (let n = 0; n < s.batch; n++) for (let oy = 0; oy < s.outH; oy++) for (let ox = 0; ox < s.outW; ox++) {
-    const y0 = Math.max(0, oy * s.strideH - top), y1 = Math.min(s.inH, oy * s.strideH - top + s.kh)
-    const x0 = Math.max(0, ox * s.strideW - left), x1 = Math.min(s.inW, ox * s.strideW - left + s.kw)
-    const to = ((n * s.outH + oy) * s.outW + ox) * s.outC
-    for (let c = 0; c < s.outC; c++) {
-      let best = kind === 'max' ? -Infinity : 0
-      for (let y = y0; y < y1; y++) for (let i = x0; i < x1; i++) {
-        const v = x[((n * s.inH + y) * s.inW + i) * s.inC + c]!
-        best = kind === 'max' ? Math.max(best, v) : best + v
+  for (let n = 0; n < s.batch; n++)
+    for (let oy = 0; oy < s.outH; oy++)
+      for (let ox = 0; ox < s.outW; ox++) {
+        const y0 = Math.max(0, oy * s.strideH - top)
+        const y1 = Math.min(s.inH, oy * s.strideH - top + s.kh)
+        const x0 = Math.max(0, ox * s.strideW - left)
+        const x1 = Math.min(s.inW, ox * s.strideW - left + s.kw)
+        const to = ((n * s.outH + oy) * s.outW + ox) * s.outC
+        for (let c = 0; c < s.outC; c++) {
+          let best = kind === 'max' ? -Infinity : 0
+          for (let y = y0; y < y1; y++)
+            for (let i = x0; i < x1; i++) {
+              const v = x[((n * s.inH + y) * s.inW + i) * s.inC + c]!
+              best = kind === 'max' ? Math.max(best, v) : best + v
+            }
+          out[to + c] = kind === 'max' ? best : best / ((y1 - y0) * (x1 - x0))
+        }
       }
-      out[to + c] = kind === 'max' ? best : best / ((y1 - y0) * (x1 - x0))
-    }
-  }
 }
 
-/** Transposed convolution. Shapes: x [N,H,W,I], filter [O,kh,kw,I], bias [O], out [N,OH,OW,O]; `s.in*` is x, `s.out*` is out. */
-export function transposeConv2d(x: Float32Array, filter: Float32Array, bias: Float32Array | undefined, out: Float32Array, s: ConvShape): void {
+/**
+ * Transposed convolution. Shapes: x [N,H,W,I], filter [O,kh,kw,I], bias [O], out [N,OH,OW,O]; `s.in*` is x, `s.out*` is
+ * out.
+ */
+export function transposeConv2d(
+  x: Float32Array,
+  filter: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+  s: ConvShape,
+): void {
   // The padding of the forward convolution that this one inverts.
   const top = windowPadding(s.outH, s.inH, s.kh, s.strideH, 1, s.padding)
   const left = windowPadding(s.outW, s.inW, s.kw, s.strideW, 1, s.padding)
   for (let i = 0; i < out.length; i++) out[i] = bias ? bias[i % s.outC]! : 0
-  for (let n = 0; n < s.batch; n++) for (let iy = 0; iy < s.inH; iy++) for (let ix = 0; ix < s.inW; ix++) {
-    const from = ((n * s.inH + iy) * s.inW + ix) * s.inC
-    for (let ky = 0; ky < s.kh; ky++) for (let kx = 0; kx < s.kw; kx++) {
-      const oy = iy * s.strideH - top + ky
-      const ox = ix * s.strideW - left + kx
-      if (oy < 0 || oy >= s.outH || ox < 0 || ox >= s.outW) continue
-      const to = ((n * s.outH + oy) * s.outW + ox) * s.outC
-      for (let o = 0; o < s.outC; o++) {
-        const w = ((o * s.kh + ky) * s.kw + kx) * s.inC
-        let sum = out[to + o]!
-        for (let c = 0; c < s.inC; c++) sum += x[from + c]! * filter[w + c]!
-        out[to + o] = sum
+  for (let n = 0; n < s.batch; n++)
+    for (let iy = 0; iy < s.inH; iy++)
+      for (let ix = 0; ix < s.inW; ix++) {
+        const from = ((n * s.inH + iy) * s.inW + ix) * s.inC
+        for (let ky = 0; ky < s.kh; ky++)
+          for (let kx = 0; kx < s.kw; kx++) {
+            const oy = iy * s.strideH - top + ky
+            const ox = ix * s.strideW - left + kx
+            if (oy < 0 || oy >= s.outH || ox < 0 || ox >= s.outW) continue
+            const to = ((n * s.outH + oy) * s.outW + ox) * s.outC
+            for (let o = 0; o < s.outC; o++) {
+              const w = ((o * s.kh + ky) * s.kw + kx) * s.inC
+              let sum = out[to + o]!
+              for (let c = 0; c < s.inC; c++) sum += x[from + c]! * filter[w + c]!
+              out[to + o] = sum
+            }
+          }
       }
-    }
-  }
 }

@@ -7,20 +7,39 @@ import * as plain from './kernels.ts'
 import * as simd from './wasm.ts'
 
 const BINARY: Record<'ADD' | 'SUB' | 'MUL' | 'DIV', (a: number, b: number) => number> = {
-  ADD: (a, b) => a + b, SUB: (a, b) => a - b, MUL: (a, b) => a * b, DIV: (a, b) => a / b,
+  ADD: (a, b) => a + b,
+  SUB: (a, b) => a - b,
+  MUL: (a, b) => a * b,
+  DIV: (a, b) => a / b,
 }
 
 function unary(op: Op): ((v: number) => number) | undefined {
   switch (op.type) {
-    case 'LOGISTIC': return (v) => 1 / (1 + Math.exp(-v))
-    case 'TANH': return Math.tanh
-    case 'HARD_SWISH': return (v) => (v * Math.min(6, Math.max(0, v + 3))) / 6
-    case 'RELU': return (v) => Math.max(0, v)
-    case 'RELU6': return (v) => Math.min(6, Math.max(0, v))
-    case 'RELU_N1_TO_1': return (v) => Math.min(1, Math.max(-1, v))
-    case 'LEAKY_RELU': { const { alpha } = op.attrs; return (v) => (v < 0 ? v * alpha : v) }
-    case 'QUANTIZE': case 'DEQUANTIZE': case 'RESHAPE': case 'SQUEEZE': case 'EXPAND_DIMS': case 'CAST': return (v) => v
-    default: return undefined
+    case 'LOGISTIC':
+      return (v) => 1 / (1 + Math.exp(-v))
+    case 'TANH':
+      return Math.tanh
+    case 'HARD_SWISH':
+      return (v) => (v * Math.min(6, Math.max(0, v + 3))) / 6
+    case 'RELU':
+      return (v) => Math.max(0, v)
+    case 'RELU6':
+      return (v) => Math.min(6, Math.max(0, v))
+    case 'RELU_N1_TO_1':
+      return (v) => Math.min(1, Math.max(-1, v))
+    case 'LEAKY_RELU': {
+      const { alpha } = op.attrs
+      return (v) => (v < 0 ? v * alpha : v)
+    }
+    case 'QUANTIZE':
+    case 'DEQUANTIZE':
+    case 'RESHAPE':
+    case 'SQUEEZE':
+    case 'EXPAND_DIMS':
+    case 'CAST':
+      return (v) => v
+    default:
+      return undefined
   }
 }
 
@@ -36,7 +55,11 @@ function broadcastStrides(shape: readonly number[], rank: number): number[] {
 }
 
 /** Calls `visit` for each index of `shape` with one flat offset per stride list. */
-function walk(shape: readonly number[], strides: readonly (readonly number[])[], visit: (flat: number, offsets: readonly number[]) => void): void {
+function walk(
+  shape: readonly number[],
+  strides: readonly (readonly number[])[],
+  visit: (flat: number, offsets: readonly number[]) => void,
+): void {
   const count = elements(shape)
   const index = new Array<number>(shape.length).fill(0)
   const offsets = strides.map(() => 0)
@@ -44,7 +67,9 @@ function walk(shape: readonly number[], strides: readonly (readonly number[])[],
     visit(flat, offsets)
     for (let d = shape.length - 1; d >= 0; d--) {
       const carry = ++index[d]! === shape[d]!
-      strides.forEach((s, k) => { offsets[k]! += carry ? -s[d]! * (shape[d]! - 1) : s[d]! })
+      strides.forEach((s, k) => {
+        offsets[k]! += carry ? -s[d]! * (shape[d]! - 1) : s[d]!
+      })
       if (!carry) break
       index[d] = 0
     }
@@ -59,7 +84,9 @@ function binary(graph: Graph, op: OpOf<'ADD' | 'SUB' | 'MUL' | 'DIV'>, values: V
   if (a.length === out.length && b.length === out.length) for (let i = 0; i < out.length; i++) out[i] = f(a[i]!, b[i]!)
   else {
     const strides = [0, 1].map((i) => broadcastStrides(graph.tensors[op.inputs[i]!]!.shape, shape.length))
-    walk(shape, strides, (i, [ia, ib]) => { out[i] = f(a[ia!]!, b[ib!]!) })
+    walk(shape, strides, (i, [ia, ib]) => {
+      out[i] = f(a[ia!]!, b[ib!]!)
+    })
   }
   activate(out, op.attrs.activation)
   return out
@@ -71,7 +98,9 @@ function reduce(graph: Graph, op: OpOf<'MEAN' | 'SUM'>, values: Values): Float32
   const axes = new Set([...values(op.inputs[1]!)].map((a) => (a < 0 ? a + shape.length : a)))
   const kept = shape.map((d, i) => (axes.has(i) ? 1 : d))
   const sums = new Float64Array(elements(kept))
-  walk(shape, [broadcastStrides(kept, shape.length)], (i, [o]) => { sums[o!]! += x[i]! })
+  walk(shape, [broadcastStrides(kept, shape.length)], (i, [o]) => {
+    sums[o!]! += x[i]!
+  })
   const n = op.type === 'MEAN' ? x.length / sums.length : 1
   return Float32Array.from(sums, (v) => v / n)
 }
@@ -104,19 +133,31 @@ function pad(graph: Graph, op: Op, values: Values): Float32Array {
   const row = elements(shape.slice(whole))
   const inner = whole === 0 ? 1 : shape[whole - 1]!
   const length = inner * row
-  walk(shape.slice(0, Math.max(0, whole - 1)), [strides.slice(0, Math.max(0, whole - 1))], (i, [o]) => { out.set(x.subarray(i * length, (i + 1) * length), start + o!) })
+  walk(shape.slice(0, Math.max(0, whole - 1)), [strides.slice(0, Math.max(0, whole - 1))], (i, [o]) => {
+    out.set(x.subarray(i * length, (i + 1) * length), start + o!)
+  })
   return out
 }
 
 function contiguous(shape: readonly number[]): number[] {
   const strides = new Array<number>(shape.length)
   let step = 1
-  for (let d = shape.length - 1; d >= 0; d--) { strides[d] = step; step *= shape[d]! }
+  for (let d = shape.length - 1; d >= 0; d--) {
+    strides[d] = step
+    step *= shape[d]!
+  }
   return strides
 }
 
 /** Concatenation along `axis`; PACK is the same with a new axis. */
-function concatenate(graph: Graph, op: Op, axis: number, parts: number[], sizes: number[], values: Values): Float32Array {
+function concatenate(
+  graph: Graph,
+  op: Op,
+  axis: number,
+  parts: number[],
+  sizes: number[],
+  values: Values,
+): Float32Array {
   const shape = graph.tensors[op.outputs[0]!]!.shape
   const inner = elements(shape.slice(axis + 1))
   const outer = elements(shape.slice(0, axis))
@@ -133,7 +174,12 @@ function concatenate(graph: Graph, op: Op, axis: number, parts: number[], sizes:
 }
 
 /** Cuts x of `shape` along `axis` into tensors of so many elements each. */
-export function split(x: Float32Array, shape: readonly number[], axis: number, sizes: readonly number[]): Float32Array[] {
+export function split(
+  x: Float32Array,
+  shape: readonly number[],
+  axis: number,
+  sizes: readonly number[],
+): Float32Array[] {
   const outer = elements(shape.slice(0, axis))
   const row = elements(shape.slice(axis))
   let at = 0
@@ -154,23 +200,33 @@ function resize(graph: Graph, op: OpOf<'RESIZE_BILINEAR' | 'RESIZE_NEAREST_NEIGH
   const nearest = op.type === 'RESIZE_NEAREST_NEIGHBOR'
   const source = (i: number, from: number, to: number): number => {
     const scale = alignCorners && to > 1 ? (from - 1) / (to - 1) : from / to
-    if (nearest) { const v = (i + (halfPixelCenters ? 0.5 : 0)) * scale; return Math.max(0, Math.min(from - 1, alignCorners ? Math.round(v) : Math.floor(v))) }
+    if (nearest) {
+      const v = (i + (halfPixelCenters ? 0.5 : 0)) * scale
+      return Math.max(0, Math.min(from - 1, alignCorners ? Math.round(v) : Math.floor(v)))
+    }
     return Math.max(0, Math.min(from - 1, halfPixelCenters && !alignCorners ? (i + 0.5) * scale - 0.5 : i * scale))
   }
   const out = new Float32Array(batch * outH * outW * c)
   let at = 0
-  for (let n = 0; n < batch; n++) for (let y = 0; y < outH; y++) {
-    const sy = source(y, inH, outH), y0 = Math.floor(sy), y1 = Math.min(y0 + 1, inH - 1), fy = sy - y0
-    for (let i = 0; i < outW; i++) {
-      const sx = source(i, inW, outW), x0 = Math.floor(sx), x1 = Math.min(x0 + 1, inW - 1), fx = sx - x0
-      const p = (yy: number, xx: number, k: number): number => x[((n * inH + yy) * inW + xx) * c + k]!
-      for (let k = 0; k < c; k++) {
-        const top = p(y0, x0, k) + (p(y0, x1, k) - p(y0, x0, k)) * fx
-        const bottom = p(y1, x0, k) + (p(y1, x1, k) - p(y1, x0, k)) * fx
-        out[at++] = top + (bottom - top) * fy
+  for (let n = 0; n < batch; n++)
+    for (let y = 0; y < outH; y++) {
+      const sy = source(y, inH, outH)
+      const y0 = Math.floor(sy)
+      const y1 = Math.min(y0 + 1, inH - 1)
+      const fy = sy - y0
+      for (let i = 0; i < outW; i++) {
+        const sx = source(i, inW, outW)
+        const x0 = Math.floor(sx)
+        const x1 = Math.min(x0 + 1, inW - 1)
+        const fx = sx - x0
+        const p = (yy: number, xx: number, k: number): number => x[((n * inH + yy) * inW + xx) * c + k]!
+        for (let k = 0; k < c; k++) {
+          const top = p(y0, x0, k) + (p(y0, x1, k) - p(y0, x0, k)) * fx
+          const bottom = p(y1, x0, k) + (p(y1, x1, k) - p(y1, x0, k)) * fx
+          out[at++] = top + (bottom - top) * fy
+        }
       }
     }
-  }
   return out
 }
 
@@ -204,10 +260,16 @@ function slice(graph: Graph, op: Op, values: Values, begin: readonly number[], s
   const shape = graph.tensors[op.inputs[0]!]!.shape
   const strides = contiguous(shape)
   const x = values(op.inputs[0]!)
-  const extent = shape.map((d, i) => (op.type === 'SLICE' ? sliceSize(values(op.inputs[2]!)[i]!, d, begin[i]!) : Math.ceil((values(op.inputs[2]!)[i]! - begin[i]!) / step[i]!)))
+  const extent = shape.map((d, i) =>
+    op.type === 'SLICE'
+      ? sliceSize(values(op.inputs[2]!)[i]!, d, begin[i]!)
+      : Math.ceil((values(op.inputs[2]!)[i]! - begin[i]!) / step[i]!),
+  )
   const start = begin.reduce((sum, b, d) => sum + b * strides[d]!, 0)
   const out = new Float32Array(elements(extent))
-  walk(extent, [strides.map((s, d) => s * step[d]!)], (i, [o]) => { out[i] = x[start + o!]! })
+  walk(extent, [strides.map((s, d) => s * step[d]!)], (i, [o]) => {
+    out[i] = x[start + o!]!
+  })
   return out
 }
 
@@ -218,11 +280,20 @@ export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? ax
 function stridedSlice(graph: Graph, op: OpOf<'STRIDED_SLICE'>, values: Values): Float32Array {
   const shape = graph.tensors[op.inputs[0]!]!.shape
   const a = op.attrs
-  if (a.ellipsisMask || a.newAxisMask) throw new ThimbleError('lower/unsupported-op', 'STRIDED_SLICE with an ellipsis or a new axis')
+  if (a.ellipsisMask || a.newAxisMask)
+    throw new ThimbleError('lower/unsupported-op', 'STRIDED_SLICE with an ellipsis or a new axis')
   const [begin, end, step] = [1, 2, 3].map((i) => [...values(op.inputs[i]!)]) as [number[], number[], number[]]
   if (step.some((s) => s < 1)) throw new ThimbleError('lower/unsupported-op', 'STRIDED_SLICE with a negative stride')
-  const from = shape.map((d, i) => ((a.beginMask >> i) & 1 ? 0 : Math.min(d, Math.max(0, normalAxis(begin[i]!, begin[i]! < 0 ? d : 0)))))
-  const to = shape.map((d, i) => ((a.shrinkAxisMask >> i) & 1 ? from[i]! + 1 : (a.endMask >> i) & 1 ? d : Math.min(d, Math.max(0, normalAxis(end[i]!, end[i]! < 0 ? d : 0)))))
+  const from = shape.map((d, i) =>
+    (a.beginMask >> i) & 1 ? 0 : Math.min(d, Math.max(0, normalAxis(begin[i]!, begin[i]! < 0 ? d : 0))),
+  )
+  const to = shape.map((d, i) =>
+    (a.shrinkAxisMask >> i) & 1
+      ? from[i]! + 1
+      : (a.endMask >> i) & 1
+        ? d
+        : Math.min(d, Math.max(0, normalAxis(end[i]!, end[i]! < 0 ? d : 0))),
+  )
   return slice(graph, op, (t) => (t === op.inputs[2] ? Float32Array.from(to) : values(t)), from, step)
 }
 
@@ -232,32 +303,86 @@ export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[
   if (f) return [values(op.inputs[0]!).map(f)]
   const shape = (t: number): readonly number[] => graph.tensors[t]!.shape
   switch (op.type) {
-    case 'ADD': case 'SUB': case 'MUL': case 'DIV': return [binary(graph, op, values)]
-    case 'FULLY_CONNECTED': return [fullyConnected(graph, op, values)]
-    case 'MEAN': case 'SUM': return [reduce(graph, op, values)]
-    case 'SOFTMAX': return [softmax(graph, op, values)]
-    case 'PAD': return [pad(graph, op, values)]
-    case 'RESIZE_BILINEAR': case 'RESIZE_NEAREST_NEIGHBOR': return [resize(graph, op, values)]
-    case 'ARG_MAX': return [argMax(graph, op, values)]
+    case 'ADD':
+    case 'SUB':
+    case 'MUL':
+    case 'DIV':
+      return [binary(graph, op, values)]
+    case 'FULLY_CONNECTED':
+      return [fullyConnected(graph, op, values)]
+    case 'MEAN':
+    case 'SUM':
+      return [reduce(graph, op, values)]
+    case 'SOFTMAX':
+      return [softmax(graph, op, values)]
+    case 'PAD':
+      return [pad(graph, op, values)]
+    case 'RESIZE_BILINEAR':
+    case 'RESIZE_NEAREST_NEIGHBOR':
+      return [resize(graph, op, values)]
+    case 'ARG_MAX':
+      return [argMax(graph, op, values)]
     case 'CONCATENATION': {
       const axis = normalAxis(op.attrs.axis, shape(op.outputs[0]!).length)
-      const out = concatenate(graph, op, axis, [...op.inputs], op.inputs.map((t) => shape(t)[axis]!), values)
+      const out = concatenate(
+        graph,
+        op,
+        axis,
+        [...op.inputs],
+        op.inputs.map((t) => shape(t)[axis]!),
+        values,
+      )
       activate(out, op.attrs.activation)
       return [out]
     }
-    case 'PACK': return [concatenate(graph, op, normalAxis(op.attrs.axis, shape(op.outputs[0]!).length), [...op.inputs], op.inputs.map(() => 1), values)]
-    case 'SPLIT': return split(values(op.inputs[1]!), shape(op.inputs[1]!), normalAxis(values(op.inputs[0]!)[0]!, shape(op.inputs[1]!).length), op.outputs.map((t) => elements(shape(t))))
-    case 'UNPACK': return split(values(op.inputs[0]!), shape(op.inputs[0]!), normalAxis(op.attrs.axis, shape(op.inputs[0]!).length), op.outputs.map((t) => elements(shape(t))))
+    case 'PACK':
+      return [
+        concatenate(
+          graph,
+          op,
+          normalAxis(op.attrs.axis, shape(op.outputs[0]!).length),
+          [...op.inputs],
+          op.inputs.map(() => 1),
+          values,
+        ),
+      ]
+    case 'SPLIT':
+      return split(
+        values(op.inputs[1]!),
+        shape(op.inputs[1]!),
+        normalAxis(values(op.inputs[0]!)[0]!, shape(op.inputs[1]!).length),
+        op.outputs.map((t) => elements(shape(t))),
+      )
+    case 'UNPACK':
+      return split(
+        values(op.inputs[0]!),
+        shape(op.inputs[0]!),
+        normalAxis(op.attrs.axis, shape(op.inputs[0]!).length),
+        op.outputs.map((t) => elements(shape(t))),
+      )
     case 'TRANSPOSE': {
       const order = [...values(op.inputs[1]!)]
       const strides = contiguous(shape(op.inputs[0]!))
       const x = values(op.inputs[0]!)
       const out = new Float32Array(x.length)
-      walk(shape(op.outputs[0]!), [order.map((d) => strides[d]!)], (i, [o]) => { out[i] = x[o!]! })
+      walk(shape(op.outputs[0]!), [order.map((d) => strides[d]!)], (i, [o]) => {
+        out[i] = x[o!]!
+      })
       return [out]
     }
-    case 'SLICE': return [slice(graph, op, values, [...values(op.inputs[1]!)], shape(op.inputs[0]!).map(() => 1))]
-    case 'STRIDED_SLICE': return [stridedSlice(graph, op, values)]
-    default: throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${op.type}`)
+    case 'SLICE':
+      return [
+        slice(
+          graph,
+          op,
+          values,
+          [...values(op.inputs[1]!)],
+          shape(op.inputs[0]!).map(() => 1),
+        ),
+      ]
+    case 'STRIDED_SLICE':
+      return [stridedSlice(graph, op, values)]
+    default:
+      throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${op.type}`)
   }
 }

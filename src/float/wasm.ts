@@ -11,7 +11,17 @@ interface Exports {
   memory: WebAssembly.Memory
   reserve(bytes: number): number
   packPanels(b: number, packed: number, N: number, K: number): void
-  gemm(a: number, lda: number, packed: number, bias: number, out: number, ldo: number, M: number, N: number, K: number): void
+  gemm(
+    a: number,
+    lda: number,
+    packed: number,
+    bias: number,
+    out: number,
+    ldo: number,
+    M: number,
+    N: number,
+    K: number,
+  ): void
   im2col(...args: number[]): void
   depthwise(...args: number[]): void
   columnProducts(a: number, b: number, out: number, M: number, I: number, J: number): void
@@ -42,7 +52,10 @@ class Arena {
   floats(count: number): number {
     const at = this.top
     this.top += (count * 4 + 15) & ~15
-    if (this.top > 2 ** 32 - 65536 || !this.k.reserve(this.top + 64)) throw new ThimbleError('runtime/memory', 'the float kernels need more memory than the engine gives', { got: `${this.top} bytes` })
+    if (this.top > 2 ** 32 - 65536 || !this.k.reserve(this.top + 64))
+      throw new ThimbleError('runtime/memory', 'the float kernels need more memory than the engine gives', {
+        got: `${this.top} bytes`,
+      })
     return at
   }
 
@@ -54,13 +67,21 @@ class Arena {
     return at
   }
 
-  get(at: number, out: Float32Array): void { out.set(new Float32Array(this.k.memory.buffer, at, out.length)) }
+  get(at: number, out: Float32Array): void {
+    out.set(new Float32Array(this.k.memory.buffer, at, out.length))
+  }
 }
 
 const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to
 
 /** Filter rows [N, K] as panels, and the bias beside them. */
-function panels(arena: Arena, b: Float32Array, bias: Float32Array | undefined, N: number, K: number): { packed: number; biases: number } {
+function panels(
+  arena: Arena,
+  b: Float32Array,
+  bias: Float32Array | undefined,
+  N: number,
+  K: number,
+): { packed: number; biases: number } {
   const packed = arena.floats(roundUp(N, 8) * K)
   const rows = arena.put(b)
   arena.k.packPanels(rows, packed, N, K)
@@ -68,7 +89,16 @@ function panels(arena: Arena, b: Float32Array, bias: Float32Array | undefined, N
 }
 
 /** As `gemm` of kernels.ts with contiguous rows: out[m,n] = sum_k a[m,k] * b[n,k] + bias[n]. */
-export function gemm(a: Float32Array, b: Float32Array, bias: Float32Array | undefined, out: Float32Array, M: number, N: number, K: number, bounds?: Bounds): void {
+export function gemm(
+  a: Float32Array,
+  b: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+  M: number,
+  N: number,
+  K: number,
+  bounds?: Bounds,
+): void {
   const arena = new Arena()
   const { packed, biases } = panels(arena, b, bias, N, K)
   const x = arena.put(a)
@@ -80,7 +110,10 @@ export function gemm(a: Float32Array, b: Float32Array, bias: Float32Array | unde
 }
 
 function readRows(arena: Arena, from: number, stride: number, out: Float32Array, M: number, N: number): void {
-  if (stride === N) { arena.get(from, out.subarray(0, M * N)); return }
+  if (stride === N) {
+    arena.get(from, out.subarray(0, M * N))
+    return
+  }
   const rows = new Float32Array(arena.k.memory.buffer, from, M * stride)
   for (let m = 0; m < M; m++) out.set(rows.subarray(m * stride, m * stride + N), m * N)
 }
@@ -89,9 +122,19 @@ function readRows(arena: Arena, from: number, stride: number, out: Float32Array,
 const SLAB = 1 << 18
 
 /** As `conv2d` of kernels.ts, one group. */
-export function conv2d(x: Float32Array, filter: Float32Array, bias: Float32Array | undefined, out: Float32Array, s: ConvShape, bounds?: Bounds): void {
+export function conv2d(
+  x: Float32Array,
+  filter: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+  s: ConvShape,
+  bounds?: Bounds,
+): void {
   const K = s.kh * s.kw * s.inC
-  if (s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1) { gemm(x, filter, bias, out, s.batch * s.outH * s.outW, s.outC, K, bounds); return }
+  if (s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1) {
+    gemm(x, filter, bias, out, s.batch * s.outH * s.outW, s.outC, K, bounds)
+    return
+  }
   const arena = new Arena()
   const { packed, biases } = panels(arena, filter, bias, s.outC, K)
   const rows = Math.min(s.outH, Math.max(1, Math.floor(SLAB / (s.outW * K))))
@@ -106,7 +149,26 @@ export function conv2d(x: Float32Array, filter: Float32Array, bias: Float32Array
     for (let y0 = 0; y0 < s.outH; y0 += rows) {
       const y1 = Math.min(s.outH, y0 + rows)
       const M = (y1 - y0) * s.outW
-      arena.k.im2col(input, slab, s.inH, s.inW, s.inC, s.outW, s.kh, s.kw, s.strideH, s.strideW, s.dilationH, s.dilationW, top, left, y0, y1, 0, s.inC)
+      arena.k.im2col(
+        input,
+        slab,
+        s.inH,
+        s.inW,
+        s.inC,
+        s.outW,
+        s.kh,
+        s.kw,
+        s.strideH,
+        s.strideW,
+        s.dilationH,
+        s.dilationW,
+        top,
+        left,
+        y0,
+        y1,
+        0,
+        s.inC,
+      )
       arena.k.gemm(slab, K, packed, biases, y, ldo, M, s.outC, K)
       if (bounds) arena.k.clamp(y, M * ldo, ...bounds)
       readRows(arena, y, ldo, out.subarray((n * s.outH + y0) * s.outW * s.outC), M, s.outC)
@@ -120,7 +182,14 @@ const corner = (s: ConvShape): [number, number] => [
 ]
 
 /** As `depthwiseConv2d` of kernels.ts, multiplier 1. */
-export function depthwiseConv2d(x: Float32Array, filter: Float32Array, bias: Float32Array | undefined, out: Float32Array, s: ConvShape, bounds?: Bounds): void {
+export function depthwiseConv2d(
+  x: Float32Array,
+  filter: Float32Array,
+  bias: Float32Array | undefined,
+  out: Float32Array,
+  s: ConvShape,
+  bounds?: Bounds,
+): void {
   const arena = new Arena()
   const w = arena.put(filter)
   const b = arena.put(bias ?? new Float32Array(0), s.outC)
@@ -130,7 +199,25 @@ export function depthwiseConv2d(x: Float32Array, filter: Float32Array, bias: Flo
   const [top, left] = corner(s)
   for (let n = 0; n < s.batch; n++) {
     new Float32Array(arena.k.memory.buffer, input, inSize).set(x.subarray(n * inSize, (n + 1) * inSize))
-    arena.k.depthwise(input, w, b, y, s.inH, s.inW, s.inC, s.outH, s.outW, s.kh, s.kw, s.strideH, s.strideW, s.dilationH, s.dilationW, top, left)
+    arena.k.depthwise(
+      input,
+      w,
+      b,
+      y,
+      s.inH,
+      s.inW,
+      s.inC,
+      s.outH,
+      s.outW,
+      s.kh,
+      s.kw,
+      s.strideH,
+      s.strideW,
+      s.dilationH,
+      s.dilationW,
+      top,
+      left,
+    )
     if (bounds) arena.k.clamp(y, outSize, ...bounds)
     arena.get(y, out.subarray(n * outSize, (n + 1) * outSize))
   }
@@ -143,7 +230,14 @@ const BLOCK = 1 << 20
  * out[i * J + j] += sum over m of a[m, i] * b[m, j]; sums of up to BLOCK elements in float32, then in double.
  * Shapes: a [M, I], b [M, J], out [I, J].
  */
-export function columnProducts(a: Float32Array, b: Float32Array, out: Float64Array, M: number, I: number, J: number): void {
+export function columnProducts(
+  a: Float32Array,
+  b: Float32Array,
+  out: Float64Array,
+  M: number,
+  I: number,
+  J: number,
+): void {
   const [padI, padJ] = [roundUp(I, 4), roundUp(J, 8)]
   const step = Math.max(1, Math.min(M, Math.floor(BLOCK / Math.max(padI, padJ)), 4096))
   for (let m = 0; m < M; m += step) {
@@ -159,7 +253,14 @@ export function columnProducts(a: Float32Array, b: Float32Array, out: Float64Arr
 }
 
 /** Rows m.. of a matrix with `columns` columns, each padded with zeros to `padded`. */
-function putColumns(arena: Arena, data: Float32Array, m: number, rows: number, columns: number, padded: number): number {
+function putColumns(
+  arena: Arena,
+  data: Float32Array,
+  m: number,
+  rows: number,
+  columns: number,
+  padded: number,
+): number {
   const part = data.subarray(m * columns, (m + rows) * columns)
   if (columns === padded) return arena.put(part)
   const at = arena.put(new Float32Array(0), rows * padded)

@@ -5,7 +5,10 @@ import type { Metadata, Preprocess } from '../graph.ts'
 export const MAX_LABELS = 1 << 20
 
 const bad = (name: string, expected: string, got: unknown): ThimbleError =>
-  new ThimbleError('format/metadata', `metadata ${name}`, { expected, got: JSON.stringify(got)?.slice(0, 80) ?? 'nothing' })
+  new ThimbleError('format/metadata', `metadata ${name}`, {
+    expected,
+    got: JSON.stringify(got)?.slice(0, 80) ?? 'nothing',
+  })
 
 const isObject = (v: unknown): v is Record<string, unknown> => typeof v === 'object' && v !== null && !Array.isArray(v)
 
@@ -17,7 +20,8 @@ function oneOf<const T extends string>(value: unknown, names: readonly T[], name
 /** One number for all channels, or one for each of up to 4. */
 function perChannel(value: unknown, name: string, nonZero: boolean): number[] {
   const valid = (v: unknown): boolean => typeof v === 'number' && Number.isFinite(v) && !(nonZero && v === 0)
-  if (!Array.isArray(value) || value.length < 1 || value.length > 4 || !value.every(valid)) throw bad(name, `1 to 4 finite numbers${nonZero ? ', none of them 0' : ''}`, value)
+  if (!Array.isArray(value) || value.length < 1 || value.length > 4 || !value.every(valid))
+    throw bad(name, `1 to 4 finite numbers${nonZero ? ', none of them 0' : ''}`, value)
   return value as number[]
 }
 
@@ -25,14 +29,18 @@ function perChannel(value: unknown, name: string, nonZero: boolean): number[] {
 export function checkPreprocess(value: unknown): Preprocess {
   if (!isObject(value)) throw bad('preprocess', 'an object', value)
   const { shorterSide } = value
-  if (shorterSide !== undefined && !(Number.isInteger(shorterSide) && (shorterSide as number) >= 1 && (shorterSide as number) <= 65535)) throw bad('preprocess.shorterSide', '1 to 65535', shorterSide)
+  if (
+    shorterSide !== undefined &&
+    !(Number.isInteger(shorterSide) && (shorterSide as number) >= 1 && (shorterSide as number) <= 65535)
+  )
+    throw bad('preprocess.shorterSide', '1 to 65535', shorterSide)
   return {
     fit: oneOf(value.fit, ['stretch', 'crop', 'fit'], 'preprocess.fit'),
     ...(shorterSide === undefined ? {} : { shorterSide: shorterSide as number }),
     method: oneOf(value.method, ['bilinear', 'bilinear-fast', 'nearest', 'area'], 'preprocess.method'),
     channels: oneOf(value.channels, ['rgb', 'bgr', 'gray'], 'preprocess.channels'),
     mean: perChannel(value.mean, 'preprocess.mean', false),
-    std: perChannel(value.std, 'preprocess.std', true)
+    std: perChannel(value.std, 'preprocess.std', true),
   }
 }
 
@@ -48,11 +56,13 @@ export function checkMetadata(value: unknown): Metadata {
   }
   if (value.labels !== undefined) {
     const labels = value.labels
-    if (!Array.isArray(labels) || labels.length > MAX_LABELS || !labels.every(l => typeof l === 'string')) throw bad('labels', `at most ${MAX_LABELS} strings`, labels)
+    if (!Array.isArray(labels) || labels.length > MAX_LABELS || !labels.every((l) => typeof l === 'string'))
+      throw bad('labels', `at most ${MAX_LABELS} strings`, labels)
     out.labels = labels as string[]
   }
   if (value.preprocess !== undefined) out.preprocess = checkPreprocess(value.preprocess)
-  if (value.task !== undefined) out.task = oneOf(value.task, ['classification', 'detection', 'segmentation', 'landmarks', 'features'], 'task')
+  if (value.task !== undefined)
+    out.task = oneOf(value.task, ['classification', 'detection', 'segmentation', 'landmarks', 'features'], 'task')
   if (value.scores !== undefined) out.scores = oneOf(value.scores, ['softmax', 'sigmoid', 'identity'], 'scores')
   if (value.extra !== undefined) {
     if (!isObject(value.extra)) throw bad('extra', 'an object', value.extra)

@@ -31,7 +31,9 @@ export interface OpSpec<T extends OpType = OpType> {
   attrs: Record<keyof OpAttributes[T] & string, Kind>
 }
 
-const ONE = [1, 1] as const, TWO = [2, 2] as const, MANY = [1, MAX_OPERANDS] as const
+const ONE = [1, 1] as const
+const TWO = [2, 2] as const
+const MANY = [1, MAX_OPERANDS] as const
 const UNARY = { inputs: ONE, outputs: ONE, attrs: {} } as const
 const BINARY = { inputs: TWO, outputs: ONE, attrs: { activation: 'activation' } } as const
 const SHAPED = { inputs: TWO, outputs: ONE, attrs: {} } as const
@@ -45,52 +47,100 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   CONV_2D: { inputs: [2, 3], outputs: ONE, optional: 2, attrs: CONV },
   DEPTHWISE_CONV_2D: { inputs: [2, 3], outputs: ONE, optional: 2, attrs: { ...CONV, depthMultiplier: 'limit' } },
   TRANSPOSE_CONV: { inputs: [3, 4], outputs: ONE, optional: 3, attrs: WINDOW },
-  FULLY_CONNECTED: { inputs: [2, 3], outputs: ONE, optional: 2, attrs: { activation: 'activation', keepNumDims: 'bool' } },
-  ADD: BINARY, SUB: BINARY, MUL: BINARY, DIV: BINARY,
-  AVERAGE_POOL_2D: POOL, MAX_POOL_2D: POOL,
-  MEAN: REDUCER, SUM: REDUCER,
+  FULLY_CONNECTED: {
+    inputs: [2, 3],
+    outputs: ONE,
+    optional: 2,
+    attrs: { activation: 'activation', keepNumDims: 'bool' },
+  },
+  ADD: BINARY,
+  SUB: BINARY,
+  MUL: BINARY,
+  DIV: BINARY,
+  AVERAGE_POOL_2D: POOL,
+  MAX_POOL_2D: POOL,
+  MEAN: REDUCER,
+  SUM: REDUCER,
   SOFTMAX: { ...UNARY, attrs: { beta: 'real' } },
-  LOGISTIC: UNARY, TANH: UNARY, HARD_SWISH: UNARY, RELU: UNARY, RELU6: UNARY, RELU_N1_TO_1: UNARY,
+  LOGISTIC: UNARY,
+  TANH: UNARY,
+  HARD_SWISH: UNARY,
+  RELU: UNARY,
+  RELU6: UNARY,
+  RELU_N1_TO_1: UNARY,
   LEAKY_RELU: { ...UNARY, attrs: { alpha: 'real' } },
-  QUANTIZE: UNARY, DEQUANTIZE: UNARY, CAST: UNARY, SQRT: UNARY, SQUEEZE: UNARY,
-  RESIZE_BILINEAR: RESIZE, RESIZE_NEAREST_NEIGHBOR: RESIZE,
-  PAD: SHAPED, EXPAND_DIMS: SHAPED, TRANSPOSE: SHAPED, GATHER_ND: SHAPED, FLOOR_DIV: SHAPED, PRELU: SHAPED,
+  QUANTIZE: UNARY,
+  DEQUANTIZE: UNARY,
+  CAST: UNARY,
+  SQRT: UNARY,
+  SQUEEZE: UNARY,
+  RESIZE_BILINEAR: RESIZE,
+  RESIZE_NEAREST_NEIGHBOR: RESIZE,
+  PAD: SHAPED,
+  EXPAND_DIMS: SHAPED,
+  TRANSPOSE: SHAPED,
+  GATHER_ND: SHAPED,
+  FLOOR_DIV: SHAPED,
+  PRELU: SHAPED,
   CONCATENATION: { inputs: MANY, outputs: ONE, attrs: { axis: 'axis', activation: 'activation' } },
   SPLIT: { inputs: TWO, outputs: MANY, attrs: { numSplits: 'limit' } },
   ARG_MAX: { inputs: TWO, outputs: ONE, attrs: { outputType: 'index type' } },
   RESHAPE: { inputs: [1, 2], outputs: ONE, optional: 1, attrs: {} },
   SLICE: { inputs: [3, 3], outputs: ONE, attrs: {} },
-  STRIDED_SLICE: { inputs: [4, 4], outputs: ONE, attrs: { beginMask: 'int', endMask: 'int', ellipsisMask: 'int', newAxisMask: 'int', shrinkAxisMask: 'int' } },
+  STRIDED_SLICE: {
+    inputs: [4, 4],
+    outputs: ONE,
+    attrs: { beginMask: 'int', endMask: 'int', ellipsisMask: 'int', newAxisMask: 'int', shrinkAxisMask: 'int' },
+  },
   PACK: { inputs: MANY, outputs: ONE, attrs: { axis: 'axis', valuesCount: 'limit' } },
   UNPACK: { inputs: ONE, outputs: MANY, attrs: { axis: 'axis', num: 'limit' } },
   DETECTION_POSTPROCESS: {
-    inputs: [3, 3], outputs: [4, 4],
+    inputs: [3, 3],
+    outputs: [4, 4],
     attrs: {
-      maxDetections: 'limit', maxClassesPerDetection: 'limit', detectionsPerClass: 'limit', numClasses: 'limit', useRegularNms: 'bool',
-      nmsScoreThreshold: 'real', nmsIouThreshold: 'real', yScale: 'real', xScale: 'real', hScale: 'real', wScale: 'real'
-    }
+      maxDetections: 'limit',
+      maxClassesPerDetection: 'limit',
+      detectionsPerClass: 'limit',
+      numClasses: 'limit',
+      useRegularNms: 'bool',
+      nmsScoreThreshold: 'real',
+      nmsIouThreshold: 'real',
+      yScale: 'real',
+      xScale: 'real',
+      hScale: 'real',
+      wScale: 'real',
+    },
   },
-  UNSUPPORTED: { inputs: [0, MAX_OPERANDS], outputs: [0, MAX_OPERANDS], attrs: { name: 'name' } }
+  UNSUPPORTED: { inputs: [0, MAX_OPERANDS], outputs: [0, MAX_OPERANDS], attrs: { name: 'name' } },
 }
 
-const isInt = (v: unknown, lo: number, hi: number): boolean => Number.isInteger(v) && (v as number) >= lo && (v as number) <= hi
+const isInt = (v: unknown, lo: number, hi: number): boolean =>
+  Number.isInteger(v) && (v as number) >= lo && (v as number) <= hi
 
 /** Whether a value is of its kind, and what the kind allows, for the message. */
 const KINDS: Record<Kind, readonly [(v: unknown) => boolean, string]> = {
-  'padding': [v => v === 'SAME' || v === 'VALID', 'SAME or VALID'],
-  'activation': [v => v === 'NONE' || v === 'RELU' || v === 'RELU_N1_TO_1' || v === 'RELU6', 'NONE, RELU, RELU_N1_TO_1 or RELU6'],
-  'count': [v => isInt(v, 1, 65535), '1 to 65535'],
-  'limit': [v => isInt(v, 1, 1e6), '1 to 1000000'],
-  'axis': [v => isInt(v, -MAX_RANK, MAX_RANK - 1), 'a dimension of the tensor'],
-  'int': [v => isInt(v, -(2 ** 31), 2 ** 31 - 1), 'a 32-bit integer'],
-  'real': [v => typeof v === 'number' && Number.isFinite(v), 'a finite number'],
-  'bool': [v => typeof v === 'boolean', 'true or false'],
-  'index type': [v => v === 'int32' || v === 'int64', 'int32 or int64'],
-  'name': [v => typeof v === 'string', 'a name']
+  padding: [(v) => v === 'SAME' || v === 'VALID', 'SAME or VALID'],
+  activation: [
+    (v) => v === 'NONE' || v === 'RELU' || v === 'RELU_N1_TO_1' || v === 'RELU6',
+    'NONE, RELU, RELU_N1_TO_1 or RELU6',
+  ],
+  count: [(v) => isInt(v, 1, 65535), '1 to 65535'],
+  limit: [(v) => isInt(v, 1, 1e6), '1 to 1000000'],
+  axis: [(v) => isInt(v, -MAX_RANK, MAX_RANK - 1), 'a dimension of the tensor'],
+  int: [(v) => isInt(v, -(2 ** 31), 2 ** 31 - 1), 'a 32-bit integer'],
+  real: [(v) => typeof v === 'number' && Number.isFinite(v), 'a finite number'],
+  bool: [(v) => typeof v === 'boolean', 'true or false'],
+  'index type': [(v) => v === 'int32' || v === 'int64', 'int32 or int64'],
+  name: [(v) => typeof v === 'string', 'a name'],
 }
 
 const attributeError = (where: string, name: string, expected: string | number, got: unknown): ThimbleError =>
-  new ThimbleError('format/op-attribute', name, { op: where, expected, got: String(got), hint: `${damaged} or its writer is at fault` })
+  new ThimbleError('format/op-attribute', name, {
+    op: where,
+    expected,
+    got: String(got),
+    hint: `${damaged} or its writer is at fault`,
+  })
 
 /** Ops with an attribute that must match their operands. */
 const AGAINST_OPERANDS: ReadonlySet<OpType> = new Set<OpType>(['CONCATENATION', 'PACK', 'UNPACK', 'SPLIT'])
@@ -101,29 +151,47 @@ function checkAgainstOperands(op: Op, tensors: readonly Tensor[], where: string)
     const rank = tensors[tensor].shape.length
     if (value < -rank || value >= rank) throw attributeError(where, name, `${-rank} to ${rank - 1}`, value)
   }
-  const equal = (name: string, value: number, expected: number): void => { if (value !== expected) throw attributeError(where, name, expected, value) }
+  const equal = (name: string, value: number, expected: number): void => {
+    if (value !== expected) throw attributeError(where, name, expected, value)
+  }
   switch (op.type) {
-    case 'CONCATENATION': return axis('axis', op.attrs.axis, op.outputs[0])
-    case 'PACK': equal('valuesCount', op.attrs.valuesCount, op.inputs.length); return axis('axis', op.attrs.axis, op.outputs[0])
-    case 'UNPACK': equal('num', op.attrs.num, op.outputs.length); return axis('axis', op.attrs.axis, op.inputs[0])
-    case 'SPLIT': return equal('numSplits', op.attrs.numSplits, op.outputs.length)
+    case 'CONCATENATION':
+      return axis('axis', op.attrs.axis, op.outputs[0])
+    case 'PACK':
+      equal('valuesCount', op.attrs.valuesCount, op.inputs.length)
+      return axis('axis', op.attrs.axis, op.outputs[0])
+    case 'UNPACK':
+      equal('num', op.attrs.num, op.outputs.length)
+      return axis('axis', op.attrs.axis, op.inputs[0])
+    case 'SPLIT':
+      return equal('numSplits', op.attrs.numSplits, op.outputs.length)
   }
 }
 
 function checkCount(what: string, got: number, range: readonly [number, number], where: string): void {
-  const min = range[0], max = range[1]
-  if (got < min || got > max) throw new ThimbleError('format/op-operands', `wrong number of ${what}`, { op: where, expected: min === max ? min : `${min} to ${max}`, got })
+  const min = range[0]
+  const max = range[1]
+  if (got < min || got > max)
+    throw new ThimbleError('format/op-operands', `wrong number of ${what}`, {
+      op: where,
+      expected: min === max ? min : `${min} to ${max}`,
+      got,
+    })
 }
 
 /** Operand counts, missing inputs and attributes of one op. Errors: `format/op-operands`, `format/op-attribute`. */
 export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void {
-  const spec: OpSpec = OP_SPECS[op.type], { inputs } = op
+  const spec: OpSpec = OP_SPECS[op.type]
+  const { inputs } = op
   checkCount('inputs', inputs.length, spec.inputs, where)
   checkCount('outputs', op.outputs.length, spec.outputs, where)
   if (op.type !== 'UNSUPPORTED') {
-    for (let i = 0; i < inputs.length; i++) if (inputs[i]! < 0 && i !== spec.optional) throw new ThimbleError('format/op-operands', `input ${i} is missing`, { op: where })
+    for (let i = 0; i < inputs.length; i++)
+      if (inputs[i]! < 0 && i !== spec.optional)
+        throw new ThimbleError('format/op-operands', `input ${i} is missing`, { op: where })
   }
-  const attrs = op.attrs as Record<string, unknown>, kinds = spec.attrs as Record<string, Kind>
+  const attrs = op.attrs as Record<string, unknown>
+  const kinds = spec.attrs as Record<string, Kind>
   for (const name in kinds) {
     const kind = KINDS[kinds[name]!]
     if (!kind[0](attrs[name])) throw attributeError(where, name, kind[1], attrs[name])
@@ -133,18 +201,38 @@ export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void
 
 /** Dimensions and size of a tensor. Errors: `format/shape`. */
 export function checkShape({ name, shape, dtype }: Tensor): void {
-  if (shape.length > MAX_RANK) throw new ThimbleError('format/shape', 'too many dimensions', { tensor: name, expected: `at most ${MAX_RANK}`, got: shape.length })
+  if (shape.length > MAX_RANK)
+    throw new ThimbleError('format/shape', 'too many dimensions', {
+      tensor: name,
+      expected: `at most ${MAX_RANK}`,
+      got: shape.length,
+    })
   let bytes = dtypeBytes(dtype)
   for (let i = 0; i < shape.length; i++) {
     const dim = shape[i]!
-    if (!isInt(dim, 0, MAX_TENSOR_BYTES)) throw new ThimbleError('format/shape', 'impossible dimension', { tensor: name, expected: 'an integer, not negative', got: `[${shape}]` })
+    if (!isInt(dim, 0, MAX_TENSOR_BYTES))
+      throw new ThimbleError('format/shape', 'impossible dimension', {
+        tensor: name,
+        expected: 'an integer, not negative',
+        got: `[${shape}]`,
+      })
     // Zero dimensions must not hide the size of the others: kernels multiply partial products too.
     bytes *= Math.max(dim, 1)
   }
-  if (bytes > MAX_TENSOR_BYTES) throw new ThimbleError('format/shape', 'tensor too large', { tensor: name, expected: `at most ${MAX_TENSOR_BYTES} bytes`, got: `[${shape}] ${dtype}` })
+  if (bytes > MAX_TENSOR_BYTES)
+    throw new ThimbleError('format/shape', 'tensor too large', {
+      tensor: name,
+      expected: `at most ${MAX_TENSOR_BYTES} bytes`,
+      got: `[${shape}] ${dtype}`,
+    })
 }
 
-const ZERO_POINT_RANGE: Partial<Record<DType, readonly [number, number]>> = { int8: [-128, 127], uint8: [0, 255], int16: [-32768, 32767], uint16: [0, 65535] }
+const ZERO_POINT_RANGE: Partial<Record<DType, readonly [number, number]>> = {
+  int8: [-128, 127],
+  uint8: [0, 255],
+  int16: [-32768, 32767],
+  uint16: [0, 65535],
+}
 
 const badQuantization = (tensor: Tensor, what: string, expected: string | number, got: string | number): ThimbleError =>
   new ThimbleError('format/quantization', what, { tensor: tensor.name, expected, got })
@@ -152,14 +240,22 @@ const badQuantization = (tensor: Tensor, what: string, expected: string | number
 /** Errors: `format/quantization`. */
 function checkQuantization({ scales, zeroPoints, axis }: Quantization, tensor: Tensor): void {
   const { shape, dtype } = tensor
-  if (zeroPoints.length !== scales.length) throw badQuantization(tensor, 'number of zero points', scales.length, zeroPoints.length)
-  if (!isInt(axis, 0, Math.max(shape.length - 1, 0))) throw badQuantization(tensor, 'quantized dimension', `less than ${shape.length}`, axis)
-  if (scales.length !== 1 && scales.length !== shape[axis]) throw badQuantization(tensor, 'number of scales', `1 or ${shape[axis] ?? 1}`, scales.length)
-  const scale = largestScale(scales) < 0 ? scales.find(s => !(s >= 0 && s < Infinity)) : undefined
+  if (zeroPoints.length !== scales.length)
+    throw badQuantization(tensor, 'number of zero points', scales.length, zeroPoints.length)
+  if (!isInt(axis, 0, Math.max(shape.length - 1, 0)))
+    throw badQuantization(tensor, 'quantized dimension', `less than ${shape.length}`, axis)
+  if (scales.length !== 1 && scales.length !== shape[axis])
+    throw badQuantization(tensor, 'number of scales', `1 or ${shape[axis] ?? 1}`, scales.length)
+  const scale = largestScale(scales) < 0 ? scales.find((s) => !(s >= 0 && s < Infinity)) : undefined
   if (scale !== undefined) throw badQuantization(tensor, 'scale', 'a finite number, not negative', scale)
   const range = ZERO_POINT_RANGE[dtype]
   if (!range || allWithin(zeroPoints, range[0], range[1])) return
-  throw badQuantization(tensor, 'zero point', `${range[0]} to ${range[1]}`, zeroPoints.find(z => z < range[0] || z > range[1])!)
+  throw badQuantization(
+    tensor,
+    'zero point',
+    `${range[0]} to ${range[1]}`,
+    zeroPoints.find((z) => z < range[0] || z > range[1])!,
+  )
 }
 
 /** Errors: `format/shape`, `format/quantization`, `format/constant-size`. */
@@ -169,21 +265,32 @@ export function checkTensor(tensor: Tensor): void {
   if (!tensor.data) return
   const expected = tensorBytes(tensor)
   if (tensor.data.length !== expected) {
-    throw new ThimbleError('format/constant-size', `constant of another size than its shape [${tensor.shape}] and type ${tensor.dtype}`, { tensor: tensor.name, expected: `${expected} bytes`, got: tensor.data.length })
+    throw new ThimbleError(
+      'format/constant-size',
+      `constant of another size than its shape [${tensor.shape}] and type ${tensor.dtype}`,
+      { tensor: tensor.name, expected: `${expected} bytes`, got: tensor.data.length },
+    )
   }
 }
 
 /** Errors: `format/tensor-index` for an index that names no tensor; -1 passes where `optional`. */
 function checkIndices(indices: readonly number[], tensors: readonly Tensor[], where: string, optional = false): void {
-  const least = optional ? -1 : 0, most = tensors.length - 1
+  const least = optional ? -1 : 0
+  const most = tensors.length - 1
   for (let k = 0; k < indices.length; k++) {
     const i = indices[k]!
-    if (!isInt(i, least, most)) throw new ThimbleError('format/tensor-index', `tensor index out of range in ${where}`, { expected: `0 to ${tensors.length - 1}`, got: i, hint: damaged })
+    if (!isInt(i, least, most))
+      throw new ThimbleError('format/tensor-index', `tensor index out of range in ${where}`, {
+        expected: `0 to ${tensors.length - 1}`,
+        got: i,
+        hint: damaged,
+      })
   }
 }
 
 /** The name of an op in messages. */
-export const opLabel = (op: Op, index: number): string => `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} at op ${index}`
+export const opLabel = (op: Op, index: number): string =>
+  `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} at op ${index}`
 
 /**
  * Checks a whole graph. `ready[i]`: tensor i has a value without being a constant of the graph (a variable, or a
@@ -193,14 +300,26 @@ export const opLabel = (op: Op, index: number): string => `${op.type === 'UNSUPP
  */
 export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
   const { tensors, ops, inputs, outputs } = graph
-  if (tensors.length > MAX_TENSORS || ops.length > MAX_OPS) throw new ThimbleError('format/limit', 'too many tensors or ops', { expected: `at most ${MAX_TENSORS} and ${MAX_OPS}`, got: `${tensors.length} and ${ops.length}` })
-  if (inputs.length === 0 || outputs.length === 0) throw new ThimbleError('format/inputs', 'the model has no inputs or no outputs', { expected: 'at least 1 of each', got: `${inputs.length} and ${outputs.length}` })
+  if (tensors.length > MAX_TENSORS || ops.length > MAX_OPS)
+    throw new ThimbleError('format/limit', 'too many tensors or ops', {
+      expected: `at most ${MAX_TENSORS} and ${MAX_OPS}`,
+      got: `${tensors.length} and ${ops.length}`,
+    })
+  if (inputs.length === 0 || outputs.length === 0)
+    throw new ThimbleError('format/inputs', 'the model has no inputs or no outputs', {
+      expected: 'at least 1 of each',
+      got: `${inputs.length} and ${outputs.length}`,
+    })
   tensors.forEach(checkTensor)
   checkIndices(inputs, tensors, 'the graph inputs')
   checkIndices(outputs, tensors, 'the graph outputs')
   const written = tensors.map((t, i) => t.data !== undefined || ready[i] === true)
   for (const i of inputs) {
-    if (written[i]) throw new ThimbleError('format/inputs', 'a graph input is a constant, a variable or listed twice', { tensor: tensors[i].name, hint: damaged })
+    if (written[i])
+      throw new ThimbleError('format/inputs', 'a graph input is a constant, a variable or listed twice', {
+        tensor: tensors[i].name,
+        hint: damaged,
+      })
     written[i] = true
   }
   ops.forEach((op, index) => {
@@ -210,15 +329,26 @@ export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
     checkOp(op, tensors, where)
     for (let k = 0; k < op.inputs.length; k++) {
       const i = op.inputs[k]!
-      if (i >= 0 && !written[i]) throw new ThimbleError('format/order', 'reads a tensor that no earlier op, input or constant provides', { op: where, tensor: tensors[i].name, hint: damaged })
+      if (i >= 0 && !written[i])
+        throw new ThimbleError('format/order', 'reads a tensor that no earlier op, input or constant provides', {
+          op: where,
+          tensor: tensors[i].name,
+          hint: damaged,
+        })
     }
     for (let k = 0; k < op.outputs.length; k++) {
       const i = op.outputs[k]!
-      if (written[i]) throw new ThimbleError('format/written-twice', 'writes a tensor that is a constant, an input or written before', { op: where, tensor: tensors[i].name, hint: damaged })
+      if (written[i])
+        throw new ThimbleError(
+          'format/written-twice',
+          'writes a tensor that is a constant, an input or written before',
+          { op: where, tensor: tensors[i].name, hint: damaged },
+        )
       written[i] = true
     }
   })
   for (const i of outputs) {
-    if (!written[i]) throw new ThimbleError('format/order', 'no op writes a graph output', { tensor: tensors[i].name, hint: damaged })
+    if (!written[i])
+      throw new ThimbleError('format/order', 'no op writes a graph output', { tensor: tensors[i].name, hint: damaged })
   }
 }

@@ -10,7 +10,16 @@ export type Field =
   | { kind: 'int8' | 'uint8' | 'int32' | 'uint32' | 'uint64' | 'float32'; value: number }
   | { kind: 'bool'; value: boolean }
 
-const SIZE: Record<Field['kind'], number> = { offset: 4, int8: 1, uint8: 1, int32: 4, uint32: 4, uint64: 8, float32: 4, bool: 1 }
+const SIZE: Record<Field['kind'], number> = {
+  offset: 4,
+  int8: 1,
+  uint8: 1,
+  int32: 4,
+  uint32: 4,
+  uint64: 8,
+  float32: 4,
+  bool: 1,
+}
 
 export const offset = (value: number): Field => ({ kind: 'offset', value })
 export const i8 = (value: number): Field => ({ kind: 'int8', value })
@@ -28,7 +37,9 @@ export class FlatBufferBuilder {
   private used = 0
   private readonly vtables = new Map<string, number>()
 
-  private start(): number { return this.bytes.length - this.used }
+  private start(): number {
+    return this.bytes.length - this.used
+  }
 
   /** Makes room for `n` bytes that end up aligned to `align`, with `extra` bytes following later in front of them. */
   private reserve(n: number, align: number, extra = 0): number {
@@ -67,9 +78,15 @@ export class FlatBufferBuilder {
     return this.length(data.length)
   }
 
-  int32Vector(values: ArrayLike<number>): number { return this.vector(values, 4, (at, v) => this.view.setInt32(at, v, true)) }
-  float32Vector(values: ArrayLike<number>): number { return this.vector(values, 4, (at, v) => this.view.setFloat32(at, v, true)) }
-  int64Vector(values: ArrayLike<number>): number { return this.vector(values, 8, (at, v) => this.view.setBigInt64(at, BigInt(v), true)) }
+  int32Vector(values: ArrayLike<number>): number {
+    return this.vector(values, 4, (at, v) => this.view.setInt32(at, v, true))
+  }
+  float32Vector(values: ArrayLike<number>): number {
+    return this.vector(values, 4, (at, v) => this.view.setFloat32(at, v, true))
+  }
+  int64Vector(values: ArrayLike<number>): number {
+    return this.vector(values, 8, (at, v) => this.view.setBigInt64(at, BigInt(v), true))
+  }
 
   private vector(values: ArrayLike<number>, width: number, write: (at: number, value: number) => void): number {
     this.reserve(0, Math.max(4, width), values.length * width)
@@ -119,13 +136,26 @@ export class FlatBufferBuilder {
 
   private write(at: number, f: Field): void {
     switch (f.kind) {
-      case 'offset': this.view.setUint32(at, this.bytes.length - at - f.value, true); break
-      case 'int32': this.view.setInt32(at, f.value, true); break
-      case 'uint32': this.view.setUint32(at, f.value, true); break
-      case 'uint64': this.view.setBigUint64(at, BigInt(f.value), true); break
-      case 'float32': this.view.setFloat32(at, f.value, true); break
-      case 'bool': this.bytes[at] = f.value ? 1 : 0; break
-      default: this.view.setUint8(at, f.value & 255)
+      case 'offset':
+        this.view.setUint32(at, this.bytes.length - at - f.value, true)
+        break
+      case 'int32':
+        this.view.setInt32(at, f.value, true)
+        break
+      case 'uint32':
+        this.view.setUint32(at, f.value, true)
+        break
+      case 'uint64':
+        this.view.setBigUint64(at, BigInt(f.value), true)
+        break
+      case 'float32':
+        this.view.setFloat32(at, f.value, true)
+        break
+      case 'bool':
+        this.bytes[at] = f.value ? 1 : 0
+        break
+      default:
+        this.view.setUint8(at, f.value & 255)
     }
   }
 

@@ -17,7 +17,9 @@ const utf8 = new TextDecoder()
 const SHORT = 4
 
 /** Something in the file that messages can name. */
-interface Place { readonly path: string }
+interface Place {
+  readonly path: string
+}
 
 /** One FlatBuffer inside `bytes`, starting at byte 0. */
 export class FlatBuffer {
@@ -42,26 +44,49 @@ export class FlatBuffer {
   root(identifier: string): Table {
     this.need(0, 8, { path: 'header' })
     const got = String.fromCharCode(...this.bytes.subarray(4, 8))
-    if (got !== identifier) throw new ThimbleError('format/flatbuffer', `wrong file identifier of the ${this.what}`, { expected: identifier, got: JSON.stringify(got), hint: damaged })
+    if (got !== identifier)
+      throw new ThimbleError('format/flatbuffer', `wrong file identifier of the ${this.what}`, {
+        expected: identifier,
+        got: JSON.stringify(got),
+        hint: damaged,
+      })
     return new Table(this, this.view.getUint32(0, true), this.what)
   }
 
-  /** Checks that `[at, at + length)` is inside the file; `place` (and `field` of it) is for the message. Errors: `format/flatbuffer`. */
+  /**
+   * Checks that `[at, at + length)` is inside the file; `place` (and `field` of it) is for the message. Errors:
+   * `format/flatbuffer`.
+   */
   need(at: number, length: number, place: Place, field?: string): void {
     if (at >= 0 && at + length <= this.bytes.length) return
-    throw new ThimbleError('format/flatbuffer', `offset outside the file at ${where(place, field)}`, { expected: `at most ${this.bytes.length} bytes`, got: at < 0 ? at : at + length, hint: damaged })
+    throw new ThimbleError('format/flatbuffer', `offset outside the file at ${where(place, field)}`, {
+      expected: `at most ${this.bytes.length} bytes`,
+      got: at < 0 ? at : at + length,
+      hint: damaged,
+    })
   }
 
-  /** Takes `count` elements from the read budget. Errors: `format/flatbuffer` when a file refers to its data over and over. */
+  /**
+   * Takes `count` elements from the read budget. Errors: `format/flatbuffer` when a file refers to its data over and
+   * over.
+   */
   spend(count: number, place: Place, field?: string): void {
     this.budget -= count
-    if (this.budget < 0) throw new ThimbleError('format/flatbuffer', `far more data referred to than the file holds, at ${where(place, field)}`, { hint: damaged })
+    if (this.budget < 0)
+      throw new ThimbleError(
+        'format/flatbuffer',
+        `far more data referred to than the file holds, at ${where(place, field)}`,
+        { hint: damaged },
+      )
   }
 }
 
-const where = ({ path }: Place, field?: string): string => field === undefined ? path : `${path}.${field}`
+const where = ({ path }: Place, field?: string): string => (field === undefined ? path : `${path}.${field}`)
 
-/** One table: fields by slot number (declaration order in the schema, deprecated fields included). Absent fields give the default. */
+/**
+ * One table: fields by slot number (declaration order in the schema, deprecated fields included). Absent fields give
+ * the default.
+ */
 export class Table {
   readonly file: FlatBuffer
   /** Absolute byte position in the file. */
@@ -83,11 +108,16 @@ export class Table {
     const { view } = file
     file.spend(1, this)
     file.need(at, 4, this)
-    const vtable = this.vtable = at - view.getInt32(at, true)
+    const vtable = (this.vtable = at - view.getInt32(at, true))
     file.need(vtable, 4, this)
-    const vtableBytes = this.vtableBytes = view.getUint16(vtable, true), tableBytes = this.tableBytes = view.getUint16(vtable + 2, true)
+    const vtableBytes = (this.vtableBytes = view.getUint16(vtable, true))
+    const tableBytes = (this.tableBytes = view.getUint16(vtable + 2, true))
     if (vtableBytes < 4 || (vtableBytes & 1) !== 0 || tableBytes < 4) {
-      throw new ThimbleError('format/flatbuffer', `impossible vtable at ${this.path}`, { expected: 'an even size of at least 4 and a table of at least 4 bytes', got: `${vtableBytes} and ${tableBytes}`, hint: damaged })
+      throw new ThimbleError('format/flatbuffer', `impossible vtable at ${this.path}`, {
+        expected: 'an even size of at least 4 and a table of at least 4 bytes',
+        got: `${vtableBytes} and ${tableBytes}`,
+        hint: damaged,
+      })
     }
     file.need(vtable, vtableBytes, this)
     file.need(at, tableBytes, this)
@@ -106,20 +136,47 @@ export class Table {
     const offset = this.file.view.getUint16(this.vtable + entry, true)
     if (offset === 0) return -1
     if (offset < 4 || offset + width > this.tableBytes) {
-      throw new ThimbleError('format/flatbuffer', `field ${slot} outside its table at ${this.path}`, { expected: `at most ${this.tableBytes}`, got: offset + width, hint: damaged })
+      throw new ThimbleError('format/flatbuffer', `field ${slot} outside its table at ${this.path}`, {
+        expected: `at most ${this.tableBytes}`,
+        got: offset + width,
+        hint: damaged,
+      })
     }
     return this.at + offset
   }
 
-  has(slot: number): boolean { return this.field(slot, 1) >= 0 }
-  int8(slot: number, absent = 0): number { const at = this.field(slot, 1); return at < 0 ? absent : this.file.view.getInt8(at) }
-  uint8(slot: number, absent = 0): number { const at = this.field(slot, 1); return at < 0 ? absent : this.file.view.getUint8(at) }
-  bool(slot: number, absent = false): boolean { const at = this.field(slot, 1); return at < 0 ? absent : this.file.view.getUint8(at) !== 0 }
-  int32(slot: number, absent = 0): number { const at = this.field(slot, 4); return at < 0 ? absent : this.file.view.getInt32(at, true) }
-  uint32(slot: number, absent = 0): number { const at = this.field(slot, 4); return at < 0 ? absent : this.file.view.getUint32(at, true) }
-  float32(slot: number, absent = 0): number { const at = this.field(slot, 4); return at < 0 ? absent : this.file.view.getFloat32(at, true) }
+  has(slot: number): boolean {
+    return this.field(slot, 1) >= 0
+  }
+  int8(slot: number, absent = 0): number {
+    const at = this.field(slot, 1)
+    return at < 0 ? absent : this.file.view.getInt8(at)
+  }
+  uint8(slot: number, absent = 0): number {
+    const at = this.field(slot, 1)
+    return at < 0 ? absent : this.file.view.getUint8(at)
+  }
+  bool(slot: number, absent = false): boolean {
+    const at = this.field(slot, 1)
+    return at < 0 ? absent : this.file.view.getUint8(at) !== 0
+  }
+  int32(slot: number, absent = 0): number {
+    const at = this.field(slot, 4)
+    return at < 0 ? absent : this.file.view.getInt32(at, true)
+  }
+  uint32(slot: number, absent = 0): number {
+    const at = this.field(slot, 4)
+    return at < 0 ? absent : this.file.view.getUint32(at, true)
+  }
+  float32(slot: number, absent = 0): number {
+    const at = this.field(slot, 4)
+    return at < 0 ? absent : this.file.view.getFloat32(at, true)
+  }
   /** A uint64 as a number; values above 2^53 lose their low bits, which no valid file offset has. */
-  uint64(slot: number, absent = 0): number { const at = this.field(slot, 8); return at < 0 ? absent : Number(this.file.view.getBigUint64(at, true)) }
+  uint64(slot: number, absent = 0): number {
+    const at = this.field(slot, 8)
+    return at < 0 ? absent : Number(this.file.view.getBigUint64(at, true))
+  }
 
   /** Where the uoffset in field `slot` leads, or -1. */
   private target(slot: number): number {
@@ -135,12 +192,18 @@ export class Table {
     file.need(at, 4, this, name)
     const length = file.view.getUint32(at, true)
     file.need(at + 4, length * width, this, name)
-    if (length > max) throw new ThimbleError('format/limit', `too many elements in ${where(this, name)}`, { expected: `at most ${max}`, got: length })
+    if (length > max)
+      throw new ThimbleError('format/limit', `too many elements in ${where(this, name)}`, {
+        expected: `at most ${max}`,
+        got: length,
+      })
     return at + 4
   }
 
   /** Length of the vector that starts at `at`. */
-  private lengthOf(at: number): number { return this.file.view.getUint32(at - 4, true) }
+  private lengthOf(at: number): number {
+    return this.file.view.getUint32(at - 4, true)
+  }
 
   /** A view of a byte vector, nothing copied. */
   bytes(slot: number, name: string): Uint8Array | undefined {
@@ -158,7 +221,8 @@ export class Table {
   int32s(slot: number, name: string, max: number): number[] | undefined {
     const at = this.vector(slot, 4, name, max)
     if (at < 0) return undefined
-    const { view } = this.file, length = this.lengthOf(at)
+    const { view } = this.file
+    const length = this.lengthOf(at)
     this.file.spend(length, this, name)
     const out = new Array<number>(length)
     for (let i = 0; i < length; i++) out[i] = view.getInt32(at + 4 * i, true)
@@ -172,7 +236,8 @@ export class Table {
 
   /** `bytes` bytes at `at` as words: a view where their position allows, else of a copy. */
   private words(at: number, bytes: number): Int32Array {
-    const { buffer, byteOffset } = this.file.bytes, from = byteOffset + at
+    const { buffer, byteOffset } = this.file.bytes
+    const from = byteOffset + at
     return from % 4 === 0 ? new Int32Array(buffer, from, bytes >> 2) : new Int32Array(buffer.slice(from, from + bytes))
   }
 
@@ -180,7 +245,8 @@ export class Table {
   float32Array(slot: number, name: string, max: number): Float32Array | undefined {
     const at = this.vector(slot, 4, name, max)
     if (at < 0) return undefined
-    const { view } = this.file, length = this.lengthOf(at)
+    const { view } = this.file
+    const length = this.lengthOf(at)
     this.file.spend(length, this, name)
     const out = new Float32Array(length)
     if (LITTLE_ENDIAN && length > SHORT) new Int32Array(out.buffer).set(this.words(at, 4 * length))
@@ -188,11 +254,14 @@ export class Table {
     return out
   }
 
-  /** A vector of int64 whose values must fit 32 bits. `wide` is called with the first one that does not, and must throw. */
+  /**
+   * A vector of int64 whose values must fit 32 bits. `wide` is called with the first one that does not, and must throw.
+   */
   int64sAsInt32(slot: number, name: string, max: number, wide: (value: bigint) => never): Int32Array | undefined {
     const at = this.vector(slot, 8, name, max)
     if (at < 0) return undefined
-    const { view } = this.file, length = this.lengthOf(at)
+    const { view } = this.file
+    const length = this.lengthOf(at)
     this.file.spend(length, this, name)
     const out = new Int32Array(length)
     if (length > SHORT && allZero(this.words(at, 8 * length))) return out
@@ -213,8 +282,11 @@ export class Table {
   tables(slot: number, name: string, max: number): Table[] {
     let at = this.vector(slot, 4, name, max)
     if (at < 0) return []
-    const { view } = this.file, length = this.lengthOf(at), out: Table[] = []
-    for (let i = 0; i < length; i++, at += 4) out.push(new Table(this.file, at + view.getUint32(at, true), name, this, i))
+    const { view } = this.file
+    const length = this.lengthOf(at)
+    const out: Table[] = []
+    for (let i = 0; i < length; i++, at += 4)
+      out.push(new Table(this.file, at + view.getUint32(at, true), name, this, i))
     return out
   }
 }

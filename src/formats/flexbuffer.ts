@@ -8,7 +8,10 @@ import { ThimbleError } from '../errors.ts'
 const MAX_KEYS = 256
 const TYPE = { INT: 1, UINT: 2, FLOAT: 3, INDIRECT_INT: 6, INDIRECT_UINT: 7, INDIRECT_FLOAT: 8, MAP: 9, BOOL: 26 }
 
-const damaged = (what: string): ThimbleError => new ThimbleError('format/flexbuffer', `${what} in the options of a custom op`, { hint: 'the file is truncated or damaged' })
+const damaged = (what: string): ThimbleError =>
+  new ThimbleError('format/flexbuffer', `${what} in the options of a custom op`, {
+    hint: 'the file is truncated or damaged',
+  })
 
 /**
  * The numbers and booleans (as 0 and 1) of a FlexBuffer whose root is a map; entries of other types are left out.
@@ -16,14 +19,28 @@ const damaged = (what: string): ThimbleError => new ThimbleError('format/flexbuf
  */
 export function readFlexMap(bytes: Uint8Array): Map<string, number> {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-  const need = (at: number, length: number): void => { if (!(at >= 0 && at + length <= bytes.length)) throw damaged('offset outside the buffer') }
+  const need = (at: number, length: number): void => {
+    if (!(at >= 0 && at + length <= bytes.length)) throw damaged('offset outside the buffer')
+  }
   const uint = (at: number, width: number): number => {
     need(at, width)
-    return width === 1 ? view.getUint8(at) : width === 2 ? view.getUint16(at, true) : width === 4 ? view.getUint32(at, true) : Number(view.getBigUint64(at, true))
+    return width === 1
+      ? view.getUint8(at)
+      : width === 2
+        ? view.getUint16(at, true)
+        : width === 4
+          ? view.getUint32(at, true)
+          : Number(view.getBigUint64(at, true))
   }
   const int = (at: number, width: number): number => {
     need(at, width)
-    return width === 1 ? view.getInt8(at) : width === 2 ? view.getInt16(at, true) : width === 4 ? view.getInt32(at, true) : Number(view.getBigInt64(at, true))
+    return width === 1
+      ? view.getInt8(at)
+      : width === 2
+        ? view.getInt16(at, true)
+        : width === 4
+          ? view.getInt32(at, true)
+          : Number(view.getBigInt64(at, true))
   }
   const float = (at: number, width: number): number => {
     need(at, width)
@@ -60,12 +77,25 @@ export function readFlexMap(bytes: Uint8Array): Map<string, number> {
     const packed = uint(values + count * width + i, 1)
     const childWidth = 1 << (packed & 3)
     switch (packed >> 2) {
-      case TYPE.BOOL: case TYPE.UINT: out.set(name, uint(at, width)); break
-      case TYPE.INT: out.set(name, int(at, width)); break
-      case TYPE.FLOAT: out.set(name, float(at, width)); break
-      case TYPE.INDIRECT_INT: out.set(name, int(indirect(at, width), childWidth)); break
-      case TYPE.INDIRECT_UINT: out.set(name, uint(indirect(at, width), childWidth)); break
-      case TYPE.INDIRECT_FLOAT: out.set(name, float(indirect(at, width), childWidth)); break
+      case TYPE.BOOL:
+      case TYPE.UINT:
+        out.set(name, uint(at, width))
+        break
+      case TYPE.INT:
+        out.set(name, int(at, width))
+        break
+      case TYPE.FLOAT:
+        out.set(name, float(at, width))
+        break
+      case TYPE.INDIRECT_INT:
+        out.set(name, int(indirect(at, width), childWidth))
+        break
+      case TYPE.INDIRECT_UINT:
+        out.set(name, uint(indirect(at, width), childWidth))
+        break
+      case TYPE.INDIRECT_FLOAT:
+        out.set(name, float(indirect(at, width), childWidth))
+        break
     }
   }
   return out

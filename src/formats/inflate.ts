@@ -7,19 +7,30 @@
  */
 import { ThimbleError } from '../errors.ts'
 
-const damaged = (what: string): ThimbleError => new ThimbleError('format/zip', `${what} in a compressed file`, { hint: 'the file is truncated or damaged' })
+const damaged = (what: string): ThimbleError =>
+  new ThimbleError('format/zip', `${what} in a compressed file`, { hint: 'the file is truncated or damaged' })
 
 const MAX_BITS = 15
 // Section 3.2.5: base and extra bits of the length codes 257..285 and the distance codes 0..29.
-const LENGTH_BASE = [3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258]
+const LENGTH_BASE = [
+  3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258,
+]
 const LENGTH_EXTRA = [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0]
-const DISTANCE_BASE = [1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145, 8193, 12289, 16385, 24577]
-const DISTANCE_EXTRA = [0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13]
+const DISTANCE_BASE = [
+  1, 2, 3, 4, 5, 7, 9, 13, 17, 25, 33, 49, 65, 97, 129, 193, 257, 385, 513, 769, 1025, 1537, 2049, 3073, 4097, 6145,
+  8193, 12289, 16385, 24577,
+]
+const DISTANCE_EXTRA = [
+  0, 0, 0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9, 10, 10, 11, 11, 12, 12, 13, 13,
+]
 /** Section 3.2.7: the order in which the lengths of the code length code are stored. */
 const CODE_LENGTH_ORDER = [16, 17, 18, 0, 8, 7, 9, 6, 10, 5, 11, 4, 12, 3, 13, 2, 14, 1, 15]
 
 /** A canonical Huffman code (section 3.2.2): how many codes of each length, and the symbols in order of their codes. */
-interface Code { counts: Uint16Array; symbols: Uint16Array }
+interface Code {
+  counts: Uint16Array
+  symbols: Uint16Array
+}
 
 function makeCode(lengths: readonly number[]): Code {
   const counts = new Uint16Array(MAX_BITS + 1)
@@ -33,14 +44,16 @@ function makeCode(lengths: readonly number[]): Code {
   const starts = new Uint16Array(MAX_BITS + 2)
   for (let bits = 1; bits <= MAX_BITS; bits++) starts[bits + 1] = starts[bits] + counts[bits]
   const symbols = new Uint16Array(lengths.length)
-  lengths.forEach((length, symbol) => { if (length > 0) symbols[starts[length]++] = symbol })
+  lengths.forEach((length, symbol) => {
+    if (length > 0) symbols[starts[length]++] = symbol
+  })
   return { counts, symbols }
 }
 
 /** The fixed codes of section 3.2.6. */
 const fixedCodes = (): [Code, Code] => [
-  makeCode(Array.from({ length: 288 }, (_, i) => i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8)),
-  makeCode(new Array<number>(30).fill(5))
+  makeCode(Array.from({ length: 288 }, (_, i) => (i < 144 ? 8 : i < 256 ? 9 : i < 280 ? 7 : 8))),
+  makeCode(new Array<number>(30).fill(5)),
 ]
 
 class Inflater {
@@ -71,7 +84,9 @@ class Inflater {
 
   private symbol(code: Code): number {
     // `first` is the first code of this length, `index` where its symbol is.
-    let value = 0, first = 0, index = 0
+    let value = 0
+    let first = 0
+    let index = 0
     for (let bits = 1; bits <= MAX_BITS; bits++) {
       value |= this.bits(1)
       const count = code.counts[bits]
@@ -84,10 +99,11 @@ class Inflater {
   }
 
   private stored(): void {
-    this.bitBuffer = this.bitCount = 0
+    this.bitCount = 0
+    this.bitBuffer = 0
     if (this.at + 4 > this.input.length) throw damaged('unexpected end')
-    const length = this.input[this.at] | this.input[this.at + 1] << 8
-    const complement = this.input[this.at + 2] | this.input[this.at + 3] << 8
+    const length = this.input[this.at] | (this.input[this.at + 1] << 8)
+    const complement = this.input[this.at + 2] | (this.input[this.at + 3] << 8)
     if (length !== (~complement & 0xffff)) throw damaged('damaged stored block')
     this.at += 4
     if (this.at + length > this.input.length) throw damaged('unexpected end')
@@ -99,7 +115,9 @@ class Inflater {
 
   /** Section 3.2.7. */
   private dynamicCodes(): [Code, Code] {
-    const literals = this.bits(5) + 257, distances = this.bits(5) + 1, codeLengths = this.bits(4) + 4
+    const literals = this.bits(5) + 257
+    const distances = this.bits(5) + 1
+    const codeLengths = this.bits(4) + 4
     if (literals > 286 || distances > 30) throw damaged('too many codes')
     const lengths = new Array<number>(19).fill(0)
     for (let i = 0; i < codeLengths; i++) lengths[CODE_LENGTH_ORDER[i]] = this.bits(3)
@@ -107,7 +125,10 @@ class Inflater {
     const all: number[] = []
     while (all.length < literals + distances) {
       const symbol = this.symbol(lengthCode)
-      if (symbol < 16) { all.push(symbol); continue }
+      if (symbol < 16) {
+        all.push(symbol)
+        continue
+      }
       if (symbol === 16 && all.length === 0) throw damaged('repeat of nothing')
       const value = symbol === 16 ? all[all.length - 1] : 0
       const repeat = symbol === 16 ? 3 + this.bits(2) : symbol === 17 ? 3 + this.bits(3) : 11 + this.bits(7)
@@ -133,7 +154,8 @@ class Inflater {
       const distance = DISTANCE_BASE[distanceSymbol] + this.bits(DISTANCE_EXTRA[distanceSymbol])
       if (distance > this.length) throw damaged('distance before the start')
       if (this.length + length > this.out.length) throw damaged('more bytes than announced')
-      for (const end = this.length + length; this.length < end; this.length++) this.out[this.length] = this.out[this.length - distance]
+      for (const end = this.length + length; this.length < end; this.length++)
+        this.out[this.length] = this.out[this.length - distance]
     }
   }
 

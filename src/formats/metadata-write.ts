@@ -2,7 +2,8 @@
  * Metadata to what a `.tflite` carries of it, twice: TFLite's own metadata (normalization, labels, licence), which the
  * Task Library and others read, and all of it as JSON, which this project's reader prefers: TFLite has no words for
  * cropping, or for logits that still need a softmax.
- * Source: tensorflow_lite_support/metadata/metadata_schema.fbs (slots). The label file lies in a zip archive behind the model.
+ * Source: tensorflow_lite_support/metadata/metadata_schema.fbs (slots). The label file lies in a zip archive behind the
+ * model.
  */
 import { zipSync } from 'fflate'
 import type { Graph, Metadata, Preprocess } from '../graph.ts'
@@ -12,7 +13,8 @@ import { FlatBufferBuilder, i8, offset, u8, type Field } from './flatbuffer-buil
 const LABEL_FILE = 'labels.txt'
 
 /** Labels can be kept one a line. */
-const writableLabels = (labels: readonly string[] | undefined): labels is readonly string[] => labels !== undefined && labels.length > 0 && labels.every((l) => !/[\r\n]/.test(l)) && labels.at(-1) !== ''
+const writableLabels = (labels: readonly string[] | undefined): labels is readonly string[] =>
+  labels !== undefined && labels.length > 0 && labels.every((l) => !/[\r\n]/.test(l)) && labels.at(-1) !== ''
 
 /** Buffers to list in a model by name, in order; none for a model that says nothing about itself but a description. */
 export function metadataBuffers(graph: Graph): { name: string; data: Uint8Array }[] {
@@ -20,14 +22,20 @@ export function metadataBuffers(graph: Graph): { name: string; data: Uint8Array 
   if (Object.values(more).every((v) => v === undefined)) return []
   const { labels, ...json } = graph.metadata
   const text = JSON.stringify(writableLabels(labels) ? json : graph.metadata)
-  return [{ name: 'TFLITE_METADATA', data: tfliteMetadata(graph) }, { name: JSON_METADATA, data: new TextEncoder().encode(text) }]
+  return [
+    { name: 'TFLITE_METADATA', data: tfliteMetadata(graph) },
+    { name: JSON_METADATA, data: new TextEncoder().encode(text) },
+  ]
 }
 
 /** The archive that goes behind the model: empty when there are no labels. */
 export function labelArchive({ labels }: Metadata): Uint8Array {
   if (!writableLabels(labels)) return new Uint8Array(0)
   // Stored, so that other programs can use it in place; a fixed date, so that equal models are equal files.
-  return zipSync({ [LABEL_FILE]: new TextEncoder().encode(`${labels.join('\n')}\n`) }, { level: 0, mtime: new Date(1980, 0, 1) })
+  return zipSync(
+    { [LABEL_FILE]: new TextEncoder().encode(`${labels.join('\n')}\n`) },
+    { level: 0, mtime: new Date(1980, 0, 1) },
+  )
 }
 
 const NORMALIZATION = 1
@@ -41,17 +49,36 @@ function tfliteMetadata(graph: Graph): Uint8Array {
   const b = new FlatBufferBuilder()
   const { name, description, version, author, license, preprocess, labels } = graph.metadata
   const text = (s: string | undefined): Field | undefined => (s ? offset(b.string(s)) : undefined)
-  const inputs = b.offsetVector(graph.inputs.map((t, i) => {
-    const own = i === 0 && preprocess ? imageFields(b, preprocess) : []
-    return b.table([text(graph.tensors[t]!.name), undefined, undefined, ...own])
-  }))
-  const outputs = b.offsetVector(graph.outputs.map((t, i) => {
-    const files = i === 0 && writableLabels(labels) ? offset(b.offsetVector([b.table([text(LABEL_FILE), undefined, i8(AXIS_LABELS)])])) : undefined
-    const content = b.table([u8(FEATURE), offset(b.table([]))])
-    return b.table([text(graph.tensors[t]!.name), undefined, undefined, offset(content), undefined, undefined, files])
-  }))
+  const inputs = b.offsetVector(
+    graph.inputs.map((t, i) => {
+      const own = i === 0 && preprocess ? imageFields(b, preprocess) : []
+      return b.table([text(graph.tensors[t]!.name), undefined, undefined, ...own])
+    }),
+  )
+  const outputs = b.offsetVector(
+    graph.outputs.map((t, i) => {
+      const files =
+        i === 0 && writableLabels(labels)
+          ? offset(b.offsetVector([b.table([text(LABEL_FILE), undefined, i8(AXIS_LABELS)])]))
+          : undefined
+      const content = b.table([u8(FEATURE), offset(b.table([]))])
+      return b.table([text(graph.tensors[t]!.name), undefined, undefined, offset(content), undefined, undefined, files])
+    }),
+  )
   const subgraph = b.table([undefined, undefined, offset(inputs), offset(outputs)])
-  return b.finish(b.table([text(name), text(description), text(version), offset(b.offsetVector([subgraph])), text(author), text(license), undefined, text('1.0.0')]), 'M001')
+  return b.finish(
+    b.table([
+      text(name),
+      text(description),
+      text(version),
+      offset(b.offsetVector([subgraph])),
+      text(author),
+      text(license),
+      undefined,
+      text('1.0.0'),
+    ]),
+    'M001',
+  )
 }
 
 /** Slots 3 (content) and 4 (process units) of an image input. */

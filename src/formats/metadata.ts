@@ -12,15 +12,17 @@ import { readZipFile } from './zip.ts'
 
 const MAX_ENTRIES = 1024
 // AssociatedFileType, ContentProperties, ProcessUnitOptions, ColorSpaceType
-const AXIS_LABELS = 2, VALUE_LABELS = 3
-const IMAGE = 2, BOUNDING_BOX = 3
+const AXIS_LABELS = 2
+const VALUE_LABELS = 3
+const IMAGE = 2
+const BOUNDING_BOX = 3
 const NORMALIZATION = 1
 const GRAYSCALE = 2
 
 /** One label per line; a byte order mark, carriage returns and empty lines at the end are not part of labels. */
 export function parseLabels(text: string): string[] {
   const plain = text.replace(/^\ufeff/, '')
-  const lines = plain.includes('\r') ? plain.split('\n').map(line => line.replace(/\r$/, '')) : plain.split('\n')
+  const lines = plain.includes('\r') ? plain.split('\n').map((line) => line.replace(/\r$/, '')) : plain.split('\n')
   while (lines.length > 0 && lines[lines.length - 1] === '') lines.pop()
   return lines
 }
@@ -30,21 +32,37 @@ function readNormalization(tensor: Table, channels: number): { mean: number[]; s
   for (const unit of tensor.tables(4, 'process_units', MAX_ENTRIES)) {
     if (unit.uint8(0) !== NORMALIZATION) continue
     const options = unit.table(1, 'options')
-    const mean = options?.float32s(0, 'mean', MAX_ENTRIES) ?? [], std = options?.float32s(1, 'std', MAX_ENTRIES) ?? []
-    for (const [name, values] of [['mean', mean], ['std', std]] as const) {
-      if (values.length !== 1 && values.length !== channels) throw new ThimbleError('format/metadata', `number of values in the normalization's ${name}`, { expected: `1 or ${channels}`, got: values.length })
-      const bad = values.find(v => !Number.isFinite(v) || (name === 'std' && v === 0))
-      if (bad !== undefined) throw new ThimbleError('format/metadata', `normalization ${name}`, { expected: 'a finite number, std not 0', got: bad })
+    const mean = options?.float32s(0, 'mean', MAX_ENTRIES) ?? []
+    const std = options?.float32s(1, 'std', MAX_ENTRIES) ?? []
+    for (const [name, values] of [
+      ['mean', mean],
+      ['std', std],
+    ] as const) {
+      if (values.length !== 1 && values.length !== channels)
+        throw new ThimbleError('format/metadata', `number of values in the normalization's ${name}`, {
+          expected: `1 or ${channels}`,
+          got: values.length,
+        })
+      const bad = values.find((v) => !Number.isFinite(v) || (name === 'std' && v === 0))
+      if (bad !== undefined)
+        throw new ThimbleError('format/metadata', `normalization ${name}`, {
+          expected: 'a finite number, std not 0',
+          got: bad,
+        })
     }
     return { mean, std }
   }
   return undefined
 }
 
-/** Mean and std for which quantizing (pixel - mean) / std gives the pixel itself (uint8), or the pixel minus 128 (int8). */
+/**
+ * Mean and std for which quantizing (pixel - mean) / std gives the pixel itself (uint8), or the pixel minus 128 (int8).
+ */
 function pixelsThemselves({ dtype, quantization: q }: Tensor): { mean: number[]; std: number[] } {
   const smallest = dtype === 'int8' ? -128 : 0
-  return q && q.scales[0] > 0 ? { mean: [q.zeroPoints[0] - smallest], std: [1 / q.scales[0]] } : { mean: [-smallest], std: [1] }
+  return q && q.scales[0] > 0
+    ? { mean: [q.zeroPoints[0] - smallest], std: [1 / q.scales[0]] }
+    : { mean: [-smallest], std: [1] }
 }
 
 /**
@@ -61,36 +79,43 @@ function readPreprocess(tensor: Table, input: Tensor): Preprocess | undefined {
   if (input.shape.length !== 4 || (channels !== 1 && channels !== 3)) return undefined
   const isImage = content?.uint8(0) === IMAGE
   if (!normalization && (!isImage || (input.dtype !== 'uint8' && input.dtype !== 'int8'))) return undefined
-  const colorSpace = isImage ? content.table(1, 'content_properties')?.int8(0) ?? 0 : 0
+  const colorSpace = isImage ? (content.table(1, 'content_properties')?.int8(0) ?? 0) : 0
   return {
-    fit: 'stretch', method: 'bilinear-fast',
+    fit: 'stretch',
+    method: 'bilinear-fast',
     channels: colorSpace === GRAYSCALE || channels === 1 ? 'gray' : 'rgb',
-    ...(normalization && input.dtype !== 'uint8' ? normalization : pixelsThemselves(input))
+    ...(normalization && input.dtype !== 'uint8' ? normalization : pixelsThemselves(input)),
   }
 }
 
-interface LabelFile { name: string; type: number; locale: string }
+interface LabelFile {
+  name: string
+  type: number
+  locale: string
+}
 
 function labelFiles(owner: Table, slot: number): LabelFile[] {
-  return owner.tables(slot, 'associated_files', MAX_ENTRIES)
-    .map(f => ({ name: f.string(0, 'name') ?? '', type: f.int8(2), locale: f.string(3, 'locale') ?? '' }))
-    .filter(f => f.name !== '' && (f.type === AXIS_LABELS || f.type === VALUE_LABELS))
+  return owner
+    .tables(slot, 'associated_files', MAX_ENTRIES)
+    .map((f) => ({ name: f.string(0, 'name') ?? '', type: f.int8(2), locale: f.string(3, 'locale') ?? '' }))
+    .filter((f) => f.name !== '' && (f.type === AXIS_LABELS || f.type === VALUE_LABELS))
 }
 
 /** English or unmarked labels before other languages, else the first file. */
 const preferred = (files: readonly LabelFile[]): LabelFile | undefined =>
-  files.find(f => f.locale === '' || f.locale.startsWith('en')) ?? files[0]
+  files.find((f) => f.locale === '' || f.locale.startsWith('en')) ?? files[0]
 
 function readTask(outputs: readonly Table[], labels: LabelFile | undefined, graph: Graph): Metadata['task'] {
-  if (graph.ops.some(op => op.type === 'DETECTION_POSTPROCESS')) return 'detection'
-  if (outputs.some(t => t.table(3, 'content')?.uint8(0) === BOUNDING_BOX)) return 'detection'
+  if (graph.ops.some((op) => op.type === 'DETECTION_POSTPROCESS')) return 'detection'
+  if (outputs.some((t) => t.table(3, 'content')?.uint8(0) === BOUNDING_BOX)) return 'detection'
   if (!labels) return undefined
   if (labels.type === VALUE_LABELS) return 'detection'
   const shape = graph.tensors[graph.outputs[0]].shape
   return shape.length >= 3 && shape[1] * shape[2] > 1 ? 'segmentation' : 'classification'
 }
 
-const present = <T extends object>(object: T): T => Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== '')) as T
+const present = <T extends object>(object: T): T =>
+  Object.fromEntries(Object.entries(object).filter(([, v]) => v !== undefined && v !== '')) as T
 
 /**
  * Metadata of a TFLite model.
@@ -102,9 +127,17 @@ export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph)
   const subgraph = model.tables(3, 'subgraph_metadata', MAX_ENTRIES)[0]
   const inputs = subgraph?.tables(2, 'input_tensor_metadata', MAX_ENTRIES) ?? []
   const outputs = subgraph?.tables(3, 'output_tensor_metadata', MAX_ENTRIES) ?? []
-  const labels = preferred([...outputs.flatMap(t => labelFiles(t, 6)), ...(subgraph ? labelFiles(subgraph, 4) : []), ...labelFiles(model, 6)])
+  const labels = preferred([
+    ...outputs.flatMap((t) => labelFiles(t, 6)),
+    ...(subgraph ? labelFiles(subgraph, 4) : []),
+    ...labelFiles(model, 6),
+  ])
   const labelBytes = labels && readZipFile(file, labels.name)
-  if (labels && !labelBytes) throw new ThimbleError('format/metadata', `the label file ${labels.name} that the metadata names is missing`, { expected: 'a zip archive at the end of the file', hint: 'the file is truncated or was rewritten without its archive' })
+  if (labels && !labelBytes)
+    throw new ThimbleError('format/metadata', `the label file ${labels.name} that the metadata names is missing`, {
+      expected: 'a zip archive at the end of the file',
+      hint: 'the file is truncated or was rewritten without its archive',
+    })
   const list = labelBytes && parseLabels(new TextDecoder().decode(labelBytes))
   return present({
     name: model.string(0, 'name'),
@@ -114,6 +147,6 @@ export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph)
     license: model.string(5, 'license'),
     labels: list && list.length > 0 ? list : undefined,
     preprocess: inputs[0] && readPreprocess(inputs[0], graph.tensors[graph.inputs[0]]),
-    task: readTask(outputs, labels, graph)
+    task: readTask(outputs, labels, graph),
   })
 }

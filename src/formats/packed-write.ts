@@ -17,10 +17,16 @@ class DataWriter {
   private readonly byBuffer = new Map<ArrayBufferLike, { at: number; bytes: Uint8Array }[]>()
 
   add(bytes: Uint8Array): number {
-    const inside = this.byBuffer.get(bytes.buffer)?.find(p => p.bytes.byteOffset <= bytes.byteOffset && bytes.byteOffset + bytes.length <= p.bytes.byteOffset + p.bytes.length)
+    const inside = this.byBuffer
+      .get(bytes.buffer)
+      ?.find(
+        (p) =>
+          p.bytes.byteOffset <= bytes.byteOffset &&
+          bytes.byteOffset + bytes.length <= p.bytes.byteOffset + p.bytes.length,
+      )
     if (inside) return inside.at + bytes.byteOffset - inside.bytes.byteOffset
     const at = this.place(bytes)
-    this.byBuffer.set(bytes.buffer, [...this.byBuffer.get(bytes.buffer) ?? [], { at, bytes }])
+    this.byBuffer.set(bytes.buffer, [...(this.byBuffer.get(bytes.buffer) ?? []), { at, bytes }])
     return at
   }
 
@@ -41,26 +47,37 @@ class DataWriter {
 function packQuantization({ scales, zeroPoints, axis }: Quantization, data: DataWriter): Record<string, unknown> {
   const along = axis === 0 ? {} : { axis }
   if (scales.length === 1) return { scale: scales[0], zeroPoint: zeroPoints[0], ...along }
-  const zeros = zeroPoints.every(z => z === 0) ? {} : { zeroPoints: data.add(wordBytes(zeroPoints)) }
+  const zeros = zeroPoints.every((z) => z === 0) ? {} : { zeroPoints: data.add(wordBytes(zeroPoints)) }
   return { scales: data.add(wordBytes(scales)), ...zeros, count: scales.length, ...along }
 }
 
 function packTensor({ name, shape, dtype, quantization, data }: Tensor, writer: DataWriter): Record<string, unknown> {
   return {
-    name, shape: [...shape], dtype,
+    name,
+    shape: [...shape],
+    dtype,
     ...(quantization ? { quantization: packQuantization(quantization, writer) } : {}),
-    ...(data ? { data: writer.add(data) } : {})
+    ...(data ? { data: writer.add(data) } : {}),
   }
 }
 
 function packProgram({ steps, ...head }: RecordedProgram, data: DataWriter): Record<string, unknown> {
-  const numbers = encodeSteps(steps, bytes => data.add(bytes)), bytes = toLeb128(numbers)
+  const numbers = encodeSteps(steps, (bytes) => data.add(bytes))
+  const bytes = toLeb128(numbers)
   return { ...head, steps: data.add(bytes), bytes: bytes.length, count: numbers.length }
 }
 
 /** JSON with sorted keys, so that equal graphs give equal text. */
 const canonicalJson = (value: unknown): string =>
-  JSON.stringify(value, (_, v: unknown) => isObject(v) ? Object.fromEntries(Object.keys(v).sort().map(k => [k, v[k]])) : v)
+  JSON.stringify(value, (_, v: unknown) =>
+    isObject(v)
+      ? Object.fromEntries(
+          Object.keys(v)
+            .sort()
+            .map((k) => [k, v[k]]),
+        )
+      : v,
+  )
 
 /**
  * The packed file of a graph: the same bytes for the same graph, on every machine.
@@ -68,14 +85,24 @@ const canonicalJson = (value: unknown): string =>
  * them are named); `format/too-large` above 4 GB.
  */
 export function writePacked(graph: Graph): Uint8Array {
-  const unsupported = graph.ops.flatMap((op, i) => op.type === 'UNSUPPORTED' ? [opLabel(op, i)] : [])
-  if (unsupported.length > 0) throw new ThimbleError('format/unsupported-op', `ops that can't be stored: ${unsupported.join(', ')}`)
+  const unsupported = graph.ops.flatMap((op, i) => (op.type === 'UNSUPPORTED' ? [opLabel(op, i)] : []))
+  if (unsupported.length > 0)
+    throw new ThimbleError('format/unsupported-op', `ops that can't be stored: ${unsupported.join(', ')}`)
   checkGraph(graph)
-  const data = new DataWriter(), programs = graph.programs ?? []
+  const data = new DataWriter()
+  const programs = graph.programs ?? []
   const text = canonicalJson({
-    tensors: graph.tensors.map(t => packTensor(t, data)),
-    ops: graph.ops.map(op => ({ type: op.type, inputs: [...op.inputs], outputs: [...op.outputs], attrs: pick(op.attrs, op.type) })),
-    inputs: graph.inputs, outputs: graph.outputs, metadata: checkMetadata(graph.metadata), programs: programs.length ? programs.map(p => packProgram(p, data)) : undefined
+    tensors: graph.tensors.map((t) => packTensor(t, data)),
+    ops: graph.ops.map((op) => ({
+      type: op.type,
+      inputs: [...op.inputs],
+      outputs: [...op.outputs],
+      attrs: pick(op.attrs, op.type),
+    })),
+    inputs: graph.inputs,
+    outputs: graph.outputs,
+    metadata: checkMetadata(graph.metadata),
+    programs: programs.length ? programs.map((p) => packProgram(p, data)) : undefined,
   })
   return writeFrame(text, data.pieces, data.length, programs.length > 0)
 }

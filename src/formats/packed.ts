@@ -1,20 +1,33 @@
 /**
- * What a `.thimble` file holds. packed-frame.ts has the bytes around it. The header is one object, keys sorted, no white space:
+ * What a `.thimble` file holds. packed-frame.ts has the bytes around it. The header is one object, keys sorted, no
+ * white space:
  *
  * ```
  * { "inputs": [tensor, …], "outputs": [tensor, …], "metadata": Metadata,
- *   "ops": [{ "attrs": {…}, "inputs": […], "outputs": […], "type": "CONV_2D" }, …],          as in graph.ts; -1: absent input
- *   "tensors": [{ "name", "shape", "dtype",
- *     "data": offset,                                          constants: row-major bytes, as many as shape and dtype say
- *     "quantization": { "scale": 0.5, "zeroPoint": -3, "axis"? }                                      one scale
- *                  or { "scales": offset, "zeroPoints"?: offset, "count": n, "axis"? } }, …],         float32s, int32s; all 0 when absent
+ *   "ops": [{ "attrs": {…}, "inputs": […], "outputs": […], "type": "CONV_2D" }, …],          as in graph.ts; -1: absent
+ *   input "tensors": [{ "name", "shape", "dtype",
+ *     "data": offset,                                          constants: row-major bytes, as many as shape and dtype
+ *     say "quantization": { "scale": 0.5, "zeroPoint": -3, "axis"? }                                      one scale
+ *                  or { "scales": offset, "zeroPoints"?: offset, "count": n, "axis"? } }, …],         float32s, int32s;
+ *                  all 0 when absent
  *   "programs"?: […] }                                         compiled for some kernel sets, see programs.ts
  * ```
  * Offsets count from the data's start. Equal constants are stored once. A scale in the JSON is the shortest decimal
  * that reads back as the same double, so float32 values survive exactly. Equal graphs give equal bytes.
  * A reader must refuse anything `checkGraph` refuses.
  */
-import { dtypeBytes, elements, type DType, type Graph, type Metadata, type Op, type OpAttributes, type OpType, type Quantization, type Tensor } from '../graph.ts'
+import {
+  dtypeBytes,
+  elements,
+  type DType,
+  type Graph,
+  type Metadata,
+  type Op,
+  type OpAttributes,
+  type OpType,
+  type Quantization,
+  type Tensor,
+} from '../graph.ts'
 import { int32s } from '../words.ts'
 import { checkMetadata } from './check-metadata.ts'
 import { checkGraph, checkShape, OP_SPECS } from './check.ts'
@@ -23,7 +36,9 @@ import { fromLeb128, type StoredProgram } from './programs.ts'
 
 /** The attributes that an op of this type has, and no others. */
 export function pick<T extends OpType>(attrs: object, type: T): OpAttributes[T] {
-  return Object.fromEntries(Object.keys(OP_SPECS[type].attrs).map(name => [name, (attrs as Record<string, unknown>)[name]])) as OpAttributes[T]
+  return Object.fromEntries(
+    Object.keys(OP_SPECS[type].attrs).map((name) => [name, (attrs as Record<string, unknown>)[name]]),
+  ) as OpAttributes[T]
 }
 
 function list(value: unknown, where: string): unknown[] {
@@ -44,48 +59,77 @@ function object(value: unknown, where: string): Record<string, unknown> {
 
 /** `[offset, offset + length)` of the data part, as a view. */
 function slice(data: Uint8Array, offset: unknown, length: number, where: string): Uint8Array {
-  if (!Number.isInteger(offset) || (offset as number) < 0 || (offset as number) % ALIGN !== 0 || (offset as number) + length > data.length) {
+  if (
+    !Number.isInteger(offset) ||
+    (offset as number) < 0 ||
+    (offset as number) % ALIGN !== 0 ||
+    (offset as number) + length > data.length
+  ) {
     throw headerError(`${where} offset`, `a multiple of ${ALIGN}, at most ${data.length - length}`, offset)
   }
-  return data.subarray(offset as number, offset as number + length)
+  return data.subarray(offset as number, (offset as number) + length)
 }
 
 function unpackQuantization(value: unknown, data: Uint8Array, where: string): Quantization {
   const { scale, zeroPoint, scales, zeroPoints, count, axis = 0 } = object(value, where)
   if (!Number.isInteger(axis)) throw headerError(`${where} axis`, 'an integer', axis)
   if (scales === undefined) {
-    if (typeof scale !== 'number' || !Number.isInteger(zeroPoint) || zeroPoint !== ((zeroPoint as number) | 0)) throw headerError(where, 'a scale and a zero point', value)
+    if (typeof scale !== 'number' || !Number.isInteger(zeroPoint) || zeroPoint !== ((zeroPoint as number) | 0))
+      throw headerError(where, 'a scale and a zero point', value)
     return { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zeroPoint as number), axis: axis as number }
   }
   // The bytes must be there before anything of this size is allocated.
   if (!Number.isInteger(count) || (count as number) < 1) throw headerError(`${where} count`, 'at least 1', count)
-  const words = (offset: unknown, name: string): Int32Array => int32s(slice(data, offset, 4 * (count as number), `${where} ${name}`))
+  const words = (offset: unknown, name: string): Int32Array =>
+    int32s(slice(data, offset, 4 * (count as number), `${where} ${name}`))
   return {
     scales: new Float32Array(words(scales, 'scales').buffer),
     zeroPoints: zeroPoints === undefined ? new Int32Array(count as number) : words(zeroPoints, 'zeroPoints'),
-    axis: axis as number
+    axis: axis as number,
   }
 }
 
-const DTYPES: readonly string[] = ['int8', 'uint8', 'int16', 'uint16', 'int32', 'uint32', 'int64', 'uint64', 'float16', 'float32', 'float64', 'bool', 'string'] satisfies DType[]
+const DTYPES: readonly string[] = [
+  'int8',
+  'uint8',
+  'int16',
+  'uint16',
+  'int32',
+  'uint32',
+  'int64',
+  'uint64',
+  'float16',
+  'float32',
+  'float64',
+  'bool',
+  'string',
+] satisfies DType[]
 
 function unpackTensor(value: unknown, index: number, data: Uint8Array): Tensor {
   const where = `tensor ${index}`
   const { name, shape, dtype, quantization, data: offset } = object(value, where)
   if (typeof name !== 'string') throw headerError(`${where} name`, 'a string', name)
-  if (typeof dtype !== 'string' || !DTYPES.includes(dtype)) throw headerError(`${where} dtype`, DTYPES.join(', '), dtype)
+  if (typeof dtype !== 'string' || !DTYPES.includes(dtype))
+    throw headerError(`${where} dtype`, DTYPES.join(', '), dtype)
   const tensor: Tensor = { name, shape: integers(shape, `${where} shape`), dtype: dtype as DType }
   checkShape(tensor)
   if (quantization !== undefined) tensor.quantization = unpackQuantization(quantization, data, `${where} quantization`)
-  if (offset !== undefined) tensor.data = slice(data, offset, elements(tensor.shape) * dtypeBytes(tensor.dtype), `${where} data`)
+  if (offset !== undefined)
+    tensor.data = slice(data, offset, elements(tensor.shape) * dtypeBytes(tensor.dtype), `${where} data`)
   return tensor
 }
 
 function unpackOp(value: unknown, index: number): Op {
   const where = `op ${index}`
   const { type, inputs, outputs, attrs } = object(value, where)
-  if (typeof type !== 'string' || !Object.hasOwn(OP_SPECS, type) || type === 'UNSUPPORTED') throw headerError(`${where} type`, 'an op of this version', type)
-  return { type, inputs: integers(inputs, `${where} inputs`), outputs: integers(outputs, `${where} outputs`), attrs: pick(object(attrs, `${where} attrs`), type as OpType) } as Op
+  if (typeof type !== 'string' || !Object.hasOwn(OP_SPECS, type) || type === 'UNSUPPORTED')
+    throw headerError(`${where} type`, 'an op of this version', type)
+  return {
+    type,
+    inputs: integers(inputs, `${where} inputs`),
+    outputs: integers(outputs, `${where} outputs`),
+    attrs: pick(object(attrs, `${where} attrs`), type as OpType),
+  } as Op
 }
 
 /**
@@ -100,28 +144,56 @@ export function readPacked(bytes: Uint8Array): Graph {
     ops: list(header.ops, 'ops').map(unpackOp),
     inputs: integers(header.inputs, 'inputs'),
     outputs: integers(header.outputs, 'outputs'),
-    metadata: checkMetadata(header.metadata)
+    metadata: checkMetadata(header.metadata),
   }
   checkGraph(graph)
   return graph
 }
 
 /** What loading a file needs when it holds a program for the engine. */
-export interface Ready { program: StoredProgram; inputs: Tensor[]; outputs: Tensor[]; metadata: Metadata }
+export interface Ready {
+  program: StoredProgram
+  inputs: Tensor[]
+  outputs: Tensor[]
+  metadata: Metadata
+}
 
 /** Whether a file, checked or not, says that it holds a program for `target`. */
 export const holdsProgram = ({ header }: Frame, target: string): boolean =>
-  Array.isArray(header.programs) && header.programs.some(p => isObject(p) && p.for === target)
+  Array.isArray(header.programs) && header.programs.some((p) => isObject(p) && p.for === target)
 
 /** The program for `target` and what goes with it; undefined when there is none. The frame's file `isSealed`. */
 export function readProgram({ header, data }: Frame, target: string): Ready | undefined {
-  const found = header.programs === undefined ? undefined : list(header.programs, 'programs').map(p => object(p, 'program')).find(p => p.for === target)
+  const found =
+    header.programs === undefined
+      ? undefined
+      : list(header.programs, 'programs')
+          .map((p) => object(p, 'program'))
+          .find((p) => p.for === target)
   if (!found) return undefined
-  const { memoryBytes, arenaAddress, arenaBytes, header: fields, steps, bytes, count } = found as unknown as StoredProgram & { steps: number; bytes: number; count: number }
+  const {
+    memoryBytes,
+    arenaAddress,
+    arenaBytes,
+    header: fields,
+    steps,
+    bytes,
+    count,
+  } = found as unknown as StoredProgram & { steps: number; bytes: number; count: number }
   const tensors = list(header.tensors, 'tensors')
-  const ports = (indices: unknown, where: string): Tensor[] => integers(indices, where).map(i => unpackTensor(tensors[i], i, data))
+  const ports = (indices: unknown, where: string): Tensor[] =>
+    integers(indices, where).map((i) => unpackTensor(tensors[i], i, data))
   return {
-    program: { for: target, memoryBytes, arenaAddress, arenaBytes, header: fields, steps: fromLeb128(slice(data, steps, bytes, 'steps'), count) },
-    inputs: ports(header.inputs, 'inputs'), outputs: ports(header.outputs, 'outputs'), metadata: checkMetadata(header.metadata)
+    program: {
+      for: target,
+      memoryBytes,
+      arenaAddress,
+      arenaBytes,
+      header: fields,
+      steps: fromLeb128(slice(data, steps, bytes, 'steps'), count),
+    },
+    inputs: ports(header.inputs, 'inputs'),
+    outputs: ports(header.outputs, 'outputs'),
+    metadata: checkMetadata(header.metadata),
   }
 }

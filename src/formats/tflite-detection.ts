@@ -2,12 +2,18 @@
 import type { Graph, Metadata, OpOf } from '../graph.ts'
 
 /** Shapes of the op's outputs: boxes, classes, scores, how many. */
-export function detectionShapes({ maxDetections, maxClassesPerDetection }: OpOf<'DETECTION_POSTPROCESS'>['attrs']): number[][] {
+export function detectionShapes({
+  maxDetections,
+  maxClassesPerDetection,
+}: OpOf<'DETECTION_POSTPROCESS'>['attrs']): number[][] {
   const n = maxDetections * maxClassesPerDetection
   return [[1, n, 4], [1, n], [1, n], [1]]
 }
 
-/** Gives the outputs of the graph's detection ops the type and shape that the op gives them: files state them wrongly or not at all. Requires: checked attributes. */
+/**
+ * Gives the outputs of the graph's detection ops the type and shape that the op gives them: files state them wrongly or
+ * not at all. Requires: checked attributes.
+ */
 export function setDetectionShapes(graph: Graph): void {
   for (const op of graph.ops) {
     if (op.type !== 'DETECTION_POSTPROCESS') continue
@@ -23,9 +29,19 @@ export function setDetectionShapes(graph: Graph): void {
 export function detectionMetadata(graph: Graph): Metadata {
   for (const op of graph.ops) {
     if (op.type !== 'DETECTION_POSTPROCESS') continue
-    const [boxes, classes, scores, count] = op.outputs.map((t) => graph.outputs.indexOf(t)) as [number, number, number, number]
+    const [boxes, classes, scores, count] = op.outputs.map((t) => graph.outputs.indexOf(t)) as [
+      number,
+      number,
+      number,
+      number,
+    ]
     if (Math.min(boxes, classes, scores, count) < 0) continue
-    return { task: 'detection', extra: { detection: { kind: 'postprocess', boxes, classes, scores, count, iouThreshold: 1, scoreThreshold: 0.5 } } }
+    return {
+      task: 'detection',
+      extra: {
+        detection: { kind: 'postprocess', boxes, classes, scores, count, iouThreshold: 1, scoreThreshold: 0.5 },
+      },
+    }
   }
   return {}
 }

@@ -13,7 +13,9 @@ import { ACTIVATION_NAMES, BUILTIN_NAMES, TYPE_NAMES } from './tflite-names.ts'
 /** Why a row refuses an op, completing "CONV_2D with …". */
 class Refusal {
   readonly reason: string
-  constructor(reason: string) { this.reason = reason }
+  constructor(reason: string) {
+    this.reason = reason
+  }
 }
 
 /** The options of one op, read with the schema's defaults; `checkOp` judges the values afterwards. */
@@ -28,13 +30,23 @@ class Options {
     this.raw = raw
   }
 
-  int(slot: number, absent = 0): number { return this.table?.int32(slot, absent) ?? absent }
-  bool(slot: number): boolean { return this.table?.bool(slot) ?? false }
-  byte(slot: number): number { return this.table?.int8(slot) ?? 0 }
-  float(slot: number): number { return this.table?.float32(slot) ?? 0 }
+  int(slot: number, absent = 0): number {
+    return this.table?.int32(slot, absent) ?? absent
+  }
+  bool(slot: number): boolean {
+    return this.table?.bool(slot) ?? false
+  }
+  byte(slot: number): number {
+    return this.table?.int8(slot) ?? 0
+  }
+  float(slot: number): number {
+    return this.table?.float32(slot) ?? 0
+  }
 
   /** `undefined as Padding`, which `checkOp` refuses, for a number that is none. */
-  padding(slot: number): Padding { return (['SAME', 'VALID'] as const)[this.byte(slot)] }
+  padding(slot: number): Padding {
+    return (['SAME', 'VALID'] as const)[this.byte(slot)]
+  }
 
   activation(slot: number): Activation {
     const value = this.byte(slot)
@@ -44,7 +56,8 @@ class Options {
 
   /** An axis counted from the end becomes one from the start. */
   axis(slot: number, of: number | undefined): number {
-    const value = this.int(slot), rank = this.tensors[of ?? -1]?.shape.length ?? 0
+    const value = this.int(slot)
+    const rank = this.tensors[of ?? -1]?.shape.length ?? 0
     return value < 0 && value >= -rank ? value + rank : value
   }
 }
@@ -60,71 +73,132 @@ const binary = (options: number) => ({ options, attrs: (o: Options) => ({ activa
 const REDUCER = { options: 27, attrs: (o: Options) => ({ keepDims: o.bool(0) }) }
 const POOL = {
   options: 5,
-  attrs: (o: Options) => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), filterW: o.int(3), filterH: o.int(4), activation: o.activation(5) })
+  attrs: (o: Options) => ({
+    padding: o.padding(0),
+    strideW: o.int(1),
+    strideH: o.int(2),
+    filterW: o.int(3),
+    filterH: o.int(4),
+    activation: o.activation(5),
+  }),
 }
 
 /** Output channels per input channel; the file says it and so do the shapes. */
 function depthMultiplier(o: Options): number {
-  const x = o.tensors[o.raw.inputs[0]]?.shape ?? [], filter = o.tensors[o.raw.inputs[1]]?.shape ?? []
+  const x = o.tensors[o.raw.inputs[0]]?.shape ?? []
+  const filter = o.tensors[o.raw.inputs[1]]?.shape ?? []
   const multiplier = filter[3] / x[3]
   if (x.length !== 4 || filter.length !== 4 || !Number.isInteger(multiplier)) {
-    throw new ThimbleError('format/shape', 'depthwise filter does not fit its input', { op: opName(o.raw), expected: 'input [N,H,W,C], filter [1,kh,kw,C*m]', got: `[${x}], [${filter}]` })
+    throw new ThimbleError('format/shape', 'depthwise filter does not fit its input', {
+      op: opName(o.raw),
+      expected: 'input [N,H,W,C], filter [1,kh,kw,C*m]',
+      got: `[${x}], [${filter}]`,
+    })
   }
   const stored = o.int(3)
   // LiteRT computes such an op by another path, to other bytes.
   if (stored === 0) throw new Refusal('no depth multiplier')
-  if (stored !== multiplier) throw new ThimbleError('format/op-attribute', 'depth multiplier does not fit the shapes', { op: opName(o.raw), expected: multiplier, got: stored })
+  if (stored !== multiplier)
+    throw new ThimbleError('format/op-attribute', 'depth multiplier does not fit the shapes', {
+      op: opName(o.raw),
+      expected: multiplier,
+      got: stored,
+    })
   return multiplier
 }
 
 const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPORTED'>]: Row<T> } = {
   CONV_2D: {
     options: 1,
-    attrs: o => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), activation: o.activation(3), dilationW: o.int(4, 1), dilationH: o.int(5, 1) })
+    attrs: (o) => ({
+      padding: o.padding(0),
+      strideW: o.int(1),
+      strideH: o.int(2),
+      activation: o.activation(3),
+      dilationW: o.int(4, 1),
+      dilationH: o.int(5, 1),
+    }),
   },
   DEPTHWISE_CONV_2D: {
     options: 2,
-    attrs: o => ({
-      padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), depthMultiplier: depthMultiplier(o),
-      activation: o.activation(4), dilationW: o.int(5, 1), dilationH: o.int(6, 1)
-    })
+    attrs: (o) => ({
+      padding: o.padding(0),
+      strideW: o.int(1),
+      strideH: o.int(2),
+      depthMultiplier: depthMultiplier(o),
+      activation: o.activation(4),
+      dilationW: o.int(5, 1),
+      dilationH: o.int(6, 1),
+    }),
   },
-  TRANSPOSE_CONV: { options: 49, attrs: o => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), activation: o.activation(3) }) },
+  TRANSPOSE_CONV: {
+    options: 49,
+    attrs: (o) => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), activation: o.activation(3) }),
+  },
   FULLY_CONNECTED: {
     options: 8,
-    attrs: o => {
-      if (o.byte(1) !== 0) throw new Refusal(o.byte(1) === 1 ? 'shuffled weights' : `unknown weights format ${o.byte(1)}`)
+    attrs: (o) => {
+      if (o.byte(1) !== 0)
+        throw new Refusal(o.byte(1) === 1 ? 'shuffled weights' : `unknown weights format ${o.byte(1)}`)
       return { activation: o.activation(0), keepNumDims: o.bool(2) }
-    }
+    },
   },
-  ADD: binary(11), SUB: binary(28), MUL: binary(21), DIV: binary(29),
-  AVERAGE_POOL_2D: POOL, MAX_POOL_2D: POOL,
-  MEAN: REDUCER, SUM: REDUCER,
-  SOFTMAX: { options: 9, attrs: o => ({ beta: o.float(0) }) },
-  LOGISTIC: PLAIN, TANH: PLAIN, HARD_SWISH: PLAIN, RELU: PLAIN, RELU6: PLAIN, RELU_N1_TO_1: PLAIN,
-  LEAKY_RELU: { options: 75, attrs: o => ({ alpha: o.float(0) }) },
-  QUANTIZE: PLAIN, DEQUANTIZE: PLAIN, CAST: PLAIN, SQRT: PLAIN, FLOOR_DIV: PLAIN, GATHER_ND: PLAIN, PRELU: PLAIN, SQUEEZE: PLAIN, PAD: PLAIN, RESHAPE: PLAIN, EXPAND_DIMS: PLAIN, TRANSPOSE: PLAIN, SLICE: PLAIN,
-  RESIZE_BILINEAR: { options: 15, attrs: o => ({ alignCorners: o.bool(2), halfPixelCenters: o.bool(3) }) },
-  RESIZE_NEAREST_NEIGHBOR: { options: 74, attrs: o => ({ alignCorners: o.bool(0), halfPixelCenters: o.bool(1) }) },
-  CONCATENATION: { options: 10, attrs: o => ({ axis: o.axis(0, o.raw.outputs[0]), activation: o.activation(1) }) },
-  SPLIT: { options: 35, attrs: o => ({ numSplits: o.int(0) }) },
+  ADD: binary(11),
+  SUB: binary(28),
+  MUL: binary(21),
+  DIV: binary(29),
+  AVERAGE_POOL_2D: POOL,
+  MAX_POOL_2D: POOL,
+  MEAN: REDUCER,
+  SUM: REDUCER,
+  SOFTMAX: { options: 9, attrs: (o) => ({ beta: o.float(0) }) },
+  LOGISTIC: PLAIN,
+  TANH: PLAIN,
+  HARD_SWISH: PLAIN,
+  RELU: PLAIN,
+  RELU6: PLAIN,
+  RELU_N1_TO_1: PLAIN,
+  LEAKY_RELU: { options: 75, attrs: (o) => ({ alpha: o.float(0) }) },
+  QUANTIZE: PLAIN,
+  DEQUANTIZE: PLAIN,
+  CAST: PLAIN,
+  SQRT: PLAIN,
+  FLOOR_DIV: PLAIN,
+  GATHER_ND: PLAIN,
+  PRELU: PLAIN,
+  SQUEEZE: PLAIN,
+  PAD: PLAIN,
+  RESHAPE: PLAIN,
+  EXPAND_DIMS: PLAIN,
+  TRANSPOSE: PLAIN,
+  SLICE: PLAIN,
+  RESIZE_BILINEAR: { options: 15, attrs: (o) => ({ alignCorners: o.bool(2), halfPixelCenters: o.bool(3) }) },
+  RESIZE_NEAREST_NEIGHBOR: { options: 74, attrs: (o) => ({ alignCorners: o.bool(0), halfPixelCenters: o.bool(1) }) },
+  CONCATENATION: { options: 10, attrs: (o) => ({ axis: o.axis(0, o.raw.outputs[0]), activation: o.activation(1) }) },
+  SPLIT: { options: 35, attrs: (o) => ({ numSplits: o.int(0) }) },
   ARG_MAX: {
     options: 40,
-    attrs: o => {
+    attrs: (o) => {
       const type = TYPE_NAMES[o.byte(0)]
       if (type !== 'INT32' && type !== 'INT64') throw new Refusal(`${type ?? 'unknown'} output`)
       return { outputType: type === 'INT32' ? 'int32' : 'int64' }
-    }
+    },
   },
   STRIDED_SLICE: {
     options: 32,
-    attrs: o => {
+    attrs: (o) => {
       if (o.bool(5)) throw new Refusal('offset ends')
-      return { beginMask: o.int(0), endMask: o.int(1), ellipsisMask: o.int(2), newAxisMask: o.int(3), shrinkAxisMask: o.int(4) }
-    }
+      return {
+        beginMask: o.int(0),
+        endMask: o.int(1),
+        ellipsisMask: o.int(2),
+        newAxisMask: o.int(3),
+        shrinkAxisMask: o.int(4),
+      }
+    },
   },
-  PACK: { options: 59, attrs: o => ({ valuesCount: o.int(0), axis: o.axis(1, o.raw.outputs[0]) }) },
-  UNPACK: { options: 64, attrs: o => ({ num: o.int(0), axis: o.axis(1, o.raw.inputs[0]) }) }
+  PACK: { options: 59, attrs: (o) => ({ valuesCount: o.int(0), axis: o.axis(1, o.raw.outputs[0]) }) },
+  UNPACK: { options: 64, attrs: (o) => ({ num: o.int(0), axis: o.axis(1, o.raw.inputs[0]) }) },
 }
 
 /** What the reader knows of an op before its attributes. */
@@ -146,15 +220,26 @@ export function opName(raw: Pick<RawOp, 'code' | 'customCode'>): string {
 
 const POSTPROCESS = 'CUSTOM TFLite_Detection_PostProcess'
 
-/** Options of the custom op that ends SSD detectors. What the file leaves out is NaN, which `checkOp` refuses, where TFLite has no default. */
+/**
+ * Options of the custom op that ends SSD detectors. What the file leaves out is NaN, which `checkOp` refuses, where
+ * TFLite has no default.
+ */
 function detectionPostprocess(raw: RawOp): OpAttributes['DETECTION_POSTPROCESS'] {
   const map = readFlexMap(raw.customOptions ?? new Uint8Array(0))
   const count = (key: string, absent = NaN): number => Math.trunc(map.get(key) ?? absent)
   const real = (key: string): number => Math.fround(map.get(key) ?? NaN)
   return {
-    maxDetections: count('max_detections'), maxClassesPerDetection: count('max_classes_per_detection'), detectionsPerClass: count('detections_per_class', 100),
-    useRegularNms: (map.get('use_regular_nms') ?? 0) !== 0, nmsScoreThreshold: real('nms_score_threshold'), nmsIouThreshold: real('nms_iou_threshold'),
-    numClasses: count('num_classes'), yScale: real('y_scale'), xScale: real('x_scale'), hScale: real('h_scale'), wScale: real('w_scale')
+    maxDetections: count('max_detections'),
+    maxClassesPerDetection: count('max_classes_per_detection'),
+    detectionsPerClass: count('detections_per_class', 100),
+    useRegularNms: (map.get('use_regular_nms') ?? 0) !== 0,
+    nmsScoreThreshold: real('nms_score_threshold'),
+    nmsIouThreshold: real('nms_iou_threshold'),
+    numClasses: count('num_classes'),
+    yScale: real('y_scale'),
+    xScale: real('x_scale'),
+    hScale: real('h_scale'),
+    wScale: real('w_scale'),
   }
 }
 
@@ -162,20 +247,34 @@ function detectionPostprocess(raw: RawOp): OpAttributes['DETECTION_POSTPROCESS']
 export const hasRow = (name: string): boolean => Object.hasOwn(ROWS, name) || name === POSTPROCESS
 
 /**
- * Type and attributes of op number `index`, whose `opName` is `name`; `UNSUPPORTED` when Thimble has no such op or not with these options.
- * The values are the file's: `checkOp` comes after. Operand indices must be in range, -1 for absent ones.
+ * Type and attributes of op number `index`, whose `opName` is `name`; `UNSUPPORTED` when Thimble has no such op or not
+ * with these options. The values are the file's: `checkOp` comes after. Operand indices must be in range, -1 for absent
+ * ones.
  * Errors: `format/op-attribute`, `format/shape`, `format/flexbuffer` for what no valid file holds.
  */
-export function readOp(raw: RawOp, name: string, tensors: readonly Tensor[], index: number): { type: OpType; attrs: OpAttributes[OpType] } {
+export function readOp(
+  raw: RawOp,
+  name: string,
+  tensors: readonly Tensor[],
+  index: number,
+): { type: OpType; attrs: OpAttributes[OpType] } {
   if (name === POSTPROCESS) return { type: 'DETECTION_POSTPROCESS', attrs: detectionPostprocess(raw) }
   if (!hasRow(name)) return { type: 'UNSUPPORTED', attrs: { name } }
   const type = name as keyof typeof ROWS
   const row: Row<OpType> = ROWS[type]
   if (row.options !== 0 && raw.optionsType !== 0 && raw.optionsType !== row.options) {
-    throw new ThimbleError('format/op-attribute', 'options of another op', { op: `${name} at op ${index}`, expected: `options type ${row.options}`, got: raw.optionsType, hint: 'the file is damaged or its converter is at fault' })
+    throw new ThimbleError('format/op-attribute', 'options of another op', {
+      op: `${name} at op ${index}`,
+      expected: `options type ${row.options}`,
+      got: raw.optionsType,
+      hint: 'the file is damaged or its converter is at fault',
+    })
   }
   try {
-    return { type, attrs: row.attrs(new Options(raw.optionsType === row.options ? raw.options : undefined, tensors, raw)) }
+    return {
+      type,
+      attrs: row.attrs(new Options(raw.optionsType === row.options ? raw.options : undefined, tensors, raw)),
+    }
   } catch (error) {
     if (error instanceof Refusal) return { type: 'UNSUPPORTED', attrs: { name: `${name} with ${error.reason}` } }
     throw error

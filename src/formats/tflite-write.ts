@@ -1,5 +1,6 @@
 /**
- * Graph to a standard `.tflite` (schema version 3) that LiteRT loads: the inverse of the reader. Float and 8-bit graphs.
+ * Graph to a standard `.tflite` (schema version 3) that LiteRT loads: the inverse of the reader. Float and 8-bit
+ * graphs.
  * Source: tensorflow/lite/schema/schema.fbs (slots), lite/tools/versioning/op_version.cc (versions).
  */
 import { ThimbleError } from '../errors.ts'
@@ -9,14 +10,29 @@ import { labelArchive, metadataBuffers } from './metadata-write.ts'
 import { ACTIVATION_NAMES, BUILTIN_NAMES, TYPE_NAMES } from './tflite-names.ts'
 
 /** How an op is stored: version, options union number (0: none), option fields by slot. */
-interface Stored { version: number; options?: number; fields?: (Field | undefined)[] }
+interface Stored {
+  version: number
+  options?: number
+  fields?: (Field | undefined)[]
+}
 
 const padding = (p: Padding): Field => i8(p === 'SAME' ? 0 : 1)
 const activation = (a: string): Field => i8(ACTIVATION_NAMES.indexOf(a))
 
 function pool(op: Extract<Op, { type: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D' }>, version: number): Stored {
   const a = op.attrs
-  return { version, options: 5, fields: [padding(a.padding), i32(a.strideW), i32(a.strideH), i32(a.filterW), i32(a.filterH), activation(a.activation)] }
+  return {
+    version,
+    options: 5,
+    fields: [
+      padding(a.padding),
+      i32(a.strideW),
+      i32(a.strideH),
+      i32(a.filterW),
+      i32(a.filterH),
+      activation(a.activation),
+    ],
+  }
 }
 
 function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
@@ -26,49 +42,140 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
   switch (op.type) {
     case 'CONV_2D': {
       const a = op.attrs
-      return { version: byDtype(1, tensor(0).dtype === 'int8' ? 3 : 1), options: 1, fields: [padding(a.padding), i32(a.strideW), i32(a.strideH), activation(a.activation), i32(a.dilationW), i32(a.dilationH)] }
+      return {
+        version: byDtype(1, tensor(0).dtype === 'int8' ? 3 : 1),
+        options: 1,
+        fields: [
+          padding(a.padding),
+          i32(a.strideW),
+          i32(a.strideH),
+          activation(a.activation),
+          i32(a.dilationW),
+          i32(a.dilationH),
+        ],
+      }
     }
     case 'DEPTHWISE_CONV_2D': {
       const a = op.attrs
       const version = tensor(0).dtype === 'int8' ? 3 : a.dilationH > 1 || a.dilationW > 1 ? 2 : 1
-      return { version, options: 2, fields: [padding(a.padding), i32(a.strideW), i32(a.strideH), i32(a.depthMultiplier), activation(a.activation), i32(a.dilationW), i32(a.dilationH)] }
+      return {
+        version,
+        options: 2,
+        fields: [
+          padding(a.padding),
+          i32(a.strideW),
+          i32(a.strideH),
+          i32(a.depthMultiplier),
+          activation(a.activation),
+          i32(a.dilationW),
+          i32(a.dilationH),
+        ],
+      }
     }
     case 'TRANSPOSE_CONV': {
       const a = op.attrs
-      return { version: op.inputs.length > 3 ? 3 : byDtype(1, 2), options: 49, fields: [padding(a.padding), i32(a.strideW), i32(a.strideH), activation(a.activation)] }
+      return {
+        version: op.inputs.length > 3 ? 3 : byDtype(1, 2),
+        options: 49,
+        fields: [padding(a.padding), i32(a.strideW), i32(a.strideH), activation(a.activation)],
+      }
     }
     case 'FULLY_CONNECTED': {
       const perChannel = (tensor(1).quantization?.scales.length ?? 1) > 1
       const version = perChannel ? 12 : op.attrs.keepNumDims ? 5 : byDtype(1, tensor(0).dtype === 'int8' ? 4 : 1)
       return { version, options: 8, fields: [activation(op.attrs.activation), undefined, bool(op.attrs.keepNumDims)] }
     }
-    case 'ADD': return { version: byDtype(1, 2), options: 11, fields: [activation(op.attrs.activation)] }
-    case 'SUB': return { version: byDtype(1, 2), options: 28, fields: [activation(op.attrs.activation)] }
-    case 'MUL': return { version: byDtype(1, 2), options: 21, fields: [activation(op.attrs.activation)] }
-    case 'DIV': return { version: byDtype(1, 2), options: 29, fields: [activation(op.attrs.activation)] }
-    case 'AVERAGE_POOL_2D': case 'MAX_POOL_2D': return pool(op, byDtype(1, 2))
-    case 'MEAN': case 'SUM': return { version: byDtype(1, 2), options: 27, fields: [bool(op.attrs.keepDims)] }
-    case 'SOFTMAX': return { version: byDtype(1, 2), options: 9, fields: [f32(op.attrs.beta)] }
-    case 'LEAKY_RELU': return { version: byDtype(1, 2), options: 75, fields: [f32(op.attrs.alpha)] }
-    case 'CONCATENATION': return { version: byDtype(1, 2), options: 10, fields: [i32(op.attrs.axis), activation(op.attrs.activation)] }
-    case 'SPLIT': return { version: byDtype(1, 2), options: 35, fields: [i32(op.attrs.numSplits)] }
-    case 'ARG_MAX': return { version: tensor(0).dtype === 'float32' ? 1 : 2, options: 40, fields: [i8(TYPE_NAMES.indexOf(op.attrs.outputType.toUpperCase()))] }
-    case 'RESIZE_BILINEAR': return { version: op.attrs.halfPixelCenters ? 3 : byDtype(1, 2), options: 15, fields: [undefined, undefined, bool(op.attrs.alignCorners), bool(op.attrs.halfPixelCenters)] }
-    case 'RESIZE_NEAREST_NEIGHBOR': return { version: op.attrs.halfPixelCenters ? 3 : byDtype(1, 2), options: 74, fields: [bool(op.attrs.alignCorners), bool(op.attrs.halfPixelCenters)] }
+    case 'ADD':
+      return { version: byDtype(1, 2), options: 11, fields: [activation(op.attrs.activation)] }
+    case 'SUB':
+      return { version: byDtype(1, 2), options: 28, fields: [activation(op.attrs.activation)] }
+    case 'MUL':
+      return { version: byDtype(1, 2), options: 21, fields: [activation(op.attrs.activation)] }
+    case 'DIV':
+      return { version: byDtype(1, 2), options: 29, fields: [activation(op.attrs.activation)] }
+    case 'AVERAGE_POOL_2D':
+    case 'MAX_POOL_2D':
+      return pool(op, byDtype(1, 2))
+    case 'MEAN':
+    case 'SUM':
+      return { version: byDtype(1, 2), options: 27, fields: [bool(op.attrs.keepDims)] }
+    case 'SOFTMAX':
+      return { version: byDtype(1, 2), options: 9, fields: [f32(op.attrs.beta)] }
+    case 'LEAKY_RELU':
+      return { version: byDtype(1, 2), options: 75, fields: [f32(op.attrs.alpha)] }
+    case 'CONCATENATION':
+      return { version: byDtype(1, 2), options: 10, fields: [i32(op.attrs.axis), activation(op.attrs.activation)] }
+    case 'SPLIT':
+      return { version: byDtype(1, 2), options: 35, fields: [i32(op.attrs.numSplits)] }
+    case 'ARG_MAX':
+      return {
+        version: tensor(0).dtype === 'float32' ? 1 : 2,
+        options: 40,
+        fields: [i8(TYPE_NAMES.indexOf(op.attrs.outputType.toUpperCase()))],
+      }
+    case 'RESIZE_BILINEAR':
+      return {
+        version: op.attrs.halfPixelCenters ? 3 : byDtype(1, 2),
+        options: 15,
+        fields: [undefined, undefined, bool(op.attrs.alignCorners), bool(op.attrs.halfPixelCenters)],
+      }
+    case 'RESIZE_NEAREST_NEIGHBOR':
+      return {
+        version: op.attrs.halfPixelCenters ? 3 : byDtype(1, 2),
+        options: 74,
+        fields: [bool(op.attrs.alignCorners), bool(op.attrs.halfPixelCenters)],
+      }
     case 'STRIDED_SLICE': {
       const a = op.attrs
-      return { version: byDtype(1, 2), options: 32, fields: [i32(a.beginMask), i32(a.endMask), i32(a.ellipsisMask), i32(a.newAxisMask), i32(a.shrinkAxisMask)] }
+      return {
+        version: byDtype(1, 2),
+        options: 32,
+        fields: [i32(a.beginMask), i32(a.endMask), i32(a.ellipsisMask), i32(a.newAxisMask), i32(a.shrinkAxisMask)],
+      }
     }
-    case 'PACK': return { version: byDtype(1, 2), options: 59, fields: [i32(op.attrs.valuesCount), i32(op.attrs.axis)] }
-    case 'UNPACK': return { version: byDtype(1, 2), options: 64, fields: [i32(op.attrs.num), i32(op.attrs.axis)] }
-    case 'RESHAPE': return { version: 1, options: 17, fields: [offset(b.int32Vector([...graph.tensors[op.outputs[0]!]!.shape]))] }
-    case 'SQUEEZE': return { version: 1, options: 30, fields: [offset(b.int32Vector(squeezed(tensor(0).shape, graph.tensors[op.outputs[0]!]!.shape)))] }
-    case 'CAST': return { version: 1, options: 37, fields: [i8(typeCode(tensor(0).dtype)), i8(typeCode(graph.tensors[op.outputs[0]!]!.dtype))] }
-    case 'PAD': case 'TRANSPOSE': case 'SLICE': case 'RELU': case 'RELU6': case 'LOGISTIC': case 'TANH': return { version: byDtype(1, 2) }
-    case 'DEQUANTIZE': return { version: 2 }
-    case 'QUANTIZE': return { version: tensor(0).dtype === 'float32' ? 1 : 2 }
-    case 'HARD_SWISH': case 'RELU_N1_TO_1': case 'EXPAND_DIMS': case 'SQRT': case 'FLOOR_DIV': case 'GATHER_ND': case 'PRELU': return { version: 1 }
-    default: throw new ThimbleError('format/unsupported-op', `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} is not written to .tflite`)
+    case 'PACK':
+      return { version: byDtype(1, 2), options: 59, fields: [i32(op.attrs.valuesCount), i32(op.attrs.axis)] }
+    case 'UNPACK':
+      return { version: byDtype(1, 2), options: 64, fields: [i32(op.attrs.num), i32(op.attrs.axis)] }
+    case 'RESHAPE':
+      return { version: 1, options: 17, fields: [offset(b.int32Vector([...graph.tensors[op.outputs[0]!]!.shape]))] }
+    case 'SQUEEZE':
+      return {
+        version: 1,
+        options: 30,
+        fields: [offset(b.int32Vector(squeezed(tensor(0).shape, graph.tensors[op.outputs[0]!]!.shape)))],
+      }
+    case 'CAST':
+      return {
+        version: 1,
+        options: 37,
+        fields: [i8(typeCode(tensor(0).dtype)), i8(typeCode(graph.tensors[op.outputs[0]!]!.dtype))],
+      }
+    case 'PAD':
+    case 'TRANSPOSE':
+    case 'SLICE':
+    case 'RELU':
+    case 'RELU6':
+    case 'LOGISTIC':
+    case 'TANH':
+      return { version: byDtype(1, 2) }
+    case 'DEQUANTIZE':
+      return { version: 2 }
+    case 'QUANTIZE':
+      return { version: tensor(0).dtype === 'float32' ? 1 : 2 }
+    case 'HARD_SWISH':
+    case 'RELU_N1_TO_1':
+    case 'EXPAND_DIMS':
+    case 'SQRT':
+    case 'FLOOR_DIV':
+    case 'GATHER_ND':
+    case 'PRELU':
+      return { version: 1 }
+    default:
+      throw new ThimbleError(
+        'format/unsupported-op',
+        `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} is not written to .tflite`,
+      )
   }
 }
 
@@ -76,7 +183,10 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
 function squeezed(from: readonly number[], to: readonly number[]): number[] {
   const removed: number[] = []
   let k = 0
-  from.forEach((d, i) => { if (k < to.length && to[k] === d) k++; else removed.push(i) })
+  from.forEach((d, i) => {
+    if (k < to.length && to[k] === d) k++
+    else removed.push(i)
+  })
   return removed
 }
 
@@ -91,7 +201,9 @@ class OperatorCodes {
   private readonly keys: string[] = []
   private readonly tables: number[] = []
   private readonly b: FlatBufferBuilder
-  constructor(b: FlatBufferBuilder) { this.b = b }
+  constructor(b: FlatBufferBuilder) {
+    this.b = b
+  }
 
   index(type: string, version: number): number {
     const key = `${type} ${version}`
@@ -104,34 +216,62 @@ class OperatorCodes {
     return this.keys.length - 1
   }
 
-  finish(): number { return this.b.offsetVector(this.tables) }
+  finish(): number {
+    return this.b.offsetVector(this.tables)
+  }
 }
 
 function writeQuantization(t: Tensor, b: FlatBufferBuilder): number {
   const q = t.quantization!
   const scales = b.float32Vector(q.scales)
   const zeroPoints = b.int64Vector(q.zeroPoints)
-  return b.table([undefined, undefined, offset(scales), offset(zeroPoints), undefined, undefined, q.axis ? i32(q.axis) : undefined])
+  return b.table([
+    undefined,
+    undefined,
+    offset(scales),
+    offset(zeroPoints),
+    undefined,
+    undefined,
+    q.axis ? i32(q.axis) : undefined,
+  ])
 }
 
 function writeTensor(t: Tensor, buffer: number, b: FlatBufferBuilder): number {
   const shape = b.int32Vector([...t.shape])
   const name = b.string(t.name)
   const quantization = t.quantization ? writeQuantization(t, b) : 0
-  return b.table([offset(shape), i8(typeCode(t.dtype)), u32(buffer), offset(name), quantization ? offset(quantization) : undefined])
+  return b.table([
+    offset(shape),
+    i8(typeCode(t.dtype)),
+    u32(buffer),
+    offset(name),
+    quantization ? offset(quantization) : undefined,
+  ])
 }
 
 function writeOps(graph: Graph, codes: OperatorCodes, b: FlatBufferBuilder): number {
-  return b.offsetVector(graph.ops.map((op) => {
-    const { version, options = 0, fields } = store(graph, op, b)
-    const body = fields ? b.table(fields) : 0
-    const inputs = b.int32Vector([...op.inputs])
-    const outputs = b.int32Vector([...op.outputs])
-    return b.table([u32(codes.index(op.type, version)), offset(inputs), offset(outputs), options ? u8(options) : undefined, body ? offset(body) : undefined])
-  }))
+  return b.offsetVector(
+    graph.ops.map((op) => {
+      const { version, options = 0, fields } = store(graph, op, b)
+      const body = fields ? b.table(fields) : 0
+      const inputs = b.int32Vector([...op.inputs])
+      const outputs = b.int32Vector([...op.outputs])
+      return b.table([
+        u32(codes.index(op.type, version)),
+        offset(inputs),
+        offset(outputs),
+        options ? u8(options) : undefined,
+        body ? offset(body) : undefined,
+      ])
+    }),
+  )
 }
 
-interface Buffers { vector: number; index: number[]; metadata: { name: string; buffer: number }[] }
+interface Buffers {
+  vector: number
+  index: number[]
+  metadata: { name: string; buffer: number }[]
+}
 
 /** One buffer per constant and per block of metadata, and their numbers. */
 function bufferTable(graph: Graph, b: FlatBufferBuilder): Buffers {
@@ -142,15 +282,27 @@ function bufferTable(graph: Graph, b: FlatBufferBuilder): Buffers {
     tables.push(b.table([offset(b.byteVector(t.data, 16))]))
     return tables.length - 1
   })
-  const metadata = metadataBuffers(graph).map(({ name, data }) => ({ name, buffer: tables.push(b.table([offset(b.byteVector(data, 16))])) - 1 }))
+  const metadata = metadataBuffers(graph).map(({ name, data }) => ({
+    name,
+    buffer: tables.push(b.table([offset(b.byteVector(data, 16))])) - 1,
+  }))
   return { vector: b.offsetVector(tables), index, metadata }
 }
 
 /** What LiteRT's signature runners ask for: inputs and outputs by tensor name. Undefined where names repeat. */
 function signature(graph: Graph, b: FlatBufferBuilder): Field | undefined {
-  const unique = (list: readonly number[]): boolean => new Set(list.map((t) => graph.tensors[t]!.name)).size === list.length
+  const unique = (list: readonly number[]): boolean =>
+    new Set(list.map((t) => graph.tensors[t]!.name)).size === list.length
   if (!unique(graph.inputs) || !unique(graph.outputs)) return undefined
-  const maps = (list: readonly number[]): Field => offset(b.offsetVector(list.map((t) => { const name = b.string(graph.tensors[t]!.name); return b.table([offset(name), u32(t)]) })))
+  const maps = (list: readonly number[]): Field =>
+    offset(
+      b.offsetVector(
+        list.map((t) => {
+          const name = b.string(graph.tensors[t]!.name)
+          return b.table([offset(name), u32(t)])
+        }),
+      ),
+    )
   const [inputs, outputs, key] = [maps(graph.inputs), maps(graph.outputs), offset(b.string('serving_default'))]
   return offset(b.offsetVector([b.table([inputs, outputs, key, undefined, u32(0)])]))
 }
@@ -174,10 +326,25 @@ export function writeTflite(graph: Graph): Uint8Array {
   const subgraphs = b.offsetVector([subgraph])
   const description = b.string(graph.metadata.description ?? graph.metadata.name ?? 'Thimble')
   const operatorCodes = codes.finish()
-  const metadata = buffers.metadata.map(({ name, buffer }) => { const text = b.string(name); return b.table([offset(text), u32(buffer)]) })
+  const metadata = buffers.metadata.map(({ name, buffer }) => {
+    const text = b.string(name)
+    return b.table([offset(text), u32(buffer)])
+  })
   const signatures = signature(graph, b)
   const list = metadata.length ? offset(b.offsetVector(metadata)) : undefined
-  const model = b.finish(b.table([u32(3), offset(operatorCodes), offset(subgraphs), offset(description), offset(buffers.vector), undefined, list, signatures]), 'TFL3')
+  const model = b.finish(
+    b.table([
+      u32(3),
+      offset(operatorCodes),
+      offset(subgraphs),
+      offset(description),
+      offset(buffers.vector),
+      undefined,
+      list,
+      signatures,
+    ]),
+    'TFL3',
+  )
   const archive = labelArchive(graph.metadata)
   const out = new Uint8Array(model.length + archive.length)
   out.set(model)

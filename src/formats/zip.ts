@@ -10,20 +10,30 @@ import { inflate } from './inflate.ts'
 /** Most bytes of one unpacked file. */
 export const MAX_UNPACKED_BYTES = 16 << 20
 const MAX_ENTRIES = 1024
-const END_BYTES = 22, ENTRY_BYTES = 46, LOCAL_BYTES = 30
+const END_BYTES = 22
+const ENTRY_BYTES = 46
+const LOCAL_BYTES = 30
 
-const damaged = (what: string): ThimbleError => new ThimbleError('format/zip', `${what} in the archive behind the model`, { hint: 'the file is truncated or damaged' })
+const damaged = (what: string): ThimbleError =>
+  new ThimbleError('format/zip', `${what} in the archive behind the model`, {
+    hint: 'the file is truncated or damaged',
+  })
 
-/** Position of the end record: the last one whose comment reaches exactly the end of the file; -1 when there is no archive. */
+/**
+ * Position of the end record: the last one whose comment reaches exactly the end of the file; -1 when there is no
+ * archive.
+ */
 function findEnd(bytes: Uint8Array, view: DataView): number {
   for (let at = bytes.length - END_BYTES; at >= 0 && at >= bytes.length - END_BYTES - 65535; at--) {
-    if (view.getUint32(at, true) === 0x06054b50 && at + END_BYTES + view.getUint16(at + 20, true) === bytes.length) return at
+    if (view.getUint32(at, true) === 0x06054b50 && at + END_BYTES + view.getUint16(at + 20, true) === bytes.length)
+      return at
   }
   return -1
 }
 
 /**
- * The bytes of the file called `name`; undefined when `bytes` does not end in an archive or the archive has no such file.
+ * The bytes of the file called `name`; undefined when `bytes` does not end in an archive or the archive has no such
+ * file.
  * Errors: `format/zip` for a damaged archive or more than MAX_UNPACKED_BYTES.
  */
 export function readZipFile(bytes: Uint8Array, name: string): Uint8Array | undefined {
@@ -49,11 +59,21 @@ export function readZipFile(bytes: Uint8Array, name: string): Uint8Array | undef
 }
 
 function unpack(bytes: Uint8Array, view: DataView, entry: number, base: number, end: number): Uint8Array {
-  const flags = view.getUint16(entry + 8, true), method = view.getUint16(entry + 10, true)
-  const packedBytes = view.getUint32(entry + 20, true), size = view.getUint32(entry + 24, true)
+  const flags = view.getUint16(entry + 8, true)
+  const method = view.getUint16(entry + 10, true)
+  const packedBytes = view.getUint32(entry + 20, true)
+  const size = view.getUint32(entry + 24, true)
   if (flags & 1) throw damaged('encrypted file')
-  if (method !== 0 && method !== 8) throw new ThimbleError('format/zip', 'unknown compression in the archive behind the model', { expected: '0 (stored) or 8 (deflate)', got: method })
-  if (size > MAX_UNPACKED_BYTES) throw new ThimbleError('format/zip', 'file too large in the archive behind the model', { expected: `at most ${MAX_UNPACKED_BYTES} bytes`, got: size })
+  if (method !== 0 && method !== 8)
+    throw new ThimbleError('format/zip', 'unknown compression in the archive behind the model', {
+      expected: '0 (stored) or 8 (deflate)',
+      got: method,
+    })
+  if (size > MAX_UNPACKED_BYTES)
+    throw new ThimbleError('format/zip', 'file too large in the archive behind the model', {
+      expected: `at most ${MAX_UNPACKED_BYTES} bytes`,
+      got: size,
+    })
   const local = base + view.getUint32(entry + 42, true)
   if (local + LOCAL_BYTES > end || view.getUint32(local, true) !== 0x04034b50) throw damaged('damaged file header')
   const start = local + LOCAL_BYTES + view.getUint16(local + 26, true) + view.getUint16(local + 28, true)

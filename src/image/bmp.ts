@@ -22,7 +22,8 @@ const COMPRESSION = ['RGB', 'RLE8', 'RLE4', 'BITFIELDS', 'JPEG', 'PNG', 'ALPHABI
 function readHeader(bytes: Uint8Array, view: DataView): Header {
   if (bytes.length < 26) throw truncated('BMP', 'a header of at least 26 bytes', bytes.length)
   const size = view.getUint32(14, true)
-  if (size !== 12 && (size < 40 || size > 124)) throw corrupt('BMP', 'unknown header size', { expected: '12 or 40 to 124', got: size })
+  if (size !== 12 && (size < 40 || size > 124))
+    throw corrupt('BMP', 'unknown header size', { expected: '12 or 40 to 124', got: size })
   if (bytes.length < 14 + size) throw truncated('BMP', `${14 + size} bytes of header`, bytes.length)
   const core = size === 12
   const width = core ? view.getUint16(18, true) : view.getInt32(18, true)
@@ -30,10 +31,14 @@ function readHeader(bytes: Uint8Array, view: DataView): Header {
   const bits = view.getUint16(core ? 24 : 28, true)
   const compression = core ? 0 : view.getUint32(30, true)
   const colours = core ? 0 : view.getUint32(46, true)
-  if (![1, 4, 8, 16, 24, 32].includes(bits)) throw corrupt('BMP', 'unknown bits per pixel', { expected: '1, 4, 8, 16, 24 or 32', got: bits })
+  if (![1, 4, 8, 16, 24, 32].includes(bits))
+    throw corrupt('BMP', 'unknown bits per pixel', { expected: '1, 4, 8, 16, 24 or 32', got: bits })
   const fields = compression === 3 || compression === 6
   if (compression !== 0 && !(fields && (bits === 16 || bits === 32))) {
-    throw unsupported(`BMP with ${COMPRESSION[compression] ?? `unknown (${compression})`} compression at ${bits} bits`, 'save it uncompressed, or as PNG')
+    throw unsupported(
+      `BMP with ${COMPRESSION[compression] ?? `unknown (${compression})`} compression at ${bits} bits`,
+      'save it uncompressed, or as PNG',
+    )
   }
   let masks = bits === 16 ? [0x7c00, 0x3e0, 0x1f, 0] : [0xff0000, 0xff00, 0xff, 0]
   let afterHeader = 14 + size
@@ -47,8 +52,17 @@ function readHeader(bytes: Uint8Array, view: DataView): Header {
   }
   const full = bits <= 8 ? 1 << bits : 0
   return {
-    width, height: Math.abs(rows), topDown: rows < 0, bits, masks, pixelOffset: view.getUint32(10, true),
-    palette: { offset: afterHeader, count: bits <= 8 ? (colours > 0 && colours < full ? colours : full) : 0, entryBytes: core ? 3 : 4 }
+    width,
+    height: Math.abs(rows),
+    topDown: rows < 0,
+    bits,
+    masks,
+    pixelOffset: view.getUint32(10, true),
+    palette: {
+      offset: afterHeader,
+      count: bits <= 8 ? (colours > 0 && colours < full ? colours : full) : 0,
+      entryBytes: core ? 3 : 4,
+    },
   }
 }
 
@@ -58,11 +72,12 @@ export function decodeBmp(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
   const header = readHeader(bytes, view)
   const { width, height, bits, pixelOffset, palette } = header
   checkSize('BMP', width, height, width * height * 3, options)
-  const stride = Math.ceil(width * bits / 32) * 4
-  const need = pixelOffset + stride * (height - 1) + Math.ceil(width * bits / 8)
+  const stride = Math.ceil((width * bits) / 32) * 4
+  const need = pixelOffset + stride * (height - 1) + Math.ceil((width * bits) / 8)
   if (pixelOffset < 26) throw corrupt('BMP', 'pixels start inside the header', { got: pixelOffset })
   if (need > bytes.length) throw truncated('BMP', `${need} bytes`, bytes.length)
-  if (palette.count > 0 && palette.offset + palette.count * palette.entryBytes > bytes.length) throw truncated('BMP', `a palette of ${palette.count} colours`, bytes.length)
+  if (palette.count > 0 && palette.offset + palette.count * palette.entryBytes > bytes.length)
+    throw truncated('BMP', `a palette of ${palette.count} colours`, bytes.length)
   const data = new Uint8Array(width * height * 3)
   if (bits <= 8) indexed(bytes, header, stride, data)
   else if (bits === 24) direct24(bytes, header, stride, data)
@@ -70,7 +85,8 @@ export function decodeBmp(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
   return { data, width, height, channels: 3 }
 }
 
-const rowStart = (h: Header, stride: number, y: number): number => h.pixelOffset + (h.topDown ? y : h.height - 1 - y) * stride
+const rowStart = (h: Header, stride: number, y: number): number =>
+  h.pixelOffset + (h.topDown ? y : h.height - 1 - y) * stride
 
 function indexed(bytes: Uint8Array, h: Header, stride: number, data: Uint8Array): void {
   const { offset, count, entryBytes } = h.palette
@@ -81,8 +97,9 @@ function indexed(bytes: Uint8Array, h: Header, stride: number, data: Uint8Array)
   for (let y = 0; y < h.height; y++) {
     const row = rowStart(h, stride, y)
     for (let x = 0; x < h.width; x++) {
-      const index = bytes[row + Math.floor(x / perByte)] >> (8 - bits - (x % perByte) * bits) & mask
-      if (index >= count) throw corrupt('BMP', `colour ${index} at (${x}, ${y}) is outside the palette`, { expected: `below ${count}` })
+      const index = (bytes[row + Math.floor(x / perByte)] >> (8 - bits - (x % perByte) * bits)) & mask
+      if (index >= count)
+        throw corrupt('BMP', `colour ${index} at (${x}, ${y}) is outside the palette`, { expected: `below ${count}` })
       const p = offset + index * entryBytes
       data[o++] = bytes[p + 2]
       data[o++] = bytes[p + 1]
@@ -114,7 +131,8 @@ function masked(view: DataView, h: Header, stride: number, data: Uint8Array): vo
   const bytesPerPixel = h.bits / 8
   const read = (at: number): number => (h.bits === 16 ? view.getUint16(at, true) : view.getUint32(at, true))
   // Rounded down, as Pillow does with 5 and 6 bits.
-  const value = (pixel: number, c: number): number => Math.floor(((pixel & h.masks[c]) >>> fields[c].shift) * 255 / fields[c].max)
+  const value = (pixel: number, c: number): number =>
+    Math.floor((((pixel & h.masks[c]) >>> fields[c].shift) * 255) / fields[c].max)
   // Many writers declare an alpha channel and leave it at zero: then there is none.
   let alpha = false
   if (h.masks[3] !== 0) {
@@ -135,4 +153,5 @@ function masked(view: DataView, h: Header, stride: number, data: Uint8Array): vo
 }
 
 /** One 8-bit sample with 8-bit alpha over a white ground. */
-export const overWhite = (value: number, alpha: number): number => (alpha === 255 ? value : Math.round((value * alpha + 255 * (255 - alpha)) / 255))
+export const overWhite = (value: number, alpha: number): number =>
+  alpha === 255 ? value : Math.round((value * alpha + 255 * (255 - alpha)) / 255)

@@ -14,12 +14,19 @@ export async function decodeInBrowser(source: Uint8Array | Blob, options: Decode
   try {
     bitmap = await createImageBitmap(blob, { imageOrientation: 'from-image', colorSpaceConversion: 'none' })
   } catch {
-    throw new ThimbleError('image/unreadable', 'the browser can\'t read this file as an image', { got: `${blob.size} bytes${blob.type ? ` of ${blob.type}` : ''}`, hint: 'use a JPEG, PNG or WebP file' })
+    throw new ThimbleError('image/unreadable', "the browser can't read this file as an image", {
+      got: `${blob.size} bytes${blob.type ? ` of ${blob.type}` : ''}`,
+      hint: 'use a JPEG, PNG or WebP file',
+    })
   }
   try {
     const { width, height } = bitmap
     const maxPixels = options.maxPixels ?? MAX_PIXELS
-    if (width * height > maxPixels) throw new ThimbleError('image/too-large', `the image of ${width}x${height} is too large`, { expected: `at most ${maxPixels} pixels`, got: width * height })
+    if (width * height > maxPixels)
+      throw new ThimbleError('image/too-large', `the image of ${width}x${height} is too large`, {
+        expected: `at most ${maxPixels} pixels`,
+        got: width * height,
+      })
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })
     if (!context) throw new ThimbleError('image/unreadable', 'the browser gives no 2D canvas')
     context.fillStyle = '#fff'

@@ -27,8 +27,11 @@ export function defaultPreprocess(input: TensorInfo, metadata: Metadata = {}): A
   const { channels } = inputGeometry(input)
   if (metadata.preprocess) return { preprocess: metadata.preprocess, assumed: 'from the model file', guessed: false }
   const common = { fit: 'stretch', method: 'bilinear', channels: channels === 1 ? 'gray' : 'rgb' } as const
-  const guess = (mean: readonly number[], std: readonly number[], assumed: string): AssumedPreprocess =>
-    ({ preprocess: { ...common, mean, std }, assumed: `assumed: ${assumed}`, guessed: true })
+  const guess = (mean: readonly number[], std: readonly number[], assumed: string): AssumedPreprocess => ({
+    preprocess: { ...common, mean, std },
+    assumed: `assumed: ${assumed}`,
+    guessed: true,
+  })
 
   if (input.dtype === 'uint8' || input.dtype === 'int8') {
     const min = input.dtype === 'uint8' ? 0 : -128
@@ -36,14 +39,32 @@ export function defaultPreprocess(input: TensorInfo, metadata: Metadata = {}): A
     const [low, high] = [(min - input.zeroPoint) * scale, (min + 255 - input.zeroPoint) * scale]
     // The quantized value is the pixel (minus 128 for int8): real = (pixel - (zeroPoint - min)) * scale.
     const identity = (range: string): AssumedPreprocess =>
-      guess([input.zeroPoint - min], [1 / scale], `the pixel itself${min === 0 ? '' : ', minus 128'} (the input's quantization covers ${range})`)
-    if (input.scale <= 0) return guess([min === 0 ? 0 : 128], [1], `the pixel itself${min === 0 ? '' : ', minus 128'} (the input has no quantization)`)
+      guess(
+        [input.zeroPoint - min],
+        [1 / scale],
+        `the pixel itself${min === 0 ? '' : ', minus 128'} (the input's quantization covers ${range})`,
+      )
+    if (input.scale <= 0)
+      return guess(
+        [min === 0 ? 0 : 128],
+        [1],
+        `the pixel itself${min === 0 ? '' : ', minus 128'} (the input has no quantization)`,
+      )
     if (near(low, 0, 0.02) && near(high, 1, 0.02)) return identity('0 to 1')
     if (near(low, -1, 0.03) && near(high, 1, 0.03)) return identity('-1 to 1')
     if (near(low, 0, 2) && near(high, 255, 2)) return identity('0 to 255')
     if (near(low, -128, 2) && near(high, 127, 2)) return identity('-128 to 127')
-    if (channels === 3 && near(low, -2.118, 0.15) && near(high, 2.64, 0.15)) return guess(IMAGENET_MEAN, IMAGENET_STD, 'ImageNet mean and standard deviation (the input\'s quantization covers about -2.1 to 2.6)')
-    return guess([127.5], [127.5], `-1 to 1 (mean 127.5, std 127.5); the input's quantization covers ${low.toPrecision(3)} to ${high.toPrecision(3)}, which fits no usual range`)
+    if (channels === 3 && near(low, -2.118, 0.15) && near(high, 2.64, 0.15))
+      return guess(
+        IMAGENET_MEAN,
+        IMAGENET_STD,
+        "ImageNet mean and standard deviation (the input's quantization covers about -2.1 to 2.6)",
+      )
+    return guess(
+      [127.5],
+      [127.5],
+      `-1 to 1 (mean 127.5, std 127.5); the input's quantization covers ${low.toPrecision(3)} to ${high.toPrecision(3)}, which fits no usual range`,
+    )
   }
   return guess([127.5], [127.5], `-1 to 1 (mean 127.5, std 127.5); a ${input.dtype} input does not say its range`)
 }
@@ -51,9 +72,12 @@ export function defaultPreprocess(input: TensorInfo, metadata: Metadata = {}): A
 /** A preprocessing in one line, e.g. `stretch to 224x224 (bilinear), RGB, (pixel - 127.5) / 127.5`. */
 export function describePreprocess(how: Preprocess, input: TensorInfo): string {
   const { width, height } = inputGeometry(input)
-  const fit = how.fit === 'stretch' ? `stretch to ${width}x${height}`
-    : how.fit === 'fit' ? `fit into ${width}x${height}, black bars`
-      : `${how.shorterSide ? `shorter side to ${how.shorterSide}, ` : ''}centre-crop ${width}x${height}`
+  const fit =
+    how.fit === 'stretch'
+      ? `stretch to ${width}x${height}`
+      : how.fit === 'fit'
+        ? `fit into ${width}x${height}, black bars`
+        : `${how.shorterSide ? `shorter side to ${how.shorterSide}, ` : ''}centre-crop ${width}x${height}`
   const short = (values: readonly number[]): string => {
     const texts = values.map((v) => String(+v.toPrecision(6)))
     return texts.every((t) => t === texts[0]) ? texts[0] : `[${texts.join(', ')}]`

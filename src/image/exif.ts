@@ -4,7 +4,10 @@
  */
 import type { PixelImage } from '../types.ts'
 
-/** 1 = upright (also when the tag is absent or out of range); 2 to 8 as in the standard. `tiff` starts at the byte-order mark. */
+/**
+ * 1 = upright (also when the tag is absent or out of range); 2 to 8 as in the standard. `tiff` starts at the byte-order
+ * mark.
+ */
 export function readOrientation(tiff: Uint8Array): number {
   if (tiff.length < 14) return 1
   const little = tiff[0] === 0x49 && tiff[1] === 0x49
@@ -46,7 +49,7 @@ export function orient(image: PixelImage, orientation: number): PixelImage {
     [0, width, 1], // 5: transposed
     [bottom, -width, 1], // 6: needs a quarter turn clockwise
     [right + bottom, -width, -1], // 7: transversed
-    [right, width, -1] // 8: needs a quarter turn counter-clockwise
+    [right, width, -1], // 8: needs a quarter turn counter-clockwise
   ][orientation - 2]
   const out = new Uint8Array(w * h * channels)
   let o = 0

@@ -11,25 +11,59 @@ import { overWhite } from './bmp.ts'
 import { orient, readOrientation } from './exif.ts'
 import { checkSize, corrupt, type DecodeOptions, truncated } from './limits.ts'
 
-const GRAY = 0, RGB = 2, PALETTE = 3, GRAY_ALPHA = 4, RGB_ALPHA = 6
+const GRAY = 0
+const RGB = 2
+const PALETTE = 3
+const GRAY_ALPHA = 4
+const RGB_ALPHA = 6
 const CHANNELS: Record<number, number> = { [GRAY]: 1, [RGB]: 3, [PALETTE]: 1, [GRAY_ALPHA]: 2, [RGB_ALPHA]: 4 }
-const DEPTHS: Record<number, number[]> = { [GRAY]: [1, 2, 4, 8, 16], [RGB]: [8, 16], [PALETTE]: [1, 2, 4, 8], [GRAY_ALPHA]: [8, 16], [RGB_ALPHA]: [8, 16] }
+const DEPTHS: Record<number, number[]> = {
+  [GRAY]: [1, 2, 4, 8, 16],
+  [RGB]: [8, 16],
+  [PALETTE]: [1, 2, 4, 8],
+  [GRAY_ALPHA]: [8, 16],
+  [RGB_ALPHA]: [8, 16],
+}
 /** Adam7: first column and row, column and row step of each pass. */
-const ADAM7 = [[0, 0, 8, 8], [4, 0, 8, 8], [0, 4, 4, 8], [2, 0, 4, 4], [0, 2, 2, 4], [1, 0, 2, 2], [0, 1, 1, 2]]
+const ADAM7 = [
+  [0, 0, 8, 8],
+  [4, 0, 8, 8],
+  [0, 4, 4, 8],
+  [2, 0, 4, 4],
+  [0, 2, 2, 4],
+  [1, 0, 2, 2],
+  [0, 1, 1, 2],
+]
 /** Compressed bytes inflated at a time; what comes out of a step is at most 1032 times as much. */
 const STEP = 16384
 
-interface Header { width: number; height: number; depth: number; type: number; interlaced: boolean }
+interface Header {
+  width: number
+  height: number
+  depth: number
+  type: number
+  interlaced: boolean
+}
 
 /** The palette (RGB triples), its alphas, and the colour key of gray and RGB images (full-depth samples). */
-interface Colours { palette?: Uint8Array; alphas?: Uint8Array; key?: number[] }
+interface Colours {
+  palette?: Uint8Array
+  alphas?: Uint8Array
+  key?: number[]
+}
 
 function readHeader(view: DataView, at: number, length: number): Header {
   if (length !== 13) throw corrupt('PNG', 'header chunk has a wrong length', { expected: 13, got: length })
-  const [width, height, depth, type] = [view.getUint32(at), view.getUint32(at + 4), view.getUint8(at + 8), view.getUint8(at + 9)]
+  const [width, height, depth, type] = [
+    view.getUint32(at),
+    view.getUint32(at + 4),
+    view.getUint8(at + 8),
+    view.getUint8(at + 9),
+  ]
   if (!DEPTHS[type]?.includes(depth)) throw corrupt('PNG', `colour type ${type} with ${depth} bits does not exist`)
   const [compression, filter, interlace] = [view.getUint8(at + 10), view.getUint8(at + 11), view.getUint8(at + 12)]
-  if (compression !== 0 || filter !== 0 || interlace > 1) throw corrupt('PNG', `unknown compression ${compression}, filter ${filter} or interlace ${interlace} method`)
+  if (compression !== 0 || filter !== 0 || interlace > 1)
+    throw corrupt('PNG', `unknown compression ${compression}, filter ${filter} or interlace ${interlace} method`)
   return { width, height, depth, type, interlaced: interlace === 1 }
 }
 
@@ -37,13 +71,14 @@ function readHeader(view: DataView, at: number, length: number): Header {
 export function decodePng(bytes: Uint8Array, options: DecodeOptions = {}): PixelImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 33) throw truncated('PNG', 'a header of 33 bytes', bytes.length)
-  if (view.getUint32(4) !== 0x0d0a1a0a) throw corrupt('PNG', 'line ends were changed in the signature (a text-mode transfer)')
+  if (view.getUint32(4) !== 0x0d0a1a0a)
+    throw corrupt('PNG', 'line ends were changed in the signature (a text-mode transfer)')
   const colours: Colours = {}
   let header: Header | undefined
   let rows: RowSink | undefined
   let orientation = 1
   let at = 8
-  for (let ended = false; !ended; ) {
+  for (let ended = false; !ended;) {
     if (at + 12 > bytes.length) {
       if (rows?.done) break
       throw truncated('PNG', `a chunk at byte ${at}`, `${bytes.length} bytes`)
@@ -60,7 +95,8 @@ export function decodePng(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
     }
     // Upper case first letter: the chunk is needed to read the image.
     const critical = type[0] <= 'Z'
-    if ((critical || type === 'tRNS') && crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end)) throw corrupt('PNG', `checksum of the ${type} chunk at byte ${at} is wrong`)
+    if ((critical || type === 'tRNS') && crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end))
+      throw corrupt('PNG', `checksum of the ${type} chunk at byte ${at} is wrong`)
     if (type === 'IHDR') {
       if (header) throw corrupt('PNG', 'second header')
       header = readHeader(view, body, length)
@@ -68,7 +104,8 @@ export function decodePng(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
       const samples = width * height * outChannels(header.type)
       checkSize('PNG', width, height, samples + STEP * 1032, options)
     } else if (type === 'PLTE') {
-      if (length % 3 !== 0 || length === 0 || length > 768) throw corrupt('PNG', 'palette has a wrong length', { got: length })
+      if (length % 3 !== 0 || length === 0 || length > 768)
+        throw corrupt('PNG', 'palette has a wrong length', { got: length })
       colours.palette = bytes.subarray(body, end)
     } else if (type === 'tRNS') readTransparency(header!, view, body, length, colours)
     else if (type === 'eXIf') orientation = readOrientation(bytes.subarray(body, end))
@@ -88,7 +125,8 @@ const outChannels = (type: number): 1 | 3 => (type === GRAY || type === GRAY_ALP
 function readTransparency(header: Header, view: DataView, at: number, length: number, colours: Colours): void {
   if (header.type === PALETTE) colours.alphas = new Uint8Array(view.buffer, view.byteOffset + at, Math.min(length, 256))
   else if (header.type === GRAY && length >= 2) colours.key = [view.getUint16(at)]
-  else if (header.type === RGB && length >= 6) colours.key = [view.getUint16(at), view.getUint16(at + 2), view.getUint16(at + 4)]
+  else if (header.type === RGB && length >= 6)
+    colours.key = [view.getUint16(at), view.getUint16(at + 2), view.getUint16(at + 4)]
 }
 
 /** Takes IDAT pieces, gives the image: inflate, unfilter, expand to 8-bit samples, place. */
@@ -136,7 +174,7 @@ class RowSink {
       this.passHeight = Math.ceil((height - y0) / dy)
       if (this.passWidth > 0 && this.passHeight > 0) break
     }
-    this.rowBytes = Math.ceil(this.passWidth * depth * CHANNELS[type] / 8)
+    this.rowBytes = Math.ceil((this.passWidth * depth * CHANNELS[type]) / 8)
     this.row = new Uint8Array(this.rowBytes + 1)
     this.above = new Uint8Array(this.rowBytes + 1)
     this.line = new Uint8Array(this.passWidth * this.channels)
@@ -148,9 +186,11 @@ class RowSink {
     while (this.zlibHeader.length < 2 && start < end) this.zlibHeader.push(bytes[start++])
     if (this.zlibHeader.length === 2 && start < end) {
       const [cmf, flags] = this.zlibHeader
-      if ((cmf & 15) !== 8 || (cmf << 8 | flags) % 31 !== 0 || flags & 32) throw corrupt('PNG', 'image data is not a zlib stream')
+      if ((cmf & 15) !== 8 || ((cmf << 8) | flags) % 31 !== 0 || flags & 32)
+        throw corrupt('PNG', 'image data is not a zlib stream')
     }
-    for (let at = start; at < end && !this.done; at += STEP) this.step(bytes.subarray(at, Math.min(end, at + STEP)), false)
+    for (let at = start; at < end && !this.done; at += STEP)
+      this.step(bytes.subarray(at, Math.min(end, at + STEP)), false)
   }
 
   private step(piece: Uint8Array, final: boolean): void {
@@ -172,7 +212,7 @@ class RowSink {
       at += n
       if (this.filled <= this.rowBytes) return
       this.filled = 0
-      unfilter(this.row, this.above, Math.max(1, this.header.depth * CHANNELS[this.header.type] >> 3))
+      unfilter(this.row, this.above, Math.max(1, (this.header.depth * CHANNELS[this.header.type]) >> 3))
       this.place()
       const row = this.row
       this.row = this.above
@@ -202,12 +242,15 @@ class RowSink {
   }
 }
 
-/** Undoes a row's filter in place; byte 0 is the filter type. `above` is the finished row above (zero for the first). */
+/**
+ * Undoes a row's filter in place; byte 0 is the filter type. `above` is the finished row above (zero for the first).
+ */
 function unfilter(row: Uint8Array, above: Uint8Array, bytesPerPixel: number): void {
   const n = row.length
   const first = bytesPerPixel + 1
   switch (row[0]) {
-    case 0: return
+    case 0:
+      return
     case 1:
       for (let i = first; i < n; i++) row[i] += row[i - bytesPerPixel]
       return
@@ -221,12 +264,17 @@ function unfilter(row: Uint8Array, above: Uint8Array, bytesPerPixel: number): vo
     case 4:
       for (let i = 1; i < first && i < n; i++) row[i] += above[i]
       for (let i = first; i < n; i++) {
-        const a = row[i - bytesPerPixel], b = above[i], c = above[i - bytesPerPixel]
-        const pa = Math.abs(b - c), pb = Math.abs(a - c), pc = Math.abs(a + b - c - c)
+        const a = row[i - bytesPerPixel]
+        const b = above[i]
+        const c = above[i - bytesPerPixel]
+        const pa = Math.abs(b - c)
+        const pb = Math.abs(a - c)
+        const pc = Math.abs(a + b - c - c)
         row[i] += pa <= pb && pa <= pc ? a : pb <= pc ? b : c
       }
       return
-    default: throw corrupt('PNG', `unknown row filter ${row[0]}`)
+    default:
+      throw corrupt('PNG', `unknown row filter ${row[0]}`)
   }
 }
 
@@ -247,7 +295,8 @@ function expand(row: Uint8Array, line: Uint8Array, width: number, header: Header
   for (let o = 0; o < line.length; i += samples * wide) {
     let alpha = 255
     if (samples !== colourSamples) alpha = row[i + colourSamples * wide]
-    else if (key?.every((k, c) => (wide === 2 ? row[i + 2 * c] << 8 | row[i + 2 * c + 1] : row[i + c]) === k)) alpha = 0
+    else if (key?.every((k, c) => (wide === 2 ? (row[i + 2 * c] << 8) | row[i + 2 * c + 1] : row[i + c]) === k))
+      alpha = 0
     for (let c = 0; c < colourSamples; c++) line[o++] = overWhite(row[i + c * wide], alpha)
   }
 }
@@ -256,17 +305,24 @@ function expandBits(row: Uint8Array, line: Uint8Array, width: number, depth: num
   const mask = (1 << depth) - 1
   for (let x = 0; x < width; x++) {
     const bit = x * depth
-    const v = row[1 + (bit >> 3)] >> (8 - depth - (bit & 7)) & mask
-    line[x] = key?.[0] === v ? 255 : v * 255 / mask
+    const v = (row[1 + (bit >> 3)] >> (8 - depth - (bit & 7))) & mask
+    line[x] = key?.[0] === v ? 255 : (v * 255) / mask
   }
 }
 
-function expandPalette(row: Uint8Array, line: Uint8Array, width: number, depth: number, { palette, alphas }: Colours): void {
+function expandPalette(
+  row: Uint8Array,
+  line: Uint8Array,
+  width: number,
+  depth: number,
+  { palette, alphas }: Colours,
+): void {
   const mask = (1 << depth) - 1
   for (let x = 0; x < width; x++) {
     const bit = x * depth
-    const index = row[1 + (bit >> 3)] >> (8 - depth - (bit & 7)) & mask
-    if (index * 3 >= palette!.length) throw corrupt('PNG', `colour ${index} is outside the palette`, { expected: `below ${palette!.length / 3}` })
+    const index = (row[1 + (bit >> 3)] >> (8 - depth - (bit & 7))) & mask
+    if (index * 3 >= palette!.length)
+      throw corrupt('PNG', `colour ${index} is outside the palette`, { expected: `below ${palette!.length / 3}` })
     const alpha = alphas?.[index] ?? 255
     for (let c = 0; c < 3; c++) line[x * 3 + c] = overWhite(palette![index * 3 + c], alpha)
   }

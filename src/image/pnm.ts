@@ -35,7 +35,8 @@ class Scanner {
       value = value * 10 + (c - 0x30)
       if (++this.at - start > 9) throw corrupt('PPM', `${what} is too long a number`)
     }
-    if (this.at === start) throw corrupt('PPM', `${what} is not a number`, { got: `byte 0x${this.bytes[start].toString(16)} at ${start}` })
+    if (this.at === start)
+      throw corrupt('PPM', `${what} is not a number`, { got: `byte 0x${this.bytes[start].toString(16)} at ${start}` })
     return value
   }
 
@@ -84,11 +85,11 @@ export function decodePnm(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
   else if (kind >= 5 && maxval === 255) data.set(bytes.subarray(scanner.at, scanner.at + samples))
   else {
     const scale = new Uint8Array(maxval + 1)
-    for (let v = 0; v <= maxval; v++) scale[v] = roundEven(v / maxval * 255)
+    for (let v = 0; v <= maxval; v++) scale[v] = roundEven((v / maxval) * 255)
     const wide = maxval > 255
     let at = scanner.at
     for (let i = 0; i < samples; i++) {
-      const v = kind < 4 ? scanner.number('a sample') : wide ? bytes[at++] << 8 | bytes[at++] : bytes[at++]
+      const v = kind < 4 ? scanner.number('a sample') : wide ? (bytes[at++] << 8) | bytes[at++] : bytes[at++]
       if (v > maxval) throw corrupt('PPM', `sample ${i} is above maxval`, { expected: `at most ${maxval}`, got: v })
       data[i] = scale[v]
     }
@@ -101,7 +102,7 @@ function unpackBits(bytes: Uint8Array, start: number, width: number, height: num
   const stride = Math.ceil(width / 8)
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      data[y * width + x] = bytes[start + y * stride + (x >> 3)] >> (7 - (x & 7)) & 1 ? 0 : 255
+      data[y * width + x] = (bytes[start + y * stride + (x >> 3)] >> (7 - (x & 7))) & 1 ? 0 : 255
     }
   }
 }

@@ -9,7 +9,12 @@ import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { type AxisTaps, axisTaps, extent, resizeColumns, resizeRow, rowsFirst } from './resize.ts'
 
 /** An image tensor's geometry. */
-export interface InputGeometry { width: number; height: number; channels: 1 | 3; nchw: boolean }
+export interface InputGeometry {
+  width: number
+  height: number
+  channels: 1 | 3
+  nchw: boolean
+}
 
 /**
  * Reads [1, H, W, C], [1, C, H, W] or [H, W, C] with 1 or 3 channels.
@@ -22,8 +27,11 @@ export function inputGeometry(input: TensorInfo): InputGeometry {
     if (c === 3 || c === 1) return { height: a, width: b, channels: c, nchw: false }
     if (a === 3 || a === 1) return { height: b, width: c, channels: a, nchw: true }
   }
-  throw new ThimbleError('image/unsupported-input', 'the model\'s input is not an image', {
-    tensor: input.name, expected: '[1, height, width, 1 or 3]', got: `[${input.shape.join(', ')}]`, hint: 'give it raw tensors with run'
+  throw new ThimbleError('image/unsupported-input', "the model's input is not an image", {
+    tensor: input.name,
+    expected: '[1, height, width, 1 or 3]',
+    got: `[${input.shape.join(', ')}]`,
+    hint: 'give it raw tensors with run',
   })
 }
 
@@ -31,7 +39,16 @@ export function inputGeometry(input: TensorInfo): InputGeometry {
  * Where the image lands. The whole image is scaled to `width` x `height`; of that, `countX` x `countY` pixels from
  * (cropX, cropY) on go to (padX, padY) of the input; what stays uncovered is black.
  */
-export interface Placement { width: number; height: number; cropX: number; cropY: number; countX: number; countY: number; padX: number; padY: number }
+export interface Placement {
+  width: number
+  height: number
+  cropX: number
+  cropY: number
+  countX: number
+  countY: number
+  padX: number
+  padY: number
+}
 
 const roundEven = (x: number): number => {
   const f = Math.floor(x)
@@ -48,9 +65,17 @@ function centre(size: number, target: number): { crop: number; count: number; pa
  * Placement of an imageWidth x imageHeight picture in a width x height input.
  * Source: torchvision's Resize(shorterSide) and CenterCrop for `crop`; TensorFlow's resize_with_pad for `fit`.
  */
-export function placement(imageWidth: number, imageHeight: number, width: number, height: number, how: Preprocess): Placement {
-  if (how.fit === 'stretch') return { width, height, cropX: 0, cropY: 0, countX: width, countY: height, padX: 0, padY: 0 }
-  let w: number, h: number
+export function placement(
+  imageWidth: number,
+  imageHeight: number,
+  width: number,
+  height: number,
+  how: Preprocess,
+): Placement {
+  if (how.fit === 'stretch')
+    return { width, height, cropX: 0, cropY: 0, countX: width, countY: height, padX: 0, padY: 0 }
+  let w: number
+  let h: number
   if (how.fit === 'fit') {
     const ratio = Math.max(imageWidth / width, imageHeight / height)
     w = Math.min(width, Math.max(1, Math.floor(imageWidth / ratio)))
@@ -60,13 +85,23 @@ export function placement(imageWidth: number, imageHeight: number, width: number
   }
   if (how.shorterSide !== undefined) {
     const [short, long] = [Math.min(imageWidth, imageHeight), Math.max(imageWidth, imageHeight)]
-    const longer = Math.trunc(how.shorterSide * long / short)
+    const longer = Math.trunc((how.shorterSide * long) / short)
     ;[w, h] = imageWidth <= imageHeight ? [how.shorterSide, longer] : [longer, how.shorterSide]
-  } else if (imageWidth * height <= imageHeight * width) [w, h] = [width, Math.trunc(width * imageHeight / imageWidth)]
-  else [w, h] = [Math.trunc(height * imageWidth / imageHeight), height]
+  } else if (imageWidth * height <= imageHeight * width)
+    [w, h] = [width, Math.trunc((width * imageHeight) / imageWidth)]
+  else [w, h] = [Math.trunc((height * imageWidth) / imageHeight), height]
   const x = centre(w, width)
   const y = centre(h, height)
-  return { width: w, height: h, cropX: x.crop, cropY: y.crop, countX: x.count, countY: y.count, padX: x.pad, padY: y.pad }
+  return {
+    width: w,
+    height: h,
+    cropX: x.crop,
+    cropY: y.crop,
+    countX: x.count,
+    countY: y.count,
+    padX: x.pad,
+    padY: y.pad,
+  }
 }
 
 const ARRAYS: Partial<Record<DType, { create: (n: number) => TypedArray; min: number; max: number }>> = {
@@ -74,7 +109,7 @@ const ARRAYS: Partial<Record<DType, { create: (n: number) => TypedArray; min: nu
   uint8: { create: (n) => new Uint8Array(n), min: 0, max: 255 },
   int16: { create: (n) => new Int16Array(n), min: -32768, max: 32767 },
   int32: { create: (n) => new Int32Array(n), min: -2147483648, max: 2147483647 },
-  float32: { create: (n) => new Float32Array(n), min: -Infinity, max: Infinity }
+  float32: { create: (n) => new Float32Array(n), min: -Infinity, max: Infinity },
 }
 
 type NumberArray = Exclude<TypedArray, BigInt64Array>
@@ -86,13 +121,26 @@ export function inputTable(input: TensorInfo, mean: number, std: number): Number
   const scale = input.scale > 0 ? input.scale : 1
   for (let p = 0; p < 256; p++) {
     const real = (p - mean) / std
-    lut[p] = input.dtype === 'float32' ? real : Math.min(kind.max, Math.max(kind.min, roundEven(real / scale) + input.zeroPoint))
+    lut[p] =
+      input.dtype === 'float32'
+        ? real
+        : Math.min(kind.max, Math.max(kind.min, roundEven(real / scale) + input.zeroPoint))
   }
   return lut
 }
 
 /** Tables for images of one size. */
-interface SizePlan { width: number; height: number; sourceChannels: number; place: Placement; x: AxisTaps; y: AxisTaps; rowsFirst: boolean; first: number; last: number }
+interface SizePlan {
+  width: number
+  height: number
+  sourceChannels: number
+  place: Placement
+  x: AxisTaps
+  y: AxisTaps
+  rowsFirst: boolean
+  first: number
+  last: number
+}
 
 /**
  * Fills a model's input from images, keeping its tables and buffers between them.
@@ -114,11 +162,17 @@ export class Preprocessor {
     this.how = how
     this.geometry = inputGeometry(input)
     if (!ARRAYS[input.dtype]) {
-      throw new ThimbleError('image/unsupported-input', 'no image can be put into this input', { tensor: input.name, expected: Object.keys(ARRAYS).join(', '), got: input.dtype })
+      throw new ThimbleError('image/unsupported-input', 'no image can be put into this input', {
+        tensor: input.name,
+        expected: Object.keys(ARRAYS).join(', '),
+        got: input.dtype,
+      })
     }
     checkPreprocess(how)
     const { channels } = this.geometry
-    this.luts = Array.from({ length: channels }, (_, c) => inputTable(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0]))
+    this.luts = Array.from({ length: channels }, (_, c) =>
+      inputTable(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0]),
+    )
   }
 
   /** A new array of the input's dtype and element count. */
@@ -136,7 +190,11 @@ export class Preprocessor {
     const total = elements(this.input.shape)
     const result = (out ?? this.createInput()) as NumberArray
     if (result.length !== total || result.constructor !== this.luts[0].constructor) {
-      throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', { tensor: this.input.name, expected: `${this.input.dtype} x ${total}`, got: `${result.constructor.name} x ${result.length}` })
+      throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', {
+        tensor: this.input.name,
+        expected: `${this.input.dtype} x ${total}`,
+        got: `${result.constructor.name} x ${result.length}`,
+      })
     }
     let { data } = image
     let source: number = channels
@@ -153,7 +211,8 @@ export class Preprocessor {
   }
 
   private planFor(width: number, height: number, sourceChannels: number): SizePlan {
-    if (this.plan?.width === width && this.plan.height === height && this.plan.sourceChannels === sourceChannels) return this.plan
+    if (this.plan?.width === width && this.plan.height === height && this.plan.sourceChannels === sourceChannels)
+      return this.plan
     const place = placement(width, height, this.geometry.width, this.geometry.height, this.how)
     const x = axisTaps(this.how.method, width, place.width, place.cropX, place.countX)
     const y = axisTaps(this.how.method, height, place.height, place.cropY, place.countY)
@@ -167,10 +226,15 @@ export class Preprocessor {
     if (this.line.length < lineElements) this.line = new Uint8Array(lineElements)
     const sums = Math.max(lineElements, rows ? tempElements : 0)
     if (this.sums.length < sums) this.sums = new Int32Array(sums)
-    return this.plan = { width, height, sourceChannels, place, x, y, rowsFirst: rows, first, last }
+    return (this.plan = { width, height, sourceChannels, place, x, y, rowsFirst: rows, first, last })
   }
 
-  private columnsThenRows(data: Uint8Array | Uint8ClampedArray, plan: SizePlan, samples: 1 | 3, out: NumberArray): void {
+  private columnsThenRows(
+    data: Uint8Array | Uint8ClampedArray,
+    plan: SizePlan,
+    samples: 1 | 3,
+    out: NumberArray,
+  ): void {
     const { place, x, y, first, width, sourceChannels } = plan
     const { temp, line, sums } = this
     const n = place.countX * samples
@@ -179,7 +243,8 @@ export class Preprocessor {
       // Only rows that some output reads (nearest and bilinear-fast skip many).
       const from = Math.max(next, y.starts[i])
       next = Math.max(next, y.starts[i] + y.counts[i])
-      for (let r = from; r < next; r++) resizeColumns(data, r * width * sourceChannels, sourceChannels, x, temp, (r - first) * n, samples)
+      for (let r = from; r < next; r++)
+        resizeColumns(data, r * width * sourceChannels, sourceChannels, x, temp, (r - first) * n, samples)
     }
     for (let i = 0; i < place.countY; i++) {
       resizeRow(temp, 0 - first * n, n, n, y, i, line, sums)
@@ -187,7 +252,12 @@ export class Preprocessor {
     }
   }
 
-  private rowsThenColumns(data: Uint8Array | Uint8ClampedArray, plan: SizePlan, samples: 1 | 3, out: NumberArray): void {
+  private rowsThenColumns(
+    data: Uint8Array | Uint8ClampedArray,
+    plan: SizePlan,
+    samples: 1 | 3,
+    out: NumberArray,
+  ): void {
     const { place, x, y, first, last, width, sourceChannels } = plan
     const { temp, line, sums } = this
     const n = (last - first) * sourceChannels
@@ -228,7 +298,8 @@ export class Preprocessor {
     const n = width * height
     if (this.gray.length < n) this.gray = new Uint8Array(n)
     const { gray } = this
-    for (let i = 0, p = 0; i < n; i++, p += channels) gray[i] = (data[p] * 19595 + data[p + 1] * 38470 + data[p + 2] * 7471 + 0x8000) >> 16
+    for (let i = 0, p = 0; i < n; i++, p += channels)
+      gray[i] = (data[p] * 19595 + data[p + 1] * 38470 + data[p + 2] * 7471 + 0x8000) >> 16
     return gray
   }
 }
@@ -236,15 +307,30 @@ export class Preprocessor {
 /** Channels of a pixel buffer, derived from its length when not given (ImageData is RGBA). Errors: `image/pixels`. */
 export function checkPixels(image: PixelImage): 1 | 3 | 4 {
   const { data, width, height } = image ?? {}
-  if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray) || !Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
-    throw new ThimbleError('image/pixels', 'not an image', { expected: '{ data: Uint8Array or Uint8ClampedArray, width, height, channels? }', got: data ? `${data.constructor?.name} of ${width}x${height}` : typeof image })
+  if (
+    !(data instanceof Uint8Array || data instanceof Uint8ClampedArray) ||
+    !Number.isInteger(width) ||
+    !Number.isInteger(height) ||
+    width < 1 ||
+    height < 1
+  ) {
+    throw new ThimbleError('image/pixels', 'not an image', {
+      expected: '{ data: Uint8Array or Uint8ClampedArray, width, height, channels? }',
+      got: data ? `${data.constructor?.name} of ${width}x${height}` : typeof image,
+    })
   }
   const channels = image.channels ?? data.length / (width * height)
   if (channels !== 1 && channels !== 3 && channels !== 4) {
-    throw new ThimbleError('image/pixels', `${width}x${height} pixels have a wrong number of channels`, { expected: '1, 3 or 4', got: `${data.length} bytes: ${+channels.toFixed(3)} channels` })
+    throw new ThimbleError('image/pixels', `${width}x${height} pixels have a wrong number of channels`, {
+      expected: '1, 3 or 4',
+      got: `${data.length} bytes: ${+channels.toFixed(3)} channels`,
+    })
   }
   if (data.length < width * height * channels) {
-    throw new ThimbleError('image/pixels', `too few bytes for ${width}x${height}x${channels}`, { expected: width * height * channels, got: data.length })
+    throw new ThimbleError('image/pixels', `too few bytes for ${width}x${height}x${channels}`, {
+      expected: width * height * channels,
+      got: data.length,
+    })
   }
   return channels
 }
@@ -255,15 +341,22 @@ export function checkPreprocess(how: Preprocess): void {
     throw new ThimbleError('usage/preprocess', what, { expected, got: String(got) })
   }
   if (!['stretch', 'crop', 'fit'].includes(how.fit)) fail('unknown fit', 'stretch, crop or fit', how.fit)
-  if (!['bilinear', 'bilinear-fast', 'nearest', 'area'].includes(how.method)) fail('unknown resize method', 'bilinear, bilinear-fast, nearest or area', how.method)
+  if (!['bilinear', 'bilinear-fast', 'nearest', 'area'].includes(how.method))
+    fail('unknown resize method', 'bilinear, bilinear-fast, nearest or area', how.method)
   if (!['rgb', 'bgr', 'gray'].includes(how.channels)) fail('unknown channel order', 'rgb, bgr or gray', how.channels)
-  if (how.shorterSide !== undefined && !(Number.isInteger(how.shorterSide) && how.shorterSide > 0 && how.shorterSide <= 16384)) fail('shorterSide out of range', '1 to 16384', how.shorterSide)
+  if (
+    how.shorterSide !== undefined &&
+    !(Number.isInteger(how.shorterSide) && how.shorterSide > 0 && how.shorterSide <= 16384)
+  )
+    fail('shorterSide out of range', '1 to 16384', how.shorterSide)
   for (const key of ['mean', 'std'] as const) {
     const values = how[key]
-    if (!Array.isArray(values) || (values.length !== 1 && values.length !== 3) || !values.every(Number.isFinite)) fail(`${key} has the wrong form`, '1 or 3 finite numbers', JSON.stringify(values))
+    if (!Array.isArray(values) || (values.length !== 1 && values.length !== 3) || !values.every(Number.isFinite))
+      fail(`${key} has the wrong form`, '1 or 3 finite numbers', JSON.stringify(values))
   }
   if (how.std.some((v) => v === 0)) fail('std is zero', 'not 0', how.std)
 }
 
 /** One-shot form of `Preprocessor`: the input tensor's values for one image. */
-export const preprocess = (image: PixelImage, input: TensorInfo, how: Preprocess, out?: TypedArray): TypedArray => new Preprocessor(input, how).run(image, out)
+export const preprocess = (image: PixelImage, input: TensorInfo, how: Preprocess, out?: TypedArray): TypedArray =>
+  new Preprocessor(input, how).run(image, out)

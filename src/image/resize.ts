@@ -35,9 +35,12 @@ export function axisTaps(method: ResizeMethod, inSize: number, outSize: number, 
   if (inSize === outSize) return nearestTaps(1, from, count)
   const scale = inSize / outSize
   switch (method) {
-    case 'nearest': return nearestTaps(scale, from, count, inSize)
-    case 'bilinear-fast': return windowTaps(from, count, 2, (i) => twoTaps(i, scale, inSize))
-    case 'area': return windowTaps(from, count, Math.ceil(scale) + 2, (i) => areaTaps(i, scale, inSize))
+    case 'nearest':
+      return nearestTaps(scale, from, count, inSize)
+    case 'bilinear-fast':
+      return windowTaps(from, count, 2, (i) => twoTaps(i, scale, inSize))
+    case 'area':
+      return windowTaps(from, count, Math.ceil(scale) + 2, (i) => areaTaps(i, scale, inSize))
     case 'bilinear': {
       const support = Math.max(scale, 1)
       return windowTaps(from, count, Math.ceil(support) * 2 + 1, (i) => triangleTaps(i, scale, support, inSize))
@@ -45,7 +48,10 @@ export function axisTaps(method: ResizeMethod, inSize: number, outSize: number, 
   }
 }
 
-interface Window { start: number; weights: number[] }
+interface Window {
+  start: number
+  weights: number[]
+}
 
 function windowTaps(from: number, count: number, stride: number, window: (i: number) => Window): AxisTaps {
   const starts = new Int32Array(count)
@@ -56,7 +62,9 @@ function windowTaps(from: number, count: number, stride: number, window: (i: num
     starts[i] = w.start
     counts[i] = w.weights.length
     // Truncated after adding a half, as C converts.
-    w.weights.forEach((v, k) => { weights[i * stride + k] = Math.trunc(0.5 + v * (1 << PRECISION)) })
+    w.weights.forEach((v, k) => {
+      weights[i * stride + k] = Math.trunc(0.5 + v * (1 << PRECISION))
+    })
   }
   return { starts, counts, weights, stride, identity: false }
 }
@@ -96,13 +104,22 @@ function areaTaps(i: number, scale: number, inSize: number): Window {
   return { start, weights: weights.map((w) => w / sum) }
 }
 
-/** One whole input pixel per output. The position is added up from the first output on, as Pillow's affine transform does. */
+/**
+ * One whole input pixel per output. The position is added up from the first output on, as Pillow's affine transform
+ * does.
+ */
 function nearestTaps(scale: number, from: number, count: number, inSize = from + count): AxisTaps {
   const starts = new Int32Array(count)
   let x = scale * 0.5
   for (let i = 0; i < from; i++) x += scale
   for (let i = 0; i < count; i++, x += scale) starts[i] = Math.min(Math.floor(x), inSize - 1)
-  return { starts, counts: new Int32Array(count).fill(1), weights: new Int32Array(count).fill(1 << PRECISION), stride: 1, identity: true }
+  return {
+    starts,
+    counts: new Int32Array(count).fill(1),
+    weights: new Int32Array(count).fill(1 << PRECISION),
+    stride: 1,
+    identity: true,
+  }
 }
 
 /**
@@ -110,26 +127,51 @@ function nearestTaps(scale: number, from: number, count: number, inSize = from +
  * `at` is the element where the row's column 0 lies (or would lie: a table may start at a later column).
  * Writes exactly starts.length * outChannels from `out[to]` on.
  */
-export function resizeColumns(input: Uint8Array | Uint8ClampedArray, at: number, inChannels: number, taps: AxisTaps, out: Uint8Array, to: number, outChannels: 1 | 3): void {
+export function resizeColumns(
+  input: Uint8Array | Uint8ClampedArray,
+  at: number,
+  inChannels: number,
+  taps: AxisTaps,
+  out: Uint8Array,
+  to: number,
+  outChannels: 1 | 3,
+): void {
   if (taps.identity) pickColumns(input, at, inChannels, taps.starts, out, to, outChannels)
   else if (outChannels === 3) columns3(input, at, inChannels, taps, out, to)
   else columns1(input, at, inChannels, taps, out, to)
 }
 
-function pickColumns(input: Uint8Array | Uint8ClampedArray, at: number, inChannels: number, starts: Int32Array, out: Uint8Array, to: number, outChannels: number): void {
+function pickColumns(
+  input: Uint8Array | Uint8ClampedArray,
+  at: number,
+  inChannels: number,
+  starts: Int32Array,
+  out: Uint8Array,
+  to: number,
+  outChannels: number,
+): void {
   for (let i = 0; i < starts.length; i++) {
     const p = at + starts[i] * inChannels
     for (let c = 0; c < outChannels; c++) out[to++] = input[p + c]
   }
 }
 
-function columns3(input: Uint8Array | Uint8ClampedArray, at: number, inChannels: number, taps: AxisTaps, out: Uint8Array, to: number): void {
+function columns3(
+  input: Uint8Array | Uint8ClampedArray,
+  at: number,
+  inChannels: number,
+  taps: AxisTaps,
+  out: Uint8Array,
+  to: number,
+): void {
   const { starts, counts, weights, stride } = taps
   const n = starts.length
   for (let i = 0; i < n; i++, to += 3) {
     let p = at + starts[i] * inChannels
     let k = i * stride
-    let r = HALF, g = HALF, b = HALF
+    let r = HALF
+    let g = HALF
+    let b = HALF
     for (const end = k + counts[i]; k < end; k++, p += inChannels) {
       const w = weights[k]
       r = (r + Math.imul(input[p], w)) | 0
@@ -142,7 +184,14 @@ function columns3(input: Uint8Array | Uint8ClampedArray, at: number, inChannels:
   }
 }
 
-function columns1(input: Uint8Array | Uint8ClampedArray, at: number, inChannels: number, taps: AxisTaps, out: Uint8Array, to: number): void {
+function columns1(
+  input: Uint8Array | Uint8ClampedArray,
+  at: number,
+  inChannels: number,
+  taps: AxisTaps,
+  out: Uint8Array,
+  to: number,
+): void {
   const { starts, counts, weights, stride } = taps
   const n = starts.length
   for (let i = 0; i < n; i++) {
@@ -158,7 +207,16 @@ function columns1(input: Uint8Array | Uint8ClampedArray, at: number, inChannels:
  * One row resized along y: `n` samples of output row `index`. Input row r's samples lie from `at + r * rowElements` on.
  * `sums` is scratch of at least n elements. Writes `out[0 .. n)`.
  */
-export function resizeRow(input: Uint8Array | Uint8ClampedArray, at: number, rowElements: number, n: number, taps: AxisTaps, index: number, out: Uint8Array, sums: Int32Array): void {
+export function resizeRow(
+  input: Uint8Array | Uint8ClampedArray,
+  at: number,
+  rowElements: number,
+  n: number,
+  taps: AxisTaps,
+  index: number,
+  out: Uint8Array,
+  sums: Int32Array,
+): void {
   const { weights, stride } = taps
   const start = at + taps.starts[index] * rowElements
   if (taps.identity) {
@@ -186,7 +244,8 @@ export const rowsFirst = (inWidth: number, inHeight: number, outWidth: number, o
 /** First and one-past-last input index that a table reads. */
 export function extent(taps: AxisTaps): [number, number] {
   // Kept in small integers all the way: a double here would make every address of the inner loops one.
-  let first = taps.starts[0], last = 0
+  let first = taps.starts[0]
+  let last = 0
   for (let i = 0; i < taps.starts.length; i++) {
     const start = taps.starts[i]
     if (start < first) first = start

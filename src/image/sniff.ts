@@ -24,7 +24,13 @@ export function sniffOther(b: Uint8Array): string | undefined {
   if (ascii(b, 0, 'GIF87a') || ascii(b, 0, 'GIF89a')) return 'GIF'
   if (ascii(b, 0, 'RIFF') && ascii(b, 8, 'WEBP')) return 'WebP'
   if (ascii(b, 4, 'ftyp')) return isoBrand(b)
-  if (magic(b, 0x49, 0x49, 0x2a, 0x00) || magic(b, 0x4d, 0x4d, 0x00, 0x2a) || magic(b, 0x49, 0x49, 0x2b, 0x00) || magic(b, 0x4d, 0x4d, 0x00, 0x2b)) return 'TIFF'
+  if (
+    magic(b, 0x49, 0x49, 0x2a, 0x00) ||
+    magic(b, 0x4d, 0x4d, 0x00, 0x2a) ||
+    magic(b, 0x49, 0x49, 0x2b, 0x00) ||
+    magic(b, 0x4d, 0x4d, 0x00, 0x2b)
+  )
+    return 'TIFF'
   if (magic(b, 0xff, 0x0a) || (magic(b, 0, 0, 0, 0x0c) && ascii(b, 4, 'JXL '))) return 'JPEG XL'
   if (magic(b, 0xff, 0x4f, 0xff, 0x51) || (magic(b, 0, 0, 0, 0x0c) && ascii(b, 4, 'jP  '))) return 'JPEG 2000'
   if (magic(b, 0, 0, 1, 0)) return 'ICO'

@@ -1,7 +1,7 @@
 /**
- * Encoded picture to input tensor through the image module (`thimble/image.wasm`): JPEG decoding, resizing and tables run
- * in WebAssembly, fast from the first request on, and a large JPEG is decoded at 1/2, 1/4 or 1/8 when the model needs no
- * more. For hosts that start cold, such as Cloudflare Workers.
+ * Encoded picture to input tensor through the image module (`thimble/image.wasm`): JPEG decoding, resizing and tables
+ * run in WebAssembly, fast from the first request on, and a large JPEG is decoded at 1/2, 1/4 or 1/8 when the model
+ * needs no more. For hosts that start cold, such as Cloudflare Workers.
  */
 import { ThimbleError } from '../errors.ts'
 import { elements, type Preprocess } from '../graph.ts'
@@ -33,13 +33,39 @@ interface Exports {
   resize_rows_first: ResizePass
   lookup(samples: number, step: number, count: number, table: number, out: number, outStep: number): void
 }
-type ResizePass = (picture: number, pitch: number, channels: number, first: number, last: number, x: number, countX: number, strideX: number, y: number, countY: number, strideY: number, temp: number, sums: number, out: number) => void
+type ResizePass = (
+  picture: number,
+  pitch: number,
+  channels: number,
+  first: number,
+  last: number,
+  x: number,
+  countX: number,
+  strideX: number,
+  y: number,
+  countY: number,
+  strideY: number,
+  temp: number,
+  sums: number,
+  out: number,
+) => void
 
 /** A picture in the module's memory. */
-interface Picture { at: number; width: number; height: number; channels: number }
+interface Picture {
+  at: number
+  width: number
+  height: number
+  channels: number
+}
 
 const KINDS = ['', 'image/truncated', 'image/corrupt', 'image/unsupported-format', 'image/too-large'] as const
-const HINTS = ['', 'copy or download the file again', 'the file is damaged', 'save it as an ordinary JPEG or as PNG', 'scale it down first'] as const
+const HINTS = [
+  '',
+  'copy or download the file again',
+  'the file is damaged',
+  'save it as an ordinary JPEG or as PNG',
+  'scale it down first',
+] as const
 
 /** Most bytes of linear memory unless the caller says otherwise: 64 MiB, half of a Worker's. */
 const MAX_BYTES = 64 * 1024 * 1024
@@ -47,7 +73,10 @@ const MAX_BYTES = 64 * 1024 * 1024
 const MAX_PIXELS = 50_000_000
 
 /** Milliseconds of one picture, as the host's clock sees them. */
-export interface PrepareTimings { decodeMs: number; preprocessMs: number }
+export interface PrepareTimings {
+  decodeMs: number
+  preprocessMs: number
+}
 
 /** The image module's instance: one picture at a time. */
 export class ImageDecoder {
@@ -58,8 +87,13 @@ export class ImageDecoder {
   /** Errors: `usage/source` when `module` is not the image module. */
   constructor(module: WebAssembly.Module, options: DecodeOptions = {}) {
     this.limits = { maxBytes: options.maxBytes ?? MAX_BYTES, maxPixels: options.maxPixels ?? MAX_PIXELS }
-    if (!(module instanceof WebAssembly.Module) || !WebAssembly.Module.exports(module).some((e) => e.name === 'jpeg_open')) {
-      throw new ThimbleError('usage/source', 'not the image module', { expected: 'the WebAssembly.Module of thimble/image.wasm' })
+    if (
+      !(module instanceof WebAssembly.Module) ||
+      !WebAssembly.Module.exports(module).some((e) => e.name === 'jpeg_open')
+    ) {
+      throw new ThimbleError('usage/source', 'not the image module', {
+        expected: 'the WebAssembly.Module of thimble/image.wasm',
+      })
     }
     this.wasm = new WebAssembly.Instance(module).exports as unknown as Exports
   }
@@ -70,7 +104,12 @@ export class ImageDecoder {
    */
   decode(bytes: Uint8Array, wanted?: { width: number; height: number }): PixelImage {
     const { at, width, height, channels } = this.load(bytes, () => wanted ?? { width: 0, height: 0 })
-    return { data: new Uint8Array(this.wasm.memory.buffer).slice(at, at + width * height * channels), width, height, channels: channels as 1 | 3 }
+    return {
+      data: new Uint8Array(this.wasm.memory.buffer).slice(at, at + width * height * channels),
+      width,
+      height,
+      channels: channels as 1 | 3,
+    }
   }
 
   /**
@@ -81,7 +120,10 @@ export class ImageDecoder {
     const start = performance.now()
     const geometry = inputGeometry(input)
     let place: Placement | undefined
-    const picture = this.load(bytes, (width, height) => place = placement(width, height, geometry.width, geometry.height, how))
+    const picture = this.load(
+      bytes,
+      (width, height) => (place = placement(width, height, geometry.width, geometry.height, how)),
+    )
     const decoded = performance.now()
     if (input.dtype === 'int8' || input.dtype === 'uint8') this.fill(picture, place!, geometry, input, how, out)
     else {
@@ -93,24 +135,39 @@ export class ImageDecoder {
   }
 
   /** Brings a picture into memory; `wanted` is asked with its upright full size. */
-  private load(bytes: Uint8Array, wanted: (width: number, height: number) => { width: number; height: number }): Picture {
+  private load(
+    bytes: Uint8Array,
+    wanted: (width: number, height: number) => { width: number; height: number },
+  ): Picture {
     const { wasm, limits } = this
     const format = bytes.length === 0 ? undefined : sniffImage(bytes)
     if (format === 'jpeg') {
       const at = this.checked(wasm.begin(bytes.length, limits.maxBytes))
       new Uint8Array(wasm.memory.buffer).set(bytes, at)
       this.checkFailure(wasm.jpeg_open(at, bytes.length))
-      const width = wasm.jpeg_width(), height = wasm.jpeg_height()
+      const width = wasm.jpeg_width()
+      const height = wasm.jpeg_height()
       checkSize('JPEG', width, height, 0, limits)
       const target = wanted(width, height)
       this.checkFailure(wasm.jpeg_decode(target.width, target.height))
-      return { at: wasm.pixels_ptr(), width: wasm.pixels_width(), height: wasm.pixels_height(), channels: wasm.pixels_channels() }
+      return {
+        at: wasm.pixels_ptr(),
+        width: wasm.pixels_width(),
+        height: wasm.pixels_height(),
+        channels: wasm.pixels_channels(),
+      }
     }
     if (format !== 'png') {
-      const other = bytes.length === 0 ? 'no bytes' : format?.toUpperCase() ?? sniffOther(bytes) ?? 'unknown'
-      throw new ThimbleError(bytes.length === 0 ? 'image/empty' : other === 'unknown' ? 'image/unknown-format' : 'image/unsupported-format', 'not an image that can be read here', {
-        expected: 'JPEG or PNG', got: other, hint: 'send the bytes of a JPEG or PNG file'
-      })
+      const other = bytes.length === 0 ? 'no bytes' : (format?.toUpperCase() ?? sniffOther(bytes) ?? 'unknown')
+      throw new ThimbleError(
+        bytes.length === 0 ? 'image/empty' : other === 'unknown' ? 'image/unknown-format' : 'image/unsupported-format',
+        'not an image that can be read here',
+        {
+          expected: 'JPEG or PNG',
+          got: other,
+          hint: 'send the bytes of a JPEG or PNG file',
+        },
+      )
     }
     const { data, width, height, channels = 3 } = decodePng(bytes, limits)
     const at = this.checked(wasm.begin(data.length, limits.maxBytes))
@@ -119,25 +176,47 @@ export class ImageDecoder {
     return { at, width, height, channels }
   }
 
-  private fill(picture: Picture, place: Placement, geometry: InputGeometry, input: TensorInfo, how: Preprocess, out: TypedArray): void {
+  private fill(
+    picture: Picture,
+    place: Placement,
+    geometry: InputGeometry,
+    input: TensorInfo,
+    how: Preprocess,
+    out: TypedArray,
+  ): void {
     const { wasm } = this
-    const source = picture.channels !== 1 && (geometry.channels === 1 || how.channels === 'gray') ? this.toGray(picture) : picture
+    const source =
+      picture.channels !== 1 && (geometry.channels === 1 || how.channels === 'gray') ? this.toGray(picture) : picture
     const samples = this.scale(source, place, how)
     const { width, height, channels, nchw } = geometry
     const total = elements(input.shape)
-    if (out.length !== total || out.BYTES_PER_ELEMENT !== 1) throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', { tensor: input.name, expected: `${input.dtype} x ${total}`, got: `${out.constructor.name} x ${out.length}` })
-    const tensor = this.checked(wasm.reserve(total)), table = this.checked(wasm.reserve(256))
+    if (out.length !== total || out.BYTES_PER_ELEMENT !== 1)
+      throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', {
+        tensor: input.name,
+        expected: `${input.dtype} x ${total}`,
+        got: `${out.constructor.name} x ${out.length}`,
+      })
+    const tensor = this.checked(wasm.reserve(total))
+    const table = this.checked(wasm.reserve(256))
     const plane = width * height
     for (let c = 0; c < channels; c++) {
       const bytes = new Uint8Array(wasm.memory.buffer)
       const values = this.table(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0])
       bytes.set(values, table)
-      const base = nchw ? tensor + c * plane : tensor + c, step = nchw ? 1 : channels
+      const base = nchw ? tensor + c * plane : tensor + c
+      const step = nchw ? 1 : channels
       if (place.countX * place.countY < plane) for (let i = 0, o = base; i < plane; i++, o += step) bytes[o] = values[0]
       const from = source.channels === 1 ? 0 : how.channels === 'bgr' ? 2 - c : c
       for (let row = 0; row < place.countY; row++) {
         const pixel = (place.padY + row) * width + place.padX
-        wasm.lookup(samples + row * place.countX * source.channels + from, source.channels, place.countX, table, base + pixel * step, step)
+        wasm.lookup(
+          samples + row * place.countX * source.channels + from,
+          source.channels,
+          place.countX,
+          table,
+          base + pixel * step,
+          step,
+        )
       }
     }
     new Uint8Array(out.buffer, out.byteOffset, total).set(new Uint8Array(wasm.memory.buffer, tensor, total))
@@ -161,12 +240,33 @@ export class ImageDecoder {
     const sums = this.checked(wasm.reserve(line * 4))
     const out = this.checked(wasm.reserve(place.countX * place.countY * channels))
     const pass = rows ? wasm.resize_rows_first : wasm.resize
-    pass(at, width * channels, channels, first, last, x.at, place.countX, x.stride, y.at, place.countY, y.stride, temp, sums, out)
+    pass(
+      at,
+      width * channels,
+      channels,
+      first,
+      last,
+      x.at,
+      place.countX,
+      x.stride,
+      y.at,
+      place.countY,
+      y.stride,
+      temp,
+      sums,
+      out,
+    )
     return out
   }
 
   /** An axis' taps in the module's memory, and the input positions they reach from and to. */
-  private taps(how: Preprocess, inSize: number, outSize: number, from: number, count: number): { at: number; stride: number; first: number; last: number } {
+  private taps(
+    how: Preprocess,
+    inSize: number,
+    outSize: number,
+    from: number,
+    count: number,
+  ): { at: number; stride: number; first: number; last: number } {
     const { wasm } = this
     if (how.method === 'bilinear' && inSize !== outSize) {
       const stride = Math.ceil(Math.max(inSize / outSize, 1)) * 2 + 1
@@ -203,7 +303,9 @@ export class ImageDecoder {
 
   private checkFailure(kind: number): void {
     if (kind === 0) return
-    const text = new TextDecoder('utf-16le').decode(new Uint8Array(this.wasm.memory.buffer, this.wasm.message_ptr(), this.wasm.message_length() * 2))
+    const text = new TextDecoder('utf-16le').decode(
+      new Uint8Array(this.wasm.memory.buffer, this.wasm.message_ptr(), this.wasm.message_length() * 2),
+    )
     throw new ThimbleError(KINDS[kind] || 'image/corrupt', text, { hint: HINTS[kind] })
   }
 }

@@ -6,7 +6,9 @@ import { OP_COPY, OP_FILL } from '../generated/layout.ts'
 import { Buffers, rowwise, Value, type Buffer, type Rows, type Step } from './program.ts'
 import type { Kernels, Variant } from '../types.ts'
 
-/** Thrown by a rule for an op (or a form of it) that Thimble does not run; collected, so that all are reported at once. */
+/**
+ * Thrown by a rule for an op (or a form of it) that Thimble does not run; collected, so that all are reported at once.
+ */
 export class Unsupported extends Error {}
 
 /** Kernel-domain quantization: uint8 is kept as q - 128. */
@@ -50,12 +52,17 @@ export class Context {
     this.kernels = kernels
     this.compact = compact
     this.uses = graph.tensors.map(() => 0)
-    for (const { inputs } of graph.ops) for (let k = 0; k < inputs.length; k++) if (inputs[k]! >= 0) this.uses[inputs[k]!]!++
+    for (const { inputs } of graph.ops)
+      for (let k = 0; k < inputs.length; k++) if (inputs[k]! >= 0) this.uses[inputs[k]!]!++
     for (const i of graph.outputs) this.uses[i]!++
   }
 
-  get simd(): boolean { return this.variant !== 'scalar' }
-  get op(): Op { return this.graph.ops[this.opIndex]! }
+  get simd(): boolean {
+    return this.variant !== 'scalar'
+  }
+  get op(): Op {
+    return this.graph.ops[this.opIndex]!
+  }
 
   tensor(index: number | undefined, role: string): Tensor {
     const t = index === undefined || index < 0 ? undefined : this.graph.tensors[index]
@@ -63,9 +70,15 @@ export class Context {
     return t
   }
 
-  input(position: number, role = `input ${position}`): Tensor { return this.tensor(this.op.inputs[position], role) }
-  output(position = 0): Tensor { return this.tensor(this.op.outputs[position], `output ${position}`) }
-  hasInput(position: number): boolean { return (this.op.inputs[position] ?? -1) >= 0 }
+  input(position: number, role = `input ${position}`): Tensor {
+    return this.tensor(this.op.inputs[position], role)
+  }
+  output(position = 0): Tensor {
+    return this.tensor(this.op.outputs[position], `output ${position}`)
+  }
+  hasInput(position: number): boolean {
+    return (this.op.inputs[position] ?? -1) >= 0
+  }
 
   /** The value of input `position`, which must be an activation or an 8-bit constant. */
   value(position: number): Value {
@@ -74,7 +87,7 @@ export class Context {
     if (found) return found
     const t = this.input(position)
     if (!t.data) throw this.fail('lower/missing-input', `input ${position} was never computed`, t)
-    const data = t.dtype === 'uint8' ? t.data.map(q => q ^ 0x80) : t.data
+    const data = t.dtype === 'uint8' ? t.data.map((q) => q ^ 0x80) : t.data
     const value = new Value(t, dimsOf(t), this.buffers.constant(t.name, data))
     value.alias = true
     this.values.set(index, value)
@@ -99,7 +112,8 @@ export class Context {
   /** Output `position` is the same bytes as `from`. */
   alias(position: number, from: Value): Value {
     const t = this.output(position)
-    if (tensorBytes(t) !== tensorBytes(from.tensor)) throw this.fail('lower/shape', 'output size differs from its input', t, tensorBytes(from.tensor), tensorBytes(t))
+    if (tensorBytes(t) !== tensorBytes(from.tensor))
+      throw this.fail('lower/shape', 'output size differs from its input', t, tensorBytes(from.tensor), tensorBytes(t))
     const source = this.plain(from)
     const value = new Value(t, dimsOf(t), source.buffer)
     value.alias = true
@@ -115,11 +129,18 @@ export class Context {
     if (!t.data) throw new Unsupported(`${role} must be a constant`)
     const view = new DataView(t.data.buffer, t.data.byteOffset, t.data.byteLength)
     if (t.dtype === 'int32') return Array.from({ length: elements(t.shape) }, (_, i) => view.getInt32(i * 4, true))
-    if (t.dtype === 'int64') return Array.from({ length: elements(t.shape) }, (_, i) => Number(view.getBigInt64(i * 8, true)))
+    if (t.dtype === 'int64')
+      return Array.from({ length: elements(t.shape) }, (_, i) => Number(view.getBigInt64(i * 8, true)))
     throw new Unsupported(`${role} must be int32, not ${t.dtype}`)
   }
 
-  fail(code: `lower/${string}`, what: string, tensor?: Tensor, expected?: string | number, got?: string | number): ThimbleError {
+  fail(
+    code: `lower/${string}`,
+    what: string,
+    tensor?: Tensor,
+    expected?: string | number,
+    got?: string | number,
+  ): ThimbleError {
     return new ThimbleError(code, what, { op: opName(this.op, this.opIndex), tensor: tensor?.name, expected, got })
   }
 
@@ -129,11 +150,15 @@ export class Context {
     const p = t.quantization
     if (!p || p.scales.length === 0) throw this.fail('lower/quantization', 'tensor has no quantization parameters', t)
     if (p.scales.length !== 1) throw new Unsupported(`per-channel activation "${t.name}"`)
-    const scale = p.scales[0]!, zeroPoint = p.zeroPoints[0] ?? 0
-    if (!(scale > 0) || !Number.isFinite(scale)) throw this.fail('lower/quantization', 'scale must be a positive number', t, '> 0', scale)
+    const scale = p.scales[0]!
+    const zeroPoint = p.zeroPoints[0] ?? 0
+    if (!(scale > 0) || !Number.isFinite(scale))
+      throw this.fail('lower/quantization', 'scale must be a positive number', t, '> 0', scale)
     const unsigned = t.dtype === 'uint8'
-    const low = unsigned ? 0 : -128, high = unsigned ? 255 : 127
-    if (zeroPoint < low || zeroPoint > high) throw this.fail('lower/quantization', 'zero point is out of range', t, `${low}..${high}`, zeroPoint)
+    const low = unsigned ? 0 : -128
+    const high = unsigned ? 255 : 127
+    if (zeroPoint < low || zeroPoint > high)
+      throw this.fail('lower/quantization', 'zero point is out of range', t, `${low}..${high}`, zeroPoint)
     const shift = unsigned ? 128 : 0
     return { scale, zeroPoint, low, high, unsigned, shift, zero: zeroPoint - shift }
   }
@@ -154,11 +179,14 @@ export class Context {
   }
 
   /** Memory for one kernel call. */
-  scratch(name: string, bytes: number, useful = bytes): Buffer { return Object.assign(this.buffers.arena(name, bytes), { transient: true, useful }) }
+  scratch(name: string, bytes: number, useful = bytes): Buffer {
+    return Object.assign(this.buffers.arena(name, bytes), { transient: true, useful })
+  }
 
   /** A value without padding inside its rows, as kernels that read it whole need it. */
   plain(value: Value): Value {
-    if (value.frame.left || value.frame.right) throw this.fail('lower/internal', 'framed value read as a plain one', value.tensor)
+    if (value.frame.left || value.frame.right)
+      throw this.fail('lower/internal', 'framed value read as a plain one', value.tensor)
     if (value.pad) throw this.fail('lower/internal', 'folded padding read as a plain value', value.tensor)
     return value
   }
@@ -167,11 +195,22 @@ export class Context {
   copyRows(from: Value, to: Value, xor: number, kernel: string): void {
     for (let n = 0; n < from.n; n++) {
       const step = this.push({
-        record: 'CopyRecord', op: OP_COPY, kernel, rows: rowwise(from.h), reads: [from.buffer], writes: [to.buffer],
+        record: 'CopyRecord',
+        op: OP_COPY,
+        kernel,
+        rows: rowwise(from.h),
+        reads: [from.buffer],
+        writes: [to.buffer],
         fields: () => ({
-          input: from.address(n), inRowStride: from.rowStride, inRing: from.ringRows, output: to.address(n),
-          outRowStride: to.rowStride, outRing: to.ringRows, bytes: from.rowBytes, xor
-        })
+          input: from.address(n),
+          inRowStride: from.rowStride,
+          inRing: from.ringRows,
+          output: to.address(n),
+          outRowStride: to.rowStride,
+          outRing: to.ringRows,
+          bytes: from.rowBytes,
+          xor,
+        }),
       })
       if (from.n === 1) {
         step.stream = { from, to, order: 'element' }
@@ -181,8 +220,8 @@ export class Context {
   }
 
   /**
-   * `value` with at least the given padding inside its rows: its own layout is changed when nobody else reads it and its
-   * producer can write so; otherwise a row copy is inserted. `fill` is the byte that padding holds.
+   * `value` with at least the given padding inside its rows: its own layout is changed when nobody else reads it and
+   * its producer can write so; otherwise a row copy is inserted. `fill` is the byte that padding holds.
    */
   framed(value: Value, tensorIndex: number, left: number, right: number, fill: number): Value {
     if (!left && !right) return value
@@ -201,23 +240,58 @@ export class Context {
   padFills(value: Value): Step[] {
     const { left, right, fill } = value.frame
     if (!left && !right) return []
-    return Array.from({ length: value.n }, (_, n) => this.fillStep(value.buffer, () => ({
-      rows: value.n > 1 ? value.h : value.ringRows,
-      output: value.address(n) + value.rowBytes, outRowStride: value.rowStride, bytes: (left + right) * value.c, value: fill & 255
-    }), left ? () => ({ rows: 1, output: value.frameAddress(n), outRowStride: 0, bytes: left * value.c, value: fill & 255 }) : undefined)).flat()
+    return Array.from({ length: value.n }, (_, n) =>
+      this.fillStep(
+        value.buffer,
+        () => ({
+          rows: value.n > 1 ? value.h : value.ringRows,
+          output: value.address(n) + value.rowBytes,
+          outRowStride: value.rowStride,
+          bytes: (left + right) * value.c,
+          value: fill & 255,
+        }),
+        left
+          ? () => ({
+              rows: 1,
+              output: value.frameAddress(n),
+              outRowStride: 0,
+              bytes: left * value.c,
+              value: fill & 255,
+            })
+          : undefined,
+      ),
+    ).flat()
   }
 
-  fillStep(buffer: Buffer, ...fields: ((() => { rows: number; output: number; outRowStride: number; bytes: number; value: number }) | undefined)[]): Step[] {
-    return fields.filter(f => f !== undefined).map(f => {
-      const rows: Rows = { ...rowwise(1), get rows() { return f().rows } } as Rows
-      return {
-        record: 'FillRecord' as const, op: OP_FILL, kernel: 'fill', opIndex: this.opIndex, rows, reads: [], writes: [buffer],
-        fields: () => {
-          const { rows: _, ...rest } = f()
-          return rest
+  fillStep(
+    buffer: Buffer,
+    ...fields: (
+      (() => { rows: number; output: number; outRowStride: number; bytes: number; value: number }) | undefined
+    )[]
+  ): Step[] {
+    return fields
+      .filter((f) => f !== undefined)
+      .map((f) => {
+        const rows: Rows = {
+          ...rowwise(1),
+          get rows() {
+            return f().rows
+          },
+        } as Rows
+        return {
+          record: 'FillRecord' as const,
+          op: OP_FILL,
+          kernel: 'fill',
+          opIndex: this.opIndex,
+          rows,
+          reads: [],
+          writes: [buffer],
+          fields: () => {
+            const { rows: _, ...rest } = f()
+            return rest
+          },
         }
-      }
-    })
+      })
   }
 }
 
@@ -229,9 +303,13 @@ function dimsOf(t: Tensor): { n: number; h: number; w: number; c: number } {
   return { n: 1, h: 1, w: 1, c: tensorBytes(t) }
 }
 
-export const opName = (op: Op, index: number): string => `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} at op ${index}`
+export const opName = (op: Op, index: number): string =>
+  `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} at op ${index}`
 
 /** clamp limits minus the kernel domain's shift. */
-export const shifted = ([low, high]: [number, number], q: Q): { actMin: number; actMax: number } => ({ actMin: low - q.shift, actMax: high - q.shift })
+export const shifted = ([low, high]: [number, number], q: Q): { actMin: number; actMax: number } => ({
+  actMin: low - q.shift,
+  actMax: high - q.shift,
+})
 
 export const align = (n: number, to: number): number => Math.ceil(n / to) * to

@@ -12,13 +12,21 @@ import { rowsOf, windowInput, windowOf, type Axis, type Window } from './window.
 
 export function lowerConv(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D'>
-  const x = cx.value(0), w = cx.input(1, 'filter'), out = cx.output()
+  const x = cx.value(0)
+  const w = cx.input(1, 'filter')
+  const out = cx.output()
   sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('CONV_2D without bias')
-  if (w.shape.length !== 4 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'input and filter must have rank 4', w)
-  const o = w.shape[0]!, kh = w.shape[1]!, kw = w.shape[2]!, ci = w.shape[3]!
-  if (x.c % ci || o % (x.c / ci)) throw cx.fail('lower/shape', 'input channels must be a multiple of the filter\'s', w, x.c, ci)
-  const xq = cx.q(x.tensor), oq = cx.q(out)
+  if (w.shape.length !== 4 || x.tensor.shape.length !== 4)
+    throw cx.fail('lower/shape', 'input and filter must have rank 4', w)
+  const o = w.shape[0]!
+  const kh = w.shape[1]!
+  const kw = w.shape[2]!
+  const ci = w.shape[3]!
+  if (x.c % ci || o % (x.c / ci))
+    throw cx.fail('lower/shape', "input channels must be a multiple of the filter's", w, x.c, ci)
+  const xq = cx.q(x.tensor)
+  const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci)
   const win = windowOf(cx, op.attrs, x, kh, kw)
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
@@ -27,9 +35,29 @@ export function lowerConv(cx: Context): void {
 }
 
 /** `groups` convolutions of x side by side into y. */
-export function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window, groups: number): void {
-  const o = y.c, ci = x.c / groups, k = win.kh * win.kw * ci
-  const onePixel = win.y.out === 1 && win.x.out === 1 && win.kh === x.h && win.kw === x.w && !win.y.before && !win.x.before && win.dilationH === 1 && win.dilationW === 1
+export function emitConv(
+  cx: Context,
+  x: Value,
+  y: Value,
+  xq: Q,
+  oq: Q,
+  limits: [number, number],
+  weights: Weights,
+  win: Window,
+  groups: number,
+): void {
+  const o = y.c
+  const ci = x.c / groups
+  const k = win.kh * win.kw * ci
+  const onePixel =
+    win.y.out === 1 &&
+    win.x.out === 1 &&
+    win.kh === x.h &&
+    win.kw === x.w &&
+    !win.y.before &&
+    !win.x.before &&
+    win.dilationH === 1 &&
+    win.dilationW === 1
   if (groups === 1 && onePixel && !x.frame.left && !x.frame.right && !x.pad) {
     emitFullyConnected(cx, x, y, oq, limits, weights, k, x.n)
     return
@@ -37,86 +65,195 @@ export function emitConv(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: 
   const scalar = !cx.simd || !weights.safe
   const form = gemmForm(cx.variant, cx.kernels, weights, k, cx.compact)
   // Forms that read rows of int8 gather patches at little cost.
-  if (!scalar && !form.rowBytes && groups === 1 && win.kw > 1 && win.dilationW === 1 && win.x.out >= 4 && o >= 8 && (ci <= DIRECT_CHANNELS || (form === WIDE_FORM && o <= DIRECT_OUTPUTS && fillsPanels(4)(win.x.out)))) {
+  if (
+    !scalar &&
+    !form.rowBytes &&
+    groups === 1 &&
+    win.kw > 1 &&
+    win.dilationW === 1 &&
+    win.x.out >= 4 &&
+    o >= 8 &&
+    (ci <= DIRECT_CHANNELS || (form === WIDE_FORM && o <= DIRECT_OUTPUTS && fillsPanels(4)(win.x.out)))
+  ) {
     emitConvDirect(cx, x, y, xq, oq, limits, weights, win)
     return
   }
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const contiguous = groups === 1 && win.dilationW === 1
-  const segments = contiguous ? 1 : win.kw, segmentBytes = contiguous ? win.kw * ci : ci
+  const segments = contiguous ? 1 : win.kw
+  const segmentBytes = contiguous ? win.kw * ci : ci
   const og = o / groups
-  const end = epilogueOf(oq, limits), constants = scalar ? undefined : constantVectors(cx, end)
+  const end = epilogueOf(oq, limits)
+  const constants = scalar ? undefined : constantVectors(cx, end)
   const direct = win.kh === 1 && segments === 1
-  const rowBytes = form.rowBytes?.(k) ?? 0, segmentPanelBytes = form.panelBytes(segmentBytes)
+  const rowBytes = form.rowBytes?.(k) ?? 0
+  const segmentPanelBytes = form.panelBytes(segmentBytes)
   const panelBytes = scalar ? k : rowBytes ? (direct ? 0 : form.mr * rowBytes) : segmentPanelBytes * win.kh * segments
   // A panel is packed before its pixels' results are written; a form that reads the input itself goes on reading it.
   const lag = scalar ? 1 : rowBytes && direct ? form.mr : 0
   // One slot will do, more where the arena has room; the last of several is for a pixel that is left at the end.
-  const narrow = og < form.nr, slotBytes = SLOT_BYTES + panelBytes, fixed = TILE_BYTES + (narrow ? form.mr * form.nr : 0) + 64
-  const most = scalar || rowBytes || narrow ? 1 : Math.min(GEMM_BATCH + 1, Math.ceil(win.y.out * win.x.out / form.mr))
+  const narrow = og < form.nr
+  const slotBytes = SLOT_BYTES + panelBytes
+  const fixed = TILE_BYTES + (narrow ? form.mr * form.nr : 0) + 64
+  const most = scalar || rowBytes || narrow ? 1 : Math.min(GEMM_BATCH + 1, Math.ceil((win.y.out * win.x.out) / form.mr))
   const scratch = cx.scratch('conv patches', scalar ? k + 16 : fixed + slotBytes, fixed + slotBytes * most)
   for (let g = 0; g < groups; g++) {
-    const part = weights.part(g * og, (g + 1) * og), name = cx.output().name
-    const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, part) : gemmBuffers(cx, name, part, form, k, segmentBytes)
+    const part = weights.part(g * og, (g + 1) * og)
+    const name = cx.output().name
+    const {
+      weights: wb,
+      bias: bb,
+      scale: sb,
+    } = scalar ? rowBuffers(cx, name, part) : gemmBuffers(cx, name, part, form, k, segmentBytes)
     for (let n = 0; n < x.n; n++) {
       cx.push({
-        record: 'ConvRecord', op: OP_CONV, kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
-        rows: rowsOf(win, x.h), reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants), writes: [y.buffer, scratch],
-        macs: win.y.out * win.x.out * og * k, form: scalar ? undefined : form.id,
+        record: 'ConvRecord',
+        op: OP_CONV,
+        kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
+        rows: rowsOf(win, x.h),
+        reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants),
+        writes: [y.buffer, scratch],
+        macs: win.y.out * win.x.out * og * k,
+        form: scalar ? undefined : form.id,
         prologue: g === 0 && n === 0 ? prologue : undefined,
-        stream: x.n === 1 && groups === 1 ? { from: frame, to: y, lag, ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const } : {}) } : undefined,
+        stream:
+          x.n === 1 && groups === 1
+            ? {
+                from: frame,
+                to: y,
+                lag,
+                ...(k === ci && win.strideH === 1 && win.strideW === 1 ? { order: 'pixel' as const } : {}),
+              }
+            : undefined,
         fields: () => ({
-          input: frame.frameAddress(n) + g * ci, inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * x.c,
-          zeroRow: zeroRow?.address ?? 0, kh: win.kh, dilationH: win.dilationH, segments, segmentBytes, segmentStep: win.dilationW * x.c,
-          output: y.address(n) + g * og, outRowStride: y.rowStride, outRing: y.ringRows, outPixelStride: o, outW: win.x.out, outC: og,
-          weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address, panelBytes,
-          segmentPanelBytes, constants: constants?.address ?? 0, clamped: end.clamped, form: form.id, mr: form.mr, nr: form.nr, batch: Math.max(1, Math.min(most, Math.floor((scratch.room! - fixed) / slotBytes)) - 1), rowBytes,
-          ...epilogueFields(end), weightZeroPoint: weights.zero, scalar: Number(scalar)
-        })
+          input: frame.frameAddress(n) + g * ci,
+          inRowStride: frame.rowStride,
+          inRing: frame.ringRows,
+          xStep: win.strideW * x.c,
+          zeroRow: zeroRow?.address ?? 0,
+          kh: win.kh,
+          dilationH: win.dilationH,
+          segments,
+          segmentBytes,
+          segmentStep: win.dilationW * x.c,
+          output: y.address(n) + g * og,
+          outRowStride: y.rowStride,
+          outRing: y.ringRows,
+          outPixelStride: o,
+          outW: win.x.out,
+          outC: og,
+          weights: wb.address,
+          bias: bb.address,
+          scale: sb.address,
+          scratch: scratch.address,
+          panelBytes,
+          segmentPanelBytes,
+          constants: constants?.address ?? 0,
+          clamped: end.clamped,
+          form: form.id,
+          mr: form.mr,
+          nr: form.nr,
+          batch: Math.max(1, Math.min(most, Math.floor((scratch.room! - fixed) / slotBytes)) - 1),
+          rowBytes,
+          ...epilogueFields(end),
+          weightZeroPoint: weights.zero,
+          scalar: Number(scalar),
+        }),
       })
     }
   }
 }
 
-/** Input channels up to which widening whole rows beats packing patches; output channels, where its microkernel is as good: few panels share a packed patch. */
+/**
+ * Input channels up to which widening whole rows beats packing patches; output channels, where its microkernel is as
+ * good: few panels share a packed patch.
+ */
 const DIRECT_CHANNELS = 4
 const DIRECT_OUTPUTS = 32
 
-function emitConvDirect(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window): void {
-  const segment = win.kw * x.c, k = segment * win.kh, windowH = (win.kh - 1) * win.dilationH + 1
+function emitConvDirect(
+  cx: Context,
+  x: Value,
+  y: Value,
+  xq: Q,
+  oq: Q,
+  limits: [number, number],
+  weights: Weights,
+  win: Window,
+): void {
+  const segment = win.kw * x.c
+  const k = segment * win.kh
+  const windowH = (win.kh - 1) * win.dilationH + 1
   const right = Math.max(0, (win.x.out - 1) * win.strideW + win.kw - x.w - win.x.before)
-  const padLeftBytes = win.x.before * x.c * 2, padRightBytes = right * x.c * 2
-  const ringStride = align(padLeftBytes + x.w * x.c * 2 + padRightBytes + 32, 16), table = align(win.kh * 4, 16)
-  const end = epilogueOf(oq, limits), constants = constantVectors(cx, end)
+  const padLeftBytes = win.x.before * x.c * 2
+  const padRightBytes = right * x.c * 2
+  const ringStride = align(padLeftBytes + x.w * x.c * 2 + padRightBytes + 32, 16)
+  const table = align(win.kh * 4, 16)
+  const end = epilogueOf(oq, limits)
+  const constants = constantVectors(cx, end)
   const scratch = cx.scratch('widened rows', table + (windowH + 1) * ringStride)
   const name = cx.output().name
   const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, WIDE_FORM, k, segment)
   for (let n = 0; n < x.n; n++) {
     cx.push({
-      record: 'ConvDirectRecord', op: OP_CONV_DIRECT, kernel: 'conv-direct-4x8',
-      rows: rowsOf(win, x.h), reads: [x.buffer, wb, bb, sb, constants, scratch], writes: [y.buffer, scratch], macs: win.y.out * win.x.out * y.c * k,
+      record: 'ConvDirectRecord',
+      op: OP_CONV_DIRECT,
+      kernel: 'conv-direct-4x8',
+      rows: rowsOf(win, x.h),
+      reads: [x.buffer, wb, bb, sb, constants, scratch],
+      writes: [y.buffer, scratch],
+      macs: win.y.out * win.x.out * y.c * k,
       stream: x.n === 1 ? { from: x, to: y } : undefined,
       fields: () => ({
-        input: x.address(n), inRowStride: x.rowStride, inRing: x.ringRows, rowBytes: x.rowBytes,
-        rowTable: scratch.address, ring: scratch.address + table, ringStride, padLeftBytes, padRightBytes, xStep: win.strideW * x.c * 2,
-        kh: win.kh, dilationH: win.dilationH, pairBytes: paddedSegment(segment) * 2, inputZeroPoint: xq.zero,
-        output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, outC: y.c,
-        weights: wb.address, bias: bb.address, scale: sb.address, constants: constants.address, clamped: end.clamped
-      })
+        input: x.address(n),
+        inRowStride: x.rowStride,
+        inRing: x.ringRows,
+        rowBytes: x.rowBytes,
+        rowTable: scratch.address,
+        ring: scratch.address + table,
+        ringStride,
+        padLeftBytes,
+        padRightBytes,
+        xStep: win.strideW * x.c * 2,
+        kh: win.kh,
+        dilationH: win.dilationH,
+        pairBytes: paddedSegment(segment) * 2,
+        inputZeroPoint: xq.zero,
+        output: y.address(n),
+        outRowStride: y.rowStride,
+        outRing: y.ringRows,
+        outW: win.x.out,
+        outC: y.c,
+        weights: wb.address,
+        bias: bb.address,
+        scale: sb.address,
+        constants: constants.address,
+        clamped: end.clamped,
+      }),
     })
   }
 }
 
 export function lowerFullyConnected(cx: Context): void {
   const op = cx.op as OpOf<'FULLY_CONNECTED'>
-  const x = cx.value(0), w = cx.input(1, 'filter'), out = cx.output()
+  const x = cx.value(0)
+  const w = cx.input(1, 'filter')
+  const out = cx.output()
   sameDtypes(x.tensor, w, out)
   if (w.shape.length !== 2) throw cx.fail('lower/shape', 'filter must have rank 2', w)
   const [o, k] = w.shape as [number, number]
   const rows = elements(x.tensor.shape) / k
-  if (!Number.isInteger(rows) || elements(out.shape) !== rows * o) throw cx.fail('lower/shape', 'input, filter and output sizes do not match', w, `${elements(x.tensor.shape)} / ${k} rows`, `[${out.shape}]`)
+  if (!Number.isInteger(rows) || elements(out.shape) !== rows * o)
+    throw cx.fail(
+      'lower/shape',
+      'input, filter and output sizes do not match',
+      w,
+      `${elements(x.tensor.shape)} / ${k} rows`,
+      `[${out.shape}]`,
+    )
   cx.expectShape(out, op.attrs.keepNumDims ? [...x.tensor.shape.slice(0, -1), o] : [rows, o])
-  const xq = cx.q(x.tensor), oq = cx.q(out)
+  const xq = cx.q(x.tensor)
+  const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k)
   const limits = activationBoundsXnn(op.attrs.activation as Activation, oq)
   if (rows < 4) {
@@ -127,25 +264,65 @@ export function lowerFullyConnected(cx: Context): void {
   const xr = new Value({ ...x.tensor, shape: [1, 1, rows, k] }, { n: 1, h: 1, w: rows, c: k }, cx.plain(x).buffer)
   const result = cx.result()
   const yr = new Value({ ...out, shape: [1, 1, rows, o] }, { n: 1, h: 1, w: rows, c: o }, result.buffer)
-  xr.alias = yr.alias = result.alias = true
+  result.alias = true
+  yr.alias = true
+  xr.alias = true
   const one: Axis = { out: 1, before: 0, after: 0 }
-  emitConv(cx, xr, yr, xq, oq, limits, weights, { kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, y: one, x: { out: rows, before: 0, after: 0 } }, 1)
+  emitConv(
+    cx,
+    xr,
+    yr,
+    xq,
+    oq,
+    limits,
+    weights,
+    { kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, y: one, x: { out: rows, before: 0, after: 0 } },
+    1,
+  )
   result.producer = undefined
 }
 
-function emitFullyConnected(cx: Context, x: Value, y: Value, oq: Q, limits: [number, number], weights: Weights, k: number, rows: number): void {
-  const o = weights.bias.length, name = cx.output().name
+function emitFullyConnected(
+  cx: Context,
+  x: Value,
+  y: Value,
+  oq: Q,
+  limits: [number, number],
+  weights: Weights,
+  k: number,
+  rows: number,
+): void {
+  const o = weights.bias.length
+  const name = cx.output().name
   const scalar = !cx.simd || !weights.safe
-  const { weights: wb, bias: bb, scale: sb } = scalar ? rowBuffers(cx, name, weights) : gemmBuffers(cx, name, weights, ROWS_FORM, k, k)
+  const {
+    weights: wb,
+    bias: bb,
+    scale: sb,
+  } = scalar ? rowBuffers(cx, name, weights) : gemmBuffers(cx, name, weights, ROWS_FORM, k, k)
   const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
   cx.plain(x)
   const end = epilogueOf(oq, limits)
   cx.push({
-    record: 'FullyConnectedRecord', op: OP_FULLY_CONNECTED, kernel: scalar ? 'fully-connected-scalar' : 'fully-connected', rows: rowwise(rows),
-    reads: [x.buffer, wb, bb, sb], writes: [y.buffer, scratch], macs: rows * k * o,
+    record: 'FullyConnectedRecord',
+    op: OP_FULLY_CONNECTED,
+    kernel: scalar ? 'fully-connected-scalar' : 'fully-connected',
+    rows: rowwise(rows),
+    reads: [x.buffer, wb, bb, sb],
+    writes: [y.buffer, scratch],
+    macs: rows * k * o,
     fields: () => ({
-      input: x.address(), output: y.address(), inC: k, outC: o, weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch.address,
-      ...epilogueFields(end), weightZeroPoint: weights.zero, scalar: Number(scalar)
-    })
+      input: x.address(),
+      output: y.address(),
+      inC: k,
+      outC: o,
+      weights: wb.address,
+      bias: bb.address,
+      scale: sb.address,
+      scratch: scratch.address,
+      ...epilogueFields(end),
+      weightZeroPoint: weights.zero,
+      scalar: Number(scalar),
+    }),
   })
 }

@@ -14,13 +14,18 @@ import { rowsOf, windowInput, windowOf, type Window } from './window.ts'
 export function lowerDepthwise(cx: Context): void {
   const op = cx.op as OpOf<'DEPTHWISE_CONV_2D'>
   let x = cx.value(0)
-  const w = cx.input(1, 'filter'), out = cx.output()
+  const w = cx.input(1, 'filter')
+  const out = cx.output()
   sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('DEPTHWISE_CONV_2D without bias')
-  if (w.shape.length !== 4 || w.shape[0] !== 1 || x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'filter must be [1, kh, kw, C*m]', w, '[1, kh, kw, C*m]', `[${w.shape}]`)
-  const kh = w.shape[1]!, kw = w.shape[2]!, o = w.shape[3]!
-  if (o % x.c) throw cx.fail('lower/shape', 'output channels must be a multiple of the input\'s', w, x.c, o)
-  const xq = cx.q(x.tensor), oq = cx.q(out)
+  if (w.shape.length !== 4 || w.shape[0] !== 1 || x.tensor.shape.length !== 4)
+    throw cx.fail('lower/shape', 'filter must be [1, kh, kw, C*m]', w, '[1, kh, kw, C*m]', `[${w.shape}]`)
+  const kh = w.shape[1]!
+  const kw = w.shape[2]!
+  const o = w.shape[3]!
+  if (o % x.c) throw cx.fail('lower/shape', "output channels must be a multiple of the input's", w, x.c, o)
+  const xq = cx.q(x.tensor)
+  const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, 1)
   const win = windowOf(cx, op.attrs, x, kh, kw)
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
@@ -29,7 +34,17 @@ export function lowerDepthwise(cx: Context): void {
   if (w.dtype === 'uint8' && axis !== 0) {
     // LiteRT leaves this form to the builtin kernel: fixed-point requantization, per tensor.
     const d = f32(f32(xq.scale) * f32(w.quantization!.scales[0]!)) / oq.scale
-    emitDepthwise(cx, repeatChannels(cx, x, o), cx.result(), xq, oq, activationBoundsBuiltin(op.attrs.activation, oq), weights, win, quantizeMultiplier(d))
+    emitDepthwise(
+      cx,
+      repeatChannels(cx, x, o),
+      cx.result(),
+      xq,
+      oq,
+      activationBoundsBuiltin(op.attrs.activation, oq),
+      weights,
+      win,
+      quantizeMultiplier(d),
+    )
     return
   }
   if (x.c === 1) {
@@ -48,11 +63,29 @@ function repeatChannels(cx: Context, x: Value, channels: number): Value {
   const to = cx.temporary({ ...x.tensor, name: `${x.tensor.name} (repeated)`, shape: [x.n, x.h, x.w, channels] })
   to.pad = x.pad
   cx.push({
-    record: 'StridedCopyRecord', op: OP_STRIDED_COPY, kernel: 'repeat-channels', rows: rowwise(1), reads: [x.buffer], writes: [to.buffer],
+    record: 'StridedCopyRecord',
+    op: OP_STRIDED_COPY,
+    kernel: 'repeat-channels',
+    rows: rowwise(1),
+    reads: [x.buffer],
+    writes: [to.buffer],
     fields: () => ({
-      input: x.address(), output: to.address(), d0: 1, d1: x.n * x.h * x.w, d2: x.c, d3: m,
-      in0: 0, in1: x.c, in2: 1, in3: 0, out0: 0, out1: channels, out2: m, out3: 1, bytes: 1
-    })
+      input: x.address(),
+      output: to.address(),
+      d0: 1,
+      d1: x.n * x.h * x.w,
+      d2: x.c,
+      d3: m,
+      in0: 0,
+      in1: x.c,
+      in2: 1,
+      in3: 0,
+      out0: 0,
+      out1: channels,
+      out2: m,
+      out3: 1,
+      bytes: 1,
+    }),
   })
   to.alias = true
   return to
@@ -61,39 +94,90 @@ function repeatChannels(cx: Context, x: Value, channels: number): Value {
 /** Constants of a depthwise kernel without packer: `data` as it is, bias and scale in panels of `width`. */
 function tapBuffers(cx: Context, name: string, w: Weights, data: Int16Array, width: number): WeightBuffers {
   return {
-    weights: cx.buffers.constant(`${name} weights`, data), bias: cx.buffers.constant(`${name} bias`, panelOrder(w.foldedBias(), width)),
-    scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, width))
+    weights: cx.buffers.constant(`${name} weights`, data),
+    bias: cx.buffers.constant(`${name} bias`, panelOrder(w.foldedBias(), width)),
+    scale: cx.buffers.constant(`${name} scale`, panelOrder(w.scale, width)),
   }
 }
 
-function emitDepthwise(cx: Context, x: Value, y: Value, xq: Q, oq: Q, limits: [number, number], weights: Weights, win: Window, fixed?: { multiplier: number; shift: number }): void {
+function emitDepthwise(
+  cx: Context,
+  x: Value,
+  y: Value,
+  xq: Q,
+  oq: Q,
+  limits: [number, number],
+  weights: Weights,
+  win: Window,
+  fixed?: { multiplier: number; shift: number },
+): void {
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
-  const taps = win.kh * win.kw, c = y.c
+  const taps = win.kh * win.kw
+  const c = y.c
   const scalar = !cx.simd || !weights.safe || fixed !== undefined
   const fast = !scalar && win.kh === win.kw && (win.strideW === 1 || (win.strideW === 2 && win.dilationW === 1))
   const form = fast ? depthwiseForm(cx.variant, cx.kernels, weights, win.kh, win.strideW) : undefined
   const name = cx.output().name
-  const { weights: wb, bias: bb, scale: sb } = form ? depthwiseBuffers(cx, name, weights, form) : scalar ? tapBuffers(cx, name, weights, Int16Array.from(weights.data, v => v - weights.zero), 1)
-    : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
-  const end = epilogueOf(oq, limits), constants = form ? constantVectors(cx, end) : undefined
-  const scratchBytes = form ? form.scratch ?? 0 : align(taps + 1, 2) * 4 + 48
+  const {
+    weights: wb,
+    bias: bb,
+    scale: sb,
+  } = form
+    ? depthwiseBuffers(cx, name, weights, form)
+    : scalar
+      ? tapBuffers(
+          cx,
+          name,
+          weights,
+          Int16Array.from(weights.data, (v) => v - weights.zero),
+          1,
+        )
+      : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
+  const end = epilogueOf(oq, limits)
+  const constants = form ? constantVectors(cx, end) : undefined
+  const scratchBytes = form ? (form.scratch ?? 0) : align(taps + 1, 2) * 4 + 48
   const scratch = scratchBytes ? cx.scratch('depthwise taps', scratchBytes) : undefined
   for (let n = 0; n < x.n; n++) {
     cx.push({
-      record: 'DepthwiseRecord', op: form ? form.op : OP_DEPTHWISE,
+      record: 'DepthwiseRecord',
+      op: form ? form.op : OP_DEPTHWISE,
       kernel: form ? `${form.name}-s${win.strideW}` : scalar ? 'depthwise-scalar' : 'depthwise',
-      rows: rowsOf(win, x.h), reads: [frame.buffer, wb, bb, sb, ...present(zeroRow, scratch, constants)],
-      writes: [y.buffer, ...(scratch ? [scratch] : [])], macs: win.y.out * win.x.out * c * taps, overread: form ? form.overread[win.strideW]! * win.dilationW * c + 16 : 0,
+      rows: rowsOf(win, x.h),
+      reads: [frame.buffer, wb, bb, sb, ...present(zeroRow, scratch, constants)],
+      writes: [y.buffer, ...(scratch ? [scratch] : [])],
+      macs: win.y.out * win.x.out * c * taps,
+      overread: form ? form.overread[win.strideW]! * win.dilationW * c + 16 : 0,
       prologue: n === 0 ? prologue : undefined,
       stream: x.n === 1 ? { from: frame, to: y } : undefined,
       fields: () => ({
-        input: frame.frameAddress(n), inRowStride: frame.rowStride, inRing: frame.ringRows, xStep: win.strideW * c, zeroRow: zeroRow?.address ?? 0,
-        kh: win.kh, kw: win.kw, dilationH: win.dilationH, tapStep: win.dilationW * c,
-        output: y.address(n), outRowStride: y.rowStride, outRing: y.ringRows, outW: win.x.out, channels: c,
-        weights: wb.address, bias: bb.address, scale: sb.address, scratch: scratch?.address ?? 0, constants: constants?.address ?? 0, clamped: end.clamped,
-        ...epilogueFields(end), weightZeroPoint: weights.zero, strideW: win.strideW, scalar: Number(scalar),
-        fixedPoint: Number(fixed !== undefined), multiplier: fixed?.multiplier ?? 0, shift: fixed?.shift ?? 0
-      })
+        input: frame.frameAddress(n),
+        inRowStride: frame.rowStride,
+        inRing: frame.ringRows,
+        xStep: win.strideW * c,
+        zeroRow: zeroRow?.address ?? 0,
+        kh: win.kh,
+        kw: win.kw,
+        dilationH: win.dilationH,
+        tapStep: win.dilationW * c,
+        output: y.address(n),
+        outRowStride: y.rowStride,
+        outRing: y.ringRows,
+        outW: win.x.out,
+        channels: c,
+        weights: wb.address,
+        bias: bb.address,
+        scale: sb.address,
+        scratch: scratch?.address ?? 0,
+        constants: constants?.address ?? 0,
+        clamped: end.clamped,
+        ...epilogueFields(end),
+        weightZeroPoint: weights.zero,
+        strideW: win.strideW,
+        scalar: Number(scalar),
+        fixedPoint: Number(fixed !== undefined),
+        multiplier: fixed?.multiplier ?? 0,
+        shift: fixed?.shift ?? 0,
+      }),
     })
   }
 }

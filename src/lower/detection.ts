@@ -19,8 +19,19 @@ function asFloats(cx: Context, position: number): Value {
   const y = cx.temporary({ name: `${t.name} (float)`, shape, dtype: 'float32' })
   cx.plain(x)
   cx.push({
-    record: 'DequantizeRecord', op: OP_DEQUANTIZE, kernel: 'dequantize', rows: rowwise(1), reads: [x.buffer], writes: [y.buffer],
-    fields: () => ({ input: x.address(), output: y.address(), count: elements(shape), zeroPoint: q.zero, scale: q.scale })
+    record: 'DequantizeRecord',
+    op: OP_DEQUANTIZE,
+    kernel: 'dequantize',
+    rows: rowwise(1),
+    reads: [x.buffer],
+    writes: [y.buffer],
+    fields: () => ({
+      input: x.address(),
+      output: y.address(),
+      count: elements(shape),
+      zeroPoint: q.zero,
+      scale: q.scale,
+    }),
   })
   return y
 }
@@ -38,7 +49,8 @@ function anchorsOf(cx: Context, t: Tensor, type: Tensor['dtype']): Float32Array 
     anchors = Float32Array.from(t.data, (v) => f32((v - q.zeroPoint) * q.scale))
   }
   // LiteRT fails on a box whose end lies before its start.
-  for (let i = 0; i < anchors.length; i += 4) if (anchors[i + 2]! < 0 || anchors[i + 3]! < 0) throw cx.fail('lower/attribute', 'an anchor has a negative size', t)
+  for (let i = 0; i < anchors.length; i += 4)
+    if (anchors[i + 2]! < 0 || anchors[i + 3]! < 0) throw cx.fail('lower/attribute', 'an anchor has a negative size', t)
   return anchors
 }
 
@@ -48,33 +60,87 @@ export function lowerDetection(cx: Context): void {
   const count = codes.shape[1] ?? 0
   for (const t of [codes, predictions]) {
     if (t.dtype !== 'float32' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} input "${t.name}"`)
-    if (t.shape.length !== 3 || t.shape[0] !== 1 || t.shape[1] !== count) throw cx.fail('lower/shape', 'input must have shape [1, boxes, …]', t, `[1, ${count}, …]`, `[${t.shape.join(', ')}]`)
+    if (t.shape.length !== 3 || t.shape[0] !== 1 || t.shape[1] !== count)
+      throw cx.fail(
+        'lower/shape',
+        'input must have shape [1, boxes, …]',
+        t,
+        `[1, ${count}, …]`,
+        `[${t.shape.join(', ')}]`,
+      )
   }
   if (codes.shape[2]! < 4) throw cx.fail('lower/shape', 'box codes must have four numbers', codes, 4, codes.shape[2])
-  if (anchorTensor.shape.join() !== [count, 4].join()) throw cx.fail('lower/shape', 'anchors must have shape [boxes, 4]', anchorTensor, `[${count}, 4]`, `[${anchorTensor.shape.join(', ')}]`)
+  if (anchorTensor.shape.join() !== [count, 4].join())
+    throw cx.fail(
+      'lower/shape',
+      'anchors must have shape [boxes, 4]',
+      anchorTensor,
+      `[${count}, 4]`,
+      `[${anchorTensor.shape.join(', ')}]`,
+    )
   const labelOffset = predictions.shape[2]! - a.numClasses
-  if (labelOffset !== 0 && labelOffset !== 1) throw cx.fail('lower/shape', 'scores must have one column per class, and one for the background at most', predictions, a.numClasses, predictions.shape[2])
-  if (!(a.nmsIouThreshold > 0 && a.nmsIouThreshold <= 1)) throw cx.fail('lower/attribute', 'nms_iou_threshold is out of range', undefined, 'above 0, up to 1', a.nmsIouThreshold)
-  if (a.maxDetections * a.maxClassesPerDetection > MAX_RESULTS) throw new Unsupported(`more than ${MAX_RESULTS} detections`)
+  if (labelOffset !== 0 && labelOffset !== 1)
+    throw cx.fail(
+      'lower/shape',
+      'scores must have one column per class, and one for the background at most',
+      predictions,
+      a.numClasses,
+      predictions.shape[2],
+    )
+  if (!(a.nmsIouThreshold > 0 && a.nmsIouThreshold <= 1))
+    throw cx.fail(
+      'lower/attribute',
+      'nms_iou_threshold is out of range',
+      undefined,
+      'above 0, up to 1',
+      a.nmsIouThreshold,
+    )
+  if (a.maxDetections * a.maxClassesPerDetection > MAX_RESULTS)
+    throw new Unsupported(`more than ${MAX_RESULTS} detections`)
   const outputs = detectionShapes(a).map((shape, i) => {
     const t = cx.output(i)
     if (t.dtype !== 'float32') throw cx.fail('lower/type', 'output must be float32', t, 'float32', t.dtype)
     cx.expectShape(t, shape)
     return cx.result(i)
   })
-  const boxes = asFloats(cx, 0), scores = asFloats(cx, 1)
+  const boxes = asFloats(cx, 0)
+  const scores = asFloats(cx, 1)
   const anchors = cx.buffers.constant(anchorTensor.name, anchorsOf(cx, anchorTensor, codes.dtype))
   const room = count + a.maxDetections
-  const work = a.useRegularNms ? 16 * room + 8 * a.maxDetections + 13 * count : 8 * count + Math.max(9 * count, 8 * a.numClasses)
+  const work = a.useRegularNms
+    ? 16 * room + 8 * a.maxDetections + 13 * count
+    : 8 * count + Math.max(9 * count, 8 * a.numClasses)
   const scratch = cx.scratch('detection work', 16 * count + work)
   cx.push({
-    record: 'DetectionRecord', op: OP_DETECTION, kernel: a.useRegularNms ? 'detection-regular' : 'detection-fast', rows: rowwise(1),
-    reads: [boxes.buffer, scores.buffer, anchors], writes: [...outputs.map((o) => o.buffer), scratch],
+    record: 'DetectionRecord',
+    op: OP_DETECTION,
+    kernel: a.useRegularNms ? 'detection-regular' : 'detection-fast',
+    rows: rowwise(1),
+    reads: [boxes.buffer, scores.buffer, anchors],
+    writes: [...outputs.map((o) => o.buffer), scratch],
     fields: () => ({
-      boxes: boxes.address(), boxStride: codes.shape[2]!, scores: scores.address(), anchors: anchors.address, count, classes: a.numClasses, labelOffset,
-      maxDetections: a.maxDetections, maxClasses: a.maxClassesPerDetection, perClass: a.detectionsPerClass, regular: Number(a.useRegularNms),
-      scoreThreshold: a.nmsScoreThreshold, iouThreshold: a.nmsIouThreshold, yScale: a.yScale, xScale: a.xScale, hScale: a.hScale, wScale: a.wScale,
-      outBoxes: outputs[0]!.address(), outClasses: outputs[1]!.address(), outScores: outputs[2]!.address(), outCount: outputs[3]!.address(), scratch: scratch.address
-    })
+      boxes: boxes.address(),
+      boxStride: codes.shape[2]!,
+      scores: scores.address(),
+      anchors: anchors.address,
+      count,
+      classes: a.numClasses,
+      labelOffset,
+      maxDetections: a.maxDetections,
+      maxClasses: a.maxClassesPerDetection,
+      perClass: a.detectionsPerClass,
+      regular: Number(a.useRegularNms),
+      scoreThreshold: a.nmsScoreThreshold,
+      iouThreshold: a.nmsIouThreshold,
+      yScale: a.yScale,
+      xScale: a.xScale,
+      hScale: a.hScale,
+      wScale: a.wScale,
+      outBoxes: outputs[0]!.address(),
+      outClasses: outputs[1]!.address(),
+      outScores: outputs[2]!.address(),
+      outCount: outputs[3]!.address(),
+      scratch: scratch.address,
+    }),
   })
 }

@@ -1,7 +1,18 @@
 /** Element by element: the unary ops as 256-entry tables, QUANTIZE, DEQUANTIZE. */
 import { OP_CHANNEL_LUT, OP_LUT, OP_QUANTIZE } from '../generated/layout.ts'
 import { elements, type OpOf } from '../graph.ts'
-import { activationBoundsBuiltin, clamp, f32, logistic, multiplyHalfAway, multiplyHalfUp, quantizeMultiplier, rha, rne, tanhf } from '../numerics.ts'
+import {
+  activationBoundsBuiltin,
+  clamp,
+  f32,
+  logistic,
+  multiplyHalfAway,
+  multiplyHalfUp,
+  quantizeMultiplier,
+  rha,
+  rne,
+  tanhf,
+} from '../numerics.ts'
 import { Context, Unsupported, type Q, type Tabular } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 import { emitDequantize } from './words.ts'
@@ -17,28 +28,58 @@ export function table(x: Q, y: Q, fn: (q: number) => number): Int8Array {
 }
 
 /** Where `rows` rows of x are read and those of y written, `skip` bytes in. */
-const rowFields = (x: Value, y: Value, rows: number, skip = 0): Record<'input' | 'inRowStride' | 'inRing' | 'output' | 'outRowStride' | 'outRing', number> => ({
-  input: x.address() + skip, inRowStride: x.rowStride, inRing: x.n > 1 ? rows : x.ringRows,
-  output: y.address() + skip, outRowStride: y.rowStride, outRing: y.n > 1 ? rows : y.ringRows
+const rowFields = (
+  x: Value,
+  y: Value,
+  rows: number,
+  skip = 0,
+): Record<'input' | 'inRowStride' | 'inRing' | 'output' | 'outRowStride' | 'outRing', number> => ({
+  input: x.address() + skip,
+  inRowStride: x.rowStride,
+  inRing: x.n > 1 ? rows : x.ringRows,
+  output: y.address() + skip,
+  outRowStride: y.rowStride,
+  outRing: y.n > 1 ? rows : y.ringRows,
 })
 
 /** Table look-up step over `rows` rows of `bytes` bytes starting `skip` bytes in; whole values stream by rows. */
-export function emitLut(cx: Context, x: Value, y: Value, lut: Int8Array, kernel: string, part?: { skip: number; bytes: number }): void {
+export function emitLut(
+  cx: Context,
+  x: Value,
+  y: Value,
+  lut: Int8Array,
+  kernel: string,
+  part?: { skip: number; bytes: number },
+): void {
   const table = cx.buffers.constant(`${kernel} table`, lut)
   const streams = !part && x.n === 1
   const rows = part ? 1 : x.n * x.h
   cx.push({
-    record: 'LutRecord', op: OP_LUT, kernel, rows: rowwise(rows), reads: [x.buffer, table], writes: [y.buffer],
+    record: 'LutRecord',
+    op: OP_LUT,
+    kernel,
+    rows: rowwise(rows),
+    reads: [x.buffer, table],
+    writes: [y.buffer],
     stream: streams ? { from: x, to: y, order: 'element' } : undefined,
-    fields: () => ({ ...rowFields(x, y, rows, part?.skip), bytes: part?.bytes ?? x.rowBytes, table: table.address })
+    fields: () => ({ ...rowFields(x, y, rows, part?.skip), bytes: part?.bytes ?? x.rowBytes, table: table.address }),
   })
 }
 
 function unary(cx: Context, fn: (x: Q, y: Q, rawIn: number) => number): void {
-  const x = cx.value(0), xq = cx.q(x.tensor), out = cx.output(), yq = cx.q(out)
+  const x = cx.value(0)
+  const xq = cx.q(x.tensor)
+  const out = cx.output()
+  const yq = cx.q(out)
   if (x.tensor.dtype !== out.dtype) throw new Unsupported(`${x.tensor.dtype} to ${out.dtype}`)
   cx.expectShape(out, x.tensor.shape)
-  emitLut(cx, x, cx.result(), table(xq, yq, q => fn(xq, yq, q)), cx.op.type.toLowerCase().replaceAll('_', '-'))
+  emitLut(
+    cx,
+    x,
+    cx.result(),
+    table(xq, yq, (q) => fn(xq, yq, q)),
+    cx.op.type.toLowerCase().replaceAll('_', '-'),
+  )
 }
 
 /** XNNPACK's float-to-8-bit step of its look-up tables. */
@@ -48,7 +89,8 @@ export const real = (x: Q, q: number): number => f32(f32(q - x.zeroPoint) * x.sc
 
 function fixedOutput(cx: Context): void {
   const q = cx.q(cx.output())
-  if (q.scale !== f32(1 / 256)) throw cx.fail('lower/quantization', 'output scale must be 1/256', cx.output(), 1 / 256, q.scale)
+  if (q.scale !== f32(1 / 256))
+    throw cx.fail('lower/quantization', 'output scale must be 1/256', cx.output(), 1 / 256, q.scale)
 }
 
 export function lowerLogistic(cx: Context): void {
@@ -61,7 +103,8 @@ export const lowerTanh = (cx: Context): void => unary(cx, (x, y, q) => toTable(t
 /** Standalone RELU, RELU6, RELU_N1_TO_1: rescale and clamp as TFLite's builtin kernels. */
 export function lowerRelu(cx: Context): void {
   const activation = cx.op.type as 'RELU' | 'RELU6' | 'RELU_N1_TO_1'
-  const x = cx.q(cx.input(0)), y = cx.q(cx.output())
+  const x = cx.q(cx.input(0))
+  const y = cx.q(cx.output())
   const { multiplier, shift } = quantizeMultiplier(f32(x.scale / y.scale))
   const [low, high] = activationBoundsBuiltin(activation, y)
   unary(cx, (_, __, q) => clamp(multiplyHalfAway(q - x.zeroPoint, multiplier, shift) + y.zeroPoint, low, high))
@@ -69,64 +112,122 @@ export function lowerRelu(cx: Context): void {
 
 export function lowerLeakyRelu(cx: Context): void {
   const { alpha } = (cx.op as OpOf<'LEAKY_RELU'>).attrs
-  if (!(Math.abs(alpha) <= 1e3)) throw cx.fail('lower/attribute', 'alpha is out of range', undefined, '-1000..1000', alpha)
-  const x = cx.q(cx.input(0)), y = cx.q(cx.output())
-  const positive = f32(x.scale / y.scale), negative = f32(positive * f32(alpha))
-  const xnn = positive >= f32(1 / 256) && positive <= 128 && negative >= -127.99609375 && negative <= 128 && Math.abs(negative) >= f32(1 / 256)
+  if (!(Math.abs(alpha) <= 1e3))
+    throw cx.fail('lower/attribute', 'alpha is out of range', undefined, '-1000..1000', alpha)
+  const x = cx.q(cx.input(0))
+  const y = cx.q(cx.output())
+  const positive = f32(x.scale / y.scale)
+  const negative = f32(positive * f32(alpha))
+  const xnn =
+    positive >= f32(1 / 256) &&
+    positive <= 128 &&
+    negative >= -127.99609375 &&
+    negative <= 128 &&
+    Math.abs(negative) >= f32(1 / 256)
   if (xnn) {
-    const mp = rne(f32(256 * positive)), mn = rne(f32(256 * negative))
+    const mp = rne(f32(256 * positive))
+    const mn = rne(f32(256 * negative))
     unary(cx, (_, __, q) => {
       const d = q - x.zeroPoint
       return ((d * (d > 0 ? mp : mn) + 128) >> 8) + y.zeroPoint
     })
     return
   }
-  const identity = quantizeMultiplier(positive), slope = quantizeMultiplier(f32(f32(x.scale * f32(alpha)) / y.scale))
+  const identity = quantizeMultiplier(positive)
+  const slope = quantizeMultiplier(f32(f32(x.scale * f32(alpha)) / y.scale))
   unary(cx, (_, __, q) => {
     const d = q - x.zeroPoint
-    const r = d >= 0 ? multiplyHalfAway(d, identity.multiplier, identity.shift)
-      : Math.sign(slope.multiplier) * multiplyHalfAway(d, Math.abs(slope.multiplier), slope.shift)
+    const r =
+      d >= 0
+        ? multiplyHalfAway(d, identity.multiplier, identity.shift)
+        : Math.sign(slope.multiplier) * multiplyHalfAway(d, Math.abs(slope.multiplier), slope.shift)
     return r + y.zeroPoint
   })
 }
 
-/** A slope for each channel: a table for each slope. Source: TFLite's builtin PRELU, which quantized tensors always get. */
+/**
+ * A slope for each channel: a table for each slope. Source: TFLite's builtin PRELU, which quantized tensors always get.
+ */
 export function lowerPrelu(cx: Context): void {
-  const x = cx.value(0), xq = cx.q(x.tensor), alpha = cx.input(1), aq = cx.q(alpha), out = cx.output(), yq = cx.q(out)
+  const x = cx.value(0)
+  const xq = cx.q(x.tensor)
+  const alpha = cx.input(1)
+  const aq = cx.q(alpha)
+  const out = cx.output()
+  const yq = cx.q(out)
   const channels = alpha.shape[alpha.shape.length - 1] ?? 1
-  if (x.tensor.dtype !== out.dtype || alpha.dtype !== out.dtype) throw new Unsupported(`mixed ${x.tensor.dtype}, ${alpha.dtype} and ${out.dtype} tensors`)
-  if (!alpha.data || elements(alpha.shape) !== channels) throw new Unsupported('PRELU with another slope than a constant for each channel')
-  const { shape } = x.tensor, last = shape[shape.length - 1]
-  if (channels !== last || alpha.shape.length > shape.length) throw cx.fail('lower/shape', 'slopes', alpha, `[${last}]`, `[${alpha.shape}]`)
+  if (x.tensor.dtype !== out.dtype || alpha.dtype !== out.dtype)
+    throw new Unsupported(`mixed ${x.tensor.dtype}, ${alpha.dtype} and ${out.dtype} tensors`)
+  if (!alpha.data || elements(alpha.shape) !== channels)
+    throw new Unsupported('PRELU with another slope than a constant for each channel')
+  const { shape } = x.tensor
+  const last = shape[shape.length - 1]
+  if (channels !== last || alpha.shape.length > shape.length)
+    throw cx.fail('lower/shape', 'slopes', alpha, `[${last}]`, `[${alpha.shape}]`)
   cx.expectShape(out, x.tensor.shape)
-  const identity = quantizeMultiplier(f32(xq.scale / yq.scale)), slope = quantizeMultiplier(f32(f32(xq.scale * aq.scale) / yq.scale))
-  const raw = (byte: number): number => aq.unsigned ? byte : byte << 24 >> 24
-  const slopes = [...new Set(alpha.data)], tables = new Int8Array(256 * slopes.length)
-  slopes.forEach((byte, i) => tables.set(table(xq, yq, q => {
-    const d = q - xq.zeroPoint
-    return yq.zeroPoint + (d >= 0 ? multiplyHalfAway(d, identity.multiplier, identity.shift) : multiplyHalfAway(d * (raw(byte) - aq.zeroPoint), slope.multiplier, slope.shift))
-  }), 256 * i))
-  emitChannelLut(cx, x, cx.result(), tables, Int32Array.from(alpha.data, byte => 256 * slopes.indexOf(byte)))
+  const identity = quantizeMultiplier(f32(xq.scale / yq.scale))
+  const slope = quantizeMultiplier(f32(f32(xq.scale * aq.scale) / yq.scale))
+  const raw = (byte: number): number => (aq.unsigned ? byte : (byte << 24) >> 24)
+  const slopes = [...new Set(alpha.data)]
+  const tables = new Int8Array(256 * slopes.length)
+  slopes.forEach((byte, i) =>
+    tables.set(
+      table(xq, yq, (q) => {
+        const d = q - xq.zeroPoint
+        return (
+          yq.zeroPoint +
+          (d >= 0
+            ? multiplyHalfAway(d, identity.multiplier, identity.shift)
+            : multiplyHalfAway(d * (raw(byte) - aq.zeroPoint), slope.multiplier, slope.shift))
+        )
+      }),
+      256 * i,
+    ),
+  )
+  emitChannelLut(
+    cx,
+    x,
+    cx.result(),
+    tables,
+    Int32Array.from(alpha.data, (byte) => 256 * slopes.indexOf(byte)),
+  )
 }
 
 function emitChannelLut(cx: Context, x: Value, y: Value, tables: Int8Array, byChannel: Int32Array): void {
-  const table = cx.buffers.constant('slopes', tables), offsets = cx.buffers.constant('slopes by channel', byChannel), channels = byChannel.length, rows = x.n * x.h
+  const table = cx.buffers.constant('slopes', tables)
+  const offsets = cx.buffers.constant('slopes by channel', byChannel)
+  const channels = byChannel.length
+  const rows = x.n * x.h
   cx.push({
-    record: 'ChannelLutRecord', op: OP_CHANNEL_LUT, kernel: 'prelu', rows: rowwise(rows), reads: [x.buffer, table, offsets], writes: [y.buffer],
+    record: 'ChannelLutRecord',
+    op: OP_CHANNEL_LUT,
+    kernel: 'prelu',
+    rows: rowwise(rows),
+    reads: [x.buffer, table, offsets],
+    writes: [y.buffer],
     stream: x.n === 1 ? { from: x, to: y, order: 'element' } : undefined,
-    fields: () => ({ ...rowFields(x, y, rows), pixels: x.rowBytes / channels, channels, table: table.address, offsets: offsets.address })
+    fields: () => ({
+      ...rowFields(x, y, rows),
+      pixels: x.rowBytes / channels,
+      channels,
+      table: table.address,
+      offsets: offsets.address,
+    }),
   })
 }
 
 /** Source: TFLite's integer hard-swish (int16 fixed point). */
 export function lowerHardSwish(cx: Context): void {
-  const x = cx.q(cx.input(0)), y = cx.q(cx.output())
+  const x = cx.q(cx.input(0))
+  const y = cx.q(cx.output())
   const step = f32(x.scale / 128)
-  const out = quantizeMultiplier(f32(step / y.scale)), relu = quantizeMultiplier(f32(step / f32(3 / 32768)))
+  const out = quantizeMultiplier(f32(step / y.scale))
+  const relu = quantizeMultiplier(f32(step / f32(3 / 32768)))
   if (out.shift > 0) throw cx.fail('lower/quantization', 'output scale is too small for hard-swish', cx.output())
   const sat16 = (v: number): number => clamp(v, -32768, 32767)
-  const to16 = (m: number): number => m >= 2 ** 31 - 1 - 2 ** 15 ? 32767 : Math.floor((m + 2 ** 15) / 65536)
-  const doubling = (a: number, b: number): number => a === -32768 && b === -32768 ? 32767 : Math.trunc((a * b + (a * b >= 0 ? 16384 : 1 - 16384)) / 32768)
+  const to16 = (m: number): number => (m >= 2 ** 31 - 1 - 2 ** 15 ? 32767 : Math.floor((m + 2 ** 15) / 65536))
+  const doubling = (a: number, b: number): number =>
+    a === -32768 && b === -32768 ? 32767 : Math.trunc((a * b + (a * b >= 0 ? 16384 : 1 - 16384)) / 32768)
   const shiftRight = (v: number, r: number): number => {
     const mask = 2 ** r - 1
     return (v >> r) + Number((v & mask) > (mask >> 1) + Number(v < 0))
@@ -140,12 +241,13 @@ export function lowerHardSwish(cx: Context): void {
     if (relu.shift > 0) t = sat16(t * 2)
     if (relu.shift < 0) t = shiftRight(t, -relu.shift)
     t = (t + 32768) >> 1
-    return shiftRight(Math.trunc(t * pre / 32768), -out.shift) + y.zeroPoint
+    return shiftRight(Math.trunc((t * pre) / 32768), -out.shift) + y.zeroPoint
   })
 }
 
 const nextFloat = (x: number, by: number): number => {
-  const word = Int32Array.of(0), float = new Float32Array(word.buffer)
+  const word = Int32Array.of(0)
+  const float = new Float32Array(word.buffer)
   float[0] = x
   word[0]! += by
   return float[0]!
@@ -160,14 +262,18 @@ function quantizedTable({ real, exact }: Tabular, y: Q): Int8Array {
     return clamp(rne(scaled < 1024 ? Math.max(scaled, -1024) : 1024) + y.zero, -128, 127)
   }
   return Int8Array.from({ length: 256 }, (_, byte) => {
-    const v = real((byte << 24) >> 24), q = quantized(v)
-    if (!exact && v > 0 && (quantized(nextFloat(v, -1)) !== q || quantized(nextFloat(v, 1)) !== q)) throw new Unsupported('SQRT whose last bit decides about a quantized value')
+    const v = real((byte << 24) >> 24)
+    const q = quantized(v)
+    if (!exact && v > 0 && (quantized(nextFloat(v, -1)) !== q || quantized(nextFloat(v, 1)) !== q))
+      throw new Unsupported('SQRT whose last bit decides about a quantized value')
     return q
   })
 }
 
 export function lowerQuantize(cx: Context): void {
-  const t = cx.input(0), out = cx.output(), y = cx.q(out)
+  const t = cx.input(0)
+  const out = cx.output()
+  const y = cx.q(out)
   cx.expectShape(out, t.shape)
   const tabular = cx.tabular.get(cx.op.inputs[0]!)
   if (tabular) {
@@ -176,19 +282,38 @@ export function lowerQuantize(cx: Context): void {
   }
   const x = cx.value(0)
   if (t.dtype === 'float32') {
-    const to = cx.result(), count = elements(t.shape)
+    const to = cx.result()
+    const count = elements(t.shape)
     cx.plain(x)
     to.alias = true
     cx.push({
-      record: 'QuantizeRecord', op: OP_QUANTIZE, kernel: 'quantize', rows: rowwise(1), reads: [x.buffer], writes: [to.buffer],
-      fields: () => ({ input: x.address(), output: to.address(), count, zeroPoint: y.zero, inverseScale: f32(1 / y.scale) })
+      record: 'QuantizeRecord',
+      op: OP_QUANTIZE,
+      kernel: 'quantize',
+      rows: rowwise(1),
+      reads: [x.buffer],
+      writes: [to.buffer],
+      fields: () => ({
+        input: x.address(),
+        output: to.address(),
+        count,
+        zeroPoint: y.zero,
+        inverseScale: f32(1 / y.scale),
+      }),
     })
     return
   }
-  const xq = cx.q(t), ratio = f32(xq.scale / y.scale)
+  const xq = cx.q(t)
+  const ratio = f32(xq.scale / y.scale)
   if (t.dtype === out.dtype && ratio >= f32(1 / 256) && ratio <= 128) {
     const m = rne(f32(256 * ratio))
-    emitLut(cx, x, cx.result(), table(xq, y, q => (((q - xq.zeroPoint) * m + 128) >> 8) + y.zeroPoint), 'requantize')
+    emitLut(
+      cx,
+      x,
+      cx.result(),
+      table(xq, y, (q) => (((q - xq.zeroPoint) * m + 128) >> 8) + y.zeroPoint),
+      'requantize',
+    )
     return
   }
   if (xq.scale === y.scale && xq.zero === y.zero) {
@@ -197,15 +322,16 @@ export function lowerQuantize(cx: Context): void {
     return
   }
   const { multiplier, shift } = quantizeMultiplier(xq.scale / y.scale)
-  const block = table(xq, y, q => multiplyHalfUp(q - xq.zeroPoint, multiplier, shift) + y.zeroPoint)
-  const tail = table(xq, y, q => multiplyHalfAway(q - xq.zeroPoint, multiplier, shift) + y.zeroPoint)
+  const block = table(xq, y, (q) => multiplyHalfUp(q - xq.zeroPoint, multiplier, shift) + y.zeroPoint)
+  const tail = table(xq, y, (q) => multiplyHalfAway(q - xq.zeroPoint, multiplier, shift) + y.zeroPoint)
   const to = cx.result()
   if (block.every((v, i) => v === tail[i])) {
     emitLut(cx, x, to, block, 'requantize')
     return
   }
   // The reference's vector code handles whole blocks of 16 with another rounding of negative ties.
-  const n = elements(t.shape), whole = n - (n % 16)
+  const n = elements(t.shape)
+  const whole = n - (n % 16)
   cx.plain(x)
   to.alias = true
   if (whole) emitLut(cx, x, to, block, 'requantize', { skip: 0, bytes: whole })
@@ -213,7 +339,9 @@ export function lowerQuantize(cx: Context): void {
 }
 
 export function lowerDequantize(cx: Context): void {
-  const x = cx.value(0), q = cx.q(x.tensor), out = cx.output()
+  const x = cx.value(0)
+  const q = cx.q(x.tensor)
+  const out = cx.output()
   if (out.dtype !== 'float32') throw new Unsupported(`DEQUANTIZE to ${out.dtype}`)
   cx.expectShape(out, x.tensor.shape)
   emitDequantize(cx, x, q.zero, q.scale)
@@ -221,6 +349,8 @@ export function lowerDequantize(cx: Context): void {
 
 /** Concatenation's requantization of a uint8 input. */
 export const concatTable = (x: Q, y: Q): Int8Array => {
-  const inverse = f32(1 / y.scale), k = f32(x.scale * inverse), bias = f32(f32(-x.zeroPoint) * k)
-  return table(x, y, q => rha(f32(f32(q * k) + bias)) + y.zeroPoint)
+  const inverse = f32(1 / y.scale)
+  const k = f32(x.scale * inverse)
+  const bias = f32(f32(-x.zeroPoint) * k)
+  return table(x, y, (q) => rha(f32(f32(q * k) + bias)) + y.zeroPoint)
 }

@@ -8,8 +8,8 @@ import type { Buffer, Loader } from './program.ts'
 import { bytesOf, type Weights } from './weights.ts'
 
 /**
- * Tiles that forms that pack panels take at a time where there is room: each panel of weights, which comes from far in large
- * layers, is then read once for all of them, and for the pixel that may be left after the last ones.
+ * Tiles that forms that pack panels take at a time where there is room: each panel of weights, which comes from far in
+ * large layers, is then read once for all of them, and for the pixel that may be left after the last ones.
  */
 export const GEMM_BATCH = 4
 
@@ -22,8 +22,19 @@ export interface PanelForm {
   weightBytes(panels: number, k: number, segment: number): number
   /** The same by the runtime's packer, see Recipe. */
   loadWeights?(loader: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean
-  /** Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already. */
-  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights, panels: number, k: number, segment: number): boolean
+  /**
+   * Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already.
+   */
+  foldBias?(
+    loader: Loader,
+    to: number,
+    plain: Int32Array,
+    weights: Buffer,
+    w: Weights,
+    panels: number,
+    k: number,
+    segment: number,
+  ): boolean
 }
 
 export interface GemmForm extends PanelForm {
@@ -38,7 +49,9 @@ export interface GemmForm extends PanelForm {
   kernels: readonly Kernels[]
   /** Bytes of panel for one segment of `bytes` contiguous input bytes; 0 in forms that read rows of int8. */
   panelBytes(bytes: number): number
-  /** Forms that read rows of int8: bytes of a row of `k`. They multiply raw weights and correct for their zero point. */
+  /**
+   * Forms that read rows of int8: bytes of a row of `k`. They multiply raw weights and correct for their zero point.
+   */
   rowBytes?(k: number): number
   /** Whether it is a good choice for so many output channels; default: always. */
   suits?(channels: number): boolean
@@ -50,10 +63,20 @@ export interface GemmForm extends PanelForm {
 
 /**
  * Packs 4x8 panels in as many goes as the staging memory asks for; the last panel of channels that are no multiple of 8
- * apart. `target`: where panels [p, p + count) go, or undefined for behind their rows in the staging memory. `done` is told.
+ * apart. `target`: where panels [p, p + count) go, or undefined for behind their rows in the staging memory. `done` is
+ * told.
  */
-function eachGo({ runtime, memory, staging, stagingBytes }: Loader, w: Weights, k: number, segment: number, target: ((p: number) => number) | undefined, done?: (at: number, p: number, count: number) => void): boolean {
-  const channels = w.bias.length, padded = paddedSegment(segment), panelBytes = k / segment * padded * 16
+function eachGo(
+  { runtime, memory, staging, stagingBytes }: Loader,
+  w: Weights,
+  k: number,
+  segment: number,
+  target: ((p: number) => number) | undefined,
+  done?: (at: number, p: number, count: number) => void,
+): boolean {
+  const channels = w.bias.length
+  const padded = paddedSegment(segment)
+  const panelBytes = (k / segment) * padded * 16
   const perGo = Math.floor((stagingBytes - 8 - (target ? 0 : 144)) / (8 * k + (target ? 0 : panelBytes)))
   if (!runtime.pack_gemm_4x8 || perGo < 1 || channels < 8) return false
   const pack = (channel: number, p: number, count: number): void => {
@@ -70,19 +93,34 @@ function eachGo({ runtime, memory, staging, stagingBytes }: Loader, w: Weights, 
 }
 
 function loadGemm4x8(loader: Loader, to: number, w: Weights, _: number, k: number, segment: number): boolean {
-  const panelBytes = k / segment * paddedSegment(segment) * 16
-  return eachGo(loader, w, k, segment, p => to + p * panelBytes)
+  const panelBytes = (k / segment) * paddedSegment(segment) * 16
+  return eachGo(loader, w, k, segment, (p) => to + p * panelBytes)
 }
 
 /** The same as int8 with their zero point, by way of i16 in the staging memory. */
 function loadGemm4x8w8(loader: Loader, to: number, w: Weights, _: number, k: number, segment: number): boolean {
-  const { narrow_bytes } = loader.runtime, panel = k / segment * paddedSegment(segment) * 8
-  return narrow_bytes !== undefined && eachGo(loader, w, k, segment, undefined, (at, p, count) => narrow_bytes(to + p * panel, at, count * panel, w.zero))
+  const { narrow_bytes } = loader.runtime
+  const panel = (k / segment) * paddedSegment(segment) * 8
+  return (
+    narrow_bytes !== undefined &&
+    eachGo(loader, w, k, segment, undefined, (at, p, count) => narrow_bytes(to + p * panel, at, count * panel, w.zero))
+  )
 }
 
-/** Stages rows of weights in as many goes as the memory asks for, whole panels of `nr` at a time. `take` is told where they lie, and their first panel. */
-function eachRows({ memory, staging, stagingBytes }: Loader, w: Weights, k: number, nr: number, take: (at: number, rows: number, panel: number) => void): boolean {
-  const channels = w.bias.length, whole = Math.floor(channels / nr), perGo = Math.floor((stagingBytes - 4) / (nr * k))
+/**
+ * Stages rows of weights in as many goes as the memory asks for, whole panels of `nr` at a time. `take` is told where
+ * they lie, and their first panel.
+ */
+function eachRows(
+  { memory, staging, stagingBytes }: Loader,
+  w: Weights,
+  k: number,
+  nr: number,
+  take: (at: number, rows: number, panel: number) => void,
+): boolean {
+  const channels = w.bias.length
+  const whole = Math.floor(channels / nr)
+  const perGo = Math.floor((stagingBytes - 4) / (nr * k))
   if (perGo < 1) return false
   const go = (channel: number, rows: number, panel: number): void => {
     memory.set(w.raw.subarray(channel * k, (channel + rows) * k), staging)
@@ -93,37 +131,64 @@ function eachRows({ memory, staging, stagingBytes }: Loader, w: Weights, k: numb
   return true
 }
 
-/** Writes the plain bias and folds in what the input's zero point takes off, from rows of weights that `stage` stages: where, how many, their first place in panel order. */
-function foldRows({ runtime, memory }: Loader, to: number, plain: Int32Array, w: Weights, k: number, stage: (take: (at: number, rows: number, place: number) => void) => boolean): boolean {
+/**
+ * Writes the plain bias and folds in what the input's zero point takes off, from rows of weights that `stage` stages:
+ * where, how many, their first place in panel order.
+ */
+function foldRows(
+  { runtime, memory }: Loader,
+  to: number,
+  plain: Int32Array,
+  w: Weights,
+  k: number,
+  stage: (take: (at: number, rows: number, place: number) => void) => boolean,
+): boolean {
   const { fold_rows, flip_bytes } = runtime
   if (!fold_rows || !flip_bytes) return false
   memory.set(bytesOf(plain), to)
-  return !w.inputZero || stage((at, rows, place) => {
-    if (w.flip) flip_bytes(at, rows * k)
-    fold_rows(to + place * 4, at, rows, k, w.zero, w.inputZero)
-  })
+  return (
+    !w.inputZero ||
+    stage((at, rows, place) => {
+      if (w.flip) flip_bytes(at, rows * k)
+      fold_rows(to + place * 4, at, rows, k, w.zero, w.inputZero)
+    })
+  )
 }
 
 /** Weights and bias of the forms that read rows of int8, by the runtime's packer for `nr` channels. */
-const byRows = (nr: number, name: 'pack_gemm_4x16c4' | 'pack_gemm_3x8c8', panelBytes: (k: number) => number): Pick<GemmForm, 'loadWeights' | 'foldBias'> => ({
+const byRows = (
+  nr: number,
+  name: 'pack_gemm_4x16c4' | 'pack_gemm_3x8c8',
+  panelBytes: (k: number) => number,
+): Pick<GemmForm, 'loadWeights' | 'foldBias'> => ({
   loadWeights(loader, to, w, _, k) {
     const { [name]: pack } = loader.runtime
-    return pack !== undefined && eachRows(loader, w, k, nr, (at, rows, p) => pack(to + p * panelBytes(k), at, rows, k, w.flip))
+    return (
+      pack !== undefined &&
+      eachRows(loader, w, k, nr, (at, rows, p) => pack(to + p * panelBytes(k), at, rows, k, w.flip))
+    )
   },
   foldBias: (loader, to, plain, _, w, panels, k) =>
-    foldRows(loader, to, plain, w, k, take => eachRows(loader, w, k, nr, (at, rows, p) => take(at, rows, p * nr)))
+    foldRows(loader, to, plain, w, k, (take) => eachRows(loader, w, k, nr, (at, rows, p) => take(at, rows, p * nr))),
 })
 
-const multipleOf = (n: number) => (k: number): number => Math.ceil(k / n) * n
+const multipleOf =
+  (n: number) =>
+  (k: number): number =>
+    Math.ceil(k / n) * n
 
 /** At most an eighth of the work is for channels that panels of `nr` repeat. */
-export const fillsPanels = (nr: number) => (channels: number): boolean => Math.ceil(channels / nr) * nr <= channels * 1.125
+export const fillsPanels =
+  (nr: number) =>
+  (channels: number): boolean =>
+    Math.ceil(channels / nr) * nr <= channels * 1.125
 
 /** No weights k and k + 4 of a group of eight are both -128: their products' sum could leave 16 bits. */
 export function pairsFit(weights: Int8Array, k: number): boolean {
   if (!weights.includes(-128)) return true
   for (let row = 0; row < weights.length; row += k) {
-    for (let i = 0; i + 4 < k; i++) if (weights[row + i] === -128 && weights[row + i + 4] === -128 && (i & 4) === 0) return false
+    for (let i = 0; i + 4 < k; i++)
+      if (weights[row + i] === -128 && weights[row + i + 4] === -128 && (i & 4) === 0) return false
   }
   return true
 }
@@ -139,65 +204,111 @@ function dotPairsFit(weights: Int8Array, k: number): boolean {
 
 /** Panels and i16 weights that forms 0 and 12 share. */
 const WIDE: Omit<GemmForm, 'id' | 'name' | 'kernels'> = {
-  mr: 4, nr: 8, variants: ['simd', 'relaxed'],
-  panelBytes: bytes => paddedSegment(bytes) * 8,
+  mr: 4,
+  nr: 8,
+  variants: ['simd', 'relaxed'],
+  panelBytes: (bytes) => paddedSegment(bytes) * 8,
   packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment),
-  weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 16,
+  weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 16,
   loadWeights: loadGemm4x8,
   foldBias({ runtime, memory }, to, plain, weights, w, panels) {
     if (!runtime.fold_gemm_4x8) return false
     memory.set(bytesOf(plain), to)
     if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, 0, w.inputZero)
     return true
-  }
+  },
 }
 
 export const GEMM_FORMS: readonly GemmForm[] = [
   {
-    id: 9, name: 'gemm-4x16c4-dot', mr: 4, nr: 16, variants: ['relaxed'], kernels: ['arm-dot'],
-    panelBytes: () => 0, rowBytes: multipleOf(4), legal: dotPairsFit,
+    id: 9,
+    name: 'gemm-4x16c4-dot',
+    mr: 4,
+    nr: 16,
+    variants: ['relaxed'],
+    kernels: ['arm-dot'],
+    panelBytes: () => 0,
+    rowBytes: multipleOf(4),
+    legal: dotPairsFit,
     packWeights: (weights, _, channels, k) => packRows4x16c4(weights, channels, k),
     weightBytes: (panels, k) => panels * multipleOf(4)(k) * 16,
-    ...byRows(16, 'pack_gemm_4x16c4', k => multipleOf(4)(k) * 16)
+    ...byRows(16, 'pack_gemm_4x16c4', (k) => multipleOf(4)(k) * 16),
   },
   {
-    id: 8, name: 'gemm-3x8c8', mr: 3, nr: 8, variants: ['simd', 'relaxed'], kernels: ['arm', 'arm-dot'],
-    panelBytes: () => 0, rowBytes: multipleOf(8), legal: pairsFit,
+    id: 8,
+    name: 'gemm-3x8c8',
+    mr: 3,
+    nr: 8,
+    variants: ['simd', 'relaxed'],
+    kernels: ['arm', 'arm-dot'],
+    panelBytes: () => 0,
+    rowBytes: multipleOf(8),
+    legal: pairsFit,
     packWeights: (weights, _, channels, k) => packRows3x8c8(weights, channels, k),
     weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8,
-    ...byRows(8, 'pack_gemm_3x8c8', k => multipleOf(8)(k) * 8)
+    ...byRows(8, 'pack_gemm_3x8c8', (k) => multipleOf(8)(k) * 8),
   },
   {
-    id: 11, name: 'gemm-4x8-w8', mr: 4, nr: 8, variants: ['simd', 'relaxed'], kernels: ['x86', 'generic'], compact: true,
-    panelBytes: bytes => paddedSegment(bytes) * 8,
-    packWeights: (weights, zero, channels, k, segment) => Int8Array.from(packGemm(weights, zero, channels, k, segment), v => v + zero),
-    weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 8,
+    id: 11,
+    name: 'gemm-4x8-w8',
+    mr: 4,
+    nr: 8,
+    variants: ['simd', 'relaxed'],
+    kernels: ['x86', 'generic'],
+    compact: true,
+    panelBytes: (bytes) => paddedSegment(bytes) * 8,
+    packWeights: (weights, zero, channels, k, segment) =>
+      Int8Array.from(packGemm(weights, zero, channels, k, segment), (v) => v + zero),
+    weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 8,
     loadWeights: loadGemm4x8w8,
     foldBias(loader, to, plain, _, w, panels, k, segment) {
       const { fold_gemm_4x8 } = loader.runtime
       if (!fold_gemm_4x8) return false
       loader.memory.set(bytesOf(plain), to)
-      const pairs = k / segment * paddedSegment(segment) / 2
-      return !w.inputZero || eachGo(loader, w, k, segment, undefined, (at, p, count) => fold_gemm_4x8(to + p * 32, at, count, pairs, 0, w.inputZero))
-    }
+      const pairs = ((k / segment) * paddedSegment(segment)) / 2
+      return (
+        !w.inputZero ||
+        eachGo(loader, w, k, segment, undefined, (at, p, count) =>
+          fold_gemm_4x8(to + p * 32, at, count, pairs, 0, w.inputZero),
+        )
+      )
+    },
   },
   {
-    id: 10, name: 'gemm-4x16', mr: 4, nr: 16, variants: ['simd'], kernels: ['avx2'], suits: fillsPanels(16),
-    panelBytes: bytes => paddedSegment(bytes) * 8,
+    id: 10,
+    name: 'gemm-4x16',
+    mr: 4,
+    nr: 16,
+    variants: ['simd'],
+    kernels: ['avx2'],
+    suits: fillsPanels(16),
+    panelBytes: (bytes) => paddedSegment(bytes) * 8,
     packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment, 16),
-    weightBytes: (panels, k, segment) => panels * k / segment * paddedSegment(segment) * 32
+    weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 32,
   },
   { id: 12, name: 'gemm-4x8-shuffle', kernels: ['generic'], ...WIDE },
-  { id: 0, name: 'gemm-4x8', kernels: ['x86', 'arm', 'arm-dot', 'avx2'], ...WIDE }
+  { id: 0, name: 'gemm-4x8', kernels: ['x86', 'arm', 'arm-dot', 'avx2'], ...WIDE },
 ]
 
-/** Stages rows of weights, four or a multiple of it at a time or one where memory is scarce, each panel's in turn. `take` is told where they lie and their places in panel order. */
-function eachFour({ memory, staging, stagingBytes }: Loader, w: Weights, k: number, take: (at: number, place: number, rows: number) => void): boolean {
-  const channels = w.bias.length, whole = channels & ~3, most = Math.floor(stagingBytes / k), perGo = most < 4 ? Math.min(most, 1) : most & ~3
+/**
+ * Stages rows of weights, four or a multiple of it at a time or one where memory is scarce, each panel's in turn.
+ * `take` is told where they lie and their places in panel order.
+ */
+function eachFour(
+  { memory, staging, stagingBytes }: Loader,
+  w: Weights,
+  k: number,
+  take: (at: number, place: number, rows: number) => void,
+): boolean {
+  const channels = w.bias.length
+  const whole = channels & ~3
+  const most = Math.floor(stagingBytes / k)
+  const perGo = most < 4 ? Math.min(most, 1) : most & ~3
   if (perGo < 1) return false
   const go = (channel: number, from: number, to: number): void => {
     for (let p = from; p < to; p += perGo) {
-      const first = channel + p - from, rows = Math.min(perGo, to - p)
+      const first = channel + p - from
+      const rows = Math.min(perGo, to - p)
       memory.set(w.raw.subarray(first * k, (first + rows) * k), staging)
       take(staging, p, rows)
     }
@@ -214,20 +325,38 @@ export const ROWS_FORM: PanelForm = {
   packWeights: (weights, _, channels, k) => packRows4(weights, channels, k),
   weightBytes: (panels, k) => panels * multipleOf(16)(k) * 4,
   loadWeights(loader, to, w, _, k) {
-    const { pack_rows4 } = loader.runtime, panel = multipleOf(16)(k) * 4
-    return pack_rows4 !== undefined && eachFour(loader, w, k, (at, p, rows) => pack_rows4(to + (p >> 2) * panel + (p & 3) * 16, at, rows, k, w.flip))
+    const { pack_rows4 } = loader.runtime
+    const panel = multipleOf(16)(k) * 4
+    return (
+      pack_rows4 !== undefined &&
+      eachFour(loader, w, k, (at, p, rows) => pack_rows4(to + (p >> 2) * panel + (p & 3) * 16, at, rows, k, w.flip))
+    )
   },
   foldBias: (loader, to, plain, _, w, panels, k) =>
-    foldRows(loader, to, plain, w, k, take => eachFour(loader, w, k, (at, place, rows) => {
-      // Places that repeat a channel have no bias of their own.
-      if (w.bias.length >= 4 || place < w.bias.length) take(at, rows, place)
-    }))
+    foldRows(loader, to, plain, w, k, (take) =>
+      eachFour(loader, w, k, (at, place, rows) => {
+        // Places that repeat a channel have no bias of their own.
+        if (w.bias.length >= 4 || place < w.bias.length) take(at, rows, place)
+      }),
+    ),
 }
 
 /** The form that reads i16 weights: what convDirect takes too. */
-export const WIDE_FORM: GemmForm = GEMM_FORMS.find(f => f.id === 0)!
+export const WIDE_FORM: GemmForm = GEMM_FORMS.find((f) => f.id === 0)!
 
-/** The form to use for weights [channels][k] in a variant, for a set of kernels. `compact`: where memory counts for more than time. */
+/**
+ * The form to use for weights [channels][k] in a variant, for a set of kernels. `compact`: where memory counts for more
+ * than time.
+ */
 export function gemmForm(variant: Variant, kernels: Kernels, weights: Weights, k: number, compact = false): GemmForm {
-  return GEMM_FORMS.find(f => f.variants.includes(variant) && f.kernels.includes(kernels) && (compact || !f.compact) && (f.suits?.(weights.bias.length) ?? true) && (f.legal?.(weights.data, k) ?? true)) ?? WIDE_FORM
+  return (
+    GEMM_FORMS.find(
+      (f) =>
+        f.variants.includes(variant) &&
+        f.kernels.includes(kernels) &&
+        (compact || !f.compact) &&
+        (f.suits?.(weights.bias.length) ?? true) &&
+        (f.legal?.(weights.data, k) ?? true),
+    ) ?? WIDE_FORM
+  )
 }

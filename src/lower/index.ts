@@ -10,10 +10,30 @@ import { Context, Unsupported } from './context.ts'
 import { lowerConv, lowerFullyConnected } from './conv.ts'
 import { lowerDepthwise } from './depthwise.ts'
 import { lowerDetection } from './detection.ts'
-import { lowerDequantize, lowerHardSwish, lowerLeakyRelu, lowerLogistic, lowerPrelu, lowerQuantize, lowerRelu, lowerTanh } from './elementwise.ts'
+import {
+  lowerDequantize,
+  lowerHardSwish,
+  lowerLeakyRelu,
+  lowerLogistic,
+  lowerPrelu,
+  lowerQuantize,
+  lowerRelu,
+  lowerTanh,
+} from './elementwise.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
-import { lowerConcatenation, lowerPack, lowerPad, lowerReshape, lowerResize, lowerSlice, lowerSplit, lowerStridedSlice, lowerTranspose, lowerUnpack } from './shape.ts'
+import {
+  lowerConcatenation,
+  lowerPack,
+  lowerPad,
+  lowerReshape,
+  lowerResize,
+  lowerSlice,
+  lowerSplit,
+  lowerStridedSlice,
+  lowerTranspose,
+  lowerUnpack,
+} from './shape.ts'
 import { lowerTransposeConv } from './transpose-conv.ts'
 import { lowerArithmetic, lowerCast, lowerGatherNd, lowerSqrt } from './words.ts'
 
@@ -22,26 +42,54 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   DEPTHWISE_CONV_2D: lowerDepthwise,
   TRANSPOSE_CONV: lowerTransposeConv,
   FULLY_CONNECTED: lowerFullyConnected,
-  ADD: lowerBinary, SUB: lowerBinary, MUL: lowerBinary, DIV: lowerArithmetic, FLOOR_DIV: lowerArithmetic,
-  AVERAGE_POOL_2D: lowerPool, MAX_POOL_2D: lowerPool,
+  ADD: lowerBinary,
+  SUB: lowerBinary,
+  MUL: lowerBinary,
+  DIV: lowerArithmetic,
+  FLOOR_DIV: lowerArithmetic,
+  AVERAGE_POOL_2D: lowerPool,
+  MAX_POOL_2D: lowerPool,
   MEAN: lowerMean,
   SOFTMAX: lowerSoftmax,
-  LOGISTIC: lowerLogistic, TANH: lowerTanh, HARD_SWISH: lowerHardSwish,
-  RELU: lowerRelu, RELU6: lowerRelu, RELU_N1_TO_1: lowerRelu, LEAKY_RELU: lowerLeakyRelu, PRELU: lowerPrelu,
-  QUANTIZE: lowerQuantize, DEQUANTIZE: lowerDequantize, CAST: lowerCast, SQRT: lowerSqrt,
-  RESIZE_BILINEAR: lowerResize, RESIZE_NEAREST_NEIGHBOR: lowerResize,
+  LOGISTIC: lowerLogistic,
+  TANH: lowerTanh,
+  HARD_SWISH: lowerHardSwish,
+  RELU: lowerRelu,
+  RELU6: lowerRelu,
+  RELU_N1_TO_1: lowerRelu,
+  LEAKY_RELU: lowerLeakyRelu,
+  PRELU: lowerPrelu,
+  QUANTIZE: lowerQuantize,
+  DEQUANTIZE: lowerDequantize,
+  CAST: lowerCast,
+  SQRT: lowerSqrt,
+  RESIZE_BILINEAR: lowerResize,
+  RESIZE_NEAREST_NEIGHBOR: lowerResize,
   PAD: lowerPad,
-  CONCATENATION: lowerConcatenation, SPLIT: lowerSplit, PACK: lowerPack, UNPACK: lowerUnpack,
-  ARG_MAX: lowerArgMax, GATHER_ND: lowerGatherNd,
-  RESHAPE: lowerReshape, SQUEEZE: lowerReshape, EXPAND_DIMS: lowerReshape,
+  CONCATENATION: lowerConcatenation,
+  SPLIT: lowerSplit,
+  PACK: lowerPack,
+  UNPACK: lowerUnpack,
+  ARG_MAX: lowerArgMax,
+  GATHER_ND: lowerGatherNd,
+  RESHAPE: lowerReshape,
+  SQUEEZE: lowerReshape,
+  EXPAND_DIMS: lowerReshape,
   DETECTION_POSTPROCESS: lowerDetection,
-  TRANSPOSE: lowerTranspose, SLICE: lowerSlice, STRIDED_SLICE: lowerStridedSlice
+  TRANSPOSE: lowerTranspose,
+  SLICE: lowerSlice,
+  STRIDED_SLICE: lowerStridedSlice,
 }
 
 /** Op types with a lowering rule: those of OPERATORS.md. */
 export const SUPPORTED_OPS = Object.keys(RULES) as OpType[]
 
-export interface Port { tensorIndex: number; buffer: Buffer; value: Value; bytes: number }
+export interface Port {
+  tensorIndex: number
+  buffer: Buffer
+  value: Value
+  bytes: number
+}
 
 export interface Lowered {
   steps: Step[]
@@ -56,7 +104,7 @@ export interface Lowered {
 const FLIP = 0x80
 
 function lowerInputs(cx: Context): Port[] {
-  return cx.graph.inputs.map(index => {
+  return cx.graph.inputs.map((index) => {
     const t = cx.graph.tensors[index]!
     const raw = cx.temporary(t)
     raw.alias = true
@@ -74,16 +122,24 @@ function lowerInputs(cx: Context): Port[] {
 
 function lowerOutputs(cx: Context): Port[] {
   const taken = new Set<Buffer>()
-  return cx.graph.outputs.map(index => {
+  return cx.graph.outputs.map((index) => {
     const t = cx.graph.tensors[index]!
     cx.opIndex = cx.graph.ops.length
     let value = cx.values.get(index)
     if (!value) {
       // A constant as output.
       const data = t.data!
-      value = new Value(t, { n: 1, h: 1, w: 1, c: data.length }, cx.buffers.constant(t.name, t.dtype === 'uint8' ? data.map(q => q ^ FLIP) : data))
+      value = new Value(
+        t,
+        { n: 1, h: 1, w: 1, c: data.length },
+        cx.buffers.constant(t.name, t.dtype === 'uint8' ? data.map((q) => q ^ FLIP) : data),
+      )
     }
-    const mustCopy = (t.dtype === 'uint8' && !value.raw) || value.buffer.constant !== undefined || value.buffer.first === -1 || taken.has(value.buffer)
+    const mustCopy =
+      (t.dtype === 'uint8' && !value.raw) ||
+      value.buffer.constant !== undefined ||
+      value.buffer.first === -1 ||
+      taken.has(value.buffer)
     if (mustCopy) {
       const out = cx.temporary({ ...t, name: `${t.name} (output)` })
       cx.copyRows(value, out, t.dtype === 'uint8' ? FLIP : 0, 'output')
@@ -98,7 +154,10 @@ function lowerOutputs(cx: Context): Port[] {
   })
 }
 
-/** Lowers a whole graph; `compact`: with kernels that save memory. Ops without a rule are collected in `unsupported`; anything else wrong is thrown. */
+/**
+ * Lowers a whole graph; `compact`: with kernels that save memory. Ops without a rule are collected in `unsupported`;
+ * anything else wrong is thrown.
+ */
 export function lower(graph: Graph, variant: Variant, kernels: Kernels = 'generic', compact = false): Lowered {
   const cx = new Context(graph, variant, kernels, compact)
   const unsupported: Lowered['unsupported'] = []
@@ -108,7 +167,7 @@ export function lower(graph: Graph, variant: Variant, kernels: Kernels = 'generi
     cx.opIndex = index
     const rule = RULES[op.type]
     const name = op.type === 'UNSUPPORTED' ? op.attrs.name : op.type
-    const blocked = opaque.size > 0 && op.inputs.some(i => opaque.has(i))
+    const blocked = opaque.size > 0 && op.inputs.some((i) => opaque.has(i))
     try {
       if (!rule) throw new Unsupported('no such operator in Thimble')
       if (!blocked) rule(cx)
@@ -123,4 +182,3 @@ export function lower(graph: Graph, variant: Variant, kernels: Kernels = 'generi
   const outputs = lowerOutputs(cx)
   return { steps: cx.steps, buffers: cx.buffers.all, inputs, outputs, unsupported }
 }
-

@@ -1,11 +1,11 @@
 /**
  * Weights in kernel order. Pure functions on typed arrays.
  *
- *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded with zeros (paddedSegment)
- *   GEMM 4x16      [panel of 16 channels][K/2][16 channels][2] i16      likewise
+ *   GEMM 4x8       [panel of 8 channels][K/2][8 channels][2] i16        K: segments, each padded with zeros
+ *   (paddedSegment) GEMM 4x16      [panel of 16 channels][K/2][16 channels][2] i16      likewise
  *   GEMM 4x8-w8    the same in i8, the zero point left in and as padding
- *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws the 64
- *   GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
+ *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws
+ *   the 64 GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
  *   fully connected [panel of 4 channels][K/16][4 channels][16] i8      K padded to 16 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
  *   depthwise 3x3  [block of 8 channels][14 vectors] i16, each vector four channels x two taps:
@@ -19,7 +19,8 @@
  *       160, 176    0    (2,0)           the same for the right-hand output of a stride-1 pair
  *       192, 208   (2,1) (2,2)
  *
- *   depthwise 3x3 wide  [block of 16 channels][28 vectors] i16: the same pairs, of channels 0 2 .. 14, then 1 3 .. 15 each
+ *   depthwise 3x3 wide  [block of 16 channels][28 vectors] i16: the same pairs, of channels 0 2 .. 14, then 1 3 .. 15
+ *   each
  *
  *   depthwise 5x5  stride 1: [block of 4 channels][16 vectors] i16, each four channels x two taps:
  *
@@ -30,8 +31,8 @@
  *       176 .. 224 (4,kx) (4,kx+1)       kx = 3 .. 0
  *       240         0    (4,0)
  *
- *                  stride 2: [block of 8 channels][26 vectors], the same for channels 0-3 and 4-7 in turn, of row 4 only
- *                  (4,4) 0, (4,2) (4,3) and (4,0) (4,1)
+ *                  stride 2: [block of 8 channels][26 vectors], the same for channels 0-3 and 4-7 in turn, of row 4
+ *                  only (4,4) 0, (4,2) (4,3) and (4,0) (4,1)
  *
  * When channels > 8 are no multiple of 8 the last panel starts at channels - 8 and repeats some of them.
  */
@@ -53,17 +54,28 @@ export function panelOrder<T extends Int32Array | Float32Array>(v: T, width: num
   return out
 }
 
-/** Elements that a segment of k takes in GEMM 4x8 order: even, and at least 4, since the microkernel has a first and a next step. */
+/**
+ * Elements that a segment of k takes in GEMM 4x8 order: even, and at least 4, since the microkernel has a first and a
+ * next step.
+ */
 export const paddedSegment = (segment: number): number => Math.max(4, segment + (segment & 1))
 
 /** weights [channels][k] int8 row-major, minus `zero`, to GEMM order with panels of `nr` channels. */
-export function packGemm(weights: Int8Array, zero: number, channels: number, k: number, segment: number, nr = 8): Int16Array {
+export function packGemm(
+  weights: Int8Array,
+  zero: number,
+  channels: number,
+  k: number,
+  segment: number,
+  nr = 8,
+): Int16Array {
   const starts = panelStarts(channels, nr)
   const padded = paddedSegment(segment)
   const kPadded = (k / segment) * padded
   const out = new Int16Array(starts.length * kPadded * nr)
   for (let p = 0; p < starts.length; p++) {
-    const base = p * kPadded * nr, start = starts[p]!
+    const base = p * kPadded * nr
+    const start = starts[p]!
     const width = Math.min(nr, channels - start)
     for (let c = 0; c < width; c++) {
       let from = (start + c) * k
@@ -78,14 +90,18 @@ export function packGemm(weights: Int8Array, zero: number, channels: number, k: 
   return out
 }
 
-/** weights [channels][k] int8 to order [channels / 4][k / 16][4][16]; of fewer than four channels the last one again. */
+/**
+ * weights [channels][k] int8 to order [channels / 4][k / 16][4][16]; of fewer than four channels the last one again.
+ */
 export function packRows4(weights: Int8Array, channels: number, k: number): Int8Array {
-  const starts = panelStarts(channels, 4), rowBytes = Math.ceil(k / 16) * 16
+  const starts = panelStarts(channels, 4)
+  const rowBytes = Math.ceil(k / 16) * 16
   const out = new Int8Array(starts.length * rowBytes * 4)
   starts.forEach((start, p) => {
     for (let c = 0; c < 4; c++) {
       const row = Math.min(start + c, channels - 1) * k
-      for (let i = 0; i < k; i += 16) out.set(weights.subarray(row + i, row + Math.min(k, i + 16)), p * rowBytes * 4 + i * 4 + c * 16)
+      for (let i = 0; i < k; i += 16)
+        out.set(weights.subarray(row + i, row + Math.min(k, i + 16)), p * rowBytes * 4 + i * 4 + c * 16)
     }
   })
   return out
@@ -93,11 +109,13 @@ export function packRows4(weights: Int8Array, channels: number, k: number): Int8
 
 /** weights [channels][k] int8 to order [channels / 16][k / 4][16][4]. */
 export function packRows4x16c4(weights: Int8Array, channels: number, k: number): Int8Array {
-  const starts = panelStarts(channels, 16), rowBytes = Math.ceil(k / 4) * 4
+  const starts = panelStarts(channels, 16)
+  const rowBytes = Math.ceil(k / 4) * 4
   const out = new Int8Array(starts.length * rowBytes * 16)
   starts.forEach((start, p) => {
     for (let c = 0; c < Math.min(16, channels - start); c++) {
-      const from = (start + c) * k, to = p * rowBytes * 16 + c * 4
+      const from = (start + c) * k
+      const to = p * rowBytes * 16 + c * 4
       for (let i = 0; i < k; i++) out[to + (i >> 2) * 64 + (i & 3)] = weights[from + i]!
     }
   })
@@ -105,23 +123,26 @@ export function packRows4x16c4(weights: Int8Array, channels: number, k: number):
 }
 
 /**
- * weights [channels][k] int8 to order 3x8c8: per eight channels and eight k, four vectors of four channels x four k. The
- * first two hold channels 0-3, k 0-3 and k 4-7; in each, bytes 0-7 are summed apart from bytes 8-15, two neighbouring
- * bytes to a lane, so that lane j of the low sum is channel j over half of the k, and of the high sum channel j ^ 1:
+ * weights [channels][k] int8 to order 3x8c8: per eight channels and eight k, four vectors of four channels x four k.
+ * The first two hold channels 0-3, k 0-3 and k 4-7; in each, bytes 0-7 are summed apart from bytes 8-15, two
+ * neighbouring bytes to a lane, so that lane j of the low sum is channel j over half of the k, and of the high sum
+ * channel j ^ 1:
  *
  *     k     0 1   2 3   0 1   2 3 | 0 1   2 3   0 1   2 3
  *     of    n0    n1    n2    n3  | n1    n0    n3    n2
  */
 export function packRows3x8c8(weights: Int8Array, channels: number, k: number): Int8Array {
-  const starts = panelStarts(channels, 8), rowBytes = Math.ceil(k / 8) * 8
+  const starts = panelStarts(channels, 8)
+  const rowBytes = Math.ceil(k / 8) * 8
   const out = new Int8Array(starts.length * rowBytes * 8)
   starts.forEach((start, p) => {
     for (let c = 0; c < Math.min(8, channels - start); c++) {
       const from = (start + c) * k
       for (let i = 0; i < k; i++) {
-        const group = p * rowBytes * 8 + (i >> 3) * 64 + (c >> 2) * 32 + (i >> 2 & 1) * 16
+        const group = p * rowBytes * 8 + (i >> 3) * 64 + (c >> 2) * 32 + ((i >> 2) & 1) * 16
         // k 0, 1 of a four lie in even lanes, k 2, 3 in odd ones.
-        const lane = c & 3, half = (i >> 1 & 1) === (lane & 1) ? lane : 4 + (lane ^ 1)
+        const lane = c & 3
+        const half = ((i >> 1) & 1) === (lane & 1) ? lane : 4 + (lane ^ 1)
         out[group + half * 2 + (i & 1)] = weights[from + i]!
       }
     }
@@ -144,16 +165,39 @@ export function packDepthwise(weights: Int8Array, zero: number, channels: number
   return out
 }
 
-const PAIRS_3X3: [number, number][] = [[0, 3], [1, 4], [2, 5], [6, 7], [8, -1], [-1, 6], [7, 8]]
+const PAIRS_3X3: [number, number][] = [
+  [0, 3],
+  [1, 4],
+  [2, 5],
+  [6, 7],
+  [8, -1],
+  [-1, 6],
+  [7, 8],
+]
 /** Rows 0 and 1, then 2 and 3, of each column; row 4 by columns as each stride needs them. */
-const PAIRS_5X5: [number, number][] = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14].map(tap => [tap, tap + 5])
+const PAIRS_5X5: [number, number][] = [0, 1, 2, 3, 4, 10, 11, 12, 13, 14].map((tap) => [tap, tap + 5])
 /** For 5x5 with stride 1, in panels of four, and with stride 2, in panels of eight. */
-export const PAIRS_5X5_S1: [number, number][] = [...PAIRS_5X5, [24, -1], [23, 24], [22, 23], [21, 22], [20, 21], [-1, 20]]
+export const PAIRS_5X5_S1: [number, number][] = [
+  ...PAIRS_5X5,
+  [24, -1],
+  [23, 24],
+  [22, 23],
+  [21, 22],
+  [20, 21],
+  [-1, 20],
+]
 export const PAIRS_5X5_S2: [number, number][] = [...PAIRS_5X5, [24, -1], [22, 23], [20, 21]]
 
 /** weights [taps][channels] int8, minus `zero`, to [block of `width` channels][pair][width][2] i16; tap -1: zero. */
-export function packPairs(weights: Int8Array, zero: number, channels: number, pairs: readonly (readonly [number, number])[], width: number): Int16Array {
-  const starts = panelStarts(channels, width), out = new Int16Array(starts.length * pairs.length * width * 2)
+export function packPairs(
+  weights: Int8Array,
+  zero: number,
+  channels: number,
+  pairs: readonly (readonly [number, number])[],
+  width: number,
+): Int16Array {
+  const starts = panelStarts(channels, width)
+  const out = new Int16Array(starts.length * pairs.length * width * 2)
   let at = 0
   for (const start of starts) {
     for (const [a, b] of pairs) {
@@ -168,23 +212,31 @@ export function packPairs(weights: Int8Array, zero: number, channels: number, pa
 }
 
 /** weights [9][channels] int8, minus `zero`, to depthwise 3x3 order; channels >= 8. */
-export const packDepthwise3x3 = (weights: Int8Array, zero: number, channels: number): Int16Array => packPairs(weights, zero, channels, PAIRS_3X3, 8)
+export const packDepthwise3x3 = (weights: Int8Array, zero: number, channels: number): Int16Array =>
+  packPairs(weights, zero, channels, PAIRS_3X3, 8)
 
 /** Position p of a block of sixteen in wide order: even channels before odd ones. */
-const wideChannel = (p: number): number => p < 8 ? 2 * p : 2 * p - 15
+const wideChannel = (p: number): number => (p < 8 ? 2 * p : 2 * p - 15)
 
 /** A per-channel array in wide order; at least sixteen channels. */
 export function wideOrder<T extends Int32Array | Float32Array>(v: T): T {
-  const natural = panelOrder(v, 16), out = natural.slice() as T
+  const natural = panelOrder(v, 16)
+  const out = natural.slice() as T
   for (let i = 0; i < out.length; i++) out[i] = natural[(i & ~15) + wideChannel(i & 15)]!
   return out
 }
 
 /** weights [9][channels] int8, minus `zero`, to depthwise 3x3 wide order. */
 export function packDepthwise3x3Wide(weights: Int8Array, zero: number, channels: number): Int16Array {
-  const starts = panelStarts(channels, 16), out = new Int16Array(starts.length * 224)
-  starts.forEach((start, b) => PAIRS_3X3.forEach((pair, v) => pair.forEach((tap, t) => {
-    for (let p = 0; tap >= 0 && p < 16; p++) out[b * 224 + v * 32 + p * 2 + t] = weights[tap * channels + start + wideChannel(p)]! - zero
-  })))
+  const starts = panelStarts(channels, 16)
+  const out = new Int16Array(starts.length * 224)
+  starts.forEach((start, b) =>
+    PAIRS_3X3.forEach((pair, v) =>
+      pair.forEach((tap, t) => {
+        for (let p = 0; tap >= 0 && p < 16; p++)
+          out[b * 224 + v * 32 + p * 2 + t] = weights[tap * channels + start + wideChannel(p)]! - zero
+      }),
+    ),
+  )
   return out
 }

@@ -9,7 +9,16 @@ export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'Gro
 
 /** Packers that a runtime may export; assembly/pack.ts says what they do. */
 export interface Packers {
-  pack_gemm_4x8?(to: number, from: number, panels: number, k: number, segment: number, padded: number, zero: number, flip: number): void
+  pack_gemm_4x8?(
+    to: number,
+    from: number,
+    panels: number,
+    k: number,
+    segment: number,
+    padded: number,
+    zero: number,
+    flip: number,
+  ): void
   fold_gemm_4x8?(bias: number, weights: number, panels: number, pairs: number, skip: number, inputZero: number): void
   pack_depthwise3x3?(to: number, from: number, channels: number, zero: number, flip: number): void
   fold_rows?(bias: number, weights: number, rows: number, k: number, weightZero: number, inputZero: number): void
@@ -19,9 +28,35 @@ export interface Packers {
   pack_gemm_4x16c4?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_gemm_3x8c8?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_rows4?(to: number, from: number, rows: number, k: number, flip: number): void
-  pack_taps?(to: number, from: number, channels: number, vectors: number, bytes: number, table: number, flip: number): void
-  pack_pairs?(to: number, from: number, channels: number, width: number, pairs: number, table: number, zero: number, flip: number): void
-  fold_taps?(bias: number, weights: number, channels: number, width: number, taps: number, weightZero: number, flip: number, inputZero: number): void
+  pack_taps?(
+    to: number,
+    from: number,
+    channels: number,
+    vectors: number,
+    bytes: number,
+    table: number,
+    flip: number,
+  ): void
+  pack_pairs?(
+    to: number,
+    from: number,
+    channels: number,
+    width: number,
+    pairs: number,
+    table: number,
+    zero: number,
+    flip: number,
+  ): void
+  fold_taps?(
+    bias: number,
+    weights: number,
+    channels: number,
+    width: number,
+    taps: number,
+    weightZero: number,
+    flip: number,
+    inputZero: number,
+  ): void
 }
 
 /** A runtime whose memory is being filled. `staging`: memory that is free until then. */
@@ -60,7 +95,11 @@ export interface Buffer {
 }
 
 /** Left and right padding inside each row of a value, in pixels; the padding holds `fill`. */
-export interface Frame { left: number; right: number; fill: number }
+export interface Frame {
+  left: number
+  right: number
+  fill: number
+}
 
 /**
  * An activation as kernels see it: int8 (uint8 tensors are kept minus 128), or raw bytes of other dtypes.
@@ -94,20 +133,40 @@ export class Value {
     this.buffer = buffer
   }
 
-  get rowBytes(): number { return this.w * this.c }
-  get rowStride(): number { return (this.frame.left + this.w + this.frame.right) * this.c }
-  get ringRows(): number { return this.ring || this.h }
+  get rowBytes(): number {
+    return this.w * this.c
+  }
+  get rowStride(): number {
+    return (this.frame.left + this.w + this.frame.right) * this.c
+  }
+  get ringRows(): number {
+    return this.ring || this.h
+  }
   /** Bytes of one image as stored. */
-  get imageBytes(): number { return this.h * this.rowStride }
+  get imageBytes(): number {
+    return this.h * this.rowStride
+  }
   /** Bytes to reserve: rows kept, plus the left padding that the last row's fill runs into. */
-  get bytes(): number { return this.n * this.ringRows * this.rowStride + this.frame.left * this.c }
+  get bytes(): number {
+    return this.n * this.ringRows * this.rowStride + this.frame.left * this.c
+  }
   /** Address of row 0 including its left padding, for image `n`. */
-  frameAddress(n = 0): number { return this.buffer.address + n * this.imageBytes }
+  frameAddress(n = 0): number {
+    return this.buffer.address + n * this.imageBytes
+  }
   /** Address of pixel (0, 0) of image `n`. */
-  address(n = 0): number { return this.frameAddress(n) + this.frame.left * this.c }
+  address(n = 0): number {
+    return this.frameAddress(n) + this.frame.left * this.c
+  }
 }
 
-export interface Rows { rows: number; strideH: number; padTop: number; windowH: number; inRows: number }
+export interface Rows {
+  rows: number
+  strideH: number
+  padTop: number
+  windowH: number
+  inRows: number
+}
 
 /** Row geometry of a kernel that maps row y to row y. */
 export const rowwise = (rows: number): Rows => ({ rows, strideH: 1, padTop: 0, windowH: 1, inRows: rows })
@@ -142,7 +201,10 @@ export interface Step {
   overread?: number
 }
 
-export interface Group { steps: Step[]; bandRows: number }
+export interface Group {
+  steps: Step[]
+  bandRows: number
+}
 
 /** Constants of at most this many bytes are deduplicated by content. */
 export const SMALL = 64
@@ -154,7 +216,14 @@ export class Buffers {
 
   arena(name: string, bytes: number | (() => number)): Buffer {
     const fixed = typeof bytes === 'number'
-    const buffer: Buffer = { name, bytes: fixed ? bytes : 0, measure: fixed ? undefined : bytes, address: 0, first: Infinity, last: -Infinity }
+    const buffer: Buffer = {
+      name,
+      bytes: fixed ? bytes : 0,
+      measure: fixed ? undefined : bytes,
+      address: 0,
+      first: Infinity,
+      last: -Infinity,
+    }
     this.all.push(buffer)
     return buffer
   }
@@ -178,4 +247,4 @@ export class Buffers {
 }
 
 /** The buffers that there are. */
-export const present = (...buffers: (Buffer | undefined)[]): Buffer[] => buffers.filter(b => b !== undefined)
+export const present = (...buffers: (Buffer | undefined)[]): Buffer[] => buffers.filter((b) => b !== undefined)

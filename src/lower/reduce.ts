@@ -9,34 +9,65 @@ import { normalAxis } from './shape.ts'
 import { padAxis } from './window.ts'
 
 export function lowerPool(cx: Context): void {
-  const op = cx.op as OpOf<'AVERAGE_POOL_2D' | 'MAX_POOL_2D'>, a = op.attrs
+  const op = cx.op as OpOf<'AVERAGE_POOL_2D' | 'MAX_POOL_2D'>
+  const a = op.attrs
   const average = op.type === 'AVERAGE_POOL_2D'
-  const x = cx.plain(cx.value(0)), out = cx.output(), xq = cx.q(x.tensor), q = cx.q(out)
+  const x = cx.plain(cx.value(0))
+  const out = cx.output()
+  const xq = cx.q(x.tensor)
+  const q = cx.q(out)
   if (x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'input must have rank 4', x.tensor)
-  if (x.tensor.dtype !== out.dtype || xq.scale !== q.scale || xq.zeroPoint !== q.zeroPoint) throw new Unsupported(`${op.type} that changes the quantization`)
-  for (const v of [a.filterH, a.filterW, a.strideH, a.strideW]) if (!(v >= 1)) throw cx.fail('lower/attribute', 'filter and stride must be positive', undefined, '>= 1', v)
-  const y = padAxis(a.padding, x.h, a.filterH, a.strideH, 1), w = padAxis(a.padding, x.w, a.filterW, a.strideW, 1)
-  if (y.out < 1 || w.out < 1 || out.shape.join() !== [x.n, y.out, w.out, x.c].join()) throw cx.fail('lower/shape', 'output shape', out, `[${x.n},${y.out},${w.out},${x.c}]`, `[${out.shape}]`)
-  const xnn = !average && a.strideH <= a.filterH && a.strideW <= a.filterW && !(a.filterH === 1 && a.filterW === 1 && (a.strideH > 1 || a.strideW > 1))
+  if (x.tensor.dtype !== out.dtype || xq.scale !== q.scale || xq.zeroPoint !== q.zeroPoint)
+    throw new Unsupported(`${op.type} that changes the quantization`)
+  for (const v of [a.filterH, a.filterW, a.strideH, a.strideW])
+    if (!(v >= 1)) throw cx.fail('lower/attribute', 'filter and stride must be positive', undefined, '>= 1', v)
+  const y = padAxis(a.padding, x.h, a.filterH, a.strideH, 1)
+  const w = padAxis(a.padding, x.w, a.filterW, a.strideW, 1)
+  if (y.out < 1 || w.out < 1 || out.shape.join() !== [x.n, y.out, w.out, x.c].join())
+    throw cx.fail('lower/shape', 'output shape', out, `[${x.n},${y.out},${w.out},${x.c}]`, `[${out.shape}]`)
+  const xnn =
+    !average &&
+    a.strideH <= a.filterH &&
+    a.strideW <= a.filterW &&
+    !(a.filterH === 1 && a.filterW === 1 && (a.strideH > 1 || a.strideW > 1))
   const limits = xnn ? activationBoundsXnn(a.activation, q) : activationBoundsBuiltin(a.activation, q)
   const to = cx.result()
   const scratch = cx.scratch('pool sums', average ? x.c * 4 : 0)
   for (let n = 0; n < x.n; n++) {
     cx.push({
-      record: 'PoolRecord', op: average ? OP_AVERAGE_POOL : OP_MAX_POOL, kernel: average ? 'average-pool' : 'max-pool',
+      record: 'PoolRecord',
+      op: average ? OP_AVERAGE_POOL : OP_MAX_POOL,
+      kernel: average ? 'average-pool' : 'max-pool',
       rows: { rows: y.out, strideH: a.strideH, padTop: y.before, windowH: a.filterH, inRows: x.h },
-      reads: [x.buffer], writes: [to.buffer, scratch],
+      reads: [x.buffer],
+      writes: [to.buffer, scratch],
       stream: x.n === 1 ? { from: x, to } : undefined,
       fields: () => ({
-        input: x.address(n), inRowStride: x.rowStride, inRing: x.ringRows, output: to.address(n), outRowStride: to.rowStride, outRing: to.ringRows,
-        inW: x.w, outW: w.out, channels: x.c, filterH: a.filterH, filterW: a.filterW, strideW: a.strideW, padLeft: w.before,
-        ...shifted(limits, q), unsigned: Number(q.unsigned), scratch: scratch.address
-      })
+        input: x.address(n),
+        inRowStride: x.rowStride,
+        inRing: x.ringRows,
+        output: to.address(n),
+        outRowStride: to.rowStride,
+        outRing: to.ringRows,
+        inW: x.w,
+        outW: w.out,
+        channels: x.c,
+        filterH: a.filterH,
+        filterW: a.filterW,
+        strideW: a.strideW,
+        padLeft: w.before,
+        ...shifted(limits, q),
+        unsigned: Number(q.unsigned),
+        scratch: scratch.address,
+      }),
     })
   }
 }
 
-interface Dim { size: number; stride: number }
+interface Dim {
+  size: number
+  stride: number
+}
 
 /** Four dimensions, outermost first; neighbours that run on are merged. */
 function four(dims: readonly Dim[], what: string): Dim[] {
@@ -47,11 +78,16 @@ function four(dims: readonly Dim[], what: string): Dim[] {
 }
 
 export function lowerMean(cx: Context): void {
-  const x = cx.plain(cx.value(0)), t = x.tensor, out = cx.output(), xq = cx.q(t), q = cx.q(out)
+  const x = cx.plain(cx.value(0))
+  const t = x.tensor
+  const out = cx.output()
+  const xq = cx.q(t)
+  const q = cx.q(out)
   if (t.dtype !== out.dtype) throw new Unsupported(`MEAN from ${t.dtype} to ${out.dtype}`)
   if (cx.input(1).shape.length > 1) throw new Unsupported('MEAN with axes of rank 2 or more')
-  const axes = new Set(cx.integers(1, 'axes').map(a => normalAxis(cx, a, t.shape.length)))
-  const kept: Dim[] = [], reduced: Dim[] = []
+  const axes = new Set(cx.integers(1, 'axes').map((a) => normalAxis(cx, a, t.shape.length)))
+  const kept: Dim[] = []
+  const reduced: Dim[] = []
   let stride = 1
   for (let i = t.shape.length - 1; i >= 0; i--) {
     ;(axes.has(i) ? reduced : kept).unshift({ size: t.shape[i]!, stride })
@@ -59,32 +95,69 @@ export function lowerMean(cx: Context): void {
   }
   const n = reduced.reduce((a, d) => a * d.size, 1)
   const { keepDims } = (cx.op as OpOf<'MEAN'>).attrs
-  cx.expectShape(out, keepDims ? t.shape.map((d, i) => axes.has(i) ? 1 : d) : t.shape.filter((_, i) => !axes.has(i)))
-  const k = four(kept, 'kept'), r = four(reduced, 'reduced')
+  cx.expectShape(out, keepDims ? t.shape.map((d, i) => (axes.has(i) ? 1 : d)) : t.shape.filter((_, i) => !axes.has(i)))
+  const k = four(kept, 'kept')
+  const r = four(reduced, 'reduced')
   const scale = f32(f32(xq.scale / q.scale) * f32(1 / f32(n)))
   const offset = f32(q.zeroPoint - f32(f32(n * xq.zeroPoint) * scale))
   const y = cx.result()
   y.alias = true
   const scratch = cx.scratch('mean sums', 64)
   cx.push({
-    record: 'MeanRecord', op: OP_MEAN, kernel: 'mean', rows: rowwise(1), reads: [x.buffer], writes: [y.buffer, scratch],
+    record: 'MeanRecord',
+    op: OP_MEAN,
+    kernel: 'mean',
+    rows: rowwise(1),
+    reads: [x.buffer],
+    writes: [y.buffer, scratch],
     fields: () => ({
-      input: x.address(), output: y.address(), k0: k[0]!.size, k1: k[1]!.size, k2: k[2]!.size, k3: k[3]!.size,
-      k0Stride: k[0]!.stride, k1Stride: k[1]!.stride, k2Stride: k[2]!.stride, k3Stride: k[3]!.stride,
-      r0: r[0]!.size, r1: r[1]!.size, r2: r[2]!.size, r3: r[3]!.size,
-      r0Stride: r[0]!.stride, r1Stride: r[1]!.stride, r2Stride: r[2]!.stride, r3Stride: r[3]!.stride,
-      sumBias: q.shift * n, scale, offset, low: q.low, high: q.high, minus: q.shift, scratch: scratch.address
-    })
+      input: x.address(),
+      output: y.address(),
+      k0: k[0]!.size,
+      k1: k[1]!.size,
+      k2: k[2]!.size,
+      k3: k[3]!.size,
+      k0Stride: k[0]!.stride,
+      k1Stride: k[1]!.stride,
+      k2Stride: k[2]!.stride,
+      k3Stride: k[3]!.stride,
+      r0: r[0]!.size,
+      r1: r[1]!.size,
+      r2: r[2]!.size,
+      r3: r[3]!.size,
+      r0Stride: r[0]!.stride,
+      r1Stride: r[1]!.stride,
+      r2Stride: r[2]!.stride,
+      r3Stride: r[3]!.stride,
+      sumBias: q.shift * n,
+      scale,
+      offset,
+      low: q.low,
+      high: q.high,
+      minus: q.shift,
+      scratch: scratch.address,
+    }),
   })
 }
 
 export function lowerSoftmax(cx: Context): void {
   const { beta } = (cx.op as OpOf<'SOFTMAX'>).attrs
-  const x = cx.plain(cx.value(0)), t = x.tensor, out = cx.output(), xq = cx.q(t), q = cx.q(out)
+  const x = cx.plain(cx.value(0))
+  const t = x.tensor
+  const out = cx.output()
+  const xq = cx.q(t)
+  const q = cx.q(out)
   if (t.dtype !== out.dtype) throw new Unsupported(`SOFTMAX from ${t.dtype} to ${out.dtype}`)
   cx.expectShape(out, t.shape)
   if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, '> 0', beta)
-  if (!q.unsigned && (q.scale !== f32(1 / 256) || q.zeroPoint !== -128)) throw cx.fail('lower/quantization', 'int8 softmax output must have scale 1/256 and zero point -128', out, '1/256, -128', `${q.scale}, ${q.zeroPoint}`)
+  if (!q.unsigned && (q.scale !== f32(1 / 256) || q.zeroPoint !== -128))
+    throw cx.fail(
+      'lower/quantization',
+      'int8 softmax output must have scale 1/256 and zero point -128',
+      out,
+      '1/256, -128',
+      `${q.scale}, ${q.zeroPoint}`,
+    )
   const depth = t.shape[t.shape.length - 1] ?? 1
   const c = f32(f32(-xq.scale) * f32(beta))
   const exponentials = new Float32Array(256)
@@ -96,25 +169,58 @@ export function lowerSoftmax(cx: Context): void {
   const index = cx.op.outputs[0]!
   y.raw = q.unsigned && cx.uses[index] === 1 && cx.graph.outputs.includes(index)
   cx.push({
-    record: 'SoftmaxRecord', op: OP_SOFTMAX, kernel: 'softmax', rows: rowwise(elements(t.shape) / depth), reads: [x.buffer, table], writes: [y.buffer],
+    record: 'SoftmaxRecord',
+    op: OP_SOFTMAX,
+    kernel: 'softmax',
+    rows: rowwise(elements(t.shape) / depth),
+    reads: [x.buffer, table],
+    writes: [y.buffer],
     fields: () => ({
-      input: x.address(), output: y.address(), depth, table: table.address, outScale: q.scale, outputZeroPoint: q.zeroPoint,
-      unsigned: Number(q.unsigned), xor: y.raw ? 0 : 0x80
-    })
+      input: x.address(),
+      output: y.address(),
+      depth,
+      table: table.address,
+      outScale: q.scale,
+      outputZeroPoint: q.zeroPoint,
+      unsigned: Number(q.unsigned),
+      xor: y.raw ? 0 : 0x80,
+    }),
   })
 }
 
 export function lowerArgMax(cx: Context): void {
   const { outputType } = (cx.op as OpOf<'ARG_MAX'>).attrs
-  const x = cx.plain(cx.value(0)), t = x.tensor, out = cx.output()
+  const x = cx.plain(cx.value(0))
+  const t = x.tensor
+  const out = cx.output()
   cx.q(t)
   const axis = normalAxis(cx, cx.integers(1, 'axis')[0] ?? 0, t.shape.length)
   const depth = t.shape[axis]!
-  const inner = t.shape.slice(axis + 1).reduce((a, b) => a * b, 1), outer = t.shape.slice(0, axis).reduce((a, b) => a * b, 1)
-  if (depth < 1 || elements(out.shape) !== inner * outer || out.dtype !== outputType) throw cx.fail('lower/shape', 'output size or type', out, `${inner * outer} ${outputType}`, `${elements(out.shape)} ${out.dtype}`)
+  const inner = t.shape.slice(axis + 1).reduce((a, b) => a * b, 1)
+  const outer = t.shape.slice(0, axis).reduce((a, b) => a * b, 1)
+  if (depth < 1 || elements(out.shape) !== inner * outer || out.dtype !== outputType)
+    throw cx.fail(
+      'lower/shape',
+      'output size or type',
+      out,
+      `${inner * outer} ${outputType}`,
+      `${elements(out.shape)} ${out.dtype}`,
+    )
   const y = cx.result()
   cx.push({
-    record: 'ArgMaxRecord', op: OP_ARG_MAX, kernel: 'arg-max', rows: rowwise(1), reads: [x.buffer], writes: [y.buffer],
-    fields: () => ({ input: x.address(), output: y.address(), outer, depth, inner, outBytes: outputType === 'int64' ? 8 : 4 })
+    record: 'ArgMaxRecord',
+    op: OP_ARG_MAX,
+    kernel: 'arg-max',
+    rows: rowwise(1),
+    reads: [x.buffer],
+    writes: [y.buffer],
+    fields: () => ({
+      input: x.address(),
+      output: y.address(),
+      outer,
+      depth,
+      inner,
+      outBytes: outputType === 'int64' ? 8 : 4,
+    }),
   })
 }

@@ -1,7 +1,7 @@
 /**
- * Filters and biases in the terms that kernels compute in. Most of a model's bytes pass through here once, at load: what
- * touches every weight is left to the runtime's own packers (assembly/pack.ts) where it has them, and computed here
- * only on demand.
+ * Filters and biases in the terms that kernels compute in. Most of a model's bytes pass through here once, at load:
+ * what touches every weight is left to the runtime's own packers (assembly/pack.ts) where it has them, and computed
+ * here only on demand.
  */
 import { elements, type Tensor } from '../graph.ts'
 import { requantScale, requantScales } from '../numerics.ts'
@@ -16,12 +16,19 @@ import { SMALL, type Buffer, type Loader } from './program.ts'
 /** Largest |acc * scale| whose magic-number rounding is exact. */
 const MAGIC_LIMIT = 2 ** 22
 
-/** What makes requantization scales (numerics.ts, `requantScale`): a filter's own scales, one or one per channel, and the scales of input and output. */
-interface Rescale { scales: Float32Array; input: number; output: number }
+/**
+ * What makes requantization scales (numerics.ts, `requantScale`): a filter's own scales, one or one per channel, and
+ * the scales of input and output.
+ */
+interface Rescale {
+  scales: Float32Array
+  input: number
+  output: number
+}
 
 /**
- * A filter of `channels` output channels. Element i belongs to channel floor(i / inner) % channels: [channels][inner] for
- * convolutions, [outer][channels] with inner 1 for depthwise ones.
+ * A filter of `channels` output channels. Element i belongs to channel floor(i / inner) % channels: [channels][inner]
+ * for convolutions, [outer][channels] with inner 1 for depthwise ones.
  */
 export class Weights {
   /** Bytes as stored; `flip` (0x80 for uint8, else 0) makes them int8. */
@@ -41,7 +48,21 @@ export class Weights {
   private requantized?: Float32Array
 
   /** `reach`: largest distance of an input value from its zero point. `largest`: the largest requantization scale. */
-  constructor(fields: { raw: Uint8Array; flip: number; zero: number; inner: number; rescale: Rescale; bias: Int32Array; inputZero: number; reach: number; largest: number } | { of: Weights; raw: Uint8Array; rescale: Rescale; bias: Int32Array; inner?: number }) {
+  constructor(
+    fields:
+      | {
+          raw: Uint8Array
+          flip: number
+          zero: number
+          inner: number
+          rescale: Rescale
+          bias: Int32Array
+          inputZero: number
+          reach: number
+          largest: number
+        }
+      | { of: Weights; raw: Uint8Array; rescale: Rescale; bias: Int32Array; inner?: number },
+  ) {
     const from = 'of' in fields ? fields.of : fields
     this.raw = fields.raw
     this.rescale = fields.rescale
@@ -56,28 +77,40 @@ export class Weights {
   /** f32 requantization scale per output channel. */
   get scale(): Float32Array {
     const { scales, input, output } = this.rescale
-    return this.requantized ??= scales.length === this.bias.length ? requantScales(input, scales, output) : new Float32Array(this.bias.length).fill(requantScale(input, scales[0]!, output))
+    return (this.requantized ??=
+      scales.length === this.bias.length
+        ? requantScales(input, scales, output)
+        : new Float32Array(this.bias.length).fill(requantScale(input, scales[0]!, output)))
   }
 
   /** As int8. */
   get data(): Int8Array {
     if (this.signed) return this.signed
     const data = new Int8Array(this.raw.buffer, this.raw.byteOffset, this.raw.length)
-    if (!this.flip) return this.signed = data
+    if (!this.flip) return (this.signed = data)
     const out = new Int8Array(data.length)
     for (let i = 0; i < out.length; i++) out[i] = data[i]! ^ 0x80
-    return this.signed = out
+    return (this.signed = out)
   }
 
   /** Channels [from, to) of [channels][inner]. */
   part(from: number, to: number): Weights {
     if (from === 0 && to === this.bias.length) return this
-    return new Weights({ of: this, raw: this.raw.subarray(from * this.inner, to * this.inner), rescale: this.rescale.scales.length === 1 ? this.rescale : { ...this.rescale, scales: this.rescale.scales.subarray(from, to) }, bias: this.bias.subarray(from, to) })
+    return new Weights({
+      of: this,
+      raw: this.raw.subarray(from * this.inner, to * this.inner),
+      rescale:
+        this.rescale.scales.length === 1
+          ? this.rescale
+          : { ...this.rescale, scales: this.rescale.scales.subarray(from, to) },
+      bias: this.bias.subarray(from, to),
+    })
   }
 
   /** [inner of all channels][channels], a depthwise filter, as [channels][...]. */
   transposed(): Weights {
-    const channels = this.bias.length, k = this.raw.length / channels
+    const channels = this.bias.length
+    const k = this.raw.length / channels
     const raw = new Uint8Array(this.raw.length)
     for (let i = 0; i < k; i++) for (let c = 0; c < channels; c++) raw[c * k + i] = this.raw[i * channels + c]!
     return new Weights({ of: this, raw, rescale: this.rescale, bias: this.bias, inner: k })
@@ -85,8 +118,10 @@ export class Weights {
 
   /** Σ (w - zero) and Σ |w - zero| over channel c. */
   private sums(c: number): [sum: number, absolute: number] {
-    const { data, zero, inner } = this, channels = this.bias.length
-    let sum = 0, absolute = 0
+    const { data, zero, inner } = this
+    const channels = this.bias.length
+    let sum = 0
+    let absolute = 0
     for (let start = c * inner; start < data.length; start += channels * inner) {
       for (let i = start; i < start + inner; i++) {
         const v = data[i]! - zero
@@ -101,13 +136,18 @@ export class Weights {
   private isSafe(reach: number, largest: number): boolean {
     // Accumulators wrap at 32 bits.
     if (2 ** 31 * largest <= MAGIC_LIMIT) return true
-    const { bias } = this, channels = bias.length
-    const most = this.raw.length / channels * (this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128) * reach
+    const { bias } = this
+    const channels = bias.length
+    const most = (this.raw.length / channels) * (this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128) * reach
     if ((most + largestMagnitude(bias)) * largest <= MAGIC_LIMIT) return true
     const { scale } = this
     for (let c = 0; c < channels; c++) {
       const own = bias[c]! < 0 ? -bias[c]! : bias[c]!
-      if ((most + own) * scale[c]! > MAGIC_LIMIT && Math.min(this.sums(c)[1] * reach + own, 2 ** 31) * scale[c]! > MAGIC_LIMIT) return false
+      if (
+        (most + own) * scale[c]! > MAGIC_LIMIT &&
+        Math.min(this.sums(c)[1] * reach + own, 2 ** 31) * scale[c]! > MAGIC_LIMIT
+      )
+        return false
     }
     return true
   }
@@ -122,9 +162,11 @@ export class Weights {
 /** The largest requantization scale of a filter. Errors: `lower/quantization` for one outside [0, 256). */
 function largestRequantScale(cx: Context, w: Tensor, { scales, input, output }: Rescale): number {
   // Requantization keeps the order of scales.
-  const weight = largestScale(scales), largest = requantScale(input, weight, output)
+  const weight = largestScale(scales)
+  const largest = requantScale(input, weight, output)
   if (weight >= 0 && largest < 256) return largest
-  const all = requantScales(input, scales, output), bad = all.findIndex(s => !(s >= 0 && s < 256))
+  const all = requantScales(input, scales, output)
+  const bad = all.findIndex((s) => !(s >= 0 && s < 256))
   if (bad >= 0) throw cx.fail('lower/quantization', `requantization scale of channel ${bad}`, w, '[0, 256)', all[bad])
   return all.reduce((a, b) => Math.max(a, b), 0)
 }
@@ -133,36 +175,67 @@ function largestRequantScale(cx: Context, w: Tensor, { scales, input, output }: 
 export function sameDtypes(x: Tensor, filter: Tensor, out: Tensor): void {
   const { dtype } = x
   if ((dtype === 'int8' || dtype === 'uint8') && filter.dtype === dtype && out.dtype === dtype) return
-  for (const t of [x, filter, out]) if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
+  for (const t of [x, filter, out])
+    if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
   throw new Unsupported(`mixed ${dtype} and ${filter.dtype !== dtype ? filter.dtype : out.dtype} tensors`)
 }
 
 /** Reads filter and bias. */
-export function readWeights(cx: Context, x: Q, out: Q, w: Tensor, b: Tensor | undefined, channels: number, inner: number): Weights {
+export function readWeights(
+  cx: Context,
+  x: Q,
+  out: Q,
+  w: Tensor,
+  b: Tensor | undefined,
+  channels: number,
+  inner: number,
+): Weights {
   if (!w.data) throw new Unsupported('filter must be a constant')
   if (b && !b.data) throw new Unsupported('bias must be a constant')
   if (b && b.dtype !== 'int32') throw new Unsupported(`${b.dtype} bias`)
   const p = w.quantization
   if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
-  if (p.scales.length !== 1 && p.scales.length !== channels) throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
+  if (p.scales.length !== 1 && p.scales.length !== channels)
+    throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
   if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
-  if (w.dtype === 'int8' && !allZero(p.zeroPoints)) throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, 0, p.zeroPoints.find(z => z !== 0))
-  const zeroRaw = w.dtype === 'uint8' ? p.zeroPoints[0] ?? 0 : 0
-  if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
-  const rescale = { scales: p.scales, input: x.scale, output: out.scale }, unsigned = w.dtype === 'uint8'
+  if (w.dtype === 'int8' && !allZero(p.zeroPoints))
+    throw cx.fail(
+      'lower/quantization',
+      'int8 filter must have zero point 0',
+      w,
+      0,
+      p.zeroPoints.find((z) => z !== 0),
+    )
+  const zeroRaw = w.dtype === 'uint8' ? (p.zeroPoints[0] ?? 0) : 0
+  if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255))
+    throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
+  const rescale = { scales: p.scales, input: x.scale, output: out.scale }
+  const unsigned = w.dtype === 'uint8'
   return new Weights({
-    raw: w.data, flip: unsigned ? 0x80 : 0, zero: unsigned ? zeroRaw - 128 : 0, inner, rescale,
-    bias: b ? int32View(b.data!) : new Int32Array(channels), inputZero: x.zero, reach: Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low), largest: largestRequantScale(cx, w, rescale)
+    raw: w.data,
+    flip: unsigned ? 0x80 : 0,
+    zero: unsigned ? zeroRaw - 128 : 0,
+    inner,
+    rescale,
+    bias: b ? int32View(b.data!) : new Int32Array(channels),
+    inputZero: x.zero,
+    reach: Math.max(x.high - x.zeroPoint, x.zeroPoint - x.low),
+    largest: largestRequantScale(cx, w, rescale),
   })
 }
 
-export interface WeightBuffers { weights: Buffer; bias: Buffer; scale: Buffer }
+export interface WeightBuffers {
+  weights: Buffer
+  bias: Buffer
+  scale: Buffer
+}
 
 /** Requantization scales as `order` has them. */
 function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Array) => Float32Array): Buffer {
   const { scales, input, output } = w.rescale
   // What the runtime computes is no content to deduplicate by.
-  if (scales.length !== w.bias.length || scales.length * 4 <= SMALL) return cx.buffers.constant(`${name} scale`, order(w.scale))
+  if (scales.length !== w.bias.length || scales.length * 4 <= SMALL)
+    return cx.buffers.constant(`${name} scale`, order(w.scale))
   const plain = order(scales)
   return cx.buffers.lazy(`${name} scale`, plain.byteLength, {
     make: () => order(w.scale),
@@ -171,44 +244,60 @@ function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Ar
       memory.set(bytesOf(plain), address)
       runtime.requantize_scales(address, plain.length, floatBits(input), floatBits(output))
       return true
-    }
+    },
   })
 }
 
-/** Constants of a GEMM or a fully connected layer: weights in the form's order, bias with the input's zero point folded in and scale in panel order. */
-export function gemmBuffers(cx: Context, name: string, w: Weights, form: PanelForm, k: number, segment: number): WeightBuffers {
-  const channels = w.bias.length, panels = Math.ceil(channels / form.nr)
+/**
+ * Constants of a GEMM or a fully connected layer: weights in the form's order, bias with the input's zero point folded
+ * in and scale in panel order.
+ */
+export function gemmBuffers(
+  cx: Context,
+  name: string,
+  w: Weights,
+  form: PanelForm,
+  k: number,
+  segment: number,
+): WeightBuffers {
+  const channels = w.bias.length
+  const panels = Math.ceil(channels / form.nr)
   const weights = cx.buffers.lazy(`${name} weights`, form.weightBytes(panels, k, segment), {
     make: () => form.packWeights(w.data, w.zero, channels, k, segment),
-    load: (loader, address) => form.loadWeights?.(loader, address, w, channels, k, segment) ?? false
+    load: (loader, address) => form.loadWeights?.(loader, address, w, channels, k, segment) ?? false,
   })
   const plain = panelOrder(w.bias, form.nr)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
     make: () => panelOrder(w.foldedBias(), form.nr),
-    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels, k, segment) ?? false
+    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels, k, segment) ?? false,
   })
-  return { weights, bias, scale: scaleBuffer(cx, name, w, v => panelOrder(v, form.nr)) }
+  return { weights, bias, scale: scaleBuffer(cx, name, w, (v) => panelOrder(v, form.nr)) }
 }
 
 /** The same for a depthwise kernel. */
 export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: DepthwiseForm): WeightBuffers {
-  const channels = w.bias.length, width = form.width ?? 8, panels = Math.ceil(channels / width)
+  const channels = w.bias.length
+  const width = form.width ?? 8
+  const panels = Math.ceil(channels / width)
   const weights = cx.buffers.lazy(`${name} weights`, panels * form.panelBytes, {
     make: () => form.packWeights(w.data, w.zero, channels),
-    load: (loader, address) => form.loadWeights?.(loader, address, w) ?? false
+    load: (loader, address) => form.loadWeights?.(loader, address, w) ?? false,
   })
   const order = form.order ?? (<T extends Int32Array | Float32Array>(v: T): T => panelOrder(v, width))
   const plain = order(w.bias)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
     make: () => order(w.foldedBias()),
-    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w) ?? false
+    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w) ?? false,
   })
   return { weights, bias, scale: scaleBuffer(cx, name, w, order) }
 }
 
 /** The same for scalar kernels, which read [channels][inner] int8 as it is. */
 export function rowBuffers(cx: Context, name: string, w: Weights): WeightBuffers {
-  const weights = cx.buffers.lazy(`${name} weights`, w.raw.length, { make: () => w.data, load: (loader, address) => loadRows(loader, address, w) })
+  const weights = cx.buffers.lazy(`${name} weights`, w.raw.length, {
+    make: () => w.data,
+    load: (loader, address) => loadRows(loader, address, w),
+  })
   const bias = cx.buffers.lazy(`${name} bias`, w.bias.byteLength, {
     make: () => w.foldedBias(),
     load: (loader, address) => {
@@ -216,9 +305,9 @@ export function rowBuffers(cx: Context, name: string, w: Weights): WeightBuffers
       loader.memory.set(bytesOf(w.bias), address)
       if (w.inputZero) loader.runtime.fold_rows(address, weights.address, w.bias.length, w.inner, w.zero, w.inputZero)
       return true
-    }
+    },
   })
-  return { weights, bias, scale: scaleBuffer(cx, name, w, v => v) }
+  return { weights, bias, scale: scaleBuffer(cx, name, w, (v) => v) }
 }
 
 function loadRows(loader: Loader, address: number, w: Weights): boolean {

@@ -4,10 +4,22 @@ import type { Context, Q } from './context.ts'
 import type { Buffer, Step, Value } from './program.ts'
 
 /** Output size along an axis, and padding before and after it. */
-export interface Axis { out: number; before: number; after: number }
+export interface Axis {
+  out: number
+  before: number
+  after: number
+}
 
 /** Output size and padding along one axis. Source: TFLite ComputePadding. */
-export function padAxis(padding: Padding, size: number, kernel: number, stride: number, dilation: number, before = 0, after = 0): Axis {
+export function padAxis(
+  padding: Padding,
+  size: number,
+  kernel: number,
+  stride: number,
+  dilation: number,
+  before = 0,
+  after = 0,
+): Axis {
   const effective = (kernel - 1) * dilation + 1
   if (padding === 'SAME') {
     const out = Math.ceil(size / stride)
@@ -18,11 +30,17 @@ export function padAxis(padding: Padding, size: number, kernel: number, stride: 
 }
 
 function checkPositive(cx: Context, name: string, h: number, w: number): void {
-  if (!(h >= 1 && w >= 1)) throw cx.fail('lower/attribute', `${name} must be positive`, undefined, '>= 1', h >= 1 ? w : h)
+  if (!(h >= 1 && w >= 1))
+    throw cx.fail('lower/attribute', `${name} must be positive`, undefined, '>= 1', h >= 1 ? w : h)
 }
 
 /** Errors: `lower/attribute` unless strides, dilations and filter sizes are positive. */
-export function checkWindow(cx: Context, a: { strideH: number; strideW: number; dilationH: number; dilationW: number }, kh: number, kw: number): void {
+export function checkWindow(
+  cx: Context,
+  a: { strideH: number; strideW: number; dilationH: number; dilationW: number },
+  kh: number,
+  kw: number,
+): void {
   checkPositive(cx, 'stride', a.strideH, a.strideW)
   checkPositive(cx, 'dilation', a.dilationH, a.dilationW)
   checkPositive(cx, 'filter size', kh, kw)
@@ -30,8 +48,14 @@ export function checkWindow(cx: Context, a: { strideH: number; strideW: number; 
 
 /** A filter's window and how it goes over an image. */
 export interface Window {
-  kh: number; kw: number; strideH: number; strideW: number; dilationH: number; dilationW: number
-  y: Axis; x: Axis
+  kh: number
+  kw: number
+  strideH: number
+  strideW: number
+  dilationH: number
+  dilationW: number
+  y: Axis
+  x: Axis
 }
 
 const NO_PADDING = { top: 0, bottom: 0, left: 0, right: 0 }
@@ -41,14 +65,25 @@ export function windowOf(cx: Context, a: OpOf<'CONV_2D'>['attrs'], x: Value, kh:
   checkWindow(cx, a, kh, kw)
   const pad = x.pad ?? NO_PADDING
   return {
-    kh, kw, strideH: a.strideH, strideW: a.strideW, dilationH: a.dilationH, dilationW: a.dilationW,
+    kh,
+    kw,
+    strideH: a.strideH,
+    strideW: a.strideW,
+    dilationH: a.dilationH,
+    dilationW: a.dilationW,
     y: padAxis(a.padding, x.h, kh, a.strideH, a.dilationH, pad.top, pad.bottom),
-    x: padAxis(a.padding, x.w, kw, a.strideW, a.dilationW, pad.left, pad.right)
+    x: padAxis(a.padding, x.w, kw, a.strideW, a.dilationW, pad.left, pad.right),
   }
 }
 
 /** The input with its horizontal padding, and the row of zero points that stands for rows outside the image. */
-export function windowInput(cx: Context, value: Value, position: number, q: Q, win: Window): { frame: Value; zeroRow?: Buffer; prologue: Step[] } {
+export function windowInput(
+  cx: Context,
+  value: Value,
+  position: number,
+  q: Q,
+  win: Window,
+): { frame: Value; zeroRow?: Buffer; prologue: Step[] } {
   const right = Math.max(0, (win.x.out - 1) * win.strideW + (win.kw - 1) * win.dilationW + 1 - value.w - win.x.before)
   const frame = cx.framed(value, cx.op.inputs[position]!, win.x.before, right, q.zero)
   const prologue = cx.padFills(frame)
@@ -57,11 +92,27 @@ export function windowInput(cx: Context, value: Value, position: number, q: Q, w
   if (win.y.before > 0 || bottom > 0) {
     const buffer = cx.buffers.arena(`${value.tensor.name} (zero row)`, () => frame.rowStride + 16)
     zeroRow = buffer
-    prologue.push(...cx.fillStep(buffer, () => ({ rows: 1, output: buffer.address, outRowStride: 0, bytes: frame.rowStride + 8, value: q.zero & 255 })))
+    prologue.push(
+      ...cx.fillStep(buffer, () => ({
+        rows: 1,
+        output: buffer.address,
+        outRowStride: 0,
+        bytes: frame.rowStride + 8,
+        value: q.zero & 255,
+      })),
+    )
   }
   return { frame, zeroRow, prologue }
 }
 
 /** Which input rows an output row needs. */
-export const rowsOf = (win: Window, inRows: number): { rows: number; strideH: number; padTop: number; windowH: number; inRows: number } =>
-  ({ rows: win.y.out, strideH: win.strideH, padTop: win.y.before, windowH: (win.kh - 1) * win.dilationH + 1, inRows })
+export const rowsOf = (
+  win: Window,
+  inRows: number,
+): { rows: number; strideH: number; padTop: number; windowH: number; inRows: number } => ({
+  rows: win.y.out,
+  strideH: win.strideH,
+  padTop: win.y.before,
+  windowH: (win.kh - 1) * win.dilationH + 1,
+  inRows,
+})

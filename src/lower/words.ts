@@ -1,7 +1,17 @@
 /** int32 and float32 values of a few elements (indices, coordinates): arithmetic, CAST, SQRT, GATHER_ND. */
 import {
-  ARITHMETIC_FLOAT_ADD, ARITHMETIC_FLOAT_DIV, ARITHMETIC_FLOAT_MUL, ARITHMETIC_FLOAT_SUB, ARITHMETIC_INT_ADD, ARITHMETIC_INT_FLOOR_DIV,
-  ARITHMETIC_INT_MUL, ARITHMETIC_INT_SUB, ARITHMETIC_INT_TO_FLOAT, OP_ARITHMETIC, OP_DEQUANTIZE, OP_GATHER_ND
+  ARITHMETIC_FLOAT_ADD,
+  ARITHMETIC_FLOAT_DIV,
+  ARITHMETIC_FLOAT_MUL,
+  ARITHMETIC_FLOAT_SUB,
+  ARITHMETIC_INT_ADD,
+  ARITHMETIC_INT_FLOOR_DIV,
+  ARITHMETIC_INT_MUL,
+  ARITHMETIC_INT_SUB,
+  ARITHMETIC_INT_TO_FLOAT,
+  OP_ARITHMETIC,
+  OP_DEQUANTIZE,
+  OP_GATHER_ND,
 } from '../generated/layout.ts'
 import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph.ts'
 import { f32 } from '../numerics.ts'
@@ -14,32 +24,62 @@ const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
   SUB: { int32: ARITHMETIC_INT_SUB, float32: ARITHMETIC_FLOAT_SUB },
   MUL: { int32: ARITHMETIC_INT_MUL, float32: ARITHMETIC_FLOAT_MUL },
   DIV: { float32: ARITHMETIC_FLOAT_DIV },
-  FLOOR_DIV: { int32: ARITHMETIC_INT_FLOOR_DIV }
+  FLOOR_DIV: { int32: ARITHMETIC_INT_FLOOR_DIV },
 }
 
 function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, loops: readonly Dim[]): void {
-  const [d0, d1, d2, d3] = [...Array<Dim>(4 - loops.length).fill({ size: 1, a: 0, b: 0 }), ...loops] as [Dim, Dim, Dim, Dim]
+  const [d0, d1, d2, d3] = [...Array<Dim>(4 - loops.length).fill({ size: 1, a: 0, b: 0 }), ...loops] as [
+    Dim,
+    Dim,
+    Dim,
+    Dim,
+  ]
   cx.plain(a)
   cx.plain(b)
   const y = cx.result()
   y.alias = true
   cx.push({
-    record: 'ArithmeticRecord', op: OP_ARITHMETIC, kernel: 'arithmetic', rows: rowwise(1), reads: [a.buffer, b.buffer], writes: [y.buffer],
+    record: 'ArithmeticRecord',
+    op: OP_ARITHMETIC,
+    kernel: 'arithmetic',
+    rows: rowwise(1),
+    reads: [a.buffer, b.buffer],
+    writes: [y.buffer],
     fields: () => ({
-      kind, a: a.address(), b: b.address(), output: y.address(), d0: d0.size, d1: d1.size, d2: d2.size, d3: d3.size,
-      a0: 4 * d0.a, a1: 4 * d1.a, a2: 4 * d2.a, a3: 4 * d3.a, b0: 4 * d0.b, b1: 4 * d1.b, b2: 4 * d2.b, b3: 4 * d3.b
-    })
+      kind,
+      a: a.address(),
+      b: b.address(),
+      output: y.address(),
+      d0: d0.size,
+      d1: d1.size,
+      d2: d2.size,
+      d3: d3.size,
+      a0: 4 * d0.a,
+      a1: 4 * d1.a,
+      a2: 4 * d2.a,
+      a3: 4 * d3.a,
+      b0: 4 * d0.b,
+      b1: 4 * d1.b,
+      b2: 4 * d2.b,
+      b3: 4 * d3.b,
+    }),
   })
 }
 
 /** ADD, SUB, MUL, DIV, FLOOR_DIV on 32-bit words. */
 export function lowerArithmetic(cx: Context): void {
-  const { type } = cx.op, out = cx.output(), kind = KINDS[type]?.[out.dtype]
-  const a = cx.input(0), b = cx.input(1)
+  const { type } = cx.op
+  const out = cx.output()
+  const kind = KINDS[type]?.[out.dtype]
+  const a = cx.input(0)
+  const b = cx.input(1)
   if (kind === undefined) throw new Unsupported(`${type} of ${out.dtype}`)
-  if (a.dtype !== out.dtype || b.dtype !== out.dtype) throw new Unsupported(`mixed ${a.dtype}, ${b.dtype} and ${out.dtype} tensors`)
-  if (type !== 'FLOOR_DIV' && (cx.op as OpOf<'ADD'>).attrs.activation !== 'NONE') throw new Unsupported(`${type} of ${out.dtype} with a fused activation`)
-  if (type === 'FLOOR_DIV' && cx.integers(1, 'divisor').includes(0)) throw cx.fail('lower/constant', 'division by zero', b)
+  if (a.dtype !== out.dtype || b.dtype !== out.dtype)
+    throw new Unsupported(`mixed ${a.dtype}, ${b.dtype} and ${out.dtype} tensors`)
+  if (type !== 'FLOOR_DIV' && (cx.op as OpOf<'ADD'>).attrs.activation !== 'NONE')
+    throw new Unsupported(`${type} of ${out.dtype} with a fused activation`)
+  if (type === 'FLOOR_DIV' && cx.integers(1, 'divisor').includes(0))
+    throw cx.fail('lower/constant', 'division by zero', b)
   const loops = merge(broadcast(cx, a, b, out), ['a', 'b'])
   if (loops.length > 4) throw new Unsupported('broadcast over more than four separate dimensions')
   emitArithmetic(cx, kind, cx.value(0), cx.value(1), loops)
@@ -47,7 +87,10 @@ export function lowerArithmetic(cx: Context): void {
 
 /** To float32 from 8-bit tensors, whose quantization does not matter, and from int32. */
 export function lowerCast(cx: Context): void {
-  const x = cx.value(0), { tensor } = x, out = cx.output(), count = elements(out.shape)
+  const x = cx.value(0)
+  const { tensor } = x
+  const out = cx.output()
+  const count = elements(out.shape)
   cx.expectShape(out, tensor.shape)
   if (tensor.dtype === out.dtype) {
     cx.alias(0, x)
@@ -55,60 +98,100 @@ export function lowerCast(cx: Context): void {
   }
   if (out.dtype !== 'float32') throw new Unsupported(`CAST from ${tensor.dtype} to ${out.dtype}`)
   if (tensor.dtype === 'int32') return emitArithmetic(cx, ARITHMETIC_INT_TO_FLOAT, x, x, [{ size: count, a: 1, b: 0 }])
-  if (tensor.dtype !== 'int8' && tensor.dtype !== 'uint8') throw new Unsupported(`CAST from ${tensor.dtype} to ${out.dtype}`)
+  if (tensor.dtype !== 'int8' && tensor.dtype !== 'uint8')
+    throw new Unsupported(`CAST from ${tensor.dtype} to ${out.dtype}`)
   emitDequantize(cx, x, tensor.dtype === 'uint8' ? -128 : 0, 1)
 }
 
-/** scale * (x - zero) as float32, `zero` in the kernels' domain; nothing is emitted where readers take it as a table. */
+/**
+ * scale * (x - zero) as float32, `zero` in the kernels' domain; nothing is emitted where readers take it as a table.
+ */
 export function emitDequantize(cx: Context, x: Value, zero: number, scale: number): void {
   const index = cx.op.outputs[0]!
   if (isTabular(cx, index)) {
     cx.plain(x)
-    cx.tabular.set(index, { x, real: v => f32(f32(v - zero) * scale), exact: true })
+    cx.tabular.set(index, { x, real: (v) => f32(f32(v - zero) * scale), exact: true })
     return
   }
-  const y = cx.result(), count = elements(x.tensor.shape)
+  const y = cx.result()
+  const count = elements(x.tensor.shape)
   cx.plain(x)
   cx.push({
-    record: 'DequantizeRecord', op: OP_DEQUANTIZE, kernel: 'dequantize', rows: rowwise(1), reads: [x.buffer], writes: [y.buffer],
-    fields: () => ({ input: x.address(), output: y.address(), count, zeroPoint: zero, scale })
+    record: 'DequantizeRecord',
+    op: OP_DEQUANTIZE,
+    kernel: 'dequantize',
+    rows: rowwise(1),
+    reads: [x.buffer],
+    writes: [y.buffer],
+    fields: () => ({ input: x.address(), output: y.address(), count, zeroPoint: zero, scale }),
   })
 }
 
 /** Whether all that reads a tensor takes it, by way of functions of one variable, back to 8 bits. */
 function isTabular(cx: Context, index: number): boolean {
-  const readers = cx.graph.ops.filter(op => op.inputs.includes(index))
-  return readers.length === cx.uses[index] && readers.every(op => {
-    const out = op.outputs[0] ?? -1
-    return (op.type === 'QUANTIZE' && /^u?int8$/.test(cx.graph.tensors[out]?.dtype ?? '')) || (op.type === 'SQRT' && isTabular(cx, out))
-  })
+  const readers = cx.graph.ops.filter((op) => op.inputs.includes(index))
+  return (
+    readers.length === cx.uses[index] &&
+    readers.every((op) => {
+      const out = op.outputs[0] ?? -1
+      return (
+        (op.type === 'QUANTIZE' && /^u?int8$/.test(cx.graph.tensors[out]?.dtype ?? '')) ||
+        (op.type === 'SQRT' && isTabular(cx, out))
+      )
+    })
+  )
 }
 
-/** Only between 8-bit tensors: the last bit of a float32 root differs from runtime to runtime (XNNPACK's is not the nearest). */
+/**
+ * Only between 8-bit tensors: the last bit of a float32 root differs from runtime to runtime (XNNPACK's is not the
+ * nearest).
+ */
 export function lowerSqrt(cx: Context): void {
   const from = cx.tabular.get(cx.op.inputs[0]!)
   if (!from || !from.exact) throw new Unsupported('SQRT elsewhere than once between DEQUANTIZE (or CAST) and QUANTIZE')
   cx.expectShape(cx.output(), cx.input(0).shape)
-  cx.tabular.set(cx.op.outputs[0]!, { x: from.x, real: v => f32(Math.sqrt(from.real(v))), exact: false })
+  cx.tabular.set(cx.op.outputs[0]!, { x: from.x, real: (v) => f32(Math.sqrt(from.real(v))), exact: false })
 }
 
 export function lowerGatherNd(cx: Context): void {
-  const x = cx.plain(cx.value(0)), indices = cx.plain(cx.value(1)), out = cx.output()
-  const { shape, dtype } = x.tensor, places = indices.tensor.shape, depth = places[places.length - 1] ?? 0
+  const x = cx.plain(cx.value(0))
+  const indices = cx.plain(cx.value(1))
+  const out = cx.output()
+  const { shape, dtype } = x.tensor
+  const places = indices.tensor.shape
+  const depth = places[places.length - 1] ?? 0
   if (indices.tensor.dtype !== 'int32') throw new Unsupported(`GATHER_ND by ${indices.tensor.dtype} indices`)
   if (depth > 4) throw new Unsupported('GATHER_ND by more than four indices')
-  if (depth < 1 || depth > shape.length) throw cx.fail('lower/shape', 'last dimension of the indices', indices.tensor, `1..${shape.length}`, depth)
+  if (depth < 1 || depth > shape.length)
+    throw cx.fail('lower/shape', 'last dimension of the indices', indices.tensor, `1..${shape.length}`, depth)
   if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
   cx.expectShape(out, [...places.slice(0, -1), ...shape.slice(depth)])
   const steps = strides(shape, dtypeBytes(dtype))
-  const y = cx.result(), at = (list: readonly number[], k: number): number => k < depth ? list[k]! : 0
+  const y = cx.result()
+  const at = (list: readonly number[], k: number): number => (k < depth ? list[k]! : 0)
   y.alias = true
   cx.push({
-    record: 'GatherNdRecord', op: OP_GATHER_ND, kernel: 'gather-nd', rows: rowwise(1), reads: [x.buffer, indices.buffer], writes: [y.buffer],
+    record: 'GatherNdRecord',
+    op: OP_GATHER_ND,
+    kernel: 'gather-nd',
+    rows: rowwise(1),
+    reads: [x.buffer, indices.buffer],
+    writes: [y.buffer],
     fields: () => ({
-      input: x.address(), indices: indices.address(), output: y.address(), count: elements(places) / depth, depth, bytes: steps[depth - 1]!,
-      limit0: at(shape, 0), limit1: at(shape, 1), limit2: at(shape, 2), limit3: at(shape, 3),
-      stride0: at(steps, 0), stride1: at(steps, 1), stride2: at(steps, 2), stride3: at(steps, 3)
-    })
+      input: x.address(),
+      indices: indices.address(),
+      output: y.address(),
+      count: elements(places) / depth,
+      depth,
+      bytes: steps[depth - 1]!,
+      limit0: at(shape, 0),
+      limit1: at(shape, 1),
+      limit2: at(shape, 2),
+      limit3: at(shape, 3),
+      stride0: at(steps, 0),
+      stride1: at(steps, 1),
+      stride2: at(steps, 2),
+      stride3: at(steps, 3),
+    }),
   })
 }

@@ -2,7 +2,9 @@
 import { ThimbleError } from '../errors.ts'
 
 const bad = (what: string, at: number): never => {
-  throw new ThimbleError('format/wasm', `${what} at byte ${at}`, { hint: 'the file is truncated or not a WebAssembly module' })
+  throw new ThimbleError('format/wasm', `${what} at byte ${at}`, {
+    hint: 'the file is truncated or not a WebAssembly module',
+  })
 }
 
 /** Cursor over a wasm binary. Every read checks its bounds and throws `format/wasm`. */
@@ -17,7 +19,9 @@ export class Reader {
     this.end = end
   }
 
-  get done(): boolean { return this.at >= this.end }
+  get done(): boolean {
+    return this.at >= this.end
+  }
 
   u8(): number {
     if (this.at >= this.end) bad('unexpected end', this.at)

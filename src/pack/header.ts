@@ -3,8 +3,18 @@ import type { DType } from '../graph.ts'
 import type { ModuleMeta, SizedTensor } from './meta.ts'
 
 const C_TYPES: Partial<Record<DType, string>> = {
-  int8: 'int8_t', uint8: 'uint8_t', bool: 'uint8_t', int16: 'int16_t', uint16: 'uint16_t', int32: 'int32_t', uint32: 'uint32_t',
-  int64: 'int64_t', uint64: 'uint64_t', float32: 'float', float64: 'double', float16: 'uint16_t'
+  int8: 'int8_t',
+  uint8: 'uint8_t',
+  bool: 'uint8_t',
+  int16: 'int16_t',
+  uint16: 'uint16_t',
+  int32: 'int32_t',
+  uint32: 'uint32_t',
+  int64: 'int64_t',
+  uint64: 'uint64_t',
+  float32: 'float',
+  float64: 'double',
+  float16: 'uint16_t',
 }
 
 /** A float32 as a C literal that reads back to the same bits. */
@@ -14,15 +24,26 @@ const float = (x: number): string => {
 }
 
 /** One line that cannot end a C comment. */
-const comment = (text: string): string => text.replace(/[\u0000-\u001f\u007f\\]+/g, ' ').replace(/\*\//g, '* /').replace(/\/\*/g, '/ *').trim()
+const comment = (text: string): string =>
+  text
+    .replace(/[\u0000-\u001f\u007f\\]+/g, ' ')
+    .replace(/\*\//g, '* /')
+    .replace(/\/\*/g, '/ *')
+    .trim()
 
-/** C string literal of UTF-8 text; anything but printable ASCII as three octal digits, so no escape runs into the next character. */
+/**
+ * C string literal of UTF-8 text; anything but printable ASCII as three octal digits, so no escape runs into the next
+ * character.
+ */
 const literal = (text: string): string =>
   `"${[...new TextEncoder().encode(text)].map((b) => (b < 0x20 || b > 0x7e || b === 0x22 || b === 0x5c || b === 0x3f ? `\\${b.toString(8).padStart(3, '0')}` : String.fromCharCode(b))).join('')}"`
 
 /** `MobileNet v1 0.25` -> `MOBILENET_V1_0_25`. */
 export const macroPrefix = (name: string): string => {
-  const upper = name.toUpperCase().replace(/[^A-Z0-9]+/g, '_').replace(/^_+|_+$/g, '')
+  const upper = name
+    .toUpperCase()
+    .replace(/[^A-Z0-9]+/g, '_')
+    .replace(/^_+|_+$/g, '')
   return /^[A-Z]/.test(upper) ? upper : `MODEL_${upper}`.replace(/_$/, '')
 }
 
@@ -48,7 +69,7 @@ function tensor(prefix: string, t: SizedTensor): string[] {
     `#define ${prefix}_ELEMENTS ${elements}u`,
     `#define ${prefix}_TYPE ${C_TYPES[t.dtype] ?? 'uint8_t'}`,
     `#define ${prefix}_RANK ${t.shape.length}`,
-    `#define ${prefix}_SHAPE {${t.shape.join(', ')}}`
+    `#define ${prefix}_SHAPE {${t.shape.join(', ')}}`,
   ]
   t.shape.forEach((d, i) => lines.push(`#define ${prefix}_DIM${i} ${d}`))
   if (t.scale) lines.push(`#define ${prefix}_SCALE ${float(t.scale)}`, `#define ${prefix}_ZERO_POINT (${t.zeroPoint})`)
@@ -60,7 +81,8 @@ function preprocessing(meta: ModuleMeta): string[] {
   if (!p) return []
   return [
     `/* Preprocessing: ${p.fit}, ${p.method}, ${p.channels}; real = (pixel - mean) / std with mean ${p.mean.join(' ')}, std ${p.std.join(' ')};`,
-    '   then q = real / scale + zero point. */', ''
+    '   then q = real / scale + zero point. */',
+    '',
   ]
 }
 
@@ -70,12 +92,16 @@ function labels(prefix: string, meta: ModuleMeta): string[] {
     `#define ${prefix}_LABEL_COUNT ${meta.labels.length}`,
     `#ifdef ${prefix}_WANT_LABELS /* define before including: the table takes flash */`,
     `static const char *const ${prefix.toLowerCase()}_labels[${prefix}_LABEL_COUNT] = {`,
-    ...meta.labels.map((l) => `  ${literal(l)},`), '};', '#endif', ''
+    ...meta.labels.map((l) => `  ${literal(l)},`),
+    '};',
+    '#endif',
+    '',
   ]
 }
 
 const usage = (prefix: string, wasm: string): string[] => [
-  '', 'One inference, whatever the engine:',
+  '',
+  'One inference, whatever the engine:',
   '  1. instantiate the module (it imports nothing; its memory is fixed);',
   '  2. check thimble_abi() == THIMBLE_ABI_VERSION;',
   `  3. copy ${prefix}_INPUT0_BYTES bytes to memory + thimble_input_ptr(0);`,
@@ -84,7 +110,7 @@ const usage = (prefix: string, wasm: string): string[] => [
   'Write the inputs before every invoke: their memory is reused. Tensors are row-major and little endian.',
   'thimble_input_bytes(i) and thimble_output_bytes(i) are 0 from the number of inputs or outputs on.',
   'memory is m3_GetMemory() in wasm3, wasm_runtime_addr_app_to_native() in WAMR, Z_modelZ_memory(&m)->data in wasm2c output.',
-  `Plain C for a microcontroller: wasm2c ${wasm} -n model -o model.c`
+  `Plain C for a microcontroller: wasm2c ${wasm} -n model -o model.c`,
 ]
 
 /**
@@ -93,16 +119,40 @@ const usage = (prefix: string, wasm: string): string[] => [
  */
 export function cHeader(meta: ModuleMeta, wasm: string): string {
   const prefix = macroPrefix(meta.name)
-  const about = [`${meta.name}: ${meta.variant} module ${wasm}`, meta.description, meta.license && `Licence of the weights: ${meta.license}`, meta.source && `Source: ${meta.source}`]
+  const about = [
+    `${meta.name}: ${meta.variant} module ${wasm}`,
+    meta.description,
+    meta.license && `Licence of the weights: ${meta.license}`,
+    meta.source && `Source: ${meta.source}`,
+  ]
   return [
-    `/* ${about.filter(Boolean).map((l) => comment(String(l))).join('\n   ')}`, ...usage(prefix, comment(wasm)).map((l) => (l ? `   ${l}` : '')), '*/',
-    `#ifndef THIMBLE_${prefix}_H`, `#define THIMBLE_${prefix}_H`, '', '#include <stdint.h>', '', STATUS, '',
+    `/* ${about
+      .filter(Boolean)
+      .map((l) => comment(String(l)))
+      .join('\n   ')}`,
+    ...usage(prefix, comment(wasm)).map((l) => (l ? `   ${l}` : '')),
+    '*/',
+    `#ifndef THIMBLE_${prefix}_H`,
+    `#define THIMBLE_${prefix}_H`,
+    '',
+    '#include <stdint.h>',
+    '',
+    STATUS,
+    '',
     '/* Linear memory: pages declared, bytes used (everything below __heap_base), and what they are. */',
-    `#define ${prefix}_MEMORY_PAGES ${meta.memoryPages}u`, `#define ${prefix}_MEMORY_BYTES ${meta.memoryBytes}u`,
-    `#define ${prefix}_WEIGHT_BYTES ${meta.weightBytes}u`, `#define ${prefix}_ARENA_BYTES ${meta.arenaBytes}u`, '',
-    `#define ${prefix}_INPUT_COUNT ${meta.inputs.length}`, `#define ${prefix}_OUTPUT_COUNT ${meta.outputs.length}`, '',
+    `#define ${prefix}_MEMORY_PAGES ${meta.memoryPages}u`,
+    `#define ${prefix}_MEMORY_BYTES ${meta.memoryBytes}u`,
+    `#define ${prefix}_WEIGHT_BYTES ${meta.weightBytes}u`,
+    `#define ${prefix}_ARENA_BYTES ${meta.arenaBytes}u`,
+    '',
+    `#define ${prefix}_INPUT_COUNT ${meta.inputs.length}`,
+    `#define ${prefix}_OUTPUT_COUNT ${meta.outputs.length}`,
+    '',
     ...meta.inputs.flatMap((t, i) => tensor(`${prefix}_INPUT${i}`, t)),
     ...meta.outputs.flatMap((t, i) => tensor(`${prefix}_OUTPUT${i}`, t)),
-    ...preprocessing(meta), ...labels(prefix, meta), '#endif', ''
+    ...preprocessing(meta),
+    ...labels(prefix, meta),
+    '#endif',
+    '',
   ].join('\n')
 }

@@ -8,7 +8,15 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { Writer } from './bytes.ts'
-import { encodeModule, parseModule, rewriteBody, walkBody, type DataSegment, type IndexSpace, type WasmModule } from './wasm.ts'
+import {
+  encodeModule,
+  parseModule,
+  rewriteBody,
+  walkBody,
+  type DataSegment,
+  type IndexSpace,
+  type WasmModule,
+} from './wasm.ts'
 
 export interface LinkOptions {
   /** The compiled runtime. */
@@ -44,7 +52,10 @@ const STUB = Uint8Array.of(0, 0x00, 0x0b)
 const MEMORY_GROW = 0x40
 const PAGE = 65536
 
-/** Links; throws `format/wasm` for a runtime that breaks the packed module's rules, `plan/…` for an image that does not fit. */
+/**
+ * Links; throws `format/wasm` for a runtime that breaks the packed module's rules, `plan/…` for an image that does not
+ * fit.
+ */
 export function linkModule(options: LinkOptions): Linked {
   const m = parseModule(options.runtime)
   stubFunctions(m, options.stubs ?? [])
@@ -56,7 +67,15 @@ export function linkModule(options: LinkOptions): Linked {
   m.data = layImage([...m.data, ...options.data], options.memoryPages * PAGE)
   for (const [name, value] of Object.entries(options.globals ?? {})) {
     m.exports.push({ name, kind: 'global', index: m.globals.length })
-    m.globals.push({ valueType: 0x7f, mutable: false, init: new Writer().u8(0x41).s33(value | 0).u8(0x0b).finish() })
+    m.globals.push({
+      valueType: 0x7f,
+      mutable: false,
+      init: new Writer()
+        .u8(0x41)
+        .s33(value | 0)
+        .u8(0x0b)
+        .finish(),
+    })
   }
   m.customs = []
   checkModule(m, options)
@@ -66,9 +85,18 @@ export function linkModule(options: LinkOptions): Linked {
 function measure(m: WasmModule, customs: Readonly<Record<string, string | Uint8Array>>): Linked {
   const withoutData = encodeModule({ ...m, data: [] }).length
   const withData = encodeModule(m).length
-  m.customs = Object.entries(customs).map(([name, content]) => ({ name, bytes: typeof content === 'string' ? new TextEncoder().encode(content) : content }))
+  m.customs = Object.entries(customs).map(([name, content]) => ({
+    name,
+    bytes: typeof content === 'string' ? new TextEncoder().encode(content) : content,
+  }))
   const wasm = encodeModule(m)
-  return { wasm, codeBytes: withoutData, dataBytes: withData - withoutData, metaBytes: wasm.length - withData, functions: m.functions.length }
+  return {
+    wasm,
+    codeBytes: withoutData,
+    dataBytes: withData - withoutData,
+    metaBytes: wasm.length - withData,
+    functions: m.functions.length,
+  }
 }
 
 function stubFunctions(m: WasmModule, stubs: readonly string[]): void {
@@ -84,12 +112,19 @@ function keepExports(m: WasmModule, names: readonly string[]): void {
 }
 
 const missing = (name: string): never => {
-  throw new ThimbleError('format/wasm', `the runtime does not export ${name}`, { hint: 'runtime and linker are of different versions' })
+  throw new ThimbleError('format/wasm', `the runtime does not export ${name}`, {
+    hint: 'runtime and linker are of different versions',
+  })
 }
 
 /** Marks what exports and the start function reach; drops and renumbers the rest. */
 function removeUnused(m: WasmModule): void {
-  const used: Record<IndexSpace, Set<number>> = { func: new Set(), type: new Set(), global: new Set(), table: new Set() }
+  const used: Record<IndexSpace, Set<number>> = {
+    func: new Set(),
+    type: new Set(),
+    global: new Set(),
+    table: new Set(),
+  }
   const queue: number[] = []
   const use = (space: IndexSpace, index: number): void => {
     if (used[space].has(index)) return
@@ -100,7 +135,10 @@ function removeUnused(m: WasmModule): void {
   for (const e of m.exports) if (e.kind !== 'memory') use(e.kind, e.index)
   if (m.start !== undefined) use('func', m.start)
   for (let f = queue.pop(); f !== undefined; f = queue.pop()) {
-    if (f < m.imports.length) { use('type', m.imports[f].type); continue }
+    if (f < m.imports.length) {
+      use('type', m.imports[f].type)
+      continue
+    }
     const { type, body } = m.functions[f - m.imports.length]
     use('type', type)
     walkBody(body, use)
@@ -109,15 +147,21 @@ function removeUnused(m: WasmModule): void {
 }
 
 function renumber(m: WasmModule, used: Record<IndexSpace, Set<number>>): void {
-  const order = (space: IndexSpace): Map<number, number> => new Map([...used[space]].sort((a, b) => a - b).map((old, i) => [old, i]))
+  const order = (space: IndexSpace): Map<number, number> =>
+    new Map([...used[space]].sort((a, b) => a - b).map((old, i) => [old, i]))
   const maps = { func: order('func'), type: order('type'), global: order('global'), table: order('table') }
   const map = (space: IndexSpace, index: number): number => maps[space].get(index) ?? index
   const imports = m.imports.length
   m.imports = m.imports.filter((_, i) => used.func.has(i)).map((i) => ({ ...i, type: map('type', i.type) }))
-  m.functions = m.functions.filter((_, i) => used.func.has(i + imports)).map((f) => ({ type: map('type', f.type), body: rewriteBody(f.body, map) }))
+  m.functions = m.functions
+    .filter((_, i) => used.func.has(i + imports))
+    .map((f) => ({ type: map('type', f.type), body: rewriteBody(f.body, map) }))
   m.types = m.types.filter((_, i) => used.type.has(i))
   m.globals = m.globals.filter((_, i) => used.global.has(i))
-  if (!used.table.size) { m.table = undefined; m.elements = [] }
+  if (!used.table.size) {
+    m.table = undefined
+    m.elements = []
+  }
   m.elements = m.elements.map((e) => ({ ...e, functions: e.functions.map((f) => map('func', f)) }))
   m.exports = m.exports.map((e) => (e.kind === 'memory' ? e : { ...e, index: map(e.kind, e.index) }))
   if (m.start !== undefined) m.start = map('func', m.start)
@@ -135,7 +179,7 @@ function mergeEqualFunctions(m: WasmModule): boolean {
     else canonical.set(index, known)
   })
   if (!canonical.size) return false
-  const map = (space: IndexSpace, index: number): number => (space === 'func' ? canonical.get(index) ?? index : index)
+  const map = (space: IndexSpace, index: number): number => (space === 'func' ? (canonical.get(index) ?? index) : index)
   for (const f of m.functions) f.body = rewriteBody(f.body, map)
   for (const e of m.exports) if (e.kind === 'func') e.index = map('func', e.index)
   for (const e of m.elements) e.functions = e.functions.map((f) => map('func', f))
@@ -143,7 +187,10 @@ function mergeEqualFunctions(m: WasmModule): boolean {
   return true
 }
 
-/** A segment costs about 10 bytes of file (and some 40 of code in wasm2c output) besides its content: shorter zero runs stay inside. */
+/**
+ * A segment costs about 10 bytes of file (and some 40 of code in wasm2c output) besides its content: shorter zero runs
+ * stay inside.
+ */
 const MIN_ZERO_RUN = 24
 /** Engines cap the number of segments, and each takes RAM on small ones. */
 const MAX_SEGMENTS = 4096
@@ -152,13 +199,18 @@ const MAX_SEGMENTS = 4096
 function layImage(segments: readonly DataSegment[], memoryBytes: number): DataSegment[] {
   let run = MIN_ZERO_RUN
   let out = trimAll(segments, run)
-  while (out.length > MAX_SEGMENTS) out = trimAll(segments, run *= 2)
+  while (out.length > MAX_SEGMENTS) out = trimAll(segments, (run *= 2))
   out.sort((a, b) => a.address - b.address)
   out.forEach((s, i) => {
     const end = s.address + s.bytes.length
-    if (end > memoryBytes) throw new ThimbleError('plan/memory', 'the image does not fit the module\'s memory', { expected: `at most ${memoryBytes} bytes`, got: end })
+    if (end > memoryBytes)
+      throw new ThimbleError('plan/memory', "the image does not fit the module's memory", {
+        expected: `at most ${memoryBytes} bytes`,
+        got: end,
+      })
     const next = out[i + 1]
-    if (next && next.address < end) throw new ThimbleError('plan/memory', `two parts of the image overlap at address ${next.address}`)
+    if (next && next.address < end)
+      throw new ThimbleError('plan/memory', `two parts of the image overlap at address ${next.address}`)
   })
   return out
 }
@@ -173,7 +225,10 @@ function trimAll(segments: readonly DataSegment[], minRun: number): DataSegment[
       let end = from + 1
       for (let i = end, zeros = 0; i < bytes.length && zeros < minRun; i++) {
         if (bytes[i] === 0) zeros++
-        else { zeros = 0; end = i + 1 }
+        else {
+          zeros = 0
+          end = i + 1
+        }
       }
       out.push({ address: address + from, bytes: bytes.subarray(from, end) })
       from = end
@@ -185,12 +240,20 @@ function trimAll(segments: readonly DataSegment[], minRun: number): DataSegment[
 /** The rules every packed module keeps. */
 function checkModule(m: WasmModule, options: LinkOptions): void {
   const foreign = m.imports.find((i) => !options.importModules?.includes(i.module))
-  if (foreign) throw new ThimbleError('format/wasm', `the runtime imports ${foreign.module}.${foreign.name}`, { expected: 'no imports' })
+  if (foreign)
+    throw new ThimbleError('format/wasm', `the runtime imports ${foreign.module}.${foreign.name}`, {
+      expected: 'no imports',
+    })
   if (m.start !== undefined) throw new ThimbleError('format/wasm', 'the runtime has a start function')
   const fixed = m.memory?.min === m.memory?.max
   for (const f of m.functions) {
-    walkBody(f.body, () => {}, (op) => {
-      if (fixed && op === MEMORY_GROW) throw new ThimbleError('format/wasm', 'the runtime grows its memory', { expected: 'no memory.grow' })
-    })
+    walkBody(
+      f.body,
+      () => {},
+      (op) => {
+        if (fixed && op === MEMORY_GROW)
+          throw new ThimbleError('format/wasm', 'the runtime grows its memory', { expected: 'no memory.grow' })
+      },
+    )
   }
 }

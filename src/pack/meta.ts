@@ -4,7 +4,9 @@ import { tensorBytes, type Metadata } from '../graph.ts'
 import type { PackedMeta } from '../packed-module.ts'
 import type { Kernels, TensorInfo, Variant } from '../types.ts'
 
-export interface SizedTensor extends TensorInfo { bytes: number }
+export interface SizedTensor extends TensorInfo {
+  bytes: number
+}
 
 /** Everything a host or an embedder may want to know before it instantiates the module. */
 export interface ModuleMeta extends PackedMeta {
@@ -35,13 +37,30 @@ export interface MetaInput {
   macs: number
 }
 
-const sized = (t: TensorInfo): SizedTensor => ({ name: t.name, shape: [...t.shape], dtype: t.dtype, scale: t.scale, zeroPoint: t.zeroPoint, bytes: tensorBytes(t) })
+const sized = (t: TensorInfo): SizedTensor => ({
+  name: t.name,
+  shape: [...t.shape],
+  dtype: t.dtype,
+  scale: t.scale,
+  zeroPoint: t.zeroPoint,
+  bytes: tensorBytes(t),
+})
 
 /** Plain JSON data; nothing in it depends on when or where it was made. */
 export function moduleMeta(m: MetaInput): ModuleMeta {
   const { name, variant, kernels, arenaBytes, memoryBytes, weightBytes, memoryPages, macs } = m
   return {
-    abi: ABI_VERSION, ...m.metadata, name, variant, kernels, inputs: m.inputs.map(sized), outputs: m.outputs.map(sized),
-    arenaBytes, memoryBytes, weightBytes, memoryPages, macs
+    abi: ABI_VERSION,
+    ...m.metadata,
+    name,
+    variant,
+    kernels,
+    inputs: m.inputs.map(sized),
+    outputs: m.outputs.map(sized),
+    arenaBytes,
+    memoryBytes,
+    weightBytes,
+    memoryPages,
+    macs,
   }
 }

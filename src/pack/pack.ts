@@ -16,7 +16,13 @@ import { parseModule, type WasmModule } from './wasm.ts'
 
 /** Exports of a packed module besides the two globals (contract, section 3). */
 export const PACKED_EXPORTS = [
-  'memory', 'thimble_abi', 'thimble_input_ptr', 'thimble_input_bytes', 'thimble_output_ptr', 'thimble_output_bytes', 'thimble_invoke'
+  'memory',
+  'thimble_abi',
+  'thimble_input_ptr',
+  'thimble_input_bytes',
+  'thimble_output_ptr',
+  'thimble_output_bytes',
+  'thimble_invoke',
 ] as const
 
 export interface PackOptions {
@@ -24,8 +30,8 @@ export interface PackOptions {
   target?: 'core' | 'wasi'
   variant?: Variant
   /**
-   * What to choose kernels for; default `generic`. `arm-dot` gives right answers only on engines whose relaxed dot product
-   * is signed: V8 on arm64, with or without the dot product instruction.
+   * What to choose kernels for; default `generic`. `arm-dot` gives right answers only on engines whose relaxed dot
+   * product is signed: V8 on arm64, with or without the dot product instruction.
    */
   kernels?: Kernels
   /** Default: whichever takes less memory for scalar, `speed` for the SIMD variants. */
@@ -65,10 +71,15 @@ export interface PackedModel {
 /** Value of an exported immutable i32 global, or of an exported function that does nothing but return a constant. */
 function exportedConstant(runtime: WasmModule, name: string): number {
   const found = runtime.exports.find((e) => e.name === name)
-  const code = found?.kind === 'global' ? runtime.globals[found.index].init
-    : found?.kind === 'func' ? runtime.functions[found.index - runtime.imports.length]?.body.subarray(1) : undefined
+  const code =
+    found?.kind === 'global'
+      ? runtime.globals[found.index].init
+      : found?.kind === 'func'
+        ? runtime.functions[found.index - runtime.imports.length]?.body.subarray(1)
+        : undefined
   const reader = code && new Reader(code)
-  if (!reader || reader.u8() !== 0x41) throw new ThimbleError('format/wasm', `the runtime does not export the constant ${name}`)
+  if (!reader || reader.u8() !== 0x41)
+    throw new ThimbleError('format/wasm', `the runtime does not export the constant ${name}`)
   return reader.s33() >>> 0
 }
 
@@ -81,13 +92,21 @@ export function headerBytes(program: Program): Uint8Array {
 
 /** Exported kernels and GEMM forms that the program never runs. */
 const unusedKernels = (runtime: WasmModule, program: Program): string[] =>
-  runtime.exports.map((e) => e.name).filter((name) => {
-    const [, kind, id] = name.match(/^(kernel|gemm)_(\d+)$/) ?? []
-    return kind !== undefined && !(kind === 'kernel' ? program.usedOpcodes : program.usedForms).includes(Number(id))
-  })
+  runtime.exports
+    .map((e) => e.name)
+    .filter((name) => {
+      const [, kind, id] = name.match(/^(kernel|gemm)_(\d+)$/) ?? []
+      return kind !== undefined && !(kind === 'kernel' ? program.usedOpcodes : program.usedForms).includes(Number(id))
+    })
 
 /** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
-function compileFor(graph: Graph, variant: Variant, plan?: 'speed' | 'size', base = PROGRAM_BASE, kernels: Kernels = 'generic'): Program {
+function compileFor(
+  graph: Graph,
+  variant: Variant,
+  plan?: 'speed' | 'size',
+  base = PROGRAM_BASE,
+  kernels: Kernels = 'generic',
+): Program {
   if (plan || variant !== 'scalar') return compileModel(graph, { variant, kernels, plan: plan ?? 'speed', base })
   const speed = compileModel(graph, { variant, plan: 'speed', base })
   const size = compileModel(graph, { variant, plan: 'size', base })
@@ -113,33 +132,69 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
   const parsed = parseModule(runtime)
   const header = exportedConstant(parsed, 'header')
   const staticEnd = wasi ? align16(exportedConstant(parsed, 'static_end')) : PROGRAM_BASE
-  if (header + LAYOUT.Header.size > staticEnd) throw new ThimbleError('plan/memory', 'the runtime\'s static data reaches into the program')
+  if (header + LAYOUT.Header.size > staticEnd)
+    throw new ThimbleError('plan/memory', "the runtime's static data reaches into the program")
   const command = wasi ? wasiCommand(graph, name, staticEnd) : undefined
   const base = staticEnd + align16(command?.blob.length ?? 0)
   const kernels = options.kernels ?? 'generic'
-  if (kernels === 'arm-dot' && variant !== 'relaxed') throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', { expected: 'variant "relaxed"', got: `variant "${variant}"` })
+  if (kernels === 'arm-dot' && variant !== 'relaxed')
+    throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', {
+      expected: 'variant "relaxed"',
+      got: `variant "${variant}"`,
+    })
   const program = compileFor(graph, variant, options.plan, base, kernels)
   const pages = program.memoryBytes / PAGE
-  const heapBase = Math.min(program.memoryBytes, align16(program.arenaAddress + program.arenaBytes + program.slackBytes))
+  const heapBase = Math.min(
+    program.memoryBytes,
+    align16(program.arenaAddress + program.arenaBytes + program.slackBytes),
+  )
   const meta = moduleMeta({
-    name, variant, kernels, metadata: graph.metadata,
-    inputs: graph.inputs.map((i) => tensorInfo(graph.tensors[i]!)), outputs: graph.outputs.map((i) => tensorInfo(graph.tensors[i]!)),
-    arenaBytes: program.arenaBytes, memoryBytes: heapBase, weightBytes: program.weightBytes, memoryPages: pages,
-    macs: program.entries.reduce((a, e) => a + e.macs, 0)
+    name,
+    variant,
+    kernels,
+    metadata: graph.metadata,
+    inputs: graph.inputs.map((i) => tensorInfo(graph.tensors[i]!)),
+    outputs: graph.outputs.map((i) => tensorInfo(graph.tensors[i]!)),
+    arenaBytes: program.arenaBytes,
+    memoryBytes: heapBase,
+    weightBytes: program.weightBytes,
+    memoryPages: pages,
+    macs: program.entries.reduce((a, e) => a + e.macs, 0),
   })
   const data = [{ address: header, bytes: headerBytes(program) }, ...program.image]
-  if (command) data.push({ address: exportedConstant(parsed, 'config'), bytes: command.config(heapBase) }, { address: staticEnd, bytes: command.blob })
+  if (command)
+    data.push(
+      { address: exportedConstant(parsed, 'config'), bytes: command.config(heapBase) },
+      { address: staticEnd, bytes: command.blob },
+    )
   const linked = linkModule({
-    runtime, exports: wasi ? ['memory', '_start'] : PACKED_EXPORTS, stubs: unusedKernels(parsed, program), data, memoryPages: pages,
+    runtime,
+    exports: wasi ? ['memory', '_start'] : PACKED_EXPORTS,
+    stubs: unusedKernels(parsed, program),
+    data,
+    memoryPages: pages,
     customs: { [META_SECTION]: JSON.stringify(meta) },
-    ...(wasi ? { maxPages: Math.max(pages, WASI_MAX_PAGES), importModules: ['wasi_snapshot_preview1'] } : { globals: { __heap_base: heapBase, __data_end: program.arenaAddress } })
+    ...(wasi
+      ? { maxPages: Math.max(pages, WASI_MAX_PAGES), importModules: ['wasi_snapshot_preview1'] }
+      : { globals: { __heap_base: heapBase, __data_end: program.arenaAddress } }),
   })
   return {
-    wasm: linked.wasm, meta, header: wasi ? '' : cHeader(meta, options.file ?? `${meta.name}.wasm`),
+    wasm: linked.wasm,
+    meta,
+    header: wasi ? '' : cHeader(meta, options.file ?? `${meta.name}.wasm`),
     sizes: {
-      codeBytes: linked.codeBytes, dataBytes: linked.dataBytes, metaBytes: linked.metaBytes, fileBytes: linked.wasm.length, functions: linked.functions,
-      staticBytes: base, planBytes: program.planBytes, weightBytes: program.arenaAddress - base - program.planBytes,
-      arenaBytes: program.arenaBytes, marginBytes: heapBase - program.arenaAddress - program.arenaBytes, memoryBytes: heapBase, memoryPages: pages
-    }
+      codeBytes: linked.codeBytes,
+      dataBytes: linked.dataBytes,
+      metaBytes: linked.metaBytes,
+      fileBytes: linked.wasm.length,
+      functions: linked.functions,
+      staticBytes: base,
+      planBytes: program.planBytes,
+      weightBytes: program.arenaAddress - base - program.planBytes,
+      arenaBytes: program.arenaBytes,
+      marginBytes: heapBase - program.arenaAddress - program.arenaBytes,
+      memoryBytes: heapBase,
+      memoryPages: pages,
+    },
   }
 }

@@ -11,16 +11,40 @@ import { Reader, Writer } from './bytes.ts'
 export type ExternalKind = 'func' | 'table' | 'memory' | 'global'
 const KINDS: readonly ExternalKind[] = ['func', 'table', 'memory', 'global']
 
-export interface Limits { min: number; max?: number }
-export interface FunctionImport { module: string; name: string; type: number }
+export interface Limits {
+  min: number
+  max?: number
+}
+export interface FunctionImport {
+  module: string
+  name: string
+  type: number
+}
 /** `init` is a constant expression with its final `end`. */
-export interface Global { valueType: number; mutable: boolean; init: Uint8Array }
-export interface Export { name: string; kind: ExternalKind; index: number }
+export interface Global {
+  valueType: number
+  mutable: boolean
+  init: Uint8Array
+}
+export interface Export {
+  name: string
+  kind: ExternalKind
+  index: number
+}
 /** Active segment of memory 0 at a constant address. */
-export interface DataSegment { address: number; bytes: Uint8Array }
+export interface DataSegment {
+  address: number
+  bytes: Uint8Array
+}
 /** Active segment of table 0: functions from a constant offset. */
-export interface ElementSegment { offset: number; functions: number[] }
-export interface CustomSection { name: string; bytes: Uint8Array }
+export interface ElementSegment {
+  offset: number
+  functions: number[]
+}
+export interface CustomSection {
+  name: string
+  bytes: Uint8Array
+}
 
 export interface WasmModule {
   /** Function types as their encoded bytes (0x60 ...). */
@@ -79,7 +103,16 @@ export function parseModule(bytes: Uint8Array): WasmModule {
   if (bytes.length < 8 || MAGIC.some((b, i) => bytes[i] !== b)) {
     throw new ThimbleError('format/wasm', 'not a WebAssembly module', { expected: 'magic 00 61 73 6d, version 1' })
   }
-  const m: WasmModule = { types: [], imports: [], functions: [], globals: [], exports: [], elements: [], data: [], customs: [] }
+  const m: WasmModule = {
+    types: [],
+    imports: [],
+    functions: [],
+    globals: [],
+    exports: [],
+    elements: [],
+    data: [],
+    customs: [],
+  }
   const sections = new Reader(bytes, 8)
   while (!sections.done) {
     const id = sections.u8()
@@ -96,9 +129,16 @@ export function parseModule(bytes: Uint8Array): WasmModule {
 
 /** Every index must point at something that is there. */
 function checkIndices(m: WasmModule): void {
-  const counts: Record<IndexSpace | 'memory', number> = { func: m.imports.length + m.functions.length, type: m.types.length, global: m.globals.length, table: m.table ? 1 : 0, memory: m.memory ? 1 : 0 }
+  const counts: Record<IndexSpace | 'memory', number> = {
+    func: m.imports.length + m.functions.length,
+    type: m.types.length,
+    global: m.globals.length,
+    table: m.table ? 1 : 0,
+    memory: m.memory ? 1 : 0,
+  }
   const check = (space: IndexSpace | 'memory', index: number): void => {
-    if (index >= counts[space]) throw new ThimbleError('format/wasm', `${space} ${index} is not there`, { expected: `below ${counts[space]}` })
+    if (index >= counts[space])
+      throw new ThimbleError('format/wasm', `${space} ${index} is not there`, { expected: `below ${counts[space]}` })
   }
   for (const i of m.imports) check('type', i.type)
   for (const e of m.exports) check(e.kind, e.index)
@@ -116,40 +156,79 @@ function checkIndices(m: WasmModule): void {
 
 function readSection(m: WasmModule, id: number, r: Reader): void {
   switch (id) {
-    case 0: { const name = r.name(); m.customs.push({ name, bytes: r.take(r.end - r.at).slice() }); break }
-    case 1: m.types = r.list(() => functype(r)); break
-    case 2: m.imports = r.list(() => {
-      const module = r.name()
+    case 0: {
       const name = r.name()
-      if (r.u8() !== 0) unsupported(`import ${module}.${name} that is not a function`)
-      return { module, name, type: r.u32() }
-    }); break
-    case 3: m.functions = r.list(() => ({ type: r.u32(), body: new Uint8Array() })); break
-    case 4: { const tables = r.list(() => ({ refType: r.u8(), limits: limits(r) })); if (tables.length > 1) unsupported('a second table'); m.table = tables[0]; break }
-    case 5: { const memories = r.list(() => limits(r)); if (memories.length > 1) unsupported('a second memory'); m.memory = memories[0]; break }
-    case 6: m.globals = r.list(() => ({ valueType: r.u8(), mutable: r.u8() === 1, init: constant(r) })); break
-    case 7: m.exports = r.list(() => {
-      const name = r.name()
-      const kind = KINDS[r.u8()] ?? unsupported(`export ${name} of an unknown kind`)
-      return { name, kind, index: r.u32() }
-    }); break
-    case 8: m.start = r.u32(); break
-    case 9: m.elements = r.list(() => {
-      if (r.u32() !== 0) unsupported('a passive or typed element segment')
-      return { offset: constantI32(r), functions: r.list(() => r.u32()) }
-    }); break
-    case 10: {
-      const bodies = r.list(() => r.take(r.u32()).slice())
-      if (bodies.length !== m.functions.length) throw new ThimbleError('format/wasm', 'function and code sections disagree', { expected: m.functions.length, got: bodies.length })
-      m.functions.forEach((f, i) => { f.body = bodies[i] })
+      m.customs.push({ name, bytes: r.take(r.end - r.at).slice() })
       break
     }
-    case 11: m.data = r.list(() => {
-      if (r.u32() !== 0) unsupported('a passive data segment')
-      return { address: constantI32(r) >>> 0, bytes: r.take(r.u32()).slice() }
-    }); break
-    case 12: r.u32(); break
-    default: unsupported(`section ${id}`)
+    case 1:
+      m.types = r.list(() => functype(r))
+      break
+    case 2:
+      m.imports = r.list(() => {
+        const module = r.name()
+        const name = r.name()
+        if (r.u8() !== 0) unsupported(`import ${module}.${name} that is not a function`)
+        return { module, name, type: r.u32() }
+      })
+      break
+    case 3:
+      m.functions = r.list(() => ({ type: r.u32(), body: new Uint8Array() }))
+      break
+    case 4: {
+      const tables = r.list(() => ({ refType: r.u8(), limits: limits(r) }))
+      if (tables.length > 1) unsupported('a second table')
+      m.table = tables[0]
+      break
+    }
+    case 5: {
+      const memories = r.list(() => limits(r))
+      if (memories.length > 1) unsupported('a second memory')
+      m.memory = memories[0]
+      break
+    }
+    case 6:
+      m.globals = r.list(() => ({ valueType: r.u8(), mutable: r.u8() === 1, init: constant(r) }))
+      break
+    case 7:
+      m.exports = r.list(() => {
+        const name = r.name()
+        const kind = KINDS[r.u8()] ?? unsupported(`export ${name} of an unknown kind`)
+        return { name, kind, index: r.u32() }
+      })
+      break
+    case 8:
+      m.start = r.u32()
+      break
+    case 9:
+      m.elements = r.list(() => {
+        if (r.u32() !== 0) unsupported('a passive or typed element segment')
+        return { offset: constantI32(r), functions: r.list(() => r.u32()) }
+      })
+      break
+    case 10: {
+      const bodies = r.list(() => r.take(r.u32()).slice())
+      if (bodies.length !== m.functions.length)
+        throw new ThimbleError('format/wasm', 'function and code sections disagree', {
+          expected: m.functions.length,
+          got: bodies.length,
+        })
+      m.functions.forEach((f, i) => {
+        f.body = bodies[i]
+      })
+      break
+    }
+    case 11:
+      m.data = r.list(() => {
+        if (r.u32() !== 0) unsupported('a passive data segment')
+        return { address: constantI32(r) >>> 0, bytes: r.take(r.u32()).slice() }
+      })
+      break
+    case 12:
+      r.u32()
+      break
+    default:
+      unsupported(`section ${id}`)
   }
 }
 
@@ -169,14 +248,45 @@ export function encodeModule(m: WasmModule): Uint8Array {
   section(w, 2, m.imports.length > 0, (s) => s.list(m.imports, (i) => s.name(i.module).name(i.name).u8(0).u32(i.type)))
   section(w, 3, m.functions.length > 0, (s) => s.list(m.functions, (f) => s.u32(f.type)))
   const { table, memory, start } = m
-  if (table) section(w, 4, true, (s) => { s.u32(1).u8(table.refType); writeLimits(s, table.limits) })
-  if (memory) section(w, 5, true, (s) => { s.u32(1); writeLimits(s, memory) })
-  section(w, 6, m.globals.length > 0, (s) => s.list(m.globals, (g) => s.u8(g.valueType, g.mutable ? 1 : 0).bytes(g.init)))
-  section(w, 7, m.exports.length > 0, (s) => s.list(m.exports, (e) => s.name(e.name).u8(KINDS.indexOf(e.kind)).u32(e.index)))
+  if (table)
+    section(w, 4, true, (s) => {
+      s.u32(1).u8(table.refType)
+      writeLimits(s, table.limits)
+    })
+  if (memory)
+    section(w, 5, true, (s) => {
+      s.u32(1)
+      writeLimits(s, memory)
+    })
+  section(w, 6, m.globals.length > 0, (s) =>
+    s.list(m.globals, (g) => s.u8(g.valueType, g.mutable ? 1 : 0).bytes(g.init)),
+  )
+  section(w, 7, m.exports.length > 0, (s) =>
+    s.list(m.exports, (e) => s.name(e.name).u8(KINDS.indexOf(e.kind)).u32(e.index)),
+  )
   if (start !== undefined) section(w, 8, true, (s) => s.u32(start))
-  section(w, 9, m.elements.length > 0, (s) => s.list(m.elements, (e) => s.u32(0).u8(0x41).s33(e.offset).u8(0x0b).list(e.functions, (f) => s.u32(f))))
+  section(w, 9, m.elements.length > 0, (s) =>
+    s.list(m.elements, (e) =>
+      s
+        .u32(0)
+        .u8(0x41)
+        .s33(e.offset)
+        .u8(0x0b)
+        .list(e.functions, (f) => s.u32(f)),
+    ),
+  )
   section(w, 10, m.functions.length > 0, (s) => s.list(m.functions, (f) => s.u32(f.body.length).bytes(f.body)))
-  section(w, 11, m.data.length > 0, (s) => s.list(m.data, (d) => s.u32(0).u8(0x41).s33(d.address | 0).u8(0x0b).u32(d.bytes.length).bytes(d.bytes)))
+  section(w, 11, m.data.length > 0, (s) =>
+    s.list(m.data, (d) =>
+      s
+        .u32(0)
+        .u8(0x41)
+        .s33(d.address | 0)
+        .u8(0x0b)
+        .u32(d.bytes.length)
+        .bytes(d.bytes),
+    ),
+  )
   for (const c of m.customs) section(w, 0, true, (s) => s.name(c.name).bytes(c.bytes))
   return w.finish()
 }
@@ -189,33 +299,88 @@ export type IndexSpace = 'func' | 'type' | 'global' | 'table'
  */
 export type IndexVisitor = (space: IndexSpace, index: number, from: number, to: number, signed: boolean) => void
 
-/** Steps over one instruction, reports its index immediates, returns its opcode (prefixed ones as prefix << 16 | op). */
+/**
+ * Steps over one instruction, reports its index immediates, returns its opcode (prefixed ones as prefix << 16 | op).
+ */
 function walkOne(r: Reader, visit: IndexVisitor): number {
   const op = r.u8()
-  const index = (space: IndexSpace): void => { const from = r.at; const value = r.u32(); visit(space, value, from, r.at, false) }
+  const index = (space: IndexSpace): void => {
+    const from = r.at
+    const value = r.u32()
+    visit(space, value, from, r.at, false)
+  }
   if (op >= 0x45 && op <= 0xc4) return op
-  if (op >= 0x28 && op <= 0x3e) { memoryArgument(r); return op }
+  if (op >= 0x28 && op <= 0x3e) {
+    memoryArgument(r)
+    return op
+  }
   switch (op) {
-    case 0x00: case 0x01: case 0x05: case 0x0b: case 0x0f: case 0x1a: case 0x1b: case 0xd1: break
-    case 0x02: case 0x03: case 0x04: {
+    case 0x00:
+    case 0x01:
+    case 0x05:
+    case 0x0b:
+    case 0x0f:
+    case 0x1a:
+    case 0x1b:
+    case 0xd1:
+      break
+    case 0x02:
+    case 0x03:
+    case 0x04: {
       const from = r.at
       const value = r.s33()
       if (value >= 0) visit('type', value, from, r.at, true)
       break
     }
-    case 0x0c: case 0x0d: case 0x20: case 0x21: case 0x22: case 0x41: case 0x42: case 0xd0: r.skipLeb(); break
-    case 0x0e: r.list(() => r.skipLeb()); r.skipLeb(); break
-    case 0x10: case 0xd2: index('func'); break
-    case 0x11: index('type'); index('table'); break
-    case 0x1c: r.skip(r.u32()); break
-    case 0x23: case 0x24: index('global'); break
-    case 0x25: case 0x26: index('table'); break
-    case 0x3f: case 0x40: r.skip(1); break
-    case 0x43: r.skip(4); break
-    case 0x44: r.skip(8); break
-    case 0xfc: return 0xfc0000 | bulk(r, index)
-    case 0xfd: return 0xfd0000 | simd(r)
-    default: unsupported(`opcode 0x${op.toString(16)} at byte ${r.at - 1}`)
+    case 0x0c:
+    case 0x0d:
+    case 0x20:
+    case 0x21:
+    case 0x22:
+    case 0x41:
+    case 0x42:
+    case 0xd0:
+      r.skipLeb()
+      break
+    case 0x0e:
+      r.list(() => r.skipLeb())
+      r.skipLeb()
+      break
+    case 0x10:
+    case 0xd2:
+      index('func')
+      break
+    case 0x11:
+      index('type')
+      index('table')
+      break
+    case 0x1c:
+      r.skip(r.u32())
+      break
+    case 0x23:
+    case 0x24:
+      index('global')
+      break
+    case 0x25:
+    case 0x26:
+      index('table')
+      break
+    case 0x3f:
+    case 0x40:
+      r.skip(1)
+      break
+    case 0x43:
+      r.skip(4)
+      break
+    case 0x44:
+      r.skip(8)
+      break
+    case 0xfc:
+      return 0xfc0000 | bulk(r, index)
+    case 0xfd:
+      return 0xfd0000 | simd(r)
+    default:
+      unsupported(`opcode 0x${op.toString(16)} at byte ${r.at - 1}`)
   }
   return op
 }
@@ -240,15 +405,20 @@ function simd(r: Reader): number {
   if (op <= 11 || op === 92 || op === 93) memoryArgument(r)
   else if (op === 12 || op === 13) r.skip(16)
   else if (op >= 21 && op <= 34) r.skip(1)
-  else if (op >= 84 && op <= 91) { memoryArgument(r); r.skip(1) }
-  else if (op > 0x113) unsupported(`opcode 0xfd ${op}`)
+  else if (op >= 84 && op <= 91) {
+    memoryArgument(r)
+    r.skip(1)
+  } else if (op > 0x113) unsupported(`opcode 0xfd ${op}`)
   return op
 }
 
 /** Visits every instruction of a function body (local declarations included): `onOp` gets opcodes, `visit` indices. */
 export function walkBody(body: Uint8Array, visit: IndexVisitor, onOp?: (op: number) => void): void {
   const r = new Reader(body)
-  r.list(() => { r.skipLeb(); r.skip(1) })
+  r.list(() => {
+    r.skipLeb()
+    r.skip(1)
+  })
   while (!r.done) {
     const op = walkOne(r, visit)
     onOp?.(op)

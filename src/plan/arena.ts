@@ -2,8 +2,8 @@
  * Arena planner: lifetimes to offsets. Greedy: one buffer after another at the lowest offset where it is in nobody's
  * way. The first one that ends up too high goes to the front of the order, and all are placed again, until the peak is
  * the smallest possible or nothing is gained. Deterministic.
- * Source: the greedy strategy of TFLite Micro's memory planner with overlays added; "squeaky wheel" optimization (Joslin
- * and Clements, 1999) for the order.
+ * Source: the greedy strategy of TFLite Micro's memory planner with overlays added; "squeaky wheel" optimization
+ * (Joslin and Clements, 1999) for the order.
  */
 export interface Request {
   bytes: number
@@ -16,9 +16,16 @@ export interface Request {
  * `to` is written while `from` is read for the last time, in step with it: they may overlap when `to` begins at least
  * `margin` bytes before `from`. Indices into the requests.
  */
-export interface Overlay { from: number; to: number; margin: number }
+export interface Overlay {
+  from: number
+  to: number
+  margin: number
+}
 
-export interface Placement { offsets: number[]; peak: number }
+export interface Placement {
+  offsets: number[]
+  peak: number
+}
 
 export const ALIGNMENT = 16
 
@@ -26,14 +33,21 @@ export const ALIGNMENT = 16
 const blocks = (bytes: number): number => Math.ceil(bytes / ALIGNMENT)
 
 /**
- * Who is alive at the same time as whom, as one list: buffer i's neighbours are entries start[i] to start[i + 1]. Neighbour
- * k lies at `other[k]`; i may lie at or under its offset - below[k], or at or over its offset + above[k]. In blocks.
+ * Who is alive at the same time as whom, as one list: buffer i's neighbours are entries start[i] to start[i + 1].
+ * Neighbour k lies at `other[k]`; i may lie at or under its offset - below[k], or at or over its offset + above[k]. In
+ * blocks.
  */
-interface Neighbours { start: Int32Array; other: Int32Array; below: Int32Array; above: Int32Array }
+interface Neighbours {
+  start: Int32Array
+  other: Int32Array
+  below: Int32Array
+  above: Int32Array
+}
 
 /** Pairs of buffers that live at the same time, one after the other. `byFirst`: the buffers by their first step. */
 function pairsAlive(requests: readonly Request[], byFirst: Int32Array): number[] {
-  const pairs: number[] = [], alive = new Int32Array(byFirst.length)
+  const pairs: number[] = []
+  const alive = new Int32Array(byFirst.length)
   let count = 0
   for (const i of byFirst) {
     const { first } = requests[i]!
@@ -50,23 +64,35 @@ function pairsAlive(requests: readonly Request[], byFirst: Int32Array): number[]
   return pairs
 }
 
-function neighbours(requests: readonly Request[], sizes: Int32Array, byFirst: Int32Array, overlays: readonly Overlay[]): Neighbours {
-  const pairs = pairsAlive(requests, byFirst), n = requests.length
-  const start = new Int32Array(n + 1), next = new Int32Array(n)
-  const other = new Int32Array(pairs.length), below = new Int32Array(pairs.length), above = new Int32Array(pairs.length)
+function neighbours(
+  requests: readonly Request[],
+  sizes: Int32Array,
+  byFirst: Int32Array,
+  overlays: readonly Overlay[],
+): Neighbours {
+  const pairs = pairsAlive(requests, byFirst)
+  const n = requests.length
+  const start = new Int32Array(n + 1)
+  const next = new Int32Array(n)
+  const other = new Int32Array(pairs.length)
+  const below = new Int32Array(pairs.length)
+  const above = new Int32Array(pairs.length)
   for (const i of pairs) start[i + 1]!++
   for (let i = 0; i < n; i++) {
     next[i] = start[i]!
     start[i + 1]! += start[i]!
   }
   for (let k = 0; k < pairs.length; k++) {
-    const i = pairs[k]!, j = pairs[k ^ 1]!, at = next[i]!++
+    const i = pairs[k]!
+    const j = pairs[k ^ 1]!
+    const at = next[i]!++
     other[at] = j
     below[at] = sizes[i]!
     above[at] = sizes[j]!
   }
   for (const { from, to, margin } of overlays) {
-    const up = other.subarray(start[from], start[from + 1]).indexOf(to), down = other.subarray(start[to], start[to + 1]).indexOf(from)
+    const up = other.subarray(start[from], start[from + 1]).indexOf(to)
+    const down = other.subarray(start[to], start[to + 1]).indexOf(from)
     if (up < 0) continue
     above[start[from]! + up] = below[start[to]! + down] = Math.min(blocks(margin), sizes[to]!)
   }
@@ -76,7 +102,8 @@ function neighbours(requests: readonly Request[], sizes: Int32Array, byFirst: In
 /** Smallest useful offset of each buffer in blocks, so that the results that overlay it find room below. */
 function raises(requests: readonly Request[], overlays: readonly Overlay[]): Int32Array {
   const out = new Int32Array(requests.length)
-  for (const o of [...overlays].sort((a, b) => requests[b.to]!.first - requests[a.to]!.first)) out[o.from] = Math.max(out[o.from]!, out[o.to]! + blocks(o.margin))
+  for (const o of [...overlays].sort((a, b) => requests[b.to]!.first - requests[a.to]!.first))
+    out[o.from] = Math.max(out[o.from]!, out[o.to]! + blocks(o.margin))
   return out
 }
 
@@ -90,7 +117,10 @@ class Placer {
   /** -1: not placed. */
   readonly offsets: Int32Array
   peak = 0
-  /** Of the last placement: its offsets, how many it placed, and where in the order the first buffer was that reached the peak. */
+  /**
+   * Of the last placement: its offsets, how many it placed, and where in the order the first buffer was that reached
+   * the peak.
+   */
   private readonly before: Int32Array
   private placed = 0
   private highest = 0
@@ -132,7 +162,10 @@ class Placer {
 
   /** Gives buffer i the lowest offset that its placed neighbours leave it. */
   private drop(i: number, again: boolean): void {
-    const { offsets, disturbed } = this, { start, other, below, above } = this.near, from = start[i]!, to = start[i + 1]!
+    const { offsets, disturbed } = this
+    const { start, other, below, above } = this.near
+    const from = start[i]!
+    const to = start[i + 1]!
     let at = this.raise[i]!
     // Move up past every placed neighbour that is in the way, until none is.
     for (let moved = true; moved;) {
@@ -152,7 +185,8 @@ class Placer {
 
   /** The first buffer that reached the peak goes to the front of the order; false: it is there. */
   promote(): boolean {
-    const at = this.highest, buffer = this.order[at]!
+    const at = this.highest
+    const buffer = this.order[at]!
     this.order.copyWithin(1, 0, at)
     this.order[0] = buffer
     return at > 0
@@ -162,8 +196,11 @@ class Placer {
 /** Largest sum of bytes alive at one step, overlays ignored: no placement without overlays can be smaller. */
 export function liveMaximum(requests: readonly Request[]): number {
   let most = 0
-  for (const s of new Set(requests.map(r => r.first))) {
-    most = Math.max(most, requests.reduce((a, r) => r.first <= s && s <= r.last ? a + blocks(r.bytes) * ALIGNMENT : a, 0))
+  for (const s of new Set(requests.map((r) => r.first))) {
+    most = Math.max(
+      most,
+      requests.reduce((a, r) => (r.first <= s && s <= r.last ? a + blocks(r.bytes) * ALIGNMENT : a), 0),
+    )
   }
   return most
 }
@@ -176,16 +213,21 @@ const ROUNDS = 30
  * caller knows to be the optimum).
  */
 export function planArena(requests: readonly Request[], overlays: readonly Overlay[] = [], bound = 0): Placement {
-  const sizes = new Int32Array(requests.length), used: number[] = []
+  const sizes = new Int32Array(requests.length)
+  const used: number[] = []
   for (let i = 0; i < sizes.length; i++) {
     sizes[i] = blocks(requests[i]!.bytes)
     if (sizes[i]! > 0) used.push(i)
   }
   const byFirst = Int32Array.from(used).sort((a, b) => requests[a]!.first - requests[b]!.first)
   const byLast = Int32Array.from(used).sort((a, b) => requests[b]!.last - requests[a]!.last || sizes[b]! - sizes[a]!)
-  const near = neighbours(requests, sizes, byFirst, overlays), limit = blocks(bound)
-  let peak = Infinity, best = new Int32Array(sizes.length)
-  for (const raise of overlays.length ? [raises(requests, overlays), new Int32Array(sizes.length)] : [new Int32Array(sizes.length)]) {
+  const near = neighbours(requests, sizes, byFirst, overlays)
+  const limit = blocks(bound)
+  let peak = Infinity
+  let best = new Int32Array(sizes.length)
+  for (const raise of overlays.length
+    ? [raises(requests, overlays), new Int32Array(sizes.length)]
+    : [new Int32Array(sizes.length)]) {
     const placer = new Placer(near, sizes, byLast, raise)
     for (let round = 0; round < ROUNDS && peak > limit; round++) {
       if (placer.place(peak - 1)) {
@@ -195,5 +237,5 @@ export function planArena(requests: readonly Request[], overlays: readonly Overl
       if (!placer.promote()) break
     }
   }
-  return { offsets: Array.from(best, o => Math.max(0, o) * ALIGNMENT), peak: used.length ? peak * ALIGNMENT : 0 }
+  return { offsets: Array.from(best, (o) => Math.max(0, o) * ALIGNMENT), peak: used.length ? peak * ALIGNMENT : 0 }
 }

@@ -47,7 +47,8 @@ function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] 
   for (let i = 0; i < units.length; i++) {
     const { overlay } = units[i]!
     if (!overlay || overlay.from.last !== i || overlay.to.first !== i) continue
-    const from = live.indexOf(overlay.from), to = live.indexOf(overlay.to)
+    const from = live.indexOf(overlay.from)
+    const to = live.indexOf(overlay.to)
     if (from >= 0 && to >= 0) out.push({ from, to, margin: overlay.margin })
   }
   return out
@@ -55,8 +56,9 @@ function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] 
 
 /** The scratches of one unit become views of its largest one. */
 function shareScratch(buffers: readonly Buffer[]): Map<Buffer, Buffer> {
-  const owners = new Map<number, Buffer>(), shared = new Map<Buffer, Buffer>()
-  for (const b of buffers.filter(b => b.transient && b.first === b.last).sort((a, b) => b.bytes - a.bytes)) {
+  const owners = new Map<number, Buffer>()
+  const shared = new Map<Buffer, Buffer>()
+  for (const b of buffers.filter((b) => b.transient && b.first === b.last).sort((a, b) => b.bytes - a.bytes)) {
     const owner = owners.get(b.first)
     if (owner) {
       shared.set(b, owner)
@@ -67,9 +69,14 @@ function shareScratch(buffers: readonly Buffer[]): Map<Buffer, Buffer> {
 }
 
 /** Which buffers units need, and when. Ring sizes are set. */
-function buffersOf(lowered: Lowered, units: readonly Unit[]): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
+function buffersOf(
+  lowered: Lowered,
+  units: readonly Unit[],
+): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
   lifetimes(lowered, units)
-  const scratch = shareScratch(lowered.buffers), live: Buffer[] = [], requests: Request[] = []
+  const scratch = shareScratch(lowered.buffers)
+  const live: Buffer[] = []
+  const requests: Request[] = []
   for (const b of lowered.buffers) {
     // Inputs have memory even where nothing reads them: they are there before the first unit.
     if (b.constant || scratch.has(b) || (b.last < b.first && b.first >= 0)) continue
@@ -89,7 +96,8 @@ function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, t
     const taken: { from: number; to: number }[] = []
     for (let k = 0; k < live.length; k++) {
       const o = live[k]!
-      if (k !== i && o.first <= b.first && o.last >= b.first) taken.push({ from: offsets[k]!, to: align16(offsets[k]! + o.bytes) })
+      if (k !== i && o.first <= b.first && o.last >= b.first)
+        taken.push({ from: offsets[k]!, to: align16(offsets[k]! + o.bytes) })
     }
     let at = 0
     for (const { from, to } of [...taken.sort((x, y) => x.from - y.from), { from: peak, to: peak }]) {
@@ -107,20 +115,31 @@ function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, t
 /** How far an arrangement may be above the bytes that its units need at least before another one is tried. */
 const GOOD_ENOUGH = 1.03
 
-/** Chooses bands and places the arena: the units are chosen by counted bytes, so the best of a few real placements wins. */
-export function arrange(lowered: Lowered, { plan, threads = 1 }: { plan: 'speed' | 'size'; threads?: number }): Arrangement {
-  const bands = new Bands(lowered.steps, { plan, threads, inputs: lowered.inputs.map(p => p.buffer), outputs: lowered.outputs.map(p => p.buffer) })
+/**
+ * Chooses bands and places the arena: the units are chosen by counted bytes, so the best of a few real placements wins.
+ */
+export function arrange(
+  lowered: Lowered,
+  { plan, threads = 1 }: { plan: 'speed' | 'size'; threads?: number },
+): Arrangement {
+  const bands = new Bands(lowered.steps, {
+    plan,
+    threads,
+    inputs: lowered.inputs.map((p) => p.buffer),
+    outputs: lowered.outputs.map((p) => p.buffer),
+  })
   // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
   if (threads > 1) {
     const shared = arrangeWith(lowered, bands, -1)
     useGaps(shared, threads)
     return shared
   }
-  let best: Arrangement & { largestMargin: number } | undefined, last: Arrangement | undefined
+  let best: (Arrangement & { largestMargin: number }) | undefined
+  let last: Arrangement | undefined
   for (const largestMargin of [0.5, 0.125, 0.03]) {
     last = arrangeWith(lowered, bands, largestMargin)
     if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
-    if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map(u => u.bytes), 1024)) break
+    if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map((u) => u.bytes), 1024)) break
   }
   // Ring sizes live on the values: the best arrangement must be the one that set them last.
   const chosen = best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
@@ -131,5 +150,10 @@ export function arrange(lowered: Lowered, { plan, threads = 1 }: { plan: 'speed'
 function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arrangement {
   const units = bands.units(largestMargin)
   const { scratch, live, requests } = buffersOf(lowered, units)
-  return { units, scratch, live, placement: planArena(requests, overlaysOf(units, live), Math.max(...units.map(u => u.bytes), 0)) }
+  return {
+    units,
+    scratch,
+    live,
+    placement: planArena(requests, overlaysOf(units, live), Math.max(...units.map((u) => u.bytes), 0)),
+  }
 }

@@ -6,8 +6,8 @@
  *      banded:   expand ▒▒ ▶ depthwise ▒ ▶ project ██      (▒: ring of a few rows)
  *
  * Which steps to join and how many rows to take is chosen from numbers: bytes live at every step against an estimate of
- * the time that joining costs (weights read again by every band, short rows in four-pixel tiles, calls) or saves (tensors
- * that no longer leave the cache). `candidates.ts` has the numbers, here the best cut is chosen.
+ * the time that joining costs (weights read again by every band, short rows in four-pixel tiles, calls) or saves
+ * (tensors that no longer leave the cache). `candidates.ts` has the numbers, here the best cut is chosen.
  */
 import type { Buffer, Step, Value } from '../lower/program.ts'
 import { Candidates, type Candidate, type Group } from './candidates.ts'
@@ -37,17 +37,30 @@ export interface BandOptions {
 const SPEED_TOLERANCE = 0.03
 
 /** What to choose from: each step on its own, and groups by their first step. */
-interface Choices { singles: readonly Candidate[]; groups: readonly (readonly Group[])[] }
+interface Choices {
+  singles: readonly Candidate[]
+  groups: readonly (readonly Group[])[]
+}
 
 /**
- * A way to cut the steps into units: for each step, the group that begins there if one is best, and its height. `ns`: least
- * time of step i and all behind it; Infinity where there is no way.
+ * A way to cut the steps into units: for each step, the group that begins there if one is best, and its height. `ns`:
+ * least time of step i and all behind it; Infinity where there is no way.
  */
-interface Cut { ns: Float64Array; groups: (Group | undefined)[]; heights: Int32Array }
+interface Cut {
+  ns: Float64Array
+  groups: (Group | undefined)[]
+  heights: Int32Array
+}
 
-/** The fastest cut whose units all stay within `budget` bytes. From step i on, only what takes less than `limits[i]` counts. */
+/**
+ * The fastest cut whose units all stay within `budget` bytes. From step i on, only what takes less than `limits[i]`
+ * counts.
+ */
 function cut({ singles, groups }: Choices, budget: number, limits?: Float64Array): Cut {
-  const n = singles.length, ns = new Float64Array(n + 1), picks = new Array<Group | undefined>(n), heights = new Int32Array(n)
+  const n = singles.length
+  const ns = new Float64Array(n + 1)
+  const picks = new Array<Group | undefined>(n)
+  const heights = new Int32Array(n)
   for (let i = n - 1; i >= 0; i--) {
     let best = limits ? limits[i]! : Infinity
     ns[i] = Infinity
@@ -67,13 +80,15 @@ function cut({ singles, groups }: Choices, budget: number, limits?: Float64Array
 
 function unitsOf({ singles }: Choices, { groups, heights }: Cut): Candidate[] {
   const units: Candidate[] = []
-  for (let i = 0; i < singles.length; i = units[units.length - 1]!.last + 1) units.push(groups[i]?.candidate(heights[i]!) ?? singles[i]!)
+  for (let i = 0; i < singles.length; i = units[units.length - 1]!.last + 1)
+    units.push(groups[i]?.candidate(heights[i]!) ?? singles[i]!)
   return units
 }
 
 /** Bytes that every cut needs at least. `atLeast`: what is known of that beforehand. */
 function leastPeak({ singles, groups }: Choices, atLeast: number): number {
-  const n = singles.length, peak = new Float64Array(n + 1).fill(atLeast)
+  const n = singles.length
+  const peak = new Float64Array(n + 1).fill(atLeast)
   for (let i = n - 1; i >= 0; i--) {
     let least = Math.max(singles[i]!.bytes, peak[i + 1]!)
     for (const group of groups[i]!) {
@@ -85,28 +100,37 @@ function leastPeak({ singles, groups }: Choices, atLeast: number): number {
   return peak[0]!
 }
 
-/** In rising order, from `least` on, all bytes that a unit may need which takes less than `limits` before the fastest cut's `ns`. */
+/**
+ * In rising order, from `least` on, all bytes that a unit may need which takes less than `limits` before the fastest
+ * cut's `ns`.
+ */
 function budgets({ singles, groups }: Choices, least: number, ns: Float64Array, limits: Float64Array): Float64Array {
   const all = new Set<number>()
   for (const { bytes } of singles) if (bytes >= least) all.add(bytes)
   for (const group of groups.flat()) {
     for (let k = 0; k < group.heights; k++) {
-      if (group.ns(k) + ns[group.last + 1]! < limits[group.first]! && group.candidate(k).bytes >= least) all.add(group.candidate(k).bytes)
+      if (group.ns(k) + ns[group.last + 1]! < limits[group.first]! && group.candidate(k).bytes >= least)
+        all.add(group.candidate(k).bytes)
     }
   }
   return Float64Array.from(all).sort()
 }
 
-/** The cut with the smallest largest unit among those that take at most `spare` ns more than the fastest one. `atLeast`: what every cut is known to need. */
+/**
+ * The cut with the smallest largest unit among those that take at most `spare` ns more than the fastest one. `atLeast`:
+ * what every cut is known to need.
+ */
 function choose(choices: Choices, spare: number, atLeast: number): Candidate[] {
-  const { ns } = cut(choices, Infinity), least = leastPeak(choices, atLeast)
+  const { ns } = cut(choices, Infinity)
+  const least = leastPeak(choices, atLeast)
   // The fastest way to a step may be taken for granted; rounding must not decide what is left out.
-  const limits = ns.map(after => after + spare * (1 + 1e-9))
+  const limits = ns.map((after) => after + spare * (1 + 1e-9))
   const fits = (c: Cut): boolean => c.ns[0]! <= ns[0]! + spare
   const smallest = cut(choices, least, limits)
   if (fits(smallest)) return unitsOf(choices, smallest)
   const all = budgets(choices, least, ns, limits)
-  let low = 0, high = all.length - 1
+  let low = 0
+  let high = all.length - 1
   while (low < high) {
     const middle = (low + high) >> 1
     if (fits(cut(choices, all[middle]!, limits))) high = middle
@@ -129,17 +153,18 @@ export class Bands {
   }
 
   /**
-   * The units, with the ring sizes of the values inside groups set. `largestMargin`: overlays with a larger margin, as a
-   * share of the buffer, are not counted on: each one pushes its result further down in memory, and a chain of them may
-   * find no place.
+   * The units, with the ring sizes of the values inside groups set. `largestMargin`: overlays with a larger margin, as
+   * a share of the buffer, are not counted on: each one pushes its result further down in memory, and a chain of them
+   * may find no place.
    */
   units(largestMargin: number): Unit[] {
     wholeValues(this.steps)
     const { candidates, steps } = this
-    const singles = candidates.singles(largestMargin), groups = candidates.groups(singles, largestMargin)
+    const singles = candidates.singles(largestMargin)
+    const groups = candidates.groups(singles, largestMargin)
     const spare = this.options.plan === 'size' ? Number.MAX_VALUE : candidates.computeNs * SPEED_TOLERANCE
     const chosen = choose({ singles, groups }, spare, candidates.live.atLeast)
-    return chosen.map(c => unitOf(steps, c, this.options.threads))
+    return chosen.map((c) => unitOf(steps, c, this.options.threads))
   }
 }
 
@@ -149,8 +174,15 @@ export function wholeValues(steps: readonly Step[]): void {
 }
 
 /** Steps first..last as a unit; sets the ring sizes of the values inside it. */
-function unitOf(steps: readonly Step[], { first, last, bandRows, bytes, overlay }: Omit<Candidate, 'ns'>, threads: number): Unit {
+function unitOf(
+  steps: readonly Step[],
+  { first, last, bandRows, bytes, overlay }: Omit<Candidate, 'ns'>,
+  threads: number,
+): Unit {
   const group = steps.slice(first, last + 1)
-  if (group.length > 1) ringRows(group, bandRows, threads).forEach((rows, k) => { (group[k]!.stream!.to as Value).ring = rows })
-  return { prologue: group.flatMap(s => s.prologue ?? []), steps: group, bandRows, bytes, overlay }
+  if (group.length > 1)
+    ringRows(group, bandRows, threads).forEach((rows, k) => {
+      ;(group[k]!.stream!.to as Value).ring = rows
+    })
+  return { prologue: group.flatMap((s) => s.prologue ?? []), steps: group, bandRows, bytes, overlay }
 }

@@ -1,6 +1,6 @@
 /**
- * The units that a program may be cut into, with the arena bytes and the time of each. Steps on their own are worked out
- * at once, groups only as far as they are asked about; those that can't be part of a better cut are left out.
+ * The units that a program may be cut into, with the arena bytes and the time of each. Steps on their own are worked
+ * out at once, groups only as far as they are asked about; those that can't be part of a better cut are left out.
  */
 import type { Step, Value } from '../lower/program.ts'
 import type { BandOptions, Unit } from './bands.ts'
@@ -32,7 +32,10 @@ export interface Candidate {
 }
 
 /** A value that dies in a unit whose result may take its memory. */
-interface Source { from: Value; span: Span }
+interface Source {
+  from: Value
+  span: Span
+}
 
 /** Steps and what is known of them before they are joined. */
 export class Candidates {
@@ -44,7 +47,10 @@ export class Candidates {
   /** Bytes of constants that each step reads. */
   readonly weightBytes: Float64Array
 
-  constructor(steps: readonly Step[], { inputs, outputs, threads }: Pick<BandOptions, 'inputs' | 'outputs' | 'threads'>) {
+  constructor(
+    steps: readonly Step[],
+    { inputs, outputs, threads }: Pick<BandOptions, 'inputs' | 'outputs' | 'threads'>,
+  ) {
     this.steps = steps
     this.threads = threads
     this.live = new Liveness(steps, inputs, outputs)
@@ -58,47 +64,86 @@ export class Candidates {
     this.computeNs = computeNs
   }
 
-  /** Each step on its own. Overlays with a margin of more than `largestMargin` of the overlaid buffer are not counted on. */
+  /**
+   * Each step on its own. Overlays with a margin of more than `largestMargin` of the overlaid buffer are not counted
+   * on.
+   */
   singles(largestMargin: number): Candidate[] {
     return this.steps.map((step, i) => {
-      const group = [step], bandRows = step.rows.rows, bytes = this.live.live(i, i) + this.live.scratch[i]!
-      return withOverlay({ first: i, last: i, bandRows, bytes, ns: 0 }, group, this.sources(group, i, i), this.result(step), largestMargin)
+      const group = [step]
+      const bandRows = step.rows.rows
+      const bytes = this.live.live(i, i) + this.live.scratch[i]!
+      return withOverlay(
+        { first: i, last: i, bandRows, bytes, ns: 0 },
+        group,
+        this.sources(group, i, i),
+        this.result(step),
+        largestMargin,
+      )
     })
   }
 
-  /** By first step, every group that may be worth it: that saves time, or has a step that alone needs more than some whole buffer. */
+  /**
+   * By first step, every group that may be worth it: that saves time, or has a step that alone needs more than some
+   * whole buffer.
+   */
   groups(singles: readonly Candidate[], largestMargin: number): Group[][] {
-    const { steps } = this, { joins, scratch, spans, atLeast } = this.live
+    const { steps } = this
+    const { joins, scratch, spans, atLeast } = this.live
     return singles.map(({ first, bytes }) => {
       const out: Group[] = []
-      let needed = bytes > atLeast, inner = 0, saved = 0, largest = scratch[first]!
+      let needed = bytes > atLeast
+      let inner = 0
+      let saved = 0
+      let largest = scratch[first]!
       for (let last = first + 1; joins[last - 1] && last < first + LONGEST_GROUP; last++) {
         const { to } = steps[last - 1]!.stream!
         inner += align16(spans.get(to.buffer)!.bytes)
         saved += spilledNs(to)
         largest = Math.max(largest, scratch[last]!)
         needed ||= saved > 0 || singles[last]!.bytes > atLeast
-        if (needed) out.push(new Group(this, first, last, { saved, whole: this.live.live(first, last) + largest, inner, largestMargin }))
+        if (needed)
+          out.push(
+            new Group(this, first, last, { saved, whole: this.live.live(first, last) + largest, inner, largestMargin }),
+          )
       }
       return out
     })
   }
 
-  result(end: Step): Span | undefined { return end.stream && this.live.spans.get(end.stream.to.buffer) }
+  result(end: Step): Span | undefined {
+    return end.stream && this.live.spans.get(end.stream.to.buffer)
+  }
 
   /** The unit's input and its last step's side operand, as far as they may give their memory to its result. */
   sources(group: readonly Step[], first: number, last: number): Source[] {
-    const end = group[group.length - 1]!, result = this.result(end), out: Source[] = []
+    const end = group[group.length - 1]!
+    const result = this.result(end)
+    const out: Source[] = []
     if (!result || result.first < first) return out
-    const streamed = this.source(group, group[0]!.stream?.from, result, first, last), side = this.source(group, end.side, result, first, last)
+    const streamed = this.source(group, group[0]!.stream?.from, result, first, last)
+    const side = this.source(group, end.side, result, first, last)
     if (streamed) out.push(streamed)
     if (side) out.push(side)
     return out
   }
 
-  private source(group: readonly Step[], from: Value | undefined, result: Span, first: number, last: number): Source | undefined {
+  private source(
+    group: readonly Step[],
+    from: Value | undefined,
+    result: Span,
+    first: number,
+    last: number,
+  ): Source | undefined {
     const span = from && this.live.spans.get(from.buffer)
-    if (!span || span === result || span.last > last || span.first >= first + (span.input ? 1 : 0) || !overlayable(group, from)) return undefined
+    if (
+      !span ||
+      span === result ||
+      span.last > last ||
+      span.first >= first + (span.input ? 1 : 0) ||
+      !overlayable(group, from)
+    )
+      return undefined
     return { from, span }
   }
 }
@@ -107,13 +152,21 @@ export class Candidates {
 const spilledNs = ({ h, rowStride }: Value): number => Math.max(0, h * rowStride - CACHE_BYTES) * NS_PER_SPILLED_BYTE
 
 /** Bytes that two buffers need less when the result begins `margin` bytes before the other. */
-const overlaid = (result: Span, from: Span, margin: number): number => align16(from.bytes) + align16(result.bytes) - align16(Math.max(result.bytes, margin + from.bytes))
+const overlaid = (result: Span, from: Span, margin: number): number =>
+  align16(from.bytes) + align16(result.bytes) - align16(Math.max(result.bytes, margin + from.bytes))
 
 /** The candidate with the overlay that saves most. */
-function withOverlay(candidate: Candidate, group: readonly Step[], sources: readonly Source[], result: Span | undefined, largestMargin: number): Candidate {
+function withOverlay(
+  candidate: Candidate,
+  group: readonly Step[],
+  sources: readonly Source[],
+  result: Span | undefined,
+  largestMargin: number,
+): Candidate {
   let most = 0
   for (const { from, span } of sources) {
-    const margin = overlayMargin(group, candidate.bandRows, from), saved = overlaid(result!, span, margin)
+    const margin = overlayMargin(group, candidate.bandRows, from)
+    const saved = overlaid(result!, span, margin)
     if (saved <= most || margin / span.bytes > largestMargin) continue
     most = saved
     candidate.overlay = { from: from.buffer, to: result!.buffer, margin }
@@ -122,8 +175,16 @@ function withOverlay(candidate: Candidate, group: readonly Step[], sources: read
   return candidate
 }
 
-/** `saved`: time that a group saves before bands cost any. `whole`: bytes alive in it without bands, `inner` those of them that rings replace. */
-interface GroupNumbers { saved: number; whole: number; inner: number; largestMargin: number }
+/**
+ * `saved`: time that a group saves before bands cost any. `whole`: bytes alive in it without bands, `inner` those of
+ * them that rings replace.
+ */
+interface GroupNumbers {
+  saved: number
+  whole: number
+  inner: number
+  largestMargin: number
+}
 
 /** Steps first..last in bands of one of several heights, each of which is worked out when it is asked for. */
 export class Group {
@@ -162,21 +223,35 @@ export class Group {
   }
 
   /** The group in bands of the k-th height. */
-  candidate(k: number): Candidate { return this.known[k] ??= this.work(k) }
+  candidate(k: number): Candidate {
+    return (this.known[k] ??= this.work(k))
+  }
 
   private work(k: number): Candidate {
-    const bandRows = BAND_ROWS[k]!, bytes = this.withRings(bandRows)
+    const bandRows = BAND_ROWS[k]!
+    const bytes = this.withRings(bandRows)
     this.floors[k] = bytes - this.mostOverlaid
-    return withOverlay({ first: this.first, last: this.last, bandRows, bytes, ns: this.ns(k) }, this.steps, this.sources, this.result, this.numbers.largestMargin)
+    return withOverlay(
+      { first: this.first, last: this.last, bandRows, bytes, ns: this.ns(k) },
+      this.steps,
+      this.sources,
+      this.result,
+      this.numbers.largestMargin,
+    )
   }
 
   /** Bytes that every height needs at least: rings are smallest in bands of one row. */
-  leastBytes(): number { return this.floors[0] ??= this.withRings(BAND_ROWS[0]!) - this.mostOverlaid }
+  leastBytes(): number {
+    return (this.floors[0] ??= this.withRings(BAND_ROWS[0]!) - this.mostOverlaid)
+  }
 
-  /** The fastest height that fits into `budget`; -1: none takes, with the `after` ns of what follows, less than `limit`. */
+  /**
+   * The fastest height that fits into `budget`; -1: none takes, with the `after` ns of what follows, less than `limit`.
+   */
   fastest(budget: number, after: number, limit: number): number {
     const allFit = this.numbers.whole <= budget
-    let best = -1, least = limit
+    let best = -1
+    let least = limit
     for (let k = 0; k < this.heights; k++) {
       // Every height is a multiple of the one two before it, and needs no smaller rings.
       if (!allFit && (this.floors[k] ??= k ? this.floors[Math.max(0, k - 2)]! : this.leastBytes()) > budget) continue
@@ -190,10 +265,13 @@ export class Group {
   }
 
   /** Estimated time in bands of the k-th height, against running the steps whole. */
-  ns(k: number): number { return this.times[k] ??= this.estimate(k) }
+  ns(k: number): number {
+    return (this.times[k] ??= this.estimate(k))
+  }
 
   private estimate(k: number): number {
-    const { steps, weightBytes } = this.of, { first, last } = this
+    const { steps, weightBytes } = this.of
+    const { first, last } = this
     const bands = Math.ceil(steps[last]!.rows.rows / BAND_ROWS[k]!)
     let ns = bands * (last - first + 1) * NS_PER_CALL
     for (let i = first; i <= last; i++) {
@@ -201,13 +279,14 @@ export class Group {
       ns += (bands - 1) * weightBytes[i]! * NS_PER_REREAD_BYTE
       // Pixels of a band that do not fill the last four-pixel tile.
       const pixels = Math.max(1, Math.round(rows.rows / bands)) * (stream?.to.w ?? 1)
-      ns += macs * NS_PER_MAC * (Math.ceil(pixels / 4) * 4 / pixels - 1)
+      ns += macs * NS_PER_MAC * ((Math.ceil(pixels / 4) * 4) / pixels - 1)
     }
     return ns - this.saved
   }
 
   private withRings(bandRows: number): number {
-    const { steps } = this, rings = ringRows(steps, bandRows, this.of.threads)
+    const { steps } = this
+    const rings = ringRows(steps, bandRows, this.of.threads)
     let bytes = this.numbers.whole - this.numbers.inner
     for (let k = 0; k < rings.length; k++) {
       const { rowStride, frame, c } = steps[k]!.stream!.to

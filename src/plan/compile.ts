@@ -31,12 +31,25 @@ export const PAGE = 65536
 /** wasm32's limit on linear memory, less a page. */
 const MEMORY_LIMIT = 2 ** 32 - PAGE
 
-export interface ProgramPort { tensorIndex: number; address: number; bytes: number }
+export interface ProgramPort {
+  tensorIndex: number
+  address: number
+  bytes: number
+}
 
 /** One table entry, for profiles and reports. */
-export interface Entry { opIndex: number; kernel: string; opcode: number; macs: number; group?: number }
+export interface Entry {
+  opIndex: number
+  kernel: string
+  opcode: number
+  macs: number
+  group?: number
+}
 
-/** Bytes at an address. Those of packed weights are computed when they are asked for; `load` has the runtime compute them. */
+/**
+ * Bytes at an address. Those of packed weights are computed when they are asked for; `load` has the runtime compute
+ * them.
+ */
 export interface ImagePart {
   address: number
   readonly bytes: Uint8Array
@@ -53,12 +66,18 @@ class LazyPart implements ImagePart {
     this.recipe = recipe
   }
 
-  get bytes(): Uint8Array { return bytesOf(this.recipe.make()) }
-  load(loader: Loader): boolean { return this.recipe.load(loader, this.address) }
+  get bytes(): Uint8Array {
+    return bytesOf(this.recipe.make())
+  }
+  load(loader: Loader): boolean {
+    return this.recipe.load(loader, this.address)
+  }
 }
 
 function imagePart({ address, constant }: Buffer): ImagePart {
-  return !constant || constant instanceof Uint8Array ? { address, bytes: constant ?? new Uint8Array(0) } : new LazyPart(address, constant)
+  return !constant || constant instanceof Uint8Array
+    ? { address, bytes: constant ?? new Uint8Array(0) }
+    : new LazyPart(address, constant)
 }
 
 export interface Program {
@@ -91,31 +110,43 @@ export interface Program {
 }
 
 function ports(list: readonly Port[]): ProgramPort[] {
-  return list.map(p => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
+  return list.map((p) => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
 }
 
 /** Ops whose constants decide whether a model is a float one. */
 const WEIGHTED = new Set(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED', 'TRANSPOSE_CONV'])
 
-/** The first op with float weights, which a model for Thimble has not; -1 without one. Float inputs and outputs make no float model. */
+/**
+ * The first op with float weights, which a model for Thimble has not; -1 without one. Float inputs and outputs make no
+ * float model.
+ */
 export const findFloatWeights = (graph: Graph): number =>
-  graph.ops.findIndex(op => WEIGHTED.has(op.type) && /^float/.test(graph.tensors[op.inputs[1] ?? -1]?.dtype ?? ''))
+  graph.ops.findIndex((op) => WEIGHTED.has(op.type) && /^float/.test(graph.tensors[op.inputs[1] ?? -1]?.dtype ?? ''))
 
 /** Throws `lower/float-model` when the model's filters are floats. */
 function refuseFloat(graph: Graph): void {
-  const index = findFloatWeights(graph), op = graph.ops[index]
+  const index = findFloatWeights(graph)
+  const op = graph.ops[index]
   if (!op) return
   throw new ThimbleError('lower/float-model', 'this is a float model, Thimble runs 8-bit ones', {
-    op: `${op.type} at op ${index}`, expected: 'int8 or uint8 weights', got: `${graph.tensors[op.inputs[1]!]!.dtype} weights`, hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT'
+    op: `${op.type} at op ${index}`,
+    expected: 'int8 or uint8 weights',
+    got: `${graph.tensors[op.inputs[1]!]!.dtype} weights`,
+    hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT',
   })
 }
 
 /** Throws `lower/unsupported-op` naming every op that Thimble can't run. */
 function refuseUnsupported(unsupported: Lowered['unsupported']): void {
   if (!unsupported.length) return
-  const first = unsupported.slice(0, 8).map(u => `${u.op} at op ${u.index} (${u.reason})`).join(', ')
+  const first = unsupported
+    .slice(0, 8)
+    .map((u) => `${u.op} at op ${u.index} (${u.reason})`)
+    .join(', ')
   const more = unsupported.length > 8 ? ` and ${unsupported.length - 8} more` : ''
-  throw new ThimbleError('lower/unsupported-op', `cannot run ${first}${more}`, { hint: 'see OPERATORS.md for what is supported' })
+  throw new ThimbleError('lower/unsupported-op', `cannot run ${first}${more}`, {
+    hint: 'see OPERATORS.md for what is supported',
+  })
 }
 
 export function compileModel(graph: Graph, options: CompileOptions): Program {
@@ -137,45 +168,96 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   const barrierCounter = align(outputTable + lowered.outputs.length * 8, 64)
   const planEnd = threads > 1 ? barrierCounter + 64 : align(outputTable + lowered.outputs.length * 8, 16)
 
-  const constants = lowered.buffers.filter(b => b.constant && b.last >= b.first)
+  const constants = lowered.buffers.filter((b) => b.constant && b.last >= b.first)
   let weightEnd = planEnd
   for (const b of constants) {
     b.address = weightEnd
     weightEnd = align(weightEnd + b.bytes, 16)
   }
   const arenaAddress = align(weightEnd, 64)
-  live.forEach((b, i) => { b.address = arenaAddress + placement.offsets[i]! })
+  live.forEach((b, i) => {
+    b.address = arenaAddress + placement.offsets[i]!
+  })
   for (const [b, owner] of scratch) b.address = owner.address
   const arenaBytes = placement.peak + (threads - 1) * sizes.privateBytes
-  const slackBytes = Math.max(SLACK, ...lowered.steps.map(s => s.overread ?? 0))
+  const slackBytes = Math.max(SLACK, ...lowered.steps.map((s) => s.overread ?? 0))
   const memoryBytes = align(arenaAddress + arenaBytes + slackBytes, PAGE)
-  if (memoryBytes > MEMORY_LIMIT) throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', { expected: `at most ${MEMORY_LIMIT} bytes`, got: memoryBytes })
+  if (memoryBytes > MEMORY_LIMIT)
+    throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', {
+      expected: `at most ${MEMORY_LIMIT} bytes`,
+      got: memoryBytes,
+    })
 
   const plan = new Uint8Array(planEnd - opTable)
   const view = new DataView(plan.buffer)
   writeTables(view, opTable, tables, sizes, barrierCounter, arenaAddress + placement.peak)
-  const inputs = ports(lowered.inputs), outputs = ports(lowered.outputs)
-  inputs.forEach((p, i) => { view.setUint32(inputTable - opTable + i * 8, p.address, true); view.setUint32(inputTable - opTable + i * 8 + 4, p.bytes, true) })
-  outputs.forEach((p, i) => { view.setUint32(outputTable - opTable + i * 8, p.address, true); view.setUint32(outputTable - opTable + i * 8 + 4, p.bytes, true) })
+  const inputs = ports(lowered.inputs)
+  const outputs = ports(lowered.outputs)
+  inputs.forEach((p, i) => {
+    view.setUint32(inputTable - opTable + i * 8, p.address, true)
+    view.setUint32(inputTable - opTable + i * 8 + 4, p.bytes, true)
+  })
+  outputs.forEach((p, i) => {
+    view.setUint32(outputTable - opTable + i * 8, p.address, true)
+    view.setUint32(outputTable - opTable + i * 8 + 4, p.bytes, true)
+  })
 
-  const firstOp = (i: number): number => i < 0 ? -1 : i >= units.length ? units.at(-1)?.steps.at(-1)?.opIndex ?? 0 : units[i]!.steps[0]!.opIndex
-  const lastOp = (i: number): number => i < 0 ? -1 : units[Math.min(i, units.length - 1)]!.steps.at(-1)!.opIndex
+  const firstOp = (i: number): number =>
+    i < 0 ? -1 : i >= units.length ? (units.at(-1)?.steps.at(-1)?.opIndex ?? 0) : units[i]!.steps[0]!.opIndex
+  const lastOp = (i: number): number => (i < 0 ? -1 : units[Math.min(i, units.length - 1)]!.steps.at(-1)!.opIndex)
   return {
-    variant: options.variant, plan: options.plan,
+    variant: options.variant,
+    plan: options.plan,
     image: [{ address: opTable, bytes: plan }, ...constants.map(imagePart)],
-    header: { abiVersion: ABI_VERSION, opCount: tables[0]!.length, opTable, inputCount: inputs.length, inputTable, outputCount: outputs.length, outputTable, mayWait: 1 },
-    memoryBytes, arenaAddress, arenaBytes, slackBytes, weightBytes: constants.reduce((a, b) => a + b.bytes, 0), planBytes: planEnd - opTable,
-    inputs, outputs,
+    header: {
+      abiVersion: ABI_VERSION,
+      opCount: tables[0]!.length,
+      opTable,
+      inputCount: inputs.length,
+      inputTable,
+      outputCount: outputs.length,
+      outputTable,
+      mayWait: 1,
+    },
+    memoryBytes,
+    arenaAddress,
+    arenaBytes,
+    slackBytes,
+    weightBytes: constants.reduce((a, b) => a + b.bytes, 0),
+    planBytes: planEnd - opTable,
+    inputs,
+    outputs,
     entries: tables[0]!.map(entryOf),
-    arena: live.map((b, i) => ({ name: b.name, offset: placement.offsets[i]!, bytes: b.room ?? b.bytes, firstOp: firstOp(b.first), lastOp: lastOp(b.last) })).filter(b => b.bytes > 0),
+    arena: live
+      .map((b, i) => ({
+        name: b.name,
+        offset: placement.offsets[i]!,
+        bytes: b.room ?? b.bytes,
+        firstOp: firstOp(b.first),
+        lastOp: lastOp(b.last),
+      }))
+      .filter((b) => b.bytes > 0),
     usedOpcodes: [...new Set(tables.flat().map(opcodeOf))].sort((a, b) => a - b),
-    usedForms: [...new Set(lowered.steps.flatMap(s => s.form ?? []))].sort((a, b) => a - b),
+    usedForms: [...new Set(lowered.steps.flatMap((s) => s.form ?? []))].sort((a, b) => a - b),
     workers: tables.slice(1).map((t, i) => ({ table: sizes.tables[i + 1]!, count: t.length })),
-    barrierCounter: threads > 1 ? barrierCounter : 0
+    barrierCounter: threads > 1 ? barrierCounter : 0,
   }
 }
 
 function entryOf(item: TableItem): Entry {
-  if (item.kind === 'step') return { opIndex: item.step.opIndex, kernel: item.step.kernel, opcode: item.step.op, macs: item.step.macs ?? 0, group: item.group }
-  return { opIndex: item.opIndex, kernel: item.kind, opcode: opcodeOf(item), macs: 0, group: item.kind === 'group' ? item.index : undefined }
+  if (item.kind === 'step')
+    return {
+      opIndex: item.step.opIndex,
+      kernel: item.step.kernel,
+      opcode: item.step.op,
+      macs: item.step.macs ?? 0,
+      group: item.group,
+    }
+  return {
+    opIndex: item.opIndex,
+    kernel: item.kind,
+    opcode: opcodeOf(item),
+    macs: 0,
+    group: item.kind === 'group' ? item.index : undefined,
+  }
 }

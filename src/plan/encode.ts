@@ -18,7 +18,17 @@ export type TableItem =
   | { kind: 'barrier'; target: number; opIndex: number }
 
 /** Record types whose kernels compute any range of output rows. */
-const SPLITTABLE = new Set<RecordName>(['CopyRecord', 'LutRecord', 'ConvRecord', 'ConvDirectRecord', 'DepthwiseRecord', 'BinaryRecord', 'PoolRecord', 'ResizeBilinearRecord', 'GatherRecord'])
+const SPLITTABLE = new Set<RecordName>([
+  'CopyRecord',
+  'LutRecord',
+  'ConvRecord',
+  'ConvDirectRecord',
+  'DepthwiseRecord',
+  'BinaryRecord',
+  'PoolRecord',
+  'ResizeBilinearRecord',
+  'GatherRecord',
+])
 
 /** Estimated nanoseconds below which splitting a unit costs more than it gains. */
 const SPLIT_NS = 5000
@@ -26,23 +36,40 @@ const SPLIT_NS = 5000
 function worthSplitting(unit: Unit, threads: number): boolean {
   const last = unit.steps[unit.steps.length - 1]!
   const ns = unit.steps.reduce((a, s) => a + Math.max((s.macs ?? 0) * 0.035, (s.stream?.to.bytes ?? 0) * 0.1), 0)
-  return last.rows.rows >= threads && unit.steps.every(s => SPLITTABLE.has(s.record)) && ns >= SPLIT_NS
+  return last.rows.rows >= threads && unit.steps.every((s) => SPLITTABLE.has(s.record)) && ns >= SPLIT_NS
 }
 
 function unitItems(unit: Unit, index: number, first: number, rows: number): TableItem[] {
-  const banded = unit.steps.length > 1, starts = firstRows(unit.steps, first)
-  const items: TableItem[] = unit.prologue.map(step => ({ kind: 'step', step, first: 0, rows: step.rows.rows, unit, opIndex: step.opIndex }))
-  if (banded) items.push({ kind: 'group', unit, first, rows, opIndex: unit.steps[0]!.opIndex, index })
-  unit.steps.forEach((step, k) => items.push({
-    kind: 'step', step, first: starts[k]!, rows: k === unit.steps.length - 1 ? rows : step.rows.rows, unit, opIndex: step.opIndex, ...(banded ? { group: index } : {})
+  const banded = unit.steps.length > 1
+  const starts = firstRows(unit.steps, first)
+  const items: TableItem[] = unit.prologue.map((step) => ({
+    kind: 'step',
+    step,
+    first: 0,
+    rows: step.rows.rows,
+    unit,
+    opIndex: step.opIndex,
   }))
+  if (banded) items.push({ kind: 'group', unit, first, rows, opIndex: unit.steps[0]!.opIndex, index })
+  unit.steps.forEach((step, k) =>
+    items.push({
+      kind: 'step',
+      step,
+      first: starts[k]!,
+      rows: k === unit.steps.length - 1 ? rows : step.rows.rows,
+      unit,
+      opIndex: step.opIndex,
+      ...(banded ? { group: index } : {}),
+    }),
+  )
   return items
 }
 
 /** The op table of every thread; thread 0 also runs what is not split. */
 export function makeTables(units: readonly Unit[], threads: number): TableItem[][] {
   const tables: TableItem[][] = Array.from({ length: threads }, () => [])
-  let barriers = 0, dirty = false
+  let barriers = 0
+  let dirty = false
   const meet = (opIndex: number): void => {
     barriers++
     for (const t of tables) t.push({ kind: 'barrier', target: barriers * threads, opIndex })
@@ -56,14 +83,18 @@ export function makeTables(units: readonly Unit[], threads: number): TableItem[]
       return
     }
     if (dirty) meet(unit.steps[0]!.opIndex)
-    tables.forEach((table, t) => table.push(...unitItems(unit, index, shareStart(rows, t, threads), shareStart(rows, t + 1, threads))))
+    tables.forEach((table, t) =>
+      table.push(...unitItems(unit, index, shareStart(rows, t, threads), shareStart(rows, t + 1, threads))),
+    )
     meet(unit.steps[0]!.opIndex)
   })
   return tables
 }
 
-const recordOf = (item: TableItem): keyof typeof LAYOUT => item.kind === 'step' ? item.step.record : item.kind === 'group' ? 'GroupRecord' : 'BarrierRecord'
-export const opcodeOf = (item: TableItem): number => item.kind === 'step' ? item.step.op : item.kind === 'group' ? OP_GROUP : OP_BARRIER
+const recordOf = (item: TableItem): keyof typeof LAYOUT =>
+  item.kind === 'step' ? item.step.record : item.kind === 'group' ? 'GroupRecord' : 'BarrierRecord'
+export const opcodeOf = (item: TableItem): number =>
+  item.kind === 'step' ? item.step.op : item.kind === 'group' ? OP_GROUP : OP_BARRIER
 
 export interface TableSizes {
   /** Address of each thread's table. */
@@ -78,40 +109,63 @@ export interface TableSizes {
 
 /** What each thread needs for itself in a unit: the rings between its steps, and kernel scratch. */
 function privateBuffers(unit: Unit): Buffer[] {
-  const rings = unit.steps.slice(0, -1).map(s => s.stream!.to.buffer)
-  const scratch = unit.steps.flatMap(s => [...s.reads, ...s.writes]).filter(b => b.transient)
+  const rings = unit.steps.slice(0, -1).map((s) => s.stream!.to.buffer)
+  const scratch = unit.steps.flatMap((s) => [...s.reads, ...s.writes]).filter((b) => b.transient)
   return [...new Set([...rings, ...scratch])]
 }
 
 export function layOutTables(tables: readonly TableItem[][], base: number): TableSizes {
   let at = base
-  const addresses = tables.map(t => {
+  const addresses = tables.map((t) => {
     const here = at
     at += t.length * 4
     return here
   })
   at = align(at, 16)
-  const records = tables.map(t => t.map(item => {
-    const here = at
-    at += align(LAYOUT[recordOf(item)].size, 16)
-    return here
-  }))
-  const split = new Set(tables.slice(1).flatMap(t => t.flatMap(item => item.kind === 'step' ? [item.unit] : [])))
-  const privateBytes = Math.max(0, ...[...split].map(u => privateBuffers(u).reduce((a, b) => a + align(b.bytes, 16), 0)))
+  const records = tables.map((t) =>
+    t.map((item) => {
+      const here = at
+      at += align(LAYOUT[recordOf(item)].size, 16)
+      return here
+    }),
+  )
+  const split = new Set(tables.slice(1).flatMap((t) => t.flatMap((item) => (item.kind === 'step' ? [item.unit] : []))))
+  const privateBytes = Math.max(
+    0,
+    ...[...split].map((u) => privateBuffers(u).reduce((a, b) => a + align(b.bytes, 16), 0)),
+  )
   return { tables: addresses, records, end: at, privateBytes: align(privateBytes, 64) }
 }
 
 type Fields = Record<string, number>
 
 /** The head that all records have in common. */
-const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inRows }: Rows): Fields => ({ op, first, rows, strideH, padTop, windowH, inRows, done: 0, need: 0 })
+const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inRows }: Rows): Fields => ({
+  op,
+  first,
+  rows,
+  strideH,
+  padTop,
+  windowH,
+  inRows,
+  done: 0,
+  need: 0,
+})
 
 /** The head of an item's record, and its own fields. */
 function fieldsOf(item: TableItem, thread: number, barrierCounter: number): { head: Fields; own: Fields } {
-  if (item.kind === 'barrier') return { head: headOf(OP_BARRIER, thread, rowwise(1)), own: { counter: barrierCounter, target: item.target } }
-  if (item.kind === 'group') return { head: headOf(OP_GROUP, item.first, rowwise(item.rows)), own: { count: item.unit.steps.length, bandRows: item.unit.bandRows } }
+  if (item.kind === 'barrier')
+    return { head: headOf(OP_BARRIER, thread, rowwise(1)), own: { counter: barrierCounter, target: item.target } }
+  if (item.kind === 'group')
+    return {
+      head: headOf(OP_GROUP, item.first, rowwise(item.rows)),
+      own: { count: item.unit.steps.length, bandRows: item.unit.bandRows },
+    }
   const { strideH, padTop, windowH, inRows } = item.step.rows
-  return { head: headOf(item.step.op, item.first, { rows: item.rows, strideH, padTop, windowH, inRows }), own: item.step.fields() }
+  return {
+    head: headOf(item.step.op, item.first, { rows: item.rows, strideH, padTop, windowH, inRows }),
+    own: item.step.fields(),
+  }
 }
 
 /** Where fields lie in a record: byte offset, for floats its complement. */
@@ -121,8 +175,11 @@ const offsets = new Map<string, Offsets>()
 function offsetsOf(name: keyof typeof LAYOUT): Offsets {
   const known = offsets.get(name)
   if (known) return known
-  const layout = LAYOUT[name] as { fields: readonly string[]; f32: readonly string[] }, made: Offsets = {}
-  layout.fields.forEach((field, i) => { made[field] = layout.f32.includes(field) ? ~(i * 4) : i * 4 })
+  const layout = LAYOUT[name] as { fields: readonly string[]; f32: readonly string[] }
+  const made: Offsets = {}
+  layout.fields.forEach((field, i) => {
+    made[field] = layout.f32.includes(field) ? ~(i * 4) : i * 4
+  })
   offsets.set(name, made)
   return made
 }
@@ -131,7 +188,8 @@ function offsetsOf(name: keyof typeof LAYOUT): Offsets {
 function writeFields(view: DataView, at: number, where: Offsets, fields: Fields): number {
   let written = 0
   for (const field in fields) {
-    const offset = where[field], value = fields[field]!
+    const offset = where[field]
+    const value = fields[field]!
     if (offset === undefined || !Number.isFinite(value)) continue
     if (offset < 0) view.setFloat32(at + ~offset, value, true)
     else view.setInt32(at + offset, value, true)
@@ -141,24 +199,42 @@ function writeFields(view: DataView, at: number, where: Offsets, fields: Fields)
 }
 
 function writeRecord(view: DataView, at: number, item: TableItem, thread: number, barrierCounter: number): void {
-  const name = recordOf(item), where = offsetsOf(name), { head, own } = fieldsOf(item, thread, barrierCounter)
+  const name = recordOf(item)
+  const where = offsetsOf(name)
+  const { head, own } = fieldsOf(item, thread, barrierCounter)
   if ((writeFields(view, at, where, head) + writeFields(view, at, where, own)) * 4 === LAYOUT[name].size) return
-  const all: Fields = { ...head, ...own }, field = LAYOUT[name].fields.find(f => !Number.isFinite(all[f]))
-  throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${field && all[field]}`, { op: `op ${item.opIndex}` })
+  const all: Fields = { ...head, ...own }
+  const field = LAYOUT[name].fields.find((f) => !Number.isFinite(all[f]))
+  throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${field && all[field]}`, {
+    op: `op ${item.opIndex}`,
+  })
 }
 
-/** Writes all tables and records. `view` begins at address `base`; `privateAddress`: where further threads' buffers go. */
-export function writeTables(view: DataView, base: number, tables: readonly TableItem[][], sizes: TableSizes, barrierCounter: number, privateAddress: number): void {
-  tables.forEach((table, thread) => table.forEach((item, i) => {
-    const own = thread > 0 && item.kind === 'step' ? privateBuffers(item.unit) : []
-    const shared = own.map(b => b.address)
-    let at = privateAddress + (thread - 1) * sizes.privateBytes
-    for (const b of own) {
-      b.address = at
-      at += align(b.bytes, 16)
-    }
-    view.setUint32(sizes.tables[thread]! - base + i * 4, sizes.records[thread]![i]!, true)
-    writeRecord(view, sizes.records[thread]![i]! - base, item, thread, barrierCounter)
-    own.forEach((b, k) => { b.address = shared[k]! })
-  }))
+/**
+ * Writes all tables and records. `view` begins at address `base`; `privateAddress`: where further threads' buffers go.
+ */
+export function writeTables(
+  view: DataView,
+  base: number,
+  tables: readonly TableItem[][],
+  sizes: TableSizes,
+  barrierCounter: number,
+  privateAddress: number,
+): void {
+  tables.forEach((table, thread) =>
+    table.forEach((item, i) => {
+      const own = thread > 0 && item.kind === 'step' ? privateBuffers(item.unit) : []
+      const shared = own.map((b) => b.address)
+      let at = privateAddress + (thread - 1) * sizes.privateBytes
+      for (const b of own) {
+        b.address = at
+        at += align(b.bytes, 16)
+      }
+      view.setUint32(sizes.tables[thread]! - base + i * 4, sizes.records[thread]![i]!, true)
+      writeRecord(view, sizes.records[thread]![i]! - base, item, thread, barrierCounter)
+      own.forEach((b, k) => {
+        b.address = shared[k]!
+      })
+    }),
+  )
 }

@@ -4,9 +4,15 @@ import type { Buffer, Step } from '../lower/program.ts'
 export const align16 = (n: number): number => Math.ceil(n / 16) * 16
 
 /** The steps that need a buffer, first to last. `input`: it is there before the first step. */
-export interface Span { buffer: Buffer; first: number; last: number; bytes: number; input: boolean }
+export interface Span {
+  buffer: Buffer
+  first: number
+  last: number
+  bytes: number
+  input: boolean
+}
 
-const bytesOf = (b: Buffer): number => b.measure ? b.measure() : b.bytes
+const bytesOf = (b: Buffer): number => (b.measure ? b.measure() : b.bytes)
 
 /** Arena buffers and the steps that need them. */
 function spansOf(steps: readonly Step[], inputs: readonly Buffer[], outputs: readonly Buffer[]): Map<Buffer, Span> {
@@ -25,8 +31,16 @@ function spansOf(steps: readonly Step[], inputs: readonly Buffer[], outputs: rea
     touch(writes, i)
     if (prologue) for (const p of prologue) touch(p.writes, i)
   }
-  for (const buffer of inputs) spans.set(buffer, { buffer, first: 0, last: spans.get(buffer)?.last ?? 0, bytes: bytesOf(buffer), input: true })
-  for (const buffer of outputs) spans.set(buffer, { buffer, first: spans.get(buffer)?.first ?? 0, last: steps.length, bytes: bytesOf(buffer), input: false })
+  for (const buffer of inputs)
+    spans.set(buffer, { buffer, first: 0, last: spans.get(buffer)?.last ?? 0, bytes: bytesOf(buffer), input: true })
+  for (const buffer of outputs)
+    spans.set(buffer, {
+      buffer,
+      first: spans.get(buffer)?.first ?? 0,
+      last: steps.length,
+      bytes: bytesOf(buffer),
+      input: false,
+    })
   return spans
 }
 
@@ -41,8 +55,17 @@ function joinsNext(steps: readonly Step[]): boolean[] {
   }
   const joins: boolean[] = []
   for (let i = 0; i < steps.length; i++) {
-    const a = steps[i]!, b = steps[i + 1], between = a.stream?.to
-    joins.push(b !== undefined && between !== undefined && b.stream?.from === between && !between.alias && readers.get(between.buffer) === 1 && a.rows.rows === b.rows.inRows)
+    const a = steps[i]!
+    const b = steps[i + 1]
+    const between = a.stream?.to
+    joins.push(
+      b !== undefined &&
+        between !== undefined &&
+        b.stream?.from === between &&
+        !between.alias &&
+        readers.get(between.buffer) === 1 &&
+        a.rows.rows === b.rows.inRows,
+    )
   }
   return joins
 }
@@ -92,5 +115,7 @@ export class Liveness {
   }
 
   /** Bytes that live during any of the steps first..last, scratch apart. */
-  live(first: number, last: number): number { return this.total - this.ended[first]! - this.later[last]! }
+  live(first: number, last: number): number {
+    return this.total - this.ended[first]! - this.later[last]!
+  }
 }

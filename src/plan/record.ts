@@ -11,12 +11,18 @@ import type { Kernels, Variant } from '../types.ts'
 import { int32s } from '../words.ts'
 import { compileModel, type ImagePart, type Program } from './compile.ts'
 
-/** Bytes copied for one constant from which on it may be better to write it along, and how many times its own bytes they must be. */
-const LARGE = 262144, MANY = 256
+/**
+ * Bytes copied for one constant from which on it may be better to write it along, and how many times its own bytes they
+ * must be.
+ */
+const LARGE = 262144
+const MANY = 256
 
-/** Whether the steps from `first` on copy far more than the constant that they make: sums over a large layer's weights. */
+/**
+ * Whether the steps from `first` on copy far more than the constant that they make: sums over a large layer's weights.
+ */
 const wasteful = (steps: readonly LoadStep[], first: number, part: ImagePart): boolean => {
-  const copied = steps.slice(first).reduce((a, s) => 'bytes' in s ? a + s.bytes.length : a, 0)
+  const copied = steps.slice(first).reduce((a, s) => ('bytes' in s ? a + s.bytes.length : a), 0)
   return copied >= LARGE && copied >= MANY * part.bytes.length
 }
 
@@ -24,8 +30,19 @@ const wasteful = (steps: readonly LoadStep[], first: number, part: ImagePart): b
 function record(program: Program, target: string): RecordedProgram {
   const { memoryBytes, arenaAddress, arenaBytes, header } = program
   const steps: LoadStep[] = []
-  const runtime = Object.fromEntries(PACKERS.map(call => [call, (...args: number[]) => { steps.push({ call, args }) }])) as Packers
-  const memory = { set: (bytes: ArrayLike<number>, to = 0) => { steps.push({ to, bytes: bytes as Uint8Array }) } }
+  const runtime = Object.fromEntries(
+    PACKERS.map((call) => [
+      call,
+      (...args: number[]) => {
+        steps.push({ call, args })
+      },
+    ]),
+  ) as Packers
+  const memory = {
+    set: (bytes: ArrayLike<number>, to = 0) => {
+      steps.push({ to, bytes: bytes as Uint8Array })
+    },
+  }
   const loader = { runtime, memory, staging: arenaAddress, stagingBytes: arenaBytes }
   const [plan, ...constants] = program.image
   steps.push({ to: plan!.address, words: int32s(plan!.bytes) })
@@ -33,19 +50,35 @@ function record(program: Program, target: string): RecordedProgram {
     const before = steps.length
     if (part.load?.(loader) && !wasteful(steps, before, part)) continue
     steps.length = before
-    const { bytes, address: to } = part, words = int32s(bytes)
-    steps.push(bytes.length > 16 && bytes.length % 4 === 0 && words.every(w => w === words[0]) ? { to, word: words[0]!, times: words.length } : { to, bytes })
+    const { bytes, address: to } = part
+    const words = int32s(bytes)
+    steps.push(
+      bytes.length > 16 && bytes.length % 4 === 0 && words.every((w) => w === words[0])
+        ? { to, word: words[0]!, times: words.length }
+        : { to, bytes },
+    )
   }
   return { for: target, memoryBytes, arenaAddress, arenaBytes, header, steps }
 }
 
-/** What hosts choose for themselves. All else (scalar, plan `size`, threads, `fast`) is compiled when it is asked for. */
-const TARGETS: readonly (readonly [Variant, Kernels])[] = [['simd', 'x86'], ['simd', 'arm'], ['relaxed', 'arm-dot']]
+/**
+ * What hosts choose for themselves. All else (scalar, plan `size`, threads, `fast`) is compiled when it is asked for.
+ */
+const TARGETS: readonly (readonly [Variant, Kernels])[] = [
+  ['simd', 'x86'],
+  ['simd', 'arm'],
+  ['relaxed', 'arm-dot'],
+]
 
 /** The graph with a program for every kernel set; unchanged when Thimble can't run it. The same for the same graph. */
 export function withPrograms(graph: Graph): Graph {
   try {
-    return { ...graph, programs: TARGETS.map(([variant, kernels]) => record(compileModel(graph, { variant, kernels, plan: 'speed' }), targetName(variant, kernels))) }
+    return {
+      ...graph,
+      programs: TARGETS.map(([variant, kernels]) =>
+        record(compileModel(graph, { variant, kernels, plan: 'speed' }), targetName(variant, kernels)),
+      ),
+    }
   } catch (error) {
     if (error instanceof ThimbleError) return graph
     throw error

@@ -1,6 +1,6 @@
 /**
- * The row schedule of a band group, as the executor walks it (assembly/exec.ts): which rows each step has computed after
- * each band, and what that asks of the rings and of a result that overlays its input.
+ * The row schedule of a band group, as the executor walks it (assembly/exec.ts): which rows each step has computed
+ * after each band, and what that asks of the rings and of a result that overlays its input.
  */
 import type { Step, Value } from '../lower/program.ts'
 
@@ -26,16 +26,20 @@ export function firstRows(steps: readonly Step[], first: number): number[] {
 }
 
 /** First output row of a thread's share. */
-export const shareStart = (rows: number, thread: number, threads: number): number => Math.round(rows * thread / threads)
+export const shareStart = (rows: number, thread: number, threads: number): number =>
+  Math.round((rows * thread) / threads)
 
 /**
- * Rows that each ring between the steps must hold, from the executor's own schedule, from the first row of every thread's
- * share. Once no step reads above its input any more, row needs grow by the same amount every band until they meet the
- * bottom edge, and then by less: later bands ask for no more rows than the first one of that kind, so the walk ends there.
+ * Rows that each ring between the steps must hold, from the executor's own schedule, from the first row of every
+ * thread's share. Once no step reads above its input any more, row needs grow by the same amount every band until they
+ * meet the bottom edge, and then by less: later bands ask for no more rows than the first one of that kind, so the walk
+ * ends there.
  */
 export function ringRows(steps: readonly Step[], bandRows: number, threads = 1): number[] {
-  const last = steps.length - 1, rows = steps[last]!.rows.rows
-  const ring = new Array<number>(last).fill(1), need = new Array<number>(last + 1).fill(0)
+  const last = steps.length - 1
+  const rows = steps[last]!.rows.rows
+  const ring = new Array<number>(last).fill(1)
+  const need = new Array<number>(last + 1).fill(0)
   for (let thread = 0; thread < threads; thread++) {
     const end = shareStart(rows, thread + 1, threads)
     const done = firstRows(steps, shareStart(rows, thread, threads))
@@ -45,10 +49,12 @@ export function ringRows(steps: readonly Step[], bandRows: number, threads = 1):
       // Shares that begin further down have their first rows clamped apart: those are walked to their end.
       steady = thread === 0 && target > bandRows
       for (let k = 0; k <= last; k++) {
-        const before = done[k]!, now = Math.max(need[k]!, before)
+        const before = done[k]!
+        const now = Math.max(need[k]!, before)
         need[k] = now
         if (k > 0) {
-          const r = steps[k]!.rows, oldest = before * r.strideH - r.padTop
+          const r = steps[k]!.rows
+          const oldest = before * r.strideH - r.padTop
           if (oldest < 0) steady = false
           if (now > before) ring[k - 1] = Math.max(ring[k - 1]!, need[k - 1]! - Math.max(0, Math.min(oldest, r.inRows)))
         }
@@ -60,36 +66,52 @@ export function ringRows(steps: readonly Step[], bandRows: number, threads = 1):
   return ring
 }
 
-/** Whether a group's result may take the memory of `from`: the first step's input or the last one's side operand, read nowhere else in the group. */
+/**
+ * Whether a group's result may take the memory of `from`: the first step's input or the last one's side operand, read
+ * nowhere else in the group.
+ */
 export function overlayable(steps: readonly Step[], from: Value): boolean {
-  const last = steps.length - 1, to = steps[last]!.stream?.to
+  const last = steps.length - 1
+  const to = steps[last]!.stream?.to
   if (!to || from.n !== 1 || to.n !== 1) return false
-  const streamed = steps[0]!.stream?.from.buffer === from.buffer, side = steps[last]!.side?.buffer === from.buffer
+  const streamed = steps[0]!.stream?.from.buffer === from.buffer
+  const side = steps[last]!.side?.buffer === from.buffer
   return !steps.some((s, k) => s.reads.includes(from.buffer) && !(k === 0 && streamed) && !(k === last && side))
 }
 
 /**
- * How far before `from` the group's result must begin so that no row is overwritten before it was read for the last time.
- * `from` is `overlayable`.
+ * How far before `from` the group's result must begin so that no row is overwritten before it was read for the last
+ * time. `from` is `overlayable`.
  */
 export function overlayMargin(steps: readonly Step[], bandRows: number, from: Value): number {
-  const first = steps[0]!, to = steps[steps.length - 1]!.stream!.to, lead = to.frame.left * to.c
-  const streamed = first.stream?.from.buffer === from.buffer, side = steps[steps.length - 1]!.side?.buffer === from.buffer
+  const first = steps[0]!
+  const to = steps[steps.length - 1]!.stream!.to
+  const lead = to.frame.left * to.c
+  const streamed = first.stream?.from.buffer === from.buffer
+  const side = steps[steps.length - 1]!.side?.buffer === from.buffer
   const order = steps.length === 1 ? first.stream?.order : undefined
   // Elementwise reading: row y is read element by element just ahead of the writes to row y.
-  const margin = side || order === 'element' ? Math.max(0, lead, lead + (to.h - 1) * (to.rowStride - from.rowStride)) : 0
+  const margin =
+    side || order === 'element' ? Math.max(0, lead, lead + (to.h - 1) * (to.rowStride - from.rowStride)) : 0
   if (!streamed || order === 'element') return margin
   if (order === 'pixel' && !to.frame.left && !to.frame.right && !from.frame.left && !from.frame.right) {
-    const n = to.c, k = from.c, lag = first.stream!.lag ?? 0, pixels = to.h * to.w
+    const n = to.c
+    const k = from.c
+    const lag = first.stream!.lag ?? 0
+    const pixels = to.h * to.w
     return Math.max(margin, 0, n - (1 - lag) * k, pixels * n - (pixels - lag) * k)
   }
   return Math.max(margin, steps.length === 1 ? stepMargin(first, from, to) : groupMargin(steps, bandRows, from, to))
 }
 
 /** Rows at the top of `from` that a step no longer reads when it has computed `done`. */
-const deadRows = (step: Step, from: Value, done: number): number => Math.max(0, Math.min(done * step.rows.strideH - step.rows.padTop, from.h))
+const deadRows = (step: Step, from: Value, done: number): number =>
+  Math.max(0, Math.min(done * step.rows.strideH - step.rows.padTop, from.h))
 
-/** The largest distance by which row y of the result ends behind the rows still needed: piecewise linear in y, so it lies next to a bend. */
+/**
+ * The largest distance by which row y of the result ends behind the rows still needed: piecewise linear in y, so it
+ * lies next to a bend.
+ */
 function stepMargin(step: Step, from: Value, to: Value): number {
   const { rows, strideH, padTop } = step.rows
   // Pixels behind the one being written that are still read may lie in earlier rows.
@@ -98,16 +120,26 @@ function stepMargin(step: Step, from: Value, to: Value): number {
   for (const bend of [0, padTop / strideH, rows - 1 - behind, (from.h + padTop) / strideH, rows - 1]) {
     for (const at of [Math.floor(bend), Math.ceil(bend)]) {
       const y = Math.max(0, Math.min(at, rows - 1))
-      margin = Math.max(margin, Math.min(y + 1 + behind, rows) * to.rowStride - deadRows(step, from, y) * from.rowStride)
+      margin = Math.max(
+        margin,
+        Math.min(y + 1 + behind, rows) * to.rowStride - deadRows(step, from, y) * from.rowStride,
+      )
     }
   }
   return margin
 }
 
-/** The same after whole bands: a convex function between the first band that frees a row and the last one that reads the input. */
+/**
+ * The same after whole bands: a convex function between the first band that frees a row and the last one that reads the
+ * input.
+ */
 function groupMargin(steps: readonly Step[], bandRows: number, from: Value, to: Value): number {
-  const first = steps[0]!, rows = steps[steps.length - 1]!.rows.rows, need = new Array<number>(steps.length).fill(0)
-  let margin = 0, dead = 0, whole = false
+  const first = steps[0]!
+  const rows = steps[steps.length - 1]!.rows.rows
+  const need = new Array<number>(steps.length).fill(0)
+  let margin = 0
+  let dead = 0
+  let whole = false
   const measure = (target: number): void => {
     needs(steps, target, need)
     whole = need[0]! >= first.rows.rows

@@ -21,7 +21,8 @@ function rgb(image: PixelImage): { data: Uint8Array; width: number; height: numb
   const { width, height } = image
   const channels = image.channels ?? 4
   const data = new Uint8Array(width * height * 3)
-  for (let i = 0; i < width * height; i++) for (let c = 0; c < 3; c++) data[3 * i + c] = image.data[i * channels + (channels === 1 ? 0 : c)]!
+  for (let i = 0; i < width * height; i++)
+    for (let c = 0; c < 3; c++) data[3 * i + c] = image.data[i * channels + (channels === 1 ? 0 : c)]!
   return { data, width, height }
 }
 
@@ -33,7 +34,11 @@ export interface AugmentRanges {
 }
 
 /** One variation of a photo. */
-export function augment(image: PixelImage, next: () => number, { minCrop, light }: AugmentRanges = { minCrop: 0.5, light: 0.25 }): PixelImage {
+export function augment(
+  image: PixelImage,
+  next: () => number,
+  { minCrop, light }: AugmentRanges = { minCrop: 0.5, light: 0.25 },
+): PixelImage {
   const source = rgb(image)
   const keep = minCrop + (1 - minCrop) * next()
   const width = Math.max(1, Math.round(source.width * keep))
@@ -62,7 +67,11 @@ export function augment(image: PixelImage, next: () => number, { minCrop, light 
 }
 
 /** A photo as it is, or a variation of it. `photo`: which one. */
-export interface Variation { pixels: PixelImage; photo: number; varied: boolean }
+export interface Variation {
+  pixels: PixelImage
+  photo: number
+  varied: boolean
+}
 
 /**
  * `count` inputs from photos: each photo as it is, then variations, going round the list. More photos than `count` are

@@ -3,7 +3,8 @@ import { realValues } from '../float/values.ts'
 import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
 
 export type WeightedOp = OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED'>
-export const isWeighted = (op: Op): op is WeightedOp => op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED'
+export const isWeighted = (op: Op): op is WeightedOp =>
+  op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED'
 
 /** Tensors that must share one factor per channel. */
 export interface Group {
@@ -15,22 +16,39 @@ export interface Group {
 
 const channelsOf = (graph: Graph, t: number): number => graph.tensors[t]!.shape.at(-1) ?? 1
 
-/** What an op does to channels: leaves them apart and commutes with scaling (`join`), separates input from output factors (`weights`), or neither. */
+/**
+ * What an op does to channels: leaves them apart and commutes with scaling (`join`), separates input from output
+ * factors (`weights`), or neither.
+ */
 function role(graph: Graph, op: Op): 'join' | 'weights' | 'fixed' {
   const [x, y] = [op.inputs[0]!, op.outputs[0]!]
   switch (op.type) {
-    case 'CONV_2D': return elements(graph.tensors[op.inputs[1]!]!.shape.slice(3)) === channelsOf(graph, x) ? 'weights' : 'fixed'
-    case 'DEPTHWISE_CONV_2D': return op.attrs.depthMultiplier === 1 ? 'weights' : 'fixed'
-    case 'FULLY_CONNECTED': return graph.tensors[op.inputs[1]!]!.shape[1] === channelsOf(graph, x) ? 'weights' : 'fixed'
+    case 'CONV_2D':
+      return elements(graph.tensors[op.inputs[1]!]!.shape.slice(3)) === channelsOf(graph, x) ? 'weights' : 'fixed'
+    case 'DEPTHWISE_CONV_2D':
+      return op.attrs.depthMultiplier === 1 ? 'weights' : 'fixed'
+    case 'FULLY_CONNECTED':
+      return graph.tensors[op.inputs[1]!]!.shape[1] === channelsOf(graph, x) ? 'weights' : 'fixed'
     case 'ADD': {
-      const plain = op.inputs.every((t) => !graph.tensors[t]!.data && elements(graph.tensors[t]!.shape) === elements(graph.tensors[y]!.shape))
+      const plain = op.inputs.every(
+        (t) => !graph.tensors[t]!.data && elements(graph.tensors[t]!.shape) === elements(graph.tensors[y]!.shape),
+      )
       return plain && (op.attrs.activation === 'NONE' || op.attrs.activation === 'RELU') ? 'join' : 'fixed'
     }
-    case 'MEAN': return spatial(graph, op) ? 'join' : 'fixed'
-    case 'AVERAGE_POOL_2D': case 'MAX_POOL_2D': return op.attrs.activation === 'NONE' || op.attrs.activation === 'RELU' ? 'join' : 'fixed'
-    case 'PAD': case 'RESHAPE': case 'SQUEEZE': case 'RESIZE_BILINEAR': case 'RESIZE_NEAREST_NEIGHBOR': case 'RELU':
+    case 'MEAN':
+      return spatial(graph, op) ? 'join' : 'fixed'
+    case 'AVERAGE_POOL_2D':
+    case 'MAX_POOL_2D':
+      return op.attrs.activation === 'NONE' || op.attrs.activation === 'RELU' ? 'join' : 'fixed'
+    case 'PAD':
+    case 'RESHAPE':
+    case 'SQUEEZE':
+    case 'RESIZE_BILINEAR':
+    case 'RESIZE_NEAREST_NEIGHBOR':
+    case 'RELU':
       return channelsOf(graph, x) === channelsOf(graph, y) ? 'join' : 'fixed'
-    default: return 'fixed'
+    default:
+      return 'fixed'
   }
 }
 
@@ -52,13 +70,22 @@ export function channelGroups(graph: Graph): Group[] {
   for (const op of graph.ops) {
     const touched = [...op.inputs, ...op.outputs].filter((t) => t >= 0 && !graph.tensors[t]!.data)
     const kind = role(graph, op)
-    if (kind === 'fixed' || op.inputs.some((t) => shared.has(t) && isWeighted(op))) touched.forEach((t) => frozen.add(t))
-    if (kind === 'join') touched.forEach((t) => { parent[find(t)] = find(op.outputs[0]!) })
+    if (kind === 'fixed' || op.inputs.some((t) => shared.has(t) && isWeighted(op)))
+      touched.forEach((t) => frozen.add(t))
+    if (kind === 'join')
+      touched.forEach((t) => {
+        parent[find(t)] = find(op.outputs[0]!)
+      })
     if (isWeighted(op) && op.attrs.activation === 'RELU_N1_TO_1') frozen.add(op.outputs[0]!)
   }
   const groups = new Map<number, Group & { frozen: boolean }>()
   for (const t of new Set([...graph.inputs, ...graph.ops.flatMap((op) => [...op.outputs])])) {
-    const g = groups.get(find(t)) ?? { tensors: new Set<number>(), channels: channelsOf(graph, t), relu6: false, frozen: false }
+    const g = groups.get(find(t)) ?? {
+      tensors: new Set<number>(),
+      channels: channelsOf(graph, t),
+      relu6: false,
+      frozen: false,
+    }
     g.tensors.add(t)
     g.frozen ||= frozen.has(t) || channelsOf(graph, t) !== g.channels
     groups.set(find(t), g)

@@ -3,7 +3,8 @@
  * that one 8-bit scale serves all its channels. The factors minimize the expected squared error of the output: the
  * rounding noise of the tensors of a group, and of the weights that read them, each weighted by what it costs there.
  * Source of the idea: Nagel et al. 2019 (arXiv 1906.04721, sections 4.1 and 5.1). New here: the objective, residual
- * streams (all tensors that ADD joins share factors), and ReLU6, whose clamp only lets channels grow that stay below it.
+ * streams (all tensors that ADD joins share factors), and ReLU6, whose clamp only lets channels grow that stay below
+ * it.
  */
 import { realValues } from '../float/values.ts'
 import type { Graph, Tensor } from '../graph.ts'
@@ -31,15 +32,27 @@ interface Problem {
 
 /** Exponent of the smooth maximum, and that power. */
 const P = 24
-const power = (v: number): number => { const cube = v * v * v; const six = cube * cube; const twelve = six * six; return twelve * twelve }
+const power = (v: number): number => {
+  const cube = v * v * v
+  const six = cube * cube
+  const twelve = six * six
+  return twelve * twelve
+}
 
 /** Smooth maximum of v[c] * f[c], and the share of each channel in it. */
 function smoothMax(v: Float64Array, f: Float64Array, share: Float64Array): number {
   let max = 0
   for (let c = 0; c < v.length; c++) max = Math.max(max, v[c]! * f[c]!)
-  if (max === 0) { share.fill(0); return 0 }
+  if (max === 0) {
+    share.fill(0)
+    return 0
+  }
   let sum = 0
-  for (let c = 0; c < v.length; c++) { const p = power((v[c]! * f[c]!) / max); share[c] = p; sum += p }
+  for (let c = 0; c < v.length; c++) {
+    const p = power((v[c]! * f[c]!) / max)
+    share[c] = p
+    sum += p
+  }
   for (let c = 0; c < v.length; c++) share[c]! /= sum
   return max * sum ** (1 / P)
 }
@@ -60,7 +73,9 @@ function objective(p: Problem, u: Float64Array, gradient: Float64Array): number 
     for (let c = 0; c < n; c++) noise += cost[c]! * s[c]! * s[c]!
     total += (range * range * noise) / 12
     for (let c = 0; c < n; c++) {
-      gradient[c]! += (range * range * 2 * cost[c]! * s[c]! * s[c]!) / 12 - (2 * range * ((hi * hiShare[c]! + lo * loShare[c]!) / 255) * noise) / 12
+      gradient[c]! +=
+        (range * range * 2 * cost[c]! * s[c]! * s[c]!) / 12 -
+        (2 * range * ((hi * hiShare[c]! + lo * loShare[c]!) / 255) * noise) / 12
     }
   }
   for (const { weight, cost } of p.rows) {
@@ -68,7 +83,8 @@ function objective(p: Problem, u: Float64Array, gradient: Float64Array): number 
     let noise = 0
     for (let c = 0; c < n; c++) noise += cost[c]! * inverse[c]! * inverse[c]!
     total += (max * max * noise) / 12
-    for (let c = 0; c < n; c++) gradient[c]! += (2 * max * max * (hiShare[c]! * noise - cost[c]! * inverse[c]! * inverse[c]!)) / 12
+    for (let c = 0; c < n; c++)
+      gradient[c]! += (2 * max * max * (hiShare[c]! * noise - cost[c]! * inverse[c]! * inverse[c]!)) / 12
   }
   return total
 }
@@ -77,7 +93,9 @@ function objective(p: Problem, u: Float64Array, gradient: Float64Array): number 
 function minimize(p: Problem, start: Float64Array): { u: Float64Array; value: number } {
   const n = p.channels
   const u = start.slice()
-  const clamp = (): void => { if (p.lower) for (let c = 0; c < n; c++) u[c] = Math.min(0, Math.max(p.lower[c]!, u[c]!)) }
+  const clamp = (): void => {
+    if (p.lower) for (let c = 0; c < n; c++) u[c] = Math.min(0, Math.max(p.lower[c]!, u[c]!))
+  }
   const [g, m, v] = [new Float64Array(n), new Float64Array(n), new Float64Array(n)]
   let best = { u: u.slice(), value: Infinity }
   clamp()
@@ -103,10 +121,16 @@ function lowerBounds(group: Group, stats: Map<number, TensorStats>): Float64Arra
   const second = new Float64Array(group.channels)
   for (const t of group.tensors) {
     const s = stats.get(t)
-    if (s) for (let c = 0; c < group.channels; c++) { top[c] = Math.max(top[c]!, s.channelMax[c]!); second[c] = Math.max(second[c]!, s.channelSecond[c]!) }
+    if (s)
+      for (let c = 0; c < group.channels; c++) {
+        top[c] = Math.max(top[c]!, s.channelMax[c]!)
+        second[c] = Math.max(second[c]!, s.channelSecond[c]!)
+      }
   }
   // How far the photo with the largest value exceeds all others is how far the next photo may exceed this one.
-  const ratios = Array.from(top, (v, c) => (second[c]! > 0 ? v / second[c]! : v > 0 ? Infinity : 1)).sort((a, b) => a - b)
+  const ratios = Array.from(top, (v, c) => (second[c]! > 0 ? v / second[c]! : v > 0 ? Infinity : 1)).sort(
+    (a, b) => a - b,
+  )
   const headroom = 1.1 * ratios[Math.min(ratios.length - 1, Math.floor(ratios.length * (1 - SURPRISE)))]!
   return top.map((v) => Math.log(Math.min(1, Math.max(FLOOR, (v * headroom) / 6))))
 }
@@ -119,13 +143,25 @@ function problemOf(graph: Graph, group: Group, stats: Map<number, TensorStats>, 
     const op = graph.ops.find((x) => x.outputs[0] === t)
     // Padding and reshaping add no noise of their own.
     if (!s || !cost || !op || op.type === 'PAD' || op.type === 'RESHAPE' || op.type === 'SQUEEZE') continue
-    tensors.push({ high: Float64Array.from(s.channelMax, (v) => Math.max(0, v)), low: Float64Array.from(s.channelMin, (v) => Math.max(0, -v)), cost })
+    tensors.push({
+      high: Float64Array.from(s.channelMax, (v) => Math.max(0, v)),
+      low: Float64Array.from(s.channelMin, (v) => Math.max(0, -v)),
+      cost,
+    })
   }
   const rows: Problem['rows'] = []
   graph.ops.forEach((op, k) => {
     if (!isWeighted(op) || op.type === 'DEPTHWISE_CONV_2D' || !group.tensors.has(op.inputs[0]!)) return
     const fisher = sensitivity.weights.get(k)
-    if (fisher) rows.push(...rowsOf(realValues(graph.tensors[op.inputs[1]!]!), fisher, graph.tensors[op.inputs[1]!]!.shape[0]!, group.channels))
+    if (fisher)
+      rows.push(
+        ...rowsOf(
+          realValues(graph.tensors[op.inputs[1]!]!),
+          fisher,
+          graph.tensors[op.inputs[1]!]!.shape[0]!,
+          group.channels,
+        ),
+      )
   })
   return { channels: group.channels, tensors, rows, ...(group.relu6 ? { lower: lowerBounds(group, stats) } : {}) }
 }
@@ -151,7 +187,8 @@ function rowsOf(weights: Float32Array, fisher: Float32Array, count: number, chan
 /** Start points: no scaling, and every channel's range to the same. */
 function factors(p: Problem): Float64Array {
   const range = new Float64Array(p.channels)
-  for (const { high, low } of p.tensors) for (let c = 0; c < p.channels; c++) range[c] = Math.max(range[c]!, high[c]!, low[c]!)
+  for (const { high, low } of p.tensors)
+    for (let c = 0; c < p.channels; c++) range[c] = Math.max(range[c]!, high[c]!, low[c]!)
   const largest = range.reduce((a, b) => Math.max(a, b), 0)
   if (largest === 0 || p.tensors.length === 0) return new Float64Array(p.channels).fill(1)
   const even = (exponent: number): Float64Array => range.map((r) => exponent * Math.log(Math.max(r / largest, 1e-3)))
@@ -160,10 +197,18 @@ function factors(p: Problem): Float64Array {
   return best.u.map(Math.exp)
 }
 
-const withData = (t: Tensor, data: Float32Array): Tensor => ({ ...t, data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
+const withData = (t: Tensor, data: Float32Array): Tensor => ({
+  ...t,
+  data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+})
 
 /** Multiplies filter and bias of one op by what its neighbours' factors ask for. */
-function rescale(tensors: Tensor[], op: WeightedOp, input: Float64Array | undefined, output: Float64Array | undefined): void {
+function rescale(
+  tensors: Tensor[],
+  op: WeightedOp,
+  input: Float64Array | undefined,
+  output: Float64Array | undefined,
+): void {
   const filter = tensors[op.inputs[1]!]!
   const w = realValues(filter)
   const last = filter.shape.at(-1)!
@@ -192,6 +237,7 @@ export function equalize(graph: Graph, stats: Map<number, TensorStats>, sensitiv
     for (const t of group.tensors) factorOf.set(t, s)
   }
   const tensors = [...graph.tensors]
-  for (const op of graph.ops) if (isWeighted(op)) rescale(tensors, op, factorOf.get(op.inputs[0]!), factorOf.get(op.outputs[0]!))
+  for (const op of graph.ops)
+    if (isWeighted(op)) rescale(tensors, op, factorOf.get(op.inputs[0]!), factorOf.get(op.outputs[0]!))
   return { ...graph, tensors }
 }

@@ -6,7 +6,11 @@ import { loadGraph } from '../load.ts'
 import { isClassifier, probedOutputs } from './outputs.ts'
 
 /** A preprocessed input in real units. */
-export interface EvaluationInput { name: string; data: Float32Array; varied?: boolean }
+export interface EvaluationInput {
+  name: string
+  data: Float32Array
+  varied?: boolean
+}
 
 export interface PhotoResult {
   name: string
@@ -56,7 +60,9 @@ const decibel = (signal: number, noise: number): number => (noise === 0 ? Infini
 
 /** Indices of the k largest values, best first, lower index first among equals. */
 function best(values: ArrayLike<number>, k: number): number[] {
-  return Array.from({ length: values.length }, (_, i) => i).sort((a, b) => values[b]! - values[a]! || a - b).slice(0, k)
+  return Array.from({ length: values.length }, (_, i) => i)
+    .sort((a, b) => values[b]! - values[a]! || a - b)
+    .slice(0, k)
 }
 
 /** Softmax probability of one class. */
@@ -79,7 +85,8 @@ async function int8Runner(graph: Graph): Promise<{ run(input: Float32Array): Flo
     return Float32Array.from(raw, (q) => scales[0]! * (q - zeroPoints[0]!))
   }
   return {
-    run: (data) => model.run(quantizeValues(data, input) as Int8Array).map((raw, i) => real(raw as Int8Array, graph.outputs[i]!)),
+    run: (data) =>
+      model.run(quantizeValues(data, input) as Int8Array).map((raw, i) => real(raw as Int8Array, graph.outputs[i]!)),
     dispose: () => model.dispose(),
   }
 }
@@ -88,21 +95,45 @@ async function int8Runner(graph: Graph): Promise<{ run(input: Float32Array): Flo
  * Compares on the given inputs: logits in the engine, layers in simulation on the first `layerInputs` inputs.
  * `equalized`: the float graph that has the int8 graph's channel factors (its outputs are the original's).
  */
-export async function evaluate(float: Graph, quantized: Graph, equalized: Graph, inputs: readonly EvaluationInput[], progress?: (done: number) => void, layerInputs = 8): Promise<Evaluation> {
+export async function evaluate(
+  float: Graph,
+  quantized: Graph,
+  equalized: Graph,
+  inputs: readonly EvaluationInput[],
+  progress?: (done: number) => void,
+  layerInputs = 8,
+): Promise<Evaluation> {
   const reference = floatModel(compared(float))
   const runner = await int8Runner(compared(quantized))
   const photos: PhotoResult[] = []
   inputs.forEach(({ name, data, varied = false }, i) => {
     const [want, got] = [reference.run([data]), runner.run(data)]
     let [s, n] = [0, 0]
-    want.forEach((w, o) => { for (let k = 0; k < w.length; k++) { s += w[k]! ** 2; n += (w[k]! - got[o]![k]!) ** 2 } })
+    want.forEach((w, o) => {
+      for (let k = 0; k < w.length; k++) {
+        s += w[k]! ** 2
+        n += (w[k]! - got[o]![k]!) ** 2
+      }
+    })
     const [a, b] = [best(want[0]!, 1)[0]!, best(got[0]!, 5)]
-    photos.push({ name, varied, signal: s, noise: n, sqnr: decibel(s, n), float: { index: a, score: probability(want[0]!, a) }, int8: { index: b[0]!, score: probability(got[0]!, b[0]!) }, inTop5: b.includes(a) })
+    photos.push({
+      name,
+      varied,
+      signal: s,
+      noise: n,
+      sqnr: decibel(s, n),
+      float: { index: a, score: probability(want[0]!, a) },
+      int8: { index: b[0]!, score: probability(got[0]!, b[0]!) },
+      inTop5: b.includes(a),
+    })
     progress?.(i + 1)
   })
   runner.dispose()
   return {
-    photos, classifier: isClassifier(float), asTheyAre: summarize(photos.filter((p) => !p.varied)), varied: summarize(photos.filter((p) => p.varied)),
+    photos,
+    classifier: isClassifier(float),
+    asTheyAre: summarize(photos.filter((p) => !p.varied)),
+    varied: summarize(photos.filter((p) => p.varied)),
     layers: compareLayers(equalized, quantized, inputs.slice(0, layerInputs)),
   }
 }
@@ -110,8 +141,13 @@ export async function evaluate(float: Graph, quantized: Graph, equalized: Graph,
 function summarize(photos: readonly PhotoResult[]): Summary {
   const total = (f: (p: PhotoResult) => number): number => photos.reduce((sum, p) => sum + f(p), 0)
   return {
-    inputs: photos.length, logitSqnr: decibel(total((p) => p.signal), total((p) => p.noise)),
-    top1: total((p) => Number(p.float.index === p.int8.index)), top5: total((p) => Number(p.inTop5)),
+    inputs: photos.length,
+    logitSqnr: decibel(
+      total((p) => p.signal),
+      total((p) => p.noise),
+    ),
+    top1: total((p) => Number(p.float.index === p.int8.index)),
+    top5: total((p) => Number(p.inTop5)),
   }
 }
 
@@ -123,12 +159,16 @@ function compareLayers(equalized: Graph, quantized: Graph, inputs: readonly Eval
     a.run([data], (t, x) => want.set(t, x))
     b.run([data], (t, x) => {
       const w = want.get(t)!
-      for (let i = 0; i < x.length; i++) { signal[t]! += w[i]! ** 2; noise[t]! += (w[i]! - x[i]!) ** 2 }
+      for (let i = 0; i < x.length; i++) {
+        signal[t]! += w[i]! ** 2
+        noise[t]! += (w[i]! - x[i]!) ** 2
+      }
     })
   }
   return quantized.ops.flatMap((op, index) => {
     const t = op.outputs[0]!
-    if (op.type === 'PAD' || op.type === 'RESHAPE' || elements(quantized.tensors[t]!.shape) === 0 || signal[t] === 0) return []
+    if (op.type === 'PAD' || op.type === 'RESHAPE' || elements(quantized.tensors[t]!.shape) === 0 || signal[t] === 0)
+      return []
     return [{ index, op: op.type, name: quantized.tensors[t]!.name, sqnr: decibel(signal[t]!, noise[t]!) }]
   })
 }

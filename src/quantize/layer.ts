@@ -5,9 +5,31 @@ import type { ConvShape } from '../float/kernels.ts'
 import { snap } from '../float/values.ts'
 import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
 import type { WeightedOp } from './channel-groups.ts'
-import { addMoments, covariance, emptyMoments, gatherRows, outputError, positions, roundAdaptive, roundingForm, roundNearest, sum, variances, type Moments } from './reconstruct.ts'
+import {
+  addMoments,
+  covariance,
+  emptyMoments,
+  gatherRows,
+  outputError,
+  positions,
+  roundAdaptive,
+  roundingForm,
+  roundNearest,
+  sum,
+  variances,
+  type Moments,
+} from './reconstruct.ts'
 import type { Walk } from './walk.ts'
-import { dequantizeRows, fitScale, fromRows, QMAX, quantizeBias, toRows, type Matrix, type QuantizedMatrix } from './weights.ts'
+import {
+  dequantizeRows,
+  fitScale,
+  fromRows,
+  QMAX,
+  quantizeBias,
+  toRows,
+  type Matrix,
+  type QuantizedMatrix,
+} from './weights.ts'
 
 /** `nearest`: weights to the nearest step. `adaptive`: to the steps that keep the layer's outputs. */
 export type Rounding = 'nearest' | 'adaptive'
@@ -23,11 +45,30 @@ function layerShape(graph: Graph, op: WeightedOp): ConvShape {
   if (op.type !== 'FULLY_CONNECTED') return convShape(graph, op)
   const [O, K] = graph.tensors[op.inputs[1]!]!.shape as [number, number]
   const rows = elements(graph.tensors[op.inputs[0]!]!.shape) / K
-  return { batch: 1, inH: rows, inW: 1, inC: K, outH: rows, outW: 1, outC: O, kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, padding: 'VALID' }
+  return {
+    batch: 1,
+    inH: rows,
+    inW: 1,
+    inC: K,
+    outH: rows,
+    outW: 1,
+    outC: O,
+    kh: 1,
+    kw: 1,
+    strideH: 1,
+    strideW: 1,
+    dilationH: 1,
+    dilationW: 1,
+    padding: 'VALID',
+  }
 }
 
 /** How the rows of a layer's weight matrix fall into groups with inputs of their own. */
-interface Grouping { groups: number; inPerGroup: number; outPerGroup: number }
+interface Grouping {
+  groups: number
+  inPerGroup: number
+  outPerGroup: number
+}
 
 function grouping(op: WeightedOp, s: ConvShape, columns: number): Grouping {
   if (op.type === 'DEPTHWISE_CONV_2D') return { groups: s.inC, inPerGroup: 1, outPerGroup: s.outC / s.inC }
@@ -40,17 +81,27 @@ function grouping(op: WeightedOp, s: ConvShape, columns: number): Grouping {
 const MAX_COLUMNS = 2304
 
 /** Whether there are more samples than columns, and not too many columns. */
-const adaptable = (columns: number, s: ConvShape, inputs: number): boolean => columns <= MAX_COLUMNS && columns < Math.min(SAMPLED_ROWS, inputs * s.outH * s.outW)
+const adaptable = (columns: number, s: ConvShape, inputs: number): boolean =>
+  columns <= MAX_COLUMNS && columns < Math.min(SAMPLED_ROWS, inputs * s.outH * s.outW)
 
 /** Moments of every group, over about `limit` sampled positions of the given inputs. */
-function collect(inputs: readonly Float32Array[], s: ConvShape, g: Grouping, limit: number, products: boolean): Moments[] {
+function collect(
+  inputs: readonly Float32Array[],
+  s: ConvShape,
+  g: Grouping,
+  limit: number,
+  products: boolean,
+): Moments[] {
   const taps = s.kh * s.kw
   const all = Array.from({ length: g.groups }, () => emptyMoments(taps * g.inPerGroup, products))
   const perInput = Math.max(1, Math.ceil(limit / inputs.length))
   inputs.forEach((x, i) => {
     // Every input starts its stride elsewhere; 0.618 spreads the starts evenly.
     const at = positions(s.outH * s.outW, perInput, (i * 0.618) % 1)
-    if (g.inPerGroup > 1) { all.forEach((m, group) => addMoments(m, gatherRows(x, s, at, group * g.inPerGroup, g.inPerGroup), at.length)); return }
+    if (g.inPerGroup > 1) {
+      all.forEach((m, group) => addMoments(m, gatherRows(x, s, at, group * g.inPerGroup, g.inPerGroup), at.length))
+      return
+    }
     // One channel a group: gather all channels at once, then pick each one's column.
     const rows = gatherRows(x, s, at, 0, s.inC)
     const column = new Float32Array(at.length * taps)
@@ -62,7 +113,10 @@ function collect(inputs: readonly Float32Array[], s: ConvShape, g: Grouping, lim
   return all
 }
 
-/** max / 127, or less where clipping the largest weights costs less than coarser steps for the others. `variance`: of each column. */
+/**
+ * max / 127, or less where clipping the largest weights costs less than coarser steps for the others. `variance`: of
+ * each column.
+ */
 function searchScale(row: Float64Array, variance?: Float64Array): number {
   let max = 0
   for (const v of row) max = Math.max(max, Math.abs(v))
@@ -77,13 +131,23 @@ function searchScale(row: Float64Array, variance?: Float64Array): number {
       const e = row[k]! - s * Math.max(-QMAX, Math.min(QMAX, Math.round(row[k]! / s)))
       error += e * e * variance[k]!
     }
-    if (error < best) { best = error; scale = s }
+    if (error < best) {
+      best = error
+      scale = s
+    }
   }
   return scale
 }
 
-/** Moments of the calibration inputs, and of two disjoint parts of them: photos to try the rounding with, photos to judge it on. */
-interface Samples { all: Moments; fit?: Moments; check?: Moments }
+/**
+ * Moments of the calibration inputs, and of two disjoint parts of them: photos to try the rounding with, photos to
+ * judge it on.
+ */
+interface Samples {
+  all: Moments
+  fit?: Moments
+  check?: Moments
+}
 
 /** Rows that decide whether a group is rounded adaptively. */
 const TRIED_ROWS = 16
@@ -118,19 +182,42 @@ function roundGroup(rows: Matrix, bias: Float32Array, inputScale: number, sample
   return out
 }
 
-function roundLayer(walk: Walk, op: WeightedOp, weights: Float32Array, bias: Float32Array, inputScale: number, rounding: Rounding): QuantizedMatrix {
+function roundLayer(
+  walk: Walk,
+  op: WeightedOp,
+  weights: Float32Array,
+  bias: Float32Array,
+  inputScale: number,
+  rounding: Rounding,
+): QuantizedMatrix {
   const s = layerShape(walk.float.graph, op)
   const matrix = toRows(weights, s.outC, op.type === 'DEPTHWISE_CONV_2D')
   if (rounding === 'nearest') return roundGroup(matrix, bias, inputScale)
   const g = grouping(op, s, matrix.columns)
   const inputs = walk.simulated.length
   const products = adaptable(matrix.columns, s, inputs)
-  const collected = (of: readonly number[]): Moments[] => collect(of.map((i) => walk.simulated[i]!.get(op.inputs[0]!)!), s, g, (SAMPLED_ROWS * of.length) / inputs, products)
+  const collected = (of: readonly number[]): Moments[] =>
+    collect(
+      of.map((i) => walk.simulated[i]!.get(op.inputs[0]!)!),
+      s,
+      g,
+      (SAMPLED_ROWS * of.length) / inputs,
+      products,
+    )
   const [fit, check] = [collected(walk.fit), collected(walk.check)]
-  const out: QuantizedMatrix = { rows: matrix.rows, columns: matrix.columns, q: new Int8Array(matrix.data.length), scales: new Float32Array(matrix.rows) }
+  const out: QuantizedMatrix = {
+    rows: matrix.rows,
+    columns: matrix.columns,
+    q: new Int8Array(matrix.data.length),
+    scales: new Float32Array(matrix.rows),
+  }
   fit.forEach((m, group) => {
     const [first, end] = [group * g.outPerGroup, (group + 1) * g.outPerGroup]
-    const rows = { rows: g.outPerGroup, columns: matrix.columns, data: matrix.data.subarray(first * matrix.columns, end * matrix.columns) }
+    const rows = {
+      rows: g.outPerGroup,
+      columns: matrix.columns,
+      data: matrix.data.subarray(first * matrix.columns, end * matrix.columns),
+    }
     const samples = walk.check.length ? { all: sum(m, check[group]!), fit: m, check: check[group]! } : { all: m }
     const part = roundGroup(rows, bias.subarray(first, end), inputScale, samples)
     out.q.set(part.q, first * matrix.columns)
@@ -156,25 +243,41 @@ const bytesOf = (a: Int8Array | Int32Array): Uint8Array => new Uint8Array(a.buff
  * Biases are shifted so that each channel's mean output stays the float model's.
  * Requires: the op has a bias, its input has a grid.
  */
-export function quantizeLayer(walk: Walk, op: WeightedOp, tensors: Tensor[], grids: Map<number, Quantization>, rounding: Rounding): void {
+export function quantizeLayer(
+  walk: Walk,
+  op: WeightedOp,
+  tensors: Tensor[],
+  grids: Map<number, Quantization>,
+  rounding: Rounding,
+): void {
   const { float } = walk
   const [x, f, b] = op.inputs as [number, number, number?]
   const [y] = op.outputs as [number]
-  if (b === undefined || b < 0) throw new ThimbleError('lower/quantization', `${op.type} has no bias`, { tensor: tensors[y]!.name, hint: 'give it a bias of zeros' })
+  if (b === undefined || b < 0)
+    throw new ThimbleError('lower/quantization', `${op.type} has no bias`, {
+      tensor: tensors[y]!.name,
+      hint: 'give it a bias of zeros',
+    })
   const depthwise = op.type === 'DEPTHWISE_CONV_2D'
   const filter = tensors[f]!
   const channels = depthwise ? filter.shape[3]! : filter.shape[0]!
   const inputScale = grids.get(x)!.scales[0]!
   const run = (side: Map<number, Float32Array>, weights: Float32Array, bias: Float32Array): Float32Array =>
-    float.runOp(linear(op), (t) => (t === f ? weights : t === b ? bias : side.get(t) ?? float.constant(t)))[0]!
+    float.runOp(linear(op), (t) => (t === f ? weights : t === b ? bias : (side.get(t) ?? float.constant(t))))[0]!
   const bias = float.constant(b).slice()
   const wanted = walk.reference.map((side) => run(side, float.constant(f), bias))
   const stored = roundLayer(walk, op, float.constant(f), bias, inputScale, rounding)
   const real = fromRows(dequantizeRows(stored), channels, depthwise)
   const got = walk.simulated.map((side) => run(side, real, bias))
   const shift = channelMeans(wanted, channels)
-  channelMeans(got, channels).forEach((v, c) => { shift[c]! -= v; bias[c]! += shift[c]! })
-  wanted.forEach((d, i) => { activate(d, op.attrs.activation); walk.reference[i]!.set(y, d) })
+  channelMeans(got, channels).forEach((v, c) => {
+    shift[c]! -= v
+    bias[c]! += shift[c]!
+  })
+  wanted.forEach((d, i) => {
+    activate(d, op.attrs.activation)
+    walk.reference[i]!.set(y, d)
+  })
   got.forEach((d, i) => {
     for (let k = 0; k < d.length; k += channels) for (let c = 0; c < channels; c++) d[k + c]! += shift[c]!
     activate(d, op.attrs.activation)
@@ -182,9 +285,16 @@ export function quantizeLayer(walk: Walk, op: WeightedOp, tensors: Tensor[], gri
     walk.simulated[i]!.set(y, d)
   })
   const zeroPoints = (): Int32Array => new Int32Array(channels)
-  tensors[f] = { ...filter, dtype: 'int8', data: bytesOf(fromRows(stored.q, channels, depthwise)), quantization: { scales: stored.scales, zeroPoints: zeroPoints(), axis: depthwise ? 3 : 0 } }
+  tensors[f] = {
+    ...filter,
+    dtype: 'int8',
+    data: bytesOf(fromRows(stored.q, channels, depthwise)),
+    quantization: { scales: stored.scales, zeroPoints: zeroPoints(), axis: depthwise ? 3 : 0 },
+  }
   tensors[b] = {
-    ...tensors[b]!, dtype: 'int32', data: bytesOf(quantizeBias(bias, stored.scales, inputScale)),
+    ...tensors[b]!,
+    dtype: 'int32',
+    data: bytesOf(quantizeBias(bias, stored.scales, inputScale)),
     quantization: { scales: stored.scales.map((s) => Math.fround(s * inputScale)), zeroPoints: zeroPoints(), axis: 0 },
   }
 }

@@ -29,7 +29,7 @@ class Collector {
   add(data: Float32Array, photo: number): void {
     const { channels, min } = this
     let max = this.maxOf.get(photo)
-    if (!max) this.maxOf.set(photo, max = new Float32Array(channels).fill(-Infinity))
+    if (!max) this.maxOf.set(photo, (max = new Float32Array(channels).fill(-Infinity)))
     let [lo, hi] = this.extremes.get(photo) ?? [Infinity, -Infinity]
     for (let i = 0; i < data.length; i += channels) {
       for (let c = 0; c < channels; c++) {
@@ -50,12 +50,22 @@ class Collector {
     for (const photo of this.maxOf.values()) {
       for (let c = 0; c < channels; c++) {
         const v = photo[c]!
-        if (v > max[c]!) { second[c] = max[c]!; max[c] = v }
-        else if (v > second[c]!) second[c] = v
+        if (v > max[c]!) {
+          second[c] = max[c]!
+          max[c] = v
+        } else if (v > second[c]!) second[c] = v
       }
     }
     const extreme = (a: Float32Array, f: (x: number, y: number) => number): number => a.reduce((x, y) => f(x, y))
-    return { min: extreme(min, Math.min), max: extreme(max, Math.max), channels, channelMin: min, channelMax: max, channelSecond: second, photos: this.extremes }
+    return {
+      min: extreme(min, Math.min),
+      max: extreme(max, Math.max),
+      channels,
+      channelMin: min,
+      channelMax: max,
+      channelSecond: second,
+      photos: this.extremes,
+    }
   }
 }
 
@@ -63,13 +73,18 @@ class Collector {
  * Runs the float graph on every calibration input. `photoOf[i]` says which photo input i is a variation of.
  * Returns statistics by tensor index, for inputs and all op outputs.
  */
-export function observe(graph: Graph, samples: readonly Float32Array[], photoOf: readonly number[], progress?: (done: number) => void): Map<number, TensorStats> {
+export function observe(
+  graph: Graph,
+  samples: readonly Float32Array[],
+  photoOf: readonly number[],
+  progress?: (done: number) => void,
+): Map<number, TensorStats> {
   const model = floatModel(graph)
   const collectors = new Map<number, Collector>()
   samples.forEach((sample, i) => {
     model.run([sample], (t, data) => {
       let c = collectors.get(t)
-      if (!c) collectors.set(t, c = new Collector(graph.tensors[t]!.shape.at(-1) ?? 1))
+      if (!c) collectors.set(t, (c = new Collector(graph.tensors[t]!.shape.at(-1) ?? 1)))
       c.add(data, photoOf[i]!)
     })
     progress?.(i + 1)

@@ -3,7 +3,10 @@ import type { Graph } from '../graph.ts'
 
 const UNWRAPPED = new Set(['SOFTMAX', 'LOGISTIC', 'RESHAPE', 'SQUEEZE', 'DEQUANTIZE', 'QUANTIZE'])
 
-/** The tensors that are compared: the outputs, or what a final softmax, logistic or reshape reads (logits say more than saturated scores). */
+/**
+ * The tensors that are compared: the outputs, or what a final softmax, logistic or reshape reads (logits say more than
+ * saturated scores).
+ */
 export function probedOutputs(graph: Graph): number[] {
   const behind = (t: number): number => {
     const op = graph.ops.find((o) => o.outputs.includes(t))

@@ -6,8 +6,8 @@ import { isClassifier, probedOutputs } from './outputs.ts'
 
 /**
  * `minmax`: everything seen. `percentile`: all but the outermost values. `mse`: least squared error of the tensor, on
- * photos that the range was not taken from. After equalization `minmax` is best: every channel fills the range then, and
- * clipping would cut the peaks of all of them.
+ * photos that the range was not taken from. After equalization `minmax` is best: every channel fills the range then,
+ * and clipping would cut the peaks of all of them.
  */
 export type RangeMethod = 'minmax' | 'percentile' | 'mse'
 
@@ -21,9 +21,29 @@ export function affine(min: number, max: number): Quantization {
 }
 
 /** Ops whose outputs must have their input's parameters (TFLite's quantization specification). */
-export const PASS_THROUGH = new Set<Op['type']>(['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'RESHAPE', 'SQUEEZE', 'EXPAND_DIMS', 'PAD', 'RESIZE_BILINEAR', 'RESIZE_NEAREST_NEIGHBOR', 'CONCATENATION', 'SPLIT', 'TRANSPOSE', 'SLICE', 'STRIDED_SLICE', 'PACK', 'UNPACK'])
+export const PASS_THROUGH = new Set<Op['type']>([
+  'MAX_POOL_2D',
+  'AVERAGE_POOL_2D',
+  'RESHAPE',
+  'SQUEEZE',
+  'EXPAND_DIMS',
+  'PAD',
+  'RESIZE_BILINEAR',
+  'RESIZE_NEAREST_NEIGHBOR',
+  'CONCATENATION',
+  'SPLIT',
+  'TRANSPOSE',
+  'SLICE',
+  'STRIDED_SLICE',
+  'PACK',
+  'UNPACK',
+])
 
-const one = (scale: number, zero: number): Quantization => ({ scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zero), axis: 0 })
+const one = (scale: number, zero: number): Quantization => ({
+  scales: Float32Array.of(scale),
+  zeroPoints: Int32Array.of(zero),
+  axis: 0,
+})
 /** Parameters that TFLite prescribes for an op's output. */
 function fixedOutput(op: Op): Quantization | undefined {
   if (op.type === 'SOFTMAX' || op.type === 'LOGISTIC') return one(1 / 256, -128)
@@ -51,7 +71,11 @@ interface Shared {
 const FACTORS = [1, 1.1, 1.2, 1.4, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5]
 /** Both ends together, then each alone. */
 const ONE_SIDED = FACTORS.map((f) => [f, f] as const)
-const TWO_SIDED = [...ONE_SIDED, ...FACTORS.slice(1).map((f) => [1, f] as const), ...FACTORS.slice(1).map((f) => [f, 1] as const)]
+const TWO_SIDED = [
+  ...ONE_SIDED,
+  ...FACTORS.slice(1).map((f) => [1, f] as const),
+  ...FACTORS.slice(1).map((f) => [f, 1] as const),
+]
 
 /**
  * Range of all photos but one. What that one costs there is what a photo that calibration has not seen will cost,
@@ -59,12 +83,19 @@ const TWO_SIDED = [...ONE_SIDED, ...FACTORS.slice(1).map((f) => [1, f] as const)
  */
 function rangeWithout(s: Shared, photo: number): readonly [number, number] {
   let [lo, hi] = [Infinity, -Infinity]
-  for (const [p, [a, b]] of s.photos) if (p !== photo || s.photos.size === 1) { lo = Math.min(lo, a); hi = Math.max(hi, b) }
+  for (const [p, [a, b]] of s.photos)
+    if (p !== photo || s.photos.size === 1) {
+      lo = Math.min(lo, a)
+      hi = Math.max(hi, b)
+    }
   return [lo, hi]
 }
 
-const scaled = (s: Shared, [lo, hi]: readonly [number, number], [a, b]: readonly [number, number]): readonly [number, number] =>
-  [Math.max(s.limits[0], Math.min(0, lo) * a), Math.min(s.limits[1], Math.max(0, hi) * b)]
+const scaled = (
+  s: Shared,
+  [lo, hi]: readonly [number, number],
+  [a, b]: readonly [number, number],
+): readonly [number, number] => [Math.max(s.limits[0], Math.min(0, lo) * a), Math.min(s.limits[1], Math.max(0, hi) * b)]
 
 function sharedGrids(graph: Graph, stats: Map<number, TensorStats>): Shared[] {
   const parent = graph.tensors.map((_, i) => i)
@@ -86,19 +117,40 @@ function sharedGrids(graph: Graph, stats: Map<number, TensorStats>): Shared[] {
     const given = tensors.map((t) => fixed.get(t)).find(Boolean)
     const candidates = min < 0 && max > 0 ? TWO_SIDED : ONE_SIDED
     const photos = new Map<number, readonly [number, number]>()
-    for (const s of all) for (const [p, [a, b]] of s.photos) { const [x, y] = photos.get(p) ?? [a, b]; photos.set(p, [Math.min(a, x), Math.max(b, y)]) }
+    for (const s of all)
+      for (const [p, [a, b]] of s.photos) {
+        const [x, y] = photos.get(p) ?? [a, b]
+        photos.set(p, [Math.min(a, x), Math.max(b, y)])
+      }
     const limits = clampOf(graph, tensors)
-    return { tensors, sources: tensors.filter((t) => !copies.has(t)), ...(given ? { fixed: given } : {}), min, max, photos, limits, candidates, cost: new Float64Array(candidates.length) }
+    return {
+      tensors,
+      sources: tensors.filter((t) => !copies.has(t)),
+      ...(given ? { fixed: given } : {}),
+      min,
+      max,
+      photos,
+      limits,
+      candidates,
+      cost: new Float64Array(candidates.length),
+    }
   })
 }
 
 /** Bounds that every op writing one of the tensors clamps to. */
 function clampOf(graph: Graph, tensors: readonly number[]): readonly [number, number] {
-  const each = graph.ops.filter((op) => tensors.includes(op.outputs[0]!) && !PASS_THROUGH.has(op.type)).map((op) => ('activation' in op.attrs ? bounds(op.attrs.activation) : undefined) ?? [-Infinity, Infinity] as const)
+  const each = graph.ops
+    .filter((op) => tensors.includes(op.outputs[0]!) && !PASS_THROUGH.has(op.type))
+    .map(
+      (op) => ('activation' in op.attrs ? bounds(op.attrs.activation) : undefined) ?? ([-Infinity, Infinity] as const),
+    )
   return each.length ? [Math.min(...each.map((b) => b[0])), Math.max(...each.map((b) => b[1]))] : [-Infinity, Infinity]
 }
 
-/** Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value), clipping as it is. */
+/**
+ * Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value), clipping as
+ * it is.
+ */
 function addCosts(s: Shared, base: readonly [number, number], x: Float32Array): void {
   let noisy = 0
   // Zero is exactly representable.
@@ -128,7 +180,10 @@ const TAIL = 1e-4
  * A range for logits with room: an answer surer than any in calibration must not be clipped, even if no photo there
  * showed any class (then all logits may be negative), and finer steps gain nothing.
  */
-const roomy = ([lo, hi]: readonly [number, number]): readonly [number, number] => [1.25 * Math.min(0, lo), Math.max(1.25 * hi, -lo)]
+const roomy = ([lo, hi]: readonly [number, number]): readonly [number, number] => [
+  1.25 * Math.min(0, lo),
+  Math.max(1.25 * hi, -lo),
+]
 
 /** Values at a stride, so that all inputs together keep about 2^18. */
 const thinned = (x: Float32Array, inputs: number): Float32Array => {
@@ -139,7 +194,8 @@ const thinned = (x: Float32Array, inputs: number): Float32Array => {
 /** The range that leaves a share TAIL of the values outside at each end. */
 function percentileRange(values: readonly Float32Array[]): [number, number] {
   const sorted = Float32Array.from(values.flatMap((v) => [...v])).sort()
-  const at = (p: number): number => sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(p * (sorted.length - 1))))]!
+  const at = (p: number): number =>
+    sorted[Math.min(sorted.length - 1, Math.max(0, Math.round(p * (sorted.length - 1))))]!
   return [at(TAIL), at(1 - TAIL)]
 }
 
@@ -147,25 +203,43 @@ function percentileRange(values: readonly Float32Array[]): [number, number] {
  * Quantization parameters of every activation by tensor index.
  * `input`: the range of the graph's input where it is known from the preprocessing.
  */
-export function activationGrids(graph: Graph, samples: readonly Float32Array[], photoOf: readonly number[], stats: Map<number, TensorStats>, method: RangeMethod, input?: readonly [number, number]): Map<number, Quantization> {
+export function activationGrids(
+  graph: Graph,
+  samples: readonly Float32Array[],
+  photoOf: readonly number[],
+  stats: Map<number, TensorStats>,
+  method: RangeMethod,
+  input?: readonly [number, number],
+): Map<number, Quantization> {
   const sets = sharedGrids(graph, stats)
   const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
   const kept = new Map<Shared, Float32Array[]>()
   if (method !== 'minmax') {
-    const setOf = new Map(sets.filter((s) => !s.fixed && !isInput(s)).flatMap((s) => s.sources.map((t) => [t, s] as const)))
+    const setOf = new Map(
+      sets.filter((s) => !s.fixed && !isInput(s)).flatMap((s) => s.sources.map((t) => [t, s] as const)),
+    )
     const model = floatModel(graph)
-    samples.forEach((sample, i) => model.run([sample], (t, x) => {
-      const s = setOf.get(t)
-      if (!s) return
-      if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x)
-      else kept.set(s, [...(kept.get(s) ?? []), thinned(x, samples.length)])
-    }))
+    samples.forEach((sample, i) =>
+      model.run([sample], (t, x) => {
+        const s = setOf.get(t)
+        if (!s) return
+        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x)
+        else kept.set(s, [...(kept.get(s) ?? []), thinned(x, samples.length)])
+      }),
+    )
   }
-  const best = (s: Shared): readonly [number, number] => scaled(s, [s.min, s.max], s.candidates[s.cost.reduce((b, v, k) => (v < s.cost[b]! ? k : b), 0)]!)
+  const best = (s: Shared): readonly [number, number] =>
+    scaled(s, [s.min, s.max], s.candidates[s.cost.reduce((b, v, k) => (v < s.cost[b]! ? k : b), 0)]!)
   const logits = new Set(isClassifier(graph) ? probedOutputs(graph) : [])
   const grids = new Map<number, Quantization>()
   for (const s of sets) {
-    const chosen = isInput(s) ? input! : kept.has(s) ? percentileRange(kept.get(s)!) : method === 'mse' ? best(s) : [s.min, s.max] as const
+    const chosen = isInput(s)
+      ? input!
+      : kept.has(s)
+        ? percentileRange(kept.get(s)!)
+        : method === 'mse'
+          ? best(s)
+          : ([s.min, s.max] as const)
     const range = s.tensors.some((t) => logits.has(t)) ? roomy(chosen) : chosen
     const q = s.fixed ?? affine(...range)
     s.tensors.forEach((t) => grids.set(t, q))

@@ -22,8 +22,13 @@ export interface Moments {
   xx?: Float64Array
 }
 
-export const emptyMoments = (K: number, products = true): Moments =>
-  ({ K, count: 0, x: new Float64Array(K), squares: new Float64Array(K), ...(products ? { xx: new Float64Array(K * K) } : {}) })
+export const emptyMoments = (K: number, products = true): Moments => ({
+  K,
+  count: 0,
+  x: new Float64Array(K),
+  squares: new Float64Array(K),
+  ...(products ? { xx: new Float64Array(K * K) } : {}),
+})
 
 /** Adds `count` rows, [count, K]. */
 export function addMoments(m: Moments, rows: Float32Array, count: number): void {
@@ -44,11 +49,17 @@ export function addMoments(m: Moments, rows: Float32Array, count: number): void 
 const plus = (a: Float64Array, b: Float64Array): Float64Array => a.map((v, i) => v + b[i]!)
 
 /** Moments of two sets of rows together. */
-export const sum = (a: Moments, b: Moments): Moments =>
-  ({ K: a.K, count: a.count + b.count, x: plus(a.x, b.x), squares: plus(a.squares, b.squares), ...(a.xx && b.xx ? { xx: plus(a.xx, b.xx) } : {}) })
+export const sum = (a: Moments, b: Moments): Moments => ({
+  K: a.K,
+  count: a.count + b.count,
+  x: plus(a.x, b.x),
+  squares: plus(a.squares, b.squares),
+  ...(a.xx && b.xx ? { xx: plus(a.xx, b.xx) } : {}),
+})
 
 /** Variance of each column. */
-export const variances = ({ count, x, squares }: Moments): Float64Array => squares.map((s, i) => Math.max(0, s / count - (x[i]! / count) ** 2))
+export const variances = ({ count, x, squares }: Moments): Float64Array =>
+  squares.map((s, i) => Math.max(0, s / count - (x[i]! / count) ** 2))
 
 /** Output positions to sample from an image with `total` of them: at most `limit`, evenly spread with a stride. */
 export function positions(total: number, limit: number, phase: number): Int32Array {
@@ -57,7 +68,10 @@ export function positions(total: number, limit: number, phase: number): Int32Arr
   return Int32Array.from({ length: limit }, (_, i) => Math.min(total - 1, Math.floor((i + phase) * step)))
 }
 
-/** Rows of the convolution's matrix form at some output positions of image 0; channels c0..c0+channels. Shapes: [positions, kh*kw*channels]. */
+/**
+ * Rows of the convolution's matrix form at some output positions of image 0; channels c0..c0+channels. Shapes:
+ * [positions, kh*kw*channels].
+ */
 export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: number, channels: number): Float32Array {
   const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
@@ -84,16 +98,22 @@ export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: nu
 export function covariance({ K, count, xx, x }: Moments): Float64Array | undefined {
   if (!xx) return undefined
   const H = new Float64Array(K * K)
-  for (let i = 0; i < K; i++) for (let j = 0; j < K; j++) H[i * K + j] = xx[i * K + j]! / count - (x[i]! / count) * (x[j]! / count)
+  for (let i = 0; i < K; i++)
+    for (let j = 0; j < K; j++) H[i * K + j] = xx[i * K + j]! / count - (x[i]! / count) * (x[j]! / count)
   return H
 }
 
 /** What the rounding of one layer's rows minimizes: (q - row) H (q - row). */
-export interface RoundingForm { H: Float64Array; U: Float64Array; order: Int32Array }
+export interface RoundingForm {
+  H: Float64Array
+  U: Float64Array
+  order: Int32Array
+}
 
 /**
- * Shrinks the covariance towards its diagonal, by one unknown per sample: what few samples say about columns together is
- * chance. Undefined without more samples than unknowns, or when it can't be factored: rounding to nearest is best then.
+ * Shrinks the covariance towards its diagonal, by one unknown per sample: what few samples say about columns together
+ * is chance. Undefined without more samples than unknowns, or when it can't be factored: rounding to nearest is best
+ * then.
  */
 export function roundingForm(m: Moments): RoundingForm | undefined {
   const { K, count } = m
@@ -105,7 +125,9 @@ export function roundingForm(m: Moments): RoundingForm | undefined {
   const shrunk = H.map((v) => v * (1 - rho))
   for (let i = 0; i < K; i++) shrunk[i * K + i] = H[i * K + i]! + 1e-4 * diagonal + 1e-12
   // Columns of large variance first: the others can make up for them.
-  const order = Int32Array.from({ length: K }, (_, i) => i).sort((a, b) => shrunk[b * K + b]! - shrunk[a * K + a]! || a - b)
+  const order = Int32Array.from({ length: K }, (_, i) => i).sort(
+    (a, b) => shrunk[b * K + b]! - shrunk[a * K + a]! || a - b,
+  )
   const permuted = new Float64Array(K * K)
   for (let i = 0; i < K; i++) for (let j = 0; j < K; j++) permuted[i * K + j] = shrunk[order[i]! * K + order[j]!]!
   const U = inverseFactor(permuted, K)

@@ -18,15 +18,24 @@ const percent = (v: number): string => `${(100 * v).toFixed(1)} %`
 const escape = (s: string): string => s.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 
 /** The layers that lose most, worst first. */
-export const worstLayers = (layers: readonly LayerResult[], count = 5): LayerResult[] => [...layers].sort((a, b) => a.sqnr - b.sqnr).slice(0, count)
+export const worstLayers = (layers: readonly LayerResult[], count = 5): LayerResult[] =>
+  [...layers].sort((a, b) => a.sqnr - b.sqnr).slice(0, count)
 
 /** The two groups of inputs that were compared, those that are there. */
-const groups = (r: QuantizeReport): [string, Summary][] => ([['photos', r.asTheyAre], ['variations', r.varied]] as [string, Summary][]).filter(([, s]) => s.inputs > 0)
+const groups = (r: QuantizeReport): [string, Summary][] =>
+  (
+    [
+      ['photos', r.asTheyAre],
+      ['variations', r.varied],
+    ] as [string, Summary][]
+  ).filter(([, s]) => s.inputs > 0)
 
-const agreement = (s: Summary): string => `same top-1 ${s.top1} of ${s.inputs}, float's best in the top-5 ${s.top5} of ${s.inputs}`
+const agreement = (s: Summary): string =>
+  `same top-1 ${s.top1} of ${s.inputs}, float's best in the top-5 ${s.top5} of ${s.inputs}`
 
 const label = (r: QuantizeReport, index: number): string => r.labels?.[index] ?? `class ${index}`
-const seen = (r: QuantizeReport): string => (r.evaluation.heldBack ? 'not used to calibrate' : 'the calibration photos themselves')
+const seen = (r: QuantizeReport): string =>
+  r.evaluation.heldBack ? 'not used to calibrate' : 'the calibration photos themselves'
 
 /** Lines for a terminal. */
 export function textReport(r: QuantizeReport): string {
@@ -35,16 +44,38 @@ export function textReport(r: QuantizeReport): string {
   return [
     `${r.model}: ${(r.floatBytes / 1e6).toFixed(2)} MB of float weights to a file of ${(r.fileBytes / 1e6).toFixed(2)} MB in ${r.seconds.toFixed(0)} s`,
     `  calibrated on ${r.calibration.photos} photos (${r.calibration.inputs} inputs with variations), compared on ${r.evaluation.photos} (${n} inputs), ${seen(r)}`,
-    ...groups(r).map(([name, s]) => `  ${`${name}:`.padEnd(12)} ${db(s.logitSqnr)} signal to quantization noise in the ${r.classifier ? 'logits' : 'outputs'}${r.classifier ? `; ${agreement(s)}` : ''}`),
-    ...(r.classifier ? flips.slice(0, 5).map((p) => `    ${p.name}: ${label(r, p.float.index)} ${percent(p.float.score)} became ${label(r, p.int8.index)} ${percent(p.int8.score)}`) : []),
-    `  worst layers: ${worstLayers(r.layers).map((l) => `${l.name} ${db(l.sqnr)}`).join(', ')}`,
+    ...groups(r).map(
+      ([name, s]) =>
+        `  ${`${name}:`.padEnd(12)} ${db(s.logitSqnr)} signal to quantization noise in the ${r.classifier ? 'logits' : 'outputs'}${r.classifier ? `; ${agreement(s)}` : ''}`,
+    ),
+    ...(r.classifier
+      ? flips
+          .slice(0, 5)
+          .map(
+            (p) =>
+              `    ${p.name}: ${label(r, p.float.index)} ${percent(p.float.score)} became ${label(r, p.int8.index)} ${percent(p.int8.score)}`,
+          )
+      : []),
+    `  worst layers: ${worstLayers(r.layers)
+      .map((l) => `${l.name} ${db(l.sqnr)}`)
+      .join(', ')}`,
   ].join('\n')
 }
 
 /** Everything, as JSON; infinite ratios become null. */
-export const jsonReport = (r: QuantizeReport): string => JSON.stringify({ ...r, labels: undefined, worst: worstLayers(r.layers).map((l) => l.name) }, (_, v: unknown) => (v === Infinity ? null : v), 2)
+export const jsonReport = (r: QuantizeReport): string =>
+  JSON.stringify(
+    { ...r, labels: undefined, worst: worstLayers(r.layers).map((l) => l.name) },
+    (_, v: unknown) => (v === Infinity ? null : v),
+    2,
+  )
 
-interface Bar { name: string; value: number; note: string; mark: boolean }
+interface Bar {
+  name: string
+  value: number
+  note: string
+  mark: boolean
+}
 
 /** Horizontal bars of decibels as inline SVG. */
 function bars(title: string, rows: readonly Bar[]): string {
@@ -56,13 +87,18 @@ function bars(title: string, rows: readonly Bar[]): string {
   return [
     `<h2>${escape(title)}</h2>`,
     `<svg viewBox="0 0 ${left + width + 170} ${bottom + 18}" role="img" aria-label="${escape(title)}">`,
-    ...ticks.map((t) => `<line class="grid" x1="${x(t).toFixed(1)}" x2="${x(t).toFixed(1)}" y1="4" y2="${bottom}"/><text x="${x(t).toFixed(1)}" y="${bottom + 14}" text-anchor="middle">${t}${t ? '' : ' dB'}</text>`),
+    ...ticks.map(
+      (t) =>
+        `<line class="grid" x1="${x(t).toFixed(1)}" x2="${x(t).toFixed(1)}" y1="4" y2="${bottom}"/><text x="${x(t).toFixed(1)}" y="${bottom + 14}" text-anchor="middle">${t}${t ? '' : ' dB'}</text>`,
+    ),
     ...rows.map((b, i) => {
       const y = 8 + i * height
       const value = Number.isFinite(b.value) ? b.value : max
-      return `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escape(b.name.length > 36 ? `…${b.name.slice(-35)}` : b.name)}</text>` +
+      return (
+        `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escape(b.name.length > 36 ? `…${b.name.slice(-35)}` : b.name)}</text>` +
         `<rect class="${b.mark ? 'worst' : 'bar'}" x="${left}" y="${y}" width="${(x(value) - left).toFixed(1)}" height="${height - 5}"><title>${escape(`${b.name}: ${db(b.value)}`)}</title></rect>` +
         `<text x="${(x(value) + 6).toFixed(1)}" y="${y + 12}">${escape(`${db(b.value)}${b.note ? `  ${b.note}` : ''}`)}</text>`
+      )
     }),
     '</svg>',
   ].join('\n')
@@ -79,22 +115,48 @@ export function htmlReport(r: QuantizeReport): string {
   const n = r.photos.length
   const worst = new Set(worstLayers(r.layers).map((l) => l.index))
   const facts: [string, string][] = [
-    ['Float weights', `${(r.floatBytes / 1e6).toFixed(2)} MB`], ['File', `${(r.fileBytes / 1e6).toFixed(2)} MB`],
-    ['Calibration', `${r.calibration.photos} photos, ${r.calibration.inputs} inputs with variations; ranges: ${r.calibration.ranges}; seed ${r.calibration.seed}`],
+    ['Float weights', `${(r.floatBytes / 1e6).toFixed(2)} MB`],
+    ['File', `${(r.fileBytes / 1e6).toFixed(2)} MB`],
+    [
+      'Calibration',
+      `${r.calibration.photos} photos, ${r.calibration.inputs} inputs with variations; ranges: ${r.calibration.ranges}; seed ${r.calibration.seed}`,
+    ],
     ['Compared on', `${r.evaluation.photos} photos, ${n} inputs: ${seen(r)}`],
-    ...groups(r).map(([name, s]): [string, string] => [`On ${name}`, `SQNR ${db(s.logitSqnr)}${r.classifier ? `; ${agreement(s)}` : ''}`]),
-    ['Worst layers', worstLayers(r.layers).map((l) => `${l.name} (${db(l.sqnr)})`).join(', ')],
+    ...groups(r).map(([name, s]): [string, string] => [
+      `On ${name}`,
+      `SQNR ${db(s.logitSqnr)}${r.classifier ? `; ${agreement(s)}` : ''}`,
+    ]),
+    [
+      'Worst layers',
+      worstLayers(r.layers)
+        .map((l) => `${l.name} (${db(l.sqnr)})`)
+        .join(', '),
+    ],
     ['Time', `${r.seconds.toFixed(0)} s`],
   ]
-  const rows = r.photos.map((p) => `<tr${p.float.index === p.int8.index ? '' : ' class="flip"'}><td>${escape(p.name)}</td><td>${db(p.sqnr)}</td><td>${escape(label(r, p.float.index))} ${percent(p.float.score)}</td><td>${escape(label(r, p.int8.index))} ${percent(p.int8.score)}</td></tr>`)
+  const rows = r.photos.map(
+    (p) =>
+      `<tr${p.float.index === p.int8.index ? '' : ' class="flip"'}><td>${escape(p.name)}</td><td>${db(p.sqnr)}</td><td>${escape(label(r, p.float.index))} ${percent(p.float.score)}</td><td>${escape(label(r, p.int8.index))} ${percent(p.int8.score)}</td></tr>`,
+  )
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
 <title>${escape(r.model)}: int8 against float</title><style>${STYLE}</style></head><body>
 <h1>${escape(r.model)}: int8 against float</h1>
 <dl>${facts.map(([k, v]) => `<dt>${escape(k)}</dt><dd>${escape(v)}</dd>`).join('')}</dl>
 <p>SQNR: signal-to-quantization-noise ratio, 10 log<sub>10</sub> of the float values' sum of squares over the differences'. Higher is better; 6 dB are one bit.</p>
-${bars('Photos: SQNR of the logits', r.photos.map((p) => ({ name: p.name, value: p.sqnr, note: p.float.index === p.int8.index || !r.classifier ? '' : 'other answer', mark: p.float.index !== p.int8.index && r.classifier })))}
-${bars('Layers: SQNR of each output, all layers before it int8 too', r.layers.map((l) => ({ name: l.name, value: l.sqnr, note: '', mark: worst.has(l.index) })))}
+${bars(
+  'Photos: SQNR of the logits',
+  r.photos.map((p) => ({
+    name: p.name,
+    value: p.sqnr,
+    note: p.float.index === p.int8.index || !r.classifier ? '' : 'other answer',
+    mark: p.float.index !== p.int8.index && r.classifier,
+  })),
+)}
+${bars(
+  'Layers: SQNR of each output, all layers before it int8 too',
+  r.layers.map((l) => ({ name: l.name, value: l.sqnr, note: '', mark: worst.has(l.index) })),
+)}
 ${r.classifier ? `<h2>Answers</h2><table><thead><tr><th>Photo</th><th>SQNR</th><th>Float</th><th>Int8</th></tr></thead><tbody>${rows.join('\n')}</tbody></table>` : ''}
 </body></html>
 `

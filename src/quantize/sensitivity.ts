@@ -11,7 +11,9 @@ import { isWeighted } from './channel-groups.ts'
 import { probedOutputs } from './outputs.ts'
 
 export interface Sensitivity {
-  /** Mean over inputs and probes of the squared gradient, summed over positions that are not zero: [channels] by tensor. */
+  /**
+   * Mean over inputs and probes of the squared gradient, summed over positions that are not zero: [channels] by tensor.
+   */
   activations: Map<number, Float64Array>
   /** Mean squared gradient of each weight, in filter order, by index of the op in graph.ops. */
   weights: Map<number, Float32Array>
@@ -21,19 +23,30 @@ export interface Sensitivity {
 const PROBES = 2
 
 /** Random signs for every output; each output of several counts by its own size. */
-function direction(outputs: readonly number[], of: (t: number) => Float32Array, next: () => number): Map<number, Float32Array> {
-  return new Map(outputs.map((t) => {
-    const y = of(t)
-    const size = outputs.length === 1 ? 1 : Math.sqrt(y.reduce((s, v) => s + v * v, 0)) || 1
-    return [t, Float32Array.from({ length: y.length }, () => (next() < 0.5 ? -1 : 1) / size)]
-  }))
+function direction(
+  outputs: readonly number[],
+  of: (t: number) => Float32Array,
+  next: () => number,
+): Map<number, Float32Array> {
+  return new Map(
+    outputs.map((t) => {
+      const y = of(t)
+      const size = outputs.length === 1 ? 1 : Math.sqrt(y.reduce((s, v) => s + v * v, 0)) || 1
+      return [t, Float32Array.from({ length: y.length }, () => (next() < 0.5 ? -1 : 1) / size)]
+    }),
+  )
 }
 
 /**
  * Measures what noise on every activation channel and every weight costs in the outputs. Tensors from which no path to
  * an output can be differentiated are absent.
  */
-export function sensitivity(graph: Graph, samples: readonly Float32Array[], seed: number, progress?: (done: number) => void): Sensitivity {
+export function sensitivity(
+  graph: Graph,
+  samples: readonly Float32Array[],
+  seed: number,
+  progress?: (done: number) => void,
+): Sensitivity {
   const model = floatModel(graph)
   const outputs = probedOutputs(graph)
   const next = random(seed)
@@ -55,15 +68,23 @@ export function sensitivity(graph: Graph, samples: readonly Float32Array[], seed
     progress?.(i + 1)
   })
   const count = samples.length * PROBES
-  for (const sum of [...activations.values(), ...weights.values()]) for (let k = 0; k < sum.length; k++) sum[k]! /= count
+  for (const sum of [...activations.values(), ...weights.values()])
+    for (let k = 0; k < sum.length; k++) sum[k]! /= count
   return { activations, weights }
 }
 
 /** Adds squares per channel. Zero is exactly representable: values that are zero have no rounding noise. */
-function addChannels(sums: Map<number, Float64Array>, t: number, g: Float32Array, x: Float32Array, channels: number): void {
+function addChannels(
+  sums: Map<number, Float64Array>,
+  t: number,
+  g: Float32Array,
+  x: Float32Array,
+  channels: number,
+): void {
   let sum = sums.get(t)
-  if (!sum) sums.set(t, sum = new Float64Array(channels))
-  for (let i = 0; i < g.length; i += channels) for (let c = 0; c < channels; c++) if (x[i + c] !== 0) sum[c]! += g[i + c]! * g[i + c]!
+  if (!sum) sums.set(t, (sum = new Float64Array(channels)))
+  for (let i = 0; i < g.length; i += channels)
+    for (let c = 0; c < channels; c++) if (x[i + c] !== 0) sum[c]! += g[i + c]! * g[i + c]!
 }
 
 /** Adds squares of a [K, O] gradient to sums in filter order [O, K]. */
@@ -71,6 +92,10 @@ function addSquares(sums: Map<number, Float32Array>, k: number, g: Float64Array,
   const O = graph.tensors[graph.ops[k]!.inputs[1]!]!.shape[0]!
   const K = g.length / O
   let sum = sums.get(k)
-  if (!sum) sums.set(k, sum = new Float32Array(g.length))
-  for (let i = 0; i < K; i++) for (let r = 0; r < O; r++) { const v = g[i * O + r]!; sum[r * K + i]! += v * v }
+  if (!sum) sums.set(k, (sum = new Float32Array(g.length)))
+  for (let i = 0; i < K; i++)
+    for (let r = 0; r < O; r++) {
+      const v = g[i * O + r]!
+      sum[r * K + i]! += v * v
+    }
 }

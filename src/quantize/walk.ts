@@ -1,4 +1,7 @@
-/** The state of quantization on its way through the ops: two sets of activations, the float model's and the int8 model's. */
+/**
+ * The state of quantization on its way through the ops: two sets of activations, the float model's and the int8
+ * model's.
+ */
 import type { FloatModel } from '../float/execute.ts'
 import { snap } from '../float/values.ts'
 import type { Quantization } from '../graph.ts'
@@ -8,23 +11,37 @@ export class Walk {
   readonly float: FloatModel
   readonly reference: Map<number, Float32Array>[]
   readonly simulated: Map<number, Float32Array>[]
-  /** Two parts of the inputs: rounding is tried with one and judged on the other, one photo in four; empty with fewer than four. */
+  /**
+   * Two parts of the inputs: rounding is tried with one and judged on the other, one photo in four; empty with fewer
+   * than four.
+   */
   readonly fit: number[] = []
   readonly check: number[] = []
   private readonly lastUse = new Map<number, number>()
 
-  constructor(float: FloatModel, samples: readonly Float32Array[], photoOf: readonly number[], inputGrid: Quantization) {
+  constructor(
+    float: FloatModel,
+    samples: readonly Float32Array[],
+    photoOf: readonly number[],
+    inputGrid: Quantization,
+  ) {
     this.float = float
     const photos = [...new Set(photoOf)]
     photoOf.forEach((p, i) => (photos.indexOf(p) % 4 === 3 ? this.check : this.fit).push(i))
     const input = float.graph.inputs[0]!
     this.reference = samples.map((s) => new Map([[input, s]]))
-    this.simulated = samples.map((s) => { const q = s.slice(); snap(q, inputGrid, 'int8'); return new Map([[input, q]]) })
+    this.simulated = samples.map((s) => {
+      const q = s.slice()
+      snap(q, inputGrid, 'int8')
+      return new Map([[input, q]])
+    })
     float.graph.ops.forEach((op, i) => op.inputs.forEach((t) => this.lastUse.set(t, i)))
   }
 
   /** Drops what no later op reads. */
   release(i: number): void {
-    for (const t of this.float.graph.ops[i]!.inputs) if (this.lastUse.get(t) === i) for (const side of [this.reference, this.simulated]) side.forEach((m) => m.delete(t))
+    for (const t of this.float.graph.ops[i]!.inputs)
+      if (this.lastUse.get(t) === i)
+        for (const side of [this.reference, this.simulated]) side.forEach((m) => m.delete(t))
   }
 }

@@ -2,7 +2,11 @@
 import { roundEven } from '../float/values.ts'
 
 /** A weighted op's constants as one matrix: row = output channel, column = tap x input channel in filter order. */
-export interface Matrix { rows: number; columns: number; data: Float32Array }
+export interface Matrix {
+  rows: number
+  columns: number
+  data: Float32Array
+}
 
 export interface QuantizedMatrix {
   rows: number
@@ -53,5 +57,7 @@ export function dequantizeRows({ rows, columns, q, scales }: QuantizedMatrix): F
 
 /** bias / (inputScale * scale) as int32. */
 export function quantizeBias(bias: Float32Array, scales: Float32Array, inputScale: number): Int32Array {
-  return Int32Array.from(bias, (b, r) => Math.max(-MAX_BIAS, Math.min(MAX_BIAS, roundEven(b / Math.fround(inputScale * scales[r]!)))))
+  return Int32Array.from(bias, (b, r) =>
+    Math.max(-MAX_BIAS, Math.min(MAX_BIAS, roundEven(b / Math.fround(inputScale * scales[r]!)))),
+  )
 }

@@ -5,20 +5,29 @@ import { CONTROL_WORDS, FINISHED, GENERATION, STATUS, type WorkerStart } from '.
 
 const MOST_THREADS = 16
 
-interface Handle { post(message: WorkerStart): void; next(): Promise<unknown>; terminate(): void }
+interface Handle {
+  post(message: WorkerStart): void
+  next(): Promise<unknown>
+  terminate(): void
+}
 
 const isNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined
 
 /** Checks the request against what this engine offers, before anything is compiled. */
 export function checkThreads(threads: number): void {
-  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) throw new ThimbleError('usage/threads', 'number of threads', { expected: `1 to ${MOST_THREADS}`, got: threads })
+  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
+    throw new ThimbleError('usage/threads', 'number of threads', { expected: `1 to ${MOST_THREADS}`, got: threads })
   if (threads === 1) return
   if (isNode() && !process.getBuiltinModule) {
-    throw new ThimbleError('runtime/threads', 'threads need Node 20.16 or newer', { got: process.version, hint: 'update Node, or use one thread' })
+    throw new ThimbleError('runtime/threads', 'threads need Node 20.16 or newer', {
+      got: process.version,
+      hint: 'update Node, or use one thread',
+    })
   }
   if (typeof SharedArrayBuffer === 'undefined') {
     throw new ThimbleError('runtime/threads', 'threads need shared memory', {
-      got: 'an engine without SharedArrayBuffer', hint: 'serve the page cross-origin isolated (COOP and COEP headers), or use one thread'
+      got: 'an engine without SharedArrayBuffer',
+      hint: 'serve the page cross-origin isolated (COOP and COEP headers), or use one thread',
     })
   }
 }
@@ -32,16 +41,24 @@ async function startWorker(): Promise<Handle> {
     const worker = new Worker(new URL(source, import.meta.url))
     worker.unref()
     return {
-      post: m => worker.postMessage(m),
-      next: () => new Promise((resolve, reject) => { worker.once('message', resolve); worker.once('error', reject) }),
-      terminate: () => void worker.terminate()
+      post: (m) => worker.postMessage(m),
+      next: () =>
+        new Promise((resolve, reject) => {
+          worker.once('message', resolve)
+          worker.once('error', reject)
+        }),
+      terminate: () => void worker.terminate(),
     }
   }
   const worker = new Worker(new URL('../threads/worker.js', import.meta.url), { type: 'module' })
   return {
-    post: m => worker.postMessage(m),
-    next: () => new Promise((resolve, reject) => { worker.onmessage = e => resolve(e.data); worker.onerror = e => reject(new Error(e.message)) }),
-    terminate: () => worker.terminate()
+    post: (m) => worker.postMessage(m),
+    next: () =>
+      new Promise((resolve, reject) => {
+        worker.onmessage = (e) => resolve(e.data)
+        worker.onerror = (e) => reject(new Error(e.message))
+      }),
+    terminate: () => worker.terminate(),
   }
 }
 
@@ -60,30 +77,37 @@ export class ThreadPool {
     this.#counterIndex = counter >> 2
   }
 
-  /** Every worker has instantiated the module when this resolves; the caller then writes the program into the memory. */
+  /**
+   * Every worker has instantiated the module when this resolves; the caller then writes the program into the memory.
+   */
   static async start(module: WebAssembly.Module, memory: WebAssembly.Memory, program: Program): Promise<ThreadPool> {
     const control = new SharedArrayBuffer(CONTROL_WORDS * 4)
     const workers: Handle[] = []
     try {
-      await Promise.all(program.workers.map(async ({ table, count }) => {
-        const worker = await startWorker()
-        workers.push(worker)
-        await worker.next()
-        const ready = worker.next()
-        worker.post({ module, memory, control, table, count })
-        await ready
-      }))
+      await Promise.all(
+        program.workers.map(async ({ table, count }) => {
+          const worker = await startWorker()
+          workers.push(worker)
+          await worker.next()
+          const ready = worker.next()
+          worker.post({ module, memory, control, table, count })
+          await ready
+        }),
+      )
     } catch (error) {
       for (const worker of workers) worker.terminate()
       throw new ThimbleError('runtime/threads', 'a worker thread did not start', {
         got: (error as Error).message || 'no worker script',
-        hint: 'serve threads/worker.js of the package beside the bundle (a bundler that does not follow new URL(…, import.meta.url) leaves it out), or use one thread'
+        hint: 'serve threads/worker.js of the package beside the bundle (a bundler that does not follow new URL(…, import.meta.url) leaves it out), or use one thread',
       })
     }
     return new ThreadPool(workers, new Int32Array(control), memory, program.barrierCounter)
   }
 
-  /** Lets the workers begin their share of one inference; the caller then runs its own, which meets them at the barriers. */
+  /**
+   * Lets the workers begin their share of one inference; the caller then runs its own, which meets them at the
+   * barriers.
+   */
   wake(): void {
     // A worker may still be leaving the last barrier of the run before: its counter must not be reset under it.
     while (Atomics.load(this.#words, FINISHED) !== this.#expected);
@@ -96,7 +120,9 @@ export class ThreadPool {
   }
 
   /** First error status of a worker, 0 for none. */
-  get status(): number { return Atomics.load(this.#words, STATUS) }
+  get status(): number {
+    return Atomics.load(this.#words, STATUS)
+  }
 
   stop(): void {
     Atomics.store(this.#words, GENERATION, -1)

@@ -10,7 +10,10 @@ export interface WorkerStart {
   count: number
 }
 
-/** Words of `control`: the generation, negative to quit; the first non-zero status that a worker met; shares finished in all. */
+/**
+ * Words of `control`: the generation, negative to quit; the first non-zero status that a worker met; shares finished in
+ * all.
+ */
 export const GENERATION = 0
 export const STATUS = 1
 export const FINISHED = 2

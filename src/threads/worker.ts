@@ -5,15 +5,31 @@
 
 import { FINISHED, GENERATION, STATUS, type WorkerStart } from './worker-words.ts'
 
-interface Port { postMessage(message: unknown): void; onMessage(handler: (start: WorkerStart) => void): void }
+interface Port {
+  postMessage(message: unknown): void
+  onMessage(handler: (start: WorkerStart) => void): void
+}
 
 function port(): Port {
   if (typeof process !== 'undefined' && process.versions?.node) {
     const { parentPort } = process.getBuiltinModule('node:worker_threads')
-    return { postMessage: m => parentPort!.postMessage(m), onMessage: handler => { parentPort!.once('message', handler) } }
+    return {
+      postMessage: (m) => parentPort!.postMessage(m),
+      onMessage: (handler) => {
+        parentPort!.once('message', handler)
+      },
+    }
   }
-  const scope = globalThis as unknown as { postMessage(m: unknown): void; onmessage: ((e: MessageEvent) => void) | null }
-  return { postMessage: m => scope.postMessage(m), onMessage: handler => { scope.onmessage = e => handler(e.data as WorkerStart) } }
+  const scope = globalThis as unknown as {
+    postMessage(m: unknown): void
+    onmessage: ((e: MessageEvent) => void) | null
+  }
+  return {
+    postMessage: (m) => scope.postMessage(m),
+    onMessage: (handler) => {
+      scope.onmessage = (e) => handler(e.data as WorkerStart)
+    },
+  }
 }
 
 function serve({ module, memory, control, table, count }: WorkerStart, ready: () => void): void {
@@ -35,5 +51,5 @@ function serve({ module, memory, control, table, count }: WorkerStart, ready: ()
 }
 
 const { postMessage, onMessage } = port()
-onMessage(start => serve(start, () => postMessage('ready')))
+onMessage((start) => serve(start, () => postMessage('ready')))
 postMessage('started')

@@ -12,22 +12,41 @@ const dir = mkdtempSync(join(tmpdir(), 'thimble-embedded-'))
 test.after(() => rmSync(dir, { recursive: true, force: true }))
 
 const TOOLS = ['/usr/bin/wasm2c', '/usr/bin/arm-none-eabi-gcc', '/usr/bin/qemu-system-arm', join(root, 'dist/cli.js')]
-const ready = shared('goldens') && TOOLS.every((path) => existsSync(path)) ? join(root, 'examples/embedded/build.sh') : undefined
+const ready =
+  shared('goldens') && TOOLS.every((path) => existsSync(path)) ? join(root, 'examples/embedded/build.sh') : undefined
 
 /** Flash and RAM that the README of the example promises, in bytes. */
-const LIMITS: Record<string, { flash: number; ram: number }> = { vww_96_int8: { flash: 128 * 1024, ram: 320 * 1024 }, kws_ref_model: { flash: 48 * 1024, ram: 64 * 1024 } }
+const LIMITS: Record<string, { flash: number; ram: number }> = {
+  vww_96_int8: { flash: 128 * 1024, ram: 320 * 1024 },
+  kws_ref_model: { flash: 48 * 1024, ram: 64 * 1024 },
+}
 
 for (const [model, limit] of Object.entries(LIMITS)) {
-  need(test, `${model} on a Cortex-M4F answers as recorded`, ready, 'wabt, gcc-arm-none-eabi, qemu-system-arm, ../shared or dist is missing', (build) => {
-    const out = join(dir, model)
-    const r = spawnSync(build, [shared(`models/${model}.tflite`)!, out, shared(`goldens/${model}/random1.in0.bin`)!], { encoding: 'utf8' })
-    assert.is(r.status, 0, r.stderr)
-    equalBytes(readFileSync(join(out, 'output.bin')), readFileSync(shared(`goldens/${model}/random1.out0.bin`)!), model)
-    const number = (pattern: RegExp): number => Number(pattern.exec(r.stdout)![1])
-    const flash = number(/^flash (\d+) bytes/m), ram = number(/^RAM +(\d+) bytes/m)
-    assert.ok(flash > 0 && flash <= limit.flash, `${flash} bytes of flash`)
-    assert.ok(ram > 0 && ram <= limit.ram, `${ram} bytes of RAM`)
-  })
+  need(
+    test,
+    `${model} on a Cortex-M4F answers as recorded`,
+    ready,
+    'wabt, gcc-arm-none-eabi, qemu-system-arm, ../shared or dist is missing',
+    (build) => {
+      const out = join(dir, model)
+      const r = spawnSync(
+        build,
+        [shared(`models/${model}.tflite`)!, out, shared(`goldens/${model}/random1.in0.bin`)!],
+        { encoding: 'utf8' },
+      )
+      assert.is(r.status, 0, r.stderr)
+      equalBytes(
+        readFileSync(join(out, 'output.bin')),
+        readFileSync(shared(`goldens/${model}/random1.out0.bin`)!),
+        model,
+      )
+      const number = (pattern: RegExp): number => Number(pattern.exec(r.stdout)![1])
+      const flash = number(/^flash (\d+) bytes/m)
+      const ram = number(/^RAM +(\d+) bytes/m)
+      assert.ok(flash > 0 && flash <= limit.flash, `${flash} bytes of flash`)
+      assert.ok(ram > 0 && ram <= limit.ram, `${ram} bytes of RAM`)
+    },
+  )
 }
 
 test.run()

@@ -7,7 +7,8 @@ import type { Variant } from '../../src/types.ts'
 import { root } from '../util.ts'
 
 /** Where .ci/engines.sh installs to. */
-export const ENGINES = process.env.THIMBLE_ENGINES ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'thimble/engines')
+export const ENGINES =
+  process.env.THIMBLE_ENGINES ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'thimble/engines')
 
 export interface Engine {
   id: string
@@ -40,22 +41,62 @@ const SMALL = 15e6
 const nodeX64 = (major: number, relaxed: boolean): Engine[] => {
   const node = peer(`npm/node_modules/node${major}/bin/node`)
   return [
-    { id: `node${major}`, title: `Node ${major}, x64`, runs: 'module', batch: true, variants: relaxed ? ['simd', 'scalar', 'relaxed'] : ['simd', 'scalar'], maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL }, command: [node, host('node.mjs')] },
-    { id: `node${major}-package`, title: `Node ${major}, x64`, runs: 'package', batch: true, variants: ['simd', 'scalar'], maxMacs: { simd: V2, scalar: SMALL }, command: [node, host('package.mjs')], env: { THIMBLE_PACKAGE: DIST } }
+    {
+      id: `node${major}`,
+      title: `Node ${major}, x64`,
+      runs: 'module',
+      batch: true,
+      variants: relaxed ? ['simd', 'scalar', 'relaxed'] : ['simd', 'scalar'],
+      maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL },
+      command: [node, host('node.mjs')],
+    },
+    {
+      id: `node${major}-package`,
+      title: `Node ${major}, x64`,
+      runs: 'package',
+      batch: true,
+      variants: ['simd', 'scalar'],
+      maxMacs: { simd: V2, scalar: SMALL },
+      command: [node, host('package.mjs')],
+      env: { THIMBLE_PACKAGE: DIST },
+    },
   ]
 }
 const nodeArm64 = (version: string, largest: number): Engine[] => {
   const command = [...QEMU, peer(`node-arm64-${version}/bin/node`)]
   const title = `Node ${version.split('.')[0]}, arm64 (QEMU)`
   return [
-    { id: `node${version.split('.')[0]}-arm64`, title, runs: 'module', batch: true, variants: ['simd', 'scalar', 'relaxed'], maxMacs: { simd: SMALL, relaxed: SMALL, scalar: 10e6 }, command: [...command, host('node.mjs')] },
-    { id: `node${version.split('.')[0]}-arm64-package`, title, runs: 'package', batch: true, variants: ['simd', 'scalar'], maxMacs: { simd: largest, scalar: 10e6 }, command: [...command, host('package.mjs')], env: { THIMBLE_PACKAGE: DIST } }
+    {
+      id: `node${version.split('.')[0]}-arm64`,
+      title,
+      runs: 'module',
+      batch: true,
+      variants: ['simd', 'scalar', 'relaxed'],
+      maxMacs: { simd: SMALL, relaxed: SMALL, scalar: 10e6 },
+      command: [...command, host('node.mjs')],
+    },
+    {
+      id: `node${version.split('.')[0]}-arm64-package`,
+      title,
+      runs: 'package',
+      batch: true,
+      variants: ['simd', 'scalar'],
+      maxMacs: { simd: largest, scalar: 10e6 },
+      command: [...command, host('package.mjs')],
+      env: { THIMBLE_PACKAGE: DIST },
+    },
   ]
 }
 /** The package with one set of kernels forced, on the processor that they are for. */
 const arm64Kernels = (cpu: string, variant: Variant, kernels: string): Engine => ({
-  id: `node24-arm64-${kernels}-package`, title: `Node 24, arm64 ${cpu} (QEMU), ${kernels} kernels`, runs: 'package', batch: true, variants: [variant], maxMacs: SMALL,
-  command: [...QEMU, '-cpu', cpu, peer('node-arm64-24.22.0/bin/node'), host('package.mjs')], env: { THIMBLE_PACKAGE: DIST, THIMBLE_KERNELS: kernels }
+  id: `node24-arm64-${kernels}-package`,
+  title: `Node 24, arm64 ${cpu} (QEMU), ${kernels} kernels`,
+  runs: 'package',
+  batch: true,
+  variants: [variant],
+  maxMacs: SMALL,
+  command: [...QEMU, '-cpu', cpu, peer('node-arm64-24.22.0/bin/node'), host('package.mjs')],
+  env: { THIMBLE_PACKAGE: DIST, THIMBLE_KERNELS: kernels },
 })
 const PYTHON = { PYTHONPATH: peer('python') }
 const JS = { THIMBLE_ENGINES: ENGINES }
@@ -63,14 +104,78 @@ const JS = { THIMBLE_ENGINES: ENGINES }
 /** Every engine, installed or not. */
 export const engines: readonly Engine[] = [
   ...[20, 22, 24, 26].flatMap((major) => nodeX64(major, major > 20)),
-  ...nodeArm64('22.23.3', SMALL), ...nodeArm64('24.22.0', V2), ...nodeArm64('26.12.0', SMALL), arm64Kernels('cortex-a72', 'simd', 'arm'), arm64Kernels('cortex-a76', 'relaxed', 'arm-dot'),
-  { id: 'workerd', title: 'workerd (Cloudflare Workers)', runs: 'module', batch: true, variants: ['simd', 'scalar'], maxMacs: { simd: V2, scalar: SMALL }, command: [process.execPath, host('workerd.mjs'), peer('npm/node_modules/miniflare')], env: JS },
-  { id: 'chromium', title: 'Chromium', runs: 'module', batch: true, variants: ['simd', 'scalar', 'relaxed'], maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL }, command: [process.execPath, host('chromium.mjs'), peer('npm/node_modules/playwright-core'), process.env.CHROMIUM ?? '/usr/bin/chromium'], env: JS },
-  { id: 'wasmtime', title: 'Wasmtime, x64', runs: 'module', variants: ['simd', 'scalar', 'relaxed'], maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL }, command: ['/usr/bin/env', 'python3', host('wasmtime_host.py'), peer('python/wasmtime')], env: PYTHON },
-  { id: 'wasmtime-arm64', title: 'Wasmtime, arm64 (QEMU)', runs: 'module', variants: ['simd', 'scalar', 'relaxed'], maxMacs: { simd: V2, relaxed: SMALL, scalar: 10e6 }, command: [...QEMU, '-E', `LD_LIBRARY_PATH=${peer('wasmtime-arm64')}`, peer('wasmtime-arm64/wasmtime-host')] },
-  { id: 'wazero', title: 'wazero, compiler', runs: 'module', variants: ['simd', 'scalar'], maxMacs: { simd: V2, scalar: SMALL }, command: [peer('bin/wazero-host'), 'compiler'] },
-  { id: 'wazero-interpreter', title: 'wazero, interpreter', runs: 'module', variants: ['simd', 'scalar'], maxMacs: { simd: 20e6, scalar: 8e6 }, command: [peer('bin/wazero-host'), 'interpreter'] },
-  { id: 'wasm3', title: 'wasm3 (interpreter)', runs: 'module', variants: ['scalar'], maxMacs: SMALL, command: ['/usr/bin/env', 'python3', host('wasm3_host.py'), peer('python/pywasm3-0.5.0.dist-info')], env: PYTHON }
+  ...nodeArm64('22.23.3', SMALL),
+  ...nodeArm64('24.22.0', V2),
+  ...nodeArm64('26.12.0', SMALL),
+  arm64Kernels('cortex-a72', 'simd', 'arm'),
+  arm64Kernels('cortex-a76', 'relaxed', 'arm-dot'),
+  {
+    id: 'workerd',
+    title: 'workerd (Cloudflare Workers)',
+    runs: 'module',
+    batch: true,
+    variants: ['simd', 'scalar'],
+    maxMacs: { simd: V2, scalar: SMALL },
+    command: [process.execPath, host('workerd.mjs'), peer('npm/node_modules/miniflare')],
+    env: JS,
+  },
+  {
+    id: 'chromium',
+    title: 'Chromium',
+    runs: 'module',
+    batch: true,
+    variants: ['simd', 'scalar', 'relaxed'],
+    maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL },
+    command: [
+      process.execPath,
+      host('chromium.mjs'),
+      peer('npm/node_modules/playwright-core'),
+      process.env.CHROMIUM ?? '/usr/bin/chromium',
+    ],
+    env: JS,
+  },
+  {
+    id: 'wasmtime',
+    title: 'Wasmtime, x64',
+    runs: 'module',
+    variants: ['simd', 'scalar', 'relaxed'],
+    maxMacs: { simd: ALL, relaxed: V2, scalar: SMALL },
+    command: ['/usr/bin/env', 'python3', host('wasmtime_host.py'), peer('python/wasmtime')],
+    env: PYTHON,
+  },
+  {
+    id: 'wasmtime-arm64',
+    title: 'Wasmtime, arm64 (QEMU)',
+    runs: 'module',
+    variants: ['simd', 'scalar', 'relaxed'],
+    maxMacs: { simd: V2, relaxed: SMALL, scalar: 10e6 },
+    command: [...QEMU, '-E', `LD_LIBRARY_PATH=${peer('wasmtime-arm64')}`, peer('wasmtime-arm64/wasmtime-host')],
+  },
+  {
+    id: 'wazero',
+    title: 'wazero, compiler',
+    runs: 'module',
+    variants: ['simd', 'scalar'],
+    maxMacs: { simd: V2, scalar: SMALL },
+    command: [peer('bin/wazero-host'), 'compiler'],
+  },
+  {
+    id: 'wazero-interpreter',
+    title: 'wazero, interpreter',
+    runs: 'module',
+    variants: ['simd', 'scalar'],
+    maxMacs: { simd: 20e6, scalar: 8e6 },
+    command: [peer('bin/wazero-host'), 'interpreter'],
+  },
+  {
+    id: 'wasm3',
+    title: 'wasm3 (interpreter)',
+    runs: 'module',
+    variants: ['scalar'],
+    maxMacs: SMALL,
+    command: ['/usr/bin/env', 'python3', host('wasm3_host.py'), peer('python/pywasm3-0.5.0.dist-info')],
+    env: PYTHON,
+  },
 ]
 
 /** Paths that are only there to be checked for; hosts don't take them. */
@@ -79,7 +184,10 @@ const MARKERS = /miniflare$|playwright-core$|chromium$|python\/wasmtime$|dist-in
 /** The command to run, or undefined where something that it needs is not installed. */
 export function installed(engine: Engine): readonly string[] | undefined {
   const needed = [...files(engine.command), ...(engine.runs === 'package' ? [DIST] : [])]
-  return needed.every((path) => existsSync(path)) ? engine.command.filter((part, i) => i === 0 || !MARKERS.test(part)) : undefined
+  return needed.every((path) => existsSync(path))
+    ? engine.command.filter((part, i) => i === 0 || !MARKERS.test(part))
+    : undefined
 }
 
-export const macLimit = (engine: Engine, variant: Variant): number => (typeof engine.maxMacs === 'number' ? engine.maxMacs : engine.maxMacs[variant] ?? Infinity)
+export const macLimit = (engine: Engine, variant: Variant): number =>
+  typeof engine.maxMacs === 'number' ? engine.maxMacs : (engine.maxMacs[variant] ?? Infinity)

@@ -13,15 +13,24 @@ function run(node: string, args: readonly string[], env: Record<string, string> 
   return new Promise((resolve, reject) => {
     const child = spawn(node, args, { cwd: root, env: { ...process.env, NODE_OPTIONS: '', ...env } })
     let out = ''
-    child.stdout.on('data', chunk => { out += chunk })
-    child.stderr.on('data', chunk => { out += chunk })
+    child.stdout.on('data', (chunk) => {
+      out += chunk
+    })
+    child.stderr.on('data', (chunk) => {
+      out += chunk
+    })
     child.on('error', reject)
-    child.on('close', code => code === 0 ? resolve(out) : reject(new Error(`exit code ${code}: ${out.slice(-2000)}`)))
+    child.on('close', (code) =>
+      code === 0 ? resolve(out) : reject(new Error(`exit code ${code}: ${out.slice(-2000)}`)),
+    )
   })
 }
 
 /** What a model that was asked to be fast says of itself. */
-async function about(node: string, options: object): Promise<{ variant: string; kernels: string; why: string; equal: boolean }> {
+async function about(
+  node: string,
+  options: object,
+): Promise<{ variant: string; kernels: string; why: string; equal: boolean }> {
   const script = `(async () => {
     const { loadGraph } = await import('./src/load.ts'), { fastRuntime } = await import('./src/node.ts'), { smallModels } = await import('./test/small-models.ts')
     const { graph } = smallModels()[0]
@@ -34,7 +43,8 @@ async function about(node: string, options: object): Promise<{ variant: string; 
   return JSON.parse((await run(node, ['-e', script])).trim().split('\n').at(-1)!)
 }
 
-const node26 = nodeOf(26), node24 = nodeOf(24)
+const node26 = nodeOf(26)
+const node24 = nodeOf(24)
 
 if (!existsSync(node26)) skip('fast', 'Node 26 is not installed; .ci/engines.sh installs it')
 else if (process.arch !== 'x64') skip('fast', 'not an x86-64 machine')
@@ -64,11 +74,12 @@ else {
   })
 }
 if (!existsSync(node24)) skip('fast on Node 24', 'it is not installed; .ci/engines.sh installs it')
-else test('fast, Node 24: loads without, and says why', async () => {
-  const got = await about(node24, { fast: true })
-  assert.is(got.kernels, process.arch === 'x64' ? 'x86' : got.kernels)
-  assert.match(got.why, /not fast: needs Node 26/)
-  assert.ok(got.equal)
-})
+else
+  test('fast, Node 24: loads without, and says why', async () => {
+    const got = await about(node24, { fast: true })
+    assert.is(got.kernels, process.arch === 'x64' ? 'x86' : got.kernels)
+    assert.match(got.why, /not fast: needs Node 26/)
+    assert.ok(got.equal)
+  })
 
 test.run()

@@ -17,15 +17,28 @@ export const MODELS: readonly { name: string; macs: number }[] = [
   { name: 'pretrainedResnet_quant', macs: 12.5e6 },
   { name: 'mobilenet_v1_0.25_128_quant', macs: 13.6e6 },
   { name: 'tf2_mobilenet_v2_1.0_224_ptq', macs: 301e6 },
-  { name: 'deeplabv3_mnv2_dm05_pascal_quant', macs: 900e6 }
+  { name: 'deeplabv3_mnv2_dm05_pascal_quant', macs: 900e6 },
 ]
 
-export interface Cell { model: string; variant: Variant }
-export interface Answer { engine: string; abi: number; memoryBytes: number; ms: number; variant?: Variant; kernels?: string; why?: string }
+export interface Cell {
+  model: string
+  variant: Variant
+}
+export interface Answer {
+  engine: string
+  abi: number
+  memoryBytes: number
+  ms: number
+  variant?: Variant
+  kernels?: string
+  why?: string
+}
 
 /** The cells of one engine's column: its variants times the models that are small enough for it. */
 export const cells = (engine: Engine): Cell[] =>
-  MODELS.flatMap(({ name, macs }) => engine.variants.filter((v) => macs <= macLimit(engine, v)).map((variant) => ({ model: name, variant })))
+  MODELS.flatMap(({ name, macs }) =>
+    engine.variants.filter((v) => macs <= macLimit(engine, v)).map((variant) => ({ model: name, variant })),
+  )
 
 const scratch = mkdtempSync(join(tmpdir(), 'thimble-engines-'))
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
@@ -36,7 +49,10 @@ async function modulePath(model: string, variant: Variant): Promise<string> {
   const path = join(scratch, `${model}-${variant}.wasm`)
   let made = packed.get(path)
   if (!made) {
-    made = packGraph(readModel(new Uint8Array(readFileSync(shared(`models/${model}.tflite`)!)), model), { variant, name: model })
+    made = packGraph(readModel(new Uint8Array(readFileSync(shared(`models/${model}.tflite`)!)), model), {
+      variant,
+      name: model,
+    })
     packed.set(path, made)
     writeFileSync(path, (await made).wasm)
   }
@@ -44,24 +60,45 @@ async function modulePath(model: string, variant: Variant): Promise<string> {
   return path
 }
 
-function run(command: readonly string[], args: string[], env: Readonly<Record<string, string>> | undefined): Promise<string> {
+function run(
+  command: readonly string[],
+  args: string[],
+  env: Readonly<Record<string, string>> | undefined,
+): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(command[0]!, [...command.slice(1), ...args], { env: { ...process.env, NODE_OPTIONS: '', ...env } })
-    let out = '', err = ''
-    child.stdout.on('data', (chunk) => { out += chunk })
-    child.stderr.on('data', (chunk) => { err += chunk })
+    const child = spawn(command[0]!, [...command.slice(1), ...args], {
+      env: { ...process.env, NODE_OPTIONS: '', ...env },
+    })
+    let out = ''
+    let err = ''
+    child.stdout.on('data', (chunk) => {
+      out += chunk
+    })
+    child.stderr.on('data', (chunk) => {
+      err += chunk
+    })
     child.on('error', reject)
-    child.on('close', (code) => (code === 0 ? resolve(out) : reject(new Error(`exit code ${code}: ${err.trim().split('\n').slice(-3).join(' | ')}`))))
+    child.on('close', (code) =>
+      code === 0
+        ? resolve(out)
+        : reject(new Error(`exit code ${code}: ${err.trim().split('\n').slice(-3).join(' | ')}`)),
+    )
   })
 }
 
 /** Recorded cases, at most `count`, spread over the list. */
 function pick(model: string, count: number): string[] {
   const { cases } = JSON.parse(readFileSync(shared(`goldens/${model}/manifest.json`)!, 'utf8')) as { cases: string[] }
-  return Array.from({ length: Math.min(count, cases.length) }, (_, i) => cases[Math.floor((i * cases.length) / Math.min(count, cases.length))]!)
+  return Array.from(
+    { length: Math.min(count, cases.length) },
+    (_, i) => cases[Math.floor((i * cases.length) / Math.min(count, cases.length))]!,
+  )
 }
 
-interface Job { args: string[]; compare: () => void }
+interface Job {
+  args: string[]
+  compare: () => void
+}
 
 /** What to give a host for one cell, and the comparison of what it wrote with every output of every case. */
 async function job(engine: Engine, { model, variant }: Cell, options: RunOptions): Promise<Job> {
@@ -70,7 +107,8 @@ async function job(engine: Engine, { model, variant }: Cell, options: RunOptions
   const outputs = (JSON.parse(readFileSync(golden('manifest.json'), 'utf8')) as { outputs: unknown[] }).outputs.length
   const dir = join(scratch, `${engine.id}-${model}-${variant}`)
   mkdirSync(dir, { recursive: true })
-  const file = engine.runs === 'module' ? await modulePath(model, variant) : `${shared(`models/${model}.tflite`)!}?${variant}`
+  const file =
+    engine.runs === 'module' ? await modulePath(model, variant) : `${shared(`models/${model}.tflite`)!}?${variant}`
   const args = chosen.map((name) => {
     const inputs: string[] = []
     for (let i = 0; existsSync(golden(`${name}.in${i}.bin`)); i++) inputs.push(golden(`${name}.in${i}.bin`))
@@ -78,14 +116,22 @@ async function job(engine: Engine, { model, variant }: Cell, options: RunOptions
   })
   const compare = (): void => {
     for (const name of chosen) {
-      for (let i = 0; i < outputs; i++) equalBytes(readFileSync(join(dir, `${name}.${i}`)), readFileSync(golden(`${name}.out${i}.bin`)), `${model} (${variant}) on ${engine.title}, case ${name}, output ${i}`)
+      for (let i = 0; i < outputs; i++)
+        equalBytes(
+          readFileSync(join(dir, `${name}.${i}`)),
+          readFileSync(golden(`${name}.out${i}.bin`)),
+          `${model} (${variant}) on ${engine.title}, case ${name}, output ${i}`,
+        )
     }
     rmSync(dir, { recursive: true })
   }
   return { args: [file, String(outputs), String(options.runs ?? 0), ...args], compare }
 }
 
-export interface RunOptions { cases?: number; runs?: number }
+export interface RunOptions {
+  cases?: number
+  runs?: number
+}
 
 /**
  * Runs cells on one engine, in one process where its host takes several jobs. Gives one promise per cell: what the host
@@ -102,12 +148,23 @@ export function runCells(engine: Engine, list: readonly Cell[], options: RunOpti
     return answer
   }
   if (engine.batch) {
-    const lines = Promise.all(jobs).then((all) => run(command, all.flatMap(({ args }, i) => (i ? ['--', ...args] : args)), engine.env)).then((text) => text.trim().split('\n'))
+    const lines = Promise.all(jobs)
+      .then((all) =>
+        run(
+          command,
+          all.flatMap(({ args }, i) => (i ? ['--', ...args] : args)),
+          engine.env,
+        ),
+      )
+      .then((text) => text.trim().split('\n'))
     return jobs.map(async (j, i) => finish(await j, (await lines)[i]))
   }
   let last: Promise<unknown> = Promise.resolve()
   return jobs.map((j) => {
-    const mine = last.then(async () => { const made = await j; return finish(made, (await run(command, made.args, engine.env)).trim().split('\n').at(-1)) })
+    const mine = last.then(async () => {
+      const made = await j
+      return finish(made, (await run(command, made.args, engine.env)).trim().split('\n').at(-1))
+    })
     last = mine.catch(() => {})
     return mine
   })

@@ -13,15 +13,26 @@ const runsOf = (engine: Engine): number => (/interpreter|wasm3/.test(engine.id) 
 const emulated = (engine: Engine): boolean => engine.id.includes('arm64')
 const ms = (t: number): string => (t < 10 ? t.toFixed(2) : t < 100 ? t.toFixed(1) : t.toFixed(0))
 
-interface Row { engine: Engine; name: string; exact: number; failed: string[]; times: Map<string, Answer> }
+interface Row {
+  engine: Engine
+  name: string
+  exact: number
+  failed: string[]
+  times: Map<string, Answer>
+}
 
 async function rowOf(engine: Engine): Promise<Row> {
   const row: Row = { engine, name: engine.title, exact: 0, failed: [], times: new Map() }
-  const list = cells(engine).filter((c) => emulated(engine) ? c.model === models[0] : models.includes(c.model) || c.variant === 'scalar')
+  const list = cells(engine).filter((c) =>
+    emulated(engine) ? c.model === models[0] : models.includes(c.model) || c.variant === 'scalar',
+  )
   const results = await Promise.allSettled(runCells(engine, list, { runs: emulated(engine) ? 0 : runsOf(engine) }))
   results.forEach((r, i) => {
     const { model, variant } = list[i]!
-    if (r.status === 'rejected') { row.failed.push(`${model} (${variant}): ${(r.reason as Error).message}`); return }
+    if (r.status === 'rejected') {
+      row.failed.push(`${model} (${variant}): ${(r.reason as Error).message}`)
+      return
+    }
     row.exact++
     row.name = r.value.engine
     row.times.set(`${model} ${variant}`, r.value)
@@ -36,18 +47,25 @@ function cell(row: Row, model: string): string {
   return simd ? ms(simd.ms) : `${ms(scalar!.ms)} (scalar)`
 }
 
-const lines = [`| engine | variants | output bytes | ${models.map((m) => `${m}, ms`).join(' | ')} |`, `|---|---|---|${models.map(() => '--:|').join('')}`]
+const lines = [
+  `| engine | variants | output bytes | ${models.map((m) => `${m}, ms`).join(' | ')} |`,
+  `|---|---|---|${models.map(() => '--:|').join('')}`,
+]
 let failed = 0
 for (const engine of engines.filter((e) => e.runs === 'module')) {
   if (!installed(engine)) {
-    lines.push(`| ${engine.title} | ${engine.variants.join(', ')} | not installed here |${models.map(() => ' |').join('')}`)
+    lines.push(
+      `| ${engine.title} | ${engine.variants.join(', ')} | not installed here |${models.map(() => ' |').join('')}`,
+    )
     continue
   }
   const row = await rowOf(engine)
   failed += row.failed.length
   for (const f of row.failed) console.error(f)
   const name = /arm64/.test(row.name) && emulated(engine) ? `${row.name} (QEMU)` : row.name
-  lines.push(`| ${name} | ${engine.variants.join(', ')} | ${row.failed.length ? `${row.failed.length} differ` : `equal in ${row.exact} of ${row.exact}`} | ${models.map((m) => cell(row, m)).join(' | ')} |`)
+  lines.push(
+    `| ${name} | ${engine.variants.join(', ')} | ${row.failed.length ? `${row.failed.length} differ` : `equal in ${row.exact} of ${row.exact}`} | ${models.map((m) => cell(row, m)).join(' | ')} |`,
+  )
 }
 console.log(lines.join('\n'))
 if (failed) process.exitCode = 1

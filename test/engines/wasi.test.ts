@@ -1,4 +1,7 @@
-/** `thimble pack --target wasi`: the command in real Wasmtime and in Node's WASI, against the classifier in this process. */
+/**
+ * `thimble pack --target wasi`: the command in real Wasmtime and in Node's WASI, against the classifier in this
+ * process.
+ */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -25,19 +28,42 @@ const host = (name: string): string => fileURLToPath(new URL(`hosts/${name}`, im
 const HOSTS: Record<string, string[] | undefined> = {
   Wasmtime: existsSync(join(ENGINES, 'python/wasmtime')) ? ['python3', host('wasi_host.py')] : undefined,
   Node: [process.execPath, '--no-warnings', host('wasi.mjs')],
-  'Node 24 arm64': existsSync(join(ENGINES, 'node-arm64-24.22.0/bin/node')) && existsSync('/usr/bin/qemu-aarch64')
-    ? ['/usr/bin/qemu-aarch64', '-L', '/usr/aarch64-linux-gnu', join(ENGINES, 'node-arm64-24.22.0/bin/node'), '--no-warnings', host('wasi.mjs')] : undefined
+  'Node 24 arm64':
+    existsSync(join(ENGINES, 'node-arm64-24.22.0/bin/node')) && existsSync('/usr/bin/qemu-aarch64')
+      ? [
+          '/usr/bin/qemu-aarch64',
+          '-L',
+          '/usr/aarch64-linux-gnu',
+          join(ENGINES, 'node-arm64-24.22.0/bin/node'),
+          '--no-warnings',
+          host('wasi.mjs'),
+        ]
+      : undefined,
 }
 /** One that is always there, for what does not depend on the engine. */
 const ANY = HOSTS.Wasmtime ?? HOSTS.Node!
 
-interface Result { stdout: string; stderr: string; status: number | null }
+interface Result {
+  stdout: string
+  stderr: string
+  status: number | null
+}
 function command(engine: string[], wasm: string, args: string[], input: Uint8Array = new Uint8Array()): Result {
-  const r = spawnSync(engine[0], [...engine.slice(1), wasm, dir, ...args], { input, env: { ...process.env, NODE_OPTIONS: '', PYTHONPATH: join(ENGINES, 'python') }, maxBuffer: 1 << 26, timeout: 120_000 })
+  const r = spawnSync(engine[0], [...engine.slice(1), wasm, dir, ...args], {
+    input,
+    env: { ...process.env, NODE_OPTIONS: '', PYTHONPATH: join(ENGINES, 'python') },
+    maxBuffer: 1 << 26,
+    timeout: 120_000,
+  })
   return { stdout: r.stdout.toString(), stderr: r.stderr.toString(), status: r.status }
 }
 
-interface Answer { file: string; model: string; predictions: Prediction[]; timings: Record<string, number> }
+interface Answer {
+  file: string
+  model: string
+  predictions: Prediction[]
+  timings: Record<string, number>
+}
 const answers = (r: Result): Answer[] => {
   assert.is(r.status, 0, r.stderr)
   return JSON.parse(r.stdout) as Answer[]
@@ -47,7 +73,15 @@ function graphOf(model: string, change: Partial<Preprocess> = {}): Graph {
   const graph = readModel(new Uint8Array(readFileSync(shared(`models/${model}.tflite`)!)), model)
   const labels = shared('labels/imagenet_1001.txt')!
   if (model.startsWith('mobilenet_v1')) graph.metadata.labels = parseLabels(readFileSync(labels, 'utf8'))
-  if (Object.keys(change).length) graph.metadata.preprocess = { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [127.5], std: [127.5], ...change }
+  if (Object.keys(change).length)
+    graph.metadata.preprocess = {
+      fit: 'stretch',
+      method: 'bilinear',
+      channels: 'rgb',
+      mean: [127.5],
+      std: [127.5],
+      ...change,
+    }
   return graph
 }
 
@@ -66,9 +100,18 @@ async function expected(graph: Graph, files: string[], topK: number): Promise<Pr
 function same(got: Answer[], want: Prediction[][]): void {
   assert.is(got.length, want.length)
   got.forEach((answer, i) => {
-    assert.equal(answer.predictions.map(({ label, index }) => ({ label, index })), want[i].map(({ label, index }) => ({ label, index })), answer.file)
+    assert.equal(
+      answer.predictions.map(({ label, index }) => ({ label, index })),
+      want[i].map(({ label, index }) => ({ label, index })),
+      answer.file,
+    )
     // Nine digits are printed.
-    answer.predictions.forEach((p, k) => assert.ok(Math.abs(p.score - want[i][k].score) < 1e-9, `${answer.file} score ${k}: ${p.score}, expected ${want[i][k].score}`))
+    answer.predictions.forEach((p, k) =>
+      assert.ok(
+        Math.abs(p.score - want[i][k].score) < 1e-9,
+        `${answer.file} score ${k}: ${p.score}, expected ${want[i][k].score}`,
+      ),
+    )
   })
 }
 
@@ -77,27 +120,44 @@ const PHOTOS = ['cat.bmp', 'parrot.jpg', 'hot_dog.jpg', 'cat_720p.jpg']
 if (images) for (const name of PHOTOS) copyFileSync(join(images, name), join(dir, name))
 const MODEL = 'mobilenet_v1_0.25_128_quant'
 const EDGES: Partial<Preprocess>[] = [
-  { fit: 'crop', shorterSide: 146 }, { fit: 'crop' }, { fit: 'fit', method: 'bilinear-fast', channels: 'bgr' }, { method: 'nearest', channels: 'gray' }, { fit: 'crop', method: 'area', mean: [120, 110, 100], std: [60, 58, 57] }
+  { fit: 'crop', shorterSide: 146 },
+  { fit: 'crop' },
+  { fit: 'fit', method: 'bilinear-fast', channels: 'bgr' },
+  { method: 'nearest', channels: 'gray' },
+  { fit: 'crop', method: 'area', mean: [120, 110, 100], std: [60, 58, 57] },
 ]
 
 for (const [engine, line] of Object.entries(HOSTS)) {
-  need(test, `${engine}: photos get the classifier's answers`, images && line, `${engine} or ../shared is missing`, async () => {
-    const graph = graphOf(MODEL)
-    same(answers(command(line!, await packed(graph, 'v1'), ['--json', '--top', '7', ...PHOTOS])), await expected(graph, PHOTOS, 7))
-  })
+  need(
+    test,
+    `${engine}: photos get the classifier's answers`,
+    images && line,
+    `${engine} or ../shared is missing`,
+    async () => {
+      const graph = graphOf(MODEL)
+      same(
+        answers(command(line!, await packed(graph, 'v1'), ['--json', '--top', '7', ...PHOTOS])),
+        await expected(graph, PHOTOS, 7),
+      )
+    },
+  )
 }
 
 need(test, 'every way to place and scale a picture', images, 'no ../shared', async () => {
   for (const [i, change] of EDGES.entries()) {
     const graph = graphOf(MODEL, change)
-    same(answers(command(ANY, await packed(graph, `edge${i}`), ['--json', ...PHOTOS])), await expected(graph, PHOTOS, 5))
+    same(
+      answers(command(ANY, await packed(graph, `edge${i}`), ['--json', ...PHOTOS])),
+      await expected(graph, PHOTOS, 5),
+    )
   }
 })
 
 need(test, 'stdin, text output, several pictures', images, 'no ../shared', async () => {
   const wasm = await packed(graphOf(MODEL), 'v1')
   const bytes = readFileSync(join(dir, 'cat.bmp'))
-  const piped = answers(command(ANY, wasm, ['-', '--json'], bytes)), named = answers(command(ANY, wasm, ['--json', 'cat.bmp']))
+  const piped = answers(command(ANY, wasm, ['-', '--json'], bytes))
+  const named = answers(command(ANY, wasm, ['--json', 'cat.bmp']))
   assert.equal(piped[0].predictions, named[0].predictions)
   assert.is(piped[0].file, '-')
   const text = command(ANY, wasm, ['--top', '1', 'cat.bmp', 'parrot.jpg'])
@@ -111,9 +171,12 @@ need(test, 'PNM of every kind reads as in the host', images, 'no ../shared', asy
   const body = (n: number, max: number): number[] => Array.from({ length: n }, () => r.int(max + 1))
   const wide = body(30 * 20 * 3, 1000)
   const files: Record<string, Buffer> = {
-    'p1.pbm': Buffer.from(`P1\n# a comment\n30 20\n${body(600, 1).join('')}`), 'p2.pgm': Buffer.from(`P2 30 20 99\n${body(600, 99).join(' ')}`),
-    'p3.ppm': Buffer.from(`P3 30 20 255\n${body(1800, 255).join('\n')}`), 'p4.pbm': Buffer.concat([Buffer.from('P4 30 20\n'), Buffer.from(body(80, 255))]),
-    'p5.pgm': Buffer.concat([Buffer.from('P5 30 20 255\n'), Buffer.from(body(600, 255))]), 'p6.ppm': Buffer.concat([Buffer.from('P6 30 20 1000\n'), Buffer.from(wide.flatMap((v) => [v >> 8, v & 255]))])
+    'p1.pbm': Buffer.from(`P1\n# a comment\n30 20\n${body(600, 1).join('')}`),
+    'p2.pgm': Buffer.from(`P2 30 20 99\n${body(600, 99).join(' ')}`),
+    'p3.ppm': Buffer.from(`P3 30 20 255\n${body(1800, 255).join('\n')}`),
+    'p4.pbm': Buffer.concat([Buffer.from('P4 30 20\n'), Buffer.from(body(80, 255))]),
+    'p5.pgm': Buffer.concat([Buffer.from('P5 30 20 255\n'), Buffer.from(body(600, 255))]),
+    'p6.ppm': Buffer.concat([Buffer.from('P6 30 20 1000\n'), Buffer.from(wide.flatMap((v) => [v >> 8, v & 255]))]),
   }
   for (const [name, bytes] of Object.entries(files)) writeFileSync(join(dir, name), bytes)
   const names = Object.keys(files)
@@ -126,9 +189,14 @@ need(test, 'wrong calls and wrong files: one line on stderr, nothing on stdout',
   writeFileSync(join(dir, 'text.jpg'), 'not a picture')
   mkdirSync(join(dir, 'folder'), { recursive: true })
   const cases: [string[], number, RegExp][] = [
-    [[], 2, /^thimble: usage\/arguments: no IMAGE/], [['--frob', 'cat.bmp'], 2, /^thimble: usage\/option: /], [['--top', '0', 'cat.bmp'], 2, /^thimble: usage\/option: --top/], [['--top'], 2, /--top/],
-    [['nothing.jpg'], 2, /^thimble: usage\/file: nothing\.jpg: no such file/], [['folder'], 2, /^thimble: usage\/file: folder: /],
-    [['empty.jpg'], 1, /^thimble: image\/truncated: empty\.jpg: /], [['text.jpg'], 1, /^thimble: image\/unsupported-format: text\.jpg: /]
+    [[], 2, /^thimble: usage\/arguments: no IMAGE/],
+    [['--frob', 'cat.bmp'], 2, /^thimble: usage\/option: /],
+    [['--top', '0', 'cat.bmp'], 2, /^thimble: usage\/option: --top/],
+    [['--top'], 2, /--top/],
+    [['nothing.jpg'], 2, /^thimble: usage\/file: nothing\.jpg: no such file/],
+    [['folder'], 2, /^thimble: usage\/file: folder: /],
+    [['empty.jpg'], 1, /^thimble: image\/truncated: empty\.jpg: /],
+    [['text.jpg'], 1, /^thimble: image\/unsupported-format: text\.jpg: /],
   ]
   for (const [args, status, message] of cases) {
     const r = command(ANY, wasm, args)
@@ -147,7 +215,8 @@ need(test, 'damaged pictures never trap', images, 'no ../shared', async () => {
     const good = readFileSync(join(dir, source))
     for (let k = 0; k < 25; k++) {
       const bytes = Buffer.from(k % 3 === 0 ? good.subarray(0, r.int(good.length)) : good)
-      for (let flips = 0; flips < 1 + r.int(8) && bytes.length; flips++) bytes[r.int(k % 2 ? Math.min(600, bytes.length) : bytes.length)] = r.int(256)
+      for (let flips = 0; flips < 1 + r.int(8) && bytes.length; flips++)
+        bytes[r.int(k % 2 ? Math.min(600, bytes.length) : bytes.length)] = r.int(256)
       names.push(`bad-${names.length}`)
       writeFileSync(join(dir, names.at(-1)!), bytes)
     }
@@ -155,7 +224,14 @@ need(test, 'damaged pictures never trap', images, 'no ../shared', async () => {
   const result = command(ANY, wasm, ['--json', ...names])
   assert.ok(result.status === 0 || result.status === 1, `status ${result.status}: ${result.stderr.slice(-300)}`)
   const good = result.stdout ? (JSON.parse(result.stdout) as Answer[]).length : 0
-  assert.is(good + result.stderr.trimEnd().split('\n').filter((l) => l.startsWith('thimble: image/')).length, names.length)
+  assert.is(
+    good +
+      result.stderr
+        .trimEnd()
+        .split('\n')
+        .filter((l) => l.startsWith('thimble: image/')).length,
+    names.length,
+  )
 })
 
 const PILLOW = ((): string | undefined => {
@@ -166,8 +242,13 @@ const PILLOW = ((): string | undefined => {
     return undefined
   }
 })()
-need(test, 'progressive, gray, subsampled and turned JPEGs', images && PILLOW, 'no Pillow to write them, or no ../shared', async (python) => {
-  const script = `
+need(
+  test,
+  'progressive, gray, subsampled and turned JPEGs',
+  images && PILLOW,
+  'no Pillow to write them, or no ../shared',
+  async (python) => {
+    const script = `
 import sys
 from PIL import Image
 im = Image.open(sys.argv[1])
@@ -180,10 +261,11 @@ e = Image.Exif()
 e[0x112] = 6
 im.save(f'{d}/turned.jpg', exif=e)
 `
-  execFileSync(python, ['-c', script, join(dir, 'hot_dog.jpg'), dir])
-  const names = ['progressive', 's420', 's444', 'optimized', 'gray', 'cmyk', 'turned'].map((n) => `${n}.jpg`)
-  const graph = graphOf(MODEL)
-  same(answers(command(ANY, await packed(graph, 'v1'), ['--json', ...names])), await expected(graph, names, 5))
-})
+    execFileSync(python, ['-c', script, join(dir, 'hot_dog.jpg'), dir])
+    const names = ['progressive', 's420', 's444', 'optimized', 'gray', 'cmyk', 'turned'].map((n) => `${n}.jpg`)
+    const graph = graphOf(MODEL)
+    same(answers(command(ANY, await packed(graph, 'v1'), ['--json', ...names])), await expected(graph, names, 5))
+  },
+)
 
 test.run()

@@ -1,10 +1,10 @@
 /**
- * Speed of each kernel on each layer of MobileNet V1, V2 and V3: GMAC/s and percent of what the vector units can do at most,
- * measured in the same run; the kernels that `auto` picks on this engine are marked.
+ * Speed of each kernel on each layer of MobileNet V1, V2 and V3: GMAC/s and percent of what the vector units can do at
+ * most, measured in the same run; the kernels that `auto` picks on this engine are marked.
  *
  * Usage: tsx tools/bench-kernels/index.ts [REGEX of a row] [--json] [--rounds N]
- * Every row is one op in a program of its own, made by the real lowering and planner and run by the real runtime. The kernel
- * sets take turns, the best time counts.
+ * Every row is one op in a program of its own, made by the real lowering and planner and run by the real runtime. The
+ * kernel sets take turns, the best time counts.
  */
 import { buildArch, type ArchSpec } from '../../src/arch/index.ts'
 import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../../src/engine.ts'
@@ -20,9 +20,19 @@ import { table } from '../../src/cli/text.ts'
 import { peak } from './peak.ts'
 
 /** A set of kernels and the runtime that has it. */
-interface Contender { kernels: Kernels; variant: Variant; module: WebAssembly.Module; picked: boolean; peak: number }
+interface Contender {
+  kernels: Kernels
+  variant: Variant
+  module: WebAssembly.Module
+  picked: boolean
+  peak: number
+}
 
-const NETWORKS: readonly ArchSpec[] = [{ name: 'mobilenet_v1' }, { name: 'mobilenet_v2' }, { name: 'mobilenet_v3_large' }]
+const NETWORKS: readonly ArchSpec[] = [
+  { name: 'mobilenet_v1' },
+  { name: 'mobilenet_v2' },
+  { name: 'mobilenet_v3_large' },
+]
 
 /** The layers of the networks that multiply, each shape once. */
 function layers(): Map<string, Graph> {
@@ -39,7 +49,9 @@ function layers(): Map<string, Graph> {
 
 function titleOf(graph: Graph, op: Op): string | undefined {
   if (op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') return undefined
-  const [, h, w, c] = graph.tensors[op.inputs[0]!]!.shape as [number, number, number, number], filter = graph.tensors[op.inputs[1]!]!.shape, o = graph.tensors[op.outputs[0]!]!.shape[3]!
+  const [, h, w, c] = graph.tensors[op.inputs[0]!]!.shape as [number, number, number, number]
+  const filter = graph.tensors[op.inputs[1]!]!.shape
+  const o = graph.tensors[op.outputs[0]!]!.shape[3]!
   const kind = op.type === 'DEPTHWISE_CONV_2D' ? 'depthwise' : filter[1] === 1 ? 'pointwise' : 'conv'
   return `${kind}${filter[1] === 1 ? '' : ` ${filter[1]}x${filter[2]}`}${op.attrs.strideH > 1 ? ` s${op.attrs.strideH}` : ''} ${h}x${w}x${c}${kind === 'depthwise' ? '' : ` -> ${o}`}`
 }
@@ -49,41 +61,64 @@ function alone(graph: Graph, op: Op): Graph {
   const indices = [...op.inputs, ...op.outputs]
   const at = (i: number): number => indices.indexOf(i)
   return {
-    tensors: indices.map(i => graph.tensors[i]!), inputs: [0], outputs: [at(op.outputs[0]!)], metadata: {},
-    ops: [{ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) } as Op]
+    tensors: indices.map((i) => graph.tensors[i]!),
+    inputs: [0],
+    outputs: [at(op.outputs[0]!)],
+    metadata: {},
+    ops: [{ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) } as Op],
   }
 }
 
 async function contenders(): Promise<Contender[]> {
-  const features = engineFeatures(), fast = await fastRuntime(), auto = (await choose({})).kernels
+  const features = engineFeatures()
+  const fast = await fastRuntime()
+  const auto = (await choose({})).kernels
   if (!fast.module) console.error(`no fast kernels: ${fast.why}`)
   const list: Omit<Contender, 'peak'>[] = []
   // `generic` takes the same forms as `x86`.
-  for (const kernels of KERNELS.filter(k => k !== 'generic' && (k !== 'arm-dot' || features.signedDot))) {
+  for (const kernels of KERNELS.filter((k) => k !== 'generic' && (k !== 'arm-dot' || features.signedDot))) {
     const variant: Variant = kernels === 'arm-dot' ? 'relaxed' : 'simd'
     list.push({ kernels, variant, module: await runtimeModule(variant), picked: kernels === auto })
   }
   if (fast.module) list.push({ kernels: 'avx2', variant: 'simd', module: fast.module, picked: false })
-  return list.map(c => ({ ...c, peak: peak(c.kernels, withFlags) }))
+  return list.map((c) => ({ ...c, peak: peak(c.kernels, withFlags) }))
 }
 
 function load(graph: Graph, { variant, kernels, module }: Contender): Engine {
   const program = compileModel(graph, { variant, kernels, plan: 'speed' })
   const info = (i: number): ReturnType<typeof tensorInfo> => tensorInfo(graph.tensors[i]!)
   const memory = kernels === 'avx2' ? sharedMemory(program) : undefined
-  return new Engine(instantiateProgram(module, program, memory), { inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), variant, kernels, why: '', metadata: {} }, program)
+  return new Engine(
+    instantiateProgram(module, program, memory),
+    { inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), variant, kernels, why: '', metadata: {} },
+    program,
+  )
 }
 
-interface Cell { kernels: Kernels; kernel: string; ms: number; gmacPerSecond: number; percentOfPeak: number; picked: boolean }
-interface Row { layer: string; macs: number; cells: Cell[] }
+interface Cell {
+  kernels: Kernels
+  kernel: string
+  ms: number
+  gmacPerSecond: number
+  percentOfPeak: number
+  picked: boolean
+}
+interface Row {
+  layer: string
+  macs: number
+  cells: Cell[]
+}
 
 /** Milliseconds that all turns of one kernel set on one layer may take before the clock counts. */
 const WARM_MS = 20
 
 function measure(layer: string, graph: Graph, list: readonly Contender[], rounds: number): Row {
-  const engines = list.map(c => load(graph, c))
-  const inputs = engines[0]!.inputs.map(i => Int8Array.from({ length: elements(i.shape) }, (_, k) => Math.imul(k + 1, 0x9e3779b1) >>> 24)) as TypedArray[]
-  for (const e of engines) for (const start = performance.now(); performance.now() - start < WARM_MS;) e.profile(inputs, 1)
+  const engines = list.map((c) => load(graph, c))
+  const inputs = engines[0]!.inputs.map((i) =>
+    Int8Array.from({ length: elements(i.shape) }, (_, k) => Math.imul(k + 1, 0x9e3779b1) >>> 24),
+  ) as TypedArray[]
+  for (const e of engines)
+    for (const start = performance.now(); performance.now() - start < WARM_MS;) e.profile(inputs, 1)
   const best = engines.map(() => ({ kernel: '', ms: Infinity, macs: 0 }))
   for (let r = 0; r < rounds; r++) {
     engines.forEach((e, i) => {
@@ -92,30 +127,61 @@ function measure(layer: string, graph: Graph, list: readonly Contender[], rounds
     })
   }
   const cells = best.map(({ kernel, ms, macs }, i): Cell => {
-    const { kernels, picked, peak } = list[i]!, gmacPerSecond = macs / ms / 1e6
-    return { kernels, kernel, ms, gmacPerSecond, percentOfPeak: gmacPerSecond / peak * 100, picked }
+    const { kernels, picked, peak } = list[i]!
+    const gmacPerSecond = macs / ms / 1e6
+    return { kernels, kernel, ms, gmacPerSecond, percentOfPeak: (gmacPerSecond / peak) * 100, picked }
   })
   return { layer, macs: best[0]!.macs, cells }
 }
 
 function print(list: readonly Contender[], rows: readonly Row[]): void {
-  const name = (c: Contender): string => c.kernels === 'avx2' ? 'avx2 (fast)' : c.picked ? `${c.kernels} (picked)` : c.kernels
-  console.log(`${process.arch}, V8 ${process.versions.v8}. GMAC/s and percent of the peak, a loop on registers alone: ${list.map(c => `${c.kernels} ${c.peak.toFixed(1)}`).join(', ')} GMAC/s`)
-  console.log(table([
-    ['layer', 'MMAC', ...list.flatMap(c => [name(c), 'GMAC/s', '%'])],
-    ...rows.map(r => [r.layer, (r.macs / 1e6).toFixed(2), ...r.cells.flatMap(c => [`${c.picked ? '*' : ' '}${c.kernel}`, c.gmacPerSecond.toFixed(1), c.percentOfPeak.toFixed(0)])])
-  ], [1, ...list.flatMap((_, i) => [3 + 3 * i, 4 + 3 * i])]))
+  const name = (c: Contender): string =>
+    c.kernels === 'avx2' ? 'avx2 (fast)' : c.picked ? `${c.kernels} (picked)` : c.kernels
+  console.log(
+    `${process.arch}, V8 ${process.versions.v8}. GMAC/s and percent of the peak, a loop on registers alone: ${list.map((c) => `${c.kernels} ${c.peak.toFixed(1)}`).join(', ')} GMAC/s`,
+  )
+  console.log(
+    table(
+      [
+        ['layer', 'MMAC', ...list.flatMap((c) => [name(c), 'GMAC/s', '%'])],
+        ...rows.map((r) => [
+          r.layer,
+          (r.macs / 1e6).toFixed(2),
+          ...r.cells.flatMap((c) => [
+            `${c.picked ? '*' : ' '}${c.kernel}`,
+            c.gmacPerSecond.toFixed(1),
+            c.percentOfPeak.toFixed(0),
+          ]),
+        ]),
+      ],
+      [1, ...list.flatMap((_, i) => [3 + 3 * i, 4 + 3 * i])],
+    ),
+  )
 }
 
 async function main(): Promise<void> {
-  const args = process.argv.slice(2), json = args.includes('--json')
+  const args = process.argv.slice(2)
+  const json = args.includes('--json')
   const rounds = args.includes('--rounds') ? Number(args[args.indexOf('--rounds') + 1]) : 30
   const pattern = args.find((a, i) => !a.startsWith('--') && args[i - 1] !== '--rounds')
   const wanted = [...layers()].filter(([title]) => !pattern || new RegExp(pattern).test(title))
-  if (!wanted.length || !(rounds >= 1)) throw new Error(wanted.length ? '--rounds needs a number' : `no layer matches ${pattern}`)
+  if (!wanted.length || !(rounds >= 1))
+    throw new Error(wanted.length ? '--rounds needs a number' : `no layer matches ${pattern}`)
   const list = await contenders()
   const rows = wanted.map(([title, graph]) => measure(title, graph, list, rounds))
-  if (json) console.log(JSON.stringify({ arch: process.arch, v8: process.versions.v8, peaks: Object.fromEntries(list.map(c => [c.kernels, c.peak])), rows }, null, 2))
+  if (json)
+    console.log(
+      JSON.stringify(
+        {
+          arch: process.arch,
+          v8: process.versions.v8,
+          peaks: Object.fromEntries(list.map((c) => [c.kernels, c.peak])),
+          rows,
+        },
+        null,
+        2,
+      ),
+    )
   else print(list, rows)
 }
 

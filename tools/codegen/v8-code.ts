@@ -17,15 +17,24 @@ export interface Instruction {
   target?: number
 }
 
-export interface CompiledFunction { index: number; instructions: Instruction[] }
+export interface CompiledFunction {
+  index: number
+  instructions: Instruction[]
+}
 
 /** Straight-line run of instructions with one entry. */
-interface Block { id: number; instructions: Instruction[]; next: number[] }
+interface Block {
+  id: number
+  instructions: Instruction[]
+  next: number[]
+}
 
 export interface Loop {
   /** Offset of the first instruction. */
   start: number
-  /** Instructions of the loop alone, without loops inside it and without blocks that call the runtime (stack checks). */
+  /**
+   * Instructions of the loop alone, without loops inside it and without blocks that call the runtime (stack checks).
+   */
   body: Instruction[]
   /** Those of `body` that multiply under a condition without an alternative: corrections that most layers skip. */
   optional: Instruction[]
@@ -39,7 +48,7 @@ const FLAGS = ['--print-wasm-code', '--no-liftoff', '--no-wasm-lazy-compilation'
 function sdot(code: string): string | undefined {
   const word = code.length === 8 ? parseInt(code, 16) : 0
   if ((word & 0xffe0fc00) >>> 0 !== 0x4e809400) return undefined
-  return `sdot v${word & 31}.4s, v${word >> 5 & 31}.16b, v${word >> 16 & 31}.16b`
+  return `sdot v${word & 31}.4s, v${(word >> 5) & 31}.16b, v${(word >> 16) & 31}.16b`
 }
 
 function parseInstruction(line: string): Instruction | undefined {
@@ -49,9 +58,16 @@ function parseInstruction(line: string): Instruction | undefined {
   const text = sdot(m[2]!) ?? m[3]!.trim()
   const words = text.split(/[\s,]+/)
   const op = /^(REX\.W|lock|rep)$/.test(words[0]!) ? words[1]! : words[0]!
-  const x64 = text.match(/<\+0x([0-9a-f]+)>/), arm = text.match(/#([+-]0x[0-9a-f]+) \(addr/)
+  const x64 = text.match(/<\+0x([0-9a-f]+)>/)
+  const arm = text.match(/#([+-]0x[0-9a-f]+) \(addr/)
   const branch = /^(j[a-z]+|b|b\.[a-z]+|cbn?z|tbn?z)$/.test(op)
-  const target = !branch ? undefined : x64 ? parseInt(x64[1]!, 16) : arm ? offset + Number(arm[1]!.replace('+', '').replace(/^-0x/, '0x')) * (arm[1]!.startsWith('-') ? -1 : 1) : undefined
+  const target = !branch
+    ? undefined
+    : x64
+      ? parseInt(x64[1]!, 16)
+      : arm
+        ? offset + Number(arm[1]!.replace('+', '').replace(/^-0x/, '0x')) * (arm[1]!.startsWith('-') ? -1 : 1)
+        : undefined
   return { offset, code: m[2]!, text, op, target }
 }
 
@@ -59,7 +75,8 @@ function parseInstruction(line: string): Instruction | undefined {
 function parseListing(text: string): Map<number, CompiledFunction> {
   const functions = new Map<number, CompiledFunction>()
   for (const part of text.split('--- WebAssembly code ---').slice(1)) {
-    const index = part.match(/^index: (\d+)$/m), kind = part.match(/^kind: (.*)$/m)
+    const index = part.match(/^index: (\d+)$/m)
+    const kind = part.match(/^kind: (.*)$/m)
     if (!index || kind?.[1] !== 'wasm function') continue
     const listing = part.slice(part.indexOf('Instructions (size')).split('\n').slice(1)
     const instructions: Instruction[] = []
@@ -100,7 +117,7 @@ function blocksOf(f: CompiledFunction): Block[] {
     if (starts.has(i.offset) || blocks.length === 0) blocks.push({ id: blocks.length, instructions: [], next: [] })
     blocks[blocks.length - 1]!.instructions.push(i)
   }
-  const at = new Map(blocks.map(b => [b.instructions[0]!.offset, b.id]))
+  const at = new Map(blocks.map((b) => [b.instructions[0]!.offset, b.id]))
   for (const b of blocks) {
     const last = b.instructions[b.instructions.length - 1]!
     if (last.target !== undefined && at.has(last.target)) b.next.push(at.get(last.target)!)
@@ -111,10 +128,10 @@ function blocksOf(f: CompiledFunction): Block[] {
 
 /** Predecessors of each block, those that can run: padding between blocks is dead, jump tables' targets are not. */
 function predecessors(blocks: readonly Block[]): number[][] {
-  const entered = new Set(blocks.flatMap(b => b.next))
-  const padding = (b: Block): boolean => b.instructions.every(i => i.op === 'nop')
+  const entered = new Set(blocks.flatMap((b) => b.next))
+  const padding = (b: Block): boolean => b.instructions.every((i) => i.op === 'nop')
   const live = new Set<number>()
-  const queue = blocks.filter(b => b.id === 0 || (!entered.has(b.id) && !padding(b))).map(b => b.id)
+  const queue = blocks.filter((b) => b.id === 0 || (!entered.has(b.id) && !padding(b))).map((b) => b.id)
   for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
     if (live.has(at)) continue
     live.add(at)
@@ -127,14 +144,14 @@ function predecessors(blocks: readonly Block[]): number[][] {
 
 /** Dominators by iteration. */
 function dominators(blocks: readonly Block[], before: readonly number[][]): Set<number>[] {
-  const all = blocks.map(b => b.id)
-  const dom = blocks.map(b => before[b.id]!.length === 0 ? new Set([b.id]) : new Set(all))
+  const all = blocks.map((b) => b.id)
+  const dom = blocks.map((b) => (before[b.id]!.length === 0 ? new Set([b.id]) : new Set(all)))
   for (let changed = true; changed;) {
     changed = false
     for (const b of blocks) {
       const from = before[b.id]!
       if (!from.length) continue
-      const now = new Set([...dom[from[0]!]!].filter(d => from.every(p => dom[p]!.has(d))))
+      const now = new Set([...dom[from[0]!]!].filter((d) => from.every((p) => dom[p]!.has(d))))
       now.add(b.id)
       if (now.size !== dom[b.id]!.size) {
         dom[b.id] = now
@@ -147,16 +164,24 @@ function dominators(blocks: readonly Block[], before: readonly number[][]): Set<
 
 /** Whether a block multiplies, and the one before it may go straight to the one after it. */
 function isOptional(b: Block, blocks: readonly Block[], before: readonly number[][]): boolean {
-  const [from] = before[b.id]!, [to] = b.next
-  return before[b.id]!.length === 1 && b.next.length === 1 && blocks[from!]!.next.includes(to!) && b.instructions.some(i => macs(i) > 0)
+  const [from] = before[b.id]!
+  const [to] = b.next
+  return (
+    before[b.id]!.length === 1 &&
+    b.next.length === 1 &&
+    blocks[from!]!.next.includes(to!) &&
+    b.instructions.some((i) => macs(i) > 0)
+  )
 }
 
 /** Natural loops, outermost first, nested by `inner`. */
 export function loopsOf(f: CompiledFunction): Loop[] {
-  const blocks = blocksOf(f), before = predecessors(blocks), dom = dominators(blocks, before)
+  const blocks = blocksOf(f)
+  const before = predecessors(blocks)
+  const dom = dominators(blocks, before)
   const members = new Map<number, Set<number>>()
   for (const b of blocks) {
-    for (const header of b.next.filter(n => dom[b.id]!.has(n))) {
+    for (const header of b.next.filter((n) => dom[b.id]!.has(n))) {
       const set = members.get(header) ?? new Set([header])
       const queue = [b.id]
       for (let at = queue.pop(); at !== undefined; at = queue.pop()) {
@@ -168,25 +193,35 @@ export function loopsOf(f: CompiledFunction): Loop[] {
     }
   }
   const sorted = [...members].sort((a, b) => b[1].size - a[1].size)
-  const made = sorted.map(([header, set]) => ({ header, set, loop: { start: blocks[header]!.instructions[0]!.offset, body: [], optional: [], depth: 0, inner: [] } as Loop }))
+  const made = sorted.map(([header, set]) => ({
+    header,
+    set,
+    loop: { start: blocks[header]!.instructions[0]!.offset, body: [], optional: [], depth: 0, inner: [] } as Loop,
+  }))
   const roots: Loop[] = []
   made.forEach((m, k) => {
-    const parent = made.slice(0, k).reverse().find(p => p.set.has(m.header))
+    const parent = made
+      .slice(0, k)
+      .reverse()
+      .find((p) => p.set.has(m.header))
     if (parent) parent.loop.inner.push(m.loop)
     else roots.push(m.loop)
     m.loop.depth = parent ? parent.loop.depth + 1 : 0
-    const own = [...m.set].filter(id => !made.some((o, j) => j > k && o.set.has(id) && m.set.has(o.header)))
+    const own = [...m.set].filter((id) => !made.some((o, j) => j > k && o.set.has(id) && m.set.has(o.header)))
     // A block is cold when it calls, or only leads to blocks that do.
-    const calls = (b: Block): boolean => b.instructions.some(i => /^(call|bl|blr)$/.test(i.op))
-    const hot = own.sort((a, b) => a - b).map(id => blocks[id]!).filter(b => !calls(b))
-    m.loop.body = hot.flatMap(b => b.instructions)
-    m.loop.optional = hot.filter(b => isOptional(b, blocks, before)).flatMap(b => b.instructions)
+    const calls = (b: Block): boolean => b.instructions.some((i) => /^(call|bl|blr)$/.test(i.op))
+    const hot = own
+      .sort((a, b) => a - b)
+      .map((id) => blocks[id]!)
+      .filter((b) => !calls(b))
+    m.loop.body = hot.flatMap((b) => b.instructions)
+    m.loop.optional = hot.filter((b) => isOptional(b, blocks, before)).flatMap((b) => b.instructions)
   })
   return roots
 }
 
 /** A loop and everything inside it. */
-export const flatten = (loops: readonly Loop[]): Loop[] => loops.flatMap(l => [l, ...flatten(l.inner)])
+export const flatten = (loops: readonly Loop[]): Loop[] => loops.flatMap((l) => [l, ...flatten(l.inner)])
 
 /** Multiply-adds of 8-bit values that an instruction does, 0 for others. */
 export function macs(i: Instruction): number {
@@ -200,4 +235,6 @@ export function macs(i: Instruction): number {
 
 /** Instructions that move vectors between registers and the stack: spills. */
 export const isSpill = (i: Instruction): boolean =>
-  /^v?mov(ups|dqu|aps|dqa|upd|apd)$/.test(i.op) ? /\[r(bp|sp)/.test(i.text) : /^(ldr|str|ldur|stur|ldp|stp)$/.test(i.op) && /^\S+ q\d/.test(i.text) && /\[(sp|fp|x29)/.test(i.text)
+  /^v?mov(ups|dqu|aps|dqa|upd|apd)$/.test(i.op)
+    ? /\[r(bp|sp)/.test(i.text)
+    : /^(ldr|str|ldur|stur|ldp|stp)$/.test(i.op) && /^\S+ q\d/.test(i.text) && /\[(sp|fp|x29)/.test(i.text)

@@ -4,7 +4,10 @@ import { convShape } from '../../src/float/execute.ts'
 import { realValues } from '../../src/float/values.ts'
 import type { Graph, Op } from '../../src/graph.ts'
 
-export interface OnnxNet { json: object; weights: Float32Array }
+export interface OnnxNet {
+  json: object
+  weights: Float32Array
+}
 
 /** Errors: an Error for ops that have no form here. */
 export function onnxNet(graph: Graph): OnnxNet {
@@ -23,29 +26,65 @@ export function onnxNet(graph: Graph): OnnxNet {
     const output = name(op.outputs[0]!)
     switch (op.type) {
       // A convolution pads by itself.
-      case 'PAD': return []
-      case 'CONV_2D': case 'DEPTHWISE_CONV_2D': {
+      case 'PAD':
+        return []
+      case 'CONV_2D':
+      case 'DEPTHWISE_CONV_2D': {
         const s = convShape(graph, op)
         const before = graph.ops.find((o) => o.outputs[0] === op.inputs[0])
-        const zeros = before?.type === 'PAD' ? [...realValues(graph.tensors[before.inputs[1]!]!)] : [0, 0, 0, 0, 0, 0, 0, 0]
+        const zeros =
+          before?.type === 'PAD' ? [...realValues(graph.tensors[before.inputs[1]!]!)] : [0, 0, 0, 0, 0, 0, 0, 0]
         const along = (i: number, o: number, k: number, stride: number, dilation: number): [number, number] => {
           const first = windowPadding(i, o, k, stride, dilation, s.padding)
           return [first, Math.max(0, (o - 1) * stride + (k - 1) * dilation + 1 - i - first)]
         }
         const [top, bottom] = along(s.inH, s.outH, s.kh, s.strideH, s.dilationH)
         const [left, right] = along(s.inW, s.outW, s.kw, s.strideW, s.dilationW)
-        return [{
-          op: op.type, inputs: [name(before?.type === 'PAD' ? before.inputs[0]! : op.inputs[0]!)], output, filter: weight(op.inputs[1]!), bias: weight(op.inputs[2]!), activation: op.attrs.activation,
-          pads: [top + zeros[2]!, left + zeros[4]!, bottom + zeros[3]!, right + zeros[5]!], strides: [s.strideH, s.strideW], dilations: [s.dilationH, s.dilationW],
-        }]
+        return [
+          {
+            op: op.type,
+            inputs: [name(before?.type === 'PAD' ? before.inputs[0]! : op.inputs[0]!)],
+            output,
+            filter: weight(op.inputs[1]!),
+            bias: weight(op.inputs[2]!),
+            activation: op.attrs.activation,
+            pads: [top + zeros[2]!, left + zeros[4]!, bottom + zeros[3]!, right + zeros[5]!],
+            strides: [s.strideH, s.strideW],
+            dilations: [s.dilationH, s.dilationW],
+          },
+        ]
       }
-      case 'FULLY_CONNECTED': return [{ op: op.type, inputs: [name(op.inputs[0]!)], output, filter: weight(op.inputs[1]!), bias: weight(op.inputs[2]!), activation: op.attrs.activation }]
-      case 'ADD': return [{ op: op.type, inputs: op.inputs.map(name), output, activation: op.attrs.activation }]
-      case 'MEAN': return [{ op: op.type, inputs: [name(op.inputs[0]!)], output }]
-      default: throw new Error(`${(op as Op).type} is not compared`)
+      case 'FULLY_CONNECTED':
+        return [
+          {
+            op: op.type,
+            inputs: [name(op.inputs[0]!)],
+            output,
+            filter: weight(op.inputs[1]!),
+            bias: weight(op.inputs[2]!),
+            activation: op.attrs.activation,
+          },
+        ]
+      case 'ADD':
+        return [{ op: op.type, inputs: op.inputs.map(name), output, activation: op.attrs.activation }]
+      case 'MEAN':
+        return [{ op: op.type, inputs: [name(op.inputs[0]!)], output }]
+      default:
+        throw new Error(`${(op as Op).type} is not compared`)
     }
   })
   const data = new Float32Array(offset)
-  parts.reduce((at, p) => { data.set(p, at); return at + p.length }, 0)
-  return { json: { input: { name: name(graph.inputs[0]!), shape: graph.tensors[graph.inputs[0]!]!.shape }, output: name(graph.outputs[0]!), nodes, weights }, weights: data }
+  parts.reduce((at, p) => {
+    data.set(p, at)
+    return at + p.length
+  }, 0)
+  return {
+    json: {
+      input: { name: name(graph.inputs[0]!), shape: graph.tensors[graph.inputs[0]!]!.shape },
+      output: name(graph.outputs[0]!),
+      nodes,
+      weights,
+    },
+    weights: data,
+  }
 }

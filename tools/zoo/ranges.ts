@@ -1,4 +1,7 @@
-/** Ranges of results that are known better than a few calibration photos show: ages beyond theirs, scores of either sign. */
+/**
+ * Ranges of results that are known better than a few calibration photos show: ages beyond theirs, scores of either
+ * sign.
+ */
 import type { Graph, Tensor } from '../../src/graph.ts'
 import { affine } from '../../src/quantize/ranges.ts'
 

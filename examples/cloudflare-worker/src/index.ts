@@ -39,17 +39,27 @@ class Refusal extends Error {
 }
 
 const json = (body: unknown, status = 200, headers: Record<string, string> = {}): Response =>
-  new Response(JSON.stringify(body), { status, headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', 'access-control-allow-origin': '*', ...headers } })
+  new Response(JSON.stringify(body), {
+    status,
+    headers: {
+      'content-type': 'application/json; charset=utf-8',
+      'cache-control': 'no-store',
+      'access-control-allow-origin': '*',
+      ...headers,
+    },
+  })
 
 const PAGE_HEADERS = {
   'content-type': 'text/html; charset=utf-8',
-  'content-security-policy': "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'",
-  'x-content-type-options': 'nosniff'
+  'content-security-policy':
+    "default-src 'none'; style-src 'unsafe-inline'; script-src 'unsafe-inline'; img-src blob:; connect-src 'self'; base-uri 'none'; form-action 'none'",
+  'x-content-type-options': 'nosniff',
 }
 
 /** The body, never more than MAX_BODY of it. */
 async function readBody(request: Request): Promise<Uint8Array> {
-  const tooLarge = (): Refusal => new Refusal(413, 'body-too-large', `the body is larger than ${MAX_BODY} bytes; send a smaller photo`)
+  const tooLarge = (): Refusal =>
+    new Refusal(413, 'body-too-large', `the body is larger than ${MAX_BODY} bytes; send a smaller photo`)
   if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY) throw tooLarge()
   const chunks: Uint8Array[] = []
   let length = 0
@@ -75,25 +85,44 @@ async function readBody(request: Request): Promise<Uint8Array> {
   return bytes
 }
 
-const STATUS: Record<string, number> = { 'image/too-large': 413, 'image/unknown-format': 415, 'image/unsupported-format': 415 }
+const STATUS: Record<string, number> = {
+  'image/too-large': 413,
+  'image/unknown-format': 415,
+  'image/unsupported-format': 415,
+}
 
 async function classify(request: Request, url: URL): Promise<Response> {
   const type = (request.headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase()
-  if (type !== '' && type !== 'application/octet-stream' && type !== 'application/x-www-form-urlencoded' && !type.startsWith('image/')) {
-    throw new Refusal(415, 'media-type', `the body is ${type}; send the bytes of a JPEG or PNG file, with its own content type`)
+  if (
+    type !== '' &&
+    type !== 'application/octet-stream' &&
+    type !== 'application/x-www-form-urlencoded' &&
+    !type.startsWith('image/')
+  ) {
+    throw new Refusal(
+      415,
+      'media-type',
+      `the body is ${type}; send the bytes of a JPEG or PNG file, with its own content type`,
+    )
   }
   const top = Number(url.searchParams.get('top') ?? 5)
-  if (!Number.isInteger(top) || top < 1 || top > MAX_TOP) throw new Refusal(400, 'top', `top must be a whole number from 1 to ${MAX_TOP}`)
+  if (!Number.isInteger(top) || top < 1 || top > MAX_TOP)
+    throw new Refusal(400, 'top', `top must be a whole number from 1 to ${MAX_TOP}`)
   const bytes = await readBody(request)
   try {
     const predictions = classifier.classify(bytes, { topK: top })
     const { decodeMs, preprocessMs, inferMs } = classifier.timings
-    return json({ model: classifier.model.metadata.name ?? 'model', predictions, timings: { decodeMs, preprocessMs, inferMs } })
+    return json({
+      model: classifier.model.metadata.name ?? 'model',
+      predictions,
+      timings: { decodeMs, preprocessMs, inferMs },
+    })
   } catch (error) {
-    if (error instanceof ThimbleError && error.code.startsWith('image/')) throw new Refusal(STATUS[error.code] ?? 400, error.code, error.message)
+    if (error instanceof ThimbleError && error.code.startsWith('image/'))
+      throw new Refusal(STATUS[error.code] ?? 400, error.code, error.message)
     // Not a fault that was foreseen: what was in memory is not trusted any more.
     classifier = await start()
-    throw new Refusal(400, 'image/unreadable', 'this photo can\'t be read')
+    throw new Refusal(400, 'image/unreadable', "this photo can't be read")
   }
 }
 
@@ -101,7 +130,10 @@ async function route(request: Request): Promise<Response> {
   const url = new URL(request.url)
   const { method } = request
   const allow = (...methods: string[]): void => {
-    if (!methods.includes(method)) throw new Refusal(405, 'method', `${method} is not allowed here; use ${methods.join(' or ')}`, { allow: methods.join(', ') })
+    if (!methods.includes(method))
+      throw new Refusal(405, 'method', `${method} is not allowed here; use ${methods.join(' or ')}`, {
+        allow: methods.join(', '),
+      })
   }
   switch (url.pathname) {
     case '/':
@@ -110,10 +142,25 @@ async function route(request: Request): Promise<Response> {
     case '/healthz': {
       allow('GET', 'HEAD')
       const { model } = classifier
-      return json({ ok: true, model: model.metadata.name, variant: model.variant, input: model.inputs[0]!.shape, classes: classifier.labels.length, memoryBytes: model.memoryBytes })
+      return json({
+        ok: true,
+        model: model.metadata.name,
+        variant: model.variant,
+        input: model.inputs[0]!.shape,
+        classes: classifier.labels.length,
+        memoryBytes: model.memoryBytes,
+      })
     }
     case '/classify':
-      if (method === 'OPTIONS') return new Response(null, { status: 204, headers: { 'access-control-allow-origin': '*', 'access-control-allow-methods': 'POST', 'access-control-allow-headers': 'content-type' } })
+      if (method === 'OPTIONS')
+        return new Response(null, {
+          status: 204,
+          headers: {
+            'access-control-allow-origin': '*',
+            'access-control-allow-methods': 'POST',
+            'access-control-allow-headers': 'content-type',
+          },
+        })
       allow('POST')
       return classify(request, url)
     default:
@@ -126,9 +173,10 @@ export default {
     try {
       return await route(request)
     } catch (error) {
-      if (error instanceof Refusal) return json({ error: { code: error.code, message: error.message } }, error.status, error.headers)
+      if (error instanceof Refusal)
+        return json({ error: { code: error.code, message: error.message } }, error.status, error.headers)
       console.error(error)
       return json({ error: { code: 'internal', message: 'something went wrong here' } }, 500)
     }
-  }
+  },
 }

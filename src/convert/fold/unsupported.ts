@@ -1,9 +1,13 @@
-/** TFLite ops that the graph has no name for, in terms of those that it has: bounds, PReLU, dilation spelled with batches. */
+/**
+ * TFLite ops that the graph has no name for, in terms of those that it has: bounds, PReLU, dilation spelled with
+ * batches.
+ */
 import { windowPadding } from '../builder.ts'
 import { isFloat, type Affine, type Work, type WorkOp } from './work.ts'
 
 type Named = Extract<WorkOp, { type: 'UNSUPPORTED' }>
-const named = (op: WorkOp | undefined, ...names: string[]): op is Named => isUnsupported(op) && names.includes(op.attrs.name)
+const named = (op: WorkOp | undefined, ...names: string[]): op is Named =>
+  isUnsupported(op) && names.includes(op.attrs.name)
 const isUnsupported = (op: WorkOp | undefined): op is Named => op?.type === 'UNSUPPORTED'
 
 /** A constant that holds one number. */
@@ -15,7 +19,14 @@ function scalar(w: Work, t: number): number | undefined {
 function affine(w: Work, from: number, to: number, scale: number | ArrayLike<number>, offset: number): Affine {
   const c = w.channels(to)
   const at = typeof scale === 'number' ? (): number => scale : (i: number): number => scale[i]!
-  return { type: 'AFFINE', inputs: [from], outputs: [to], scale: Float64Array.from({ length: c }, (_, i) => at(i)), offset: new Float64Array(c).fill(offset), activation: 'NONE' }
+  return {
+    type: 'AFFINE',
+    inputs: [from],
+    outputs: [to],
+    scale: Float64Array.from({ length: c }, (_, i) => at(i)),
+    offset: new Float64Array(c).fill(offset),
+    activation: 'NONE',
+  }
 }
 
 /** min(max(x, lo), hi) as relu or relu6 between two affine maps. */
@@ -23,10 +34,16 @@ function clipOps(w: Work, x: number, y: number, lo: number, hi: number): WorkOp[
   const name = w.tensors[y]!.name
   const temporary = (what: string): number => w.addActivation(`${name}/${what}`, w.shape(y))
   const [a, b] = [temporary('in'), temporary('bounded')]
-  if (hi === Infinity) return [affine(w, x, a, 1, -lo), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, 1, lo)]
-  if (lo === -Infinity) return [affine(w, x, a, -1, hi), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, -1, hi)]
+  if (hi === Infinity)
+    return [affine(w, x, a, 1, -lo), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, 1, lo)]
+  if (lo === -Infinity)
+    return [affine(w, x, a, -1, hi), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, -1, hi)]
   const k = 6 / (hi - lo)
-  return [affine(w, x, a, k, -lo * k), { type: 'RELU6', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, 1 / k, lo)]
+  return [
+    affine(w, x, a, k, -lo * k),
+    { type: 'RELU6', inputs: [a], outputs: [b], attrs: {} },
+    affine(w, b, y, 1 / k, lo),
+  ]
 }
 
 /** Operand and bound of a MINIMUM or MAXIMUM with a constant. */
@@ -42,7 +59,10 @@ export function bounds(w: Work): boolean {
   for (const op of w.ops) {
     if (!isFloat(w, op)) continue
     const y = op.outputs[0]!
-    if (op.type === 'UNSUPPORTED' && op.attrs.name === 'RELU_0_TO_1') { w.replace(op, ...clipOps(w, op.inputs[0]!, y, 0, 1)); return true }
+    if (op.type === 'UNSUPPORTED' && op.attrs.name === 'RELU_0_TO_1') {
+      w.replace(op, ...clipOps(w, op.inputs[0]!, y, 0, 1))
+      return true
+    }
     const bounding: WorkOp = op
     if (!named(bounding, 'MINIMUM', 'MAXIMUM')) continue
     const outer = boundOf(w, bounding)
@@ -53,7 +73,8 @@ export function bounds(w: Work): boolean {
     const within = named(inner, other) && w.soleConsumer(outer.x) === op ? boundOf(w, inner) : undefined
     // One op of a pair that is still to come waits for it.
     if (!within && named(w.soleConsumer(y), other) && boundOf(w, w.soleConsumer(y) as Named)) continue
-    const [lo, hi] = name === 'MINIMUM' ? [within?.bound ?? -Infinity, outer.bound] : [outer.bound, within?.bound ?? Infinity]
+    const [lo, hi] =
+      name === 'MINIMUM' ? [within?.bound ?? -Infinity, outer.bound] : [outer.bound, within?.bound ?? Infinity]
     if (!(hi > lo)) continue
     if (within) w.ops = w.ops.filter((o) => o !== inner)
     w.replace(op, ...clipOps(w, within?.x ?? outer.x, y, lo, hi))
@@ -68,14 +89,29 @@ export function prelu(w: Work): boolean {
     if (op.type !== 'PRELU' || !isFloat(w, op)) continue
     const [x, k, y] = [op.inputs[0]!, op.inputs[1]!, op.outputs[0]!]
     const slope = w.floats(k)
-    if (!slope || (slope.length !== 1 && (slope.length !== w.channels(x) || w.shape(k).at(-1) !== slope.length))) continue
+    if (!slope || (slope.length !== 1 && (slope.length !== w.channels(x) || w.shape(k).at(-1) !== slope.length)))
+      continue
     const temporary = (what: string): number => w.addActivation(`${w.tensors[y]!.name}/${what}`, w.shape(y))
-    const [positive, negated, negative, scaled] = [temporary('positive'), temporary('negated'), temporary('negative'), temporary('slope')]
-    w.replace(op,
+    const [positive, negated, negative, scaled] = [
+      temporary('positive'),
+      temporary('negated'),
+      temporary('negative'),
+      temporary('slope'),
+    ]
+    w.replace(
+      op,
       { type: 'RELU', inputs: [x], outputs: [positive], attrs: {} },
-      affine(w, x, negated, -1, 0), { type: 'RELU', inputs: [negated], outputs: [negative], attrs: {} },
-      affine(w, negative, scaled, Array.from({ length: w.channels(y) }, (_, i) => -slope[slope.length === 1 ? 0 : i]!), 0),
-      { type: 'ADD', inputs: [positive, scaled], outputs: [y], attrs: { activation: 'NONE' } })
+      affine(w, x, negated, -1, 0),
+      { type: 'RELU', inputs: [negated], outputs: [negative], attrs: {} },
+      affine(
+        w,
+        negative,
+        scaled,
+        Array.from({ length: w.channels(y) }, (_, i) => -slope[slope.length === 1 ? 0 : i]!),
+        0,
+      ),
+      { type: 'ADD', inputs: [positive, scaled], outputs: [y], attrs: { activation: 'NONE' } },
+    )
     return true
   }
   return false
@@ -92,19 +128,42 @@ export function dilation(w: Work): boolean {
     if ((op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') || !isFloat(w, op)) continue
     const before = w.producer(op.inputs[0]!)
     const after = w.soleConsumer(op.outputs[0]!)
-    if (!named(before, 'SPACE_TO_BATCH_ND') || !named(after, 'BATCH_TO_SPACE_ND') || w.soleConsumer(op.inputs[0]!) !== op) continue
+    if (
+      !named(before, 'SPACE_TO_BATCH_ND') ||
+      !named(after, 'BATCH_TO_SPACE_ND') ||
+      w.soleConsumer(op.inputs[0]!) !== op
+    )
+      continue
     const [block, paddings, back] = [ints(w, before.inputs[1]!), ints(w, before.inputs[2]!), ints(w, after.inputs[1]!)]
-    if (block?.length !== 2 || paddings?.length !== 4 || !back || back.some((b, i) => b !== block[i]) || op.attrs.strideH * op.attrs.strideW !== 1 || op.attrs.padding !== 'VALID') continue
+    if (
+      block?.length !== 2 ||
+      paddings?.length !== 4 ||
+      !back ||
+      back.some((b, i) => b !== block[i]) ||
+      op.attrs.strideH * op.attrs.strideW !== 1 ||
+      op.attrs.padding !== 'VALID'
+    )
+      continue
     const [x, y] = [before.inputs[0]!, after.outputs[0]!]
     const [, h, wd] = w.shape(x) as [number, number, number]
     const [, oh, ow] = w.shape(y) as [number, number, number]
     const [, kh, kw] = w.shape(op.inputs[1]!) as [number, number, number]
-    const same = oh === h && ow === wd && windowPadding(h, h, kh, 1, block[0]!, 'SAME') === paddings[0] && windowPadding(wd, wd, kw, 1, block[1]!, 'SAME') === paddings[2]
-    const valid = oh === h - (kh - 1) * block[0]! && ow === wd - (kw - 1) * block[1]! && paddings[0] === 0 && paddings[2] === 0
+    const same =
+      oh === h &&
+      ow === wd &&
+      windowPadding(h, h, kh, 1, block[0]!, 'SAME') === paddings[0] &&
+      windowPadding(wd, wd, kw, 1, block[1]!, 'SAME') === paddings[2]
+    const valid =
+      oh === h - (kh - 1) * block[0]! && ow === wd - (kw - 1) * block[1]! && paddings[0] === 0 && paddings[2] === 0
     if (!same && !valid) continue
     op.inputs = [x, ...op.inputs.slice(1)]
     op.outputs = [y]
-    op.attrs = { ...op.attrs, padding: same ? 'SAME' : 'VALID', dilationH: block[0]!, dilationW: block[1]! } as typeof op.attrs
+    op.attrs = {
+      ...op.attrs,
+      padding: same ? 'SAME' : 'VALID',
+      dilationH: block[0]!,
+      dilationW: block[1]!,
+    } as typeof op.attrs
     w.ops = w.ops.filter((o) => o !== before && o !== after)
     w.index()
     return true

@@ -43,16 +43,26 @@ export class Work {
     }
   }
 
-  producer(t: number): WorkOp | undefined { return this.producers.get(t) }
-  consumers(t: number): WorkOp[] { return this.readers.get(t) ?? [] }
+  producer(t: number): WorkOp | undefined {
+    return this.producers.get(t)
+  }
+  consumers(t: number): WorkOp[] {
+    return this.readers.get(t) ?? []
+  }
   /** The only op that reads `t`, when `t` is no graph output. */
   soleConsumer(t: number): WorkOp | undefined {
     const readers = this.consumers(t)
     return readers.length === 1 && !this.outputs.includes(t) ? readers[0] : undefined
   }
-  shape(t: number): readonly number[] { return this.tensors[t]!.shape }
-  channels(t: number): number { return this.shape(t)[this.shape(t).length - 1] ?? 1 }
-  isConstant(t: number): boolean { return t >= 0 && this.tensors[t]!.data !== undefined }
+  shape(t: number): readonly number[] {
+    return this.tensors[t]!.shape
+  }
+  channels(t: number): number {
+    return this.shape(t)[this.shape(t).length - 1] ?? 1
+  }
+  isConstant(t: number): boolean {
+    return t >= 0 && this.tensors[t]!.data !== undefined
+  }
 
   /** Values of a float32 constant. */
   floats(t: number): Float32Array | undefined {
@@ -62,7 +72,12 @@ export class Work {
   }
 
   addConstant(name: string, shape: readonly number[], data: Float32Array): number {
-    this.tensors.push({ name, shape: [...shape], dtype: 'float32', data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
+    this.tensors.push({
+      name,
+      shape: [...shape],
+      dtype: 'float32',
+      data: new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+    })
     return this.tensors.length - 1
   }
 
@@ -91,7 +106,13 @@ export const slots = (op: Linear): { x: number; filter: number; bias: number } =
   op.type === 'TRANSPOSE_CONV' ? { x: 2, filter: 1, bias: 3 } : { x: 0, filter: 1, bias: 2 }
 
 export const asLinear = (op: WorkOp | undefined): Linear | undefined =>
-  op && (op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED' || op.type === 'TRANSPOSE_CONV') ? op : undefined
+  op &&
+  (op.type === 'CONV_2D' ||
+    op.type === 'DEPTHWISE_CONV_2D' ||
+    op.type === 'FULLY_CONNECTED' ||
+    op.type === 'TRANSPOSE_CONV')
+    ? op
+    : undefined
 
 /** Reads a constant as one value per channel; undefined when it is not a scalar or a vector along the last axis. */
 export function channelVector(w: Work, t: number, channels: number): Float64Array | undefined {
@@ -120,14 +141,28 @@ export function compact(w: Work, metadata: Graph['metadata']): Graph {
   const stack = [...w.outputs].reverse().flatMap((t) => w.producer(t) ?? [])
   while (stack.length) {
     const op = stack[stack.length - 1]!
-    if (done.has(op)) { stack.pop(); continue }
-    const wait = op.inputs.flatMap((t) => (t >= 0 ? w.producer(t) ?? [] : [])).filter((p) => !done.has(p))
-    if (wait.length === 0) { done.add(op); live.push(op); stack.pop() } else stack.push(...wait.reverse())
+    if (done.has(op)) {
+      stack.pop()
+      continue
+    }
+    const wait = op.inputs.flatMap((t) => (t >= 0 ? (w.producer(t) ?? []) : [])).filter((p) => !done.has(p))
+    if (wait.length === 0) {
+      done.add(op)
+      live.push(op)
+      stack.pop()
+    } else stack.push(...wait.reverse())
   }
   const order = new Map(w.ops.map((op, i) => [op, i]))
-  const inFileOrder = live.every((op) => op.inputs.every((t) => { const p = t >= 0 ? w.producer(t) : undefined; return !p || order.get(p)! < order.get(op)! }))
+  const inFileOrder = live.every((op) =>
+    op.inputs.every((t) => {
+      const p = t >= 0 ? w.producer(t) : undefined
+      return !p || order.get(p)! < order.get(op)!
+    }),
+  )
   if (inFileOrder) live.sort((a, b) => order.get(a)! - order.get(b)!)
-  const used = new Set([...w.inputs, ...w.outputs, ...live.flatMap((op) => [...op.inputs, ...op.outputs])].filter((t) => t >= 0))
+  const used = new Set(
+    [...w.inputs, ...w.outputs, ...live.flatMap((op) => [...op.inputs, ...op.outputs])].filter((t) => t >= 0),
+  )
   const map = new Map<number, number>()
   const tensors = w.tensors.filter((t, i) => used.has(i) && (map.set(i, map.size), true))
   const at = (t: number): number => (t < 0 ? -1 : map.get(t)!)

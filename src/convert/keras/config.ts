@@ -5,32 +5,56 @@ export type Json = null | boolean | number | string | Json[] | { [key: string]: 
 export type JsonObject = { [key: string]: Json }
 
 export const isObject = (v: unknown): v is JsonObject => typeof v === 'object' && v !== null && !Array.isArray(v)
-const bad = (what: string, where?: string): never => { throw new ThimbleError('format/keras', what, where === undefined ? {} : { tensor: where }) }
+const bad = (what: string, where?: string): never => {
+  throw new ThimbleError('format/keras', what, where === undefined ? {} : { tensor: where })
+}
 
-export interface LayerConfig { className: string; name: string; config: JsonObject; inbound: Json }
+export interface LayerConfig {
+  className: string
+  name: string
+  config: JsonObject
+  inbound: Json
+}
 
 /** One call of a layer: output `tensorIndex` of call `node` of `layer`. */
-export interface TensorRef { layer: string; node: number; tensor: number }
+export interface TensorRef {
+  layer: string
+  node: number
+  tensor: number
+}
 /** The tensors and constants that one call reads. */
-export interface CallArguments { inputs: (TensorRef | number)[]; kwargs: JsonObject }
+export interface CallArguments {
+  inputs: (TensorRef | number)[]
+  kwargs: JsonObject
+}
 
 export function parseLayer(value: Json): LayerConfig {
-  if (!isObject(value) || typeof value.class_name !== 'string' || (!isObject(value.config) && !Array.isArray(value.config))) return bad('malformed layer in the model configuration')
+  if (
+    !isObject(value) ||
+    typeof value.class_name !== 'string' ||
+    (!isObject(value.config) && !Array.isArray(value.config))
+  )
+    return bad('malformed layer in the model configuration')
   const config = Array.isArray(value.config) ? { layers: value.config } : value.config
-  const name = typeof value.name === 'string' ? value.name : typeof config.name === 'string' ? config.name : value.class_name
+  const name =
+    typeof value.name === 'string' ? value.name : typeof config.name === 'string' ? config.name : value.class_name
   return { className: value.class_name, name, config, inbound: value.inbound_nodes ?? [] }
 }
 
 /** Wrappers that hold a whole model. */
-export const isModel = (className: string): boolean => className === 'Sequential' || className === 'Functional' || className === 'Model'
+export const isModel = (className: string): boolean =>
+  className === 'Sequential' || className === 'Functional' || className === 'Model'
 
 export const layersOf = (config: JsonObject): LayerConfig[] => {
-  if (!Array.isArray(config.layers) || config.layers.length > 20000) return bad('model configuration has no list of layers')
+  if (!Array.isArray(config.layers) || config.layers.length > 20000)
+    return bad('model configuration has no list of layers')
   return config.layers.map(parseLayer)
 }
 
 const ref = (layer: Json | undefined, node: Json | undefined, tensor: Json | undefined): TensorRef =>
-  typeof layer === 'string' && typeof node === 'number' && typeof tensor === 'number' ? { layer, node, tensor } : bad('malformed connection in the model configuration')
+  typeof layer === 'string' && typeof node === 'number' && typeof tensor === 'number'
+    ? { layer, node, tensor }
+    : bad('malformed connection in the model configuration')
 
 /** Keras 3: tensors are spelled out among the arguments. */
 function keras3Arguments(value: Json, out: (TensorRef | number)[], depth = 0): void {
@@ -57,7 +81,8 @@ function keras2Arguments(node: Json): CallArguments {
   // TFOpLambda passes its second operand by name: a number, or a tensor as [layer, node, tensor].
   const y = kwargs.y
   if (typeof y === 'number') inputs.push(y)
-  else if (Array.isArray(y) && typeof y[0] === 'string') inputs.push(y[0] === '_CONSTANT_VALUE' && typeof y[2] === 'number' ? y[2] : ref(y[0], y[1], y[2]))
+  else if (Array.isArray(y) && typeof y[0] === 'string')
+    inputs.push(y[0] === '_CONSTANT_VALUE' && typeof y[2] === 'number' ? y[2] : ref(y[0], y[1], y[2]))
   return { inputs, kwargs }
 }
 
@@ -76,5 +101,7 @@ export function callsOf(layer: LayerConfig): CallArguments[] {
 export function refsOf(value: Json | undefined): TensorRef[] {
   if (!Array.isArray(value)) return bad('model configuration lacks its inputs or outputs')
   const list = typeof value[0] === 'string' ? [value] : value
-  return list.map((r) => (Array.isArray(r) ? ref(r[0], r[1], r[2]) : bad('malformed connection in the model configuration')))
+  return list.map((r) =>
+    Array.isArray(r) ? ref(r[0], r[1], r[2]) : bad('malformed connection in the model configuration'),
+  )
 }

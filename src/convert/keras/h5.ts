@@ -1,6 +1,8 @@
 /**
- * Keras `.h5` and `.keras` files. HDF5 is read by `h5wasm` (the HDF5 C library in WebAssembly), loaded only when such a file comes.
- * Source: Keras' legacy H5 format (model_config, layer_names, weight_names) and saving_lib (config.json, model.weights.h5).
+ * Keras `.h5` and `.keras` files. HDF5 is read by `h5wasm` (the HDF5 C library in WebAssembly), loaded only when such a
+ * file comes.
+ * Source: Keras' legacy H5 format (model_config, layer_names, weight_names) and saving_lib (config.json,
+ * model.weights.h5).
  */
 import { ThimbleError } from '../../errors.ts'
 import type { Graph } from '../../graph.ts'
@@ -10,13 +12,26 @@ import { kerasGraph, type KerasOptions } from './model.ts'
 import { KerasWeights, weightPath, type NamedWeight } from './weights.ts'
 
 const MAX_GROUPS = 100000
-const bad = (what: string, got?: string): never => { throw new ThimbleError('format/hdf5', what, got === undefined ? {} : { got }) }
+const bad = (what: string, got?: string): never => {
+  throw new ThimbleError('format/hdf5', what, got === undefined ? {} : { got })
+}
 
 /** The part of h5wasm that is used. */
-interface Attr { value: unknown }
-interface Node { type: string; attrs: Record<string, Attr>; keys?(): string[]; get?(name: string): Node | null; shape?: number[] | null; dtype?: unknown; value?: unknown }
+interface Attr {
+  value: unknown
+}
+interface Node {
+  type: string
+  attrs: Record<string, Attr>
+  keys?(): string[]
+  get?(name: string): Node | null
+  shape?: number[] | null
+  dtype?: unknown
+  value?: unknown
+}
 
-const text = (v: unknown): string => (typeof v === 'string' ? v : v instanceof Uint8Array ? new TextDecoder().decode(v) : bad('attribute is not text'))
+const text = (v: unknown): string =>
+  typeof v === 'string' ? v : v instanceof Uint8Array ? new TextDecoder().decode(v) : bad('attribute is not text')
 /** String-list attributes; long ones are split over `name0`, `name1`, … */
 function strings(attrs: Record<string, Attr>, name: string): string[] | undefined {
   const list = (v: unknown): string[] => (Array.isArray(v) ? v.map(text) : typeof v === 'string' ? [v] : [])
@@ -34,7 +49,8 @@ function values(node: Node, where: string): NamedWeight['value'] {
     if (typeof data === 'number' || typeof data === 'bigint') return { shape: [], data: Float32Array.of(Number(data)) }
     return bad(`dataset "${where}" does not hold numbers`)
   }
-  const floats = data instanceof Float32Array ? data : Float32Array.from(data as unknown as ArrayLike<number | bigint>, Number)
+  const floats =
+    data instanceof Float32Array ? data : Float32Array.from(data as unknown as ArrayLike<number | bigint>, Number)
   if (floats.length !== count) return bad(`dataset "${where}" is truncated`)
   return { shape: [...shape], data: floats }
 }
@@ -56,8 +72,16 @@ async function withHdf5<T>(bytes: Uint8Array, use: (root: Node) => T): Promise<T
     if (error instanceof ThimbleError) throw error
     return bad('damaged HDF5 file', error instanceof Error ? error.message.split('\n')[0]! : String(error))
   } finally {
-    try { file?.close() } catch { /* a file that did not open cannot close */ }
-    try { FS.unlink(path) } catch { /* nor be removed twice */ }
+    try {
+      file?.close()
+    } catch {
+      /* a file that did not open cannot close */
+    }
+    try {
+      FS.unlink(path)
+    } catch {
+      /* nor be removed twice */
+    }
   }
 }
 let counter = 0
@@ -66,7 +90,8 @@ let counter = 0
 function legacyWeights(root: Node): NamedWeight[] {
   const group = root.get?.('model_weights') ?? root
   const out: NamedWeight[] = []
-  for (const layer of strings(group.attrs, 'layer_names') ?? bad('file has no layer_names', 'an HDF5 file that Keras did not write')) {
+  for (const layer of strings(group.attrs, 'layer_names') ??
+    bad('file has no layer_names', 'an HDF5 file that Keras did not write')) {
     const g = group.get?.(layer)
     if (!g) return bad(`layer group "${layer}" is missing`)
     for (const name of strings(g.attrs, 'weight_names') ?? []) {
@@ -80,11 +105,24 @@ function legacyWeights(root: Node): NamedWeight[] {
 }
 
 /** `CamelCase` to the `snake_case` that Keras 3 names weight groups by. */
-const snake = (s: string): string => s.replace(/\W+/g, '').replace(/(.)([A-Z][a-z]+)/g, '$1_$2').replace(/([a-z])([A-Z])/g, '$1_$2').toLowerCase()
+const snake = (s: string): string =>
+  s
+    .replace(/\W+/g, '')
+    .replace(/(.)([A-Z][a-z]+)/g, '$1_$2')
+    .replace(/([a-z])([A-Z])/g, '$1_$2')
+    .toLowerCase()
 
 /** Layer names by the group names of `model.weights.h5`, for files whose groups carry no `name`. */
 function groupNames(config: Json, prefix: string, out: Map<string, string>, depth = 0): void {
-  const layers = typeof config === 'object' && config !== null && !Array.isArray(config) && typeof config.config === 'object' && config.config !== null && !Array.isArray(config.config) ? config.config.layers : undefined
+  const layers =
+    typeof config === 'object' &&
+    config !== null &&
+    !Array.isArray(config) &&
+    typeof config.config === 'object' &&
+    config.config !== null &&
+    !Array.isArray(config.config)
+      ? config.config.layers
+      : undefined
   if (!Array.isArray(layers) || depth > 16) return
   const used = new Map<string, number>()
   for (const l of layers) {
@@ -93,7 +131,8 @@ function groupNames(config: Json, prefix: string, out: Map<string, string>, dept
     const n = used.get(base) ?? 0
     used.set(base, n + 1)
     const path = `${prefix}/layers/${n ? `${base}_${n}` : base}`
-    const name = typeof l.config === 'object' && l.config !== null && !Array.isArray(l.config) ? l.config.name : undefined
+    const name =
+      typeof l.config === 'object' && l.config !== null && !Array.isArray(l.config) ? l.config.name : undefined
     out.set(path, String(l.name ?? name ?? ''))
     groupNames(l, path, out, depth + 1)
   }
@@ -112,7 +151,8 @@ function numberedWeights(root: Node, config: Json): NamedWeight[] {
     const scope = own ? [...names, own] : names
     for (const key of vars?.keys?.() ?? []) {
       const dataset = vars!.get!(key)
-      if (dataset?.type === 'Dataset') out.push({ path: [...scope, `#${key}`], value: values(dataset, `${path}/${key}`) })
+      if (dataset?.type === 'Dataset')
+        out.push({ path: [...scope, `#${key}`], value: values(dataset, `${path}/${key}`) })
     }
     for (const key of node.keys?.() ?? []) {
       if (key === 'vars') continue
@@ -125,7 +165,11 @@ function numberedWeights(root: Node, config: Json): NamedWeight[] {
 }
 
 function json(source: string, what: string): Json {
-  try { return JSON.parse(source) as Json } catch { return bad(`${what} is not JSON`) }
+  try {
+    return JSON.parse(source) as Json
+  } catch {
+    return bad(`${what} is not JSON`)
+  }
 }
 
 /**
@@ -135,16 +179,27 @@ function json(source: string, what: string): Json {
 export async function readKerasH5(bytes: Uint8Array, options: KerasOptions = {}): Promise<Graph> {
   const { config, weights, version } = await withHdf5(bytes, (root) => {
     const attribute = root.attrs.model_config
-    if (!attribute) throw new ThimbleError('format/hdf5', 'file holds weights but no architecture', { expected: 'attribute model_config', hint: 'save with model.save("model.h5"), not save_weights' })
+    if (!attribute)
+      throw new ThimbleError('format/hdf5', 'file holds weights but no architecture', {
+        expected: 'attribute model_config',
+        hint: 'save with model.save("model.h5"), not save_weights',
+      })
     const version = root.attrs.keras_version ?? root.get?.('model_weights')?.attrs.keras_version
-    return { config: text(attribute.value), weights: legacyWeights(root), version: version ? text(version.value) : undefined }
+    return {
+      config: text(attribute.value),
+      weights: legacyWeights(root),
+      version: version ? text(version.value) : undefined,
+    }
   })
   return kerasGraph(json(config, 'model_config'), new KerasWeights(weights), { version, ...options })
 }
 
 /** Reads a `.keras` archive. Errors: as for `readKerasH5`, and `format/zip`. */
 export async function readKerasArchive(bytes: Uint8Array, options: KerasOptions = {}): Promise<Graph> {
-  const files = readZip(bytes, (name) => name === 'config.json' || name === 'metadata.json' || name === 'model.weights.h5')
+  const files = readZip(
+    bytes,
+    (name) => name === 'config.json' || name === 'metadata.json' || name === 'model.weights.h5',
+  )
   const config = files.get('config.json')
   const stored = files.get('model.weights.h5')
   if (!config || !stored) return bad('archive lacks config.json or model.weights.h5')
@@ -153,5 +208,8 @@ export async function readKerasArchive(bytes: Uint8Array, options: KerasOptions 
   const meta = metadata ? json(new TextDecoder().decode(metadata), 'metadata.json') : {}
   const version = typeof meta === 'object' && meta !== null && !Array.isArray(meta) ? meta.keras_version : undefined
   const weights = await withHdf5(stored, (root) => numberedWeights(root, parsed))
-  return kerasGraph(parsed, new KerasWeights(weights), { version: typeof version === 'string' ? version : '3', ...options })
+  return kerasGraph(parsed, new KerasWeights(weights), {
+    version: typeof version === 'string' ? version : '3',
+    ...options,
+  })
 }

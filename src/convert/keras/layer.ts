@@ -14,7 +14,9 @@ export interface Context {
 }
 
 /** A layer's configuration; path: its name, after those of the models around it. */
-export interface Layer extends LayerConfig { path: string[] }
+export interface Layer extends LayerConfig {
+  path: string[]
+}
 
 /** A tensor, or a number it is called with. */
 export type Argument = number | { constant: number }
@@ -22,20 +24,28 @@ export type Argument = number | { constant: number }
 export type Run = (c: Context, l: Layer, x: number, inputs: Argument[], kwargs: JsonObject) => number
 
 /** Throws `lower/unsupported-op`. */
-export const fail = (l: Layer, what: string): never => { throw new ThimbleError('lower/unsupported-op', `Keras ${l.className} with ${what}`, { tensor: l.path.join('/') }) }
+export const fail = (l: Layer, what: string): never => {
+  throw new ThimbleError('lower/unsupported-op', `Keras ${l.className} with ${what}`, { tensor: l.path.join('/') })
+}
 /** Throws `format/keras`. */
-export const malformed = (l: Layer, what: string): never => { throw new ThimbleError('format/keras', `${l.className} has a malformed ${what}`, { tensor: l.path.join('/') }) }
+export const malformed = (l: Layer, what: string): never => {
+  throw new ThimbleError('format/keras', `${l.className} has a malformed ${what}`, { tensor: l.path.join('/') })
+}
 
 /** Errors: `format/keras` unless it is a whole number from 0 to 2^24. */
 export function integer(l: Layer, value: Json | undefined, what: string): number {
-  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 1 << 24 ? value : malformed(l, what)
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 1 << 24
+    ? value
+    : malformed(l, what)
 }
 
 /** A pair as Keras writes it: [a, b], [a] or a for both. */
 export function two(l: Layer, key: string, fallback?: number): [number, number] {
   const v = l.config[key] ?? fallback
   const list = Array.isArray(v) ? v : [v as Json, v as Json]
-  return list.length === 1 ? [integer(l, list[0], key), integer(l, list[0], key)] : [integer(l, list[0], key), integer(l, list[1], key)]
+  return list.length === 1
+    ? [integer(l, list[0], key), integer(l, list[0], key)]
+    : [integer(l, list[0], key), integer(l, list[1], key)]
 }
 
 /** `fallback` for anything but a number. */
@@ -56,14 +66,38 @@ export function channelsLast(l: Layer): void {
 export function activate(c: Context, l: Layer, name: string, x: number, value: Json | undefined): number {
   if (value === null || value === undefined) return x
   const config: Json | undefined = isObject(value) ? value.config : undefined
-  const spec = isObject(value) ? (typeof config === 'string' ? config : typeof value.class_name === 'string' ? value.class_name : '') : value
+  const spec = isObject(value)
+    ? typeof config === 'string'
+      ? config
+      : typeof value.class_name === 'string'
+        ? value.class_name
+        : ''
+    : value
   if (typeof spec !== 'string') return malformed(l, 'activation')
-  const id = spec.toLowerCase().replace(/_/g, '').replace(/^(tf\.nn\.|keras\.activations\.)/, '')
+  const id = spec
+    .toLowerCase()
+    .replace(/_/g, '')
+    .replace(/^(tf\.nn\.|keras\.activations\.)/, '')
   const same: Record<string, Nonlinearity> = {
-    linear: 'linear', relu: 'relu', relu6: 'relu6', sigmoid: 'sigmoid', tanh: 'tanh', softmax: 'softmax', swish: 'swish', silu: 'swish', hardswish: 'hard_swish', hardsilu: 'hard_swish',
+    linear: 'linear',
+    relu: 'relu',
+    relu6: 'relu6',
+    sigmoid: 'sigmoid',
+    tanh: 'tanh',
+    softmax: 'softmax',
+    swish: 'swish',
+    silu: 'swish',
+    hardswish: 'hard_swish',
+    hardsilu: 'hard_swish',
   }
   if (Object.hasOwn(same, id)) return c.net.activation(name, x, same[id]!)
-  if (id === 'hardsigmoid') return c.keras3 ? c.net.hardSigmoid(name, x, 1 / 6, 0.5) : c.net.hardSigmoid(name, x, 0.2, 0.5)
-  if (id === 'leakyrelu') return c.net.leakyRelu(name, x, number(isObject(config) ? config.negative_slope ?? config.alpha : undefined, c.keras3 ? 0.2 : 0.3))
+  if (id === 'hardsigmoid')
+    return c.keras3 ? c.net.hardSigmoid(name, x, 1 / 6, 0.5) : c.net.hardSigmoid(name, x, 0.2, 0.5)
+  if (id === 'leakyrelu')
+    return c.net.leakyRelu(
+      name,
+      x,
+      number(isObject(config) ? (config.negative_slope ?? config.alpha) : undefined, c.keras3 ? 0.2 : 0.3),
+    )
   return fail(l, `activation "${spec}"`)
 }

@@ -3,40 +3,73 @@ import { ThimbleError } from '../../errors.ts'
 import { elements } from '../../graph.ts'
 import type { Pads } from '../net.ts'
 import type { Json, JsonObject } from './config.ts'
-import { activate, channelsLast, fail, integer, malformed, number, padding, two, type Argument, type Context, type Layer, type Run } from './layer.ts'
+import {
+  activate,
+  channelsLast,
+  fail,
+  integer,
+  malformed,
+  number,
+  padding,
+  two,
+  type Argument,
+  type Context,
+  type Layer,
+  type Run,
+} from './layer.ts'
 import { batchNorm, conv1d, conv2d, dense, depthwise, separable, transposeConv } from './weighted-layers.ts'
 
 const relu: Run = (c, l, x) => {
   const max = l.config.max_value ?? undefined
   const slope = number(Array.isArray(l.config.negative_slope) ? l.config.negative_slope[0] : l.config.negative_slope, 0)
-  if (number(Array.isArray(l.config.threshold) ? l.config.threshold[0] : l.config.threshold, 0) !== 0) return fail(l, 'a threshold')
+  if (number(Array.isArray(l.config.threshold) ? l.config.threshold[0] : l.config.threshold, 0) !== 0)
+    return fail(l, 'a threshold')
   const cap = Array.isArray(max) ? max[0] : max
   if (cap === undefined || cap === null) return c.net.leakyRelu(l.name, x, slope)
-  if (slope !== 0 || typeof cap !== 'number' || cap <= 0) return fail(l, `max_value ${JSON.stringify(max)} and negative_slope ${slope}`)
+  if (slope !== 0 || typeof cap !== 'number' || cap <= 0)
+    return fail(l, `max_value ${JSON.stringify(max)} and negative_slope ${slope}`)
   if (cap === 6) return c.net.activation(l.name, x, 'relu6')
   // min(max(x, 0), cap) = relu6(6 x / cap) * cap / 6
-  return c.net.affine(l.name, c.net.activation(`${l.name}/relu6`, c.net.affine(`${l.name}/in`, x, [6 / cap], [0]), 'relu6'), [cap / 6], [0])
+  return c.net.affine(
+    l.name,
+    c.net.activation(`${l.name}/relu6`, c.net.affine(`${l.name}/in`, x, [6 / cap], [0]), 'relu6'),
+    [cap / 6],
+    [0],
+  )
 }
 
-const pool = (kind: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D'): Run => (c, l, x) => {
-  channelsLast(l)
-  const kernel = two(l, 'pool_size', 2)
-  const stride = l.config.strides === null || l.config.strides === undefined ? kernel : two(l, 'strides')
-  return c.net.pool(l.name, x, kind, { kernel, stride, padding: padding(l) })
-}
+const pool =
+  (kind: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D'): Run =>
+  (c, l, x) => {
+    channelsLast(l)
+    const kernel = two(l, 'pool_size', 2)
+    const stride = l.config.strides === null || l.config.strides === undefined ? kernel : two(l, 'strides')
+    return c.net.pool(l.name, x, kind, { kernel, stride, padding: padding(l) })
+  }
 
-const pool1d = (kind: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D'): Run => (c, l, x) => {
-  const [n, t, ch] = c.net.shape(x) as [number, number, number]
-  const k = two(l, 'pool_size', 2)[0]
-  const s = l.config.strides === null || l.config.strides === undefined ? k : two(l, 'strides')[0]
-  const y = c.net.pool(`${l.name}/pool`, c.net.reshape(`${l.name}/image`, x, [n, 1, t, ch]), kind, { kernel: [1, k], stride: [1, s], padding: padding(l) })
-  return c.net.reshape(l.name, y, [n, c.net.shape(y)[2]!, ch])
-}
+const pool1d =
+  (kind: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D'): Run =>
+  (c, l, x) => {
+    const [n, t, ch] = c.net.shape(x) as [number, number, number]
+    const k = two(l, 'pool_size', 2)[0]
+    const s = l.config.strides === null || l.config.strides === undefined ? k : two(l, 'strides')[0]
+    const y = c.net.pool(`${l.name}/pool`, c.net.reshape(`${l.name}/image`, x, [n, 1, t, ch]), kind, {
+      kernel: [1, k],
+      stride: [1, s],
+      padding: padding(l),
+    })
+    return c.net.reshape(l.name, y, [n, c.net.shape(y)[2]!, ch])
+  }
 
 const globalAverage: Run = (c, l, x) => {
   channelsLast(l)
   const rank = c.net.shape(x).length
-  return c.net.mean(l.name, x, Array.from({ length: rank - 2 }, (_, i) => i + 1), l.config.keepdims === true)
+  return c.net.mean(
+    l.name,
+    x,
+    Array.from({ length: rank - 2 }, (_, i) => i + 1),
+    l.config.keepdims === true,
+  )
 }
 
 const globalMax: Run = (c, l, x) => {
@@ -49,7 +82,8 @@ const globalMax: Run = (c, l, x) => {
 function pads(l: Layer, key: string): Pads {
   const v = l.config[key]
   const list = Array.isArray(v) ? v : [v as Json, v as Json]
-  const side = (e: Json | undefined): [number, number] => (Array.isArray(e) ? [integer(l, e[0], key), integer(l, e[1], key)] : [integer(l, e, key), integer(l, e, key)])
+  const side = (e: Json | undefined): [number, number] =>
+    Array.isArray(e) ? [integer(l, e[0], key), integer(l, e[1], key)] : [integer(l, e, key), integer(l, e, key)]
   return [...side(list[0]), ...side(list[1])]
 }
 
@@ -66,7 +100,10 @@ const reshape: Run = (c, l, x) => {
   if (!Array.isArray(target)) return malformed(l, 'target_shape')
   const shape = target.map((d) => (d === -1 || d === null ? -1 : integer(l, d, 'target_shape')))
   const rest = elements(shape.filter((d) => d !== -1))
-  return c.net.reshape(l.name, x, [c.net.shape(x)[0]!, ...shape.map((d) => (d === -1 ? elements(c.net.shape(x).slice(1)) / rest : d))])
+  return c.net.reshape(l.name, x, [
+    c.net.shape(x)[0]!,
+    ...shape.map((d) => (d === -1 ? elements(c.net.shape(x).slice(1)) / rest : d)),
+  ])
 }
 
 const permute: Run = (c, l, x) => {
@@ -78,17 +115,29 @@ const permute: Run = (c, l, x) => {
 
 /** Tensors as they are; numbers (Keras 3 writes `x + 3` as an Add of a tensor and a number) as constants. */
 const operands = (c: Context, l: Layer, inputs: Argument[]): number[] =>
-  inputs.map((i) => (typeof i === 'number' ? i : c.net.constant(`${l.name}/constant`, { shape: [1], data: Float32Array.of(i.constant) })))
+  inputs.map((i) =>
+    typeof i === 'number' ? i : c.net.constant(`${l.name}/constant`, { shape: [1], data: Float32Array.of(i.constant) }),
+  )
 
-const merge = (type: 'ADD' | 'SUB' | 'MUL'): Run => (c, l, _x, inputs) => {
-  const ids = operands(c, l, inputs)
-  if (ids.length < 2) return malformed(l, 'number of inputs')
-  return ids.slice(1).reduce((sum, id, i) => c.net.binary(i === ids.length - 2 ? l.name : `${l.name}/${i}`, type, sum, id), ids[0]!)
-}
+const merge =
+  (type: 'ADD' | 'SUB' | 'MUL'): Run =>
+  (c, l, _x, inputs) => {
+    const ids = operands(c, l, inputs)
+    if (ids.length < 2) return malformed(l, 'number of inputs')
+    return ids
+      .slice(1)
+      .reduce((sum, id, i) => c.net.binary(i === ids.length - 2 ? l.name : `${l.name}/${i}`, type, sum, id), ids[0]!)
+  }
 
-const average: Run = (c, l, x, inputs, k) => c.net.affine(l.name, merge('ADD')(c, { ...l, name: `${l.name}/sum` }, x, inputs, k), [1 / inputs.length], [0])
+const average: Run = (c, l, x, inputs, k) =>
+  c.net.affine(l.name, merge('ADD')(c, { ...l, name: `${l.name}/sum` }, x, inputs, k), [1 / inputs.length], [0])
 
-const concatenate: Run = (c, l, _x, inputs) => c.net.concat(l.name, inputs.map((i) => (typeof i === 'number' ? i : malformed(l, 'input'))), number(l.config.axis, -1))
+const concatenate: Run = (c, l, _x, inputs) =>
+  c.net.concat(
+    l.name,
+    inputs.map((i) => (typeof i === 'number' ? i : malformed(l, 'input'))),
+    number(l.config.axis, -1),
+  )
 
 const upSampling: Run = (c, l, x) => {
   channelsLast(l)
@@ -96,7 +145,10 @@ const upSampling: Run = (c, l, x) => {
   const [sy, sx] = two(l, 'size', 2)
   const method = l.config.interpolation ?? 'nearest'
   if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
-  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', h * sy, w * sx, { alignCorners: false, halfPixelCenters: true })
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', h * sy, w * sx, {
+    alignCorners: false,
+    halfPixelCenters: true,
+  })
 }
 
 const resizing: Run = (c, l, x) => {
@@ -104,28 +156,58 @@ const resizing: Run = (c, l, x) => {
   const [, h, w] = c.net.image(x, l.name)
   const [oh, ow] = [integer(l, l.config.height, 'height'), integer(l, l.config.width, 'width')]
   if (oh === h && ow === w) return x
-  if (l.config.crop_to_aspect_ratio === true || l.config.pad_to_aspect_ratio === true) return fail(l, 'an aspect ratio option')
+  if (l.config.crop_to_aspect_ratio === true || l.config.pad_to_aspect_ratio === true)
+    return fail(l, 'an aspect ratio option')
   if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
-  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', oh, ow, { alignCorners: false, halfPixelCenters: true })
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', oh, ow, {
+    alignCorners: false,
+    halfPixelCenters: true,
+  })
 }
 
-const list = (v: Json | undefined, fallback: number): number[] => (Array.isArray(v) ? v.flat(8).map((e) => Number(e)) : [number(v, fallback)])
+const list = (v: Json | undefined, fallback: number): number[] =>
+  Array.isArray(v) ? v.flat(8).map((e) => Number(e)) : [number(v, fallback)]
 
 const normalization: Run = (c, l, x) => {
   const channels = c.net.shape(x).at(-1)!
   const own = l.config.mean !== null && l.config.mean !== undefined
   const spread = (v: number[]): number[] => (v.length === 1 ? new Array<number>(channels).fill(v[0]!) : v)
-  const [mean, variance] = own ? [spread(list(l.config.mean, 0)), spread(list(l.config.variance, 1))]
-    : c.weights.get(l.path, [{ name: 'moving_mean', shape: [channels] }, { name: 'moving_variance', shape: [channels] }]).map((v) => [...v.data])
+  const [mean, variance] = own
+    ? [spread(list(l.config.mean, 0)), spread(list(l.config.variance, 1))]
+    : c.weights
+        .get(l.path, [
+          { name: 'moving_mean', shape: [channels] },
+          { name: 'moving_variance', shape: [channels] },
+        ])
+        .map((v) => [...v.data])
   if (l.config.invert === true) return fail(l, 'invert')
   // Keras divides by max(sqrt(variance), 1e-7).
-  return c.net.affine(l.name, x, variance!.map((v) => 1 / Math.max(Math.sqrt(v), 1e-7)), mean!.map((m, i) => -m / Math.max(Math.sqrt(variance![i]!), 1e-7)))
+  return c.net.affine(
+    l.name,
+    x,
+    variance!.map((v) => 1 / Math.max(Math.sqrt(v), 1e-7)),
+    mean!.map((m, i) => -m / Math.max(Math.sqrt(variance![i]!), 1e-7)),
+  )
 }
 
 /** tf.* functions called on Keras tensors (TFOpLambda, and Keras 3 operations). */
 const lambda: Run = (c, l, x, inputs, kwargs) => {
-  const f = String(l.config.function ?? l.className).replace(/^.*\./, '').replace(/_/g, '').toLowerCase()
-  const binary = ({ multiply: 'MUL', mul: 'MUL', add: 'ADD', sub: 'SUB', subtract: 'SUB', truediv: 'DIV', divide: 'DIV', addv2: 'ADD' } as const)[f]
+  const f = String(l.config.function ?? l.className)
+    .replace(/^.*\./, '')
+    .replace(/_/g, '')
+    .toLowerCase()
+  const binary = (
+    {
+      multiply: 'MUL',
+      mul: 'MUL',
+      add: 'ADD',
+      sub: 'SUB',
+      subtract: 'SUB',
+      truediv: 'DIV',
+      divide: 'DIV',
+      addv2: 'ADD',
+    } as const
+  )[f]
   if (binary) {
     const [a, b] = operands(c, l, inputs)
     return b === undefined ? malformed(l, 'second operand') : c.net.binary(l.name, binary, a!, b)
@@ -139,36 +221,96 @@ const lambda: Run = (c, l, x, inputs, kwargs) => {
 const identity: Run = (_c, _l, x) => x
 
 const RUN: Record<string, Run> = {
-  Conv2D: conv2d, DepthwiseConv2D: depthwise, SeparableConv2D: separable, Conv2DTranspose: transposeConv, Conv1D: conv1d('Conv1D'), DepthwiseConv1D: conv1d('DepthwiseConv1D'),
-  Dense: dense, BatchNormalization: batchNorm, SyncBatchNormalization: batchNorm, BatchNormalizationV1: batchNorm, BatchNormalizationV2: batchNorm,
+  Conv2D: conv2d,
+  DepthwiseConv2D: depthwise,
+  SeparableConv2D: separable,
+  Conv2DTranspose: transposeConv,
+  Conv1D: conv1d('Conv1D'),
+  DepthwiseConv1D: conv1d('DepthwiseConv1D'),
+  Dense: dense,
+  BatchNormalization: batchNorm,
+  SyncBatchNormalization: batchNorm,
+  BatchNormalizationV1: batchNorm,
+  BatchNormalizationV2: batchNorm,
   Activation: (c, l, x) => activate(c, l, l.name, x, l.config.activation),
-  ReLU: relu, LeakyReLU: (c, l, x) => c.net.leakyRelu(l.name, x, number(l.config.negative_slope ?? l.config.alpha, 0.3)),
-  Softmax: (c, l, x) => (l.config.axis !== undefined && ![-1, c.net.shape(x).length - 1].includes(Number(Array.isArray(l.config.axis) ? l.config.axis[0] : l.config.axis)) ? fail(l, `axis ${JSON.stringify(l.config.axis)}`) : c.net.softmax(l.name, x)),
+  ReLU: relu,
+  LeakyReLU: (c, l, x) => c.net.leakyRelu(l.name, x, number(l.config.negative_slope ?? l.config.alpha, 0.3)),
+  Softmax: (c, l, x) =>
+    l.config.axis !== undefined &&
+    ![-1, c.net.shape(x).length - 1].includes(Number(Array.isArray(l.config.axis) ? l.config.axis[0] : l.config.axis))
+      ? fail(l, `axis ${JSON.stringify(l.config.axis)}`)
+      : c.net.softmax(l.name, x),
   PReLU: (c, l, x) => {
     const shape = c.net.shape(x)
     const [alpha] = c.weights.get(l.path, [{ name: 'alpha', shape: new Array<number>(shape.length - 1).fill(-1) }])
-    if (alpha!.data.length !== 1 && alpha!.data.length !== shape.at(-1)) return fail(l, 'slopes that differ between positions')
+    if (alpha!.data.length !== 1 && alpha!.data.length !== shape.at(-1))
+      return fail(l, 'slopes that differ between positions')
     return c.net.prelu(l.name, x, alpha!.data)
   },
-  ZeroPadding2D: (c, l, x) => (channelsLast(l), c.net.pad(l.name, x, pads(l, 'padding'))), Cropping2D: crop,
-  MaxPooling2D: pool('MAX_POOL_2D'), AveragePooling2D: pool('AVERAGE_POOL_2D'), MaxPooling1D: pool1d('MAX_POOL_2D'), AveragePooling1D: pool1d('AVERAGE_POOL_2D'),
-  GlobalAveragePooling2D: globalAverage, GlobalAveragePooling1D: globalAverage, GlobalMaxPooling2D: globalMax,
-  Flatten: (c, l, x) => c.net.reshape(l.name, x, [c.net.shape(x)[0]!, elements(c.net.shape(x).slice(1))]), Reshape: reshape, Permute: permute,
-  Add: merge('ADD'), Subtract: merge('SUB'), Multiply: merge('MUL'), Average: average, Concatenate: concatenate,
-  UpSampling2D: upSampling, Resizing: resizing, Normalization: normalization,
+  ZeroPadding2D: (c, l, x) => (channelsLast(l), c.net.pad(l.name, x, pads(l, 'padding'))),
+  Cropping2D: crop,
+  MaxPooling2D: pool('MAX_POOL_2D'),
+  AveragePooling2D: pool('AVERAGE_POOL_2D'),
+  MaxPooling1D: pool1d('MAX_POOL_2D'),
+  AveragePooling1D: pool1d('AVERAGE_POOL_2D'),
+  GlobalAveragePooling2D: globalAverage,
+  GlobalAveragePooling1D: globalAverage,
+  GlobalMaxPooling2D: globalMax,
+  Flatten: (c, l, x) => c.net.reshape(l.name, x, [c.net.shape(x)[0]!, elements(c.net.shape(x).slice(1))]),
+  Reshape: reshape,
+  Permute: permute,
+  Add: merge('ADD'),
+  Subtract: merge('SUB'),
+  Multiply: merge('MUL'),
+  Average: average,
+  Concatenate: concatenate,
+  UpSampling2D: upSampling,
+  Resizing: resizing,
+  Normalization: normalization,
   Rescaling: (c, l, x) => c.net.affine(l.name, x, list(l.config.scale, 1), list(l.config.offset, 0)),
-  TFOpLambda: lambda, SlicingOpLambda: lambda, TensorFlowOpLayer: lambda,
+  TFOpLambda: lambda,
+  SlicingOpLambda: lambda,
+  TensorFlowOpLayer: lambda,
 }
-for (const name of ['Dropout', 'SpatialDropout1D', 'SpatialDropout2D', 'GaussianDropout', 'GaussianNoise', 'AlphaDropout', 'ActivityRegularization', 'RandomFlip', 'RandomRotation', 'RandomZoom', 'RandomTranslation', 'RandomContrast', 'RandomBrightness', 'RandomCrop', 'Identity', 'InputLayer']) RUN[name] = identity
+for (const name of [
+  'Dropout',
+  'SpatialDropout1D',
+  'SpatialDropout2D',
+  'GaussianDropout',
+  'GaussianNoise',
+  'AlphaDropout',
+  'ActivityRegularization',
+  'RandomFlip',
+  'RandomRotation',
+  'RandomZoom',
+  'RandomTranslation',
+  'RandomContrast',
+  'RandomBrightness',
+  'RandomCrop',
+  'Identity',
+  'InputLayer',
+])
+  RUN[name] = identity
 RUN.GlobalAvgPool2D = RUN.GlobalAveragePooling2D!
 
 /** Runs one call of a layer. Errors: `lower/unsupported-op` naming the layer. */
 export function runLayer(c: Context, layer: Layer, inputs: Argument[], kwargs: JsonObject): number[] {
   const run = Object.hasOwn(RUN, layer.className) ? RUN[layer.className] : undefined
   // Keras 3 stores functions applied to tensors as layers named after the operation.
-  const operation = run ?? (['multiply', 'add', 'subtract', 'divide', 'true_divide', 'relu', 'relu6', 'sigmoid', 'tanh', 'softmax'].includes(layer.className.toLowerCase()) ? lambda : undefined)
-  if (!operation) throw new ThimbleError('lower/unsupported-op', `Keras layer ${layer.className}`, { tensor: layer.path.join('/'), hint: 'replace the layer, or export to .tflite or ONNX' })
+  const operation =
+    run ??
+    (['multiply', 'add', 'subtract', 'divide', 'true_divide', 'relu', 'relu6', 'sigmoid', 'tanh', 'softmax'].includes(
+      layer.className.toLowerCase(),
+    )
+      ? lambda
+      : undefined)
+  if (!operation)
+    throw new ThimbleError('lower/unsupported-op', `Keras layer ${layer.className}`, {
+      tensor: layer.path.join('/'),
+      hint: 'replace the layer, or export to .tflite or ONNX',
+    })
   const x = inputs.find((i) => typeof i === 'number')
-  if (typeof x !== 'number') throw new ThimbleError('format/keras', 'layer is called on nothing', { tensor: layer.path.join('/') })
+  if (typeof x !== 'number')
+    throw new ThimbleError('format/keras', 'layer is called on nothing', { tensor: layer.path.join('/') })
   return [operation(c, layer, x, inputs, kwargs)]
 }

@@ -1,8 +1,23 @@
-/** Keras-family models (Sequential, Functional, nested) to a float graph. The weights come from `.h5`, `.keras` or TensorFlow.js. */
+/**
+ * Keras-family models (Sequential, Functional, nested) to a float graph. The weights come from `.h5`, `.keras` or
+ * TensorFlow.js.
+ */
 import { ThimbleError } from '../../errors.ts'
 import type { Graph } from '../../graph.ts'
 import { Net } from '../net.ts'
-import { callsOf, isModel, isObject, layersOf, parseLayer, refsOf, type Json, type JsonObject, type CallArguments, type LayerConfig, type TensorRef } from './config.ts'
+import {
+  callsOf,
+  isModel,
+  isObject,
+  layersOf,
+  parseLayer,
+  refsOf,
+  type Json,
+  type JsonObject,
+  type CallArguments,
+  type LayerConfig,
+  type TensorRef,
+} from './config.ts'
 import type { Context } from './layer.ts'
 import { runLayer } from './layers.ts'
 import type { KerasWeights } from './weights.ts'
@@ -15,7 +30,9 @@ export interface KerasOptions {
 }
 
 const MAX_DEPTH = 16
-const bad = (what: string, where?: string): never => { throw new ThimbleError('format/keras', what, where === undefined ? {} : { tensor: where }) }
+const bad = (what: string, where?: string): never => {
+  throw new ThimbleError('format/keras', what, where === undefined ? {} : { tensor: where })
+}
 
 /** Shape of an input layer with open dimensions filled: batch 1, the others from the options. */
 function inputShape(config: JsonObject, name: string, options: KerasOptions): number[] {
@@ -23,8 +40,14 @@ function inputShape(config: JsonObject, name: string, options: KerasOptions): nu
   if (!Array.isArray(given) || given.length < 1 || given.length > 5) return bad('input has no shape', name)
   return given.map((d, i) => {
     if (i === 0) return 1
-    const length = typeof d === 'number' ? d : options.inputShape?.length === given.length ? options.inputShape[i] : undefined
-    if (length === undefined) throw new ThimbleError('format/shape', 'input has an open dimension', { tensor: name, got: JSON.stringify(given), hint: 'give the input shape, e.g. --input-shape 1x224x224x3' })
+    const length =
+      typeof d === 'number' ? d : options.inputShape?.length === given.length ? options.inputShape[i] : undefined
+    if (length === undefined)
+      throw new ThimbleError('format/shape', 'input has an open dimension', {
+        tensor: name,
+        got: JSON.stringify(given),
+        hint: 'give the input shape, e.g. --input-shape 1x224x224x3',
+      })
     if (!Number.isInteger(length) || length < 1 || length > 1 << 20) bad(`input has a bad dimension ${length}`, name)
     return length
   })
@@ -55,12 +78,27 @@ class Builder {
   /** Runs a model on given tensors, or makes graph inputs when it is the outermost. */
   private model(m: LayerConfig, inputs: number[] | undefined, path: string[], depth: number): number[] {
     if (depth > MAX_DEPTH) bad('models are nested too deeply', m.name)
-    return m.className === 'Sequential' ? this.sequential(m, inputs, path, depth) : this.functional(m, inputs, path, depth)
+    return m.className === 'Sequential'
+      ? this.sequential(m, inputs, path, depth)
+      : this.functional(m, inputs, path, depth)
   }
 
-  private layer(l: LayerConfig, inputs: (number | { constant: number })[], kwargs: JsonObject, path: string[], depth: number): number[] {
-    if (isModel(l.className)) return this.model(l, inputs.filter((i) => typeof i === 'number'), [...path, l.name], depth + 1)
-    if (l.className === 'TimeDistributed' || l.className === 'Bidirectional') throw new ThimbleError('lower/unsupported-op', `Keras layer ${l.className}`, { tensor: l.name })
+  private layer(
+    l: LayerConfig,
+    inputs: (number | { constant: number })[],
+    kwargs: JsonObject,
+    path: string[],
+    depth: number,
+  ): number[] {
+    if (isModel(l.className))
+      return this.model(
+        l,
+        inputs.filter((i) => typeof i === 'number'),
+        [...path, l.name],
+        depth + 1,
+      )
+    if (l.className === 'TimeDistributed' || l.className === 'Bidirectional')
+      throw new ThimbleError('lower/unsupported-op', `Keras layer ${l.className}`, { tensor: l.name })
     return runLayer(this.context, { ...l, path: [...path, l.name] }, inputs, kwargs)
   }
 
@@ -68,7 +106,10 @@ class Builder {
     const layers = layersOf(m.config)
     let x = inputs
     for (const l of layers) {
-      if (l.className === 'InputLayer') { x ??= [this.net.input(l.name, inputShape(l.config, l.name, this.options))]; continue }
+      if (l.className === 'InputLayer') {
+        x ??= [this.net.input(l.name, inputShape(l.config, l.name, this.options))]
+        continue
+      }
       x ??= [this.net.input(`${l.name}_input`, this.firstShape(l, 0))]
       x = this.layer(l, x, {}, path, depth)
     }
@@ -78,7 +119,8 @@ class Builder {
   /** Input shape that the first layer of a Sequential (itself possibly a model) states. */
   private firstShape(l: LayerConfig, depth: number): number[] {
     const config = l.config
-    if (config.batch_shape ?? config.batch_input_shape ?? config.batchInputShape) return inputShape(config, l.name, this.options)
+    if (config.batch_shape ?? config.batch_input_shape ?? config.batchInputShape)
+      return inputShape(config, l.name, this.options)
     if (isModel(l.className) && depth < MAX_DEPTH) {
       const first = layersOf(config)[0]
       if (first) return this.firstShape(first, depth + 1)
@@ -94,11 +136,16 @@ class Builder {
     if (inputs && inputs.length < inputRefs.length) bad('nested model gets too few inputs', m.name)
     inputRefs.forEach((r, i) => {
       const l = layers.get(r.layer) ?? bad('input layer is missing', r.layer)
-      values.set(`${r.layer}#${r.node}`, [inputs ? inputs[i]! : this.net.input(l.name, inputShape(l.config, l.name, this.options))])
+      values.set(`${r.layer}#${r.node}`, [
+        inputs ? inputs[i]! : this.net.input(l.name, inputShape(l.config, l.name, this.options)),
+      ])
     })
     const calls = new Map([...layers.values()].map((l) => [l.name, callsOf(l)]))
     const outputs = refsOf(m.config.output_layers)
-    const first = firstNodes([...outputs, ...[...calls.values()].flat().flatMap((c) => c.inputs.filter((i) => typeof i !== 'number'))])
+    const first = firstNodes([
+      ...outputs,
+      ...[...calls.values()].flat().flatMap((c) => c.inputs.filter((i) => typeof i !== 'number')),
+    ])
     const callOf = (r: TensorRef): CallArguments => {
       const list = calls.get(r.layer) ?? bad('layer is connected but not defined', r.layer)
       // A nested model counts its own creation as call 0 in most versions.
@@ -109,13 +156,24 @@ class Builder {
   }
 
   /** Depth-first over the calls that `want` needs, without recursion: files may chain thousands of layers. */
-  private evaluate(want: TensorRef, layers: Map<string, LayerConfig>, callOf: (r: TensorRef) => CallArguments, values: Map<string, number[]>, path: string[], depth: number, model: string): number {
+  private evaluate(
+    want: TensorRef,
+    layers: Map<string, LayerConfig>,
+    callOf: (r: TensorRef) => CallArguments,
+    values: Map<string, number[]>,
+    path: string[],
+    depth: number,
+    model: string,
+  ): number {
     const key = (r: TensorRef): string => `${r.layer}#${r.node}`
     const stack: TensorRef[] = [want]
     const open = new Set<string>()
     while (stack.length) {
       const r = stack[stack.length - 1]!
-      if (values.has(key(r))) { stack.pop(); continue }
+      if (values.has(key(r))) {
+        stack.pop()
+        continue
+      }
       const layer = layers.get(r.layer) ?? bad('layer is connected but not defined', r.layer)
       const call = callOf(r)
       const missing = call.inputs.filter((i): i is TensorRef => typeof i !== 'number' && !values.has(key(i)))
@@ -125,7 +183,11 @@ class Builder {
         stack.push(...missing)
         continue
       }
-      const inputs = call.inputs.map((i) => (typeof i === 'number' ? { constant: i } : values.get(key(i))![i.tensor] ?? bad('connection to an output that does not exist', i.layer)))
+      const inputs = call.inputs.map((i) =>
+        typeof i === 'number'
+          ? { constant: i }
+          : (values.get(key(i))![i.tensor] ?? bad('connection to an output that does not exist', i.layer)),
+      )
       values.set(key(r), this.layer(layer, inputs, call.kwargs, path, depth))
       stack.pop()
     }
@@ -135,11 +197,17 @@ class Builder {
 
 /**
  * Builds the graph of a model configuration (`{ class_name, config }`), unfolded.
- * Errors: `format/keras` for a malformed configuration or weights that do not fit, `format/shape`, `lower/unsupported-op`
- * naming a layer that has no equivalent.
+ * Errors: `format/keras` for a malformed configuration or weights that do not fit, `format/shape`,
+ * `lower/unsupported-op` naming a layer that has no equivalent.
  */
 export function kerasGraph(modelConfig: Json, weights: KerasWeights, options: KerasOptions = {}): Graph {
-  const root = parseLayer(isObject(modelConfig) && isObject(modelConfig.model_config) ? modelConfig.model_config : modelConfig)
-  if (!isModel(root.className)) throw new ThimbleError('format/keras', 'outermost object is not a Sequential or Functional model', { got: root.className, hint: 'subclassed models do not store their structure; export to .tflite or ONNX' })
+  const root = parseLayer(
+    isObject(modelConfig) && isObject(modelConfig.model_config) ? modelConfig.model_config : modelConfig,
+  )
+  if (!isModel(root.className))
+    throw new ThimbleError('format/keras', 'outermost object is not a Sequential or Functional model', {
+      got: root.className,
+      hint: 'subclassed models do not store their structure; export to .tflite or ONNX',
+    })
   return new Builder(weights, options).build(root)
 }

@@ -1,14 +1,33 @@
 /** Keras layers with weights: convolutions, Dense, batch norm. */
 import type { Values } from '../builder.ts'
 import { transpose } from '../values.ts'
-import { activate, channelsLast, fail, integer, malformed, number, padding, two, type Context, type Layer, type Run } from './layer.ts'
+import {
+  activate,
+  channelsLast,
+  fail,
+  integer,
+  malformed,
+  number,
+  padding,
+  two,
+  type Context,
+  type Layer,
+  type Run,
+} from './layer.ts'
 
 /** A weight layer's result, with its activation as an op of its own (folding fuses it). */
-const finish = (c: Context, l: Layer, y: number): number => activate(c, l, `${l.name}/activation`, y, l.config.activation)
+const finish = (c: Context, l: Layer, y: number): number =>
+  activate(c, l, `${l.name}/activation`, y, l.config.activation)
 
 /** Kernels by name and shape, then the bias of `channels` values where the layer has one. */
 const weightsOf = (c: Context, l: Layer, kernels: Record<string, readonly number[]>, channels: number): Values[] =>
-  c.weights.get(l.path, Object.entries(l.config.use_bias === false ? kernels : { ...kernels, bias: [channels] }).map(([name, shape]) => ({ name, shape })))
+  c.weights.get(
+    l.path,
+    Object.entries(l.config.use_bias === false ? kernels : { ...kernels, bias: [channels] }).map(([name, shape]) => ({
+      name,
+      shape,
+    })),
+  )
 const hwioToOhwi = (v: Values): Values => transpose(v.data, v.shape, [3, 0, 1, 2])
 
 export const conv2d: Run = (c, l, x) => {
@@ -19,7 +38,13 @@ export const conv2d: Run = (c, l, x) => {
   const groups = number(l.config.groups, 1)
   if (groups < 1 || channels % groups !== 0 || filters % groups !== 0) return malformed(l, 'groups')
   const [w, b] = weightsOf(c, l, { kernel: [...kernel, channels / groups, filters] }, filters)
-  const o = { filter: hwioToOhwi(w!), bias: b?.data, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) }
+  const o = {
+    filter: hwioToOhwi(w!),
+    bias: b?.data,
+    stride: two(l, 'strides', 1),
+    dilation: two(l, 'dilation_rate', 1),
+    padding: padding(l),
+  }
   return finish(c, l, c.net.conv(l.name, x, o))
 }
 
@@ -30,7 +55,17 @@ export const depthwise: Run = (c, l, x) => {
   const m = number(l.config.depth_multiplier, 1)
   const [w, b] = weightsOf(c, l, { depthwise_kernel: [...kernel, channels, m] }, channels * m)
   const filter = { shape: [1, ...kernel, channels * m], data: w!.data }
-  return finish(c, l, c.net.depthwise(l.name, x, { filter, bias: b?.data, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) }))
+  return finish(
+    c,
+    l,
+    c.net.depthwise(l.name, x, {
+      filter,
+      bias: b?.data,
+      stride: two(l, 'strides', 1),
+      dilation: two(l, 'dilation_rate', 1),
+      padding: padding(l),
+    }),
+  )
 }
 
 export const separable: Run = (c, l, x) => {
@@ -39,8 +74,18 @@ export const separable: Run = (c, l, x) => {
   const kernel = two(l, 'kernel_size')
   const filters = integer(l, l.config.filters, 'filters')
   const m = number(l.config.depth_multiplier, 1)
-  const [dw, pw, b] = weightsOf(c, l, { depthwise_kernel: [...kernel, channels, m], pointwise_kernel: [1, 1, channels * m, filters] }, filters)
-  const y = c.net.depthwise(`${l.name}/depthwise`, x, { filter: { shape: [1, ...kernel, channels * m], data: dw!.data }, stride: two(l, 'strides', 1), dilation: two(l, 'dilation_rate', 1), padding: padding(l) })
+  const [dw, pw, b] = weightsOf(
+    c,
+    l,
+    { depthwise_kernel: [...kernel, channels, m], pointwise_kernel: [1, 1, channels * m, filters] },
+    filters,
+  )
+  const y = c.net.depthwise(`${l.name}/depthwise`, x, {
+    filter: { shape: [1, ...kernel, channels * m], data: dw!.data },
+    stride: two(l, 'strides', 1),
+    dilation: two(l, 'dilation_rate', 1),
+    padding: padding(l),
+  })
   return finish(c, l, c.net.conv(l.name, y, { filter: hwioToOhwi(pw!), bias: b?.data }))
 }
 
@@ -52,33 +97,58 @@ export const transposeConv: Run = (c, l, x) => {
   if (two(l, 'dilation_rate', 1).some((d) => d !== 1)) return fail(l, 'dilation')
   if (l.config.output_padding) return fail(l, 'output_padding')
   const [w, b] = weightsOf(c, l, { kernel: [...kernel, filters, channels] }, filters)
-  return finish(c, l, c.net.transposeConv(l.name, x, transpose(w!.data, w!.shape, [2, 0, 1, 3]), b?.data, two(l, 'strides', 1), padding(l)))
+  return finish(
+    c,
+    l,
+    c.net.transposeConv(
+      l.name,
+      x,
+      transpose(w!.data, w!.shape, [2, 0, 1, 3]),
+      b?.data,
+      two(l, 'strides', 1),
+      padding(l),
+    ),
+  )
 }
 
 /** A one-dimensional convolution is a two-dimensional one of height 1. */
-export const conv1d = (kind: 'Conv1D' | 'DepthwiseConv1D'): Run => (c, l, x) => {
-  channelsLast(l)
-  const [n, t, channels] = c.net.shape(x) as [number, number, number]
-  if (c.net.shape(x).length !== 3) return malformed(l, 'input rank')
-  const one = (key: string): number => two(l, key, 1)[1]
-  const k = two(l, 'kernel_size')[0]
-  const causal = l.config.padding === 'causal'
-  let y = c.net.reshape(`${l.name}/image`, x, [n, 1, t, channels])
-  if (causal) y = c.net.pad(`${l.name}/causal`, y, [0, 0, (k - 1) * one('dilation_rate'), 0])
-  const o = { stride: [1, one('strides')] as const, dilation: [1, one('dilation_rate')] as const, padding: causal ? 'VALID' as const : padding(l) }
-  if (kind === 'Conv1D') {
-    const filters = integer(l, l.config.filters, 'filters')
-    if (number(l.config.groups, 1) !== 1) return fail(l, 'groups')
-    const [w, b] = weightsOf(c, l, { kernel: [k, channels, filters] }, filters)
-    y = c.net.conv(`${l.name}/conv`, y, { ...o, filter: hwioToOhwi({ shape: [1, ...w!.shape], data: w!.data }), bias: b?.data })
-  } else {
-    const m = number(l.config.depth_multiplier, 1)
-    const [w, b] = weightsOf(c, l, { depthwise_kernel: [k, channels, m] }, channels * m)
-    y = c.net.depthwise(`${l.name}/depthwise`, y, { ...o, filter: { shape: [1, 1, k, channels * m], data: w!.data }, bias: b?.data })
+export const conv1d =
+  (kind: 'Conv1D' | 'DepthwiseConv1D'): Run =>
+  (c, l, x) => {
+    channelsLast(l)
+    const [n, t, channels] = c.net.shape(x) as [number, number, number]
+    if (c.net.shape(x).length !== 3) return malformed(l, 'input rank')
+    const one = (key: string): number => two(l, key, 1)[1]
+    const k = two(l, 'kernel_size')[0]
+    const causal = l.config.padding === 'causal'
+    let y = c.net.reshape(`${l.name}/image`, x, [n, 1, t, channels])
+    if (causal) y = c.net.pad(`${l.name}/causal`, y, [0, 0, (k - 1) * one('dilation_rate'), 0])
+    const o = {
+      stride: [1, one('strides')] as const,
+      dilation: [1, one('dilation_rate')] as const,
+      padding: causal ? ('VALID' as const) : padding(l),
+    }
+    if (kind === 'Conv1D') {
+      const filters = integer(l, l.config.filters, 'filters')
+      if (number(l.config.groups, 1) !== 1) return fail(l, 'groups')
+      const [w, b] = weightsOf(c, l, { kernel: [k, channels, filters] }, filters)
+      y = c.net.conv(`${l.name}/conv`, y, {
+        ...o,
+        filter: hwioToOhwi({ shape: [1, ...w!.shape], data: w!.data }),
+        bias: b?.data,
+      })
+    } else {
+      const m = number(l.config.depth_multiplier, 1)
+      const [w, b] = weightsOf(c, l, { depthwise_kernel: [k, channels, m] }, channels * m)
+      y = c.net.depthwise(`${l.name}/depthwise`, y, {
+        ...o,
+        filter: { shape: [1, 1, k, channels * m], data: w!.data },
+        bias: b?.data,
+      })
+    }
+    const [, , ot, oc] = c.net.shape(y) as [number, number, number, number]
+    return finish(c, l, c.net.reshape(l.name, y, [n, ot, oc]))
   }
-  const [, , ot, oc] = c.net.shape(y) as [number, number, number, number]
-  return finish(c, l, c.net.reshape(l.name, y, [n, ot, oc]))
-}
 
 export const dense: Run = (c, l, x) => {
   const shape = c.net.shape(x)
@@ -93,11 +163,25 @@ export const dense: Run = (c, l, x) => {
 
 export const batchNorm: Run = (c, l, x) => {
   const rank = c.net.shape(x).length
-  const axis = Array.isArray(l.config.axis) ? l.config.axis[0] : l.config.axis ?? -1
+  const axis = Array.isArray(l.config.axis) ? l.config.axis[0] : (l.config.axis ?? -1)
   if (typeof axis !== 'number' || (axis + rank) % rank !== rank - 1) return fail(l, `axis ${JSON.stringify(axis)}`)
   const channels = c.net.shape(x)[rank - 1]!
-  const want = [...(l.config.scale !== false ? ['gamma'] : []), ...(l.config.center !== false ? ['beta'] : []), 'moving_mean', 'moving_variance']
-  const got = c.weights.get(l.path, want.map((name) => ({ name, shape: [channels] })))
+  const want = [
+    ...(l.config.scale !== false ? ['gamma'] : []),
+    ...(l.config.center !== false ? ['beta'] : []),
+    'moving_mean',
+    'moving_variance',
+  ]
+  const got = c.weights.get(
+    l.path,
+    want.map((name) => ({ name, shape: [channels] })),
+  )
   const at = (name: string): Float32Array | undefined => got[want.indexOf(name)]?.data
-  return c.net.batchNorm(l.name, x, { gamma: at('gamma'), beta: at('beta'), mean: at('moving_mean')!, variance: at('moving_variance')!, epsilon: number(l.config.epsilon, 1e-3) })
+  return c.net.batchNorm(l.name, x, {
+    gamma: at('gamma'),
+    beta: at('beta'),
+    mean: at('moving_mean')!,
+    variance: at('moving_variance')!,
+    epsilon: number(l.config.epsilon, 1e-3),
+  })
 }

@@ -4,7 +4,9 @@ import { elements } from '../../graph.ts'
 import type { Values } from '../builder.ts'
 
 export interface NamedWeight {
-  /** Name components, outermost first, last the parameter (`kernel`), or `#0`, `#1`… where the file only numbers them. */
+  /**
+   * Name components, outermost first, last the parameter (`kernel`), or `#0`, `#1`… where the file only numbers them.
+   */
   path: string[]
   value: Values
 }
@@ -28,7 +30,8 @@ export class KerasWeights {
       for (let i = 0; i < scope.length; i++) {
         const key = scope.slice(i).join('/')
         const list = this.byLayer.get(key)
-        if (list) list.push(w); else this.byLayer.set(key, [w])
+        if (list) list.push(w)
+        else this.byLayer.set(key, [w])
       }
     }
   }
@@ -41,7 +44,9 @@ export class KerasWeights {
     return all.filter((w) => score(w) === best)
   }
 
-  has(layer: readonly string[], param: string): boolean { return this.find(layer, param, -1) !== undefined }
+  has(layer: readonly string[], param: string): boolean {
+    return this.find(layer, param, -1) !== undefined
+  }
 
   private find(layer: readonly string[], param: string, order: number): NamedWeight | undefined {
     const names = ALIASES[param] ?? [param]
@@ -60,9 +65,18 @@ export class KerasWeights {
     return params.map(({ name, shape }, order) => {
       const w = this.find(layer, name, order)
       const where = `${layer.join('/')}/${name}`
-      if (!w) throw new ThimbleError('format/keras', 'weight is missing from the file', { tensor: where, hint: 'save the whole model (model.save), not only its architecture' })
+      if (!w)
+        throw new ThimbleError('format/keras', 'weight is missing from the file', {
+          tensor: where,
+          hint: 'save the whole model (model.save), not only its architecture',
+        })
       const fits = w.value.shape.length === shape.length && shape.every((d, i) => d === -1 || d === w.value.shape[i])
-      if (!fits || elements(w.value.shape) !== w.value.data.length) throw new ThimbleError('format/keras', 'weight does not fit its layer', { tensor: where, expected: `[${shape.join(', ')}]`, got: `[${w.value.shape.join(', ')}]` })
+      if (!fits || elements(w.value.shape) !== w.value.data.length)
+        throw new ThimbleError('format/keras', 'weight does not fit its layer', {
+          tensor: where,
+          expected: `[${shape.join(', ')}]`,
+          got: `[${w.value.shape.join(', ')}]`,
+        })
       return w.value
     })
   }

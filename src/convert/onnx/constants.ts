@@ -1,23 +1,34 @@
-/** Nodes whose inputs are all known are worked out while reading: shape arithmetic of exporters, and weights behind a transpose. */
+/**
+ * Nodes whose inputs are all known are worked out while reading: shape arithmetic of exporters, and weights behind a
+ * transpose.
+ */
 import { elements } from '../../graph.ts'
 import type { OnnxNode, OnnxTensor } from './model.ts'
 
 type Numbers = Pick<OnnxTensor, 'shape' | 'data' | 'dtype'>
-const like = (t: Numbers, shape: number[], data: ArrayLike<number>): Numbers =>
-  ({ dtype: t.dtype, shape, data: t.data instanceof Float64Array ? Float64Array.from(data) : Float32Array.from(data) })
+const like = (t: Numbers, shape: number[], data: ArrayLike<number>): Numbers => ({
+  dtype: t.dtype,
+  shape,
+  data: t.data instanceof Float64Array ? Float64Array.from(data) : Float32Array.from(data),
+})
 
 const MAX_FOLDED = 1 << 28
 
 function strides(shape: readonly number[], rank: number): number[] {
   const out = new Array<number>(rank).fill(0)
   let step = 1
-  for (let d = shape.length - 1; d >= 0; d--) { out[d + rank - shape.length] = shape[d] === 1 ? 0 : step; step *= shape[d]! }
+  for (let d = shape.length - 1; d >= 0; d--) {
+    out[d + rank - shape.length] = shape[d] === 1 ? 0 : step
+    step *= shape[d]!
+  }
   return out
 }
 
 function binary(a: Numbers, b: Numbers, f: (x: number, y: number) => number): Numbers | undefined {
   const rank = Math.max(a.shape.length, b.shape.length)
-  const shape = Array.from({ length: rank }, (_, i) => Math.max(a.shape[i - rank + a.shape.length] ?? 1, b.shape[i - rank + b.shape.length] ?? 1))
+  const shape = Array.from({ length: rank }, (_, i) =>
+    Math.max(a.shape[i - rank + a.shape.length] ?? 1, b.shape[i - rank + b.shape.length] ?? 1),
+  )
   if (elements(shape) > MAX_FOLDED) return undefined
   const [sa, sb] = [strides(a.shape, rank), strides(b.shape, rank)]
   const data = new Float64Array(elements(shape))
@@ -25,17 +36,28 @@ function binary(a: Numbers, b: Numbers, f: (x: number, y: number) => number): Nu
     let rest = i
     let ia = 0
     let ib = 0
-    for (let d = rank - 1; d >= 0; d--) { const k = rest % shape[d]!; rest = (rest - k) / shape[d]!; ia += k * sa[d]!; ib += k * sb[d]! }
+    for (let d = rank - 1; d >= 0; d--) {
+      const k = rest % shape[d]!
+      rest = (rest - k) / shape[d]!
+      ia += k * sa[d]!
+      ib += k * sb[d]!
+    }
     data[i] = f(a.data[ia]!, b.data[ib]!)
   }
   return like(a, shape, data)
 }
 
 /** Axes given as an attribute (old opsets) or as an input. */
-const axesOf = (n: OnnxNode, inputs: readonly (Numbers | undefined)[]): number[] => n.attributes.get('axes')?.ints ?? (inputs[1] ? [...inputs[1].data] : [])
+const axesOf = (n: OnnxNode, inputs: readonly (Numbers | undefined)[]): number[] =>
+  n.attributes.get('axes')?.ints ?? (inputs[1] ? [...inputs[1].data] : [])
 
 const ARITHMETIC: Record<string, (x: number, y: number) => number> = {
-  Add: (x, y) => x + y, Sub: (x, y) => x - y, Mul: (x, y) => x * y, Pow: (x, y) => x ** y, Max: Math.max, Min: Math.min,
+  Add: (x, y) => x + y,
+  Sub: (x, y) => x - y,
+  Mul: (x, y) => x * y,
+  Pow: (x, y) => x ** y,
+  Max: Math.max,
+  Min: Math.min,
 }
 
 /** Result of the node, or undefined when it is not one of those that are folded. */
@@ -45,13 +67,27 @@ export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]):
   const f = Object.hasOwn(ARITHMETIC, n.type) ? ARITHMETIC[n.type] : undefined
   if (f && inputs[1] && inputs.length === 2) return binary(x, inputs[1], f)
   switch (n.type) {
-    case 'Div': return inputs[1] && binary(x, inputs[1], x.dtype === 'int64' || x.dtype === 'int32' ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)
-    case 'Identity': return x
-    case 'Cast': return castTo(x, n.attributes.get('to')?.i)
-    case 'Floor': return like(x, x.shape, x.data.map(Math.floor))
-    case 'Ceil': return like(x, x.shape, x.data.map(Math.ceil))
-    case 'Sqrt': return like(x, x.shape, x.data.map(Math.sqrt))
-    case 'Neg': return like(x, x.shape, x.data.map((v) => -v))
+    case 'Div':
+      return (
+        inputs[1] &&
+        binary(x, inputs[1], x.dtype === 'int64' || x.dtype === 'int32' ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)
+      )
+    case 'Identity':
+      return x
+    case 'Cast':
+      return castTo(x, n.attributes.get('to')?.i)
+    case 'Floor':
+      return like(x, x.shape, x.data.map(Math.floor))
+    case 'Ceil':
+      return like(x, x.shape, x.data.map(Math.ceil))
+    case 'Sqrt':
+      return like(x, x.shape, x.data.map(Math.sqrt))
+    case 'Neg':
+      return like(
+        x,
+        x.shape,
+        x.data.map((v) => -v),
+      )
     case 'Unsqueeze': {
       const axes = axesOf(n, inputs)
       const rank = x.shape.length + axes.length
@@ -61,34 +97,70 @@ export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]):
     }
     case 'Squeeze': {
       const axes = axesOf(n, inputs).map((v) => (v < 0 ? v + x.shape.length : v))
-      return like(x, x.shape.filter((d, i) => (axes.length ? !axes.includes(i) : d !== 1)), x.data)
+      return like(
+        x,
+        x.shape.filter((d, i) => (axes.length ? !axes.includes(i) : d !== 1)),
+        x.data,
+      )
     }
-    case 'Reshape': return inputs[1] && like(x, resolveShape(x.shape, [...inputs[1].data], n.attributes.get('allowzero')?.i === 1), x.data)
-    case 'Concat': return inputs.every((i) => i && i.shape.length <= 1) ? like(x, [inputs.reduce((s, i) => s + i!.data.length, 0)], inputs.flatMap((i) => [...i!.data])) : undefined
+    case 'Reshape':
+      return (
+        inputs[1] && like(x, resolveShape(x.shape, [...inputs[1].data], n.attributes.get('allowzero')?.i === 1), x.data)
+      )
+    case 'Concat':
+      return inputs.every((i) => i && i.shape.length <= 1)
+        ? like(
+            x,
+            [inputs.reduce((s, i) => s + i!.data.length, 0)],
+            inputs.flatMap((i) => [...i!.data]),
+          )
+        : undefined
     case 'Gather': {
       const at = inputs[1]
       if (!at || x.shape.length !== 1) return undefined
-      return like(x, [...at.shape], Array.from(at.data, (i) => x.data[i < 0 ? i + x.data.length : i] ?? NaN))
+      return like(
+        x,
+        [...at.shape],
+        Array.from(at.data, (i) => x.data[i < 0 ? i + x.data.length : i] ?? NaN),
+      )
     }
-    case 'Slice': return slice(n, inputs, x)
-    case 'Clip': return clip(n, inputs, x)
+    case 'Slice':
+      return slice(n, inputs, x)
+    case 'Clip':
+      return clip(n, inputs, x)
     case 'Transpose': {
       const perm = n.attributes.get('perm')?.ints ?? x.shape.map((_, i) => x.shape.length - 1 - i)
       // Large ones are weights, which the readers of convolutions rearrange themselves.
-      if (elements(x.shape) > 1 << 16 || perm.length !== x.shape.length || new Set(perm).size !== perm.length || perm.some((d) => x.shape[d] === undefined)) return undefined
+      if (
+        elements(x.shape) > 1 << 16 ||
+        perm.length !== x.shape.length ||
+        new Set(perm).size !== perm.length ||
+        perm.some((d) => x.shape[d] === undefined)
+      )
+        return undefined
       const step = strides(x.shape, x.shape.length)
-      return pick(x, perm.map((d) => ({ length: x.shape[d]!, first: 0, step: step[d]! })))
+      return pick(
+        x,
+        perm.map((d) => ({ length: x.shape[d]!, first: 0, step: step[d]! })),
+      )
     }
     case 'ConstantOfShape': {
       const shape = [...x.data]
       const value = n.attributes.get('value')?.t
-      return elements(shape) <= MAX_FOLDED ? { dtype: value?.dtype ?? 'float32', shape, data: new Float32Array(elements(shape)).fill(value?.data[0] ?? 0) } : undefined
+      return elements(shape) <= MAX_FOLDED
+        ? { dtype: value?.dtype ?? 'float32', shape, data: new Float32Array(elements(shape)).fill(value?.data[0] ?? 0) }
+        : undefined
     }
-    default: return undefined
+    default:
+      return undefined
   }
 }
 
-interface Walk { length: number; first: number; step: number }
+interface Walk {
+  length: number
+  first: number
+  step: number
+}
 
 /** The elements that nested walks visit, outermost first. */
 function pick(x: Numbers, walks: readonly Walk[]): Numbers {
@@ -97,14 +169,19 @@ function pick(x: Numbers, walks: readonly Walk[]): Numbers {
   for (let i = 0; i < data.length; i++) {
     let rest = i
     let at = 0
-    for (let d = walks.length - 1; d >= 0; d--) { const { length, first, step } = walks[d]!; at += (first + (rest % length)) * step; rest = Math.floor(rest / length) }
+    for (let d = walks.length - 1; d >= 0; d--) {
+      const { length, first, step } = walks[d]!
+      at += (first + (rest % length)) * step
+      rest = Math.floor(rest / length)
+    }
     data[i] = x.data[at]!
   }
   return like(x, shape, data)
 }
 
 function slice(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers): Numbers | undefined {
-  const list = (name: string, at: number): number[] | undefined => n.attributes.get(name)?.ints ?? (inputs[at] && [...inputs[at].data])
+  const list = (name: string, at: number): number[] | undefined =>
+    n.attributes.get(name)?.ints ?? (inputs[at] && [...inputs[at].data])
   const [starts, ends] = [list('starts', 1), list('ends', 2)]
   if (!starts || !ends || starts.length !== ends.length) return undefined
   const axes = list('axes', 3) ?? starts.map((_, i) => i)
@@ -117,7 +194,10 @@ function slice(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers
     const step = steps[i]!
     if (size === undefined || !Number.isInteger(step) || step === 0) return undefined
     // Source: the ONNX specification of Slice (clamping of starts and ends, also backwards).
-    const clamp = (v: number): number => { const w = v < 0 ? v + size : v; return step > 0 ? Math.min(Math.max(w, 0), size) : Math.min(Math.max(w, -1), size - 1) }
+    const clamp = (v: number): number => {
+      const w = v < 0 ? v + size : v
+      return step > 0 ? Math.min(Math.max(w, 0), size) : Math.min(Math.max(w, -1), size - 1)
+    }
     const [from, to] = [clamp(starts[i]!), clamp(ends[i]!)]
     walks[d] = { length: Math.max(0, Math.ceil((to - from) / step)), first: from / step, step: stride[d]! * step }
   }
@@ -127,17 +207,25 @@ function slice(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers
 function clip(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers): Numbers {
   const low = n.attributes.get('min')?.f ?? inputs[1]?.data[0] ?? -Infinity
   const high = n.attributes.get('max')?.f ?? inputs[2]?.data[0] ?? Infinity
-  return like(x, [...x.shape], x.data.map((v) => Math.min(high, Math.max(low, v))))
+  return like(
+    x,
+    [...x.shape],
+    x.data.map((v) => Math.min(high, Math.max(low, v))),
+  )
 }
 
 function castTo(x: Numbers, to: number | undefined): Numbers {
   const integer = to === 6 || to === 7
-  return { dtype: to === 7 ? 'int64' : to === 6 ? 'int32' : 'float32', shape: [...x.shape], data: integer ? Float64Array.from(x.data, Math.trunc) : Float32Array.from(x.data) }
+  return {
+    dtype: to === 7 ? 'int64' : to === 6 ? 'int32' : 'float32',
+    shape: [...x.shape],
+    data: integer ? Float64Array.from(x.data, Math.trunc) : Float32Array.from(x.data),
+  }
 }
 
 /** ONNX Reshape: 0 copies a dimension, -1 takes the rest. */
 export function resolveShape(from: readonly number[], want: readonly number[], allowZero = false): number[] {
-  const shape = want.map((d, i) => (d === 0 && !allowZero ? from[i] ?? 1 : d))
+  const shape = want.map((d, i) => (d === 0 && !allowZero ? (from[i] ?? 1) : d))
   const known = shape.filter((d) => d !== -1).reduce((a, b) => a * b, 1)
   return shape.map((d) => (d === -1 ? elements(from) / known : d))
 }

@@ -13,17 +13,26 @@ function elementwise(r: Reader, n: OnnxNode, i: number, f: (id: number) => numbe
   return [{ ...settled, id: f(settled.id) }]
 }
 
-export const activation = (kind: Nonlinearity): Handler => (r, n) => elementwise(r, n, 0, (id) => r.net.activation(n.name, id, kind))
+export const activation =
+  (kind: Nonlinearity): Handler =>
+  (r, n) =>
+    elementwise(r, n, 0, (id) => r.net.activation(n.name, id, kind))
 
-export const hardSigmoid: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.hardSigmoid(n.name, id, attribute.float(n, 'alpha', 0.2), attribute.float(n, 'beta', 0.5)))
+export const hardSigmoid: Handler = (r, n) =>
+  elementwise(r, n, 0, (id) =>
+    r.net.hardSigmoid(n.name, id, attribute.float(n, 'alpha', 0.2), attribute.float(n, 'beta', 0.5)),
+  )
 
 export const negate: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.affine(n.name, id, [-1], [0]))
 
-export const leakyRelu: Handler = (r, n) => elementwise(r, n, 0, (id) => r.net.leakyRelu(n.name, id, attribute.float(n, 'alpha', 0.01)))
+export const leakyRelu: Handler = (r, n) =>
+  elementwise(r, n, 0, (id) => r.net.leakyRelu(n.name, id, attribute.float(n, 'alpha', 0.01)))
 
 export const clip: Handler = (r, n) => {
   const bound = (i: number, key: string, open: number): number => {
-    const given = n.attributes.get(key)?.f ?? (n.inputs[i] ? numbersOf(r.input(n, i))?.[0] ?? fail(n, 'bounds that are not constant') : undefined)
+    const given =
+      n.attributes.get(key)?.f ??
+      (n.inputs[i] ? (numbersOf(r.input(n, i))?.[0] ?? fail(n, 'bounds that are not constant')) : undefined)
     return given === undefined || Math.abs(given) > 1e30 ? open : given
   }
   const [lo, hi] = [bound(1, 'min', -Infinity), bound(2, 'max', Infinity)]
@@ -31,18 +40,29 @@ export const clip: Handler = (r, n) => {
 }
 
 /** Min and Max with a constant number. */
-export const bound = (side: 'min' | 'max'): Handler => (r, n) => {
-  const at = n.inputs.length === 2 ? [0, 1].find((i) => r.input(n, i).kind === 'constant') : undefined
-  const value = at === undefined ? undefined : numbersOf(r.input(n, at))
-  if (value === undefined || value.some((v) => v !== value[0])) return fail(n, 'operands that are not one constant number')
-  return elementwise(r, n, 1 - at!, (id) => (side === 'min' ? r.net.clip(n.name, id, -Infinity, value[0]!) : r.net.clip(n.name, id, value[0]!, Infinity)))
-}
+export const bound =
+  (side: 'min' | 'max'): Handler =>
+  (r, n) => {
+    const at = n.inputs.length === 2 ? [0, 1].find((i) => r.input(n, i).kind === 'constant') : undefined
+    const value = at === undefined ? undefined : numbersOf(r.input(n, at))
+    if (value === undefined || value.some((v) => v !== value[0]))
+      return fail(n, 'operands that are not one constant number')
+    return elementwise(r, n, 1 - at!, (id) =>
+      side === 'min' ? r.net.clip(n.name, id, -Infinity, value[0]!) : r.net.clip(n.name, id, value[0]!, Infinity),
+    )
+  }
 
 export const prelu: Handler = (r, n) => {
   const slope = constantInput(r, n, 1).value
   const x = r.input(n, 0)
   const shape = r.net.onnxShape(x)
-  if (slope.data.length !== 1 && (slope.data.length !== shape[1] || (slope.shape.length !== shape.length - 1 && slope.shape.length !== shape.length) || slope.shape[slope.shape.length - shape.length + 1] !== shape[1])) return fail(n, `slopes of shape [${slope.shape.join(', ')}]`)
+  if (
+    slope.data.length !== 1 &&
+    (slope.data.length !== shape[1] ||
+      (slope.shape.length !== shape.length - 1 && slope.shape.length !== shape.length) ||
+      slope.shape[slope.shape.length - shape.length + 1] !== shape[1])
+  )
+    return fail(n, `slopes of shape [${slope.shape.join(', ')}]`)
   if (shape.length !== 4) return fail(n, `rank ${shape.length}`)
   return [{ kind: 'tensor', id: r.net.prelu(n.name, r.net.nhwc(n.name, x), slope.data), permutation: NCHW }]
 }
@@ -50,13 +70,28 @@ export const prelu: Handler = (r, n) => {
 function combine(r: Reader, name: string, type: 'ADD' | 'SUB' | 'MUL' | 'DIV', a: Value, b: Value): Value {
   const rank = Math.max(r.net.onnxShape(a).length, r.net.onnxShape(b).length)
   const permutation = commonLayout(r, [a, b], rank)
-  const id = r.net.binary(name, type, r.net.arrange(`${name}/a`, a, permutation), r.net.arrange(`${name}/b`, b, permutation))
+  const id = r.net.binary(
+    name,
+    type,
+    r.net.arrange(`${name}/a`, a, permutation),
+    r.net.arrange(`${name}/b`, b, permutation),
+  )
   return { kind: 'tensor', id, permutation }
 }
 
-export const binary = (type: 'ADD' | 'SUB' | 'MUL' | 'DIV'): Handler => (r, n) => [combine(r, n.name, type, r.input(n, 0), r.input(n, 1))]
+export const binary =
+  (type: 'ADD' | 'SUB' | 'MUL' | 'DIV'): Handler =>
+  (r, n) => [combine(r, n.name, type, r.input(n, 0), r.input(n, 1))]
 
-export const sum: Handler = (r, n) => [n.inputs.slice(1).reduce((total, _, i) => combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, 'ADD', total, r.input(n, i + 1)), r.input(n, 0))]
+export const sum: Handler = (r, n) => [
+  n.inputs
+    .slice(1)
+    .reduce(
+      (total, _, i) =>
+        combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, 'ADD', total, r.input(n, i + 1)),
+      r.input(n, 0),
+    ),
+]
 
 /** The layout that the largest operand is stored in; others follow. */
 export function commonLayout(r: Reader, values: readonly Value[], rank: number): readonly number[] {
@@ -69,12 +104,21 @@ export function commonLayout(r: Reader, values: readonly Value[], rank: number):
 export const batchNorm: Handler = (r, n) => {
   const x = r.input(n, 0)
   const rank = r.net.onnxShape(x).length
-  const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((i) => Float32Array.from(constantInput(r, n, i).value.data)) as [Float32Array, Float32Array, Float32Array, Float32Array]
+  const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((i) =>
+    Float32Array.from(constantInput(r, n, i).value.data),
+  ) as [Float32Array, Float32Array, Float32Array, Float32Array]
   if ([gamma, beta, variance].some((v) => v.length !== mean.length)) return malformed(n, 'statistics')
-  if (attribute.int(n, 'training_mode', 0) !== 0 || attribute.int(n, 'spatial', 1) !== 1) return fail(n, 'training mode')
+  if (attribute.int(n, 'training_mode', 0) !== 0 || attribute.int(n, 'spatial', 1) !== 1)
+    return fail(n, 'training mode')
   // Channels are axis 1: stored last.
   const permutation = rank === 4 ? NCHW : rank === 3 ? [0, 2, 1] : rank === 2 ? [0, 1] : fail(n, `rank ${rank}`)
-  const id = r.net.batchNorm(n.name, r.net.arrange(n.name, x, permutation), { gamma, beta, mean, variance, epsilon: attribute.float(n, 'epsilon', 1e-5) })
+  const id = r.net.batchNorm(n.name, r.net.arrange(n.name, x, permutation), {
+    gamma,
+    beta,
+    mean,
+    variance,
+    epsilon: attribute.float(n, 'epsilon', 1e-5),
+  })
   return [{ kind: 'tensor', id, permutation }]
 }
 
@@ -88,10 +132,22 @@ export const softmax: Handler = (r, n) => {
   if (r.opset < 13 && shape.slice(axis + 1).some((d) => d !== 1)) {
     // Old softmax runs over everything from the axis on.
     const depth = shape.slice(axis).reduce((a, b) => a * b, 1)
-    const rows = r.net.reshape(`${n.name}/rows`, r.net.plain(n.name, x), [shape.slice(0, axis).reduce((a, b) => a * b, 1), depth])
-    return [{ kind: 'tensor', id: r.net.reshape(n.name, r.net.softmax(`${n.name}/softmax`, rows), shape), permutation: shape.map((_, i) => i) }]
+    const rows = r.net.reshape(`${n.name}/rows`, r.net.plain(n.name, x), [
+      shape.slice(0, axis).reduce((a, b) => a * b, 1),
+      depth,
+    ])
+    return [
+      {
+        kind: 'tensor',
+        id: r.net.reshape(n.name, r.net.softmax(`${n.name}/softmax`, rows), shape),
+        permutation: shape.map((_, i) => i),
+      },
+    ]
   }
-  const permutation = x.permutation[axis] === rank - 1 ? x.permutation : shape.map((_, i) => (i === axis ? rank - 1 : i < axis ? i : i - 1))
+  const permutation =
+    x.permutation[axis] === rank - 1
+      ? x.permutation
+      : shape.map((_, i) => (i === axis ? rank - 1 : i < axis ? i : i - 1))
   return [{ kind: 'tensor', id: r.net.softmax(n.name, r.net.arrange(n.name, x, permutation)), permutation }]
 }
 

@@ -3,7 +3,8 @@ import { elements, type Op, type Tensor } from '../../graph.ts'
 import { floatsOf } from '../values.ts'
 import type { Grid } from './values.ts'
 
-const bytesOf = (q: Int8Array | Uint8Array | Int32Array): Uint8Array => new Uint8Array(q.buffer, q.byteOffset, q.byteLength)
+const bytesOf = (q: Int8Array | Uint8Array | Int32Array): Uint8Array =>
+  new Uint8Array(q.buffer, q.byteOffset, q.byteLength)
 
 /** Integer values on the grid, or undefined when one is not on it (the constant was changed by folding). */
 function onGrid(values: Float32Array, shape: readonly number[], grid: Grid): Int32Array | undefined {
@@ -27,15 +28,30 @@ export function quantizeConstant(t: Tensor, grid: Grid | undefined, dtype: 'int8
   if (stated) {
     const shift = (grid!.dtype === 'uint8' ? 0 : 128) + low
     const q = stated.map((v) => v + shift)
-    return { name: t.name, shape: t.shape, dtype, quantization: { scales: grid!.scales, zeroPoints: Int32Array.of(grid!.zeroPoints[0]! + shift), axis: 0 }, data: bytesOf(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)) }
+    return {
+      name: t.name,
+      shape: t.shape,
+      dtype,
+      quantization: { scales: grid!.scales, zeroPoints: Int32Array.of(grid!.zeroPoints[0]! + shift), axis: 0 },
+      data: bytesOf(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)),
+    }
   }
   let lo = 0
   let hi = 0
-  for (const v of values) { lo = Math.min(lo, v); hi = Math.max(hi, v) }
+  for (const v of values) {
+    lo = Math.min(lo, v)
+    hi = Math.max(hi, v)
+  }
   const scale = Math.fround(Math.max(hi - lo, 1e-6) / 255)
   const zero = Math.max(0, Math.min(255, Math.round(-lo / scale))) + low
   const q = Array.from(values, (v) => Math.max(low, Math.min(low + 255, Math.round(v / scale) + zero)))
-  return { name: t.name, shape: t.shape, dtype, quantization: { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zero), axis: 0 }, data: bytesOf(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)) }
+  return {
+    name: t.name,
+    shape: t.shape,
+    dtype,
+    quantization: { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zero), axis: 0 },
+    data: bytesOf(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)),
+  }
 }
 
 /** Symmetric int8, one scale per output channel. */
@@ -43,12 +59,25 @@ function freshGrid(values: Float32Array, shape: readonly number[], axis: number)
   const channels = shape[axis]!
   const inner = elements(shape.slice(axis + 1))
   const scales = new Float32Array(channels)
-  values.forEach((v, i) => { const c = Math.floor(i / inner) % channels; scales[c] = Math.max(scales[c]!, Math.abs(v)) })
+  values.forEach((v, i) => {
+    const c = Math.floor(i / inner) % channels
+    scales[c] = Math.max(scales[c]!, Math.abs(v))
+  })
   return { scales: scales.map((m) => (m > 0 ? m / 127 : 1)), zeroPoints: new Int32Array(channels), axis, dtype: 'int8' }
 }
 
-/** Filter and bias of a linear op; the bias is int32 at inputScale * filterScale. Unsigned: TFLite's uint8 scheme, per tensor. */
-export function quantizeFilter(op: Op, filter: Tensor, bias: Tensor | undefined, inputScale: number, stated: Grid | undefined, unsigned: boolean): { filter: Tensor; bias: Tensor } {
+/**
+ * Filter and bias of a linear op; the bias is int32 at inputScale * filterScale. Unsigned: TFLite's uint8 scheme, per
+ * tensor.
+ */
+export function quantizeFilter(
+  op: Op,
+  filter: Tensor,
+  bias: Tensor | undefined,
+  inputScale: number,
+  stated: Grid | undefined,
+  unsigned: boolean,
+): { filter: Tensor; bias: Tensor } {
   const values = floatsOf(filter)
   const axis = op.type === 'DEPTHWISE_CONV_2D' ? 3 : 0
   let grid = stated
@@ -56,10 +85,20 @@ export function quantizeFilter(op: Op, filter: Tensor, bias: Tensor | undefined,
   let q = usable ? onGrid(values, filter.shape, grid!) : undefined
   if (!q) {
     grid = freshGrid(values, filter.shape, axis)
-    if (unsigned) grid = { scales: Float32Array.of(Math.max(...grid.scales)), zeroPoints: new Int32Array(1), axis: 0, dtype: 'int8' }
+    if (unsigned)
+      grid = {
+        scales: Float32Array.of(Math.max(...grid.scales)),
+        zeroPoints: new Int32Array(1),
+        axis: 0,
+        dtype: 'int8',
+      }
     const inner = elements(filter.shape.slice(axis + 1))
     q = new Int32Array(values.length)
-    for (let i = 0; i < q.length; i++) q[i] = Math.max(-127, Math.min(127, Math.round(values[i]! / grid.scales[unsigned ? 0 : Math.floor(i / inner) % grid.scales.length]!)))
+    for (let i = 0; i < q.length; i++)
+      q[i] = Math.max(
+        -127,
+        Math.min(127, Math.round(values[i]! / grid.scales[unsigned ? 0 : Math.floor(i / inner) % grid.scales.length]!)),
+      )
   }
   // int8 stores uint8 weights with zero point 128 as they are, shifted; the uint8 scheme shifts the other way.
   const shift = unsigned ? (grid!.dtype === 'uint8' ? 0 : 128) : grid!.dtype === 'uint8' ? -128 : 0
@@ -68,9 +107,26 @@ export function quantizeFilter(op: Op, filter: Tensor, bias: Tensor | undefined,
   const scales = grid!.scales
   const b = bias ? floatsOf(bias) : new Float32Array(channels)
   const biasScales = scales.map((s) => Math.fround(inputScale * s))
-  const biasValues = Int32Array.from({ length: channels }, (_, c) => Math.max(-(2 ** 31), Math.min(2 ** 31 - 1, Math.round(b[c]! / (inputScale * scales[scales.length === 1 ? 0 : c]!)))))
+  const biasValues = Int32Array.from({ length: channels }, (_, c) =>
+    Math.max(
+      -(2 ** 31),
+      Math.min(2 ** 31 - 1, Math.round(b[c]! / (inputScale * scales[scales.length === 1 ? 0 : c]!))),
+    ),
+  )
   return {
-    filter: { name: filter.name, shape: filter.shape, dtype: unsigned ? 'uint8' : 'int8', quantization: { scales, zeroPoints: grid!.zeroPoints.map((z) => z + shift), axis: scales.length > 1 ? axis : 0 }, data: bytesOf(unsigned ? new Uint8Array(stored) : new Int8Array(stored)) },
-    bias: { name: bias?.name ?? `${filter.name}/bias`, shape: [channels], dtype: 'int32', quantization: { scales: biasScales, zeroPoints: new Int32Array(biasScales.length), axis: 0 }, data: bytesOf(biasValues) },
+    filter: {
+      name: filter.name,
+      shape: filter.shape,
+      dtype: unsigned ? 'uint8' : 'int8',
+      quantization: { scales, zeroPoints: grid!.zeroPoints.map((z) => z + shift), axis: scales.length > 1 ? axis : 0 },
+      data: bytesOf(unsigned ? new Uint8Array(stored) : new Int8Array(stored)),
+    },
+    bias: {
+      name: bias?.name ?? `${filter.name}/bias`,
+      shape: [channels],
+      dtype: 'int32',
+      quantization: { scales: biasScales, zeroPoints: new Int32Array(biasScales.length), axis: 0 },
+      data: bytesOf(biasValues),
+    },
   }
 }

@@ -1,4 +1,7 @@
-/** ONNX models to the graph: constants are folded, layouts tracked, each node handed to its reader; QDQ models keep their grids. */
+/**
+ * ONNX models to the graph: constants are folded, layouts tracked, each node handed to its reader; QDQ models keep
+ * their grids.
+ */
 import { ThimbleError } from '../../errors.ts'
 import type { Graph, OpOf } from '../../graph.ts'
 import { roundEven } from '../../float/values.ts'
@@ -13,16 +16,53 @@ import { LayoutNet, NCHW, isIdentity, type Constant, type Grid, type Value } fro
 import * as windows from './windows.ts'
 
 const HANDLERS: Record<string, Handler> = {
-  Conv: windows.conv, ConvTranspose: windows.convTranspose, Gemm: windows.gemm, MatMul: windows.matMul,
-  MaxPool: windows.maxPool, AveragePool: windows.averagePool, GlobalAveragePool: windows.globalPool('average'), GlobalMaxPool: windows.globalPool('max'),
-  Relu: elementwise.activation('relu'), Sigmoid: elementwise.activation('sigmoid'), Tanh: elementwise.activation('tanh'), HardSwish: elementwise.activation('hard_swish'), Swish: elementwise.activation('swish'),
-  HardSigmoid: elementwise.hardSigmoid, LeakyRelu: elementwise.leakyRelu, Neg: elementwise.negate, Min: elementwise.bound('min'), Max: elementwise.bound('max'), PRelu: elementwise.prelu, Clip: elementwise.clip, Softmax: elementwise.softmax,
-  BatchNormalization: elementwise.batchNorm, Add: elementwise.binary('ADD'), Sub: elementwise.binary('SUB'), Mul: elementwise.binary('MUL'), Div: elementwise.binary('DIV'), Sum: elementwise.sum,
-  Identity: elementwise.identity, Dropout: elementwise.identity, Cast: elementwise.cast,
-  Transpose: shapes.transposeNode, Reshape: shapes.reshape, Flatten: shapes.flatten, Squeeze: shapes.squeeze, Unsqueeze: shapes.unsqueeze, Concat: shapes.concat,
-  ReduceMean: shapes.reduce('MEAN'), ReduceSum: shapes.reduce('SUM'), Pad: shapes.pad, Slice: shapes.slice, Split: shapes.split, ArgMax: shapes.argMax, Shape: shapes.shapeNode,
-  Resize: shapes.resize, Upsample: shapes.resize,
-  QuantizeLinear: quantizeLinear, DequantizeLinear: dequantizeLinear,
+  Conv: windows.conv,
+  ConvTranspose: windows.convTranspose,
+  Gemm: windows.gemm,
+  MatMul: windows.matMul,
+  MaxPool: windows.maxPool,
+  AveragePool: windows.averagePool,
+  GlobalAveragePool: windows.globalPool('average'),
+  GlobalMaxPool: windows.globalPool('max'),
+  Relu: elementwise.activation('relu'),
+  Sigmoid: elementwise.activation('sigmoid'),
+  Tanh: elementwise.activation('tanh'),
+  HardSwish: elementwise.activation('hard_swish'),
+  Swish: elementwise.activation('swish'),
+  HardSigmoid: elementwise.hardSigmoid,
+  LeakyRelu: elementwise.leakyRelu,
+  Neg: elementwise.negate,
+  Min: elementwise.bound('min'),
+  Max: elementwise.bound('max'),
+  PRelu: elementwise.prelu,
+  Clip: elementwise.clip,
+  Softmax: elementwise.softmax,
+  BatchNormalization: elementwise.batchNorm,
+  Add: elementwise.binary('ADD'),
+  Sub: elementwise.binary('SUB'),
+  Mul: elementwise.binary('MUL'),
+  Div: elementwise.binary('DIV'),
+  Sum: elementwise.sum,
+  Identity: elementwise.identity,
+  Dropout: elementwise.identity,
+  Cast: elementwise.cast,
+  Transpose: shapes.transposeNode,
+  Reshape: shapes.reshape,
+  Flatten: shapes.flatten,
+  Squeeze: shapes.squeeze,
+  Unsqueeze: shapes.unsqueeze,
+  Concat: shapes.concat,
+  ReduceMean: shapes.reduce('MEAN'),
+  ReduceSum: shapes.reduce('SUM'),
+  Pad: shapes.pad,
+  Slice: shapes.slice,
+  Split: shapes.split,
+  ArgMax: shapes.argMax,
+  Shape: shapes.shapeNode,
+  Resize: shapes.resize,
+  Upsample: shapes.resize,
+  QuantizeLinear: quantizeLinear,
+  DequantizeLinear: dequantizeLinear,
 }
 
 const INTEGER = new Set(['int8', 'uint8', 'int32'])
@@ -37,8 +77,10 @@ function gridOf(r: Reader, n: OnnxNode, rank: number): Grid {
   if (zero && zero.data.length !== scales.data.length) return malformed(n, 'zero point')
   if (!Array.from(scales.data).every((s) => s > 0 && Number.isFinite(s))) return malformed(n, 'scale')
   return {
-    scales: Float32Array.from(scales.data), zeroPoints: zero ? Int32Array.from(zero.data) : new Int32Array(scales.data.length),
-    axis: axis < 0 ? axis + rank : axis, dtype: dtype as Grid['dtype'],
+    scales: Float32Array.from(scales.data),
+    zeroPoints: zero ? Int32Array.from(zero.data) : new Int32Array(scales.data.length),
+    axis: axis < 0 ? axis + rank : axis,
+    dtype: dtype as Grid['dtype'],
   }
 }
 
@@ -50,8 +92,17 @@ function quantizeLinear(r: Reader, n: OnnxNode): Value[] {
   const grid = gridOf(r, n, r.net.onnxShape(v).length)
   if (grid.scales.length !== 1 || grid.dtype === 'int32') return fail(n, 'a grid per channel of an activation')
   const shift = grid.dtype === 'uint8' ? 128 : 0
-  const id = r.net.op<OpOf<'QUANTIZE'>>({ type: 'QUANTIZE', inputs: [x.id], attrs: {} }, n.name, r.net.shape(x.id), 'int8')
-  r.net.tensors[id]!.quantization = { scales: grid.scales, zeroPoints: Int32Array.of(grid.zeroPoints[0]! - shift), axis: 0 }
+  const id = r.net.op<OpOf<'QUANTIZE'>>(
+    { type: 'QUANTIZE', inputs: [x.id], attrs: {} },
+    n.name,
+    r.net.shape(x.id),
+    'int8',
+  )
+  r.net.tensors[id]!.quantization = {
+    scales: grid.scales,
+    zeroPoints: Int32Array.of(grid.zeroPoints[0]! - shift),
+    axis: 0,
+  }
   return [v.kind === 'flat' ? { kind: 'flat', of: { ...x, id } } : { ...x, id }]
 }
 
@@ -60,7 +111,8 @@ function quantizedConstant(r: Reader, n: OnnxNode, v: Constant): Constant {
   const shape = v.value.shape
   const grid = gridOf(r, n, shape.length)
   if (grid.scales.length > 1 && grid.scales.length !== shape[grid.axis]) return malformed(n, 'scale')
-  const [low, high] = grid.dtype === 'int8' ? [-128, 127] : grid.dtype === 'uint8' ? [0, 255] : [-(2 ** 31), 2 ** 31 - 1]
+  const [low, high] =
+    grid.dtype === 'int8' ? [-128, 127] : grid.dtype === 'uint8' ? [0, 255] : [-(2 ** 31), 2 ** 31 - 1]
   const inner = shape.slice(grid.axis + 1).reduce((a, b) => a * b, 1)
   const data = new Float64Array(v.value.data.length)
   for (let i = 0; i < data.length; i++) {
@@ -75,7 +127,11 @@ function dequantizeLinear(r: Reader, n: OnnxNode): Value[] {
   if (v.kind !== 'constant') {
     const x = v.kind === 'flat' ? v.of : v
     if (r.net.tensors[x.id]!.dtype !== 'int8') return fail(n, 'an input that no QuantizeLinear makes')
-    const id = r.net.op<OpOf<'DEQUANTIZE'>>({ type: 'DEQUANTIZE', inputs: [x.id], attrs: {} }, n.name, r.net.shape(x.id))
+    const id = r.net.op<OpOf<'DEQUANTIZE'>>(
+      { type: 'DEQUANTIZE', inputs: [x.id], attrs: {} },
+      n.name,
+      r.net.shape(x.id),
+    )
     return [v.kind === 'flat' ? { kind: 'flat', of: { ...x, id } } : { ...x, id }]
   }
   const dtype = v.value.dtype
@@ -94,7 +150,18 @@ function dequantizeLinear(r: Reader, n: OnnxNode): Value[] {
 
 /** Whether what first happens to an input is a window over an image (NCHW), following ops that keep the layout. */
 function isImage(model: OnnxModel, name: string): boolean {
-  const WINDOWS = new Set(['Conv', 'ConvTranspose', 'MaxPool', 'AveragePool', 'GlobalAveragePool', 'GlobalMaxPool', 'BatchNormalization', 'Resize', 'Upsample', 'PRelu'])
+  const WINDOWS = new Set([
+    'Conv',
+    'ConvTranspose',
+    'MaxPool',
+    'AveragePool',
+    'GlobalAveragePool',
+    'GlobalMaxPool',
+    'BatchNormalization',
+    'Resize',
+    'Upsample',
+    'PRelu',
+  ])
   const readers = new Map<string, OnnxNode[]>()
   for (const n of model.nodes) for (const i of n.inputs) readers.set(i, [...(readers.get(i) ?? []), n])
   const queue = [name]
@@ -103,7 +170,11 @@ function isImage(model: OnnxModel, name: string): boolean {
     for (const n of readers.get(queue.shift()!) ?? []) {
       if (WINDOWS.has(n.type)) return true
       if (['Transpose', 'Reshape', 'Flatten', 'Gemm', 'MatMul'].includes(n.type)) continue
-      for (const o of n.outputs) if (!seen.has(o)) { seen.add(o); queue.push(o) }
+      for (const o of n.outputs)
+        if (!seen.has(o)) {
+          seen.add(o)
+          queue.push(o)
+        }
     }
   }
   return false
@@ -121,44 +192,88 @@ class Import implements Reader {
     for (const [name, t] of model.constants) this.values.set(name, { kind: 'constant', value: t })
   }
 
-  optional(n: OnnxNode, i: number): Value | undefined { return n.inputs[i] ? this.input(n, i) : undefined }
+  optional(n: OnnxNode, i: number): Value | undefined {
+    return n.inputs[i] ? this.input(n, i) : undefined
+  }
 
   input(n: OnnxNode, i: number): Value {
     const name = n.inputs[i]
     const v = name ? this.values.get(name) : undefined
-    if (!v) throw new ThimbleError('format/onnx', name ? `${n.type} reads "${name}", which nothing makes` : `${n.type} lacks input ${i}`, { tensor: n.name })
+    if (!v)
+      throw new ThimbleError(
+        'format/onnx',
+        name ? `${n.type} reads "${name}", which nothing makes` : `${n.type} lacks input ${i}`,
+        { tensor: n.name },
+      )
     return v
   }
 
   /** Graph inputs: images are stored NHWC. */
   private declare(v: OnnxValue, given: readonly number[] | undefined): void {
     if (!v.shape) throw new ThimbleError('format/shape', 'input has no shape', { tensor: v.name })
-    if (v.dtype && v.dtype !== 'float32' && v.dtype !== 'float16' && v.dtype !== 'float64' && v.dtype !== 'uint8') throw new ThimbleError('lower/unsupported-op', `ONNX input of type ${v.dtype}`, { tensor: v.name })
+    if (v.dtype && v.dtype !== 'float32' && v.dtype !== 'float16' && v.dtype !== 'float64' && v.dtype !== 'uint8')
+      throw new ThimbleError('lower/unsupported-op', `ONNX input of type ${v.dtype}`, { tensor: v.name })
     const shape = v.shape.map((d, i) => (d > 0 ? d : given?.length === v.shape!.length ? given[i]! : i === 0 ? 1 : -1))
-    if (shape.some((d) => !(d >= 1 && d <= 1 << 20))) throw new ThimbleError('format/shape', 'input has an open dimension', { tensor: v.name, got: `[${v.shape.join(', ')}]`, hint: 'give the input shape, e.g. --input-shape 1x3x224x224' })
+    if (shape.some((d) => !(d >= 1 && d <= 1 << 20)))
+      throw new ThimbleError('format/shape', 'input has an open dimension', {
+        tensor: v.name,
+        got: `[${v.shape.join(', ')}]`,
+        hint: 'give the input shape, e.g. --input-shape 1x3x224x224',
+      })
     const permutation = shape.length === 4 && isImage(this.model, v.name) ? NCHW : shape.map((_, i) => i)
     const stored = new Array<number>(shape.length)
-    permutation.forEach((p, i) => { stored[p] = shape[i]! })
+    permutation.forEach((p, i) => {
+      stored[p] = shape[i]!
+    })
     this.values.set(v.name, { kind: 'tensor', id: this.net.input(v.name, stored), permutation })
   }
 
   private node(n: OnnxNode): void {
-    if (n.domain && n.domain !== 'ai.onnx' && !(n.domain === 'com.microsoft' && /^(De)?[qQ]uantizeLinear$/.test(n.type))) fail(n, `domain "${n.domain}"`)
+    if (
+      n.domain &&
+      n.domain !== 'ai.onnx' &&
+      !(n.domain === 'com.microsoft' && /^(De)?[qQ]uantizeLinear$/.test(n.type))
+    )
+      fail(n, `domain "${n.domain}"`)
     if (n.type === 'Constant') {
-      const a = (key: string): OnnxNode['attributes'] extends Map<string, infer A> ? A | undefined : never => n.attributes.get(key)
+      const a = (key: string): OnnxNode['attributes'] extends Map<string, infer A> ? A | undefined : never =>
+        n.attributes.get(key)
       const list = a('value_floats')?.floats ?? a('value_ints')?.ints
-      const t = a('value')?.t ?? (list ? { dtype: 'float32' as const, shape: [list.length], data: Float64Array.from(list) } : { dtype: 'float32' as const, shape: [], data: Float64Array.of(a('value_float')?.f ?? a('value_int')?.i ?? malformed(n, 'value')) })
+      const t =
+        a('value')?.t ??
+        (list
+          ? { dtype: 'float32' as const, shape: [list.length], data: Float64Array.from(list) }
+          : {
+              dtype: 'float32' as const,
+              shape: [],
+              data: Float64Array.of(a('value_float')?.f ?? a('value_int')?.i ?? malformed(n, 'value')),
+            })
       this.values.set(n.outputs[0]!, constant(n.outputs[0]!, t))
       return
     }
     const inputs = n.inputs.map((name) => (name ? this.values.get(name) : undefined))
-    if (n.inputs.length > 0 && n.type !== 'Shape' && inputs.every((v, i) => v?.kind === 'constant' || n.inputs[i] === '')) {
-      const folded = foldNode(n, inputs.map((v) => (v?.kind === 'constant' ? v.value : undefined)))
-      if (folded) { this.values.set(n.outputs[0]!, constant(n.outputs[0]!, folded)); return }
-      if (n.type === 'Transpose') { this.transposeConstant(n); return }
+    if (
+      n.inputs.length > 0 &&
+      n.type !== 'Shape' &&
+      inputs.every((v, i) => v?.kind === 'constant' || n.inputs[i] === '')
+    ) {
+      const folded = foldNode(
+        n,
+        inputs.map((v) => (v?.kind === 'constant' ? v.value : undefined)),
+      )
+      if (folded) {
+        this.values.set(n.outputs[0]!, constant(n.outputs[0]!, folded))
+        return
+      }
+      if (n.type === 'Transpose') {
+        this.transposeConstant(n)
+        return
+      }
     }
     const handler = Object.hasOwn(HANDLERS, n.type) ? HANDLERS[n.type]! : fail(n, '')
-    handler(this, n).forEach((v, i) => { if (n.outputs[i]) this.values.set(n.outputs[i], v) })
+    handler(this, n).forEach((v, i) => {
+      if (n.outputs[i]) this.values.set(n.outputs[i], v)
+    })
   }
 
   /** Weights behind a transpose keep their grid. */
@@ -167,20 +282,35 @@ class Import implements Reader {
     const rank = v.value.shape.length
     const given = n.attributes.get('perm')?.ints ?? []
     const perm = given.length ? given : v.value.shape.map((_, i) => rank - 1 - i)
-    if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => p < 0 || p >= rank)) malformed(n, 'perm')
+    if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => p < 0 || p >= rank))
+      malformed(n, 'perm')
     const shape = perm.map((p) => v.value.shape[p]!)
     const moved = this.net.transposed(v.value.data, v.value.shape, perm)
-    this.values.set(n.outputs[0]!, { kind: 'constant', value: { ...v.value, shape, data: moved }, ...(v.grid ? { grid: { ...v.grid, axis: v.grid.scales.length > 1 ? perm.indexOf(v.grid.axis) : 0 } } : {}) })
+    this.values.set(n.outputs[0]!, {
+      kind: 'constant',
+      value: { ...v.value, shape, data: moved },
+      ...(v.grid ? { grid: { ...v.grid, axis: v.grid.scales.length > 1 ? perm.indexOf(v.grid.axis) : 0 } } : {}),
+    })
   }
 
   run(inputShape: readonly number[] | undefined): Graph {
     for (const v of this.model.inputs) this.declare(v, inputShape)
-    const unknown = new Set(this.model.nodes.filter((n) => n.type !== 'Constant' && !Object.hasOwn(HANDLERS, n.type) && !FOLDED_ONLY.has(n.type)).map((n) => n.type))
-    if (unknown.size) throw new ThimbleError('lower/unsupported-op', `ONNX ops ${[...unknown].join(', ')}`, { hint: unknown.has('QLinearConv') ? 'quantize in QDQ format instead of QOperator' : 'export with constant folding, or simplify the model' })
+    const unknown = new Set(
+      this.model.nodes
+        .filter((n) => n.type !== 'Constant' && !Object.hasOwn(HANDLERS, n.type) && !FOLDED_ONLY.has(n.type))
+        .map((n) => n.type),
+    )
+    if (unknown.size)
+      throw new ThimbleError('lower/unsupported-op', `ONNX ops ${[...unknown].join(', ')}`, {
+        hint: unknown.has('QLinearConv')
+          ? 'quantize in QDQ format instead of QOperator'
+          : 'export with constant folding, or simplify the model',
+      })
     this.model.nodes.forEach((n, i) => this.node(n.name ? n : { ...n, name: n.outputs[0] || `node${i}` }))
     const outputs = this.model.outputs.map((o) => {
       const v = this.values.get(o.name)
-      if (!v || v.kind === 'constant') throw new ThimbleError('format/onnx', 'output is never computed', { tensor: o.name })
+      if (!v || v.kind === 'constant')
+        throw new ThimbleError('format/onnx', 'output is never computed', { tensor: o.name })
       // Images stay NHWC, as every image of the graph; anything else gets ONNX's order.
       const image = v.kind === 'tensor' && v.permutation.length === 4 && !isIdentity(v.permutation)
       return image ? this.net.nhwc(`${o.name}/nhwc`, v) : this.net.plain(o.name, v)
@@ -198,15 +328,15 @@ export interface OnnxOptions {
 }
 
 /**
- * Reads an ONNX model (opset 7 and later). Float models come back unfolded, in float32; QDQ models come back as int8 graphs
- * with the scales and zero points of the file.
+ * Reads an ONNX model (opset 7 and later). Float models come back unfolded, in float32; QDQ models come back as int8
+ * graphs with the scales and zero points of the file.
  * Errors: `format/protobuf`, `format/onnx`, `format/shape`, `format/sidecar`, `lower/unsupported-op` naming ONNX ops.
  */
 export async function readOnnx(bytes: Uint8Array, sidecar?: Sidecar, options: OnnxOptions = {}): Promise<Graph> {
   const model = await parseOnnx(bytes, sidecar)
-  if (model.opset < 7) throw new ThimbleError('format/onnx', 'opset is too old', { expected: '7 or later', got: model.opset })
+  if (model.opset < 7)
+    throw new ThimbleError('format/onnx', 'opset is too old', { expected: '7 or later', got: model.opset })
   const reader = new Import(model)
   const graph = reader.run(options.inputShape)
   return graph.ops.some((op) => op.type === 'QUANTIZE') ? fuseQdq(graph, reader.net.grids) : graph
 }
-

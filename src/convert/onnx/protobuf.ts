@@ -4,10 +4,17 @@
  */
 import { ThimbleError } from '../../errors.ts'
 
-const bad = (what: string, at: number): never => { throw new ThimbleError('format/protobuf', `${what} at byte ${at}`, { hint: 'file is truncated or no protobuf' }) }
+const bad = (what: string, at: number): never => {
+  throw new ThimbleError('format/protobuf', `${what} at byte ${at}`, { hint: 'file is truncated or no protobuf' })
+}
 const utf8 = new TextDecoder()
 
-export interface Field { number: number; wire: number; /** Varint or fixed value (wire 0, 1, 5), as stored. */ value: bigint; /** Payload of wire 2. */ bytes: Uint8Array }
+export interface Field {
+  number: number
+  wire: number
+  /** Varint or fixed value (wire 0, 1, 5), as stored. */ value: bigint
+  /** Payload of wire 2. */ bytes: Uint8Array
+}
 
 const EMPTY = new Uint8Array(0)
 
@@ -49,7 +56,12 @@ export function* fields(b: Uint8Array): Generator<Field> {
     } else if (wire === 1 || wire === 5) {
       const width = wire === 1 ? 8 : 4
       if (at + width > b.length) bad('fixed-width field ends early', start)
-      yield { number, wire, value: wire === 1 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true)), bytes: b.subarray(at, at + width) }
+      yield {
+        number,
+        wire,
+        value: wire === 1 ? view.getBigUint64(at, true) : BigInt(view.getUint32(at, true)),
+        bytes: b.subarray(at, at + width),
+      }
       at += width
     } else if (wire === 2) {
       let length: bigint
@@ -68,11 +80,15 @@ export function int(value: bigint): number {
   // INT64_MAX and INT64_MIN stand for "to the end" in slices; they may lose their last bits.
   return Number.isSafeInteger(n) || Math.abs(n) >= 2 ** 62 ? n : bad('integer is too large', 0)
 }
-export const float = (f: Field): number => new DataView(f.bytes.buffer, f.bytes.byteOffset, f.bytes.byteLength).getFloat32(0, true)
+export const float = (f: Field): number =>
+  new DataView(f.bytes.buffer, f.bytes.byteOffset, f.bytes.byteLength).getFloat32(0, true)
 
 /** Repeated integers: one field each, or packed. */
 export function ints(f: Field, out: number[]): void {
-  if (f.wire !== 2) { out.push(int(f.value)); return }
+  if (f.wire !== 2) {
+    out.push(int(f.value))
+    return
+  }
   let at = 0
   while (at < f.bytes.length) {
     let v: bigint
@@ -85,5 +101,6 @@ export function ints(f: Field, out: number[]): void {
 export function floats(f: Field, out: number[], width: 4 | 8 = 4): void {
   const view = new DataView(f.bytes.buffer, f.bytes.byteOffset, f.bytes.byteLength)
   if (f.bytes.length % width !== 0) bad('packed floats are cut off', 0)
-  for (let i = 0; i < f.bytes.length; i += width) out.push(width === 4 ? view.getFloat32(i, true) : view.getFloat64(i, true))
+  for (let i = 0; i < f.bytes.length; i += width)
+    out.push(width === 4 ? view.getFloat32(i, true) : view.getFloat64(i, true))
 }

@@ -17,7 +17,9 @@ export type Handler = (r: Reader, n: OnnxNode) => Value[]
 export const fail = (n: OnnxNode, what: string): never => {
   throw new ThimbleError('lower/unsupported-op', `ONNX ${n.type}${what ? ` with ${what}` : ''}`, { tensor: n.name })
 }
-export const malformed = (n: OnnxNode, what: string): never => { throw new ThimbleError('format/onnx', `${n.type} has a malformed ${what}`, { tensor: n.name }) }
+export const malformed = (n: OnnxNode, what: string): never => {
+  throw new ThimbleError('format/onnx', `${n.type} has a malformed ${what}`, { tensor: n.name })
+}
 
 export const attribute = {
   int: (n: OnnxNode, key: string, fallback: number): number => n.attributes.get(key)?.i ?? fallback,
@@ -30,5 +32,9 @@ export function constantInput(r: Reader, n: OnnxNode, i: number): Constant {
   return v.kind === 'constant' ? v : fail(n, `an input that is not constant (${n.inputs[i]})`)
 }
 
-export const numbersOf = (v: Value | undefined): number[] | undefined => (v?.kind === 'constant' ? [...v.value.data] : undefined)
-export const constant = (name: string, t: Pick<OnnxTensor, 'shape' | 'data' | 'dtype'>): Constant => ({ kind: 'constant', value: { name, ...t } })
+export const numbersOf = (v: Value | undefined): number[] | undefined =>
+  v?.kind === 'constant' ? [...v.value.data] : undefined
+export const constant = (name: string, t: Pick<OnnxTensor, 'shape' | 'data' | 'dtype'>): Constant => ({
+  kind: 'constant',
+  value: { name, ...t },
+})

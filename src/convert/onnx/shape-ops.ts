@@ -22,16 +22,26 @@ export const transposeNode: Handler = (r, n) => {
   const rank = x.permutation.length
   const order = n.attributes.get('perm')?.ints ?? []
   const perm = order.length ? order : plainOrder(rank).reverse()
-  if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => !(p in x.permutation))) return malformed(n, 'perm')
+  if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => !(p in x.permutation)))
+    return malformed(n, 'perm')
   return [{ ...x, permutation: perm.map((p) => x.permutation[p]!) }]
 }
 
 function reshaped(r: Reader, n: OnnxNode, x: Value, shape: number[]): Value {
   const from = r.net.onnxShape(x)
-  if (elements(from) !== elements(shape) || shape.some((d) => d < 1)) return malformed(n, `shape [${shape.join(', ')}] for [${from.join(', ')}]`)
+  if (elements(from) !== elements(shape) || shape.some((d) => d < 1))
+    return malformed(n, `shape [${shape.join(', ')}] for [${from.join(', ')}]`)
   if (from.length === shape.length && from.every((d, i) => d === shape[i])) return x
   // Flattening an image stays open until something needs the order of its elements.
-  if (x.kind === 'tensor' && from.length === 4 && shape.length === 2 && shape[0] === from[0] && x.permutation[0] === 0 && from.slice(2).some((d) => d !== 1)) return { kind: 'flat', of: x }
+  if (
+    x.kind === 'tensor' &&
+    from.length === 4 &&
+    shape.length === 2 &&
+    shape[0] === from[0] &&
+    x.permutation[0] === 0 &&
+    from.slice(2).some((d) => d !== 1)
+  )
+    return { kind: 'flat', of: x }
   const id = r.net.reshape(n.name, r.net.plain(n.name, x), shape)
   return { kind: 'tensor', id, permutation: plainOrder(shape.length) }
 }
@@ -53,7 +63,14 @@ export const squeeze: Handler = (r, n) => {
   const x = r.input(n, 0)
   const shape = r.net.onnxShape(x)
   const axes = list(r, n, 'axes', 1)?.map((a) => normal(a, shape.length))
-  return [reshaped(r, n, x, shape.filter((d, i) => (axes ? !axes.includes(i) : d !== 1)))]
+  return [
+    reshaped(
+      r,
+      n,
+      x,
+      shape.filter((d, i) => (axes ? !axes.includes(i) : d !== 1)),
+    ),
+  ]
 }
 
 export const unsqueeze: Handler = (r, n) => {
@@ -75,17 +92,27 @@ export const concat: Handler = (r, n) => {
   return [{ kind: 'tensor', id: r.net.concat(n.name, parts, permutation[axis]!), permutation }]
 }
 
-export const reduce = (type: 'MEAN' | 'SUM'): Handler => (r, n) => {
-  const x = r.net.settled(n.name, r.input(n, 0))
-  const shape = r.net.onnxShape(x)
-  const axes = (list(r, n, 'axes', 1) ?? plainOrder(shape.length)).map((a) => normal(a, shape.length))
-  const keep = attribute.int(n, 'keepdims', 1) === 1
-  const stored = axes.map((a) => x.permutation[a] ?? malformed(n, 'axes'))
-  const id = r.net.mean(n.name, x.id, [...stored].sort((a, b) => a - b), keep, type)
-  if (keep) return [{ kind: 'tensor', id, permutation: x.permutation }]
-  const left = plainOrder(shape.length).filter((d) => !stored.includes(d))
-  return [{ kind: 'tensor', id, permutation: x.permutation.filter((p) => !stored.includes(p)).map((p) => left.indexOf(p)) }]
-}
+export const reduce =
+  (type: 'MEAN' | 'SUM'): Handler =>
+  (r, n) => {
+    const x = r.net.settled(n.name, r.input(n, 0))
+    const shape = r.net.onnxShape(x)
+    const axes = (list(r, n, 'axes', 1) ?? plainOrder(shape.length)).map((a) => normal(a, shape.length))
+    const keep = attribute.int(n, 'keepdims', 1) === 1
+    const stored = axes.map((a) => x.permutation[a] ?? malformed(n, 'axes'))
+    const id = r.net.mean(
+      n.name,
+      x.id,
+      [...stored].sort((a, b) => a - b),
+      keep,
+      type,
+    )
+    if (keep) return [{ kind: 'tensor', id, permutation: x.permutation }]
+    const left = plainOrder(shape.length).filter((d) => !stored.includes(d))
+    return [
+      { kind: 'tensor', id, permutation: x.permutation.filter((p) => !stored.includes(p)).map((p) => left.indexOf(p)) },
+    ]
+  }
 
 export const pad: Handler = (r, n) => {
   const x = r.net.settled(n.name, r.input(n, 0))
@@ -95,11 +122,19 @@ export const pad: Handler = (r, n) => {
   const value = n.attributes.get('value')?.f ?? (n.inputs[2] ? numbersOf(r.input(n, 2))?.[0] : 0) ?? 0
   if (mode !== 'constant' || value !== 0) return fail(n, mode === 'constant' ? `value ${value}` : `mode "${mode}"`)
   const axes = n.inputs[3] ? numbersOf(r.input(n, 3))!.map((a) => normal(a, rank)) : plainOrder(rank)
-  if (given.length !== 2 * axes.length || given.some((p) => p < 0 || p > 1 << 16)) return given.some((p) => p < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
+  if (given.length !== 2 * axes.length || given.some((p) => p < 0 || p > 1 << 16))
+    return given.some((p) => p < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
   const pairs = new Array<number>(2 * rank).fill(0)
-  axes.forEach((a, i) => { pairs[2 * x.permutation[a]!] = given[i]!; pairs[2 * x.permutation[a]! + 1] = given[i + axes.length]! })
+  axes.forEach((a, i) => {
+    pairs[2 * x.permutation[a]!] = given[i]!
+    pairs[2 * x.permutation[a]! + 1] = given[i + axes.length]!
+  })
   const shape = r.net.shape(x.id).map((d, i) => d + pairs[2 * i]! + pairs[2 * i + 1]!)
-  const id = r.net.op<OpOf<'PAD'>>({ type: 'PAD', inputs: [x.id, r.net.int32(`${n.name}/paddings`, [rank, 2], pairs)], attrs: {} }, n.name, shape)
+  const id = r.net.op<OpOf<'PAD'>>(
+    { type: 'PAD', inputs: [x.id, r.net.int32(`${n.name}/paddings`, [rank, 2], pairs)], attrs: {} },
+    n.name,
+    shape,
+  )
   return [{ ...x, id }]
 }
 
@@ -126,7 +161,12 @@ export const slice: Handler = (r, n) => {
   if (size.some((s) => s < 1)) return malformed(n, 'range')
   if (step.every((s) => s === 1)) return [{ ...x, id: r.net.slice(n.name, x.id, begin, size) }]
   const rank = shape.length
-  const inputs = [x.id, r.net.int32(`${n.name}/begin`, [rank], begin), r.net.int32(`${n.name}/end`, [rank], end), r.net.int32(`${n.name}/strides`, [rank], step)]
+  const inputs = [
+    x.id,
+    r.net.int32(`${n.name}/begin`, [rank], begin),
+    r.net.int32(`${n.name}/end`, [rank], end),
+    r.net.int32(`${n.name}/strides`, [rank], step),
+  ]
   const attrs = { beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0 }
   return [{ ...x, id: r.net.op<OpOf<'STRIDED_SLICE'>>({ type: 'STRIDED_SLICE', inputs, attrs }, n.name, size) }]
 }
@@ -145,7 +185,15 @@ export const split: Handler = (r, n) => {
   return sizes.map((size, i): Value => {
     const begin = stored.map((_, d) => (d === at ? from : 0))
     from += size
-    return { ...x, id: r.net.slice(`${n.name}/${i}`, x.id, begin, stored.map((d, k) => (k === at ? size : d))) }
+    return {
+      ...x,
+      id: r.net.slice(
+        `${n.name}/${i}`,
+        x.id,
+        begin,
+        stored.map((d, k) => (k === at ? size : d)),
+      ),
+    }
   })
 }
 
@@ -157,10 +205,20 @@ export const argMax: Handler = (r, n) => {
   const at = x.permutation[axis] ?? malformed(n, 'axis')
   const left = plainOrder(shape.length).filter((d) => d !== at)
   const stored = left.map((d) => r.net.shape(x.id)[d]!)
-  const id = r.net.op<OpOf<'ARG_MAX'>>({ type: 'ARG_MAX', inputs: [x.id, r.net.int32(`${n.name}/axis`, [1], [at])], attrs: { outputType: 'int64' } }, n.name, stored, 'int64')
+  const id = r.net.op<OpOf<'ARG_MAX'>>(
+    { type: 'ARG_MAX', inputs: [x.id, r.net.int32(`${n.name}/axis`, [1], [at])], attrs: { outputType: 'int64' } },
+    n.name,
+    stored,
+    'int64',
+  )
   const permutation = x.permutation.filter((p) => p !== at).map((p) => left.indexOf(p))
   if (attribute.int(n, 'keepdims', 1) === 0) return [{ kind: 'tensor', id, permutation }]
-  const kept = r.net.op<OpOf<'RESHAPE'>>({ type: 'RESHAPE', inputs: [id], attrs: {} }, `${n.name}/kept`, r.net.shape(x.id).map((d, i) => (i === at ? 1 : d)), 'int64')
+  const kept = r.net.op<OpOf<'RESHAPE'>>(
+    { type: 'RESHAPE', inputs: [id], attrs: {} },
+    `${n.name}/kept`,
+    r.net.shape(x.id).map((d, i) => (i === at ? 1 : d)),
+    'int64',
+  )
   return [{ kind: 'tensor', id: kept, permutation: x.permutation }]
 }
 
@@ -179,20 +237,43 @@ export const resize: Handler = (r, n) => {
   const upsample = n.type === 'Upsample'
   const given = (i: number): number[] | undefined => (n.inputs[i] ? numbersOf(r.input(n, i)) : undefined)
   const sizes = upsample || r.opset < 11 ? undefined : given(3)
-  const scales = upsample ? n.attributes.get('scales')?.floats ?? given(1) : r.opset < 11 ? given(1) : given(2)
-  const target = sizes?.length === 4 ? sizes : scales?.length === 4 ? shape.map((d, i) => Math.floor(d * scales[i]! + 1e-6)) : malformed(n, 'sizes')
-  if (target[0] !== shape[0] || target[1] !== shape[1] || target.some((d) => d < 1 || d > 1 << 16)) return fail(n, 'resizing of batch or channels')
+  const scales = upsample ? (n.attributes.get('scales')?.floats ?? given(1)) : r.opset < 11 ? given(1) : given(2)
+  const target =
+    sizes?.length === 4
+      ? sizes
+      : scales?.length === 4
+        ? shape.map((d, i) => Math.floor(d * scales[i]! + 1e-6))
+        : malformed(n, 'sizes')
+  if (target[0] !== shape[0] || target[1] !== shape[1] || target.some((d) => d < 1 || d > 1 << 16))
+    return fail(n, 'resizing of batch or channels')
   const mode = attribute.text(n, 'mode', 'nearest')
-  const where = upsample || r.opset < 11 ? 'asymmetric' : attribute.text(n, 'coordinate_transformation_mode', 'half_pixel')
+  const where =
+    upsample || r.opset < 11 ? 'asymmetric' : attribute.text(n, 'coordinate_transformation_mode', 'half_pixel')
   const rounding = upsample || r.opset < 11 ? 'floor' : attribute.text(n, 'nearest_mode', 'round_prefer_floor')
   const grows = target.every((d, i) => d % shape[i]! === 0)
   const halfPixel = where === 'half_pixel' || (where === 'pytorch_half_pixel' && target[2]! > 1 && target[3]! > 1)
   if (mode === 'linear' || mode === 'bilinear') {
     if (!halfPixel && where !== 'asymmetric' && where !== 'align_corners') return fail(n, `coordinates "${where}"`)
-    return [{ ...x, id: r.net.resize(n.name, x.id, 'RESIZE_BILINEAR', target[2]!, target[3]!, { alignCorners: where === 'align_corners', halfPixelCenters: halfPixel }) }]
+    return [
+      {
+        ...x,
+        id: r.net.resize(n.name, x.id, 'RESIZE_BILINEAR', target[2]!, target[3]!, {
+          alignCorners: where === 'align_corners',
+          halfPixelCenters: halfPixel,
+        }),
+      },
+    ]
   }
   // At whole factors every convention picks the same pixel.
   const legacy = (where === 'asymmetric' && rounding === 'floor') || (grows && halfPixel)
   if (mode !== 'nearest' || !legacy) return fail(n, `mode "${mode}", coordinates "${where}", rounding "${rounding}"`)
-  return [{ ...x, id: r.net.resize(n.name, x.id, 'RESIZE_NEAREST_NEIGHBOR', target[2]!, target[3]!, { alignCorners: false, halfPixelCenters: false }) }]
+  return [
+    {
+      ...x,
+      id: r.net.resize(n.name, x.id, 'RESIZE_NEAREST_NEIGHBOR', target[2]!, target[3]!, {
+        alignCorners: false,
+        halfPixelCenters: false,
+      }),
+    },
+  ]
 }

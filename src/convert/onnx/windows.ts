@@ -20,13 +20,19 @@ function padsOf(n: OnnxNode, h: number, w: number, k: Omit<Window, 'padding'>): 
   const auto = attribute.text(n, 'auto_pad', 'NOTSET')
   if (auto === 'VALID') return [0, 0, 0, 0]
   if (auto === 'SAME_UPPER' || auto === 'SAME_LOWER') {
-    const total = [h, w].map((size, i) => Math.max((Math.ceil(size / k.stride[i]!) - 1) * k.stride[i]! + (k.kernel[i]! - 1) * (k.dilation?.[i] ?? 1) + 1 - size, 0))
+    const total = [h, w].map((size, i) =>
+      Math.max(
+        (Math.ceil(size / k.stride[i]!) - 1) * k.stride[i]! + (k.kernel[i]! - 1) * (k.dilation?.[i] ?? 1) + 1 - size,
+        0,
+      ),
+    )
     const first = total.map((t) => (auto === 'SAME_UPPER' ? Math.floor(t / 2) : Math.ceil(t / 2)))
     return [first[0]!, total[0]! - first[0]!, first[1]!, total[1]! - first[1]!]
   }
   const p = n.attributes.get('pads')?.ints ?? []
   if (p.length === 0) return [0, 0, 0, 0]
-  if (p.length !== 4 || !p.every((v) => Number.isInteger(v) && v >= 0 && v < 1 << 16)) return p.some((v) => v < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
+  if (p.length !== 4 || !p.every((v) => Number.isInteger(v) && v >= 0 && v < 1 << 16))
+    return p.some((v) => v < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
   return [p[0]!, p[2]!, p[1]!, p[3]!]
 }
 
@@ -50,17 +56,25 @@ export const conv: Handler = (r, n) => {
   const [o, perGroup, kh, kw] = w.value.shape as [number, number, number, number]
   const [, h, width, channels] = r.net.image(x, n.name)
   const groups = attribute.int(n, 'group', 1)
-  if (groups < 1 || perGroup * groups !== channels || o % groups !== 0 || (b && b.value.data.length !== o)) return malformed(n, 'filter')
+  if (groups < 1 || perGroup * groups !== channels || o % groups !== 0 || (b && b.value.data.length !== o))
+    return malformed(n, 'filter')
   const k = { kernel: [kh, kw] as const, stride: two(n, 'strides', [1, 1]), dilation: two(n, 'dilations', [1, 1]) }
   const pads = padsOf(n, h, width, k)
   const padding = Net.asPadding(h, width, k, pads)
   const padded = padding ? x : r.net.pad(`${n.name}/pad`, x, pads)
-  const options = { bias: b && Float32Array.from(b.value.data), stride: k.stride, dilation: k.dilation, padding: padding ?? 'VALID' as const }
+  const options = {
+    bias: b && Float32Array.from(b.value.data),
+    stride: k.stride,
+    dilation: k.dilation,
+    padding: padding ?? ('VALID' as const),
+  }
   const data = Float32Array.from(w.value.data)
   const depthwise = perGroup === 1 && groups > 1
   const order = depthwise ? [1, 2, 3, 0] : [0, 2, 3, 1]
   const filter = transpose(data, w.value.shape, order)
-  const id = depthwise ? r.net.depthwise(n.name, padded, { ...options, filter }) : r.net.conv(n.name, padded, { ...options, filter })
+  const id = depthwise
+    ? r.net.depthwise(n.name, padded, { ...options, filter })
+    : r.net.conv(n.name, padded, { ...options, filter })
   noteGrids(r, id, movedGrid(w.grid, order), b)
   return [image(id)]
 }
@@ -80,11 +94,20 @@ export const convTranspose: Handler = (r, n) => {
   const bias = b && Float32Array.from(b.value.data)
   // Transposed convolution without padding, cropped to what ONNX asks for.
   const full = r.net.transposeConv(n.name, x, filter, bias, stride, 'VALID')
-  const size = [h, width].map((d, i) => (d - 1) * stride[i]! + [kh, kw][i]! - (pads[i] ?? 0) - (pads[i + 2] ?? 0) + (extra[i] ?? 0))
+  const size = [h, width].map(
+    (d, i) => (d - 1) * stride[i]! + [kh, kw][i]! - (pads[i] ?? 0) - (pads[i + 2] ?? 0) + (extra[i] ?? 0),
+  )
   const [fn, fh, fw, fc] = r.net.image(full, n.name)
-  if (size.some((s) => s < 1) || size[0]! + pads[0]! > fh || size[1]! + pads[1]! > fw) return fail(n, 'output_padding beyond the result')
+  if (size.some((s) => s < 1) || size[0]! + pads[0]! > fh || size[1]! + pads[1]! > fw)
+    return fail(n, 'output_padding beyond the result')
   noteGridsTransposed(r, full, movedGrid(w.grid, [1, 2, 3, 0]), b)
-  return [image(size[0] === fh && size[1] === fw ? full : r.net.slice(`${n.name}/crop`, full, [0, pads[0]!, pads[1]!, 0], [fn, size[0]!, size[1]!, fc]))]
+  return [
+    image(
+      size[0] === fh && size[1] === fw
+        ? full
+        : r.net.slice(`${n.name}/crop`, full, [0, pads[0]!, pads[1]!, 0], [fn, size[0]!, size[1]!, fc]),
+    ),
+  ]
 }
 
 function noteGridsTransposed(r: Reader, id: number, filter: Grid | undefined, bias: Constant | undefined): void {
@@ -125,16 +148,22 @@ export const averagePool: Handler = (r, n) => {
   // TFLite leaves padding out of the mean: right for SAME unless the padding is to count.
   const padding = none ? 'VALID' : countsPadding ? undefined : Net.asPadding(h, w, k, ceiled)
   if (padding) return [image(r.net.pool(n.name, x, 'AVERAGE_POOL_2D', { ...k, padding }))]
-  if (countsPadding && pads.every((p, i) => p === ceiled[i])) return [image(r.net.pool(n.name, r.net.pad(`${n.name}/pad`, x, pads), 'AVERAGE_POOL_2D', { ...k, padding: 'VALID' }))]
+  if (countsPadding && pads.every((p, i) => p === ceiled[i]))
+    return [
+      image(r.net.pool(n.name, r.net.pad(`${n.name}/pad`, x, pads), 'AVERAGE_POOL_2D', { ...k, padding: 'VALID' })),
+    ]
   return fail(n, `pads ${ceiled.join(', ')} that are left out of the mean`)
 }
 
-export const globalPool = (kind: 'average' | 'max'): Handler => (r, n) => {
-  const x = r.net.nhwc(n.name, r.input(n, 0))
-  const [, h, w] = r.net.image(x, n.name)
-  if (kind === 'max') return [image(r.net.pool(n.name, x, 'MAX_POOL_2D', { kernel: [h, w], stride: [1, 1], padding: 'VALID' }))]
-  return [image(r.net.mean(n.name, x, [1, 2], true))]
-}
+export const globalPool =
+  (kind: 'average' | 'max'): Handler =>
+  (r, n) => {
+    const x = r.net.nhwc(n.name, r.input(n, 0))
+    const [, h, w] = r.net.image(x, n.name)
+    if (kind === 'max')
+      return [image(r.net.pool(n.name, x, 'MAX_POOL_2D', { kernel: [h, w], stride: [1, 1], padding: 'VALID' }))]
+    return [image(r.net.mean(n.name, x, [1, 2], true))]
+  }
 
 /** y = alpha * x B + beta * C, with constant B. */
 export const gemm: Handler = (r, n) => {
@@ -143,19 +172,35 @@ export const gemm: Handler = (r, n) => {
   if (w.value.shape.length !== 2) return malformed(n, 'weights')
   const rows = attribute.int(n, 'transB', 0) === 1
   const b = n.inputs[2] ? r.input(n, 2) : undefined
-  const y = fullyConnected(r, n, r.input(n, 0), w, rows, b?.kind === 'constant' ? b : undefined, attribute.float(n, 'alpha', 1), attribute.float(n, 'beta', 1))
+  const y = fullyConnected(
+    r,
+    n,
+    r.input(n, 0),
+    w,
+    rows,
+    b?.kind === 'constant' ? b : undefined,
+    attribute.float(n, 'alpha', 1),
+    attribute.float(n, 'beta', 1),
+  )
   if (!b || b.kind === 'constant') return [y]
   return fail(n, 'a bias that is not constant')
 }
 
 export const matMul: Handler = (r, n) => {
   const w = r.input(n, 1)
-  if (w.kind !== 'constant' || w.value.shape.length !== 2) return fail(n, w.kind === 'constant' ? 'weights of another rank than 2' : 'two operands that are not constant')
+  if (w.kind !== 'constant' || w.value.shape.length !== 2)
+    return fail(n, w.kind === 'constant' ? 'weights of another rank than 2' : 'two operands that are not constant')
   return [fullyConnected(r, n, r.input(n, 0), w, false, undefined, 1, 1)]
 }
 
 /** Weights [K, O] to filter [O, K], its columns in the order in which the input is stored. */
-function filterOf(r: Reader, n: OnnxNode, x: Value, w: Constant, rows: boolean): { filter: { shape: number[]; data: Float32Array }; grid: Grid | undefined; input: number; order?: number[] } {
+function filterOf(
+  r: Reader,
+  n: OnnxNode,
+  x: Value,
+  w: Constant,
+  rows: boolean,
+): { filter: { shape: number[]; data: Float32Array }; grid: Grid | undefined; input: number; order?: number[] } {
   const data = Float32Array.from(w.value.data)
   const plain = rows ? { shape: [...w.value.shape], data } : transpose(data, w.value.shape, [1, 0])
   const grid = movedGrid(w.grid, rows ? [0, 1] : [1, 0])
@@ -169,17 +214,31 @@ function filterOf(r: Reader, n: OnnxNode, x: Value, w: Constant, rows: boolean):
   if (elements(inner) !== plain.shape[1]) return malformed(n, 'weights')
   const order = stored.slice(1).map((_, d) => permutation.indexOf(d + 1))
   const filter = transpose(plain.data, [o, ...inner], [0, ...order])
-  return { filter: { shape: [o, elements(inner)], data: filter.data }, grid: grid && grid.axis === 0 ? grid : undefined, input }
+  return {
+    filter: { shape: [o, elements(inner)], data: filter.data },
+    grid: grid && grid.axis === 0 ? grid : undefined,
+    input,
+  }
 }
 
-function fullyConnected(r: Reader, n: OnnxNode, x: Value, w: Constant, rows: boolean, b: Constant | undefined, alpha: number, beta: number): Value {
+function fullyConnected(
+  r: Reader,
+  n: OnnxNode,
+  x: Value,
+  w: Constant,
+  rows: boolean,
+  b: Constant | undefined,
+  alpha: number,
+  beta: number,
+): Value {
   const shape = r.net.onnxShape(x)
   const depth = shape[shape.length - 1]!
   if (w.value.shape[rows ? 1 : 0] !== depth) return malformed(n, 'weights')
   const lazy = x.kind === 'flat' && x.of.permutation[0] === 0 ? x : r.net.settled(n.name, x)
   const { filter, grid, input } = filterOf(r, n, lazy, w, rows)
   const o = filter.shape[0]!
-  if (b && b.value.data.length !== 1 && b.value.data.length !== o) return fail(n, `a bias of shape [${b.value.shape.join(', ')}]`)
+  if (b && b.value.data.length !== 1 && b.value.data.length !== o)
+    return fail(n, `a bias of shape [${b.value.shape.join(', ')}]`)
   const bias = b && Float32Array.from({ length: o }, (_, i) => beta * b.value.data[b.value.data.length === 1 ? 0 : i]!)
   if (alpha !== 1) filter.data = filter.data.map((v) => v * alpha)
   const flat = r.net.fullyConnected(n.name, input, { filter, bias })

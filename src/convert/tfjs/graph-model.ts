@@ -1,4 +1,7 @@
-/** TensorFlow GraphDefs as TensorFlow.js stores them (JSON nodes, weights apart) to a float graph. Inference ops of image networks, NHWC. */
+/**
+ * TensorFlow GraphDefs as TensorFlow.js stores them (JSON nodes, weights apart) to a float graph. Inference ops of
+ * image networks, NHWC.
+ */
 import { ThimbleError } from '../../errors.ts'
 import { elements, type Graph, type Padding } from '../../graph.ts'
 import { isObject, type Json, type JsonObject } from '../keras/config.ts'
@@ -7,24 +10,62 @@ import { Net, type Nonlinearity } from '../net.ts'
 import { transpose } from '../values.ts'
 import type { TfjsWeight } from './weights.ts'
 
-interface Node { name: string; op: string; inputs: string[]; attr: JsonObject }
+interface Node {
+  name: string
+  op: string
+  inputs: string[]
+  attr: JsonObject
+}
 /** A tensor of the graph, or numbers known while reading (weights, shapes). */
-type Value = { tensor: number; /** Between SpaceToBatchND and its convolution. */ dilation?: readonly [number, number]; /** Between that convolution and BatchToSpaceND. */ dilated?: boolean } | { shape: readonly number[]; data: Float32Array }
+type Value =
+  | {
+      tensor: number
+      /** Between SpaceToBatchND and its convolution. */ dilation?: readonly [number, number]
+      /** Between that convolution and BatchToSpaceND. */ dilated?: boolean
+    }
+  | { shape: readonly number[]; data: Float32Array }
 const isTensor = (v: Value): v is Extract<Value, { tensor: number }> => 'tensor' in v
 
-const bad = (what: string, where?: string): never => { throw new ThimbleError('format/tfjs', what, where === undefined ? {} : { tensor: where }) }
-const fail = (n: Node, what: string): never => { throw new ThimbleError('lower/unsupported-op', `TensorFlow op ${n.op}${what ? ` with ${what}` : ''}`, { tensor: n.name }) }
+const bad = (what: string, where?: string): never => {
+  throw new ThimbleError('format/tfjs', what, where === undefined ? {} : { tensor: where })
+}
+const fail = (n: Node, what: string): never => {
+  throw new ThimbleError('lower/unsupported-op', `TensorFlow op ${n.op}${what ? ` with ${what}` : ''}`, {
+    tensor: n.name,
+  })
+}
 
 const MAX_NODES = 200000
-const base64 = (s: string): string => { try { return atob(s) } catch { return s } }
+const base64 = (s: string): string => {
+  try {
+    return atob(s)
+  } catch {
+    return s
+  }
+}
 
 /** Attribute readers: GraphDef JSON keeps integers as strings and text as base64. */
 const attr = {
-  text: (n: Node, key: string, fallback = ''): string => { const a = n.attr[key]; return isObject(a) && typeof a.s === 'string' ? base64(a.s) : fallback },
-  number: (n: Node, key: string, fallback: number): number => { const a = n.attr[key]; return isObject(a) && a.f !== undefined ? Number(a.f) : isObject(a) && a.i !== undefined ? Number(a.i) : fallback },
-  bool: (n: Node, key: string): boolean => { const a = n.attr[key]; return isObject(a) && a.b === true },
-  list: (n: Node, key: string): number[] => { const a = n.attr[key]; return isObject(a) && isObject(a.list) && Array.isArray(a.list.i) ? a.list.i.map(Number) : [] },
-  texts: (n: Node, key: string): string[] => { const a = n.attr[key]; return isObject(a) && isObject(a.list) && Array.isArray(a.list.s) ? a.list.s.map((s) => base64(String(s))) : [] },
+  text: (n: Node, key: string, fallback = ''): string => {
+    const a = n.attr[key]
+    return isObject(a) && typeof a.s === 'string' ? base64(a.s) : fallback
+  },
+  number: (n: Node, key: string, fallback: number): number => {
+    const a = n.attr[key]
+    return isObject(a) && a.f !== undefined ? Number(a.f) : isObject(a) && a.i !== undefined ? Number(a.i) : fallback
+  },
+  bool: (n: Node, key: string): boolean => {
+    const a = n.attr[key]
+    return isObject(a) && a.b === true
+  },
+  list: (n: Node, key: string): number[] => {
+    const a = n.attr[key]
+    return isObject(a) && isObject(a.list) && Array.isArray(a.list.i) ? a.list.i.map(Number) : []
+  },
+  texts: (n: Node, key: string): string[] => {
+    const a = n.attr[key]
+    return isObject(a) && isObject(a.list) && Array.isArray(a.list.s) ? a.list.s.map((s) => base64(String(s))) : []
+  },
 }
 
 function parseNode(json: Json): Node {
@@ -39,8 +80,22 @@ const port = (input: string): { name: string; index: number } => {
   return m ? { name: m[1]!, index: Number(m[2]) } : { name: input, index: 0 }
 }
 
-const OPERATORS: Record<string, 'ADD' | 'SUB' | 'MUL' | 'DIV'> = { Add: 'ADD', AddV2: 'ADD', BiasAdd: 'ADD', Sub: 'SUB', Mul: 'MUL', RealDiv: 'DIV', Div: 'DIV' }
-const UNARY: Record<string, Nonlinearity> = { Relu: 'relu', Relu6: 'relu6', Sigmoid: 'sigmoid', Tanh: 'tanh', Softmax: 'softmax' }
+const OPERATORS: Record<string, 'ADD' | 'SUB' | 'MUL' | 'DIV'> = {
+  Add: 'ADD',
+  AddV2: 'ADD',
+  BiasAdd: 'ADD',
+  Sub: 'SUB',
+  Mul: 'MUL',
+  RealDiv: 'DIV',
+  Div: 'DIV',
+}
+const UNARY: Record<string, Nonlinearity> = {
+  Relu: 'relu',
+  Relu6: 'relu6',
+  Sigmoid: 'sigmoid',
+  Tanh: 'tanh',
+  Softmax: 'softmax',
+}
 const IDENTITY = new Set(['Identity', 'StopGradient', 'Snapshot', 'PreventGradient', 'CheckNumerics', 'NoOp'])
 
 class Reader {
@@ -58,10 +113,18 @@ class Reader {
 
   placeholder(n: Node): void {
     const a = n.attr.shape
-    const dims = isObject(a) && isObject(a.shape) && Array.isArray(a.shape.dim) ? a.shape.dim.map((d) => (isObject(d) ? Number(d.size ?? -1) : -1)) : []
+    const dims =
+      isObject(a) && isObject(a.shape) && Array.isArray(a.shape.dim)
+        ? a.shape.dim.map((d) => (isObject(d) ? Number(d.size ?? -1) : -1))
+        : []
     if (dims.length === 0) bad('input has no shape', n.name)
-    const shape = dims.map((d, i) => (i === 0 ? 1 : d > 0 ? d : this.options.inputShape?.[i] ?? -1))
-    if (shape.some((d) => !(d >= 1 && d <= 1 << 20))) throw new ThimbleError('format/shape', 'input has an open dimension', { tensor: n.name, got: `[${dims.join(', ')}]`, hint: 'give the input shape, e.g. --input-shape 1x224x224x3' })
+    const shape = dims.map((d, i) => (i === 0 ? 1 : d > 0 ? d : (this.options.inputShape?.[i] ?? -1)))
+    if (shape.some((d) => !(d >= 1 && d <= 1 << 20)))
+      throw new ThimbleError('format/shape', 'input has an open dimension', {
+        tensor: n.name,
+        got: `[${dims.join(', ')}]`,
+        hint: 'give the input shape, e.g. --input-shape 1x224x224x3',
+      })
     this.values.set(n.name, [{ tensor: this.net.input(n.name, shape) }])
   }
 
@@ -71,7 +134,10 @@ class Reader {
     const open = new Set<string>()
     while (stack.length) {
       const name = stack[stack.length - 1]!
-      if (this.values.has(name)) { stack.pop(); continue }
+      if (this.values.has(name)) {
+        stack.pop()
+        continue
+      }
       const n = this.nodes.get(name) ?? bad('node is referred to but not defined', name)
       const missing = n.inputs.map((i) => port(i).name).filter((i) => !this.values.has(i))
       if (missing.length) {
@@ -103,7 +169,9 @@ class Reader {
     return isTensor(v) ? fail(n, `an input that is not constant (${n.inputs[i]!})`) : v
   }
 
-  private shapeOf(v: Value): readonly number[] { return isTensor(v) ? this.net.shape(v.tensor) : v.shape }
+  private shapeOf(v: Value): readonly number[] {
+    return isTensor(v) ? this.net.shape(v.tensor) : v.shape
+  }
 
   private run(n: Node): Value[] {
     if (n.op === 'Const') {
@@ -117,19 +185,26 @@ class Reader {
     const x = n.inputs.length ? this.input(n, 0) : undefined
     const inside = x !== undefined && isTensor(x) && (x.dilation !== undefined || x.dilated === true)
     if (inside && x.dilation && !n.op.includes('Conv')) fail(n, 'a space-to-batch input')
-    if (inside && x.dilated && !['BiasAdd', 'Add', 'AddV2', 'Relu', 'Relu6'].includes(n.op)) fail(n, 'a space-to-batch input')
+    if (inside && x.dilated && !['BiasAdd', 'Add', 'AddV2', 'Relu', 'Relu6'].includes(n.op))
+      fail(n, 'a space-to-batch input')
     return [{ tensor: this.op(n), ...(inside ? { dilated: true } : {}) }]
   }
 
   /** Shape arithmetic, done while reading. */
   private constant(n: Node): Value | undefined {
-    if (n.op === 'Shape') { const s = this.shapeOf(this.input(n, 0)); return { shape: [s.length], data: Float32Array.from(s) } }
+    if (n.op === 'Shape') {
+      const s = this.shapeOf(this.input(n, 0))
+      return { shape: [s.length], data: Float32Array.from(s) }
+    }
     const inputs = n.inputs.map((_, i) => this.input(n, i))
     if (inputs.some(isTensor)) return undefined
     const known = inputs as { shape: readonly number[]; data: Float32Array }[]
     if (n.op === 'StridedSlice' && known[0]!.shape.length === 1) {
       const length = known[0]!.data.length
-      const at = (k: number): number => { const v = known[k]!.data[0] ?? 0; return v < 0 ? v + length : v }
+      const at = (k: number): number => {
+        const v = known[k]!.data[0] ?? 0
+        return v < 0 ? v + length : v
+      }
       const from = attr.number(n, 'begin_mask', 0) & 1 ? 0 : at(1)
       if (attr.number(n, 'shrink_axis_mask', 0) & 1) return { shape: [], data: known[0]!.data.slice(from, from + 1) }
       const data = known[0]!.data.slice(from, attr.number(n, 'end_mask', 0) & 1 ? length : at(2))
@@ -152,35 +227,76 @@ class Reader {
   private op(n: Node): number {
     const net = this.net
     if (attr.text(n, 'data_format', 'NHWC') === 'NCHW') fail(n, 'data_format NCHW')
-    if (Object.hasOwn(OPERATORS, n.op)) return net.binary(n.name, OPERATORS[n.op]!, this.tensor(n, 0), this.tensor(n, 1))
+    if (Object.hasOwn(OPERATORS, n.op))
+      return net.binary(n.name, OPERATORS[n.op]!, this.tensor(n, 0), this.tensor(n, 1))
     if (Object.hasOwn(UNARY, n.op)) return net.activation(n.name, this.tensor(n, 0), UNARY[n.op]!)
     switch (n.op) {
-      case 'Conv2D': case '_FusedConv2D': case 'DepthwiseConv2dNative': case '_FusedDepthwiseConv2dNative': case 'FusedDepthwiseConv2dNative': return this.convolution(n)
-      case 'MatMul': case '_FusedMatMul': case 'BatchMatMulV2': return this.matMul(n)
-      case 'FusedBatchNorm': case 'FusedBatchNormV2': case 'FusedBatchNormV3': {
-        const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((i) => this.known(n, i).data) as [Float32Array, Float32Array, Float32Array, Float32Array]
-        return net.batchNorm(n.name, this.tensor(n, 0), { gamma, beta, mean, variance, epsilon: attr.number(n, 'epsilon', 1e-4) })
+      case 'Conv2D':
+      case '_FusedConv2D':
+      case 'DepthwiseConv2dNative':
+      case '_FusedDepthwiseConv2dNative':
+      case 'FusedDepthwiseConv2dNative':
+        return this.convolution(n)
+      case 'MatMul':
+      case '_FusedMatMul':
+      case 'BatchMatMulV2':
+        return this.matMul(n)
+      case 'FusedBatchNorm':
+      case 'FusedBatchNormV2':
+      case 'FusedBatchNormV3': {
+        const [gamma, beta, mean, variance] = [1, 2, 3, 4].map((i) => this.known(n, i).data) as [
+          Float32Array,
+          Float32Array,
+          Float32Array,
+          Float32Array,
+        ]
+        return net.batchNorm(n.name, this.tensor(n, 0), {
+          gamma,
+          beta,
+          mean,
+          variance,
+          epsilon: attr.number(n, 'epsilon', 1e-4),
+        })
       }
-      case 'MaxPool': case 'AvgPool': {
+      case 'MaxPool':
+      case 'AvgPool': {
         const [, kh, kw] = attr.list(n, 'ksize') as [number, number, number]
         const [, sh, sw] = attr.list(n, 'strides') as [number, number, number]
-        return net.pool(n.name, this.tensor(n, 0), n.op === 'MaxPool' ? 'MAX_POOL_2D' : 'AVERAGE_POOL_2D', { kernel: [kh, kw], stride: [sh, sw], padding: this.padding(n) })
+        return net.pool(n.name, this.tensor(n, 0), n.op === 'MaxPool' ? 'MAX_POOL_2D' : 'AVERAGE_POOL_2D', {
+          kernel: [kh, kw],
+          stride: [sh, sw],
+          padding: this.padding(n),
+        })
       }
-      case 'Mean': case 'Sum': {
+      case 'Mean':
+      case 'Sum': {
         const x = this.tensor(n, 0)
         const rank = net.shape(x).length
-        return net.mean(n.name, x, [...this.known(n, 1).data].map((a) => (a + rank) % rank), attr.bool(n, 'keep_dims'), n.op === 'Mean' ? 'MEAN' : 'SUM')
+        return net.mean(
+          n.name,
+          x,
+          [...this.known(n, 1).data].map((a) => (a + rank) % rank),
+          attr.bool(n, 'keep_dims'),
+          n.op === 'Mean' ? 'MEAN' : 'SUM',
+        )
       }
-      case 'Minimum': case 'Maximum': {
+      case 'Minimum':
+      case 'Maximum': {
         const at = isTensor(this.input(n, 0)) ? 0 : 1
         const c = this.known(n, 1 - at).data
         if (c.some((v) => v !== c[0])) return fail(n, 'a bound per channel')
-        return n.op === 'Minimum' ? net.clip(n.name, this.tensor(n, at), -Infinity, c[0]!) : net.clip(n.name, this.tensor(n, at), c[0]!, Infinity)
+        return n.op === 'Minimum'
+          ? net.clip(n.name, this.tensor(n, at), -Infinity, c[0]!)
+          : net.clip(n.name, this.tensor(n, at), c[0]!, Infinity)
       }
-      case 'Neg': return net.affine(n.name, this.tensor(n, 0), [-1], [0])
-      case 'LeakyRelu': return net.leakyRelu(n.name, this.tensor(n, 0), attr.number(n, 'alpha', 0.2))
-      case 'Prelu': return net.prelu(n.name, this.tensor(n, 0), this.known(n, 1).data)
-      default: return this.shapeOp(n)
+      case 'Neg':
+        return net.affine(n.name, this.tensor(n, 0), [-1], [0])
+      case 'LeakyRelu':
+        return net.leakyRelu(n.name, this.tensor(n, 0), attr.number(n, 'alpha', 0.2))
+      case 'Prelu':
+        return net.prelu(n.name, this.tensor(n, 0), this.known(n, 1).data)
+      default:
+        return this.shapeOp(n)
     }
   }
 
@@ -191,13 +307,21 @@ class Reader {
         const x = this.tensor(n, 0)
         const want = [...this.known(n, 1).data]
         const rest = want.filter((d) => d !== -1).reduce((a, b) => a * b, 1)
-        return net.reshape(n.name, x, want.map((d) => (d === -1 ? elements(net.shape(x)) / rest : d)))
+        return net.reshape(
+          n.name,
+          x,
+          want.map((d) => (d === -1 ? elements(net.shape(x)) / rest : d)),
+        )
       }
       case 'Squeeze': {
         const x = this.tensor(n, 0)
         const s = net.shape(x)
         const dims = attr.list(n, 'squeeze_dims').map((d) => (d + s.length) % s.length)
-        return net.reshape(n.name, x, s.filter((d, i) => (dims.length ? !dims.includes(i) : d !== 1)))
+        return net.reshape(
+          n.name,
+          x,
+          s.filter((d, i) => (dims.length ? !dims.includes(i) : d !== 1)),
+        )
       }
       case 'ExpandDims': {
         const x = this.tensor(n, 0)
@@ -206,21 +330,37 @@ class Reader {
         s.splice(at < 0 ? at + s.length + 1 : at, 0, 1)
         return net.reshape(n.name, x, s)
       }
-      case 'Pad': case 'PadV2': {
+      case 'Pad':
+      case 'PadV2': {
         const p = [...this.known(n, 1).data]
-        if (p.length !== 8 || p[0] || p[1] || p[6] || p[7] || (n.op === 'PadV2' && this.known(n, 2).data[0] !== 0)) return fail(n, `paddings ${p.join(', ')}`)
+        if (p.length !== 8 || p[0] || p[1] || p[6] || p[7] || (n.op === 'PadV2' && this.known(n, 2).data[0] !== 0))
+          return fail(n, `paddings ${p.join(', ')}`)
         return net.pad(n.name, this.tensor(n, 0), [p[2]!, p[3]!, p[4]!, p[5]!])
       }
       case 'ConcatV2': {
         const axis = this.known(n, n.inputs.length - 1).data[0]!
-        return net.concat(n.name, n.inputs.slice(0, -1).map((_, i) => this.tensor(n, i)), axis)
+        return net.concat(
+          n.name,
+          n.inputs.slice(0, -1).map((_, i) => this.tensor(n, i)),
+          axis,
+        )
       }
-      case 'Transpose': return net.transpose(n.name, this.tensor(n, 0), [...this.known(n, 1).data])
-      case 'ResizeBilinear': case 'ResizeNearestNeighbor': {
+      case 'Transpose':
+        return net.transpose(n.name, this.tensor(n, 0), [...this.known(n, 1).data])
+      case 'ResizeBilinear':
+      case 'ResizeNearestNeighbor': {
         const [h, w] = this.known(n, 1).data as unknown as [number, number]
-        return net.resize(n.name, this.tensor(n, 0), n.op === 'ResizeBilinear' ? 'RESIZE_BILINEAR' : 'RESIZE_NEAREST_NEIGHBOR', h, w, { alignCorners: attr.bool(n, 'align_corners'), halfPixelCenters: attr.bool(n, 'half_pixel_centers') })
+        return net.resize(
+          n.name,
+          this.tensor(n, 0),
+          n.op === 'ResizeBilinear' ? 'RESIZE_BILINEAR' : 'RESIZE_NEAREST_NEIGHBOR',
+          h,
+          w,
+          { alignCorners: attr.bool(n, 'align_corners'), halfPixelCenters: attr.bool(n, 'half_pixel_centers') },
+        )
       }
-      default: return fail(n, '')
+      default:
+        return fail(n, '')
     }
   }
 
@@ -230,17 +370,31 @@ class Reader {
     const w = this.known(n, 1)
     const [, sh, sw] = attr.list(n, 'strides') as [number, number, number]
     const from = this.input(n, 0)
-    const [dh, dw] = (isTensor(from) ? from.dilation : undefined) ?? [attr.list(n, 'dilations')[1] ?? 1, attr.list(n, 'dilations')[2] ?? 1]
+    const [dh, dw] = (isTensor(from) ? from.dilation : undefined) ?? [
+      attr.list(n, 'dilations')[1] ?? 1,
+      attr.list(n, 'dilations')[2] ?? 1,
+    ]
     const fused = attr.texts(n, 'fused_ops')
     const bias = fused[0] === 'BiasAdd' ? this.known(n, 2).data : undefined
     if (n.op === '_FusedConv2D' && fused[0] === 'FusedBatchNorm') return fail(n, 'fused batch norm')
     const p = attr.text(n, 'padding')
     const explicit = attr.list(n, 'explicit_paddings')
-    const padded = p === 'EXPLICIT' && explicit.length === 8 ? net.pad(`${n.name}/pad`, x, [explicit[2]!, explicit[3]!, explicit[4]!, explicit[5]!]) : x
-    const o = { bias, stride: [sh, sw] as const, dilation: [dh, dw] as const, padding: p === 'EXPLICIT' ? 'VALID' as const : this.padding(n) }
+    const padded =
+      p === 'EXPLICIT' && explicit.length === 8
+        ? net.pad(`${n.name}/pad`, x, [explicit[2]!, explicit[3]!, explicit[4]!, explicit[5]!])
+        : x
+    const o = {
+      bias,
+      stride: [sh, sw] as const,
+      dilation: [dh, dw] as const,
+      padding: p === 'EXPLICIT' ? ('VALID' as const) : this.padding(n),
+    }
     const depthwise = n.op.toLowerCase().includes('depthwise')
     const y = depthwise
-      ? net.depthwise(n.name, padded, { ...o, filter: { shape: [1, w.shape[0]!, w.shape[1]!, w.shape[2]! * w.shape[3]!], data: w.data } })
+      ? net.depthwise(n.name, padded, {
+          ...o,
+          filter: { shape: [1, w.shape[0]!, w.shape[1]!, w.shape[2]! * w.shape[3]!], data: w.data },
+        })
       : net.conv(n.name, padded, { ...o, filter: transpose(w.data, w.shape, [3, 0, 1, 2]) })
     return this.fusedActivation(n, y, fused)
   }
@@ -257,8 +411,11 @@ class Reader {
     const x = this.tensor(n, 0)
     const p = [...this.known(n, 2).data]
     const [b, h, w, c] = this.net.image(x, n.name)
-    if (!isTensor(v) || !v.dilated || p.length !== 4 || p[0] || p[2]) return fail(n, 'anything but a convolution before it')
-    return { tensor: p.some((e) => e !== 0) ? this.net.slice(n.name, x, [0, 0, 0, 0], [b, h - p[1]!, w - p[3]!, c]) : x }
+    if (!isTensor(v) || !v.dilated || p.length !== 4 || p[0] || p[2])
+      return fail(n, 'anything but a convolution before it')
+    return {
+      tensor: p.some((e) => e !== 0) ? this.net.slice(n.name, x, [0, 0, 0, 0], [b, h - p[1]!, w - p[3]!, c]) : x,
+    }
   }
 
   private fusedActivation(n: Node, y: number, fused: string[]): number {
@@ -276,7 +433,10 @@ class Reader {
     if (w.shape.length !== 2 || attr.bool(n, 'transpose_a')) return fail(n, 'this shape')
     const filter = attr.bool(n, 'transpose_b') ? w : transpose(w.data, w.shape, [1, 0])
     const fused = attr.texts(n, 'fused_ops')
-    const y = this.net.fullyConnected(n.name, x, { filter, bias: fused[0] === 'BiasAdd' ? this.known(n, 2).data : undefined })
+    const y = this.net.fullyConnected(n.name, x, {
+      filter,
+      bias: fused[0] === 'BiasAdd' ? this.known(n, 2).data : undefined,
+    })
     return this.fusedActivation(n, y, fused)
   }
 }
@@ -292,14 +452,26 @@ function signatureNames(signature: JsonObject | undefined, side: 'inputs' | 'out
  * Builds the graph of a GraphDef, unfolded. Without a signature, outputs are the nodes that nothing reads.
  * Errors: `format/tfjs`, `format/shape`, `lower/unsupported-op` naming a TensorFlow op.
  */
-export function tfGraph(topology: JsonObject, weights: readonly TfjsWeight[], signature: JsonObject | undefined, options: KerasOptions): Graph {
+export function tfGraph(
+  topology: JsonObject,
+  weights: readonly TfjsWeight[],
+  signature: JsonObject | undefined,
+  options: KerasOptions,
+): Graph {
   const list = topology.node as Json[]
   if (list.length > MAX_NODES) bad(`graph has ${list.length} nodes`)
   const nodes = new Map(list.map(parseNode).map((n) => [n.name, n]))
   const reader = new Reader(nodes, weights, options)
   for (const n of nodes.values()) if (n.op === 'Placeholder' || n.op === 'PlaceholderV2') reader.placeholder(n)
   const read = new Set([...nodes.values()].flatMap((n) => n.inputs.map((i) => port(i).name)))
-  const outputs = signatureNames(signature, 'outputs') ?? [...nodes.values()].filter((n) => !read.has(n.name) && n.op !== 'Const' && n.op !== 'NoOp' && n.op !== 'Placeholder').map((n) => n.name)
-  const ids = outputs.map((o) => { const v = reader.value(o); return isTensor(v) ? v.tensor : bad('output is constant', o) })
+  const outputs =
+    signatureNames(signature, 'outputs') ??
+    [...nodes.values()]
+      .filter((n) => !read.has(n.name) && n.op !== 'Const' && n.op !== 'NoOp' && n.op !== 'Placeholder')
+      .map((n) => n.name)
+  const ids = outputs.map((o) => {
+    const v = reader.value(o)
+    return isTensor(v) ? v.tensor : bad('output is constant', o)
+  })
   return reader.net.finish(ids)
 }

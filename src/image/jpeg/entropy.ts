@@ -28,7 +28,7 @@ export function huffmanTable(counts: Uint8Array, symbols: Uint8Array): HuffmanTa
     offset[length] = k - code
     for (let i = 0; i < counts[length - 1]; i++, code++, k++) {
       if (code >= 1 << length) throw corrupt('JPEG', 'a Huffman table has too many codes')
-      if (length <= LOOK) look.fill(length << 8 | symbols[k], code << (LOOK - length), (code + 1) << (LOOK - length))
+      if (length <= LOOK) look.fill((length << 8) | symbols[k], code << (LOOK - length), (code + 1) << (LOOK - length))
     }
     if (counts[length - 1] > 0) maxCode[length] = code - 1
     code <<= 1
@@ -76,7 +76,7 @@ export class BitReader {
     if (this.data.length < end - start + PAD) this.data = new Uint8Array(end - start + PAD)
     const { data } = this
     let to = 0
-    for (let at = start; at < end; ) {
+    for (let at = start; at < end;) {
       const next = Math.min(end, (file.indexOf(0xff, at) + 1 || end + 1) - 1)
       const part = file.subarray(at, next < end ? next + 1 : next)
       data.set(part, to)
@@ -86,14 +86,17 @@ export class BitReader {
     data.fill(0, to, to + PAD)
     this.length = to
     this.stop = end
-    this.pos = this.bits = this.count = 0
+    this.count = 0
+    this.bits = 0
+    this.pos = 0
   }
 
   /** At least 17 bits afterwards. */
   fill(): void {
     if (this.count <= 16) {
       // Beyond the padding, zeros go on for ever.
-      this.bits = this.bits << 16 | (this.pos < this.data.length ? this.data[this.pos] << 8 | this.data[this.pos + 1] : 0)
+      this.bits =
+        (this.bits << 16) | (this.pos < this.data.length ? (this.data[this.pos] << 8) | this.data[this.pos + 1] : 0)
       this.pos += 2
       this.count += 16
     }
@@ -103,12 +106,12 @@ export class BitReader {
   take(n: number): number {
     if (this.count < n) this.fill()
     this.count -= n
-    return this.bits >>> this.count & ((1 << n) - 1)
+    return (this.bits >>> this.count) & ((1 << n) - 1)
   }
 
   symbol(table: HuffmanTable): number {
     if (this.count < 16) this.fill()
-    const entry = table.look[this.bits >>> (this.count - LOOK) & LOOK_MASK] || longCode(table, this.bits, this.count)
+    const entry = table.look[(this.bits >>> (this.count - LOOK)) & LOOK_MASK] || longCode(table, this.bits, this.count)
     if (entry === 0) this.fail()
     this.count -= entry >> 8
     return entry & 255
@@ -129,7 +132,8 @@ export class BitReader {
   /** Errors: `image/truncated` or `image/corrupt` when more was read than there is. */
   check(): void {
     if (this.pos * 8 - this.count <= this.length * 8) return
-    if (this.stop >= this.file.length) throw truncated('JPEG', 'more image data', `the end of the file at byte ${this.file.length}`)
+    if (this.stop >= this.file.length)
+      throw truncated('JPEG', 'more image data', `the end of the file at byte ${this.file.length}`)
     throw corrupt('JPEG', `image data ends early, at a marker at byte ${this.stop}`)
   }
 
@@ -140,20 +144,28 @@ export class BitReader {
     let at = this.stop
     // 0xff may be repeated before a marker.
     while (file[at + 1] === 0xff) at++
-    if (at + 1 >= file.length) throw truncated('JPEG', `restart marker ${n}`, `the end of the file at byte ${file.length}`)
-    if (file[at + 1] !== 0xd0 + n) throw corrupt('JPEG', `a restart marker is missing at byte ${at}`, { expected: `ff d${n}`, got: `ff ${file[at + 1].toString(16)}` })
+    if (at + 1 >= file.length)
+      throw truncated('JPEG', `restart marker ${n}`, `the end of the file at byte ${file.length}`)
+    if (file[at + 1] !== 0xd0 + n)
+      throw corrupt('JPEG', `a restart marker is missing at byte ${at}`, {
+        expected: `ff d${n}`,
+        got: `ff ${file[at + 1].toString(16)}`,
+      })
     this.load(at + 2)
   }
 }
 
-/** Zeros behind an interval's bytes. A code and its magnitude are 32 bits at most, and `check` comes once per row of blocks. */
+/**
+ * Zeros behind an interval's bytes. A code and its magnitude are 32 bits at most, and `check` comes once per row of
+ * blocks.
+ */
 const PAD = 16
 
 /** A code of more than 9 bits as `length << 8 | symbol`; 0 when there is none. `count` is at least 16. */
 export function longCode(table: HuffmanTable, bits: number, count: number): number {
   for (let length = LOOK + 1; length <= 16; length++) {
-    const code = bits >>> (count - length) & ((1 << length) - 1)
-    if (code <= table.maxCode[length]) return length << 8 | table.symbols[code + table.offset[length]]
+    const code = (bits >>> (count - length)) & ((1 << length) - 1)
+    if (code <= table.maxCode[length]) return (length << 8) | table.symbols[code + table.offset[length]]
   }
   return 0
 }

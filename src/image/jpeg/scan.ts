@@ -41,8 +41,13 @@ export function decodeScans(markers: Markers, frame: Frame, sizes: readonly numb
   const planes = frame.components.map((component, i): Plane => {
     const blocks = blocksOf(component)
     return {
-      component, size: sizes[i], stride: component.paddedWide * sizes[i], progress: new Int8Array(64).fill(-1),
-      ...(frame.progressive ? { samples: new Uint8Array(0), coefficients: new Int16Array(blocks * 64) } : { samples: new Uint8Array(blocks * sizes[i] ** 2) })
+      component,
+      size: sizes[i],
+      stride: component.paddedWide * sizes[i],
+      progress: new Int8Array(64).fill(-1),
+      ...(frame.progressive
+        ? { samples: new Uint8Array(0), coefficients: new Int16Array(blocks * 64) }
+        : { samples: new Uint8Array(blocks * sizes[i] ** 2) }),
     }
   })
   const seen = new Set<number>()
@@ -60,8 +65,10 @@ export function decodeScans(markers: Markers, frame: Frame, sizes: readonly numb
     if (!frame.progressive && seen.size === planes.length) break
   }
   // Any scan of a progressive file can be the last one: only the end marker tells.
-  if (frame.progressive && !markers.complete) throw truncated('JPEG', 'further scans or the end marker', `the end of the file at byte ${markers.bytes.length}`)
-  if (seen.size < planes.length) throw corrupt('JPEG', 'image data of a colour component is missing', { expected: planes.length, got: seen.size })
+  if (frame.progressive && !markers.complete)
+    throw truncated('JPEG', 'further scans or the end marker', `the end of the file at byte ${markers.bytes.length}`)
+  if (seen.size < planes.length)
+    throw corrupt('JPEG', 'image data of a colour component is missing', { expected: planes.length, got: seen.size })
   if (frame.progressive) for (const plane of planes) transform(plane, quantizerOf(markers, plane.component))
   return planes
 }
@@ -90,9 +97,12 @@ function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[])
     const plane = planes[s.index]
     const needDc = scan.start === 0 && scan.high === 0
     const needAc = scan.end > 0
-    const dc = markers.dcTables[s.dc], ac = markers.acTables[s.ac]
+    const dc = markers.dcTables[s.dc]
+    const ac = markers.acTables[s.ac]
     if ((needDc && !dc) || (needAc && !ac)) throw corrupt('JPEG', 'a Huffman table is missing')
-    return frame.progressive ? progressiveDecoder(reader, scan, plane, dc, ac) : sequentialDecoder(reader, plane, quantizerOf(markers, s.component), dc!, ac!)
+    return frame.progressive
+      ? progressiveDecoder(reader, scan, plane, dc, ac)
+      : sequentialDecoder(reader, plane, quantizerOf(markers, s.component), dc!, ac!)
   })
   const single = scan.components.length === 1 ? scan.components[0].component : undefined
   const wide = single ? single.blocksWide : frame.mcusWide
@@ -111,7 +121,8 @@ function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[])
       else {
         for (let i = 0; i < decoders.length; i++) {
           const { h, v, paddedWide } = scan.components[i].component
-          for (let by = 0; by < v; by++) for (let bx = 0; bx < h; bx++) decoders[i].decode((y * v + by) * paddedWide + x * h + bx)
+          for (let by = 0; by < v; by++)
+            for (let bx = 0; bx < h; bx++) decoders[i].decode((y * v + by) * paddedWide + x * h + bx)
         }
       }
     }
@@ -120,7 +131,13 @@ function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[])
   return reader.end
 }
 
-function sequentialDecoder(reader: BitReader, plane: Plane, quantizer: Uint16Array, dc: HuffmanTable, ac: HuffmanTable): BlockDecoder {
+function sequentialDecoder(
+  reader: BitReader,
+  plane: Plane,
+  quantizer: Uint16Array,
+  dc: HuffmanTable,
+  ac: HuffmanTable,
+): BlockDecoder {
   const block = new Int32Array(64)
   const idct = idctOfSize(plane.size)
   const { samples, stride, size } = plane
@@ -128,22 +145,27 @@ function sequentialDecoder(reader: BitReader, plane: Plane, quantizer: Uint16Arr
   const scaled = Int32Array.from(ZIGZAG, (natural) => quantizer[natural])
   let prediction = 0
   return {
-    reset: () => { prediction = 0 },
+    reset: () => {
+      prediction = 0
+    },
     decode(index) {
       const dcSize = reader.symbol(dc)
       if (dcSize > 15) throw corrupt('JPEG', 'a DC coefficient is too large')
-      prediction = prediction + reader.signed(dcSize) | 0
+      prediction = (prediction + reader.signed(dcSize)) | 0
       block[0] = Math.imul(prediction, scaled[0])
       const flat = readAc(reader, ac, scaled, block)
       const row = Math.floor(index / paddedWide)
       const at = row * size * stride + (index - row * paddedWide) * size
       if (flat) fillFlat(block, samples, at, stride, size)
       else idct(block, samples, at, stride)
-    }
+    },
   }
 }
 
-/** The AC coefficients of a block, dequantized; true when there are none. The reader's state is kept in locals meanwhile. */
+/**
+ * The AC coefficients of a block, dequantized; true when there are none. The reader's state is kept in locals
+ * meanwhile.
+ */
 function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: Int32Array): boolean {
   const { data } = reader
   const { look } = ac
@@ -151,32 +173,32 @@ function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: 
   let k = 1
   for (; k < 64; k++) {
     if (count <= 16) {
-      bits = bits << 16 | data[pos] << 8 | data[pos + 1]
-      pos = pos + 2 | 0
-      count = count + 16 | 0
+      bits = (bits << 16) | (data[pos] << 8) | data[pos + 1]
+      pos = (pos + 2) | 0
+      count = (count + 16) | 0
     }
-    const entry = look[bits >>> (count - LOOK) & LOOK_MASK] || longCode(ac, bits, count)
+    const entry = look[(bits >>> (count - LOOK)) & LOOK_MASK] || longCode(ac, bits, count)
     if (entry === 0) {
       reader.pos = pos
       reader.count = count
       reader.fail()
     }
-    count = count - (entry >> 8) | 0
+    count = (count - (entry >> 8)) | 0
     const size = entry & 15
     if (size === 0) {
       if ((entry & 255) !== 0xf0) break
-      k = k + 15 | 0
+      k = (k + 15) | 0
       continue
     }
-    k = k + (entry >> 4 & 15) | 0
+    k = (k + ((entry >> 4) & 15)) | 0
     if (k > 63) throw corrupt('JPEG', 'a block has more than 64 coefficients')
     if (count < size) {
-      bits = bits << 16 | data[pos] << 8 | data[pos + 1]
-      pos = pos + 2 | 0
-      count = count + 16 | 0
+      bits = (bits << 16) | (data[pos] << 8) | data[pos + 1]
+      pos = (pos + 2) | 0
+      count = (count + 16) | 0
     }
-    count = count - size | 0
-    const v = bits >>> count & ((1 << size) - 1)
+    count = (count - size) | 0
+    const v = (bits >>> count) & ((1 << size) - 1)
     block[ZIGZAG[k]] = Math.imul(v < 1 << (size - 1) ? v - (1 << size) + 1 : v, scaled[k])
   }
   reader.bits = bits
@@ -187,12 +209,18 @@ function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: 
 
 /** A block of one value: what the inverse DCT makes of a lone DC coefficient. */
 function fillFlat(block: Int32Array, samples: Uint8Array, at: number, stride: number, size: number): void {
-  const v = Math.max(0, Math.min(255, (block[0] + 4 >> 3) + 128))
+  const v = Math.max(0, Math.min(255, ((block[0] + 4) >> 3) + 128))
   block[0] = 0
   for (let y = 0; y < size; y++, at += stride) for (let x = 0; x < size; x++) samples[at + x] = v
 }
 
-function progressiveDecoder(reader: BitReader, scan: Scan, plane: Plane, dc: HuffmanTable | undefined, ac: HuffmanTable | undefined): BlockDecoder {
+function progressiveDecoder(
+  reader: BitReader,
+  scan: Scan,
+  plane: Plane,
+  dc: HuffmanTable | undefined,
+  ac: HuffmanTable | undefined,
+): BlockDecoder {
   const data = plane.coefficients!
   const { start, end, high, low } = scan
   let prediction = 0
@@ -203,25 +231,49 @@ function progressiveDecoder(reader: BitReader, scan: Scan, plane: Plane, dc: Huf
   }
   if (start === 0) {
     return high === 0
-      ? { reset, decode(block) {
-        const size = reader.symbol(dc!)
-        if (size > 15) throw corrupt('JPEG', 'a DC coefficient is too large')
-        prediction = prediction + reader.signed(size) | 0
-        data[block * 64] = prediction << low
-      } }
-      : { reset, decode(block) { if (reader.take(1)) data[block * 64] |= 1 << low } }
+      ? {
+          reset,
+          decode(block) {
+            const size = reader.symbol(dc!)
+            if (size > 15) throw corrupt('JPEG', 'a DC coefficient is too large')
+            prediction = (prediction + reader.signed(size)) | 0
+            data[block * 64] = prediction << low
+          },
+        }
+      : {
+          reset,
+          decode(block) {
+            if (reader.take(1)) data[block * 64] |= 1 << low
+          },
+        }
   }
   if (high === 0) {
-    return { reset, decode(block) {
-      if (endOfBand > 0) endOfBand--
-      else endOfBand = acFirst(reader, ac!, data, block * 64, start, end, low)
-    } }
+    return {
+      reset,
+      decode(block) {
+        if (endOfBand > 0) endOfBand--
+        else endOfBand = acFirst(reader, ac!, data, block * 64, start, end, low)
+      },
+    }
   }
-  return { reset, decode(block) { endOfBand = acRefine(reader, ac!, data, block * 64, start, end, low, endOfBand) } }
+  return {
+    reset,
+    decode(block) {
+      endOfBand = acRefine(reader, ac!, data, block * 64, start, end, low, endOfBand)
+    },
+  }
 }
 
 /** First pass over a band of a block; returns how many further blocks have nothing in it. */
-function acFirst(reader: BitReader, ac: HuffmanTable, data: Int16Array, base: number, start: number, end: number, low: number): number {
+function acFirst(
+  reader: BitReader,
+  ac: HuffmanTable,
+  data: Int16Array,
+  base: number,
+  start: number,
+  end: number,
+  low: number,
+): number {
   for (let k = start; k <= end; k++) {
     const symbol = reader.symbol(ac)
     const run = symbol >> 4
@@ -238,8 +290,20 @@ function acFirst(reader: BitReader, ac: HuffmanTable, data: Int16Array, base: nu
   return 0
 }
 
-/** One more bit for the band of a block; `endOfBand` blocks, this one among them, get no new coefficients. Returns what is left of it. */
-function acRefine(reader: BitReader, ac: HuffmanTable, data: Int16Array, base: number, start: number, end: number, low: number, endOfBand: number): number {
+/**
+ * One more bit for the band of a block; `endOfBand` blocks, this one among them, get no new coefficients. Returns what
+ * is left of it.
+ */
+function acRefine(
+  reader: BitReader,
+  ac: HuffmanTable,
+  data: Int16Array,
+  base: number,
+  start: number,
+  end: number,
+  low: number,
+  endOfBand: number,
+): number {
   const bit = 1 << low
   let k = start
   const refine = (at: number): void => {
@@ -283,9 +347,13 @@ function acRefine(reader: BitReader, ac: HuffmanTable, data: Int16Array, base: n
 
 /** Progressive: all stored coefficients to samples. */
 function transform(plane: Plane, quantizer: Uint16Array): void {
-  const { stride, size, component: { paddedWide, paddedHigh } } = plane
+  const {
+    stride,
+    size,
+    component: { paddedWide, paddedHigh },
+  } = plane
   const data = plane.coefficients!
-  const samples = plane.samples = new Uint8Array(stride * paddedHigh * size)
+  const samples = (plane.samples = new Uint8Array(stride * paddedHigh * size))
   const block = new Int32Array(64)
   const idct: Idct = idctOfSize(size)
   for (let by = 0, base = 0; by < paddedHigh; by++) {

@@ -4,7 +4,10 @@ import { createRequire } from 'node:module'
 import { runJobs } from './jobs.mjs'
 
 const { chromium } = createRequire(`${process.env.THIMBLE_ENGINES}/npm/`)('playwright-core')
-const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium', args: ['--no-sandbox'] })
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: ['--no-sandbox'],
+})
 
 /** In the page: compiles the module and leaves `e` and `invoke` for the calls to come. */
 async function prepare(wasm) {
@@ -12,7 +15,12 @@ async function prepare(wasm) {
   const { exports: e } = await WebAssembly.instantiate(await WebAssembly.compile(bytes))
   globalThis.e = e
   globalThis.invoke = (inputs) => {
-    inputs.forEach((text, i) => new Uint8Array(e.memory.buffer).set(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), e.thimble_input_ptr(i)))
+    inputs.forEach((text, i) =>
+      new Uint8Array(e.memory.buffer).set(
+        Uint8Array.from(atob(text), (c) => c.charCodeAt(0)),
+        e.thimble_input_ptr(i),
+      ),
+    )
     const before = performance.now()
     const status = e.thimble_invoke()
     if (status !== 0) throw new Error(`thimble_invoke returned ${status}`)
@@ -24,7 +32,9 @@ async function prepare(wasm) {
 function outputsOf([inputs, count]) {
   globalThis.invoke(inputs)
   const e = globalThis.e
-  return Array.from({ length: count }, (_, i) => Array.from(new Uint8Array(e.memory.buffer, e.thimble_output_ptr(i), e.thimble_output_bytes(i))))
+  return Array.from({ length: count }, (_, i) =>
+    Array.from(new Uint8Array(e.memory.buffer, e.thimble_output_ptr(i), e.thimble_output_bytes(i))),
+  )
 }
 
 /** In the page: median milliseconds, and what the module says of itself. */
@@ -32,7 +42,11 @@ async function measure([inputs, count]) {
   const run = () => Array.from({ length: count }, () => globalThis.invoke(inputs)).sort((a, b) => a - b)
   run() // Until V8's optimizing tier is in.
   await new Promise((resolve) => setTimeout(resolve, count ? 100 : 0))
-  return { abi: globalThis.e.thimble_abi(), memoryBytes: globalThis.e.memory.buffer.byteLength, ms: run()[count >> 1] ?? 0 }
+  return {
+    abi: globalThis.e.thimble_abi(),
+    memoryBytes: globalThis.e.memory.buffer.byteLength,
+    ms: run()[count >> 1] ?? 0,
+  }
 }
 
 try {
@@ -45,7 +59,10 @@ try {
         const results = await page.evaluate(outputsOf, [inputs(files), outputs])
         results.forEach((bytes, i) => writeFileSync(prefix + i, Uint8Array.from(bytes)))
       }
-      return { engine: `Chromium ${browser.version()}`, ...await page.evaluate(measure, [inputs(cases[0].files), runs]) }
+      return {
+        engine: `Chromium ${browser.version()}`,
+        ...(await page.evaluate(measure, [inputs(cases[0].files), runs])),
+      }
     } finally {
       await page.close()
     }

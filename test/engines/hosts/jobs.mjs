@@ -9,7 +9,15 @@ export async function runJobs(job) {
   for (const [path, outputs, runs, ...cases] of jobs) {
     let answer
     try {
-      answer = await job({ path, outputs: +outputs, runs: +runs, cases: cases.map((c) => { const [files, prefix] = c.split('='); return { files: files.split(','), prefix } }) })
+      answer = await job({
+        path,
+        outputs: +outputs,
+        runs: +runs,
+        cases: cases.map((c) => {
+          const [files, prefix] = c.split('=')
+          return { files: files.split(','), prefix }
+        }),
+      })
     } catch (error) {
       answer = { error: String(error.message ?? error).split('\n')[0] }
       if (jobs.length === 1) process.exitCode = 1

@@ -10,7 +10,8 @@ await runJobs(({ path, outputs, runs, cases }) => {
   function invoke(files) {
     files.forEach((file, i) => {
       const bytes = readFileSync(file)
-      if (bytes.length !== e.thimble_input_bytes(i)) throw new Error(`input ${i}: expected ${e.thimble_input_bytes(i)} bytes, got ${bytes.length}`)
+      if (bytes.length !== e.thimble_input_bytes(i))
+        throw new Error(`input ${i}: expected ${e.thimble_input_bytes(i)} bytes, got ${bytes.length}`)
       new Uint8Array(e.memory.buffer).set(bytes, e.thimble_input_ptr(i))
     })
     const before = performance.now()
@@ -21,7 +22,13 @@ await runJobs(({ path, outputs, runs, cases }) => {
 
   for (const { files, prefix } of cases) {
     invoke(files)
-    for (let i = 0; i < outputs; i++) writeFileSync(prefix + i, new Uint8Array(e.memory.buffer, e.thimble_output_ptr(i), e.thimble_output_bytes(i)))
+    for (let i = 0; i < outputs; i++)
+      writeFileSync(prefix + i, new Uint8Array(e.memory.buffer, e.thimble_output_ptr(i), e.thimble_output_bytes(i)))
   }
-  return { engine: `Node ${process.versions.node} ${process.arch}`, abi: e.thimble_abi(), memoryBytes: e.memory.buffer.byteLength, ms: median(runs, () => invoke(cases[0].files)) }
+  return {
+    engine: `Node ${process.versions.node} ${process.arch}`,
+    abi: e.thimble_abi(),
+    memoryBytes: e.memory.buffer.byteLength,
+    ms: median(runs, () => invoke(cases[0].files)),
+  }
 })

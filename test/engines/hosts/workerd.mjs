@@ -1,5 +1,6 @@
-// workerd, the engine of Cloudflare Workers, through miniflare: node workerd.mjs MODULE.wasm OUTPUTS RUNS IN0[,IN1]=PREFIX ...
-// The module is imported by a Worker, as a deployed one would: workerd compiles no wasm at run time.
+// workerd, the engine of Cloudflare Workers, through miniflare: node workerd.mjs MODULE.wasm OUTPUTS RUNS
+// IN0[,IN1]=PREFIX ... The module is imported by a Worker, as a deployed one would: workerd compiles no wasm at run
+// time.
 import { readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { runJobs } from './jobs.mjs'
@@ -36,11 +37,18 @@ export default {
 
 await runJobs(async ({ path, outputs, runs, cases }) => {
   const mf = new Miniflare({
-    modules: [{ type: 'ESModule', path: 'worker.mjs', contents: WORKER }, { type: 'CompiledWasm', path: 'model.wasm', contents: readFileSync(path) }],
-    compatibilityDate: '2026-01-01', cf: false
+    modules: [
+      { type: 'ESModule', path: 'worker.mjs', contents: WORKER },
+      { type: 'CompiledWasm', path: 'model.wasm', contents: readFileSync(path) },
+    ],
+    compatibilityDate: '2026-01-01',
+    cf: false,
   })
   const ask = async (files, times) => {
-    const response = await mf.dispatchFetch(`http://worker/?outputs=${outputs}&runs=${times}`, { method: 'POST', body: Buffer.concat(files.map((f) => readFileSync(f))) })
+    const response = await mf.dispatchFetch(`http://worker/?outputs=${outputs}&runs=${times}`, {
+      method: 'POST',
+      body: Buffer.concat(files.map((f) => readFileSync(f))),
+    })
     if (!response.ok) throw new Error(await response.text())
     return response
   }
@@ -50,13 +58,27 @@ await runJobs(async ({ path, outputs, runs, cases }) => {
       last = await ask(files, 1)
       const bytes = Buffer.from(await last.arrayBuffer())
       let at = 0
-      last.headers.get('x-sizes').split(',').forEach((n, i) => { writeFileSync(prefix + i, bytes.subarray(at, at += Number(n))) })
+      last.headers
+        .get('x-sizes')
+        .split(',')
+        .forEach((n, i) => {
+          writeFileSync(prefix + i, bytes.subarray(at, (at += Number(n))))
+        })
     }
     // A Worker's clock stands still while it computes: the time is taken from outside, less that of a single run.
-    const timed = async (times) => { const before = performance.now(); await (await ask(cases[0].files, times)).arrayBuffer(); return performance.now() - before }
+    const timed = async (times) => {
+      const before = performance.now()
+      await (await ask(cases[0].files, times)).arrayBuffer()
+      return performance.now() - before
+    }
     if (runs) await timed(20) // Until V8's optimizing tier is in.
-    const ms = runs ? Math.max(0, (await timed(1 + runs) - await timed(1)) / runs) : 0
-    return { engine: `workerd ${workerd}`, abi: +last.headers.get('x-abi'), memoryBytes: +last.headers.get('x-memory'), ms }
+    const ms = runs ? Math.max(0, ((await timed(1 + runs)) - (await timed(1))) / runs) : 0
+    return {
+      engine: `workerd ${workerd}`,
+      abi: +last.headers.get('x-abi'),
+      memoryBytes: +last.headers.get('x-memory'),
+      ms,
+    }
   } finally {
     await mf.dispose()
   }

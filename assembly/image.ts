@@ -119,8 +119,9 @@ export function resize(
   const n = countX * channels
   const countsX = x + ((<usize>countX) << 2)
   const weightsX = countsX + ((<usize>countX) << 2)
-  for (let r = first; r < last; r++)
+  for (let r = first; r < last; r++) {
     resizeColumns(picture + r * pitch, channels, countX, x, countsX, weightsX, strideX, temp + (r - first) * n)
+  }
   const countsY = y + ((<usize>countY) << 2)
   const weightsY = countsY + ((<usize>countY) << 2)
   for (let i = 0; i < countY; i++) {

@@ -154,8 +154,9 @@ function sumRow(p: usize, k: i32): i32 {
   let i = 0
   if (ASC_FEATURE_SIMD) {
     let acc = i32x4.splat(0)
-    for (; i + 16 <= k; i += 16)
+    for (; i + 16 <= k; i += 16) {
       acc = i32x4.add(acc, i32x4.extadd_pairwise_i16x8_s(i16x8.extadd_pairwise_i8x16_s(v128.load(p + i))))
+    }
     total =
       i32x4.extract_lane(acc, 0) + i32x4.extract_lane(acc, 1) + i32x4.extract_lane(acc, 2) + i32x4.extract_lane(acc, 3)
   }
@@ -166,8 +167,9 @@ function sumRow(p: usize, k: i32): i32 {
 /** Moves n bytes between uint8 and int8. */
 export function flip_bytes(p: usize, n: i32): void {
   let i = 0
-  if (ASC_FEATURE_SIMD)
+  if (ASC_FEATURE_SIMD) {
     for (; i + 16 <= n; i += 16) v128.store(p + i, v128.xor(v128.load(p + i), i8x16.splat(<i8>0x80)))
+  }
   for (; i < n; i++) store<u8>(p + i, load<u8>(p + i) ^ 0x80)
 }
 

@@ -41,7 +41,8 @@ export async function bundle(): Promise<Map<string, string>> {
     ...PAGE_RUNNERS.map((n) => one(n, 'browser')),
     one('drive', 'browser', 'drive.ts'),
   ])
-  for (const name of [...NODE_RUNNERS, ...PAGE_RUNNERS])
+  for (const name of [...NODE_RUNNERS, ...PAGE_RUNNERS]) {
     if (!failed.has(name) && !existsSync(`${here}build/${name}.js`)) failed.set(name, 'the bundler wrote nothing')
+  }
   return failed
 }

@@ -31,7 +31,7 @@ export interface Network {
   input: Port
   output: Port
   /** Library settings that make this peer a peer of its own, e.g. `{ fast: true }`. */
-  options?: Record<string, unknown>
+  options?: Record<string, unknown> | undefined
 }
 
 export interface Session {
@@ -103,8 +103,9 @@ const BASE64_CHUNK = 8192
 
 export function encodeBase64(bytes: Uint8Array): string {
   let text = ''
-  for (let i = 0; i < bytes.length; i += BASE64_CHUNK)
+  for (let i = 0; i < bytes.length; i += BASE64_CHUNK) {
     text += String.fromCharCode(...bytes.subarray(i, i + BASE64_CHUNK))
+  }
   return btoa(text)
 }
 

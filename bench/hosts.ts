@@ -66,8 +66,9 @@ export class ProcessHost implements Host {
 
   private ask<T>(op: string, args: object = {}): Promise<T> {
     const answer = new Promise<T>((resolve, reject) => {
-      if (this.child.exitCode !== null || this.child.signalCode !== null)
+      if (this.child.exitCode !== null || this.child.signalCode !== null) {
         return reject(new Error(`process has ended: ${this.errors.trim().split('\n').at(-1) ?? ''}`))
+      }
       this.pending = { resolve, reject }
       this.child.stdin!.write(`${JSON.stringify({ op, ...args })}\n`)
     })
@@ -165,7 +166,9 @@ export class PageHost implements Host {
   }
 
   async memory(): Promise<Memory | undefined> {
-    const [largest] = (await renderersOf(this.profile)).sort((a, b) => b.peak - a.peak)
+    const [largest] = (await renderersOf(this.profile)).sort((a, b) => b.peak - a.peak) as [
+      { pid: number; rss: number; peak: number },
+    ]
     const baseBytes = largest && this.base.get(largest.pid)
     return baseBytes === undefined ? undefined : { baseBytes, peakBytes: largest.peak }
   }
@@ -194,12 +197,13 @@ async function renderersOf(profile: string): Promise<{ pid: number; rss: number;
       readFile(`/proc/${name}/cmdline`, 'utf8'),
       readFile(`/proc/${name}/stat`, 'utf8'),
     ]).catch(() => ['', ''])
-    if (command)
+    if (command) {
       processes.push({
         pid: Number(name),
         parent: Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]),
         command,
       })
+    }
   }
   const family = new Set(processes.filter((p) => p.command.includes(profile)).map((p) => p.pid))
   for (let grown = -1; grown !== family.size;) {

@@ -47,7 +47,7 @@ export interface PeerResult {
   /** Median of per-round ratios to the peer of that id. */
   ratios?: Record<string, number>
   download?: Download
-  memory?: Memory
+  memory?: Memory | undefined
   info?: Record<string, unknown>
   /** Against the outputs of the first peer that answered (native LiteRT where it is there). */
   agreement?: Agreement
@@ -57,7 +57,7 @@ export interface NetworkResult {
   name: string
   bytes: number
   input: string
-  reference?: string
+  reference?: string | undefined
   peers: PeerResult[]
 }
 
@@ -96,7 +96,7 @@ async function enter(
     const location = peer.host.kind === 'process' ? form.path! : `/network/${files.name}/${peer.form}`
     const opened = await host.open(
       { name: files.name, location, input: files.input, output: files.output, options: peer.options },
-      inputs[0],
+      inputs[0]!,
     )
     Object.assign(result, opened)
     if (peer.host.kind === 'page') result.download = await server.download()
@@ -111,15 +111,15 @@ async function enter(
 }
 
 function agree(a: Uint8Array[], b: Uint8Array[], port: Port): Agreement {
-  const top = (v: number[]): number => v.reduce((best, x, i) => (x > v[best] ? i : best), 0)
+  const top = (v: number[]): number => v.reduce((best, x, i) => (x > v[best]! ? i : best), 0)
   const agreement: Agreement = { compared: a.length, identical: 0, maxDifference: 0, sameTop1: 0 }
   a.forEach((bytes, k) => {
-    if (bytes.length !== b[k].length) return (agreement.maxDifference = Infinity)
-    const [mine, theirs] = [numbers(port, bytes), numbers(port, b[k])]
-    if (bytes.every((v, i) => v === b[k][i])) agreement.identical++
+    if (bytes.length !== b[k]!.length) return (agreement.maxDifference = Infinity)
+    const [mine, theirs] = [numbers(port, bytes), numbers(port, b[k]!)]
+    if (bytes.every((v, i) => v === b[k]![i])) agreement.identical++
     if (top(mine) === top(theirs)) agreement.sameTop1++
     agreement.maxDifference = mine.reduce(
-      (most, v, i) => Math.max(most, Math.abs(v - theirs[i])),
+      (most, v, i) => Math.max(most, Math.abs(v - theirs[i]!)),
       agreement.maxDifference,
     )
   })
@@ -201,7 +201,7 @@ function summarize(entrants: Entrant[], files: NetworkFiles): void {
     e.result.ratios = Object.fromEntries(
       entrants.filter((o) => AGAINST.includes(o.peer.id) && o !== e).map((o) => [o.peer.id, ratio(e.rounds, o.rounds)]),
     )
-    if (e !== entrants[0]) e.result.agreement = agree(e.outputs, entrants[0].outputs, files.output)
+    if (e !== entrants[0]) e.result.agreement = agree(e.outputs, entrants[0]!.outputs, files.output)
   }
 }
 

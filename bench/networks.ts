@@ -53,13 +53,14 @@ export async function find(named: string[]): Promise<string[]> {
     ? (await readdir(`${project}weights`)).filter((f) => f.endsWith('.tflite')).map((f) => f.slice(0, -7))
     : []
   const paths = [...DEFAULT, ...shipped].map(known).filter((p): p is string => p !== undefined)
-  if (paths.length === 0)
+  if (paths.length === 0) {
     throw new Error('no networks found: name .tflite files, or set THIMBLE_MODELS to a folder that holds some')
+  }
   return paths.map((p) => resolve(p))
 }
 
 function port(graph: Graph, index: number): Port {
-  const { dtype, shape, quantization: q } = graph.tensors[index]
+  const { dtype, shape, quantization: q } = graph.tensors[index]!
   if (!isDtype(dtype)) throw new Error(`input or output of type ${dtype}`)
   return { dtype, shape: shape.map((d) => Math.max(1, d)), scale: q?.scales[0] ?? 1, zeroPoint: q?.zeroPoints[0] ?? 0 }
 }
@@ -79,7 +80,7 @@ export async function prepare(paths: string[], converter: Tool, log: (line: stri
     log(`ONNX twins of ${stale.map(stem).join(', ')}`)
     await stream(converter.path, ['twins.py', twins, ...stale], (line) => {
       const failed = /^(\S+) failed: (.*)$/.exec(line)
-      if (failed) failures.set(failed[1], `tf2onnx: ${failed[2]}`)
+      if (failed) failures.set(failed[1]!, `tf2onnx: ${failed[2]}`)
     })
   }
   return Promise.all(
@@ -97,8 +98,8 @@ export async function prepare(paths: string[], converter: Tool, log: (line: stri
         name,
         bytes: bytes.length,
         missing: [...new Set(inspectModel(bytes, {}, name).unsupported.map(({ op }) => op))],
-        input: port(graph, graph.inputs[0]),
-        output: port(graph, graph.outputs[0]),
+        input: port(graph, graph.inputs[0]!),
+        output: port(graph, graph.outputs[0]!),
         forms: {
           tflite: { path },
           qdq: onnx('qdq'),

@@ -13,7 +13,7 @@ export interface Peer {
   host: { kind: 'process'; command: string; args: string[] } | { kind: 'page'; runner: string }
   options?: Record<string, unknown>
   /** Why it can't run at all on this machine. */
-  skip?: string
+  skip?: string | undefined
 }
 
 /** What the bundler makes of each runner in runners/. */
@@ -82,7 +82,7 @@ export function peers(setup: Setup): Peer[] {
   const twin = { form: 'qdq', arithmetic: 'int8' } as const
   const float = { form: 'float', arithmetic: 'float32' } as const
   const ort = versionOf('onnxruntime-web')
-  const major = (version: string): string => version.split('.')[0]
+  const major = (version: string): string => version.split('.')[0]!
   return [
     pythonPeer(setup.python, 'litert', `LiteRT ${versionOf('ai-edge-litert')}`, 'litert.py', int8),
     ...setup.nodes.map((node) => nodePeer(`thimble/node${major(node.version)}`, 'Thimble', node, 'thimble-node', int8)),

@@ -7,7 +7,7 @@ export interface Report {
   loadAverage: [number, number]
   command: string
   plan: Plan
-  versions: { node: string[]; chromium?: string; python?: string }
+  versions: { node: string[]; chromium?: string | undefined; python?: string | undefined }
   networks: NetworkResult[]
 }
 

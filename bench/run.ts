@@ -66,10 +66,11 @@ async function main(): Promise<void> {
     const runner = p.host.kind === 'page' ? p.host.runner : p.host.args.at(-1)!
     p.skip ??= unbundled.get(/([^/\\]+)\.js$/.exec(runner)?.[1] ?? '')
   }
-  if (flags.list)
+  if (flags.list) {
     return peers.forEach((p) =>
       console.log(`${p.id.padEnd(24)} ${p.name}, ${p.where}, ${p.arithmetic}${p.skip ? `: skipped, ${p.skip}` : ''}`),
     )
+  }
 
   const networks = await prepare(await find(positionals), setup.converter, log)
   const server = await FileServer.start({
@@ -83,7 +84,7 @@ async function main(): Promise<void> {
       ),
     ),
   })
-  const began = { date: new Date().toISOString(), load: os.loadavg()[0] }
+  const began = { date: new Date().toISOString(), load: os.loadavg()[0]! }
   const results: NetworkResult[] = []
   for (const n of networks) results.push(await measure(n, peers, PLANS[mode], server, setup.chromium.path, log))
   server.close()
@@ -91,7 +92,7 @@ async function main(): Promise<void> {
   const report: Report = {
     date: began.date,
     machine: machine(),
-    loadAverage: [began.load, os.loadavg()[0]],
+    loadAverage: [began.load, os.loadavg()[0]!],
     command: ['npx tsx bench/run.ts', ...process.argv.slice(2).map((a) => (/[^\w./=-]/.test(a) ? `'${a}'` : a))].join(
       ' ',
     ),
@@ -120,12 +121,14 @@ async function main(): Promise<void> {
   if (flags.quick && !flags.readme) return
   const readme = `${here}../README.md`
   const changed = intoReadme(await readFile(readme, 'utf8').catch(() => ''), summary(report))
-  if (changed === undefined)
+  if (changed === undefined) {
     return console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
+  }
   await writeFile(readme, changed)
   // The README shows the chart of results/ and refers to the table there.
-  if (resolve(out) !== resolve(here, 'results'))
+  if (resolve(out) !== resolve(here, 'results')) {
     await save(`${here}results`, { 'results.md': `${markdown}\n`, 'latency.svg': picture })
+  }
 }
 
 main().catch((error: Error) => {

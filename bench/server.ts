@@ -4,7 +4,7 @@
  */
 import { createReadStream } from 'node:fs'
 import { readFile, stat } from 'node:fs/promises'
-import { createServer, type Server } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { gzipSync } from 'node:zlib'
 
@@ -41,23 +41,25 @@ export class FileServer {
     const resolve = (path: string): string | undefined => {
       if (roots[path]) return roots[path]
       const prefix = Object.keys(roots).find((p) => p.endsWith('/') && path.startsWith(p))
-      return prefix && normalize(join(roots[prefix], path.slice(prefix.length)))
+      return prefix && normalize(join(roots[prefix]!, path.slice(prefix.length)))
     }
-    const server = createServer(async (request, response) => {
+    const answer = async (request: IncomingMessage, response: ServerResponse): Promise<unknown> => {
       const path = decodeURIComponent(new URL(request.url!, 'http://localhost').pathname)
       response.setHeader('Cross-Origin-Opener-Policy', 'same-origin')
       response.setHeader('Cross-Origin-Embedder-Policy', 'require-corp')
       response.setHeader('Cache-Control', 'no-store')
-      if (path === '/page.html')
+      if (path === '/page.html') {
         return response.setHeader('Content-Type', 'text/html').end('<!doctype html><title>bench</title>')
+      }
       const file = resolve(path)
       const known = file ? await stat(file).catch(() => undefined) : undefined
       if (!known?.isFile()) return response.writeHead(404).end()
       requested.set(path, file!)
       response.setHeader('Content-Type', TYPES[extname(file!)] ?? 'application/octet-stream')
       response.setHeader('Content-Length', known.size)
-      createReadStream(file!).pipe(response)
-    })
+      return createReadStream(file!).pipe(response)
+    }
+    const server = createServer((request, response) => void answer(request, response))
     await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
     return new FileServer(server, `http://127.0.0.1:${(server.address() as { port: number }).port}`, requested)
   }

@@ -5,7 +5,7 @@ export function quantile(values: readonly number[], q: number): number {
   const v = sorted(values)
   const at = (v.length - 1) * q
   const low = Math.floor(at)
-  return v[low] + (v[Math.min(low + 1, v.length - 1)] - v[low]) * (at - low)
+  return v[low]! + (v[Math.min(low + 1, v.length - 1)]! - v[low]!) * (at - low)
 }
 
 export const median = (values: readonly number[]): number => quantile(values, 0.5)
@@ -14,7 +14,7 @@ export const median = (values: readonly number[]): number => quantile(values, 0.
  * Median over rounds of a's median divided by b's in the same round: what two neighbours in time say about each other.
  */
 export function ratio(a: readonly number[][], b: readonly number[][]): number {
-  return median(a.map((times, round) => median(times) / median(b[round])))
+  return median(a.map((times, round) => median(times) / median(b[round]!)))
 }
 
 /** Image-like bytes: waves of a few sizes and some noise, from a seeded generator (mulberry32). */
@@ -27,7 +27,7 @@ export function picture(shape: readonly number[], seed: number): Uint8Array {
     return ((t ^ (t >>> 14)) >>> 0) / 4294967296
   }
   const channels = shape.at(-1)!
-  const width = shape.length > 2 ? shape[shape.length - 2] : 1
+  const width = shape.length > 2 ? shape[shape.length - 2]! : 1
   const waves = Array.from({ length: 6 }, () => ({
     x: random() * 0.3,
     y: random() * 0.3,

@@ -39,7 +39,7 @@ export function dequantize(t: Tensor): Float32Array {
   const inner = elements(t.shape.slice(axis + 1))
   return Float32Array.from(values, (v, i) => {
     const c = scales.length === 1 ? 0 : Math.floor(i / inner) % scales.length
-    return scales[c] * (v - zeroPoints[c])
+    return scales[c]! * (v - zeroPoints[c]!)
   })
 }
 
@@ -52,8 +52,8 @@ class Twin {
 
   constructor(graph: Graph) {
     this.graph = graph
-    const input = graph.tensors[graph.inputs[0]]
-    this.names.set(graph.inputs[0], 'input')
+    const input = graph.tensors[graph.inputs[0]!]!
+    this.names.set(graph.inputs[0]!, 'input')
     this.nodes.push({
       name: 'input',
       op: 'Placeholder',
@@ -64,7 +64,7 @@ class Twin {
   }
 
   get output(): string {
-    return this.name(this.graph.outputs[0])
+    return this.name(this.graph.outputs[0]!)
   }
 
   private name(tensor: number): string {
@@ -94,7 +94,7 @@ class Twin {
    */
   private bias(op: Op, channels: number): string {
     const index = op.inputs[2] ?? -1
-    return this.constant([channels], index < 0 ? new Float32Array(channels) : dequantize(this.graph.tensors[index]))
+    return this.constant([channels], index < 0 ? new Float32Array(channels) : dequantize(this.graph.tensors[index]!))
   }
 
   private fused(activation: Activation): Record<string, unknown> {
@@ -112,16 +112,16 @@ class Twin {
 
   private add(op: Op): void {
     const { tensors } = this.graph
-    const output = op.outputs[0]
-    const x = op.inputs[0]
+    const output = op.outputs[0]!
+    const x = op.inputs[0]!
     switch (op.type) {
       case 'QUANTIZE':
       case 'DEQUANTIZE':
         this.names.set(output, this.name(x))
         return
       case 'CONV_2D': {
-        const [o, kh, kw, i] = tensors[op.inputs[1]].shape
-        const values = transpose(dequantize(tensors[op.inputs[1]]), o, kh * kw * i)
+        const [o, kh, kw, i] = tensors[op.inputs[1]!]!.shape as readonly [number, number, number, number]
+        const values = transpose(dequantize(tensors[op.inputs[1]!]!), o, kh * kw * i)
         this.node(output, '_FusedConv2D', [this.name(x), this.constant([kh, kw, i, o], values), this.bias(op, o)], {
           ...this.window(op.attrs),
           ...this.fused(op.attrs.activation),
@@ -130,12 +130,12 @@ class Twin {
         return
       }
       case 'DEPTHWISE_CONV_2D': {
-        const [, kh, kw, c] = tensors[op.inputs[1]].shape
+        const [, kh, kw, c] = tensors[op.inputs[1]!]!.shape as readonly [number, number, number, number]
         const m = op.attrs.depthMultiplier
         this.node(
           output,
           'FusedDepthwiseConv2dNative',
-          [this.name(x), this.constant([kh, kw, c / m, m], dequantize(tensors[op.inputs[1]])), this.bias(op, c)],
+          [this.name(x), this.constant([kh, kw, c / m, m], dequantize(tensors[op.inputs[1]!]!)), this.bias(op, c)],
           {
             ...this.window(op.attrs),
             ...this.fused(op.attrs.activation),
@@ -145,18 +145,18 @@ class Twin {
         return
       }
       case 'FULLY_CONNECTED': {
-        const [o, k] = tensors[op.inputs[1]].shape
-        const flat = this.reshape(this.name(x), [elements(tensors[x].shape) / k, k])
+        const [o, k] = tensors[op.inputs[1]!]!.shape as readonly [number, number]
+        const flat = this.reshape(this.name(x), [elements(tensors[x]!.shape) / k, k])
         this.node(
           output,
           '_FusedMatMul',
-          [flat, this.constant([k, o], transpose(dequantize(tensors[op.inputs[1]]), o, k)), this.bias(op, o)],
+          [flat, this.constant([k, o], transpose(dequantize(tensors[op.inputs[1]!]!), o, k)), this.bias(op, o)],
           { ...this.fused(op.attrs.activation), transpose_a: { b: false }, transpose_b: { b: false } },
         )
         return
       }
       case 'ADD':
-        this.node(output, 'AddV2', [this.name(x), this.name(op.inputs[1])])
+        this.node(output, 'AddV2', [this.name(x), this.name(op.inputs[1]!)])
         return
       case 'AVERAGE_POOL_2D':
         this.node(output, 'AvgPool', [this.name(x)], {
@@ -165,7 +165,7 @@ class Twin {
         })
         return
       case 'MEAN': {
-        const axes = tensors[op.inputs[1]]
+        const axes = tensors[op.inputs[1]!]!
         this.node(
           output,
           'Mean',
@@ -180,7 +180,7 @@ class Twin {
       case 'RESHAPE':
       case 'SQUEEZE':
       case 'EXPAND_DIMS':
-        this.names.set(output, this.reshape(this.name(x), [...tensors[output].shape]))
+        this.names.set(output, this.reshape(this.name(x), [...tensors[output]!.shape]))
         return
       default:
         throw new Error(`${op.type} is not in the twin's list`)
@@ -198,7 +198,7 @@ class Twin {
 /** [rows, columns] to [columns, rows]. */
 function transpose(values: Float32Array, rows: number, columns: number): Float32Array {
   const out = new Float32Array(values.length)
-  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]
+  for (let r = 0; r < rows; r++) for (let c = 0; c < columns; c++) out[c * rows + r] = values[r * columns + c]!
   return out
 }
 
@@ -212,8 +212,8 @@ export function tfjsTwin(graph: Graph): Uint8Array {
     format: 'graph-model',
     modelTopology: { node: twin.nodes, library: {}, versions: { producer: 1 } },
     signature: {
-      inputs: port('input', graph.tensors[graph.inputs[0]]),
-      outputs: port(twin.output, graph.tensors[graph.outputs[0]]),
+      inputs: port('input', graph.tensors[graph.inputs[0]!]!),
+      outputs: port(twin.output, graph.tensors[graph.outputs[0]!]!),
     },
     weightSpecs: twin.specs,
   }

@@ -1,6 +1,6 @@
 /** Thimble behind the same door as its peers: only the public API. */
 import type { loadModel as LoadModel } from '../src/node.ts'
-import type { LoadOptions, TypedArray } from '../src/types.ts'
+import type { TypedArray } from '../src/types.ts'
 import { toBytes, typed, zeros, type Network, type Port, type Session } from './drive.ts'
 
 export async function thimbleSession(
@@ -8,18 +8,18 @@ export async function thimbleSession(
   network: Network,
   bytes: Uint8Array,
 ): Promise<Session> {
-  const model = await loadModel(bytes, network.options as LoadOptions)
+  const model = await loadModel(bytes, network.options)
   const results = model.outputs.map((o) => zeros({ dtype: o.dtype as Port['dtype'] }, toLength(o.shape)) as TypedArray)
   const options = { out: results }
   let data: TypedArray
   return {
     set(input) {
-      data = typed(network.input, input) as TypedArray
+      data = typed(network.input, input)
     },
     run() {
       model.run(data, options)
     },
-    output: () => toBytes(results[0]),
+    output: () => toBytes(results[0]!),
     info: () => ({
       variant: model.variant,
       why: model.why,

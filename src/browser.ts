@@ -19,11 +19,12 @@ export type ModelSource = string | URL | Uint8Array | ArrayBuffer | Response | W
 
 async function fetchBytes(source: string | URL | Response): Promise<Uint8Array> {
   const response = source instanceof Response ? source : await fetch(source)
-  if (!response.ok)
+  if (!response.ok) {
     throw new ThimbleError('format/fetch', `the server answered ${response.status}`, {
       got: response.url,
       hint: 'check the address of the model',
     })
+  }
   return new Uint8Array(await response.arrayBuffer())
 }
 

@@ -88,7 +88,7 @@ function scoreOutput(model: Model, labels: readonly string[] | undefined): numbe
           0,
           model.outputs.findIndex((o) => elements(o.shape) === count),
         )
-  const output = model.outputs[index]
+  const output = model.outputs[index]!
   if (output.shape.filter((d) => d > 1).length > 1) {
     throw new ThimbleError('usage/not-a-classifier', "the model's output is not one score per class", {
       tensor: output.name,
@@ -128,15 +128,16 @@ function softmaxInPlace(values: Float32Array): void {
   for (const v of values) max = Math.max(max, v)
   let sum = 0
   for (const v of values) sum += Math.exp(v - max)
-  for (let i = 0; i < values.length; i++) values[i] = Math.exp(values[i] - max) / sum
+  for (let i = 0; i < values.length; i++) values[i] = Math.exp(values[i]! - max) / sum
 }
 
 function checkCount(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 1)
+  if (!Number.isInteger(value) || value < 1) {
     throw new ThimbleError('usage/option', `${name} is out of range`, {
       expected: 'a whole number from 1 on',
       got: value,
     })
+  }
   return value
 }
 
@@ -170,7 +171,7 @@ function scorer(
     dequantize(raw, output, scores)
     const kind = said ?? (isProbability(output) || looksLikeProbabilities(scores) ? 'identity' : 'softmax')
     if (kind === 'softmax') softmaxInPlace(scores)
-    else if (kind === 'sigmoid') for (let i = 0; i < scores.length; i++) scores[i] = 1 / (1 + Math.exp(-scores[i]))
+    else if (kind === 'sigmoid') for (let i = 0; i < scores.length; i++) scores[i] = 1 / (1 + Math.exp(-scores[i]!))
     return scores
   }
 }
@@ -188,22 +189,23 @@ export async function createClassifier(
   model: Model,
   options: ClassifierOptions<Decode | DecodeLater> = {},
 ): Promise<Classifier<Prediction[] | Promise<Prediction[]>>> {
-  if (model.inputs.length !== 1)
+  if (model.inputs.length !== 1) {
     throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
       expected: 1,
       got: model.inputs.length,
       hint: 'use run for raw tensors',
     })
+  }
   const given = typeof options.labels === 'string' ? parseLabels(options.labels) : options.labels
   const at = scoreOutput(model, given ?? model.metadata.labels)
-  const labels = pickLabels(model, given, elements(model.outputs[at].shape))
+  const labels = pickLabels(model, given, elements(model.outputs[at]!.shape))
   const { preprocess, assumed } = options.preprocess
     ? { preprocess: options.preprocess, assumed: 'given by the caller' }
-    : defaultPreprocess(model.inputs[0], model.metadata)
-  const preprocessor = new Preprocessor(model.inputs[0], preprocess)
+    : defaultPreprocess(model.inputs[0]!, model.metadata)
+  const preprocessor = new Preprocessor(model.inputs[0]!, preprocess)
   const count = checkCount('topK', options.topK ?? 5)
   const threshold = options.scoreThreshold ?? -Infinity
-  const scoresOf = scorer(model, model.outputs[at], options.scores ?? 'auto')
+  const scoresOf = scorer(model, model.outputs[at]!, options.scores ?? 'auto')
   const timings: Timings = { decodeMs: 0, preprocessMs: 0, inferMs: 0 }
   const input = preprocessor.createInput()
   let outputs: TypedArray[] | undefined
@@ -223,12 +225,12 @@ export async function createClassifier(
     timings.inferMs = performance.now() - prepared
     timings.preprocessMs = preprocessMs
     timings.decodeMs = decodeMs
-    const scores = scoresOf(outputs[at])
+    const scores = scoresOf(outputs[at]!)
     const k = limits.topK === undefined ? count : checkCount('topK', limits.topK)
     return topK(scores, k, limits.scoreThreshold ?? threshold).map((index) => ({
       label: labelOf(labels, index),
       index,
-      score: scores[index],
+      score: scores[index]!,
     }))
   }
 
@@ -242,7 +244,7 @@ export async function createClassifier(
       const encoded =
         image instanceof ArrayBuffer ? new Uint8Array(image) : image instanceof Uint8Array ? image : undefined
       if (!encoded) return answer(image as PixelImage, 0, limits)
-      if (options.prepare) return infer(options.prepare(encoded, model.inputs[0], preprocess, input), limits)
+      if (options.prepare) return infer(options.prepare(encoded, model.inputs[0]!, preprocess, input), limits)
       if (!options.decode) {
         throw new ThimbleError('usage/decode', 'this entry point has no image decoder', {
           expected: '{ data, width, height, channels } or ImageData',

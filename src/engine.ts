@@ -105,18 +105,20 @@ const imageOf = (program: Program): MemoryImage => ({
 export function createInstance(module: WebAssembly.Module, memory?: WebAssembly.Memory): RuntimeExports {
   const instance = new WebAssembly.Instance(module, memory ? { env: { memory } } : {})
   const exports = { memory, ...instance.exports } as unknown as RuntimeExports
-  if (exports.thimble_abi() !== ABI_VERSION)
+  if (exports.thimble_abi() !== ABI_VERSION) {
     throw new ThimbleError('runtime/abi', 'runtime and host do not match', {
       expected: ABI_VERSION,
       got: exports.thimble_abi(),
       hint: 'rebuild: npm run build',
     })
+  }
   const header = exports.header.value as number
-  if (header + LAYOUT.Header.size > PROGRAM_BASE)
+  if (header + LAYOUT.Header.size > PROGRAM_BASE) {
     throw new ThimbleError('runtime/abi', "the runtime's static data reaches into the program", {
       expected: `at most ${PROGRAM_BASE}`,
       got: header + LAYOUT.Header.size,
     })
+  }
   return exports
 }
 
@@ -210,8 +212,9 @@ export class Engine implements Model {
     if (!exports) throw new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
     const single = ArrayBuffer.isView(input)
     const given = single ? 1 : input.length
-    if (given !== this.#in.length)
+    if (given !== this.#in.length) {
       throw new ThimbleError('runtime/inputs', 'number of inputs', { expected: this.#in.length, got: given })
+    }
     for (let i = 0; i < this.#in.length; i++) {
       const port = this.#in[i]!
       const data = single ? input : input[i]!
@@ -226,29 +229,33 @@ export class Engine implements Model {
     const out = options?.out
     const single = out !== undefined && ArrayBuffer.isView(out)
     if (out !== undefined) {
-      const given = single ? 1 : (out as readonly TypedArray[]).length
-      if (given !== this.#out.length)
+      const given = single ? 1 : out.length
+      if (given !== this.#out.length) {
         throw new ThimbleError('runtime/outputs', 'number of output arrays', { expected: this.#out.length, got: given })
-      for (let i = 0; i < this.#out.length; i++)
-        check(single ? (out as TypedArray) : (out as readonly TypedArray[])[i]!, this.#out[i]!, 'output')
+      }
+      for (let i = 0; i < this.#out.length; i++) {
+        check(single ? out : out[i]!, this.#out[i]!, 'output')
+      }
     }
     this.#pool?.wake()
     const status = exports.thimble_invoke() || (this.#pool?.status ?? 0)
-    if (status === STATUS_BAD_INDEX)
+    if (status === STATUS_BAD_INDEX) {
       throw new ThimbleError(
         'runtime/index',
         'an index that the model computed is outside of the tensor that it picks from (GATHER_ND)',
       )
-    if (status !== 0)
+    }
+    if (status !== 0) {
       throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
+    }
     if (out === undefined) return this.#out.map((port) => port.view.slice() as TypedArray)
     if (single) {
-      ;(out as TypedArray).set(this.#out[0]!.view as never)
+      out.set(this.#out[0]!.view as never)
       // The list around a caller's array is kept, so that a run allocates nothing.
-      if (this.#list[0] !== out) this.#list = [out as TypedArray]
+      if (this.#list[0] !== out) this.#list = [out]
       return this.#list
     }
-    for (let i = 0; i < this.#out.length; i++) (out as readonly TypedArray[])[i]!.set(this.#out[i]!.view as never)
+    for (let i = 0; i < this.#out.length; i++) out[i]!.set(this.#out[i]!.view as never)
     return out as TypedArray[]
   }
 
@@ -261,12 +268,14 @@ export class Engine implements Model {
     runs: number,
   ): { index: number; kernel: string; ms: number; macs: number }[] {
     const program = this.program
-    if (!program)
+    if (!program) {
       throw new ThimbleError('runtime/profile', 'a packed module has no profile', {
         hint: 'profile the model file instead',
       })
-    if (this.#pool)
+    }
+    if (this.#pool) {
       throw new ThimbleError('runtime/profile', 'per-op times need one thread', { hint: 'profile without threads' })
+    }
     const entries = program.entries
     const spent = new Float64Array(entries.length)
     for (let r = 0; r < runs; r++) {

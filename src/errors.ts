@@ -6,11 +6,11 @@ export interface ErrorDetail {
   /** Index and type of the op at fault, e.g. `CONV_2D at op 12`. */
   op?: string
   /** Name of the tensor at fault. */
-  tensor?: string
-  expected?: string | number
-  got?: string | number
+  tensor?: string | undefined
+  expected?: string | number | undefined
+  got?: string | number | undefined
   /** What to do about it, one clause. */
-  hint?: string
+  hint?: string | undefined
 }
 
 /**
@@ -19,11 +19,11 @@ export interface ErrorDetail {
  */
 export class ThimbleError extends Error {
   readonly code: ErrorCode
-  readonly op?: string
-  readonly tensor?: string
-  readonly expected?: string | number
-  readonly got?: string | number
-  readonly hint?: string
+  readonly op?: string | undefined
+  readonly tensor?: string | undefined
+  readonly expected?: string | number | undefined
+  readonly got?: string | number | undefined
+  readonly hint?: string | undefined
 
   constructor(code: ErrorCode, what: string, detail: ErrorDetail = {}) {
     const parts = [what]

@@ -184,24 +184,24 @@ export interface Preprocess {
 
 /** What travels with a model beside its numbers. Every field is optional in a foreign file. */
 export interface Metadata {
-  name?: string
-  description?: string
+  name?: string | undefined
+  description?: string | undefined
   /** SPDX identifier of the weights' licence, and where they come from. */
-  license?: string
-  source?: string
-  author?: string
-  version?: string
-  labels?: string[]
-  preprocess?: Preprocess
+  license?: string | undefined
+  source?: string | undefined
+  author?: string | undefined
+  version?: string | undefined
+  labels?: string[] | undefined
+  preprocess?: Preprocess | undefined
   /** Which kind of head this is: how `classify`/`detect` read the outputs. */
-  task?: 'classification' | 'detection' | 'segmentation' | 'landmarks' | 'features'
+  task?: 'classification' | 'detection' | 'segmentation' | 'landmarks' | 'features' | undefined
   /**
    * What turns the (dequantized) output of a classifier into scores from 0 to 1: `softmax` for logits, `sigmoid` for
    * independent logits, `identity` for an output that already holds probabilities. Absent: `identity`.
    */
-  scores?: 'softmax' | 'sigmoid' | 'identity'
+  scores?: 'softmax' | 'sigmoid' | 'identity' | undefined
   /** Anything else a writer wants to keep (JSON). */
-  extra?: Record<string, unknown>
+  extra?: Record<string, unknown> | undefined
 }
 
 export interface Graph {

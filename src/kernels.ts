@@ -100,8 +100,9 @@ interface Probe {
 }
 
 function probe(): Probe {
-  if (!hasSimd())
+  if (!hasSimd()) {
     return { features: { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false } }
+  }
   const relaxedBytes = fromBase64(probeRelaxed)
   const relaxed = WebAssembly.validate(relaxedBytes)
   const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : fromBase64(probePlain)))

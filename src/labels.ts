@@ -15,15 +15,17 @@ const MAX_LABELS = 1_000_000
 export function parseLabels(text: string): string[] {
   const body = text.replace(/^\ufeff/, '')
   if (/^\s*[[{]/.test(body)) return jsonLabels(body)
-  if (body.includes('\0'))
+  if (body.includes('\0')) {
     throw new ThimbleError('format/labels', 'the label file is not text', { expected: 'one label per line' })
+  }
   const lines = body.split(/\r\n|\n|\r/).map((line) => line.trim())
   while (lines.length > 0 && lines[lines.length - 1] === '') lines.pop()
-  if (lines.length === 0)
+  if (lines.length === 0) {
     throw new ThimbleError('format/labels', 'the label file is empty', { expected: 'one label per line' })
+  }
   const indexed = lines.filter((line) => line !== '').map((line) => /^(\d{1,7})(?:\s+|\s*[:,;]\s*)(\S.*)$/.exec(line))
   if (indexed.every((match) => match !== null) && new Set(indexed.map((m) => m[1])).size === indexed.length) {
-    return byIndex(indexed.map((m): [number, string] => [Number(m[1]), m[2]]))
+    return byIndex(indexed.map((m): [number, string] => [Number(m[1]), m[2]!]))
   }
   const ids = /^n\d{8}\s+(?=\S)/
   return lines.every((line) => ids.test(line)) ? lines.map((line) => line.replace(ids, '')) : lines
@@ -31,11 +33,12 @@ export function parseLabels(text: string): string[] {
 
 function byIndex(entries: [number, string][]): string[] {
   const count = entries.reduce((n, [i]) => Math.max(n, i + 1), 0)
-  if (count > MAX_LABELS)
+  if (count > MAX_LABELS) {
     throw new ThimbleError('format/labels', 'a label index is out of range', {
       expected: `below ${MAX_LABELS}`,
       got: count - 1,
     })
+  }
   const labels = new Array<string>(count).fill('')
   for (const [i, label] of entries) labels[i] = label
   return labels
@@ -70,8 +73,9 @@ function jsonLabels(text: string): string[] {
   if (Array.isArray(value)) {
     const id = (entry: unknown): unknown =>
       entry && typeof entry === 'object' && !Array.isArray(entry) ? (entry as { id?: unknown }).id : undefined
-    if (value.length > 0 && value.every((entry) => id(entry) !== undefined))
+    if (value.length > 0 && value.every((entry) => id(entry) !== undefined)) {
       return byIndex(value.map((entry, i) => [index(id(entry), `entry ${i}`), name(entry, `entry ${i}`)]))
+    }
     return value.map((entry, i) => name(entry, `entry ${i}`))
   }
   const wrapped = (value as { labels?: unknown }).labels
@@ -92,10 +96,10 @@ export const labelOf = (labels: readonly string[] | undefined, index: number): s
 export function topK(scores: ArrayLike<number>, k: number, threshold = -Infinity): number[] {
   const best: number[] = []
   for (let i = 0; i < scores.length; i++) {
-    const s = scores[i]
-    if (!(s >= threshold) || (best.length === k && !(s > scores[best[k - 1]]))) continue
+    const s = scores[i]!
+    if (!(s >= threshold) || (best.length === k && !(s > scores[best[k - 1]!]!))) continue
     let at = best.length
-    while (at > 0 && s > scores[best[at - 1]]) at--
+    while (at > 0 && s > scores[best[at - 1]!]!) at--
     best.splice(at, 0, i)
     if (best.length > k) best.pop()
   }

@@ -47,11 +47,11 @@ export async function choose(options: LoadOptions, fast?: FastSource): Promise<C
   const one = (options.threads ?? 1) === 1
   const choice = chooseVariant(one ? options.variant : threadedVariant(options.variant), options.kernels)
   if (!options.fast) return choice
-  const { module, why } = (await (choice.variant !== 'simd'
+  const { module, why } = await (choice.variant !== 'simd'
     ? { why: `the ${choice.variant} variant has no fast kernels` }
     : choice.kernels !== 'x86'
       ? { why: `${choice.kernels} kernels are in use` }
-      : (fast?.() ?? { why: 'only Node has it' }))) as FastRuntime
+      : (fast?.() ?? { why: 'only Node has it' }))
   return module
     ? { variant: 'simd', kernels: 'avx2', module, why }
     : { ...choice, why: `${choice.why}; not fast: ${why}` }
@@ -94,8 +94,9 @@ export async function loadGraph(graph: Graph, options: LoadOptions = {}, fast?: 
 }
 
 function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
-  if (wanted !== undefined && wanted !== 'auto' && wanted !== 'simd')
+  if (wanted !== undefined && wanted !== 'auto' && wanted !== 'simd') {
     throw new ThimbleError('usage/variant', 'threads run the simd variant only', { expected: 'simd', got: wanted })
+  }
   return 'simd'
 }
 
@@ -115,12 +116,13 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   try {
     fillInstance(exports, { ...program, write: (loader) => runSteps(program.steps, frame.data, loader) })
   } catch (error) {
-    if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError)
+    if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError) {
       throw new ThimbleError(
         'format/packed-program',
         `the program for ${program.for} can't be loaded (${error.message})`,
         { hint: 'the file was written by something else than Thimble' },
       )
+    }
     throw error
   }
   return new Engine(

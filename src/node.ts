@@ -33,11 +33,12 @@ async function fileBytes(path: string | URL): Promise<Uint8Array> {
 
 /** Bytes of a fetch response; an error page is not a model. */
 export async function responseBytes(response: Response): Promise<Uint8Array> {
-  if (!response.ok)
+  if (!response.ok) {
     throw new ThimbleError('format/fetch', `the server answered ${response.status}`, {
       got: response.url,
       hint: 'check the address of the model',
     })
+  }
   return new Uint8Array(await response.arrayBuffer())
 }
 
@@ -58,14 +59,16 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL) {
     const url = typeof source === 'string' && /^https?:\/\//.test(source) ? new URL(source) : source
-    if (url instanceof URL && url.protocol !== 'file:')
+    if (url instanceof URL && url.protocol !== 'file:') {
       return loadBytes(await responseBytes(await fetch(url)), options, url.href)
+    }
     return loadBytes(await fileBytes(url), options, String(url))
   }
   if (source instanceof Uint8Array) return loadBytes(source, options)
   if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), options)
-  if (typeof Response !== 'undefined' && source instanceof Response)
+  if (typeof Response !== 'undefined' && source instanceof Response) {
     return loadBytes(await responseBytes(source), options, source.url)
+  }
   throw new ThimbleError('usage/source', 'not a model source', {
     expected: 'a path, URL, bytes, Response or WebAssembly.Module',
     got: Object.prototype.toString.call(source),

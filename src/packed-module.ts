@@ -22,10 +22,11 @@ export const META_SECTION = 'thimble.meta'
 
 export function packedMeta(module: WebAssembly.Module): PackedMeta {
   const [section] = WebAssembly.Module.customSections(module, META_SECTION)
-  if (!section)
+  if (!section) {
     throw new ThimbleError('format/packed-module', `the module has no ${META_SECTION} section`, {
       hint: 'make it with: thimble pack MODEL -o OUT.wasm',
     })
+  }
   let meta: PackedMeta
   try {
     meta = JSON.parse(new TextDecoder().decode(section)) as PackedMeta

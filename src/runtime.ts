@@ -41,22 +41,25 @@ export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?:
       why: wanted === 'auto' ? 'this engine has no SIMD' : 'asked for by the caller',
     }
   }
-  if (!simd)
+  if (!simd) {
     throw new ThimbleError('runtime/variant', `the ${wanted} variant needs SIMD`, {
       got: 'an engine without it',
       hint: 'use variant "scalar" or "auto"',
     })
-  if (wanted === 'relaxed' && !engineFeatures().relaxed)
+  }
+  if (wanted === 'relaxed' && !engineFeatures().relaxed) {
     throw new ThimbleError('runtime/variant', 'the relaxed variant needs relaxed SIMD', {
       got: 'an engine without it',
       hint: 'use variant "simd" or "auto"',
     })
+  }
   const pick = chooseKernels(kernels)
   // Only these kernels use what the relaxed variant has more.
   const variant = wanted === 'auto' ? (pick.kernels === 'arm-dot' ? 'relaxed' : 'simd') : wanted
   if (variant === 'simd' && pick.kernels === 'arm-dot') {
-    if (kernels === 'auto')
+    if (kernels === 'auto') {
       return { variant, kernels: 'arm', why: 'asked for by the caller; floating point as on arm64' }
+    }
     throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', {
       expected: 'variant "relaxed" or "auto"',
       got: 'variant "simd"',

@@ -7,8 +7,9 @@ export function int32s(bytes: Uint8Array): Int32Array<ArrayBuffer> {
   const out = new Int32Array(bytes.length >> 2)
   const copy = new Uint8Array(out.buffer)
   copy.set(bytes.subarray(0, copy.length))
-  if (!LITTLE_ENDIAN)
+  if (!LITTLE_ENDIAN) {
     for (let i = 0, view = new DataView(out.buffer); i < out.length; i++) out[i] = view.getInt32(i * 4, true)
+  }
   return out
 }
 

@@ -57,15 +57,17 @@ for (const [spec, macs, params, follow] of PAPER) {
     assert.equal([p.macs, p.params], [macs, params])
     const follows = { ...(macs !== undefined ? { macs: follow === 'both' } : {}), params: follow !== 'neither' }
     assert.equal(p.follows, follows, 'the counts, rounded as the paper rounds')
-    for (const kind of ['macs', 'params'] as const)
+    for (const kind of ['macs', 'params'] as const) {
       if (p.follows[kind] === false) assert.match(p.notes[kind]!, /^does not follow from /)
+    }
   })
 }
 
 test('the arithmetic of figures that do not follow', () => {
   const googlenet = published({ name: 'googlenet' })!.notes.macs!
-  for (const number of ['1502 M', '34.0 M', '118.0 M', '1498.7 M', '1582.7 M'])
+  for (const number of ['1502 M', '34.0 M', '118.0 M', '1498.7 M', '1582.7 M']) {
     assert.ok(googlenet.includes(number), number)
+  }
   // 3 channels times 8 filters of 7x7, then 24 to 64, at 112x112.
   assert.is(GOOGLENET_STEM.separable, (1176 + 1536) * 12544)
   const inception = (classes: number): number => countArch(buildArch({ name: 'inception_v3', classes }, 'shape')).params
@@ -169,8 +171,9 @@ test('names and ranges are checked', () => {
   refused({ name: 'mobilenet_v1', size: 8 })
   refused({ name: 'inception_v3', size: 64 })
   refused({ name: 'mobilenet_v1', classes: 0 })
-  for (const name of Object.keys(ARCHITECTURES) as ArchName[])
+  for (const name of Object.keys(ARCHITECTURES) as ArchName[]) {
     checkGraph({ ...buildArch({ name, alpha: 0.1, size: name === 'inception_v3' ? 75 : 32, classes: 2 }) })
+  }
 })
 
 test('a budget picks the most accurate that fits', () => {
@@ -185,11 +188,12 @@ test('a budget picks the most accurate that fits', () => {
   assert.is(pick(rows, { ms: 0.001 }), undefined)
   assert.is(byteSize('512K', 'x'), 524288)
   assert.is(byteSize('1.5MiB', 'x'), 1572864)
-  for (const bad of ['', '-1', '5G', 'x'])
+  for (const bad of ['', '-1', '5G', 'x']) {
     assert.throws(
       () => byteSize(bad, 'x'),
       (e: unknown) => e instanceof ThimbleError,
     )
+  }
 })
 
 test('the chart is well-formed', () => {
@@ -227,8 +231,9 @@ test('thimble arch measures, exports and draws', () => {
     assert.is(status, 0, stderr)
     const { networks, example } = JSON.parse(stdout) as { networks: ArchRow[]; example: { full: number } }
     assert.is(networks.length, 2)
-    for (const r of networks)
+    for (const r of networks) {
       assert.ok(r.medianMs! > 0 && r.arenaBytes! > 0 && r.params > 0 && r.int8Bytes < r.floatBytes / 3)
+    }
     assert.is(example.full, 1228800)
     assert.match(readFileSync(join(folder, 'c.svg'), 'utf8'), /milliseconds/)
     assert.is(readFileSync(join(folder, 'mobilenet_v1_0.25_64.tflite')).subarray(4, 8).toString(), 'TFL3')

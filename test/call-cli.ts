@@ -17,14 +17,14 @@ export async function thimble(args: string[]): Promise<Result> {
   const [writeOut, writeErr] = [stdout.write, stderr.write]
   let out = ''
   let err = ''
-  stdout.write = ((text: string) => {
+  stdout.write = (text: string) => {
     out += text
     return true
-  }) as typeof stdout.write
-  stderr.write = ((text: string) => {
+  }
+  stderr.write = (text: string) => {
     err += text
     return true
-  }) as typeof stderr.write
+  }
   try {
     return { code: await main(args), out, err }
   } finally {

@@ -47,9 +47,10 @@ function failed(r: Result, code: number, words: RegExp): void {
 test('--help, --version, help of every command', async () => {
   const overview = await thimble(['--help'])
   assert.is(overview.code, 0)
-  const names = [...overview.out.matchAll(/^ {2}(\w+) {2,}/gm)].map((m) => m[1])
-  for (const name of ['classify', 'run', 'inspect', 'bench'])
+  const names = [...overview.out.matchAll(/^ {2}(\w+) {2,}/gm)].map((m) => m[1]!)
+  for (const name of ['classify', 'run', 'inspect', 'bench']) {
     assert.ok(names.includes(name), `${name} in ${overview.out}`)
+  }
   for (const name of names) {
     const help = await thimble([name, '--help'])
     assert.is(help.code, 0, help.err)
@@ -274,8 +275,9 @@ test('inspect: everything that is promised, as text and as JSON', async () => {
   const json = await thimble(['inspect', MODEL, '--json'])
   assert.is(text.code, 0, text.err)
   const report = JSON.parse(json.out)
-  for (const key of ['inputs', 'outputs', 'ops', 'macs', 'params', 'arenaBytes', 'weightBytes', 'unsupported'])
+  for (const key of ['inputs', 'outputs', 'ops', 'macs', 'params', 'arenaBytes', 'weightBytes', 'unsupported']) {
     assert.ok(key in report, key)
+  }
   assert.equal(report.unsupported, [])
   assert.is(report.macs, 300774272)
   for (const words of [
@@ -287,8 +289,9 @@ test('inspect: everything that is promised, as text and as JSON', async () => {
     /DEPTHWISE_CONV_2D +3x3/,
     /<- peak/,
     /variant +\w+ \(/,
-  ])
+  ]) {
     assert.match(text.out, words)
+  }
   const drawing = text.out.slice(text.out.indexOf('\nArena'))
   assert.ok(
     drawing.split('\n').every((line) => line.length <= 100),
@@ -313,8 +316,9 @@ test('bench --json: everything that is promised', async () => {
     'arenaBytes',
     'memoryBytes',
     'wasmBytes',
-  ])
+  ]) {
     assert.ok(b[key] > 0, `${key}: ${b[key]}`)
+  }
   assert.ok(b.minMs <= b.medianMs && b.medianMs <= b.p95Ms)
   assert.ok(['simd', 'scalar', 'relaxed'].includes(b.variant))
   assert.ok(b.ops.length > 50)

@@ -61,7 +61,7 @@ for (const { name, build, node, hint } of targets) {
   const expected = stored[name]
   if (!node) skip(`codegen, ${name}`, hint)
   else if (!expected && !update) skip(`codegen, ${name}`, 'no counts are stored for this engine')
-  else
+  else {
     test(`codegen, ${name}`, () => {
       const code = kernelCode(node, build)
       if (!code) return skip(`codegen, ${name}`, 'this engine does not print machine code, or the build is missing')
@@ -79,16 +79,18 @@ for (const { name, build, node, hint } of targets) {
         loops.forEach((want, i) => {
           const now = (got as Counts[string])[kernel]?.[i]
           if (!now) worse.push(`${kernel}, loop ${i}: no such loop any more`)
-          else if (now.instructions / now.macs > (want.instructions / want.macs) * (1 + SLACK))
+          else if (now.instructions / now.macs > (want.instructions / want.macs) * (1 + SLACK)) {
             worse.push(
               `${kernel}, loop ${i}: ${now.instructions} instructions for ${now.macs} multiply-adds, stored ${want.instructions} for ${want.macs}`,
             )
-          else if (now.spills > want.spills + 1)
+          } else if (now.spills > want.spills + 1) {
             worse.push(`${kernel}, loop ${i}: ${now.spills} vector spills, stored ${want.spills}`)
+          }
         })
       }
       if (worse.length) throw new Error(worse.join('\n'))
     })
+  }
 }
 
 test('codegen, the counts see a kernel that multiplies', () => {
@@ -97,11 +99,12 @@ test('codegen, the counts see a kernel that multiplies', () => {
 })
 
 test.after(() => {
-  if (update)
+  if (update) {
     writeFileSync(
       FILE,
       `${JSON.stringify(stored, null, 1).replace(/\{\n\s+("instructions": \d+),\n\s+("macs": \d+),\n\s+("spills": \d+)\n\s+\}/g, '{ $1, $2, $3 }')}\n`,
     )
+  }
 })
 
 test.run()

@@ -65,12 +65,12 @@ for (const [name, tries] of FILES) {
             : bytes.length - 1 - random.int(Math.min(2048, bytes.length))
       if (kind === 0) bytes = bytes.slice(0, random.int(bytes.length))
       else if (kind === 1) for (let k = 0; k < 1 + random.int(8); k++) bytes[place()] = random.int(256)
-      else if (kind === 2)
+      else if (kind === 2) {
         for (let k = 0; k < 1 + random.int(3); k++) {
           const at = place()
           bytes[at] = bytes[at]! ^ (1 << random.int(8))
         }
-      else {
+      } else {
         const at = place()
         bytes.fill(random.pick([0, 0xff]), at, at + 1 + random.int(16))
       }
@@ -100,12 +100,13 @@ test('files that are no models', async () => {
 })
 
 test('a model cannot name files outside its folder', () => {
-  for (const name of ['../x', '/etc/passwd', 'a/../../b', 'http://host/x', 'C:\\x', '..\\x', '', 'a\0b'])
+  for (const name of ['../x', '/etc/passwd', 'a/../../b', 'http://host/x', 'C:\\x', '..\\x', '', 'a\0b']) {
     assert.throws(
       () => safeName(name),
       (e: unknown) => e instanceof ThimbleError && e.code === 'format/sidecar',
       name,
     )
+  }
   assert.is(safeName('./shards/a.bin'), 'shards/a.bin')
 })
 

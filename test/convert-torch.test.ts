@@ -29,10 +29,11 @@ const global = (module: string, name: string): number[] => [0x63, ...ascii(`${mo
 function rewritten(change: (inner: number[]) => number[]): Uint8Array {
   const files = readZip(fixtureBytes('mobilenet_v3_small.pt'))
   const out: Record<string, Uint8Array> = {}
-  for (const [name, bytes] of files)
+  for (const [name, bytes] of files) {
     out[name] = name.endsWith('data.pkl')
       ? Uint8Array.from([0x80, 2, ...change([...bytes.subarray(2, -1)]), 0x2e])
       : bytes
+  }
   return zipSync(out, { level: 0 })
 }
 
@@ -108,8 +109,9 @@ test('prefixes of DataParallel, torch.compile, Lightning and wrappers', () => {
 test('one layer in the place of the classifier', () => {
   const s = state()
   const channels = s.get('classifier.0.weight')!.shape[1]!
-  for (const name of ['classifier.0.weight', 'classifier.0.bias', 'classifier.3.weight', 'classifier.3.bias'])
+  for (const name of ['classifier.0.weight', 'classifier.0.bias', 'classifier.3.weight', 'classifier.3.bias']) {
     s.delete(name)
+  }
   s.set('classifier.weight', { shape: [4, channels], data: new Float32Array(4 * channels).fill(0.01) })
   s.set('classifier.bias', { shape: [4], data: Float32Array.of(1, 2, 3, 4) })
   const y = answer(graphFromStateDict(s, SIZE))

@@ -93,8 +93,9 @@ test('a network that scales its pixels itself gets them as they are', () => {
     ['SUB', [127.5], 1],
     ['ADD', [1], 0],
     ['DIV', [0.229, 0.224, 0.225], 0],
-  ] as const)
+  ] as const) {
     assert.is(first(type, [...values], from), undefined, type)
+  }
   assert.is(first('MUL', [1 / 255], 0, 4), undefined)
 })
 

@@ -13,7 +13,7 @@ import { createFaceFinder, cropBox, cropImage, type Face, pointsBox } from '../s
 import { headOf, type SsdHead, type YoloHead } from '../src/detect/head.ts'
 import { decodeBox, ssdAnchors, ssdDecoder } from '../src/detect/ssd.ts'
 import { yoloDecoder } from '../src/detect/yolo.ts'
-import { ThimbleError } from '../src/errors.ts'
+import { type ThimbleError } from '../src/errors.ts'
 import type { Metadata, Preprocess } from '../src/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
 import { placement, Preprocessor } from '../src/image/preprocess.ts'
@@ -82,14 +82,16 @@ test('property: what is kept does not overlap, what is dropped overlaps somethin
         const kept = nonMaxSuppression(all, threshold)
         for (let i = 0; i < kept.length; i++) {
           if (i) assert.ok(kept[i - 1]!.score >= kept[i]!.score)
-          for (let j = 0; j < i; j++)
+          for (let j = 0; j < i; j++) {
             if (kept[i]!.index === kept[j]!.index) assert.ok(intersectionOverUnion(kept[i]!, kept[j]!) <= threshold)
+          }
         }
         for (const c of all) {
-          if (!kept.includes(c))
+          if (!kept.includes(c)) {
             assert.ok(
               kept.some((k) => k.index === c.index && k.score >= c.score && intersectionOverUnion(k, c) > threshold),
             )
+          }
         }
         assert.equal(nonMaxSuppression(kept, threshold), kept)
       },
@@ -339,8 +341,9 @@ test("boxes are cut at the photo's borders, what lies outside is dropped", async
     ],
   )
   assert.equal(found[0]!.box, { x: 0, y: 0, width: 100, height: 50 })
-  for (const [key, want] of Object.entries({ x: 40, y: 20, width: 40, height: 20 }))
+  for (const [key, want] of Object.entries({ x: 40, y: 20, width: 40, height: 20 })) {
     near(found[1]!.box[key as 'x'], want, 1e-4, key)
+  }
 })
 
 test('threshold and count', async () => {
@@ -387,8 +390,9 @@ test('calls and files that do not fit give an error', async () => {
     { kind: 'yolo', anchors: [[1]] },
     { kind: 'postprocess', boxes: 9 },
   ]
-  for (const change of bad)
+  for (const change of bad) {
     assert.is(await code(() => headOf(head(change), [])), 'format/metadata', JSON.stringify(change))
+  }
   assert.is(await code(() => headOf({ extra: { detection: 3 } }, [])), 'format/metadata')
 })
 
@@ -435,10 +439,13 @@ const models = async (variant: 'simd' | 'scalar' = 'simd'): Promise<Parameters<t
 const mirrored = (image: PixelImage): PixelImage => {
   const data = new Uint8Array(image.data.length)
   const channels = image.channels ?? 4
-  for (let y = 0; y < image.height; y++)
-    for (let x = 0; x < image.width; x++)
-      for (let c = 0; c < channels; c++)
+  for (let y = 0; y < image.height; y++) {
+    for (let x = 0; x < image.width; x++) {
+      for (let c = 0; c < channels; c++) {
         data[(y * image.width + x) * channels + c] = image.data[(y * image.width + image.width - 1 - x) * channels + c]!
+      }
+    }
+  }
   return { ...image, data }
 }
 const middle = (face: Face, from: number, to: number): [number, number] => {

@@ -24,8 +24,9 @@ const RED: Colour = [255, 0, 0]
 test('a rectangle covers whole pixels fully and parts of pixels in part', () => {
   const c = new Canvas(gray(6, 4, 0))
   c.fillRect(1, 1, 2, 2, [200, 200, 200])
-  for (let y = 0; y < 4; y++)
+  for (let y = 0; y < 4; y++) {
     for (let x = 0; x < 6; x++) assert.is(pixel(c, x, y)[0], x >= 1 && x < 3 && y >= 1 && y < 3 ? 200 : 0, `${x}, ${y}`)
+  }
   const half = new Canvas(gray(4, 1, 0))
   half.fillRect(0.5, 0, 2, 1, [200, 200, 200])
   assert.equal(

@@ -92,8 +92,9 @@ async function open(at: string): Promise<{ tf: Tf; api: FaceApi }> {
   await tf.setBackend('wasm')
   await tf.ready()
   const api = require('@vladmandic/face-api/dist/face-api.node-wasm.js') as FaceApi
-  for (const { net } of Object.values(NETWORKS))
+  for (const { net } of Object.values(NETWORKS)) {
     await api.nets[net].loadFromDisk(join(at, 'node_modules/@vladmandic/face-api/model'))
+  }
   return (peers = { tf, api })
 }
 
@@ -189,11 +190,12 @@ for (const network of ['tiny-detector', 'ssd-detector'] as const) {
       const clip = (v: number): number => (network === 'ssd-detector' ? Math.max(0, Math.min(1, v)) : v) * size
       const scaled = { ...m, left: clip(m.left), top: clip(m.top), right: clip(m.right), bottom: clip(m.bottom) }
       assert.ok(Math.abs(m.score - theirs[i]!.score) < 1e-4, `score ${i}: ${m.score}, expected ${theirs[i]!.score}`)
-      for (const side of ['left', 'top', 'right', 'bottom'] as const)
+      for (const side of ['left', 'top', 'right', 'bottom'] as const) {
         assert.ok(
           Math.abs(scaled[side] - theirs[i]![side]) < 1e-3 * size,
           `box ${i} ${side}: ${scaled[side]}, expected ${theirs[i]![side]}`,
         )
+      }
     })
   })
 }

@@ -98,11 +98,12 @@ test('wrong identifier and files too short for a header', () => {
     errorCode(() => root(bytes)),
     'format/flatbuffer',
   )
-  for (let n = 0; n < 8; n++)
+  for (let n = 0; n < 8; n++) {
     assert.is(
       errorCode(() => root(bytes.subarray(0, n))),
       'format/flatbuffer',
     )
+  }
 })
 
 test('a vector longer than the file, or than its limit', () => {
@@ -167,17 +168,20 @@ test('any damage ends in a value or a ThimbleError', () => {
             throw new ThimbleError('format/quantization', 'wide')
           }),
         () => t.bytes(slot, 'b'),
-      ])
+      ]) {
         errorCode(read)
-      if (depth < 3)
+      }
+      if (depth < 3) {
         errorCode(() => {
           for (const child of t.tables(slot, 'c', 100)) walk(child, depth + 1)
         })
-      if (depth < 3)
+      }
+      if (depth < 3) {
         errorCode(() => {
           const child = t.table(slot, 'c')
           if (child) walk(child, depth + 1)
         })
+      }
     }
   }
   fc.assert(

@@ -27,7 +27,7 @@ const SIZES = [
   [5, 3],
   [13, 9],
   [33, 17],
-]
+] as const
 
 for (const [type, depths] of [
   [0, [1, 2, 4, 8, 16]],
@@ -47,7 +47,7 @@ for (const [type, depths] of [
           const alphas = Array.from(noise(depth + 1, colours))
           const sample = (x: number, y: number, c: number): number => {
             const at = (y * w + x) * 8 + c * 2
-            return depth === 16 ? (n[at] << 8) | n[at + 1] : n[at] & max
+            return depth === 16 ? (n[at]! << 8) | n[at + 1]! : n[at]! & max
           }
           const options: PngOptions = {
             type,
@@ -66,7 +66,7 @@ for (const [type, depths] of [
                 const index = sample(x, y, 0)
                 const want =
                   type === 3
-                    ? overWhite(palette[index * 3 + c], alphas[index])
+                    ? overWhite(palette[index * 3 + c]!, alphas[index]!)
                     : type === 4 || type === 6
                       ? overWhite(byte(sample(x, y, c)), byte(sample(x, y, channels)))
                       : byte(sample(x, y, c))
@@ -84,7 +84,7 @@ test('PNG: colour keys turn white, gray and RGB, low and high depth', () => {
   const gray = decodeImage(makePng(4, 1, (x) => x, { type: 0, depth: 2, transparency: [0, 1] }))
   assert.equal(Array.from(gray.data), [0, 255, 170, 255])
   const rgb = decodeImage(
-    makePng(2, 1, (x, _, c) => (x === 0 ? [1, 2, 3] : [1, 2, 4])[c], {
+    makePng(2, 1, (x, _, c) => (x === 0 ? [1, 2, 3] : [1, 2, 4])[c]!, {
       type: 2,
       depth: 8,
       transparency: [0, 1, 0, 2, 0, 3],
@@ -109,10 +109,10 @@ test('BMP: 1, 4, 8, 16, 24, 32 bits, bottom-up and top-down', () => {
         const number = (x: number, y: number): number => {
           const i = (y * w + x) * 4
           return bits <= 8
-            ? n[i] & (2 ** bits - 1)
+            ? n[i]! & (2 ** bits - 1)
             : bits === 16
-              ? ((n[i] << 8) | n[i + 1]) & 0x7fff
-              : n[i] + n[i + 1] * 256 + n[i + 2] * 65536
+              ? ((n[i]! << 8) | n[i + 1]!) & 0x7fff
+              : n[i]! + n[i + 1]! * 256 + n[i + 2]! * 65536
         }
         const palette = Array.from({ length: bits <= 8 ? 2 ** bits : 0 }, (_, i) => [
           (i * 3) & 255,
@@ -125,7 +125,7 @@ test('BMP: 1, 4, 8, 16, 24, 32 bits, bottom-up and top-down', () => {
             const v = number(x, y)
             const want =
               bits <= 8
-                ? palette[v]
+                ? palette[v]!
                 : bits === 16
                   ? [v >> 10, (v >> 5) & 31, v & 31].map((c) => Math.floor((c * 255) / 31))
                   : [(v >> 16) & 255, (v >> 8) & 255, v & 255]
@@ -288,8 +288,8 @@ for (const [name, bytes, code, words] of BAD) {
     const start = performance.now()
     const error = errorOf(bytes)
     assert.ok(error, 'was decoded')
-    assert.is(error!.code, code, error!.message)
-    assert.match(error!.message, words)
+    assert.is(error.code, code, error.message)
+    assert.match(error.message, words)
     assert.ok(performance.now() - start < 1000)
   })
 }

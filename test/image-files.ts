@@ -28,7 +28,7 @@ const ADAM7 = [
   [0, 2, 2, 4],
   [1, 0, 2, 2],
   [0, 1, 1, 2],
-]
+] as const
 
 export function pngChunk(type: string, body: ArrayLike<number>): number[] {
   const typed = [...ascii(type), ...Array.from(body)]
@@ -44,7 +44,7 @@ export function makePng(
 ): Uint8Array {
   const samples = SAMPLES[o.type]
   const raw: number[] = []
-  for (const [x0, y0, dx, dy] of o.interlaced ? ADAM7 : [[0, 0, 1, 1]]) {
+  for (const [x0, y0, dx, dy] of o.interlaced ? ADAM7 : [[0, 0, 1, 1] as const]) {
     const w = Math.ceil((width - x0) / dx)
     const h = Math.ceil((height - y0) / dy)
     if (w <= 0 || h <= 0) continue
@@ -89,20 +89,20 @@ function packRow(
   for (let i = 0; i < w * samples; i++) {
     const v = sample(Math.floor(i / samples), i % samples)
     if (depth === 16) row.set([v >> 8, v & 255], i * 2)
-    else row[(i * depth) >> 3] |= v << (8 - depth - ((i * depth) & 7))
+    else row[(i * depth) >> 3]! |= v << (8 - depth - ((i * depth) & 7))
   }
   return row
 }
 
 function filtered(row: Uint8Array, above: Uint8Array, filter: number, bpp: number): number[] {
   return Array.from(row, (v, i) => {
-    const a = i < bpp ? 0 : row[i - bpp]
-    const b = above[i]
-    const c = i < bpp ? 0 : above[i - bpp]
+    const a = i < bpp ? 0 : row[i - bpp]!
+    const b = above[i]!
+    const c = i < bpp ? 0 : above[i - bpp]!
     const p = a + b - c
     const [pa, pb, pc] = [Math.abs(p - a), Math.abs(p - b), Math.abs(p - c)]
     const paeth = pa <= pb && pa <= pc ? a : pb <= pc ? b : c
-    return (v - [0, a, b, (a + b) >> 1, paeth][filter]) & 255
+    return (v - [0, a, b, (a + b) >> 1, paeth][filter]!) & 255
   })
 }
 
@@ -148,7 +148,7 @@ export function makeBmp(
     const at = (o.topDown ? y : height - 1 - y) * stride
     for (let x = 0; x < width; x++) {
       const v = pixel(x, y)
-      if (bits < 8) rows[at + ((x * bits) >> 3)] |= v << (8 - bits - ((x * bits) & 7))
+      if (bits < 8) rows[at + ((x * bits) >> 3)]! |= v << (8 - bits - ((x * bits) & 7))
       else for (let k = 0; k < bits / 8; k++) rows[at + (x * bits) / 8 + k] = (v / 2 ** (8 * k)) & 255
     }
   }

@@ -77,13 +77,14 @@ test('EXIF orientation: all eight, both byte orders', () => {
       assert.is(`${got.width}x${got.height}`, orientation > 4 ? `${h}x${w}` : `${w}x${h}`)
       for (let y = 0; y < got.height; y++) {
         for (let x = 0; x < got.width; x++) {
-          const [sx, sy] = source[orientation](x, y)
-          for (let c = 0; c < 3; c++)
+          const [sx, sy] = source[orientation]!(x, y)
+          for (let c = 0; c < 3; c++) {
             assert.is(
               got.data[(y * got.width + x) * 3 + c],
               data[(sy * w + sx) * 3 + c],
               `orientation ${orientation} at ${x}, ${y}`,
             )
+          }
         }
       }
     }

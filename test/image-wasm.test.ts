@@ -61,8 +61,8 @@ test("scaled: the smallest size that is large enough, close to libjpeg's scaled 
       let sum = 0
       let bias = 0
       for (let i = 0; i < want.data.length; i++) {
-        sum += Math.abs(got.data[i] - want.data[i])
-        bias += got.data[i] - want.data[i]
+        sum += Math.abs(got.data[i]! - want.data[i]!)
+        bias += got.data[i]! - want.data[i]!
       }
       const n = want.data.length
       assert.ok(
@@ -101,7 +101,7 @@ test('input tensors equal the TypeScript preprocessing', () => {
     [64, 48],
     [300, 7],
     [1, 1],
-  ]) {
+  ] as const) {
     const png = makePng(width, height, () => r.int(256), { type: 2, depth: 8 })
     const pixels = decodeImage(png)
     for (const how of hows) {
@@ -133,8 +133,9 @@ test('damaged files: an image or a ThimbleError, never a trap; the module goes o
   const out = new Uint8Array(16 * 16 * 3)
   for (let n = 0; n < 4000; n++) {
     let bytes = bytesOf(r.pick(cases))
-    for (let i = r.int(6); i >= 0; i--)
+    for (let i = r.int(6); i >= 0; i--) {
       bytes[r.int(r.int(2) ? bytes.length : Math.min(650, bytes.length))] = r.int(3) ? r.int(256) : 255
+    }
     if (r.int(4) === 0) bytes = bytes.slice(0, r.int(bytes.length))
     try {
       small.prepare(bytes, input, how, out)
@@ -144,9 +145,10 @@ test('damaged files: an image or a ThimbleError, never a trap; the module goes o
       codes.set(error.code, (codes.get(error.code) ?? 0) + 1)
     }
   }
-  for (const code of ['ok', 'image/corrupt', 'image/truncated', 'image/too-large', 'image/unsupported-format'])
+  for (const code of ['ok', 'image/corrupt', 'image/truncated', 'image/too-large', 'image/unsupported-format']) {
     assert.ok((codes.get(code) ?? 0) > 0, `${code}: ${JSON.stringify([...codes])}`)
-  equalBytes(small.decode(bytesOf(cases[0])).data, decodeJpeg(bytesOf(cases[0])).data, 'after all that')
+  }
+  equalBytes(small.decode(bytesOf(cases[0]!)).data, decodeJpeg(bytesOf(cases[0]!)).data, 'after all that')
 })
 
 test('limits and other files are refused by name', () => {

@@ -77,7 +77,7 @@ async function main(): Promise<void> {
         `${r.failed ? 'FAIL' : 'ok  '} ${file.padEnd(34)} ${r.passed} passed${r.failed ? `, ${r.failed} failed` : ''}${r.skips.length ? `, ${r.skips.length} skipped` : ''}  ${(r.ms / 1000).toFixed(1)} s`,
       )
       for (const s of r.skips) console.log(`     skipped ${s}`)
-      if (r.failed)
+      if (r.failed) {
         console.log(
           r.output
             .trimEnd()
@@ -86,6 +86,7 @@ async function main(): Promise<void> {
             .map((line) => `     ${line}`)
             .join('\n'),
         )
+      }
     }
   }
   await Promise.all(Array.from({ length: Math.min(2, availableParallelism()) }, worker))

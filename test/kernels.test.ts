@@ -21,8 +21,9 @@ import { equalBytes, errorCode, need, rng, shared, skip } from './util.ts'
 
 const SEED = Number(process.env.THIMBLE_SEED ?? 20261124)
 const modules = new Map<Choice, WebAssembly.Module>()
-for (const choice of CHOICES)
+for (const choice of CHOICES) {
   modules.set(choice, choice.kernels === 'avx2' ? (await fastRuntime()).module! : await runtimeModule(choice.variant))
+}
 for (const { name, reason } of missing) skip(`kernels, ${name}`, reason)
 const GUARD = 0xa5
 
@@ -56,9 +57,11 @@ function run(graph: Graph, inputs: TypedArray[], choice: Choice, plan: 'speed' |
   const first = engine.run(inputs)
   const again = engine.run(inputs)
   first.forEach((o, i) => equalBytes(again[i]!, o, 'the second run'))
-  for (let i = program.arenaAddress + program.arenaBytes; i < memory.length; i++)
-    if (memory[i] !== GUARD)
+  for (let i = program.arenaAddress + program.arenaBytes; i < memory.length; i++) {
+    if (memory[i] !== GUARD) {
       throw new Error(`byte ${i - program.arenaAddress - program.arenaBytes} past the arena was written`)
+    }
+  }
   // Op records hold the executor's band state; the constants behind them must not change.
   const plan0 = program.image[0]!.address + program.image[0]!.bytes.length
   equalBytes(memory.slice(plan0, program.arenaAddress), constants.slice(plan0), 'constants')
@@ -73,9 +76,9 @@ function check(graph: Graph, seed: number): void {
     const x = new (arrayType(t.dtype) as Int8ArrayConstructor)(n)
     const mode = random.int(8)
     for (let k = 0; k < n; k++) x[k] = mode === 0 ? -128 : mode === 1 ? 127 : random.int(256) - 128
-    return x as TypedArray
+    return x
   })
-  const want = oracle(graph, inputs as Int8Array[])
+  const want = oracle(graph, inputs)
   for (const choice of CHOICES) {
     for (const plan of ['speed', 'size'] as const) {
       const got = run(graph, inputs, choice, plan)
@@ -179,7 +182,7 @@ test('conv: tiles that are packed together where the arena has room, and a pixel
           const ow = outSize(p.padding, p.w, p.k, 1, 1)
           fc.pre(oh >= 1 && ow >= 1)
           // Its input's memory is free once the convolution runs.
-          if (before)
+          if (before) {
             outputs.push(
               b.op('MAX_POOL_2D', [b.input([1, 40, 40, 8])], [b.tensor([1, 4, 4, 8], 'int8', 0.05, 3)], {
                 padding: 'VALID',
@@ -190,6 +193,7 @@ test('conv: tiles that are packed together where the arena has room, and a pixel
                 activation: 'NONE',
               }),
             )
+          }
           const x = b.input([1, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype))
           const y = b.tensor([1, oh, ow, p.o], p.dtype, 0.11, zero(p.zo, p.dtype))
           outputs.push(
@@ -616,8 +620,9 @@ test('PRELU has a slope for each channel, rounds twice as TFLite does, and refus
     })
     const input = new (unsigned ? Uint8Array : Int8Array)(values.map((v) => v + offset))
     for (const choice of CHOICES) {
-      for (const alpha of [[channels], [1, 1, channels]])
+      for (const alpha of [[channels], [1, 1, channels]]) {
         assert.equal([...run(build(alpha), [input], choice, 'size')[0]!], want, `${nameOf(choice)} ${dtype}`)
+      }
     }
     const refusal = (alpha: readonly number[], input?: readonly number[]): string =>
       errorCode(() =>
@@ -644,8 +649,9 @@ need(test, "the oracle gives LiteRT's answers", shared('goldens/ops.jsonl.gz'), 
       'activation' in graph.ops[0]!.attrs &&
       graph.ops[0]!.attrs.activation !== 'NONE' &&
       graph.ops[0]!.type === 'AVERAGE_POOL_2D'
-    )
+    ) {
       continue
+    }
     const raw = (data: string, unsigned: boolean): ArrayLike<number> => {
       const bytes = new Uint8Array(Buffer.from(data, 'base64'))
       return unsigned ? bytes : new Int8Array(bytes.buffer)

@@ -40,8 +40,9 @@ test('label files of every kind', () => {
 })
 
 test('label files that are none', () => {
-  for (const text of ['', '\n\n', '["a", 3]', '{"x": "a"}', '{"0": 1}', '[1', 'a\0b', '{"0": "a", "1e9": "b"}'])
+  for (const text of ['', '\n\n', '["a", 3]', '{"x": "a"}', '{"0": 1}', '[1', 'a\0b', '{"0": "a", "1e9": "b"}']) {
     throwsCode(() => parseLabels(text), 'format/labels')
+  }
 })
 
 test('topK equals sorting, ties by index', () => {
@@ -49,14 +50,14 @@ test('topK equals sorting, ties by index', () => {
   for (let i = 0; i < 200; i++) {
     const scores = Float32Array.from({ length: 1 + random.int(40) }, () => random.int(8) / 8)
     const k = 1 + random.int(12)
-    const want = Array.from(scores, (s, at) => [s, at])
+    const want = Array.from(scores, (s, at) => [s, at] as const)
       .sort((a, b) => b[0] - a[0] || a[1] - b[1])
       .slice(0, k)
       .map(([, at]) => at)
     assert.equal(topK(scores, k), want)
     assert.equal(
       topK(scores, k, 0.5),
-      want.filter((at) => scores[at] >= 0.5),
+      want.filter((at) => scores[at]! >= 0.5),
     )
   }
   assert.equal(topK([NaN, 1, NaN], 3), [1])
@@ -80,9 +81,9 @@ function fakeModel(
     memoryBytes: 0,
     arenaBytes: 0,
     run(input, options) {
-      this.seen = (input as TypedArray).slice() as TypedArray
+      this.seen = (input as TypedArray).slice()
       const out = (options?.out as TypedArray[] | undefined)?.[0]
-      if (!out) return [raw.slice() as TypedArray]
+      if (!out) return [raw.slice()]
       out.set(raw as never)
       return [out]
     },
@@ -113,7 +114,7 @@ test('a classifier: pixels in, best labels out', async () => {
   )
   const first = classifier.classify(gray)
   classifier.classify(gray)
-  assert.is(first[0].score, 200 / 256, 'answers do not change under the caller')
+  assert.is(first[0]!.score, 200 / 256, 'answers do not change under the caller')
 })
 
 test("scores: probabilities stay, logits become probabilities, the file's word counts", async () => {
@@ -128,23 +129,23 @@ test("scores: probabilities stay, logits become probabilities, the file's word c
 
   assert.equal(await scores(int8([-128, 0, 127], 1 / 256, -128)), [0, 0.5, 255 / 256])
   const logits = int8([-10, 0, 30], 0.1, 0)
-  ;(await scores(logits)).forEach((s, i) => close(s, softmax([-1, 0, 3])[i]))
-  ;(await scores(logits, 'identity')).forEach((s, i) => close(s, [-1, 0, 3][i]))
-  ;(await scores(logits, 'sigmoid')).forEach((s, i) => close(s, 1 / (1 + Math.exp(-[-1, 0, 3][i]))))
+  ;(await scores(logits)).forEach((s, i) => close(s, softmax([-1, 0, 3])[i]!))
+  ;(await scores(logits, 'identity')).forEach((s, i) => close(s, [-1, 0, 3][i]!))
+  ;(await scores(logits, 'sigmoid')).forEach((s, i) => close(s, 1 / (1 + Math.exp(-[-1, 0, 3][i]!))))
   ;(await scores(int8([-128, 0, 127], 1 / 256, -128, { scores: 'softmax' }))).forEach((s, i) =>
-    close(s, softmax([0, 0.5, 255 / 256])[i]),
+    close(s, softmax([0, 0.5, 255 / 256])[i]!),
   )
   const float = (values: number[]): Model =>
     fakeModel(Float32Array.from(values), { dtype: 'float32', scale: 0, zeroPoint: 0 })
-  ;(await scores(float([0.25, 0.75]))).forEach((s, i) => close(s, [0.25, 0.75][i]))
-  ;(await scores(float([0.25, 2]))).forEach((s, i) => close(s, softmax([0.25, 2])[i]))
+  ;(await scores(float([0.25, 0.75]))).forEach((s, i) => close(s, [0.25, 0.75][i]!))
+  ;(await scores(float([0.25, 2]))).forEach((s, i) => close(s, softmax([0.25, 2])[i]!))
   ;(await scores(float([1000, 1000]))).forEach((s) => close(s, 0.5))
 })
 
 test("labels: text is parsed, a wrong number is refused, a file's own are taken", async () => {
   const model = fakeModel(Uint8Array.of(1, 2), {})
   assert.equal((await createClassifier(model, { labels: '0 x\n1 y' })).labels, ['x', 'y'])
-  assert.is((await createClassifier(model)).classify(gray)[0].label, 'class 1')
+  assert.is((await createClassifier(model)).classify(gray)[0]!.label, 'class 1')
   for (const labels of [['x'], ['x', 'y', 'z']]) {
     const error = await createClassifier(model, { labels }).then(
       () => undefined,
@@ -165,12 +166,12 @@ test('encoded images: decoder at once, later, or none', async () => {
   const none = await createClassifier(model)
   throwsCode(() => none.classify(new Uint8Array(3)), 'usage/decode')
   const now = await createClassifier(model, { decode: () => gray })
-  assert.is(now.classify(new Uint8Array(3).buffer)[0].index, 1)
+  assert.is(now.classify(new Uint8Array(3).buffer)[0]!.index, 1)
   const later = await createClassifier(model, { decode: async () => gray })
   const promise = later.classify(new Uint8Array(3))
   assert.instance(promise, Promise)
-  assert.is((await promise)[0].index, 1)
-  assert.is(later.classify(gray)[0].index, 1)
+  assert.is((await promise)[0]!.index, 1)
+  assert.is(later.classify(gray)[0]!.index, 1)
 })
 
 test('models that are no classifiers, and wrong options', async () => {
@@ -186,8 +187,8 @@ test('models that are no classifiers, and wrong options', async () => {
     createClassifier({ ...fakeModel(Uint8Array.of(1, 2, 3, 4), { shape: [1, 2, 2] }) }),
     'usage/not-a-classifier',
   )
-  await rejects(createClassifier({ ...ok, inputs: [ok.inputs[0], ok.inputs[0]] }), 'usage/not-a-classifier')
-  await rejects(createClassifier({ ...ok, inputs: [{ ...ok.inputs[0], shape: [1, 640] }] }), 'image/unsupported-input')
+  await rejects(createClassifier({ ...ok, inputs: [ok.inputs[0]!, ok.inputs[0]!] }), 'usage/not-a-classifier')
+  await rejects(createClassifier({ ...ok, inputs: [{ ...ok.inputs[0]!, shape: [1, 640] }] }), 'image/unsupported-input')
   await rejects(createClassifier(ok, { topK: 0 }), 'usage/option')
   await rejects(
     createClassifier(ok, { preprocess: { fit: 'stretch', method: 'bilinear', channels: 'rgb', mean: [0], std: [0] } }),

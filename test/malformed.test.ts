@@ -64,10 +64,11 @@ async function outcome(where: string, what: string, limit: number, body: () => u
   try {
     await body()
   } catch (error) {
-    if (!(error instanceof ThimbleError))
+    if (!(error instanceof ThimbleError)) {
       throw new Error(
         `THIMBLE_SEED=${SEED}, ${where}, ${what}: ${error instanceof Error ? error.stack : String(error)}`,
       )
+    }
     assert.match(error.message, /^(format|lower|plan|runtime)\/[a-z-]+: [^\n]+$/, where)
     code = error.code
   }
@@ -100,8 +101,9 @@ class Tally {
 function randomInputs(model: Model, d: Dice): TypedArray[] {
   return model.inputs.map(({ dtype, shape }) => {
     const data = new (arrayType(dtype))(elements(shape))
-    for (let i = 0; i < data.length; i++)
+    for (let i = 0; i < data.length; i++) {
       data[i] = data instanceof BigInt64Array ? BigInt(d.int(256)) : d.int(256) - 128
+    }
     return data
   })
 }
@@ -202,13 +204,13 @@ test('.thimble files damaged before they were sealed: a graph or an error, and t
       const bytes = packed.slice()
       // Digits and letters for others keep most of the JSON readable.
       let what = 'JSON'
-      if (d.int(3))
+      if (d.int(3)) {
         for (let n = 1 + d.int(3); n > 0; n--) {
           const at = 32 + d.int(dataStart - 32)
           if (bytes[at]! >= 48 && bytes[at]! < 58) bytes[at] = 48 + d.int(10)
           else n += d.int(2)
         }
-      else {
+      } else {
         const mutant = mutateBytes(file, d)
         what = mutant.what
         bytes.set(mutant.bytes.subarray(0, dataStart - 32), 32)

@@ -80,8 +80,8 @@ function zip(entries: readonly Entry[], base = 0, comment = ''): Uint8Array {
 const concat = (...parts: Uint8Array[]): Uint8Array => Uint8Array.from(parts.flatMap((p) => [...p]))
 
 interface Spec {
-  mean?: number[]
-  std?: number[]
+  mean?: number[] | undefined
+  std?: number[] | undefined
   color?: number
   content?: number
   labelType?: number
@@ -160,7 +160,7 @@ const LABELS = text('cat\ndog\r\nbird, small\n')
 
 test('who made it, what it is called, and its labels, from either kind of archive', () => {
   const model = modelBytes()
-  for (const method of [0, 8] as const)
+  for (const method of [0, 8] as const) {
     for (const base of [0, model.length]) {
       const { metadata } = readTflite(
         concat(
@@ -186,6 +186,7 @@ test('who made it, what it is called, and its labels, from either kind of archiv
         task: 'segmentation',
       })
     }
+  }
 })
 
 test('labels: the English list among several, of both kinds', () => {
@@ -330,12 +331,13 @@ test('a label file that is not there: the file was cut or rewritten', () => {
     'format/metadata',
   )
   const whole = concat(modelBytes(), zip([{ name: 'labels.txt', data: LABELS, method: 8 }]))
-  for (let n = modelBytes().length; n < whole.length; n++)
+  for (let n = modelBytes().length; n < whole.length; n++) {
     assert.match(
       errorCode(() => readTflite(whole.subarray(0, n))),
       /^format\//,
       `cut to ${n}`,
     )
+  }
 })
 
 test('hostile archives: one error, no memory, no time', () => {
@@ -381,11 +383,12 @@ test('inflate undoes deflate of any kind', () => {
     fc.property(content, fc.nat(9), fc.constantFrom(0, 1, 2, 3, 4), (data, level, strategy) => {
       const packed = new Uint8Array(deflateRawSync(data, { level, strategy }))
       equalBytes(inflate(packed, data.length), data, `level ${level}, strategy ${strategy}`)
-      if (data.length > 0)
+      if (data.length > 0) {
         assert.is(
           errorCode(() => inflate(packed, data.length - 1)),
           'format/zip',
         )
+      }
       assert.is(
         errorCode(() => inflate(packed, data.length + 1)),
         'format/zip',
@@ -451,8 +454,9 @@ need(
     assert.is(metadata.task, 'classification')
     // Scale 0.0078431..., zero point 127: the pixel itself, whatever the rounding.
     const { mean, std } = metadata.preprocess!
-    for (let pixel = 0; pixel < 256; pixel++)
+    for (let pixel = 0; pixel < 256; pixel++) {
       assert.is(Math.round((pixel - mean[0]!) / std[0]! / (1 / std[0]!) + 127), pixel)
+    }
   },
 )
 

@@ -63,7 +63,7 @@ function damage(t: Target, out: Uint8Array, dice: Dice): string {
   const view = new DataView(out.buffer, out.byteOffset, out.byteLength)
   switch (dice.int(7)) {
     case 0:
-      out[at] ^= 1 << dice.int(8)
+      out[at]! ^= 1 << dice.int(8)
       return `bit ${at}`
     case 1:
       out[at] = dice.int(256)
@@ -149,7 +149,7 @@ function mutateTensor(t: Tensor, dice: Dice): string {
         const v = new DataView(data.buffer)
         const k = dice.int(data.length) & ~3
         if (k + 4 <= data.length) v.setInt32(k, dice.pick(NUMBERS), true)
-        else data[k] ^= 255
+        else data[k]! ^= 255
         t.data = data
       }
       return `data of ${t.name}`
@@ -189,7 +189,7 @@ function mutateOp(op: Op, graph: Graph, dice: Dice): string {
             : name === 'activation'
               ? dice.pick(['NONE', 'RELU', 'RELU6', 'RELU_N1_TO_1'])
               : old
-    op.attrs = { ...attrs, [name]: value } as never
+    op.attrs = { ...attrs, [name]: value }
     return `${op.type}.${name} to ${String(value)}`
   }
   const operands = dice.int(4) === 0 ? [...op.outputs] : [...op.inputs]
@@ -242,7 +242,7 @@ export function mutateGraph(source: Graph, dice: Dice): { graph: Graph; what: st
       list[dice.int(list.length)] = dice.int(graph.tensors.length)
       return 'graph input or output'
     }
-    op.type = dice.pick(alike) as never
+    op.type = dice.pick(alike)
     return `becomes ${op.type}`
   })
   return { graph, what: what.join(', ') }

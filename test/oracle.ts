@@ -82,12 +82,12 @@ function convolution(g: Graph, op: Op, v: Values, depthwise: boolean): Int32Arra
   const scales = wt.quantization!.scales
   const out = new Int32Array(elements(ot.shape))
   let at = 0
-  for (let b = 0; b < n; b++)
-    for (let y = 0; y < oh; y++)
-      for (let xo = 0; xo < ow; xo++)
+  for (let b = 0; b < n; b++) {
+    for (let y = 0; y < oh; y++) {
+      for (let xo = 0; xo < ow; xo++) {
         for (let o = 0; o < oc; o++) {
           let acc = bias[o]!
-          for (let ky = 0; ky < kh; ky++)
+          for (let ky = 0; ky < kh; ky++) {
             for (let kx = 0; kx < kw; kx++) {
               const iy = y * a.strideH - pt + ky * a.dilationH
               const ix = xo * a.strideW - pl + kx * a.dilationW
@@ -98,9 +98,13 @@ function convolution(g: Graph, op: Op, v: Values, depthwise: boolean): Int32Arra
                 acc += (x[((b * h + iy) * w + ix) * c + channel]! - xq.z) * (weight - wz)
               }
             }
+          }
           const scale = f32(f32(xq.s * scales[scales.length === 1 ? 0 : o]!) / oq.s)
           out[at++] = clamp(rne(f32(f32(acc | 0) * scale)) + oq.z, lo, hi)
         }
+      }
+    }
+  }
   return out
 }
 
@@ -119,7 +123,7 @@ function fullyConnected(g: Graph, op: Op, v: Values): Int32Array {
   const scales = wt.quantization!.scales
   const [lo, hi] = bounds((op.attrs as { activation: Activation }).activation, oq)
   const out = new Int32Array(rows * o)
-  for (let r = 0; r < rows; r++)
+  for (let r = 0; r < rows; r++) {
     for (let n = 0; n < o; n++) {
       let acc = bias?.[n] ?? 0
       for (let i = 0; i < k; i++) acc += (x[r * k + i]! - xq.z) * (f[n * k + i]! - wz)
@@ -129,6 +133,7 @@ function fullyConnected(g: Graph, op: Op, v: Values): Int32Array {
         hi,
       )
     }
+  }
   return out
 }
 
@@ -181,9 +186,9 @@ function pool(g: Graph, op: Op, v: Values): Int32Array {
   const unsigned = xt.dtype === 'uint8'
   const out = new Int32Array(elements(ot.shape))
   let at = 0
-  for (let b = 0; b < n; b++)
-    for (let y = 0; y < oh; y++)
-      for (let xo = 0; xo < ow; xo++)
+  for (let b = 0; b < n; b++) {
+    for (let y = 0; y < oh; y++) {
+      for (let xo = 0; xo < ow; xo++) {
         for (let k = 0; k < c; k++) {
           let sum = 0
           let count = 0
@@ -204,6 +209,9 @@ function pool(g: Graph, op: Op, v: Values): Int32Array {
                 ? Math.floor((sum + half) / count)
                 : Math.trunc((sum > 0 ? sum + half : sum - half) / count)
         }
+      }
+    }
+  }
   return out
 }
 

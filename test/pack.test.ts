@@ -58,8 +58,9 @@ test('LEB128 round trips, shortest form', () => {
     assert.is(new Reader(bytes).u32(), v)
     assert.is(bytes.length, Math.max(1, Math.ceil(Math.log2(v + 1) / 7)))
   }
-  for (const v of [0, 63, 64, -64, -65, -1, 2 ** 31 - 1, -(2 ** 31), ...unsigned.map((u) => u | 0)])
+  for (const v of [0, 63, 64, -64, -65, -1, 2 ** 31 - 1, -(2 ** 31), ...unsigned.map((u) => u | 0)]) {
     assert.is(new Reader(new Writer().s33(v).finish()).s33(), v)
+  }
 })
 
 test('the runtimes survive parse and encode', async () => {
@@ -121,7 +122,7 @@ test('each kernel is removed when it alone is unused', async () => {
       const { codeBytes, wasm } = await link({ stubs: [name] })
       assert.ok(WebAssembly.validate(wasm as Uint8Array<ArrayBuffer>), name)
       // Kernels of a few instructions are inlined into the executor, where they stay.
-      const { body } = runtime.functions[runtime.exports.find((e) => e.name === name)!.index]
+      const { body } = runtime.functions[runtime.exports.find((e) => e.name === name)!.index]!
       assert.ok(codeBytes < whole || body.length < 128, `${name} of ${body.length} bytes left the size at ${codeBytes}`)
       return whole - codeBytes
     }),
@@ -151,8 +152,9 @@ test('the image appears in memory, zero runs take no file', async () => {
   const r = rng(3)
   for (let round = 0; round < 20; round++) {
     const bytes = new Uint8Array(3000)
-    for (let at = r.int(100); at < bytes.length; at += r.int(120))
+    for (let at = r.int(100); at < bytes.length; at += r.int(120)) {
       for (let k = r.int(40); k > 0 && at < bytes.length; k--) bytes[at++] = r.int(4)
+    }
     const { wasm } = await link({ data: [{ address: 2048, bytes }] })
     const { memory } = new WebAssembly.Instance(new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)).exports as {
       memory: WebAssembly.Memory
@@ -237,8 +239,9 @@ need(test, 'packed models answer as recorded, within the size goals', shared('go
         sizes.memoryBytes,
         sizes.staticBytes + sizes.planBytes + sizes.weightBytes + sizes.arenaBytes + sizes.marginBytes,
       )
-      if (name === 'vww_96_int8' && variant === 'scalar')
+      if (name === 'vww_96_int8' && variant === 'scalar') {
         assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)
+      }
       const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)
       assert.equal(WebAssembly.Module.imports(module), [])
       assert.equal(
@@ -247,26 +250,27 @@ need(test, 'packed models answer as recorded, within the size goals', shared('go
       )
       assert.equal(JSON.parse(JSON.stringify(packedMeta(module))), JSON.parse(JSON.stringify(meta)))
       assert.is(
-        meta.inputs[0].bytes,
-        meta.inputs[0].shape.reduce((a, b) => a * b, 1),
+        meta.inputs[0]!.bytes,
+        meta.inputs[0]!.shape.reduce((a, b) => a * b, 1),
       )
       const model = loadPackedModule(module)
       for (const kind of ['random0', 'all_max', 'all_min']) {
         const bytes = readFileSync(shared(`goldens/${name}/${kind}.in0.bin`)!)
-        const input = model.inputs[0].dtype === 'uint8' ? new Uint8Array(bytes) : new Int8Array(bytes)
+        const input = model.inputs[0]!.dtype === 'uint8' ? new Uint8Array(bytes) : new Int8Array(bytes)
         equalBytes(
-          model.run(input)[0],
+          model.run(input)[0]!,
           readFileSync(shared(`goldens/${name}/${kind}.out0.bin`)!),
           `${name} ${variant} ${kind}`,
         )
       }
       // Ports can be counted: beyond the last one there are 0 bytes.
       const ports = new WebAssembly.Instance(module).exports as Record<string, (i: number) => number>
-      for (const i of [1, 2, 0x7fffffff, -0x80000000, -1])
+      for (const i of [1, 2, 0x7fffffff, -0x80000000, -1]) {
         assert.equal(
-          ['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`](i)),
+          ['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`]!(i)),
           [0, 0, 0, 0],
         )
+      }
       // Nothing above __heap_base is touched: an embedder may cut the memory there.
       const { memory, __heap_base } = new WebAssembly.Instance(module).exports as {
         memory: WebAssembly.Memory
@@ -330,8 +334,16 @@ int main(void) {
       '-o',
       join(dir, 'main'),
     ])
-    const [numbers, ...labels] = execFileSync(join(dir, 'main')).toString().split('\n')
-    const [channels, first, size, scale, zero, output, outScale] = numbers.split(' ')
+    const [numbers, ...labels] = execFileSync(join(dir, 'main')).toString().split('\n') as [string, string]
+    const [channels, first, size, scale, zero, output, outScale] = numbers.split(' ') as [
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+      string,
+    ]
     assert.equal([channels, first, size, zero, output], ['3', '255', '12', '128', '-128'])
     assert.equal([Number.parseFloat(String(hexFloat(scale))), hexFloat(outScale)], [Math.fround(0.1), 1 / 256])
     assert.is(labels.join('\n'), 'a "quoted" \\ label|Käse??=|tab\there\n|')

@@ -82,8 +82,9 @@ test('the layout that the head of packed.ts describes', () => {
   assert.is(view.getUint32(12, true), sums(bytes).checksum)
   const data = view.getUint32(24, true)
   assert.is(data, Math.ceil((32 + view.getUint32(20, true)) / 16) * 16)
-  for (const t of readPacked(bytes).tensors)
+  for (const t of readPacked(bytes).tensors) {
     if (t.data) assert.is((t.data.byteOffset - bytes.byteOffset) % 16, 0, t.name)
+  }
   const header = JSON.parse(new TextDecoder().decode(bytes.subarray(32, data)))
   assert.equal(Object.keys(header), ['inputs', 'metadata', 'ops', 'outputs', 'tensors'])
 })
@@ -125,12 +126,13 @@ test('every single bit of the file matters', () => {
 
 test('every truncation, and bytes after the end', () => {
   const bytes = writePacked(smallModels()[2]!.graph)
-  for (let n = 0; n < bytes.length; n++)
+  for (let n = 0; n < bytes.length; n++) {
     assert.is(
       errorCode(() => readPacked(bytes.subarray(0, n))),
       'format/packed',
       `${n} bytes`,
     )
+  }
   for (const n of [1, 15, 16, 4096]) {
     const longer = new Uint8Array(bytes.length + n)
     longer.set(bytes)

@@ -186,8 +186,9 @@ test('the margin of an overlay is the largest of the whole schedule', () => {
         })
       } else {
         const behind = Math.ceil(Math.max(0, steps[0]!.stream!.lag! - 1) / to.w)
-        for (let y = 0; y < rows; y++)
+        for (let y = 0; y < rows; y++) {
           margin = Math.max(margin, Math.min(y + 1 + behind, rows) * to.rowStride - dead(y) * from.rowStride)
+        }
       }
       assert.is(overlayMargin(steps, bandRows, from), margin)
     }),

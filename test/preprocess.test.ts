@@ -133,15 +133,16 @@ test('cropping gives the same pixels as resizing all and cutting', () => {
     [61, 40],
     [40, 90],
     [33, 33],
-  ]) {
+  ] as const) {
     const picture = image(w, h, 3, w)
     const how: Preprocess = { ...plain, fit: 'crop', shorterSide: 24 }
     const p = placement(w, h, 20, 20, how)
     const whole = preprocess(picture, tensor([1, p.height, p.width, 3]), plain) as Uint8Array
     const cut = preprocess(picture, tensor([1, 20, 20, 3]), how) as Uint8Array
     for (let y = 0; y < 20; y++) {
-      for (let i = 0; i < 60; i++)
+      for (let i = 0; i < 60; i++) {
         assert.is(cut[y * 60 + i], whole[((p.cropY + y) * p.width + p.cropX) * 3 + i], `${w}x${h} row ${y}`)
+      }
     }
   }
 })
@@ -222,8 +223,8 @@ test("a Preprocessor gives the same answers in any order of sizes, and fills the
     [1, 1, 0, 3, 2, 0],
   ]) {
     for (const i of order) {
-      assert.is(p.run(pictures[i], out), out)
-      equalBytes(out, alone[i], `picture ${i}`)
+      assert.is(p.run(pictures[i]!, out), out)
+      equalBytes(out, alone[i]!, `picture ${i}`)
     }
   }
 })
@@ -234,7 +235,7 @@ test('extreme shapes', () => {
     [1, 5000],
     [5000, 1],
     [2, 3],
-  ]) {
+  ] as const) {
     for (const fit of ['stretch', 'crop', 'fit'] as const) {
       for (const method of ['bilinear', 'bilinear-fast', 'nearest', 'area'] as const) {
         const flat: PixelImage = { data: new Uint8Array(w * h * 3).fill(77), width: w, height: h, channels: 3 }
@@ -252,8 +253,9 @@ test('extreme shapes', () => {
 test('refused: wrong tensors, arrays, pixels and settings', () => {
   const fails = (run: () => unknown, code: string): void =>
     assert.throws(run, (e: Error) => e instanceof ThimbleError && e.code === code)
-  for (const shape of [[1, 10], [2, 4, 4, 3], [1, 4, 4, 5], [4], [1, 0, 4, 3]])
+  for (const shape of [[1, 10], [2, 4, 4, 3], [1, 4, 4, 5], [4], [1, 0, 4, 3]]) {
     fails(() => preprocess(image(2, 2, 3), tensor(shape), plain), 'image/unsupported-input')
+  }
   fails(() => preprocess(image(2, 2, 3), tensor([1, 2, 2, 3], 'int64'), plain), 'image/unsupported-input')
   fails(() => preprocess(image(2, 2, 3), tensor([1, 2, 2, 3]), plain, new Uint8Array(11)), 'usage/tensor')
   fails(() => preprocess(image(2, 2, 3), tensor([1, 2, 2, 3]), plain, new Int8Array(12)), 'usage/tensor')
@@ -349,7 +351,7 @@ for (const model of [
         inputs: [i],
         cases,
       } = JSON.parse(readFileSync(manifest, 'utf8')) as {
-        inputs: { name: string; shape: number[]; dtype: DType; scales: number[]; zeroPoints: number[] }[]
+        inputs: [{ name: string; shape: number[]; dtype: DType; scales: number[]; zeroPoints: number[] }]
         cases: string[]
       }
       const input = tensor(i.shape, i.dtype, i.scales[0] ?? 0, i.zeroPoints[0] ?? 0)

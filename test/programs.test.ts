@@ -176,11 +176,12 @@ test('damage is found before a program runs', async () => {
     bytes[at >> 3]! ^= 1 << (at & 7)
   }
   assert.is(await code(() => loadBytes(bytes)), 'no error')
-  for (const n of [0, 8, 31, 32, 4096])
+  for (const n of [0, 8, 31, 32, 4096]) {
     assert.ok(
       ['format/packed', 'format/not-a-model'].includes(await code(() => loadBytes(bytes.subarray(0, n)))),
       `${n} bytes`,
     )
+  }
 })
 
 test('a file at an odd place in memory, and one in a Buffer', async () => {
@@ -251,12 +252,13 @@ test('steps that no encoder wrote', () => {
     [-2, 3, 60, 2, 1],
     [-2, 3, 0, -1, 1],
     [-7, 0],
-  ])
+  ]) {
     assert.throws(
       () => runSteps(Int32Array.from(steps), data, loader),
       (e: unknown) => e instanceof RangeError,
       `${steps}`,
     )
+  }
 })
 
 test.run()

@@ -70,7 +70,7 @@ test('thimble quantize writes the model and its reports; classify reads it', asy
   const second = JSON.parse(again.out) as QuantizeReport
   assert.equal([second.photos, second.layers], [report.photos, report.layers], 'deterministic')
   const answers: object[][] = []
-  for (const m of ['q.tflite', 'q.thimble'])
+  for (const m of ['q.tflite', 'q.thimble']) {
     answers.push(
       (
         JSON.parse((await thimble(['classify', at('photos/03.png'), '--model', at(m), '--json'])).out) as {
@@ -78,6 +78,7 @@ test('thimble quantize writes the model and its reports; classify reads it', asy
         }[]
       )[0]!.predictions,
     )
+  }
   assert.equal(answers[0], answers[1])
   assert.match(JSON.stringify(answers[0]), /thing </)
 })

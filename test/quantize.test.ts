@@ -68,8 +68,9 @@ test("adaptive rounding lowers a layer's error on samples it has not seen, and g
     const rows = new Float32Array(count * K)
     for (let r = 0; r < count; r++) {
       const source = Array.from({ length: 6 }, () => next() - 0.5)
-      for (let k = 0; k < K; k++)
+      for (let k = 0; k < K; k++) {
         rows[r * K + k] = source.reduce((s, v, i) => s + v * mix[6 * k + i]!, 0.02 * (next() - 0.5))
+      }
     }
     const m = emptyMoments(K)
     addMoments(m, rows, count)
@@ -159,12 +160,13 @@ test('inverseFactor gives U with U^T U = inverse', () => {
     return s
   })
   const u = inverseFactor(a, n)!
-  for (let i = 0; i < n; i++)
+  for (let i = 0; i < n; i++) {
     for (let j = 0; j < n; j++) {
       let s = 0
       for (let k = 0; k < n; k++) for (let m = 0; m < n; m++) s += u[m * n + i]! * u[m * n + k]! * a[k * n + j]!
       assert.ok(Math.abs(s - Number(i === j)) < 1e-9)
     }
+  }
   assert.is(cholesky(Float64Array.of(1, 2, 2, 1), 2), undefined)
 })
 

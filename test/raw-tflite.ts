@@ -21,8 +21,8 @@ export interface RawTensor {
   variable?: boolean
   sparse?: boolean
   externalBuffer?: number
-  scales?: readonly number[]
-  zeroPoints?: readonly number[]
+  scales?: readonly number[] | undefined
+  zeroPoints?: readonly number[] | undefined
   axis?: number
   /** QuantizationDetails union number. */
   details?: number
@@ -33,7 +33,7 @@ export interface RawOp {
   inputs: readonly number[]
   outputs: readonly number[]
   optionsType?: number
-  options?: (Field | undefined)[]
+  options?: (Field | undefined)[] | undefined
   custom?: Uint8Array
 }
 
@@ -42,7 +42,7 @@ export interface RawModel {
   /** Deprecated (narrow) and wide builtin code, custom name. */
   codes: readonly { narrow?: number; wide?: number; custom?: string }[]
   /** Bytes, or where they are in the file; undefined: empty. */
-  buffers?: readonly (Uint8Array | { offset: number; size: number } | undefined)[]
+  buffers?: readonly (Uint8Array | { offset: number; size: number } | undefined)[] | undefined
   tensors: readonly RawTensor[]
   ops: readonly RawOp[]
   inputs: readonly number[]

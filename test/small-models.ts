@@ -22,8 +22,9 @@ export class GraphBuilder {
     name = `t${this.graph.tensors.length}`,
   ): number {
     const t: Tensor = { name, shape, dtype }
-    if (scale !== undefined)
+    if (scale !== undefined) {
       t.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zeroPoint), axis: 0 }
+    }
     return this.graph.tensors.push(t) - 1
   }
 
@@ -44,12 +45,13 @@ export class GraphBuilder {
     const i = this.tensor(shape, dtype, 0.01, dtype === 'uint8' ? 120 : 0)
     const t = this.graph.tensors[i]!
     const n = axis === undefined ? 1 : shape[axis]!
-    if (axis !== undefined)
+    if (axis !== undefined) {
       t.quantization = {
         scales: Float32Array.from({ length: n }, () => 0.005 + 0.01 * this.next()),
         zeroPoints: new Int32Array(n),
         axis,
       }
+    }
     t.data = Uint8Array.from({ length: shape.reduce((a, b) => a * b, 1) }, () =>
       dtype === 'uint8' ? this.next() * 256 : 1 + this.next() * 254 - 127,
     )
@@ -226,7 +228,7 @@ function graphText(graph: Graph): string {
   return JSON.stringify(
     graph,
     (_, v: unknown) => {
-      if (ArrayBuffer.isView(v))
+      if (ArrayBuffer.isView(v)) {
         return `${v.constructor.name} ${
           v.byteLength > 256
             ? createHash('sha256')
@@ -234,6 +236,7 @@ function graphText(graph: Graph): string {
                 .digest('hex')
             : Buffer.from(v.buffer, v.byteOffset, v.byteLength).toString('hex')
         }`
+      }
       return v !== null && typeof v === 'object' && !Array.isArray(v)
         ? Object.fromEntries(Object.entries(v).sort(([a], [b]) => (a < b ? -1 : 1)))
         : v

@@ -320,8 +320,9 @@ test('scalars have no shape; long zero points and per-channel scales', () => {
     { scales: [-0.5], zeroPoints: [0] },
     { zeroPoints: [128] },
     { zeroPoints: [2 ** 40] },
-  ])
+  ]) {
     assert.is(bad(t), 'format/quantization', JSON.stringify(t))
+  }
 })
 
 test('files that contradict themselves: the code says how', () => {
@@ -404,8 +405,9 @@ test('OPERATORS.md has a row with every op that runs', () => {
     .filter((line) => line.startsWith('| '))
     .map((line) => line.split('|')[1]!)
     .join()
-  for (const op of SUPPORTED_OPS)
+  for (const op of SUPPORTED_OPS) {
     assert.ok(rows.includes(op === 'DETECTION_POSTPROCESS' ? 'TFLite_Detection_PostProcess' : op), op)
+  }
 })
 
 test.run()

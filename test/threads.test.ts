@@ -55,10 +55,11 @@ if (built) {
             const input = new (arrayType(model.inputs[0]!.dtype))(
               new Uint8Array(readFileSync(`${dir}${c}.in0.bin`)).buffer,
             ) as TypedArray
-            for (let k = 0; k < 3; k++)
+            for (let k = 0; k < 3; k++) {
               model
                 .run(input)
                 .forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${c}, run ${k}, output ${i}`))
+            }
           }
           model.dispose()
         }

@@ -25,10 +25,11 @@ export function need<T>(
   body: (resource: T) => unknown,
 ): void {
   if (resource === undefined) skip(name, missing)
-  else
+  else {
     test(name, async () => {
       await body(resource)
     })
+  }
 }
 
 function thrown(body: () => unknown): ThimbleError | undefined {
@@ -86,8 +87,9 @@ export function equalBytes(got: ArrayBufferView, want: ArrayBufferView, what: st
       count++
     }
   }
-  if (count)
+  if (count) {
     throw new Error(
       `${what}: ${count} of ${a.length} bytes differ, first at ${first}: got ${a[first]}, expected ${b[first]}`,
     )
+  }
 }

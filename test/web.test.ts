@@ -74,8 +74,9 @@ else {
   const until = async (expression: string): Promise<void> => {
     const end = Date.now() + LIMIT.timeout
     while (!(await page.evaluate<unknown>(expression))) {
-      if (Date.now() > end)
+      if (Date.now() > end) {
         throw new Error(`never true: ${expression}; problem shown: ${await page.textContent('#problem')}`)
+      }
       await new Promise((resolve) => setTimeout(resolve, 30))
     }
   }

@@ -93,7 +93,7 @@ for (const variant of ['simd', 'scalar'] as const) {
         const c = 8 + r.int(60)
         for (const form of DEPTHWISE_FORMS) {
           const taps = form.window * form.window
-          if (form.loadWeights)
+          if (form.loadWeights) {
             depthwiseBuffers(
               cx as never,
               `${form.name} ${c}`,
@@ -105,6 +105,7 @@ for (const variant of ['simd', 'scalar'] as const) {
               }),
               form,
             )
+          }
         }
       }
       packed += compare(cx.all, runtime, [65536, 9000, 1000][r.int(3)]!)
@@ -183,12 +184,13 @@ test('bounds of vectors of any length, on either side of what the scan module ta
     const least = words.reduce((a, b) => Math.min(a, b), Infinity)
     const greatest = words.reduce((a, b) => Math.max(a, b), -Infinity)
     assert.is(allWithin(words, least, greatest), true, `${length} words`)
-    if (length)
+    if (length) {
       assert.equal(
         [allWithin(words, least + 1, greatest), allWithin(words, least, greatest - 1)],
         [false, false],
         `${length} words`,
       )
+    }
     assert.is(largestMagnitude(words), length ? Math.max(-least, greatest, 0) : 0, `${length} words`)
     assert.is(allZero(words), length === 0)
     assert.is(allZero(new Int32Array(length)), true)

@@ -37,7 +37,7 @@ function binary(type: OpType, dtype: DType, activation = 'NONE'): Graph {
   const x = b.input(shape, dtype)
   const y = b.input([3, 1], dtype)
   for (const i of [x, y]) delete b.graph.tensors[i]!.quantization
-  return b.done(b.op(type, [x, y], [b.tensor(shape, dtype)], { activation } as never))
+  return b.done(b.op(type, [x, y], [b.tensor(shape, dtype)], { activation }))
 }
 
 const pairs = <T>(x: ArrayLike<T>, y: ArrayLike<T>): [T, T][] => Array.from(x, (a, i) => [a, y[(i >> 2) % 3]!])

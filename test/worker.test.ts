@@ -161,8 +161,9 @@ else {
       const runs = 40
       const sum = { decodeMs: 0, preprocessMs: 0, inferMs: 0 }
       const overheadFrom = w.cpuMs()
-      for (let i = 0; i < runs; i++)
+      for (let i = 0; i < runs; i++) {
         await (await w.fetch('/classify', { method: 'POST', body: Uint8Array.of(1), headers: jpeg })).arrayBuffer()
+      }
       const overhead = (w.cpuMs() - overheadFrom) / runs
       const from = w.cpuMs()
       for (let i = 0; i < runs; i++) {

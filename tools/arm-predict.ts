@@ -61,7 +61,7 @@ const sumMacs = (list: readonly Instruction[]): number => list.reduce((a, i) => 
 /** A loop with multiply-adds and the loop around it. */
 interface Nest {
   inner: Loop
-  outer?: Loop
+  outer?: Loop | undefined
   function: CompiledFunction
 }
 
@@ -183,8 +183,9 @@ class Predictor {
     if (!(e.opcode in RECORDS) || !e.macs) return 0
     const r = record(program, index)
     if (e.opcode === OP_CONV) return this.gemm(r)
-    if (e.opcode === OP_DEPTHWISE3X3 || e.opcode === OP_DEPTHWISE3X3_PRODUCTS || e.opcode === OP_DEPTHWISE3X3_DOT)
+    if (e.opcode === OP_DEPTHWISE3X3 || e.opcode === OP_DEPTHWISE3X3_PRODUCTS || e.opcode === OP_DEPTHWISE3X3_DOT) {
       return this.depthwise(r)
+    }
     return this.plain(`kernel_${e.opcode}`, e.macs)
   }
 }
@@ -247,8 +248,9 @@ function main(): void {
   for (const board of BOARDS) {
     const node = arm64Node(board.cpu, major)
     const code = node && kernelCode(node, board.build)
-    if (!code)
+    if (!code) {
       throw new Error('no arm64 Node that prints machine code: run .ci/engines.sh, or name one in THIMBLE_NODE_ARM64')
+    }
     const p = new Predictor(board, code)
     table(p)
     for (const file of args) model(p, file)

@@ -11,8 +11,9 @@ function isPlain(e: ts.Node): boolean {
     ts.isAsExpression(e) ||
     ts.isSatisfiesExpression(e) ||
     ts.isNonNullExpression(e)
-  )
+  ) {
     return isPlain(e.expression)
+  }
   if (ts.isPrefixUnaryExpression(e)) return isPlain(e.operand)
   if (ts.isArrayLiteralExpression(e)) return e.elements.every(isPlain)
   if (ts.isObjectLiteralExpression(e)) {

@@ -52,8 +52,9 @@ export function webFiles(): Map<string, Buffer> {
   const add = (path: string, file: string): void => {
     files.set(path, readFileSync(join(root, file)))
   }
-  for (const name of readdirSync(join(root, 'examples/web')).sort())
+  for (const name of readdirSync(join(root, 'examples/web')).sort()) {
     if (TYPES[extname(name)]) add(name, `examples/web/${name}`)
+  }
   for (const name of moduleGraph('browser.js')) add(`thimble/${name}`, `dist/${name}`)
   const manifest = (
     JSON.parse(readFileSync(join(root, 'weights/manifest.json'), 'utf8')) as { file: string; packaged?: boolean }[]

@@ -170,12 +170,13 @@ function readSegment(marker: i32, body: usize, end: usize): void {
   else if (marker == 0xdc) fail(UNSUPPORTED, 'JPEG whose height comes after its data (DNL)')
   else if (marker == 0xc3 || marker == 0xcb) fail(UNSUPPORTED, 'lossless JPEG')
   else if (marker >= 0xc0 && marker <= 0xc2) readFrame(marker, body, end)
-  else if ((marker >= 0xc5 && marker <= 0xcf && marker != 0xc8) || marker == 0xde || marker == 0xdf)
+  else if ((marker >= 0xc5 && marker <= 0xcf && marker != 0xc8) || marker == 0xde || marker == 0xdf) {
     fail(UNSUPPORTED, 'hierarchical JPEG')
-  else if (marker == 0xe0 && end >= body + 5 && load<u32>(body) == 0x4649464a) jfif = true
+  } else if (marker == 0xe0 && end >= body + 5 && load<u32>(body) == 0x4649464a) jfif = true
   else if (marker == 0xe1 && end >= body + 20 && load<u32>(body) == 0x66697845) readExif(body + 6, end)
-  else if (marker == 0xee && end >= body + 12 && load<u32>(body) == 0x626f6441 && load<u8>(body, 4) == 0x65)
+  else if (marker == 0xee && end >= body + 12 && load<u32>(body) == 0x626f6441 && load<u8>(body, 4) == 0x65) {
     adobe = <i32>load<u8>(body, 11)
+  }
 }
 
 
@@ -213,15 +214,17 @@ function readFrame(marker: i32, body: usize, end: usize): void {
   height = be16(body + 1)
   width = be16(body + 3)
   componentCount = <i32>load<u8>(body, 5)
-  if (load<u8>(body) != 8)
+  if (load<u8>(body) != 8) {
     return fail(
       UNSUPPORTED,
       load<u8>(body) == 12 ? 'JPEG with 12 bits a sample' : 'JPEG with other than 8 bits a sample',
     )
+  }
   if (height == 0) return fail(UNSUPPORTED, 'JPEG whose height comes after its data (DNL)')
   if (width == 0) return fail(CORRUPT, 'the picture has no width')
-  if (componentCount != 1 && componentCount != 3 && componentCount != 4)
+  if (componentCount != 1 && componentCount != 3 && componentCount != 4) {
     return fail(UNSUPPORTED, 'JPEG with other than 1, 3 or 4 components')
+  }
   if (end < body + 6 + 3 * componentCount) return fail(CORRUPT, 'the frame header is too short')
   maxV = 1
   maxH = 1
@@ -232,8 +235,9 @@ function readFrame(marker: i32, body: usize, end: usize): void {
     c.h = (<i32>load<u8>(p, 1)) >> 4
     c.v = (<i32>load<u8>(p, 1)) & 15
     c.tq = <i32>load<u8>(p, 2)
-    if (c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.tq > 3)
+    if (c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.tq > 3) {
       return fail(CORRUPT, 'a component has impossible sampling factors')
+    }
     // One component is never subsampled against itself.
     if (componentCount == 1) {
       c.v = 1
@@ -301,8 +305,9 @@ export function readScan(body: usize, end: usize): void {
   scanBody = body
   scanBodyEnd = end
   scanCount = <i32>load<u8>(body)
-  if (scanCount < 1 || scanCount > componentCount || end < body + 4 + 2 * scanCount)
+  if (scanCount < 1 || scanCount > componentCount || end < body + 4 + 2 * scanCount) {
     return fail(CORRUPT, 'a scan header is damaged')
+  }
   let blocks = 0
   let used = 0
   for (let i = 0; i < scanCount; i++) {
@@ -312,8 +317,9 @@ export function readScan(body: usize, end: usize): void {
     for (let k = 0; k < componentCount; k++) if (component(k).id == <i32>load<u8>(p)) s.index = k
     s.dc = (<i32>load<u8>(p, 1)) >> 4
     s.ac = (<i32>load<u8>(p, 1)) & 15
-    if (s.index < 0 || s.dc > 3 || s.ac > 3 || ((used >> s.index) & 1) != 0)
+    if (s.index < 0 || s.dc > 3 || s.ac > 3 || ((used >> s.index) & 1) != 0) {
       return fail(CORRUPT, 'a scan names an unknown component or table')
+    }
     used |= 1 << s.index
     blocks += component(s.index).h * component(s.index).v
   }
@@ -332,6 +338,7 @@ export function readScan(body: usize, end: usize): void {
   }
   const fits =
     spectralStart == 0 ? spectralEnd == 0 : spectralStart <= spectralEnd && spectralEnd <= 63 && scanCount == 1
-  if (!fits || approxLow > 13 || (approxHigh != 0 && approxHigh != approxLow + 1))
+  if (!fits || approxLow > 13 || (approxHigh != 0 && approxHigh != approxLow + 1)) {
     fail(CORRUPT, 'a progressive scan has impossible limits')
+  }
 }

@@ -71,7 +71,7 @@ export function decodeJpeg(wantedWidth: i32, wantedHeight: i32): void {
   if (status != 0) return
   if (at == 0) return fail(CORRUPT, 'no image data')
   if (!allocate()) return
-  let needed = progressive && scale < 8 ? neededScans(at) : 0xffffffffffffffff
+  const needed = progressive && scale < 8 ? neededScans(at) : 0xffffffffffffffff
   for (let i = 0; at != 0; i++) {
     at = i < 64 && ((needed >> i) & 1) == 0 ? nextMarker(at, false) : decodeScan(at)
     if (status != 0) return
@@ -148,8 +148,9 @@ function neededScans(at: usize): u64 {
       if (((e >> (24 + i)) & 1) != 0 && (e & 255) <= component(i).reach) needed |= (<u64>1) << total
     }
     if (((needed >> total) & 1) == 0 || ((e >> 16) & 1) == 0) continue
-    for (let i = 0; i < componentCount; i++)
+    for (let i = 0; i < componentCount; i++) {
       if (((e >> (24 + i)) & 1) != 0) component(i).reach = max(component(i).reach, (e >> 8) & 255)
+    }
   }
   readScan(firstBody, firstEnd)
   return needed

@@ -257,8 +257,9 @@ function prepare(): void {
     if (needsDc) c.dc = dcTable(s.dc)
     if (needsAc) c.ac = acTable(s.ac)
     c.quant = quantTable(c.tq)
-    if ((needsDc && c.dc == 0) || (needsAc && c.ac == 0) || c.quant == 0)
+    if ((needsDc && c.dc == 0) || (needsAc && c.ac == 0) || c.quant == 0) {
       return fail(CORRUPT, 'a scan uses a table that is not there')
+    }
     if (spectralStart == 0) c.seen = 1
     c.predictor = 0
   }

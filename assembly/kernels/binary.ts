@@ -22,9 +22,10 @@ function element(r: BinaryRecord, a: i32, b: i32, index: i32): i32 {
   if (r.kind == 2) {
     const left = multiplyByQuantizedMultiplier(a << 20, r.aMultiplier, r.aShift)
     const right = multiplyByQuantizedMultiplier(b << 20, r.bMultiplier < 0 ? -r.bMultiplier : r.bMultiplier, r.bShift)
-    let sum = multiplyByQuantizedMultiplier(r.bMultiplier < 0 ? left - right : left + right, r.multiplier, r.shift)
-    if (index < r.wrapElements)
+    const sum = multiplyByQuantizedMultiplier(r.bMultiplier < 0 ? left - right : left + right, r.multiplier, r.shift)
+    if (index < r.wrapElements) {
       return clamp(<i32>(<i16>(<i32>(<i16>sum) + r.outputZeroPoint)), r.actMin, r.actMax) - r.minus
+    }
     return clamp(sum + r.outputZeroPoint, r.actMin, r.actMax) - r.minus
   }
   return clamp(multiplyByQuantizedMultiplier(a * b, r.multiplier, r.shift) + r.outputZeroPoint, r.actMin, r.actMax)

@@ -119,8 +119,9 @@ export function convDirect(record: usize, y0: i32, y1: i32): void {
   const outW = r.outW
   // Rows outside the image: one more row behind the ring.
   const zeroRow: usize = r.ring + r.windowH * r.ringStride
-  if (y0 * r.strideH < r.padTop || (y1 - 1) * r.strideH - r.padTop + r.windowH > r.inRows)
+  if (y0 * r.strideH < r.padTop || (y1 - 1) * r.strideH - r.padTop + r.windowH > r.inRows) {
     fill16(zeroRow, r.inputZeroPoint, r.ringStride)
+  }
   let widened = 0
   for (let y = y0; y < y1; y++) {
     const top = y * r.strideH - r.padTop

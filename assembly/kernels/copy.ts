@@ -58,8 +58,9 @@ export function channelLut(record: usize, y0: i32, y1: i32): void {
     let from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
     let to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
     for (let x = 0; x < r.pixels; x++) {
-      for (let offset = first; offset < last; offset += 4)
+      for (let offset = first; offset < last; offset += 4) {
         store<u8>(to++, load<u8>(table + load<u32>(offset) + load<u8>(from++)))
+      }
     }
   }
 }

@@ -67,9 +67,9 @@ export function eachRow<K>(record: usize, oy0: i32, oy1: i32, height: i32): void
     for (let phase = 0; phase < min(apart, r.outW); phase++) {
       const at: usize = phase * c
       const count = (r.outW - phase + apart - 1) / apart
-      if (isDefined(rows.row2) && r.strideW > 1)
+      if (isDefined(rows.row2) && r.strideW > 1) {
         rows.row2(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
-      else rows.row1(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
+      } else rows.row1(r, p0 + at, p1 + at, p2 + at, p3 + at, p4 + at, y + at, count)
     }
   }
 }

@@ -81,10 +81,11 @@ function sort(indices: usize, spare: usize, n: i32, scores: usize, stride: i32):
       let b = middle
       for (let k = left; k < right; k++) {
         let takeA = a < middle
-        if (takeA && b < right)
+        if (takeA && b < right) {
           takeA = !(
             score(scores, stride, load<i32>(from + (b << 2))) > score(scores, stride, load<i32>(from + (a << 2)))
           )
+        }
         store<i32>(to + (k << 2), load<i32>(from + ((takeA ? a++ : b++) << 2)))
       }
     }
@@ -130,8 +131,9 @@ function suppress(
       if (
         !load<u8>(gone + j) &&
         overlap(boxes + (best << 4), boxes + (load<i32>(order + (j << 2)) << 4)) > r.iouThreshold
-      )
+      ) {
         store<u8>(gone + j, 1)
+      }
     }
   }
   return kept

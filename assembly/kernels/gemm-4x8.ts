@@ -82,8 +82,9 @@ function correctPanel(slot: usize, panelBytes: usize, zero: i32): void {
   const ones = i16x8.splat(1)
   let sum = i32x4.splat(0)
   const end = slot + SLOT_BYTES + panelBytes
-  for (let panel = slot + SLOT_BYTES; panel < end; panel += 16)
+  for (let panel = slot + SLOT_BYTES; panel < end; panel += 16) {
     sum = i32x4.add(sum, i32x4.dot_i16x8_s(v128.load(panel), ones))
+  }
   v128.store(slot, i32x4.mul(sum, i32x4.splat(zero)), SLOT_CORRECTION)
 }
 

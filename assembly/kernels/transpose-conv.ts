@@ -32,8 +32,9 @@ export function transposeConv(record: usize): void {
           for (let o = 0; o < outC; o++) {
             const w: usize = r.weights + ((o * r.kh + ky) * r.kw + kx) * inC
             let s = 0
-            for (let c = 0; c < inC; c++)
+            for (let c = 0; c < inC; c++) {
               s += (load<i8>(x + c) - r.inputZeroPoint) * (load<i8>(w + c) - r.weightZeroPoint)
+            }
             store<i32>(acc, load<i32>(acc) + s)
             acc += 4
           }

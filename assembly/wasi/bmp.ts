@@ -33,8 +33,9 @@ export function decodeBmp(file: usize, length: usize): void {
   const bits: i32 = load<u16>(file + (core ? 24 : 28))
   const compression: u32 = core ? 0 : load<u32>(file, 30)
   const colours: u32 = core ? 0 : load<u32>(file, 46)
-  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32)
+  if (bits != 1 && bits != 4 && bits != 8 && bits != 16 && bits != 24 && bits != 32) {
     return fail(CORRUPT, 'unknown bits per pixel')
+  }
   const fields = (compression == 3 || compression == 6) && (bits == 16 || bits == 32)
   if (compression != 0 && !fields) return fail(UNSUPPORTED, 'a compressed BMP')
   let after: usize = 14 + size
@@ -53,8 +54,9 @@ export function decodeBmp(file: usize, length: usize): void {
   const stride = ((<u64>width * bits + 31) / 32) * 4
   const offset = load<u32>(file, 10)
   if (offset < 26) return fail(CORRUPT, 'pixels start inside the header')
-  if (<u64>offset + stride * (height - 1) + (<u64>width * bits + 7) / 8 > length)
+  if (<u64>offset + stride * (height - 1) + (<u64>width * bits + 7) / 8 > length) {
     return fail(TRUNCATED, 'the file holds fewer pixels than its header says')
+  }
   const full: u32 = bits <= 8 ? 1 << bits : 0
   const count = bits <= 8 && colours > 0 && colours < full ? colours : full
   const entry: u32 = core ? 3 : 4

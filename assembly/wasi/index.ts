@@ -96,9 +96,9 @@ function run(pointers: usize): void {
     else if (same(text, '--top') || same(text, '-n')) {
       top = i + 1 < argumentCount ? whole(argument(pointers, ++i)) : 0
       if (top < 1) return fatal('usage/option: --top is not usable; expected a whole number from 1 on')
-    } else if (load<u8>(text) == 0x2d && load<u8>(text, 1) != 0)
+    } else if (load<u8>(text) == 0x2d && load<u8>(text, 1) != 0) {
       return fatal('usage/option: unknown option; usage: classify.wasm [--json] [--top N] IMAGE...')
-    else {
+    } else {
       // Options may stand anywhere: pictures are gathered at the list's front.
       store<u32>(pointers + ((<usize>images) << 2), text)
       images++
@@ -192,18 +192,19 @@ function classify(name: usize): void {
   const start = microseconds()
   if (status == 0) decode(file, fileBytes)
   const decoded = microseconds()
-  let ok = status == 0 && fillInput()
+  const ok = status == 0 && fillInput()
   const filled = microseconds()
   if (ok && thimble_invoke() != 0) return problem('runtime/status', name, 'the executor refused the program', '')
   const done = microseconds()
   const list: usize = ok && computeScores() ? best(top) : 0
-  if (list == 0)
+  if (list == 0) {
     return problem(
       kind(status),
       name,
       message,
       status == TOO_LARGE ? '; scale it down first' : '; expected a whole JPEG, BMP, PPM or PGM file',
     )
+  }
   decodeTime = decoded - start
   prepareTime = filled - decoded
   inferTime = done - filled

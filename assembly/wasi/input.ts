@@ -70,7 +70,7 @@ function scalePicture(): usize {
   const sums = alloc(<u64>line * 4)
   const out = alloc(<u64>place.countX * place.countY * n)
   if (temp == 0 || sums == 0 || out == 0) return 0
-  if (rowsFirst)
+  if (rowsFirst) {
     resize_rows_first(
       samples,
       w * n,
@@ -87,6 +87,6 @@ function scalePicture(): usize {
       sums,
       out,
     )
-  else resize(samples, w * n, n, first, last, x, place.countX, strideX, y, place.countY, strideY, temp, sums, out)
+  } else resize(samples, w * n, n, first, last, x, place.countX, strideX, y, place.countY, strideY, temp, sums, out)
   return out
 }

@@ -35,8 +35,9 @@ function number(): i32 {
       return 0
     }
   }
-  if (at == start)
+  if (at == start) {
     fail(at >= end ? TRUNCATED : CORRUPT, at >= end ? 'the file ends early' : 'not a number where one is expected')
+  }
   return value
 }
 
@@ -96,7 +97,8 @@ export function decodePnm(file: usize, length: usize): void {
 function unpackBits(out: usize, width: i32, height: i32): void {
   const stride = (width + 7) >> 3
   for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++)
+    for (let x = 0; x < width; x++) {
       store<u8>(out++, ((load<u8>(at + y * stride + (x >> 3)) >> (7 - (x & 7))) & 1) != 0 ? 0 : 255)
+    }
   }
 }

@@ -62,8 +62,9 @@ export function computeScores(): bool {
   let how = s.scores
   if (how == SCORES_AUTO) how = probabilities(n) ? SCORES_IDENTITY : SCORES_SOFTMAX
   if (how == SCORES_SOFTMAX) softmax(n)
-  else if (how == SCORES_SIGMOID)
+  else if (how == SCORES_SIGMOID) {
     for (let i = 0; i < n; i++) setScore(i, <f32>(1 / (1 + NativeMath.exp(-(<f64>score(i))))))
+  }
   return true
 }
 
@@ -89,8 +90,9 @@ export function best(k: i32): usize {
     const v = score(i)
     if (v != v || (found == k && !(v > score(load<i32>(list + ((<usize>(k - 1)) << 2)))))) continue
     let at = found < k ? found++ : k - 1
-    for (; at > 0 && v > score(load<i32>(list + ((<usize>(at - 1)) << 2))); at--)
+    for (; at > 0 && v > score(load<i32>(list + ((<usize>(at - 1)) << 2))); at--) {
       store<i32>(list + ((<usize>at) << 2), load<i32>(list + ((<usize>(at - 1)) << 2)))
+    }
     store<i32>(list + ((<usize>at) << 2), i)
   }
   return list

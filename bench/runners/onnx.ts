@@ -19,7 +19,7 @@ export function onnxSession(ort: Ort, network: Network, session: InferenceSessio
     },
     async run() {
       const outputs = await session.run({
-        [name.input]: new ort.Tensor(input.type as 'uint8', data as Uint8Array, network.input.shape),
+        [name.input]: new ort.Tensor(input.type as 'uint8', data, network.input.shape),
       })
       result = outputs[name.output].data as ArrayBufferView
     },

@@ -5,7 +5,7 @@ import { onnxSession } from './onnx.ts'
 
 let ort: typeof Ort
 export const start: Runner['start'] = async () => {
-  ort = (await import('onnxruntime-node')).default as unknown as typeof Ort
+  ort = (await import('onnxruntime-node')).default
 }
 export const open: Runner['open'] = async (network: Network, bytes: Uint8Array) =>
   onnxSession(

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline'
 import { Driver, type Network } from '../drive.ts'
 
 const driver = new Driver(
-  () => import(process.argv[2]),
+  () => import(process.argv[2]!),
   async (path) => new Uint8Array(await readFile(path)),
 )
 const baseRss = process.memoryUsage.rss()
@@ -24,7 +24,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { op, ...args } = JSON.parse(line)
   let answer: object
   try {
-    answer = { value: await commands[op](args) }
+    answer = { value: await commands[op]!(args) }
   } catch (error) {
     answer = { error: String((error as Error)?.message ?? error) }
   }

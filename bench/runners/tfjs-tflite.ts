@@ -20,7 +20,7 @@ export const open: Runner['open'] = async (network, bytes): Promise<Session> => 
       data = (type === 'float32' ? Float32Array : Int32Array).from(numbers(network.input, input))
     },
     run() {
-      const tensor = tf.tensor(data, network.input.shape as [number], type)
+      const tensor = tf.tensor(data, network.input.shape, type)
       const output = model.predict(tensor) as tf.Tensor
       result = output.dataSync()
       output.dispose()

@@ -23,8 +23,8 @@ export const open: Runner['open'] = async (network, bytes): Promise<Session> => 
       data = toFloat(network.input, input)
     },
     run() {
-      const tensor = tf.tensor(data, network.input.shape as [number], 'float32')
-      const output = model.predict(tensor) as tf.Tensor
+      const tensor = tf.tensor(data, network.input.shape, 'float32')
+      const output = model.predict(tensor)
       result = output.dataSync() as Float32Array
       output.dispose()
       tensor.dispose()

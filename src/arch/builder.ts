@@ -110,8 +110,9 @@ export class ArchBuilder {
   private filter(name: string, shape: readonly number[], scale: number): number {
     const dtype = this.numbers === 'float32' ? 'float32' : 'int8'
     const tensor: Tensor = { name: `${name}/filter`, shape, dtype }
-    if (this.numbers === 'int8')
+    if (this.numbers === 'int8') {
       tensor.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(0), axis: 0 }
+    }
     if (this.numbers !== 'shape') {
       const q = this.weights(elements(shape))
       if (dtype === 'int8') tensor.data = new Uint8Array(q.buffer, 0, q.length)
@@ -131,8 +132,9 @@ export class ArchBuilder {
     const scale = Math.fround(Math.fround(inputScale) * Math.fround(filterScale))
     const dtype = this.numbers === 'float32' ? 'float32' : 'int32'
     const tensor: Tensor = { name: `${name}/bias`, shape: [channels], dtype }
-    if (this.numbers === 'int8')
+    if (this.numbers === 'int8') {
       tensor.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(0), axis: 0 }
+    }
     if (this.numbers !== 'shape') {
       const q = Int32Array.from({ length: channels }, () =>
         Math.round(((this.random() / 2 ** 32 - 0.5) * 0.4 + shift) / scale),
@@ -262,7 +264,7 @@ export class ArchBuilder {
       inputs: [x],
       outputs: [y],
       attrs: { padding, strideH, strideW, filterH: kernel[0], filterW: kernel[1], activation },
-    } as Op)
+    })
     return y
   }
 

@@ -39,8 +39,9 @@ function axis(label: string, rows: readonly ArchRow[], of: (r: ArchRow) => numbe
 /** 1, 2 and 5 times the powers of ten within the range. */
 const ticks = (a: Axis): number[] => {
   const out: number[] = []
-  for (let e = Math.floor(Math.log10(a.low)); e <= Math.log10(a.high); e++)
+  for (let e = Math.floor(Math.log10(a.low)); e <= Math.log10(a.high); e++) {
     for (const m of [1, 2, 5]) if (m * 10 ** e >= a.low && m * 10 ** e <= a.high) out.push(m * 10 ** e)
+  }
   return out
 }
 

@@ -133,8 +133,9 @@ function factorised(b: ArchBuilder, n: string, x: number, c: number, conv: Conv,
       [1, 7],
       [7, 1],
     ] as const
-  ).entries())
+  ).entries()) {
     twice = conv(`${n}/double${i}`, twice, c, kernel)
+  }
   return b.concat(n, [
     conv(`${n}/1x1`, x, 192),
     once,

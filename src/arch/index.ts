@@ -54,22 +54,26 @@ export interface ArchSpec {
  * Errors: `usage/arch` for an unknown name or values out of range.
  */
 export function buildArch(spec: ArchSpec, numbers: Numbers = 'int8', seed = 1): Graph {
-  if (!Object.hasOwn(ARCHITECTURES, spec.name))
+  if (!Object.hasOwn(ARCHITECTURES, spec.name)) {
     throw new ThimbleError('usage/arch', 'unknown architecture', {
       expected: Object.keys(ARCHITECTURES).join(', '),
       got: String(spec.name),
     })
+  }
   const arch: Architecture = ARCHITECTURES[spec.name]
   const { alpha = 1, size = arch.size, classes = 1000 } = spec
-  if (!(alpha >= 0.01 && alpha <= 4))
+  if (!(alpha >= 0.01 && alpha <= 4)) {
     throw new ThimbleError('usage/arch', 'width multiplier out of range', { expected: '0.01 to 4', got: alpha })
-  if (!Number.isInteger(size) || size < arch.minSize || size > 2048)
+  }
+  if (!Number.isInteger(size) || size < arch.minSize || size > 2048) {
     throw new ThimbleError('usage/arch', `input size out of range for ${spec.name}`, {
       expected: `${arch.minSize} to 2048`,
       got: size,
     })
-  if (!Number.isInteger(classes) || classes < 1 || classes > 100000)
+  }
+  if (!Number.isInteger(classes) || classes < 1 || classes > 100000) {
     throw new ThimbleError('usage/arch', 'number of classes out of range', { expected: '1 to 100000', got: classes })
+  }
   const graph = arch.build({ alpha, size, classes, numbers, seed })
   graph.metadata.name = `${spec.name}_${alpha}_${size}`
   graph.metadata.source = `random weights, seed ${seed}`

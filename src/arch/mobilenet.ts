@@ -71,7 +71,7 @@ export function mobilenetV2(o: ArchOptions): Graph {
   let x = b.conv('stem', image, divisible(32 * o.alpha), { kernel: 3, stride: 2, activation: 'RELU6' })
   let n = 0
   for (const [expansion, channels, repeat, first] of V2) {
-    for (let i = 0; i < repeat; i++)
+    for (let i = 0; i < repeat; i++) {
       x = invertedResidual(
         b,
         `block${++n}`,
@@ -81,6 +81,7 @@ export function mobilenetV2(o: ArchOptions): Graph {
         3,
         i === 0 ? first : 1,
       )
+    }
   }
   x = b.conv('head', x, o.alpha > 1 ? divisible(1280 * o.alpha) : 1280, { activation: 'RELU6' })
   x = b.classifier(b.globalAverage('pool', x), o.classes)
@@ -126,7 +127,7 @@ export function efficientnetLite0(o: ArchOptions): Graph {
   let x = b.conv('stem', image, 32, { kernel: 3, stride: 2, activation: 'RELU6' })
   let n = 0
   for (const [expansion, kernel, channels, repeat, first] of LITE0) {
-    for (let i = 0; i < repeat; i++)
+    for (let i = 0; i < repeat; i++) {
       x = invertedResidual(
         b,
         `block${++n}`,
@@ -136,6 +137,7 @@ export function efficientnetLite0(o: ArchOptions): Graph {
         kernel,
         i === 0 ? first : 1,
       )
+    }
   }
   x = b.conv('head', x, 1280, { activation: 'RELU6' })
   x = b.classifier(b.globalAverage('pool', x), o.classes)

@@ -34,11 +34,12 @@ const DEFAULT: readonly ArchSpec[] = [
 export function byteSize(value: string, option: string): number {
   const m = /^(\d+(?:\.\d+)?)\s*([kKmM]?)(?:i?[bB])?$/.exec(value)
   const bytes = m ? Number(m[1]) * { '': 1, k: 1024, m: 1024 ** 2 }[m[2]!.toLowerCase() as '' | 'k' | 'm'] : NaN
-  if (!(bytes >= 1))
+  if (!(bytes >= 1)) {
     throw new ThimbleError('usage/option', `--${option} is not usable`, {
       expected: 'a size such as 512K, 1.5M or 300000',
       got: JSON.stringify(value),
     })
+  }
   return Math.floor(bytes)
 }
 
@@ -156,13 +157,15 @@ async function exportAll(list: readonly ArchSpec[], folder: string): Promise<voi
 }
 
 async function budgetRun(args: Args, budget: Budget): Promise<void> {
-  if (args.positionals.length)
+  if (args.positionals.length) {
     throw new ThimbleError('usage/arguments', 'a budget chooses among MobileNet V1 widths and resolutions', {
       got: args.positionals.join(' '),
       hint: 'leave the names out',
     })
-  if (flag(args, 'counts') && budget.ms !== undefined)
+  }
+  if (flag(args, 'counts') && budget.ms !== undefined) {
     throw new ThimbleError('usage/option', '--counts measures nothing, and --budget-ms needs a measurement')
+  }
   const rows = await rowsOf(BUDGET_GRID, { ...args, options: { ...args.options, counts: undefined } })
   const chosen = pick(rows, budget)
   if (!chosen) {

@@ -25,7 +25,7 @@ export function drawArena(report: ModelReport, width: number): string {
   const tensors = new Set([...report.inputs.map((t) => t.name), ...ops.flatMap((op) => op.outputs.map((t) => t.name))])
   const glyphs = new Map<Buffer, string>()
   let next = 0
-  for (const buffer of arena) glyphs.set(buffer, tensors.has(buffer.name) ? LETTERS[next++ % LETTERS.length] : '+')
+  for (const buffer of arena) glyphs.set(buffer, tensors.has(buffer.name) ? LETTERS[next++ % LETTERS.length]! : '+')
 
   const rows: Row[] = []
   for (const { index, op } of ops) {

@@ -29,12 +29,13 @@ function plain(message: string): string {
   const unknown = /^Unknown option '(.+?)'/.exec(message)
   if (unknown) return `unknown option ${unknown[1]}`
   const missing = /^Option '(?:-\w, )?(--[\w-]+)(?: .*)?' argument (missing|is ambiguous)/.exec(message)
-  if (missing)
+  if (missing) {
     return `${missing[1]} needs a value${missing[2] === 'missing' ? '' : ` (one that starts with "-" goes behind an "=")`}`
+  }
   const needless = /^Option '(?:-\w, )?(--[\w-]+)' does not take an argument/.exec(message)
   if (needless) return `${needless[1]} takes no value`
-  const first = message.split(/\. |\n/)[0].replace(/\.$/, '')
-  return first[0].toLowerCase() + first.slice(1)
+  const first = message.split(/\. |\n/)[0]!.replace(/\.$/, '')
+  return first[0]!.toLowerCase() + first.slice(1)
 }
 
 /** `usage/arguments`: the call lacks something or has too much. */
@@ -75,11 +76,12 @@ export function number(args: Args, name: string, fallback: number, min: number, 
   const value = text(args, name)
   if (value === undefined) return fallback
   const n = Number(value)
-  if (value.trim() === '' || !(n >= min && n <= max))
+  if (value.trim() === '' || !(n >= min && n <= max)) {
     throw new ThimbleError('usage/option', `--${name} is not usable`, {
       expected: `a number from ${min} to ${max}`,
       got: JSON.stringify(value),
     })
+  }
   return n
 }
 
@@ -87,10 +89,11 @@ export function number(args: Args, name: string, fallback: number, min: number, 
 export function choice<T extends string>(args: Args, name: string, values: readonly T[]): T | undefined {
   const value = text(args, name)
   if (value === undefined) return undefined
-  if (!values.includes(value as T))
+  if (!values.includes(value as T)) {
     throw new ThimbleError('usage/option', `--${name} is not usable`, {
       expected: values.join(', '),
       got: JSON.stringify(value),
     })
+  }
   return value as T
 }

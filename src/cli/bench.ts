@@ -41,8 +41,8 @@ function sampleInput(info: TensorInfo): TypedArray {
 }
 
 const quantile = (sorted: readonly number[], q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)]
-const median = (sorted: readonly number[]): number => (quantile(sorted, 0.5) + sorted[sorted.length >> 1]) / 2
+  sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)]!
+const median = (sorted: readonly number[]): number => (quantile(sorted, 0.5) + sorted[sorted.length >> 1]!) / 2
 
 async function wasmBytes(model: ProfiledModel, file: ModelFile, packed: boolean): Promise<number> {
   if (packed) return file.bytes.length
@@ -102,7 +102,7 @@ async function run(args: Args): Promise<number> {
     runs,
     warmup,
     medianMs: round(medianMs),
-    minMs: round(times[0]),
+    minMs: round(times[0]!),
     p95Ms: round(quantile(times, 0.95)),
     loadMs: round(loadMs),
     reloadMs: round(reloadMs),
@@ -157,14 +157,15 @@ async function compareSpeed(
 }
 
 function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known: ModelReport): OpTime[] {
-  if (!model.profile)
+  if (!model.profile) {
     throw new ThimbleError('usage/profile', "this model can't be profiled op by op", {
       hint: 'profile the model file that it was packed from',
     })
+  }
   // The median of single runs: one interruption does not make an op look slow.
   const rounds = Array.from({ length: Math.min(runs, 200) }, () => model.profile!(inputs, 1))
-  return rounds[0].map(({ index, kernel, macs }, i) => {
-    const times = rounds.map((round) => round[i].ms).sort((a, b) => a - b)
+  return rounds[0]!.map(({ index, kernel, macs }, i) => {
+    const times = rounds.map((round) => round[i]!.ms).sort((a, b) => a - b)
     return { index, op: known.ops[index]?.op ?? '', kernel, ms: Number(median(times).toPrecision(4)), macs }
   })
 }

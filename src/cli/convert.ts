@@ -55,15 +55,17 @@ function summary(
 
 async function encode(graph: Graph, output: string): Promise<Uint8Array> {
   if (/\.tflite$/i.test(output)) return (await import('../formats/tflite-write.ts')).writeTflite(graph)
-  if (!/\.thimble$/i.test(output))
+  if (!/\.thimble$/i.test(output)) {
     throw new ThimbleError('usage/option', 'output is of no known kind', {
       expected: 'a name ending in .tflite or .thimble',
       got: JSON.stringify(output),
     })
-  if (!isQuantized(graph))
+  }
+  if (!isQuantized(graph)) {
     throw new ThimbleError('lower/float', 'model is float, and a packed file holds 8-bit models', {
       hint: 'use thimble quantize, or write a .tflite',
     })
+  }
   const [{ writePacked }, { withPrograms }] = await Promise.all([
     import('../formats/packed-write.ts'),
     import('../plan/record.ts'),
@@ -73,8 +75,9 @@ async function encode(graph: Graph, output: string): Promise<Uint8Array> {
 
 async function run(args: Args): Promise<void> {
   const [path, ...more] = args.positionals
-  if (path === undefined || more.length)
+  if (path === undefined || more.length) {
     throw badCall(command, path === undefined ? 'no MODEL given' : 'more than one MODEL given')
+  }
   const { graph, bytes } = await openSource(args, path)
   const output = text(args, 'output')
   const about = summary(graph, (await sniffModel(bytes)) ?? 'unknown')

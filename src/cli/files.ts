@@ -128,8 +128,9 @@ export function imagesIn(folder: string): string[] {
       else if (
         IMAGE_NAME.test(entry.name) &&
         (entry.isFile() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile()))
-      )
+      ) {
         found.push(path)
+      }
     }
   }
   walk(folder)
@@ -146,12 +147,12 @@ export function writeFiles(files: { path: string; bytes: Uint8Array | string }[]
     files.forEach(({ path, bytes }, i) => {
       try {
         if (isFolder(path)) throw Object.assign(new Error(), { code: 'EISDIR' })
-        writeFileSync(temporary[i], bytes)
+        writeFileSync(temporary[i]!, bytes)
       } catch (error) {
         throw fileError(error, path, 'written')
       }
     })
-    files.forEach(({ path }, i) => renameSync(temporary[i], path))
+    files.forEach(({ path }, i) => renameSync(temporary[i]!, path))
   } catch (error) {
     for (const path of temporary) rmSync(path, { force: true })
     throw error

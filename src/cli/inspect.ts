@@ -17,7 +17,7 @@ import { bytes, columns, count, cut, grouped, table } from './text.ts'
 /** What is known or assumed about the image input; undefined when the model takes no image. */
 function imageInput(report: ModelReport): AssumedPreprocess | undefined {
   try {
-    return report.inputs.length === 1 ? defaultPreprocess(report.inputs[0], report.metadata) : undefined
+    return report.inputs.length === 1 ? defaultPreprocess(report.inputs[0]!, report.metadata) : undefined
   } catch {
     return undefined
   }
@@ -48,7 +48,7 @@ function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefin
   const { labels } = report.metadata
   const lines: [string, string][] = []
   if (image) {
-    lines.push(['  preprocess', describePreprocess(image.preprocess, report.inputs[0])], ['', image.assumed])
+    lines.push(['  preprocess', describePreprocess(image.preprocess, report.inputs[0]!)], ['', image.assumed])
     const all = report.outputs.length === 1 && report.metadata.task !== 'segmentation'
     lines.push([
       '  labels',
@@ -119,8 +119,9 @@ function human(name: string, report: ModelReport, why: string): string {
   ]
   if (supported) {
     const drawing = drawArena(report, Math.min(100, columns()))
-    if (drawing)
+    if (drawing) {
       parts.push('', `Arena, ${bytes(report.arenaBytes)}: letters are tensors, + is scratch, . is free`, drawing)
+    }
   } else {
     parts.push(
       '',
@@ -133,7 +134,7 @@ function human(name: string, report: ModelReport, why: string): string {
 
 /** `--input`: the exact input tensor of a photo, as a picture or raw. */
 function dumpInput(photo: string, out: string, report: ModelReport, how: Preprocess): string {
-  const input = report.inputs[0]
+  const input = report.inputs[0]!
   const image = decodeImage(readFile(photo))
   const values = preprocess(image, input, how)
   writeFiles([{ path: out, bytes: encodeTensor(out, values, input, how) }])
@@ -154,8 +155,9 @@ function valuesText(values: TypedArray, input: TensorInfo): string {
     high = Math.max(high, n)
     if (n === min || n === max) ends++
   }
-  if (input.dtype !== 'int8' && input.dtype !== 'uint8')
+  if (input.dtype !== 'int8' && input.dtype !== 'uint8') {
     return `values ${+low.toPrecision(4)} to ${+high.toPrecision(4)}`
+  }
   const real = (q: number): string => String(+((q - input.zeroPoint) * input.scale).toPrecision(3))
   const scaled =
     input.scale > 0
@@ -177,19 +179,19 @@ async function run(args: Args): Promise<number> {
   const report = await inspect(openModel(name), options)
   if (photo !== undefined) {
     // Fails with the reason when the model takes no image.
-    const own = defaultPreprocess(report.inputs[0], report.metadata)
+    const own = defaultPreprocess(report.inputs[0]!, report.metadata)
     process.stdout.write(
-      dumpInput(photo, out ?? 'input.png', report, changedPreprocess(args, own.preprocess, report.inputs[0])),
+      dumpInput(photo, out ?? 'input.png', report, changedPreprocess(args, own.preprocess, report.inputs[0]!)),
     )
     return 0
   }
   const why = report.ops.length === 0 ? 'fixed when the module was packed' : (await choice(options)).why
   const image = imageInput(report)
-  if (flag(args, 'json'))
+  if (flag(args, 'json')) {
     process.stdout.write(
       `${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`,
     )
-  else process.stdout.write(human(name, report, why))
+  } else process.stdout.write(human(name, report, why))
   return 0
 }
 

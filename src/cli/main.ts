@@ -54,7 +54,7 @@ async function dispatch(argv: string[]): Promise<number> {
   }
   if (name === '--version' || name === '-v') return print(`${version()}\n`)
   if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) return print(overview())
-  const wanted = name === 'help' ? rest[0] : name
+  const wanted = name === 'help' ? rest[0]! : name
   if (!Object.hasOwn(COMMANDS, wanted)) {
     const kind = wanted.startsWith('-') ? 'option' : 'command'
     throw new ThimbleError(`usage/${kind}`, `unknown ${kind} ${wanted}`, {
@@ -62,7 +62,7 @@ async function dispatch(argv: string[]): Promise<number> {
       hint: 'usage: thimble COMMAND ..., see thimble --help',
     })
   }
-  const { command } = await COMMANDS[wanted].load()
+  const { command } = await COMMANDS[wanted]!.load()
   if (name === 'help') return print(helpText(command))
   const args = parseCommandLine(command, rest)
   if (args.options.help) return print(helpText(command))

@@ -46,18 +46,20 @@ export function defaultModel(task: string): ModelFile {
     (m) => (m.task ?? 'classification') === task && existsSync(weightsPath(m.file)),
   )
   const entry = candidates.find((m) => m.default) ?? candidates[0]
-  if (!entry)
+  if (!entry) {
     throw new ThimbleError('usage/model', `no ${task} model is shipped here`, { hint: 'give one with --model' })
+  }
   return openShipped(entry)
 }
 
 /** Errors: `usage/model` for one of the repository's models that the npm package does not carry. */
 const openShipped = (entry: ShippedModel): ModelFile => {
   const path = weightsPath(entry.file)
-  if (!existsSync(path))
+  if (!existsSync(path)) {
     throw new ThimbleError('usage/model', `${entry.name} is not part of this package`, {
       hint: `take weights/${entry.file} from the repository and give its path`,
     })
+  }
   return { name: entry.name, path, bytes: readFile(path), shipped: entry }
 }
 
@@ -78,7 +80,7 @@ export function openModel(model: string): ModelFile {
 }
 
 /** Options of every command that runs a model. */
-export const RUN_OPTIONS: Record<string, OptionSpec> = {
+export const RUN_OPTIONS = {
   variant: { type: 'string', value: 'V', help: 'auto, simd, scalar or relaxed (default: auto)' },
   kernels: {
     type: 'string',
@@ -91,7 +93,7 @@ export const RUN_OPTIONS: Record<string, OptionSpec> = {
     help: 'AVX2 through an experimental flag of V8, where it is there and found exact (Node 26 on x86-64)',
   },
   threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' },
-}
+} satisfies Record<string, OptionSpec>
 
 /** Errors: `usage/option`. */
 export function loadOptions(args: Args): LoadOptions {

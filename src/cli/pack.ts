@@ -21,8 +21,9 @@ function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
 
 async function run(args: Args): Promise<void> {
   const [modelName, ...more] = args.positionals
-  if (modelName === undefined || more.length)
+  if (modelName === undefined || more.length) {
     throw badCall(command, modelName === undefined ? 'no MODEL given' : 'more than one MODEL given')
+  }
   const output = text(args, 'output')
   if (output === undefined) throw badCall(command, 'no -o OUT.wasm given')
   const target = choice(args, 'target', ['core', 'wasi'] as const) ?? 'core'
@@ -30,8 +31,9 @@ async function run(args: Args): Promise<void> {
   const kernels = choice(args, 'kernels', KERNELS)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   const header = text(args, 'header')
-  if (header !== undefined && target === 'wasi')
+  if (header !== undefined && target === 'wasi') {
     throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
+  }
   const model = openModel(modelName)
   const graph = readModel(model.bytes, model.name)
   const labels = labelFile(args)

@@ -19,10 +19,11 @@ export function photosNamed(args: Args, command: Command, what: string, sample: 
   return args.positionals.flatMap((path) => {
     if (path === '-' || !isFolder(path)) return [path]
     const images = imagesIn(path)
-    if (images.length === 0)
+    if (images.length === 0) {
       throw new ThimbleError('usage/file', `no images in ${path}`, {
         expected: 'files ending in .jpg, .png, .bmp or .ppm',
       })
+    }
     return images
   })
 }

@@ -67,14 +67,16 @@ function outputs(args: Args, photos: readonly string[]): string[] | undefined {
   const out = text(args, 'out')
   if (out === undefined) return undefined
   if (photos.length === 1 && !isFolder(out)) {
-    if (!/\.png$/i.test(out))
+    if (!/\.png$/i.test(out)) {
       throw new ThimbleError('usage/output', `the kind of file ${out} is meant to be is unknown`, {
         expected: 'a name ending in .png',
       })
+    }
     return [out]
   }
-  if (existsSync(out) && !isFolder(out))
+  if (existsSync(out) && !isFolder(out)) {
     throw new ThimbleError('usage/output', `${out} is a file`, { expected: 'a folder, for several photos', got: out })
+  }
   mkdirSync(out, { recursive: true })
   const used = new Map<string, number>()
   return photos.map((photo) => {

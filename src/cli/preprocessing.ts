@@ -60,8 +60,9 @@ export function changedPreprocess(args: Args, own: Preprocess, input: TensorInfo
   const [mean, std] = [numbers(args, 'mean'), numbers(args, 'std')]
   const fit = choice(args, 'fit', ['stretch', 'crop', 'fit'] as const)
   const out: Preprocess = { ...own, ...(named ? NORMALIZATIONS[named] : {}) }
-  if (flag(args, 'bgr') && (own.channels === 'rgb' || named))
+  if (flag(args, 'bgr') && (own.channels === 'rgb' || named)) {
     Object.assign(out, { channels: 'bgr', mean: [...out.mean].reverse(), std: [...out.std].reverse() })
+  }
   if (fit) {
     delete out.shorterSide
     Object.assign(

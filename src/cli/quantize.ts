@@ -30,10 +30,11 @@ function preprocessOf(args: Args, graph: Graph): Preprocess {
   const input = inputInfo(graph)
   const { preprocess, guessed } = defaultPreprocess(input, graph.metadata)
   const chosen = changedPreprocess(args, preprocess, input)
-  if (guessed && !saysRange(args))
+  if (guessed && !saysRange(args)) {
     process.stderr.write(
       `thimble: note: the model does not say how photos become its input; assumed: ${describePreprocess(chosen, input)} (--preprocess, or --mean and --std, change that)\n`,
     )
+  }
   return chosen
 }
 
@@ -45,17 +46,19 @@ interface Photo {
 /** Every image of a folder (or one image). Errors: `usage/file`, `usage/calibration`, `image/…` naming the file. */
 function photosIn(path: string): Photo[] {
   const files = isFolder(path) ? imagesIn(path) : [path]
-  if (files.length === 0)
+  if (files.length === 0) {
     throw new ThimbleError('usage/calibration', `no images in ${path}`, {
       expected: 'files ending in .jpg, .png, .bmp or .ppm',
     })
+  }
   return files.map((file) => {
     const bytes = readFile(file)
     try {
       return { name: basename(file), pixels: decodeImage(bytes) }
     } catch (error) {
-      if (error instanceof ThimbleError)
+      if (error instanceof ThimbleError) {
         throw new ThimbleError(error.code, `${file}: ${error.message.slice(error.code.length + 2)}`)
+      }
       throw error
     }
   })
@@ -82,10 +85,11 @@ function split(
  */
 async function openFloat(args: Args, path: string): Promise<Graph> {
   const { graph } = await openSource(args, path)
-  if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32'))
+  if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32')) {
     throw new ThimbleError('lower/quantization', `${path} is quantized already`, {
       hint: 'run it as it is, or use thimble convert',
     })
+  }
   const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]!))
   const logits =
     graph.metadata.task === 'classification' &&
@@ -117,15 +121,18 @@ function parse(args: Args): {
   count: number
 } {
   const [path, ...more] = args.positionals
-  if (path === undefined || more.length)
+  if (path === undefined || more.length) {
     throw badCall(command, path === undefined ? 'no FLOAT_MODEL given' : 'more than one FLOAT_MODEL given')
+  }
   const [calibration, output] = [text(args, 'calibration'), text(args, 'output')]
   if (calibration === undefined) throw badCall(command, 'no --calibration folder given')
-  if (output === undefined || !['tflite', 'thimble'].includes(extension(output)))
+  if (output === undefined || !['tflite', 'thimble'].includes(extension(output))) {
     throw badCall(command, output === undefined ? 'no -o OUT given' : 'OUT must end in .thimble or .tflite')
+  }
   const reports = (args.options.report as string[] | undefined) ?? []
-  if (reports.some((r) => !Object.hasOwn(REPORTS, extension(r))))
+  if (reports.some((r) => !Object.hasOwn(REPORTS, extension(r)))) {
     throw badCall(command, '--report must end in .html, .json or .txt')
+  }
   return {
     path,
     calibration,

@@ -13,8 +13,9 @@ export function report(error: unknown, file?: string): number {
     if (process.env.THIMBLE_DEBUG) console.error(error)
   }
   // Errors about reading the file name it already.
-  if (file !== undefined && !message.includes(file))
+  if (file !== undefined && !message.includes(file)) {
     message = message.replace(/^([a-z]+\/[a-z0-9-]+): /, `$1: ${printable(file)}: `)
+  }
   process.stderr.write(`thimble: ${message}\n`)
   return exitCode(error)
 }

@@ -1,6 +1,6 @@
 /** `thimble run`: raw tensors in, raw tensors out. */
 import { ThimbleError } from '../errors.ts'
-import { type DType, dtypeBytes, elements } from '../graph.ts'
+import { dtypeBytes, elements } from '../graph.ts'
 import type { TensorInfo, TypedArray } from '../types.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
@@ -19,7 +19,7 @@ export function tensorFromBytes(bytes: Uint8Array, info: TensorInfo, file: strin
   }
   // A copy of its own: aligned for every element size.
   const buffer = new Uint8Array(bytes).buffer
-  switch (info.dtype as DType) {
+  switch (info.dtype) {
     case 'int8':
       return new Int8Array(buffer)
     case 'int16':
@@ -52,7 +52,7 @@ async function run(args: Args): Promise<number> {
       got: inputs.length,
     })
   }
-  const tensors = inputs.map(({ file, bytes }, i) => tensorFromBytes(bytes, model.inputs[i], file))
+  const tensors = inputs.map(({ file, bytes }, i) => tensorFromBytes(bytes, model.inputs[i]!, file))
   const outputs = model.run(tensors)
   const written = outputs.map((o, i) => ({
     path: `${prefix}${i}`,
@@ -61,9 +61,9 @@ async function run(args: Args): Promise<number> {
   writeFiles(written)
   const list = written.map(({ path, bytes }, i) => ({
     file: path,
-    name: model.outputs[i].name,
-    dtype: model.outputs[i].dtype,
-    shape: model.outputs[i].shape,
+    name: model.outputs[i]!.name,
+    dtype: model.outputs[i]!.dtype,
+    shape: model.outputs[i]!.shape,
     bytes: bytes.length,
   }))
   if (flag(args, 'json')) process.stdout.write(`${JSON.stringify(list, null, 2)}\n`)

@@ -29,11 +29,12 @@ export const SOURCE_OPTIONS: Record<string, OptionSpec> = {
 /** `1x224x224x3`. Errors: `usage/option`. */
 function parseShape(value: string): number[] {
   const shape = value.split(/[x,]/).map(Number)
-  if (shape.length > 6 || !shape.every((d) => Number.isInteger(d) && d >= 1 && d <= 1 << 20))
+  if (shape.length > 6 || !shape.every((d) => Number.isInteger(d) && d >= 1 && d <= 1 << 20)) {
     throw new ThimbleError('usage/option', '--input-shape is not usable', {
       expected: 'a shape such as 1x224x224x3',
       got: JSON.stringify(value),
     })
+  }
   return shape
 }
 

@@ -23,8 +23,8 @@ export function tensorPixels(values: TypedArray, input: TensorInfo, how: Preproc
           ? v
           : input.dtype === 'int8'
             ? v + 128
-            : (input.scale > 0 ? (v - input.zeroPoint) * input.scale : v) * (how.std[c] ?? how.std[0]) +
-              (how.mean[c] ?? how.mean[0])
+            : (input.scale > 0 ? (v - input.zeroPoint) * input.scale : v) * (how.std[c] ?? how.std[0])! +
+              (how.mean[c] ?? how.mean[0])!
       data[i * channels + (how.channels === 'bgr' && channels === 3 ? 2 - c : c)] = Math.min(
         255,
         Math.max(0, Math.round(pixel)),
@@ -78,7 +78,7 @@ const encodePnm = ({ data, width, height, channels }: PixelImage): Uint8Array =>
 
 /** The file's bytes by its name: .png, .ppm/.pgm, or .bin for the raw tensor. Errors: `usage/output`. */
 export function encodeTensor(path: string, values: TypedArray, input: TensorInfo, how: Preprocess): Uint8Array {
-  const ending = /\.([a-z]+)$/i.exec(path)?.[1].toLowerCase()
+  const ending = /\.([a-z]+)$/i.exec(path)?.[1]!.toLowerCase()
   if (ending === 'bin') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
   if (ending === 'png') return encodePng(tensorPixels(values, input, how))
   if (ending === 'ppm' || ending === 'pgm') return encodePnm(tensorPixels(values, input, how))

@@ -3,15 +3,16 @@
 /** Columns padded to their widest cell; `right` holds the indices of right-aligned ones. No space at line ends. */
 export function table(rows: readonly (readonly string[])[], right: readonly number[] = [], gap = 2): string {
   const widths: number[] = []
-  for (const row of rows)
+  for (const row of rows) {
     row.forEach((cell, i) => {
       widths[i] = Math.max(widths[i] ?? 0, width(cell))
     })
+  }
   return rows
     .map((row) =>
       row
         .map((cell, i) => {
-          const space = ' '.repeat(widths[i] - width(cell))
+          const space = ' '.repeat(widths[i]! - width(cell))
           return right.includes(i) ? space + cell : cell + space
         })
         .join(' '.repeat(gap))

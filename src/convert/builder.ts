@@ -23,7 +23,7 @@ export interface Values {
 export interface ConvOptions {
   filter: Values
   /** Length O; zeros when absent. */
-  bias?: Float32Array
+  bias?: Float32Array | undefined
   stride?: number | readonly [number, number]
   dilation?: number | readonly [number, number]
   padding?: Padding
@@ -83,8 +83,9 @@ export class GraphBuilder {
   }
 
   constant(name: string, { shape, data }: Values): number {
-    if (data.length !== elements(shape))
+    if (data.length !== elements(shape)) {
       throw new RangeError(`${name}: ${data.length} values for shape ${shape.join('x')}`)
+    }
     return this.tensor(name, shape, 'float32', new Uint8Array(data.slice().buffer))
   }
 

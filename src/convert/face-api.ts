@@ -29,14 +29,16 @@ export function faceNetworkOf(weights: readonly TfjsWeight[]): FaceNetwork | und
   if (
     shapes.has('MobilenetV1/Conv2d_0_pointwise/weights') &&
     shapes.has('Prediction/BoxPredictor_5/ClassPredictor/weights')
-  )
+  ) {
     return 'ssd-detector'
+  }
   if (
     shapes.get('conv8/filters')?.at(-1) === 25 &&
     shapes.has('conv5/depthwise_filter') &&
     !shapes.has('conv6/depthwise_filter')
-  )
+  ) {
     return 'tiny-detector'
+  }
   if (shapes.has('entry_flow/conv_in/filters') && shapes.has('fc/age/weights')) return 'age-gender'
   if (!shapes.has('dense0/conv0/filters')) return undefined
   const answers = shapes.get('fc/weights')?.[1]
@@ -302,11 +304,12 @@ function ageGender(l: Layers, size: number): Graph {
  */
 export function faceApiGraph(network: FaceNetwork, weights: readonly TfjsWeight[], size?: number): Graph {
   const l = new Layers(weights)
-  if (size !== undefined && (!Number.isInteger(size) || size < 64 || size > 2048 || size % 32))
+  if (size !== undefined && (!Number.isInteger(size) || size < 64 || size > 2048 || size % 32)) {
     throw new ThimbleError('usage/option', 'the size does not fit this network', {
       expected: 'a multiple of 32 from 64 to 2048',
       got: size,
     })
+  }
   switch (network) {
     case 'tiny-detector':
       return foldGraph(tinyDetector(l, size ?? TINY_SIZE))

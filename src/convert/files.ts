@@ -11,11 +11,12 @@ const MAX_MODEL_BYTES = 2 ** 31
 async function read(path: string): Promise<Uint8Array> {
   const info = await stat(path).catch(() => undefined)
   if (!info) throw new ThimbleError('format/file', 'no such file', { got: JSON.stringify(path) })
-  if (info.size > MAX_MODEL_BYTES)
+  if (info.size > MAX_MODEL_BYTES) {
     throw new ThimbleError('format/file', 'file is too large', {
       expected: `at most ${MAX_MODEL_BYTES} bytes`,
       got: info.size,
     })
+  }
   return new Uint8Array(await readFile(path))
 }
 

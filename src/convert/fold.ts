@@ -44,10 +44,11 @@ export function foldGraph(graph: Graph): Graph {
   floatConstants(w)
   const limit = 40 * graph.ops.length + 100
   for (let steps = 0; PASSES.some((pass) => pass(w)); steps++) {
-    if (steps > limit)
+    if (steps > limit) {
       throw new ThimbleError('lower/fold', 'folding does not settle', {
         got: `${steps} steps for ${graph.ops.length} ops`,
       })
+    }
   }
   spellOut(w)
   return compact(w, graph.metadata)

@@ -131,23 +131,26 @@ const INSIDE: readonly RegExp[] = [
 /** A zip that holds a model beside its labels. */
 async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> {
   const names = zipNames(bytes).filter((n) => !n.startsWith('__MACOSX/'))
-  if (names.some((n) => /(^|\/)archive_(format|version)$/.test(n)) && names.some((n) => /(^|\/)models\//.test(n)))
+  if (names.some((n) => /(^|\/)archive_(format|version)$/.test(n)) && names.some((n) => /(^|\/)models\//.test(n))) {
     throw new ThimbleError('format/zip', 'file is a torch.export program', {
       hint: 'export to ONNX, or save the weights with torch.save(model.state_dict(), path)',
     })
+  }
   const entry = INSIDE.map(
     (pattern) => names.filter((n) => pattern.test(n)).sort((a, b) => a.length - b.length)[0],
   ).find((n) => n !== undefined)
-  if (!entry)
+  if (!entry) {
     throw new ThimbleError('format/zip', 'archive holds no model', {
       got: names.slice(0, 4).join(', ') || 'no entries',
       hint: 'expected model.json, .h5, .keras, .onnx, .tflite or a PyTorch file inside',
     })
+  }
   const folder = entry.includes('/') ? entry.slice(0, entry.lastIndexOf('/') + 1) : ''
   const files = readZip(bytes, (n) => n.startsWith(folder))
   const inner = files.get(entry)!
-  if (isZip(inner) && (await sniffModel(inner)) === 'zip')
+  if (isZip(inner) && (await sniffModel(inner)) === 'zip') {
     throw new ThimbleError('format/zip', 'archive within an archive', { got: entry })
+  }
   const sidecar: Sidecar = (name) => files.get(folder + name)
   const graph = await readFloatModel(inner, { ...options, sidecar })
   if (!graph.metadata.labels) await addLabels(graph, sidecar)

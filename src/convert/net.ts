@@ -36,12 +36,13 @@ export function broadcast(a: readonly number[], b: readonly number[], where: str
   const rank = Math.max(a.length, b.length)
   return Array.from({ length: rank }, (_, i) => {
     const [x, y] = [a[i - rank + a.length] ?? 1, b[i - rank + b.length] ?? 1]
-    if (x !== y && x !== 1 && y !== 1)
+    if (x !== y && x !== 1 && y !== 1) {
       throw new ThimbleError('format/shape', 'shapes do not broadcast', {
         tensor: where,
         expected: a.join('x'),
         got: b.join('x'),
       })
+    }
     return Math.max(x, y)
   })
 }
@@ -49,11 +50,12 @@ export function broadcast(a: readonly number[], b: readonly number[], where: str
 export class Net extends GraphBuilder {
   image(x: number, where: string): [number, number, number, number] {
     const s = this.shape(x)
-    if (s.length !== 4)
+    if (s.length !== 4) {
       throw new ThimbleError('format/shape', 'expected an image tensor [N, H, W, C]', {
         tensor: where,
         got: `[${s.join(', ')}]`,
       })
+    }
     return s as [number, number, number, number]
   }
 
@@ -88,11 +90,12 @@ export class Net extends GraphBuilder {
       windowOutput(w, kernel[1], stride[1], 1, padding),
       c,
     ]
-    if (shape.some((d) => d < 1))
+    if (shape.some((d) => d < 1)) {
       throw new ThimbleError('format/shape', 'pooling window is larger than its input', {
         tensor: name,
         got: `${kernel.join('x')} on ${h}x${w}`,
       })
+    }
     const attrs = {
       padding,
       strideH: stride[0],
@@ -112,15 +115,17 @@ export class Net extends GraphBuilder {
     const [, h, w] = this.image(x, name)
     const padding = Net.asPadding(h, w, k, pads)
     if (padding) return this.pool(name, x, 'MAX_POOL_2D', { ...k, padding })
-    if (this.nonNegative(x))
+    if (this.nonNegative(x)) {
       return this.pool(name, this.pad(`${name}/pad`, x, pads), 'MAX_POOL_2D', { ...k, padding: 'VALID' })
+    }
     const centred = ([before, after]: readonly [number, number], i: 0 | 1): boolean =>
       k.kernel[i] % 2 === 1 && before === (k.kernel[i] - 1) / 2 && after <= before
-    if (!centred([pads[0], pads[1]], 0) || !centred([pads[2], pads[3]], 1))
+    if (!centred([pads[0], pads[1]], 0) || !centred([pads[2], pads[3]], 1)) {
       throw new ThimbleError('lower/unsupported-op', 'max pooling with this padding on values that may be negative', {
         tensor: name,
         got: pads.join(', '),
       })
+    }
     const dense = this.pool(`${name}/dense`, x, 'MAX_POOL_2D', { kernel: k.kernel, stride: [1, 1], padding: 'SAME' })
     const strided = this.pool(name, dense, 'MAX_POOL_2D', { kernel: [1, 1], stride: k.stride, padding: 'VALID' })
     const want = ([0, 1] as const).map(
@@ -136,10 +141,12 @@ export class Net extends GraphBuilder {
   nonNegative(x: number): boolean {
     const from = this.ops.find((op) => op.outputs.includes(x))
     if (!from) return false
-    if (from.type === 'RELU' || from.type === 'RELU6' || from.type === 'LOGISTIC' || from.type === 'SOFTMAX')
+    if (from.type === 'RELU' || from.type === 'RELU6' || from.type === 'LOGISTIC' || from.type === 'SOFTMAX') {
       return true
-    if ('activation' in from.attrs && (from.attrs.activation === 'RELU' || from.attrs.activation === 'RELU6'))
+    }
+    if ('activation' in from.attrs && (from.attrs.activation === 'RELU' || from.attrs.activation === 'RELU6')) {
       return true
+    }
     return (
       ['MAX_POOL_2D', 'AVERAGE_POOL_2D', 'CONCATENATION', 'PAD', 'RESHAPE'].includes(from.type) &&
       from.inputs.every((t) => this.tensors[t]!.data !== undefined || this.nonNegative(t))
@@ -157,12 +164,13 @@ export class Net extends GraphBuilder {
   }
 
   reshape(name: string, x: number, shape: readonly number[]): number {
-    if (elements(shape) !== elements(this.shape(x)))
+    if (elements(shape) !== elements(this.shape(x))) {
       throw new ThimbleError('format/shape', 'reshape changes the number of elements', {
         tensor: name,
         expected: this.shape(x).join('x'),
         got: shape.join('x'),
       })
+    }
     return this.op<OpOf<'RESHAPE'>>(
       { type: 'RESHAPE', inputs: [x, this.int32(`${name}/shape`, [shape.length], shape)], attrs: {} },
       name,
@@ -201,12 +209,13 @@ export class Net extends GraphBuilder {
     const at = axis < 0 ? axis + first.length : axis
     for (const p of parts) {
       const s = this.shape(p)
-      if (s.length !== first.length || s.some((d, i) => i !== at && d !== first[i]))
+      if (s.length !== first.length || s.some((d, i) => i !== at && d !== first[i])) {
         throw new ThimbleError('format/shape', 'shapes do not concatenate', {
           tensor: name,
           expected: first.join('x'),
           got: s.join('x'),
         })
+      }
     }
     const shape = first.map((d, i) => (i === at ? parts.reduce((sum, p) => sum + this.shape(p)[at]!, 0) : d))
     return this.op<OpOf<'CONCATENATION'>>(
@@ -230,20 +239,22 @@ export class Net extends GraphBuilder {
     let y = x
     const scaled = !all(scale, 1)
     const shifted = !all(offset, 0)
-    if (scaled || !shifted)
+    if (scaled || !shifted) {
       y = this.binary(
         shifted ? `${name}/scaled` : name,
         'MUL',
         y,
         this.constant(`${name}/scale`, { shape: [scale.length], data: Float32Array.from(scale) }),
       )
-    if (shifted)
+    }
+    if (shifted) {
       y = this.binary(
         name,
         'ADD',
         y,
         this.constant(`${name}/offset`, { shape: [offset.length], data: Float32Array.from(offset) }),
       )
+    }
     return y
   }
 
@@ -364,22 +375,25 @@ export class Net extends GraphBuilder {
     if (lo === 0 && hi === Infinity) return this.activation(name, x, 'relu')
     if (lo === 0 && hi === 6) return this.activation(name, x, 'relu6')
     if (lo === -1 && hi === 1) return this.activation(name, x, 'relu_n1_to_1')
-    if (hi === Infinity)
+    if (hi === Infinity) {
       return this.affine(
         name,
         this.activation(`${name}/relu`, this.affine(`${name}/in`, x, [1], [-lo]), 'relu'),
         [1],
         [lo],
       )
-    if (lo === -Infinity)
+    }
+    if (lo === -Infinity) {
       return this.affine(
         name,
         this.activation(`${name}/relu`, this.affine(`${name}/in`, x, [-1], [hi]), 'relu'),
         [-1],
         [hi],
       )
-    if (!(hi > lo))
+    }
+    if (!(hi > lo)) {
       throw new ThimbleError('format/shape', 'empty clipping range', { tensor: name, got: `${lo} to ${hi}` })
+    }
     // relu6((x - lo) * k) / k + lo with k = 6 / (hi - lo)
     const k = 6 / (hi - lo)
     return this.affine(
@@ -395,20 +409,21 @@ export class Net extends GraphBuilder {
     name: string,
     x: number,
     p: {
-      gamma?: ArrayLike<number>
-      beta?: ArrayLike<number>
+      gamma?: ArrayLike<number> | undefined
+      beta?: ArrayLike<number> | undefined
       mean: ArrayLike<number>
       variance: ArrayLike<number>
       epsilon: number
     },
   ): number {
     const c = p.mean.length
-    if (this.shape(x)[this.shape(x).length - 1] !== c)
+    if (this.shape(x)[this.shape(x).length - 1] !== c) {
       throw new ThimbleError('format/shape', 'batch norm has the wrong number of channels', {
         tensor: name,
         expected: this.shape(x).at(-1),
         got: c,
       })
+    }
     const scale = Float64Array.from(
       { length: c },
       (_, i) => (p.gamma?.[i] ?? 1) / Math.sqrt(p.variance[i]! + p.epsilon),

@@ -154,8 +154,9 @@ class Machine {
   }
 
   private call(ref: unknown, args: unknown): void {
-    if (!(ref instanceof GlobalRef) || !Array.isArray(args))
+    if (!(ref instanceof GlobalRef) || !Array.isArray(args)) {
       this.fail('pickle calls something that is not an allowed global')
+    }
     const object = ref.target.call(args)
     if (typeof object === 'object' && object !== null) this.made.set(object, ref.target)
     this.push(object)

@@ -49,7 +49,7 @@ interface Storage {
   type: StorageType
   key: string
   size: number
-  bytes?: Uint8Array
+  bytes?: Uint8Array | undefined
 }
 /** A strided view of a storage, resolved after the whole file is read. */
 interface TensorRef {
@@ -69,8 +69,9 @@ const bad = (what: string): never => {
 
 function rebuildTensor(args: unknown[]): TensorRef {
   const [storage, offset, shape, strides] = args
-  if (!isStorage(storage) || typeof offset !== 'number' || !Array.isArray(shape) || !Array.isArray(strides))
+  if (!isStorage(storage) || typeof offset !== 'number' || !Array.isArray(shape) || !Array.isArray(strides)) {
     bad('malformed tensor in the state dict')
+  }
   return {
     storage: storage as Storage,
     offset: offset as number,
@@ -188,8 +189,9 @@ function decode(storage: Storage): (i: number) => number {
 function materialize(name: string, ref: TensorRef): StateTensor {
   const { shape, strides, offset, storage } = ref
   const whole = (v: unknown): boolean => typeof v === 'number' && Number.isSafeInteger(v) && v >= 0
-  if (shape.length !== strides.length || ![offset, ...shape, ...strides].every(whole))
+  if (shape.length !== strides.length || ![offset, ...shape, ...strides].every(whole)) {
     bad(`tensor "${name}" has a malformed shape`)
+  }
   const count = elements(shape)
   const last = count === 0 ? -1 : shape.reduce((sum, d, i) => sum + (d - 1) * strides[i]!, offset)
   if (last >= storage.size) bad(`tensor "${name}" reaches outside its storage`)
@@ -247,8 +249,9 @@ function tensorsOf(value: Map<unknown, unknown>, depth: number): StateDict | und
 function readZipped(bytes: Uint8Array): StateDict {
   const files = readZip(bytes)
   const names = [...files.keys()]
-  if (names.some((name) => /(^|\/)constants\.pkl$/.test(name)))
+  if (names.some((name) => /(^|\/)constants\.pkl$/.test(name))) {
     bad('file is a TorchScript archive: its network is a program')
+  }
   const entry = names.find((name) => name.endsWith('/data.pkl') || name === 'data.pkl')
   if (!entry) return bad('zip file without data.pkl')
   const root = entry.slice(0, -'data.pkl'.length)
@@ -257,8 +260,9 @@ function readZipped(bytes: Uint8Array): StateDict {
   const persistent = (id: unknown): Storage => {
     const storage = storageOf(id)
     storage.bytes = files.get(`${root}data/${storage.key}`)
-    if (storage.bytes && storage.bytes.length < storage.size * BYTES[storage.type])
+    if (storage.bytes && storage.bytes.length < storage.size * BYTES[storage.type]) {
       bad(`storage "${storage.key}" is truncated`)
+    }
     return storage
   }
   return collect(unpickle(files.get(entry)!, { globals: GLOBALS, persistent }).value)
@@ -296,8 +300,9 @@ function readLegacy(bytes: Uint8Array): StateDict {
     if (offset + 8 > bytes.length) bad('file is truncated')
     const length = Number(view.getBigInt64(offset, true)) * BYTES[storage.type]
     offset += 8
-    if (length !== storage.size * BYTES[storage.type] || offset + length > bytes.length)
+    if (length !== storage.size * BYTES[storage.type] || offset + length > bytes.length) {
       bad(`storage "${storage.key}" is truncated`)
+    }
     storage.bytes = bytes.subarray(offset, offset + length)
     offset += length
   }

@@ -25,10 +25,11 @@ export function safeName(name: string): string {
 /** Reads a file that the model needs. Errors: `format/sidecar` when it is not there. */
 export async function needSidecar(sidecar: Sidecar | undefined, name: string): Promise<Uint8Array> {
   const bytes = await sidecar?.(safeName(name))
-  if (!bytes)
+  if (!bytes) {
     throw new ThimbleError('format/sidecar', 'model needs another file beside it', {
       got: JSON.stringify(name),
       hint: 'keep the files of the model together, or give the .zip that holds them',
     })
+  }
   return bytes
 }

@@ -56,12 +56,13 @@ class Reader {
   get(name: string, rank: number): StateTensor {
     const t = this.state.get(name)
     if (!t) throw new ThimbleError('format/pytorch', 'state dict lacks a tensor of MobileNetV3', { tensor: name })
-    if (t.shape.length !== rank || t.data.length !== elements(t.shape))
+    if (t.shape.length !== rank || t.data.length !== elements(t.shape)) {
       throw new ThimbleError('format/pytorch', 'tensor has the wrong rank', {
         tensor: name,
         expected: rank,
         got: t.shape.length,
       })
+    }
     return t
   }
 
@@ -71,12 +72,13 @@ class Reader {
     const [o, perGroup, kh, kw] = w.shape as [number, number, number, number]
     const [, h, width, channels] = this.net.image(x, name)
     const depthwise = perGroup === 1 && o === channels
-    if (!depthwise && perGroup !== channels)
+    if (!depthwise && perGroup !== channels) {
       throw new ThimbleError('format/pytorch', 'filter does not fit its input', {
         tensor: weight,
         expected: channels,
         got: perGroup,
       })
+    }
     const k = { kernel: [kh, kw] as const, stride: [stride, stride] as const }
     const pads = [(kh - 1) >> 1, (kh - 1) >> 1, (kw - 1) >> 1, (kw - 1) >> 1] as const
     const padding = Net.asPadding(h, width, k, pads)

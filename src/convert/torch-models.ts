@@ -31,12 +31,13 @@ class Weights {
 
   vector(name: string, length: number): Float32Array {
     const t = this.get(name)
-    if (t.data.length !== length)
+    if (t.data.length !== length) {
       throw new ThimbleError('format/pytorch', 'tensor has the wrong size', {
         tensor: name,
         expected: length,
         got: t.data.length,
       })
+    }
     return t.data
   }
 }
@@ -69,9 +70,11 @@ function oihwToOhwi({ shape, data }: StateTensor): Values {
   const [o, i, h, w] = shape as [number, number, number, number]
   const out = new Float32Array(data.length)
   let at = 0
-  for (let a = 0; a < o; a++)
-    for (let y = 0; y < h; y++)
+  for (let a = 0; a < o; a++) {
+    for (let y = 0; y < h; y++) {
       for (let x = 0; x < w; x++) for (let c = 0; c < i; c++) out[at++] = data[((a * i + c) * h + y) * w + x]!
+    }
+  }
   return { shape: [o, h, w, i], data: out }
 }
 
@@ -107,12 +110,13 @@ class TorchNet {
     const channels = b.shape(x)[3]!
     const depthwise = filter.shape[1] === 1 && channels > 1
     const wanted = depthwise ? filter.shape[0]! : filter.shape[1]!
-    if (wanted !== channels)
+    if (wanted !== channels) {
       throw new ThimbleError('format/pytorch', 'convolution does not fit its input', {
         tensor: `${conv}.weight`,
         expected: `${channels} channels`,
         got: wanted,
       })
+    }
     const k = filter.shape[2]!
     const symmetric = padding === 'torch' && stride > 1 && k > 1
     if (symmetric) {
@@ -154,8 +158,9 @@ export function mobilenetV2(state: StateDict, size = 224): Graph {
     const name = `block${i + 1}`
     const expanded = net.weights.has(`${p}.3.weight`)
     let y = x
-    if (expanded)
+    if (expanded) {
       y = net.layer(`${name}/expand`, y, { conv: `${p}.0.0`, bn: `${p}.0.1`, activation: 'RELU6', padding: 'torch' })
+    }
     const d = expanded ? 1 : 0
     y = net.layer(`${name}/depthwise`, y, {
       conv: `${p}.${d}.0`,
@@ -204,11 +209,12 @@ function efficientnetLite(state: StateDict, size = 224): Graph {
   for (let i = 0; net.weights.has(`_blocks.${i}._depthwise_conv.weight`); i++) {
     const p = `_blocks.${i}`
     const name = `block${i + 1}`
-    if (net.weights.has(`${p}._se_reduce.weight`))
+    if (net.weights.has(`${p}._se_reduce.weight`)) {
       throw new ThimbleError('format/pytorch', 'EfficientNet with squeeze-excite is not read', {
         tensor: `${p}._se_reduce.weight`,
         hint: 'use an EfficientNet-Lite checkpoint',
       })
+    }
     const channels = net.weights.get(`${p}._project_conv.weight`).shape[0]!
     const first = channels !== previous
     if (first) {
@@ -217,13 +223,14 @@ function efficientnetLite(state: StateDict, size = 224): Graph {
     }
     const stride = first ? (EFFICIENTNET_STRIDES[stage] ?? 1) : 1
     let y = x
-    if (net.weights.has(`${p}._expand_conv.weight`))
+    if (net.weights.has(`${p}._expand_conv.weight`)) {
       y = net.layer(`${name}/expand`, y, {
         conv: `${p}._expand_conv`,
         bn: `${p}._bn0`,
         activation: 'RELU6',
         padding: 'SAME',
       })
+    }
     y = net.layer(`${name}/depthwise`, y, {
       conv: `${p}._depthwise_conv`,
       bn: `${p}._bn1`,
@@ -269,11 +276,12 @@ function bareNames(state: StateDict): Tracked {
   const out = new Tracked()
   for (const [name, t] of state) {
     if (name.startsWith(prefix)) out.set(name.slice(prefix.length), t)
-    else if (t.shape.length > 1)
+    else if (t.shape.length > 1) {
       throw new ThimbleError('format/pytorch', `state dict holds layers beside ${prefix.replace(/\.$/, '')}`, {
         tensor: name,
         hint: 'export the whole network to ONNX',
       })
+    }
   }
   return out
 }
@@ -287,12 +295,13 @@ function byNames(bare: Tracked, size?: number): Graph {
   }
   if (bare.has('_conv_stem.weight') && bare.has('_fc.weight')) return efficientnetLite(bare, size)
   const export_ = 'export it to ONNX: torch.onnx.export(model.eval(), (torch.randn(1, 3, 224, 224),), path)'
-  if (bare.has('conv_stem.weight') && [...bare.keys()].some((name) => name.startsWith('blocks.0.0.')))
+  if (bare.has('conv_stem.weight') && [...bare.keys()].some((name) => name.startsWith('blocks.0.0.'))) {
     throw new ThimbleError(
       'format/pytorch',
       "state dict of a timm model does not say its strides, padding and batch norm's epsilon",
       { got: 'conv_stem, blocks.0.0, ...', hint: export_ },
     )
+  }
   throw new ThimbleError('format/pytorch', 'architecture is not known', {
     got: [...bare.keys()].slice(0, 3).join(', '),
     hint: `known: torchvision MobileNetV2 and V3, EfficientNet-Lite; of any other network, ${export_}`,
@@ -307,11 +316,12 @@ export function graphFromStateDict(state: StateDict, size?: number): Graph {
   const bare = bareNames(state)
   const graph = byNames(bare, size)
   const left = [...bare.keys()].filter((name) => !bare.used.has(name) && !name.endsWith('num_batches_tracked'))
-  if (left.length)
+  if (left.length) {
     throw new ThimbleError(
       'format/pytorch',
       `state dict has ${left.length} tensors that ${graph.metadata.name} does not have`,
       { tensor: left[0]!, hint: 'the network was changed: export it to ONNX' },
     )
+  }
   return graph
 }

@@ -5,11 +5,12 @@ import { halfToFloat, realValues } from '../float/values.ts'
 
 /** Little-endian elements of a dtype, as numbers. */
 export function decodeNumbers(dtype: Tensor['dtype'], bytes: Uint8Array, count: number): (i: number) => number {
-  if (bytes.byteLength < tensorBytes({ shape: [count], dtype }))
+  if (bytes.byteLength < tensorBytes({ shape: [count], dtype })) {
     throw new ThimbleError('format/constant', 'constant is shorter than its shape', {
       expected: tensorBytes({ shape: [count], dtype }),
       got: bytes.byteLength,
     })
+  }
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   switch (dtype) {
     case 'float32':

@@ -21,11 +21,12 @@ export function readZip(bytes: Uint8Array, want: (name: string) => boolean = () 
           filter: ({ name, originalSize }) => {
             if (!want(name)) return false
             total += originalSize
-            if (total > MAX_ZIP_BYTES)
+            if (total > MAX_ZIP_BYTES) {
               throw new ThimbleError('format/zip', 'archive is too large', {
                 expected: `at most ${MAX_ZIP_BYTES} bytes`,
                 got: total,
               })
+            }
             return true
           },
         }),

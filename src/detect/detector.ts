@@ -95,8 +95,9 @@ function decoderOf(
 }
 
 const between = (name: string, value: number): number => {
-  if (!(value >= 0 && value <= 1))
+  if (!(value >= 0 && value <= 1)) {
     throw new ThimbleError('usage/option', `${name} is out of range`, { expected: 'a number from 0 to 1', got: value })
+  }
   return value
 }
 
@@ -114,11 +115,12 @@ export async function createDetector(model: Model, options: DetectorOptions = {}
       hint: 'use run for raw tensors',
     })
   }
-  if (model.inputs.length !== 1)
+  if (model.inputs.length !== 1) {
     throw new ThimbleError('usage/not-a-detector', 'the model takes several inputs', {
       expected: 1,
       got: model.inputs.length,
     })
+  }
   const labels =
     typeof options.labels === 'string' ? parseLabels(options.labels) : (options.labels ?? model.metadata.labels ?? [])
   const preprocess = options.preprocess ?? defaultPreprocess(model.inputs[0]!, model.metadata).preprocess
@@ -126,11 +128,12 @@ export async function createDetector(model: Model, options: DetectorOptions = {}
   const scoreThreshold = between('scoreThreshold', options.scoreThreshold ?? head.scoreThreshold)
   const iouThreshold = between('iouThreshold', options.iouThreshold ?? head.iouThreshold)
   const most = options.maxDetections ?? 100
-  if (!Number.isInteger(most) || most < 1)
+  if (!Number.isInteger(most) || most < 1) {
     throw new ThimbleError('usage/option', 'maxDetections is out of range', {
       expected: 'a whole number from 1 on',
       got: most,
     })
+  }
   const decode = decoderOf(head, model.outputs)
   const { geometry } = preprocessor
   const input = preprocessor.createInput()

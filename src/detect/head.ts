@@ -143,10 +143,11 @@ export function outputOf(
   after = -1,
 ): number {
   const index = outputs.findIndex((o, i) => i > after && o.shape.at(-1) === last && elements(o.shape) === total)
-  if (index < 0)
+  if (index < 0) {
     throw new ThimbleError('format/shape', `no output holds the detector's ${what}`, {
       expected: `[..., ${last}] of ${total} values`,
       got: outputs.map((o) => `[${o.shape.join(', ')}]`).join(', '),
     })
+  }
   return index
 }

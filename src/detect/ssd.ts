@@ -15,8 +15,9 @@ function shapes({ maps, minScale, maxScale, aspectRatios }: SsdHead, map: number
     m >= maps.length ? 1 : minScale + (maps.length === 1 ? 0 : ((maxScale - minScale) * m) / (maps.length - 1))
   const scale = scaleOf(map)
   const shape = (size: number, ratio: number): [number, number] => [size / Math.sqrt(ratio), size * Math.sqrt(ratio)]
-  if (map === 0)
+  if (map === 0) {
     return [shape(FIRST_SCALE, 1), shape(scale, aspectRatios[1] ?? 2), shape(scale, aspectRatios[2] ?? 0.5)]
+  }
   // A square between this map's scale and the next one's follows the plain square.
   return aspectRatios.flatMap((ratio) =>
     ratio === 1 ? [shape(scale, 1), shape(Math.sqrt(scale * scaleOf(map + 1)), 1)] : [shape(scale, ratio)],
@@ -31,8 +32,9 @@ export function ssdAnchors(head: SsdHead): Anchors {
   const out: number[] = []
   head.maps.forEach(([rows, columns], map) => {
     const each = shapes(head, map)
-    for (let y = 0; y < rows; y++)
+    for (let y = 0; y < rows; y++) {
       for (let x = 0; x < columns; x++) for (const [h, w] of each) out.push((y + 0.5) / rows, (x + 0.5) / columns, h, w)
+    }
   })
   return Float64Array.from(out)
 }
@@ -76,8 +78,9 @@ export function ssdDecoder(
       for (let c = 1; c < classes; c++) if (all[i * classes + c]! > all[i * classes + best]!) best = c
       const raw = all[i * classes + best]!
       const score = head.scores === 'sigmoid' ? sigmoid(raw) : raw
-      if (score >= threshold)
+      if (score >= threshold) {
         found.push({ ...decodeBox(values[boxes]!, anchors, i, head.boxScales), score, index: best })
+      }
     }
     return found
   }

@@ -47,8 +47,9 @@ const percent = (score: number): string => `${Math.round(score * 100)}%`
 /** What is written at a box: a line each. */
 export function captions(d: Detection | Face): string[] {
   const face = d as Face
-  if (face.gender === undefined && face.age === undefined && face.expression === undefined)
+  if (face.gender === undefined && face.age === undefined && face.expression === undefined) {
     return [`${d.label} ${percent(d.score)}`]
+  }
   const who = [face.gender?.label, face.age === undefined ? undefined : `${Math.round(face.age)}`]
     .filter(Boolean)
     .join(', ')

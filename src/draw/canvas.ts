@@ -25,15 +25,17 @@ export class Canvas {
     this.width = width
     this.height = height
     this.data = new Uint8Array(width * height * 3)
-    for (let i = 0; i < width * height; i++)
+    for (let i = 0; i < width * height; i++) {
       for (let c = 0; c < 3; c++) this.data[3 * i + c] = image.data[i * channels + (channels === 1 ? 0 : c)]!
+    }
   }
 
   /** Mixes a colour into a pixel; `cover` is its share. */
   private blend(x: number, y: number, colour: Colour, cover: number): void {
     const i = (y * this.width + x) * 3
-    for (let c = 0; c < 3; c++)
+    for (let c = 0; c < 3; c++) {
       this.data[i + c] = Math.round(this.data[i + c]! + (colour[c]! - this.data[i + c]!) * cover)
+    }
   }
 
   /**

@@ -28,8 +28,9 @@ const FLAGS: readonly (readonly [on: string, off: string])[] = [
 function unsuitable(): string | undefined {
   const { versions, arch, platform } = process
   if (versions.bun ?? versions.deno) return 'this is not Node'
-  if (Number.parseInt(versions.node, 10) < FIRST_NODE)
+  if (Number.parseInt(versions.node, 10) < FIRST_NODE) {
     return `needs Node ${FIRST_NODE} or later, this is ${versions.node}`
+  }
   if (arch !== 'x64') return `needs an x86-64 processor, this is ${arch}`
   if (platform === 'linux' && !hasAvx2()) return 'the processor has no AVX2'
   return undefined

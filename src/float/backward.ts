@@ -61,8 +61,8 @@ function visitTaps(s: ConvShape, visit: (row: number, tap: number, from: number)
   const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
   let row = 0
-  for (let n = 0; n < s.batch; n++)
-    for (let oy = 0; oy < s.outH; oy++)
+  for (let n = 0; n < s.batch; n++) {
+    for (let oy = 0; oy < s.outH; oy++) {
       for (let ox = 0; ox < s.outW; ox++, row++) {
         for (let ky = 0; ky < s.kh; ky++) {
           const iy = oy * s.strideH - top + ky * s.dilationH
@@ -73,6 +73,8 @@ function visitTaps(s: ConvShape, visit: (row: number, tap: number, from: number)
           }
         }
       }
+    }
+  }
 }
 
 function depthwiseInput(g: Float32Array, filter: Float32Array, s: ConvShape): Float32Array | undefined {
@@ -165,11 +167,12 @@ function padInput(graph: Graph, op: Op, g: Float32Array, values: Values): Float3
   if (c === undefined || p[0] || p[1] || p[6] || p[7]) return undefined
   const [, H, W] = graph.tensors[op.outputs[0]!]!.shape as number[]
   const out = new Float32Array(n! * h! * w! * c)
-  for (let b = 0; b < n!; b++)
+  for (let b = 0; b < n!; b++) {
     for (let y = 0; y < h!; y++) {
       const from = ((b * H! + y + p[2]!) * W! + p[4]!) * c
       out.set(g.subarray(from, from + w! * c), (b * h! + y) * w! * c)
     }
+  }
   return out
 }
 
@@ -251,8 +254,9 @@ export function backward(model: FloatModel, values: Values, seeds: ReadonlyMap<n
     if (!g || op.outputs.length !== 1) continue
     const activation = 'activation' in op.attrs ? op.attrs.activation : 'NONE'
     const inner = throughActivation(g, values(y), bounds(activation))
-    if (op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED')
+    if (op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED') {
       preactivation.set(i, inner)
+    }
     inputGradients(model, op, inner, values).forEach((d, k) => {
       const t = op.inputs[k]!
       if (!d || graph.tensors[t]!.data) return
@@ -283,7 +287,7 @@ export function weightGradient(graph: Graph, op: Weighted, x: Float32Array, g: F
   const pointwise = s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1
   const rows = Math.max(1, Math.floor((1 << 20) / (s.outW * K)))
   if (pointwise) columnProducts(x, g, out, s.outH * s.outW, K, O)
-  else
+  else {
     for (let y = 0; y < s.outH; y += rows) {
       const y1 = Math.min(s.outH, y + rows)
       columnProducts(
@@ -295,5 +299,6 @@ export function weightGradient(graph: Graph, op: Weighted, x: Float32Array, g: F
         O,
       )
     }
+  }
   return out
 }

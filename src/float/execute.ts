@@ -85,8 +85,9 @@ export function floatModel(graph: Graph): FloatModel {
       .filter((op) => op.type === 'UNSUPPORTED' || op.type === 'DETECTION_POSTPROCESS')
       .map((op) => (op.type === 'UNSUPPORTED' ? op.attrs.name : op.type)),
   )
-  if (unknown.size)
+  if (unknown.size) {
     throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${[...unknown].join(', ')}`)
+  }
   const constants = new Map<number, Float32Array>()
   const constant = (i: number): Float32Array => {
     let data = constants.get(i)
@@ -106,12 +107,13 @@ export function floatModel(graph: Graph): FloatModel {
     const live = new Map<number, Float32Array>()
     graph.inputs.forEach((t, i) => {
       const data = inputs[i]
-      if (!data || data.length !== elements(graph.tensors[t]!.shape))
+      if (!data || data.length !== elements(graph.tensors[t]!.shape)) {
         throw new ThimbleError('usage/input', 'input has the wrong size', {
           tensor: graph.tensors[t]!.name,
           expected: elements(graph.tensors[t]!.shape),
           got: data?.length ?? 0,
         })
+      }
       const copy = data.slice()
       toGrid(copy, graph.tensors[t]!)
       live.set(t, copy)
@@ -131,15 +133,16 @@ export function floatModel(graph: Graph): FloatModel {
 }
 
 function toGrid(data: Float32Array, t: Tensor): void {
-  if (t.quantization && (t.dtype === 'int8' || t.dtype === 'uint8' || t.dtype === 'int16'))
+  if (t.quantization && (t.dtype === 'int8' || t.dtype === 'uint8' || t.dtype === 'int16')) {
     snap(data, t.quantization, t.dtype)
+  }
 }
 
 /** One op in real numbers, without the outputs' grids. */
 function compute(graph: Graph, op: Op, values: Values): Float32Array[] {
   const x = (i: number): Float32Array => values(op.inputs[i]!)
   const optional = (i: number): Float32Array | undefined =>
-    op.inputs[i] === undefined || op.inputs[i]! < 0 ? undefined : x(i)
+    op.inputs[i] === undefined || op.inputs[i] < 0 ? undefined : x(i)
   const out = new Float32Array(elements(graph.tensors[op.outputs[0]!]!.shape))
   switch (op.type) {
     case 'CONV_2D': {

@@ -87,11 +87,13 @@ export function gemm(
       out[o] = c30
       out[o + 1] = c31
     }
-    for (; n < N; n++)
+    for (; n < N; n++) {
       for (let i = 0; i < 4; i++) out[(m + i) * ldc + c0 + n] = dot(a, (m + i) * K, b, n * K, K) + (bias ? bias[n]! : 0)
+    }
   }
-  for (; m < M; m++)
+  for (; m < M; m++) {
     for (let n = 0; n < N; n++) out[m * ldc + c0 + n] = dot(a, m * K, b, n * K, K) + (bias ? bias[n]! : 0)
+  }
 }
 
 function dot(a: Float32Array, ai: number, b: Float32Array, bi: number, K: number): number {
@@ -180,8 +182,8 @@ export function depthwiseConv2d(
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
   const m = s.outC / s.inC
   const acc = new Float64Array(s.outC)
-  for (let n = 0; n < s.batch; n++)
-    for (let oy = 0; oy < s.outH; oy++)
+  for (let n = 0; n < s.batch; n++) {
+    for (let oy = 0; oy < s.outH; oy++) {
       for (let ox = 0; ox < s.outW; ox++) {
         if (bias) acc.set(bias)
         else acc.fill(0)
@@ -199,14 +201,16 @@ export function depthwiseConv2d(
         }
         out.set(acc, ((n * s.outH + oy) * s.outW + ox) * s.outC)
       }
+    }
+  }
 }
 
 /** Shapes as `conv2d` without filter; padding is not counted by the average. */
 export function pool2d(x: Float32Array, out: Float32Array, s: ConvShape, kind: 'average' | 'max'): void {
   const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, 1, s.padding)
   const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, 1, s.padding)
-  for (let n = 0; n < s.batch; n++)
-    for (let oy = 0; oy < s.outH; oy++)
+  for (let n = 0; n < s.batch; n++) {
+    for (let oy = 0; oy < s.outH; oy++) {
       for (let ox = 0; ox < s.outW; ox++) {
         const y0 = Math.max(0, oy * s.strideH - top)
         const y1 = Math.min(s.inH, oy * s.strideH - top + s.kh)
@@ -215,14 +219,17 @@ export function pool2d(x: Float32Array, out: Float32Array, s: ConvShape, kind: '
         const to = ((n * s.outH + oy) * s.outW + ox) * s.outC
         for (let c = 0; c < s.outC; c++) {
           let best = kind === 'max' ? -Infinity : 0
-          for (let y = y0; y < y1; y++)
+          for (let y = y0; y < y1; y++) {
             for (let i = x0; i < x1; i++) {
               const v = x[((n * s.inH + y) * s.inW + i) * s.inC + c]!
               best = kind === 'max' ? Math.max(best, v) : best + v
             }
+          }
           out[to + c] = kind === 'max' ? best : best / ((y1 - y0) * (x1 - x0))
         }
       }
+    }
+  }
 }
 
 /**
@@ -240,11 +247,11 @@ export function transposeConv2d(
   const top = windowPadding(s.outH, s.inH, s.kh, s.strideH, 1, s.padding)
   const left = windowPadding(s.outW, s.inW, s.kw, s.strideW, 1, s.padding)
   for (let i = 0; i < out.length; i++) out[i] = bias ? bias[i % s.outC]! : 0
-  for (let n = 0; n < s.batch; n++)
-    for (let iy = 0; iy < s.inH; iy++)
+  for (let n = 0; n < s.batch; n++) {
+    for (let iy = 0; iy < s.inH; iy++) {
       for (let ix = 0; ix < s.inW; ix++) {
         const from = ((n * s.inH + iy) * s.inW + ix) * s.inC
-        for (let ky = 0; ky < s.kh; ky++)
+        for (let ky = 0; ky < s.kh; ky++) {
           for (let kx = 0; kx < s.kw; kx++) {
             const oy = iy * s.strideH - top + ky
             const ox = ix * s.strideW - left + kx
@@ -257,5 +264,8 @@ export function transposeConv2d(
               out[to + o] = sum
             }
           }
+        }
       }
+    }
+  }
 }

@@ -208,7 +208,7 @@ function resize(graph: Graph, op: OpOf<'RESIZE_BILINEAR' | 'RESIZE_NEAREST_NEIGH
   }
   const out = new Float32Array(batch * outH * outW * c)
   let at = 0
-  for (let n = 0; n < batch; n++)
+  for (let n = 0; n < batch; n++) {
     for (let y = 0; y < outH; y++) {
       const sy = source(y, inH, outH)
       const y0 = Math.floor(sy)
@@ -227,6 +227,7 @@ function resize(graph: Graph, op: OpOf<'RESIZE_BILINEAR' | 'RESIZE_NEAREST_NEIGH
         }
       }
     }
+  }
   return out
 }
 
@@ -280,8 +281,9 @@ export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? ax
 function stridedSlice(graph: Graph, op: OpOf<'STRIDED_SLICE'>, values: Values): Float32Array {
   const shape = graph.tensors[op.inputs[0]!]!.shape
   const a = op.attrs
-  if (a.ellipsisMask || a.newAxisMask)
+  if (a.ellipsisMask || a.newAxisMask) {
     throw new ThimbleError('lower/unsupported-op', 'STRIDED_SLICE with an ellipsis or a new axis')
+  }
   const [begin, end, step] = [1, 2, 3].map((i) => [...values(op.inputs[i]!)]) as [number[], number[], number[]]
   if (step.some((s) => s < 1)) throw new ThimbleError('lower/unsupported-op', 'STRIDED_SLICE with a negative stride')
   const from = shape.map((d, i) =>

@@ -31,8 +31,9 @@ export function halfToFloat(h: number): number {
 /** Stored numbers of a constant, before scale and zero point. */
 function storedValues(t: Tensor): Float64Array {
   const count = elements(t.shape)
-  if (!t.data || t.data.length < tensorBytes(t))
+  if (!t.data || t.data.length < tensorBytes(t)) {
     throw new ThimbleError('format/tensor', 'constant has no data', { tensor: t.name })
+  }
   const view = new DataView(t.data.buffer, t.data.byteOffset, t.data.byteLength)
   const out = new Float64Array(count)
   for (let i = 0; i < count; i++) out[i] = readNumber(view, t, i)
@@ -73,8 +74,9 @@ function readNumber(view: DataView, t: Tensor, i: number): number {
 export function realValues(t: Tensor): Float32Array {
   const q = t.quantization
   if (t.dtype === 'float32' && !q) {
-    if (!t.data || t.data.length < tensorBytes(t))
+    if (!t.data || t.data.length < tensorBytes(t)) {
       throw new ThimbleError('format/tensor', 'constant has no data', { tensor: t.name })
+    }
     return new Float32Array(t.data.slice(0, tensorBytes(t)).buffer)
   }
   const stored = storedValues(t)

@@ -52,10 +52,11 @@ class Arena {
   floats(count: number): number {
     const at = this.top
     this.top += (count * 4 + 15) & ~15
-    if (this.top > 2 ** 32 - 65536 || !this.k.reserve(this.top + 64))
+    if (this.top > 2 ** 32 - 65536 || !this.k.reserve(this.top + 64)) {
       throw new ThimbleError('runtime/memory', 'the float kernels need more memory than the engine gives', {
         got: `${this.top} bytes`,
       })
+    }
     return at
   }
 

@@ -20,8 +20,9 @@ function oneOf<const T extends string>(value: unknown, names: readonly T[], name
 /** One number for all channels, or one for each of up to 4. */
 function perChannel(value: unknown, name: string, nonZero: boolean): number[] {
   const valid = (v: unknown): boolean => typeof v === 'number' && Number.isFinite(v) && !(nonZero && v === 0)
-  if (!Array.isArray(value) || value.length < 1 || value.length > 4 || !value.every(valid))
+  if (!Array.isArray(value) || value.length < 1 || value.length > 4 || !value.every(valid)) {
     throw bad(name, `1 to 4 finite numbers${nonZero ? ', none of them 0' : ''}`, value)
+  }
   return value as number[]
 }
 
@@ -32,8 +33,9 @@ export function checkPreprocess(value: unknown): Preprocess {
   if (
     shorterSide !== undefined &&
     !(Number.isInteger(shorterSide) && (shorterSide as number) >= 1 && (shorterSide as number) <= 65535)
-  )
+  ) {
     throw bad('preprocess.shorterSide', '1 to 65535', shorterSide)
+  }
   return {
     fit: oneOf(value.fit, ['stretch', 'crop', 'fit'], 'preprocess.fit'),
     ...(shorterSide === undefined ? {} : { shorterSide: shorterSide as number }),
@@ -56,13 +58,15 @@ export function checkMetadata(value: unknown): Metadata {
   }
   if (value.labels !== undefined) {
     const labels = value.labels
-    if (!Array.isArray(labels) || labels.length > MAX_LABELS || !labels.every((l) => typeof l === 'string'))
+    if (!Array.isArray(labels) || labels.length > MAX_LABELS || !labels.every((l) => typeof l === 'string')) {
       throw bad('labels', `at most ${MAX_LABELS} strings`, labels)
-    out.labels = labels as string[]
+    }
+    out.labels = labels
   }
   if (value.preprocess !== undefined) out.preprocess = checkPreprocess(value.preprocess)
-  if (value.task !== undefined)
+  if (value.task !== undefined) {
     out.task = oneOf(value.task, ['classification', 'detection', 'segmentation', 'landmarks', 'features'], 'task')
+  }
   if (value.scores !== undefined) out.scores = oneOf(value.scores, ['softmax', 'sigmoid', 'identity'], 'scores')
   if (value.extra !== undefined) {
     if (!isObject(value.extra)) throw bad('extra', 'an object', value.extra)

@@ -148,7 +148,7 @@ const AGAINST_OPERANDS: ReadonlySet<OpType> = new Set<OpType>(['CONCATENATION', 
 /** The one number that must match the operands: an axis of this rank, or how many operands there are. */
 function checkAgainstOperands(op: Op, tensors: readonly Tensor[], where: string): void {
   const axis = (name: string, value: number, tensor: number): void => {
-    const rank = tensors[tensor].shape.length
+    const rank = tensors[tensor]!.shape.length
     if (value < -rank || value >= rank) throw attributeError(where, name, `${-rank} to ${rank - 1}`, value)
   }
   const equal = (name: string, value: number, expected: number): void => {
@@ -156,27 +156,30 @@ function checkAgainstOperands(op: Op, tensors: readonly Tensor[], where: string)
   }
   switch (op.type) {
     case 'CONCATENATION':
-      return axis('axis', op.attrs.axis, op.outputs[0])
+      return axis('axis', op.attrs.axis, op.outputs[0]!)
     case 'PACK':
       equal('valuesCount', op.attrs.valuesCount, op.inputs.length)
-      return axis('axis', op.attrs.axis, op.outputs[0])
+      return axis('axis', op.attrs.axis, op.outputs[0]!)
     case 'UNPACK':
       equal('num', op.attrs.num, op.outputs.length)
-      return axis('axis', op.attrs.axis, op.inputs[0])
+      return axis('axis', op.attrs.axis, op.inputs[0]!)
     case 'SPLIT':
       return equal('numSplits', op.attrs.numSplits, op.outputs.length)
+    default:
+      return
   }
 }
 
 function checkCount(what: string, got: number, range: readonly [number, number], where: string): void {
   const min = range[0]
   const max = range[1]
-  if (got < min || got > max)
+  if (got < min || got > max) {
     throw new ThimbleError('format/op-operands', `wrong number of ${what}`, {
       op: where,
       expected: min === max ? min : `${min} to ${max}`,
       got,
     })
+  }
 }
 
 /** Operand counts, missing inputs and attributes of one op. Errors: `format/op-operands`, `format/op-attribute`. */
@@ -186,9 +189,11 @@ export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void
   checkCount('inputs', inputs.length, spec.inputs, where)
   checkCount('outputs', op.outputs.length, spec.outputs, where)
   if (op.type !== 'UNSUPPORTED') {
-    for (let i = 0; i < inputs.length; i++)
-      if (inputs[i]! < 0 && i !== spec.optional)
+    for (let i = 0; i < inputs.length; i++) {
+      if (inputs[i]! < 0 && i !== spec.optional) {
         throw new ThimbleError('format/op-operands', `input ${i} is missing`, { op: where })
+      }
+    }
   }
   const attrs = op.attrs as Record<string, unknown>
   const kinds = spec.attrs as Record<string, Kind>
@@ -201,30 +206,33 @@ export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void
 
 /** Dimensions and size of a tensor. Errors: `format/shape`. */
 export function checkShape({ name, shape, dtype }: Tensor): void {
-  if (shape.length > MAX_RANK)
+  if (shape.length > MAX_RANK) {
     throw new ThimbleError('format/shape', 'too many dimensions', {
       tensor: name,
       expected: `at most ${MAX_RANK}`,
       got: shape.length,
     })
+  }
   let bytes = dtypeBytes(dtype)
   for (let i = 0; i < shape.length; i++) {
     const dim = shape[i]!
-    if (!isInt(dim, 0, MAX_TENSOR_BYTES))
+    if (!isInt(dim, 0, MAX_TENSOR_BYTES)) {
       throw new ThimbleError('format/shape', 'impossible dimension', {
         tensor: name,
         expected: 'an integer, not negative',
         got: `[${shape}]`,
       })
+    }
     // Zero dimensions must not hide the size of the others: kernels multiply partial products too.
     bytes *= Math.max(dim, 1)
   }
-  if (bytes > MAX_TENSOR_BYTES)
+  if (bytes > MAX_TENSOR_BYTES) {
     throw new ThimbleError('format/shape', 'tensor too large', {
       tensor: name,
       expected: `at most ${MAX_TENSOR_BYTES} bytes`,
       got: `[${shape}] ${dtype}`,
     })
+  }
 }
 
 const ZERO_POINT_RANGE: Partial<Record<DType, readonly [number, number]>> = {
@@ -240,12 +248,15 @@ const badQuantization = (tensor: Tensor, what: string, expected: string | number
 /** Errors: `format/quantization`. */
 function checkQuantization({ scales, zeroPoints, axis }: Quantization, tensor: Tensor): void {
   const { shape, dtype } = tensor
-  if (zeroPoints.length !== scales.length)
+  if (zeroPoints.length !== scales.length) {
     throw badQuantization(tensor, 'number of zero points', scales.length, zeroPoints.length)
-  if (!isInt(axis, 0, Math.max(shape.length - 1, 0)))
+  }
+  if (!isInt(axis, 0, Math.max(shape.length - 1, 0))) {
     throw badQuantization(tensor, 'quantized dimension', `less than ${shape.length}`, axis)
-  if (scales.length !== 1 && scales.length !== shape[axis])
+  }
+  if (scales.length !== 1 && scales.length !== shape[axis]) {
     throw badQuantization(tensor, 'number of scales', `1 or ${shape[axis] ?? 1}`, scales.length)
+  }
   const scale = largestScale(scales) < 0 ? scales.find((s) => !(s >= 0 && s < Infinity)) : undefined
   if (scale !== undefined) throw badQuantization(tensor, 'scale', 'a finite number, not negative', scale)
   const range = ZERO_POINT_RANGE[dtype]
@@ -279,12 +290,13 @@ function checkIndices(indices: readonly number[], tensors: readonly Tensor[], wh
   const most = tensors.length - 1
   for (let k = 0; k < indices.length; k++) {
     const i = indices[k]!
-    if (!isInt(i, least, most))
+    if (!isInt(i, least, most)) {
       throw new ThimbleError('format/tensor-index', `tensor index out of range in ${where}`, {
         expected: `0 to ${tensors.length - 1}`,
         got: i,
         hint: damaged,
       })
+    }
   }
 }
 
@@ -300,26 +312,29 @@ export const opLabel = (op: Op, index: number): string =>
  */
 export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
   const { tensors, ops, inputs, outputs } = graph
-  if (tensors.length > MAX_TENSORS || ops.length > MAX_OPS)
+  if (tensors.length > MAX_TENSORS || ops.length > MAX_OPS) {
     throw new ThimbleError('format/limit', 'too many tensors or ops', {
       expected: `at most ${MAX_TENSORS} and ${MAX_OPS}`,
       got: `${tensors.length} and ${ops.length}`,
     })
-  if (inputs.length === 0 || outputs.length === 0)
+  }
+  if (inputs.length === 0 || outputs.length === 0) {
     throw new ThimbleError('format/inputs', 'the model has no inputs or no outputs', {
       expected: 'at least 1 of each',
       got: `${inputs.length} and ${outputs.length}`,
     })
+  }
   tensors.forEach(checkTensor)
   checkIndices(inputs, tensors, 'the graph inputs')
   checkIndices(outputs, tensors, 'the graph outputs')
   const written = tensors.map((t, i) => t.data !== undefined || ready[i] === true)
   for (const i of inputs) {
-    if (written[i])
+    if (written[i]) {
       throw new ThimbleError('format/inputs', 'a graph input is a constant, a variable or listed twice', {
-        tensor: tensors[i].name,
+        tensor: tensors[i]!.name,
         hint: damaged,
       })
+    }
     written[i] = true
   }
   ops.forEach((op, index) => {
@@ -329,26 +344,29 @@ export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
     checkOp(op, tensors, where)
     for (let k = 0; k < op.inputs.length; k++) {
       const i = op.inputs[k]!
-      if (i >= 0 && !written[i])
+      if (i >= 0 && !written[i]) {
         throw new ThimbleError('format/order', 'reads a tensor that no earlier op, input or constant provides', {
           op: where,
-          tensor: tensors[i].name,
+          tensor: tensors[i]!.name,
           hint: damaged,
         })
+      }
     }
     for (let k = 0; k < op.outputs.length; k++) {
       const i = op.outputs[k]!
-      if (written[i])
+      if (written[i]) {
         throw new ThimbleError(
           'format/written-twice',
           'writes a tensor that is a constant, an input or written before',
-          { op: where, tensor: tensors[i].name, hint: damaged },
+          { op: where, tensor: tensors[i]!.name, hint: damaged },
         )
+      }
       written[i] = true
     }
   })
   for (const i of outputs) {
-    if (!written[i])
-      throw new ThimbleError('format/order', 'no op writes a graph output', { tensor: tensors[i].name, hint: damaged })
+    if (!written[i]) {
+      throw new ThimbleError('format/order', 'no op writes a graph output', { tensor: tensors[i]!.name, hint: damaged })
+    }
   }
 }

@@ -44,12 +44,13 @@ export class FlatBuffer {
   root(identifier: string): Table {
     this.need(0, 8, { path: 'header' })
     const got = String.fromCharCode(...this.bytes.subarray(4, 8))
-    if (got !== identifier)
+    if (got !== identifier) {
       throw new ThimbleError('format/flatbuffer', `wrong file identifier of the ${this.what}`, {
         expected: identifier,
         got: JSON.stringify(got),
         hint: damaged,
       })
+    }
     return new Table(this, this.view.getUint32(0, true), this.what)
   }
 
@@ -72,12 +73,13 @@ export class FlatBuffer {
    */
   spend(count: number, place: Place, field?: string): void {
     this.budget -= count
-    if (this.budget < 0)
+    if (this.budget < 0) {
       throw new ThimbleError(
         'format/flatbuffer',
         `far more data referred to than the file holds, at ${where(place, field)}`,
         { hint: damaged },
       )
+    }
   }
 }
 
@@ -108,10 +110,13 @@ export class Table {
     const { view } = file
     file.spend(1, this)
     file.need(at, 4, this)
-    const vtable = (this.vtable = at - view.getInt32(at, true))
+    const vtable = at - view.getInt32(at, true)
+    this.vtable = vtable
     file.need(vtable, 4, this)
-    const vtableBytes = (this.vtableBytes = view.getUint16(vtable, true))
-    const tableBytes = (this.tableBytes = view.getUint16(vtable + 2, true))
+    const vtableBytes = view.getUint16(vtable, true)
+    const tableBytes = view.getUint16(vtable + 2, true)
+    this.vtableBytes = vtableBytes
+    this.tableBytes = tableBytes
     if (vtableBytes < 4 || (vtableBytes & 1) !== 0 || tableBytes < 4) {
       throw new ThimbleError('format/flatbuffer', `impossible vtable at ${this.path}`, {
         expected: 'an even size of at least 4 and a table of at least 4 bytes',
@@ -192,11 +197,12 @@ export class Table {
     file.need(at, 4, this, name)
     const length = file.view.getUint32(at, true)
     file.need(at + 4, length * width, this, name)
-    if (length > max)
+    if (length > max) {
       throw new ThimbleError('format/limit', `too many elements in ${where(this, name)}`, {
         expected: `at most ${max}`,
         got: length,
       })
+    }
     return at + 4
   }
 
@@ -285,8 +291,9 @@ export class Table {
     const { view } = this.file
     const length = this.lengthOf(at)
     const out: Table[] = []
-    for (let i = 0; i < length; i++, at += 4)
+    for (let i = 0; i < length; i++, at += 4) {
       out.push(new Table(this.file, at + view.getUint32(at, true), name, this, i))
+    }
     return out
   }
 }

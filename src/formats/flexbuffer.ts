@@ -57,8 +57,8 @@ export function readFlexMap(bytes: Uint8Array): Map<string, number> {
 
   if (bytes.length < 3) throw damaged('no root')
   // The last byte is the root's width, the one before its packed type: type << 2 | log2(width of its elements).
-  const rootWidth = bytes[bytes.length - 1]
-  const rootType = bytes[bytes.length - 2]
+  const rootWidth = bytes[bytes.length - 1]!
+  const rootType = bytes[bytes.length - 2]!
   if (![1, 2, 4, 8].includes(rootWidth)) throw damaged('impossible width')
   if (rootType >> 2 !== TYPE.MAP) throw damaged('no map')
   const width = 1 << (rootType & 3)

@@ -31,7 +31,10 @@ const starts = (bytes: Uint8Array, prefix: readonly number[]): boolean => prefix
 
 /** ONNX is a bare protobuf: field 1 (ir_version, a small varint), then one of ModelProto's string or graph fields. */
 const looksLikeOnnx = (bytes: Uint8Array): boolean =>
-  bytes[0] === 0x08 && bytes[1] >= 1 && bytes[1] <= 20 && [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42].includes(bytes[2])
+  bytes[0] === 0x08 &&
+  bytes[1]! >= 1 &&
+  bytes[1]! <= 20 &&
+  [0x12, 0x1a, 0x22, 0x2a, 0x32, 0x3a, 0x42].includes(bytes[2]!)
 
 function sniffText(head: string): Format | undefined {
   const text = head.replace(/^\u00ef\u00bb\u00bf/, '').trimStart()
@@ -47,14 +50,16 @@ export function sniffFormat(bytes: Uint8Array): Format {
   if (starts(bytes, PACKED_MAGIC.slice(0, 7))) return 'thimble'
   if (latin(bytes, 4, 8) === 'TFL3') return 'tflite'
   if (starts(bytes, [0x1f, 0x8b])) return 'gzip'
-  if (starts(bytes, [0x50, 0x4b, 3, 4]))
+  if (starts(bytes, [0x50, 0x4b, 3, 4])) {
     return /\/data\.pkl|archive\/|\/version/.test(latin(bytes, 30, 200)) ? 'pytorch' : 'zip'
+  }
   // A legacy PyTorch file begins with the pickled magic number 0x1950a86a20f9469cfc6c.
   if (starts(bytes, [0x80, 2, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9])) return 'pytorch'
   if (starts(bytes, [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a])) return 'hdf5'
   if (starts(bytes, [0, 0x61, 0x73, 0x6d])) return 'wasm'
-  if (starts(bytes, [0xff, 0xd8, 0xff]) || starts(bytes, [0x89, 0x50, 0x4e, 0x47]) || latin(bytes, 0, 4) === 'RIFF')
+  if (starts(bytes, [0xff, 0xd8, 0xff]) || starts(bytes, [0x89, 0x50, 0x4e, 0x47]) || latin(bytes, 0, 4) === 'RIFF') {
     return 'image'
+  }
   if (latin(bytes, 8, 10) === '{"' && bytes[5] === 0 && bytes[6] === 0 && bytes[7] === 0) return 'safetensors'
   if (looksLikeOnnx(bytes)) return 'onnx'
   const text = sniffText(latin(bytes, 0, 512))

@@ -34,18 +34,18 @@ interface Code {
 
 function makeCode(lengths: readonly number[]): Code {
   const counts = new Uint16Array(MAX_BITS + 1)
-  for (const length of lengths) counts[length]++
+  for (const length of lengths) counts[length]!++
   counts[0] = 0
   let left = 1
   for (let bits = 1; bits <= MAX_BITS; bits++) {
-    left = 2 * left - counts[bits]
+    left = 2 * left - counts[bits]!
     if (left < 0) throw damaged('over-subscribed code')
   }
   const starts = new Uint16Array(MAX_BITS + 2)
-  for (let bits = 1; bits <= MAX_BITS; bits++) starts[bits + 1] = starts[bits] + counts[bits]
+  for (let bits = 1; bits <= MAX_BITS; bits++) starts[bits + 1] = starts[bits]! + counts[bits]!
   const symbols = new Uint16Array(lengths.length)
   lengths.forEach((length, symbol) => {
-    if (length > 0) symbols[starts[length]++] = symbol
+    if (length > 0) symbols[starts[length]!++] = symbol
   })
   return { counts, symbols }
 }
@@ -73,7 +73,7 @@ class Inflater {
   private bits(count: number): number {
     while (this.bitCount < count) {
       if (this.at >= this.input.length) throw damaged('unexpected end')
-      this.bitBuffer |= this.input[this.at++] << this.bitCount
+      this.bitBuffer |= this.input[this.at++]! << this.bitCount
       this.bitCount += 8
     }
     const value = this.bitBuffer & ((1 << count) - 1)
@@ -89,8 +89,8 @@ class Inflater {
     let index = 0
     for (let bits = 1; bits <= MAX_BITS; bits++) {
       value |= this.bits(1)
-      const count = code.counts[bits]
-      if (value - count < first) return code.symbols[index + value - first]
+      const count = code.counts[bits]!
+      if (value - count < first) return code.symbols[index + value - first]!
       index += count
       first = (first + count) << 1
       value <<= 1
@@ -102,8 +102,8 @@ class Inflater {
     this.bitCount = 0
     this.bitBuffer = 0
     if (this.at + 4 > this.input.length) throw damaged('unexpected end')
-    const length = this.input[this.at] | (this.input[this.at + 1] << 8)
-    const complement = this.input[this.at + 2] | (this.input[this.at + 3] << 8)
+    const length = this.input[this.at]! | (this.input[this.at + 1]! << 8)
+    const complement = this.input[this.at + 2]! | (this.input[this.at + 3]! << 8)
     if (length !== (~complement & 0xffff)) throw damaged('damaged stored block')
     this.at += 4
     if (this.at + length > this.input.length) throw damaged('unexpected end')
@@ -120,7 +120,7 @@ class Inflater {
     const codeLengths = this.bits(4) + 4
     if (literals > 286 || distances > 30) throw damaged('too many codes')
     const lengths = new Array<number>(19).fill(0)
-    for (let i = 0; i < codeLengths; i++) lengths[CODE_LENGTH_ORDER[i]] = this.bits(3)
+    for (let i = 0; i < codeLengths; i++) lengths[CODE_LENGTH_ORDER[i]!] = this.bits(3)
     const lengthCode = makeCode(lengths)
     const all: number[] = []
     while (all.length < literals + distances) {
@@ -130,7 +130,7 @@ class Inflater {
         continue
       }
       if (symbol === 16 && all.length === 0) throw damaged('repeat of nothing')
-      const value = symbol === 16 ? all[all.length - 1] : 0
+      const value = symbol === 16 ? all[all.length - 1]! : 0
       const repeat = symbol === 16 ? 3 + this.bits(2) : symbol === 17 ? 3 + this.bits(3) : 11 + this.bits(7)
       if (all.length + repeat > literals + distances) throw damaged('too many code lengths')
       for (let i = 0; i < repeat; i++) all.push(value)
@@ -148,14 +148,15 @@ class Inflater {
         continue
       }
       if (symbol > 285) throw damaged('invalid length')
-      const length = LENGTH_BASE[symbol - 257] + this.bits(LENGTH_EXTRA[symbol - 257])
+      const length = LENGTH_BASE[symbol - 257]! + this.bits(LENGTH_EXTRA[symbol - 257]!)
       const distanceSymbol = this.symbol(distanceCode)
       if (distanceSymbol > 29) throw damaged('invalid distance')
-      const distance = DISTANCE_BASE[distanceSymbol] + this.bits(DISTANCE_EXTRA[distanceSymbol])
+      const distance = DISTANCE_BASE[distanceSymbol]! + this.bits(DISTANCE_EXTRA[distanceSymbol]!)
       if (distance > this.length) throw damaged('distance before the start')
       if (this.length + length > this.out.length) throw damaged('more bytes than announced')
-      for (const end = this.length + length; this.length < end; this.length++)
-        this.out[this.length] = this.out[this.length - distance]
+      for (const end = this.length + length; this.length < end; this.length++) {
+        this.out[this.length] = this.out[this.length - distance]!
+      }
     }
   }
 

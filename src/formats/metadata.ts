@@ -38,17 +38,19 @@ function readNormalization(tensor: Table, channels: number): { mean: number[]; s
       ['mean', mean],
       ['std', std],
     ] as const) {
-      if (values.length !== 1 && values.length !== channels)
+      if (values.length !== 1 && values.length !== channels) {
         throw new ThimbleError('format/metadata', `number of values in the normalization's ${name}`, {
           expected: `1 or ${channels}`,
           got: values.length,
         })
+      }
       const bad = values.find((v) => !Number.isFinite(v) || (name === 'std' && v === 0))
-      if (bad !== undefined)
+      if (bad !== undefined) {
         throw new ThimbleError('format/metadata', `normalization ${name}`, {
           expected: 'a finite number, std not 0',
           got: bad,
         })
+      }
     }
     return { mean, std }
   }
@@ -60,8 +62,8 @@ function readNormalization(tensor: Table, channels: number): { mean: number[]; s
  */
 function pixelsThemselves({ dtype, quantization: q }: Tensor): { mean: number[]; std: number[] } {
   const smallest = dtype === 'int8' ? -128 : 0
-  return q && q.scales[0] > 0
-    ? { mean: [q.zeroPoints[0] - smallest], std: [1 / q.scales[0]] }
+  return q && q.scales[0]! > 0
+    ? { mean: [q.zeroPoints[0]! - smallest], std: [1 / q.scales[0]!] }
     : { mean: [-smallest], std: [1] }
 }
 
@@ -74,7 +76,7 @@ function pixelsThemselves({ dtype, quantization: q }: Tensor): { mean: number[];
  */
 function readPreprocess(tensor: Table, input: Tensor): Preprocess | undefined {
   const content = tensor.table(3, 'content')
-  const channels = input.shape[3]
+  const channels = input.shape[3]!
   const normalization = input.shape.length === 4 ? readNormalization(tensor, channels) : undefined
   if (input.shape.length !== 4 || (channels !== 1 && channels !== 3)) return undefined
   const isImage = content?.uint8(0) === IMAGE
@@ -110,8 +112,8 @@ function readTask(outputs: readonly Table[], labels: LabelFile | undefined, grap
   if (outputs.some((t) => t.table(3, 'content')?.uint8(0) === BOUNDING_BOX)) return 'detection'
   if (!labels) return undefined
   if (labels.type === VALUE_LABELS) return 'detection'
-  const shape = graph.tensors[graph.outputs[0]].shape
-  return shape.length >= 3 && shape[1] * shape[2] > 1 ? 'segmentation' : 'classification'
+  const shape = graph.tensors[graph.outputs[0]!]!.shape
+  return shape.length >= 3 && shape[1]! * shape[2]! > 1 ? 'segmentation' : 'classification'
 }
 
 const present = <T extends object>(object: T): T =>
@@ -133,11 +135,12 @@ export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph)
     ...labelFiles(model, 6),
   ])
   const labelBytes = labels && readZipFile(file, labels.name)
-  if (labels && !labelBytes)
+  if (labels && !labelBytes) {
     throw new ThimbleError('format/metadata', `the label file ${labels.name} that the metadata names is missing`, {
       expected: 'a zip archive at the end of the file',
       hint: 'the file is truncated or was rewritten without its archive',
     })
+  }
   const list = labelBytes && parseLabels(new TextDecoder().decode(labelBytes))
   return present({
     name: model.string(0, 'name'),
@@ -146,7 +149,7 @@ export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph)
     author: model.string(4, 'author'),
     license: model.string(5, 'license'),
     labels: list && list.length > 0 ? list : undefined,
-    preprocess: inputs[0] && readPreprocess(inputs[0], graph.tensors[graph.inputs[0]]),
+    preprocess: inputs[0] && readPreprocess(inputs[0], graph.tensors[graph.inputs[0]!]!),
     task: readTask(outputs, labels, graph),
   })
 }

@@ -92,8 +92,9 @@ const damaged = (what: string, expected: string | number, got: string | number):
 function parse(bytes: Uint8Array, view: DataView): Frame {
   const headerBytes = view.getUint32(20, true)
   const dataStart = view.getUint32(24, true)
-  if (dataStart !== align(START + headerBytes) || dataStart > bytes.length)
+  if (dataStart !== align(START + headerBytes) || dataStart > bytes.length) {
     throw headerError('header size', 'inside the file', [headerBytes, dataStart])
+  }
   let header: unknown
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(START, START + headerBytes)))
@@ -112,8 +113,9 @@ export function peekFrame(bytes: Uint8Array): Frame | undefined {
     view.getUint32(8, true) !== PACKED_VERSION ||
     view.getUint32(16, true) !== bytes.length ||
     view.getUint32(28, true) === 0
-  )
+  ) {
     return undefined
+  }
   try {
     return parse(bytes, view)
   } catch {
@@ -127,21 +129,25 @@ export function peekFrame(bytes: Uint8Array): Frame | undefined {
  */
 export function openFrame(bytes: Uint8Array): Frame {
   if (bytes.length < START) throw damaged('packed file too short', `at least ${START} bytes`, bytes.length)
-  if (!PACKED_MAGIC.every((b, i) => bytes[i] === b))
+  if (!PACKED_MAGIC.every((b, i) => bytes[i] === b)) {
     throw damaged('packed file without its first eight bytes', 'THIMBLE', String.fromCharCode(...bytes.subarray(0, 8)))
+  }
   const view = viewOf(bytes)
   const version = view.getUint32(8, true)
-  if (version !== PACKED_VERSION && version !== 1)
+  if (version !== PACKED_VERSION && version !== 1) {
     throw new ThimbleError('format/version', 'packed file of another version', {
       expected: `${PACKED_VERSION} or 1`,
       got: version,
       hint: 'write it again with this version of Thimble',
     })
-  if (view.getUint32(16, true) !== bytes.length || bytes.length % ALIGN)
+  }
+  if (view.getUint32(16, true) !== bytes.length || bytes.length % ALIGN) {
     throw damaged('packed file of a wrong size', view.getUint32(16, true), bytes.length)
+  }
   const checksum = version === 1 ? crc32(bytes.subarray(16)) : sums(bytes).checksum
-  if (view.getUint32(12, true) !== checksum)
+  if (view.getUint32(12, true) !== checksum) {
     throw damaged('packed file with a wrong checksum', view.getUint32(12, true).toString(16), checksum.toString(16))
+  }
   return parse(bytes, view)
 }
 
@@ -158,8 +164,9 @@ export function writeFrame(
   const json = new TextEncoder().encode(text)
   const dataStart = align(START + json.length)
   const size = dataStart + dataBytes
-  if (size > MAX_BYTES)
+  if (size > MAX_BYTES) {
     throw new ThimbleError('format/too-large', 'packed file', { expected: `at most ${MAX_BYTES} bytes`, got: size })
+  }
   const out = new Uint8Array(size)
   const view = viewOf(out)
   out.set(PACKED_MAGIC)

@@ -86,8 +86,9 @@ const canonicalJson = (value: unknown): string =>
  */
 export function writePacked(graph: Graph): Uint8Array {
   const unsupported = graph.ops.flatMap((op, i) => (op.type === 'UNSUPPORTED' ? [opLabel(op, i)] : []))
-  if (unsupported.length > 0)
+  if (unsupported.length > 0) {
     throw new ThimbleError('format/unsupported-op', `ops that can't be stored: ${unsupported.join(', ')}`)
+  }
   checkGraph(graph)
   const data = new DataWriter()
   const programs = graph.programs ?? []

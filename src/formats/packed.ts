@@ -74,9 +74,10 @@ function unpackQuantization(value: unknown, data: Uint8Array, where: string): Qu
   const { scale, zeroPoint, scales, zeroPoints, count, axis = 0 } = object(value, where)
   if (!Number.isInteger(axis)) throw headerError(`${where} axis`, 'an integer', axis)
   if (scales === undefined) {
-    if (typeof scale !== 'number' || !Number.isInteger(zeroPoint) || zeroPoint !== ((zeroPoint as number) | 0))
+    if (typeof scale !== 'number' || !Number.isInteger(zeroPoint) || zeroPoint !== ((zeroPoint as number) | 0)) {
       throw headerError(where, 'a scale and a zero point', value)
-    return { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zeroPoint as number), axis: axis as number }
+    }
+    return { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zeroPoint), axis: axis as number }
   }
   // The bytes must be there before anything of this size is allocated.
   if (!Number.isInteger(count) || (count as number) < 1) throw headerError(`${where} count`, 'at least 1', count)
@@ -109,21 +110,24 @@ function unpackTensor(value: unknown, index: number, data: Uint8Array): Tensor {
   const where = `tensor ${index}`
   const { name, shape, dtype, quantization, data: offset } = object(value, where)
   if (typeof name !== 'string') throw headerError(`${where} name`, 'a string', name)
-  if (typeof dtype !== 'string' || !DTYPES.includes(dtype))
+  if (typeof dtype !== 'string' || !DTYPES.includes(dtype)) {
     throw headerError(`${where} dtype`, DTYPES.join(', '), dtype)
+  }
   const tensor: Tensor = { name, shape: integers(shape, `${where} shape`), dtype: dtype as DType }
   checkShape(tensor)
   if (quantization !== undefined) tensor.quantization = unpackQuantization(quantization, data, `${where} quantization`)
-  if (offset !== undefined)
+  if (offset !== undefined) {
     tensor.data = slice(data, offset, elements(tensor.shape) * dtypeBytes(tensor.dtype), `${where} data`)
+  }
   return tensor
 }
 
 function unpackOp(value: unknown, index: number): Op {
   const where = `op ${index}`
   const { type, inputs, outputs, attrs } = object(value, where)
-  if (typeof type !== 'string' || !Object.hasOwn(OP_SPECS, type) || type === 'UNSUPPORTED')
+  if (typeof type !== 'string' || !Object.hasOwn(OP_SPECS, type) || type === 'UNSUPPORTED') {
     throw headerError(`${where} type`, 'an op of this version', type)
+  }
   return {
     type,
     inputs: integers(inputs, `${where} inputs`),

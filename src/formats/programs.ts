@@ -132,9 +132,9 @@ export function runSteps(
     const at = i + 2
     i = at + count
     if (count < 0 || i > steps.length) throw new RangeError('steps end in the middle of one')
-    if (what === 0) memory.set(data.subarray(steps[at + 1]!, steps[at + 1]! + steps[at + 2]!), steps[at]!)
-    else if (what === -1) memory.set(wordBytes(steps.subarray(at + 1, i)), steps[at]!)
-    else if (what === -2) memory.set(wordBytes(new Int32Array(steps[at + 1]!).fill(steps[at + 2]!)), steps[at]!)
+    if (what === 0) memory.set(data.subarray(steps[at + 1], steps[at + 1]! + steps[at + 2]!), steps[at])
+    else if (what === -1) memory.set(wordBytes(steps.subarray(at + 1, i)), steps[at])
+    else if (what === -2) memory.set(wordBytes(new Int32Array(steps[at + 1]!).fill(steps[at + 2]!)), steps[at])
     else {
       const packer = packers[what - 1]
       if (packer?.length !== count) throw new RangeError(`packer ${what} with ${count} numbers`)

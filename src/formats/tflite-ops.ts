@@ -45,7 +45,7 @@ class Options {
 
   /** `undefined as Padding`, which `checkOp` refuses, for a number that is none. */
   padding(slot: number): Padding {
-    return (['SAME', 'VALID'] as const)[this.byte(slot)]
+    return (['SAME', 'VALID'] as const)[this.byte(slot)] as Padding
   }
 
   activation(slot: number): Activation {
@@ -85,9 +85,9 @@ const POOL = {
 
 /** Output channels per input channel; the file says it and so do the shapes. */
 function depthMultiplier(o: Options): number {
-  const x = o.tensors[o.raw.inputs[0]]?.shape ?? []
-  const filter = o.tensors[o.raw.inputs[1]]?.shape ?? []
-  const multiplier = filter[3] / x[3]
+  const x = o.tensors[o.raw.inputs[0]!]?.shape ?? []
+  const filter = o.tensors[o.raw.inputs[1]!]?.shape ?? []
+  const multiplier = filter[3]! / x[3]!
   if (x.length !== 4 || filter.length !== 4 || !Number.isInteger(multiplier)) {
     throw new ThimbleError('format/shape', 'depthwise filter does not fit its input', {
       op: opName(o.raw),
@@ -98,12 +98,13 @@ function depthMultiplier(o: Options): number {
   const stored = o.int(3)
   // LiteRT computes such an op by another path, to other bytes.
   if (stored === 0) throw new Refusal('no depth multiplier')
-  if (stored !== multiplier)
+  if (stored !== multiplier) {
     throw new ThimbleError('format/op-attribute', 'depth multiplier does not fit the shapes', {
       op: opName(o.raw),
       expected: multiplier,
       got: stored,
     })
+  }
   return multiplier
 }
 
@@ -138,8 +139,9 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
   FULLY_CONNECTED: {
     options: 8,
     attrs: (o) => {
-      if (o.byte(1) !== 0)
+      if (o.byte(1) !== 0) {
         throw new Refusal(o.byte(1) === 1 ? 'shuffled weights' : `unknown weights format ${o.byte(1)}`)
+      }
       return { activation: o.activation(0), keepNumDims: o.bool(2) }
     },
   },

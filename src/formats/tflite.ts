@@ -76,30 +76,33 @@ function readTensor(table: Table, index: number, buffers: readonly (Uint8Array |
   const name = table.string(3, 'name') || `tensor ${index}`
   const type = table.int8(1)
   const typeName = TYPE_NAMES[type]
-  if (typeName === undefined)
+  if (typeName === undefined) {
     throw new ThimbleError('format/tensor-type', 'unknown tensor type', {
       tensor: name,
       expected: `0 to ${TYPE_NAMES.length - 1}`,
       got: type,
       hint: 'the file is damaged or newer than this reader',
     })
+  }
   const known = DTYPES[typeName]
   const dtype = known ?? 'string'
   // A dynamic dimension is already a number here: the -1 is in shape_signature, which is not read.
   const shape = table.int32s(0, 'shape', MAX_RANK) ?? []
   const bufferIndex = table.uint32(2)
   // Buffer 0 is empty by convention, and some writers leave out the whole list.
-  if (bufferIndex >= Math.max(buffers.length, 1))
+  if (bufferIndex >= Math.max(buffers.length, 1)) {
     throw new ThimbleError('format/buffer', 'buffer index out of range', {
       tensor: name,
       expected: `less than ${buffers.length}`,
       got: bufferIndex,
     })
-  if (table.uint32(10) !== 0)
+  }
+  if (table.uint32(10) !== 0) {
     throw new ThimbleError('format/external-weights', 'the weights are in another file', {
       tensor: name,
       hint: 'convert the model to a single file',
     })
+  }
   const variable = table.bool(5)
   const data = buffers[bufferIndex]
   const quantization = table.table(4, 'quantization')
@@ -136,13 +139,14 @@ function readRawOp(
   bytes: Uint8Array,
 ): RawOp {
   const opcode = table.uint32(0)
-  if (opcode >= codes.length)
+  if (opcode >= codes.length) {
     throw new ThimbleError('format/opcode', 'opcode index out of range', {
       op: `op ${index}`,
       expected: `less than ${codes.length}`,
       got: opcode,
       hint: 'the file is damaged',
     })
+  }
   const largeOffset = table.uint64(9)
   const largeSize = table.uint64(10)
   if (largeOffset > 1) table.file.need(largeOffset, largeSize, table, 'large_custom_options')
@@ -232,11 +236,13 @@ export function readTflite(bytes: Uint8Array): Graph {
   const file = new FlatBuffer(bytes, 'model')
   const model = file.root('TFL3')
   const version = model.uint32(0)
-  if (version !== 3)
+  if (version !== 3) {
     throw new ThimbleError('format/version', 'unknown version of the TFLite schema', { expected: 3, got: version })
+  }
   const subgraph = model.tables(2, 'subgraphs', MAX_OPS)[0]
-  if (!subgraph)
+  if (!subgraph) {
     throw new ThimbleError('format/no-graph', 'the model holds no graph', { hint: 'the file is truncated or damaged' })
+  }
   const buffers = readBuffers(model)
   const reads = subgraph.tables(0, 'tensors', MAX_TENSORS).map((t, i) => readTensor(t, i, buffers))
   const inputs = subgraph.int32s(1, 'inputs', MAX_OPERANDS) ?? []

@@ -25,8 +25,9 @@ const damaged = (what: string): ThimbleError =>
  */
 function findEnd(bytes: Uint8Array, view: DataView): number {
   for (let at = bytes.length - END_BYTES; at >= 0 && at >= bytes.length - END_BYTES - 65535; at--) {
-    if (view.getUint32(at, true) === 0x06054b50 && at + END_BYTES + view.getUint16(at + 20, true) === bytes.length)
+    if (view.getUint32(at, true) === 0x06054b50 && at + END_BYTES + view.getUint16(at + 20, true) === bytes.length) {
       return at
+    }
   }
   return -1
 }
@@ -64,16 +65,18 @@ function unpack(bytes: Uint8Array, view: DataView, entry: number, base: number, 
   const packedBytes = view.getUint32(entry + 20, true)
   const size = view.getUint32(entry + 24, true)
   if (flags & 1) throw damaged('encrypted file')
-  if (method !== 0 && method !== 8)
+  if (method !== 0 && method !== 8) {
     throw new ThimbleError('format/zip', 'unknown compression in the archive behind the model', {
       expected: '0 (stored) or 8 (deflate)',
       got: method,
     })
-  if (size > MAX_UNPACKED_BYTES)
+  }
+  if (size > MAX_UNPACKED_BYTES) {
     throw new ThimbleError('format/zip', 'file too large in the archive behind the model', {
       expected: `at most ${MAX_UNPACKED_BYTES} bytes`,
       got: size,
     })
+  }
   const local = base + view.getUint32(entry + 42, true)
   if (local + LOCAL_BYTES > end || view.getUint32(local, true) !== 0x04034b50) throw damaged('damaged file header')
   const start = local + LOCAL_BYTES + view.getUint16(local + 26, true) + view.getUint16(local + 28, true)

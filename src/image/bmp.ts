@@ -22,8 +22,9 @@ const COMPRESSION = ['RGB', 'RLE8', 'RLE4', 'BITFIELDS', 'JPEG', 'PNG', 'ALPHABI
 function readHeader(bytes: Uint8Array, view: DataView): Header {
   if (bytes.length < 26) throw truncated('BMP', 'a header of at least 26 bytes', bytes.length)
   const size = view.getUint32(14, true)
-  if (size !== 12 && (size < 40 || size > 124))
+  if (size !== 12 && (size < 40 || size > 124)) {
     throw corrupt('BMP', 'unknown header size', { expected: '12 or 40 to 124', got: size })
+  }
   if (bytes.length < 14 + size) throw truncated('BMP', `${14 + size} bytes of header`, bytes.length)
   const core = size === 12
   const width = core ? view.getUint16(18, true) : view.getInt32(18, true)
@@ -31,8 +32,9 @@ function readHeader(bytes: Uint8Array, view: DataView): Header {
   const bits = view.getUint16(core ? 24 : 28, true)
   const compression = core ? 0 : view.getUint32(30, true)
   const colours = core ? 0 : view.getUint32(46, true)
-  if (![1, 4, 8, 16, 24, 32].includes(bits))
+  if (![1, 4, 8, 16, 24, 32].includes(bits)) {
     throw corrupt('BMP', 'unknown bits per pixel', { expected: '1, 4, 8, 16, 24 or 32', got: bits })
+  }
   const fields = compression === 3 || compression === 6
   if (compression !== 0 && !(fields && (bits === 16 || bits === 32))) {
     throw unsupported(
@@ -76,8 +78,9 @@ export function decodeBmp(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
   const need = pixelOffset + stride * (height - 1) + Math.ceil((width * bits) / 8)
   if (pixelOffset < 26) throw corrupt('BMP', 'pixels start inside the header', { got: pixelOffset })
   if (need > bytes.length) throw truncated('BMP', `${need} bytes`, bytes.length)
-  if (palette.count > 0 && palette.offset + palette.count * palette.entryBytes > bytes.length)
+  if (palette.count > 0 && palette.offset + palette.count * palette.entryBytes > bytes.length) {
     throw truncated('BMP', `a palette of ${palette.count} colours`, bytes.length)
+  }
   const data = new Uint8Array(width * height * 3)
   if (bits <= 8) indexed(bytes, header, stride, data)
   else if (bits === 24) direct24(bytes, header, stride, data)
@@ -97,13 +100,14 @@ function indexed(bytes: Uint8Array, h: Header, stride: number, data: Uint8Array)
   for (let y = 0; y < h.height; y++) {
     const row = rowStart(h, stride, y)
     for (let x = 0; x < h.width; x++) {
-      const index = (bytes[row + Math.floor(x / perByte)] >> (8 - bits - (x % perByte) * bits)) & mask
-      if (index >= count)
+      const index = (bytes[row + Math.floor(x / perByte)]! >> (8 - bits - (x % perByte) * bits)) & mask
+      if (index >= count) {
         throw corrupt('BMP', `colour ${index} at (${x}, ${y}) is outside the palette`, { expected: `below ${count}` })
+      }
       const p = offset + index * entryBytes
-      data[o++] = bytes[p + 2]
-      data[o++] = bytes[p + 1]
-      data[o++] = bytes[p]
+      data[o++] = bytes[p + 2]!
+      data[o++] = bytes[p + 1]!
+      data[o++] = bytes[p]!
     }
   }
 }
@@ -113,9 +117,9 @@ function direct24(bytes: Uint8Array, h: Header, stride: number, data: Uint8Array
   for (let y = 0; y < h.height; y++) {
     let i = rowStart(h, stride, y)
     for (let x = 0; x < h.width; x++, i += 3) {
-      data[o++] = bytes[i + 2]
-      data[o++] = bytes[i + 1]
-      data[o++] = bytes[i]
+      data[o++] = bytes[i + 2]!
+      data[o++] = bytes[i + 1]!
+      data[o++] = bytes[i]!
     }
   }
 }
@@ -132,13 +136,13 @@ function masked(view: DataView, h: Header, stride: number, data: Uint8Array): vo
   const read = (at: number): number => (h.bits === 16 ? view.getUint16(at, true) : view.getUint32(at, true))
   // Rounded down, as Pillow does with 5 and 6 bits.
   const value = (pixel: number, c: number): number =>
-    Math.floor((((pixel & h.masks[c]) >>> fields[c].shift) * 255) / fields[c].max)
+    Math.floor((((pixel & h.masks[c]!) >>> fields[c]!.shift) * 255) / fields[c]!.max)
   // Many writers declare an alpha channel and leave it at zero: then there is none.
   let alpha = false
   if (h.masks[3] !== 0) {
     for (let y = 0; y < h.height && !alpha; y++) {
       const row = rowStart(h, stride, y)
-      for (let x = 0; x < h.width && !alpha; x++) alpha = (read(row + x * bytesPerPixel) & h.masks[3]) !== 0
+      for (let x = 0; x < h.width && !alpha; x++) alpha = (read(row + x * bytesPerPixel) & h.masks[3]!) !== 0
     }
   }
   let o = 0

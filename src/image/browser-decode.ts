@@ -22,11 +22,12 @@ export async function decodeInBrowser(source: Uint8Array | Blob, options: Decode
   try {
     const { width, height } = bitmap
     const maxPixels = options.maxPixels ?? MAX_PIXELS
-    if (width * height > maxPixels)
+    if (width * height > maxPixels) {
       throw new ThimbleError('image/too-large', `the image of ${width}x${height} is too large`, {
         expected: `at most ${maxPixels} pixels`,
         got: width * height,
       })
+    }
     const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })
     if (!context) throw new ThimbleError('image/unreadable', 'the browser gives no 2D canvas')
     context.fillStyle = '#fff'

@@ -29,8 +29,9 @@ const KNOWN = 'JPEG, PNG, BMP, PPM or PGM'
  * `image/unknown-format`.
  */
 export function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): PixelImage {
-  if (bytes.length === 0)
+  if (bytes.length === 0) {
     throw new ThimbleError('image/empty', 'the image has no bytes', { expected: KNOWN, got: '0 bytes' })
+  }
   const format = sniffImage(bytes)
   if (format) return DECODERS[format](bytes, options)
   const other = sniffOther(bytes)

@@ -44,22 +44,24 @@ export function defaultPreprocess(input: TensorInfo, metadata: Metadata = {}): A
         [1 / scale],
         `the pixel itself${min === 0 ? '' : ', minus 128'} (the input's quantization covers ${range})`,
       )
-    if (input.scale <= 0)
+    if (input.scale <= 0) {
       return guess(
         [min === 0 ? 0 : 128],
         [1],
         `the pixel itself${min === 0 ? '' : ', minus 128'} (the input has no quantization)`,
       )
+    }
     if (near(low, 0, 0.02) && near(high, 1, 0.02)) return identity('0 to 1')
     if (near(low, -1, 0.03) && near(high, 1, 0.03)) return identity('-1 to 1')
     if (near(low, 0, 2) && near(high, 255, 2)) return identity('0 to 255')
     if (near(low, -128, 2) && near(high, 127, 2)) return identity('-128 to 127')
-    if (channels === 3 && near(low, -2.118, 0.15) && near(high, 2.64, 0.15))
+    if (channels === 3 && near(low, -2.118, 0.15) && near(high, 2.64, 0.15)) {
       return guess(
         IMAGENET_MEAN,
         IMAGENET_STD,
         "ImageNet mean and standard deviation (the input's quantization covers about -2.1 to 2.6)",
       )
+    }
     return guess(
       [127.5],
       [127.5],
@@ -80,7 +82,7 @@ export function describePreprocess(how: Preprocess, input: TensorInfo): string {
         : `${how.shorterSide ? `shorter side to ${how.shorterSide}, ` : ''}centre-crop ${width}x${height}`
   const short = (values: readonly number[]): string => {
     const texts = values.map((v) => String(+v.toPrecision(6)))
-    return texts.every((t) => t === texts[0]) ? texts[0] : `[${texts.join(', ')}]`
+    return texts.every((t) => t === texts[0]) ? texts[0]! : `[${texts.join(', ')}]`
   }
   const [mean, std] = [short(how.mean), short(how.std)]
   const minus = mean === '0' ? 'pixel' : `(pixel - ${mean})`

@@ -50,13 +50,13 @@ export function orient(image: PixelImage, orientation: number): PixelImage {
     [bottom, -width, 1], // 6: needs a quarter turn clockwise
     [right + bottom, -width, -1], // 7: transversed
     [right, width, -1], // 8: needs a quarter turn counter-clockwise
-  ][orientation - 2]
+  ][orientation - 2] as [number, number, number]
   const out = new Uint8Array(w * h * channels)
   let o = 0
   for (let y = 0; y < h; y++) {
     let i = (start + y * dy) * channels
     for (let x = 0; x < w; x++, i += dx * channels) {
-      for (let c = 0; c < channels; c++) out[o++] = data[i + c]
+      for (let c = 0; c < channels; c++) out[o++] = data[i + c]!
     }
   }
   return { data: out, width: w, height: h, channels }

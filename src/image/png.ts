@@ -62,8 +62,9 @@ function readHeader(view: DataView, at: number, length: number): Header {
   ]
   if (!DEPTHS[type]?.includes(depth)) throw corrupt('PNG', `colour type ${type} with ${depth} bits does not exist`)
   const [compression, filter, interlace] = [view.getUint8(at + 10), view.getUint8(at + 11), view.getUint8(at + 12)]
-  if (compression !== 0 || filter !== 0 || interlace > 1)
+  if (compression !== 0 || filter !== 0 || interlace > 1) {
     throw corrupt('PNG', `unknown compression ${compression}, filter ${filter} or interlace ${interlace} method`)
+  }
   return { width, height, depth, type, interlaced: interlace === 1 }
 }
 
@@ -71,8 +72,9 @@ function readHeader(view: DataView, at: number, length: number): Header {
 export function decodePng(bytes: Uint8Array, options: DecodeOptions = {}): PixelImage {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   if (bytes.length < 33) throw truncated('PNG', 'a header of 33 bytes', bytes.length)
-  if (view.getUint32(4) !== 0x0d0a1a0a)
+  if (view.getUint32(4) !== 0x0d0a1a0a) {
     throw corrupt('PNG', 'line ends were changed in the signature (a text-mode transfer)')
+  }
   const colours: Colours = {}
   let header: Header | undefined
   let rows: RowSink | undefined
@@ -94,9 +96,10 @@ export function decodePng(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
       throw truncated('PNG', `${type} chunk of ${length} bytes at byte ${at}`, `${bytes.length - body} bytes`)
     }
     // Upper case first letter: the chunk is needed to read the image.
-    const critical = type[0] <= 'Z'
-    if ((critical || type === 'tRNS') && crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end))
+    const critical = type[0]! <= 'Z'
+    if ((critical || type === 'tRNS') && crc32(bytes.subarray(at + 4, end)) !== view.getUint32(end)) {
       throw corrupt('PNG', `checksum of the ${type} chunk at byte ${at} is wrong`)
+    }
     if (type === 'IHDR') {
       if (header) throw corrupt('PNG', 'second header')
       header = readHeader(view, body, length)
@@ -104,8 +107,9 @@ export function decodePng(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
       const samples = width * height * outChannels(header.type)
       checkSize('PNG', width, height, samples + STEP * 1032, options)
     } else if (type === 'PLTE') {
-      if (length % 3 !== 0 || length === 0 || length > 768)
+      if (length % 3 !== 0 || length === 0 || length > 768) {
         throw corrupt('PNG', 'palette has a wrong length', { got: length })
+      }
       colours.palette = bytes.subarray(body, end)
     } else if (type === 'tRNS') readTransparency(header!, view, body, length, colours)
     else if (type === 'eXIf') orientation = readOrientation(bytes.subarray(body, end))
@@ -125,8 +129,9 @@ const outChannels = (type: number): 1 | 3 => (type === GRAY || type === GRAY_ALP
 function readTransparency(header: Header, view: DataView, at: number, length: number, colours: Colours): void {
   if (header.type === PALETTE) colours.alphas = new Uint8Array(view.buffer, view.byteOffset + at, Math.min(length, 256))
   else if (header.type === GRAY && length >= 2) colours.key = [view.getUint16(at)]
-  else if (header.type === RGB && length >= 6)
+  else if (header.type === RGB && length >= 6) {
     colours.key = [view.getUint16(at), view.getUint16(at + 2), view.getUint16(at + 4)]
+  }
 }
 
 /** Takes IDAT pieces, gives the image: inflate, unfilter, expand to 8-bit samples, place. */
@@ -169,12 +174,12 @@ class RowSink {
         this.done = true
         return
       }
-      const [x0, y0, dx, dy] = this.passes[this.pass]
+      const [x0, y0, dx, dy] = this.passes[this.pass]! as [number, number, number, number]
       this.passWidth = Math.ceil((width - x0) / dx)
       this.passHeight = Math.ceil((height - y0) / dy)
       if (this.passWidth > 0 && this.passHeight > 0) break
     }
-    this.rowBytes = Math.ceil((this.passWidth * depth * CHANNELS[type]) / 8)
+    this.rowBytes = Math.ceil((this.passWidth * depth * CHANNELS[type]!) / 8)
     this.row = new Uint8Array(this.rowBytes + 1)
     this.above = new Uint8Array(this.rowBytes + 1)
     this.line = new Uint8Array(this.passWidth * this.channels)
@@ -183,14 +188,16 @@ class RowSink {
   }
 
   push(bytes: Uint8Array, start: number, end: number): void {
-    while (this.zlibHeader.length < 2 && start < end) this.zlibHeader.push(bytes[start++])
+    while (this.zlibHeader.length < 2 && start < end) this.zlibHeader.push(bytes[start++]!)
     if (this.zlibHeader.length === 2 && start < end) {
-      const [cmf, flags] = this.zlibHeader
-      if ((cmf & 15) !== 8 || ((cmf << 8) | flags) % 31 !== 0 || flags & 32)
+      const [cmf, flags] = this.zlibHeader as [number, number]
+      if ((cmf & 15) !== 8 || ((cmf << 8) | flags) % 31 !== 0 || flags & 32) {
         throw corrupt('PNG', 'image data is not a zlib stream')
+      }
     }
-    for (let at = start; at < end && !this.done; at += STEP)
+    for (let at = start; at < end && !this.done; at += STEP) {
       this.step(bytes.subarray(at, Math.min(end, at + STEP)), false)
+    }
   }
 
   private step(piece: Uint8Array, final: boolean): void {
@@ -212,7 +219,7 @@ class RowSink {
       at += n
       if (this.filled <= this.rowBytes) return
       this.filled = 0
-      unfilter(this.row, this.above, Math.max(1, (this.header.depth * CHANNELS[this.header.type]) >> 3))
+      unfilter(this.row, this.above, Math.max(1, (this.header.depth * CHANNELS[this.header.type]!) >> 3))
       this.place()
       const row = this.row
       this.row = this.above
@@ -223,7 +230,7 @@ class RowSink {
 
   private place(): void {
     expand(this.row, this.line, this.passWidth, this.header, this.colours)
-    const [x0, y0, dx, dy] = this.passes[this.pass]
+    const [x0, y0, dx, dy] = this.passes[this.pass]! as [number, number, number, number]
     const { channels, line, out } = this
     let o = ((y0 + this.y * dy) * this.header.width + x0) * channels
     if (dx === 1) {
@@ -231,7 +238,7 @@ class RowSink {
       return
     }
     for (let i = 0; i < line.length; i += channels, o += dx * channels) {
-      for (let c = 0; c < channels; c++) out[o + c] = line[i + c]
+      for (let c = 0; c < channels; c++) out[o + c] = line[i + c]!
     }
   }
 
@@ -252,25 +259,25 @@ function unfilter(row: Uint8Array, above: Uint8Array, bytesPerPixel: number): vo
     case 0:
       return
     case 1:
-      for (let i = first; i < n; i++) row[i] += row[i - bytesPerPixel]
+      for (let i = first; i < n; i++) row[i]! += row[i - bytesPerPixel]!
       return
     case 2:
-      for (let i = 1; i < n; i++) row[i] += above[i]
+      for (let i = 1; i < n; i++) row[i]! += above[i]!
       return
     case 3:
-      for (let i = 1; i < first && i < n; i++) row[i] += above[i] >> 1
-      for (let i = first; i < n; i++) row[i] += (row[i - bytesPerPixel] + above[i]) >> 1
+      for (let i = 1; i < first && i < n; i++) row[i]! += above[i]! >> 1
+      for (let i = first; i < n; i++) row[i]! += (row[i - bytesPerPixel]! + above[i]!) >> 1
       return
     case 4:
-      for (let i = 1; i < first && i < n; i++) row[i] += above[i]
+      for (let i = 1; i < first && i < n; i++) row[i]! += above[i]!
       for (let i = first; i < n; i++) {
-        const a = row[i - bytesPerPixel]
-        const b = above[i]
-        const c = above[i - bytesPerPixel]
+        const a = row[i - bytesPerPixel]!
+        const b = above[i]!
+        const c = above[i - bytesPerPixel]!
         const pa = Math.abs(b - c)
         const pb = Math.abs(a - c)
         const pc = Math.abs(a + b - c - c)
-        row[i] += pa <= pb && pa <= pc ? a : pb <= pc ? b : c
+        row[i]! += pa <= pb && pa <= pc ? a : pb <= pc ? b : c
       }
       return
     default:
@@ -284,7 +291,7 @@ function expand(row: Uint8Array, line: Uint8Array, width: number, header: Header
   if (type === PALETTE) return expandPalette(row, line, width, depth, colours)
   if (depth < 8) return expandBits(row, line, width, depth, colours.key)
   const { key } = colours
-  const samples = CHANNELS[type]
+  const samples = CHANNELS[type]!
   const wide = depth === 16 ? 2 : 1
   if (wide === 1 && !key && samples !== 2 && samples !== 4) {
     line.set(row.subarray(1, 1 + line.length))
@@ -294,10 +301,11 @@ function expand(row: Uint8Array, line: Uint8Array, width: number, header: Header
   let i = 1
   for (let o = 0; o < line.length; i += samples * wide) {
     let alpha = 255
-    if (samples !== colourSamples) alpha = row[i + colourSamples * wide]
-    else if (key?.every((k, c) => (wide === 2 ? (row[i + 2 * c] << 8) | row[i + 2 * c + 1] : row[i + c]) === k))
+    if (samples !== colourSamples) alpha = row[i + colourSamples * wide]!
+    else if (key?.every((k, c) => (wide === 2 ? (row[i + 2 * c]! << 8) | row[i + 2 * c + 1]! : row[i + c]) === k)) {
       alpha = 0
-    for (let c = 0; c < colourSamples; c++) line[o++] = overWhite(row[i + c * wide], alpha)
+    }
+    for (let c = 0; c < colourSamples; c++) line[o++] = overWhite(row[i + c * wide]!, alpha)
   }
 }
 
@@ -305,7 +313,7 @@ function expandBits(row: Uint8Array, line: Uint8Array, width: number, depth: num
   const mask = (1 << depth) - 1
   for (let x = 0; x < width; x++) {
     const bit = x * depth
-    const v = (row[1 + (bit >> 3)] >> (8 - depth - (bit & 7))) & mask
+    const v = (row[1 + (bit >> 3)]! >> (8 - depth - (bit & 7))) & mask
     line[x] = key?.[0] === v ? 255 : (v * 255) / mask
   }
 }
@@ -320,10 +328,11 @@ function expandPalette(
   const mask = (1 << depth) - 1
   for (let x = 0; x < width; x++) {
     const bit = x * depth
-    const index = (row[1 + (bit >> 3)] >> (8 - depth - (bit & 7))) & mask
-    if (index * 3 >= palette!.length)
+    const index = (row[1 + (bit >> 3)]! >> (8 - depth - (bit & 7))) & mask
+    if (index * 3 >= palette!.length) {
       throw corrupt('PNG', `colour ${index} is outside the palette`, { expected: `below ${palette!.length / 3}` })
+    }
     const alpha = alphas?.[index] ?? 255
-    for (let c = 0; c < 3; c++) line[x * 3 + c] = overWhite(palette![index * 3 + c], alpha)
+    for (let c = 0; c < 3; c++) line[x * 3 + c] = overWhite(palette![index * 3 + c]!, alpha)
   }
 }

@@ -18,7 +18,7 @@ class Scanner {
   skip(): void {
     const { bytes } = this
     for (;;) {
-      while (this.at < bytes.length && isSpace(bytes[this.at])) this.at++
+      while (this.at < bytes.length && isSpace(bytes[this.at]!)) this.at++
       if (bytes[this.at] !== 0x23) return
       while (this.at < bytes.length && bytes[this.at] !== 0x0a && bytes[this.at] !== 0x0d) this.at++
     }
@@ -30,13 +30,14 @@ class Scanner {
     const start = this.at
     let value = 0
     while (this.at < this.bytes.length) {
-      const c = this.bytes[this.at]
+      const c = this.bytes[this.at]!
       if (c < 0x30 || c > 0x39) break
       value = value * 10 + (c - 0x30)
       if (++this.at - start > 9) throw corrupt('PPM', `${what} is too long a number`)
     }
-    if (this.at === start)
-      throw corrupt('PPM', `${what} is not a number`, { got: `byte 0x${this.bytes[start].toString(16)} at ${start}` })
+    if (this.at === start) {
+      throw corrupt('PPM', `${what} is not a number`, { got: `byte 0x${this.bytes[start]!.toString(16)} at ${start}` })
+    }
     return value
   }
 
@@ -44,7 +45,7 @@ class Scanner {
   bit(): number {
     this.skip()
     if (this.at >= this.bytes.length) throw truncated('PBM', 'a bit', 'end of file')
-    const c = this.bytes[this.at++]
+    const c = this.bytes[this.at++]!
     if (c !== 0x30 && c !== 0x31) throw corrupt('PBM', 'a bit is neither 0 nor 1', { got: `byte 0x${c.toString(16)}` })
     return c - 0x30
   }
@@ -57,7 +58,7 @@ const roundEven = (x: number): number => {
 
 /** Errors: `image/truncated`, `image/corrupt`, `image/too-large`. */
 export function decodePnm(bytes: Uint8Array, options: DecodeOptions = {}): PixelImage {
-  const kind = bytes[1] - 0x30
+  const kind = bytes[1]! - 0x30
   const scanner = new Scanner(bytes)
   const width = scanner.number('width')
   const height = scanner.number('height')
@@ -70,7 +71,9 @@ export function decodePnm(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
 
   if (kind >= 4) {
     // One whitespace byte ends the header.
-    if (scanner.at < bytes.length && !isSpace(bytes[scanner.at])) throw corrupt('PPM', 'no whitespace after the header')
+    if (scanner.at < bytes.length && !isSpace(bytes[scanner.at]!)) {
+      throw corrupt('PPM', 'no whitespace after the header')
+    }
     scanner.at++
     const bodyBytes = kind === 4 ? Math.ceil(width / 8) * height : samples * (maxval > 255 ? 2 : 1)
     const have = Math.max(0, bytes.length - scanner.at)
@@ -89,9 +92,9 @@ export function decodePnm(bytes: Uint8Array, options: DecodeOptions = {}): Pixel
     const wide = maxval > 255
     let at = scanner.at
     for (let i = 0; i < samples; i++) {
-      const v = kind < 4 ? scanner.number('a sample') : wide ? (bytes[at++] << 8) | bytes[at++] : bytes[at++]
+      const v = kind < 4 ? scanner.number('a sample') : wide ? (bytes[at++]! << 8) | bytes[at++]! : bytes[at++]!
       if (v > maxval) throw corrupt('PPM', `sample ${i} is above maxval`, { expected: `at most ${maxval}`, got: v })
-      data[i] = scale[v]
+      data[i] = scale[v]!
     }
   }
   return { data, width, height, channels }
@@ -102,7 +105,7 @@ function unpackBits(bytes: Uint8Array, start: number, width: number, height: num
   const stride = Math.ceil(width / 8)
   for (let y = 0; y < height; y++) {
     for (let x = 0; x < width; x++) {
-      data[y * width + x] = (bytes[start + y * stride + (x >> 3)] >> (7 - (x & 7))) & 1 ? 0 : 255
+      data[y * width + x] = (bytes[start + y * stride + (x >> 3)]! >> (7 - (x & 7))) & 1 ? 0 : 255
     }
   }
 }

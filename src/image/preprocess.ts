@@ -22,7 +22,7 @@ export interface InputGeometry {
  */
 export function inputGeometry(input: TensorInfo): InputGeometry {
   const shape = input.shape.length === 3 ? [1, ...input.shape] : input.shape
-  const [n, a, b, c] = shape
+  const [n, a, b, c] = shape as readonly [number, number, number, number]
   if (shape.length === 4 && n === 1 && shape.every((d) => Number.isInteger(d) && d > 0)) {
     if (c === 3 || c === 1) return { height: a, width: b, channels: c, nchw: false }
     if (a === 3 || a === 1) return { height: b, width: c, channels: a, nchw: true }
@@ -72,8 +72,9 @@ export function placement(
   height: number,
   how: Preprocess,
 ): Placement {
-  if (how.fit === 'stretch')
+  if (how.fit === 'stretch') {
     return { width, height, cropX: 0, cropY: 0, countX: width, countY: height, padX: 0, padY: 0 }
+  }
   let w: number
   let h: number
   if (how.fit === 'fit') {
@@ -87,9 +88,9 @@ export function placement(
     const [short, long] = [Math.min(imageWidth, imageHeight), Math.max(imageWidth, imageHeight)]
     const longer = Math.trunc((how.shorterSide * long) / short)
     ;[w, h] = imageWidth <= imageHeight ? [how.shorterSide, longer] : [longer, how.shorterSide]
-  } else if (imageWidth * height <= imageHeight * width)
-    [w, h] = [width, Math.trunc((width * imageHeight) / imageWidth)]
-  else [w, h] = [Math.trunc((height * imageWidth) / imageHeight), height]
+  } else if (imageWidth * height <= imageHeight * width) {
+    ;[w, h] = [width, Math.trunc((width * imageHeight) / imageWidth)]
+  } else [w, h] = [Math.trunc((height * imageWidth) / imageHeight), height]
   const x = centre(w, width)
   const y = centre(h, height)
   return {
@@ -171,7 +172,7 @@ export class Preprocessor {
     checkPreprocess(how)
     const { channels } = this.geometry
     this.luts = Array.from({ length: channels }, (_, c) =>
-      inputTable(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0]),
+      inputTable(input, (how.mean[c] ?? how.mean[0])!, (how.std[c] ?? how.std[0])!),
     )
   }
 
@@ -189,7 +190,7 @@ export class Preprocessor {
     const { geometry } = this
     const total = elements(this.input.shape)
     const result = (out ?? this.createInput()) as NumberArray
-    if (result.length !== total || result.constructor !== this.luts[0].constructor) {
+    if (result.length !== total || result.constructor !== this.luts[0]!.constructor) {
       throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', {
         tensor: this.input.name,
         expected: `${this.input.dtype} x ${total}`,
@@ -211,8 +212,9 @@ export class Preprocessor {
   }
 
   private planFor(width: number, height: number, sourceChannels: number): SizePlan {
-    if (this.plan?.width === width && this.plan.height === height && this.plan.sourceChannels === sourceChannels)
+    if (this.plan?.width === width && this.plan.height === height && this.plan.sourceChannels === sourceChannels) {
       return this.plan
+    }
     const place = placement(width, height, this.geometry.width, this.geometry.height, this.how)
     const x = axisTaps(this.how.method, width, place.width, place.cropX, place.countX)
     const y = axisTaps(this.how.method, height, place.height, place.cropY, place.countY)
@@ -241,10 +243,11 @@ export class Preprocessor {
     let next = first
     for (let i = 0; i < place.countY; i++) {
       // Only rows that some output reads (nearest and bilinear-fast skip many).
-      const from = Math.max(next, y.starts[i])
-      next = Math.max(next, y.starts[i] + y.counts[i])
-      for (let r = from; r < next; r++)
+      const from = Math.max(next, y.starts[i]!)
+      next = Math.max(next, y.starts[i]! + y.counts[i]!)
+      for (let r = from; r < next; r++) {
         resizeColumns(data, r * width * sourceChannels, sourceChannels, x, temp, (r - first) * n, samples)
+      }
     }
     for (let i = 0; i < place.countY; i++) {
       resizeRow(temp, 0 - first * n, n, n, y, i, line, sums)
@@ -276,10 +279,10 @@ export class Preprocessor {
     const step = nchw ? 1 : channels
     const bgr = this.how.channels === 'bgr'
     for (let c = 0; c < channels; c++) {
-      const lut = this.luts[c]
+      const lut = this.luts[c]!
       let i = samples === 1 ? 0 : bgr ? 2 - c : c
       let o = nchw ? c * width * height + pixel : pixel * channels + c
-      for (let x = 0; x < n; x++, i += samples, o += step) out[o] = lut[line[i]]
+      for (let x = 0; x < n; x++, i += samples, o += step) out[o] = lut[line[i]!]!
     }
   }
 
@@ -287,7 +290,7 @@ export class Preprocessor {
     const { channels, nchw } = this.geometry
     const plane = out.length / channels
     for (let c = 0; c < channels; c++) {
-      const black = this.luts[c][0]
+      const black = this.luts[c]![0]!
       if (nchw) out.fill(black, c * plane, (c + 1) * plane)
       else for (let o = c; o < out.length; o += channels) out[o] = black
     }
@@ -298,8 +301,9 @@ export class Preprocessor {
     const n = width * height
     if (this.gray.length < n) this.gray = new Uint8Array(n)
     const { gray } = this
-    for (let i = 0, p = 0; i < n; i++, p += channels)
-      gray[i] = (data[p] * 19595 + data[p + 1] * 38470 + data[p + 2] * 7471 + 0x8000) >> 16
+    for (let i = 0, p = 0; i < n; i++, p += channels) {
+      gray[i] = (data[p]! * 19595 + data[p + 1]! * 38470 + data[p + 2]! * 7471 + 0x8000) >> 16
+    }
     return gray
   }
 }
@@ -341,18 +345,21 @@ export function checkPreprocess(how: Preprocess): void {
     throw new ThimbleError('usage/preprocess', what, { expected, got: String(got) })
   }
   if (!['stretch', 'crop', 'fit'].includes(how.fit)) fail('unknown fit', 'stretch, crop or fit', how.fit)
-  if (!['bilinear', 'bilinear-fast', 'nearest', 'area'].includes(how.method))
+  if (!['bilinear', 'bilinear-fast', 'nearest', 'area'].includes(how.method)) {
     fail('unknown resize method', 'bilinear, bilinear-fast, nearest or area', how.method)
+  }
   if (!['rgb', 'bgr', 'gray'].includes(how.channels)) fail('unknown channel order', 'rgb, bgr or gray', how.channels)
   if (
     how.shorterSide !== undefined &&
     !(Number.isInteger(how.shorterSide) && how.shorterSide > 0 && how.shorterSide <= 16384)
-  )
+  ) {
     fail('shorterSide out of range', '1 to 16384', how.shorterSide)
+  }
   for (const key of ['mean', 'std'] as const) {
     const values = how[key]
-    if (!Array.isArray(values) || (values.length !== 1 && values.length !== 3) || !values.every(Number.isFinite))
+    if (!Array.isArray(values) || (values.length !== 1 && values.length !== 3) || !values.every(Number.isFinite)) {
       fail(`${key} has the wrong form`, '1 or 3 finite numbers', JSON.stringify(values))
+    }
   }
   if (how.std.some((v) => v === 0)) fail('std is zero', 'not 0', how.std)
 }

@@ -151,8 +151,8 @@ function pickColumns(
   outChannels: number,
 ): void {
   for (let i = 0; i < starts.length; i++) {
-    const p = at + starts[i] * inChannels
-    for (let c = 0; c < outChannels; c++) out[to++] = input[p + c]
+    const p = at + starts[i]! * inChannels
+    for (let c = 0; c < outChannels; c++) out[to++] = input[p + c]!
   }
 }
 
@@ -167,16 +167,16 @@ function columns3(
   const { starts, counts, weights, stride } = taps
   const n = starts.length
   for (let i = 0; i < n; i++, to += 3) {
-    let p = at + starts[i] * inChannels
+    let p = at + starts[i]! * inChannels
     let k = i * stride
     let r = HALF
     let g = HALF
     let b = HALF
-    for (const end = k + counts[i]; k < end; k++, p += inChannels) {
-      const w = weights[k]
-      r = (r + Math.imul(input[p], w)) | 0
-      g = (g + Math.imul(input[p + 1], w)) | 0
-      b = (b + Math.imul(input[p + 2], w)) | 0
+    for (const end = k + counts[i]!; k < end; k++, p += inChannels) {
+      const w = weights[k]!
+      r = (r + Math.imul(input[p]!, w)) | 0
+      g = (g + Math.imul(input[p + 1]!, w)) | 0
+      b = (b + Math.imul(input[p + 2]!, w)) | 0
     }
     out[to] = clip(r)
     out[to + 1] = clip(g)
@@ -195,10 +195,10 @@ function columns1(
   const { starts, counts, weights, stride } = taps
   const n = starts.length
   for (let i = 0; i < n; i++) {
-    let p = at + starts[i] * inChannels
+    let p = at + starts[i]! * inChannels
     let k = i * stride
     let v = HALF
-    for (const end = k + counts[i]; k < end; k++, p += inChannels) v = (v + Math.imul(input[p], weights[k])) | 0
+    for (const end = k + counts[i]!; k < end; k++, p += inChannels) v = (v + Math.imul(input[p]!, weights[k]!)) | 0
     out[to++] = clip(v)
   }
 }
@@ -218,19 +218,19 @@ export function resizeRow(
   sums: Int32Array,
 ): void {
   const { weights, stride } = taps
-  const start = at + taps.starts[index] * rowElements
+  const start = at + taps.starts[index]! * rowElements
   if (taps.identity) {
-    for (let x = 0; x < n; x++) out[x] = input[start + x]
+    for (let x = 0; x < n; x++) out[x] = input[start + x]!
     return
   }
-  const count = taps.counts[index]
+  const count = taps.counts[index]!
   for (let x = 0; x < n; x++) sums[x] = HALF
   for (let k = 0; k < count; k++) {
-    const w = weights[index * stride + k]
+    const w = weights[index * stride + k]!
     const row = start + k * rowElements
-    for (let x = 0; x < n; x++) sums[x] += Math.imul(input[row + x], w)
+    for (let x = 0; x < n; x++) sums[x]! += Math.imul(input[row + x]!, w)
   }
-  for (let x = 0; x < n; x++) out[x] = clip(sums[x])
+  for (let x = 0; x < n; x++) out[x] = clip(sums[x]!)
 }
 
 /**
@@ -244,12 +244,12 @@ export const rowsFirst = (inWidth: number, inHeight: number, outWidth: number, o
 /** First and one-past-last input index that a table reads. */
 export function extent(taps: AxisTaps): [number, number] {
   // Kept in small integers all the way: a double here would make every address of the inner loops one.
-  let first = taps.starts[0]
+  let first = taps.starts[0]!
   let last = 0
   for (let i = 0; i < taps.starts.length; i++) {
-    const start = taps.starts[i]
+    const start = taps.starts[i]!
     if (start < first) first = start
-    if (start + taps.counts[i] > last) last = start + taps.counts[i]
+    if (start + taps.counts[i]! > last) last = start + taps.counts[i]!
   }
   return [first, last]
 }

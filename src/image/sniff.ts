@@ -14,7 +14,9 @@ export function sniffImage(b: Uint8Array): ImageFormat | undefined {
   if (magic(b, 0xff, 0xd8, 0xff)) return 'jpeg'
   if (magic(b, 0x89, 0x50, 0x4e, 0x47)) return 'png'
   if (ascii(b, 0, 'BM') && b.length >= 2) return 'bmp'
-  if (b[0] === 0x50 && b[1] >= 0x31 && b[1] <= 0x36 && (b.length === 2 || isSpace(b[2]) || b[2] === 0x23)) return 'pnm'
+  if (b[0] === 0x50 && b[1]! >= 0x31 && b[1]! <= 0x36 && (b.length === 2 || isSpace(b[2]!) || b[2] === 0x23)) {
+    return 'pnm'
+  }
   return undefined
 }
 const isSpace = (c: number): boolean => c === 0x20 || (c >= 9 && c <= 13)
@@ -29,8 +31,9 @@ export function sniffOther(b: Uint8Array): string | undefined {
     magic(b, 0x4d, 0x4d, 0x00, 0x2a) ||
     magic(b, 0x49, 0x49, 0x2b, 0x00) ||
     magic(b, 0x4d, 0x4d, 0x00, 0x2b)
-  )
+  ) {
     return 'TIFF'
+  }
   if (magic(b, 0xff, 0x0a) || (magic(b, 0, 0, 0, 0x0c) && ascii(b, 4, 'JXL '))) return 'JPEG XL'
   if (magic(b, 0xff, 0x4f, 0xff, 0x51) || (magic(b, 0, 0, 0, 0x0c) && ascii(b, 4, 'jP  '))) return 'JPEG 2000'
   if (magic(b, 0, 0, 1, 0)) return 'ICO'

@@ -190,22 +190,25 @@ export class ImageDecoder {
     const samples = this.scale(source, place, how)
     const { width, height, channels, nchw } = geometry
     const total = elements(input.shape)
-    if (out.length !== total || out.BYTES_PER_ELEMENT !== 1)
+    if (out.length !== total || out.BYTES_PER_ELEMENT !== 1) {
       throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', {
         tensor: input.name,
         expected: `${input.dtype} x ${total}`,
         got: `${out.constructor.name} x ${out.length}`,
       })
+    }
     const tensor = this.checked(wasm.reserve(total))
     const table = this.checked(wasm.reserve(256))
     const plane = width * height
     for (let c = 0; c < channels; c++) {
       const bytes = new Uint8Array(wasm.memory.buffer)
-      const values = this.table(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0])
+      const values = this.table(input, (how.mean[c] ?? how.mean[0])!, (how.std[c] ?? how.std[0])!)
       bytes.set(values, table)
       const base = nchw ? tensor + c * plane : tensor + c
       const step = nchw ? 1 : channels
-      if (place.countX * place.countY < plane) for (let i = 0, o = base; i < plane; i++, o += step) bytes[o] = values[0]
+      if (place.countX * place.countY < plane) {
+        for (let i = 0, o = base; i < plane; i++, o += step) bytes[o] = values[0]!
+      }
       const from = source.channels === 1 ? 0 : how.channels === 'bgr' ? 2 - c : c
       for (let row = 0; row < place.countY; row++) {
         const pixel = (place.padY + row) * width + place.padX
@@ -273,7 +276,7 @@ export class ImageDecoder {
       const at = this.checked(wasm.reserve(count * (2 + stride) * 4))
       wasm.triangle_taps(inSize, outSize, from, count, stride, at)
       const words = new Int32Array(wasm.memory.buffer, at, 2 * count)
-      return { at, stride, first: words[0], last: words[count - 1] + words[2 * count - 1] }
+      return { at, stride, first: words[0]!, last: words[count - 1]! + words[2 * count - 1]! }
     }
     const { starts, counts, weights, stride } = axisTaps(how.method, inSize, outSize, from, count)
     const at = this.checked(wasm.reserve((starts.length + counts.length + weights.length) * 4))
@@ -281,7 +284,7 @@ export class ImageDecoder {
     words.set(starts, at >> 2)
     words.set(counts, (at >> 2) + count)
     words.set(weights, (at >> 2) + 2 * count)
-    return { at, stride, first: starts[0], last: starts[count - 1] + counts[count - 1] }
+    return { at, stride, first: starts[0]!, last: starts[count - 1]! + counts[count - 1]! }
   }
 
   /** The table of a channel, kept for the pictures to come. */

@@ -11,7 +11,7 @@ import {
   rne,
 } from '../numerics.ts'
 import { broadcast, merge, type Dim } from './broadcast.ts'
-import { Context, shifted, Unsupported, type Q } from './context.ts'
+import { type Context, shifted, Unsupported, type Q } from './context.ts'
 import { emitLut, real, table, toTable } from './elementwise.ts'
 import { rowwise, type Value } from './program.ts'
 import { lowerArithmetic } from './words.ts'
@@ -86,8 +86,9 @@ function addArithmetic(
 function mulArithmetic(cx: Context, a: Q, b: Q, y: Q): BinaryArithmetic {
   const { activation } = (cx.op as OpOf<'MUL'>).attrs
   const scale = f32(f32(a.scale * b.scale) / y.scale)
-  if (scale >= 2 ** -16 && scale < 256)
+  if (scale >= 2 ** -16 && scale < 256) {
     return { kind: 1, swappable: true, limits: activationBoundsXnn(activation, y), numbers: { scale } }
+  }
   const m = quantizeMultiplier(scale)
   return {
     kind: 3,
@@ -121,17 +122,19 @@ function elementOf(
   yq: Q,
 ): (a: number, b: number) => number {
   const { actMin, actMax } = shifted(limits, yq)
-  if (kind === 0)
+  if (kind === 0) {
     return (a, b) =>
       clamp(
         ((Math.imul(a, n.aMultiplier!) + Math.imul(b, n.bMultiplier!) + n.multiplier!) >> n.shift!) + yq.zero,
         actMin,
         actMax,
       )
+  }
   if (kind === 1) return (a, b) => clamp(rne(f32((a - aq.zero) * (b - bq.zero) * n.scale!)) + yq.zero, actMin, actMax)
-  if (kind === 3)
+  if (kind === 3) {
     return (a, b) =>
       clamp(multiplyHalfAway((a - aq.zero) * (b - bq.zero), n.multiplier!, n.shift!) + yq.zero, actMin, actMax)
+  }
   const sign = n.bMultiplier! < 0 ? -1 : 1
   return (a, b) => {
     const left = multiplyHalfAway((a - aq.zero) << 20, n.aMultiplier!, n.aShift!)
@@ -172,8 +175,9 @@ function lowerByTable(
     kind < 2
       ? innermost >= 8
       : numbers.wrapElements || [numbers.shift, numbers.aShift, numbers.bShift].some((s) => s! > 0)
-  )
+  ) {
     return false
+  }
   const at = operands.findIndex((v) => v.tensor.data)
   const x = operands[1 - at]
   const constant = at < 0 ? undefined : uniform(operands[at]!)
@@ -200,8 +204,9 @@ export function lowerBinary(cx: Context): void {
   let aq = cx.q(a.tensor)
   let bq = cx.q(b.tensor)
   const yq = cx.q(out)
-  if (a.tensor.dtype !== out.dtype || b.tensor.dtype !== out.dtype)
+  if (a.tensor.dtype !== out.dtype || b.tensor.dtype !== out.dtype) {
     throw new Unsupported(`mixed ${a.tensor.dtype}, ${b.tensor.dtype} and ${out.dtype} tensors`)
+  }
   const dims = broadcast(cx, a.tensor, b.tensor, out)
   const equal = trimmed(a.tensor.shape) === trimmed(b.tensor.shape)
   const count = elements(out.shape)

@@ -52,8 +52,9 @@ export class Context {
     this.kernels = kernels
     this.compact = compact
     this.uses = graph.tensors.map(() => 0)
-    for (const { inputs } of graph.ops)
+    for (const { inputs } of graph.ops) {
       for (let k = 0; k < inputs.length; k++) if (inputs[k]! >= 0) this.uses[inputs[k]!]!++
+    }
     for (const i of graph.outputs) this.uses[i]!++
   }
 
@@ -112,8 +113,9 @@ export class Context {
   /** Output `position` is the same bytes as `from`. */
   alias(position: number, from: Value): Value {
     const t = this.output(position)
-    if (tensorBytes(t) !== tensorBytes(from.tensor))
+    if (tensorBytes(t) !== tensorBytes(from.tensor)) {
       throw this.fail('lower/shape', 'output size differs from its input', t, tensorBytes(from.tensor), tensorBytes(t))
+    }
     const source = this.plain(from)
     const value = new Value(t, dimsOf(t), source.buffer)
     value.alias = true
@@ -129,8 +131,9 @@ export class Context {
     if (!t.data) throw new Unsupported(`${role} must be a constant`)
     const view = new DataView(t.data.buffer, t.data.byteOffset, t.data.byteLength)
     if (t.dtype === 'int32') return Array.from({ length: elements(t.shape) }, (_, i) => view.getInt32(i * 4, true))
-    if (t.dtype === 'int64')
+    if (t.dtype === 'int64') {
       return Array.from({ length: elements(t.shape) }, (_, i) => Number(view.getBigInt64(i * 8, true)))
+    }
     throw new Unsupported(`${role} must be int32, not ${t.dtype}`)
   }
 
@@ -152,13 +155,15 @@ export class Context {
     if (p.scales.length !== 1) throw new Unsupported(`per-channel activation "${t.name}"`)
     const scale = p.scales[0]!
     const zeroPoint = p.zeroPoints[0] ?? 0
-    if (!(scale > 0) || !Number.isFinite(scale))
+    if (!(scale > 0) || !Number.isFinite(scale)) {
       throw this.fail('lower/quantization', 'scale must be a positive number', t, '> 0', scale)
+    }
     const unsigned = t.dtype === 'uint8'
     const low = unsigned ? 0 : -128
     const high = unsigned ? 255 : 127
-    if (zeroPoint < low || zeroPoint > high)
+    if (zeroPoint < low || zeroPoint > high) {
       throw this.fail('lower/quantization', 'zero point is out of range', t, `${low}..${high}`, zeroPoint)
+    }
     const shift = unsigned ? 128 : 0
     return { scale, zeroPoint, low, high, unsigned, shift, zero: zeroPoint - shift }
   }
@@ -185,8 +190,9 @@ export class Context {
 
   /** A value without padding inside its rows, as kernels that read it whole need it. */
   plain(value: Value): Value {
-    if (value.frame.left || value.frame.right)
+    if (value.frame.left || value.frame.right) {
       throw this.fail('lower/internal', 'framed value read as a plain one', value.tensor)
+    }
     if (value.pad) throw this.fail('lower/internal', 'folded padding read as a plain value', value.tensor)
     return value
   }
@@ -277,7 +283,7 @@ export class Context {
           get rows() {
             return f().rows
           },
-        } as Rows
+        }
         return {
           record: 'FillRecord' as const,
           op: OP_FILL,

@@ -1,8 +1,8 @@
 /** CONV_2D and FULLY_CONNECTED, which each may become the other. */
 import { OP_CONV, OP_CONV_DIRECT, OP_FULLY_CONNECTED, SLOT_BYTES, TILE_BYTES } from '../generated/layout.ts'
-import { elements, type Activation, type OpOf } from '../graph.ts'
+import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsXnn } from '../numerics.ts'
-import { align, Context, Unsupported, type Q } from './context.ts'
+import { align, type Context, Unsupported, type Q } from './context.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
 import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.ts'
 import { paddedSegment } from './pack.ts'
@@ -17,14 +17,16 @@ export function lowerConv(cx: Context): void {
   const out = cx.output()
   sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('CONV_2D without bias')
-  if (w.shape.length !== 4 || x.tensor.shape.length !== 4)
+  if (w.shape.length !== 4 || x.tensor.shape.length !== 4) {
     throw cx.fail('lower/shape', 'input and filter must have rank 4', w)
+  }
   const o = w.shape[0]!
   const kh = w.shape[1]!
   const kw = w.shape[2]!
   const ci = w.shape[3]!
-  if (x.c % ci || o % (x.c / ci))
+  if (x.c % ci || o % (x.c / ci)) {
     throw cx.fail('lower/shape', "input channels must be a multiple of the filter's", w, x.c, ci)
+  }
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci)
@@ -243,7 +245,7 @@ export function lowerFullyConnected(cx: Context): void {
   if (w.shape.length !== 2) throw cx.fail('lower/shape', 'filter must have rank 2', w)
   const [o, k] = w.shape as [number, number]
   const rows = elements(x.tensor.shape) / k
-  if (!Number.isInteger(rows) || elements(out.shape) !== rows * o)
+  if (!Number.isInteger(rows) || elements(out.shape) !== rows * o) {
     throw cx.fail(
       'lower/shape',
       'input, filter and output sizes do not match',
@@ -251,11 +253,12 @@ export function lowerFullyConnected(cx: Context): void {
       `${elements(x.tensor.shape)} / ${k} rows`,
       `[${out.shape}]`,
     )
+  }
   cx.expectShape(out, op.attrs.keepNumDims ? [...x.tensor.shape.slice(0, -1), o] : [rows, o])
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k)
-  const limits = activationBoundsXnn(op.attrs.activation as Activation, oq)
+  const limits = activationBoundsXnn(op.attrs.activation, oq)
   if (rows < 4) {
     emitFullyConnected(cx, x, cx.result(), oq, limits, weights, k, rows)
     return

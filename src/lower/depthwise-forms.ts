@@ -76,8 +76,9 @@ function fold3x3({ runtime, memory }: Loader, to: number, plain: Int32Array, wei
 /** Whether no channel has -128 at both taps of a pair: products that the kernel adds in 16 bits. */
 function pairsFit(weights: Int8Array, channels: number, pairs: readonly (readonly [number, number])[]): boolean {
   return pairs.every(([a, b]) => {
-    for (let c = 0; c < channels; c++)
+    for (let c = 0; c < channels; c++) {
       if (weights[a * channels + c] === -128 && weights[b * channels + c] === -128) return false
+    }
     return true
   })
 }
@@ -141,8 +142,9 @@ const byTaps = (
   packWeights: (weights, _, channels) => packTaps(weights, channels, vectors),
   loadWeights(loader, to, w) {
     const table = loader.runtime.pack_taps && stageTaps(loader, w, vectors)
-    if (table !== undefined)
+    if (table !== undefined) {
       loader.runtime.pack_taps!(to, loader.staging, w.bias.length, vectors.length, vectors[0]!.length, table, w.flip)
+    }
     return table !== undefined
   },
   foldBias: foldTaps(8),
@@ -156,8 +158,9 @@ const byPairs = (
   packWeights: (weights, zero, channels) => packPairs(weights, zero, channels, pairs, width),
   loadWeights(loader, to, w) {
     const table = loader.runtime.pack_pairs && stageTaps(loader, w, pairs)
-    if (table !== undefined)
+    if (table !== undefined) {
       loader.runtime.pack_pairs!(to, loader.staging, w.bias.length, width, pairs.length, table, w.zero, w.flip)
+    }
     return table !== undefined
   },
   foldBias: foldTaps(width),

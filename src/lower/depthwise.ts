@@ -2,7 +2,7 @@
 import { OP_DEPTHWISE, OP_STRIDED_COPY } from '../generated/layout.ts'
 import type { OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
-import { align, Context, Unsupported, type Q } from './context.ts'
+import { align, type Context, Unsupported, type Q } from './context.ts'
 import { emitConv } from './conv.ts'
 import { depthwiseForm } from './depthwise-forms.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
@@ -18,8 +18,9 @@ export function lowerDepthwise(cx: Context): void {
   const out = cx.output()
   sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('DEPTHWISE_CONV_2D without bias')
-  if (w.shape.length !== 4 || w.shape[0] !== 1 || x.tensor.shape.length !== 4)
+  if (w.shape.length !== 4 || w.shape[0] !== 1 || x.tensor.shape.length !== 4) {
     throw cx.fail('lower/shape', 'filter must be [1, kh, kw, C*m]', w, '[1, kh, kw, C*m]', `[${w.shape}]`)
+  }
   const kh = w.shape[1]!
   const kw = w.shape[2]!
   const o = w.shape[3]!

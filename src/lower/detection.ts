@@ -49,8 +49,9 @@ function anchorsOf(cx: Context, t: Tensor, type: Tensor['dtype']): Float32Array 
     anchors = Float32Array.from(t.data, (v) => f32((v - q.zeroPoint) * q.scale))
   }
   // LiteRT fails on a box whose end lies before its start.
-  for (let i = 0; i < anchors.length; i += 4)
+  for (let i = 0; i < anchors.length; i += 4) {
     if (anchors[i + 2]! < 0 || anchors[i + 3]! < 0) throw cx.fail('lower/attribute', 'an anchor has a negative size', t)
+  }
   return anchors
 }
 
@@ -60,7 +61,7 @@ export function lowerDetection(cx: Context): void {
   const count = codes.shape[1] ?? 0
   for (const t of [codes, predictions]) {
     if (t.dtype !== 'float32' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} input "${t.name}"`)
-    if (t.shape.length !== 3 || t.shape[0] !== 1 || t.shape[1] !== count)
+    if (t.shape.length !== 3 || t.shape[0] !== 1 || t.shape[1] !== count) {
       throw cx.fail(
         'lower/shape',
         'input must have shape [1, boxes, …]',
@@ -68,9 +69,10 @@ export function lowerDetection(cx: Context): void {
         `[1, ${count}, …]`,
         `[${t.shape.join(', ')}]`,
       )
+    }
   }
   if (codes.shape[2]! < 4) throw cx.fail('lower/shape', 'box codes must have four numbers', codes, 4, codes.shape[2])
-  if (anchorTensor.shape.join() !== [count, 4].join())
+  if (anchorTensor.shape.join() !== [count, 4].join()) {
     throw cx.fail(
       'lower/shape',
       'anchors must have shape [boxes, 4]',
@@ -78,8 +80,9 @@ export function lowerDetection(cx: Context): void {
       `[${count}, 4]`,
       `[${anchorTensor.shape.join(', ')}]`,
     )
+  }
   const labelOffset = predictions.shape[2]! - a.numClasses
-  if (labelOffset !== 0 && labelOffset !== 1)
+  if (labelOffset !== 0 && labelOffset !== 1) {
     throw cx.fail(
       'lower/shape',
       'scores must have one column per class, and one for the background at most',
@@ -87,7 +90,8 @@ export function lowerDetection(cx: Context): void {
       a.numClasses,
       predictions.shape[2],
     )
-  if (!(a.nmsIouThreshold > 0 && a.nmsIouThreshold <= 1))
+  }
+  if (!(a.nmsIouThreshold > 0 && a.nmsIouThreshold <= 1)) {
     throw cx.fail(
       'lower/attribute',
       'nms_iou_threshold is out of range',
@@ -95,8 +99,10 @@ export function lowerDetection(cx: Context): void {
       'above 0, up to 1',
       a.nmsIouThreshold,
     )
-  if (a.maxDetections * a.maxClassesPerDetection > MAX_RESULTS)
+  }
+  if (a.maxDetections * a.maxClassesPerDetection > MAX_RESULTS) {
     throw new Unsupported(`more than ${MAX_RESULTS} detections`)
+  }
   const outputs = detectionShapes(a).map((shape, i) => {
     const t = cx.output(i)
     if (t.dtype !== 'float32') throw cx.fail('lower/type', 'output must be float32', t, 'float32', t.dtype)

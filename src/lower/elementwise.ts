@@ -13,7 +13,7 @@ import {
   rne,
   tanhf,
 } from '../numerics.ts'
-import { Context, Unsupported, type Q, type Tabular } from './context.ts'
+import { type Context, Unsupported, type Q, type Tabular } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 import { emitDequantize } from './words.ts'
 
@@ -89,8 +89,9 @@ export const real = (x: Q, q: number): number => f32(f32(q - x.zeroPoint) * x.sc
 
 function fixedOutput(cx: Context): void {
   const q = cx.q(cx.output())
-  if (q.scale !== f32(1 / 256))
+  if (q.scale !== f32(1 / 256)) {
     throw cx.fail('lower/quantization', 'output scale must be 1/256', cx.output(), 1 / 256, q.scale)
+  }
 }
 
 export function lowerLogistic(cx: Context): void {
@@ -112,8 +113,9 @@ export function lowerRelu(cx: Context): void {
 
 export function lowerLeakyRelu(cx: Context): void {
   const { alpha } = (cx.op as OpOf<'LEAKY_RELU'>).attrs
-  if (!(Math.abs(alpha) <= 1e3))
+  if (!(Math.abs(alpha) <= 1e3)) {
     throw cx.fail('lower/attribute', 'alpha is out of range', undefined, '-1000..1000', alpha)
+  }
   const x = cx.q(cx.input(0))
   const y = cx.q(cx.output())
   const positive = f32(x.scale / y.scale)
@@ -156,14 +158,17 @@ export function lowerPrelu(cx: Context): void {
   const out = cx.output()
   const yq = cx.q(out)
   const channels = alpha.shape[alpha.shape.length - 1] ?? 1
-  if (x.tensor.dtype !== out.dtype || alpha.dtype !== out.dtype)
+  if (x.tensor.dtype !== out.dtype || alpha.dtype !== out.dtype) {
     throw new Unsupported(`mixed ${x.tensor.dtype}, ${alpha.dtype} and ${out.dtype} tensors`)
-  if (!alpha.data || elements(alpha.shape) !== channels)
+  }
+  if (!alpha.data || elements(alpha.shape) !== channels) {
     throw new Unsupported('PRELU with another slope than a constant for each channel')
+  }
   const { shape } = x.tensor
   const last = shape[shape.length - 1]
-  if (channels !== last || alpha.shape.length > shape.length)
+  if (channels !== last || alpha.shape.length > shape.length) {
     throw cx.fail('lower/shape', 'slopes', alpha, `[${last}]`, `[${alpha.shape}]`)
+  }
   cx.expectShape(out, x.tensor.shape)
   const identity = quantizeMultiplier(f32(xq.scale / yq.scale))
   const slope = quantizeMultiplier(f32(f32(xq.scale * aq.scale) / yq.scale))
@@ -250,7 +255,7 @@ const nextFloat = (x: number, by: number): number => {
   const float = new Float32Array(word.buffer)
   float[0] = x
   word[0]! += by
-  return float[0]!
+  return float[0]
 }
 
 /** QUANTIZE of every value that a tabular one can have. */
@@ -264,8 +269,9 @@ function quantizedTable({ real, exact }: Tabular, y: Q): Int8Array {
   return Int8Array.from({ length: 256 }, (_, byte) => {
     const v = real((byte << 24) >> 24)
     const q = quantized(v)
-    if (!exact && v > 0 && (quantized(nextFloat(v, -1)) !== q || quantized(nextFloat(v, 1)) !== q))
+    if (!exact && v > 0 && (quantized(nextFloat(v, -1)) !== q || quantized(nextFloat(v, 1)) !== q)) {
       throw new Unsupported('SQRT whose last bit decides about a quantized value')
+    }
     return q
   })
 }

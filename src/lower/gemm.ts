@@ -187,8 +187,9 @@ export const fillsPanels =
 export function pairsFit(weights: Int8Array, k: number): boolean {
   if (!weights.includes(-128)) return true
   for (let row = 0; row < weights.length; row += k) {
-    for (let i = 0; i + 4 < k; i++)
+    for (let i = 0; i + 4 < k; i++) {
       if (weights[row + i] === -128 && weights[row + i + 4] === -128 && (i & 4) === 0) return false
+    }
   }
   return true
 }

@@ -100,8 +100,9 @@ export function packRows4(weights: Int8Array, channels: number, k: number): Int8
   starts.forEach((start, p) => {
     for (let c = 0; c < 4; c++) {
       const row = Math.min(start + c, channels - 1) * k
-      for (let i = 0; i < k; i += 16)
+      for (let i = 0; i < k; i += 16) {
         out.set(weights.subarray(row + i, row + Math.min(k, i + 16)), p * rowBytes * 4 + i * 4 + c * 16)
+      }
     }
   })
   return out
@@ -233,8 +234,9 @@ export function packDepthwise3x3Wide(weights: Int8Array, zero: number, channels:
   starts.forEach((start, b) =>
     PAIRS_3X3.forEach((pair, v) =>
       pair.forEach((tap, t) => {
-        for (let p = 0; tap >= 0 && p < 16; p++)
+        for (let p = 0; tap >= 0 && p < 16; p++) {
           out[b * 224 + v * 32 + p * 2 + t] = weights[tap * channels + start + wideChannel(p)]! - zero
+        }
       }),
     ),
   )

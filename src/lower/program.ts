@@ -81,12 +81,12 @@ export interface Buffer {
   /** Constant contents, or how to get them. */
   constant?: Uint8Array | Recipe
   /** For sizes that depend on layouts decided later: replaces `bytes` when the program is planned. */
-  measure?: () => number
+  measure?: (() => number) | undefined
   /** Scratch of one kernel call: nothing in it outlives the call, so one unit's scratches share their memory. */
   transient?: boolean
   /** Transient: bytes that its kernel could make use of, and how many it got, gaps of the arena included. */
   useful?: number
-  room?: number
+  room?: number | undefined
   /** Absolute address, set by the planner. */
   address: number
   /** First and last top-level step that touches it; -1 before the first (inputs), Infinity to the end (outputs). */
@@ -120,9 +120,9 @@ export class Value {
   /** A uint8 graph output that its producer already writes in the file's own domain. */
   raw = false
   /** The step that writes it row by row, if one does. */
-  producer?: Step
+  producer?: Step | undefined
   /** Explicit zero padding of a PAD op folded into the consumer: this value is the unpadded one. */
-  pad?: { top: number; bottom: number; left: number; right: number }
+  pad?: { top: number; bottom: number; left: number; right: number } | undefined
 
   constructor(tensor: Tensor, dims: { n: number; h: number; w: number; c: number }, buffer: Buffer) {
     this.tensor = tensor
@@ -189,14 +189,14 @@ export interface Step {
    * interleave inside a row, which decides how far `to` may overlap `from` in memory: `element`: each element is read
    * before its result is written; `pixel`: `lag` pixels from the one being written on may still be read; default: any.
    */
-  stream?: { from: Value; to: Value; order?: 'element' | 'pixel'; lag?: number }
+  stream?: { from: Value; to: Value; order?: 'element' | 'pixel'; lag?: number } | undefined
   /** A second operand of the same shape that an elementwise step reads row by row. */
-  side?: Value
+  side?: Value | undefined
   /** Steps that must run once before a band group that holds this one. */
-  prologue?: Step[]
+  prologue?: Step[] | undefined
   macs?: number
   /** GEMM form of a convolution that uses one. */
-  form?: number
+  form?: number | undefined
   /** Bytes that the kernel may read past the end of its buffers, when they are many. */
   overread?: number
 }

@@ -3,7 +3,7 @@ import { OP_ARG_MAX, OP_AVERAGE_POOL, OP_MAX_POOL, OP_MEAN, OP_SOFTMAX } from '.
 import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, expf, f32 } from '../numerics.ts'
 import { merge } from './broadcast.ts'
-import { Context, shifted, Unsupported } from './context.ts'
+import { type Context, shifted, Unsupported } from './context.ts'
 import { rowwise } from './program.ts'
 import { normalAxis } from './shape.ts'
 import { padAxis } from './window.ts'
@@ -17,14 +17,17 @@ export function lowerPool(cx: Context): void {
   const xq = cx.q(x.tensor)
   const q = cx.q(out)
   if (x.tensor.shape.length !== 4) throw cx.fail('lower/shape', 'input must have rank 4', x.tensor)
-  if (x.tensor.dtype !== out.dtype || xq.scale !== q.scale || xq.zeroPoint !== q.zeroPoint)
+  if (x.tensor.dtype !== out.dtype || xq.scale !== q.scale || xq.zeroPoint !== q.zeroPoint) {
     throw new Unsupported(`${op.type} that changes the quantization`)
-  for (const v of [a.filterH, a.filterW, a.strideH, a.strideW])
+  }
+  for (const v of [a.filterH, a.filterW, a.strideH, a.strideW]) {
     if (!(v >= 1)) throw cx.fail('lower/attribute', 'filter and stride must be positive', undefined, '>= 1', v)
+  }
   const y = padAxis(a.padding, x.h, a.filterH, a.strideH, 1)
   const w = padAxis(a.padding, x.w, a.filterW, a.strideW, 1)
-  if (y.out < 1 || w.out < 1 || out.shape.join() !== [x.n, y.out, w.out, x.c].join())
+  if (y.out < 1 || w.out < 1 || out.shape.join() !== [x.n, y.out, w.out, x.c].join()) {
     throw cx.fail('lower/shape', 'output shape', out, `[${x.n},${y.out},${w.out},${x.c}]`, `[${out.shape}]`)
+  }
   const xnn =
     !average &&
     a.strideH <= a.filterH &&
@@ -150,7 +153,7 @@ export function lowerSoftmax(cx: Context): void {
   if (t.dtype !== out.dtype) throw new Unsupported(`SOFTMAX from ${t.dtype} to ${out.dtype}`)
   cx.expectShape(out, t.shape)
   if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, '> 0', beta)
-  if (!q.unsigned && (q.scale !== f32(1 / 256) || q.zeroPoint !== -128))
+  if (!q.unsigned && (q.scale !== f32(1 / 256) || q.zeroPoint !== -128)) {
     throw cx.fail(
       'lower/quantization',
       'int8 softmax output must have scale 1/256 and zero point -128',
@@ -158,6 +161,7 @@ export function lowerSoftmax(cx: Context): void {
       '1/256, -128',
       `${q.scale}, ${q.zeroPoint}`,
     )
+  }
   const depth = t.shape[t.shape.length - 1] ?? 1
   const c = f32(f32(-xq.scale) * f32(beta))
   const exponentials = new Float32Array(256)
@@ -198,7 +202,7 @@ export function lowerArgMax(cx: Context): void {
   const depth = t.shape[axis]!
   const inner = t.shape.slice(axis + 1).reduce((a, b) => a * b, 1)
   const outer = t.shape.slice(0, axis).reduce((a, b) => a * b, 1)
-  if (depth < 1 || elements(out.shape) !== inner * outer || out.dtype !== outputType)
+  if (depth < 1 || elements(out.shape) !== inner * outer || out.dtype !== outputType) {
     throw cx.fail(
       'lower/shape',
       'output size or type',
@@ -206,6 +210,7 @@ export function lowerArgMax(cx: Context): void {
       `${inner * outer} ${outputType}`,
       `${elements(out.shape)} ${out.dtype}`,
     )
+  }
   const y = cx.result()
   cx.push({
     record: 'ArgMaxRecord',

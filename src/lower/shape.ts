@@ -3,14 +3,14 @@ import { OP_COPY, OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR, OP_STRIDED_COPY } from 
 import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph.ts'
 import { clamp, f32, rha, rne } from '../numerics.ts'
 import { strides } from './broadcast.ts'
-import { Context, Unsupported } from './context.ts'
+import { type Context, Unsupported } from './context.ts'
 import { concatTable } from './elementwise.ts'
 import { rowwise, Value, type Buffer } from './program.ts'
 
 export function lowerReshape(cx: Context): void {
   const x = cx.value(0)
   const out = cx.output()
-  if (elements(out.shape) !== elements(x.tensor.shape) || out.dtype !== x.tensor.dtype)
+  if (elements(out.shape) !== elements(x.tensor.shape) || out.dtype !== x.tensor.dtype) {
     throw cx.fail(
       'lower/shape',
       'output size or type differs from its input',
@@ -18,6 +18,7 @@ export function lowerReshape(cx: Context): void {
       `[${x.tensor.shape}]`,
       `[${out.shape}]`,
     )
+  }
   cx.alias(0, x)
 }
 
@@ -25,8 +26,9 @@ const product = (s: readonly number[], from: number, to: number): number => s.sl
 
 export function normalAxis(cx: Context, axis: number, rank: number): number {
   const a = axis < 0 ? axis + rank : axis
-  if (!Number.isInteger(a) || a < 0 || a >= Math.max(rank, 1))
+  if (!Number.isInteger(a) || a < 0 || a >= Math.max(rank, 1)) {
     throw cx.fail('lower/attribute', 'axis is out of range', undefined, `-${rank}..${rank - 1}`, axis)
+  }
   return a
 }
 
@@ -78,15 +80,17 @@ export function lowerConcatenation(cx: Context): void {
   op.inputs.forEach((_, i) => {
     const x = cx.plain(cx.value(i))
     const t = x.tensor
-    if (t.shape.length !== rank || t.dtype !== out.dtype || t.shape.some((v, d) => d !== axis && v !== out.shape[d]))
+    if (t.shape.length !== rank || t.dtype !== out.dtype || t.shape.some((v, d) => d !== axis && v !== out.shape[d])) {
       throw cx.fail('lower/shape', `input ${i} does not fit`, t, `[${out.shape}] but for axis ${axis}`, `[${t.shape}]`)
+    }
     const bytes = product(t.shape, axis, rank) * width
     const at = offset
     offset += bytes
     const differs = (out.dtype === 'uint8' || out.dtype === 'int8') && differ(cx, t, out)
     if (!differs) return copyBlock(cx, x, y, rows, bytes, 0, bytes, at, outBytes, 'concat')
-    if (out.dtype === 'int8')
+    if (out.dtype === 'int8') {
       throw cx.fail('lower/quantization', 'int8 CONCATENATION needs equal quantization of all tensors', t)
+    }
     const lut = cx.buffers.constant('concat table', concatTable(cx.q(t), cx.q(out)))
     cx.push({
       record: 'LutRecord',
@@ -125,7 +129,7 @@ export function lowerSplit(cx: Context): void {
   const rows = product(t.shape, 0, axis)
   const width = dtypeBytes(t.dtype)
   const inBytes = product(t.shape, axis, rank) * width
-  if (t.shape[axis]! % op.outputs.length)
+  if (t.shape[axis]! % op.outputs.length) {
     throw cx.fail(
       'lower/shape',
       'axis does not divide into the outputs',
@@ -133,6 +137,7 @@ export function lowerSplit(cx: Context): void {
       `multiple of ${op.outputs.length}`,
       t.shape[axis],
     )
+  }
   const bytes = inBytes / op.outputs.length
   op.outputs.forEach((_, i) => {
     const y = cx.result(i)
@@ -169,7 +174,7 @@ function stridedCopy(
     so.pop()
   }
   if (d.length > 4) {
-    for (let i = 0; i < d[0]!; i++)
+    for (let i = 0; i < d[0]!; i++) {
       stridedCopy(
         cx,
         from,
@@ -182,6 +187,7 @@ function stridedCopy(
         outOffset + i * so[0]!,
         kernel,
       )
+    }
     return
   }
   while (d.length < 4) {
@@ -223,15 +229,17 @@ export function lowerPad(cx: Context): void {
   const rank = t.shape.length
   const q = cx.q(out)
   const xq = cx.q(t)
-  if (q.scale !== xq.scale || q.zeroPoint !== xq.zeroPoint || t.dtype !== out.dtype)
+  if (q.scale !== xq.scale || q.zeroPoint !== xq.zeroPoint || t.dtype !== out.dtype) {
     throw cx.fail('lower/quantization', 'PAD needs equal quantization of input and output', out)
+  }
   const pads = cx.integers(1, 'paddings')
   if (
     pads.length !== rank * 2 ||
     pads.some((p) => p < 0) ||
     t.shape.some((v, i) => v + pads[2 * i]! + pads[2 * i + 1]! !== out.shape[i])
-  )
+  ) {
     throw cx.fail('lower/shape', 'paddings do not match the shapes', out)
+  }
   if (foldPad(cx, x, pads)) return
   cx.plain(x)
   const y = cx.result()
@@ -266,8 +274,13 @@ function foldPad(cx: Context, x: Value, pads: number[]): boolean {
   const index = cx.op.outputs[0]!
   if (cx.uses[index] !== 1) return false
   const reader = cx.graph.ops.find((op) => op.inputs[0] === index)
-  if (!reader || (reader.type !== 'CONV_2D' && reader.type !== 'DEPTHWISE_CONV_2D') || reader.attrs.padding !== 'VALID')
+  if (
+    !reader ||
+    (reader.type !== 'CONV_2D' && reader.type !== 'DEPTHWISE_CONV_2D') ||
+    reader.attrs.padding !== 'VALID'
+  ) {
     return false
+  }
   // The value itself when nobody else reads it (its layout stays free), else another view of it.
   let value = x
   if (cx.uses[cx.op.inputs[0]!] !== 1) {
@@ -290,8 +303,9 @@ export function lowerTranspose(cx: Context): void {
     order.length !== t.shape.length ||
     [...order].sort((a, b) => a - b).some((v, i) => v !== i) ||
     order.some((v, i) => t.shape[v] !== out.shape[i])
-  )
+  ) {
     throw cx.fail('lower/shape', 'permutation does not match the shapes', out)
+  }
   const si = strides(t.shape, width)
   const y = cx.result()
   y.alias = true
@@ -319,8 +333,9 @@ export function lowerSlice(cx: Context): void {
   if (
     begin.length !== t.shape.length ||
     size.some((v, i) => v !== out.shape[i] || begin[i]! < 0 || begin[i]! + v > t.shape[i]!)
-  )
+  ) {
     throw cx.fail('lower/shape', 'slice does not fit its input', out)
+  }
   const si = strides(t.shape, width)
   const y = cx.result()
   y.alias = true
@@ -349,8 +364,9 @@ export function lowerStridedSlice(cx: Context): void {
   const begin = cx.integers(1, 'begin')
   const end = cx.integers(2, 'end')
   const step = cx.integers(3, 'strides')
-  if (begin.length !== rank || step.length !== rank || end.length !== rank)
+  if (begin.length !== rank || step.length !== rank || end.length !== rank) {
     throw new Unsupported('STRIDED_SLICE of fewer dimensions than its input has')
+  }
   if (step.some((v) => v < 1)) throw new Unsupported('STRIDED_SLICE with negative strides')
   const si = strides(t.shape, width)
   let offset = 0
@@ -361,8 +377,9 @@ export function lowerStridedSlice(cx: Context): void {
     offset += b * si[i]!
     return Math.max(0, Math.ceil((e - b) / step[i]!))
   })
-  if (product(dims, 0, rank) !== elements(out.shape))
+  if (product(dims, 0, rank) !== elements(out.shape)) {
     throw cx.fail('lower/shape', 'slice does not match its output', out, `[${dims}]`, `[${out.shape}]`)
+  }
   const y = cx.result()
   y.alias = true
   stridedCopy(
@@ -388,13 +405,15 @@ export function lowerPack(cx: Context): void {
   const inner = product(out.shape, axis + 1, out.shape.length) * width
   const y = cx.result()
   y.alias = true
-  if (op.inputs.length !== out.shape[axis])
+  if (op.inputs.length !== out.shape[axis]) {
     throw cx.fail('lower/shape', 'number of inputs', out, out.shape[axis], op.inputs.length)
+  }
   op.inputs.forEach((_, i) => {
     const x = cx.plain(cx.value(i))
     if (tensorBytes(x.tensor) !== rows * inner) throw cx.fail('lower/shape', `input ${i}`, x.tensor)
-    if ((out.dtype === 'int8' || out.dtype === 'uint8') && differ(cx, x.tensor, out))
+    if ((out.dtype === 'int8' || out.dtype === 'uint8') && differ(cx, x.tensor, out)) {
       throw new Unsupported('PACK of differently quantized tensors')
+    }
     copyBlock(cx, x, y, rows, inner, 0, inner, i * inner, inner * op.inputs.length, 'pack')
   })
 }
@@ -407,8 +426,9 @@ export function lowerUnpack(cx: Context): void {
   const width = dtypeBytes(t.dtype)
   const rows = product(t.shape, 0, axis)
   const inner = product(t.shape, axis + 1, t.shape.length) * width
-  if (op.outputs.length !== t.shape[axis])
+  if (op.outputs.length !== t.shape[axis]) {
     throw cx.fail('lower/shape', 'number of outputs', t, t.shape[axis], op.outputs.length)
+  }
   op.outputs.forEach((_, i) => {
     const y = cx.result(i)
     y.alias = true
@@ -449,9 +469,9 @@ function nearestTable(
   const table = new Int32Array(out)
   for (let i = 0; i < out; i++) {
     let at: number
-    if (!alignCorners && !halfPixel)
+    if (!alignCorners && !halfPixel) {
       at = Math.min(Math.floor((i * (Math.floor((size * 65536) / out) + 1)) / 65536), size - 1)
-    else {
+    } else {
       const scale = alignCorners && out > 1 ? f32(f32(size - 1) / f32(out - 1)) : f32(size / f32(out))
       const v = f32(f32(i + (halfPixel ? 0.5 : 0)) * scale)
       at = Math.max(0, Math.min(alignCorners ? rha(v) : Math.floor(v), size - 1))
@@ -475,11 +495,13 @@ export function lowerResize(cx: Context): void {
     out.shape[2] !== ow ||
     out.shape[0] !== x.n ||
     out.shape[3] !== x.c
-  )
+  ) {
     throw cx.fail('lower/shape', 'output shape', out, `[${x.n},${oh},${ow},${x.c}]`, `[${out.shape}]`)
+  }
   if (differ(cx, t, out) || t.dtype !== out.dtype) throw new Unsupported(`${op.type} that changes the quantization`)
-  if (!bilinear && op.attrs.alignCorners && op.attrs.halfPixelCenters)
+  if (!bilinear && op.attrs.alignCorners && op.attrs.halfPixelCenters) {
     throw new Unsupported('RESIZE_NEAREST_NEIGHBOR with both alignCorners and halfPixelCenters')
+  }
   const make = bilinear ? bilinearTable : nearestTable
   const rows = cx.buffers.constant(
     'resize rows',
@@ -501,7 +523,7 @@ export function lowerResize(cx: Context): void {
       columnTable: columns.address,
     })
     const buffers: { reads: Buffer[]; writes: Buffer[] } = { reads: [x.buffer, rows, columns], writes: [y.buffer] }
-    if (bilinear)
+    if (bilinear) {
       cx.push({
         record: 'ResizeBilinearRecord',
         op: OP_RESIZE_BILINEAR,
@@ -510,7 +532,7 @@ export function lowerResize(cx: Context): void {
         ...buffers,
         fields: () => ({ ...common(), channels: x.c }),
       })
-    else
+    } else {
       cx.push({
         record: 'GatherRecord',
         op: OP_GATHER,
@@ -519,5 +541,6 @@ export function lowerResize(cx: Context): void {
         ...buffers,
         fields: () => ({ ...common(), bytes: x.c }),
       })
+    }
   }
 }

@@ -2,7 +2,7 @@
 import { OP_TRANSPOSE_CONV } from '../generated/layout.ts'
 import type { OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
-import { Context, shifted, Unsupported } from './context.ts'
+import { type Context, shifted, Unsupported } from './context.ts'
 import { rowwise } from './program.ts'
 import { readWeights, sameDtypes } from './weights.ts'
 import { checkWindow } from './window.ts'
@@ -13,14 +13,16 @@ export function lowerTransposeConv(cx: Context): void {
   const x = cx.value(2)
   const out = cx.output()
   sameDtypes(x.tensor, w, out)
-  if (w.shape.length !== 4 || out.shape.length !== 4 || x.tensor.shape.length !== 4)
+  if (w.shape.length !== 4 || out.shape.length !== 4 || x.tensor.shape.length !== 4) {
     throw cx.fail('lower/shape', 'tensors must have rank 4', w)
+  }
   const [o, kh, kw, ci] = w.shape as [number, number, number, number]
   const { strideH, strideW } = op.attrs
   checkWindow(cx, { strideH, strideW, dilationH: 1, dilationW: 1 }, kh, kw)
   const [n, oh, ow, oc] = out.shape as [number, number, number, number]
-  if (ci !== x.c || oc !== o || n !== x.n)
+  if (ci !== x.c || oc !== o || n !== x.n) {
     throw cx.fail('lower/shape', 'channels do not match', w, `[${x.c} -> ${oc}]`, `[${ci} -> ${o}]`)
+  }
   if (
     op.attrs.padding === 'SAME'
       ? Math.ceil(oh / strideH) !== x.h || Math.ceil(ow / strideW) !== x.w
@@ -32,10 +34,11 @@ export function lowerTransposeConv(cx: Context): void {
   const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.hasInput(3) ? cx.input(3, 'bias') : undefined, o, kh * kw * ci)
   const builtin = op.attrs.padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow
-  if (builtin && !xq.unsigned)
+  if (builtin && !xq.unsigned) {
     throw new Unsupported(
       "int8 TRANSPOSE_CONV with a kernel smaller than its stride (LiteRT's rounding there is not reproducible)",
     )
+  }
   const limits = builtin
     ? activationBoundsBuiltin(op.attrs.activation, oq)
     : activationBoundsXnn(op.attrs.activation, oq)

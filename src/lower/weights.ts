@@ -146,8 +146,9 @@ export class Weights {
       if (
         (most + own) * scale[c]! > MAGIC_LIMIT &&
         Math.min(this.sums(c)[1] * reach + own, 2 ** 31) * scale[c]! > MAGIC_LIMIT
-      )
+      ) {
         return false
+      }
     }
     return true
   }
@@ -175,8 +176,9 @@ function largestRequantScale(cx: Context, w: Tensor, { scales, input, output }: 
 export function sameDtypes(x: Tensor, filter: Tensor, out: Tensor): void {
   const { dtype } = x
   if ((dtype === 'int8' || dtype === 'uint8') && filter.dtype === dtype && out.dtype === dtype) return
-  for (const t of [x, filter, out])
+  for (const t of [x, filter, out]) {
     if (t.dtype !== 'int8' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} tensor "${t.name}"`)
+  }
   throw new Unsupported(`mixed ${dtype} and ${filter.dtype !== dtype ? filter.dtype : out.dtype} tensors`)
 }
 
@@ -195,10 +197,11 @@ export function readWeights(
   if (b && b.dtype !== 'int32') throw new Unsupported(`${b.dtype} bias`)
   const p = w.quantization
   if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
-  if (p.scales.length !== 1 && p.scales.length !== channels)
+  if (p.scales.length !== 1 && p.scales.length !== channels) {
     throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
+  }
   if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
-  if (w.dtype === 'int8' && !allZero(p.zeroPoints))
+  if (w.dtype === 'int8' && !allZero(p.zeroPoints)) {
     throw cx.fail(
       'lower/quantization',
       'int8 filter must have zero point 0',
@@ -206,9 +209,11 @@ export function readWeights(
       0,
       p.zeroPoints.find((z) => z !== 0),
     )
+  }
   const zeroRaw = w.dtype === 'uint8' ? (p.zeroPoints[0] ?? 0) : 0
-  if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255))
+  if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) {
     throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
+  }
   const rescale = { scales: p.scales, input: x.scale, output: out.scale }
   const unsigned = w.dtype === 'uint8'
   return new Weights({
@@ -234,8 +239,9 @@ export interface WeightBuffers {
 function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Array) => Float32Array): Buffer {
   const { scales, input, output } = w.rescale
   // What the runtime computes is no content to deduplicate by.
-  if (scales.length !== w.bias.length || scales.length * 4 <= SMALL)
+  if (scales.length !== w.bias.length || scales.length * 4 <= SMALL) {
     return cx.buffers.constant(`${name} scale`, order(w.scale))
+  }
   const plain = order(scales)
   return cx.buffers.lazy(`${name} scale`, plain.byteLength, {
     make: () => order(w.scale),

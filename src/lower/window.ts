@@ -30,8 +30,9 @@ export function padAxis(
 }
 
 function checkPositive(cx: Context, name: string, h: number, w: number): void {
-  if (!(h >= 1 && w >= 1))
+  if (!(h >= 1 && w >= 1)) {
     throw cx.fail('lower/attribute', `${name} must be positive`, undefined, '>= 1', h >= 1 ? w : h)
+  }
 }
 
 /** Errors: `lower/attribute` unless strides, dilations and filter sizes are positive. */
@@ -83,7 +84,7 @@ export function windowInput(
   position: number,
   q: Q,
   win: Window,
-): { frame: Value; zeroRow?: Buffer; prologue: Step[] } {
+): { frame: Value; zeroRow: Buffer | undefined; prologue: Step[] } {
   const right = Math.max(0, (win.x.out - 1) * win.strideW + (win.kw - 1) * win.dilationW + 1 - value.w - win.x.before)
   const frame = cx.framed(value, cx.op.inputs[position]!, win.x.before, right, q.zero)
   const prologue = cx.padFills(frame)

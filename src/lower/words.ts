@@ -16,7 +16,7 @@ import {
 import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph.ts'
 import { f32 } from '../numerics.ts'
 import { broadcast, merge, strides, type Dim } from './broadcast.ts'
-import { Context, Unsupported } from './context.ts'
+import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 
 const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
@@ -74,12 +74,15 @@ export function lowerArithmetic(cx: Context): void {
   const a = cx.input(0)
   const b = cx.input(1)
   if (kind === undefined) throw new Unsupported(`${type} of ${out.dtype}`)
-  if (a.dtype !== out.dtype || b.dtype !== out.dtype)
+  if (a.dtype !== out.dtype || b.dtype !== out.dtype) {
     throw new Unsupported(`mixed ${a.dtype}, ${b.dtype} and ${out.dtype} tensors`)
-  if (type !== 'FLOOR_DIV' && (cx.op as OpOf<'ADD'>).attrs.activation !== 'NONE')
+  }
+  if (type !== 'FLOOR_DIV' && (cx.op as OpOf<'ADD'>).attrs.activation !== 'NONE') {
     throw new Unsupported(`${type} of ${out.dtype} with a fused activation`)
-  if (type === 'FLOOR_DIV' && cx.integers(1, 'divisor').includes(0))
+  }
+  if (type === 'FLOOR_DIV' && cx.integers(1, 'divisor').includes(0)) {
     throw cx.fail('lower/constant', 'division by zero', b)
+  }
   const loops = merge(broadcast(cx, a, b, out), ['a', 'b'])
   if (loops.length > 4) throw new Unsupported('broadcast over more than four separate dimensions')
   emitArithmetic(cx, kind, cx.value(0), cx.value(1), loops)
@@ -98,8 +101,9 @@ export function lowerCast(cx: Context): void {
   }
   if (out.dtype !== 'float32') throw new Unsupported(`CAST from ${tensor.dtype} to ${out.dtype}`)
   if (tensor.dtype === 'int32') return emitArithmetic(cx, ARITHMETIC_INT_TO_FLOAT, x, x, [{ size: count, a: 1, b: 0 }])
-  if (tensor.dtype !== 'int8' && tensor.dtype !== 'uint8')
+  if (tensor.dtype !== 'int8' && tensor.dtype !== 'uint8') {
     throw new Unsupported(`CAST from ${tensor.dtype} to ${out.dtype}`)
+  }
   emitDequantize(cx, x, tensor.dtype === 'uint8' ? -128 : 0, 1)
 }
 
@@ -162,8 +166,9 @@ export function lowerGatherNd(cx: Context): void {
   const depth = places[places.length - 1] ?? 0
   if (indices.tensor.dtype !== 'int32') throw new Unsupported(`GATHER_ND by ${indices.tensor.dtype} indices`)
   if (depth > 4) throw new Unsupported('GATHER_ND by more than four indices')
-  if (depth < 1 || depth > shape.length)
+  if (depth < 1 || depth > shape.length) {
     throw cx.fail('lower/shape', 'last dimension of the indices', indices.tensor, `1..${shape.length}`, depth)
+  }
   if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
   cx.expectShape(out, [...places.slice(0, -1), ...shape.slice(depth)])
   const steps = strides(shape, dtypeBytes(dtype))

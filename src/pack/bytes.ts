@@ -25,7 +25,7 @@ export class Reader {
 
   u8(): number {
     if (this.at >= this.end) bad('unexpected end', this.at)
-    return this.bytes[this.at++]
+    return this.bytes[this.at++]!
   }
 
   /** Unsigned LEB128, up to 32 bits. */

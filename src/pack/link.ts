@@ -103,7 +103,7 @@ function stubFunctions(m: WasmModule, stubs: readonly string[]): void {
   for (const name of stubs) {
     const found = m.exports.find((e) => e.name === name && e.kind === 'func')
     if (!found) throw new ThimbleError('format/wasm', `the runtime does not export function ${name}`)
-    if (found.index >= m.imports.length) m.functions[found.index - m.imports.length].body = STUB
+    if (found.index >= m.imports.length) m.functions[found.index - m.imports.length]!.body = STUB
   }
 }
 
@@ -136,10 +136,10 @@ function removeUnused(m: WasmModule): void {
   if (m.start !== undefined) use('func', m.start)
   for (let f = queue.pop(); f !== undefined; f = queue.pop()) {
     if (f < m.imports.length) {
-      use('type', m.imports[f].type)
+      use('type', m.imports[f]!.type)
       continue
     }
-    const { type, body } = m.functions[f - m.imports.length]
+    const { type, body } = m.functions[f - m.imports.length]!
     use('type', type)
     walkBody(body, use)
   }
@@ -203,14 +203,16 @@ function layImage(segments: readonly DataSegment[], memoryBytes: number): DataSe
   out.sort((a, b) => a.address - b.address)
   out.forEach((s, i) => {
     const end = s.address + s.bytes.length
-    if (end > memoryBytes)
+    if (end > memoryBytes) {
       throw new ThimbleError('plan/memory', "the image does not fit the module's memory", {
         expected: `at most ${memoryBytes} bytes`,
         got: end,
       })
+    }
     const next = out[i + 1]
-    if (next && next.address < end)
+    if (next && next.address < end) {
       throw new ThimbleError('plan/memory', `two parts of the image overlap at address ${next.address}`)
+    }
   })
   return out
 }
@@ -240,10 +242,11 @@ function trimAll(segments: readonly DataSegment[], minRun: number): DataSegment[
 /** The rules every packed module keeps. */
 function checkModule(m: WasmModule, options: LinkOptions): void {
   const foreign = m.imports.find((i) => !options.importModules?.includes(i.module))
-  if (foreign)
+  if (foreign) {
     throw new ThimbleError('format/wasm', `the runtime imports ${foreign.module}.${foreign.name}`, {
       expected: 'no imports',
     })
+  }
   if (m.start !== undefined) throw new ThimbleError('format/wasm', 'the runtime has a start function')
   const fixed = m.memory?.min === m.memory?.max
   for (const f of m.functions) {
@@ -251,8 +254,9 @@ function checkModule(m: WasmModule, options: LinkOptions): void {
       f.body,
       () => {},
       (op) => {
-        if (fixed && op === MEMORY_GROW)
+        if (fixed && op === MEMORY_GROW) {
           throw new ThimbleError('format/wasm', 'the runtime grows its memory', { expected: 'no memory.grow' })
+        }
       },
     )
   }

@@ -33,9 +33,9 @@ export interface PackOptions {
    * What to choose kernels for; default `generic`. `arm-dot` gives right answers only on engines whose relaxed dot
    * product is signed: V8 on arm64, with or without the dot product instruction.
    */
-  kernels?: Kernels
+  kernels?: Kernels | undefined
   /** Default: whichever takes less memory for scalar, `speed` for the SIMD variants. */
-  plan?: 'speed' | 'size'
+  plan?: 'speed' | 'size' | undefined
   /** Model name for the metadata and the C header. */
   name?: string
   /** File name of the module, for the header's usage comment. */
@@ -73,20 +73,21 @@ function exportedConstant(runtime: WasmModule, name: string): number {
   const found = runtime.exports.find((e) => e.name === name)
   const code =
     found?.kind === 'global'
-      ? runtime.globals[found.index].init
+      ? runtime.globals[found.index]!.init
       : found?.kind === 'func'
         ? runtime.functions[found.index - runtime.imports.length]?.body.subarray(1)
         : undefined
   const reader = code && new Reader(code)
-  if (!reader || reader.u8() !== 0x41)
+  if (!reader || reader.u8() !== 0x41) {
     throw new ThimbleError('format/wasm', `the runtime does not export the constant ${name}`)
+  }
   return reader.s33() >>> 0
 }
 
 /** The program's header as bytes. */
 export function headerBytes(program: Program): Uint8Array {
   const view = new DataView(new ArrayBuffer(LAYOUT.Header.size))
-  LAYOUT.Header.fields.forEach((field, i) => view.setUint32(i * 4, program.header[field], true))
+  LAYOUT.Header.fields.forEach((field, i) => view.setUint32(i * 4, program.header[field]!, true))
   return new Uint8Array(view.buffer)
 }
 
@@ -132,16 +133,18 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
   const parsed = parseModule(runtime)
   const header = exportedConstant(parsed, 'header')
   const staticEnd = wasi ? align16(exportedConstant(parsed, 'static_end')) : PROGRAM_BASE
-  if (header + LAYOUT.Header.size > staticEnd)
+  if (header + LAYOUT.Header.size > staticEnd) {
     throw new ThimbleError('plan/memory', "the runtime's static data reaches into the program")
+  }
   const command = wasi ? wasiCommand(graph, name, staticEnd) : undefined
   const base = staticEnd + align16(command?.blob.length ?? 0)
   const kernels = options.kernels ?? 'generic'
-  if (kernels === 'arm-dot' && variant !== 'relaxed')
+  if (kernels === 'arm-dot' && variant !== 'relaxed') {
     throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', {
       expected: 'variant "relaxed"',
       got: `variant "${variant}"`,
     })
+  }
   const program = compileFor(graph, variant, options.plan, base, kernels)
   const pages = program.memoryBytes / PAGE
   const heapBase = Math.min(
@@ -162,11 +165,12 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
     macs: program.entries.reduce((a, e) => a + e.macs, 0),
   })
   const data = [{ address: header, bytes: headerBytes(program) }, ...program.image]
-  if (command)
+  if (command) {
     data.push(
       { address: exportedConstant(parsed, 'config'), bytes: command.config(heapBase) },
       { address: staticEnd, bytes: command.blob },
     )
+  }
   const linked = linkModule({
     runtime,
     exports: wasi ? ['memory', '_start'] : PACKED_EXPORTS,

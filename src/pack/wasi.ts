@@ -66,7 +66,7 @@ function scoreOutput(outputs: readonly TensorInfo[], labels: number | undefined)
           0,
           outputs.findIndex((o) => elements(o.shape) === labels),
         )
-  const output = outputs[index]
+  const output = outputs[index]!
   if (output.shape.filter((d) => d > 1).length > 1 || DTYPES[output.dtype] === undefined) {
     throw new ThimbleError('usage/not-a-classifier', "the model's output is not one score per class", {
       tensor: output.name,
@@ -92,19 +92,20 @@ export interface Command {
 export function wasiCommand(graph: Graph, name: string, base: number): Command {
   const inputs = graph.inputs.map((i) => tensorInfo(graph.tensors[i]!))
   const outputs = graph.outputs.map((i) => tensorInfo(graph.tensors[i]!))
-  if (inputs.length !== 1)
+  if (inputs.length !== 1) {
     throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
       expected: 1,
       got: inputs.length,
       hint: 'pack it with --target core',
     })
-  const [input] = inputs
+  }
+  const [input] = inputs as [TensorInfo]
   const { preprocess: how } = defaultPreprocess(input, graph.metadata)
   const geometry = inputGeometry(input)
   void new Preprocessor(input, how) // Checks the dtype and the parameters.
   const labels = graph.metadata.labels ?? []
   const index = scoreOutput(outputs, graph.metadata.labels?.length)
-  const output = outputs[index]
+  const output = outputs[index]!
   const scores = graph.metadata.scores
     ? SCORES[graph.metadata.scores]
     : isProbability(output)
@@ -112,7 +113,7 @@ export function wasiCommand(graph: Graph, name: string, base: number): Command {
       : SCORES_AUTO
 
   const tables = Array.from({ length: geometry.channels }, (_, c) =>
-    inputTable(input, how.mean[c] ?? how.mean[0], how.std[c] ?? how.std[0]),
+    inputTable(input, (how.mean[c] ?? how.mean[0])!, (how.std[c] ?? how.std[0])!),
   ).map((t) => new Uint8Array(t.buffer, t.byteOffset, t.byteLength))
   const encoder = new TextEncoder()
   const texts = labels.map((l) => encoder.encode(l))
@@ -122,9 +123,9 @@ export function wasiCommand(graph: Graph, name: string, base: number): Command {
   const addresses = new Uint32Array(labels.length + 1)
   addresses[0] = labelTable + addresses.byteLength
   texts.forEach((t, i) => {
-    addresses[i + 1] = addresses[i] + t.length
+    addresses[i + 1] = addresses[i]! + t.length
   })
-  const nameAddress = addresses[labels.length]
+  const nameAddress = addresses[labels.length]!
   const blob = new Uint8Array(nameAddress - base + title.length)
   let at = 0
   for (const part of [...tables, new Uint8Array(addresses.buffer), ...texts, title]) {

@@ -53,8 +53,8 @@ export interface WasmModule {
   imports: FunctionImport[]
   /** Type index and body (local declarations and code) of each defined function. */
   functions: { type: number; body: Uint8Array }[]
-  table?: { refType: number; limits: Limits }
-  memory?: Limits
+  table?: { refType: number; limits: Limits } | undefined
+  memory?: Limits | undefined
   globals: Global[]
   exports: Export[]
   start?: number
@@ -137,8 +137,9 @@ function checkIndices(m: WasmModule): void {
     memory: m.memory ? 1 : 0,
   }
   const check = (space: IndexSpace | 'memory', index: number): void => {
-    if (index >= counts[space])
+    if (index >= counts[space]) {
       throw new ThimbleError('format/wasm', `${space} ${index} is not there`, { expected: `below ${counts[space]}` })
+    }
   }
   for (const i of m.imports) check('type', i.type)
   for (const e of m.exports) check(e.kind, e.index)
@@ -208,13 +209,14 @@ function readSection(m: WasmModule, id: number, r: Reader): void {
       break
     case 10: {
       const bodies = r.list(() => r.take(r.u32()).slice())
-      if (bodies.length !== m.functions.length)
+      if (bodies.length !== m.functions.length) {
         throw new ThimbleError('format/wasm', 'function and code sections disagree', {
           expected: m.functions.length,
           got: bodies.length,
         })
+      }
       m.functions.forEach((f, i) => {
-        f.body = bodies[i]
+        f.body = bodies[i]!
       })
       break
     }
@@ -248,16 +250,18 @@ export function encodeModule(m: WasmModule): Uint8Array {
   section(w, 2, m.imports.length > 0, (s) => s.list(m.imports, (i) => s.name(i.module).name(i.name).u8(0).u32(i.type)))
   section(w, 3, m.functions.length > 0, (s) => s.list(m.functions, (f) => s.u32(f.type)))
   const { table, memory, start } = m
-  if (table)
+  if (table) {
     section(w, 4, true, (s) => {
       s.u32(1).u8(table.refType)
       writeLimits(s, table.limits)
     })
-  if (memory)
+  }
+  if (memory) {
     section(w, 5, true, (s) => {
       s.u32(1)
       writeLimits(s, memory)
     })
+  }
   section(w, 6, m.globals.length > 0, (s) =>
     s.list(m.globals, (g) => s.u8(g.valueType, g.mutable ? 1 : 0).bytes(g.init)),
   )

@@ -94,7 +94,9 @@ function neighbours(
     const up = other.subarray(start[from], start[from + 1]).indexOf(to)
     const down = other.subarray(start[to], start[to + 1]).indexOf(from)
     if (up < 0) continue
-    above[start[from]! + up] = below[start[to]! + down] = Math.min(blocks(margin), sizes[to]!)
+    const shared = Math.min(blocks(margin), sizes[to]!)
+    above[start[from]! + up] = shared
+    below[start[to]! + down] = shared
   }
   return { start, other, below, above }
 }
@@ -102,8 +104,9 @@ function neighbours(
 /** Smallest useful offset of each buffer in blocks, so that the results that overlay it find room below. */
 function raises(requests: readonly Request[], overlays: readonly Overlay[]): Int32Array {
   const out = new Int32Array(requests.length)
-  for (const o of [...overlays].sort((a, b) => requests[b.to]!.first - requests[a.to]!.first))
+  for (const o of [...overlays].sort((a, b) => requests[b.to]!.first - requests[a.to]!.first)) {
     out[o.from] = Math.max(out[o.from]!, out[o.to]! + blocks(o.margin))
+  }
   return out
 }
 

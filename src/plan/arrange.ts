@@ -96,8 +96,9 @@ function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, t
     const taken: { from: number; to: number }[] = []
     for (let k = 0; k < live.length; k++) {
       const o = live[k]!
-      if (k !== i && o.first <= b.first && o.last >= b.first)
+      if (k !== i && o.first <= b.first && o.last >= b.first) {
         taken.push({ from: offsets[k]!, to: align16(offsets[k]! + o.bytes) })
+      }
     }
     let at = 0
     for (const { from, to } of [...taken.sort((x, y) => x.from - y.from), { from: peak, to: peak }]) {

@@ -9,7 +9,7 @@
  * the time that joining costs (weights read again by every band, short rows in four-pixel tiles, calls) or saves
  * (tensors that no longer leave the cache). `candidates.ts` has the numbers, here the best cut is chosen.
  */
-import type { Buffer, Step, Value } from '../lower/program.ts'
+import type { Buffer, Step } from '../lower/program.ts'
 import { Candidates, type Candidate, type Group } from './candidates.ts'
 import { ringRows } from './schedule.ts'
 
@@ -21,7 +21,7 @@ export interface Unit {
   /** Arena bytes alive while it runs, as counted when the unit was chosen. */
   bytes: number
   /** The unit's input may give its memory to the unit's output, see arena.ts. */
-  overlay?: { from: Buffer; to: Buffer; margin: number }
+  overlay?: { from: Buffer; to: Buffer; margin: number } | undefined
 }
 
 export interface BandOptions {
@@ -64,13 +64,17 @@ function cut({ singles, groups }: Choices, budget: number, limits?: Float64Array
   for (let i = n - 1; i >= 0; i--) {
     let best = limits ? limits[i]! : Infinity
     ns[i] = Infinity
-    if (singles[i]!.bytes <= budget && ns[i + 1]! < best) ns[i] = best = ns[i + 1]!
+    if (singles[i]!.bytes <= budget && ns[i + 1]! < best) {
+      best = ns[i + 1]!
+      ns[i] = best
+    }
     for (const group of groups[i]!) {
       const after = ns[group.last + 1]!
       if (after - group.saved >= best) continue
       const k = group.fastest(budget, after, best)
       if (k < 0) continue
-      ns[i] = best = group.ns(k) + after
+      best = group.ns(k) + after
+      ns[i] = best
       picks[i] = group
       heights[i] = k
     }
@@ -80,8 +84,9 @@ function cut({ singles, groups }: Choices, budget: number, limits?: Float64Array
 
 function unitsOf({ singles }: Choices, { groups, heights }: Cut): Candidate[] {
   const units: Candidate[] = []
-  for (let i = 0; i < singles.length; i = units[units.length - 1]!.last + 1)
+  for (let i = 0; i < singles.length; i = units[units.length - 1]!.last + 1) {
     units.push(groups[i]?.candidate(heights[i]!) ?? singles[i]!)
+  }
   return units
 }
 
@@ -109,8 +114,9 @@ function budgets({ singles, groups }: Choices, least: number, ns: Float64Array, 
   for (const { bytes } of singles) if (bytes >= least) all.add(bytes)
   for (const group of groups.flat()) {
     for (let k = 0; k < group.heights; k++) {
-      if (group.ns(k) + ns[group.last + 1]! < limits[group.first]! && group.candidate(k).bytes >= least)
+      if (group.ns(k) + ns[group.last + 1]! < limits[group.first]! && group.candidate(k).bytes >= least) {
         all.add(group.candidate(k).bytes)
+      }
     }
   }
   return Float64Array.from(all).sort()
@@ -180,9 +186,10 @@ function unitOf(
   threads: number,
 ): Unit {
   const group = steps.slice(first, last + 1)
-  if (group.length > 1)
+  if (group.length > 1) {
     ringRows(group, bandRows, threads).forEach((rows, k) => {
-      ;(group[k]!.stream!.to as Value).ring = rows
+      group[k]!.stream!.to.ring = rows
     })
+  }
   return { prologue: group.flatMap((s) => s.prologue ?? []), steps: group, bandRows, bytes, overlay }
 }

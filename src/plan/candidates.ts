@@ -102,10 +102,11 @@ export class Candidates {
         saved += spilledNs(to)
         largest = Math.max(largest, scratch[last]!)
         needed ||= saved > 0 || singles[last]!.bytes > atLeast
-        if (needed)
+        if (needed) {
           out.push(
             new Group(this, first, last, { saved, whole: this.live.live(first, last) + largest, inner, largestMargin }),
           )
+        }
       }
       return out
     })
@@ -142,8 +143,9 @@ export class Candidates {
       span.last > last ||
       span.first >= first + (span.input ? 1 : 0) ||
       !overlayable(group, from)
-    )
+    ) {
       return undefined
+    }
     return { from, span }
   }
 }

@@ -43,7 +43,7 @@ export interface Entry {
   kernel: string
   opcode: number
   macs: number
-  group?: number
+  group?: number | undefined
 }
 
 /**
@@ -182,11 +182,12 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   const arenaBytes = placement.peak + (threads - 1) * sizes.privateBytes
   const slackBytes = Math.max(SLACK, ...lowered.steps.map((s) => s.overread ?? 0))
   const memoryBytes = align(arenaAddress + arenaBytes + slackBytes, PAGE)
-  if (memoryBytes > MEMORY_LIMIT)
+  if (memoryBytes > MEMORY_LIMIT) {
     throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', {
       expected: `at most ${MEMORY_LIMIT} bytes`,
       got: memoryBytes,
     })
+  }
 
   const plan = new Uint8Array(planEnd - opTable)
   const view = new DataView(plan.buffer)
@@ -245,7 +246,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
 }
 
 function entryOf(item: TableItem): Entry {
-  if (item.kind === 'step')
+  if (item.kind === 'step') {
     return {
       opIndex: item.step.opIndex,
       kernel: item.step.kernel,
@@ -253,6 +254,7 @@ function entryOf(item: TableItem): Entry {
       macs: item.step.macs ?? 0,
       group: item.group,
     }
+  }
   return {
     opIndex: item.opIndex,
     kernel: item.kind,

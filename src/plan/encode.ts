@@ -154,13 +154,15 @@ const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inR
 
 /** The head of an item's record, and its own fields. */
 function fieldsOf(item: TableItem, thread: number, barrierCounter: number): { head: Fields; own: Fields } {
-  if (item.kind === 'barrier')
+  if (item.kind === 'barrier') {
     return { head: headOf(OP_BARRIER, thread, rowwise(1)), own: { counter: barrierCounter, target: item.target } }
-  if (item.kind === 'group')
+  }
+  if (item.kind === 'group') {
     return {
       head: headOf(OP_GROUP, item.first, rowwise(item.rows)),
       own: { count: item.unit.steps.length, bandRows: item.unit.bandRows },
     }
+  }
   const { strideH, padTop, windowH, inRows } = item.step.rows
   return {
     head: headOf(item.step.op, item.first, { rows: item.rows, strideH, padTop, windowH, inRows }),

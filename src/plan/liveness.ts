@@ -31,9 +31,10 @@ function spansOf(steps: readonly Step[], inputs: readonly Buffer[], outputs: rea
     touch(writes, i)
     if (prologue) for (const p of prologue) touch(p.writes, i)
   }
-  for (const buffer of inputs)
+  for (const buffer of inputs) {
     spans.set(buffer, { buffer, first: 0, last: spans.get(buffer)?.last ?? 0, bytes: bytesOf(buffer), input: true })
-  for (const buffer of outputs)
+  }
+  for (const buffer of outputs) {
     spans.set(buffer, {
       buffer,
       first: spans.get(buffer)?.first ?? 0,
@@ -41,6 +42,7 @@ function spansOf(steps: readonly Step[], inputs: readonly Buffer[], outputs: rea
       bytes: bytesOf(buffer),
       input: false,
     })
+  }
   return spans
 }
 

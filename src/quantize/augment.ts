@@ -21,8 +21,9 @@ function rgb(image: PixelImage): { data: Uint8Array; width: number; height: numb
   const { width, height } = image
   const channels = image.channels ?? 4
   const data = new Uint8Array(width * height * 3)
-  for (let i = 0; i < width * height; i++)
+  for (let i = 0; i < width * height; i++) {
     for (let c = 0; c < 3; c++) data[3 * i + c] = image.data[i * channels + (channels === 1 ? 0 : c)]!
+  }
   return { data, width, height }
 }
 

@@ -70,12 +70,14 @@ export function channelGroups(graph: Graph): Group[] {
   for (const op of graph.ops) {
     const touched = [...op.inputs, ...op.outputs].filter((t) => t >= 0 && !graph.tensors[t]!.data)
     const kind = role(graph, op)
-    if (kind === 'fixed' || op.inputs.some((t) => shared.has(t) && isWeighted(op)))
+    if (kind === 'fixed' || op.inputs.some((t) => shared.has(t) && isWeighted(op))) {
       touched.forEach((t) => frozen.add(t))
-    if (kind === 'join')
+    }
+    if (kind === 'join') {
       touched.forEach((t) => {
         parent[find(t)] = find(op.outputs[0]!)
       })
+    }
     if (isWeighted(op) && op.attrs.activation === 'RELU_N1_TO_1') frozen.add(op.outputs[0]!)
   }
   const groups = new Map<number, Group & { frozen: boolean }>()

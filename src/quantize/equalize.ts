@@ -83,8 +83,9 @@ function objective(p: Problem, u: Float64Array, gradient: Float64Array): number 
     let noise = 0
     for (let c = 0; c < n; c++) noise += cost[c]! * inverse[c]! * inverse[c]!
     total += (max * max * noise) / 12
-    for (let c = 0; c < n; c++)
+    for (let c = 0; c < n; c++) {
       gradient[c]! += (2 * max * max * (hiShare[c]! * noise - cost[c]! * inverse[c]! * inverse[c]!)) / 12
+    }
   }
   return total
 }
@@ -121,11 +122,12 @@ function lowerBounds(group: Group, stats: Map<number, TensorStats>): Float64Arra
   const second = new Float64Array(group.channels)
   for (const t of group.tensors) {
     const s = stats.get(t)
-    if (s)
+    if (s) {
       for (let c = 0; c < group.channels; c++) {
         top[c] = Math.max(top[c]!, s.channelMax[c]!)
         second[c] = Math.max(second[c]!, s.channelSecond[c]!)
       }
+    }
   }
   // How far the photo with the largest value exceeds all others is how far the next photo may exceed this one.
   const ratios = Array.from(top, (v, c) => (second[c]! > 0 ? v / second[c]! : v > 0 ? Infinity : 1)).sort(
@@ -153,7 +155,7 @@ function problemOf(graph: Graph, group: Group, stats: Map<number, TensorStats>, 
   graph.ops.forEach((op, k) => {
     if (!isWeighted(op) || op.type === 'DEPTHWISE_CONV_2D' || !group.tensors.has(op.inputs[0]!)) return
     const fisher = sensitivity.weights.get(k)
-    if (fisher)
+    if (fisher) {
       rows.push(
         ...rowsOf(
           realValues(graph.tensors[op.inputs[1]!]!),
@@ -162,6 +164,7 @@ function problemOf(graph: Graph, group: Group, stats: Map<number, TensorStats>, 
           group.channels,
         ),
       )
+    }
   })
   return { channels: group.channels, tensors, rows, ...(group.relu6 ? { lower: lowerBounds(group, stats) } : {}) }
 }
@@ -187,8 +190,9 @@ function rowsOf(weights: Float32Array, fisher: Float32Array, count: number, chan
 /** Start points: no scaling, and every channel's range to the same. */
 function factors(p: Problem): Float64Array {
   const range = new Float64Array(p.channels)
-  for (const { high, low } of p.tensors)
+  for (const { high, low } of p.tensors) {
     for (let c = 0; c < p.channels; c++) range[c] = Math.max(range[c]!, high[c]!, low[c]!)
+  }
   const largest = range.reduce((a, b) => Math.max(a, b), 0)
   if (largest === 0 || p.tensors.length === 0) return new Float64Array(p.channels).fill(1)
   const even = (exponent: number): Float64Array => range.map((r) => exponent * Math.log(Math.max(r / largest, 1e-3)))
@@ -237,7 +241,8 @@ export function equalize(graph: Graph, stats: Map<number, TensorStats>, sensitiv
     for (const t of group.tensors) factorOf.set(t, s)
   }
   const tensors = [...graph.tensors]
-  for (const op of graph.ops)
+  for (const op of graph.ops) {
     if (isWeighted(op)) rescale(tensors, op, factorOf.get(op.inputs[0]!), factorOf.get(op.outputs[0]!))
+  }
   return { ...graph, tensors }
 }

@@ -167,8 +167,9 @@ function compareLayers(equalized: Graph, quantized: Graph, inputs: readonly Eval
   }
   return quantized.ops.flatMap((op, index) => {
     const t = op.outputs[0]!
-    if (op.type === 'PAD' || op.type === 'RESHAPE' || elements(quantized.tensors[t]!.shape) === 0 || signal[t] === 0)
+    if (op.type === 'PAD' || op.type === 'RESHAPE' || elements(quantized.tensors[t]!.shape) === 0 || signal[t] === 0) {
       return []
+    }
     return [{ index, op: op.type, name: quantized.tensors[t]!.name, sqnr: decibel(signal[t]!, noise[t]!) }]
   })
 }

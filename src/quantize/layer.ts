@@ -253,11 +253,12 @@ export function quantizeLayer(
   const { float } = walk
   const [x, f, b] = op.inputs as [number, number, number?]
   const [y] = op.outputs as [number]
-  if (b === undefined || b < 0)
+  if (b === undefined || b < 0) {
     throw new ThimbleError('lower/quantization', `${op.type} has no bias`, {
       tensor: tensors[y]!.name,
       hint: 'give it a bias of zeros',
     })
+  }
   const depthwise = op.type === 'DEPTHWISE_CONV_2D'
   const filter = tensors[f]!
   const channels = depthwise ? filter.shape[3]! : filter.shape[0]!

@@ -44,15 +44,17 @@ export interface Quantized {
  * Errors: `lower/quantization` for graphs outside the scheme, `usage/calibration` without samples.
  */
 export function quantize(graph: Graph, samples: readonly Float32Array[], options: QuantizeOptions = {}): Quantized {
-  if (samples.length === 0)
+  if (samples.length === 0) {
     throw new ThimbleError('usage/calibration', 'no calibration photos', {
       hint: 'give a folder with 16 or more photos',
     })
-  if (graph.inputs.length !== 1)
+  }
+  if (graph.inputs.length !== 1) {
     throw new ThimbleError('lower/quantization', 'only graphs with one input are quantized', {
       expected: 1,
       got: graph.inputs.length,
     })
+  }
   const step =
     (stage: string) =>
     (done: number): void =>
@@ -138,10 +140,11 @@ function prepare(graph: Graph): Graph {
     if (!isWeighted(op)) return op
     const [x, f, b] = op.inputs as [number, number, number?]
     const filter = tensors[f]!
-    if (!filter.data)
+    if (!filter.data) {
       throw new ThimbleError('lower/quantization', `${op.type} with weights that are not constant`, {
         tensor: filter.name,
       })
+    }
     const channels = op.type === 'DEPTHWISE_CONV_2D' ? filter.shape.at(-1)! : filter.shape[0]!
     if (b !== undefined && b >= 0) return { ...op, inputs: [x, own(f), own(b)] }
     tensors.push({

@@ -83,11 +83,12 @@ const TWO_SIDED = [
  */
 function rangeWithout(s: Shared, photo: number): readonly [number, number] {
   let [lo, hi] = [Infinity, -Infinity]
-  for (const [p, [a, b]] of s.photos)
+  for (const [p, [a, b]] of s.photos) {
     if (p !== photo || s.photos.size === 1) {
       lo = Math.min(lo, a)
       hi = Math.max(hi, b)
     }
+  }
   return [lo, hi]
 }
 
@@ -117,11 +118,12 @@ function sharedGrids(graph: Graph, stats: Map<number, TensorStats>): Shared[] {
     const given = tensors.map((t) => fixed.get(t)).find(Boolean)
     const candidates = min < 0 && max > 0 ? TWO_SIDED : ONE_SIDED
     const photos = new Map<number, readonly [number, number]>()
-    for (const s of all)
+    for (const s of all) {
       for (const [p, [a, b]] of s.photos) {
         const [x, y] = photos.get(p) ?? [a, b]
         photos.set(p, [Math.min(a, x), Math.max(b, y)])
       }
+    }
     const limits = clampOf(graph, tensors)
     return {
       tensors,

@@ -98,8 +98,9 @@ export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: nu
 export function covariance({ K, count, xx, x }: Moments): Float64Array | undefined {
   if (!xx) return undefined
   const H = new Float64Array(K * K)
-  for (let i = 0; i < K; i++)
+  for (let i = 0; i < K; i++) {
     for (let j = 0; j < K; j++) H[i * K + j] = xx[i * K + j]! / count - (x[i]! / count) * (x[j]! / count)
+  }
   return H
 }
 

@@ -68,8 +68,9 @@ export function sensitivity(
     progress?.(i + 1)
   })
   const count = samples.length * PROBES
-  for (const sum of [...activations.values(), ...weights.values()])
+  for (const sum of [...activations.values(), ...weights.values()]) {
     for (let k = 0; k < sum.length; k++) sum[k]! /= count
+  }
   return { activations, weights }
 }
 
@@ -83,8 +84,9 @@ function addChannels(
 ): void {
   let sum = sums.get(t)
   if (!sum) sums.set(t, (sum = new Float64Array(channels)))
-  for (let i = 0; i < g.length; i += channels)
+  for (let i = 0; i < g.length; i += channels) {
     for (let c = 0; c < channels; c++) if (x[i + c] !== 0) sum[c]! += g[i + c]! * g[i + c]!
+  }
 }
 
 /** Adds squares of a [K, O] gradient to sums in filter order [O, K]. */
@@ -93,9 +95,10 @@ function addSquares(sums: Map<number, Float32Array>, k: number, g: Float64Array,
   const K = g.length / O
   let sum = sums.get(k)
   if (!sum) sums.set(k, (sum = new Float32Array(g.length)))
-  for (let i = 0; i < K; i++)
+  for (let i = 0; i < K; i++) {
     for (let r = 0; r < O; r++) {
       const v = g[i * O + r]!
       sum[r * K + i]! += v * v
     }
+  }
 }

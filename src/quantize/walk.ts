@@ -40,8 +40,10 @@ export class Walk {
 
   /** Drops what no later op reads. */
   release(i: number): void {
-    for (const t of this.float.graph.ops[i]!.inputs)
-      if (this.lastUse.get(t) === i)
+    for (const t of this.float.graph.ops[i]!.inputs) {
+      if (this.lastUse.get(t) === i) {
         for (const side of [this.reference, this.simulated]) side.forEach((m) => m.delete(t))
+      }
+    }
   }
 }

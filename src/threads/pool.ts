@@ -15,8 +15,9 @@ const isNode = (): boolean => typeof process !== 'undefined' && process.versions
 
 /** Checks the request against what this engine offers, before anything is compiled. */
 export function checkThreads(threads: number): void {
-  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS)
+  if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) {
     throw new ThimbleError('usage/threads', 'number of threads', { expected: `1 to ${MOST_THREADS}`, got: threads })
+  }
   if (threads === 1) return
   if (isNode() && !process.getBuiltinModule) {
     throw new ThimbleError('runtime/threads', 'threads need Node 20.16 or newer', {

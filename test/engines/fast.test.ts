@@ -74,12 +74,13 @@ else {
   })
 }
 if (!existsSync(node24)) skip('fast on Node 24', 'it is not installed; .ci/engines.sh installs it')
-else
+else {
   test('fast, Node 24: loads without, and says why', async () => {
     const got = await about(node24, { fast: true })
     assert.is(got.kernels, process.arch === 'x64' ? 'x86' : got.kernels)
     assert.match(got.why, /not fast: needs Node 26/)
     assert.ok(got.equal)
   })
+}
 
 test.run()

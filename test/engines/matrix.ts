@@ -116,12 +116,13 @@ async function job(engine: Engine, { model, variant }: Cell, options: RunOptions
   })
   const compare = (): void => {
     for (const name of chosen) {
-      for (let i = 0; i < outputs; i++)
+      for (let i = 0; i < outputs; i++) {
         equalBytes(
           readFileSync(join(dir, `${name}.${i}`)),
           readFileSync(golden(`${name}.out${i}.bin`)),
           `${model} (${variant}) on ${engine.title}, case ${name}, output ${i}`,
         )
+      }
     }
     rmSync(dir, { recursive: true })
   }

@@ -49,7 +49,7 @@ interface Result {
   status: number | null
 }
 function command(engine: string[], wasm: string, args: string[], input: Uint8Array = new Uint8Array()): Result {
-  const r = spawnSync(engine[0], [...engine.slice(1), wasm, dir, ...args], {
+  const r = spawnSync(engine[0]!, [...engine.slice(1), wasm, dir, ...args], {
     input,
     env: { ...process.env, NODE_OPTIONS: '', PYTHONPATH: join(ENGINES, 'python') },
     maxBuffer: 1 << 26,
@@ -73,7 +73,7 @@ function graphOf(model: string, change: Partial<Preprocess> = {}): Graph {
   const graph = readModel(new Uint8Array(readFileSync(shared(`models/${model}.tflite`)!)), model)
   const labels = shared('labels/imagenet_1001.txt')!
   if (model.startsWith('mobilenet_v1')) graph.metadata.labels = parseLabels(readFileSync(labels, 'utf8'))
-  if (Object.keys(change).length)
+  if (Object.keys(change).length) {
     graph.metadata.preprocess = {
       fit: 'stretch',
       method: 'bilinear',
@@ -82,6 +82,7 @@ function graphOf(model: string, change: Partial<Preprocess> = {}): Graph {
       std: [127.5],
       ...change,
     }
+  }
   return graph
 }
 
@@ -102,14 +103,14 @@ function same(got: Answer[], want: Prediction[][]): void {
   got.forEach((answer, i) => {
     assert.equal(
       answer.predictions.map(({ label, index }) => ({ label, index })),
-      want[i].map(({ label, index }) => ({ label, index })),
+      want[i]!.map(({ label, index }) => ({ label, index })),
       answer.file,
     )
     // Nine digits are printed.
     answer.predictions.forEach((p, k) =>
       assert.ok(
-        Math.abs(p.score - want[i][k].score) < 1e-9,
-        `${answer.file} score ${k}: ${p.score}, expected ${want[i][k].score}`,
+        Math.abs(p.score - want[i]![k]!.score) < 1e-9,
+        `${answer.file} score ${k}: ${p.score}, expected ${want[i]![k]!.score}`,
       ),
     )
   })
@@ -158,8 +159,8 @@ need(test, 'stdin, text output, several pictures', images, 'no ../shared', async
   const bytes = readFileSync(join(dir, 'cat.bmp'))
   const piped = answers(command(ANY, wasm, ['-', '--json'], bytes))
   const named = answers(command(ANY, wasm, ['--json', 'cat.bmp']))
-  assert.equal(piped[0].predictions, named[0].predictions)
-  assert.is(piped[0].file, '-')
+  assert.equal(piped[0]!.predictions, named[0]!.predictions)
+  assert.is(piped[0]!.file, '-')
   const text = command(ANY, wasm, ['--top', '1', 'cat.bmp', 'parrot.jpg'])
   assert.is(text.status, 0)
   assert.match(text.stdout, /^cat\.bmp\n +\d+\.\d %  \S.*\n.*inference.*\n\nparrot\.jpg\n +\d+\.\d %  macaw\n/)
@@ -215,8 +216,9 @@ need(test, 'damaged pictures never trap', images, 'no ../shared', async () => {
     const good = readFileSync(join(dir, source))
     for (let k = 0; k < 25; k++) {
       const bytes = Buffer.from(k % 3 === 0 ? good.subarray(0, r.int(good.length)) : good)
-      for (let flips = 0; flips < 1 + r.int(8) && bytes.length; flips++)
+      for (let flips = 0; flips < 1 + r.int(8) && bytes.length; flips++) {
         bytes[r.int(k % 2 ? Math.min(600, bytes.length) : bytes.length)] = r.int(256)
+      }
       names.push(`bad-${names.length}`)
       writeFileSync(join(dir, names.at(-1)!), bytes)
     }

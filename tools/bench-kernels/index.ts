@@ -65,7 +65,7 @@ function alone(graph: Graph, op: Op): Graph {
     inputs: [0],
     outputs: [at(op.outputs[0]!)],
     metadata: {},
-    ops: [{ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) } as Op],
+    ops: [{ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) }],
   }
 }
 
@@ -117,8 +117,9 @@ function measure(layer: string, graph: Graph, list: readonly Contender[], rounds
   const inputs = engines[0]!.inputs.map((i) =>
     Int8Array.from({ length: elements(i.shape) }, (_, k) => Math.imul(k + 1, 0x9e3779b1) >>> 24),
   ) as TypedArray[]
-  for (const e of engines)
+  for (const e of engines) {
     for (const start = performance.now(); performance.now() - start < WARM_MS;) e.profile(inputs, 1)
+  }
   const best = engines.map(() => ({ kernel: '', ms: Infinity, macs: 0 }))
   for (let r = 0; r < rounds; r++) {
     engines.forEach((e, i) => {
@@ -165,11 +166,12 @@ async function main(): Promise<void> {
   const rounds = args.includes('--rounds') ? Number(args[args.indexOf('--rounds') + 1]) : 30
   const pattern = args.find((a, i) => !a.startsWith('--') && args[i - 1] !== '--rounds')
   const wanted = [...layers()].filter(([title]) => !pattern || new RegExp(pattern).test(title))
-  if (!wanted.length || !(rounds >= 1))
+  if (!wanted.length || !(rounds >= 1)) {
     throw new Error(wanted.length ? '--rounds needs a number' : `no layer matches ${pattern}`)
+  }
   const list = await contenders()
   const rows = wanted.map(([title, graph]) => measure(title, graph, list, rounds))
-  if (json)
+  if (json) {
     console.log(
       JSON.stringify(
         {
@@ -182,7 +184,7 @@ async function main(): Promise<void> {
         2,
       ),
     )
-  else print(list, rows)
+  } else print(list, rows)
 }
 
 await main()

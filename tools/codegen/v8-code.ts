@@ -14,7 +14,7 @@ export interface Instruction {
   /** Mnemonic, prefixes left out. */
   op: string
   /** Offset of a branch's target. */
-  target?: number
+  target?: number | undefined
 }
 
 export interface CompiledFunction {
@@ -193,11 +193,11 @@ export function loopsOf(f: CompiledFunction): Loop[] {
     }
   }
   const sorted = [...members].sort((a, b) => b[1].size - a[1].size)
-  const made = sorted.map(([header, set]) => ({
-    header,
-    set,
-    loop: { start: blocks[header]!.instructions[0]!.offset, body: [], optional: [], depth: 0, inner: [] } as Loop,
-  }))
+  const made = sorted.map(([header, set]) => {
+    const start = blocks[header]!.instructions[0]!.offset
+    const loop: Loop = { start, body: [], optional: [], depth: 0, inner: [] }
+    return { header, set, loop }
+  })
   const roots: Loop[] = []
   made.forEach((m, k) => {
     const parent = made

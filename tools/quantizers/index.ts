@@ -75,8 +75,9 @@ async function peers(python: string, onResult: (r: Result) => void): Promise<voi
   const ended = new Promise<number | null>((resolve, reject) => child.on('error', reject).on('close', resolve))
   for await (const line of createInterface(child.stdout)) if (line.startsWith('{')) onResult(JSON.parse(line) as Result)
   const code = await ended
-  if (code)
+  if (code) {
     throw new Error(`${python} ended with ${code}; set it up as the head of tools/quantizers/index.ts says\n${noise}`)
+  }
 }
 
 async function main(): Promise<void> {
@@ -91,8 +92,9 @@ async function main(): Promise<void> {
     },
   })
   const [path] = positionals
-  if (path === undefined || !values.calibration || !values.evaluation)
+  if (path === undefined || !values.calibration || !values.evaluation) {
     throw new Error('usage: npx tsx tools/quantizers/index.ts FLOAT_MODEL --calibration DIR --evaluation DIR')
+  }
   const graph = await readFloatModel(path)
   const input = photoInput(graph)
   const photos = (folder: string): PixelImage[] => imagesIn(folder).map((f) => decodeImage(readFileSync(f)))
@@ -143,8 +145,9 @@ async function main(): Promise<void> {
       want,
       r.name.startsWith('thimble') ? seconds : r.seconds!,
     )
-    if (r.name.startsWith('float') && row.sqnr < 80)
+    if (r.name.startsWith('float') && row.sqnr < 80) {
       throw new Error(`${r.name} is not the same network: ${row.sqnr.toFixed(1)} dB`)
+    }
     rows.push(row)
     console.error(`${row.name}: ${row.sqnr.toFixed(1)} dB`)
   })
@@ -152,10 +155,11 @@ async function main(): Promise<void> {
     `${graph.metadata.name ?? basename(path)}: ${calibrated.length} calibration photos (${samples.length} inputs with variations), compared on ${evaluation.length} other photos\n`,
   )
   console.log(`| quantizer | logit SQNR | worst photo | same top-1 | seconds |\n|---|---|---|---|---|`)
-  for (const r of rows)
+  for (const r of rows) {
     console.log(
       `| ${r.name} | ${r.sqnr.toFixed(1)} dB | ${r.worst.toFixed(1)} dB | ${r.top1} of ${evaluation.length} | ${r.seconds < 0.05 ? '' : r.seconds.toFixed(0)} |`,
     )
+  }
 }
 
 await main()

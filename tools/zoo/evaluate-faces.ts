@@ -109,8 +109,8 @@ const result = {
   ssd: await compare(photos, float, { detector: await shipped('face_detector_ssd_mobilenet_v1_512'), ...rest }),
 }
 if (values.json) console.log(JSON.stringify(result, null, 2))
-else
-  for (const [name, row] of Object.entries(result))
+else {
+  for (const [name, row] of Object.entries(result)) {
     console.log(
       `${name.padEnd(26)}${
         Array.isArray(row)
@@ -120,3 +120,5 @@ else
               .join(', ')
       }`,
     )
+  }
+}

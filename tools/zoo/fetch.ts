@@ -63,8 +63,9 @@ function checked<P extends string>(
     const bytes = entries.get(name)
     if (!bytes) throw new Error(`${where} has no ${name}`)
     const got = sha256(bytes)
-    if (got !== files[name])
+    if (got !== files[name]) {
       throw new Error(`${name} of ${where} is not the expected file: sha256 ${got}, expected ${files[name]}`)
+    }
     out[name] = bytes
   }
   return out
@@ -92,10 +93,11 @@ export function npmFiles<P extends string>(
 ): Record<P, Uint8Array> {
   mkdirSync(CACHE, { recursive: true })
   const path = join(CACHE, `${name.replace('@', '').replace('/', '-')}-${version}.tgz`)
-  if (!existsSync(path))
+  if (!existsSync(path)) {
     execFileSync('npm', ['pack', '--silent', '--pack-destination', CACHE, `${name}@${version}`], {
       stdio: ['ignore', 'ignore', 'inherit'],
     })
+  }
   const entries = new Map(
     [...readTar(gunzipSync(readFileSync(path)))].map(([file, bytes]) => [file.replace(/^package\//, ''), bytes]),
   )

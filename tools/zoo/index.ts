@@ -40,7 +40,7 @@ interface ManifestEntry {
   source: string
   /** A photo of weights/samples and the label and score that the model answers for it. */
   sample?: string
-  answer?: { label: string; index: number; score: number }
+  answer?: { label: string; index: number; score: number } | undefined
 }
 
 /** Sample photo name to the scikit-image photo it is, JPEG quality 90. */
@@ -127,8 +127,9 @@ async function main(): Promise<void> {
   const all = photos()
   if (!values.check) {
     mkdirSync(join(WEIGHTS, 'samples'), { recursive: true })
-    for (const [name, photo] of Object.entries(SAMPLES))
+    for (const [name, photo] of Object.entries(SAMPLES)) {
       writeFileSync(join(WEIGHTS, 'samples', `${name}.jpg`), encodeJpeg(all.get(photo)!, 90))
+    }
   }
   for (const model of MODELS.filter((m) => positionals.length === 0 || positionals.includes(m.name))) {
     const { entry, bytes } = await make(model, all, values.tflite)

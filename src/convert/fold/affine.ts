@@ -118,7 +118,7 @@ export function foldIntoProducer(w: Work): boolean {
       filter.map((v, i) => v * op.scale[channel(i)]!),
       oldBias.map((v, c) => v * op.scale[c]! + op.offset[c]!),
     )
-    from.attrs = { ...from.attrs, activation: op.activation } as typeof from.attrs
+    from.attrs = { ...from.attrs, activation: op.activation }
     from.outputs = [op.outputs[0]!]
     w.ops = w.ops.filter((o) => o !== op)
     w.index()
@@ -152,8 +152,9 @@ export function foldIntoConsumers(w: Work): boolean {
     const fits = (to: Linear | undefined): boolean => {
       if (!to) return false
       const s = slots(to)
-      if (to.inputs[s.x] !== y || to.inputs.filter((t) => t === y).length !== 1 || !w.floats(to.inputs[s.filter]!))
+      if (to.inputs[s.x] !== y || to.inputs.filter((t) => t === y).length !== 1 || !w.floats(to.inputs[s.filter]!)) {
         return false
+      }
       if (to.type === 'FULLY_CONNECTED' && w.shape(to.inputs[s.filter]!)[1] !== op.scale.length) return false
       if ((to.inputs[s.bias] ?? -1) >= 0 && !w.floats(to.inputs[s.bias]!)) return false
       return noOffset(op) || padsNothing(w, to)
@@ -186,12 +187,13 @@ function absorb(w: Work, op: Affine, to: Linear): void {
 /** Values of the affine as seen on the other side of an op that keeps, splits or merges the last axis. */
 function across(a: Affine, channels: number): Affine | undefined {
   if (a.scale.length === channels) return a
-  if (uniform(a))
+  if (uniform(a)) {
     return {
       ...a,
       scale: new Float64Array(channels).fill(a.scale[0]!),
       offset: new Float64Array(channels).fill(a.offset[0]!),
     }
+  }
   // Flattening [.., C] to [.., k*C] repeats the channels.
   if (channels % a.scale.length === 0 && channels > a.scale.length) return { ...a, scale: a.scale, offset: a.offset }
   return undefined
@@ -280,8 +282,9 @@ export function moveUp(w: Work): boolean {
     if (
       op.activation !== 'NONE' &&
       !['RESHAPE', 'SQUEEZE', 'EXPAND_DIMS', 'RESIZE_NEAREST_NEIGHBOR'].includes(before.type)
-    )
+    ) {
       continue
+    }
     const x = before.inputs[0]!
     const source = asLinear(w.producer(x))
     const n = w.channels(x)
@@ -291,8 +294,9 @@ export function moveUp(w: Work): boolean {
       source.attrs.activation !== 'NONE' ||
       w.soleConsumer(x) !== before ||
       (n !== op.scale.length && !uniform(op))
-    )
+    ) {
       continue
+    }
     const scaled = w.addActivation(`${w.tensors[x]!.name}/scaled`, w.shape(x))
     const moved: Affine = {
       ...op,

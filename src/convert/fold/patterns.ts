@@ -25,8 +25,9 @@ export function floatConstants(w: Work): void {
     if (
       (op.type === 'DEQUANTIZE' || (op.type === 'CAST' && w.tensors[op.outputs[0]!]!.dtype === 'float32')) &&
       w.isConstant(op.inputs[0]!)
-    )
+    ) {
       w.bypass(op, toFloat(op.inputs[0]!))
+    }
   }
   for (const op of w.ops) {
     if (op.type === 'QUANTIZE' || op.type === 'DEQUANTIZE' || w.tensors[op.outputs[0]!]!.dtype !== 'float32') continue
@@ -134,8 +135,9 @@ export function hardSwish(w: Work): boolean {
         scaledBefore = true
         inner = w.producer(inner.inputs[0]!)
       }
-      if (!plusThree(inner) || w.consumers(inner.outputs[0]!).length !== 1 || w.outputs.includes(inner.outputs[0]!))
+      if (!plusThree(inner) || w.consumers(inner.outputs[0]!).length !== 1 || w.outputs.includes(inner.outputs[0]!)) {
         continue
+      }
       // (x / 6) * relu6(x + 3)
       const base = w.producer(x)
       const scaledX = !scaledBefore && sixth(base) && base.inputs[0] === inner.inputs[0] && w.soleConsumer(x) === op
@@ -159,8 +161,9 @@ const paddings = (w: Work, op: Op): number[] | undefined => {
 /** PAD before a VALID convolution becomes SAME where TFLite's SAME pads exactly as much. */
 export function fusePadding(w: Work): boolean {
   for (const op of w.ops) {
-    if ((op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') || op.attrs.padding !== 'VALID' || !isFloat(w, op))
+    if ((op.type !== 'CONV_2D' && op.type !== 'DEPTHWISE_CONV_2D') || op.attrs.padding !== 'VALID' || !isFloat(w, op)) {
       continue
+    }
     const pad = w.producer(op.inputs[0]!)
     if (pad?.type !== 'PAD' || w.soleConsumer(op.inputs[0]!) !== op) continue
     const p = paddings(w, pad)
@@ -173,10 +176,11 @@ export function fusePadding(w: Work): boolean {
       windowOutput(n, k, s, d, 'SAME') === o &&
       windowPadding(n, o, k, s, d, 'SAME') === before &&
       Math.max((o - 1) * s + (k - 1) * d + 1 - n, 0) - before === after
-    if (!same(h, oh, kh, strideH, dilationH, p[2]!, p[3]!) || !same(wd, ow, kw, strideW, dilationW, p[4]!, p[5]!))
+    if (!same(h, oh, kh, strideH, dilationH, p[2]!, p[3]!) || !same(wd, ow, kw, strideW, dilationW, p[4]!, p[5]!)) {
       continue
+    }
     op.inputs = [pad.inputs[0]!, ...op.inputs.slice(1)]
-    op.attrs = { ...op.attrs, padding: 'SAME' } as typeof op.attrs
+    op.attrs = { ...op.attrs, padding: 'SAME' }
     w.ops = w.ops.filter((o) => o !== pad)
     w.index()
     return true

@@ -34,10 +34,12 @@ function clipOps(w: Work, x: number, y: number, lo: number, hi: number): WorkOp[
   const name = w.tensors[y]!.name
   const temporary = (what: string): number => w.addActivation(`${name}/${what}`, w.shape(y))
   const [a, b] = [temporary('in'), temporary('bounded')]
-  if (hi === Infinity)
+  if (hi === Infinity) {
     return [affine(w, x, a, 1, -lo), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, 1, lo)]
-  if (lo === -Infinity)
+  }
+  if (lo === -Infinity) {
     return [affine(w, x, a, -1, hi), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, -1, hi)]
+  }
   const k = 6 / (hi - lo)
   return [
     affine(w, x, a, k, -lo * k),
@@ -89,8 +91,9 @@ export function prelu(w: Work): boolean {
     if (op.type !== 'PRELU' || !isFloat(w, op)) continue
     const [x, k, y] = [op.inputs[0]!, op.inputs[1]!, op.outputs[0]!]
     const slope = w.floats(k)
-    if (!slope || (slope.length !== 1 && (slope.length !== w.channels(x) || w.shape(k).at(-1) !== slope.length)))
+    if (!slope || (slope.length !== 1 && (slope.length !== w.channels(x) || w.shape(k).at(-1) !== slope.length))) {
       continue
+    }
     const temporary = (what: string): number => w.addActivation(`${w.tensors[y]!.name}/${what}`, w.shape(y))
     const [positive, negated, negative, scaled] = [
       temporary('positive'),
@@ -132,8 +135,9 @@ export function dilation(w: Work): boolean {
       !named(before, 'SPACE_TO_BATCH_ND') ||
       !named(after, 'BATCH_TO_SPACE_ND') ||
       w.soleConsumer(op.inputs[0]!) !== op
-    )
+    ) {
       continue
+    }
     const [block, paddings, back] = [ints(w, before.inputs[1]!), ints(w, before.inputs[2]!), ints(w, after.inputs[1]!)]
     if (
       block?.length !== 2 ||
@@ -142,8 +146,9 @@ export function dilation(w: Work): boolean {
       back.some((b, i) => b !== block[i]) ||
       op.attrs.strideH * op.attrs.strideW !== 1 ||
       op.attrs.padding !== 'VALID'
-    )
+    ) {
       continue
+    }
     const [x, y] = [before.inputs[0]!, after.outputs[0]!]
     const [, h, wd] = w.shape(x) as [number, number, number]
     const [, oh, ow] = w.shape(y) as [number, number, number]
@@ -163,7 +168,7 @@ export function dilation(w: Work): boolean {
       padding: same ? 'SAME' : 'VALID',
       dilationH: block[0]!,
       dilationW: block[1]!,
-    } as typeof op.attrs
+    }
     w.ops = w.ops.filter((o) => o !== before && o !== after)
     w.index()
     return true

@@ -164,7 +164,10 @@ export function compact(w: Work, metadata: Graph['metadata']): Graph {
     [...w.inputs, ...w.outputs, ...live.flatMap((op) => [...op.inputs, ...op.outputs])].filter((t) => t >= 0),
   )
   const map = new Map<number, number>()
-  const tensors = w.tensors.filter((t, i) => used.has(i) && (map.set(i, map.size), true))
+  const tensors = w.tensors.filter((_, i) => used.has(i))
+  w.tensors.forEach((_, i) => {
+    if (used.has(i)) map.set(i, map.size)
+  })
   const at = (t: number): number => (t < 0 ? -1 : map.get(t)!)
   const ops = live.map((op) => ({ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) }) as Op)
   return { tensors, ops, inputs: w.inputs.map(at), outputs: w.outputs.map(at), metadata }

@@ -33,8 +33,9 @@ export function parseLayer(value: Json): LayerConfig {
     !isObject(value) ||
     typeof value.class_name !== 'string' ||
     (!isObject(value.config) && !Array.isArray(value.config))
-  )
+  ) {
     return bad('malformed layer in the model configuration')
+  }
   const config = Array.isArray(value.config) ? { layers: value.config } : value.config
   const name =
     typeof value.name === 'string' ? value.name : typeof config.name === 'string' ? config.name : value.class_name
@@ -46,8 +47,9 @@ export const isModel = (className: string): boolean =>
   className === 'Sequential' || className === 'Functional' || className === 'Model'
 
 export const layersOf = (config: JsonObject): LayerConfig[] => {
-  if (!Array.isArray(config.layers) || config.layers.length > 20000)
+  if (!Array.isArray(config.layers) || config.layers.length > 20000) {
     return bad('model configuration has no list of layers')
+  }
   return config.layers.map(parseLayer)
 }
 
@@ -81,8 +83,9 @@ function keras2Arguments(node: Json): CallArguments {
   // TFOpLambda passes its second operand by name: a number, or a tensor as [layer, node, tensor].
   const y = kwargs.y
   if (typeof y === 'number') inputs.push(y)
-  else if (Array.isArray(y) && typeof y[0] === 'string')
+  else if (Array.isArray(y) && typeof y[0] === 'string') {
     inputs.push(y[0] === '_CONSTANT_VALUE' && typeof y[2] === 'number' ? y[2] : ref(y[0], y[1], y[2]))
+  }
   return { inputs, kwargs }
 }
 

@@ -66,7 +66,7 @@ async function withHdf5<T>(bytes: Uint8Array, use: (root: Node) => T): Promise<T
   try {
     FS.writeFile(path, bytes)
     file = new h5.File(path, 'r')
-    if ((file.file_id as unknown as bigint) < 0n) bad('file does not open as HDF5')
+    if (file.file_id < 0n) bad('file does not open as HDF5')
     return use(file as unknown as Node)
   } catch (error) {
     if (error instanceof ThimbleError) throw error
@@ -151,8 +151,9 @@ function numberedWeights(root: Node, config: Json): NamedWeight[] {
     const scope = own ? [...names, own] : names
     for (const key of vars?.keys?.() ?? []) {
       const dataset = vars!.get!(key)
-      if (dataset?.type === 'Dataset')
+      if (dataset?.type === 'Dataset') {
         out.push({ path: [...scope, `#${key}`], value: values(dataset, `${path}/${key}`) })
+      }
     }
     for (const key of node.keys?.() ?? []) {
       if (key === 'vars') continue
@@ -179,11 +180,12 @@ function json(source: string, what: string): Json {
 export async function readKerasH5(bytes: Uint8Array, options: KerasOptions = {}): Promise<Graph> {
   const { config, weights, version } = await withHdf5(bytes, (root) => {
     const attribute = root.attrs.model_config
-    if (!attribute)
+    if (!attribute) {
       throw new ThimbleError('format/hdf5', 'file holds weights but no architecture', {
         expected: 'attribute model_config',
         hint: 'save with model.save("model.h5"), not save_weights',
       })
+    }
     const version = root.attrs.keras_version ?? root.get?.('model_weights')?.attrs.keras_version
     return {
       config: text(attribute.value),

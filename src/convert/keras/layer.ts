@@ -91,13 +91,15 @@ export function activate(c: Context, l: Layer, name: string, x: number, value: J
     hardsilu: 'hard_swish',
   }
   if (Object.hasOwn(same, id)) return c.net.activation(name, x, same[id]!)
-  if (id === 'hardsigmoid')
+  if (id === 'hardsigmoid') {
     return c.keras3 ? c.net.hardSigmoid(name, x, 1 / 6, 0.5) : c.net.hardSigmoid(name, x, 0.2, 0.5)
-  if (id === 'leakyrelu')
+  }
+  if (id === 'leakyrelu') {
     return c.net.leakyRelu(
       name,
       x,
       number(isObject(config) ? (config.negative_slope ?? config.alpha) : undefined, c.keras3 ? 0.2 : 0.3),
     )
+  }
   return fail(l, `activation "${spec}"`)
 }

@@ -22,12 +22,14 @@ import { batchNorm, conv1d, conv2d, dense, depthwise, separable, transposeConv }
 const relu: Run = (c, l, x) => {
   const max = l.config.max_value ?? undefined
   const slope = number(Array.isArray(l.config.negative_slope) ? l.config.negative_slope[0] : l.config.negative_slope, 0)
-  if (number(Array.isArray(l.config.threshold) ? l.config.threshold[0] : l.config.threshold, 0) !== 0)
+  if (number(Array.isArray(l.config.threshold) ? l.config.threshold[0] : l.config.threshold, 0) !== 0) {
     return fail(l, 'a threshold')
+  }
   const cap = Array.isArray(max) ? max[0] : max
   if (cap === undefined || cap === null) return c.net.leakyRelu(l.name, x, slope)
-  if (slope !== 0 || typeof cap !== 'number' || cap <= 0)
+  if (slope !== 0 || typeof cap !== 'number' || cap <= 0) {
     return fail(l, `max_value ${JSON.stringify(max)} and negative_slope ${slope}`)
+  }
   if (cap === 6) return c.net.activation(l.name, x, 'relu6')
   // min(max(x, 0), cap) = relu6(6 x / cap) * cap / 6
   return c.net.affine(
@@ -156,8 +158,9 @@ const resizing: Run = (c, l, x) => {
   const [, h, w] = c.net.image(x, l.name)
   const [oh, ow] = [integer(l, l.config.height, 'height'), integer(l, l.config.width, 'width')]
   if (oh === h && ow === w) return x
-  if (l.config.crop_to_aspect_ratio === true || l.config.pad_to_aspect_ratio === true)
+  if (l.config.crop_to_aspect_ratio === true || l.config.pad_to_aspect_ratio === true) {
     return fail(l, 'an aspect ratio option')
+  }
   if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
   return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', oh, ow, {
     alignCorners: false,
@@ -243,11 +246,15 @@ const RUN: Record<string, Run> = {
   PReLU: (c, l, x) => {
     const shape = c.net.shape(x)
     const [alpha] = c.weights.get(l.path, [{ name: 'alpha', shape: new Array<number>(shape.length - 1).fill(-1) }])
-    if (alpha!.data.length !== 1 && alpha!.data.length !== shape.at(-1))
+    if (alpha!.data.length !== 1 && alpha!.data.length !== shape.at(-1)) {
       return fail(l, 'slopes that differ between positions')
+    }
     return c.net.prelu(l.name, x, alpha!.data)
   },
-  ZeroPadding2D: (c, l, x) => (channelsLast(l), c.net.pad(l.name, x, pads(l, 'padding'))),
+  ZeroPadding2D: (c, l, x) => {
+    channelsLast(l)
+    return c.net.pad(l.name, x, pads(l, 'padding'))
+  },
   Cropping2D: crop,
   MaxPooling2D: pool('MAX_POOL_2D'),
   AveragePooling2D: pool('AVERAGE_POOL_2D'),
@@ -289,8 +296,9 @@ for (const name of [
   'RandomCrop',
   'Identity',
   'InputLayer',
-])
+]) {
   RUN[name] = identity
+}
 RUN.GlobalAvgPool2D = RUN.GlobalAveragePooling2D!
 
 /** Runs one call of a layer. Errors: `lower/unsupported-op` naming the layer. */
@@ -304,13 +312,15 @@ export function runLayer(c: Context, layer: Layer, inputs: Argument[], kwargs: J
     )
       ? lambda
       : undefined)
-  if (!operation)
+  if (!operation) {
     throw new ThimbleError('lower/unsupported-op', `Keras layer ${layer.className}`, {
       tensor: layer.path.join('/'),
       hint: 'replace the layer, or export to .tflite or ONNX',
     })
+  }
   const x = inputs.find((i) => typeof i === 'number')
-  if (typeof x !== 'number')
+  if (typeof x !== 'number') {
     throw new ThimbleError('format/keras', 'layer is called on nothing', { tensor: layer.path.join('/') })
+  }
   return [operation(c, layer, x, inputs, kwargs)]
 }

@@ -24,9 +24,9 @@ import type { KerasWeights } from './weights.ts'
 
 export interface KerasOptions {
   /** Keras' own version as the file states it: decides what `hard_sigmoid` is. */
-  version?: string
+  version?: string | undefined
   /** Stands in for dimensions that the file leaves open, e.g. [1, 224, 224, 3]. */
-  inputShape?: readonly number[]
+  inputShape?: readonly number[] | undefined
 }
 
 const MAX_DEPTH = 16
@@ -42,12 +42,13 @@ function inputShape(config: JsonObject, name: string, options: KerasOptions): nu
     if (i === 0) return 1
     const length =
       typeof d === 'number' ? d : options.inputShape?.length === given.length ? options.inputShape[i] : undefined
-    if (length === undefined)
+    if (length === undefined) {
       throw new ThimbleError('format/shape', 'input has an open dimension', {
         tensor: name,
         got: JSON.stringify(given),
         hint: 'give the input shape, e.g. --input-shape 1x224x224x3',
       })
+    }
     if (!Number.isInteger(length) || length < 1 || length > 1 << 20) bad(`input has a bad dimension ${length}`, name)
     return length
   })
@@ -90,15 +91,17 @@ class Builder {
     path: string[],
     depth: number,
   ): number[] {
-    if (isModel(l.className))
+    if (isModel(l.className)) {
       return this.model(
         l,
         inputs.filter((i) => typeof i === 'number'),
         [...path, l.name],
         depth + 1,
       )
-    if (l.className === 'TimeDistributed' || l.className === 'Bidirectional')
+    }
+    if (l.className === 'TimeDistributed' || l.className === 'Bidirectional') {
       throw new ThimbleError('lower/unsupported-op', `Keras layer ${l.className}`, { tensor: l.name })
+    }
     return runLayer(this.context, { ...l, path: [...path, l.name] }, inputs, kwargs)
   }
 
@@ -119,8 +122,9 @@ class Builder {
   /** Input shape that the first layer of a Sequential (itself possibly a model) states. */
   private firstShape(l: LayerConfig, depth: number): number[] {
     const config = l.config
-    if (config.batch_shape ?? config.batch_input_shape ?? config.batchInputShape)
+    if (config.batch_shape ?? config.batch_input_shape ?? config.batchInputShape) {
       return inputShape(config, l.name, this.options)
+    }
     if (isModel(l.className) && depth < MAX_DEPTH) {
       const first = layersOf(config)[0]
       if (first) return this.firstShape(first, depth + 1)
@@ -204,10 +208,11 @@ export function kerasGraph(modelConfig: Json, weights: KerasWeights, options: Ke
   const root = parseLayer(
     isObject(modelConfig) && isObject(modelConfig.model_config) ? modelConfig.model_config : modelConfig,
   )
-  if (!isModel(root.className))
+  if (!isModel(root.className)) {
     throw new ThimbleError('format/keras', 'outermost object is not a Sequential or Functional model', {
       got: root.className,
       hint: 'subclassed models do not store their structure; export to .tflite or ONNX',
     })
+  }
   return new Builder(weights, options).build(root)
 }

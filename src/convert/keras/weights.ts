@@ -65,18 +65,20 @@ export class KerasWeights {
     return params.map(({ name, shape }, order) => {
       const w = this.find(layer, name, order)
       const where = `${layer.join('/')}/${name}`
-      if (!w)
+      if (!w) {
         throw new ThimbleError('format/keras', 'weight is missing from the file', {
           tensor: where,
           hint: 'save the whole model (model.save), not only its architecture',
         })
+      }
       const fits = w.value.shape.length === shape.length && shape.every((d, i) => d === -1 || d === w.value.shape[i])
-      if (!fits || elements(w.value.shape) !== w.value.data.length)
+      if (!fits || elements(w.value.shape) !== w.value.data.length) {
         throw new ThimbleError('format/keras', 'weight does not fit its layer', {
           tensor: where,
           expected: `[${shape.join(', ')}]`,
           got: `[${w.value.shape.join(', ')}]`,
         })
+      }
       return w.value
     })
   }

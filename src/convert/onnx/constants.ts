@@ -136,8 +136,9 @@ export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]):
         perm.length !== x.shape.length ||
         new Set(perm).size !== perm.length ||
         perm.some((d) => x.shape[d] === undefined)
-      )
+      ) {
         return undefined
+      }
       const step = strides(x.shape, x.shape.length)
       return pick(
         x,

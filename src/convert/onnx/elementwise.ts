@@ -45,8 +45,9 @@ export const bound =
   (r, n) => {
     const at = n.inputs.length === 2 ? [0, 1].find((i) => r.input(n, i).kind === 'constant') : undefined
     const value = at === undefined ? undefined : numbersOf(r.input(n, at))
-    if (value === undefined || value.some((v) => v !== value[0]))
+    if (value === undefined || value.some((v) => v !== value[0])) {
       return fail(n, 'operands that are not one constant number')
+    }
     return elementwise(r, n, 1 - at!, (id) =>
       side === 'min' ? r.net.clip(n.name, id, -Infinity, value[0]!) : r.net.clip(n.name, id, value[0]!, Infinity),
     )
@@ -61,8 +62,9 @@ export const prelu: Handler = (r, n) => {
     (slope.data.length !== shape[1] ||
       (slope.shape.length !== shape.length - 1 && slope.shape.length !== shape.length) ||
       slope.shape[slope.shape.length - shape.length + 1] !== shape[1])
-  )
+  ) {
     return fail(n, `slopes of shape [${slope.shape.join(', ')}]`)
+  }
   if (shape.length !== 4) return fail(n, `rank ${shape.length}`)
   return [{ kind: 'tensor', id: r.net.prelu(n.name, r.net.nhwc(n.name, x), slope.data), permutation: NCHW }]
 }
@@ -108,8 +110,9 @@ export const batchNorm: Handler = (r, n) => {
     Float32Array.from(constantInput(r, n, i).value.data),
   ) as [Float32Array, Float32Array, Float32Array, Float32Array]
   if ([gamma, beta, variance].some((v) => v.length !== mean.length)) return malformed(n, 'statistics')
-  if (attribute.int(n, 'training_mode', 0) !== 0 || attribute.int(n, 'spatial', 1) !== 1)
+  if (attribute.int(n, 'training_mode', 0) !== 0 || attribute.int(n, 'spatial', 1) !== 1) {
     return fail(n, 'training mode')
+  }
   // Channels are axis 1: stored last.
   const permutation = rank === 4 ? NCHW : rank === 3 ? [0, 2, 1] : rank === 2 ? [0, 1] : fail(n, `rank ${rank}`)
   const id = r.net.batchNorm(n.name, r.net.arrange(n.name, x, permutation), {

@@ -85,20 +85,22 @@ export function quantizeFilter(
   let q = usable ? onGrid(values, filter.shape, grid!) : undefined
   if (!q) {
     grid = freshGrid(values, filter.shape, axis)
-    if (unsigned)
+    if (unsigned) {
       grid = {
         scales: Float32Array.of(Math.max(...grid.scales)),
         zeroPoints: new Int32Array(1),
         axis: 0,
         dtype: 'int8',
       }
+    }
     const inner = elements(filter.shape.slice(axis + 1))
     q = new Int32Array(values.length)
-    for (let i = 0; i < q.length; i++)
+    for (let i = 0; i < q.length; i++) {
       q[i] = Math.max(
         -127,
         Math.min(127, Math.round(values[i]! / grid.scales[unsigned ? 0 : Math.floor(i / inner) % grid.scales.length]!)),
       )
+    }
   }
   // int8 stores uint8 weights with zero point 128 as they are, shifted; the uint8 scheme shifts the other way.
   const shift = unsigned ? (grid!.dtype === 'uint8' ? 0 : 128) : grid!.dtype === 'uint8' ? -128 : 0

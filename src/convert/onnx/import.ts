@@ -170,11 +170,12 @@ function isImage(model: OnnxModel, name: string): boolean {
     for (const n of readers.get(queue.shift()!) ?? []) {
       if (WINDOWS.has(n.type)) return true
       if (['Transpose', 'Reshape', 'Flatten', 'Gemm', 'MatMul'].includes(n.type)) continue
-      for (const o of n.outputs)
+      for (const o of n.outputs) {
         if (!seen.has(o)) {
           seen.add(o)
           queue.push(o)
         }
+      }
     }
   }
   return false
@@ -199,27 +200,30 @@ class Import implements Reader {
   input(n: OnnxNode, i: number): Value {
     const name = n.inputs[i]
     const v = name ? this.values.get(name) : undefined
-    if (!v)
+    if (!v) {
       throw new ThimbleError(
         'format/onnx',
         name ? `${n.type} reads "${name}", which nothing makes` : `${n.type} lacks input ${i}`,
         { tensor: n.name },
       )
+    }
     return v
   }
 
   /** Graph inputs: images are stored NHWC. */
   private declare(v: OnnxValue, given: readonly number[] | undefined): void {
     if (!v.shape) throw new ThimbleError('format/shape', 'input has no shape', { tensor: v.name })
-    if (v.dtype && v.dtype !== 'float32' && v.dtype !== 'float16' && v.dtype !== 'float64' && v.dtype !== 'uint8')
+    if (v.dtype && v.dtype !== 'float32' && v.dtype !== 'float16' && v.dtype !== 'float64' && v.dtype !== 'uint8') {
       throw new ThimbleError('lower/unsupported-op', `ONNX input of type ${v.dtype}`, { tensor: v.name })
+    }
     const shape = v.shape.map((d, i) => (d > 0 ? d : given?.length === v.shape!.length ? given[i]! : i === 0 ? 1 : -1))
-    if (shape.some((d) => !(d >= 1 && d <= 1 << 20)))
+    if (shape.some((d) => !(d >= 1 && d <= 1 << 20))) {
       throw new ThimbleError('format/shape', 'input has an open dimension', {
         tensor: v.name,
         got: `[${v.shape.join(', ')}]`,
         hint: 'give the input shape, e.g. --input-shape 1x3x224x224',
       })
+    }
     const permutation = shape.length === 4 && isImage(this.model, v.name) ? NCHW : shape.map((_, i) => i)
     const stored = new Array<number>(shape.length)
     permutation.forEach((p, i) => {
@@ -233,8 +237,9 @@ class Import implements Reader {
       n.domain &&
       n.domain !== 'ai.onnx' &&
       !(n.domain === 'com.microsoft' && /^(De)?[qQ]uantizeLinear$/.test(n.type))
-    )
+    ) {
       fail(n, `domain "${n.domain}"`)
+    }
     if (n.type === 'Constant') {
       const a = (key: string): OnnxNode['attributes'] extends Map<string, infer A> ? A | undefined : never =>
         n.attributes.get(key)
@@ -282,8 +287,9 @@ class Import implements Reader {
     const rank = v.value.shape.length
     const given = n.attributes.get('perm')?.ints ?? []
     const perm = given.length ? given : v.value.shape.map((_, i) => rank - 1 - i)
-    if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => p < 0 || p >= rank))
+    if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => p < 0 || p >= rank)) {
       malformed(n, 'perm')
+    }
     const shape = perm.map((p) => v.value.shape[p]!)
     const moved = this.net.transposed(v.value.data, v.value.shape, perm)
     this.values.set(n.outputs[0]!, {
@@ -300,17 +306,19 @@ class Import implements Reader {
         .filter((n) => n.type !== 'Constant' && !Object.hasOwn(HANDLERS, n.type) && !FOLDED_ONLY.has(n.type))
         .map((n) => n.type),
     )
-    if (unknown.size)
+    if (unknown.size) {
       throw new ThimbleError('lower/unsupported-op', `ONNX ops ${[...unknown].join(', ')}`, {
         hint: unknown.has('QLinearConv')
           ? 'quantize in QDQ format instead of QOperator'
           : 'export with constant folding, or simplify the model',
       })
+    }
     this.model.nodes.forEach((n, i) => this.node(n.name ? n : { ...n, name: n.outputs[0] || `node${i}` }))
     const outputs = this.model.outputs.map((o) => {
       const v = this.values.get(o.name)
-      if (!v || v.kind === 'constant')
+      if (!v || v.kind === 'constant') {
         throw new ThimbleError('format/onnx', 'output is never computed', { tensor: o.name })
+      }
       // Images stay NHWC, as every image of the graph; anything else gets ONNX's order.
       const image = v.kind === 'tensor' && v.permutation.length === 4 && !isIdentity(v.permutation)
       return image ? this.net.nhwc(`${o.name}/nhwc`, v) : this.net.plain(o.name, v)
@@ -324,7 +332,7 @@ const FOLDED_ONLY = new Set(['Gather', 'ConstantOfShape', 'Floor', 'Ceil', 'Sqrt
 
 export interface OnnxOptions {
   /** Stands in for open dimensions, in the file's own order (NCHW). */
-  inputShape?: readonly number[]
+  inputShape?: readonly number[] | undefined
 }
 
 /**
@@ -334,8 +342,9 @@ export interface OnnxOptions {
  */
 export async function readOnnx(bytes: Uint8Array, sidecar?: Sidecar, options: OnnxOptions = {}): Promise<Graph> {
   const model = await parseOnnx(bytes, sidecar)
-  if (model.opset < 7)
+  if (model.opset < 7) {
     throw new ThimbleError('format/onnx', 'opset is too old', { expected: '7 or later', got: model.opset })
+  }
   const reader = new Import(model)
   const graph = reader.run(options.inputShape)
   return graph.ops.some((op) => op.type === 'QUANTIZE') ? fuseQdq(graph, reader.net.grids) : graph

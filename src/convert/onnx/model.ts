@@ -16,7 +16,7 @@ export interface OnnxAttribute {
   f?: number
   i?: number
   s?: string
-  t?: OnnxTensor
+  t?: OnnxTensor | undefined
   floats: number[]
   ints: number[]
   hasGraph: boolean
@@ -121,9 +121,10 @@ function parseTensor(bytes: Uint8Array): Raw {
 function entry(bytes: Uint8Array): [string, string] {
   let key = ''
   let value = ''
-  for (const f of fields(bytes))
+  for (const f of fields(bytes)) {
     if (f.number === 1) key = text(f)
     else if (f.number === 2) value = text(f)
+  }
   return [key, value]
 }
 
@@ -131,8 +132,9 @@ function entry(bytes: Uint8Array): [string, string] {
 function externalSlice(raw: Raw, file: Uint8Array): Uint8Array {
   const offset = Number(raw.external!.get('offset') ?? 0)
   const length = Number(raw.external!.get('length') ?? file.length - offset)
-  if (![offset, length].every((v) => Number.isSafeInteger(v) && v >= 0) || offset + length > file.length)
+  if (![offset, length].every((v) => Number.isSafeInteger(v) && v >= 0) || offset + length > file.length) {
     return bad('external data lies outside its file', raw.name, file.length)
+  }
   return file.subarray(offset, offset + length)
 }
 
@@ -140,8 +142,9 @@ function decode(raw: Raw, external: Map<string, Uint8Array>): OnnxTensor {
   const dtype = DTYPES[raw.type]
   if (!dtype) return bad('constant type is not read', raw.name, raw.type)
   const count = elements(raw.dims)
-  if (!raw.dims.every((d) => d >= 0) || !Number.isSafeInteger(count) || count > 2 ** 31)
+  if (!raw.dims.every((d) => d >= 0) || !Number.isSafeInteger(count) || count > 2 ** 31) {
     return bad('constant has a bad shape', raw.name, raw.dims.join('x'))
+  }
   const location = raw.located
     ? (raw.external?.get('location') ?? bad('external constant without a file', raw.name))
     : undefined
@@ -150,8 +153,9 @@ function decode(raw: Raw, external: Map<string, Uint8Array>): OnnxTensor {
   if (bytes === undefined) {
     // Half floats travel as their bits in int32_data.
     if (raw.numbers.length !== count) return bad('constant does not fill its shape', raw.name, raw.numbers.length)
-    if (dtype === 'float16' || dtype === 'bfloat16')
+    if (dtype === 'float16' || dtype === 'bfloat16') {
       return decode({ ...raw, located: false, raw: new Uint8Array(Uint16Array.from(raw.numbers).buffer) }, external)
+    }
     return {
       name: raw.name,
       dtype,
@@ -159,16 +163,18 @@ function decode(raw: Raw, external: Map<string, Uint8Array>): OnnxTensor {
       data: wide ? Float64Array.from(raw.numbers) : Float32Array.from(raw.numbers),
     }
   }
-  if (bytes.length !== count * (dtype === 'bfloat16' ? 2 : dtypeBytes(dtype)))
+  if (bytes.length !== count * (dtype === 'bfloat16' ? 2 : dtypeBytes(dtype))) {
     return bad('constant does not fill its shape', raw.name, bytes.length)
+  }
   if (dtype === 'bfloat16') {
     const data = new Float32Array(count)
     const bits = new Uint32Array(data.buffer)
     for (let i = 0; i < count; i++) bits[i] = ((bytes[2 * i + 1]! << 8) | bytes[2 * i]!) << 16
     return { name: raw.name, dtype, shape: raw.dims, data }
   }
-  if (dtype === 'float32')
+  if (dtype === 'float32') {
     return { name: raw.name, dtype, shape: raw.dims, data: new Float32Array(bytes.slice().buffer) }
+  }
   const read = decodeNumbers(dtype, bytes, count)
   const data = wide ? new Float64Array(count) : new Float32Array(count)
   for (let i = 0; i < count; i++) data[i] = read(i)
@@ -308,9 +314,10 @@ export async function parseOnnx(bytes: Uint8Array, sidecar?: Sidecar): Promise<O
     if (f.number === 8) {
       let domain = ''
       let version = 0
-      for (const g of fields(f.bytes))
+      for (const g of fields(f.bytes)) {
         if (g.number === 1) domain = text(g)
         else if (g.number === 2) version = int(g.value)
+      }
       if (domain === '' || domain === 'ai.onnx') opset = version
     }
   }

@@ -101,6 +101,7 @@ export function ints(f: Field, out: number[]): void {
 export function floats(f: Field, out: number[], width: 4 | 8 = 4): void {
   const view = new DataView(f.bytes.buffer, f.bytes.byteOffset, f.bytes.byteLength)
   if (f.bytes.length % width !== 0) bad('packed floats are cut off', 0)
-  for (let i = 0; i < f.bytes.length; i += width)
+  for (let i = 0; i < f.bytes.length; i += width) {
     out.push(width === 4 ? view.getFloat32(i, true) : view.getFloat64(i, true))
+  }
 }

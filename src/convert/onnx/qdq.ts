@@ -59,19 +59,22 @@ class Fuse {
     this.graph = graph
     this.grids = grids
     this.tensors = graph.tensors.map((t) => ({ ...t }))
-    for (const op of graph.ops)
+    for (const op of graph.ops) {
       for (const t of new Set(op.inputs)) if (t >= 0) this.readers.set(t, [...(this.readers.get(t) ?? []), op])
+    }
     this.unsigned = graph.ops.some((op) => {
       const grid = WEIGHTS[op.type] && grids.get(graph.tensors[op.inputs[WEIGHTS[op.type]![0]]!]!.name)
       return grid !== undefined && grid.zeroPoints.some((z) => z !== (grid.dtype === 'uint8' ? 128 : 0))
     })
     // Q nodes state int8 zero points; in the uint8 scheme they shift back.
-    if (this.unsigned)
-      for (const t of this.tensors)
+    if (this.unsigned) {
+      for (const t of this.tensors) {
         if (t.dtype === 'int8' && t.quantization) {
           t.dtype = 'uint8'
           t.quantization = { ...t.quantization, zeroPoints: t.quantization.zeroPoints.map((z) => z + 128) }
         }
+      }
+    }
   }
 
   private get dtype(): 'int8' | 'uint8' {
@@ -106,9 +109,9 @@ class Fuse {
   run(): Graph {
     for (const op of this.graph.ops) {
       if (op.type === 'QUANTIZE') this.quantize(op)
-      else if (op.type === 'DEQUANTIZE')
+      else if (op.type === 'DEQUANTIZE') {
         this.standsFor.set(op.outputs[0]!, this.eightBit(op.inputs[0]!) ?? op.inputs[0]!)
-      else this.op(op)
+      } else this.op(op)
     }
     const inputs = this.graph.inputs.map((t) => this.standsFor.get(t) ?? t)
     const outputs = this.graph.outputs.map((t) => this.eightBit(t) ?? t)
@@ -123,15 +126,16 @@ class Fuse {
     else if (this.graph.inputs.includes(x) && this.readers.get(x)!.length === 1) {
       this.standsFor.set(x, y)
       this.tensors[y]!.name = this.tensors[x]!.name
-    } else this.ops.push({ ...op, inputs: [this.floatOf(x)] } as Op)
+    } else this.ops.push({ ...op, inputs: [this.floatOf(x)] })
   }
 
   /** A float tensor for an op that stays float. */
   private floatOf(t: number): number {
     const at = t < 0 || this.tensors[t]!.data ? undefined : this.standsFor.get(t)
     if (at === undefined || this.tensors[t]!.dtype !== 'float32') return t
-    if (!this.ops.some((o) => o.outputs.includes(t)))
+    if (!this.ops.some((o) => o.outputs.includes(t))) {
       this.ops.push({ type: 'DEQUANTIZE', inputs: [at], outputs: [t], attrs: {} })
+    }
     return t
   }
 
@@ -170,12 +174,12 @@ class Fuse {
     }
     const out = this.add(this.tensors[y]!.name, this.tensors[y]!.shape, q)
     const inputs = this.constants(op, op.inputs.map(map))
-    this.ops.push({ ...op, inputs, outputs: [out] } as Op)
+    this.ops.push({ ...op, inputs, outputs: [out] })
     this.standsFor.set(y, stated ? this.requantize(out, stated, `${this.tensors[y]!.name}/requantized`) : out)
   }
 
   private keepFloat(op: Op): void {
-    this.ops.push({ ...op, inputs: op.inputs.map((t) => this.floatOf(t)) } as Op)
+    this.ops.push({ ...op, inputs: op.inputs.map((t) => this.floatOf(t)) })
   }
 
   private sameGrid(op: Op, map: (t: number) => number): void {
@@ -191,7 +195,7 @@ class Fuse {
         ? op.inputs.map((t) => this.requantize(map(t), q, `${this.tensors[t]!.name}/requantized`))
         : op.inputs.map(map)
     const outputs = op.outputs.map((t) => this.add(this.tensors[t]!.name, this.tensors[t]!.shape, q))
-    this.ops.push({ ...op, inputs, outputs } as Op)
+    this.ops.push({ ...op, inputs, outputs })
     op.outputs.forEach((t, i) => {
       const want = this.stated(t)
       this.standsFor.set(
@@ -295,10 +299,11 @@ class Fuse {
     const [f, b] = slots
     const x = inputs[op.type === 'TRANSPOSE_CONV' ? 2 : 0]!
     const filter = this.tensors[inputs[f]!]!
-    if (!filter.data)
+    if (!filter.data) {
       throw new ThimbleError('lower/unsupported-op', `${op.type} with a filter that is not constant`, {
         tensor: filter.name,
       })
+    }
     const bias = (inputs[b] ?? -1) >= 0 ? this.tensors[inputs[b]!] : undefined
     const made = quantizeFilter(op, filter, bias, this.grid(x).scales[0]!, this.grids.get(filter.name), this.unsigned)
     const out = [...inputs]
@@ -325,9 +330,12 @@ function compacted(g: Graph): Graph {
     .reverse()
   for (const t of g.inputs) needed.add(t)
   const map = new Map<number, number>()
+  g.tensors.forEach((_, i) => {
+    if (needed.has(i)) map.set(i, map.size)
+  })
   const names = new Set<string>()
   const tensors = g.tensors
-    .filter((_, i) => needed.has(i) && (map.set(i, map.size), true))
+    .filter((_, i) => needed.has(i))
     .map((t) => {
       let name = t.name
       for (let k = 1; names.has(name); k++) name = `${t.name}_${k}`
@@ -338,7 +346,7 @@ function compacted(g: Graph): Graph {
   return {
     ...g,
     tensors,
-    ops: ops.map((op) => ({ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) }) as Op),
+    ops: ops.map((op) => ({ ...op, inputs: op.inputs.map(at), outputs: op.outputs.map(at) })),
     inputs: g.inputs.map(at),
     outputs: g.outputs.map(at),
   }

@@ -1,7 +1,7 @@
 /** The state of reading one ONNX graph, and what the op handlers share. */
 import { ThimbleError } from '../../errors.ts'
 import type { OnnxNode, OnnxTensor } from './model.ts'
-import { LayoutNet, type Constant, type Value } from './values.ts'
+import { type LayoutNet, type Constant, type Value } from './values.ts'
 
 export interface Reader {
   readonly net: LayoutNet

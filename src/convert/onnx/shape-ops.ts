@@ -22,15 +22,17 @@ export const transposeNode: Handler = (r, n) => {
   const rank = x.permutation.length
   const order = n.attributes.get('perm')?.ints ?? []
   const perm = order.length ? order : plainOrder(rank).reverse()
-  if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => !(p in x.permutation)))
+  if (perm.length !== rank || new Set(perm).size !== rank || perm.some((p) => !(p in x.permutation))) {
     return malformed(n, 'perm')
+  }
   return [{ ...x, permutation: perm.map((p) => x.permutation[p]!) }]
 }
 
 function reshaped(r: Reader, n: OnnxNode, x: Value, shape: number[]): Value {
   const from = r.net.onnxShape(x)
-  if (elements(from) !== elements(shape) || shape.some((d) => d < 1))
+  if (elements(from) !== elements(shape) || shape.some((d) => d < 1)) {
     return malformed(n, `shape [${shape.join(', ')}] for [${from.join(', ')}]`)
+  }
   if (from.length === shape.length && from.every((d, i) => d === shape[i])) return x
   // Flattening an image stays open until something needs the order of its elements.
   if (
@@ -40,8 +42,9 @@ function reshaped(r: Reader, n: OnnxNode, x: Value, shape: number[]): Value {
     shape[0] === from[0] &&
     x.permutation[0] === 0 &&
     from.slice(2).some((d) => d !== 1)
-  )
+  ) {
     return { kind: 'flat', of: x }
+  }
   const id = r.net.reshape(n.name, r.net.plain(n.name, x), shape)
   return { kind: 'tensor', id, permutation: plainOrder(shape.length) }
 }
@@ -122,8 +125,9 @@ export const pad: Handler = (r, n) => {
   const value = n.attributes.get('value')?.f ?? (n.inputs[2] ? numbersOf(r.input(n, 2))?.[0] : 0) ?? 0
   if (mode !== 'constant' || value !== 0) return fail(n, mode === 'constant' ? `value ${value}` : `mode "${mode}"`)
   const axes = n.inputs[3] ? numbersOf(r.input(n, 3))!.map((a) => normal(a, rank)) : plainOrder(rank)
-  if (given.length !== 2 * axes.length || given.some((p) => p < 0 || p > 1 << 16))
+  if (given.length !== 2 * axes.length || given.some((p) => p < 0 || p > 1 << 16)) {
     return given.some((p) => p < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
+  }
   const pairs = new Array<number>(2 * rank).fill(0)
   axes.forEach((a, i) => {
     pairs[2 * x.permutation[a]!] = given[i]!
@@ -244,8 +248,9 @@ export const resize: Handler = (r, n) => {
       : scales?.length === 4
         ? shape.map((d, i) => Math.floor(d * scales[i]! + 1e-6))
         : malformed(n, 'sizes')
-  if (target[0] !== shape[0] || target[1] !== shape[1] || target.some((d) => d < 1 || d > 1 << 16))
+  if (target[0] !== shape[0] || target[1] !== shape[1] || target.some((d) => d < 1 || d > 1 << 16)) {
     return fail(n, 'resizing of batch or channels')
+  }
   const mode = attribute.text(n, 'mode', 'nearest')
   const where =
     upsample || r.opset < 11 ? 'asymmetric' : attribute.text(n, 'coordinate_transformation_mode', 'half_pixel')

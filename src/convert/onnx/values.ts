@@ -110,11 +110,12 @@ export class LayoutNet extends Net {
       ? { shape, data: Float32Array.from(v.value.data) }
       : transpose(Float32Array.from(v.value.data), shape, order)
     const id = this.constant(v.value.name || name, moved)
-    if (v.grid)
+    if (v.grid) {
       this.grids.set(this.tensors[id]!.name, {
         ...v.grid,
         axis: v.grid.scales.length > 1 ? permutation[v.grid.axis + rank - v.value.shape.length]! : 0,
       })
+    }
     return id
   }
 
@@ -131,12 +132,13 @@ export class LayoutNet extends Net {
   /** Stored NHWC, from [N, C, H, W]. */
   nhwc(name: string, v: Value): number {
     const shape = this.onnxShape(v)
-    if (shape.length !== 4)
+    if (shape.length !== 4) {
       throw new ThimbleError('lower/unsupported-op', 'only two-dimensional windows are read', {
         tensor: name,
         expected: 'rank 4',
         got: `[${shape.join(', ')}]`,
       })
+    }
     return this.arrange(name, v, NCHW)
   }
 

@@ -31,8 +31,9 @@ function padsOf(n: OnnxNode, h: number, w: number, k: Omit<Window, 'padding'>): 
   }
   const p = n.attributes.get('pads')?.ints ?? []
   if (p.length === 0) return [0, 0, 0, 0]
-  if (p.length !== 4 || !p.every((v) => Number.isInteger(v) && v >= 0 && v < 1 << 16))
+  if (p.length !== 4 || !p.every((v) => Number.isInteger(v) && v >= 0 && v < 1 << 16)) {
     return p.some((v) => v < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
+  }
   return [p[0]!, p[2]!, p[1]!, p[3]!]
 }
 
@@ -56,8 +57,9 @@ export const conv: Handler = (r, n) => {
   const [o, perGroup, kh, kw] = w.value.shape as [number, number, number, number]
   const [, h, width, channels] = r.net.image(x, n.name)
   const groups = attribute.int(n, 'group', 1)
-  if (groups < 1 || perGroup * groups !== channels || o % groups !== 0 || (b && b.value.data.length !== o))
+  if (groups < 1 || perGroup * groups !== channels || o % groups !== 0 || (b && b.value.data.length !== o)) {
     return malformed(n, 'filter')
+  }
   const k = { kernel: [kh, kw] as const, stride: two(n, 'strides', [1, 1]), dilation: two(n, 'dilations', [1, 1]) }
   const pads = padsOf(n, h, width, k)
   const padding = Net.asPadding(h, width, k, pads)
@@ -98,8 +100,9 @@ export const convTranspose: Handler = (r, n) => {
     (d, i) => (d - 1) * stride[i]! + [kh, kw][i]! - (pads[i] ?? 0) - (pads[i + 2] ?? 0) + (extra[i] ?? 0),
   )
   const [fn, fh, fw, fc] = r.net.image(full, n.name)
-  if (size.some((s) => s < 1) || size[0]! + pads[0]! > fh || size[1]! + pads[1]! > fw)
+  if (size.some((s) => s < 1) || size[0]! + pads[0]! > fh || size[1]! + pads[1]! > fw) {
     return fail(n, 'output_padding beyond the result')
+  }
   noteGridsTransposed(r, full, movedGrid(w.grid, [1, 2, 3, 0]), b)
   return [
     image(
@@ -148,10 +151,11 @@ export const averagePool: Handler = (r, n) => {
   // TFLite leaves padding out of the mean: right for SAME unless the padding is to count.
   const padding = none ? 'VALID' : countsPadding ? undefined : Net.asPadding(h, w, k, ceiled)
   if (padding) return [image(r.net.pool(n.name, x, 'AVERAGE_POOL_2D', { ...k, padding }))]
-  if (countsPadding && pads.every((p, i) => p === ceiled[i]))
+  if (countsPadding && pads.every((p, i) => p === ceiled[i])) {
     return [
       image(r.net.pool(n.name, r.net.pad(`${n.name}/pad`, x, pads), 'AVERAGE_POOL_2D', { ...k, padding: 'VALID' })),
     ]
+  }
   return fail(n, `pads ${ceiled.join(', ')} that are left out of the mean`)
 }
 
@@ -160,8 +164,9 @@ export const globalPool =
   (r, n) => {
     const x = r.net.nhwc(n.name, r.input(n, 0))
     const [, h, w] = r.net.image(x, n.name)
-    if (kind === 'max')
+    if (kind === 'max') {
       return [image(r.net.pool(n.name, x, 'MAX_POOL_2D', { kernel: [h, w], stride: [1, 1], padding: 'VALID' }))]
+    }
     return [image(r.net.mean(n.name, x, [1, 2], true))]
   }
 
@@ -188,8 +193,9 @@ export const gemm: Handler = (r, n) => {
 
 export const matMul: Handler = (r, n) => {
   const w = r.input(n, 1)
-  if (w.kind !== 'constant' || w.value.shape.length !== 2)
+  if (w.kind !== 'constant' || w.value.shape.length !== 2) {
     return fail(n, w.kind === 'constant' ? 'weights of another rank than 2' : 'two operands that are not constant')
+  }
   return [fullyConnected(r, n, r.input(n, 0), w, false, undefined, 1, 1)]
 }
 
@@ -237,8 +243,9 @@ function fullyConnected(
   const lazy = x.kind === 'flat' && x.of.permutation[0] === 0 ? x : r.net.settled(n.name, x)
   const { filter, grid, input } = filterOf(r, n, lazy, w, rows)
   const o = filter.shape[0]!
-  if (b && b.value.data.length !== 1 && b.value.data.length !== o)
+  if (b && b.value.data.length !== 1 && b.value.data.length !== o) {
     return fail(n, `a bias of shape [${b.value.shape.join(', ')}]`)
+  }
   const bias = b && Float32Array.from({ length: o }, (_, i) => beta * b.value.data[b.value.data.length === 1 ? 0 : i]!)
   if (alpha !== 1) filter.data = filter.data.map((v) => v * alpha)
   const flat = r.net.fullyConnected(n.name, input, { filter, bias })

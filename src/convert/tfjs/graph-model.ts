@@ -119,12 +119,13 @@ class Reader {
         : []
     if (dims.length === 0) bad('input has no shape', n.name)
     const shape = dims.map((d, i) => (i === 0 ? 1 : d > 0 ? d : (this.options.inputShape?.[i] ?? -1)))
-    if (shape.some((d) => !(d >= 1 && d <= 1 << 20)))
+    if (shape.some((d) => !(d >= 1 && d <= 1 << 20))) {
       throw new ThimbleError('format/shape', 'input has an open dimension', {
         tensor: n.name,
         got: `[${dims.join(', ')}]`,
         hint: 'give the input shape, e.g. --input-shape 1x224x224x3',
       })
+    }
     this.values.set(n.name, [{ tensor: this.net.input(n.name, shape) }])
   }
 
@@ -185,8 +186,9 @@ class Reader {
     const x = n.inputs.length ? this.input(n, 0) : undefined
     const inside = x !== undefined && isTensor(x) && (x.dilation !== undefined || x.dilated === true)
     if (inside && x.dilation && !n.op.includes('Conv')) fail(n, 'a space-to-batch input')
-    if (inside && x.dilated && !['BiasAdd', 'Add', 'AddV2', 'Relu', 'Relu6'].includes(n.op))
+    if (inside && x.dilated && !['BiasAdd', 'Add', 'AddV2', 'Relu', 'Relu6'].includes(n.op)) {
       fail(n, 'a space-to-batch input')
+    }
     return [{ tensor: this.op(n), ...(inside ? { dilated: true } : {}) }]
   }
 
@@ -227,8 +229,9 @@ class Reader {
   private op(n: Node): number {
     const net = this.net
     if (attr.text(n, 'data_format', 'NHWC') === 'NCHW') fail(n, 'data_format NCHW')
-    if (Object.hasOwn(OPERATORS, n.op))
+    if (Object.hasOwn(OPERATORS, n.op)) {
       return net.binary(n.name, OPERATORS[n.op]!, this.tensor(n, 0), this.tensor(n, 1))
+    }
     if (Object.hasOwn(UNARY, n.op)) return net.activation(n.name, this.tensor(n, 0), UNARY[n.op]!)
     switch (n.op) {
       case 'Conv2D':
@@ -333,8 +336,9 @@ class Reader {
       case 'Pad':
       case 'PadV2': {
         const p = [...this.known(n, 1).data]
-        if (p.length !== 8 || p[0] || p[1] || p[6] || p[7] || (n.op === 'PadV2' && this.known(n, 2).data[0] !== 0))
+        if (p.length !== 8 || p[0] || p[1] || p[6] || p[7] || (n.op === 'PadV2' && this.known(n, 2).data[0] !== 0)) {
           return fail(n, `paddings ${p.join(', ')}`)
+        }
         return net.pad(n.name, this.tensor(n, 0), [p[2]!, p[3]!, p[4]!, p[5]!])
       }
       case 'ConcatV2': {
@@ -411,8 +415,9 @@ class Reader {
     const x = this.tensor(n, 0)
     const p = [...this.known(n, 2).data]
     const [b, h, w, c] = this.net.image(x, n.name)
-    if (!isTensor(v) || !v.dilated || p.length !== 4 || p[0] || p[2])
+    if (!isTensor(v) || !v.dilated || p.length !== 4 || p[0] || p[2]) {
       return fail(n, 'anything but a convolution before it')
+    }
     return {
       tensor: p.some((e) => e !== 0) ? this.net.slice(n.name, x, [0, 0, 0, 0], [b, h - p[1]!, w - p[3]!, c]) : x,
     }
@@ -443,7 +448,7 @@ class Reader {
 
 /** Names of a signature's tensors, in the order the file lists them. */
 function signatureNames(signature: JsonObject | undefined, side: 'inputs' | 'outputs'): string[] | undefined {
-  const list = signature && isObject(signature[side]) ? Object.values(signature[side] as JsonObject) : []
+  const list = signature && isObject(signature[side]) ? Object.values(signature[side]) : []
   const names = list.flatMap((t) => (isObject(t) && typeof t.name === 'string' ? [t.name] : []))
   return names.length ? names : undefined
 }

@@ -53,10 +53,11 @@ function teachableMachine(meta: Json | undefined, graph: Graph): Metadata {
 
 /** The Keras configuration inside `modelTopology`, in either of the two ways it is stored. */
 function layersTopology(topology: JsonObject): Json {
-  if (topology.model_config !== undefined)
+  if (topology.model_config !== undefined) {
     return typeof topology.model_config === 'string'
       ? (tryJson(new TextEncoder().encode(topology.model_config)) ?? null)
       : topology.model_config
+  }
   return topology
 }
 
@@ -64,11 +65,12 @@ function layersTopology(topology: JsonObject): Json {
 async function weightsOnly(manifest: Json[], sidecar: Sidecar | undefined): Promise<Graph> {
   const weights = await readManifest(manifest, sidecar)
   const network = faceNetworkOf(weights)
-  if (!network)
+  if (!network) {
     throw new ThimbleError('format/tfjs', 'this JSON lists weights only', {
       expected: 'model.json with modelTopology, or a weight list of face-api 1.7',
       got: `${weights.length} weights`,
     })
+  }
   return faceApiGraph(network, weights)
 }
 

@@ -31,8 +31,9 @@ interface Spec {
 }
 
 function parseSpec(w: Json): Spec {
-  if (!isObject(w) || typeof w.name !== 'string' || !Array.isArray(w.shape))
+  if (!isObject(w) || typeof w.name !== 'string' || !Array.isArray(w.shape)) {
     return bad('malformed weight in the manifest')
+  }
   const shape = w.shape.map((d) =>
     typeof d === 'number' && Number.isSafeInteger(d) && d >= 0
       ? d
@@ -42,11 +43,13 @@ function parseSpec(w: Json): Spec {
   const dtype = w.dtype ?? 'float32'
   const q = isObject(w.quantization) ? w.quantization : undefined
   const stored = q ? q.dtype : dtype
-  if (typeof dtype !== 'string' || typeof stored !== 'string' || !DTYPES.has(dtype) || !DTYPES.has(stored))
+  if (typeof dtype !== 'string' || typeof stored !== 'string' || !DTYPES.has(dtype) || !DTYPES.has(stored)) {
     return bad(`weight type ${String(stored)} is not read`, w.name)
+  }
   const affine = q && stored !== 'float16'
-  if (affine && (typeof q.scale !== 'number' || typeof q.min !== 'number'))
+  if (affine && (typeof q.scale !== 'number' || typeof q.min !== 'number')) {
     return bad('quantized weight lacks scale and min', w.name)
+  }
   return {
     name: w.name,
     shape,
@@ -64,12 +67,13 @@ export function decodeWeights(specs: readonly Json[], bytes: Uint8Array): TfjsWe
     const s = parseSpec(json)
     const count = elements(s.shape)
     const length = count * dtypeBytes(s.stored)
-    if (at + length > bytes.length)
+    if (at + length > bytes.length) {
       throw new ThimbleError('format/tfjs', 'weight shards are too short', {
         tensor: s.name,
         expected: at + length,
         got: bytes.length,
       })
+    }
     const read = decodeNumbers(s.stored, bytes.subarray(at, at + length), count)
     const data = new Float32Array(count)
     const plain = s.scale === 1 && s.min === 0
@@ -85,11 +89,13 @@ export async function readManifest(manifest: Json | undefined, sidecar: Sidecar 
   if (!Array.isArray(manifest)) return bad('file has no weightsManifest')
   const out: TfjsWeight[] = []
   for (const group of manifest) {
-    if (!isObject(group) || !Array.isArray(group.paths) || !Array.isArray(group.weights))
+    if (!isObject(group) || !Array.isArray(group.paths) || !Array.isArray(group.weights)) {
       return bad('malformed weightsManifest')
+    }
     const shards: Uint8Array[] = []
-    for (const path of group.paths)
+    for (const path of group.paths) {
       shards.push(await needSidecar(sidecar, typeof path === 'string' ? path : bad('malformed shard path')))
+    }
     const bytes = new Uint8Array(shards.reduce((n, s) => n + s.length, 0))
     let at = 0
     for (const s of shards) {

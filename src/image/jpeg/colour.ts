@@ -31,7 +31,7 @@ export function toPixels(markers: Markers, frame: Frame, planes: Plane[], minSiz
   const width = scale(frame.width)
   const height = scale(frame.height)
   const space = colourSpace(markers, frame)
-  if (space === 'gray') return { data: cropped(planes[0], width, height), width, height, channels: 1 }
+  if (space === 'gray') return { data: cropped(planes[0]!, width, height), width, height, channels: 1 }
   const lines = planes.map((plane) => lineOf(plane, frame, minSize, width))
   const data = new Uint8Array(width * height * 3)
   const convert = space === 'rgb' ? rgbRow : space === 'ycc' ? yccRow : space === 'cmyk' ? cmykRow : ycckRow
@@ -62,7 +62,7 @@ function lineOf(plane: Plane, frame: Frame, minSize: number, width: number): Lin
   const ratioY = (frame.maxV * minSize) / (v * size)
   const row = (y: number): number => Math.min(Math.max(y, 0), rows - 1) * stride
   const fancy = minSize > 1
-  if (ratioX === 1 && ratioY === 1)
+  if (ratioX === 1 && ratioY === 1) {
     return {
       samples,
       at: 0,
@@ -70,6 +70,7 @@ function lineOf(plane: Plane, frame: Frame, minSize: number, width: number): Lin
         this.at = y * stride
       },
     }
+  }
   const out = new Uint8Array(width + 2)
   const made = (seek: (y: number) => void): Line => ({ samples: out, at: 0, seek })
   if (ratioX === 2 && ratioY === 1 && fancy && w > 2) return made((y) => widen(samples, row(y), w, out))
@@ -81,40 +82,40 @@ function lineOf(plane: Plane, frame: Frame, minSize: number, width: number): Lin
       const near = row(y >> 1)
       const far = row((y >> 1) + (y & 1 ? 1 : -1))
       const bias = y & 1 ? 2 : 1
-      for (let x = 0; x < width; x++) out[x] = (samples[near + x] * 3 + samples[far + x] + bias) >> 2
+      for (let x = 0; x < width; x++) out[x] = (samples[near + x]! * 3 + samples[far + x]! + bias) >> 2
     })
   }
   const columns = Int32Array.from({ length: width }, (_, x) => Math.min(Math.floor(x / ratioX), w - 1))
   return made((y) => {
     const start = row(Math.floor(y / ratioY))
-    for (let x = 0; x < width; x++) out[x] = samples[start + columns[x]]
+    for (let x = 0; x < width; x++) out[x] = samples[start + columns[x]!]!
   })
 }
 
 /** Twice as wide: 3/4 the nearer, 1/4 the farther sample. `out` takes up to one sample more than the image is wide. */
 function widen(samples: Uint8Array, at: number, w: number, out: Uint8Array): void {
-  out[0] = samples[at]
-  out[1] = (samples[at] * 3 + samples[at + 1] + 2) >> 2
+  out[0] = samples[at]!
+  out[1] = (samples[at]! * 3 + samples[at + 1]! + 2) >> 2
   for (let x = 1; x < w - 1; x++) {
-    const v = samples[at + x] * 3
-    out[2 * x] = (v + samples[at + x - 1] + 1) >> 2
-    out[2 * x + 1] = (v + samples[at + x + 1] + 2) >> 2
+    const v = samples[at + x]! * 3
+    out[2 * x] = (v + samples[at + x - 1]! + 1) >> 2
+    out[2 * x + 1] = (v + samples[at + x + 1]! + 2) >> 2
   }
-  out[2 * w - 2] = (samples[at + w - 1] * 3 + samples[at + w - 2] + 1) >> 2
-  out[2 * w - 1] = samples[at + w - 1]
+  out[2 * w - 2] = (samples[at + w - 1]! * 3 + samples[at + w - 2]! + 1) >> 2
+  out[2 * w - 1] = samples[at + w - 1]!
 }
 
 /** Twice as wide and high: the same weights in both directions, from the nearer row and the farther one. */
 function widenBoth(samples: Uint8Array, near: number, far: number, w: number, out: Uint8Array): void {
-  let last = samples[near] * 3 + samples[far]
+  let last = samples[near]! * 3 + samples[far]!
   let here = last
-  let next = samples[near + 1] * 3 + samples[far + 1]
+  let next = samples[near + 1]! * 3 + samples[far + 1]!
   out[0] = (here * 4 + 8) >> 4
   out[1] = (here * 3 + next + 7) >> 4
   for (let x = 1; x < w - 1; x++) {
     last = here
     here = next
-    next = samples[near + x + 1] * 3 + samples[far + x + 1]
+    next = samples[near + x + 1]! * 3 + samples[far + x + 1]!
     const v = here * 3
     out[2 * x] = (v + last + 8) >> 4
     out[2 * x + 1] = (v + next + 7) >> 4
@@ -127,16 +128,18 @@ function widenBoth(samples: Uint8Array, near: number, far: number, w: number, ou
 
 const clip = (v: number): number => (v < 0 ? 0 : v > 255 ? 255 : v)
 
-function rgbRow([r, g, b]: Line[], out: Uint8Array, at: number, width: number): void {
+function rgbRow(lines: Line[], out: Uint8Array, at: number, width: number): void {
+  const [r, g, b] = lines as [Line, Line, Line]
   for (let x = 0; x < width; x++, at += 3) {
-    out[at] = r.samples[r.at + x]
-    out[at + 1] = g.samples[g.at + x]
-    out[at + 2] = b.samples[b.at + x]
+    out[at] = r.samples[r.at + x]!
+    out[at + 1] = g.samples[g.at + x]!
+    out[at + 2] = b.samples[b.at + x]!
   }
 }
 
 /** R = Y + 1.402 Cr, G = Y - 0.34414 Cb - 0.71414 Cr, B = Y + 1.772 Cb, in 16-bit fixed point. */
-function yccRow([luma, blue, red]: Line[], out: Uint8Array, at: number, width: number): void {
+function yccRow(lines: Line[], out: Uint8Array, at: number, width: number): void {
+  const [luma, blue, red] = lines as [Line, Line, Line]
   const ys = luma.samples
   const bs = blue.samples
   const rs = red.samples
@@ -144,9 +147,9 @@ function yccRow([luma, blue, red]: Line[], out: Uint8Array, at: number, width: n
   const bAt = blue.at
   const rAt = red.at
   for (let x = 0; x < width; x++, at += 3) {
-    const y = ys[yAt + x]
-    const cb = bs[bAt + x] - 128
-    const cr = rs[rAt + x] - 128
+    const y = ys[yAt + x]!
+    const cb = bs[bAt + x]! - 128
+    const cr = rs[rAt + x]! - 128
     const r = (y + ((Math.imul(91881, cr) + 32768) >> 16)) | 0
     const g = (y + ((32768 - Math.imul(22554, cb) - Math.imul(46802, cr)) >> 16)) | 0
     const b = (y + ((Math.imul(116130, cb) + 32768) >> 16)) | 0
@@ -165,19 +168,20 @@ function yccRow([luma, blue, red]: Line[], out: Uint8Array, at: number, width: n
 
 /** Inks are stored inverted, as Adobe writes them: sample = 255 - ink. */
 function cmykRow(lines: Line[], out: Uint8Array, at: number, width: number): void {
-  const black = lines[3]
+  const black = lines[3]!
   for (let x = 0; x < width; x++, at += 3) {
-    for (let c = 0; c < 3; c++)
-      out[at + c] = inked(255 - lines[c].samples[lines[c].at + x], black.samples[black.at + x])
+    for (let c = 0; c < 3; c++) {
+      out[at + c] = inked(255 - lines[c]!.samples[lines[c]!.at + x]!, black.samples[black.at + x]!)
+    }
   }
 }
 
 /** The first three hold the inks as YCbCr. */
 function ycckRow(lines: Line[], out: Uint8Array, at: number, width: number): void {
   yccRow(lines, out, at, width)
-  const black = lines[3]
+  const black = lines[3]!
   for (let x = 0; x < width; x++, at += 3) {
-    for (let c = 0; c < 3; c++) out[at + c] = inked(out[at + c], black.samples[black.at + x])
+    for (let c = 0; c < 3; c++) out[at + c] = inked(out[at + c]!, black.samples[black.at + x]!)
   }
 }
 

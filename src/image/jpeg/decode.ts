@@ -29,8 +29,9 @@ function chooseSize(frame: Frame, wanted: DecodeOptions['atLeast'], swapped: boo
 const componentSizes = (frame: Frame, minSize: number): number[] =>
   frame.components.map(({ h, v }) => {
     let size = minSize
-    while (size < 8 && (frame.maxH * minSize) % (h * size * 2) === 0 && (frame.maxV * minSize) % (v * size * 2) === 0)
+    while (size < 8 && (frame.maxH * minSize) % (h * size * 2) === 0 && (frame.maxV * minSize) % (v * size * 2) === 0) {
       size *= 2
+    }
     return size
   })
 
@@ -54,8 +55,9 @@ export function decodeJpeg(bytes: Uint8Array, options: DecodeOptions = {}): Pixe
   )
   // A block costs a bit at least (one per component and scan); far fewer bytes than that can't be this image.
   const blocks = frame.components.reduce((sum, c) => sum + c.blocksWide * c.blocksHigh, 0)
-  if (!frame.progressive && bytes.length * 8 < blocks * 2)
+  if (!frame.progressive && bytes.length * 8 < blocks * 2) {
     throw corrupt('JPEG', `${bytes.length} bytes can't hold a ${frame.width}x${frame.height} image`)
+  }
   const image = toPixels(markers, frame, decodeScans(markers, frame, sizes), minSize)
   return orient(image, markers.orientation)
 }

@@ -26,11 +26,11 @@ export function huffmanTable(counts: Uint8Array, symbols: Uint8Array): HuffmanTa
   let k = 0
   for (let length = 1; length <= 16; length++) {
     offset[length] = k - code
-    for (let i = 0; i < counts[length - 1]; i++, code++, k++) {
+    for (let i = 0; i < counts[length - 1]!; i++, code++, k++) {
       if (code >= 1 << length) throw corrupt('JPEG', 'a Huffman table has too many codes')
-      if (length <= LOOK) look.fill((length << 8) | symbols[k], code << (LOOK - length), (code + 1) << (LOOK - length))
+      if (length <= LOOK) look.fill((length << 8) | symbols[k]!, code << (LOOK - length), (code + 1) << (LOOK - length))
     }
-    if (counts[length - 1] > 0) maxCode[length] = code - 1
+    if (counts[length - 1]! > 0) maxCode[length] = code - 1
     code <<= 1
   }
   return { look, maxCode, offset, symbols }
@@ -96,7 +96,7 @@ export class BitReader {
     if (this.count <= 16) {
       // Beyond the padding, zeros go on for ever.
       this.bits =
-        (this.bits << 16) | (this.pos < this.data.length ? (this.data[this.pos] << 8) | this.data[this.pos + 1] : 0)
+        (this.bits << 16) | (this.pos < this.data.length ? (this.data[this.pos]! << 8) | this.data[this.pos + 1]! : 0)
       this.pos += 2
       this.count += 16
     }
@@ -132,8 +132,9 @@ export class BitReader {
   /** Errors: `image/truncated` or `image/corrupt` when more was read than there is. */
   check(): void {
     if (this.pos * 8 - this.count <= this.length * 8) return
-    if (this.stop >= this.file.length)
+    if (this.stop >= this.file.length) {
       throw truncated('JPEG', 'more image data', `the end of the file at byte ${this.file.length}`)
+    }
     throw corrupt('JPEG', `image data ends early, at a marker at byte ${this.stop}`)
   }
 
@@ -144,13 +145,15 @@ export class BitReader {
     let at = this.stop
     // 0xff may be repeated before a marker.
     while (file[at + 1] === 0xff) at++
-    if (at + 1 >= file.length)
+    if (at + 1 >= file.length) {
       throw truncated('JPEG', `restart marker ${n}`, `the end of the file at byte ${file.length}`)
-    if (file[at + 1] !== 0xd0 + n)
+    }
+    if (file[at + 1] !== 0xd0 + n) {
       throw corrupt('JPEG', `a restart marker is missing at byte ${at}`, {
         expected: `ff d${n}`,
-        got: `ff ${file[at + 1].toString(16)}`,
+        got: `ff ${file[at + 1]!.toString(16)}`,
       })
+    }
     this.load(at + 2)
   }
 }
@@ -165,7 +168,7 @@ const PAD = 16
 export function longCode(table: HuffmanTable, bits: number, count: number): number {
   for (let length = LOOK + 1; length <= 16; length++) {
     const code = (bits >>> (count - length)) & ((1 << length) - 1)
-    if (code <= table.maxCode[length]) return (length << 8) | table.symbols[code + table.offset[length]]
+    if (code <= table.maxCode[length]!) return (length << 8) | table.symbols[code + table.offset[length]!]!
   }
   return 0
 }

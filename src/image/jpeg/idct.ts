@@ -51,14 +51,14 @@ export const idctOfSize = (size: number): Idct => (size === 8 ? idct8 : size ===
 function idct8(block: Int32Array, out: Uint8Array, at: number, stride: number): void {
   const ws = workspace
   for (let i = 0; i < 8; i++) {
-    const b0 = block[i]
-    const b1 = block[i + 8]
-    const b2 = block[i + 16]
-    const b3 = block[i + 24]
-    const b4 = block[i + 32]
-    const b5 = block[i + 40]
-    const b6 = block[i + 48]
-    const b7 = block[i + 56]
+    const b0 = block[i]!
+    const b1 = block[i + 8]!
+    const b2 = block[i + 16]!
+    const b3 = block[i + 24]!
+    const b4 = block[i + 32]!
+    const b5 = block[i + 40]!
+    const b6 = block[i + 48]!
+    const b7 = block[i + 56]!
     if ((b1 | b2 | b3 | b4 | b5 | b6 | b7) === 0) {
       const dc = b0 << PASS1_BITS
       ws[i + 56] = dc
@@ -102,14 +102,14 @@ function idct8(block: Int32Array, out: Uint8Array, at: number, stride: number): 
   }
   block.fill(0)
   for (let i = 0, o = at; i < 64; i += 8, o += stride) {
-    const b0 = ws[i]
-    const b1 = ws[i + 1]
-    const b2 = ws[i + 2]
-    const b3 = ws[i + 3]
-    const b4 = ws[i + 4]
-    const b5 = ws[i + 5]
-    const b6 = ws[i + 6]
-    const b7 = ws[i + 7]
+    const b0 = ws[i]!
+    const b1 = ws[i + 1]!
+    const b2 = ws[i + 2]!
+    const b3 = ws[i + 3]!
+    const b4 = ws[i + 4]!
+    const b5 = ws[i + 5]!
+    const b6 = ws[i + 6]!
+    const b7 = ws[i + 7]!
     let z1 = Math.imul(b2 + b6, C0_541)
     const e2 = (z1 - Math.imul(b6, C1_847)) | 0
     const e3 = (z1 + Math.imul(b2, C0_765)) | 0
@@ -146,12 +146,12 @@ function idct4(block: Int32Array, out: Uint8Array, at: number, stride: number): 
   for (let i = 0; i < 8; i++) {
     // The second pass does not use column 4, nor the first row 4.
     if (i === 4) continue
-    const e = block[i] << (CONST_BITS + 1)
-    const even = (Math.imul(block[i + 16], C1_847) - Math.imul(block[i + 48], C0_765)) | 0
-    const z1 = block[i + 56]
-    const z2 = block[i + 40]
-    const z3 = block[i + 24]
-    const z4 = block[i + 8]
+    const e = block[i]! << (CONST_BITS + 1)
+    const even = (Math.imul(block[i + 16]!, C1_847) - Math.imul(block[i + 48]!, C0_765)) | 0
+    const z1 = block[i + 56]!
+    const z2 = block[i + 40]!
+    const z3 = block[i + 24]!
+    const z4 = block[i + 8]!
     const o0 = (Math.imul(z2, C1_451) - Math.imul(z1, C0_211) - Math.imul(z3, C2_172) + Math.imul(z4, C1_061)) | 0
     const o2 = (Math.imul(z3, C0_899) - Math.imul(z1, C0_509) - Math.imul(z2, C0_601) + Math.imul(z4, C2_562)) | 0
     const round = 1 << (CONST_BITS - PASS1_BITS)
@@ -163,12 +163,12 @@ function idct4(block: Int32Array, out: Uint8Array, at: number, stride: number): 
   }
   block.fill(0)
   for (let i = 0, o = at; i < 32; i += 8, o += stride) {
-    const e = ws[i] << (CONST_BITS + 1)
-    const even = (Math.imul(ws[i + 2], C1_847) - Math.imul(ws[i + 6], C0_765)) | 0
-    const z1 = ws[i + 7]
-    const z2 = ws[i + 5]
-    const z3 = ws[i + 3]
-    const z4 = ws[i + 1]
+    const e = ws[i]! << (CONST_BITS + 1)
+    const even = (Math.imul(ws[i + 2]!, C1_847) - Math.imul(ws[i + 6]!, C0_765)) | 0
+    const z1 = ws[i + 7]!
+    const z2 = ws[i + 5]!
+    const z3 = ws[i + 3]!
+    const z4 = ws[i + 1]!
     const o0 = (Math.imul(z2, C1_451) - Math.imul(z1, C0_211) - Math.imul(z3, C2_172) + Math.imul(z4, C1_061)) | 0
     const o2 = (Math.imul(z3, C0_899) - Math.imul(z1, C0_509) - Math.imul(z2, C0_601) + Math.imul(z4, C2_562)) | 0
     const round = 1 << (CONST_BITS + PASS1_BITS + 3)
@@ -185,12 +185,12 @@ function idct2(block: Int32Array, out: Uint8Array, at: number, stride: number): 
   for (let i = 0; i < 8; i++) {
     // Only column 0 and the odd ones are used.
     if (i === 2 || i === 4 || i === 6) continue
-    const e = block[i] << (CONST_BITS + 2)
+    const e = block[i]! << (CONST_BITS + 2)
     const o =
-      (Math.imul(block[i + 40], C0_850) -
-        Math.imul(block[i + 56], C0_720) -
-        Math.imul(block[i + 24], C1_272) +
-        Math.imul(block[i + 8], C3_624)) |
+      (Math.imul(block[i + 40]!, C0_850) -
+        Math.imul(block[i + 56]!, C0_720) -
+        Math.imul(block[i + 24]!, C1_272) +
+        Math.imul(block[i + 8]!, C3_624)) |
       0
     const round = 1 << (CONST_BITS - PASS1_BITS + 1)
     const shift = CONST_BITS - PASS1_BITS + 2
@@ -199,12 +199,12 @@ function idct2(block: Int32Array, out: Uint8Array, at: number, stride: number): 
   }
   block.fill(0)
   for (let i = 0, a = at; i < 16; i += 8, a += stride) {
-    const e = ws[i] << (CONST_BITS + 2)
+    const e = ws[i]! << (CONST_BITS + 2)
     const o =
-      (Math.imul(ws[i + 5], C0_850) -
-        Math.imul(ws[i + 7], C0_720) -
-        Math.imul(ws[i + 3], C1_272) +
-        Math.imul(ws[i + 1], C3_624)) |
+      (Math.imul(ws[i + 5]!, C0_850) -
+        Math.imul(ws[i + 7]!, C0_720) -
+        Math.imul(ws[i + 3]!, C1_272) +
+        Math.imul(ws[i + 1]!, C3_624)) |
       0
     const round = 1 << (CONST_BITS + PASS1_BITS + 4)
     const shift = CONST_BITS + PASS1_BITS + 5
@@ -214,6 +214,6 @@ function idct2(block: Int32Array, out: Uint8Array, at: number, stride: number): 
 }
 
 function idct1(block: Int32Array, out: Uint8Array, at: number): void {
-  out[at] = sample((block[0] + 4) >> 3)
+  out[at] = sample((block[0]! + 4) >> 3)
   block.fill(0)
 }

@@ -18,7 +18,7 @@ export interface Plane {
   stride: number
   samples: Uint8Array
   /** Progressive, until they are transformed: [paddedHigh][paddedWide][64] in natural order. */
-  coefficients?: Int16Array
+  coefficients?: Int16Array | undefined
   /** Progressive: the lowest bit that each coefficient has been given, -1 before its first scan. */
   progress: Int8Array
 }
@@ -27,11 +27,11 @@ const blocksOf = (c: Component): number => c.paddedWide * c.paddedHigh
 
 /** Bytes that the planes of a frame take. */
 export const planeBytes = (frame: Frame, sizes: readonly number[]): number =>
-  frame.components.reduce((sum, c, i) => sum + blocksOf(c) * sizes[i] ** 2, 0)
+  frame.components.reduce((sum, c, i) => sum + blocksOf(c) * sizes[i]! ** 2, 0)
 
 /** Most bytes in use while scans are decoded: a progressive file's coefficients go as the planes come. */
 export function scanBytes(frame: Frame, sizes: readonly number[]): number {
-  const planes = frame.components.map((c, i) => blocksOf(c) * sizes[i] ** 2)
+  const planes = frame.components.map((c, i) => blocksOf(c) * sizes[i]! ** 2)
   if (!frame.progressive) return planes.reduce((a, b) => a + b, 0)
   return frame.components.reduce((sum, c) => sum + blocksOf(c) * 128, 0) + Math.max(...planes)
 }
@@ -42,12 +42,12 @@ export function decodeScans(markers: Markers, frame: Frame, sizes: readonly numb
     const blocks = blocksOf(component)
     return {
       component,
-      size: sizes[i],
-      stride: component.paddedWide * sizes[i],
+      size: sizes[i]!,
+      stride: component.paddedWide * sizes[i]!,
       progress: new Int8Array(64).fill(-1),
       ...(frame.progressive
         ? { samples: new Uint8Array(0), coefficients: new Int16Array(blocks * 64) }
-        : { samples: new Uint8Array(blocks * sizes[i] ** 2) }),
+        : { samples: new Uint8Array(blocks * sizes[i]! ** 2) }),
     }
   })
   const seen = new Set<number>()
@@ -56,7 +56,7 @@ export function decodeScans(markers: Markers, frame: Frame, sizes: readonly numb
     if (++scans > MAX_SCANS) throw corrupt('JPEG', 'too many scans', { expected: `at most ${MAX_SCANS}` })
     for (const { index } of scan.components) {
       // Every bit of every coefficient comes once: that bounds the work that a small file can ask for.
-      if (frame.progressive) advance(planes[index].progress, scan)
+      if (frame.progressive) advance(planes[index]!.progress, scan)
       else if (seen.has(index)) throw corrupt('JPEG', 'a colour component comes twice')
       seen.add(index)
     }
@@ -65,10 +65,12 @@ export function decodeScans(markers: Markers, frame: Frame, sizes: readonly numb
     if (!frame.progressive && seen.size === planes.length) break
   }
   // Any scan of a progressive file can be the last one: only the end marker tells.
-  if (frame.progressive && !markers.complete)
+  if (frame.progressive && !markers.complete) {
     throw truncated('JPEG', 'further scans or the end marker', `the end of the file at byte ${markers.bytes.length}`)
-  if (seen.size < planes.length)
+  }
+  if (seen.size < planes.length) {
     throw corrupt('JPEG', 'image data of a colour component is missing', { expected: planes.length, got: seen.size })
+  }
   if (frame.progressive) for (const plane of planes) transform(plane, quantizerOf(markers, plane.component))
   return planes
 }
@@ -94,7 +96,7 @@ type BlockDecoder = { decode(block: number): void; reset(): void }
 function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[]): number {
   const reader = new BitReader(markers.bytes, scan.dataStart)
   const decoders = scan.components.map((s): BlockDecoder => {
-    const plane = planes[s.index]
+    const plane = planes[s.index]!
     const needDc = scan.start === 0 && scan.high === 0
     const needAc = scan.end > 0
     const dc = markers.dcTables[s.dc]
@@ -104,7 +106,7 @@ function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[])
       ? progressiveDecoder(reader, scan, plane, dc, ac)
       : sequentialDecoder(reader, plane, quantizerOf(markers, s.component), dc!, ac!)
   })
-  const single = scan.components.length === 1 ? scan.components[0].component : undefined
+  const single = scan.components.length === 1 ? scan.components[0]!.component : undefined
   const wide = single ? single.blocksWide : frame.mcusWide
   const high = single ? single.blocksHigh : frame.mcusHigh
   let left = markers.restartInterval || Infinity
@@ -117,12 +119,13 @@ function decodeScan(markers: Markers, frame: Frame, scan: Scan, planes: Plane[])
         left = markers.restartInterval
       }
       left--
-      if (single) decoders[0].decode(y * single.paddedWide + x)
+      if (single) decoders[0]!.decode(y * single.paddedWide + x)
       else {
         for (let i = 0; i < decoders.length; i++) {
-          const { h, v, paddedWide } = scan.components[i].component
-          for (let by = 0; by < v; by++)
-            for (let bx = 0; bx < h; bx++) decoders[i].decode((y * v + by) * paddedWide + x * h + bx)
+          const { h, v, paddedWide } = scan.components[i]!.component
+          for (let by = 0; by < v; by++) {
+            for (let bx = 0; bx < h; bx++) decoders[i]!.decode((y * v + by) * paddedWide + x * h + bx)
+          }
         }
       }
     }
@@ -142,7 +145,7 @@ function sequentialDecoder(
   const idct = idctOfSize(plane.size)
   const { samples, stride, size } = plane
   const { paddedWide } = plane.component
-  const scaled = Int32Array.from(ZIGZAG, (natural) => quantizer[natural])
+  const scaled = Int32Array.from(ZIGZAG, (natural) => quantizer[natural]!)
   let prediction = 0
   return {
     reset: () => {
@@ -152,7 +155,7 @@ function sequentialDecoder(
       const dcSize = reader.symbol(dc)
       if (dcSize > 15) throw corrupt('JPEG', 'a DC coefficient is too large')
       prediction = (prediction + reader.signed(dcSize)) | 0
-      block[0] = Math.imul(prediction, scaled[0])
+      block[0] = Math.imul(prediction, scaled[0]!)
       const flat = readAc(reader, ac, scaled, block)
       const row = Math.floor(index / paddedWide)
       const at = row * size * stride + (index - row * paddedWide) * size
@@ -173,7 +176,7 @@ function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: 
   let k = 1
   for (; k < 64; k++) {
     if (count <= 16) {
-      bits = (bits << 16) | (data[pos] << 8) | data[pos + 1]
+      bits = (bits << 16) | (data[pos]! << 8) | data[pos + 1]!
       pos = (pos + 2) | 0
       count = (count + 16) | 0
     }
@@ -193,13 +196,13 @@ function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: 
     k = (k + ((entry >> 4) & 15)) | 0
     if (k > 63) throw corrupt('JPEG', 'a block has more than 64 coefficients')
     if (count < size) {
-      bits = (bits << 16) | (data[pos] << 8) | data[pos + 1]
+      bits = (bits << 16) | (data[pos]! << 8) | data[pos + 1]!
       pos = (pos + 2) | 0
       count = (count + 16) | 0
     }
     count = (count - size) | 0
     const v = (bits >>> count) & ((1 << size) - 1)
-    block[ZIGZAG[k]] = Math.imul(v < 1 << (size - 1) ? v - (1 << size) + 1 : v, scaled[k])
+    block[ZIGZAG[k]!] = Math.imul(v < 1 << (size - 1) ? v - (1 << size) + 1 : v, scaled[k]!)
   }
   reader.bits = bits
   reader.count = count
@@ -209,7 +212,7 @@ function readAc(reader: BitReader, ac: HuffmanTable, scaled: Int32Array, block: 
 
 /** A block of one value: what the inverse DCT makes of a lone DC coefficient. */
 function fillFlat(block: Int32Array, samples: Uint8Array, at: number, stride: number, size: number): void {
-  const v = Math.max(0, Math.min(255, ((block[0] + 4) >> 3) + 128))
+  const v = Math.max(0, Math.min(255, ((block[0]! + 4) >> 3) + 128))
   block[0] = 0
   for (let y = 0; y < size; y++, at += stride) for (let x = 0; x < size; x++) samples[at + x] = v
 }
@@ -243,7 +246,7 @@ function progressiveDecoder(
       : {
           reset,
           decode(block) {
-            if (reader.take(1)) data[block * 64] |= 1 << low
+            if (reader.take(1)) data[block * 64]! |= 1 << low
           },
         }
   }
@@ -285,7 +288,7 @@ function acFirst(
     }
     k += run
     if (k > end) throw corrupt('JPEG', 'a block has more coefficients than its scan')
-    data[base + ZIGZAG[k]] = reader.signed(size) << low
+    data[base + ZIGZAG[k]!] = reader.signed(size) << low
   }
   return 0
 }
@@ -307,7 +310,7 @@ function acRefine(
   const bit = 1 << low
   let k = start
   const refine = (at: number): void => {
-    const v = data[at]
+    const v = data[at]!
     if (reader.take(1) && (v & bit) === 0) data[at] = v >= 0 ? v + bit : v - bit
   }
   if (endOfBand === 0) {
@@ -327,19 +330,19 @@ function acRefine(
       }
       // Passes `run` zero coefficients, refining the others on the way.
       for (; k <= end; k++) {
-        const at = base + ZIGZAG[k]
+        const at = base + ZIGZAG[k]!
         if (data[at] !== 0) refine(at)
         else if (run-- === 0) break
       }
       if (value !== 0) {
         if (k > end) throw corrupt('JPEG', 'a block has more coefficients than its scan')
-        data[base + ZIGZAG[k]] = value
+        data[base + ZIGZAG[k]!] = value
       }
     }
   }
   if (endOfBand === 0) return 0
   for (; k <= end; k++) {
-    const at = base + ZIGZAG[k]
+    const at = base + ZIGZAG[k]!
     if (data[at] !== 0) refine(at)
   }
   return endOfBand - 1
@@ -353,12 +356,13 @@ function transform(plane: Plane, quantizer: Uint16Array): void {
     component: { paddedWide, paddedHigh },
   } = plane
   const data = plane.coefficients!
-  const samples = (plane.samples = new Uint8Array(stride * paddedHigh * size))
+  const samples = new Uint8Array(stride * paddedHigh * size)
+  plane.samples = samples
   const block = new Int32Array(64)
   const idct: Idct = idctOfSize(size)
   for (let by = 0, base = 0; by < paddedHigh; by++) {
     for (let bx = 0; bx < paddedWide; bx++, base += 64) {
-      for (let k = 0; k < 64; k++) block[k] = Math.imul(data[base + k], quantizer[k])
+      for (let k = 0; k < 64; k++) block[k] = Math.imul(data[base + k]!, quantizer[k]!)
       idct(block, samples, by * size * stride + bx * size, stride)
     }
   }

@@ -9,6 +9,7 @@ import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import { decodeInBrowser } from './image/browser-decode.ts'
 import { loadBytes } from './load.ts'
+import { checkLoadOptions } from './load-options.ts'
 import { loadPackedModule } from './packed-module.ts'
 import type { LoadOptions, Model, Prediction } from './types.ts'
 
@@ -33,6 +34,7 @@ async function fetchBytes(source: string | URL | Response): Promise<Uint8Array> 
  * by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
+  checkLoadOptions(options)
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL || source instanceof Response) {
     return loadBytes(await fetchBytes(source), options, source instanceof Response ? source.url : String(source))

@@ -9,6 +9,8 @@ export interface ErrorDetail {
   tensor?: string | undefined
   expected?: string | number | undefined
   got?: string | number | undefined
+  /** The error that this one came from. */
+  cause?: unknown
   /** What to do about it, one clause. */
   hint?: string | undefined
 }
@@ -42,7 +44,10 @@ export class ThimbleError extends Error {
     let line = `${code}: ${parts.join('; ')}`
     if (detail.hint) line += `; ${detail.hint}`
     // Names come from files: keep the message one printable line.
-    super(line.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').slice(0, 2000))
+    super(
+      line.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').slice(0, 2000),
+      detail.cause === undefined ? undefined : { cause: detail.cause },
+    )
     this.name = 'ThimbleError'
     this.code = code
     this.op = detail.op

@@ -2,6 +2,7 @@
 import { tensorInfo } from './engine.ts'
 import { readModel, sniffFormat } from './formats/index.ts'
 import { tensorBytes, type Graph, type Op, type Tensor } from './graph.ts'
+import { checkLoadOptions } from './load-options.ts'
 import { lower } from './lower/index.ts'
 import { assemble, type Program } from './plan/compile.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
@@ -56,6 +57,7 @@ export function inspectModel(
   name?: string,
   choice?: VariantChoice,
 ): ModelReport {
+  checkLoadOptions(options, 'inspectModel')
   return inspectGraph(readModel(bytes, name), options, sniffFormat(bytes), bytes.length, choice)
 }
 

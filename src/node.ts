@@ -5,6 +5,7 @@ import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import simdRuntime from './generated/simd.ts'
 import { loadBytes as loadWith, type FastRuntime } from './load.ts'
+import { checkLoadOptions } from './load-options.ts'
 import { loadPackedModule } from './packed-module.ts'
 import { embedRuntime } from './runtime.ts'
 import type { LoadOptions, Model } from './types.ts'
@@ -47,6 +48,7 @@ export const fastRuntime = async (): Promise<FastRuntime> => (await import('./fa
 
 /** Loads the bytes of a .tflite or .thimble file, see `loadModel`; `name` is for messages. */
 export function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
+  checkLoadOptions(options)
   embedRuntime('simd', simdRuntime)
   return loadWith(bytes, options, name, fastRuntime)
 }
@@ -56,6 +58,7 @@ export function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: s
  * a WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
+  checkLoadOptions(options)
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL) {
     const url = typeof source === 'string' && /^https?:\/\//.test(source) ? new URL(source) : source

@@ -4,6 +4,7 @@ import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import type { DecodeOptions } from './image/limits.ts'
 import { ImageDecoder } from './image/wasm.ts'
+import { checkLoadOptions } from './load-options.ts'
 import { loadPackedModule } from './packed-module.ts'
 import type { LoadOptions, Model } from './types.ts'
 
@@ -21,6 +22,7 @@ export async function loadModel(source: WebAssembly.Module, options: LoadOptions
       hint: 'thimble pack MODEL -o model.wasm, then import it',
     })
   }
+  checkLoadOptions(options)
   return loadPackedModule(source, options)
 }
 

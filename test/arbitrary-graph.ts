@@ -116,7 +116,7 @@ const METADATA: fc.Arbitrary<Metadata> = fc.record(
         shorterSide: fc.integer({ min: 1, max: 2000 }),
         method: fc.constantFrom('bilinear' as const, 'nearest' as const),
         channels: fc.constantFrom('rgb' as const, 'bgr' as const, 'gray' as const),
-        mean: fc.tuple(fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true, min: 0.1 })),
+        mean: fc.tuple(fc.integer(), fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true, min: 0.1 })),
         std: fc.tuple(fc.double({ min: 0.1, max: 300, noNaN: true })),
       },
       { requiredKeys: ['fit', 'method', 'channels', 'mean', 'std'] },

@@ -1,6 +1,7 @@
 /** Parsing a command's arguments and printing its help, from one table of options. */
 import { parseArgs } from 'node:util'
 import { ThimbleError } from '../errors.ts'
+import { checkValue, nearest, oneOf, real, type Rule, whole as wholeRule } from '../options.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
 
 const HELP: OptionSpec = { type: 'boolean', short: 'h', help: 'show this help' }
@@ -20,7 +21,12 @@ export function parseCommandLine(command: Command, argv: string[]): Args {
     const { values, positionals } = parseArgs({ args: argv, options, allowPositionals: true, strict: true })
     return { positionals, options: values }
   } catch (error) {
-    throw new ThimbleError('usage/option', plain((error as Error).message), { hint: usageLine(command) })
+    const message = (error as Error).message
+    const unknown = /^Unknown option '--(.+?)'/.exec(message)
+    const near = unknown && nearest(unknown[1]!, Object.keys(options))
+    throw new ThimbleError('usage/option', plain(message), {
+      hint: `${near ? `did you mean --${near}? ` : ''}${usageLine(command)}`,
+    })
   }
 }
 
@@ -57,43 +63,24 @@ export function helpText(command: Command): string {
 export const text = (args: Args, name: string): string | undefined => args.options[name] as string | undefined
 export const flag = (args: Args, name: string): boolean => args.options[name] === true
 
-/** A whole number in a range. Errors: `usage/option`. */
-export function whole(args: Args, name: string, fallback: number, min = 1, max = 1_000_000): number {
-  const value = text(args, name)
-  if (value === undefined) return fallback
-  const n = Number(value)
-  if (!/^\d+$/.test(value) || n < min || n > max) {
-    throw new ThimbleError('usage/option', `--${name} is not usable`, {
-      expected: `a whole number from ${min} to ${max}`,
-      got: JSON.stringify(value),
-    })
-  }
-  return n
-}
-
-/** A number in a range. Errors: `usage/option`. */
-export function number(args: Args, name: string, fallback: number, min: number, max: number): number {
-  const value = text(args, name)
-  if (value === undefined) return fallback
-  const n = Number(value)
-  if (value.trim() === '' || !(n >= min && n <= max)) {
-    throw new ThimbleError('usage/option', `--${name} is not usable`, {
-      expected: `a number from ${min} to ${max}`,
-      got: JSON.stringify(value),
-    })
-  }
-  return n
-}
-
-/** One of a few words. Errors: `usage/option`. */
-export function choice<T extends string>(args: Args, name: string, values: readonly T[]): T | undefined {
+/** The value of an option, read by a rule of options.ts; undefined where it is not given. Errors: `usage/option`. */
+function valueOf<T>(args: Args, name: string, rule: Rule, read: (value: string) => T): T | undefined {
   const value = text(args, name)
   if (value === undefined) return undefined
-  if (!values.includes(value as T)) {
-    throw new ThimbleError('usage/option', `--${name} is not usable`, {
-      expected: values.join(', '),
-      got: JSON.stringify(value),
-    })
-  }
-  return value as T
+  const known = read(value)
+  // What is no number at all is shown as it was written.
+  checkValue(`--${name}`, typeof known === 'number' && !Number.isFinite(known) ? value : known, rule)
+  return known
 }
+
+/** A whole number in a range. Errors: `usage/option`. */
+export const whole = (args: Args, name: string, fallback: number, min = 1, max = 1_000_000): number =>
+  valueOf(args, name, wholeRule(min, max), (v) => (/^\d+$/.test(v) ? Number(v) : NaN)) ?? fallback
+
+/** A number in a range. Errors: `usage/option`. */
+export const number = (args: Args, name: string, fallback: number, min: number, max: number): number =>
+  valueOf(args, name, real(min, max), (v) => (v.trim() === '' ? NaN : Number(v))) ?? fallback
+
+/** One of a few words. Errors: `usage/option`. */
+export const choice = <T extends string>(args: Args, name: string, words: readonly T[]): T | undefined =>
+  valueOf(args, name, oneOf(words), (v) => v as T)

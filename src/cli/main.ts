@@ -1,6 +1,7 @@
 /** `thimble …`: finds the command, runs it, and turns whatever goes wrong into one line and an exit code. */
 import { readFileSync } from 'node:fs'
 import { ThimbleError } from '../errors.ts'
+import { nearest } from '../options.ts'
 import { helpText, parseCommandLine } from './args.ts'
 import type { Command } from './command.ts'
 import { packageFile } from './package.ts'
@@ -57,9 +58,10 @@ async function dispatch(argv: string[]): Promise<number> {
   const wanted = name === 'help' ? rest[0]! : name
   if (!Object.hasOwn(COMMANDS, wanted)) {
     const kind = wanted.startsWith('-') ? 'option' : 'command'
+    const near = nearest(wanted, Object.keys(COMMANDS))
     throw new ThimbleError(`usage/${kind}`, `unknown ${kind} ${wanted}`, {
       expected: Object.keys(COMMANDS).join(', '),
-      hint: 'usage: thimble COMMAND ..., see thimble --help',
+      hint: `${near && kind === 'command' ? `did you mean ${near}? ` : ''}usage: thimble COMMAND ..., see thimble --help`,
     })
   }
   const { command } = await COMMANDS[wanted]!.load()

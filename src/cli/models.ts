@@ -4,6 +4,7 @@ import { fileURLToPath } from 'node:url'
 import { ThimbleError } from '../errors.ts'
 import { dtypeBytes, elements } from '../graph.ts'
 import { KERNELS } from '../kernels.ts'
+import { MOST_THREADS } from '../load-options.ts'
 import type { Choice } from '../load.ts'
 import type { LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
@@ -105,7 +106,7 @@ export function loadOptions(args: Args): LoadOptions {
     ...(kernels ? { kernels } : {}),
     ...(plan ? { plan } : {}),
     ...(flag(args, 'fast') ? { fast: true } : {}),
-    ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, 64) } : {}),
+    ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, MOST_THREADS) } : {}),
   }
 }
 

@@ -1,6 +1,7 @@
 /** Checks of Metadata from a file that anyone may have written: every field of its type and within limits. */
 import { ThimbleError } from '../errors.ts'
-import type { Metadata, Preprocess } from '../graph.ts'
+import type { Metadata } from '../graph.ts'
+import { checkPreprocess } from '../options.ts'
 
 export const MAX_LABELS = 1 << 20
 
@@ -15,35 +16,6 @@ const isObject = (v: unknown): v is Record<string, unknown> => typeof v === 'obj
 function oneOf<const T extends string>(value: unknown, names: readonly T[], name: string): T {
   if (!names.includes(value as T)) throw bad(name, names.join(', '), value)
   return value as T
-}
-
-/** One number for all channels, or one for each of up to 4. */
-function perChannel(value: unknown, name: string, nonZero: boolean): number[] {
-  const valid = (v: unknown): boolean => typeof v === 'number' && Number.isFinite(v) && !(nonZero && v === 0)
-  if (!Array.isArray(value) || value.length < 1 || value.length > 4 || !value.every(valid)) {
-    throw bad(name, `1 to 4 finite numbers${nonZero ? ', none of them 0' : ''}`, value)
-  }
-  return value as number[]
-}
-
-/** Errors: `format/metadata`. */
-export function checkPreprocess(value: unknown): Preprocess {
-  if (!isObject(value)) throw bad('preprocess', 'an object', value)
-  const { shorterSide } = value
-  if (
-    shorterSide !== undefined &&
-    !(Number.isInteger(shorterSide) && (shorterSide as number) >= 1 && (shorterSide as number) <= 65535)
-  ) {
-    throw bad('preprocess.shorterSide', '1 to 65535', shorterSide)
-  }
-  return {
-    fit: oneOf(value.fit, ['stretch', 'crop', 'fit'], 'preprocess.fit'),
-    ...(shorterSide === undefined ? {} : { shorterSide: shorterSide as number }),
-    method: oneOf(value.method, ['bilinear', 'bilinear-fast', 'nearest', 'area'], 'preprocess.method'),
-    channels: oneOf(value.channels, ['rgb', 'bgr', 'gray'], 'preprocess.channels'),
-    mean: perChannel(value.mean, 'preprocess.mean', false),
-    std: perChannel(value.std, 'preprocess.std', true),
-  }
 }
 
 /** The known fields of `value`, checked. Errors: `format/metadata`. */
@@ -63,7 +35,7 @@ export function checkMetadata(value: unknown): Metadata {
     }
     out.labels = labels
   }
-  if (value.preprocess !== undefined) out.preprocess = checkPreprocess(value.preprocess)
+  if (value.preprocess !== undefined) out.preprocess = checkPreprocess(value.preprocess, 'file')
   if (value.task !== undefined) {
     out.task = oneOf(value.task, ['classification', 'detection', 'segmentation', 'landmarks', 'features'], 'task')
   }

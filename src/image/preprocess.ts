@@ -5,6 +5,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { type DType, elements, type Preprocess } from '../graph.ts'
+import { checkPreprocess } from '../options.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { type AxisTaps, axisTaps, extent, resizeColumns, resizeRow, rowsFirst } from './resize.ts'
 
@@ -337,31 +338,6 @@ export function checkPixels(image: PixelImage): 1 | 3 | 4 {
     })
   }
   return channels
-}
-
-/** Errors: `usage/preprocess`. */
-export function checkPreprocess(how: Preprocess): void {
-  const fail = (what: string, expected: string, got: unknown): never => {
-    throw new ThimbleError('usage/preprocess', what, { expected, got: String(got) })
-  }
-  if (!['stretch', 'crop', 'fit'].includes(how.fit)) fail('unknown fit', 'stretch, crop or fit', how.fit)
-  if (!['bilinear', 'bilinear-fast', 'nearest', 'area'].includes(how.method)) {
-    fail('unknown resize method', 'bilinear, bilinear-fast, nearest or area', how.method)
-  }
-  if (!['rgb', 'bgr', 'gray'].includes(how.channels)) fail('unknown channel order', 'rgb, bgr or gray', how.channels)
-  if (
-    how.shorterSide !== undefined &&
-    !(Number.isInteger(how.shorterSide) && how.shorterSide > 0 && how.shorterSide <= 16384)
-  ) {
-    fail('shorterSide out of range', '1 to 16384', how.shorterSide)
-  }
-  for (const key of ['mean', 'std'] as const) {
-    const values = how[key]
-    if (!Array.isArray(values) || (values.length !== 1 && values.length !== 3) || !values.every(Number.isFinite)) {
-      fail(`${key} has the wrong form`, '1 or 3 finite numbers', JSON.stringify(values))
-    }
-  }
-  if (how.std.some((v) => v === 0)) fail('std is zero', 'not 0', how.std)
 }
 
 /** One-shot form of `Preprocessor`: the input tensor's values for one image. */

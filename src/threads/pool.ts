@@ -1,9 +1,8 @@
 /** Starts the worker threads of one model and wakes them for every run. */
 import { ThimbleError } from '../errors.ts'
+import { MOST_THREADS } from '../load-options.ts'
 import type { Program } from '../plan/compile.ts'
 import { CONTROL_WORDS, FINISHED, GENERATION, STATUS, type WorkerStart } from './worker-words.ts'
-
-const MOST_THREADS = 16
 
 interface Handle {
   post(message: WorkerStart): void

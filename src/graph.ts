@@ -64,6 +64,9 @@ interface Pool {
 interface Binary {
   activation: Activation
 }
+interface Reduce {
+  keepDims: boolean
+}
 interface Resize {
   alignCorners: boolean
   halfPixelCenters: boolean
@@ -85,14 +88,57 @@ export interface OpAttributes {
   MUL: Binary
   DIV: Binary
   FLOOR_DIV: None
+  FLOOR_MOD: None
+  MAXIMUM: None
+  MINIMUM: None
+  SQUARED_DIFFERENCE: None
+  POW: None
+  /** Comparisons: bool result. */
+  EQUAL: None
+  NOT_EQUAL: None
+  LESS: None
+  LESS_EQUAL: None
+  GREATER: None
+  GREATER_EQUAL: None
+  LOGICAL_AND: None
+  LOGICAL_OR: None
+  LOGICAL_NOT: None
+  /** inputs: condition bool, a, b. SELECT: equal shapes, or a condition of the first dimension; SELECT_V2 broadcasts. */
+  SELECT: None
+  SELECT_V2: None
+  /** inputs: a [..., M, K], b [..., K, N]; adjX, adjY: the last two dimensions of a, b are swapped */
+  BATCH_MATMUL: { adjX: boolean; adjY: boolean }
   AVERAGE_POOL_2D: Pool
   MAX_POOL_2D: Pool
   /** inputs: x, axes int32 constant */
-  MEAN: { keepDims: boolean }
-  SUM: { keepDims: boolean }
+  MEAN: Reduce
+  SUM: Reduce
+  REDUCE_MAX: Reduce
+  REDUCE_MIN: Reduce
+  REDUCE_PROD: Reduce
+  REDUCE_ANY: Reduce
+  REDUCE_ALL: Reduce
   SOFTMAX: { beta: number }
+  LOG_SOFTMAX: None
+  /** Over the last axis. */
+  L2_NORMALIZATION: Binary
   LOGISTIC: None
   TANH: None
+  ELU: None
+  GELU: { approximate: boolean }
+  EXP: None
+  LOG: None
+  ABS: None
+  NEG: None
+  SQUARE: None
+  RSQRT: None
+  SIN: None
+  COS: None
+  FLOOR: None
+  CEIL: None
+  ROUND: None
+  SIGN: None
+  RELU_0_TO_1: None
   HARD_SWISH: None
   RELU: None
   RELU6: None
@@ -107,15 +153,49 @@ export interface OpAttributes {
   RESIZE_NEAREST_NEIGHBOR: Resize
   /** inputs: x, paddings [rank,2] int32 constant */
   PAD: None
+  /** inputs: x, paddings [rank,2], value */
+  PADV2: None
+  /** inputs: x, paddings [rank,2]. REFLECT leaves the border out, SYMMETRIC repeats it. */
+  MIRROR_PAD: { mode: 'REFLECT' | 'SYMMETRIC' }
   CONCATENATION: { axis: number; activation: Activation }
   /** inputs: axis int32 constant, x */
   SPLIT: { numSplits: number }
+  /** inputs: x, sizes, axis */
+  SPLIT_V: { numSplits: number }
   /** inputs: x, axis int32 constant */
   ARG_MAX: { outputType: 'int32' | 'int64' }
-  /** inputs: x, shape? The output tensor's shape is what counts. */
-  RESHAPE: None
-  SQUEEZE: None
+  ARG_MIN: { outputType: 'int32' | 'int64' }
+  /** inputs: x, k; outputs: values, int32 indices along the last axis */
+  TOPK_V2: None
+  /** inputs: x, shape?; without a shape it is `newShape`, and without that the output tensor's own. */
+  RESHAPE: { newShape?: readonly number[] | undefined }
+  /** Without `dims` the output tensor's shape is what counts; empty: all dimensions of length 1 go. */
+  SQUEEZE: { dims?: readonly number[] | undefined }
+  /** inputs: x, axis */
   EXPAND_DIMS: None
+  SHAPE: { outputType: 'int32' | 'int64' }
+  RANK: None
+  /** inputs: dims, value */
+  FILL: None
+  /** inputs: start, limit, delta */
+  RANGE: None
+  ZEROS_LIKE: None
+  /** inputs: x, multiples */
+  TILE: None
+  /** inputs: x, shape */
+  BROADCAST_TO: None
+  /** inputs: two shapes; output: what they broadcast to */
+  BROADCAST_ARGS: None
+  /** inputs: x, block, paddings [k,2] */
+  SPACE_TO_BATCH_ND: None
+  /** inputs: x, block, crops [k,2] */
+  BATCH_TO_SPACE_ND: None
+  SPACE_TO_DEPTH: { blockSize: number }
+  DEPTH_TO_SPACE: { blockSize: number }
+  /** inputs: x, axes */
+  REVERSE_V2: None
+  /** inputs: x, axis; exclusive: without the element itself */
+  CUMSUM: { exclusive: boolean; reverse: boolean }
   /** inputs: x, permutation int32 constant */
   TRANSPOSE: None
   /** inputs: x, begin, size */
@@ -131,8 +211,12 @@ export interface OpAttributes {
   UNPACK: { axis: number; num: number }
   CAST: None
   SQRT: None
+  /** inputs: x, indices; output: the shape of x with dimension `axis` replaced by those of the indices behind batchDims */
+  GATHER: { axis: number; batchDims: number }
   /** inputs: x, indices [..., depth] int32 */
   GATHER_ND: None
+  /** inputs: indices [..., depth], updates, shape */
+  SCATTER_ND: None
   /** inputs: box encodings, scores, anchors */
   DETECTION_POSTPROCESS: {
     maxDetections: number

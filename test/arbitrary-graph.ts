@@ -73,6 +73,10 @@ function attribute(kind: string, d: Dice, rank: number, operands: number): unkno
       return randomScale(d) * (d.int(2) ? 1 : -1)
     case 'bool':
       return d.int(2) === 1
+    case 'mirror mode':
+      return d.pick(['REFLECT', 'SYMMETRIC'])
+    case 'dimensions':
+      return Array.from({ length: d.int(4) }, () => d.int(5))
     case 'index type':
       return d.pick(['int32', 'int64'])
     default:
@@ -97,6 +101,8 @@ function randomOp(d: Dice, type: OpType, graph: Graph, ready: number[]): void {
   const attrs = Object.fromEntries(
     Object.entries(spec.attrs).map(([name, kind]) => [name, attribute(kind, d, rank, operands)]),
   )
+  // A shape among the inputs is what counts: files then have it nowhere else.
+  if (type === 'RESHAPE' && (inputs[1] ?? -1) >= 0) delete attrs.newShape
   graph.ops.push({ type, inputs, outputs, attrs } as unknown as Op)
   ready.push(...outputs)
 }

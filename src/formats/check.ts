@@ -18,8 +18,20 @@ export const MAX_TENSOR_BYTES = 2 ** 31 - 1
 
 const damaged = 'the file is damaged'
 
-/** Kinds of attributes. `count`: 1 to 65535 (strides, windows); `limit`: 1 to a million; `axis`: -rank to rank - 1. */
-type Kind = 'padding' | 'activation' | 'count' | 'limit' | 'axis' | 'int' | 'real' | 'bool' | 'index type' | 'name'
+/** Kinds of attributes. `count`: 1 to 65535 (strides, windows); `limit`: 1 to a million; `dimensions`: a list, or absent. */
+type Kind =
+  | 'padding'
+  | 'activation'
+  | 'count'
+  | 'limit'
+  | 'axis'
+  | 'int'
+  | 'real'
+  | 'bool'
+  | 'index type'
+  | 'mirror mode'
+  | 'dimensions'
+  | 'name'
 
 export interface OpSpec<T extends OpType = OpType> {
   /** Fewest and most inputs. */
@@ -41,6 +53,9 @@ const REDUCER = { inputs: TWO, outputs: ONE, attrs: { keepDims: 'bool' } } as co
 const WINDOW = { padding: 'padding', strideH: 'count', strideW: 'count', activation: 'activation' } as const
 const CONV = { ...WINDOW, dilationH: 'count', dilationW: 'count' } as const
 const POOL = { inputs: ONE, outputs: ONE, attrs: { ...WINDOW, filterH: 'count', filterW: 'count' } } as const
+const INDEX = { inputs: TWO, outputs: ONE, attrs: { outputType: 'index type' } } as const
+const TERNARY = { inputs: [3, 3], outputs: ONE, attrs: {} } as const
+const BLOCKS = { inputs: ONE, outputs: ONE, attrs: { blockSize: 'count' } } as const
 const RESIZE = { inputs: TWO, outputs: ONE, attrs: { alignCorners: 'bool', halfPixelCenters: 'bool' } } as const
 
 export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
@@ -61,9 +76,35 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   MAX_POOL_2D: POOL,
   MEAN: REDUCER,
   SUM: REDUCER,
+  REDUCE_MAX: REDUCER,
+  REDUCE_MIN: REDUCER,
+  REDUCE_PROD: REDUCER,
+  REDUCE_ANY: REDUCER,
+  REDUCE_ALL: REDUCER,
+  BATCH_MATMUL: { inputs: TWO, outputs: ONE, attrs: { adjX: 'bool', adjY: 'bool' } },
   SOFTMAX: { ...UNARY, attrs: { beta: 'real' } },
+  LOG_SOFTMAX: UNARY,
+  L2_NORMALIZATION: { ...UNARY, attrs: { activation: 'activation' } },
   LOGISTIC: UNARY,
   TANH: UNARY,
+  ELU: UNARY,
+  GELU: { ...UNARY, attrs: { approximate: 'bool' } },
+  EXP: UNARY,
+  LOG: UNARY,
+  ABS: UNARY,
+  NEG: UNARY,
+  SQUARE: UNARY,
+  RSQRT: UNARY,
+  SIN: UNARY,
+  COS: UNARY,
+  FLOOR: UNARY,
+  CEIL: UNARY,
+  ROUND: UNARY,
+  SIGN: UNARY,
+  RELU_0_TO_1: UNARY,
+  LOGICAL_NOT: UNARY,
+  ZEROS_LIKE: UNARY,
+  RANK: UNARY,
   HARD_SWISH: UNARY,
   RELU: UNARY,
   RELU6: UNARY,
@@ -73,19 +114,53 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   DEQUANTIZE: UNARY,
   CAST: UNARY,
   SQRT: UNARY,
-  SQUEEZE: UNARY,
+  SQUEEZE: { ...UNARY, attrs: { dims: 'dimensions' } },
+  SHAPE: { ...UNARY, attrs: { outputType: 'index type' } },
   RESIZE_BILINEAR: RESIZE,
   RESIZE_NEAREST_NEIGHBOR: RESIZE,
   PAD: SHAPED,
+  PADV2: TERNARY,
+  MIRROR_PAD: { inputs: TWO, outputs: ONE, attrs: { mode: 'mirror mode' } },
   EXPAND_DIMS: SHAPED,
   TRANSPOSE: SHAPED,
   GATHER_ND: SHAPED,
+  SCATTER_ND: TERNARY,
+  GATHER: { inputs: TWO, outputs: ONE, attrs: { axis: 'int', batchDims: 'int' } },
   FLOOR_DIV: SHAPED,
+  FLOOR_MOD: SHAPED,
+  MAXIMUM: SHAPED,
+  MINIMUM: SHAPED,
+  SQUARED_DIFFERENCE: SHAPED,
+  POW: SHAPED,
+  EQUAL: SHAPED,
+  NOT_EQUAL: SHAPED,
+  LESS: SHAPED,
+  LESS_EQUAL: SHAPED,
+  GREATER: SHAPED,
+  GREATER_EQUAL: SHAPED,
+  LOGICAL_AND: SHAPED,
+  LOGICAL_OR: SHAPED,
+  SELECT: TERNARY,
+  SELECT_V2: TERNARY,
+  FILL: SHAPED,
+  RANGE: TERNARY,
+  TILE: SHAPED,
+  BROADCAST_TO: SHAPED,
+  BROADCAST_ARGS: SHAPED,
+  SPACE_TO_BATCH_ND: TERNARY,
+  BATCH_TO_SPACE_ND: TERNARY,
+  SPACE_TO_DEPTH: BLOCKS,
+  DEPTH_TO_SPACE: BLOCKS,
+  REVERSE_V2: SHAPED,
+  CUMSUM: { inputs: TWO, outputs: ONE, attrs: { exclusive: 'bool', reverse: 'bool' } },
+  TOPK_V2: { inputs: TWO, outputs: TWO, attrs: {} },
   PRELU: SHAPED,
   CONCATENATION: { inputs: MANY, outputs: ONE, attrs: { axis: 'axis', activation: 'activation' } },
   SPLIT: { inputs: TWO, outputs: MANY, attrs: { numSplits: 'limit' } },
-  ARG_MAX: { inputs: TWO, outputs: ONE, attrs: { outputType: 'index type' } },
-  RESHAPE: { inputs: [1, 2], outputs: ONE, optional: 1, attrs: {} },
+  SPLIT_V: { inputs: [3, 3], outputs: MANY, attrs: { numSplits: 'limit' } },
+  ARG_MAX: INDEX,
+  ARG_MIN: INDEX,
+  RESHAPE: { inputs: [1, 2], outputs: ONE, optional: 1, attrs: { newShape: 'dimensions' } },
   SLICE: { inputs: [3, 3], outputs: ONE, attrs: {} },
   STRIDED_SLICE: {
     inputs: [4, 4],
@@ -131,6 +206,13 @@ const KINDS: Record<Kind, readonly [(v: unknown) => boolean, string]> = {
   real: [(v) => typeof v === 'number' && Number.isFinite(v), 'a finite number'],
   bool: [(v) => typeof v === 'boolean', 'true or false'],
   'index type': [(v) => v === 'int32' || v === 'int64', 'int32 or int64'],
+  'mirror mode': [(v) => v === 'REFLECT' || v === 'SYMMETRIC', 'REFLECT or SYMMETRIC'],
+  dimensions: [
+    (v) =>
+      v === undefined ||
+      (Array.isArray(v) && v.length <= MAX_RANK && v.every((d) => isInt(d, -MAX_TENSOR_BYTES, MAX_TENSOR_BYTES))),
+    `at most ${MAX_RANK} integers`,
+  ],
   name: [(v) => typeof v === 'string', 'a name'],
 }
 
@@ -142,28 +224,18 @@ const attributeError = (where: string, name: string, expected: string | number, 
     hint: `${damaged} or its writer is at fault`,
   })
 
-/** Ops with an attribute that must match their operands. */
-const AGAINST_OPERANDS: ReadonlySet<OpType> = new Set<OpType>(['CONCATENATION', 'PACK', 'UNPACK', 'SPLIT'])
-
-/** The one number that must match the operands: an axis of this rank, or how many operands there are. */
-function checkAgainstOperands(op: Op, tensors: readonly Tensor[], where: string): void {
-  const axis = (name: string, value: number, tensor: number): void => {
-    const rank = tensors[tensor]!.shape.length
-    if (value < -rank || value >= rank) throw attributeError(where, name, `${-rank} to ${rank - 1}`, value)
-  }
+/** How many operands an attribute of some ops must name. */
+function checkOperandCount(op: Op, where: string): void {
   const equal = (name: string, value: number, expected: number): void => {
     if (value !== expected) throw attributeError(where, name, expected, value)
   }
   switch (op.type) {
-    case 'CONCATENATION':
-      return axis('axis', op.attrs.axis, op.outputs[0]!)
     case 'PACK':
-      equal('valuesCount', op.attrs.valuesCount, op.inputs.length)
-      return axis('axis', op.attrs.axis, op.outputs[0]!)
+      return equal('valuesCount', op.attrs.valuesCount, op.inputs.length)
     case 'UNPACK':
-      equal('num', op.attrs.num, op.outputs.length)
-      return axis('axis', op.attrs.axis, op.inputs[0]!)
+      return equal('num', op.attrs.num, op.outputs.length)
     case 'SPLIT':
+    case 'SPLIT_V':
       return equal('numSplits', op.attrs.numSplits, op.outputs.length)
     default:
       return
@@ -183,7 +255,7 @@ function checkCount(what: string, got: number, range: readonly [number, number],
 }
 
 /** Operand counts, missing inputs and attributes of one op. Errors: `format/op-operands`, `format/op-attribute`. */
-export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void {
+export function checkOp(op: Op, where: string): void {
   const spec: OpSpec = OP_SPECS[op.type]
   const { inputs } = op
   checkCount('inputs', inputs.length, spec.inputs, where)
@@ -201,7 +273,7 @@ export function checkOp(op: Op, tensors: readonly Tensor[], where: string): void
     const kind = KINDS[kinds[name]!]
     if (!kind[0](attrs[name])) throw attributeError(where, name, kind[1], attrs[name])
   }
-  if (AGAINST_OPERANDS.has(op.type)) checkAgainstOperands(op, tensors, where)
+  checkOperandCount(op, where)
 }
 
 /** Dimensions and size of a tensor. Errors: `format/shape`. */
@@ -341,7 +413,7 @@ export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
     const where = opLabel(op, index)
     checkIndices(op.inputs, tensors, where, true)
     checkIndices(op.outputs, tensors, where)
-    checkOp(op, tensors, where)
+    checkOp(op, where)
     for (let k = 0; k < op.inputs.length; k++) {
       const i = op.inputs[k]!
       if (i >= 0 && !written[i]) {

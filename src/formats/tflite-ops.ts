@@ -6,6 +6,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { Activation, OpAttributes, OpType, Padding, Tensor } from '../graph.ts'
+import { MAX_RANK } from './check.ts'
 import type { Table } from './flatbuffer.ts'
 import { readFlexMap } from './flexbuffer.ts'
 import { ACTIVATION_NAMES, BUILTIN_NAMES, TYPE_NAMES } from './tflite-names.ts'
@@ -43,6 +44,10 @@ class Options {
     return this.table?.float32(slot) ?? 0
   }
 
+  ints(slot: number): number[] | undefined {
+    return this.table?.int32s(slot, 'dimensions', MAX_RANK)
+  }
+
   /** `undefined as Padding`, which `checkOp` refuses, for a number that is none. */
   padding(slot: number): Padding {
     return (['SAME', 'VALID'] as const)[this.byte(slot)] as Padding
@@ -52,13 +57,6 @@ class Options {
     const value = this.byte(slot)
     if (value < 0 || value > 3) throw new Refusal(`${ACTIVATION_NAMES[value] ?? `unknown (${value})`} activation`)
     return ACTIVATION_NAMES[value] as Activation
-  }
-
-  /** An axis counted from the end becomes one from the start. */
-  axis(slot: number, of: number | undefined): number {
-    const value = this.int(slot)
-    const rank = this.tensors[of ?? -1]?.shape.length ?? 0
-    return value < 0 && value >= -rank ? value + rank : value
   }
 }
 
@@ -83,29 +81,18 @@ const POOL = {
   }),
 }
 
-/** Output channels per input channel; the file says it and so do the shapes. */
+function outputType(o: Options): { outputType: 'int32' | 'int64' } {
+  const type = TYPE_NAMES[o.byte(0)]
+  if (type !== 'INT32' && type !== 'INT64') throw new Refusal(`${type ?? 'unknown'} output`)
+  return { outputType: type === 'INT32' ? 'int32' : 'int64' }
+}
+
+/** Output channels per input channel. */
 function depthMultiplier(o: Options): number {
-  const x = o.tensors[o.raw.inputs[0]!]?.shape ?? []
-  const filter = o.tensors[o.raw.inputs[1]!]?.shape ?? []
-  const multiplier = filter[3]! / x[3]!
-  if (x.length !== 4 || filter.length !== 4 || !Number.isInteger(multiplier)) {
-    throw new ThimbleError('format/shape', 'depthwise filter does not fit its input', {
-      op: opName(o.raw),
-      expected: 'input [N,H,W,C], filter [1,kh,kw,C*m]',
-      got: `[${x}], [${filter}]`,
-    })
-  }
   const stored = o.int(3)
   // LiteRT computes such an op by another path, to other bytes.
   if (stored === 0) throw new Refusal('no depth multiplier')
-  if (stored !== multiplier) {
-    throw new ThimbleError('format/op-attribute', 'depth multiplier does not fit the shapes', {
-      op: opName(o.raw),
-      expected: multiplier,
-      got: stored,
-    })
-  }
-  return multiplier
+  return stored
 }
 
 const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPORTED'>]: Row<T> } = {
@@ -153,6 +140,11 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
   MAX_POOL_2D: POOL,
   MEAN: REDUCER,
   SUM: REDUCER,
+  REDUCE_MAX: REDUCER,
+  REDUCE_MIN: REDUCER,
+  REDUCE_PROD: REDUCER,
+  REDUCE_ANY: REDUCER,
+  REDUCE_ALL: REDUCER,
   SOFTMAX: { options: 9, attrs: (o) => ({ beta: o.float(0) }) },
   LOGISTIC: PLAIN,
   TANH: PLAIN,
@@ -168,24 +160,76 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
   FLOOR_DIV: PLAIN,
   GATHER_ND: PLAIN,
   PRELU: PLAIN,
-  SQUEEZE: PLAIN,
+  SQUEEZE: { options: 30, attrs: (o) => ({ dims: o.ints(0) ?? [] }) },
   PAD: PLAIN,
-  RESHAPE: PLAIN,
+  // The options are older than the second input and count only without it.
+  RESHAPE: { options: 17, attrs: (o) => ((o.raw.inputs[1] ?? -1) < 0 ? { newShape: o.ints(0) } : {}) },
+  LOG_SOFTMAX: PLAIN,
+  ELU: PLAIN,
+  EXP: PLAIN,
+  LOG: PLAIN,
+  ABS: PLAIN,
+  NEG: PLAIN,
+  SQUARE: PLAIN,
+  RSQRT: PLAIN,
+  SIN: PLAIN,
+  COS: PLAIN,
+  FLOOR: PLAIN,
+  CEIL: PLAIN,
+  ROUND: PLAIN,
+  SIGN: PLAIN,
+  RELU_0_TO_1: PLAIN,
+  LOGICAL_NOT: PLAIN,
+  ZEROS_LIKE: PLAIN,
+  RANK: PLAIN,
+  PADV2: PLAIN,
+  SCATTER_ND: PLAIN,
+  FLOOR_MOD: PLAIN,
+  MAXIMUM: PLAIN,
+  MINIMUM: PLAIN,
+  SQUARED_DIFFERENCE: PLAIN,
+  POW: PLAIN,
+  EQUAL: PLAIN,
+  NOT_EQUAL: PLAIN,
+  LESS: PLAIN,
+  LESS_EQUAL: PLAIN,
+  GREATER: PLAIN,
+  GREATER_EQUAL: PLAIN,
+  LOGICAL_AND: PLAIN,
+  LOGICAL_OR: PLAIN,
+  SELECT: PLAIN,
+  SELECT_V2: PLAIN,
+  FILL: PLAIN,
+  RANGE: PLAIN,
+  TILE: PLAIN,
+  BROADCAST_TO: PLAIN,
+  BROADCAST_ARGS: PLAIN,
+  SPACE_TO_BATCH_ND: PLAIN,
+  BATCH_TO_SPACE_ND: PLAIN,
+  REVERSE_V2: PLAIN,
+  TOPK_V2: PLAIN,
   EXPAND_DIMS: PLAIN,
   TRANSPOSE: PLAIN,
   SLICE: PLAIN,
   RESIZE_BILINEAR: { options: 15, attrs: (o) => ({ alignCorners: o.bool(2), halfPixelCenters: o.bool(3) }) },
   RESIZE_NEAREST_NEIGHBOR: { options: 74, attrs: (o) => ({ alignCorners: o.bool(0), halfPixelCenters: o.bool(1) }) },
-  CONCATENATION: { options: 10, attrs: (o) => ({ axis: o.axis(0, o.raw.outputs[0]), activation: o.activation(1) }) },
+  CONCATENATION: { options: 10, attrs: (o) => ({ axis: o.int(0), activation: o.activation(1) }) },
   SPLIT: { options: 35, attrs: (o) => ({ numSplits: o.int(0) }) },
-  ARG_MAX: {
-    options: 40,
-    attrs: (o) => {
-      const type = TYPE_NAMES[o.byte(0)]
-      if (type !== 'INT32' && type !== 'INT64') throw new Refusal(`${type ?? 'unknown'} output`)
-      return { outputType: type === 'INT32' ? 'int32' : 'int64' }
-    },
+  SPLIT_V: { options: 79, attrs: (o) => ({ numSplits: o.int(0) }) },
+  ARG_MAX: { options: 40, attrs: outputType },
+  ARG_MIN: { options: 57, attrs: outputType },
+  SHAPE: { options: 55, attrs: outputType },
+  GELU: { options: 116, attrs: (o) => ({ approximate: o.bool(0) }) },
+  L2_NORMALIZATION: { options: 12, attrs: (o) => ({ activation: o.activation(0) }) },
+  BATCH_MATMUL: { options: 101, attrs: (o) => ({ adjX: o.bool(0), adjY: o.bool(1) }) },
+  MIRROR_PAD: {
+    options: 77,
+    attrs: (o) => ({ mode: (['REFLECT', 'SYMMETRIC'] as const)[o.byte(0)] as 'REFLECT' }),
   },
+  GATHER: { options: 23, attrs: (o) => ({ axis: o.int(0), batchDims: o.int(1) }) },
+  SPACE_TO_DEPTH: { options: 19, attrs: (o) => ({ blockSize: o.int(0) }) },
+  DEPTH_TO_SPACE: { options: 94, attrs: (o) => ({ blockSize: o.int(0) }) },
+  CUMSUM: { options: 102, attrs: (o) => ({ exclusive: o.bool(0), reverse: o.bool(1) }) },
   STRIDED_SLICE: {
     options: 32,
     attrs: (o) => {
@@ -199,8 +243,8 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
       }
     },
   },
-  PACK: { options: 59, attrs: (o) => ({ valuesCount: o.int(0), axis: o.axis(1, o.raw.outputs[0]) }) },
-  UNPACK: { options: 64, attrs: (o) => ({ num: o.int(0), axis: o.axis(1, o.raw.inputs[0]) }) },
+  PACK: { options: 59, attrs: (o) => ({ valuesCount: o.int(0), axis: o.int(1) }) },
+  UNPACK: { options: 64, attrs: (o) => ({ num: o.int(0), axis: o.int(1) }) },
 }
 
 /** What the reader knows of an op before its attributes. */

@@ -98,6 +98,11 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
       return pool(op, byDtype(1, 2))
     case 'MEAN':
     case 'SUM':
+    case 'REDUCE_MAX':
+    case 'REDUCE_MIN':
+    case 'REDUCE_PROD':
+    case 'REDUCE_ANY':
+    case 'REDUCE_ALL':
       return { version: byDtype(1, 2), options: 27, fields: [bool(op.attrs.keepDims)] }
     case 'SOFTMAX':
       return { version: byDtype(1, 2), options: 9, fields: [f32(op.attrs.beta)] }
@@ -137,13 +142,50 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
       return { version: byDtype(1, 2), options: 59, fields: [i32(op.attrs.valuesCount), i32(op.attrs.axis)] }
     case 'UNPACK':
       return { version: byDtype(1, 2), options: 64, fields: [i32(op.attrs.num), i32(op.attrs.axis)] }
-    case 'RESHAPE':
-      return { version: 1, options: 17, fields: [offset(b.int32Vector([...graph.tensors[op.outputs[0]!]!.shape]))] }
+    case 'SPLIT_V':
+      return { version: byDtype(1, 2), options: 79, fields: [i32(op.attrs.numSplits)] }
+    case 'GELU':
+      return { version: byDtype(1, 2), options: 116, fields: [bool(op.attrs.approximate)] }
+    case 'L2_NORMALIZATION':
+      return { version: byDtype(1, 2), options: 12, fields: [activation(op.attrs.activation)] }
+    case 'BATCH_MATMUL':
+      return { version: byDtype(1, 2), options: 101, fields: [bool(op.attrs.adjX), bool(op.attrs.adjY)] }
+    case 'MIRROR_PAD':
+      return { version: byDtype(1, 2), options: 77, fields: [i8(op.attrs.mode === 'REFLECT' ? 0 : 1)] }
+    case 'GATHER':
+      return {
+        version: op.attrs.batchDims ? 5 : byDtype(1, 2),
+        options: 23,
+        fields: [i32(op.attrs.axis), i32(op.attrs.batchDims)],
+      }
+    case 'SPACE_TO_DEPTH':
+      return { version: byDtype(1, 2), options: 19, fields: [i32(op.attrs.blockSize)] }
+    case 'DEPTH_TO_SPACE':
+      return { version: byDtype(1, 2), options: 94, fields: [i32(op.attrs.blockSize)] }
+    case 'CUMSUM':
+      return { version: 1, options: 102, fields: [bool(op.attrs.exclusive), bool(op.attrs.reverse)] }
+    case 'SHAPE':
+    case 'ARG_MIN':
+      return {
+        version: 1,
+        options: op.type === 'SHAPE' ? 55 : 57,
+        fields: [i8(TYPE_NAMES.indexOf(op.attrs.outputType.toUpperCase()))],
+      }
+    case 'RESHAPE': {
+      const shape = op.attrs.newShape ?? graph.tensors[op.outputs[0]!]!.shape
+      return { version: 1, options: 17, fields: [offset(b.int32Vector([...shape]))] }
+    }
     case 'SQUEEZE':
       return {
         version: 1,
         options: 30,
-        fields: [offset(b.int32Vector(squeezed(tensor(0).shape, graph.tensors[op.outputs[0]!]!.shape)))],
+        fields: [
+          offset(
+            b.int32Vector(
+              op.attrs.dims ? [...op.attrs.dims] : squeezed(tensor(0).shape, graph.tensors[op.outputs[0]!]!.shape),
+            ),
+          ),
+        ],
       }
     case 'CAST':
       return {
@@ -158,6 +200,23 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
     case 'RELU6':
     case 'LOGISTIC':
     case 'TANH':
+    case 'LOG_SOFTMAX':
+    case 'EXP':
+    case 'LOG':
+    case 'RSQRT':
+    case 'PADV2':
+    case 'MAXIMUM':
+    case 'MINIMUM':
+    case 'SQUARED_DIFFERENCE':
+    case 'EQUAL':
+    case 'NOT_EQUAL':
+    case 'LESS':
+    case 'LESS_EQUAL':
+    case 'GREATER':
+    case 'GREATER_EQUAL':
+    case 'SPACE_TO_BATCH_ND':
+    case 'BATCH_TO_SPACE_ND':
+    case 'TOPK_V2':
       return { version: byDtype(1, 2) }
     case 'DEQUANTIZE':
       return { version: 2 }
@@ -170,6 +229,33 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
     case 'FLOOR_DIV':
     case 'GATHER_ND':
     case 'PRELU':
+    case 'ELU':
+    case 'ABS':
+    case 'NEG':
+    case 'SQUARE':
+    case 'SIN':
+    case 'COS':
+    case 'FLOOR':
+    case 'CEIL':
+    case 'ROUND':
+    case 'SIGN':
+    case 'RELU_0_TO_1':
+    case 'LOGICAL_NOT':
+    case 'ZEROS_LIKE':
+    case 'RANK':
+    case 'SCATTER_ND':
+    case 'FLOOR_MOD':
+    case 'POW':
+    case 'LOGICAL_AND':
+    case 'LOGICAL_OR':
+    case 'SELECT':
+    case 'SELECT_V2':
+    case 'FILL':
+    case 'RANGE':
+    case 'TILE':
+    case 'BROADCAST_TO':
+    case 'BROADCAST_ARGS':
+    case 'REVERSE_V2':
       return { version: 1 }
     default:
       throw new ThimbleError(

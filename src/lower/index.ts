@@ -31,6 +31,7 @@ import {
   lowerSlice,
   lowerSplit,
   lowerStridedSlice,
+  lowerTile,
   lowerTranspose,
   lowerUnpack,
 } from './shape.ts'
@@ -77,6 +78,7 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   EXPAND_DIMS: lowerReshape,
   DETECTION_POSTPROCESS: lowerDetection,
   TRANSPOSE: lowerTranspose,
+  TILE: lowerTile,
   SLICE: lowerSlice,
   STRIDED_SLICE: lowerStridedSlice,
 }

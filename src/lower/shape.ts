@@ -1,10 +1,11 @@
 /** Ops that move data: reshape, concat, split, pad, slice, transpose, pack, unpack, resize. */
-import { OP_COPY, OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR, OP_STRIDED_COPY } from '../generated/layout.ts'
+import { OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR } from '../generated/layout.ts'
 import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph.ts'
 import { clamp, f32, rha, rne } from '../numerics.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { concatTable } from './elementwise.ts'
+import { loopsOf, moveBytes } from './move.ts'
 import { rowwise, Value, type Buffer } from './program.ts'
 
 export function lowerReshape(cx: Context): void {
@@ -32,39 +33,6 @@ export function normalAxis(cx: Context, axis: number, rank: number): number {
   return a
 }
 
-/** Copies `bytes` per row between two row strides. */
-function copyBlock(
-  cx: Context,
-  from: Value,
-  to: Value,
-  rows: number,
-  bytes: number,
-  inOffset: number,
-  inStride: number,
-  outOffset: number,
-  outStride: number,
-  kernel: string,
-): void {
-  cx.push({
-    record: 'CopyRecord',
-    op: OP_COPY,
-    kernel,
-    rows: rowwise(rows),
-    reads: [from.buffer],
-    writes: [to.buffer],
-    fields: () => ({
-      input: from.address() + inOffset,
-      inRowStride: inStride,
-      inRing: rows,
-      output: to.address() + outOffset,
-      outRowStride: outStride,
-      outRing: rows,
-      bytes,
-      xor: 0,
-    }),
-  })
-}
-
 export function lowerConcatenation(cx: Context): void {
   const op = cx.op as OpOf<'CONCATENATION'>
   const out = cx.output()
@@ -87,7 +55,16 @@ export function lowerConcatenation(cx: Context): void {
     const at = offset
     offset += bytes
     const differs = (out.dtype === 'uint8' || out.dtype === 'int8') && differ(cx, t, out)
-    if (!differs) return copyBlock(cx, x, y, rows, bytes, 0, bytes, at, outBytes, 'concat')
+    if (!differs) {
+      return moveBytes(cx, {
+        from: x,
+        to: y,
+        loops: [{ size: rows, from: bytes, to: outBytes }],
+        bytes,
+        outOffset: at,
+        kernel: 'concat',
+      })
+    }
     if (out.dtype === 'int8') {
       throw cx.fail('lower/quantization', 'int8 CONCATENATION needs equal quantization of all tensors', t)
     }
@@ -147,78 +124,14 @@ export function lowerSplit(cx: Context): void {
       y.tensor,
       t.shape.map((d, k) => (k === axis ? d / op.outputs.length : d)),
     )
-    copyBlock(cx, x, y, rows, bytes, i * bytes, inBytes, 0, bytes, 'split')
-  })
-}
-
-/** Strided copy over up to any rank: outer dimensions beyond four become separate steps. */
-function stridedCopy(
-  cx: Context,
-  from: Value,
-  to: Value,
-  dims: readonly number[],
-  inStrides: readonly number[],
-  outStrides: readonly number[],
-  bytes: number,
-  inOffset: number,
-  outOffset: number,
-  kernel: string,
-): void {
-  const d = [...dims]
-  const si = [...inStrides]
-  const so = [...outStrides]
-  // Innermost runs that are contiguous on both sides become longer runs.
-  while (d.length && si[d.length - 1] === bytes && so[d.length - 1] === bytes) {
-    bytes *= d.pop()!
-    si.pop()
-    so.pop()
-  }
-  if (d.length > 4) {
-    for (let i = 0; i < d[0]!; i++) {
-      stridedCopy(
-        cx,
-        from,
-        to,
-        d.slice(1),
-        si.slice(1),
-        so.slice(1),
-        bytes,
-        inOffset + i * si[0]!,
-        outOffset + i * so[0]!,
-        kernel,
-      )
-    }
-    return
-  }
-  while (d.length < 4) {
-    d.unshift(1)
-    si.unshift(0)
-    so.unshift(0)
-  }
-  cx.push({
-    record: 'StridedCopyRecord',
-    op: OP_STRIDED_COPY,
-    kernel,
-    rows: rowwise(1),
-    reads: [from.buffer],
-    writes: [to.buffer],
-    fields: () => ({
-      input: from.address() + inOffset,
-      output: to.address() + outOffset,
-      d0: d[0]!,
-      d1: d[1]!,
-      d2: d[2]!,
-      d3: d[3]!,
-      in0: si[0]!,
-      in1: si[1]!,
-      in2: si[2]!,
-      in3: si[3]!,
-      out0: so[0]!,
-      out1: so[1]!,
-      out2: so[2]!,
-      out3: so[3]!,
+    moveBytes(cx, {
+      from: x,
+      to: y,
+      loops: [{ size: rows, from: inBytes, to: bytes }],
       bytes,
-    }),
+      inOffset: i * bytes,
+      kernel: 'split',
+    })
   })
 }
 
@@ -254,18 +167,14 @@ export function lowerPad(cx: Context): void {
     })),
   )
   const so = strides(out.shape, 1)
-  stridedCopy(
-    cx,
-    x,
-    y,
-    t.shape,
-    strides(t.shape, 1),
-    so,
-    1,
-    0,
-    pads.reduce((a, p, i) => (i % 2 ? a : a + p * so[i / 2]!), 0),
-    'pad',
-  )
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: loopsOf(t.shape, strides(t.shape, 1), so),
+    bytes: 1,
+    outOffset: pads.reduce((a, p, i) => (i % 2 ? a : a + p * so[i / 2]!), 0),
+    kernel: 'pad',
+  })
 }
 
 /** A spatial PAD whose only reader is an unpadded convolution becomes that convolution's padding. */
@@ -309,18 +218,14 @@ export function lowerTranspose(cx: Context): void {
   const si = strides(t.shape, width)
   const y = cx.result()
   y.alias = true
-  stridedCopy(
-    cx,
-    x,
-    y,
-    out.shape,
-    order.map((i) => si[i]!),
-    strides(out.shape, width),
-    width,
-    0,
-    0,
-    'transpose',
-  )
+  const from = order.map((i) => si[i]!)
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: loopsOf(out.shape, from, strides(out.shape, width)),
+    bytes: width,
+    kernel: 'transpose',
+  })
 }
 
 export function lowerSlice(cx: Context): void {
@@ -339,18 +244,14 @@ export function lowerSlice(cx: Context): void {
   const si = strides(t.shape, width)
   const y = cx.result()
   y.alias = true
-  stridedCopy(
-    cx,
-    x,
-    y,
-    out.shape,
-    si,
-    strides(out.shape, width),
-    width,
-    begin.reduce((a, b, i) => a + b * si[i]!, 0),
-    0,
-    'slice',
-  )
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: loopsOf(out.shape, si, strides(out.shape, width)),
+    bytes: width,
+    inOffset: begin.reduce((a, b, i) => a + b * si[i]!, 0),
+    kernel: 'slice',
+  })
 }
 
 export function lowerStridedSlice(cx: Context): void {
@@ -382,18 +283,15 @@ export function lowerStridedSlice(cx: Context): void {
   }
   const y = cx.result()
   y.alias = true
-  stridedCopy(
-    cx,
-    x,
-    y,
-    dims,
-    si.map((s, i) => s * step[i]!),
-    strides(dims, width),
-    width,
-    offset,
-    0,
-    'strided-slice',
-  )
+  const from = si.map((s, i) => s * step[i]!)
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: loopsOf(dims, from, strides(dims, width)),
+    bytes: width,
+    inOffset: offset,
+    kernel: 'strided-slice',
+  })
 }
 
 export function lowerPack(cx: Context): void {
@@ -414,7 +312,14 @@ export function lowerPack(cx: Context): void {
     if ((out.dtype === 'int8' || out.dtype === 'uint8') && differ(cx, x.tensor, out)) {
       throw new Unsupported('PACK of differently quantized tensors')
     }
-    copyBlock(cx, x, y, rows, inner, 0, inner, i * inner, inner * op.inputs.length, 'pack')
+    moveBytes(cx, {
+      from: x,
+      to: y,
+      loops: [{ size: rows, from: inner, to: inner * op.inputs.length }],
+      bytes: inner,
+      outOffset: i * inner,
+      kernel: 'pack',
+    })
   })
 }
 
@@ -433,7 +338,14 @@ export function lowerUnpack(cx: Context): void {
     const y = cx.result(i)
     y.alias = true
     if (tensorBytes(y.tensor) !== rows * inner) throw cx.fail('lower/shape', `output ${i}`, y.tensor)
-    copyBlock(cx, x, y, rows, inner, i * inner, inner * op.outputs.length, 0, inner, 'unpack')
+    moveBytes(cx, {
+      from: x,
+      to: y,
+      loops: [{ size: rows, from: inner * op.outputs.length, to: inner }],
+      bytes: inner,
+      inOffset: i * inner,
+      kernel: 'unpack',
+    })
   })
 }
 
@@ -543,4 +455,33 @@ export function lowerResize(cx: Context): void {
       })
     }
   }
+}
+
+export function lowerTile(cx: Context): void {
+  const x = cx.plain(cx.value(0))
+  const out = cx.output()
+  const { shape, dtype } = x.tensor
+  const width = dtypeBytes(dtype)
+  const multiples = cx.integers(1, 'multiples')
+  if (multiples.length !== shape.length) {
+    throw cx.fail('lower/shape', 'number of multiples', out, shape.length, multiples.length)
+  }
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  cx.expectShape(
+    out,
+    shape.map((d, i) => d * multiples[i]!),
+  )
+  const [si, so] = [strides(shape, width), strides(out.shape, width)]
+  const y = cx.result()
+  y.alias = true
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: shape.flatMap((size, i) => [
+      { size: multiples[i]!, from: 0, to: size * so[i]! },
+      { size, from: si[i]!, to: so[i]! },
+    ]),
+    bytes: width,
+    kernel: 'tile',
+  })
 }

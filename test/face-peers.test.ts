@@ -9,11 +9,11 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { FaceNetwork } from '../src/convert/face-api.ts'
 import { readFloatModel } from '../src/convert/index.ts'
-import { intersectionOverUnion, nonMaxSuppression, type Candidate } from '../src/detect/boxes.ts'
-import { createFaceFinder, cropImage, type Face } from '../src/detect/faces.ts'
-import { headOf } from '../src/detect/head.ts'
-import { ssdDecoder } from '../src/detect/ssd.ts'
-import { yoloDecoder } from '../src/detect/yolo.ts'
+import { intersectionOverUnion, nonMaxSuppression, type Candidate } from '../src/vision/boxes.ts'
+import { createFaceFinder, cropImage, type Face } from '../src/vision/faces.ts'
+import { describedHead } from '../src/vision/described.ts'
+import { ssdDecoder } from '../src/vision/heads/ssd.ts'
+import { yoloSplitDecoder } from '../src/vision/heads/yolo-grid.ts'
 import { floatModel } from '../src/float/execute.ts'
 import type { Graph } from '../src/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
@@ -159,7 +159,7 @@ for (const network of ['tiny-detector', 'ssd-detector'] as const) {
     const graph = await graphOf(at, network)
     const size = sizeOf(graph)
     const pixels = square(astronaut, size)
-    const head = headOf(graph.metadata, [])!
+    const head = describedHead(graph.metadata, graph.outputs.length)!
     const outputs = graph.outputs.map((t) => ({
       name: graph.tensors[t]!.name,
       shape: graph.tensors[t]!.shape,
@@ -169,9 +169,9 @@ for (const network of ['tiny-detector', 'ssd-detector'] as const) {
     }))
     const decode =
       head.kind === 'ssd'
-        ? ssdDecoder(head, outputs)
+        ? ssdDecoder(head, outputs, { width: size, height: size })
         : head.kind === 'yolo'
-          ? yoloDecoder(head, outputs)
+          ? yoloSplitDecoder(head, outputs)
           : assert.unreachable()
     // A low threshold, so that there are boxes to compare.
     const mine = nonMaxSuppression(decode!(run(graph, pixels), 0.05), head.iouThreshold)

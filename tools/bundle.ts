@@ -15,7 +15,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
 import { markPure } from './pure.ts'
 
-const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'detect/index'].map((name) => `src/${name}.ts`)
+const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'vision/index'].map((name) => `src/${name}.ts`)
 
 const options = (root: string) =>
   ({

@@ -1,5 +1,5 @@
 /** `thimble detect`: boxes of what is in photos. */
-import { number, text, whole } from './args.ts'
+import { choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelFile } from './files.ts'
 import { defaultModel, load, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
@@ -8,13 +8,16 @@ import { eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
 async function run(args: Args): Promise<number> {
   const model = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
   return eachPhoto(args, { command, model }, async () => {
-    const [{ createDetector }, { annotate }] = await Promise.all([
-      import('../detect/detector.ts'),
+    const [{ createDetector }, { headKinds }, { annotate }] = await Promise.all([
+      import('../vision/detector.ts'),
+      import('../vision/recognise.ts'),
       import('../draw/annotate.ts'),
     ])
     const labels = labelFile(args)
+    const head = choice(args, 'head', headKinds)
     const detector = await createDetector(await load(model, loadOptions(args)), {
       ...(labels ? { labels } : {}),
+      ...(head ? { head } : {}),
       ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
       ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, 0, 1) }),
       maxDetections: whole(args, 'top', 100, 1, 10_000),
@@ -40,7 +43,7 @@ export const command: Command = {
       type: 'string',
       short: 'm',
       value: 'MODEL',
-      help: "a detector: a shipped model's name, or a .tflite that ends in TFLite_Detection_PostProcess (default: faces)",
+      help: "a detector: a shipped model's name, or a .tflite: YOLO, SSD, FOMO, … (default: faces)",
     },
     labels: {
       type: 'string',
@@ -57,6 +60,11 @@ export const command: Command = {
       type: 'string',
       value: 'IOU',
       help: "boxes of one class that overlap more than this are one (default: the model's own)",
+    },
+    head: {
+      type: 'string',
+      value: 'KIND',
+      help: 'what the outputs mean: yolo5, yolo8, ssd, fomo, … (default: recognised; docs/heads.md)',
     },
     top: { type: 'string', short: 'n', value: 'N', help: 'most detections per photo (default: 100)' },
     ...PHOTO_OPTIONS,

@@ -14,7 +14,7 @@ async function run(args: Args): Promise<number> {
   const model = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
   return eachPhoto(args, { command, model }, async () => {
     const [{ createFaceFinder }, { annotate }] = await Promise.all([
-      import('../detect/faces.ts'),
+      import('../vision/faces.ts'),
       import('../draw/annotate.ts'),
     ])
     const open = (name: string): Promise<Model> => load(openModel(name), loadOptions(args))

@@ -4,6 +4,8 @@ import { decodeImage } from '../image/decode.ts'
 import { type AssumedPreprocess, defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { preprocess } from '../image/preprocess.ts'
 import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
+import { type Head, taskOfHead } from '../vision/head.ts'
+import { headOf } from '../vision/recognise.ts'
 import { drawArena } from './arena-drawing.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
@@ -18,6 +20,15 @@ import { bytes, columns, count, cut, grouped, table } from './text.ts'
 function imageInput(report: ModelReport): AssumedPreprocess | undefined {
   try {
     return report.inputs.length === 1 ? defaultPreprocess(report.inputs[0]!, report.metadata) : undefined
+  } catch {
+    return undefined
+  }
+}
+
+/** What the outputs mean, where they are boxes, points or planes; undefined for classifiers and all else. */
+function visionHead(report: ModelReport): Head | undefined {
+  try {
+    return headOf(report)
   } catch {
     return undefined
   }
@@ -61,6 +72,8 @@ function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefin
           ? 'none in the file (give --labels FILE)'
           : 'none in the file',
     ])
+    const head = visionHead(report)
+    if (head) lines.push(['  head', `${head.kind}: thimble ${taskOfHead(head)} answers with it`])
   } else lines.push(['  preprocess', 'none: the model does not take one image'])
   return table(lines)
 }
@@ -188,8 +201,9 @@ async function run(args: Args): Promise<number> {
   const why = report.ops.length === 0 ? 'fixed when the module was packed' : (await choice(options)).why
   const image = imageInput(report)
   if (flag(args, 'json')) {
+    const head = visionHead(report)
     process.stdout.write(
-      `${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}) }, null, 2)}\n`,
+      `${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}), ...(head ? { head, command: taskOfHead(head) } : {}) }, null, 2)}\n`,
     )
   } else process.stdout.write(human(name, report, why))
   return 0

@@ -1,9 +1,9 @@
 /** What `detect` and `faces` share: photos in, one answer each, as text or JSON, and annotated pictures. */
 import { existsSync, mkdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import type { Detection } from '../detect/detector.ts'
-import type { Box } from '../detect/boxes.ts'
-import type { Face } from '../detect/faces.ts'
+import type { Detection } from '../vision/detector.ts'
+import type { Box } from '../vision/boxes.ts'
+import type { Face } from '../vision/faces.ts'
 import { ThimbleError } from '../errors.ts'
 import { decodeImage } from '../image/decode.ts'
 import type { PixelImage } from '../types.ts'

@@ -1,7 +1,7 @@
 /** Detections and faces drawn onto their photo. */
-import type { Box } from '../detect/boxes.ts'
-import type { Detection } from '../detect/detector.ts'
-import type { Face, Point } from '../detect/faces.ts'
+import type { Box } from '../vision/boxes.ts'
+import type { Detection } from '../vision/detector.ts'
+import type { Face, Point } from '../vision/faces.ts'
 import type { PixelImage } from '../types.ts'
 import { Canvas, type Colour } from './canvas.ts'
 import { layout, ROWS } from './font.ts'

@@ -4,7 +4,7 @@
  */
 import { faceApiGraph, type FaceNetwork } from '../../src/convert/face-api.ts'
 import { decodeWeights } from '../../src/convert/tfjs/weights.ts'
-import { createFaceFinder, cropBox, cropImage, pointsBox, type Face, type FaceModels } from '../../src/detect/faces.ts'
+import { createFaceFinder, cropBox, cropImage, pointsBox, type Face, type FaceModels } from '../../src/vision/faces.ts'
 import { floatModel } from '../../src/float/execute.ts'
 import type { Graph, Metadata } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'

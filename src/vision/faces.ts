@@ -5,19 +5,14 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { elements } from '../graph.ts'
-import { checkPixels, placement, Preprocessor } from '../image/preprocess.ts'
+import { checkPixels, Preprocessor } from '../image/preprocess.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { labelOf } from '../labels.ts'
 import type { Model, PixelImage, TensorInfo } from '../types.ts'
 import type { Box } from './boxes.ts'
-import {
-  createDetector,
-  dequantized,
-  type Detection,
-  type Detector,
-  type DetectorOptions,
-  toImage,
-} from './detector.ts'
+import { createDetector, type Detection, type Detector, type DetectorOptions } from './detector.ts'
+import { preprocessView, toPhoto } from './frame.ts'
+import { dequantized } from './values.ts'
 
 export type Point = [x: number, y: number]
 export interface Attribute {
@@ -107,10 +102,9 @@ class CropNetwork {
 
   /** Points as shares of the input, in pixels of the photo that `crop` was taken from. */
   points(values: ArrayLike<number>, crop: Box): Point[] {
-    const { geometry, how } = this.preprocessor
-    const place = placement(crop.width, crop.height, geometry.width, geometry.height, how)
+    const view = preprocessView(crop, this.preprocessor.geometry, this.preprocessor.how)
     return Array.from({ length: POINTS }, (_, i): Point => {
-      const [x, y] = toImage(values[2 * i]!, values[2 * i + 1]!, place, geometry, crop)
+      const [x, y] = toPhoto(view, values[2 * i]!, values[2 * i + 1]!)
       return [x + crop.x, y + crop.y]
     })
   }

@@ -7,12 +7,13 @@ import { join } from 'node:path'
 import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { type Candidate, intersectionOverUnion, nonMaxSuppression } from '../src/detect/boxes.ts'
-import { createDetector, toImage } from '../src/detect/detector.ts'
-import { createFaceFinder, cropBox, cropImage, type Face, pointsBox } from '../src/detect/faces.ts'
-import { headOf, type SsdHead, type YoloHead } from '../src/detect/head.ts'
-import { decodeBox, ssdAnchors, ssdDecoder } from '../src/detect/ssd.ts'
-import { yoloDecoder } from '../src/detect/yolo.ts'
+import { type Candidate, intersectionOverUnion, nonMaxSuppression } from '../src/vision/boxes.ts'
+import { describedHead } from '../src/vision/described.ts'
+import { createDetector } from '../src/vision/detector.ts'
+import { createFaceFinder, cropBox, cropImage, type Face, pointsBox } from '../src/vision/faces.ts'
+import { preprocessView, toPhoto } from '../src/vision/frame.ts'
+import { decodeBox, ssdAnchors, ssdDecoder, type SsdHead } from '../src/vision/heads/ssd.ts'
+import { yoloSplitDecoder, type YoloSplitHead } from '../src/vision/heads/yolo-grid.ts'
 import { type ThimbleError } from '../src/errors.ts'
 import type { Metadata, Preprocess } from '../src/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
@@ -175,7 +176,7 @@ test('property: SSD decoding undoes encoding', () => {
 
 test("SSD picks each anchor's best class", () => {
   const head: SsdHead = { ...SSD, maps: [[1, 1]] }
-  const decode = ssdDecoder(head, [info('scores', [1, 3, 2]), info('boxes', [1, 3, 4])])
+  const decode = ssdDecoder(head, [info('scores', [1, 3, 2]), info('boxes', [1, 3, 4])], { width: 8, height: 8 })
   const found = decode([[0, 3, -9, -9, 2, 1], new Float32Array(12)], 0.5)
   assert.equal(
     found.map((c) => c.index),
@@ -186,7 +187,7 @@ test("SSD picks each anchor's best class", () => {
 })
 
 test('YOLO cells: centre, size and score', () => {
-  const head: YoloHead = {
+  const head: YoloSplitHead = {
     kind: 'yolo',
     anchors: [
       [1, 2],
@@ -201,7 +202,7 @@ test('YOLO cells: centre, size and score', () => {
   values[2]![13] = Math.log(3)
   values[0]![26] = Math.log(3)
   values[1]![27] = Math.log(2)
-  const [c, ...rest] = yoloDecoder(head, outputs)(values, 0.5)
+  const [c, ...rest] = yoloSplitDecoder(head, outputs)(values, 0.5)
   assert.is(rest.length, 0)
   const want = { score: 0.75, width: 3 / 4, height: 6 / 2, x: 2.75 / 4, y: 1.5 / 2 }
   near(c!.score, want.score, 1e-6, 'score')
@@ -253,17 +254,9 @@ for (const fit of ['fit', 'stretch', 'crop'] as const) {
         }
       })
       const place = placement(width, height, 120, 104, how)
-      const [left, top] = toImage(Math.min(...at.x) / 120, Math.min(...at.y) / 104, place, preprocessor.geometry, {
-        width,
-        height,
-      })
-      const [right, bottom] = toImage(
-        (Math.max(...at.x) + 1) / 120,
-        (Math.max(...at.y) + 1) / 104,
-        place,
-        preprocessor.geometry,
-        { width, height },
-      )
+      const view = preprocessView({ width, height }, preprocessor.geometry, how)
+      const [left, top] = toPhoto(view, Math.min(...at.x) / 120, Math.min(...at.y) / 104)
+      const [right, bottom] = toPhoto(view, (Math.max(...at.x) + 1) / 120, (Math.max(...at.y) + 1) / 104)
       const pixel = Math.max(width / place.width, height / place.height)
       ;[
         [left, rect.x],
@@ -384,16 +377,16 @@ test('calls and files that do not fit give an error', async () => {
     { maxScale: 'x' },
     { aspectRatios: [0] },
     { boxScales: [1, 2, 3] },
-    { scores: 'softmax' },
+    { scores: 'best' },
     { iouThreshold: 7 },
     { scoreThreshold: NaN },
     { kind: 'yolo', anchors: [[1]] },
     { kind: 'postprocess', boxes: 9 },
   ]
   for (const change of bad) {
-    assert.is(await code(() => headOf(head(change), [])), 'format/metadata', JSON.stringify(change))
+    assert.is(await code(() => describedHead(head(change), 4)), 'format/metadata', JSON.stringify(change))
   }
-  assert.is(await code(() => headOf({ extra: { detection: 3 } }, [])), 'format/metadata')
+  assert.is(await code(() => describedHead({ extra: { detection: 3 } }, 4)), 'format/metadata')
 })
 
 test('crops', () => {

@@ -1,0 +1,122 @@
+/** Boxes, their overlap, and non-maximum suppression. No dependencies. */
+
+/** Pixels from the image's upper left corner; fractions are meant. */
+export interface Box {
+  x: number
+  y: number
+  width: number
+  height: number
+}
+
+/** A point that a network proposes: shares of its input. */
+export interface CandidatePoint {
+  x: number
+  y: number
+  /** Missing where the network gives points no score of their own. */
+  score?: number
+}
+
+/** A box that a detector proposes: shares of the network's input, unclipped, with its best class. */
+export interface Candidate {
+  left: number
+  top: number
+  right: number
+  bottom: number
+  score: number
+  index: number
+  /** Key points that come with the box. */
+  points?: CandidatePoint[]
+  /** What the mask prototypes are multiplied by. */
+  coefficients?: ArrayLike<number>
+}
+
+export type Corners = Pick<Candidate, 'left' | 'top' | 'right' | 'bottom'>
+
+/** Corners of a box given by its centre. */
+export const around = (x: number, y: number, width: number, height: number): Corners => ({
+  left: x - width / 2,
+  top: y - height / 2,
+  right: x + width / 2,
+  bottom: y + height / 2,
+})
+
+/** Shared area over joint area, 0 to 1; 0 when either box is empty. */
+export function intersectionOverUnion(a: Corners, b: Corners): number {
+  const areaA = (a.right - a.left) * (a.bottom - a.top)
+  const areaB = (b.right - b.left) * (b.bottom - b.top)
+  if (!(areaA > 0 && areaB > 0)) return 0
+  const width = Math.min(a.right, b.right) - Math.max(a.left, b.left)
+  const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+  if (!(width > 0 && height > 0)) return 0
+  return (width * height) / (areaA + areaB - width * height)
+}
+
+/** Candidates beyond this many are dropped, the worst first, so that a low threshold can't take minutes (Ultralytics' limit). */
+const MAX_CANDIDATES = 30_000
+
+/** Best score first, equal scores in the given order. */
+const bestFirst = <C extends Candidate>(candidates: readonly C[]): C[] =>
+  candidates
+    .map((c, i) => [c, i] as const)
+    .sort((a, b) => b[0].score - a[0].score || a[1] - b[1])
+    .slice(0, MAX_CANDIDATES)
+    .map(([c]) => c)
+
+/**
+ * Greedy non-maximum suppression: best score first (equal scores in the given order), a candidate is kept unless it
+ * overlaps a kept one of its class by more than `iouThreshold`. At most `count` are kept. Returns them best first.
+ */
+export function nonMaxSuppression<C extends Candidate>(
+  candidates: readonly C[],
+  iouThreshold: number,
+  count = Infinity,
+): C[] {
+  const kept: C[] = []
+  for (const c of bestFirst(candidates)) {
+    if (kept.length >= count) break
+    if (kept.every((k) => k.index !== c.index || intersectionOverUnion(k, c) <= iouThreshold)) kept.push(c)
+  }
+  return kept
+}
+
+/** Mean of corners and points, weighted by score. */
+function weightedMean(group: readonly Candidate[], best: Candidate): Candidate {
+  const total = group.reduce((sum, c) => sum + c.score, 0)
+  const mean = (of: (c: Candidate) => number): number => group.reduce((sum, c) => sum + of(c) * c.score, 0) / total
+  return {
+    ...best,
+    left: mean((c) => c.left),
+    top: mean((c) => c.top),
+    right: mean((c) => c.right),
+    bottom: mean((c) => c.bottom),
+    ...(best.points && {
+      points: best.points.map((p, i) => ({
+        ...p,
+        x: mean((c) => c.points![i]!.x),
+        y: mean((c) => c.points![i]!.y),
+      })),
+    }),
+  }
+}
+
+/**
+ * MediaPipe's weighted suppression: the best candidate and all that overlap it by more than `iouThreshold` become one,
+ * their mean weighted by score, with the best one's score. Source: non_max_suppression_calculator.cc, WEIGHTED.
+ */
+export function weightedSuppression(
+  candidates: readonly Candidate[],
+  iouThreshold: number,
+  count = Infinity,
+): Candidate[] {
+  let left = bestFirst(candidates)
+  const kept: Candidate[] = []
+  while (left.length > 0 && kept.length < count) {
+    const best = left[0]!
+    const group = left.filter((c) => intersectionOverUnion(c, best) > iouThreshold)
+    kept.push(group.length > 0 ? weightedMean(group, best) : best)
+    const rest = left.filter((c) => !(intersectionOverUnion(c, best) > iouThreshold))
+    // A best candidate without area overlaps nothing, not even itself.
+    left = rest.length < left.length ? rest : rest.slice(1)
+  }
+  return kept
+}

@@ -1,0 +1,85 @@
+/** The decoder of each kind of head that gives boxes or points. */
+import type { TensorInfo } from '../types.ts'
+import type { BoxHead, PointHead } from './head.ts'
+import { blazeDecoder } from './heads/blazeface.ts'
+import { centerNetDecoder } from './heads/centernet.ts'
+import { fastestDetDecoder } from './heads/fastestdet.ts'
+import { fomoDecoder } from './heads/fomo.ts'
+import type { Decoder, Size } from './heads/head.ts'
+import { landmarksDecoder } from './heads/landmarks.ts'
+import { moveNetDecoder, moveNetMultiDecoder } from './heads/movenet.ts'
+import { poseNetDecoder } from './heads/posenet.ts'
+import { postprocessDecoder } from './heads/postprocess.ts'
+import { anchoredDecoder, ssdDecoder } from './heads/ssd.ts'
+import { yoloGridDecoder, yoloSplitDecoder } from './heads/yolo-grid.ts'
+import { yoloNmsDecoder } from './heads/yolo-nms.ts'
+import { yoloDecoder } from './heads/yolo.ts'
+import { yoloxDecoder } from './heads/yolox.ts'
+
+/** Errors: `format/shape` when the outputs do not fit the head. */
+export function boxDecoder(head: BoxHead, outputs: readonly TensorInfo[], input: Size): Decoder {
+  switch (head.kind) {
+    case 'postprocess':
+      return postprocessDecoder(head, outputs)
+    case 'ssd':
+    case 'ssd-fpn':
+    case 'efficientdet':
+      return ssdDecoder(head, outputs, input)
+    case 'ssd-anchors':
+      return anchoredDecoder(head, outputs)
+    case 'yolo5':
+    case 'yolo8':
+    case 'yolo8-pose':
+    case 'yolo8-seg':
+      return yoloDecoder(head, outputs, input)
+    case 'yolo-nms':
+      return yoloNmsDecoder(head, outputs, input)
+    case 'yolo-grid':
+      return yoloGridDecoder(head, outputs, input)
+    case 'yolo':
+      return yoloSplitDecoder(head, outputs)
+    case 'yolox':
+      return yoloxDecoder(head, outputs, input)
+    case 'fomo':
+      return fomoDecoder(head, outputs)
+    case 'blazeface':
+    case 'palm':
+    case 'blazepose':
+      return blazeDecoder(head, outputs, input)
+    case 'centernet':
+      return centerNetDecoder(head, outputs)
+    case 'fastestdet':
+      return fastestDetDecoder(head, outputs)
+  }
+}
+
+/** Errors: `format/shape` when the outputs do not fit the head. */
+export function pointDecoder(head: PointHead, outputs: readonly TensorInfo[], input: Size): Decoder {
+  switch (head.kind) {
+    case 'movenet':
+      return moveNetDecoder(head, outputs)
+    case 'movenet-multi':
+      return moveNetMultiDecoder(head, outputs)
+    case 'posenet':
+      return poseNetDecoder(head, outputs, input)
+    case 'landmarks':
+      return landmarksDecoder(head, outputs, input)
+  }
+}
+
+/** What remains to be done with candidates: nothing, suppression by class, or MediaPipe's weighted one. */
+export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'weighted' {
+  switch (kind) {
+    case 'postprocess':
+    case 'yolo-nms':
+    case 'fomo':
+    case 'centernet':
+      return 'none'
+    case 'blazeface':
+    case 'palm':
+    case 'blazepose':
+      return 'weighted'
+    default:
+      return 'class'
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * Heads that a model file describes (`extra.head`, or `extra.detection` as Thimble's first detectors have it), checked
+ * field by field.
+ */
+import { ThimbleError } from '../errors.ts'
+import type { Metadata } from '../graph.ts'
+import type { Head, HeadKind } from './head.ts'
+
+type Fields = Record<string, unknown>
+type Check = (value: unknown) => boolean
+interface Field {
+  check: Check
+  expected: string
+  optional?: boolean
+}
+
+const MAX_MAPS = 16
+const MAX_SIDE = 512
+
+const bad = (field: string, expected: string, got: unknown): never => {
+  throw new ThimbleError(
+    'format/metadata',
+    `the model file's description of its head: ${field || 'it'} is not usable`,
+    {
+      expected,
+      got: JSON.stringify(got)?.slice(0, 80) ?? 'nothing',
+    },
+  )
+}
+const isObject = (v: unknown): v is Fields => typeof v === 'object' && v !== null && !Array.isArray(v)
+
+const isReal =
+  (min: number, max: number): Check =>
+  (v) =>
+    typeof v === 'number' && v >= min && v <= max
+const real = (min: number, max: number): Field => ({
+  check: isReal(min, max),
+  expected: `a number from ${min} to ${max}`,
+})
+const whole = (min: number, max: number): Field => ({
+  check: (v) => isReal(min, max)(v) && Number.isInteger(v),
+  expected: `a whole number from ${min} to ${max}`,
+})
+const word = (...words: string[]): Field => ({ check: (v) => words.includes(v as string), expected: words.join(', ') })
+const flag: Field = { check: (v) => typeof v === 'boolean', expected: 'true or false' }
+const optional = (field: Field): Field => ({ ...field, optional: true })
+const list = ([least, most]: readonly [number, number], of: Field): Field => ({
+  check: (v) => Array.isArray(v) && v.length >= least && v.length <= most && v.every(of.check),
+  expected: `${least} to ${most} of: ${of.expected}`,
+})
+const pairs = (min: number, max: number, field = real): Field => list([1, MAX_MAPS], list([2, 2], field(min, max)))
+
+const coded = {
+  boxScales: list([4, 4], real(1e-3, 1e3)),
+  scores: word('sigmoid', 'softmax', 'identity'),
+  background: optional(flag),
+}
+const ratios = list([1, 8], real(0.01, 100))
+const anchors = pairs(1e-6, 1e4)
+
+/** Fields of each kind; `out` is the number of an output. */
+function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
+  const extras = {
+    points: optional(whole(1, 1000)),
+    pointValues: optional(whole(2, 3)),
+    masks: optional(whole(1, 256)),
+    prototypes: optional(out),
+  }
+  const coordinates = word('shares', 'pixels', 'auto')
+  const layout = word('rows', 'columns')
+  const yolo = { output: out, layout, coordinates, classes: whole(0, 10_000), percent: optional(flag), ...extras }
+  const blaze = { maps: pairs(1, MAX_SIDE, whole), points: whole(0, 100), activated: optional(flag) }
+  const pyramid = {
+    levels: list([2, 2], whole(0, 10)),
+    anchorScale: real(0.1, 100),
+    scalesPerOctave: whole(1, 8),
+    aspectRatios: ratios,
+    ...coded,
+  }
+  const kinds: Record<HeadKind, Record<string, Field>> = {
+    postprocess: { boxes: out, classes: out, scores: out, count: optional(out) },
+    ssd: {
+      maps: pairs(1, MAX_SIDE, whole),
+      minScale: real(0, 1),
+      maxScale: real(0, 1),
+      aspectRatios: ratios,
+      between: optional(word('square', 'last')),
+      ...coded,
+    },
+    'ssd-fpn': pyramid,
+    efficientdet: pyramid,
+    'ssd-anchors': { scores: out, offsets: optional(out), anchors: optional(out) },
+    yolo5: yolo,
+    yolo8: yolo,
+    'yolo8-pose': yolo,
+    'yolo8-seg': yolo,
+    'yolo-nms': { output: out, coordinates, ...extras },
+    yolox: { output: out, layout, classes: whole(1, 10_000), strides: list([1, 8], whole(1, 1024)) },
+    'yolo-grid': {
+      grids: list([1, 8], {
+        check: (v) => isObject(v) && out.check(v.output) && anchors.check(v.anchors),
+        expected: '{ output, anchors }',
+      }),
+      unit: word('cells', 'pixels', 'shares'),
+      version: word('v2', 'v3', 'v5'),
+      activated: optional(flag),
+    },
+    yolo: { anchors },
+    fomo: { output: out, scores: optional(word('identity', 'softmax')) },
+    blazeface: blaze,
+    palm: blaze,
+    blazepose: blaze,
+    centernet: { heat: out, sizes: out, offsets: optional(out), logits: optional(flag) },
+    fastestdet: { output: out },
+    movenet: { output: out },
+    'movenet-multi': { output: out },
+    posenet: {
+      heat: out,
+      offsets: out,
+      forwards: optional(out),
+      backwards: optional(out),
+      logits: optional(flag),
+      people: whole(1, 100),
+    },
+    landmarks: {
+      output: out,
+      values: whole(2, 5),
+      coordinates: word('pixels', 'shares'),
+      presence: optional(out),
+      presenceIs: optional(word('logit', 'probability')),
+    },
+    segmentation: {
+      outputs: list([1, 16], out),
+      form: word('indices', 'last', 'first', 'mask'),
+      logits: optional(flag),
+    },
+    map: { output: out },
+  }
+  return kinds[kind]
+}
+
+const COMMON: Record<string, Field> = {
+  scoreThreshold: real(0, 1),
+  iouThreshold: real(0, 1),
+  framing: optional(word('letterbox', 'corner', 'square')),
+  range: optional(word('raw', 'unit', 'signed')),
+  bgr: optional(flag),
+  crop: optional(flag),
+}
+
+/** A head from JSON, with its known fields alone; `outputs` is how many the network has. Errors: `format/metadata`. */
+export function readHead(from: unknown, outputs: number): Head {
+  if (!isObject(from)) return bad('', 'an object', from)
+  const fields = fieldsOf(from.kind as HeadKind, whole(0, Math.max(0, outputs - 1)))
+  if (!Object.hasOwn(from, 'kind') || fields === undefined) return bad('kind', 'a kind of head', from.kind)
+  const head: Fields = { kind: from.kind }
+  for (const [name, { check, expected, optional }] of Object.entries({ ...fields, ...COMMON })) {
+    const value = from[name]
+    if (value === undefined && optional) continue
+    if (!check(value)) return bad(name, expected, value)
+    head[name] = value
+  }
+  return head as unknown as Head
+}
+
+/** The head that metadata describe; undefined when they describe none. Errors: `format/metadata`. */
+export function describedHead({ extra }: Metadata, outputs: number): Head | undefined {
+  const from = extra?.head ?? extra?.detection
+  return from === undefined ? undefined : readHead(from, outputs)
+}

@@ -1,0 +1,108 @@
+/** A detector: image in, boxes in the image's own pixels out. No dependencies. */
+import { ThimbleError } from '../errors.ts'
+import type { Preprocess } from '../graph.ts'
+import type { Model } from '../types.ts'
+import { type Box, type Candidate, nonMaxSuppression, weightedSuppression } from './boxes.ts'
+import { boxDecoder, suppressionOf } from './decoders.ts'
+import { toPhoto, type View } from './frame.ts'
+import type { BoxHead, Head } from './head.ts'
+import type { Size } from './heads/head.ts'
+import { type Answers, answering, between, Network, type VisionOptions, type VisionTimings } from './network.ts'
+
+export interface Detection {
+  box: Box
+  score: number
+  label: string
+  index: number
+}
+
+export interface DetectorOptions extends VisionOptions {
+  /**
+   * Boxes of one class that overlap by more (intersection over union) are one object. Default: the head's own. Models
+   * that suppress by themselves ignore it.
+   */
+  iouThreshold?: number
+  /** Most detections per image. Default 100. */
+  maxDetections?: number
+}
+
+export interface Detector {
+  readonly model: Model
+  readonly head: Head
+  readonly labels: readonly string[]
+  readonly preprocess: Preprocess
+  readonly scoreThreshold: number
+  /** Milliseconds of the latest call. */
+  readonly timings: Readonly<VisionTimings>
+  /** What is in an image, best score first. Boxes lie within the image. Errors: `image/…`. */
+  readonly detect: Answers<Detection[]>
+}
+
+/** Box of a candidate, cut at the image's borders; undefined when nothing is left of it. */
+export function toBox(c: Candidate, view: View, image: Size): Box | undefined {
+  const [left, top] = toPhoto(view, c.left, c.top)
+  const [right, bottom] = toPhoto(view, c.right, c.bottom)
+  const [x, y] = [Math.max(0, left), Math.max(0, top)]
+  const [width, height] = [Math.min(image.width, right) - x, Math.min(image.height, bottom) - y]
+  return width > 0 && height > 0 && Number.isFinite(width) && Number.isFinite(height)
+    ? { x, y, width, height }
+    : undefined
+}
+
+const POINT_HEADS: readonly Head['kind'][] = ['movenet', 'movenet-multi', 'posenet', 'landmarks', 'segmentation', 'map']
+/** Heads that give boxes. */
+export const givesBoxes = (head: Head): head is BoxHead & Head => !POINT_HEADS.includes(head.kind)
+
+export const wholeFrom1 = (name: string, value: number): number => {
+  if (!Number.isInteger(value) || value < 1) {
+    throw new ThimbleError('usage/option', `${name} is out of range`, {
+      expected: 'a whole number from 1 on',
+      got: value,
+    })
+  }
+  return value
+}
+
+/** From a network's outputs to the candidates that remain, best first. */
+export function chooser(
+  network: Network<BoxHead & Head>,
+  options: DetectorOptions,
+): (values: Float32Array[]) => Candidate[] {
+  const { head, scoreThreshold } = network
+  const most = wholeFrom1('maxDetections', options.maxDetections ?? 100)
+  const iou = between('iouThreshold', options.iouThreshold ?? head.iouThreshold)
+  const decode = boxDecoder(head, network.model.outputs, network.framer.input)
+  const how = suppressionOf(head)
+  return (values) => {
+    const candidates = decode(values, scoreThreshold)
+    if (how === 'none') return candidates.sort((a, b) => b.score - a.score).slice(0, most)
+    return (how === 'weighted' ? weightedSuppression : nonMaxSuppression)(candidates, iou, most)
+  }
+}
+
+/**
+ * Makes a detector of a loaded model: one whose file says how its outputs are coded, or whose outputs are recognised
+ * (docs/heads.md), or with the `head` option.
+ * Errors: `usage/not-a-detector`, `usage/head`, `usage/option`, `format/metadata`, `format/shape`, `image/unsupported-input`.
+ */
+export async function createDetector(model: Model, options: DetectorOptions = {}): Promise<Detector> {
+  const network = new Network(model, options, { code: 'usage/not-a-detector', gives: 'boxes' }, givesBoxes)
+  const choose = chooser(network, options)
+  const { head, labels, framer, scoreThreshold, timings } = network
+  return {
+    model,
+    head,
+    labels,
+    preprocess: framer.preprocess,
+    scoreThreshold,
+    timings,
+    detect: answering(options.decode, (image) =>
+      network.run(image, (values, view) =>
+        choose(values).flatMap((c): Detection[] => {
+          const box = toBox(c, view, image)
+          return box ? [{ box, score: c.score, label: network.label(c.index), index: c.index }] : []
+        }),
+      ),
+    ),
+  }
+}

@@ -1,0 +1,73 @@
+/** Every kind of head: what a network's outputs mean. Heads are plain JSON; the kinds' own files say what fields mean. */
+import type { BlazeHead } from './heads/blazeface.ts'
+import type { CenterNetHead } from './heads/centernet.ts'
+import type { FastestDetHead } from './heads/fastestdet.ts'
+import type { FomoHead } from './heads/fomo.ts'
+import type { LandmarksHead } from './heads/landmarks.ts'
+import type { MapHead, SegmentationHead } from './heads/maps.ts'
+import type { MoveNetHead, MoveNetMultiHead } from './heads/movenet.ts'
+import type { PoseNetHead } from './heads/posenet.ts'
+import type { PostprocessHead } from './heads/postprocess.ts'
+import type { AnchoredHead, PyramidHead, SsdHead } from './heads/ssd.ts'
+import type { YoloGridHead, YoloSplitHead } from './heads/yolo-grid.ts'
+import type { YoloNmsHead } from './heads/yolo-nms.ts'
+import type { YoloHead } from './heads/yolo.ts'
+import type { YoloxHead } from './heads/yolox.ts'
+
+/** How a photo gets into the network's input, where the head's family has a way of its own. */
+export interface Framing {
+  /**
+   * `letterbox`: whole, centred, the bars gray (Ultralytics). `corner`: whole, in the upper left corner, the rest gray
+   * (YOLOX). `square`: whole, centred to fractions of a pixel, the bars black (MediaPipe, MoveNet). Missing: as the
+   * preprocessing says.
+   */
+  framing?: 'letterbox' | 'corner' | 'square'
+  /** What an input that does not say it takes: pixels as they are, or brought to 0..1 or -1..1. */
+  range?: 'raw' | 'unit' | 'signed'
+  /** The network wants blue first. */
+  bgr?: boolean
+  /** Centre-crop instead of stretching, where nobody says otherwise. */
+  crop?: boolean
+}
+
+export type BoxHead =
+  | PostprocessHead
+  | SsdHead
+  | PyramidHead
+  | AnchoredHead
+  | YoloHead
+  | YoloNmsHead
+  | YoloGridHead
+  | YoloSplitHead
+  | YoloxHead
+  | FomoHead
+  | BlazeHead
+  | CenterNetHead
+  | FastestDetHead
+export type PointHead = MoveNetHead | MoveNetMultiHead | PoseNetHead | LandmarksHead
+export type PlaneHead = SegmentationHead | MapHead
+export type Head = (BoxHead | PointHead | PlaneHead) & Framing
+export type HeadKind = Head['kind']
+
+/** The command that a head is for. */
+export type VisionTask = 'detect' | 'pose' | 'segment'
+
+/** The task of a head. Boxes with key points are poses, boxes with masks segments; `detect` takes both as well. */
+export function taskOfHead(head: Head): VisionTask {
+  switch (head.kind) {
+    case 'movenet':
+    case 'movenet-multi':
+    case 'posenet':
+    case 'landmarks':
+    case 'yolo8-pose':
+      return 'pose'
+    case 'segmentation':
+    case 'map':
+    case 'yolo8-seg':
+      return 'segment'
+    case 'yolo-nms':
+      return head.points ? 'pose' : head.masks ? 'segment' : 'detect'
+    default:
+      return 'detect'
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Landmark networks, that look at a crop: points in pixels of the input (MediaPipe: hands 21 x 3, faces 468 x 3, poses
+ * 39 x 5) or as shares, and perhaps how sure it is that there is something. Source: MediaPipe,
+ * tensors_to_landmarks_calculator.cc.
+ */
+import { elements } from '../../graph.ts'
+import type { TensorInfo } from '../../types.ts'
+import type { CandidatePoint } from '../boxes.ts'
+import { sigmoid, wrongOutputs } from '../values.ts'
+import type { Decoder, Size, Thresholds } from './head.ts'
+import { boxAround } from './movenet.ts'
+
+export interface LandmarksHead extends Thresholds {
+  kind: 'landmarks'
+  output: number
+  /** Numbers of each point: x, y, then z (left out), then visibility and presence as logits. */
+  values: 2 | 3 | 4 | 5
+  coordinates: 'pixels' | 'shares'
+  /** The output that says how sure the network is, and how. */
+  presence?: number
+  presenceIs?: 'logit' | 'probability'
+}
+
+/** One object with its points. Errors: `format/shape`. */
+export function landmarksDecoder(head: LandmarksHead, outputs: readonly TensorInfo[], input: Size): Decoder {
+  const info = outputs[head.output]
+  const count = info ? elements(info.shape) / head.values : NaN
+  if (!Number.isInteger(count) || (head.presence !== undefined && !outputs[head.presence])) {
+    return wrongOutputs(head.kind, `output ${head.output}: points of ${head.values} values`, outputs)
+  }
+  const [sx, sy] = head.coordinates === 'pixels' ? [1 / input.width, 1 / input.height] : [1, 1]
+  return (all, threshold) => {
+    const t = all[head.output]!
+    const raw = head.presence === undefined ? 1 : all[head.presence]![0]!
+    const score = head.presence !== undefined && head.presenceIs !== 'probability' ? sigmoid(raw) : raw
+    if (!(score >= threshold)) return []
+    const points = Array.from({ length: count }, (_, p): CandidatePoint => {
+      const at = p * head.values
+      return {
+        x: t[at]! * sx,
+        y: t[at + 1]! * sy,
+        ...(head.values >= 4 && { score: sigmoid(t[at + 3]!) }),
+      }
+    })
+    return [{ ...boxAround(points), score, index: 0, points }]
+  }
+}

@@ -1,0 +1,51 @@
+/**
+ * YOLO with suppression inside (YOLOv10, YOLO26, exports with nms=True): rows of left, top, right, bottom, score, class,
+ * perhaps followed by key points or mask coefficients. Source: Ultralytics, utils/nms.py, the end2end branch.
+ */
+import { elements } from '../../graph.ts'
+import type { TensorInfo } from '../../types.ts'
+import type { Candidate } from '../boxes.ts'
+import { wrongOutputs } from '../values.ts'
+import type { Decoder, Size, Thresholds } from './head.ts'
+import { type Extras, extraValues, readPoints, scaleOf, type YoloHead } from './yolo.ts'
+
+export interface YoloNmsHead extends Thresholds, Extras {
+  kind: 'yolo-nms'
+  output: number
+  coordinates: YoloHead['coordinates']
+}
+
+/** Errors: `format/shape`. */
+export function yoloNmsDecoder(head: YoloNmsHead, outputs: readonly TensorInfo[], input: Size): Decoder {
+  const table = outputs[head.output]
+  const values = 6 + extraValues(head)
+  if (table?.shape.at(-1) !== values) {
+    return wrongOutputs(head.kind, `output ${head.output}: [detections, ${values}]`, outputs)
+  }
+  const count = elements(table.shape) / values
+  const scale = scaleOf(head.coordinates, input, table)
+  return (all, threshold) => {
+    const t = all[head.output]!
+    const [sx, sy] = scale(() => {
+      let most = 0
+      for (let i = 0; i < count; i++) for (let k = 0; k < 4; k++) most = Math.max(most, t[i * values + k]!)
+      return most
+    })
+    const found: Candidate[] = []
+    for (let i = 0; i < count; i++) {
+      const at = (k: number): number => t[i * values + k]!
+      if (!(at(4) > threshold)) continue
+      found.push({
+        left: at(0) * sx,
+        top: at(1) * sy,
+        right: at(2) * sx,
+        bottom: at(3) * sy,
+        score: at(4),
+        index: Math.max(0, Math.round(at(5))),
+        ...(head.points && { points: readPoints(head, (k) => at(6 + k), [sx, sy]) }),
+        ...(head.masks && { coefficients: Float32Array.from({ length: head.masks }, (_, k) => at(6 + k)) }),
+      })
+    }
+    return found
+  }
+}

@@ -1,0 +1,158 @@
+/** A model with its head and the way a photo gets into it: what all tasks start from. */
+import { ThimbleError } from '../errors.ts'
+import type { Preprocess } from '../graph.ts'
+import { defaultPreprocess } from '../image/defaults.ts'
+import { inputGeometry } from '../image/preprocess.ts'
+import { labelOf, parseLabels } from '../labels.ts'
+import type { Model, PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import { readHead } from './described.ts'
+import { Framer, type Region, type View } from './frame.ts'
+import type { Framing, Head, HeadKind } from './head.ts'
+import { headOf } from './recognise.ts'
+import { decoded, type ImageDecode, type ImageSource, isFile, type FrameSource, pixelsOf } from './source.ts'
+import { dequantized, shapesOf } from './values.ts'
+
+export interface VisionOptions {
+  /** Class names by index, or the text of a label file. Default: those in the model file, else `class N`. */
+  labels?: readonly string[] | string
+  /**
+   * How an image becomes the input tensor. Default: what the head's family does, else what the model file says, else what
+   * its input tensor implies.
+   */
+  preprocess?: Preprocess
+  /** What the outputs mean: a kind, or a whole description. Default: recognised. */
+  head?: HeadKind | Head
+  /** What scores below is left out. Default: the head's own. */
+  scoreThreshold?: number
+  /** Decoder of encoded images. Default: the browser's where there is one, else Thimble's. */
+  decode?: ImageDecode
+}
+
+/** Milliseconds of the latest call. */
+export interface VisionTimings {
+  preprocessMs: number
+  inferMs: number
+  decodeMs: number
+}
+
+/** An answer: at once for pixels, a promise where an image must be decoded first. */
+export interface Answers<T> {
+  (image: FrameSource): T
+  (image: Blob | Uint8Array | ArrayBuffer): Promise<T>
+}
+
+/** Answers of a function from pixels. */
+export function answering<T>(decode: ImageDecode | undefined, answer: (image: PixelImage) => T): Answers<T> {
+  return ((image: ImageSource) =>
+    isFile(image) ? decoded(image, decode).then(answer) : answer(pixelsOf(image))) as Answers<T>
+}
+
+export const between = (name: string, value: number): number => {
+  if (!(value >= 0 && value <= 1)) {
+    throw new ThimbleError('usage/option', `${name} is out of range`, { expected: 'a number from 0 to 1', got: value })
+  }
+  return value
+}
+
+const RANGES = {
+  raw: { mean: [0], std: [1] },
+  unit: { mean: [0], std: [255] },
+  signed: { mean: [127.5], std: [127.5] },
+}
+
+/** The preprocessing where the caller gives none: the file's or the tensor's, with what the head's family is known to do. */
+export function familyPreprocess(input: TensorInfo, model: Pick<Model, 'metadata'>, head: Framing): Preprocess {
+  const { preprocess, guessed } = defaultPreprocess(input, model.metadata)
+  // A quantized input says by its range what it takes.
+  const open = guessed && !(input.scale > 0)
+  const bgr = head.bgr && preprocess.channels === 'rgb' && !model.metadata.preprocess
+  return {
+    ...preprocess,
+    ...(open && head.range ? RANGES[head.range] : {}),
+    ...(bgr ? { channels: 'bgr' as const } : {}),
+    ...(guessed && head.crop ? { fit: 'crop' as const, shorterSide: shorter(input) } : {}),
+  }
+}
+
+/** What heads of one class find. */
+const FAMILY_LABELS: Partial<Record<HeadKind, readonly string[]>> = {
+  blazeface: ['face'],
+  palm: ['hand'],
+  blazepose: ['person'],
+  movenet: ['person'],
+  'movenet-multi': ['person'],
+  posenet: ['person'],
+}
+
+const shorter = (input: TensorInfo): number => {
+  const { width, height } = inputGeometry(input)
+  return Math.min(width, height)
+}
+
+/** A model that is asked one photo at a time. */
+export class Network<H extends Head = Head> {
+  readonly model: Model
+  readonly head: H
+  readonly labels: readonly string[]
+  readonly framer: Framer
+  readonly scoreThreshold: number
+  readonly timings: VisionTimings = { preprocessMs: 0, inferMs: 0, decodeMs: 0 }
+  private readonly input: TypedArray
+  private raw?: TypedArray[]
+
+  /**
+   * `accepts` says which heads will do; `task` names the error where they don't.
+   * Errors: `task.code`, `usage/head`, `usage/option`, `format/metadata`, `image/unsupported-input`.
+   */
+  constructor(
+    model: Model,
+    options: VisionOptions,
+    task: { code: `usage/${string}`; gives: string },
+    accepts: (head: Head) => head is H,
+  ) {
+    const { head: wanted } = options
+    const head = typeof wanted === 'object' ? readHead(wanted, model.outputs.length) : headOf(model, wanted)
+    if (!head || !accepts(head) || model.inputs.length !== 1) {
+      throw new ThimbleError(task.code, `the model does not say how its outputs become ${task.gives}`, {
+        expected: `one input, and outputs that become ${task.gives}`,
+        got:
+          head && !accepts(head)
+            ? `a ${head.kind} head`
+            : `${model.outputs.length} outputs: ${shapesOf(model.outputs)}`,
+        hint: 'name the head where it was not recognised (docs/heads.md), or use run for raw tensors',
+      })
+    }
+    this.model = model
+    this.head = head
+    this.labels =
+      typeof options.labels === 'string'
+        ? parseLabels(options.labels)
+        : (options.labels ?? model.metadata.labels ?? FAMILY_LABELS[head.kind] ?? [])
+    const input = model.inputs[0]!
+    const preprocess = options.preprocess ?? familyPreprocess(input, model, head)
+    this.framer = new Framer(input, preprocess, options.preprocess ? undefined : head.framing)
+    this.scoreThreshold = between('scoreThreshold', options.scoreThreshold ?? head.scoreThreshold)
+    this.input = this.framer.createInput()
+  }
+
+  label(index: number): string {
+    return labelOf(this.labels, index)
+  }
+
+  /** Runs the network on a photo, or on a region of it; `decode` makes the answer of the outputs' real values. */
+  run<T>(image: PixelImage, decode: (values: Float32Array[], view: View) => T, region?: Region): T {
+    const start = performance.now()
+    const view = region ? this.framer.fillRegion(image, region, this.input) : this.framer.fill(image, this.input)
+    const prepared = performance.now()
+    this.raw = this.raw ? this.model.run(this.input, { out: this.raw }) : this.model.run(this.input)
+    const inferred = performance.now()
+    const answer = decode(
+      this.raw.map((r, i) => dequantized(r, this.model.outputs[i]!)),
+      view,
+    )
+    this.timings.preprocessMs = prepared - start
+    this.timings.inferMs = inferred - prepared
+    this.timings.decodeMs = performance.now() - inferred
+    return answer
+  }
+}

@@ -1,0 +1,709 @@
+/**
+ * Which head a network has: by what its file says, else by the shapes and ranges of its outputs. Decodes nothing, so
+ * that asking costs no decoder. No dependencies.
+ */
+import { ThimbleError } from '../errors.ts'
+import { elements, type Metadata } from '../graph.ts'
+import { inputGeometry } from '../image/preprocess.ts'
+import type { TensorInfo } from '../types.ts'
+import { describedHead } from './described.ts'
+import type { Framing, Head, HeadKind } from './head.ts'
+import type { BlazeHead } from './heads/blazeface.ts'
+import type { Size } from './heads/head.ts'
+import type { YoloGridHead } from './heads/yolo-grid.ts'
+import type { Extras, YoloHead } from './heads/yolo.ts'
+import { holdsProbabilities, inner, largestValue, shapesOf } from './values.ts'
+
+/** What is known of a network. */
+export interface Network {
+  inputs: readonly TensorInfo[]
+  outputs: readonly TensorInfo[]
+  metadata?: Metadata
+}
+
+/** What recognition goes by. */
+interface About {
+  input: Size
+  outputs: readonly TensorInfo[]
+  /** Dimensions without leading ones. */
+  shapes: readonly (readonly number[])[]
+  labels: number | undefined
+  metadata: Metadata
+  /** This kind and no other: where shapes leave it open, take it. */
+  forced: boolean
+}
+
+const ULTRALYTICS = { scoreThreshold: 0.25, iouThreshold: 0.7, framing: 'letterbox', range: 'unit' } as const
+const YOLO5 = { ...ULTRALYTICS, iouThreshold: 0.45 } as const
+const SSD = { scoreThreshold: 0.5, iouThreshold: 0.5 } as const
+const TF_SSD = { ...SSD, range: 'signed', boxScales: [10, 10, 5, 5], scores: 'sigmoid' } as const
+const MEDIAPIPE = { scoreThreshold: 0.5, iouThreshold: 0.3, framing: 'square' } as const
+
+/** Cells of grids with these strides. */
+const cells = ({ width, height }: Size, strides: readonly number[]): number =>
+  strides.reduce((sum, s) => sum + Math.ceil(width / s) * Math.ceil(height / s), 0)
+
+const PYRAMIDS = [
+  [8, 16, 32],
+  [8, 16, 32, 64],
+  [4, 8, 16, 32],
+  [4, 8, 16],
+  [16, 32],
+] as const
+
+/** Strides of the pyramid that has this many cells. */
+const pyramidOf = (input: Size, count: number): readonly number[] | undefined =>
+  PYRAMIDS.find((strides) => cells(input, strides) === count)
+
+/** Index of the only output that fits. */
+function only(about: About, fits: (shape: readonly number[], i: number) => boolean): number | undefined {
+  const found = about.shapes.flatMap((shape, i) => (fits(shape, i) ? [i] : []))
+  return found.length === 1 ? found[0] : undefined
+}
+
+/** Mask prototypes: a plane of 16 to 64 numbers a cell beside the table. */
+function prototypesOf(about: About, table: number): Pick<Extras, 'masks' | 'prototypes'> | undefined {
+  const at = about.shapes.findIndex((shape, i) => i !== table && shape.length === 3)
+  const [a = 0, , c = 0] = about.shapes[at] ?? []
+  const masks = Math.min(a, c)
+  return at >= 0 && masks >= 8 && masks <= 64 ? { masks, prototypes: at } : undefined
+}
+
+const coordinatesOf = (output: TensorInfo): YoloHead['coordinates'] => {
+  const most = largestValue(output)
+  return most === undefined ? 'auto' : most > 4 ? 'pixels' : 'shares'
+}
+
+/** Key points behind `rest` values, one of them a class score at least. */
+function pointsBehind(about: About, rest: number): Extras | undefined {
+  const said = about.metadata.extra?.keypoints
+  if (Array.isArray(said) && said.length === 2) {
+    const [points, pointValues] = said as [number, 2 | 3]
+    return rest > points * pointValues ? { points, pointValues } : undefined
+  }
+  // A person with COCO's 17 points, unless the labels say that these are classes.
+  return rest === 52 && about.labels !== 52 ? { points: 17, pointValues: 3 } : undefined
+}
+
+/** YOLOv8's table in either layout, with what is behind the classes. */
+function yolo8(about: About, kind: 'yolo8' | 'yolo8-pose' | 'yolo8-seg'): Head | undefined {
+  const at = about.shapes.findIndex((s) => {
+    if (s.length !== 2) return false
+    const [a, b] = s as [number, number]
+    if (pyramidOf(about.input, b) && a >= 5) return true
+    if (!pyramidOf(about.input, a) || b < 5) return false
+    // [cells, 85] is YOLOX or YOLOv6; [cells, 84] has no objectness.
+    return about.forced || b - 4 === about.labels || (about.labels === undefined && b === 84)
+  })
+  if (at < 0) return undefined
+  const [a, b] = about.shapes[at] as [number, number]
+  const columns = pyramidOf(about.input, b) !== undefined
+  const values = columns ? a : b
+  const masks = prototypesOf(about, at)
+  const points = masks ? undefined : pointsBehind(about, values - 4)
+  const is = masks ? 'yolo8-seg' : points ? 'yolo8-pose' : 'yolo8'
+  const extras: Extras = kind === is ? (masks ?? points ?? {}) : {}
+  if (kind !== is && !(about.forced && kind === 'yolo8')) return undefined
+  const behind = (extras.points ?? 0) * (extras.pointValues ?? 3) + (extras.masks ?? 0)
+  if (values - 4 - behind < 1) return undefined
+  return {
+    kind,
+    output: at,
+    layout: columns ? 'columns' : 'rows',
+    coordinates: coordinatesOf(about.outputs[at]!),
+    classes: values - 4 - behind,
+    ...extras,
+    ...ULTRALYTICS,
+  }
+}
+
+function yolo5(about: About): Head | undefined {
+  const at = about.shapes.findIndex(
+    (s) =>
+      s.length === 2 &&
+      s[1]! >= 5 &&
+      (PYRAMIDS.some((strides) => 3 * cells(about.input, strides) === s[0]) ||
+        (pyramidOf(about.input, s[0]!) !== undefined &&
+          (about.forced || coordinatesOf(about.outputs[about.shapes.indexOf(s)]!) === 'pixels'))),
+  )
+  if (at < 0) return undefined
+  const output = about.outputs[at]!
+  const masks = prototypesOf(about, at)
+  const percent = (output.dtype === 'int8' || output.dtype === 'uint8') && output.scale >= 0.1
+  return {
+    kind: 'yolo5',
+    output: at,
+    layout: 'rows',
+    coordinates: coordinatesOf(output),
+    classes: about.shapes[at]![1]! - 5 - (masks?.masks ?? 0),
+    ...masks,
+    ...YOLO5,
+    ...(percent && { percent, framing: undefined }),
+  } as Head
+}
+
+function yolox(about: About): Head | undefined {
+  const at = about.shapes.findIndex(
+    (s) => s.length === 2 && (pyramidOf(about.input, s[0]!) || pyramidOf(about.input, s[1]!)),
+  )
+  const [a = 0, b = 0] = about.shapes[at] ?? []
+  const rows = pyramidOf(about.input, a) !== undefined
+  const values = rows ? b : a
+  if (at < 0 || values < 6 || (!rows && !about.forced)) return undefined
+  return {
+    kind: 'yolox',
+    output: at,
+    layout: rows ? 'rows' : 'columns',
+    classes: values - 5,
+    strides: pyramidOf(about.input, rows ? a : b)!,
+    ...YOLO5,
+    framing: 'corner',
+    range: 'raw',
+    bgr: true,
+  }
+}
+
+function yoloNms(about: About): Head | undefined {
+  const at = about.shapes.findIndex((s) => {
+    const [n = 0, values = 0] = s
+    return (
+      s.length === 2 &&
+      values >= 6 &&
+      values <= 100 &&
+      n >= 10 &&
+      n <= 1000 &&
+      n % 10 === 0 &&
+      !pyramidOf(about.input, n)
+    )
+  })
+  if (at < 0) return undefined
+  const rest = about.shapes[at]![1]! - 6
+  const masks = prototypesOf(about, at)
+  const extras: Extras | undefined =
+    rest === 0
+      ? {}
+      : masks?.masks === rest
+        ? masks
+        : rest === 51 || (about.forced && rest % 3 === 0)
+          ? { points: rest / 3, pointValues: 3 }
+          : undefined
+  return (
+    extras && {
+      kind: 'yolo-nms',
+      output: at,
+      coordinates: coordinatesOf(about.outputs[at]!),
+      ...extras,
+      ...ULTRALYTICS,
+    }
+  )
+}
+
+type Pair = readonly [number, number]
+/** Anchors of the usual networks, in pixels of a 416 input; finest grid first. */
+const COCO_9: readonly (readonly Pair[])[] = [
+  [
+    [10, 13],
+    [16, 30],
+    [33, 23],
+  ],
+  [
+    [30, 61],
+    [62, 45],
+    [59, 119],
+  ],
+  [
+    [116, 90],
+    [156, 198],
+    [373, 326],
+  ],
+]
+const TINY_6: readonly (readonly Pair[])[] = [
+  [
+    [23, 27],
+    [37, 58],
+    [81, 82],
+  ],
+  [
+    [81, 82],
+    [135, 169],
+    [344, 319],
+  ],
+]
+/** STM32 model zoo's st_yolo_lc and tiny_yolo_v2, as shares of the input. */
+const ST_5: readonly Pair[] = [
+  [0.076023, 0.258508],
+  [0.163031, 0.413531],
+  [0.234769, 0.702585],
+  [0.427054, 0.715892],
+  [0.748154, 0.857092],
+]
+
+function yoloGrid(about: About): Head | undefined {
+  const grids = about.shapes
+    .map((shape, output) => ({ shape, output }))
+    .filter(({ shape: [rows = 0, columns = 0, channels = 0] }) => {
+      const stride = about.input.width / columns
+      return (
+        channels >= 15 &&
+        Math.abs(stride - about.input.height / rows) < 1 &&
+        [8, 16, 32].some((s) => Math.abs(stride - s) < 1)
+      )
+    })
+    .sort((a, b) => b.shape[1]! - a.shape[1]!)
+  const channels = grids[0]?.shape[2] ?? 0
+  if (grids.length !== about.outputs.length || grids.some(({ shape }) => shape[2] !== channels)) return undefined
+  const common = { kind: 'yolo-grid', ...SSD, range: 'unit' } as const
+  const anchored = (anchors: readonly (readonly Pair[])[]): YoloGridHead['grids'] =>
+    grids.map(({ output }, i) => ({ output, anchors: anchors[i]! }))
+  if (grids.length === 1 && channels % 5 === 0 && channels >= 30 && !holdsProbabilities(about.outputs[0]!)) {
+    return { ...common, grids: anchored([ST_5]), unit: 'shares', version: 'v2' }
+  }
+  if (channels % 3 !== 0 || channels < 18) return undefined
+  if (grids.length === 2) return { ...common, grids: anchored(TINY_6), unit: 'pixels', version: 'v3' }
+  if (grids.length === 3) return { ...common, grids: anchored(COCO_9), unit: 'pixels', version: 'v3' }
+  return undefined
+}
+
+const BLAZE: readonly {
+  kind: BlazeHead['kind']
+  points: number
+  side: number
+  maps: BlazeHead['maps']
+  threshold?: number
+}[] = [
+  {
+    kind: 'blazeface',
+    points: 6,
+    side: 128,
+    maps: [
+      [8, 2],
+      [16, 6],
+    ],
+  },
+  {
+    kind: 'blazeface',
+    points: 6,
+    side: 256,
+    maps: [
+      [16, 2],
+      [32, 6],
+    ],
+  },
+  { kind: 'blazeface', points: 6, side: 192, maps: [[4, 1]], threshold: 0.6 },
+  {
+    kind: 'palm',
+    points: 7,
+    side: 192,
+    maps: [
+      [8, 2],
+      [16, 6],
+    ],
+  },
+  {
+    kind: 'palm',
+    points: 7,
+    side: 256,
+    maps: [
+      [8, 2],
+      [16, 2],
+      [32, 2],
+      [32, 4],
+    ],
+  },
+  {
+    kind: 'palm',
+    points: 7,
+    side: 128,
+    maps: [
+      [8, 2],
+      [16, 6],
+    ],
+  },
+  {
+    kind: 'blazepose',
+    points: 4,
+    side: 224,
+    maps: [
+      [8, 2],
+      [16, 2],
+      [32, 6],
+    ],
+  },
+  {
+    kind: 'blazepose',
+    points: 4,
+    side: 128,
+    maps: [
+      [8, 2],
+      [16, 6],
+    ],
+  },
+]
+
+/** Anchors of MediaPipe's maps; layers of one stride are one map. */
+const blazeCount = (input: Size, maps: BlazeHead['maps']): number =>
+  maps.reduce((sum, [stride, anchors]) => sum + anchors * cells(input, [stride]), 0)
+
+function blaze(about: About, kind: BlazeHead['kind']): Head | undefined {
+  const entry = BLAZE.find((e) => {
+    const width = 4 + 2 * e.points
+    const rows = about.outputs
+      .filter((o) => o.shape.at(-1) === width)
+      .reduce((n, o) => n + elements(o.shape) / width, 0)
+    return (
+      e.kind === kind &&
+      rows > 0 &&
+      rows === blazeCount(about.input, e.maps) &&
+      (about.forced || about.input.width === e.side)
+    )
+  })
+  if (!entry) return undefined
+  const scores = about.outputs.find((o) => o.shape.at(-1) !== 4 + 2 * entry.points)
+  const activated = scores !== undefined && holdsProbabilities(scores)
+  return {
+    kind,
+    maps: entry.maps,
+    points: entry.points,
+    ...MEDIAPIPE,
+    scoreThreshold: entry.threshold ?? 0.5,
+    range: kind === 'palm' && about.input.width === 192 ? 'unit' : 'signed',
+    ...(activated && { activated }),
+  }
+}
+
+function postprocess(about: About): Head | undefined {
+  const boxes = only(about, (s) => s.at(-1) === 4 && s.length === 2)
+  const n = about.shapes[boxes ?? -1]?.[0]
+  const lists = about.shapes.flatMap((s, i) => (s.length === 1 && s[0] === n && i !== boxes ? [i] : []))
+  if (boxes === undefined || n === 1 || lists.length !== 2) return undefined
+  const count = only(about, (s) => s.length === 1 && s[0] === 1)
+  return {
+    kind: 'postprocess',
+    boxes,
+    classes: lists[0]!,
+    scores: lists[1]!,
+    ...(count !== undefined && { count }),
+    ...SSD,
+  }
+}
+
+/** Feature maps of SSD MobileNet for an input of a given size: 1/16, then halved (rounded up) down to 1. */
+function ssdMaps({ width, height }: Size): [number, number][] {
+  const maps: [number, number][] = [[Math.ceil(height / 16), Math.ceil(width / 16)]]
+  while (maps.length < 6) {
+    const [h, w] = maps.at(-1)!
+    maps.push([Math.ceil(h / 2), Math.ceil(w / 2)])
+  }
+  return maps
+}
+
+/** Outputs [n, 4] and [n, classes] for a number of anchors. */
+function boxesAndScores(about: About): { count: number; classes: number } | undefined {
+  if (about.outputs.length !== 2) return undefined
+  const shapes = about.outputs.map((o) => o.shape.filter((d, i) => d !== 1 || i === o.shape.length - 1).slice(-2))
+  const boxes = shapes.findIndex((s) => s.length === 2 && s[1] === 4)
+  const scores = shapes.findIndex((s, i) => i !== boxes && s.length === 2 && s[0] === shapes[boxes]?.[0])
+  return boxes < 0 || scores < 0 ? undefined : { count: shapes[boxes]![0]!, classes: shapes[scores]![1]! }
+}
+
+/** Whether class 0 is the background. */
+const hasBackground = (about: About, classes: number): boolean =>
+  about.labels === undefined ? classes === 91 || classes === 21 || classes === 2 : classes === about.labels + 1
+
+function ssd(about: About): Head | undefined {
+  const table = boxesAndScores(about)
+  const maps = ssdMaps(about.input)
+  if (table?.count !== maps.reduce((n, [h, w], i) => n + h * w * (i === 0 ? 3 : 6), 0)) return undefined
+  return {
+    kind: 'ssd',
+    maps,
+    minScale: 0.2,
+    maxScale: 0.95,
+    aspectRatios: [1, 2, 0.5, 3, 0.3333],
+    between: 'last',
+    background: hasBackground(about, table.classes),
+    ...TF_SSD,
+    ...scoresOf(about),
+  }
+}
+
+/** Scores that are probabilities already. */
+const scoresOf = (about: About): { scores: 'identity' } | undefined =>
+  about.outputs.some((o) => o.shape.at(-1) !== 4 && holdsProbabilities(o)) ? { scores: 'identity' } : undefined
+
+function pyramid(about: About, kind: 'ssd-fpn' | 'efficientdet'): Head | undefined {
+  const table = boxesAndScores(about)
+  const count = cells(about.input, [8, 16, 32, 64, 128])
+  if (table?.count !== count * (kind === 'ssd-fpn' ? 6 : 9)) return undefined
+  const common = { kind, levels: [3, 7] as const, aspectRatios: [1, 2, 0.5], ...TF_SSD, ...scoresOf(about) }
+  return kind === 'ssd-fpn'
+    ? { ...common, anchorScale: 4, scalesPerOctave: 2, background: hasBackground(about, table.classes) }
+    : { ...common, anchorScale: about.input.width >= 512 ? 4 : 3, scalesPerOctave: 3, boxScales: [1, 1, 1, 1] }
+}
+
+function ssdAnchors(about: About): Head | undefined {
+  const common = { kind: 'ssd-anchors', ...SSD, range: 'signed' } as const
+  const fours = about.shapes.flatMap((s, i) => (s.length === 2 && s[1] === 4 ? [i] : []))
+  const n = about.shapes[fours[0] ?? -1]?.[0]
+  const scores = about.shapes.findIndex((s, i) => s.length === 2 && s[0] === n && !fours.slice(0, 2).includes(i))
+  if (about.shapes.length === 3 && fours.length >= 2 && scores >= 0) {
+    // Anchors lie within the image, offsets around zero: the later output is the offsets' in ST's exports, named :1.
+    const [first, second] = fours as [number, number]
+    const named = fours.find((i) => /:1$/.test(about.outputs[i]!.name))
+    const offsets = named ?? first
+    return { ...common, scores, offsets, anchors: offsets === first ? second : first }
+  }
+  const [rows = 0, width = 0] = about.shapes[0] ?? []
+  const single = about.shapes.length === 1 && about.shapes[0]!.length === 2 && width >= 10 && rows > width
+  return single && !pyramidOf(about.input, rows) ? { ...common, scores: 0 } : undefined
+}
+
+/** A single grid [rows, columns, channels] and how many pixels of the input a cell has. */
+function grid(about: About): { rows: number; columns: number; channels: number; stride: number } | undefined {
+  if (about.outputs.length !== 1 || about.outputs[0]!.shape.length !== 4) return undefined
+  const [, rows, columns, channels] = about.outputs[0]!.shape as [number, number, number, number]
+  return { rows, columns, channels, stride: about.input.width / columns }
+}
+
+function fomo(about: About): Head | undefined {
+  const g = grid(about)
+  if (!g || g.channels < 2 || g.rows * g.columns < 4) return undefined
+  const output = about.outputs[0]!
+  const coarse = g.stride >= 7.5 && g.stride <= 32
+  const fits = coarse && (holdsProbabilities(output) || (output.dtype === 'float32' && g.channels <= 16))
+  const said = about.labels === undefined || about.labels === g.channels - 1 || about.labels === g.channels
+  return about.forced || (fits && said)
+    ? { kind: 'fomo', output: 0, scoreThreshold: 0.5, iouThreshold: 1, range: 'unit', crop: true }
+    : undefined
+}
+
+function fastestDet(about: About): Head | undefined {
+  const g = grid(about)
+  const fits = g && g.channels >= 6 && Math.abs(g.stride - 16) < 1 && !holdsProbabilities(about.outputs[0]!)
+  return (about.forced && g) || (fits && about.outputs[0]!.scale > 0)
+    ? { kind: 'fastestdet', output: 0, scoreThreshold: 0.6, iouThreshold: 0.45, range: 'unit', bgr: true }
+    : undefined
+}
+
+function centerNet(about: About): Head | undefined {
+  if (about.outputs.some((o) => o.shape.length !== 4)) return undefined
+  const pairs = about.shapes.flatMap((s, i) => (s.at(-1) === 2 ? [i] : []))
+  const heat = about.shapes.findIndex((_, i) => !pairs.slice(0, 2).includes(i))
+  const [rows, columns] = about.outputs[heat]?.shape.slice(1) ?? []
+  const same = about.outputs.every((o) => o.shape[1] === rows && o.shape[2] === columns)
+  if (about.outputs.length < 2 || about.outputs.length > 3 || pairs.length === 0 || heat < 0 || !same) return undefined
+  if (about.outputs.length !== 1 + Math.min(2, pairs.length) || about.input.width / columns! > 8.5) return undefined
+  if (about.outputs.length === 2 && !about.forced) return undefined
+  const [first, second] = pairs as [number, number?]
+  // Offsets lie within 0..1, sizes do not: told by the range where it is known, else by order (sizes first).
+  const swapped =
+    second !== undefined &&
+    (largestValue(about.outputs[first]!) ?? Infinity) < (largestValue(about.outputs[second]!) ?? 0)
+  const [sizes, offsets] = swapped ? [second, first] : [first, second]
+  return {
+    kind: 'centernet',
+    heat,
+    sizes,
+    ...(offsets !== undefined && { offsets }),
+    ...(!holdsProbabilities(about.outputs[heat]!) &&
+      largestValue(about.outputs[heat]!) !== undefined && { logits: true }),
+    scoreThreshold: 0.3,
+    iouThreshold: 1,
+  }
+}
+
+function moveNet(about: About): Head | undefined {
+  const at = only(about, (s) => s.length === 2 && s[0] === 17 && s[1] === 3)
+  return at === undefined || about.outputs.length > 1
+    ? undefined
+    : { kind: 'movenet', output: at, scoreThreshold: 0.2, iouThreshold: 1, framing: 'square', range: 'raw' }
+}
+
+function moveNetMulti(about: About): Head | undefined {
+  const at = only(about, (s) => s.length === 2 && s[1] === 56 && s[0]! <= 20)
+  return at === undefined
+    ? undefined
+    : { kind: 'movenet-multi', output: at, scoreThreshold: 0.2, iouThreshold: 1, framing: 'square', range: 'raw' }
+}
+
+function poseNet(about: About): Head | undefined {
+  const byChannels = (n: number): number[] =>
+    about.outputs.flatMap((o, i) => (o.shape.length === 4 && o.shape[3] === n ? [i] : []))
+  const [heat] = byChannels(17)
+  const [offsets] = byChannels(34)
+  const displacements = byChannels(32)
+  if (heat === undefined || offsets === undefined) return undefined
+  const named = displacements.find((i) => /bwd|back/i.test(about.outputs[i]!.name))
+  const backwards = named ?? displacements[1]
+  const forwards = displacements.find((i) => i !== backwards)
+  return {
+    kind: 'posenet',
+    heat,
+    offsets,
+    ...(displacements.length === 2 && { forwards: forwards!, backwards: backwards! }),
+    ...(!holdsProbabilities(about.outputs[heat]!) && { logits: true }),
+    people: 5,
+    scoreThreshold: 0.5,
+    iouThreshold: 1,
+    range: 'signed',
+  }
+}
+
+const LANDMARKS: readonly { count: number; values: 2 | 3 | 5; range: 'unit' | 'signed' }[] = [
+  { count: 63, values: 3, range: 'unit' },
+  { count: 1404, values: 3, range: 'unit' },
+  { count: 1434, values: 3, range: 'unit' },
+  { count: 195, values: 5, range: 'unit' },
+  { count: 165, values: 5, range: 'unit' },
+  { count: 136, values: 2, range: 'unit' },
+  { count: 10, values: 2, range: 'unit' },
+]
+
+function landmarks(about: About): Head | undefined {
+  const sizes = about.outputs.map((o) => elements(o.shape))
+  const entry = LANDMARKS.find(
+    (l) =>
+      sizes.includes(l.count) &&
+      about.labels !== l.count &&
+      (l.count > 100 || about.outputs.length > 1 || about.forced),
+  )
+  const flat = entry && about.shapes[sizes.indexOf(entry.count)]!.length === 1
+  if (!entry || !flat) return undefined
+  const output = sizes.indexOf(entry.count)
+  const presence = sizes.findIndex((n, i) => n === 1 && i !== output)
+  const shares = entry.values === 2 || (largestValue(about.outputs[output]!) ?? Infinity) < 4
+  return {
+    kind: 'landmarks',
+    output,
+    values: entry.values,
+    coordinates: shares ? 'shares' : 'pixels',
+    ...(presence >= 0 && {
+      presence,
+      // Hands' flag is a probability, faces' a logit.
+      presenceIs: holdsProbabilities(about.outputs[presence]!) || entry.count === 63 ? 'probability' : 'logit',
+    }),
+    scoreThreshold: 0.5,
+    iouThreshold: 1,
+    framing: 'square',
+    range: entry.range,
+  }
+}
+
+/** Whether height and width divide the input's (or do so less one); channels may come first or last. */
+function isPlane(shape: readonly number[], input: Size): boolean {
+  const divides = (cells: number, pixels: number): boolean =>
+    pixels % cells === 0 || (pixels - 1) % Math.max(1, cells - 1) === 0
+  const fits = (height: number, width: number): boolean =>
+    height >= 8 && width >= 8 && divides(height, input.height) && divides(width, input.width)
+  const [, a, b, c] = shape as [number, number, number, number?]
+  return shape.length === 3 ? fits(a, b) : shape.length === 4 && (fits(a, b) || fits(b, c!))
+}
+
+function segmentation(about: About): Head | undefined {
+  const common = { kind: 'segmentation', scoreThreshold: 0.5, iouThreshold: 1 } as const
+  const planes = about.outputs.filter((o) => isPlane(o.shape, about.input))
+  if (planes.length !== about.outputs.length || planes.length === 0) return undefined
+  const [first] = planes as [TensorInfo]
+  const all = planes.map((_, i) => i)
+  if (planes.length > 1) {
+    const pairs = planes.every((o) => o.shape.join() === first.shape.join() && o.shape.length === 4 && o.shape[3] === 2)
+    return pairs ? { ...common, outputs: all, form: 'last' } : undefined
+  }
+  const [, a, b, c] = first.shape as [number, number, number, number?]
+  const whole = /^u?int(16|32|64)$/.test(first.dtype)
+  if (first.shape.length === 3) return { ...common, outputs: all, form: whole || about.forced ? 'indices' : 'mask' }
+  if (first.shape.length !== 4) return undefined
+  if (c === 1 || a === 1) {
+    if (whole) return { ...common, outputs: all, form: 'indices' }
+    const indices = (first.dtype === 'uint8' || first.dtype === 'int8') && first.scale === 1
+    if (indices || first.dtype === 'bool') return { ...common, outputs: all, form: 'indices' }
+    if (holdsProbabilities(first)) return { ...common, outputs: all, form: 'mask' }
+    return about.forced || about.metadata.task === 'segmentation'
+      ? { ...common, outputs: all, form: 'mask', logits: largestValue(first) !== undefined }
+      : undefined
+  }
+  // A picture comes out: three channels as large as the input.
+  if (c === 3 && about.labels !== 3 && !about.forced && a === about.input.height) return undefined
+  return { ...common, outputs: all, form: isPlane([1, a, b], about.input) ? 'last' : 'first' }
+}
+
+function map(about: About): Head | undefined {
+  const at = only(about, (s) => s.filter((d) => d !== 1).length === 2)
+  const plane = about.outputs.length === 1 && at === 0 && isPlane(about.outputs[0]!.shape, about.input)
+  return plane || (about.forced && at === 0)
+    ? { kind: 'map', output: 0, scoreThreshold: 0, iouThreshold: 1 }
+    : undefined
+}
+
+/** Every kind, the surer signs first. */
+const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | undefined])[] = [
+  ['movenet', moveNet],
+  ['movenet-multi', moveNetMulti],
+  ['posenet', poseNet],
+  ['blazeface', (about) => blaze(about, 'blazeface')],
+  ['palm', (about) => blaze(about, 'palm')],
+  ['blazepose', (about) => blaze(about, 'blazepose')],
+  ['postprocess', postprocess],
+  ['yolo8-seg', (about) => yolo8(about, 'yolo8-seg')],
+  ['yolo8-pose', (about) => yolo8(about, 'yolo8-pose')],
+  ['yolo8', (about) => yolo8(about, 'yolo8')],
+  ['yolo5', yolo5],
+  ['yolox', yolox],
+  ['yolo-nms', yoloNms],
+  ['ssd', ssd],
+  ['ssd-fpn', (about) => pyramid(about, 'ssd-fpn')],
+  ['efficientdet', (about) => pyramid(about, 'efficientdet')],
+  ['ssd-anchors', ssdAnchors],
+  ['yolo-grid', yoloGrid],
+  ['fomo', fomo],
+  ['centernet', centerNet],
+  ['fastestdet', fastestDet],
+  ['landmarks', landmarks],
+  ['segmentation', segmentation],
+  ['map', map],
+]
+/** Names that `--head` takes. */
+export const headKinds: readonly HeadKind[] = KINDS.map(([kind]) => kind)
+
+function about({ inputs, outputs, metadata = {} }: Network, forced: boolean): About | undefined {
+  if (inputs.length !== 1 || outputs.length === 0) return undefined
+  try {
+    const { width, height } = inputGeometry(inputs[0]!)
+    const shapes = outputs.map((o) => inner(o.shape))
+    return { input: { width, height }, outputs, shapes, labels: metadata.labels?.length, metadata, forced }
+  } catch {
+    return undefined
+  }
+}
+
+/**
+ * The head of a network; undefined where nothing fits, a classifier's [1, classes] among them. `kind` asks for one kind.
+ * Errors: `format/metadata` for a description that is not one; `usage/head` for a kind that the outputs can't be.
+ */
+export function headOf(network: Network, kind?: HeadKind): Head | undefined {
+  const described = describedHead(network.metadata ?? {}, network.outputs.length)
+  if (described && (kind === undefined || kind === described.kind)) return described
+  const known = about(network, kind !== undefined)
+  if (kind === undefined) {
+    if (!known) return undefined
+    for (const [, read] of KINDS) {
+      const head = read(known)
+      if (head) return head
+    }
+    return undefined
+  }
+  const head = known && KINDS.find(([name]) => name === kind)?.[1](known)
+  if (head) return head
+  throw new ThimbleError('usage/head', `the outputs can't be those of a ${kind} head`, {
+    expected: headKinds.includes(kind) ? `a network of that kind` : headKinds.join(', '),
+    got: shapesOf(network.outputs),
+  })
+}
+
+/** The framing part of a head. */
+export const framingOf = ({ framing, range, bgr, crop }: Head): Framing => ({
+  ...(framing && { framing }),
+  ...(range && { range }),
+  ...(bgr && { bgr }),
+  ...(crop && { crop }),
+})

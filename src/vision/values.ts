@@ -1,0 +1,68 @@
+/** Real values of raw outputs, and the small arithmetic that heads share. No dependencies. */
+import { ThimbleError } from '../errors.ts'
+import { elements } from '../graph.ts'
+import type { TensorInfo, TypedArray } from '../types.ts'
+
+/** Real values of one raw output, dequantized by its own scale and zero point. */
+export function dequantized(raw: TypedArray, { scale, zeroPoint }: TensorInfo): Float32Array {
+  return Float32Array.from(raw as ArrayLike<number>, (v) => (scale > 0 ? (v - zeroPoint) * scale : Number(v)))
+}
+
+export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
+
+/** Index of the largest of `count` values from `at` on, `step` apart; the first among equals. */
+export function argMax(values: ArrayLike<number>, at: number, count: number, step = 1): number {
+  let best = 0
+  for (let i = 1; i < count; i++) if (values[at + i * step]! > values[at + best * step]!) best = i
+  return best
+}
+
+/** The largest real value that an 8-bit output can hold; undefined for other outputs. */
+export function largestValue({ dtype, scale, zeroPoint }: TensorInfo): number | undefined {
+  if (!(scale > 0) || (dtype !== 'int8' && dtype !== 'uint8')) return undefined
+  return ((dtype === 'int8' ? 127 : 255) - zeroPoint) * scale
+}
+
+/** True when no value of the output can lie outside 0..1: a softmax's or sigmoid's quantization. */
+export function holdsProbabilities(t: TensorInfo): boolean {
+  const most = largestValue(t)
+  return most !== undefined && most <= 1.01 && t.zeroPoint === (t.dtype === 'int8' ? -128 : 0)
+}
+
+/** Dimensions without the leading ones. */
+export function inner(shape: readonly number[]): readonly number[] {
+  let at = 0
+  while (at < shape.length - 1 && shape[at] === 1) at++
+  return shape.slice(at)
+}
+
+/** What an error says of a model's outputs. */
+export const shapesOf = (outputs: readonly TensorInfo[]): string =>
+  outputs.map((o) => `[${o.shape.join(', ')}]`).join(', ')
+
+/** The output with this many elements in its last dimension and altogether, the first behind `after`. Errors: `format/shape`. */
+export function outputOf(
+  outputs: readonly TensorInfo[],
+  last: number,
+  total: number,
+  what: string,
+  after = -1,
+): number {
+  const index = outputs.findIndex((o, i) => i > after && o.shape.at(-1) === last && elements(o.shape) === total)
+  if (index < 0) {
+    throw new ThimbleError('format/shape', `no output holds the detector's ${what}`, {
+      expected: `[..., ${last}] of ${total} values`,
+      got: shapesOf(outputs),
+    })
+  }
+  return index
+}
+
+/** Refuses outputs that a head can't be. Errors: `format/shape`. */
+export function wrongOutputs(kind: string, expected: string, outputs: readonly TensorInfo[]): never {
+  throw new ThimbleError('format/shape', `the outputs are not those of a ${kind} head`, {
+    expected,
+    got: shapesOf(outputs),
+    hint: 'inspect shows the head that fits; --head names another',
+  })
+}

@@ -34,6 +34,7 @@ import {
   OP_SOFTMAX,
   OP_STRIDED_COPY,
   OP_TRANSPOSE_CONV,
+  OP_WINOGRAD,
   Record,
   STATUS_BAD_OPCODE,
   STATUS_NO_PROGRAM,
@@ -68,6 +69,7 @@ import {
   kernel_27,
   kernel_28,
   kernel_29,
+  kernel_40,
 } from './kernels'
 import { FAST } from './fast'
 import { depthwise3x3Wide } from './kernels/depthwise3x3-wide'
@@ -157,6 +159,9 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       return kernel_28(record)
     case OP_CHANNEL_LUT:
       kernel_29(record, y0, y1)
+      break
+    case OP_WINOGRAD:
+      kernel_40(record, y0, y1)
       break
     default:
       if (FAST) {

@@ -47,6 +47,7 @@ export const OP_DEPTHWISE5X5 = 26
 export const OP_ARITHMETIC = 27
 export const OP_GATHER_ND = 28
 export const OP_CHANNEL_LUT = 29
+export const OP_WINOGRAD = 40
 
 /**
  * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
@@ -236,6 +237,37 @@ export const STATUS_BAD_INDEX = 4
   scale: u32
   constants: u32
   clamped: i32
+}
+
+/** Convolution 3x3 with stride 1 by fewer products (kernels/winograd.ts). Input frame as in ConvRecord. */
+@unmanaged export class WinogradRecord extends Record {
+  input: u32
+  inRowStride: i32
+  inRing: i32
+  /** Bytes between neighbouring pixels of the input and of the output. */
+  xStep: i32
+  zeroRow: u32
+  /** Input channels, and pairs of them: at least two. */
+  channels: i32
+  pairs: i32
+  /** Bytes from one position of a group's transformed windows to the next. */
+  positionBytes: i32
+  output: u32
+  outRowStride: i32
+  outRing: i32
+  outPixelStride: i32
+  outW: i32
+  outC: i32
+  weights: u32
+  bias: u32
+  scale: u32
+  scratch: u32
+  constants: u32
+  clamped: i32
+  /** Channels a panel. */
+  nr: i32
+  /** Groups of four tiles that are transformed before they are multiplied. */
+  batch: i32
 }
 
 /** Depthwise convolution, depth multiplier 1. Input frame as in ConvRecord. */

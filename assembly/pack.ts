@@ -230,6 +230,69 @@ export function pack_gemm_3x8c8(to: usize, from: usize, rows: i32, k: usize, fli
   }
 }
 
+/** Up to four pairs of i16, `step` bytes apart. */
+// @ts-ignore: decorator
+@inline
+function storePairs(to: usize, v: v128, step: usize, pairs: i32): void {
+  v128.store32_lane(to, v, 0)
+  if (pairs > 1) v128.store32_lane(to + step, v, 1)
+  if (pairs > 2) v128.store32_lane(to + 2 * step, v, 2)
+  if (pairs > 3) v128.store32_lane(to + 3 * step, v, 3)
+}
+
+/** One row of a filter that is transformed downwards, to its four positions. */
+// @ts-ignore: decorator
+@inline
+function winogradRow(to: usize, a: v128, b: v128, c: v128, step: usize, pairs: i32, position: usize): void {
+  const outer = i16x8.add(a, c)
+  storePairs(to, i16x8.add(a, a), step, pairs)
+  storePairs(to + position, i16x8.add(outer, b), step, pairs)
+  storePairs(to + 2 * position, i16x8.sub(outer, b), step, pairs)
+  storePairs(to + 3 * position, i16x8.add(c, c), step, pairs)
+}
+
+/**
+ * Winograd: `rows` filters [3][3][channels] int8 (after xor with `flip`) minus `zero`, `nr` to a panel, transformed to
+ * [panel][16 positions][pairs][nr][2] i16. Reads 0..7 bytes past the end.
+ */
+export function pack_winograd(to: usize, from: usize, rows: i32, channels: i32, nr: i32, zero: i32, flip: i32): void {
+  if (!ASC_FEATURE_SIMD) return
+  const flips = i8x16.splat(<i8>flip)
+  const zeros = i16x8.splat(<i16>zero)
+  const pairs = max(2, (channels + 1) >> 1)
+  const step: usize = nr << 2
+  const position = <usize>pairs * step
+  const row = position << 2
+  const n: usize = channels
+  if (channels <= 2) memory.fill(to, 0, <usize>(rows / nr) * 4 * row)
+  for (let o = 0; o < rows; o++) {
+    let out = to + <usize>(o / nr) * 4 * row + ((<usize>(o % nr)) << 2)
+    for (let c = 0; c < channels; c += 8) {
+      const mask = firstLanes(channels - c)
+      const q = from + c
+      const g0 = weights8(q, flips, zeros, mask)
+      const g1 = weights8(q + n, flips, zeros, mask)
+      const g2 = weights8(q + 2 * n, flips, zeros, mask)
+      const g3 = weights8(q + 3 * n, flips, zeros, mask)
+      const g4 = weights8(q + 4 * n, flips, zeros, mask)
+      const g5 = weights8(q + 5 * n, flips, zeros, mask)
+      const g6 = weights8(q + 6 * n, flips, zeros, mask)
+      const g7 = weights8(q + 7 * n, flips, zeros, mask)
+      const g8 = weights8(q + 8 * n, flips, zeros, mask)
+      const some = min(4, pairs - (c >> 1))
+      winogradRow(out, i16x8.add(g0, g0), i16x8.add(g1, g1), i16x8.add(g2, g2), step, some, position)
+      const a = i16x8.add(g0, g6)
+      const b = i16x8.add(g1, g7)
+      const d = i16x8.add(g2, g8)
+      winogradRow(out + row, i16x8.add(a, g3), i16x8.add(b, g4), i16x8.add(d, g5), step, some, position)
+      winogradRow(out + 2 * row, i16x8.sub(a, g3), i16x8.sub(b, g4), i16x8.sub(d, g5), step, some, position)
+      winogradRow(out + 3 * row, i16x8.add(g6, g6), i16x8.add(g7, g7), i16x8.add(g8, g8), step, some, position)
+      out += step << 2
+    }
+    from += 9 * n
+  }
+}
+
 /**
  * Fully connected: rows of k int8 (after xor with `flip`) to [rows/4][K/16][4][16] int8, K padded with zeros. `rows`: a
  * multiple of four, or one row, whose first 16 bytes go to `to`.

@@ -70,7 +70,7 @@ function inspectGraph(
 ): ModelReport {
   const { variant, kernels } = choice ?? chooseVariant(options.variant, options.kernels)
   const plan = options.plan ?? 'speed'
-  const lowered = lower(graph, variant, kernels, plan === 'size')
+  const lowered = lower(graph, { variant, kernels, compact: plan === 'size' })
   const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, kernels, plan })
   const names = kernelNames(graph, program)
   const info = (i: number): ModelReport['inputs'][number] => ({

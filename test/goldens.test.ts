@@ -3,10 +3,13 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { arrayType } from '../src/engine.ts'
+import { arrayType, Engine, instantiateProgram, sharedMemory, tensorInfo } from '../src/engine.ts'
+import { readTflite } from '../src/formats/tflite.ts'
 import type { DType } from '../src/graph.ts'
-import { loadModel } from '../src/node.ts'
-import type { TypedArray } from '../src/types.ts'
+import { fastRuntime, loadModel } from '../src/node.ts'
+import { compileModel } from '../src/plan/compile.ts'
+import { runtimeModule } from '../src/runtime.ts'
+import type { TensorInfo, TypedArray } from '../src/types.ts'
 import { CHOICES, missing, nameOf, optionsOf } from './choices.ts'
 import { equalBytes, need, shared, skip } from './util.ts'
 
@@ -88,6 +91,47 @@ for (const choice of CHOICES) {
       if (failures.size) throw new Error([...failures].map(([kind, why]) => `${kind}: ${why}`).join('\n'))
     },
   )
+}
+
+/** With every 3x3 convolution that can take Winograd's form in it, whether that pays or not. */
+for (const choice of CHOICES.filter((c) => c.kernels === 'x86' || c.kernels === 'avx2')) {
+  const module = choice.kernels === 'avx2' ? (await fastRuntime()).module! : await runtimeModule(choice.variant)
+  const load = (bytes: Uint8Array): { engine: Engine; taken: number } => {
+    const graph = readTflite(bytes)
+    const program = compileModel(graph, { ...choice, plan: 'speed', convolution: 'winograd' })
+    const info = (i: number): TensorInfo => tensorInfo(graph.tensors[i]!)
+    const about = { inputs: graph.inputs.map(info), outputs: graph.outputs.map(info), ...choice, why: '', metadata: {} }
+    const memory = choice.kernels === 'avx2' ? sharedMemory(program) : undefined
+    return {
+      engine: new Engine(instantiateProgram(module, program, memory), about, program),
+      taken: program.entries.filter((e) => e.kernel.startsWith('winograd')).length,
+    }
+  }
+
+  need(test, `winograd forced, ${nameOf(choice)}`, shared('goldens/ops.jsonl.gz'), '../shared is missing', (path) => {
+    let ops = 0
+    for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
+      const c = JSON.parse(line) as OpCase
+      if (!/conv/i.test(c.kind)) continue
+      const { engine, taken } = load(Buffer.from(c.model, 'base64'))
+      ops += taken
+      const out = engine.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), engine.inputs[i]!.dtype)))
+      c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${c.kind}, output ${i}`))
+    }
+    let layers = 0
+    for (const name of MODELS) {
+      const dir = shared(`goldens/${name}/`)!
+      const { cases } = JSON.parse(readFileSync(`${dir}manifest.json`, 'utf8')) as { cases: string[] }
+      const { engine, taken } = load(readFileSync(shared(`models/${name}.tflite`)!))
+      layers += taken
+      if (!taken) continue
+      for (const c of cases) {
+        const out = engine.run(typed(readFileSync(`${dir}${c}.in0.bin`), engine.inputs[0]!.dtype))
+        out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
+      }
+    }
+    if (!layers) throw new Error(`${ops} ops and no layer of a model took the form`)
+  })
 }
 
 need(test, 'every golden model is tested or named here', shared('goldens'), '../shared is missing', (path) => {

@@ -10,10 +10,11 @@ import * as assert from 'uvu/assert'
 import { arrayType, Engine, instantiateProgram, sharedMemory, tensorInfo } from '../src/engine.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import type { Activation, Graph, Padding } from '../src/graph.ts'
+import type { Convolution } from '../src/lower/context.ts'
 import { fastRuntime } from '../src/node.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { runtimeModule } from '../src/runtime.ts'
-import type { TypedArray } from '../src/types.ts'
+import type { Kernels, TypedArray } from '../src/types.ts'
 import { CHOICES, missing, nameOf, type Choice } from './choices.ts'
 import { oracle } from './oracle.ts'
 import { GraphBuilder } from './small-models.ts'
@@ -31,9 +32,15 @@ const GUARD = 0xa5
  * Runs a graph in one variant with one set of kernels; guard bytes fill everything that no buffer owns and must
  * survive.
  */
-function run(graph: Graph, inputs: TypedArray[], choice: Choice, plan: 'speed' | 'size'): TypedArray[] {
+function run(
+  graph: Graph,
+  inputs: TypedArray[],
+  choice: Choice,
+  plan: 'speed' | 'size',
+  convolution: Convolution = 'best',
+): TypedArray[] {
   const { variant, kernels } = choice
-  const program = compileModel(graph, { variant, kernels, plan })
+  const program = compileModel(graph, { variant, kernels, plan, convolution })
   const exports = instantiateProgram(
     modules.get(choice)!,
     program,
@@ -68,7 +75,7 @@ function run(graph: Graph, inputs: TypedArray[], choice: Choice, plan: 'speed' |
   return first
 }
 
-function check(graph: Graph, seed: number): void {
+function check(graph: Graph, seed: number, convolution: Convolution = 'best'): void {
   const random = rng(seed)
   const inputs = graph.inputs.map((i) => {
     const t = graph.tensors[i]!
@@ -81,7 +88,7 @@ function check(graph: Graph, seed: number): void {
   const want = oracle(graph, inputs)
   for (const choice of CHOICES) {
     for (const plan of ['speed', 'size'] as const) {
-      const got = run(graph, inputs, choice, plan)
+      const got = run(graph, inputs, choice, plan, convolution)
       got.forEach((o, i) =>
         equalBytes(Int32Array.from(o as Int8Array), want[i]!, `${nameOf(choice)} ${plan} output ${i}`),
       )
@@ -217,6 +224,129 @@ test('conv: tiles that are packed together where the arena has room, and a pixel
     settings(40),
   )
   if (!roomy) throw new Error('no convolution had room for several tiles')
+})
+
+/** A 3x3 convolution with stride 1, and the channels that its input's producer makes. */
+const winogradLayer = fc.record({
+  n: fc.constantFrom(1, 1, 1, 2),
+  h: size,
+  w: fc.integer({ min: 1, max: 19 }),
+  c: channels,
+  o: fc.constantFrom(8, 9, 12, 15, 16, 17, 24, 31, 32, 33, 40),
+  padding,
+  activation,
+  dtype,
+  zi: zeroPoint,
+  zo: zeroPoint,
+  before: fc.boolean(),
+  seed: fc.nat(1e9),
+})
+const STRIDE_1 = { strideH: 1, strideW: 1, dilationH: 1, dilationW: 1 }
+
+test('winograd: windows over every edge, any channels, alone and after another layer', () => {
+  fc.assert(
+    fc.property(winogradLayer, (p) => {
+      const oh = outSize(p.padding, p.h, 3, 1, 1)
+      const ow = outSize(p.padding, p.w, 3, 1, 1)
+      fc.pre(oh >= 1 && ow >= 1)
+      const b = new GraphBuilder(p.seed)
+      const per = p.dtype === 'int8'
+      const convolve = (x: number, [c, o, k]: [number, number, number], y: number): number =>
+        b.op('CONV_2D', [x, b.weights([o, k, k, c], per ? 0 : undefined, p.dtype), b.bias(o, per ? o : 1)], [y], {
+          ...STRIDE_1,
+          padding: k === 1 ? 'SAME' : p.padding,
+          activation: p.activation,
+        })
+      const scale = 0.2 + Math.sqrt(p.c) * 0.03
+      let x = b.input([p.n, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype))
+      // A producer and a consumer that may run with it in bands of a few rows.
+      if (p.before) x = convolve(x, [p.c, p.c, 1], b.tensor([p.n, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype)))
+      let y = convolve(x, [p.c, p.o, 3], b.tensor([p.n, oh, ow, p.o], p.dtype, scale, zero(p.zo, p.dtype)))
+      if (p.before && p.padding === 'SAME') {
+        y = convolve(y, [p.o, 8, 3], b.tensor([p.n, oh, ow, 8], p.dtype, 1.1, zero(p.zo, p.dtype)))
+      }
+      check(b.done(y), p.seed, 'winograd')
+    }),
+    settings(150),
+  )
+})
+
+test('winograd: in bands of a few rows, in rings that do not hold the rest', () => {
+  let banded = 0
+  for (let seed = 0; seed < 6; seed++) {
+    const [h, w, c] = [17 + seed, 30 - seed, 40 + 8 * seed] as const
+    const b = new GraphBuilder(seed)
+    const layer = (x: number, [from, to, k]: [number, number, number], scale: number): number =>
+      b.op(
+        'CONV_2D',
+        [x, b.weights([to, k, k, from], 0), b.bias(to, to)],
+        [b.tensor([1, h, w, to], 'int8', scale, -5)],
+        {
+          ...STRIDE_1,
+          padding: 'SAME',
+          activation: 'RELU6',
+        },
+      )
+    const graph = b.done(layer(layer(layer(b.input([1, h, w, 8]), [8, c, 1], 0.05), [c, c, 3], 0.3), [c, 8, 1], 0.9))
+    const { entries } = compileModel(graph, {
+      variant: 'simd',
+      kernels: 'x86',
+      plan: 'speed',
+      convolution: 'winograd',
+    })
+    if (entries.some((e) => e.kernel === 'winograd-4x8' && e.group !== undefined)) banded++
+    check(graph, seed, 'winograd')
+  }
+  if (!banded) throw new Error('no such layer ran in bands')
+})
+
+test('winograd: sums that almost leave 32 bits, and the direct kernel where they could', () => {
+  const kernelOf = (graph: Graph, kernels: Kernels): string | undefined =>
+    compileModel(graph, { variant: 'simd', kernels, plan: 'speed', convolution: 'winograd' }).entries.find(
+      (e) => e.macs,
+    )?.kernel
+  for (const [c, taken] of [
+    [1840, true],
+    [1850, false],
+  ] as const) {
+    const b = new GraphBuilder(c)
+    const x = b.input([1, 4, 4, c], 'int8', 0.05, 127)
+    const w = b.weights([8, 3, 3, c])
+    // Half of the channels at one end, half at the other, so that all products have one sign for one of the inputs.
+    const bytes = new Int8Array(b.graph.tensors[w]!.data!.buffer)
+    bytes.forEach((_, i) => {
+      bytes[i] = (Math.floor(i / (9 * c)) & 1) === 0 ? 127 : -127
+    })
+    b.graph.tensors[w]!.quantization!.scales[0] = 1e-4
+    const y = b.tensor([1, 4, 4, 8], 'int8', 100, 0)
+    b.op('CONV_2D', [x, w, b.ints(new Array<number>(8).fill(0))], [y], {
+      ...STRIDE_1,
+      padding: 'SAME',
+      activation: 'NONE',
+    })
+    const graph = b.done(y)
+    assert.is(kernelOf(graph, 'x86') === 'winograd-4x8', taken, `${c} channels`)
+    for (let seed = 0; seed < 8; seed++) check(graph, seed, 'winograd')
+  }
+})
+
+test('winograd: chosen where it pays, never where memory counts for more', () => {
+  const kernel = (c: number, o: number, size: number, plan: 'speed' | 'size', kernels: Kernels = 'x86'): string => {
+    const b = new GraphBuilder(1)
+    const y = b.op(
+      'CONV_2D',
+      [b.input([1, size, size, c]), b.weights([o, 3, 3, c], 0), b.bias(o, o)],
+      [b.tensor([1, size, size, o], 'int8', 0.9, 3)],
+      { ...STRIDE_1, padding: 'SAME', activation: 'RELU' },
+    )
+    return compileModel(b.done(y), { variant: 'simd', kernels, plan }).entries.find((e) => e.macs)!.kernel
+  }
+  assert.is(kernel(64, 64, 20, 'speed'), 'winograd-4x8')
+  assert.is(kernel(64, 64, 20, 'speed', 'avx2'), 'winograd-4x16')
+  assert.is(kernel(64, 64, 20, 'size'), 'conv-gemm-4x8-w8')
+  assert.is(kernel(64, 64, 2, 'speed'), 'conv-gemm-4x8')
+  assert.is(kernel(8, 8, 20, 'speed'), 'conv-direct-4x8')
+  assert.is(kernel(64, 64, 20, 'speed', 'arm'), 'conv-gemm-3x8c8')
 })
 
 test('depthwise: any window, stride, dilation and multiplier', () => {

@@ -30,6 +30,7 @@ export { depthwise5x5 as kernel_26 } from './depthwise5x5'
 export { arithmetic as kernel_27 } from './words'
 export { gatherNd as kernel_28 } from './words'
 export { channelLut as kernel_29 } from './copy'
+export { winograd as kernel_40 } from './winograd'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

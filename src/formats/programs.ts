@@ -37,6 +37,7 @@ export const PACKERS = [
   'pack_pairs',
   'fold_taps',
   'pack_rows4',
+  'pack_winograd',
 ] as const satisfies (keyof Packers)[]
 
 /**

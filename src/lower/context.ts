@@ -29,12 +29,27 @@ export interface Tabular {
   exact: boolean
 }
 
+/**
+ * How 3x3 convolutions run that may take Winograd's form: `best` chooses, the others are for tests and measurements. All
+ * give the same bytes.
+ */
+export type Convolution = 'best' | 'winograd' | 'direct'
+
+export interface LowerOptions {
+  variant: Variant
+  kernels: Kernels
+  /** Memory counts for more than time. */
+  compact?: boolean
+  convolution?: Convolution | undefined
+}
+
 export class Context {
   readonly graph: Graph
   readonly variant: Variant
   readonly kernels: Kernels
   /** Memory counts for more than time. */
   readonly compact: boolean
+  readonly convolution: Convolution
   readonly buffers = new Buffers()
   readonly steps: Step[] = []
   readonly values = new Map<number, Value>()
@@ -46,11 +61,12 @@ export class Context {
   readonly uses: number[]
   opIndex = 0
 
-  constructor(graph: Graph, variant: Variant, kernels: Kernels, compact: boolean) {
+  constructor(graph: Graph, { variant, kernels, compact, convolution }: LowerOptions) {
     this.graph = graph
     this.variant = variant
     this.kernels = kernels
-    this.compact = compact
+    this.compact = compact ?? false
+    this.convolution = convolution ?? 'best'
     this.uses = graph.tensors.map(() => 0)
     for (const { inputs } of graph.ops) {
       for (let k = 0; k < inputs.length; k++) if (inputs[k]! >= 0) this.uses[inputs[k]!]!++

@@ -9,6 +9,7 @@ import { paddedSegment } from './pack.ts'
 import { present, rowwise, Value } from './program.ts'
 import { gemmBuffers, readWeights, rowBuffers, sameDtypes, type Weights } from './weights.ts'
 import { rowsOf, windowInput, windowOf, type Axis, type Window } from './window.ts'
+import { emitWinograd, takesWinograd } from './winograd.ts'
 
 export function lowerConv(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D'>
@@ -65,6 +66,10 @@ export function emitConv(
     return
   }
   const scalar = !cx.simd || !weights.safe
+  if (takesWinograd(cx, weights, win, ci, o, groups)) {
+    emitWinograd(cx, { x, y, xq, oq, limits, weights, win })
+    return
+  }
   const form = gemmForm(cx.variant, cx.kernels, weights, k, cx.compact)
   // Forms that read rows of int8 gather patches at little cost.
   if (

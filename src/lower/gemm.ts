@@ -111,7 +111,7 @@ function loadGemm4x8w8(loader: Loader, to: number, w: Weights, _: number, k: num
  * Stages rows of weights in as many goes as the memory asks for, whole panels of `nr` at a time. `take` is told where
  * they lie, and their first panel.
  */
-function eachRows(
+export function eachRows(
   { memory, staging, stagingBytes }: Loader,
   w: Weights,
   k: number,
@@ -155,6 +155,12 @@ function foldRows(
   )
 }
 
+/** The bias of panels of `nr` channels, from rows of weights. */
+export const foldByRows =
+  (nr: number): NonNullable<PanelForm['foldBias']> =>
+  (loader, to, plain, _, w, panels, k) =>
+    foldRows(loader, to, plain, w, k, (take) => eachRows(loader, w, k, nr, (at, rows, p) => take(at, rows, p * nr)))
+
 /** Weights and bias of the forms that read rows of int8, by the runtime's packer for `nr` channels. */
 const byRows = (
   nr: number,
@@ -168,8 +174,7 @@ const byRows = (
       eachRows(loader, w, k, nr, (at, rows, p) => pack(to + p * panelBytes(k), at, rows, k, w.flip))
     )
   },
-  foldBias: (loader, to, plain, _, w, panels, k) =>
-    foldRows(loader, to, plain, w, k, (take) => eachRows(loader, w, k, nr, (at, rows, p) => take(at, rows, p * nr))),
+  foldBias: foldByRows(nr),
 })
 
 const multipleOf =

@@ -4,9 +4,8 @@
  */
 
 import { tensorBytes, type Graph, type OpType } from '../graph.ts'
-import type { Kernels, Variant } from '../types.ts'
 import { lowerBinary } from './binary.ts'
-import { Context, Unsupported } from './context.ts'
+import { Context, Unsupported, type LowerOptions } from './context.ts'
 import { lowerConv, lowerFullyConnected } from './conv.ts'
 import { lowerDepthwise } from './depthwise.ts'
 import { lowerDetection } from './detection.ts'
@@ -157,11 +156,10 @@ function lowerOutputs(cx: Context): Port[] {
 }
 
 /**
- * Lowers a whole graph; `compact`: with kernels that save memory. Ops without a rule are collected in `unsupported`;
- * anything else wrong is thrown.
+ * Lowers a whole graph. Ops without a rule are collected in `unsupported`; anything else wrong is thrown.
  */
-export function lower(graph: Graph, variant: Variant, kernels: Kernels = 'generic', compact = false): Lowered {
-  const cx = new Context(graph, variant, kernels, compact)
+export function lower(graph: Graph, options: LowerOptions): Lowered {
+  const cx = new Context(graph, options)
   const unsupported: Lowered['unsupported'] = []
   const opaque = new Set<number>()
   const inputs = lowerInputs(cx)

@@ -28,6 +28,7 @@ export interface Packers {
   pack_gemm_4x16c4?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_gemm_3x8c8?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_rows4?(to: number, from: number, rows: number, k: number, flip: number): void
+  pack_winograd?(to: number, from: number, rows: number, channels: number, nr: number, zero: number, flip: number): void
   pack_taps?(
     to: number,
     from: number,
@@ -197,6 +198,8 @@ export interface Step {
   macs?: number
   /** GEMM form of a convolution that uses one. */
   form?: number | undefined
+  /** Output rows and columns that the kernel computes together; the default is one pixel. */
+  block?: { rows: number; columns: number }
   /** Bytes that the kernel may read past the end of its buffers, when they are many. */
   overread?: number
 }

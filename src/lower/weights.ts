@@ -42,12 +42,14 @@ export class Weights {
   readonly bias: Int32Array
   /** The input's zero point, which multiplies the sum of a channel's weights out of the bias. */
   readonly inputZero: number
+  /** Largest distance of an input value from its zero point. */
+  readonly reach: number
   /** Whether the magic-number epilogue is exact for every channel. */
   readonly safe: boolean
   private signed?: Int8Array
   private requantized?: Float32Array
 
-  /** `reach`: largest distance of an input value from its zero point. `largest`: the largest requantization scale. */
+  /** `largest`: the largest requantization scale. */
   constructor(
     fields:
       | {
@@ -61,7 +63,7 @@ export class Weights {
           reach: number
           largest: number
         }
-      | { of: Weights; raw: Uint8Array; rescale: Rescale; bias: Int32Array; inner?: number },
+      | { of: Weights; raw: Uint8Array; rescale: Rescale; bias: Int32Array; inner?: number; inputZero?: number },
   ) {
     const from = 'of' in fields ? fields.of : fields
     this.raw = fields.raw
@@ -70,8 +72,9 @@ export class Weights {
     this.flip = from.flip
     this.zero = from.zero
     this.inner = fields.inner ?? from.inner
-    this.inputZero = from.inputZero
-    this.safe = 'of' in fields ? fields.of.safe : this.isSafe(fields.reach, fields.largest)
+    this.inputZero = fields.inputZero ?? from.inputZero
+    this.reach = from.reach
+    this.safe = 'of' in fields ? fields.of.safe : this.isSafe(fields.largest)
   }
 
   /** f32 requantization scale per output channel. */
@@ -107,6 +110,18 @@ export class Weights {
     })
   }
 
+  /** What gives four times the accumulators and the same results; they wrap at 32 bits. */
+  fourfold(): Weights {
+    const { rescale } = this
+    return new Weights({
+      of: this,
+      raw: this.raw,
+      rescale: { ...rescale, output: rescale.output * 4 },
+      bias: this.bias.map((b) => b << 2),
+      inputZero: this.inputZero * 4,
+    })
+  }
+
   /** [inner of all channels][channels], a depthwise filter, as [channels][...]. */
   transposed(): Weights {
     const channels = this.bias.length
@@ -132,13 +147,27 @@ export class Weights {
     return [sum, absolute]
   }
 
+  /** What |Σ x (w - zero)| can't exceed, from the sizes alone. */
+  private get most(): number {
+    const weight = this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128
+    return (this.raw.length / this.bias.length) * weight * this.reach
+  }
+
+  /** Whether no accumulator exceeds `limit` in magnitude, bias included. */
+  bounded(limit: number): boolean {
+    const { bias, reach, most } = this
+    return (
+      most + largestMagnitude(bias) <= limit ||
+      bias.every((b, c) => Math.min(most, this.sums(c)[1] * reach) + Math.abs(b) <= limit)
+    )
+  }
+
   /** Whether |acc * scale| keeps below MAGIC_LIMIT. Bounds that cost little decide almost always. */
-  private isSafe(reach: number, largest: number): boolean {
+  private isSafe(largest: number): boolean {
     // Accumulators wrap at 32 bits.
     if (2 ** 31 * largest <= MAGIC_LIMIT) return true
-    const { bias } = this
+    const { bias, reach, most } = this
     const channels = bias.length
-    const most = (this.raw.length / channels) * (this.flip ? Math.max(128 + this.zero, 127 - this.zero) : 128) * reach
     if ((most + largestMagnitude(bias)) * largest <= MAGIC_LIMIT) return true
     const { scale } = this
     for (let c = 0; c < channels; c++) {

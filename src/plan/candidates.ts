@@ -16,6 +16,8 @@ const NS_PER_CALL = 40
 const CACHE_BYTES = 262144
 const NS_PER_SPILLED_BYTE = 0.05
 
+const PIXEL = { rows: 1, columns: 1 }
+
 const LONGEST_GROUP = 8
 const BAND_ROWS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
 
@@ -277,11 +279,13 @@ export class Group {
     const bands = Math.ceil(steps[last]!.rows.rows / BAND_ROWS[k]!)
     let ns = bands * (last - first + 1) * NS_PER_CALL
     for (let i = first; i <= last; i++) {
-      const { rows, stream, macs = 0 } = steps[i]!
+      const { rows, stream, macs = 0, block = PIXEL } = steps[i]!
       ns += (bands - 1) * weightBytes[i]! * NS_PER_REREAD_BYTE
-      // Pixels of a band that do not fill the last four-pixel tile.
-      const pixels = Math.max(1, Math.round(rows.rows / bands)) * (stream?.to.w ?? 1)
-      ns += macs * NS_PER_MAC * ((Math.ceil(pixels / 4) * 4) / pixels - 1)
+      // Pixels of a band that do not fill the last tile, of four blocks of pixels.
+      const h = Math.max(1, Math.round(rows.rows / bands))
+      const w = stream?.to.w ?? 1
+      const blocks = Math.ceil((Math.ceil(h / block.rows) * Math.ceil(w / block.columns)) / 4) * 4
+      ns += macs * NS_PER_MAC * ((blocks * block.rows * block.columns) / (h * w) - 1)
     }
     return ns - this.saved
   }

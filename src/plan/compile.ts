@@ -6,6 +6,7 @@ import { ThimbleError } from '../errors.ts'
 import { ABI_VERSION } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
+import type { Convolution } from '../lower/context.ts'
 import type { Buffer, Loader, Recipe } from '../lower/program.ts'
 import { bytesOf } from '../lower/weights.ts'
 import type { Kernels, Variant } from '../types.ts'
@@ -17,6 +18,8 @@ export interface CompileOptions {
   plan: 'speed' | 'size'
   /** What to choose kernels for. Default `generic`. */
   kernels?: Kernels
+  /** See LowerOptions. */
+  convolution?: Convolution
   /** Threads that share the work. Default 1. */
   threads?: number
   /** First address of the program, a multiple of 16. Default PROGRAM_BASE. */
@@ -151,7 +154,8 @@ function refuseUnsupported(unsupported: Lowered['unsupported']): void {
 
 export function compileModel(graph: Graph, options: CompileOptions): Program {
   refuseFloat(graph)
-  const lowered = lower(graph, options.variant, options.kernels, options.plan === 'size')
+  const { variant, kernels = 'generic', plan, convolution } = options
+  const lowered = lower(graph, { variant, kernels, compact: plan === 'size', convolution })
   refuseUnsupported(lowered.unsupported)
   return assemble(lowered, options)
 }

@@ -1,0 +1,185 @@
+/** CONV_2D 3x3 with stride 1 by Winograd's F(2x2,3x3) in integers (assembly/kernels/winograd.ts). */
+import { OP_WINOGRAD } from '../generated/layout.ts'
+import type { Kernels } from '../types.ts'
+import { align, type Context, type Q } from './context.ts'
+import { constantVectors, epilogueOf } from './epilogue.ts'
+import { eachRows, fillsPanels, foldByRows, type PanelForm } from './gemm.ts'
+import { packWinograd, winogradPairs } from './pack.ts'
+import { present, type Value } from './program.ts'
+import { gemmBuffers, type Weights } from './weights.ts'
+import { rowsOf, windowInput, type Window } from './window.ts'
+
+/** Bytes of a panel of `nr` channels. */
+const panelBytes = (k: number, nr: number): number => 16 * winogradPairs(k / 9) * nr * 4
+
+const formOf = (nr: number): PanelForm => ({
+  nr,
+  packWeights: (weights, zero, channels, k) => packWinograd(weights, zero, channels, k / 9, nr),
+  weightBytes: (panels, k) => panels * panelBytes(k, nr),
+  loadWeights(loader, to, w, _, k) {
+    const { pack_winograd } = loader.runtime
+    return (
+      pack_winograd !== undefined &&
+      eachRows(loader, w, k, nr, (at, rows, p) =>
+        pack_winograd(to + p * panelBytes(k, nr), at, rows, k / 9, nr, w.zero, w.flip),
+      )
+    )
+  },
+  foldBias: foldByRows(nr),
+})
+
+const NARROW = formOf(8)
+const WIDE = formOf(16)
+
+const formFor = (kernels: Kernels, outputs: number): PanelForm =>
+  kernels === 'avx2' && outputs >= 16 && fillsPanels(16)(outputs) ? WIDE : NARROW
+
+/** Kernel sets that have it: those that multiply in 16 bits. */
+const KERNELS: readonly Kernels[] = ['x86', 'avx2']
+
+/** Largest accumulator whose fourfold fits 32 bits. */
+const LIMIT = 2 ** 29 - 1
+/** Smallest requantization scale that may be divided by four: the quotient keeps all of its bits. */
+const SMALLEST = 2 ** -100
+
+/** Whether the layer can run so, exactly. `groups` of input channels. */
+function possible(cx: Context, weights: Weights, win: Window, o: number, groups: number): boolean {
+  const { kh, kw, strideH, strideW, dilationH, dilationW } = win
+  const { scales, input, output } = weights.rescale
+  return (
+    cx.simd &&
+    KERNELS.includes(cx.kernels) &&
+    !cx.compact &&
+    groups === 1 &&
+    kh === 3 &&
+    kw === 3 &&
+    strideH * strideW * dilationH * dilationW === 1 &&
+    o >= 8 &&
+    weights.safe &&
+    scales.every((s) => s === 0 || (s * input) / output >= SMALLEST) &&
+    weights.bounded(LIMIT)
+  )
+}
+
+/** Nanoseconds that 16 pixels take: by each product of an input and an output channel, input channel, output channel. */
+type Cost = readonly [product: number, input: number, output: number]
+
+/**
+ * Measured on Zen 3 with Node 26 (`npm run bench:kernels -- 'conv 3x3'` shows where it leads); only ratios count. By kernel
+ * set and channels a panel.
+ */
+const COSTS: Readonly<Record<string, { direct: Cost; winograd: Cost }>> = {
+  'x86 8': { direct: [3.82, 6, 0], winograd: [1.59, 12.8, 15] },
+  'avx2 8': { direct: [2.24, 4.5, 4.5], winograd: [0.6, 15, 15] },
+  'avx2 16': { direct: [1.72, 10.8, 10.8], winograd: [0.81, 13.8, 9.4] },
+}
+
+/** How many times faster it must be for what its weights take more: 16 elements for 9. */
+const WORTH = 1.15
+
+/** Whether it is so much faster. */
+function pays(cx: Context, inputs: number, outputs: number, { x, y }: Window): boolean {
+  const { nr } = formFor(cx.kernels, outputs)
+  const costs = COSTS[`${cx.kernels} ${nr}`]
+  if (!costs) return false
+  const channels = align(outputs, nr)
+  const ns = ([product, input, output]: Cost): number =>
+    inputs * channels * product + inputs * input + channels * output
+  const tiles = Math.ceil(x.out / 2) * Math.ceil(y.out / 2)
+  return WORTH * Math.ceil(tiles / 4) * ns(costs.winograd) <= (Math.ceil((x.out * y.out) / 4) / 4) * ns(costs.direct)
+}
+
+/** Whether a convolution takes this form. */
+export function takesWinograd(
+  cx: Context,
+  weights: Weights,
+  win: Window,
+  inputs: number,
+  outputs: number,
+  groups: number,
+): boolean {
+  const { convolution } = cx
+  return (
+    convolution !== 'direct' &&
+    (convolution === 'winograd' || pays(cx, inputs, outputs, win)) &&
+    possible(cx, weights, win, outputs, groups)
+  )
+}
+
+/** Bytes of the kernel's scratch before the groups, and of a group: its tiles, windows, sums. */
+const FIXED = 1088
+const TILES = 4 * 48
+const GAP = 64
+/** Groups that are transformed before they are multiplied, where there is room: weights are then read once for all. */
+const BATCH = 8
+/** Bytes of weights for each of which it is worth memory to have one more group: they come from beyond the caches. */
+const FAR = 524288
+
+/** A convolution to emit: x to y, their quantizations, the limits of y's own values. */
+interface Convolve {
+  x: Value
+  y: Value
+  xq: Q
+  oq: Q
+  limits: [number, number]
+  weights: Weights
+  win: Window
+}
+
+export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }: Convolve): void {
+  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
+  const end = epilogueOf(oq, limits)
+  const constants = constantVectors(cx, end)
+  const pairs = winogradPairs(x.c)
+  const positionBytes = align(pairs, 4) * 16 + GAP
+  const form = formFor(cx.kernels, y.c)
+  const { nr } = form
+  const groupBytes = TILES + 16 * positionBytes + 16 * 4 * nr * 4
+  const tiles = Math.ceil(win.y.out / 2) * Math.ceil(win.x.out / 2)
+  const most = Math.min(BATCH, Math.ceil(tiles / 4))
+  const k = 9 * x.c
+  const weightBytes = form.weightBytes(Math.ceil(y.c / nr), k, k)
+  const least = Math.min(most, Math.max(1, Math.round(weightBytes / FAR)))
+  const scratch = cx.scratch('winograd windows', FIXED + groupBytes * least, FIXED + groupBytes * most)
+  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, cx.output().name, weights.fourfold(), form, k, k)
+  for (let n = 0; n < x.n; n++) {
+    cx.push({
+      record: 'WinogradRecord',
+      op: OP_WINOGRAD,
+      kernel: nr === 8 ? 'winograd-4x8' : 'winograd-4x16',
+      rows: rowsOf(win, x.h),
+      reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants),
+      writes: [y.buffer, scratch],
+      macs: win.y.out * win.x.out * y.c * k,
+      prologue: n === 0 ? prologue : undefined,
+      // Two rows are written before the tiles behind have been read.
+      stream: x.n === 1 ? { from: frame, to: y, lag: win.x.out + 1 } : undefined,
+      block: { rows: 2, columns: 2 },
+      overread: x.c + 128,
+      fields: () => ({
+        input: frame.frameAddress(n),
+        inRowStride: frame.rowStride,
+        inRing: frame.ringRows,
+        xStep: x.c,
+        zeroRow: zeroRow?.address ?? 0,
+        channels: x.c,
+        pairs,
+        positionBytes,
+        output: y.address(n),
+        outRowStride: y.rowStride,
+        outRing: y.ringRows,
+        outPixelStride: y.c,
+        outW: win.x.out,
+        outC: y.c,
+        weights: wb.address,
+        bias: bb.address,
+        scale: sb.address,
+        scratch: scratch.address,
+        constants: constants.address,
+        clamped: end.clamped,
+        nr,
+        batch: Math.max(1, Math.min(most, Math.floor((scratch.room! - FIXED) / groupBytes))),
+      }),
+    })
+  }
+}

@@ -28,7 +28,8 @@ const options = (root: string) =>
     target: 'es2022',
     platform: 'neutral',
     chunkNames: 'chunks/[name]-[hash]',
-    packages: 'external',
+    // Built into node: everything else that is imported, fflate alone, becomes part of dist/.
+    external: ['node:*'],
     legalComments: 'none',
     logLevel: 'warning',
     logOverride: { 'ignored-bare-import': 'silent' },

@@ -15,6 +15,7 @@ import {
   mkdirSync,
   readFileSync,
   readdirSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -138,9 +139,49 @@ const MODULES: Module[] = [
   { name: 'image', asc: ['--config', 'assembly/image.asconfig.json'] },
 ]
 
-async function compile({ name, asc, embed }: Module): Promise<void> {
-  await node(inPackage('assemblyscript', 'bin/asc.js'), asc)
-  const bytes = readFileSync(join(root, `build/thimble-${name}.wasm`))
+/** The configuration that a module's arguments name, and the source that it begins with. */
+function beginning(asc: readonly string[]): { config: string; entry: string } {
+  const at = asc.indexOf('--config')
+  const config = at < 0 ? 'asconfig.json' : asc[at + 1]!
+  const { entries } = JSON.parse(readFileSync(join(root, config), 'utf8')) as { entries: [string] }
+  return { config, entry: join(dirname(config), entries[0]) }
+}
+
+/** The sources that `entry` imports, directly or not, itself included. */
+function sourcesOf(entry: string, found = new Set<string>()): Set<string> {
+  if (found.has(entry)) return found
+  found.add(entry)
+  for (const [, path] of readFileSync(join(root, entry), 'utf8').matchAll(/\bfrom '(\.[^']+)'/g)) {
+    const target = join(dirname(entry), path!)
+    sourcesOf(existsSync(join(root, `${target}.ts`)) ? `${target}.ts` : join(target, 'index.ts'), found)
+  }
+  return found
+}
+
+/** What a module's bytes depend on: its sources, its configuration and arguments, and the compiler. */
+function fingerprint({ asc }: Module): string {
+  const { config, entry } = beginning(asc)
+  const hash = createHash('sha256').update(asc.join(' '))
+  for (const path of [inPackage('assemblyscript', 'package.json'), join(root, config)]) hash.update(readFileSync(path))
+  for (const source of [...sourcesOf(entry)].sort()) hash.update(source).update(readFileSync(join(root, source)))
+  return hash.digest('hex')
+}
+
+/** Modules that were compiled before, by fingerprint. */
+const CACHE = process.env.THIMBLE_BUILD_CACHE ?? join(root, 'node_modules/.cache/thimble-asc')
+
+async function compile(module: Module): Promise<void> {
+  const { name, asc, embed } = module
+  const output = join(root, `build/thimble-${name}.wasm`)
+  const cached = join(CACHE, `${fingerprint(module)}.wasm`)
+  if (existsSync(cached)) copyFileSync(cached, output)
+  else {
+    await node(inPackage('assemblyscript', 'bin/asc.js'), asc)
+    mkdirSync(CACHE, { recursive: true })
+    copyFileSync(output, `${cached}.${process.pid}`)
+    renameSync(`${cached}.${process.pid}`, cached)
+  }
+  const bytes = readFileSync(output)
   if (embed) {
     writeFileSync(
       join(root, `src/generated/${name}.ts`),

@@ -3,7 +3,8 @@
  * (src/generated/layout.ts, read from assembly/layout.ts), the embedded wasm bytes, and dist/ (esbuild; declarations by
  * tsc).
  *
- * Usage: tsx tools/build.ts [--wasm] [--if-stale]
+ * Usage: tsx tools/build.ts [--layout | --wasm] [--if-stale]
+ *   --layout    nothing but src/generated/layout.ts
  *   --wasm      stop before dist/
  *   --if-stale  only what has a source newer than the last build
  */
@@ -214,12 +215,17 @@ const isStale = (stamp: string, sources: readonly string[]): boolean =>
 const BUILT_WASM = 'build/.wasm'
 const BUILT_DIST = 'dist/.built'
 
-/** The wasm modules and the generated sources. */
-async function buildWasm(): Promise<void> {
-  mkdirSync(join(root, 'build'), { recursive: true })
+/** The host's view of the records. */
+function writeLayouts(): void {
   mkdirSync(join(root, 'src/generated'), { recursive: true })
   writeFileSync(join(root, 'src/generated/layout.ts'), layoutModule('assembly/layout.ts', 'LAYOUT'))
   writeFileSync(join(root, 'src/generated/wasi-config.ts'), layoutModule('assembly/wasi/config.ts', 'CONFIG_LAYOUT'))
+}
+
+/** The wasm modules and the generated sources. */
+async function buildWasm(): Promise<void> {
+  mkdirSync(join(root, 'build'), { recursive: true })
+  writeLayouts()
   const queue = [...MODULES]
   const worker = async (): Promise<void> => {
     for (let m = queue.shift(); m; m = queue.shift()) await compile(m)
@@ -237,6 +243,7 @@ async function buildDist(): Promise<void> {
 }
 
 async function main(): Promise<void> {
+  if (process.argv.includes('--layout')) return writeLayouts()
   const always = !process.argv.includes('--if-stale')
   const wasm = always || isStale(BUILT_WASM, ['assembly', 'tools/build.ts']) || !existsSync(join(root, 'src/generated'))
   if (wasm) await buildWasm()

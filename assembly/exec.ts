@@ -2,6 +2,7 @@
 import {
   ABI_VERSION,
   BarrierRecord,
+  ConvRecord,
   GroupRecord,
   Header,
   OP_ARG_MAX,
@@ -35,8 +36,10 @@ import {
   OP_STRIDED_COPY,
   OP_TRANSPOSE_CONV,
   OP_WINOGRAD,
+  FORM_DOT,
   Record,
   STATUS_BAD_OPCODE,
+  STATUS_INEXACT,
   STATUS_NO_PROGRAM,
   STATUS_OK,
   STATUS_TIMEOUT,
@@ -70,12 +73,18 @@ import {
   kernel_28,
   kernel_29,
   kernel_40,
+  relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
 import { depthwise3x3Wide } from './kernels/depthwise3x3-wide'
 
 /** Where the program header lives; the host reads this address from the export of the same name. */
 export const header: usize = memory.data(offsetof<Header>(), 16)
+
+/** Whether kernels that compute by relaxed dot products are exact here. */
+function isExact(): bool {
+  return relaxed_dot_is_signed(changetype<Header>(header).abiVersion - ABI_VERSION)
+}
 
 /** Computes output rows [y0, y1) of one record. */
 function runRecord(record: usize, y0: i32, y1: i32): i32 {
@@ -90,6 +99,9 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       kernel_3(record, y0, y1)
       break
     case OP_CONV:
+      if (ASC_FEATURE_RELAXED_SIMD) {
+        if (changetype<ConvRecord>(record).form == FORM_DOT && !isExact()) return STATUS_INEXACT
+      }
       kernel_4(record, y0, y1)
       break
     case OP_DEPTHWISE3X3:
@@ -147,6 +159,9 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       kernel_23(record, y0, y1)
       break
     case OP_DEPTHWISE3X3_DOT:
+      if (ASC_FEATURE_RELAXED_SIMD) {
+        if (!isExact()) return STATUS_INEXACT
+      }
       kernel_24(record, y0, y1)
       break
     case OP_DEPTHWISE5X5:
@@ -180,8 +195,8 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
 
 /** Loads before a waiting thread blocks: about as long as neighbouring threads usually differ. */
 const SPINS = 40000
-/** Nanoseconds a thread waits for the others before it gives up: they must have died. */
-const PATIENCE: i64 = 10_000_000_000
+/** Nanoseconds of a millisecond. */
+const MS: i64 = 1_000_000
 
 /** Waits until all threads have arrived. */
 function barrier(r: BarrierRecord): i32 {
@@ -192,12 +207,11 @@ function barrier(r: BarrierRecord): i32 {
     return STATUS_OK
   }
   for (let i = 0; i < SPINS; i++) if (atomic.load<i32>(counter) >= target) return STATUS_OK
+  const patience: i64 = r.patience ? <i64>r.patience * MS : -1
   while (true) {
     const seen = atomic.load<i32>(counter)
     if (seen >= target) return STATUS_OK
-    if (changetype<Header>(header).mayWait || r.first) {
-      if (atomic.wait<i32>(counter, seen, PATIENCE) == 2) return STATUS_TIMEOUT
-    }
+    if (atomic.wait<i32>(counter, seen, patience) == 2) return STATUS_TIMEOUT
   }
 }
 

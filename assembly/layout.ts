@@ -54,6 +54,8 @@ export const OP_WINOGRAD = 40
  */
 export const TILE_BYTES = 48
 export const SLOT_BYTES = 32
+/** The GEMM form that computes by relaxed dot products (kernels/gemm-4x16c4.ts). */
+export const FORM_DOT = 9
 
 /** Version of this layout; the host refuses a module that reports another. */
 export const ABI_VERSION = 1
@@ -64,6 +66,8 @@ export const STATUS_NO_PROGRAM = 1
 export const STATUS_BAD_OPCODE = 2
 export const STATUS_TIMEOUT = 3
 export const STATUS_BAD_INDEX = 4
+/** The engine's relaxed dot product takes an operand as unsigned: the answer would be wrong. */
+export const STATUS_INEXACT = 5
 
 
 @unmanaged export class Header {
@@ -74,8 +78,6 @@ export const STATUS_BAD_INDEX = 4
   inputTable: u32
   outputCount: u32
   outputTable: u32
-  /** Threaded programs: 1 where this thread may block (a browser's main thread may only spin). */
-  mayWait: u32
 }
 
 /** Common head of every record. */
@@ -628,8 +630,12 @@ export const ARITHMETIC_INT_TO_FLOAT = 8
   shifts: u32
 }
 
-/** All threads of a program meet: `counter` counts arrivals, this barrier is passed when it reaches `target`. */
+/**
+ * All threads of a program meet: `counter` counts arrivals, this barrier is passed when it reaches `target`. `patience`:
+ * milliseconds to wait for the others before they must be dead; 0: without end.
+ */
 @unmanaged export class BarrierRecord extends Record {
   counter: u32
   target: u32
+  patience: u32
 }

@@ -6,11 +6,11 @@ import {
   type DecodeLater,
 } from './classifier.ts'
 import type { Engine } from './engine.ts'
-import { ThimbleError } from './errors.ts'
 import { decodeInBrowser } from './image/browser-decode.ts'
 import { loadBytes } from './load.ts'
 import { checkLoadOptions } from './load-options.ts'
-import { loadPackedModule } from './packed-module.ts'
+import { isWasm, loadPackedModule, loadWasm } from './packed-module.ts'
+import { fetchBytes, notASource } from './source.ts'
 import type { LoadOptions, Model, Prediction } from './types.ts'
 
 export * from './index.ts'
@@ -18,33 +18,22 @@ export { decodeInBrowser } from './image/browser-decode.ts'
 
 export type ModelSource = string | URL | Uint8Array | ArrayBuffer | Response | WebAssembly.Module
 
-async function fetchBytes(source: string | URL | Response): Promise<Uint8Array> {
-  const response = source instanceof Response ? source : await fetch(source)
-  if (!response.ok) {
-    throw new ThimbleError('format/fetch', `the server answered ${response.status}`, {
-      got: response.url,
-      hint: 'check the address of the model',
-    })
-  }
-  return new Uint8Array(await response.arrayBuffer())
-}
+const loadAny = (bytes: Uint8Array, options: LoadOptions, name?: string): Promise<Engine> =>
+  isWasm(bytes) ? loadWasm(bytes, options, name) : loadBytes(bytes, options, name)
 
 /**
- * Loads a model. `source`: URL of a .tflite or .thimble file, its bytes, a fetch Response, or a WebAssembly.Module made
- * by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
+ * Loads a model. `source`: URL of a .tflite, .thimble or packed .wasm file, its bytes, a fetch Response, or a
+ * WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
   checkLoadOptions(options)
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL || source instanceof Response) {
-    return loadBytes(await fetchBytes(source), options, source instanceof Response ? source.url : String(source))
+    return loadAny(await fetchBytes(source), options, source instanceof Response ? source.url : String(source))
   }
-  if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), options)
-  if (source instanceof Uint8Array) return loadBytes(source, options)
-  throw new ThimbleError('usage/source', 'not a model source', {
-    expected: 'a URL, bytes, Response or WebAssembly.Module',
-    got: Object.prototype.toString.call(source),
-  })
+  if (source instanceof ArrayBuffer) return loadAny(new Uint8Array(source), options)
+  if (source instanceof Uint8Array) return loadAny(source, options)
+  throw notASource(source, 'a URL, bytes, Response or WebAssembly.Module')
 }
 
 /**

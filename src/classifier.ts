@@ -7,6 +7,7 @@ import { elements, type Preprocess } from './graph.ts'
 import { defaultPreprocess } from './image/defaults.ts'
 import { Preprocessor } from './image/preprocess.ts'
 import { labelOf, parseLabels, topK } from './labels.ts'
+import { expectModel } from './source.ts'
 import type { Model, PixelImage, Prediction, TensorInfo, TypedArray } from './types.ts'
 
 /** Encoded image to pixels, at once or later. */
@@ -189,6 +190,7 @@ export async function createClassifier(
   model: Model,
   options: ClassifierOptions<Decode | DecodeLater> = {},
 ): Promise<Classifier<Prediction[] | Promise<Prediction[]>>> {
+  expectModel(model, 'createClassifier')
   if (model.inputs.length !== 1) {
     throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
       expected: 1,

@@ -1,12 +1,14 @@
 /** One model in one wasm instance: owns the memory, runs the program. */
 import { ThimbleError } from './errors.ts'
-import { ABI_VERSION, LAYOUT, STATUS_BAD_INDEX } from './generated/layout.ts'
-import { elements, type DType, type Metadata, type Tensor } from './graph.ts'
+import { ABI_VERSION, LAYOUT, STATUS_BAD_INDEX, STATUS_INEXACT, STATUS_TIMEOUT } from './generated/layout.ts'
+import { dtypeBytes, elements, type DType, type Metadata, type Tensor } from './graph.ts'
 import type { Loader } from './lower/program.ts'
 import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
 import type { RuntimeExports } from './runtime.ts'
+import { awaitHint } from './source.ts'
 import type { ThreadPool } from './threads/pool.ts'
 import type { Kernels, Model, TensorInfo, TypedArray, Variant } from './types.ts'
+import { LITTLE_ENDIAN, reverseWords } from './words.ts'
 
 type ArrayType =
   | Int8ArrayConstructor
@@ -192,7 +194,8 @@ export class Engine implements Model {
     const port = (info: TensorInfo, address: number, bytes: number): Port => {
       const type = arrayType(info.dtype)
       const count = elements(info.shape)
-      return { info, address, bytes, count, type, view: new type(exports.memory.buffer, address, count) }
+      checkPort(info, address, bytes, exports.memory.buffer.byteLength)
+      return { info, address, bytes, count, type, view: new type(exports.memory.buffer, address >>> 0, count) }
     }
     this.#in = about.inputs.map((info, i) => port(info, exports.thimble_input_ptr(i), exports.thimble_input_bytes(i)))
     this.#out = about.outputs.map((info, i) =>
@@ -210,16 +213,16 @@ export class Engine implements Model {
   #write(input: TypedArray | readonly TypedArray[]): RuntimeExports {
     const exports = this.#exports
     if (!exports) throw new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
+    this.#pool?.check()
     const single = ArrayBuffer.isView(input)
-    const given = single ? 1 : input.length
-    if (given !== this.#in.length) {
-      throw new ThimbleError('runtime/inputs', 'number of inputs', { expected: this.#in.length, got: given })
-    }
+    if (!single) checkList(input, this.#in, 'input')
+    else if (this.#in.length !== 1) throw wrongNumber('input', this.#in, 1)
     for (let i = 0; i < this.#in.length; i++) {
       const port = this.#in[i]!
       const data = single ? input : input[i]!
       check(data, port, 'input')
       port.view.set(data as never)
+      if (!LITTLE_ENDIAN) reverseWords(port.view)
     }
     return exports
   }
@@ -229,34 +232,43 @@ export class Engine implements Model {
     const out = options?.out
     const single = out !== undefined && ArrayBuffer.isView(out)
     if (out !== undefined) {
-      const given = single ? 1 : out.length
-      if (given !== this.#out.length) {
-        throw new ThimbleError('runtime/outputs', 'number of output arrays', { expected: this.#out.length, got: given })
-      }
+      if (!single) checkList(out, this.#out, 'output')
+      else if (this.#out.length !== 1) throw wrongNumber('output', this.#out, 1)
       for (let i = 0; i < this.#out.length; i++) {
         check(single ? out : out[i]!, this.#out[i]!, 'output')
       }
     }
-    this.#pool?.wake()
-    const status = exports.thimble_invoke() || (this.#pool?.status ?? 0)
-    if (status === STATUS_BAD_INDEX) {
-      throw new ThimbleError(
-        'runtime/index',
-        'an index that the model computed is outside of the tensor that it picks from (GATHER_ND)',
-      )
-    }
-    if (status !== 0) {
-      throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
-    }
-    if (out === undefined) return this.#out.map((port) => port.view.slice() as TypedArray)
+    this.#invoke(exports)
+    if (out === undefined) return this.#out.map((port) => port.view.slice() as TypedArray).map(fromMemory)
     if (single) {
       out.set(this.#out[0]!.view as never)
+      fromMemory(out)
       // The list around a caller's array is kept, so that a run allocates nothing.
       if (this.#list[0] !== out) this.#list = [out]
       return this.#list
     }
-    for (let i = 0; i < this.#out.length; i++) out[i]!.set(this.#out[i]!.view as never)
+    for (let i = 0; i < this.#out.length; i++) {
+      out[i]!.set(this.#out[i]!.view as never)
+      fromMemory(out[i]!)
+    }
     return out as TypedArray[]
+  }
+
+  /** One inference. Errors: `runtime/…`. */
+  #invoke(exports: RuntimeExports): void {
+    let status: number
+    try {
+      this.#pool?.wake()
+      status = exports.thimble_invoke() || (this.#pool?.finish() ?? 0)
+    } catch (cause) {
+      this.#pool?.poison('a run that failed')
+      if (cause instanceof ThimbleError) throw cause
+      throw new ThimbleError('runtime/trap', `the model's program failed (${(cause as Error).message})`, {
+        hint: 'its file was written by something else than Thimble: convert or pack the model again',
+        cause,
+      })
+    }
+    if (status !== 0) throw statusError(status, this.#pool)
   }
 
   /**
@@ -285,7 +297,8 @@ export class Engine implements Model {
         const banded = entries[i]!.kernel === 'group' && group !== undefined
         const count = banded ? entries.filter((e) => e.group === group).length : 0
         const start = performance.now()
-        exports.run(i, i + 1 + count)
+        const status = exports.run(i, i + 1 + count)
+        if (status) throw statusError(status)
         const ms = performance.now() - start
         if (banded) {
           const members = entries.slice(i + 1, i + 1 + count)
@@ -318,6 +331,62 @@ export class Engine implements Model {
   }
 }
 
+/** Values just copied out of memory, whose words are little-endian, in the machine's own byte order. */
+function fromMemory(data: TypedArray): TypedArray {
+  if (!LITTLE_ENDIAN) reverseWords(data)
+  return data
+}
+
+/** What a status other than 0 means; a pool that a thread left is of no use any more. */
+function statusError(status: number, pool?: ThreadPool): ThimbleError {
+  if (status === STATUS_BAD_INDEX) {
+    return new ThimbleError(
+      'runtime/index',
+      'an index that the model computed is outside of the tensor that it picks from (GATHER_ND)',
+    )
+  }
+  if (status === STATUS_INEXACT) {
+    return new ThimbleError('runtime/kernels', "the module's kernels would not be exact here", {
+      expected: 'an engine whose relaxed dot product is signed',
+      got: 'another relaxed dot product',
+      hint: 'pack the model with other --kernels',
+    })
+  }
+  if (status === STATUS_TIMEOUT && pool) return pool.poison('a worker thread that no longer answers')
+  return new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
+}
+
+/** Errors: `runtime/abi` for a port that is not where its tensor has room. */
+function checkPort(info: TensorInfo, address: number, bytes: number, memoryBytes: number): void {
+  const expected = elements(info.shape) * dtypeBytes(info.dtype)
+  const start = address >>> 0
+  if (bytes === expected && start + expected <= memoryBytes && start % dtypeBytes(info.dtype) === 0) return
+  throw new ThimbleError('runtime/abi', 'the place of a tensor does not fit its description', {
+    tensor: info.name,
+    expected: `${expected} bytes within ${memoryBytes}`,
+    got: `${bytes} bytes at ${start}`,
+    hint: 'its file was written by something else than Thimble: convert or pack the model again',
+  })
+}
+
+const wrongNumber = (role: 'input' | 'output', ports: readonly Port[], given: number): ThimbleError =>
+  new ThimbleError(`runtime/${role}s`, role === 'input' ? 'number of inputs' : 'number of output arrays', {
+    expected: ports.length,
+    got: given,
+  })
+
+function checkList(list: readonly TypedArray[], ports: readonly Port[], role: 'input' | 'output'): void {
+  if (!Array.isArray(list)) {
+    throw new ThimbleError(`runtime/${role}`, `no ${role} array is given`, {
+      tensor: ports[0]?.info.name,
+      expected: ports.map((p) => `${p.type.name} of ${p.count}`).join(', '),
+      got: (list as object | undefined)?.constructor?.name ?? typeof list,
+      hint: awaitHint(list),
+    })
+  }
+  if (list.length !== ports.length) throw wrongNumber(role, ports, list.length)
+}
+
 function check(data: TypedArray, port: Port, role: string): void {
   if (
     !(data instanceof port.type) &&
@@ -327,6 +396,7 @@ function check(data: TypedArray, port: Port, role: string): void {
       tensor: port.info.name,
       expected: port.type.name,
       got: (data as object | undefined)?.constructor?.name ?? typeof data,
+      hint: awaitHint(data),
     })
   }
   if (data.length !== port.count) {

@@ -140,6 +140,15 @@ export function engineFeatures(): EngineFeatures {
   return known.features
 }
 
+/** Whether relaxed dot products are signed here; undefined where the engine may not compile a module to find out. */
+export function relaxedDotIsSigned(): boolean | undefined {
+  try {
+    return engineFeatures().signedDot
+  } catch {
+    return undefined
+  }
+}
+
 /** The kernels for this engine, and why. */
 function suitableKernels(): { kernels: Kernels; why: string } {
   if (!hasSimd()) return { kernels: 'generic', why: 'no SIMD' }

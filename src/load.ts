@@ -85,12 +85,17 @@ export async function loadGraph(graph: Graph, options: LoadOptions = {}, fast?: 
   const memory = sharedMemory(program)
   const pool = await ThreadPool.start(module, memory, program)
   const shared = `${threads} threads on shared memory`
-  return new Engine(
-    instantiateProgram(module, program, memory),
-    about(options.fast ? `${shared}; ${why}` : shared),
-    program,
-    pool,
-  )
+  try {
+    return new Engine(
+      instantiateProgram(module, program, memory),
+      about(options.fast ? `${shared}; ${why}` : shared),
+      program,
+      pool,
+    )
+  } catch (error) {
+    pool.stop()
+    throw error
+  }
 }
 
 function threadedVariant(wanted: LoadOptions['variant']): 'simd' {

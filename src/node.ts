@@ -6,8 +6,9 @@ import { ThimbleError } from './errors.ts'
 import simdRuntime from './generated/simd.ts'
 import { loadBytes as loadWith, type FastRuntime } from './load.ts'
 import { checkLoadOptions } from './load-options.ts'
-import { loadPackedModule } from './packed-module.ts'
+import { isWasm, loadPackedModule, loadWasm } from './packed-module.ts'
 import { embedRuntime } from './runtime.ts'
+import { fetchBytes, isUrl, notASource } from './source.ts'
 import type { LoadOptions, Model } from './types.ts'
 
 export * from './index.ts'
@@ -28,54 +29,46 @@ async function fileBytes(path: string | URL): Promise<Uint8Array> {
           : code === 'EACCES'
             ? 'no permission to read the file'
             : message
-    throw new ThimbleError('format/file', `${what}: ${path}`)
+    throw new ThimbleError('format/file', `${what}: ${path}`, { cause: error })
   }
-}
-
-/** Bytes of a fetch response; an error page is not a model. */
-export async function responseBytes(response: Response): Promise<Uint8Array> {
-  if (!response.ok) {
-    throw new ThimbleError('format/fetch', `the server answered ${response.status}`, {
-      got: response.url,
-      hint: 'check the address of the model',
-    })
-  }
-  return new Uint8Array(await response.arrayBuffer())
 }
 
 /** What `fast: true` runs on; loaded when it is asked for. */
 export const fastRuntime = async (): Promise<FastRuntime> => (await import('./fast/runtime.ts')).fastRuntime()
 
-/** Loads the bytes of a .tflite or .thimble file, see `loadModel`; `name` is for messages. */
-export function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
+/** Loads the bytes of a .tflite, .thimble or packed .wasm file, see `loadModel`; `name` is for messages. */
+export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
   checkLoadOptions(options)
+  if (isWasm(bytes)) return loadWasm(bytes, options, name)
   embedRuntime('simd', simdRuntime)
   return loadWith(bytes, options, name, fastRuntime)
 }
 
+/** The URL that a source names, if it names one. */
+const urlOf = (source: string | URL): URL | undefined => {
+  if (source instanceof URL) return source
+  return isUrl(source) && URL.canParse(source) ? new URL(source) : undefined
+}
+
 /**
- * Loads a model. `source`: path of a .tflite or .thimble file, a file: or http(s): URL, the bytes, a fetch Response, or
- * a WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
+ * Loads a model. `source`: path of a .tflite, .thimble or packed .wasm file, a file: or http(s): URL, the bytes, a fetch
+ * Response, or a WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`,
+ * `runtime/…`.
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
   checkLoadOptions(options)
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL) {
-    const url = typeof source === 'string' && /^https?:\/\//.test(source) ? new URL(source) : source
-    if (url instanceof URL && url.protocol !== 'file:') {
-      return loadBytes(await responseBytes(await fetch(url)), options, url.href)
-    }
-    return loadBytes(await fileBytes(url), options, String(url))
+    const url = urlOf(source)
+    const bytes = url && url.protocol !== 'file:' ? await fetchBytes(url) : await fileBytes(url ?? source)
+    return loadBytes(bytes, options, String(source))
   }
   if (source instanceof Uint8Array) return loadBytes(source, options)
   if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), options)
   if (typeof Response !== 'undefined' && source instanceof Response) {
-    return loadBytes(await responseBytes(source), options, source.url)
+    return loadBytes(await fetchBytes(source), options, source.url)
   }
-  throw new ThimbleError('usage/source', 'not a model source', {
-    expected: 'a path, URL, bytes, Response or WebAssembly.Module',
-    got: Object.prototype.toString.call(source),
-  })
+  throw notASource(source, 'a path, URL, bytes, Response or WebAssembly.Module')
 }
 
 /**

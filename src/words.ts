@@ -28,3 +28,11 @@ export function wordBytes(values: Float32Array | Int32Array): Uint8Array {
   )
   return new Uint8Array(view.buffer)
 }
+
+/** Reverses the bytes of each element in place: between the machine's byte order and the other one. */
+export function reverseWords(values: ArrayBufferView & { readonly BYTES_PER_ELEMENT: number }): void {
+  const size = values.BYTES_PER_ELEMENT
+  if (size === 1) return
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+  for (let at = 0; at < bytes.length; at += size) bytes.subarray(at, at + size).reverse()
+}

@@ -1,11 +1,11 @@
 /** Entry point for Cloudflare Workers and other isolates that may not compile wasm: takes an imported module only. */
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions } from './classifier.ts'
 import type { Engine } from './engine.ts'
-import { ThimbleError } from './errors.ts'
 import type { DecodeOptions } from './image/limits.ts'
 import { ImageDecoder } from './image/wasm.ts'
 import { checkLoadOptions } from './load-options.ts'
 import { loadPackedModule } from './packed-module.ts'
+import { notASource } from './source.ts'
 import type { LoadOptions, Model } from './types.ts'
 
 export type { Classifier, ClassifierOptions } from './classifier.ts'
@@ -16,11 +16,11 @@ export type { Metadata, Preprocess } from './graph.ts'
 /** Instantiates a module made by `thimble pack` and imported by the Worker (`import model from './model.wasm'`). */
 export async function loadModel(source: WebAssembly.Module, options: LoadOptions = {}): Promise<Engine> {
   if (!(source instanceof WebAssembly.Module)) {
-    throw new ThimbleError('usage/source', 'this platform cannot compile wasm', {
-      expected: 'an imported WebAssembly.Module',
-      got: Object.prototype.toString.call(source),
-      hint: 'thimble pack MODEL -o model.wasm, then import it',
-    })
+    throw notASource(
+      source,
+      'an imported WebAssembly.Module: this platform cannot compile wasm',
+      'thimble pack MODEL -o model.wasm, then import it',
+    )
   }
   checkLoadOptions(options)
   return loadPackedModule(source, options)

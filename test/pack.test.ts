@@ -8,12 +8,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ThimbleError } from '../src/errors.ts'
 import { readModel } from '../src/formats/index.ts'
-import { loadPackedModule, packedMeta } from '../src/packed-module.ts'
+import { loadPackedModule, PACKED_EXPORTS, packedMeta } from '../src/packed-module.ts'
 import { Reader, Writer } from '../src/pack/bytes.ts'
 import { cHeader, macroPrefix } from '../src/pack/header.ts'
 import { linkModule, type LinkOptions } from '../src/pack/link.ts'
 import { moduleMeta } from '../src/pack/meta.ts'
-import { PACKED_EXPORTS, packGraph } from '../src/pack/pack.ts'
+import { packGraph } from '../src/pack/pack.ts'
 import { encodeModule, parseModule, walkBody, type WasmModule } from '../src/pack/wasm.ts'
 import { runtimeBytes } from '../src/runtime.ts'
 import type { Variant } from '../src/types.ts'
@@ -359,7 +359,8 @@ function hexFloat(text: string): number {
 test('macro names', () => {
   assert.is(macroPrefix('mobilenet_v1_0.25 (128)'), 'MOBILENET_V1_0_25_128')
   assert.is(macroPrefix('42'), 'MODEL_42')
-  assert.is(macroPrefix('猫'), 'MODEL')
+  assert.match(macroPrefix('猫'), /^MODEL_[0-9A-F]{8}$/)
+  assert.is.not(macroPrefix('猫'), macroPrefix('犬'))
 })
 
 const CLI = join(root, 'dist/cli.js')
@@ -379,7 +380,10 @@ need(
       good.stdout,
       /kws\.wasm: scalar, \d+ bytes = code \d+ \+ weights and plan \d+ \+ metadata \d+\nmemory: /,
     )
-    assert.match(readFileSync(header, 'utf8'), /#define KWS_REF_MODEL_INPUT0_BYTES 490u/)
+    assert.match(readFileSync(header, 'utf8'), /#define KWS_INPUT0_BYTES 490u/)
+    run(model, '-o', out, '--header', header, '--name', 'My model')
+    assert.match(readFileSync(header, 'utf8'), /#ifndef THIMBLE_MY_MODEL_H\n[^]*#define MY_MODEL_INPUT0_BYTES 490u/)
+    run(model, '-o', out, '--variant', 'scalar', '--header', header)
     assert.ok(WebAssembly.validate(readFileSync(out)))
     const again = join(dir, 'again.wasm')
     run(model, '-o', again, '--variant', 'scalar')

@@ -2,7 +2,9 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { arrayType } from '../src/engine.ts'
+import { Worker } from 'node:worker_threads'
+import { arrayType, type Engine } from '../src/engine.ts'
+import type { ThimbleError } from '../src/errors.ts'
 import { loadModel } from '../src/node.ts'
 import { loadGraph } from '../src/load.ts'
 import { smallModels } from './small-models.ts'
@@ -89,6 +91,93 @@ if (built) {
       }
     }
     await refused(() => ({ Worker: Missing }), /did not start.*no such file.*beside the bundle/)
+  })
+
+  /** Loads with 2 threads; gives the Node workers that were started for it, too. */
+  async function withWorkers(): Promise<{ model: Engine; workers: Worker[]; input: TypedArray[] }> {
+    const { getBuiltinModule } = process
+    const workers: Worker[] = []
+    class Recorded extends Worker {
+      constructor(script: URL) {
+        super(script)
+        workers.push(this)
+      }
+    }
+    process.getBuiltinModule = () => ({ Worker: Recorded })
+    try {
+      const model = await loadGraph(smallModels()[0]!.graph, { threads: 2 })
+      return { model, workers, input: model.inputs.map((i) => noise(i.shape, i.dtype as 'int8')) }
+    } finally {
+      process.getBuiltinModule = getBuiltinModule
+    }
+  }
+  const ended = (worker: Worker): Promise<unknown> => new Promise((resolve) => void worker.once('exit', resolve))
+  function refusal(body: () => unknown): { code: string; message: string; ms: number } {
+    const start = performance.now()
+    try {
+      body()
+    } catch (error) {
+      const { code, message } = error as ThimbleError
+      return { code, message, ms: performance.now() - start }
+    }
+    throw new Error('was not refused')
+  }
+
+  test('dispose ends the threads', async () => {
+    const { model, workers, input } = await withWorkers()
+    model.run(input)
+    assert.is(workers.length, 1)
+    const end = ended(workers[0]!)
+    model.dispose()
+    model.dispose()
+    await end
+    assert.is(workers[0]!.threadId, -1)
+    assert.is(refusal(() => model.run(input)).code, 'runtime/disposed')
+  })
+
+  test('a worker that died: every run is refused at once', async () => {
+    const { model, workers, input } = await withWorkers()
+    model.run(input)
+    const end = ended(workers[0]!)
+    await workers[0]!.terminate()
+    await end
+    for (let k = 0; k < 3; k++) {
+      const { code, message, ms } = refusal(() => model.run(input))
+      assert.is(code, 'runtime/threads')
+      assert.match(message, /a worker thread died.*load it again/)
+      assert.ok(ms < 500, `${ms} ms`)
+    }
+    model.dispose()
+  })
+
+  test('a worker that dies while the host is busy: one run waits a little, the next is refused at once', async () => {
+    const { model, workers, input } = await withWorkers()
+    model.run(input)
+    // The host learns of the end only when it is idle again: it must find out by itself.
+    void workers[0]!.terminate()
+    for (const end = performance.now() + 300; performance.now() < end;);
+    const first = refusal(() => model.run(input))
+    const second = refusal(() => model.run(input))
+    assert.equal([first.code, second.code], ['runtime/threads', 'runtime/threads'])
+    assert.ok(first.ms < 5000, `${first.ms} ms`)
+    assert.ok(second.ms < 100, `${second.ms} ms`)
+    model.dispose()
+  })
+
+  test("a thread that may not wait (a page's main thread) is told so before anything is loaded", async () => {
+    const { wait } = Atomics
+    Atomics.wait = () => {
+      throw new TypeError('Atomics.wait cannot be called in this context')
+    }
+    try {
+      await loadGraph(smallModels()[0]!.graph, { threads: 2 })
+      assert.unreachable('threads were started')
+    } catch (error) {
+      assert.is((error as ThimbleError).code, 'runtime/threads')
+      assert.match((error as Error).message, /may wait.*load and run the model in a Worker/)
+    } finally {
+      Atomics.wait = wait
+    }
   })
 
   test('bad numbers of threads, other variants', async () => {

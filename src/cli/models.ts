@@ -119,24 +119,10 @@ export interface ProfiledModel extends Model {
   ): { index: number; kernel: string; ms: number; macs: number }[]
 }
 
-const isWasm = (bytes: Uint8Array): boolean =>
-  bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
-
-function compile(file: ModelFile): WebAssembly.Module {
-  try {
-    return new WebAssembly.Module(file.bytes as Uint8Array<ArrayBuffer>)
-  } catch (error) {
-    throw new ThimbleError(
-      'format/wasm',
-      `${file.name} is not a valid WebAssembly module (${(error as Error).message})`,
-    )
-  }
-}
-
 /** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
 export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
-  const { loadBytes, loadModel } = await import('../node.ts')
-  return isWasm(file.bytes) ? loadModel(compile(file), options) : loadBytes(file.bytes, options, file.name)
+  const { loadBytes } = await import('../node.ts')
+  return loadBytes(file.bytes, options, file.name)
 }
 
 /** Imports what `load` needs for these options, so that nothing but the model is left to load. */
@@ -157,6 +143,7 @@ export async function choice(options: LoadOptions): Promise<Choice> {
 
 /** `inspect`'s report on an opened model. A packed module tells what its metadata holds: no ops, no arena plan. */
 export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
+  const { isWasm } = await import('../packed-module.ts')
   if (!isWasm(file.bytes)) {
     const { inspectModel } = await import('../inspect.ts')
     return inspectModel(file.bytes, options, file.name, await choice(options))

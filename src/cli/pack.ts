@@ -3,6 +3,7 @@ import { basename } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
 import { KERNELS } from '../kernels.ts'
+import { SIGNED_DOT } from '../pack/header.ts'
 import { packGraph, type PackedModel } from '../pack/pack.ts'
 import { badCall, choice, text } from './args.ts'
 import type { Args, Command } from './command.ts'
@@ -38,13 +39,16 @@ async function run(args: Args): Promise<void> {
   const graph = readModel(model.bytes, model.name)
   const labels = labelFile(args)
   if (labels) graph.metadata.labels = labels
+  // Two models may well have the same name: macros that begin with the file's can't collide.
+  const prefix = text(args, 'name') ?? basename(output).replace(/\.[^.]*$/, '')
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
-  const packed = await packGraph(graph, { target, variant, kernels, plan, name, file: basename(output) })
+  const packed = await packGraph(graph, { target, variant, kernels, plan, name, prefix, file: basename(output) })
   writeFiles([
     { path: output, bytes: packed.wasm },
     ...(header === undefined ? [] : [{ path: header, bytes: packed.header }]),
   ])
   process.stdout.write(sizeReport(output, packed))
+  if (packed.signedDot) process.stderr.write(`thimble: warning: ${output} is ${SIGNED_DOT}\n`)
 }
 
 export const command: Command = {
@@ -62,7 +66,7 @@ export const command: Command = {
     kernels: {
       type: 'string',
       value: 'K',
-      help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot (default: generic)',
+      help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot, which is refused where the relaxed dot product is not signed (all but arm64) (default: generic)',
     },
     plan: {
       type: 'string',
@@ -83,7 +87,7 @@ export const command: Command = {
     name: {
       type: 'string',
       value: 'NAME',
-      help: "the model's name in the metadata and the header (default: its own, else the file's)",
+      help: "the model's name in the metadata and of the header's macros (default: its own; for the macros the name of OUT.wasm)",
     },
   },
   notes:

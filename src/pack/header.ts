@@ -1,5 +1,6 @@
 /** C header of a packed module, written from the same metadata as its `thimble.meta` section. */
 import type { DType } from '../graph.ts'
+import { crc32 } from '../scan.ts'
 import type { ModuleMeta, SizedTensor } from './meta.ts'
 
 const C_TYPES: Partial<Record<DType, string>> = {
@@ -38,13 +39,18 @@ const comment = (text: string): string =>
 const literal = (text: string): string =>
   `"${[...new TextEncoder().encode(text)].map((b) => (b < 0x20 || b > 0x7e || b === 0x22 || b === 0x5c || b === 0x3f ? `\\${b.toString(8).padStart(3, '0')}` : String.fromCharCode(b))).join('')}"`
 
-/** `MobileNet v1 0.25` -> `MOBILENET_V1_0_25`. */
+/**
+ * `MobileNet v1 0.25` -> `MOBILENET_V1_0_25`. Names with other letters than C's get their checksum, so that two of them
+ * do not share a prefix.
+ */
 export const macroPrefix = (name: string): string => {
+  const bytes = new TextEncoder().encode(name)
+  const foreign = bytes.some((b) => b > 127) ? `_${crc32(bytes).toString(16).toUpperCase().padStart(8, '0')}` : ''
   const upper = name
     .toUpperCase()
     .replace(/[^A-Z0-9]+/g, '_')
     .replace(/^_+|_+$/g, '')
-  return /^[A-Z]/.test(upper) ? upper : `MODEL_${upper}`.replace(/_$/, '')
+  return `${/^[A-Z]/.test(upper) ? upper : `MODEL_${upper}`.replace(/_$/, '')}${foreign}`
 }
 
 const STATUS = `#ifndef THIMBLE_ABI_VERSION
@@ -59,6 +65,8 @@ const STATUS = `#ifndef THIMBLE_ABI_VERSION
 #define THIMBLE_BAD_OPCODE 2
 /* An index that the model computed is outside of the tensor that it picks from. */
 #define THIMBLE_BAD_INDEX 4
+/* The engine's relaxed dot product is of another kind than the module needs: the outputs would be wrong. */
+#define THIMBLE_INEXACT 5
 #endif`
 
 function tensor(prefix: string, t: SizedTensor): string[] {
@@ -113,17 +121,22 @@ const usage = (prefix: string, wasm: string): string[] => [
   `Plain C for a microcontroller: wasm2c ${wasm} -n model -o model.c`,
 ]
 
+/** What a module asks of the engine that not every engine has. */
+export const SIGNED_DOT =
+  'right only on engines whose relaxed dot product is signed (arm64); thimble_invoke() returns THIMBLE_INEXACT elsewhere'
+
 /**
- * Header text. Shapes, types, quantization, memory, status codes, labels on request.
- * `wasm` is the module's file name, for the usage comment.
+ * Header text. Shapes, types, quantization, memory, status codes, labels on request. `wasm` is the module's file name,
+ * for the usage comment; `name` is what the macros begin with, default the model's name.
  */
-export function cHeader(meta: ModuleMeta, wasm: string): string {
-  const prefix = macroPrefix(meta.name)
+export function cHeader(meta: ModuleMeta, wasm: string, name = meta.name, signedDot = false): string {
+  const prefix = macroPrefix(name)
   const about = [
     `${meta.name}: ${meta.variant} module ${wasm}`,
     meta.description,
     meta.license && `Licence of the weights: ${meta.license}`,
     meta.source && `Source: ${meta.source}`,
+    signedDot && `WARNING: ${SIGNED_DOT}`,
   ]
   return [
     `/* ${about

@@ -1,9 +1,9 @@
 /** Graph -> self-contained module: compiles the model for a variant and links it with that variant's runtime. */
 import { tensorInfo } from '../engine.ts'
 import { ThimbleError } from '../errors.ts'
-import { LAYOUT } from '../generated/layout.ts'
+import { FORM_DOT, LAYOUT, OP_DEPTHWISE3X3_DOT } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
-import { META_SECTION } from '../packed-module.ts'
+import { META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
 import { compileModel, PAGE, PROGRAM_BASE, type Program } from '../plan/compile.ts'
 import { runtimeBytes } from '../runtime.ts'
 import type { Kernels, Variant } from '../types.ts'
@@ -14,30 +14,21 @@ import { moduleMeta, type ModuleMeta } from './meta.ts'
 import { wasiCommand, wasiRuntimeBytes } from './wasi.ts'
 import { parseModule, type WasmModule } from './wasm.ts'
 
-/** Exports of a packed module besides the two globals (contract, section 3). */
-export const PACKED_EXPORTS = [
-  'memory',
-  'thimble_abi',
-  'thimble_input_ptr',
-  'thimble_input_bytes',
-  'thimble_output_ptr',
-  'thimble_output_bytes',
-  'thimble_invoke',
-] as const
-
 export interface PackOptions {
   /** `core` (default): no imports. `wasi`: a command. */
   target?: 'core' | 'wasi'
   variant?: Variant
   /**
    * What to choose kernels for; default `generic`. `arm-dot` gives right answers only on engines whose relaxed dot
-   * product is signed: V8 on arm64, with or without the dot product instruction.
+   * product is signed (V8 on arm64, with or without the dot product instruction): elsewhere the module refuses to run.
    */
   kernels?: Kernels | undefined
   /** Default: whichever takes less memory for scalar, `speed` for the SIMD variants. */
   plan?: 'speed' | 'size' | undefined
-  /** Model name for the metadata and the C header. */
+  /** Model name for the metadata. */
   name?: string
+  /** What the C header's macros begin with, default the model's name. */
+  prefix?: string
   /** File name of the module, for the header's usage comment. */
   file?: string
 }
@@ -66,6 +57,8 @@ export interface PackedModel {
   sizes: PackSizes
   /** C header text for this module; empty for a command. */
   header: string
+  /** It computes by relaxed dot products: right only on engines where they are signed, elsewhere it refuses to run. */
+  signedDot: boolean
 }
 
 /** Value of an exported immutable i32 global, or of an exported function that does nothing but return a constant. */
@@ -91,11 +84,16 @@ export function headerBytes(program: Program): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
-/** Exported kernels and GEMM forms that the program never runs. */
+/** Whether a program computes by relaxed dot products, which are right only where they are signed. */
+const needsSignedDot = ({ usedForms, usedOpcodes }: Program): boolean =>
+  usedForms.includes(FORM_DOT) || usedOpcodes.includes(OP_DEPTHWISE3X3_DOT)
+
+/** Exported kernels and GEMM forms that the program never runs, and the probe that only some of them need. */
 const unusedKernels = (runtime: WasmModule, program: Program): string[] =>
   runtime.exports
     .map((e) => e.name)
     .filter((name) => {
+      if (name === 'relaxed_dot_is_signed') return !needsSignedDot(program)
       const [, kind, id] = name.match(/^(kernel|gemm)_(\d+)$/) ?? []
       return kind !== undefined && !(kind === 'kernel' ? program.usedOpcodes : program.usedForms).includes(Number(id))
     })
@@ -185,7 +183,8 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
   return {
     wasm: linked.wasm,
     meta,
-    header: wasi ? '' : cHeader(meta, options.file ?? `${meta.name}.wasm`),
+    header: wasi ? '' : cHeader(meta, options.file ?? `${meta.name}.wasm`, options.prefix, needsSignedDot(program)),
+    signedDot: needsSignedDot(program),
     sizes: {
       codeBytes: linked.codeBytes,
       dataBytes: linked.dataBytes,

@@ -222,7 +222,6 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
       inputTable,
       outputCount: outputs.length,
       outputTable,
-      mayWait: 1,
     },
     memoryBytes,
     arenaAddress,

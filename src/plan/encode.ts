@@ -15,7 +15,7 @@ export const align = (n: number, to: number): number => Math.ceil(n / to) * to
 export type TableItem =
   | { kind: 'step'; step: Step; first: number; rows: number; unit: Unit; opIndex: number; group?: number }
   | { kind: 'group'; unit: Unit; first: number; rows: number; opIndex: number; index: number }
-  | { kind: 'barrier'; target: number; opIndex: number }
+  | { kind: 'barrier'; target: number; first: boolean; opIndex: number }
 
 /** Record types whose kernels compute any range of output rows. */
 const SPLITTABLE = new Set<RecordName>([
@@ -72,7 +72,7 @@ export function makeTables(units: readonly Unit[], threads: number): TableItem[]
   let dirty = false
   const meet = (opIndex: number): void => {
     barriers++
-    for (const t of tables) t.push({ kind: 'barrier', target: barriers * threads, opIndex })
+    for (const t of tables) t.push({ kind: 'barrier', target: barriers * threads, first: barriers === 1, opIndex })
     dirty = false
   }
   units.forEach((unit, index) => {
@@ -152,10 +152,21 @@ const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inR
   need: 0,
 })
 
+/**
+ * Milliseconds that the calling thread waits for the others: at the first barrier, which only a dead thread fails to
+ * reach, and at later ones. The others wait for it without end: it ends them.
+ */
+const WAKING_PATIENCE = 2_000
+const PATIENCE = 10_000
+
 /** The head of an item's record, and its own fields. */
 function fieldsOf(item: TableItem, thread: number, barrierCounter: number): { head: Fields; own: Fields } {
   if (item.kind === 'barrier') {
-    return { head: headOf(OP_BARRIER, thread, rowwise(1)), own: { counter: barrierCounter, target: item.target } }
+    const patience = thread > 0 ? 0 : item.first ? WAKING_PATIENCE : PATIENCE
+    return {
+      head: headOf(OP_BARRIER, thread, rowwise(1)),
+      own: { counter: barrierCounter, target: item.target, patience },
+    }
   }
   if (item.kind === 'group') {
     return {

@@ -1,18 +1,40 @@
-/** Starts the worker threads of one model and wakes them for every run. */
+/**
+ * Starts the worker threads of one model and wakes them for every run. A pool that a worker has left (it died, or does
+ * not answer within PATIENCE) is poisoned: every run from then on is refused at once.
+ */
 import { ThimbleError } from '../errors.ts'
 import { MOST_THREADS } from '../load-options.ts'
 import type { Program } from '../plan/compile.ts'
-import { CONTROL_WORDS, FINISHED, GENERATION, STATUS, type WorkerStart } from './worker-words.ts'
+import { CONTROL_WORDS, FINISHED, GENERATION, STATUS, TRAPPED, type WorkerStart } from './worker-words.ts'
+
+/** Milliseconds that the workers have to start, and to leave the last barrier of a run. */
+const START_PATIENCE = 20_000
+const LEAVE_PATIENCE = 2_000
+/** Looks at a word that is about to change, before waiting for it. */
+const SPINS = 2000
 
 interface Handle {
   post(message: WorkerStart): void
   next(): Promise<unknown>
+  /** Called once, when the thread ends for whatever reason. */
+  onEnd(handler: (why: string) => void): void
   terminate(): void
 }
 
 const isNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined
 
-/** Checks the request against what this engine offers, before anything is compiled. */
+/** Whether this thread may block, which a page's main thread may not. */
+function mayWait(): boolean {
+  try {
+    // The word is not what is waited for: this returns at once where waiting is allowed.
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 1, 0)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** Checks the request against what this engine and this thread offer, before anything is compiled. */
 export function checkThreads(threads: number): void {
   if (!Number.isInteger(threads) || threads < 1 || threads > MOST_THREADS) {
     throw new ThimbleError('usage/threads', 'number of threads', { expected: `1 to ${MOST_THREADS}`, got: threads })
@@ -30,15 +52,25 @@ export function checkThreads(threads: number): void {
       hint: 'serve the page cross-origin isolated (COOP and COEP headers), or use one thread',
     })
   }
+  if (!mayWait()) {
+    throw new ThimbleError('runtime/threads', 'threads need a thread that may wait for them', {
+      got: "a page's main thread, which may not",
+      hint: 'load and run the model in a Worker, or use one thread',
+    })
+  }
 }
 
-async function startWorker(): Promise<Handle> {
+/** The worker's script. Run from the sources (tests, tools) it is the built one: workers do not load TypeScript. */
+const scriptUrl = (): URL =>
+  import.meta.url.endsWith('.ts')
+    ? new URL('../../dist/threads/worker.js', import.meta.url)
+    : new URL('../threads/worker.js', import.meta.url)
+
+function startWorker(): Handle {
   if (isNode()) {
     // No import: bundlers for the browser would look for the module.
     const { Worker } = process.getBuiltinModule('node:worker_threads')
-    // Run from the sources (tests, tools), the worker is the built one: Node's workers do not load TypeScript.
-    const source = import.meta.url.endsWith('.ts') ? '../../dist/threads/worker.js' : '../threads/worker.js'
-    const worker = new Worker(new URL(source, import.meta.url))
+    const worker = new Worker(scriptUrl())
     worker.unref()
     return {
       post: (m) => worker.postMessage(m),
@@ -46,10 +78,16 @@ async function startWorker(): Promise<Handle> {
         new Promise((resolve, reject) => {
           worker.once('message', resolve)
           worker.once('error', reject)
+          worker.once('exit', (code) => reject(new Error(`it ended with code ${code}`)))
         }),
+      onEnd: (handler) => {
+        worker.once('error', (error) => handler(error.message))
+        worker.once('exit', (code) => handler(`it ended with code ${code}`))
+      },
       terminate: () => void worker.terminate(),
     }
   }
+  // Bundlers look for exactly this expression.
   const worker = new Worker(new URL('../threads/worker.js', import.meta.url), { type: 'module' })
   return {
     post: (m) => worker.postMessage(m),
@@ -57,10 +95,32 @@ async function startWorker(): Promise<Handle> {
       new Promise((resolve, reject) => {
         worker.onmessage = (e) => resolve(e.data)
         worker.onerror = (e) => reject(new Error(e.message))
+        worker.onmessageerror = () => reject(new Error('it got no message'))
       }),
+    onEnd: (handler) => {
+      worker.onerror = (e) => handler(e.message)
+    },
     terminate: () => worker.terminate(),
   }
 }
+
+/** Rejects when `promise` takes longer than START_PATIENCE. */
+async function soon(promise: Promise<unknown>): Promise<void> {
+  let timer: ReturnType<typeof setTimeout> | undefined
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`it does not answer within ${START_PATIENCE / 1000} s`)), START_PATIENCE)
+  })
+  try {
+    await Promise.race([promise, late])
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+const poolError = (why: string): ThimbleError =>
+  new ThimbleError('runtime/threads', `the model's threads are of no use any more: ${why}`, {
+    hint: 'dispose of the model and load it again, or use one thread',
+  })
 
 /** Worker threads bound to one program in one shared memory. */
 export class ThreadPool {
@@ -69,12 +129,14 @@ export class ThreadPool {
   readonly #counter: Int32Array
   readonly #counterIndex: number
   #expected = 0
+  #poisoned: string | undefined
 
   private constructor(workers: Handle[], words: Int32Array, memory: WebAssembly.Memory, counter: number) {
     this.#workers = workers
     this.#words = words
     this.#counter = new Int32Array(memory.buffer)
     this.#counterIndex = counter >> 2
+    for (const worker of workers) worker.onEnd((why) => void this.poison(`a worker thread died (${why})`))
   }
 
   /**
@@ -82,35 +144,65 @@ export class ThreadPool {
    */
   static async start(module: WebAssembly.Module, memory: WebAssembly.Memory, program: Program): Promise<ThreadPool> {
     const control = new SharedArrayBuffer(CONTROL_WORDS * 4)
+    const counter = program.barrierCounter
     const workers: Handle[] = []
-    try {
-      await Promise.all(
-        program.workers.map(async ({ table, count }) => {
-          const worker = await startWorker()
-          workers.push(worker)
-          await worker.next()
-          const ready = worker.next()
-          worker.post({ module, memory, control, table, count })
-          await ready
-        }),
-      )
-    } catch (error) {
+    const started = await Promise.allSettled(
+      program.workers.map(async ({ table, count }) => {
+        const worker = startWorker()
+        workers.push(worker)
+        await soon(worker.next())
+        const ready = worker.next()
+        worker.post({ module, memory, control, table, count, counter })
+        await soon(ready)
+      }),
+    )
+    const failed = started.find((s) => s.status === 'rejected')
+    if (failed) {
       for (const worker of workers) worker.terminate()
+      const cause = failed.reason as Error
       throw new ThimbleError('runtime/threads', 'a worker thread did not start', {
-        got: (error as Error).message || 'no worker script',
-        hint: 'serve threads/worker.js of the package beside the bundle (a bundler that does not follow new URL(…, import.meta.url) leaves it out), or use one thread',
+        got: cause.message || 'no worker script',
+        hint: `its script is looked for at ${scriptUrl().href}: put dist/threads/worker.js of the package beside the bundle there (a bundler that does not follow new URL(…, import.meta.url) leaves it out), or use one thread`,
+        cause,
       })
     }
-    return new ThreadPool(workers, new Int32Array(control), memory, program.barrierCounter)
+    return new ThreadPool(workers, new Int32Array(control), memory, counter)
+  }
+
+  /** Errors: `runtime/threads` for a pool that is poisoned. */
+  check(): void {
+    if (this.#poisoned !== undefined) throw poolError(this.#poisoned)
+  }
+
+  /** No run is possible from now on; gives the error that says why. The first reason stays. */
+  poison(why: string): ThimbleError {
+    this.#poisoned ??= why
+    this.#terminate()
+    return poolError(this.#poisoned)
+  }
+
+  /** Waits until all shares of the run before are done. Errors: `runtime/threads`. */
+  #settle(): void {
+    const words = this.#words
+    for (let i = 0; i < SPINS; i++) if (Atomics.load(words, FINISHED) === this.#expected) return
+    const end = performance.now() + LEAVE_PATIENCE
+    for (;;) {
+      const finished = Atomics.load(words, FINISHED)
+      if (finished === this.#expected) return
+      const left = end - performance.now()
+      if (left <= 0) throw this.poison('a worker thread does not answer')
+      Atomics.wait(words, FINISHED, finished, left)
+    }
   }
 
   /**
    * Lets the workers begin their share of one inference; the caller then runs its own, which meets them at the
-   * barriers.
+   * barriers. Errors: `runtime/threads`.
    */
   wake(): void {
+    this.check()
     // A worker may still be leaving the last barrier of the run before: its counter must not be reset under it.
-    while (Atomics.load(this.#words, FINISHED) !== this.#expected);
+    this.#settle()
     this.#expected = (this.#expected + this.#workers.length) | 0
     Atomics.store(this.#counter, this.#counterIndex, 0)
     Atomics.store(this.#words, STATUS, 0)
@@ -119,14 +211,21 @@ export class ThreadPool {
     Atomics.notify(this.#words, GENERATION)
   }
 
-  /** First error status of a worker, 0 for none. */
-  get status(): number {
-    return Atomics.load(this.#words, STATUS)
+  /** First error status of a worker, 0 for none. Errors: `runtime/threads` where one trapped. */
+  finish(): number {
+    const status = Atomics.load(this.#words, STATUS)
+    if (status === TRAPPED) throw this.poison("a worker thread's share failed")
+    return status
   }
 
-  stop(): void {
+  #terminate(): void {
     Atomics.store(this.#words, GENERATION, -1)
     Atomics.notify(this.#words, GENERATION)
     for (const worker of this.#workers) worker.terminate()
+  }
+
+  /** Ends the threads. */
+  stop(): void {
+    this.poison('the model was disposed')
   }
 }

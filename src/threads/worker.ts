@@ -3,7 +3,7 @@
  * the generation word, runs its op table, and sleeps again. Runs as a Node worker thread and as a browser Worker.
  */
 
-import { FINISHED, GENERATION, STATUS, type WorkerStart } from './worker-words.ts'
+import { FINISHED, GENERATION, RELEASE, STATUS, TRAPPED, type WorkerStart } from './worker-words.ts'
 
 interface Port {
   postMessage(message: unknown): void
@@ -32,11 +32,19 @@ function port(): Port {
   }
 }
 
-function serve({ module, memory, control, table, count }: WorkerStart, ready: () => void): void {
+function serve({ module, memory, control, table, count, counter }: WorkerStart, ready: () => void): void {
   const instance = new WebAssembly.Instance(module, { env: { memory } })
   const runThread = instance.exports.thimble_thread as (table: number, count: number) => number
   const words = new Int32Array(control)
+  const arrivals = new Int32Array(memory.buffer)
   let seen = Atomics.load(words, GENERATION)
+  const share = (): number => {
+    try {
+      return runThread(table, count)
+    } catch {
+      return TRAPPED
+    }
+  }
   ready()
   for (;;) {
     Atomics.wait(words, GENERATION, seen)
@@ -44,9 +52,15 @@ function serve({ module, memory, control, table, count }: WorkerStart, ready: ()
     if (now < 0) return
     if (now === seen) continue
     seen = now
-    const status = runThread(table, count)
-    if (status) Atomics.compareExchange(words, STATUS, 0, status)
+    const status = share()
+    if (status) {
+      Atomics.compareExchange(words, STATUS, 0, status)
+      // Whoever waits for this thread goes on, to an answer that is not used.
+      Atomics.store(arrivals, counter >> 2, RELEASE)
+      Atomics.notify(arrivals, counter >> 2)
+    }
     Atomics.add(words, FINISHED, 1)
+    Atomics.notify(words, FINISHED)
   }
 }
 

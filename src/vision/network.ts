@@ -4,6 +4,7 @@ import type { Preprocess } from '../graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { inputGeometry } from '../image/preprocess.ts'
 import { labelOf, parseLabels } from '../labels.ts'
+import { expectModel } from '../source.ts'
 import type { Model, PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { readHead } from './described.ts'
 import { Framer, type Region, type View } from './frame.ts'
@@ -110,6 +111,7 @@ export class Network<H extends Head = Head> {
     task: { code: `usage/${string}`; gives: string },
     accepts: (head: Head) => head is H,
   ) {
+    expectModel(model, `what gives ${task.gives}`)
     const { head: wanted } = options
     const head = typeof wanted === 'object' ? readHead(wanted, model.outputs.length) : headOf(model, wanted)
     if (!head || !accepts(head) || model.inputs.length !== 1) {

@@ -55,7 +55,6 @@ export default tseslint.config(
       'src/draw/canvas.ts',
       'src/float/{kernels,wasm}.ts',
       'src/image/{resize,wasm}.ts',
-      'src/image/jpeg/scan.ts',
       'src/lower/{binary,conv,depthwise,gemm,shape,weights,window}.ts',
       'test/tiny-net.ts',
     ],

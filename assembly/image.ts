@@ -1,28 +1,20 @@
 /**
- * Picture to input tensor, as one module without imports: JPEG decoding at the size that is needed, resizing, and the
- * tables that turn samples into the model's input. For hosts that start cold on every request, where wasm is fast at
- * once; all planning (placement, taps, tables) is the host's.
+ * Picture to input tensor, as one module without imports: decoding of JPEG, PNG, BMP and PNM, resizing, and the tables
+ * that turn samples into the model's input. The same samples on every host; all planning (placement, tables) is the
+ * host's.
  *
  * One picture at a time: begin, write the file, open, decode (or begin and write pixels), then resize. Memory grows to
  * what a picture needs, within the limit given to begin.
  */
-import {
-  decodeJpeg,
-  fullHeight,
-  fullWidth,
-  openJpeg,
-  pixelChannels,
-  pixelHeight,
-  pixels,
-  pixelWidth,
-} from './image/jpeg'
 import { alloc, message, reset, status } from './image/memory'
+import { decodePicture, openedHeight, openedWidth, openPicture, sniff, SLACK } from './image/picture'
+import { pictureAt, pictureChannels, pictureHeight, pictureWidth } from './image/result'
 import { resizeColumns, resizeRow, triangleTaps } from './image/resize'
 
 /** Starts a picture: forgets the last one. Room for `bytes` bytes, or 0 after failing. */
 export function begin(bytes: u32, maxBytes: u32): usize {
   reset(maxBytes)
-  return alloc(<u64>bytes + 64)
+  return alloc(<u64>bytes + SLACK)
 }
 
 /** Further room, or 0 after failing. */
@@ -42,38 +34,42 @@ export function message_length(): i32 {
   return message.length
 }
 
-/** Reads a JPEG's header; 0 or the kind of failure. */
-export function jpeg_open(file: usize, bytes: u32): i32 {
-  openJpeg(file, <usize>bytes)
+/** The format of a file: 0 for none that is read here, 1 JPEG, 2 PNG, 3 BMP, 4 PNM. */
+export function format_of(file: usize, bytes: u32): i32 {
+  return sniff(file, <usize>bytes)
+}
+/** Reads a file's header; 0 or the kind of failure. */
+export function open(file: usize, bytes: u32): i32 {
+  openPicture(file, <usize>bytes)
   return status
 }
 /** The upright picture's full size. */
-export function jpeg_width(): i32 {
-  return fullWidth()
+export function full_width(): i32 {
+  return openedWidth()
 }
-export function jpeg_height(): i32 {
-  return fullHeight()
+export function full_height(): i32 {
+  return openedHeight()
 }
 /**
- * Decodes to 1/8, 1/4, 1/2 or full size, the smallest that is at least width x height (0: full); 0 or the kind of
- * failure.
+ * Decodes; a JPEG to 1/8, 1/4, 1/2 or full size, the smallest that is at least width x height (0: full). 0 or the kind
+ * of failure.
  */
-export function jpeg_decode(width: i32, height: i32): i32 {
-  decodeJpeg(width, height)
+export function decode(width: i32, height: i32): i32 {
+  decodePicture(width, height)
   return status
 }
 
 export function pixels_ptr(): usize {
-  return pixels
+  return pictureAt
 }
 export function pixels_width(): i32 {
-  return pixelWidth
+  return pictureWidth
 }
 export function pixels_height(): i32 {
-  return pixelHeight
+  return pictureHeight
 }
 export function pixels_channels(): i32 {
-  return pixelChannels
+  return pictureChannels
 }
 
 /** ITU-R BT.601 luma in 16-bit fixed point, as Pillow's convert('L'). */

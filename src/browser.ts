@@ -6,7 +6,7 @@ import {
   type DecodeLater,
 } from './classifier.ts'
 import type { Engine } from './engine.ts'
-import { decodeInBrowser } from './image/browser-decode.ts'
+import { decodeAnywhere } from './image/browser-decode.ts'
 import { loadBytes } from './load.ts'
 import { checkLoadOptions } from './load-options.ts'
 import { isWasm, loadPackedModule, loadWasm } from './packed-module.ts'
@@ -14,7 +14,7 @@ import { fetchBytes, notASource } from './source.ts'
 import type { LoadOptions, Model, Prediction } from './types.ts'
 
 export * from './index.ts'
-export { decodeInBrowser } from './image/browser-decode.ts'
+export { decodeAnywhere, decodeInBrowser } from './image/browser-decode.ts'
 
 export type ModelSource = string | URL | Uint8Array | ArrayBuffer | Response | WebAssembly.Module
 
@@ -38,11 +38,18 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 
 /**
  * Makes a classifier of a loaded model: image in, labels with probabilities out. Takes pixels (ImageData) at once, or
- * the bytes of an image file, decoded by the browser, as a promise.
+ * the bytes of an image file, as a promise: JPEG, PNG, BMP and PNM by Thimble's own decoder, with the same pixels and
+ * scores as on every host, other formats (WebP, AVIF, GIF) by the browser's. `decode: decodeInBrowser` leaves all to the
+ * browser, whose pixels differ a little from those of other hosts.
  */
 export async function createClassifier(
   model: Model,
   options: ClassifierOptions<DecodeLater> = {},
 ): Promise<Classifier<Promise<Prediction[]>>> {
-  return classifierOf(model, { ...options, decode: options.decode ?? decodeInBrowser })
+  if (typeof options.decode === 'function') return classifierOf(model, { ...options, decode: options.decode })
+  const fast = options.decode === 'fast'
+  return classifierOf(model, {
+    ...options,
+    decode: (bytes, wanted) => decodeAnywhere(bytes, fast ? { atLeast: wanted } : {}),
+  })
 }

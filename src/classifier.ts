@@ -5,14 +5,25 @@
 import { ThimbleError } from './errors.ts'
 import { elements, type Preprocess } from './graph.ts'
 import { defaultPreprocess } from './image/defaults.ts'
-import { Preprocessor } from './image/preprocess.ts'
+import type { Size } from './image/limits.ts'
+import { placement, Preprocessor } from './image/preprocess.ts'
 import { labelOf, parseLabels, topK } from './labels.ts'
 import { expectModel } from './source.ts'
 import type { Model, PixelImage, Prediction, TensorInfo, TypedArray } from './types.ts'
 
-/** Encoded image to pixels, at once or later. */
-export type Decode = (bytes: Uint8Array) => PixelImage
-export type DecodeLater = (bytes: Uint8Array) => Promise<PixelImage>
+/**
+ * Encoded image to pixels, at once or later. `wanted` tells, for an image's upright full size, which size the model
+ * needs at least. A decoder that gives pixels at 1/2, 1/4 or 1/8 says so in `reduced`.
+ */
+export type Decode = (bytes: Uint8Array, wanted: WantedSize) => DecodedPixels
+export type DecodeLater = (bytes: Uint8Array, wanted: WantedSize) => Promise<DecodedPixels>
+export type WantedSize = (width: number, height: number) => Size
+export type DecodedPixels = PixelImage & { reduced?: number }
+/**
+ * How the entry point's own decoder reads JPEGs: `exact` at full size, `fast` at 1/2, 1/4 or 1/8 (libjpeg's reduction)
+ * where the model needs no more. Other formats are always read at full size.
+ */
+export type DecodePolicy = 'exact' | 'fast'
 
 export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   /**
@@ -35,24 +46,26 @@ export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
    */
   scores?: 'auto' | 'softmax' | 'sigmoid' | 'identity'
   /**
-   * Decoder of encoded images. Default: the entry point's own. With one that returns a promise, `classify` of encoded
-   * images does too.
+   * Decoder of encoded images, or how the entry point's own works: `exact` (default), with the same pixels and scores on
+   * every host, or `fast`. With a decoder that returns a promise, `classify` of encoded images does too.
    */
-  decode?: D
+  decode?: D | DecodePolicy
   /** Decodes an encoded image and fills the input tensor in one go, instead of `decode`. */
-  prepare?: (
-    encoded: Uint8Array,
-    input: TensorInfo,
-    how: Preprocess,
-    out: TypedArray,
-  ) => { decodeMs: number; preprocessMs: number }
+  prepare?: (encoded: Uint8Array, input: TensorInfo, how: Preprocess, out: TypedArray) => Prepared
 }
 
-/** Milliseconds of one call. `decodeMs` is 0 for pixels. */
+interface Prepared {
+  decodeMs: number
+  preprocessMs: number
+  reduced: number
+}
+
+/** Milliseconds of one call, `decodeMs` being 0 for pixels; `reduced`: the image was decoded at 1/reduced of its size. */
 export interface Timings {
   decodeMs: number
   preprocessMs: number
   inferMs: number
+  reduced: number
 }
 
 /** Per-call limits, on top of the classifier's own. */
@@ -208,25 +221,27 @@ export async function createClassifier(
   const count = checkCount('topK', options.topK ?? 5)
   const threshold = options.scoreThreshold ?? -Infinity
   const scoresOf = scorer(model, model.outputs[at]!, options.scores ?? 'auto')
-  const timings: Timings = { decodeMs: 0, preprocessMs: 0, inferMs: 0 }
+  const timings: Timings = { decodeMs: 0, preprocessMs: 0, inferMs: 0, reduced: 1 }
   const input = preprocessor.createInput()
   let outputs: TypedArray[] | undefined
 
-  const answer = (pixels: PixelImage, decodeMs: number, limits: ClassifyLimits): Prediction[] => {
+  const answer = (pixels: DecodedPixels, decodeMs: number, limits: ClassifyLimits): Prediction[] => {
     const start = performance.now()
     preprocessor.run(pixels, input)
-    return infer({ decodeMs, preprocessMs: performance.now() - start }, limits)
+    return infer({ decodeMs, preprocessMs: performance.now() - start, reduced: pixels.reduced ?? 1 }, limits)
+  }
+  const wanted: WantedSize = (width, height) => {
+    const { geometry } = preprocessor
+    return placement(width, height, geometry.width, geometry.height, preprocess)
   }
 
-  const infer = (
-    { decodeMs, preprocessMs }: { decodeMs: number; preprocessMs: number },
-    limits: ClassifyLimits,
-  ): Prediction[] => {
+  const infer = ({ decodeMs, preprocessMs, reduced }: Prepared, limits: ClassifyLimits): Prediction[] => {
     const prepared = performance.now()
     outputs = outputs ? model.run(input, { out: outputs }) : model.run(input)
     timings.inferMs = performance.now() - prepared
     timings.preprocessMs = preprocessMs
     timings.decodeMs = decodeMs
+    timings.reduced = reduced
     const scores = scoresOf(outputs[at]!)
     const k = limits.topK === undefined ? count : checkCount('topK', limits.topK)
     return topK(scores, k, limits.scoreThreshold ?? threshold).map((index) => ({
@@ -247,7 +262,7 @@ export async function createClassifier(
         image instanceof ArrayBuffer ? new Uint8Array(image) : image instanceof Uint8Array ? image : undefined
       if (!encoded) return answer(image as PixelImage, 0, limits)
       if (options.prepare) return infer(options.prepare(encoded, model.inputs[0]!, preprocess, input), limits)
-      if (!options.decode) {
+      if (typeof options.decode !== 'function') {
         throw new ThimbleError('usage/decode', 'this entry point has no image decoder', {
           expected: '{ data, width, height, channels } or ImageData',
           got: 'an encoded image',
@@ -255,7 +270,7 @@ export async function createClassifier(
         })
       }
       const start = performance.now()
-      const decoded = options.decode(encoded)
+      const decoded = options.decode(encoded, wanted)
       if (decoded instanceof Promise) return decoded.then((pixels) => answer(pixels, performance.now() - start, limits))
       return answer(decoded, performance.now() - start, limits)
     },

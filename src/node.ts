@@ -76,7 +76,11 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
  * bytes. See `classifier.ts` for the options.
  */
 export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
-  if (options.decode) return classifierOf(model, options)
-  const { decodeImage } = await import('./image/decode.ts')
-  return classifierOf(model, { ...options, decode: (bytes) => decodeImage(bytes) })
+  if (typeof options.decode === 'function' || options.prepare) return classifierOf(model, options)
+  const { imageDecoder } = await import('./image/decode.ts')
+  const decoder = imageDecoder({ decode: options.decode ?? 'exact' })
+  return classifierOf(model, {
+    ...options,
+    prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),
+  })
 }

@@ -28,21 +28,22 @@ export async function loadModel(source: WebAssembly.Module, options: LoadOptions
 
 export interface WorkerClassifierOptions extends ClassifierOptions {
   /**
-   * The imported image module (`import image from 'thimble/image.wasm'`): with it, `classify` takes JPEG and PNG bytes.
+   * The imported image module (`import image from 'thimble/image.wasm'`): with it, `classify` takes JPEG, PNG, BMP and
+   * PNM bytes.
    */
   image?: WebAssembly.Module
-  /** Most pixels and bytes of memory for an encoded image. Default 50 megapixels, 64 MiB. */
+  /** Most pixels and bytes of memory for an encoded image. Default 50 megapixels, 512 MiB: less is wise here. */
   imageLimits?: Pick<DecodeOptions, 'maxPixels' | 'maxBytes'>
 }
 
 /**
- * Makes a classifier of a loaded model: pixels in, or JPEG and PNG bytes where the image module is given; labels with
+ * Makes a classifier of a loaded model: pixels in, or encoded bytes where the image module is given; labels with
  * probabilities out.
  */
 export async function createClassifier(model: Model, options: WorkerClassifierOptions = {}): Promise<Classifier> {
   const { image, imageLimits, ...rest } = options
-  if (!image) return classifierOf(model, rest)
-  const decoder = new ImageDecoder(image, imageLimits)
+  if (!image || typeof rest.decode === 'function') return classifierOf(model, rest)
+  const decoder = new ImageDecoder(image, { ...imageLimits, decode: rest.decode ?? 'exact' })
   return classifierOf(model, {
     ...rest,
     prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),

@@ -220,25 +220,25 @@ const BAD: [string, Uint8Array, string, RegExp][] = [
   ['a model', text('\x1c\0\0\0TFL3........'), 'image/unsupported-format', /TensorFlow Lite model/],
   ['PNG: only a signature', png.subarray(0, 8), 'image/truncated', /PNG/],
   ['PNG: half', png.subarray(0, png.length >> 1), 'image/truncated', /PNG/],
-  ['PNG: bit flip in the data', flipped(png, png.length - 30), 'image/corrupt', /checksum/],
+  ['PNG: bit flip in the data', flipped(png, png.length - 30), 'image/corrupt', /PNG/],
   ['PNG: line ends translated', flipped(png, 4), 'image/corrupt', /text-mode/],
   [
     'PNG: too few rows',
-    pngOf(header(4, 4), pngChunk('IDAT', zip(13 * 3)), pngChunk('IEND', [])),
+    pngOf(header(4, 4), pngChunk('IDAT', zip(13 * 3 + 1)), pngChunk('IEND', [])),
     'image/truncated',
-    /4 rows/,
+    /ends early/,
   ],
   [
     'PNG: not a zlib stream',
     pngOf(header(4, 4), pngChunk('IDAT', [1, 2, 3, 4]), pngChunk('IEND', [])),
     'image/corrupt',
-    /zlib/,
+    /data is damaged/,
   ],
   [
     'PNG: unknown filter',
     pngOf(header(1, 1), pngChunk('IDAT', deflateSync(Uint8Array.of(9, 0, 0, 0))), pngChunk('IEND', [])),
     'image/corrupt',
-    /filter 9/,
+    /row filter/,
   ],
   ['PNG: no data', pngOf(header(4, 4), pngChunk('IEND', [])), 'image/corrupt', /no image data/],
   [
@@ -247,40 +247,39 @@ const BAD: [string, Uint8Array, string, RegExp][] = [
     'image/corrupt',
     /palette/,
   ],
-  [
-    'PNG: palette too short',
-    makePng(2, 1, () => 3, { type: 3, depth: 8, palette: [1, 2, 3] }),
-    'image/corrupt',
-    /colour 3/,
-  ],
-  ['PNG: impossible depth', pngOf(header(4, 4, 2, 4)), 'image/corrupt', /4 bits/],
-  ['PNG: 0 wide', pngOf(header(0, 4)), 'image/corrupt', /0x4/],
+  ['PNG: impossible depth', pngOf(header(4, 4, 2, 4)), 'image/corrupt', /bit depth/],
+  ['PNG: 0 wide', pngOf(header(0, 4)), 'image/corrupt', /no size/],
   ['PNG: 100 megapixels', pngOf(header(10000, 10000), pngChunk('IDAT', zip(10))), 'image/too-large', /100 megapixels/],
-  ['PNG: 4 gigapixels', pngOf(header(65535, 65535)), 'image/too-large', /megapixels/],
+  ['PNG: 4 gigapixels', pngOf(header(65535, 65535), pngChunk('IDAT', zip(10))), 'image/too-large', /megapixels/],
   ['BMP: header only', bmp.subarray(0, 20), 'image/truncated', /BMP/],
   ['BMP: half', bmp.subarray(0, bmp.length >> 1), 'image/truncated', /BMP/],
   [
     'BMP: run-length',
     makeBmp(4, 4, 8, () => 0, { palette: [[0, 0, 0]], compression: 1 }),
     'image/unsupported-format',
-    /RLE8/,
+    /compressed/,
   ],
-  ['BMP: embedded PNG', makeBmp(4, 4, 24, () => 0, { compression: 5 }), 'image/unsupported-format', /PNG compression/],
+  ['BMP: embedded PNG', makeBmp(4, 4, 24, () => 0, { compression: 5 }), 'image/unsupported-format', /embedded/],
   [
     'BMP: 100 megapixels',
     makeBmp(1, 1, 24, () => 0).map((b, i) => (i === 20 ? 1 : i === 24 ? 1 : b)),
     'image/too-large',
     /megapixels/,
   ],
-  ['BMP: colour outside the palette', makeBmp(1, 1, 8, () => 5, { palette: [[0, 0, 0]] }), 'image/corrupt', /colour 5/],
-  ['PPM: half', ppm.subarray(0, 30), 'image/truncated', /48 bytes of pixels/],
-  ['PPM: no size', text('P6\n'), 'image/truncated', /width/],
-  ['PPM: a word for a width', text('P6 x 4 255\n'), 'image/corrupt', /width/],
+  [
+    'BMP: colour outside the palette',
+    makeBmp(1, 1, 8, () => 5, { palette: [[0, 0, 0]] }),
+    'image/corrupt',
+    /outside the palette/,
+  ],
+  ['PPM: half', ppm.subarray(0, 30), 'image/truncated', /fewer pixels/],
+  ['PPM: no size', text('P6\n'), 'image/truncated', /ends early/],
+  ['PPM: a word for a width', text('P6 x 4 255\n'), 'image/corrupt', /not a number/],
   ['PPM: maxval 0', text('P5 1 1 0\n\0'), 'image/corrupt', /maxval/],
   ['PPM: a sample above maxval', text('P2 1 1 9 10'), 'image/corrupt', /above maxval/],
   ['PPM: 10^9 wide', text('P6 999999999 999999999 255\n'), 'image/too-large', /megapixels/],
   ['PPM: an endless number', text(`P6 ${'9'.repeat(5000)} 1 255\n`), 'image/corrupt', /too long/],
-  ['PPM: plain and cut', text('P3 9 9 255 1 2 3'), 'image/truncated', /243 numbers/],
+  ['PPM: plain and cut', text('P3 9 9 255 1 2 3'), 'image/truncated', /fewer pixels/],
 ]
 
 for (const [name, bytes, code, words] of BAD) {
@@ -293,6 +292,11 @@ for (const [name, bytes, code, words] of BAD) {
     assert.ok(performance.now() - start < 1000)
   })
 }
+
+test('colours outside the palette are black, as in Pillow', () => {
+  const image = decodeImage(makePng(2, 1, (x) => x * 3, { type: 3, depth: 8, palette: [1, 2, 3] }))
+  assert.equal([...image.data], [1, 2, 3, 0, 0, 0])
+})
 
 test('a compression bomb is stopped at the last row', () => {
   const bomb = pngOf(header(16, 16), pngChunk('IDAT', deflateSync(new Uint8Array(200e6))), pngChunk('IEND', []))

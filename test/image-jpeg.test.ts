@@ -5,7 +5,6 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ThimbleError } from '../src/errors.ts'
 import { decodeImage } from '../src/image/decode.ts'
-import { decodeJpeg } from '../src/image/jpeg/decode.ts'
 import { withOrientation } from './image-files.ts'
 import { rng } from './util.ts'
 
@@ -30,13 +29,13 @@ const test = suite('image-jpeg')
 
 for (const c of cases) {
   test(`${c.name}: libjpeg's pixels`, () => {
-    const image = decodeJpeg(bytesOf(c))
+    const image = decodeImage(bytesOf(c))
     assert.is(`${image.width}x${image.height}x${image.channels}`, `${c.full.width}x${c.full.height}x${c.channels}`)
     assert.is(sha256(image.data), c.full.sha256)
   })
   test(`${c.name}: libjpeg's pixels when scaled`, () => {
     for (const wanted of c.scaled) {
-      const image = decodeJpeg(bytesOf(c), { atLeast: wanted })
+      const image = decodeImage(bytesOf(c), { atLeast: wanted })
       assert.is(`${image.width}x${image.height}`, `${wanted.width}x${wanted.height}`)
       assert.is(sha256(image.data), wanted.sha256, `at ${wanted.width}x${wanted.height}`)
     }
@@ -46,7 +45,7 @@ for (const c of cases) {
 test('scaled: never smaller than asked for, and the function gets the upright size', () => {
   const turned = withOrientation(byName('progressive 4:2:0'), 6)
   let asked = ''
-  const image = decodeJpeg(turned, {
+  const image = decodeImage(turned, {
     atLeast: (w, h) => {
       asked = `${w}x${h}`
       return { width: 16, height: 23 }
@@ -138,15 +137,20 @@ test('mutants end in an image or a ThimbleError, in bounded time', () => {
   assert.ok(performance.now() - start < 15000)
 })
 
-test('a scan that is repeated is refused, not decoded again and again', () => {
-  for (const name of ['progressive 4:2:0', 'gray']) {
-    const jpeg = byName(name)
-    const scan = jpeg.findIndex((b, i) => b === 0xff && jpeg[i + 1] === 0xda)
-    const again = jpeg.subarray(scan, jpeg.length - 2)
-    const twice = Uint8Array.from([...jpeg.subarray(0, jpeg.length - 2), ...again, 0xff, 0xd9])
-    // A sequential file is complete after its one scan: what follows is not looked at.
-    assert.is(codeOf(twice), name === 'gray' ? 'decoded' : 'image/corrupt')
-  }
+test('scans are bounded before they are decoded', () => {
+  const jpeg = byName('progressive 4:2:0')
+  const scan = jpeg.findIndex((b, i) => b === 0xff && jpeg[i + 1] === 0xda)
+  const body = jpeg.subarray(scan, jpeg.length - 2)
+  const repeated = (n: number): Uint8Array =>
+    Uint8Array.from([...jpeg.subarray(0, scan), ...Array.from({ length: n }, () => [...body]).flat(), 0xff, 0xd9])
+  // As for libjpeg, the same scan again is odd, not wrong.
+  assert.is(codeOf(repeated(2)), 'decoded')
+  assert.is(codeOf(repeated(600)), 'image/too-large')
+  // A file that one scan completes must end there.
+  const gray = byName('gray')
+  const only = gray.findIndex((b, i) => b === 0xff && gray[i + 1] === 0xda)
+  const twice = [...gray.subarray(0, gray.length - 2), ...gray.subarray(only)]
+  assert.is(codeOf(Uint8Array.from(twice)), 'image/corrupt')
 })
 
 test('refused by name: arithmetic coding, lossless, 12 bits, two components', () => {
@@ -172,7 +176,7 @@ test('refused by name: arithmetic coding, lossless, 12 bits, two components', ()
     [frame(0xc9, 8, 3), /arithmetic/],
     [frame(0xc3, 8, 3), /lossless/],
     [frame(0xc1, 12, 3), /12 bits/],
-    [frame(0xc0, 8, 2), /2 colour/],
+    [frame(0xc0, 8, 2), /1, 3 or 4 colour/],
   ] as const) {
     assert.throws(
       () => decodeImage(bytes),
@@ -189,7 +193,6 @@ test('the size is judged before anything is decoded', () => {
   assert.is(codeOf(huge), 'image/too-large')
   huge.set([0x10, 0x00, 0x10, 0x00], sof + 5)
   assert.is(codeOf(huge, { maxBytes: 20e6 }), 'image/too-large', 'memory, not pixels')
-  assert.is(codeOf(huge), 'image/corrupt', 'too few bytes for that many pixels')
   assert.ok(performance.now() - start < 500)
 })
 

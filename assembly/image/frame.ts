@@ -1,9 +1,11 @@
 /**
- * JPEG's segments: frame, tables, EXIF orientation, colour model.
- * Source: ITU-T T.81, annex B; Exif 2.32, 4.6.4; Adobe Technical Note 5116 (APP14).
+ * JPEG's segments as libjpeg reads them: frame, tables, scan headers, markers that say what the colours mean.
+ * What libjpeg warns of is passed over, what it refuses fails; where it would wait for more bytes, `suspended` is set.
+ * Source: ITU-T T.81, annex B; Adobe Technical Note 5116 (APP14); libjpeg-turbo's jdmarker.c for what is an error.
  */
 import { AC_TABLE_BYTES, buildTable, DC_TABLE_BYTES } from './huffman'
-import { alloc, CORRUPT, fail, status, TRUNCATED, UNSUPPORTED } from './memory'
+import { alloc, CORRUPT, fail, status, TOO_LARGE, TRUNCATED, UNSUPPORTED } from './memory'
+import { readExif, readXmp } from './orientation'
 
 
 @unmanaged export class Component {
@@ -16,31 +18,25 @@ import { alloc, CORRUPT, fail, status, TRUNCATED, UNSUPPORTED } from './memory'
   blocksX: i32
   blocksY: i32
   blocksPerRow: i32
-  /** Samples per block side: 1, 2, 4 or 8. Last zigzag position that such a block reads. */
+  /** Samples per block side: 1, 2, 4 or 8. */
   size: i32
-  lastK: i32
+  /** Sample rows, `ring` of them used in turn: row y lies at (y % ring) * stride. */
   samples: usize
   stride: i32
+  ring: i32
   /** Own size in samples, without padding. */
   width: i32
   height: i32
-  /** Progressive: 64 natural-order i16 for each block. */
+  /** Files of several scans: 64 i16 in natural order for each block. */
   coefficients: usize
-  seen: i32
   scans: i32
   predictor: i32
+  /** 64 i16 in natural order, the table when the component's first scan began; 0 before. */
   quant: usize
   dc: usize
   ac: usize
-  /** Last zigzag position that the scans still to come need. */
-  reach: i32
-}
-
-
-@unmanaged export class ScanComponent {
-  index: i32
-  dc: i32
-  ac: i32
+  dcIndex: i32
+  acIndex: i32
 }
 
 const components = memory.data(4 * 128, 16)
@@ -49,39 +45,49 @@ const components = memory.data(4 * 128, 16)
 @inline export function component(i: i32): Component {
   return changetype<Component>(components + ((<usize>i) << 7))
 }
-const scanComponents = memory.data(4 * 16, 16)
+const scanIndices = memory.data(4 * 4, 4)
 
 
-@inline export function scanComponent(i: i32): ScanComponent {
-  return changetype<ScanComponent>(scanComponents + ((<usize>i) << 4))
+@inline export function scanComponent(i: i32): Component {
+  return component(load<i32>(scanIndices + ((<usize>i) << 2)))
 }
 
-/** Natural index of each zigzag position. Source: T.81, figure A.6. */
+
+@inline export function scanComponentIndex(i: i32): i32 {
+  return load<i32>(scanIndices + ((<usize>i) << 2))
+}
+
+/**
+ * Natural index of each zigzag position, and 16 more for runs past the end: they hit the last coefficient, as in
+ * libjpeg. Source: T.81, figure A.6.
+ */
 export const ZIGZAG = memory.data<u8>([
   0, 1, 8, 16, 9, 2, 3, 10, 17, 24, 32, 25, 18, 11, 4, 5, 12, 19, 26, 33, 40, 48, 41, 34, 27, 20, 13, 6, 7, 14, 21, 28,
   35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23, 30, 37, 44, 51, 58, 59, 52, 45, 38, 31, 39, 46, 53, 60, 61, 54, 47,
-  55, 62, 63,
+  55, 62, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 63,
 ])
 
-/** Pointers to tables, by index; 0 where there is none. Quantization: 64 i32 in natural order. */
-const tables = memory.data(12 * 4, 16)
+/** Quantization tables, 64 i16 in natural order, and which of them are there. */
+const quants = memory.data(4 * 128, 16)
+let quantsPresent: i32 = 0
 
-
-@inline export function quantTable(i: i32): usize {
-  return <usize>load<u32>(tables + ((<usize>i) << 2))
-}
-
-
-@inline export function dcTable(i: i32): usize {
-  return <usize>load<u32>(tables + ((<usize>i) << 2), 16)
-}
-
-
-@inline export function acTable(i: i32): usize {
-  return <usize>load<u32>(tables + ((<usize>i) << 2), 32)
-}
+/**
+ * Huffman tables as the file gives them, DC 0 to 3 and AC 0 to 3: counts of the lengths 1 to 16, then 256 values. Which
+ * are there, which changed since the table for decoding was made, and where that is.
+ */
+const RAW_BYTES: usize = 272
+const raws = memory.data(8 * 272, 16)
+let rawsPresent: i32 = 0
+let rawsChanged: i32 = 0
+const built = memory.data(8 * 4, 4)
 
 export let fileEnd: usize = 0
+/** Where reading goes on; `unread`: the marker at `position` that was found and not yet dealt with, or 0. */
+export let position: usize = 0
+export let unread: i32 = 0
+/** The bytes ended before what is being read. */
+export let suspended: bool = false
+
 export let found: bool = false
 export let progressive: bool = false
 export let width: i32 = 0
@@ -92,142 +98,160 @@ export let maxV: i32 = 0
 export let mcusX: i32 = 0
 export let mcusY: i32 = 0
 export let restartInterval: i32 = 0
-export let orientation: i32 = 1
 export let jfif: bool = false
 /** -1: no Adobe marker. */
 export let adobe: i32 = -1
 export let scanCount: i32 = 0
+export let scanNumber: i32 = 0
 export let spectralStart: i32 = 0
 export let spectralEnd: i32 = 0
 export let approxHigh: i32 = 0
 export let approxLow: i32 = 0
-/** Where the scan header was. */
-export let scanBody: usize = 0
-export let scanBodyEnd: usize = 0
+
+
+@inline export function setPosition(at: usize, marker: i32): void {
+  position = at
+  unread = marker
+}
+
+export function setSuspended(): void {
+  suspended = true
+}
+
+/** Reading stops there, before the file's end. */
+export function endFileAt(end: usize): void {
+  fileEnd = end
+}
+
+/** `end` must be followed by 64 bytes of 0xff, 0xd9 in turn. */
+export function startFrame(at: usize, end: usize): void {
+  fileEnd = end
+  position = at
+  unread = 0
+  suspended = false
+  jfif = false
+  found = false
+  restartInterval = 0
+  adobe = -1
+  scanNumber = 0
+  quantsPresent = 0
+  rawsPresent = 0
+  rawsChanged = 0
+  memory.fill(built, 0, 32)
+}
 
 
 @inline function be16(at: usize): i32 {
   return ((<i32>load<u8>(at)) << 8) | (<i32>load<u8>(at, 1))
 }
 
-export function startFrame(end: usize): void {
-  fileEnd = end
-  jfif = false
-  found = false
-  restartInterval = 0
-  orientation = 1
-  adobe = -1
-  memory.fill(tables, 0, 48)
+/** Finds the next marker from `position` on: `unread` is its code, `position` its place. False: there is none. */
+export function nextMarker(): bool {
+  let at = position
+  while (true) {
+    while (load<u8>(at) != 0xff) at++
+    let code = at + 1
+    while (load<u8>(code) == 0xff) code++
+    if (code >= fileEnd) {
+      suspended = true
+      position = fileEnd
+      return false
+    }
+    unread = <i32>load<u8>(code)
+    if (unread != 0) {
+      position = code - 1
+      return true
+    }
+    at = code + 1
+  }
+}
+
+/** What `readMarkers` came to. */
+export const AT_NOTHING: i32 = 0
+export const AT_SCAN: i32 = 1
+export const AT_END: i32 = 2
+
+/** Reads segments up to and with a scan header, or the end-of-image marker. AT_NOTHING: failed or suspended. */
+export function readMarkers(): i32 {
+  while (true) {
+    if (unread == 0 && !nextMarker()) return AT_NOTHING
+    const marker = unread
+    const body = position + 2
+    if (marker == 0xd9) {
+      setPosition(body, 0)
+      return AT_END
+    }
+    if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7)) {
+      setPosition(body, 0)
+      continue
+    }
+    if (marker == 0xd8) fail(CORRUPT, 'a second start-of-image marker')
+    else if (marker < 0xc0 || (marker >= 0xf0 && marker != 0xfe) || marker == 0xde || marker == 0xdf) {
+      fail(CORRUPT, 'an unknown marker')
+    } else if (marker == 0xc3 || marker == 0xcb) fail(UNSUPPORTED, 'a lossless JPEG')
+    else if (marker == 0xc9 || marker == 0xca) fail(UNSUPPORTED, 'an arithmetic-coded JPEG')
+    else if ((marker >= 0xc5 && marker <= 0xc8) || (marker >= 0xcd && marker <= 0xcf)) {
+      fail(UNSUPPORTED, 'a hierarchical JPEG')
+    }
+    if (status != 0) return AT_NOTHING
+    if (!has(body, 2)) return AT_NOTHING
+    const end = body + max(be16(body), 2)
+    if (!readSegment(marker, body + 2, end)) return AT_NOTHING
+    setPosition(end, 0)
+    if (marker == 0xda) return AT_SCAN
+    if (!has(end, 0)) return AT_NOTHING
+  }
+}
+
+/** Whether n bytes from `at` on are there; what must wait for them is not read. */
+function has(at: usize, n: usize): bool {
+  if (at + n <= fileEnd) return true
+  suspended = true
+  return false
 }
 
 /**
- * Reads segments from `at` on; stops behind a start-of-scan segment, at the end-of-image marker (gives 0), or with
- * `headerOnly` behind the frame header. The file must be followed by an end-of-image marker.
+ * False: failed or suspended. Errors are found in libjpeg's order, so that it doesn't matter whether the bytes behind
+ * them are there. What follows the segments that are read in part is passed over.
  */
-export function readSegments(at: usize, headerOnly: bool): usize {
-  while (status == 0) {
-    while (load<u8>(at) == 0xff && load<u8>(at, 1) == 0xff) at++
-    const marker = <i32>load<u8>(at, 1)
-    if (at >= fileEnd) {
-      fail(TRUNCATED, 'the file ends before its end-of-image marker')
-      return 0
+function readSegment(marker: i32, body: usize, end: usize): bool {
+  if (marker == 0xe0) {
+    if (end <= fileEnd && end >= body + 14 && load<u32>(body) == 0x4649464a && load<u8>(body, 4) == 0) jfif = true
+  } else if (marker == 0xee) {
+    if (end <= fileEnd && end >= body + 12 && load<u32>(body) == 0x626f6441 && load<u8>(body, 4) == 0x65) {
+      adobe = <i32>load<u8>(body, 11)
     }
-    if (load<u8>(at) != 0xff) {
-      fail(CORRUPT, 'no marker where one must be')
-      return 0
-    }
-    if (marker == 0xd9) {
-      if (at + 1 >= fileEnd) fail(TRUNCATED, 'the file ends before its end-of-image marker')
-      return 0
-    }
-    if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) {
-      at += 2
-      continue
-    }
-    const length = be16(at + 2)
-    const body = at + 4
-    const end = at + 2 + length
-    if (length < 2) fail(CORRUPT, 'a segment has no length')
-    else if (end > fileEnd) fail(TRUNCATED, 'the file ends inside a segment')
-    if (status != 0) return 0
-    if (marker == 0xda) {
-      readScan(body, end)
-      return end
-    }
-    readSegment(marker, body, end)
-    if (headerOnly && found) return end
-    at = end
-  }
-  return 0
-}
-
-function readSegment(marker: i32, body: usize, end: usize): void {
-  if (marker == 0xdb) readQuant(body, end)
+  } else if ((marker == 0xdb || marker == 0xc4) && be16(body - 2) < 2) fail(CORRUPT, 'a table has no length')
+  else if (marker == 0xdb) readQuant(body, end)
   else if (marker == 0xc4) readHuffman(body, end)
   else if (marker == 0xdd) {
-    if (end >= body + 2) restartInterval = be16(body)
-  } else if (marker == 0xcc || marker == 0xc9 || marker == 0xca) fail(UNSUPPORTED, 'arithmetic-coded JPEG')
-  else if (marker == 0xdc) fail(UNSUPPORTED, 'JPEG whose height comes after its data (DNL)')
-  else if (marker == 0xc3 || marker == 0xcb) fail(UNSUPPORTED, 'lossless JPEG')
+    if (end != body + 2) fail(CORRUPT, 'a restart interval has a wrong length')
+    else if (has(body, 2)) restartInterval = be16(body)
+  } else if (marker == 0xda) readScan(body, end)
+  else if (marker == 0xcc) fail(UNSUPPORTED, 'an arithmetic-coded JPEG')
   else if (marker >= 0xc0 && marker <= 0xc2) readFrame(marker, body, end)
-  else if ((marker >= 0xc5 && marker <= 0xcf && marker != 0xc8) || marker == 0xde || marker == 0xdf) {
-    fail(UNSUPPORTED, 'hierarchical JPEG')
-  } else if (marker == 0xe0 && end >= body + 5 && load<u32>(body) == 0x4649464a) jfif = true
-  else if (marker == 0xe1 && end >= body + 20 && load<u32>(body) == 0x66697845) readExif(body + 6, end)
-  else if (marker == 0xee && end >= body + 12 && load<u32>(body) == 0x626f6441 && load<u8>(body, 4) == 0x65) {
-    adobe = <i32>load<u8>(body, 11)
-  }
-}
-
-
-@inline function tiff16(at: usize, little: bool): i32 {
-  return little ? <i32>load<u16>(at) : be16(at)
-}
-
-
-@inline function tiff32(at: usize, little: bool): u32 {
-  return little ? load<u32>(at) : bswap<u32>(load<u32>(at))
-}
-
-function readExif(tiff: usize, end: usize): void {
-  const little = load<u16>(tiff) == 0x4949
-  if (!little && load<u16>(tiff) != 0x4d4d) return
-  const size = <u32>(end - tiff)
-  const ifd = tiff32(tiff + 4, little)
-  if (tiff16(tiff + 2, little) != 42 || ifd > size || ifd + 2 > size) return
-  const entries = tiff16(tiff + ifd, little)
-  for (let i = 0; i < entries; i++) {
-    const at = ifd + 2 + <u32>i * 12
-    if (at + 12 > size) return
-    const entry = tiff + at
-    if (tiff16(entry, little) != 0x0112) continue
-    const type = tiff16(entry + 2, little)
-    const value = type == 3 ? tiff16(entry + 8, little) : type == 4 ? <i32>tiff32(entry + 8, little) : 1
-    if (value >= 1 && value <= 8) orientation = value
-    return
-  }
+  return status == 0 && !suspended
 }
 
 function readFrame(marker: i32, body: usize, end: usize): void {
-  if (found) return fail(CORRUPT, 'second frame header')
-  if (end < body + 6) return fail(CORRUPT, 'the frame header is too short')
+  if (!has(body, 6)) return
+  if (found) return fail(CORRUPT, 'a second frame header')
   height = be16(body + 1)
   width = be16(body + 3)
   componentCount = <i32>load<u8>(body, 5)
   if (load<u8>(body) != 8) {
     return fail(
       UNSUPPORTED,
-      load<u8>(body) == 12 ? 'JPEG with 12 bits a sample' : 'JPEG with other than 8 bits a sample',
+      load<u8>(body) == 12 ? 'a JPEG with 12 bits a sample' : 'a JPEG with other than 8 bits a sample',
     )
   }
-  if (height == 0) return fail(UNSUPPORTED, 'JPEG whose height comes after its data (DNL)')
+  if (height == 0) return fail(UNSUPPORTED, 'a JPEG whose height comes after its data (DNL)')
   if (width == 0) return fail(CORRUPT, 'the picture has no width')
   if (componentCount != 1 && componentCount != 3 && componentCount != 4) {
-    return fail(UNSUPPORTED, 'JPEG with other than 1, 3 or 4 components')
+    return fail(UNSUPPORTED, 'a JPEG with other than 1, 3 or 4 colour components')
   }
-  if (end < body + 6 + 3 * componentCount) return fail(CORRUPT, 'the frame header is too short')
-  maxV = 1
-  maxH = 1
+  if (end != body + 6 + 3 * componentCount) return fail(CORRUPT, 'the frame header has a wrong length')
+  if (!has(body, end - body)) return
   for (let i = 0; i < componentCount; i++) {
     const c = component(i)
     const p = body + 6 + 3 * i
@@ -235,9 +259,19 @@ function readFrame(marker: i32, body: usize, end: usize): void {
     c.h = (<i32>load<u8>(p, 1)) >> 4
     c.v = (<i32>load<u8>(p, 1)) & 15
     c.tq = <i32>load<u8>(p, 2)
-    if (c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4 || c.tq > 3) {
-      return fail(CORRUPT, 'a component has impossible sampling factors')
-    }
+  }
+  progressive = marker == 0xc2
+  found = true
+}
+
+/** What follows from the frame's numbers, when the first scan begins. */
+export function setUpFrame(): void {
+  if (width > 65500 || height > 65500) return fail(TOO_LARGE, 'more than 65500 pixels in a row or column')
+  maxV = 1
+  maxH = 1
+  for (let i = 0; i < componentCount; i++) {
+    const c = component(i)
+    if (c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4) return fail(CORRUPT, 'a component has impossible sampling factors')
     // One component is never subsampled against itself.
     if (componentCount == 1) {
       c.v = 1
@@ -250,95 +284,211 @@ function readFrame(marker: i32, body: usize, end: usize): void {
   mcusY = (height + 8 * maxV - 1) / (8 * maxV)
   for (let i = 0; i < componentCount; i++) {
     const c = component(i)
-    if (maxH % c.h != 0 || maxV % c.v != 0) return fail(UNSUPPORTED, 'JPEG with fractional sampling')
+    if (maxH % c.h != 0 || maxV % c.v != 0) return fail(UNSUPPORTED, 'a JPEG with fractional sampling')
     c.blocksX = ((width * c.h + maxH - 1) / maxH + 7) / 8
     c.blocksY = ((height * c.v + maxV - 1) / maxV + 7) / 8
     c.blocksPerRow = mcusX * c.h
     c.scans = 0
-    c.seen = 0
     c.ac = 0
     c.dc = 0
     c.quant = 0
   }
-  progressive = marker == 0xc2
-  found = true
 }
 
 function readQuant(at: usize, end: usize): void {
   while (at < end) {
+    if (!has(at, 1)) return
     const wide = load<u8>(at) >> 4
     const index = load<u8>(at) & 15
     at++
     const bytes: usize = wide != 0 ? 128 : 64
-    if (wide > 1 || index > 3 || at + bytes > end) return fail(CORRUPT, 'a quantization table is damaged')
-    // A component that was decoded with the old table has used it already; one being collected keeps it.
-    const table = alloc(256)
-    if (table == 0) return
-    store<u32>(tables + ((<usize>index) << 2), <u32>table)
+    if (index > 3) return fail(CORRUPT, 'a quantization table is damaged')
+    if (!has(at, bytes)) return
+    const table = quants + ((<usize>index) << 7)
     for (let k = 0; k < 64; k++) {
       const q = wide != 0 ? be16(at + 2 * k) : <i32>load<u8>(at + k)
-      store<i32>(table + ((<usize>load<u8>(ZIGZAG + k)) << 2), q)
+      store<i16>(table + ((<usize>load<u8>(ZIGZAG + k)) << 1), <i16>q)
     }
+    quantsPresent |= 1 << index
     at += bytes
   }
+  if (at != end) fail(CORRUPT, 'a quantization table is damaged')
+}
+
+/** A copy of quantization table `index` for a component to keep, or 0 after failing. */
+export function keepQuant(index: i32): usize {
+  if (index > 3 || ((quantsPresent >> index) & 1) == 0) {
+    fail(CORRUPT, 'a component has no quantization table')
+    return 0
+  }
+  const table = alloc(128)
+  if (table != 0) memory.copy(table, quants + ((<usize>index) << 7), 128)
+  return table
 }
 
 function readHuffman(at: usize, end: usize): void {
-  while (at < end) {
-    const kind = load<u8>(at) >> 4
-    const index = load<u8>(at) & 15
-    if (kind > 1 || index > 3 || at + 17 > end) return fail(CORRUPT, 'a Huffman table is damaged')
+  while (at + 16 < end) {
+    if (!has(at, 17)) return
+    const slot = <i32>load<u8>(at)
+    const index = slot & ~16
     let total = 0
     for (let i = 1; i <= 16; i++) total += <i32>load<u8>(at + i)
     if (total > 256 || at + 17 + total > end) return fail(CORRUPT, 'a Huffman table is damaged')
-    const slot = tables + (kind == 0 ? 16 : 32) + ((<usize>index) << 2)
-    if (load<u32>(slot) == 0) store<u32>(slot, <u32>alloc(<u64>(kind == 0 ? DC_TABLE_BYTES : AC_TABLE_BYTES)))
-    if (status != 0) return
-    buildTable(<usize>load<u32>(slot), at + 1, at + 17, total, kind == 1)
-    if (status != 0) return
+    if (!has(at + 17, total)) return
+    if (index > 3) return fail(CORRUPT, 'a Huffman table is damaged')
+    setRaw(index + (slot >= 16 ? 4 : 0), at + 1, at + 17, total)
     at += 17 + total
+  }
+  if (at != end) fail(CORRUPT, 'a Huffman table is damaged')
+}
+
+function setRaw(slot: i32, counts: usize, values: usize, total: i32): void {
+  const raw = raws + <usize>slot * RAW_BYTES
+  memory.fill(raw, 0, RAW_BYTES)
+  memory.copy(raw, counts, 16)
+  memory.copy(raw + 16, values, total)
+  rawsPresent |= 1 << slot
+  rawsChanged |= 1 << slot
+}
+
+/** Fills the first two tables of each kind with those of Motion JPEG, where there are none. Source: T.81, annex K.3. */
+export function standardTables(): void {
+  for (let i = 0; i < 2; i++) {
+    if (((rawsPresent >> i) & 1) == 0) setRaw(i, STANDARD_DC + i * 16, STANDARD_DC + 32, 12)
+    if (((rawsPresent >> (4 + i)) & 1) == 0) setRaw(4 + i, STANDARD_AC + i * 178, STANDARD_AC + i * 178 + 16, 162)
   }
 }
 
-export function readScan(body: usize, end: usize): void {
-  if (!found) return fail(CORRUPT, 'image data before the frame header')
-  scanBody = body
-  scanBodyEnd = end
-  scanCount = <i32>load<u8>(body)
-  if (scanCount < 1 || scanCount > componentCount || end < body + 4 + 2 * scanCount) {
-    return fail(CORRUPT, 'a scan header is damaged')
+/** The decoding table of DC table `index`, or of AC table `index`; 0 after failing. */
+export function huffmanTable(index: i32, ac: bool): usize {
+  const slot = index + (ac ? 4 : 0)
+  if (index > 3 || ((rawsPresent >> slot) & 1) == 0) {
+    fail(CORRUPT, 'a scan uses a Huffman table that is not there')
+    return 0
   }
-  let blocks = 0
+  const at = built + ((<usize>slot) << 2)
+  if (load<u32>(at) == 0) store<u32>(at, <u32>alloc(<u64>(ac ? AC_TABLE_BYTES : DC_TABLE_BYTES)))
+  const table = <usize>load<u32>(at)
+  if (table != 0 && ((rawsChanged >> slot) & 1) != 0) {
+    const raw = raws + <usize>slot * RAW_BYTES
+    buildTable(table, raw, raw + 16, ac)
+    rawsChanged &= ~(1 << slot)
+  }
+  return status == 0 ? table : 0
+}
+
+function readScan(body: usize, end: usize): void {
+  if (!found) return fail(CORRUPT, 'image data before the frame header')
+  if (!has(body, 1)) return
+  const n = <i32>load<u8>(body)
+  if (n < 1 || n > 4 || end != body + 4 + 2 * n) return fail(CORRUPT, 'a scan header is damaged')
+  scanCount = n
   let used = 0
   for (let i = 0; i < scanCount; i++) {
     const p = body + 1 + 2 * i
-    const s = scanComponent(i)
-    s.index = -1
-    for (let k = 0; k < componentCount; k++) if (component(k).id == <i32>load<u8>(p)) s.index = k
-    s.dc = (<i32>load<u8>(p, 1)) >> 4
-    s.ac = (<i32>load<u8>(p, 1)) & 15
-    if (s.index < 0 || s.dc > 3 || s.ac > 3 || ((used >> s.index) & 1) != 0) {
-      return fail(CORRUPT, 'a scan names an unknown component or table')
+    if (!has(p, 2)) return
+    let index = 0
+    // Entry i of a scan is never a component before the i-th, as in libjpeg.
+    while (index < componentCount && (component(index).id != <i32>load<u8>(p) || index < i)) index++
+    if (index == componentCount || ((used >> index) & 1) != 0) {
+      return fail(CORRUPT, 'a scan names an unknown component')
     }
-    used |= 1 << s.index
-    blocks += component(s.index).h * component(s.index).v
+    used |= 1 << index
+    store<i32>(scanIndices + ((<usize>i) << 2), index)
+    const c = component(index)
+    c.dcIndex = (<i32>load<u8>(p, 1)) >> 4
+    c.acIndex = (<i32>load<u8>(p, 1)) & 15
   }
-  if (scanCount > 1 && blocks > 10) return fail(CORRUPT, 'a scan has more than 10 blocks in a unit')
   const p = body + 1 + 2 * scanCount
+  if (!has(p, 3)) return
   spectralStart = <i32>load<u8>(p)
   spectralEnd = <i32>load<u8>(p, 1)
   approxHigh = (<i32>load<u8>(p, 2)) >> 4
   approxLow = (<i32>load<u8>(p, 2)) & 15
-  if (!progressive) {
-    approxLow = 0
-    approxHigh = 0
-    spectralStart = 0
-    spectralEnd = 63
-    return
-  }
-  const fits =
-    spectralStart == 0 ? spectralEnd == 0 : spectralStart <= spectralEnd && spectralEnd <= 63 && scanCount == 1
-  if (!fits || approxLow > 13 || (approxHigh != 0 && approxHigh != approxLow + 1)) {
-    fail(CORRUPT, 'a progressive scan has impossible limits')
-  }
+  scanNumber++
 }
+
+/**
+ * What Pillow finds in the segments before the first scan, with its own rules: it must get as far as that, and its
+ * frame must be usable. EXIF and XMP orientation come from here. Source: Pillow's JpegImagePlugin.
+ */
+export function surveyHeader(at: usize): void {
+  let seen = false
+  while (at + 1 < fileEnd) {
+    if (load<u8>(at) != 0xff) {
+      at++
+      continue
+    }
+    const marker = <i32>load<u8>(at, 1)
+    if (marker == 0xff) {
+      at++
+      continue
+    }
+    if (marker == 0) {
+      at += 2
+      continue
+    }
+    if (marker < 0xc0) return fail(CORRUPT, 'no marker where one must be')
+    at += 2
+    // Restart, start and end markers, and those reserved for extensions, have no body there.
+    if ((marker >= 0xd0 && marker <= 0xd9) || (marker >= 0xf0 && marker <= 0xfd) || marker == 0xc8) continue
+    if (at + 2 > fileEnd) return fail(TRUNCATED, 'the file ends inside a segment')
+    const body = at + 2
+    const end = max(at + <usize>be16(at), body)
+    if (end > fileEnd) return fail(TRUNCATED, 'the file ends inside a segment')
+    const size = end - body
+    if (marker == 0xda) {
+      if (!seen) fail(CORRUPT, 'image data before the frame header')
+      return
+    }
+    if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xcc) {
+      if (size < 6) return fail(CORRUPT, 'the frame header is too short')
+      if (load<u8>(body) != 8) {
+        return fail(
+          UNSUPPORTED,
+          load<u8>(body) == 12 ? 'a JPEG with 12 bits a sample' : 'a JPEG with other than 8 bits a sample',
+        )
+      }
+      if (marker == 0xc3 || marker == 0xcb) return fail(UNSUPPORTED, 'a lossless JPEG')
+      if (marker == 0xc9 || marker == 0xca) return fail(UNSUPPORTED, 'an arithmetic-coded JPEG')
+      const n = load<u8>(body, 5)
+      if (n != 1 && n != 3 && n != 4) return fail(UNSUPPORTED, 'a JPEG with other than 1, 3 or 4 colour components')
+      if ((size - 6) % 3 != 0) return fail(CORRUPT, 'the frame header has a wrong length')
+      seen = true
+    } else if (marker == 0xdb) {
+      for (let p = body; p < end;) {
+        p += load<u8>(p) >> 4 == 0 ? 65 : 129
+        if (p > end) return fail(CORRUPT, 'a quantization table is damaged')
+      }
+    } else if (marker == 0xe1) {
+      if (size >= 6 && load<u32>(body) == 0x66697845 && load<u16>(body, 4) == 0) readExif(body + 6, size - 6)
+      else if (size > 29 && load<u64>(body) == 0x6e2f2f3a70747468) readXmp(body, size)
+    }
+    at = end
+  }
+  fail(TRUNCATED, 'the file ends before its image data')
+}
+
+/** Counts of DC tables 0 and 1, and their values. Source: T.81, K.3.1. */
+const STANDARD_DC = memory.data<u8>([
+  0, 1, 5, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 3, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6,
+  7, 8, 9, 10, 11,
+])
+
+/** Counts and values of AC tables 0 and 1. Source: T.81, K.3.2. */
+const STANDARD_AC = memory.data<u8>([
+  0, 2, 1, 3, 3, 2, 4, 3, 5, 5, 4, 4, 0, 0, 1, 125, 1, 2, 3, 0, 4, 17, 5, 18, 33, 49, 65, 6, 19, 81, 97, 7, 34, 113, 20,
+  50, 129, 145, 161, 8, 35, 66, 177, 193, 21, 82, 209, 240, 36, 51, 98, 114, 130, 9, 10, 22, 23, 24, 25, 26, 37, 38, 39,
+  40, 41, 42, 52, 53, 54, 55, 56, 57, 58, 67, 68, 69, 70, 71, 72, 73, 74, 83, 84, 85, 86, 87, 88, 89, 90, 99, 100, 101,
+  102, 103, 104, 105, 106, 115, 116, 117, 118, 119, 120, 121, 122, 131, 132, 133, 134, 135, 136, 137, 138, 146, 147,
+  148, 149, 150, 151, 152, 153, 154, 162, 163, 164, 165, 166, 167, 168, 169, 170, 178, 179, 180, 181, 182, 183, 184,
+  185, 186, 194, 195, 196, 197, 198, 199, 200, 201, 202, 210, 211, 212, 213, 214, 215, 216, 217, 218, 225, 226, 227,
+  228, 229, 230, 231, 232, 233, 234, 241, 242, 243, 244, 245, 246, 247, 248, 249, 250, 0, 2, 1, 2, 4, 4, 3, 4, 7, 5, 4,
+  4, 0, 1, 2, 119, 0, 1, 2, 3, 17, 4, 5, 33, 49, 6, 18, 65, 81, 7, 97, 113, 19, 34, 50, 129, 8, 20, 66, 145, 161, 177,
+  193, 9, 35, 51, 82, 240, 21, 98, 114, 209, 10, 22, 36, 52, 225, 37, 241, 23, 24, 25, 26, 38, 39, 40, 41, 42, 53, 54,
+  55, 56, 57, 58, 67, 68, 69, 70, 71, 72, 73, 74, 83, 84, 85, 86, 87, 88, 89, 90, 99, 100, 101, 102, 103, 104, 105, 106,
+  115, 116, 117, 118, 119, 120, 121, 122, 130, 131, 132, 133, 134, 135, 136, 137, 138, 146, 147, 148, 149, 150, 151,
+  152, 153, 154, 162, 163, 164, 165, 166, 167, 168, 169, 170, 178, 179, 180, 181, 182, 183, 184, 185, 186, 194, 195,
+  196, 197, 198, 199, 200, 201, 202, 210, 211, 212, 213, 214, 215, 216, 217, 218, 226, 227, 228, 229, 230, 231, 232,
+  233, 234, 242, 243, 244, 245, 246, 247, 248, 249, 250,
+])

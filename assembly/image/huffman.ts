@@ -1,8 +1,10 @@
 /**
  * JPEG's Huffman codes as look-up tables, and its entropy-coded bits.
- * Source: ITU-T T.81, annexes C and F.2.2; B.1.1.5 (stuffed zero bytes).
+ * Source: ITU-T T.81, annexes C and F.2.2; B.1.1.5 (stuffed zero bytes); libjpeg-turbo's jdhuff.c for bits that are no
+ * code (symbol 0, 17 bits long) and for data that ends early (zeros).
  */
-import { CORRUPT, fail, status, TRUNCATED } from './memory'
+import { fileEnd, nextMarker, position as markerPosition, setPosition, setSuspended, unread } from './frame'
+import { CORRUPT, fail } from './memory'
 
 /** Bits looked at in one step; longer codes take a second one. */
 export const LOOK: i32 = 11
@@ -16,7 +18,6 @@ const ENTRIES: i32 = 1 << LOOK
  *   values   u8 x 256
  *   fused    i32 x 2048  run, size and value at once: value << 16 | (run + 1) << 8 | bits; end of block: run + 1 = 64;
  *                        0 where they don't fit into LOOK bits
- *   skip     i32 x 2048  several coefficients passed over at once: end of block << 16 | coefficients << 8 | bits
  * DC tables end before `fused`.
  */
 const LIMIT: usize = <usize>ENTRIES * 2
@@ -24,8 +25,7 @@ const OFFSET: usize = LIMIT + 17 * 4
 const VALUES: usize = OFFSET + 17 * 4
 const FUSED: usize = VALUES + 256
 export const DC_TABLE_BYTES: usize = FUSED
-const SKIP: usize = FUSED + <usize>ENTRIES * 4
-export const AC_TABLE_BYTES: usize = SKIP + <usize>ENTRIES * 4
+export const AC_TABLE_BYTES: usize = FUSED + <usize>ENTRIES * 4
 
 
 @inline export function symbolOf(table: usize, bits: u64): i32 {
@@ -38,12 +38,7 @@ export const AC_TABLE_BYTES: usize = SKIP + <usize>ENTRIES * 4
   return load<i32>(table + ((<usize>(bits >> (64 - LOOK))) << 2), FUSED)
 }
 
-
-@inline export function skipOf(table: usize, bits: u64): i32 {
-  return load<i32>(table + ((<usize>(bits >> (64 - LOOK))) << 2), SKIP)
-}
-
-/** Symbol << 8 | length of a code longer than LOOK bits; fails on bits that are no code. */
+/** Symbol << 8 | length of a code longer than LOOK bits; bits that are no code are symbol 0 and 17 bits long. */
 function longCode(table: usize, bits: i32): i32 {
   for (let length = LOOK + 1; length <= 16; length++) {
     if (bits < load<i32>(table + ((<usize>length) << 2), LIMIT)) {
@@ -51,72 +46,74 @@ function longCode(table: usize, bits: i32): i32 {
       return ((<i32>load<u8>(table + <usize>(index & 255), VALUES)) << 8) | length
     }
   }
-  fail(CORRUPT, 'invalid Huffman code in the image data')
-  return 16
+  return 17
 }
 
-/** Fills a table from 16 counts and their values; fails when they are no prefix code. */
-export function buildTable(table: usize, counts: usize, values: usize, total: i32, ac: bool): void {
-  memory.fill(table, 0, ac ? AC_TABLE_BYTES : DC_TABLE_BYTES)
-  memory.copy(table + VALUES, values, total)
+/** Fills a table from 16 counts and 256 values; fails when they are no prefix code. */
+export function buildTable(table: usize, counts: usize, values: usize, ac: bool): void {
+  memory.copy(table + VALUES, values, 256)
   let code = 0
   let index = 0
+  let to = table
   for (let length = 1; length <= 16; length++) {
     store<i32>(table + ((<usize>length) << 2), index - code, OFFSET)
     const count = <i32>load<u8>(counts + length - 1)
-    if (code + count > 1 << length) {
-      fail(CORRUPT, 'a Huffman table is not a prefix code')
-      return
-    }
     if (length <= LOOK) {
-      for (let i = 0; i < count; i++) {
-        const e = ((<i32>load<u8>(values + index + i)) << 8) | length
-        const first = (code + i) << (LOOK - length)
-        const last = (code + i + 1) << (LOOK - length)
-        for (let k = first; k < last; k++) store<u16>(table + ((<usize>k) << 1), <u16>e)
+      const run = (<usize>2) << (LOOK - length)
+      // Too many codes fail below; they must not be written.
+      for (let i = 0; i < min(count, (1 << length) - code); i++) {
+        const e = ((<u32>load<u8>(values + index + i)) << 8) | length
+        fill16(to, e, run)
+        to += run
       }
     }
     code += count
     index += count
+    // No code may be all ones.
+    if (count > 0 && code >= 1 << length) return fail(CORRUPT, 'a Huffman table is not a prefix code')
     store<i32>(table + ((<usize>length) << 2), code << (16 - length), LIMIT)
     code <<= 1
   }
+  if (to < table + LIMIT) memory.fill(to, 0, table + LIMIT - to)
   if (ac) fuse(table)
+  else for (let i = 0; i < index; i++) if (load<u8>(values + i) > 15) fail(CORRUPT, 'a DC table has impossible sizes')
+}
+
+
+@inline function fill16(to: usize, e: u32, bytes: usize): void {
+  if (bytes >= 8) {
+    const v = <u64>(e | (e << 16)) * 0x1_0000_0001
+    for (let end = to + bytes; to < end; to += 8) store<u64>(to, v)
+  } else for (let end = to + bytes; to < end; to += 2) store<u16>(to, e)
 }
 
 function fuse(table: usize): void {
-  for (let i = 0; i < ENTRIES; i++) {
+  const fused = table + FUSED
+  for (let i = 0; i < ENTRIES;) {
     const e = <i32>load<u16>(table + ((<usize>i) << 1))
-    if (e == 0) continue
     const length = e & 255
+    if (e == 0) {
+      store<i32>(fused + ((<usize>i) << 2), 0)
+      i++
+      continue
+    }
     const run = e >> 12
     const size = (e >> 8) & 15
-    let fused = 0
-    if (size == 0) fused = ((run == 15 ? 16 : 64) << 8) | length
-    else if (length + size <= LOOK) {
-      const bits = (i >> (LOOK - length - size)) & ((1 << size) - 1)
-      fused = ((bits < 1 << (size - 1) ? bits - (1 << size) + 1 : bits) << 16) | ((run + 1) << 8) | (length + size)
-    }
-    store<i32>(table + ((<usize>i) << 2), fused, FUSED)
-  }
-  for (let i = 0; i < ENTRIES; i++) {
-    let used = 0
-    let count = 0
-    let end = 0
-    while (count < 64) {
-      // Zeros stand behind the bits that remain: an entry that needs more of them does not count.
-      const e = load<i32>(table + ((<usize>((i << used) & (ENTRIES - 1))) << 2), FUSED)
-      const bits = e & 255
-      const step = (e >> 8) & 255
-      if (e == 0 || used + bits > LOOK) break
-      used += bits
-      if (step == 64) {
-        end = 1
-        break
+    const span = 1 << (LOOK - length)
+    if (size == 0 || length + size > LOOK) {
+      const v = size == 0 ? ((run == 15 ? 16 : 64) << 8) | length : 0
+      for (let k = 0; k < span; k++) store<i32>(fused + ((<usize>(i + k)) << 2), v)
+    } else {
+      const step = span >> size
+      const tail = ((run + 1) << 8) | (length + size)
+      const half = 1 << (size - 1)
+      for (let b = 0; b < 1 << size; b++) {
+        const v = ((b < half ? b - (1 << size) + 1 : b) << 16) | tail
+        const from = fused + ((<usize>(i + b * step)) << 2)
+        for (let k = 0; k < step; k++) store<i32>(from + ((<usize>k) << 2), v)
       }
-      count += step
     }
-    store<i32>(table + ((<usize>i) << 2), (end << 16) | (count << 8) | used, SKIP)
+    i += span
   }
 }
 
@@ -127,12 +124,18 @@ export let bits: u64 = 0
 export let count: i32 = 0
 export let position: usize = 0
 let spare: i32 = 0
+/** The data ended and zeros were used for it; whole units are left out until the next restart marker. */
+export let insufficient: bool = false
+let nextRestart: i32 = 0
 
+/** Starts a scan's data at `at`. */
 export function seek(at: usize): void {
   position = at
   bits = 0
   spare = 0
   count = 0
+  insufficient = false
+  nextRestart = 0
 }
 
 
@@ -142,38 +145,59 @@ export function seek(at: usize): void {
   position = at
 }
 
-/** True when none of four bytes is 0xff. */
-@inline export function plain(v: u32): bool {
-  return ((~v - 0x01010101) & v & 0x80808080) == 0
+/** What follows n bits of b. */
+@inline export function past(b: u64, n: i32): u64 {
+  b <<= <u64>n
+  return b
 }
 
-/** More than 32 valid bits afterwards, byte by byte; at a marker zeros are made up. The file must end in a marker. */
+/** True when none of eight bytes is 0xff. */
+@inline export function plain(v: u64): bool {
+  return ((~v - 0x0101_0101_0101_0101) & v & 0x8080_8080_8080_8080) == 0
+}
+
+/** Eight bytes from `at` on, the first at the top. */
+@inline export function bigEndian(at: usize, v: u64): u64 {
+  if (ASC_FEATURE_SIMD) {
+    const x = i64x2.splat(v)
+    return v128.extract_lane<u64>(v128.shuffle<u8>(x, x, 7, 6, 5, 4, 3, 2, 1, 0, 7, 6, 5, 4, 3, 2, 1, 0), 0)
+  }
+  return bswap<u64>(v)
+}
+
+/** More than 56 valid bits afterwards, byte by byte; at a marker zeros are made up. */
 export function refillSlow(): void {
-  while (count <= 32) {
-    let byte: u32 = load<u8>(position)
+  while (count <= 56) {
+    let byte: u64 = load<u8>(position)
     if (byte != 0xff) position++
-    else if (load<u8>(position, 1) == 0) position += 2
     else {
-      byte = 0
-      spare += 8
+      let code = position + 1
+      while (load<u8>(code) == 0xff) code++
+      if (load<u8>(code) == 0 && code < fileEnd) position = code + 1
+      else {
+        if (code >= fileEnd) position = fileEnd
+        byte = 0
+        spare += 8
+      }
     }
-    bits |= (<u64>byte) << (56 - count)
+    bits |= byte << (56 - count)
     count += 8
   }
 }
 
-export function refill(): void {
-  if (count > 32) return
-  const v = load<u32>(position)
+/** At least 48 valid bits afterwards. */
+@inline export function refill(): void {
+  if (count >= 48) return
+  const v = load<u64>(position)
   if (plain(v)) {
-    bits |= (<u64>bswap<u32>(v)) << (32 - count)
-    count += 32
-    position += 4
+    bits |= bigEndian(position, v) >> count
+    position += (63 - count) >> 3
+    count |= 56
   } else refillSlow()
 }
 
 /** Next n bits, 0 to 16. */
-export function take(n: i32): i32 {
+@inline export function take(n: i32): i32 {
   if (n == 0) return 0
   refill()
   const v = <i32>(bits >> (64 - n))
@@ -182,41 +206,109 @@ export function take(n: i32): i32 {
   return v
 }
 
-/** A value of `size` bits at the top of b. Source: T.81, F.2.2.1 EXTEND. */
+/** A value of `size` bits, 1 to 15, at the top of b. Source: T.81, F.2.2.1 EXTEND. */
 @inline export function extend(b: u64, size: i32): i32 {
   const v = <i32>(b >> (64 - size))
   return v + (((v >> (size - 1)) - 1) & (1 - (1 << size)))
 }
 
-/** Fails when made-up bits were used. */
-@inline export function overrun(): bool {
-  return spare > count
+/**
+ * For a file that ends without a marker: how many bits libjpeg would hold now, and the byte that it would read next. It
+ * reads ahead, and a file that ends while it does is truncated for it (and so for Pillow) even if no bit is missing.
+ */
+let held: i32 = 0
+let ahead: usize = 0
+
+export function startAhead(): void {
+  held = count
+  ahead = position
 }
-export function checkEnd(fileEnd: usize): void {
-  if (overrun() && status == 0) fail(position >= fileEnd ? TRUNCATED : CORRUPT, 'the image data ends early')
+
+/** Reads ahead when fewer than `wanted` bits are held; false when the file ends. */
+function readAhead(wanted: i32): bool {
+  if (held >= wanted) return true
+  while (held < 57) {
+    if (ahead >= fileEnd) return false
+    if (load<u8>(ahead) == 0xff) {
+      let code = ahead + 1
+      while (load<u8>(code) == 0xff) code++
+      if (code >= fileEnd) return false
+      if (load<u8>(code) != 0) {
+        if (wanted > held) held = 57
+        return true
+      }
+      ahead = code
+    }
+    ahead++
+    held += 8
+  }
+  return true
+}
+
+/** Takes a symbol of `length` bits (up to 17) and `size` bits more, as libjpeg does. */
+export function takeAhead(length: i32, size: i32): bool {
+  if (!readAhead(8)) return false
+  if (length > 8) {
+    if (!readAhead(9)) return false
+    held -= 9
+    for (let i = 9; i < length; i++) {
+      if (!readAhead(1)) return false
+      held--
+    }
+  } else held -= length
+  if (size > 0) {
+    if (!readAhead(size)) return false
+    held -= size
+  }
+  return true
+}
+
+/** Asks, after a unit, whether made-up bits were used. False when the file has no more bytes: reading stops. */
+@inline export function dataHeld(): bool {
+  return spare <= count || ranOut()
+}
+function ranOut(): bool {
+  insufficient = true
+  if (position < fileEnd) return true
+  setSuspended()
+  return false
+}
+
+/** Where the segments after the scan go on. */
+export function endScan(): void {
+  setPosition(position, 0)
 }
 
 /**
- * Position of the next marker from `at` on; restart markers and stuffed bytes don't count. The file must end in a
- * marker.
+ * Passes the next restart marker, or decides what to do with another one that stands there: go on behind it, look
+ * further, or take the interval for empty. False when the file has no more bytes.
+ * Source: libjpeg's read_restart_marker and jpeg_resync_to_restart.
  */
-export function nextMarker(at: usize, stopAtRestart: bool): usize {
+export function restart(): bool {
+  bits = 0
+  count = 0
+  spare = 0
+  setPosition(position, 0)
+  if (!nextMarker()) return false
   while (true) {
-    while (plain(load<u32>(at))) at += 4
-    while (load<u8>(at) != 0xff) at++
-    const next = load<u8>(at, 1)
-    if (next == 0) at += 2
-    else if (next == 0xff) at++
-    else if (next >= 0xd0 && next <= 0xd7 && !stopAtRestart) at += 2
-    else return at
+    const marker = unread
+    const ahead = (marker - 0xd0 - nextRestart) & 7
+    const isRestart = marker >= 0xd0 && marker <= 0xd7
+    // A marker to come, or one that is no restart marker: this interval is empty, the marker stays.
+    if (marker >= 0xc0 && (!isRestart || ahead == 1 || ahead == 2)) {
+      position = markerPosition
+      break
+    }
+    // A late one, or none at all: look further.
+    if (!isRestart || ahead == 6 || ahead == 7) {
+      setPosition(markerPosition + 2, 0)
+      if (!nextMarker()) return false
+      continue
+    }
+    position = markerPosition + 2
+    insufficient = false
+    break
   }
-}
-
-/** Passes the next restart marker. */
-export function restart(fileEnd: usize): void {
-  checkEnd(fileEnd)
-  const at = nextMarker(position, true)
-  const marker = load<u8>(at, 1)
-  if (marker < 0xd0 || marker > 0xd7) fail(at >= fileEnd ? TRUNCATED : CORRUPT, 'a restart marker is missing')
-  seek(at + 2)
+  nextRestart = (nextRestart + 1) & 7
+  return true
 }

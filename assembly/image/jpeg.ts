@@ -1,13 +1,17 @@
 /**
  * JPEG to gray or RGB samples: baseline, extended and progressive Huffman files of 8 bits, any sampling, restart
- * markers, EXIF orientation. At full size the samples equal libjpeg's. A picture that is wanted smaller is decoded at
- * 1/2, 1/4 or 1/8 directly, without decoding the coefficients that this doesn't need.
+ * markers. Samples equal libjpeg-turbo's with its defaults, and so Pillow's, also for damaged files; refused is what
+ * Pillow refuses. On request at 1/2, 1/4 or 1/8 of the size, as libjpeg does it.
  */
-import { componentRow, isYcc, rgbRow } from './colour'
+import { componentRow, isYcc, MARGIN, rgbRow, rowOf } from './colour'
 import {
-  approxHigh,
+  AT_END,
+  AT_NOTHING,
+  AT_SCAN,
+  Component,
   component,
   componentCount,
+  endFileAt,
   fileEnd,
   found,
   height,
@@ -15,31 +19,37 @@ import {
   maxV,
   mcusX,
   mcusY,
-  orientation,
+  position,
   progressive,
-  readScan,
-  readSegments,
-  scanBody,
-  scanBodyEnd,
+  readMarkers,
   scanComponent,
   scanCount,
-  spectralEnd,
-  spectralStart,
+  setPosition,
+  setUpFrame,
+  standardTables,
   startFrame,
+  surveyHeader,
+  suspended,
   width,
 } from './frame'
-import { nextMarker } from './huffman'
-import { alloc, CORRUPT, fail, status } from './memory'
-import { decodeScan, finishProgressive } from './scan'
+import { inverseDct } from './idct'
+import { alloc, CORRUPT, fail, status, TOO_LARGE, TRUNCATED } from './memory'
+import { orientation, turn } from './orientation'
+import { decodeScan, decodeUnit, startScan, startScans, unit, unitReach } from './scan'
+import { needsSmoothing, smoothBlock, smoothed } from './smooth'
+import { pictureAt, setPicture } from './result'
+import { endScan } from './huffman'
 
-/** The result: upright samples, row by row. */
-export let pixels: usize = 0
-export let pixelWidth: i32 = 0
-export let pixelHeight: i32 = 0
-export let pixelChannels: i32 = 0
-
-let next: usize = 0
+/** Eighths of the full size. */
 let scale: i32 = 8
+/** Most scans that a file may have, and most blocks that all of them may visit, per block of the picture. */
+const MAX_SCANS: i32 = 500
+const MAX_VISITS: i64 = 64
+/** Block visits that any file may cost. */
+const FREE_VISITS: i64 = 4_000_000
+/** Pillow hands a file to libjpeg in pieces of so many bytes, and stops at the end of that with the last row. */
+const PIECE: usize = 65536
+let pieceStart: usize = 0
 
 /** Size of the upright picture at full size. */
 export function fullWidth(): i32 {
@@ -49,40 +59,41 @@ export function fullHeight(): i32 {
   return orientation >= 5 ? width : height
 }
 
-/**
- * Reads the header of the file at `file`, which must be followed by at least 16 bytes that the module may overwrite.
- */
+/** Reads the header of the file at `file`, which must be followed by at least 64 bytes that may be overwritten. */
 export function openJpeg(file: usize, length: usize): void {
   const end = file + length
-  // An end-of-image marker behind the file stops every search.
-  memory.fill(end, 0, 16)
-  store<u32>(end, 0xd9ffd9ff)
-  startFrame(end)
+  // End-of-image markers behind the file stop every search.
+  for (let i: usize = 0; i < 64; i += 2) store<u16>(end + i, 0xd9ff)
+  pieceStart = file
+  startFrame(file + 2, end)
   if (length < 4 || load<u16>(file) != 0xd8ff) return fail(CORRUPT, 'no start-of-image marker')
-  next = readSegments(file + 2, true)
-  if (!found && status == 0) fail(CORRUPT, 'no frame header')
+  surveyHeader(file + 2)
+  if (status != 0) return
+  // Tables alone may come first.
+  let at = readMarkers()
+  while (at == AT_END && !found) {
+    if (load<u16>(position) != 0xd8ff) break
+    setPosition(position + 2, 0)
+    at = readMarkers()
+  }
+  if (at != AT_SCAN) return atFault('no image data')
+  setUpFrame()
+}
+
+function atFault(text: string): void {
+  if (suspended) fail(TRUNCATED, 'the file ends before its image does')
+  else fail(CORRUPT, text)
 }
 
 /** Decodes to the smallest scale that is at least wantedWidth x wantedHeight upright; 0: full size. */
 export function decodeJpeg(wantedWidth: i32, wantedHeight: i32): void {
   if (status != 0) return
   scale = pickScale(orientation >= 5 ? wantedHeight : wantedWidth, orientation >= 5 ? wantedWidth : wantedHeight)
-  let at = readSegments(next, false)
-  if (status != 0) return
-  if (at == 0) return fail(CORRUPT, 'no image data')
-  if (!allocate()) return
-  const needed = progressive && scale < 8 ? neededScans(at) : 0xffffffffffffffff
-  for (let i = 0; at != 0; i++) {
-    at = i < 64 && ((needed >> i) & 1) == 0 ? nextMarker(at, false) : decodeScan(at)
-    if (status != 0) return
-    if (!progressive && complete()) break
-    at = readSegments(at, false)
-    if (status != 0) return
-  }
-  if (!complete()) return fail(CORRUPT, 'a component has no image data')
-  if (progressive) for (let i = 0; i < componentCount; i++) finishProgressive(component(i))
-  assemble()
-  turn()
+  if (!progressive) standardTables()
+  startScans()
+  if (!progressive && scanCount == componentCount) decodeOne()
+  else decodeMany()
+  if (status == 0) turn()
 }
 
 function pickScale(w: i32, h: i32): i32 {
@@ -91,169 +102,212 @@ function pickScale(w: i32, h: i32): i32 {
   return 8
 }
 
-function complete(): bool {
-  for (let i = 0; i < componentCount; i++) if (component(i).seen == 0) return false
-  return true
-}
+/** Bytes of the lines that a row of pixels is made from. */
+let lineBytes: usize = 0
+let lines: usize = 0
+let outputRow: i32 = 0
+let outWidth: i32 = 0
+let outHeight: i32 = 0
 
 /**
- * Block sizes, and memory for samples and coefficients. Subsampled components are shrunk less. Source: libjpeg's
- * jdmaster.c.
+ * Block sizes, room for two rows of units of samples, and for the result. Subsampled components are shrunk less.
+ * Source: libjpeg's jdmaster.c.
  */
-function allocate(): bool {
+function allocate(): void {
+  outWidth = (width * scale + 7) / 8
+  outHeight = (height * scale + 7) / 8
+  const channels = componentCount == 1 ? 1 : 3
   for (let i = 0; i < componentCount; i++) {
     const c = component(i)
     let size = scale
     while (size < 8 && (maxH * scale) % (c.h * size * 2) == 0 && (maxV * scale) % (c.v * size * 2) == 0) size *= 2
     c.size = size
-    c.lastK = size == 1 ? 0 : size == 2 ? 4 : size == 4 ? 24 : 63
-    c.stride = c.blocksPerRow * size
+    c.stride = (c.blocksPerRow * size + 47) & ~15
+    c.ring = 2 * c.v * size
     c.width = (width * c.h * size + maxH * 8 - 1) / (maxH * 8)
     c.height = (height * c.v * size + maxV * 8 - 1) / (maxV * 8)
-    const blocks = <u64>c.blocksPerRow * <u64>(mcusY * c.v)
-    c.samples = alloc(blocks * size * size)
-    c.coefficients = progressive && status == 0 ? alloc(blocks * 128) : 0
-    if (status != 0) return false
-    if (progressive) memory.fill(c.coefficients, 0, <usize>(blocks * 128))
+    const samples = alloc(<u64>c.stride * c.ring + 64)
+    if (samples == 0) return
+    c.samples = samples + MARGIN
   }
-  return true
+  lineBytes = ((<usize>outWidth + 31) & ~15) + 4 * MARGIN
+  lines = alloc(<u64>lineBytes * 6)
+  const pixels = alloc(<u64>outWidth * outHeight * channels + 64)
+  if (status == 0) setPicture(pixels, outWidth, outHeight, channels)
+  outputRow = 0
 }
 
-/**
- * Bit i: the wanted size needs scan i from the one at `at` on. A first scan of high frequencies is needed only when a
- * later refinement reaches from them down to wanted ones.
- */
-function neededScans(at: usize): u64 {
-  const list = alloc(64 * 4)
-  if (list == 0) return 0
-  const firstBody = scanBody
-  const firstEnd = scanBodyEnd
-  let total = 0
-  while (at != 0 && total < 64) {
-    let mask = 0
-    for (let i = 0; i < scanCount; i++) mask |= 1 << scanComponent(i).index
-    store<u32>(
-      list + ((<usize>total) << 2),
-      spectralStart | (spectralEnd << 8) | (approxHigh > 0 ? 1 << 16 : 0) | (mask << 24),
-    )
-    total++
-    at = nextScan(nextMarker(at, false))
-    if (status != 0) return 0
-  }
-  for (let i = 0; i < componentCount; i++) component(i).reach = component(i).lastK
-  let needed: u64 = 0
-  while (--total >= 0) {
-    const e = <i32>load<u32>(list + ((<usize>total) << 2))
-    for (let i = 0; i < componentCount; i++) {
-      if (((e >> (24 + i)) & 1) != 0 && (e & 255) <= component(i).reach) needed |= (<u64>1) << total
-    }
-    if (((needed >> total) & 1) == 0 || ((e >> 16) & 1) == 0) continue
-    for (let i = 0; i < componentCount; i++) {
-      if (((e >> (24 + i)) & 1) != 0) component(i).reach = max(component(i).reach, (e >> 8) & 255)
-    }
-  }
-  readScan(firstBody, firstEnd)
-  return needed
-}
-
-/**
- * Reads the next scan header from the marker at `at` on, and only that; the position of its data, 0 when there is none.
- */
-function nextScan(at: usize): usize {
-  while (true) {
-    while (load<u8>(at) == 0xff && load<u8>(at, 1) == 0xff) at++
-    const length = ((<usize>load<u8>(at, 2)) << 8) | (<usize>load<u8>(at, 3))
-    const marker = load<u8>(at, 1)
-    // Whatever is wrong here is found when the segments are read in turn.
-    if (at >= fileEnd || load<u8>(at) != 0xff || marker == 0xd9 || length < 2 || at + 2 + length > fileEnd) return 0
-    if (marker == 0xda) {
-      readScan(at + 4, at + 2 + length)
-      return at + 2 + length
-    }
-    at += 2 + length
-  }
-}
-
-function assemble(): void {
-  pixelWidth = (width * scale + 7) / 8
-  pixelHeight = (height * scale + 7) / 8
-  pixelChannels = componentCount == 1 ? 1 : 3
-  const w = <usize>pixelWidth
-  pixels = alloc(<u64>w * pixelHeight * pixelChannels)
-  // Rows of padded width, one per component, and scratch for sums.
-  const lineBytes: usize = (w + 64) & ~15
-  const lines = alloc(<u64>lineBytes * 8)
+/** A file of one scan: units go straight to samples, rows of units to pixels. */
+function decodeOne(): void {
+  startScan(position)
+  if (status == 0) allocate()
   if (status != 0) return
-  const sums = lines + lineBytes * 4
+  let blocks = 0
+  for (let i = 0; i < scanCount; i++) blocks += scanComponent(i).h * scanComponent(i).v
+  for (let y = 0; y < mcusY; y++) {
+    for (let x = 0; x < mcusX; x++) {
+      if (!decodeUnit(blocks)) return atFault('')
+      placeUnit(x, y)
+    }
+    emitRows(y + 1)
+  }
+  endScan()
+  checkEnd()
+}
+
+/** The unit's blocks as samples. */
+function placeUnit(x: i32, y: i32): void {
+  let block: usize = unit
+  let reach: usize = unitReach
+  for (let i = 0; i < scanCount; i++) {
+    const c = scanComponent(i)
+    const stride = <usize>c.stride
+    for (let dy = 0; dy < c.v; dy++) {
+      let out = rowOf(c, (y * c.v + dy) * c.size) + x * c.h * c.size
+      for (let dx = 0; dx < c.h; dx++, block += 128, reach += 4, out += c.size) {
+        inverseDct(block, c.quant, load<i32>(reach), c.size, out, stride)
+      }
+    }
+  }
+}
+
+/**
+ * What follows the last row, as far as Pillow has handed it over by then: an error there counts, its end does not.
+ */
+function checkEnd(): void {
+  const end = pieceStart + ((position - pieceStart + PIECE - 1) / PIECE) * PIECE
+  endFileAt(min(end, fileEnd))
+  if (readMarkers() == AT_SCAN) fail(CORRUPT, 'a second scan of components that were complete')
+}
+
+/** A file of several scans: coefficients of all, then samples. */
+function decodeMany(): void {
+  checkScans()
+  for (let i = 0; i < componentCount && status == 0; i++) {
+    const c = component(i)
+    const bytes = (<u64>c.blocksPerRow * <u64>(mcusY * c.v)) << 7
+    c.coefficients = alloc(bytes)
+    if (status == 0) memory.fill(c.coefficients, 0, <usize>bytes)
+  }
+  if (status == 0) allocate()
+  if (status != 0) return
+  while (true) {
+    if (!decodeScan(position)) return atFault('')
+    const next = readMarkers()
+    if (next == AT_END) break
+    if (next == AT_NOTHING) return atFault('')
+  }
+  const smooth = needsSmoothing()
+  for (let y = 0; y < mcusY; y++) {
+    for (let i = 0; i < componentCount; i++) {
+      for (let dy = 0; dy < component(i).v; dy++) finishBlocks(i, y * component(i).v + dy, smooth)
+    }
+    emitRows(y + 1)
+  }
+}
+
+function finishBlocks(index: i32, y: i32, smooth: bool): void {
+  const c = component(index)
+  if (y >= c.blocksY) return
+  let out = rowOf(c, y * c.size)
+  const stride = <usize>c.stride
+  let block = c.coefficients + ((<usize>(y * c.blocksPerRow)) << 7)
+  for (let x = 0; x < c.blocksX; x++, out += c.size, block += 128) {
+    if (smooth) {
+      smoothBlock(index, x, y)
+      inverseDct(smoothed, c.quant, 64, c.size, out, stride)
+    } else if (c.quant == 0) gray(c.size, out, stride)
+    else inverseDct(block, c.quant, reachOf(block), c.size, out, stride)
+  }
+}
+
+/** A component without data. */
+function gray(size: i32, out: usize, stride: usize): void {
+  for (let y = 0; y < size; y++, out += stride) memory.fill(out, 128, size)
+}
+
+/** 1 for a block that has at most a DC, 10 where rows 4 to 7 are zero, else 64. */
+function reachOf(block: usize): i32 {
+  let low = load<u64>(block) & 0xffff_ffff_ffff_0000
+  for (let at: usize = 8; at < 64; at += 8) low |= load<u64>(block + at)
+  let high: u64 = 0
+  for (let at: usize = 64; at < 128; at += 8) high |= load<u64>(block + at)
+  return high != 0 ? 64 : low != 0 ? 10 : 1
+}
+
+/**
+ * Counts the scans to come and the blocks that they visit before any is decoded: a small file may ask for a large
+ * picture thousands of times.
+ */
+function checkScans(): void {
+  let visits: i64 = 0
+  let scans = 0
+  let at = position
+  let picture: i64 = 0
+  for (let i = 0; i < componentCount; i++) picture += <i64>component(i).blocksX * component(i).blocksY
+  let here = <i64>0
+  for (let i = 0; i < scanCount; i++) here += <i64>scanComponent(i).blocksX * scanComponent(i).blocksY
+  while (true) {
+    visits += here
+    scans++
+    at = nextScan(at)
+    if (at == 0) break
+    here = scanBlocks(at)
+    at += 2
+  }
+  if (scans > MAX_SCANS || (visits > FREE_VISITS && visits > MAX_VISITS * picture)) {
+    fail(TOO_LARGE, 'the picture takes too many scans')
+  }
+}
+
+/** The place of the next scan header's length from `at` on, or 0. */
+function nextScan(at: usize): usize {
+  while (at + 1 < fileEnd) {
+    if (load<u8>(at) != 0xff) {
+      at++
+      continue
+    }
+    const marker = load<u8>(at, 1)
+    if (marker == 0xda) return at + 2
+    at += marker == 0xff ? 1 : 2
+  }
+  return 0
+}
+
+/** Blocks of the components that the scan header at `at` names. */
+function scanBlocks(at: usize): i64 {
+  if (at + 3 > fileEnd) return 0
+  let blocks: i64 = 0
+  const n = min(<i32>load<u8>(at, 2), 4)
+  for (let i = 0; i < n; i++) {
+    const p = at + 3 + 2 * i
+    if (p >= fileEnd) break
+    for (let k = 0; k < componentCount; k++) {
+      const c: Component = component(k)
+      if (c.id == <i32>load<u8>(p)) blocks += <i64>c.blocksX * c.blocksY
+    }
+  }
+  return blocks
+}
+
+/** Writes the pixel rows whose samples are there after `unitRows` rows of units: all but one, which needs the next. */
+function emitRows(unitRows: i32): void {
+  const end = unitRows == mcusY ? outHeight : min(unitRows * maxV * scale - 1, outHeight)
+  const w = <usize>outWidth
   if (componentCount == 1) {
-    const c = component(0)
-    for (let y = 0; y < pixelHeight; y++) memory.copy(pixels + <usize>y * w, c.samples + y * c.stride, w)
+    for (; outputRow < end; outputRow++) {
+      memory.copy(pictureAt + <usize>outputRow * w, rowOf(component(0), outputRow), w)
+    }
     return
   }
   const ycc = isYcc()
-  for (let y = 0, out = pixels; y < pixelHeight; y++, out += w * 3) {
-    const a = componentRow(component(0), y, scale, lines, sums)
-    const b = componentRow(component(1), y, scale, lines + lineBytes, sums)
-    const c = componentRow(component(2), y, scale, lines + 2 * lineBytes, sums)
-    const k: usize = componentCount == 4 ? componentRow(component(3), y, scale, lines + 3 * lineBytes, sums) : 0
-    rgbRow(a, b, c, k, ycc, pixelWidth, out)
+  const first = lines + MARGIN
+  const sums = first + lineBytes * 4
+  for (; outputRow < end; outputRow++) {
+    const a = componentRow(component(0), outputRow, scale, first, sums)
+    const b = componentRow(component(1), outputRow, scale, first + lineBytes, sums)
+    const c = componentRow(component(2), outputRow, scale, first + 2 * lineBytes, sums)
+    const k: usize = componentCount == 4 ? componentRow(component(3), outputRow, scale, first + 3 * lineBytes, sums) : 0
+    rgbRow(a, b, c, k, ycc, outWidth, pictureAt + <usize>outputRow * w * 3)
   }
-}
-
-/** Makes the picture upright. Source: Exif 2.32, 4.6.4 A. */
-function turn(): void {
-  if (orientation <= 1 || status != 0) return
-  const w = <i32>pixelWidth
-  const h = <i32>pixelHeight
-  const n = pixelChannels
-  const out = alloc(<u64>w * <u64>h * <u64>n)
-  if (out == 0) return
-  // Source pixel of the upright picture's corner, and the steps to its right and lower neighbours.
-  const right = w - 1
-  const bottom = (h - 1) * w
-  let from = 0
-  let dx = 1
-  let dy = w
-  if (orientation == 2) {
-    from = right
-    dx = -1
-    dy = w
-  } else if (orientation == 3) {
-    from = right + bottom
-    dx = -1
-    dy = -w
-  } else if (orientation == 4) {
-    from = bottom
-    dx = 1
-    dy = -w
-  } else if (orientation == 5) {
-    from = 0
-    dx = w
-    dy = 1
-  } else if (orientation == 6) {
-    from = bottom
-    dx = -w
-    dy = 1
-  } else if (orientation == 7) {
-    from = right + bottom
-    dx = -w
-    dy = -1
-  } else {
-    from = right
-    dx = w
-    dy = -1
-  }
-  if (orientation >= 5) {
-    pixelWidth = h
-    pixelHeight = w
-  }
-  let to = out
-  for (let y = 0; y < pixelHeight; y++) {
-    let i = from + y * dy
-    for (let x = 0; x < pixelWidth; x++, i += dx) {
-      const p = pixels + i * n
-      for (let c = 0; c < n; c++) store<u8>(to++, load<u8>(p + c))
-    }
-  }
-  pixels = out
 }

@@ -1,35 +1,40 @@
 /**
- * Entropy decoding of JPEG scans. Sequential scans go straight to samples of the wanted size; progressive ones are
- * collected as coefficients first. Coefficients that the wanted size doesn't need are passed over, several at a time.
- * Source: ITU-T T.81, annexes F (sequential) and G (progressive).
+ * Entropy decoding of JPEG scans, block by block: coefficients as 64 i16 in natural order, not dequantized.
+ * Damaged data gives what libjpeg gives: codes that are none count as zero, coefficients past a block's end hit its last
+ * place, units behind the data's end stay zero.
+ * Source: ITU-T T.81, annexes F (sequential) and G (progressive); libjpeg-turbo's jdhuff.c and jdphuff.c for damage.
  */
 import {
-  acTable,
   approxHigh,
   approxLow,
   Component,
-  component,
-  dcTable,
   fileEnd,
+  huffmanTable,
+  keepQuant,
+  maxV,
   mcusX,
   mcusY,
   progressive,
-  quantTable,
   restartInterval,
   scanComponent,
+  scanComponentIndex,
   scanCount,
+  scanNumber,
   spectralEnd,
   spectralStart,
+  setSuspended,
   ZIGZAG,
 } from './frame'
 import {
+  bigEndian,
   bits,
-  checkEnd,
   count,
+  dataHeld,
+  endScan,
   extend,
   fusedOf,
-  nextMarker,
-  overrun,
+  insufficient,
+  past,
   plain,
   position,
   refill,
@@ -37,57 +42,66 @@ import {
   restart,
   seek,
   setBits,
-  skipOf,
+  startAhead,
   symbolOf,
   take,
+  takeAhead,
 } from './huffman'
-import { inverseDct } from './idct'
 import { CORRUPT, fail, status } from './memory'
 
-/** The block being decoded: 64 i32, natural order, dequantized. */
-const block = memory.data(64 * 4, 16)
-/** False when only the block's DC is set. */
-let filled: bool = true
 let endOfBandRun: i32 = 0
-/** Most scans that one component may have; encoders write about ten. */
-const MAX_SCANS: i32 = 40
+let restartsLeft: i32 = 0
+/** Last row of units, in rows of whole units, in which data was found. */
+export let lastGoodRow: i32 = 0
+
+/**
+ * How exactly the coefficients 0 to 9 of each component are known: the bit position still missing, -1 for not at all;
+ * and the same before the last scan of the component. i32 x 64 each.
+ */
+const precision = memory.data(4 * 64 * 4, 16)
+const precisionBefore = memory.data(4 * 64 * 4, 16)
+
+
+@inline export function precisionOf(component: i32, k: i32, before: bool): i32 {
+  if (before && scanNumber <= 1) return -1
+  return load<i32>((before ? precisionBefore : precision) + ((<usize>(component * 64 + k)) << 2))
+}
+
+export function startScans(): void {
+  memory.fill(precision, 0xff, 4 * 64 * 4)
+  memory.fill(precisionBefore, 0xff, 4 * 64 * 4)
+  lastGoodRow = 0
+}
 
 function dcDifference(table: usize): i32 {
   refill()
   const e = symbolOf(table, bits)
+  setBits(past(bits, e & 255), count - (e & 255), position)
   const size = e >> 8
-  setBits(bits << (e & 255), count - (e & 255), position)
   if (size == 0) return 0
-  if (size > 15) {
-    fail(CORRUPT, 'invalid Huffman code in the image data')
-    return 0
-  }
   const b = bits
-  const value = extend(b, size)
-  setBits(b << size, count - size, position)
-  return value
+  setBits(past(b, size), count - size, position)
+  return extend(b, size)
 }
 
-function sequentialBlock(c: Component): void {
-  if (filled) memory.fill(block, 0, 256)
-  filled = false
+/** Decodes into a block that is zero; the zigzag position behind the last coefficient: 1 when there is only a DC. */
+function sequentialBlock(c: Component, block: usize): i32 {
   c.predictor += dcDifference(c.dc)
-  const quant = c.quant
-  const lastK = c.lastK
+  store<i16>(block, <i16>c.predictor)
   const ac = c.ac
-  store<i32>(block, c.predictor * load<i32>(quant))
   let b = bits
   let n = count
   let p = position
   // k: the zigzag position that comes next.
   let k = 1
+  let reach = 1
   while (k < 64) {
-    if (n <= 32) {
-      const v = load<u32>(p)
+    if (n < 32) {
+      const v = load<u64>(p)
       if (plain(v)) {
-        b |= (<u64>bswap<u32>(v)) << (32 - n)
-        n += 32
-        p += 4
+        b |= bigEndian(p, v) >> n
+        p += (63 - n) >> 3
+        n |= 56
       } else {
         setBits(b, n, p)
         refillSlow()
@@ -96,52 +110,62 @@ function sequentialBlock(c: Component): void {
         p = position
       }
     }
-    if (k > lastK) {
-      const s = skipOf(ac, b)
-      const next = k + ((s >> 8) & 255)
-      // An entry that reaches the block's end may hold the next block's bits behind it.
-      if (s != 0 && (next < 64 || (next == 64 && s < 1 << 16))) {
-        b <<= s & 255
-        n -= s & 255
-        if (s >= 1 << 16) break
-        k = next
-        continue
-      }
-    }
     let e = fusedOf(ac, b)
-    let value: i32
     if (e != 0) {
-      b <<= e & 255
+      // Shifts take the low six bits of their count, which are the length.
+      b <<= <u64>e
       n -= e & 255
       k += (e >> 8) & 255
-      value = e >> 16
+      const value = e >> 16
+      if (value == 0) continue
+      store<i16>(block + ((<usize>load<u8>(ZIGZAG + k - 1)) << 1), value)
+      reach = k
     } else {
       e = symbolOf(ac, b)
-      b <<= e & 255
+      b <<= <u64>e
       n -= e & 255
       const size = (e >> 8) & 15
       if (size == 0) {
         k += e >> 12 == 15 ? 16 : 64
-        value = 0
-      } else {
-        k += (e >> 12) + 1
-        value = extend(b, size)
-        b <<= size
-        n -= size
+        continue
       }
-    }
-    if (k > 64) {
-      // End of block, unless a coefficient went too far.
-      if (value != 0) fail(CORRUPT, 'coefficients run past the end of a block')
-      break
-    }
-    const index = (<usize>load<u8>(ZIGZAG + k - 1)) << 2
-    if (k - 1 <= lastK) {
-      store<i32>(block + index, value * load<i32>(quant + index))
-      filled = true
+      k += (e >> 12) + 1
+      store<i16>(block + ((<usize>load<u8>(ZIGZAG + k - 1)) << 1), extend(b, size))
+      b <<= <u64>size
+      n -= size
+      reach = k
     }
   }
   setBits(b, n, p)
+  return reach
+}
+
+/** The same near the end of a file that ends without a marker. False where libjpeg finds too few bytes. */
+function lastBlock(c: Component, block: usize): bool {
+  refill()
+  let e = symbolOf(c.dc, bits)
+  let size = e >> 8
+  if (!takeAhead(e & 255, size)) return false
+  setBits(past(bits, e & 255), count - (e & 255), position)
+  if (size > 0) {
+    c.predictor += extend(bits, size)
+    setBits(past(bits, size), count - size, position)
+  }
+  store<i16>(block, <i16>c.predictor)
+  for (let k = 1; k < 64; k++) {
+    refill()
+    e = symbolOf(c.ac, bits)
+    size = (e >> 8) & 15
+    const run = e >> 12
+    if (!takeAhead(e & 255, size)) return false
+    setBits(past(bits, e & 255), count - (e & 255), position)
+    k += run
+    if (size > 0) {
+      store<i16>(block + ((<usize>load<u8>(ZIGZAG + k)) << 1), extend(bits, size))
+      setBits(past(bits, size), count - size, position)
+    } else if (run != 15) break
+  }
+  return true
 }
 
 /** Source: T.81, figure G.3 and G.1.2.2. */
@@ -150,10 +174,14 @@ function acFirst(c: Component, out: usize): void {
     endOfBandRun--
     return
   }
-  for (let k = spectralStart; k <= spectralEnd; k++) {
+  const ac = c.ac
+  const end = spectralEnd
+  const low = approxLow
+  let k = spectralStart
+  while (k <= end) {
     refill()
-    const e = symbolOf(c.ac, bits)
-    setBits(bits << (e & 255), count - (e & 255), position)
+    const e = symbolOf(ac, bits)
+    setBits(past(bits, e & 255), count - (e & 255), position)
     const run = e >> 12
     const size = (e >> 8) & 15
     if (size == 0) {
@@ -161,66 +189,51 @@ function acFirst(c: Component, out: usize): void {
         endOfBandRun = (1 << run) - 1 + take(run)
         return
       }
-      k += 15
+      k += 16
       continue
     }
     k += run
-    if (k > spectralEnd) {
-      fail(CORRUPT, 'coefficients run past the end of a block')
-      return
-    }
     const value = extend(bits, size)
-    setBits(bits << size, count - size, position)
-    store<i16>(out + ((<usize>load<u8>(ZIGZAG + k)) << 1), <i16>(value << approxLow))
+    setBits(past(bits, size), count - size, position)
+    store<i16>(out + ((<usize>load<u8>(ZIGZAG + k)) << 1), <i16>(value << low))
+    k++
   }
 }
 
 /** One more bit of a coefficient that is not zero. */
 @inline function correct(at: usize, v: i32, plus: i32): void {
-  if (take(1) != 0 && (v & plus) == 0) store<i16>(at, <i16>(v > 0 ? v + plus : v - plus))
+  if (take(1) != 0 && (v & plus) == 0) store<i16>(at, <i16>(v >= 0 ? v + plus : v - plus))
 }
 
 /** Source: T.81, figure G.7. */
 function acRefine(c: Component, out: usize): void {
   const plus = 1 << approxLow
+  const end = spectralEnd
   let k = spectralStart
   if (endOfBandRun == 0) {
-    for (; k <= spectralEnd; k++) {
+    for (; k <= end; k++) {
       refill()
       const e = symbolOf(c.ac, bits)
-      setBits(bits << (e & 255), count - (e & 255), position)
+      setBits(past(bits, e & 255), count - (e & 255), position)
       let run = e >> 12
       let value = 0
-      const size = (e >> 8) & 15
-      if (size == 0) {
-        if (run < 15) {
-          endOfBandRun = (1 << run) + take(run)
-          break
-        }
-      } else {
-        if (size != 1) {
-          fail(CORRUPT, 'a refinement of more than one bit')
-          return
-        }
-        value = take(1) != 0 ? plus : -plus
+      if (((e >> 8) & 15) != 0) value = take(1) != 0 ? plus : -plus
+      else if (run != 15) {
+        endOfBandRun = (1 << run) + take(run)
+        break
       }
-      for (; k <= spectralEnd; k++) {
+      do {
         const at = out + ((<usize>load<u8>(ZIGZAG + k)) << 1)
         const v = <i32>load<i16>(at)
         if (v != 0) correct(at, v, plus)
         else if (--run < 0) break
-      }
-      if (value != 0) {
-        if (k > spectralEnd) {
-          fail(CORRUPT, 'coefficients run past the end of a block')
-          return
-        }
-        store<i16>(out + ((<usize>load<u8>(ZIGZAG + k)) << 1), <i16>value)
-      }
+        k++
+      } while (k <= end)
+      if (value != 0) store<i16>(out + ((<usize>load<u8>(ZIGZAG + k)) << 1), <i16>value)
     }
   }
   if (endOfBandRun > 0) {
-    for (; k <= spectralEnd; k++) {
+    for (; k <= end; k++) {
       const at = out + ((<usize>load<u8>(ZIGZAG + k)) << 1)
       const v = <i32>load<i16>(at)
       if (v != 0) correct(at, v, plus)
@@ -229,14 +242,11 @@ function acRefine(c: Component, out: usize): void {
   }
 }
 
+/** One block of a file of several scans. */
 function visit(c: Component, x: i32, y: i32): void {
-  if (!progressive) {
-    sequentialBlock(c)
-    inverseDct(block, c.size, !filled, c.samples + y * c.size * c.stride + x * c.size, c.stride)
-    return
-  }
   const out = c.coefficients + ((<usize>(y * c.blocksPerRow + x)) << 7)
-  if (spectralStart == 0) {
+  if (!progressive) sequentialBlock(c, out)
+  else if (spectralStart == 0) {
     if (approxHigh == 0) {
       c.predictor += dcDifference(c.dc)
       store<i16>(out, <i16>(c.predictor << approxLow))
@@ -245,76 +255,140 @@ function visit(c: Component, x: i32, y: i32): void {
   else acRefine(c, out)
 }
 
-/** Looks up the tables of the scan's components; fails when one is missing. */
-function prepare(): void {
+/** Looks up the tables of the scan's components; fails when one is missing or the scan is impossible. */
+export function startScan(at: usize): void {
+  let blocks = 0
   for (let i = 0; i < scanCount; i++) {
-    const s = scanComponent(i)
-    const c = component(s.index)
-    if (++c.scans > MAX_SCANS) return fail(CORRUPT, 'too many scans')
-    if (!progressive && c.seen != 0) return fail(CORRUPT, 'a component is in two scans')
-    const needsDc = !progressive || (spectralStart == 0 && approxHigh == 0)
-    const needsAc = !progressive || spectralStart > 0
-    if (needsDc) c.dc = dcTable(s.dc)
-    if (needsAc) c.ac = acTable(s.ac)
-    c.quant = quantTable(c.tq)
-    if ((needsDc && c.dc == 0) || (needsAc && c.ac == 0) || c.quant == 0) {
-      return fail(CORRUPT, 'a scan uses a table that is not there')
-    }
-    if (spectralStart == 0) c.seen = 1
+    const c = scanComponent(i)
+    blocks += c.h * c.v
+    if (c.quant == 0) c.quant = keepQuant(c.tq)
+  }
+  if (scanCount > 1 && blocks > 10) return fail(CORRUPT, 'a scan has more than 10 blocks in a unit')
+  if (progressive) checkProgression()
+  for (let i = 0; i < scanCount && status == 0; i++) {
+    const c = scanComponent(i)
+    if (!progressive || (spectralStart == 0 && approxHigh == 0)) c.dc = huffmanTable(c.dcIndex, false)
+    if (!progressive || spectralStart > 0) c.ac = huffmanTable(c.acIndex, true)
     c.predictor = 0
+  }
+  seek(at)
+  careful = false
+  endless = !hasEnd(at)
+  endOfBandRun = 0
+  restartsLeft = restartInterval
+}
+
+function checkProgression(): void {
+  const fits =
+    spectralStart == 0 ? spectralEnd == 0 : spectralStart <= spectralEnd && spectralEnd <= 63 && scanCount == 1
+  if (!fits || approxLow > 13 || (approxHigh != 0 && approxHigh != approxLow + 1)) {
+    return fail(CORRUPT, 'a progressive scan has impossible limits')
+  }
+  for (let i = 0; i < scanCount; i++) {
+    const at = (<usize>scanComponentIndex(i)) << 8
+    for (let k = min(spectralStart, 1); k <= max(spectralEnd, 9); k++) {
+      const to = at + ((<usize>k) << 2)
+      store<i32>(precisionBefore + to, scanNumber > 1 ? load<i32>(precision + to) : 0)
+    }
+    for (let k = spectralStart; k <= spectralEnd; k++) store<i32>(precision + at + ((<usize>k) << 2), approxLow)
   }
 }
 
-/** Decodes the scan whose data starts at `at`; the position of the marker behind it. */
-export function decodeScan(at: usize): usize {
-  prepare()
-  if (status != 0) return 0
-  seek(at)
+/** Before a unit: a restart marker where one is due. False when the file has no more bytes. */
+@inline function beforeUnit(): bool {
+  return restartInterval == 0 || restartsLeft-- > 0 || restartUnit()
+}
+function restartUnit(): bool {
+  if (!restart()) return false
+  careful = false
   endOfBandRun = 0
-  filled = true
-  const first = component(scanComponent(0).index)
+  for (let i = 0; i < scanCount; i++) scanComponent(i).predictor = 0
+  restartsLeft = restartInterval - 1
+  return true
+}
+
+/** Where the blocks of the unit being decoded lie: up to 10 of them, 128 bytes each. */
+export const unit = memory.data(10 * 128, 16)
+/** By block: the zigzag position behind its last coefficient. */
+export const unitReach = memory.data(10 * 4, 4)
+
+/** The file has no marker behind the scan but restart markers. */
+let endless: bool = false
+/** Bytes a block from which on libjpeg reads carefully. */
+const CAREFUL: usize = 512
+let careful: bool = false
+
+function hasEnd(at: usize): bool {
+  for (let p = fileEnd - 1; p-- > at;) {
+    if (load<u8>(p) != 0xff) continue
+    const code = load<u8>(p, 1)
+    if (code >= 0xc0 && code != 0xff && (code < 0xd0 || code > 0xd7)) return true
+  }
+  return false
+}
+
+function carefulUnit(blocks: i32): bool {
+  if (!careful) startAhead()
+  careful = true
+  let block: usize = unit
+  for (let i = 0; i < scanCount; i++) {
+    const c = scanComponent(i)
+    for (let n = scanCount == 1 ? 1 : c.h * c.v; n > 0; n--, block += 128) {
+      if (!lastBlock(c, block)) {
+        setSuspended()
+        return false
+      }
+    }
+  }
+  for (let i = 0; i < blocks; i++) store<i32>(unitReach + ((<usize>i) << 2), 64)
+  return dataHeld()
+}
+
+/** Decodes the next unit of a file of one scan. False when the file has no more bytes. */
+export function decodeUnit(blocks: i32): bool {
+  if (!beforeUnit()) return false
+  memory.fill(unit, 0, (<usize>blocks) << 7)
+  if (insufficient) {
+    for (let i = 0; i < blocks; i++) store<i32>(unitReach + ((<usize>i) << 2), 1)
+    return true
+  }
+  if (endless && (restartInterval > 0 || fileEnd - position < CAREFUL * blocks)) return carefulUnit(blocks)
+  let block: usize = unit
+  let reach: usize = unitReach
+  if (scanCount == 1) store<i32>(reach, sequentialBlock(scanComponent(0), block))
+  else {
+    for (let i = 0; i < scanCount; i++) {
+      const c = scanComponent(i)
+      for (let n = c.h * c.v; n > 0; n--, block += 128, reach += 4) store<i32>(reach, sequentialBlock(c, block))
+    }
+  }
+  return dataHeld()
+}
+
+/** Decodes a scan into the components' coefficients. False when failed or out of bytes. */
+export function decodeScan(at: usize): bool {
+  startScan(at)
+  if (status != 0) return false
+  const first = scanComponent(0)
   const single = scanCount == 1
   const unitsX = single ? first.blocksX : mcusX
   const unitsY = single ? first.blocksY : mcusY
-  let left = restartInterval
+  const rows = single ? first.v : 1
   for (let y = 0; y < unitsY; y++) {
     for (let x = 0; x < unitsX; x++) {
-      if (restartInterval > 0 && left-- == 0) {
-        restart(fileEnd)
-        endOfBandRun = 0
-        for (let i = 0; i < scanCount; i++) component(scanComponent(i).index).predictor = 0
-        left = restartInterval - 1
-      }
+      if (!insufficient) lastGoodRow = y / rows
+      if (!beforeUnit()) return false
+      if (insufficient) continue
       if (single) visit(first, x, y)
       else {
         for (let i = 0; i < scanCount; i++) {
-          const c = component(scanComponent(i).index)
+          const c = scanComponent(i)
           for (let dy = 0; dy < c.v; dy++) for (let dx = 0; dx < c.h; dx++) visit(c, x * c.h + dx, y * c.v + dy)
         }
       }
-      if (overrun()) checkEnd(fileEnd)
-      if (status != 0) return 0
+      if (!dataHeld()) return false
     }
   }
-  return nextMarker(position, false)
-}
-
-/** Progressive: coefficients to samples, after the last scan. */
-export function finishProgressive(c: Component): void {
-  for (let y = 0; y < c.blocksY; y++) {
-    for (let x = 0; x < c.blocksX; x++) {
-      const from = c.coefficients + ((<usize>(y * c.blocksPerRow + x)) << 7)
-      let any = 0
-      if (c.size > 1) {
-        for (let k = 1; k <= c.lastK; k++) {
-          const index = <usize>load<u8>(ZIGZAG + k)
-          const v = <i32>load<i16>(from + (index << 1))
-          any |= v
-          store<i32>(block + (index << 2), v * load<i32>(c.quant + (index << 2)))
-        }
-      }
-      store<i32>(block, <i32>load<i16>(from) * load<i32>(c.quant))
-      inverseDct(block, c.size, any == 0, c.samples + y * c.size * c.stride + x * c.size, c.stride)
-    }
-  }
+  endScan()
+  return true
 }

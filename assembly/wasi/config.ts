@@ -28,6 +28,8 @@ export const DTYPE_FLOAT32 = 4
 @unmanaged export class Config {
   /** First free byte after the program: buffers for images start there. */
   heap: u32
+  /** End of the memory that the module starts with; pages behind it may be another's. */
+  memoryEnd: u32
   inputWidth: i32
   inputHeight: i32
   inputChannels: i32

@@ -1,16 +1,17 @@
 /**
  * The command of `thimble pack --target wasi`: names what is in pictures.
  *
- *   wasmtime run --dir=. classify.wasm [--json] [--top N] IMAGE... (- for stdin)
+ *   wasmtime run --dir=. classify.wasm [--json] [--top N] [--decode fast] IMAGE... (- for stdin)
  *
  * Output as `thimble classify`'s: one answer per picture, errors as one line each on stderr. Exit code 0: done;
  * 1: a picture is at fault; 2: the call is at fault.
  */
 import { thimble_invoke } from '../exec'
-import { alloc, message, reset, status, TOO_LARGE } from '../image/memory'
+import { alloc, keep, message, own, reset, status, TOO_LARGE } from '../image/memory'
+import { SLACK } from '../image/picture'
 import { settings } from './settings'
 import { fillInput } from './input'
-import { decode } from './picture'
+import { decode, decodedFast, reduced } from './picture'
 import { best, computeScores, found, score } from './scores'
 import {
   argumentCount,
@@ -33,30 +34,23 @@ export * from '../kernels'
 
 /** Most linear memory that a picture may take. */
 const MEMORY_LIMIT: u32 = 0x4000_0000
-const CHUNK = 65536
+const CHUNK: usize = 65536
 const STDIN_NAME = memory.data<u8>([0x2d])
 
 let asJson = false
+let fast = false
 let top: i32 = 5
 let code: i32 = 0
 let answers: i32 = 0
-/** End of what lives through the whole run: the program and the arguments. */
-let kept: usize = 0
 let decodeTime: i64 = 0
 let prepareTime: i64 = 0
 let inferTime: i64 = 0
 
-/** Frees everything but what is kept. */
-function restart(): void {
-  reset(MEMORY_LIMIT)
-  alloc(<u64>(kept - __heap_base))
-}
-
 export function _start(): void {
-  kept = settings().heap
-  restart()
+  own(<u64>settings().heap, <u64>settings().memoryEnd)
+  reset(MEMORY_LIMIT)
   const pointers = readArguments()
-  kept = alloc(0)
+  keep()
   if (pointers == 0) fatal('runtime/arguments: the engine gives no arguments')
   else run(pointers)
   if (asJson && answers > 0) {
@@ -92,19 +86,27 @@ function run(pointers: usize): void {
   for (let i = 1; i < argumentCount; i++) {
     const text = argument(pointers, i)
     if (same(text, '--json')) asJson = true
-    else if (same(text, '--help') || same(text, '-h')) return help()
+    else if (same(text, '--decode')) {
+      const how = i + 1 < argumentCount ? argument(pointers, ++i) : 0
+      fast = how != 0 && same(how, 'fast')
+      if (!fast && (how == 0 || !same(how, 'exact'))) {
+        return fatal('usage/option: --decode is not usable; expected exact or fast')
+      }
+    } else if (same(text, '--help') || same(text, '-h')) return help()
     else if (same(text, '--top') || same(text, '-n')) {
       top = i + 1 < argumentCount ? whole(argument(pointers, ++i)) : 0
       if (top < 1) return fatal('usage/option: --top is not usable; expected a whole number from 1 on')
     } else if (load<u8>(text) == 0x2d && load<u8>(text, 1) != 0) {
-      return fatal('usage/option: unknown option; usage: classify.wasm [--json] [--top N] IMAGE...')
+      return fatal('usage/option: unknown option; usage: classify.wasm [--json] [--top N] [--decode fast] IMAGE...')
     } else {
       // Options may stand anywhere: pictures are gathered at the list's front.
       store<u32>(pointers + ((<usize>images) << 2), text)
       images++
     }
   }
-  if (images == 0) return fatal('usage/arguments: no IMAGE given; usage: classify.wasm [--json] [--top N] IMAGE...')
+  if (images == 0) {
+    return fatal('usage/arguments: no IMAGE given; usage: classify.wasm [--json] [--top N] [--decode fast] IMAGE...')
+  }
   top = min(top, settings().outputCount)
   for (let i = 0; i < images; i++) classify(argument(pointers, i))
 }
@@ -112,7 +114,7 @@ function run(pointers: usize): void {
 function help(): void {
   printTo(1)
   ascii(
-    'classify.wasm [--json] [--top N] IMAGE...\n\nNames what is in pictures. IMAGE: .jpg, .bmp, .ppm, .pgm or .pbm; - for stdin.\nThe engine must give access to their folder, e.g. wasmtime run --dir=. classify.wasm photo.jpg\n',
+    'classify.wasm [--json] [--top N] [--decode fast] IMAGE...\n\nNames what is in pictures. IMAGE: .jpg, .png, .bmp, .ppm, .pgm or .pbm; - for stdin.\n--decode fast: JPEGs at 1/2, 1/4 or 1/8 of their size where the model needs no more.\nThe engine must give access to their folder, e.g. wasmtime run --dir=. classify.wasm photo.jpg\n',
   )
 }
 
@@ -142,20 +144,26 @@ function problem(kind: string, name: usize, what: string, hint: string): void {
 }
 
 let fileBytes: usize = 0
-/** Reads all of a descriptor behind what is kept; 0 when it can't be read or is too large. 64 writable bytes follow. */
+/** Reads all of a descriptor; 0 when it can't be read or is too large. SLACK writable bytes follow. */
 function readAll(fd: i32): usize {
-  const start = alloc(CHUNK)
-  fileBytes = 0
+  let start = alloc(CHUNK)
   let room: usize = CHUNK
+  fileBytes = 0
   while (status == 0) {
-    const n = read(fd, start + fileBytes, <i32>(room - fileBytes))
+    const n = read(fd, start + fileBytes, <i32>min<usize>(room - fileBytes, CHUNK))
     if (n < 0) return 0
-    if (n == 0) break
+    if (n == 0 && room - fileBytes >= SLACK) break
     fileBytes += n
-    // Chunks lie one behind the other: nothing else is allocated in between.
-    if (fileBytes == room && alloc(CHUNK) != 0) room += CHUNK
+    if (room - fileBytes >= SLACK) continue
+    // Twice the room, behind what there is if nobody else took that.
+    const more = alloc(room)
+    if (more != 0 && more != start + room) {
+      const moved = alloc(room * 2)
+      if (moved != 0) memory.copy(moved, start, fileBytes)
+      start = moved
+    }
+    room *= 2
   }
-  if (room - fileBytes < 64) alloc(64)
   return status == 0 ? start : 0
 }
 
@@ -186,11 +194,11 @@ function readPicture(name: usize): usize {
 }
 
 function classify(name: usize): void {
-  restart()
+  reset(MEMORY_LIMIT)
   const file = readPicture(name)
   if (file == 0 && status == 0) return
   const start = microseconds()
-  if (status == 0) decode(file, fileBytes)
+  if (status == 0) decode(file, fileBytes, fast)
   const decoded = microseconds()
   const ok = status == 0 && fillInput()
   const filled = microseconds()
@@ -202,7 +210,7 @@ function classify(name: usize): void {
       kind(status),
       name,
       message,
-      status == TOO_LARGE ? '; scale it down first' : '; expected a whole JPEG, BMP, PPM or PGM file',
+      status == TOO_LARGE ? '; scale it down first' : '; expected a whole JPEG, PNG, BMP, PPM or PGM file',
     )
   }
   decodeTime = decoded - start
@@ -260,7 +268,13 @@ function printText(name: usize, list: usize): void {
   line(settings().name, settings().nameBytes)
   ascii(': decode ')
   milliseconds(decodeTime, 1)
-  ascii(' ms, preprocess ')
+  ascii(' ms')
+  if (reduced > 1) {
+    ascii(' (fast, at 1/')
+    integer(reduced)
+    byte(0x29)
+  }
+  ascii(', preprocess ')
   milliseconds(prepareTime, 1)
   ascii(' ms, inference ')
   milliseconds(inferTime, 1)
@@ -294,7 +308,13 @@ function printJson(name: usize, list: usize): void {
     number(<f64>score(index))
     byte(0x7d)
   }
-  ascii('\n  ], "timings": {"decodeMs": ')
+  ascii('\n  ], ')
+  if (decodedFast) {
+    ascii('"decode": "fast", "reduced": ')
+    integer(reduced)
+    ascii(', ')
+  }
+  ascii('"timings": {"decodeMs": ')
   milliseconds(decodeTime, 3)
   ascii(', "preprocessMs": ')
   milliseconds(prepareTime, 3)

@@ -109,8 +109,14 @@ const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|bmp|dib|ppm|pgm|pbm|pnm)$/i
 
 export const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
 
-/** The images of a folder and its subfolders by name, sorted, dot files left out. Errors: `usage/file`. */
-export function imagesIn(folder: string): string[] {
+/** Pictures that are not read. */
+const OTHER_IMAGE_NAME = /\.(webp|hei[cf]|avif|gif|tiff?|jxl|jp2|j2k|svg|ico|psd|cr2|cr3|nef|arw|dng|raf|orf|rw2)$/i
+
+/**
+ * The images of a folder and its subfolders by name, sorted, dot files left out; pictures of kinds that are not read go
+ * to `skipped`. Errors: `usage/file`.
+ */
+export function imagesIn(folder: string, skipped: string[] = []): string[] {
   const found: string[] = []
   const walk = (dir: string): void => {
     let entries
@@ -125,6 +131,7 @@ export function imagesIn(folder: string): string[] {
       const path = join(dir, entry.name)
       // Links are followed to files, not to folders: no circles.
       if (entry.isDirectory()) walk(path)
+      else if (OTHER_IMAGE_NAME.test(entry.name)) skipped.push(path)
       else if (
         IMAGE_NAME.test(entry.name) &&
         (entry.isFile() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile()))

@@ -6,7 +6,7 @@ import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, readStdin } from './files.ts'
 import { weightsPath } from './models.ts'
 import { progress } from './progress.ts'
-import { report } from './report.ts'
+import { printable, report } from './report.ts'
 
 /** Paths as given, folders as the images in them, `-` for stdin; none given: the sample. Errors: `usage/…`. */
 export function photosNamed(args: Args, command: Command, what: string, sample: string | undefined): string[] {
@@ -16,16 +16,30 @@ export function photosNamed(args: Args, command: Command, what: string, sample: 
     const near = relative('', path)
     return [near.startsWith('..') ? path : near]
   }
-  return args.positionals.flatMap((path) => {
+  const skipped: string[] = []
+  const photos = args.positionals.flatMap((path) => {
     if (path === '-' || !isFolder(path)) return [path]
-    const images = imagesIn(path)
+    const images = imagesIn(path, skipped)
     if (images.length === 0) {
       throw new ThimbleError('usage/file', `no images in ${path}`, {
         expected: 'files ending in .jpg, .png, .bmp or .ppm',
+        ...(skipped.length ? { got: named(skipped) } : {}),
       })
     }
     return images
   })
+  if (skipped.length) {
+    process.stderr.write(
+      `thimble: skipped ${skipped.length} ${skipped.length === 1 ? 'picture of a kind that is' : 'pictures of kinds that are'} not read: ${printable(named(skipped))}\n`,
+    )
+  }
+  return photos
+}
+
+/** The first of many files, and how many more there are. */
+function named(files: readonly string[]): string {
+  const most = 8
+  return files.slice(0, most).join(', ') + (files.length > most ? ` and ${files.length - most} more` : '')
 }
 
 /** What is said of one photo: in JSON, and to people, who see it called `name`. */

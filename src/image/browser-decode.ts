@@ -1,7 +1,38 @@
-/** Encoded image to pixels with the browser's own decoder. No dependencies; browsers and their workers only. */
+/**
+ * Encoded image to pixels in browsers and their workers: with the image module, loaded when it is first needed, or with
+ * the browser's own decoder.
+ */
+import { fromBase64 } from '../base64.ts'
 import { ThimbleError } from '../errors.ts'
 import type { PixelImage } from '../types.ts'
 import { type DecodeOptions, MAX_PIXELS } from './limits.ts'
+import type { DecodedImage, ImageDecoder } from './wasm.ts'
+
+let decoder: Promise<ImageDecoder> | undefined
+
+async function loadDecoder(): Promise<ImageDecoder> {
+  const [{ ImageDecoder }, simd] = await Promise.all([import('./wasm.ts'), import('../generated/image-simd.ts')])
+  const bytes = fromBase64(simd.default)
+  const fits = WebAssembly.validate(bytes)
+  const module = fits ? bytes : fromBase64((await import('../generated/image-scalar.ts')).default)
+  return new ImageDecoder(await WebAssembly.compile(module))
+}
+
+/**
+ * Decodes JPEG, PNG, BMP and PNM with the image module, so that pixels are the same as on every other host, and what
+ * else the browser shows with its own decoder. Errors: `image/…`.
+ */
+export async function decodeAnywhere(bytes: Uint8Array, options: DecodeOptions = {}): Promise<DecodedImage> {
+  decoder ??= loadDecoder()
+  try {
+    return (await decoder).decode(bytes, options)
+  } catch (error) {
+    if (!(error instanceof ThimbleError)) decoder = undefined
+    const other = error instanceof ThimbleError && /^image\/(unknown-format|unsupported-format)$/.test(error.code)
+    if (!other) throw error
+    return { ...(await decodeInBrowser(bytes, options)), reduced: 1 }
+  }
+}
 
 /**
  * Decodes any image that the browser shows. Upright (EXIF orientation is applied), 4 channels, laid over white, the

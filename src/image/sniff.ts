@@ -1,6 +1,7 @@
-/** What a file is, by its content; a file's name and its MIME type are not looked at. */
-
-export type ImageFormat = 'jpeg' | 'png' | 'bmp' | 'pnm'
+/**
+ * What a file is that the image module doesn't read (which it knows itself, see assembly/image/picture.ts), by its
+ * content; a file's name and its MIME type are not looked at.
+ */
 
 const ascii = (b: Uint8Array, at: number, text: string): boolean => {
   if (b.length < at + text.length) return false
@@ -8,18 +9,6 @@ const ascii = (b: Uint8Array, at: number, text: string): boolean => {
   return true
 }
 const magic = (b: Uint8Array, ...bytes: number[]): boolean => bytes.every((v, i) => b[i] === v)
-
-/** The format that Thimble decodes, or undefined. */
-export function sniffImage(b: Uint8Array): ImageFormat | undefined {
-  if (magic(b, 0xff, 0xd8, 0xff)) return 'jpeg'
-  if (magic(b, 0x89, 0x50, 0x4e, 0x47)) return 'png'
-  if (ascii(b, 0, 'BM') && b.length >= 2) return 'bmp'
-  if (b[0] === 0x50 && b[1]! >= 0x31 && b[1]! <= 0x36 && (b.length === 2 || isSpace(b[2]!) || b[2] === 0x23)) {
-    return 'pnm'
-  }
-  return undefined
-}
-const isSpace = (c: number): boolean => c === 0x20 || (c >= 9 && c <= 13)
 
 /** The name of a format (or of another kind of file) that Thimble knows but doesn't decode, or undefined. */
 export function sniffOther(b: Uint8Array): string | undefined {

@@ -1,16 +1,14 @@
 /**
- * Encoded picture to input tensor through the image module (`thimble/image.wasm`): JPEG decoding, resizing and tables
- * run in WebAssembly, fast from the first request on, and a large JPEG is decoded at 1/2, 1/4 or 1/8 when the model
- * needs no more. For hosts that start cold, such as Cloudflare Workers.
+ * Encoded picture to pixels or to the input tensor, through the image module (assembly/image.ts): decoding, resizing and
+ * tables run in WebAssembly. The same on every host; `thimble/image.wasm` is the module for those that may not compile.
  */
 import { ThimbleError } from '../errors.ts'
 import { elements, type Preprocess } from '../graph.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
-import { checkSize, type DecodeOptions } from './limits.ts'
-import { decodePng } from './png.ts'
+import { checkSize, type DecodeOptions, MAX_BYTES, type Size } from './limits.ts'
 import { type InputGeometry, inputGeometry, inputTable, type Placement, placement, Preprocessor } from './preprocess.ts'
 import { axisTaps, rowsFirst } from './resize.ts'
-import { sniffImage, sniffOther } from './sniff.ts'
+import { sniffOther } from './sniff.ts'
 
 interface Exports {
   memory: WebAssembly.Memory
@@ -19,10 +17,11 @@ interface Exports {
   failure(): number
   message_ptr(): number
   message_length(): number
-  jpeg_open(file: number, bytes: number): number
-  jpeg_width(): number
-  jpeg_height(): number
-  jpeg_decode(width: number, height: number): number
+  format_of(file: number, bytes: number): number
+  open(file: number, bytes: number): number
+  full_width(): number
+  full_height(): number
+  decode(width: number, height: number): number
   pixels_ptr(): number
   pixels_width(): number
   pixels_height(): number
@@ -50,66 +49,86 @@ type ResizePass = (
   out: number,
 ) => void
 
-/** A picture in the module's memory. */
+/** A picture in the module's memory; it was decoded at 1/`reduced` of its size. */
 interface Picture {
   at: number
   width: number
   height: number
   channels: number
+  reduced: number
 }
 
+/** By `format_of`'s number. */
+const FORMATS = ['', 'JPEG', 'PNG', 'BMP', 'PNM'] as const
+const KNOWN = 'JPEG, PNG, BMP, PPM or PGM'
+/** By the module's kinds of failure. */
 const KINDS = ['', 'image/truncated', 'image/corrupt', 'image/unsupported-format', 'image/too-large'] as const
 const HINTS = [
   '',
   'copy or download the file again',
   'the file is damaged',
   'save it as an ordinary JPEG or as PNG',
-  'scale it down first',
+  'scale it down first, or raise maxBytes',
 ] as const
 
-/** Most bytes of linear memory unless the caller says otherwise: 64 MiB, half of a Worker's. */
-const MAX_BYTES = 64 * 1024 * 1024
-/** Most pixels unless the caller says otherwise. */
-const MAX_PIXELS = 50_000_000
+/** How encoded photos are decoded: `exact` at full size, `fast` JPEGs at 1/2, 1/4 or 1/8 where the model needs no more. */
+export type DecodePolicy = 'exact' | 'fast'
 
-/** Milliseconds of one picture, as the host's clock sees them. */
+export interface DecoderOptions extends Pick<DecodeOptions, 'maxPixels' | 'maxBytes'> {
+  /** For `prepare`; default `exact`. */
+  decode?: DecodePolicy
+}
+
+/** One picture: milliseconds as the host's clock sees them, and that it was decoded at 1/`reduced` of its size. */
 export interface PrepareTimings {
   decodeMs: number
   preprocessMs: number
+  reduced: number
 }
+
+/** Pixels, and that they were decoded at 1/`reduced` of the size. */
+export interface DecodedImage extends PixelImage {
+  reduced: number
+}
+
+/** Memory from which on an instance is not kept for the next picture. */
+const KEPT_BYTES = 96 * 1024 * 1024
 
 /** The image module's instance: one picture at a time. */
 export class ImageDecoder {
-  private readonly wasm: Exports
+  private wasm: Exports
+  private readonly module: WebAssembly.Module
   private readonly tables = new Map<string, Uint8Array>()
-  private readonly limits: Required<Pick<DecodeOptions, 'maxBytes' | 'maxPixels'>>
+  private readonly options: DecoderOptions
 
   /** Errors: `usage/source` when `module` is not the image module. */
-  constructor(module: WebAssembly.Module, options: DecodeOptions = {}) {
-    this.limits = { maxBytes: options.maxBytes ?? MAX_BYTES, maxPixels: options.maxPixels ?? MAX_PIXELS }
+  constructor(module: WebAssembly.Module, options: DecoderOptions = {}) {
+    this.options = options
     if (
       !(module instanceof WebAssembly.Module) ||
-      !WebAssembly.Module.exports(module).some((e) => e.name === 'jpeg_open')
+      !WebAssembly.Module.exports(module).some((e) => e.name === 'pixels_ptr')
     ) {
       throw new ThimbleError('usage/source', 'not the image module', {
         expected: 'the WebAssembly.Module of thimble/image.wasm',
       })
     }
-    this.wasm = new WebAssembly.Instance(module).exports as unknown as Exports
+    this.module = module
+    this.wasm = this.instantiate()
   }
 
-  /**
-   * Decodes a JPEG or PNG. With `wanted`, a JPEG may come out at 1/2, 1/4 or 1/8, never smaller than that size.
-   * Errors: `image/…`.
-   */
-  decode(bytes: Uint8Array, wanted?: { width: number; height: number }): PixelImage {
-    const { at, width, height, channels } = this.load(bytes, () => wanted ?? { width: 0, height: 0 })
-    return {
-      data: new Uint8Array(this.wasm.memory.buffer).slice(at, at + width * height * channels),
-      width,
-      height,
-      channels: channels as 1 | 3,
-    }
+  private instantiate(): Exports {
+    return new WebAssembly.Instance(this.module).exports as unknown as Exports
+  }
+
+  /** Decodes an encoded picture, see DecodeOptions. Errors: `image/…`. */
+  decode(bytes: Uint8Array, options: DecodeOptions = this.options): DecodedImage {
+    const { atLeast } = options
+    const { at, width, height, channels, reduced } = this.load(bytes, options, (w, h) =>
+      typeof atLeast === 'function' ? atLeast(w, h) : atLeast,
+    )
+    const data = new Uint8Array(this.wasm.memory.buffer).slice(at, at + width * height * channels)
+    this.trim()
+    return { data, width, height, channels: channels as 1 | 3, reduced }
   }
 
   /**
@@ -119,61 +138,54 @@ export class ImageDecoder {
   prepare(bytes: Uint8Array, input: TensorInfo, how: Preprocess, out: TypedArray): PrepareTimings {
     const start = performance.now()
     const geometry = inputGeometry(input)
-    let place: Placement | undefined
-    const picture = this.load(
-      bytes,
-      (width, height) => (place = placement(width, height, geometry.width, geometry.height, how)),
+    const picture = this.load(bytes, this.options, (width, height) =>
+      this.options.decode === 'fast' ? placement(width, height, geometry.width, geometry.height, how) : undefined,
     )
     const decoded = performance.now()
-    if (input.dtype === 'int8' || input.dtype === 'uint8') this.fill(picture, place!, geometry, input, how, out)
-    else {
-      const { at, width, height, channels } = picture
+    const { at, width, height, channels, reduced } = picture
+    if (input.dtype === 'int8' || input.dtype === 'uint8') {
+      const place = placement(width, height, geometry.width, geometry.height, how)
+      this.fill(picture, place, geometry, input, how, out)
+    } else {
       const data = new Uint8Array(this.wasm.memory.buffer, at, width * height * channels)
       new Preprocessor(input, how).run({ data, width, height, channels: channels as 1 | 3 }, out)
     }
-    return { decodeMs: decoded - start, preprocessMs: performance.now() - decoded }
+    this.trim()
+    return { decodeMs: decoded - start, preprocessMs: performance.now() - decoded, reduced }
+  }
+
+  /** A memory that one large picture needed is not kept. */
+  private trim(): void {
+    if (this.wasm.memory.buffer.byteLength > KEPT_BYTES) this.wasm = this.instantiate()
   }
 
   /** Brings a picture into memory; `wanted` is asked with its upright full size. */
   private load(
     bytes: Uint8Array,
-    wanted: (width: number, height: number) => { width: number; height: number },
+    options: DecodeOptions,
+    wanted: (width: number, height: number) => Size | undefined,
   ): Picture {
-    const { wasm, limits } = this
-    const format = bytes.length === 0 ? undefined : sniffImage(bytes)
-    if (format === 'jpeg') {
-      const at = this.checked(wasm.begin(bytes.length, limits.maxBytes))
-      new Uint8Array(wasm.memory.buffer).set(bytes, at)
-      this.checkFailure(wasm.jpeg_open(at, bytes.length))
-      const width = wasm.jpeg_width()
-      const height = wasm.jpeg_height()
-      checkSize('JPEG', width, height, 0, limits)
-      const target = wanted(width, height)
-      this.checkFailure(wasm.jpeg_decode(target.width, target.height))
-      return {
-        at: wasm.pixels_ptr(),
-        width: wasm.pixels_width(),
-        height: wasm.pixels_height(),
-        channels: wasm.pixels_channels(),
-      }
+    const { wasm } = this
+    if (bytes.length === 0) {
+      throw new ThimbleError('image/empty', 'the image has no bytes', { expected: KNOWN, got: '0 bytes' })
     }
-    if (format !== 'png') {
-      const other = bytes.length === 0 ? 'no bytes' : (format?.toUpperCase() ?? sniffOther(bytes) ?? 'unknown')
-      throw new ThimbleError(
-        bytes.length === 0 ? 'image/empty' : other === 'unknown' ? 'image/unknown-format' : 'image/unsupported-format',
-        'not an image that can be read here',
-        {
-          expected: 'JPEG or PNG',
-          got: other,
-          hint: 'send the bytes of a JPEG or PNG file',
-        },
-      )
+    const at = this.checked(wasm.begin(bytes.length, options.maxBytes ?? MAX_BYTES))
+    new Uint8Array(wasm.memory.buffer).set(bytes, at)
+    const format = FORMATS[wasm.format_of(at, bytes.length)]!
+    if (format === '') throw otherFile(bytes)
+    this.checkFailure(wasm.open(at, bytes.length), format)
+    const [width, height] = [wasm.full_width(), wasm.full_height()]
+    checkSize(format, width, height, options)
+    const target = wanted(width, height) ?? { width: 0, height: 0 }
+    this.checkFailure(wasm.decode(target.width, target.height), format)
+    const long = Math.max(width, height)
+    return {
+      at: wasm.pixels_ptr(),
+      width: wasm.pixels_width(),
+      height: wasm.pixels_height(),
+      channels: wasm.pixels_channels(),
+      reduced: [1, 2, 4, 8].find((n) => Math.ceil(long / n) <= Math.max(wasm.pixels_width(), wasm.pixels_height()))!,
     }
-    const { data, width, height, channels = 3 } = decodePng(bytes, limits)
-    const at = this.checked(wasm.begin(data.length, limits.maxBytes))
-    new Uint8Array(wasm.memory.buffer).set(data, at)
-    wanted(width, height)
-    return { at, width, height, channels }
   }
 
   private fill(
@@ -225,10 +237,10 @@ export class ImageDecoder {
     new Uint8Array(out.buffer, out.byteOffset, total).set(new Uint8Array(wasm.memory.buffer, tensor, total))
   }
 
-  private toGray({ at, width, height, channels }: Picture): Picture {
+  private toGray({ at, width, height, channels, reduced }: Picture): Picture {
     const out = this.checked(this.wasm.reserve(width * height))
     this.wasm.gray(at, channels, width * height, out)
-    return { at: out, width, height, channels: 1 }
+    return { at: out, width, height, channels: 1, reduced }
   }
 
   /** The picture at its place's size; the address of countX x countY pixels. */
@@ -300,15 +312,33 @@ export class ImageDecoder {
 
   /** `address`, unless it is 0: the module failed. */
   private checked(address: number): number {
-    if (address === 0) this.checkFailure(this.wasm.failure())
+    if (address === 0) this.checkFailure(this.wasm.failure(), 'image')
     return address
   }
 
-  private checkFailure(kind: number): void {
+  private checkFailure(kind: number, format: string): void {
     if (kind === 0) return
     const text = new TextDecoder('utf-16le').decode(
       new Uint8Array(this.wasm.memory.buffer, this.wasm.message_ptr(), this.wasm.message_length() * 2),
     )
-    throw new ThimbleError(KINDS[kind] || 'image/corrupt', text, { hint: HINTS[kind] })
+    this.trim()
+    throw new ThimbleError(KINDS[kind] || 'image/corrupt', `${format}: ${text}`, { hint: HINTS[kind] })
   }
+}
+
+/** A file that is none of the formats read. */
+function otherFile(bytes: Uint8Array): ThimbleError {
+  const other = sniffOther(bytes)
+  if (other) {
+    return new ThimbleError('image/unsupported-format', `the file is in ${other} format`, {
+      expected: KNOWN,
+      got: other,
+      hint: 'convert it to JPEG or PNG first',
+    })
+  }
+  const head = Array.from(bytes.subarray(0, 4), (b) => b.toString(16).padStart(2, '0')).join(' ')
+  return new ThimbleError('image/unknown-format', 'the file is not an image that Thimble knows', {
+    expected: KNOWN,
+    got: `bytes ${head}`,
+  })
 }

@@ -165,7 +165,7 @@ export async function packGraph(graph: Graph, options: PackOptions = {}): Promis
   const data = [{ address: header, bytes: headerBytes(program) }, ...program.image]
   if (command) {
     data.push(
-      { address: exportedConstant(parsed, 'config'), bytes: command.config(heapBase) },
+      { address: exportedConstant(parsed, 'config'), bytes: command.config(heapBase, program.memoryBytes) },
       { address: staticEnd, bytes: command.blob },
     )
   }

@@ -81,8 +81,8 @@ function scoreOutput(outputs: readonly TensorInfo[], labels: number | undefined)
 export interface Command {
   /** Bytes to place at `base`: tables, labels, name. */
   blob: Uint8Array
-  /** Configuration for a program whose free memory starts at `heap`. */
-  config(heap: number): Uint8Array
+  /** Configuration for a program whose free memory starts at `heap`, in a memory that ends at `memoryEnd`. */
+  config(heap: number, memoryEnd: number): Uint8Array
 }
 
 /**
@@ -155,7 +155,7 @@ export function wasiCommand(graph: Graph, name: string, base: number): Command {
     name: nameAddress,
     nameBytes: title.length,
   }
-  return { blob, config: (heap) => encodeConfig({ heap, ...fields }) }
+  return { blob, config: (heap, memoryEnd) => encodeConfig({ heap, memoryEnd, ...fields }) }
 }
 
 function encodeConfig(values: Record<string, number>): Uint8Array {

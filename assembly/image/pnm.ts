@@ -1,10 +1,10 @@
 /**
- * PBM, PGM and PPM (P1 to P6), as src/image/pnm.ts: comments, any maxval up to 65535, samples scaled to 0..255 by
+ * PBM, PGM and PPM (P1 to P6), with comments, any maxval up to 65535, samples scaled to 0..255 by
  * rounding to nearest even.
  * Source: Netpbm's format pages.
  */
-import { alloc, CORRUPT, fail, status, TRUNCATED } from '../image/memory'
-import { checkSize, setPicture } from './picture'
+import { alloc, CORRUPT, fail, status, TRUNCATED } from './memory'
+import { setPicture } from './result'
 
 let at: usize = 0
 let end: usize = 0
@@ -49,37 +49,50 @@ function bit(): i32 {
   return c - 0x30
 }
 
-export function decodePnm(file: usize, length: usize): void {
-  const kind = <i32>load<u8>(file, 1) - 0x30
+let kind: i32 = 0
+let maxval: i32 = 0
+let channels: i32 = 0
+export let pnmWidth: i32 = 0
+export let pnmHeight: i32 = 0
+
+/** Reads the header. */
+export function openPnm(file: usize, length: usize): void {
+  kind = <i32>load<u8>(file, 1) - 0x30
   at = file + 2
   end = file + length
-  const width = number()
-  const height = number()
-  const bitmap = kind == 1 || kind == 4
-  const maxval = bitmap ? 1 : number()
+  pnmWidth = number()
+  pnmHeight = number()
+  maxval = kind == 1 || kind == 4 ? 1 : number()
   if (status != 0) return
+  if (pnmWidth == 0 || pnmHeight == 0) return fail(CORRUPT, 'the header gives no size')
   if (maxval < 1 || maxval > 65535) return fail(CORRUPT, 'maxval out of range')
-  const channels = kind == 3 || kind == 6 ? 3 : 1
-  if (!checkSize(width, height)) return
-  const samples = <u64>width * height * channels
+  channels = kind == 3 || kind == 6 ? 3 : 1
+}
+
+export function decodePnm(): void {
+  const samples = <u64>pnmWidth * pnmHeight * channels
   if (kind >= 4) {
     if (at < end && !isSpace(load<u8>(at))) return fail(CORRUPT, 'no whitespace after the header')
     at++
   }
   const body: u64 =
     kind == 4
-      ? <u64>((width + 7) >> 3) * height
+      ? <u64>((pnmWidth + 7) >> 3) * pnmHeight
       : kind == 1
         ? samples
         : kind < 4
           ? samples * 2 - 1
           : samples * (maxval > 255 ? 2 : 1)
   if (at > end || <u64>(end - at) < body) return fail(TRUNCATED, 'the file holds fewer pixels than its header says')
-  const out = alloc(samples)
+  const out = alloc(samples + 16)
   if (out == 0) return
-  setPicture(out, width, height, channels)
-  if (kind == 4) return unpackBits(out, width, height)
+  setPicture(out, pnmWidth, pnmHeight, channels)
+  if (kind == 4) return unpackBits(out, pnmWidth, pnmHeight)
   const last = out + <usize>samples
+  if (kind > 4 && maxval == 255) {
+    memory.copy(out, at, <usize>samples)
+    return
+  }
   for (let o = out; o < last && status == 0; o++) {
     let v: i32
     if (kind == 1) v = 1 - bit()

@@ -1,0 +1,486 @@
+/**
+ * PNG: every colour type and bit depth, Adam7, tRNS. Grayscale comes out with 1 channel, the rest with 3; alpha is laid
+ * over white; 16-bit samples give their high byte. Accepted and refused as by Pillow: checksums of all chunks before the
+ * image data count, of those behind not; the image data's own (Adler-32) counts when it is reached.
+ * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8); Pillow's
+ * PngImagePlugin and ZipDecode.
+ */
+import {
+  bytesLeft,
+  endInput,
+  inputPosition,
+  runOn,
+  startInflate,
+  STOP_END,
+  STOP_ERROR,
+  stopped,
+  takeBytes,
+} from './inflate'
+import { alloc, CORRUPT, fail, status, TRUNCATED } from './memory'
+import { orientation, readExif, readXmp, turn } from './orientation'
+import { setPicture } from './result'
+
+const GRAY: i32 = 0
+const RGB: i32 = 2
+const PALETTE: i32 = 3
+const GRAY_ALPHA: i32 = 4
+const RGB_ALPHA: i32 = 6
+
+const IHDR: u32 = 0x52444849
+const PLTE: u32 = 0x45544c50
+const IDAT: u32 = 0x54414449
+const IEND: u32 = 0x444e4549
+const TRNS: u32 = 0x534e5274
+const EXIF: u32 = 0x66495865
+const ITXT: u32 = 0x74585469
+
+let file: usize = 0
+let fileEnd: usize = 0
+let width: i32 = 0
+let height: i32 = 0
+let depth: i32 = 0
+let type: i32 = -1
+let interlaced: bool = false
+/** Samples of a pixel in the file, and in the result. */
+let samples: i32 = 0
+let channels: i32 = 0
+/** The first IDAT chunk's length field. */
+let firstData: usize = 0
+
+/** RGB and alpha of 256 colours, and whether any is not opaque or a colour key is set. */
+const colours = memory.data(256 * 4, 4)
+let hasPalette: bool = false
+let hasAlpha: bool = false
+let hasKey: bool = false
+let keyR: i32 = 0
+let keyG: i32 = 0
+let keyB: i32 = 0
+
+const crcTable = memory.data(256 * 4, 4)
+
+/** CRC-32. Source: PNG, annex D. */
+function crc32(from: usize, bytes: usize): u32 {
+  if (load<u32>(crcTable, 4) == 0) {
+    for (let i = 0; i < 256; i++) {
+      let c = <u32>i
+      for (let k = 0; k < 8; k++) c = (c & 1) != 0 ? 0xedb88320 ^ (c >> 1) : c >> 1
+      store<u32>(crcTable + ((<usize>i) << 2), c)
+    }
+  }
+  let crc: u32 = 0xffffffff
+  for (const end = from + bytes; from < end; from++) {
+    crc = load<u32>(crcTable + ((<usize>((crc ^ load<u8>(from)) & 255)) << 2)) ^ (crc >> 8)
+  }
+  return ~crc
+}
+
+
+@inline function be32(at: usize): u32 {
+  return bswap<u32>(load<u32>(at))
+}
+
+
+@inline function be16(at: usize): i32 {
+  return ((<i32>load<u8>(at)) << 8) | (<i32>load<u8>(at, 1))
+}
+
+/** Size of the upright picture. */
+export function pngWidth(): i32 {
+  return orientation >= 5 ? height : width
+}
+export function pngHeight(): i32 {
+  return orientation >= 5 ? width : height
+}
+
+function isName(at: usize): bool {
+  for (let i: usize = 0; i < 4; i++) {
+    const c = load<u8>(at + i)
+    if (!((c >= 0x30 && c <= 0x39) || (c >= 0x41 && c <= 0x5a) || c == 0x5f || (c >= 0x61 && c <= 0x7a))) return false
+  }
+  return true
+}
+
+/** Reads the chunks before the image data. */
+export function openPng(from: usize, length: usize): void {
+  file = from
+  fileEnd = from + length
+  width = 0
+  height = 0
+  type = -1
+  firstData = 0
+  hasPalette = false
+  hasAlpha = false
+  hasKey = false
+  if (length < 8) return fail(TRUNCATED, 'the file ends in its signature')
+  if (load<u32>(from, 4) != 0x0a1a0a0d) {
+    return fail(CORRUPT, 'line ends were changed in the signature (a text-mode transfer)')
+  }
+  let at = from + 8
+  while (true) {
+    if (at + 8 > fileEnd) return fail(TRUNCATED, 'the file ends before its image data')
+    const bytes = <usize>be32(at)
+    const name = load<u32>(at, 4)
+    const body = at + 8
+    if (!isName(at + 4)) return fail(CORRUPT, 'no chunk where one must be')
+    if (name == IDAT) break
+    if (name == IEND) return fail(CORRUPT, 'no image data')
+    if (<u64>body + bytes + 4 > <u64>fileEnd) return fail(TRUNCATED, 'the file ends inside a chunk')
+    if (name == IHDR) readHeader(body, bytes)
+    else if (name == PLTE) readPalette(body, bytes)
+    else if (name == TRNS) readTransparency(body, bytes)
+    if (status != 0) return
+    if (crc32(at + 4, bytes + 4) != be32(body + bytes)) return fail(CORRUPT, 'the checksum of a chunk is wrong')
+    if (name == EXIF) readExif(body, bytes)
+    else if (name == ITXT && bytes > 22 && load<u32>(body) == 0x3a4c4d58) readXmp(body, bytes)
+    at = body + bytes + 4
+  }
+  if (type < 0) return fail(CORRUPT, 'image data before the header')
+  if (type == PALETTE && !hasPalette) return fail(CORRUPT, 'no palette before the image data')
+  firstData = at
+}
+
+function readHeader(body: usize, bytes: usize): void {
+  if (bytes < 13) return fail(CORRUPT, 'the header has a wrong length')
+  width = <i32>be32(body)
+  height = <i32>be32(body + 4)
+  depth = load<u8>(body, 8)
+  type = load<u8>(body, 9)
+  interlaced = load<u8>(body, 12) != 0
+  if (width <= 0 || height <= 0) return fail(CORRUPT, 'the header gives no size')
+  if (load<u8>(body, 11) != 0) return fail(CORRUPT, 'an unknown filter method')
+  const small = depth == 1 || depth == 2 || depth == 4
+  const wide = depth == 8 || depth == 16
+  const known =
+    type == GRAY
+      ? small || wide
+      : type == PALETTE
+        ? small || depth == 8
+        : (type == RGB || type == GRAY_ALPHA || type == RGB_ALPHA) && wide
+  if (!known) return fail(CORRUPT, 'a colour type or bit depth that does not exist')
+  samples = type == RGB ? 3 : type == GRAY_ALPHA ? 2 : type == RGB_ALPHA ? 4 : 1
+  channels = type == GRAY || type == GRAY_ALPHA ? 1 : 3
+}
+
+/** Colours beyond the palette's are black. */
+function readPalette(body: usize, bytes: usize): void {
+  if (type != PALETTE) return
+  if (bytes == 0 || bytes > 768) return fail(CORRUPT, 'the palette has a wrong length')
+  for (let i: usize = 0; i < 256; i++) {
+    const at = colours + (i << 2)
+    const known = i * 3 + 3 <= bytes
+    store<u8>(at, known ? load<u8>(body + i * 3) : 0)
+    store<u8>(at, known ? load<u8>(body + i * 3, 1) : 0, 1)
+    store<u8>(at, known ? load<u8>(body + i * 3, 2) : 0, 2)
+    if (!hasPalette) store<u8>(at, 255, 3)
+  }
+  hasPalette = true
+}
+
+function readTransparency(body: usize, bytes: usize): void {
+  if (type == PALETTE) {
+    for (let i: usize = 0; i < min<usize>(bytes, 256); i++) store<u8>(colours + (i << 2), load<u8>(body + i), 3)
+    hasAlpha = true
+  } else if (type == GRAY || type == RGB) {
+    if (bytes < <usize>(type == RGB ? 6 : 2)) return fail(CORRUPT, 'the transparency has a wrong length')
+    hasKey = true
+    keyR = be16(body)
+    keyG = type == RGB ? be16(body + 2) : 0
+    keyB = type == RGB ? be16(body + 4) : 0
+  }
+}
+
+/** Pillow hands the image data on in pieces: up to so many bytes of a chunk. */
+const PIECE: usize = 65536
+
+/** Compressed data of the chunks from `firstData` on, moved together, and where the pieces end in it. */
+let data: usize = 0
+let dataBytes: usize = 0
+let ends: usize = 0
+let endCount: i32 = 0
+/** Where the data of a chunk begins that the file ends in. */
+let cutFrom: usize = 0
+/** The chunk behind them. */
+let after: usize = 0
+
+function gather(): void {
+  let count = 0
+  for (let at = firstData; isData(at); at = nextChunk(at)) count += <i32>(<usize>be32(at) / PIECE) + 1
+  ends = alloc(<u64>count * 4)
+  if (ends == 0) return
+  data = firstData
+  let to = data
+  endCount = 0
+  cutFrom = usize.MAX_VALUE
+  let at = firstData
+  while (isData(at)) {
+    const bytes = <usize>be32(at)
+    const next = nextChunk(at)
+    const there = min(bytes, fileEnd - (at + 8))
+    if (there < bytes) cutFrom = to
+    memory.copy(to, at + 8, there)
+    for (let n: usize = 0; n < there; n += PIECE) {
+      store<u32>(ends + ((<usize>endCount) << 2), <u32>(to + min(n + PIECE, there)))
+      endCount++
+    }
+    to += there
+    at = next
+  }
+  after = at
+  dataBytes = to - data
+  // Where the data was, rubbish may stand behind it; it is not looked at.
+}
+
+function isData(at: usize): bool {
+  return at + 8 <= fileEnd && load<u32>(at, 4) == IDAT
+}
+
+
+@inline function nextChunk(at: usize): usize {
+  return <usize>min(<u64>at + 12 + <u64>be32(at), <u64>fileEnd)
+}
+
+/** Adam7: first column and row, column and row step of each pass. */
+const ADAM7 = memory.data<u8>([0, 0, 8, 8, 4, 0, 8, 8, 0, 4, 4, 8, 2, 0, 4, 4, 0, 2, 2, 4, 1, 0, 2, 2, 0, 1, 1, 2])
+
+
+@inline function adam7(pass: i32, what: i32): i32 {
+  return load<u8>(ADAM7 + pass * 4 + what)
+}
+
+
+@inline function passSize(size: i32, first: i32, step: i32): i32 {
+  return size > first ? (size - first + step - 1) / step : 0
+}
+
+
+@inline function bytesOf(pixels: i32): usize {
+  return <usize>((<u64>pixels * <u64>(samples * depth) + 7) >> 3)
+}
+
+export function decodePng(): void {
+  const rowBytes = bytesOf(width)
+  let most: u64 = 0
+  const passes = interlaced ? 7 : 1
+  for (let pass = 0; pass < passes; pass++) {
+    const w = interlaced ? passSize(width, adam7(pass, 0), adam7(pass, 2)) : width
+    const h = interlaced ? passSize(height, adam7(pass, 1), adam7(pass, 3)) : height
+    if (w > 0) most += <u64>h * <u64>(bytesOf(w) + 1)
+  }
+  gather()
+  const out = alloc(<u64>width * height * channels + 64)
+  // The row being made and the one above it, with room before them for pixels that are not there.
+  const rows = alloc(2 * <u64>(rowBytes + 64))
+  const line = alloc(<u64>width * channels + 64)
+  if (status != 0 || !startInflate(data, dataBytes, most, rowBytes + 1)) return
+  setPicture(out, width, height, channels)
+  let row = rows + 16
+  let above = row + rowBytes + 48
+  memory.fill(rows, 0, 2 * (rowBytes + 64))
+  for (let pass = 0; pass < passes; pass++) {
+    const x0 = interlaced ? adam7(pass, 0) : 0
+    const y0 = interlaced ? adam7(pass, 1) : 0
+    const dx = interlaced ? adam7(pass, 2) : 1
+    const dy = interlaced ? adam7(pass, 3) : 1
+    const w = passSize(width, x0, dx)
+    if (w == 0) continue
+    const bytes = bytesOf(w)
+    memory.fill(above, 0, bytes)
+    for (let y = y0; y < height; y += dy) {
+      const packed = takeBytes(bytes + 1)
+      if (packed == 0) {
+        if (!endedEarly(pass > 0 || y > 0)) return
+        blank(out, pass, y)
+        return turn()
+      }
+      memory.copy(row, packed + 1, bytes)
+      if (!unfilter(load<u8>(packed), row, above, bytes)) return fail(CORRUPT, 'an unknown row filter')
+      if (dx == 1) expand(row, w, out + (<usize>y * width + x0) * channels)
+      else {
+        expand(row, w, line)
+        spread(line, w, out + (<usize>y * width + x0) * channels, dx)
+      }
+      const swap = row
+      row = above
+      above = swap
+    }
+  }
+  if (checkEnd()) turn()
+}
+
+/** Whether the data ended where a row does, which Pillow takes; fails otherwise. `some`: there was a row. */
+function endedEarly(some: bool): bool {
+  if (stopped == STOP_END && bytesLeft() == 0 && some) return true
+  if (stopped == STOP_ERROR) fail(CORRUPT, 'the image data is damaged')
+  else fail(TRUNCATED, 'the image data ends early')
+  return false
+}
+
+/** Rows that have no data: black. */
+function blank(out: usize, pass: i32, fromRow: i32): void {
+  const rowBytes = <usize>width * channels
+  if (!interlaced) {
+    for (let y = fromRow; y < height; y++) black(out + <usize>y * rowBytes, width)
+    return
+  }
+  for (let p = pass; p < 7; p++) {
+    for (let y = p == pass ? fromRow : adam7(p, 1); y < height; y += adam7(p, 3)) {
+      for (let x = adam7(p, 0); x < width; x += adam7(p, 2)) {
+        black(out + (<usize>y * width + x) * channels, 1)
+      }
+    }
+  }
+}
+
+/** Zero samples: the first colour of a palette, clear where there is alpha. */
+function black(at: usize, n: i32): void {
+  for (let i = 0; i < n; i++, at += channels) {
+    if (type == PALETTE) paint(at, 0)
+    else memory.fill(at, type == GRAY_ALPHA || type == RGB_ALPHA ? 255 : 0, channels)
+  }
+}
+
+/**
+ * What follows the last row: the data of its piece as far as it can be read without more rows, and the chunks behind,
+ * which must be whole as far as there are any.
+ */
+function checkEnd(): bool {
+  const at = inputPosition()
+  for (let i = 0; i < endCount; i++) {
+    const end = <usize>load<u32>(ends + ((<usize>i) << 2))
+    if (end < at) continue
+    endInput(end)
+    break
+  }
+  if (runOn() == STOP_ERROR) {
+    fail(CORRUPT, 'the image data is damaged')
+    return false
+  }
+  if (at <= cutFrom && cutFrom != usize.MAX_VALUE) {
+    fail(TRUNCATED, 'the file ends inside a chunk')
+    return false
+  }
+  for (let chunk = after; chunk + 8 <= fileEnd; chunk = nextChunk(chunk)) {
+    if (!isName(chunk + 4) || load<u32>(chunk, 4) == IEND) break
+    if (<u64>chunk + 8 + <u64>be32(chunk) > <u64>fileEnd) {
+      fail(TRUNCATED, 'the file ends inside a chunk')
+      return false
+    }
+  }
+  return true
+}
+
+/** Undoes a row's filter in place. `above`: the finished row above; both have 16 zero bytes before them. */
+function unfilter(kind: u8, row: usize, above: usize, bytes: usize): bool {
+  const step = <usize>max(1, (samples * depth) >> 3)
+  const end = row + bytes
+  if (kind == 0) return true
+  if (kind == 1) {
+    for (let p = row + step; p < end; p++) store<u8>(p, load<u8>(p) + load<u8>(p - step))
+  } else if (kind == 2) addAbove(row, above, bytes)
+  else if (kind == 3) {
+    const q = above - row
+    for (let p = row; p < end; p++) {
+      store<u8>(p, load<u8>(p) + ((<i32>load<u8>(p - step) + <i32>load<u8>(p + q)) >> 1))
+    }
+  } else if (kind == 4) {
+    if (step == 3) paeth(row, above, bytes, 3)
+    else if (step == 4) paeth(row, above, bytes, 4)
+    else paeth(row, above, bytes, step)
+  } else return false
+  return true
+}
+
+function addAbove(row: usize, above: usize, bytes: usize): void {
+  if (ASC_FEATURE_SIMD) {
+    for (let i: usize = 0; i < bytes; i += 16) {
+      v128.store(row + i, i8x16.add(v128.load(row + i), v128.load(above + i)))
+    }
+    return
+  }
+  for (let i: usize = 0; i < bytes; i++) store<u8>(row + i, load<u8>(row + i) + load<u8>(above + i))
+}
+
+
+@inline function paeth(row: usize, above: usize, bytes: usize, step: usize): void {
+  const end = row + bytes
+  for (let s: usize = 0; s < step; s++) {
+    let a = 0
+    let c = 0
+    let q = above + s
+    for (let p = row + s; p < end; p += step, q += step) {
+      const b = <i32>load<u8>(q)
+      const toA = b - c
+      const toB = a - c
+      const pa = abs(toA)
+      const pb = abs(toB)
+      const pc = abs(toA + toB)
+      const near = pb <= pc ? b : c
+      const distance = pb <= pc ? pb : pc
+      a = (<i32>load<u8>(p) + (pa <= distance ? a : near)) & 255
+      store<u8>(p, a)
+      c = b
+    }
+  }
+}
+
+/** A row's samples as 8-bit gray or RGB. */
+function expand(row: usize, n: i32, to: usize): void {
+  if (type == PALETTE) return expandPalette(row, n, to)
+  if (depth < 8) return expandBits(row, n, to)
+  const wide = depth == 16 ? 2 : 1
+  if (depth == 8 && !hasKey && samples == channels) {
+    memory.copy(to, row, <usize>n * channels)
+    return
+  }
+  const step = samples * wide
+  const alphaAt = samples != channels ? channels * wide : -1
+  for (let i = 0; i < n; i++, row += step, to += channels) {
+    let alpha = 255
+    if (alphaAt >= 0) alpha = <i32>load<u8>(row + alphaAt)
+    else if (hasKey && isKey(row, wide)) alpha = 0
+    for (let c = 0; c < channels; c++) store<u8>(to + c, overWhite(<i32>load<u8>(row + c * wide), alpha))
+  }
+}
+
+function isKey(row: usize, wide: i32): bool {
+  if (wide == 2) return be16(row) == keyR && (channels == 1 || (be16(row + 2) == keyG && be16(row + 4) == keyB))
+  return load<u8>(row) == keyR && (channels == 1 || (load<u8>(row, 1) == keyG && load<u8>(row, 2) == keyB))
+}
+
+
+@inline function overWhite(v: i32, alpha: i32): i32 {
+  return alpha == 255 ? v : (2 * (v * alpha + 255 * (255 - alpha)) + 255) / 510
+}
+
+
+@inline function bitsAt(row: usize, x: i32): i32 {
+  const bit = x * depth
+  return (load<u8>(row + (bit >> 3)) >> (8 - depth - (bit & 7))) & ((1 << depth) - 1)
+}
+
+function expandBits(row: usize, n: i32, to: usize): void {
+  const most = (1 << depth) - 1
+  for (let x = 0; x < n; x++) {
+    const v = bitsAt(row, x)
+    store<u8>(to + x, hasKey && v == keyR ? 255 : (v * 255) / most)
+  }
+}
+
+function expandPalette(row: usize, n: i32, to: usize): void {
+  if (depth == 8) for (let x = 0; x < n; x++, to += 3) paint(to, <i32>load<u8>(row + x))
+  else for (let x = 0; x < n; x++, to += 3) paint(to, bitsAt(row, x))
+}
+
+
+@inline function paint(to: usize, index: i32): void {
+  const colour = colours + ((<usize>index) << 2)
+  const alpha = hasAlpha ? <i32>load<u8>(colour, 3) : 255
+  for (let c: usize = 0; c < 3; c++) store<u8>(to + c, overWhite(<i32>load<u8>(colour + c), alpha))
+}
+
+/** Pixels of an interlaced row to their places. */
+function spread(line: usize, n: i32, to: usize, step: i32): void {
+  for (let i = 0; i < n; i++, to += step * channels) {
+    for (let c = 0; c < channels; c++) store<u8>(to + c, load<u8>(line++))
+  }
+}

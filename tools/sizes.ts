@@ -1,7 +1,7 @@
 /**
  * Fills the README's numbers that need no clock: bytes of the runtime, arenas and memory.
  *
- * Usage: tsx tools/readme.ts [MODEL…] [--write]
+ * Usage: tsx tools/sizes.ts [MODEL…] [--write]
  * Without --write the table is only printed. Models default to the shipped one and those of ../shared.
  */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs'
@@ -61,12 +61,12 @@ const paths = given.length
       `${root}weights/mobilenet_v2_1.0_224.thimble`,
       ...DEFAULT.map((n) => `${root}../shared/models/${n}.tflite`),
     ].filter(existsSync)
-const text = `${sizes()}\n\n${arenas(paths)}\n\nPrinted by \`npx tsx tools/readme.ts\`. The arena holds all activations; weights, tables and the arena are the memory. What plan \`size\` costs in time: \`thimble bench MODEL --plan size\`.`
+const text = `${sizes()}\n\n${arenas(paths)}\n\nPrinted by \`npx tsx tools/sizes.ts\`. The arena holds all activations; weights, tables and the arena are the memory. What plan \`size\` costs in time: \`thimble bench MODEL --plan size\`.`
 if (write) {
-  const readme = readFileSync(`${root}README.md`, 'utf8')
+  const page = readFileSync(`${root}docs/benchmarks.md`, 'utf8')
   writeFileSync(
-    `${root}README.md`,
-    readme.replace(/<!-- numbers -->[\s\S]*<!-- \/numbers -->/, `<!-- numbers -->\n${text}\n<!-- /numbers -->`),
+    `${root}docs/benchmarks.md`,
+    page.replace(/<!-- numbers -->[\s\S]*<!-- \/numbers -->/, `<!-- numbers -->\n${text}\n<!-- /numbers -->`),
   )
 }
 console.log(text)

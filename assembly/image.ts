@@ -3,13 +3,13 @@
  * that turn samples into the model's input. The same samples on every host; all planning (placement, tables) is the
  * host's.
  *
- * One picture at a time: begin, write the file, open, decode (or begin and write pixels), then resize. Memory grows to
+ * One picture at a time: begin, write the file, open, decode, then prepare. Memory grows to
  * what a picture needs, within the limit given to begin.
  */
+import { fillInput, InputPlan } from './image/input'
 import { alloc, message, reset, status } from './image/memory'
 import { decodePicture, openedHeight, openedWidth, openPicture, sniff, SLACK } from './image/picture'
 import { pictureAt, pictureChannels, pictureHeight, pictureWidth } from './image/result'
-import { resizeColumns, resizeRow, triangleTaps } from './image/resize'
 
 /** Starts a picture: forgets the last one. Room for `bytes` bytes, or 0 after failing. */
 export function begin(bytes: u32, maxBytes: u32): usize {
@@ -72,109 +72,8 @@ export function pixels_channels(): i32 {
   return pictureChannels
 }
 
-/** ITU-R BT.601 luma in 16-bit fixed point, as Pillow's convert('L'). */
-export function gray(picture: usize, channels: i32, count: i32, out: usize): void {
-  for (let i = 0; i < count; i++, picture += channels) {
-    store<u8>(
-      out + i,
-      (<i32>load<u8>(picture) * 19595 +
-        <i32>load<u8>(picture, 1) * 38470 +
-        <i32>load<u8>(picture, 2) * 7471 +
-        0x8000) >>
-        16,
-    )
-  }
-}
-
-/** Taps of the triangle filter for one axis at `at`: {starts, counts, weights}. */
-export function triangle_taps(inSize: i32, outSize: i32, from: i32, count: i32, stride: i32, at: usize): void {
-  triangleTaps(inSize, outSize, from, count, stride, at)
-}
-
-/**
- * Columns first: rows `first` to `last` of the picture, narrowed, into `temp`; then `countY` rows into `out`.
- * `x` and `y`: addresses of taps {starts, counts, weights} laid out one behind the other, `countX` and `countY` of
- * them. `pitch`: bytes of a picture row. `sums`: 4 bytes a sample of the widest row worked on.
- */
-export function resize(
-  picture: usize,
-  pitch: i32,
-  channels: i32,
-  first: i32,
-  last: i32,
-  x: usize,
-  countX: i32,
-  strideX: i32,
-  y: usize,
-  countY: i32,
-  strideY: i32,
-  temp: usize,
-  sums: usize,
-  out: usize,
-): void {
-  const n = countX * channels
-  const countsX = x + ((<usize>countX) << 2)
-  const weightsX = countsX + ((<usize>countX) << 2)
-  for (let r = first; r < last; r++) {
-    resizeColumns(picture + r * pitch, channels, countX, x, countsX, weightsX, strideX, temp + (r - first) * n)
-  }
-  const countsY = y + ((<usize>countY) << 2)
-  const weightsY = countsY + ((<usize>countY) << 2)
-  for (let i = 0; i < countY; i++) {
-    const at = (<usize>i) << 2
-    resizeRow(
-      temp + (load<i32>(y + at) - first) * n,
-      n,
-      n,
-      load<i32>(countsY + at),
-      weightsY + ((<usize>(i * strideY)) << 2),
-      out + i * n,
-      sums,
-    )
-  }
-}
-
-/** Rows first, for pictures that shrink more in height: columns `first` to `last` of each row. */
-export function resize_rows_first(
-  picture: usize,
-  pitch: i32,
-  channels: i32,
-  first: i32,
-  last: i32,
-  x: usize,
-  countX: i32,
-  strideX: i32,
-  y: usize,
-  countY: i32,
-  strideY: i32,
-  temp: usize,
-  sums: usize,
-  out: usize,
-): void {
-  const n = (last - first) * channels
-  const countsX = x + ((<usize>countX) << 2)
-  const weightsX = countsX + ((<usize>countX) << 2)
-  const countsY = y + ((<usize>countY) << 2)
-  const weightsY = countsY + ((<usize>countY) << 2)
-  for (let i = 0; i < countY; i++) {
-    const at = (<usize>i) << 2
-    resizeRow(
-      picture + load<i32>(y + at) * pitch + first * channels,
-      pitch,
-      n,
-      load<i32>(countsY + at),
-      weightsY + ((<usize>(i * strideY)) << 2),
-      temp,
-      sums,
-    )
-    resizeColumns(temp - first * channels, channels, countX, x, countsX, weightsX, strideX, out + i * countX * channels)
-  }
-}
-
-/**
- * Samples through tables of 256 bytes, one per channel of the tensor. `from`, `to`: first sample of a pixel and first
- * element of the tensor's pixel; steps in samples and elements.
- */
-export function lookup(samples: usize, step: i32, count: i32, table: usize, out: usize, outStep: i32): void {
-  for (let i = 0; i < count; i++, samples += step, out += outStep) store<u8>(out, load<u8>(table + load<u8>(samples)))
+/** Fills an input tensor from the picture, see InputPlan; 0 or the kind of failure. */
+export function prepare(plan: usize): i32 {
+  fillInput(changetype<InputPlan>(plan))
+  return status
 }

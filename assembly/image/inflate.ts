@@ -20,7 +20,7 @@ const IN_MATCH: i32 = 4
 const AT_CHECK: i32 = 5
 const DONE: i32 = 6
 const BROKEN: i32 = 7
-let state: i32 = AT_HEADER
+let state: i32 = 0
 let bare: bool = false
 
 /** Bits taken from the input and not yet used, lowest first; the bytes that follow them, and the input's end. */

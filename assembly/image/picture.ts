@@ -13,7 +13,7 @@ export const PNG: i32 = 2
 export const BMP: i32 = 3
 export const PNM: i32 = 4
 
-let format: i32 = NONE
+let format: i32 = 0
 
 /** Bytes behind a file that must be there and may be overwritten. */
 export const SLACK: usize = 64

@@ -1,27 +1,15 @@
 /** An encoded picture in memory -> upright samples, within the command's limits. */
 import { fail, status, TOO_LARGE } from '../image/memory'
 import { decodePicture, openedHeight, openedWidth, openPicture } from '../image/picture'
-import { pictureAt, pictureChannels, pictureHeight, pictureWidth } from '../image/result'
+import { pictureHeight, pictureWidth } from '../image/result'
 import { place, placePicture } from './placement'
 
 /** Largest picture taken, as on every host. */
 const MAX_PIXELS: u64 = 50_000_000
 
-/** The result: samples row by row, 1 or 3 channels. */
-export let samples: usize = 0
-export let width: i32 = 0
-export let height: i32 = 0
-export let channels: i32 = 0
 /** Whether a JPEG may be decoded smaller, and at which part of its size the last one was: 1, 2, 4 or 8. */
 export let decodedFast: bool = false
 export let reduced: i32 = 1
-
-export function setPicture(at: usize, w: i32, h: i32, n: i32): void {
-  samples = at
-  width = w
-  height = h
-  channels = n
-}
 
 /** Decodes the file at `file`, which has SLACK writable bytes behind it. Failures: see memory.ts. */
 export function decode(file: usize, length: usize, fast: bool): void {
@@ -35,7 +23,6 @@ export function decode(file: usize, length: usize, fast: bool): void {
   if (fast) placePicture(w, h)
   decodePicture(fast ? place.width : 0, fast ? place.height : 0)
   if (status != 0) return
-  setPicture(pictureAt, pictureWidth, pictureHeight, pictureChannels)
   const long = max(w, h)
-  while (reduced < 8 && (long + reduced - 1) / reduced > max(width, height)) reduced *= 2
+  while (reduced < 8 && (long + reduced - 1) / reduced > max(pictureWidth, pictureHeight)) reduced *= 2
 }

@@ -6,8 +6,7 @@ import { ThimbleError } from '../errors.ts'
 import { elements, type Preprocess } from '../graph.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { checkSize, type DecodeOptions, MAX_BYTES, type Size } from './limits.ts'
-import { type InputGeometry, inputGeometry, inputTable, type Placement, placement, Preprocessor } from './preprocess.ts'
-import { axisTaps, rowsFirst } from './resize.ts'
+import { inputGeometry, inputTable, placement } from './preprocess.ts'
 import { sniffOther } from './sniff.ts'
 
 interface Exports {
@@ -26,28 +25,8 @@ interface Exports {
   pixels_width(): number
   pixels_height(): number
   pixels_channels(): number
-  gray(picture: number, channels: number, count: number, out: number): void
-  triangle_taps(inSize: number, outSize: number, from: number, count: number, stride: number, at: number): void
-  resize: ResizePass
-  resize_rows_first: ResizePass
-  lookup(samples: number, step: number, count: number, table: number, out: number, outStep: number): void
+  prepare(plan: number): number
 }
-type ResizePass = (
-  picture: number,
-  pitch: number,
-  channels: number,
-  first: number,
-  last: number,
-  x: number,
-  countX: number,
-  strideX: number,
-  y: number,
-  countY: number,
-  strideY: number,
-  temp: number,
-  sums: number,
-  out: number,
-) => void
 
 /** A picture in the module's memory; it was decoded at 1/`reduced` of its size. */
 interface Picture {
@@ -90,6 +69,10 @@ export interface PrepareTimings {
 export interface DecodedImage extends PixelImage {
   reduced: number
 }
+
+/** By the module's METHOD_…, assembly/image/taps.ts. */
+const METHODS = { bilinear: 0, 'bilinear-fast': 1, nearest: 2, area: 3 }
+const PLAN_WORDS = 18
 
 /** Memory from which on an instance is not kept for the next picture. */
 const KEPT_BYTES = 96 * 1024 * 1024
@@ -142,16 +125,9 @@ export class ImageDecoder {
       this.options.decode === 'fast' ? placement(width, height, geometry.width, geometry.height, how) : undefined,
     )
     const decoded = performance.now()
-    const { at, width, height, channels, reduced } = picture
-    if (input.dtype === 'int8' || input.dtype === 'uint8') {
-      const place = placement(width, height, geometry.width, geometry.height, how)
-      this.fill(picture, place, geometry, input, how, out)
-    } else {
-      const data = new Uint8Array(this.wasm.memory.buffer, at, width * height * channels)
-      new Preprocessor(input, how).run({ data, width, height, channels: channels as 1 | 3 }, out)
-    }
+    this.fill(picture, input, how, out)
     this.trim()
-    return { decodeMs: decoded - start, preprocessMs: performance.now() - decoded, reduced }
+    return { decodeMs: decoded - start, preprocessMs: performance.now() - decoded, reduced: picture.reduced }
   }
 
   /** A memory that one large picture needed is not kept. */
@@ -188,115 +164,55 @@ export class ImageDecoder {
     }
   }
 
-  private fill(
-    picture: Picture,
-    place: Placement,
-    geometry: InputGeometry,
-    input: TensorInfo,
-    how: Preprocess,
-    out: TypedArray,
-  ): void {
+  /** The picture that was loaded -> `out`. */
+  private fill({ width, height }: Picture, input: TensorInfo, how: Preprocess, out: TypedArray): void {
     const { wasm } = this
-    const source =
-      picture.channels !== 1 && (geometry.channels === 1 || how.channels === 'gray') ? this.toGray(picture) : picture
-    const samples = this.scale(source, place, how)
-    const { width, height, channels, nchw } = geometry
+    const geometry = inputGeometry(input)
     const total = elements(input.shape)
-    if (out.length !== total || out.BYTES_PER_ELEMENT !== 1) {
+    const tables = Array.from({ length: geometry.channels }, (_, c) =>
+      this.table(input, (how.mean[c] ?? how.mean[0])!, (how.std[c] ?? how.std[0])!),
+    )
+    const bytes = tables[0]!.length / 256
+    if (out.length !== total || out.BYTES_PER_ELEMENT !== bytes) {
       throw new ThimbleError('usage/tensor', 'the array for the input tensor does not fit', {
         tensor: input.name,
         expected: `${input.dtype} x ${total}`,
         got: `${out.constructor.name} x ${out.length}`,
       })
     }
-    const tensor = this.checked(wasm.reserve(total))
-    const table = this.checked(wasm.reserve(256))
-    const plane = width * height
-    for (let c = 0; c < channels; c++) {
-      const bytes = new Uint8Array(wasm.memory.buffer)
-      const values = this.table(input, (how.mean[c] ?? how.mean[0])!, (how.std[c] ?? how.std[0])!)
-      bytes.set(values, table)
-      const base = nchw ? tensor + c * plane : tensor + c
-      const step = nchw ? 1 : channels
-      if (place.countX * place.countY < plane) {
-        for (let i = 0, o = base; i < plane; i++, o += step) bytes[o] = values[0]!
-      }
-      const from = source.channels === 1 ? 0 : how.channels === 'bgr' ? 2 - c : c
-      for (let row = 0; row < place.countY; row++) {
-        const pixel = (place.padY + row) * width + place.padX
-        wasm.lookup(
-          samples + row * place.countX * source.channels + from,
-          source.channels,
-          place.countX,
-          table,
-          base + pixel * step,
-          step,
-        )
-      }
-    }
-    new Uint8Array(out.buffer, out.byteOffset, total).set(new Uint8Array(wasm.memory.buffer, tensor, total))
-  }
-
-  private toGray({ at, width, height, channels, reduced }: Picture): Picture {
-    const out = this.checked(this.wasm.reserve(width * height))
-    this.wasm.gray(at, channels, width * height, out)
-    return { at: out, width, height, channels: 1, reduced }
-  }
-
-  /** The picture at its place's size; the address of countX x countY pixels. */
-  private scale({ at, width, height, channels }: Picture, place: Placement, how: Preprocess): number {
-    const { wasm } = this
-    const x = this.taps(how, width, place.width, place.cropX, place.countX)
-    const y = this.taps(how, height, place.height, place.cropY, place.countY)
-    const rows = rowsFirst(width, height, place.width, place.height)
-    const { first, last } = rows ? x : y
-    const line = Math.max(width, place.countX) * channels
-    const temp = this.checked(wasm.reserve(rows ? line : (last - first) * place.countX * channels))
-    const sums = this.checked(wasm.reserve(line * 4))
-    const out = this.checked(wasm.reserve(place.countX * place.countY * channels))
-    const pass = rows ? wasm.resize_rows_first : wasm.resize
-    pass(
-      at,
-      width * channels,
-      channels,
-      first,
-      last,
-      x.at,
-      place.countX,
-      x.stride,
-      y.at,
-      place.countY,
-      y.stride,
-      temp,
-      sums,
-      out,
+    const at = this.checked(wasm.reserve(tables.length * 256 * bytes))
+    const tensor = this.checked(wasm.reserve(total * bytes))
+    const plan = this.checked(wasm.reserve(PLAN_WORDS * 4))
+    tables.forEach((table, c) => new Uint8Array(wasm.memory.buffer).set(table, at + c * 256 * bytes))
+    const place = placement(width, height, geometry.width, geometry.height, how)
+    // The fields of InputPlan in assembly/image/input.ts, in their order.
+    new Int32Array(wasm.memory.buffer).set(
+      [
+        geometry.width,
+        geometry.height,
+        geometry.channels,
+        Number(geometry.nchw),
+        Number(how.channels === 'bgr'),
+        Number(how.channels === 'gray'),
+        METHODS[how.method],
+        at,
+        bytes,
+        tensor,
+        place.width,
+        place.height,
+        place.cropX,
+        place.cropY,
+        place.countX,
+        place.countY,
+        place.padX,
+        place.padY,
+      ],
+      plan >> 2,
     )
-    return out
-  }
-
-  /** An axis' taps in the module's memory, and the input positions they reach from and to. */
-  private taps(
-    how: Preprocess,
-    inSize: number,
-    outSize: number,
-    from: number,
-    count: number,
-  ): { at: number; stride: number; first: number; last: number } {
-    const { wasm } = this
-    if (how.method === 'bilinear' && inSize !== outSize) {
-      const stride = Math.ceil(Math.max(inSize / outSize, 1)) * 2 + 1
-      const at = this.checked(wasm.reserve(count * (2 + stride) * 4))
-      wasm.triangle_taps(inSize, outSize, from, count, stride, at)
-      const words = new Int32Array(wasm.memory.buffer, at, 2 * count)
-      return { at, stride, first: words[0]!, last: words[count - 1]! + words[2 * count - 1]! }
-    }
-    const { starts, counts, weights, stride } = axisTaps(how.method, inSize, outSize, from, count)
-    const at = this.checked(wasm.reserve((starts.length + counts.length + weights.length) * 4))
-    const words = new Int32Array(wasm.memory.buffer)
-    words.set(starts, at >> 2)
-    words.set(counts, (at >> 2) + count)
-    words.set(weights, (at >> 2) + 2 * count)
-    return { at, stride, first: starts[0]!, last: starts[count - 1]! + counts[count - 1]! }
+    this.checkFailure(wasm.prepare(plan), 'image')
+    new Uint8Array(out.buffer, out.byteOffset, total * bytes).set(
+      new Uint8Array(wasm.memory.buffer, tensor, total * bytes),
+    )
   }
 
   /** The table of a channel, kept for the pictures to come. */

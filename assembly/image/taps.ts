@@ -1,9 +1,13 @@
 /**
  * Taps of one axis, {starts, counts, weights} one behind the other: the arithmetic of axisTaps in src/image/resize.ts.
  */
-import { alloc } from '../image/memory'
-import { triangleTaps } from '../image/resize'
-import { METHOD_AREA, METHOD_BILINEAR, METHOD_BILINEAR_FAST } from './config'
+import { alloc } from './memory'
+
+/** How a picture is resized. */
+export const METHOD_BILINEAR = 0
+export const METHOD_BILINEAR_FAST = 1
+export const METHOD_NEAREST = 2
+export const METHOD_AREA = 3
 
 /** Weight of one whole pixel: 22 bits behind the point. */
 const ONE: f64 = 4194304
@@ -29,7 +33,7 @@ export function axisTaps(method: i32, inSize: i32, outSize: i32, from: i32, coun
   counts = at + ((<usize>count) << 2)
   weights = counts + ((<usize>count) << 2)
   if (same) pick(1, inSize, from, count)
-  else if (method == METHOD_BILINEAR) triangleTaps(inSize, outSize, from, count, stride, at)
+  else if (method == METHOD_BILINEAR) triangle(inSize, outSize, from, count)
   else if (method == METHOD_AREA) area(scale, inSize, from, count)
   else if (method == METHOD_BILINEAR_FAST) twoTaps(scale, inSize, from, count)
   else pick(scale, inSize, from, count)
@@ -86,4 +90,28 @@ function area(scale: f64, inSize: i32, from: i32, count: i32): void {
 @inline
 function covered(x: i32, left: f64, right: f64): f64 {
   return max<f64>(0, min<f64>(right, <f64>(x + 1)) - max<f64>(left, <f64>x))
+}
+
+/** A triangle that widens when shrinking. Source: Pillow, src/libImaging/Resample.c. */
+function triangle(inSize: i32, outSize: i32, from: i32, count: i32): void {
+  const scale = <f64>inSize / <f64>outSize
+  const support = max<f64>(scale, 1)
+  const inverse = 1 / support
+  for (let i = 0; i < count; i++) {
+    const center = (<f64>(from + i) + 0.5) * scale
+    const start = max(0, <i32>(center - support + 0.5))
+    const end = min(inSize, <i32>(center + support + 0.5))
+    let sum: f64 = 0
+    for (let x = start; x < end; x++) sum += height(x, center, inverse)
+    for (let x = start; x < end; x++) {
+      const w = height(x, center, inverse)
+      setWeight(i, x - start, sum == 0 ? w : w / sum)
+    }
+    setWindow(i, start, end - start)
+  }
+}
+
+
+@inline function height(x: i32, center: f64, inverse: f64): f64 {
+  return max<f64>(0, 1 - abs<f64>((<f64>x - center + 0.5) * inverse))
 }

@@ -1,10 +1,11 @@
 /**
- * Speed of each kernel on each layer of MobileNet V1, V2 and V3: GMAC/s and percent of what the vector units can do at
+ * Speed of each kernel on each layer of MobileNet V1, V2 and V3 and on 3x3 convolutions of YOLO, ResNet and VGG: GMAC/s and percent of what the vector units can do at
  * most, measured in the same run; the kernels that `auto` picks on this engine are marked.
  *
- * Usage: tsx tools/bench-kernels/index.ts [REGEX of a row] [--json] [--rounds N]
+ * Usage: tsx tools/bench-kernels/index.ts [REGEX of a row] [--json] [--rounds N] [--convolution winograd|direct]
  * Every row is one op in a program of its own, made by the real lowering and planner and run by the real runtime. The
- * kernel sets take turns, the best time counts.
+ * kernel sets take turns, the best time counts. GMAC/s are those of the plain sum; percent of the peak count the products
+ * that a kernel really makes.
  */
 import { buildArch, type ArchSpec } from '../../src/arch/index.ts'
 import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../../src/engine.ts'
@@ -12,6 +13,7 @@ import { withFlags } from '../../src/fast/runtime.ts'
 import { elements, type Graph, type Op } from '../../src/graph.ts'
 import { engineFeatures, KERNELS } from '../../src/kernels.ts'
 import { choose } from '../../src/load.ts'
+import type { Convolution } from '../../src/lower/context.ts'
 import { fastRuntime } from '../../src/node.ts'
 import { compileModel } from '../../src/plan/compile.ts'
 import { runtimeModule } from '../../src/runtime.ts'
@@ -34,6 +36,54 @@ const NETWORKS: readonly ArchSpec[] = [
   { name: 'mobilenet_v3_large' },
 ]
 
+/** Full 3x3 convolutions: [height and width, channels in, channels out]. */
+const FULL: readonly (readonly [size: number, c: number, o: number])[] = [
+  // YOLOv8n at 320.
+  [80, 16, 16],
+  [40, 32, 32],
+  [40, 64, 64],
+  [20, 64, 64],
+  [20, 128, 64],
+  [10, 128, 128],
+  // ResNet-8 on 32 x 32, VGG on 224 x 224.
+  [32, 16, 16],
+  [8, 64, 64],
+  [112, 64, 128],
+  [28, 256, 256],
+  [14, 512, 512],
+]
+
+function fullLayer([size, c, o]: readonly [size: number, c: number, o: number]): Graph {
+  const quantization = { scales: Float32Array.of(0.05), zeroPoints: Int32Array.of(3), axis: 0 }
+  const scales = new Float32Array(o).fill(0.01)
+  const data = Uint8Array.from({ length: o * 9 * c }, (_, k) => Math.imul(k + 1, 0x9e3779b1) >>> 24)
+  return {
+    tensors: [
+      { name: 'x', shape: [1, size, size, c], dtype: 'int8', quantization },
+      {
+        name: 'filter',
+        shape: [o, 3, 3, c],
+        dtype: 'int8',
+        quantization: { scales, zeroPoints: new Int32Array(o), axis: 0 },
+        data,
+      },
+      { name: 'bias', shape: [o], dtype: 'int32', data: new Uint8Array(o * 4) },
+      { name: 'y', shape: [1, size, size, o], dtype: 'int8', quantization },
+    ],
+    inputs: [0],
+    outputs: [3],
+    metadata: {},
+    ops: [
+      {
+        type: 'CONV_2D',
+        inputs: [0, 1, 2],
+        outputs: [3],
+        attrs: { padding: 'SAME', strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, activation: 'RELU' },
+      },
+    ],
+  }
+}
+
 /** The layers of the networks that multiply, each shape once. */
 function layers(): Map<string, Graph> {
   const found = new Map<string, Graph>()
@@ -43,6 +93,10 @@ function layers(): Map<string, Graph> {
       const title = titleOf(graph, op)
       if (title && !found.has(title)) found.set(title, alone(graph, op))
     }
+  }
+  for (const layer of FULL) {
+    const graph = fullLayer(layer)
+    found.set(titleOf(graph, graph.ops[0]!)!, graph)
   }
   return found
 }
@@ -84,8 +138,8 @@ async function contenders(): Promise<Contender[]> {
   return list.map((c) => ({ ...c, peak: peak(c.kernels, withFlags) }))
 }
 
-function load(graph: Graph, { variant, kernels, module }: Contender): Engine {
-  const program = compileModel(graph, { variant, kernels, plan: 'speed' })
+function load(graph: Graph, { variant, kernels, module }: Contender, convolution: Convolution): Engine {
+  const program = compileModel(graph, { variant, kernels, plan: 'speed', convolution })
   const info = (i: number): ReturnType<typeof tensorInfo> => tensorInfo(graph.tensors[i]!)
   const memory = kernels === 'avx2' ? sharedMemory(program) : undefined
   return new Engine(
@@ -112,8 +166,16 @@ interface Row {
 /** Milliseconds that all turns of one kernel set on one layer may take before the clock counts. */
 const WARM_MS = 20
 
-function measure(layer: string, graph: Graph, list: readonly Contender[], rounds: number): Row {
-  const engines = list.map((c) => load(graph, c))
+interface Settings {
+  rounds: number
+  convolution: Convolution
+}
+
+/** Products that a kernel makes for each of the plain sum's. */
+const products = (kernel: string): number => (kernel.startsWith('winograd') ? 16 / 36 : 1)
+
+function measure(layer: string, graph: Graph, list: readonly Contender[], { rounds, convolution }: Settings): Row {
+  const engines = list.map((c) => load(graph, c, convolution))
   const inputs = engines[0]!.inputs.map((i) =>
     Int8Array.from({ length: elements(i.shape) }, (_, k) => Math.imul(k + 1, 0x9e3779b1) >>> 24),
   ) as TypedArray[]
@@ -123,14 +185,21 @@ function measure(layer: string, graph: Graph, list: readonly Contender[], rounds
   const best = engines.map(() => ({ kernel: '', ms: Infinity, macs: 0 }))
   for (let r = 0; r < rounds; r++) {
     engines.forEach((e, i) => {
-      const { kernel, ms, macs } = e.profile(inputs, 1)[0]!
+      const { kernel, ms, macs } = e.profile(inputs, 1).find((row) => row.macs)!
       if (ms < best[i]!.ms) best[i] = { kernel, ms, macs }
     })
   }
   const cells = best.map(({ kernel, ms, macs }, i): Cell => {
     const { kernels, picked, peak } = list[i]!
     const gmacPerSecond = macs / ms / 1e6
-    return { kernels, kernel, ms, gmacPerSecond, percentOfPeak: (gmacPerSecond / peak) * 100, picked }
+    return {
+      kernels,
+      kernel,
+      ms,
+      gmacPerSecond,
+      percentOfPeak: ((gmacPerSecond * products(kernel)) / peak) * 100,
+      picked,
+    }
   })
   return { layer, macs: best[0]!.macs, cells }
 }
@@ -139,7 +208,7 @@ function print(list: readonly Contender[], rows: readonly Row[]): void {
   const name = (c: Contender): string =>
     c.kernels === 'avx2' ? 'avx2 (fast)' : c.picked ? `${c.kernels} (picked)` : c.kernels
   console.log(
-    `${process.arch}, V8 ${process.versions.v8}. GMAC/s and percent of the peak, a loop on registers alone: ${list.map((c) => `${c.kernels} ${c.peak.toFixed(1)}`).join(', ')} GMAC/s`,
+    `${process.arch}, V8 ${process.versions.v8}. GMAC/s, and percent of the best loop that only multiplies and adds: ${list.map((c) => `${c.kernels} ${c.peak.toFixed(1)}`).join(', ')} GMAC/s`,
   )
   console.log(
     table(
@@ -164,13 +233,17 @@ async function main(): Promise<void> {
   const args = process.argv.slice(2)
   const json = args.includes('--json')
   const rounds = args.includes('--rounds') ? Number(args[args.indexOf('--rounds') + 1]) : 30
-  const pattern = args.find((a, i) => !a.startsWith('--') && args[i - 1] !== '--rounds')
+  const convolution = args.includes('--convolution') ? args[args.indexOf('--convolution') + 1] : 'best'
+  const pattern = args.find((a, i) => !a.startsWith('--') && !/^--(rounds|convolution)$/.test(args[i - 1] ?? ''))
   const wanted = [...layers()].filter(([title]) => !pattern || new RegExp(pattern).test(title))
   if (!wanted.length || !(rounds >= 1)) {
     throw new Error(wanted.length ? '--rounds needs a number' : `no layer matches ${pattern}`)
   }
+  if (convolution !== 'best' && convolution !== 'winograd' && convolution !== 'direct') {
+    throw new Error('--convolution needs best, winograd or direct')
+  }
   const list = await contenders()
-  const rows = wanted.map(([title, graph]) => measure(title, graph, list, rounds))
+  const rows = wanted.map(([title, graph]) => measure(title, graph, list, { rounds, convolution }))
   if (json) {
     console.log(
       JSON.stringify(

@@ -7,16 +7,21 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Kernels } from '../../src/types.ts'
 
-type Family = 'dot128' | 'dot256' | 'products128' | 'relaxed128'
-/** Multiply-adds a turn of each loop. */
-const MACS: Readonly<Record<Family, number>> = { dot128: 80, dot256: 160, products128: 128, relaxed128: 160 }
+type Family = 'dot' | 'wide' | 'products' | 'relaxed'
+/** The loops of each family, and the multiply-adds of a turn. */
+const LOOPS: Readonly<Record<Family, Readonly<Record<string, number>>>> = {
+  dot: { dotTen: 80, dotEight: 64, dotTile: 64 * 128 },
+  wide: { wideTwenty: 160, wideTile: 128 * 128 },
+  products: { productsEight: 128, productsFour: 64 },
+  relaxed: { relaxedTen: 160, relaxedEight: 128, relaxedTile: 128 * 128 },
+}
 /** What each set of kernels multiplies with. */
 const FAMILY: Readonly<Record<Kernels, Family>> = {
-  generic: 'dot128',
-  x86: 'dot128',
-  arm: 'products128',
-  'arm-dot': 'relaxed128',
-  avx2: 'dot256',
+  generic: 'dot',
+  x86: 'dot',
+  arm: 'products',
+  'arm-dot': 'relaxed',
+  avx2: 'wide',
 }
 
 const compiled = new Map<boolean, Uint8Array<ArrayBuffer>>()
@@ -63,31 +68,36 @@ function compile(relaxed: boolean): Uint8Array<ArrayBuffer> {
  */
 const apart = (bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> => Uint8Array.of(...bytes, 0, 2, 1, 0x66)
 
-/** Milliseconds that a measurement takes about, and how many there are: the best counts. */
-const SLICE_MS = 3
-const SLICES = 12
+/** Multiply-adds of a slice, a few milliseconds; how many slices there are of each loop: the best counts. */
+const SLICE = 1e8
+const SLICES = 10
+/** Milliseconds in which an engine that compiles twice has optimized. */
+const WARM_MS = 40
 
-/** GMAC/s of the peak loop of one set of kernels. `withFlags` compiles with the flags of `fast`. */
+type Loop = (turns: number, at: number) => number
+
+/** GMAC/s of the best peak loop of one set of kernels. `withFlags` compiles with the flags of `fast`. */
 export function peak(kernels: Kernels, withFlags: <T>(work: () => T) => T): number {
   const family = FAMILY[kernels]
-  const made = compile(family === 'relaxed128')
-  const bytes = family === 'dot256' ? apart(made) : made
-  // Long enough for an engine that compiles twice to have optimized.
-  const start = (): Record<Family, (turns: number, at: number) => number> => {
-    const loops = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as unknown as Record<
-      Family,
-      (turns: number, at: number) => number
-    >
-    for (const begin = performance.now(); performance.now() - begin < 40;) loops[family](20000, 0)
-    return loops
+  const made = compile(family === 'relaxed')
+  const bytes = family === 'wide' ? apart(made) : made
+  const loops = Object.entries(LOOPS[family])
+  const start = (): Record<string, Loop> => {
+    const all = new WebAssembly.Instance(new WebAssembly.Module(bytes)).exports as unknown as Record<string, Loop>
+    for (const [name, macs] of loops) {
+      for (const begin = performance.now(); performance.now() - begin < WARM_MS;) all[name]!(Math.ceil(1e6 / macs), 0)
+    }
+    return all
   }
-  const loop = (family === 'dot256' ? withFlags(start) : start())[family]
-  const time = (turns: number): number => {
-    const before = performance.now()
-    loop(turns, 0)
-    return performance.now() - before
+  const all = family === 'wide' ? withFlags(start) : start()
+  let best = 0
+  for (let slice = 0; slice < SLICES; slice++) {
+    for (const [name, macs] of loops) {
+      const turns = Math.ceil(SLICE / macs)
+      const before = performance.now()
+      all[name]!(turns, 0)
+      best = Math.max(best, (turns * macs) / (performance.now() - before) / 1e6)
+    }
   }
-  const turns = Math.max(1000, Math.round((20000 * SLICE_MS) / Math.max(time(20000), 0.001)))
-  const best = Math.min(...Array.from({ length: SLICES }, () => time(turns)))
-  return (turns * MACS[family]) / best / 1e6
+  return best
 }

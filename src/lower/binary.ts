@@ -11,8 +11,9 @@ import {
   rne,
 } from '../numerics.ts'
 import { broadcast, merge, type Dim } from './broadcast.ts'
-import { type Context, shifted, Unsupported, type Q } from './context.ts'
+import { type ByteFunction, type Context, shifted, Unsupported, type Q } from './context.ts'
 import { emitLut, real, table, toTable } from './elementwise.ts'
+import { joinFunctions } from './functions.ts'
 import { rowwise, type Value } from './program.ts'
 import { lowerArithmetic } from './words.ts'
 
@@ -158,43 +159,26 @@ function uniform({ tensor }: Value): number | undefined {
 }
 
 /**
- * An operand that is one constant makes the other's bytes a table; false where the kernel's lanes are as good, or
- * products may not fit 32 bits.
+ * Both operands as one table's worth: they are functions of the same tensor, or one is a single constant. Undefined
+ * where they are not, or where products may not fit 32 bits.
  */
-function lowerByTable(
+function asFunction(
   cx: Context,
   arithmetic: BinaryArithmetic,
   operands: readonly [Value, Value],
   quantizations: readonly [Q, Q],
   yq: Q,
-): boolean {
-  const out = cx.output()
-  const innermost = out.shape[out.shape.length - 1] ?? 1
+): ByteFunction | undefined {
   const { kind, numbers } = arithmetic
-  if (
-    kind < 2
-      ? innermost >= 8
-      : numbers.wrapElements || [numbers.shift, numbers.aShift, numbers.bShift].some((s) => s! > 0)
-  ) {
-    return false
+  if (kind > 1 && (numbers.wrapElements || [numbers.shift, numbers.aShift, numbers.bShift].some((s) => s! > 0))) {
+    return undefined
   }
-  const at = operands.findIndex((v) => v.tensor.data)
-  const x = operands[1 - at]
-  const constant = at < 0 ? undefined : uniform(operands[at]!)
-  if (!x || constant === undefined || elements(x.tensor.shape) !== elements(out.shape)) return false
-  const element = elementOf(arithmetic, ...quantizations, yq)
-  emitLut(
-    cx,
-    x,
-    cx.result(),
-    Int8Array.from({ length: 256 }, (_, byte) => {
-      const v = (byte << 24) >> 24
-      return at ? element(v, constant) : element(constant, v)
-    }),
-    cx.op.type.toLowerCase(),
-  )
-  return true
+  const constants = [uniform(operands[0]), uniform(operands[1])] as const
+  const f = joinFunctions(cx, operands, constants, elementOf(arithmetic, ...quantizations, yq))
+  return f && sameShape(f.of.tensor.shape, cx.output().shape) ? f : undefined
 }
+
+const sameShape = (a: readonly number[], b: readonly number[]): boolean => trimmed(a) === trimmed(b)
 
 export function lowerBinary(cx: Context): void {
   const out = cx.output()
@@ -218,7 +202,13 @@ export function lowerBinary(cx: Context): void {
     cx.op.type === 'MUL'
       ? mulArithmetic(cx, aq, bq, yq)
       : addArithmetic(cx, aq, bq, yq, cx.op.type === 'SUB' ? -1 : 1, equal, count)
-  if (lowerByTable(cx, arithmetic, [a, b], [aq, bq], yq)) return
+  const f = asFunction(cx, arithmetic, [a, b], [aq, bq], yq)
+  // Of a plain tensor and a constant the kernel's lanes are as fast where rows are long.
+  const plain = f && (f.of === a || f.of === b) && (a.tensor.data ?? b.tensor.data)
+  if (f && !(plain && arithmetic.kind < 2 && (out.shape[out.shape.length - 1] ?? 1) >= 8)) {
+    emitLut(cx, f.of, cx.result(), f.table, cx.op.type.toLowerCase())
+    return
+  }
   // One image: rows of the image, so that the step can stream. Otherwise rows are the outermost merged dimension.
   const spatial = out.shape.length === 4 && out.shape[0] === 1
   const merged = merge(spatial ? dims.slice(2) : dims, ['a', 'b'])
@@ -238,6 +228,7 @@ export function lowerBinary(cx: Context): void {
   cx.plain(a)
   cx.plain(b)
   const y = cx.result()
+  if (f) cx.functions.set(y, f)
   if (!spatial) y.alias = true
   const [x1, x2] = [a, b]
   // Operands of a lower rank are one run of bytes that the row stride walks through.

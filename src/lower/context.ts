@@ -29,6 +29,12 @@ export interface Tabular {
   exact: boolean
 }
 
+/** `table` has, for each byte of `of` as unsigned, the int8 that kernels see. */
+export interface ByteFunction {
+  of: Value
+  table: Int8Array
+}
+
 /**
  * How 3x3 convolutions run that may take Winograd's form: `best` chooses, the others are for tests and measurements. All
  * give the same bytes.
@@ -55,6 +61,8 @@ export class Context {
   readonly values = new Map<number, Value>()
   /** By tensor; these have no value. */
   readonly tabular = new Map<number, Tabular>()
+  /** What values are a function of, by a table. */
+  readonly functions = new Map<Value, ByteFunction>()
   /** Constants of requantization's end, by what they hold; see conv.ts. */
   readonly epilogues = new Map<string, Buffer>()
   /** How many op inputs and graph outputs name each tensor. */

@@ -14,6 +14,7 @@ import {
   tanhf,
 } from '../numerics.ts'
 import { type Context, Unsupported, type Q, type Tabular } from './context.ts'
+import { compose, functionOf, source } from './functions.ts'
 import { rowwise, type Value } from './program.ts'
 import { emitDequantize } from './words.ts'
 
@@ -42,16 +43,21 @@ const rowFields = (
   outRing: y.n > 1 ? rows : y.ringRows,
 })
 
-/** Table look-up step over `rows` rows of `bytes` bytes starting `skip` bytes in; whole values stream by rows. */
+/**
+ * Table look-up step over `rows` rows of `bytes` bytes starting `skip` bytes in; whole values stream by rows, and are read
+ * from what they are a function of where nobody else needs them.
+ */
 export function emitLut(
   cx: Context,
-  x: Value,
+  from: Value,
   y: Value,
   lut: Int8Array,
   kernel: string,
   part?: { skip: number; bytes: number },
 ): void {
-  const table = cx.buffers.constant(`${kernel} table`, lut)
+  const { of: x, table: composed } = part ? { of: from, table: lut } : source(cx, from, lut)
+  if (!part) cx.functions.set(y, compose(functionOf(cx, from), lut))
+  const table = cx.buffers.constant(`${kernel} table`, composed)
   const streams = !part && x.n === 1
   const rows = part ? 1 : x.n * x.h
   cx.push({

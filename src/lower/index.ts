@@ -19,6 +19,7 @@ import {
   lowerRelu,
   lowerTanh,
 } from './elementwise.ts'
+import { withoutUnread } from './functions.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
 import {
@@ -180,5 +181,9 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
   })
   if (unsupported.length) return { steps: [], buffers: [], inputs: [], outputs: [], unsupported }
   const outputs = lowerOutputs(cx)
-  return { steps: cx.steps, buffers: cx.buffers.all, inputs, outputs, unsupported }
+  const steps = withoutUnread(
+    cx.steps,
+    outputs.map((p) => p.buffer),
+  )
+  return { steps, buffers: cx.buffers.all, inputs, outputs, unsupported }
 }

@@ -3,6 +3,7 @@ import { tensorInfo } from './engine.ts'
 import { readModel, sniffFormat } from './formats/index.ts'
 import { tensorBytes, type Graph, type Op, type Tensor } from './graph.ts'
 import { checkLoadOptions } from './load-options.ts'
+import { settle } from './fold/index.ts'
 import { lower } from './lower/index.ts'
 import { assemble, type Program } from './plan/compile.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
@@ -58,7 +59,13 @@ export function inspectModel(
   choice?: VariantChoice,
 ): ModelReport {
   checkLoadOptions(options, 'inspectModel')
-  return inspectGraph(readModel(bytes, name), options, sniffFormat(bytes), bytes.length, choice)
+  return inspectGraph(
+    settle(readModel(bytes, name), options.inputShapes),
+    options,
+    sniffFormat(bytes),
+    bytes.length,
+    choice,
+  )
 }
 
 function inspectGraph(

@@ -13,9 +13,10 @@ import { readModel } from './formats/index.ts'
 import { isSealed, peekFrame } from './formats/packed-frame.ts'
 import { holdsProgram, readPacked, readProgram } from './formats/packed.ts'
 import { runSteps, targetName } from './formats/programs.ts'
+import { settle } from './fold/index.ts'
 import type { Graph, Metadata } from './graph.ts'
 import { startProbe } from './kernels.ts'
-import { compileModel, PROGRAM_BASE } from './plan/compile.ts'
+import { compileModel, PROGRAM_BASE, refuseFloat } from './plan/compile.ts'
 import { chooseVariant, runtimeModule, type RuntimeExports, type VariantChoice } from './runtime.ts'
 import { checkThreads, ThreadPool } from './threads/pool.ts'
 import type { LoadOptions } from './types.ts'
@@ -58,7 +59,9 @@ export async function choose(options: LoadOptions, fast?: FastSource): Promise<C
 }
 
 /** Compiles and instantiates a graph. */
-export async function loadGraph(graph: Graph, options: LoadOptions = {}, fast?: FastSource): Promise<Engine> {
+export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?: FastSource): Promise<Engine> {
+  refuseFloat(source)
+  const graph = settle(source, options.inputShapes)
   const threads = options.threads ?? 1
   const { variant, kernels, why, module: fastModule } = await choose(options, fast)
   const plan = options.plan ?? 'speed'
@@ -107,7 +110,9 @@ function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
 
 /** The engine for a file that holds a program for what `options` ask for; undefined for any other file. */
 async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Engine | undefined> {
-  if ((options.threads ?? 1) !== 1 || (options.plan ?? 'speed') !== 'speed' || options.fast) return undefined
+  if ((options.threads ?? 1) !== 1 || (options.plan ?? 'speed') !== 'speed' || options.fast || options.inputShapes) {
+    return undefined
+  }
   const frame = peekFrame(bytes)
   if (!frame) return undefined
   const { variant, kernels, why } = await choose(options)

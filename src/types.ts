@@ -1,4 +1,5 @@
 /** Public types of the runtime API. */
+import type { InputShapes } from './fold/index.ts'
 import type { DType, Metadata, Preprocess } from './graph.ts'
 
 export type Variant = 'simd' | 'scalar' | 'relaxed'
@@ -26,6 +27,11 @@ export interface LoadOptions {
   fast?: boolean
   /** Worker threads. Default 1. */
   threads?: number
+  /**
+   * Other shapes for the inputs, in their order or by name: a model with an open batch or image size is planned anew
+   * for them. What is left out keeps the file's shape.
+   */
+  inputShapes?: InputShapes
   labels?: string[]
   preprocess?: Preprocess
 }

@@ -158,7 +158,8 @@ test('what Thimble does not run becomes an op with a name, never an error', () =
     ),
     ['ADD with variable tensors'],
   )
-  assert.equal(unsupported({ tensors: [vector({ shape: [1, 0] }), vector()] }), ['RELU with empty tensors'])
+  // Recorded shapes of activations are computed anew.
+  assert.equal(unsupported({ tensors: [vector({ shape: [1, 0] }), vector()] }), [])
   assert.equal(unsupported({ codes: [{ wide: 118 }], subgraphs: 3 }), ['IF'])
 })
 
@@ -371,7 +372,7 @@ test('files that contradict themselves: the code says how', () => {
         ],
       },
     ],
-    ['format/shape', 'negative dimension', { tensors: [vector({ shape: [1, -1] }), vector()] }],
+    ['format/shape', 'negative dimension', { tensors: [vector({ shape: [1, -2] }), vector()] }],
     ['format/shape', 'product beyond 2^31', { tensors: [vector({ shape: [65536, 65536] }), vector()] }],
     [
       'format/shape',
@@ -390,8 +391,8 @@ test('files that contradict themselves: the code says how', () => {
 })
 
 test('an error is one line that names the place', () => {
-  const e = refusal(() => read({ tensors: [vector({ name: 'the\ninput', shape: [1, -1] }), vector()] }))
-  assert.match(e.message, /^format\/shape: .*"the input".*expected.*got \[1,-1\]/)
+  const e = refusal(() => read({ tensors: [vector({ name: 'the\ninput', shape: [1, -2] }), vector()] }))
+  assert.match(e.message, /^format\/shape: .*"the input".*expected.*got \[1,-2\]/)
   assert.not.match(e.message, /\n/)
 })
 

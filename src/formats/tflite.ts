@@ -86,8 +86,6 @@ function readTensor(table: Table, index: number, buffers: readonly (Uint8Array |
   }
   const known = DTYPES[typeName]
   const dtype = known ?? 'string'
-  // A dynamic dimension is already a number here: the -1 is in shape_signature, which is not read.
-  const shape = table.int32s(0, 'shape', MAX_RANK) ?? []
   const bufferIndex = table.uint32(2)
   // Buffer 0 is empty by convention, and some writers leave out the whole list.
   if (bufferIndex >= Math.max(buffers.length, 1)) {
@@ -105,6 +103,8 @@ function readTensor(table: Table, index: number, buffers: readonly (Uint8Array |
   }
   const variable = table.bool(5)
   const data = buffers[bufferIndex]
+  // An open dimension is 1 here, its -1 in shape_signature, which is not read; some writers have the -1 here.
+  const shape = (table.int32s(0, 'shape', MAX_RANK) ?? []).map((d) => (d === -1 && !data ? 1 : d))
   const quantization = table.table(4, 'quantization')
   const details = quantization?.uint8(4) ?? 0
   const opaque =
@@ -166,7 +166,6 @@ function opaqueIn(indices: readonly number[], reads: readonly Read[]): string | 
   for (let k = 0; k < indices.length; k++) {
     const read = reads[indices[k]!]
     if (read?.opaque) return read.opaque
-    if (read && !read.tensor.data && read.tensor.shape.includes(0)) return 'empty tensors'
   }
   return undefined
 }

@@ -69,12 +69,16 @@ export class Context {
   readonly uses: number[]
   opIndex = 0
 
+  /** Tensors that ops write, constants among them where they were computed ahead. */
+  private readonly written: ReadonlySet<number>
+
   constructor(graph: Graph, { variant, kernels, compact, convolution }: LowerOptions) {
     this.graph = graph
     this.variant = variant
     this.kernels = kernels
     this.compact = compact ?? false
     this.convolution = convolution ?? 'best'
+    this.written = new Set(graph.ops.flatMap((op) => op.outputs))
     this.uses = graph.tensors.map(() => 0)
     for (const { inputs } of graph.ops) {
       for (let k = 0; k < inputs.length; k++) if (inputs[k]! >= 0) this.uses[inputs[k]!]!++
@@ -147,6 +151,11 @@ export class Context {
     source.alias = true
     this.values.set(this.op.outputs[position]!, value)
     return value
+  }
+
+  /** Whether an op of the graph writes a tensor, even if only constants go into it. */
+  isComputed(index: number | undefined): boolean {
+    return index !== undefined && this.written.has(index)
   }
 
   /** Constant int32 (or int64) contents of input `position`. */

@@ -3,6 +3,7 @@
  * reference runtime's behaviour (XNNPACK or builtin kernel, which rounding) an op gets.
  */
 
+import { isFolded } from '../fold/index.ts'
 import { tensorBytes, type Graph, type OpType } from '../graph.ts'
 import { lowerBinary } from './binary.ts'
 import { Context, Unsupported, type LowerOptions } from './context.ts'
@@ -20,14 +21,20 @@ import {
   lowerTanh,
 } from './elementwise.ts'
 import { withoutUnread } from './functions.ts'
+import { lowerGather, lowerGatherNd } from './gather.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
 import {
+  lowerBlocksToBatch,
+  lowerBlocksToDepth,
+  lowerBroadcast,
   lowerConcatenation,
+  lowerMirrorPad,
   lowerPack,
   lowerPad,
   lowerReshape,
   lowerResize,
+  lowerReverse,
   lowerSlice,
   lowerSplit,
   lowerStridedSlice,
@@ -36,7 +43,7 @@ import {
   lowerUnpack,
 } from './shape.ts'
 import { lowerTransposeConv } from './transpose-conv.ts'
-import { lowerArithmetic, lowerCast, lowerGatherNd, lowerSqrt } from './words.ts'
+import { lowerArithmetic, lowerCast, lowerSqrt } from './words.ts'
 
 const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   CONV_2D: lowerConv,
@@ -67,12 +74,23 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   RESIZE_BILINEAR: lowerResize,
   RESIZE_NEAREST_NEIGHBOR: lowerResize,
   PAD: lowerPad,
+  PADV2: lowerPad,
+  MIRROR_PAD: lowerMirrorPad,
   CONCATENATION: lowerConcatenation,
   SPLIT: lowerSplit,
+  SPLIT_V: lowerSplit,
   PACK: lowerPack,
   UNPACK: lowerUnpack,
   ARG_MAX: lowerArgMax,
+  GATHER: lowerGather,
   GATHER_ND: lowerGatherNd,
+  BROADCAST_TO: lowerBroadcast,
+  FILL: lowerBroadcast,
+  REVERSE_V2: lowerReverse,
+  SPACE_TO_DEPTH: lowerBlocksToDepth,
+  DEPTH_TO_SPACE: lowerBlocksToDepth,
+  SPACE_TO_BATCH_ND: lowerBlocksToBatch,
+  BATCH_TO_SPACE_ND: lowerBlocksToBatch,
   RESHAPE: lowerReshape,
   SQUEEZE: lowerReshape,
   EXPAND_DIMS: lowerReshape,
@@ -157,7 +175,7 @@ function lowerOutputs(cx: Context): Port[] {
 }
 
 /**
- * Lowers a whole graph. Ops without a rule are collected in `unsupported`; anything else wrong is thrown.
+ * Lowers a whole settled graph (fold/index.ts). Ops without a rule are collected in `unsupported`; anything else wrong is thrown.
  */
 export function lower(graph: Graph, options: LowerOptions): Lowered {
   const cx = new Context(graph, options)
@@ -165,12 +183,17 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
   const opaque = new Set<number>()
   const inputs = lowerInputs(cx)
   graph.ops.forEach((op, index) => {
+    if (isFolded(graph, index)) return
     cx.opIndex = index
     const rule = RULES[op.type]
     const name = op.type === 'UNSUPPORTED' ? op.attrs.name : op.type
     const blocked = opaque.size > 0 && op.inputs.some((i) => opaque.has(i))
     try {
       if (!rule) throw new Unsupported('no such operator in Thimble')
+      const empty = op.outputs.find((o) => graph.tensors[o]!.shape.includes(0))
+      if (empty !== undefined && op.type !== 'UNSUPPORTED') {
+        throw new Unsupported(`its result ${graph.tensors[empty]!.name} is empty`)
+      }
       if (!blocked) rule(cx)
       else for (const o of op.outputs) opaque.add(o)
     } catch (error) {

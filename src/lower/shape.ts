@@ -1,11 +1,12 @@
 /** Ops that move data: reshape, concat, split, pad, slice, transpose, pack, unpack, resize. */
 import { OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR } from '../generated/layout.ts'
 import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph.ts'
-import { clamp, f32, rha, rne } from '../numerics.ts'
+import { f32, rha, rne } from '../numerics.ts'
+import { slicesOf } from '../fold/shapes.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { concatTable } from './elementwise.ts'
-import { loopsOf, moveBytes } from './move.ts'
+import { loopsOf, moveBytes, type Loop } from './move.ts'
 import { rowwise, Value, type Buffer } from './program.ts'
 
 export function lowerReshape(cx: Context): void {
@@ -97,53 +98,59 @@ function differ(cx: Context, a: Tensor, b: Tensor): boolean {
   return x.scale !== y.scale || x.zeroPoint !== y.zeroPoint
 }
 
+/** SPLIT and SPLIT_V: the outputs' own shapes say where the cuts are. */
 export function lowerSplit(cx: Context): void {
-  const op = cx.op as OpOf<'SPLIT'>
-  const x = cx.plain(cx.value(1))
+  const op = cx.op as OpOf<'SPLIT' | 'SPLIT_V'>
+  const [position, axisPosition] = op.type === 'SPLIT' ? [1, 0] : [0, 2]
+  const x = cx.plain(cx.value(position))
   const t = x.tensor
-  const rank = t.shape.length
-  const axis = normalAxis(cx, cx.integers(0, 'axis')[0] ?? 0, rank)
+  const axis = normalAxis(cx, cx.integers(axisPosition, 'axis')[0] ?? 0, t.shape.length)
+  const inner = product(t.shape, axis + 1, t.shape.length) * dtypeBytes(t.dtype)
   const rows = product(t.shape, 0, axis)
-  const width = dtypeBytes(t.dtype)
-  const inBytes = product(t.shape, axis, rank) * width
-  if (t.shape[axis]! % op.outputs.length) {
-    throw cx.fail(
-      'lower/shape',
-      'axis does not divide into the outputs',
-      t,
-      `multiple of ${op.outputs.length}`,
-      t.shape[axis],
-    )
-  }
-  const bytes = inBytes / op.outputs.length
+  let first = 0
   op.outputs.forEach((_, i) => {
     const y = cx.result(i)
     y.alias = true
     if (y.tensor.dtype !== t.dtype) throw cx.fail('lower/dtype', `output ${i}`, y.tensor, t.dtype, y.tensor.dtype)
-    cx.expectShape(
-      y.tensor,
-      t.shape.map((d, k) => (k === axis ? d / op.outputs.length : d)),
-    )
+    const bytes = y.tensor.shape[axis]! * inner
     moveBytes(cx, {
       from: x,
       to: y,
-      loops: [{ size: rows, from: inBytes, to: bytes }],
+      loops: [{ size: rows, from: t.shape[axis]! * inner, to: bytes }],
       bytes,
-      inOffset: i * bytes,
+      inOffset: first,
       kernel: 'split',
     })
+    first += bytes
   })
 }
 
+/** Fills a value with one element, given as kernels see it. */
+function fillValue(cx: Context, y: Value, element: Uint8Array): void {
+  const bytes = tensorBytes(y.tensor)
+  if (element.every((v) => v === element[0])) {
+    cx.steps.push(
+      ...cx.fillStep(y.buffer, () => ({ rows: 1, output: y.address(), outRowStride: 0, bytes, value: element[0]! })),
+    )
+    return
+  }
+  const width = element.length
+  const t: Tensor = { name: 'fill value', shape: [], dtype: y.tensor.dtype }
+  const from = new Value(t, { n: 1, h: 1, w: 1, c: width }, cx.buffers.constant(t.name, element))
+  moveBytes(cx, { from, to: y, loops: [{ size: bytes / width, from: 0, to: width }], bytes: width, kernel: 'fill' })
+}
+
+/** PAD and PADV2, whose value is a constant on the output's grid. */
 export function lowerPad(cx: Context): void {
   const out = cx.output()
   const x = cx.value(0)
   const t = x.tensor
   const rank = t.shape.length
-  const q = cx.q(out)
-  const xq = cx.q(t)
-  if (q.scale !== xq.scale || q.zeroPoint !== xq.zeroPoint || t.dtype !== out.dtype) {
-    throw cx.fail('lower/quantization', 'PAD needs equal quantization of input and output', out)
+  const width = dtypeBytes(t.dtype)
+  if (t.dtype !== out.dtype) throw cx.fail('lower/dtype', 'output type', out, t.dtype, out.dtype)
+  const quantized = isQuantized(out)
+  if (quantized && differ(cx, t, out)) {
+    throw cx.fail('lower/quantization', `${cx.op.type} needs equal quantization of input and output`, out)
   }
   const pads = cx.integers(1, 'paddings')
   if (
@@ -153,28 +160,90 @@ export function lowerPad(cx: Context): void {
   ) {
     throw cx.fail('lower/shape', 'paddings do not match the shapes', out)
   }
-  if (foldPad(cx, x, pads)) return
+  const explicit = cx.op.type === 'PADV2'
+  if (!explicit && quantized && foldPad(cx, x, pads)) return
+  const element = explicit
+    ? constantElement(cx, 2)
+    : quantized
+      ? Uint8Array.of(cx.q(out).zero & 255)
+      : new Uint8Array(width)
   cx.plain(x)
   const y = cx.result()
   y.alias = true
-  cx.steps.push(
-    ...cx.fillStep(y.buffer, () => ({
-      rows: 1,
-      output: y.address(),
-      outRowStride: 0,
-      bytes: tensorBytes(out),
-      value: q.zero & 255,
-    })),
-  )
-  const so = strides(out.shape, 1)
+  if (pads.some((p) => p > 0)) fillValue(cx, y, element)
+  const so = strides(out.shape, width)
   moveBytes(cx, {
     from: x,
     to: y,
-    loops: loopsOf(t.shape, strides(t.shape, 1), so),
-    bytes: 1,
-    outOffset: pads.reduce((a, p, i) => (i % 2 ? a : a + p * so[i / 2]!), 0),
+    loops: loopsOf(t.shape, strides(t.shape, width), so),
+    bytes: width,
+    outOffset: so.reduce((a, step, i) => a + pads[2 * i]! * step, 0),
     kernel: 'pad',
   })
+}
+
+const isQuantized = (t: Tensor): boolean => t.dtype === 'int8' || t.dtype === 'uint8'
+
+/** The one element of constant input `position`, as kernels see it; of the output's type and, in 8 bits, its grid. */
+function constantElement(cx: Context, position: number): Uint8Array {
+  const t = cx.input(position)
+  const out = cx.output()
+  if (!t.data) throw new Unsupported(`a value that is computed`)
+  if (t.dtype !== out.dtype || elements(t.shape) !== 1) {
+    throw cx.fail('lower/dtype', `input ${position}`, t, `one ${out.dtype}`, `[${t.shape}] ${t.dtype}`)
+  }
+  if (isQuantized(out) && t.quantization && differ(cx, t, out)) {
+    throw new Unsupported(`${cx.op.type} with a value of another quantization`)
+  }
+  return t.dtype === 'uint8' ? t.data.map((v) => v ^ 0x80) : t.data
+}
+
+/** Where the elements along one dimension of a mirrored image come from: runs of input positions, forwards or backwards. */
+function mirrorRuns(
+  size: number,
+  before: number,
+  after: number,
+  border: number,
+): { from: number; step: number; size: number }[] {
+  return [
+    { from: before - 1 + border, step: -1, size: before },
+    { from: 0, step: 1, size },
+    { from: size - 1 - border, step: -1, size: after },
+  ].filter((run) => run.size > 0)
+}
+
+export function lowerMirrorPad(cx: Context): void {
+  const op = cx.op as OpOf<'MIRROR_PAD'>
+  const x = cx.plain(cx.value(0))
+  const out = cx.output()
+  const { shape, dtype } = x.tensor
+  const width = dtypeBytes(dtype)
+  const pads = cx.integers(1, 'paddings')
+  const border = op.attrs.mode === 'REFLECT' ? 1 : 0
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  if (shape.some((d, i) => Math.max(pads[2 * i]!, pads[2 * i + 1]!) > d - border)) {
+    throw cx.fail('lower/shape', 'paddings are larger than the image', out, `at most [${shape}]`, `[${pads}]`)
+  }
+  const si = strides(shape, width)
+  const so = strides(out.shape, width)
+  const y = cx.result()
+  y.alias = true
+  const emit = (d: number, move: { loops: Loop[]; inOffset: number; outOffset: number }): void => {
+    if (d === shape.length) {
+      moveBytes(cx, { from: x, to: y, ...move, bytes: width, kernel: 'mirror-pad' })
+      return
+    }
+    let at = 0
+    for (const run of mirrorRuns(shape[d]!, pads[2 * d]!, pads[2 * d + 1]!, border)) {
+      emit(d + 1, {
+        loops: [...move.loops, { size: run.size, from: run.step * si[d]!, to: so[d]! }],
+        inOffset: move.inOffset + run.from * si[d]!,
+        outOffset: move.outOffset + at * so[d]!,
+      })
+      at += run.size
+    }
+  }
+  emit(0, { loops: [], inOffset: 0, outOffset: 0 })
 }
 
 /** A spatial PAD whose only reader is an unpadded convolution becomes that convolution's padding. */
@@ -207,7 +276,7 @@ export function lowerTranspose(cx: Context): void {
   const t = x.tensor
   const out = cx.output()
   const width = dtypeBytes(t.dtype)
-  const order = cx.integers(1, 'permutation')
+  const order = cx.integers(1, 'permutation').map((a) => (a < 0 ? a + t.shape.length : a))
   if (
     order.length !== t.shape.length ||
     [...order].sort((a, b) => a - b).some((v, i) => v !== i) ||
@@ -260,38 +329,152 @@ export function lowerStridedSlice(cx: Context): void {
   const t = x.tensor
   const out = cx.output()
   const width = dtypeBytes(t.dtype)
-  const rank = t.shape.length
-  if (attrs.ellipsisMask || attrs.newAxisMask) throw new Unsupported('STRIDED_SLICE with ellipsis or new axes')
-  const begin = cx.integers(1, 'begin')
-  const end = cx.integers(2, 'end')
-  const step = cx.integers(3, 'strides')
-  if (begin.length !== rank || step.length !== rank || end.length !== rank) {
-    throw new Unsupported('STRIDED_SLICE of fewer dimensions than its input has')
+  const [begin, end, step] = [cx.integers(1, 'begin'), cx.integers(2, 'end'), cx.integers(3, 'strides')]
+  const slices = slicesOf(t.shape, begin, end, step, attrs)
+  if (!slices || elements(slices.shape) !== elements(out.shape) || t.dtype !== out.dtype) {
+    throw cx.fail('lower/shape', 'slice does not match its output', out, `[${slices?.shape}]`, `[${out.shape}]`)
   }
-  if (step.some((v) => v < 1)) throw new Unsupported('STRIDED_SLICE with negative strides')
   const si = strides(t.shape, width)
-  let offset = 0
-  const dims = t.shape.map((size, i) => {
-    const norm = (v: number): number => clamp(v < 0 ? v + size : v, 0, size)
-    const b = (attrs.beginMask >> i) & 1 ? 0 : norm(begin[i]!)
-    const e = (attrs.shrinkAxisMask >> i) & 1 ? b + 1 : (attrs.endMask >> i) & 1 ? size : norm(end[i]!)
-    offset += b * si[i]!
-    return Math.max(0, Math.ceil((e - b) / step[i]!))
-  })
-  if (product(dims, 0, rank) !== elements(out.shape)) {
-    throw cx.fail('lower/shape', 'slice does not match its output', out, `[${dims}]`, `[${out.shape}]`)
-  }
+  const sizes = slices.spans.map((p) => p.size)
+  const from = slices.spans.map((p, i) => p.step * si[i]!)
   const y = cx.result()
   y.alias = true
-  const from = si.map((s, i) => s * step[i]!)
   moveBytes(cx, {
     from: x,
     to: y,
-    loops: loopsOf(dims, from, strides(dims, width)),
+    loops: loopsOf(sizes, from, strides(sizes, width)),
     bytes: width,
-    inOffset: offset,
+    inOffset: slices.spans.reduce((a, p, i) => a + p.begin * si[i]!, 0),
     kernel: 'strided-slice',
   })
+}
+
+/** REVERSE_V2. */
+export function lowerReverse(cx: Context): void {
+  const x = cx.plain(cx.value(0))
+  const { shape, dtype } = x.tensor
+  const width = dtypeBytes(dtype)
+  const axes = cx.integers(1, 'axes').map((a) => normalAxis(cx, a, shape.length))
+  const si = strides(shape, width)
+  const y = cx.result()
+  y.alias = true
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: shape.map((size, i) => ({ size, from: axes.includes(i) ? -si[i]! : si[i]!, to: si[i]! })),
+    bytes: width,
+    inOffset: axes.reduce((a, i) => a + (shape[i]! - 1) * si[i]!, 0),
+    kernel: 'reverse',
+  })
+}
+
+/** BROADCAST_TO, and FILL with a value that is computed. */
+export function lowerBroadcast(cx: Context): void {
+  const x = cx.plain(cx.value(cx.op.type === 'FILL' ? 1 : 0))
+  const out = cx.output()
+  const { shape, dtype } = x.tensor
+  const width = dtypeBytes(dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  const own = strides(shape, width)
+  const first = out.shape.length - shape.length
+  const from = out.shape.map((_, i) => (i < first || shape[i - first] === 1 ? 0 : own[i - first]!))
+  const y = cx.result()
+  y.alias = true
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: loopsOf(out.shape, from, strides(out.shape, width)),
+    bytes: width,
+    kernel: 'broadcast',
+  })
+}
+
+/** SPACE_TO_DEPTH and DEPTH_TO_SPACE: an image of blocks against a pixel for each block. */
+export function lowerBlocksToDepth(cx: Context): void {
+  const op = cx.op as OpOf<'SPACE_TO_DEPTH' | 'DEPTH_TO_SPACE'>
+  const x = cx.plain(cx.value(0))
+  const out = cx.output()
+  const { dtype } = x.tensor
+  const b = op.attrs.blockSize
+  const gathers = op.type === 'SPACE_TO_DEPTH'
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  // Of the side with the larger image.
+  const [n, h, w, c] = (gathers ? x.tensor : out).shape as [number, number, number, number]
+  const run = b * c * dtypeBytes(dtype)
+  const y = cx.result()
+  y.alias = true
+  const blocks: { size: number; image: number; deep: number }[] = [
+    { size: (n * h) / b, image: b * (w / b) * run, deep: (w / b) * b * run },
+    { size: w / b, image: run, deep: b * run },
+    { size: b, image: (w / b) * run, deep: run },
+  ]
+  moveBytes(cx, {
+    from: x,
+    to: y,
+    loops: blocks.map(({ size, image, deep }) =>
+      gathers ? { size, from: image, to: deep } : { size, from: deep, to: image },
+    ),
+    bytes: run,
+    kernel: gathers ? 'space-to-depth' : 'depth-to-space',
+  })
+}
+
+/** SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND: one copy for each place inside a block. */
+export function lowerBlocksToBatch(cx: Context): void {
+  const toBatch = cx.op.type === 'SPACE_TO_BATCH_ND'
+  const x = cx.plain(cx.value(0))
+  const out = cx.output()
+  const { dtype } = x.tensor
+  const width = dtypeBytes(dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  const block = cx.integers(1, 'block')
+  const edges = cx.integers(2, 'paddings')
+  const y = cx.result()
+  y.alias = true
+  // The image that the blocks lie in, and the batch that has a small image for each place of a block.
+  const [image, batch] = toBatch ? [x.tensor.shape, out.shape] : [out.shape, x.tensor.shape]
+  const [imageSteps, batchSteps] = [strides(image, width), strides(batch, width)]
+  if (toBatch && edges.some((e) => e > 0)) {
+    fillValue(cx, y, isQuantized(out) ? Uint8Array.of(cx.q(out).zero & 255) : new Uint8Array(width))
+  }
+  const places = block.reduce((a, b) => a * b, 1)
+  for (let place = 0; place < places; place++) {
+    let rest = place
+    const at = new Array<number>(block.length)
+    for (let d = block.length - 1; d >= 0; d--) {
+      at[d] = rest % block[d]!
+      rest = Math.floor(rest / block[d]!)
+    }
+    let imageOffset = 0
+    let batchOffset = place * image[0]! * batchSteps[0]!
+    const loops: { size: number; image: number; batch: number }[] = [
+      { size: image[0]!, image: imageSteps[0]!, batch: batchSteps[0]! },
+    ]
+    at.forEach((offset, d) => {
+      // Small positions s whose place s * block + offset - edge lies inside the image.
+      const edge = edges[2 * d]!
+      const b = block[d]!
+      const first = Math.max(0, Math.ceil((edge - offset) / b))
+      const end = Math.min(batch[d + 1]!, Math.floor((image[d + 1]! - 1 + edge - offset) / b) + 1)
+      imageOffset += (first * b + offset - edge) * imageSteps[d + 1]!
+      batchOffset += first * batchSteps[d + 1]!
+      loops.push({ size: Math.max(0, end - first), image: b * imageSteps[d + 1]!, batch: batchSteps[d + 1]! })
+    })
+    for (let d = block.length + 1; d < image.length; d++) {
+      loops.push({ size: image[d]!, image: imageSteps[d]!, batch: batchSteps[d]! })
+    }
+    moveBytes(cx, {
+      from: x,
+      to: y,
+      loops: loops.map((l) =>
+        toBatch ? { size: l.size, from: l.image, to: l.batch } : { size: l.size, from: l.batch, to: l.image },
+      ),
+      bytes: width,
+      inOffset: toBatch ? imageOffset : batchOffset,
+      outOffset: toBatch ? batchOffset : imageOffset,
+      kernel: toBatch ? 'space-to-batch' : 'batch-to-space',
+    })
+  }
 }
 
 export function lowerPack(cx: Context): void {

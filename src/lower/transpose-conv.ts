@@ -2,7 +2,7 @@
 import { OP_TRANSPOSE_CONV } from '../generated/layout.ts'
 import type { OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
-import { type Context, shifted, Unsupported } from './context.ts'
+import { type Context, shifted } from './context.ts'
 import { rowwise } from './program.ts'
 import { readWeights, sameDtypes } from './weights.ts'
 import { checkWindow } from './window.ts'
@@ -33,18 +33,16 @@ export function lowerTransposeConv(cx: Context): void {
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.hasInput(3) ? cx.input(3, 'bias') : undefined, o, kh * kw * ci)
-  const builtin = op.attrs.padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow
-  if (builtin && !xq.unsigned) {
-    throw new Unsupported(
-      "int8 TRANSPOSE_CONV with a kernel smaller than its stride (LiteRT's rounding there is not reproducible)",
-    )
-  }
+  // XNNPACK takes an output size that the file holds, not one that the model computes.
+  const builtin =
+    cx.isComputed(op.inputs[0]) || (op.attrs.padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow)
   const limits = builtin
     ? activationBoundsBuiltin(op.attrs.activation, oq)
     : activationBoundsXnn(op.attrs.activation, oq)
   const scales = w.quantization!.scales
+  const product = xq.unsigned ? f32 : (v: number): number => v
   const fixed = Array.from({ length: o }, (_, c) =>
-    quantizeMultiplier(f32(f32(xq.scale) * f32(scales[scales.length === 1 ? 0 : c]!)) / oq.scale),
+    quantizeMultiplier(product(xq.scale * scales[scales.length === 1 ? 0 : c]!) / oq.scale),
   )
   const name = out.name
   // The plain bias: the kernel subtracts zero points itself, since an output pixel has a varying number of taps.
@@ -92,7 +90,7 @@ export function lowerTransposeConv(cx: Context): void {
         weightZeroPoint: weights.zero,
         outputZeroPoint: oq.zero,
         ...shifted(limits, oq),
-        fixedPoint: Number(builtin),
+        fixedPoint: builtin ? (xq.unsigned ? 1 : 2) : 0,
         multipliers: mb.address,
         shifts: hb.address,
       }),

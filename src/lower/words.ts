@@ -1,4 +1,4 @@
-/** int32 and float32 values of a few elements (indices, coordinates): arithmetic, CAST, SQRT, GATHER_ND. */
+/** int32 and float32 values of a few elements (indices, coordinates): arithmetic, CAST, SQRT. */
 import {
   ARITHMETIC_FLOAT_ADD,
   ARITHMETIC_FLOAT_DIV,
@@ -11,11 +11,10 @@ import {
   ARITHMETIC_INT_TO_FLOAT,
   OP_ARITHMETIC,
   OP_DEQUANTIZE,
-  OP_GATHER_ND,
 } from '../generated/layout.ts'
-import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph.ts'
+import { elements, type DType, type OpOf, type OpType } from '../graph.ts'
 import { f32 } from '../numerics.ts'
-import { broadcast, merge, strides, type Dim } from './broadcast.ts'
+import { broadcast, merge, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 
@@ -155,48 +154,4 @@ export function lowerSqrt(cx: Context): void {
   if (!from || !from.exact) throw new Unsupported('SQRT elsewhere than once between DEQUANTIZE (or CAST) and QUANTIZE')
   cx.expectShape(cx.output(), cx.input(0).shape)
   cx.tabular.set(cx.op.outputs[0]!, { x: from.x, real: (v) => f32(Math.sqrt(from.real(v))), exact: false })
-}
-
-export function lowerGatherNd(cx: Context): void {
-  const x = cx.plain(cx.value(0))
-  const indices = cx.plain(cx.value(1))
-  const out = cx.output()
-  const { shape, dtype } = x.tensor
-  const places = indices.tensor.shape
-  const depth = places[places.length - 1] ?? 0
-  if (indices.tensor.dtype !== 'int32') throw new Unsupported(`GATHER_ND by ${indices.tensor.dtype} indices`)
-  if (depth > 4) throw new Unsupported('GATHER_ND by more than four indices')
-  if (depth < 1 || depth > shape.length) {
-    throw cx.fail('lower/shape', 'last dimension of the indices', indices.tensor, `1..${shape.length}`, depth)
-  }
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
-  cx.expectShape(out, [...places.slice(0, -1), ...shape.slice(depth)])
-  const steps = strides(shape, dtypeBytes(dtype))
-  const y = cx.result()
-  const at = (list: readonly number[], k: number): number => (k < depth ? list[k]! : 0)
-  y.alias = true
-  cx.push({
-    record: 'GatherNdRecord',
-    op: OP_GATHER_ND,
-    kernel: 'gather-nd',
-    rows: rowwise(1),
-    reads: [x.buffer, indices.buffer],
-    writes: [y.buffer],
-    fields: () => ({
-      input: x.address(),
-      indices: indices.address(),
-      output: y.address(),
-      count: elements(places) / depth,
-      depth,
-      bytes: steps[depth - 1]!,
-      limit0: at(shape, 0),
-      limit1: at(shape, 1),
-      limit2: at(shape, 2),
-      limit3: at(shape, 3),
-      stride0: at(steps, 0),
-      stride1: at(steps, 1),
-      stride2: at(steps, 2),
-      stride3: at(steps, 3),
-    }),
-  })
 }

@@ -2,6 +2,7 @@
 import { tensorInfo } from '../engine.ts'
 import { ThimbleError } from '../errors.ts'
 import { FORM_DOT, LAYOUT, OP_DEPTHWISE3X3_DOT } from '../generated/layout.ts'
+import { settle } from '../fold/index.ts'
 import type { Graph } from '../graph.ts'
 import { META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
 import { compileModel, PAGE, PROGRAM_BASE, type Program } from '../plan/compile.ts'
@@ -123,7 +124,8 @@ const WASI_MAX_PAGES = 16384
  * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures).
  * Errors: `lower/…`, `plan/…`; for wasi `usage/not-a-classifier`, `image/unsupported-input`.
  */
-export async function packGraph(graph: Graph, options: PackOptions = {}): Promise<PackedModel> {
+export async function packGraph(source: Graph, options: PackOptions = {}): Promise<PackedModel> {
+  const graph = settle(source)
   const variant = options.variant ?? 'simd'
   const name = options.name ?? graph.metadata.name ?? 'model'
   const wasi = options.target === 'wasi'

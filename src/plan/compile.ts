@@ -5,6 +5,7 @@
 import { ThimbleError } from '../errors.ts'
 import { ABI_VERSION } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
+import { settle } from '../fold/index.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Convolution } from '../lower/context.ts'
 import type { Buffer, Loader, Recipe } from '../lower/program.ts'
@@ -127,7 +128,7 @@ export const findFloatWeights = (graph: Graph): number =>
   graph.ops.findIndex((op) => WEIGHTED.has(op.type) && /^float/.test(graph.tensors[op.inputs[1] ?? -1]?.dtype ?? ''))
 
 /** Throws `lower/float-model` when the model's filters are floats. */
-function refuseFloat(graph: Graph): void {
+export function refuseFloat(graph: Graph): void {
   const index = findFloatWeights(graph)
   const op = graph.ops[index]
   if (!op) return
@@ -155,7 +156,7 @@ function refuseUnsupported(unsupported: Lowered['unsupported']): void {
 export function compileModel(graph: Graph, options: CompileOptions): Program {
   refuseFloat(graph)
   const { variant, kernels = 'generic', plan, convolution } = options
-  const lowered = lower(graph, { variant, kernels, compact: plan === 'size', convolution })
+  const lowered = lower(settle(graph), { variant, kernels, compact: plan === 'size', convolution })
   refuseUnsupported(lowered.unsupported)
   return assemble(lowered, options)
 }

@@ -4,6 +4,7 @@
  * records, constants in an order that no packer makes) is written along. formats/programs.ts has the form in the file.
  */
 import type { Graph } from '../graph.ts'
+import { settle } from '../fold/index.ts'
 import type { Packers } from '../lower/program.ts'
 import { ThimbleError } from '../errors.ts'
 import { PACKERS, targetName, type LoadStep, type RecordedProgram } from '../formats/programs.ts'
@@ -73,8 +74,11 @@ const TARGETS: readonly (readonly [Variant, Kernels])[] = [
 /** The graph with a program for every kernel set; unchanged when Thimble can't run it. The same for the same graph. */
 export function withPrograms(graph: Graph): Graph {
   try {
+    const { tensors } = settle(graph)
     return {
       ...graph,
+      // A program's ports have the computed shapes.
+      tensors: graph.tensors.map((t, i) => (t.data ? t : { ...t, shape: tensors[i]!.shape })),
       programs: TARGETS.map(([variant, kernels]) =>
         record(compileModel(graph, { variant, kernels, plan: 'speed' }), targetName(variant, kernels)),
       ),

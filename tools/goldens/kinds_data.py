@@ -1,5 +1,6 @@
 """Ops that move data."""
-from net import Net
+import numpy as np
+from net import DTYPES, Net
 from record import kind
 
 WORDS = ["int8", "uint8", "int32", "float32"]
@@ -16,3 +17,254 @@ def tile(d):
     y = n.tensor([a * b for a, b in zip(shape, multiples)], dtype, **q)
     n.op("TILE", [x, n.ints(multiples, d.pick(["int32", "int64"]))], y)
     return n.done(y), [[d.values(shape, dtype)]], f"{dtype} {shape} x {multiples}"
+
+
+@kind("TRANSPOSE_CONV-builtin")
+def transpose_conv(d):
+    """Forms that XNNPACK leaves to the builtin kernel: a computed output size, a kernel smaller than its stride."""
+    dtype = d.pick(["int8", "int8", "uint8"])
+    n, h, w, c, o = 1, d.int(1, 6), d.int(1, 6), d.int(1, 9), d.pick([1, 2, 3, 7, 8, 9, 16, 19])
+    computed = d.coin(0.7)
+    s = d.int(1, 3) if computed else d.int(2, 3)
+    k = d.int(1, 4) if computed else d.int(1, s - 1)
+    same = True if not computed else d.coin()
+    out = [n, h * s, w * s, o] if same else [n, (h - 1) * s + k, (w - 1) * s + k, o]
+    b = Net()
+    si, so = d.scale(-8, -3), d.scale(-6, -1)
+    x = b.input([n, h, w, c], dtype, si, d.zero(dtype))
+    per = dtype == "int8" and d.coin()
+    sw = [d.scale(-10, -5) for _ in range(o)] if per else d.scale(-10, -5)
+    zw = 0 if dtype == "int8" else d.zero(dtype)
+    low, high = (-127, 127) if dtype == "int8" else (0, 255)
+    filt = b.tensor([o, k, k, c], dtype, sw, zw, data=d.values([o, k, k, c], dtype, low, high))
+    if computed:
+        # The batch of the input and three constants, as Keras writes it.
+        shape = b.op("SHAPE", [x], b.tensor([4], "int32"), "ShapeOptions", outType=2)
+        first = b.op("STRIDED_SLICE", [shape, b.ints([0]), b.ints([1]), b.ints([1])], b.tensor([], "int32"), "StridedSliceOptions", shrinkAxisMask=1)
+        parts = [first] + [b.tensor([], "int32", data=v) for v in out[1:]]
+        size = b.op("PACK", parts, b.tensor([4], "int32"), "PackOptions", valuesCount=4, axis=0)
+    else:
+        size = b.ints(out)
+    inputs = [size, filt, x]
+    if d.coin():
+        inputs.append(b.tensor([o], "int32", sw if not per else [si * v for v in sw], 0, data=d.values([o], "int32", -20000, 20000)))
+    y = b.tensor(out, dtype, so, d.zero(dtype))
+    act = d.pick([0, 0, 1, 3])
+    b.op("TRANSPOSE_CONV", inputs, y, "TransposeConvOptions", version=3, padding=0 if same else 1, strideW=s, strideH=s, fusedActivationFunction=act)
+    note = f"{dtype} {[n, h, w, c]} to {out}, {k}x{k} stride {s}, {'SAME' if same else 'VALID'}"
+    return b.done(y), [[d.values([n, h, w, c], dtype)] for _ in range(2)], note
+
+
+def one(d, name, dtype, shape, out, more=(), options=None, q=None, version=1, **fields):
+    """A model of one op on one input; `more`: its further inputs, made by functions of the net."""
+    b = Net()
+    q = d.quantized(dtype) if q is None else q
+    x = b.input(shape, dtype, **q)
+    rest = [m(b) for m in more]
+    y = b.tensor(out, dtype, **q)
+    b.op(name, [x, *rest], y, options, version, **fields)
+    return b.done(y), [[d.values(shape, dtype)]], f"{dtype} {list(shape)} to {list(out)} {fields or ''}"
+
+
+def pads(d, shape, most):
+    return [[d.int(0, m), d.int(0, m)] if d.coin(0.7) else [0, 0] for m in (most(s) for s in shape)]
+
+
+def grown(shape, p):
+    return [s + a + b for s, (a, b) in zip(shape, p)]
+
+
+@kind("PAD")
+def pad(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 4, 120)
+    p = pads(d, shape, lambda s: 3)
+    return one(d, "PAD", dtype, shape, grown(shape, p), [lambda b: b.ints(p)])
+
+
+@kind("PADV2")
+def padv2(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 4, 120)
+    p = pads(d, shape, lambda s: 3)
+    q = d.quantized(dtype)
+    value = d.values([], dtype)
+    return one(d, "PADV2", dtype, shape, grown(shape, p), [lambda b: b.ints(p), lambda b: b.tensor([], dtype, data=value, **q)], q=q)
+
+
+@kind("MIRROR_PAD")
+def mirror_pad(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 4, 120)
+    reflect = d.coin()
+    p = pads(d, shape, lambda s: min(3, s - 1 if reflect else s))
+    return one(d, "MIRROR_PAD", dtype, shape, grown(shape, p), [lambda b: b.ints(p)], "MirrorPadOptions", mode=0 if reflect else 1)
+
+
+@kind("REVERSE_V2")
+def reverse(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 4)
+    first = d.int(0, len(shape) - 1)
+    axes = list(range(first, d.int(first, len(shape) - 1) + 1))
+    return one(d, "REVERSE_V2", dtype, shape, shape, [lambda b: b.ints(axes)], "ReverseV2Options")
+
+
+@kind("BROADCAST_TO")
+def broadcast_to(d):
+    dtype = d.pick(WORDS)
+    out = d.shape(1, 5, 300)
+    first = d.int(0, len(out) - 1)
+    shape = [s if d.coin() else 1 for s in out[first:]]
+    return one(d, "BROADCAST_TO", dtype, shape, out, [lambda b: b.ints(out, d.pick(["int32", "int64"]))], "BroadcastToOptions", version=3)
+
+
+@kind("TRANSPOSE")
+def transpose(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(2, 6)
+    order = [int(v) for v in d.r.permutation(len(shape))]
+    return one(d, "TRANSPOSE", dtype, shape, [shape[i] for i in order], [lambda b: b.ints(order)])
+
+
+@kind("SPACE_TO_DEPTH")
+def space_to_depth(d):
+    k = d.int(1, 3)
+    n, h, w, c = d.int(1, 2), d.int(1, 4), d.int(1, 4), d.int(1, 9)
+    return one(d, "SPACE_TO_DEPTH", d.pick(WORDS), [n, h * k, w * k, c], [n, h, w, c * k * k], (), "SpaceToDepthOptions", blockSize=k)
+
+
+@kind("DEPTH_TO_SPACE")
+def depth_to_space(d):
+    k = d.int(1, 3)
+    n, h, w, c = d.int(1, 2), d.int(1, 4), d.int(1, 4), d.int(1, 9)
+    return one(d, "DEPTH_TO_SPACE", d.pick(WORDS), [n, h, w, c * k * k], [n, h * k, w * k, c], (), "DepthToSpaceOptions", blockSize=k)
+
+
+@kind("SPACE_TO_BATCH_ND")
+def space_to_batch(d):
+    k = [d.int(1, 3), d.int(1, 3)]
+    p = [[d.int(0, 2), d.int(0, 2)] for _ in k]
+    small = [d.int(1, 4) for _ in k]
+    size = [s * b - a - z for s, b, (a, z) in zip(small, k, p)]
+    if min(size) < 1:
+        return None
+    n, c = d.int(1, 2), d.int(1, 9)
+    return one(d, "SPACE_TO_BATCH_ND", d.pick(WORDS), [n, *size, c], [n * k[0] * k[1], *small, c], [lambda b: b.ints(k), lambda b: b.ints(p)])
+
+
+@kind("BATCH_TO_SPACE_ND")
+def batch_to_space(d):
+    k = [d.int(1, 3), d.int(1, 3)]
+    p = [[d.int(0, 2), d.int(0, 2)] for _ in k]
+    small = [d.int(1, 4) for _ in k]
+    size = [s * b - a - z for s, b, (a, z) in zip(small, k, p)]
+    if min(size) < 1:
+        return None
+    n, c = d.int(1, 2), d.int(1, 9)
+    return one(d, "BATCH_TO_SPACE_ND", d.pick(WORDS), [n * k[0] * k[1], *small, c], [n, *size, c], [lambda b: b.ints(k), lambda b: b.ints(p)])
+
+
+@kind("STRIDED_SLICE")
+def strided_slice(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 4)
+    begin, end, step, out = [], [], [], []
+    masks = dict(beginMask=0, endMask=0, ellipsisMask=0, newAxisMask=0, shrinkAxisMask=0)
+    given = d.int(1, len(shape))
+    for i in range(given):
+        s = shape[i]
+        k = d.pick([1, 1, 1, 2, 3, -1, -2])
+        a, z = d.int(-s, s - 1), d.int(-s - 1, s + 1)
+        if d.coin(0.2):
+            masks["beginMask"] |= 1 << i
+        if d.coin(0.2):
+            masks["endMask"] |= 1 << i
+        if d.coin(0.2):
+            masks["shrinkAxisMask"] |= 1 << i
+            k = 1
+        begin.append(a), end.append(z), step.append(k)
+    # numpy says what is left.
+    x = np.zeros(shape)
+    index = []
+    for i in range(given):
+        if masks["shrinkAxisMask"] >> i & 1:
+            index.append(0 if masks["beginMask"] >> i & 1 else begin[i])
+        else:
+            index.append(slice(None if masks["beginMask"] >> i & 1 else begin[i], None if masks["endMask"] >> i & 1 else end[i], step[i]))
+    out = x[tuple(index)].shape
+    if 0 in out:
+        return None
+    return one(d, "STRIDED_SLICE", dtype, shape, out, [lambda b: b.ints(begin), lambda b: b.ints(end), lambda b: b.ints(step)], "StridedSliceOptions", **masks)
+
+
+@kind("SLICE")
+def slice_(d):
+    shape = d.shape(1, 5)
+    begin = [d.int(0, s - 1) for s in shape]
+    size = [-1 if d.coin(0.2) else d.int(1, s - b) for s, b in zip(shape, begin)]
+    out = [s - b if k == -1 else k for s, b, k in zip(shape, begin, size)]
+    t = d.pick(["int32", "int64"])
+    return one(d, "SLICE", d.pick(WORDS), shape, out, [lambda b: b.ints(begin, t), lambda b: b.ints(size, t)])
+
+
+@kind("GATHER")
+def gather(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 4, 200)
+    axis = d.int(0, len(shape) - 1)
+    batch = d.int(0, axis) if d.coin(0.3) else 0
+    inner = d.shape(0, 2, 12)
+    places = [*shape[:batch], *inner]
+    index = d.values(places, "int32", 0, shape[axis] - 1)
+    out = [*shape[:axis], *inner, *shape[axis + 1 :]]
+    if batch == 0 and d.coin(0.3):
+        # Indices that the model is given.
+        b = Net()
+        q = d.quantized(dtype)
+        x, i = b.input(shape, dtype, **q), b.input(places, d.pick(["int32", "int64"]))
+        y = b.tensor(out, dtype, **q)
+        b.op("GATHER", [x, i], y, "GatherOptions", axis=axis, batchDims=0)
+        t = {v: k for k, v in DTYPES.items()}[b.graph.tensors[i].type]
+        return b.done(y), [[d.values(shape, dtype), index.astype(t)]], f"{dtype} {shape} axis {axis} by {places} {t}"
+    return one(d, "GATHER", dtype, shape, out, [lambda b: b.ints(index)], "GatherOptions", axis=axis - len(shape) if d.coin(0.2) else axis, batchDims=batch)
+
+
+@kind("GATHER_ND")
+def gather_nd(d):
+    shape = d.shape(1, 4, 200)
+    depth = d.int(1, len(shape))
+    places = d.shape(0, 2, 12)
+    index = np.stack([d.values(places, "int32", 0, s - 1) for s in shape[:depth]], -1)
+    return one(d, "GATHER_ND", d.pick(WORDS), shape, [*places, *shape[depth:]], [lambda b: b.ints(index)])
+
+
+@kind("SPLIT_V")
+def split_v(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 4)
+    axis = d.int(0, len(shape) - 1)
+    left, sizes = shape[axis], []
+    while left:
+        sizes.append(d.int(1, left))
+        left -= sizes[-1]
+    b = Net()
+    q = d.quantized(dtype)
+    x = b.input(shape, dtype, **q)
+    ys = [b.tensor([*shape[:axis], s, *shape[axis + 1 :]], dtype, **q) for s in sizes]
+    b.op("SPLIT_V", [x, b.ints(sizes), b.tensor([], "int32", data=axis)], ys, "SplitVOptions", numSplits=len(sizes))
+    return b.done(*ys), [[d.values(shape, dtype)]], f"{dtype} {shape} axis {axis} into {sizes}"
+
+
+@kind("PACK")
+def pack(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(0, 3, 100)
+    axis = d.int(0, len(shape))
+    n = d.int(1, 4)
+    b = Net()
+    q = d.quantized(dtype)
+    xs = [b.input(shape, dtype, **q) for _ in range(n)]
+    y = b.tensor([*shape[:axis], n, *shape[axis:]], dtype, **q)
+    b.op("PACK", xs, y, "PackOptions", valuesCount=n, axis=axis)
+    return b.done(y), [[d.values(shape, dtype) for _ in xs]], f"{dtype} {n} of {shape} along {axis}"

@@ -64,7 +64,7 @@ def answers(model, runs):
     lines = []
     for inputs in runs:
         for d, x in zip(it.get_input_details(), inputs):
-            it.set_tensor(d["index"], np.ascontiguousarray(x))
+            it.set_tensor(d["index"], np.asarray(x))
         try:
             it.invoke()
         except RuntimeError:

@@ -5,6 +5,7 @@
  *   dist/chunks/chunk-*.js  what several need; the core, that is all that every `import 'thimble'` needs, is one of
  *   them dist/chunks/*.js        what is loaded on demand: runtime variants, image decoding, the commands
  *   dist/threads/worker.js  a script of its own
+ *   dist/cjs/*.cjs          the same for `require`: one file, and one a name that shows its part
  *
  * Names stay and nothing is minified. Bundlers of users find literal `import()` and `new URL(…, import.meta.url)` as in
  * src/, which is why everything but the entry points lies one folder deep.
@@ -90,6 +91,32 @@ function checkUrls(path: string, text: string, written: Set<string>): void {
 const ascii = (text: string): string =>
   text.replace(/[^\0-\x7f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
+/** Names that `require` knows, and the entry point that each shows. */
+const REQUIRED = { node: 'node', vision: 'vision/index' } as const
+
+/** For tools that load CommonJS: one file, so that what several names share is there once. */
+async function commonJs(root: string): Promise<{ path: string; text: string }[]> {
+  const contents = Object.entries(REQUIRED)
+    .map(([name, entry]) => `export * as ${name} from './src/${entry}.ts'`)
+    .join('\n')
+  const { outputFiles } = await build({
+    ...options(root),
+    splitting: false,
+    format: 'cjs',
+    platform: 'node',
+    stdin: { contents, resolveDir: root },
+    outdir: 'dist/cjs',
+    banner: { js: "const moduleUrl = require('node:url').pathToFileURL(__filename).href" },
+    define: { 'import.meta.url': 'moduleUrl' },
+    plugins: [prepared(root)],
+  })
+  const shown = Object.keys(REQUIRED).map((name) => ({
+    path: join(root, `dist/cjs/${name}.cjs`),
+    text: `'use strict'\nmodule.exports = require('./all.cjs').${name}\n`,
+  }))
+  return [{ path: join(root, 'dist/cjs/all.cjs'), text: outputFiles[0]!.text }, ...shown]
+}
+
 /** Writes the scripts of dist/. */
 export async function bundle(root: string): Promise<void> {
   const common = options(root)
@@ -102,11 +129,12 @@ export async function bundle(root: string): Promise<void> {
   const importers = new Set(
     [...ENTRIES, ...onDemand].filter((path) => [...staticImports(path, metafile)].some((found) => core.has(found))),
   )
-  const [main, worker] = await Promise.all([
+  const [main, worker, required] = await Promise.all([
     build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime, prepared(root, core, importers)] }),
     build({ ...common, entryPoints: ['src/threads/worker.ts'], splitting: false, plugins: [prepared(root)] }),
+    commonJs(root),
   ])
-  const files = [...main.outputFiles, ...worker.outputFiles]
+  const files = [...main.outputFiles, ...worker.outputFiles, ...required]
   const written = new Set(files.map(({ path }) => path))
   for (const { path, text } of files) {
     checkUrls(path, text, written)

@@ -27,7 +27,8 @@ const HELP = `usage: tsx bench/run.ts [options] [NETWORK.tflite | NAME]...
   --no-convert    don't make ONNX twins (skips the ONNX Runtimes unless their twins are there)
   --readme        write the README's results section even with --quick
   --out DIR       where results go (default bench/results, or bench/build/quick with --quick)
-  --list          name the peers and whether they can run here`
+  --list          name the peers and whether they can run here
+  --photos DIR    instead: a photo's way to the tensor beside Pillow and NumPy (--model MODEL, --rounds N; bench/photos.ts)`
 
 function machine(): string {
   const cpu = os.cpus()[0]?.model.trim() ?? os.arch()
@@ -46,10 +47,21 @@ async function main(): Promise<void> {
       readme: { type: 'boolean', default: false },
       out: { type: 'string' },
       list: { type: 'boolean', default: false },
+      photos: { type: 'string' },
+      model: { type: 'string' },
+      rounds: { type: 'string', default: '5' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   })
   if (flags.help) return console.log(HELP)
+  if (flags.photos !== undefined) {
+    const { benchPhotos } = await import('./photos.ts')
+    return benchPhotos({
+      folder: flags.photos,
+      ...(flags.model === undefined ? {} : { model: flags.model }),
+      rounds: Math.max(1, Number(flags.rounds) || 5),
+    })
+  }
   const log = (line: string): void => {
     process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}bench: ${line}${process.stderr.isTTY ? '' : '\n'}`)
   }

@@ -1,4 +1,5 @@
 /** `thimble classify`: names what is in photos. */
+import { availableParallelism } from 'node:os'
 import { type Classifier, createClassifier, type DecodePolicy } from '../classifier.ts'
 import { imageDecoder } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
@@ -7,12 +8,13 @@ import { choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelFile } from './files.ts'
 import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels } from './models.ts'
-import { answerEach, photosNamed } from './photo-list.ts'
+import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
+import { hasWorkers, PhotoWorkers } from './photo-workers.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from './report.ts'
 import { bar, cut, ms } from './text.ts'
 
-interface Answer {
+export interface Answer {
   file: string
   model: string
   predictions: Prediction[]
@@ -22,7 +24,13 @@ interface Answer {
   timings: { decodeMs: number; preprocessMs: number; inferMs: number }
 }
 
-async function open(args: Args, model: ModelFile): Promise<Classifier> {
+/** The model that a call names, or the default one. */
+export function openNamed(args: Args): ModelFile {
+  const name = text(args, 'model')
+  return name === undefined ? defaultModel('classification') : openModel(name)
+}
+
+export async function classifierOf(args: Args, model: ModelFile): Promise<Classifier> {
   const labels = labelFile(args)
   const loaded = await load(model, loadOptions(args))
   const decoder = imageDecoder({ decode: decodePolicy(args), maxPixels: maxPixels(args) })
@@ -48,22 +56,21 @@ async function open(args: Args, model: ModelFile): Promise<Classifier> {
 const decodePolicy = (args: Args): DecodePolicy => choice(args, 'decode', ['exact', 'fast'] as const) ?? 'exact'
 const maxPixels = (args: Args): number => number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
 
-function classifyBytes(
+export function classifyBytes(
   classifier: Classifier,
   bytes: Uint8Array,
   about: Pick<Answer, 'file' | 'model'>,
-  fast: boolean,
-) {
+  args: Args,
+): Answer {
   const predictions = classifier.classify(bytes)
   const { decodeMs, preprocessMs, inferMs, reduced } = classifier.timings
   const round = (n: number): number => Math.round(n * 1000) / 1000
-  const answer: Answer = {
+  return {
     ...about,
     predictions,
-    ...(fast ? { decode: 'fast', reduced } : {}),
+    ...(decodePolicy(args) === 'fast' ? { decode: 'fast', reduced } : {}),
     timings: { decodeMs: round(decodeMs), preprocessMs: round(preprocessMs), inferMs: round(inferMs) },
   }
-  return answer
 }
 
 /** Top scores with bars, e.g. `  espresso   98.7 %  ████████`. */
@@ -79,20 +86,49 @@ function humanAnswer({ file, model, predictions, reduced, timings }: Answer, nam
   return `${printable(name)}\n${lines.join('\n')}\n  ${model}: ${times}\n`
 }
 
+/** Photos that one more thread should have to do, so that loading the model once more pays. */
+const PHOTOS_A_JOB = 4
+
+/** Threads to classify `images` with; 1: this one alone. */
+function jobsFor(args: Args, images: readonly string[]): number {
+  const asked = whole(args, 'jobs', 0, 0, 64)
+  if (images.includes('-') || !hasWorkers()) return 1
+  return Math.min(images.length, asked || Math.min(availableParallelism(), Math.floor(images.length / PHOTOS_A_JOB)))
+}
+
 async function run(args: Args): Promise<number> {
-  const model = text(args, 'model') === undefined ? defaultModel('classification') : openModel(text(args, 'model')!)
+  const model = openNamed(args)
   const images = photosNamed(
     args,
     command,
     'IMAGE',
     model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample,
   )
-  const classifier = await open(args, model)
-  const fast = decodePolicy(args) === 'fast'
-  return answerEach(args, images, (bytes, file) => {
-    const answer = classifyBytes(classifier, bytes, { file, model: model.name }, fast)
-    return { json: answer, human: (name) => humanAnswer(answer, name) }
-  })
+  const said = (answer: Answer): PhotoText => ({ json: answer, human: (name) => humanAnswer(answer, name) })
+  const jobs = jobsFor(args, images)
+  if (jobs > 1) return runJobs(args, { model, images, jobs, said })
+  const classifier = await classifierOf(args, model)
+  return answerEach(args, images, async (file) =>
+    said(classifyBytes(classifier, await photoBytes(file), { file, model: model.name }, args)),
+  )
+}
+
+interface Jobs {
+  model: ModelFile
+  images: readonly string[]
+  jobs: number
+  said(answer: Answer): PhotoText
+}
+
+/** On several threads: what is wrong with the call is said once, before they start. */
+async function runJobs(args: Args, { model, images, jobs, said }: Jobs): Promise<number> {
+  await classifierOf(args, model)
+  const workers = new PhotoWorkers(jobs, { args, model: model.name })
+  try {
+    return await answerEach(args, images, async (file) => said(await workers.classify(file)), { ahead: 3 * jobs })
+  } finally {
+    await workers.end()
+  }
 }
 
 export const command: Command = {
@@ -126,6 +162,12 @@ export const command: Command = {
       help: 'exact, or fast: JPEGs at 1/2, 1/4 or 1/8 where the model needs no more; scores differ a little (default: exact)',
     },
     'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
+    jobs: {
+      type: 'string',
+      short: 'j',
+      value: 'N',
+      help: 'photos classified side by side, each on a thread with its own model (default: the cores, for folders)',
+    },
     ...RUN_OPTIONS,
     json: { type: 'boolean', help: 'print [{ file, model, predictions, timings }]' },
   },

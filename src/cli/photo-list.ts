@@ -52,35 +52,50 @@ export interface PhotoText {
 const jsonText = (value: unknown): string =>
   JSON.stringify(value, null, 2).replace(/\[\s+(-?[\d.]+),\s+(-?[\d.]+)\s+\]/g, '[$1, $2]')
 
+/** How answers come about: one after the other, or several under way at a time. */
+export interface Answering {
+  /** Answers that may be under way, the one to be printed next included. Default 1. */
+  ahead?: number
+}
+
+/** Bytes of a photo: a file's, or those on stdin. */
+export const photoBytes = async (file: string): Promise<Uint8Array> => (file === '-' ? readStdin() : readFile(file))
+
 /**
- * Prints an answer for each photo, JSON after the last. One that can't be read gives a line on stderr and exit code 1;
- * the others are still answered.
+ * Prints an answer for each photo in their order, JSON after the last. One that can't be read gives a line on stderr and
+ * exit code 1; the others are still answered.
  */
 export async function answerEach(
   args: Args,
   photos: readonly string[],
-  answer: (bytes: Uint8Array, file: string, index: number) => PhotoText,
+  answer: (file: string, index: number) => Promise<PhotoText>,
+  { ahead = 1 }: Answering = {},
 ): Promise<number> {
   const json = flag(args, 'json')
   const line = progress(photos.length)
   const answers: object[] = []
+  const started: Promise<PhotoText | { error: unknown }>[] = []
   let code = 0
   let done = 0
   for (const [i, file] of photos.entries()) {
+    while (started.length < Math.min(photos.length, i + ahead)) {
+      const next = started.length
+      started.push(answer(photos[next]!, next).catch((error: unknown) => ({ error })))
+    }
     line.at(i, file)
     const name = file === '-' ? 'stdin' : file
-    try {
-      const said = answer(file === '-' ? await readStdin() : readFile(file), file, i)
-      if (json) answers.push(said.json)
-      else {
-        line.clear()
-        process.stdout.write(
-          (done++ > 0 ? '\n' : '') + said.human(args.positionals.length === 0 ? `${file} (sample photo)` : name),
-        )
-      }
-    } catch (error) {
+    const said = await started[i]!
+    // What was printed is not kept.
+    delete started[i]
+    if ('error' in said) {
       line.clear()
-      code = Math.max(code, report(error, name))
+      code = Math.max(code, report(said.error, name))
+    } else if (json) answers.push(said.json)
+    else {
+      line.clear()
+      process.stdout.write(
+        (done++ > 0 ? '\n' : '') + said.human(args.positionals.length === 0 ? `${file} (sample photo)` : name),
+      )
     }
   }
   line.clear()

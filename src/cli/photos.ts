@@ -11,7 +11,7 @@ import { number, text } from './args.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
 import { isFolder, writeFiles } from './files.ts'
 import type { ModelFile } from './models.ts'
-import { answerEach, photosNamed } from './photo-list.ts'
+import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
 import { printable } from './report.ts'
 import { encodePng } from './tensor-picture.ts'
 import { ms } from './text.ts'
@@ -131,7 +131,8 @@ export async function eachPhoto(
   const photos = photosNamed(args, open.command, 'PHOTO', open.model.shipped?.sample)
   const pictures = outputs(args, photos)
   const { key, nothing, answer, annotate } = await make()
-  return answerEach(args, photos, (bytes, file, i) => {
+  return answerEach(args, photos, async (file, i) => {
+    const bytes = await photoBytes(file)
     const start = performance.now()
     const image = decodeImage(bytes, { maxPixels })
     const decodeMs = performance.now() - start

@@ -11,6 +11,7 @@ import {
   OP_BARRIER,
   OP_BINARY,
   OP_CHANNEL_LUT,
+  OP_COMBINE,
   OP_CONV,
   OP_CONV_DIRECT,
   OP_COPY,
@@ -27,10 +28,14 @@ import {
   OP_GATHER,
   OP_GATHER_ND,
   OP_GROUP,
+  OP_L2_NORMALIZATION,
+  OP_LOG_SOFTMAX,
   OP_LUT,
+  OP_MATMUL,
   OP_MAX_POOL,
   OP_MEAN,
   OP_QUANTIZE,
+  OP_REDUCE,
   OP_RESIZE_BILINEAR,
   OP_SOFTMAX,
   OP_STRIDED_COPY,
@@ -73,6 +78,11 @@ import {
   kernel_28,
   kernel_29,
   kernel_40,
+  kernel_41,
+  kernel_42,
+  kernel_43,
+  kernel_44,
+  kernel_45,
   relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
@@ -177,6 +187,21 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       break
     case OP_WINOGRAD:
       kernel_40(record, y0, y1)
+      break
+    case OP_COMBINE:
+      kernel_45(record, y0, y1)
+      break
+    case OP_REDUCE:
+      kernel_41(record)
+      break
+    case OP_MATMUL:
+      kernel_42(record)
+      break
+    case OP_L2_NORMALIZATION:
+      kernel_43(record)
+      break
+    case OP_LOG_SOFTMAX:
+      kernel_44(record)
       break
     default:
       if (FAST) {

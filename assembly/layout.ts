@@ -48,6 +48,11 @@ export const OP_ARITHMETIC = 27
 export const OP_GATHER_ND = 28
 export const OP_CHANNEL_LUT = 29
 export const OP_WINOGRAD = 40
+export const OP_COMBINE = 45
+export const OP_REDUCE = 41
+export const OP_MATMUL = 42
+export const OP_L2_NORMALIZATION = 43
+export const OP_LOG_SOFTMAX = 44
 
 /**
  * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
@@ -376,6 +381,23 @@ export const STATUS_INEXACT = 5
   scale: f32
 }
 
+/** Elementwise like BinaryRecord; `kind`: a COMBINE_ constant. */
+@unmanaged export class CombineRecord extends BinaryRecord {
+  /** COMBINE_DIV: { i32 reciprocal, i32 bits above 1 } of 0 to 255. */
+  table: u32
+}
+
+export const COMBINE_MAXIMUM = 0
+export const COMBINE_MINIMUM = 1
+/** Rescaled to twice the larger scale with 7 bits more by aMultiplier, bMultiplier; their squared difference by multiplier. */
+export const COMBINE_SQUARED_DIFFERENCE = 2
+export const COMBINE_DIV = 3
+/** a >= its zero point: times aMultiplier; else times b and bMultiplier. */
+export const COMBINE_PRELU = 4
+/** Of the stored integers; by 0: 0. */
+export const COMBINE_FLOOR_DIV = 5
+export const COMBINE_FLOOR_MOD = 6
+
 /** Average (and, without the divisor, maximum) over windows clipped to the image. */
 @unmanaged export class PoolRecord extends Record {
   input: u32
@@ -430,6 +452,116 @@ export const STATUS_INEXACT = 5
   high: f32
   minus: i32
   scratch: u32
+}
+
+/**
+ * Maximum, minimum, product, sum over any axes: dimensions and strides in bytes as in MeanRecord. `kind`: a REDUCE_
+ * constant. Source: TFLite's builtin kernels.
+ */
+@unmanaged export class ReduceRecord extends Record {
+  kind: i32
+  input: u32
+  output: u32
+  k0: i32
+  k1: i32
+  k2: i32
+  k3: i32
+  k0Stride: i32
+  k1Stride: i32
+  k2Stride: i32
+  k3Stride: i32
+  r0: i32
+  r1: i32
+  r2: i32
+  r3: i32
+  r0Stride: i32
+  r1Stride: i32
+  r2Stride: i32
+  r3Stride: i32
+  /** REDUCE_PRODUCT8: zero points, and the factor of every step: multiplier of 15 bits, right shift. */
+  inputZeroPoint: i32
+  outputZeroPoint: i32
+  multiplier: i32
+  shift: i32
+}
+
+export const REDUCE_MAXIMUM8 = 0
+export const REDUCE_MINIMUM8 = 1
+export const REDUCE_PRODUCT8 = 2
+/** On int32, wrapping; the mean is of the exact sum, towards 0. */
+export const REDUCE_MAXIMUM32 = 3
+export const REDUCE_MINIMUM32 = 4
+export const REDUCE_PRODUCT32 = 5
+export const REDUCE_SUM32 = 6
+export const REDUCE_MEAN32 = 7
+/** On float32. */
+export const REDUCE_MAXIMUM_FLOAT = 8
+export const REDUCE_MINIMUM_FLOAT = 9
+
+/**
+ * Products of int8 matrices: a [rows, inner] and b [inner, columns] for each of d0 x d1 x d2 pairs; strides in bytes, 0
+ * where a matrix is repeated. The inner stride of a is 1, or its rows are gathered to scratch first.
+ */
+@unmanaged export class MatmulRecord extends Record {
+  a: u32
+  b: u32
+  output: u32
+  d0: i32
+  d1: i32
+  d2: i32
+  a0: i32
+  a1: i32
+  a2: i32
+  b0: i32
+  b1: i32
+  b2: i32
+  m: i32
+  inner: i32
+  columns: i32
+  aRow: i32
+  aInner: i32
+  bInner: i32
+  bColumn: i32
+  /** int32 by column; 0: none. */
+  bias: u32
+  /** 16 bytes of sums, four columns of b as int16 (64 bytes each eight of the inner dimension), a's rows where they are gathered. */
+  scratch: u32
+  aZeroPoint: i32
+  bZeroPoint: i32
+  outputZeroPoint: i32
+  actMin: i32
+  actMax: i32
+  /** 0: f32 scale to nearest even; 1: by multiplier and shift, half away from zero; 2: the same, half up. */
+  kind: i32
+  scale: f32
+  multiplier: i32
+  shift: i32
+}
+
+/**
+ * x / sqrt(sum of x squared) along the last axis: rows of `depth` int8. A value times 2^before, times the inverse root,
+ * times 2^after.
+ */
+@unmanaged export class L2NormalizationRecord extends Record {
+  input: u32
+  output: u32
+  depth: i32
+  inputZeroPoint: i32
+  before: i32
+  after: i32
+}
+
+/** Log of softmax over the last axis; table[d] = expf(-scale * d), 256 f32. */
+@unmanaged export class LogSoftmaxRecord extends Record {
+  input: u32
+  output: u32
+  depth: i32
+  table: u32
+  inScale: f32
+  outScale: f32
+  /** Added to a stored value before the arithmetic, and to a result behind it: 128 and -1 for uint8, 0 and 127. */
+  before: i32
+  after: i32
 }
 
 /** Softmax over the last axis; table[d] = expf(-scale * beta * d), 256 f32. */
@@ -531,7 +663,7 @@ export const STATUS_INEXACT = 5
  * contiguous. `kind`: an ARITHMETIC_ constant.
  */
 @unmanaged export class ArithmeticRecord extends Record {
-  kind: u32
+  kind: i32
   a: u32
   b: u32
   output: u32
@@ -547,9 +679,13 @@ export const STATUS_INEXACT = 5
   b1: i32
   b2: i32
   b3: i32
+  /** Limits of the result, which all kinds take as floats where bit 0 or 1 of `clamped` says so. */
+  clamped: i32
+  low: f32
+  high: f32
 }
 
-/** int32, wrapping; FLOOR_DIV rounds towards minus infinity, by a divisor that is not 0. */
+/** int32, wrapping; FLOOR_DIV rounds towards minus infinity. */
 export const ARITHMETIC_INT_ADD = 0
 export const ARITHMETIC_INT_SUB = 1
 export const ARITHMETIC_INT_MUL = 2
@@ -561,6 +697,17 @@ export const ARITHMETIC_FLOAT_MUL = 6
 export const ARITHMETIC_FLOAT_DIV = 7
 /** int32 to float32; `b` is not used. */
 export const ARITHMETIC_INT_TO_FLOAT = 8
+/** int32. FLOOR_MOD has the divisor's sign; DIV rounds towards 0. By 0: 0. */
+export const ARITHMETIC_INT_MAXIMUM = 9
+export const ARITHMETIC_INT_MINIMUM = 10
+export const ARITHMETIC_INT_SQUARED_DIFFERENCE = 11
+export const ARITHMETIC_INT_FLOOR_MOD = 12
+export const ARITHMETIC_INT_DIV = 13
+/** float32. */
+export const ARITHMETIC_FLOAT_MAXIMUM = 14
+export const ARITHMETIC_FLOAT_MINIMUM = 15
+export const ARITHMETIC_FLOAT_SQUARED_DIFFERENCE = 16
+export const ARITHMETIC_FLOAT_FLOOR_DIV = 17
 
 /**
  * Runs of `bytes` from `count` places; a place is `depth` int32 indices, each within its limit and times its stride in

@@ -16,7 +16,7 @@ export function requantize(acc: i32, scale: f32, zeroPoint: i32, low: i32, high:
 /** Rounding arithmetic shift right: half away from zero (TFLite's RoundingDivideByPOT). */
 // @ts-ignore: decorator
 @inline
-function roundingShift(x: i32, exponent: i32): i32 {
+export function roundingShift(x: i32, exponent: i32): i32 {
   const mask = (1 << exponent) - 1
   const remainder = x & mask
   return (x >> exponent) + i32(remainder > (mask >> 1) + i32(x < 0))
@@ -31,6 +31,13 @@ export function multiplyByQuantizedMultiplier(x: i32, multiplier: i32, shift: i3
   const left = shift > 0 ? shift : 0
   const t = i32(((i64(x) << left) * i64(multiplier) + (1 << 30)) >> 31)
   return shift < 0 ? roundingShift(t, -shift) : t
+}
+
+/** The high half of 2 * a * b, rounded half up; not for two least integers. */
+// @ts-ignore: decorator
+@inline
+export function doublingHighProduct(a: i32, b: i32): i32 {
+  return i32((i64(a) * i64(b) + (1 << 30)) >> 31)
 }
 
 // @ts-ignore: decorator

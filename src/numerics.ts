@@ -156,7 +156,7 @@ export function exp(x: number): number {
 }
 
 /** glibc's expm1f, every step rounded to f32. */
-function expm1f(x: number): number {
+export function expm1f(x: number): number {
   const LN2_HI = f32(6.9313812256e-1)
   const LN2_LO = f32(9.0580006145e-6)
   const INV_LN2 = f32(1.4426950216)

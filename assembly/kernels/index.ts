@@ -31,6 +31,11 @@ export { arithmetic as kernel_27 } from './words'
 export { gatherNd as kernel_28 } from './words'
 export { channelLut as kernel_29 } from './copy'
 export { winograd as kernel_40 } from './winograd'
+export { combine as kernel_45 } from './combine'
+export { reduce as kernel_41 } from './reduce'
+export { matmul as kernel_42 } from './matmul'
+export { l2Normalization as kernel_43 } from './normalize'
+export { logSoftmax as kernel_44 } from './normalize'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

@@ -2,12 +2,22 @@
 import {
   ARITHMETIC_FLOAT_ADD,
   ARITHMETIC_FLOAT_DIV,
+  ARITHMETIC_FLOAT_FLOOR_DIV,
+  ARITHMETIC_FLOAT_MAXIMUM,
+  ARITHMETIC_FLOAT_MINIMUM,
   ARITHMETIC_FLOAT_MUL,
+  ARITHMETIC_FLOAT_SQUARED_DIFFERENCE,
   ARITHMETIC_FLOAT_SUB,
   ARITHMETIC_INT_ADD,
+  ARITHMETIC_INT_DIV,
   ARITHMETIC_INT_FLOOR_DIV,
+  ARITHMETIC_INT_FLOOR_MOD,
+  ARITHMETIC_INT_MAXIMUM,
+  ARITHMETIC_INT_MINIMUM,
   ARITHMETIC_INT_MUL,
+  ARITHMETIC_INT_SQUARED_DIFFERENCE,
   ARITHMETIC_INT_SUB,
+  ARITHMETIC_INT_TO_FLOAT,
   ArithmeticRecord,
   GatherNdRecord,
   STATUS_BAD_INDEX,
@@ -15,18 +25,23 @@ import {
 } from '../layout'
 import { copyBytes } from '../scalar'
 
-/** Towards minus infinity; b is not 0. The quotient that does not fit wraps. */
+/** The quotient that does not fit wraps; by 0: 0. */
 // @ts-ignore: decorator
 @inline
-function floorDiv(a: i32, b: i32): i32 {
-  if (b == -1) return -a
-  const q = a / b
-  return q - i32(q * b != a && (a ^ b) < 0)
+function divide(a: i32, b: i32): i32 {
+  return b == -1 ? -a : b ? a / b : 0
+}
+
+/** The remainder, of the dividend's sign; by 0: 0. */
+// @ts-ignore: decorator
+@inline
+function remainder(a: i32, b: i32): i32 {
+  return b == -1 || !b ? 0 : a % b
 }
 
 // @ts-ignore: decorator
 @inline
-function combine(kind: u32, a: i32, b: i32): i32 {
+function combineInts(kind: i32, a: i32, b: i32): i32 {
   switch (kind) {
     case ARITHMETIC_INT_ADD:
       return a + b
@@ -35,23 +50,56 @@ function combine(kind: u32, a: i32, b: i32): i32 {
     case ARITHMETIC_INT_MUL:
       return a * b
     case ARITHMETIC_INT_FLOOR_DIV:
-      return floorDiv(a, b)
-    case ARITHMETIC_FLOAT_ADD:
-      return reinterpret<i32>(reinterpret<f32>(a) + reinterpret<f32>(b))
-    case ARITHMETIC_FLOAT_SUB:
-      return reinterpret<i32>(reinterpret<f32>(a) - reinterpret<f32>(b))
-    case ARITHMETIC_FLOAT_MUL:
-      return reinterpret<i32>(reinterpret<f32>(a) * reinterpret<f32>(b))
-    case ARITHMETIC_FLOAT_DIV:
-      return reinterpret<i32>(reinterpret<f32>(a) / reinterpret<f32>(b))
+      return divide(a, b) - i32(remainder(a, b) != 0 && (a ^ b) < 0)
+    case ARITHMETIC_INT_FLOOR_MOD: {
+      const rest = remainder(a, b)
+      return rest && (rest ^ b) < 0 ? rest + b : rest
+    }
+    case ARITHMETIC_INT_DIV:
+      return divide(a, b)
+    case ARITHMETIC_INT_MAXIMUM:
+      return max(a, b)
+    case ARITHMETIC_INT_MINIMUM:
+      return min(a, b)
     default:
-      return reinterpret<i32>(<f32>a)
+      return (a - b) * (a - b)
   }
+}
+
+// @ts-ignore: decorator
+@inline
+function combineFloats(kind: i32, a: f32, b: f32): f32 {
+  switch (kind) {
+    case ARITHMETIC_FLOAT_ADD:
+      return a + b
+    case ARITHMETIC_FLOAT_SUB:
+      return a - b
+    case ARITHMETIC_FLOAT_MUL:
+      return a * b
+    case ARITHMETIC_FLOAT_DIV:
+      return a / b
+    case ARITHMETIC_FLOAT_FLOOR_DIV:
+      return f32(floor<f64>(f64(a) / f64(b)))
+    case ARITHMETIC_FLOAT_MAXIMUM:
+      return max(a, b)
+    case ARITHMETIC_FLOAT_MINIMUM:
+      return min(a, b)
+    default:
+      return (a - b) * (a - b)
+  }
+}
+
+/** Whether a kind computes with floats. */
+// @ts-ignore: decorator
+@inline
+function isFloat(kind: i32): bool {
+  return kind >= ARITHMETIC_FLOAT_MAXIMUM || (kind >= ARITHMETIC_FLOAT_ADD && kind <= ARITHMETIC_FLOAT_DIV)
 }
 
 export function arithmetic(record: usize): void {
   const r = changetype<ArithmeticRecord>(record)
   const kind = r.kind
+  const floats = isFloat(kind)
   let to: usize = r.output
   for (let i = 0; i < r.d0; i++) {
     for (let j = 0; j < r.d1; j++) {
@@ -59,7 +107,18 @@ export function arithmetic(record: usize): void {
         let a: usize = r.a + i * r.a0 + j * r.a1 + k * r.a2
         let b: usize = r.b + i * r.b0 + j * r.b1 + k * r.b2
         for (const end: usize = to + (r.d3 << 2); to < end; to += 4) {
-          store<i32>(to, combine(kind, load<i32>(a), load<i32>(b)))
+          if (kind == ARITHMETIC_INT_TO_FLOAT) store<f32>(to, f32(load<i32>(a)))
+          else if (floats) {
+            let y = combineFloats(kind, load<f32>(a), load<f32>(b))
+            if (r.clamped & 1) y = max(y, r.low)
+            if (r.clamped & 2) y = min(y, r.high)
+            store<f32>(to, y)
+          } else {
+            let y = combineInts(kind, load<i32>(a), load<i32>(b))
+            if (r.clamped & 1) y = max(y, i32(r.low))
+            if (r.clamped & 2) y = min(y, i32(r.high))
+            store<i32>(to, y)
+          }
           a += r.a3
           b += r.b3
         }

@@ -51,6 +51,15 @@ export function merge<K extends string, D extends { size: number } & Record<K, n
   return out
 }
 
+/** Where each index of the outer dimensions begins, in elements of each operand. */
+export function offsets(outer: readonly Dim[]): { a: number; b: number }[] {
+  let list = [{ a: 0, b: 0 }]
+  for (const d of outer) {
+    list = list.flatMap((o) => Array.from({ length: d.size }, (_, i) => ({ a: o.a + i * d.a, b: o.b + i * d.b })))
+  }
+  return list
+}
+
 /** Bytes from one index to the next along each dimension of a row-major tensor with elements of `width` bytes. */
 export function strides(shape: readonly number[], width: number): number[] {
   const out: number[] = []

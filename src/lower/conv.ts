@@ -5,6 +5,7 @@ import { activationBoundsXnn } from '../numerics.ts'
 import { align, type Context, Unsupported, type Q } from './context.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
 import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.ts'
+import { lowerComputedFilter } from './matmul.ts'
 import { paddedSegment } from './pack.ts'
 import { present, rowwise, Value } from './program.ts'
 import { gemmBuffers, readWeights, rowBuffers, sameDtypes, type Weights } from './weights.ts'
@@ -260,6 +261,7 @@ export function lowerFullyConnected(cx: Context): void {
     )
   }
   cx.expectShape(out, op.attrs.keepNumDims ? [...x.tensor.shape.slice(0, -1), o] : [rows, o])
+  if (!w.data) return lowerComputedFilter(cx)
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
   const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k)

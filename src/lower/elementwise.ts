@@ -72,7 +72,7 @@ export function emitLut(
   })
 }
 
-function unary(cx: Context, fn: (x: Q, y: Q, rawIn: number) => number): void {
+export function unary(cx: Context, fn: (x: Q, y: Q, rawIn: number) => number): void {
   const x = cx.value(0)
   const xq = cx.q(x.tensor)
   const out = cx.output()
@@ -153,58 +153,8 @@ export function lowerLeakyRelu(cx: Context): void {
   })
 }
 
-/**
- * A slope for each channel: a table for each slope. Source: TFLite's builtin PRELU, which quantized tensors always get.
- */
-export function lowerPrelu(cx: Context): void {
-  const x = cx.value(0)
-  const xq = cx.q(x.tensor)
-  const alpha = cx.input(1)
-  const aq = cx.q(alpha)
-  const out = cx.output()
-  const yq = cx.q(out)
-  const channels = alpha.shape[alpha.shape.length - 1] ?? 1
-  if (x.tensor.dtype !== out.dtype || alpha.dtype !== out.dtype) {
-    throw new Unsupported(`mixed ${x.tensor.dtype}, ${alpha.dtype} and ${out.dtype} tensors`)
-  }
-  if (!alpha.data || elements(alpha.shape) !== channels) {
-    throw new Unsupported('PRELU with another slope than a constant for each channel')
-  }
-  const { shape } = x.tensor
-  const last = shape[shape.length - 1]
-  if (channels !== last || alpha.shape.length > shape.length) {
-    throw cx.fail('lower/shape', 'slopes', alpha, `[${last}]`, `[${alpha.shape}]`)
-  }
-  cx.expectShape(out, x.tensor.shape)
-  const identity = quantizeMultiplier(f32(xq.scale / yq.scale))
-  const slope = quantizeMultiplier(f32(f32(xq.scale * aq.scale) / yq.scale))
-  const raw = (byte: number): number => (aq.unsigned ? byte : (byte << 24) >> 24)
-  const slopes = [...new Set(alpha.data)]
-  const tables = new Int8Array(256 * slopes.length)
-  slopes.forEach((byte, i) =>
-    tables.set(
-      table(xq, yq, (q) => {
-        const d = q - xq.zeroPoint
-        return (
-          yq.zeroPoint +
-          (d >= 0
-            ? multiplyHalfAway(d, identity.multiplier, identity.shift)
-            : multiplyHalfAway(d * (raw(byte) - aq.zeroPoint), slope.multiplier, slope.shift))
-        )
-      }),
-      256 * i,
-    ),
-  )
-  emitChannelLut(
-    cx,
-    x,
-    cx.result(),
-    tables,
-    Int32Array.from(alpha.data, (byte) => 256 * slopes.indexOf(byte)),
-  )
-}
-
-function emitChannelLut(cx: Context, x: Value, y: Value, tables: Int8Array, byChannel: Int32Array): void {
+/** Every byte through the table of its channel; `byChannel`: where that begins, in bytes. */
+export function emitChannelLut(cx: Context, x: Value, y: Value, tables: Int8Array, byChannel: Int32Array): void {
   const table = cx.buffers.constant('slopes', tables)
   const offsets = cx.buffers.constant('slopes by channel', byChannel)
   const channels = byChannel.length

@@ -3,7 +3,7 @@
  * out in ops. Each is one table, composed of what every op gives for the 256 bytes, and read from the first tensor; the ops
  * in between then have no reader and are left out.
  */
-import { OP_BINARY, OP_LUT } from '../generated/layout.ts'
+import { OP_BINARY, OP_COMBINE, OP_LUT } from '../generated/layout.ts'
 import type { ByteFunction, Context } from './context.ts'
 import type { Buffer, Step, Value } from './program.ts'
 
@@ -56,7 +56,7 @@ export function withoutUnread(steps: readonly Step[], outputs: readonly Buffer[]
   const read = new Set(outputs)
   const kept: Step[] = []
   for (const step of [...steps].reverse()) {
-    const pure = step.op === OP_LUT || step.op === OP_BINARY
+    const pure = step.op === OP_LUT || step.op === OP_BINARY || step.op === OP_COMBINE
     if (pure && !step.writes.some((b) => read.has(b))) continue
     for (const b of step.reads) read.add(b)
     kept.push(step)

@@ -6,6 +6,15 @@
 import { isFolded } from '../fold/index.ts'
 import { tensorBytes, type Graph, type OpType } from '../graph.ts'
 import { lowerBinary } from './binary.ts'
+import {
+  lowerDiv8,
+  lowerFloorDiv8,
+  lowerFloorMod8,
+  lowerMaximum,
+  lowerMinimum,
+  lowerPrelu8,
+  lowerSquaredDifference8,
+} from './combine.ts'
 import { Context, Unsupported, type LowerOptions } from './context.ts'
 import { lowerConv, lowerFullyConnected } from './conv.ts'
 import { lowerDepthwise } from './depthwise.ts'
@@ -15,15 +24,17 @@ import {
   lowerHardSwish,
   lowerLeakyRelu,
   lowerLogistic,
-  lowerPrelu,
   lowerQuantize,
   lowerRelu,
   lowerTanh,
 } from './elementwise.ts'
 import { withoutUnread } from './functions.ts'
 import { lowerGather, lowerGatherNd } from './gather.ts'
+import { lowerBatchMatmul } from './matmul.ts'
+import { lowerL2Normalization, lowerLogSoftmax } from './normalize.ts'
+import { lowerAbs, lowerElu, lowerExp, lowerGelu, lowerLog, lowerNeg, lowerRelu0To1, lowerRsqrt8 } from './unary.ts'
 import { Value, type Buffer, type Step } from './program.ts'
-import { lowerArgMax, lowerMean, lowerPool, lowerSoftmax } from './reduce.ts'
+import { lowerArgMax, lowerMeanOrSum, lowerPool, lowerReduce, lowerSoftmax } from './reduce.ts'
 import {
   lowerBlocksToBatch,
   lowerBlocksToDepth,
@@ -43,7 +54,7 @@ import {
   lowerUnpack,
 } from './shape.ts'
 import { lowerTransposeConv } from './transpose-conv.ts'
-import { lowerArithmetic, lowerCast, lowerSqrt } from './words.ts'
+import { lowerCast, lowerSqrt, wordsOr } from './words.ts'
 
 const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   CONV_2D: lowerConv,
@@ -53,11 +64,19 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   ADD: lowerBinary,
   SUB: lowerBinary,
   MUL: lowerBinary,
-  DIV: lowerArithmetic,
-  FLOOR_DIV: lowerArithmetic,
+  DIV: wordsOr(lowerDiv8),
+  FLOOR_DIV: wordsOr(lowerFloorDiv8),
+  FLOOR_MOD: wordsOr(lowerFloorMod8),
   AVERAGE_POOL_2D: lowerPool,
   MAX_POOL_2D: lowerPool,
-  MEAN: lowerMean,
+  MEAN: lowerMeanOrSum,
+  SUM: lowerMeanOrSum,
+  REDUCE_MAX: lowerReduce,
+  REDUCE_MIN: lowerReduce,
+  REDUCE_PROD: lowerReduce,
+  BATCH_MATMUL: lowerBatchMatmul,
+  L2_NORMALIZATION: lowerL2Normalization,
+  LOG_SOFTMAX: lowerLogSoftmax,
   SOFTMAX: lowerSoftmax,
   LOGISTIC: lowerLogistic,
   TANH: lowerTanh,
@@ -65,8 +84,19 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   RELU: lowerRelu,
   RELU6: lowerRelu,
   RELU_N1_TO_1: lowerRelu,
+  RELU_0_TO_1: lowerRelu0To1,
   LEAKY_RELU: lowerLeakyRelu,
-  PRELU: lowerPrelu,
+  ABS: lowerAbs,
+  ELU: lowerElu,
+  EXP: lowerExp,
+  GELU: lowerGelu,
+  LOG: lowerLog,
+  NEG: lowerNeg,
+  RSQRT: lowerRsqrt8,
+  PRELU: lowerPrelu8,
+  MAXIMUM: wordsOr(lowerMaximum),
+  MINIMUM: wordsOr(lowerMinimum),
+  SQUARED_DIFFERENCE: wordsOr(lowerSquaredDifference8),
   QUANTIZE: lowerQuantize,
   DEQUANTIZE: lowerDequantize,
   CAST: lowerCast,

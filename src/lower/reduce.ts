@@ -1,10 +1,27 @@
-/** Pools, mean, softmax, arg-max. */
-import { OP_ARG_MAX, OP_AVERAGE_POOL, OP_MAX_POOL, OP_MEAN, OP_SOFTMAX } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
-import { activationBoundsBuiltin, activationBoundsXnn, expf, f32 } from '../numerics.ts'
+/** Pools, reductions, softmax, arg-max. */
+import {
+  OP_ARG_MAX,
+  OP_AVERAGE_POOL,
+  OP_MAX_POOL,
+  OP_MEAN,
+  OP_REDUCE,
+  OP_SOFTMAX,
+  REDUCE_MAXIMUM32,
+  REDUCE_MAXIMUM8,
+  REDUCE_MAXIMUM_FLOAT,
+  REDUCE_MEAN32,
+  REDUCE_MINIMUM32,
+  REDUCE_MINIMUM8,
+  REDUCE_MINIMUM_FLOAT,
+  REDUCE_PRODUCT32,
+  REDUCE_PRODUCT8,
+  REDUCE_SUM32,
+} from '../generated/layout.ts'
+import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph.ts'
+import { activationBoundsBuiltin, activationBoundsXnn, expf, f32, quantizeMultiplier } from '../numerics.ts'
 import { merge } from './broadcast.ts'
 import { type Context, shifted, Unsupported } from './context.ts'
-import { rowwise } from './program.ts'
+import { rowwise, type Buffer } from './program.ts'
 import { normalAxis } from './shape.ts'
 import { padAxis } from './window.ts'
 
@@ -72,75 +89,181 @@ interface Dim {
   stride: number
 }
 
-/** Four dimensions, outermost first; neighbours that run on are merged. */
-function four(dims: readonly Dim[], what: string): Dim[] {
-  const out = merge(dims, ['stride'])
-  if (out.length > 4) throw new Unsupported(`MEAN with more than four separate ${what} dimensions`)
-  while (out.length < 4) out.unshift({ size: 1, stride: 0 })
-  return out
+type ReducerType = 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN' | 'REDUCE_PROD'
+
+/** The four loops over kept and reduced dimensions, and where each run of them begins, in elements. */
+interface ReduceLoops {
+  kept: Dim[]
+  reduced: Dim[]
+  /** Indices of kept dimensions that are more than four: where their input begins. */
+  bases: number[]
+  /** Elements that one result is made of. */
+  count: number
 }
 
-export function lowerMean(cx: Context): void {
+const padded = (dims: readonly Dim[]): Dim[] => [
+  ...Array<Dim>(Math.max(0, 4 - dims.length)).fill({ size: 1, stride: 0 }),
+  ...dims,
+]
+
+/** Dimensions by what happens to them. Errors: `lower/shape`; unsupported: more than four separate reduced dimensions. */
+function reduceLoops(cx: Context, shape: readonly number[], width: number): ReduceLoops {
+  const { type } = cx.op
+  const out = cx.output()
+  const { keepDims } = (cx.op as OpOf<ReducerType>).attrs
+  if (cx.input(1).shape.length > 1) throw new Unsupported(`${type} with axes of rank 2 or more`)
+  const axes = new Set(cx.integers(1, 'axes').map((a) => normalAxis(cx, a, shape.length)))
+  const kept: Dim[] = []
+  const reduced: Dim[] = []
+  let stride = width
+  for (let i = shape.length - 1; i >= 0; i--) {
+    ;(axes.has(i) ? reduced : kept).unshift({ size: shape[i]!, stride })
+    stride *= shape[i]!
+  }
+  cx.expectShape(out, keepDims ? shape.map((d, i) => (axes.has(i) ? 1 : d)) : shape.filter((_, i) => !axes.has(i)))
+  const count = reduced.reduce((a, d) => a * d.size, 1)
+  if (count < 1) throw new Unsupported(`${type} of nothing`)
+  const inner = merge(kept, ['stride'])
+  let bases = [0]
+  for (const d of inner.splice(0, Math.max(0, inner.length - 4))) {
+    bases = bases.flatMap((b) => Array.from({ length: d.size }, (_, i) => b + i * d.stride))
+  }
+  const loops = merge(reduced, ['stride'])
+  if (loops.length > 4) throw new Unsupported(`${type} with more than four separate reduced dimensions`)
+  return { kept: padded(inner), reduced: padded(loops), bases, count }
+}
+
+const loopFields = ({ kept: k, reduced: r }: ReduceLoops) => ({
+  k0: k[0]!.size,
+  k1: k[1]!.size,
+  k2: k[2]!.size,
+  k3: k[3]!.size,
+  k0Stride: k[0]!.stride,
+  k1Stride: k[1]!.stride,
+  k2Stride: k[2]!.stride,
+  k3Stride: k[3]!.stride,
+  r0: r[0]!.size,
+  r1: r[1]!.size,
+  r2: r[2]!.size,
+  r3: r[3]!.size,
+  r0Stride: r[0]!.stride,
+  r1Stride: r[1]!.stride,
+  r2Stride: r[2]!.stride,
+  r3Stride: r[3]!.stride,
+})
+
+/** XNNPACK's mean; its sum is the same without the division. */
+export function lowerMeanOrSum(cx: Context): void {
   const x = cx.plain(cx.value(0))
   const t = x.tensor
   const out = cx.output()
+  if (t.dtype === 'int32' || t.dtype === 'float32') return lowerReduce(cx)
   const xq = cx.q(t)
   const q = cx.q(out)
-  if (t.dtype !== out.dtype) throw new Unsupported(`MEAN from ${t.dtype} to ${out.dtype}`)
-  if (cx.input(1).shape.length > 1) throw new Unsupported('MEAN with axes of rank 2 or more')
-  const axes = new Set(cx.integers(1, 'axes').map((a) => normalAxis(cx, a, t.shape.length)))
-  const kept: Dim[] = []
-  const reduced: Dim[] = []
-  let stride = 1
-  for (let i = t.shape.length - 1; i >= 0; i--) {
-    ;(axes.has(i) ? reduced : kept).unshift({ size: t.shape[i]!, stride })
-    stride *= t.shape[i]!
-  }
-  const n = reduced.reduce((a, d) => a * d.size, 1)
-  const { keepDims } = (cx.op as OpOf<'MEAN'>).attrs
-  cx.expectShape(out, keepDims ? t.shape.map((d, i) => (axes.has(i) ? 1 : d)) : t.shape.filter((_, i) => !axes.has(i)))
-  const k = four(kept, 'kept')
-  const r = four(reduced, 'reduced')
-  const scale = f32(f32(xq.scale / q.scale) * f32(1 / f32(n)))
+  const sum = cx.op.type === 'SUM'
+  if (t.dtype !== out.dtype) throw new Unsupported(`${cx.op.type} from ${t.dtype} to ${out.dtype}`)
+  const loops = reduceLoops(cx, t.shape, 1)
+  const n = loops.count
+  const scale = f32(f32(xq.scale / q.scale) * (sum ? 1 : f32(1 / f32(n))))
   const offset = f32(q.zeroPoint - f32(f32(n * xq.zeroPoint) * scale))
   const y = cx.result()
   y.alias = true
   const scratch = cx.scratch('mean sums', 64)
-  cx.push({
-    record: 'MeanRecord',
-    op: OP_MEAN,
-    kernel: 'mean',
-    rows: rowwise(1),
-    reads: [x.buffer],
-    writes: [y.buffer, scratch],
-    fields: () => ({
-      input: x.address(),
-      output: y.address(),
-      k0: k[0]!.size,
-      k1: k[1]!.size,
-      k2: k[2]!.size,
-      k3: k[3]!.size,
-      k0Stride: k[0]!.stride,
-      k1Stride: k[1]!.stride,
-      k2Stride: k[2]!.stride,
-      k3Stride: k[3]!.stride,
-      r0: r[0]!.size,
-      r1: r[1]!.size,
-      r2: r[2]!.size,
-      r3: r[3]!.size,
-      r0Stride: r[0]!.stride,
-      r1Stride: r[1]!.stride,
-      r2Stride: r[2]!.stride,
-      r3Stride: r[3]!.stride,
-      sumBias: q.shift * n,
-      scale,
-      offset,
-      low: q.low,
-      high: q.high,
-      minus: q.shift,
-      scratch: scratch.address,
+  const part = elements(out.shape) / loops.bases.length
+  loops.bases.forEach((base, i) =>
+    cx.push({
+      record: 'MeanRecord',
+      op: OP_MEAN,
+      kernel: sum ? 'sum' : 'mean',
+      rows: rowwise(1),
+      reads: [x.buffer],
+      writes: [y.buffer, scratch],
+      fields: () => ({
+        input: x.address() + base,
+        output: y.address() + i * part,
+        ...loopFields(loops),
+        sumBias: q.shift * n,
+        scale,
+        offset,
+        low: q.low,
+        high: q.high,
+        minus: q.shift,
+        scratch: scratch.address,
+      }),
     }),
-  })
+  )
+}
+
+const REDUCE_KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
+  REDUCE_MAX: {
+    int8: REDUCE_MAXIMUM8,
+    uint8: REDUCE_MAXIMUM8,
+    int32: REDUCE_MAXIMUM32,
+    float32: REDUCE_MAXIMUM_FLOAT,
+  },
+  REDUCE_MIN: {
+    int8: REDUCE_MINIMUM8,
+    uint8: REDUCE_MINIMUM8,
+    int32: REDUCE_MINIMUM32,
+    float32: REDUCE_MINIMUM_FLOAT,
+  },
+  REDUCE_PROD: { int8: REDUCE_PRODUCT8, int32: REDUCE_PRODUCT32 },
+  SUM: { int32: REDUCE_SUM32 },
+  MEAN: { int32: REDUCE_MEAN32 },
+}
+
+/** What a product of `n` values takes as a factor at every step: TFLite's, 15 bits and a right shift. */
+function productFactor(inScale: number, outScale: number, n: number): { multiplier: number; shift: number } {
+  const { multiplier, shift } = quantizeMultiplier(inScale / outScale ** (1 / n))
+  if (shift > 14) throw new Unsupported('REDUCE_PROD with an output scale that small')
+  return { multiplier: multiplier < 0x7fff0000 ? (multiplier + 0x8000) >> 16 : 0x7fff, shift: 15 - shift }
+}
+
+/** Maxima and minima of stored values, whatever the quantization says; products; sums of integers. */
+export function lowerReduce(cx: Context): void {
+  const x = cx.plain(cx.value(0))
+  const { dtype, shape } = x.tensor
+  const out = cx.output()
+  const kind = REDUCE_KINDS[cx.op.type]?.[dtype]
+  if (kind === undefined) throw new Unsupported(`${cx.op.type} of ${dtype}`)
+  if (out.dtype !== dtype) throw new Unsupported(`${cx.op.type} from ${dtype} to ${out.dtype}`)
+  const width = dtypeBytes(dtype)
+  const loops = reduceLoops(cx, shape, width)
+  // A product over nothing but dimensions of 1 is the stored value, whatever the quantization says.
+  const product = kind === REDUCE_PRODUCT8 && loops.count > 1
+  const xq = product ? cx.q(x.tensor) : undefined
+  const yq = product ? cx.q(out) : undefined
+  const factor = xq && yq ? productFactor(xq.scale, yq.scale, loops.count) : { multiplier: 0, shift: 1 }
+  const y = cx.result()
+  y.alias = true
+  const part = (elements(out.shape) / loops.bases.length) * width
+  loops.bases.forEach((base, i) =>
+    cx.push({
+      record: 'ReduceRecord',
+      op: OP_REDUCE,
+      kernel: cx.op.type.toLowerCase().replace('_', '-'),
+      rows: rowwise(1),
+      reads: [x.buffer],
+      writes: [y.buffer],
+      fields: () => ({
+        kind: kind === REDUCE_PRODUCT8 && !product ? REDUCE_MAXIMUM8 : kind,
+        input: x.address() + base,
+        output: y.address() + i * part,
+        ...loopFields(loops),
+        inputZeroPoint: xq?.zero ?? 0,
+        outputZeroPoint: yq?.zero ?? 0,
+        ...factor,
+      }),
+    }),
+  )
+}
+
+/** expf(-scale * beta * d) of the differences 0 to 255. */
+export function softmaxTable(cx: Context, scale: number, beta: number): Buffer {
+  const c = f32(f32(-scale) * f32(beta))
+  const exponentials = new Float32Array(256)
+  for (let d = 0; d < 256; d++) exponentials[d] = expf(f32(c * d))
+  return cx.buffers.constant('softmax table', exponentials)
 }
 
 export function lowerSoftmax(cx: Context): void {
@@ -163,10 +286,7 @@ export function lowerSoftmax(cx: Context): void {
     )
   }
   const depth = t.shape[t.shape.length - 1] ?? 1
-  const c = f32(f32(-xq.scale) * f32(beta))
-  const exponentials = new Float32Array(256)
-  for (let d = 0; d < 256; d++) exponentials[d] = expf(f32(c * d))
-  const table = cx.buffers.constant('softmax table', exponentials)
+  const table = softmaxTable(cx, xq.scale, beta)
   const y = cx.result()
   y.alias = true
   // The usual last op: write the caller's bytes right away.

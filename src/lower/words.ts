@@ -8,25 +8,52 @@ import {
   ARITHMETIC_INT_FLOOR_DIV,
   ARITHMETIC_INT_MUL,
   ARITHMETIC_INT_SUB,
+  ARITHMETIC_FLOAT_FLOOR_DIV,
+  ARITHMETIC_FLOAT_MAXIMUM,
+  ARITHMETIC_FLOAT_MINIMUM,
+  ARITHMETIC_FLOAT_SQUARED_DIFFERENCE,
+  ARITHMETIC_INT_DIV,
+  ARITHMETIC_INT_FLOOR_MOD,
+  ARITHMETIC_INT_MAXIMUM,
+  ARITHMETIC_INT_MINIMUM,
+  ARITHMETIC_INT_SQUARED_DIFFERENCE,
   ARITHMETIC_INT_TO_FLOAT,
   OP_ARITHMETIC,
   OP_DEQUANTIZE,
 } from '../generated/layout.ts'
-import { elements, type DType, type OpOf, type OpType } from '../graph.ts'
+import { elements, type Activation, type DType, type OpType } from '../graph.ts'
 import { f32 } from '../numerics.ts'
-import { broadcast, merge, type Dim } from './broadcast.ts'
+import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
+import { lowerSqrt8 } from './unary.ts'
 
 const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
   ADD: { int32: ARITHMETIC_INT_ADD, float32: ARITHMETIC_FLOAT_ADD },
   SUB: { int32: ARITHMETIC_INT_SUB, float32: ARITHMETIC_FLOAT_SUB },
   MUL: { int32: ARITHMETIC_INT_MUL, float32: ARITHMETIC_FLOAT_MUL },
-  DIV: { float32: ARITHMETIC_FLOAT_DIV },
-  FLOOR_DIV: { int32: ARITHMETIC_INT_FLOOR_DIV },
+  DIV: { int32: ARITHMETIC_INT_DIV, float32: ARITHMETIC_FLOAT_DIV },
+  FLOOR_DIV: { int32: ARITHMETIC_INT_FLOOR_DIV, float32: ARITHMETIC_FLOAT_FLOOR_DIV },
+  FLOOR_MOD: { int32: ARITHMETIC_INT_FLOOR_MOD },
+  MAXIMUM: { int32: ARITHMETIC_INT_MAXIMUM, float32: ARITHMETIC_FLOAT_MAXIMUM },
+  MINIMUM: { int32: ARITHMETIC_INT_MINIMUM, float32: ARITHMETIC_FLOAT_MINIMUM },
+  SQUARED_DIFFERENCE: { int32: ARITHMETIC_INT_SQUARED_DIFFERENCE, float32: ARITHMETIC_FLOAT_SQUARED_DIFFERENCE },
 }
 
-function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, loops: readonly Dim[]): void {
+/** Limits of a fused activation on the result itself. */
+function wordLimits(cx: Context): Record<'clamped' | 'low' | 'high', number> {
+  const { activation = 'NONE' } = cx.op.attrs as { activation?: Activation }
+  const symmetric = activation === 'RELU_N1_TO_1'
+  return {
+    clamped: activation === 'NONE' ? 0 : activation === 'RELU' ? 1 : 3,
+    low: symmetric ? -1 : 0,
+    high: symmetric ? 1 : 6,
+  }
+}
+
+function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, dims: readonly Dim[]): void {
+  const loops = [...dims]
+  const outer = offsets(loops.splice(0, Math.max(0, loops.length - 4)))
   const [d0, d1, d2, d3] = [...Array<Dim>(4 - loops.length).fill({ size: 1, a: 0, b: 0 }), ...loops] as [
     Dim,
     Dim,
@@ -37,35 +64,40 @@ function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, loops: re
   cx.plain(b)
   const y = cx.result()
   y.alias = true
-  cx.push({
-    record: 'ArithmeticRecord',
-    op: OP_ARITHMETIC,
-    kernel: 'arithmetic',
-    rows: rowwise(1),
-    reads: [a.buffer, b.buffer],
-    writes: [y.buffer],
-    fields: () => ({
-      kind,
-      a: a.address(),
-      b: b.address(),
-      output: y.address(),
-      d0: d0.size,
-      d1: d1.size,
-      d2: d2.size,
-      d3: d3.size,
-      a0: 4 * d0.a,
-      a1: 4 * d1.a,
-      a2: 4 * d2.a,
-      a3: 4 * d3.a,
-      b0: 4 * d0.b,
-      b1: 4 * d1.b,
-      b2: 4 * d2.b,
-      b3: 4 * d3.b,
+  const limits = wordLimits(cx)
+  const part = 4 * d0.size * d1.size * d2.size * d3.size
+  outer.forEach((from, i) =>
+    cx.push({
+      record: 'ArithmeticRecord',
+      op: OP_ARITHMETIC,
+      kernel: 'arithmetic',
+      rows: rowwise(1),
+      reads: [a.buffer, b.buffer],
+      writes: [y.buffer],
+      fields: () => ({
+        kind,
+        a: a.address() + 4 * from.a,
+        b: b.address() + 4 * from.b,
+        output: y.address() + i * part,
+        d0: d0.size,
+        d1: d1.size,
+        d2: d2.size,
+        d3: d3.size,
+        a0: 4 * d0.a,
+        a1: 4 * d1.a,
+        a2: 4 * d2.a,
+        a3: 4 * d3.a,
+        b0: 4 * d0.b,
+        b1: 4 * d1.b,
+        b2: 4 * d2.b,
+        b3: 4 * d3.b,
+        ...limits,
+      }),
     }),
-  })
+  )
 }
 
-/** ADD, SUB, MUL, DIV, FLOOR_DIV on 32-bit words. */
+/** Functions of two tensors of 32-bit words. LiteRT ends with an error where an integer divisor is 0; here the result is. */
 export function lowerArithmetic(cx: Context): void {
   const { type } = cx.op
   const out = cx.output()
@@ -76,16 +108,17 @@ export function lowerArithmetic(cx: Context): void {
   if (a.dtype !== out.dtype || b.dtype !== out.dtype) {
     throw new Unsupported(`mixed ${a.dtype}, ${b.dtype} and ${out.dtype} tensors`)
   }
-  if (type !== 'FLOOR_DIV' && (cx.op as OpOf<'ADD'>).attrs.activation !== 'NONE') {
-    throw new Unsupported(`${type} of ${out.dtype} with a fused activation`)
-  }
-  if (type === 'FLOOR_DIV' && cx.integers(1, 'divisor').includes(0)) {
+  if (type === 'FLOOR_DIV' && b.data && b.dtype === 'int32' && cx.integers(1, 'divisor').includes(0)) {
     throw cx.fail('lower/constant', 'division by zero', b)
   }
-  const loops = merge(broadcast(cx, a, b, out), ['a', 'b'])
-  if (loops.length > 4) throw new Unsupported('broadcast over more than four separate dimensions')
-  emitArithmetic(cx, kind, cx.value(0), cx.value(1), loops)
+  emitArithmetic(cx, kind, cx.value(0), cx.value(1), merge(broadcast(cx, a, b, out), ['a', 'b']))
 }
+
+/** By the output's type: 32-bit words, else `eight`. */
+export const wordsOr =
+  (eight: (cx: Context) => void) =>
+  (cx: Context): void =>
+    /32$/.test(cx.output().dtype) ? lowerArithmetic(cx) : eight(cx)
 
 /** To float32 from 8-bit tensors, whose quantization does not matter, and from int32. */
 export function lowerCast(cx: Context): void {
@@ -150,6 +183,7 @@ function isTabular(cx: Context, index: number): boolean {
  * nearest).
  */
 export function lowerSqrt(cx: Context): void {
+  if (cx.output().dtype !== 'float32') return lowerSqrt8(cx)
   const from = cx.tabular.get(cx.op.inputs[0]!)
   if (!from || !from.exact) throw new Unsupported('SQRT elsewhere than once between DEQUANTIZE (or CAST) and QUANTIZE')
   cx.expectShape(cx.output(), cx.input(0).shape)

@@ -7,8 +7,20 @@ import { elements, type Preprocess } from './graph.ts'
 import { defaultPreprocess } from './image/defaults.ts'
 import type { Size } from './image/limits.ts'
 import { placement, Preprocessor } from './image/preprocess.ts'
-import { labelOf, parseLabels, topK } from './labels.ts'
+import { fitLabels, labelOf, misfitHint, readLabels, topK } from './labels.ts'
+import {
+  callback,
+  checkOptions,
+  labelNames,
+  oneOf,
+  preprocessing,
+  real,
+  type Rule,
+  type Rules,
+  whole,
+} from './options.ts'
 import { expectModel } from './source.ts'
+import { suggestion, taskOf } from './task.ts'
 import type { Model, PixelImage, Prediction, TensorInfo, TypedArray } from './types.ts'
 
 /**
@@ -27,10 +39,10 @@ export type DecodePolicy = 'exact' | 'fast'
 
 export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   /**
-   * Class names by index, or the text of a label file (see parseLabels). Default: those in the model file, else `class
-   * N`.
+   * Class names by index, or a label file's bytes or text (see readLabels). Default: those in the model file, else
+   * `class N`. A model with one output takes two names, or the one of what its score is for.
    */
-  labels?: readonly string[] | string
+  labels?: readonly string[] | string | Uint8Array
   /**
    * How an image becomes the input tensor. Default: what the model file says, else what its input tensor implies (see
    * defaultPreprocess).
@@ -81,6 +93,8 @@ export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> 
   readonly preprocess: Preprocess
   /** Where the preprocessing comes from, in words. */
   readonly assumed: string
+  /** What was decided in reading the labels and could be wrong, one sentence each. */
+  readonly notes: readonly string[]
   /** Times of the latest call. */
   readonly timings: Readonly<Timings>
   /**
@@ -92,24 +106,32 @@ export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> 
   classify(image: Uint8Array | ArrayBuffer, limits?: ClassifyLimits): Answer
 }
 
+const refusedShape = (model: Model, output: TensorInfo): ThimbleError =>
+  new ThimbleError('usage/not-a-classifier', "the model's output is not one score per class", {
+    tensor: output.name,
+    expected: '[1, classes]',
+    got: model.outputs.map((o) => `[${o.shape.join(', ')}]`).join(', '),
+    hint: suggestion(model),
+  })
+
 /** Which output holds the scores: the only one, or the one with as many elements as there are labels. */
-function scoreOutput(model: Model, labels: readonly string[] | undefined): number {
-  const count = labels?.length
+export function scoreOutput(model: Pick<Model, 'inputs' | 'outputs' | 'metadata'>, labels: number | undefined): number {
   const index =
     model.outputs.length === 1
       ? 0
       : Math.max(
           0,
-          model.outputs.findIndex((o) => elements(o.shape) === count),
+          model.outputs.findIndex((o) => elements(o.shape) === labels),
         )
   const output = model.outputs[index]!
-  if (output.shape.filter((d) => d > 1).length > 1) {
-    throw new ThimbleError('usage/not-a-classifier', "the model's output is not one score per class", {
-      tensor: output.name,
-      expected: '[1, classes]',
-      got: `[${output.shape.join(', ')}]`,
-      hint: 'use run for raw tensors',
-    })
+  const { command } = taskOf(model)
+  if (
+    output.shape.filter((d) => d > 1).length > 1 ||
+    command === 'detect' ||
+    command === 'segment' ||
+    command === 'pose'
+  ) {
+    throw refusedShape(model as Model, output)
   }
   return index
 }
@@ -145,32 +167,45 @@ function softmaxInPlace(values: Float32Array): void {
   for (let i = 0; i < values.length; i++) values[i] = Math.exp(values[i]! - max) / sum
 }
 
-function checkCount(name: string, value: number): number {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new ThimbleError('usage/option', `${name} is out of range`, {
-      expected: 'a whole number from 1 on',
-      got: value,
-    })
+/** Names of the two answers of a model with one score. */
+const YES_AND_NO = ['no', 'yes']
+
+/** The caller's labels must fit; a file's own are taken as they are. One output is one of two classes. */
+function pickLabels(
+  model: Model,
+  given: ClassifierOptions['labels'],
+  outputs: number,
+): { labels: readonly string[]; notes: readonly string[] } {
+  const isFile = typeof given === 'string' || given instanceof Uint8Array
+  const file = isFile ? readLabels(given) : { labels: [...(given ?? model.metadata.labels ?? [])], notes: [] }
+  const classes = outputs === 1 ? 2 : outputs
+  // The one name is that of the class whose score it is: the second of two.
+  if (outputs === 1 && file.labels.length === 1) {
+    return { ...file, labels: [`not ${file.labels[0]!}`, file.labels[0]!] }
   }
-  return value
+  if (given === undefined) return { ...file, labels: outputs === 1 && !file.labels.length ? YES_AND_NO : file.labels }
+  const fitted = fitLabels(file, classes)
+  if (fitted) return fitted
+  throw new ThimbleError('usage/labels', 'the labels do not fit the model', {
+    expected: outputs === 1 ? '2 labels, or the 1 of what the score is for' : `${classes} labels`,
+    got: file.labels.length,
+    hint: misfitHint(file.labels, classes),
+  })
 }
 
-/** The caller's labels must fit; a file's own are taken as they are. */
-function pickLabels(model: Model, given: ClassifierOptions['labels'], classes: number): readonly string[] {
-  if (given === undefined) return model.metadata.labels ?? []
-  const labels = typeof given === 'string' ? parseLabels(given) : given
-  if (labels.length !== classes) {
-    const hint =
-      Math.abs(labels.length - classes) === 1
-        ? 'TensorFlow\'s ImageNet models have 1001 classes, "background" first; others have 1000'
-        : 'give the label file that belongs to this model'
-    throw new ThimbleError('usage/labels', 'the labels do not fit the model', {
-      expected: `${classes} labels`,
-      got: labels.length,
-      hint,
-    })
-  }
-  return labels
+/** One score p as those of two classes: 1 - p and p. */
+function twoClasses(
+  raw: TypedArray,
+  output: TensorInfo,
+  kind: 'sigmoid' | 'identity',
+  scores: Float32Array,
+): Float32Array {
+  dequantize(raw, output, scores.subarray(0, 1))
+  const value = scores[0]!
+  const p = kind === 'sigmoid' ? 1 / (1 + Math.exp(-value)) : value
+  scores[0] = 1 - p
+  scores[1] = p
+  return scores
 }
 
 /** Turns raw outputs into scores; the array is the same every time. */
@@ -179,8 +214,19 @@ function scorer(
   output: TensorInfo,
   how: 'auto' | 'softmax' | 'sigmoid' | 'identity',
 ): (raw: TypedArray) => Float32Array {
-  const scores = new Float32Array(elements(output.shape))
+  const classes = elements(output.shape)
+  const scores = new Float32Array(Math.max(2, classes))
   const said = how === 'auto' ? model.metadata.scores : how
+  if (classes === 1) {
+    // A softmax over one value is 1 whatever the value: what is no probability is a logit.
+    const kind = (value: number): 'sigmoid' | 'identity' =>
+      said === 'identity' || said === 'sigmoid'
+        ? said
+        : isProbability(output) || (output.scale === 0 && value >= 0 && value <= 1)
+          ? 'identity'
+          : 'sigmoid'
+    return (raw) => twoClasses(raw, output, kind(Number(raw[0])), scores)
+  }
   return (raw) => {
     dequantize(raw, output, scores)
     const kind = said ?? (isProbability(output) || looksLikeProbabilities(scores) ? 'identity' : 'softmax')
@@ -190,8 +236,29 @@ function scorer(
   }
 }
 
+/** Any number where the caller's scores have no range of their own, else 0 to 1. */
+const threshold = (scores: ClassifierOptions['scores']): Rule => (scores === 'identity' ? real() : real(0, 1))
+
+const POLICIES = ['exact', 'fast']
+const DECODE: Rule = {
+  expected: 'exact, fast or a function',
+  words: POLICIES,
+  accepts: (v) => typeof v === 'function' || POLICIES.includes(v as string),
+}
+
+const rules = (scores: ClassifierOptions['scores']): Rules<ClassifierOptions> => ({
+  labels: labelNames,
+  preprocess: preprocessing,
+  topK: whole(),
+  scoreThreshold: threshold(scores),
+  scores: oneOf(['auto', 'softmax', 'sigmoid', 'identity']),
+  decode: DECODE,
+  prepare: callback,
+})
+
 /**
  * Makes a classifier of a loaded model. The classifier keeps its buffers: classifying allocates only the answer.
+ * A model with one output has two classes: `index` 1 with its score p, and 0 with 1 - p.
  * Errors: `image/unsupported-input`, `usage/labels`, `usage/not-a-classifier`, `usage/option`, `usage/preprocess`.
  */
 export async function createClassifier(model: Model, options?: ClassifierOptions<Decode>): Promise<Classifier>
@@ -204,6 +271,7 @@ export async function createClassifier(
   options: ClassifierOptions<Decode | DecodeLater> = {},
 ): Promise<Classifier<Prediction[] | Promise<Prediction[]>>> {
   expectModel(model, 'createClassifier')
+  checkOptions('createClassifier', options, rules(options?.scores) as Rules<ClassifierOptions<Decode | DecodeLater>>)
   if (model.inputs.length !== 1) {
     throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
       expected: 1,
@@ -211,15 +279,15 @@ export async function createClassifier(
       hint: 'use run for raw tensors',
     })
   }
-  const given = typeof options.labels === 'string' ? parseLabels(options.labels) : options.labels
-  const at = scoreOutput(model, given ?? model.metadata.labels)
-  const labels = pickLabels(model, given, elements(model.outputs[at]!.shape))
+  const { labels: given } = options
+  const names = typeof given === 'string' || given instanceof Uint8Array ? readLabels(given).labels : given
+  const at = scoreOutput(model, (names ?? model.metadata.labels)?.length)
+  const { labels, notes } = pickLabels(model, given, elements(model.outputs[at]!.shape))
   const { preprocess, assumed } = options.preprocess
     ? { preprocess: options.preprocess, assumed: 'given by the caller' }
     : defaultPreprocess(model.inputs[0]!, model.metadata)
   const preprocessor = new Preprocessor(model.inputs[0]!, preprocess)
-  const count = checkCount('topK', options.topK ?? 5)
-  const threshold = options.scoreThreshold ?? -Infinity
+  const limitRules: Rules<ClassifyLimits> = { topK: whole(), scoreThreshold: threshold(options.scores) }
   const scoresOf = scorer(model, model.outputs[at]!, options.scores ?? 'auto')
   const timings: Timings = { decodeMs: 0, preprocessMs: 0, inferMs: 0, reduced: 1 }
   const input = preprocessor.createInput()
@@ -243,8 +311,8 @@ export async function createClassifier(
     timings.decodeMs = decodeMs
     timings.reduced = reduced
     const scores = scoresOf(outputs[at]!)
-    const k = limits.topK === undefined ? count : checkCount('topK', limits.topK)
-    return topK(scores, k, limits.scoreThreshold ?? threshold).map((index) => ({
+    const count = limits.topK ?? options.topK ?? 5
+    return topK(scores, count, limits.scoreThreshold ?? options.scoreThreshold).map((index) => ({
       label: labelOf(labels, index),
       index,
       score: scores[index]!,
@@ -256,8 +324,10 @@ export async function createClassifier(
     labels,
     preprocess,
     assumed,
+    notes,
     timings,
     classify(image: PixelImage | Uint8Array | ArrayBuffer, limits: ClassifyLimits = {}) {
+      checkOptions('classify', limits, limitRules)
       const encoded =
         image instanceof ArrayBuffer ? new Uint8Array(image) : image instanceof Uint8Array ? image : undefined
       if (!encoded) return answer(image as PixelImage, 0, limits)

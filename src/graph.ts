@@ -277,6 +277,8 @@ export interface Metadata {
   version?: string | undefined
   labels?: string[] | undefined
   preprocess?: Preprocess | undefined
+  /** Where `preprocess` comes from, in words, when it is not written in the file: `assumed: …`. */
+  preprocessFrom?: string | undefined
   /** Which kind of head this is: how `classify`/`detect` read the outputs. */
   task?: 'classification' | 'detection' | 'segmentation' | 'landmarks' | 'features' | undefined
   /**

@@ -62,10 +62,13 @@ export const listOf = (rule: Rule, min = 0, max = Infinity): Rule => ({
   accepts: (v) => Array.isArray(v) && v.length >= min && v.length <= max && v.every(rule.accepts),
 })
 
-/** Class names: a list of strings, or the text of a label file. */
+/** Class names: a list of strings, or the bytes or text of a label file. */
 export const labelNames: Rule = {
-  expected: 'a list of names, or the text of a label file',
-  accepts: (v) => typeof v === 'string' || (Array.isArray(v) && v.every((name) => typeof name === 'string')),
+  expected: 'a list of names, or the bytes or text of a label file',
+  accepts: (v) =>
+    typeof v === 'string' ||
+    v instanceof Uint8Array ||
+    (Array.isArray(v) && v.every((name) => typeof name === 'string')),
 }
 
 /** A group of options with rules of its own. */

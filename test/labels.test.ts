@@ -4,9 +4,10 @@ import * as assert from 'uvu/assert'
 import { createClassifier } from '../src/classifier.ts'
 import { ThimbleError } from '../src/errors.ts'
 import type { Metadata } from '../src/graph.ts'
-import { labelOf, parseLabels, topK } from '../src/labels.ts'
+import { fitLabels, labelOf, misfitHint, parseLabels, readLabels, topK } from '../src/labels.ts'
+import { parsePythonLiteral } from '../src/literal.ts'
 import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
-import { rng } from './util.ts'
+import { refusal, rng } from './util.ts'
 
 const test = suite('labels')
 const throwsCode = (run: () => unknown, code: string, words = /./): void =>
@@ -39,9 +40,242 @@ test('label files of every kind', () => {
   for (const [name, text, want] of rows) assert.equal(parseLabels(text), want, name)
 })
 
+test('numbered, keyed and tabular files', () => {
+  const three = ['cat', 'dog', 'bird']
+  const rows: [string, string, string[]][] = [
+    ['a comma', '0,cat\n1,dog\n2,bird', three],
+    ['a comma and a space', '0, cat\n1, dog\n2, bird', three],
+    ['a tab', '0\tcat\n1\tdog\n2\tbird', three],
+    ['a bracket', '0) cat\n1) dog\n2) bird', three],
+    ['a full stop', '0. cat\n1. dog\n2. bird', three],
+    ['a bar', '0|cat\n1|dog\n2|bird', three],
+    ['an equals sign', '0=cat\n1=dog\n2=bird', three],
+    ['quotes', '0: "cat"\n1: \'dog\'\n2: bird', three],
+    ['zeros in front', '000 cat\n001 dog\n002 bird', three],
+    ['the number behind', 'cat 0\ndog 1\nbird 2', three],
+    ['the number behind a comma', 'cat,0\ndog,1\nbird,2', three],
+    ['blank lines between numbered ones', '0 cat\n\n1 dog\n\n2 bird\n', three],
+    ['class_indices', '{"cat": 0, "dog": 1, "bird": 2}', three],
+    ['class_indices out of order, as text', '{"bird": "2", "cat": "0", "dog": "1"}', three],
+    ['class_indices of digits', '{"7": 0, "8": 1, "9": 2}', ['7', '8', '9']],
+    ['id2label', '{"model_type": "vit", "id2label": {"0": "cat", "1": "dog", "2": "bird"}}', three],
+    ['label2id', '{"label2id": {"dog": 1, "cat": 0, "bird": 2}}', three],
+    ['names', '{"names": ["cat", "dog", "bird"]}', three],
+    ['JSON lines', '{"name": "cat"}\n{"name": "dog"}\n{"name": "bird"}\n', three],
+    ['a Python dict', "{0: 'cat', 1: \"dog\", 2: 'bird'}", three],
+    ['a Python list', "['cat', 'dog', 'bird']", three],
+    ['names in square brackets', '[PAD]\ncat\ndog', ['[PAD]', 'cat', 'dog']],
+    [
+      'a label map',
+      'item {\n id: 0\n name: "x"\n display_name: "cat"\n}\nitem { id: 1 name: \'dog\' }\nitem{id:2,name:"bird"}',
+      three,
+    ],
+    [
+      'a label map with more in it',
+      '# head\nitem {\n id: 0\n name: "cat" # its name\n keypoints { id: 7 name: "eye" }\n}',
+      ['cat'],
+    ],
+    ['an escaped quote', 'item { id: 0 name: "cat\\\'s \\"eye\\"" }', ['cat\'s "eye"']],
+    ['data.yaml, a list', 'train: ../train\nnc: 3\nnames:\n- cat\n- dog # a comment\n- "bird"\n', three],
+    ['data.yaml, an indented list', "# data\npath: x\n\nnames:\n  - cat\n  - 'dog'\n  - bird\nnc: 3\n", three],
+    ['data.yaml, in one line', 'nc: 3\nnames: [\'cat\', "dog", bird]  # names\n', three],
+    ['data.yaml, over lines', 'names: [cat,\n  dog,\n  bird,\n]\n', three],
+    ['data.yaml, a map', 'names:\n  0: cat\n  1: dog\n  2: bird\nroboflow:\n  url: x\n', three],
+    ['data.yaml, a map in one line', 'names: {0: cat, 1: dog, 2: bird}', three],
+    ['data.yaml, commas in quotes', "names: ['a, b', 'it''s', c]", ['a, b', "it's", 'c']],
+    ['CSV', 'index,name\n0,cat\n1,dog\n2,bird\n', three],
+    ['CSV out of order', 'id,label\n2,bird\n0,cat\n1,dog', three],
+    ['CSV, the name first', 'label,id\ncat,0\ndog,1\nbird,2', three],
+    ['CSV, three columns', 'index,mid,display_name\n0,/m/1,"cat"\n1,/m/2,dog\n2,/m/3,bird', three],
+    ['CSV, quotes', 'index;name\n0;"cat; the ""big"" one"\n1;dog', ['cat; the "big" one', 'dog']],
+    ['CSV without numbers', 'wnid,name\nn1,cat\nn2,dog\nn3,bird', three],
+    ['TSV', 'Class ID\tClass Name\n0\tcat\n1\tdog\n2\tbird', three],
+    ['CSV, pandas', ',label\n0,cat\n1,dog\n2,bird', three],
+  ]
+  for (const [name, text, want] of rows) {
+    const { labels, notes } = readLabels(text)
+    assert.equal(labels, want, name)
+    assert.equal(notes, [], name)
+  }
+})
+
+test('names that begin or end with numbers stay names', () => {
+  const lists = [
+    ['3 of clubs', '5 of clubs', '7 of clubs'],
+    ['1 of clubs', '2 of clubs', '3 of clubs', '4 of clubs'],
+    ['1 euro', '2 euro', '5 euro'],
+    ['1 cent', '2 cent', '5 cent', '1 euro', '2 euro'],
+    ['2 door', '4 door', '5 seats'],
+    ['10 rings', '11 rings and more'],
+    ['thing 0', 'thing 1', 'thing 2', 'thing 3'],
+    ['Boeing 737', 'Boeing 747', 'Airbus 320'],
+    ['7-up', '8-ball'],
+    ['0-60', '1-60'],
+    ['100 metres', 'cat'],
+    ['1', '2', '3'],
+    ['n01440764', 'n01443537'],
+    ['names', 'of things'],
+    ['item', 'thing'],
+    ['cat, domestic', 'dog, wild'],
+    ['cat: the animal', 'dog: the animal'],
+    ['#1', '#2'],
+  ]
+  for (const list of lists) assert.equal(readLabels(`${list.join('\n')}\n`).labels, list, list[0])
+})
+
+test('files that count from 1 are read so, and it is said', () => {
+  const files = [
+    '1 cat\n2 dog\n3 bird\n4 fish\n',
+    '1: cat\n2: dog\n3: bird\n4: fish',
+    'cat,1\ndog,2\nbird,3\nfish,4',
+    '{"1": "cat", "2": "dog", "3": "bird", "4": "fish"}',
+    '{"cat": 1, "dog": 2, "bird": 3, "fish": 4}',
+    '[{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}, {"id": 3, "name": "bird"}, {"id": 4, "name": "fish"}]',
+    'id,name\n1,cat\n2,dog\n3,bird\n4,fish',
+    'names:\n  1: cat\n  2: dog\n  3: bird\n  4: fish',
+    'item { id: 1 name: "cat" }\nitem { id: 2 name: "dog" }\nitem { id: 3 name: "bird" }\nitem { id: 4 name: "fish" }',
+  ]
+  for (const text of files) {
+    const file = readLabels(text)
+    assert.equal(file.labels, ['cat', 'dog', 'bird', 'fish'], text)
+    assert.match(file.notes.join(), /numbers its classes from 1/, text)
+    // A model with one class more has a class 0, and the numbers are its own.
+    assert.equal(fitLabels(file, 5), { labels: ['', 'cat', 'dog', 'bird', 'fish'], notes: [] })
+    assert.is(fitLabels(file, 4), file)
+    assert.is(fitLabels(file, 6), undefined)
+  }
+  assert.equal(parseLabels('1 person\n2 bicycle\n4 motorcycle\n'), ['person', 'bicycle', '', 'motorcycle'])
+  assert.equal(parseLabels('item { id: 2 name: "dog" }'), ['', 'dog'], 'a label map without its first')
+})
+
+test('encodings', () => {
+  const bytes = (text: string, unit: 1 | 2, big = false, mark = true): Uint8Array => {
+    const units = [...(mark ? '\ufeff' : ''), ...text].map((c) => c.charCodeAt(0))
+    return Uint8Array.from(units.flatMap((u) => (unit === 1 ? [u] : big ? [u >> 8, u & 255] : [u & 255, u >> 8])))
+  }
+  const text = 'Katze\r\nBär\r\nVogel\r\n'
+  const want = ['Katze', 'Bär', 'Vogel']
+  for (const [name, file] of [
+    ['UTF-8', new TextEncoder().encode(text)],
+    ['UTF-8 with a mark', new TextEncoder().encode(`\ufeff${text}`)],
+    ['UTF-16 LE', bytes(text, 2)],
+    ['UTF-16 BE', bytes(text, 2, true)],
+    ['UTF-16 LE without a mark', bytes(text, 2, false, false)],
+    ['UTF-16 BE without a mark', bytes(text, 2, true, false)],
+  ] as const) {
+    const read = readLabels(file)
+    assert.equal(read.labels, want, name)
+    assert.equal(read.notes, [], name)
+  }
+  const latin = readLabels(bytes(text, 1, false, false))
+  assert.equal(latin.labels, want)
+  assert.match(latin.notes.join(), /not UTF-8 and was read as Latin-1/)
+  assert.equal(readLabels(Uint8Array.of(0x80, 0x0a, 0x62)).labels, ['€', 'b'], 'Windows-1252')
+  assert.match(readLabels('caf\ufffd\nb').notes.join(), /give the bytes of the file/)
+})
+
+test('fitting a file to a model', () => {
+  const titled = readLabels('label\ncat\ndog')
+  assert.is(fitLabels(titled, 3), titled)
+  assert.equal(fitLabels(titled, 2)!.labels, ['cat', 'dog'])
+  assert.match(fitLabels(titled, 2)!.notes.join(), /first line, "label", is taken for a title/)
+  assert.is(fitLabels(readLabels('cat\nx\ndog'), 2), undefined)
+  assert.match(misfitHint(['cat', '', 'dog'], 2), /class 1 is blank/)
+  assert.match(misfitHint(new Array<string>(1000).fill('x'), 1001), /ImageNet/)
+  assert.match(misfitHint(new Array<string>(1001).fill('x'), 1000), /ImageNet/)
+  assert.match(misfitHint(['a', 'b'], 3), /does the model have a class "background"/)
+  assert.match(misfitHint(['a', 'b', 'c'], 2), /does the file name a class "background"/)
+  assert.not.match(misfitHint(['a', 'b'], 12), /background|ImageNet/)
+})
+
+test('Python literals', () => {
+  const rows: [string, unknown][] = [
+    ["{'a': 1, 'b': [1, -2.5, 1e3], 3: (True, False, None,), }", { a: 1, b: [1, -2.5, 1000], 3: [true, false, null] }],
+    ["'it\\'s' ", "it's"],
+    ['"\\x41\\u00e9\\U0001f600\\n\\q"', 'Aé😀\n\\q'],
+    ['[]', []],
+    ['()', []],
+    ['1_000', 1000],
+  ]
+  for (const [text, want] of rows) assert.equal(JSON.parse(JSON.stringify(parsePythonLiteral(text))), want, text)
+  for (const text of [
+    '',
+    '{',
+    "{'a'}",
+    "{'a': }",
+    '[1 2]',
+    "'a",
+    "'a\nb'",
+    'foo',
+    '1 2',
+    '"\\x4"',
+    '"\\U00110000"',
+    '{(1,): 2}',
+    '['.repeat(99),
+  ]) {
+    assert.throws(
+      () => parsePythonLiteral(text),
+      (e: Error) => e instanceof SyntaxError,
+      text,
+    )
+  }
+})
+
+test('long and deep files end in bounded time', () => {
+  const start = performance.now()
+  const files = [
+    `a${' '.repeat(1 << 20)}b`,
+    `names: ["${"'".repeat(1 << 20)}`,
+    `names: [${`'`.repeat(1 << 20)}`,
+    `item${' '.repeat(1 << 20)}x`,
+    `item { a${' '.repeat(1 << 20)}x`,
+    '{'.repeat(1 << 20),
+    '['.repeat(1 << 20),
+    `{${"'a': {".repeat(1 << 18)}`,
+    'item { '.repeat(1 << 18),
+    `index,name\n${','.repeat(4000)}\n`.repeat(100),
+    '0'.repeat(1 << 20),
+    '#\n'.repeat(1 << 19),
+    '"'.repeat(4000) + '\n',
+  ]
+  for (const text of files) {
+    try {
+      readLabels(text)
+    } catch (error) {
+      assert.instance(error, ThimbleError)
+    }
+  }
+  assert.ok(performance.now() - start < 10_000)
+})
+
 test('label files that are none', () => {
-  for (const text of ['', '\n\n', '["a", 3]', '{"x": "a"}', '{"0": 1}', '[1', 'a\0b', '{"0": "a", "1e9": "b"}']) {
-    throwsCode(() => parseLabels(text), 'format/labels')
+  for (const text of [
+    '',
+    '\n\n',
+    '["a", 3]',
+    '{"x": "a"}',
+    '{"0": 1}',
+    '[1',
+    'a\0b',
+    '{"0": "a", "1e9": "b"}',
+    '[]',
+    '{}',
+    '{"0": "a", "9999999": "b"}',
+    'item { id: 1 }',
+    'item { name: "a" }',
+    'item { id: 1 name: "a"',
+    'item { id: x name: "a" }',
+    'item { id: 1 name: "a" } item { id: 1 name: "b" }',
+    'names: [a, b',
+    'names:\n',
+    'nc: 3\nnames: [a, b]',
+    'names:\n  - a\n  0: b',
+    'names:\n  a: b',
+    'names: {x: a}',
+    '{"a": "b"}',
+    'a'.repeat(5000),
+  ]) {
+    assert.is(refusal(() => parseLabels(text)).code, 'format/labels', text.slice(0, 60))
   }
 })
 

@@ -6,7 +6,7 @@ import fc from 'fast-check'
 import { crc32, plainCrc32 } from '../src/scan.ts'
 import { FlatBufferBuilder, i8, offset, u8 } from '../src/formats/flatbuffer-build.ts'
 import { inflate } from '../src/formats/inflate.ts'
-import { parseLabels } from '../src/formats/metadata.ts'
+import { parseLabels } from '../src/labels.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { MAX_UNPACKED_BYTES, readZipFile } from '../src/formats/zip.ts'
 import { inputTable } from '../src/image/preprocess.ts'
@@ -183,6 +183,7 @@ test('who made it, what it is called, and its labels, from either kind of archiv
         license: 'MIT',
         labels: ['cat', 'dog', 'bird, small'],
         preprocess: { fit: 'stretch', method: 'bilinear-fast', channels: 'rgb', mean: [127], std: [128] },
+        preprocessFrom: "assumed: the pixels themselves, stretched, as TFLite's Task Library does with an int8 image",
         task: 'segmentation',
       })
     }
@@ -430,11 +431,6 @@ test('crc32: the check value, any length at any place in memory', () => {
       assert.is(crc32(data), ~c >>> 0)
     }),
   )
-})
-
-test('label lines', () => {
-  assert.equal(parseLabels('\ufeffa\r\nb b\n\n c\n\n\n'), ['a', 'b b', '', ' c'])
-  assert.equal(parseLabels(''), [])
 })
 
 need(

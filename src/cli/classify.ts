@@ -6,12 +6,12 @@ import { defaultPreprocess } from '../image/defaults.ts'
 import type { Prediction } from '../types.ts'
 import { choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { labelFile } from './files.ts'
+import { labelBytes } from './files.ts'
 import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels } from './models.ts'
 import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
 import { hasWorkers, PhotoWorkers } from './photo-workers.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
-import { printable } from './report.ts'
+import { note, printable } from './report.ts'
 import { bar, cut, ms } from './text.ts'
 
 export interface Answer {
@@ -31,7 +31,7 @@ export function openNamed(args: Args): ModelFile {
 }
 
 export async function classifierOf(args: Args, model: ModelFile): Promise<Classifier> {
-  const labels = labelFile(args)
+  const labels = labelBytes(args)
   const loaded = await load(model, loadOptions(args))
   const decoder = imageDecoder({ decode: decodePolicy(args), maxPixels: maxPixels(args) })
   const changes = Object.keys(PREPROCESS_OPTIONS).some((name) => args.options[name] !== undefined)
@@ -47,10 +47,17 @@ export async function classifierOf(args: Args, model: ModelFile): Promise<Classi
         }
       : {}),
     topK: whole(args, 'top', 5),
-    scoreThreshold: number(args, 'threshold', 0, 0, 1),
+    ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
     scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto',
     prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),
   })
+}
+
+/** The classifier; what was decided in reading the labels is said on stderr. */
+async function opened(args: Args, model: ModelFile): Promise<Classifier> {
+  const classifier = await classifierOf(args, model)
+  classifier.notes.forEach(note)
+  return classifier
 }
 
 const decodePolicy = (args: Args): DecodePolicy => choice(args, 'decode', ['exact', 'fast'] as const) ?? 'exact'
@@ -107,7 +114,7 @@ async function run(args: Args): Promise<number> {
   const said = (answer: Answer): PhotoText => ({ json: answer, human: (name) => humanAnswer(answer, name) })
   const jobs = jobsFor(args, images)
   if (jobs > 1) return runJobs(args, { model, images, jobs, said })
-  const classifier = await classifierOf(args, model)
+  const classifier = await opened(args, model)
   return answerEach(args, images, async (file) =>
     said(classifyBytes(classifier, await photoBytes(file), { file, model: model.name }, args)),
   )
@@ -122,7 +129,7 @@ interface Jobs {
 
 /** On several threads: what is wrong with the call is said once, before they start. */
 async function runJobs(args: Args, { model, images, jobs, said }: Jobs): Promise<number> {
-  await classifierOf(args, model)
+  await opened(args, model)
   const workers = new PhotoWorkers(jobs, { args, model: model.name })
   try {
     return await answerEach(args, images, async (file) => said(await workers.classify(file)), { ahead: 3 * jobs })

@@ -15,7 +15,8 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { ThimbleError } from '../errors.ts'
-import { parseLabels } from '../labels.ts'
+import { readLabels } from '../labels.ts'
+import { note } from './report.ts'
 import { text } from './args.ts'
 import type { Args } from './command.ts'
 
@@ -64,10 +65,22 @@ export function readFile(path: string): Uint8Array {
   }
 }
 
-/** The class names of --labels FILE, where it is given. Errors: `usage/file`, `format/labels`. */
-export function labelFile(args: Args): string[] | undefined {
+/** The bytes of --labels FILE, where it is given. Errors: `usage/file`. */
+export function labelBytes(args: Args): Uint8Array | undefined {
   const path = text(args, 'labels')
-  return path === undefined ? undefined : parseLabels(new TextDecoder().decode(readFile(path)))
+  return path === undefined ? undefined : readFile(path)
+}
+
+/**
+ * The class names of --labels FILE, where it is given; what was decided in reading them is said on stderr.
+ * Errors: `usage/file`, `format/labels`.
+ */
+export function labelFile(args: Args): string[] | undefined {
+  const bytes = labelBytes(args)
+  if (!bytes) return undefined
+  const { labels, notes } = readLabels(bytes)
+  notes.forEach(note)
+  return labels
 }
 
 function readSized(fd: number, size: number): Uint8Array {

@@ -3,6 +3,7 @@ import type { Preprocess } from '../graph.ts'
 import { decodeImage } from '../image/decode.ts'
 import { type AssumedPreprocess, defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { preprocess } from '../image/preprocess.ts'
+import { taskOf } from '../task.ts'
 import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { type Head, taskOfHead } from '../vision/head.ts'
 import { headOf } from '../vision/recognise.ts'
@@ -38,6 +39,18 @@ const shapeText = (shape: readonly number[]): string => (shape.length === 0 ? 's
 const quantization = ({ scale, zeroPoint }: TensorInfo): string =>
   scale > 0 ? `scale ${+scale.toPrecision(7)}, zero point ${zeroPoint}` : 'not quantized'
 
+/** The command that suits the model, and why: by its head where one is recognised, else by its shapes. */
+function commandFor(report: ModelReport): { command: string; why: string } {
+  const head = visionHead(report)
+  return head ? { command: taskOfHead(head), why: `its outputs are those of a ${head.kind} head` } : taskOf(report)
+}
+
+/** The same as a cell of the table. */
+function commandText(report: ModelReport): string {
+  const { command, why } = commandFor(report)
+  return `thimble ${command} (${why})`
+}
+
 function tensorRows(report: ModelReport): string {
   const rows = [
     ...report.inputs.map((t) => ['input', t] as const),
@@ -72,8 +85,6 @@ function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefin
           ? 'none in the file (give --labels FILE)'
           : 'none in the file',
     ])
-    const head = visionHead(report)
-    if (head) lines.push(['  head', `${head.kind}: thimble ${taskOfHead(head)} answers with it`])
   } else lines.push(['  preprocess', 'none: the model does not take one image'])
   return table(lines)
 }
@@ -124,6 +135,7 @@ function human(name: string, report: ModelReport, why: string): string {
     `${printable(name)}: ${report.format}, ${bytes(report.fileBytes)}`,
     ...(about.length ? [table(about)] : []),
     tensorRows(report),
+    table([['  command', supported ? commandText(report) : 'none: see below']]),
     preprocessLines(report, imageInput(report)),
     table(costs),
     ...(packed
@@ -203,7 +215,7 @@ async function run(args: Args): Promise<number> {
   if (flag(args, 'json')) {
     const head = visionHead(report)
     process.stdout.write(
-      `${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}), ...(head ? { head, command: taskOfHead(head) } : {}) }, null, 2)}\n`,
+      `${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}), ...(head ? { head } : {}), command: commandFor(report).command }, null, 2)}\n`,
     )
   } else process.stdout.write(human(name, report, why))
   return 0

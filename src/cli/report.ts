@@ -20,6 +20,9 @@ export function report(error: unknown, file?: string): number {
   return exitCode(error)
 }
 
+/** Says on stderr what was decided and could be wrong, one line. */
+export const note = (text: string): void => void process.stderr.write(`thimble: note: ${printable(text)}\n`)
+
 /** A file name on one line, whatever bytes it is made of. */
 export const printable = (name: string): string => name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?')
 

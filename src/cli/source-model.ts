@@ -2,6 +2,7 @@
 import { openPath } from '../convert/files.ts'
 import { addLabels, readFloatModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
+import { addImplied } from '../formats/implied.ts'
 import type { Graph } from '../graph.ts'
 import { text, whole } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'
@@ -54,5 +55,6 @@ export async function openSource(args: Args, path: string): Promise<{ graph: Gra
   const labels = labelFile(args)
   if (labels) graph.metadata = { ...graph.metadata, labels, task: graph.metadata.task ?? 'classification' }
   else if (!graph.metadata.labels) await addLabels(graph, sidecar)
+  addImplied(graph)
   return { graph, bytes }
 }

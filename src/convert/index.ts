@@ -6,6 +6,7 @@
 import { ThimbleError } from '../errors.ts'
 import { checkGraph } from '../formats/check.ts'
 import type { Graph } from '../graph.ts'
+import { parseLabels } from '../labels.ts'
 import { foldGraph } from './fold.ts'
 import { impliedPreprocess } from './implied.ts'
 import type { Sidecar } from './sidecar.ts'
@@ -157,18 +158,13 @@ async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> 
   return graph
 }
 
-/** labels.txt as Teachable Machine writes it (`0 Class`), beside the model. */
+/** The label file beside the model, as Teachable Machine and others write it. Errors: `format/labels`. */
 export async function addLabels(graph: Graph, sidecar: Sidecar): Promise<void> {
-  const text = await sidecar('labels.txt')
-  if (!text) return
-  const lines = new TextDecoder()
-    .decode(text)
-    .split(/\r?\n/)
-    .filter((l) => l.trim() !== '')
-  const numbered = lines.every((l, i) => l.startsWith(`${i} `))
+  const bytes = (await sidecar('labels.txt')) ?? (await sidecar('class_indices.json'))
+  if (!bytes) return
   graph.metadata = {
     ...graph.metadata,
-    labels: lines.map((l) => (numbered ? l.slice(l.indexOf(' ') + 1) : l).trim()),
+    labels: parseLabels(bytes),
     task: graph.metadata.task ?? 'classification',
   }
 }

@@ -1,9 +1,8 @@
 /** Checks of Metadata from a file that anyone may have written: every field of its type and within limits. */
 import { ThimbleError } from '../errors.ts'
 import type { Metadata } from '../graph.ts'
+import { MAX_LABELS } from '../labels.ts'
 import { checkPreprocess } from '../options.ts'
-
-export const MAX_LABELS = 1 << 20
 
 const bad = (name: string, expected: string, got: unknown): ThimbleError =>
   new ThimbleError('format/metadata', `metadata ${name}`, {
@@ -22,7 +21,7 @@ function oneOf<const T extends string>(value: unknown, names: readonly T[], name
 export function checkMetadata(value: unknown): Metadata {
   if (!isObject(value)) throw bad('block', 'an object', value)
   const out: Metadata = {}
-  for (const name of ['name', 'description', 'license', 'source', 'author', 'version'] as const) {
+  for (const name of ['name', 'description', 'license', 'source', 'author', 'version', 'preprocessFrom'] as const) {
     const text = value[name]
     if (text === undefined) continue
     if (typeof text !== 'string') throw bad(name, 'a string', text)

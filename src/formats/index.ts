@@ -3,6 +3,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { Graph } from '../graph.ts'
+import { addImplied } from './implied.ts'
 import { PACKED_MAGIC } from './packed-frame.ts'
 import { readPacked } from './packed.ts'
 import { readTflite } from './tflite.ts'
@@ -93,8 +94,11 @@ const FOREIGN: Record<Exclude<Format, 'tflite' | 'thimble'>, readonly [string, s
  */
 export function readModel(bytes: Uint8Array, name = 'the model'): Graph {
   const format = sniffFormat(bytes)
-  if (format === 'tflite') return readTflite(bytes)
-  if (format === 'thimble') return readPacked(bytes)
+  if (format === 'tflite' || format === 'thimble') {
+    const graph = format === 'tflite' ? readTflite(bytes) : readPacked(bytes)
+    addImplied(graph)
+    return graph
+  }
   const [what, hint] = FOREIGN[format]
   throw new ThimbleError('format/not-a-model', `${name}: ${what}`, {
     expected: 'a .tflite or .thimble file',

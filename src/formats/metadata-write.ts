@@ -7,6 +7,7 @@
  */
 import { zipSync } from 'fflate'
 import type { Graph, Metadata, Preprocess } from '../graph.ts'
+import { parseLabels } from '../labels.ts'
 import { JSON_METADATA } from './check-metadata.ts'
 import { FlatBufferBuilder, i8, offset, u8, type Field } from './flatbuffer-build.ts'
 
@@ -16,12 +17,24 @@ const LABEL_FILE = 'labels.txt'
 const writableLabels = (labels: readonly string[] | undefined): labels is readonly string[] =>
   labels !== undefined && labels.length > 0 && labels.every((l) => !/[\r\n]/.test(l)) && labels.at(-1) !== ''
 
+const labelText = (labels: readonly string[]): string => `${labels.join('\n')}\n`
+
+/** Labels that a label file gives back; others (`0 cat` as a name, blanks around one) are in the JSON as well. */
+function readsBack(labels: readonly string[]): boolean {
+  try {
+    const read = parseLabels(labelText(labels))
+    return read.length === labels.length && read.every((label, i) => label === labels[i])
+  } catch {
+    return false
+  }
+}
+
 /** Buffers to list in a model by name, in order; none for a model that says nothing about itself but a description. */
 export function metadataBuffers(graph: Graph): { name: string; data: Uint8Array }[] {
   const { description, ...more } = graph.metadata
   if (Object.values(more).every((v) => v === undefined)) return []
   const { labels, ...json } = graph.metadata
-  const text = JSON.stringify(writableLabels(labels) ? json : graph.metadata)
+  const text = JSON.stringify(writableLabels(labels) && readsBack(labels) ? json : graph.metadata)
   return [
     { name: 'TFLITE_METADATA', data: tfliteMetadata(graph) },
     { name: JSON_METADATA, data: new TextEncoder().encode(text) },
@@ -33,7 +46,7 @@ export function labelArchive({ labels }: Metadata): Uint8Array {
   if (!writableLabels(labels)) return new Uint8Array(0)
   // Stored, so that other programs can use it in place; a fixed date, so that equal models are equal files.
   return zipSync(
-    { [LABEL_FILE]: new TextEncoder().encode(`${labels.join('\n')}\n`) },
+    { [LABEL_FILE]: new TextEncoder().encode(labelText(labels)) },
     { level: 0, mtime: new Date(1980, 0, 1) },
   )
 }

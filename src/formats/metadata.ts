@@ -6,8 +6,10 @@
  * label_map_item.cc of the Task Library (what its consumers do).
  */
 import { ThimbleError } from '../errors.ts'
-import type { Graph, Metadata, Preprocess, Tensor } from '../graph.ts'
+import { elements, type Graph, type Metadata, type Preprocess, type Tensor } from '../graph.ts'
+import { fitLabels, readLabels } from '../labels.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
+import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'
 
 const MAX_ENTRIES = 1024
@@ -19,12 +21,17 @@ const BOUNDING_BOX = 3
 const NORMALIZATION = 1
 const GRAYSCALE = 2
 
-/** One label per line; a byte order mark, carriage returns and empty lines at the end are not part of labels. */
-export function parseLabels(text: string): string[] {
-  const plain = text.replace(/^\ufeff/, '')
-  const lines = plain.includes('\r') ? plain.split('\n').map((line) => line.replace(/\r$/, '')) : plain.split('\n')
-  while (lines.length > 0 && lines[lines.length - 1] === '') lines.pop()
-  return lines
+/**
+ * Names of a label file for a model with outputs of these sizes; undefined where it holds none. A file that is not
+ * read as labels does not keep the model from running.
+ */
+function namesOf(bytes: Uint8Array, counts: readonly number[]): string[] | undefined {
+  try {
+    const file = readLabels(bytes)
+    return (counts.map((n) => fitLabels(file, n)).find((f) => f !== undefined) ?? file).labels
+  } catch {
+    return undefined
+  }
 }
 
 /** The normalization of an input: mean and std, each for all channels or one per channel. Errors: `format/metadata`. */
@@ -74,7 +81,7 @@ function pixelsThemselves({ dtype, quantization: q }: Tensor): { mean: number[];
  * shifted. In terms of real values both are mean = zero point - smallest value, std = 1 / scale. A float input without
  * normalization leaves the range open (the Task Library refuses it), so nothing is said of it.
  */
-function readPreprocess(tensor: Table, input: Tensor): Preprocess | undefined {
+function readPreprocess(tensor: Table, input: Tensor): Pick<Metadata, 'preprocess' | 'preprocessFrom'> | undefined {
   const content = tensor.table(3, 'content')
   const channels = input.shape[3]!
   const normalization = input.shape.length === 4 ? readNormalization(tensor, channels) : undefined
@@ -82,12 +89,17 @@ function readPreprocess(tensor: Table, input: Tensor): Preprocess | undefined {
   const isImage = content?.uint8(0) === IMAGE
   if (!normalization && (!isImage || (input.dtype !== 'uint8' && input.dtype !== 'int8'))) return undefined
   const colorSpace = isImage ? (content.table(1, 'content_properties')?.int8(0) ?? 0) : 0
-  return {
+  const said = normalization !== undefined && input.dtype !== 'uint8'
+  const preprocess: Preprocess = {
     fit: 'stretch',
     method: 'bilinear-fast',
     channels: colorSpace === GRAYSCALE || channels === 1 ? 'gray' : 'rgb',
-    ...(normalization && input.dtype !== 'uint8' ? normalization : pixelsThemselves(input)),
+    ...(said ? normalization : pixelsThemselves(input)),
   }
+  const preprocessFrom = said
+    ? "mean and std from the model file; stretched, as TFLite's Task Library does"
+    : `${normalization ? '' : 'assumed: '}the pixels themselves, stretched, as TFLite's Task Library does with an ${input.dtype} image`
+  return { preprocess, preprocessFrom }
 }
 
 interface LabelFile {
@@ -141,15 +153,17 @@ export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph)
       hint: 'the file is truncated or was rewritten without its archive',
     })
   }
-  const list = labelBytes && parseLabels(new TextDecoder().decode(labelBytes))
+  const yolo = labelBytes && ultralyticsMetadata(new TextDecoder().decode(labelBytes))
+  const counts = graph.outputs.map((i) => elements(graph.tensors[i]!.shape))
   return present({
     name: model.string(0, 'name'),
     description: model.string(1, 'description'),
     version: model.string(2, 'version'),
     author: model.string(4, 'author'),
     license: model.string(5, 'license'),
-    labels: list && list.length > 0 ? list : undefined,
-    preprocess: inputs[0] && readPreprocess(inputs[0], graph.tensors[graph.inputs[0]!]!),
+    labels: labelBytes && !yolo ? namesOf(labelBytes, counts) : undefined,
+    ...(inputs[0] && !yolo ? readPreprocess(inputs[0], graph.tensors[graph.inputs[0]!]!) : {}),
     task: readTask(outputs, labels, graph),
+    ...yolo,
   })
 }

@@ -13,6 +13,8 @@ import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { JSON_METADATA, parseMetadata } from './check-metadata.ts'
 import { readMetadata } from './metadata.ts'
 import { detectionMetadata, setDetectionShapes } from './tflite-detection.ts'
+import { ultralyticsMetadata } from './ultralytics.ts'
+import { readZipFile } from './zip.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
 
@@ -221,7 +223,13 @@ function readModelMetadata(
     return entry && buffers[entry.uint32(1)]
   }
   const [tflite, json] = [buffer('TFLITE_METADATA'), buffer(JSON_METADATA)]
-  return { ...own, ...(tflite ? readMetadata(tflite, bytes, graph) : {}), ...(json ? parseMetadata(json) : {}) }
+  const beside = json ? undefined : readZipFile(bytes, 'metadata.json')
+  return {
+    ...own,
+    ...(tflite ? readMetadata(tflite, bytes, graph) : {}),
+    ...(beside ? ultralyticsMetadata(new TextDecoder().decode(beside)) : {}),
+    ...(json ? parseMetadata(json) : {}),
+  }
 }
 
 /**

@@ -25,7 +25,10 @@ const near = (a: number, b: number, tolerance: number): boolean => Math.abs(a - 
  */
 export function defaultPreprocess(input: TensorInfo, metadata: Metadata = {}): AssumedPreprocess {
   const { channels } = inputGeometry(input)
-  if (metadata.preprocess) return { preprocess: metadata.preprocess, assumed: 'from the model file', guessed: false }
+  if (metadata.preprocess) {
+    const assumed = metadata.preprocessFrom ?? 'from the model file'
+    return { preprocess: metadata.preprocess, assumed, guessed: assumed.startsWith('assumed') }
+  }
   const common = { fit: 'stretch', method: 'bilinear', channels: channels === 1 ? 'gray' : 'rgb' } as const
   const guess = (mean: readonly number[], std: readonly number[], assumed: string): AssumedPreprocess => ({
     preprocess: { ...common, mean, std },

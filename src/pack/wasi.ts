@@ -28,6 +28,7 @@ import { type DType, dtypeBytes, elements, type Graph } from '../graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { inputGeometry, inputTable, Preprocessor } from '../image/preprocess.ts'
 import { fromBase64 } from '../base64.ts'
+import { type Subject, taskOf } from '../task.ts'
 import type { TensorInfo, Variant } from '../types.ts'
 
 /** Bytes of a variant's command, with all kernels and no model. */
@@ -58,7 +59,8 @@ const DTYPES: Partial<Record<DType, number>> = {
 }
 
 /** The output that holds the scores: the only one, or the one with as many elements as there are labels. */
-function scoreOutput(outputs: readonly TensorInfo[], labels: number | undefined): number {
+function scoreOutput(subject: Subject, labels: number | undefined): number {
+  const { outputs } = subject
   const index =
     outputs.length === 1
       ? 0
@@ -67,10 +69,11 @@ function scoreOutput(outputs: readonly TensorInfo[], labels: number | undefined)
           outputs.findIndex((o) => elements(o.shape) === labels),
         )
   const output = outputs[index]!
-  if (output.shape.filter((d) => d > 1).length > 1 || DTYPES[output.dtype] === undefined) {
+  const { command } = taskOf(subject)
+  if (command === 'detect' || output.shape.filter((d) => d > 1).length !== 1 || DTYPES[output.dtype] === undefined) {
     throw new ThimbleError('usage/not-a-classifier', "the model's output is not one score per class", {
       tensor: output.name,
-      expected: '[1, classes]',
+      expected: '[1, classes], 2 or more',
       got: `${output.dtype} [${output.shape.join(', ')}]`,
       hint: 'pack it with --target core',
     })
@@ -104,7 +107,7 @@ export function wasiCommand(graph: Graph, name: string, base: number): Command {
   const geometry = inputGeometry(input)
   void new Preprocessor(input, how) // Checks the dtype and the parameters.
   const labels = graph.metadata.labels ?? []
-  const index = scoreOutput(outputs, graph.metadata.labels?.length)
+  const index = scoreOutput({ inputs, outputs, metadata: graph.metadata }, graph.metadata.labels?.length)
   const output = outputs[index]!
   const scores = graph.metadata.scores
     ? SCORES[graph.metadata.scores]

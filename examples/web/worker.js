@@ -77,9 +77,9 @@ const facts = (name) => ({
   license: model.metadata.license,
 })
 
-async function setLabels({ text, name }) {
+async function setLabels({ bytes, name }) {
   if (!model) throw new Error('there is no model yet')
-  classifier = await createClassifier(model, { labels: text, topK: TOP })
+  classifier = await createClassifier(model, { labels: new Uint8Array(bytes), topK: TOP })
   labels = name
   return { ...facts(), labelsFile: labels }
 }
@@ -117,7 +117,7 @@ async function pixelsOf({ file, frame }) {
 }
 
 async function classify(request) {
-  if (!classifier) throw new Error('the model is still loading')
+  if (!classifier) throw new Error('there is no model: choose one of the list, or open a .tflite file')
   const start = performance.now()
   const pixels = await pixelsOf(request)
   const decoded = performance.now()
@@ -132,6 +132,16 @@ async function classify(request) {
   }
 }
 
+/** An error in words for this page: without its code, and without hints that are for programs. */
+function sentence({ code, message }) {
+  if (code === 'usage/not-a-classifier')
+    return 'it does not answer with one score per class, and this page shows nothing else'
+  if (!code) return message
+  return message
+    .slice(code.length + 2)
+    .replace(/; (use run|give it raw tensors|use thimble|pass |give createClassifier)[^;]*$/, '')
+}
+
 const ACTIONS = { load, labels: setLabels, classify }
 let last = Promise.resolve()
 onmessage = ({ data }) => {
@@ -139,12 +149,7 @@ onmessage = ({ data }) => {
     try {
       postMessage({ id: data.id, result: await ACTIONS[data.action](data) })
     } catch (error) {
-      // A ThimbleError's message begins with its code; people get the sentence.
-      const { code, message } = error
-      postMessage({
-        id: data.id,
-        error: { code: code ?? 'internal', message: code ? message.slice(code.length + 2) : message },
-      })
+      postMessage({ id: data.id, error: { code: error.code ?? 'internal', message: sentence(error) } })
     }
   })
 }

@@ -173,11 +173,11 @@ export const isFile = (source: ImageSource): source is FileSource =>
   source instanceof ArrayBuffer ||
   (typeof Blob !== 'undefined' && source instanceof Blob)
 
-/** Decodes with the browser's decoder where there is one, else with Thimble's own. */
+/** Decodes as every host does, what Thimble does not read with the browser's decoder where there is one. */
 async function decodeHere(bytes: Uint8Array): Promise<PixelImage> {
   if (typeof createImageBitmap === 'function' && typeof OffscreenCanvas === 'function') {
-    const { decodeInBrowser } = await import('../image/browser-decode.ts')
-    return decodeInBrowser(bytes)
+    const { decodeAnywhere } = await import('../image/browser-decode.ts')
+    return decodeAnywhere(bytes)
   }
   const { decodeImage } = await import('../image/decode.ts')
   return decodeImage(bytes)

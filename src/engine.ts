@@ -295,7 +295,8 @@ export class Engine implements Model {
       for (let i = 0; i < entries.length;) {
         const group = entries[i + 1]?.group
         const banded = entries[i]!.kernel === 'group' && group !== undefined
-        const count = banded ? entries.filter((e) => e.group === group).length : 0
+        let count = 0
+        if (banded) while (entries[i + 1 + count]?.group === group) count++
         const start = performance.now()
         const status = exports.run(i, i + 1 + count)
         if (status) throw statusError(status)

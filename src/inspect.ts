@@ -5,7 +5,7 @@ import { tensorBytes, type Graph, type Op, type Tensor } from './graph.ts'
 import { checkLoadOptions } from './load-options.ts'
 import { settle } from './fold/index.ts'
 import { lower } from './lower/index.ts'
-import { assemble, type Program } from './plan/compile.ts'
+import { assemble, type Entry, type Program } from './plan/compile.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
 import type { LoadOptions, ModelReport, OpReport } from './types.ts'
 
@@ -41,10 +41,17 @@ function opParams(graph: Graph, op: Op): number {
 }
 
 function kernelNames(graph: Graph, program: Program | undefined): string[] {
+  const byOp = new Map<number, Entry[]>()
+  for (const e of program?.entries ?? []) {
+    if (e.kernel === 'group') continue
+    const known = byOp.get(e.opIndex)
+    if (known) known.push(e)
+    else byOp.set(e.opIndex, [e])
+  }
   return graph.ops.map((_, index) => {
-    const own = program?.entries.filter((e) => e.opIndex === index && e.kernel !== 'group') ?? []
+    const own = byOp.get(index) ?? []
     const main = own.find((e) => e.macs > 0) ?? own.find((e) => e.kernel !== 'fill' && e.kernel !== 'frame') ?? own[0]
-    return main ? main.kernel + (own.find((e) => e.group !== undefined) ? ' (banded)' : '') : '-'
+    return main ? main.kernel + (own.some((e) => e.group !== undefined) ? ' (banded)' : '') : '-'
   })
 }
 

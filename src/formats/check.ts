@@ -9,8 +9,8 @@ import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } fro
 import { dtypeBytes, tensorBytes } from '../graph.ts'
 import { allWithin, largestScale } from '../scan.ts'
 
-export const MAX_TENSORS = 65536
-export const MAX_OPS = 65536
+export const MAX_TENSORS = 2 ** 19
+export const MAX_OPS = 2 ** 18
 export const MAX_OPERANDS = 1024
 export const MAX_RANK = 32
 /** Most bytes of one tensor: what a signed 32-bit index reaches. */

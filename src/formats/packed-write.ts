@@ -9,24 +9,50 @@ import { align, isObject, writeFrame } from './packed-frame.ts'
 import { pick } from './packed.ts'
 import { encodeSteps, toLeb128, type RecordedProgram } from './programs.ts'
 
+interface Stored {
+  at: number
+  bytes: Uint8Array
+}
+
+/** The first of the pieces, in order, that begins behind `offset`. */
+function nextOf(stored: readonly Stored[], offset: number): number {
+  let low = 0
+  for (let high = stored.length; low < high;) {
+    const middle = (low + high) >> 1
+    if (stored[middle]!.bytes.byteOffset <= offset) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** Pieces before the nearest one that are asked as well: larger ones may begin earlier. */
+const LOOK_BACK = 8
+
+/** A piece that holds `bytes`, the last one that may or one shortly before it. */
+function holderOf(stored: readonly Stored[], last: number, { byteOffset, length }: Uint8Array): Stored | undefined {
+  for (let i = last; i >= 0 && i > last - LOOK_BACK; i--) {
+    const { bytes } = stored[i]!
+    if (byteOffset + length <= bytes.byteOffset + bytes.length) return stored[i]
+  }
+  return undefined
+}
+
 /** The data part while it grows: where each piece goes, equal pieces once. */
 class DataWriter {
   readonly pieces: { at: number; bytes: Uint8Array }[] = []
   length = 0
   private readonly byHash = new Map<number, number[]>()
-  private readonly byBuffer = new Map<ArrayBufferLike, { at: number; bytes: Uint8Array }[]>()
+  /** What of each buffer is stored, in order. */
+  private readonly byBuffer = new Map<ArrayBufferLike, Stored[]>()
 
   add(bytes: Uint8Array): number {
-    const inside = this.byBuffer
-      .get(bytes.buffer)
-      ?.find(
-        (p) =>
-          p.bytes.byteOffset <= bytes.byteOffset &&
-          bytes.byteOffset + bytes.length <= p.bytes.byteOffset + p.bytes.length,
-      )
+    const stored = this.byBuffer.get(bytes.buffer) ?? []
+    const next = nextOf(stored, bytes.byteOffset)
+    const inside = holderOf(stored, next - 1, bytes)
     if (inside) return inside.at + bytes.byteOffset - inside.bytes.byteOffset
     const at = this.place(bytes)
-    this.byBuffer.set(bytes.buffer, [...(this.byBuffer.get(bytes.buffer) ?? []), { at, bytes }])
+    stored.splice(next, 0, { at, bytes })
+    this.byBuffer.set(bytes.buffer, stored)
     return at
   }
 

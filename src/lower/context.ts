@@ -67,6 +67,10 @@ export class Context {
   readonly epilogues = new Map<string, Buffer>()
   /** How many op inputs and graph outputs name each tensor. */
   readonly uses: number[]
+  /** The first op whose input 0 is a tensor. */
+  readonly firstReader = new Map<number, Op>()
+  readonly outputs: ReadonlySet<number>
+  #tables: Uint8Array | undefined
   opIndex = 0
 
   /** Tensors that ops write, constants among them where they were computed ahead. */
@@ -80,8 +84,11 @@ export class Context {
     this.convolution = convolution ?? 'best'
     this.written = new Set(graph.ops.flatMap((op) => op.outputs))
     this.uses = graph.tensors.map(() => 0)
-    for (const { inputs } of graph.ops) {
+    this.outputs = new Set(graph.outputs)
+    for (const op of graph.ops) {
+      const { inputs } = op
       for (let k = 0; k < inputs.length; k++) if (inputs[k]! >= 0) this.uses[inputs[k]!]!++
+      if (inputs.length && !this.firstReader.has(inputs[0]!)) this.firstReader.set(inputs[0]!, op)
     }
     for (const i of graph.outputs) this.uses[i]!++
   }
@@ -91,6 +98,28 @@ export class Context {
   }
   get op(): Op {
     return this.graph.ops[this.opIndex]!
+  }
+
+  /** Whether all that reads a tensor takes it, by way of functions of one variable, back to 8 bits. */
+  isTabular(index: number): boolean {
+    this.#tables ??= this.#findTables()
+    return this.#tables[index] === 1
+  }
+
+  /** From the last op to the first: a reader is known before what it reads. */
+  #findTables(): Uint8Array {
+    const { ops, tensors } = this.graph
+    const found = new Uint8Array(tensors.length)
+    const taken = new Uint32Array(tensors.length)
+    for (let i = ops.length - 1; i >= 0; i--) {
+      const { type, inputs, outputs } = ops[i]!
+      for (const o of outputs) found[o] = taken[o] === this.uses[o] ? 1 : 0
+      const out = outputs[0] ?? -1
+      const takes =
+        type === 'QUANTIZE' ? /^u?int8$/.test(tensors[out]?.dtype ?? '') : type === 'SQRT' && found[out] === 1
+      if (takes && inputs[0]! >= 0) taken[inputs[0]!]!++
+    }
+    return found
   }
 
   tensor(index: number | undefined, role: string): Tensor {

@@ -291,7 +291,7 @@ export function lowerSoftmax(cx: Context): void {
   y.alias = true
   // The usual last op: write the caller's bytes right away.
   const index = cx.op.outputs[0]!
-  y.raw = q.unsigned && cx.uses[index] === 1 && cx.graph.outputs.includes(index)
+  y.raw = q.unsigned && cx.uses[index] === 1 && cx.outputs.has(index)
   cx.push({
     record: 'SoftmaxRecord',
     op: OP_SOFTMAX,

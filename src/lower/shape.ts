@@ -251,7 +251,7 @@ function foldPad(cx: Context, x: Value, pads: number[]): boolean {
   if (x.tensor.shape.length !== 4 || x.pad || pads[0] || pads[1] || pads[6] || pads[7]) return false
   const index = cx.op.outputs[0]!
   if (cx.uses[index] !== 1) return false
-  const reader = cx.graph.ops.find((op) => op.inputs[0] === index)
+  const reader = cx.firstReader.get(index)
   if (
     !reader ||
     (reader.type !== 'CONV_2D' && reader.type !== 'DEPTHWISE_CONV_2D') ||

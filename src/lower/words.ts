@@ -144,7 +144,7 @@ export function lowerCast(cx: Context): void {
  */
 export function emitDequantize(cx: Context, x: Value, zero: number, scale: number): void {
   const index = cx.op.outputs[0]!
-  if (isTabular(cx, index)) {
+  if (cx.isTabular(index)) {
     cx.plain(x)
     cx.tabular.set(index, { x, real: (v) => f32(f32(v - zero) * scale), exact: true })
     return
@@ -161,21 +161,6 @@ export function emitDequantize(cx: Context, x: Value, zero: number, scale: numbe
     writes: [y.buffer],
     fields: () => ({ input: x.address(), output: y.address(), count, zeroPoint: zero, scale }),
   })
-}
-
-/** Whether all that reads a tensor takes it, by way of functions of one variable, back to 8 bits. */
-function isTabular(cx: Context, index: number): boolean {
-  const readers = cx.graph.ops.filter((op) => op.inputs.includes(index))
-  return (
-    readers.length === cx.uses[index] &&
-    readers.every((op) => {
-      const out = op.outputs[0] ?? -1
-      return (
-        (op.type === 'QUANTIZE' && /^u?int8$/.test(cx.graph.tensors[out]?.dtype ?? '')) ||
-        (op.type === 'SQRT' && isTabular(cx, out))
-      )
-    })
-  )
 }
 
 /**

@@ -44,8 +44,14 @@ interface Neighbours {
   above: Int32Array
 }
 
-/** Pairs of buffers that live at the same time, one after the other. `byFirst`: the buffers by their first step. */
-function pairsAlive(requests: readonly Request[], byFirst: Int32Array): number[] {
+/** Numbers in the list of pairs beyond which buffers are placed one after the other instead. */
+const MOST_PAIRS = 4e6
+
+/**
+ * Pairs of buffers that live at the same time, one after the other; undefined: too many. `byFirst`: the buffers by their
+ * first step.
+ */
+function pairsAlive(requests: readonly Request[], byFirst: Int32Array): number[] | undefined {
   const pairs: number[] = []
   const alive = new Int32Array(byFirst.length)
   let count = 0
@@ -58,20 +64,15 @@ function pairsAlive(requests: readonly Request[], byFirst: Int32Array): number[]
       alive[kept++] = j
       pairs.push(i, j)
     }
+    if (pairs.length > MOST_PAIRS) return undefined
     alive[kept] = i
     count = kept + 1
   }
   return pairs
 }
 
-function neighbours(
-  requests: readonly Request[],
-  sizes: Int32Array,
-  byFirst: Int32Array,
-  overlays: readonly Overlay[],
-): Neighbours {
-  const pairs = pairsAlive(requests, byFirst)
-  const n = requests.length
+function neighbours(pairs: readonly number[], sizes: Int32Array, overlays: readonly Overlay[]): Neighbours {
+  const n = sizes.length
   const start = new Int32Array(n + 1)
   const next = new Int32Array(n)
   const other = new Int32Array(pairs.length)
@@ -208,6 +209,61 @@ export function liveMaximum(requests: readonly Request[]): number {
   return most
 }
 
+/**
+ * Each buffer at its first step into the lowest gap that is large enough, without overlays: for models with thousands of
+ * buffers alive at the same time. `byFirst`, `byLast`: the buffers by their first and (from the end) last steps.
+ */
+function placeInTurn(
+  requests: readonly Request[],
+  sizes: Int32Array,
+  byFirst: Int32Array,
+  byLast: Int32Array,
+): { offsets: Int32Array; peak: number } {
+  const offsets = new Int32Array(sizes.length)
+  const gaps: { at: number; size: number }[] = []
+  let peak = 0
+  let ended = byLast.length - 1
+  for (const i of byFirst) {
+    for (; ended >= 0 && requests[byLast[ended]!]!.last < requests[i]!.first; ended--) {
+      const k = byLast[ended]!
+      free(gaps, offsets[k]!, sizes[k]!)
+    }
+    const gap = gaps.findIndex((g) => g.size >= sizes[i]!)
+    if (gap < 0) {
+      // A gap below the end grows.
+      const end = gaps.at(-1)
+      const grows = end !== undefined && end.at + end.size === peak
+      offsets[i] = grows ? end.at : peak
+      if (grows) gaps.pop()
+      peak = offsets[i]! + sizes[i]!
+      continue
+    }
+    const { at, size } = gaps[gap]!
+    offsets[i] = at
+    if (size === sizes[i]) gaps.splice(gap, 1)
+    else gaps[gap] = { at: at + sizes[i]!, size: size - sizes[i]! }
+  }
+  return { offsets, peak }
+}
+
+/** A new gap, one with its neighbours. `gaps` are in order. */
+function free(gaps: { at: number; size: number }[], at: number, size: number): void {
+  let low = 0
+  for (let high = gaps.length; low < high;) {
+    const middle = (low + high) >> 1
+    if (gaps[middle]!.at < at) low = middle + 1
+    else high = middle
+  }
+  const before = gaps[low - 1]
+  const after = gaps[low]
+  const joins = after !== undefined && at + size === after.at
+  if (before && before.at + before.size === at) {
+    gaps[low - 1] = { at: before.at, size: before.size + size + (joins ? after.size : 0) }
+    if (joins) gaps.splice(low, 1)
+  } else if (joins) gaps[low] = { at, size: size + after.size }
+  else gaps.splice(low, 0, { at, size })
+}
+
 /** Orders that are tried with each set of raises. */
 const ROUNDS = 30
 
@@ -224,7 +280,12 @@ export function planArena(requests: readonly Request[], overlays: readonly Overl
   }
   const byFirst = Int32Array.from(used).sort((a, b) => requests[a]!.first - requests[b]!.first)
   const byLast = Int32Array.from(used).sort((a, b) => requests[b]!.last - requests[a]!.last || sizes[b]! - sizes[a]!)
-  const near = neighbours(requests, sizes, byFirst, overlays)
+  const pairs = pairsAlive(requests, byFirst)
+  if (!pairs) {
+    const turn = placeInTurn(requests, sizes, byFirst, byLast)
+    return { offsets: Array.from(turn.offsets, (o) => o * ALIGNMENT), peak: turn.peak * ALIGNMENT }
+  }
+  const near = neighbours(pairs, sizes, overlays)
   const limit = blocks(bound)
   let peak = Infinity
   let best = new Int32Array(sizes.length)

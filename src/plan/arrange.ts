@@ -44,12 +44,13 @@ function lifetimes({ buffers, inputs, outputs }: Lowered, units: readonly Unit[]
 /** Pairs of buffers whose memory may overlap because one is read away before the other is written. */
 function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] {
   const out: Overlay[] = []
+  const place = new Map(live.map((b, i) => [b, i]))
   for (let i = 0; i < units.length; i++) {
     const { overlay } = units[i]!
     if (!overlay || overlay.from.last !== i || overlay.to.first !== i) continue
-    const from = live.indexOf(overlay.from)
-    const to = live.indexOf(overlay.to)
-    if (from >= 0 && to >= 0) out.push({ from, to, margin: overlay.margin })
+    const from = place.get(overlay.from)
+    const to = place.get(overlay.to)
+    if (from !== undefined && to !== undefined) out.push({ from, to, margin: overlay.margin })
   }
   return out
 }
@@ -86,32 +87,54 @@ function buffersOf(
   return { scratch, live, requests }
 }
 
+/** Buffers that are looked at for gaps: models with thousands alive at the same time do without. */
+const MOST_VISITS = 2e7
+
+/** The largest gap between buffers, as far as it is larger than `least` bytes. */
+function largestGap(
+  taken: { from: number; to: number }[],
+  peak: number,
+  least: number,
+): { at: number; bytes: number } | undefined {
+  let gap: { at: number; bytes: number } | undefined
+  let at = 0
+  for (const { from, to } of [...taken.sort((x, y) => x.from - y.from), { from: peak, to: peak }]) {
+    if (from - at > (gap?.bytes ?? least)) gap = { at, bytes: from - at }
+    at = Math.max(at, to)
+  }
+  return gap
+}
+
 /** Gives scratch the largest gap of the arena that there is while it is needed, as far as that is of use. */
 function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, threads: number): void {
-  live.forEach((b, i) => {
-    if (!b.transient) return
-    b.room = b.bytes
-    // Further threads have copies of it behind the arena.
-    if (b.useful! <= b.bytes || b.first !== b.last || threads > 1) return
-    const taken: { from: number; to: number }[] = []
-    for (let k = 0; k < live.length; k++) {
-      const o = live[k]!
-      if (k !== i && o.first <= b.first && o.last >= b.first) {
-        taken.push({ from: offsets[k]!, to: align16(offsets[k]! + o.bytes) })
-      }
+  for (const b of live) if (b.transient) b.room = b.bytes
+  // Further threads have copies of it behind the arena.
+  const takes = (b: Buffer): boolean =>
+    b.transient === true && b.useful! > b.bytes && b.first === b.last && threads === 1
+  // A unit's scratch comes after all else that is alive in it.
+  const order = live.map((_, i) => i).sort((i, k) => compare(live[i]!, live[k]!) || +takes(live[i]!) - +takes(live[k]!))
+  let alive: number[] = []
+  let visits = 0
+  for (const i of order) {
+    const b = live[i]!
+    if (!takes(b)) {
+      alive.push(i)
+      continue
     }
-    let at = 0
-    for (const { from, to } of [...taken.sort((x, y) => x.from - y.from), { from: peak, to: peak }]) {
-      if (from - at > b.room) {
-        b.room = from - at
-        offsets[i] = at
-      }
-      at = Math.max(at, to)
-    }
-    b.room = Math.min(b.room, b.useful!)
-  })
+    if (visits > MOST_VISITS) break
+    alive = alive.filter((k) => live[k]!.last >= b.first)
+    visits += alive.length
+    const taken = alive.map((k) => ({ from: offsets[k]!, to: align16(offsets[k]! + live[k]!.bytes) }))
+    const gap = largestGap(taken, peak, b.bytes)
+    if (!gap) continue
+    offsets[i] = gap.at
+    b.room = Math.min(gap.bytes, b.useful!)
+  }
   for (const [b, owner] of scratch) b.room = owner.room
 }
+
+/** By their first unit. */
+const compare = (a: Buffer, b: Buffer): number => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0)
 
 /** How far an arrangement may be above the bytes that its units need at least before another one is tried. */
 const GOOD_ENOUGH = 1.03
@@ -140,13 +163,15 @@ export function arrange(
   for (const largestMargin of [0.5, 0.125, 0.03]) {
     last = arrangeWith(lowered, bands, largestMargin)
     if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
-    if (last.placement.peak <= GOOD_ENOUGH * Math.max(...last.units.map((u) => u.bytes), 1024)) break
+    if (last.placement.peak <= GOOD_ENOUGH * Math.max(largest(last.units), 1024)) break
   }
   // Ring sizes live on the values: the best arrangement must be the one that set them last.
   const chosen = best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
   useGaps(chosen, threads)
   return chosen
 }
+
+const largest = (units: readonly Unit[]): number => units.reduce((most, u) => Math.max(most, u.bytes), 0)
 
 function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arrangement {
   const units = bands.units(largestMargin)
@@ -155,6 +180,6 @@ function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arr
     units,
     scratch,
     live,
-    placement: planArena(requests, overlaysOf(units, live), Math.max(...units.map((u) => u.bytes), 0)),
+    placement: planArena(requests, overlaysOf(units, live), largest(units)),
   }
 }

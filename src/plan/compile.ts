@@ -185,7 +185,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   })
   for (const [b, owner] of scratch) b.address = owner.address
   const arenaBytes = placement.peak + (threads - 1) * sizes.privateBytes
-  const slackBytes = Math.max(SLACK, ...lowered.steps.map((s) => s.overread ?? 0))
+  const slackBytes = lowered.steps.reduce((most, s) => Math.max(most, s.overread ?? 0), SLACK)
   const memoryBytes = align(arenaAddress + arenaBytes + slackBytes, PAGE)
   if (memoryBytes > MEMORY_LIMIT) {
     throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', {

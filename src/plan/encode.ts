@@ -130,10 +130,13 @@ export function layOutTables(tables: readonly TableItem[][], base: number): Tabl
     }),
   )
   const split = new Set(tables.slice(1).flatMap((t) => t.flatMap((item) => (item.kind === 'step' ? [item.unit] : []))))
-  const privateBytes = Math.max(
-    0,
-    ...[...split].map((u) => privateBuffers(u).reduce((a, b) => a + align(b.bytes, 16), 0)),
-  )
+  let privateBytes = 0
+  for (const u of split) {
+    privateBytes = Math.max(
+      privateBytes,
+      privateBuffers(u).reduce((a, b) => a + align(b.bytes, 16), 0),
+    )
+  }
   return { tables: addresses, records, end: at, privateBytes: align(privateBytes, 64) }
 }
 

@@ -208,6 +208,27 @@ export function pack_gemm_4x16c4(to: usize, from: usize, rows: i32, k: usize, fl
   }
 }
 
+/**
+ * GEMM 4x8c4: `rows` rows of k int8 (after xor with `flip`), a multiple of 8 or less than 8, to [panel][K/4][8][4] int8, k
+ * in segments that are padded to four with zeros. Reads 0..3 bytes past the end.
+ */
+export function pack_gemm_4x8c4(to: usize, from: usize, rows: i32, k: usize, segment: usize, flip: i32): void {
+  if (!segment) return
+  const flips = <u32>flip * 0x01010101
+  const panelBytes = (k / segment) * (((segment + 3) & ~3) << 3)
+  if (rows & 7) memory.fill(to, 0, panelBytes)
+  for (let r = 0; r < rows; r++) {
+    let out = to + <usize>(r >> 3) * panelBytes + ((<usize>(r & 7)) << 2)
+    for (let s: usize = 0; s < k; s += segment) {
+      for (let i: usize = 0; i < segment; i += 4) {
+        store<u32>(out, weights4(from + i, segment - i, flips))
+        out += 32
+      }
+      from += segment
+    }
+  }
+}
+
 /** GEMM 3x8c8: the same, 8 to a panel, to [panel][K/8][64] int8. */
 export function pack_gemm_3x8c8(to: usize, from: usize, rows: i32, k: usize, flip: i32): void {
   const flips = <u32>flip * 0x01010101

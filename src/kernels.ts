@@ -5,7 +5,7 @@
  *   relaxed dot product   arm64 takes both operands as signed: with sdot the sum is exact, without it (or before the
  *   engine
  *                         has optimized) pairs of products are added in 16 bits and may wrap. x86 takes one operand as
- *                         unsigned and saturates.
+ *                         unsigned; with VPDPBUSD the sum is exact, without it pairs of products saturate.
  *   0 / 0                 x86 makes a NaN with the sign bit set, arm64 without. JavaScript is asked first: where it
  *   shows the
  *                         sign, no wasm is needed to tell, and where engines give every NaN the same bits, they give it
@@ -20,9 +20,9 @@ import probePlain from './generated/probe.ts'
 import probeRelaxed from './generated/probe-relaxed.ts'
 import type { Kernels } from './types.ts'
 
-export const KERNELS: readonly Kernels[] = ['generic', 'x86', 'arm', 'arm-dot']
+export const KERNELS: readonly Kernels[] = ['generic', 'x86', 'x86-vnni', 'arm', 'arm-dot']
 
-interface ProbeExports {
+export interface ProbeExports {
   nanBits(zero: number): number
   relaxedDot(w: number, x: number, hurry: number): number
 }
@@ -34,6 +34,8 @@ export interface EngineFeatures {
   signedDot: boolean
   /** It was seen to be exact beyond that, which only a real dot product instruction is. */
   wideDot: boolean
+  /** It takes the second operand as unsigned and is exact for all bytes: VPDPBUSD. */
+  unsignedDot: boolean
   /** 0 / 0 has its sign bit set. */
   negativeNan: boolean
 }
@@ -81,8 +83,12 @@ const DOT_CASES: readonly (readonly [number[], number[]])[] = [
 
 const packed = (bytes: readonly number[]): number => new Int32Array(Int8Array.from(bytes).buffer)[0]!
 
-const isSignedDot = (probe: ProbeExports): boolean =>
-  DOT_CASES.every(([w, x]) => probe.relaxedDot(packed(w), packed(x), 0) === w.reduce((sum, v, i) => sum + v * x[i]!, 0))
+const isDot = (probe: ProbeExports, signed: boolean, hurry = 0): boolean =>
+  DOT_CASES.every(
+    ([w, x]) =>
+      probe.relaxedDot(packed(w), packed(x), hurry) ===
+      w.reduce((sum, v, i) => sum + v * (signed ? x[i]! : x[i]! & 255), 0),
+  )
 
 /** Turns of the probe's loop that make V8 optimize it, well under a tenth of a millisecond. */
 const HURRY = 100000
@@ -93,6 +99,17 @@ const ALL = packed([-128, -128, -128, -128])
 /** Whether four products of -128 and -128 are summed without loss. */
 const isWide = (probe: ProbeExports, hurry: number): boolean => probe.relaxedDot(ALL, ALL, hurry) === 4 * 128 * 128
 
+type Dot = Pick<EngineFeatures, 'signedDot' | 'wideDot' | 'unsignedDot'>
+const NO_DOT: Dot = { signedDot: false, wideDot: false, unsignedDot: false }
+
+/** What a probe's relaxed dot product does. */
+export function dotOf(probe: ProbeExports): Dot {
+  const signedDot = isDot(probe, true)
+  const wideDot = signedDot && isWide(probe, HURRY)
+  // The engine's optimized code must do the same as its first.
+  return { signedDot, wideDot, unsignedDot: isDot(probe, false) && isDot(probe, false, HURRY) }
+}
+
 /** What is known at once, and the exports to ask about `wideDot` where that is not. */
 interface Probe {
   features: EngineFeatures
@@ -101,17 +118,26 @@ interface Probe {
 
 function probe(): Probe {
   if (!hasSimd()) {
-    return { features: { simd: false, relaxed: false, signedDot: false, wideDot: false, negativeNan: false } }
+    return {
+      features: {
+        simd: false,
+        relaxed: false,
+        signedDot: false,
+        wideDot: false,
+        unsignedDot: false,
+        negativeNan: false,
+      },
+    }
   }
   const relaxedBytes = fromBase64(probeRelaxed)
   const relaxed = WebAssembly.validate(relaxedBytes)
   const exports = new WebAssembly.Instance(new WebAssembly.Module(relaxed ? relaxedBytes : fromBase64(probePlain)))
     .exports as unknown as ProbeExports
   const negativeNan = exports.nanBits(0) < 0
-  const signedDot = relaxed && isSignedDot(exports)
-  const wideDot = signedDot && isWide(exports, HURRY)
+  const dot = relaxed ? dotOf(exports) : NO_DOT
+  const { signedDot, wideDot } = dot
   return {
-    features: { simd: true, relaxed, signedDot, wideDot, negativeNan },
+    features: { simd: true, relaxed, ...dot, negativeNan },
     ...(signedDot && !wideDot ? { undecided: exports } : {}),
   }
 }
@@ -152,10 +178,12 @@ export function relaxedDotIsSigned(): boolean | undefined {
 /** The kernels for this engine, and why. */
 function suitableKernels(): { kernels: Kernels; why: string } {
   if (!hasSimd()) return { kernels: 'generic', why: 'no SIMD' }
-  const x86 = { kernels: 'x86', why: 'floating point as on x86' } as const
-  if (scriptsShowNegativeNan()) return x86
   const f = engineFeatures()
-  if (f.negativeNan) return x86
+  if (scriptsShowNegativeNan() || f.negativeNan) {
+    return f.unsignedDot
+      ? { kernels: 'x86-vnni', why: 'relaxed dot products are one instruction, signed by unsigned' }
+      : { kernels: 'x86', why: 'floating point as on x86' }
+  }
   if (f.wideDot) return { kernels: 'arm-dot', why: 'relaxed dot products are one instruction and signed' }
   return {
     kernels: 'arm',
@@ -178,9 +206,10 @@ export function chooseKernels(wanted: string = kernelsFromEnvironment() ?? 'auto
       got: wanted,
     })
   }
-  if (wanted === 'arm-dot' && !engineFeatures().signedDot) {
+  const needed = { 'arm-dot': 'signedDot', 'x86-vnni': 'unsignedDot' } as const
+  if (wanted in needed && !engineFeatures()[needed[wanted as keyof typeof needed]]) {
     throw new ThimbleError('runtime/kernels', 'these kernels would not be exact', {
-      expected: 'an engine whose relaxed dot product is signed',
+      expected: `an engine whose relaxed dot product is ${wanted === 'arm-dot' ? 'signed' : 'VPDPBUSD'}`,
       got: engineFeatures().relaxed ? 'another relaxed dot product' : 'no relaxed SIMD',
       hint: 'use kernels "auto"',
     })

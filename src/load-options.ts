@@ -18,7 +18,7 @@ const shapes: Rule = {
 
 const LOAD: Rules<LoadOptions> = {
   variant: oneOf(['auto', 'simd', 'scalar', 'relaxed']),
-  kernels: oneOf(['auto', 'generic', 'x86', 'arm', 'arm-dot']),
+  kernels: oneOf(['auto', 'generic', 'x86', 'x86-vnni', 'arm', 'arm-dot']),
   plan: oneOf(['speed', 'size']),
   fast: flag,
   threads: whole(1, MOST_THREADS),

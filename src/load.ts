@@ -48,9 +48,9 @@ export async function choose(options: LoadOptions, fast?: FastSource): Promise<C
   const one = (options.threads ?? 1) === 1
   const choice = chooseVariant(one ? options.variant : threadedVariant(options.variant), options.kernels)
   if (!options.fast) return choice
-  const { module, why } = await (choice.variant !== 'simd'
+  const { module, why } = await (choice.variant !== 'simd' && choice.kernels !== 'x86-vnni'
     ? { why: `the ${choice.variant} variant has no fast kernels` }
-    : choice.kernels !== 'x86'
+    : !choice.kernels.startsWith('x86')
       ? { why: `${choice.kernels} kernels are in use` }
       : (fast?.() ?? { why: 'only Node has it' }))
   return module

@@ -24,6 +24,9 @@ export interface VariantChoice {
   why: string
 }
 
+/** Kernel sets that use what the relaxed variant has more, and those of the same processors that do not. */
+export const PLAIN: Readonly<Partial<Record<Kernels, Kernels>>> = { 'arm-dot': 'arm', 'x86-vnni': 'x86' }
+
 /** Resolves `auto` and checks that the engine can run what was asked for, exactly. */
 export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?: Kernels | 'auto'): VariantChoice {
   const kernels = wantedKernels ?? kernelsFromEnvironment() ?? 'auto'
@@ -54,11 +57,11 @@ export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?:
     })
   }
   const pick = chooseKernels(kernels)
-  // Only these kernels use what the relaxed variant has more.
-  const variant = wanted === 'auto' ? (pick.kernels === 'arm-dot' ? 'relaxed' : 'simd') : wanted
-  if (variant === 'simd' && pick.kernels === 'arm-dot') {
+  const plain = PLAIN[pick.kernels]
+  const variant = wanted === 'auto' ? (plain ? 'relaxed' : 'simd') : wanted
+  if (variant === 'simd' && plain) {
     if (kernels === 'auto') {
-      return { variant, kernels: 'arm', why: 'asked for by the caller; floating point as on arm64' }
+      return { variant, kernels: plain, why: `asked for by the caller; ${plain} kernels: floating point as there` }
     }
     throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', {
       expected: 'variant "relaxed" or "auto"',

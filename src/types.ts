@@ -6,10 +6,10 @@ export type Variant = 'simd' | 'scalar' | 'relaxed'
 
 /**
  * What kernels are chosen for. `generic`: good everywhere, assumes nothing. `x86`, `arm`: 128-bit SIMD of that
- * processor family. `arm-dot`: the engine's relaxed dot product is exact on signed bytes and one instruction (needs
- * `relaxed`). `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives these.
+ * processor family. `arm-dot`, `x86-vnni`: the engine's relaxed dot product is exact and one instruction, on signed bytes, or on signed
+ * by unsigned ones (need `relaxed`). `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives these.
  */
-export type Kernels = 'generic' | 'x86' | 'arm' | 'arm-dot' | 'avx2'
+export type Kernels = 'generic' | 'x86' | 'x86-vnni' | 'arm' | 'arm-dot' | 'avx2'
 
 export interface LoadOptions {
   /** Which wasm variant to run; `auto` (default) picks by what the engine can do. */

@@ -5,6 +5,7 @@
 import './relaxed.ts'
 import { engineFeatures, KERNELS } from '../src/kernels.ts'
 import { fastRuntime } from '../src/node.ts'
+import { PLAIN } from '../src/runtime.ts'
 import type { Kernels, LoadOptions, Variant } from '../src/types.ts'
 
 export interface Choice {
@@ -27,10 +28,12 @@ async function choices(): Promise<Choice[]> {
     if (!fast.module) throw new Error(`no fast runtime here: ${fast.why}`)
     return [avx2]
   }
-  const simd = KERNELS.filter((k) => k !== 'arm-dot').map((kernels) => ({ variant: 'simd' as const, kernels }))
+  const simd = KERNELS.filter((k) => !PLAIN[k]).map((kernels) => ({ variant: 'simd' as const, kernels }))
   const out: Choice[] = [...simd, { variant: 'scalar', kernels: 'generic' }]
   if (!features.relaxed) missing.push({ name: 'relaxed', reason: 'this engine has no relaxed SIMD' })
   else out.push({ variant: 'relaxed', kernels: 'generic' })
+  if (features.unsignedDot) out.push({ variant: 'relaxed', kernels: 'x86-vnni' })
+  else missing.push({ name: 'relaxed with x86-vnni kernels', reason: 'this engine has no VPDPBUSD' })
   if (features.signedDot) out.push({ variant: 'relaxed', kernels: 'arm-dot' })
   else missing.push({ name: 'relaxed with arm-dot kernels', reason: 'this engine has no signed relaxed dot product' })
   if (fast.module) out.push(avx2)

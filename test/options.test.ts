@@ -130,7 +130,7 @@ test('loadModel: every option by its table', () => {
     [{ plan: 'fastest' }, /loadModel: plan is not usable; expected speed, size, got "fastest"$/],
     [{ plan: 'sized' }, /did you mean "size"\?/],
     [{ variant: 'SIMD' }, /did you mean "simd"\?/],
-    [{ kernels: 'avx2' }, /expected auto, generic, x86, arm, arm-dot/],
+    [{ kernels: 'avx2' }, /expected auto, generic, x86, x86-vnni, arm, arm-dot/],
     [{ threads: 17 }, /a whole number from 1 to 16, got 17/],
     [{ threads: '2' }, /got "2"/],
     [{ fast: 1 }, /true or false, got 1/],

@@ -24,6 +24,7 @@ const TARGETS: [Variant, Kernels][] = [
   ['simd', 'x86'],
   ['simd', 'arm'],
   ['relaxed', 'arm-dot'],
+  ['relaxed', 'x86-vnni'],
 ]
 const weights = (name: string): Uint8Array =>
   new Uint8Array(readFileSync(new URL(`../weights/${name}.thimble`, import.meta.url)))

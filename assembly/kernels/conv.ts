@@ -11,11 +11,13 @@
 import { ConvRecord, SLOT_BYTES, TILE_BYTES } from '../layout'
 import { requantize } from '../requantize'
 import { dot, sum } from '../scalar'
+import { HAS_DOT } from '../dot'
 import { FAST } from '../fast'
 import { gemm3x8c8 } from './gemm-3x8c8'
 import { gemm4x16 } from './gemm-4x16'
 import { gemm4x16c4 } from './gemm-4x16c4'
 import { gemm4x8, gemm4x8Shuffle, gemm4x8w8, pack4 } from './gemm-4x8'
+import { gemm4x8c4, packBytes4 } from './gemm-4x8c4'
 import { correct, tileIn, TILE_X, TILE_Y } from './tile'
 
 /** Address of input row `iy`, or the zero row outside the image. */
@@ -34,6 +36,19 @@ function outputRow(r: ConvRecord, y: i32): usize {
   return r.output + slot * r.outRowStride
 }
 
+/** Packs a run of `bytes` bytes of four pixels, as the form has it. */
+// @ts-ignore: decorator
+@inline
+function packFour(r: ConvRecord, panel: usize, p0: usize, p1: usize, p2: usize, p3: usize, bytes: usize): void {
+  if (HAS_DOT) {
+    if (r.form == 13) {
+      packBytes4(panel, p0, p1, p2, p3, bytes)
+      return
+    }
+  }
+  pack4(panel, p0, p1, p2, p3, bytes)
+}
+
 /** Multiplies the first `count` slots of forms that pack panels. */
 function multiply(r: ConvRecord, count: i32): void {
   switch (r.form) {
@@ -42,6 +57,9 @@ function multiply(r: ConvRecord, count: i32): void {
       break
     case 12:
       gemm4x8Shuffle(r, count)
+      break
+    case 13:
+      gemm4x8c4(r, count)
       break
     default:
       if (FAST) {
@@ -119,7 +137,7 @@ function packPatches(r: ConvRecord, tile: usize, panel: usize, mr: usize, row: b
     }
     let at: usize = 0
     for (let s = 0; s < segments; s++) {
-      pack4(panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
+      packFour(r, panel, tileIn(tile, 0) + at, tileIn(tile, 1) + at, tileIn(tile, 2) + at, tileIn(tile, 3) + at, bytes)
       panel += advance
       at += segmentStep
     }
@@ -239,7 +257,7 @@ export function conv(record: usize, y0: i32, y1: i32): void {
           store<u32>(slot, to + step, 4)
           store<u32>(slot, to + 2 * step, 8)
           store<u32>(slot, to + 3 * step, 12)
-          pack4(slot + SLOT_BYTES, from, from + xStep, from + 2 * xStep, from + 3 * xStep, bytes)
+          packFour(r, slot + SLOT_BYTES, from, from + xStep, from + 2 * xStep, from + 3 * xStep, bytes)
           slot += slotBytes
           count++
           if (--tiles == 0) break

@@ -38,8 +38,8 @@ const TILE: usize = 48
 @inline
 function rowAt(r: WinogradRecord, iy: i32, x: i32): usize {
   const at = <usize>(x * r.xStep)
-  if (<u32>iy >= <u32>r.inRows) return r.zeroRow + at
-  return r.input + <usize>((iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride) + at
+  if (<u32>iy >= <u32>r.inRows) return <usize>r.zeroRow + at
+  return <usize>r.input + <usize>((iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride) + at
 }
 
 /** Writes the tile whose first pixel is (y, x). Pixels that are not there lie where one is that is written later. */
@@ -53,9 +53,9 @@ function describe(r: WinogradRecord, tile: usize, y: i32, x: i32, y1: i32): void
   store<u32>(tile, rowAt(r, two ? top + 3 : top + 2, x), 12)
   const stride: usize = r.outRowStride
   const at = <usize>(x * r.outPixelStride)
-  const upper = r.output + <usize>(y < r.outRing ? y : y % r.outRing) * stride + at
-  const lower = two ? r.output + <usize>(y + 1 < r.outRing ? y + 1 : (y + 1) % r.outRing) * stride + at : upper
-  const right: usize = x + 1 < r.outW ? r.outPixelStride : 0
+  const upper = <usize>r.output + <usize>(y < r.outRing ? y : y % r.outRing) * stride + at
+  const lower = two ? <usize>r.output + <usize>(y + 1 < r.outRing ? y + 1 : (y + 1) % r.outRing) * stride + at : upper
+  const right = x + 1 < r.outW ? <usize>r.outPixelStride : 0
   store<u32>(tile, upper, 16)
   store<u32>(tile, upper + right, 20)
   store<u32>(tile, lower, 24)
@@ -88,7 +88,7 @@ function transform(scratch: usize, tile: usize, to: usize, channels: i32, xStep:
     for (let t = tile; t <= last; t += TILE) {
       const end = scratch + load<u32>(t, 32) + 4 * COLUMN
       // Columns that the tile to the left has transformed already.
-      let x = (4 - (end - free) / COLUMN) * xStep + c
+      let x = (<usize>4 - (end - free) / COLUMN) * xStep + c
       const r0 = <usize>load<u32>(t)
       const r1 = <usize>load<u32>(t, 4)
       const r2 = <usize>load<u32>(t, 8)
@@ -356,7 +356,7 @@ function row16(constants: usize, scale: usize, s: usize, left: usize, right: usi
 function multiply8(r: WinogradRecord, groups: usize, from: usize, sums: usize): void {
   const pairBytes: usize = r.pairs << 4
   const positionBytes: usize = r.positionBytes
-  const zeros = r.scratch + ZEROS
+  const zeros = <usize>r.scratch + ZEROS
   const last = r.outC - 8
   const constants: usize = r.constants
   const clamped = r.clamped
@@ -378,7 +378,7 @@ function multiply8(r: WinogradRecord, groups: usize, from: usize, sums: usize): 
       position += positionBytes
       w += pairBytes << 1
     }
-    let tile = r.scratch + TILES
+    let tile = <usize>r.scratch + TILES
     for (let m = sums; m < groupEnd; m += 2048) {
       sumColumns(m, 128)
       for (const end = m + 128; m < end; m += 32) {
@@ -399,7 +399,7 @@ function multiply8(r: WinogradRecord, groups: usize, from: usize, sums: usize): 
 function multiply16(r: WinogradRecord, groups: usize, from: usize, sums: usize): void {
   const pairBytes: usize = r.pairs << 4
   const positionBytes: usize = r.positionBytes
-  const zeros = r.scratch + ZEROS
+  const zeros = <usize>r.scratch + ZEROS
   const last = r.outC - 16
   const constants: usize = r.constants
   const groupEnd = sums + (groups << 12)
@@ -419,7 +419,7 @@ function multiply16(r: WinogradRecord, groups: usize, from: usize, sums: usize):
       position += positionBytes
       w += pairBytes << 2
     }
-    let tile = r.scratch + TILES
+    let tile = <usize>r.scratch + TILES
     for (let m = sums; m < groupEnd; m += 4096) {
       sumColumns(m, 256)
       for (const end = m + 256; m < end; m += 64) {

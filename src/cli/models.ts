@@ -86,7 +86,7 @@ export const RUN_OPTIONS = {
   kernels: {
     type: 'string',
     value: 'K',
-    help: 'auto, generic, x86, arm or arm-dot (default: auto, what suits this engine)',
+    help: 'auto, generic, x86, x86-vnni, arm or arm-dot (default: auto, what suits this engine)',
   },
   plan: { type: 'string', value: 'P', help: 'speed or size (default: speed)' },
   fast: {

@@ -38,6 +38,7 @@ export const PACKERS = [
   'fold_taps',
   'pack_rows4',
   'pack_winograd',
+  'pack_gemm_4x8c4',
 ] as const satisfies (keyof Packers)[]
 
 /**

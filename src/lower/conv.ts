@@ -72,10 +72,11 @@ export function emitConv(
     return
   }
   const form = gemmForm(cx.variant, cx.kernels, weights, k, cx.compact)
-  // Forms that read rows of int8 gather patches at little cost.
+  // Forms that read or pack int8 gather patches at little cost.
   if (
     !scalar &&
     !form.rowBytes &&
+    !form.activationOffset &&
     groups === 1 &&
     win.kw > 1 &&
     win.dilationW === 1 &&
@@ -112,7 +113,9 @@ export function emitConv(
       weights: wb,
       bias: bb,
       scale: sb,
-    } = scalar ? rowBuffers(cx, name, part) : gemmBuffers(cx, name, part, form, k, segmentBytes)
+    } = scalar
+      ? rowBuffers(cx, name, part)
+      : gemmBuffers(cx, name, part.offset(form.activationOffset ?? 0), form, k, segmentBytes)
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord',

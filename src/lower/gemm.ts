@@ -3,7 +3,7 @@
  * assembly/kernels/gemm-*.ts, its case in conv.ts, its export in kernels/index.ts and its row here.
  */
 import type { Kernels, Variant } from '../types.ts'
-import { packGemm, packRows3x8c8, packRows4, packRows4x16c4, paddedSegment } from './pack.ts'
+import { packGemm, packRows3x8c8, packRows4, packRows4x16c4, packRows4x8c4, paddedSegment } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
 import { bytesOf, type Weights } from './weights.ts'
 
@@ -55,6 +55,10 @@ export interface GemmForm extends PanelForm {
   rowBytes?(k: number): number
   /** Whether it is a good choice for so many output channels; default: always. */
   suits?(channels: number): boolean
+  /** Weights with a zero point of their own do not fit. */
+  signed?: boolean
+  /** What is added to each activation as it is packed; the bias takes it off again. */
+  activationOffset?: number
   /** Taken only where memory counts for more than time. */
   compact?: boolean
   /** Whether the kernel is exact for these weights. */
@@ -241,6 +245,28 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     ...byRows(16, 'pack_gemm_4x16c4', (k) => multipleOf(4)(k) * 16),
   },
   {
+    id: 13,
+    name: 'gemm-4x8c4-dot',
+    mr: 4,
+    nr: 8,
+    variants: ['relaxed'],
+    kernels: ['x86-vnni'],
+    signed: true,
+    activationOffset: 128,
+    panelBytes: (bytes) => multipleOf(4)(bytes) * 4,
+    packWeights: (weights, _, channels, k, segment) => packRows4x8c4(weights, channels, k, segment),
+    weightBytes: (panels, k, segment) => ((panels * k) / segment) * multipleOf(4)(segment) * 8,
+    loadWeights(loader, to, w, _, k, segment) {
+      const { pack_gemm_4x8c4 } = loader.runtime
+      const panel = (k / segment) * multipleOf(4)(segment) * 8
+      return (
+        pack_gemm_4x8c4 !== undefined &&
+        eachRows(loader, w, k, 8, (at, rows, p) => pack_gemm_4x8c4(to + p * panel, at, rows, k, segment, w.flip))
+      )
+    },
+    foldBias: foldByRows(8),
+  },
+  {
     id: 8,
     name: 'gemm-3x8c8',
     mr: 3,
@@ -293,7 +319,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 32,
   },
   { id: 12, name: 'gemm-4x8-shuffle', kernels: ['generic'], ...WIDE },
-  { id: 0, name: 'gemm-4x8', kernels: ['x86', 'arm', 'arm-dot', 'avx2'], ...WIDE },
+  { id: 0, name: 'gemm-4x8', kernels: ['x86', 'x86-vnni', 'arm', 'arm-dot', 'avx2'], ...WIDE },
 ]
 
 /**
@@ -361,6 +387,7 @@ export function gemmForm(variant: Variant, kernels: Kernels, weights: Weights, k
         f.variants.includes(variant) &&
         f.kernels.includes(kernels) &&
         (compact || !f.compact) &&
+        !(f.signed && weights.zero) &&
         (f.suits?.(weights.bias.length) ?? true) &&
         (f.legal?.(weights.data, k) ?? true),
     ) ?? WIDE_FORM

@@ -151,6 +151,23 @@ export function packRows4(weights: Int8Array, channels: number, k: number): Int8
   return out
 }
 
+/** weights [channels][k] int8 to order [channels / 8][k / 4][8][4], k in segments that are padded to four. */
+export function packRows4x8c4(weights: Int8Array, channels: number, k: number, segment: number): Int8Array {
+  const starts = panelStarts(channels, 8)
+  const padded = Math.ceil(segment / 4) * 4
+  const panelBytes = (k / segment) * padded * 8
+  const out = new Int8Array(starts.length * panelBytes)
+  starts.forEach((start, p) => {
+    for (let c = 0; c < Math.min(8, channels - start); c++) {
+      for (let i = 0; i < k; i++) {
+        const at = Math.floor(i / segment) * padded + (i % segment)
+        out[p * panelBytes + (at >> 2) * 32 + c * 4 + (at & 3)] = weights[(start + c) * k + i]!
+      }
+    }
+  })
+  return out
+}
+
 /** weights [channels][k] int8 to order [channels / 16][k / 4][16][4]. */
 export function packRows4x16c4(weights: Int8Array, channels: number, k: number): Int8Array {
   const starts = panelStarts(channels, 16)

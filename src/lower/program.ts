@@ -27,6 +27,7 @@ export interface Packers {
   requantize_scales?(at: number, n: number, inputBits: number, outputBits: number): void
   pack_gemm_4x16c4?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_gemm_3x8c8?(to: number, from: number, rows: number, k: number, flip: number): void
+  pack_gemm_4x8c4?(to: number, from: number, rows: number, k: number, segment: number, flip: number): void
   pack_rows4?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_winograd?(to: number, from: number, rows: number, channels: number, nr: number, zero: number, flip: number): void
   pack_taps?(

@@ -110,6 +110,13 @@ export class Weights {
     })
   }
 
+  /** What gives the same accumulators for inputs that are `n` larger. */
+  offset(n: number): Weights {
+    return n
+      ? new Weights({ of: this, raw: this.raw, rescale: this.rescale, bias: this.bias, inputZero: this.inputZero + n })
+      : this
+  }
+
   /** What gives four times the accumulators and the same results; they wrap at 32 bits. */
   fourfold(): Weights {
     const { rescale } = this

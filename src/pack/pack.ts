@@ -6,7 +6,7 @@ import { settle } from '../fold/index.ts'
 import type { Graph } from '../graph.ts'
 import { META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
 import { compileModel, PAGE, PROGRAM_BASE, type Program } from '../plan/compile.ts'
-import { runtimeBytes } from '../runtime.ts'
+import { PLAIN, runtimeBytes } from '../runtime.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { Reader } from './bytes.ts'
 import { cHeader } from './header.ts'
@@ -139,7 +139,14 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const command = wasi ? wasiCommand(graph, name, staticEnd) : undefined
   const base = staticEnd + align16(command?.blob.length ?? 0)
   const kernels = options.kernels ?? 'generic'
-  if (kernels === 'arm-dot' && variant !== 'relaxed') {
+  if (kernels === 'x86-vnni') {
+    throw new ThimbleError('usage/kernels', 'packed modules do not ask the engine for these kernels', {
+      expected: 'generic, x86, arm or arm-dot',
+      got: kernels,
+      hint: 'load the model file instead',
+    })
+  }
+  if (PLAIN[kernels] && variant !== 'relaxed') {
     throw new ThimbleError('usage/kernels', 'these kernels are in the relaxed variant only', {
       expected: 'variant "relaxed"',
       got: `variant "${variant}"`,

@@ -69,6 +69,7 @@ const TARGETS: readonly (readonly [Variant, Kernels])[] = [
   ['simd', 'x86'],
   ['simd', 'arm'],
   ['relaxed', 'arm-dot'],
+  ['relaxed', 'x86-vnni'],
 ]
 
 /** The graph with a program for every kernel set; unchanged when Thimble can't run it. The same for the same graph. */

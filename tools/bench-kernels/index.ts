@@ -16,7 +16,7 @@ import { choose } from '../../src/load.ts'
 import type { Convolution } from '../../src/lower/context.ts'
 import { fastRuntime } from '../../src/node.ts'
 import { compileModel } from '../../src/plan/compile.ts'
-import { runtimeModule } from '../../src/runtime.ts'
+import { PLAIN, runtimeModule } from '../../src/runtime.ts'
 import type { Kernels, TypedArray, Variant } from '../../src/types.ts'
 import { table } from '../../src/cli/text.ts'
 import { peak } from './peak.ts'
@@ -130,8 +130,10 @@ async function contenders(): Promise<Contender[]> {
   if (!fast.module) console.error(`no fast kernels: ${fast.why}`)
   const list: Omit<Contender, 'peak'>[] = []
   // `generic` takes the same forms as `x86`.
-  for (const kernels of KERNELS.filter((k) => k !== 'generic' && (k !== 'arm-dot' || features.signedDot))) {
-    const variant: Variant = kernels === 'arm-dot' ? 'relaxed' : 'simd'
+  for (const kernels of KERNELS.filter(
+    (k) => k !== 'generic' && (k !== 'arm-dot' || features.signedDot) && (k !== 'x86-vnni' || features.unsignedDot),
+  )) {
+    const variant: Variant = PLAIN[kernels] ? 'relaxed' : 'simd'
     list.push({ kernels, variant, module: await runtimeModule(variant), picked: kernels === auto })
   }
   if (fast.module) list.push({ kernels: 'avx2', variant: 'simd', module: fast.module, picked: false })

@@ -21,6 +21,7 @@ const FAMILY: Readonly<Record<Kernels, Family>> = {
   x86: 'dot',
   arm: 'products',
   'arm-dot': 'relaxed',
+  'x86-vnni': 'relaxed',
   avx2: 'wide',
 }
 

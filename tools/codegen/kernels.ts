@@ -15,6 +15,8 @@ export const KERNEL_NAMES: Readonly<Record<string, string>> = {
   gemm_9: 'gemm-4x16c4-dot',
   gemm_11: 'gemm-4x8-w8',
   gemm_12: 'gemm-4x8-shuffle',
+  gemm_13: 'gemm-4x8c4-dot',
+  kernel_40: 'winograd',
   kernel_5: 'depthwise-3x3',
   kernel_6: 'depthwise',
   kernel_7: 'fully-connected',

@@ -10,6 +10,7 @@ import { fileURLToPath } from 'node:url'
 import { encode } from 'jpeg-js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { createClassifier as createInBrowser, loadModel as loadInBrowser } from '../src/browser.ts'
 import { readModel } from '../src/formats/index.ts'
 import { decodeImage } from '../src/image/decode.ts'
 import { createClassifier, loadModel } from '../src/node.ts'
@@ -105,6 +106,19 @@ test("the Worker's entry point, in this process", async () => {
   const here = await createClassifier(await loadModel(MODEL), { topK: 3, decode: 'fast' })
   const large = files.get('12-megapixels.jpg')!
   assert.is(rounded(fast.classify(large)), rounded(here.classify(large)), 'decoded fast')
+  assert.is(fast.timings.reduced, 8)
+})
+
+test("the browser's entry point, in this process", async () => {
+  const model = await loadInBrowser(new Uint8Array(readFileSync(MODEL)))
+  const classifier = await createInBrowser(model, { topK: 3 })
+  // All at once: an answer is of its own photo.
+  const answers = await Promise.all(names.map((name) => classifier.classify(files.get(name)!)))
+  answers.forEach((predictions, i) => assert.is(rounded(predictions), expected.get(names[i]!), names[i]))
+  const fast = await createInBrowser(model, { topK: 3, decode: 'fast' })
+  const here = await createClassifier(await loadModel(MODEL), { topK: 3, decode: 'fast' })
+  const large = files.get('12-megapixels.jpg')!
+  assert.is(rounded(await fast.classify(large)), rounded(here.classify(large)), 'decoded fast')
   assert.is(fast.timings.reduced, 8)
 })
 

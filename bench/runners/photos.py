@@ -16,6 +16,7 @@ scale = start["scale"] or 1
 tables = [np.asarray(table).astype(start["dtype"]) for table in start["tables"]]
 low, high = (-128, 127) if start["dtype"] == "int8" else (0, 255)
 resample = {"bilinear": Image.BILINEAR, "nearest": Image.NEAREST, "area": Image.BOX}.get(start["method"], Image.BILINEAR)
+mode = "L" if start["channels"] == "gray" else "RGB"
 interpreter = None
 versions = f"Python {sys.version.split()[0]}, Pillow {PIL.__version__}, NumPy {np.__version__}"
 if start["model"]:
@@ -48,9 +49,13 @@ for line in sys.stdin:
     path = json.loads(line)["path"]
     with open(path, "rb") as f:
         t0 = time.perf_counter()
-        im = ImageOps.exif_transpose(Image.open(f))
+        im = Image.open(f)
         im.load()
-        im = im.convert("L" if start["channels"] == "gray" else "RGB")
+        # Both would copy a photo that needs neither.
+        if im.getexif().get(0x0112, 1) != 1:
+            im = ImageOps.exif_transpose(im)
+        if im.mode != mode:
+            im = im.convert(mode)
         t1 = time.perf_counter()
     size = im.size
     pixels = np.asarray(fitted(im))

@@ -41,6 +41,11 @@ import {
   OP_STRIDED_COPY,
   OP_TRANSPOSE_CONV,
   OP_WINOGRAD,
+  OP_CONV_FIXED,
+  OP_COMPARE,
+  OP_SELECT,
+  OP_CONVERT,
+  OP_TOP_K,
   FORM_DOT,
   Record,
   STATUS_BAD_OPCODE,
@@ -83,6 +88,11 @@ import {
   kernel_43,
   kernel_44,
   kernel_45,
+  kernel_70,
+  kernel_71,
+  kernel_72,
+  kernel_73,
+  kernel_74,
   relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
@@ -155,6 +165,21 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       break
     case OP_STRIDED_COPY:
       kernel_18(record)
+      break
+    case OP_CONV_FIXED:
+      kernel_70(record)
+      break
+    case OP_COMPARE:
+      kernel_71(record)
+      break
+    case OP_SELECT:
+      kernel_72(record)
+      break
+    case OP_CONVERT:
+      kernel_73(record)
+      break
+    case OP_TOP_K:
+      kernel_74(record)
       break
     case OP_TRANSPOSE_CONV:
       kernel_19(record)

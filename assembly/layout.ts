@@ -53,6 +53,11 @@ export const OP_REDUCE = 41
 export const OP_MATMUL = 42
 export const OP_L2_NORMALIZATION = 43
 export const OP_LOG_SOFTMAX = 44
+export const OP_CONV_FIXED = 70
+export const OP_COMPARE = 71
+export const OP_SELECT = 72
+export const OP_CONVERT = 73
+export const OP_TOP_K = 74
 
 /**
  * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
@@ -785,4 +790,131 @@ export const ARITHMETIC_FLOAT_FLOOR_DIV = 17
   counter: u32
   target: u32
   patience: u32
+}
+
+/** Convolution with fixed-point rescaling, one output at a time (kernels/conv-fixed.ts). */
+@unmanaged export class ConvFixedRecord extends Record {
+  input: u32
+  inH: i32
+  inW: i32
+  inC: i32
+  output: u32
+  outH: i32
+  outW: i32
+  outC: i32
+  kh: i32
+  kw: i32
+  /** Input channels of one group, and output channels of one. */
+  groupIn: i32
+  groupOut: i32
+  strideW: i32
+  padLeft: i32
+  dilationH: i32
+  dilationW: i32
+  weights: u32
+  /** Bytes from one output channel's weights to the next, and from tap to tap. */
+  weightStep: i32
+  tapStep: i32
+  bias: u32
+  multipliers: u32
+  shifts: u32
+  inputZeroPoint: i32
+  weightZeroPoint: i32
+  outputZeroPoint: i32
+  actMin: i32
+  actMax: i32
+  /** From this channel on the second rounding is half away from zero, before it half up. */
+  awayFrom: i32
+}
+
+/** Element types of the kernels that take any. */
+export const TYPE_INT8 = 0
+/** uint8 as kernels see it: minus 128. */
+export const TYPE_UINT8 = 1
+export const TYPE_BOOL = 2
+export const TYPE_INT16 = 3
+export const TYPE_INT32 = 4
+export const TYPE_INT64 = 5
+export const TYPE_FLOAT32 = 6
+
+export const COMPARE_EQUAL = 0
+export const COMPARE_NOT_EQUAL = 1
+export const COMPARE_LESS = 2
+export const COMPARE_LESS_EQUAL = 3
+export const COMPARE_GREATER = 4
+export const COMPARE_GREATER_EQUAL = 5
+export const COMPARE_AND = 6
+export const COMPARE_OR = 7
+
+/** bool = a ? b with broadcasting; steps in bytes. 8-bit operands: zero points and multipliers, after a shift by 8. */
+@unmanaged export class CompareRecord extends Record {
+  kind: u32
+  type: u32
+  a: u32
+  b: u32
+  output: u32
+  d0: i32
+  d1: i32
+  d2: i32
+  d3: i32
+  a0: i32
+  a1: i32
+  a2: i32
+  a3: i32
+  b0: i32
+  b1: i32
+  b2: i32
+  b3: i32
+  aZeroPoint: i32
+  aMultiplier: i32
+  aShift: i32
+  bZeroPoint: i32
+  bMultiplier: i32
+  bShift: i32
+}
+
+/** Where `condition` is set a, else b; elements of `bytes` bytes, steps in bytes. */
+@unmanaged export class SelectRecord extends Record {
+  condition: u32
+  a: u32
+  b: u32
+  output: u32
+  bytes: i32
+  d0: i32
+  d1: i32
+  d2: i32
+  d3: i32
+  c0: i32
+  c1: i32
+  c2: i32
+  c3: i32
+  a0: i32
+  a1: i32
+  a2: i32
+  a3: i32
+  b0: i32
+  b1: i32
+  b2: i32
+  b3: i32
+}
+
+/** C's conversion of `count` elements from type `from` to type `to`. */
+@unmanaged export class ConvertRecord extends Record {
+  input: u32
+  output: u32
+  count: i32
+  from: u32
+  to: u32
+}
+
+/** The `k` largest of each of `outer` rows of `depth` elements, and where they are; equal ones in order. */
+@unmanaged export class TopKRecord extends Record {
+  input: u32
+  values: u32
+  indices: u32
+  outer: i32
+  depth: i32
+  k: i32
+  type: u32
+  bytes: i32
 }

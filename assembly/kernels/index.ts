@@ -36,6 +36,11 @@ export { reduce as kernel_41 } from './reduce'
 export { matmul as kernel_42 } from './matmul'
 export { l2Normalization as kernel_43 } from './normalize'
 export { logSoftmax as kernel_44 } from './normalize'
+export { convFixed as kernel_70 } from './conv-fixed'
+export { compare as kernel_71 } from './select'
+export { select as kernel_72 } from './select'
+export { convert as kernel_73 } from './select'
+export { topK as kernel_74 } from './select'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

@@ -2,21 +2,15 @@
  * Transposed convolution by scatter into i32 accumulators.
  * Shapes: input [inH, inW, I] i8; weights [O][kh][kw][I] i8; output [outH, outW, O] i8; scratch outH * outW * O i32.
  * Source: XNNPACK's deconvolution (fp32), TFLite's builtin TRANSPOSE_CONV (fixed point: `fixedPoint` 1 for
- * uint8, 2 for int8).
+ * uint8, 2 for int8, 3 for uint8 without a bias).
  */
 import { TransposeConvRecord } from '../layout'
+import { multiplyHalfUp } from './conv-fixed'
 import { clamp, multiplyByQuantizedMultiplier, requantize } from '../requantize'
 
-/** Both roundings half up: the builtin convolution's flavour. */
-function multiplyHalfUp(x: i32, multiplier: i32, shift: i32): i32 {
-  const left = shift > 0 ? shift : 0
-  const t = i32(((i64(x) << left) * i64(multiplier) + (1 << 30)) >> 31)
-  return shift < 0 ? (t + (1 << (-shift - 1))) >> -shift : t
-}
-
-/** The builtin kernel's product for channel `o`: half up, but int8 channels behind the last block of eight half away. */
+/** The builtin kernel's product for channel `o`: half up; half away for kind 3, and for int8 behind the last block of eight. */
 function multiplyFixed(kind: i32, o: i32, channels: i32, x: i32, multiplier: i32, shift: i32): i32 {
-  return kind == 1 || o < (channels & ~7)
+  return kind == 1 || (kind == 2 && o < (channels & ~7))
     ? multiplyHalfUp(x, multiplier, shift)
     : multiplyByQuantizedMultiplier(x, multiplier, shift)
 }

@@ -239,6 +239,7 @@ export const command: Command = {
     kernels: RUN_OPTIONS.kernels,
     plan: RUN_OPTIONS.plan,
     fast: RUN_OPTIONS.fast,
+    'input-shape': RUN_OPTIONS['input-shape'],
     json: { type: 'boolean', help: 'print everything as JSON' },
   },
   run,

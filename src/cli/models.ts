@@ -6,6 +6,7 @@ import { dtypeBytes, elements } from '../graph.ts'
 import { KERNELS } from '../kernels.ts'
 import { MOST_THREADS } from '../load-options.ts'
 import type { Choice } from '../load.ts'
+import type { InputShapes } from '../fold/index.ts'
 import type { LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { choice as oneOf, flag, text, whole } from './args.ts'
@@ -94,18 +95,54 @@ export const RUN_OPTIONS = {
     help: 'AVX2 through an experimental flag of V8, where it is there and found exact (Node 26 on x86-64)',
   },
   threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' },
+  'input-shape': {
+    type: 'string',
+    multiple: true,
+    value: 'SHAPE',
+    help: 'another shape for an input, e.g. 1,320,320,3 or NAME=1,320,320,3; repeatable',
+  },
 } satisfies Record<string, OptionSpec>
+
+/** Shapes of `--input-shape`: in the inputs' order, or by name. Errors: `usage/option`. */
+function inputShapes(args: Args): InputShapes | undefined {
+  const given = args.options['input-shape'] as string[] | undefined
+  if (!given?.length) return undefined
+  const parsed = given.map((item) => {
+    const at = item.lastIndexOf('=')
+    const dims = item
+      .slice(at + 1)
+      .split(/[,x]/)
+      .map(Number)
+    if (!dims.every((d) => Number.isSafeInteger(d) && d >= 1)) {
+      throw new ThimbleError('usage/option', '--input-shape is not a shape', {
+        expected: 'numbers of at least 1, such as 1,320,320,3',
+        got: item,
+      })
+    }
+    return { name: at < 0 ? undefined : item.slice(0, at), dims }
+  })
+  if (parsed.every((p) => p.name === undefined)) return parsed.map((p) => p.dims)
+  if (parsed.some((p) => p.name === undefined)) {
+    throw new ThimbleError('usage/option', '--input-shape with and without a name', {
+      expected: 'names for all inputs, or for none',
+      got: given.join(' '),
+    })
+  }
+  return Object.fromEntries(parsed.map((p) => [p.name!, p.dims]))
+}
 
 /** Errors: `usage/option`. */
 export function loadOptions(args: Args): LoadOptions {
   const variant = oneOf(args, 'variant', ['auto', 'simd', 'scalar', 'relaxed'] as const)
   const kernels = oneOf(args, 'kernels', ['auto', ...KERNELS] as const)
+  const shapes = inputShapes(args)
   const plan = oneOf(args, 'plan', ['speed', 'size'] as const)
   return {
     ...(variant ? { variant } : {}),
     ...(kernels ? { kernels } : {}),
     ...(plan ? { plan } : {}),
     ...(flag(args, 'fast') ? { fast: true } : {}),
+    ...(shapes ? { inputShapes: shapes } : {}),
     ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, MOST_THREADS) } : {}),
   }
 }

@@ -24,6 +24,7 @@ type Kind =
   | 'activation'
   | 'count'
   | 'limit'
+  | 'limit or 0'
   | 'axis'
   | 'int'
   | 'real'
@@ -175,7 +176,7 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
     attrs: {
       maxDetections: 'limit',
       maxClassesPerDetection: 'limit',
-      detectionsPerClass: 'limit',
+      detectionsPerClass: 'limit or 0',
       numClasses: 'limit',
       useRegularNms: 'bool',
       nmsScoreThreshold: 'real',
@@ -201,6 +202,7 @@ const KINDS: Record<Kind, readonly [(v: unknown) => boolean, string]> = {
   ],
   count: [(v) => isInt(v, 1, 65535), '1 to 65535'],
   limit: [(v) => isInt(v, 1, 1e6), '1 to 1000000'],
+  'limit or 0': [(v) => isInt(v, 0, 1e6), '0 to 1000000'],
   axis: [(v) => isInt(v, -MAX_RANK, MAX_RANK - 1), 'a dimension of the tensor'],
   int: [(v) => isInt(v, -(2 ** 31), 2 ** 31 - 1), 'a 32-bit integer'],
   real: [(v) => typeof v === 'number' && Number.isFinite(v), 'a finite number'],
@@ -329,8 +331,9 @@ function checkQuantization({ scales, zeroPoints, axis }: Quantization, tensor: T
   if (scales.length !== 1 && scales.length !== shape[axis]) {
     throw badQuantization(tensor, 'number of scales', `1 or ${shape[axis] ?? 1}`, scales.length)
   }
-  const scale = largestScale(scales) < 0 ? scales.find((s) => !(s >= 0 && s < Infinity)) : undefined
-  if (scale !== undefined) throw badQuantization(tensor, 'scale', 'a finite number, not negative', scale)
+  // Filters may have negative ones: the builtin kernels take them.
+  const scale = largestScale(scales) < 0 ? scales.find((s) => !Number.isFinite(s)) : undefined
+  if (scale !== undefined) throw badQuantization(tensor, 'scale', 'a finite number', scale)
   const range = ZERO_POINT_RANGE[dtype]
   if (!range || allWithin(zeroPoints, range[0], range[1])) return
   throw badQuantization(

@@ -3,6 +3,7 @@ import { OP_CONV, OP_CONV_DIRECT, OP_FULLY_CONNECTED, SLOT_BYTES, TILE_BYTES } f
 import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsXnn } from '../numerics.ts'
 import { align, type Context, Unsupported, type Q } from './context.ts'
+import { hasNegativeScale, lowerConvFixed } from './conv-fixed.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
 import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.ts'
 import { lowerComputedFilter } from './matmul.ts'
@@ -17,6 +18,7 @@ export function lowerConv(cx: Context): void {
   const x = cx.value(0)
   const w = cx.input(1, 'filter')
   const out = cx.output()
+  if (hasNegativeScale(w.quantization?.scales)) return lowerConvFixed(cx)
   sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('CONV_2D without bias')
   if (w.shape.length !== 4 || x.tensor.shape.length !== 4) {

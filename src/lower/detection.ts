@@ -57,6 +57,10 @@ function anchorsOf(cx: Context, t: Tensor, type: Tensor['dtype']): Float32Array 
 
 export function lowerDetection(cx: Context): void {
   const a = (cx.op as OpOf<'DETECTION_POSTPROCESS'>).attrs
+  // Fast suppression does not look at it.
+  if (a.useRegularNms && a.detectionsPerClass < 1) {
+    throw cx.fail('lower/attribute', 'detectionsPerClass', undefined, 1, 0)
+  }
   const [codes, predictions, anchorTensor] = [cx.input(0), cx.input(1), cx.input(2)]
   const count = codes.shape[1] ?? 0
   for (const t of [codes, predictions]) {

@@ -4,7 +4,7 @@ import { dtypeBytes, elements, type OpOf } from '../graph.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { moveBytes } from './move.ts'
-import { rowwise, Value } from './program.ts'
+import { rowwise, type Value } from './program.ts'
 import { normalAxis } from './shape.ts'
 
 /** Steps that one op may become. */

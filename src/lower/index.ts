@@ -53,6 +53,7 @@ import {
   lowerTranspose,
   lowerUnpack,
 } from './shape.ts'
+import { lowerCompare, lowerNot, lowerSelect, lowerTopK } from './select.ts'
 import { lowerTransposeConv } from './transpose-conv.ts'
 import { lowerCast, lowerSqrt, wordsOr } from './words.ts'
 
@@ -129,6 +130,19 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   TILE: lowerTile,
   SLICE: lowerSlice,
   STRIDED_SLICE: lowerStridedSlice,
+  EQUAL: lowerCompare,
+  NOT_EQUAL: lowerCompare,
+  LESS: lowerCompare,
+  LESS_EQUAL: lowerCompare,
+  GREATER: lowerCompare,
+  GREATER_EQUAL: lowerCompare,
+  LOGICAL_AND: lowerCompare,
+  LOGICAL_OR: lowerCompare,
+  LOGICAL_NOT: lowerNot,
+  SELECT: lowerSelect,
+  SELECT_V2: lowerSelect,
+  TOPK_V2: lowerTopK,
+  ARG_MIN: lowerArgMax,
 }
 
 /** Op types with a lowering rule: those of OPERATORS.md. */

@@ -313,11 +313,18 @@ export function lowerSoftmax(cx: Context): void {
 }
 
 export function lowerArgMax(cx: Context): void {
-  const { outputType } = (cx.op as OpOf<'ARG_MAX'>).attrs
-  const x = cx.plain(cx.value(0))
+  const { outputType } = (cx.op as OpOf<'ARG_MAX' | 'ARG_MIN'>).attrs
+  let x = cx.plain(cx.value(0))
   const t = x.tensor
   const out = cx.output()
   cx.q(t)
+  if (cx.op.type === 'ARG_MIN') {
+    // The smallest byte is the largest of the complements.
+    const complement = cx.temporary({ ...t, name: `${t.name} (complement)` })
+    cx.copyRows(x, complement, 0xff, 'complement')
+    complement.alias = true
+    x = complement
+  }
   const axis = normalAxis(cx, cx.integers(1, 'axis')[0] ?? 0, t.shape.length)
   const depth = t.shape[axis]!
   const inner = t.shape.slice(axis + 1).reduce((a, b) => a * b, 1)

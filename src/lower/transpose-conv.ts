@@ -90,7 +90,7 @@ export function lowerTransposeConv(cx: Context): void {
         weightZeroPoint: weights.zero,
         outputZeroPoint: oq.zero,
         ...shifted(limits, oq),
-        fixedPoint: builtin ? (xq.unsigned ? 1 : 2) : 0,
+        fixedPoint: builtin ? (!xq.unsigned ? 2 : cx.hasInput(3) ? 1 : 3) : 0,
         multipliers: mb.address,
         shifts: hb.address,
       }),

@@ -363,3 +363,22 @@ function loadRows(loader: Loader, address: number, w: Weights): boolean {
 const floatBits = (v: number): number => new Int32Array(Float32Array.of(v).buffer)[0]!
 
 export const bytesOf = (v: ArrayBufferView): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength)
+
+/** A constant int8 filter and its bias, as the file has them. */
+export interface Filter {
+  data: Uint8Array
+  scales: Float32Array
+  bias: Int32Array
+}
+
+/** For kernels that take scales of any sign. Errors: `lower/quantization`, `lower/shape`; unsupported by name otherwise. */
+export function filterOf(cx: Context, w: Tensor, b: Tensor | undefined, channels: number): Filter {
+  if (!w.data || (b && !b.data)) throw new Unsupported('filter and bias must be constants')
+  const p = w.quantization
+  if (w.dtype !== 'int8' || (b && b.dtype !== 'int32')) throw new Unsupported(`${w.dtype} filter of negative scales`)
+  if (!p || (p.scales.length !== 1 && p.scales.length !== channels) || !allZero(p.zeroPoints)) {
+    throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}, zero points 0`, p?.scales.length ?? 0)
+  }
+  if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
+  return { data: w.data, scales: p.scales, bias: b ? int32View(b.data!) : new Int32Array(channels) }
+}

@@ -17,7 +17,6 @@ import {
   ARITHMETIC_INT_MAXIMUM,
   ARITHMETIC_INT_MINIMUM,
   ARITHMETIC_INT_SQUARED_DIFFERENCE,
-  ARITHMETIC_INT_TO_FLOAT,
   OP_ARITHMETIC,
   OP_DEQUANTIZE,
 } from '../generated/layout.ts'
@@ -27,6 +26,7 @@ import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 import { lowerSqrt8 } from './unary.ts'
+import { emitConvert } from './select.ts'
 
 const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
   ADD: { int32: ARITHMETIC_INT_ADD, float32: ARITHMETIC_FLOAT_ADD },
@@ -125,17 +125,12 @@ export function lowerCast(cx: Context): void {
   const x = cx.value(0)
   const { tensor } = x
   const out = cx.output()
-  const count = elements(out.shape)
   cx.expectShape(out, tensor.shape)
   if (tensor.dtype === out.dtype) {
     cx.alias(0, x)
     return
   }
-  if (out.dtype !== 'float32') throw new Unsupported(`CAST from ${tensor.dtype} to ${out.dtype}`)
-  if (tensor.dtype === 'int32') return emitArithmetic(cx, ARITHMETIC_INT_TO_FLOAT, x, x, [{ size: count, a: 1, b: 0 }])
-  if (tensor.dtype !== 'int8' && tensor.dtype !== 'uint8') {
-    throw new Unsupported(`CAST from ${tensor.dtype} to ${out.dtype}`)
-  }
+  if (out.dtype !== 'float32' || (tensor.dtype !== 'int8' && tensor.dtype !== 'uint8')) return emitConvert(cx, x)
   emitDequantize(cx, x, tensor.dtype === 'uint8' ? -128 : 0, 1)
 }
 

@@ -140,9 +140,28 @@ export function refuseFloat(graph: Graph): void {
   })
 }
 
+/** Ops that a compiler for other hardware, or TensorFlow's own runtime, leaves in a file, and what to do about them. */
+const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
+  [
+    /^CUSTOM edgetpu-custom-op/,
+    'the model is compiled for the Edge TPU',
+    'give the .tflite that went into edgetpu_compiler',
+  ],
+  [/^CUSTOM ethos-u/, 'the model is compiled by Vela for the Arm Ethos-U', 'give the .tflite that went into vela'],
+  [
+    /^CUSTOM Flex/,
+    'the model holds ops of TensorFlow itself (Flex)',
+    'convert it with TFLITE_BUILTINS_INT8 as the only supported ops',
+  ],
+]
+
 /** Throws `lower/unsupported-op` naming every op that Thimble can't run. */
 function refuseUnsupported(unsupported: Lowered['unsupported']): void {
   if (!unsupported.length) return
+  for (const [pattern, what, hint] of FOREIGN) {
+    const names = [...new Set(unsupported.map((u) => u.op).filter((op) => pattern.test(op)))]
+    if (names.length) throw new ThimbleError('lower/unsupported-op', what, { got: names.slice(0, 8).join(', '), hint })
+  }
   const first = unsupported
     .slice(0, 8)
     .map((u) => `${u.op} at op ${u.index} (${u.reason})`)

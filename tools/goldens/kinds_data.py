@@ -268,3 +268,108 @@ def pack(d):
     y = b.tensor([*shape[:axis], n, *shape[axis:]], dtype, **q)
     b.op("PACK", xs, y, "PackOptions", valuesCount=n, axis=axis)
     return b.done(y), [[d.values(shape, dtype) for _ in xs]], f"{dtype} {n} of {shape} along {axis}"
+
+
+def binary(d, name, dtype, out_dtype="bool"):
+    out = d.shape(1, 4, 200)
+    a = [s if d.coin(0.8) else 1 for s in out]
+    b = [s if d.coin(0.8) else 1 for s in out][d.int(0, len(out) - 1) :]
+    y = np.broadcast_shapes(tuple(a), tuple(b))
+    n = Net()
+    grid = {"scale": d.scale(-9, -1), "zero": d.zero(dtype)} if dtype in ("int8", "uint8") else {}
+    other = grid if d.coin() or not grid else {"scale": d.scale(-9, -1), "zero": d.zero(dtype)}
+    x, z = n.input(a, dtype, **grid), n.input(b, dtype, **other)
+    o = n.tensor(y, out_dtype)
+    n.op(name, [x, z], o)
+    low, high = (-3, 3) if dtype in ("int32", "int64") else (None, None)
+    values = [d.values(s, dtype, low, high) for s in (a, b)]
+    if dtype == "float32":
+        values = [np.round(v) for v in values]
+    return n.done(o), [values], f"{dtype} {a} with {b}"
+
+
+@kind("COMPARE")
+def compare(d):
+    name = d.pick(["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"])
+    return binary(d, name, d.pick(["int8", "uint8", "int32", "int64", "float32"]))
+
+
+@kind("LOGICAL")
+def logical(d):
+    return binary(d, d.pick(["LOGICAL_AND", "LOGICAL_OR"]), "bool")
+
+
+@kind("SELECT_V2")
+def select(d):
+    dtype = d.pick(WORDS)
+    out = d.shape(1, 4, 200)
+    shapes = [[s if d.coin(0.8) else 1 for s in out] for _ in range(3)]
+    n = Net()
+    q = d.quantized(dtype)
+    ins = [n.input(shapes[0], "bool"), n.input(shapes[1], dtype, **q), n.input(shapes[2], dtype, **q)]
+    y = n.tensor(np.broadcast_shapes(*map(tuple, shapes)), dtype, **q)
+    n.op("SELECT_V2", ins, y, "SelectV2Options")
+    return n.done(y), [[d.values(s, t) for s, t in zip(shapes, ("bool", dtype, dtype))]], f"{dtype} {shapes}"
+
+
+@kind("CAST")
+def cast(d):
+    a, b = d.pick(["int8", "uint8", "int32", "int64", "float32", "bool"]), d.pick(["int8", "uint8", "int32", "int64", "float32", "bool"])
+    shape = d.shape()
+    n = Net()
+    x = n.input(shape, a)
+    y = n.tensor(shape, b)
+    n.op("CAST", [x], y, "CastOptions", inDataType=DTYPES[a], outDataType=DTYPES[b])
+    low, high = (0, 100) if "uint8" in (a, b) or a == "float32" else (None, None)
+    if np.dtype(a).itemsize < 4:
+        low = high = None
+    return n.done(y), [[d.values(shape, a, low, high)]], f"{a} to {b} {shape}"
+
+
+@kind("TOPK_V2")
+def top_k(d):
+    dtype = d.pick(WORDS)
+    shape = d.shape(1, 3)
+    k = d.int(1, shape[-1])
+    n = Net()
+    q = d.quantized(dtype)
+    x = n.input(shape, dtype, **q)
+    ys = [n.tensor([*shape[:-1], k], dtype, **q), n.tensor([*shape[:-1], k], "int32")]
+    n.op("TOPK_V2", [x, n.tensor([], "int32", data=k)], ys, "TopKV2Options")
+    values = d.values(shape, dtype, *((-5, 5) if d.coin() else (None, None))) if dtype != "uint8" else d.values(shape, dtype)
+    return n.done(*ys), [[values]], f"{dtype} {shape} {k}"
+
+
+@kind("ARG_MIN")
+def arg_min(d):
+    dtype = d.pick(["int8", "uint8"])
+    shape = d.shape(1, 4)
+    axis = d.int(0, len(shape) - 1)
+    n = Net()
+    x = n.input(shape, dtype, **d.quantized(dtype))
+    t = d.pick(["int32", "int64"])
+    y = n.tensor([s for i, s in enumerate(shape) if i != axis], t)
+    n.op("ARG_MIN", [x, n.tensor([], "int32", data=axis)], y, "ArgMinOptions", outputType=DTYPES[t])
+    return n.done(y), [[d.values(shape, dtype)]], f"{dtype} {shape} {axis}"
+
+
+@kind("CONV_2D-negative")
+def conv_negative(d):
+    """A filter with a negative scale, which XNNPACK refuses: the builtin kernel."""
+    h, w, c, o = d.int(1, 6), d.int(1, 6), d.int(1, 9), d.pick([1, 3, 8, 11, 19])
+    k, s = d.int(1, 3), d.int(1, 2)
+    same = d.coin() or k > min(h, w)
+    out = [1, -(-h // s), -(-w // s), o] if same else [1, (h - k) // s + 1, (w - k) // s + 1, o]
+    b = Net()
+    si = d.scale(-8, -3)
+    x = b.input([1, h, w, c], "int8", si, d.zero("int8"))
+    sw = np.array([d.scale(-10, -5) * d.pick([-1, 1, 1]) for _ in range(o)])
+    sw[d.int(0, o - 1)] *= -1
+    if min(sw) > 0:
+        sw[0] = -sw[0]
+    filt = b.tensor([o, k, k, c], "int8", sw, 0, data=d.values([o, k, k, c], "int8", -127, 127))
+    bias = b.tensor([o], "int32", si * sw, 0, data=d.values([o], "int32", -20000, 20000))
+    y = b.tensor(out, "int8", d.scale(-6, -1), d.zero("int8"))
+    act = d.pick([0, 0, 1, 3])
+    b.op("CONV_2D", [x, filt, bias], y, "Conv2DOptions", 3, padding=0 if same else 1, strideW=s, strideH=s, dilationWFactor=1, dilationHFactor=1, fusedActivationFunction=act)
+    return b.done(y), [[d.values([1, h, w, c], "int8")] for _ in range(2)], f"{[h, w, c]} to {out} {k}x{k} stride {s}"

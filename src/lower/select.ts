@@ -1,0 +1,257 @@
+/** Comparisons, logic, SELECT, CAST and TOPK_V2: ops on elements of any type. */
+import {
+  COMPARE_AND,
+  COMPARE_EQUAL,
+  COMPARE_GREATER,
+  COMPARE_GREATER_EQUAL,
+  COMPARE_LESS,
+  COMPARE_LESS_EQUAL,
+  COMPARE_NOT_EQUAL,
+  COMPARE_OR,
+  OP_COMPARE,
+  OP_CONVERT,
+  OP_SELECT,
+  OP_TOP_K,
+  TYPE_BOOL,
+  TYPE_FLOAT32,
+  TYPE_INT16,
+  TYPE_INT32,
+  TYPE_INT64,
+  TYPE_INT8,
+  TYPE_UINT8,
+} from '../generated/layout.ts'
+import { dtypeBytes, elements, type DType, type OpType, type Tensor } from '../graph.ts'
+import { quantizeMultiplier } from '../numerics.ts'
+import { merge, strides } from './broadcast.ts'
+import { type Context, Unsupported } from './context.ts'
+import { rowwise, type Value } from './program.ts'
+
+const TYPES: Partial<Record<DType, number>> = {
+  int8: TYPE_INT8,
+  uint8: TYPE_UINT8,
+  bool: TYPE_BOOL,
+  int16: TYPE_INT16,
+  int32: TYPE_INT32,
+  int64: TYPE_INT64,
+  float32: TYPE_FLOAT32,
+}
+
+function typeOf(cx: Context, { dtype }: Tensor): number {
+  const type = TYPES[dtype]
+  if (type === undefined) throw new Unsupported(`${cx.op.type} of ${dtype}`)
+  return type
+}
+
+/** A loop over the output with the bytes from one turn to the next in each operand. */
+interface Turn {
+  size: number
+  c: number
+  a: number
+  b: number
+}
+const MOST = 4
+
+/** Exactly four loops over `shape`, operands broadcast. */
+function turns(
+  cx: Context,
+  shape: readonly number[],
+  operands: { c?: Tensor; a: Tensor; b: Tensor },
+): [Turn, Turn, Turn, Turn] {
+  const steps = (t: Tensor | undefined): number[] => {
+    if (!t) return shape.map(() => 0)
+    const own = strides(t.shape, dtypeBytes(t.dtype))
+    const first = shape.length - t.shape.length
+    return shape.map((_, i) => (i < first || t.shape[i - first] === 1 ? 0 : own[i - first]!))
+  }
+  const [c, a, b] = [steps(operands.c), steps(operands.a), steps(operands.b)]
+  const loops: Turn[] = merge(
+    shape.map((size, i) => ({ size, c: c[i]!, a: a[i]!, b: b[i]! })),
+    ['c', 'a', 'b'],
+  )
+  if (loops.length > MOST) throw new Unsupported('broadcast over more than four separate dimensions')
+  return [...Array<Turn>(MOST - loops.length).fill({ size: 1, c: 0, a: 0, b: 0 }), ...loops] as [Turn, Turn, Turn, Turn]
+}
+
+const COMPARISONS: Partial<Record<OpType, number>> = {
+  EQUAL: COMPARE_EQUAL,
+  NOT_EQUAL: COMPARE_NOT_EQUAL,
+  LESS: COMPARE_LESS,
+  LESS_EQUAL: COMPARE_LESS_EQUAL,
+  GREATER: COMPARE_GREATER,
+  GREATER_EQUAL: COMPARE_GREATER_EQUAL,
+  LOGICAL_AND: COMPARE_AND,
+  LOGICAL_OR: COMPARE_OR,
+}
+
+function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
+  const out = cx.output()
+  const type = typeOf(cx, a.tensor)
+  if (a.tensor.dtype !== b.tensor.dtype || out.dtype !== 'bool') {
+    throw new Unsupported(`${cx.op.type} of ${a.tensor.dtype} and ${b.tensor.dtype} to ${out.dtype}`)
+  }
+  if (type === TYPE_INT16) throw new Unsupported(`${cx.op.type} of int16`)
+  const scaled = type === TYPE_INT8 || type === TYPE_UINT8
+  const grid = (t: Tensor): { zero: number; multiplier: number; shift: number } => {
+    if (!scaled) return { zero: 0, multiplier: 0, shift: 0 }
+    const q = cx.q(t)
+    if (q.scale >= 1) throw cx.fail('lower/quantization', 'LiteRT compares no scales of 1 and more', t, '< 1', q.scale)
+    return { zero: q.zero, ...quantizeMultiplier(q.scale) }
+  }
+  const [ga, gb] = [grid(a.tensor), grid(b.tensor)]
+  const [d0, d1, d2, d3] = turns(cx, out.shape, { a: a.tensor, b: b.tensor })
+  cx.plain(a)
+  cx.plain(b)
+  const y = cx.result()
+  y.alias = true
+  cx.push({
+    record: 'CompareRecord',
+    op: OP_COMPARE,
+    kernel: 'compare',
+    rows: rowwise(1),
+    reads: [a.buffer, b.buffer],
+    writes: [y.buffer],
+    fields: () => ({
+      kind,
+      type,
+      a: a.address(),
+      b: b.address(),
+      output: y.address(),
+      d0: d0.size,
+      d1: d1.size,
+      d2: d2.size,
+      d3: d3.size,
+      a0: d0.a,
+      a1: d1.a,
+      a2: d2.a,
+      a3: d3.a,
+      b0: d0.b,
+      b1: d1.b,
+      b2: d2.b,
+      b3: d3.b,
+      aZeroPoint: ga.zero,
+      aMultiplier: ga.multiplier,
+      aShift: ga.shift,
+      bZeroPoint: gb.zero,
+      bMultiplier: gb.multiplier,
+      bShift: gb.shift,
+    }),
+  })
+}
+
+/** EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, LOGICAL_AND, LOGICAL_OR. */
+export const lowerCompare = (cx: Context): void => emitCompare(cx, COMPARISONS[cx.op.type]!, cx.value(0), cx.value(1))
+
+/** LOGICAL_NOT: bytes of a bool tensor are 0 and 1. */
+export function lowerNot(cx: Context): void {
+  const x = cx.plain(cx.value(0))
+  if (x.tensor.dtype !== 'bool') throw new Unsupported(`LOGICAL_NOT of ${x.tensor.dtype}`)
+  const y = cx.result()
+  y.alias = true
+  cx.copyRows(x, y, 1, 'not')
+}
+
+/** SELECT, SELECT_V2. */
+export function lowerSelect(cx: Context): void {
+  const [c, a, b] = [cx.plain(cx.value(0)), cx.plain(cx.value(1)), cx.plain(cx.value(2))]
+  const out = cx.output()
+  const bytes = dtypeBytes(out.dtype)
+  if (c.tensor.dtype !== 'bool' || a.tensor.dtype !== out.dtype || b.tensor.dtype !== out.dtype) {
+    throw new Unsupported(`${cx.op.type} by ${c.tensor.dtype} of ${a.tensor.dtype} and ${b.tensor.dtype}`)
+  }
+  let condition = c.tensor
+  // SELECT's condition may also have one value for each index of the first dimension.
+  if (cx.op.type === 'SELECT' && `${condition.shape}` !== `${a.tensor.shape}`) {
+    if (elements(condition.shape) !== 1 && elements(condition.shape) !== a.tensor.shape[0]) {
+      throw cx.fail('lower/shape', 'condition', condition, `[${a.tensor.shape}]`, `[${condition.shape}]`)
+    }
+    condition = { ...condition, shape: a.tensor.shape.map((_, i) => (i === 0 ? elements(condition.shape) : 1)) }
+  }
+  const [d0, d1, d2, d3] = turns(cx, out.shape, { c: condition, a: a.tensor, b: b.tensor })
+  const y = cx.result()
+  y.alias = true
+  cx.push({
+    record: 'SelectRecord',
+    op: OP_SELECT,
+    kernel: 'select',
+    rows: rowwise(1),
+    reads: [c.buffer, a.buffer, b.buffer],
+    writes: [y.buffer],
+    fields: () => ({
+      condition: c.address(),
+      a: a.address(),
+      b: b.address(),
+      output: y.address(),
+      bytes,
+      d0: d0.size,
+      d1: d1.size,
+      d2: d2.size,
+      d3: d3.size,
+      c0: d0.c,
+      c1: d1.c,
+      c2: d2.c,
+      c3: d3.c,
+      a0: d0.a,
+      a1: d1.a,
+      a2: d2.a,
+      a3: d3.a,
+      b0: d0.b,
+      b1: d1.b,
+      b2: d2.b,
+      b3: d3.b,
+    }),
+  })
+}
+
+/** CAST between any two types of element, but for what is the same bytes. */
+export function emitConvert(cx: Context, x: Value): void {
+  const [from, to] = [typeOf(cx, x.tensor), typeOf(cx, cx.output())]
+  const count = elements(x.tensor.shape)
+  cx.plain(x)
+  const y = cx.result()
+  y.alias = true
+  cx.push({
+    record: 'ConvertRecord',
+    op: OP_CONVERT,
+    kernel: 'convert',
+    rows: rowwise(1),
+    reads: [x.buffer],
+    writes: [y.buffer],
+    fields: () => ({ input: x.address(), output: y.address(), count, from, to }),
+  })
+}
+
+export function lowerTopK(cx: Context): void {
+  const x = cx.plain(cx.value(0))
+  const { shape, dtype } = x.tensor
+  const type = typeOf(cx, x.tensor)
+  const [values, indices] = [cx.output(0), cx.output(1)]
+  if (dtype === 'int64' || dtype === 'int16' || dtype === 'bool' || indices.dtype !== 'int32') {
+    throw new Unsupported(`TOPK_V2 of ${dtype} with ${indices.dtype} indices`)
+  }
+  if (values.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', values, dtype, values.dtype)
+  const depth = shape[shape.length - 1]!
+  const k = values.shape[values.shape.length - 1]!
+  const outer = elements(shape) / depth
+  const y = cx.result(0)
+  const at = cx.result(1)
+  y.alias = true
+  at.alias = true
+  cx.push({
+    record: 'TopKRecord',
+    op: OP_TOP_K,
+    kernel: 'top-k',
+    rows: rowwise(1),
+    reads: [x.buffer],
+    writes: [y.buffer, at.buffer],
+    fields: () => ({
+      input: x.address(),
+      values: y.address(),
+      indices: at.address(),
+      outer,
+      depth,
+      k,
+      type: type === TYPE_UINT8 ? TYPE_INT8 : type,
+      bytes: dtypeBytes(dtype),
+    }),
+  })
+}

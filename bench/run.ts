@@ -6,6 +6,7 @@ import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import os from 'node:os'
 import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
+import { describe, processor } from '../src/cli/processor.ts'
 import { bundle } from './bundle.ts'
 import { here, install } from './install.ts'
 import { measure, type NetworkResult, type Plan } from './measure.ts'
@@ -31,8 +32,7 @@ const HELP = `usage: tsx bench/run.ts [options] [NETWORK.tflite | NAME]...
   --photos DIR    instead: a photo's way to the tensor beside Pillow and NumPy (--model MODEL, --rounds N; bench/photos.ts)`
 
 function machine(): string {
-  const cpu = os.cpus()[0]?.model.trim() ?? os.arch()
-  return `${cpu}, ${os.cpus().length} cores, ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()} ${os.arch()}`
+  return `${describe(processor())}; ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()}`
 }
 
 async function main(): Promise<void> {

@@ -10,6 +10,7 @@ import * as assert from 'uvu/assert'
 import { decodeImage } from '../src/image/decode.ts'
 import { preprocess } from '../src/image/preprocess.ts'
 import type { TensorInfo } from '../src/types.ts'
+import { describe, featuresOf } from '../src/cli/processor.ts'
 import { type Result, spawned, thimble } from './call-cli.ts'
 import { makePng, noise } from './image-files.ts'
 import { equalBytes, need, root, shared } from './util.ts'
@@ -325,6 +326,29 @@ test('bench --json: everything that is promised', async () => {
   assert.equal(Object.keys(b.ops[0]), ['index', 'op', 'kernel', 'ms', 'macs'])
   const human = await thimble(['bench', MODEL, '--runs', '2', '--warmup', '0'])
   assert.match(human.out, /median +[\d.]+ ms +2 runs/)
+})
+
+test('bench names the processor, its vector extensions and the engine; --share is one row to paste', async () => {
+  const r = JSON.parse((await thimble(['bench', MODEL, '--runs', '2', '--warmup', '0', '--json'])).out) as {
+    processor: { arch: string; cores: number; features?: string[] }
+    engine: string
+  }
+  assert.is(r.processor.arch, process.arch)
+  assert.ok(r.processor.cores >= 1 && r.engine.includes(process.versions.node))
+  const share = (await thimble(['bench', MODEL, '--runs', '2', '--warmup', '0', '--share'])).out.trim().split('\n')
+  assert.is(share.length, 3)
+  assert.is(new Set(share.map((line) => line.split('|').length)).size, 1)
+  assert.equal(featuresOf('processor : 0\nflags\t\t: fpu sse4_1 avx avx2 avx_vnni\n'), [
+    'SSE4.1',
+    'AVX',
+    'AVX2',
+    'AVX-VNNI',
+  ])
+  assert.equal(featuresOf('Features\t: fp asimd asimddp\n'), ['NEON', 'dot product'])
+  assert.is(featuresOf(''), undefined)
+  const named = { name: 'A', arch: 'x64', cores: 2 }
+  assert.is(describe({ ...named, features: ['AVX2'] }), 'A, x64, 2 cores; AVX2, no VNNI')
+  assert.is(describe({ ...named, features: undefined }), 'A, x64, 2 cores; vector extensions not known')
 })
 
 test('bench --plan size says what the memory costs', async () => {

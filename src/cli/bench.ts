@@ -13,6 +13,7 @@ import {
   type ProfiledModel,
   RUN_OPTIONS,
 } from './models.ts'
+import { describe, processor, type Processor } from './processor.ts'
 import { printable } from './report.ts'
 import { tensorFromBytes } from './run.ts'
 import { dtypeBytes, elements } from '../graph.ts'
@@ -95,6 +96,8 @@ async function run(args: Args): Promise<number> {
   const round = (n: number): number => Number(n.toPrecision(5))
   const result = {
     model: file.name,
+    processor: processor(),
+    engine: engineName(),
     variant: model.variant,
     kernels: model.kernels,
     why: model.why,
@@ -117,8 +120,62 @@ async function run(args: Args): Promise<number> {
       : {}),
     ...(flag(args, 'profile') ? { ops: profile(model, inputs, runs, known) } : {}),
   }
-  process.stdout.write(flag(args, 'json') ? `${JSON.stringify(result, null, 2)}\n` : human(result))
+  process.stdout.write(
+    flag(args, 'json') ? `${JSON.stringify(result, null, 2)}\n` : flag(args, 'share') ? shared(result) : human(result),
+  )
   return 0
+}
+
+/** `Node 26.10.0, V8 14.6.202.34`. */
+function engineName(): string {
+  const { versions } = process
+  return versions.bun ? `Bun ${versions.bun}` : `Node ${versions.node}, V8 ${versions.v8.replace(/-.*/, '')}`
+}
+
+/** A row of a table to paste where others can read it. Nothing is sent anywhere. */
+function shared(r: {
+  model: string
+  processor: Processor
+  engine: string
+  variant: string
+  kernels: string
+  plan: string
+  medianMs: number
+  minMs: number
+  firstRunMs: number
+  loadMs: number
+  gmacPerSecond: number
+  memoryBytes: number
+}): string {
+  const cell = (text: string): string => printable(text).replaceAll('|', '/')
+  const rows = [
+    [
+      'model',
+      'processor',
+      'engine',
+      'kernels',
+      'median ms',
+      'min ms',
+      'first run ms',
+      'load ms',
+      'GMAC/s',
+      'memory bytes',
+    ],
+    [
+      cell(r.model.replace(/^.*[/\\]/, '')),
+      cell(describe(r.processor)),
+      r.engine,
+      `${r.variant} ${r.kernels}, plan ${r.plan}`,
+      ms(r.medianMs),
+      ms(r.minMs),
+      ms(r.firstRunMs),
+      ms(r.loadMs),
+      r.gmacPerSecond.toFixed(2),
+      String(r.memoryBytes),
+    ],
+  ]
+  const [head, row] = rows.map((cells) => `| ${cells.join(' | ')} |`)
+  return `${head}\n${`|${'---|'.repeat(rows[0]!.length)}`}\n${row}\n`
 }
 
 interface Comparison {
@@ -172,6 +229,8 @@ function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known
 
 function human(r: {
   model: string
+  processor: Processor
+  engine: string
   variant: string
   why: string
   plan: string
@@ -208,6 +267,7 @@ function human(r: {
           ],
         ]
       : []),
+    ['  on', r.engine, describe(r.processor)],
     ['  wasm', bytes(r.wasmBytes), `${r.variant}: ${r.why}; plan ${r.plan}`],
   ])
   return `${printable(r.model)}\n${summary}\n${r.ops ? `\n${profileTable(r.ops)}\n` : ''}`
@@ -245,7 +305,7 @@ function profileTable(ops: OpTime[]): string {
 export const command: Command = {
   name: 'bench',
   summary: 'Measures how fast a model loads and runs on this machine.',
-  usage: 'bench MODEL [--runs N] [--warmup N] [--profile] [--json]',
+  usage: 'bench MODEL [--runs N] [--warmup N] [--profile] [--json | --share]',
   options: {
     runs: { type: 'string', short: 'n', value: 'N', help: 'measured runs (default: 50)' },
     warmup: { type: 'string', short: 'w', value: 'N', help: 'runs before that (default: 10)' },
@@ -256,6 +316,7 @@ export const command: Command = {
     },
     ...RUN_OPTIONS,
     json: { type: 'boolean', help: 'print everything as JSON' },
+    share: { type: 'boolean', help: 'print a table to paste where others can read it; nothing is sent' },
   },
   notes:
     "Loading counts from the bytes of the file to a model that can run, the first in this process: parse, plan, pack weights, compile and\ninstantiate the wasm, start threads. Loading again is the median of nine more times, when the engine has compiled what loads.\nReading the file and importing Thimble's own modules are not counted.",

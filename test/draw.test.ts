@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { encodePng } from '../src/cli/tensor-picture.ts'
 import type { Detection } from '../src/vision/detector.ts'
-import { annotate, captions } from '../src/draw/annotate.ts'
+import { annotate, captions, enlargement } from '../src/draw/annotate.ts'
 import { Canvas, type Colour } from '../src/draw/canvas.ts'
 import { glyph, layout, plainText } from '../src/draw/font.ts'
 import { decodeImage } from '../src/image/decode.ts'
@@ -150,7 +150,7 @@ test('property: nothing that can be detected makes drawing fail', () => {
           gray(w, h),
           list.map(([x, y, bw, bh, label, index]) => detection(x, y, bw, bh, label, index)),
         )
-        assert.is(drawn.data.length, w * h * 3)
+        assert.is(drawn.data.length, w * h * 3 * enlargement({ width: w, height: h }) ** 2)
       },
     ),
     { seed: 3, numRuns: 100 },
@@ -158,9 +158,9 @@ test('property: nothing that can be detected makes drawing fail', () => {
 })
 
 test('an annotated picture is a PNG that comes back the same', () => {
-  const drawn = annotate(gray(120, 90), [detection(20, 30, 50, 40)])
+  const drawn = annotate(gray(320, 90), [detection(20, 30, 50, 40)])
   const back = decodeImage(encodePng(drawn))
-  assert.is(back.width, 120)
+  assert.is(back.width, 320)
   assert.equal([...back.data], [...drawn.data])
 })
 

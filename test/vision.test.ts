@@ -10,7 +10,9 @@ import * as assert from 'uvu/assert'
 import { type Candidate, intersectionOverUnion, nonMaxSuppression } from '../src/vision/boxes.ts'
 import { describedHead } from '../src/vision/described.ts'
 import { createDetector } from '../src/vision/detector.ts'
-import { createFaceFinder, cropBox, cropImage, type Face, pointsBox } from '../src/vision/faces.ts'
+import { cropBox, cropImage } from '../src/vision/crop.ts'
+import { createFaceFinder, type Face } from '../src/vision/faces.ts'
+import { boxOfPoints, grownBox } from '../src/vision/pipeline.ts'
 import { preprocessView, toPhoto } from '../src/vision/frame.ts'
 import { decodeBox, ssdAnchors, ssdDecoder, type SsdHead } from '../src/vision/heads/ssd.ts'
 import { yoloSplitDecoder, type YoloSplitHead } from '../src/vision/heads/yolo-grid.ts'
@@ -404,14 +406,12 @@ test('crops', () => {
   })
   assert.is(cropBox({ x: 10, y: 10, width: 0.2, height: 10 }, { width: 50, height: 40 }), undefined)
   assert.is(cropBox({ x: 60, y: 0, width: 10, height: 10 }, { width: 50, height: 40 }), undefined)
-  assert.equal(
-    pointsBox([
-      [10, 20],
-      [30, 20],
-      [20, 70],
-    ]),
-    { x: 8, y: 15, width: 24, height: 60 },
-  )
+  const corners = [
+    { x: 10, y: 20 },
+    { x: 30, y: 20 },
+    { x: 20, y: 70 },
+  ]
+  assert.equal(grownBox(boxOfPoints(corners), 0.2), { x: 8, y: 15, width: 24, height: 60 })
   const picture: PixelImage = { data: Uint8Array.from({ length: 24 }, (_, i) => i), width: 4, height: 2, channels: 3 }
   assert.equal([...cropImage(picture, { x: 1, y: 1, width: 2, height: 1 }).data], [15, 16, 17, 18, 19, 20])
 })

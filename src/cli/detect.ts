@@ -1,35 +1,48 @@
 /** `thimble detect`: boxes of what is in photos. */
-import { choice, number, text, whole } from './args.ts'
+import { text } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { labelFile } from './files.ts'
-import { defaultModel, load, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
-import { eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
+import { defaultModel, openModel } from './models.ts'
+import {
+  boxLine,
+  CROP_OPTION,
+  eachPhoto,
+  HEAD_OPTIONS,
+  openVision,
+  PHOTO_NOTES,
+  PHOTO_OPTIONS,
+  printedBox,
+  rounded,
+} from './photos.ts'
+import { printable } from './report.ts'
 
 async function run(args: Args): Promise<number> {
-  const model = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
-  return eachPhoto(args, { command, model }, async () => {
-    const [{ createDetector }, { headKinds }, { annotate }] = await Promise.all([
+  const file = text(args, 'model') === undefined ? defaultModel('detection') : openModel(text(args, 'model')!)
+  return eachPhoto(args, { command, model: file }, async () => {
+    const [{ createDetector }, { annotate }] = await Promise.all([
       import('../vision/detector.ts'),
-      import('../vision/recognise.ts'),
       import('../draw/annotate.ts'),
     ])
-    const labels = labelFile(args)
-    const head = choice(args, 'head', headKinds)
-    const detector = await createDetector(await load(model, loadOptions(args)), {
-      ...(labels ? { labels } : {}),
-      ...(head ? { head } : {}),
-      ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
-      ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, 0, 1) }),
-      maxDetections: whole(args, 'top', 100, 1, 10_000),
-    })
-    return {
-      key: 'detections',
-      nothing: `nothing reaches a score of ${detector.scoreThreshold}`,
-      annotate,
-      answer: (image) => {
-        const found = detector.detect(image)
-        return { found, timings: { ...detector.timings } }
-      },
+    const { model, options } = await openVision(args, file)
+    const detector = await createDetector(model, options)
+    return (image) => {
+      const found = detector.detect(image)
+      const widest = Math.max(0, ...found.map((d) => printable(d.label).length))
+      return {
+        json: {
+          detections: found.map(({ box, score, label, index }) => ({
+            box: printedBox(box),
+            score: rounded(score, 4),
+            label,
+            index,
+          })),
+        },
+        lines: found.length
+          ? found.map((d) => boxLine(d, widest))
+          : [`  nothing reaches a score of ${detector.scoreThreshold}`],
+        timings: { ...detector.timings },
+        picture: () => annotate(image, found),
+        crops: found,
+      }
     }
   })
 }
@@ -37,7 +50,7 @@ async function run(args: Args): Promise<number> {
 export const command: Command = {
   name: 'detect',
   summary: 'Finds things in photos: a box, a label and a score for each.',
-  usage: 'detect [PHOTO...] [--model MODEL] [--labels FILE] [--threshold T] [--top N] [--json] [--out FILE.png]',
+  usage: 'detect [PHOTO...] [--model MODEL] [--labels FILE] [--threshold T] [--json] [--out FILE.png] [--crop DIR]',
   options: {
     model: {
       type: 'string',
@@ -45,30 +58,9 @@ export const command: Command = {
       value: 'MODEL',
       help: "a detector: a shipped model's name, or a .tflite: YOLO, SSD, FOMO, … (default: faces)",
     },
-    labels: {
-      type: 'string',
-      short: 'l',
-      value: 'FILE',
-      help: 'class names: one per line, "index name" lines, or JSON',
-    },
-    threshold: {
-      type: 'string',
-      value: 'SCORE',
-      help: "leave out what scores below this, 0 to 1 (default: the model's own, or 0.5)",
-    },
-    iou: {
-      type: 'string',
-      value: 'IOU',
-      help: "boxes of one class that overlap more than this are one (default: the model's own)",
-    },
-    head: {
-      type: 'string',
-      value: 'KIND',
-      help: 'what the outputs mean: yolo5, yolo8, ssd, fomo, … (default: recognised; docs/heads.md)',
-    },
-    top: { type: 'string', short: 'n', value: 'N', help: 'most detections per photo (default: 100)' },
+    ...HEAD_OPTIONS,
     ...PHOTO_OPTIONS,
-    ...RUN_OPTIONS,
+    ...CROP_OPTION,
   },
   notes: PHOTO_NOTES,
   run,

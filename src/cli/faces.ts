@@ -1,9 +1,10 @@
 /** `thimble faces`: the faces in photos, with points, age, gender and expression. */
 import type { Model } from '../types.ts'
+import type { Face } from '../vision/faces.ts'
 import { flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { defaultModel, load, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
-import { eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
+import { boxLine, CROP_OPTION, eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS, printedBox, rounded } from './photos.ts'
 
 /** Shipped networks for what comes after the detector. */
 const LANDMARKS = 'face_landmarks_68_112'
@@ -29,22 +30,48 @@ async function run(args: Args): Promise<number> {
         maxDetections: whole(args, 'top', 100, 1, 10_000),
       },
     )
-    return {
-      key: 'faces',
-      nothing: 'no face',
-      annotate,
-      answer: (image) => {
-        const found = finder.find(image)
-        return { found, timings: { ...finder.timings } }
-      },
+    return (image) => {
+      const faces = finder.find(image)
+      return {
+        json: { faces: faces.map(printedFace) },
+        lines: faces.length ? faces.map((f) => boxLine(f, f.label.length, about(f))) : ['  no face'],
+        timings: { ...finder.timings },
+        picture: () => annotate(image, faces),
+        crops: faces,
+      }
     }
   })
 }
 
+/** A face as JSON prints it. */
+export function printedFace(f: Face): Record<string, unknown> {
+  const scored = (a: { label: string; score: number }): object => ({ label: a.label, score: rounded(a.score, 4) })
+  return {
+    box: printedBox(f.box),
+    score: rounded(f.score, 4),
+    label: f.label,
+    index: f.index,
+    ...(f.points ? { points: f.points.map(([x, y]) => [rounded(x, 1), rounded(y, 1)]) } : {}),
+    ...(f.age === undefined ? {} : { age: rounded(f.age, 1) }),
+    ...(f.gender ? { gender: scored(f.gender) } : {}),
+    ...(f.expression ? { expression: scored(f.expression) } : {}),
+  }
+}
+
+/** `female 88 %, age 29, happy 100 %`. */
+const about = (f: Face): string =>
+  [
+    f.gender ? `${f.gender.label} ${Math.round(f.gender.score * 100)} %` : '',
+    f.age === undefined ? '' : `age ${Math.round(f.age)}`,
+    f.expression ? `${f.expression.label} ${Math.round(f.expression.score * 100)} %` : '',
+  ]
+    .filter(Boolean)
+    .join(', ')
+
 export const command: Command = {
   name: 'faces',
   summary: 'Finds the faces in photos: box, 68 points, age, gender and expression of each.',
-  usage: 'faces [PHOTO...] [--model MODEL] [--threshold T] [--top N] [--json] [--out FILE.png]',
+  usage: 'faces [PHOTO...] [--model MODEL] [--threshold T] [--top N] [--json] [--out FILE.png] [--crop DIR]',
   options: {
     model: { type: 'string', short: 'm', value: 'MODEL', help: 'the face detector (default: face_detector_tiny_416)' },
     landmarks: { type: 'string', value: 'MODEL', help: `the network for the points (default: ${LANDMARKS})` },
@@ -56,6 +83,7 @@ export const command: Command = {
     },
     top: { type: 'string', short: 'n', value: 'N', help: 'most faces per photo (default: 100)' },
     ...PHOTO_OPTIONS,
+    ...CROP_OPTION,
     ...RUN_OPTIONS,
   },
   notes: `${PHOTO_NOTES}\nAge, gender and expression are what a small network makes of a picture: impressions, not facts about a person.`,

@@ -11,6 +11,8 @@ import { report } from './report.ts'
 const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command: Command }> }> = {
   classify: { summary: 'name what is in a photo', load: () => import('./classify.ts') },
   detect: { summary: 'boxes of what is in a photo', load: () => import('./detect.ts') },
+  pose: { summary: 'key points of people, hands or faces', load: () => import('./pose.ts') },
+  segment: { summary: 'what each pixel of a photo shows', load: () => import('./segment.ts') },
   faces: { summary: 'faces with points, age, gender and expression', load: () => import('./faces.ts') },
   run: { summary: 'raw tensors in, raw tensors out', load: () => import('./run.ts') },
   inspect: { summary: "a model's tensors, ops, kernels, costs and memory", load: () => import('./inspect.ts') },

@@ -1,25 +1,37 @@
-/** What `detect` and `faces` share: photos in, one answer each, as text or JSON, and annotated pictures. */
+/** What `detect`, `pose`, `segment` and `faces` share: photos in, one answer each, as text, JSON and pictures. */
 import { existsSync, mkdirSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import type { Detection } from '../vision/detector.ts'
-import type { Box } from '../vision/boxes.ts'
-import type { Face } from '../vision/faces.ts'
 import { ThimbleError } from '../errors.ts'
 import { decodeImage } from '../image/decode.ts'
-import type { PixelImage } from '../types.ts'
-import { number, text } from './args.ts'
+import type { Model, PixelImage } from '../types.ts'
+import type { Box } from '../vision/boxes.ts'
+import { type DetectorOptions } from '../vision/detector.ts'
+import { cropBox, cropImage } from '../vision/crop.ts'
+import { headKinds, headOf } from '../vision/recognise.ts'
+import { choice, number, text, whole } from './args.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
-import { isFolder, writeFiles } from './files.ts'
-import type { ModelFile } from './models.ts'
+import { isFolder, labelFile, writeFiles } from './files.ts'
+import { loadOptions, load, type ModelFile, RUN_OPTIONS } from './models.ts'
 import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
+import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from './report.ts'
 import { encodePng } from './tensor-picture.ts'
 import { ms } from './text.ts'
+import { familyPreprocess } from '../vision/network.ts'
 
 /** One photo's answer. */
 export interface PhotoAnswer {
-  found: (Detection | Face)[]
-  timings: Record<string, number>
+  /** What JSON says of it beside file, model, size and timings. */
+  json: Record<string, unknown>
+  /** What people are told, a line each. */
+  lines: string[]
+  timings: object
+  /** The photo with what was found on it. */
+  picture(): PixelImage
+  /** What `--crop` cuts out. */
+  crops?: readonly { box: Box; label: string }[]
+  /** What `--mask` writes. */
+  mask?(): Uint8Array
 }
 
 export const PHOTO_OPTIONS: Record<string, OptionSpec> = {
@@ -33,38 +45,123 @@ export const PHOTO_OPTIONS: Record<string, OptionSpec> = {
   json: { type: 'boolean', help: 'print JSON; boxes and points are in pixels of the photo' },
 }
 
+export const CROP_OPTION: Record<string, OptionSpec> = {
+  crop: { type: 'string', value: 'DIR', help: 'write what was found as pictures of their own into this folder' },
+}
+
+/** Options of commands that read a network's head. */
+export const HEAD_OPTIONS: Record<string, OptionSpec> = {
+  labels: {
+    type: 'string',
+    short: 'l',
+    value: 'FILE',
+    help: 'class names: one per line, "index name" lines, or JSON',
+  },
+  threshold: {
+    type: 'string',
+    value: 'SCORE',
+    help: "leave out what scores below this, 0 to 1 (default: the head's own)",
+  },
+  iou: {
+    type: 'string',
+    value: 'IOU',
+    help: "boxes of one class that overlap more than this are one (default: the head's own)",
+  },
+  head: {
+    type: 'string',
+    value: 'KIND',
+    help: 'what the outputs mean: yolo5, yolo8, ssd, fomo, movenet, … (default: recognised; docs/heads.md)',
+  },
+  anchors: {
+    type: 'string',
+    value: 'W,H,…',
+    help: 'anchors of a yolo-grid head in pixels of its input, finest grid first',
+  },
+  top: { type: 'string', short: 'n', value: 'N', help: 'most findings per photo (default: 100)' },
+  ...PREPROCESS_OPTIONS,
+  ...RUN_OPTIONS,
+}
+
 export const PHOTO_NOTES =
   'PHOTO is a .jpg, .png, .bmp, .ppm or .pgm file, a folder (its images and those below it), or - for stdin.\n' +
   "Without one, the model's sample photo is used."
 
+/** `--anchors` as pairs for each of a head's grids. Errors: `usage/option`. */
+function anchorsFor(grids: number, value: string): [number, number][][] {
+  const numbers = value.split(',').map(Number)
+  const each = numbers.length / 2 / grids
+  if (!Number.isInteger(each) || each < 1 || !numbers.every((n) => n > 0 && n < 1e5)) {
+    throw new ThimbleError('usage/option', '--anchors is not usable', {
+      expected: `widths and heights in turn, as many for each of ${grids} grids`,
+      got: JSON.stringify(value),
+    })
+  }
+  const pairs = Array.from({ length: numbers.length / 2 }, (_, i): [number, number] => [
+    numbers[2 * i]!,
+    numbers[2 * i + 1]!,
+  ])
+  return Array.from({ length: grids }, (_, g) => pairs.slice(g * each, (g + 1) * each))
+}
+
+/** Loads a model and reads what the call says of its head. */
+export async function openVision(args: Args, file: ModelFile): Promise<{ model: Model; options: DetectorOptions }> {
+  const model = await load(file, loadOptions(args))
+  const labels = labelFile(args)
+  const kind = choice(args, 'head', headKinds)
+  const changes = Object.keys(PREPROCESS_OPTIONS).some((name) => args.options[name] !== undefined)
+  const input = model.inputs[0]!
+  const options: DetectorOptions = {
+    ...(labels ? { labels } : {}),
+    ...(kind ? { head: kind } : {}),
+    ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
+    ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, 0, 1) }),
+    maxDetections: whole(args, 'top', 100, 1, 10_000),
+  }
+  const anchors = text(args, 'anchors')
+  if (anchors !== undefined || changes) {
+    const head = headOf(model, kind)
+    if (changes) options.preprocess = changedPreprocess(args, familyPreprocess(input, model, head ?? {}), input)
+    if (anchors !== undefined) {
+      if (head?.kind !== 'yolo-grid') {
+        throw new ThimbleError('usage/option', '--anchors is for yolo-grid heads', { got: head?.kind ?? 'no head' })
+      }
+      const each = anchorsFor(head.grids.length, anchors)
+      options.head = {
+        ...head,
+        unit: 'pixels',
+        grids: head.grids.map(({ output }, i) => ({ output, anchors: each[i]! })),
+      }
+    }
+  }
+  return { model, options }
+}
+
 /** Rounds for printing: coordinates to a tenth of a pixel, scores to four digits. */
-const rounded = (n: number, digits: number): number => Number(n.toFixed(digits))
-const boxOf = (b: Box): Box => ({
+export const rounded = (n: number, digits: number): number => Number(n.toFixed(digits))
+export const printedBox = (b: Box): Box => ({
   x: rounded(b.x, 1),
   y: rounded(b.y, 1),
   width: rounded(b.width, 1),
   height: rounded(b.height, 1),
 })
 
-/** A detection or face as JSON prints it. */
-export function printed(d: Detection | Face): Record<string, unknown> {
-  const f = d as Face
-  const scored = (a: { label: string; score: number }): object => ({ label: a.label, score: rounded(a.score, 4) })
-  return {
-    box: boxOf(d.box),
-    score: rounded(d.score, 4),
-    label: d.label,
-    index: d.index,
-    ...(f.points ? { points: f.points.map(([x, y]) => [rounded(x, 1), rounded(y, 1)]) } : {}),
-    ...(f.age === undefined ? {} : { age: rounded(f.age, 1) }),
-    ...(f.gender ? { gender: scored(f.gender) } : {}),
-    ...(f.expression ? { expression: scored(f.expression) } : {}),
-  }
+/** `  face   98.0 %  106 x 121 at 170, 60  and more`. */
+export function boxLine(
+  { label, score, box }: { label: string; score: number; box?: Box },
+  widest: number,
+  more = '',
+): string {
+  const where = box
+    ? `  ${Math.round(box.width)} x ${Math.round(box.height)} at ${Math.round(box.x)}, ${Math.round(box.y)}`
+    : ''
+  return `  ${printable(label).padEnd(widest)}  ${(score * 100).toFixed(1).padStart(5)} %${where}${more ? `  ${more}` : ''}`
 }
 
-/** Path of the annotated picture of each photo; undefined without --out. Errors: `usage/output`. */
-function outputs(args: Args, photos: readonly string[]): string[] | undefined {
-  const out = text(args, 'out')
+const stemOf = (photo: string): string => (photo === '-' ? 'stdin' : basename(photo).replace(/\.\w+$/, ''))
+
+/** Path for each photo of what an option wants written; undefined without it. Errors: `usage/output`. */
+function outputs(args: Args, option: string, photos: readonly string[]): string[] | undefined {
+  const out = text(args, option)
   if (out === undefined) return undefined
   if (photos.length === 1 && !isFolder(out)) {
     if (!/\.png$/i.test(out)) {
@@ -74,81 +171,77 @@ function outputs(args: Args, photos: readonly string[]): string[] | undefined {
     }
     return [out]
   }
-  if (existsSync(out) && !isFolder(out)) {
-    throw new ThimbleError('usage/output', `${out} is a file`, { expected: 'a folder, for several photos', got: out })
-  }
-  mkdirSync(out, { recursive: true })
+  makeFolder(out, 'for several photos')
   const used = new Map<string, number>()
   return photos.map((photo) => {
-    const stem = photo === '-' ? 'stdin' : basename(photo).replace(/\.\w+$/, '')
+    const stem = stemOf(photo)
     const n = (used.get(stem) ?? 0) + 1
     used.set(stem, n)
     return join(out, `${stem}${n > 1 ? `-${n}` : ''}.png`)
   })
 }
 
-/** Lines of a detection for people: `  face  98 %  at 170, 60, 106 x 121   female 30, happy`. */
-function humanLine(d: Detection | Face, widest: number): string {
-  const f = d as Face
-  const { x, y, width, height } = d.box
-  const about = [
-    f.gender ? `${f.gender.label} ${Math.round(f.gender.score * 100)} %` : '',
-    f.age === undefined ? '' : `age ${Math.round(f.age)}`,
-    f.expression ? `${f.expression.label} ${Math.round(f.expression.score * 100)} %` : '',
-  ]
-    .filter(Boolean)
-    .join(', ')
-  return `  ${printable(d.label).padEnd(widest)}  ${(d.score * 100).toFixed(1).padStart(5)} %  ${Math.round(width)} x ${Math.round(height)} at ${Math.round(x)}, ${Math.round(y)}${about ? `  ${about}` : ''}`
+/** Errors: `usage/output`. */
+function makeFolder(path: string, why: string): void {
+  if (existsSync(path) && !isFolder(path)) {
+    throw new ThimbleError('usage/output', `${path} is a file`, { expected: `a folder, ${why}`, got: path })
+  }
+  mkdirSync(path, { recursive: true })
 }
 
-function human(name: string, nothing: string, model: string, { found, timings }: PhotoAnswer): string {
-  const widest = Math.max(0, ...found.map((d) => printable(d.label).length))
-  const lines = found.length ? found.map((d) => humanLine(d, widest)) : [`  ${nothing}`]
+/** Writes what was found as pictures of their own. */
+function writeCrops(folder: string, stem: string, image: PixelImage, { crops = [] }: PhotoAnswer): void {
+  crops.forEach(({ box, label }, i) => {
+    const whole = cropBox(box, image)
+    if (!whole) return
+    const name = `${stem}-${i + 1}-${label.replace(/[^\p{L}\p{N}]+/gu, '_')}.png`
+    writeFiles([{ path: join(folder, name), bytes: encodePng(opaque(cropImage(image, whole))) }])
+  })
+}
+
+/** Pixels without alpha. */
+function opaque(image: PixelImage): PixelImage {
+  if (image.channels !== 4) return image
+  const data = new Uint8Array((image.data.length / 4) * 3)
+  for (let i = 0, o = 0; i < image.data.length; i += 4) for (let c = 0; c < 3; c++) data[o++] = image.data[i + c]!
+  return { ...image, data, channels: 3 }
+}
+
+function human(name: string, model: string, { lines }: PhotoAnswer, timings: Record<string, number>): string {
   const times = Object.entries(timings)
     .map(([key, value]) => `${key.replace(/Ms$/, '')} ${ms(value)} ms`)
     .join(', ')
   return `${printable(name)}\n${lines.join('\n')}\n  ${model}: ${times}\n`
 }
 
-export interface PhotoCommand {
-  command: Command
-  model: ModelFile
-  /** Key of the list of findings in the JSON. */
-  key: 'detections' | 'faces'
-  /** Printed when a photo has none. */
-  nothing: string
-  answer(image: PixelImage): PhotoAnswer
-  annotate(image: PixelImage, found: readonly (Detection | Face)[]): PixelImage
-}
-
 /** Answers the photos of a call, see answerEach. */
 export async function eachPhoto(
   args: Args,
   open: { command: Command; model: ModelFile },
-  make: () => Promise<Omit<PhotoCommand, 'command' | 'model'>>,
+  make: () => Promise<(image: PixelImage) => PhotoAnswer>,
 ): Promise<number> {
   const maxPixels = number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
   const photos = photosNamed(args, open.command, 'PHOTO', open.model.shipped?.sample)
-  const pictures = outputs(args, photos)
-  const { key, nothing, answer, annotate } = await make()
+  const pictures = outputs(args, 'out', photos)
+  const masks = outputs(args, 'mask', photos)
+  const crops = text(args, 'crop')
+  if (crops !== undefined) makeFolder(crops, 'for the crops')
+  const answer = await make()
   return answerEach(args, photos, async (file, i) => {
     const bytes = await photoBytes(file)
     const start = performance.now()
     const image = decodeImage(bytes, { maxPixels })
     const decodeMs = performance.now() - start
     const got = answer(image)
-    const timings = Object.fromEntries(Object.entries({ decodeMs, ...got.timings }).map(([k, v]) => [k, rounded(v, 3)]))
-    if (pictures) writeFiles([{ path: pictures[i]!, bytes: encodePng(annotate(image, got.found)) }])
+    const timings = Object.fromEntries(
+      Object.entries({ decodeMs, ...got.timings } as Record<string, number>).map(([k, v]) => [k, rounded(v, 3)]),
+    )
+    if (pictures) writeFiles([{ path: pictures[i]!, bytes: encodePng(got.picture()) }])
+    if (masks && got.mask) writeFiles([{ path: masks[i]!, bytes: got.mask() }])
+    if (crops !== undefined) writeCrops(crops, stemOf(file), image, got)
     return {
-      json: {
-        file,
-        model: open.model.name,
-        width: image.width,
-        height: image.height,
-        [key]: got.found.map(printed),
-        timings,
-      },
-      human: (name) => human(name, nothing, open.model.name, { ...got, timings }),
+      json: { file, model: open.model.name, width: image.width, height: image.height, ...got.json, timings },
+      human: (name) => human(name, open.model.name, got, timings),
     }
   })
 }

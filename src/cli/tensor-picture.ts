@@ -39,15 +39,41 @@ export function encodePng({ data, width, height, channels = 3 }: PixelImage): Ui
   const stride = width * channels
   const raw = new Uint8Array((stride + 1) * height)
   for (let y = 0; y < height; y++) raw.set(data.subarray(y * stride, (y + 1) * stride), y * (stride + 1) + 1)
+  return png(channels === 1 ? 0 : 2, { width, height }, raw)
+}
+
+/** A PNG of colour numbers. Errors: `usage/output` for numbers above 255. */
+export function encodeIndexedPng(
+  numbers: ArrayLike<number>,
+  { width, height }: { width: number; height: number },
+  palette: readonly (readonly [number, number, number])[],
+): Uint8Array {
+  const raw = new Uint8Array((width + 1) * height)
+  for (let y = 0, i = 0, o = 0; y < height; y++) {
+    o++
+    for (let x = 0; x < width; x++) raw[o++] = numbers[i++]!
+  }
+  if (palette.length > 256) {
+    throw new ThimbleError('usage/output', 'the classes do not fit into an indexed PNG', {
+      expected: 'at most 256',
+      got: palette.length,
+    })
+  }
+  return png(3, { width, height }, raw, chunk('PLTE', Uint8Array.from(palette.flat())))
+}
+
+/** A PNG of rows of 8-bit samples, each after its filter byte. */
+function png(type: number, size: { width: number; height: number }, raw: Uint8Array, palette?: Uint8Array): Uint8Array {
   const header = new Uint8Array(13)
   const view = new DataView(header.buffer)
-  view.setUint32(0, width)
-  view.setUint32(4, height)
+  view.setUint32(0, size.width)
+  view.setUint32(4, size.height)
   header[8] = 8
-  header[9] = channels === 1 ? 0 : 2
+  header[9] = type
   return concat([
     Uint8Array.of(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a),
     chunk('IHDR', header),
+    ...(palette ? [palette] : []),
     chunk('IDAT', zlibSync(raw, { level: 6 })),
     chunk('IEND', new Uint8Array(0)),
   ])

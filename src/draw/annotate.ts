@@ -1,36 +1,20 @@
-/** Detections and faces drawn onto their photo. */
+/** What was found, drawn onto its photo. */
 import type { Box } from '../vision/boxes.ts'
 import type { Detection } from '../vision/detector.ts'
-import type { Face, Point } from '../vision/faces.ts'
+import type { Face } from '../vision/faces.ts'
+import type { Pose } from '../vision/pose.ts'
+import type { Segmentation } from '../vision/segmenter.ts'
 import type { PixelImage } from '../types.ts'
 import { Canvas, type Colour } from './canvas.ts'
 import { layout, ROWS } from './font.ts'
+import { detectionMarks, type Mark, poseMarks } from './marks.ts'
+import { luminance, paletteColour, rampColour } from './palette.ts'
 
-/** Told apart also by those who see fewer colours (Okabe and Ito). */
-const PALETTE: readonly Colour[] = [
-  [0, 158, 115],
-  [230, 159, 0],
-  [86, 180, 233],
-  [213, 94, 0],
-  [204, 121, 167],
-  [0, 114, 178],
-  [240, 228, 66],
-]
+export { captions } from './marks.ts'
+
 const DARK: Colour = [16, 16, 16]
 const LIGHT: Colour = [255, 255, 255]
-
-/** Lines of the 68 points: jaw, brows, nose, eyes and mouth; the last two are closed. */
-const LINES: readonly (readonly [from: number, to: number, closed: boolean])[] = [
-  [0, 16, false],
-  [17, 21, false],
-  [22, 26, false],
-  [27, 30, false],
-  [31, 35, false],
-  [36, 41, true],
-  [42, 47, true],
-  [48, 59, true],
-  [60, 67, true],
-]
+const POINT: Colour = [255, 230, 80]
 
 /** Sizes in pixels, from the photo's. */
 interface Style {
@@ -42,21 +26,34 @@ const styleOf = ({ width, height }: { width: number; height: number }): Style =>
   return { line: Math.max(2, size / 320), cell: Math.max(1.6, size / 420) }
 }
 
-const percent = (score: number): string => `${Math.round(score * 100)}%`
+/** Text needs this many pixels: smaller photos are enlarged by a whole factor. */
+const LEGIBLE = 240
 
-/** What is written at a box: a line each. */
-export function captions(d: Detection | Face): string[] {
-  const face = d as Face
-  if (face.gender === undefined && face.age === undefined && face.expression === undefined) {
-    return [`${d.label} ${percent(d.score)}`]
+/** How much a photo is enlarged before it is drawn on. */
+export const enlargement = ({ width, height }: { width: number; height: number }): number =>
+  Math.ceil(LEGIBLE / Math.max(width, height))
+
+function enlarged(image: PixelImage, factor: number): PixelImage {
+  if (factor === 1) return image
+  const channels = image.channels ?? 4
+  const [width, height] = [image.width * factor, image.height * factor]
+  const data = new Uint8Array(width * height * channels)
+  for (let y = 0, o = 0; y < height; y++) {
+    const row = Math.floor(y / factor) * image.width
+    for (let x = 0; x < width; x++) {
+      const from = (row + Math.floor(x / factor)) * channels
+      for (let c = 0; c < channels; c++) data[o++] = image.data[from + c]!
+    }
   }
-  const who = [face.gender?.label, face.age === undefined ? undefined : `${Math.round(face.age)}`]
-    .filter(Boolean)
-    .join(', ')
-  return [who, face.expression?.label ?? ''].filter((s) => s !== '')
+  return { data, width, height, channels }
 }
 
-const luminance = ([r, g, b]: Colour): number => 0.299 * r + 0.587 * g + 0.114 * b
+const scaledBox = (b: Box, f: number): Box => ({ x: b.x * f, y: b.y * f, width: b.width * f, height: b.height * f })
+const scaled = (mark: Mark, f: number): Mark => ({
+  ...mark,
+  ...(mark.box && { box: scaledBox(mark.box, f) }),
+  ...(mark.points && { points: mark.points.map((p) => ({ ...p, x: p.x * f, y: p.y * f })) }),
+})
 
 const overlap = (a: Box, b: Box): number =>
   Math.max(0, Math.min(a.x + a.width, b.x + b.width) - Math.max(a.x, b.x)) *
@@ -96,51 +93,165 @@ function place(
   return options.reduce((a, b) => (b.cost < a.cost ? b : a)).at
 }
 
-function drawPoints(canvas: Canvas, points: readonly Point[], face: Box): void {
-  const size = Math.max(face.width, face.height)
-  const radius = Math.max(0.9, size / 130)
-  for (const [from, to, closed] of LINES) {
-    for (let i = from; i < to + (closed ? 1 : 0); i++) {
-      const [a, b] = [points[i]!, points[i === to ? from : i + 1]!]
-      canvas.line(a[0], a[1], b[0], b[1], radius, LIGHT, 0.45)
-    }
+/** Points and what joins them; as large as what they are on. */
+function drawPoints(canvas: Canvas, { points = [], bones = [], box }: Mark, colour: Colour, few: boolean): void {
+  const size = box ? Math.max(box.width, box.height) : Math.max(canvas.width, canvas.height) / 2
+  const least = few ? styleOf(canvas).line : 0
+  const radius = Math.max(0.9, least, size / 130)
+  for (const [a, b] of bones) {
+    const [from, to] = [points[a], points[b]]
+    if (!from || !to) continue
+    if (few) canvas.line(from.x, from.y, to.x, to.y, radius + 2, DARK, 0.8)
+    canvas.line(from.x, from.y, to.x, to.y, radius, few ? colour : LIGHT, few ? 1 : 0.45)
   }
-  for (const [x, y] of points) {
+  for (const { x, y, faint } of points) {
+    if (faint) continue
     canvas.disc(x, y, radius + 0.7, DARK)
-    canvas.disc(x, y, radius, [255, 230, 80])
+    canvas.disc(x, y, radius, POINT)
   }
 }
 
-/** A copy of the photo with boxes, points and labels. The best detection is drawn last, on top. */
-export function annotate(image: PixelImage, found: readonly (Detection | Face)[]): PixelImage {
-  const canvas = new Canvas(image)
-  const { line, cell } = styleOf(image)
-  const colours = new Map<number, Colour>()
-  for (const d of found) if (!colours.has(d.index)) colours.set(d.index, PALETTE[colours.size % PALETTE.length]!)
-  for (const d of [...found].reverse()) {
-    const { x, y, width, height } = d.box
-    canvas.strokeRect(x, y, width, height, line + 2, DARK)
-    canvas.strokeRect(x, y, width, height, line, colours.get(d.index)!)
+/** A skeleton, as against the many points of a face. */
+const FEW = 40
+
+function drawMarks(canvas: Canvas, marks: readonly Mark[]): void {
+  const { line, cell } = styleOf(canvas)
+  const colours = new Map<string, Colour>()
+  for (const { key } of marks) if (!colours.has(key)) colours.set(key, paletteColour(colours.size))
+  for (const { box, key } of [...marks].reverse()) {
+    if (!box) continue
+    canvas.strokeRect(box.x, box.y, box.width, box.height, line + 2, DARK)
+    canvas.strokeRect(box.x, box.y, box.width, box.height, line, colours.get(key)!)
   }
-  for (const d of found) if ('points' in d && d.points) drawPoints(canvas, d.points, d.box)
+  for (const mark of [...marks].reverse()) {
+    if (mark.points) drawPoints(canvas, mark, colours.get(mark.key)!, mark.points.length < FEW)
+  }
+  const boxes = marks.flatMap(({ box }) => (box ? [box] : []))
   const taken: Box[] = []
-  const labels = found.map((d) => {
+  const labels = marks.flatMap(({ captions, box, key }) => {
+    if (!box || captions.length === 0) return []
     const pad = 2 * cell
-    const texts = captions(d).map((t) => fitText(t, (canvas.width - 2 * pad) / cell))
+    const texts = captions.map((t) => fitText(t, (canvas.width - 2 * pad) / cell))
     const size = {
       width: Math.max(...texts.map((t) => layout(t).width)) * cell + 2 * pad,
       height: texts.length * (ROWS + 1.5) * cell + 2 * pad - 1.5 * cell,
     }
-    const at = place(size, d.box, line / 2, canvas, [...taken, ...taken, ...found.map((o) => o.box)])
+    const at = place(size, box, line / 2, canvas, [...taken, ...taken, ...boxes])
     taken.push(at)
-    return { d, texts, at, pad }
+    return [{ colour: colours.get(key)!, texts, at, pad }]
   })
-  for (const { d, texts, at, pad } of labels.reverse()) {
-    const colour = colours.get(d.index)!
+  for (const { colour, texts, at, pad } of labels.reverse()) {
     canvas.fillRect(at.x, at.y, at.width, at.height, colour, 0.92)
     texts.forEach((t, i) =>
       canvas.text(t, at.x + pad, at.y + pad + i * (ROWS + 1.5) * cell, cell, luminance(colour) > 140 ? DARK : LIGHT),
     )
   }
-  return { data: canvas.data, width: canvas.width, height: canvas.height, channels: 3 }
+}
+
+const picture = (canvas: Canvas): PixelImage => ({
+  data: canvas.data,
+  width: canvas.width,
+  height: canvas.height,
+  channels: 3,
+})
+
+function marked(image: PixelImage, marks: readonly Mark[]): PixelImage {
+  const factor = enlargement(image)
+  const canvas = new Canvas(enlarged(image, factor))
+  drawMarks(
+    canvas,
+    marks.map((m) => scaled(m, factor)),
+  )
+  return picture(canvas)
+}
+
+/**
+ * A copy of the photo with boxes, points and labels; small photos are enlarged, so that labels can be read. The best
+ * detection is drawn last, on top.
+ */
+export const annotate = (image: PixelImage, found: readonly (Detection | Face)[]): PixelImage =>
+  marked(image, detectionMarks(found))
+
+/** A copy of the photo with skeletons. */
+export const annotatePoses = (image: PixelImage, poses: readonly Pose[]): PixelImage => marked(image, poseMarks(poses))
+
+/** How much of a class' colour is in the pixels it covers. */
+const TINT = 0.5
+
+/** The colour of each value of a mask; undefined where nothing is painted. */
+export function maskColours(
+  { mask, offset }: Segmentation,
+  background: boolean,
+): (value: number) => Colour | undefined {
+  const blank = offset || background
+  const used = new Map<number, Colour>()
+  const values = [...new Set(mask)].sort((a, b) => a - b).filter((v) => !(blank && v === 0))
+  values.forEach((v, i) => used.set(v, paletteColour(i)))
+  return (v) => used.get(v)
+}
+
+/** Edge of a class: a pixel whose right or lower neighbour is of another. */
+function isEdge(mask: Uint16Array, i: number, width: number): boolean {
+  const own = mask[i]!
+  return ((i + 1) % width !== 0 && mask[i + 1] !== own) || (mask[i + width] ?? own) !== own
+}
+
+/** A copy of the photo with the classes blended over it, their edges drawn, and a legend of what is there. */
+export function annotateSegmentation(image: PixelImage, found: Segmentation, background: boolean): PixelImage {
+  if (found.map) return mapPicture(found, found.map)
+  const colour = maskColours(found, background)
+  const canvas = new Canvas(image)
+  const { data } = canvas
+  for (let i = 0; i < found.mask.length; i++) {
+    const tint = colour(found.mask[i]!)
+    const edge = isEdge(found.mask, i, found.width)
+    if (!tint && !edge) continue
+    const [over, part] = edge ? [tint ? LIGHT : DARK, 0.7] : [tint!, TINT]
+    for (let c = 0; c < 3; c++) data[3 * i + c] = Math.round(data[3 * i + c]! * (1 - part) + over[c]! * part)
+  }
+  const factor = enlargement(image)
+  const drawn = new Canvas(enlarged(picture(canvas), factor))
+  if (found.instances) {
+    drawMarks(
+      drawn,
+      detectionMarks(found.instances).map((m) => scaled(m, factor)),
+    )
+  } else legend(drawn, found, colour)
+  return picture(drawn)
+}
+
+/** Names of the largest classes with their colours, in the lower left corner. */
+function legend(canvas: Canvas, found: Segmentation, colour: (value: number) => Colour | undefined): void {
+  const { cell } = styleOf(canvas)
+  const pad = 2 * cell
+  const row = (ROWS + 3) * cell
+  const entries = found.classes
+    .flatMap(({ label, index, share }) => {
+      const c = colour(found.offset ? index + 1 : index)
+      return c ? [{ text: `${label} ${share < 0.01 ? '<1' : Math.round(share * 100)}%`, c }] : []
+    })
+    .slice(0, Math.max(1, Math.floor((canvas.height - 2 * pad) / row)))
+    .slice(0, 12)
+  entries.forEach(({ text, c }, i) => {
+    const fitted = fitText(text, (canvas.width - 4 * pad) / cell)
+    const y = canvas.height - (entries.length - i) * row - pad
+    canvas.fillRect(pad, y, layout(fitted).width * cell + 2 * pad, row, c, 0.92)
+    canvas.text(fitted, 2 * pad, y + 1.5 * cell, cell, luminance(c) > 140 ? DARK : LIGHT)
+  })
+}
+
+/** A map as a picture: dark is low, bright is high; gray is what the network did not see. */
+export function mapPicture(
+  size: { width: number; height: number },
+  { data, min, max }: NonNullable<Segmentation['map']>,
+): PixelImage {
+  const out = new Uint8Array(size.width * size.height * 3)
+  const ramp = Array.from({ length: 256 }, (_, i) => rampColour(i / 255))
+  const scale = max > min ? 255 / (max - min) : 0
+  for (let i = 0; i < data.length; i++) {
+    const v = data[i]!
+    const colour: Colour = Number.isNaN(v) ? [128, 128, 128] : ramp[Math.round((v - min) * scale)]!
+    for (let c = 0; c < 3; c++) out[3 * i + c] = colour[c]!
+  }
+  return { data: out, width: size.width, height: size.height, channels: 3 }
 }

@@ -33,7 +33,7 @@ export interface VisionOptions {
 export interface VisionTimings {
   preprocessMs: number
   inferMs: number
-  decodeMs: number
+  headMs: number
 }
 
 /** An answer: at once for pixels, a promise where an image must be decoded first. */
@@ -97,7 +97,7 @@ export class Network<H extends Head = Head> {
   readonly labels: readonly string[]
   readonly framer: Framer
   readonly scoreThreshold: number
-  readonly timings: VisionTimings = { preprocessMs: 0, inferMs: 0, decodeMs: 0 }
+  readonly timings: VisionTimings = { preprocessMs: 0, inferMs: 0, headMs: 0 }
   private readonly input: TypedArray
   private raw?: TypedArray[]
 
@@ -154,7 +154,7 @@ export class Network<H extends Head = Head> {
     )
     this.timings.preprocessMs = prepared - start
     this.timings.inferMs = inferred - prepared
-    this.timings.decodeMs = performance.now() - inferred
+    this.timings.headMs = performance.now() - inferred
     return answer
   }
 }

@@ -4,7 +4,9 @@
  */
 import { faceApiGraph, type FaceNetwork } from '../../src/convert/face-api.ts'
 import { decodeWeights } from '../../src/convert/tfjs/weights.ts'
-import { createFaceFinder, cropBox, cropImage, pointsBox, type Face, type FaceModels } from '../../src/vision/faces.ts'
+import { cropBox, cropImage } from '../../src/vision/crop.ts'
+import { createFaceFinder, type Face, type FaceModels } from '../../src/vision/faces.ts'
+import { boxOfPoints, grownBox } from '../../src/vision/pipeline.ts'
 import { floatModel } from '../../src/float/execute.ts'
 import type { Graph, Metadata } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
@@ -142,7 +144,8 @@ async function crops(count: number, around: 'detection' | 'points'): Promise<Var
   const faces = await calibrationFaces()
   return Array.from({ length: count }, (_, i) => {
     const { image, photo, face } = faces[i % faces.length]!
-    const { x, y, width, height } = around === 'points' ? pointsBox(face.points!) : face.box
+    const { x, y, width, height } =
+      around === 'points' ? grownBox(boxOfPoints(face.points!.map(([x, y]) => ({ x, y }))), 0.2) : face.box
     const shift = (): number => (i < faces.length ? 0 : (next() - 0.5) * 0.2)
     const grow = i < faces.length ? 1 : 0.9 + 0.3 * next()
     const box = {

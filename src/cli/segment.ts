@@ -1,0 +1,95 @@
+/** `thimble segment`: what each pixel of photos shows. */
+import type { Segmentation } from '../vision/segmenter.ts'
+import { badCall, text } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { defaultModel, openModel, shippedModels } from './models.ts'
+import {
+  boxLine,
+  CROP_OPTION,
+  eachPhoto,
+  HEAD_OPTIONS,
+  openVision,
+  PHOTO_NOTES,
+  PHOTO_OPTIONS,
+  printedBox,
+  rounded,
+} from './photos.ts'
+import { printable } from './report.ts'
+import { encodeIndexedPng } from './tensor-picture.ts'
+
+/** Classes as lines, largest first; or what a map holds. */
+function lines({ classes, instances, map, width, height }: Segmentation): string[] {
+  if (map) return [`  ${width} x ${height} numbers from ${+map.min.toPrecision(4)} to ${+map.max.toPrecision(4)}`]
+  const widest = Math.max(0, ...[...classes, ...(instances ?? [])].map((c) => printable(c.label).length))
+  if (instances)
+    return instances.length ? instances.map((i) => boxLine(i, widest)) : ['  nothing reaches the threshold']
+  return classes.map(
+    (c) => `  ${printable(c.label).padEnd(widest)}  ${(c.share * 100).toFixed(1).padStart(5)} %  ${c.pixels} pixels`,
+  )
+}
+
+async function run(args: Args): Promise<number> {
+  const name = text(args, 'model')
+  if (name === undefined && !shippedModels().some((m) => m.task === 'segmentation')) {
+    throw badCall(command, 'no model for segmentation is shipped: give one with --model')
+  }
+  const file = name === undefined ? defaultModel('segmentation') : openModel(name)
+  return eachPhoto(args, { command, model: file }, async () => {
+    const [{ createSegmenter }, { annotateSegmentation, maskColours, mapPicture }, { encodePng }] = await Promise.all([
+      import('../vision/segmenter.ts'),
+      import('../draw/annotate.ts'),
+      import('./tensor-picture.ts'),
+    ])
+    const { model, options } = await openVision(args, file)
+    const segmenter = await createSegmenter(model, options)
+    /** Colour numbers are class indices (plus one where 0 is no class). */
+    const mask = (found: Segmentation): Uint8Array => {
+      if (found.map) return encodePng(mapPicture(found, found.map))
+      const colour = maskColours(found, segmenter.background)
+      const most = found.classes.reduce((n, c) => Math.max(n, c.index + (found.offset ? 1 : 0)), 0)
+      const palette = Array.from({ length: most + 1 }, (_, i) => colour(i) ?? ([0, 0, 0] as const))
+      return encodeIndexedPng(found.mask, found, palette)
+    }
+    return (image) => {
+      const found = segmenter.segment(image)
+      return {
+        json: {
+          classes: found.classes.map((c) => ({ ...c, share: rounded(c.share, 6) })),
+          ...(found.instances && {
+            instances: found.instances.map((i) => ({ ...i, box: printedBox(i.box), score: rounded(i.score, 4) })),
+          }),
+          ...(found.map && { map: { min: found.map.min, max: found.map.max } }),
+        },
+        lines: lines(found),
+        timings: { ...segmenter.timings },
+        picture: () => annotateSegmentation(image, found, segmenter.background),
+        crops: found.instances ?? [],
+        mask: () => mask(found),
+      }
+    }
+  })
+}
+
+export const command: Command = {
+  name: 'segment',
+  summary: 'Says what each pixel of photos shows.',
+  usage: 'segment [PHOTO...] --model MODEL [--labels FILE] [--json] [--out FILE.png] [--mask FILE.png]',
+  options: {
+    model: {
+      type: 'string',
+      short: 'm',
+      value: 'MODEL',
+      help: 'DeepLab, U-Net, YOLO-seg, selfie segmentation, or a network that makes a map (depth)',
+    },
+    mask: {
+      type: 'string',
+      value: 'FILE',
+      help: 'write the classes as an indexed PNG of the photo’s size (colour number = class index; objects: plus one)',
+    },
+    ...HEAD_OPTIONS,
+    ...PHOTO_OPTIONS,
+    ...CROP_OPTION,
+  },
+  notes: PHOTO_NOTES,
+  run,
+}

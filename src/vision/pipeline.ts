@@ -1,0 +1,253 @@
+/**
+ * Several networks on one photo, declared in a row: what finds things, how each is cut out, and what looks at each cutout.
+ *
+ *     const read = pipeline([detector, crop({ margin: 0.1 }), await createStage(model)])
+ *     read.run(photo)      // [{ ...detection, region, results: [answer of the model] }]
+ */
+import { ThimbleError } from '../errors.ts'
+import { defaultPreprocess } from '../image/defaults.ts'
+import { labelOf, topK } from '../labels.ts'
+import type { Model, PixelImage, Prediction } from '../types.ts'
+import type { Box } from './boxes.ts'
+import { cropBox } from './crop.ts'
+import type { Detection, Detector } from './detector.ts'
+import { Framer, type Region, toPhoto, type View } from './frame.ts'
+import type { Pose, PoseEstimator, PosePoint } from './pose.ts'
+import { type Answers, answering } from './network.ts'
+import { type FrameSource } from './source.ts'
+import { dequantized, holdsProbabilities } from './values.ts'
+
+/** Something found: a box, and points where the finder or a stage before gives them. */
+export interface Found extends Detection {
+  points?: readonly PosePoint[]
+}
+
+/** From what was found to the region that is looked at; undefined where there is nothing to look at. */
+export type Crop = (found: Found, image: PixelImage) => Region | undefined
+
+/** Looks at a region of a photo. */
+export interface Stage<T = unknown> {
+  look(image: PixelImage, region: Region): T
+}
+
+/** What a stage adds to what was found, for the crops and stages behind it. */
+export interface Refined {
+  points?: readonly PosePoint[]
+}
+
+export interface CropOptions {
+  /** Added around the box, as a share of it. Default 0. */
+  margin?: number
+  /** Make it a square with the longer (or shorter) side. Default: as the box is. */
+  square?: 'long' | 'short'
+  /**
+   * Points that give the direction: the crop is turned so that the line from the first to the second points to
+   * `towards` degrees, clockwise from the right (MediaPipe's target angle, with the sign of pictures). Default: upright.
+   */
+  from?: number
+  to?: number
+  towards?: number
+  /** Moves the crop by shares of its size in its own directions (MediaPipe's shift_x and shift_y). */
+  shiftX?: number
+  shiftY?: number
+  /** `points`: the box around the points of what was found. Default: its own box. */
+  around?: 'box' | 'points'
+}
+
+const TURN = 2 * Math.PI
+
+/** Whole pixels within the photo that a box covers, as a region. */
+const wholeRegion = (box: Box, image: PixelImage): Region | undefined => {
+  const whole = cropBox(box, image)
+  return whole && { ...centre(whole), width: whole.width, height: whole.height, angle: 0 }
+}
+
+const centre = (b: Box): { x: number; y: number } => ({ x: b.x + b.width / 2, y: b.y + b.height / 2 })
+
+/** The box around points. */
+export function boxOfPoints(points: readonly { x: number; y: number }[]): Box {
+  const [xs, ys] = [points.map((p) => p.x), points.map((p) => p.y)]
+  const [x, y] = [Math.min(...xs), Math.min(...ys)]
+  return { x, y, width: Math.max(...xs) - x, height: Math.max(...ys) - y }
+}
+
+/** A box with a share of its width and height added around it. */
+export const grownBox = ({ x, y, width, height }: Box, margin: number): Box => ({
+  x: x - (width * margin) / 2,
+  y: y - (height * margin) / 2,
+  width: width * (1 + margin),
+  height: height * (1 + margin),
+})
+
+/**
+ * How found things are cut out. Source: MediaPipe, detections_to_rects_calculator.cc and rect_transformation_calculator.cc
+ * for turning, shifting and squaring.
+ */
+export function crop(options: CropOptions = {}): Crop {
+  const { margin = 0, square, from, to, towards = 0, shiftX = 0, shiftY = 0, around: of = 'box' } = options
+  return (found) => {
+    if (of === 'points' && !found.points?.length) return undefined
+    const box = of === 'points' ? boxOfPoints(found.points!) : found.box
+    if (!(box.width > 0 && box.height > 0)) return undefined
+    const [a, b] = [found.points?.[from ?? -1], found.points?.[to ?? -1]]
+    const turned = a && b ? Math.atan2(b.y - a.y, b.x - a.x) - (towards * Math.PI) / 180 : 0
+    const angle = turned - TURN * Math.floor((turned + Math.PI) / TURN)
+    const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
+    const [dx, dy] = [box.width * shiftX, box.height * shiftY]
+    const middle = centre(box)
+    const side = square && (square === 'long' ? Math.max : Math.min)(box.width, box.height)
+    return {
+      x: middle.x + dx * cos - dy * sin,
+      y: middle.y + dx * sin + dy * cos,
+      width: (side ?? box.width) * (1 + margin),
+      height: (side ?? box.height) * (1 + margin),
+      angle,
+    }
+  }
+}
+
+/** Crops as face-api makes them: whole pixels of the box within the photo, or of the box around the points. */
+export const wholePixels =
+  ({ margin = 0, around: of = 'box' }: Pick<CropOptions, 'margin' | 'around'> = {}): Crop =>
+  (found, image) => {
+    const own = wholeRegion(found.box, image)
+    if (of === 'box' || !found.points?.length) return own
+    const wide = grownBox(boxOfPoints(found.points), margin)
+    return wholeRegion(wide, image) ?? own
+  }
+
+/** What a stage's network sees of a region, and its outputs' real values. */
+export type ReadOutputs<T> = (values: Float32Array[], view: View) => T
+
+/** A stage of a model whose outputs `read` understands; the region fills the network's input. */
+export function createStage<T>(model: Model, read: ReadOutputs<T>): Stage<T> {
+  if (model.inputs.length !== 1) {
+    throw new ThimbleError('usage/model', 'a stage takes one picture', {
+      expected: '1 input',
+      got: model.inputs.length,
+    })
+  }
+  const input = model.inputs[0]!
+  const framer = new Framer(input, defaultPreprocess(input, model.metadata).preprocess, undefined)
+  const buffer = framer.createInput()
+  return {
+    look(image, region) {
+      const view = framer.fillRegion(image, region, buffer)
+      return read(
+        model.run(buffer).map((raw, i) => dequantized(raw, model.outputs[i]!)),
+        view,
+      )
+    },
+  }
+}
+
+/** A stage that classifies each crop. */
+export function classifyStage(model: Model, { top = 1 } = {}): Stage<Prediction[]> {
+  const output = model.outputs[0]!
+  const sure = holdsProbabilities(output) || model.metadata.scores === 'identity'
+  return createStage(model, ([values]) => {
+    const scores = sure ? values! : softmax(values!)
+    return topK(scores, top, -Infinity).map((index) => ({
+      label: labelOf(model.metadata.labels, index),
+      index,
+      score: scores[index]!,
+    }))
+  })
+}
+
+function softmax(values: Float32Array): Float32Array {
+  const most = values.reduce((a, b) => Math.max(a, b), -Infinity)
+  const powers = values.map((v) => Math.exp(v - most))
+  const sum = powers.reduce((a, b) => a + b, 0)
+  return powers.map((p) => p / sum)
+}
+
+/** A stage that finds points in each crop: the best pose there, undefined where there is none. */
+export const poseStage = (estimator: PoseEstimator): Stage<Pose | undefined> => ({
+  look: (image, region) => estimator.estimateIn(image, region)[0],
+})
+
+/** A stage of points given as shares of the crop, x and y in turn. */
+export const pointStage = (model: Model): Stage<Refined> =>
+  createStage(model, ([values], view) => ({
+    points: Array.from({ length: values!.length / 2 }, (_, i) => {
+      const [x, y] = toPhoto(view, values![2 * i]!, values![2 * i + 1]!)
+      return { name: String(i), x, y }
+    }),
+  }))
+
+/** Finds things in a photo. */
+export interface Finder {
+  find(image: PixelImage): Found[]
+}
+
+const isDetector = (first: Detector | PoseEstimator | Finder): first is Detector => 'detect' in first
+const isEstimator = (first: Detector | PoseEstimator | Finder): first is PoseEstimator => 'estimate' in first
+
+/** A detector or pose estimator as finder. */
+function finderOf(first: Detector | PoseEstimator | Finder): Finder {
+  if (isDetector(first)) return { find: (image) => first.detect(image as FrameSource) }
+  if (!isEstimator(first)) return first
+  return {
+    find: (image) =>
+      first
+        .estimate(image as FrameSource)
+        .flatMap(({ box, score, label, points }) => (box ? [{ box, score, label, index: 0, points }] : [])),
+  }
+}
+
+/** One thing found, and what the stages say of it, in their order; undefined where a stage had nothing to look at. */
+export interface Piped extends Found {
+  /** What the last stage looked at. */
+  region?: Region
+  results: unknown[]
+}
+
+export interface Pipeline {
+  readonly run: Answers<Piped[]>
+}
+
+const isRefined = (v: unknown): v is Refined =>
+  typeof v === 'object' && v !== null && Array.isArray((v as Refined).points)
+
+/**
+ * A finder, then crops and stages in turn; a stage looks at the latest crop. A stage that answers with `points` (pose
+ * stages do) gives them to the crops behind it.
+ * Errors: `usage/pipeline` for steps out of place.
+ */
+export function pipeline(
+  steps: readonly [Detector | PoseEstimator | Finder, ...(Crop | Stage | PoseEstimator)[]],
+): Pipeline {
+  const [first, ...rest] = steps
+  const finder = finderOf(first)
+  if (rest.length > 0 && typeof rest[0] !== 'function') {
+    throw new ThimbleError('usage/pipeline', 'behind what finds things comes how they are cut out', {
+      expected: '[detector, crop(), stage, …]',
+      got: 'a stage without a crop before it',
+    })
+  }
+  const chain = rest.map((step): Crop | Stage => {
+    if (typeof step === 'function' || 'look' in step) return step
+    if ('estimateIn' in step) return poseStage(step)
+    throw new ThimbleError('usage/pipeline', 'a step is neither a crop nor a stage', {
+      expected: 'crop(), createStage(), a pose estimator',
+      got: Object.keys(step).join(', '),
+    })
+  })
+  const describe = (found: Found, image: PixelImage): Piped => {
+    const out: Piped = { ...found, results: [] }
+    for (const step of chain) {
+      if (typeof step === 'function') {
+        const region = step(out, image)
+        delete out.region
+        if (region) out.region = region
+        continue
+      }
+      const result = out.region ? step.look(image, out.region) : undefined
+      out.results.push(result)
+      if (isRefined(result)) out.points = result.points!
+    }
+    return out
+  }
+  return { run: answering(undefined, (image) => finder.find(image).map((found) => describe(found, image))) }
+}

@@ -1,0 +1,90 @@
+/** A pose estimator: image in, named key points in the image's own pixels out. No dependencies. */
+import type { Preprocess } from '../graph.ts'
+import type { Model, PixelImage } from '../types.ts'
+import type { Box, Candidate } from './boxes.ts'
+import { pointDecoder } from './decoders.ts'
+import { chooser, type DetectorOptions, givesBoxes, toBox, wholeFrom1 } from './detector.ts'
+import { type Region, toPhoto, type View } from './frame.ts'
+import { type BoxHead, type Head, type PointHead, taskOfHead } from './head.ts'
+import { type Answers, answering, Network, type VisionTimings } from './network.ts'
+import { skeletonOf } from './skeletons.ts'
+
+export interface PosePoint {
+  name: string
+  x: number
+  y: number
+  /** Missing where the network gives points no score of their own. */
+  score?: number
+}
+
+export interface Pose {
+  score: number
+  label: string
+  /** The network's box, or the one around the points; cut at the image's borders, missing when outside of it. */
+  box?: Box
+  /** May lie outside of the image: points that the network guesses. */
+  points: PosePoint[]
+}
+
+export interface PoseEstimator {
+  readonly model: Model
+  readonly head: Head
+  readonly preprocess: Preprocess
+  readonly scoreThreshold: number
+  /** Milliseconds of the latest call. */
+  readonly timings: Readonly<VisionTimings>
+  /** Who is in an image, best score first. Errors: `image/…`. */
+  readonly estimate: Answers<Pose[]>
+  /** The same in a region of the photo, which fills the network's input. Errors: `image/pixels`. */
+  estimateIn(image: PixelImage, region: Region): Pose[]
+}
+
+/** Points of a candidate in a photo. */
+export function posePoints(c: Candidate, view: View): PosePoint[] {
+  const points = c.points ?? []
+  const { names } = skeletonOf(points.length)
+  return points.slice(0, names.length || points.length).map((p, i) => {
+    const [x, y] = toPhoto(view, p.x, p.y)
+    return { name: names[i] ?? String(i), x, y, ...(p.score !== undefined && { score: p.score }) }
+  })
+}
+
+type PosingHead = (BoxHead | PointHead) & Head
+const POINTED: readonly Head['kind'][] = ['blazeface', 'palm', 'blazepose']
+const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'pose' || POINTED.includes(head.kind)
+
+/**
+ * Makes a pose estimator of a loaded model: MoveNet, PoseNet, YOLO-pose, MediaPipe's landmark networks and detectors.
+ * Errors: `usage/not-a-pose-model`, and those of `createDetector`.
+ */
+export async function createPoseEstimator(model: Model, options: DetectorOptions = {}): Promise<PoseEstimator> {
+  const task = { code: 'usage/not-a-pose-model', gives: 'points' } as const
+  const network = new Network(model, options, task, givesPoints)
+  const { head, framer, scoreThreshold, timings } = network
+  const most = wholeFrom1('maxDetections', options.maxDetections ?? 100)
+  let choose: (values: Float32Array[]) => Candidate[]
+  if (givesBoxes(head)) choose = chooser(network as Network<BoxHead & Head>, options)
+  else {
+    const decode = pointDecoder(head, model.outputs, framer.input)
+    choose = (values) => decode(values, scoreThreshold).slice(0, most)
+  }
+  const poses = (image: PixelImage, region?: Region): Pose[] =>
+    network.run(
+      image,
+      (values, view) =>
+        choose(values).map((c): Pose => {
+          const box = toBox(c, view, image)
+          return { score: c.score, label: network.label(c.index), ...(box && { box }), points: posePoints(c, view) }
+        }),
+      region,
+    )
+  return {
+    model,
+    head,
+    preprocess: framer.preprocess,
+    scoreThreshold,
+    timings,
+    estimate: answering(options.decode, poses),
+    estimateIn: (image, region) => poses(image, region),
+  }
+}

@@ -4,8 +4,23 @@ export { createDetector, type Detection, type Detector, type DetectorOptions } f
 export { type Attribute, createFaceFinder, type Face, type FaceFinder, type FaceModels, type Point } from './faces.ts'
 export type { Region } from './frame.ts'
 export { type Head, type HeadKind, type VisionTask, taskOfHead } from './head.ts'
+export {
+  classifyStage,
+  createStage,
+  crop,
+  type Crop,
+  type CropOptions,
+  type Found,
+  pipeline,
+  type Piped,
+  type Pipeline,
+  pointStage,
+  poseStage,
+  type Stage,
+} from './pipeline.ts'
 export { createPoseEstimator, type Pose, type PoseEstimator, type PosePoint } from './pose.ts'
 export { headKinds, headOf } from './recognise.ts'
 export { createSegmenter, type SegmentClass, type Segmentation, type Segmenter } from './segmenter.ts'
 export { skeletonOf, type Skeleton } from './skeletons.ts'
 export type { ImageSource, PixelFormat, RawFrame } from './source.ts'
+export { createTracker, type Trackable, type Tracked, type Tracker, type TrackerOptions } from './tracker.ts'

@@ -64,8 +64,10 @@ function only(about: About, fits: (shape: readonly number[], i: number) => boole
 /** Mask prototypes: a plane of 16 to 64 numbers a cell beside the table. */
 function prototypesOf(about: About, table: number): Pick<Extras, 'masks' | 'prototypes'> | undefined {
   const at = about.shapes.findIndex((shape, i) => i !== table && shape.length === 3)
-  const [a = 0, , c = 0] = about.shapes[at] ?? []
-  const masks = Math.min(a, c)
+  const [a = 0, b = 0, c = 0] = about.shapes[at] ?? []
+  // YOLO has 32 of them, behind the plane or before it.
+  const last = c === 32 || (a !== 32 && isPlane([1, a, b], about.input))
+  const masks = last ? c : a
   return at >= 0 && masks >= 8 && masks <= 64 ? { masks, prototypes: at } : undefined
 }
 
@@ -255,7 +257,13 @@ function yoloGrid(about: About): Head | undefined {
   const common = { kind: 'yolo-grid', ...SSD, range: 'unit' } as const
   const anchored = (anchors: readonly (readonly Pair[])[]): YoloGridHead['grids'] =>
     grids.map(({ output }, i) => ({ output, anchors: anchors[i]! }))
-  if (grids.length === 1 && channels % 5 === 0 && channels >= 30 && !holdsProbabilities(about.outputs[0]!)) {
+  if (
+    grids.length === 1 &&
+    channels % 5 === 0 &&
+    channels >= 30 &&
+    channels !== 85 &&
+    !holdsProbabilities(about.outputs[0]!)
+  ) {
     return { ...common, grids: anchored([ST_5]), unit: 'shares', version: 'v2' }
   }
   if (channels % 3 !== 0 || channels < 18) return undefined

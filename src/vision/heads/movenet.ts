@@ -27,14 +27,18 @@ export function boxAround(points: readonly CandidatePoint[]): Pick<Candidate, 'l
   return { left: Math.min(...xs), top: Math.min(...ys), right: Math.max(...xs), bottom: Math.max(...ys) }
 }
 
-/** One person, whose score is its points' mean. Errors: `format/shape`. */
+/** Points that score less do not count for the person. Source: movenet.py, keypoint_score_threshold. */
+const POINT_SCORE = 0.1
+
+/** One person, whose score is the mean of its sure points'. Errors: `format/shape`. */
 export function moveNetDecoder(head: MoveNetHead, outputs: readonly TensorInfo[]): Decoder {
   const info = outputs[head.output]
   if (info?.shape.at(-1) !== 3) return wrongOutputs(head.kind, `output ${head.output}: [1, 1, points, 3]`, outputs)
   const count = elements(info.shape) / 3
   return (all, threshold) => {
     const points = pointsAt(all[head.output]!, 0, count)
-    const score = points.reduce((sum, p) => sum + p.score!, 0) / count
+    const sure = points.filter((p) => p.score! > POINT_SCORE)
+    const score = sure.length > 0 ? sure.reduce((sum, p) => sum + p.score!, 0) / sure.length : 0
     return score >= threshold ? [{ ...boxAround(points), score, index: 0, points }] : []
   }
 }

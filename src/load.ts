@@ -9,6 +9,7 @@ import {
   type EngineDescription,
 } from './engine.ts'
 import { ThimbleError } from './errors.ts'
+import { tablesFit } from './formats/check-program.ts'
 import { readModel } from './formats/index.ts'
 import { isSealed, peekFrame } from './formats/packed-frame.ts'
 import { holdsProgram, readPacked, readProgram } from './formats/packed.ts'
@@ -108,7 +109,10 @@ function threadedVariant(wanted: LoadOptions['variant']): 'simd' {
   return 'simd'
 }
 
-/** The engine for a file that holds a program for what `options` ask for; undefined for any other file. */
+/**
+ * The engine for a file that holds a sound program for what `options` ask for; undefined for any other file, whose graph
+ * is to be compiled.
+ */
 async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Engine | undefined> {
   if ((options.threads ?? 1) !== 1 || (options.plan ?? 'speed') !== 'speed' || options.fast || options.inputShapes) {
     return undefined
@@ -123,31 +127,26 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   const ready = readProgram(frame, target)
   if (!ready) return undefined
   const { program, inputs, outputs, metadata } = ready
+  const about: EngineDescription = {
+    inputs: inputs.map(tensorInfo),
+    outputs: outputs.map(tensorInfo),
+    variant,
+    kernels,
+    why,
+    metadata: withOptions(metadata, options),
+    arenaBytes: program.arenaBytes,
+  }
+  const compile = (): Program => compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' })
   try {
     fillInstance(exports, { ...program, write: (loader) => runSteps(program.steps, frame.data, loader) })
+    if (!tablesFit(program, new DataView(exports.memory.buffer))) return undefined
+    return new Engine(exports, about, compile)
   } catch (error) {
-    if (error instanceof RangeError || error instanceof WebAssembly.RuntimeError) {
-      throw new ThimbleError(
-        'format/packed-program',
-        `the program for ${program.for} can't be loaded (${error.message})`,
-        { hint: 'the file was written by something else than Thimble' },
-      )
-    }
+    // Whatever a program does that no encoder wrote: the graph is there.
+    const known = [ThimbleError, RangeError, WebAssembly.RuntimeError]
+    if (known.some((type) => error instanceof type)) return undefined
     throw error
   }
-  return new Engine(
-    exports,
-    {
-      inputs: inputs.map(tensorInfo),
-      outputs: outputs.map(tensorInfo),
-      variant,
-      kernels,
-      why,
-      metadata: withOptions(metadata, options),
-      arenaBytes: program.arenaBytes,
-    },
-    () => compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' }),
-  )
 }
 
 /** Hashes by way of the runtime's first memory, which is as it was afterwards. */

@@ -11,12 +11,14 @@ import { ThimbleError } from '../src/errors.ts'
 import { crc32 } from '../src/scan.ts'
 import { readModel } from '../src/formats/index.ts'
 import { writePacked } from '../src/formats/packed-write.ts'
-import { sums } from '../src/formats/packed-frame.ts'
+import { sums, writeFrame } from '../src/formats/packed-frame.ts'
+import type { LoadStep, RecordedProgram } from '../src/formats/programs.ts'
 import { readPacked } from '../src/formats/packed.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { elements, type Graph } from '../src/graph.ts'
-import { loadGraph } from '../src/load.ts'
+import { loadBytes, loadGraph } from '../src/load.ts'
+import { withPrograms } from '../src/plan/record.ts'
 import type { Model, TypedArray } from '../src/types.ts'
 import { dice, mutateBytes, mutateGraph, target, type Dice, type Target } from './mutate.ts'
 import { smallModels } from './small-models.ts'
@@ -222,5 +224,110 @@ test('.thimble files damaged before they were sealed: a graph or an error, and t
   tally.print()
   assert.ok(tally.of('loads') > 20)
 })
+
+const NUMBERS = [0, 1, -1, 3, 64, 1024, 65536, 1e6, 2 ** 29, 2 ** 30, 2 ** 31 - 1, -(2 ** 31)]
+
+/** A program that something else wrote: numbers of its head, its steps or its records changed. */
+function wrongProgram(program: RecordedProgram, d: Dice): { program: RecordedProgram; what: string } {
+  const header: Record<string, number> = { ...program.header }
+  const steps = program.steps.map((s) => ({ ...s })) as LoadStep[]
+  const out = { ...program, header, steps }
+  const number = (before: number): number => (d.int(2) ? d.pick(NUMBERS) : before + d.int(65) - 32)
+  switch (d.int(6)) {
+    case 0: {
+      const key = d.pick(Object.keys(header))
+      header[key] = d.int(8) ? number(header[key]!) : (undefined as never)
+      return { program: out, what: `header ${key} ${header[key]}` }
+    }
+    case 1: {
+      const key = d.pick(['memoryBytes', 'arenaAddress', 'arenaBytes'] as const)
+      out[key] = d.int(8) ? number(out[key]) : ('1' as never)
+      return { program: out, what: `${key} ${out[key]}` }
+    }
+    case 2: {
+      const i = d.int(steps.length)
+      const step = steps[i]!
+      if ('call' in step) {
+        const args = [...step.args]
+        const k = d.int(args.length)
+        args[k] = number(args[k]!)
+        steps[i] = { ...step, args }
+        return { program: out, what: `argument ${k} of ${step.call} ${args[k]}` }
+      }
+      steps[i] = { ...step, to: number(step.to) }
+      return { program: out, what: `step ${i} to` }
+    }
+    default: {
+      // Tables and records: the words of the first step.
+      const first = steps[0] as { to: number; words: Int32Array }
+      const words = first.words.slice()
+      const changed = Array.from({ length: 1 + d.int(3) }, () => {
+        const k = d.int(words.length)
+        words[k] = number(words[k]!)
+        return `word ${k} ${words[k]}`
+      })
+      steps[0] = { ...first, words }
+      return { program: out, what: changed.join() }
+    }
+  }
+}
+
+test('.thimble files with programs that nobody compiled: the graph instead, an answer or an error, soon', async () => {
+  const tally = new Tally()
+  for (const t of small) {
+    const graph = withPrograms(readTflite(t.bytes))
+    const program = graph.programs!.find((p) => p.for === 'simd x86')!
+    for (let i = 0; i < 500; i++) {
+      const d = mutantDice(`program ${t.name}`, i)
+      const wrong = wrongProgram(program, d)
+      const bytes = writePacked({ ...graph, programs: [wrong.program] })
+      const code = await outcome(`${t.name}, program ${i}`, wrong.what, RUN_MS, async () => {
+        const model = await loadBytes(bytes, { kernels: 'x86' })
+        model.run(randomInputs(model, d))
+        model.dispose()
+      })
+      assert.ok(code === 'loads' || code.startsWith('runtime/'), code)
+      tally.add(code)
+    }
+  }
+  tally.print()
+})
+
+test('what a file says of its programs, of any type: the graph instead', async () => {
+  const t = small[0]!
+  const packed = writePacked(withPrograms(readTflite(t.bytes)))
+  const want = await loadGraph(readTflite(t.bytes))
+  const input = randomInputs(want, dice(1))
+  const text = new TextDecoder().decode(packed.subarray(32, new DataView(packed.buffer).getUint32(24, true)))
+  for (const [from, to] of [
+    [/"count":\d+/g, '"count":-1'],
+    [/"count":\d+/g, '"count":500000000'],
+    [/"count":\d+/g, '"count":"1"'],
+    [/"bytes":\d+/g, '"bytes":-4'],
+    [/"bytes":\d+/g, '"bytes":1.5'],
+    [/"steps":\d+/g, '"steps":null'],
+    [/"memoryBytes":\d+/g, '"memoryBytes":4294901760'],
+    [/"header":\{[^}]*\}/g, '"header":null'],
+    [/"header":\{[^}]*\}/g, '"header":{}'],
+    [/"opCount":\d+/g, '"opCount":100000000'],
+    [/"inputTable":\d+/g, '"inputTable":4294967292'],
+  ] as const) {
+    const programs = text.slice(text.indexOf('"programs":'), text.indexOf('"tensors":'))
+    const json = text.replace(programs, programs.replace(from, to)).trimEnd()
+    assert.is.not(json, text.trimEnd())
+    const bytes = reframed(packed, json)
+    const code = await outcome(t.name, `${to}`, RUN_MS, async () => {
+      const model = await loadBytes(bytes, { kernels: 'x86' })
+      assert.equal(model.run(input), want.run(input))
+    })
+    assert.is(code, 'loads', to)
+  }
+})
+
+/** The same file with another header, sealed. */
+function reframed(packed: Uint8Array, json: string): Uint8Array {
+  const start = new DataView(packed.buffer).getUint32(24, true)
+  return writeFrame(json, [{ at: 0, bytes: packed.subarray(start) }], packed.length - start, true)
+}
 
 test.run()

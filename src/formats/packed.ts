@@ -29,10 +29,12 @@ import {
   type Tensor,
 } from '../graph.ts'
 import { int32s } from '../words.ts'
+import { ThimbleError } from '../errors.ts'
 import { checkMetadata } from './check-metadata.ts'
+import { headFits, stepsFit } from './check-program.ts'
 import { checkGraph, checkShape, OP_SPECS } from './check.ts'
 import { ALIGN, headerError, isObject, openFrame, type Frame } from './packed-frame.ts'
-import { fromLeb128, type StoredProgram } from './programs.ts'
+import { fromLeb128, PACKERS, type ProgramHead, type StoredProgram } from './programs.ts'
 
 /** The attributes that an op of this type has, and no others. */
 export function pick<T extends OpType>(attrs: object, type: T): OpAttributes[T] {
@@ -166,38 +168,41 @@ export interface Ready {
 export const holdsProgram = ({ header }: Frame, target: string): boolean =>
   Array.isArray(header.programs) && header.programs.some((p) => isObject(p) && p.for === target)
 
-/** The program for `target` and what goes with it; undefined when there is none. The frame's file `isSealed`. */
+/**
+ * The program for `target` and what goes with it; undefined when there is none, or none that may be loaded. The frame's
+ * file `isSealed`. What `tablesFit` says is to be asked when the program's steps have run.
+ */
 export function readProgram({ header, data }: Frame, target: string): Ready | undefined {
-  const found =
-    header.programs === undefined
-      ? undefined
-      : list(header.programs, 'programs')
-          .map((p) => object(p, 'program'))
-          .find((p) => p.for === target)
+  const found = Array.isArray(header.programs)
+    ? header.programs.find((p): p is Record<string, unknown> => isObject(p) && p.for === target)
+    : undefined
   if (!found) return undefined
-  const {
-    memoryBytes,
-    arenaAddress,
-    arenaBytes,
-    header: fields,
-    steps,
-    bytes,
-    count,
-  } = found as unknown as StoredProgram & { steps: number; bytes: number; count: number }
-  const tensors = list(header.tensors, 'tensors')
-  const ports = (indices: unknown, where: string): Tensor[] =>
-    integers(indices, where).map((i) => unpackTensor(tensors[i], i, data))
-  return {
-    program: {
-      for: target,
-      memoryBytes,
-      arenaAddress,
-      arenaBytes,
-      header: fields,
-      steps: fromLeb128(slice(data, steps, bytes, 'steps'), count),
-    },
-    inputs: ports(header.inputs, 'inputs'),
-    outputs: ports(header.outputs, 'outputs'),
-    metadata: checkMetadata(header.metadata),
+  const { steps, bytes, count, ...rest } = found
+  const head = rest as unknown as ProgramHead
+  try {
+    const tensors = list(header.tensors, 'tensors')
+    const ports = (indices: unknown, where: string): Tensor[] =>
+      integers(indices, where).map((i) => unpackTensor(tensors[i], i, data))
+    const inputs = ports(header.inputs, 'inputs')
+    const outputs = ports(header.outputs, 'outputs')
+    const metadata = checkMetadata(header.metadata)
+    const isLength = (n: unknown, most: number): n is number =>
+      Number.isInteger(n) && (n as number) >= 0 && (n as number) <= most
+    // Every number takes a byte at least.
+    if (!isLength(bytes, data.length) || !isLength(count, bytes)) return undefined
+    if (!headFits(head, inputs.length, outputs.length)) return undefined
+    const numbers = fromLeb128(slice(data, steps, bytes, 'steps'), count)
+    if (!stepsFit(numbers, head, PACKERS, data.length)) return undefined
+    const { memoryBytes, arenaAddress, arenaBytes, header: fields } = head
+    return {
+      program: { for: target, memoryBytes, arenaAddress, arenaBytes, header: fields, steps: numbers },
+      inputs,
+      outputs,
+      metadata,
+    }
+  } catch (error) {
+    // Reading the graph says what is wrong.
+    if (error instanceof ThimbleError) return undefined
+    throw error
   }
 }

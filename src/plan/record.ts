@@ -7,7 +7,8 @@ import type { Graph } from '../graph.ts'
 import { settle } from '../fold/index.ts'
 import type { Packers } from '../lower/program.ts'
 import { ThimbleError } from '../errors.ts'
-import { PACKERS, targetName, type LoadStep, type RecordedProgram } from '../formats/programs.ts'
+import { headFits, stepsFit, tablesFit } from '../formats/check-program.ts'
+import { encodeSteps, PACKERS, targetName, type LoadStep, type RecordedProgram } from '../formats/programs.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { int32s } from '../words.ts'
 import { compileModel, type ImagePart, type Program } from './compile.ts'
@@ -63,6 +64,24 @@ function record(program: Program, target: string): RecordedProgram {
 }
 
 /**
+ * Whether a reader will take a program: what is too large to be checked, or has records of an unknown kind, is not
+ * stored.
+ */
+function storable(made: RecordedProgram, { image: [plan], inputs, outputs }: Program): boolean {
+  const { address, bytes } = plan!
+  return (
+    headFits(made, inputs.length, outputs.length) &&
+    tablesFit(made, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), address) &&
+    stepsFit(
+      encodeSteps(made.steps, () => 0),
+      made,
+      PACKERS,
+      Infinity,
+    )
+  )
+}
+
+/**
  * What hosts choose for themselves. All else (scalar, plan `size`, threads, `fast`) is compiled when it is asked for.
  */
 const TARGETS: readonly (readonly [Variant, Kernels])[] = [
@@ -76,13 +95,16 @@ const TARGETS: readonly (readonly [Variant, Kernels])[] = [
 export function withPrograms(graph: Graph): Graph {
   try {
     const { tensors } = settle(graph)
+    const programs = TARGETS.flatMap(([variant, kernels]) => {
+      const program = compileModel(graph, { variant, kernels, plan: 'speed' })
+      const made = record(program, targetName(variant, kernels))
+      return storable(made, program) ? [made] : []
+    })
     return {
       ...graph,
       // A program's ports have the computed shapes.
       tensors: graph.tensors.map((t, i) => (t.data ? t : { ...t, shape: tensors[i]!.shape })),
-      programs: TARGETS.map(([variant, kernels]) =>
-        record(compileModel(graph, { variant, kernels, plan: 'speed' }), targetName(variant, kernels)),
-      ),
+      ...(programs.length ? { programs } : {}),
     }
   } catch (error) {
     if (error instanceof ThimbleError) return graph

@@ -1,0 +1,459 @@
+/**
+ * Whether a stored program may run. Kernels check nothing, so what a file says is checked before: that the tables and
+ * records are whole and lie apart, below the arena; that all a program writes begins in the arena, goes upwards and can't
+ * wrap around; and how much work it is. Reads may lie anywhere: outside of the memory they trap.
+ *
+ * What is not known here is not allowed: the graph is compiled instead.
+ */
+import {
+  ABI_VERSION,
+  LAYOUT,
+  OP_ARG_MAX,
+  OP_ARITHMETIC,
+  OP_AVERAGE_POOL,
+  OP_BINARY,
+  OP_CHANNEL_LUT,
+  OP_CONV,
+  OP_CONV_DIRECT,
+  OP_COPY,
+  OP_DEPTHWISE,
+  OP_DEPTHWISE3X3,
+  OP_DEPTHWISE3X3_DOT,
+  OP_DEPTHWISE3X3_PRODUCTS,
+  OP_DEPTHWISE5X5,
+  OP_DEQUANTIZE,
+  OP_DETECTION,
+  OP_FILL,
+  OP_FULLY_CONNECTED,
+  OP_GATHER,
+  OP_GATHER_ND,
+  OP_GROUP,
+  OP_LUT,
+  OP_MAX_POOL,
+  OP_MEAN,
+  OP_QUANTIZE,
+  OP_RESIZE_BILINEAR,
+  OP_SOFTMAX,
+  OP_STRIDED_COPY,
+  OP_TRANSPOSE_CONV,
+  OP_WINOGRAD,
+} from '../generated/layout.ts'
+
+/** First address that a program may use, see plan/compile.ts. */
+const FIRST = 1024
+/** Most memory of a stored program, in bytes; larger ones are compiled. */
+const MOST_MEMORY = 2 ** 30
+/** Most work of one run, in elements touched; and of loading, in bytes. */
+const MOST_WORK = 2e9
+/** Multiply-adds that vector kernels do in the time of one element elsewhere, at least. */
+const AT_ONCE = 16
+const MOST_LOADING = 2 ** 32
+/** Most of any count: sums of two do not wrap. */
+const MOST = 2 ** 30
+
+/** What is checked: fields as a file has them. */
+export interface CheckedHead {
+  memoryBytes: number
+  arenaAddress: number
+  arenaBytes: number
+  header: Readonly<Record<string, number>>
+}
+
+type Fields = Record<string, number>
+type RecordName = keyof typeof LAYOUT
+
+/** A kind of record. */
+interface Kind {
+  record: RecordName
+  /** Fields that are addresses of what its kernel writes; 0 where there is none. */
+  writes: readonly string[]
+  /** Fields that may not be 0: a loop counts by them. */
+  steps?: readonly string[]
+  /** Products that must stay within the memory: how far writes reach. */
+  reach?: (f: Fields) => readonly number[]
+  /** Elements, every factor at least 1. */
+  work: (f: Fields) => number
+}
+
+const times = (...factors: (number | undefined)[]): number =>
+  factors.reduce<number>((a, b) => a * Math.max(1, b ?? 1), 1)
+
+/** How far a view of rows reaches. */
+const rowReach = (f: Fields): number[] => [(f.outRing ? Math.min(f.rows!, f.outRing) : f.rows!) * f.outRowStride!]
+
+const ROWS = { writes: ['output'], reach: rowReach }
+const DEPTHWISE: Kind = {
+  record: 'DepthwiseRecord',
+  writes: ['output', 'scratch'],
+  reach: (f) => [...rowReach(f), f.outW! * f.channels!],
+  work: (f) => times(f.rows, f.outW, f.channels, f.kh, f.kw) / (f.scalar ? 1 : AT_ONCE / 2) + f.rows! * f.outW!,
+}
+const POOL: Kind = {
+  record: 'PoolRecord',
+  writes: ['output', 'scratch'],
+  reach: (f) => [...rowReach(f), f.outW! * f.channels!],
+  work: (f) => times(f.rows, f.outW, f.channels, f.filterH, f.filterW),
+}
+
+/** By opcode. */
+const KINDS = new Map<number, Kind>([
+  [OP_COPY, { record: 'CopyRecord', ...ROWS, work: (f) => times(f.rows, f.bytes) }],
+  [OP_FILL, { record: 'FillRecord', ...ROWS, work: (f) => times(f.rows, f.bytes) }],
+  [OP_LUT, { record: 'LutRecord', ...ROWS, work: (f) => times(f.rows, f.bytes) }],
+  [OP_CHANNEL_LUT, { record: 'ChannelLutRecord', ...ROWS, work: (f) => times(f.rows, f.pixels, f.channels) }],
+  [
+    OP_CONV,
+    {
+      record: 'ConvRecord',
+      writes: ['output', 'scratch'],
+      steps: ['mr', 'nr', 'batch'],
+      reach: (f) => [
+        ...rowReach(f),
+        f.outW! * f.outPixelStride!,
+        f.batch! * (f.panelBytes! + f.mr! * f.rowBytes! + 64),
+        f.kh! * f.segments! * f.segmentPanelBytes!,
+      ],
+      work: (f) =>
+        f.scalar
+          ? times(f.rows, f.outW, f.outC, f.kh, f.segments, f.segmentBytes)
+          : times(f.rows, f.outW) *
+            (8 + f.outC! / AT_ONCE) *
+            (times(f.kh, f.segments, f.segmentBytes) + f.panelBytes! / 8 + f.rowBytes!),
+    },
+  ],
+  [
+    OP_CONV_DIRECT,
+    {
+      record: 'ConvDirectRecord',
+      writes: ['output', 'rowTable', 'ring'],
+      reach: (f) => [...rowReach(f), f.outW! * f.outC!, f.windowH! * f.ringStride!, f.kh! * 4],
+      work: (f) =>
+        times(f.rows) *
+        (times(f.outW, 8 + f.outC! / AT_ONCE, f.kh, f.pairBytes) +
+          times(f.windowH, f.rowBytes! + f.padLeftBytes! + f.padRightBytes!)),
+    },
+  ],
+  [
+    OP_WINOGRAD,
+    {
+      record: 'WinogradRecord',
+      writes: ['output', 'scratch'],
+      steps: ['nr', 'batch'],
+      reach: (f) => [...rowReach(f), f.outW! * f.outPixelStride!, 16 * f.batch! * f.positionBytes!],
+      work: (f) => times(f.rows, f.outW, 16 + f.outC! / AT_ONCE, f.channels! + 2 * f.pairs!),
+    },
+  ],
+  [OP_DEPTHWISE3X3, DEPTHWISE],
+  [OP_DEPTHWISE, DEPTHWISE],
+  [OP_DEPTHWISE3X3_PRODUCTS, DEPTHWISE],
+  [OP_DEPTHWISE3X3_DOT, DEPTHWISE],
+  [OP_DEPTHWISE5X5, DEPTHWISE],
+  [
+    OP_FULLY_CONNECTED,
+    {
+      record: 'FullyConnectedRecord',
+      writes: ['output', 'scratch'],
+      reach: (f) => [f.rows! * f.outC!, f.inC! * 4],
+      work: (f) => times(f.rows, f.outC, f.inC) / (f.scalar ? 1 : AT_ONCE / 2) + f.rows! * f.outC!,
+    },
+  ],
+  [
+    OP_BINARY,
+    {
+      record: 'BinaryRecord',
+      ...ROWS,
+      reach: (f) => [...rowReach(f), times(f.d1, f.d2, f.d3)],
+      work: (f) => times(f.rows, f.d1, f.d2, f.d3),
+    },
+  ],
+  [OP_AVERAGE_POOL, POOL],
+  [OP_MAX_POOL, POOL],
+  [
+    OP_MEAN,
+    {
+      record: 'MeanRecord',
+      writes: ['output', 'scratch'],
+      reach: (f) => [4 * times(f.k0, f.k1, f.k2, f.k3)],
+      work: (f) => times(f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3),
+    },
+  ],
+  [
+    OP_SOFTMAX,
+    {
+      record: 'SoftmaxRecord',
+      writes: ['output'],
+      reach: (f) => [f.rows! * f.depth!],
+      work: (f) => times(f.rows, f.depth),
+    },
+  ],
+  [OP_DEQUANTIZE, { record: 'DequantizeRecord', writes: ['output'], work: (f) => times(f.count) }],
+  [OP_QUANTIZE, { record: 'QuantizeRecord', writes: ['output'], work: (f) => times(f.count) }],
+  [
+    OP_RESIZE_BILINEAR,
+    {
+      record: 'ResizeBilinearRecord',
+      ...ROWS,
+      reach: (f) => [...rowReach(f), f.outW! * f.channels!],
+      work: (f) => times(f.rows, f.outW, f.channels),
+    },
+  ],
+  [
+    OP_GATHER,
+    {
+      record: 'GatherRecord',
+      ...ROWS,
+      reach: (f) => [...rowReach(f), f.outW! * f.bytes!],
+      work: (f) => times(f.rows, f.outW, f.bytes),
+    },
+  ],
+  [
+    OP_DETECTION,
+    {
+      record: 'DetectionRecord',
+      writes: ['outBoxes', 'outClasses', 'outScores', 'outCount', 'scratch'],
+      reach: (f) => [16 * f.maxDetections! * Math.max(1, f.maxClasses!), 64 * f.count!, f.count! * f.classes!],
+      work: (f) => times(f.count, f.classes! + f.boxStride!, 1 + f.maxDetections! + f.perClass!) + f.count! ** 2,
+    },
+  ],
+  [
+    OP_ARG_MAX,
+    {
+      record: 'ArgMaxRecord',
+      writes: ['output'],
+      reach: (f) => [f.outer! * f.inner! * f.outBytes!],
+      work: (f) => times(f.outer, f.depth, f.inner),
+    },
+  ],
+  [
+    OP_ARITHMETIC,
+    {
+      record: 'ArithmeticRecord',
+      writes: ['output'],
+      reach: (f) => [4 * times(f.d0, f.d1, f.d2, f.d3)],
+      work: (f) => times(f.d0, f.d1, f.d2, f.d3),
+    },
+  ],
+  [
+    OP_GATHER_ND,
+    {
+      record: 'GatherNdRecord',
+      writes: ['output'],
+      reach: (f) => [f.count! * f.bytes!],
+      work: (f) => times(f.count, f.depth! + f.bytes!),
+    },
+  ],
+  [
+    OP_STRIDED_COPY,
+    {
+      record: 'StridedCopyRecord',
+      writes: ['output'],
+      reach: (f) => [0, 1, 2, 3].map((k) => Math.max(0, f[`d${k}`]! - 1) * f[`out${k}`]!),
+      work: (f) => times(f.d0, f.d1, f.d2, f.d3, f.bytes),
+    },
+  ],
+  [
+    OP_TRANSPOSE_CONV,
+    {
+      record: 'TransposeConvRecord',
+      writes: ['output', 'scratch'],
+      reach: (f) => [4 * times(f.outH, f.outW, f.outC)],
+      work: (f) => times(f.inH, f.inW, f.inC, f.kh, f.kw, f.outC) + times(f.outH, f.outW, f.outC),
+    },
+  ],
+])
+
+/** Fields that count or measure what is written, or that loops run to: never negative, never near 2^31. */
+const COUNT =
+  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|batch|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows)$/
+
+const whole = (v: unknown, least: number, most: number): v is number =>
+  Number.isInteger(v) && (v as number) >= least && (v as number) <= most
+
+/** Whether the numbers of a program's head fit each other and a file that has so many ports. */
+export function headFits(head: CheckedHead, inputs: number, outputs: number): boolean {
+  const { memoryBytes, arenaAddress, arenaBytes, header } = head
+  if (typeof header !== 'object' || header === null) return false
+  if (!LAYOUT.Header.fields.every((name) => whole(header[name], 0, 2 ** 32 - 1))) return false
+  const { abiVersion, opCount, opTable, inputCount, inputTable, outputCount, outputTable } = header as Fields
+  const table = (at: number, bytes: number): boolean => at >= FIRST && at % 4 === 0 && at + bytes <= arenaAddress
+  return (
+    whole(memoryBytes, FIRST, MOST_MEMORY) &&
+    whole(arenaAddress, FIRST, memoryBytes) &&
+    whole(arenaBytes, 0, memoryBytes - arenaAddress) &&
+    abiVersion === ABI_VERSION &&
+    inputCount === inputs &&
+    outputCount === outputs &&
+    table(opTable!, 4 * opCount!) &&
+    table(inputTable!, 8 * inputs) &&
+    table(outputTable!, 8 * outputs)
+  )
+}
+
+function readFields(view: DataView, at: number, name: RecordName): Fields {
+  const { fields, f32 } = LAYOUT[name] as { fields: readonly string[]; f32: readonly string[] }
+  const out: Fields = {}
+  fields.forEach((field, i) => {
+    out[field] = f32.includes(field) ? view.getFloat32(at + 4 * i, true) : view.getInt32(at + 4 * i, true)
+  })
+  return out
+}
+
+/**
+ * Whether the tables and records of a program are sound. Its `headFits`. `view`: memory from address `base` on, as it is
+ * before the first run, to the arena at least where tables are.
+ */
+export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean {
+  const { memoryBytes, arenaAddress, arenaBytes, header } = head
+  const { opCount, opTable, inputCount, inputTable, outputCount, outputTable } = header as Record<string, number>
+  const taken: { from: number; to: number }[] = [
+    { from: opTable!, to: opTable! + 4 * opCount! },
+    { from: inputTable!, to: inputTable! + 8 * inputCount! },
+    { from: outputTable!, to: outputTable! + 8 * outputCount! },
+  ]
+  const end = Math.min(arenaAddress, base + view.byteLength)
+  const inArena = (at: number): boolean => at >= arenaAddress && at <= arenaAddress + arenaBytes
+  for (const { from, to } of taken) {
+    if (from < base || to > end) return false
+  }
+  for (const [table, count] of [[inputTable!, inputCount!] as const, [outputTable!, outputCount!] as const]) {
+    for (let i = 0; i < count; i++) {
+      const at = view.getUint32(table - base + 8 * i, true)
+      if (!inArena(at) || !inArena(at + view.getUint32(table - base + 8 * i + 4, true))) return false
+    }
+  }
+
+  let work = 0
+  // Members of a group that are still to come, and the rows of the one before.
+  let members = 0
+  let before: number | undefined
+  for (let i = 0; i < opCount!; i++) {
+    const at = view.getUint32(opTable! - base + 4 * i, true)
+    if (at % 4 || at < base || at + LAYOUT.Record.size > end) return false
+    const op = view.getUint32(at - base, true)
+    const kind = KINDS.get(op)
+    const name = op === OP_GROUP ? 'GroupRecord' : kind?.record
+    if (!name || at + LAYOUT[name].size > end) return false
+    taken.push({ from: at, to: at + LAYOUT[name].size })
+    const fields = readFields(view, at - base, name)
+    for (const field in fields) if (COUNT.test(field) && !whole(fields[field], 0, MOST)) return false
+    const { rows, first, inRows } = fields as Record<'rows' | 'first' | 'inRows', number>
+    if (first > rows) return false
+    if (op === OP_GROUP) {
+      if (members > 0 || !whole(fields.count, 1, opCount! - 1 - i) || !(fields.bandRows! >= 1)) return false
+      members = fields.count!
+      before = undefined
+      continue
+    }
+    if (members > 0) {
+      if (before !== undefined && inRows > before) return false
+      before = rows
+      work += rows
+      members--
+    }
+    if (fields.outRing === 0 && LAYOUT[name].size > 0 && rows > 0) return false
+    if (!fields.scalar && kind!.steps?.some((f) => !fields[f])) return false
+    const writes = kind!.writes.every((f) => {
+      const to = fields[f]! >>> 0
+      return inArena(to) || (to === 0 && f !== 'output')
+    })
+    if (!writes || kind!.reach?.(fields).some((bytes) => !(bytes <= memoryBytes))) return false
+    work += kind!.work(fields) + 16 * rows
+    if (!(work <= MOST_WORK)) return false
+  }
+  if (members > 0) return false
+  taken.sort((a, b) => a.from - b.from)
+  return taken.every((t, i) => i === 0 || t.from >= taken[i - 1]!.to || t.from === t.to)
+}
+
+/** Bytes that a packer writes from its first argument on, and its work. Arguments as assembly/pack.ts names them. */
+interface Packing {
+  bytes: number
+  work: number
+}
+type Packer = (args: readonly number[]) => Packing
+
+const both = (bytes: number, work = bytes): Packing => ({ bytes, work })
+const up = (n: number, to: number): number => Math.ceil(n / to) * to
+
+/** By the name of the packer: sizes from arguments, none of which is negative. */
+const PACKINGS: Readonly<Record<string, { sizes: readonly number[]; steps?: readonly number[]; of: Packer }>> = {
+  pack_gemm_4x8: {
+    sizes: [2, 3, 4, 5],
+    steps: [4],
+    of: ([, , panels, k, segment, padded]) => {
+      const segments = panels! * Math.ceil(k! / segment!)
+      return both(segments * 16 * padded! + 128, 8 * segments * (segment! + padded! + 8))
+    },
+  },
+  fold_gemm_4x8: { sizes: [2, 3], of: ([, , panels, pairs]) => both(32 * panels!, panels! * (16 * pairs! + 16)) },
+  pack_depthwise3x3: { sizes: [2], of: ([, , channels]) => both(224 * (channels! / 8 + 1)) },
+  fold_rows: { sizes: [2, 3], of: ([, , rows, k]) => both(4 * rows!, rows! * (k! + 1)) },
+  narrow_bytes: { sizes: [2], of: ([, , n]) => both(n! + 16) },
+  flip_bytes: { sizes: [1], of: ([, n]) => both(n!) },
+  requantize_scales: { sizes: [1], of: ([, n]) => both(4 * n! + 16) },
+  pack_gemm_4x16c4: { sizes: [2, 3], of: ([, , rows, k]) => both(up(rows!, 16) * up(k!, 4)) },
+  pack_gemm_3x8c8: { sizes: [2, 3], of: ([, , rows, k]) => both(up(rows!, 8) * up(k!, 8)) },
+  pack_taps: {
+    sizes: [2, 3, 4],
+    of: ([, , channels, vectors, bytes]) => both(up(channels!, 8) * vectors! * Math.max(1, bytes!)),
+  },
+  pack_pairs: {
+    sizes: [2, 3, 4],
+    steps: [3],
+    of: ([, , channels, width, pairs]) => both(4 * up(channels!, width!) * Math.max(1, pairs!)),
+  },
+  fold_taps: {
+    sizes: [2, 3, 4],
+    steps: [3],
+    of: ([, , channels, width, taps]) => both(4 * up(channels!, width!), up(channels!, width!) * (taps! + 1)),
+  },
+  pack_rows4: { sizes: [2, 3], of: ([, , rows, k]) => both(up(rows!, 4) * up(k!, 16)) },
+  pack_winograd: {
+    sizes: [2, 3, 4],
+    steps: [4],
+    of: ([, , rows, channels, nr]) => both(64 * up(rows!, nr!) * Math.max(2, (channels! + 1) / 2)),
+  },
+}
+
+/** Where a step writes and what it costs; undefined: no step of any encoder. */
+function stepOf(
+  steps: Int32Array,
+  at: number,
+  count: number,
+  packers: readonly string[],
+  dataBytes: number,
+): Packing | undefined {
+  const what = steps[at]!
+  const arg = (k: number): number => steps[at + 2 + k]!
+  if (what === 0) {
+    return count === 3 && whole(arg(1), 0, dataBytes) && whole(arg(2), 0, dataBytes - arg(1)) ? both(arg(2)) : undefined
+  }
+  if (what === -1) return count >= 1 ? both(4 * (count - 1)) : undefined
+  if (what === -2) return count === 3 && whole(arg(1), 0, MOST) ? both(4 * arg(1)) : undefined
+  const packing = PACKINGS[packers[what - 1] ?? '']
+  if (!packing) return undefined
+  const args = steps.subarray(at + 2, at + 2 + count)
+  const sized = packing.sizes.every((k) => whole(args[k], packing.steps?.includes(k) ? 1 : 0, MOST))
+  return sized ? packing.of([...args]) : undefined
+}
+
+/** Whether a program's steps write inside its memory only, read inside the data, and end soon. Its `headFits`. */
+export function stepsFit(
+  steps: Int32Array,
+  { memoryBytes }: CheckedHead,
+  packers: readonly string[],
+  dataBytes: number,
+): boolean {
+  let work = 0
+  for (let i = 0; i < steps.length;) {
+    const count = steps[i + 1]
+    if (!whole(count, 1, steps.length - i - 2)) return false
+    const step = stepOf(steps, i, count, packers, dataBytes)
+    const to = steps[i + 2]!
+    if (!step || to < FIRST || !(to + step.bytes <= memoryBytes + 128)) return false
+    work += step.work + 16
+    if (!(work <= MOST_LOADING)) return false
+    i += 2 + count
+  }
+  return true
+}

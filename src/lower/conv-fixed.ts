@@ -12,7 +12,8 @@ export const hasNegativeScale = (scales: Float32Array | undefined): boolean => s
 
 export function lowerConvFixed(cx: Context): void {
   const { attrs } = cx.op as OpOf<'CONV_2D'>
-  const x = cx.plain(cx.value(0))
+  // A PAD before it may be folded into the window.
+  const x = cx.value(0)
   const w = cx.input(1, 'filter')
   const out = cx.output()
   sameDtypes(x.tensor, w, out)

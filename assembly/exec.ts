@@ -5,6 +5,8 @@ import {
   ConvRecord,
   GroupRecord,
   Header,
+  OP_LSTM,
+  OP_SVDF,
   OP_ARG_MAX,
   OP_ARITHMETIC,
   OP_AVERAGE_POOL,
@@ -55,6 +57,8 @@ import {
   STATUS_TIMEOUT,
 } from './layout'
 import {
+  kernel_60,
+  kernel_61,
   kernel_1,
   kernel_2,
   kernel_3,
@@ -109,6 +113,12 @@ function isExact(): bool {
 /** Computes output rows [y0, y1) of one record. */
 function runRecord(record: usize, y0: i32, y1: i32): i32 {
   switch (changetype<Record>(record).op) {
+    case OP_LSTM:
+      kernel_60(record)
+      break
+    case OP_SVDF:
+      kernel_61(record)
+      break
     case OP_COPY:
       kernel_1(record, y0, y1)
       break
@@ -357,4 +367,9 @@ export function thimble_output_bytes(i: i32): i32 {
 /** One inference: inputs must have been written since the last one, their memory is reused. Returns a STATUS. */
 export function thimble_invoke(): i32 {
   return run(0, changetype<Header>(header).opCount)
+}
+/** State as it was after loading: the next inference is the first one again. Returns a STATUS. */
+export function thimble_reset(): i32 {
+  const h = changetype<Header>(header)
+  return runTable(h.resetTable, 0, h.resetCount)
 }

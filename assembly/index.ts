@@ -8,6 +8,7 @@ export {
   thimble_output_ptr,
   thimble_output_bytes,
   thimble_invoke,
+  thimble_reset,
   thimble_thread,
 } from './exec'
 export * from './kernels'

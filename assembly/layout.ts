@@ -18,6 +18,8 @@
 
 /** Opcodes: one per kernel family; the linker strips the families that a model does not use. */
 export const OP_GROUP = 0
+export const OP_LSTM = 60
+export const OP_SVDF = 61
 export const OP_COPY = 1
 export const OP_FILL = 2
 export const OP_LUT = 3
@@ -88,6 +90,9 @@ export const STATUS_INEXACT = 5
   inputTable: u32
   outputCount: u32
   outputTable: u32
+  /** Entries of the op table that brings state back to what it began with; 0 without state. */
+  resetCount: u32
+  resetTable: u32
 }
 
 /** Common head of every record. */
@@ -599,6 +604,83 @@ export const REDUCE_MINIMUM_FLOAT = 9
   count: i32
   zeroPoint: i32
   inverseScale: f32
+}
+
+/**
+ * LSTM over `steps` time steps of `batch` elements: int8 input, output and hidden state, int16 cell state. `gates`: for
+ * each of the gates input, forget, cell, output (gateBytes apart) multiplier and shift of the input's, the hidden
+ * state's and the peephole's share, then int32s for each cell: bias of the input's share, of the hidden state's, and
+ * peephole weights.
+ */
+@unmanaged export class LstmRecord extends Record {
+  input: u32
+  output: u32
+  hidden: u32
+  cell: u32
+  inputWeights0: u32
+  inputWeights1: u32
+  inputWeights2: u32
+  inputWeights3: u32
+  recurrentWeights0: u32
+  recurrentWeights1: u32
+  recurrentWeights2: u32
+  recurrentWeights3: u32
+  gates: u32
+  gateBytes: i32
+  steps: i32
+  batch: i32
+  inputs: i32
+  cells: i32
+  outputs: i32
+  inputStride: i32
+  inputBatchStride: i32
+  outputStride: i32
+  outputBatchStride: i32
+  /** 1: no input gate, it is 1 - forget. */
+  cifg: i32
+  peephole: i32
+  /** Right shift of input gate times cell gate, and integer bits of the cell state. */
+  updateShift: i32
+  cellBits: i32
+  /** 0: none. */
+  cellClip: i32
+  hiddenMultiplier: i32
+  hiddenShift: i32
+  /** With a projection minus the zero point. */
+  hiddenZeroPoint: i32
+  /** int8 [outputs][cells], int32 [outputs]; 0: the hidden state is the output. */
+  projection: u32
+  projectionBias: u32
+  projectionMultiplier: i32
+  projectionShift: i32
+  projectionClip: i32
+  outputZeroPoint: i32
+  /** 4 x cells int16, and cells int8. */
+  scratch: u32
+}
+
+/**
+ * Singular value decomposition filter: int8 features [filters][inputs], int16 time weights [filters][depth], int16 state
+ * [batch][filters][depth]; `rank` filters make one output.
+ */
+@unmanaged export class SvdfRecord extends Record {
+  input: u32
+  output: u32
+  state: u32
+  feature: u32
+  featureBias: u32
+  time: u32
+  bias: u32
+  batch: i32
+  inputs: i32
+  filters: i32
+  rank: i32
+  depth: i32
+  stateMultiplier: i32
+  stateShift: i32
+  outputMultiplier: i32
+  outputShift: i32
+  outputZeroPoint: i32
 }
 
 /**

@@ -322,6 +322,15 @@ export class Engine implements Model {
     return [...byOp.values()].sort((a, b) => a.index - b.index)
   }
 
+  reset(): void {
+    const exports = this.#exports
+    if (!exports) throw new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
+    const status = exports.thimble_reset?.() ?? 0
+    if (status !== 0) {
+      throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
+    }
+  }
+
   dispose(): void {
     this.#pool?.stop()
     this.#pool = undefined

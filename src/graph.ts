@@ -39,6 +39,8 @@ export interface Tensor {
   quantization?: Quantization
   /** Row-major little-endian bytes of a constant; absent for activations. */
   data?: Uint8Array
+  /** State: the tensor keeps its contents from one run to the next, and these are the bytes that it begins with. */
+  initial?: Uint8Array
 }
 
 export type Padding = 'SAME' | 'VALID'
@@ -217,6 +219,24 @@ export interface OpAttributes {
   GATHER_ND: None
   /** inputs: indices [..., depth], updates, shape */
   SCATTER_ND: None
+  /**
+   * inputs, by LiteRT's numbers: 0 x; input weights 1-4 and recurrent weights 5-8 of the gates input, forget, cell,
+   * output; 9-11 peepholes (input, forget, output); 12-15 biases; 16 projection, 17 its bias; 18 hidden state, 19 cell
+   * state; 20-23 layer norm. `hiddenScale`, `hiddenZeroPoint`: of the hidden state before a projection.
+   */
+  UNIDIRECTIONAL_SEQUENCE_LSTM: {
+    timeMajor: boolean
+    cellClip: number
+    projectionClip: number
+    hiddenScale: number
+    hiddenZeroPoint: number
+  }
+  /** inputs: x [N,K], features [F,K], time weights [F,depth], bias?, state [N,F*depth] */
+  SVDF: { rank: number; activation: Activation }
+  /** inputs: a state tensor. Its contents at this place in the order of ops. */
+  READ_VARIABLE: None
+  /** inputs: a state tensor, its new contents. No outputs. */
+  ASSIGN_VARIABLE: None
   /** inputs: box encodings, scores, anchors */
   DETECTION_POSTPROCESS: {
     maxDetections: number

@@ -34,6 +34,9 @@ export const PACKED_EXPORTS = [
   'thimble_invoke',
 ] as const
 
+/** Exports that modules of earlier versions lack. */
+export const LATER_EXPORTS = ['thimble_reset'] as const
+
 const bad = (
   what: string,
   detail: { expected?: string; got?: unknown; hint?: string; cause?: unknown } = {},

@@ -11,6 +11,8 @@ export interface RuntimeExports extends Packers {
   run(from: number, to: number): number
   thimble_abi(): number
   thimble_invoke(): number
+  /** Modules packed before there was state have none. */
+  thimble_reset?(): number
   thimble_input_ptr(i: number): number
   thimble_input_bytes(i: number): number
   thimble_output_ptr(i: number): number

@@ -65,6 +65,11 @@ export interface Model {
    * allocated).
    */
   run(input: TypedArray | readonly TypedArray[], options?: { out?: TypedArray | readonly TypedArray[] }): TypedArray[]
+  /**
+   * Brings a model with state (streaming, recurrent) back to where it began: the next run is the first one again.
+   * Nothing to do for other models.
+   */
+  reset(): void
   /** Gives the memory back; `run` afterwards throws `runtime/disposed`. */
   dispose(): void
 }

@@ -28,7 +28,16 @@ const DTYPES: readonly DType[] = [
   'bool',
 ]
 /** Ops that writeTflite has no form for, or whose shapes decide what is read back. */
-const NOT_IN_TFLITE: readonly OpType[] = ['UNSUPPORTED', 'DETECTION_POSTPROCESS', 'DEPTHWISE_CONV_2D', 'SUM']
+const NOT_IN_TFLITE: readonly OpType[] = [
+  'UNSUPPORTED',
+  'DETECTION_POSTPROCESS',
+  'DEPTHWISE_CONV_2D',
+  'SUM',
+  'READ_VARIABLE',
+  'ASSIGN_VARIABLE',
+  'UNIDIRECTIONAL_SEQUENCE_LSTM',
+  'SVDF',
+]
 
 function randomScale(d: Dice): number {
   const bits = new Float32Array(1)
@@ -84,11 +93,17 @@ function attribute(kind: string, d: Dice, rank: number, operands: number): unkno
   }
 }
 
-function randomOp(d: Dice, type: OpType, graph: Graph, ready: number[]): void {
+function stateTensor(d: Dice, index: number): Tensor {
+  const { data, ...tensor } = randomTensor(d, index, true)
+  return { ...tensor, initial: data! }
+}
+
+function randomOp(d: Dice, type: OpType, graph: Graph, ready: number[], state: boolean): void {
   const spec = OP_SPECS[type]
   const count = ([min, max]: readonly [number, number]): number => min + d.int(Math.min(max, min + 3) - min + 1)
   const inputs = Array.from({ length: count(spec.inputs) }, (_, i) => {
-    if (i === spec.optional && d.int(2)) return -1
+    if ([spec.optional].flat().includes(i) && d.int(2)) return -1
+    if (state && !d.int(6)) return graph.tensors.push(stateTensor(d, graph.tensors.length)) - 1
     if (d.int(3)) return d.pick(ready)
     return graph.tensors.push(randomTensor(d, graph.tensors.length, true)) - 1
   })
@@ -96,7 +111,7 @@ function randomOp(d: Dice, type: OpType, graph: Graph, ready: number[]): void {
     { length: count(spec.outputs) },
     () => graph.tensors.push(randomTensor(d, graph.tensors.length, false)) - 1,
   )
-  const rank = graph.tensors[type === 'UNPACK' ? inputs[0]! : outputs[0]!]!.shape.length
+  const rank = graph.tensors[type === 'UNPACK' ? inputs[0]! : (outputs[0] ?? inputs[0]!)]!.shape.length
   const operands = type === 'PACK' ? inputs.length : outputs.length
   const attrs = Object.fromEntries(
     Object.entries(spec.attrs).map(([name, kind]) => [name, attribute(kind, d, rank, operands)]),
@@ -148,7 +163,7 @@ export const arbitraryGraph = ({ tflite = false } = {}): fc.Arbitrary<Graph> =>
       metadata: tflite ? {} : metadata,
     }
     const ready = [0, 1]
-    for (let n = 1 + d.int(8); n > 0; n--) randomOp(d, d.pick(types), graph, ready)
+    for (let n = 1 + d.int(8); n > 0; n--) randomOp(d, d.pick(types), graph, ready, !tflite)
     graph.outputs.push(ready[ready.length - 1]!, d.pick(ready))
     return graph
   })

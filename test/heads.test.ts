@@ -49,6 +49,7 @@ function recorded({ input: [width, height], outputs }: Case): Model {
     memoryBytes: 0,
     arenaBytes: 0,
     run: () => values.map((v) => v.slice() as TypedArray),
+    reset: () => undefined,
     dispose: () => undefined,
   }
 }

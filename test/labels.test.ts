@@ -321,6 +321,7 @@ function fakeModel(
       out.set(raw as never)
       return [out]
     },
+    reset() {},
     dispose() {},
   }
 }

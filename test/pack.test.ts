@@ -8,7 +8,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ThimbleError } from '../src/errors.ts'
 import { readModel } from '../src/formats/index.ts'
-import { loadPackedModule, PACKED_EXPORTS, packedMeta } from '../src/packed-module.ts'
+import { LATER_EXPORTS, loadPackedModule, PACKED_EXPORTS, packedMeta } from '../src/packed-module.ts'
 import { Reader, Writer } from '../src/pack/bytes.ts'
 import { cHeader, macroPrefix } from '../src/pack/header.ts'
 import { linkModule, type LinkOptions } from '../src/pack/link.ts'
@@ -24,7 +24,7 @@ const VARIANTS: Variant[] = ['simd', 'scalar', 'relaxed']
 const dir = mkdtempSync(join(tmpdir(), 'thimble-pack-'))
 test.after(() => rmSync(dir, { recursive: true, force: true }))
 
-const ABI = [...PACKED_EXPORTS, '__heap_base', '__data_end']
+const ABI = [...PACKED_EXPORTS, ...LATER_EXPORTS, '__heap_base', '__data_end']
 const link = async (change: Partial<LinkOptions> = {}) =>
   linkModule({ runtime: await runtimeBytes('simd'), exports: PACKED_EXPORTS, data: [], memoryPages: 1, ...change })
 const kernelNames = (m: WasmModule): string[] => m.exports.map((e) => e.name).filter((n) => /^(kernel|gemm)_/.test(n))
@@ -237,7 +237,12 @@ need(test, 'packed models answer as recorded, within the size goals', shared('go
       assert.is(sizes.fileBytes, sizes.codeBytes + sizes.dataBytes + sizes.metaBytes)
       assert.is(
         sizes.memoryBytes,
-        sizes.staticBytes + sizes.planBytes + sizes.weightBytes + sizes.arenaBytes + sizes.marginBytes,
+        sizes.staticBytes +
+          sizes.planBytes +
+          sizes.weightBytes +
+          sizes.stateBytes +
+          sizes.arenaBytes +
+          sizes.marginBytes,
       )
       if (name === 'vww_96_int8' && variant === 'scalar') {
         assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)

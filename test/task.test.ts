@@ -78,6 +78,7 @@ function oneOutput(raw: TypedArray, output: Partial<TensorInfo>, metadata: Metad
     memoryBytes: 0,
     arenaBytes: 0,
     run: () => [raw.slice()],
+    reset() {},
     dispose() {},
   }
 }

@@ -284,6 +284,7 @@ function answering(outputs: [TensorInfo, TypedArray][], metadata: Metadata): Mod
     memoryBytes: 0,
     arenaBytes: 0,
     run: () => outputs.map(([, values]) => values.slice() as TypedArray),
+    reset: () => undefined,
     dispose: () => undefined,
   }
 }

@@ -3,6 +3,8 @@
  * packed model does not use. They are aliases: a wrapper would be inlined into the executor and leave its kernel
  * reachable.
  */
+export { lstm as kernel_60 } from './lstm'
+export { svdf as kernel_61 } from './lstm'
 export { copy as kernel_1 } from './copy'
 export { fill as kernel_2 } from './copy'
 export { lut as kernel_3 } from './copy'

@@ -16,7 +16,7 @@ const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
 function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
   return (
     `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}\n` +
-    `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = static ${s.staticBytes} + plan ${s.planBytes} + weights ${s.weightBytes} + arena ${s.arenaBytes} + margin ${s.marginBytes}\n`
+    `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = static ${s.staticBytes} + plan ${s.planBytes} + weights ${s.weightBytes}${s.stateBytes ? ` + state ${s.stateBytes}` : ''} + arena ${s.arenaBytes} + margin ${s.marginBytes}\n`
   )
 }
 

@@ -489,6 +489,10 @@ const INFERENCE: { readonly [T in OpType]: Rule<T> } = {
     const dims = s.integers(2)
     return [dims && positive(s, dims, 'dimensions')]
   },
+  READ_VARIABLE: same,
+  ASSIGN_VARIABLE: () => [],
+  UNIDIRECTIONAL_SEQUENCE_LSTM: (s) => [[...s.shape(0).slice(0, -1), s.shape(8)[1] ?? s.fail('rank of input 8', 2)]],
+  SVDF: (s, a) => [[s.shape(0)[0] ?? 1, Math.floor((s.shape(1)[0] ?? 0) / a.rank)]],
   DETECTION_POSTPROCESS: (s, a) => detectionShapes(a),
   UNSUPPORTED: (s) => s.op.outputs.map(() => undefined),
 }

@@ -39,8 +39,8 @@ export interface OpSpec<T extends OpType = OpType> {
   inputs: readonly [number, number]
   /** Fewest and most outputs. */
   outputs: readonly [number, number]
-  /** Position of the one input that may be absent (-1). */
-  optional?: number
+  /** Positions of inputs that may be absent (-1). */
+  optional?: number | readonly number[]
   attrs: Record<keyof OpAttributes[T] & string, Kind>
 }
 
@@ -161,6 +161,15 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   SPLIT_V: { inputs: [3, 3], outputs: MANY, attrs: { numSplits: 'limit' } },
   ARG_MAX: INDEX,
   ARG_MIN: INDEX,
+  UNIDIRECTIONAL_SEQUENCE_LSTM: {
+    inputs: [20, 24],
+    outputs: ONE,
+    optional: [1, 5, 9, 10, 11, 12, 16, 17, 20, 21, 22, 23],
+    attrs: { timeMajor: 'bool', cellClip: 'real', projectionClip: 'real', hiddenScale: 'real', hiddenZeroPoint: 'int' },
+  },
+  SVDF: { inputs: [5, 5], outputs: ONE, optional: 3, attrs: { rank: 'count', activation: 'activation' } },
+  READ_VARIABLE: UNARY,
+  ASSIGN_VARIABLE: { inputs: TWO, outputs: [0, 0], attrs: {} },
   RESHAPE: { inputs: [1, 2], outputs: ONE, optional: 1, attrs: { newShape: 'dimensions' } },
   SLICE: { inputs: [3, 3], outputs: ONE, attrs: {} },
   STRIDED_SLICE: {
@@ -256,6 +265,9 @@ function checkCount(what: string, got: number, range: readonly [number, number],
   }
 }
 
+const mayBeAbsent = ({ optional = -1 }: OpSpec, position: number): boolean =>
+  typeof optional === 'number' ? optional === position : optional.includes(position)
+
 /** Operand counts, missing inputs and attributes of one op. Errors: `format/op-operands`, `format/op-attribute`. */
 export function checkOp(op: Op, where: string): void {
   const spec: OpSpec = OP_SPECS[op.type]
@@ -264,7 +276,7 @@ export function checkOp(op: Op, where: string): void {
   checkCount('outputs', op.outputs.length, spec.outputs, where)
   if (op.type !== 'UNSUPPORTED') {
     for (let i = 0; i < inputs.length; i++) {
-      if (inputs[i]! < 0 && i !== spec.optional) {
+      if (inputs[i]! < 0 && !mayBeAbsent(spec, i)) {
         throw new ThimbleError('format/op-operands', `input ${i} is missing`, { op: where })
       }
     }
@@ -348,13 +360,16 @@ function checkQuantization({ scales, zeroPoints, axis }: Quantization, tensor: T
 export function checkTensor(tensor: Tensor): void {
   checkShape(tensor)
   if (tensor.quantization) checkQuantization(tensor.quantization, tensor)
-  if (!tensor.data) return
   const expected = tensorBytes(tensor)
-  if (tensor.data.length !== expected) {
+  for (const [what, bytes] of [
+    ['constant', tensor.data],
+    ['initial state', tensor.initial],
+  ] as const) {
+    if (!bytes || bytes.length === expected) continue
     throw new ThimbleError(
       'format/constant-size',
-      `constant of another size than its shape [${tensor.shape}] and type ${tensor.dtype}`,
-      { tensor: tensor.name, expected: `${expected} bytes`, got: tensor.data.length },
+      `${what} of another size than its shape [${tensor.shape}] and type ${tensor.dtype}`,
+      { tensor: tensor.name, expected: `${expected} bytes`, got: bytes.length },
     )
   }
 }
@@ -402,7 +417,7 @@ export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
   tensors.forEach(checkTensor)
   checkIndices(inputs, tensors, 'the graph inputs')
   checkIndices(outputs, tensors, 'the graph outputs')
-  const written = tensors.map((t, i) => t.data !== undefined || ready[i] === true)
+  const written = tensors.map((t, i) => t.data !== undefined || t.initial !== undefined || ready[i] === true)
   for (const i of inputs) {
     if (written[i]) {
       throw new ThimbleError('format/inputs', 'a graph input is a constant, a variable or listed twice', {

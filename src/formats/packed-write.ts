@@ -77,13 +77,17 @@ function packQuantization({ scales, zeroPoints, axis }: Quantization, data: Data
   return { scales: data.add(wordBytes(scales)), ...zeros, count: scales.length, ...along }
 }
 
-function packTensor({ name, shape, dtype, quantization, data }: Tensor, writer: DataWriter): Record<string, unknown> {
+function packTensor(
+  { name, shape, dtype, quantization, data, initial }: Tensor,
+  writer: DataWriter,
+): Record<string, unknown> {
   return {
     name,
     shape: [...shape],
     dtype,
     ...(quantization ? { quantization: packQuantization(quantization, writer) } : {}),
     ...(data ? { data: writer.add(data) } : {}),
+    ...(initial ? { initial: writer.add(initial) } : {}),
   }
 }
 

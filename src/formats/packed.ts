@@ -7,7 +7,8 @@
  *   "ops": [{ "attrs": {…}, "inputs": […], "outputs": […], "type": "CONV_2D" }, …],          as in graph.ts; -1: absent
  *   input "tensors": [{ "name", "shape", "dtype",
  *     "data": offset,                                          constants: row-major bytes, as many as shape and dtype
- *     say "quantization": { "scale": 0.5, "zeroPoint": -3, "axis"? }                                      one scale
+ *     say "initial": offset,                                   state: what it begins with, likewise
+ *     "quantization": { "scale": 0.5, "zeroPoint": -3, "axis"? }                                      one scale
  *                  or { "scales": offset, "zeroPoints"?: offset, "count": n, "axis"? } }, …],         float32s, int32s;
  *                  all 0 when absent
  *   "programs"?: […] }                                         compiled for some kernel sets, see programs.ts
@@ -110,7 +111,7 @@ const DTYPES: readonly string[] = [
 
 function unpackTensor(value: unknown, index: number, data: Uint8Array): Tensor {
   const where = `tensor ${index}`
-  const { name, shape, dtype, quantization, data: offset } = object(value, where)
+  const { name, shape, dtype, quantization, data: offset, initial } = object(value, where)
   if (typeof name !== 'string') throw headerError(`${where} name`, 'a string', name)
   if (typeof dtype !== 'string' || !DTYPES.includes(dtype)) {
     throw headerError(`${where} dtype`, DTYPES.join(', '), dtype)
@@ -118,6 +119,9 @@ function unpackTensor(value: unknown, index: number, data: Uint8Array): Tensor {
   const tensor: Tensor = { name, shape: integers(shape, `${where} shape`), dtype: dtype as DType }
   checkShape(tensor)
   if (quantization !== undefined) tensor.quantization = unpackQuantization(quantization, data, `${where} quantization`)
+  if (initial !== undefined) {
+    tensor.initial = slice(data, initial, elements(tensor.shape) * dtypeBytes(tensor.dtype), `${where} initial state`)
+  }
   if (offset !== undefined) {
     tensor.data = slice(data, offset, elements(tensor.shape) * dtypeBytes(tensor.dtype), `${where} data`)
   }

@@ -210,6 +210,23 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
   TOPK_V2: PLAIN,
   EXPAND_DIMS: PLAIN,
   TRANSPOSE: PLAIN,
+  UNIDIRECTIONAL_SEQUENCE_LSTM: {
+    options: 71,
+    attrs: (o) => {
+      if (o.bool(5)) throw new Refusal('diagonal recurrent weights')
+      const hidden = o.tensors[o.raw.intermediates?.[4] ?? -1]?.quantization
+      return {
+        timeMajor: o.bool(3),
+        cellClip: o.float(1),
+        projectionClip: o.float(2),
+        hiddenScale: hidden?.scales[0] ?? 0,
+        hiddenZeroPoint: hidden?.zeroPoints[0] ?? 0,
+      }
+    },
+  },
+  SVDF: { options: 6, attrs: (o) => ({ rank: o.int(0), activation: o.activation(1) }) },
+  READ_VARIABLE: PLAIN,
+  ASSIGN_VARIABLE: PLAIN,
   SLICE: PLAIN,
   RESIZE_BILINEAR: { options: 15, attrs: (o) => ({ alignCorners: o.bool(2), halfPixelCenters: o.bool(3) }) },
   RESIZE_NEAREST_NEIGHBOR: { options: 74, attrs: (o) => ({ alignCorners: o.bool(0), halfPixelCenters: o.bool(1) }) },
@@ -256,6 +273,10 @@ export interface RawOp {
   customOptions: Uint8Array | undefined
   inputs: readonly number[]
   outputs: readonly number[]
+  /** Tensors that only hold quantization, for LSTMs. */
+  intermediates?: readonly number[] | undefined
+  /** Why it can't run, completing "CALL_ONCE with …". */
+  refused?: string
 }
 
 /** The file's name for an op, e.g. `CONV_2D` or `CUSTOM edgetpu-custom-op`. */

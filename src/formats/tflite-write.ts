@@ -400,6 +400,13 @@ function signature(graph: Graph, b: FlatBufferBuilder): Field | undefined {
  * Errors: `format/unsupported-op` for ops that TFLite has no builtin for, `format/dtype`.
  */
 export function writeTflite(graph: Graph): Uint8Array {
+  const state = graph.tensors.find((t) => t.initial)
+  if (state) {
+    throw new ThimbleError('format/unsupported-op', 'models with state are not written to .tflite', {
+      tensor: state.name,
+      hint: 'write a .thimble file',
+    })
+  }
   const b = new FlatBufferBuilder()
   const buffers = bufferTable(graph, b)
   const codes = new OperatorCodes(b)

@@ -7,8 +7,16 @@
  * file).
  */
 import { ThimbleError } from '../errors.ts'
-import type { DType, Graph, Metadata, Op, Quantization, Tensor } from '../graph.ts'
-import { checkGraph, MAX_OPERANDS, MAX_OPS, MAX_RANK, MAX_TENSOR_BYTES, MAX_TENSORS } from './check.ts'
+import {
+  tensorBytes,
+  type DType,
+  type Graph,
+  type Metadata,
+  type Op,
+  type Quantization,
+  type Tensor,
+} from '../graph.ts'
+import { checkGraph, checkShape, MAX_OPERANDS, MAX_OPS, MAX_RANK, MAX_TENSOR_BYTES, MAX_TENSORS } from './check.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { JSON_METADATA, parseMetadata } from './check-metadata.ts'
 import { readMetadata } from './metadata.ts'
@@ -17,6 +25,7 @@ import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
+import { resolveVariables } from './tflite-variables.ts'
 
 const DTYPES: Record<string, DType> = {
   FLOAT32: 'float32',
@@ -34,7 +43,7 @@ const DTYPES: Record<string, DType> = {
 }
 
 /** A tensor with what the graph has no room for. */
-interface Read {
+export interface Read {
   tensor: Tensor
   /** Why ops on it can't run, e.g. `INT4 tensors`; undefined for an ordinary tensor. */
   opaque: string | undefined
@@ -124,7 +133,20 @@ function readTensor(table: Table, index: number, buffers: readonly (Uint8Array |
   const q = readQuantization(quantization, name)
   if (q) tensor.quantization = q
   if (data) tensor.data = data
-  return { tensor, opaque: variable ? 'variable tensors' : undefined, ready: data !== undefined || variable }
+  if (variable && !data) tensor.initial = resetValue(tensor)
+  // LiteRT refuses them too.
+  return {
+    tensor,
+    opaque: variable && data ? 'variable tensors that have contents' : undefined,
+    ready: variable || !!data,
+  }
+}
+
+/** What a variable tensor begins with: LiteRT sets int8 bytes to the zero point, all others to 0. */
+function resetValue(tensor: Tensor): Uint8Array {
+  checkShape(tensor)
+  const value = tensor.dtype === 'int8' ? (tensor.quantization?.zeroPoints[0] ?? 0) : 0
+  return new Uint8Array(tensorBytes(tensor)).fill(value)
 }
 
 function readCodes(model: Table): { code: number; customCode: string | undefined }[] {
@@ -161,6 +183,7 @@ function readRawOp(
       largeOffset > 1 ? bytes.subarray(largeOffset, largeOffset + largeSize) : table.bytes(5, 'custom_options'),
     inputs: table.int32s(1, 'inputs', MAX_OPERANDS) ?? [],
     outputs: table.int32s(2, 'outputs', MAX_OPERANDS) ?? [],
+    intermediates: table.int32s(8, 'intermediates', MAX_OPERANDS),
   }
 }
 
@@ -197,7 +220,7 @@ function readOps(raws: readonly RawOp[], reads: readonly Read[]): Op[] {
   const tensors = reads.map((r) => r.tensor)
   return raws.map((raw, i) => {
     const name = opName(raw)
-    const opaque = hasRow(name) ? opaqueOperand(raw, reads) : undefined
+    const opaque = raw.refused ?? (hasRow(name) ? opaqueOperand(raw, reads) : undefined)
     const { type, attrs } = opaque
       ? { type: 'UNSUPPORTED', attrs: { name: `${name} with ${opaque}` } }
       : readOp(raw, name, tensors, i)
@@ -234,8 +257,9 @@ function readModelMetadata(
 
 /**
  * Reads a TensorFlow Lite model. Constants are views of `bytes`: keep it unchanged while the graph lives.
- * Ops and tensor kinds that Thimble does not run become UNSUPPORTED ops. Only subgraph 0 is read: the others are bodies
- * of control-flow ops, which are unsupported by name.
+ * Ops and tensor kinds that Thimble does not run become UNSUPPORTED ops. Of subgraphs behind the first only those are
+ * read that initialize variables: the others are bodies of control-flow ops, which are unsupported by name.
+ * Resource variables become state tensors; CALL_ONCE and VAR_HANDLE are gone then.
  * `quantization.axis` is the file's quantized_dimension, also when there is one scale.
  * Errors: `format/…` for a file that is no model, truncated, damaged or inconsistent with itself.
  */
@@ -246,16 +270,23 @@ export function readTflite(bytes: Uint8Array): Graph {
   if (version !== 3) {
     throw new ThimbleError('format/version', 'unknown version of the TFLite schema', { expected: 3, got: version })
   }
-  const subgraph = model.tables(2, 'subgraphs', MAX_OPS)[0]
+  const subgraphs = model.tables(2, 'subgraphs', MAX_OPS)
+  const subgraph = subgraphs[0]
   if (!subgraph) {
     throw new ThimbleError('format/no-graph', 'the model holds no graph', { hint: 'the file is truncated or damaged' })
   }
   const buffers = readBuffers(model)
-  const reads = subgraph.tables(0, 'tensors', MAX_TENSORS).map((t, i) => readTensor(t, i, buffers))
+  const tensorsOf = (t: Table): Read[] =>
+    t.tables(0, 'tensors', MAX_TENSORS).map((tensor, i) => readTensor(tensor, i, buffers))
+  const reads = tensorsOf(subgraph)
   const inputs = subgraph.int32s(1, 'inputs', MAX_OPERANDS) ?? []
   const outputs = subgraph.int32s(2, 'outputs', MAX_OPERANDS) ?? []
   const codes = readCodes(model)
-  const raws = subgraph.tables(3, 'operators', MAX_OPS).map((t, i) => readRawOp(t, i, codes, bytes))
+  const opsOf = (t: Table): RawOp[] => t.tables(3, 'operators', MAX_OPS).map((op, i) => readRawOp(op, i, codes, bytes))
+  const raws = resolveVariables({ reads, raws: opsOf(subgraph) }, (index) => {
+    const t = subgraphs[index]
+    return t && { reads: tensorsOf(t), raws: opsOf(t) }
+  })
   fillEmptyConstants(reads, raws, inputs, bytes)
   const graph: Graph = { tensors: reads.map((r) => r.tensor), ops: readOps(raws, reads), inputs, outputs, metadata: {} }
   checkGraph(

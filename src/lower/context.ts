@@ -144,9 +144,22 @@ export class Context {
     const found = this.values.get(index)
     if (found) return found
     const t = this.input(position)
+    if (t.initial) return this.state(index)
     if (!t.data) throw this.fail('lower/missing-input', `input ${position} was never computed`, t)
     const data = t.dtype === 'uint8' ? t.data.map((q) => q ^ 0x80) : t.data
     const value = new Value(t, dimsOf(t), this.buffers.constant(t.name, data))
+    value.alias = true
+    this.values.set(index, value)
+    return value
+  }
+
+  /** The value of state tensor `index`. */
+  state(index: number): Value {
+    const known = this.values.get(index)
+    if (known) return known
+    const t = this.graph.tensors[index]!
+    const initial = t.dtype === 'uint8' ? t.initial!.map((q) => q ^ 0x80) : t.initial!
+    const value = new Value(t, dimsOf(t), this.buffers.state(t.name, initial))
     value.alias = true
     this.values.set(index, value)
     return value

@@ -5,6 +5,8 @@
 
 import { isFolded } from '../fold/index.ts'
 import { tensorBytes, type Graph, type OpType } from '../graph.ts'
+import { lowerLstm, lowerSvdf } from './recurrent.ts'
+import { lowerAssignVariable, lowerReadVariable, resetSteps } from './state.ts'
 import { lowerBinary } from './binary.ts'
 import {
   lowerDiv8,
@@ -122,6 +124,10 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   DEPTH_TO_SPACE: lowerBlocksToDepth,
   SPACE_TO_BATCH_ND: lowerBlocksToBatch,
   BATCH_TO_SPACE_ND: lowerBlocksToBatch,
+  UNIDIRECTIONAL_SEQUENCE_LSTM: lowerLstm,
+  SVDF: lowerSvdf,
+  READ_VARIABLE: lowerReadVariable,
+  ASSIGN_VARIABLE: lowerAssignVariable,
   RESHAPE: lowerReshape,
   SQUEEZE: lowerReshape,
   EXPAND_DIMS: lowerReshape,
@@ -161,6 +167,8 @@ export interface Lowered {
   /** Where the host writes inputs and finds outputs, in the graph's order. */
   inputs: Port[]
   outputs: Port[]
+  /** What brings state back to what it begins with. */
+  reset: Step[]
   unsupported: { index: number; op: string; reason: string }[]
 }
 
@@ -246,11 +254,9 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
       for (const o of op.outputs) opaque.add(o)
     }
   })
-  if (unsupported.length) return { steps: [], buffers: [], inputs: [], outputs: [], unsupported }
+  if (unsupported.length) return { steps: [], buffers: [], inputs: [], outputs: [], reset: [], unsupported }
   const outputs = lowerOutputs(cx)
-  const steps = withoutUnread(
-    cx.steps,
-    outputs.map((p) => p.buffer),
-  )
-  return { steps, buffers: cx.buffers.all, inputs, outputs, unsupported }
+  const steps = withoutUnread(cx.steps, [...outputs.map((p) => p.buffer), ...cx.buffers.all.filter((b) => b.state)])
+  const reset = resetSteps(cx)
+  return { steps, buffers: cx.buffers.all, inputs, outputs, reset, unsupported }
 }

@@ -82,6 +82,8 @@ export interface Buffer {
   bytes: number
   /** Constant contents, or how to get them. */
   constant?: Uint8Array | Recipe
+  /** Memory of its own that outlives a run; `constant` is what it begins with. */
+  state?: boolean
   /** For sizes that depend on layouts decided later: replaces `bytes` when the program is planned. */
   measure?: (() => number) | undefined
   /** Scratch of one kernel call: nothing in it outlives the call, so one unit's scratches share their memory. */
@@ -240,6 +242,20 @@ export class Buffers {
     const buffer: Buffer = { name, bytes: bytes.length, constant: bytes, address: 0, first: Infinity, last: -Infinity }
     this.all.push(buffer)
     if (key !== undefined) this.small.set(key, buffer)
+    return buffer
+  }
+
+  state(name: string, initial: Uint8Array): Buffer {
+    const buffer: Buffer = {
+      name,
+      bytes: initial.length,
+      constant: initial,
+      state: true,
+      address: 0,
+      first: Infinity,
+      last: -Infinity,
+    }
+    this.all.push(buffer)
     return buffer
   }
 

@@ -57,7 +57,7 @@ const STATUS = `#ifndef THIMBLE_ABI_VERSION
 /* thimble_abi() returns this. */
 #define THIMBLE_ABI_VERSION 1
 
-/* What thimble_invoke() returns. */
+/* What thimble_invoke() and thimble_reset() return. */
 #define THIMBLE_OK 0
 /* The module holds no program, or one of another version. */
 #define THIMBLE_NO_PROGRAM 1
@@ -115,6 +115,7 @@ const usage = (prefix: string, wasm: string): string[] => [
   `  3. copy ${prefix}_INPUT0_BYTES bytes to memory + thimble_input_ptr(0);`,
   '  4. thimble_invoke() == THIMBLE_OK;',
   `  5. read ${prefix}_OUTPUT0_BYTES bytes at memory + thimble_output_ptr(0).`,
+  'A model with state (streaming, recurrent) carries it from invoke to invoke; thimble_reset() == THIMBLE_OK begins anew.',
   'Write the inputs before every invoke: their memory is reused. Tensors are row-major and little endian.',
   'thimble_input_bytes(i) and thimble_output_bytes(i) are 0 from the number of inputs or outputs on.',
   'memory is m3_GetMemory() in wasm3, wasm_runtime_addr_app_to_native() in WAMR, Z_modelZ_memory(&m)->data in wasm2c output.',

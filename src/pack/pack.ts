@@ -4,7 +4,7 @@ import { ThimbleError } from '../errors.ts'
 import { FORM_DOT, LAYOUT, OP_DEPTHWISE3X3_DOT } from '../generated/layout.ts'
 import { settle } from '../fold/index.ts'
 import type { Graph } from '../graph.ts'
-import { META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
+import { LATER_EXPORTS, META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
 import { compileModel, PAGE, PROGRAM_BASE, type Program } from '../plan/compile.ts'
 import { PLAIN, runtimeBytes } from '../runtime.ts'
 import type { Kernels, Variant } from '../types.ts'
@@ -42,10 +42,11 @@ export interface PackSizes {
   metaBytes: number
   fileBytes: number
   functions: number
-  /** Of linear memory: static data below the program, op records, weights and tables, arena, over-read margin. */
+  /** Of linear memory: static data below the program, op records, weights and tables, state, arena, over-read margin. */
   staticBytes: number
   planBytes: number
   weightBytes: number
+  stateBytes: number
   arenaBytes: number
   marginBytes: number
   memoryBytes: number
@@ -180,7 +181,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   }
   const linked = linkModule({
     runtime,
-    exports: wasi ? ['memory', '_start'] : PACKED_EXPORTS,
+    exports: wasi ? ['memory', '_start'] : [...PACKED_EXPORTS, ...LATER_EXPORTS],
     stubs: unusedKernels(parsed, program),
     data,
     memoryPages: pages,
@@ -202,7 +203,8 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
       functions: linked.functions,
       staticBytes: base,
       planBytes: program.planBytes,
-      weightBytes: program.arenaAddress - base - program.planBytes,
+      weightBytes: program.arenaAddress - base - program.planBytes - program.stateBytes,
+      stateBytes: program.stateBytes,
       arenaBytes: program.arenaBytes,
       marginBytes: heapBase - program.arenaAddress - program.arenaBytes,
       memoryBytes: heapBase,

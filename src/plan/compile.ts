@@ -12,7 +12,7 @@ import type { Buffer, Loader, Recipe } from '../lower/program.ts'
 import { bytesOf } from '../lower/weights.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { arrange } from './arrange.ts'
-import { align, layOutTables, makeTables, opcodeOf, writeTables, type TableItem } from './encode.ts'
+import { align, layOutTables, makeTables, opcodeOf, plainTable, writeTables, type TableItem } from './encode.ts'
 
 export interface CompileOptions {
   variant: Variant
@@ -98,6 +98,9 @@ export interface Program {
   /** Bytes behind the arena that kernels may read. */
   slackBytes: number
   weightBytes: number
+  /** Tensors that outlive a run lie together behind the weights. */
+  stateAddress: number
+  stateBytes: number
   planBytes: number
   inputs: ProgramPort[]
   outputs: ProgramPort[]
@@ -184,21 +187,30 @@ export function compileModel(graph: Graph, options: CompileOptions): Program {
 export function assemble(lowered: Lowered, options: CompileOptions): Program {
   const { units, scratch, live, placement } = arrange(lowered, options)
   const threads = options.threads ?? 1
+  const needed = (b: Buffer): boolean => b.last >= b.first
+  const reset = lowered.reset.filter((s) => s.writes.every(needed))
+  const restored = new Set(reset.flatMap((s) => s.reads))
   const tables = makeTables(units, threads)
+  // The table that resets state comes last, and is no thread's.
+  const allTables = reset.length ? [...tables, plainTable(reset)] : tables
   const opTable = options.base ?? PROGRAM_BASE
-  const sizes = layOutTables(tables, opTable)
+  const sizes = layOutTables(allTables, opTable)
   const inputTable = sizes.end
   const outputTable = inputTable + lowered.inputs.length * 8
   const barrierCounter = align(outputTable + lowered.outputs.length * 8, 64)
   const planEnd = threads > 1 ? barrierCounter + 64 : align(outputTable + lowered.outputs.length * 8, 16)
 
-  const constants = lowered.buffers.filter((b) => b.constant && b.last >= b.first)
-  let weightEnd = planEnd
-  for (const b of constants) {
-    b.address = weightEnd
-    weightEnd = align(weightEnd + b.bytes, 16)
-  }
-  const arenaAddress = align(weightEnd, 64)
+  const present = lowered.buffers.filter((b) => b.constant && (needed(b) || restored.has(b)))
+  const place = (buffers: readonly Buffer[], from: number): number =>
+    buffers.reduce((at, b) => {
+      b.address = at
+      return align(at + b.bytes, 16)
+    }, from)
+  const constants = present.filter((b) => !b.state)
+  const states = present.filter((b) => b.state)
+  const stateAddress = place(constants, planEnd)
+  const stateEnd = place(states, stateAddress)
+  const arenaAddress = align(stateEnd, 64)
   live.forEach((b, i) => {
     b.address = arenaAddress + placement.offsets[i]!
   })
@@ -215,7 +227,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
 
   const plan = new Uint8Array(planEnd - opTable)
   const view = new DataView(plan.buffer)
-  writeTables(view, opTable, tables, sizes, barrierCounter, arenaAddress + placement.peak)
+  writeTables(view, opTable, allTables, sizes, barrierCounter, arenaAddress + placement.peak)
   const inputs = ports(lowered.inputs)
   const outputs = ports(lowered.outputs)
   inputs.forEach((p, i) => {
@@ -233,7 +245,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   return {
     variant: options.variant,
     plan: options.plan,
-    image: [{ address: opTable, bytes: plan }, ...constants.map(imagePart)],
+    image: [{ address: opTable, bytes: plan }, ...[...constants, ...states].map(imagePart)],
     header: {
       abiVersion: ABI_VERSION,
       opCount: tables[0]!.length,
@@ -242,12 +254,16 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
       inputTable,
       outputCount: outputs.length,
       outputTable,
+      resetCount: reset.length,
+      resetTable: reset.length ? sizes.tables[threads]! : 0,
     },
     memoryBytes,
     arenaAddress,
     arenaBytes,
     slackBytes,
     weightBytes: constants.reduce((a, b) => a + b.bytes, 0),
+    stateAddress,
+    stateBytes: stateEnd - stateAddress,
     planBytes: planEnd - opTable,
     inputs,
     outputs,
@@ -261,7 +277,7 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
         lastOp: lastOp(b.last),
       }))
       .filter((b) => b.bytes > 0),
-    usedOpcodes: [...new Set(tables.flat().map(opcodeOf))].sort((a, b) => a - b),
+    usedOpcodes: [...new Set(allTables.flat().map(opcodeOf))].sort((a, b) => a - b),
     usedForms: [...new Set(lowered.steps.flatMap((s) => s.form ?? []))].sort((a, b) => a - b),
     workers: tables.slice(1).map((t, i) => ({ table: sizes.tables[i + 1]!, count: t.length })),
     barrierCounter: threads > 1 ? barrierCounter : 0,

@@ -91,6 +91,13 @@ export function makeTables(units: readonly Unit[], threads: number): TableItem[]
   return tables
 }
 
+/** The op table of steps that run once, one after the other, by themselves. */
+export const plainTable = (steps: readonly Step[]): TableItem[] =>
+  steps.flatMap((step, index) => {
+    const unit: Unit = { prologue: [], steps: [step], bandRows: step.rows.rows, bytes: 0 }
+    return unitItems(unit, index, 0, step.rows.rows)
+  })
+
 const recordOf = (item: TableItem): keyof typeof LAYOUT =>
   item.kind === 'step' ? item.step.record : item.kind === 'group' ? 'GroupRecord' : 'BarrierRecord'
 export const opcodeOf = (item: TableItem): number =>

@@ -86,7 +86,7 @@ class Net:
             for k, v in fields.items():
                 setattr(op.builtinOptions, k, v)
         self.graph.operators.append(op)
-        return outputs[0]
+        return outputs[0] if outputs else None
 
     def done(self, *outputs):
         """The file's bytes."""

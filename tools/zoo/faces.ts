@@ -104,6 +104,7 @@ export function modelOf(graph: Graph): Model {
     memoryBytes: 0,
     arenaBytes: 0,
     run: (input) => float.run([input as TypedArray as Float32Array]),
+    reset: () => undefined,
     dispose: () => undefined,
   }
 }

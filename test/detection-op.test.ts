@@ -7,14 +7,17 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readFloatModel } from '../src/convert/index.ts'
 import { createDetector } from '../src/vision/detector.ts'
 import type { ThimbleError } from '../src/errors.ts'
 import { readModel } from '../src/formats/index.ts'
 import { writePacked } from '../src/formats/packed-write.ts'
+import { writeTflite } from '../src/formats/tflite-write.ts'
 import type { Graph, OpOf } from '../src/graph.ts'
 import { loadBytes, loadGraph } from '../src/load.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import { loadModel } from '../src/node.ts'
+import { withPrograms } from '../src/plan/record.ts'
 import type { TypedArray } from '../src/types.ts'
 import { CHOICES, missing } from './choices.ts'
 import { equalBytes, root, skip } from './util.ts'
@@ -75,6 +78,21 @@ test('packed modules carry the kernel', async () => {
     const file = await loadBytes(writePacked(readModel(bytes(c.model))))
     compare(c, file.run(inputsOf(c)), `case ${i}, .thimble`)
   }
+})
+
+test('converted to .tflite and .thimble, with anchors of either type, models give the same bytes', async () => {
+  for (const [i, c] of cases.entries()) {
+    const graph = await readFloatModel(bytes(c.model))
+    for (const [format, file] of [
+      ['.tflite', writeTflite(graph)],
+      ['.thimble', writePacked(withPrograms(graph))],
+    ] as const) {
+      const model = await loadBytes(file)
+      compare(c, model.run(inputsOf(c)), `case ${i}, ${format}`)
+      model.dispose()
+    }
+  }
+  assert.ok(cases.some((c) => c.quantized) && cases.some((c) => !c.quantized))
 })
 
 test('what the file says about the outputs is replaced by what the op gives', async () => {

@@ -73,6 +73,23 @@ async function encode(graph: Graph, output: string): Promise<Uint8Array> {
   return writePacked(withPrograms(graph))
 }
 
+/**
+ * Opens what was written as a user will. Errors: what keeps the file from loading; ops that Thimble reads but does not
+ * run are no reason not to write a .tflite.
+ */
+async function tryOut(encoded: Uint8Array, output: string, quantized: boolean): Promise<void> {
+  const { readModel } = await import('../formats/index.ts')
+  const graph = readModel(encoded, output)
+  if (!quantized || graph.ops.some((op) => op.type === 'UNSUPPORTED')) return
+  const { loadBytes } = await import('../load.ts')
+  try {
+    ;(await loadBytes(encoded, {}, output)).dispose()
+  } catch (error) {
+    if (error instanceof ThimbleError && error.code === 'lower/unsupported-op' && /\.tflite$/i.test(output)) return
+    throw error
+  }
+}
+
 async function run(args: Args): Promise<void> {
   const [path, ...more] = args.positionals
   if (path === undefined || more.length) {
@@ -82,6 +99,7 @@ async function run(args: Args): Promise<void> {
   const output = text(args, 'output')
   const about = summary(graph, (await sniffModel(bytes)) ?? 'unknown')
   const encoded = output === undefined ? undefined : await encode(graph, output)
+  if (output !== undefined) await tryOut(encoded!, output, about.quantized)
   if (output !== undefined) writeFiles([{ path: output, bytes: encoded! }])
   if (flag(args, 'json')) {
     process.stdout.write(

@@ -1,12 +1,47 @@
 /**
- * A reader of FlexBuffers as far as TFLite's custom ops need it: one flat map from names to numbers and booleans.
- * Every offset is checked before it is followed; nothing recurses.
+ * FlexBuffers as far as TFLite's custom ops need them: one flat map from names to numbers and booleans. In reading, every offset is checked before it is followed; nothing recurses.
  * Source: https://flatbuffers.dev/flatbuffers_internals/ (FlexBuffers), flexbuffers.h of google/flatbuffers
  */
 import { ThimbleError } from '../errors.ts'
 
 const MAX_KEYS = 256
 const TYPE = { INT: 1, UINT: 2, FLOAT: 3, INDIRECT_INT: 6, INDIRECT_UINT: 7, INDIRECT_FLOAT: 8, MAP: 9, BOOL: 26 }
+
+/** A value of a map: a whole number or a truth value as it is, a real number in an object. */
+export type FlexValue = number | boolean | { real: number }
+
+/** A FlexBuffer whose root is a map, all in words of four bytes. Names are ASCII. */
+export function writeFlexMap(values: Readonly<Record<string, FlexValue>>): Uint8Array {
+  const names = Object.keys(values).sort()
+  const at: number[] = []
+  let end = 0
+  for (const name of names) {
+    at.push(end)
+    end += name.length + 1
+  }
+  const keys = (Math.ceil(end / 4) + 1) * 4
+  const first = keys + 4 * names.length + 12
+  const types = first + 4 * names.length
+  const root = Math.ceil((types + names.length) / 4) * 4
+  const bytes = new Uint8Array(root + 6)
+  const view = new DataView(bytes.buffer)
+  view.setUint32(keys - 4, names.length, true)
+  view.setUint32(first - 12, first - 12 - keys, true)
+  view.setUint32(first - 8, 4, true)
+  view.setUint32(first - 4, names.length, true)
+  names.forEach((name, i) => {
+    bytes.set(new TextEncoder().encode(name), at[i])
+    view.setUint32(keys + 4 * i, keys + 4 * i - at[i]!, true)
+    const value = values[name]!
+    if (typeof value === 'object') view.setFloat32(first + 4 * i, value.real, true)
+    else view.setInt32(first + 4 * i, Number(value), true)
+    const type = typeof value === 'object' ? TYPE.FLOAT : typeof value === 'boolean' ? TYPE.BOOL : TYPE.INT
+    bytes[types + i] = (type << 2) | 2
+  })
+  view.setUint32(root, root - first, true)
+  bytes.set([(TYPE.MAP << 2) | 2, 4], root + 4)
+  return bytes
+}
 
 const damaged = (what: string): ThimbleError =>
   new ThimbleError('format/flexbuffer', `${what} in the options of a custom op`, {

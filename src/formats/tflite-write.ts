@@ -6,6 +6,7 @@
 import { ThimbleError } from '../errors.ts'
 import { elements, type DType, type Graph, type Op, type Padding, type Tensor } from '../graph.ts'
 import { bool, f32, FlatBufferBuilder, i32, i8, offset, u32, u8, type Field } from './flatbuffer-build.ts'
+import { writeFlexMap } from './flexbuffer.ts'
 import { labelArchive, metadataBuffers } from './metadata-write.ts'
 import { ACTIVATION_NAMES, BUILTIN_NAMES, TYPE_NAMES } from './tflite-names.ts'
 
@@ -14,7 +15,13 @@ interface Stored {
   version: number
   options?: number
   fields?: (Field | undefined)[]
+  /** A custom op's FlexBuffer. */
+  custom?: Uint8Array
 }
+
+/** Names of custom ops. */
+const CUSTOM_NAMES: Partial<Record<Op['type'], string>> = { DETECTION_POSTPROCESS: 'TFLite_Detection_PostProcess' }
+const CUSTOM = BUILTIN_NAMES.indexOf('CUSTOM')
 
 const padding = (p: Padding): Field => i8(p === 'SAME' ? 0 : 1)
 const activation = (a: string): Field => i8(ACTIVATION_NAMES.indexOf(a))
@@ -40,6 +47,23 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
   const float = op.outputs.every((t) => graph.tensors[t]!.dtype === 'float32')
   const byDtype = (whenFloat: number, whenQuantized: number): number => (float ? whenFloat : whenQuantized)
   switch (op.type) {
+    case 'DETECTION_POSTPROCESS': {
+      const a = op.attrs
+      const custom = writeFlexMap({
+        max_detections: a.maxDetections,
+        max_classes_per_detection: a.maxClassesPerDetection,
+        detections_per_class: a.detectionsPerClass,
+        use_regular_nms: a.useRegularNms,
+        nms_score_threshold: { real: a.nmsScoreThreshold },
+        nms_iou_threshold: { real: a.nmsIouThreshold },
+        num_classes: a.numClasses,
+        y_scale: { real: a.yScale },
+        x_scale: { real: a.xScale },
+        h_scale: { real: a.hScale },
+        w_scale: { real: a.wScale },
+      })
+      return { version: 1, custom }
+    }
     case 'CONV_2D': {
       const a = op.attrs
       return {
@@ -291,14 +315,16 @@ class OperatorCodes {
     this.b = b
   }
 
-  index(type: string, version: number): number {
+  index(type: Op['type'], version: number): number {
     const key = `${type} ${version}`
     const known = this.keys.indexOf(key)
     if (known >= 0) return known
-    const code = BUILTIN_NAMES.indexOf(type)
+    const name = CUSTOM_NAMES[type]
+    const code = name === undefined ? BUILTIN_NAMES.indexOf(type) : CUSTOM
+    const custom = name === undefined ? undefined : offset(this.b.string(name))
     this.keys.push(key)
     // Old readers look only at the narrow field.
-    this.tables.push(this.b.table([i8(Math.min(code, 127)), undefined, i32(version), i32(code)]))
+    this.tables.push(this.b.table([i8(Math.min(code, 127)), custom, i32(version), i32(code)]))
     return this.keys.length - 1
   }
 
@@ -338,8 +364,9 @@ function writeTensor(t: Tensor, buffer: number, b: FlatBufferBuilder): number {
 function writeOps(graph: Graph, codes: OperatorCodes, b: FlatBufferBuilder): number {
   return b.offsetVector(
     graph.ops.map((op) => {
-      const { version, options = 0, fields } = store(graph, op, b)
+      const { version, options = 0, fields, custom } = store(graph, op, b)
       const body = fields ? b.table(fields) : 0
+      const flex = custom ? b.byteVector(custom, 4) : 0
       const inputs = b.int32Vector([...op.inputs])
       const outputs = b.int32Vector([...op.outputs])
       return b.table([
@@ -348,6 +375,7 @@ function writeOps(graph: Graph, codes: OperatorCodes, b: FlatBufferBuilder): num
         offset(outputs),
         options ? u8(options) : undefined,
         body ? offset(body) : undefined,
+        flex ? offset(flex) : undefined,
       ])
     }),
   )

@@ -31,6 +31,8 @@ export function floatConstants(w: Work): void {
   }
   for (const op of w.ops) {
     if (op.type === 'QUANTIZE' || op.type === 'DEQUANTIZE' || w.tensors[op.outputs[0]!]!.dtype !== 'float32') continue
+    // Where 8-bit values come in as well, constants are read as they are: a detector's anchors.
+    if (op.inputs.some((t) => /^u?int8$/.test(w.tensors[t]?.dtype ?? '') && !w.isConstant(t))) continue
     op.inputs = op.inputs.map((t) => {
       const tensor = w.tensors[t]
       const stored =

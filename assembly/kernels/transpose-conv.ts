@@ -2,17 +2,15 @@
  * Transposed convolution by scatter into i32 accumulators.
  * Shapes: input [inH, inW, I] i8; weights [O][kh][kw][I] i8; output [outH, outW, O] i8; scratch outH * outW * O i32.
  * Source: XNNPACK's deconvolution (fp32), TFLite's builtin TRANSPOSE_CONV (fixed point: `fixedPoint` 1 for
- * uint8, 2 for int8, 3 for uint8 without a bias).
+ * uint8, in blocks of 16 elements; 2 for int8, in blocks of 8 channels).
  */
 import { TransposeConvRecord } from '../layout'
 import { multiplyHalfUp } from './conv-fixed'
 import { clamp, multiplyByQuantizedMultiplier, requantize } from '../requantize'
 
-/** The builtin kernel's product for channel `o`: half up; half away for kind 3, and for int8 behind the last block of eight. */
-function multiplyFixed(kind: i32, o: i32, channels: i32, x: i32, multiplier: i32, shift: i32): i32 {
-  return kind == 1 || (kind == 2 && o < (channels & ~7))
-    ? multiplyHalfUp(x, multiplier, shift)
-    : multiplyByQuantizedMultiplier(x, multiplier, shift)
+/** The builtin kernel's product: half up in vector blocks, half away behind the last one. */
+function multiplyFixed(inBlock: bool, x: i32, multiplier: i32, shift: i32): i32 {
+  return inBlock ? multiplyHalfUp(x, multiplier, shift) : multiplyByQuantizedMultiplier(x, multiplier, shift)
 }
 
 export function transposeConv(record: usize): void {
@@ -52,9 +50,7 @@ export function transposeConv(record: usize): void {
         r.fixedPoint
           ? clamp(
               multiplyFixed(
-                r.fixedPoint,
-                o,
-                outC,
+                r.fixedPoint == 1 ? i * outC + o < ((total * outC) & ~15) : o < (outC & ~7),
                 acc,
                 load<i32>(r.multipliers + (o << 2)),
                 load<i32>(r.shifts + (o << 2)),

@@ -36,7 +36,7 @@ export function lowerTransposeConv(cx: Context): void {
   // XNNPACK takes an output size that the file holds, not one that the model computes.
   const builtin =
     cx.isComputed(op.inputs[0]) || (op.attrs.padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow)
-  const fixedPoint = builtin ? (!xq.unsigned ? 2 : cx.hasInput(3) ? 1 : 3) : 0
+  const fixedPoint = builtin ? (xq.unsigned ? 1 : 2) : 0
   const limits = builtin
     ? activationBoundsBuiltin(op.attrs.activation, oq)
     : activationBoundsXnn(op.attrs.activation, oq)

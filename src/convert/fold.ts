@@ -15,7 +15,7 @@ import {
   spellOut,
 } from './fold/affine.ts'
 import { dropIdentities, floatConstants, fuseActivations, fusePadding, hardSwish } from './fold/patterns.ts'
-import { bounds, dilation, prelu } from './fold/unsupported.ts'
+import { bounds, dilation, prelu } from './fold/bounds.ts'
 import { compact, Work } from './fold/work.ts'
 
 /** In the order they are tried; the first that changes something starts the list again. */

@@ -1,14 +1,12 @@
 /**
- * TFLite ops that the graph has no name for, in terms of those that it has: bounds, PReLU, dilation spelled with
+ * Ops that the float executor and the quantizer have no kernel for, in terms of those that they have: bounds, PReLU, dilation spelled with
  * batches.
  */
 import { windowPadding } from '../builder.ts'
 import { isFloat, type Affine, type Work, type WorkOp } from './work.ts'
 
-type Named = Extract<WorkOp, { type: 'UNSUPPORTED' }>
-const named = (op: WorkOp | undefined, ...names: string[]): op is Named =>
-  isUnsupported(op) && names.includes(op.attrs.name)
-const isUnsupported = (op: WorkOp | undefined): op is Named => op?.type === 'UNSUPPORTED'
+const isOneOf = (op: WorkOp | undefined, ...types: WorkOp['type'][]): op is WorkOp =>
+  op !== undefined && types.includes(op.type)
 
 /** A constant that holds one number. */
 function scalar(w: Work, t: number): number | undefined {
@@ -49,7 +47,7 @@ function clipOps(w: Work, x: number, y: number, lo: number, hi: number): WorkOp[
 }
 
 /** Operand and bound of a MINIMUM or MAXIMUM with a constant. */
-function boundOf(w: Work, op: Named): { x: number; bound: number } | undefined {
+function boundOf(w: Work, op: WorkOp): { x: number; bound: number } | undefined {
   for (const [x, k] of [op.inputs, [...op.inputs].reverse()] as [number, number][]) {
     const bound = scalar(w, k)
     if (bound !== undefined && !w.isConstant(x)) return { x, bound }
@@ -61,22 +59,21 @@ export function bounds(w: Work): boolean {
   for (const op of w.ops) {
     if (!isFloat(w, op)) continue
     const y = op.outputs[0]!
-    if (op.type === 'UNSUPPORTED' && op.attrs.name === 'RELU_0_TO_1') {
+    if (op.type === 'RELU_0_TO_1') {
       w.replace(op, ...clipOps(w, op.inputs[0]!, y, 0, 1))
       return true
     }
-    const bounding: WorkOp = op
-    if (!named(bounding, 'MINIMUM', 'MAXIMUM')) continue
-    const outer = boundOf(w, bounding)
+    if (op.type !== 'MINIMUM' && op.type !== 'MAXIMUM') continue
+    const outer = boundOf(w, op)
     if (!outer) continue
     const inner = w.producer(outer.x)
-    const name = bounding.attrs.name
-    const other = name === 'MINIMUM' ? 'MAXIMUM' : 'MINIMUM'
-    const within = named(inner, other) && w.soleConsumer(outer.x) === op ? boundOf(w, inner) : undefined
+    const other = op.type === 'MINIMUM' ? 'MAXIMUM' : 'MINIMUM'
+    const within = isOneOf(inner, other) && w.soleConsumer(outer.x) === op ? boundOf(w, inner) : undefined
     // One op of a pair that is still to come waits for it.
-    if (!within && named(w.soleConsumer(y), other) && boundOf(w, w.soleConsumer(y) as Named)) continue
+    const next = w.soleConsumer(y)
+    if (!within && isOneOf(next, other) && boundOf(w, next)) continue
     const [lo, hi] =
-      name === 'MINIMUM' ? [within?.bound ?? -Infinity, outer.bound] : [outer.bound, within?.bound ?? Infinity]
+      op.type === 'MINIMUM' ? [within?.bound ?? -Infinity, outer.bound] : [outer.bound, within?.bound ?? Infinity]
     if (!(hi > lo)) continue
     if (within) w.ops = w.ops.filter((o) => o !== inner)
     w.replace(op, ...clipOps(w, within?.x ?? outer.x, y, lo, hi))
@@ -132,8 +129,8 @@ export function dilation(w: Work): boolean {
     const before = w.producer(op.inputs[0]!)
     const after = w.soleConsumer(op.outputs[0]!)
     if (
-      !named(before, 'SPACE_TO_BATCH_ND') ||
-      !named(after, 'BATCH_TO_SPACE_ND') ||
+      !isOneOf(before, 'SPACE_TO_BATCH_ND') ||
+      !isOneOf(after, 'BATCH_TO_SPACE_ND') ||
       w.soleConsumer(op.inputs[0]!) !== op
     ) {
       continue

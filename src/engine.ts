@@ -74,8 +74,9 @@ export function sharedMemory(program: Program): WebAssembly.Memory {
   const pages = program.memoryBytes / PAGE
   try {
     return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true })
-  } catch {
+  } catch (cause) {
     throw new ThimbleError('runtime/memory', 'the engine gives no shared memory', {
+      cause,
       expected: `${program.memoryBytes} bytes`,
       hint: 'use one thread',
     })
@@ -131,8 +132,9 @@ export function fillInstance(exports: RuntimeExports, image: MemoryImage): void 
   if (missing > 0) {
     try {
       exports.memory.grow(Math.ceil(missing / PAGE))
-    } catch {
+    } catch (cause) {
       throw new ThimbleError('runtime/memory', 'the engine gives no more memory', {
+        cause,
         expected: `${memoryBytes} bytes`,
         hint: 'use a smaller model, or plan "size"',
       })

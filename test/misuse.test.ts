@@ -9,7 +9,10 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { loadModel as loadInBrowser } from '../src/browser.ts'
 import { createDetector } from '../src/vision/index.ts'
+import { readFile } from '../src/cli/files.ts'
 import { ThimbleError } from '../src/errors.ts'
+import { parseMetadata } from '../src/formats/check-metadata.ts'
+import { openFrame, writeFrame } from '../src/formats/packed-frame.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { createClassifier, loadModel } from '../src/node.ts'
 import { packGraph } from '../src/pack/pack.ts'
@@ -34,6 +37,18 @@ async function refused(body: () => unknown, code: string, message: RegExp): Prom
   }
   throw new Error(`${code} was not thrown`)
 }
+
+test('an error that came from another one names it as its cause', async () => {
+  const json = new TextEncoder().encode('{')
+  for (const [code, body] of [
+    ['format/metadata', () => parseMetadata(json)],
+    ['format/packed-header', () => openFrame(writeFrame('{', [], 0, false))],
+    ['usage/file', () => readFile(join(folder, 'missing'))],
+  ] as const) {
+    const error = await refused(body, code, /./)
+    assert.ok(error.cause instanceof Error, code)
+  }
+})
 
 test('paths, file: URLs as text and as URL, bytes, packed files: the same answer', async () => {
   const { wasm } = await packGraph(graph)

@@ -25,6 +25,7 @@ export function parseCommandLine(command: Command, argv: string[]): Args {
     const unknown = /^Unknown option '--(.+?)'/.exec(message)
     const near = unknown && nearest(unknown[1]!, Object.keys(options))
     throw new ThimbleError('usage/option', plain(message), {
+      cause: error,
       hint: `${near ? `did you mean --${near}? ` : ''}${usageLine(command)}`,
     })
   }

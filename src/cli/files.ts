@@ -38,7 +38,9 @@ const REASON: Record<string, string> = {
 function fileError(error: unknown, path: string, doing: 'read' | 'written'): ThimbleError {
   const { code = '', message } = error as NodeJS.ErrnoException
   const reason = doing === 'written' && code === 'ENOENT' ? 'no such folder' : (REASON[code] ?? message)
-  return new ThimbleError(doing === 'read' ? 'usage/file' : 'usage/output', `${path} can't be ${doing}: ${reason}`)
+  return new ThimbleError(doing === 'read' ? 'usage/file' : 'usage/output', `${path} can't be ${doing}: ${reason}`, {
+    cause: error,
+  })
 }
 
 const tooLarge = (path: string, bytes: number | string): ThimbleError =>

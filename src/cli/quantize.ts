@@ -57,7 +57,7 @@ function photosIn(path: string): Photo[] {
       return { name: basename(file), pixels: decodeImage(bytes) }
     } catch (error) {
       if (error instanceof ThimbleError) {
-        throw new ThimbleError(error.code, `${file}: ${error.message.slice(error.code.length + 2)}`)
+        throw new ThimbleError(error.code, `${file}: ${error.message.slice(error.code.length + 2)}`, { cause: error })
       }
       throw error
     }

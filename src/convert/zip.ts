@@ -34,6 +34,12 @@ export function readZip(bytes: Uint8Array, want: (name: string) => boolean = () 
     )
   } catch (error) {
     if (error instanceof ThimbleError) throw error
-    throw new ThimbleError('format/zip', `damaged archive (${error instanceof Error ? error.message : String(error)})`)
+    throw new ThimbleError(
+      'format/zip',
+      `damaged archive (${error instanceof Error ? error.message : String(error)})`,
+      {
+        cause: error,
+      },
+    )
   }
 }

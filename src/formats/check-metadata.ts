@@ -4,8 +4,9 @@ import type { Metadata } from '../graph.ts'
 import { MAX_LABELS } from '../labels.ts'
 import { checkPreprocess } from '../options.ts'
 
-const bad = (name: string, expected: string, got: unknown): ThimbleError =>
+const bad = (name: string, expected: string, got: unknown, cause?: unknown): ThimbleError =>
   new ThimbleError('format/metadata', `metadata ${name}`, {
+    cause,
     expected,
     got: JSON.stringify(got)?.slice(0, 80) ?? 'nothing',
   })
@@ -54,8 +55,8 @@ export function parseMetadata(bytes: Uint8Array): Metadata {
   let value: unknown
   try {
     value = JSON.parse(new TextDecoder().decode(bytes))
-  } catch {
-    throw bad('block', 'JSON', new TextDecoder().decode(bytes.subarray(0, 40)))
+  } catch (error) {
+    throw bad('block', 'JSON', new TextDecoder().decode(bytes.subarray(0, 40)), error)
   }
   return checkMetadata(value)
 }

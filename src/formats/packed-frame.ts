@@ -36,8 +36,9 @@ export const align = (n: number): number => Math.ceil(n / ALIGN) * ALIGN
 export const isObject = (v: unknown): v is Record<string, unknown> =>
   typeof v === 'object' && v !== null && !Array.isArray(v)
 
-export const headerError = (what: string, expected: string, got: unknown): ThimbleError =>
+export const headerError = (what: string, expected: string, got: unknown, cause?: unknown): ThimbleError =>
   new ThimbleError('format/packed-header', what, {
+    cause,
     expected,
     got: JSON.stringify(got)?.slice(0, 80) ?? 'nothing',
     hint: 'the file was written by something else than Thimble',
@@ -99,7 +100,12 @@ function parse(bytes: Uint8Array, view: DataView): Frame {
   try {
     header = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes.subarray(START, START + headerBytes)))
   } catch (error) {
-    throw headerError(`header (${error instanceof Error ? error.message : String(error)})`, 'JSON in UTF-8', undefined)
+    throw headerError(
+      `header (${error instanceof Error ? error.message : String(error)})`,
+      'JSON in UTF-8',
+      undefined,
+      error,
+    )
   }
   if (!isObject(header)) throw headerError('header', 'an object', header)
   return { header, data: bytes.subarray(dataStart) }

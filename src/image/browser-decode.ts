@@ -44,8 +44,9 @@ export async function decodeInBrowser(source: Uint8Array | Blob, options: Decode
   let bitmap: ImageBitmap
   try {
     bitmap = await createImageBitmap(blob, { imageOrientation: 'from-image', colorSpaceConversion: 'none' })
-  } catch {
+  } catch (cause) {
     throw new ThimbleError('image/unreadable', "the browser can't read this file as an image", {
+      cause,
       got: `${blob.size} bytes${blob.type ? ` of ${blob.type}` : ''}`,
       hint: 'use a JPEG, PNG or WebP file',
     })

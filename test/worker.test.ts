@@ -55,7 +55,7 @@ else {
     assert.is(status, 200)
     assert.is(body.predictions.length, 3)
     assert.match(body.predictions[0]!.label, /cat|tabby/i)
-    const decoder = new ImageDecoder(new WebAssembly.Module(image))
+    const decoder = new ImageDecoder(new WebAssembly.Module(image), { decode: 'fast' })
     const here = await createClassifier(loadPackedModule(new WebAssembly.Module(model as Uint8Array<ArrayBuffer>)), {
       topK: 3,
       prepare: (...args) => decoder.prepare(...args),
@@ -94,7 +94,12 @@ else {
     const cases: [string, number, string, () => Promise<{ status: number; body: Answer }>][] = [
       ['empty', 400, 'body-empty', () => post('')],
       ['truncated', 400, 'image/truncated', () => post(cat.subarray(0, 9000))],
-      ['corrupt', 400, 'image/corrupt', () => post(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 3, 4, 5, 6, 7))],
+      [
+        'nothing but a header',
+        400,
+        'image/truncated',
+        () => post(Uint8Array.of(0xff, 0xd8, 0xff, 0xe0, 0, 4, 1, 2, 3, 4, 5, 6, 7)),
+      ],
       ['GIF', 415, 'image/unsupported-format', () => post(gif, { 'content-type': 'image/gif' })],
       ['text', 415, 'media-type', () => post('hello', { 'content-type': 'text/plain' })],
       ['form', 415, 'media-type', () => post('--x', { 'content-type': 'multipart/form-data; boundary=x' })],
@@ -177,6 +182,44 @@ else {
       assert.ok(cpu > 0 && w.memoryBytes() - idle < 128e6)
     }
     await other?.stop()
+  })
+
+  test('half-open uploads hold a bounded number of bytes, and photos are answered again after them', async () => {
+    const before = worker.memoryBytes()
+    const stops: (() => void)[] = []
+    // 40 bodies of which 9 of 10 MB come and then nothing.
+    const open = Array.from({ length: 40 }, () => {
+      const body = new ReadableStream({
+        start(controller) {
+          for (let i = 0; i < 9; i++) controller.enqueue(new Uint8Array(1 << 20).fill(255))
+          stops.push(() => {
+            try {
+              controller.error(new Error('gone'))
+            } catch {
+              // The Worker ended it.
+            }
+          })
+        },
+      })
+      return worker.fetch('/classify', { method: 'POST', body, headers: jpeg, duplex: 'half' }).then(
+        (response) => response.status,
+        () => 0,
+      )
+    })
+    await new Promise((resolve) => setTimeout(resolve, 4000))
+    const held = worker.memoryBytes() - before
+    const refused = await Promise.race([
+      Promise.any(open.map(async (s) => ((await s) === 503 ? 503 : Promise.reject(s)))),
+      new Promise((resolve) => setTimeout(resolve, 5000, 0)),
+    ])
+    console.log(
+      `40 half-open uploads of 9 MB: ${(held / 1e6).toFixed(0)} MB more, the first refused with ${String(refused)}`,
+    )
+    stops.forEach((stop) => stop())
+    await Promise.all(open)
+    assert.is(refused, 503)
+    assert.ok(held < 128e6, `${held} bytes`)
+    assert.is((await post(cat)).status, 200)
   })
 }
 

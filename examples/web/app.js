@@ -116,6 +116,14 @@ function show(element) {
   $('video').hidden = element !== 'video'
   $('invitation').hidden = element !== 'invitation'
   $('caption').hidden = true
+  // The frame has the picture's own shape, within reason.
+  const { width, height } =
+    element === 'video'
+      ? { width: $('video').videoWidth, height: $('video').videoHeight }
+      : element === 'photo'
+        ? lastAnswer
+        : { width: 4, height: 3 }
+  $('frame').style.setProperty('--ratio', Math.min(16 / 9, Math.max(3 / 4, width / height || 4 / 3)))
   $('frame').classList.toggle('empty', element === 'invitation')
 }
 
@@ -131,10 +139,9 @@ async function openPhoto(file) {
     URL.revokeObjectURL($('photo').src)
     $('photo').src = URL.createObjectURL(file)
     $('photo').alt = answer.predictions[0] ? `Photo, probably ${answer.predictions[0].label}` : 'Photo'
-    $('frame').style.setProperty('--ratio', Math.min(16 / 9, Math.max(3 / 4, answer.width / answer.height)))
-    show('photo')
     lastPhoto = file
     lastAnswer = answer
+    show('photo')
     showPredictions(answer.predictions)
     showNumbers(answer)
   } catch (error) {

@@ -1,6 +1,6 @@
 /** `thimble faces`: the faces in photos, with points, age, gender and expression. */
 import type { Model } from '../types.ts'
-import type { Face } from '../vision/faces.ts'
+import type { Face, FaceModels } from '../vision/faces.ts'
 import { flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { defaultModel, load, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
@@ -18,13 +18,9 @@ async function run(args: Args): Promise<number> {
       import('../vision/faces.ts'),
       import('../draw/annotate.ts'),
     ])
-    const open = (name: string): Promise<Model> => load(openModel(name), loadOptions(args))
-    const landmarks = await open(text(args, 'landmarks') ?? LANDMARKS)
-    const attributes = flag(args, 'no-attributes')
-      ? {}
-      : { ageGender: await open(AGE_GENDER), expression: await open(EXPRESSION) }
+    const others = await openFaces(args)
     const finder = await createFaceFinder(
-      { detector: await load(model, loadOptions(args)), landmarks, ...attributes },
+      { detector: await load(model, loadOptions(args)), ...others },
       {
         ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
         maxDetections: whole(args, 'top', 100, 1, 10_000),
@@ -41,6 +37,14 @@ async function run(args: Args): Promise<number> {
       }
     }
   })
+}
+
+/** The networks for what comes after the detector. */
+export async function openFaces(args: Args): Promise<Omit<FaceModels, 'detector'>> {
+  const open = (name: string): Promise<Model> => load(openModel(name), loadOptions(args))
+  const landmarks = await open(text(args, 'landmarks') ?? LANDMARKS)
+  if (flag(args, 'no-attributes')) return { landmarks }
+  return { landmarks, ageGender: await open(AGE_GENDER), expression: await open(EXPRESSION) }
 }
 
 /** A face as JSON prints it. */

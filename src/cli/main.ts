@@ -14,6 +14,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   pose: { summary: 'key points of people, hands or faces', load: () => import('./pose.ts') },
   segment: { summary: 'what each pixel of a photo shows', load: () => import('./segment.ts') },
   faces: { summary: 'faces with points, age, gender and expression', load: () => import('./faces.ts') },
+  watch: { summary: 'answers about a camera or a stream, frame by frame', load: () => import('./watch.ts') },
   run: { summary: 'raw tensors in, raw tensors out', load: () => import('./run.ts') },
   inspect: { summary: "a model's tensors, ops, kernels, costs and memory", load: () => import('./inspect.ts') },
   bench: { summary: 'how fast a model runs here', load: () => import('./bench.ts') },

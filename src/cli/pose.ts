@@ -1,4 +1,5 @@
 /** `thimble pose`: key points of people, hands or faces in photos. */
+import type { Pose } from '../vision/pose.ts'
 import { badCall, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { defaultModel, openModel, shippedModels } from './models.ts'
@@ -35,16 +36,7 @@ async function run(args: Args): Promise<number> {
       }
       return {
         json: {
-          poses: poses.map(({ score, box, points }) => ({
-            score: rounded(score, 4),
-            ...(box && { box: printedBox(box) }),
-            points: points.map((p) => ({
-              name: p.name,
-              x: rounded(p.x, 1),
-              y: rounded(p.y, 1),
-              ...(p.score !== undefined && { score: rounded(p.score, 4) }),
-            })),
-          })),
+          poses: poses.map(printedPose),
         },
         lines: poses.length
           ? poses.map((p) => boxLine(p, Math.max(...poses.map((q) => q.label.length)), sure(p)))
@@ -56,6 +48,18 @@ async function run(args: Args): Promise<number> {
     }
   })
 }
+
+/** A pose as JSON prints it. */
+export const printedPose = ({ score, box, points }: Pose): object => ({
+  score: rounded(score, 4),
+  ...(box && { box: printedBox(box) }),
+  points: points.map((p) => ({
+    name: p.name,
+    x: rounded(p.x, 1),
+    y: rounded(p.y, 1),
+    ...(p.score !== undefined && { score: rounded(p.score, 4) }),
+  })),
+})
 
 export const command: Command = {
   name: 'pose',

@@ -53,13 +53,7 @@ async function run(args: Args): Promise<number> {
     return (image) => {
       const found = segmenter.segment(image)
       return {
-        json: {
-          classes: found.classes.map((c) => ({ ...c, share: rounded(c.share, 6) })),
-          ...(found.instances && {
-            instances: found.instances.map((i) => ({ ...i, box: printedBox(i.box), score: rounded(i.score, 4) })),
-          }),
-          ...(found.map && { map: { min: found.map.min, max: found.map.max } }),
-        },
+        json: printedSegments(found),
         lines: lines(found),
         timings: { ...segmenter.timings },
         picture: () => annotateSegmentation(image, found, segmenter.background),
@@ -69,6 +63,15 @@ async function run(args: Args): Promise<number> {
     }
   })
 }
+
+/** Classes, objects and map as JSON prints them. */
+export const printedSegments = (found: Segmentation): Record<string, unknown> => ({
+  classes: found.classes.map((c) => ({ ...c, share: rounded(c.share, 6) })),
+  ...(found.instances && {
+    instances: found.instances.map((i) => ({ ...i, box: printedBox(i.box), score: rounded(i.score, 4) })),
+  }),
+  ...(found.map && { map: { min: found.map.min, max: found.map.max } }),
+})
 
 export const command: Command = {
   name: 'segment',

@@ -1,0 +1,177 @@
+/** `thimble watch`: answers about the frames of a camera or a stream. */
+import { once } from 'node:events'
+import { ThimbleError } from '../errors.ts'
+import { StreamDemuxer, type LiveFrame } from '../live/demux.ts'
+import { RAW_FORMATS, type RawLayout, type RawName } from '../live/raw.ts'
+import { openSource } from '../live/source.ts'
+import { type Taken, watch } from '../live/watch.ts'
+import type { RawFrame } from '../vision/source.ts'
+import { answersOf, type Answers } from './answer-pool.ts'
+import { type PictureAnswer, type PictureQuestion, TASKS } from './answers.ts'
+import { badCall, choice, flag, number, text, whole } from './args.ts'
+import type { Args, Command } from './command.ts'
+import { openModel } from './models.ts'
+import { HEAD_OPTIONS } from './photos.ts'
+import { note, report } from './report.ts'
+import { ms } from './text.ts'
+
+const MAX_SIDE = 16_384
+/** Damaged frames that are told of one by one. */
+const FAULTS_TOLD = 10
+
+/** What --size and --format say. Errors: `usage/option`, `usage/arguments`. */
+function layoutOf(args: Args): RawLayout | undefined {
+  const [size, format] = [text(args, 'size'), choice(args, 'format', Object.keys(RAW_FORMATS) as RawName[])]
+  if (size === undefined && format === undefined) return undefined
+  if (size === undefined || format === undefined) throw badCall(command, 'raw frames need --size and --format')
+  const [width = 0, height = 0] = (/^(\d{1,5})x(\d{1,5})$/i.exec(size) ?? []).slice(1).map(Number)
+  if (width < 1 || height < 1 || width > MAX_SIDE || height > MAX_SIDE) {
+    throw new ThimbleError('usage/option', '--size is not usable', {
+      expected: 'WIDTHxHEIGHT, e.g. 640x480',
+      got: JSON.stringify(size),
+    })
+  }
+  return { width, height, format: RAW_FORMATS[format], fullRange: flag(args, 'full-range') }
+}
+
+const pictureOf = (frame: LiveFrame): Uint8Array | RawFrame => ('encoded' in frame ? frame.encoded : frame)
+const rounded = (n: number): number => Math.round(n * 1000) / 1000
+
+/** Everything that is known of one frame. */
+export function recordOf(taken: Taken, answer: PictureAnswer, times: { waitMs: number; dropped: number }): object {
+  const { frame, index, time } = taken
+  const width = answer.width ?? frame.width
+  const height = answer.height ?? frame.height
+  return {
+    frame: index,
+    time: new Date(time).toISOString(),
+    ...(width > 0 && { width, height }),
+    ...answer.fields,
+    timings: {
+      waitMs: rounded(times.waitMs),
+      decodeMs: rounded(answer.timings.decodeMs),
+      preprocessMs: rounded(answer.timings.preprocessMs),
+      inferMs: rounded(answer.timings.inferMs),
+    },
+    dropped: times.dropped,
+  }
+}
+
+function lineOf({ index, time }: Taken, answer: PictureAnswer, dropped: number): string {
+  const { decodeMs, preprocessMs, inferMs } = answer.timings
+  const clock = new Date(time).toTimeString().slice(0, 8)
+  const left = dropped ? `, ${dropped} dropped` : ''
+  return `${clock}  #${index}  ${answer.words}  (${ms(decodeMs + preprocessMs + inferMs)} ms${left})`
+}
+
+/** Prints a line, and waits where its reader is slower. */
+async function print(line: string): Promise<void> {
+  if (!process.stdout.write(`${line}\n`)) await once(process.stdout, 'drain')
+}
+
+/** What every frame is asked. */
+function questionOf(args: Args): Omit<PictureQuestion, 'picture'> {
+  const task = choice(args, 'task', TASKS)
+  const model = text(args, 'model')
+  if (model !== undefined) openModel(model)
+  return {
+    ...(task ? { task } : {}),
+    ...(model === undefined ? {} : { model }),
+    ...(text(args, 'top') === undefined ? {} : { top: whole(args, 'top', 5) }),
+    ...(text(args, 'threshold') === undefined ? {} : { threshold: number(args, 'threshold', 0, 0, 1) }),
+  }
+}
+
+async function run(args: Args): Promise<number> {
+  if (args.positionals.length !== 1) {
+    throw badCall(command, args.positionals.length ? 'more than one SOURCE given' : 'no SOURCE given')
+  }
+  const stallMs = number(args, 'stall', 10, 0, 86_400) * 1000
+  const most = text(args, 'frames') === undefined ? Infinity : whole(args, 'frames', 1, 1, Number.MAX_SAFE_INTEGER)
+  const demuxer = new StreamDemuxer(layoutOf(args))
+  const question = questionOf(args)
+  const json = flag(args, 'json')
+  const answers = answersOf(args, { threads: 1, queue: 0, timeoutMs: 0 })
+  const stop = new AbortController()
+  const onSignal = (): void => stop.abort()
+  process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
+  let code = 0
+  let faults = 0
+  const fault = (error: unknown): void => {
+    code = 1
+    if (++faults <= FAULTS_TOLD) report(error)
+    else if (faults === FAULTS_TOLD + 1) note('more damaged frames follow; they are only counted')
+  }
+  try {
+    const source = await openSource(args.positionals[0]!, stallMs)
+    const seen = await watch(source, {
+      demuxer,
+      stallMs,
+      most,
+      every: flag(args, 'every'),
+      signal: stop.signal,
+      note,
+      fault: (what) => fault(new ThimbleError('image/corrupt', `${source.name}: ${what}`)),
+      answer: async (taken, dropped) => {
+        const waitMs = performance.now() - taken.arrived
+        const answer = await answerOf(answers, { ...question, picture: pictureOf(taken.frame) }, taken, fault)
+        if (!answer) return
+        const record = (): object => recordOf(taken, answer, { waitMs, dropped })
+        await print(json ? JSON.stringify(record()) : lineOf(taken, answer, dropped))
+      },
+    })
+    if (faults > FAULTS_TOLD) note(`${faults} damaged frames in all`)
+    if (!json) note(`${seen.frames} frames, ${seen.answered} answered, ${seen.dropped} dropped`)
+  } finally {
+    process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal)
+    await answers.end()
+  }
+  return code
+}
+
+/** The answer; undefined where the frame is at fault, which is told. Errors: what is wrong with the call or the model. */
+async function answerOf(
+  answers: Answers,
+  question: PictureQuestion,
+  { index }: Taken,
+  fault: (error: unknown) => void,
+): Promise<PictureAnswer | undefined> {
+  try {
+    return await answers.answer(question)
+  } catch (error) {
+    if (
+      !(error instanceof ThimbleError) ||
+      !error.code.startsWith('image/') ||
+      error.code === 'image/unsupported-input'
+    ) {
+      throw error
+    }
+    error.message = error.message.replace(/^([a-z]+\/[a-z0-9-]+): /, `$1: frame ${index}: `)
+    fault(error)
+    return undefined
+  }
+}
+
+export const command: Command = {
+  name: 'watch',
+  summary: 'Answers about a camera or a stream, frame by frame; the newest frame wins, older ones are dropped.',
+  usage: 'watch SOURCE [--task TASK] [--model MODEL] [--size WxH --format F] [--json] [--frames N]',
+  options: {
+    task: { type: 'string', short: 't', value: 'TASK', help: `${TASKS.join(', ')} (default: what the model is for)` },
+    model: { type: 'string', short: 'm', value: 'MODEL', help: "a model's path or shipped name (default: the task's)" },
+    ...HEAD_OPTIONS,
+    size: { type: 'string', value: 'WxH', help: 'of raw frames, e.g. 640x480' },
+    format: { type: 'string', value: 'F', help: `of raw frames: ${Object.keys(RAW_FORMATS).join(', ')}` },
+    'full-range': { type: 'boolean', help: 'raw YUV goes from 0 to 255 (default: 16 to 235)' },
+    frames: { type: 'string', value: 'N', help: 'end after N answers' },
+    every: { type: 'boolean', help: 'drop nothing: the source waits (files always do)' },
+    stall: { type: 'string', value: 'S', help: 'seconds without a frame that end the watch (default: 10; 0: never)' },
+    json: { type: 'boolean', help: 'JSON Lines: { frame, time, …, timings, dropped }' },
+    'max-megapixels': { type: 'string', value: 'N', help: 'largest frame decoded (default: 50)' },
+  },
+  notes:
+    'SOURCE is - for stdin, a file or an http address with MJPEG, multipart MJPEG, Y4M, or raw frames (--size, --format).\n' +
+    'Ctrl-C ends it. A frame that is damaged gives a line on stderr and exit code 1 at the end; the others are answered.\n' +
+    'rpicam-vid -t 0 --codec mjpeg -o - | thimble watch - --task detect --model MODEL',
+  run,
+}

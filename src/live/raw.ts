@@ -1,0 +1,50 @@
+/** Raw frames, one after the other without a header. */
+import type { PixelFormat, RawFrame } from '../vision/source.ts'
+import { ByteQueue } from './byte-queue.ts'
+import type { Demuxer, Found } from './demux.ts'
+
+/** Names of ffmpeg, GStreamer and libcamera, and what they are here. */
+export const RAW_FORMATS = { yuv420: 'yuv420', nv12: 'nv12', rgb24: 'rgb', bgr24: 'bgr', gray: 'gray' } as const
+export type RawName = keyof typeof RAW_FORMATS
+
+export interface RawLayout {
+  width: number
+  height: number
+  format: PixelFormat
+  /** YUV: luma from 0 to 255 instead of 16 to 235. */
+  fullRange?: boolean
+}
+
+/** Bytes of a frame without gaps. */
+export function frameBytes({ width, height, format }: RawLayout): number {
+  const pixels = width * height
+  if (format === 'gray') return pixels
+  if (format === 'rgb' || format === 'bgr') return 3 * pixels
+  if (format === 'rgba' || format === 'bgra') return 4 * pixels
+  return pixels + 2 * ((width + 1) >> 1) * ((height + 1) >> 1)
+}
+
+export class RawDemuxer implements Demuxer {
+  private readonly queue = new ByteQueue()
+  private readonly layout: RawLayout
+  private readonly size: number
+
+  constructor(layout: RawLayout) {
+    this.layout = layout
+    this.size = frameBytes(layout)
+  }
+
+  push(bytes: Uint8Array): Found[] {
+    this.queue.push(bytes)
+    const found: Found[] = []
+    while (this.queue.length >= this.size) {
+      const frame: RawFrame = { ...this.layout, data: this.queue.take(this.size) }
+      found.push({ frame })
+    }
+    return found
+  }
+
+  end(): string | undefined {
+    return this.queue.length ? `${this.queue.length} of ${this.size} bytes of a frame` : undefined
+  }
+}

@@ -4,7 +4,7 @@
  */
 import { fromBase64 } from './base64.ts'
 import scanModule from './generated/scan.ts'
-import { LITTLE_ENDIAN } from './words.ts'
+import { LITTLE_ENDIAN, littleEndian } from './words.ts'
 
 interface Scanner {
   /** Its memory, from where the data goes: what is to be scanned is put here, at most so much at a time. */
@@ -86,7 +86,7 @@ const SHORT = 8
 function loaded(numbers: Int32Array | Float32Array): Scanner | undefined {
   const s = numbers.length > SHORT ? scanner() : undefined
   if (!s || numbers.byteLength > s.data.length) return undefined
-  s.data.set(new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength))
+  s.data.set(littleEndian(numbers))
   return s
 }
 

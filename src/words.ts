@@ -29,6 +29,16 @@ export function wordBytes(values: Float32Array | Int32Array): Uint8Array {
   return new Uint8Array(view.buffer)
 }
 
+/** Little-endian bytes of values of any width; a view of them where the machine stores them so. */
+export function littleEndian(values: ArrayBufferView): Uint8Array {
+  const bytes = new Uint8Array(values.buffer, values.byteOffset, values.byteLength)
+  const size = (values as { BYTES_PER_ELEMENT?: number }).BYTES_PER_ELEMENT ?? 1
+  if (LITTLE_ENDIAN || size === 1) return bytes
+  const out = bytes.slice()
+  for (let at = 0; at < out.length; at += size) out.subarray(at, at + size).reverse()
+  return out
+}
+
 /** Reverses the bytes of each element in place: between the machine's byte order and the other one. */
 export function reverseWords(values: ArrayBufferView & { readonly BYTES_PER_ELEMENT: number }): void {
   const size = values.BYTES_PER_ELEMENT

@@ -4,6 +4,7 @@
  */
 import type { LAYOUT } from '../generated/layout.ts'
 import type { Tensor } from '../graph.ts'
+import { littleEndian } from '../words.ts'
 
 export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'GroupRecord'>
 
@@ -235,7 +236,7 @@ export class Buffers {
   }
 
   constant(name: string, data: Uint8Array | Int8Array | Int16Array | Int32Array | Uint32Array | Float32Array): Buffer {
-    const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    const bytes = littleEndian(data)
     const key = bytes.length <= SMALL ? String.fromCharCode.apply(null, bytes as never) : undefined
     const known = key === undefined ? undefined : this.small.get(key)
     if (known) return known

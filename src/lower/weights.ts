@@ -6,7 +6,7 @@
 import { elements, type Tensor } from '../graph.ts'
 import { requantScale, requantScales } from '../numerics.ts'
 import { allZero, largestMagnitude, largestScale } from '../scan.ts'
-import { int32View } from '../words.ts'
+import { int32View, littleEndian } from '../words.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
 import type { DepthwiseForm } from './depthwise-forms.ts'
 import type { PanelForm } from './gemm.ts'
@@ -362,7 +362,7 @@ function loadRows(loader: Loader, address: number, w: Weights): boolean {
 /** What an f32 is stored as. */
 const floatBits = (v: number): number => new Int32Array(Float32Array.of(v).buffer)[0]!
 
-export const bytesOf = (v: ArrayBufferView): Uint8Array => new Uint8Array(v.buffer, v.byteOffset, v.byteLength)
+export const bytesOf = littleEndian
 
 /** A constant int8 filter and its bias, as the file has them. */
 export interface Filter {

@@ -232,7 +232,7 @@ test('every head has a task, and a kind asked for must fit', () => {
   assert.throws(() => headOf(network, 'nonsense' as HeadKind), /usage\/head/)
 })
 
-test("pyramid anchors: TensorFlow's for an SSD FPNLite 320, automl's for an EfficientDet-Lite0", () => {
+test('pyramid anchors of an SSD FPNLite 320 and an EfficientDet-Lite0, worked out by hand from the formulas', () => {
   const size = { width: 320, height: 320 }
   const fpn = headOf({
     inputs: [info([1, 320, 320, 3])],

@@ -3,6 +3,7 @@ import { ABI_VERSION } from '../generated/layout.ts'
 import { tensorBytes, type Metadata } from '../graph.ts'
 import type { PackedMeta } from '../packed-module.ts'
 import type { Kernels, TensorInfo, Variant } from '../types.ts'
+import { headOf } from '../vision/recognise.ts'
 
 export interface SizedTensor extends TensorInfo {
   bytes: number
@@ -46,12 +47,18 @@ const sized = (t: TensorInfo): SizedTensor => ({
   bytes: tensorBytes(t),
 })
 
+/** The metadata, with the head that the outputs were recognised as where nothing describes one. */
+function described({ metadata, inputs, outputs }: MetaInput): Metadata {
+  const head = headOf({ inputs, outputs, metadata })
+  return head && metadata.extra?.head === undefined ? { ...metadata, extra: { ...metadata.extra, head } } : metadata
+}
+
 /** Plain JSON data; nothing in it depends on when or where it was made. */
 export function moduleMeta(m: MetaInput): ModuleMeta {
   const { name, variant, kernels, arenaBytes, memoryBytes, weightBytes, memoryPages, macs } = m
   return {
     abi: ABI_VERSION,
-    ...m.metadata,
+    ...described(m),
     name,
     variant,
     kernels,

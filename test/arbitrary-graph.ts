@@ -74,6 +74,8 @@ function attribute(kind: string, d: Dice, rank: number, operands: number): unkno
       return 1 + d.int(65535)
     case 'limit':
       return operands
+    case 'limit or 0':
+      return d.int(2)
     case 'axis':
       return d.int(rank)
     case 'int':

@@ -26,7 +26,13 @@ test.after(() => rmSync(dir, { recursive: true, force: true }))
 
 const ABI = [...PACKED_EXPORTS, ...LATER_EXPORTS, '__heap_base', '__data_end']
 const link = async (change: Partial<LinkOptions> = {}) =>
-  linkModule({ runtime: await runtimeBytes('simd'), exports: PACKED_EXPORTS, data: [], memoryPages: 1, ...change })
+  linkModule({
+    runtime: await runtimeBytes('simd'),
+    exports: [...PACKED_EXPORTS, ...LATER_EXPORTS],
+    data: [],
+    memoryPages: 1,
+    ...change,
+  })
 const kernelNames = (m: WasmModule): string[] => m.exports.map((e) => e.name).filter((n) => /^(kernel|gemm)_/.test(n))
 
 async function rejects(run: () => unknown, code: string): Promise<void> {

@@ -266,7 +266,7 @@ test('well-sealed files with a wrong header', () => {
     [
       'format/quantization',
       (h) => {
-        h.tensors[0].quantization.scale = -1
+        h.tensors[0].quantization.scale = 1e39
       },
     ],
     [

@@ -15,6 +15,10 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   segment: { summary: 'what each pixel of a photo shows', load: () => import('./segment.ts') },
   faces: { summary: 'faces with points, age, gender and expression', load: () => import('./faces.ts') },
   watch: { summary: 'answers about a camera or a stream, frame by frame', load: () => import('./watch.ts') },
+  serve: {
+    summary: 'answers over HTTP, also as DeepStack and Open Inference Protocol',
+    load: () => import('./serve.ts'),
+  },
   run: { summary: 'raw tensors in, raw tensors out', load: () => import('./run.ts') },
   inspect: { summary: "a model's tensors, ops, kernels, costs and memory", load: () => import('./inspect.ts') },
   bench: { summary: 'how fast a model runs here', load: () => import('./bench.ts') },

@@ -2,6 +2,15 @@
 export { type Box, intersectionOverUnion, nonMaxSuppression, type Candidate } from './boxes.ts'
 export { createDetector, type Detection, type Detector, type DetectorOptions } from './detector.ts'
 export { type Attribute, createFaceFinder, type Face, type FaceFinder, type FaceModels, type Point } from './faces.ts'
+export {
+  type BaseModel,
+  createLearner,
+  type Double,
+  type Doubtful,
+  type Learner,
+  type LearnerOptions,
+  type LearnReport,
+} from '../learn/learner.ts'
 export type { Region } from './frame.ts'
 export { type Head, type HeadKind, type VisionTask, taskOfHead } from './head.ts'
 export {

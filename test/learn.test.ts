@@ -1,0 +1,275 @@
+/** New classes from a few photos: the solver against plain algebra, and the whole way to a file that LiteRT runs. */
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { readModel } from '../src/formats/index.ts'
+import { elements } from '../src/graph.ts'
+import { decodeImage } from '../src/image/decode.ts'
+import { cutHead } from '../src/learn/cut.ts'
+import { createLearner, type Learner } from '../src/learn/learner.ts'
+import { type Examples, linearOf, productsOf, ridge } from '../src/learn/solve.ts'
+import { createClassifier, loadModel } from '../src/node.ts'
+import type { PixelImage } from '../src/types.ts'
+import { thimble } from './call-cli.ts'
+import { peerPython, runPython } from './peer-python.ts'
+import { equalBytes, need, rng, root, shared } from './util.ts'
+
+const CLASSES = ['astronaut', 'cat', 'coffee']
+const BASE = readFileSync(join(root, 'weights/mobilenet_v2_1.0_224.thimble'))
+const samples = new Map(
+  CLASSES.map((label) => [label, decodeImage(readFileSync(join(root, `weights/samples/${label}.jpg`)))]),
+)
+
+/** Part of a sample photo: `at` names the corner (0 to 3), 4 the middle. */
+function cropped(label: string, at: number): PixelImage {
+  const { data, width, height, channels = 3 } = samples.get(label)!
+  const side = Math.floor(Math.min(width, height) * 0.75)
+  const share = at === 4 ? [0.5, 0.5] : [at & 1, at >> 1]
+  const [left, top] = [Math.floor((width - side) * share[0]!), Math.floor((height - side) * share[1]!)]
+  const out = new Uint8Array(side * side * 3)
+  for (let y = 0; y < side; y++) {
+    for (let x = 0; x < side; x++) {
+      for (let c = 0; c < 3; c++) {
+        out[(y * side + x) * 3 + c] = data[((top + y) * width + left + x) * channels + c]!
+      }
+    }
+  }
+  return { data: out, width: side, height: side, channels: 3 }
+}
+
+async function taught(base: Uint8Array, photos = [0, 1, 2]): Promise<Learner> {
+  const learner = await createLearner(base)
+  for (const label of CLASSES) for (const at of photos) await learner.add(label, cropped(label, at))
+  return learner
+}
+
+const code = async (body: () => unknown): Promise<unknown> => {
+  try {
+    await body()
+  } catch (error) {
+    return (error as { code?: string }).code
+  }
+  return 'no error'
+}
+
+function randomExamples(seed: number): Examples {
+  const next = rng(seed)
+  const [count, views, features, classes] = [9, 2, 7, 3]
+  return {
+    count,
+    views,
+    features,
+    classes,
+    rows: Float64Array.from({ length: count * views * features }, () => next() * 3),
+    labels: Int32Array.from({ length: count }, (_, i) => i % classes),
+  }
+}
+
+/** Solves a x = b by elimination with pivots. */
+function solved(a: number[][], b: number[]): number[] {
+  const m = a.map((row, i) => [...row, b[i]!])
+  const n = m.length
+  for (let k = 0; k < n; k++) {
+    const pivot = m.slice(k).reduce((p, row, i) => (Math.abs(row[k]!) > Math.abs(m[p]![k]!) ? i + k : p), k)
+    ;[m[k], m[pivot]] = [m[pivot]!, m[k]!]
+    for (let i = 0; i < n; i++) {
+      if (i === k) continue
+      const f = m[i]![k]! / m[k]![k]!
+      for (let j = k; j <= n; j++) m[i]![j]! -= f * m[k]![j]!
+    }
+  }
+  return m.map((row, i) => row[n]! / row[i]!)
+}
+
+test('leave-one-out in closed form is what leaving each photo out gives', () => {
+  for (const seed of [1, 2, 3]) {
+    const examples = randomExamples(seed)
+    const { count, views, classes, labels } = examples
+    const { products } = productsOf(examples)
+    const { strength, leftOut } = ridge(examples, products)
+    const n = count * views
+    const of = (i: number, j: number): number => {
+      let sum = 0
+      for (let a = 0; a < views; a++) {
+        for (let b = 0; b < views; b++) sum += products[(i * views + a) * n + j * views + b]!
+      }
+      return sum / (views * views)
+    }
+    for (let out = 0; out < count; out++) {
+      const others = [...labels.keys()].filter((i) => i !== out)
+      const a = others.map((i) => others.map((j) => of(i, j) + (i === j ? strength : 0)))
+      for (let c = 0; c < classes; c++) {
+        const x = solved(
+          a,
+          others.map((i) => (labels[i] === c ? 1 : 0)),
+        )
+        const said = others.reduce((sum, j, k) => sum + of(out, j) * x[k]!, 0)
+        assert.ok(Math.abs(said - leftOut[out * classes + c]!) < 1e-8, `seed ${seed}, photo ${out}, class ${c}`)
+      }
+    }
+  }
+})
+
+test('coefficients of examples and the layer on their features say the same', () => {
+  const examples = randomExamples(4)
+  const { count, views, features, classes, rows } = examples
+  const all = productsOf(examples)
+  const next = rng(5)
+  const n = count * views
+  const k = Float64Array.from({ length: n * classes }, () => next() - 0.5)
+  const { weights, bias } = linearOf(examples, all, k)
+  for (let r = 0; r < n; r++) {
+    for (let c = 0; c < classes; c++) {
+      let [a, b] = [0, bias[c]!]
+      for (let j = 0; j < n; j++) a += all.products[r * n + j]! * k[j * classes + c]!
+      for (let d = 0; d < features; d++) b += weights[c * features + d]! * rows[r * features + d]!
+      assert.ok(Math.abs(a - b) < 1e-9)
+    }
+  }
+})
+
+test('classes are learned from three crops each; the files say what the learner says; same photos, same bytes', async () => {
+  const learner = await taught(BASE)
+  const report = await learner.train()
+  assert.equal(report.labels, CLASSES)
+  assert.equal(report.photos, [3, 3, 3])
+  assert.equal(
+    report.confusion.map((row) => row.reduce((a, b) => a + b)),
+    [3, 3, 3],
+  )
+  assert.is(report.leaveOneOut, 1)
+  const [tflite, packed] = [learner.export('tflite'), learner.export('thimble')]
+  const fromFiles = await Promise.all(
+    [tflite, packed].map(async (bytes) => createClassifier(await loadModel(bytes), { topK: 3 })),
+  )
+  for (const label of CLASSES) {
+    for (const at of [3, 4]) {
+      const said = await learner.classify(cropped(label, at))
+      assert.is(said[0]!.label, label)
+      assert.ok(said[0]!.score > 0.7, `${label} ${said[0]!.score}`)
+      for (const classifier of fromFiles) assert.equal(classifier.classify(cropped(label, at)), said)
+    }
+  }
+  const again = await taught(BASE)
+  await again.train()
+  equalBytes(again.export('tflite'), tflite, 'the same photos again')
+  equalBytes(again.export('thimble'), packed, 'the same photos again, packed')
+  learner.dispose()
+  again.dispose()
+})
+
+test('a photo in the wrong class and one that is there twice are named', async () => {
+  const learner = await taught(BASE, [0, 1, 2, 3])
+  await learner.add('coffee', cropped('cat', 4), 'stray')
+  await learner.add('astronaut', cropped('astronaut', 1), 'copy')
+  const { mislabelled, doubles, leaveOneOut } = await learner.train()
+  assert.equal(
+    mislabelled.map(({ name, label, looksLike }) => ({ name, label, looksLike })),
+    [{ name: 'stray', label: 'coffee', looksLike: 'cat' }],
+  )
+  const copy = doubles.find((d) => d.b === 'copy')
+  assert.is(copy?.a, 'astronaut 2')
+  assert.is(leaveOneOut, 13 / 14)
+  learner.dispose()
+})
+
+test('one photo a class is enough to begin with', async () => {
+  const learner = await taught(BASE, [4])
+  const report = await learner.train()
+  assert.is(report.crossValidation, undefined)
+  for (const label of CLASSES) assert.is((await learner.classify(cropped(label, 0)))[0]!.label, label)
+  learner.dispose()
+})
+
+test('what cannot be learned is refused', async () => {
+  const learner = await createLearner(BASE)
+  assert.is(await code(() => learner.train()), 'usage/classes')
+  assert.is(await code(() => learner.export()), 'usage/not-trained')
+  assert.is(await code(() => learner.classify(cropped('cat', 0))), 'usage/not-trained')
+  assert.is(await code(() => learner.add(' ', cropped('cat', 0))), 'usage/label')
+  assert.is(await code(() => learner.add('cat', new Uint8Array(9))), 'image/unknown-format')
+  await learner.add('cat', cropped('cat', 0))
+  assert.is(await code(() => learner.train()), 'usage/classes')
+  learner.dispose()
+  assert.is(await code(() => createLearner(7 as unknown as Uint8Array)), 'usage/source')
+  const detector = readFileSync(join(root, 'weights/face_detector_tiny_416.thimble'))
+  assert.is(await code(() => createLearner(detector)), 'usage/base')
+})
+
+test('thimble learn makes a file of folders', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'thimble-learn-'))
+  try {
+    for (const label of CLASSES) {
+      mkdirSync(join(folder, 'photos', label), { recursive: true })
+      for (const at of [0, 1]) {
+        const { data, width, height } = cropped(label, at)
+        const ppm = Buffer.concat([Buffer.from(`P6 ${width} ${height} 255\n`), Uint8Array.from(data)])
+        writeFileSync(join(folder, 'photos', label, `${at}.ppm`), ppm)
+      }
+    }
+    const out = join(folder, 'mine.tflite')
+    const { code: exit, out: text, err } = await thimble(['learn', join(folder, 'photos'), '-o', out])
+    assert.is(exit, 0, err)
+    assert.match(text, /3 classes, 6 photos/)
+    assert.match(text, /class \\ said +astronaut +cat +coffee/)
+    const learner = await taught(BASE, [0, 1])
+    await learner.train()
+    equalBytes(readFileSync(out), learner.export(), 'the command and the API')
+    learner.dispose()
+    assert.is((await thimble(['learn', folder, '-o', out])).code, 2)
+    assert.is((await thimble(['learn', join(folder, 'photos'), '-o', join(folder, 'x.bin')])).code, 2)
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
+})
+
+for (const [name, path] of [
+  ['int8 MobileNetV2', join(root, 'weights/mobilenet_v2_1.0_224.thimble')],
+  ['uint8 MobileNetV1, whose head is a convolution', shared('models/mobilenet_v1_0.25_128_quant.tflite')],
+] as const) {
+  const python = peerPython('numpy', 'ai_edge_litert.interpreter')
+  need(
+    test,
+    `a file learned on ${name} gives LiteRT's bytes`,
+    path && python ? { path, python } : undefined,
+    path ? 'a Python with ai-edge-litert (THIMBLE_PYTHON)' : '../shared/models',
+    async (at) => {
+      const bytes = readFileSync(at.path)
+      const base = cutHead(readModel(bytes))
+      const learner = await taught(bytes)
+      await learner.train()
+      const tflite = learner.export()
+      const model = await loadModel(tflite)
+      const folder = mkdtempSync(join(tmpdir(), 'thimble-learn-'))
+      try {
+        const size = elements(base.tensors[base.inputs[0]!]!.shape)
+        const next = rng(6)
+        const inputs = Array.from({ length: 6 }, () => Uint8Array.from({ length: size }, () => next.int(256)))
+        const wanted = join(folder, 'out')
+        writeFileSync(join(folder, 'model.tflite'), tflite)
+        writeFileSync(join(folder, 'in'), Buffer.concat(inputs))
+        runPython(
+          at.python,
+          join(root, 'test/peers/litert_run.py'),
+          join(folder, 'model.tflite'),
+          join(folder, 'in'),
+          wanted,
+        )
+        const got = inputs.map((x) => model.run(model.inputs[0]!.dtype === 'int8' ? new Int8Array(x.buffer) : x)[0]!)
+        equalBytes(
+          Buffer.concat(got.map((o) => new Uint8Array(o.buffer, o.byteOffset, o.byteLength))),
+          readFileSync(wanted),
+          name,
+        )
+        for (const label of CLASSES) assert.is((await learner.classify(cropped(label, 4)))[0]!.label, label)
+      } finally {
+        rmSync(folder, { recursive: true })
+        learner.dispose()
+      }
+    },
+  )
+}
+
+test.run()

@@ -36,7 +36,7 @@ function packPanel(r: MatmulRecord, b: usize, column: i32): void {
   const runs = (inner + 7) >> 3
   for (let c = 0; c < 4; c++) {
     let to: usize = r.scratch + 16 + (c << 4)
-    let from = b + (column + c) * r.bColumn
+    const from = b + (column + c) * r.bColumn
     const there = column + c < r.columns ? inner : 0
     for (let k = 0; k < runs << 3; k += 8) {
       if (r.bInner == 1 && k + 8 <= there) {

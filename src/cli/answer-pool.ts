@@ -88,8 +88,9 @@ class AnswersHere implements Answers {
 /** Every array of a question that can move to its thread instead of being copied. */
 function movable(question: Question): ArrayBuffer[] {
   const views: (Uint8Array | Uint8ClampedArray)[] = []
-  if ('picture' in question)
+  if ('picture' in question) {
     views.push(question.picture instanceof Uint8Array ? question.picture : question.picture.data)
+  }
   // A part of a larger buffer is copied: the rest is someone else's.
   return views
     .filter((v) => v.byteLength === v.buffer.byteLength && !(v instanceof Buffer))
@@ -205,8 +206,9 @@ export class AnswerPool implements Answers {
     }
     const { job } = thread
     delete thread.job
-    if (job)
+    if (job) {
       this.fail(job, new ThimbleError('runtime/threads', `a worker thread ended: ${error?.message ?? 'no reason'}`))
+    }
     const replacement = this.start()
     this.threads[at] = replacement
     this.next(replacement)

@@ -21,8 +21,9 @@ import { encodeIndexedPng } from './tensor-picture.ts'
 function lines({ classes, instances, map, width, height }: Segmentation): string[] {
   if (map) return [`  ${width} x ${height} numbers from ${+map.min.toPrecision(4)} to ${+map.max.toPrecision(4)}`]
   const widest = Math.max(0, ...[...classes, ...(instances ?? [])].map((c) => printable(c.label).length))
-  if (instances)
+  if (instances) {
     return instances.length ? instances.map((i) => boxLine(i, widest)) : ['  nothing reaches the threshold']
+  }
   return classes.map(
     (c) => `  ${printable(c.label).padEnd(widest)}  ${(c.share * 100).toFixed(1).padStart(5)} %  ${c.pixels} pixels`,
   )

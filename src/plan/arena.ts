@@ -235,7 +235,7 @@ function placeInTurn(
       const grows = end !== undefined && end.at + end.size === peak
       offsets[i] = grows ? end.at : peak
       if (grows) gaps.pop()
-      peak = offsets[i]! + sizes[i]!
+      peak = offsets[i] + sizes[i]!
       continue
     }
     const { at, size } = gaps[gap]!

@@ -339,8 +339,9 @@ need(
     const server: Server = createServer((request, response) => {
       if (request.url !== '/stream') return void response.writeHead(404).end()
       response.writeHead(200, { 'content-type': 'multipart/x-mixed-replace; boundary=b' })
-      for (let i = 0; i < 3; i++)
+      for (let i = 0; i < 3; i++) {
         response.write(joined(ascii('--b\r\nContent-Type: image/jpeg\r\n\r\n'), jpeg, ascii('\r\n')))
+      }
       // Stays open: the client goes.
     })
     await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))

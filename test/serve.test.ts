@@ -157,7 +157,7 @@ test('Open Inference Protocol: JSON and binary give what run gives', async () =>
     ['/v2/models/points/infer', post(whole.subarray(0, -1), length), 400],
     ['/v2/models/%ff/infer', post('{}'), 400],
   ] as const) {
-    assert.is((await call(to, path, init as RequestInit)).status, status, path)
+    assert.is((await call(to, path, init)).status, status, path)
   }
 })
 
@@ -234,7 +234,7 @@ need(
         all.map((a) => a.status),
         all.map(() => 200),
       )
-      const texts = await Promise.all(all.map(async (a) => JSON.stringify(((await a.json()) as any).detections)))
+      const texts = await Promise.all(all.map(async (a) => JSON.stringify((await a.json()).detections)))
       assert.is(new Set(texts).size, 1)
       // A path and a host that no URL has.
       const odd = await new Promise<number>((resolve, reject) => {

@@ -28,7 +28,10 @@ export class ByteQueue {
 
   drop(count: number): void {
     this.start = Math.min(this.end, this.start + count)
-    if (this.start === this.end) this.start = this.end = 0
+    if (this.start === this.end) {
+      this.start = 0
+      this.end = 0
+    }
   }
 
   /** A copy of the first `count` bytes, which leave the queue. */

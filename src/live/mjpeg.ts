@@ -54,7 +54,8 @@ export class MjpegDemuxer implements Demuxer {
   private begin(): void {
     this.at = 2
     this.state = 'segments'
-    this.width = this.height = 0
+    this.width = 0
+    this.height = 0
   }
 
   /** A marker and the segment behind it. */

@@ -31,7 +31,8 @@ async function ofUrl(url: string, timeoutMs: number): Promise<ByteSource> {
   try {
     const { username, password } = new URL(url)
     const plain = new URL(url)
-    plain.username = plain.password = ''
+    plain.username = ''
+    plain.password = ''
     const login = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64')
     response = await fetch(plain, {
       signal: stop.signal,

@@ -68,8 +68,9 @@ export async function watch(source: ByteSource, options: WatchOptions): Promise<
     if ('damage' in found) return options.fault(`after frame ${seen.frames - 1}: ${found.damage}`)
     if (done) return
     const { frame } = found
-    if (size !== '' && sizeOf(frame) !== size)
+    if (size !== '' && sizeOf(frame) !== size) {
       options.note(`frames are ${sizeOf(frame)} from frame ${seen.frames} on, not ${size}`)
+    }
     size = sizeOf(frame)
     newest.put({ frame, index: seen.frames++, time: Date.now(), arrived: performance.now() })
   }

@@ -4,7 +4,6 @@
  */
 import { timingSafeEqual } from 'node:crypto'
 import { ThimbleError } from '../errors.ts'
-import type { TypedArray } from '../types.ts'
 import { readInfer, tensorOf, writeInfer } from './inference.ts'
 import { Metrics } from './metrics.ts'
 import { boundaryOf, formFields } from './multipart.ts'
@@ -114,12 +113,14 @@ function pictureOf(body: Uint8Array, request: Request, url: URL): Picture {
     const boundary = boundaryOf(type)
     const form = boundary === undefined ? undefined : formFields(body, boundary)
     if (!form) throw new Refused(400, 'the form is damaged')
-    for (const f of form)
+    for (const f of form) {
       if (f.filename === undefined && f.bytes.length < 1024) fields.set(f.name, new TextDecoder().decode(f.bytes))
+    }
     bytes = (form.find((f) => f.name === 'image') ?? form.find((f) => f.filename !== undefined))?.bytes
   }
-  if (!bytes || bytes.length === 0)
+  if (!bytes || bytes.length === 0) {
     throw new Refused(400, 'no image: send it as the body, or as the field image of a form')
+  }
   return { bytes, fields }
 }
 
@@ -274,15 +275,17 @@ export function createApp(options: AppOptions): App {
     if (path === '/v2/health/live') return json({ live: true })
     if (path === '/v2/health/ready') return json({ ready: !stopping }, stopping ? 503 : 200)
     keyed(request)
-    if (path === '/v2/repository/index')
+    if (path === '/v2/repository/index') {
       return json([...models.keys()].map((name) => ({ name, version: '1', state: 'READY' })))
+    }
     const [, encoded, version, what] =
       /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer))?$/.exec(path) ?? []
     if (encoded === undefined) throw new Refused(404, 'no such route')
     const name = decodeURIComponent(encoded)
     const known = models.get(name)
-    if (!known || (version !== undefined && version !== '1'))
+    if (!known || (version !== undefined && version !== '1')) {
       throw new Refused(404, `no model is called ${name.slice(0, 80)}`)
+    }
     const { about, model } = known
     if (what === 'ready') return json({ name, ready: true })
     if (what === undefined) {
@@ -304,7 +307,7 @@ export function createApp(options: AppOptions): App {
         about,
       )
       const { outputs } = await answers.answer({ model, inputs: asked.inputs })
-      const written = writeInfer(name, asked, outputs as TypedArray[], about.outputs)
+      const written = writeInfer(name, asked, outputs, about.outputs)
       const binary = written.headerLength !== undefined
       return new Response(written.body as BodyInit, {
         headers: {

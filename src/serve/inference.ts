@@ -93,20 +93,23 @@ export function readInfer(
   }
   if (!isObject(json) || !Array.isArray(json.inputs)) throw bad('the request has no inputs')
   const given = json.inputs as unknown[]
-  if (given.length !== model.inputs.length)
+  if (given.length !== model.inputs.length) {
     throw bad('wrong number of inputs', undefined, model.inputs.length, given.length)
+  }
   const inputs: TypedArray[] = new Array(model.inputs.length) as TypedArray[]
   let at = headerLength ?? body.length
   for (const input of given) {
     if (!isObject(input) || typeof input.name !== 'string') throw bad('an input has no name')
     const { name } = input
     const index = model.inputs.findIndex((t, i) => t.name === name && inputs[i] === undefined)
-    if (index < 0)
+    if (index < 0) {
       throw bad(`no input is called ${name.slice(0, 80)}`, undefined, model.inputs.map((t) => t.name).join(', '))
+    }
     const info = model.inputs[index]!
     const type = DATATYPES[info.dtype] as keyof typeof ARRAYS | undefined
-    if (!type || input.datatype !== type)
+    if (!type || input.datatype !== type) {
       throw bad('wrong datatype', name, type ?? info.dtype, String(input.datatype).slice(0, 40))
+    }
     const { shape } = input
     if (!Array.isArray(shape) || shape.join() !== info.shape.join()) {
       throw bad('wrong shape', name, `[${info.shape.join(', ')}]`, JSON.stringify(shape)?.slice(0, 80))
@@ -118,9 +121,10 @@ export function readInfer(
       continue
     }
     const wanted = count * ARRAYS[type].BYTES_PER_ELEMENT
-    if (size !== wanted || at + wanted > body.length)
+    if (size !== wanted || at + wanted > body.length) {
       throw bad('wrong number of bytes', name, wanted, Math.min(Number(size), body.length - at))
-    inputs[index] = new ARRAYS[type](body.slice(at, at + wanted).buffer as ArrayBuffer)
+    }
+    inputs[index] = new ARRAYS[type](body.slice(at, at + wanted).buffer)
     at += wanted
   }
   if (at !== body.length) throw bad('bytes behind the last tensor', undefined, 0, body.length - at)

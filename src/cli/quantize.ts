@@ -9,6 +9,7 @@ import { defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { withPrograms } from '../plan/record.ts'
 import { random, variations } from '../quantize/augment.ts'
 import { evaluate, type EvaluationInput } from '../quantize/evaluate.ts'
+import { blockers8bit, refuseBlocked } from '../quantize/check.ts'
 import { inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
 import { isClassifier } from '../quantize/outputs.ts'
 import { quantize } from '../quantize/quantize.ts'
@@ -86,14 +87,19 @@ function split(
 async function openFloat(args: Args, path: string): Promise<Graph> {
   const { graph } = await openSource(args, path)
   if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32')) {
+    const found = blockers8bit(graph)
     throw new ThimbleError('lower/quantization', `${path} is quantized already`, {
-      hint: 'run it as it is, or use thimble convert',
+      hint: found.length
+        ? `it can't run as it is either: ${found.slice(0, 4).join(', ')}${found.length > 4 ? ` and ${found.length - 4} more` : ''}; give the float model it was made from`
+        : 'run it as it is, or use thimble convert',
     })
   }
+  refuseBlocked(graph)
   const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]!))
   const logits =
     graph.metadata.task === 'classification' &&
     isClassifier(graph) &&
+    graph.tensors[graph.outputs[0]!]!.dtype === 'float32' &&
     last?.type !== 'SOFTMAX' &&
     last?.type !== 'LOGISTIC'
   graph.metadata = {
@@ -147,6 +153,7 @@ async function run(args: Args): Promise<void> {
   const start = performance.now()
   const { path, calibration, output, reports, seed, count } = parse(args)
   const ranges = choice(args, 'ranges', RANGES) ?? 'minmax'
+  const graph = await openFloat(args, path)
   const evaluation = text(args, 'evaluation')
   const next = random(seed)
   const { calibrate, compare, heldBack } = split(
@@ -154,7 +161,6 @@ async function run(args: Args): Promise<void> {
     evaluation === undefined ? undefined : photosIn(evaluation),
     next,
   )
-  const graph = await openFloat(args, path)
   const toInput = photoInput(graph)
   const inputs = variations(
     calibrate.map((p) => p.pixels),

@@ -8,7 +8,7 @@ import { hasSimd } from '../kernels.ts'
 import { elements, type Activation, type Graph, type Op, type Tensor } from '../graph.ts'
 import * as plain from './kernels.ts'
 import { pool2d, transposeConv2d, type ConvShape } from './kernels.ts'
-import { runSimpleOp } from './ops.ts'
+import { isSimpleOp, runSimpleOp } from './ops.ts'
 import * as simd from './wasm.ts'
 import { realValues, snap } from './values.ts'
 
@@ -74,19 +74,32 @@ export function convShape(graph: Graph, op: Op): ConvShape {
   }
 }
 
+const WINDOWS = new Set<Op['type']>([
+  'CONV_2D',
+  'DEPTHWISE_CONV_2D',
+  'TRANSPOSE_CONV',
+  'AVERAGE_POOL_2D',
+  'MAX_POOL_2D',
+])
+
+/** Names of the ops that the executor does not know, each once. */
+export const floatBlockers = (graph: Graph): string[] => [
+  ...new Set(
+    graph.ops
+      .filter((op) => !WINDOWS.has(op.type) && !isSimpleOp(op))
+      .map((op) => (op.type === 'UNSUPPORTED' ? op.attrs.name : op.type)),
+  ),
+]
+
 /**
  * Prepares a graph.
  * Errors: `lower/unsupported-op` naming all ops that the executor does not know; `format/tensor` for constants without
  * data.
  */
 export function floatModel(graph: Graph): FloatModel {
-  const unknown = new Set(
-    graph.ops
-      .filter((op) => op.type === 'UNSUPPORTED' || op.type === 'DETECTION_POSTPROCESS')
-      .map((op) => (op.type === 'UNSUPPORTED' ? op.attrs.name : op.type)),
-  )
-  if (unknown.size) {
-    throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${[...unknown].join(', ')}`)
+  const unknown = floatBlockers(graph)
+  if (unknown.length) {
+    throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${unknown.join(', ')}`)
   }
   const constants = new Map<number, Float32Array>()
   const constant = (i: number): Float32Array => {

@@ -299,6 +299,31 @@ function stridedSlice(graph: Graph, op: OpOf<'STRIDED_SLICE'>, values: Values): 
   return slice(graph, op, (t) => (t === op.inputs[2] ? Float32Array.from(to) : values(t)), from, step)
 }
 
+const STRUCTURED = new Set<Op['type']>([
+  'ADD',
+  'SUB',
+  'MUL',
+  'DIV',
+  'FULLY_CONNECTED',
+  'MEAN',
+  'SUM',
+  'SOFTMAX',
+  'PAD',
+  'RESIZE_BILINEAR',
+  'RESIZE_NEAREST_NEIGHBOR',
+  'ARG_MAX',
+  'CONCATENATION',
+  'PACK',
+  'SPLIT',
+  'UNPACK',
+  'TRANSPOSE',
+  'SLICE',
+  'STRIDED_SLICE',
+])
+
+/** Whether `runSimpleOp` knows the op. */
+export const isSimpleOp = (op: Op): boolean => STRUCTURED.has(op.type) || unary(op) !== undefined
+
 /** Errors: `lower/unsupported-op` for what is not here. */
 export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[] {
   const f = unary(op)

@@ -6,6 +6,14 @@ export type WeightedOp = OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED
 export const isWeighted = (op: Op): op is WeightedOp =>
   op.type === 'CONV_2D' || op.type === 'DEPTHWISE_CONV_2D' || op.type === 'FULLY_CONNECTED'
 
+/** Every op with a filter, and a bias of its own, that becomes per-channel int8. */
+export type LayerOp = WeightedOp | OpOf<'TRANSPOSE_CONV'>
+export const isLayer = (op: Op): op is LayerOp => isWeighted(op) || op.type === 'TRANSPOSE_CONV'
+
+/** Where a layer's operands stand among its inputs. */
+export const operandsOf = (op: LayerOp): { x: number; filter: number; bias: number } =>
+  op.type === 'TRANSPOSE_CONV' ? { x: 2, filter: 1, bias: 3 } : { x: 0, filter: 1, bias: 2 }
+
 /** Tensors that must share one factor per channel. */
 export interface Group {
   tensors: Set<number>

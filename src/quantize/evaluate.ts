@@ -167,6 +167,7 @@ function compareLayers(equalized: Graph, quantized: Graph, inputs: readonly Eval
   }
   return quantized.ops.flatMap((op, index) => {
     const t = op.outputs[0]!
+    if (!quantized.tensors[t]!.quantization) return []
     if (op.type === 'PAD' || op.type === 'RESHAPE' || elements(quantized.tensors[t]!.shape) === 0 || signal[t] === 0) {
       return []
     }

@@ -4,7 +4,7 @@ import { activate, convShape } from '../float/execute.ts'
 import type { ConvShape } from '../float/kernels.ts'
 import { snap } from '../float/values.ts'
 import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
-import type { WeightedOp } from './channel-groups.ts'
+import { operandsOf, type LayerOp, type WeightedOp } from './channel-groups.ts'
 import {
   addMoments,
   covariance,
@@ -182,17 +182,21 @@ function roundGroup(rows: Matrix, bias: Float32Array, inputScale: number, sample
   return out
 }
 
+/**
+ * Rounds a layer's filter. Transposed convolutions are rounded to nearest: which taps meet depends on the output's
+ * position, so that their sums have no one covariance.
+ */
 function roundLayer(
   walk: Walk,
-  op: WeightedOp,
+  op: LayerOp,
   weights: Float32Array,
   bias: Float32Array,
   inputScale: number,
   rounding: Rounding,
 ): QuantizedMatrix {
+  const matrix = toRows(weights, bias.length, op.type === 'DEPTHWISE_CONV_2D')
+  if (rounding === 'nearest' || op.type === 'TRANSPOSE_CONV') return roundGroup(matrix, bias, inputScale)
   const s = layerShape(walk.float.graph, op)
-  const matrix = toRows(weights, s.outC, op.type === 'DEPTHWISE_CONV_2D')
-  if (rounding === 'nearest') return roundGroup(matrix, bias, inputScale)
   const g = grouping(op, s, matrix.columns)
   const inputs = walk.simulated.length
   const products = adaptable(matrix.columns, s, inputs)
@@ -245,13 +249,14 @@ const bytesOf = (a: Int8Array | Int32Array): Uint8Array => new Uint8Array(a.buff
  */
 export function quantizeLayer(
   walk: Walk,
-  op: WeightedOp,
+  op: LayerOp,
   tensors: Tensor[],
   grids: Map<number, Quantization>,
   rounding: Rounding,
 ): void {
   const { float } = walk
-  const [x, f, b] = op.inputs as [number, number, number?]
+  const at = operandsOf(op)
+  const [x, f, b] = [op.inputs[at.x]!, op.inputs[at.filter]!, op.inputs[at.bias]]
   const [y] = op.outputs as [number]
   if (b === undefined || b < 0) {
     throw new ThimbleError('lower/quantization', `${op.type} has no bias`, {

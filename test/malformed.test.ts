@@ -164,7 +164,8 @@ test('well-formed files of graphs that make no sense: the same', async () => {
   const tally = new Tally()
   for (const t of [...real.filter((r) => r.bytes.length < 1e5), ...small]) {
     const source = readTflite(t.bytes)
-    if (source.ops.some((op) => op.type === 'UNSUPPORTED')) continue
+    // What has state is not written to .tflite.
+    if (source.ops.some((op) => op.type === 'UNSUPPORTED') || source.tensors.some((x) => x.initial)) continue
     for (let i = 0; i < 200; i++) {
       const d = mutantDice(`graph ${t.name}`, i)
       const { graph, what } = mutateGraph(source, d)
@@ -276,7 +277,9 @@ test('.thimble files with programs that nobody compiled: the graph instead, an a
   const tally = new Tally()
   for (const t of small) {
     const graph = withPrograms(readTflite(t.bytes))
-    const program = graph.programs!.find((p) => p.for === 'simd x86')!
+    // Models with ops whose records are not checked yet are stored without programs.
+    const program = graph.programs?.find((p) => p.for === 'simd x86')
+    if (!program) continue
     for (let i = 0; i < 500; i++) {
       const d = mutantDice(`program ${t.name}`, i)
       const wrong = wrongProgram(program, d)
@@ -291,6 +294,7 @@ test('.thimble files with programs that nobody compiled: the graph instead, an a
     }
   }
   tally.print()
+  assert.ok(tally.total >= 500)
 })
 
 test('what a file says of its programs, of any type: the graph instead', async () => {

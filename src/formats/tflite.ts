@@ -247,12 +247,15 @@ function readModelMetadata(
   }
   const [tflite, json] = [buffer('TFLITE_METADATA'), buffer(JSON_METADATA)]
   const beside = json ? undefined : readZipFile(bytes, 'metadata.json')
-  return {
+  const said: Metadata = {
     ...own,
     ...(tflite ? readMetadata(tflite, bytes, graph) : {}),
     ...(beside ? ultralyticsMetadata(new TextDecoder().decode(beside)) : {}),
-    ...(json ? parseMetadata(json) : {}),
   }
+  const written = json ? parseMetadata(json) : {}
+  // Where the preprocessing of the others came from says nothing of this one.
+  if (written.preprocess) delete said.preprocessFrom
+  return { ...said, ...written }
 }
 
 /**

@@ -45,7 +45,6 @@ export const ERROR_CODES: Record<string, readonly [string, string]> = {
   'format/packed': ['a .thimble file is damaged', 'convert the original model again'],
   'format/packed-header': ['the header of a .thimble file is damaged', 'convert the original model again'],
   'format/packed-module': ['a .wasm that thimble pack did not make, or damaged', 'pack the model again'],
-  'format/packed-program': ['a compiled program in a .thimble file is wrong', 'convert the original model again'],
   'format/pickle': ['a PyTorch file does what weights need not do', 'save the state_dict alone'],
   'format/protobuf': ['an ONNX file is damaged', 'export it again'],
   'format/pytorch': [

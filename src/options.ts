@@ -50,12 +50,6 @@ export const flag: Rule = { expected: 'true or false', accepts: (v) => typeof v 
 export const text: Rule = { expected: 'a string', accepts: (v) => typeof v === 'string' }
 export const callback: Rule = { expected: 'a function', accepts: (v) => typeof v === 'function' }
 
-/** An instance of a class; `expected` says it in words. */
-export const instanceOf = (type: () => unknown, expected: string): Rule => ({
-  expected,
-  accepts: (v) => v instanceof (type() as new () => unknown),
-})
-
 /** A list (or typed array) of `min` to `max` values that all keep `rule`. */
 export const listOf = (rule: Rule, min = 0, max = Infinity): Rule => ({
   expected: `a list${min > 0 || max < Infinity ? ` of ${min === max ? min : `${min} to ${max}`}` : ''}, each ${rule.expected}`,

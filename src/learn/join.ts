@@ -2,6 +2,7 @@
 import type { Graph, Metadata, Op, Quantization, Tensor } from '../graph.ts'
 import { affine } from '../quantize/ranges.ts'
 import { fitScale, QMAX, quantizeBias } from '../quantize/weights.ts'
+import { littleEndian } from '../words.ts'
 import type { Linear } from './solve.ts'
 
 /** Room that the logits' range leaves beyond those of the photos taught. */
@@ -12,7 +13,6 @@ const perTensor = (scale: number, zeroPoint: number): Quantization => ({
   zeroPoints: Int32Array.of(zeroPoint),
   axis: 0,
 })
-const bytesOf = (a: ArrayBufferView): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength)
 
 /** Features as int8: a uint8 tensor's values less 128. */
 export function int8Features({ tensors, outputs }: Graph): { scale: number; zeroPoint: number; offset: number } {
@@ -63,14 +63,14 @@ export function joinHead(base: Graph, head: Linear, observed: Int8Array, metadat
     shape: [classes, features],
     dtype: 'int8',
     quantization: { scales, zeroPoints, axis: 0 },
-    data: bytesOf(weights),
+    data: littleEndian(weights),
   })
   const biases = add({
     name: 'learned/bias',
     shape: [classes],
     dtype: 'int32',
     quantization: { scales: scales.map((s) => Math.fround(s * inputScale)), zeroPoints, axis: 0 },
-    data: bytesOf(bias),
+    data: littleEndian(bias),
   })
   const logits = add({
     name: 'learned',

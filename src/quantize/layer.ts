@@ -30,6 +30,7 @@ import {
   type Matrix,
   type QuantizedMatrix,
 } from './weights.ts'
+import { littleEndian } from '../words.ts'
 
 /** `nearest`: weights to the nearest step. `adaptive`: to the steps that keep the layer's outputs. */
 export type Rounding = 'nearest' | 'adaptive'
@@ -240,8 +241,6 @@ function channelMeans(data: readonly Float32Array[], channels: number): Float64A
   return sum.map((v) => v / count)
 }
 
-const bytesOf = (a: Int8Array | Int32Array): Uint8Array => new Uint8Array(a.buffer, a.byteOffset, a.byteLength)
-
 /**
  * Quantizes one weighted op: writes its filter and bias into `tensors` and its outputs into both sides of the walk.
  * Biases are shifted so that each channel's mean output stays the float model's.
@@ -294,13 +293,13 @@ export function quantizeLayer(
   tensors[f] = {
     ...filter,
     dtype: 'int8',
-    data: bytesOf(fromRows(stored.q, channels, depthwise)),
+    data: littleEndian(fromRows(stored.q, channels, depthwise)),
     quantization: { scales: stored.scales, zeroPoints: zeroPoints(), axis: depthwise ? 3 : 0 },
   }
   tensors[b] = {
     ...tensors[b]!,
     dtype: 'int32',
-    data: bytesOf(quantizeBias(bias, stored.scales, inputScale)),
+    data: littleEndian(quantizeBias(bias, stored.scales, inputScale)),
     quantization: { scales: stored.scales.map((s) => Math.fround(s * inputScale)), zeroPoints: zeroPoints(), axis: 0 },
   }
 }

@@ -4,7 +4,7 @@
  * Source: HDF5 File Format Specification, version 3.0. What it does not read is refused by name: `format/hdf5`.
  */
 import { unzlibSync } from 'fflate'
-import { bad, Cursor, Hdf5Bytes } from './reader.ts'
+import { bad, Cursor, Hdf5Bytes, utf8 } from './reader.ts'
 import { countOf, readNumbers, readShape, readStrings, readType, type Hdf5Type } from './types.ts'
 
 const SIGNATURE = [0x89, 0x48, 0x44, 0x46, 0x0d, 0x0a, 0x1a, 0x0a]
@@ -271,7 +271,7 @@ export class Hdf5Group extends Hdf5Object {
     const flags = c.u8()
     const hard = flags & 8 ? c.u8() === 0 : true
     c.skip((flags & 4 ? 8 : 0) + (flags & 0x10 ? 1 : 0))
-    const name = new TextDecoder().decode(c.take8(c.uint(1 << (flags & 3))))
+    const name = utf8(c.take8(c.uint(1 << (flags & 3))))
     if (hard) out.set(name, c.target('a link'))
   }
 }

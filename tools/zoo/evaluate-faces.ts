@@ -8,10 +8,11 @@ import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { intersectionOverUnion, type Box } from '../../src/vision/boxes.ts'
 import { createFaceFinder, type Face, type FaceModels } from '../../src/vision/faces.ts'
+import { asModel } from '../../src/float/as-model.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { loadModel } from '../../src/node.ts'
 import type { Model, PixelImage } from '../../src/types.ts'
-import { demoPhotos, floatFaceModels, faceGraph, modelOf } from './faces.ts'
+import { demoPhotos, floatFaceModels, faceGraph } from './faces.ts'
 import { projectRoot } from './fetch.ts'
 
 const shipped = (name: string): Promise<Model> => loadModel(join(projectRoot, 'weights', `${name}.thimble`))
@@ -99,7 +100,7 @@ const result = {
   onFloatBoxes: await compare(photos, float, { detector: float.detector, ...rest }),
   tinyLandmarksOnFloatBoxes: await compare(
     photos,
-    { detector: float.detector, landmarks: modelOf(faceGraph('landmarks-tiny')) },
+    { detector: float.detector, landmarks: asModel(faceGraph('landmarks-tiny')) },
     { detector: float.detector, landmarks: await shipped('face_landmarks_68_tiny_112') },
   ),
   tiny: await compare(photos, floatFaceModels('tiny-detector'), {

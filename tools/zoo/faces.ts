@@ -7,11 +7,11 @@ import { decodeWeights } from '../../src/convert/tfjs/weights.ts'
 import { cropBox, cropImage } from '../../src/vision/crop.ts'
 import { createFaceFinder, type Face, type FaceModels } from '../../src/vision/faces.ts'
 import { boxOfPoints, grownBox } from '../../src/vision/pipeline.ts'
-import { floatModel } from '../../src/float/execute.ts'
+import { asModel } from '../../src/float/as-model.ts'
 import type { Graph, Metadata } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { augment, random, type Variation, variations } from '../../src/quantize/augment.ts'
-import type { Model, PixelImage, TypedArray } from '../../src/types.ts'
+import type { PixelImage } from '../../src/types.ts'
 import { npmFiles } from './fetch.ts'
 import { photos } from './photos.ts'
 
@@ -84,37 +84,12 @@ export function faceGraph(network: FaceNetwork, metadata: Metadata = {}): Graph 
   return { ...graph, metadata: { ...graph.metadata, ...metadata } }
 }
 
-/** A float graph in the runtime's interface. */
-export function modelOf(graph: Graph): Model {
-  const float = floatModel(graph)
-  const info = (t: number): Model['inputs'][number] => ({
-    name: graph.tensors[t]!.name,
-    shape: graph.tensors[t]!.shape,
-    dtype: 'float32',
-    scale: 0,
-    zeroPoint: 0,
-  })
-  return {
-    inputs: graph.inputs.map(info),
-    outputs: graph.outputs.map(info),
-    metadata: graph.metadata,
-    variant: 'simd',
-    kernels: 'generic',
-    why: 'float reference',
-    memoryBytes: 0,
-    arenaBytes: 0,
-    run: (input) => float.run([input as TypedArray as Float32Array]),
-    reset: () => undefined,
-    dispose: () => undefined,
-  }
-}
-
 /** Every network in float. */
 export const floatFaceModels = (detector: 'tiny-detector' | 'ssd-detector' = 'ssd-detector'): FaceModels => ({
-  detector: modelOf(faceGraph(detector)),
-  landmarks: modelOf(faceGraph('landmarks')),
-  ageGender: modelOf(faceGraph('age-gender')),
-  expression: modelOf(faceGraph('expression')),
+  detector: asModel(faceGraph(detector)),
+  landmarks: asModel(faceGraph('landmarks')),
+  ageGender: asModel(faceGraph('age-gender')),
+  expression: asModel(faceGraph('expression')),
 })
 
 const withFaces = (): PixelImage[] => [...demoPhotos('calibration'), photos().get('astronaut')!]
@@ -133,8 +108,8 @@ let found: { image: PixelImage; photo: number; face: Face }[] | undefined
 async function calibrationFaces(): Promise<{ image: PixelImage; photo: number; face: Face }[]> {
   if (found) return found
   const finder = await createFaceFinder({
-    detector: modelOf(faceGraph('ssd-detector')),
-    landmarks: modelOf(faceGraph('landmarks')),
+    detector: asModel(faceGraph('ssd-detector')),
+    landmarks: asModel(faceGraph('landmarks')),
   })
   return (found = withFaces().flatMap((image, photo) => finder.find(image).map((face) => ({ image, photo, face }))))
 }

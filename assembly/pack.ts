@@ -262,8 +262,6 @@ function storePairs(to: usize, v: v128, step: usize, pairs: i32): void {
 }
 
 /** One row of a filter that is transformed downwards, to its four positions. */
-// @ts-ignore: decorator
-@inline
 function winogradRow(to: usize, a: v128, b: v128, c: v128, step: usize, pairs: i32, position: usize): void {
   const outer = i16x8.add(a, c)
   storePairs(to, i16x8.add(a, a), step, pairs)

@@ -8,8 +8,9 @@ import {
   tensorInfo,
   type EngineDescription,
 } from './engine.ts'
+import { coreRuns } from './core-kernels.ts'
 import { ThimbleError } from './errors.ts'
-import { tablesFit } from './formats/check-program.ts'
+import { opcodesIn, tablesFit } from './formats/check-program.ts'
 import { readModel } from './formats/index.ts'
 import { isSealed, peekFrame } from './formats/packed-frame.ts'
 import { holdsProgram, readPacked, readProgram } from './formats/packed.ts'
@@ -18,7 +19,7 @@ import { settle } from './fold/index.ts'
 import type { Graph, Metadata } from './graph.ts'
 import { startProbe } from './kernels.ts'
 import { compileModel, PROGRAM_BASE, refuseFloat, type Program } from './plan/compile.ts'
-import { chooseVariant, runtimeModule, type RuntimeExports, type VariantChoice } from './runtime.ts'
+import { buildFor, chooseVariant, runtimeModule, type RuntimeExports, type VariantChoice } from './runtime.ts'
 import { checkThreads, ThreadPool } from './threads/pool.ts'
 import type { LoadOptions } from './types.ts'
 
@@ -78,7 +79,7 @@ export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?:
     const program = compileModel(graph, { variant, kernels, plan })
     const memory = fastModule && sharedMemory(program)
     return new Engine(
-      instantiateProgram(fastModule ?? (await runtimeModule(variant)), program, memory),
+      instantiateProgram(fastModule ?? (await runtimeModule(buildFor(variant, program.usedOpcodes))), program, memory),
       about(why),
       program,
     )
@@ -122,7 +123,7 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   const { variant, kernels, why } = await choose(options)
   const target = targetName(variant, kernels)
   if (!holdsProgram(frame, target)) return undefined
-  const exports = createInstance(await runtimeModule(variant))
+  let exports = createInstance(await runtimeModule(buildFor(variant, [])))
   if (!isSealed(bytes, (lanes, body) => hashInside(exports, lanes, body))) return undefined
   const ready = readProgram(frame, target)
   if (!ready) return undefined
@@ -137,9 +138,18 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
     arenaBytes: program.arenaBytes,
   }
   const compile = (): Program => compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' })
-  try {
+  const fill = (): DataView => {
     fillInstance(exports, { ...program, write: (loader) => runSteps(program.steps, frame.data, loader) })
-    if (!tablesFit(program, new DataView(exports.memory.buffer))) return undefined
+    return new DataView(exports.memory.buffer)
+  }
+  try {
+    const memory = fill()
+    if (!tablesFit(program, memory)) return undefined
+    const opcodes = opcodesIn(program, memory)
+    if (!coreRuns(opcodes)) {
+      exports = createInstance(await runtimeModule(buildFor(variant, opcodes)))
+      fill()
+    }
     return new Engine(exports, about, compile)
   } catch (error) {
     // Whatever a program does that no encoder wrote: the graph is there.

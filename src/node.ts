@@ -3,7 +3,7 @@ import { readFile } from 'node:fs/promises'
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type Decode } from './classifier.ts'
 import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
-import simdRuntime from './generated/simd.ts'
+import simdRuntime from './generated/simd-core.ts'
 import { loadBytes as loadWith, type FastRuntime } from './load.ts'
 import { checkLoadOptions } from './load-options.ts'
 import { isWasm, loadPackedModule, loadWasm } from './packed-module.ts'
@@ -40,7 +40,7 @@ export const fastRuntime = async (): Promise<FastRuntime> => (await import('./fa
 export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
   checkLoadOptions(options)
   if (isWasm(bytes)) return loadWasm(bytes, options, name)
-  embedRuntime('simd', simdRuntime)
+  embedRuntime('simd-core', simdRuntime)
   return loadWith(bytes, options, name, fastRuntime)
 }
 

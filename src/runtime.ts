@@ -1,6 +1,7 @@
 /** The wasm runtime modules: which variants this engine can run, and their compiled modules (compiled once each). */
 import { ThimbleError } from './errors.ts'
 import { fromBase64 } from './base64.ts'
+import { coreRuns } from './core-kernels.ts'
 import { chooseKernels, engineFeatures, hasSimd, kernelsFromEnvironment } from './kernels.ts'
 import type { Packers } from './lower/program.ts'
 import type { Kernels, Variant } from './types.ts'
@@ -74,34 +75,36 @@ export function chooseVariant(wanted: Variant | 'auto' = 'auto', wantedKernels?:
   return { variant, kernels: pick.kernels, why: `${reason}; ${pick.kernels} kernels: ${pick.why}` }
 }
 
-/** Runtime builds: the variants, and the SIMD one for shared memory. */
-export type Build = Variant | 'threads'
+/** Runtime builds: the variants, those with the core kernels only, and the SIMD one for shared memory. */
+export type Build = Variant | 'simd-core' | 'relaxed-core' | 'threads'
 
 const modules = new Map<Build, WebAssembly.Module>()
 const embedded = new Map<Build, string>()
 
 /** Brings a runtime along, as base64, so that nothing has to be loaded for it. */
-export const embedRuntime = (variant: Build, base64: string): void => void embedded.set(variant, base64)
+export const embedRuntime = (build: Build, base64: string): void => void embedded.set(build, base64)
 
-/** Bytes of a variant's runtime module. */
-export async function runtimeBytes(variant: Build): Promise<Uint8Array<ArrayBuffer>> {
-  const base64 = embedded.get(variant)
-  if (base64 !== undefined) return fromBase64(base64)
-  const file =
-    variant === 'threads'
-      ? await import('./generated/threads.ts')
-      : variant === 'simd'
-        ? await import('./generated/simd.ts')
-        : variant === 'scalar'
-          ? await import('./generated/scalar.ts')
-          : await import('./generated/relaxed.ts')
-  return fromBase64(file.default)
+const SOURCES: Readonly<Record<Build, () => Promise<{ default: string }>>> = {
+  simd: () => import('./generated/simd.ts'),
+  scalar: () => import('./generated/scalar.ts'),
+  relaxed: () => import('./generated/relaxed.ts'),
+  'simd-core': () => import('./generated/simd-core.ts'),
+  'relaxed-core': () => import('./generated/relaxed-core.ts'),
+  threads: () => import('./generated/threads.ts'),
 }
 
-export async function runtimeModule(variant: Build): Promise<WebAssembly.Module> {
-  const known = modules.get(variant)
+/** Bytes of a runtime module. */
+export const runtimeBytes = async (build: Build): Promise<Uint8Array<ArrayBuffer>> =>
+  fromBase64(embedded.get(build) ?? (await SOURCES[build]()).default)
+
+export async function runtimeModule(build: Build): Promise<WebAssembly.Module> {
+  const known = modules.get(build)
   if (known) return known
-  const module = new WebAssembly.Module(await runtimeBytes(variant))
-  modules.set(variant, module)
+  const module = new WebAssembly.Module(await runtimeBytes(build))
+  modules.set(build, module)
   return module
 }
+
+/** The smallest build of a variant that runs a program of these opcodes. */
+export const buildFor = (variant: Variant, opcodes: Iterable<number>): Build =>
+  variant !== 'scalar' && coreRuns(opcodes) ? `${variant}-core` : variant

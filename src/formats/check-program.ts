@@ -365,6 +365,12 @@ export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean 
   return taken.every((t, i) => i === 0 || t.from >= taken[i - 1]!.to || t.from === t.to)
 }
 
+/** Opcodes of a program's table, whose `tablesFit`. `view`: its memory. */
+export function opcodesIn({ header }: CheckedHead, view: DataView): number[] {
+  const { opTable, opCount } = header as Record<string, number>
+  return Array.from({ length: opCount! }, (_, i) => view.getUint32(view.getUint32(opTable! + 4 * i, true), true))
+}
+
 /** Bytes that a packer writes from its first argument on, and its work. Arguments as assembly/pack.ts names them. */
 interface Packing {
   bytes: number

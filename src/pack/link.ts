@@ -48,6 +48,9 @@ export interface Linked {
   functions: number
 }
 
+/** Exports that are there for the linker alone: of kernels and GEMM forms. */
+export const LINKER_EXPORT = /^(kernel|gemm)_(\d+)$|^relaxed_dot_is_signed$/
+
 const STUB = Uint8Array.of(0, 0x00, 0x0b)
 const MEMORY_GROW = 0x40
 const PAGE = 65536
@@ -80,6 +83,22 @@ export function linkModule(options: LinkOptions): Linked {
   m.customs = []
   checkModule(m, options)
   return measure(m, options.customs ?? {})
+}
+
+/**
+ * A runtime with those kernels only whose opcodes `keeps` takes, without the exports that tell a linker where each is: a
+ * module for hosts that load what they run into it.
+ */
+export function cutRuntime(runtime: Uint8Array, keeps: (opcode: number) => boolean): Uint8Array {
+  const m = parseModule(runtime)
+  const marked = m.exports.map(({ name }) => name).filter((name) => LINKER_EXPORT.test(name))
+  const gone = marked.filter((name) => name.startsWith('kernel_') && !keeps(Number(name.slice(7))))
+  stubFunctions(m, gone)
+  m.exports = m.exports.filter(({ name }) => !marked.includes(name))
+  removeUnused(m)
+  while (mergeEqualFunctions(m)) removeUnused(m)
+  m.customs = []
+  return encodeModule(m)
 }
 
 function measure(m: WasmModule, customs: Readonly<Record<string, string | Uint8Array>>): Linked {

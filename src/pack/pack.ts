@@ -10,7 +10,7 @@ import { PLAIN, runtimeBytes } from '../runtime.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { Reader } from './bytes.ts'
 import { cHeader } from './header.ts'
-import { linkModule } from './link.ts'
+import { LINKER_EXPORT, linkModule } from './link.ts'
 import { moduleMeta, type ModuleMeta } from './meta.ts'
 import { wasiCommand, wasiRuntimeBytes } from './wasi.ts'
 import { parseModule, type WasmModule } from './wasm.ts'
@@ -96,7 +96,7 @@ const unusedKernels = (runtime: WasmModule, program: Program): string[] =>
     .map((e) => e.name)
     .filter((name) => {
       if (name === 'relaxed_dot_is_signed') return !needsSignedDot(program)
-      const [, kind, id] = name.match(/^(kernel|gemm)_(\d+)$/) ?? []
+      const [, kind, id] = name.match(LINKER_EXPORT) ?? []
       return kind !== undefined && !(kind === 'kernel' ? program.usedOpcodes : program.usedForms).includes(Number(id))
     })
 

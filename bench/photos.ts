@@ -15,8 +15,9 @@ import { inputGeometry, inputTable, Preprocessor } from '../src/image/preprocess
 import { defaultPreprocess } from '../src/image/defaults.ts'
 import { imageDecoder } from '../src/image/decode.ts'
 import { imagesIn } from '../src/cli/files.ts'
-import { defaultModel, load, openModel } from '../src/cli/models.ts'
+import { load, modelFor } from '../src/cli/models.ts'
 import { crc32 } from '../src/scan.ts'
+import { median } from './stats.ts'
 import type { TypedArray } from '../src/types.ts'
 
 interface Times {
@@ -63,11 +64,6 @@ class Python {
   }
 }
 
-const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((a, b) => a - b)
-  const middle = sorted.length >> 1
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2
-}
 const least = (a: Times, b: Times): Times => ({
   decode: Math.min(a.decode, b.decode),
   preprocess: Math.min(a.preprocess, b.preprocess),
@@ -77,7 +73,7 @@ const NEVER: Times = { decode: Infinity, preprocess: Infinity, infer: Infinity }
 
 /** Runs the comparison and prints its table. */
 export async function benchPhotos({ folder, model: name, rounds }: PhotoBench): Promise<void> {
-  const file = name === undefined ? defaultModel('classification') : openModel(name)
+  const file = modelFor(name, 'classification')
   const model = await load(file, {})
   const input = model.inputs[0]!
   const { preprocess: how } = defaultPreprocess(input, model.metadata)

@@ -1,4 +1,5 @@
 /** A run as Markdown and as a chart. */
+import { escapeMarkup } from '../src/markup.ts'
 import { own, type NetworkResult, type PeerResult, type Plan } from './measure.ts'
 
 export interface Report {
@@ -169,9 +170,6 @@ export function summary(report: Report): string {
   ].join('\n')
 }
 
-const escape = (s: string): string =>
-  s.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!)
-
 /** Horizontal bars of median latency, one panel a network, Thimble's in colour. Reads on light and dark pages. */
 export function chart(report: Report): string {
   const [width, left, bar, gap] = [860, 310, 16, 6]
@@ -181,12 +179,12 @@ export function chart(report: Report): string {
     const measured = network.peers.filter((p) => p.medianMs !== undefined).sort((a, b) => a.medianMs! - b.medianMs!)
     if (measured.length === 0) continue
     const longest = measured.at(-1)!.medianMs!
-    parts.push(`<text x="8" y="${y + 16}" class="t">${escape(network.name)}: median ms, shorter is better</text>`)
+    parts.push(`<text x="8" y="${y + 16}" class="t">${escapeMarkup(network.name)}: median ms, shorter is better</text>`)
     y += 28
     for (const p of measured) {
       const length = Math.max(2, (p.medianMs! / longest) * (width - left - 80))
       parts.push(
-        `<text x="${left - 8}" y="${y + 12}" class="l">${escape(label(p))}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${bar}" rx="2" class="${own(p) ? 'own' : p.arithmetic === 'float32' ? 'float' : 'peer'}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}" class="v">${ms(p.medianMs)}</text>`,
+        `<text x="${left - 8}" y="${y + 12}" class="l">${escapeMarkup(label(p))}</text><rect x="${left}" y="${y}" width="${length.toFixed(1)}" height="${bar}" rx="2" class="${own(p) ? 'own' : p.arithmetic === 'float32' ? 'float' : 'peer'}"/><text x="${(left + length + 6).toFixed(1)}" y="${y + 12}" class="v">${ms(p.medianMs)}</text>`,
       )
       y += bar + gap
     }

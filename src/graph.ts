@@ -321,6 +321,10 @@ export interface Graph {
   programs?: readonly RecordedProgram[]
 }
 
+/** The name of an op in messages. */
+export const opLabel = (op: Op, index: number): string =>
+  `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} at op ${index}`
+
 /** Elements of a shape (1 for a scalar). */
 export function elements(shape: readonly number[]): number {
   let n = 1

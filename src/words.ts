@@ -1,4 +1,7 @@
-/** Little-endian bytes of files as typed arrays. */
+/** Bytes of files and of linear memory: little-endian typed arrays, alignment. */
+
+/** The first multiple of `to` that is not below `n`. */
+export const align = (n: number, to: number): number => Math.ceil(n / to) * to
 
 export const LITTLE_ENDIAN = new Uint8Array(Uint32Array.of(1).buffer)[0] === 1
 

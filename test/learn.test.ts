@@ -247,20 +247,13 @@ for (const [name, path] of [
         const size = elements(base.tensors[base.inputs[0]!]!.shape)
         const next = rng(6)
         const inputs = Array.from({ length: 6 }, () => Uint8Array.from({ length: size }, () => next.int(256)))
-        const wanted = join(folder, 'out')
         writeFileSync(join(folder, 'model.tflite'), tflite)
-        writeFileSync(join(folder, 'in'), Buffer.concat(inputs))
-        runPython(
-          at.python,
-          join(root, 'test/peers/litert_run.py'),
-          join(folder, 'model.tflite'),
-          join(folder, 'in'),
-          wanted,
-        )
+        inputs.forEach((x, i) => writeFileSync(join(folder, `model.${i}.in0.bin`), x))
+        runPython(at.python, join(root, 'tools/goldens/litert.py'), folder)
         const got = inputs.map((x) => model.run(model.inputs[0]!.dtype === 'int8' ? new Int8Array(x.buffer) : x)[0]!)
         equalBytes(
           Buffer.concat(got.map((o) => new Uint8Array(o.buffer, o.byteOffset, o.byteLength))),
-          readFileSync(wanted),
+          Buffer.concat(inputs.map((_, i) => readFileSync(join(folder, `model.${i}.out0.bin`)))),
           name,
         )
         for (const label of CLASSES) assert.is((await learner.classify(cropped(label, 4)))[0]!.label, label)

@@ -5,17 +5,18 @@ import type { Buffer as Constant, Loader, Recipe } from '../src/lower/program.ts
 import { DEPTHWISE_FORMS } from '../src/lower/depthwise-forms.ts'
 import { GEMM_FORMS, ROWS_FORM } from '../src/lower/gemm.ts'
 import { OP_DEPTHWISE3X3 } from '../src/generated/layout.ts'
-import { bytesOf, depthwiseBuffers, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'
+import { depthwiseBuffers, gemmBuffers, rowBuffers, Weights } from '../src/lower/weights.ts'
 import { EXP2_32 } from '../src/numerics.ts'
 import { allWithin, allZero, largestMagnitude, largestScale } from '../src/scan.ts'
 import { runtimeModule, type RuntimeExports } from '../src/runtime.ts'
+import { littleEndian } from '../src/words.ts'
 import { rng, type Rng } from './util.ts'
 
 /** Stands for the lowering context: collects the constants. */
 class Collector {
   readonly all: Constant[] = []
   readonly buffers = {
-    constant: (name: string, data: ArrayBufferView): Constant => this.add(name, data.byteLength, bytesOf(data)),
+    constant: (name: string, data: ArrayBufferView): Constant => this.add(name, data.byteLength, littleEndian(data)),
     lazy: (name: string, bytes: number, recipe: Recipe): Constant => this.add(name, bytes, recipe),
   }
   private add(name: string, bytes: number, constant: Uint8Array | Recipe): Constant {
@@ -64,7 +65,7 @@ function compare(constants: readonly Constant[], runtime: RuntimeExports, stagin
   for (const b of constants) {
     const c = b.constant!
     if (c instanceof Uint8Array) continue
-    const made = bytesOf(c.make())
+    const made = littleEndian(c.make())
     assert.is(made.length, b.bytes, `${b.name}: bytes`)
     if (c.load(loader, b.address)) packed++
     else memory.set(made, b.address)

@@ -2,6 +2,7 @@
  * A self-contained SVG of the trade: multiply-adds against milliseconds (or parameters, when nothing was timed), both
  * logarithmic.
  */
+import { escapeMarkup } from '../markup.ts'
 import type { ArchRow } from './measure.ts'
 
 const WIDTH = 1120
@@ -27,8 +28,6 @@ interface Axis {
   format(v: number): string
 }
 
-const escape = (s: string): string =>
-  s.replace(/[&<>"]/g, (c) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' })[c]!)
 const short = (v: number): string => Number(v.toPrecision(3)).toString()
 
 function axis(label: string, rows: readonly ArchRow[], of: (r: ArchRow) => number, format = short): Axis {
@@ -90,7 +89,7 @@ export function archChart(rows: readonly ArchRow[], title = 'Architectures in in
   const parts = [
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${WIDTH} ${HEIGHT}" width="${WIDTH}" height="${HEIGHT}" font-family="system-ui, sans-serif" font-size="12">`,
     `<rect width="${WIDTH}" height="${HEIGHT}" fill="#fff"/>`,
-    `<text x="${MARGIN.left}" y="24" font-size="16" font-weight="600">${escape(title)}</text>`,
+    `<text x="${MARGIN.left}" y="24" font-size="16" font-weight="600">${escapeMarkup(title)}</text>`,
     `<text x="${MARGIN.left}" y="42" fill="#555">circle area: parameters; the list gives multiply-adds, parameters${timed ? ', milliseconds' : ''}</text>`,
     ...ticks(x).map(
       (v) =>
@@ -110,7 +109,7 @@ export function archChart(rows: readonly ArchRow[], title = 'Architectures in in
     const color = COLORS[r.name] ?? '#333'
     const [cx, cy, radius] = [px(x.of(r)), py(y.of(r)), 3 + 2.2 * Math.sqrt(r.params / 1e6)]
     parts.push(
-      `<circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="${radius.toFixed(1)}" fill="${color}" fill-opacity="0.45" stroke="${color}"><title>${escape(detailOf(r))}</title></circle>`,
+      `<circle cx="${cx.toFixed(1)}" cy="${cy.toFixed(1)}" r="${radius.toFixed(1)}" fill="${color}" fill-opacity="0.45" stroke="${color}"><title>${escapeMarkup(detailOf(r))}</title></circle>`,
     )
     const at = place(cx, cy, radius)
     parts.push(
@@ -121,7 +120,7 @@ export function archChart(rows: readonly ArchRow[], title = 'Architectures in in
   rows.forEach((r, i) => {
     const top = MARGIN.top + 10 + i * Math.min(30, (HEIGHT - MARGIN.top - 20) / rows.length)
     parts.push(
-      `<text x="${left + 20}" y="${top}" text-anchor="end" fill="${COLORS[r.name] ?? '#333'}" font-weight="600">${i + 1}</text><text x="${left + 28}" y="${top}">${escape(labelOf(r))}<tspan fill="#777" font-size="11"> ${escape(numbersOf(r))}</tspan></text>`,
+      `<text x="${left + 20}" y="${top}" text-anchor="end" fill="${COLORS[r.name] ?? '#333'}" font-weight="600">${i + 1}</text><text x="${left + 28}" y="${top}">${escapeMarkup(labelOf(r))}<tspan fill="#777" font-size="11"> ${escapeMarkup(numbersOf(r))}</tspan></text>`,
     )
   })
   return `${parts.join('\n')}\n</svg>\n`

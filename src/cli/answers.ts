@@ -6,7 +6,7 @@ import type { Model, PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { pixelsOf, type RawFrame } from '../vision/source.ts'
 import { number } from './args.ts'
 import type { Args } from './command.ts'
-import { defaultModel, load, loadOptions, type ModelFile, openModel, shippedModels } from './models.ts'
+import { load, loadOptions, modelFor, type ModelFile, openModel } from './models.ts'
 import { printable } from './report.ts'
 
 export const TASKS = ['classify', 'detect', 'pose', 'segment', 'faces'] as const
@@ -66,7 +66,13 @@ type Found = Pick<PictureAnswer, 'fields' | 'words' | 'timings' | 'width' | 'hei
 type Asked = (picture: Uint8Array | RawFrame, limits: Limits) => Found
 
 /** What a shipped model's entry calls the task. */
-const SHIPPED_TASK = { classify: 'classification', detect: 'detection', pose: 'pose', segment: 'segmentation' } as const
+const SHIPPED_TASK: Record<TaskName, string> = {
+  classify: 'classification',
+  detect: 'detection',
+  faces: 'detection',
+  pose: 'pose',
+  segment: 'segmentation',
+}
 
 const percent = (score: number): string => `${(score * 100).toFixed(0)} %`
 const listed = (items: readonly string[], nothing: string): string =>
@@ -75,14 +81,6 @@ const listed = (items: readonly string[], nothing: string): string =>
     : nothing
 const named = (list: readonly { label: string; score: number }[]): string[] =>
   list.map((f) => `${f.label} ${percent(f.score)}`)
-
-/** The file that a task uses. Errors: `usage/model`. */
-export function modelFor(task: TaskName, model?: string): ModelFile {
-  if (model !== undefined) return openModel(model)
-  const wanted = SHIPPED_TASK[task === 'faces' ? 'detect' : task]
-  if (shippedModels().some((m) => (m.task ?? 'classification') === wanted)) return defaultModel(wanted)
-  throw new ThimbleError('usage/model', `no model for ${task} is shipped`, { hint: 'give one with --model' })
-}
 
 /** A picture's pixels, and how long decoding took. */
 function pixels(picture: Uint8Array | RawFrame, maxPixels: number): { image: PixelImage; decodeMs: number } {
@@ -247,11 +245,11 @@ export class Answerer {
       ...(top === undefined ? {} : { top }),
       ...(threshold === undefined ? {} : { threshold }),
     })
-    return { task: wanted, model: model ?? modelFor(wanted).name, ...found }
+    return { task: wanted, model: model ?? modelFor(undefined, SHIPPED_TASK[wanted]).name, ...found }
   }
 
   private async open(task: TaskName, model?: string): Promise<(threshold?: number) => Promise<Asked>> {
-    const file = modelFor(task, model)
+    const file = modelFor(model, SHIPPED_TASK[task])
     if (task !== 'classify') return finder(task, this.args, file)
     const asked = await askClassifier(this.args, file)
     return async () => asked

@@ -7,7 +7,7 @@ import type { Prediction } from '../types.ts'
 import { choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelBytes } from './files.ts'
-import { defaultModel, load, loadOptions, type ModelFile, openModel, RUN_OPTIONS, shippedModels } from './models.ts'
+import { load, loadOptions, modelFor, type ModelFile, RUN_OPTIONS, shippedModels } from './models.ts'
 import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
 import { hasWorkers, PhotoWorkers } from './photo-workers.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
@@ -25,10 +25,7 @@ export interface Answer {
 }
 
 /** The model that a call names, or the default one. */
-export function openNamed(args: Args): ModelFile {
-  const name = text(args, 'model')
-  return name === undefined ? defaultModel('classification') : openModel(name)
-}
+export const openNamed = (args: Args): ModelFile => modelFor(text(args, 'model'), 'classification')
 
 export async function classifierOf(args: Args, model: ModelFile): Promise<Classifier> {
   const labels = labelBytes(args)

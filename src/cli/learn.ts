@@ -8,7 +8,7 @@ import { createLearner, type LearnReport } from '../learn/learner.ts'
 import { badCall, flag, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
-import { defaultModel, openModel } from './models.ts'
+import { modelFor } from './models.ts'
 import { note, printable } from './report.ts'
 import { table } from './text.ts'
 
@@ -71,8 +71,7 @@ async function run(args: Args): Promise<void> {
   }
   const seed = whole(args, 'seed', 1, 0)
   const folders = classFolders(folder)
-  const named = text(args, 'base')
-  const base = named === undefined ? defaultModel('classification') : openModel(named)
+  const base = modelFor(text(args, 'base'), 'classification')
   const learner = await createLearner(readModel(base.bytes, base.name), { decode: decodeImage })
   if (learner.assumed.startsWith('assumed')) note(`photos become the model's input by what is ${learner.assumed}`)
   const start = performance.now()

@@ -43,7 +43,7 @@ export function shippedModels(): ShippedModel[] {
 }
 
 /** The shipped model for a task that is used when none is named. Errors: `usage/model`. */
-export function defaultModel(task: string): ModelFile {
+function defaultModel(task: string): ModelFile {
   const candidates = shippedModels().filter(
     (m) => (m.task ?? 'classification') === task && existsSync(weightsPath(m.file)),
   )
@@ -80,6 +80,10 @@ export function openModel(model: string): ModelFile {
     }`,
   })
 }
+
+/** The model of this name or path, else the shipped one for a task. Errors: `usage/model`, `usage/file`. */
+export const modelFor = (name: string | undefined, task: string): ModelFile =>
+  name === undefined ? defaultModel(task) : openModel(name)
 
 /** Options of every command that runs a model. */
 export const RUN_OPTIONS = {

@@ -11,7 +11,7 @@ import { headKinds, headOf } from '../vision/recognise.ts'
 import { choice, number, text, whole } from './args.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
 import { isFolder, labelFile, writeFiles } from './files.ts'
-import { loadOptions, load, type ModelFile, RUN_OPTIONS } from './models.ts'
+import { load, loadOptions, modelFor, type ModelFile, RUN_OPTIONS } from './models.ts'
 import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from './report.ts'
@@ -244,4 +244,44 @@ export async function eachPhoto(
       human: (name) => human(name, open.model.name, got, timings),
     }
   })
+}
+
+/** A command that answers photos with what one network finds in them. */
+export function visionCommand({
+  name,
+  task,
+  open,
+  modelHelp,
+  more = {},
+  notes,
+  ...words
+}: Pick<Command, 'name' | 'summary' | 'usage'> & {
+  /** Whose shipped model is used where `--model` names none. */
+  task: string
+  open: (model: Model, options: DetectorOptions) => Promise<(image: PixelImage) => PhotoAnswer>
+  modelHelp: string
+  /** Options of this command alone. */
+  more?: Record<string, OptionSpec>
+  notes?: string
+}): Command {
+  const command: Command = {
+    name,
+    ...words,
+    options: {
+      model: { type: 'string', short: 'm', value: 'MODEL', help: modelHelp },
+      ...more,
+      ...HEAD_OPTIONS,
+      ...PHOTO_OPTIONS,
+      ...CROP_OPTION,
+    },
+    notes: notes === undefined ? PHOTO_NOTES : `${PHOTO_NOTES}\n${notes}`,
+    run: (args) => {
+      const file = modelFor(text(args, 'model'), task)
+      return eachPhoto(args, { command, model: file }, async () => {
+        const { model, options } = await openVision(args, file)
+        return open(model, options)
+      })
+    },
+  }
+  return command
 }

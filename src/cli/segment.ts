@@ -1,19 +1,8 @@
 /** `thimble segment`: what each pixel of photos shows. */
+import type { Model, PixelImage } from '../types.ts'
+import type { DetectorOptions } from '../vision/detector.ts'
 import type { Segmentation } from '../vision/segmenter.ts'
-import { badCall, text } from './args.ts'
-import type { Args, Command } from './command.ts'
-import { defaultModel, openModel, shippedModels } from './models.ts'
-import {
-  boxLine,
-  CROP_OPTION,
-  eachPhoto,
-  HEAD_OPTIONS,
-  openVision,
-  PHOTO_NOTES,
-  PHOTO_OPTIONS,
-  printedBox,
-  rounded,
-} from './photos.ts'
+import { boxLine, printedBox, rounded, visionCommand, type PhotoAnswer } from './photos.ts'
 import { printable } from './report.ts'
 import { encodeIndexedPng } from './tensor-picture.ts'
 
@@ -29,40 +18,32 @@ function lines({ classes, instances, map, width, height }: Segmentation): string
   )
 }
 
-async function run(args: Args): Promise<number> {
-  const name = text(args, 'model')
-  if (name === undefined && !shippedModels().some((m) => m.task === 'segmentation')) {
-    throw badCall(command, 'no model for segmentation is shipped: give one with --model')
+async function open(model: Model, options: DetectorOptions): Promise<(image: PixelImage) => PhotoAnswer> {
+  const [{ createSegmenter }, { annotateSegmentation, maskColours, mapPicture }, { encodePng }] = await Promise.all([
+    import('../vision/segmenter.ts'),
+    import('../draw/annotate.ts'),
+    import('./tensor-picture.ts'),
+  ])
+  const segmenter = await createSegmenter(model, options)
+  /** Colour numbers are class indices (plus one where 0 is no class). */
+  const mask = (found: Segmentation): Uint8Array => {
+    if (found.map) return encodePng(mapPicture(found, found.map))
+    const colour = maskColours(found, segmenter.background)
+    const most = found.classes.reduce((n, c) => Math.max(n, c.index + (found.offset ? 1 : 0)), 0)
+    const palette = Array.from({ length: most + 1 }, (_, i) => colour(i) ?? ([0, 0, 0] as const))
+    return encodeIndexedPng(found.mask, found, palette)
   }
-  const file = name === undefined ? defaultModel('segmentation') : openModel(name)
-  return eachPhoto(args, { command, model: file }, async () => {
-    const [{ createSegmenter }, { annotateSegmentation, maskColours, mapPicture }, { encodePng }] = await Promise.all([
-      import('../vision/segmenter.ts'),
-      import('../draw/annotate.ts'),
-      import('./tensor-picture.ts'),
-    ])
-    const { model, options } = await openVision(args, file)
-    const segmenter = await createSegmenter(model, options)
-    /** Colour numbers are class indices (plus one where 0 is no class). */
-    const mask = (found: Segmentation): Uint8Array => {
-      if (found.map) return encodePng(mapPicture(found, found.map))
-      const colour = maskColours(found, segmenter.background)
-      const most = found.classes.reduce((n, c) => Math.max(n, c.index + (found.offset ? 1 : 0)), 0)
-      const palette = Array.from({ length: most + 1 }, (_, i) => colour(i) ?? ([0, 0, 0] as const))
-      return encodeIndexedPng(found.mask, found, palette)
+  return (image) => {
+    const found = segmenter.segment(image)
+    return {
+      json: printedSegments(found),
+      lines: lines(found),
+      timings: { ...segmenter.timings },
+      picture: () => annotateSegmentation(image, found, segmenter.background),
+      crops: found.instances ?? [],
+      mask: () => mask(found),
     }
-    return (image) => {
-      const found = segmenter.segment(image)
-      return {
-        json: printedSegments(found),
-        lines: lines(found),
-        timings: { ...segmenter.timings },
-        picture: () => annotateSegmentation(image, found, segmenter.background),
-        crops: found.instances ?? [],
-        mask: () => mask(found),
-      }
-    }
-  })
+  }
 }
 
 /** Classes, objects and map as JSON prints them. */
@@ -74,26 +55,18 @@ export const printedSegments = (found: Segmentation): Record<string, unknown> =>
   ...(found.map && { map: { min: found.map.min, max: found.map.max } }),
 })
 
-export const command: Command = {
+export const command = visionCommand({
   name: 'segment',
+  task: 'segmentation',
   summary: 'Says what each pixel of photos shows.',
   usage: 'segment [PHOTO...] --model MODEL [--labels FILE] [--json] [--out FILE.png] [--mask FILE.png]',
-  options: {
-    model: {
-      type: 'string',
-      short: 'm',
-      value: 'MODEL',
-      help: 'DeepLab, U-Net, YOLO-seg, selfie segmentation, or a network that makes a map (depth)',
-    },
+  modelHelp: 'DeepLab, U-Net, YOLO-seg, selfie segmentation, or a network that makes a map (depth)',
+  more: {
     mask: {
       type: 'string',
       value: 'FILE',
       help: 'write the classes as an indexed PNG of the photo’s size (colour number = class index; objects: plus one)',
     },
-    ...HEAD_OPTIONS,
-    ...PHOTO_OPTIONS,
-    ...CROP_OPTION,
   },
-  notes: PHOTO_NOTES,
-  run,
-}
+  open,
+})

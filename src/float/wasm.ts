@@ -2,6 +2,7 @@
  * The float SIMD kernels (assembly/float.ts) as functions on Float32Arrays: copies in, runs, copies out. One module
  * instance for the whole process; a call leaves nothing behind that a later call depends on.
  */
+import { align } from '../words.ts'
 import { ThimbleError } from '../errors.ts'
 import base64 from '../generated/float.ts'
 import { windowPadding } from '../convert/builder.ts'
@@ -73,8 +74,6 @@ class Arena {
   }
 }
 
-const roundUp = (n: number, to: number): number => Math.ceil(n / to) * to
-
 /** Filter rows [N, K] as panels, and the bias beside them. */
 function panels(
   arena: Arena,
@@ -83,10 +82,10 @@ function panels(
   N: number,
   K: number,
 ): { packed: number; biases: number } {
-  const packed = arena.floats(roundUp(N, 8) * K)
+  const packed = arena.floats(align(N, 8) * K)
   const rows = arena.put(b)
   arena.k.packPanels(rows, packed, N, K)
-  return { packed, biases: arena.put(bias ?? new Float32Array(0), roundUp(N, 8)) }
+  return { packed, biases: arena.put(bias ?? new Float32Array(0), align(N, 8)) }
 }
 
 /** As `gemm` of kernels.ts with contiguous rows: out[m,n] = sum_k a[m,k] * b[n,k] + bias[n]. */
@@ -103,7 +102,7 @@ export function gemm(
   const arena = new Arena()
   const { packed, biases } = panels(arena, b, bias, N, K)
   const x = arena.put(a)
-  const ldo = roundUp(N, 8)
+  const ldo = align(N, 8)
   const y = arena.floats(M * ldo)
   arena.k.gemm(x, K, packed, biases, y, ldo, M, N, K)
   if (bounds) arena.k.clamp(y, M * ldo, ...bounds)
@@ -142,7 +141,7 @@ export function conv2d(
   const image = s.inH * s.inW * s.inC
   const input = arena.floats(image)
   const slab = arena.floats(rows * s.outW * K)
-  const ldo = roundUp(s.outC, 8)
+  const ldo = align(s.outC, 8)
   const y = arena.floats(rows * s.outW * ldo)
   const [top, left] = corner(s)
   for (let n = 0; n < s.batch; n++) {
@@ -239,7 +238,7 @@ export function columnProducts(
   I: number,
   J: number,
 ): void {
-  const [padI, padJ] = [roundUp(I, 4), roundUp(J, 8)]
+  const [padI, padJ] = [align(I, 4), align(J, 8)]
   const step = Math.max(1, Math.min(M, Math.floor(BLOCK / Math.max(padI, padJ)), 4096))
   for (let m = 0; m < M; m += step) {
     const arena = new Arena()

@@ -4,8 +4,8 @@
  * between reading and lowering; ops keep their numbers.
  */
 import { ThimbleError } from '../errors.ts'
-import { checkShape, opLabel } from '../formats/check.ts'
-import { dtypeBytes, elements, type Graph, type Op, type Tensor } from '../graph.ts'
+import { checkShape } from '../formats/check.ts'
+import { dtypeBytes, elements, opLabel, type Graph, type Op, type Tensor } from '../graph.ts'
 import { canEvaluate, evaluate } from './evaluate.ts'
 import { inferShapes, Site } from './infer.ts'
 

@@ -3,9 +3,8 @@
  * activations is not believed: it may be empty, stale, or of another batch.
  */
 import { ThimbleError } from '../errors.ts'
-import { elements, type Op, type OpAttributes, type OpOf, type OpType, type Tensor } from '../graph.ts'
+import { elements, opLabel, type Op, type OpAttributes, type OpOf, type OpType, type Tensor } from '../graph.ts'
 import { detectionShapes } from '../formats/tflite-detection.ts'
-import { opLabel } from '../formats/check.ts'
 import { axisOf, broadcastShapes, slicesOf } from './shapes.ts'
 
 /** An op among tensors whose shapes are known, as far as they are. */

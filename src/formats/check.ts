@@ -6,7 +6,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph.ts'
-import { dtypeBytes, tensorBytes } from '../graph.ts'
+import { dtypeBytes, opLabel, tensorBytes } from '../graph.ts'
 import { allWithin, largestScale } from '../scan.ts'
 
 export const MAX_TENSORS = 2 ** 19
@@ -389,10 +389,6 @@ function checkIndices(indices: readonly number[], tensors: readonly Tensor[], wh
     }
   }
 }
-
-/** The name of an op in messages. */
-export const opLabel = (op: Op, index: number): string =>
-  `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} at op ${index}`
 
 /**
  * Checks a whole graph. `ready[i]`: tensor i has a value without being a constant of the graph (a variable, or a

@@ -21,6 +21,7 @@
  * this graph and to this build's runtime: what edits a file without knowing of programs breaks it, and another version
  * of Thimble has another id. A file with a broken seal is as good as one without programs.
  */
+import { align } from '../words.ts'
 import { ThimbleError } from '../errors.ts'
 import { crc32 } from '../scan.ts'
 import { PROGRAMS_ID } from './programs.ts'
@@ -32,7 +33,6 @@ const START = 32
 export const ALIGN = 16
 const MAX_BYTES = 2 ** 32 - ALIGN
 
-export const align = (n: number): number => Math.ceil(n / ALIGN) * ALIGN
 export const isObject = (v: unknown): v is Record<string, unknown> =>
   typeof v === 'object' && v !== null && !Array.isArray(v)
 
@@ -93,7 +93,7 @@ const damaged = (what: string, expected: string | number, got: string | number):
 function parse(bytes: Uint8Array, view: DataView): Frame {
   const headerBytes = view.getUint32(20, true)
   const dataStart = view.getUint32(24, true)
-  if (dataStart !== align(START + headerBytes) || dataStart > bytes.length) {
+  if (dataStart !== align(START + headerBytes, ALIGN) || dataStart > bytes.length) {
     throw headerError('header size', 'inside the file', [headerBytes, dataStart])
   }
   let header: unknown
@@ -168,7 +168,7 @@ export function writeFrame(
   programs: boolean,
 ): Uint8Array {
   const json = new TextEncoder().encode(text)
-  const dataStart = align(START + json.length)
+  const dataStart = align(START + json.length, ALIGN)
   const size = dataStart + dataBytes
   if (size > MAX_BYTES) {
     throw new ThimbleError('format/too-large', 'packed file', { expected: `at most ${MAX_BYTES} bytes`, got: size })

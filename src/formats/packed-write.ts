@@ -1,11 +1,11 @@
 /** Writes `.thimble` files; packed.ts says what is in them. */
 import { ThimbleError } from '../errors.ts'
-import type { Graph, Quantization, Tensor } from '../graph.ts'
-import { wordBytes } from '../words.ts'
+import { opLabel, type Graph, type Quantization, type Tensor } from '../graph.ts'
+import { align, wordBytes } from '../words.ts'
 import { checkMetadata } from './check-metadata.ts'
-import { checkGraph, opLabel } from './check.ts'
+import { checkGraph } from './check.ts'
 import { crc32 } from '../scan.ts'
-import { align, isObject, writeFrame } from './packed-frame.ts'
+import { ALIGN, isObject, writeFrame } from './packed-frame.ts'
 import { pick } from './packed.ts'
 import { encodeSteps, toLeb128, type RecordedProgram } from './programs.ts'
 
@@ -65,7 +65,7 @@ class DataWriter {
     }
     const at = this.length
     this.byHash.set(hash, [...known, this.pieces.push({ at, bytes }) - 1])
-    this.length = align(at + bytes.length)
+    this.length = align(at + bytes.length, ALIGN)
     return at
   }
 }

@@ -12,7 +12,7 @@ import {
 } from '../numerics.ts'
 import { type Context, shifted, type Q } from './context.ts'
 import { emitLut, real, table, toTable } from './elementwise.ts'
-import { emitPairs, operandsOf, trimmed } from './pairs.ts'
+import { emitPairs, operandsOf, trimmed, UNUSED } from './pairs.ts'
 import type { Value } from './program.ts'
 import { lowerArithmetic } from './words.ts'
 
@@ -159,15 +159,7 @@ export function lowerBinary(cx: Context): void {
     bZeroPoint: bq.zero,
     outputZeroPoint: yq.zero,
     ...(kind === 2 ? { actMin: limits[0], actMax: limits[1] } : shifted(limits, yq)),
-    aMultiplier: 0,
-    aShift: 0,
-    bMultiplier: 0,
-    bShift: 0,
-    multiplier: 0,
-    shift: 0,
-    wrapElements: 0,
-    minus: 0,
-    scale: 0,
+    ...UNUSED,
     ...numbers,
   }
   emitPairs(cx, a, b, {

@@ -14,7 +14,7 @@ import { activationBoundsBuiltin, clamp, f32, multiplyHalfAway, quantizeMultipli
 import { type Context, shifted, Unsupported, type Q } from './context.ts'
 import { emitChannelLut, table } from './elementwise.ts'
 import { doublingHighProduct, reciprocal, roundingShift } from './fixed-point.ts'
-import { emitPairs, operandsOf, type PairArithmetic } from './pairs.ts'
+import { emitPairs, operandsOf, UNUSED, type PairArithmetic } from './pairs.ts'
 import type { Buffer } from './program.ts'
 
 interface Combination {
@@ -40,15 +40,7 @@ function combine(cx: Context, make: (a: Q, b: Q, y: Q) => Combination): void {
     outputZeroPoint: yq.zero,
     actMin,
     actMax,
-    aMultiplier: 0,
-    aShift: 0,
-    bMultiplier: 0,
-    bShift: 0,
-    multiplier: 0,
-    shift: 0,
-    wrapElements: 0,
-    minus: 0,
-    scale: 0,
+    ...UNUSED,
     table: 0,
     ...numbers,
   }

@@ -1,6 +1,6 @@
 /** Shared state and checks of the lowering rules. */
 import { ThimbleError } from '../errors.ts'
-import { elements, tensorBytes, type Graph, type Op, type Tensor } from '../graph.ts'
+import { elements, opLabel, tensorBytes, type Graph, type Op, type Tensor } from '../graph.ts'
 import type { QuantParams } from '../numerics.ts'
 import { OP_COPY, OP_FILL } from '../generated/layout.ts'
 import { Buffers, rowwise, Value, type Buffer, type Rows, type Step } from './program.ts'
@@ -219,7 +219,7 @@ export class Context {
     expected?: string | number,
     got?: string | number,
   ): ThimbleError {
-    return new ThimbleError(code, what, { op: opName(this.op, this.opIndex), tensor: tensor?.name, expected, got })
+    return new ThimbleError(code, what, { op: opLabel(this.op, this.opIndex), tensor: tensor?.name, expected, got })
   }
 
   /** Per-tensor quantization of an 8-bit tensor; anything else is unsupported by name. */
@@ -384,13 +384,8 @@ function dimsOf(t: Tensor): { n: number; h: number; w: number; c: number } {
   return { n: 1, h: 1, w: 1, c: tensorBytes(t) }
 }
 
-export const opName = (op: Op, index: number): string =>
-  `${op.type === 'UNSUPPORTED' ? op.attrs.name : op.type} at op ${index}`
-
 /** clamp limits minus the kernel domain's shift. */
 export const shifted = ([low, high]: [number, number], q: Q): { actMin: number; actMax: number } => ({
   actMin: low - q.shift,
   actMax: high - q.shift,
 })
-
-export const align = (n: number, to: number): number => Math.ceil(n / to) * to

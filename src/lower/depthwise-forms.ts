@@ -10,7 +10,7 @@ import {
   OP_DEPTHWISE5X5,
 } from '../generated/layout.ts'
 import type { Kernels, Variant } from '../types.ts'
-import { align } from './context.ts'
+import { align, littleEndian } from '../words.ts'
 import { fillsPanels } from './gemm.ts'
 import {
   packDepthwise3x3,
@@ -22,7 +22,7 @@ import {
   wideOrder,
 } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
-import { bytesOf, type Weights } from './weights.ts'
+import type { Weights } from './weights.ts'
 
 export interface DepthwiseForm {
   op: number
@@ -68,7 +68,7 @@ function load3x3({ runtime, memory, staging, stagingBytes }: Loader, to: number,
 /** Five of a panel's seven pairs of vectors hold every tap once. */
 function fold3x3({ runtime, memory }: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights): boolean {
   if (!runtime.fold_gemm_4x8) return false
-  memory.set(bytesOf(plain), to)
+  memory.set(littleEndian(plain), to)
   if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, weights.bytes / 224, 5, 64, w.inputZero)
   return true
 }
@@ -120,7 +120,7 @@ function stageTaps(
   const numbers = Int8Array.from(taps.flat())
   if (table + numbers.length > staging + stagingBytes) return undefined
   memory.set(w.raw, staging)
-  memory.set(bytesOf(numbers), table)
+  memory.set(littleEndian(numbers), table)
   return table
 }
 
@@ -128,7 +128,7 @@ const foldTaps =
   (width: number): NonNullable<DepthwiseForm['foldBias']> =>
   ({ runtime, memory, staging, stagingBytes }, to, plain, _, w) => {
     if (!runtime.fold_taps || w.raw.length > stagingBytes) return false
-    memory.set(bytesOf(plain), to)
+    memory.set(littleEndian(plain), to)
     if (!w.inputZero) return true
     memory.set(w.raw, staging)
     runtime.fold_taps(to, staging, w.bias.length, width, w.raw.length / w.bias.length, w.zero, w.flip, w.inputZero)

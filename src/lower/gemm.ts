@@ -2,10 +2,11 @@
  * The GEMM microkernels a convolution may use: one row per `form` of a ConvRecord. A new microkernel is a file
  * assembly/kernels/gemm-*.ts, its case in conv.ts, its export in kernels/index.ts and its row here.
  */
+import { align, littleEndian } from '../words.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { packGemm, packRows3x8c8, packRows4, packRows4x16c4, packRows4x8c4, paddedSegment } from './pack.ts'
 import type { Buffer, Loader } from './program.ts'
-import { bytesOf, type Weights } from './weights.ts'
+import type { Weights } from './weights.ts'
 
 /**
  * Tiles that forms that pack panels take at a time where there is room: each panel of weights, which comes from far in
@@ -85,7 +86,7 @@ function eachGo(
   if (!runtime.pack_gemm_4x8 || perGo < 1 || channels < 8) return false
   const pack = (channel: number, p: number, count: number): void => {
     const rows = w.raw.subarray(channel * k, (channel + count * 8) * k)
-    const at = target?.(p) ?? staging + Math.ceil((rows.length + 8) / 16) * 16
+    const at = target?.(p) ?? staging + align(rows.length + 8, 16)
     memory.set(rows, staging)
     runtime.pack_gemm_4x8!(at, staging, count, k, segment, padded, w.zero, w.flip)
     done?.(at, p, count)
@@ -149,7 +150,7 @@ function foldRows(
 ): boolean {
   const { fold_rows, flip_bytes } = runtime
   if (!fold_rows || !flip_bytes) return false
-  memory.set(bytesOf(plain), to)
+  memory.set(littleEndian(plain), to)
   return (
     !w.inputZero ||
     stage((at, rows, place) => {
@@ -223,7 +224,7 @@ const WIDE: Omit<GemmForm, 'id' | 'name' | 'kernels'> = {
   loadWeights: loadGemm4x8,
   foldBias({ runtime, memory }, to, plain, weights, w, panels) {
     if (!runtime.fold_gemm_4x8) return false
-    memory.set(bytesOf(plain), to)
+    memory.set(littleEndian(plain), to)
     if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, 0, w.inputZero)
     return true
   },
@@ -296,7 +297,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     foldBias(loader, to, plain, _, w, panels, k, segment) {
       const { fold_gemm_4x8 } = loader.runtime
       if (!fold_gemm_4x8) return false
-      loader.memory.set(bytesOf(plain), to)
+      loader.memory.set(littleEndian(plain), to)
       const pairs = ((k / segment) * paddedSegment(segment)) / 2
       return (
         !w.inputZero ||

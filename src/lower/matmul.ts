@@ -3,7 +3,8 @@ import { OP_MATMUL } from '../generated/layout.ts'
 import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../numerics.ts'
 import { merge, strides } from './broadcast.ts'
-import { align, type Context, shifted, Unsupported, type Q } from './context.ts'
+import { align } from '../words.ts'
+import { type Context, shifted, Unsupported, type Q } from './context.ts'
 import { present, rowwise, type Buffer, type Value } from './program.ts'
 
 interface Matrix {

@@ -37,6 +37,7 @@
  *
  * When channels > 8 are no multiple of 8 the last panel starts at channels - 8 and repeats some of them.
  */
+import { align } from '../words.ts'
 
 /** First channel of each panel of `width`. */
 export function panelStarts(channels: number, width: number): number[] {
@@ -138,7 +139,7 @@ export function packWinograd(
  */
 export function packRows4(weights: Int8Array, channels: number, k: number): Int8Array {
   const starts = panelStarts(channels, 4)
-  const rowBytes = Math.ceil(k / 16) * 16
+  const rowBytes = align(k, 16)
   const out = new Int8Array(starts.length * rowBytes * 4)
   starts.forEach((start, p) => {
     for (let c = 0; c < 4; c++) {

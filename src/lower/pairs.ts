@@ -47,6 +47,19 @@ export interface PairArithmetic {
   table?: Buffer | undefined
 }
 
+/** Fields of both records that an arithmetic names where it uses them. */
+export const UNUSED = {
+  aMultiplier: 0,
+  aShift: 0,
+  bMultiplier: 0,
+  bShift: 0,
+  multiplier: 0,
+  shift: 0,
+  wrapElements: 0,
+  minus: 0,
+  scale: 0,
+} as const
+
 /** The one value of a constant that has the same everywhere, as kernels see it. */
 function uniform({ tensor }: Value): number | undefined {
   const { data, dtype } = tensor

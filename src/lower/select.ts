@@ -52,11 +52,7 @@ interface Turn {
 const MOST = 4
 
 /** Exactly four loops over `shape`, operands broadcast. */
-function turns(
-  cx: Context,
-  shape: readonly number[],
-  operands: { c?: Tensor; a: Tensor; b: Tensor },
-): [Turn, Turn, Turn, Turn] {
+function turns(cx: Context, shape: readonly number[], operands: { c?: Tensor; a: Tensor; b: Tensor }): Turn[] {
   const steps = (t: Tensor | undefined): number[] => {
     if (!t) return shape.map(() => 0)
     const own = strides(t.shape, dtypeBytes(t.dtype))
@@ -69,8 +65,15 @@ function turns(
     ['c', 'a', 'b'],
   )
   if (loops.length > MOST) throw new Unsupported('broadcast over more than four separate dimensions')
-  return [...Array<Turn>(MOST - loops.length).fill({ size: 1, c: 0, a: 0, b: 0 }), ...loops] as [Turn, Turn, Turn, Turn]
+  return [...Array<Turn>(MOST - loops.length).fill({ size: 1, c: 0, a: 0, b: 0 }), ...loops]
 }
+
+/** The loops as both records hold them: sizes, and the steps of some of the operands. */
+const turnFields = (loops: readonly Turn[], operands: readonly ('c' | 'a' | 'b')[]): Record<string, number> =>
+  Object.fromEntries([
+    ...loops.map(({ size }, i) => [`d${i}`, size]),
+    ...operands.flatMap((name) => loops.map((loop, i) => [`${name}${i}`, loop[name]])),
+  ])
 
 const COMPARISONS: Partial<Record<OpType, number>> = {
   EQUAL: COMPARE_EQUAL,
@@ -98,7 +101,7 @@ function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
     return { zero: q.zero, ...quantizeMultiplier(q.scale) }
   }
   const [ga, gb] = [grid(a.tensor), grid(b.tensor)]
-  const [d0, d1, d2, d3] = turns(cx, out.shape, { a: a.tensor, b: b.tensor })
+  const loops = turns(cx, out.shape, { a: a.tensor, b: b.tensor })
   cx.plain(a)
   cx.plain(b)
   const y = cx.result()
@@ -116,18 +119,7 @@ function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
       a: a.address(),
       b: b.address(),
       output: y.address(),
-      d0: d0.size,
-      d1: d1.size,
-      d2: d2.size,
-      d3: d3.size,
-      a0: d0.a,
-      a1: d1.a,
-      a2: d2.a,
-      a3: d3.a,
-      b0: d0.b,
-      b1: d1.b,
-      b2: d2.b,
-      b3: d3.b,
+      ...turnFields(loops, ['a', 'b']),
       aZeroPoint: ga.zero,
       aMultiplier: ga.multiplier,
       aShift: ga.shift,
@@ -166,7 +158,7 @@ export function lowerSelect(cx: Context): void {
     }
     condition = { ...condition, shape: a.tensor.shape.map((_, i) => (i === 0 ? elements(condition.shape) : 1)) }
   }
-  const [d0, d1, d2, d3] = turns(cx, out.shape, { c: condition, a: a.tensor, b: b.tensor })
+  const loops = turns(cx, out.shape, { c: condition, a: a.tensor, b: b.tensor })
   const y = cx.result()
   y.alias = true
   cx.push({
@@ -182,22 +174,7 @@ export function lowerSelect(cx: Context): void {
       b: b.address(),
       output: y.address(),
       bytes,
-      d0: d0.size,
-      d1: d1.size,
-      d2: d2.size,
-      d3: d3.size,
-      c0: d0.c,
-      c1: d1.c,
-      c2: d2.c,
-      c3: d3.c,
-      a0: d0.a,
-      a1: d1.a,
-      a2: d2.a,
-      a3: d3.a,
-      b0: d0.b,
-      b1: d1.b,
-      b2: d2.b,
-      b3: d3.b,
+      ...turnFields(loops, ['c', 'a', 'b']),
     }),
   })
 }

@@ -283,7 +283,7 @@ function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Ar
     make: () => order(w.scale),
     load: ({ runtime, memory }, address) => {
       if (!runtime.requantize_scales) return false
-      memory.set(bytesOf(plain), address)
+      memory.set(littleEndian(plain), address)
       runtime.requantize_scales(address, plain.length, floatBits(input), floatBits(output))
       return true
     },
@@ -344,7 +344,7 @@ export function rowBuffers(cx: Context, name: string, w: Weights): WeightBuffers
     make: () => w.foldedBias(),
     load: (loader, address) => {
       if (!loader.runtime.fold_rows) return false
-      loader.memory.set(bytesOf(w.bias), address)
+      loader.memory.set(littleEndian(w.bias), address)
       if (w.inputZero) loader.runtime.fold_rows(address, weights.address, w.bias.length, w.inner, w.zero, w.inputZero)
       return true
     },
@@ -361,8 +361,6 @@ function loadRows(loader: Loader, address: number, w: Weights): boolean {
 
 /** What an f32 is stored as. */
 const floatBits = (v: number): number => new Int32Array(Float32Array.of(v).buffer)[0]!
-
-export const bytesOf = littleEndian
 
 /** A constant int8 filter and its bias, as the file has them. */
 export interface Filter {

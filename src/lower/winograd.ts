@@ -1,7 +1,8 @@
 /** CONV_2D 3x3 with stride 1 by Winograd's F(2x2,3x3) in integers (assembly/kernels/winograd.ts). */
 import { OP_WINOGRAD } from '../generated/layout.ts'
 import type { Kernels } from '../types.ts'
-import { align, type Context, type Q } from './context.ts'
+import { align } from '../words.ts'
+import { type Context, type Q } from './context.ts'
 import { constantVectors, epilogueOf } from './epilogue.ts'
 import { eachRows, fillsPanels, foldByRows, type PanelForm } from './gemm.ts'
 import { packWinograd, winogradPairs } from './pack.ts'

@@ -1,4 +1,5 @@
 /** Graph -> self-contained module: compiles the model for a variant and links it with that variant's runtime. */
+import { align } from '../words.ts'
 import { tensorInfo } from '../engine.ts'
 import { ThimbleError } from '../errors.ts'
 import { FORM_DOT, LAYOUT, OP_DEPTHWISE3X3_DOT } from '../generated/layout.ts'
@@ -115,8 +116,6 @@ function compileFor(
   return bytes(size) < bytes(speed) ? size : speed
 }
 
-const align16 = (n: number): number => Math.ceil(n / 16) * 16
-
 /** Pages that a command's memory may grow to for its pictures: 1 GiB. */
 const WASI_MAX_PAGES = 16384
 
@@ -133,12 +132,12 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const runtime = wasi ? await wasiRuntimeBytes(variant) : await runtimeBytes(variant)
   const parsed = parseModule(runtime)
   const header = exportedConstant(parsed, 'header')
-  const staticEnd = wasi ? align16(exportedConstant(parsed, 'static_end')) : PROGRAM_BASE
+  const staticEnd = wasi ? align(exportedConstant(parsed, 'static_end'), 16) : PROGRAM_BASE
   if (header + LAYOUT.Header.size > staticEnd) {
     throw new ThimbleError('plan/memory', "the runtime's static data reaches into the program")
   }
   const command = wasi ? wasiCommand(graph, name, staticEnd) : undefined
-  const base = staticEnd + align16(command?.blob.length ?? 0)
+  const base = staticEnd + align(command?.blob.length ?? 0, 16)
   const kernels = options.kernels ?? 'generic'
   if (kernels === 'x86-vnni') {
     throw new ThimbleError('usage/kernels', 'packed modules do not ask the engine for these kernels', {
@@ -157,7 +156,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const pages = program.memoryBytes / PAGE
   const heapBase = Math.min(
     program.memoryBytes,
-    align16(program.arenaAddress + program.arenaBytes + program.slackBytes),
+    align(program.arenaAddress + program.arenaBytes + program.slackBytes, 16),
   )
   const meta = moduleMeta({
     name,

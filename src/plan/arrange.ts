@@ -1,9 +1,9 @@
 /** Lowered steps to units with their buffers placed: what of a program is chosen, before it is encoded. */
+import { align } from '../words.ts'
 import type { Lowered } from '../lower/index.ts'
 import type { Buffer } from '../lower/program.ts'
 import { planArena, type Overlay, type Placement, type Request } from './arena.ts'
 import { Bands, type Unit } from './bands.ts'
-import { align16 } from './liveness.ts'
 
 export interface Arrangement {
   units: Unit[]
@@ -124,7 +124,7 @@ function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, t
     if (visits > MOST_VISITS) break
     alive = alive.filter((k) => live[k]!.last >= b.first)
     visits += alive.length
-    const taken = alive.map((k) => ({ from: offsets[k]!, to: align16(offsets[k]! + live[k]!.bytes) }))
+    const taken = alive.map((k) => ({ from: offsets[k]!, to: align(offsets[k]! + live[k]!.bytes, 16) }))
     const gap = largestGap(taken, peak, b.bytes)
     if (!gap) continue
     offsets[i] = gap.at

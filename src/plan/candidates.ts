@@ -2,9 +2,10 @@
  * The units that a program may be cut into, with the arena bytes and the time of each. Steps on their own are worked
  * out at once, groups only as far as they are asked about; those that can't be part of a better cut are left out.
  */
+import { align } from '../words.ts'
 import type { Step, Value } from '../lower/program.ts'
 import type { BandOptions, Unit } from './bands.ts'
-import { align16, Liveness, type Span } from './liveness.ts'
+import { Liveness, type Span } from './liveness.ts'
 import { overlayable, overlayMargin, ringRows } from './schedule.ts'
 
 /** Estimated cost model, nanoseconds: only ratios matter, and only to compare plans of one model. */
@@ -100,7 +101,7 @@ export class Candidates {
       let largest = scratch[first]!
       for (let last = first + 1; joins[last - 1] && last < first + LONGEST_GROUP; last++) {
         const { to } = steps[last - 1]!.stream!
-        inner += align16(spans.get(to.buffer)!.bytes)
+        inner += align(spans.get(to.buffer)!.bytes, 16)
         saved += spilledNs(to)
         largest = Math.max(largest, scratch[last]!)
         needed ||= saved > 0 || singles[last]!.bytes > atLeast
@@ -157,7 +158,7 @@ const spilledNs = ({ h, rowStride }: Value): number => Math.max(0, h * rowStride
 
 /** Bytes that two buffers need less when the result begins `margin` bytes before the other. */
 const overlaid = (result: Span, from: Span, margin: number): number =>
-  align16(from.bytes) + align16(result.bytes) - align16(Math.max(result.bytes, margin + from.bytes))
+  align(from.bytes, 16) + align(result.bytes, 16) - align(Math.max(result.bytes, margin + from.bytes), 16)
 
 /** The candidate with the overlay that saves most. */
 function withOverlay(
@@ -296,7 +297,7 @@ export class Group {
     let bytes = this.numbers.whole - this.numbers.inner
     for (let k = 0; k < rings.length; k++) {
       const { rowStride, frame, c } = steps[k]!.stream!.to
-      bytes += align16(rings[k]! * rowStride + frame.left * c)
+      bytes += align(rings[k]! * rowStride + frame.left * c, 16)
     }
     return bytes
   }

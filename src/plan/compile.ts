@@ -9,10 +9,10 @@ import { settle } from '../fold/index.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Convolution } from '../lower/context.ts'
 import type { Buffer, Loader, Recipe } from '../lower/program.ts'
-import { bytesOf } from '../lower/weights.ts'
+import { align, littleEndian } from '../words.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { arrange } from './arrange.ts'
-import { align, layOutTables, makeTables, opcodeOf, plainTable, writeTables, type TableItem } from './encode.ts'
+import { layOutTables, makeTables, opcodeOf, plainTable, writeTables, type TableItem } from './encode.ts'
 
 export interface CompileOptions {
   variant: Variant
@@ -71,7 +71,7 @@ class LazyPart implements ImagePart {
   }
 
   get bytes(): Uint8Array {
-    return bytesOf(this.recipe.make())
+    return littleEndian(this.recipe.make())
   }
   load(loader: Loader): boolean {
     return this.recipe.load(loader, this.address)

@@ -1,7 +1,6 @@
 /** Which arena bytes are alive at which step, as the steps stand before any of them are joined. */
+import { align } from '../words.ts'
 import type { Buffer, Step } from '../lower/program.ts'
-
-export const align16 = (n: number): number => Math.ceil(n / 16) * 16
 
 /** The steps that need a buffer, first to last. `input`: it is there before the first step. */
 export interface Span {
@@ -101,7 +100,7 @@ export class Liveness {
     const { scratch, ended, later } = this
     let largest = 0
     for (const { buffer, first, last, bytes: exact } of this.spans.values()) {
-      const bytes = align16(exact)
+      const bytes = align(exact, 16)
       if (buffer.transient) {
         for (let i = first; i <= last; i++) scratch[i] = Math.max(scratch[i]!, bytes)
         continue

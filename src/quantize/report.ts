@@ -1,4 +1,5 @@
 /** The result of a quantization in words, JSON and a self-contained HTML page. */
+import { escapeMarkup } from '../markup.ts'
 import type { Evaluation, LayerResult, Summary } from './evaluate.ts'
 
 export interface QuantizeReport extends Evaluation {
@@ -15,7 +16,6 @@ export interface QuantizeReport extends Evaluation {
 
 const db = (v: number): string => (Number.isFinite(v) ? `${v.toFixed(1)} dB` : 'exact')
 const percent = (v: number): string => `${(100 * v).toFixed(1)} %`
-const escape = (s: string): string => s.replace(/[&<>"']/g, (c) => `&#${c.charCodeAt(0)};`)
 
 /** The layers that lose most, worst first. */
 export const worstLayers = (layers: readonly LayerResult[], count = 5): LayerResult[] =>
@@ -85,8 +85,8 @@ function bars(title: string, rows: readonly Bar[]): string {
   const ticks = Array.from({ length: Math.floor(max / 10) + 1 }, (_, i) => 10 * i)
   const bottom = rows.length * height + 24
   return [
-    `<h2>${escape(title)}</h2>`,
-    `<svg viewBox="0 0 ${left + width + 170} ${bottom + 18}" role="img" aria-label="${escape(title)}">`,
+    `<h2>${escapeMarkup(title)}</h2>`,
+    `<svg viewBox="0 0 ${left + width + 170} ${bottom + 18}" role="img" aria-label="${escapeMarkup(title)}">`,
     ...ticks.map(
       (t) =>
         `<line class="grid" x1="${x(t).toFixed(1)}" x2="${x(t).toFixed(1)}" y1="4" y2="${bottom}"/><text x="${x(t).toFixed(1)}" y="${bottom + 14}" text-anchor="middle">${t}${t ? '' : ' dB'}</text>`,
@@ -95,9 +95,9 @@ function bars(title: string, rows: readonly Bar[]): string {
       const y = 8 + i * height
       const value = Number.isFinite(b.value) ? b.value : max
       return (
-        `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escape(b.name.length > 36 ? `…${b.name.slice(-35)}` : b.name)}</text>` +
-        `<rect class="${b.mark ? 'worst' : 'bar'}" x="${left}" y="${y}" width="${(x(value) - left).toFixed(1)}" height="${height - 5}"><title>${escape(`${b.name}: ${db(b.value)}`)}</title></rect>` +
-        `<text x="${(x(value) + 6).toFixed(1)}" y="${y + 12}">${escape(`${db(b.value)}${b.note ? `  ${b.note}` : ''}`)}</text>`
+        `<text x="${left - 8}" y="${y + 12}" text-anchor="end">${escapeMarkup(b.name.length > 36 ? `…${b.name.slice(-35)}` : b.name)}</text>` +
+        `<rect class="${b.mark ? 'worst' : 'bar'}" x="${left}" y="${y}" width="${(x(value) - left).toFixed(1)}" height="${height - 5}"><title>${escapeMarkup(`${b.name}: ${db(b.value)}`)}</title></rect>` +
+        `<text x="${(x(value) + 6).toFixed(1)}" y="${y + 12}">${escapeMarkup(`${db(b.value)}${b.note ? `  ${b.note}` : ''}`)}</text>`
       )
     }),
     '</svg>',
@@ -136,13 +136,13 @@ export function htmlReport(r: QuantizeReport): string {
   ]
   const rows = r.photos.map(
     (p) =>
-      `<tr${p.float.index === p.int8.index ? '' : ' class="flip"'}><td>${escape(p.name)}</td><td>${db(p.sqnr)}</td><td>${escape(label(r, p.float.index))} ${percent(p.float.score)}</td><td>${escape(label(r, p.int8.index))} ${percent(p.int8.score)}</td></tr>`,
+      `<tr${p.float.index === p.int8.index ? '' : ' class="flip"'}><td>${escapeMarkup(p.name)}</td><td>${db(p.sqnr)}</td><td>${escapeMarkup(label(r, p.float.index))} ${percent(p.float.score)}</td><td>${escapeMarkup(label(r, p.int8.index))} ${percent(p.int8.score)}</td></tr>`,
   )
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>${escape(r.model)}: int8 against float</title><style>${STYLE}</style></head><body>
-<h1>${escape(r.model)}: int8 against float</h1>
-<dl>${facts.map(([k, v]) => `<dt>${escape(k)}</dt><dd>${escape(v)}</dd>`).join('')}</dl>
+<title>${escapeMarkup(r.model)}: int8 against float</title><style>${STYLE}</style></head><body>
+<h1>${escapeMarkup(r.model)}: int8 against float</h1>
+<dl>${facts.map(([k, v]) => `<dt>${escapeMarkup(k)}</dt><dd>${escapeMarkup(v)}</dd>`).join('')}</dl>
 <p>SQNR: signal-to-quantization-noise ratio, 10 log<sub>10</sub> of the float values' sum of squares over the differences'. Higher is better; 6 dB are one bit.</p>
 ${bars(
   'Photos: SQNR of the logits',

@@ -15,7 +15,7 @@ import { Framer, type Region, toPhoto, type View } from './frame.ts'
 import type { Pose, PoseEstimator, PosePoint } from './pose.ts'
 import { type Answers, answering } from './network.ts'
 import { type FrameSource } from './source.ts'
-import { dequantized, holdsProbabilities } from './values.ts'
+import { dequantized, holdsProbabilities, softmax } from './values.ts'
 
 /** Something found: a box, and points where the finder or a stage before gives them. */
 export interface Found extends Detection {
@@ -153,13 +153,6 @@ export function classifyStage(model: Model, { top = 1 } = {}): Stage<Prediction[
       score: scores[index]!,
     }))
   })
-}
-
-function softmax(values: Float32Array): Float32Array {
-  const most = values.reduce((a, b) => Math.max(a, b), -Infinity)
-  const powers = values.map((v) => Math.exp(v - most))
-  const sum = powers.reduce((a, b) => a + b, 0)
-  return powers.map((p) => p / sum)
 }
 
 /** A stage that finds points in each crop: the best pose there, undefined where there is none. */

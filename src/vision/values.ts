@@ -10,6 +10,15 @@ export function dequantized(raw: TypedArray, { scale, zeroPoint }: TensorInfo): 
 
 export const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x))
 
+/** Probabilities of `count` logits from `at` on. */
+export function softmax(values: ArrayLike<number>, at = 0, count = values.length): number[] {
+  const logits = Array.from({ length: count }, (_, i) => values[at + i]!)
+  const most = logits.reduce((a, b) => Math.max(a, b), -Infinity)
+  const powers = logits.map((v) => Math.exp(v - most))
+  const sum = powers.reduce((a, b) => a + b, 0)
+  return powers.map((p) => p / sum)
+}
+
 /** Index of the largest of `count` values from `at` on, `step` apart; the first among equals. */
 export function argMax(values: ArrayLike<number>, at: number, count: number, step = 1): number {
   let best = 0

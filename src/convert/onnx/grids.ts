@@ -1,10 +1,8 @@
 /** Float constants of a QDQ model back onto the grids that they came from, or onto new ones. */
 import { elements, type Op, type Tensor } from '../../graph.ts'
+import { littleEndian } from '../../words.ts'
 import { floatsOf } from '../values.ts'
 import type { Grid } from './values.ts'
-
-const bytesOf = (q: Int8Array | Uint8Array | Int32Array): Uint8Array =>
-  new Uint8Array(q.buffer, q.byteOffset, q.byteLength)
 
 /** Integer values on the grid, or undefined when one is not on it (the constant was changed by folding). */
 function onGrid(values: Float32Array, shape: readonly number[], grid: Grid): Int32Array | undefined {
@@ -33,7 +31,7 @@ export function quantizeConstant(t: Tensor, grid: Grid | undefined, dtype: 'int8
       shape: t.shape,
       dtype,
       quantization: { scales: grid!.scales, zeroPoints: Int32Array.of(grid!.zeroPoints[0]! + shift), axis: 0 },
-      data: bytesOf(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)),
+      data: littleEndian(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)),
     }
   }
   let lo = 0
@@ -50,7 +48,7 @@ export function quantizeConstant(t: Tensor, grid: Grid | undefined, dtype: 'int8
     shape: t.shape,
     dtype,
     quantization: { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zero), axis: 0 },
-    data: bytesOf(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)),
+    data: littleEndian(dtype === 'int8' ? Int8Array.from(q) : Uint8Array.from(q)),
   }
 }
 
@@ -121,14 +119,14 @@ export function quantizeFilter(
       shape: filter.shape,
       dtype: unsigned ? 'uint8' : 'int8',
       quantization: { scales, zeroPoints: grid!.zeroPoints.map((z) => z + shift), axis: scales.length > 1 ? axis : 0 },
-      data: bytesOf(unsigned ? new Uint8Array(stored) : new Int8Array(stored)),
+      data: littleEndian(unsigned ? new Uint8Array(stored) : new Int8Array(stored)),
     },
     bias: {
       name: bias?.name ?? `${filter.name}/bias`,
       shape: [channels],
       dtype: 'int32',
       quantization: { scales: biasScales, zeroPoints: new Int32Array(biasScales.length), axis: 0 },
-      data: bytesOf(biasValues),
+      data: littleEndian(biasValues),
     },
   }
 }

@@ -6,7 +6,7 @@
  */
 import type { TensorInfo } from '../../types.ts'
 import type { Candidate } from '../boxes.ts'
-import { wrongOutputs } from '../values.ts'
+import { softmax, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'
 
 export interface FomoHead extends Thresholds {
@@ -54,14 +54,6 @@ function distinct(objects: readonly Cube[]): Cube[] {
     reach.push({ ...o })
     return true
   })
-}
-
-function softmax(values: ArrayLike<number>, at: number, count: number): number[] {
-  const logits = Array.from({ length: count }, (_, i) => values[at + i]!)
-  const most = Math.max(...logits)
-  const powers = logits.map((v) => Math.exp(v - most))
-  const sum = powers.reduce((a, b) => a + b, 0)
-  return powers.map((p) => p / sum)
 }
 
 /** Errors: `format/shape`. */

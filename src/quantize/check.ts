@@ -60,13 +60,24 @@ export const blockers8bit = (graph: Graph): string[] =>
     ({ op, index, reason }) => `${op} at op ${index} (${reason})`,
   )
 
+/** CAST takes stored numbers as they are: between real numbers, which become 8-bit ones on a grid, and others it lies. */
+const wrongCasts = (graph: Graph): string[] =>
+  graph.ops.flatMap((op, i) => {
+    const [from, to] = [op.inputs[0]!, op.outputs[0]!]
+    return op.type === 'CAST' && isFloat(graph, from) !== isFloat(graph, to)
+      ? [
+          `CAST at op ${i} (${graph.tensors[from]!.dtype} to ${graph.tensors[to]!.dtype}: 8-bit numbers would be cast as they are stored)`,
+        ]
+      : []
+  })
+
 /**
  * What keeps a float graph from being quantized and run: ops that calibration can't compute, else ops that the int8
- * result could not run. Errors: `lower/quantization` for weights that are not constant.
+ * result could not run or would get wrong. Errors: `lower/quantization` for weights that are not constant.
  */
 export function quantizeBlockers(graph: Graph): string[] {
   const float = floatBlockers(graph)
-  return float.length ? float : blockers8bit(outline(graph))
+  return float.length ? float : [...wrongCasts(graph), ...blockers8bit(outline(graph))]
 }
 
 /** Throws `lower/unsupported-op` naming all of `quantizeBlockers`. */

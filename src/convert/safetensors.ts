@@ -6,18 +6,18 @@ import { elements, type DType } from '../graph.ts'
 import type { StateDict } from './pytorch.ts'
 import { decodeNumbers } from './values.ts'
 
-const DTYPES: Record<string, DType | 'bfloat16'> = {
-  F64: 'float64',
-  F32: 'float32',
-  F16: 'float16',
-  BF16: 'bfloat16',
-  I64: 'int64',
-  I32: 'int32',
-  I16: 'int16',
-  I8: 'int8',
-  U8: 'uint8',
-  BOOL: 'bool',
-}
+const DTYPES = new Map<unknown, DType | 'bfloat16'>([
+  ['F64', 'float64'],
+  ['F32', 'float32'],
+  ['F16', 'float16'],
+  ['BF16', 'bfloat16'],
+  ['I64', 'int64'],
+  ['I32', 'int32'],
+  ['I16', 'int16'],
+  ['I8', 'int8'],
+  ['U8', 'uint8'],
+  ['BOOL', 'bool'],
+])
 const MAX_HEADER = 100_000_000
 const bad = (what: string, tensor?: string): never => {
   throw new ThimbleError('format/safetensors', what, tensor === undefined ? {} : { tensor })
@@ -34,17 +34,19 @@ export const isSafetensors = (bytes: Uint8Array): boolean => bytes[8] === 0x7b &
 /** Errors: `format/safetensors` for a malformed header or tensors outside the file. */
 export function readSafetensors(bytes: Uint8Array): StateDict {
   const length = headerLength(bytes) ?? bad('header is longer than the file')
-  let header: Record<string, { dtype?: unknown; shape?: unknown; data_offsets?: unknown }>
+  let header: unknown
   try {
-    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length))) as typeof header
+    header = JSON.parse(new TextDecoder().decode(bytes.subarray(8, 8 + length)))
   } catch {
     return bad('header is not JSON')
   }
+  if (typeof header !== 'object' || header === null) return bad('header is no JSON object')
   const body = bytes.subarray(8 + length)
   const out: StateDict = new Map()
-  for (const [name, t] of Object.entries(header)) {
+  for (const [name, entry] of Object.entries(header)) {
     if (name === '__metadata__') continue
-    const dtype = DTYPES[String(t?.dtype)]
+    const t = entry as { dtype?: unknown; shape?: unknown; data_offsets?: unknown } | null
+    const dtype = DTYPES.get(t?.dtype)
     const shape = t?.shape
     const range = t?.data_offsets
     const whole = (v: unknown): v is number[] => Array.isArray(v) && v.every((d) => Number.isSafeInteger(d) && d >= 0)

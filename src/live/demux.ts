@@ -23,6 +23,8 @@ export interface Demuxer {
 export const MAX_FRAME_BYTES = 128 * 1024 * 1024
 
 const SNIFFED = 16
+/** Tab, line feed, carriage return, space. */
+const BLANKS = [9, 10, 13, 32]
 
 const starts = (bytes: Uint8Array, text: string): boolean =>
   bytes.length >= text.length && [...text].every((c, i) => bytes[i] === c.charCodeAt(0))
@@ -50,12 +52,16 @@ export class StreamDemuxer implements Demuxer {
   /** Errors: `image/unknown-format`, and those of the stream's own demuxer. */
   push(bytes: Uint8Array): Found[] {
     if (this.demuxer) return this.demuxer.push(bytes)
-    const head = new Uint8Array(this.head.length + bytes.length)
+    // Empty lines before the first boundary say nothing, however many there are.
+    const from = this.head.length > 0 ? 0 : bytes.findIndex((b) => !BLANKS.includes(b))
+    if (from < 0) return []
+    const head = new Uint8Array(this.head.length + bytes.length - from)
     head.set(this.head)
-    head.set(bytes, this.head.length)
+    head.set(bytes.subarray(from), this.head.length)
     this.head = head
     if (head.length < SNIFFED) return []
-    this.demuxer = chosen(head)
+    // The same bytes decide, however many have come.
+    this.demuxer = chosen(head.subarray(0, SNIFFED))
     this.head = new Uint8Array(0)
     return this.demuxer.push(head)
   }
@@ -69,7 +75,7 @@ function chosen(head: Uint8Array): Demuxer {
   if (starts(head, 'YUV4MPEG2')) return new Y4mDemuxer()
   const jpeg = head[0] === 0xff && head[1] === 0xd8
   // A boundary, or the header fields of a part whose boundary was read by someone else.
-  const text = new TextDecoder('latin1').decode(head).trimStart()
+  const text = new TextDecoder('latin1').decode(head)
   if (jpeg || /^--[\w'()+,\-./:=?]/.test(text) || /^content-/i.test(text)) return new MjpegDemuxer()
   throw new ThimbleError('image/unknown-format', 'the stream is of no kind that is read', {
     expected: 'MJPEG, multipart MJPEG or Y4M; raw frames with --size and --format',

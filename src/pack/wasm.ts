@@ -416,8 +416,11 @@ function simd(r: Reader): number {
   return op
 }
 
-/** Visits every instruction of a function body (local declarations included): `onOp` gets opcodes, `visit` indices. */
-export function walkBody(body: Uint8Array, visit: IndexVisitor, onOp?: (op: number) => void): void {
+/**
+ * Visits every instruction of a function body (local declarations included): `onOp` gets opcodes and where each
+ * instruction ends, `visit` indices.
+ */
+export function walkBody(body: Uint8Array, visit: IndexVisitor, onOp?: (op: number, end: number) => void): void {
   const r = new Reader(body)
   r.list(() => {
     r.skipLeb()
@@ -425,7 +428,7 @@ export function walkBody(body: Uint8Array, visit: IndexVisitor, onOp?: (op: numb
   })
   while (!r.done) {
     const op = walkOne(r, visit)
-    onOp?.(op)
+    onOp?.(op, r.at)
   }
 }
 

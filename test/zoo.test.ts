@@ -1,12 +1,14 @@
 /** The models in weights/: files are what the manifest says, load by name, and answer what it says. */
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { openModel } from '../src/cli/models.ts'
+import { openModel, shippedPath } from '../src/cli/shipped.ts'
 import { elements } from '../src/graph.ts'
 import { createClassifier, loadModel } from '../src/node.ts'
+import { thimble } from './call-cli.ts'
 import { need, root, shared } from './util.ts'
 
 interface Entry {
@@ -15,6 +17,8 @@ interface Entry {
   task: string
   packaged?: boolean
   default?: boolean
+  macs: number
+  arenaBytes: number
   bytes: number
   sha256: string
   license: string
@@ -25,7 +29,7 @@ interface Entry {
 
 const weights = join(root, 'weights')
 const manifest = JSON.parse(readFileSync(join(weights, 'manifest.json'), 'utf8')) as Entry[]
-const classifiers = manifest.filter((m) => m.task === 'classification')
+const classifiers = manifest.filter((m) => m.task === 'classification' || m.task === 'attributes')
 const readme = readFileSync(join(weights, 'README.md'), 'utf8')
 
 test('every file is the one that the manifest names, and is described', () => {
@@ -51,6 +55,58 @@ test('the npm package carries the models that the manifest marks, no others', ()
       .sort(),
   )
   for (const f of files) if (f.startsWith('weights/')) assert.ok(existsSync(join(root, f)), f)
+})
+
+test('models lists them with what they cost, and says how to get what is not here', async () => {
+  const all = JSON.parse((await thimble(['models', '--json'])).out) as (Entry & Record<string, unknown>)[]
+  assert.equal(
+    all.map((m) => m.name),
+    manifest.map((m) => m.name),
+  )
+  for (const m of all) {
+    assert.is(m.here, true, m.name)
+    assert.is(m.path, join(weights, m.file))
+    assert.ok(m.arenaBytes > 0 && m.macs > 0, m.name)
+    assert.is((m.input as number[]).length, 2)
+    assert.match(m.description as string, /\d/)
+  }
+  const text = await thimble(['models'])
+  for (const m of manifest) assert.ok(text.out.includes(m.name), m.name)
+  const one = await thimble(['models', 'mobilenet_v2_1.0_160'])
+  for (const word of ['BSD-3-Clause', '160x160', 'npm run zoo -- mobilenet_v2_1.0_160']) {
+    assert.ok(one.out.includes(word), one.out)
+  }
+  const wrong = await thimble(['models', 'mobilenet_v9'])
+  assert.is(wrong.code, 2)
+  assert.match(wrong.err, /no shipped model is called mobilenet_v9/)
+})
+
+test('a smaller resolution costs less', () => {
+  const [large, small] = ['mobilenet_v2_1.0_224', 'mobilenet_v2_1.0_160'].map((name) =>
+    manifest.find((m) => m.name === name)!,
+  )
+  assert.ok(small!.macs < 0.55 * large!.macs)
+  assert.ok(small!.arenaBytes < 0.65 * large!.arenaBytes)
+})
+
+test('what the npm package lacks is taken from thimble-models', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'thimble-zoo-'))
+  try {
+    const at = join(dir, 'node_modules/thimble-models')
+    mkdirSync(at, { recursive: true })
+    writeFileSync(join(at, 'package.json'), JSON.stringify({ name: 'thimble-models', version: '0.0.0' }))
+    writeFileSync(join(at, 'elsewhere.thimble'), 'x')
+    const before = process.cwd()
+    process.chdir(dir)
+    try {
+      assert.match(shippedPath({ name: 'elsewhere', file: 'elsewhere.thimble' }) ?? '', /elsewhere\.thimble$/)
+      assert.is(shippedPath({ name: 'nowhere', file: 'nowhere.thimble' }), undefined)
+    } finally {
+      process.chdir(before)
+    }
+  } finally {
+    rmSync(dir, { recursive: true, force: true })
+  }
 })
 
 for (const m of classifiers) {

@@ -6,7 +6,8 @@ import type { Model, PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { pixelsOf, type RawFrame } from '../vision/source.ts'
 import { number } from './args.ts'
 import type { Args } from './command.ts'
-import { load, loadOptions, modelFor, type ModelFile, openModel } from './models.ts'
+import { load, loadOptions } from './models.ts'
+import { modelFor, type ModelFile, openModel } from './shipped.ts'
 import { printable } from './report.ts'
 
 export const TASKS = ['classify', 'detect', 'pose', 'segment', 'faces'] as const
@@ -69,7 +70,7 @@ type Asked = (picture: Uint8Array | RawFrame, limits: Limits) => Found
 const SHIPPED_TASK: Record<TaskName, string> = {
   classify: 'classification',
   detect: 'detection',
-  faces: 'detection',
+  faces: 'faces',
   pose: 'pose',
   segment: 'segmentation',
 }

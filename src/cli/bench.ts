@@ -3,16 +3,8 @@ import type { LoadOptions, ModelReport, TensorInfo, TypedArray } from '../types.
 import { ThimbleError } from '../errors.ts'
 import { badCall, flag, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import {
-  importLoader,
-  inspect,
-  load,
-  loadOptions,
-  type ModelFile,
-  openModel,
-  type ProfiledModel,
-  RUN_OPTIONS,
-} from './models.ts'
+import { importLoader, inspect, load, loadOptions, type ProfiledModel, RUN_OPTIONS } from './models.ts'
+import { type ModelFile, openModel } from './shipped.ts'
 import { describe, processor, type Processor } from './processor.ts'
 import { printable } from './report.ts'
 import { tensorFromBytes } from './run.ts'
@@ -28,7 +20,7 @@ interface OpTime {
 }
 
 /** The same values every time, over the whole range of the type (0 to 1 for floats). */
-function sampleInput(info: TensorInfo): TypedArray {
+export function sampleInput(info: TensorInfo): TypedArray {
   const n = elements(info.shape)
   let state = 0x9e3779b9
   const next = (): number => {

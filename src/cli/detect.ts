@@ -37,6 +37,6 @@ export const command = visionCommand({
   task: 'detection',
   summary: 'Finds things in photos: a box, a label and a score for each.',
   usage: 'detect [PHOTO...] [--model MODEL] [--labels FILE] [--threshold T] [--json] [--out FILE.png] [--crop DIR]',
-  modelHelp: "a detector: a shipped model's name, or a .tflite: YOLO, SSD, FOMO, … (default: faces)",
+  modelHelp: "a detector: a shipped model's name, or a .tflite: YOLO, SSD, FOMO, … (default: the 80 things of COCO)",
   open,
 })

@@ -3,7 +3,8 @@ import type { Model } from '../types.ts'
 import type { Face, FaceModels } from '../vision/faces.ts'
 import { flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { load, loadOptions, modelFor, openModel, RUN_OPTIONS } from './models.ts'
+import { load, loadOptions, RUN_OPTIONS } from './models.ts'
+import { modelFor, openModel } from './shipped.ts'
 import { boxLine, CROP_OPTION, eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS, printedBox, rounded } from './photos.ts'
 
 /** Shipped networks for what comes after the detector. */
@@ -12,7 +13,7 @@ const AGE_GENDER = 'face_age_gender_112'
 const EXPRESSION = 'face_expression_112'
 
 async function run(args: Args): Promise<number> {
-  const model = modelFor(text(args, 'model'), 'detection')
+  const model = modelFor(text(args, 'model'), 'faces')
   return eachPhoto(args, { command, model }, async () => {
     const [{ createFaceFinder }, { annotate }] = await Promise.all([
       import('../vision/faces.ts'),

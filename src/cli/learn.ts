@@ -8,7 +8,7 @@ import { createLearner, type LearnReport } from '../learn/learner.ts'
 import { badCall, flag, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
-import { modelFor } from './models.ts'
+import { modelFor } from './shipped.ts'
 import { note, printable } from './report.ts'
 import { table } from './text.ts'
 

@@ -25,6 +25,7 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   pack: { summary: 'one self-contained WebAssembly module of a model', load: () => import('./pack.ts') },
   quantize: { summary: 'a float model to int8, calibrated on photos', load: () => import('./quantize.ts') },
   learn: { summary: 'your own classes from a few photos of each', load: () => import('./learn.ts') },
+  models: { summary: 'the models that are known by name', load: () => import('./list-models.ts') },
   convert: { summary: 'a model of another tool, as .tflite or packed file', load: () => import('./convert.ts') },
   arch: { summary: 'MobileNets of every width and resolution compared', load: () => import('./arch.ts') },
 }

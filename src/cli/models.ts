@@ -1,6 +1,4 @@
-/** MODEL on the command line: a file, or the name of a model shipped in weights/. */
-import { existsSync, readFileSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
+/** Models on the command line: loading one, and the options that say how. */
 import { ThimbleError } from '../errors.ts'
 import { dtypeBytes, elements } from '../graph.ts'
 import { KERNELS } from '../kernels.ts'
@@ -10,80 +8,7 @@ import type { InputShapes } from '../fold/index.ts'
 import type { LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { choice as oneOf, flag, text, whole } from './args.ts'
-import { readFile } from './files.ts'
-import { packageFile } from './package.ts'
-
-/** An entry of weights/manifest.json; paths are relative to weights/. */
-export interface ShippedModel {
-  name: string
-  file: string
-  task?: string
-  default?: boolean
-  sample?: string
-  labels?: string
-}
-
-/** A model file's bytes and what to call it. */
-export interface ModelFile {
-  name: string
-  path: string
-  bytes: Uint8Array
-  shipped?: ShippedModel
-}
-
-/** Absolute path in weights/. */
-export const weightsPath = (path: string): string => fileURLToPath(packageFile(`weights/${path}`))
-
-/** The shipped models; none when weights/ is missing. */
-export function shippedModels(): ShippedModel[] {
-  const path = weightsPath('manifest.json')
-  if (!existsSync(path)) return []
-  const list = JSON.parse(readFileSync(path, 'utf8')) as ShippedModel[]
-  return list.filter((entry) => typeof entry.name === 'string' && typeof entry.file === 'string')
-}
-
-/** The shipped model for a task that is used when none is named. Errors: `usage/model`. */
-function defaultModel(task: string): ModelFile {
-  const candidates = shippedModels().filter(
-    (m) => (m.task ?? 'classification') === task && existsSync(weightsPath(m.file)),
-  )
-  const entry = candidates.find((m) => m.default) ?? candidates[0]
-  if (!entry) {
-    throw new ThimbleError('usage/model', `no ${task} model is shipped here`, { hint: 'give one with --model' })
-  }
-  return openShipped(entry)
-}
-
-/** Errors: `usage/model` for one of the repository's models that the npm package does not carry. */
-const openShipped = (entry: ShippedModel): ModelFile => {
-  const path = weightsPath(entry.file)
-  if (!existsSync(path)) {
-    throw new ThimbleError('usage/model', `${entry.name} is not part of this package`, {
-      hint: `take weights/${entry.file} from the repository and give its path`,
-    })
-  }
-  return { name: entry.name, path, bytes: readFile(path), shipped: entry }
-}
-
-/** Resolves MODEL: an existing file first, then a shipped name. Errors: `usage/model`, `usage/file`. */
-export function openModel(model: string): ModelFile {
-  if (existsSync(model)) return { name: model, path: model, bytes: readFile(model) }
-  const shipped = shippedModels()
-  const entry = shipped.find((m) => m.name === model)
-  if (entry) return openShipped(entry)
-  throw new ThimbleError('usage/model', `no model file or shipped model is called ${model}`, {
-    expected: `a path, or one of: ${
-      shipped
-        .filter((m) => existsSync(weightsPath(m.file)))
-        .map((m) => m.name)
-        .join(', ') || '(no shipped models)'
-    }`,
-  })
-}
-
-/** The model of this name or path, else the shipped one for a task. Errors: `usage/model`, `usage/file`. */
-export const modelFor = (name: string | undefined, task: string): ModelFile =>
-  name === undefined ? defaultModel(task) : openModel(name)
+import type { ModelFile } from './shipped.ts'
 
 /** Options of every command that runs a model. */
 export const RUN_OPTIONS = {

@@ -8,7 +8,7 @@ import { packGraph, type PackedModel } from '../pack/pack.ts'
 import { badCall, choice, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelFile, writeFiles } from './files.ts'
-import { openModel } from './models.ts'
+import { openModel } from './shipped.ts'
 
 const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
 

@@ -4,7 +4,7 @@ import { ThimbleError } from '../errors.ts'
 import { badCall, flag } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, readStdin } from './files.ts'
-import { weightsPath } from './models.ts'
+import { weightsPath } from './shipped.ts'
 import { progress } from './progress.ts'
 import { printable, report } from './report.ts'
 

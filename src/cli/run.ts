@@ -5,7 +5,8 @@ import type { TensorInfo, TypedArray } from '../types.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { readFile, writeFiles } from './files.ts'
-import { load, loadOptions, openModel, RUN_OPTIONS } from './models.ts'
+import { load, loadOptions, RUN_OPTIONS } from './models.ts'
+import { openModel } from './shipped.ts'
 
 /** Views a file's bytes as an input's values. Errors: `usage/input`. */
 export function tensorFromBytes(bytes: Uint8Array, info: TensorInfo, file: string): TypedArray {

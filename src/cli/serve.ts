@@ -1,5 +1,5 @@
 /** `thimble serve`: answers over HTTP. */
-import { existsSync, readFileSync } from 'node:fs'
+import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { ThimbleError } from '../errors.ts'
 import { type AppOptions, createApp } from '../serve/app.ts'
@@ -8,7 +8,8 @@ import { type Answers, answersOf } from './answer-pool.ts'
 import type { Description } from './answers.ts'
 import { badCall, choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
-import { openModel, RUN_OPTIONS, shippedModels, weightsPath } from './models.ts'
+import { RUN_OPTIONS } from './models.ts'
+import { defaultEntry, openModel, shippedPath } from './shipped.ts'
 import { packageFile } from './package.ts'
 import { printable } from './report.ts'
 
@@ -32,10 +33,9 @@ function namesOf(args: Args): Map<string, string> {
     names.set(name, path)
   }
   if (names.size) return names
-  for (const task of ['classification', 'detection']) {
-    const fitting = shippedModels().filter((m) => m.task === task && existsSync(weightsPath(m.file)))
-    const entry = fitting.find((m) => m.default) ?? fitting[0]
-    if (entry) names.set(entry.name, entry.name)
+  for (const task of ['classification', 'detection', 'faces']) {
+    const entry = defaultEntry(task)
+    if (entry && shippedPath(entry) !== undefined) names.set(entry.name, entry.name)
   }
   return names
 }

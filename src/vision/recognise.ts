@@ -587,8 +587,11 @@ function landmarks(about: About): Head | undefined {
     coordinates: shares ? 'shares' : 'pixels',
     ...(presence >= 0 && {
       presence,
-      // Hands' flag is a probability, faces' a logit.
-      presenceIs: holdsProbabilities(about.outputs[presence]!) || entry.count === 63 ? 'probability' : 'logit',
+      // Hands' and poses' flags are probabilities, faces' a logit.
+      presenceIs:
+        holdsProbabilities(about.outputs[presence]!) || entry.count === 63 || entry.values === 5
+          ? 'probability'
+          : 'logit',
     }),
     scoreThreshold: 0.5,
     iouThreshold: 1,

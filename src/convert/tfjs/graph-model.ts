@@ -36,19 +36,22 @@ const fail = (n: Node, what: string): never => {
 }
 
 const MAX_NODES = 200000
-const base64 = (s: string): string => {
+/** Text as the JSON of a GraphDef has it: base64, or a list of character codes. */
+const decoded = (s: Json): string => {
+  if (Array.isArray(s)) return String.fromCharCode(...s.map(Number))
   try {
-    return atob(s)
+    return atob(String(s))
   } catch {
-    return s
+    return String(s)
   }
 }
+const isText = (s: Json | undefined): s is string | Json[] => typeof s === 'string' || Array.isArray(s)
 
-/** Attribute readers: GraphDef JSON keeps integers as strings and text as base64. */
+/** Attribute readers: GraphDef JSON keeps integers as strings. */
 const attr = {
   text: (n: Node, key: string, fallback = ''): string => {
     const a = n.attr[key]
-    return isObject(a) && typeof a.s === 'string' ? base64(a.s) : fallback
+    return isObject(a) && isText(a.s) ? decoded(a.s) : fallback
   },
   number: (n: Node, key: string, fallback: number): number => {
     const a = n.attr[key]
@@ -64,7 +67,7 @@ const attr = {
   },
   texts: (n: Node, key: string): string[] => {
     const a = n.attr[key]
-    return isObject(a) && isObject(a.list) && Array.isArray(a.list.s) ? a.list.s.map((s) => base64(String(s))) : []
+    return isObject(a) && isObject(a.list) && Array.isArray(a.list.s) ? a.list.s.map(decoded) : []
   },
 }
 
@@ -233,6 +236,12 @@ class Reader {
       return net.binary(n.name, OPERATORS[n.op]!, this.tensor(n, 0), this.tensor(n, 1))
     }
     if (Object.hasOwn(UNARY, n.op)) return net.activation(n.name, this.tensor(n, 0), UNARY[n.op]!)
+    if (n.op === 'AddN') {
+      const terms = n.inputs.map((_, i) => this.tensor(n, i))
+      return terms.reduce((sum, term, i) =>
+        net.binary(i < terms.length - 1 ? `${n.name}/${i}` : n.name, 'ADD', sum, term),
+      )
+    }
     switch (n.op) {
       case 'Conv2D':
       case '_FusedConv2D':

@@ -1,0 +1,258 @@
+/**
+ * MediaPipe's small networks (Apache-2.0): faces, hands, poses, the person before a background. Most are in PyPI
+ * `mediapipe`, the light pose network in npm `@mediapipe/pose`.
+ */
+import { foldGraph, readFloatModel } from '../../src/convert/index.ts'
+import type { Graph, Metadata, Op, Preprocess, Tensor } from '../../src/graph.ts'
+import { decodeImage } from '../../src/image/decode.ts'
+import { prune } from '../../src/learn/cut.ts'
+import { augment, random, type Variation, variations } from '../../src/quantize/augment.ts'
+import type { PixelImage } from '../../src/types.ts'
+import { regionView, sample } from '../../src/vision/frame.ts'
+import { type Crop, crop, type Found } from '../../src/vision/pipeline.ts'
+import { createPoseEstimator } from '../../src/vision/pose.ts'
+import { asModel } from '../../src/float/as-model.ts'
+import { demoPhotos } from './faces.ts'
+import { npmFiles, wheelFiles, type Wheel } from './fetch.ts'
+import type { ZooModel } from './models.ts'
+import { photos } from './photos.ts'
+
+const WHEEL: Wheel = {
+  name: 'mediapipe',
+  version: '0.10.14',
+  platform: { platform: 'manylinux_2_17_x86_64', python: '311' },
+}
+const POSE = { name: '@mediapipe/pose', version: '0.5.1675469404' }
+export const MEDIAPIPE_LICENSE = 'Apache-2.0'
+
+const WHEEL_FILES = {
+  'face_detection/face_detection_short_range': 'bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8',
+  'face_landmark/face_landmark': '1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814',
+  'palm_detection/palm_detection_lite': 'e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18',
+  'hand_landmark/hand_landmark_lite': '048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6',
+  'selfie_segmentation/selfie_segmentation': '9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c',
+} as const
+const POSE_FILE = { 'pose_landmark_lite.tflite': 'f17bfbecadb61c3be1baa8b8d851cc6619c870a87167b32848ad20db306b9d61' }
+
+type WheelFile = keyof typeof WHEEL_FILES
+type Network = WheelFile | 'pose_landmark_lite'
+
+function bytesOf(network: Network): Uint8Array {
+  if (network === 'pose_landmark_lite') return npmFiles(POSE.name, POSE.version, POSE_FILE)['pose_landmark_lite.tflite']
+  const file = `mediapipe/modules/${network}.tflite`
+  return wheelFiles(WHEEL, { [file]: WHEEL_FILES[network] })[file]!
+}
+
+const sourceOf = (network: Network): string =>
+  network === 'pose_landmark_lite'
+    ? `pose_landmark_lite.tflite, from npm ${POSE.name} ${POSE.version}`
+    : `${network.replace(/^.*\//, '')}.tflite, from PyPI mediapipe ${WHEEL.version}`
+
+/** A custom op whose parameters are not kept: a transposed convolution of 2x2, stride 2, with its bias. */
+const DOUBLING = 'CUSTOM Convolution2DTransposeBias'
+
+/** The graph with MediaPipe's own transposed convolution as TFLite's, of which XNNPACK has one with a bias too. */
+function standard(graph: Graph): Graph {
+  const tensors: Tensor[] = [...graph.tensors]
+  const ops = graph.ops.map((op): Op => {
+    if (op.type !== 'UNSUPPORTED' || op.attrs.name !== DOUBLING) return op
+    const [x, filter, bias] = op.inputs as [number, number, number]
+    const [out] = op.outputs as [number]
+    const [, height, width] = tensors[filter]!.shape
+    const doubled = tensors[x]!.shape.slice(1, 3).every((side, i) => tensors[out]!.shape[i + 1] === 2 * side)
+    if (height !== 2 || width !== 2 || !doubled) throw new Error(`${DOUBLING} of another kind`)
+    const shape = Int32Array.from(tensors[out]!.shape)
+    tensors.push({
+      name: `${tensors[out]!.name}/shape`,
+      shape: [4],
+      dtype: 'int32',
+      data: new Uint8Array(shape.buffer),
+    })
+    return {
+      type: 'TRANSPOSE_CONV',
+      inputs: [tensors.length - 1, filter, x, bias],
+      outputs: [out],
+      attrs: { padding: 'VALID', strideH: 2, strideW: 2, activation: 'NONE' },
+    }
+  })
+  return { ...graph, tensors, ops }
+}
+
+/** The float network with the outputs that decoders read, by their number. */
+async function networkOf(network: Network, metadata: Metadata = {}, outputs?: readonly number[]): Promise<Graph> {
+  const read = foldGraph(standard(await readFloatModel(bytesOf(network), { fold: false })))
+  const graph = outputs
+    ? prune(
+        read,
+        outputs.map((i) => read.outputs[i]!),
+      )
+    : read
+  return { ...graph, metadata: { ...graph.metadata, ...metadata } }
+}
+
+/** A rendered person, arms away from the body. */
+export function bodyPhoto(): PixelImage {
+  const file = 'src/sample.ts'
+  const { [file]: bytes } = npmFiles('@vladmandic/human', '3.3.6', {
+    [file]: '5e6e03412f8b1a653865c45a4ae9be7078a8adc4ccea46189db717c08d827145',
+  })
+  const text = /export const body = `([^`]+)`/.exec(new TextDecoder().decode(bytes))![1]!
+  return decodeImage(Buffer.from(text.replace(/^\s*data:[^,]*,/, ''), 'base64'))
+}
+
+const people = (): PixelImage[] => [...demoPhotos('calibration'), photos().get('astronaut')!, bodyPhoto()]
+const nobody = (): PixelImage[] => ['chelsea', 'coffee', 'rocket'].map((name) => photos().get(name)!)
+
+/** Whole photos and variations of those with people. */
+function scenes(count: number): Variation[] {
+  const faces = people()
+  const plain = nobody().map((pixels, i): Variation => ({ pixels, photo: faces.length + i, varied: false }))
+  return [...plain, ...variations(faces, count - plain.length, random(1))]
+}
+
+/** Where a detector's finds lie, as MediaPipe's graphs cut them out. Source: MediaPipe, *_landmarks_from_*.pbtxt. */
+const CROPS = {
+  face: crop({ margin: 0.5, square: 'long', from: 0, to: 1 }),
+  hand: crop({ margin: 1.6, square: 'long', from: 0, to: 2, towards: -90, shiftY: -0.5 }),
+  person: crop({ margin: 0.25, square: 'long' }),
+} satisfies Record<string, Crop>
+
+const SIDES = { face: 192, hand: 224, person: 256 } as const
+
+/** Crops of what is found in the photos, and variations of each in place, size, turn and light. */
+async function crops(what: keyof typeof CROPS, count: number): Promise<Variation[]> {
+  const next = random(2)
+  const found = await findings(what)
+  const side = SIDES[what]
+  return Array.from({ length: count }, (_, i): Variation => {
+    const { image, photo, thing } = found[i % found.length]!
+    const region = CROPS[what](thing, image)!
+    const varied = i >= found.length
+    const shift = (): number => (varied ? (next() - 0.5) * 0.15 * region.width : 0)
+    const grow = varied ? 0.85 + 0.3 * next() : 1
+    const turned = {
+      x: region.x + shift(),
+      y: region.y + shift(),
+      width: region.width * grow,
+      height: region.height * grow,
+      angle: region.angle + (varied ? (next() - 0.5) * 0.5 : 0),
+    }
+    const pixels = sample(image, regionView(turned, { width: side, height: side }), { smooth: true })
+    return { pixels: varied ? augment(pixels, next, { minCrop: 1, light: 0.25 }) : pixels, photo, varied }
+  })
+}
+
+async function findings(what: keyof typeof CROPS): Promise<{ image: PixelImage; photo: number; thing: Found }[]> {
+  const images = people()
+  if (what === 'person') {
+    // Who stands alone, whole.
+    const image = images.at(-1)!
+    const box = { x: 0.1 * image.width, y: 0, width: 0.8 * image.width, height: image.height }
+    return [{ image, photo: images.length - 1, thing: { box, score: 1, label: 'person', index: 0 } }]
+  }
+  const network = what === 'face' ? 'face_detection/face_detection_short_range' : 'palm_detection/palm_detection_lite'
+  const finder = await createPoseEstimator(asModel(await networkOf(network)))
+  return images.flatMap((image, photo) =>
+    finder
+      .estimate(image)
+      .flatMap(({ box, score, label, points }) =>
+        box ? [{ image, photo, thing: { box, score, label, index: 0, points } }] : [],
+      ),
+  )
+}
+
+export interface MediapipeModel {
+  name: string
+  network: Network
+  description: string
+  /** What it is for in the manifest. */
+  use: string
+  /** Of the published outputs, by number; default: all. */
+  outputs?: readonly number[]
+  calibration(): Variation[] | Promise<Variation[]>
+  ranges?: Readonly<Record<string, readonly [number, number]>>
+}
+
+export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
+  {
+    name: 'blazeface_short_128',
+    network: 'face_detection/face_detection_short_range',
+    description: 'BlazeFace, short range, 128x128, faces and 6 points',
+    use: 'faces',
+    calibration: () => scenes(32),
+  },
+  {
+    name: 'face_mesh_468_192',
+    use: 'landmarks',
+    network: 'face_landmark/face_landmark',
+    description: '468 points of a face, 192x192',
+    calibration: () => crops('face', 64),
+  },
+  {
+    name: 'palm_detector_192',
+    use: 'hands',
+    network: 'palm_detection/palm_detection_lite',
+    description: 'palms and 7 points, 192x192',
+    calibration: () => scenes(32),
+  },
+  {
+    name: 'hand_landmarks_21_224',
+    use: 'hands',
+    network: 'hand_landmark/hand_landmark_lite',
+    description: '21 points of a hand, 224x224',
+    outputs: [0, 1, 2],
+    calibration: () => crops('hand', 64),
+  },
+  {
+    name: 'pose_landmarks_33_256',
+    use: 'pose',
+    network: 'pose_landmark_lite',
+    description: '33 points of a person, 256x256',
+    outputs: [0, 1],
+    calibration: () => crops('person', 48),
+  },
+  {
+    name: 'selfie_segmentation_256',
+    use: 'segmentation',
+    network: 'selfie_segmentation/selfie_segmentation',
+    description: 'the person before a background, 256x256',
+    calibration: () => scenes(32),
+  },
+]
+
+/** Photos become the input as the network's family does it. */
+const FAMILY: Preprocess = { fit: 'fit', method: 'bilinear', channels: 'rgb', mean: [0], std: [255] }
+const SIGNED: Pick<Preprocess, 'mean' | 'std'> = { mean: [127.5], std: [127.5] }
+
+export const mediapipeModel = ({ name, network, description, use, outputs, ...how }: MediapipeModel): ZooModel => {
+  const source = sourceOf(network)
+  const task = network.includes('segmentation')
+    ? 'segmentation'
+    : network.includes('_detection')
+      ? 'detection'
+      : 'landmarks'
+  return {
+    name,
+    license: MEDIAPIPE_LICENSE,
+    source,
+    sample: 'astronaut',
+    framed: true,
+    calibration: { count: 0, seed: 1 },
+    variations: async () => how.calibration(),
+    ...(how.ranges ? { ranges: how.ranges } : {}),
+    use,
+    float: () =>
+      networkOf(
+        network,
+        {
+          name,
+          description,
+          license: MEDIAPIPE_LICENSE,
+          source,
+          task,
+          preprocess: { ...FAMILY, ...(network.includes('face_detection') ? SIGNED : {}) },
+        },
+        outputs,
+      ),
+  }
+}

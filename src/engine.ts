@@ -159,6 +159,12 @@ export function instantiateProgram(
   return exports
 }
 
+/** What runs instead of a stored program that fails: the graph, compiled. */
+export interface Spare {
+  exports: RuntimeExports
+  program: Program
+}
+
 export class Engine implements Model {
   readonly inputs: readonly TensorInfo[]
   readonly outputs: readonly TensorInfo[]
@@ -166,24 +172,25 @@ export class Engine implements Model {
   readonly kernels: Kernels
   readonly why: string
   readonly metadata: Metadata
-  readonly memoryBytes: number
-  readonly arenaBytes: number
+  memoryBytes = 0
+  arenaBytes: number
   #program: Program | (() => Program) | undefined
   #exports: RuntimeExports | undefined
-  #in: Port[]
-  #out: Port[]
+  #in: Port[] = []
+  #out: Port[] = []
   #pool: ThreadPool | undefined
   #list: TypedArray[] = []
+  #spare: (() => Spare | undefined) | undefined
 
   /** `program`: what the instance runs, or how to compile it again. */
   constructor(
     exports: RuntimeExports,
     about: EngineDescription,
     program?: Program | (() => Program),
-    pool?: ThreadPool,
+    { pool, spare }: { pool?: ThreadPool; spare?: () => Spare | undefined } = {},
   ) {
-    this.#exports = exports
     this.#pool = pool
+    this.#spare = spare
     this.inputs = about.inputs
     this.outputs = about.outputs
     this.variant = about.variant
@@ -191,16 +198,22 @@ export class Engine implements Model {
     this.why = about.why
     this.metadata = about.metadata
     this.#program = program
-    this.memoryBytes = exports.memory.buffer.byteLength
     this.arenaBytes = about.arenaBytes ?? (typeof program === 'object' ? program.arenaBytes : 0)
+    this.#connect(exports)
+  }
+
+  /** Makes an instance the one that runs. Errors: `runtime/abi`. */
+  #connect(exports: RuntimeExports): void {
+    this.#exports = exports
+    this.memoryBytes = exports.memory.buffer.byteLength
     const port = (info: TensorInfo, address: number, bytes: number): Port => {
       const type = arrayType(info.dtype)
       const count = elements(info.shape)
       checkPort(info, address, bytes, exports.memory.buffer.byteLength)
       return { info, address, bytes, count, type, view: new type(exports.memory.buffer, address >>> 0, count) }
     }
-    this.#in = about.inputs.map((info, i) => port(info, exports.thimble_input_ptr(i), exports.thimble_input_bytes(i)))
-    this.#out = about.outputs.map((info, i) =>
+    this.#in = this.inputs.map((info, i) => port(info, exports.thimble_input_ptr(i), exports.thimble_input_bytes(i)))
+    this.#out = this.outputs.map((info, i) =>
       port(info, exports.thimble_output_ptr(i), exports.thimble_output_bytes(i)),
     )
   }
@@ -214,7 +227,7 @@ export class Engine implements Model {
   /** Copies the inputs in, after checking them. */
   #write(input: TypedArray | readonly TypedArray[]): RuntimeExports {
     const exports = this.#exports
-    if (!exports) throw new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
+    if (!exports) throw disposedError()
     this.#pool?.check()
     const single = ArrayBuffer.isView(input)
     if (!single) checkList(input, this.#in, 'input')
@@ -240,7 +253,9 @@ export class Engine implements Model {
         check(single ? out : out[i]!, this.#out[i]!, 'output')
       }
     }
-    this.#invoke(exports)
+    if (this.#spare) this.#attempt(() => this.#invoke(this.#exports === exports ? exports : this.#write(input)))
+    else this.#invoke(exports)
+    this.#spare = undefined
     if (out === undefined) return this.#out.map((port) => port.view.slice() as TypedArray).map(fromMemory)
     if (single) {
       out.set(this.#out[0]!.view as never)
@@ -256,6 +271,21 @@ export class Engine implements Model {
     return out as TypedArray[]
   }
 
+  /** Runs a stored program for the first time; where that fails, the spare takes its place, and it is done again. */
+  #attempt(body: () => void): void {
+    try {
+      body()
+    } catch (error) {
+      const spare = this.#spare?.()
+      this.#spare = undefined
+      if (!spare) throw error
+      this.#program = spare.program
+      this.arenaBytes = spare.program.arenaBytes
+      this.#connect(spare.exports)
+      body()
+    }
+  }
+
   /** One inference. Errors: `runtime/…`. */
   #invoke(exports: RuntimeExports): void {
     let status: number
@@ -265,10 +295,7 @@ export class Engine implements Model {
     } catch (cause) {
       this.#pool?.poison('a run that failed')
       if (cause instanceof ThimbleError) throw cause
-      throw new ThimbleError('runtime/trap', `the model's program failed (${(cause as Error).message})`, {
-        hint: 'its file was written by something else than Thimble: convert or pack the model again',
-        cause,
-      })
+      throw trapError(cause)
     }
     if (status !== 0) throw statusError(status, this.#pool)
   }
@@ -290,7 +317,9 @@ export class Engine implements Model {
     if (this.#pool) {
       throw new ThimbleError('runtime/profile', 'per-op times need one thread', { hint: 'profile without threads' })
     }
-    const entries = program.entries
+    // A stored program that fails is replaced now.
+    if (this.#spare) this.run(input)
+    const { entries } = this.program
     const spent = new Float64Array(entries.length)
     for (let r = 0; r < runs; r++) {
       const exports = this.#write(input)
@@ -325,16 +354,21 @@ export class Engine implements Model {
   }
 
   reset(): void {
-    const exports = this.#exports
-    if (!exports) throw new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
-    const status = exports.thimble_reset?.() ?? 0
-    if (status !== 0) {
-      throw new ThimbleError('runtime/status', 'the executor refused the program', { expected: 0, got: status })
-    }
+    this.#attempt(() => {
+      if (!this.#exports) throw disposedError()
+      let status: number
+      try {
+        status = this.#exports.thimble_reset?.() ?? 0
+      } catch (cause) {
+        throw trapError(cause)
+      }
+      if (status !== 0) throw statusError(status)
+    })
   }
 
   dispose(): void {
     this.#pool?.stop()
+    this.#spare = undefined
     this.#pool = undefined
     this.#exports = undefined
     this.#in = []
@@ -348,6 +382,15 @@ function fromMemory(data: TypedArray): TypedArray {
   if (!LITTLE_ENDIAN) reverseWords(data)
   return data
 }
+
+const disposedError = (): ThimbleError =>
+  new ThimbleError('runtime/disposed', 'the model was disposed', { hint: 'load it again' })
+
+const trapError = (cause: unknown): ThimbleError =>
+  new ThimbleError('runtime/trap', `the model's program failed (${(cause as Error).message})`, {
+    hint: 'its file was written by something else than Thimble: convert or pack the model again',
+    cause,
+  })
 
 /** What a status other than 0 means; a pool that a thread left is of no use any more. */
 function statusError(status: number, pool?: ThreadPool): ThimbleError {

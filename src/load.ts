@@ -7,6 +7,7 @@ import {
   sharedMemory,
   tensorInfo,
   type EngineDescription,
+  type Spare,
 } from './engine.ts'
 import { coreRuns } from './core-kernels.ts'
 import { ThimbleError } from './errors.ts'
@@ -95,7 +96,7 @@ export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?:
       instantiateProgram(module, program, memory),
       about(options.fast ? `${shared}; ${why}` : shared),
       program,
-      pool,
+      { pool },
     )
   } catch (error) {
     pool.stop()
@@ -123,7 +124,9 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   const { variant, kernels, why } = await choose(options)
   const target = targetName(variant, kernels)
   if (!holdsProgram(frame, target)) return undefined
-  let exports = createInstance(await runtimeModule(buildFor(variant, [])))
+  let module = await runtimeModule(buildFor(variant, []))
+  let full: WebAssembly.Module | undefined = variant === 'scalar' ? module : undefined
+  let exports = createInstance(module)
   if (!isSealed(bytes, (lanes, body) => hashInside(exports, lanes, body))) return undefined
   const ready = readProgram(frame, target)
   if (!ready) return undefined
@@ -142,15 +145,22 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
     fillInstance(exports, { ...program, write: (loader) => runSteps(program.steps, frame.data, loader) })
     return new DataView(exports.memory.buffer)
   }
+  // The graph, in the module that is there already. Where its kernels are not in it, the program was of another graph.
+  const spare = (): Spare | undefined => {
+    const made = compile()
+    if (module !== full && !coreRuns(made.usedOpcodes)) return undefined
+    return { exports: instantiateProgram(module, made), program: made }
+  }
   try {
     const memory = fill()
     if (!tablesFit(program, memory)) return undefined
     const opcodes = opcodesIn(program, memory)
     if (!coreRuns(opcodes)) {
-      exports = createInstance(await runtimeModule(buildFor(variant, opcodes)))
+      module = full = await runtimeModule(variant)
+      exports = createInstance(module)
       fill()
     }
-    return new Engine(exports, about, compile)
+    return new Engine(exports, about, compile, { spare })
   } catch (error) {
     // Whatever a program does that no encoder wrote: the graph is there.
     const known = [ThimbleError, RangeError, WebAssembly.RuntimeError]

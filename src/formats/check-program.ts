@@ -15,6 +15,10 @@ import {
   OP_CHANNEL_LUT,
   OP_CONV,
   OP_CONV_DIRECT,
+  OP_COMBINE,
+  OP_COMPARE,
+  OP_CONV_FIXED,
+  OP_CONVERT,
   OP_COPY,
   OP_DEPTHWISE,
   OP_DEPTHWISE3X3,
@@ -28,13 +32,21 @@ import {
   OP_GATHER,
   OP_GATHER_ND,
   OP_GROUP,
+  OP_L2_NORMALIZATION,
+  OP_LOG_SOFTMAX,
+  OP_LSTM,
   OP_LUT,
+  OP_MATMUL,
   OP_MAX_POOL,
   OP_MEAN,
   OP_QUANTIZE,
+  OP_REDUCE,
   OP_RESIZE_BILINEAR,
+  OP_SELECT,
   OP_SOFTMAX,
   OP_STRIDED_COPY,
+  OP_SVDF,
+  OP_TOP_K,
   OP_TRANSPOSE_CONV,
   OP_WINOGRAD,
 } from '../generated/layout.ts'
@@ -65,10 +77,16 @@ type RecordName = keyof typeof LAYOUT
 /** A kind of record. */
 interface Kind {
   record: RecordName
-  /** Fields that are addresses of what its kernel writes; 0 where there is none. */
+  /** Fields that are addresses of what its kernel writes. */
   writes: readonly string[]
+  /** Those among them that may lie in state, between the records and the arena. */
+  state?: readonly string[]
+  /** Whether its kernel makes no use of `scratch`, which may then be 0. */
+  spare?: (f: Fields) => boolean
   /** Fields that may not be 0: a loop counts by them. */
   steps?: readonly string[]
+  /** The most that fields may be. */
+  most?: Readonly<Record<string, number>>
   /** Products that must stay within the memory: how far writes reach. */
   reach?: (f: Fields) => readonly number[]
   /** Elements, every factor at least 1. */
@@ -82,9 +100,19 @@ const times = (...factors: (number | undefined)[]): number =>
 const rowReach = (f: Fields): number[] => [(f.outRing ? Math.min(f.rows!, f.outRing) : f.rows!) * f.outRowStride!]
 
 const ROWS = { writes: ['output'], reach: rowReach }
+const COPIED = { ...ROWS, state: ['output'] }
+const BINARY = {
+  ...ROWS,
+  reach: (f: Fields) => [...rowReach(f), times(f.d1, f.d2, f.d3)],
+  work: (f: Fields) => times(f.rows, f.d1, f.d2, f.d3),
+}
+/** Elements of a tensor of four dimensions, in a record that has no rows. */
+const volume = (f: Fields): number => times(f.d0, f.d1, f.d2, f.d3)
 const DEPTHWISE: Kind = {
   record: 'DepthwiseRecord',
   writes: ['output', 'scratch'],
+  spare: () => true,
+  steps: ['outW'],
   reach: (f) => [...rowReach(f), f.outW! * f.channels!],
   work: (f) => times(f.rows, f.outW, f.channels, f.kh, f.kw) / (f.scalar ? 1 : AT_ONCE / 2) + f.rows! * f.outW!,
 }
@@ -95,10 +123,17 @@ const POOL: Kind = {
   work: (f) => times(f.rows, f.outW, f.channels, f.filterH, f.filterW),
 }
 
+const normalization = (record: RecordName): Kind => ({
+  record,
+  writes: ['output'],
+  reach: (f) => [f.rows! * f.depth!],
+  work: (f) => 2 * times(f.rows, f.depth),
+})
+
 /** By opcode. */
 const KINDS = new Map<number, Kind>([
-  [OP_COPY, { record: 'CopyRecord', ...ROWS, work: (f) => times(f.rows, f.bytes) }],
-  [OP_FILL, { record: 'FillRecord', ...ROWS, work: (f) => times(f.rows, f.bytes) }],
+  [OP_COPY, { record: 'CopyRecord', ...COPIED, work: (f) => times(f.rows, f.bytes) }],
+  [OP_FILL, { record: 'FillRecord', ...COPIED, work: (f) => times(f.rows, f.bytes) }],
   [OP_LUT, { record: 'LutRecord', ...ROWS, work: (f) => times(f.rows, f.bytes) }],
   [OP_CHANNEL_LUT, { record: 'ChannelLutRecord', ...ROWS, work: (f) => times(f.rows, f.pixels, f.channels) }],
   [
@@ -106,7 +141,7 @@ const KINDS = new Map<number, Kind>([
     {
       record: 'ConvRecord',
       writes: ['output', 'scratch'],
-      steps: ['mr', 'nr', 'batch'],
+      steps: ['mr', 'nr', 'batch', 'outW'],
       reach: (f) => [
         ...rowReach(f),
         f.outW! * f.outPixelStride!,
@@ -126,6 +161,7 @@ const KINDS = new Map<number, Kind>([
     {
       record: 'ConvDirectRecord',
       writes: ['output', 'rowTable', 'ring'],
+      steps: ['outW'],
       reach: (f) => [...rowReach(f), f.outW! * f.outC!, f.windowH! * f.ringStride!, f.kh! * 4],
       work: (f) =>
         times(f.rows) *
@@ -138,13 +174,13 @@ const KINDS = new Map<number, Kind>([
     {
       record: 'WinogradRecord',
       writes: ['output', 'scratch'],
-      steps: ['nr', 'batch'],
+      steps: ['nr', 'batch', 'outW'],
       reach: (f) => [...rowReach(f), f.outW! * f.outPixelStride!, 16 * f.batch! * f.positionBytes!],
       work: (f) => times(f.rows, f.outW, 16 + f.outC! / AT_ONCE, f.channels! + 2 * f.pairs!),
     },
   ],
   [OP_DEPTHWISE3X3, DEPTHWISE],
-  [OP_DEPTHWISE, DEPTHWISE],
+  [OP_DEPTHWISE, { ...DEPTHWISE, spare: (f) => f.scalar !== 0 }],
   [OP_DEPTHWISE3X3_PRODUCTS, DEPTHWISE],
   [OP_DEPTHWISE3X3_DOT, DEPTHWISE],
   [OP_DEPTHWISE5X5, DEPTHWISE],
@@ -153,21 +189,15 @@ const KINDS = new Map<number, Kind>([
     {
       record: 'FullyConnectedRecord',
       writes: ['output', 'scratch'],
+      spare: (f) => f.scalar !== 0,
       reach: (f) => [f.rows! * f.outC!, f.inC! * 4],
       work: (f) => times(f.rows, f.outC, f.inC) / (f.scalar ? 1 : AT_ONCE / 2) + f.rows! * f.outC!,
     },
   ],
-  [
-    OP_BINARY,
-    {
-      record: 'BinaryRecord',
-      ...ROWS,
-      reach: (f) => [...rowReach(f), times(f.d1, f.d2, f.d3)],
-      work: (f) => times(f.rows, f.d1, f.d2, f.d3),
-    },
-  ],
+  [OP_BINARY, { record: 'BinaryRecord', ...BINARY }],
+  [OP_COMBINE, { record: 'CombineRecord', ...BINARY }],
   [OP_AVERAGE_POOL, POOL],
-  [OP_MAX_POOL, POOL],
+  [OP_MAX_POOL, { ...POOL, spare: () => true }],
   [
     OP_MEAN,
     {
@@ -177,15 +207,7 @@ const KINDS = new Map<number, Kind>([
       work: (f) => times(f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3),
     },
   ],
-  [
-    OP_SOFTMAX,
-    {
-      record: 'SoftmaxRecord',
-      writes: ['output'],
-      reach: (f) => [f.rows! * f.depth!],
-      work: (f) => times(f.rows, f.depth),
-    },
-  ],
+  [OP_SOFTMAX, normalization('SoftmaxRecord')],
   [OP_DEQUANTIZE, { record: 'DequantizeRecord', writes: ['output'], work: (f) => times(f.count) }],
   [OP_QUANTIZE, { record: 'QuantizeRecord', writes: ['output'], work: (f) => times(f.count) }],
   [
@@ -229,8 +251,8 @@ const KINDS = new Map<number, Kind>([
     {
       record: 'ArithmeticRecord',
       writes: ['output'],
-      reach: (f) => [4 * times(f.d0, f.d1, f.d2, f.d3)],
-      work: (f) => times(f.d0, f.d1, f.d2, f.d3),
+      reach: (f) => [4 * volume(f)],
+      work: volume,
     },
   ],
   [
@@ -238,6 +260,7 @@ const KINDS = new Map<number, Kind>([
     {
       record: 'GatherNdRecord',
       writes: ['output'],
+      most: { depth: 4 },
       reach: (f) => [f.count! * f.bytes!],
       work: (f) => times(f.count, f.depth! + f.bytes!),
     },
@@ -260,11 +283,105 @@ const KINDS = new Map<number, Kind>([
       work: (f) => times(f.inH, f.inW, f.inC, f.kh, f.kw, f.outC) + times(f.outH, f.outW, f.outC),
     },
   ],
+  [
+    OP_REDUCE,
+    {
+      record: 'ReduceRecord',
+      writes: ['output'],
+      reach: (f) => [4 * times(f.k0, f.k1, f.k2, f.k3)],
+      work: (f) => times(8, f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3),
+    },
+  ],
+  [
+    OP_MATMUL,
+    {
+      record: 'MatmulRecord',
+      writes: ['output', 'scratch'],
+      reach: (f) => [times(f.d0, f.d1, f.d2, f.m, f.columns), 128 + 8 * f.inner! + f.m! * f.inner!],
+      work: (f) => times(f.d0, f.d1, f.d2) * (times(f.m, f.columns, f.inner) + (f.m! + f.columns!) * f.inner!),
+    },
+  ],
+  [OP_L2_NORMALIZATION, normalization('L2NormalizationRecord')],
+  [OP_LOG_SOFTMAX, normalization('LogSoftmaxRecord')],
+  [
+    OP_LSTM,
+    {
+      record: 'LstmRecord',
+      writes: ['output', 'hidden', 'cell', 'scratch'],
+      state: ['hidden', 'cell'],
+      reach: (f) => [
+        f.batch! * f.outputBatchStride! + f.steps! * f.outputStride! + f.outputs!,
+        2 * f.batch! * (f.cells! + f.outputs!) + f.cells!,
+        9 * f.cells!,
+      ],
+      work: (f) => times(f.batch, f.steps, f.cells, 4 * (f.inputs! + f.outputs! + AT_ONCE) + f.outputs!),
+    },
+  ],
+  [
+    OP_SVDF,
+    {
+      record: 'SvdfRecord',
+      writes: ['output', 'state'],
+      state: ['state'],
+      steps: ['rank', 'filters', 'depth'],
+      reach: (f) => [2 * times(f.batch, f.filters, f.depth), times(f.batch, f.filters)],
+      work: (f) => times(f.batch, f.filters, f.inputs! + f.depth! + AT_ONCE),
+    },
+  ],
+  [
+    OP_CONV_FIXED,
+    {
+      record: 'ConvFixedRecord',
+      writes: ['output'],
+      steps: ['groupIn', 'groupOut'],
+      reach: (f) => [times(f.outH, f.outW, f.outC)],
+      work: (f) => times(f.outH, f.outW, f.outC, f.kh, f.kw, f.groupIn),
+    },
+  ],
+  [
+    OP_COMPARE,
+    {
+      record: 'CompareRecord',
+      writes: ['output'],
+      reach: (f) => [volume(f)],
+      work: volume,
+    },
+  ],
+  [
+    OP_SELECT,
+    {
+      record: 'SelectRecord',
+      writes: ['output'],
+      reach: (f) => [volume(f) * f.bytes!],
+      work: (f) => times(volume(f), f.bytes),
+    },
+  ],
+  [
+    OP_CONVERT,
+    {
+      record: 'ConvertRecord',
+      writes: ['output'],
+      reach: (f) => [8 * f.count!],
+      work: (f) => times(f.count),
+    },
+  ],
+  [
+    OP_TOP_K,
+    {
+      record: 'TopKRecord',
+      writes: ['values', 'indices'],
+      reach: (f) => [times(f.outer, f.k, Math.max(4, f.bytes!))],
+      work: (f) => times(f.outer, f.k, f.depth! + f.bytes!),
+    },
+  ],
 ])
+
+/** Whether records of an opcode are known here. */
+export const isChecked = (opcode: number): boolean => opcode === OP_GROUP || KINDS.has(opcode)
 
 /** Fields that count or measure what is written, or that loops run to: never negative, never near 2^31. */
 const COUNT =
-  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|batch|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows)$/
+  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows|batch|steps|inputs|cells|outputs|outputStride|outputBatchStride|filters|rank|groupIn|groupOut|m|k|columns|kind|type|from|to)$/
 
 const whole = (v: unknown, least: number, most: number): v is number =>
   Number.isInteger(v) && (v as number) >= least && (v as number) <= most
@@ -275,6 +392,7 @@ export function headFits(head: CheckedHead, inputs: number, outputs: number): bo
   if (typeof header !== 'object' || header === null) return false
   if (!LAYOUT.Header.fields.every((name) => whole(header[name], 0, 2 ** 32 - 1))) return false
   const { abiVersion, opCount, opTable, inputCount, inputTable, outputCount, outputTable } = header as Fields
+  const { resetCount, resetTable } = header as Fields
   const table = (at: number, bytes: number): boolean => at >= FIRST && at % 4 === 0 && at + bytes <= arenaAddress
   return (
     whole(memoryBytes, FIRST, MOST_MEMORY) &&
@@ -285,7 +403,8 @@ export function headFits(head: CheckedHead, inputs: number, outputs: number): bo
     outputCount === outputs &&
     table(opTable!, 4 * opCount!) &&
     table(inputTable!, 8 * inputs) &&
-    table(outputTable!, 8 * outputs)
+    table(outputTable!, 8 * outputs) &&
+    (resetCount === 0 || table(resetTable!, 4 * resetCount!))
   )
 }
 
@@ -298,71 +417,118 @@ function readFields(view: DataView, at: number, name: RecordName): Fields {
   return out
 }
 
+/** One record of an op table. */
+interface Entry {
+  at: number
+  op: number
+  name: RecordName
+  fields: Fields
+}
+
+/** The records that an op table points at; undefined where one is of no known kind or not whole. */
+function readTable(view: DataView, table: number, count: number, base: number, end: number): Entry[] | undefined {
+  const entries: Entry[] = []
+  for (let i = 0; i < count; i++) {
+    const at = view.getUint32(table - base + 4 * i, true)
+    if (at % 4 || at < base || at + LAYOUT.Record.size > end) return undefined
+    const op = view.getUint32(at - base, true)
+    const name = op === OP_GROUP ? 'GroupRecord' : KINDS.get(op)?.record
+    if (!name || at + LAYOUT[name].size > end) return undefined
+    entries.push({ at, op, name, fields: readFields(view, at - base, name) })
+  }
+  return entries
+}
+
+/** Where a program may write: from `state` on what outlives a run, from `arena` to `arenaEnd` everything. */
+interface Room {
+  state: number
+  arena: number
+  arenaEnd: number
+  memoryBytes: number
+}
+
+/** Whether a record counts as kernels may count, and writes where they may write. */
+function recordFits({ op, fields }: Entry, room: Room): boolean {
+  for (const field in fields) if (COUNT.test(field) && !whole(fields[field], 0, MOST)) return false
+  if (fields.first! >= fields.rows!) return false
+  const kind = KINDS.get(op)
+  // A group.
+  if (!kind) return true
+  if (fields.outRing === 0 && fields.rows! > 0) return false
+  if (!fields.scalar && kind.steps?.some((f) => !fields[f])) return false
+  for (const f in kind.most) if (fields[f]! > kind.most[f]!) return false
+  const writes = kind.writes.every((f) => {
+    const to = fields[f]! >>> 0
+    if (to === 0 && f === 'scratch' && kind.spare?.(fields)) return true
+    return to >= (kind.state?.includes(f) ? room.state : room.arena) && to <= room.arenaEnd
+  })
+  return writes && !kind.reach?.(fields).some((bytes) => !(bytes <= room.memoryBytes))
+}
+
+/** Work of one pass over an op table; undefined where a record or a group does not fit. */
+function workOf(entries: readonly Entry[], room: Room): number | undefined {
+  let work = 0
+  // Members of a group that are still to come, and the rows of the one before.
+  let members = 0
+  let before: number | undefined
+  for (const [i, entry] of entries.entries()) {
+    const { op, fields } = entry
+    if (!recordFits(entry, room)) return undefined
+    if (op === OP_GROUP) {
+      if (members > 0 || !whole(fields.count, 1, entries.length - 1 - i) || !(fields.bandRows! >= 1)) return undefined
+      members = fields.count!
+      before = undefined
+      continue
+    }
+    const { rows, inRows } = fields as Record<'rows' | 'inRows', number>
+    if (members > 0) {
+      if (before !== undefined && inRows > before) return undefined
+      before = rows
+      work += rows
+      members--
+    }
+    work += KINDS.get(op)!.work(fields) + 16 * rows
+    if (!(work <= MOST_WORK)) return undefined
+  }
+  return members > 0 ? undefined : work
+}
+
 /**
  * Whether the tables and records of a program are sound. Its `headFits`. `view`: memory from address `base` on, as it is
  * before the first run, to the arena at least where tables are.
  */
 export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean {
   const { memoryBytes, arenaAddress, arenaBytes, header } = head
-  const { opCount, opTable, inputCount, inputTable, outputCount, outputTable } = header as Record<string, number>
-  const taken: { from: number; to: number }[] = [
-    { from: opTable!, to: opTable! + 4 * opCount! },
+  const { inputCount, inputTable, outputCount, outputTable, ...ops } = header as Record<string, number>
+  const end = Math.min(arenaAddress, base + view.byteLength)
+  const tables = [
+    { at: ops.opTable!, count: ops.opCount! },
+    ...(ops.resetCount! > 0 ? [{ at: ops.resetTable!, count: ops.resetCount! }] : []),
+  ]
+  const taken = [
+    ...tables.map(({ at, count }) => ({ from: at, to: at + 4 * count })),
     { from: inputTable!, to: inputTable! + 8 * inputCount! },
     { from: outputTable!, to: outputTable! + 8 * outputCount! },
   ]
-  const end = Math.min(arenaAddress, base + view.byteLength)
-  const inArena = (at: number): boolean => at >= arenaAddress && at <= arenaAddress + arenaBytes
-  for (const { from, to } of taken) {
-    if (from < base || to > end) return false
-  }
-  for (const [table, count] of [[inputTable!, inputCount!] as const, [outputTable!, outputCount!] as const]) {
-    for (let i = 0; i < count; i++) {
-      const at = view.getUint32(table - base + 8 * i, true)
-      if (!inArena(at) || !inArena(at + view.getUint32(table - base + 8 * i + 4, true))) return false
-    }
-  }
-
-  let work = 0
-  // Members of a group that are still to come, and the rows of the one before.
-  let members = 0
-  let before: number | undefined
-  for (let i = 0; i < opCount!; i++) {
-    const at = view.getUint32(opTable! - base + 4 * i, true)
-    if (at % 4 || at < base || at + LAYOUT.Record.size > end) return false
-    const op = view.getUint32(at - base, true)
-    const kind = KINDS.get(op)
-    const name = op === OP_GROUP ? 'GroupRecord' : kind?.record
-    if (!name || at + LAYOUT[name].size > end) return false
-    taken.push({ from: at, to: at + LAYOUT[name].size })
-    const fields = readFields(view, at - base, name)
-    for (const field in fields) if (COUNT.test(field) && !whole(fields[field], 0, MOST)) return false
-    const { rows, first, inRows } = fields as Record<'rows' | 'first' | 'inRows', number>
-    if (first > rows) return false
-    if (op === OP_GROUP) {
-      if (members > 0 || !whole(fields.count, 1, opCount! - 1 - i) || !(fields.bandRows! >= 1)) return false
-      members = fields.count!
-      before = undefined
-      continue
-    }
-    if (members > 0) {
-      if (before !== undefined && inRows > before) return false
-      before = rows
-      work += rows
-      members--
-    }
-    if (fields.outRing === 0 && LAYOUT[name].size > 0 && rows > 0) return false
-    if (!fields.scalar && kind!.steps?.some((f) => !fields[f])) return false
-    const writes = kind!.writes.every((f) => {
-      const to = fields[f]! >>> 0
-      return inArena(to) || (to === 0 && f !== 'output')
-    })
-    if (!writes || kind!.reach?.(fields).some((bytes) => !(bytes <= memoryBytes))) return false
-    work += kind!.work(fields) + 16 * rows
-    if (!(work <= MOST_WORK)) return false
-  }
-  if (members > 0) return false
+  if (taken.some(({ from, to }) => from < base || to > end)) return false
+  const entries = tables.map(({ at, count }) => readTable(view, at, count, base, end))
+  if (!entries.every((e) => e !== undefined)) return false
+  for (const { at, name } of entries.flat()) taken.push({ from: at, to: at + LAYOUT[name].size })
   taken.sort((a, b) => a.from - b.from)
-  return taken.every((t, i) => i === 0 || t.from >= taken[i - 1]!.to || t.from === t.to)
+  if (taken.some((t, i) => i > 0 && t.from < taken[i - 1]!.to && t.from !== t.to)) return false
+
+  const arenaEnd = arenaAddress + arenaBytes
+  const room = { state: taken.at(-1)!.to, arena: arenaAddress, arenaEnd, memoryBytes }
+  const portsFit = (table: number, count: number, from: number): boolean =>
+    Array.from({ length: count }, (_, i) => {
+      const at = view.getUint32(table - base + 8 * i, true)
+      return { at, to: at + view.getUint32(table - base + 8 * i + 4, true) }
+    }).every(({ at, to }) => at >= from && to <= arenaEnd)
+  return (
+    portsFit(inputTable!, inputCount!, room.arena) &&
+    portsFit(outputTable!, outputCount!, room.state) &&
+    entries.every((e) => workOf(e, room) !== undefined)
+  )
 }
 
 /** Opcodes of a program's table, whose `tablesFit`. `view`: its memory. */
@@ -413,6 +579,11 @@ const PACKINGS: Readonly<Record<string, { sizes: readonly number[]; steps?: read
     steps: [3],
     of: ([, , channels, width, taps]) => both(4 * up(channels!, width!), up(channels!, width!) * (taps! + 1)),
   },
+  pack_gemm_4x8c4: {
+    sizes: [2, 3, 4],
+    steps: [4],
+    of: ([, , rows, k, segment]) => both(up(rows!, 8) * Math.max(k!, Math.ceil(k! / segment!) * up(segment!, 4))),
+  },
   pack_rows4: { sizes: [2, 3], of: ([, , rows, k]) => both(up(rows!, 4) * up(k!, 16)) },
   pack_winograd: {
     sizes: [2, 3, 4],
@@ -420,6 +591,9 @@ const PACKINGS: Readonly<Record<string, { sizes: readonly number[]; steps?: read
     of: ([, , rows, channels, nr]) => both(64 * up(rows!, nr!) * Math.max(2, (channels! + 1) / 2)),
   },
 }
+
+/** Whether calls of a packer are known here. */
+export const isCheckedPacker = (name: string): boolean => name in PACKINGS
 
 /** Where a step writes and what it costs; undefined: no step of any encoder. */
 function stepOf(
@@ -436,7 +610,8 @@ function stepOf(
   }
   if (what === -1) return count >= 1 ? both(4 * (count - 1)) : undefined
   if (what === -2) return count === 3 && whole(arg(1), 0, MOST) ? both(4 * arg(1)) : undefined
-  const packing = PACKINGS[packers[what - 1] ?? '']
+  const packer = packers[what - 1]
+  const packing = packer === undefined ? undefined : PACKINGS[packer]
   if (!packing) return undefined
   const args = steps.subarray(at + 2, at + 2 + count)
   const sized = packing.sizes.every((k) => whole(args[k], packing.steps?.includes(k) ? 1 : 0, MOST))

@@ -12,10 +12,11 @@ import { evaluate, type EvaluationInput } from '../quantize/evaluate.ts'
 import { blockers8bit, refuseBlocked } from '../quantize/check.ts'
 import { inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
 import { isClassifier } from '../quantize/outputs.ts'
-import { quantize } from '../quantize/quantize.ts'
+import { quantize, type Sample } from '../quantize/quantize.ts'
 import { htmlReport, jsonReport, textReport, type QuantizeReport } from '../quantize/report.ts'
 import type { PixelImage } from '../types.ts'
 import { badCall, choice, flag, text, whole } from './args.ts'
+import { ARRAY_OPTIONS, type ArraySample, arraySamples, holdsArrays } from './calibration.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS, saysRange } from './preprocessing.ts'
@@ -66,25 +67,104 @@ function photosIn(path: string): Photo[] {
 }
 
 /**
- * Photos for calibration and for the comparison. Of a folder of 4 and more, one in eight (at least one) is held back.
+ * Photos or arrays for calibration and for the comparison. Of 4 and more, one in eight (at least one) is held back.
  */
-function split(
-  photos: Photo[],
-  evaluation: Photo[] | undefined,
+function split<T>(
+  all: T[],
+  evaluation: T[] | undefined,
   next: () => number,
-): { calibrate: Photo[]; compare: Photo[]; heldBack: boolean } {
-  if (evaluation) return { calibrate: photos, compare: evaluation, heldBack: true }
-  if (photos.length < 4) return { calibrate: photos, compare: photos, heldBack: false }
-  const order = photos.map((photo) => ({ photo, key: next() })).sort((a, b) => a.key - b.key)
-  const held = new Set(order.slice(0, Math.max(1, Math.round(photos.length / 8))).map((o) => o.photo))
-  return { calibrate: photos.filter((p) => !held.has(p)), compare: photos.filter((p) => held.has(p)), heldBack: true }
+): { calibrate: T[]; compare: T[]; heldBack: boolean } {
+  if (evaluation) return { calibrate: all, compare: evaluation, heldBack: true }
+  if (all.length < 4) return { calibrate: all, compare: all, heldBack: false }
+  const order = all.map((one) => ({ one, key: next() })).sort((a, b) => a.key - b.key)
+  const held = new Set(order.slice(0, Math.max(1, Math.round(all.length / 8))).map((o) => o.one))
+  return { calibrate: all.filter((p) => !held.has(p)), compare: all.filter((p) => held.has(p)), heldBack: true }
+}
+
+/** Errors: `usage/calibration` for a graph whose input photos can't be. */
+function expectPhotos(graph: Graph): void {
+  const shapes = graph.inputs.map((t) => graph.tensors[t]!.shape)
+  const [shape] = shapes
+  const fits =
+    shape?.length === 4 && shape[0] === 1 && shape[1]! > 1 && shape[2]! > 1 && (shape[3] === 1 || shape[3] === 3)
+  if (shapes.length === 1 && fits) return
+  throw new ThimbleError('usage/calibration', "the model's input is no photo", {
+    expected: 'one input [1, height, width, 1 or 3]',
+    got: shapes.map((s) => `[${s.join(', ')}]`).join(', '),
+    hint: 'calibrate on arrays: --calibration data.npz, a .npy or raw file, or a folder of such (--help)',
+  })
+}
+
+/** What calibrates a graph, and what it is compared on. */
+interface Data {
+  kind: 'photos' | 'samples'
+  /** Calibration inputs, and which photo each is a variation of. */
+  inputs: { data: Sample; of: number }[]
+  compared: EvaluationInput[]
+  /** Photos or samples that `compared` comes from. */
+  comparedFrom: number
+  heldBack: boolean
+  inputRange?: readonly [number, number]
+}
+
+/** Photos, and variations of them to make up `count`; twice as many inputs to compare on as there are photos. */
+function photoData(graph: Graph, paths: Paths, count: number, next: () => number): Data {
+  const { calibrate, compare, heldBack } = split(
+    photosIn(paths.calibration!),
+    paths.evaluation === undefined ? undefined : photosIn(paths.evaluation),
+    next,
+  )
+  const toInput = photoInput(graph)
+  const inputs = variations(
+    calibrate.map((p) => p.pixels),
+    count,
+    next,
+  )
+  const compared = variations(
+    compare.map((p) => p.pixels),
+    Math.min(2 * compare.length, 64),
+    next,
+  ).map(({ pixels, photo, varied }): EvaluationInput => ({
+    name: `${compare[photo]!.name}${varied ? ' (variation)' : ''}`,
+    data: toInput(pixels),
+    varied,
+  }))
+  return {
+    kind: 'photos',
+    inputs: inputs.map(({ pixels, photo }) => ({ data: toInput(pixels), of: photo })),
+    compared,
+    comparedFrom: compare.length,
+    heldBack,
+    inputRange: pixelRange(graph.metadata.preprocess!),
+  }
+}
+
+/** At most `count` of a list, evenly spread. */
+const thinned = <T>(all: readonly T[], count: number): T[] =>
+  all.length <= count ? [...all] : Array.from({ length: count }, (_, i) => all[Math.floor((i * all.length) / count)]!)
+
+/** Arrays as they are: nothing is known of what a variation of one would be. */
+function arrayData(args: Args, graph: Graph, paths: Paths, count: number, next: () => number): Data {
+  const { calibrate, compare, heldBack } = split<ArraySample>(
+    arraySamples(args, graph, paths.calibration),
+    paths.evaluation === undefined ? undefined : arraySamples(args, graph, paths.evaluation, 'path'),
+    next,
+  )
+  const compared = thinned(compare, 64)
+  return {
+    kind: 'samples',
+    inputs: thinned(calibrate, count).map(({ data }, i) => ({ data, of: i })),
+    compared,
+    comparedFrom: compared.length,
+    heldBack,
+  }
 }
 
 /**
  * The float graph with labels and preprocessing. Errors: those of the readers, `lower/quantization` for a model that is
  * quantized.
  */
-async function openFloat(args: Args, path: string): Promise<Graph> {
+async function openFloat(args: Args, path: string, kind: Data['kind']): Promise<Graph> {
   const { graph } = await openSource(args, path)
   if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32')) {
     const found = blockers8bit(graph)
@@ -95,6 +175,7 @@ async function openFloat(args: Args, path: string): Promise<Graph> {
     })
   }
   refuseBlocked(graph)
+  if (kind === 'photos') expectPhotos(graph)
   const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]!))
   const logits =
     graph.metadata.task === 'classification' &&
@@ -105,7 +186,7 @@ async function openFloat(args: Args, path: string): Promise<Graph> {
   graph.metadata = {
     ...graph.metadata,
     ...(logits && !graph.metadata.scores ? { scores: 'softmax' as const } : {}),
-    preprocess: preprocessOf(args, graph),
+    ...(kind === 'photos' ? { preprocess: preprocessOf(args, graph) } : {}),
   }
   return graph
 }
@@ -117,10 +198,19 @@ const REPORTS: Record<string, (r: QuantizeReport) => string> = {
 }
 const extension = (path: string): string => /\.(\w+)$/.exec(path.toLowerCase())?.[1] ?? ''
 
+/** Where calibration inputs are, and those to compare on. */
+interface Paths {
+  calibration: string | undefined
+  evaluation: string | undefined
+}
+
+/** Inputs that calibrate where the call does not say how many: photos with variations, arrays as they are. */
+const COUNT = { photos: 32, samples: 128 } as const
+
 /** What the call names. Errors: `usage/…`. */
-function parse(args: Args): {
+function parse(args: Args): Paths & {
   path: string
-  calibration: string
+  kind: Data['kind']
   output: string
   reports: string[]
   seed: number
@@ -130,8 +220,10 @@ function parse(args: Args): {
   if (path === undefined || more.length) {
     throw badCall(command, path === undefined ? 'no FLOAT_MODEL given' : 'more than one FLOAT_MODEL given')
   }
-  const [calibration, output] = [text(args, 'calibration'), text(args, 'output')]
-  if (calibration === undefined) throw badCall(command, 'no --calibration folder given')
+  const [calibration, output] = [text(args, 'calibration') ?? text(args, 'calibrate'), text(args, 'output')]
+  if (calibration === undefined && args.options.input === undefined) {
+    throw badCall(command, 'no --calibration folder given')
+  }
   if (output === undefined || !['tflite', 'thimble'].includes(extension(output))) {
     throw badCall(command, output === undefined ? 'no -o OUT given' : 'OUT must end in .thimble or .tflite')
   }
@@ -139,55 +231,39 @@ function parse(args: Args): {
   if (reports.some((r) => !Object.hasOwn(REPORTS, extension(r)))) {
     throw badCall(command, '--report must end in .html, .json or .txt')
   }
+  const arrays = args.options.input !== undefined || holdsArrays(calibration!)
+  const kind = arrays ? 'samples' : 'photos'
   return {
     path,
+    kind,
     calibration,
+    evaluation: text(args, 'evaluation'),
     output,
     reports,
     seed: whole(args, 'seed', 1, 0),
-    count: whole(args, 'inputs', 32, 1, 512),
+    count: whole(args, 'inputs', COUNT[kind], 1, 4096),
   }
 }
 
 async function run(args: Args): Promise<void> {
   const start = performance.now()
-  const { path, calibration, output, reports, seed, count } = parse(args)
+  const { path, kind, output, reports, seed, count, ...paths } = parse(args)
   const ranges = choice(args, 'ranges', RANGES) ?? 'minmax'
-  const graph = await openFloat(args, path)
-  const evaluation = text(args, 'evaluation')
+  const graph = await openFloat(args, path, kind)
   const next = random(seed)
-  const { calibrate, compare, heldBack } = split(
-    photosIn(calibration),
-    evaluation === undefined ? undefined : photosIn(evaluation),
-    next,
-  )
-  const toInput = photoInput(graph)
-  const inputs = variations(
-    calibrate.map((p) => p.pixels),
-    count,
-    next,
-  )
-  // Twice as many as there are photos to compare on: each one as it is and varied.
-  const compared = variations(
-    compare.map((p) => p.pixels),
-    Math.min(2 * compare.length, 64),
-    next,
-  ).map(({ pixels, photo, varied }): EvaluationInput => ({
-    name: `${compare[photo]!.name}${varied ? ' (variation)' : ''}`,
-    data: toInput(pixels),
-    varied,
-  }))
+  const data = kind === 'photos' ? photoData(graph, paths, count, next) : arrayData(args, graph, paths, count, next)
+  const { inputs, compared } = data
   const show = stages()
   const result = quantize(
     graph,
-    inputs.map(({ pixels }) => toInput(pixels)),
+    inputs.map((i) => i.data),
     {
       ranges,
       seed,
       equalize: !flag(args, 'no-equalize'),
       rounding: flag(args, 'nearest') ? 'nearest' : 'adaptive',
-      photoOf: inputs.map((i) => i.photo),
-      inputRange: pixelRange(graph.metadata.preprocess!),
+      photoOf: inputs.map((i) => i.of),
+      ...(data.inputRange ? { inputRange: data.inputRange } : {}),
       progress: show.at,
     },
   )
@@ -199,8 +275,9 @@ async function run(args: Args): Promise<void> {
   const report: QuantizeReport = {
     model: graph.metadata.name ?? basename(path),
     ...measured,
-    calibration: { photos: new Set(inputs.map((i) => i.photo)).size, inputs: inputs.length, ranges, seed },
-    evaluation: { photos: compare.length, inputs: compared.length, heldBack },
+    of: kind,
+    calibration: { photos: new Set(inputs.map((i) => i.of)).size, inputs: inputs.length, ranges, seed },
+    evaluation: { photos: data.comparedFrom, inputs: compared.length, heldBack: data.heldBack },
     floatBytes: graph.tensors.reduce((sum, x) => sum + (x.data && x.dtype === 'float32' ? tensorBytes(x) : 0), 0),
     fileBytes: bytes.length,
     seconds: (performance.now() - start) / 1000,
@@ -214,16 +291,18 @@ async function run(args: Args): Promise<void> {
 
 export const command: Command = {
   name: 'quantize',
-  summary: 'Makes an int8 model of a float one, calibrated on photos, and tells what that cost.',
+  summary: 'Makes an int8 model of a float one, calibrated on photos or arrays, and tells what that cost.',
   usage:
-    'quantize FLOAT_MODEL --calibration DIR -o OUT.thimble|OUT.tflite [--evaluation DIR] [--report FILE.html|.json|.txt] [--seed N] [--json]',
+    'quantize FLOAT_MODEL --calibration DIR|FILE -o OUT.thimble|OUT.tflite [--evaluation DIR] [--report FILE.html|.json|.txt] [--seed N] [--json]',
   options: {
     calibration: {
       type: 'string',
       short: 'c',
       value: 'DIR',
-      help: 'photos of the kind the model will see; 8 or more different ones',
+      help: 'photos of the kind the model will see, 8 or more different ones; or arrays: .npy, .npz, raw, a folder of such',
     },
+    calibrate: { type: 'string', value: 'DIR', help: 'the same' },
+    ...ARRAY_OPTIONS,
     output: { type: 'string', short: 'o', value: 'FILE', help: '.thimble, or .tflite for LiteRT and others' },
     evaluation: {
       type: 'string',
@@ -241,7 +320,11 @@ export const command: Command = {
       value: 'N',
       help: 'for variations and probes; the same seed gives the same bytes (default: 1)',
     },
-    inputs: { type: 'string', value: 'N', help: 'calibration inputs: photos, then variations of them (default: 32)' },
+    inputs: {
+      type: 'string',
+      value: 'N',
+      help: 'calibration inputs: photos, then variations of them (default: 32), or arrays (default: 128)',
+    },
     ranges: {
       type: 'string',
       value: 'METHOD',
@@ -254,6 +337,7 @@ export const command: Command = {
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
   notes:
-    'FLOAT_MODEL: what thimble convert reads. Weights become int8 per channel, activations int8 per tensor; LiteRT gives the same bytes for the .tflite.',
+    'FLOAT_MODEL: what thimble convert reads. Weights become int8 per channel, activations int8 per tensor; LiteRT gives the same bytes for the .tflite.\n' +
+    'Arrays hold what the model gets, preprocessed: one input, or a row of them ([N, ...]); a .npz names each input of several.',
   run,
 }

@@ -5,10 +5,10 @@ import { elements, type Graph } from '../graph.ts'
 import { loadGraph } from '../load.ts'
 import { isClassifier, probedOutputs } from './outputs.ts'
 
-/** A preprocessed input in real units. */
+/** A preprocessed input in real units: of every graph input, or of the only one. */
 export interface EvaluationInput {
   name: string
-  data: Float32Array
+  data: Float32Array | readonly Float32Array[]
   varied?: boolean
 }
 
@@ -56,6 +56,8 @@ export interface Evaluation {
   layers: LayerResult[]
 }
 
+const all = (data: EvaluationInput['data']): readonly Float32Array[] => (data instanceof Float32Array ? [data] : data)
+
 const decibel = (signal: number, noise: number): number => (noise === 0 ? Infinity : 10 * Math.log10(signal / noise))
 
 /** Indices of the k largest values, best first, lower index first among equals. */
@@ -77,16 +79,19 @@ function probability(logits: Float32Array, index: number): number {
 const compared = (graph: Graph): Graph => ({ ...graph, outputs: probedOutputs(graph) })
 
 /** Runs the int8 graph in the engine, as it will be used: real inputs to real outputs. */
-async function int8Runner(graph: Graph): Promise<{ run(input: Float32Array): Float32Array[]; dispose(): void }> {
+async function int8Runner(
+  graph: Graph,
+): Promise<{ run(inputs: readonly Float32Array[]): Float32Array[]; dispose(): void }> {
   const model = await loadGraph(graph)
-  const input = graph.tensors[graph.inputs[0]!]!
   const real = (raw: ArrayLike<number>, t: number): Float32Array => {
     const { scales, zeroPoints } = graph.tensors[t]!.quantization!
     return Float32Array.from(raw, (q) => scales[0]! * (q - zeroPoints[0]!))
   }
   return {
-    run: (data) =>
-      model.run(quantizeValues(data, input) as Int8Array).map((raw, i) => real(raw as Int8Array, graph.outputs[i]!)),
+    run: (inputs) =>
+      model
+        .run(inputs.map((data, k) => quantizeValues(data, graph.tensors[graph.inputs[k]!]!) as Int8Array))
+        .map((raw, i) => real(raw as Int8Array, graph.outputs[i]!)),
     dispose: () => model.dispose(),
   }
 }
@@ -107,7 +112,8 @@ export async function evaluate(
   const runner = await int8Runner(compared(quantized))
   const photos: PhotoResult[] = []
   inputs.forEach(({ name, data, varied = false }, i) => {
-    const [want, got] = [reference.run([data]), runner.run(data)]
+    const values = all(data)
+    const [want, got] = [reference.run(values), runner.run(values)]
     let [s, n] = [0, 0]
     want.forEach((w, o) => {
       for (let k = 0; k < w.length; k++) {
@@ -156,8 +162,8 @@ function compareLayers(equalized: Graph, quantized: Graph, inputs: readonly Eval
   const [signal, noise] = [new Float64Array(quantized.tensors.length), new Float64Array(quantized.tensors.length)]
   for (const { data } of inputs) {
     const want = new Map<number, Float32Array>()
-    a.run([data], (t, x) => want.set(t, x))
-    b.run([data], (t, x) => {
+    a.run(all(data), (t, x) => want.set(t, x))
+    b.run(all(data), (t, x) => {
       const w = want.get(t)!
       for (let i = 0; i < x.length; i++) {
         signal[t]! += w[i]! ** 2

@@ -75,14 +75,14 @@ class Collector {
  */
 export function observe(
   graph: Graph,
-  samples: readonly Float32Array[],
+  samples: readonly (readonly Float32Array[])[],
   photoOf: readonly number[],
   progress?: (done: number) => void,
 ): Map<number, TensorStats> {
   const model = floatModel(graph)
   const collectors = new Map<number, Collector>()
   samples.forEach((sample, i) => {
-    model.run([sample], (t, data) => {
+    model.run(sample, (t, data) => {
       let c = collectors.get(t)
       if (!c) collectors.set(t, (c = new Collector(graph.tensors[t]!.shape.at(-1) ?? 1)))
       c.add(data, photoOf[i]!)

@@ -29,7 +29,7 @@ export interface QuantizeOptions {
   seed?: number
   /** Which photo each calibration input is a variation of. Default: all are different photos. */
   photoOf?: readonly number[]
-  /** Range of the input in real units, where it is known. */
+  /** Range of the first input in real units, where it is known. */
   inputRange?: readonly [number, number]
   progress?: (stage: string, done: number, total: number) => void
 }
@@ -40,22 +40,20 @@ export interface Quantized {
   equalized: Graph
 }
 
+/** One calibration input: real values of every graph input, or of the only one. */
+export type Sample = Float32Array | readonly Float32Array[]
+
 /**
- * Quantizes a float graph with one float input.
- * `samples`: calibration inputs in the graph's own real units (already preprocessed), in a fixed order.
+ * Quantizes a float graph. `given`: calibration inputs in the graph's own real units (already preprocessed), in a fixed
+ * order.
  * Errors, before any work: `lower/quantization` for graphs outside the scheme, `lower/unsupported-op` naming every op
  * that the result could not run, `usage/calibration` without samples.
  */
-export function quantize(graph: Graph, samples: readonly Float32Array[], options: QuantizeOptions = {}): Quantized {
+export function quantize(graph: Graph, given: readonly Sample[], options: QuantizeOptions = {}): Quantized {
+  const samples = given.map((s) => (s instanceof Float32Array ? [s] : s))
   if (samples.length === 0) {
     throw new ThimbleError('usage/calibration', 'no calibration photos', {
       hint: 'give a folder with 16 or more photos',
-    })
-  }
-  if (graph.inputs.length !== 1) {
-    throw new ThimbleError('lower/quantization', 'only graphs with one input are quantized', {
-      expected: 1,
-      got: graph.inputs.length,
     })
   }
   refuseBlocked(graph)
@@ -74,7 +72,7 @@ export function quantize(graph: Graph, samples: readonly Float32Array[], options
   const tensors: Tensor[] = source.tensors.map((t, i) =>
     grids.has(i) && isFloat(source, i) ? { ...t, dtype: 'int8', quantization: grids.get(i)! } : t,
   )
-  const walk = new Walk(floatModel(source), samples, photoOf, grids.get(source.inputs[0]!)!)
+  const walk = new Walk(floatModel(source), samples, photoOf, grids)
   source.ops.forEach((op, i) => {
     if (isLayer(op)) quantizeLayer(walk, op, tensors, grids, options.rounding ?? 'adaptive')
     else plainOp(walk, op, tensors, grids)

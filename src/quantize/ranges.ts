@@ -203,11 +203,11 @@ function percentileRange(values: readonly Float32Array[]): [number, number] {
 
 /**
  * Quantization parameters of every activation by tensor index.
- * `input`: the range of the graph's input where it is known from the preprocessing.
+ * `input`: the range of the graph's first input where it is known from the preprocessing.
  */
 export function activationGrids(
   graph: Graph,
-  samples: readonly Float32Array[],
+  samples: readonly (readonly Float32Array[])[],
   photoOf: readonly number[],
   stats: Map<number, TensorStats>,
   method: RangeMethod,
@@ -222,7 +222,7 @@ export function activationGrids(
     )
     const model = floatModel(graph)
     samples.forEach((sample, i) =>
-      model.run([sample], (t, x) => {
+      model.run(sample, (t, x) => {
         const s = setOf.get(t)
         if (!s) return
         if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x)

@@ -4,6 +4,8 @@ import type { Evaluation, LayerResult, Summary } from './evaluate.ts'
 
 export interface QuantizeReport extends Evaluation {
   model: string
+  /** What was calibrated and compared on. Default photos. */
+  of?: 'photos' | 'samples'
   /** How many photos and variations calibrated, and how many the comparison used. */
   calibration: { photos: number; inputs: number; ranges: string; seed: number }
   evaluation: { photos: number; inputs: number; heldBack: boolean }
@@ -25,7 +27,7 @@ export const worstLayers = (layers: readonly LayerResult[], count = 5): LayerRes
 const groups = (r: QuantizeReport): [string, Summary][] =>
   (
     [
-      ['photos', r.asTheyAre],
+      [r.of ?? 'photos', r.asTheyAre],
       ['variations', r.varied],
     ] as [string, Summary][]
   ).filter(([, s]) => s.inputs > 0)
@@ -35,7 +37,7 @@ const agreement = (s: Summary): string =>
 
 const label = (r: QuantizeReport, index: number): string => r.labels?.[index] ?? `class ${index}`
 const seen = (r: QuantizeReport): string =>
-  r.evaluation.heldBack ? 'not used to calibrate' : 'the calibration photos themselves'
+  r.evaluation.heldBack ? 'not used to calibrate' : `the calibration ${r.of ?? 'photos'} themselves`
 
 /** Lines for a terminal. */
 export function textReport(r: QuantizeReport): string {
@@ -43,7 +45,7 @@ export function textReport(r: QuantizeReport): string {
   const flips = r.photos.filter((p) => p.float.index !== p.int8.index)
   return [
     `${r.model}: ${(r.floatBytes / 1e6).toFixed(2)} MB of float weights to a file of ${(r.fileBytes / 1e6).toFixed(2)} MB in ${r.seconds.toFixed(0)} s`,
-    `  calibrated on ${r.calibration.photos} photos (${r.calibration.inputs} inputs with variations), compared on ${r.evaluation.photos} (${n} inputs), ${seen(r)}`,
+    `  calibrated on ${r.calibration.photos} ${r.of ?? 'photos'}${r.of === 'samples' ? '' : ` (${r.calibration.inputs} inputs with variations)`}, compared on ${r.evaluation.photos}${r.of === 'samples' ? '' : ` (${n} inputs)`}, ${seen(r)}`,
     ...groups(r).map(
       ([name, s]) =>
         `  ${`${name}:`.padEnd(12)} ${db(s.logitSqnr)} signal to quantization noise in the ${r.classifier ? 'logits' : 'outputs'}${r.classifier ? `; ${agreement(s)}` : ''}`,
@@ -119,9 +121,9 @@ export function htmlReport(r: QuantizeReport): string {
     ['File', `${(r.fileBytes / 1e6).toFixed(2)} MB`],
     [
       'Calibration',
-      `${r.calibration.photos} photos, ${r.calibration.inputs} inputs with variations; ranges: ${r.calibration.ranges}; seed ${r.calibration.seed}`,
+      `${r.calibration.photos} ${r.of ?? 'photos'}${r.of === 'samples' ? '' : `, ${r.calibration.inputs} inputs with variations`}; ranges: ${r.calibration.ranges}; seed ${r.calibration.seed}`,
     ],
-    ['Compared on', `${r.evaluation.photos} photos, ${n} inputs: ${seen(r)}`],
+    ['Compared on', `${r.evaluation.photos} ${r.of ?? 'photos'}, ${n} inputs: ${seen(r)}`],
     ...groups(r).map(([name, s]): [string, string] => [
       `On ${name}`,
       `SQNR ${db(s.logitSqnr)}${r.classifier ? `; ${agreement(s)}` : ''}`,

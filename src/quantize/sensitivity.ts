@@ -43,7 +43,7 @@ function direction(
  */
 export function sensitivity(
   graph: Graph,
-  samples: readonly Float32Array[],
+  samples: readonly (readonly Float32Array[])[],
   seed: number,
   progress?: (done: number) => void,
 ): Sensitivity {
@@ -54,7 +54,7 @@ export function sensitivity(
   const weights = new Map<number, Float32Array>()
   samples.forEach((sample, i) => {
     const values = new Map<number, Float32Array>()
-    model.run([sample], (t, data) => values.set(t, data))
+    model.run(sample, (t, data) => values.set(t, data))
     const of = (t: number): Float32Array => values.get(t) ?? model.constant(t)
     for (let p = 0; p < PROBES; p++) {
       const { tensors, preactivation } = backward(model, of, direction(outputs, of, next))

@@ -21,20 +21,25 @@ export class Walk {
 
   constructor(
     float: FloatModel,
-    samples: readonly Float32Array[],
+    samples: readonly (readonly Float32Array[])[],
     photoOf: readonly number[],
-    inputGrid: Quantization,
+    grids: ReadonlyMap<number, Quantization>,
   ) {
     this.float = float
     const photos = [...new Set(photoOf)]
     photoOf.forEach((p, i) => (photos.indexOf(p) % 4 === 3 ? this.check : this.fit).push(i))
-    const input = float.graph.inputs[0]!
-    this.reference = samples.map((s) => new Map([[input, s]]))
-    this.simulated = samples.map((s) => {
-      const q = s.slice()
-      snap(q, inputGrid, 'int8')
-      return new Map([[input, q]])
-    })
+    const { inputs } = float.graph
+    this.reference = samples.map((s) => new Map(inputs.map((t, k) => [t, s[k]!])))
+    this.simulated = samples.map(
+      (s) =>
+        new Map(
+          inputs.map((t, k) => {
+            const q = s[k]!.slice()
+            snap(q, grids.get(t)!, 'int8')
+            return [t, q]
+          }),
+        ),
+    )
     float.graph.ops.forEach((op, i) => op.inputs.forEach((t) => this.lastUse.set(t, i)))
   }
 

@@ -37,6 +37,10 @@ export const ERROR_CODES: Record<string, readonly [string, string]> = {
   ],
   'format/no-graph': ['a packed file without its graph', 'convert the original model again'],
   'format/not-a-model': ['a file of another kind: a web page, an image, an archive', 'the message says what it is'],
+  'format/npy': [
+    'an array file is damaged, or holds no plain finite numbers',
+    'save it again with numpy.save or numpy.savez, as float32',
+  ],
   'format/onnx': ['a node or attribute of an ONNX file that is not read', 'the message names it; simplify the export'],
   'format/op-attribute': ['an op has a setting outside its range', 'the file is damaged'],
   'format/op-operands': ['an op has too few or too many inputs or outputs', 'the file is damaged'],
@@ -116,7 +120,10 @@ export const ERROR_CODES: Record<string, readonly [string, string]> = {
   'usage/arch': ['an architecture or setting that does not exist', 'thimble arch --help'],
   'usage/arguments': ['arguments that a command does not take', 'thimble COMMAND --help'],
   'usage/base': ['a model that no classes can be learned on', 'an 8-bit classifier or embedding model'],
-  'usage/calibration': ['too few photos, or none that can be read', 'eight different ones are enough to start with'],
+  'usage/calibration': [
+    'too few photos, none that can be read, or arrays that do not fit the inputs',
+    'eight different photos are enough to start with; the message says which shapes fit',
+  ],
   'usage/classes': ['fewer than two classes to learn', 'add photos of another class'],
   'usage/command': ['no such command', 'thimble --help'],
   'usage/decode': ['no such way of decoding', 'exact or fast'],

@@ -1,10 +1,9 @@
 /** `thimble …`: finds the command, runs it, and turns whatever goes wrong into one line and an exit code. */
-import { readFileSync } from 'node:fs'
 import { ThimbleError } from '../errors.ts'
 import { nearest } from '../options.ts'
 import { helpText, parseCommandLine } from './args.ts'
 import type { Command } from './command.ts'
-import { packageFile } from './package.ts'
+import { packageVersion } from './package.ts'
 import { report } from './report.ts'
 
 /** Every command, loaded only when it is called. */
@@ -29,9 +28,6 @@ const COMMANDS: Record<string, { summary: string; load: () => Promise<{ command:
   convert: { summary: 'a model of another tool, as .tflite or packed file', load: () => import('./convert.ts') },
   arch: { summary: 'MobileNets of every width and resolution compared', load: () => import('./arch.ts') },
 }
-
-const version = (): string =>
-  (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version
 
 function overview(): string {
   const width = Math.max(...Object.keys(COMMANDS).map((name) => name.length)) + 3
@@ -62,7 +58,7 @@ async function dispatch(argv: string[]): Promise<number> {
       hint: 'usage: thimble COMMAND ..., see thimble --help',
     })
   }
-  if (name === '--version' || name === '-v') return print(`${version()}\n`)
+  if (name === '--version' || name === '-v') return print(`${packageVersion()}\n`)
   if (name === '--help' || name === '-h' || (name === 'help' && rest.length === 0)) return print(overview())
   const wanted = name === 'help' ? rest[0]! : name
   if (!Object.hasOwn(COMMANDS, wanted)) {

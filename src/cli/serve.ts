@@ -1,5 +1,4 @@
 /** `thimble serve`: answers over HTTP. */
-import { readFileSync } from 'node:fs'
 import { availableParallelism } from 'node:os'
 import { ThimbleError } from '../errors.ts'
 import { type AppOptions, createApp } from '../serve/app.ts'
@@ -10,7 +9,7 @@ import { badCall, choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { RUN_OPTIONS } from './models.ts'
 import { defaultEntry, openModel, shippedPath } from './shipped.ts'
-import { packageFile } from './package.ts'
+import { packageVersion } from './package.ts'
 import { printable } from './report.ts'
 
 /** How long requests that are under way may take to end. */
@@ -62,9 +61,6 @@ function logger(how: 'text' | 'json' | 'none'): Log | undefined {
   }
 }
 
-const version = (): string =>
-  (JSON.parse(readFileSync(packageFile('package.json'), 'utf8')) as { version: string }).version
-
 async function run(args: Args): Promise<number> {
   if (args.positionals.length) throw badCall(command, 'serve takes no arguments')
   const host = text(args, 'host') ?? '127.0.0.1'
@@ -82,7 +78,7 @@ async function run(args: Args): Promise<number> {
     const app = createApp({
       answers,
       models: await described(answers, names),
-      version: version(),
+      version: packageVersion(),
       maxBytes,
       maxRequests: threads + queue,
       ...(apiKey ? { apiKey } : {}),

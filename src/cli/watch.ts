@@ -14,6 +14,8 @@ import { openModel } from './shipped.ts'
 import { HEAD_OPTIONS } from './photos.ts'
 import { note, report } from './report.ts'
 import { ms } from './text.ts'
+import { LiveView } from './live-view.ts'
+import { EVENT_OPTIONS, outputsOf } from './watch-events.ts'
 
 const MAX_SIDE = 16_384
 /** Damaged frames that are told of one by one. */
@@ -34,7 +36,11 @@ function layoutOf(args: Args): RawLayout | undefined {
   return { width, height, format: RAW_FORMATS[format], fullRange: flag(args, 'full-range') }
 }
 
-const pictureOf = (frame: LiveFrame): Uint8Array | RawFrame => ('encoded' in frame ? frame.encoded : frame)
+/** A frame as a question has it, which moves to another thread; `kept`: its bytes are needed here too. */
+function pictureOf(frame: LiveFrame, kept: boolean): Uint8Array | RawFrame {
+  if ('encoded' in frame) return kept ? frame.encoded.slice() : frame.encoded
+  return kept ? { ...frame, data: frame.data.slice() } : frame
+}
 const rounded = (n: number): number => Math.round(n * 1000) / 1000
 
 /** Everything that is known of one frame. */
@@ -91,7 +97,9 @@ async function run(args: Args): Promise<number> {
   const demuxer = new StreamDemuxer(layoutOf(args))
   const question = questionOf(args)
   const json = flag(args, 'json')
+  const outputs = await outputsOf(args)
   const answers = answersOf(args, { threads: 1, queue: 0, timeoutMs: 0 })
+  const view = !json && !flag(args, 'lines') && process.stdout.isTTY ? new LiveView(process.stdout) : undefined
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
   process.once('SIGINT', onSignal).once('SIGTERM', onSignal)
@@ -104,7 +112,7 @@ async function run(args: Args): Promise<number> {
   }
   try {
     const source = await openSource(args.positionals[0]!, stallMs)
-    const seen = await watch(source, {
+    const watched = watch(source, {
       demuxer,
       stallMs,
       most,
@@ -114,17 +122,28 @@ async function run(args: Args): Promise<number> {
       fault: (what) => fault(new ThimbleError('image/corrupt', `${source.name}: ${what}`)),
       answer: async (taken, dropped) => {
         const waitMs = performance.now() - taken.arrived
-        const answer = await answerOf(answers, { ...question, picture: pictureOf(taken.frame) }, taken, fault)
+        const answer = await answerOf(
+          answers,
+          { ...question, picture: pictureOf(taken.frame, outputs.needsFrames) },
+          taken,
+          fault,
+        )
         if (!answer) return
-        const record = (): object => recordOf(taken, answer, { waitMs, dropped })
-        await print(json ? JSON.stringify(record()) : lineOf(taken, answer, dropped))
+        const record = recordOf(taken, answer, { waitMs, dropped })
+        if (view) view.show(source.name, taken, answer, dropped)
+        else await print(json ? JSON.stringify(record) : lineOf(taken, answer, dropped))
+        outputs.seen(taken, answer, record)
       },
     })
+    watched.catch(() => {})
+    const seen = await Promise.race([watched, outputs.refused])
     if (faults > FAULTS_TOLD) note(`${faults} damaged frames in all`)
     if (!json) note(`${seen.frames} frames, ${seen.answered} answered, ${seen.dropped} dropped`)
   } finally {
     process.removeListener('SIGINT', onSignal).removeListener('SIGTERM', onSignal)
-    await answers.end()
+    stop.abort()
+    view?.end()
+    await Promise.all([answers.end(), outputs.end()])
   }
   return code
 }
@@ -167,6 +186,8 @@ export const command: Command = {
     every: { type: 'boolean', help: 'drop nothing: the source waits (files always do)' },
     stall: { type: 'string', value: 'S', help: 'seconds without a frame that end the watch (default: 10; 0: never)' },
     json: { type: 'boolean', help: 'JSON Lines: { frame, time, …, timings, dropped }' },
+    lines: { type: 'boolean', help: 'on a terminal too: a line a frame instead of a view that is drawn again' },
+    ...EVENT_OPTIONS,
     'max-megapixels': { type: 'string', value: 'N', help: 'largest frame decoded (default: 50)' },
   },
   notes:

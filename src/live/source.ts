@@ -41,7 +41,7 @@ async function ofUrl(url: string, timeoutMs: number): Promise<ByteSource> {
   } catch (error) {
     const { message, cause } = error as Error
     const why = cause instanceof Error ? cause.message || message : message
-    throw new ThimbleError('format/fetch', `${hidden(url)} can't be reached: ${why}`, { cause: error })
+    throw new ThimbleError('format/fetch', `${withoutLogin(url)} can't be reached: ${why}`, { cause: error })
   } finally {
     clearTimeout(timer)
   }
@@ -49,22 +49,22 @@ async function ofUrl(url: string, timeoutMs: number): Promise<ByteSource> {
     stop.abort()
     throw new ThimbleError(
       'format/fetch',
-      `${hidden(url)} answers ${response.status} ${response.statusText}`.trimEnd(),
+      `${withoutLogin(url)} answers ${response.status} ${response.statusText}`.trimEnd(),
       {
         expected: 'a stream of pictures',
       },
     )
   }
   return {
-    name: hidden(url),
+    name: withoutLogin(url),
     live: true,
     chunks: response.body as unknown as AsyncIterable<Uint8Array>,
     close: () => stop.abort(),
   }
 }
 
-/** An address without its password. */
-const hidden = (url: string): string => url.replace(/\/\/[^/@]*@/, '//')
+/** An address without its user and password. */
+export const withoutLogin = (url: string): string => url.replace(/\/\/[^/@]*@/, '//')
 
 /** Errors: `usage/file`, `format/fetch`. */
 export async function openSource(source: string, timeoutMs: number): Promise<ByteSource> {
@@ -77,7 +77,7 @@ export async function openSource(source: string, timeoutMs: number): Promise<Byt
   if (scheme) {
     throw new ThimbleError('usage/file', `${scheme} streams are not read`, {
       expected: '-, a file, or an http or https address',
-      hint: `ffmpeg -i ${hidden(source)} -f mjpeg - | thimble watch -`,
+      hint: `ffmpeg -i ${withoutLogin(source)} -f mjpeg - | thimble watch -`,
     })
   }
   const stat = statSync(source, { throwIfNoEntry: false })

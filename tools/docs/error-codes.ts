@@ -126,6 +126,10 @@ export const ERROR_CODES: Record<string, readonly [string, string]> = {
   ],
   'usage/classes': ['fewer than two classes to learn', 'add photos of another class'],
   'usage/command': ['no such command', 'thimble --help'],
+  'usage/dependency': [
+    'a package that a command needs and Thimble does not bring',
+    'the message says which to install',
+  ],
   'usage/decode': ['no such way of decoding', 'exact or fast'],
   'usage/file': ['a file that cannot be read or written', 'check the path'],
   'usage/head': ['outputs that no head reads, or the wrong head', 'docs/heads.md; --head names one'],
@@ -135,6 +139,7 @@ export const ERROR_CODES: Record<string, readonly [string, string]> = {
   'usage/label': ['a class without a name', 'give it one'],
   'usage/labels': ['labels that do not fit the classes', 'the message has both counts'],
   'usage/model': ['no such model, or not a model', 'a path, or the name of a shipped one'],
+  'usage/mqtt': ['a broker that refuses for good', 'check user, password and client rights'],
   'usage/not-a-classifier': ['outputs that are no scores of classes', 'the message names the command that suits'],
   'usage/not-a-detector': ['outputs that are no boxes', 'the message names the command that suits'],
   'usage/not-trained': ['a learner that has learned nothing yet', 'add photos, then call train'],

@@ -1,0 +1,314 @@
+/**
+ * Mutation testing: whether the tests notice when the sources are wrong.
+ *
+ * Usage: npm run mutate -- src/FOLDER … [--sample N] [--seed S] [--seconds N] [--tests PART,…] [--list]
+ *   --sample   how many mutants of each folder, drawn with the seed; default 300
+ *   --seconds  ends a folder, with what it has, after this time
+ *   --tests    only test files whose name contains one of these
+ *   --list     prints the mutants, runs nothing
+ *
+ * Every test file is bundled with all mutants of the folder in it (mutants.ts), each behind a comparison. One run with
+ * counters tells which test reaches which mutant (kept in build/mutate until a source changes); then each mutant runs in a
+ * worker thread of its own, on the tests that reach it, the quickest first, until one fails. A mutant that uses three
+ * times the processor time of its tests and 5 s is killed too. The tree itself is never changed.
+ */
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { Worker } from 'node:worker_threads'
+import { dice } from '../../test/mutate.ts'
+import { BUILD, bundleTests, root, scriptOf, type Sources, sourcesOf } from './bundle.ts'
+import { EQUIVALENT } from './equivalent.ts'
+import type { Mode, Mutant } from './mutants.ts'
+import type { Answer, Order } from './uvu.ts'
+
+/** Test files that run something else than the sources: built files, browsers, other tools. */
+const ELSEWHERE =
+  /^(bundler|check|commonjs|web|worker|zoo|bench-kernels|codegen|cli|face-peers|convert-peers|weights)\.|^engines\//
+/** Tests of one mutant that would take longer together are cut off there, the quick ones first. */
+const MOST_MS = 60_000
+const COVER_MS = 240_000
+
+const filesIn = (folder: string): string[] =>
+  readdirSync(join(root, folder), { withFileTypes: true })
+    .flatMap((e) =>
+      e.isDirectory() ? filesIn(`${folder}/${e.name}`) : e.name.endsWith('.ts') ? [`${folder}/${e.name}`] : [],
+    )
+    .sort()
+
+const cpuMs = (): number => {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
+/** What became of a worker. */
+type Outcome = { answer: Answer } | { broke: string } | { late: true }
+
+/** Runs a script; `limit` is processor time of this process, which does nothing else meanwhile. */
+function run(script: string, order: Order, limit: number): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const start = cpuMs()
+    const worker = new Worker(script, {
+      workerData: order,
+      stdout: true,
+      stderr: true,
+      env: { ...process.env, NO_COLOR: '1' },
+    })
+    worker.stdout.resume()
+    worker.stderr.resume()
+    const end = (outcome: Outcome): void => {
+      clearInterval(watch)
+      resolve(outcome)
+      void worker.terminate()
+    }
+    const watch = setInterval(() => {
+      if (cpuMs() - start > limit) end({ late: true })
+    }, 100)
+    worker.on('message', (answer: Answer) => end({ answer }))
+    worker.on('error', (error: unknown) => end({ broke: error instanceof Error ? error.message : String(error) }))
+    worker.on('exit', () => end({ broke: 'ended without an answer' }))
+  })
+}
+
+/** One test that passes, and which mutants it reaches. */
+interface Covering {
+  file: string
+  index: number
+  name: string
+  ms: number
+  hits: number[]
+}
+interface FileCover {
+  loadMs: number
+  load: number[]
+  tests: Omit<Covering, 'file'>[]
+  failed: string[]
+}
+
+async function coverOf(folder: string, test: string, mutants: number): Promise<FileCover> {
+  const script = scriptOf(folder, test, 'cover')
+  const hash = createHash('sha256').update(readFileSync(script)).digest('hex').slice(0, 16)
+  const kept = join(BUILD, 'cover', `${hash}.json`)
+  if (existsSync(kept)) return JSON.parse(readFileSync(kept, 'utf8')) as FileCover
+  const start = performance.now()
+  const outcome = await run(script, { active: 0, mutants }, COVER_MS)
+  const ms = performance.now() - start
+  const out: FileCover = { loadMs: ms, load: [], tests: [], failed: [] }
+  if ('answer' in outcome) {
+    const { tests, load } = outcome.answer
+    out.load = Array.from(load ?? [])
+    out.loadMs = Math.max(0, ms - tests.reduce((n, t) => n + t.ms, 0))
+    tests.forEach((t, index) => {
+      if (t.ok) out.tests.push({ index, name: t.name, ms: t.ms, hits: Array.from(t.hits ?? []) })
+      else out.failed.push(`${t.name}: ${t.error}`)
+    })
+  } else out.failed.push('late' in outcome ? `more than ${COVER_MS / 1000} s` : outcome.broke)
+  mkdirSync(dirname(kept), { recursive: true })
+  writeFileSync(kept, JSON.stringify(out))
+  return out
+}
+
+/** Which tests reach which mutants. */
+class Coverage {
+  readonly tests: Covering[] = []
+  private readonly byMutant = new Map<number, Covering[]>()
+  private readonly loadedBy = new Map<number, string[]>()
+  private readonly mutants: readonly Mutant[]
+  readonly loadMs = new Map<string, number>()
+
+  constructor(mutants: readonly Mutant[]) {
+    this.mutants = mutants
+  }
+
+  add(file: string, cover: FileCover): void {
+    this.loadMs.set(file, cover.loadMs)
+    for (const id of cover.load) this.loadedBy.set(id, [...(this.loadedBy.get(id) ?? []), file])
+    for (const t of cover.tests) {
+      const test = { ...t, file }
+      this.tests.push(test)
+      for (const id of t.hits) this.byMutant.set(id, [...(this.byMutant.get(id) ?? []), test])
+    }
+  }
+
+  /** Of what runs while a module is loaded: the tests of those files that reach anything else in that source. */
+  of(m: Mutant): Covering[] {
+    const direct = this.byMutant.get(m.id) ?? []
+    const files = this.loadedBy.get(m.id)
+    if (!files) return direct
+    const nearby = new Set(this.mutants.filter((o) => o.file === m.file).flatMap((o) => this.byMutant.get(o.id) ?? []))
+    return [...new Set([...direct, ...[...nearby].filter((t) => files.includes(t.file))])]
+  }
+}
+
+type Verdict =
+  { kind: 'killed'; by: string } | { kind: 'late' } | { kind: 'survived'; tests: number } | { kind: 'unreached' }
+
+class Judge {
+  private readonly folder: string
+  private readonly coverage: Coverage
+  private readonly count: number
+  /** Tests that do not pass alone. */
+  private readonly alone = new Map<string, boolean>()
+
+  constructor(folder: string, coverage: Coverage, count: number) {
+    this.folder = folder
+    this.coverage = coverage
+    this.count = count
+  }
+
+  private limit(file: string, tests: readonly Covering[]): number {
+    return 3 * ((this.coverage.loadMs.get(file) ?? 0) + tests.reduce((n, t) => n + t.ms, 0)) + 5000
+  }
+
+  private run(file: string, active: number, tests: readonly Covering[]): Promise<Outcome> {
+    return run(
+      scriptOf(this.folder, file, 'run'),
+      { active, mutants: this.count, only: tests.map((t) => t.index) },
+      this.limit(file, tests),
+    )
+  }
+
+  private async passesAlone(test: Covering): Promise<boolean> {
+    const key = `${test.file} ${test.index}`
+    let known = this.alone.get(key)
+    if (known === undefined) {
+      const outcome = await this.run(test.file, 0, [test])
+      known = 'answer' in outcome && outcome.answer.tests.every((t) => t.ok)
+      this.alone.set(key, known)
+    }
+    return known
+  }
+
+  async verdict(m: Mutant): Promise<Verdict> {
+    const all = this.coverage.of(m).sort((a, b) => a.ms - b.ms)
+    if (all.length === 0) return { kind: 'unreached' }
+    let spent = 0
+    const chosen = all.filter((t) => (spent += t.ms) <= MOST_MS || t === all[0])
+    const files = [...new Set(chosen.map((t) => t.file))]
+    for (const file of files) {
+      let tests = chosen.filter((t) => t.file === file)
+      while (tests.length > 0) {
+        const outcome = await this.run(file, m.id, tests)
+        if ('late' in outcome) return { kind: 'late' }
+        if ('broke' in outcome) return { kind: 'killed', by: `${file}: ${outcome.broke}` }
+        const at = outcome.answer.tests.findIndex((t) => !t.ok)
+        if (at < 0) break
+        const killer = tests[at]!
+        if (await this.passesAlone(killer)) return { kind: 'killed', by: `${file}: ${killer.name}` }
+        tests = tests.filter((t) => t !== killer)
+      }
+    }
+    return { kind: 'survived', tests: chosen.length }
+  }
+}
+
+const isEquivalent = (m: Mutant): string | undefined =>
+  EQUIVALENT.find((e) => e.file === m.file && e.text === m.text && e.from === m.from && e.to === m.to)?.why
+
+interface Settings {
+  /** Where the bundles are. */
+  place: string
+  folder: string
+  sample: number
+  seed: number
+  seconds: number
+}
+
+async function coverage(folder: string, sources: Sources, parts: readonly string[]): Promise<Coverage> {
+  const tests = filesIn('test').filter(
+    (t) =>
+      t.endsWith('.test.ts') && !ELSEWHERE.test(t.slice(5)) && (parts.length === 0 || parts.some((p) => t.includes(p))),
+  )
+  for (const mode of ['cover', 'run'] satisfies Mode[]) await bundleTests(folder, tests, sources, mode)
+  const out = new Coverage(sources.mutants)
+  for (const test of tests) {
+    const cover = await coverOf(folder, test, sources.mutants.length)
+    for (const why of cover.failed) console.log(`not used: ${test}: ${why.slice(0, 160)}`)
+    out.add(test, cover)
+  }
+  return out
+}
+
+async function score(
+  sources: Sources,
+  covered: Coverage,
+  { place, folder, sample, seed, seconds }: Settings,
+): Promise<void> {
+  const d = dice(seed)
+  const own = sources.mutants.filter((m) => m.file.startsWith(`${folder}/`))
+  const drawn = own
+    .map((m) => ({ m, key: d.int(2 ** 31) }))
+    .sort((a, b) => a.key - b.key)
+    .slice(0, sample)
+    .map(({ m }) => m)
+  console.log(`${folder}: ${own.length} mutants, ${drawn.length} drawn with seed ${seed}`)
+  const judge = new Judge(place, covered, sources.mutants.length)
+  const until = performance.now() + seconds * 1000
+  const rows: { m: Mutant; verdict: Verdict; why?: string | undefined }[] = []
+  for (const m of drawn) {
+    if (performance.now() > until) break
+    const verdict = await judge.verdict(m)
+    const lives = verdict.kind === 'survived' || verdict.kind === 'unreached'
+    const why = lives ? isEquivalent(m) : undefined
+    rows.push({ m, verdict, why })
+    if (lives && why === undefined) {
+      console.log(
+        `${verdict.kind === 'unreached' ? 'NOT REACHED' : `SURVIVED ${verdict.tests} tests`}  ${m.file}:${m.line}\n  - ${m.from}\n  + ${m.to}\n    ${m.text}`,
+      )
+    }
+  }
+  const count = (test: (r: (typeof rows)[number]) => boolean): number => rows.filter(test).length
+  const late = count((r) => r.verdict.kind === 'late')
+  const killed = count((r) => r.verdict.kind === 'killed') + late
+  const equivalent = count((r) => r.why !== undefined)
+  const judged = rows.length - equivalent
+  for (const r of rows) {
+    if (r.why !== undefined) console.log(`EQUIVALENT  ${r.m.file}:${r.m.line}: ${r.m.from} -> ${r.m.to}: ${r.why}`)
+  }
+  const percent = judged ? (100 * killed) / judged : 0
+  console.log(
+    `${folder}: ${percent.toFixed(1)} % (${killed} of ${judged} killed, ${late} of them by time; ${equivalent} equivalent; sample ${rows.length} of ${own.length}, seed ${seed}), ${new Date().toISOString().slice(0, 10)}`,
+  )
+  writeFileSync(join(BUILD, `${folder.replaceAll('/', '-')}.json`), JSON.stringify(rows, null, 1))
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      sample: { type: 'string', default: '300' },
+      seed: { type: 'string', default: '1' },
+      seconds: { type: 'string', default: '3600' },
+      tests: { type: 'string', default: '' },
+      list: { type: 'boolean' },
+    },
+  })
+  const number = (name: 'sample' | 'seed' | 'seconds'): number => {
+    const value = Number(values[name])
+    if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} must be a number`)
+    return value
+  }
+  if (positionals.length === 0) throw new Error('name a folder, as src/formats')
+  const folders = positionals.map((p) => p.replace(/\/+$/, ''))
+  const sources = sourcesOf(folders.flatMap(filesIn))
+  if (sources.mutants.length === 0) throw new Error(`no sources in ${folders.join(', ')}`)
+  if (values.list) {
+    for (const m of sources.mutants) console.log(`${m.file}:${m.line}  ${m.from}  ->  ${m.to}`)
+    return
+  }
+  const place = folders.join('+')
+  const covered = await coverage(place, sources, values.tests.split(',').filter(Boolean))
+  console.log(`${covered.tests.length} tests, ${sources.mutants.length} mutants in ${folders.join(', ')}`)
+  for (const folder of folders) {
+    await score(sources, covered, {
+      place,
+      folder,
+      sample: number('sample'),
+      seed: number('seed'),
+      seconds: number('seconds'),
+    })
+  }
+}
+
+await main()

@@ -2,7 +2,7 @@
 import { ThimbleError } from './errors.ts'
 import { ABI_VERSION, LAYOUT, STATUS_BAD_INDEX, STATUS_INEXACT, STATUS_TIMEOUT } from './generated/layout.ts'
 import { dtypeBytes, elements, type DType, type Metadata, type Tensor } from './graph.ts'
-import type { Loader } from './lower/program.ts'
+import type { Loader } from './packers.ts'
 import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
 import type { RuntimeExports } from './runtime.ts'
 import { awaitHint } from './source.ts'

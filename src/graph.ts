@@ -5,8 +5,6 @@
  * The same graph carries float32 models (readers of float formats, the quantizer's input) and 8-bit ones.
  */
 
-import type { RecordedProgram } from './formats/programs.ts'
-
 export type DType =
   | 'int8'
   | 'uint8'
@@ -317,8 +315,6 @@ export interface Graph {
   inputs: number[]
   outputs: number[]
   metadata: Metadata
-  /** Compiled programs to write along, see plan/record.ts; readers leave them out. */
-  programs?: readonly RecordedProgram[]
 }
 
 /** The name of an op in messages. */

@@ -3,7 +3,7 @@ import { ThimbleError } from './errors.ts'
 import { fromBase64 } from './base64.ts'
 import { coreRuns } from './core-kernels.ts'
 import { chooseKernels, engineFeatures, hasSimd, kernelsFromEnvironment } from './kernels.ts'
-import type { Packers } from './lower/program.ts'
+import type { Packers } from './packers.ts'
 import type { Kernels, Variant } from './types.ts'
 
 export interface RuntimeExports extends Packers {

@@ -1,5 +1,4 @@
 /** Public types of the runtime API. */
-import type { InputShapes } from './fold/index.ts'
 import type { DType, Metadata, Preprocess } from './graph.ts'
 
 export type Variant = 'simd' | 'scalar' | 'relaxed'
@@ -10,6 +9,9 @@ export type Variant = 'simd' | 'scalar' | 'relaxed'
  * by unsigned ones (need `relaxed`). `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives these.
  */
 export type Kernels = 'generic' | 'x86' | 'x86-vnni' | 'arm' | 'arm-dot' | 'avx2'
+
+/** Shapes of the inputs, in the graph's order or by name; inputs left out keep the file's. */
+export type InputShapes = readonly (readonly number[] | undefined)[] | Readonly<Record<string, readonly number[]>>
 
 export interface LoadOptions {
   /** Which wasm variant to run; `auto` (default) picks by what the engine can do. */

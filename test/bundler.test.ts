@@ -282,7 +282,7 @@ need(
     assert.match(core!, /^chunks\/chunk-\w+\.js$/)
     assert.equal(more, [])
     assert.equal(imports(core!), [])
-    for (const entry of ['browser.js', 'workerd.js', 'vision/index.js']) {
+    for (const entry of ['browser.js', 'workerd.js', 'vision.js']) {
       assert.ok(imports(entry).includes(core!), entry)
     }
   },

@@ -16,7 +16,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
 import { markPure } from './pure.ts'
 
-const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'cli/photo-worker', 'cli/answer-worker', 'vision/index'].map(
+const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'cli/photo-worker', 'cli/answer-worker', 'vision'].map(
   (name) => `src/${name}.ts`,
 )
 
@@ -93,14 +93,12 @@ function checkUrls(path: string, text: string, written: Set<string>): void {
 const ascii = (text: string): string =>
   text.replace(/[^\0-\x7f]/g, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`)
 
-/** Names that `require` knows, and the entry point that each shows. */
-const REQUIRED = { node: 'node', vision: 'vision/index' } as const
+/** Entry points that `require` knows. */
+const REQUIRED = ['node', 'vision']
 
 /** For tools that load CommonJS: one file, so that what several names share is there once. */
 async function commonJs(root: string): Promise<{ path: string; text: string }[]> {
-  const contents = Object.entries(REQUIRED)
-    .map(([name, entry]) => `export * as ${name} from './src/${entry}.ts'`)
-    .join('\n')
+  const contents = REQUIRED.map((name) => `export * as ${name} from './src/${name}.ts'`).join('\n')
   const { outputFiles } = await build({
     ...options(root),
     splitting: false,
@@ -112,7 +110,7 @@ async function commonJs(root: string): Promise<{ path: string; text: string }[]>
     define: { 'import.meta.url': 'moduleUrl' },
     plugins: [prepared(root)],
   })
-  const shown = Object.keys(REQUIRED).map((name) => ({
+  const shown = REQUIRED.map((name) => ({
     path: join(root, `dist/cjs/${name}.cjs`),
     text: `'use strict'\nmodule.exports = require('./all.cjs').${name}\n`,
   }))

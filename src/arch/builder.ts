@@ -3,7 +3,7 @@
  * weights, or shapes only (for counting). Activation grids come from the variances that the weights are scaled for,
  * so that random networks neither die out nor saturate; batch norm is taken as folded.
  */
-import { windowOutput } from '../convert/builder.ts'
+import { windowAlong } from '../window.ts'
 import {
   elements,
   type Activation,
@@ -199,8 +199,8 @@ export class ArchBuilder {
     const padding = o.padding ?? 'SAME'
     const [, h, w] = this.shape(x) as [number, number, number]
     const out: [number, number] = [
-      windowOutput(h, kernel[0], stride, 1, padding),
-      windowOutput(w, kernel[1], stride, 1, padding),
+      windowAlong({ padding, size: h, kernel: kernel[0], stride }).out,
+      windowAlong({ padding, size: w, kernel: kernel[1], stride }).out,
     ]
     if (out.some((d) => d < 1)) throw new RangeError(`${kernel.join('x')} window does not fit ${h}x${w}`)
     return {

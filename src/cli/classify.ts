@@ -3,27 +3,16 @@ import { availableParallelism } from 'node:os'
 import { type Classifier, createClassifier, type DecodePolicy } from '../classifier.ts'
 import { imageDecoder } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
-import type { Prediction } from '../types.ts'
 import { choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelBytes } from './files.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, type ModelFile, shippedModels } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
-import { hasWorkers, PhotoWorkers } from './photo-workers.ts'
+import { hasWorkers, PhotoWorkers, type Answer } from './photo-workers.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { note, printable } from './report.ts'
 import { bar, cut, ms } from './text.ts'
-
-export interface Answer {
-  file: string
-  model: string
-  predictions: Prediction[]
-  /** With --decode fast: that, and that the photo was decoded at 1/reduced of its size. */
-  decode?: 'fast'
-  reduced?: number
-  timings: { decodeMs: number; preprocessMs: number; inferMs: number }
-}
 
 /** The model that a call names, or the default one. */
 export const openNamed = (args: Args): ModelFile => modelFor(text(args, 'model'), 'classification')

@@ -3,8 +3,18 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { type ErrorCode, ThimbleError } from '../errors.ts'
-import type { Answer } from './classify.ts'
+import type { Prediction } from '../types.ts'
 import type { Args } from './command.ts'
+
+export interface Answer {
+  file: string
+  model: string
+  predictions: Prediction[]
+  /** With --decode fast: that, and that the photo was decoded at 1/reduced of its size. */
+  decode?: 'fast'
+  reduced?: number
+  timings: { decodeMs: number; preprocessMs: number; inferMs: number }
+}
 
 /** What a worker is started with, asked and answers. */
 export interface WorkerStart {

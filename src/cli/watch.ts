@@ -1,7 +1,8 @@
 /** `thimble watch`: answers about the frames of a camera or a stream. */
 import { once } from 'node:events'
 import { ThimbleError } from '../errors.ts'
-import { StreamDemuxer, type LiveFrame } from '../live/demux.ts'
+import { StreamDemuxer } from '../live/demux.ts'
+import type { LiveFrame } from '../live/demuxer.ts'
 import { RAW_FORMATS, type RawLayout, type RawName } from '../live/raw.ts'
 import { openSource } from '../live/source.ts'
 import { type Taken, watch } from '../live/watch.ts'

@@ -13,6 +13,7 @@ import {
   type Padding,
   type Tensor,
 } from '../graph.ts'
+import { windowAlong } from '../window.ts'
 
 /** A constant: row-major values of `shape`. */
 export interface Values {
@@ -32,32 +33,6 @@ export interface ConvOptions {
 
 const pair = (v: number | readonly [number, number] = 1): readonly [number, number] =>
   typeof v === 'number' ? [v, v] : v
-
-/** Output length of a window along one axis; TFLite's SAME and VALID. */
-export function windowOutput(
-  input: number,
-  filter: number,
-  stride: number,
-  dilation: number,
-  padding: Padding,
-): number {
-  const effective = (filter - 1) * dilation + 1
-  return padding === 'SAME' ? Math.ceil(input / stride) : Math.floor((input - effective) / stride) + 1
-}
-
-/** Zeros before the first element along one axis (SAME splits with the odd one after; VALID has none). */
-export function windowPadding(
-  input: number,
-  output: number,
-  filter: number,
-  stride: number,
-  dilation: number,
-  padding: Padding,
-): number {
-  if (padding === 'VALID') return 0
-  const effective = (filter - 1) * dilation + 1
-  return Math.floor(Math.max((output - 1) * stride + effective - input, 0) / 2)
-}
 
 export class GraphBuilder {
   readonly tensors: Tensor[] = []
@@ -122,7 +97,10 @@ export class GraphBuilder {
     const [, h, w] = this.shape(x) as [number, number, number, number]
     return {
       attrs: { padding, strideH, strideW, dilationH, dilationW, activation: o.activation ?? 'NONE' },
-      out: [windowOutput(h, kh, strideH, dilationH, padding), windowOutput(w, kw, strideW, dilationW, padding)],
+      out: [
+        windowAlong({ padding, size: h, kernel: kh, stride: strideH, dilation: dilationH }).out,
+        windowAlong({ padding, size: w, kernel: kw, stride: strideW, dilation: dilationW }).out,
+      ],
     }
   }
 

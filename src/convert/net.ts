@@ -1,7 +1,8 @@
 /** The graph builder with the rest of a reader's vocabulary: pooling, shape ops, activations, per-channel maps. */
 import { ThimbleError } from '../errors.ts'
 import { elements, type Activation, type Op, type OpOf, type Padding } from '../graph.ts'
-import { GraphBuilder, windowOutput, windowPadding } from './builder.ts'
+import { windowAlong } from '../window.ts'
+import { GraphBuilder } from './builder.ts'
 
 export type Pads = readonly [top: number, bottom: number, left: number, right: number]
 export interface Window {
@@ -67,27 +68,25 @@ export class Net extends GraphBuilder {
     [top, bottom, left, right]: Pads,
   ): Padding | undefined {
     if (!top && !bottom && !left && !right) return 'VALID'
-    const same = (n: number, i: 0 | 1, before: number, after: number): boolean => {
+    const fits = (n: number, i: 0 | 1, before: number, after: number): boolean => {
       const [kernel, stride, dilation] = [k.kernel[i], k.stride[i], k.dilation?.[i] ?? 1]
-      const o = windowOutput(n, kernel, stride, dilation, 'SAME')
-      const total = Math.max((o - 1) * stride + (kernel - 1) * dilation + 1 - n, 0)
-      const first = windowPadding(n, o, kernel, stride, dilation, 'SAME')
+      const same = windowAlong({ padding: 'SAME', size: n, kernel, stride, dilation })
       // The last `slack` padded positions may be read by no window.
       return (
-        first === before &&
-        total - first <= after &&
-        Math.floor((n + before + after - (kernel - 1) * dilation - 1) / stride) + 1 === o
+        same.before === before &&
+        same.after <= after &&
+        windowAlong({ padding: 'VALID', size: n, kernel, stride, dilation, before, after }).out === same.out
       )
     }
-    return same(h, 0, top, bottom) && same(w, 1, left, right) ? 'SAME' : undefined
+    return fits(h, 0, top, bottom) && fits(w, 1, left, right) ? 'SAME' : undefined
   }
 
   pool(name: string, x: number, kind: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D', { kernel, stride, padding }: Window): number {
     const [n, h, w, c] = this.image(x, name)
     const shape = [
       n,
-      windowOutput(h, kernel[0], stride[0], 1, padding),
-      windowOutput(w, kernel[1], stride[1], 1, padding),
+      windowAlong({ padding, size: h, kernel: kernel[0], stride: stride[0] }).out,
+      windowAlong({ padding, size: w, kernel: kernel[1], stride: stride[1] }).out,
       c,
     ]
     if (shape.some((d) => d < 1)) {

@@ -3,10 +3,10 @@
  * convolutions. The quantizer uses them to see how much an error somewhere costs in the logits.
  */
 import { elements, type Graph, type Op } from '../graph.ts'
-import { bounds, convShape, type FloatModel, type Values } from './execute.ts'
-import { im2col, type ConvShape } from './kernels.ts'
+import { convShape, type FloatModel } from './execute.ts'
+import { bounds, type Values } from './values.ts'
+import { corner, im2col, type ConvShape } from './kernels.ts'
 import { normalAxis, split } from './ops.ts'
-import { windowPadding } from '../convert/builder.ts'
 import { columnProducts, gemm } from './wasm.ts'
 
 type Weighted = Extract<Op, { type: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED' }>
@@ -58,8 +58,7 @@ function convInput(g: Float32Array, filter: Float32Array, s: ConvShape): Float32
 
 /** Calls `visit(output position, tap, offset of the input pixel)` for every tap inside the image. */
 function visitTaps(s: ConvShape, visit: (row: number, tap: number, from: number) => void): void {
-  const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
-  const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
+  const { top, left } = corner(s)
   let row = 0
   for (let n = 0; n < s.batch; n++) {
     for (let oy = 0; oy < s.outH; oy++) {

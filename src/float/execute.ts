@@ -5,15 +5,12 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { hasSimd } from '../kernels.ts'
-import { elements, type Activation, type Graph, type Op, type Tensor } from '../graph.ts'
+import { elements, type Graph, type Op, type Tensor } from '../graph.ts'
 import * as plain from './kernels.ts'
 import { pool2d, transposeConv2d, type ConvShape } from './kernels.ts'
 import { isSimpleOp, runSimpleOp } from './ops.ts'
 import * as simd from './wasm.ts'
-import { realValues, snap } from './values.ts'
-
-/** Real values of a tensor by index. */
-export type Values = (tensor: number) => Float32Array
+import { activate, bounds, realValues, snap, type Values } from './values.ts'
 
 export interface FloatModel {
   readonly graph: Graph
@@ -26,28 +23,6 @@ export interface FloatModel {
   runOp(op: Op, values: Values): Float32Array[]
   /** Real values of a constant. */
   constant(tensor: number): Float32Array
-}
-
-/** Bounds of a fused activation; undefined for none. */
-export function bounds(activation: Activation): readonly [number, number] | undefined {
-  switch (activation) {
-    case 'RELU':
-      return [0, Infinity]
-    case 'RELU6':
-      return [0, 6]
-    case 'RELU_N1_TO_1':
-      return [-1, 1]
-    default:
-      return undefined
-  }
-}
-
-/** Clamps in place to a fused activation's bounds. */
-export function activate(data: Float32Array, activation: Activation): void {
-  const limits = bounds(activation)
-  if (!limits) return
-  const [lo, hi] = limits
-  for (let i = 0; i < data.length; i++) data[i] = Math.min(Math.max(data[i]!, lo), hi)
 }
 
 /** Geometry of a convolution or pooling op. */

@@ -2,8 +2,8 @@
  * Float kernels of the reference executor in plain TypeScript: no wasm, any engine. Values are float32, sums are
  * double, so results are at least as close to the real numbers as a float32 runtime's.
  */
-import { windowPadding } from '../convert/builder.ts'
 import type { Padding } from '../graph.ts'
+import { windowAlong, type Axis } from '../window.ts'
 
 /** One convolution, stripped of layout decisions: NHWC in and out. */
 export interface ConvShape {
@@ -21,6 +21,18 @@ export interface ConvShape {
   dilationH: number
   dilationW: number
   padding: Padding
+}
+
+/** Where the windows go, down and across. */
+export const axesOf = ({ padding, ...s }: ConvShape): { y: Axis; x: Axis } => ({
+  y: windowAlong({ padding, size: s.inH, out: s.outH, kernel: s.kh, stride: s.strideH, dilation: s.dilationH }),
+  x: windowAlong({ padding, size: s.inW, out: s.outW, kernel: s.kw, stride: s.strideW, dilation: s.dilationW }),
+})
+
+/** Rows and columns of padding before the image's first pixel. */
+export function corner(s: ConvShape): { top: number; left: number } {
+  const { y, x } = axesOf(s)
+  return { top: y.before, left: x.before }
 }
 
 /**
@@ -115,8 +127,7 @@ export function im2col(
   c0: number,
   channels: number,
 ): Float32Array {
-  const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
-  const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
+  const { top, left } = corner(s)
   const K = s.kh * s.kw * channels
   const out = new Float32Array((y1 - y0) * s.outW * K)
   let row = 0
@@ -178,8 +189,7 @@ export function depthwiseConv2d(
   out: Float32Array,
   s: ConvShape,
 ): void {
-  const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
-  const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
+  const { top, left } = corner(s)
   const m = s.outC / s.inC
   const acc = new Float64Array(s.outC)
   for (let n = 0; n < s.batch; n++) {
@@ -207,8 +217,7 @@ export function depthwiseConv2d(
 
 /** Shapes as `conv2d` without filter; padding is not counted by the average. */
 export function pool2d(x: Float32Array, out: Float32Array, s: ConvShape, kind: 'average' | 'max'): void {
-  const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, 1, s.padding)
-  const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, 1, s.padding)
+  const { top, left } = corner(s)
   for (let n = 0; n < s.batch; n++) {
     for (let oy = 0; oy < s.outH; oy++) {
       for (let ox = 0; ox < s.outW; ox++) {
@@ -244,8 +253,7 @@ export function transposeConv2d(
   s: ConvShape,
 ): void {
   // The padding of the forward convolution that this one inverts.
-  const top = windowPadding(s.outH, s.inH, s.kh, s.strideH, 1, s.padding)
-  const left = windowPadding(s.outW, s.inW, s.kw, s.strideW, 1, s.padding)
+  const { top, left } = corner({ ...s, inH: s.outH, inW: s.outW, outH: s.inH, outW: s.inW })
   for (let i = 0; i < out.length; i++) out[i] = bias ? bias[i % s.outC]! : 0
   for (let n = 0; n < s.batch; n++) {
     for (let iy = 0; iy < s.inH; iy++) {

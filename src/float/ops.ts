@@ -1,7 +1,7 @@
 /** Every op of the float executor that is not a window over an image: elementwise, reductions, data movement. */
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
-import { activate, type Values } from './execute.ts'
+import { activate, type Values } from './values.ts'
 import { hasSimd } from '../kernels.ts'
 import * as plain from './kernels.ts'
 import * as simd from './wasm.ts'

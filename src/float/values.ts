@@ -1,6 +1,6 @@
-/** Constants as float32, and the grids of quantized tensors. */
+/** Constants as float32, the grids of quantized tensors, and what a fused activation makes of values. */
 import { ThimbleError } from '../errors.ts'
-import { elements, tensorBytes, type Quantization, type Tensor } from '../graph.ts'
+import { elements, tensorBytes, type Activation, type Quantization, type Tensor } from '../graph.ts'
 
 /** Smallest and largest stored value of an integer dtype. */
 function integerRange(dtype: Tensor['dtype']): readonly [number, number] {
@@ -131,4 +131,29 @@ export function quantizeValues(
   const zero = q.zeroPoints[0]!
   for (let i = 0; i < out.length; i++) out[i] = Math.min(hi, Math.max(lo, roundEven(data[i]! / scale) + zero))
   return out
+}
+
+/** Real values of a tensor by index. */
+export type Values = (tensor: number) => Float32Array
+
+/** Bounds of a fused activation; undefined for none. */
+export function bounds(activation: Activation): readonly [number, number] | undefined {
+  switch (activation) {
+    case 'RELU':
+      return [0, Infinity]
+    case 'RELU6':
+      return [0, 6]
+    case 'RELU_N1_TO_1':
+      return [-1, 1]
+    default:
+      return undefined
+  }
+}
+
+/** Clamps in place to a fused activation's bounds. */
+export function activate(data: Float32Array, activation: Activation): void {
+  const limits = bounds(activation)
+  if (!limits) return
+  const [lo, hi] = limits
+  for (let i = 0; i < data.length; i++) data[i] = Math.min(Math.max(data[i]!, lo), hi)
 }

@@ -5,8 +5,7 @@
 import { align } from '../words.ts'
 import { ThimbleError } from '../errors.ts'
 import base64 from '../generated/float.ts'
-import { windowPadding } from '../convert/builder.ts'
-import type { ConvShape } from './kernels.ts'
+import { corner, type ConvShape } from './kernels.ts'
 
 interface Exports {
   memory: WebAssembly.Memory
@@ -143,7 +142,7 @@ export function conv2d(
   const slab = arena.floats(rows * s.outW * K)
   const ldo = align(s.outC, 8)
   const y = arena.floats(rows * s.outW * ldo)
-  const [top, left] = corner(s)
+  const { top, left } = corner(s)
   for (let n = 0; n < s.batch; n++) {
     new Float32Array(arena.k.memory.buffer, input, image).set(x.subarray(n * image, (n + 1) * image))
     for (let y0 = 0; y0 < s.outH; y0 += rows) {
@@ -176,11 +175,6 @@ export function conv2d(
   }
 }
 
-const corner = (s: ConvShape): [number, number] => [
-  windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding),
-  windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding),
-]
-
 /** As `depthwiseConv2d` of kernels.ts, multiplier 1. */
 export function depthwiseConv2d(
   x: Float32Array,
@@ -196,7 +190,7 @@ export function depthwiseConv2d(
   const [inSize, outSize] = [s.inH * s.inW * s.inC, s.outH * s.outW * s.outC]
   const input = arena.floats(inSize)
   const y = arena.floats(outSize)
-  const [top, left] = corner(s)
+  const { top, left } = corner(s)
   for (let n = 0; n < s.batch; n++) {
     new Float32Array(arena.k.memory.buffer, input, inSize).set(x.subarray(n * inSize, (n + 1) * inSize))
     arena.k.depthwise(

@@ -6,11 +6,9 @@
 import { ThimbleError } from '../errors.ts'
 import { checkShape } from '../formats/check.ts'
 import { dtypeBytes, elements, opLabel, type Graph, type Op, type Tensor } from '../graph.ts'
+import type { InputShapes } from '../types.ts'
 import { canEvaluate, evaluate } from './evaluate.ts'
 import { inferShapes, Site } from './infer.ts'
-
-/** Shapes of the inputs, in the graph's order or by name; inputs left out keep the file's. */
-export type InputShapes = readonly (readonly number[] | undefined)[] | Readonly<Record<string, readonly number[]>>
 
 /** A constant of more bytes than this is computed when the model runs. */
 const MAX_CONSTANT = 1 << 24

@@ -2,9 +2,10 @@
  * The shapes of every op's outputs from those of its inputs, as LiteRT computes them. What a file records for
  * activations is not believed: it may be empty, stale, or of another batch.
  */
+import { reachOf, windowAlong, type AxisWindow } from '../window.ts'
 import { ThimbleError } from '../errors.ts'
 import { elements, opLabel, type Op, type OpAttributes, type OpOf, type OpType, type Tensor } from '../graph.ts'
-import { detectionShapes } from '../formats/tflite-detection.ts'
+import { detectionShapes } from '../detection-op.ts'
 import { axisOf, broadcastShapes, slicesOf } from './shapes.ts'
 
 /** An op among tensors whose shapes are known, as far as they are. */
@@ -68,17 +69,11 @@ function broadcast(s: Site, ...positions: number[]): Shape[] {
 }
 const binary = (s: Site): Shapes => broadcast(s, 0, 1)
 
-interface Window {
-  padding: 'SAME' | 'VALID'
-  stride: number
-  size: number
-  dilation: number
-}
-
-function windows(s: Site, size: number, w: Window): number {
-  const reach = (w.size - 1) * w.dilation + 1
-  const out = Math.ceil((w.padding === 'SAME' ? size : size - reach + 1) / w.stride)
-  return out >= 1 ? out : s.fail('the window is larger than the image', `at most ${size}`, reach)
+function windows(s: Site, w: AxisWindow): number {
+  const { out } = windowAlong(w)
+  return out >= 1
+    ? out
+    : s.fail('the window is larger than the image', `at most ${w.size}`, reachOf(w.kernel, w.dilation))
 }
 
 type Conv = OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D'>['attrs']
@@ -86,8 +81,8 @@ const convolved = (s: Site, { padding, strideH, strideW, dilationH, dilationW }:
   const [, h, w] = s.rank4(0)
   const [, kh, kw] = s.rank4(1)
   return [
-    windows(s, h, { padding, stride: strideH, size: kh, dilation: dilationH }),
-    windows(s, w, { padding, stride: strideW, size: kw, dilation: dilationW }),
+    windows(s, { padding, size: h, stride: strideH, kernel: kh, dilation: dilationH }),
+    windows(s, { padding, size: w, stride: strideW, kernel: kw, dilation: dilationW }),
   ]
 }
 
@@ -97,8 +92,8 @@ const pool: Rule<'AVERAGE_POOL_2D' | 'MAX_POOL_2D'> = (s, a) => {
   return [
     [
       n,
-      windows(s, h, { padding, stride: strideH, size: filterH, dilation: 1 }),
-      windows(s, w, { padding, stride: strideW, size: filterW, dilation: 1 }),
+      windows(s, { padding, size: h, stride: strideH, kernel: filterH }),
+      windows(s, { padding, size: w, stride: strideW, kernel: filterW }),
       c,
     ],
   ]

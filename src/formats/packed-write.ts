@@ -1,13 +1,13 @@
 /** Writes `.thimble` files; packed.ts says what is in them. */
 import { ThimbleError } from '../errors.ts'
-import { opLabel, type Graph, type Quantization, type Tensor } from '../graph.ts'
+import { opLabel, type Quantization, type Tensor } from '../graph.ts'
 import { align, wordBytes } from '../words.ts'
 import { checkMetadata } from './check-metadata.ts'
 import { checkGraph } from './check.ts'
 import { crc32 } from '../scan.ts'
 import { ALIGN, isObject, writeFrame } from './packed-frame.ts'
 import { pick } from './packed.ts'
-import { encodeSteps, toLeb128, type RecordedProgram } from './programs.ts'
+import { encodeSteps, toLeb128, type ProgrammedGraph, type RecordedProgram } from './programs.ts'
 
 interface Stored {
   at: number
@@ -114,7 +114,7 @@ const canonicalJson = (value: unknown): string =>
  * Errors: those of `checkGraph`; `format/unsupported-op` when the graph holds ops that Thimble has no form for (all of
  * them are named); `format/too-large` above 4 GB.
  */
-export function writePacked(graph: Graph): Uint8Array {
+export function writePacked(graph: ProgrammedGraph): Uint8Array {
   const unsupported = graph.ops.flatMap((op, i) => (op.type === 'UNSUPPORTED' ? [opLabel(op, i)] : []))
   if (unsupported.length > 0) {
     throw new ThimbleError('format/unsupported-op', `ops that can't be stored: ${unsupported.join(', ')}`)

@@ -19,7 +19,8 @@
  * The arena is free until the last step is done, and all zeros afterwards.
  */
 import { LAYOUT_ID } from '../generated/layout.ts'
-import type { Loader, Packers } from '../lower/program.ts'
+import type { Graph } from '../graph.ts'
+import type { Loader, Packers } from '../packers.ts'
 import { wordBytes } from '../words.ts'
 
 /** The runtime's packers that a program may call. Only ever added to. */
@@ -70,6 +71,11 @@ export interface ProgramHead {
 /** A program to write. */
 export interface RecordedProgram extends ProgramHead {
   steps: readonly LoadStep[]
+}
+
+/** A graph and what plan/record.ts made of it, to be written along; readers give the graph alone. */
+export interface ProgrammedGraph extends Graph {
+  programs?: readonly RecordedProgram[]
 }
 
 /** A program of a file. */

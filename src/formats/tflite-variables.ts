@@ -5,8 +5,16 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { tensorBytes, type Tensor } from '../graph.ts'
-import type { Read } from './tflite.ts'
 import { opName, type RawOp } from './tflite-ops.ts'
+
+/** A tensor with what the graph has no room for. */
+export interface Read {
+  tensor: Tensor
+  /** Why ops on it can't run, e.g. `INT4 tensors`; undefined for an ordinary tensor. */
+  opaque: string | undefined
+  /** Has a value before the first op: a constant or a variable. */
+  ready: boolean
+}
 
 export interface RawSubgraph {
   reads: Read[]

@@ -20,12 +20,12 @@ import { checkGraph, checkShape, MAX_OPERANDS, MAX_OPS, MAX_RANK, MAX_TENSOR_BYT
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { JSON_METADATA, parseMetadata } from './check-metadata.ts'
 import { readMetadata } from './metadata.ts'
-import { detectionMetadata, setDetectionShapes } from './tflite-detection.ts'
+import { detectionMetadata, setDetectionShapes } from '../detection-op.ts'
 import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
-import { resolveVariables } from './tflite-variables.ts'
+import { resolveVariables, type Read } from './tflite-variables.ts'
 
 const DTYPES: Record<string, DType> = {
   FLOAT32: 'float32',
@@ -40,15 +40,6 @@ const DTYPES: Record<string, DType> = {
   INT64: 'int64',
   UINT64: 'uint64',
   BOOL: 'bool',
-}
-
-/** A tensor with what the graph has no room for. */
-export interface Read {
-  tensor: Tensor
-  /** Why ops on it can't run, e.g. `INT4 tensors`; undefined for an ordinary tensor. */
-  opaque: string | undefined
-  /** Has a value before the first op: a constant or a variable. */
-  ready: boolean
 }
 
 /** The bytes of every buffer, inside the FlatBuffer or behind it (files over 2 GB); undefined for an empty one. */

@@ -4,7 +4,7 @@
  * between pictures, as the boundaries of a multipart stream do, is left out.
  */
 import { ByteQueue } from './byte-queue.ts'
-import { type Demuxer, type Found, MAX_FRAME_BYTES } from './demux.ts'
+import { type Demuxer, type Found, MAX_FRAME_BYTES } from './demuxer.ts'
 
 const [SOI, EOI, SOS] = [0xd8, 0xd9, 0xda]
 /** Markers without a length: TEM and RST0 to RST7. */

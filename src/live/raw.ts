@@ -1,7 +1,7 @@
 /** Raw frames, one after the other without a header. */
 import type { PixelFormat, RawFrame } from '../vision/source.ts'
 import { ByteQueue } from './byte-queue.ts'
-import type { Demuxer, Found } from './demux.ts'
+import type { Demuxer, Found } from './demuxer.ts'
 
 /** Names of ffmpeg, GStreamer and libcamera, and what they are here. */
 export const RAW_FORMATS = { yuv420: 'yuv420', nv12: 'nv12', rgb24: 'rgb', bgr24: 'bgr', gray: 'gray' } as const

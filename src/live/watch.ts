@@ -1,6 +1,6 @@
 /** Frames of a source, each answered before the next is taken. */
 import { ThimbleError } from '../errors.ts'
-import { type Demuxer, type Found, type LiveFrame } from './demux.ts'
+import type { Demuxer, Found, LiveFrame } from './demuxer.ts'
 import { Newest } from './newest.ts'
 import type { ByteSource } from './source.ts'
 

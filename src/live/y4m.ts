@@ -1,7 +1,7 @@
 /** YUV4MPEG2 (mjpegtools' yuv4mpeg.5): a header line with the size, then a line `FRAME` and planes for each picture. */
 import { ThimbleError } from '../errors.ts'
 import { ByteQueue } from './byte-queue.ts'
-import { type Demuxer, type Found, MAX_FRAME_BYTES } from './demux.ts'
+import { type Demuxer, type Found, MAX_FRAME_BYTES } from './demuxer.ts'
 import { frameBytes, type RawLayout } from './raw.ts'
 
 const MAGIC = 'YUV4MPEG2'

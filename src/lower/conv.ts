@@ -10,8 +10,10 @@ import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.
 import { lowerComputedFilter } from './matmul.ts'
 import { paddedSegment } from './pack.ts'
 import { present, rowwise, Value } from './program.ts'
-import { gemmBuffers, readWeights, rowBuffers, sameDtypes, type Weights } from './weights.ts'
-import { rowsOf, windowInput, windowOf, type Axis, type Window } from './window.ts'
+import { gemmBuffers, rowBuffers } from './weight-buffers.ts'
+import { readWeights, sameDtypes, type Weights } from './weights.ts'
+import type { Axis } from '../window.ts'
+import { rowsOf, windowInput, windowOf, type Window } from './window.ts'
 import { emitWinograd, takesWinograd } from './winograd.ts'
 
 export function lowerConv(cx: Context): void {

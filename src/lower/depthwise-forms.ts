@@ -2,6 +2,7 @@
  * The kernels that depthwise convolutions of a window of their own may use. A new one is a file
  * assembly/kernels/depthwise*-*.ts, its opcode and its row here.
  */
+import type { Loader } from '../packers.ts'
 import {
   OP_DEPTHWISE3X3,
   OP_DEPTHWISE3X3_DOT,
@@ -21,7 +22,7 @@ import {
   panelStarts,
   wideOrder,
 } from './pack.ts'
-import type { Buffer, Loader } from './program.ts'
+import type { Buffer } from './program.ts'
 import type { Weights } from './weights.ts'
 
 export interface DepthwiseForm {

@@ -9,7 +9,8 @@ import { depthwiseForm } from './depthwise-forms.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
 import { packDepthwise, panelOrder } from './pack.ts'
 import { present, rowwise, type Value } from './program.ts'
-import { depthwiseBuffers, readWeights, sameDtypes, type WeightBuffers, type Weights } from './weights.ts'
+import { depthwiseBuffers, type WeightBuffers } from './weight-buffers.ts'
+import { readWeights, sameDtypes, type Weights } from './weights.ts'
 import { rowsOf, windowInput, windowOf, type Window } from './window.ts'
 
 export function lowerDepthwise(cx: Context): void {

@@ -1,6 +1,6 @@
 /** The custom op that ends TensorFlow's SSD detectors. Source: TFLite's kernels/detection_postprocess.cc. */
 import { OP_DEQUANTIZE, OP_DETECTION } from '../generated/layout.ts'
-import { detectionShapes } from '../formats/tflite-detection.ts'
+import { detectionShapes } from '../detection-op.ts'
 import { elements, type OpOf, type Tensor } from '../graph.ts'
 import { f32 } from '../numerics.ts'
 import { type Context, Unsupported } from './context.ts'

@@ -2,10 +2,11 @@
  * The GEMM microkernels a convolution may use: one row per `form` of a ConvRecord. A new microkernel is a file
  * assembly/kernels/gemm-*.ts, its case in conv.ts, its export in kernels/index.ts and its row here.
  */
+import type { Loader } from '../packers.ts'
 import { align, littleEndian } from '../words.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { packGemm, packRows3x8c8, packRows4, packRows4x16c4, packRows4x8c4, paddedSegment } from './pack.ts'
-import type { Buffer, Loader } from './program.ts'
+import type { Buffer } from './program.ts'
 import type { Weights } from './weights.ts'
 
 /**

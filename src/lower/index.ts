@@ -34,7 +34,17 @@ import { withoutUnread } from './functions.ts'
 import { lowerGather, lowerGatherNd } from './gather.ts'
 import { lowerBatchMatmul } from './matmul.ts'
 import { lowerL2Normalization, lowerLogSoftmax } from './normalize.ts'
-import { lowerAbs, lowerElu, lowerExp, lowerGelu, lowerLog, lowerNeg, lowerRelu0To1, lowerRsqrt8 } from './unary.ts'
+import {
+  lowerAbs,
+  lowerElu,
+  lowerExp,
+  lowerGelu,
+  lowerLog,
+  lowerNeg,
+  lowerRelu0To1,
+  lowerRsqrt8,
+  lowerSqrt,
+} from './unary.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMeanOrSum, lowerPool, lowerReduce, lowerSoftmax } from './reduce.ts'
 import {
@@ -57,7 +67,7 @@ import {
 } from './shape.ts'
 import { lowerCompare, lowerNot, lowerSelect, lowerTopK } from './select.ts'
 import { lowerTransposeConv } from './transpose-conv.ts'
-import { lowerCast, lowerSqrt, wordsOr } from './words.ts'
+import { lowerCast, wordsOr } from './words.ts'
 
 const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   CONV_2D: lowerConv,

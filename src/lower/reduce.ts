@@ -23,7 +23,7 @@ import { merge } from './broadcast.ts'
 import { type Context, shifted, Unsupported } from './context.ts'
 import { rowwise, type Buffer } from './program.ts'
 import { normalAxis } from './shape.ts'
-import { padAxis } from './window.ts'
+import { windowAlong } from '../window.ts'
 
 export function lowerPool(cx: Context): void {
   const op = cx.op as OpOf<'AVERAGE_POOL_2D' | 'MAX_POOL_2D'>
@@ -40,8 +40,8 @@ export function lowerPool(cx: Context): void {
   for (const v of [a.filterH, a.filterW, a.strideH, a.strideW]) {
     if (!(v >= 1)) throw cx.fail('lower/attribute', 'filter and stride must be positive', undefined, '>= 1', v)
   }
-  const y = padAxis(a.padding, x.h, a.filterH, a.strideH, 1)
-  const w = padAxis(a.padding, x.w, a.filterW, a.strideW, 1)
+  const y = windowAlong({ padding: a.padding, size: x.h, kernel: a.filterH, stride: a.strideH })
+  const w = windowAlong({ padding: a.padding, size: x.w, kernel: a.filterW, stride: a.strideW })
   if (y.out < 1 || w.out < 1 || out.shape.join() !== [x.n, y.out, w.out, x.c].join()) {
     throw cx.fail('lower/shape', 'output shape', out, `[${x.n},${y.out},${w.out},${x.c}]`, `[${out.shape}]`)
   }

@@ -1,33 +1,8 @@
 /** Windows over images: sizes, padding, and the input with its padding in place. */
-import type { OpOf, Padding } from '../graph.ts'
+import type { OpOf } from '../graph.ts'
+import { reachOf, windowAlong, type Axis } from '../window.ts'
 import type { Context, Q } from './context.ts'
 import type { Buffer, Step, Value } from './program.ts'
-
-/** Output size along an axis, and padding before and after it. */
-export interface Axis {
-  out: number
-  before: number
-  after: number
-}
-
-/** Output size and padding along one axis. Source: TFLite ComputePadding. */
-export function padAxis(
-  padding: Padding,
-  size: number,
-  kernel: number,
-  stride: number,
-  dilation: number,
-  before = 0,
-  after = 0,
-): Axis {
-  const effective = (kernel - 1) * dilation + 1
-  if (padding === 'SAME') {
-    const out = Math.ceil(size / stride)
-    const total = Math.max((out - 1) * stride + effective - size, 0)
-    return { out, before: total >> 1, after: total - (total >> 1) }
-  }
-  return { out: Math.floor((size + before + after - effective) / stride) + 1, before, after }
-}
 
 function checkPositive(cx: Context, name: string, h: number, w: number): void {
   if (!(h >= 1 && w >= 1)) {
@@ -72,8 +47,24 @@ export function windowOf(cx: Context, a: OpOf<'CONV_2D'>['attrs'], x: Value, kh:
     strideW: a.strideW,
     dilationH: a.dilationH,
     dilationW: a.dilationW,
-    y: padAxis(a.padding, x.h, kh, a.strideH, a.dilationH, pad.top, pad.bottom),
-    x: padAxis(a.padding, x.w, kw, a.strideW, a.dilationW, pad.left, pad.right),
+    y: windowAlong({
+      padding: a.padding,
+      size: x.h,
+      kernel: kh,
+      stride: a.strideH,
+      dilation: a.dilationH,
+      before: pad.top,
+      after: pad.bottom,
+    }),
+    x: windowAlong({
+      padding: a.padding,
+      size: x.w,
+      kernel: kw,
+      stride: a.strideW,
+      dilation: a.dilationW,
+      before: pad.left,
+      after: pad.right,
+    }),
   }
 }
 
@@ -85,10 +76,10 @@ export function windowInput(
   q: Q,
   win: Window,
 ): { frame: Value; zeroRow: Buffer | undefined; prologue: Step[] } {
-  const right = Math.max(0, (win.x.out - 1) * win.strideW + (win.kw - 1) * win.dilationW + 1 - value.w - win.x.before)
+  const right = Math.max(0, (win.x.out - 1) * win.strideW + reachOf(win.kw, win.dilationW) - value.w - win.x.before)
   const frame = cx.framed(value, cx.op.inputs[position]!, win.x.before, right, q.zero)
   const prologue = cx.padFills(frame)
-  const bottom = (win.y.out - 1) * win.strideH - win.y.before + (win.kh - 1) * win.dilationH + 1 - value.h
+  const bottom = (win.y.out - 1) * win.strideH - win.y.before + reachOf(win.kh, win.dilationH) - value.h
   let zeroRow: Buffer | undefined
   if (win.y.before > 0 || bottom > 0) {
     const buffer = cx.buffers.arena(`${value.tensor.name} (zero row)`, () => frame.rowStride + 16)
@@ -114,6 +105,6 @@ export const rowsOf = (
   rows: win.y.out,
   strideH: win.strideH,
   padTop: win.y.before,
-  windowH: (win.kh - 1) * win.dilationH + 1,
+  windowH: reachOf(win.kh, win.dilationH),
   inRows,
 })

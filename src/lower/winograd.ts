@@ -7,7 +7,8 @@ import { constantVectors, epilogueOf } from './epilogue.ts'
 import { eachRows, fillsPanels, foldByRows, type PanelForm } from './gemm.ts'
 import { packWinograd, winogradPairs } from './pack.ts'
 import { present, type Value } from './program.ts'
-import { gemmBuffers, type Weights } from './weights.ts'
+import { gemmBuffers } from './weight-buffers.ts'
+import type { Weights } from './weights.ts'
 import { rowsOf, windowInput, type Window } from './window.ts'
 
 /** Bytes of a panel of `nr` channels. */

@@ -25,7 +25,6 @@ import { f32 } from '../numerics.ts'
 import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
-import { lowerSqrt8 } from './unary.ts'
 import { emitConvert } from './select.ts'
 
 const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
@@ -156,16 +155,4 @@ export function emitDequantize(cx: Context, x: Value, zero: number, scale: numbe
     writes: [y.buffer],
     fields: () => ({ input: x.address(), output: y.address(), count, zeroPoint: zero, scale }),
   })
-}
-
-/**
- * Only between 8-bit tensors: the last bit of a float32 root differs from runtime to runtime (XNNPACK's is not the
- * nearest).
- */
-export function lowerSqrt(cx: Context): void {
-  if (cx.output().dtype !== 'float32') return lowerSqrt8(cx)
-  const from = cx.tabular.get(cx.op.inputs[0]!)
-  if (!from || !from.exact) throw new Unsupported('SQRT elsewhere than once between DEQUANTIZE (or CAST) and QUANTIZE')
-  cx.expectShape(cx.output(), cx.input(0).shape)
-  cx.tabular.set(cx.op.outputs[0]!, { x: from.x, real: (v) => f32(Math.sqrt(from.real(v))), exact: false })
 }

@@ -3,7 +3,8 @@ import { align } from '../words.ts'
 import type { Lowered } from '../lower/index.ts'
 import type { Buffer } from '../lower/program.ts'
 import { planArena, type Overlay, type Placement, type Request } from './arena.ts'
-import { Bands, type Unit } from './bands.ts'
+import { Bands } from './bands.ts'
+import type { Unit } from './unit.ts'
 
 export interface Arrangement {
   units: Unit[]

@@ -9,29 +9,10 @@
  * the time that joining costs (weights read again by every band, short rows in four-pixel tiles, calls) or saves
  * (tensors that no longer leave the cache). `candidates.ts` has the numbers, here the best cut is chosen.
  */
-import type { Buffer, Step } from '../lower/program.ts'
+import type { Step } from '../lower/program.ts'
 import { Candidates, type Candidate, type Group } from './candidates.ts'
 import { ringRows } from './schedule.ts'
-
-/** A top-level entry of the program: one step, or a group run in bands of `bandRows` rows of its last step. */
-export interface Unit {
-  prologue: Step[]
-  steps: Step[]
-  bandRows: number
-  /** Arena bytes alive while it runs, as counted when the unit was chosen. */
-  bytes: number
-  /** The unit's input may give its memory to the unit's output, see arena.ts. */
-  overlay?: { from: Buffer; to: Buffer; margin: number } | undefined
-}
-
-export interface BandOptions {
-  /** `size`: the smallest arena. `speed`: the smallest one that costs at most `tolerance` of the estimated time. */
-  plan: 'speed' | 'size'
-  inputs: readonly Buffer[]
-  outputs: readonly Buffer[]
-  /** Threads that split a unit's rows. */
-  threads: number
-}
+import type { BandOptions, Unit } from './unit.ts'
 
 /** Share of the estimated run time that the speed plan may give for memory. */
 const SPEED_TOLERANCE = 0.03

@@ -4,7 +4,7 @@
  */
 import { align } from '../words.ts'
 import type { Step, Value } from '../lower/program.ts'
-import type { BandOptions, Unit } from './bands.ts'
+import type { BandOptions, Unit } from './unit.ts'
 import { Liveness, type Span } from './liveness.ts'
 import { overlayable, overlayMargin, ringRows } from './schedule.ts'
 

@@ -7,7 +7,7 @@ import { ThimbleError } from '../errors.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
 import { rowwise, type Buffer, type RecordName, type Rows, type Step } from '../lower/program.ts'
 import { align } from '../words.ts'
-import type { Unit } from './bands.ts'
+import type { Unit } from './unit.ts'
 import { firstRows, shareStart } from './schedule.ts'
 
 /** One entry of an op table. `first`, `rows`: the share of output rows. `unit`: whose private buffers it uses. */

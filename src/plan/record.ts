@@ -5,10 +5,17 @@
  */
 import type { Graph } from '../graph.ts'
 import { settle } from '../fold/index.ts'
-import type { Packers } from '../lower/program.ts'
+import type { Packers } from '../packers.ts'
 import { ThimbleError } from '../errors.ts'
 import { headFits, stepsFit, tablesFit } from '../formats/check-program.ts'
-import { encodeSteps, PACKERS, targetName, type LoadStep, type RecordedProgram } from '../formats/programs.ts'
+import {
+  encodeSteps,
+  PACKERS,
+  targetName,
+  type LoadStep,
+  type ProgrammedGraph,
+  type RecordedProgram,
+} from '../formats/programs.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { int32s } from '../words.ts'
 import { compileModel, type ImagePart, type Program } from './compile.ts'
@@ -92,7 +99,7 @@ const TARGETS: readonly (readonly [Variant, Kernels])[] = [
 ]
 
 /** The graph with a program for every kernel set; unchanged when Thimble can't run it. The same for the same graph. */
-export function withPrograms(graph: Graph): Graph {
+export function withPrograms(graph: Graph): ProgrammedGraph {
   try {
     const { tensors } = settle(graph)
     const programs = TARGETS.flatMap(([variant, kernels]) => {

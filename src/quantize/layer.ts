@@ -1,6 +1,7 @@
 /** Quantizes the weights and bias of one layer, knowing what its inputs have become and what its outputs should be. */
 import { ThimbleError } from '../errors.ts'
-import { activate, convShape } from '../float/execute.ts'
+import { convShape } from '../float/execute.ts'
+import { activate } from '../float/values.ts'
 import type { ConvShape } from '../float/kernels.ts'
 import { snap } from '../float/values.ts'
 import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'

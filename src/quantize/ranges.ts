@@ -1,6 +1,7 @@
 /** Choice of every activation's 8-bit range. */
 import type { Graph, Op, Quantization } from '../graph.ts'
-import { bounds, floatModel } from '../float/execute.ts'
+import { floatModel } from '../float/execute.ts'
+import { bounds } from '../float/values.ts'
 import type { TensorStats } from './observe.ts'
 import { isClassifier, probedOutputs } from './outputs.ts'
 

@@ -5,8 +5,7 @@
  * Source: Frantar et al. 2022 (GPTQ, arXiv 2210.17323).
  */
 import { columnProducts } from '../float/wasm.ts'
-import type { ConvShape } from '../float/kernels.ts'
-import { windowPadding } from '../convert/builder.ts'
+import { corner, type ConvShape } from '../float/kernels.ts'
 import { roundEven } from '../float/values.ts'
 import { inverseFactor } from './linear-algebra.ts'
 import { QMAX } from './weights.ts'
@@ -73,8 +72,7 @@ export function positions(total: number, limit: number, phase: number): Int32Arr
  * [positions, kh*kw*channels].
  */
 export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: number, channels: number): Float32Array {
-  const top = windowPadding(s.inH, s.outH, s.kh, s.strideH, s.dilationH, s.padding)
-  const left = windowPadding(s.inW, s.outW, s.kw, s.strideW, s.dilationW, s.padding)
+  const { top, left } = corner(s)
   const K = s.kh * s.kw * channels
   const out = new Float32Array(at.length * K)
   for (let r = 0; r < at.length; r++) {

@@ -1,6 +1,6 @@
 /** A float graph in terms of ONNX (NCHW), for peers.py to write down: padding as numbers, weights in one file. */
-import { windowPadding } from '../../src/convert/builder.ts'
 import { convShape } from '../../src/float/execute.ts'
+import { axesOf } from '../../src/float/kernels.ts'
 import { realValues } from '../../src/float/values.ts'
 import type { Graph, Op } from '../../src/graph.ts'
 
@@ -34,12 +34,7 @@ export function onnxNet(graph: Graph): OnnxNet {
         const before = graph.ops.find((o) => o.outputs[0] === op.inputs[0])
         const zeros =
           before?.type === 'PAD' ? [...realValues(graph.tensors[before.inputs[1]!]!)] : [0, 0, 0, 0, 0, 0, 0, 0]
-        const along = (i: number, o: number, k: number, stride: number, dilation: number): [number, number] => {
-          const first = windowPadding(i, o, k, stride, dilation, s.padding)
-          return [first, Math.max(0, (o - 1) * stride + (k - 1) * dilation + 1 - i - first)]
-        }
-        const [top, bottom] = along(s.inH, s.outH, s.kh, s.strideH, s.dilationH)
-        const [left, right] = along(s.inW, s.outW, s.kw, s.strideW, s.dilationW)
+        const { y, x } = axesOf(s)
         return [
           {
             op: op.type,
@@ -48,7 +43,7 @@ export function onnxNet(graph: Graph): OnnxNet {
             filter: weight(op.inputs[1]!),
             bias: weight(op.inputs[2]!),
             activation: op.attrs.activation,
-            pads: [top + zeros[2]!, left + zeros[4]!, bottom + zeros[3]!, right + zeros[5]!],
+            pads: [y.before + zeros[2]!, x.before + zeros[4]!, y.after + zeros[3]!, x.after + zeros[5]!],
             strides: [s.strideH, s.strideW],
             dilations: [s.dilationH, s.dilationW],
           },

@@ -3,7 +3,7 @@
  * after.
  */
 import { elements } from '../../graph.ts'
-import { windowOutput } from '../builder.ts'
+import { windowAlong, type AxisWindow } from '../../window.ts'
 import { asLinear, channelVector, keepsShape, slots, type Affine, type Linear, type Work, type WorkOp } from './work.ts'
 
 /** MUL, DIV, ADD or SUB of an activation with a per-channel constant, as an affine map. */
@@ -135,9 +135,14 @@ function padsNothing(w: Work, op: Linear): boolean {
   const [, kh, kw] = w.shape(op.inputs[1]!) as [number, number, number]
   const [, h, wd] = w.shape(op.inputs[0]!) as [number, number, number]
   const { strideH, strideW, dilationH, dilationW } = op.attrs
-  const need = (n: number, k: number, s: number, d: number): number =>
-    (windowOutput(n, k, s, d, 'SAME') - 1) * s + (k - 1) * d + 1
-  return need(h, kh, strideH, dilationH) <= h && need(wd, kw, strideW, dilationW) <= wd
+  const padded = (window: Omit<AxisWindow, 'padding'>): boolean => {
+    const { before, after } = windowAlong({ padding: 'SAME', ...window })
+    return before + after > 0
+  }
+  return (
+    !padded({ size: h, kernel: kh, stride: strideH, dilation: dilationH }) &&
+    !padded({ size: wd, kernel: kw, stride: strideW, dilation: dilationW })
+  )
 }
 
 /**

@@ -2,7 +2,7 @@
  * Ops that the float executor and the quantizer have no kernel for, in terms of those that they have: bounds, PReLU, dilation spelled with
  * batches.
  */
-import { windowPadding } from '../builder.ts'
+import { windowAlong } from '../../window.ts'
 import { isFloat, type Affine, type Work, type WorkOp } from './work.ts'
 
 const isOneOf = (op: WorkOp | undefined, ...types: WorkOp['type'][]): op is WorkOp =>
@@ -153,8 +153,8 @@ export function dilation(w: Work): boolean {
     const same =
       oh === h &&
       ow === wd &&
-      windowPadding(h, h, kh, 1, block[0]!, 'SAME') === paddings[0] &&
-      windowPadding(wd, wd, kw, 1, block[1]!, 'SAME') === paddings[2]
+      windowAlong({ padding: 'SAME', size: h, kernel: kh, dilation: block[0]! }).before === paddings[0] &&
+      windowAlong({ padding: 'SAME', size: wd, kernel: kw, dilation: block[1]! }).before === paddings[2]
     const valid =
       oh === h - (kh - 1) * block[0]! && ow === wd - (kw - 1) * block[1]! && paddings[0] === 0 && paddings[2] === 0
     if (!same && !valid) continue

@@ -3,7 +3,7 @@
  * its parts.
  */
 import { type Activation, type Op, type OpOf } from '../../graph.ts'
-import { windowOutput, windowPadding } from '../builder.ts'
+import { windowAlong, type Axis, type AxisWindow } from '../../window.ts'
 import { floatsOf } from '../values.ts'
 import { isFloat, keepsShape, type Affine, type Work, type WorkOp } from './work.ts'
 
@@ -174,11 +174,15 @@ export function fusePadding(w: Work): boolean {
     const [, kh, kw] = w.shape(op.inputs[1]!) as [number, number, number]
     const [, oh, ow] = w.shape(op.outputs[0]!) as [number, number, number]
     const { strideH, strideW, dilationH, dilationW } = op.attrs
-    const same = (n: number, o: number, k: number, s: number, d: number, before: number, after: number): boolean =>
-      windowOutput(n, k, s, d, 'SAME') === o &&
-      windowPadding(n, o, k, s, d, 'SAME') === before &&
-      Math.max((o - 1) * s + (k - 1) * d + 1 - n, 0) - before === after
-    if (!same(h, oh, kh, strideH, dilationH, p[2]!, p[3]!) || !same(wd, ow, kw, strideW, dilationW, p[4]!, p[5]!)) {
+    const same = (window: Omit<AxisWindow, 'padding'>, wanted: Axis): boolean => {
+      const { out, before, after } = windowAlong({ padding: 'SAME', ...window })
+      return out === wanted.out && before === wanted.before && after === wanted.after
+    }
+    const [y, x] = [
+      { size: h, kernel: kh, stride: strideH, dilation: dilationH },
+      { size: wd, kernel: kw, stride: strideW, dilation: dilationW },
+    ]
+    if (!same(y, { out: oh, before: p[2]!, after: p[3]! }) || !same(x, { out: ow, before: p[4]!, after: p[5]! })) {
       continue
     }
     op.inputs = [pad.inputs[0]!, ...op.inputs.slice(1)]

@@ -1,5 +1,5 @@
 /** What TFLite_Detection_PostProcess says about a model: the shapes of its outputs, and which output is which. */
-import type { Graph, Metadata, OpOf } from '../graph.ts'
+import type { Graph, Metadata, OpOf } from './graph.ts'
 
 /** Shapes of the op's outputs: boxes, classes, scores, how many. */
 export function detectionShapes({

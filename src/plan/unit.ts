@@ -1,0 +1,22 @@
+/** The units that a list of steps is cut into, and what is asked of the cut. */
+import type { Buffer, Step } from '../lower/program.ts'
+
+/** A top-level entry of the program: one step, or a group run in bands of `bandRows` rows of its last step. */
+export interface Unit {
+  prologue: Step[]
+  steps: Step[]
+  bandRows: number
+  /** Arena bytes alive while it runs, as counted when the unit was chosen. */
+  bytes: number
+  /** The unit's input may give its memory to the unit's output, see arena.ts. */
+  overlay?: { from: Buffer; to: Buffer; margin: number } | undefined
+}
+
+export interface BandOptions {
+  /** `size`: the smallest arena. `speed`: the smallest one that costs at most `tolerance` of the estimated time. */
+  plan: 'speed' | 'size'
+  inputs: readonly Buffer[]
+  outputs: readonly Buffer[]
+  /** Threads that split a unit's rows. */
+  threads: number
+}

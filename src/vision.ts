@@ -1,0 +1,42 @@
+/** `thimble/vision`: boxes, points and masks from the models people have. Runs where the runtime runs. */
+export { type Box, intersectionOverUnion, nonMaxSuppression, type Candidate } from './vision/boxes.ts'
+export { createDetector, type Detection, type Detector, type DetectorOptions } from './vision/detector.ts'
+export {
+  type Attribute,
+  createFaceFinder,
+  type Face,
+  type FaceFinder,
+  type FaceModels,
+  type Point,
+} from './vision/faces.ts'
+export {
+  type BaseModel,
+  createLearner,
+  type Double,
+  type Doubtful,
+  type Learner,
+  type LearnerOptions,
+  type LearnReport,
+} from './learn/learner.ts'
+export type { Region } from './vision/frame.ts'
+export { type Head, type HeadKind, type VisionTask, taskOfHead } from './vision/head.ts'
+export {
+  classifyStage,
+  createStage,
+  crop,
+  type Crop,
+  type CropOptions,
+  type Found,
+  pipeline,
+  type Piped,
+  type Pipeline,
+  pointStage,
+  poseStage,
+  type Stage,
+} from './vision/pipeline.ts'
+export { createPoseEstimator, type Pose, type PoseEstimator, type PosePoint } from './vision/pose.ts'
+export { headKinds, headOf } from './vision/recognise.ts'
+export { createSegmenter, type SegmentClass, type Segmentation, type Segmenter } from './vision/segmenter.ts'
+export { skeletonOf, type Skeleton } from './vision/skeletons.ts'
+export type { ImageSource, PixelFormat, RawFrame } from './vision/source.ts'
+export { createTracker, type Trackable, type Tracked, type Tracker, type TrackerOptions } from './vision/tracker.ts'

@@ -1,0 +1,80 @@
+/** The house by floors: which rooms there are, and who may know of whom. test/layers.test.ts holds the imports to it. */
+
+export interface Room {
+  name: string
+  /** One line, for the picture. */
+  does: string
+  /** Folders (with a slash at the end) and files of src/. */
+  holds: readonly string[]
+}
+
+/**
+ * From the ground up. A file imports from its own room and from rooms on the floors below, nothing else; rooms on one
+ * floor do not know of each other.
+ */
+export const FLOORS: readonly (readonly Room[])[] = [
+  [
+    {
+      name: 'ground',
+      does: 'errors, bytes, checksums, wasm modules',
+      holds: ['errors.ts', 'words.ts', 'base64.ts', 'literal.ts', 'markup.ts', 'scan.ts', 'generated/'],
+    },
+  ],
+  [
+    {
+      name: 'graph',
+      does: 'the model as data, its arithmetic, its words',
+      holds: [
+        'graph.ts',
+        'types.ts',
+        'numerics.ts',
+        'libm.ts',
+        'window.ts',
+        'detection-op.ts',
+        'packers.ts',
+        'kernels.ts',
+        'core-kernels.ts',
+        'options.ts',
+        'load-options.ts',
+        'labels.ts',
+        'task.ts',
+        'source.ts',
+      ],
+    },
+  ],
+  [{ name: 'image', does: 'photo to input tensor', holds: ['image/'] }],
+  [{ name: 'formats', does: 'files to graphs and back', holds: ['formats/'] }],
+  [
+    { name: 'fold', does: 'shapes and constants settled', holds: ['fold/'] },
+    { name: 'float', does: 'a graph in real numbers', holds: ['float/'] },
+    { name: 'vision', does: 'boxes, poses, masks, faces', holds: ['classifier.ts', 'vision/'] },
+  ],
+  [
+    { name: 'lower', does: 'ops to kernel steps', holds: ['lower/'] },
+    { name: 'convert', does: 'ONNX, Keras, PyTorch, TF.js', holds: ['convert/'] },
+    { name: 'live', does: 'streams to frames', holds: ['live/'] },
+    { name: 'draw', does: 'findings on the photo', holds: ['draw/'] },
+  ],
+  [{ name: 'plan', does: 'bands, addresses, the program', holds: ['plan/'] }],
+  [
+    {
+      name: 'engine',
+      does: 'a program in a runtime',
+      holds: ['runtime.ts', 'engine.ts', 'threads/', 'load.ts', 'inspect.ts', 'packed-module.ts', 'fast/'],
+    },
+  ],
+  [
+    { name: 'quantize', does: 'float to int8', holds: ['quantize/'] },
+    { name: 'pack', does: 'one self-contained module', holds: ['pack/'] },
+    { name: 'arch', does: 'architectures measured', holds: ['arch/'] },
+  ],
+  [{ name: 'learn', does: 'classes of your own', holds: ['learn/'] }],
+  [
+    {
+      name: 'entries',
+      does: 'what users import',
+      holds: ['index.ts', 'node.ts', 'browser.ts', 'workerd.ts', 'vision.ts'],
+    },
+  ],
+  [{ name: 'commands', does: 'the command line and the server', holds: ['cli.ts', 'cli/', 'serve/'] }],
+]

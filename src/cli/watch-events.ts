@@ -2,7 +2,7 @@
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { ThimbleError } from '../errors.ts'
-import type { LiveFrame } from '../live/demux.ts'
+import type { LiveFrame } from '../live/demuxer.ts'
 import { conditionsOf, Events, type LiveEvent, type Seen } from '../live/events.ts'
 import { Hub, type Mqtt, slug } from '../live/mqtt.ts'
 import type { Taken } from '../live/watch.ts'

@@ -7,7 +7,7 @@ import { convShape, type FloatModel } from './execute.ts'
 import { bounds, type Values } from './values.ts'
 import { corner, im2col, type ConvShape } from './kernels.ts'
 import { normalAxis, split } from './ops.ts'
-import { columnProducts, gemm } from './wasm.ts'
+import { columnProducts, depthwiseGradient, gate, gemm } from './wasm.ts'
 
 type Weighted = Extract<Op, { type: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED' }>
 
@@ -24,14 +24,7 @@ function throughActivation(
   y: Float32Array,
   limits: readonly [number, number] | undefined,
 ): Float32Array {
-  if (!limits) return g
-  const [lo, hi] = limits
-  const out = new Float32Array(g.length)
-  for (let i = 0; i < g.length; i++) {
-    const v = y[i]!
-    out[i] = v > lo && v < hi ? g[i]! : 0
-  }
-  return out
+  return limits ? gate(g, y, limits) : g
 }
 
 /** [N, K] to [K, N]. */
@@ -77,15 +70,7 @@ function visitTaps(s: ConvShape, visit: (row: number, tap: number, from: number)
 }
 
 function depthwiseInput(g: Float32Array, filter: Float32Array, s: ConvShape): Float32Array | undefined {
-  if (s.inC !== s.outC) return undefined
-  const out = new Float32Array(s.batch * s.inH * s.inW * s.inC)
-  const C = s.inC
-  visitTaps(s, (row, tap, from) => {
-    const at = row * C
-    const w = tap * C
-    for (let c = 0; c < C; c++) out[from + c]! += g[at + c]! * filter[w + c]!
-  })
-  return out
+  return s.inC === s.outC ? depthwiseGradient(g, filter, s) : undefined
 }
 
 function poolInput(g: Float32Array, x: Float32Array, s: ConvShape, kind: 'average' | 'max'): Float32Array {

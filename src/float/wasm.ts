@@ -26,6 +26,19 @@ interface Exports {
   depthwise(...args: number[]): void
   columnProducts(a: number, b: number, out: number, M: number, I: number, J: number): void
   clamp(x: number, n: number, lo: number, hi: number): void
+  snap(x: number, n: number, scale: number, zero: number, lo: number, hi: number): void
+  depthwiseGradient(...args: number[]): void
+  gate(g: number, y: number, n: number, lo: number, hi: number): void
+  columnRanges(x: number, rows: number, C: number, min: number, max: number): void
+  columnSums(x: number, rows: number, C: number, sums: number): void
+  columnSquares(g: number, x: number, rows: number, C: number, sums: number): void
+  addToColumns(x: number, rows: number, C: number, shift: number): void
+  tapProducts(x: number, rows: number, taps: number, C: number, products: number, sums: number): void
+  cholesky(a: number, n: number): number
+  invertLower(l: number, out: number, n: number): void
+  roundRow(...args: number[]): void
+  outputError(row: number, q: number, H: number, K: number, d: number): number
+  weightNoise(...args: number[]): number
 }
 
 /** Bounds of a fused activation. */
@@ -70,6 +83,33 @@ class Arena {
 
   get(at: number, out: Float32Array): void {
     out.set(new Float32Array(this.k.memory.buffer, at, out.length))
+  }
+
+  /** Room for `count` doubles. */
+  doubles(count: number): number {
+    return this.floats(2 * count)
+  }
+
+  putDoubles(data: Float64Array): number {
+    const at = this.doubles(data.length)
+    new Float64Array(this.k.memory.buffer, at, data.length).set(data)
+    return at
+  }
+
+  getDoubles(at: number, count: number): Float64Array {
+    return new Float64Array(this.k.memory.buffer, at, count).slice()
+  }
+
+  /** Zeros. */
+  cleared(count: number): number {
+    const at = this.floats(count)
+    new Float32Array(this.k.memory.buffer, at, count).fill(0)
+    return at
+  }
+
+  /** [rows, C] with C filled up with zeros to a multiple of 4. */
+  putRows(data: Float32Array, C: number): number {
+    return putColumns(this, data, 0, data.length / C, C, align(C, 4))
   }
 }
 
@@ -261,4 +301,234 @@ function putColumns(
   const target = new Float32Array(arena.k.memory.buffer, at, rows * padded)
   for (let r = 0; r < rows; r++) target.set(part.subarray(r * columns, (r + 1) * columns), r * padded)
   return at
+}
+
+/** As `depthwiseConv2d` backwards: the gradient of x, given that of out. Shapes: g [N,OH,OW,C], filter [1,kh,kw,C]. */
+export function depthwiseGradient(g: Float32Array, filter: Float32Array, s: ConvShape): Float32Array {
+  const C = s.inC
+  const padded = align(C, 4)
+  const out = new Float32Array(s.batch * s.inH * s.inW * C)
+  const { top, left } = corner(s)
+  const [inPixels, outPixels] = [s.inH * s.inW, s.outH * s.outW]
+  for (let n = 0; n < s.batch; n++) {
+    const arena = new Arena()
+    const w = arena.putRows(filter, C)
+    const from = arena.putRows(g.subarray(n * outPixels * C, (n + 1) * outPixels * C), C)
+    const to = arena.cleared(inPixels * padded)
+    arena.k.depthwiseGradient(
+      from,
+      w,
+      to,
+      s.inH,
+      s.inW,
+      padded,
+      s.outH,
+      s.outW,
+      s.kh,
+      s.kw,
+      s.strideH,
+      s.strideW,
+      s.dilationH,
+      s.dilationW,
+      top,
+      left,
+    )
+    readRows(arena, to, padded, out.subarray(n * inPixels * C), inPixels, C)
+  }
+  return out
+}
+
+/** Gradients g of y, zero where y is at or outside the bounds of its activation. */
+export function gate(g: Float32Array, y: Float32Array, [lo, hi]: Bounds): Float32Array {
+  const arena = new Arena()
+  const n = align(g.length, 4)
+  const [a, b] = [arena.put(g, n), arena.put(y, n)]
+  arena.k.gate(a, b, n, lo, hi)
+  const out = new Float32Array(g.length)
+  arena.get(a, out)
+  return out
+}
+
+/** Smallest and largest value of each column of x [rows, C]. */
+export function columnRanges(x: Float32Array, C: number): { min: Float32Array; max: Float32Array } {
+  const arena = new Arena()
+  const rows = x.length / C
+  const padded = align(C, 4)
+  const at = arena.putRows(x, C)
+  const [lo, hi] = [arena.floats(padded), arena.floats(padded)]
+  new Float32Array(arena.k.memory.buffer, lo, padded).fill(Infinity)
+  new Float32Array(arena.k.memory.buffer, hi, padded).fill(-Infinity)
+  arena.k.columnRanges(at, rows, padded, lo, hi)
+  const [min, max] = [new Float32Array(C), new Float32Array(C)]
+  arena.get(lo, min)
+  arena.get(hi, max)
+  return { min, max }
+}
+
+/** Rows whose sums are kept in float32 before they go on in double. */
+const SUMMED_ROWS = 1024
+
+/** Adds to `sums` [C] the sum over rows of x [rows, C]; with g, of g squared where x is not zero. */
+export function addColumns(sums: Float64Array, x: Float32Array, g?: Float32Array): void {
+  const C = sums.length
+  const padded = align(C, 4)
+  const step = SUMMED_ROWS * C
+  const part = new Float32Array(C)
+  for (let from = 0; from < x.length; from += step) {
+    const arena = new Arena()
+    const rows = Math.min(step, x.length - from) / C
+    const at = arena.putRows(x.subarray(from, from + rows * C), C)
+    const to = arena.cleared(padded)
+    if (g) arena.k.columnSquares(arena.putRows(g.subarray(from, from + rows * C), C), at, rows, padded, to)
+    else arena.k.columnSums(at, rows, padded, to)
+    arena.get(to, part)
+    for (let c = 0; c < C; c++) sums[c]! += part[c]!
+  }
+}
+
+/** What becomes of a layer's sums: a shift per channel, then an activation, then a grid of 8-bit numbers; in place. */
+export function finish(
+  x: Float32Array,
+  how: {
+    shift?: Float32Array
+    bounds?: Bounds | undefined
+    grid?: { scale: number; zero: number; lo: number; hi: number }
+  },
+): void {
+  const arena = new Arena()
+  const C = how.shift?.length ?? 1
+  const padded = how.shift ? align(C, 4) : 1
+  const rows = x.length / C
+  const at = how.shift ? arena.putRows(x, C) : arena.put(x)
+  const count = rows * padded
+  if (how.shift) arena.k.addToColumns(at, rows, padded, arena.put(how.shift, padded))
+  if (how.bounds) arena.k.clamp(at, count, ...how.bounds)
+  if (how.grid) arena.k.snap(at, count, how.grid.scale, how.grid.zero, how.grid.lo, how.grid.hi)
+  readRows(arena, at, how.shift ? padded : C, x, rows, C)
+}
+
+/**
+ * For each channel of rows [count, taps, C]: sums over rows of the products of its taps, [C] of [taps, taps], and of the
+ * taps, [C] of [taps].
+ */
+export function tapProducts(
+  rows: Float32Array,
+  taps: number,
+  C: number,
+): { products: Float32Array[]; sums: Float32Array[] } {
+  const arena = new Arena()
+  const padded = align(C, 4)
+  const count = rows.length / (taps * C)
+  const pairs = (taps * (taps + 1)) / 2
+  const at = arena.putRows(rows, C)
+  const [to, sums] = [arena.cleared(pairs * padded), arena.cleared(taps * padded)]
+  arena.k.tapProducts(at, count, taps, padded, to, sums)
+  const got = new Float32Array(arena.k.memory.buffer, to, pairs * padded)
+  const first = new Float32Array(arena.k.memory.buffer, sums, taps * padded)
+  return {
+    products: Array.from({ length: C }, (_, c) => {
+      const out = new Float32Array(taps * taps)
+      for (let i = 0, pair = 0; i < taps; i++) {
+        for (let j = i; j < taps; j++, pair++) {
+          out[i * taps + j] = got[pair * padded + c]!
+          out[j * taps + i] = got[pair * padded + c]!
+        }
+      }
+      return out
+    }),
+    sums: Array.from({ length: C }, (_, c) =>
+      Float32Array.from({ length: taps }, (_value, i) => first[i * padded + c]!),
+    ),
+  }
+}
+
+/** Lower Cholesky factor of a [n, n], zero above the diagonal; undefined when a pivot is not positive. */
+export function cholesky(a: Float64Array, n: number): Float64Array | undefined {
+  const arena = new Arena()
+  const at = arena.putDoubles(a)
+  if (!arena.k.cholesky(at, n)) return undefined
+  const l = arena.getDoubles(at, n * n)
+  for (let i = 0; i < n; i++) l.fill(0, i * n + i + 1, (i + 1) * n)
+  return l
+}
+
+/** Inverse of the lower triangular matrix l [n, n]. */
+export function invertLower(l: Float64Array, n: number): Float64Array {
+  const arena = new Arena()
+  const from = arena.putDoubles(l)
+  const to = arena.cleared(2 * n * n)
+  arena.k.invertLower(from, to, n)
+  return arena.getDoubles(to, n * n)
+}
+
+/** What `roundRows` minimizes, see assembly/float.ts. */
+interface RoundRowForm {
+  H: Float64Array
+  U: Float64Array
+  order: Int32Array
+}
+
+/** Rows in units of their scales, rounded to integers in [-qmax, qmax] that keep the layer's outputs. */
+export function roundRows(
+  rows: readonly Float64Array[],
+  { H, U, order }: RoundRowForm,
+  qmax: number,
+  passes: number,
+): Float64Array[] {
+  const arena = new Arena()
+  const K = order.length
+  const [u, h] = [arena.putDoubles(U), arena.putDoubles(H)]
+  const o = arena.floats(K)
+  new Int32Array(arena.k.memory.buffer, o, K).set(order)
+  const [row, q, w, g] = [arena.doubles(K), arena.doubles(K), arena.doubles(K), arena.doubles(K)]
+  return rows.map((data) => {
+    new Float64Array(arena.k.memory.buffer, row, K).set(data)
+    arena.k.roundRow(row, q, u, h, o, K, w, g, qmax, passes)
+    return arena.getDoubles(q, K)
+  })
+}
+
+/** (q - row) H (q - row) of each row. */
+export function outputErrors(
+  rows: readonly Float64Array[],
+  rounded: readonly Float64Array[],
+  H: Float64Array,
+): number[] {
+  const arena = new Arena()
+  const K = rows[0]?.length ?? 0
+  const h = arena.putDoubles(H)
+  const [a, b, d] = [arena.doubles(K), arena.doubles(K), arena.doubles(K)]
+  return rows.map((row, i) => {
+    new Float64Array(arena.k.memory.buffer, a, K).set(row)
+    new Float64Array(arena.k.memory.buffer, b, K).set(rounded[i]!)
+    return arena.k.outputError(a, b, h, K, d)
+  })
+}
+
+/** Cost of rounding some rows of weights as a function of factors of their columns, see assembly/float.ts. */
+export interface NoisyRows {
+  /** Both [rows, n]. */
+  weight: Float64Array
+  cost: Float64Array
+}
+
+/** Makes the function that adds to `gradient` and returns the cost. It keeps its arrays in the module until another is made. */
+export function weightNoise(
+  { weight, cost }: NoisyRows,
+  n: number,
+  qmax: number,
+): (s: Float64Array, inverse: Float64Array, gradient: Float64Array) => number {
+  const arena = new Arena()
+  const rows = weight.length / n
+  const [w, c] = [arena.putDoubles(weight), arena.putDoubles(cost)]
+  const [at, inv, to, share] = [arena.doubles(n), arena.doubles(n), arena.doubles(n), arena.doubles(n)]
+  const view = (p: number): Float64Array => new Float64Array(arena.k.memory.buffer, p, n)
+  return (s, inverse, gradient) => {
+    view(at).set(s)
+    view(inv).set(inverse)
+    view(to).set(gradient)
+    const total = arena.k.weightNoise(w, c, at, inv, to, share, rows, n, qmax)
+    gradient.set(view(to))
+    return total
+  }
 }

@@ -7,6 +7,7 @@
  * it.
  */
 import { realValues } from '../float/values.ts'
+import { type NoisyRows, weightNoise } from '../float/wasm.ts'
 import type { Graph, Tensor } from '../graph.ts'
 import { channelGroups, isWeighted, type Group, type WeightedOp } from './channel-groups.ts'
 import type { TensorStats } from './observe.ts'
@@ -24,8 +25,8 @@ interface Problem {
   channels: number
   /** Per tensor: largest and smallest value per channel (unscaled), and cost of noise per channel. */
   tensors: { high: Float64Array; low: Float64Array; cost: Float64Array }[]
-  /** Per row of a reader: largest absolute weight and summed cost per input channel. */
-  rows: { weight: Float64Array; cost: Float64Array }[]
+  /** Rows of the readers: largest absolute weight and summed cost per input channel, [rows, channels]. */
+  rows: NoisyRows
   /** log s stays in [lower, 0] (ReLU6), or is free. */
   lower?: Float64Array
 }
@@ -57,8 +58,10 @@ function smoothMax(v: Float64Array, f: Float64Array, share: Float64Array): numbe
   return max * sum ** (1 / P)
 }
 
+type RowCost = ReturnType<typeof weightNoise>
+
 /** The objective at u = log s, and its gradient. */
-function objective(p: Problem, u: Float64Array, gradient: Float64Array): number {
+function objective(p: Problem, rows: RowCost, u: Float64Array, gradient: Float64Array): number {
   const n = p.channels
   const s = u.map(Math.exp)
   const inverse = s.map((v) => 1 / v)
@@ -78,16 +81,7 @@ function objective(p: Problem, u: Float64Array, gradient: Float64Array): number 
         (2 * range * ((hi * hiShare[c]! + lo * loShare[c]!) / 255) * noise) / 12
     }
   }
-  for (const { weight, cost } of p.rows) {
-    const max = smoothMax(weight, s, hiShare) / QMAX
-    let noise = 0
-    for (let c = 0; c < n; c++) noise += cost[c]! * inverse[c]! * inverse[c]!
-    total += (max * max * noise) / 12
-    for (let c = 0; c < n; c++) {
-      gradient[c]! += (2 * max * max * (hiShare[c]! * noise - cost[c]! * inverse[c]! * inverse[c]!)) / 12
-    }
-  }
-  return total
+  return total + rows(s, inverse, gradient)
 }
 
 /** Minimizes the logarithm of the objective with Adam from a start; returns the best point seen. */
@@ -101,8 +95,9 @@ function minimize(p: Problem, start: Float64Array): { u: Float64Array; value: nu
   let best = { u: u.slice(), value: Infinity }
   clamp()
   const steps = 120
+  const rows = weightNoise(p.rows, n, QMAX)
   for (let t = 1; t <= steps; t++) {
-    const value = objective(p, u, g)
+    const value = objective(p, rows, u, g)
     if (value < best.value) best = { u: u.slice(), value }
     const rate = 0.1 * (1 - t / steps)
     for (let c = 0; c < n; c++) {
@@ -151,7 +146,7 @@ function problemOf(graph: Graph, group: Group, stats: Map<number, TensorStats>, 
       cost,
     })
   }
-  const rows: Problem['rows'] = []
+  const rows: { weight: Float64Array; cost: Float64Array }[] = []
   graph.ops.forEach((op, k) => {
     if (!isWeighted(op) || op.type === 'DEPTHWISE_CONV_2D' || !group.tensors.has(op.inputs[0]!)) return
     const fisher = sensitivity.weights.get(k)
@@ -166,13 +161,28 @@ function problemOf(graph: Graph, group: Group, stats: Map<number, TensorStats>, 
       )
     }
   })
-  return { channels: group.channels, tensors, rows, ...(group.relu6 ? { lower: lowerBounds(group, stats) } : {}) }
+  const together = (part: 'weight' | 'cost'): Float64Array => {
+    const out = new Float64Array(rows.length * group.channels)
+    rows.forEach((r, i) => out.set(r[part], i * group.channels))
+    return out
+  }
+  return {
+    channels: group.channels,
+    tensors,
+    rows: { weight: together('weight'), cost: together('cost') },
+    ...(group.relu6 ? { lower: lowerBounds(group, stats) } : {}),
+  }
 }
 
 /** Rows of one reader that enter the objective; more are thinned, the rest weighted up. */
 const MAX_ROWS = 96
 
-function rowsOf(weights: Float32Array, fisher: Float32Array, count: number, channels: number): Problem['rows'] {
+function rowsOf(
+  weights: Float32Array,
+  fisher: Float32Array,
+  count: number,
+  channels: number,
+): { weight: Float64Array; cost: Float64Array }[] {
   const columns = weights.length / count
   const used = Math.min(count, MAX_ROWS)
   return Array.from({ length: used }, (_, i) => {
@@ -230,11 +240,33 @@ function rescale(
   tensors[b] = withData(tensors[b]!, bias)
 }
 
+/** The graph, and what calibration would see of it; of its photos one by one nothing is known. */
+export interface Equalized {
+  graph: Graph
+  stats: Map<number, TensorStats>
+}
+
+/** Statistics of a tensor whose channels are divided by factors. */
+function rescaled(s: TensorStats, factors: Float64Array | undefined): TensorStats {
+  if (!factors) return s
+  const by = (v: Float32Array): Float32Array => v.map((x, c) => x / factors[c]!)
+  const [channelMin, channelMax] = [by(s.channelMin), by(s.channelMax)]
+  return {
+    ...s,
+    min: channelMin.reduce((a, b) => Math.min(a, b)),
+    max: channelMax.reduce((a, b) => Math.max(a, b)),
+    channelMin,
+    channelMax,
+    channelSecond: by(s.channelSecond),
+    photos: new Map(),
+  }
+}
+
 /**
  * A float graph that computes the same outputs with evener channels.
  * Requires: float32 weights; `stats` and `sensitivity` from calibration of this very graph.
  */
-export function equalize(graph: Graph, stats: Map<number, TensorStats>, sensitivity: Sensitivity): Graph {
+export function equalize(graph: Graph, stats: Map<number, TensorStats>, sensitivity: Sensitivity): Equalized {
   const factorOf = new Map<number, Float64Array>()
   for (const group of channelGroups(graph)) {
     const s = factors(problemOf(graph, group, stats, sensitivity))
@@ -244,5 +276,5 @@ export function equalize(graph: Graph, stats: Map<number, TensorStats>, sensitiv
   for (const op of graph.ops) {
     if (isWeighted(op)) rescale(tensors, op, factorOf.get(op.inputs[0]!), factorOf.get(op.outputs[0]!))
   }
-  return { ...graph, tensors }
+  return { graph: { ...graph, tensors }, stats: new Map([...stats].map(([t, s]) => [t, rescaled(s, factorOf.get(t))])) }
 }

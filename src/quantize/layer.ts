@@ -1,13 +1,14 @@
 /** Quantizes the weights and bias of one layer, knowing what its inputs have become and what its outputs should be. */
 import { ThimbleError } from '../errors.ts'
 import { convShape } from '../float/execute.ts'
-import { activate } from '../float/values.ts'
+import { bounds } from '../float/values.ts'
 import type { ConvShape } from '../float/kernels.ts'
-import { snap } from '../float/values.ts'
+import { addColumns, finish } from '../float/wasm.ts'
 import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
 import { operandsOf, type LayerOp, type WeightedOp } from './channel-groups.ts'
 import {
   addMoments,
+  addTapMoments,
   covariance,
   emptyMoments,
   gatherRows,
@@ -104,13 +105,7 @@ function collect(
       all.forEach((m, group) => addMoments(m, gatherRows(x, s, at, group * g.inPerGroup, g.inPerGroup), at.length))
       return
     }
-    // One channel a group: gather all channels at once, then pick each one's column.
-    const rows = gatherRows(x, s, at, 0, s.inC)
-    const column = new Float32Array(at.length * taps)
-    all.forEach((m, group) => {
-      for (let k = 0; k < column.length; k++) column[k] = rows[k * s.inC + group]!
-      addMoments(m, column, at.length)
-    })
+    addTapMoments(all, gatherRows(x, s, at, 0, s.inC), taps, at.length)
   })
   return all
 }
@@ -160,12 +155,9 @@ function gainsElsewhere(units: readonly Float64Array[], { fit, check }: Samples)
   const form = roundingForm(fit)
   const H = covariance(check)
   if (!form || !H) return false
-  let gain = 0
-  for (let r = 0; r < units.length; r += Math.ceil(units.length / TRIED_ROWS)) {
-    const unit = units[r]!
-    gain += outputError(unit, roundNearest(unit), H) - outputError(unit, roundAdaptive(unit, form), H)
-  }
-  return gain > 0
+  const tried = units.filter((_, r) => r % Math.ceil(units.length / TRIED_ROWS) === 0)
+  const total = (rounded: Float64Array[]): number => outputError(tried, rounded, H).reduce((a, b) => a + b, 0)
+  return total(tried.map(roundNearest)) > total(roundAdaptive(tried, form))
 }
 
 /** Rounds the rows of one group: adaptively, unless that overfits; without samples to nearest. */
@@ -180,7 +172,8 @@ function roundGroup(rows: Matrix, bias: Float32Array, inputScale: number, sample
     return row.map((v) => v / s)
   })
   const form = samples && gainsElsewhere(units, samples) ? roundingForm(samples.all) : undefined
-  units.forEach((unit, r) => out.q.set(form ? roundAdaptive(unit, form) : roundNearest(unit), r * K))
+  const rounded = form ? roundAdaptive(units, form) : units.map(roundNearest)
+  rounded.forEach((q, r) => out.q.set(q, r * K))
   return out
 }
 
@@ -236,7 +229,7 @@ function channelMeans(data: readonly Float32Array[], channels: number): Float64A
   const sum = new Float64Array(channels)
   let count = 0
   for (const d of data) {
-    for (let i = 0; i < d.length; i += channels) for (let c = 0; c < channels; c++) sum[c]! += d[i + c]!
+    addColumns(sum, d)
     count += d.length / channels
   }
   return sum.map((v) => v / count)
@@ -280,14 +273,18 @@ export function quantizeLayer(
     shift[c]! -= v
     bias[c]! += shift[c]!
   })
+  const limits = bounds(op.attrs.activation)
+  const grid = grids.get(y)!
   wanted.forEach((d, i) => {
-    activate(d, op.attrs.activation)
+    if (limits) finish(d, { bounds: limits })
     walk.reference[i]!.set(y, d)
   })
   got.forEach((d, i) => {
-    for (let k = 0; k < d.length; k += channels) for (let c = 0; c < channels; c++) d[k + c]! += shift[c]!
-    activate(d, op.attrs.activation)
-    snap(d, grids.get(y)!, 'int8')
+    finish(d, {
+      shift: Float32Array.from(shift),
+      bounds: limits,
+      grid: { scale: grid.scales[0]!, zero: grid.zeroPoints[0]!, lo: -128, hi: 127 },
+    })
     walk.simulated[i]!.set(y, d)
   })
   const zeroPoints = (): Int32Array => new Int32Array(channels)

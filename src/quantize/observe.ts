@@ -1,6 +1,7 @@
 /** What calibration sees of a float graph: per tensor and per channel ranges. */
 import type { Graph } from '../graph.ts'
 import { floatModel } from '../float/execute.ts'
+import { columnRanges } from '../float/wasm.ts'
 
 /** Statistics of one activation over all calibration inputs. "Channel" is the last dimension. */
 export interface TensorStats {
@@ -31,14 +32,13 @@ class Collector {
     let max = this.maxOf.get(photo)
     if (!max) this.maxOf.set(photo, (max = new Float32Array(channels).fill(-Infinity)))
     let [lo, hi] = this.extremes.get(photo) ?? [Infinity, -Infinity]
-    for (let i = 0; i < data.length; i += channels) {
-      for (let c = 0; c < channels; c++) {
-        const v = data[i + c]!
-        if (v < min[c]!) min[c] = v
-        if (v > max[c]!) max[c] = v
-        if (v < lo) lo = v
-        if (v > hi) hi = v
-      }
+    const seen = columnRanges(data, channels)
+    for (let c = 0; c < channels; c++) {
+      const [a, b] = [seen.min[c]!, seen.max[c]!]
+      if (a < min[c]!) min[c] = a
+      if (b > max[c]!) max[c] = b
+      if (a < lo) lo = a
+      if (b > hi) hi = b
     }
     this.extremes.set(photo, [lo, hi])
   }

@@ -1,7 +1,7 @@
 /**
  * Post-training quantization of a float graph to int8: per-channel symmetric weights, per-tensor asymmetric
  * activations, int32 biases, TFLite's restrictions (shared parameters across data movement, fixed softmax output).
- * The walk: observe ranges, equalize, observe again, then go through the ops in order with two sets of values, the
+ * The walk: observe ranges, equalize, then go through the ops in order with two sets of values, the
  * float ones and the ones the int8 model will really have, so that every layer corrects what the layers before it lost.
  */
 import { ThimbleError } from '../errors.ts'
@@ -65,8 +65,10 @@ export function quantize(graph: Graph, given: readonly Sample[], options: Quanti
   let source = prepare(graph)
   let stats = observe(source, samples, photoOf, step('observe'))
   if (options.equalize !== false) {
-    source = equalize(source, stats, sensitivity(source, samples, options.seed ?? 1, step('sensitivity')))
-    stats = observe(source, samples, photoOf, step('equalize'))
+    const even = equalize(source, stats, sensitivity(source, samples, options.seed ?? 1, step('sensitivity')))
+    source = even.graph
+    // The choice by squared error compares photos with each other.
+    stats = options.ranges === 'mse' ? observe(source, samples, photoOf, step('equalize')) : even.stats
   }
   const grids = activationGrids(source, samples, photoOf, stats, options.ranges ?? 'minmax', options.inputRange)
   const tensors: Tensor[] = source.tensors.map((t, i) =>

@@ -4,8 +4,8 @@
  * same quadratic form ends it.
  * Source: Frantar et al. 2022 (GPTQ, arXiv 2210.17323).
  */
-import { columnProducts } from '../float/wasm.ts'
 import { corner, type ConvShape } from '../float/kernels.ts'
+import { addColumns, columnProducts, outputErrors, roundRows, tapProducts } from '../float/wasm.ts'
 import { roundEven } from '../float/values.ts'
 import { inverseFactor } from './linear-algebra.ts'
 import { QMAX } from './weights.ts'
@@ -32,16 +32,9 @@ export const emptyMoments = (K: number, products = true): Moments => ({
 /** Adds `count` rows, [count, K]. */
 export function addMoments(m: Moments, rows: Float32Array, count: number): void {
   const { K, xx, x, squares } = m
-  if (xx && K >= 16) columnProducts(rows, rows, xx, count, K, K)
-  for (let r = 0; r < count; r++) {
-    for (let i = 0; i < K; i++) {
-      const v = rows[r * K + i]!
-      if (v === 0) continue
-      x[i]! += v
-      squares[i]! += v * v
-      if (xx && K < 16) for (let j = 0; j < K; j++) xx[i * K + j]! += v * rows[r * K + j]!
-    }
-  }
+  if (xx) columnProducts(rows, rows, xx, count, K, K)
+  addColumns(x, rows)
+  addColumns(squares, rows, rows)
   m.count += count
 }
 
@@ -85,7 +78,7 @@ export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: nu
         const ix = ox * s.strideW - left + kx * s.dilationW
         if (iy < 0 || iy >= s.inH || ix < 0 || ix >= s.inW) continue
         const from = (iy * s.inW + ix) * s.inC + c0
-        for (let c = 0; c < channels; c++) out[to + c] = x[from + c]!
+        out.set(x.subarray(from, from + channels), to)
       }
     }
   }
@@ -138,62 +131,26 @@ const clampQ = (v: number): number => (v > QMAX ? QMAX : v < -QMAX ? -QMAX : v)
 /** A row in units of its scale, each weight to the nearest step. */
 export const roundNearest = (row: Float64Array): Float64Array => row.map((v) => clampQ(roundEven(v)))
 
-/** A row in units of its scale, rounded to keep the layer's outputs. */
-export function roundAdaptive(row: Float64Array, form: RoundingForm): Float64Array {
-  const q = roundSequential(row, form)
-  descend(row, q, form.H)
-  return q
-}
-
-function roundSequential(row: Float64Array, { U, order }: RoundingForm): Float64Array {
-  const K = row.length
-  const q = new Float64Array(K)
-  const w = Float64Array.from(order, (k) => row[k]!)
-  for (let i = 0; i < K; i++) {
-    const v = clampQ(roundEven(w[i]!))
-    q[order[i]!] = v
-    const error = (w[i]! - v) / U[i * K + i]!
-    if (error !== 0) for (let j = i + 1; j < K; j++) w[j]! -= error * U[i * K + j]!
-  }
-  return q
-}
-
+/** Times that single weights are moved where that gains. */
 const PASSES = 4
 
-/** Moves single stored weights up or down while that lowers (q - row) H (q - row). */
-function descend(row: Float64Array, q: Float64Array, H: Float64Array): void {
-  const K = row.length
-  const g = new Float64Array(K)
-  for (let i = 0; i < K; i++) {
-    const d = q[i]! - row[i]!
-    if (d !== 0) for (let j = 0; j < K; j++) g[j]! += d * H[i * K + j]!
-  }
-  for (let pass = 0; pass < PASSES; pass++) {
-    let moved = 0
-    for (let k = 0; k < K; k++) {
-      const h = H[k * K + k]!
-      if (!(h > 0)) continue
-      const step = clampQ(q[k]! + roundEven(-g[k]! / h)) - q[k]!
-      // Only moves that gain: 2 g step + h step^2 < 0.
-      if (step === 0 || 2 * g[k]! * step + h * step * step >= 0) continue
-      q[k]! += step
-      moved++
-      for (let j = 0; j < K; j++) g[j]! += step * H[k * K + j]!
-    }
-    if (!moved) break
-  }
-}
+/** Rows in units of their scales, rounded to keep the layer's outputs. */
+export const roundAdaptive = (rows: readonly Float64Array[], form: RoundingForm): Float64Array[] =>
+  roundRows(rows, form, QMAX, PASSES)
 
-/** (q - row) H (q - row): mean squared error of the output, in units of the row's scale squared. */
-export function outputError(row: Float64Array, q: Float64Array, H: Float64Array): number {
-  const K = row.length
-  let error = 0
-  for (let i = 0; i < K; i++) {
-    const d = q[i]! - row[i]!
-    if (d === 0) continue
-    let s = 0
-    for (let j = 0; j < K; j++) s += H[i * K + j]! * (q[j]! - row[j]!)
-    error += d * s
-  }
-  return error
+/** (q - row) H (q - row): mean squared error of each row's output, in units of its scale squared. */
+export const outputError = outputErrors
+
+/** Adds rows [count, taps, C] to the moments of each channel's taps. */
+export function addTapMoments(all: readonly Moments[], rows: Float32Array, taps: number, count: number): void {
+  const { products, sums } = tapProducts(rows, taps, all.length)
+  all.forEach((m, c) => {
+    const [xx, x] = [products[c]!, sums[c]!]
+    for (let i = 0; i < taps; i++) {
+      m.x[i]! += x[i]!
+      m.squares[i]! += xx[i * taps + i]!
+    }
+    if (m.xx) for (let k = 0; k < xx.length; k++) m.xx[k]! += xx[k]!
+    m.count += count
+  })
 }

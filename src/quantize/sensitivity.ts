@@ -5,6 +5,7 @@
  */
 import { backward, weightGradient } from '../float/backward.ts'
 import { floatModel } from '../float/execute.ts'
+import { addColumns } from '../float/wasm.ts'
 import type { Graph } from '../graph.ts'
 import { random } from './augment.ts'
 import { isWeighted } from './channel-groups.ts'
@@ -84,9 +85,7 @@ function addChannels(
 ): void {
   let sum = sums.get(t)
   if (!sum) sums.set(t, (sum = new Float64Array(channels)))
-  for (let i = 0; i < g.length; i += channels) {
-    for (let c = 0; c < channels; c++) if (x[i + c] !== 0) sum[c]! += g[i + c]! * g[i + c]!
-  }
+  addColumns(sum, x, g)
 }
 
 /** Adds squares of a [K, O] gradient to sums in filter order [O, K]. */

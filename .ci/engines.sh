@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
 # Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
-#   .ci/engines.sh [GROUP...]     groups: system node arm64 python wasmtime-arm64 wazero; default all
+#   .ci/engines.sh [GROUP...]     groups: system node arm64 python clients wasmtime-arm64 wazero; default all
 set -uo pipefail
 cd "$(dirname "$0")/.."
 HOSTS=$PWD/test/engines/hosts
@@ -10,6 +10,8 @@ mkdir -p "$E/bin"
 
 WASMTIME=50.0.1
 PYWASM3=0.5.0
+# What people ask a server with.
+CLIENTS=(deepstack-python==0.9 codeproject-ai-api==0.1 'tritonclient[http]==2.73.0' prometheus-client==0.26.0 pillow==12.0.0)
 NODE_ARM64=(22.23.3 24.22.0 26.12.0)
 APT=(qemu-user libc6-arm64-cross libstdc++6-arm64-cross libgcc-s1-arm64-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
   wabt gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm chromium)
@@ -55,6 +57,10 @@ python_peers() {
   rm -rf "$E/python" && python3 -m pip install -q --disable-pip-version-check --target "$E/python" "wasmtime==$WASMTIME" "pywasm3==$PYWASM3"
 }
 
+client_peers() {
+  rm -rf "$E/clients" && python3 -m pip install -q --disable-pip-version-check --target "$E/clients" "${CLIENTS[@]}"
+}
+
 # Wasmtime's own aarch64 library from its wheel, and a C host that is linked to it.
 wasmtime_arm64() {
   local dir=$E/wasmtime-arm64
@@ -69,13 +75,14 @@ wazero() {
 }
 
 sum() { cat "$@" | sha256sum | cut -c1-16; }
-groups=${*:-system node arm64 python wasmtime-arm64 wazero}
+groups=${*:-system node arm64 python clients wasmtime-arm64 wazero}
 for group in $groups; do
   case $group in
     system) step system "" system ;;
     node) step npm "$(sum test/engines/package-lock.json)" npm_peers ;;
     arm64) for v in "${NODE_ARM64[@]}"; do step "node-arm64-$v" "$v" node_arm64 "$v"; done ;;
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
+    clients) step clients "${CLIENTS[*]}" client_peers ;;
     wasmtime-arm64) step wasmtime-arm64 "$WASMTIME $(sum "$HOSTS/wasmtime_host.c")" wasmtime_arm64 ;;
     wazero) step wazero "$(sum "$HOSTS"/wazero/*)" wazero ;;
     *) echo "engines: unknown group $group" >&2; exit 2 ;;

@@ -100,6 +100,8 @@ test('DeepStack and CodeProject.AI', async () => {
     models: ['faces'],
   })
   assert.is((await call(to, '/v1/vision/face', form())).json.predictions[0].label, 'face')
+  assert.equal((await call(to, '/v1/vision/face/list', { method: 'POST' })).json.faces, [])
+  assert.is((await call(to, '/v1/vision/face/recognize', form())).status, 501)
   assert.is(typeof (await call(to, '/v1/vision/scene', form())).json.label, 'string')
   assert.is((await call(to, '/v1/status/ping')).json.success, true)
   const wrong = await call(to, '/v1/vision/detection', form({}, new Uint8Array(9)))

@@ -250,6 +250,8 @@ export function createApp(options: AppOptions): App {
       const answer = await ask(request, withConfidence(url), 'faces')
       return of(answer, answer.fields.faces as Scored[])
     }
+    if (kind === 'face' && name === 'list') return json({ success: true, faces: [] })
+    if (kind === 'face') throw new Refused(501, 'faces are found here, not registered or recognized')
     if ((kind === 'detection' && !name) || (kind === 'custom' && name)) {
       const answer = await ask(
         request,

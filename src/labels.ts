@@ -218,7 +218,8 @@ function fromValue(value: unknown): Found {
   const values = entries.map(([, v]) => asIndex(v))
   const inverse = values.every((v) => v !== undefined)
   // Names that are digits themselves: only a complete count tells that the values are the indices.
-  const counts = inverse && values.every((_, i) => values.includes(i))
+  const different = new Set(values)
+  const counts = inverse && values.every((_, i) => different.has(i))
   if (inverse && (counts || !keys.every((k) => k !== undefined))) {
     return byNumber(entries.map(([key], i) => [values[i]!, key]))
   }
@@ -425,9 +426,10 @@ const titleOf = (cell: string): string =>
 /** Cells of a line of CSV (RFC 4180): quotes protect separators, doubled quotes are one. */
 function cells(line: string, separator: string): string[] {
   const out: string[] = []
+  const quotes = separator === '\t' ? /^ *"((?:[^"]|"")*)" */ : /^\s*"((?:[^"]|"")*)"\s*/
   for (let at = 0; ;) {
     const rest = line.slice(at)
-    const quoted = /^\s*"((?:[^"]|"")*)"\s*/.exec(rest)
+    const quoted = quotes.exec(rest)
     const end =
       quoted && [separator, undefined].includes(rest[quoted[0].length]) ? quoted[0].length : rest.indexOf(separator)
     const cell = end < 0 ? rest : rest.slice(0, end)
@@ -482,8 +484,11 @@ function numbered(lines: readonly string[]): Found | undefined {
 function areIndices(entries: readonly (readonly [number, string])[], marked: boolean, last: boolean): boolean {
   const numbers = new Set(entries.map(([n]) => n))
   const names = new Set(entries.map(([, name]) => name))
-  const least = Math.min(...numbers)
-  const most = Math.max(...numbers)
+  let [least, most] = [Infinity, -Infinity]
+  for (const n of numbers) {
+    least = Math.min(least, n)
+    most = Math.max(most, n)
+  }
   if (numbers.size !== entries.length || least > 1) return false
   if (names.size * 2 <= entries.length && entries.length > 1) return false
   const complete = numbers.size === most - least + 1

@@ -106,6 +106,33 @@ test('wrong identifier and files too short for a header', () => {
   }
 })
 
+test('a field is refused unless all of it lies within its table', () => {
+  const w = new FlatBufferBuilder()
+  const bytes = w.finish(w.table([u8(1), i32(2), u64(3)]), 'TEST')
+  const view = new DataView(bytes.buffer)
+  const at = view.getUint32(0, true)
+  const vtable = at - view.getInt32(at, true)
+  const tableBytes = view.getUint16(vtable + 2, true)
+  const read = [
+    [1, (t: Table) => t.uint8(0)],
+    [4, (t: Table) => t.int32(1)],
+    [8, (t: Table) => t.uint64(2)],
+  ] as const
+  read.forEach(([width, field], slot) => {
+    const kept = view.getUint16(vtable + 4 + 2 * slot, true)
+    for (let place = 1; place <= tableBytes + 8; place++) {
+      view.setUint16(vtable + 4 + 2 * slot, place, true)
+      const fits = place >= 4 && place + width <= tableBytes
+      assert.is(
+        errorCode(() => field(root(bytes))),
+        fits ? 'no error' : 'format/flatbuffer',
+        `${width} bytes at ${place} of ${tableBytes}`,
+      )
+    }
+    view.setUint16(vtable + 4 + 2 * slot, kept, true)
+  })
+})
+
 test('a vector longer than the file, or than its limit', () => {
   const w = new FlatBufferBuilder()
   const v = w.int32Vector([1, 2, 3])

@@ -91,6 +91,27 @@ test('EXIF orientation: all eight, both byte orders', () => {
   assert.is(decodeImage(withOrientation(jpeg, 9)).width, w, 'out of range: upright')
 })
 
+test('EXIF orientation: only what lies within its segment counts', () => {
+  const jpeg = byName('baseline 4:4:4')
+  const { width: w, height: h } = decodeImage(jpeg)
+  for (const little of [true, false]) {
+    const whole = withOrientation(jpeg, 6, little)
+    assert.is(decodeImage(whole).width, h)
+    // The segment ends before the entry does: the TIFF block is 8 bytes, a count and one entry of 12, 4 for the next.
+    const end = 2 + 4 + 6 + 8 + 2 + 12
+    for (let short = 1; short <= 12; short++) {
+      const file = Uint8Array.from([...whole.subarray(0, end - short), ...jpeg.subarray(2)])
+      file[4] = (end - short - 4) >> 8
+      file[5] = (end - short - 4) & 255
+      assert.is(decodeImage(file).width, w, `${short} bytes short`)
+    }
+    const exact = Uint8Array.from([...whole.subarray(0, end), ...jpeg.subarray(2)])
+    exact[4] = (end - 4) >> 8
+    exact[5] = (end - 4) & 255
+    assert.is(decodeImage(exact).width, h, 'the entry is the last thing')
+  }
+})
+
 /** The error's code. */
 function codeOf(bytes: Uint8Array, options = {}): string {
   try {

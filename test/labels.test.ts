@@ -430,4 +430,24 @@ test('models that are no classifiers, and wrong options', async () => {
   )
 })
 
+test('tables whose cells are empty, tabs before quotes among them', () => {
+  assert.equal(parseLabels('id\tnote\tname\n0\t\t"a"\n1\t\t"b"\n'), ['a', 'b'])
+  assert.equal(parseLabels('name\tnote\n"a"\t\nb\t"x"\n'), ['a', 'b'])
+})
+
+test('hundreds of thousands of classes, numbered in every way', () => {
+  const n = 200_000
+  const rows = (row: (i: number) => string, between: string): string =>
+    Array.from({ length: n }, (_, i) => row(i)).join(between)
+  for (const text of [
+    rows((i) => `${i}: n${i}`, '\n'),
+    rows((i) => `n${i} ${i}`, '\n'),
+    `{${rows((i) => `"n${i}":${i}`, ',')}}`,
+    `{${rows((i) => `"${i}":"n${i}"`, ',')}}`,
+  ]) {
+    const labels = parseLabels(text)
+    assert.equal([labels.length, labels[0], labels[n - 1]], [n, 'n0', `n${n - 1}`])
+  }
+})
+
 test.run()

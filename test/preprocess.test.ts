@@ -315,6 +315,22 @@ test('assumed: identity for the usual quantizations, mean and std otherwise, in 
   }
   const imagenet = defaultPreprocess(tensor([1, 8, 8, 3], 'int8', 0.018658, -14))
   assert.equal(imagenet.preprocess.mean, [123.675, 116.28, 103.53])
+  // What the quantization covers, and whether it is ImageNet's -2.118 to 2.640 within 0.15.
+  for (const [low, high, fits] of [
+    [-2.118, 2.64, true],
+    [-2.26, 2.78, true],
+    [-1.98, 2.5, true],
+    [-2.3, 2.64, false],
+    [-1.95, 2.64, false],
+    [-2.118, 2.82, false],
+    [-2.118, 2.46, false],
+    [-3.5, 3.9, false],
+  ] as const) {
+    // A zero point with a fraction gives the ends exactly.
+    const scale = (high - low) / 255
+    const { assumed } = defaultPreprocess(tensor([1, 8, 8, 3], 'int8', scale, -128 - low / scale))
+    assert.is(/ImageNet/.test(assumed), fits, `${low} to ${high}`)
+  }
   for (const odd of [tensor([1, 8, 8, 3], 'int8', 0.05, 3), tensor([1, 8, 8, 3], 'float32', 0, 0)]) {
     const d = defaultPreprocess(odd)
     assert.equal([d.preprocess.mean, d.preprocess.std], [[127.5], [127.5]])

@@ -139,6 +139,34 @@ test('options that a caller gives go above what the file says', async () => {
   assert.equal([model.metadata.name, model.metadata.labels], ['a', ['y']])
 })
 
+/** What `load` gives, and the instances that were made for it. */
+async function withInstances<T>(load: () => Promise<T>): Promise<{ loaded: T; made: WebAssembly.Instance[] }> {
+  const { Instance } = WebAssembly
+  const made: WebAssembly.Instance[] = []
+  WebAssembly.Instance = class extends Instance {
+    constructor(module: WebAssembly.Module, imports?: WebAssembly.Imports) {
+      super(module, imports)
+      made.push(this)
+    }
+  }
+  try {
+    return { loaded: await load(), made }
+  } finally {
+    WebAssembly.Instance = Instance
+  }
+}
+
+test('checking the file in the memory of the model to be leaves nothing there', async () => {
+  for (const { name, bytes } of programmed) {
+    const [stored] = await memories(bytes, 'simd', 'x86')
+    const { loaded, made } = await withInstances(() => loadBytes(bytes, { variant: 'simd', kernels: 'x86' }))
+    const runtimes = made.filter((i) => 'thimble_invoke' in i.exports || 'run' in i.exports)
+    const memory = (runtimes[runtimes.length - 1]!.exports as { memory: WebAssembly.Memory }).memory
+    equalBytes(new Uint8Array(memory.buffer), stored!, name)
+    loaded.dispose()
+  }
+})
+
 test('a program is taken only from a sealed file', async () => {
   for (const { name, graph, bytes } of programmed) {
     const input = inputsOf(graph)

@@ -52,6 +52,12 @@ export function refusal(body: () => unknown): ThimbleError {
 /** Its code, or 'no error' where `body` throws none. */
 export const errorCode = (body: () => unknown): string => thrown(body)?.code ?? 'no error'
 
+/** Processor time of this process in milliseconds: what other processes do meanwhile does not count. */
+export function processorMs(): number {
+  const { user, system } = process.cpuUsage()
+  return (user + system) / 1000
+}
+
 /** A seeded generator: call it for a uniform number in [0, 1). */
 export interface Rng {
   (): number

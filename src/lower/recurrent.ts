@@ -91,8 +91,8 @@ function gateTable(
     const view = new DataView(t.data!.buffer, t.data!.byteOffset, t.data!.byteLength)
     weights = Array.from({ length: cells }, (_, c) => view.getInt16(c * 2, true))
   } else table.push(0, 0)
-  table.push(...foldBias(input, bias, x.zeroPoint), ...foldBias(recurrent, undefined, hidden.zeroPoint), ...weights)
-  return { table, input, recurrent }
+  const folded = [...foldBias(input, bias, x.zeroPoint), ...foldBias(recurrent, undefined, hidden.zeroPoint)]
+  return { table: [...table, ...folded, ...weights], input, recurrent }
 }
 
 /** Base-2 logarithm of the cell state's scale, which must be a power of two. */

@@ -1,5 +1,6 @@
 /** Runs a target on one input and says what is wrong with how it ended: the invariant of all readers. */
 import { ThimbleError } from '../../src/errors.ts'
+import { processorMs } from '../../test/util.ts'
 import { BOUNDS, type FuzzTarget } from './target.ts'
 
 export interface Finding {
@@ -52,11 +53,6 @@ async function outcome(target: FuzzTarget, bytes: Uint8Array): Promise<Finding |
     }
   }
   return undefined
-}
-
-const processorMs = (): number => {
-  const { user, system } = process.cpuUsage()
-  return (user + system) / 1000
 }
 
 /**

@@ -150,7 +150,7 @@ export function compact(w: Work, metadata: Graph['metadata']): Graph {
       done.add(op)
       live.push(op)
       stack.pop()
-    } else stack.push(...wait.reverse())
+    } else for (const op of wait.reverse()) stack.push(op)
   }
   const order = new Map(w.ops.map((op, i) => [op, i]))
   const inFileOrder = live.every((op) =>

@@ -18,9 +18,9 @@ const MAX_GROUPS = 100000
 function strings(attributes: ReadonlyMap<string, Hdf5Attribute>, name: string): string[] | undefined {
   const whole = attributes.get(name)
   if (whole) return whole.strings()
-  const out: string[] = []
-  for (let i = 0; attributes.has(`${name}${i}`); i++) out.push(...attributes.get(`${name}${i}`)!.strings())
-  return out.length ? out : undefined
+  const parts: string[][] = []
+  for (let i = 0; attributes.has(`${name}${i}`); i++) parts.push(attributes.get(`${name}${i}`)!.strings())
+  return parts.length ? parts.flat() : undefined
 }
 
 const values = (dataset: Hdf5Dataset): NamedWeight['value'] => ({ shape: dataset.shape, data: dataset.numbers() })

@@ -184,7 +184,7 @@ class Builder {
       if (missing.length) {
         if (open.has(key(r))) bad('layers form a cycle', r.layer)
         open.add(key(r))
-        stack.push(...missing)
+        for (const m of missing) stack.push(m)
         continue
       }
       const inputs = call.inputs.map((i) =>

@@ -85,7 +85,7 @@ export function quantizeFilter(
     grid = freshGrid(values, filter.shape, axis)
     if (unsigned) {
       grid = {
-        scales: Float32Array.of(Math.max(...grid.scales)),
+        scales: Float32Array.of(grid.scales.reduce((a, b) => Math.max(a, b))),
         zeroPoints: new Int32Array(1),
         axis: 0,
         dtype: 'int8',

@@ -277,8 +277,13 @@ class Fuse {
         const [lo, hi] = input(0)
         const bias =
           op.inputs[2] !== undefined && op.inputs[2] >= 0 ? floatsOf(this.graph.tensors[op.inputs[2]]!) : undefined
-        const ends = [...floatsOf(filter)].flatMap((w, c) => [w * lo + (bias?.[c] ?? 0), w * hi + (bias?.[c] ?? 0)])
-        return this.cover(clamp([Math.min(...ends), Math.max(...ends)]))
+        let [least, most] = [Infinity, -Infinity]
+        floatsOf(filter).forEach((w, c) => {
+          const ends = [w * lo + (bias?.[c] ?? 0), w * hi + (bias?.[c] ?? 0)] as const
+          least = Math.min(least, ...ends)
+          most = Math.max(most, ...ends)
+        })
+        return this.cover(clamp([least, most]))
       }
       default:
         return undefined

@@ -38,7 +38,7 @@ const fail = (n: Node, what: string): never => {
 const MAX_NODES = 200000
 /** Text as the JSON of a GraphDef has it: base64, or a list of character codes. */
 const decoded = (s: Json): string => {
-  if (Array.isArray(s)) return String.fromCharCode(...s.map(Number))
+  if (Array.isArray(s)) return s.map((code) => String.fromCharCode(Number(code))).join('')
   try {
     return atob(String(s))
   } catch {
@@ -147,7 +147,7 @@ class Reader {
       if (missing.length) {
         if (open.has(name)) bad('nodes form a cycle', name)
         open.add(name)
-        stack.push(...missing)
+        for (const m of missing) stack.push(m)
         continue
       }
       this.values.set(name, this.run(n))

@@ -87,7 +87,7 @@ export function decodeWeights(specs: readonly Json[], bytes: Uint8Array): TfjsWe
 /** All weights of a manifest (`[{ paths, weights }]`). Errors: `format/tfjs`, `format/sidecar`. */
 export async function readManifest(manifest: Json | undefined, sidecar: Sidecar | undefined): Promise<TfjsWeight[]> {
   if (!Array.isArray(manifest)) return bad('file has no weightsManifest')
-  const out: TfjsWeight[] = []
+  const out: TfjsWeight[][] = []
   for (const group of manifest) {
     if (!isObject(group) || !Array.isArray(group.paths) || !Array.isArray(group.weights)) {
       return bad('malformed weightsManifest')
@@ -102,7 +102,7 @@ export async function readManifest(manifest: Json | undefined, sidecar: Sidecar 
       bytes.set(s, at)
       at += s.length
     }
-    out.push(...decodeWeights(group.weights, bytes))
+    out.push(decodeWeights(group.weights, bytes))
   }
-  return out
+  return out.flat()
 }

@@ -82,6 +82,15 @@ export function letterboxView(image: Size, input: Size, corner: boolean): View {
   return placedView(image, { width, height, left, top }, input)
 }
 
+/**
+ * The way back from a `corner` framing: one ratio for both sides, whatever the rounded sides are. Source: YOLOX,
+ * tools/demo.py Predictor.visual.
+ */
+function cornerBack(image: Size, input: Size): View {
+  const xx = Math.max(image.width / input.width, image.height / input.height)
+  return { xx, xy: 0, x0: 0, yx: 0, yy: xx, y0: 0, width: input.width, height: input.height }
+}
+
 /** The view that a preprocessing makes. */
 export function preprocessView(image: Size, input: Size, how: Preprocess): View {
   const p = placement(image.width, image.height, input.width, input.height, how)
@@ -182,7 +191,7 @@ export class Framer {
     const square = this.framing === 'square'
     const view = square ? squareView(image, this.input) : letterboxView(image, this.input, this.framing === 'corner')
     this.preprocessor.run(sample(image, view, { fill: square ? 0 : GRAY, smooth: square }), out)
-    return view
+    return this.framing === 'corner' ? cornerBack(image, this.input) : view
   }
 
   /** The same for a region of the photo. */

@@ -92,25 +92,32 @@ export function ssdAnchors(head: SsdHead): Anchors {
 }
 
 /**
- * All anchors of a pyramid. Source: TensorFlow object detection, multiscale_grid_anchor_generator (sizes vary fastest);
- * automl, efficientdet/tf2/anchors.py (ratios vary fastest).
+ * All anchors of a pyramid. Source: TensorFlow object detection, multiscale_grid_anchor_generator (sizes vary fastest;
+ * cells of 2^level pixels, no offset where these do not divide the input); automl, efficientdet/tf2/anchors.py (ratios
+ * vary fastest; cells are equal parts of the input).
  */
 export function pyramidAnchors(head: PyramidHead, input: Size): Anchors {
   const out: number[] = []
   const octaves = Array.from({ length: head.scalesPerOctave }, (_, i) => 2 ** (i / head.scalesPerOctave))
+  const equal = head.kind === 'efficientdet'
+  /** Shares of a side: the step from cell to cell, and the first centre. */
+  const steps = (side: number, level: number): { cells: number; step: number; first: number } => {
+    const cells = Math.ceil(side / 2 ** level)
+    const step = equal ? 1 / cells : 2 ** level / side
+    return { cells, step, first: equal || side % 2 ** level === 0 ? step / 2 : 0 }
+  }
   for (let level = head.levels[0]; level <= head.levels[1]; level++) {
-    const stride = 2 ** level
-    const sized = (octave: number, ratio: number): [number, number] => shape(head.anchorScale * stride * octave, ratio)
-    const each =
-      head.kind === 'efficientdet'
-        ? octaves.flatMap((octave) => head.aspectRatios.map((ratio) => sized(octave, ratio)))
-        : head.aspectRatios.flatMap((ratio) => octaves.map((octave) => sized(octave, ratio)))
-    const offset = (side: number): number => (head.kind === 'efficientdet' || side % stride === 0 ? stride / 2 : 0)
-    for (let y = 0; y < Math.ceil(input.height / stride); y++) {
-      for (let x = 0; x < Math.ceil(input.width / stride); x++) {
-        const cy = (y * stride + offset(input.height)) / input.height
-        const cx = (x * stride + offset(input.width)) / input.width
-        for (const [h, w] of each) out.push(cy, cx, h / input.height, w / input.width)
+    const [down, across] = [steps(input.height, level), steps(input.width, level)]
+    const sized = (octave: number, ratio: number): [number, number] => {
+      const [h, w] = shape(head.anchorScale * octave, ratio)
+      return [h * down.step, w * across.step]
+    }
+    const each = equal
+      ? octaves.flatMap((octave) => head.aspectRatios.map((ratio) => sized(octave, ratio)))
+      : head.aspectRatios.flatMap((ratio) => octaves.map((octave) => sized(octave, ratio)))
+    for (let y = 0; y < down.cells; y++) {
+      for (let x = 0; x < across.cells; x++) {
+        for (const [h, w] of each) out.push(down.first + y * down.step, across.first + x * across.step, h, w)
       }
     }
   }

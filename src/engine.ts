@@ -2,8 +2,9 @@
 import { ThimbleError } from './errors.ts'
 import { ABI_VERSION, LAYOUT, STATUS_BAD_INDEX, STATUS_INEXACT, STATUS_TIMEOUT } from './generated/layout.ts'
 import { dtypeBytes, elements, type DType, type Metadata, type Tensor } from './graph.ts'
+import { PAGE, PROGRAM_BASE } from './memory.ts'
 import type { Loader } from './packers.ts'
-import { PAGE, PROGRAM_BASE, type Program } from './plan/compile.ts'
+import type { Program } from './plan/compile.ts'
 import type { RuntimeExports } from './runtime.ts'
 import { awaitHint } from './source.ts'
 import type { ThreadPool } from './threads/pool.ts'
@@ -174,7 +175,7 @@ export class Engine implements Model {
   readonly metadata: Metadata
   memoryBytes = 0
   arenaBytes: number
-  #program: Program | (() => Program) | undefined
+  #program: Program | (() => Promise<Program>) | undefined
   #exports: RuntimeExports | undefined
   #in: Port[] = []
   #out: Port[] = []
@@ -186,7 +187,7 @@ export class Engine implements Model {
   constructor(
     exports: RuntimeExports,
     about: EngineDescription,
-    program?: Program | (() => Program),
+    program?: Program | (() => Promise<Program>),
     { pool, spare }: { pool?: ThreadPool; spare?: () => Spare | undefined } = {},
   ) {
     this.#pool = pool
@@ -219,8 +220,8 @@ export class Engine implements Model {
   }
 
   /** The program with its entries, for profiles; none in a packed module. */
-  get program(): Program | undefined {
-    if (typeof this.#program === 'function') this.#program = this.#program()
+  async program(): Promise<Program | undefined> {
+    if (typeof this.#program === 'function') this.#program = await this.#program()
     return this.#program
   }
 
@@ -304,11 +305,11 @@ export class Engine implements Model {
    * Milliseconds per graph op, mean over `runs`, with every table entry timed on its own; a band group is timed as one
    * and shared among its members by multiply-adds.
    */
-  profile(
+  async profile(
     input: TypedArray | readonly TypedArray[],
     runs: number,
-  ): { index: number; kernel: string; ms: number; macs: number }[] {
-    const program = this.program
+  ): Promise<{ index: number; kernel: string; ms: number; macs: number }[]> {
+    const program = await this.program()
     if (!program) {
       throw new ThimbleError('runtime/profile', 'a packed module has no profile', {
         hint: 'profile the model file instead',
@@ -319,7 +320,7 @@ export class Engine implements Model {
     }
     // A stored program that fails is replaced now.
     if (this.#spare) this.run(input)
-    const { entries } = this.program
+    const { entries } = (await this.program())!
     const spent = new Float64Array(entries.length)
     for (let r = 0; r < runs; r++) {
       const exports = this.#write(input)

@@ -2,11 +2,11 @@
 import { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
 import { checkMetadata } from './formats/check-metadata.ts'
-import { MAX_OPERANDS, checkShape } from './formats/check.ts'
+import { MAX_OPERANDS, checkShape } from './formats/check-shape.ts'
 import { ABI_VERSION, STATUS_INEXACT } from './generated/layout.ts'
 import type { Metadata } from './graph.ts'
 import { KERNELS, relaxedDotIsSigned } from './kernels.ts'
-import { withOptions } from './load.ts'
+import { withOptions } from './choice.ts'
 import type { RuntimeExports } from './runtime.ts'
 import type { Kernels, LoadOptions, TensorInfo, Variant } from './types.ts'
 

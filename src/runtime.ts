@@ -1,6 +1,7 @@
 /** The wasm runtime modules: which variants this engine can run, and their compiled modules (compiled once each). */
 import { ThimbleError } from './errors.ts'
 import { fromBase64 } from './base64.ts'
+import { type Compressed, decompress } from './compressed.ts'
 import { coreRuns } from './core-kernels.ts'
 import { chooseKernels, engineFeatures, hasSimd, kernelsFromEnvironment } from './kernels.ts'
 import type { Packers } from './packers.ts'
@@ -84,7 +85,7 @@ const embedded = new Map<Build, string>()
 /** Brings a runtime along, as base64, so that nothing has to be loaded for it. */
 export const embedRuntime = (build: Build, base64: string): void => void embedded.set(build, base64)
 
-const SOURCES: Readonly<Record<Build, () => Promise<{ default: string }>>> = {
+const SOURCES: Readonly<Record<Build, () => Promise<{ default: Compressed }>>> = {
   simd: () => import('./generated/simd.ts'),
   scalar: () => import('./generated/scalar.ts'),
   relaxed: () => import('./generated/relaxed.ts'),
@@ -94,8 +95,10 @@ const SOURCES: Readonly<Record<Build, () => Promise<{ default: string }>>> = {
 }
 
 /** Bytes of a runtime module. */
-export const runtimeBytes = async (build: Build): Promise<Uint8Array<ArrayBuffer>> =>
-  fromBase64(embedded.get(build) ?? (await SOURCES[build]()).default)
+export async function runtimeBytes(build: Build): Promise<Uint8Array<ArrayBuffer>> {
+  const base64 = embedded.get(build)
+  return base64 === undefined ? decompress((await SOURCES[build]()).default) : fromBase64(base64)
+}
 
 export async function runtimeModule(build: Build): Promise<WebAssembly.Module> {
   const known = modules.get(build)

@@ -8,7 +8,7 @@ import { writeTflite } from '../src/formats/tflite-write.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import type { Graph, Op } from '../src/graph.ts'
 import { inspectModel } from '../src/inspect.ts'
-import { loadGraph } from '../src/load.ts'
+import { loadGraph } from '../src/load-graph.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { GraphBuilder } from './small-models.ts'
 
@@ -117,7 +117,7 @@ test('buffers that are placed in turn, too many for pairs, do not overlap', asyn
   const [got] = model.run(input)
   const want = input.map((q) => Math.max(q, 3))
   for (let i = 0; i < 3000; i++) assert.equal(got!.subarray(8 * i, 8 * i + 8), want)
-  const { arena } = model.program!
+  const { arena } = (await model.program())!
   const live = arena.filter((b) => b.firstOp >= 0).sort((a, b) => a.offset - b.offset)
   assert.ok(live.length > 3000)
 })

@@ -17,7 +17,8 @@ import { readPacked } from '../src/formats/packed.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { elements, type Graph } from '../src/graph.ts'
-import { loadBytes, loadGraph } from '../src/load.ts'
+import { loadGraph } from '../src/load-graph.ts'
+import { loadBytes } from '../src/load.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import type { Model, TypedArray } from '../src/types.ts'
 import { dice, mutateBytes, mutateGraph, target, type Dice, type Target } from './mutate.ts'
@@ -114,7 +115,7 @@ function randomInputs(model: Model, d: Dice): TypedArray[] {
 async function loadAndRun(graph: Graph, d: Dice): Promise<void> {
   const model = await loadGraph(graph, { variant: d.pick(['simd', 'scalar']) })
   try {
-    const macs = model.program!.entries.reduce((sum, e) => sum + e.macs, 0)
+    const macs = (await model.program())!.entries.reduce((sum, e) => sum + e.macs, 0)
     if (macs > MAX_MACS || model.memoryBytes > 1 << 26) return
     const outputs = model.run(randomInputs(model, d))
     assert.is(outputs.length, model.outputs.length)

@@ -44,7 +44,7 @@ const options = (root: string) =>
 const embedRuntime: Plugin = {
   name: 'embed runtime',
   setup(build) {
-    build.onResolve({ filter: /\/generated\/simd-core\.ts$/ }, ({ path, importer, kind }) =>
+    build.onResolve({ filter: /\/generated\/simd-core-raw\.ts$/ }, ({ path, importer, kind }) =>
       kind === 'import-statement' ? { path: resolve(dirname(importer), path), suffix: '?embedded' } : undefined,
     )
   },

@@ -1,6 +1,6 @@
 /** Architectures on this machine: memory planned, time measured; and the widths and resolutions that fit a budget. */
 import { elements } from '../graph.ts'
-import { loadGraph } from '../load.ts'
+import { loadGraph } from '../load-graph.ts'
 import type { LoadOptions } from '../types.ts'
 import {
   ARCHITECTURES,

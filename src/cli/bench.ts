@@ -110,7 +110,7 @@ async function run(args: Args): Promise<number> {
     ...(options.plan === 'size' && known.ops.length > 0
       ? { againstSpeed: await compareSpeed(timed, file, options, inputs, runs) }
       : {}),
-    ...(flag(args, 'profile') ? { ops: profile(model, inputs, runs, known) } : {}),
+    ...(flag(args, 'profile') ? { ops: await profile(model, inputs, runs, known) } : {}),
   }
   process.stdout.write(
     flag(args, 'json') ? `${JSON.stringify(result, null, 2)}\n` : flag(args, 'share') ? shared(result) : human(result),
@@ -205,14 +205,20 @@ async function compareSpeed(
   return result
 }
 
-function profile(model: ProfiledModel, inputs: TypedArray[], runs: number, known: ModelReport): OpTime[] {
+async function profile(
+  model: ProfiledModel,
+  inputs: TypedArray[],
+  runs: number,
+  known: ModelReport,
+): Promise<OpTime[]> {
   if (!model.profile) {
     throw new ThimbleError('usage/profile', "this model can't be profiled op by op", {
       hint: 'profile the model file that it was packed from',
     })
   }
   // The median of single runs: one interruption does not make an op look slow.
-  const rounds = Array.from({ length: Math.min(runs, 200) }, () => model.profile!(inputs, 1))
+  const rounds: Awaited<ReturnType<NonNullable<ProfiledModel['profile']>>>[] = []
+  for (let i = 0; i < Math.min(runs, 200); i++) rounds.push(await model.profile(inputs, 1))
   return rounds[0]!.map(({ index, kernel, macs }, i) => {
     const times = rounds.map((round) => round[i]!.ms).sort((a, b) => a - b)
     return { index, op: known.ops[index]?.op ?? '', kernel, ms: Number(median(times).toPrecision(4)), macs }

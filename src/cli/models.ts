@@ -3,7 +3,7 @@ import { ThimbleError } from '../errors.ts'
 import { dtypeBytes, elements } from '../graph.ts'
 import { KERNELS } from '../kernels.ts'
 import { MOST_THREADS } from '../load-options.ts'
-import type { Choice } from '../load.ts'
+import type { Choice } from '../choice.ts'
 import type { InputShapes, LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { choice as oneOf, flag, text, whole } from './args.ts'
@@ -81,7 +81,7 @@ export interface ProfiledModel extends Model {
   profile?(
     input: Parameters<Model['run']>[0],
     runs: number,
-  ): { index: number; kernel: string; ms: number; macs: number }[]
+  ): Promise<{ index: number; kernel: string; ms: number; macs: number }[]>
 }
 
 /** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
@@ -101,7 +101,7 @@ export async function importLoader(options: LoadOptions): Promise<void> {
 
 /** What `load` would choose. */
 export async function choice(options: LoadOptions): Promise<Choice> {
-  const { choose } = await import('../load.ts')
+  const { choose } = await import('../choice.ts')
   const { fastRuntime } = await import('../node.ts')
   return choose(options, fastRuntime)
 }

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { fromBase64 } from '../base64.ts'
 import fastWasm from '../generated/fast.ts'
-import type { FastRuntime } from '../load.ts'
+import type { FastRuntime } from '../choice.ts'
 import { runtimeModule } from '../runtime.ts'
 import { SelfTest } from './self-test.ts'
 
@@ -63,7 +63,7 @@ export function withFlags<T>(work: () => T): T {
 async function prepare(): Promise<FastRuntime> {
   const reason = unsuitable()
   if (reason !== undefined) return { why: reason }
-  const test = new SelfTest(await runtimeModule('simd'))
+  const test = new SelfTest(await runtimeModule('simd-core'))
   try {
     const { module, differs } = withFlags(() => {
       const module = new WebAssembly.Module(fromBase64(fastWasm))

@@ -4,7 +4,7 @@
  * between reading and lowering; ops keep their numbers.
  */
 import { ThimbleError } from '../errors.ts'
-import { checkShape } from '../formats/check.ts'
+import { checkShape } from '../formats/check-shape.ts'
 import { dtypeBytes, elements, opLabel, type Graph, type Op, type Tensor } from '../graph.ts'
 import type { InputShapes } from '../types.ts'
 import { canEvaluate, evaluate } from './evaluate.ts'

@@ -6,15 +6,12 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph.ts'
-import { dtypeBytes, opLabel, tensorBytes } from '../graph.ts'
+import { opLabel, tensorBytes } from '../graph.ts'
 import { allWithin, largestScale } from '../scan.ts'
+import { checkShape, isInt, MAX_OPERANDS, MAX_RANK, MAX_TENSOR_BYTES } from './check-shape.ts'
 
 export const MAX_TENSORS = 2 ** 19
 export const MAX_OPS = 2 ** 18
-export const MAX_OPERANDS = 1024
-export const MAX_RANK = 32
-/** Most bytes of one tensor: what a signed 32-bit index reaches. */
-export const MAX_TENSOR_BYTES = 2 ** 31 - 1
 
 const damaged = 'the file is damaged'
 
@@ -199,9 +196,6 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   UNSUPPORTED: { inputs: [0, MAX_OPERANDS], outputs: [0, MAX_OPERANDS], attrs: { name: 'name' } },
 }
 
-const isInt = (v: unknown, lo: number, hi: number): boolean =>
-  Number.isInteger(v) && (v as number) >= lo && (v as number) <= hi
-
 /** Whether a value is of its kind, and what the kind allows, for the message. */
 const KINDS: Record<Kind, readonly [(v: unknown) => boolean, string]> = {
   padding: [(v) => v === 'SAME' || v === 'VALID', 'SAME or VALID'],
@@ -288,37 +282,6 @@ export function checkOp(op: Op, where: string): void {
     if (!kind[0](attrs[name])) throw attributeError(where, name, kind[1], attrs[name])
   }
   checkOperandCount(op, where)
-}
-
-/** Dimensions and size of a tensor. Errors: `format/shape`. */
-export function checkShape({ name, shape, dtype }: Tensor): void {
-  if (shape.length > MAX_RANK) {
-    throw new ThimbleError('format/shape', 'too many dimensions', {
-      tensor: name,
-      expected: `at most ${MAX_RANK}`,
-      got: shape.length,
-    })
-  }
-  let bytes = dtypeBytes(dtype)
-  for (let i = 0; i < shape.length; i++) {
-    const dim = shape[i]!
-    if (!isInt(dim, 0, MAX_TENSOR_BYTES)) {
-      throw new ThimbleError('format/shape', 'impossible dimension', {
-        tensor: name,
-        expected: 'an integer, not negative',
-        got: `[${shape}]`,
-      })
-    }
-    // Zero dimensions must not hide the size of the others: kernels multiply partial products too.
-    bytes *= Math.max(dim, 1)
-  }
-  if (bytes > MAX_TENSOR_BYTES) {
-    throw new ThimbleError('format/shape', 'tensor too large', {
-      tensor: name,
-      expected: `at most ${MAX_TENSOR_BYTES} bytes`,
-      got: `[${shape}] ${dtype}`,
-    })
-  }
 }
 
 const ZERO_POINT_RANGE: Partial<Record<DType, readonly [number, number]>> = {

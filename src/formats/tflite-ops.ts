@@ -6,7 +6,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { Activation, OpAttributes, OpType, Padding, Tensor } from '../graph.ts'
-import { MAX_RANK } from './check.ts'
+import { MAX_RANK } from './check-shape.ts'
 import type { Table } from './flatbuffer.ts'
 import { readFlexMap } from './flexbuffer.ts'
 import { ACTIVATION_NAMES, BUILTIN_NAMES, TYPE_NAMES } from './tflite-names.ts'

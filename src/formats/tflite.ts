@@ -16,7 +16,8 @@ import {
   type Quantization,
   type Tensor,
 } from '../graph.ts'
-import { checkGraph, checkShape, MAX_OPERANDS, MAX_OPS, MAX_RANK, MAX_TENSOR_BYTES, MAX_TENSORS } from './check.ts'
+import { checkGraph, MAX_OPS, MAX_TENSORS } from './check.ts'
+import { checkShape, MAX_OPERANDS, MAX_RANK, MAX_TENSOR_BYTES } from './check-shape.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { JSON_METADATA, parseMetadata } from './check-metadata.ts'
 import { readMetadata } from './metadata.ts'

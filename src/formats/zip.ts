@@ -5,7 +5,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { crc32 } from '../scan.ts'
-import { inflate } from './inflate.ts'
+import { inflate } from '../inflate.ts'
 
 /** Most bytes of one unpacked file. */
 export const MAX_UNPACKED_BYTES = 16 << 20

@@ -2,7 +2,7 @@
  * Encoded image to pixels in browsers and their workers: with the image module, loaded when it is first needed, or with
  * the browser's own decoder.
  */
-import { fromBase64 } from '../base64.ts'
+import { decompress } from '../compressed.ts'
 import { ThimbleError } from '../errors.ts'
 import type { PixelImage } from '../types.ts'
 import { type DecodeOptions, MAX_PIXELS } from './limits.ts'
@@ -12,9 +12,9 @@ let decoder: Promise<ImageDecoder> | undefined
 
 async function loadDecoder(): Promise<ImageDecoder> {
   const [{ ImageDecoder }, simd] = await Promise.all([import('./wasm.ts'), import('../generated/image-simd.ts')])
-  const bytes = fromBase64(simd.default)
+  const bytes = await decompress(simd.default)
   const fits = WebAssembly.validate(bytes)
-  const module = fits ? bytes : fromBase64((await import('../generated/image-scalar.ts')).default)
+  const module = fits ? bytes : await decompress((await import('../generated/image-scalar.ts')).default)
   return new ImageDecoder(await WebAssembly.compile(module))
 }
 

@@ -1,8 +1,10 @@
 /**
  * Encoded image to pixels where WebAssembly may be compiled at once: Node and the command line. The module is in this
- * file's chunk, as base64, with SIMD and without.
+ * file's chunk, with SIMD and without.
  */
+import { inflateRawSync } from 'node:zlib'
 import { fromBase64 } from '../base64.ts'
+import type { Compressed } from '../compressed.ts'
 import scalar from '../generated/image-scalar.ts'
 import simd from '../generated/image-simd.ts'
 import type { DecodeOptions } from './limits.ts'
@@ -14,10 +16,13 @@ export type { DecodePolicy } from './wasm.ts'
 let module: WebAssembly.Module | undefined
 let shared: ImageDecoder | undefined
 
+const inflated = ({ deflated }: Compressed): Uint8Array<ArrayBuffer> =>
+  new Uint8Array(inflateRawSync(fromBase64(deflated)))
+
 function imageModule(): WebAssembly.Module {
   if (!module) {
-    const bytes = fromBase64(simd)
-    module = new WebAssembly.Module(WebAssembly.validate(bytes) ? bytes : fromBase64(scalar))
+    const bytes = inflated(simd)
+    module = new WebAssembly.Module(WebAssembly.validate(bytes) ? bytes : inflated(scalar))
   }
   return module
 }

@@ -14,6 +14,7 @@ import { align, littleEndian } from '../words.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { arrange } from './arrange.ts'
 import { layOutTables, makeTables, opcodeOf, plainTable, writeTables, type TableItem } from './encode.ts'
+import { PAGE, PROGRAM_BASE } from '../memory.ts'
 
 export interface CompileOptions {
   variant: Variant
@@ -28,11 +29,8 @@ export interface CompileOptions {
   base?: number
 }
 
-/** First address a program may use: the runtime's own static data lies below (checked when it is instantiated). */
-export const PROGRAM_BASE = 1024
 /** Bytes that any kernel may read past the end of the last buffer; steps that may read further say so. */
 const SLACK = 128
-export const PAGE = 65536
 /** wasm32's limit on linear memory, less a page. */
 const MEMORY_LIMIT = 2 ** 32 - PAGE
 

@@ -2,7 +2,7 @@
 import { floatModel } from '../float/execute.ts'
 import { quantizeValues } from '../float/values.ts'
 import { elements, type Graph } from '../graph.ts'
-import { loadGraph } from '../load.ts'
+import { loadGraph } from '../load-graph.ts'
 import { isClassifier, probedOutputs } from './outputs.ts'
 
 /** A preprocessed input in real units: of every graph input, or of the only one. */

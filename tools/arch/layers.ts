@@ -17,7 +17,18 @@ export const FLOORS: readonly (readonly Room[])[] = [
     {
       name: 'ground',
       does: 'errors, bytes, checksums, wasm modules',
-      holds: ['errors.ts', 'words.ts', 'base64.ts', 'literal.ts', 'markup.ts', 'scan.ts', 'generated/'],
+      holds: [
+        'errors.ts',
+        'words.ts',
+        'base64.ts',
+        'literal.ts',
+        'markup.ts',
+        'scan.ts',
+        'memory.ts',
+        'compressed.ts',
+        'inflate.ts',
+        'generated/',
+      ],
     },
   ],
   [
@@ -60,7 +71,17 @@ export const FLOORS: readonly (readonly Room[])[] = [
     {
       name: 'engine',
       does: 'a program in a runtime',
-      holds: ['runtime.ts', 'engine.ts', 'threads/', 'load.ts', 'inspect.ts', 'packed-module.ts', 'fast/'],
+      holds: [
+        'runtime.ts',
+        'engine.ts',
+        'threads/',
+        'choice.ts',
+        'load.ts',
+        'load-graph.ts',
+        'inspect.ts',
+        'packed-module.ts',
+        'fast/',
+      ],
     },
   ],
   [

@@ -12,7 +12,7 @@ import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../../src/
 import { withFlags } from '../../src/fast/runtime.ts'
 import { elements, type Graph, type Op } from '../../src/graph.ts'
 import { engineFeatures, KERNELS } from '../../src/kernels.ts'
-import { choose } from '../../src/load.ts'
+import { choose } from '../../src/choice.ts'
 import type { Convolution } from '../../src/lower/context.ts'
 import { fastRuntime } from '../../src/node.ts'
 import { compileModel } from '../../src/plan/compile.ts'
@@ -176,20 +176,25 @@ interface Settings {
 /** Products that a kernel makes for each of the plain sum's. */
 const products = (kernel: string): number => (kernel.startsWith('winograd') ? 16 / 36 : 1)
 
-function measure(layer: string, graph: Graph, list: readonly Contender[], { rounds, convolution }: Settings): Row {
+async function measure(
+  layer: string,
+  graph: Graph,
+  list: readonly Contender[],
+  { rounds, convolution }: Settings,
+): Promise<Row> {
   const engines = list.map((c) => load(graph, c, convolution))
   const inputs = engines[0]!.inputs.map((i) =>
     Int8Array.from({ length: elements(i.shape) }, (_, k) => Math.imul(k + 1, 0x9e3779b1) >>> 24),
   ) as TypedArray[]
   for (const e of engines) {
-    for (const start = performance.now(); performance.now() - start < WARM_MS;) e.profile(inputs, 1)
+    for (const start = performance.now(); performance.now() - start < WARM_MS;) await e.profile(inputs, 1)
   }
   const best = engines.map(() => ({ kernel: '', ms: Infinity, macs: 0 }))
   for (let r = 0; r < rounds; r++) {
-    engines.forEach((e, i) => {
-      const { kernel, ms, macs } = e.profile(inputs, 1).find((row) => row.macs)!
+    for (const [i, e] of engines.entries()) {
+      const { kernel, ms, macs } = (await e.profile(inputs, 1)).find((row) => row.macs)!
       if (ms < best[i]!.ms) best[i] = { kernel, ms, macs }
-    })
+    }
   }
   const cells = best.map(({ kernel, ms, macs }, i): Cell => {
     const { kernels, picked, peak } = list[i]!
@@ -245,7 +250,8 @@ async function main(): Promise<void> {
     throw new Error('--convolution needs best, winograd or direct')
   }
   const list = await contenders()
-  const rows = wanted.map(([title, graph]) => measure(title, graph, list, { rounds, convolution }))
+  const rows: Row[] = []
+  for (const [title, graph] of wanted) rows.push(await measure(title, graph, list, { rounds, convolution }))
   if (json) {
     console.log(
       JSON.stringify(

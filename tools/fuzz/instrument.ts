@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { deflateRawSync } from 'node:zlib'
 import { build } from 'esbuild'
 import ts from 'typescript'
 import { Reader, Writer } from '../../src/pack/bytes.ts'
@@ -242,7 +243,10 @@ export async function instrument(): Promise<Instrumented> {
         name: 'count',
         setup(b) {
           b.onLoad({ filter: /generated\/image-simd\.ts$/ }, () => ({
-            contents: `export default ${JSON.stringify(Buffer.from(image.wasm).toString('base64'))}`,
+            contents: `export default ${JSON.stringify({
+              bytes: image.wasm.length,
+              deflated: deflateRawSync(image.wasm).toString('base64'),
+            })}`,
             loader: 'ts',
           }))
           b.onLoad(

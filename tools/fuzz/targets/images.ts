@@ -1,7 +1,7 @@
 /** Encoded pictures: the SIMD decoder and the scalar one agree in every pixel and every refusal. */
 import { readFileSync } from 'node:fs'
 import { deflateSync, inflateSync } from 'node:zlib'
-import { fromBase64 } from '../../../src/base64.ts'
+import { decompress } from '../../../src/compressed.ts'
 import { ThimbleError } from '../../../src/errors.ts'
 import scalar from '../../../src/generated/image-scalar.ts'
 import simd from '../../../src/generated/image-simd.ts'
@@ -12,7 +12,8 @@ import type { FuzzTarget, Work } from '../target.ts'
 
 /** A picture that needs more is refused; the real limits are larger and meant for real photos. */
 const LIMITS = { maxPixels: 1 << 20, maxBytes: 64 << 20 }
-const decoders = [simd, scalar].map((code) => new ImageDecoder(new WebAssembly.Module(fromBase64(code)), LIMITS))
+const modules = await Promise.all([simd, scalar].map(decompress))
+const decoders = modules.map((bytes) => new ImageDecoder(new WebAssembly.Module(bytes), LIMITS))
 
 /** Counters of the instrumented module, for the loop to take. */
 export const imageMemory = (): WebAssembly.Memory =>

@@ -11,7 +11,8 @@ import { writeTflite } from '../../../src/formats/tflite-write.ts'
 import { arrayType } from '../../../src/engine.ts'
 import { elements, type Graph } from '../../../src/graph.ts'
 import { crc32 } from '../../../src/scan.ts'
-import { loadBytes, loadGraph } from '../../../src/load.ts'
+import { loadGraph } from '../../../src/load-graph.ts'
+import { loadBytes } from '../../../src/load.ts'
 import { packGraph } from '../../../src/pack/pack.ts'
 import { encodeModule, parseModule } from '../../../src/pack/wasm.ts'
 import { loadWasm } from '../../../src/packed-module.ts'
@@ -48,7 +49,7 @@ export async function runGraph(graph: Graph): Promise<void> {
   for (const variant of ['simd', 'scalar'] as const) {
     const model = await loadGraph(graph, { variant, kernels: 'generic' })
     try {
-      const macs = model.program!.entries.reduce((sum, e) => sum + e.macs, 0)
+      const macs = (await model.program())!.entries.reduce((sum, e) => sum + e.macs, 0)
       if (macs > MAX_MACS || model.memoryBytes > MAX_MEMORY) return
       answers.push(model.run(inputsOf(model)))
     } finally {

@@ -1,7 +1,7 @@
 /** Raw DEFLATE data of zip archives, by the decoder that PNG uses (assembly/image/inflate.ts) as a module of its own. */
-import { fromBase64 } from '../base64.ts'
-import { ThimbleError } from '../errors.ts'
-import inflateModule from '../generated/inflate.ts'
+import { fromBase64 } from './base64.ts'
+import { ThimbleError } from './errors.ts'
+import inflateModule from './generated/inflate.ts'
 
 interface Exports {
   memory: WebAssembly.Memory

@@ -1,0 +1,62 @@
+/** A graph to a ready model: the compiler, which a file that holds a program for the engine does not need. */
+import { choose, type FastSource, withOptions } from './choice.ts'
+import { Engine, instantiateProgram, sharedMemory, tensorInfo, type EngineDescription } from './engine.ts'
+import { readModel } from './formats/index.ts'
+import { readPacked } from './formats/packed.ts'
+import { settle } from './fold/index.ts'
+import type { Graph } from './graph.ts'
+import { compileModel, refuseFloat, type Program } from './plan/compile.ts'
+import { buildFor, runtimeModule } from './runtime.ts'
+import { checkThreads, ThreadPool } from './threads/pool.ts'
+import type { Kernels, LoadOptions, Variant } from './types.ts'
+
+/** Compiles and instantiates a graph. */
+export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?: FastSource): Promise<Engine> {
+  refuseFloat(source)
+  const graph = settle(source, options.inputShapes)
+  const threads = options.threads ?? 1
+  const { variant, kernels, why, module: fastModule } = await choose(options, fast)
+  const plan = options.plan ?? 'speed'
+  const about = (reason: string): EngineDescription => ({
+    inputs: graph.inputs.map((i) => tensorInfo(graph.tensors[i]!)),
+    outputs: graph.outputs.map((i) => tensorInfo(graph.tensors[i]!)),
+    variant,
+    kernels,
+    why: reason,
+    metadata: withOptions(graph.metadata, options),
+  })
+  if (threads === 1) {
+    const program = compileModel(graph, { variant, kernels, plan })
+    const memory = fastModule && sharedMemory(program)
+    return new Engine(
+      instantiateProgram(fastModule ?? (await runtimeModule(buildFor(variant, program.usedOpcodes))), program, memory),
+      about(why),
+      program,
+    )
+  }
+  checkThreads(threads)
+  const program = compileModel(graph, { variant, kernels, plan, threads })
+  const module = fastModule ?? (await runtimeModule('threads'))
+  const memory = sharedMemory(program)
+  const pool = await ThreadPool.start(module, memory, program)
+  const shared = `${threads} threads on shared memory`
+  try {
+    return new Engine(
+      instantiateProgram(module, program, memory),
+      about(options.fast ? `${shared}; ${why}` : shared),
+      program,
+      { pool },
+    )
+  } catch (error) {
+    pool.stop()
+    throw error
+  }
+}
+
+/** Reads a model file's bytes, compiles and instantiates it. */
+export const loadFile = (bytes: Uint8Array, options: LoadOptions, name?: string, fast?: FastSource): Promise<Engine> =>
+  loadGraph(readModel(bytes, name), options, fast)
+
+/** What a `.thimble` file's program was recorded from, for profiles. */
+export const compileAgain = (bytes: Uint8Array, variant: Variant, kernels: Kernels): Program =>
+  compileModel(readPacked(bytes), { variant, kernels, plan: 'speed' })

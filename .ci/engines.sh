@@ -14,7 +14,7 @@ PYWASM3=0.5.0
 CLIENTS=(deepstack-python==0.9 codeproject-ai-api==0.1 'tritonclient[http]==2.73.0' prometheus-client==0.26.0 pillow==12.0.0)
 NODE_ARM64=(22.23.3 24.22.0 26.12.0)
 APT=(qemu-user libc6-arm64-cross libstdc++6-arm64-cross libgcc-s1-arm64-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
-  wabt gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm chromium)
+  wabt gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm chromium redis-server)
 
 failed=()
 # step NAME STAMP-TEXT COMMAND...: runs COMMAND unless $E/.NAME holds STAMP-TEXT already (empty: always runs).

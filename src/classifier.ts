@@ -171,8 +171,8 @@ function softmaxInPlace(values: Float32Array): void {
 const YES_AND_NO = ['no', 'yes']
 
 /** The caller's labels must fit; a file's own are taken as they are. One output is one of two classes. */
-function pickLabels(
-  model: Model,
+export function pickLabels(
+  model: Pick<Model, 'metadata'>,
   given: ClassifierOptions['labels'],
   outputs: number,
 ): { labels: readonly string[]; notes: readonly string[] } {

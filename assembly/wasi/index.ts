@@ -1,14 +1,17 @@
 /**
- * The command of `thimble pack --target wasi`: names what is in pictures.
+ * The command of `thimble pack --target wasi`: names what is in pictures, or where, as the model's head is.
  *
  *   wasmtime run --dir=. classify.wasm [--json] [--top N] [--decode fast] IMAGE... (- for stdin)
+ *   wasmtime run --dir=. detect.wasm [--json] IMAGE...
  *
- * Output as `thimble classify`'s: one answer per picture, errors as one line each on stderr. Exit code 0: done;
- * 1: a picture is at fault; 2: the call is at fault.
+ * Output as that of `thimble classify`, `detect`, `pose` or `segment`: one answer per picture, errors as one line each on
+ * stderr. Exit code 0: done; 1: a picture is at fault; 2: the call is at fault.
  */
 import { thimble_invoke } from '../exec'
 import { alloc, keep, message, own, reset, status, TOO_LARGE } from '../image/memory'
 import { SLACK } from '../image/picture'
+import { HEAD_FOMO, HEAD_MOVENET, HEAD_PLANES, HEAD_POSTPROCESS, HEAD_SCORES, HEAD_YOLO } from './config'
+import { head_1, head_2, head_3, head_4, head_5 } from './heads'
 import { settings } from './settings'
 import { fillInput } from './input'
 import { decode, decodedFast, reduced } from './picture'
@@ -26,11 +29,15 @@ import {
   STDIN,
   textLength,
 } from './system'
+import { printFound, printFoundJson } from './found'
+import { labelAt, labelBytes } from './labels'
 import { ascii, byte, decimal, flush, integer, json, line, printTo } from './text'
+import { frame } from './view'
 
 export { config, static_end } from './settings'
 export { header } from '../exec'
 export * from '../kernels'
+export { head_1, head_2, head_3, head_4, head_5 } from './heads'
 
 /** Most linear memory that a picture may take. */
 const MEMORY_LIMIT: u32 = 0x4000_0000
@@ -45,6 +52,7 @@ let answers: i32 = 0
 let decodeTime: i64 = 0
 let prepareTime: i64 = 0
 let inferTime: i64 = 0
+let headTime: i64 = 0
 
 export function _start(): void {
   own(<u64>settings().heap, <u64>settings().memoryEnd)
@@ -61,11 +69,12 @@ export function _start(): void {
   if (code != 0) exit(code)
 }
 
-function fatal(what: string): void {
+function fatal(what: string, more: string = ''): void {
   code = 2
   printTo(2)
   ascii('thimble: ')
   ascii(what)
+  ascii(more)
   byte(10)
 }
 
@@ -86,18 +95,18 @@ function run(pointers: usize): void {
   for (let i = 1; i < argumentCount; i++) {
     const text = argument(pointers, i)
     if (same(text, '--json')) asJson = true
-    else if (same(text, '--decode')) {
+    else if (names() && same(text, '--decode')) {
       const how = i + 1 < argumentCount ? argument(pointers, ++i) : 0
       fast = how != 0 && same(how, 'fast')
       if (!fast && (how == 0 || !same(how, 'exact'))) {
         return fatal('usage/option: --decode is not usable; expected exact or fast')
       }
     } else if (same(text, '--help') || same(text, '-h')) return help()
-    else if (same(text, '--top') || same(text, '-n')) {
+    else if (names() && (same(text, '--top') || same(text, '-n'))) {
       top = i + 1 < argumentCount ? whole(argument(pointers, ++i)) : 0
       if (top < 1) return fatal('usage/option: --top is not usable; expected a whole number from 1 on')
     } else if (load<u8>(text) == 0x2d && load<u8>(text, 1) != 0) {
-      return fatal('usage/option: unknown option; usage: classify.wasm [--json] [--top N] [--decode fast] IMAGE...')
+      return fatal('usage/option: unknown option; usage: ', usage())
     } else {
       // Options may stand anywhere: pictures are gathered at the list's front.
       store<u32>(pointers + ((<usize>images) << 2), text)
@@ -105,17 +114,32 @@ function run(pointers: usize): void {
     }
   }
   if (images == 0) {
-    return fatal('usage/arguments: no IMAGE given; usage: classify.wasm [--json] [--top N] [--decode fast] IMAGE...')
+    return fatal('usage/arguments: no IMAGE given; usage: ', usage())
   }
-  top = min(top, settings().outputCount)
-  for (let i = 0; i < images; i++) classify(argument(pointers, i))
+  top = min(top, settings().classes)
+  for (let i = 0; i < images; i++) answer(argument(pointers, i))
+}
+
+/** Whether the answer is names with scores. */
+// @ts-ignore: decorator
+@inline
+function names(): bool {
+  return settings().head == HEAD_SCORES
+}
+
+// @ts-ignore: decorator
+@inline
+function usage(): string {
+  return names() ? 'classify.wasm [--json] [--top N] [--decode fast] IMAGE...' : 'detect.wasm [--json] IMAGE...'
 }
 
 function help(): void {
   printTo(1)
-  ascii(
-    'classify.wasm [--json] [--top N] [--decode fast] IMAGE...\n\nNames what is in pictures. IMAGE: .jpg, .png, .bmp, .ppm, .pgm or .pbm; - for stdin.\n--decode fast: JPEGs at 1/2, 1/4 or 1/8 of their size where the model needs no more.\nThe engine must give access to their folder, e.g. wasmtime run --dir=. classify.wasm photo.jpg\n',
-  )
+  ascii(usage())
+  ascii(names() ? '\n\nNames what is in pictures.' : '\n\nFinds in pictures what the model finds.')
+  ascii(' IMAGE: .jpg, .png, .bmp, .ppm, .pgm or .pbm; - for stdin.\n')
+  if (names()) ascii('--decode fast: JPEGs at 1/2, 1/4 or 1/8 of their size where the model needs no more.\n')
+  ascii('The engine must give access to their folder, e.g. wasmtime run --dir=. classify.wasm photo.jpg\n')
 }
 
 /** Up to 6 digits, else 0. */
@@ -193,18 +217,35 @@ function readPicture(name: usize): usize {
   return file
 }
 
-function classify(name: usize): void {
+/** What the outputs mean; false when there is no memory. */
+function computeHead(): bool {
+  switch (settings().head) {
+    case HEAD_POSTPROCESS:
+      return head_1()
+    case HEAD_YOLO:
+      return head_2()
+    case HEAD_FOMO:
+      return head_3()
+    case HEAD_MOVENET:
+      return head_4()
+    default:
+      return head_5()
+  }
+}
+
+function answer(name: usize): void {
   reset(MEMORY_LIMIT)
   const file = readPicture(name)
   if (file == 0 && status == 0) return
   const start = microseconds()
   if (status == 0) decode(file, fileBytes, fast)
   const decoded = microseconds()
-  const ok = status == 0 && fillInput()
+  const ok = status == 0 && (names() || frame()) && fillInput()
   const filled = microseconds()
   if (ok && thimble_invoke() != 0) return problem('runtime/status', name, 'the executor refused the program', '')
   const done = microseconds()
-  const list: usize = ok && computeScores() ? best(top) : 0
+  const list: usize = !ok ? 0 : names() ? (computeScores() ? best(top) : 0) : usize(computeHead())
+  headTime = microseconds() - done
   if (list == 0) {
     return problem(
       kind(status),
@@ -234,24 +275,13 @@ function nthBest(list: usize, i: i32): i32 {
   return load<i32>(list + ((<usize>i) << 2))
 }
 
-/** Address and length of a label; no length: it has none. */
-function labelAt(i: i32): usize {
-  const s = settings()
-  return i < s.labelCount ? <usize>load<u32>(<usize>s.labels + ((<usize>i) << 2)) : 0
-}
-function labelBytes(i: i32): i32 {
-  const s = settings()
-  return i < s.labelCount
-    ? load<i32>(<usize>s.labels + ((<usize>i) << 2), 4) - load<i32>(<usize>s.labels + ((<usize>i) << 2))
-    : 0
-}
-
 function printText(name: usize, list: usize): void {
   if (answers++ > 0) byte(10)
   if (same(name, '-')) ascii('stdin')
   else line(name, textLength(name))
   byte(10)
-  for (let i = 0; i < found; i++) {
+  if (!names()) printFound()
+  for (let i = 0; names() && i < found; i++) {
     const index = nthBest(list, i)
     const tenths = <i64>nearest(<f64>score(index) * 1000)
     ascii(tenths < 100 ? '    ' : tenths < 1000 ? '   ' : '  ')
@@ -292,6 +322,28 @@ function printJson(name: usize, list: usize): void {
   json(name, textLength(name))
   ascii(', "model": ')
   json(settings().name, settings().nameBytes)
+  if (names()) printPredictions(list)
+  else printFoundJson()
+  ascii(', ')
+  if (decodedFast) {
+    ascii('"decode": "fast", "reduced": ')
+    integer(reduced)
+    ascii(', ')
+  }
+  ascii('"timings": {"decodeMs": ')
+  milliseconds(decodeTime, 3)
+  ascii(', "preprocessMs": ')
+  milliseconds(prepareTime, 3)
+  ascii(', "inferMs": ')
+  milliseconds(inferTime, 3)
+  if (!names()) {
+    ascii(', "headMs": ')
+    milliseconds(headTime, 3)
+  }
+  ascii('}}')
+}
+
+function printPredictions(list: usize): void {
   ascii(', "predictions": [')
   for (let i = 0; i < found; i++) {
     const index = nthBest(list, i)
@@ -308,19 +360,7 @@ function printJson(name: usize, list: usize): void {
     number(<f64>score(index))
     byte(0x7d)
   }
-  ascii('\n  ], ')
-  if (decodedFast) {
-    ascii('"decode": "fast", "reduced": ')
-    integer(reduced)
-    ascii(', ')
-  }
-  ascii('"timings": {"decodeMs": ')
-  milliseconds(decodeTime, 3)
-  ascii(', "preprocessMs": ')
-  milliseconds(prepareTime, 3)
-  ascii(', "inferMs": ')
-  milliseconds(inferTime, 3)
-  ascii('}}')
+  ascii('\n  ]')
 }
 
 /** A score with nine digits behind the point; huge or infinite values are cut off. */

@@ -1,17 +1,8 @@
 /** The model's output -> scores and the best of them, as src/classifier.ts and src/labels.ts. */
-import { thimble_output_ptr } from '../exec'
 import { alloc } from '../image/memory'
-import {
-  DTYPE_INT16,
-  DTYPE_INT32,
-  DTYPE_INT8,
-  DTYPE_UINT8,
-  SCORES_AUTO,
-  SCORES_IDENTITY,
-  SCORES_SIGMOID,
-  SCORES_SOFTMAX,
-} from './config'
+import { SCORES_AUTO, SCORES_IDENTITY, SCORES_SIGMOID, SCORES_SOFTMAX } from './config'
 import { settings } from './settings'
+import { isFloat, outputInfo, real } from './values'
 
 /** f32 each, in the output's order. */
 let scores: usize = 0
@@ -28,19 +19,6 @@ function setScore(i: i32, value: f32): void {
   store<f32>(scores + ((<usize>i) << 2), value)
 }
 
-/** Real value of output element i. */
-function real(i: i32): f32 {
-  const s = settings()
-  const at: usize = thimble_output_ptr(s.outputIndex)
-  let q: i32
-  if (s.outputType == DTYPE_INT8) q = load<i8>(at + i)
-  else if (s.outputType == DTYPE_UINT8) q = load<u8>(at + i)
-  else if (s.outputType == DTYPE_INT16) q = load<i16>(at + ((<usize>i) << 1))
-  else if (s.outputType == DTYPE_INT32) q = load<i32>(at + ((<usize>i) << 2))
-  else return load<f32>(at + ((<usize>i) << 2))
-  return s.outputScale > 0 ? <f32>(<f64>(q - s.outputZeroPoint) * <f64>s.outputScale) : <f32>q
-}
-
 /** Between 0 and 1, adding up to one. */
 function probabilities(n: i32): bool {
   let sum: f64 = 0
@@ -52,13 +30,26 @@ function probabilities(n: i32): bool {
   return abs(sum - 1) < 0.02
 }
 
+/** One score p as those of two classes: 1 - p and p. */
+function twoClasses(value: f32, how: i32): void {
+  const probable = isFloat(settings().output0) && value >= 0 && value <= 1
+  const given = how == SCORES_IDENTITY || (how != SCORES_SIGMOID && probable)
+  const p = given ? <f64>value : 1 / (1 + NativeMath.exp(-(<f64>value)))
+  setScore(0, <f32>(1 - p))
+  setScore(1, <f32>p)
+}
+
 /** Computes all scores; false when there is no memory. */
 export function computeScores(): bool {
   const s = settings()
-  const n = s.outputCount
+  const n = s.classes
   scores = alloc(<u64>n * 4)
   if (scores == 0) return false
-  for (let i = 0; i < n; i++) setScore(i, real(i))
+  if (outputInfo(s.output0).count == 1) {
+    twoClasses(real(s.output0, 0), s.scores)
+    return true
+  }
+  for (let i = 0; i < n; i++) setScore(i, real(s.output0, i))
   let how = s.scores
   if (how == SCORES_AUTO) how = probabilities(n) ? SCORES_IDENTITY : SCORES_SOFTMAX
   if (how == SCORES_SOFTMAX) softmax(n)
@@ -82,7 +73,7 @@ function softmax(n: i32): void {
  */
 export let found: i32 = 0
 export function best(k: i32): usize {
-  const n = settings().outputCount
+  const n = settings().classes
   const list = alloc(<u64>k * 4 + 4)
   if (list == 0) return 0
   found = 0

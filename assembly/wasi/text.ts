@@ -72,3 +72,29 @@ export function decimal(n: i64, digits: i32): void {
   byte(0x2e)
   for (n %= unit, unit /= 10; unit > 0; n %= unit, unit /= 10) byte(0x30 + <i32>(n / unit))
 }
+
+/** `value` >= 0 times 10^digits, rounded as JavaScript's toFixed: exactly, half up. */
+export function scaled(value: f64, digits: i32): i64 {
+  const whole = floor<f64>(value)
+  // 59 bits behind the point: ten times that is below 2^63.
+  let rest = <u64>((value - whole) * 576460752303423488)
+  let n = <i64>whole
+  for (let i = 0; i < digits; i++) {
+    rest *= 10
+    n = n * 10 + <i64>(rest >> 59)
+    rest &= 576460752303423487
+  }
+  return n + i64(rest >= 288230376151711744)
+}
+
+/** Rounded to that many digits behind the point, without zeros at the end. */
+export function number(value: f64, digits: i32): void {
+  let n = scaled(min<f64>(abs<f64>(value), 1e9), digits)
+  if (value < 0 && n > 0) byte(0x2d)
+  while (digits > 0 && n % 10 == 0) {
+    n /= 10
+    digits--
+  }
+  if (digits > 0) decimal(n, digits)
+  else integer(n)
+}

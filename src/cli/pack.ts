@@ -60,7 +60,7 @@ export const command: Command = {
     target: {
       type: 'string',
       value: 'T',
-      help: 'core: a module with no imports, for any engine; wasi: a command that classifies image files (default: core)',
+      help: 'core: a module with no imports, for any engine; wasi: a command that reads image files and says what is in them (default: core)',
     },
     variant: { type: 'string', value: 'V', help: 'simd, scalar (engines without SIMD) or relaxed (default: simd)' },
     kernels: {

@@ -48,8 +48,8 @@ export interface Linked {
   functions: number
 }
 
-/** Exports that are there for the linker alone: of kernels and GEMM forms. */
-export const LINKER_EXPORT = /^(kernel|gemm)_(\d+)$|^relaxed_dot_is_signed$/
+/** Exports that are there for the linker alone: of kernels, GEMM forms and, in the command, heads. */
+export const LINKER_EXPORT = /^(kernel|gemm|head)_(\d+)$|^relaxed_dot_is_signed$/
 
 const STUB = Uint8Array.of(0, 0x00, 0x0b)
 const MEMORY_GROW = 0x40

@@ -92,15 +92,24 @@ export function headerBytes(program: Program): Uint8Array {
 const needsSignedDot = ({ usedForms, usedOpcodes }: Program): boolean =>
   usedForms.includes(FORM_DOT) || usedOpcodes.includes(OP_DEPTHWISE3X3_DOT)
 
-/** Exported kernels and GEMM forms that the program never runs, and the probe that only some of them need. */
-const unusedKernels = (runtime: WasmModule, program: Program): string[] =>
-  runtime.exports
+/**
+ * Exported kernels and GEMM forms that the program never runs, heads that the command never reads, and the probe that
+ * only some need.
+ */
+const unusedKernels = (runtime: WasmModule, program: Program, head?: number): string[] => {
+  const used: Record<string, readonly (number | undefined)[]> = {
+    kernel: program.usedOpcodes,
+    gemm: program.usedForms,
+    head: [head],
+  }
+  return runtime.exports
     .map((e) => e.name)
     .filter((name) => {
       if (name === 'relaxed_dot_is_signed') return !needsSignedDot(program)
       const [, kind, id] = name.match(LINKER_EXPORT) ?? []
-      return kind !== undefined && !(kind === 'kernel' ? program.usedOpcodes : program.usedForms).includes(Number(id))
+      return kind !== undefined && !used[kind]!.includes(Number(id))
     })
+}
 
 /** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
 function compileFor(
@@ -123,7 +132,7 @@ const WASI_MAX_PAGES = 16384
 /**
  * Packs a graph: for target `core` as a module of the packed ABI (no imports, fixed memory, only the kernels it uses),
  * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures).
- * Errors: `lower/…`, `plan/…`; for wasi `usage/not-a-classifier`, `image/unsupported-input`.
+ * Errors: `lower/…`, `plan/…`; for wasi `usage/not-a-classifier`, `usage/head`, `image/unsupported-input`.
  */
 export async function packGraph(source: Graph, options: PackOptions = {}): Promise<PackedModel> {
   const graph = settle(source)
@@ -182,7 +191,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const linked = linkModule({
     runtime,
     exports: wasi ? ['memory', '_start'] : [...PACKED_EXPORTS, ...LATER_EXPORTS],
-    stubs: unusedKernels(parsed, program),
+    stubs: unusedKernels(parsed, program, command?.head),
     data,
     memoryPages: pages,
     customs: { [META_SECTION]: JSON.stringify(meta) },

@@ -1,6 +1,6 @@
 /** A model with its head and the way a photo gets into it: what all tasks start from. */
 import { ThimbleError } from '../errors.ts'
-import type { Preprocess } from '../graph.ts'
+import type { Metadata, Preprocess } from '../graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { inputGeometry } from '../image/preprocess.ts'
 import { labelOf, parseLabels } from '../labels.ts'
@@ -85,6 +85,10 @@ const FAMILY_LABELS: Partial<Record<HeadKind, readonly string[]>> = {
   posenet: ['person'],
 }
 
+/** Labels of the file, or what the head's family finds. */
+export const familyLabels = (head: Head, metadata: Metadata): readonly string[] =>
+  metadata.labels ?? FAMILY_LABELS[head.kind] ?? []
+
 const shorter = (input: TensorInfo): number => {
   const { width, height } = inputGeometry(input)
   return Math.min(width, height)
@@ -129,7 +133,7 @@ export class Network<H extends Head = Head> {
     this.labels =
       typeof options.labels === 'string'
         ? parseLabels(options.labels)
-        : (options.labels ?? model.metadata.labels ?? FAMILY_LABELS[head.kind] ?? [])
+        : (options.labels ?? familyLabels(head, model.metadata))
     const input = model.inputs[0]!
     const preprocess = options.preprocess ?? familyPreprocess(input, model, head)
     this.framer = new Framer(input, preprocess, options.preprocess ? undefined : head.framing)

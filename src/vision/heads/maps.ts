@@ -48,7 +48,13 @@ function dimensions(head: SegmentationHead, outputs: readonly TensorInfo[]): [nu
 export function segmentationDecoder(
   head: SegmentationHead,
   outputs: readonly TensorInfo[],
-): { classes: number; decode(values: readonly ArrayLike<number>[], threshold: number): Plane<Uint16Array> } {
+): {
+  classes: number
+  width: number
+  height: number
+  channels: number
+  decode(values: readonly ArrayLike<number>[], threshold: number): Plane<Uint16Array>
+} {
   const [height, width, channels] = dimensions(head, outputs)
   const cells = height * width
   const several = head.outputs.length > 1
@@ -61,6 +67,9 @@ export function segmentationDecoder(
   }
   return {
     classes,
+    width,
+    height,
+    channels,
     decode(values, threshold) {
       const data = new Uint16Array(cells)
       head.outputs.forEach((output, k) => {

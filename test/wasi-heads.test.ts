@@ -12,16 +12,17 @@ import { createClassifier } from '../src/classifier.ts'
 import { printedBox, rounded } from '../src/cli/photos.ts'
 import { printedPose } from '../src/cli/pose.ts'
 import { printedSegments } from '../src/cli/segment.ts'
+import { ThimbleError } from '../src/errors.ts'
 import type { Graph, Metadata } from '../src/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
 import { loadGraph } from '../src/load.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import { META_SECTION } from '../src/packed-module.ts'
 import type { PixelImage } from '../src/types.ts'
-import { createDetector, createPoseEstimator, createSegmenter } from '../src/vision/index.ts'
+import { createDetector, createPoseEstimator, createSegmenter } from '../src/vision.ts'
 import type { Head } from '../src/vision/head.ts'
 import { GraphBuilder } from './small-models.ts'
-import { refusal, rng, root } from './util.ts'
+import { rng, root } from './util.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'thimble-heads-'))
 test.after(() => rmSync(dir, { recursive: true, force: true }))
@@ -293,16 +294,14 @@ test('a head that the command does not read is refused when it is packed, and de
     [0.3, 0.2],
   ]
   graph.metadata.extra = { head: { kind: 'yolo', ...common, anchors } }
-  let refused
-  try {
-    await packGraph(graph, { target: 'wasi' })
-  } catch (error) {
-    refused = refusal(() => {
-      throw error
-    })
-  }
-  assert.is(refused?.code, 'usage/head')
-  assert.match(refused.message, /does not read yolo heads.*thimble\.meta/s)
+  const refused: unknown = await packGraph(graph, { target: 'wasi' }).then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+  assert.instance(refused, ThimbleError)
+  const { code, message } = refused as ThimbleError
+  assert.is(code, 'usage/head')
+  assert.match(message, /does not read yolo heads.*thimble\.meta/s)
   const { wasm } = await packGraph(graph)
   const [section] = WebAssembly.Module.customSections(await WebAssembly.compile(wasm as BufferSource), META_SECTION)
   const meta = JSON.parse(new TextDecoder().decode(section)) as Metadata

@@ -146,5 +146,13 @@ export function frame(): bool {
   }
   if (how == FRAMING_SQUARE) square()
   else letterbox(how == FRAMING_CORNER)
-  return sample(how == FRAMING_SQUARE ? 0 : GRAY, how == FRAMING_SQUARE)
+  if (!sample(how == FRAMING_SQUARE ? 0 : GRAY, how == FRAMING_SQUARE)) return false
+  if (how == FRAMING_CORNER) {
+    // The way back has one ratio for both sides. Source: YOLOX, tools/demo.py Predictor.visual.
+    xx = max<f64>(<f64>photoWidth / <f64>settings().inputWidth, <f64>photoHeight / <f64>settings().inputHeight)
+    yy = xx
+    x0 = 0
+    y0 = 0
+  }
+  return true
 }

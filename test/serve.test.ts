@@ -62,7 +62,7 @@ const form = (fields: Record<string, string> = {}, image: Uint8Array = photo): R
 
 test('tasks answer as their commands do', async () => {
   const to = await app()
-  const [said] = JSON.parse((await thimble(['detect', SAMPLE, '--json'])).out) as any[]
+  const [said] = JSON.parse((await thimble(['detect', SAMPLE, '-m', DETECTOR, '--json'])).out) as any[]
   for (const init of [post(photo), form()]) {
     const { status, json } = await call(to, '/detect', init)
     assert.is(status, 200)

@@ -91,8 +91,7 @@ export const howToGet = ({ file, name }: ShippedModel): string =>
 /** The model that a task uses when none is named; undefined when no shipped one is for it. */
 export function defaultEntry(task: string): ShippedModel | undefined {
   const fitting = shippedModels().filter((m) => taskOfShipped(m) === task)
-  // Faces are what can be detected as long as there is nothing else.
-  return fitting.find((m) => m.default) ?? fitting[0] ?? (task === 'detection' ? defaultEntry('faces') : undefined)
+  return fitting.find((m) => m.default) ?? fitting[0]
 }
 
 /** The shipped model for a task that is used when none is named. Errors: `usage/model`. */

@@ -173,6 +173,9 @@ export interface MediapipeModel {
   ranges?: Readonly<Record<string, readonly [number, number]>>
 }
 
+/** What decides about a score: cells without anything have logits far below. */
+const LOGITS = [-10, 10] as const
+
 export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
   {
     name: 'blazeface_short_128',
@@ -180,6 +183,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     description: 'BlazeFace, short range, 128x128, faces and 6 points',
     use: 'faces',
     calibration: () => scenes(32),
+    ranges: { classificators: LOGITS },
   },
   {
     name: 'face_mesh_468_192',
@@ -194,6 +198,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     network: 'palm_detection/palm_detection_lite',
     description: 'palms and 7 points, 192x192',
     calibration: () => scenes(32),
+    ranges: { Identity_1: LOGITS },
   },
   {
     name: 'hand_landmarks_21_224',

@@ -5,6 +5,7 @@
  *   --sample   how many mutants of each folder, drawn with the seed; default 300
  *   --seconds  ends a folder, with what it has, after this time
  *   --tests    only test files whose name contains one of these
+ *   --at       all mutants of these lines instead of a sample: src/FOLDER/FILE.ts:LINE,…
  *   --list     prints the mutants, runs nothing
  *
  * Every test file is bundled with all mutants of the folder in it (mutants.ts), each behind a comparison. One run with
@@ -213,6 +214,8 @@ interface Settings {
   sample: number
   seed: number
   seconds: number
+  /** Lines, as `file:line`; empty: a sample. */
+  at: readonly string[]
 }
 
 async function coverage(folder: string, sources: Sources, parts: readonly string[]): Promise<Coverage> {
@@ -233,14 +236,15 @@ async function coverage(folder: string, sources: Sources, parts: readonly string
 async function score(
   sources: Sources,
   covered: Coverage,
-  { place, folder, sample, seed, seconds }: Settings,
+  { place, folder, sample, seed, seconds, at }: Settings,
 ): Promise<void> {
   const d = dice(seed)
   const own = sources.mutants.filter((m) => m.file.startsWith(`${folder}/`))
   const drawn = own
     .map((m) => ({ m, key: d.int(2 ** 31) }))
     .sort((a, b) => a.key - b.key)
-    .slice(0, sample)
+    .filter(({ m }) => at.length === 0 || at.includes(`${m.file}:${m.line}`))
+    .slice(0, at.length ? own.length : sample)
     .map(({ m }) => m)
   console.log(`${folder}: ${own.length} mutants, ${drawn.length} drawn with seed ${seed}`)
   const judge = new Judge(place, covered, sources.mutants.length)
@@ -270,7 +274,7 @@ async function score(
   console.log(
     `${folder}: ${percent.toFixed(1)} % (${killed} of ${judged} killed, ${late} of them by time; ${equivalent} equivalent; sample ${rows.length} of ${own.length}, seed ${seed}), ${new Date().toISOString().slice(0, 10)}`,
   )
-  writeFileSync(join(BUILD, `${folder.replaceAll('/', '-')}.json`), JSON.stringify(rows, null, 1))
+  if (at.length === 0) writeFileSync(join(BUILD, `${folder.replaceAll('/', '-')}.json`), JSON.stringify(rows, null, 1))
 }
 
 async function main(): Promise<void> {
@@ -281,6 +285,7 @@ async function main(): Promise<void> {
       seed: { type: 'string', default: '1' },
       seconds: { type: 'string', default: '3600' },
       tests: { type: 'string', default: '' },
+      at: { type: 'string', default: '' },
       list: { type: 'boolean' },
     },
   })
@@ -307,6 +312,7 @@ async function main(): Promise<void> {
       sample: number('sample'),
       seed: number('seed'),
       seconds: number('seconds'),
+      at: values.at.split(',').filter(Boolean),
     })
   }
 }

@@ -67,7 +67,8 @@ interface Layout {
 /** Errors: `format/npy`. */
 function layoutOf(dtype: unknown, name: string): Layout {
   const match = typeof dtype === 'string' ? /^([<>|=]?)([a-zA-Z])(\d*)$/.exec(dtype) : null
-  const read = match && READERS[match[2] + match[3]!]
+  const kind = match ? match[2] + match[3]! : ''
+  const read = match && Object.hasOwn(READERS, kind) ? READERS[kind] : undefined
   if (!match || !read) {
     return fail(name, 'holds no plain numbers', {
       expected: 'float, integer or bool elements',

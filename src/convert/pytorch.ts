@@ -149,8 +149,10 @@ function storageOf(id: unknown): Storage {
     typeof type === 'object' && type !== null && 'name' in type
       ? String(type.name).replace(/^torch\./, '')
       : String(type)
-  const dtype = STORAGES[name]
-  if (!dtype || typeof key !== 'string' || typeof size !== 'number' || size < 0) bad(`storage type ${name} is not read`)
+  const dtype = Object.hasOwn(STORAGES, name) ? STORAGES[name] : undefined
+  if (!dtype || typeof key !== 'string' || !Number.isSafeInteger(size) || (size as number) < 0) {
+    bad(`storage type ${name} is not read`)
+  }
   return { type: dtype!, key: key as string, size: size as number }
 }
 

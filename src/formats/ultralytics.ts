@@ -43,7 +43,7 @@ export function ultralyticsMetadata(text: string): Metadata | undefined {
   }
   out.labels = parseLabels(JSON.stringify(value.names))
   const said = typeof value.task === 'string' ? value.task : undefined
-  const task = said === undefined ? undefined : TASKS[said]
+  const task = said !== undefined && Object.hasOwn(TASKS, said) ? TASKS[said] : undefined
   if (task) out.task = task
   const classify = said === 'classify'
   out.preprocess = {

@@ -3,12 +3,13 @@ import { readFileSync } from 'node:fs'
 import { strToU8, unzipSync, zipSync } from 'fflate'
 import { openHdf5, Hdf5Dataset, Hdf5Group } from '../../../src/convert/hdf5/file.ts'
 import { readFloatModel } from '../../../src/convert/index.ts'
+import { isNpy, readNpy, readNpz } from '../../../src/convert/npy.ts'
 import { readStateDict } from '../../../src/convert/pytorch.ts'
 import { readSafetensors } from '../../../src/convert/safetensors.ts'
 import { readZip } from '../../../src/convert/zip.ts'
 import { ThimbleError } from '../../../src/errors.ts'
 import { readZipFile } from '../../../src/formats/zip.ts'
-import { changeBytes, changeJsonText, changeProtobuf, changeZip, isJsonName, joined } from '../mutators.ts'
+import { changeBytes, changeJsonText, changeProtobuf, changeText, changeZip, isJsonName, joined } from '../mutators.ts'
 import type { FuzzTarget, Work } from '../target.ts'
 import { runGraph } from './models.ts'
 
@@ -312,4 +313,29 @@ const archive: FuzzTarget = {
   maxBytes: 1 << 17,
 }
 
-export default [onnx, hdf5, keras, archive, tfjs, pickle, legacy, safetensors, zip]
+/** An array file of format 1. */
+function npyFile(dtype: string, shape: string, data: Uint8Array, fortran = 'False'): Uint8Array {
+  const text = `{'descr': '${dtype}', 'fortran_order': ${fortran}, 'shape': ${shape}, }`
+  const header = strToU8(`${text.padEnd(64 * Math.ceil((text.length + 11) / 64) - 11)}\n`)
+  return joined(Uint8Array.of(0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59, 1, 0, header.length, 0), header, data)
+}
+
+const npy: FuzzTarget = {
+  name: 'npy',
+  about: "NumPy's arrays (.npy, .npz) for calibration",
+  seeds: () => [
+    npyFile('<f4', '(2, 3)', new Uint8Array(Float32Array.of(1, 2, 3, 4, 5, 6).buffer)),
+    npyFile('|u1', '(2, 2, 1)', Uint8Array.of(1, 2, 3, 4), 'True'),
+    npyFile('>i2', '(3,)', Uint8Array.of(0, 1, 0, 2, 0, 3)),
+    zipSync({ 'x.npy': npyFile('<f8', '()', new Uint8Array(8)), 'y.npy': npyFile('|b1', '(2,)', Uint8Array.of(0, 1)) }),
+  ],
+  run(bytes) {
+    const read = isNpy(bytes) ? [readNpy(bytes, 'x')] : [...readNpz(bytes, 'x').values()]
+    for (const { shape, data } of read) {
+      if (data.length !== shape.reduce((a, b) => a * b, 1)) throw new Error('numbers of another shape')
+    }
+  },
+  change: (work) => (isNpy(work.bytes) ? changeText(work) : changeZip(work, (_, inner) => changeText(inner))),
+}
+
+export default [onnx, hdf5, keras, archive, tfjs, pickle, legacy, safetensors, zip, npy]

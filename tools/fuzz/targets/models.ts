@@ -1,4 +1,6 @@
 /** Models that the engine runs: what loads must also run, and give the same bytes with SIMD and without. */
+import { readdirSync, readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
 import { FlatBuffer } from '../../../src/formats/flatbuffer.ts'
 import { readFlexMap, writeFlexMap } from '../../../src/formats/flexbuffer.ts'
 import { readModel } from '../../../src/formats/index.ts'
@@ -62,13 +64,34 @@ export async function runGraph(graph: Graph): Promise<void> {
   })
 }
 
-/** Small models, and those that this project's tests make of one op each. */
 const graphs = (): Graph[] => smallModels().map((m) => m.graph)
+
+/** The two smallest models of each kind of op that LiteRT's answers are recorded of. */
+function oneOpModels(): Uint8Array[] {
+  const folder = 'test/goldens/ops'
+  return readdirSync(folder)
+    .filter((name) => name.endsWith('.jsonl.gz'))
+    .flatMap((name) =>
+      gunzipSync(readFileSync(`${folder}/${name}`))
+        .toString()
+        .trim()
+        .split('\n')
+        .map((line) => Uint8Array.from(Buffer.from((JSON.parse(line) as { model: string }).model, 'base64')))
+        .sort((a, b) => a.length - b.length)
+        .slice(0, 2),
+    )
+}
+
+/** Those of them that a .thimble file may hold. */
+const oneOpGraphs = (): Graph[] =>
+  oneOpModels()
+    .map((bytes) => readModel(bytes))
+    .filter((g) => g.ops.every((op) => op.type !== 'UNSUPPORTED'))
 
 const tflite: FuzzTarget = {
   name: 'tflite',
   about: '.tflite: reader, lowering, planner, engine; simd and scalar give the same bytes',
-  seeds: () => graphs().map((g) => writeTflite(g)),
+  seeds: () => [...graphs().map((g) => writeTflite(g)), ...oneOpModels()],
   run: async (bytes) => runGraph(readModel(bytes)),
   change(work) {
     if (work.dice.int(2)) return changeFlatBuffer(work)
@@ -105,7 +128,7 @@ function sealed(bytes: Uint8Array): Uint8Array {
 const thimble: FuzzTarget = {
   name: 'thimble',
   about: '.thimble with and without programs, checksum and seal in order: header, tensors, programs, engine',
-  seeds: () => graphs().flatMap((g) => [writePacked(g), writePacked(withPrograms(g))]),
+  seeds: () => [...graphs(), ...oneOpGraphs()].flatMap((g) => [writePacked(g), writePacked(withPrograms(g))]),
   async run(bytes) {
     const model = await loadBytes(bytes, { kernels: 'x86', variant: 'simd' })
     try {

@@ -139,9 +139,14 @@ function metadataBuffer({
 /** A one-op model with that metadata. */
 function modelBytes(
   spec: Spec = {},
-  { type = 9, shape = [1, 8, 8, 3], scale = 0.0078125, zeroPoint = -1 } = {},
+  {
+    type = 9,
+    shape = [1, 8, 8, 3],
+    scale = 0.0078125,
+    zeroPoint = -1,
+  }: { type?: number; shape?: number[]; scale?: number | null; zeroPoint?: number } = {},
 ): Uint8Array {
-  const tensor = { shape, type, ...(type === 0 ? {} : { scales: [scale], zeroPoints: [zeroPoint] }) }
+  const tensor = { shape, type, ...(type === 0 || scale === null ? {} : { scales: [scale], zeroPoints: [zeroPoint] }) }
   return rawTflite({
     codes: [{ narrow: 19 }],
     buffers: [undefined, metadataBuffer(spec)],
@@ -246,6 +251,17 @@ test('normalization: per channel or for all; pixels as they are for uint8', () =
   assert.equal(preprocess({}, { type: 0 }), undefined, 'a float input does not say its range')
   assert.equal(preprocess({ content: 0 }), undefined, 'not called an image, no normalization')
   assert.equal(preprocess({ content: 1, mean: [0], std: [1] }, { shape: [1, 640] }), undefined, 'features')
+  assert.equal(preprocess({}, { shape: [1, 8, 3] }), undefined, 'rank 3')
+  for (const channels of [2, 4]) assert.equal(preprocess({}, { shape: [1, 8, 8, channels] }), undefined, 'no colours')
+  // Without a quantization the pixels are the values.
+  for (const [type, mean] of [
+    [3, 0],
+    [9, 128],
+  ] as const) {
+    for (const scale of [null, 0]) {
+      assert.equal(preprocess({}, { type, scale, zeroPoint: 0 }), { ...stretch, mean: [mean], std: [1] })
+    }
+  }
   for (const [mean, std] of [
     [
       [1, 2],

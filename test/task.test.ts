@@ -130,6 +130,14 @@ test("Ultralytics' metadata: a Python dict or JSON", () => {
   assert.equal(want.preprocess, { fit: 'fit', method: 'bilinear-fast', channels: 'rgb', mean: [0], std: [255] })
   assert.not.match(want.preprocessFrom!, /from the model file/)
   assert.equal(want.extra, { keypoints: [17, 3], ultralytics: { task: 'pose', stride: 32, imgsz: [192, 192] } })
+  // What is not as Ultralytics writes it is left out.
+  const odd = ultralyticsMetadata(
+    '{"stride": 0, "task": 7, "imgsz": [0, 192], "kpt_shape": [17], "names": ["a"], "author": 5, "license": "MIT"}',
+  )!
+  assert.equal(odd.extra, { ultralytics: {} })
+  assert.equal([odd.author, odd.license, odd.task, odd.scores], [undefined, 'MIT', undefined, undefined])
+  assert.equal(ultralyticsMetadata('{"imgsz": 640, "names": ["a"]}')!.extra, { ultralytics: { imgsz: 640 } })
+  assert.is(ultralyticsMetadata('{"task": "constructor", "names": ["a"]}')!.task, undefined)
   const classify = ultralyticsMetadata('{"task": "classify", "names": ["a", "b"]}')!
   assert.is(classify.task, 'classification')
   assert.is(classify.preprocess!.fit, 'crop')

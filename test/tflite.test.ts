@@ -3,7 +3,8 @@ import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import type { Graph } from '../src/graph.ts'
+import type { DType, Graph, OpType, Tensor } from '../src/graph.ts'
+import { FlatBuffer } from '../src/formats/flatbuffer.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { SUPPORTED_OPS } from '../src/lower/index.ts'
@@ -27,6 +28,101 @@ test('arbitrary graphs come back as they were written', () => {
     fc.property(arbitraryGraph({ tflite: true }), (graph) => roundTrip(graph, 'graph')),
     { numRuns: 300 },
   )
+})
+
+/** A model of one op over tensors of these types, and the version that its operator code gets. */
+function versionOf(
+  type: OpType,
+  attrs: object,
+  inputs: readonly (DType | number[])[],
+  { output = inputs[0] as DType, perChannel = false } = {},
+): number {
+  const tensors: Tensor[] = inputs.map((t, i) =>
+    Array.isArray(t)
+      ? { name: `t${i}`, shape: [t.length], dtype: 'int32', data: new Uint8Array(Int32Array.from(t).buffer) }
+      : { name: `t${i}`, shape: [1, 4, 4, 4], dtype: t },
+  )
+  if (perChannel) {
+    tensors[1]!.quantization = { scales: Float32Array.of(1, 2, 3, 4), zeroPoints: new Int32Array(4), axis: 0 }
+  }
+  const graph = {
+    tensors: [...tensors, { name: 'y', shape: [1, 4, 4, 4], dtype: output }],
+    ops: [{ type, attrs, inputs: inputs.map((_, i) => i), outputs: [inputs.length] }],
+    inputs: [0],
+    outputs: [inputs.length],
+    metadata: {},
+  } as unknown as Graph
+  const model = new FlatBuffer(writeTflite(graph), 'model').root('TFL3')
+  return model.tables(1, 'operator_codes', 10)[0]!.int32(2, 1)
+}
+
+test('versions of operators: the least that has what an op uses, as TensorFlow counts them', () => {
+  const window = { padding: 'SAME', strideH: 1, strideW: 1, activation: 'NONE', dilationH: 1, dilationW: 1 }
+  const pool = { ...window, filterH: 2, filterW: 2 }
+  const plain = { activation: 'NONE' }
+  const rows: [OpType, object, number, number, number][] = [
+    // Type, attributes, version of float32, of int8, of uint8
+    ['ADD', plain, 1, 2, 2],
+    ['SUB', plain, 1, 2, 2],
+    ['MUL', plain, 1, 2, 2],
+    ['AVERAGE_POOL_2D', pool, 1, 2, 2],
+    ['MAX_POOL_2D', pool, 1, 2, 2],
+    ['SOFTMAX', { beta: 1 }, 1, 2, 2],
+    ['LEAKY_RELU', { alpha: 0.1 }, 1, 2, 2],
+    ['CONCATENATION', { axis: 3, activation: 'NONE' }, 1, 2, 2],
+    ['PACK', { axis: 0, valuesCount: 2 }, 1, 2, 2],
+    ['UNPACK', { axis: 0, num: 1 }, 1, 2, 2],
+    ['GELU', { approximate: false }, 1, 2, 2],
+    ['L2_NORMALIZATION', plain, 1, 2, 2],
+    ['BATCH_MATMUL', { adjX: false, adjY: false }, 1, 2, 2],
+    ['GATHER', { axis: 0, batchDims: 0 }, 1, 2, 2],
+    ['GATHER', { axis: 1, batchDims: 1 }, 5, 5, 5],
+    ['SPACE_TO_DEPTH', { blockSize: 2 }, 1, 2, 2],
+    ['DEPTH_TO_SPACE', { blockSize: 2 }, 1, 2, 2],
+    ['RELU', {}, 1, 2, 2],
+    ['HARD_SWISH', {}, 1, 1, 1],
+    ['PRELU', {}, 1, 1, 1],
+    ['CONV_2D', window, 1, 3, 1],
+    ['DEPTHWISE_CONV_2D', { ...window, depthMultiplier: 1 }, 1, 3, 1],
+    ['DEPTHWISE_CONV_2D', { ...window, depthMultiplier: 1, dilationW: 2 }, 2, 3, 2],
+    ['DEPTHWISE_CONV_2D', { ...window, depthMultiplier: 1, dilationH: 2 }, 2, 3, 2],
+    ['FULLY_CONNECTED', { ...plain, keepNumDims: false }, 1, 4, 1],
+    ['FULLY_CONNECTED', { ...plain, keepNumDims: true }, 5, 5, 5],
+  ]
+  for (const [type, attrs, ...versions] of rows) {
+    const got = (['float32', 'int8', 'uint8'] as const).map((t) => versionOf(type, attrs, [t, t]))
+    assert.equal(got, versions, `${type} ${JSON.stringify(attrs)}`)
+  }
+  const reduce = { keepDims: true }
+  const sizes = { alignCorners: false, halfPixelCenters: false }
+  const half = { alignCorners: false, halfPixelCenters: true }
+  const more: [string, number, number][] = [
+    ['MEAN', versionOf('MEAN', reduce, ['float32', [1]]), 1],
+    ['MEAN int8', versionOf('MEAN', reduce, ['int8', [1]]), 2],
+    ['RESIZE_BILINEAR', versionOf('RESIZE_BILINEAR', sizes, ['float32', [4, 4]]), 1],
+    ['RESIZE_BILINEAR int8', versionOf('RESIZE_BILINEAR', sizes, ['int8', [4, 4]]), 2],
+    ['RESIZE_BILINEAR half', versionOf('RESIZE_BILINEAR', half, ['int8', [4, 4]]), 3],
+    ['RESIZE_NEAREST_NEIGHBOR int8', versionOf('RESIZE_NEAREST_NEIGHBOR', sizes, ['int8', [4, 4]]), 2],
+    ['RESIZE_NEAREST_NEIGHBOR half', versionOf('RESIZE_NEAREST_NEIGHBOR', half, ['float32', [4, 4]]), 3],
+    ['SPLIT_V', versionOf('SPLIT_V', { numSplits: 1 }, ['float32', [4], [3]]), 1],
+    ['SPLIT_V int8', versionOf('SPLIT_V', { numSplits: 1 }, ['int8', [4], [3]]), 2],
+    ['SPLIT int8', versionOf('SPLIT', { numSplits: 1 }, [[3], 'int8'], { output: 'int8' }), 2],
+    ['MIRROR_PAD int8', versionOf('MIRROR_PAD', { mode: 'REFLECT' }, ['int8', [0, 0]]), 2],
+    ['QUANTIZE', versionOf('QUANTIZE', {}, ['float32'], { output: 'int8' }), 1],
+    ['QUANTIZE again', versionOf('QUANTIZE', {}, ['int8'], { output: 'uint8' }), 2],
+    ['DEQUANTIZE', versionOf('DEQUANTIZE', {}, ['int8'], { output: 'float32' }), 2],
+    ['ARG_MAX', versionOf('ARG_MAX', { outputType: 'int64' }, ['float32', [3]], { output: 'int64' }), 1],
+    ['ARG_MAX int8', versionOf('ARG_MAX', { outputType: 'int64' }, ['int8', [3]], { output: 'int64' }), 2],
+    ['TRANSPOSE_CONV', versionOf('TRANSPOSE_CONV', window, [[4], 'float32', 'float32'], { output: 'float32' }), 1],
+    ['TRANSPOSE_CONV int8', versionOf('TRANSPOSE_CONV', window, [[4], 'int8', 'int8'], { output: 'int8' }), 2],
+    ['with a bias', versionOf('TRANSPOSE_CONV', window, [[4], 'int8', 'int8', [1, 2, 3, 4]], { output: 'int8' }), 3],
+    [
+      'per channel',
+      versionOf('FULLY_CONNECTED', { ...plain, keepNumDims: false }, ['int8', 'int8'], { perChannel: true }),
+      12,
+    ],
+  ]
+  for (const [what, got, want] of more) assert.is(got, want, what)
 })
 
 test('constants are views of the file', () => {

@@ -79,6 +79,7 @@ function work(target: FuzzTarget, code: Instrumented, settings: Settings, found:
     let report: Report = { kind: 'progress', executions: 0, branches: 0, corpus: 0 }
     const worker = new Worker(code.script, {
       workerData,
+      execArgv: [],
       resourceLimits: { maxOldGenerationSizeMb: BOUNDS.heapMegabytes, stackSizeMb: 1 },
     })
     const input = (): Uint8Array => new Uint8Array(shared, 16, Math.min(LARGEST, Atomics.load(state, 0))).slice()

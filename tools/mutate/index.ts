@@ -51,6 +51,8 @@ function run(script: string, order: Order, limit: number): Promise<Outcome> {
   return new Promise((resolve) => {
     const start = cpuMs()
     const worker = new Worker(script, {
+      // The bundle is JavaScript: no loader of ours.
+      execArgv: [],
       workerData: order,
       stdout: true,
       stderr: true,
@@ -256,6 +258,10 @@ async function score(
     const lives = verdict.kind === 'survived' || verdict.kind === 'unreached'
     const why = lives ? isEquivalent(m) : undefined
     rows.push({ m, verdict, why })
+    if (rows.length % 25 === 0) {
+      const lived = rows.filter((r) => /survived|unreached/.test(r.verdict.kind) && r.why === undefined).length
+      console.log(`… ${rows.length} of ${drawn.length}, ${lived} alive`)
+    }
     if (lives && why === undefined) {
       console.log(
         `${verdict.kind === 'unreached' ? 'NOT REACHED' : `SURVIVED ${verdict.tests} tests`}  ${m.file}:${m.line}\n  - ${m.from}\n  + ${m.to}\n    ${m.text}`,

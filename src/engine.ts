@@ -7,6 +7,7 @@ import type { Loader } from './packers.ts'
 import type { Program } from './plan/compile.ts'
 import type { RuntimeExports } from './runtime.ts'
 import { awaitHint } from './source.ts'
+import { stages } from './stages.ts'
 import type { ThreadPool } from './threads/pool.ts'
 import type { Kernels, Model, TensorInfo, TypedArray, Variant } from './types.ts'
 import { LITTLE_ENDIAN, reverseWords } from './words.ts'
@@ -156,6 +157,7 @@ export function instantiateProgram(
   memory?: WebAssembly.Memory,
 ): RuntimeExports {
   const exports = createInstance(module, memory)
+  stages.begin?.('pack weights')
   fillInstance(exports, imageOf(program))
   return exports
 }

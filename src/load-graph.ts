@@ -7,14 +7,17 @@ import { settle } from './fold/index.ts'
 import type { Graph } from './graph.ts'
 import { compileModel, refuseFloat, type Program } from './plan/compile.ts'
 import { buildFor, runtimeModule } from './runtime.ts'
+import { stages } from './stages.ts'
 import { checkThreads, ThreadPool } from './threads/pool.ts'
 import type { Kernels, LoadOptions, Variant } from './types.ts'
 
 /** Compiles and instantiates a graph. */
 export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?: FastSource): Promise<Engine> {
   refuseFloat(source)
+  stages.begin?.('settle shapes')
   const graph = settle(source, options.inputShapes)
   const threads = options.threads ?? 1
+  stages.begin?.('probe the engine')
   const { variant, kernels, why, module: fastModule } = await choose(options, fast)
   const plan = options.plan ?? 'speed'
   const about = (reason: string): EngineDescription => ({
@@ -28,11 +31,10 @@ export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?:
   if (threads === 1) {
     const program = compileModel(graph, { variant, kernels, plan })
     const memory = fastModule && sharedMemory(program)
-    return new Engine(
-      instantiateProgram(fastModule ?? (await runtimeModule(buildFor(variant, program.usedOpcodes))), program, memory),
-      about(why),
-      program,
-    )
+    stages.begin?.('compile the wasm')
+    const module = fastModule ?? (await runtimeModule(buildFor(variant, program.usedOpcodes)))
+    stages.begin?.('instantiate')
+    return new Engine(instantiateProgram(module, program, memory), about(why), program)
   }
   checkThreads(threads)
   const program = compileModel(graph, { variant, kernels, plan, threads })
@@ -54,8 +56,15 @@ export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?:
 }
 
 /** Reads a model file's bytes, compiles and instantiates it. */
-export const loadFile = (bytes: Uint8Array, options: LoadOptions, name?: string, fast?: FastSource): Promise<Engine> =>
-  loadGraph(readModel(bytes, name), options, fast)
+export async function loadFile(
+  bytes: Uint8Array,
+  options: LoadOptions,
+  name?: string,
+  fast?: FastSource,
+): Promise<Engine> {
+  stages.begin?.('parse')
+  return loadGraph(readModel(bytes, name), options, fast)
+}
 
 /** What a `.thimble` file's program was recorded from, for profiles. */
 export const compileAgain = (bytes: Uint8Array, variant: Variant, kernels: Kernels): Program =>

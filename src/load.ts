@@ -20,6 +20,7 @@ import type * as Compiling from './load-graph.ts'
 import { PROGRAM_BASE } from './memory.ts'
 import type { Program } from './plan/compile.ts'
 import { buildFor, runtimeModule, type RuntimeExports } from './runtime.ts'
+import { stages } from './stages.ts'
 import type { LoadOptions } from './types.ts'
 
 let loaded: typeof Compiling | undefined
@@ -37,13 +38,18 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
   }
   const frame = peekFrame(bytes)
   if (!frame) return undefined
+  stages.begin?.('probe the engine')
   const { variant, kernels, why } = await choose(options)
   const target = targetName(variant, kernels)
   if (!holdsProgram(frame, target)) return undefined
+  stages.begin?.('compile the wasm')
   let module = await runtimeModule(buildFor(variant, []))
+  stages.begin?.('instantiate')
   let full: WebAssembly.Module | undefined = variant === 'scalar' ? module : undefined
   let exports = createInstance(module)
+  stages.begin?.('check the seal')
   if (!isSealed(bytes, (lanes, body) => hashInside(exports, lanes, body))) return undefined
+  stages.begin?.('read the program')
   const ready = readProgram(frame, target)
   if (!ready) return undefined
   const { program, inputs, outputs, metadata } = ready
@@ -69,11 +75,14 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
     return { exports: instantiateProgram(module, made), program: made }
   }
   try {
+    stages.begin?.('pack weights')
     const memory = fill()
+    stages.begin?.('check the records')
     if (!tablesFit(program, memory)) return undefined
     const opcodes = opcodesIn(program, memory)
     if (!coreRuns(opcodes)) {
-      module = full = await runtimeModule(variant)
+      full = await runtimeModule(variant)
+      module = full
       exports = createInstance(module)
       fill()
     }
@@ -113,5 +122,8 @@ export async function loadBytes(
   fast?: FastSource,
 ): Promise<Engine> {
   if ((options.kernels ?? 'auto') === 'auto') startProbe()
-  return (await loadProgram(bytes, options)) ?? (await compiler()).loadFile(bytes, options, name, fast)
+  const ready = await loadProgram(bytes, options)
+  if (ready) return ready
+  stages.begin?.('import the compiler')
+  return (await compiler()).loadFile(bytes, options, name, fast)
 }

@@ -51,6 +51,7 @@ async function run(args: Args): Promise<number> {
   const [name, ...more] = args.positionals
   if (name === undefined) throw badCall(command, 'no MODEL given')
   if (more.length > 0) throw badCall(command, `one MODEL at a time, and ${more[0]} is one more`)
+  if (flag(args, 'load')) return (await import('./bench-load.ts')).benchLoad(name, args)
   const runs = whole(args, 'runs', 50)
   const warmup = whole(args, 'warmup', 10, 0)
   const options = loadOptions(args)
@@ -303,7 +304,7 @@ function profileTable(ops: OpTime[]): string {
 export const command: Command = {
   name: 'bench',
   summary: 'Measures how fast a model loads and runs on this machine.',
-  usage: 'bench MODEL [--runs N] [--warmup N] [--profile] [--json | --share]',
+  usage: 'bench MODEL [--runs N] [--warmup N] [--profile | --load] [--json | --share]',
   options: {
     runs: { type: 'string', short: 'n', value: 'N', help: 'measured runs (default: 50)' },
     warmup: { type: 'string', short: 'w', value: 'N', help: 'runs before that (default: 10)' },
@@ -311,6 +312,10 @@ export const command: Command = {
       type: 'boolean',
       short: 'p',
       help: 'time every op; each is run on its own, so they add up to a little more',
+    },
+    load: {
+      type: 'boolean',
+      help: 'where the time goes from a cold process to the first answer; --runs processes (default: 5)',
     },
     ...RUN_OPTIONS,
     json: { type: 'boolean', help: 'print everything as JSON' },

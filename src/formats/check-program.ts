@@ -383,6 +383,15 @@ export const isChecked = (opcode: number): boolean => opcode === OP_GROUP || KIN
 const COUNT =
   /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows|batch|steps|inputs|cells|outputs|outputStride|outputBatchStride|filters|rank|groupIn|groupOut|m|k|columns|kind|type|from|to)$/
 
+const counts = new Map<string, boolean>()
+
+/** Whether COUNT has the field; asked once for each. */
+function isCount(field: string): boolean {
+  let known = counts.get(field)
+  if (known === undefined) counts.set(field, (known = COUNT.test(field)))
+  return known
+}
+
 const whole = (v: unknown, least: number, most: number): v is number =>
   Number.isInteger(v) && (v as number) >= least && (v as number) <= most
 
@@ -449,7 +458,7 @@ interface Room {
 
 /** Whether a record counts as kernels may count, and writes where they may write. */
 function recordFits({ op, fields }: Entry, room: Room): boolean {
-  for (const field in fields) if (COUNT.test(field) && !whole(fields[field], 0, MOST)) return false
+  for (const field in fields) if (isCount(field) && !whole(fields[field], 0, MOST)) return false
   if (fields.first! >= fields.rows!) return false
   const kind = KINDS.get(op)
   // A group.

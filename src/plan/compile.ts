@@ -15,6 +15,7 @@ import type { Kernels, Variant } from '../types.ts'
 import { arrange } from './arrange.ts'
 import { layOutTables, makeTables, opcodeOf, plainTable, writeTables, type TableItem } from './encode.ts'
 import { PAGE, PROGRAM_BASE } from '../memory.ts'
+import { stages } from '../stages.ts'
 
 export interface CompileOptions {
   variant: Variant
@@ -177,8 +178,12 @@ function refuseUnsupported(unsupported: Lowered['unsupported']): void {
 export function compileModel(graph: Graph, options: CompileOptions): Program {
   refuseFloat(graph)
   const { variant, kernels = 'generic', plan, convolution } = options
-  const lowered = lower(settle(graph), { variant, kernels, compact: plan === 'size', convolution })
+  stages.begin?.('settle shapes')
+  const settled = settle(graph)
+  stages.begin?.('lower')
+  const lowered = lower(settled, { variant, kernels, compact: plan === 'size', convolution })
   refuseUnsupported(lowered.unsupported)
+  stages.begin?.('plan')
   return assemble(lowered, options)
 }
 

@@ -25,6 +25,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
         'markup.ts',
         'scan.ts',
         'memory.ts',
+        'stages.ts',
         'compressed.ts',
         'inflate.ts',
         'generated/',

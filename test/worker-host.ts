@@ -22,12 +22,15 @@ export function peer<T>(name: string): T | undefined {
   return undefined
 }
 
-interface Miniflare {
+export interface Miniflare {
   ready: Promise<URL>
   dispatchFetch(url: string, init?: unknown): Promise<Response>
   dispose(): Promise<void>
+  getR2Bucket(name: string): Promise<{ put(key: string, value: Uint8Array): Promise<unknown> }>
+  getD1Database(name: string): Promise<{ exec(sql: string): Promise<unknown> }>
+  getQueueProducer(name: string): Promise<{ send(body: unknown): Promise<unknown> }>
 }
-type MiniflareClass = new (options: unknown) => Miniflare
+export type MiniflareClass = new (options: unknown) => Miniflare
 interface Esbuild {
   build(options: unknown): Promise<{ outputFiles: { text: string; contents: Uint8Array; path: string }[] }>
 }
@@ -44,12 +47,12 @@ function packageFolder(): string {
   return folder
 }
 
-/** The example's script; imports of .wasm files stay, as `./model.wasm` and `./image.wasm`. */
-export async function bundleWorker(): Promise<string> {
+/** An example's script; imports of .wasm files stay, as `./model.wasm` and `./image.wasm`. */
+export async function bundleWorker(example = 'cloudflare-worker'): Promise<string> {
   const folder = packageFolder()
   try {
     const { outputFiles } = await esbuild!.build({
-      entryPoints: [join(root, 'examples/cloudflare-worker/src/index.ts')],
+      entryPoints: [join(root, `examples/${example}/src/index.ts`)],
       bundle: true,
       format: 'esm',
       write: false,

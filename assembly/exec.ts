@@ -48,6 +48,9 @@ import {
   OP_SELECT,
   OP_CONVERT,
   OP_TOP_K,
+  OP_FLOAT_TABLE,
+  OP_FLOAT_UNARY,
+  OP_POWER,
   FORM_DOT,
   Record,
   STATUS_BAD_OPCODE,
@@ -97,6 +100,9 @@ import {
   kernel_72,
   kernel_73,
   kernel_74,
+  kernel_80,
+  kernel_81,
+  kernel_82,
   relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
@@ -190,6 +196,15 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       break
     case OP_TOP_K:
       kernel_74(record)
+      break
+    case OP_FLOAT_TABLE:
+      kernel_80(record)
+      break
+    case OP_FLOAT_UNARY:
+      kernel_81(record)
+      break
+    case OP_POWER:
+      kernel_82(record)
       break
     case OP_TRANSPOSE_CONV:
       kernel_19(record)

@@ -60,6 +60,9 @@ export const OP_COMPARE = 71
 export const OP_SELECT = 72
 export const OP_CONVERT = 73
 export const OP_TOP_K = 74
+export const OP_FLOAT_TABLE = 80
+export const OP_FLOAT_UNARY = 81
+export const OP_POWER = 82
 
 /**
  * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
@@ -795,6 +798,11 @@ export const ARITHMETIC_FLOAT_MAXIMUM = 14
 export const ARITHMETIC_FLOAT_MINIMUM = 15
 export const ARITHMETIC_FLOAT_SQUARED_DIFFERENCE = 16
 export const ARITHMETIC_FLOAT_FLOOR_DIV = 17
+/** Of OP_POWER. */
+export const ARITHMETIC_FLOAT_POW = 18
+/** The exponent is one for all: a whole one from 1 on multiplies. */
+export const ARITHMETIC_FLOAT_POW_OF_ONE = 19
+export const ARITHMETIC_INT_POW = 20
 
 /**
  * Runs of `bytes` from `count` places; a place is `depth` int32 indices, each within its limit and times its stride in
@@ -1000,3 +1008,52 @@ export const COMPARE_OR = 7
   type: u32
   bytes: i32
 }
+
+/** float32 of int8s through a table of 256, indexed by the byte as unsigned. */
+@unmanaged export class FloatTableRecord extends Record {
+  input: u32
+  output: u32
+  count: i32
+  table: u32
+}
+
+/** A function of float32s or int32s, element by element; `kind`: a UNARY_ constant. */
+@unmanaged export class FloatUnaryRecord extends Record {
+  kind: i32
+  input: u32
+  output: u32
+  count: i32
+  /** Slope of UNARY_LEAKY_RELU. */
+  alpha: f32
+  /** Roots: 8192 u16, the estimates of kernels/float-unary.ts. */
+  table: u32
+}
+
+export const UNARY_ABS = 0
+export const UNARY_NEG = 1
+export const UNARY_SQUARE = 2
+export const UNARY_FLOOR = 3
+export const UNARY_CEIL = 4
+export const UNARY_ROUND = 5
+export const UNARY_SIGN = 6
+export const UNARY_RELU = 7
+export const UNARY_RELU6 = 8
+export const UNARY_RELU_N1_TO_1 = 9
+export const UNARY_RELU_0_TO_1 = 10
+export const UNARY_LEAKY_RELU = 11
+export const UNARY_HARD_SWISH = 12
+export const UNARY_EXP = 13
+export const UNARY_LOG = 14
+export const UNARY_SIN = 15
+export const UNARY_COS = 16
+export const UNARY_TANH = 17
+export const UNARY_LOGISTIC = 18
+export const UNARY_ELU = 19
+export const UNARY_GELU = 20
+export const UNARY_APPROXIMATE_GELU = 21
+export const UNARY_SQRT = 22
+export const UNARY_RSQRT = 23
+/** int32. */
+export const UNARY_INT_ABS = 24
+export const UNARY_INT_NEG = 25
+export const UNARY_INT_SIGN = 26

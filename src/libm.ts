@@ -2,7 +2,7 @@
  * float32 functions of glibc's libm to the bit, as TFLite's tables call them; from IEEE + - * / only, so that every
  * engine gives the same. expf and tanhf are in numerics.ts.
  */
-import { expf, f32 } from './numerics.ts'
+import { EXP2_32, expf, f32, rne } from './numerics.ts'
 
 const float = new Float32Array(1)
 const word = new Int32Array(float.buffer)
@@ -103,4 +103,64 @@ export function erfcf(x: number): number {
   const z = floatOf(bitsOf(magnitude) & 0xffffe000)
   const r = f32(expf(f32(f32(-z * z) - 0.5625)) * expf(f32(f32(f32(z - magnitude) * f32(z + magnitude)) + ratio)))
   return x > 0 ? f32(r / magnitude) : f32(2 - f32(r / magnitude))
+}
+
+/** log2(c) for the sixteen c of LOG_TABLE. */
+const LOG2_TABLE = [
+  -0.48430022186289673, -0.42257122959194704, -0.3633754347673556, -0.30651309567405577, -0.25180720160537634,
+  -0.19910014943794563, -0.14825100623281615, -0.09913323807318392, -0.051632812977629436, 0.0, 0.07508531937943004,
+  0.15987125980713107, 0.2384046664317681, 0.31288288605863257, 0.38370422656453185, 0.451211048935815,
+]
+const LOG2_POLYNOMIAL = [
+  0.288457581109214, -0.36092606229713164, 0.480898481472577, -0.7213474675006291, 1.4426950408774342,
+] as const
+
+/** log2 of a positive float32, to float64's precision nearly. */
+function log2Of(x: number): number {
+  let bits = bitsOf(x)
+  if (bits < 0x00800000) bits = bitsOf(f32(x * 2 ** 23)) - (23 << 23)
+  const t = (bits - 0x3f330000) | 0
+  const i = (t >>> 19) & 15
+  const r = floatOf((bits - (t & 0xff800000)) | 0) * LOG_TABLE[2 * i]! - 1
+  const [a, b, c, d, e] = LOG2_POLYNOMIAL
+  const r2 = r * r
+  return (a * r + b) * (r2 * r2) + ((c * r + d) * r2 + (e * r + (LOG2_TABLE[i]! + (t >> 23))))
+}
+
+/** 2^x, rounded to float32. */
+function exp2Of(x: number): number {
+  if (x > 127.99999995700433) return Infinity
+  if (x <= -150) return 0
+  const k = rne(x * 32)
+  const r = x - k / 32
+  const scale = EXP2_32[((k % 32) + 32) % 32]! * 2 ** Math.floor(k / 32)
+  return f32(((0.05550361559341535 * r + 0.2402284522445722) * (r * r) + (0.6931471806916203 * r + 1)) * scale)
+}
+
+/** x to the power of y, as glibc's powf. */
+export function powf(x: number, y: number): number {
+  if (y === 0 || x === 1) return 1
+  if (Number.isNaN(x) || Number.isNaN(y)) return NaN
+  const magnitude = Math.abs(x)
+  if (Math.abs(y) === Infinity) return magnitude === 1 ? 1 : magnitude > 1 === y > 0 ? Infinity : 0
+  const odd = Math.abs(y % 2) === 1
+  const sign = odd && (x < 0 || Object.is(x, -0)) ? -1 : 1
+  if (magnitude === 0 || magnitude === Infinity) return sign * ((magnitude === 0) === y > 0 ? 0 : Infinity)
+  if (x < 0 && !Number.isInteger(y)) return NaN
+  return sign * exp2Of(y * log2Of(magnitude))
+}
+
+/** The same as TFLite computes it where one exponent serves a whole tensor: a whole one from 1 on multiplies. */
+export function powOfOne(x: number, y: number): number {
+  const whole = Math.trunc(f32(y + (y < 0 ? -0.5 : 0.5)))
+  if (!(whole >= 1 && Math.abs(f32(y - whole)) < f32(1e-5))) return powf(x, y)
+  const most = f32(3.4028234663852886e38)
+  const times = (a: number, b: number): number => Math.max(Math.min(f32(a * b), most), -most)
+  const power = (n: number): number => {
+    if (n === 1) return x
+    const half = power(n >> 1)
+    const square = times(half, half)
+    return n % 2 ? times(x, square) : square
+  }
+  return power(whole)
 }

@@ -122,7 +122,7 @@ test('buffers that are placed in turn, too many for pairs, do not overlap', asyn
   assert.ok(live.length > 3000)
 })
 
-test('a long chain of square roots is refused in one sentence', () => {
+test('a long chain of square roots is one table', () => {
   const graph = chain(20000, one, (b, x, i) =>
     i === 0
       ? push(b, { type: 'DEQUANTIZE', attrs: {} }, [x], b.tensor(one, 'float32'))
@@ -130,12 +130,10 @@ test('a long chain of square roots is refused in one sentence', () => {
         ? push(b, { type: 'QUANTIZE', attrs: {} }, [x], b.tensor(one, 'int8', 0.05, 3))
         : push(b, { type: 'SQRT', attrs: {} }, [x], b.tensor(one, 'float32')),
   )
-  within(LIMIT_MS, 'refusing', () =>
-    assert.throws(
-      () => compileModel(graph, { variant: 'simd', plan: 'speed' }),
-      (e: unknown) => e instanceof ThimbleError && e.code === 'lower/unsupported-op',
-    ),
-  )
+  within(LIMIT_MS, 'compiling', () => {
+    const { plan } = compileModel(graph, { variant: 'simd', plan: 'speed' })
+    assert.ok(plan)
+  })
 })
 
 test.run()

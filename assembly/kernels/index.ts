@@ -43,6 +43,9 @@ export { compare as kernel_71 } from './select'
 export { select as kernel_72 } from './select'
 export { convert as kernel_73 } from './select'
 export { topK as kernel_74 } from './select'
+export { floatTable as kernel_80 } from './float-unary'
+export { floatUnary as kernel_81 } from './float-unary'
+export { power as kernel_82 } from './power'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

@@ -110,8 +110,9 @@ export function arithmetic(record: usize): void {
           if (kind == ARITHMETIC_INT_TO_FLOAT) store<f32>(to, f32(load<i32>(a)))
           else if (floats) {
             let y = combineFloats(kind, load<f32>(a), load<f32>(b))
-            if (r.clamped & 1) y = max(y, r.low)
-            if (r.clamped & 2) y = min(y, r.high)
+            // A zero keeps its sign.
+            if (r.clamped & 1 && y < r.low) y = r.low
+            if (r.clamped & 2 && y > r.high) y = r.high
             store<f32>(to, y)
           } else {
             let y = combineInts(kind, load<i32>(a), load<i32>(b))

@@ -46,6 +46,9 @@ import {
   OP_SOFTMAX,
   OP_STRIDED_COPY,
   OP_SVDF,
+  OP_FLOAT_TABLE,
+  OP_FLOAT_UNARY,
+  OP_POWER,
   OP_TOP_K,
   OP_TRANSPOSE_CONV,
   OP_WINOGRAD,
@@ -364,6 +367,23 @@ const KINDS = new Map<number, Kind>([
       reach: (f) => [8 * f.count!],
       work: (f) => times(f.count),
     },
+  ],
+  [
+    OP_POWER,
+    {
+      record: 'ArithmeticRecord',
+      writes: ['output'],
+      reach: (f) => [4 * volume(f)],
+      work: volume,
+    },
+  ],
+  [
+    OP_FLOAT_TABLE,
+    { record: 'FloatTableRecord', writes: ['output'], reach: (f) => [4 * f.count!], work: (f) => times(f.count) },
+  ],
+  [
+    OP_FLOAT_UNARY,
+    { record: 'FloatUnaryRecord', writes: ['output'], reach: (f) => [4 * f.count!], work: (f) => 8 * times(f.count) },
   ],
   [
     OP_TOP_K,

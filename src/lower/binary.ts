@@ -10,9 +10,10 @@ import {
   quantizeMultiplier,
   rne,
 } from '../numerics.ts'
+import { trimmed } from './broadcast.ts'
 import { type Context, shifted, type Q } from './context.ts'
 import { emitLut, real, table, toTable } from './elementwise.ts'
-import { emitPairs, operandsOf, trimmed, UNUSED } from './pairs.ts'
+import { emitPairs, operandsOf, UNUSED } from './pairs.ts'
 import type { Value } from './program.ts'
 import { lowerArithmetic } from './words.ts'
 

@@ -70,3 +70,14 @@ export function strides(shape: readonly number[], width: number): number[] {
   }
   return out
 }
+
+/** A shape without its leading ones, as text. */
+export const trimmed = (shape: readonly number[]): string =>
+  shape
+    .slice(
+      Math.max(
+        0,
+        shape.findIndex((d) => d !== 1),
+      ),
+    )
+    .join()

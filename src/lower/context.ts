@@ -20,13 +20,13 @@ export interface Q extends QuantParams {
   shift: number
 }
 
-/** A float32 tensor that is a function of an 8-bit one and is never computed: what reads it makes a table. */
+/** A float32 tensor that is a function of an 8-bit one; computed only where somebody needs its numbers. */
 export interface Tabular {
   x: Value
-  /** The float32 for a byte as kernels see it, -128 to 127. */
-  real(v: number): number
-  /** The reference has the same float; else it may be one unit in the last place off. */
-  exact: boolean
+  /** 256 of them, for each byte that kernels see, as unsigned. */
+  values: Float32Array
+  /** Computes the tensor. */
+  emit(): Value
 }
 
 /** `table` has, for each byte of `of` as unsigned, the int8 that kernels see. */
@@ -59,7 +59,7 @@ export class Context {
   readonly buffers = new Buffers()
   readonly steps: Step[] = []
   readonly values = new Map<number, Value>()
-  /** By tensor; these have no value. */
+  /** By tensor; these have no value as long as nobody asks for it. */
   readonly tabular = new Map<number, Tabular>()
   /** What values are a function of, by a table. */
   readonly functions = new Map<Value, ByteFunction>()
@@ -70,7 +70,6 @@ export class Context {
   /** The first op whose input 0 is a tensor. */
   readonly firstReader = new Map<number, Op>()
   readonly outputs: ReadonlySet<number>
-  #tables: Uint8Array | undefined
   opIndex = 0
 
   /** Tensors that ops write, constants among them where they were computed ahead. */
@@ -100,28 +99,6 @@ export class Context {
     return this.graph.ops[this.opIndex]!
   }
 
-  /** Whether all that reads a tensor takes it, by way of functions of one variable, back to 8 bits. */
-  isTabular(index: number): boolean {
-    this.#tables ??= this.#findTables()
-    return this.#tables[index] === 1
-  }
-
-  /** From the last op to the first: a reader is known before what it reads. */
-  #findTables(): Uint8Array {
-    const { ops, tensors } = this.graph
-    const found = new Uint8Array(tensors.length)
-    const taken = new Uint32Array(tensors.length)
-    for (let i = ops.length - 1; i >= 0; i--) {
-      const { type, inputs, outputs } = ops[i]!
-      for (const o of outputs) found[o] = taken[o] === this.uses[o] ? 1 : 0
-      const out = outputs[0] ?? -1
-      const takes =
-        type === 'QUANTIZE' ? /^u?int8$/.test(tensors[out]?.dtype ?? '') : type === 'SQRT' && found[out] === 1
-      if (takes && inputs[0]! >= 0) taken[inputs[0]!]!++
-    }
-    return found
-  }
-
   tensor(index: number | undefined, role: string): Tensor {
     const t = index === undefined || index < 0 ? undefined : this.graph.tensors[index]
     if (!t) throw this.fail('lower/missing-input', `${role} is missing`)
@@ -141,7 +118,7 @@ export class Context {
   /** The value of input `position`, which must be an activation or an 8-bit constant. */
   value(position: number): Value {
     const index = this.op.inputs[position] ?? -1
-    const found = this.values.get(index)
+    const found = this.computed(index)
     if (found) return found
     const t = this.input(position)
     if (t.initial) return this.state(index)
@@ -151,6 +128,11 @@ export class Context {
     value.alias = true
     this.values.set(index, value)
     return value
+  }
+
+  /** The value of tensor `index` where an op before gives one. */
+  computed(index: number): Value | undefined {
+    return this.values.get(index) ?? this.tabular.get(index)?.emit()
   }
 
   /** The value of state tensor `index`. */

@@ -13,10 +13,10 @@ import {
   rne,
   tanhf,
 } from '../numerics.ts'
-import { type Context, Unsupported, type Q, type Tabular } from './context.ts'
+import { type Context, Unsupported, type Q } from './context.ts'
+import { lowerLine, quantizedTable } from './floats.ts'
 import { compose, functionOf, source } from './functions.ts'
 import { rowwise, type Value } from './program.ts'
-import { emitDequantize } from './words.ts'
 
 /** fn maps a raw input value to a raw output value; the table is indexed by the kernel-domain byte as unsigned. */
 export function table(x: Q, y: Q, fn: (q: number) => number): Int8Array {
@@ -206,32 +206,6 @@ export function lowerHardSwish(cx: Context): void {
   })
 }
 
-const nextFloat = (x: number, by: number): number => {
-  const word = Int32Array.of(0)
-  const float = new Float32Array(word.buffer)
-  float[0] = x
-  word[0]! += by
-  return float[0]
-}
-
-/** QUANTIZE of every value that a tabular one can have. */
-function quantizedTable({ real, exact }: Tabular, y: Q): Int8Array {
-  const inverse = f32(1 / y.scale)
-  const quantized = (v: number): number => {
-    const scaled = f32(v * inverse)
-    // The first test is false for NaN, too, as in the kernel.
-    return clamp(rne(scaled < 1024 ? Math.max(scaled, -1024) : 1024) + y.zero, -128, 127)
-  }
-  return Int8Array.from({ length: 256 }, (_, byte) => {
-    const v = real((byte << 24) >> 24)
-    const q = quantized(v)
-    if (!exact && v > 0 && (quantized(nextFloat(v, -1)) !== q || quantized(nextFloat(v, 1)) !== q)) {
-      throw new Unsupported('SQRT whose last bit decides about a quantized value')
-    }
-    return q
-  })
-}
-
 export function lowerQuantize(cx: Context): void {
   const t = cx.input(0)
   const out = cx.output()
@@ -306,7 +280,7 @@ export function lowerDequantize(cx: Context): void {
   const out = cx.output()
   if (out.dtype !== 'float32') throw new Unsupported(`DEQUANTIZE to ${out.dtype}`)
   cx.expectShape(out, x.tensor.shape)
-  emitDequantize(cx, x, q.zero, q.scale)
+  lowerLine(cx, x, q.zero, q.scale)
 }
 
 /** Concatenation's requantization of a uint8 input. */

@@ -30,6 +30,7 @@ import {
   lowerRelu,
   lowerTanh,
 } from './elementwise.ts'
+import { floatOr, lowerFloat } from './floats.ts'
 import { withoutUnread } from './functions.ts'
 import { lowerGather, lowerGatherNd } from './gather.ts'
 import { lowerBatchMatmul } from './matmul.ts'
@@ -43,7 +44,7 @@ import {
   lowerNeg,
   lowerRelu0To1,
   lowerRsqrt8,
-  lowerSqrt,
+  lowerSqrt8,
 } from './unary.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMeanOrSum, lowerPool, lowerReduce, lowerSoftmax } from './reduce.ts'
@@ -67,7 +68,7 @@ import {
 } from './shape.ts'
 import { lowerCompare, lowerNot, lowerSelect, lowerTopK } from './select.ts'
 import { lowerTransposeConv } from './transpose-conv.ts'
-import { lowerCast, wordsOr } from './words.ts'
+import { lowerArithmetic, lowerCast, wordsOr } from './words.ts'
 
 const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   CONV_2D: lowerConv,
@@ -91,21 +92,21 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   L2_NORMALIZATION: lowerL2Normalization,
   LOG_SOFTMAX: lowerLogSoftmax,
   SOFTMAX: lowerSoftmax,
-  LOGISTIC: lowerLogistic,
-  TANH: lowerTanh,
-  HARD_SWISH: lowerHardSwish,
-  RELU: lowerRelu,
-  RELU6: lowerRelu,
-  RELU_N1_TO_1: lowerRelu,
-  RELU_0_TO_1: lowerRelu0To1,
-  LEAKY_RELU: lowerLeakyRelu,
-  ABS: lowerAbs,
-  ELU: lowerElu,
-  EXP: lowerExp,
-  GELU: lowerGelu,
-  LOG: lowerLog,
-  NEG: lowerNeg,
-  RSQRT: lowerRsqrt8,
+  LOGISTIC: floatOr(lowerLogistic),
+  TANH: floatOr(lowerTanh),
+  HARD_SWISH: floatOr(lowerHardSwish),
+  RELU: floatOr(lowerRelu),
+  RELU6: floatOr(lowerRelu),
+  RELU_N1_TO_1: floatOr(lowerRelu),
+  RELU_0_TO_1: floatOr(lowerRelu0To1),
+  LEAKY_RELU: floatOr(lowerLeakyRelu),
+  ABS: floatOr(lowerAbs),
+  ELU: floatOr(lowerElu),
+  EXP: floatOr(lowerExp),
+  GELU: floatOr(lowerGelu),
+  LOG: floatOr(lowerLog),
+  NEG: floatOr(lowerNeg),
+  RSQRT: floatOr(lowerRsqrt8),
   PRELU: lowerPrelu8,
   MAXIMUM: wordsOr(lowerMaximum),
   MINIMUM: wordsOr(lowerMinimum),
@@ -113,7 +114,15 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   QUANTIZE: lowerQuantize,
   DEQUANTIZE: lowerDequantize,
   CAST: lowerCast,
-  SQRT: lowerSqrt,
+  SQRT: floatOr(lowerSqrt8),
+  SQUARE: lowerFloat,
+  FLOOR: lowerFloat,
+  CEIL: lowerFloat,
+  ROUND: lowerFloat,
+  SIGN: lowerFloat,
+  SIN: lowerFloat,
+  COS: lowerFloat,
+  POW: lowerArithmetic,
   RESIZE_BILINEAR: lowerResize,
   RESIZE_NEAREST_NEIGHBOR: lowerResize,
   PAD: lowerPad,
@@ -207,7 +216,7 @@ function lowerOutputs(cx: Context): Port[] {
   return cx.graph.outputs.map((index) => {
     const t = cx.graph.tensors[index]!
     cx.opIndex = cx.graph.ops.length
-    let value = cx.values.get(index)
+    let value = cx.computed(index)
     if (!value) {
       // A constant as output.
       const data = t.data!

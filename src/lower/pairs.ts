@@ -1,21 +1,10 @@
 /** Element by element on two 8-bit tensors: how operands broadcast, and the kernel's loops. */
 import type { OP_BINARY, OP_COMBINE } from '../generated/layout.ts'
-import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
+import { broadcast, merge, offsets, trimmed, type Dim } from './broadcast.ts'
 import { type ByteFunction, type Context, Unsupported, type Q } from './context.ts'
 import { emitLut } from './elementwise.ts'
 import { joinFunctions } from './functions.ts'
 import { present, rowwise, type Buffer, type Value } from './program.ts'
-
-/** A shape without its leading ones, as text. */
-export const trimmed = (shape: readonly number[]): string =>
-  shape
-    .slice(
-      Math.max(
-        0,
-        shape.findIndex((d) => d !== 1),
-      ),
-    )
-    .join()
 
 /** The two inputs and the quantization of all three tensors, which must be of one 8-bit type. */
 export function operandsOf(cx: Context): { a: Value; b: Value; aq: Q; bq: Q; yq: Q } {

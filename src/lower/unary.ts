@@ -61,7 +61,7 @@ export function lowerAbs(cx: Context): void {
 export const lowerNeg = (cx: Context): void => signed(cx, (_, __, q) => (-q << 24) >> 24)
 
 /** Truncated. LiteRT ends with an error where a value is negative; here its root is 0. */
-const lowerSqrt8 = (cx: Context): void =>
+export const lowerSqrt8 = (cx: Context): void =>
   signed(cx, (x, y, q) => {
     const root = f32(f32(Math.sqrt(Math.max(0, real(x, q)))) / y.scale)
     return root < 2 ** 31 ? Math.trunc(root) + y.zeroPoint : y.high
@@ -89,16 +89,4 @@ export function lowerRelu0To1(cx: Context): void {
   const low = clamp(y.zeroPoint, y.low, y.high)
   const high = clamp(y.zeroPoint + rha(f32(1 / y.scale)), y.low, y.high)
   unary(cx, (_, __, q) => clamp(multiplyHalfAway(q - x.zeroPoint, multiplier, shift) + y.zeroPoint, low, high))
-}
-
-/**
- * Only between 8-bit tensors: the last bit of a float32 root differs from runtime to runtime (XNNPACK's is not the
- * nearest).
- */
-export function lowerSqrt(cx: Context): void {
-  if (cx.output().dtype !== 'float32') return lowerSqrt8(cx)
-  const from = cx.tabular.get(cx.op.inputs[0]!)
-  if (!from || !from.exact) throw new Unsupported('SQRT elsewhere than once between DEQUANTIZE (or CAST) and QUANTIZE')
-  cx.expectShape(cx.output(), cx.input(0).shape)
-  cx.tabular.set(cx.op.outputs[0]!, { x: from.x, real: (v) => f32(Math.sqrt(from.real(v))), exact: false })
 }

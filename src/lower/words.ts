@@ -1,4 +1,4 @@
-/** int32 and float32 values of a few elements (indices, coordinates): arithmetic, CAST, SQRT. */
+/** int32 and float32 values of a few elements (indices, coordinates): arithmetic, CAST. */
 import {
   ARITHMETIC_FLOAT_ADD,
   ARITHMETIC_FLOAT_DIV,
@@ -17,14 +17,19 @@ import {
   ARITHMETIC_INT_MAXIMUM,
   ARITHMETIC_INT_MINIMUM,
   ARITHMETIC_INT_SQUARED_DIFFERENCE,
+  ARITHMETIC_FLOAT_POW,
+  ARITHMETIC_FLOAT_POW_OF_ONE,
+  ARITHMETIC_INT_POW,
   OP_ARITHMETIC,
-  OP_DEQUANTIZE,
+  OP_POWER,
 } from '../generated/layout.ts'
 import { elements, type Activation, type DType, type OpType } from '../graph.ts'
+import { powf, powOfOne } from '../libm.ts'
 import { f32 } from '../numerics.ts'
 import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
+import { joinTables, lowerLine } from './floats.ts'
 import { emitConvert } from './select.ts'
 
 const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
@@ -37,6 +42,21 @@ const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
   MAXIMUM: { int32: ARITHMETIC_INT_MAXIMUM, float32: ARITHMETIC_FLOAT_MAXIMUM },
   MINIMUM: { int32: ARITHMETIC_INT_MINIMUM, float32: ARITHMETIC_FLOAT_MINIMUM },
   SQUARED_DIFFERENCE: { int32: ARITHMETIC_INT_SQUARED_DIFFERENCE, float32: ARITHMETIC_FLOAT_SQUARED_DIFFERENCE },
+  POW: { int32: ARITHMETIC_INT_POW, float32: ARITHMETIC_FLOAT_POW },
+}
+
+/** The float32 ones, as their kernels compute them. */
+const FLOATS: Partial<Record<number, (a: number, b: number) => number>> = {
+  [ARITHMETIC_FLOAT_ADD]: (a, b) => f32(a + b),
+  [ARITHMETIC_FLOAT_SUB]: (a, b) => f32(a - b),
+  [ARITHMETIC_FLOAT_MUL]: (a, b) => f32(a * b),
+  [ARITHMETIC_FLOAT_DIV]: (a, b) => f32(a / b),
+  [ARITHMETIC_FLOAT_FLOOR_DIV]: (a, b) => f32(Math.floor(a / b)),
+  [ARITHMETIC_FLOAT_MAXIMUM]: Math.max,
+  [ARITHMETIC_FLOAT_MINIMUM]: Math.min,
+  [ARITHMETIC_FLOAT_SQUARED_DIFFERENCE]: (a, b) => f32(f32(a - b) * f32(a - b)),
+  [ARITHMETIC_FLOAT_POW]: powf,
+  [ARITHMETIC_FLOAT_POW_OF_ONE]: powOfOne,
 }
 
 /** Limits of a fused activation on the result itself. */
@@ -47,6 +67,15 @@ function wordLimits(cx: Context): Record<'clamped' | 'low' | 'high', number> {
     clamped: activation === 'NONE' ? 0 : activation === 'RELU' ? 1 : 3,
     low: symmetric ? -1 : 0,
     high: symmetric ? 1 : 6,
+  }
+}
+
+/** An element with the limits of the fused activation. */
+function limitedBy(cx: Context, element: (a: number, b: number) => number): (a: number, b: number) => number {
+  const { clamped, low, high } = wordLimits(cx)
+  return (a, b) => {
+    const y = element(a, b)
+    return clamped & 1 && y < low ? low : clamped & 2 && y > high ? high : y
   }
 }
 
@@ -68,8 +97,8 @@ function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, dims: rea
   outer.forEach((from, i) =>
     cx.push({
       record: 'ArithmeticRecord',
-      op: OP_ARITHMETIC,
-      kernel: 'arithmetic',
+      op: kind >= ARITHMETIC_FLOAT_POW ? OP_POWER : OP_ARITHMETIC,
+      kernel: kind >= ARITHMETIC_FLOAT_POW ? 'power' : 'arithmetic',
       rows: rowwise(1),
       reads: [a.buffer, b.buffer],
       writes: [y.buffer],
@@ -100,9 +129,10 @@ function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, dims: rea
 export function lowerArithmetic(cx: Context): void {
   const { type } = cx.op
   const out = cx.output()
-  const kind = KINDS[type]?.[out.dtype]
   const a = cx.input(0)
   const b = cx.input(1)
+  const single = type === 'POW' && out.dtype === 'float32' && elements(b.shape) === 1 && `${a.shape}` !== `${b.shape}`
+  const kind = single ? ARITHMETIC_FLOAT_POW_OF_ONE : KINDS[type]?.[out.dtype]
   if (kind === undefined) throw new Unsupported(`${type} of ${out.dtype}`)
   if (a.dtype !== out.dtype || b.dtype !== out.dtype) {
     throw new Unsupported(`mixed ${a.dtype}, ${b.dtype} and ${out.dtype} tensors`)
@@ -110,6 +140,8 @@ export function lowerArithmetic(cx: Context): void {
   if (type === 'FLOOR_DIV' && b.data && b.dtype === 'int32' && cx.integers(1, 'divisor').includes(0)) {
     throw cx.fail('lower/constant', 'division by zero', b)
   }
+  const element = FLOATS[kind]
+  if (element && joinTables(cx, limitedBy(cx, element))) return
   emitArithmetic(cx, kind, cx.value(0), cx.value(1), merge(broadcast(cx, a, b, out), ['a', 'b']))
 }
 
@@ -130,29 +162,5 @@ export function lowerCast(cx: Context): void {
     return
   }
   if (out.dtype !== 'float32' || (tensor.dtype !== 'int8' && tensor.dtype !== 'uint8')) return emitConvert(cx, x)
-  emitDequantize(cx, x, tensor.dtype === 'uint8' ? -128 : 0, 1)
-}
-
-/**
- * scale * (x - zero) as float32, `zero` in the kernels' domain; nothing is emitted where readers take it as a table.
- */
-export function emitDequantize(cx: Context, x: Value, zero: number, scale: number): void {
-  const index = cx.op.outputs[0]!
-  if (cx.isTabular(index)) {
-    cx.plain(x)
-    cx.tabular.set(index, { x, real: (v) => f32(f32(v - zero) * scale), exact: true })
-    return
-  }
-  const y = cx.result()
-  const count = elements(x.tensor.shape)
-  cx.plain(x)
-  cx.push({
-    record: 'DequantizeRecord',
-    op: OP_DEQUANTIZE,
-    kernel: 'dequantize',
-    rows: rowwise(1),
-    reads: [x.buffer],
-    writes: [y.buffer],
-    fields: () => ({ input: x.address(), output: y.address(), count, zeroPoint: zero, scale }),
-  })
+  lowerLine(cx, x, tensor.dtype === 'uint8' ? -128 : 0, 1)
 }

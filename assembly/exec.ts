@@ -51,6 +51,7 @@ import {
   OP_FLOAT_TABLE,
   OP_FLOAT_UNARY,
   OP_POWER,
+  OP_FLOAT_LOG_SOFTMAX,
   FORM_DOT,
   Record,
   STATUS_BAD_OPCODE,
@@ -103,6 +104,7 @@ import {
   kernel_80,
   kernel_81,
   kernel_82,
+  kernel_83,
   relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
@@ -205,6 +207,9 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       break
     case OP_POWER:
       kernel_82(record)
+      break
+    case OP_FLOAT_LOG_SOFTMAX:
+      kernel_83(record)
       break
     case OP_TRANSPOSE_CONV:
       kernel_19(record)

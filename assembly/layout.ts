@@ -63,6 +63,7 @@ export const OP_TOP_K = 74
 export const OP_FLOAT_TABLE = 80
 export const OP_FLOAT_UNARY = 81
 export const OP_POWER = 82
+export const OP_FLOAT_LOG_SOFTMAX = 83
 
 /**
  * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
@@ -1057,3 +1058,10 @@ export const UNARY_RSQRT = 23
 export const UNARY_INT_ABS = 24
 export const UNARY_INT_NEG = 25
 export const UNARY_INT_SIGN = 26
+
+/** LOG_SOFTMAX of float32 over the last axis. */
+@unmanaged export class FloatLogSoftmaxRecord extends Record {
+  input: u32
+  output: u32
+  depth: i32
+}

@@ -46,6 +46,7 @@ export { topK as kernel_74 } from './select'
 export { floatTable as kernel_80 } from './float-unary'
 export { floatUnary as kernel_81 } from './float-unary'
 export { power as kernel_82 } from './power'
+export { floatLogSoftmax as kernel_83 } from './float-softmax'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

@@ -46,6 +46,7 @@ import {
   OP_SOFTMAX,
   OP_STRIDED_COPY,
   OP_SVDF,
+  OP_FLOAT_LOG_SOFTMAX,
   OP_FLOAT_TABLE,
   OP_FLOAT_UNARY,
   OP_POWER,
@@ -375,6 +376,15 @@ const KINDS = new Map<number, Kind>([
       writes: ['output'],
       reach: (f) => [4 * volume(f)],
       work: volume,
+    },
+  ],
+  [
+    OP_FLOAT_LOG_SOFTMAX,
+    {
+      record: 'FloatLogSoftmaxRecord',
+      writes: ['output'],
+      reach: (f) => [4 * f.rows! * f.depth!],
+      work: (f) => 8 * times(f.rows, f.depth),
     },
   ],
   [

@@ -1,5 +1,5 @@
 /** Normalizations along the last axis, by TFLite's builtin kernels. */
-import { OP_L2_NORMALIZATION, OP_LOG_SOFTMAX } from '../generated/layout.ts'
+import { OP_L2_NORMALIZATION, OP_FLOAT_LOG_SOFTMAX, OP_LOG_SOFTMAX } from '../generated/layout.ts'
 import { elements, type OpOf } from '../graph.ts'
 import { type Context, Unsupported, type Q } from './context.ts'
 import { rowwise, type Value } from './program.ts'
@@ -56,7 +56,27 @@ export function lowerL2Normalization(cx: Context): void {
   })
 }
 
+/** float32 over the last axis, as TFLite's builtin kernel. */
+function lowerFloatLogSoftmax(cx: Context): void {
+  const { shape, dtype } = cx.input(0)
+  const depth = shape[shape.length - 1] ?? 1
+  cx.expectShape(cx.output(), shape)
+  if (dtype !== 'float32') throw new Unsupported(`LOG_SOFTMAX of ${dtype} to float32`)
+  const x = cx.plain(cx.value(0))
+  const y = cx.result()
+  cx.push({
+    record: 'FloatLogSoftmaxRecord',
+    op: OP_FLOAT_LOG_SOFTMAX,
+    kernel: 'log-softmax',
+    rows: rowwise(elements(shape) / depth),
+    reads: [x.buffer],
+    writes: [y.buffer],
+    fields: () => ({ input: x.address(), output: y.address(), depth }),
+  })
+}
+
 export function lowerLogSoftmax(cx: Context): void {
+  if (cx.output().dtype === 'float32') return lowerFloatLogSoftmax(cx)
   const { x, xq, yq, depth, rows } = operands(cx, 16 / 256, (q) => q.high)
   const table = softmaxTable(cx, xq.scale, 1)
   const y = cx.result()

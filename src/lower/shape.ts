@@ -583,36 +583,32 @@ export function lowerResize(cx: Context): void {
   const out = cx.output()
   const t = x.tensor
   const [oh, ow] = cx.integers(1, 'size') as [number, number]
-  if (
-    t.shape.length !== 4 ||
-    out.shape.length !== 4 ||
-    out.shape[1] !== oh ||
-    out.shape[2] !== ow ||
-    out.shape[0] !== x.n ||
-    out.shape[3] !== x.c
-  ) {
-    throw cx.fail('lower/shape', 'output shape', out, `[${x.n},${oh},${ow},${x.c}]`, `[${out.shape}]`)
-  }
-  if (differ(cx, t, out) || t.dtype !== out.dtype) throw new Unsupported(`${op.type} that changes the quantization`)
+  if (t.shape.length !== 4) throw cx.fail('lower/shape', 'input shape', t, '4 dimensions', `[${t.shape}]`)
+  const [images, height, width, channels] = t.shape as [number, number, number, number]
+  cx.expectShape(out, [images, oh, ow, channels])
+  const pixel = channels * dtypeBytes(t.dtype)
+  if (bilinear && !isQuantized(t)) throw new Unsupported(`${op.type} of ${t.dtype}`)
+  if (t.dtype !== out.dtype || (isQuantized(t) && differ(cx, t, out)))
+    throw new Unsupported(`${op.type} that changes the quantization`)
   if (!bilinear && op.attrs.alignCorners && op.attrs.halfPixelCenters) {
     throw new Unsupported('RESIZE_NEAREST_NEIGHBOR with both alignCorners and halfPixelCenters')
   }
   const make = bilinear ? bilinearTable : nearestTable
   const rows = cx.buffers.constant(
     'resize rows',
-    make(x.h, oh, op.attrs.alignCorners, op.attrs.halfPixelCenters, x.rowBytes),
+    make(height, oh, op.attrs.alignCorners, op.attrs.halfPixelCenters, width * pixel),
   )
   const columns = cx.buffers.constant(
     'resize columns',
-    make(x.w, ow, op.attrs.alignCorners, op.attrs.halfPixelCenters, x.c),
+    make(width, ow, op.attrs.alignCorners, op.attrs.halfPixelCenters, pixel),
   )
   const y = cx.result()
   y.alias = true
-  for (let n = 0; n < x.n; n++) {
+  for (let n = 0; n < images; n++) {
     const common = (): Record<string, number> => ({
-      input: x.address(n),
-      output: y.address(n),
-      outRowStride: y.rowStride,
+      input: x.address() + n * height * width * pixel,
+      output: y.address() + n * oh * ow * pixel,
+      outRowStride: ow * pixel,
       outW: ow,
       rowTable: rows.address,
       columnTable: columns.address,
@@ -625,7 +621,7 @@ export function lowerResize(cx: Context): void {
         kernel: 'resize-bilinear',
         rows: rowwise(oh),
         ...buffers,
-        fields: () => ({ ...common(), channels: x.c }),
+        fields: () => ({ ...common(), channels }),
       })
     } else {
       cx.push({
@@ -634,7 +630,7 @@ export function lowerResize(cx: Context): void {
         kernel: 'resize-nearest',
         rows: rowwise(oh),
         ...buffers,
-        fields: () => ({ ...common(), bytes: x.c }),
+        fields: () => ({ ...common(), bytes: pixel }),
       })
     }
   }

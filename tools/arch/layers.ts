@@ -41,6 +41,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
         'types.ts',
         'numerics.ts',
         'libm.ts',
+        'xnnpack.ts',
         'window.ts',
         'detection-op.ts',
         'packers.ts',

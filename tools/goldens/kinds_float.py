@@ -150,3 +150,27 @@ def power(d):
     y = n.tensor(b, dtype, data=ys) if constant else n.input(b, dtype)
     z = n.op("POW", [x, y], n.tensor(a, dtype), "PowOptions")
     return n.done(z), [[xs] + ([] if constant else [ys])], f"{dtype} {a} {b}"
+
+
+@kind("FLOAT_LOG_SOFTMAX")
+def log_softmax(d):
+    shape = d.shape(1, 4, 400)
+    shape[-1] = d.pick([1, 2, 3, 4, 5, 8, 10, 13, 17, 21, 40, 100])
+    n = Net()
+    x = n.input(shape, "float32")
+    y = n.op("LOG_SOFTMAX", [x], n.tensor(shape, "float32"), "LogSoftmaxOptions")
+    return n.done(y), [[(d.r.normal(0, 1, shape) * d.pick([0.1, 1, 5, 40])).astype(f32)]], f"{shape}"
+
+
+@kind("FLOAT_RESIZE_NEAREST_NEIGHBOR")
+def resize_nearest(d):
+    dtype = d.pick(["float32", "float32", "int8", "uint8"])
+    size = [d.int(1, 2), d.int(1, 6), d.int(1, 6), d.int(1, 5)]
+    out = [d.int(1, 13), d.int(1, 13)]
+    n = Net()
+    q = d.quantized(dtype)
+    x = n.input(size, dtype, **q)
+    y = n.tensor([size[0], *out, size[3]], dtype, **q)
+    flags = d.pick([{}, {"alignCorners": True}, {"halfPixelCenters": True}])
+    n.op("RESIZE_NEAREST_NEIGHBOR", [x, n.ints(out)], y, "ResizeNearestNeighborOptions", 3, **flags)
+    return n.done(y), [[d.values(size, dtype)]], f"{dtype} {size} to {out} {flags}"

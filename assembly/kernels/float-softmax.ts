@@ -1,0 +1,93 @@
+/** LOG_SOFTMAX of float32: TFLite's kernel on Eigen's vectors of four, glibc's functions beside them. */
+import { FloatLogSoftmaxRecord } from '../layout'
+import { EXP2_TABLE } from './power'
+
+/** 1/c and log(c) for sixteen c between sqrt(1/2) and sqrt(2). */
+const LOG_TABLE: usize = memory.data<f64>([
+  1.398907162146528, -0.33569133332882284, 1.3403141896637998, -0.2929040563774074, 1.286432210124115,
+  -0.2518726580937369, 1.2367150214269895, -0.21245868807117255, 1.1906977166711752, -0.17453945183745634,
+  1.1479821020556429, -0.1380057072319758, 1.1082251448272158, -0.10275976698545139, 1.0711297413057381,
+  -0.06871392447020525, 1.036437278977283, -0.0357891387398228, 1, 0, 0.9492859795739057, 0.05204517742929496,
+  0.8951049428609004, 0.11081431298787942, 0.8476821620351103, 0.1652495223695143, 0.8050314851692001,
+  0.21687389031699977, 0.7664671008843108, 0.2659635028121397, 0.731428603316328, 0.3127556664073557,
+])
+
+/** glibc's logf of a positive number. */
+function logf(x: f32): f32 {
+  if (x == 1) return 0
+  const bits = reinterpret<i32>(x)
+  const t = bits - 0x3f330000
+  const entry = LOG_TABLE + (((t >>> 19) & 15) << 4)
+  const r = <f64>reinterpret<f32>(bits - (t & 0xff800000)) * load<f64>(entry) - 1
+  const base = load<f64>(entry, 8) + <f64>(t >> 23) * 0.6931471805599453
+  const r2 = r * r
+  const y = -0.25089342214237154 * r2 + (0.333456765744066 * r + -0.4999997485802103)
+  return <f32>(y * r2 + (base + r))
+}
+
+/** glibc's expf of a number that is not positive. */
+function expf(x: f32): f32 {
+  if (x < <f32>-103.97207641601562) return 0
+  const z = <f64>x * 46.16624130844683
+  const k = i32(nearest<f64>(z))
+  const r = z - <f64>k
+  const scale = load<f64>(EXP2_TABLE + ((k & 31) << 3)) * reinterpret<f64>((<i64>((k >> 5) + 1023)) << 52)
+  const low = (0.05550361559341535 / 32768) * r + 0.2402284522445722 / 1024
+  return <f32>((low * (r * r) + ((0.6931471806916203 / 32) * r + 1)) * scale)
+}
+
+/** Eigen's exp of a number that is not positive, as its vectors compute it. */
+function expOfVector(x: f32): f32 {
+  if (x < -104) return 0
+  const m = floor<f32>(x * <f32>1.44269504088896341 + <f32>0.5)
+  let r = m * <f32>-0.693359375 + x
+  r = m * <f32>2.1219444e-4 + r
+  const r2 = r * r
+  const odd = r2 * <f32>8.36894474923610687e-3 + <f32>0.166665181517601013
+  let y = r2 * <f32>1.374496379867196e-3 + <f32>4.166965186595917e-2
+  y = r2 * y + <f32>0.49999988079071045
+  y = r * odd + y
+  y = r2 * y + (r + 1)
+  return <f32>(<f64>y * reinterpret<f64>((<i64>(i32(m) + 1023)) << 52))
+}
+
+/** Sum of n in the order of Eigen's vectors: two of four at a time, one more, then one by one. */
+function sumOf(p: usize, n: i32): f32 {
+  const whole = n & ~3
+  if (!whole) {
+    let sum = load<f32>(p)
+    for (let i = 1; i < n; i++) sum += load<f32>(p + (i << 2))
+    return sum
+  }
+  // Lanes are summed where they lie: nobody needs the numbers after.
+  const pairs = n & ~7
+  for (let i = 8; i < pairs; i++) {
+    const to = p + ((i & 7) << 2)
+    store<f32>(to, load<f32>(to) + load<f32>(p + (i << 2)))
+  }
+  if (pairs) for (let i: usize = 0; i < 16; i += 4) store<f32>(p + i, load<f32>(p + i) + load<f32>(p + i, 16))
+  if (whole > pairs && pairs) {
+    for (let i: usize = 0; i < 16; i += 4) store<f32>(p + i, load<f32>(p + i) + load<f32>(p + i + (pairs << 2)))
+  }
+  let sum = load<f32>(p) + load<f32>(p, 8) + (load<f32>(p, 4) + load<f32>(p, 12))
+  for (let i = whole; i < n; i++) sum += load<f32>(p + (i << 2))
+  return sum
+}
+
+export function floatLogSoftmax(record: usize): void {
+  const r = changetype<FloatLogSoftmaxRecord>(record)
+  const depth = r.depth
+  const whole = depth & ~3
+  for (let y: u32 = 0; y < r.rows; y++) {
+    const from: usize = r.input + ((y * depth) << 2)
+    const to: usize = r.output + ((y * depth) << 2)
+    let top = load<f32>(from)
+    for (let i = 1; i < depth; i++) top = max(top, load<f32>(from + (i << 2)))
+    for (let i = 0; i < depth; i++) {
+      const x = load<f32>(from + (i << 2)) - top
+      store<f32>(to + (i << 2), i < whole ? expOfVector(x) : expf(x))
+    }
+    const log = logf(sumOf(to, depth))
+    for (let i = 0; i < depth; i++) store<f32>(to + (i << 2), load<f32>(from + (i << 2)) - top - log)
+  }
+}

@@ -6,6 +6,7 @@ import { elements, type Graph, type Op } from '../graph.ts'
 import { convShape, type FloatModel } from './execute.ts'
 import { bounds, type Values } from './values.ts'
 import { corner, im2col, type ConvShape } from './kernels.ts'
+import { elementwise } from './general.ts'
 import { normalAxis, split } from './ops.ts'
 import { columnProducts, depthwiseGradient, gate, gemm } from './wasm.ts'
 
@@ -98,6 +99,20 @@ function poolInput(g: Float32Array, x: Float32Array, s: ConvShape, kind: 'averag
   return out
 }
 
+/** The transposition by `order` undone: g of `shape` to the order that it had before. */
+function transposeBack(g: Float32Array, shape: readonly number[], order: readonly number[]): Float32Array {
+  const before = new Array<number>(shape.length)
+  order.forEach((d, i) => (before[d] = shape[i]!))
+  const steps = before.map((_, d) => elements(before.slice(d + 1)))
+  const out = new Float32Array(g.length)
+  const at = new Array<number>(shape.length).fill(0)
+  for (let i = 0; i < g.length; i++) {
+    out[at.reduce((sum, v, d) => sum + v * steps[order[d]!]!, 0)] = g[i]!
+    for (let d = shape.length - 1; d >= 0 && ++at[d]! === shape[d]!; d--) at[d] = 0
+  }
+  return out
+}
+
 /** Derivative of an elementwise op at x. */
 function slope(op: Op): ((x: number) => number) | undefined {
   switch (op.type) {
@@ -126,8 +141,11 @@ function slope(op: Op): ((x: number) => number) | undefined {
     case 'QUANTIZE':
     case 'DEQUANTIZE':
       return () => 1
-    default:
-      return undefined
+    default: {
+      // By differences: what it costs is wanted to a few percent.
+      const f = elementwise(op)
+      return f && ((x) => (f(x + 1e-3) - f(x - 1e-3)) / 2e-3)
+    }
   }
 }
 
@@ -216,6 +234,18 @@ function inputGradients(model: FloatModel, op: Op, g: Float32Array, values: Valu
       return [padInput(graph, op, g, values)]
     case 'CONCATENATION':
       return concatInputs(graph, op, g)
+    case 'MAXIMUM':
+    case 'MINIMUM': {
+      const [a, b] = [values(op.inputs[0]!), values(op.inputs[1]!)]
+      if (a.length !== g.length) return []
+      const larger = op.type === 'MAXIMUM'
+      const first = g.map((v, i) => (a[i]! >= b[i % b.length]! === larger ? v : 0))
+      return [first, b.length === g.length ? g.map((v, i) => v - first[i]!) : undefined]
+    }
+    case 'TRANSPOSE': {
+      const order = [...values(op.inputs[1]!)]
+      return [transposeBack(g, graph.tensors[op.outputs[0]!]!.shape, order)]
+    }
     default: {
       const f = slope(op)
       return f ? [g.map((v, i) => v * f(x()[i]!))] : []

@@ -3,6 +3,7 @@ import { ThimbleError } from '../errors.ts'
 import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
 import { activate, type Values } from './values.ts'
 import { hasSimd } from '../kernels.ts'
+import { isGeneralOp, runGeneralOp } from './general.ts'
 import * as plain from './kernels.ts'
 import * as simd from './wasm.ts'
 
@@ -322,7 +323,7 @@ const STRUCTURED = new Set<Op['type']>([
 ])
 
 /** Whether `runSimpleOp` knows the op. */
-export const isSimpleOp = (op: Op): boolean => STRUCTURED.has(op.type) || unary(op) !== undefined
+export const isSimpleOp = (op: Op): boolean => STRUCTURED.has(op.type) || unary(op) !== undefined || isGeneralOp(op)
 
 /** Errors: `lower/unsupported-op` for what is not here. */
 export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[] {
@@ -410,6 +411,7 @@ export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[
     case 'STRIDED_SLICE':
       return [stridedSlice(graph, op, values)]
     default:
+      if (isGeneralOp(op)) return runGeneralOp(graph, op, values)
       throw new ThimbleError('lower/unsupported-op', `the float executor does not run ${op.type}`)
   }
 }

@@ -1,7 +1,7 @@
 /** What a graph's outputs are, for the parts of the quantizer that look at the end first. */
 import type { DType, Graph } from '../graph.ts'
 
-const UNWRAPPED = new Set(['SOFTMAX', 'LOGISTIC', 'RESHAPE', 'SQUEEZE', 'DEQUANTIZE', 'QUANTIZE'])
+const UNWRAPPED = new Set(['SOFTMAX', 'LOG_SOFTMAX', 'LOGISTIC', 'RESHAPE', 'SQUEEZE', 'DEQUANTIZE', 'QUANTIZE'])
 
 const INTEGERS = new Set<DType>(['int32', 'int64', 'bool'])
 

@@ -3,7 +3,7 @@ import { ThimbleError } from '../errors.ts'
 import { quantizeValues } from '../float/values.ts'
 import type { Graph, Op, Quantization, Tensor } from '../graph.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'
-import { affine, PASS_THROUGH } from './ranges.ts'
+import { affine, fixedOutput, PASS_THROUGH } from './ranges.ts'
 
 /** Stored bytes of a float constant on a grid. */
 function onGrid(t: Tensor, data: Float32Array, q: Quantization): Tensor {
@@ -31,6 +31,45 @@ export function quantizeConstants(
       )
     tensors[t] = onGrid(tensors[t]!, data, PASS_THROUGH.has(op.type) ? grids.get(op.outputs[0]!)! : own())
   }
+}
+
+/** The grid that TFLite prescribes for a tensor, also for what only moves it; undefined for none. */
+function prescribed(producer: ReadonlyMap<number, Op>, t: number): Quantization | undefined {
+  for (let op = producer.get(t); op; op = producer.get(op.inputs[op.type === 'SPLIT' ? 1 : 0]!)) {
+    const q = fixedOutput(op)
+    if (q) return q
+    if (!PASS_THROUGH.has(op.type) || op.inputs.length > 4 || MIXING.has(op.type)) return undefined
+  }
+  return undefined
+}
+
+/** Ops whose inputs all share the output's grid. */
+const MIXING = new Set<Op['type']>(['CONCATENATION', 'PACK', 'MAXIMUM', 'MINIMUM', 'SELECT_V2'])
+
+/**
+ * A QUANTIZE before each input of a mixing op that has a prescribed grid which the others have not: scores beside boxes
+ * would force theirs on them.
+ */
+function withOwnGrids(graph: Graph): Graph {
+  const producer = new Map(graph.ops.flatMap((op) => op.outputs.map((t) => [t, op] as const)))
+  const tensors = [...graph.tensors]
+  const ops = graph.ops.flatMap((op): Op[] => {
+    if (!MIXING.has(op.type)) return [op]
+    const grids = op.inputs.map((t) => prescribed(producer, t))
+    const same = (a?: Quantization, b?: Quantization): boolean =>
+      a?.scales[0] === b?.scales[0] && a?.zeroPoints[0] === b?.zeroPoints[0]
+    if (grids.every((q) => same(q, grids[0]))) return [op]
+    const added: Op[] = []
+    const inputs = op.inputs.map((t, i) => {
+      if (!grids[i]) return t
+      const { name, shape, dtype } = tensors[t]!
+      tensors.push({ name: `${name}/requantized`, shape, dtype })
+      added.push({ type: 'QUANTIZE', inputs: [t], outputs: [tensors.length - 1], attrs: {} })
+      return tensors.length - 1
+    })
+    return [...added, { ...op, inputs }]
+  })
+  return { ...graph, tensors, ops }
 }
 
 /** A graph in the quantizer's terms: every weighted op has constants of its own, and a bias. */
@@ -71,7 +110,7 @@ export function prepare(graph: Graph): Graph {
     })
     return using(tensors.length - 1)
   })
-  return { ...graph, tensors, ops }
+  return withOwnGrids({ ...graph, tensors, ops })
 }
 
 /** What stays as it is: indices, and everything that is not float. */

@@ -38,6 +38,20 @@ export const PASS_THROUGH = new Set<Op['type']>([
   'STRIDED_SLICE',
   'PACK',
   'UNPACK',
+  'MAXIMUM',
+  'MINIMUM',
+  'REDUCE_MAX',
+  'REDUCE_MIN',
+  'TILE',
+  'GATHER',
+  'BROADCAST_TO',
+  'REVERSE_V2',
+  'PADV2',
+  'MIRROR_PAD',
+  'SPLIT_V',
+  'SELECT_V2',
+  'SPACE_TO_DEPTH',
+  'DEPTH_TO_SPACE',
 ])
 
 const one = (scale: number, zero: number): Quantization => ({
@@ -46,9 +60,10 @@ const one = (scale: number, zero: number): Quantization => ({
   axis: 0,
 })
 /** Parameters that TFLite prescribes for an op's output. */
-function fixedOutput(op: Op): Quantization | undefined {
+export function fixedOutput(op: Op): Quantization | undefined {
   if (op.type === 'SOFTMAX' || op.type === 'LOGISTIC') return one(1 / 256, -128)
-  return op.type === 'TANH' ? one(1 / 128, 0) : undefined
+  if (op.type === 'LOG_SOFTMAX') return one(16 / 256, 127)
+  return op.type === 'TANH' || op.type === 'L2_NORMALIZATION' ? one(1 / 128, 0) : undefined
 }
 
 /** Tensors that share one grid. */
@@ -108,7 +123,9 @@ function sharedGrids(graph: Graph, stats: Map<number, TensorStats>): Shared[] {
     const q = fixedOutput(op)
     if (q) op.outputs.forEach((t) => fixed.set(t, q))
     if (!PASS_THROUGH.has(op.type)) continue
-    for (const t of [...op.inputs, ...op.outputs]) if (stats.has(t)) parent[find(t)] = find(op.outputs[0]!)
+    for (const t of [...op.inputs, ...op.outputs]) {
+      if (stats.has(t) && graph.tensors[t]!.dtype === 'float32') parent[find(t)] = find(op.outputs[0]!)
+    }
     if (op.type !== 'AVERAGE_POOL_2D') op.outputs.forEach((t) => copies.add(t))
   }
   const sets = new Map<number, number[]>()

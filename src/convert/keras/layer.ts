@@ -2,7 +2,8 @@
 import { ThimbleError } from '../../errors.ts'
 import type { Padding } from '../../graph.ts'
 import type { Net, Nonlinearity } from '../net.ts'
-import { isObject, type Json, type JsonObject, type LayerConfig } from './config.ts'
+import type { Values } from '../builder.ts'
+import { type CallArguments, isObject, type Json, type JsonObject, type LayerConfig } from './config.ts'
 import type { KerasWeights } from './weights.ts'
 
 /** What a layer is read into and from. */
@@ -18,10 +19,17 @@ export interface Layer extends LayerConfig {
   path: string[]
 }
 
-/** A tensor, or a number it is called with. */
-export type Argument = number | { constant: number }
-/** A layer's ops: gives the tensor that is its result. */
-export type Run = (c: Context, l: Layer, x: number, inputs: Argument[], kwargs: JsonObject) => number
+/** A tensor, or a number or array it is called with. */
+export type Argument = number | { constant: number | Values }
+/** A layer's ops: gives the tensors that are its results. */
+export type Run = (
+  c: Context,
+  l: Layer,
+  x: number,
+  inputs: Argument[],
+  kwargs: JsonObject,
+  call: Pick<CallArguments, 'args'>,
+) => number | number[]
 
 /** Throws `lower/unsupported-op`. */
 export const fail = (l: Layer, what: string): never => {
@@ -101,5 +109,45 @@ export function activate(c: Context, l: Layer, name: string, x: number, value: J
       number(isObject(config) ? (config.negative_slope ?? config.alpha) : undefined, c.keras3 ? 0.2 : 0.3),
     )
   }
-  return fail(l, `activation "${spec}"`)
+  const op = (
+    type: 'ELU' | 'GELU' | 'EXP' | 'LOG' | 'ABS' | 'LOG_SOFTMAX',
+    from: number,
+    as: string,
+    attrs = {},
+  ): number => c.net.op<never>({ type, inputs: [from], attrs } as never, as, c.net.shape(from))
+  const softplus = (as: string): number =>
+    op('LOG', c.net.affine(`${name}/plus1`, op('EXP', x, `${name}/exp`), [1], [1]), as)
+  switch (id) {
+    case 'elu': {
+      const alpha = number(isObject(config) ? config.alpha : undefined, 1)
+      return alpha === 1 ? op('ELU', x, name) : scaledElu(c, name, x, 1, alpha)
+    }
+    case 'selu':
+      return scaledElu(c, name, x, 1.0507009873554805, 1.6732632423543772)
+    case 'gelu':
+      return op('GELU', x, name, { approximate: isObject(config) && config.approximate === true })
+    case 'exponential':
+      return op('EXP', x, name)
+    case 'logsoftmax':
+      return op('LOG_SOFTMAX', x, name)
+    case 'softplus':
+      return softplus(name)
+    case 'mish':
+      return c.net.binary(name, 'MUL', x, c.net.unary(`${name}/tanh`, 'TANH', softplus(`${name}/softplus`)))
+    case 'softsign':
+      return c.net.binary(name, 'DIV', x, c.net.affine(`${name}/plus1`, op('ABS', x, `${name}/abs`), [1], [1]))
+    case 'hardtanh':
+      return c.net.clip(name, x, -1, 1)
+    default:
+      return fail(l, `activation "${spec}"`)
+  }
+}
+
+/** scale * x above 0, scale * alpha * (exp(x) - 1) below. */
+function scaledElu(c: Context, name: string, x: number, scale: number, alpha: number): number {
+  const elu = c.net.op<never>({ type: 'ELU', inputs: [x], attrs: {} } as never, `${name}/elu`, c.net.shape(x))
+  const above = c.net.affine(`${name}/above`, c.net.unary(`${name}/relu`, 'RELU', elu), [scale], [0])
+  // min(elu, 0) is -relu(-elu).
+  const below = c.net.unary(`${name}/negative`, 'RELU', c.net.affine(`${name}/negated`, elu, [-1], [0]))
+  return c.net.binary(name, 'ADD', above, c.net.affine(`${name}/below`, below, [-scale * alpha], [0]))
 }

@@ -2,7 +2,7 @@
 import { ThimbleError } from '../../errors.ts'
 import { elements } from '../../graph.ts'
 import type { Pads } from '../net.ts'
-import type { Json, JsonObject } from './config.ts'
+import type { CallArguments, Json, JsonObject } from './config.ts'
 import {
   activate,
   channelsLast,
@@ -17,7 +17,17 @@ import {
   type Layer,
   type Run,
 } from './layer.ts'
-import { batchNorm, conv1d, conv2d, dense, depthwise, separable, transposeConv } from './weighted-layers.ts'
+import { dot, extreme, groupNorm, layerNorm, operands, operation, unitNorm } from './operations.ts'
+import {
+  batchNorm,
+  conv1d,
+  conv2d,
+  dense,
+  depthwise,
+  separable,
+  separable1d,
+  transposeConv,
+} from './weighted-layers.ts'
 
 const relu: Run = (c, l, x) => {
   const max = l.config.max_value ?? undefined
@@ -97,7 +107,9 @@ const crop: Run = (c, l, x) => {
   return c.net.slice(l.name, x, [0, top, left, 0], [n, h - top - bottom, w - left - right, ch])
 }
 
-const reshape: Run = (c, l, x) => {
+const reshape: Run = (c, l, x, inputs, kwargs, call) => {
+  // .h5 files do not say that it is keras.ops.reshape.
+  if (l.config.newshape !== undefined) return operation('reshape')!(c, l, x, inputs, kwargs, call)
   const target = l.config.target_shape ?? l.config.targetShape
   if (!Array.isArray(target)) return malformed(l, 'target_shape')
   const shape = target.map((d) => (d === -1 || d === null ? -1 : integer(l, d, 'target_shape')))
@@ -115,15 +127,9 @@ const permute: Run = (c, l, x) => {
   return order.every((d, i) => d === i) ? x : c.net.transpose(l.name, x, order)
 }
 
-/** Tensors as they are; numbers (Keras 3 writes `x + 3` as an Add of a tensor and a number) as constants. */
-const operands = (c: Context, l: Layer, inputs: Argument[]): number[] =>
-  inputs.map((i) =>
-    typeof i === 'number' ? i : c.net.constant(`${l.name}/constant`, { shape: [1], data: Float32Array.of(i.constant) }),
-  )
-
 const merge =
-  (type: 'ADD' | 'SUB' | 'MUL'): Run =>
-  (c, l, _x, inputs) => {
+  (type: 'ADD' | 'SUB' | 'MUL'): ((...call: Parameters<Run>) => number) =>
+  (c, l, _x, inputs): number => {
     const ids = operands(c, l, inputs)
     if (ids.length < 2) return malformed(l, 'number of inputs')
     return ids
@@ -131,8 +137,13 @@ const merge =
       .reduce((sum, id, i) => c.net.binary(i === ids.length - 2 ? l.name : `${l.name}/${i}`, type, sum, id), ids[0]!)
   }
 
-const average: Run = (c, l, x, inputs, k) =>
-  c.net.affine(l.name, merge('ADD')(c, { ...l, name: `${l.name}/sum` }, x, inputs, k), [1 / inputs.length], [0])
+const average: Run = (c, l, x, inputs, kwargs, call) =>
+  c.net.affine(
+    l.name,
+    merge('ADD')(c, { ...l, name: `${l.name}/sum` }, x, inputs, kwargs, call),
+    [1 / inputs.length],
+    [0],
+  )
 
 const concatenate: Run = (c, l, _x, inputs) =>
   c.net.concat(
@@ -193,32 +204,47 @@ const normalization: Run = (c, l, x) => {
   )
 }
 
-/** tf.* functions called on Keras tensors (TFOpLambda, and Keras 3 operations). */
-const lambda: Run = (c, l, x, inputs, kwargs) => {
+/** tf.* functions called on Keras tensors (TFOpLambda). */
+const lambda: Run = (c, l, x, inputs, kwargs, call) => {
   const f = String(l.config.function ?? l.className)
-    .replace(/^.*\./, '')
-    .replace(/_/g, '')
-    .toLowerCase()
-  const binary = (
-    {
-      multiply: 'MUL',
-      mul: 'MUL',
-      add: 'ADD',
-      sub: 'SUB',
-      subtract: 'SUB',
-      truediv: 'DIV',
-      divide: 'DIV',
-      addv2: 'ADD',
-    } as const
-  )[f]
-  if (binary) {
-    const [a, b] = operands(c, l, inputs)
-    return b === undefined ? malformed(l, 'second operand') : c.net.binary(l.name, binary, a!, b)
+  if (/relu$/.test(f) && typeof kwargs.max_value === 'number') {
+    return relu(c, { ...l, config: kwargs }, x, inputs, kwargs, call)
   }
-  if (f === 'relu' && typeof kwargs.max_value === 'number') return relu(c, { ...l, config: kwargs }, x, inputs, kwargs)
-  if (['relu', 'relu6', 'sigmoid', 'tanh', 'softmax', 'swish', 'silu'].includes(f)) return activate(c, l, l.name, x, f)
-  if (['stopgradient', 'identity', 'castt', 'cast'].includes(f)) return x
-  return fail(l, `function "${String(l.config.function ?? l.className)}"`)
+  const run = operation(f)
+  if (!run) return fail(l, `function "${f}"`)
+  return run(c, { ...l, config: {} }, x, inputs, kwargs, call)
+}
+
+/** What a layer does to images, done to rows: time is their width. */
+const along =
+  (run: Run, keys: Record<string, 'pair' | 'sides'>, rename: Record<string, string> = {}): Run =>
+  (c, l, x, inputs, kwargs, call) => {
+    const [n, t, ch] = c.net.shape(x) as [number, number, number]
+    const config: JsonObject = { ...l.config }
+    for (const [key, kind] of Object.entries(keys)) {
+      const v = l.config[key] ?? (key === 'padding' || key === 'cropping' ? 1 : 2)
+      const [a, b] = Array.isArray(v) ? v : [v, v]
+      config[key] =
+        kind === 'pair'
+          ? [1, a!]
+          : [
+              [0, 0],
+              [a!, b ?? a!],
+            ]
+    }
+    for (const [from, to] of Object.entries(rename)) config[to] = config[from]!
+    const image = c.net.reshape(`${l.name}/image`, x, [n, 1, t, ch])
+    const y = run(c, { ...l, config }, image, inputs, kwargs, call) as number
+    const [, , ot, oc] = c.net.shape(y) as number[]
+    return oc === undefined ? y : c.net.reshape(`${l.name}/rows`, y, [n, ot!, oc])
+  }
+
+const centerCrop: Run = (c, l, x) => {
+  channelsLast(l)
+  const [n, h, w, ch] = c.net.image(x, l.name)
+  const [oh, ow] = [integer(l, l.config.height, 'height'), integer(l, l.config.width, 'width')]
+  if (oh > h || ow > w) return fail(l, 'an image smaller than the crop')
+  return c.net.slice(l.name, x, [0, Math.floor((h - oh) / 2), Math.floor((w - ow) / 2), 0], [n, oh, ow, ch])
 }
 
 const identity: Run = (_c, _l, x) => x
@@ -270,6 +296,19 @@ const RUN: Record<string, Run> = {
   Subtract: merge('SUB'),
   Multiply: merge('MUL'),
   Average: average,
+  Maximum: extreme('MAXIMUM'),
+  Minimum: extreme('MINIMUM'),
+  Dot: dot,
+  LayerNormalization: layerNorm,
+  GroupNormalization: groupNorm,
+  UnitNormalization: unitNorm,
+  ELU: (c, l, x) => activate(c, l, l.name, x, { class_name: 'elu', config: l.config }),
+  CenterCrop: centerCrop,
+  UpSampling1D: along(upSampling, { size: 'pair' }),
+  ZeroPadding1D: along((c, l, x) => c.net.pad(l.name, x, pads(l, 'padding')), { padding: 'sides' }),
+  Cropping1D: along(crop, { cropping: 'sides' }),
+  SeparableConv1D: separable1d,
+  GlobalMaxPooling1D: along(globalMax, {}),
   Concatenate: concatenate,
   UpSampling2D: upSampling,
   Resizing: resizing,
@@ -302,17 +341,15 @@ for (const name of [
 RUN.GlobalAvgPool2D = RUN.GlobalAveragePooling2D!
 
 /** Runs one call of a layer. Errors: `lower/unsupported-op` naming the layer. */
-export function runLayer(c: Context, layer: Layer, inputs: Argument[], kwargs: JsonObject): number[] {
-  const run = Object.hasOwn(RUN, layer.className) ? RUN[layer.className] : undefined
-  // Keras 3 stores functions applied to tensors as layers named after the operation.
-  const operation =
-    run ??
-    (['multiply', 'add', 'subtract', 'divide', 'true_divide', 'relu', 'relu6', 'sigmoid', 'tanh', 'softmax'].includes(
-      layer.className.toLowerCase(),
-    )
-      ? lambda
-      : undefined)
-  if (!operation) {
+export function runLayer(
+  c: Context,
+  layer: Layer,
+  inputs: Argument[],
+  { kwargs, args }: Pick<CallArguments, 'kwargs' | 'args'>,
+): number[] {
+  const own = Object.hasOwn(RUN, layer.className) ? RUN[layer.className] : undefined
+  const run = layer.operation ? operation(layer.className) : (own ?? operation(layer.className))
+  if (!run) {
     throw new ThimbleError('lower/unsupported-op', `Keras layer ${layer.className}`, {
       tensor: layer.path.join('/'),
       hint: 'replace the layer, or export to .tflite or ONNX',
@@ -322,5 +359,6 @@ export function runLayer(c: Context, layer: Layer, inputs: Argument[], kwargs: J
   if (typeof x !== 'number') {
     throw new ThimbleError('format/keras', 'layer is called on nothing', { tensor: layer.path.join('/') })
   }
-  return [operation(c, layer, x, inputs, kwargs)]
+  const made = run(c, layer, x, inputs, kwargs, { args })
+  return typeof made === 'number' ? [made] : made
 }

@@ -18,7 +18,7 @@ import {
   type LayerConfig,
   type TensorRef,
 } from './config.ts'
-import type { Context } from './layer.ts'
+import type { Argument, Context } from './layer.ts'
 import { runLayer } from './layers.ts'
 import type { KerasWeights } from './weights.ts'
 
@@ -54,6 +54,8 @@ function inputShape(config: JsonObject, name: string, options: KerasOptions): nu
   })
 }
 
+const isRef = (i: CallArguments['inputs'][number]): i is TensorRef => typeof i === 'object' && 'layer' in i
+
 /** The lowest call index by which each layer is referred to. */
 function firstNodes(refs: readonly TensorRef[]): Map<string, number> {
   const first = new Map<string, number>()
@@ -86,8 +88,8 @@ class Builder {
 
   private layer(
     l: LayerConfig,
-    inputs: (number | { constant: number })[],
-    kwargs: JsonObject,
+    inputs: Argument[],
+    call: Pick<CallArguments, 'kwargs' | 'args'>,
     path: string[],
     depth: number,
   ): number[] {
@@ -102,7 +104,7 @@ class Builder {
     if (l.className === 'TimeDistributed' || l.className === 'Bidirectional') {
       throw new ThimbleError('lower/unsupported-op', `Keras layer ${l.className}`, { tensor: l.name })
     }
-    return runLayer(this.context, { ...l, path: [...path, l.name] }, inputs, kwargs)
+    return runLayer(this.context, { ...l, path: [...path, l.name] }, inputs, call)
   }
 
   private sequential(m: LayerConfig, inputs: number[] | undefined, path: string[], depth: number): number[] {
@@ -114,7 +116,7 @@ class Builder {
         continue
       }
       x ??= [this.net.input(`${l.name}_input`, this.firstShape(l, 0))]
-      x = this.layer(l, x, {}, path, depth)
+      x = this.layer(l, x, { kwargs: {}, args: [] }, path, depth)
     }
     return x ?? bad('model has no layers', m.name)
   }
@@ -146,10 +148,7 @@ class Builder {
     })
     const calls = new Map([...layers.values()].map((l) => [l.name, callsOf(l)]))
     const outputs = refsOf(m.config.output_layers)
-    const first = firstNodes([
-      ...outputs,
-      ...[...calls.values()].flat().flatMap((c) => c.inputs.filter((i) => typeof i !== 'number')),
-    ])
+    const first = firstNodes([...outputs, ...[...calls.values()].flat().flatMap((c) => c.inputs.filter(isRef))])
     const callOf = (r: TensorRef): CallArguments => {
       const list = calls.get(r.layer) ?? bad('layer is connected but not defined', r.layer)
       // A nested model counts its own creation as call 0 in most versions.
@@ -180,7 +179,7 @@ class Builder {
       }
       const layer = layers.get(r.layer) ?? bad('layer is connected but not defined', r.layer)
       const call = callOf(r)
-      const missing = call.inputs.filter((i): i is TensorRef => typeof i !== 'number' && !values.has(key(i)))
+      const missing = call.inputs.filter((i): i is TensorRef => isRef(i) && !values.has(key(i)))
       if (missing.length) {
         if (open.has(key(r))) bad('layers form a cycle', r.layer)
         open.add(key(r))
@@ -188,11 +187,11 @@ class Builder {
         continue
       }
       const inputs = call.inputs.map((i) =>
-        typeof i === 'number'
+        !isRef(i)
           ? { constant: i }
           : (values.get(key(i))![i.tensor] ?? bad('connection to an output that does not exist', i.layer)),
       )
-      values.set(key(r), this.layer(layer, inputs, call.kwargs, path, depth))
+      values.set(key(r), this.layer(layer, inputs, call, path, depth))
       stack.pop()
     }
     return values.get(key(want))![want.tensor] ?? bad('output does not exist', model)

@@ -150,6 +150,36 @@ export const conv1d =
     return finish(c, l, c.net.reshape(l.name, y, [n, ot, oc]))
   }
 
+export const separable1d: Run = (c, l, x) => {
+  channelsLast(l)
+  const [n, t, channels] = c.net.shape(x) as [number, number, number]
+  const k = two(l, 'kernel_size')[0]
+  const filters = integer(l, l.config.filters, 'filters')
+  const m = number(l.config.depth_multiplier, 1)
+  const [dw, pw, b] = weightsOf(
+    c,
+    l,
+    { depthwise_kernel: [k, channels, m], pointwise_kernel: [1, channels * m, filters] },
+    filters,
+  )
+  const one = (key: string): number => two(l, key, 1)[1]
+  const causal = l.config.padding === 'causal'
+  let y = c.net.reshape(`${l.name}/image`, x, [n, 1, t, channels])
+  if (causal) y = c.net.pad(`${l.name}/causal`, y, [0, 0, (k - 1) * one('dilation_rate'), 0])
+  y = c.net.depthwise(`${l.name}/depthwise`, y, {
+    filter: { shape: [1, 1, k, channels * m], data: dw!.data },
+    stride: [1, one('strides')],
+    dilation: [1, one('dilation_rate')],
+    padding: causal ? 'VALID' : padding(l),
+  })
+  y = c.net.conv(`${l.name}/pointwise`, y, {
+    filter: hwioToOhwi({ shape: [1, ...pw!.shape], data: pw!.data }),
+    bias: b?.data,
+  })
+  const [, , ot, oc] = c.net.shape(y) as [number, number, number, number]
+  return finish(c, l, c.net.reshape(l.name, y, [n, ot, oc]))
+}
+
 export const dense: Run = (c, l, x) => {
   const shape = c.net.shape(x)
   const depth = shape[shape.length - 1]!

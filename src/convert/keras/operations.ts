@@ -1,0 +1,520 @@
+/**
+ * Keras 3 operations on tensors (`keras.ops.*`, `x / 255`, slices), which the functional graph stores as layers of their
+ * own; TensorFlow's functions in Keras 2 graphs go by the same names. Normalizations that are built from them.
+ */
+import { elements, type DType, type OpType } from '../../graph.ts'
+import type { Values } from '../builder.ts'
+import { broadcast } from '../net.ts'
+import { isObject, type Json, type JsonObject } from './config.ts'
+import { activate, fail, malformed, number, type Argument, type Context, type Layer, type Run } from './layer.ts'
+
+/** Appends an op with one output. */
+function emit(
+  c: Context,
+  op: { type: OpType; inputs: readonly number[]; attrs?: object },
+  name: string,
+  shape: readonly number[],
+  dtype?: DType,
+): number {
+  return c.net.op<never>({ attrs: {}, ...op } as never, name, shape, dtype)
+}
+
+/** Tensors as they are, numbers and arrays as constants. */
+export const operands = (c: Context, l: Layer, inputs: readonly Argument[]): number[] =>
+  inputs.map((i) => {
+    if (typeof i === 'number') return i
+    const v: Values = typeof i.constant === 'number' ? { shape: [1], data: Float32Array.of(i.constant) } : i.constant
+    // A scalar among arrays: what broadcasts needs a dimension.
+    return c.net.constant(`${l.name}/constant`, v.shape.length ? v : { shape: [1], data: v.data })
+  })
+
+const unary =
+  (type: OpType, attrs: object = {}): Run =>
+  (c, l, x) =>
+    emit(c, { type, inputs: [x], attrs }, l.name, c.net.shape(x))
+
+const pair =
+  (type: OpType): Run =>
+  (c, l, _x, inputs) => {
+    const [a, b, ...more] = operands(c, l, inputs)
+    if (b === undefined || more.length) return malformed(l, 'number of operands')
+    return both(c, type, l.name, a!, b)
+  }
+
+const both = (c: Context, type: OpType, name: string, a: number, b: number): number =>
+  type === 'ADD' || type === 'SUB' || type === 'MUL' || type === 'DIV'
+    ? c.net.binary(name, type, a, b)
+    : emit(c, { type, inputs: [a, b] }, name, broadcast(c.net.shape(a), c.net.shape(b), name))
+
+/** A whole power as products, a half one as a root; else POW. */
+const power: Run = (c, l, x, inputs, kwargs, call) => {
+  const by = inputs[1]
+  const n = typeof by === 'object' && typeof by.constant === 'number' && inputs[0] === x ? by.constant : undefined
+  if (n === 0.5) return unary('SQRT')(c, l, x, inputs, kwargs, call)
+  if (n === undefined || ![1, 2, 3, 4].includes(n)) return pair('POW')(c, l, x, inputs, kwargs, call)
+  let y = x
+  for (let i = 2; i <= n; i++) y = c.net.binary(i === n ? l.name : `${l.name}/${i}`, 'MUL', y, x)
+  return y
+}
+
+/** Layers that take the largest or least of several tensors. */
+export const extreme =
+  (type: 'MAXIMUM' | 'MINIMUM'): Run =>
+  (c, l, _x, inputs) => {
+    const ids = operands(c, l, inputs)
+    if (ids.length < 2) return malformed(l, 'number of inputs')
+    return ids
+      .slice(1)
+      .reduce((sum, id, i) => both(c, type, i === ids.length - 2 ? l.name : `${l.name}/${i}`, sum, id), ids[0]!)
+  }
+
+/** An option of the operation, or of the call. */
+const option = (l: Layer, kwargs: JsonObject, ...keys: string[]): Json | undefined =>
+  keys.map((k) => l.config[k] ?? kwargs[k]).find((v) => v !== undefined && v !== null)
+
+/** `axis` as dimensions counted from the front; all of them where it is null. */
+function axes(c: Context, l: Layer, x: number, kwargs: JsonObject): number[] {
+  const rank = c.net.shape(x).length
+  const given = option(l, kwargs, 'axis', 'axes')
+  if (given === undefined) return Array.from({ length: rank }, (_, i) => i)
+  return (Array.isArray(given) ? given : [given]).map((a) => {
+    const axis = typeof a === 'number' && a < 0 ? a + rank : a
+    return typeof axis === 'number' && Number.isInteger(axis) && axis >= 0 && axis < rank
+      ? axis
+      : malformed(l, `axis ${JSON.stringify(a)}`)
+  })
+}
+
+const oneAxis = (c: Context, l: Layer, x: number, kwargs: JsonObject): number =>
+  option(l, kwargs, 'axis') === undefined ? c.net.shape(x).length - 1 : axes(c, l, x, kwargs)[0]!
+
+function reduced(
+  c: Context,
+  type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN',
+  name: string,
+  x: number,
+  over: readonly number[],
+  keepDims: boolean,
+): number {
+  if (type === 'MEAN' || type === 'SUM') return c.net.mean(name, x, over, keepDims, type)
+  const shape = c.net.shape(x)
+  const kept = keepDims ? shape.map((d, i) => (over.includes(i) ? 1 : d)) : shape.filter((_, i) => !over.includes(i))
+  return emit(
+    c,
+    { type, inputs: [x, c.net.int32(`${name}/axes`, [over.length], over)], attrs: { keepDims } },
+    name,
+    kept,
+  )
+}
+
+const reduce =
+  (type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'): Run =>
+  (c, l, x, _inputs, kwargs) =>
+    reduced(c, type, l.name, x, axes(c, l, x, kwargs), option(l, kwargs, 'keepdims') === true)
+
+/** Mean of the squared distance from the mean. */
+const variance: Run = (c, l, x, _inputs, kwargs) => {
+  const over = axes(c, l, x, kwargs)
+  const mean = c.net.mean(`${l.name}/mean`, x, over, true)
+  const square = both(c, 'SQUARED_DIFFERENCE', `${l.name}/square`, x, mean)
+  return c.net.mean(l.name, square, over, option(l, kwargs, 'keepdims') === true)
+}
+
+const best =
+  (type: 'ARG_MAX' | 'ARG_MIN'): Run =>
+  (c, l, x, _inputs, kwargs) => {
+    const axis = oneAxis(c, l, x, kwargs)
+    if (option(l, kwargs, 'keepdims') === true) return fail(l, 'keepdims')
+    const at = c.net.int32(`${l.name}/axis`, [], [axis])
+    const shape = c.net.shape(x).filter((_, i) => i !== axis)
+    return emit(c, { type, inputs: [x, at], attrs: { outputType: 'int32' } }, l.name, shape, 'int32')
+  }
+
+const list = (l: Layer, value: Json | undefined, what: string): number[] =>
+  Array.isArray(value) && value.every((v) => typeof v === 'number' && Number.isInteger(v))
+    ? (value as number[])
+    : typeof value === 'number' && Number.isInteger(value)
+      ? [value]
+      : malformed(l, what)
+
+const reshape: Run = (c, l, x, _inputs, kwargs) => {
+  const target = list(l, option(l, kwargs, 'newshape', 'shape'), 'shape')
+  const known = elements(target.filter((d) => d !== -1))
+  const count = elements(c.net.shape(x))
+  // An open batch is -1; of several open dimensions the first is.
+  const shape = target.map((d, i) => (d === -1 && i === 0 && target.indexOf(-1, 1) > 0 ? 1 : d))
+  return c.net.reshape(
+    l.name,
+    x,
+    shape.map((d) => (d === -1 ? count / known : d)),
+  )
+}
+
+const transpose: Run = (c, l, x, _inputs, kwargs) => {
+  const rank = c.net.shape(x).length
+  const given = option(l, kwargs, 'axes', 'perm')
+  const order = given === undefined ? Array.from({ length: rank }, (_, i) => rank - 1 - i) : list(l, given, 'axes')
+  return order.every((d, i) => d === i) ? x : c.net.transpose(l.name, x, order)
+}
+
+const expandDims: Run = (c, l, x, _inputs, kwargs) => {
+  const shape = [...c.net.shape(x)]
+  const axis = number(option(l, kwargs, 'axis'), -1)
+  shape.splice(axis < 0 ? axis + shape.length + 1 : axis, 0, 1)
+  return c.net.reshape(l.name, x, shape)
+}
+
+const squeeze: Run = (c, l, x, _inputs, kwargs) => {
+  const shape = c.net.shape(x)
+  const gone = option(l, kwargs, 'axis') === undefined ? undefined : axes(c, l, x, kwargs)
+  return c.net.reshape(
+    l.name,
+    x,
+    shape.filter((d, i) => (gone ? !gone.includes(i) : d !== 1 || i === 0)),
+  )
+}
+
+const concatenate: Run = (c, l, _x, inputs, kwargs) =>
+  c.net.concat(l.name, operands(c, l, inputs), number(option(l, kwargs, 'axis'), -1))
+
+const stack: Run = (c, l, _x, inputs, kwargs) => {
+  const ids = operands(c, l, inputs)
+  const shape = [...c.net.shape(ids[0]!)]
+  const given = number(option(l, kwargs, 'axis'), 0)
+  const axis = given < 0 ? given + shape.length + 1 : given
+  shape.splice(axis, 0, 1)
+  return c.net.concat(
+    l.name,
+    ids.map((id, i) => c.net.reshape(`${l.name}/${i}`, id, shape)),
+    axis,
+  )
+}
+
+const split: Run = (c, l, x, _inputs, kwargs) => {
+  const axis = oneAxis(c, l, x, kwargs)
+  const shape = c.net.shape(x)
+  const given = option(l, kwargs, 'indices_or_sections', 'num_or_size_splits')
+  const size = shape[axis]!
+  const ends =
+    typeof given === 'number'
+      ? Array.from({ length: given }, (_, i) => ((i + 1) * size) / given)
+      : [...list(l, given, 'indices_or_sections'), size]
+  if (!ends.every((e, i) => Number.isInteger(e) && e > (ends[i - 1] ?? 0) && e <= size)) return malformed(l, 'sections')
+  return ends.map((end, i) => {
+    const first = ends[i - 1] ?? 0
+    return c.net.slice(
+      `${l.name}/${i}`,
+      x,
+      shape.map((_, d) => (d === axis ? first : 0)),
+      shape.map((n, d) => (d === axis ? end - first : n)),
+    )
+  })
+}
+
+const clip: Run = (c, l, x, _inputs, kwargs) =>
+  c.net.clip(
+    l.name,
+    x,
+    number(option(l, kwargs, 'x_min', 'clip_value_min'), -Infinity),
+    number(option(l, kwargs, 'x_max', 'clip_value_max'), Infinity),
+  )
+
+const pad: Run = (c, l, x, _inputs, kwargs) => {
+  const width = option(l, kwargs, 'pad_width', 'paddings')
+  const shape = c.net.shape(x)
+  const mode = String(option(l, kwargs, 'mode') ?? 'constant').toLowerCase()
+  if (!Array.isArray(width) || width.length !== shape.length) return malformed(l, 'pad_width')
+  const pads = width.map((w) => list(l, w, 'pad_width'))
+  if (!pads.every((p) => p.length === 2 && p.every((v) => v >= 0))) return malformed(l, 'pad_width')
+  const value = number(option(l, kwargs, 'constant_values'), 0)
+  const out = shape.map((d, i) => d + pads[i]![0]! + pads[i]![1]!)
+  const amounts = c.net.int32(`${l.name}/paddings`, [shape.length, 2], pads.flat())
+  if (mode === 'reflect' || mode === 'symmetric') {
+    return emit(c, { type: 'MIRROR_PAD', inputs: [x, amounts], attrs: { mode: mode.toUpperCase() } }, l.name, out)
+  }
+  if (mode !== 'constant') return fail(l, `mode "${mode}"`)
+  if (value === 0) return emit(c, { type: 'PAD', inputs: [x, amounts] }, l.name, out)
+  const filling = c.net.constant(`${l.name}/value`, { shape: [1], data: Float32Array.of(value) })
+  return emit(c, { type: 'PADV2', inputs: [x, amounts, filling] }, l.name, out)
+}
+
+const matmul: Run = (c, l, _x, inputs) => {
+  const [a, b] = operands(c, l, inputs)
+  if (b === undefined) return malformed(l, 'number of operands')
+  const [sa, sb] = [c.net.shape(a!), c.net.shape(b)]
+  if (sa.length < 2 || sb.length < 2 || sa.at(-1) !== sb.at(-2)) return malformed(l, 'operand shapes')
+  const batch = broadcast(sa.slice(0, -2), sb.slice(0, -2), l.name)
+  return emit(c, { type: 'BATCH_MATMUL', inputs: [a!, b], attrs: { adjX: false, adjY: false } }, l.name, [
+    ...batch,
+    sa.at(-2)!,
+    sb.at(-1)!,
+  ])
+}
+
+const resize: Run = (c, l, x, _inputs, kwargs) => {
+  const [h, w] = list(l, option(l, kwargs, 'size'), 'size')
+  const method = option(l, kwargs, 'interpolation') ?? 'bilinear'
+  const odd = ['antialias', 'crop_to_aspect_ratio', 'pad_to_aspect_ratio'].find((k) => option(l, kwargs, k) === true)
+  if (odd) return fail(l, odd)
+  if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation ${JSON.stringify(method)}`)
+  c.net.image(x, l.name)
+  if (h === undefined || w === undefined) return malformed(l, 'size')
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', h, w, {
+    alignCorners: false,
+    halfPixelCenters: true,
+  })
+}
+
+/** One part of a subscript: a slice, an index, an ellipsis or a new axis. */
+type Part = { slice: [Json, Json, Json] } | { index: number } | 'ellipsis' | 'new'
+
+function partsOf(l: Layer, key: Json): Part[] {
+  const items = Array.isArray(key) ? key : [key]
+  return items.map((item): Part => {
+    if (typeof item === 'number') return { index: item }
+    if (item === null) return 'new'
+    const config = isObject(item) && isObject(item.config) ? item.config : {}
+    if (isObject(item) && item.class_name === '__ellipsis__') return 'ellipsis'
+    if (isObject(item) && item.class_name === '__slice__') {
+      return { slice: [config.start ?? null, config.stop ?? null, config.step ?? null] }
+    }
+    return fail(l, `the subscript ${JSON.stringify(item).slice(0, 60)}`)
+  })
+}
+
+/** x[key] as NumPy has it: slices of positive steps, indices, an ellipsis, new axes. */
+const getItem: Run = (c, l, x, _inputs, kwargs, call) => {
+  const key = call.args[1] ?? kwargs.key
+  if (key === undefined) return malformed(l, 'subscript')
+  const parts = partsOf(l, key)
+  const shape = c.net.shape(x)
+  const used = parts.filter((p) => p !== 'ellipsis' && p !== 'new').length
+  if (used > shape.length || parts.filter((p) => p === 'ellipsis').length > 1) return malformed(l, 'subscript')
+  const whole = (n: number): Part[] => Array.from({ length: n }, () => ({ slice: [null, null, null] }))
+  const at = parts.indexOf('ellipsis')
+  const full =
+    at >= 0
+      ? [...parts.slice(0, at), ...whole(shape.length - used), ...parts.slice(at + 1)]
+      : [...parts, ...whole(shape.length - used)]
+  const [begin, end, step, result] = [[], [], [], []] as [number[], number[], number[], number[]]
+  for (const part of full) {
+    if (part === 'new' || part === 'ellipsis') {
+      result.push(1)
+      continue
+    }
+    const d = shape[begin.length]!
+    const bound = (v: Json, fallback: number): number =>
+      v === null
+        ? fallback
+        : typeof v === 'number'
+          ? Math.max(0, Math.min(d, v < 0 ? v + d : v))
+          : malformed(l, 'slice')
+    if ('index' in part) {
+      // The batch may be open in the file: here it is 1.
+      const i = part.index < 0 ? part.index + d : part.index
+      if (i < 0 || i >= d) return malformed(l, 'index')
+      begin.push(i)
+      end.push(i + 1)
+      step.push(1)
+      continue
+    }
+    const s = part.slice[2] ?? 1
+    if (typeof s !== 'number' || s < 1) return fail(l, 'a negative step')
+    const [from, to] = [bound(part.slice[0], 0), bound(part.slice[1], d)]
+    if (to <= from) return fail(l, 'an empty slice')
+    begin.push(from)
+    end.push(to)
+    step.push(s)
+    result.push(Math.ceil((to - from) / s))
+  }
+  const extent = begin.map((b, d) => Math.ceil((end[d]! - b) / step[d]!))
+  let y = x
+  if (step.some((s) => s > 1)) {
+    const constants = [begin, end, step].map((v, i) =>
+      c.net.int32(`${l.name}/${['begin', 'end', 'step'][i]!}`, [v.length], v),
+    )
+    const attrs = { beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0 }
+    y = emit(c, { type: 'STRIDED_SLICE', inputs: [x, ...constants], attrs }, `${l.name}/slice`, extent)
+  } else if (extent.some((n, d) => n !== shape[d])) y = c.net.slice(`${l.name}/slice`, x, begin, extent)
+  return result.length === extent.length && result.every((n, i) => n === extent[i])
+    ? y
+    : c.net.reshape(l.name, y, result)
+}
+
+/** Gains and offsets per channel, where the layer has them. */
+function scaled(c: Context, l: Layer, y: number, shape: readonly number[]): number {
+  const want = [...(l.config.scale === false ? [] : ['gamma']), ...(l.config.center === false ? [] : ['beta'])]
+  const got = c.weights.get(
+    l.path,
+    want.map((name) => ({ name, shape })),
+  )
+  const of = (name: string, fallback: number): ArrayLike<number> => got[want.indexOf(name)]?.data ?? [fallback]
+  return want.length ? c.net.affine(`${l.name}/scaled`, y, of('gamma', 1), of('beta', 0)) : y
+}
+
+/** (x - mean) / sqrt(variance + epsilon) over some dimensions. */
+function standardized(c: Context, l: Layer, x: number, over: readonly number[], epsilon: number): number {
+  const mean = c.net.mean(`${l.name}/mean`, x, over, true)
+  const centred = c.net.binary(`${l.name}/centred`, 'SUB', x, mean)
+  const spread = c.net.mean(
+    `${l.name}/variance`,
+    both(c, 'SQUARED_DIFFERENCE', `${l.name}/square`, x, mean),
+    over,
+    true,
+  )
+  const sum = c.net.affine(`${l.name}/epsilon`, spread, [1], [epsilon])
+  return c.net.binary(
+    `${l.name}/normal`,
+    'MUL',
+    centred,
+    emit(c, { type: 'RSQRT', inputs: [sum] }, `${l.name}/rsqrt`, c.net.shape(sum)),
+  )
+}
+
+export const layerNorm: Run = (c, l, x, _inputs, kwargs) => {
+  if (l.config.rms_scaling === true) return fail(l, 'rms_scaling')
+  const over = option(l, kwargs, 'axis') === undefined ? [c.net.shape(x).length - 1] : axes(c, l, x, kwargs)
+  if (over.length !== 1 || over[0] !== c.net.shape(x).length - 1) {
+    return fail(l, `axis ${JSON.stringify(l.config.axis)}`)
+  }
+  const y = standardized(c, l, x, over, number(l.config.epsilon, 1e-3))
+  return scaled(c, l, y, [c.net.shape(x).at(-1)!])
+}
+
+export const groupNorm: Run = (c, l, x) => {
+  const shape = c.net.shape(x)
+  const channels = shape.at(-1)!
+  if (![-1, shape.length - 1].includes(number(l.config.axis, -1))) {
+    return fail(l, `axis ${JSON.stringify(l.config.axis)}`)
+  }
+  const given = number(l.config.groups, 32)
+  const groups = given === -1 ? channels : given
+  if (groups < 1 || channels % groups !== 0) return malformed(l, 'groups')
+  const places = elements(shape.slice(1, -1))
+  const apart = c.net.reshape(`${l.name}/groups`, x, [shape[0]!, places, groups, channels / groups])
+  const y = standardized(c, l, apart, [1, 3], number(l.config.epsilon, 1e-3))
+  return scaled(c, l, c.net.reshape(`${l.name}/together`, y, shape), [channels])
+}
+
+export const unitNorm: Run = (c, l, x) => {
+  const axis = Array.isArray(l.config.axis) ? l.config.axis[0] : (l.config.axis ?? -1)
+  const rank = c.net.shape(x).length
+  if (axis !== -1 && axis !== rank - 1) return fail(l, `axis ${JSON.stringify(axis)}`)
+  return emit(c, { type: 'L2_NORMALIZATION', inputs: [x], attrs: { activation: 'NONE' } }, l.name, c.net.shape(x))
+}
+
+/** Sum of products along one axis of two matrices of the same shape. */
+export const dot: Run = (c, l, x, inputs) => {
+  const [a, b] = operands(c, l, inputs)
+  const axis = Array.isArray(l.config.axes) ? l.config.axes[0] : l.config.axes
+  if (b === undefined || c.net.shape(x).length !== 2 || c.net.shape(b).length !== 2) return fail(l, 'more than vectors')
+  if (l.config.normalize === true || (axis !== 1 && axis !== -1)) return fail(l, 'these axes')
+  return c.net.mean(l.name, c.net.binary(`${l.name}/product`, 'MUL', a!, b), [1], true, 'SUM')
+}
+
+const function_ =
+  (name: string): Run =>
+  (c, l, x, _inputs, kwargs) => {
+    const config: JsonObject = { ...kwargs, ...l.config }
+    return activate(c, l, l.name, x, { class_name: name, config })
+  }
+
+const same: Run = (_c, _l, x) => x
+
+/** By the operation's name in lower case without underscores; TensorFlow's names beside NumPy's. */
+const OPERATIONS: Record<string, Run> = {
+  add: pair('ADD'),
+  addv2: pair('ADD'),
+  subtract: pair('SUB'),
+  sub: pair('SUB'),
+  multiply: pair('MUL'),
+  mul: pair('MUL'),
+  divide: pair('DIV'),
+  truediv: pair('DIV'),
+  truedivide: pair('DIV'),
+  maximum: pair('MAXIMUM'),
+  minimum: pair('MINIMUM'),
+  power,
+  pow: power,
+  squareddifference: pair('SQUARED_DIFFERENCE'),
+  absolute: unary('ABS'),
+  abs: unary('ABS'),
+  negative: unary('NEG'),
+  neg: unary('NEG'),
+  exp: unary('EXP'),
+  log: unary('LOG'),
+  sqrt: unary('SQRT'),
+  rsqrt: unary('RSQRT'),
+  square: (c, l, x) => c.net.binary(l.name, 'MUL', x, x),
+  mean: reduce('MEAN'),
+  reducemean: reduce('MEAN'),
+  sum: reduce('SUM'),
+  reducesum: reduce('SUM'),
+  max: reduce('REDUCE_MAX'),
+  amax: reduce('REDUCE_MAX'),
+  reducemax: reduce('REDUCE_MAX'),
+  min: reduce('REDUCE_MIN'),
+  amin: reduce('REDUCE_MIN'),
+  reducemin: reduce('REDUCE_MIN'),
+  var: variance,
+  argmax: best('ARG_MAX'),
+  argmin: best('ARG_MIN'),
+  reshape,
+  transpose,
+  expanddims: expandDims,
+  squeeze,
+  concatenate,
+  concat: concatenate,
+  stack,
+  split,
+  clip,
+  clipbyvalue: clip,
+  pad,
+  matmul,
+  resize,
+  getitem: getItem,
+  flip: (c, l, x, _inputs, kwargs) => {
+    const over = axes(c, l, x, kwargs)
+    const at = c.net.int32(`${l.name}/axes`, [over.length], over)
+    return emit(c, { type: 'REVERSE_V2', inputs: [x, at] }, l.name, c.net.shape(x))
+  },
+  softmax: (c, l, x, inputs, kwargs) => {
+    const rank = c.net.shape(x).length
+    const axis = number(option(l, kwargs, 'axis'), -1)
+    return axis === -1 || axis === rank - 1
+      ? function_('softmax')(c, l, x, inputs, kwargs, { args: [] })
+      : fail(l, `axis ${axis}`)
+  },
+  identity: same,
+  stopgradient: same,
+  cast: same,
+  castt: same,
+  copy: same,
+}
+for (const name of [
+  'relu',
+  'relu6',
+  'sigmoid',
+  'tanh',
+  'silu',
+  'swish',
+  'hard_silu',
+  'hard_swish',
+  'hard_sigmoid',
+  'leaky_relu',
+  'elu',
+  'selu',
+  'gelu',
+  'softplus',
+  'softsign',
+  'mish',
+  'log_softmax',
+]) {
+  OPERATIONS[name.replaceAll('_', '')] = function_(name)
+}
+
+/** The operation of this name; undefined where there is none. */
+export const operation = (name: string): Run | undefined => {
+  const key = name.replace(/^.*\./, '').replaceAll('_', '').toLowerCase()
+  return Object.hasOwn(OPERATIONS, key) ? OPERATIONS[key] : undefined
+}

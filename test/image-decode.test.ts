@@ -3,6 +3,7 @@ import { deflateSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ThimbleError } from '../src/errors.ts'
+import { sniffOther } from '../src/image/sniff.ts'
 import { decodeImage, type DecodeOptions } from '../src/image/decode.ts'
 import { makeBmp, makePng, noise, pngChunk, type PngOptions } from './image-files.ts'
 import { rng } from './util.ts'
@@ -328,6 +329,69 @@ test('every truncation and 3000 mutants end in pixels or a ThimbleError', () => 
     const start = performance.now()
     errorOf(mutant, { maxPixels: 1e6 })
     assert.ok(performance.now() - start < 2000, `mutant ${i}`)
+  }
+})
+
+test('what is no picture that is read is called by its name, whatever it is', () => {
+  const brand = (name: string): Uint8Array => text(`\0\0\0\x18ftyp${name}`)
+  const rows: [string | undefined, Uint8Array][] = [
+    ['GIF', text('GIF87a')],
+    ['GIF', text('GIF89a')],
+    [undefined, text('GIF88a')],
+    ['WebP', text('RIFF1234WEBP')],
+    [undefined, text('RIFF1234WAVE')],
+    ['AVIF', brand('avif')],
+    ['AVIF', brand('avis')],
+    ...['heic', 'heix', 'heim', 'heis', 'hevc', 'hevx', 'mif1', 'msf1'].map((b): [string, Uint8Array] => [
+      'HEIC',
+      brand(b),
+    ]),
+    ['Canon raw (CR3)', brand('crx ')],
+    ['MP4/QuickTime video', brand('isom')],
+    ['MP4/QuickTime video', brand('qt  ')],
+    ['TIFF', text('II*\0')],
+    ['TIFF', text('MM\0*')],
+    ['TIFF', text('II+\0')],
+    ['TIFF', text('MM\0+')],
+    [undefined, text('MM*\0')],
+    [undefined, text('II\0*')],
+    ['JPEG XL', Uint8Array.of(0xff, 0x0a)],
+    ['JPEG XL', text('\0\0\0\x0cJXL ')],
+    ['JPEG 2000', Uint8Array.of(0xff, 0x4f, 0xff, 0x51)],
+    ['JPEG 2000', text('\0\0\0\x0cjP  ')],
+    [undefined, text('\0\0\0\x0djP  ')],
+    [undefined, Uint8Array.of(0xff, 0x4f, 0xff, 0x52)],
+    ['ICO', Uint8Array.of(0, 0, 1, 0)],
+    [undefined, Uint8Array.of(0, 0, 2, 0)],
+    ['Photoshop (PSD)', text('8BPS')],
+    ['QOI', text('qoif')],
+    ['PAM', text('P7')],
+    ['PFM', text('PF')],
+    ['PFM', text('Pf')],
+    ['PDF', text('%PDF')],
+    ['ZIP', text('PK\x03\x04')],
+    ['TensorFlow Lite model', text('1234TFL3')],
+    ['WebAssembly', text('\0asm')],
+    ['HTML', text(' <!DOCTYPE HTML>')],
+    ['HTML', text('\n<html lang="en">')],
+    ['SVG', text('<svg xmlns="">')],
+    ['SVG', text('<?xml version="1.0"?> <svg>')],
+    [undefined, text('<?xml version="1.0"?> <x>')],
+    [undefined, text('hello')],
+    [undefined, new Uint8Array(0)],
+  ]
+  for (const [name, bytes] of rows) {
+    const shown = JSON.stringify(String.fromCharCode(...bytes))
+    assert.is(sniffOther(bytes), name, shown)
+    // All of the mark counts.
+    if (name !== undefined && !/^(HTML|SVG|MP4)/.test(name)) {
+      for (let i = 0; i < bytes.length; i++) {
+        if (i < 4 && /ftyp|TFL3/.test(shown)) continue
+        if (i >= 4 && i < 8 && /RIFF/.test(shown)) continue
+        const other = bytes.map((b, k) => (k === i ? b ^ 0x80 : b))
+        assert.is.not(sniffOther(other), name, `${shown}, byte ${i}`)
+      }
+    }
   }
 })
 

@@ -346,6 +346,16 @@ test('assumed: identity for the usual quantizations, mean and std otherwise, in 
     describePreprocess({ ...own, fit: 'crop', shorterSide: 256 }, tensor([1, 224, 224, 3])),
     'shorter side to 256, centre-crop 224x224 (bilinear), RGB, (pixel - 1) / 2',
   )
+  const words = (how: Partial<Preprocess>): string => describePreprocess({ ...plain, ...how }, tensor([1, 32, 64, 3]))
+  assert.is(words({}), 'stretch to 64x32 (bilinear), RGB, pixel')
+  assert.is(words({ std: [255] }), 'stretch to 64x32 (bilinear), RGB, pixel / 255')
+  assert.is(words({ mean: [128] }), 'stretch to 64x32 (bilinear), RGB, (pixel - 128)')
+  assert.is(words({ fit: 'fit', channels: 'bgr' }), 'fit into 64x32, black bars (bilinear), BGR, pixel')
+  assert.is(words({ fit: 'crop', method: 'area' }), 'centre-crop 64x32 (area), RGB, pixel')
+  assert.is(
+    words({ channels: 'gray', mean: [1, 1, 1], std: [2, 2.0000001, 3] }),
+    'stretch to 64x32 (bilinear), gray, (pixel - 1) / [2, 2, 3]',
+  )
 })
 
 // Recorded inputs were made with Pillow's resize from these photographs, pixel minus 128 for int8.

@@ -4,7 +4,6 @@
  */
 
 const ascii = (b: Uint8Array, at: number, text: string): boolean => {
-  if (b.length < at + text.length) return false
   for (let i = 0; i < text.length; i++) if (b[at + i] !== text.charCodeAt(i)) return false
   return true
 }

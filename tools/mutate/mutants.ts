@@ -168,6 +168,7 @@ export function mutate(source: string, file: string, first: number, mode: Mode):
       statement(node, () => visit(node))
     } else if (ts.isReturnStatement(node) && node.expression && !ts.isVoidExpression(node.expression)) {
       const { expression } = node
+      if (raw(expression) === 'undefined') return
       instead(expression, ['undefined'], () => walk(expression))
     } else if (ts.isArrowFunction(node) && !ts.isBlock(node.body)) {
       node.parameters.forEach(walk)

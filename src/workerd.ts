@@ -1,9 +1,10 @@
 /** Entry point for Cloudflare Workers and other isolates that may not compile wasm: takes an imported module only. */
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions } from './classifier.ts'
 import type { Engine } from './engine.ts'
-import type { DecodeOptions } from './image/limits.ts'
+import { type DecodeOptions, LIMITS } from './image/limits.ts'
 import { ImageDecoder } from './image/wasm.ts'
 import { checkLoadOptions } from './load-options.ts'
+import { checkOptions, checkValue, group } from './options.ts'
 import { loadPackedModule } from './packed-module.ts'
 import { notASource } from './source.ts'
 import type { LoadOptions, Model } from './types.ts'
@@ -36,12 +37,20 @@ export interface WorkerClassifierOptions extends ClassifierOptions {
   imageLimits?: Pick<DecodeOptions, 'maxPixels' | 'maxBytes'>
 }
 
+/** The options that only this entry point has, checked. Errors: `usage/option`. */
+function checkedOwn(options: WorkerClassifierOptions): WorkerClassifierOptions {
+  if (typeof options !== 'object' || options === null) return checkOptions('createClassifier', options, {} as never)
+  const { imageLimits } = options
+  if (imageLimits !== undefined) checkValue('createClassifier: imageLimits', imageLimits, group(LIMITS))
+  return options
+}
+
 /**
  * Makes a classifier of a loaded model: pixels in, or encoded bytes where the image module is given; labels with
  * probabilities out.
  */
 export async function createClassifier(model: Model, options: WorkerClassifierOptions = {}): Promise<Classifier> {
-  const { image, imageLimits, ...rest } = options
+  const { image, imageLimits, ...rest } = checkedOwn(options)
   if (!image || typeof rest.decode === 'function') return classifierOf(model, rest)
   const decoder = new ImageDecoder(image, { ...imageLimits, decode: rest.decode ?? 'exact' })
   return classifierOf(model, {

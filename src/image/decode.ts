@@ -7,7 +7,8 @@ import { fromBase64 } from '../base64.ts'
 import type { Compressed } from '../compressed.ts'
 import scalar from '../generated/image-scalar.ts'
 import simd from '../generated/image-simd.ts'
-import type { DecodeOptions } from './limits.ts'
+import { checkOptions } from '../options.ts'
+import { DECODE_RULES, type DecodeOptions } from './limits.ts'
 import { type DecodedImage, type DecoderOptions, ImageDecoder } from './wasm.ts'
 
 export type { DecodeOptions } from './limits.ts'
@@ -38,6 +39,7 @@ export const imageDecoder = (options: DecoderOptions = {}): ImageDecoder => new 
  * `image/unknown-format`.
  */
 export function decodeImage(bytes: Uint8Array, options: DecodeOptions = {}): DecodedImage {
+  checkOptions('decodeImage', options, DECODE_RULES)
   shared ??= imageDecoder()
   return shared.decode(bytes, options)
 }

@@ -1,5 +1,6 @@
 /** What an image may cost, decided from its header before a pixel is decoded: the same numbers on every host. */
 import { ThimbleError } from '../errors.ts'
+import { type Rule, type Rules, whole } from '../options.ts'
 
 /** Largest image decoded unless the caller says otherwise: 50 megapixels. */
 export const MAX_PIXELS = 50_000_000
@@ -22,6 +23,20 @@ export interface DecodeOptions {
    * the upright image's size, e.g. `(w, h) => placement(w, h, 224, 224, how)`.
    */
   atLeast?: Size | ((width: number, height: number) => Size)
+}
+
+/** No limit is a limit, too. */
+const most: Rule = {
+  expected: 'a number from 1 on',
+  accepts: (v) => typeof v === 'number' && v >= 1,
+}
+export const LIMITS: Rules<Pick<DecodeOptions, 'maxPixels' | 'maxBytes'>> = { maxPixels: most, maxBytes: most }
+
+const isSize = (v: unknown): boolean =>
+  typeof v === 'object' && v !== null && [(v as Size).width, (v as Size).height].every(whole(0).accepts)
+export const DECODE_RULES: Rules<DecodeOptions> = {
+  ...LIMITS,
+  atLeast: { expected: '{ width, height }, or a function', accepts: (v) => typeof v === 'function' || isSize(v) },
 }
 
 const mega = (n: number): string => (n / 1e6).toFixed(n < 1e7 ? 1 : 0)

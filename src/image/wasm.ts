@@ -5,7 +5,8 @@
 import { ThimbleError } from '../errors.ts'
 import { elements, type Preprocess } from '../graph.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
-import { checkSize, type DecodeOptions, MAX_BYTES, type Size } from './limits.ts'
+import { checkOptions, oneOf } from '../options.ts'
+import { checkSize, type DecodeOptions, LIMITS, MAX_BYTES, type Size } from './limits.ts'
 import { inputGeometry, inputTable, placement } from './preprocess.ts'
 import { sniffOther } from './sniff.ts'
 
@@ -86,6 +87,7 @@ export class ImageDecoder {
 
   /** Errors: `usage/source` when `module` is not the image module. */
   constructor(module: WebAssembly.Module, options: DecoderOptions = {}) {
+    checkOptions('imageDecoder', options, { ...LIMITS, decode: oneOf(['exact', 'fast']) })
     this.options = options
     if (
       !(module instanceof WebAssembly.Module) ||

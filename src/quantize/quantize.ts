@@ -8,6 +8,7 @@ import { ThimbleError } from '../errors.ts'
 import { floatModel } from '../float/execute.ts'
 import { snap } from '../float/values.ts'
 import type { Graph, Op, Quantization, Tensor } from '../graph.ts'
+import { callback, checkOptions, flag, listOf, oneOf, real, type Rules, shown, whole } from '../options.ts'
 import { isLayer } from './channel-groups.ts'
 import { refuseBlocked } from './check.ts'
 import { equalize } from './equalize.ts'
@@ -40,8 +41,33 @@ export interface Quantized {
   equalized: Graph
 }
 
+const QUANTIZE: Rules<QuantizeOptions> = {
+  ranges: oneOf(['minmax', 'percentile', 'mse']),
+  equalize: flag,
+  rounding: oneOf(['nearest', 'adaptive']),
+  seed: whole(0),
+  photoOf: listOf(whole(0)),
+  inputRange: listOf(real(), 2, 2),
+  progress: callback,
+}
+
 /** One calibration input: real values of every graph input, or of the only one. */
 export type Sample = Float32Array | readonly Float32Array[]
+
+/** Errors: `usage/calibration` for what are no samples of the graph's inputs. */
+function checkSamples(graph: Graph, given: readonly Sample[]): void {
+  const isList = (v: unknown): v is readonly unknown[] => Array.isArray(v)
+  const fits = (sample: unknown): boolean => {
+    const arrays = sample instanceof Float32Array ? [sample] : sample
+    return isList(arrays) && arrays.length === graph.inputs.length && arrays.every((a) => a instanceof Float32Array)
+  }
+  const wrong: unknown = isList(given) ? given.find((sample) => !fits(sample)) : given
+  if (isList(given) && wrong === undefined) return
+  throw new ThimbleError('usage/calibration', 'the calibration inputs are not usable', {
+    expected: `a list of samples, each ${graph.inputs.length === 1 ? 'a Float32Array' : `${graph.inputs.length} Float32Arrays`}`,
+    got: shown(wrong),
+  })
+}
 
 /**
  * Quantizes a float graph. `given`: calibration inputs in the graph's own real units (already preprocessed), in a fixed
@@ -50,6 +76,8 @@ export type Sample = Float32Array | readonly Float32Array[]
  * that the result could not run, `usage/calibration` without samples.
  */
 export function quantize(graph: Graph, given: readonly Sample[], options: QuantizeOptions = {}): Quantized {
+  checkOptions('quantize', options, QUANTIZE)
+  checkSamples(graph, given)
   const samples = given.map((s) => (s instanceof Float32Array ? [s] : s))
   if (samples.length === 0) {
     throw new ThimbleError('usage/calibration', 'no calibration photos', {

@@ -1,13 +1,13 @@
 /** A detector: image in, boxes in the image's own pixels out. No dependencies. */
-import { ThimbleError } from '../errors.ts'
 import type { Preprocess } from '../graph.ts'
+import { checkOptions, real, type Rules, whole } from '../options.ts'
 import type { Model } from '../types.ts'
 import { type Box, type Candidate, nonMaxSuppression, weightedSuppression } from './boxes.ts'
 import { boxDecoder, suppressionOf } from './decoders.ts'
 import { toPhoto, type View } from './frame.ts'
 import type { BoxHead, Head } from './head.ts'
 import type { Size } from './heads/head.ts'
-import { type Answers, answering, between, Network, type VisionOptions, type VisionTimings } from './network.ts'
+import { type Answers, answering, Network, VISION_RULES, type VisionOptions, type VisionTimings } from './network.ts'
 
 export interface Detection {
   box: Box
@@ -53,14 +53,11 @@ const POINT_HEADS: readonly Head['kind'][] = ['movenet', 'movenet-multi', 'posen
 /** Heads that give boxes. */
 export const givesBoxes = (head: Head): head is BoxHead & Head => !POINT_HEADS.includes(head.kind)
 
-export const wholeFrom1 = (name: string, value: number): number => {
-  if (!Number.isInteger(value) || value < 1) {
-    throw new ThimbleError('usage/option', `${name} is out of range`, {
-      expected: 'a whole number from 1 on',
-      got: value,
-    })
-  }
-  return value
+/** What the options of detectors, pose estimators and segmenters may be. */
+export const DETECTOR_RULES: Rules<DetectorOptions> = {
+  ...VISION_RULES,
+  iouThreshold: real(0, 1),
+  maxDetections: whole(),
 }
 
 /** From a network's outputs to the candidates that remain, best first. */
@@ -69,8 +66,8 @@ export function chooser(
   options: DetectorOptions,
 ): (values: Float32Array[]) => Candidate[] {
   const { head, scoreThreshold } = network
-  const most = wholeFrom1('maxDetections', options.maxDetections ?? 100)
-  const iou = between('iouThreshold', options.iouThreshold ?? head.iouThreshold)
+  const most = options.maxDetections ?? 100
+  const iou = options.iouThreshold ?? head.iouThreshold
   const decode = boxDecoder(head, network.model.outputs, network.framer.input)
   const how = suppressionOf(head)
   return (values) => {
@@ -86,6 +83,7 @@ export function chooser(
  * Errors: `usage/not-a-detector`, `usage/head`, `usage/option`, `format/metadata`, `format/shape`, `image/unsupported-input`.
  */
 export async function createDetector(model: Model, options: DetectorOptions = {}): Promise<Detector> {
+  checkOptions('createDetector', options, DETECTOR_RULES)
   const network = new Network(model, options, { code: 'usage/not-a-detector', gives: 'boxes' }, givesBoxes)
   const choose = chooser(network, options)
   const { head, labels, framer, scoreThreshold, timings } = network

@@ -8,9 +8,10 @@ import { elements } from '../graph.ts'
 import { Preprocessor } from '../image/preprocess.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { labelOf } from '../labels.ts'
+import { checkOptions } from '../options.ts'
 import type { Model, PixelImage, TensorInfo } from '../types.ts'
 import { cropImage } from './crop.ts'
-import { createDetector, type Detection, type Detector, type DetectorOptions } from './detector.ts'
+import { createDetector, DETECTOR_RULES, type Detection, type Detector, type DetectorOptions } from './detector.ts'
 import { preprocessView, type Region, toPhoto } from './frame.ts'
 import { type Answers, answering } from './network.ts'
 import { type Found, pipeline, type Refined, type Stage, wholePixels } from './pipeline.ts'
@@ -121,6 +122,7 @@ const expressionStage = (model: Model): Stage<Pick<Face, 'expression'>> =>
  * Errors: those of `createDetector`; `usage/model` for a model whose outputs are not what its place needs.
  */
 export async function createFaceFinder(models: FaceModels, options: DetectorOptions = {}): Promise<FaceFinder> {
+  checkOptions('createFaceFinder', options, DETECTOR_RULES)
   const detector = await createDetector(models.detector, options)
   const sizes = (outputs: readonly TensorInfo[]): number[] => outputs.map((o) => elements(o.shape))
   const landmarks = wants(

@@ -3,7 +3,8 @@ import { ThimbleError } from '../errors.ts'
 import type { Metadata, Preprocess } from '../graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { inputGeometry } from '../image/preprocess.ts'
-import { labelOf, parseLabels } from '../labels.ts'
+import { fitLabels, labelOf, misfitHint, readLabels } from '../labels.ts'
+import { callback, labelNames, preprocessing, real, type Rules } from '../options.ts'
 import { expectModel } from '../source.ts'
 import type { Model, PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { readHead } from './described.ts'
@@ -14,8 +15,8 @@ import { decoded, type ImageDecode, type ImageSource, isFile, type FrameSource, 
 import { dequantized, shapesOf } from './values.ts'
 
 export interface VisionOptions {
-  /** Class names by index, or the text of a label file. Default: those in the model file, else `class N`. */
-  labels?: readonly string[] | string
+  /** Class names by index, or a label file's text or bytes. Default: those in the model file, else `class N`. */
+  labels?: readonly string[] | string | Uint8Array
   /**
    * How an image becomes the input tensor. Default: what the head's family does, else what the model file says, else what
    * its input tensor implies.
@@ -27,6 +28,18 @@ export interface VisionOptions {
   scoreThreshold?: number
   /** Decoder of encoded images. Default: the browser's where there is one, else Thimble's. */
   decode?: ImageDecode
+}
+
+/** What the options of all tasks may be. */
+export const VISION_RULES: Rules<VisionOptions> = {
+  labels: labelNames,
+  preprocess: preprocessing,
+  head: {
+    expected: 'a kind of head, or its description',
+    accepts: (v) => typeof v === 'string' || (typeof v === 'object' && v !== null),
+  },
+  scoreThreshold: real(0, 1),
+  decode: callback,
 }
 
 /** Milliseconds of the latest call. */
@@ -46,13 +59,6 @@ export interface Answers<T> {
 export function answering<T>(decode: ImageDecode | undefined, answer: (image: PixelImage) => T): Answers<T> {
   return ((image: ImageSource) =>
     isFile(image) ? decoded(image, decode).then(answer) : answer(pixelsOf(image))) as Answers<T>
-}
-
-export const between = (name: string, value: number): number => {
-  if (!(value >= 0 && value <= 1)) {
-    throw new ThimbleError('usage/option', `${name} is out of range`, { expected: 'a number from 0 to 1', got: value })
-  }
-  return value
 }
 
 const RANGES = {
@@ -94,6 +100,46 @@ const shorter = (input: TensorInfo): number => {
   return Math.min(width, height)
 }
 
+/** How many classes a head tells apart; undefined where its outputs do not say. */
+function classesOf(head: Head, outputs: readonly TensorInfo[]): number | undefined {
+  switch (head.kind) {
+    case 'yolo5':
+    case 'yolo8':
+    case 'yolo8-pose':
+    case 'yolo8-seg':
+    case 'yolox':
+      return head.classes || undefined
+    case 'fomo':
+      return outputs[head.output]!.shape.at(-1)! - 1
+    case 'segmentation': {
+      const shape = outputs[head.outputs[0]!]?.shape ?? []
+      if (head.outputs.length > 1 || (head.form !== 'last' && head.form !== 'first')) return undefined
+      return head.form === 'last' ? shape.at(-1) : shape[1]
+    }
+    default:
+      return undefined
+  }
+}
+
+/** The caller's labels, as classify takes them. Errors: `usage/labels` where they do not fit. */
+function givenLabels(
+  given: NonNullable<VisionOptions['labels']>,
+  head: Head,
+  outputs: readonly TensorInfo[],
+): readonly string[] {
+  const isFile = typeof given === 'string' || given instanceof Uint8Array
+  const file = isFile ? readLabels(given) : { labels: [...given], notes: [] }
+  const classes = classesOf(head, outputs)
+  if (classes === undefined) return file.labels
+  const fitted = fitLabels(file, classes)
+  if (fitted) return fitted.labels
+  throw new ThimbleError('usage/labels', 'the labels do not fit the model', {
+    expected: `${classes} labels`,
+    got: file.labels.length,
+    hint: misfitHint(file.labels, classes),
+  })
+}
+
 /** A model that is asked one photo at a time. */
 export class Network<H extends Head = Head> {
   readonly model: Model
@@ -131,13 +177,13 @@ export class Network<H extends Head = Head> {
     this.model = model
     this.head = head
     this.labels =
-      typeof options.labels === 'string'
-        ? parseLabels(options.labels)
-        : (options.labels ?? familyLabels(head, model.metadata))
+      options.labels === undefined
+        ? familyLabels(head, model.metadata)
+        : givenLabels(options.labels, head, model.outputs)
     const input = model.inputs[0]!
     const preprocess = options.preprocess ?? familyPreprocess(input, model, head)
     this.framer = new Framer(input, preprocess, options.preprocess ? undefined : head.framing)
-    this.scoreThreshold = between('scoreThreshold', options.scoreThreshold ?? head.scoreThreshold)
+    this.scoreThreshold = options.scoreThreshold ?? head.scoreThreshold
     this.input = this.framer.createInput()
   }
 

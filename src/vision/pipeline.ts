@@ -7,6 +7,8 @@
 import { ThimbleError } from '../errors.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { labelOf, topK } from '../labels.ts'
+import { callback, checkOptions, checkValue, oneOf, real, type Rules, shown, whole } from '../options.ts'
+import { expectModel } from '../source.ts'
 import type { Model, PixelImage, Prediction } from '../types.ts'
 import type { Box } from './boxes.ts'
 import { cropBox } from './crop.ts'
@@ -54,6 +56,19 @@ export interface CropOptions {
   around?: 'box' | 'points'
 }
 
+const AROUND = oneOf(['box', 'points'])
+const MARGIN = real(-1, 100)
+const CROP: Rules<CropOptions> = {
+  margin: MARGIN,
+  square: oneOf(['long', 'short']),
+  from: whole(0),
+  to: whole(0),
+  towards: real(),
+  shiftX: real(),
+  shiftY: real(),
+  around: AROUND,
+}
+
 const TURN = 2 * Math.PI
 
 /** Whole pixels within the photo that a box covers, as a region. */
@@ -84,6 +99,7 @@ export const grownBox = ({ x, y, width, height }: Box, margin: number): Box => (
  * for turning, shifting and squaring.
  */
 export function crop(options: CropOptions = {}): Crop {
+  checkOptions('crop', options, CROP)
   const { margin = 0, square, from, to, towards = 0, shiftX = 0, shiftY = 0, around: of = 'box' } = options
   return (found) => {
     if (of === 'points' && !found.points?.length) return undefined
@@ -107,20 +123,24 @@ export function crop(options: CropOptions = {}): Crop {
 }
 
 /** Crops as face-api makes them: whole pixels of the box within the photo, or of the box around the points. */
-export const wholePixels =
-  ({ margin = 0, around: of = 'box' }: Pick<CropOptions, 'margin' | 'around'> = {}): Crop =>
-  (found, image) => {
+export function wholePixels(options: Pick<CropOptions, 'margin' | 'around'> = {}): Crop {
+  checkOptions('wholePixels', options, { margin: MARGIN, around: AROUND })
+  const { margin = 0, around: of = 'box' } = options
+  return (found, image) => {
     const own = wholeRegion(found.box, image)
     if (of === 'box' || !found.points?.length) return own
     const wide = grownBox(boxOfPoints(found.points), margin)
     return wholeRegion(wide, image) ?? own
   }
+}
 
 /** What a stage's network sees of a region, and its outputs' real values. */
 export type ReadOutputs<T> = (values: Float32Array[], view: View) => T
 
 /** A stage of a model whose outputs `read` understands; the region fills the network's input. */
 export function createStage<T>(model: Model, read: ReadOutputs<T>): Stage<T> {
+  expectModel(model, 'createStage')
+  checkValue('createStage: read', read, callback)
   if (model.inputs.length !== 1) {
     throw new ThimbleError('usage/model', 'a stage takes one picture', {
       expected: '1 input',
@@ -142,7 +162,10 @@ export function createStage<T>(model: Model, read: ReadOutputs<T>): Stage<T> {
 }
 
 /** A stage that classifies each crop. */
-export function classifyStage(model: Model, { top = 1 } = {}): Stage<Prediction[]> {
+export function classifyStage(model: Model, options: { top?: number } = {}): Stage<Prediction[]> {
+  expectModel(model, 'classifyStage')
+  checkOptions('classifyStage', options, { top: whole() })
+  const { top = 1 } = options
   const output = model.outputs[0]!
   const sure = holdsProbabilities(output) || model.metadata.scores === 'identity'
   return createStage(model, ([values]) => {
@@ -211,6 +234,13 @@ const isRefined = (v: unknown): v is Refined =>
 export function pipeline(
   steps: readonly [Detector | PoseEstimator | Finder, ...(Crop | Stage | PoseEstimator)[]],
 ): Pipeline {
+  const isStep = (s: unknown): boolean => typeof s === 'function' || (typeof s === 'object' && s !== null)
+  if (!Array.isArray(steps) || steps.length === 0 || !steps.every(isStep) || typeof steps[0] === 'function') {
+    throw new ThimbleError('usage/pipeline', 'the steps are no list that begins with what finds things', {
+      expected: '[detector, crop(), stage, …]',
+      got: Array.isArray(steps) ? `[${steps.map((s) => (isStep(s) ? typeof s : shown(s))).join(', ')}]` : shown(steps),
+    })
+  }
   const [first, ...rest] = steps
   const finder = finderOf(first)
   if (rest.length > 0 && typeof rest[0] !== 'function') {

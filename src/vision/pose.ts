@@ -1,9 +1,10 @@
 /** A pose estimator: image in, named key points in the image's own pixels out. No dependencies. */
 import type { Preprocess } from '../graph.ts'
+import { checkOptions } from '../options.ts'
 import type { Model, PixelImage } from '../types.ts'
 import type { Box, Candidate } from './boxes.ts'
 import { pointDecoder } from './decoders.ts'
-import { chooser, type DetectorOptions, givesBoxes, toBox, wholeFrom1 } from './detector.ts'
+import { chooser, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox } from './detector.ts'
 import { type Region, toPhoto, type View } from './frame.ts'
 import { type BoxHead, type Head, type PointHead, taskOfHead } from './head.ts'
 import { type Answers, answering, Network, type VisionTimings } from './network.ts'
@@ -58,10 +59,11 @@ const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'po
  * Errors: `usage/not-a-pose-model`, and those of `createDetector`.
  */
 export async function createPoseEstimator(model: Model, options: DetectorOptions = {}): Promise<PoseEstimator> {
+  checkOptions('createPoseEstimator', options, DETECTOR_RULES)
   const task = { code: 'usage/not-a-pose-model', gives: 'points' } as const
   const network = new Network(model, options, task, givesPoints)
   const { head, framer, scoreThreshold, timings } = network
-  const most = wholeFrom1('maxDetections', options.maxDetections ?? 100)
+  const most = options.maxDetections ?? 100
   let choose: (values: Float32Array[]) => Candidate[]
   if (givesBoxes(head)) choose = chooser(network as Network<BoxHead & Head>, options)
   else {

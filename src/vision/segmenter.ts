@@ -1,8 +1,9 @@
 /** A segmenter: image in, a class for every pixel out; or the map that a network makes of it. No dependencies. */
 import type { Preprocess } from '../graph.ts'
+import { checkOptions } from '../options.ts'
 import type { Model, PixelImage } from '../types.ts'
 import type { Candidate } from './boxes.ts'
-import { chooser, type Detection, type DetectorOptions, givesBoxes, toBox } from './detector.ts'
+import { chooser, type Detection, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox } from './detector.ts'
 import { toPhoto, type View } from './frame.ts'
 import { type BoxHead, type Head, taskOfHead } from './head.ts'
 import { mapDecoder, type Plane, segmentationDecoder } from './heads/maps.ts'
@@ -124,6 +125,7 @@ function extremes(data: Float32Array): { min: number; max: number } {
  * Errors: `usage/not-a-segmenter`, and those of `createDetector`.
  */
 export async function createSegmenter(model: Model, options: DetectorOptions = {}): Promise<Segmenter> {
+  checkOptions('createSegmenter', options, DETECTOR_RULES)
   const network = new Network(model, options, { code: 'usage/not-a-segmenter', gives: 'a plane' }, givesPlanes)
   const { head, framer, labels, timings } = network
   const background = isBackground(labels[0])

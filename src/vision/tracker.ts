@@ -4,7 +4,7 @@
  * left; a track that nothing matches is kept for a while. Predictions are Kalman filters of constant velocity, one for
  * each of centre x, centre y, width and height, with SORT's noise in proportion to the box's height.
  */
-import { ThimbleError } from '../errors.ts'
+import { checkOptions, real, type Rules, whole } from '../options.ts'
 import type { Box } from './boxes.ts'
 import { assign } from './assign.ts'
 
@@ -153,23 +153,17 @@ function pairs(tracks: readonly Track[], items: readonly Item[], least: number):
   return assign(costs).map(([t, i]) => [tracks[t]!, items[i]!])
 }
 
-const share = (name: string, value: number): number => {
-  if (!(value >= 0 && value <= 1)) {
-    throw new ThimbleError('usage/option', `${name} is out of range`, { expected: 'a number from 0 to 1', got: value })
-  }
-  return value
-}
+const SHARE = real(0, 1)
+const TRACKER: Rules<TrackerOptions> = { sure: SHARE, least: SHARE, start: SHARE, overlap: SHARE, patience: whole(0) }
 
 /** Unsure detections must lie closer to a track. */
 const UNSURE_OVERLAP = 0.5
 
 /** Makes a tracker; give it each frame's detections in turn, those with low scores too. Errors: `usage/option`. */
 export function createTracker(options: TrackerOptions = {}): Tracker {
-  const sure = share('sure', options.sure ?? 0.5)
-  const least = share('least', options.least ?? Math.min(0.1, sure))
-  const start = share('start', options.start ?? Math.min(1, sure + 0.1))
-  const overlap = share('overlap', options.overlap ?? 0.2)
-  const { patience = 30 } = options
+  checkOptions('createTracker', options, TRACKER)
+  const { sure = 0.5, overlap = 0.2, patience = 30 } = options
+  const { least = Math.min(0.1, sure), start = Math.min(1, sure + 0.1) } = options
   let tracks: Track[] = []
   let next = 1
   let frames = 0

@@ -52,6 +52,14 @@ import {
   OP_FLOAT_UNARY,
   OP_POWER,
   OP_FLOAT_LOG_SOFTMAX,
+  OP_CONV16,
+  OP_PAIRS16,
+  OP_UNARY16,
+  OP_POOL16,
+  OP_REDUCE16,
+  OP_MATMUL16,
+  OP_SOFTMAX16,
+  OP_RESIZE16,
   FORM_DOT,
   Record,
   STATUS_BAD_OPCODE,
@@ -105,6 +113,14 @@ import {
   kernel_81,
   kernel_82,
   kernel_83,
+  kernel_90,
+  kernel_91,
+  kernel_92,
+  kernel_93,
+  kernel_94,
+  kernel_95,
+  kernel_96,
+  kernel_97,
   relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
@@ -257,6 +273,30 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       break
     case OP_LOG_SOFTMAX:
       kernel_44(record)
+      break
+    case OP_CONV16:
+      kernel_90(record, y0, y1)
+      break
+    case OP_PAIRS16:
+      kernel_91(record)
+      break
+    case OP_UNARY16:
+      kernel_92(record)
+      break
+    case OP_POOL16:
+      kernel_93(record, y0, y1)
+      break
+    case OP_REDUCE16:
+      kernel_94(record)
+      break
+    case OP_MATMUL16:
+      kernel_95(record)
+      break
+    case OP_SOFTMAX16:
+      kernel_96(record)
+      break
+    case OP_RESIZE16:
+      kernel_97(record)
       break
     default:
       if (FAST) {

@@ -64,6 +64,15 @@ export const OP_FLOAT_TABLE = 80
 export const OP_FLOAT_UNARY = 81
 export const OP_POWER = 82
 export const OP_FLOAT_LOG_SOFTMAX = 83
+/** 16-bit activations: kernels/int16-*.ts. */
+export const OP_CONV16 = 90
+export const OP_PAIRS16 = 91
+export const OP_UNARY16 = 92
+export const OP_POOL16 = 93
+export const OP_REDUCE16 = 94
+export const OP_MATMUL16 = 95
+export const OP_SOFTMAX16 = 96
+export const OP_RESIZE16 = 97
 
 /**
  * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
@@ -1064,4 +1073,232 @@ export const UNARY_INT_SIGN = 26
   input: u32
   output: u32
   depth: i32
+}
+
+/**
+ * Convolution of int16 by int8: plain, grouped, depthwise, transposed; fully connected layers as 1 x 1. Zero points are 0.
+ * Weights: [outC, a multiple of 4][patch], patches padded with zeros to a multiple of 8; channelwise ones [kh][kw][outC].
+ */
+@unmanaged export class Conv16Record extends Record {
+  input: u32
+  inH: i32
+  inW: i32
+  inC: i32
+  output: u32
+  outW: i32
+  outC: i32
+  kh: i32
+  kw: i32
+  groupIn: i32
+  groupOut: i32
+  strideW: i32
+  padLeft: i32
+  dilationH: i32
+  dilationW: i32
+  /** 1: strides are those of the output, each input pixel is spread over a window. */
+  transposed: i32
+  /** 1: one output channel for each input channel, taps at most 511. */
+  channelwise: i32
+  weights: u32
+  /** Elements of a padded patch. */
+  patch: i32
+  /** int64 by channel; 0: none. */
+  bias: u32
+  multipliers: u32
+  shifts: u32
+  /** A RESCALE16_ constant. */
+  rescale: i32
+  awayFrom: i32
+  actMin: i32
+  actMax: i32
+  /** Eight int64 sums, then two patches. */
+  scratch: u32
+}
+
+/** 64-bit sum times a multiplier of 15 bits, half up, shifted right by `shift`. */
+export const RESCALE16_WIDE = 0
+/** 32-bit sum, wrapping, by multiplier and left shift: half up, and half away from zero from channel `awayFrom` on. */
+export const RESCALE16_NARROW = 1
+/** By a float64, half away from zero; `multipliers` has those, shifts are not read. */
+export const RESCALE16_REAL = 2
+
+/** Two int16 operands, d0 x d1 x d2 x d3 elements, strides in bytes; the output is contiguous. */
+@unmanaged export class Pairs16Record extends Record {
+  kind: i32
+  a: u32
+  b: u32
+  output: u32
+  d0: i32
+  d1: i32
+  d2: i32
+  d3: i32
+  a0: i32
+  a1: i32
+  a2: i32
+  a3: i32
+  b0: i32
+  b1: i32
+  b2: i32
+  b3: i32
+  aMultiplier: i32
+  aShift: i32
+  bMultiplier: i32
+  bShift: i32
+  multiplier: i32
+  shift: i32
+  actMin: i32
+  actMax: i32
+}
+
+/** Both times 2^15 and their multipliers, added, times the multiplier; a negative bMultiplier subtracts. */
+export const PAIRS16_ADD = 0
+/** Both divided by 2^aShift and 2^bShift, half away from zero, added with b times bMultiplier (1 or -1). */
+export const PAIRS16_ADD_POWERS = 1
+export const PAIRS16_MUL = 2
+export const PAIRS16_MAXIMUM = 3
+export const PAIRS16_MINIMUM = 4
+/** By reciprocals in fixed point; by 0: 0. */
+export const PAIRS16_DIV = 5
+/** Of stored integers; by 0: 0. */
+export const PAIRS16_FLOOR_DIV = 6
+export const PAIRS16_FLOOR_MOD = 7
+
+/** `count` elements of type `from` to type `to`, one of them int16. */
+@unmanaged export class Unary16Record extends Record {
+  kind: i32
+  input: u32
+  output: u32
+  count: i32
+  from: u32
+  to: u32
+  inputZeroPoint: i32
+  outputZeroPoint: i32
+  /** UNARY16_RESCALE: of values from 0 on, and of those below. */
+  multiplier: i32
+  shift: i32
+  below: i32
+  belowShift: i32
+  low: i32
+  high: i32
+  /** int16 or uint16 entries. */
+  table: u32
+  scale: f32
+  outputScale: f32
+}
+
+export const UNARY16_RESCALE = 0
+/** 513 entries, between which is interpolated. */
+export const UNARY16_LOOKUP = 1
+/** By the 256 entries of 2^16 * logistic(i / 24). */
+export const UNARY16_LOGISTIC = 2
+export const UNARY16_TANH = 3
+/** The input has 12 fractional bits; TANH's are shifted left by `shift`. */
+export const UNARY16_LOGISTIC_FIXED = 4
+export const UNARY16_TANH_FIXED = 5
+export const UNARY16_FROM_FLOAT = 6
+export const UNARY16_TO_FLOAT = 7
+/** Square root of the real number, towards 0; of a negative one 0. */
+export const UNARY16_SQRT = 8
+
+/** Average or maximum over windows clipped to the image, of int16. */
+@unmanaged export class Pool16Record extends Record {
+  input: u32
+  output: u32
+  inW: i32
+  outW: i32
+  channels: i32
+  filterH: i32
+  filterW: i32
+  strideW: i32
+  padLeft: i32
+  average: i32
+  actMin: i32
+  actMax: i32
+}
+
+/** Over any axes of int16, dimensions and strides in bytes as in MeanRecord. */
+@unmanaged export class Reduce16Record extends Record {
+  kind: i32
+  input: u32
+  output: u32
+  k0: i32
+  k1: i32
+  k2: i32
+  k3: i32
+  k0Stride: i32
+  k1Stride: i32
+  k2Stride: i32
+  k3Stride: i32
+  r0: i32
+  r1: i32
+  r2: i32
+  r3: i32
+  r0Stride: i32
+  r1Stride: i32
+  r2Stride: i32
+  r3Stride: i32
+  /** REDUCE16_PRODUCT: 15 bits, and a right shift. */
+  multiplier: i32
+  shift: i32
+  /** REDUCE16_SUM. */
+  scale: f32
+}
+
+export const REDUCE16_MAXIMUM = 0
+export const REDUCE16_MINIMUM = 1
+export const REDUCE16_MEAN = 2
+export const REDUCE16_SUM = 3
+export const REDUCE16_PRODUCT = 4
+
+/** Products of int16 matrices, or int16 by int8, as in MatmulRecord; `bBytes`: of an element of b. */
+@unmanaged export class Matmul16Record extends Record {
+  a: u32
+  b: u32
+  output: u32
+  d0: i32
+  d1: i32
+  d2: i32
+  a0: i32
+  a1: i32
+  a2: i32
+  b0: i32
+  b1: i32
+  b2: i32
+  m: i32
+  inner: i32
+  columns: i32
+  aRow: i32
+  aInner: i32
+  bInner: i32
+  bColumn: i32
+  bBytes: i32
+  /** int64 by column; 0: none. */
+  bias: u32
+  /** By column; or one for all, with `perColumn` 0. */
+  multipliers: u32
+  shifts: u32
+  perColumn: i32
+  actMin: i32
+  actMax: i32
+}
+
+/** Softmax over the last axis of int16, by two tables of 513 entries. */
+@unmanaged export class Softmax16Record extends Record {
+  input: u32
+  output: u32
+  depth: i32
+  multiplier: i32
+  shift: i32
+  exponentials: u32
+  reciprocals: u32
+}
+
+/** Bilinear resize of int16 by tables as in ResizeBilinearRecord; weights have 10 bits. */
+@unmanaged export class Resize16Record extends Record {
+  input: u32
+  output: u32
+  outW: i32
+  channels: i32
+  rowTable: u32
+  columnTable: u32
 }

@@ -138,6 +138,8 @@ export function scoreOutput(model: Pick<Model, 'inputs' | 'outputs' | 'metadata'
 
 /** True when no value of the tensor can lie outside 0..1 (a softmax or sigmoid output's quantization). */
 export const isProbability = (t: TensorInfo): boolean => {
+  // 16 bits: what LiteRT demands of softmax and logistic.
+  if (t.dtype === 'int16') return t.zeroPoint === 0 && t.scale === 1 / 32768
   if (t.scale <= 0 || (t.dtype !== 'uint8' && t.dtype !== 'int8')) return false
   const min = t.dtype === 'uint8' ? 0 : -128
   return t.zeroPoint === min && t.scale * 255 <= 1.01

@@ -45,6 +45,7 @@ export type Padding = 'SAME' | 'VALID'
 /** Fused activation, applied to the op's real-valued result. */
 export type Activation = 'NONE' | 'RELU' | 'RELU_N1_TO_1' | 'RELU6'
 
+/** `narrowBias`: 16-bit activations have an int32 bias, as LiteRT wants to be told. */
 interface Conv {
   padding: Padding
   strideH: number
@@ -52,6 +53,7 @@ interface Conv {
   dilationH: number
   dilationW: number
   activation: Activation
+  narrowBias?: true | undefined
 }
 interface Pool {
   padding: Padding
@@ -63,6 +65,10 @@ interface Pool {
 }
 interface Binary {
   activation: Activation
+}
+interface Sum extends Binary {
+  /** 16-bit tensors whose scales are all powers of two are added by shifts. */
+  powersOfTwo?: true | undefined
 }
 interface Reduce {
   keepDims: boolean
@@ -80,11 +86,17 @@ export interface OpAttributes {
   /** inputs: x [N,H,W,C], filter [1,kh,kw,C*depthMultiplier], bias */
   DEPTHWISE_CONV_2D: Conv & { depthMultiplier: number }
   /** inputs: outputShape [4] int32, filter [O,kh,kw,I], x [N,H,W,I], bias? */
-  TRANSPOSE_CONV: { padding: Padding; strideH: number; strideW: number; activation: Activation }
+  TRANSPOSE_CONV: {
+    padding: Padding
+    strideH: number
+    strideW: number
+    activation: Activation
+    narrowBias?: true | undefined
+  }
   /** inputs: x, filter [O,K], bias? */
   FULLY_CONNECTED: { activation: Activation; keepNumDims: boolean }
-  ADD: Binary
-  SUB: Binary
+  ADD: Sum
+  SUB: Sum
   MUL: Binary
   DIV: Binary
   FLOOR_DIV: None

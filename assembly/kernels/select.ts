@@ -49,6 +49,14 @@ function compared(r: CompareRecord, a: usize, b: usize): bool {
   switch (r.type) {
     case TYPE_BOOL:
       return test<u32>(r.kind, load<u8>(a), load<u8>(b))
+    case TYPE_INT16:
+      // Without multipliers as stored.
+      if (!r.aMultiplier) return test<i32>(r.kind, load<i16>(a), load<i16>(b))
+      return test<i32>(
+        r.kind,
+        multiplyByQuantizedMultiplier(load<i16>(a) << 8, r.aMultiplier, r.aShift),
+        multiplyByQuantizedMultiplier(load<i16>(b) << 8, r.bMultiplier, r.bShift),
+      )
     case TYPE_INT32:
       return test<i32>(r.kind, load<i32>(a), load<i32>(b))
     case TYPE_INT64:
@@ -180,6 +188,7 @@ export function convert(record: usize): void {
 function valueAt(type: u32, at: usize): f64 {
   if (type == TYPE_FLOAT32) return load<f32>(at)
   if (type == TYPE_INT32) return load<i32>(at)
+  if (type == TYPE_INT16) return load<i16>(at)
   return load<i8>(at)
 }
 

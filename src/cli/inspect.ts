@@ -174,14 +174,15 @@ function dumpInput(photo: string, out: string, report: ModelReport, how: Preproc
  */
 function valuesText(values: TypedArray, input: TensorInfo): string {
   let [low, high, ends] = [Infinity, -Infinity, 0]
-  const [min, max] = input.dtype === 'uint8' ? [0, 255] : [-128, 127]
+  const [min, max]: [number, number] =
+    input.dtype === 'uint8' ? [0, 255] : input.dtype === 'int16' ? [-32768, 32767] : [-128, 127]
   for (const v of values) {
     const n = Number(v)
     low = Math.min(low, n)
     high = Math.max(high, n)
     if (n === min || n === max) ends++
   }
-  if (input.dtype !== 'int8' && input.dtype !== 'uint8') {
+  if (!/^u?int(8|16)$/.test(input.dtype)) {
     return `values ${+low.toPrecision(4)} to ${+high.toPrecision(4)}`
   }
   const real = (q: number): string => String(+((q - input.zeroPoint) * input.scale).toPrecision(3))

@@ -13,12 +13,13 @@ import {
   OP_AVERAGE_POOL,
   OP_BINARY,
   OP_CHANNEL_LUT,
-  OP_CONV,
-  OP_CONV_DIRECT,
   OP_COMBINE,
   OP_COMPARE,
-  OP_CONV_FIXED,
+  OP_CONV,
+  OP_CONV16,
   OP_CONVERT,
+  OP_CONV_DIRECT,
+  OP_CONV_FIXED,
   OP_COPY,
   OP_DEPTHWISE,
   OP_DEPTHWISE3X3,
@@ -37,13 +38,19 @@ import {
   OP_LSTM,
   OP_LUT,
   OP_MATMUL,
+  OP_MATMUL16,
   OP_MAX_POOL,
   OP_MEAN,
+  OP_PAIRS16,
+  OP_POOL16,
   OP_QUANTIZE,
   OP_REDUCE,
+  OP_REDUCE16,
+  OP_RESIZE16,
   OP_RESIZE_BILINEAR,
   OP_SELECT,
   OP_SOFTMAX,
+  OP_SOFTMAX16,
   OP_STRIDED_COPY,
   OP_SVDF,
   OP_FLOAT_LOG_SOFTMAX,
@@ -52,6 +59,7 @@ import {
   OP_POWER,
   OP_TOP_K,
   OP_TRANSPOSE_CONV,
+  OP_UNARY16,
   OP_WINOGRAD,
 } from '../generated/layout.ts'
 
@@ -404,6 +412,82 @@ const KINDS = new Map<number, Kind>([
       work: (f) => times(f.outer, f.k, f.depth! + f.bytes!),
     },
   ],
+  [
+    OP_CONV16,
+    {
+      record: 'Conv16Record',
+      writes: ['output', 'scratch'],
+      steps: ['groupOut'],
+      reach: (f) => [
+        2 * times(f.rows, f.outW, f.outC! + f.groupOut!),
+        64 + 4 * (f.patch! + 1),
+        64 + 4 * times(f.kh, f.kw, f.groupIn),
+      ],
+      work: (f) =>
+        times(f.rows, f.outW) *
+        (f.channelwise
+          ? times(f.outC, f.kh, f.kw)
+          : times(f.outC, 4 + f.patch! / 4) + times(1 + f.outC! / f.groupOut!, 1 + f.kh! * f.kw!, f.groupIn)),
+    },
+  ],
+  [
+    OP_PAIRS16,
+    {
+      record: 'Pairs16Record',
+      writes: ['output'],
+      reach: (f) => [2 * times(f.d0, f.d1, f.d2, f.d3)],
+      work: (f) => times(f.d0, f.d1, f.d2, f.d3),
+    },
+  ],
+  [
+    OP_UNARY16,
+    { record: 'Unary16Record', writes: ['output'], reach: (f) => [4 * f.count!], work: (f) => times(f.count) },
+  ],
+  [
+    OP_POOL16,
+    {
+      record: 'Pool16Record',
+      writes: ['output'],
+      reach: (f) => [2 * times(f.rows, f.outW, f.channels)],
+      work: (f) => times(f.rows, f.outW, f.channels, f.filterH, f.filterW),
+    },
+  ],
+  [
+    OP_REDUCE16,
+    {
+      record: 'Reduce16Record',
+      writes: ['output'],
+      reach: (f) => [2 * times(f.k0, f.k1, f.k2, f.k3)],
+      work: (f) => times(f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3),
+    },
+  ],
+  [
+    OP_MATMUL16,
+    {
+      record: 'Matmul16Record',
+      writes: ['output'],
+      reach: (f) => [2 * times(f.d0, f.d1, f.d2, f.m, f.columns)],
+      work: (f) => times(f.d0, f.d1, f.d2, f.m, f.columns, f.inner),
+    },
+  ],
+  [
+    OP_SOFTMAX16,
+    {
+      record: 'Softmax16Record',
+      writes: ['output'],
+      reach: (f) => [2 * times(f.rows, f.depth)],
+      work: (f) => times(f.rows, f.depth),
+    },
+  ],
+  [
+    OP_RESIZE16,
+    {
+      record: 'Resize16Record',
+      writes: ['output'],
+      reach: (f) => [2 * times(f.rows, f.outW, f.channels)],
+      work: (f) => times(f.rows, f.outW, f.channels),
+    },
+  ],
 ])
 
 /** Whether records of an opcode are known here. */
@@ -411,7 +495,7 @@ export const isChecked = (opcode: number): boolean => opcode === OP_GROUP || KIN
 
 /** Fields that count or measure what is written, or that loops run to: never negative, never near 2^31. */
 const COUNT =
-  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows|batch|steps|inputs|cells|outputs|outputStride|outputBatchStride|filters|rank|groupIn|groupOut|m|k|columns|kind|type|from|to)$/
+  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows|batch|steps|inputs|cells|outputs|outputStride|outputBatchStride|filters|rank|groupIn|groupOut|m|k|columns|kind|type|from|to|patch)$/
 
 const counts = new Map<string, boolean>()
 

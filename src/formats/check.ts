@@ -15,7 +15,7 @@ export const MAX_OPS = 2 ** 18
 
 const damaged = 'the file is damaged'
 
-/** Kinds of attributes. `count`: 1 to 65535 (strides, windows); `limit`: 1 to a million; `dimensions`: a list, or absent. */
+/** Kinds of attributes. `count`: 1 to 65535 (strides, windows); `limit`: 1 to a million; `dimensions`: a list, or absent; `mark`: true, or absent. */
 type Kind =
   | 'padding'
   | 'activation'
@@ -29,6 +29,7 @@ type Kind =
   | 'index type'
   | 'mirror mode'
   | 'dimensions'
+  | 'mark'
   | 'name'
 
 export interface OpSpec<T extends OpType = OpType> {
@@ -49,7 +50,8 @@ const BINARY = { inputs: TWO, outputs: ONE, attrs: { activation: 'activation' } 
 const SHAPED = { inputs: TWO, outputs: ONE, attrs: {} } as const
 const REDUCER = { inputs: TWO, outputs: ONE, attrs: { keepDims: 'bool' } } as const
 const WINDOW = { padding: 'padding', strideH: 'count', strideW: 'count', activation: 'activation' } as const
-const CONV = { ...WINDOW, dilationH: 'count', dilationW: 'count' } as const
+const CONV = { ...WINDOW, dilationH: 'count', dilationW: 'count', narrowBias: 'mark' } as const
+const SUM = { inputs: TWO, outputs: ONE, attrs: { activation: 'activation', powersOfTwo: 'mark' } } as const
 const POOL = { inputs: ONE, outputs: ONE, attrs: { ...WINDOW, filterH: 'count', filterW: 'count' } } as const
 const INDEX = { inputs: TWO, outputs: ONE, attrs: { outputType: 'index type' } } as const
 const TERNARY = { inputs: [3, 3], outputs: ONE, attrs: {} } as const
@@ -59,15 +61,15 @@ const RESIZE = { inputs: TWO, outputs: ONE, attrs: { alignCorners: 'bool', halfP
 export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   CONV_2D: { inputs: [2, 3], outputs: ONE, optional: 2, attrs: CONV },
   DEPTHWISE_CONV_2D: { inputs: [2, 3], outputs: ONE, optional: 2, attrs: { ...CONV, depthMultiplier: 'limit' } },
-  TRANSPOSE_CONV: { inputs: [3, 4], outputs: ONE, optional: 3, attrs: WINDOW },
+  TRANSPOSE_CONV: { inputs: [3, 4], outputs: ONE, optional: 3, attrs: { ...WINDOW, narrowBias: 'mark' } },
   FULLY_CONNECTED: {
     inputs: [2, 3],
     outputs: ONE,
     optional: 2,
     attrs: { activation: 'activation', keepNumDims: 'bool' },
   },
-  ADD: BINARY,
-  SUB: BINARY,
+  ADD: SUM,
+  SUB: SUM,
   MUL: BINARY,
   DIV: BINARY,
   AVERAGE_POOL_2D: POOL,
@@ -210,6 +212,7 @@ const KINDS: Record<Kind, readonly [(v: unknown) => boolean, string]> = {
   int: [(v) => isInt(v, -(2 ** 31), 2 ** 31 - 1), 'a 32-bit integer'],
   real: [(v) => typeof v === 'number' && Number.isFinite(v), 'a finite number'],
   bool: [(v) => typeof v === 'boolean', 'true or false'],
+  mark: [(v) => v === undefined || v === true, 'true, or nothing'],
   'index type': [(v) => v === 'int32' || v === 'int64', 'int32 or int64'],
   'mirror mode': [(v) => v === 'REFLECT' || v === 'SYMMETRIC', 'REFLECT or SYMMETRIC'],
   dimensions: [

@@ -26,7 +26,10 @@ import { integers, list, object, unpackTensor } from './packed-tensor.ts'
 /** The attributes that an op of this type has, and no others. */
 export function pick<T extends OpType>(attrs: object, type: T): OpAttributes[T] {
   return Object.fromEntries(
-    Object.keys(OP_SPECS[type].attrs).map((name) => [name, (attrs as Record<string, unknown>)[name]]),
+    Object.entries(OP_SPECS[type].attrs).flatMap(([name, kind]) => {
+      const value = (attrs as Record<string, unknown>)[name]
+      return kind === 'mark' && value === undefined ? [] : [[name, value]]
+    }),
   ) as OpAttributes[T]
 }
 

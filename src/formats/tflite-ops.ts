@@ -53,6 +53,11 @@ class Options {
     return (['SAME', 'VALID'] as const)[this.byte(slot)] as Padding
   }
 
+  /** Whether the biases of 16-bit activations are said to be int32. */
+  narrowBias(slot: number): { narrowBias?: true } {
+    return TYPE_NAMES[this.byte(slot)] === 'INT32' ? { narrowBias: true } : {}
+  }
+
   activation(slot: number): Activation {
     const value = this.byte(slot)
     if (value < 0 || value > 3) throw new Refusal(`${ACTIVATION_NAMES[value] ?? `unknown (${value})`} activation`)
@@ -68,6 +73,16 @@ interface Row<T extends OpType> {
 
 const PLAIN = { options: 0, attrs: (): Record<never, never> => ({}) }
 const binary = (options: number) => ({ options, attrs: (o: Options) => ({ activation: o.activation(0) }) })
+/** Only where the tensors have 16 bits the scales may be powers of two. */
+const sum = (options: number) => ({
+  options,
+  attrs: (o: Options): OpAttributes['ADD'] => ({
+    activation: o.activation(0),
+    ...(o.table && o.tensors[o.raw.inputs[0] ?? -1]?.dtype === 'int16' && o.table.bool(1, true)
+      ? { powersOfTwo: true }
+      : {}),
+  }),
+})
 const REDUCER = { options: 27, attrs: (o: Options) => ({ keepDims: o.bool(0) }) }
 const POOL = {
   options: 5,
@@ -105,6 +120,7 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
       activation: o.activation(3),
       dilationW: o.int(4, 1),
       dilationH: o.int(5, 1),
+      ...o.narrowBias(6),
     }),
   },
   DEPTHWISE_CONV_2D: {
@@ -121,7 +137,13 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
   },
   TRANSPOSE_CONV: {
     options: 49,
-    attrs: (o) => ({ padding: o.padding(0), strideW: o.int(1), strideH: o.int(2), activation: o.activation(3) }),
+    attrs: (o) => ({
+      padding: o.padding(0),
+      strideW: o.int(1),
+      strideH: o.int(2),
+      activation: o.activation(3),
+      ...o.narrowBias(4),
+    }),
   },
   FULLY_CONNECTED: {
     options: 8,
@@ -132,8 +154,8 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
       return { activation: o.activation(0), keepNumDims: o.bool(2) }
     },
   },
-  ADD: binary(11),
-  SUB: binary(28),
+  ADD: sum(11),
+  SUB: sum(28),
   MUL: binary(21),
   DIV: binary(29),
   AVERAGE_POOL_2D: POOL,

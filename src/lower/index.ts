@@ -32,6 +32,7 @@ import {
 } from './elementwise.ts'
 import { floatOr, lowerFloat } from './floats.ts'
 import { withoutUnread } from './functions.ts'
+import { ruleOf16 } from './int16/index.ts'
 import { lowerGather, lowerGatherNd } from './gather.ts'
 import { lowerBatchMatmul } from './matmul.ts'
 import { lowerL2Normalization, lowerLogSoftmax } from './normalize.ts'
@@ -265,7 +266,7 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
       if (empty !== undefined && op.type !== 'UNSUPPORTED') {
         throw new Unsupported(`its result ${graph.tensors[empty]!.name} is empty`)
       }
-      if (!blocked) rule(cx)
+      if (!blocked) (ruleOf16(cx) ?? rule)(cx)
       else for (const o of op.outputs) opaque.add(o)
     } catch (error) {
       if (!(error instanceof Unsupported)) throw error

@@ -15,7 +15,7 @@ interface Matrix {
   inner: number
 }
 
-interface Batch {
+export interface Batch {
   size: number
   a: number
   b: number
@@ -105,7 +105,7 @@ function emitProduct(cx: Context, p: Product): void {
 }
 
 /** Batch dimensions of both operands against those of the output. Errors: `lower/shape`. */
-function batchesOf(cx: Context, a: readonly number[], b: readonly number[]): Batch[] {
+export function batchesOf(cx: Context, a: readonly number[], b: readonly number[]): Batch[] {
   const out = cx.output()
   const sizes = out.shape.slice(0, -2)
   const steps = (shape: readonly number[]): number[] => {

@@ -107,7 +107,7 @@ const padded = (dims: readonly Dim[]): Dim[] => [
 ]
 
 /** Dimensions by what happens to them. Errors: `lower/shape`; unsupported: more than four separate reduced dimensions. */
-function reduceLoops(cx: Context, shape: readonly number[], width: number): ReduceLoops {
+export function reduceLoops(cx: Context, shape: readonly number[], width: number): ReduceLoops {
   const { type } = cx.op
   const out = cx.output()
   const { keepDims } = (cx.op as OpOf<ReducerType>).attrs
@@ -133,7 +133,7 @@ function reduceLoops(cx: Context, shape: readonly number[], width: number): Redu
   return { kept: padded(inner), reduced: padded(loops), bases, count }
 }
 
-const loopFields = ({ kept: k, reduced: r }: ReduceLoops) => ({
+export const loopFields = ({ kept: k, reduced: r }: ReduceLoops) => ({
   k0: k[0]!.size,
   k1: k[1]!.size,
   k2: k[2]!.size,

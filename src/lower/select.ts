@@ -24,6 +24,7 @@ import { dtypeBytes, elements, type DType, type OpType, type Tensor } from '../g
 import { quantizeMultiplier } from '../numerics.ts'
 import { merge, strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
+import { scale16 } from './int16/common.ts'
 import { rowwise, type Value } from './program.ts'
 
 const TYPES: Partial<Record<DType, number>> = {
@@ -92,11 +93,11 @@ function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
   if (a.tensor.dtype !== b.tensor.dtype || out.dtype !== 'bool') {
     throw new Unsupported(`${cx.op.type} of ${a.tensor.dtype} and ${b.tensor.dtype} to ${out.dtype}`)
   }
-  if (type === TYPE_INT16) throw new Unsupported(`${cx.op.type} of int16`)
-  const scaled = type === TYPE_INT8 || type === TYPE_UINT8
+  // LiteRT compares the order of int16 as stored, their equality by scales.
+  const scaled = type === TYPE_INT8 || type === TYPE_UINT8 || (type === TYPE_INT16 && kind <= COMPARE_NOT_EQUAL)
   const grid = (t: Tensor): { zero: number; multiplier: number; shift: number } => {
     if (!scaled) return { zero: 0, multiplier: 0, shift: 0 }
-    const q = cx.q(t)
+    const q = type === TYPE_INT16 ? { scale: scale16(cx, t), zero: 0 } : cx.q(t)
     if (q.scale >= 1) throw cx.fail('lower/quantization', 'LiteRT compares no scales of 1 and more', t, '< 1', q.scale)
     return { zero: q.zero, ...quantizeMultiplier(q.scale) }
   }
@@ -202,7 +203,7 @@ export function lowerTopK(cx: Context): void {
   const { shape, dtype } = x.tensor
   const type = typeOf(cx, x.tensor)
   const [values, indices] = [cx.output(0), cx.output(1)]
-  if (dtype === 'int64' || dtype === 'int16' || dtype === 'bool' || indices.dtype !== 'int32') {
+  if (dtype === 'int64' || dtype === 'bool' || indices.dtype !== 'int32') {
     throw new Unsupported(`TOPK_V2 of ${dtype} with ${indices.dtype} indices`)
   }
   if (values.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', values, dtype, values.dtype)

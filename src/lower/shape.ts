@@ -554,7 +554,7 @@ function bilinearTable(
 }
 
 /** Source: TFLite's builtin nearest-neighbour resize. */
-function nearestTable(
+export function nearestTable(
   size: number,
   out: number,
   alignCorners: boolean,

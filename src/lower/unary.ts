@@ -23,10 +23,10 @@ const builtin =
 export const lowerExp = builtin(expf)
 export const lowerLog = builtin((x, y) => (x <= 0 ? f32((-128 - y.zeroPoint) * y.scale) : logf(x)))
 
-const gelu = (x: number): number => f32(f32(0.5 * x) * erfcf(f32(x * f32(-Math.SQRT1_2))))
+export const gelu = (x: number): number => f32(f32(0.5 * x) * erfcf(f32(x * f32(-Math.SQRT1_2))))
 const SQRT_2_PI = f32(0.7978845608028654)
 
-function approximateGelu(x: number): number {
+export function approximateGelu(x: number): number {
   const cube = f32(f32(f32(f32(0.044715) * x) * x) * x)
   return f32(f32(0.5 * x) * f32(1 + tanhf(f32(SQRT_2_PI * f32(x + cube)))))
 }

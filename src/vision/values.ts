@@ -26,14 +26,15 @@ export function argMax(values: ArrayLike<number>, at: number, count: number, ste
   return best
 }
 
-/** The largest real value that an 8-bit output can hold; undefined for other outputs. */
+/** The largest real value that an output of 8 or 16 bits can hold; undefined for other outputs. */
 export function largestValue({ dtype, scale, zeroPoint }: TensorInfo): number | undefined {
-  if (!(scale > 0) || (dtype !== 'int8' && dtype !== 'uint8')) return undefined
-  return ((dtype === 'int8' ? 127 : 255) - zeroPoint) * scale
+  const largest = dtype === 'int8' ? 127 : dtype === 'uint8' ? 255 : dtype === 'int16' ? 32767 : undefined
+  return scale > 0 && largest !== undefined ? (largest - zeroPoint) * scale : undefined
 }
 
 /** True when no value of the output can lie outside 0..1: a softmax's or sigmoid's quantization. */
 export function holdsProbabilities(t: TensorInfo): boolean {
+  if (t.dtype === 'int16') return t.zeroPoint === 0 && t.scale === 1 / 32768
   const most = largestValue(t)
   return most !== undefined && most <= 1.01 && t.zeroPoint === (t.dtype === 'int8' ? -128 : 0)
 }

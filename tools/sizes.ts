@@ -1,5 +1,5 @@
 /**
- * Fills the README's numbers that need no clock: bytes of the runtime, arenas and memory.
+ * The numbers of docs/benchmarks.md that need no clock: bytes of the runtime and of a page, arenas and memory.
  *
  * Usage: tsx tools/sizes.ts [MODEL…] [--write]
  * Without --write the table is only printed. Models default to the shipped one and those of ../shared.
@@ -8,6 +8,7 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
+import { build } from 'esbuild'
 import { inspectModel } from '../src/inspect.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
@@ -29,12 +30,71 @@ const DEFAULT = [
 
 const thousands = (n: number): string => n.toLocaleString('en-US')
 
+const MODULES = [
+  ['simd-core', '`simd` runtime, what classifiers and detectors need'],
+  ['simd', '`simd` runtime, all kernels: loaded for other graphs'],
+  ['scalar', '`scalar` runtime, all kernels'],
+  ['image-simd', 'photo decoder'],
+] as const
+
 function sizes(): string {
-  const rows = ['simd', 'scalar'].map((variant) => {
-    const bytes = readFileSync(`${root}build/thimble-${variant}.wasm`)
-    return `| \`${variant}\` runtime, all kernels | ${thousands(bytes.length)} | ${thousands(gzipSync(bytes, { level: 9 }).length)} |`
+  const rows = MODULES.map(([name, what]) => {
+    const bytes = readFileSync(`${root}build/thimble-${name}.wasm`)
+    return `| ${what} | ${thousands(bytes.length)} | ${thousands(gzipSync(bytes, { level: 9 }).length)} |`
   })
   return ['| WebAssembly | bytes | gzip |', '|---|---|---|', ...rows].join('\n')
+}
+
+/** What pages load on demand, by source: each brings what it imports. */
+const PHOTOS = ['src/image/wasm.ts', 'src/generated/image-simd.ts']
+const CORE = ['src/generated/simd-core.ts']
+const PAGES: readonly (readonly [string, readonly string[]])[] = [
+  ['pixels, a `.thimble` file', CORE],
+  ['photos, a `.thimble` file', [...CORE, ...PHOTOS]],
+  ['photos, a `.tflite` file', [...CORE, ...PHOTOS, 'src/load-graph.ts']],
+]
+
+/** Script and wasm that a page with the browser entry downloads, bundled and minified by esbuild. */
+async function pages(): Promise<string> {
+  const { outputFiles, metafile } = await build({
+    absWorkingDir: root,
+    stdin: {
+      contents:
+        "import { createClassifier, loadModel } from './src/browser.ts'\nglobalThis.page = { createClassifier, loadModel }",
+      resolveDir: root,
+    },
+    bundle: true,
+    minify: true,
+    splitting: true,
+    format: 'esm',
+    outdir: 'page',
+    write: false,
+    metafile: true,
+    logLevel: 'error',
+  })
+  const { outputs } = metafile
+  const closure = (paths: readonly string[]): Set<string> => {
+    const found = new Set<string>()
+    const visit = (path: string): void => {
+      if (found.has(path)) return
+      found.add(path)
+      for (const i of outputs[path]!.imports) if (i.kind === 'import-statement') visit(i.path)
+    }
+    paths.forEach(visit)
+    return found
+  }
+  const outputOf = (entry: string): string => {
+    const path = Object.keys(outputs).find((p) => outputs[p]!.entryPoint === entry)
+    if (path === undefined) throw new Error(`${entry} is not loaded on demand`)
+    return path
+  }
+  const rows = PAGES.map(([what, demanded]) => {
+    const files = [...closure([outputOf('<stdin>'), ...demanded.map(outputOf)])]
+    const contents = files.map((file) => outputFiles.find(({ path }) => path === `${root}${file}`)!.contents)
+    const sum = (size: (b: Uint8Array) => number): string => thousands(contents.reduce((n, b) => n + size(b), 0))
+    return `| ${what} | ${sum((b) => b.length)} | ${sum((b) => gzipSync(b, { level: 9 }).length)} |`
+  })
+  return ['| a page that classifies, without the model | bytes | gzip |', '|---|---|---|', ...rows].join('\n')
 }
 
 function arenas(paths: string[]): string {
@@ -61,7 +121,7 @@ const paths = given.length
       `${root}weights/mobilenet_v2_1.0_224.thimble`,
       ...DEFAULT.map((n) => `${root}../shared/models/${n}.tflite`),
     ].filter(existsSync)
-const text = `${sizes()}\n\n${arenas(paths)}\n\nPrinted by \`npx tsx tools/sizes.ts\`. The arena holds all activations; weights, tables and the arena are the memory. What plan \`size\` costs in time: \`thimble bench MODEL --plan size\`.`
+const text = `${sizes()}\n\n${await pages()}\n\n${arenas(paths)}\n\nPrinted by \`npx tsx tools/sizes.ts\`. The arena holds all activations; weights, tables and the arena are the memory. What plan \`size\` costs in time: \`thimble bench MODEL --plan size\`.`
 if (write) {
   const page = readFileSync(`${root}docs/benchmarks.md`, 'utf8')
   writeFileSync(

@@ -1,13 +1,18 @@
 /** A run as Markdown and as a chart. */
+import type { Processor } from '../src/cli/processor.ts'
 import { escapeMarkup } from '../src/markup.ts'
 import { own, type NetworkResult, type PeerResult, type Plan } from './measure.ts'
 
 export interface Report {
   date: string
+  processor: Processor
   machine: string
-  loadAverage: [number, number]
-  command: string
-  plan: Plan
+  /** What a reader has to know about this run. */
+  note?: string
+  /** Not known of runs that were told, not recorded. */
+  loadAverage?: [number, number]
+  command?: string
+  plan?: Plan
   versions: { node: string[]; chromium?: string | undefined; python?: string | undefined }
   networks: NetworkResult[]
 }
@@ -107,9 +112,20 @@ function downloads(report: Report): string {
 
 function about(report: Report): string[] {
   const { versions: v, plan } = report
+  const engines = [
+    `Node ${v.node.join(', ')}`,
+    ...(v.chromium ? [`Chromium ${v.chromium}`] : []),
+    ...(v.python ? [`Python ${v.python}`] : []),
+  ]
+  const load = report.loadAverage?.map((l) => l.toFixed(1)).join(' to ')
   return [
-    `Measured on ${report.machine}; Node ${v.node.join(', ')}${v.chromium ? `; Chromium ${v.chromium}` : ''}${v.python ? `; Python ${v.python}` : ''}; ${report.date.slice(0, 10)}; load average ${report.loadAverage.map((l) => l.toFixed(1)).join(' to ')}.`,
-    `Command: \`${report.command}\`. One thread each. Every peer has its own process or page; they take turns (${plan.rounds} rounds of ${plan.turnMs} ms each), so that what slows the machine slows all.`,
+    `Measured on ${report.machine}; ${engines.join('; ')}; ${report.date.slice(0, 10)}${load ? `; load average ${load}` : ''}.`,
+    ...(report.note ? [report.note] : []),
+    ...(report.command && plan
+      ? [
+          `Command: \`${report.command}\`. One thread each. Every peer has its own process or page; they take turns (${plan.rounds} rounds of ${plan.turnMs} ms each), so that what slows the machine slows all.`,
+        ]
+      : []),
     'An inference is what a user does: hand the input over, infer, read the output. A ratio is the median over rounds of the two medians in that round. Float peers run twins of the same network with dequantized weights; ONNX twins are made by tf2onnx.',
   ]
 }
@@ -131,7 +147,7 @@ function byPeer(report: Report): { own: boolean; label: string; results: (PeerRe
   })
 }
 
-/** The README's section: medians and ratios of all networks in one table, starts of the first, downloads. */
+/** One run in short: medians and ratios of all networks in one table, starts of the first, downloads. */
 export function summary(report: Report): string {
   const bold = (own: boolean, s: string): string => (own && s ? `**${s}**` : s)
   const rows = byPeer(report)
@@ -141,15 +157,19 @@ export function summary(report: Report): string {
     )
     const agreed = results.map((p) => p?.agreement).filter((a) => a !== undefined)
     const identical = agreed.filter((a) => a.identical === a.compared).length
-    return `| ${bold(own, label)} | ${cells.join(' | ')} | ${agreed.length ? `${identical} of ${agreed.length}` : 'reference'} |`
+    const isReference = report.networks.some((n, i) => n.reference !== undefined && results[i]?.id === n.reference)
+    return `| ${bold(own, label)} | ${cells.join(' | ')} | ${agreed.length ? `${identical} of ${agreed.length}` : isReference ? 'reference' : ''} |`
   })
   const first = report.networks[0]!
   const starts = rows
     .map(({ own, label, results: [p] }) => {
       const memory = p?.memory && kilobytes(p.memory.peakBytes - p.memory.baseBytes)
-      return p && `| ${bold(own, label)} | ${ms(p.startMs)} | ${ms(p.loadMs)} | ${ms(p.firstMs)} | ${memory ?? ''} |`
+      return (
+        p?.startMs !== undefined &&
+        `| ${bold(own, label)} | ${ms(p.startMs)} | ${ms(p.loadMs)} | ${ms(p.firstMs)} | ${memory ?? ''} |`
+      )
     })
-    .filter((row) => row !== undefined)
+    .filter((row) => typeof row === 'string')
   return [
     `Median milliseconds an inference, and the ratio to native LiteRT; in how many networks all output bytes are LiteRT's.`,
     '',
@@ -159,14 +179,17 @@ export function summary(report: Report): string {
     '',
     ...about(report),
     '',
-    `${first.name} from a cold process or page; ${STARTS}`,
-    '',
-    '| | start ms | load ms | first inference ms | memory added |',
-    '|---|--:|--:|--:|--:|',
-    ...starts,
-    '',
+    ...(starts.length
+      ? [
+          `${first.name} from a cold process or page; ${STARTS}`,
+          '',
+          '| | start ms | load ms | first inference ms | memory added |',
+          '|---|--:|--:|--:|--:|',
+          ...starts,
+          '',
+        ]
+      : []),
     downloads(report),
-    'Minima, ratios to LiteRT.js and what was not run: [bench/results/results.md](bench/results/results.md).',
   ].join('\n')
 }
 
@@ -193,12 +216,4 @@ export function chart(report: Report): string {
   const style =
     'text{font:12px system-ui,sans-serif;fill:#57606a}.t{font-weight:600;font-size:14px}.l{text-anchor:end}.own{fill:#0a7d5a}.peer{fill:#8c959f}.float{fill:#c3cad1}@media(prefers-color-scheme:dark){text{fill:#adb5bd}.own{fill:#2fbf8f}.peer{fill:#6e7681}.float{fill:#484f58}}'
   return `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${y}" viewBox="0 0 ${width} ${y}" role="img" aria-label="Median latency of Thimble and its peers"><style>${style}</style>\n${parts.join('\n')}\n</svg>\n`
-}
-
-/** README text with its results section replaced; undefined when it has no markers. */
-export function intoReadme(readme: string, markdown: string): string | undefined {
-  const [open, close] = ['<!-- bench -->', '<!-- /bench -->']
-  const [a, b] = [readme.indexOf(open), readme.indexOf(close)]
-  if (a < 0 || b < a) return undefined
-  return `${readme.slice(0, a + open.length)}\n![Median latency](bench/results/latency.svg)\n\n${markdown}\n${readme.slice(b)}`
 }

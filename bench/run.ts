@@ -1,10 +1,10 @@
 /**
  * Thimble beside its peers: `tsx bench/run.ts [--quick] [--peers REGEX] [--node PATH]... [NETWORK.tflite | NAME]...`
- * Writes JSON, a Markdown table and an SVG chart to bench/results/, and the README's results section.
+ * Prints a Markdown table. A run that is kept adds its JSON to bench/results/by-processor/, from which the tables of
+ * docs/benchmarks.md are made (bench/tables.ts).
  */
-import { mkdir, readFile, writeFile } from 'node:fs/promises'
+import { mkdir, writeFile } from 'node:fs/promises'
 import os from 'node:os'
-import { resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { describe, processor } from '../src/cli/processor.ts'
 import { bundle } from './bundle.ts'
@@ -12,8 +12,10 @@ import { here, install } from './install.ts'
 import { measure, type NetworkResult, type Plan } from './measure.ts'
 import { find, prepare } from './networks.ts'
 import { peers as allPeers } from './peers.ts'
-import { chart, intoReadme, summary, table, type Report } from './report.ts'
+import { record } from './records.ts'
+import { chart, table, type Report } from './report.ts'
 import { FileServer } from './server.ts'
+import { RESULTS, updatePage } from './tables.ts'
 
 const PLANS: Record<'quick' | 'full', Plan> = {
   quick: { rounds: 5, turnMs: 80, warmupMs: [200, 2000], maxRunsPerTurn: 60, inputs: 3 },
@@ -21,13 +23,13 @@ const PLANS: Record<'quick' | 'full', Plan> = {
 }
 
 const HELP = `usage: tsx bench/run.ts [options] [NETWORK.tflite | NAME]...
-  --quick         about two minutes: fewer and shorter turns; README is left alone unless --readme
+  --quick         about two minutes: fewer and shorter turns; kept only with --keep
   --peers REGEX   only peers whose id matches (see --list)
   --node PATH     also under this Node (repeatable)
   --fresh         install all peers anew
   --no-convert    don't make ONNX twins (skips the ONNX Runtimes unless their twins are there)
-  --readme        write the README's results section even with --quick
-  --out DIR       where results go (default bench/results, or bench/build/quick with --quick)
+  --keep          add it to bench/results/by-processor and write docs/benchmarks.md even with --quick
+  --out DIR       JSON, table and chart go here (default bench/build/quick, or build/full), and nowhere else
   --list          name the peers and whether they can run here
   --photos DIR    instead: a photo's way to the tensor beside Pillow and NumPy (--model MODEL, --rounds N; bench/photos.ts)`
 
@@ -44,7 +46,7 @@ async function main(): Promise<void> {
       node: { type: 'string', multiple: true, default: [] },
       fresh: { type: 'boolean', default: false },
       'no-convert': { type: 'boolean', default: false },
-      readme: { type: 'boolean', default: false },
+      keep: { type: 'boolean', default: false },
       out: { type: 'string' },
       list: { type: 'boolean', default: false },
       photos: { type: 'string' },
@@ -103,6 +105,7 @@ async function main(): Promise<void> {
 
   const report: Report = {
     date: began.date,
+    processor: processor(),
     machine: machine(),
     loadAverage: [began.load, os.loadavg()[0]!],
     command: ['npx tsx bench/run.ts', ...process.argv.slice(2).map((a) => (/[^\w./=-]/.test(a) ? `'${a}'` : a))].join(
@@ -116,31 +119,21 @@ async function main(): Promise<void> {
     },
     networks: results,
   }
-  const out = flags.out ?? (flags.quick ? `${here}build/quick` : `${here}results`)
-  const [markdown, picture] = [table(report), chart(report)]
-  const save = async (folder: string, files: Record<string, string>): Promise<void> => {
-    await mkdir(folder, { recursive: true })
-    for (const [name, text] of Object.entries(files)) await writeFile(`${folder}/${name}`, text)
-  }
-  await save(out, {
+  const out = flags.out ?? `${here}build/${mode}`
+  const markdown = table(report)
+  const files = {
     'results.json': `${JSON.stringify(report, null, 1)}\n`,
     'results.md': `${markdown}\n`,
-    'latency.svg': picture,
-  })
+    'latency.svg': chart(report),
+  }
+  await mkdir(out, { recursive: true })
+  for (const [name, text] of Object.entries(files)) await writeFile(`${out}/${name}`, text)
   log('done')
   process.stderr.write('\n')
   console.log(markdown)
-  if (flags.quick && !flags.readme) return
-  const readme = `${here}../README.md`
-  const changed = intoReadme(await readFile(readme, 'utf8').catch(() => ''), summary(report))
-  if (changed === undefined) {
-    return console.error('bench: README.md has no results section (<!-- bench --> ... <!-- /bench -->); left alone')
-  }
-  await writeFile(readme, changed)
-  // The README shows the chart of results/ and refers to the table there.
-  if (resolve(out) !== resolve(here, 'results')) {
-    await save(`${here}results`, { 'results.md': `${markdown}\n`, 'latency.svg': picture })
-  }
+  if (flags.out !== undefined || (flags.quick && !flags.keep)) return
+  console.error(`bench: kept as ${record(RESULTS, report)}`)
+  updatePage()
 }
 
 main().catch((error: Error) => {

@@ -3,10 +3,11 @@ import { deflateSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ThimbleError } from '../src/errors.ts'
+import { checkSize } from '../src/image/limits.ts'
 import { sniffOther } from '../src/image/sniff.ts'
 import { decodeImage, type DecodeOptions } from '../src/image/decode.ts'
 import { makeBmp, makePng, noise, pngChunk, type PngOptions } from './image-files.ts'
-import { rng } from './util.ts'
+import { refusal, rng } from './util.ts'
 
 const test = suite('image-decode')
 const text = (s: string): Uint8Array => new TextEncoder().encode(s)
@@ -308,6 +309,15 @@ test('a compression bomb is stopped at the last row', () => {
 })
 
 test('maxPixels and maxBytes can be raised and lowered', () => {
+  assert.match(
+    refusal(() => checkSize('PNG', 3000, 4000, { maxPixels: 5_250_000 })).message,
+    /PNG of 3000x4000 is 12 megapixels; expected at most 5.3/,
+  )
+  assert.match(
+    refusal(() => checkSize('PNG', 3333, 3000, { maxPixels: 9_998_999 })).message,
+    /is 10.0 megapixels; expected at most 10.0/,
+  )
+  checkSize('PNG', 3333, 3000, { maxPixels: 9_999_000 })
   assert.is(errorOf(png, { maxPixels: 63 })!.code, 'image/too-large')
   assert.not(errorOf(png, { maxPixels: 64 }))
   assert.is(errorOf(bmp, { maxBytes: 100 })!.code, 'image/too-large')

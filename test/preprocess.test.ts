@@ -204,6 +204,16 @@ test('quantization: nearest even, clamped, per channel; floats exact to float32'
   assert.equal(values('uint8', 1, 200, 0, 1)[255], 255)
   assert.equal(values('float32', 0, 0, 127.5, 127.5)[3], Math.fround((3 - 127.5) / 127.5))
   assert.equal(values('int16', 0.01, 0, 0, 255)[255], 100)
+  for (const [dtype, low, high] of [
+    ['int8', -128, 127],
+    ['uint8', 0, 255],
+    ['int16', -32768, 32767],
+    ['int32', -2147483648, 2147483647],
+  ] as const) {
+    assert.is(values(dtype, 1e-9, 0, 0, 1)[255], high, dtype)
+    assert.is(values(dtype, 1e-9, 0, 255, 1)[0], low, dtype)
+    assert.is(values(dtype, 1, 0, 0, 4)[200], 50, dtype)
+  }
   const rgb = preprocess(
     { data: Uint8Array.of(100, 100, 100), width: 1, height: 1, channels: 3 },
     tensor([1, 1, 1, 3], 'float32', 0, 0),

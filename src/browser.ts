@@ -5,7 +5,7 @@ import {
   type ClassifierOptions,
   type DecodeLater,
 } from './classifier.ts'
-import type { Engine } from './engine.ts'
+import type { HostResponse, HostUrl, WasmModule } from './host.ts'
 import { decodeAnywhere } from './image/browser-decode.ts'
 import { loadBytes } from './load.ts'
 import { checkLoadOptions } from './load-options.ts'
@@ -14,18 +14,24 @@ import { fetchBytes, notASource } from './source.ts'
 import type { LoadOptions, Model, Prediction } from './types.ts'
 
 export * from './index.ts'
-export { decodeAnywhere, decodeInBrowser } from './image/browser-decode.ts'
+export { decodeAnywhere as decodeImage, decodeAnywhere, decodeInBrowser } from './image/browser-decode.ts'
 
-export type ModelSource = string | URL | Uint8Array | ArrayBuffer | Response | WebAssembly.Module
+/** Where a model comes from: URL, bytes, a fetch response, or a module made by `thimble pack`. */
+export type ModelSource = string | HostUrl | Uint8Array | ArrayBuffer | HostResponse | WasmModule
 
-const loadAny = (bytes: Uint8Array, options: LoadOptions, name?: string): Promise<Engine> =>
+const loadAny = (bytes: Uint8Array, options: LoadOptions, name?: string): Promise<Model> =>
   isWasm(bytes) ? loadWasm(bytes, options, name) : loadBytes(bytes, options, name)
 
 /**
  * Loads a model. `source`: URL of a .tflite, .thimble or packed .wasm file, its bytes, a fetch Response, or a
- * WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`.
+ * WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`, `usage/…`.
+ *
+ * @example page
+ * import { loadModel } from 'thimble/browser'
+ * const model = await loadModel('/models/mobilenet_v2_1.0_224.thimble')
+ * console.log(model.inputs[0]!.shape, model.why)
  */
-export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(options)
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL || source instanceof Response) {
@@ -41,6 +47,14 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
  * the bytes of an image file, as a promise: JPEG, PNG, BMP and PNM by Thimble's own decoder, with the same pixels and
  * scores as on every host, other formats (WebP, AVIF, GIF) by the browser's. `decode: decodeInBrowser` leaves all to the
  * browser, whose pixels differ a little from those of other hosts.
+ * Errors: `usage/not-a-classifier`, `usage/labels`, `usage/preprocess`, `usage/option`, `image/unsupported-input`.
+ *
+ * @example page
+ * import { createClassifier, loadModel } from 'thimble/browser'
+ * const classifier = await createClassifier(await loadModel('/model.thimble'))
+ * const photo = await (await fetch('/photo.jpg')).arrayBuffer()
+ * const [best] = await classifier.classify(photo)
+ * console.log(best!.label)
  */
 export async function createClassifier(
   model: Model,

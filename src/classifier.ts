@@ -2,10 +2,11 @@
  * A model with its labels and its preprocessing: image in, names with probabilities out. No dependencies; how encoded
  * images are decoded is given by the entry point.
  */
+import { disposable, type Disposes } from './dispose.ts'
 import { ThimbleError } from './errors.ts'
 import { elements, type Preprocess } from './graph.ts'
 import { defaultPreprocess } from './image/defaults.ts'
-import type { Size } from './image/limits.ts'
+import type { WantedSize } from './image/limits.ts'
 import { placement, Preprocessor } from './image/preprocess.ts'
 import { fitLabels, labelOf, misfitHint, readLabels, topK } from './labels.ts'
 import {
@@ -29,7 +30,6 @@ import type { Model, PixelImage, Prediction, TensorInfo, TypedArray } from './ty
  */
 export type Decode = (bytes: Uint8Array, wanted: WantedSize) => DecodedPixels
 export type DecodeLater = (bytes: Uint8Array, wanted: WantedSize) => Promise<DecodedPixels>
-export type WantedSize = (width: number, height: number) => Size
 export type DecodedPixels = PixelImage & { reduced?: number }
 /**
  * How the entry point's own decoder reads JPEGs: `exact` at full size, `fast` at 1/2, 1/4 or 1/8 (libjpeg's reduction)
@@ -37,6 +37,7 @@ export type DecodedPixels = PixelImage & { reduced?: number }
  */
 export type DecodePolicy = 'exact' | 'fast'
 
+/** How a classifier names, prepares and scores; all of it has a default. */
 export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   /**
    * Class names by index, or a label file's bytes or text (see readLabels). Default: those in the model file, else
@@ -87,7 +88,7 @@ export interface ClassifyLimits {
 }
 
 /** `Answer`: what classifying an encoded image gives; a promise where decoding is asynchronous (browsers). */
-export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> = Prediction[]> {
+export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> = Prediction[]> extends Disposes {
   readonly model: Model
   readonly labels: readonly string[]
   readonly preprocess: Preprocess
@@ -328,6 +329,7 @@ export async function createClassifier(
     assumed,
     notes,
     timings,
+    ...disposable(() => model.dispose()),
     classify(image: PixelImage | Uint8Array | ArrayBuffer, limits: ClassifyLimits = {}) {
       checkOptions('classify', limits, limitRules)
       const encoded =

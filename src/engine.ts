@@ -1,4 +1,5 @@
 /** One model in one wasm instance: owns the memory, runs the program. */
+import { DISPOSE } from './dispose.ts'
 import { ThimbleError } from './errors.ts'
 import { ABI_VERSION, LAYOUT, STATUS_BAD_INDEX, STATUS_INEXACT, STATUS_TIMEOUT } from './generated/layout.ts'
 import { dtypeBytes, elements, type DType, type Metadata, type Tensor } from './graph.ts'
@@ -377,6 +378,10 @@ export class Engine implements Model {
     this.#in = []
     this.#out = []
     this.#list = []
+  }
+
+  [DISPOSE](): void {
+    this.dispose()
   }
 }
 

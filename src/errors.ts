@@ -1,7 +1,9 @@
 /** The one error class of Thimble. Codes are grouped by the phase that found the fault. */
 
+/** `phase/what`, e.g. `format/truncated`; docs/errors.md lists all with cause and cure. */
 export type ErrorCode = `${'format' | 'lower' | 'plan' | 'image' | 'runtime' | 'usage'}/${string}`
 
+/** Where a fault is, what was expected and found, and what to do: the fields of a `ThimbleError`. */
 export interface ErrorDetail {
   /** Index and type of the op at fault, e.g. `CONV_2D at op 12`. */
   op?: string
@@ -18,6 +20,14 @@ export interface ErrorDetail {
 /**
  * Everything that can be wrong with a model, an image or a call.
  * `message` is one line: `<code>: what; where; expected …, got …; what to do`.
+ *
+ * @example
+ * import { loadModel, ThimbleError } from 'thimble'
+ * try {
+ *   await loadModel('nowhere.tflite')
+ * } catch (error) {
+ *   if (error instanceof ThimbleError && error.code === 'format/file') console.log('no such file')
+ * }
  */
 export class ThimbleError extends Error {
   readonly code: ErrorCode

@@ -30,6 +30,7 @@ export interface Quantization {
   axis: number
 }
 
+/** One tensor of a graph: row-major, NHWC where it is an image; with `data`, a constant in little-endian bytes. */
 export interface Tensor {
   name: string
   shape: readonly number[]
@@ -320,6 +321,7 @@ export interface Metadata {
   extra?: Record<string, unknown> | undefined
 }
 
+/** A model as data: tensors, and ops that name them by index. */
 export interface Graph {
   tensors: Tensor[]
   ops: Op[]

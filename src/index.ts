@@ -2,14 +2,20 @@
 export { ThimbleError, type ErrorCode, type ErrorDetail } from './errors.ts'
 export type { DType, Graph, Metadata, Preprocess, Quantization, Tensor } from './graph.ts'
 export type * from './types.ts'
-import type { inspectModel as inspect } from './inspect.ts'
-import type { ModelReport } from './types.ts'
+import type { LoadOptions, ModelReport } from './types.ts'
 
 /**
- * Reports on a model file's bytes without running it: tensors, ops, kernels, counts, memory. Unsupported ops are listed.
- * Errors: `format/…` for a file that is broken or no model, `usage/option`.
+ * Reports on a model file's bytes, for the variant and kernels that `options` name: tensors, ops, kernels, multiply-adds,
+ * bytes of weights and arena. Unsupported ops are listed, not thrown. `name` is for messages.
+ * Errors: `format/…` for a broken file, `usage/option`.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { inspectModel } from 'thimble'
+ * const { macs, arenaBytes, unsupported } = await inspectModel(await readFile('model.thimble'))
+ * console.log(macs / 1e6, 'million multiply-adds,', arenaBytes, 'bytes of arena,', unsupported.length, 'unsupported ops')
  */
-export const inspectModel = async (...args: Parameters<typeof inspect>): Promise<ModelReport> =>
-  (await import('./inspect.ts')).inspectModel(...args)
-
+export async function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<ModelReport> {
+  return (await import('./inspect.ts')).inspectModel(bytes, options, name)
+}
 export type { Classifier, ClassifierOptions, ClassifyLimits, Timings } from './classifier.ts'

@@ -7,7 +7,7 @@ import { settle } from './fold/index.ts'
 import { lower } from './lower/index.ts'
 import { assemble, type Entry, type Program } from './plan/compile.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
-import type { LoadOptions, ModelReport, OpReport } from './types.ts'
+import type { LoadOptions, Model, ModelReport, OpReport } from './types.ts'
 
 /** Multiply-adds of an op, from its shapes: what the published figures of these networks count. */
 export function opMacs(graph: Graph, op: Op): number {
@@ -55,15 +55,15 @@ function kernelNames(graph: Graph, program: Program | undefined): string[] {
   })
 }
 
-/**
- * Reports on a model file's bytes, for the variant and kernels that `options` or `choice` name. Unsupported ops are
- * listed, not thrown; a broken file throws.
- */
-export function inspectModel(
+/** What the entry points' function of this name gives, at once. Errors: `format/…`, `usage/option`. */
+export const inspectModel = (bytes: Uint8Array, options: LoadOptions = {}, name?: string): ModelReport =>
+  inspectAs(bytes, options, { ...(name !== undefined && { name }) })
+
+/** The same for kernels that were chosen already. */
+export function inspectAs(
   bytes: Uint8Array,
-  options: LoadOptions = {},
-  name?: string,
-  choice?: VariantChoice,
+  options: LoadOptions,
+  { name, choice }: { name?: string; choice?: Pick<Model, 'variant' | 'kernels' | 'why'> | undefined },
 ): ModelReport {
   checkLoadOptions(options, 'inspectModel')
   return inspectGraph(

@@ -1,20 +1,20 @@
 /** Entry point for Node: files, URLs, bytes, responses and packed modules. */
 import { readFile } from 'node:fs/promises'
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type Decode } from './classifier.ts'
-import type { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
-import simdRuntime from './generated/simd-core-raw.ts'
-import type { FastRuntime } from './choice.ts'
-import { loadBytes as loadWith } from './load.ts'
 import { checkLoadOptions } from './load-options.ts'
-import { isWasm, loadPackedModule, loadWasm } from './packed-module.ts'
-import { embedRuntime } from './runtime.ts'
+import type { HostResponse, HostUrl, WasmModule } from './host.ts'
+import type { DecodeOptions } from './image/limits.ts'
+import type { DecodedImage } from './image/wasm.ts'
+import { loadBytes } from './load-node.ts'
+import { loadPackedModule } from './packed-module.ts'
 import { fetchBytes, isUrl, notASource } from './source.ts'
 import type { LoadOptions, Model } from './types.ts'
 
 export * from './index.ts'
 
-export type ModelSource = string | URL | Uint8Array | ArrayBuffer | Response | WebAssembly.Module
+/** Where a model comes from: path or URL, bytes, a fetch response, or a module made by `thimble pack`. */
+export type ModelSource = string | HostUrl | Uint8Array | ArrayBuffer | HostResponse | WasmModule
 
 /** Reads a file, with one clear error when it is missing, a folder, or too large. */
 async function fileBytes(path: string | URL): Promise<Uint8Array> {
@@ -34,17 +34,6 @@ async function fileBytes(path: string | URL): Promise<Uint8Array> {
   }
 }
 
-/** What `fast: true` runs on; loaded when it is asked for. */
-export const fastRuntime = async (): Promise<FastRuntime> => (await import('./fast/runtime.ts')).fastRuntime()
-
-/** Loads the bytes of a .tflite, .thimble or packed .wasm file, see `loadModel`; `name` is for messages. */
-export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
-  checkLoadOptions(options)
-  if (isWasm(bytes)) return loadWasm(bytes, options, name)
-  embedRuntime('simd-core', simdRuntime)
-  return loadWith(bytes, options, name, fastRuntime)
-}
-
 /** The URL that a source names, if it names one. */
 const urlOf = (source: string | URL): URL | undefined => {
   if (source instanceof URL) return source
@@ -53,10 +42,18 @@ const urlOf = (source: string | URL): URL | undefined => {
 
 /**
  * Loads a model. `source`: path of a .tflite, .thimble or packed .wasm file, a file: or http(s): URL, the bytes, a fetch
- * Response, or a WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`,
- * `runtime/…`.
+ * Response, or a WebAssembly.Module made by `thimble pack`. The model is planned and its weights are packed here, once;
+ * running it allocates nothing. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`, `usage/…`.
+ *
+ * @example
+ * import { loadModel } from 'thimble'
+ * using model = await loadModel('model.thimble')
+ * const [input] = model.inputs            // { name, shape, dtype, scale, zeroPoint }
+ * const pixels = new Uint8Array(input!.shape.reduce((a, b) => a * b))
+ * const [scores] = model.run(input!.dtype === 'int8' ? new Int8Array(pixels.buffer) : pixels)
+ * console.log(scores!.length)
  */
-export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Engine> {
+export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(options)
   if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL) {
@@ -73,8 +70,33 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 }
 
 /**
+ * Decodes an image file: JPEG, PNG, BMP, PPM or PGM by content, with Pillow's pixels. The result is upright (EXIF and XMP
+ * orientation applied), opaque (alpha laid over white), row-major with 8 bits a channel, 1 (gray) or 3 (RGB) channels.
+ * `maxPixels` (default 50 million) and `maxBytes` (default 512 MiB) are checked from the header, before anything is
+ * decoded. The decoder is loaded with the first call.
+ * Errors: `image/empty`, `image/truncated`, `image/corrupt`, `image/too-large`, `image/unsupported-format`,
+ * `image/unknown-format`.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { decodeImage } from 'thimble'
+ * const { data, width, height } = await decodeImage(await readFile('photo.jpg'))
+ * console.log(`${width} x ${height}`, data.length / (width * height), 'channels')
+ */
+export async function decodeImage(encoded: Uint8Array, options: DecodeOptions = {}): Promise<DecodedImage> {
+  return (await import('./image/decode.ts')).decodeImage(encoded, options)
+}
+
+/**
  * Makes a classifier of a loaded model: image in, labels with probabilities out. Takes pixels or JPEG, PNG, BMP and PNM
- * bytes. See `classifier.ts` for the options.
+ * bytes. Labels and preprocessing are the model file's own unless `options` give others.
+ * Errors: `usage/not-a-classifier`, `usage/labels`, `usage/preprocess`, `usage/option`, `image/unsupported-input`.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { createClassifier, loadModel } from 'thimble'
+ * using classifier = await createClassifier(await loadModel('model.thimble'), { topK: 3 })
+ * for (const { label, score } of classifier.classify(await readFile('photo.jpg'))) console.log(label, score)
  */
 export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
   if (typeof options.decode === 'function' || options.prepare) return classifierOf(model, options)

@@ -1,6 +1,8 @@
 /** Public types of the runtime API. */
+import type { Disposes } from './dispose.ts'
 import type { DType, Metadata, Preprocess } from './graph.ts'
 
+/** Builds of the runtime: fixed-width SIMD, none, or relaxed SIMD. All give the same bytes. */
 export type Variant = 'simd' | 'scalar' | 'relaxed'
 
 /**
@@ -13,6 +15,7 @@ export type Kernels = 'generic' | 'x86' | 'x86-vnni' | 'arm' | 'arm-dot' | 'avx2
 /** Shapes of the inputs, in the graph's order or by name; inputs left out keep the file's. */
 export type InputShapes = readonly (readonly number[] | undefined)[] | Readonly<Record<string, readonly number[]>>
 
+/** How a model is to run: kernels, memory plan, threads, input shapes; and what its file does not say. */
 export interface LoadOptions {
   /** Which wasm variant to run; `auto` (default) picks by what the engine can do. */
   variant?: Variant | 'auto'
@@ -38,8 +41,10 @@ export interface LoadOptions {
   preprocess?: Preprocess
 }
 
+/** The values of a tensor, in its own dtype; bool is `Uint8Array`, int64 `BigInt64Array`. */
 export type TypedArray = Int8Array | Uint8Array | Int16Array | Int32Array | Float32Array | BigInt64Array
 
+/** An input or output: real = (stored - zeroPoint) * scale. Shapes are NHWC for images. */
 export interface TensorInfo {
   name: string
   shape: readonly number[]
@@ -49,7 +54,8 @@ export interface TensorInfo {
   zeroPoint: number
 }
 
-export interface Model {
+/** A loaded model, ready to run. */
+export interface Model extends Disposes {
   readonly inputs: readonly TensorInfo[]
   readonly outputs: readonly TensorInfo[]
   readonly variant: Variant
@@ -72,8 +78,6 @@ export interface Model {
    * Nothing to do for other models.
    */
   reset(): void
-  /** Gives the memory back; `run` afterwards throws `runtime/disposed`. */
-  dispose(): void
 }
 
 /** Raw pixels: row-major, 8 bits a channel, 1 (gray), 3 (RGB) or 4 (RGBA, alpha ignored) channels. */
@@ -84,6 +88,7 @@ export interface PixelImage {
   channels?: 1 | 3 | 4
 }
 
+/** One class of an image: its name, its index in the output, and a score from 0 to 1. */
 export interface Prediction {
   label: string
   index: number

@@ -1,6 +1,6 @@
 /** Entry point for Cloudflare Workers and other isolates that may not compile wasm: takes an imported module only. */
 import { createClassifier as classifierOf, type Classifier, type ClassifierOptions } from './classifier.ts'
-import type { Engine } from './engine.ts'
+import type { WasmModule } from './host.ts'
 import { type DecodeOptions, LIMITS } from './image/limits.ts'
 import { ImageDecoder } from './image/wasm.ts'
 import { checkLoadOptions } from './load-options.ts'
@@ -14,8 +14,17 @@ export { ThimbleError } from './errors.ts'
 export type * from './types.ts'
 export type { Metadata, Preprocess } from './graph.ts'
 
-/** Instantiates a module made by `thimble pack` and imported by the Worker (`import model from './model.wasm'`). */
-export async function loadModel(source: WebAssembly.Module, options: LoadOptions = {}): Promise<Engine> {
+/**
+ * Instantiates a module made by `thimble pack` and imported by the Worker (`import model from './model.wasm'`).
+ * Errors: `usage/source`, `format/packed-module`, `runtime/…`.
+ *
+ * @example worker
+ * import { loadModel } from 'thimble/workerd'
+ * import packed from './model.wasm'
+ * const model = await loadModel(packed)
+ * export default { fetch: () => Response.json(model.inputs) }
+ */
+export async function loadModel(source: WasmModule, options: LoadOptions = {}): Promise<Model> {
   if (!(source instanceof WebAssembly.Module)) {
     throw notASource(
       source,
@@ -27,12 +36,13 @@ export async function loadModel(source: WebAssembly.Module, options: LoadOptions
   return loadPackedModule(source, options)
 }
 
+/** Options of a classifier in a Worker, which decodes images with an imported module. */
 export interface WorkerClassifierOptions extends ClassifierOptions {
   /**
    * The imported image module (`import image from 'thimble/image.wasm'`): with it, `classify` takes JPEG, PNG, BMP and
    * PNM bytes.
    */
-  image?: WebAssembly.Module
+  image?: WasmModule
   /** Most pixels and bytes of memory for an encoded image. Default 50 megapixels, 512 MiB: less is wise here. */
   imageLimits?: Pick<DecodeOptions, 'maxPixels' | 'maxBytes'>
 }
@@ -48,6 +58,16 @@ function checkedOwn(options: WorkerClassifierOptions): WorkerClassifierOptions {
 /**
  * Makes a classifier of a loaded model: pixels in, or encoded bytes where the image module is given; labels with
  * probabilities out.
+ * Errors: `usage/not-a-classifier`, `usage/labels`, `usage/preprocess`, `usage/option`, `image/unsupported-input`.
+ *
+ * @example worker
+ * import { createClassifier, loadModel } from 'thimble/workerd'
+ * import image from 'thimble/image.wasm'
+ * import packed from './model.wasm'
+ * const classifier = await createClassifier(await loadModel(packed), { image })
+ * export default {
+ *   fetch: async (request: Request) => Response.json(classifier.classify(new Uint8Array(await request.arrayBuffer()))),
+ * }
  */
 export async function createClassifier(model: Model, options: WorkerClassifierOptions = {}): Promise<Classifier> {
   const { image, imageLimits, ...rest } = checkedOwn(options)

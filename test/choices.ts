@@ -4,7 +4,7 @@
  */
 import './relaxed.ts'
 import { engineFeatures, KERNELS } from '../src/kernels.ts'
-import { fastRuntime } from '../src/node.ts'
+import { fastRuntime } from '../src/load-node.ts'
 import { PLAIN } from '../src/runtime.ts'
 import type { Kernels, LoadOptions, Variant } from '../src/types.ts'
 

@@ -2,6 +2,7 @@
  * Every head against its authors' decoder: on the same output tensors the same set, boxes and points within 1e-3 pixels
  * (test/fixtures/heads, made by tools/heads); and heads that are recognised, or not, from shapes.
  */
+import { disposable } from '../src/dispose.ts'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -52,7 +53,7 @@ function recorded({ input: [width, height], outputs, labels }: Case): Model {
     arenaBytes: 0,
     run: () => values.map((v) => v.slice() as TypedArray),
     reset: () => undefined,
-    dispose: () => undefined,
+    ...disposable(() => undefined),
   }
 }
 

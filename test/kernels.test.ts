@@ -11,7 +11,7 @@ import { arrayType, Engine, instantiateProgram, sharedMemory, tensorInfo } from 
 import { readTflite } from '../src/formats/tflite.ts'
 import type { Activation, Graph, Padding } from '../src/graph.ts'
 import type { Convolution } from '../src/lower/context.ts'
-import { fastRuntime } from '../src/node.ts'
+import { fastRuntime } from '../src/load-node.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { runtimeModule } from '../src/runtime.ts'
 import type { Kernels, TypedArray } from '../src/types.ts'

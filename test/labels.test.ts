@@ -1,4 +1,5 @@
 /** Label files, the best scores, and a classifier over a model that answers what the test wants. */
+import { disposable } from '../src/dispose.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClassifier } from '../src/classifier.ts'
@@ -321,7 +322,7 @@ function fakeModel(
       return [out]
     },
     reset() {},
-    dispose() {},
+    ...disposable(() => undefined),
   }
 }
 const gray: PixelImage = { data: Uint8Array.of(1, 2, 3, 4), width: 2, height: 2, channels: 1 }

@@ -1,4 +1,5 @@
 /** Which command suits a model, one-output classifiers, and what a graph or Ultralytics' metadata say of the rest. */
+import { disposable } from '../src/dispose.ts'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
@@ -79,7 +80,7 @@ function oneOutput(raw: TypedArray, output: Partial<TensorInfo>, metadata: Metad
     arenaBytes: 0,
     run: () => [raw.slice()],
     reset() {},
-    dispose() {},
+    ...disposable(() => undefined),
   }
 }
 

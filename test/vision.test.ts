@@ -2,6 +2,7 @@
  * Box arithmetic, decoding and suppression on hand-computed cases and on random ones; detectors on made-up and on
  * shipped networks.
  */
+import { disposable } from '../src/dispose.ts'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -285,7 +286,7 @@ function answering(outputs: [TensorInfo, TypedArray][], metadata: Metadata): Mod
     arenaBytes: 0,
     run: () => outputs.map(([, values]) => values.slice() as TypedArray),
     reset: () => undefined,
-    dispose: () => undefined,
+    ...disposable(() => undefined),
   }
 }
 

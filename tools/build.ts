@@ -29,6 +29,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { deflateRawSync, gzipSync } from 'node:zlib'
 import { bundle } from './bundle.ts'
+import { pruneDeclarations } from './declarations.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const VARIANTS = ['simd', 'scalar', 'relaxed', 'threads', 'fast'] as const
@@ -223,7 +224,7 @@ async function cutCores(): Promise<void> {
 }
 
 /** What makes the rest. */
-const BUILDERS = ['tools/build.ts', 'tools/bundle.ts', 'tools/pure.ts']
+const BUILDERS = ['tools/build.ts', 'tools/bundle.ts', 'tools/declarations.ts', 'tools/pure.ts']
 
 /** When a file, or anything in a folder, was last changed. */
 function newest(dir: string): number {
@@ -268,6 +269,7 @@ async function buildWasm(): Promise<void> {
 async function buildDist(): Promise<void> {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   await Promise.all([node(inPackage('typescript', 'bin/tsc'), ['-p', 'tsconfig.build.json']), bundle(root)])
+  pruneDeclarations(join(root, 'dist'), ['node', 'browser', 'workerd', 'vision'])
   copyFileSync(join(root, 'build/thimble-image-simd.wasm'), join(root, 'dist/image.wasm'))
   chmodSync(join(root, 'dist/cli.js'), 0o755)
   writeFileSync(join(root, BUILT_DIST), '')

@@ -86,14 +86,14 @@ export interface ProfiledModel extends Model {
 
 /** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
 export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
-  const { loadBytes } = await import('../node.ts')
+  const { loadBytes } = await import('../load-node.ts')
   return loadBytes(file.bytes, options, file.name)
 }
 
 /** Imports what `load` needs for these options, so that nothing but the model is left to load. */
 export async function importLoader(options: LoadOptions): Promise<void> {
   const { runtimeBytes } = await import('../runtime.ts')
-  await import('../node.ts')
+  await import('../load-node.ts')
   if (options.fast) await import('../fast/runtime.ts')
   if ((options.threads ?? 1) > 1) await runtimeBytes('threads')
   else if (options.variant === 'scalar' || options.variant === 'relaxed') await runtimeBytes(options.variant)
@@ -102,7 +102,7 @@ export async function importLoader(options: LoadOptions): Promise<void> {
 /** What `load` would choose. */
 export async function choice(options: LoadOptions): Promise<Choice> {
   const { choose } = await import('../choice.ts')
-  const { fastRuntime } = await import('../node.ts')
+  const { fastRuntime } = await import('../load-node.ts')
   return choose(options, fastRuntime)
 }
 
@@ -110,8 +110,8 @@ export async function choice(options: LoadOptions): Promise<Choice> {
 export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
   const { isWasm } = await import('../packed-module.ts')
   if (!isWasm(file.bytes)) {
-    const { inspectModel } = await import('../inspect.ts')
-    return inspectModel(file.bytes, options, file.name, await choice(options))
+    const { inspectAs } = await import('../inspect.ts')
+    return inspectAs(file.bytes, options, { name: file.name, choice: await choice(options) })
   }
   const model = await load(file, options)
   const withBytes = (t: TensorInfo): ModelReport['inputs'][number] => ({

@@ -1,4 +1,5 @@
 /** A float graph behind the interface of loaded models, for everything that takes one. */
+import { disposable } from '../dispose.ts'
 import type { Graph } from '../graph.ts'
 import type { Model, TypedArray } from '../types.ts'
 import { floatModel } from './execute.ts'
@@ -24,6 +25,6 @@ export function asModel(graph: Graph): Model {
     arenaBytes: 0,
     run: (input) => float.run(Array.isArray(input) ? (input as Float32Array[]) : [input as TypedArray as Float32Array]),
     reset: () => undefined,
-    dispose: () => undefined,
+    ...disposable(() => undefined),
   }
 }

@@ -3,9 +3,10 @@
  * the browser's own decoder.
  */
 import { decompress } from '../compressed.ts'
+import type { HostBlob } from '../host.ts'
 import { ThimbleError } from '../errors.ts'
 import type { PixelImage } from '../types.ts'
-import { type DecodeOptions, MAX_PIXELS } from './limits.ts'
+import { type DecodeOptions, MAX_PIXELS, type WantedSize } from './limits.ts'
 import type { DecodedImage, ImageDecoder } from './wasm.ts'
 
 let decoder: Promise<ImageDecoder> | undefined
@@ -20,7 +21,14 @@ async function loadDecoder(): Promise<ImageDecoder> {
 
 /**
  * Decodes JPEG, PNG, BMP and PNM with the image module, so that pixels are the same as on every other host, and what
- * else the browser shows with its own decoder. Errors: `image/…`.
+ * else the browser shows with its own decoder. Row-major pixels of 8 bits a channel, upright and opaque.
+ * Errors: `image/empty`, `image/truncated`, `image/corrupt`, `image/too-large`, `image/unreadable`.
+ *
+ * @example page
+ * import { decodeImage } from 'thimble/browser'
+ * const file = new Uint8Array(await (await fetch('/photo.jpg')).arrayBuffer())
+ * const { width, height } = await decodeImage(file)
+ * console.log(`${width} x ${height}`)
  */
 export async function decodeAnywhere(bytes: Uint8Array, options: DecodeOptions = {}): Promise<DecodedImage> {
   decoder ??= loadDecoder()
@@ -37,9 +45,18 @@ export async function decodeAnywhere(bytes: Uint8Array, options: DecodeOptions =
 /**
  * Decodes any image that the browser shows. Upright (EXIF orientation is applied), 4 channels, laid over white, the
  * file's own colour values (no colour profile is applied, as with Pillow).
+ * A classifier that has it as its `decode` tells it the size that it wants, which changes nothing here.
  * Errors: `image/unreadable`, `image/too-large`.
+ *
+ * @example page
+ * import { createClassifier, decodeInBrowser, loadModel } from 'thimble/browser'
+ * const classifier = await createClassifier(await loadModel('/model.thimble'), { decode: decodeInBrowser })
+ * console.log(await classifier.classify(await (await fetch('/photo.webp')).arrayBuffer()))
  */
-export async function decodeInBrowser(source: Uint8Array | Blob, options: DecodeOptions = {}): Promise<PixelImage> {
+export async function decodeInBrowser(
+  source: Uint8Array | HostBlob,
+  options: DecodeOptions | WantedSize = {},
+): Promise<PixelImage> {
   const blob = source instanceof Blob ? source : new Blob([source as Uint8Array<ArrayBuffer>])
   let bitmap: ImageBitmap
   try {
@@ -53,7 +70,7 @@ export async function decodeInBrowser(source: Uint8Array | Blob, options: Decode
   }
   try {
     const { width, height } = bitmap
-    const maxPixels = options.maxPixels ?? MAX_PIXELS
+    const maxPixels = (options as DecodeOptions).maxPixels ?? MAX_PIXELS
     if (width * height > maxPixels) {
       throw new ThimbleError('image/too-large', `the image of ${width}x${height} is too large`, {
         expected: `at most ${maxPixels} pixels`,

@@ -12,6 +12,9 @@ export interface Size {
   height: number
 }
 
+/** The size that is wanted at least, for an upright image's full one. */
+export type WantedSize = (width: number, height: number) => Size
+
 export interface DecodeOptions {
   /** Most pixels (width x height) accepted. Default 50,000,000. */
   maxPixels?: number
@@ -22,7 +25,7 @@ export interface DecodeOptions {
    * much faster for large photos, but no longer the pixels that a resize of the whole photo would see. A function gets
    * the upright image's size, e.g. `(w, h) => placement(w, h, 224, 224, how)`.
    */
-  atLeast?: Size | ((width: number, height: number) => Size)
+  atLeast?: Size | WantedSize
 }
 
 /** No limit is a limit, too. */

@@ -2,6 +2,7 @@
  * Encoded picture to pixels or to the input tensor, through the image module (assembly/image.ts): decoding, resizing and
  * tables run in WebAssembly. The same on every host; `thimble/image.wasm` is the module for those that may not compile.
  */
+import type { WasmModule } from '../host.ts'
 import { ThimbleError } from '../errors.ts'
 import { elements, type Preprocess } from '../graph.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
@@ -81,12 +82,12 @@ const KEPT_BYTES = 96 * 1024 * 1024
 /** The image module's instance: one picture at a time. */
 export class ImageDecoder {
   private wasm: Exports
-  private readonly module: WebAssembly.Module
+  private readonly module: WasmModule
   private readonly tables = new Map<string, Uint8Array>()
   private readonly options: DecoderOptions
 
   /** Errors: `usage/source` when `module` is not the image module. */
-  constructor(module: WebAssembly.Module, options: DecoderOptions = {}) {
+  constructor(module: WasmModule, options: DecoderOptions = {}) {
     checkOptions('imageDecoder', options, { ...LIMITS, decode: oneOf(['exact', 'fast']) })
     this.options = options
     if (

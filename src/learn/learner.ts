@@ -1,4 +1,6 @@
 /** New classes from a few photos: a classifier's features, a new head, one int8 model. Runs where the runtime runs. */
+import { disposable, type Disposes } from '../dispose.ts'
+import type { HostUrl } from '../host.ts'
 import { type Classifier, createClassifier } from '../classifier.ts'
 import type { Engine } from '../engine.ts'
 import { ThimbleError } from '../errors.ts'
@@ -20,8 +22,9 @@ import { int8Features, joinHead } from './join.ts'
 import { argMax, type Examples, linearOf, productsOf, ridge, trainSoftmax } from './solve.ts'
 
 /** A graph, the bytes of a .tflite or .thimble file, or the URL of one. */
-export type BaseModel = Graph | Uint8Array | ArrayBuffer | URL | string
+export type BaseModel = Graph | Uint8Array | ArrayBuffer | HostUrl | string
 
+/** How a learner prepares images, and who decodes them. */
 export interface LearnerOptions {
   /** How an image becomes the base model's input. Default: what its file says, else what its input implies. */
   preprocess?: Preprocess
@@ -54,6 +57,7 @@ export interface Double {
   similarity: number
 }
 
+/** How well the classes can be told apart, judged on photos left out, and which photos look wrong. */
 export interface LearnReport {
   labels: string[]
   /** Photos per class. */
@@ -70,7 +74,8 @@ export interface LearnReport {
   trainMs: number
 }
 
-export interface Learner {
+/** Classes of your own on top of a network that someone else trained. */
+export interface Learner extends Disposes {
   /** How an image becomes the input tensor, and where that comes from, one clause. */
   readonly preprocess: Preprocess
   readonly assumed: string
@@ -87,7 +92,6 @@ export interface Learner {
   classify(image: ImageSource): Promise<Prediction[]>
   /** The trained model, one int8 file with labels and preprocessing. Errors: `usage/not-trained`. */
   export(format?: 'tflite' | 'thimble'): Uint8Array
-  dispose(): void
 }
 
 const VIEWS = 2
@@ -142,7 +146,20 @@ function doublesOf(taught: readonly Taught[], { count, features, rows }: Example
   return found.sort((x, y) => y.similarity - x.similarity)
 }
 
-/** The learned classes from photos: `createLearner(base)`, `add` photos, `train`, then `classify` or `export`. */
+/**
+ * The learned classes from photos: `createLearner(base)`, `add` photos, `train`, then `classify` or `export`.
+ * Errors: `usage/source`, `usage/option`, and those of reading a model file.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { createLearner } from 'thimble/vision'
+ * using learner = await createLearner(await readFile('model.thimble'))
+ * await learner.add('cat', await readFile('photo.jpg'))
+ * await learner.add('cup', await readFile('coffee.jpg'))
+ * await learner.train()
+ * const [best] = await learner.classify(await readFile('photo.jpg'))
+ * console.log(best!.label, learner.export('tflite').length, 'bytes')
+ */
 export async function createLearner(model: BaseModel, options: LearnerOptions = {}): Promise<Learner> {
   checkOptions('createLearner', options, { preprocess: preprocessing, decode: callback })
   const source = settle(await graphOf(model))
@@ -258,9 +275,9 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
       const { graph } = current()
       return format === 'tflite' ? writeTflite(graph) : writePacked(withPrograms(graph))
     },
-    dispose() {
+    ...disposable(() => {
       engine.dispose()
       trained?.engine.dispose()
-    },
+    }),
   }
 }

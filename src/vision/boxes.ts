@@ -40,7 +40,17 @@ export const around = (x: number, y: number, width: number, height: number): Cor
   bottom: y + height / 2,
 })
 
-/** Shared area over joint area, 0 to 1; 0 when either box is empty. */
+/**
+ * Shared area over joint area, 0 to 1; 0 when either box is empty.
+ *
+ * @example
+ * import { intersectionOverUnion } from 'thimble/vision'
+ * const [a, b] = [
+ *   { left: 0, top: 0, right: 2, bottom: 1 },
+ *   { left: 1, top: 0, right: 3, bottom: 1 },
+ * ]
+ * console.log(intersectionOverUnion(a, b)) // 1 / 3
+ */
 export function intersectionOverUnion(a: Corners, b: Corners): number {
   const areaA = (a.right - a.left) * (a.bottom - a.top)
   const areaB = (b.right - b.left) * (b.bottom - b.top)
@@ -65,6 +75,12 @@ const bestFirst = <C extends Candidate>(candidates: readonly C[]): C[] =>
 /**
  * Greedy non-maximum suppression: best score first (equal scores in the given order), a candidate is kept unless it
  * overlaps a kept one of its class by more than `iouThreshold`. At most `count` are kept. Returns them best first.
+ *
+ * @example
+ * import { nonMaxSuppression } from 'thimble/vision'
+ * const box = { left: 0.1, top: 0.1, right: 0.5, bottom: 0.5, index: 0 }
+ * const kept = nonMaxSuppression([{ ...box, score: 0.9 }, { ...box, right: 0.51, score: 0.6 }], 0.5, 10)
+ * console.log(kept.length) // 1
  */
 export function nonMaxSuppression<C extends Candidate>(
   candidates: readonly C[],

@@ -1,4 +1,5 @@
 /** A detector: image in, boxes in the image's own pixels out. No dependencies. */
+import { disposable, type Disposes } from '../dispose.ts'
 import type { Preprocess } from '../graph.ts'
 import { checkOptions, real, type Rules, whole } from '../options.ts'
 import type { Model } from '../types.ts'
@@ -9,6 +10,7 @@ import type { BoxHead, Head } from './head.ts'
 import type { Size } from './heads/head.ts'
 import { type Answers, answering, Network, VISION_RULES, type VisionOptions, type VisionTimings } from './network.ts'
 
+/** Something found: where it is in the photo, in pixels, what it is, and a score from 0 to 1. */
 export interface Detection {
   box: Box
   score: number
@@ -16,6 +18,7 @@ export interface Detection {
   index: number
 }
 
+/** Options of whatever reads a network head: labels, preprocessing, head, thresholds. */
 export interface DetectorOptions extends VisionOptions {
   /**
    * Boxes of one class that overlap by more (intersection over union) are one object. Default: the head's own. Models
@@ -26,7 +29,8 @@ export interface DetectorOptions extends VisionOptions {
   maxDetections?: number
 }
 
-export interface Detector {
+/** Finds things in images; its buffers are kept, so calls allocate only the answer. */
+export interface Detector extends Disposes {
   readonly model: Model
   readonly head: Head
   readonly labels: readonly string[]
@@ -81,6 +85,15 @@ export function chooser(
  * Makes a detector of a loaded model: one whose file says how its outputs are coded, or whose outputs are recognised
  * (docs/heads.md), or with the `head` option.
  * Errors: `usage/not-a-detector`, `usage/head`, `usage/option`, `format/metadata`, `format/shape`, `image/unsupported-input`.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { loadModel } from 'thimble'
+ * import { createDetector } from 'thimble/vision'
+ * using detector = await createDetector(await loadModel('faces.thimble'), { scoreThreshold: 0.5 })
+ * for (const { label, score, box } of await detector.detect(await readFile('portrait.jpg'))) {
+ *   console.log(label, score, box.x, box.y, box.width, box.height)
+ * }
  */
 export async function createDetector(model: Model, options: DetectorOptions = {}): Promise<Detector> {
   checkOptions('createDetector', options, DETECTOR_RULES)
@@ -94,6 +107,7 @@ export async function createDetector(model: Model, options: DetectorOptions = {}
     preprocess: framer.preprocess,
     scoreThreshold,
     timings,
+    ...disposable(() => model.dispose()),
     detect: answering(options.decode, (image) =>
       network.run(image, (values, view) =>
         choose(values).flatMap((c): Detection[] => {

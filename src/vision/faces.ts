@@ -3,6 +3,7 @@
  * expression. The crops are face-api's (1.7): the detector's box for the points, their bounding box plus a fifth for
  * the rest. No dependencies.
  */
+import { disposable, type Disposes } from '../dispose.ts'
 import { ThimbleError } from '../errors.ts'
 import { elements } from '../graph.ts'
 import { Preprocessor } from '../image/preprocess.ts'
@@ -17,12 +18,15 @@ import { type Answers, answering } from './network.ts'
 import { type Found, pipeline, type Refined, type Stage, wholePixels } from './pipeline.ts'
 import { dequantized, shapesOf } from './values.ts'
 
+/** A point in pixels of the photo. */
 export type Point = [x: number, y: number]
+/** What a network takes something for, with a score from 0 to 1. */
 export interface Attribute {
   label: string
   score: number
 }
 
+/** A face, and what the models beside the detector say of it. Impressions of a small network, no facts. */
 export interface Face extends Detection {
   /** Jaw 0-16, brows 17-26, nose 27-35, eyes 36-47, mouth 48-67 (the usual 68-point order), in pixels of the image. */
   points?: Point[]
@@ -40,7 +44,8 @@ export interface FaceModels {
   expression?: Model
 }
 
-export interface FaceFinder {
+/** Finds faces and describes them. */
+export interface FaceFinder extends Disposes {
   readonly detector: Detector
   /** Milliseconds of the latest call: finding the faces, and all else. */
   readonly timings: Readonly<{ detectMs: number; describeMs: number }>
@@ -120,6 +125,15 @@ const expressionStage = (model: Model): Stage<Pick<Face, 'expression'>> =>
 /**
  * Makes a face finder of loaded models.
  * Errors: those of `createDetector`; `usage/model` for a model whose outputs are not what its place needs.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { loadModel } from 'thimble'
+ * import { createFaceFinder } from 'thimble/vision'
+ * const [detector, landmarks] = [await loadModel('faces.thimble'), await loadModel('landmarks.thimble')]
+ * using finder = await createFaceFinder({ detector, landmarks })
+ * const [face] = await finder.find(await readFile('portrait.jpg'))
+ * console.log(face!.box, face!.points!.length, 'points')
  */
 export async function createFaceFinder(models: FaceModels, options: DetectorOptions = {}): Promise<FaceFinder> {
   checkOptions('createFaceFinder', options, DETECTOR_RULES)
@@ -164,6 +178,7 @@ export async function createFaceFinder(models: FaceModels, options: DetectorOpti
   return {
     detector,
     timings,
+    ...disposable(() => [models.detector, landmarks, ageGender, expression].forEach((m) => m?.dispose())),
     find: answering(options.decode, (image) => {
       const start = performance.now()
       const faces = steps.run(image).map(({ results, points, region: _, ...face }): Face =>

@@ -46,13 +46,23 @@ export type BoxHead =
   | FastestDetHead
 export type PointHead = MoveNetHead | MoveNetMultiHead | PoseNetHead | LandmarksHead
 export type PlaneHead = SegmentationHead | MapHead
+/** What the outputs of a network mean: its kind, which output is what, anchors, units. docs/heads.md has them all. */
 export type Head = (BoxHead | PointHead | PlaneHead) & Framing
+/** The name of a kind of head, e.g. `yolo8`. */
 export type HeadKind = Head['kind']
 
 /** The command that a head is for. */
 export type VisionTask = 'detect' | 'pose' | 'segment'
 
-/** The task of a head. Boxes with key points are poses, boxes with masks segments; `detect` takes both as well. */
+/**
+ * The task of a head. Boxes with key points are poses, boxes with masks segments; `detect` takes both as well.
+ *
+ * @example
+ * import { loadModel } from 'thimble'
+ * import { headOf, taskOfHead } from 'thimble/vision'
+ * using model = await loadModel('faces.thimble')
+ * console.log(taskOfHead(headOf(model)!)) // detect
+ */
 export function taskOfHead(head: Head): VisionTask {
   switch (head.kind) {
     case 'movenet':

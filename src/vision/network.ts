@@ -11,7 +11,15 @@ import { readHead } from './described.ts'
 import { Framer, type Region, type View } from './frame.ts'
 import type { Framing, Head, HeadKind } from './head.ts'
 import { headOf } from './recognise.ts'
-import { decoded, type ImageDecode, type ImageSource, isFile, type FrameSource, pixelsOf } from './source.ts'
+import {
+  decoded,
+  type FileSource,
+  type ImageDecode,
+  type ImageSource,
+  isFile,
+  type FrameSource,
+  pixelsOf,
+} from './source.ts'
 import { dequantized, shapesOf } from './values.ts'
 
 export interface VisionOptions {
@@ -52,7 +60,7 @@ export interface VisionTimings {
 /** An answer: at once for pixels, a promise where an image must be decoded first. */
 export interface Answers<T> {
   (image: FrameSource): T
-  (image: Blob | Uint8Array | ArrayBuffer): Promise<T>
+  (image: FileSource): Promise<T>
 }
 
 /** Answers of a function from pixels. */

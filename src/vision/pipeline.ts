@@ -37,6 +37,7 @@ export interface Refined {
   points?: readonly PosePoint[]
 }
 
+/** How the box of something found becomes the region that the next stage sees. */
 export interface CropOptions {
   /** Added around the box, as a share of it. Default 0. */
   margin?: number
@@ -97,6 +98,13 @@ export const grownBox = ({ x, y, width, height }: Box, margin: number): Box => (
 /**
  * How found things are cut out. Source: MediaPipe, detections_to_rects_calculator.cc and rect_transformation_calculator.cc
  * for turning, shifting and squaring.
+ *
+ * @example
+ * import { crop } from 'thimble/vision'
+ * const around = crop({ margin: 0.5, square: 'long' })
+ * const photo = { data: new Uint8Array(300 * 200 * 3), width: 300, height: 200 }
+ * const face = { box: { x: 100, y: 50, width: 40, height: 60 }, label: 'face', index: 0, score: 1 }
+ * console.log(around(face, photo)) // 90 x 90 pixels around 120, 80
  */
 export function crop(options: CropOptions = {}): Crop {
   checkOptions('crop', options, CROP)
@@ -137,7 +145,17 @@ export function wholePixels(options: Pick<CropOptions, 'margin' | 'around'> = {}
 /** What a stage's network sees of a region, and its outputs' real values. */
 export type ReadOutputs<T> = (values: Float32Array[], view: View) => T
 
-/** A stage of a model whose outputs `read` understands; the region fills the network's input. */
+/**
+ * A stage of a model whose outputs `read` understands; the region fills the network's input.
+ * Errors: `usage/model` for a model with several inputs, `image/unsupported-input`.
+ *
+ * @example
+ * import { loadModel } from 'thimble'
+ * import { createStage } from 'thimble/vision'
+ * const brightest = createStage(await loadModel('model.thimble'), ([scores]) => scores!.indexOf(Math.max(...scores!)))
+ * const photo = { data: new Uint8Array(300 * 200 * 3), width: 300, height: 200 }
+ * console.log(brightest.look(photo, { x: 150, y: 100, width: 200, height: 200, angle: 0 }))
+ */
 export function createStage<T>(model: Model, read: ReadOutputs<T>): Stage<T> {
   expectModel(model, 'createStage')
   checkValue('createStage: read', read, callback)
@@ -161,7 +179,16 @@ export function createStage<T>(model: Model, read: ReadOutputs<T>): Stage<T> {
   }
 }
 
-/** A stage that classifies each crop. */
+/**
+ * A stage that classifies each crop.
+ *
+ * @example
+ * import { loadModel } from 'thimble'
+ * import { classifyStage, createDetector, crop, pipeline } from 'thimble/vision'
+ * const faces = await createDetector(await loadModel('faces.thimble'))
+ * const what = pipeline([faces, crop({ margin: 0.2 }), classifyStage(await loadModel('model.thimble'))])
+ * console.log(what.run({ data: new Uint8Array(300 * 200 * 3), width: 300, height: 200 }))
+ */
 export function classifyStage(model: Model, options: { top?: number } = {}): Stage<Prediction[]> {
   expectModel(model, 'classifyStage')
   checkOptions('classifyStage', options, { top: whole() })
@@ -178,12 +205,31 @@ export function classifyStage(model: Model, options: { top?: number } = {}): Sta
   })
 }
 
-/** A stage that finds points in each crop: the best pose there, undefined where there is none. */
+/**
+ * A stage that finds points in each crop: the best pose there, undefined where there is none.
+ *
+ * @example
+ * import { loadModel } from 'thimble'
+ * import { createDetector, createPoseEstimator, crop, pipeline, poseStage } from 'thimble/vision'
+ * const [faces, pose] = [await loadModel('faces.thimble'), await loadModel('pose.tflite')]
+ * const inFace = poseStage(await createPoseEstimator(pose))
+ * const steps = pipeline([await createDetector(faces), crop({ square: 'long' }), inFace])
+ * console.log(steps.run({ data: new Uint8Array(300 * 200 * 3), width: 300, height: 200 }))
+ */
 export const poseStage = (estimator: PoseEstimator): Stage<Pose | undefined> => ({
   look: (image, region) => estimator.estimateIn(image, region)[0],
 })
 
-/** A stage of points given as shares of the crop, x and y in turn. */
+/**
+ * A stage of points given as shares of the crop, x and y in turn.
+ *
+ * @example
+ * import { loadModel } from 'thimble'
+ * import { createDetector, crop, pipeline, pointStage } from 'thimble/vision'
+ * const faces = await createDetector(await loadModel('faces.thimble'))
+ * const marks = pipeline([faces, crop(), pointStage(await loadModel('landmarks.thimble'))])
+ * console.log(marks.run({ data: new Uint8Array(300 * 200 * 3), width: 300, height: 200 }))
+ */
 export const pointStage = (model: Model): Stage<Refined> =>
   createStage(model, ([values], view) => ({
     points: Array.from({ length: values!.length / 2 }, (_, i) => {
@@ -219,6 +265,7 @@ export interface Piped extends Found {
   results: unknown[]
 }
 
+/** A finder with its crops and stages. */
 export interface Pipeline {
   readonly run: Answers<Piped[]>
 }
@@ -230,6 +277,14 @@ const isRefined = (v: unknown): v is Refined =>
  * A finder, then crops and stages in turn; a stage looks at the latest crop. A stage that answers with `points` (pose
  * stages do) gives them to the crops behind it.
  * Errors: `usage/pipeline` for steps out of place.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { decodeImage, loadModel } from 'thimble'
+ * import { createDetector, crop, pipeline, pointStage } from 'thimble/vision'
+ * const faces = await createDetector(await loadModel('faces.thimble'))
+ * const steps = pipeline([faces, crop({ margin: 0.1 }), pointStage(await loadModel('landmarks.thimble'))])
+ * for (const { box, points } of steps.run(await decodeImage(await readFile('portrait.jpg')))) console.log(box, points?.length)
  */
 export function pipeline(
   steps: readonly [Detector | PoseEstimator | Finder, ...(Crop | Stage | PoseEstimator)[]],

@@ -1,4 +1,5 @@
 /** A pose estimator: image in, named key points in the image's own pixels out. No dependencies. */
+import { disposable, type Disposes } from '../dispose.ts'
 import type { Preprocess } from '../graph.ts'
 import { checkOptions } from '../options.ts'
 import type { Model, PixelImage } from '../types.ts'
@@ -10,6 +11,7 @@ import { type BoxHead, type Head, type PointHead, taskOfHead } from './head.ts'
 import { type Answers, answering, Network, type VisionTimings } from './network.ts'
 import { skeletonOf } from './skeletons.ts'
 
+/** A key point in pixels of the photo. */
 export interface PosePoint {
   name: string
   x: number
@@ -18,6 +20,7 @@ export interface PosePoint {
   score?: number
 }
 
+/** The key points of one person, hand or face, with a score from 0 to 1. */
 export interface Pose {
   score: number
   label: string
@@ -27,7 +30,8 @@ export interface Pose {
   points: PosePoint[]
 }
 
-export interface PoseEstimator {
+/** Finds key points; its buffers are kept. */
+export interface PoseEstimator extends Disposes {
   readonly model: Model
   readonly head: Head
   readonly preprocess: Preprocess
@@ -57,6 +61,15 @@ const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'po
 /**
  * Makes a pose estimator of a loaded model: MoveNet, PoseNet, YOLO-pose, MediaPipe's landmark networks and detectors.
  * Errors: `usage/not-a-pose-model`, and those of `createDetector`.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { loadModel } from 'thimble'
+ * import { createPoseEstimator } from 'thimble/vision'
+ * using estimator = await createPoseEstimator(await loadModel('pose.tflite'))
+ * for (const { score, points } of await estimator.estimate(await readFile('portrait.jpg'))) {
+ *   console.log(score, points.map(({ name, x, y }) => `${name} at ${x}, ${y}`))
+ * }
  */
 export async function createPoseEstimator(model: Model, options: DetectorOptions = {}): Promise<PoseEstimator> {
   checkOptions('createPoseEstimator', options, DETECTOR_RULES)
@@ -86,6 +99,7 @@ export async function createPoseEstimator(model: Model, options: DetectorOptions
     preprocess: framer.preprocess,
     scoreThreshold,
     timings,
+    ...disposable(() => model.dispose()),
     estimate: answering(options.decode, poses),
     estimateIn: (image, region) => poses(image, region),
   }

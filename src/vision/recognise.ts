@@ -673,7 +673,13 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['segmentation', segmentation],
   ['map', map],
 ]
-/** Names that `--head` takes. */
+/**
+ * Names that `--head` takes.
+ *
+ * @example
+ * import { headKinds } from 'thimble/vision'
+ * console.log(headKinds.includes('yolo8')) // true
+ */
 export const headKinds: readonly HeadKind[] = KINDS.map(([kind]) => kind)
 
 function about({ inputs, outputs, metadata = {} }: Network, forced: boolean): About | undefined {
@@ -690,6 +696,12 @@ function about({ inputs, outputs, metadata = {} }: Network, forced: boolean): Ab
 /**
  * The head of a network; undefined where nothing fits, a classifier's [1, classes] among them. `kind` asks for one kind.
  * Errors: `format/metadata` for a description that is not one; `usage/head` for a kind that the outputs can't be.
+ *
+ * @example
+ * import { loadModel } from 'thimble'
+ * import { headOf } from 'thimble/vision'
+ * using model = await loadModel('faces.thimble')
+ * console.log(headOf(model)?.kind)
  */
 export function headOf(network: Network, kind?: HeadKind): Head | undefined {
   const described = describedHead(network.metadata ?? {}, network.outputs.length)

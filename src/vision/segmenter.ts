@@ -1,4 +1,5 @@
 /** A segmenter: image in, a class for every pixel out; or the map that a network makes of it. No dependencies. */
+import { disposable, type Disposes } from '../dispose.ts'
 import type { Preprocess } from '../graph.ts'
 import { checkOptions } from '../options.ts'
 import type { Model, PixelImage } from '../types.ts'
@@ -22,6 +23,7 @@ export interface SegmentClass {
   share: number
 }
 
+/** What each pixel of the photo shows. */
 export interface Segmentation {
   /** The photo's size, which `mask` and `map` have. */
   width: number
@@ -41,7 +43,8 @@ export interface Segmentation {
   map?: { data: Float32Array; min: number; max: number }
 }
 
-export interface Segmenter {
+/** Sorts the pixels of images into classes, objects or a map of numbers. */
+export interface Segmenter extends Disposes {
   readonly model: Model
   readonly head: Head
   readonly labels: readonly string[]
@@ -123,6 +126,15 @@ function extremes(data: Float32Array): { min: number; max: number } {
  * Makes a segmenter of a loaded model: DeepLab, U-Net, selfie segmentation, YOLO-seg, and networks that give one number
  * for every pixel (depth).
  * Errors: `usage/not-a-segmenter`, and those of `createDetector`.
+ *
+ * @example
+ * import { readFile } from 'node:fs/promises'
+ * import { loadModel } from 'thimble'
+ * import { createSegmenter } from 'thimble/vision'
+ * using segmenter = await createSegmenter(await loadModel('segmenter.tflite'))
+ * const { classes, mask, width } = await segmenter.segment(await readFile('photo.jpg'))
+ * for (const { label, share } of classes) console.log(label, share)
+ * console.log('the pixel at 10, 20 shows class', mask[20 * width + 10])
  */
 export async function createSegmenter(model: Model, options: DetectorOptions = {}): Promise<Segmenter> {
   checkOptions('createSegmenter', options, DETECTOR_RULES)
@@ -154,6 +166,7 @@ export async function createSegmenter(model: Model, options: DetectorOptions = {
     preprocess: framer.preprocess,
     background,
     timings,
+    ...disposable(() => model.dispose()),
     segment: answering(options.decode, (image) =>
       network.run(image, (values, view) => ({
         width: image.width,

@@ -51,5 +51,12 @@ const SKELETONS: Record<number, () => Skeleton> = {
   4: () => ({ names: ['hips', 'full_body', 'shoulders', 'upper_body'], bones: [] }),
 }
 
-/** The skeleton of `count` points; without names and bones where there is no usual one. */
+/**
+ * The skeleton of `count` points; without names and bones where there is no usual one.
+ *
+ * @example
+ * import { skeletonOf } from 'thimble/vision'
+ * const { names, bones } = skeletonOf(17)
+ * console.log(names[0], bones.length)
+ */
 export const skeletonOf = (count: number): Skeleton => SKELETONS[count]?.() ?? { names: [], bones: [] }

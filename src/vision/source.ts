@@ -2,9 +2,11 @@
  * Pixels from whatever holds them: raw frames with strides and in YUV, ImageData, canvases and bitmaps, video frames,
  * files and their bytes. No dependencies.
  */
+import type { HostBlob } from '../host.ts'
 import { ThimbleError } from '../errors.ts'
 import type { PixelImage } from '../types.ts'
 
+/** Layouts of raw frames. */
 export type PixelFormat = 'gray' | 'rgb' | 'rgba' | 'bgr' | 'bgra' | 'yuv420' | 'nv12' | 'nv21'
 
 /**
@@ -30,7 +32,8 @@ export interface Drawable {
 /** What can be looked at, at once. */
 export type FrameSource = PixelImage | RawFrame | Drawable
 /** What must be read or decoded first. */
-export type FileSource = Blob | Uint8Array | ArrayBuffer
+export type FileSource = HostBlob | Uint8Array | ArrayBuffer
+/** Anything to look at: pixels of any layout, what a canvas draws, or an encoded image. */
 export type ImageSource = FrameSource | FileSource
 
 /** Decodes an encoded image. */

@@ -16,6 +16,7 @@ export interface Trackable {
   index?: number
 }
 
+/** When a track begins, ends, and what belongs to it. */
 export interface TrackerOptions {
   /** Detections from here on are sure: they are matched first. Default 0.5. */
   sure?: number
@@ -37,6 +38,7 @@ export type Tracked<T extends Trackable> = T & {
   age: number
 }
 
+/** Gives things of consecutive frames a number that stays. */
 export interface Tracker {
   /** The tracked things of the next frame, in the order in which they were given. */
   update<T extends Trackable>(found: readonly T[]): Tracked<T>[]
@@ -159,7 +161,17 @@ const TRACKER: Rules<TrackerOptions> = { sure: SHARE, least: SHARE, start: SHARE
 /** Unsure detections must lie closer to a track. */
 const UNSURE_OVERLAP = 0.5
 
-/** Makes a tracker; give it each frame's detections in turn, those with low scores too. Errors: `usage/option`. */
+/**
+ * Makes a tracker; give it each frame's detections in turn, those with low scores too. Errors: `usage/option`.
+ *
+ * @example
+ * import { createTracker } from 'thimble/vision'
+ * const tracker = createTracker()
+ * for (const x of [10, 12, 14]) {
+ *   const tracked = tracker.update([{ box: { x, y: 20, width: 50, height: 50 }, score: 0.9 }])
+ *   console.log(tracked.map((t) => t.id))
+ * }
+ */
 export function createTracker(options: TrackerOptions = {}): Tracker {
   checkOptions('createTracker', options, TRACKER)
   const { sure = 0.5, overlap = 0.2, patience = 30 } = options

@@ -19,6 +19,8 @@ export const FLOORS: readonly (readonly Room[])[] = [
       does: 'errors, bytes, checksums, wasm modules',
       holds: [
         'errors.ts',
+        'host.ts',
+        'dispose.ts',
         'words.ts',
         'base64.ts',
         'literal.ts',
@@ -80,6 +82,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
         'choice.ts',
         'load.ts',
         'load-graph.ts',
+        'load-node.ts',
         'inspect.ts',
         'packed-module.ts',
         'fast/',

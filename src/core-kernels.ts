@@ -28,7 +28,6 @@ export const CORE_OPCODES: ReadonlySet<number> = new Set([
   L.OP_MAX_POOL,
   L.OP_MEAN,
   L.OP_SOFTMAX,
-  L.OP_ARG_MAX,
   L.OP_RESIZE_BILINEAR,
   L.OP_QUANTIZE,
   L.OP_DEQUANTIZE,

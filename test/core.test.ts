@@ -93,7 +93,7 @@ test('models of core kernels get the core module, which computes what the full o
       equalBytes(core!, full!, `${name}, ${variant}`)
     }
   }
-  assert.ok(compared >= 3, `${compared} compared`)
+  assert.ok(compared >= 2, `${compared} compared`)
 })
 
 test('models of other kernels load and run, from the graph and from a stored program', async () => {

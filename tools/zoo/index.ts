@@ -76,6 +76,12 @@ async function costs(bytes: Uint8Array): Promise<Pick<ManifestEntry, 'input' | '
   return { input: [height, width], macs: inspectModel(bytes).macs, arenaBytes }
 }
 
+/** A graph whose file says how large photos are to be. */
+const withShorterSide = (graph: Graph, { shorterSide }: ZooModel): Graph =>
+  shorterSide
+    ? { ...graph, metadata: { ...graph.metadata, preprocess: { ...graph.metadata.preprocess!, shorterSide } } }
+    : graph
+
 async function make(
   model: ZooModel,
   all: Map<string, PixelImage>,
@@ -95,7 +101,7 @@ async function make(
     inputRange: pixelRange(float.metadata.preprocess!),
     progress,
   })
-  const graph = withRanges(quantized.graph, model.ranges ?? {})
+  const graph = withShorterSide(withRanges(quantized.graph, model.ranges ?? {}), model)
   if (process.stderr.isTTY) process.stderr.write('\n')
   const bytes = writePacked(withPrograms(graph))
   if (tflite) {
@@ -138,9 +144,10 @@ const withEntry = (manifest: readonly ManifestEntry[], entry: ManifestEntry): Ma
 async function repack(before: readonly ManifestEntry[], names: readonly string[]): Promise<void> {
   let manifest = [...before]
   for (const entry of before.filter((e) => names.length === 0 || names.includes(e.name))) {
-    const graph = readPacked(readFileSync(join(WEIGHTS, entry.file)))
+    const model = MODELS.find((m) => m.name === entry.name)!
+    const graph = withShorterSide(readPacked(readFileSync(join(WEIGHTS, entry.file))), model)
     const bytes = writePacked(withPrograms(graph))
-    const { use, accuracy } = MODELS.find((m) => m.name === entry.name)!
+    const { use, accuracy, default: usual, packaged } = model
     writeFileSync(join(WEIGHTS, entry.file), bytes)
     console.log(`${entry.file}: ${bytes.length} bytes, before ${entry.bytes}`)
     manifest = withEntry(manifest, {
@@ -151,14 +158,16 @@ async function repack(before: readonly ManifestEntry[], names: readonly string[]
       sha256: sha256(bytes),
       ...(await costs(bytes)),
       ...(accuracy ? { accuracy } : {}),
+      ...(usual ? { default: true } : {}),
+      ...(packaged ? { packaged: true } : {}),
     })
   }
   writeManifest(manifest)
 }
 
-const TIMED_MS = 2000
+const TIMED_MS = 1000
 
-/** Writes how long an inference takes here: the least of two seconds of runs, models taking turns. */
+/** Writes how long an inference takes here: the least of a second of runs each, models taking turns. */
 async function time(before: readonly ManifestEntry[], names: readonly string[]): Promise<void> {
   const timed = before.filter((e) => names.length === 0 || names.includes(e.name))
   const least = new Map<string, number>()

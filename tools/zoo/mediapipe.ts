@@ -4,6 +4,7 @@
  */
 import { foldGraph, readFloatModel } from '../../src/convert/index.ts'
 import type { Graph, Metadata, Op, Preprocess, Tensor } from '../../src/graph.ts'
+import type { Accuracy } from '../../src/cli/shipped.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { prune } from '../../src/learn/cut.ts'
 import { augment, random, type Variation, variations } from '../../src/quantize/augment.ts'
@@ -167,6 +168,9 @@ export interface MediapipeModel {
   description: string
   /** What it is for in the manifest. */
   use: string
+  accuracy?: readonly Accuracy[]
+  /** Class names. */
+  labels: string[]
   /** Of the published outputs, by number; default: all. */
   outputs?: readonly number[]
   calibration(): Variation[] | Promise<Variation[]>
@@ -180,15 +184,18 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
   {
     name: 'blazeface_short_128',
     network: 'face_detection/face_detection_short_range',
+    labels: ['face'],
     description: 'BlazeFace, short range, 128x128, faces and 6 points',
     use: 'faces',
     calibration: () => scenes(32),
     ranges: { classificators: LOGITS },
+    accuracy: [{ measure: "of the float network's boxes", percent: 100, on: '5 photos with 10 faces, overlap 0.5' }],
   },
   {
     name: 'face_mesh_468_192',
     use: 'landmarks',
     network: 'face_landmark/face_landmark',
+    labels: ['face'],
     description: '468 points of a face, 192x192',
     calibration: () => crops('face', 64),
   },
@@ -196,6 +203,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     name: 'palm_detector_192',
     use: 'hands',
     network: 'palm_detection/palm_detection_lite',
+    labels: ['hand'],
     description: 'palms and 7 points, 192x192',
     calibration: () => scenes(32),
     ranges: { Identity_1: LOGITS },
@@ -204,6 +212,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     name: 'hand_landmarks_21_224',
     use: 'hands',
     network: 'hand_landmark/hand_landmark_lite',
+    labels: ['hand'],
     description: '21 points of a hand, 224x224',
     outputs: [0, 1, 2],
     calibration: () => crops('hand', 64),
@@ -212,6 +221,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     name: 'pose_landmarks_33_256',
     use: 'pose',
     network: 'pose_landmark_lite',
+    labels: ['person'],
     description: '33 points of a person, 256x256',
     outputs: [0, 1],
     calibration: () => crops('person', 48),
@@ -220,6 +230,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     name: 'selfie_segmentation_256',
     use: 'segmentation',
     network: 'selfie_segmentation/selfie_segmentation',
+    labels: ['background', 'person'],
     description: 'the person before a background, 256x256',
     calibration: () => scenes(32),
   },
@@ -229,7 +240,15 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
 const FAMILY: Preprocess = { fit: 'fit', method: 'bilinear', channels: 'rgb', mean: [0], std: [255] }
 const SIGNED: Pick<Preprocess, 'mean' | 'std'> = { mean: [127.5], std: [127.5] }
 
-export const mediapipeModel = ({ name, network, description, use, outputs, ...how }: MediapipeModel): ZooModel => {
+export const mediapipeModel = ({
+  name,
+  network,
+  description,
+  labels,
+  use,
+  outputs,
+  ...how
+}: MediapipeModel): ZooModel => {
   const source = sourceOf(network)
   const task = network.includes('segmentation')
     ? 'segmentation'
@@ -245,6 +264,7 @@ export const mediapipeModel = ({ name, network, description, use, outputs, ...ho
     calibration: { count: 0, seed: 1 },
     variations: async () => how.calibration(),
     ...(how.ranges ? { ranges: how.ranges } : {}),
+    ...(how.accuracy ? { accuracy: how.accuracy } : {}),
     use,
     float: () =>
       networkOf(
@@ -255,6 +275,7 @@ export const mediapipeModel = ({ name, network, description, use, outputs, ...ho
           license: MEDIAPIPE_LICENSE,
           source,
           task,
+          labels,
           preprocess: { ...FAMILY, ...(network.includes('face_detection') ? SIGNED : {}) },
         },
         outputs,

@@ -1073,6 +1073,14 @@ export const UNARY_INT_SIGN = 26
   input: u32
   output: u32
   depth: i32
+  /** As PowerRecord's. */
+  table: u32
+}
+
+/** POW of 32-bit words. */
+@unmanaged export class PowerRecord extends ArithmeticRecord {
+  /** f64: 1/c, log(c), log2(c) for sixteen c from sqrt(1/2) to sqrt(2), then 2^(i/32) for 32 i. */
+  table: u32
 }
 
 /**

@@ -164,3 +164,15 @@ export function powOfOne(x: number, y: number): number {
   }
   return power(whole)
 }
+
+/** What the kernels of POW and LOG_SOFTMAX look up, little-endian: see PowerRecord in assembly/layout.ts. */
+export function powerTable(): Uint8Array {
+  const view = new DataView(new ArrayBuffer(8 * (48 + 32)))
+  for (let i = 0; i < 16; i++) {
+    view.setFloat64(24 * i, LOG_TABLE[2 * i]!, true)
+    view.setFloat64(24 * i + 8, LOG_TABLE[2 * i + 1]!, true)
+    view.setFloat64(24 * i + 16, LOG2_TABLE[i]!, true)
+  }
+  EXP2_32.forEach((v, i) => view.setFloat64(384 + 8 * i, v, true))
+  return new Uint8Array(view.buffer)
+}

@@ -1,23 +1,12 @@
 /** LOG_SOFTMAX of float32: TFLite's kernel on Eigen's vectors of four, glibc's functions beside them. */
 import { FloatLogSoftmaxRecord } from '../layout'
-import { EXP2_TABLE } from './power'
-
-/** 1/c and log(c) for sixteen c between sqrt(1/2) and sqrt(2). */
-const LOG_TABLE: usize = memory.data<f64>([
-  1.398907162146528, -0.33569133332882284, 1.3403141896637998, -0.2929040563774074, 1.286432210124115,
-  -0.2518726580937369, 1.2367150214269895, -0.21245868807117255, 1.1906977166711752, -0.17453945183745634,
-  1.1479821020556429, -0.1380057072319758, 1.1082251448272158, -0.10275976698545139, 1.0711297413057381,
-  -0.06871392447020525, 1.036437278977283, -0.0357891387398228, 1, 0, 0.9492859795739057, 0.05204517742929496,
-  0.8951049428609004, 0.11081431298787942, 0.8476821620351103, 0.1652495223695143, 0.8050314851692001,
-  0.21687389031699977, 0.7664671008843108, 0.2659635028121397, 0.731428603316328, 0.3127556664073557,
-])
 
 /** glibc's logf of a positive number. */
-function logf(x: f32): f32 {
+function logf(x: f32, table: usize): f32 {
   if (x == 1) return 0
   const bits = reinterpret<i32>(x)
   const t = bits - 0x3f330000
-  const entry = LOG_TABLE + (((t >>> 19) & 15) << 4)
+  const entry = table + ((t >>> 19) & 15) * 24
   const r = <f64>reinterpret<f32>(bits - (t & 0xff800000)) * load<f64>(entry) - 1
   const base = load<f64>(entry, 8) + <f64>(t >> 23) * 0.6931471805599453
   const r2 = r * r
@@ -26,12 +15,12 @@ function logf(x: f32): f32 {
 }
 
 /** glibc's expf of a number that is not positive. */
-function expf(x: f32): f32 {
+function expf(x: f32, table: usize): f32 {
   if (x < <f32>-103.97207641601562) return 0
   const z = <f64>x * 46.16624130844683
   const k = i32(nearest<f64>(z))
   const r = z - <f64>k
-  const scale = load<f64>(EXP2_TABLE + ((k & 31) << 3)) * reinterpret<f64>((<i64>((k >> 5) + 1023)) << 52)
+  const scale = load<f64>(table + ((k & 31) << 3), 384) * reinterpret<f64>((<i64>((k >> 5) + 1023)) << 52)
   const low = (0.05550361559341535 / 32768) * r + 0.2402284522445722 / 1024
   return <f32>((low * (r * r) + ((0.6931471806916203 / 32) * r + 1)) * scale)
 }
@@ -85,9 +74,9 @@ export function floatLogSoftmax(record: usize): void {
     for (let i = 1; i < depth; i++) top = max(top, load<f32>(from + (i << 2)))
     for (let i = 0; i < depth; i++) {
       const x = load<f32>(from + (i << 2)) - top
-      store<f32>(to + (i << 2), i < whole ? expOfVector(x) : expf(x))
+      store<f32>(to + (i << 2), i < whole ? expOfVector(x) : expf(x, r.table))
     }
-    const log = logf(sumOf(to, depth))
+    const log = logf(sumOf(to, depth), r.table)
     for (let i = 0; i < depth; i++) store<f32>(to + (i << 2), load<f32>(from + (i << 2)) - top - log)
   }
 }

@@ -380,7 +380,7 @@ const KINDS = new Map<number, Kind>([
   [
     OP_POWER,
     {
-      record: 'ArithmeticRecord',
+      record: 'PowerRecord',
       writes: ['output'],
       reach: (f) => [4 * volume(f)],
       work: volume,

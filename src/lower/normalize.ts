@@ -1,6 +1,7 @@
 /** Normalizations along the last axis, by TFLite's builtin kernels. */
 import { OP_L2_NORMALIZATION, OP_FLOAT_LOG_SOFTMAX, OP_LOG_SOFTMAX } from '../generated/layout.ts'
 import { elements, type OpOf } from '../graph.ts'
+import { powerTable } from '../libm.ts'
 import { type Context, Unsupported, type Q } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 import { softmaxTable } from './reduce.ts'
@@ -64,14 +65,15 @@ function lowerFloatLogSoftmax(cx: Context): void {
   if (dtype !== 'float32') throw new Unsupported(`LOG_SOFTMAX of ${dtype} to float32`)
   const x = cx.plain(cx.value(0))
   const y = cx.result()
+  const table = cx.buffers.constant('logarithms', powerTable())
   cx.push({
     record: 'FloatLogSoftmaxRecord',
     op: OP_FLOAT_LOG_SOFTMAX,
     kernel: 'log-softmax',
     rows: rowwise(elements(shape) / depth),
-    reads: [x.buffer],
+    reads: [x.buffer, table],
     writes: [y.buffer],
-    fields: () => ({ input: x.address(), output: y.address(), depth }),
+    fields: () => ({ input: x.address(), output: y.address(), depth, table: table.address }),
   })
 }
 

@@ -24,11 +24,11 @@ import {
   OP_POWER,
 } from '../generated/layout.ts'
 import { elements, type Activation, type DType, type OpType } from '../graph.ts'
-import { powf, powOfOne } from '../libm.ts'
+import { powerTable, powf, powOfOne } from '../libm.ts'
 import { f32 } from '../numerics.ts'
 import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
-import { rowwise, type Value } from './program.ts'
+import { present, rowwise, type Value } from './program.ts'
 import { joinTables, lowerLine } from './floats.ts'
 import { emitConvert } from './select.ts'
 
@@ -93,17 +93,19 @@ function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, dims: rea
   const y = cx.result()
   y.alias = true
   const limits = wordLimits(cx)
+  const table = kind >= ARITHMETIC_FLOAT_POW ? cx.buffers.constant('logarithms', powerTable()) : undefined
   const part = 4 * d0.size * d1.size * d2.size * d3.size
   outer.forEach((from, i) =>
     cx.push({
-      record: 'ArithmeticRecord',
-      op: kind >= ARITHMETIC_FLOAT_POW ? OP_POWER : OP_ARITHMETIC,
-      kernel: kind >= ARITHMETIC_FLOAT_POW ? 'power' : 'arithmetic',
+      record: table ? 'PowerRecord' : 'ArithmeticRecord',
+      op: table ? OP_POWER : OP_ARITHMETIC,
+      kernel: table ? 'power' : 'arithmetic',
       rows: rowwise(1),
-      reads: [a.buffer, b.buffer],
+      reads: present(a.buffer, b.buffer, table),
       writes: [y.buffer],
       fields: () => ({
         kind,
+        ...(table && { table: table.address }),
         a: a.address() + 4 * from.a,
         b: b.address() + 4 * from.b,
         output: y.address() + i * part,

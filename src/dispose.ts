@@ -10,8 +10,9 @@ export interface Disposes {
 }
 
 /** The key of `using`: `Symbol.dispose`, or what stands for it in engines that have none yet. */
-export const DISPOSE: typeof Symbol.dispose =
+export const disposeKey = (): typeof Symbol.dispose =>
   (Symbol as { dispose?: typeof Symbol.dispose }).dispose ?? (Symbol.for('Symbol.dispose') as typeof Symbol.dispose)
 
 /** Both ways to call `dispose`. */
-export const disposable = (dispose: () => void): Disposes => ({ dispose, [DISPOSE]: dispose })
+export const disposable = (dispose: () => void): Disposes =>
+  ({ dispose, [disposeKey()]: dispose }) as unknown as Disposes

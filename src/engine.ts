@@ -1,5 +1,5 @@
 /** One model in one wasm instance: owns the memory, runs the program. */
-import { DISPOSE } from './dispose.ts'
+import { disposeKey } from './dispose.ts'
 import { ThimbleError } from './errors.ts'
 import { ABI_VERSION, LAYOUT, STATUS_BAD_INDEX, STATUS_INEXACT, STATUS_TIMEOUT } from './generated/layout.ts'
 import { dtypeBytes, elements, type DType, type Metadata, type Tensor } from './graph.ts'
@@ -170,6 +170,7 @@ export interface Spare {
 }
 
 export class Engine implements Model {
+  declare [Symbol.dispose]: () => void
   readonly inputs: readonly TensorInfo[]
   readonly outputs: readonly TensorInfo[]
   readonly variant: Variant
@@ -193,6 +194,7 @@ export class Engine implements Model {
     program?: Program | (() => Promise<Program>),
     { pool, spare }: { pool?: ThreadPool; spare?: () => Spare | undefined } = {},
   ) {
+    this[disposeKey()] = () => this.dispose()
     this.#pool = pool
     this.#spare = spare
     this.inputs = about.inputs
@@ -378,10 +380,6 @@ export class Engine implements Model {
     this.#in = []
     this.#out = []
     this.#list = []
-  }
-
-  [DISPOSE](): void {
-    this.dispose()
   }
 }
 

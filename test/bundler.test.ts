@@ -286,7 +286,7 @@ need(
 
 need(
   test,
-  'the package loads from two files in Node, which its other entry points share',
+  'the package loads from three files in Node, which its other entry points share',
   built || undefined,
   'dist/ is not built',
   () => {
@@ -295,9 +295,17 @@ need(
         readFileSync(join(root, 'dist', file), 'utf8').matchAll(/^(?:import|export) (?:[^;]*? from )?"(\..*?)";$/gm),
         ([, target]) => target!.replace(/^(\.\.?\/)*/, ''),
       )
-    const [core, ...more] = imports('node.js')
+    const own = imports('node.js')
+    assert.is(own.length, 2, 'the core, and the loader with its runtime that the commands have too')
+    const [core, ...none] = own.filter((file) => imports('browser.js').includes(file))
+    assert.equal(none, [])
     assert.match(core!, /^chunks\/chunk-\w+\.js$/)
-    assert.ok(more.length <= 1, 'what the commands load as well')
+    for (const file of own) {
+      assert.equal(
+        imports(file).filter((path) => path !== core!.replace('chunks/', '')),
+        [],
+      )
+    }
     assert.equal(imports(core!), [])
     for (const entry of ['browser.js', 'workerd.js', 'vision.js']) {
       assert.ok(imports(entry).includes(core!), entry)

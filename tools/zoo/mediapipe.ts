@@ -88,7 +88,7 @@ async function networkOf(network: Network, metadata: Metadata = {}, outputs?: re
         outputs.map((i) => read.outputs[i]!),
       )
     : read
-  return { ...graph, metadata: { ...graph.metadata, ...metadata } }
+  return { ...graph, metadata: { ...graph.metadata, preprocessFrom: undefined, ...metadata } }
 }
 
 /** A rendered person, arms away from the body. */

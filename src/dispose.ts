@@ -14,5 +14,4 @@ export const disposeKey = (): typeof Symbol.dispose =>
   (Symbol as { dispose?: typeof Symbol.dispose }).dispose ?? (Symbol.for('Symbol.dispose') as typeof Symbol.dispose)
 
 /** Both ways to call `dispose`. */
-export const disposable = (dispose: () => void): Disposes =>
-  ({ dispose, [disposeKey()]: dispose }) as unknown as Disposes
+export const disposable = (dispose: () => void): Disposes => ({ dispose, [disposeKey()]: dispose })

@@ -84,6 +84,9 @@ function attribute(kind: string, d: Dice, rank: number, operands: number): unkno
       return randomScale(d) * (d.int(2) ? 1 : -1)
     case 'bool':
       return d.int(2) === 1
+    case 'mark':
+      // Only 16-bit and older files have any; how those are written is tested with them.
+      return undefined
     case 'mirror mode':
       return d.pick(['REFLECT', 'SYMMETRIC'])
     case 'dimensions':

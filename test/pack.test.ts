@@ -17,7 +17,7 @@ import { packGraph } from '../src/pack/pack.ts'
 import { encodeModule, parseModule, walkBody, type WasmModule } from '../src/pack/wasm.ts'
 import { runtimeBytes } from '../src/runtime.ts'
 import type { Variant } from '../src/types.ts'
-import { equalBytes, need, rng, root, shared } from './util.ts'
+import { equalBytes, need, refusal, rng, root, shared } from './util.ts'
 
 const test = suite('pack')
 const VARIANTS: Variant[] = ['simd', 'scalar', 'relaxed']
@@ -371,6 +371,24 @@ function hexFloat(text: string): number {
   const [, lead, fraction, exponent] = /^0x(\d)(?:\.([0-9a-f]+))?p([+-]\d+)$/.exec(text)!
   return (Number(lead) + (fraction ? Number.parseInt(fraction, 16) / 16 ** fraction.length : 0)) * 2 ** Number(exponent)
 }
+
+test('modules with a table: read, written, and held to what is there', () => {
+  const section = (id: number, ...bytes: number[]): number[] => [id, bytes.length, ...bytes]
+  const module = (element: number, table = true): Uint8Array =>
+    Uint8Array.from([
+      ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
+      ...section(1, 1, 0x60, 0, 0),
+      ...section(3, 1, 0),
+      ...(table ? section(4, 1, 0x70, 0, 2) : []),
+      ...section(9, 1, 0, 0x41, 0, 0x0b, 1, element),
+      // A call through the table.
+      ...section(10, 1, 7, 0, 0x41, 0, 0x11, 0, 0, 0x0b),
+    ])
+  assert.equal(encodeModule(parseModule(module(0))), module(0))
+  assert.ok(WebAssembly.validate(module(0) as Uint8Array<ArrayBuffer>))
+  assert.match(refusal(() => parseModule(module(1))).message, /format\/wasm: func 1 is not there; expected below 1/)
+  assert.match(refusal(() => parseModule(module(0, false))).message, /format\/wasm: table 0 is not there/)
+})
 
 test('macro names', () => {
   assert.is(macroPrefix('mobilenet_v1_0.25 (128)'), 'MOBILENET_V1_0_25_128')

@@ -10,7 +10,7 @@ import { readTflite } from '../src/formats/tflite.ts'
 import type { Graph } from '../src/graph.ts'
 import { arbitraryGraph } from './arbitrary-graph.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
-import { equalBytes, errorCode, need, shared } from './util.ts'
+import { equalBytes, errorCode, need, refusal, shared } from './util.ts'
 
 /**
  * The file with its header's JSON replaced and size, offsets and checksum put right: what a hostile writer would make.
@@ -140,6 +140,24 @@ test('every truncation, and bytes after the end', () => {
       errorCode(() => readPacked(longer)),
       'format/packed',
     )
+  }
+})
+
+test("a size that is not the file's, with a checksum that holds", () => {
+  const whole = writePacked(smallModels()[0]!.graph)
+  for (const [length, said] of [
+    [whole.length, whole.length + 16],
+    [whole.length, whole.length - 16],
+    [whole.length + 8, whole.length + 8],
+    [whole.length + 16, whole.length],
+  ] as const) {
+    const bytes = new Uint8Array(length)
+    bytes.set(whole)
+    const view = new DataView(bytes.buffer)
+    view.setUint32(16, said, true)
+    // Blocks of 16 bytes are what is summed: the checksum of another length is of no use.
+    if (length % 16 === 0) view.setUint32(12, sums(bytes).checksum, true)
+    assert.match(refusal(() => readPacked(bytes)).message, /packed file of a wrong size/, `${length}, ${said}`)
   }
 })
 

@@ -125,6 +125,27 @@ test('versions of operators: the least that has what an op uses, as TensorFlow c
   for (const [what, got, want] of more) assert.is(got, want, what)
 })
 
+test('SQUEEZE without its dimensions: those that went are written', () => {
+  const squeezed = (from: number[], to: number[]): unknown => {
+    const graph = {
+      tensors: [
+        { name: 'x', shape: from, dtype: 'float32' },
+        { name: 'y', shape: to, dtype: 'float32' },
+      ],
+      ops: [{ type: 'SQUEEZE', attrs: {}, inputs: [0], outputs: [1] }],
+      inputs: [0],
+      outputs: [1],
+      metadata: {},
+    } as unknown as Graph
+    const options = new FlatBuffer(writeTflite(graph), 'model').root('TFL3').tables(2, 'subgraphs', 1)[0]!
+    return options.tables(3, 'operators', 1)[0]!.table(4, 'options')!.int32s(0, 'squeeze_dims', 8)
+  }
+  assert.equal(squeezed([1, 4, 1, 3], [4, 3]), [0, 2])
+  assert.equal(squeezed([1, 4, 1, 3], [1, 4, 3]), [2])
+  assert.equal(squeezed([4, 1], [4]), [1])
+  assert.equal(squeezed([1, 1], []), [0, 1])
+})
+
 test('constants are views of the file', () => {
   const bytes = writeTflite(smallModels()[0]!.graph)
   const graph = readTflite(bytes)

@@ -23,6 +23,7 @@ interface Stored {
 const CUSTOM_NAMES: Partial<Record<Op['type'], string>> = { DETECTION_POSTPROCESS: 'TFLite_Detection_PostProcess' }
 const CUSTOM = BUILTIN_NAMES.indexOf('CUSTOM')
 
+const INT32 = TYPE_NAMES.indexOf('INT32')
 const padding = (p: Padding): Field => i8(p === 'SAME' ? 0 : 1)
 const activation = (a: string): Field => i8(ACTIVATION_NAMES.indexOf(a))
 
@@ -41,6 +42,12 @@ function pool(op: Extract<Op, { type: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D' }>, vers
     ],
   }
 }
+
+/** 16-bit sums say whether their scales are powers of two, which is what a file without the field says. */
+const sumFields = ({ attrs }: Extract<Op, { type: 'ADD' | 'SUB' }>, { dtype }: Tensor): (Field | undefined)[] => [
+  activation(attrs.activation),
+  dtype === 'int16' ? bool(attrs.powersOfTwo ?? false) : undefined,
+]
 
 function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
   const tensor = (i: number): Tensor => graph.tensors[op.inputs[i]!]!
@@ -76,6 +83,7 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
           activation(a.activation),
           i32(a.dilationW),
           i32(a.dilationH),
+          a.narrowBias && i8(INT32),
         ],
       }
     }
@@ -101,7 +109,13 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
       return {
         version: op.inputs.length > 3 ? 3 : byDtype(1, 2),
         options: 49,
-        fields: [padding(a.padding), i32(a.strideW), i32(a.strideH), activation(a.activation)],
+        fields: [
+          padding(a.padding),
+          i32(a.strideW),
+          i32(a.strideH),
+          activation(a.activation),
+          a.narrowBias && i8(INT32),
+        ],
       }
     }
     case 'FULLY_CONNECTED': {
@@ -110,9 +124,9 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
       return { version, options: 8, fields: [activation(op.attrs.activation), undefined, bool(op.attrs.keepNumDims)] }
     }
     case 'ADD':
-      return { version: byDtype(1, 2), options: 11, fields: [activation(op.attrs.activation)] }
+      return { version: byDtype(1, 2), options: 11, fields: sumFields(op, tensor(0)) }
     case 'SUB':
-      return { version: byDtype(1, 2), options: 28, fields: [activation(op.attrs.activation)] }
+      return { version: byDtype(1, 2), options: 28, fields: sumFields(op, tensor(0)) }
     case 'MUL':
       return { version: byDtype(1, 2), options: 21, fields: [activation(op.attrs.activation)] }
     case 'DIV':

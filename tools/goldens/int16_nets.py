@@ -1,12 +1,14 @@
-"""Small networks with 16-bit activations as TensorFlow's converter exports them, and LiteRT's answers: test/goldens/int16.
+"""Small networks with 16-bit activations as TensorFlow's converter exports them, and LiteRT's answers: test/goldens/int16/nets.jsonl.gz.
 
     python tools/goldens/int16_nets.py export OUT_DIR      (needs tensorflow)
     python tools/goldens/int16_nets.py answer OUT_DIR      (needs ai-edge-litert 2.3.0, numpy)
 
-Writes OUT_DIR/NAME.tflite, and OUT_DIR/answers.json: for each name the runs, their inputs and outputs base64 of row-major bytes.
+`export` writes OUT_DIR/NAME.tflite, `answer` OUT_DIR/nets.jsonl.gz: a line each network, {"name", "model", "runs"}, the model and
+the tensors of its runs in base64 (row-major bytes).
 Weights are random, from a seed; batch norm has moving averages of its own.
 """
 import base64
+import gzip
 import json
 import pathlib
 import sys
@@ -83,23 +85,19 @@ def export():
             if isinstance(layer, layers.BatchNormalization):
                 g, b, m, v = layer.get_weights()
                 layer.set_weights([rng.uniform(0.6, 1.6, g.shape), rng.normal(0, 0.4, b.shape), rng.normal(0, 0.3, m.shape), rng.uniform(0.3, 1.5, v.shape)])
-        for io in ("int16", "float32"):
-            converter = tf.lite.TFLiteConverter.from_keras_model(model)
-            converter.optimizations = [tf.lite.Optimize.DEFAULT]
-            shape = [1] + list(model.inputs[0].shape[1:])
-            converter.representative_dataset = lambda: ([np.random.default_rng(k).normal(0, 1, shape).astype(np.float32)] for k in range(8))
-            converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
-            if io == "int16":
-                converter.inference_input_type = converter.inference_output_type = tf.int16
-            elif name not in ("mobilenet-v2",):
-                continue
-            (OUT / f"{name}{'' if io == 'int16' else '-float-io'}.tflite").write_bytes(converter.convert())
+        converter = tf.lite.TFLiteConverter.from_keras_model(model)
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        shape = [1] + list(model.inputs[0].shape[1:])
+        converter.representative_dataset = lambda: ([np.random.default_rng(k).normal(0, 1, shape).astype(np.float32)] for k in range(8))
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+        converter.inference_input_type = converter.inference_output_type = tf.int16
+        (OUT / f"{name}.tflite").write_bytes(converter.convert())
 
 
 def answer():
     from ai_edge_litert.interpreter import Interpreter
 
-    answers = {}
+    lines = []
     for path in sorted(OUT.glob("*.tflite")):
         it = Interpreter(model_path=str(path), num_threads=1)
         it.allocate_tensors()
@@ -114,8 +112,8 @@ def answer():
                 inputs.append(b64(x))
             it.invoke()
             runs.append({"inputs": inputs, "outputs": [b64(it.get_tensor(d["index"])) for d in it.get_output_details()]})
-        answers[path.stem] = runs
-    (OUT / "answers.json").write_text(json.dumps(answers))
+        lines.append(json.dumps({"name": path.stem, "model": base64.b64encode(path.read_bytes()).decode(), "runs": runs}, separators=(",", ":")))
+    (OUT / "nets.jsonl.gz").write_bytes(gzip.compress("".join(f"{line}\n" for line in lines).encode(), 9, mtime=0))
 
 
 OUT.mkdir(parents=True, exist_ok=True)

@@ -77,7 +77,11 @@ export async function readFloatModel(
     const { bytes, sidecar } = await openPath(source)
     return readFloatModel(bytes, { ...options, sidecar: options.sidecar ?? sidecar })
   }
-  const bytes = source instanceof Uint8Array ? source : new Uint8Array(source)
+  // A Buffer's slices are views: readers take them for copies.
+  const bytes =
+    source instanceof Uint8Array
+      ? new Uint8Array(source.buffer, source.byteOffset, source.byteLength)
+      : new Uint8Array(source)
   const format = await sniffModel(bytes)
   if (format === 'zip') return fromZip(bytes, options)
   const graph = await readers[format ?? unknown(bytes)](bytes, options)

@@ -1,6 +1,6 @@
 /** The graph builder with the rest of a reader's vocabulary: pooling, shape ops, activations, per-channel maps. */
 import { ThimbleError } from '../errors.ts'
-import { elements, type Activation, type Op, type OpOf, type Padding } from '../graph.ts'
+import { elements, type Activation, type Op, type OpOf, type OpType, type Padding } from '../graph.ts'
 import { windowAlong } from '../window.ts'
 import { GraphBuilder } from './builder.ts'
 
@@ -162,6 +162,24 @@ export class Net extends GraphBuilder {
     )
   }
 
+  /** A mean, sum or extreme over some dimensions. */
+  reduce(
+    name: string,
+    type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN',
+    x: number,
+    axes: readonly number[],
+    keepDims: boolean,
+  ): number {
+    if (type === 'MEAN' || type === 'SUM') return this.mean(name, x, axes, keepDims, type)
+    const shape = this.shape(x)
+    const kept = keepDims ? shape.map((d, i) => (axes.includes(i) ? 1 : d)) : shape.filter((_, i) => !axes.includes(i))
+    return this.op<OpOf<'REDUCE_MAX'>>(
+      { type: type as 'REDUCE_MAX', inputs: [x, this.int32(`${name}/axes`, [axes.length], axes)], attrs: { keepDims } },
+      name,
+      kept,
+    )
+  }
+
   reshape(name: string, x: number, shape: readonly number[]): number {
     if (elements(shape) !== elements(this.shape(x))) {
       throw new ThimbleError('format/shape', 'reshape changes the number of elements', {
@@ -222,6 +240,29 @@ export class Net extends GraphBuilder {
       name,
       shape,
     )
+  }
+
+  /** An op without attributes over two operands that broadcast. */
+  pair(name: string, type: 'MAXIMUM' | 'MINIMUM' | 'SQUARED_DIFFERENCE' | 'POW', a: number, b: number): number {
+    return this.op<OpOf<'MAXIMUM'>>(
+      { type: type as 'MAXIMUM', inputs: [a, b], attrs: {} },
+      name,
+      broadcast(this.shape(a), this.shape(b), name),
+    )
+  }
+
+  /** An op of one input that keeps its shape. */
+  map(name: string, op: { type: OpType; attrs?: object }, x: number): number {
+    return this.op<never>({ attrs: {}, ...op, inputs: [x] } as never, name, this.shape(x))
+  }
+
+  /** (x - mean) / sqrt(variance + epsilon) over some dimensions. */
+  standardize(name: string, x: number, over: readonly number[], epsilon: number): number {
+    const mean = this.mean(`${name}/mean`, x, over, true)
+    const centred = this.binary(`${name}/centred`, 'SUB', x, mean)
+    const spread = this.mean(`${name}/variance`, this.pair(`${name}/square`, 'SQUARED_DIFFERENCE', x, mean), over, true)
+    const sum = this.affine(`${name}/epsilon`, spread, [1], [epsilon])
+    return this.binary(`${name}/normal`, 'MUL', centred, this.map(`${name}/rsqrt`, { type: 'RSQRT' }, sum))
   }
 
   binary(name: string, type: 'ADD' | 'SUB' | 'MUL' | 'DIV', a: number, b: number): number {

@@ -88,29 +88,10 @@ function axes(c: Context, l: Layer, x: number, kwargs: JsonObject): number[] {
 const oneAxis = (c: Context, l: Layer, x: number, kwargs: JsonObject): number =>
   option(l, kwargs, 'axis') === undefined ? c.net.shape(x).length - 1 : axes(c, l, x, kwargs)[0]!
 
-function reduced(
-  c: Context,
-  type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN',
-  name: string,
-  x: number,
-  over: readonly number[],
-  keepDims: boolean,
-): number {
-  if (type === 'MEAN' || type === 'SUM') return c.net.mean(name, x, over, keepDims, type)
-  const shape = c.net.shape(x)
-  const kept = keepDims ? shape.map((d, i) => (over.includes(i) ? 1 : d)) : shape.filter((_, i) => !over.includes(i))
-  return emit(
-    c,
-    { type, inputs: [x, c.net.int32(`${name}/axes`, [over.length], over)], attrs: { keepDims } },
-    name,
-    kept,
-  )
-}
-
 const reduce =
   (type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'): Run =>
   (c, l, x, _inputs, kwargs) =>
-    reduced(c, type, l.name, x, axes(c, l, x, kwargs), option(l, kwargs, 'keepdims') === true)
+    c.net.reduce(l.name, type, x, axes(c, l, x, kwargs), option(l, kwargs, 'keepdims') === true)
 
 /** Mean of the squared distance from the mean. */
 const variance: Run = (c, l, x, _inputs, kwargs) => {
@@ -352,32 +333,13 @@ function scaled(c: Context, l: Layer, y: number, shape: readonly number[]): numb
   return want.length ? c.net.affine(`${l.name}/scaled`, y, of('gamma', 1), of('beta', 0)) : y
 }
 
-/** (x - mean) / sqrt(variance + epsilon) over some dimensions. */
-function standardized(c: Context, l: Layer, x: number, over: readonly number[], epsilon: number): number {
-  const mean = c.net.mean(`${l.name}/mean`, x, over, true)
-  const centred = c.net.binary(`${l.name}/centred`, 'SUB', x, mean)
-  const spread = c.net.mean(
-    `${l.name}/variance`,
-    both(c, 'SQUARED_DIFFERENCE', `${l.name}/square`, x, mean),
-    over,
-    true,
-  )
-  const sum = c.net.affine(`${l.name}/epsilon`, spread, [1], [epsilon])
-  return c.net.binary(
-    `${l.name}/normal`,
-    'MUL',
-    centred,
-    emit(c, { type: 'RSQRT', inputs: [sum] }, `${l.name}/rsqrt`, c.net.shape(sum)),
-  )
-}
-
 export const layerNorm: Run = (c, l, x, _inputs, kwargs) => {
   if (l.config.rms_scaling === true) return fail(l, 'rms_scaling')
   const over = option(l, kwargs, 'axis') === undefined ? [c.net.shape(x).length - 1] : axes(c, l, x, kwargs)
   if (over.length !== 1 || over[0] !== c.net.shape(x).length - 1) {
     return fail(l, `axis ${JSON.stringify(l.config.axis)}`)
   }
-  const y = standardized(c, l, x, over, number(l.config.epsilon, 1e-3))
+  const y = c.net.standardize(l.name, x, over, number(l.config.epsilon, 1e-3))
   return scaled(c, l, y, [c.net.shape(x).at(-1)!])
 }
 
@@ -392,7 +354,7 @@ export const groupNorm: Run = (c, l, x) => {
   if (groups < 1 || channels % groups !== 0) return malformed(l, 'groups')
   const places = elements(shape.slice(1, -1))
   const apart = c.net.reshape(`${l.name}/groups`, x, [shape[0]!, places, groups, channels / groups])
-  const y = standardized(c, l, apart, [1, 3], number(l.config.epsilon, 1e-3))
+  const y = c.net.standardize(l.name, apart, [1, 3], number(l.config.epsilon, 1e-3))
   return scaled(c, l, c.net.reshape(`${l.name}/together`, y, shape), [channels])
 }
 

@@ -39,10 +39,71 @@ export const clip: Handler = (r, n) => {
   return elementwise(r, n, 0, (id) => r.net.clip(n.name, id, lo, hi))
 }
 
-/** Min and Max with a constant number. */
+/** A function of one input that the graph has an op for. */
+export const map =
+  (type: 'ABS' | 'EXP' | 'LOG' | 'SQRT'): Handler =>
+  (r, n) =>
+    elementwise(r, n, 0, (id) => r.net.map(n.name, { type }, id))
+
+export const elu: Handler = (r, n) =>
+  attribute.float(n, 'alpha', 1) === 1
+    ? elementwise(r, n, 0, (id) => r.net.map(n.name, { type: 'ELU' }, id))
+    : fail(n, `alpha ${attribute.float(n, 'alpha', 1)}`)
+
+export const gelu: Handler = (r, n) => {
+  const approximate = attribute.text(n, 'approximate', 'none') === 'tanh'
+  return elementwise(r, n, 0, (id) => r.net.map(n.name, { type: 'GELU', attrs: { approximate } }, id))
+}
+
+/** A whole power as products, a half one as a root. */
+export const power: Handler = (r, n) => {
+  const by = numbersOf(r.input(n, 1))
+  if (by?.length !== 1 || ![0.5, 1, 2, 3, 4].includes(by[0]!))
+    return fail(n, 'an exponent other than 0.5, 1, 2, 3 or 4')
+  return elementwise(r, n, 0, (id) => {
+    if (by[0] === 0.5) return r.net.map(n.name, { type: 'SQRT' }, id)
+    let y = id
+    for (let i = 2; i <= by[0]!; i++) y = r.net.binary(`${n.name}/${i}`, 'MUL', y, id)
+    return y
+  })
+}
+
+/** Over the last dimension, with gains and offsets. */
+export const layerNorm: Handler = (r, n) => {
+  const x = r.net.settled(n.name, r.input(n, 0))
+  const shape = r.net.onnxShape(x)
+  const axis = attribute.int(n, 'axis', -1)
+  if (axis !== -1 && axis !== shape.length - 1) return fail(n, `axis ${axis}`)
+  const permutation = shape.map((_, i) => i)
+  const y = r.net.standardize(
+    n.name,
+    r.net.arrange(n.name, x, permutation),
+    [shape.length - 1],
+    attribute.float(n, 'epsilon', 1e-5),
+  )
+  const gain = constantInput(r, n, 1).value.data
+  const offset = n.inputs[2] ? constantInput(r, n, 2).value.data : [0]
+  return [
+    { kind: 'tensor', id: r.net.affine(`${n.name}/scaled`, y, Array.from(gain), Array.from(offset)), permutation },
+  ]
+}
+
+/** Min and Max: with a constant number, or of several activations. */
 export const bound =
   (side: 'min' | 'max'): Handler =>
   (r, n) => {
+    if (n.inputs.length > 1 && n.inputs.every((_, i) => r.input(n, i).kind !== 'constant')) {
+      const type = side === 'min' ? ('MINIMUM' as const) : ('MAXIMUM' as const)
+      return [
+        n.inputs
+          .slice(1)
+          .reduce(
+            (total, _, i) =>
+              combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, type, total, r.input(n, i + 1)),
+            r.input(n, 0),
+          ),
+      ]
+    }
     const at = n.inputs.length === 2 ? [0, 1].find((i) => r.input(n, i).kind === 'constant') : undefined
     const value = at === undefined ? undefined : numbersOf(r.input(n, at))
     if (value === undefined || value.some((v) => v !== value[0])) {
@@ -69,15 +130,17 @@ export const prelu: Handler = (r, n) => {
   return [{ kind: 'tensor', id: r.net.prelu(n.name, r.net.nhwc(n.name, x), slope.data), permutation: NCHW }]
 }
 
-function combine(r: Reader, name: string, type: 'ADD' | 'SUB' | 'MUL' | 'DIV', a: Value, b: Value): Value {
+function combine(
+  r: Reader,
+  name: string,
+  type: 'ADD' | 'SUB' | 'MUL' | 'DIV' | 'MAXIMUM' | 'MINIMUM',
+  a: Value,
+  b: Value,
+): Value {
   const rank = Math.max(r.net.onnxShape(a).length, r.net.onnxShape(b).length)
   const permutation = commonLayout(r, [a, b], rank)
-  const id = r.net.binary(
-    name,
-    type,
-    r.net.arrange(`${name}/a`, a, permutation),
-    r.net.arrange(`${name}/b`, b, permutation),
-  )
+  const [x, y] = [r.net.arrange(`${name}/a`, a, permutation), r.net.arrange(`${name}/b`, b, permutation)]
+  const id = type === 'MAXIMUM' || type === 'MINIMUM' ? r.net.pair(name, type, x, y) : r.net.binary(name, type, x, y)
   return { kind: 'tensor', id, permutation }
 }
 
@@ -125,7 +188,12 @@ export const batchNorm: Handler = (r, n) => {
   return [{ kind: 'tensor', id, permutation }]
 }
 
-export const softmax: Handler = (r, n) => {
+export const softmax: Handler = (r, n) => overAxis(r, n, (name, x) => r.net.softmax(name, x))
+
+export const logSoftmax: Handler = (r, n) => overAxis(r, n, (name, x) => r.net.map(name, { type: 'LOG_SOFTMAX' }, x))
+
+/** A function over the last dimension, applied over the node's axis. */
+function overAxis(r: Reader, n: OnnxNode, f: (name: string, x: number) => number): Value[] {
   const x = r.net.settled(n.name, r.input(n, 0))
   const shape = r.net.onnxShape(x)
   const rank = shape.length
@@ -142,7 +210,7 @@ export const softmax: Handler = (r, n) => {
     return [
       {
         kind: 'tensor',
-        id: r.net.reshape(n.name, r.net.softmax(`${n.name}/softmax`, rows), shape),
+        id: r.net.reshape(n.name, f(`${n.name}/rows`, rows), shape),
         permutation: shape.map((_, i) => i),
       },
     ]
@@ -151,7 +219,7 @@ export const softmax: Handler = (r, n) => {
     x.permutation[axis] === rank - 1
       ? x.permutation
       : shape.map((_, i) => (i === axis ? rank - 1 : i < axis ? i : i - 1))
-  return [{ kind: 'tensor', id: r.net.softmax(n.name, r.net.arrange(n.name, x, permutation)), permutation }]
+  return [{ kind: 'tensor', id: f(n.name, r.net.arrange(n.name, x, permutation)), permutation }]
 }
 
 /** Same value again: dropout at inference, identity, casts between float types. */

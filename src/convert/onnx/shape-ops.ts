@@ -96,19 +96,19 @@ export const concat: Handler = (r, n) => {
 }
 
 export const reduce =
-  (type: 'MEAN' | 'SUM'): Handler =>
+  (type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'): Handler =>
   (r, n) => {
     const x = r.net.settled(n.name, r.input(n, 0))
     const shape = r.net.onnxShape(x)
     const axes = (list(r, n, 'axes', 1) ?? plainOrder(shape.length)).map((a) => normal(a, shape.length))
     const keep = attribute.int(n, 'keepdims', 1) === 1
     const stored = axes.map((a) => x.permutation[a] ?? malformed(n, 'axes'))
-    const id = r.net.mean(
+    const id = r.net.reduce(
       n.name,
+      type,
       x.id,
       [...stored].sort((a, b) => a - b),
       keep,
-      type,
     )
     if (keep) return [{ kind: 'tensor', id, permutation: x.permutation }]
     const left = plainOrder(shape.length).filter((d) => !stored.includes(d))

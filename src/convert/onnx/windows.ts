@@ -156,7 +156,23 @@ export const averagePool: Handler = (r, n) => {
       image(r.net.pool(n.name, r.net.pad(`${n.name}/pad`, x, pads), 'AVERAGE_POOL_2D', { ...k, padding: 'VALID' })),
     ]
   }
-  return fail(n, `pads ${ceiled.join(', ')} that are left out of the mean`)
+  if (countsPadding) return fail(n, 'ceil_mode where padding counts')
+  // Zeros around the image, and each place's mean over the whole window brought to one over what lies inside.
+  const pooled = r.net.pool(`${n.name}/pool`, r.net.pad(`${n.name}/pad`, x, ceiled), 'AVERAGE_POOL_2D', {
+    ...k,
+    padding: 'VALID',
+  })
+  const [, outH, outW] = r.net.image(pooled, n.name)
+  const inside = (i: number, size: number, kernel: number, stride: number, before: number): number =>
+    Math.min(size, i * stride - before + kernel) - Math.max(0, i * stride - before)
+  const factors = Float32Array.from({ length: outH * outW }, (_, i) => {
+    const [oy, ox] = [Math.floor(i / outW), i % outW]
+    const count =
+      inside(oy, h, k.kernel[0], k.stride[0], ceiled[0]) * inside(ox, w, k.kernel[1], k.stride[1], ceiled[2])
+    return (k.kernel[0] * k.kernel[1]) / count
+  })
+  const scale = r.net.constant(`${n.name}/inside`, { shape: [1, outH, outW, 1], data: factors })
+  return [image(r.net.binary(n.name, 'MUL', pooled, scale))]
 }
 
 export const globalPool =

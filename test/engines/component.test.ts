@@ -25,7 +25,7 @@ const test = suite('engines: component')
 const dir = mkdtempSync(join(tmpdir(), 'thimble-component-'))
 test.after(() => rmSync(dir, { recursive: true, force: true }))
 
-const packages = [join(ENGINES, 'npm'), process.env.THIMBLE_PEERS ?? '']
+const packages = [join(ENGINES, 'jco'), join(ENGINES, 'npm'), process.env.THIMBLE_PEERS ?? '']
   .map((folder) => join(folder, 'node_modules/@bytecodealliance'))
   .find((folder) => existsSync(join(folder, 'jco/lib')) && existsSync(join(folder, 'jco-transpile/vendor')))
 const wasmtime = existsSync(join(ENGINES, 'python/wasmtime')) || undefined

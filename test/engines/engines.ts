@@ -98,6 +98,29 @@ const arm64Kernels = (cpu: string, variant: Variant, kernels: string): Engine =>
   command: [...QEMU, '-cpu', cpu, peer('node-arm64-24.22.0/bin/node'), host('package.mjs')],
   env: { THIMBLE_PACKAGE: DIST, THIMBLE_KERNELS: kernels },
 })
+const S390X = ['/usr/bin/qemu-s390x', '-L', '/usr/s390x-linux-gnu', peer('node-s390x-20.11.0/bin/node')]
+/** A big-endian processor: the bytes of packed modules and of the package are the same there. */
+const nodeS390x: readonly Engine[] = [
+  {
+    id: 'node20-s390x',
+    title: 'Node 20, s390x (QEMU)',
+    runs: 'module',
+    batch: true,
+    variants: ['simd', 'scalar'],
+    maxMacs: { simd: SMALL, scalar: 10e6 },
+    command: [...S390X, host('node.mjs')],
+  },
+  {
+    id: 'node20-s390x-package',
+    title: 'Node 20, s390x (QEMU)',
+    runs: 'package',
+    batch: true,
+    variants: ['simd', 'scalar'],
+    maxMacs: { simd: SMALL, scalar: 10e6 },
+    command: [...S390X, host('package.mjs')],
+    env: { THIMBLE_PACKAGE: DIST },
+  },
+]
 const PYTHON = { PYTHONPATH: peer('python') }
 const JS = { THIMBLE_ENGINES: ENGINES }
 
@@ -109,6 +132,7 @@ export const engines: readonly Engine[] = [
   ...nodeArm64('26.12.0', SMALL),
   arm64Kernels('cortex-a72', 'simd', 'arm'),
   arm64Kernels('cortex-a76', 'relaxed', 'arm-dot'),
+  ...nodeS390x,
   {
     id: 'workerd',
     title: 'workerd (Cloudflare Workers)',

@@ -58,8 +58,9 @@ export const gelu: Handler = (r, n) => {
 /** A whole power as products, a half one as a root. */
 export const power: Handler = (r, n) => {
   const by = numbersOf(r.input(n, 1))
-  if (by?.length !== 1 || ![0.5, 1, 2, 3, 4].includes(by[0]!))
+  if (by?.length !== 1 || ![0.5, 1, 2, 3, 4].includes(by[0]!)) {
     return fail(n, 'an exponent other than 0.5, 1, 2, 3 or 4')
+  }
   return elementwise(r, n, 0, (id) => {
     if (by[0] === 0.5) return r.net.map(n.name, { type: 'SQRT' }, id)
     let y = id

@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { ThimbleError } from '../errors.ts'
 import { readFile } from './files.ts'
 import { packageFile } from './package.ts'
+import { note } from './report.ts'
 
 /** What was measured of a model, in percent, and of its float original where that was measured too. */
 export interface Accuracy {
@@ -94,13 +95,19 @@ export function defaultEntry(task: string): ShippedModel | undefined {
   return fitting.find((m) => m.default) ?? fitting[0]
 }
 
-/** The shipped model for a task that is used when none is named. Errors: `usage/model`. */
+/**
+ * The shipped model for a task that is used when none is named; faces where the detector of things is not installed, which
+ * is said. Errors: `usage/model`.
+ */
 function defaultModel(task: string): ModelFile {
   const entry = defaultEntry(task)
   if (!entry) {
     throw new ThimbleError('usage/model', `no ${task} model is shipped here`, { hint: 'give one with --model' })
   }
-  return openShipped(entry)
+  const faces = task === 'detection' && shippedPath(entry) === undefined ? defaultEntry('faces') : undefined
+  if (!faces || shippedPath(faces) === undefined) return openShipped(entry)
+  note(`only faces are found: ${entry.name}, which finds 80 kinds of things, is not here; ${howToGet(entry)}`)
+  return openShipped(faces)
 }
 
 /** Errors: `usage/model` for one that is not here. */

@@ -110,4 +110,16 @@ test('damage is not tried again, limits hold, the bitmap is closed', async () =>
   assert.is((odd.cause as Error).message, 'unreadable')
 })
 
+test('where there is no browser, what the image module does not read is refused in its words', async () => {
+  Object.assign(globalThis, { OffscreenCanvas: undefined })
+  try {
+    assert.is((await refused(() => decodeAnywhere(gif))).code, 'image/unsupported-format')
+    assert.is((await refused(() => decodeAnywhere(new Uint8Array(99).fill(7)))).code, 'image/unknown-format')
+    assert.is((await decodeAnywhere(png)).width, 5)
+    assert.equal(asked, [])
+  } finally {
+    Object.assign(globalThis, browser)
+  }
+})
+
 test.run()

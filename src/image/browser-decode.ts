@@ -1,6 +1,6 @@
 /**
- * Encoded image to pixels in browsers and their workers: with the image module, loaded when it is first needed, or with
- * the browser's own decoder.
+ * Encoded image to pixels where nothing of Node may be needed: with the image module, loaded when it is first needed, or
+ * with the browser's own decoder where there is one.
  */
 import { decompress } from '../compressed.ts'
 import type { HostBlob } from '../host.ts'
@@ -10,6 +10,9 @@ import { type DecodeOptions, MAX_PIXELS, type WantedSize } from './limits.ts'
 import type { DecodedImage, ImageDecoder } from './wasm.ts'
 
 let decoder: Promise<ImageDecoder> | undefined
+
+/** Node, Bun and Deno have at most one of the two. */
+const isBrowser = (): boolean => typeof createImageBitmap === 'function' && typeof OffscreenCanvas === 'function'
 
 async function loadDecoder(): Promise<ImageDecoder> {
   const [{ ImageDecoder }, simd] = await Promise.all([import('./wasm.ts'), import('../generated/image-simd.ts')])
@@ -22,7 +25,8 @@ async function loadDecoder(): Promise<ImageDecoder> {
 /**
  * Decodes JPEG, PNG, BMP and PNM with the image module, so that pixels are the same as on every other host, and what
  * else the browser shows with its own decoder. Row-major pixels of 8 bits a channel, upright and opaque.
- * Errors: `image/empty`, `image/truncated`, `image/corrupt`, `image/too-large`, `image/unreadable`.
+ * Errors: `image/empty`, `image/truncated`, `image/corrupt`, `image/too-large`, `image/unreadable`; outside browsers
+ * `image/unknown-format` and `image/unsupported-format` for what the image module does not read.
  *
  * @example page
  * import { decodeImage } from 'thimble/browser'
@@ -37,7 +41,7 @@ export async function decodeAnywhere(bytes: Uint8Array, options: DecodeOptions =
   } catch (error) {
     if (!(error instanceof ThimbleError)) decoder = undefined
     const other = error instanceof ThimbleError && /^image\/(unknown-format|unsupported-format)$/.test(error.code)
-    if (!other) throw error
+    if (!other || !isBrowser()) throw error
     return { ...(await decodeInBrowser(bytes, options)), reduced: 1 }
   }
 }

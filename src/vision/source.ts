@@ -178,12 +178,8 @@ export const isFile = (source: ImageSource): source is FileSource =>
 
 /** Decodes as every host does, what Thimble does not read with the browser's decoder where there is one. */
 async function decodeHere(bytes: Uint8Array): Promise<PixelImage> {
-  if (typeof createImageBitmap === 'function' && typeof OffscreenCanvas === 'function') {
-    const { decodeAnywhere } = await import('../image/browser-decode.ts')
-    return decodeAnywhere(bytes)
-  }
-  const { decodeImage } = await import('../image/decode.ts')
-  return decodeImage(bytes)
+  const { decodeAnywhere } = await import('../image/browser-decode.ts')
+  return decodeAnywhere(bytes)
 }
 
 /** Pixels of a file. Errors: `image/…`. */

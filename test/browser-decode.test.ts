@@ -11,9 +11,7 @@ import { makePng } from './image-files.ts'
 import { equalBytes } from './util.ts'
 
 const test = suite('browser-decode')
-const png = makePng(5, 4, (x, y, c) => 40 * x + 10 * y + c, { type: 2, depth: 8, interlaced: false } as Parameters<
-  typeof makePng
->[3])
+const png = makePng(5, 4, (x, y, c) => 40 * x + 10 * y + c, { type: 2, depth: 8, interlaced: false })
 const gif = new TextEncoder().encode('GIF89a..........')
 
 /** What the browser was asked, in order. */

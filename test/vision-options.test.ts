@@ -31,7 +31,7 @@ function cells(channels: number, shape: readonly number[], head: object): Graph 
     { padding: 'VALID', strideH: 4, strideW: 4, activation: 'NONE', dilationH: 1, dilationW: 1 },
   )
   const graph = b.done(b.op('RESHAPE', [y, b.ints(shape)], [b.tensor(shape, 'int8', 1 / 256, -128)], {}))
-  graph.metadata.extra = { head: { scoreThreshold: 0.5, iouThreshold: 0.5, ...head } as never }
+  graph.metadata.extra = { head: { scoreThreshold: 0.5, iouThreshold: 0.5, ...head } }
   return graph
 }
 const yolo = { kind: 'yolo8', output: 0, layout: 'rows', coordinates: 'shares', classes: 3 }

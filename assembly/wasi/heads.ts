@@ -178,8 +178,9 @@ export function head_2(): bool {
   const least = threshold()
   let pixels = s.coordinates == COORDINATES_PIXELS
   if (s.coordinates == COORDINATES_AUTO) {
-    for (let i = 0; i < s.rows && !pixels; i++)
+    for (let i = 0; i < s.rows && !pixels; i++) {
       for (let k = 0; k < 4; k++) pixels = pixels || real(output, i * row + k * step) > 2
+    }
   }
   const sx = pixels ? 1 / <f64>s.inputWidth : 1
   const sy = pixels ? 1 / <f64>s.inputHeight : 1

@@ -6,6 +6,6 @@ import { thimbleSession } from '../thimble.ts'
 let thimble: typeof Thimble
 // Not bundled: the same path from build/.
 export const start: Runner['start'] = async () => {
-  thimble = (await import('../../dist/node.js')) as unknown as typeof thimble
+  thimble = await import('../../dist/node.js')
 }
 export const open: Runner['open'] = (network, bytes) => thimbleSession(thimble.loadModel, network, bytes)

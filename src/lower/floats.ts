@@ -226,8 +226,9 @@ export function joinTables(cx: Context, element: (a: number, b: number) => numbe
   const x = typeof a === 'object' ? a.x : typeof b === 'object' ? b.x : undefined
   if (!x || (typeof a === 'object' && typeof b === 'object' && a.x !== b.x)) return false
   const { shape } = cx.output()
-  if (![0, 1].every((i) => typeof operands[i] === 'number' || trimmed(cx.input(i).shape) === trimmed(shape)))
+  if (![0, 1].every((i) => typeof operands[i] === 'number' || trimmed(cx.input(i).shape) === trimmed(shape))) {
     return false
+  }
   const at = (t: Tabular | number, byte: number): number => (typeof t === 'number' ? t : t.values[byte]!)
   tabulate(
     cx,

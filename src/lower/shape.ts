@@ -588,8 +588,9 @@ export function lowerResize(cx: Context): void {
   cx.expectShape(out, [images, oh, ow, channels])
   const pixel = channels * dtypeBytes(t.dtype)
   if (bilinear && !isQuantized(t)) throw new Unsupported(`${op.type} of ${t.dtype}`)
-  if (t.dtype !== out.dtype || (isQuantized(t) && differ(cx, t, out)))
+  if (t.dtype !== out.dtype || (isQuantized(t) && differ(cx, t, out))) {
     throw new Unsupported(`${op.type} that changes the quantization`)
+  }
   if (!bilinear && op.attrs.alignCorners && op.attrs.halfPixelCenters) {
     throw new Unsupported('RESIZE_NEAREST_NEIGHBOR with both alignCorners and halfPixelCenters')
   }

@@ -115,8 +115,9 @@ export function lowerAdd16(cx: Context): void {
       )
     }
     if (aShift > 15 || bShift > 15) throw new Unsupported('scales that are more than 2^15 apart')
-    if (sign > 0 && `${cx.input(0).shape}` !== `${cx.input(1).shape}`)
+    if (sign > 0 && `${cx.input(0).shape}` !== `${cx.input(1).shape}`) {
       throw new Unsupported('broadcasting with scales of powers of two')
+    }
     emit(cx, { kind: PAIRS16_ADD_POWERS, numbers: { aShift, bShift, bMultiplier: sign }, limits })
     return
   }

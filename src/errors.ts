@@ -1,6 +1,6 @@
 /** The one error class of Thimble. Codes are grouped by the phase that found the fault. */
 
-/** `phase/what`, e.g. `format/truncated`; docs/errors.md lists all with cause and cure. */
+/** `phase/what`, e.g. `format/version`; docs/errors.md lists all with cause and cure. */
 export type ErrorCode = `${'format' | 'lower' | 'plan' | 'image' | 'runtime' | 'usage'}/${string}`
 
 /** Where a fault is, what was expected and found, and what to do: the fields of a `ThimbleError`. */

@@ -10,6 +10,7 @@ import type { Graph } from '../src/graph.ts'
 import { engineFeatures } from '../src/kernels.ts'
 import { loadGraph } from '../src/load-graph.ts'
 import { loadBytes } from '../src/load.ts'
+import { PROGRAM_BASE } from '../src/memory.ts'
 import { LINKER_EXPORT } from '../src/pack/link.ts'
 import { parseModule } from '../src/pack/wasm.ts'
 import { compileModel } from '../src/plan/compile.ts'
@@ -20,6 +21,14 @@ import { GraphBuilder, smallModels } from './small-models.ts'
 import { equalBytes, rng } from './util.ts'
 
 const VARIANTS = (['simd', 'relaxed'] as const).filter((v) => v === 'simd' || engineFeatures().relaxed)
+
+test('static data ends where programs begin', async () => {
+  for (const variant of ['simd', 'scalar', 'relaxed'] as const) {
+    const { data } = parseModule(await runtimeBytes(variant))
+    const end = Math.max(...data.map(({ address, bytes }) => address + bytes.length))
+    assert.ok(end <= PROGRAM_BASE, `${variant}: ${end}`)
+  }
+})
 
 /** A graph whose kernel is not in the core, but may be in a stored program. */
 function upscaler(): Graph {

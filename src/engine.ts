@@ -259,9 +259,8 @@ export class Engine implements Model {
         check(single ? out : out[i]!, this.#out[i]!, 'output')
       }
     }
-    if (this.#spare) this.#attempt(() => this.#invoke(this.#exports === exports ? exports : this.#write(input)))
+    if (this.#spare) this.#invokeFirst(exports, input)
     else this.#invoke(exports)
-    this.#spare = undefined
     if (out === undefined) return this.#out.map((port) => port.view.slice() as TypedArray).map(fromMemory)
     if (single) {
       out.set(this.#out[0]!.view as never)
@@ -275,6 +274,12 @@ export class Engine implements Model {
       fromMemory(out[i]!)
     }
     return out as TypedArray[]
+  }
+
+  /** A function of its own: one that holds a closure allocates whenever it is called. */
+  #invokeFirst(exports: RuntimeExports, input: TypedArray | readonly TypedArray[]): void {
+    this.#attempt(() => this.#invoke(this.#exports === exports ? exports : this.#write(input)))
+    this.#spare = undefined
   }
 
   /** Runs a stored program for the first time; where that fails, the spare takes its place, and it is done again. */

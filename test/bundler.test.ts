@@ -3,7 +3,7 @@
  * downloaded.
  */
 import { execFileSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join, relative } from 'node:path'
@@ -13,22 +13,10 @@ import { createRequire } from 'node:module'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { moduleGraph, serve } from '../tools/web.ts'
+import { launchChromium } from './chromium.ts'
 import { ENGINES } from './engines/engines.ts'
 import { need, root } from './util.ts'
-import { built, esbuild, peer } from './worker-host.ts'
-
-interface Page {
-  goto(url: string): Promise<unknown>
-  setInputFiles(selector: string, path: string): Promise<void>
-  evaluate<R>(body: string): Promise<R>
-  on(event: 'pageerror', listener: (error: Error) => void): void
-}
-interface Browser {
-  newPage(): Promise<Page>
-  close(): Promise<void>
-}
-const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
+import { built, esbuild } from './worker-host.ts'
 
 /** Vite's command, where it is installed. */
 function viteCommand(): string | undefined {
@@ -68,19 +56,7 @@ const filesOf = (folder: string): Map<string, Buffer> =>
 /** The page's answer for the cat, from real Chromium. */
 async function run(files: Map<string, Buffer>): Promise<string> {
   const server = await serve(files, 0)
-  const browser = await playwright!.chromium.launch({
-    executablePath: CHROMIUM,
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  })
+  const browser = await launchChromium!()
   try {
     const page = await browser.newPage()
     const errors: string[] = []
@@ -135,8 +111,7 @@ async function runCounted(name: string, files: Map<string, Buffer>): Promise<voi
 }
 
 const test = suite('bundler')
-const chromium = playwright && existsSync(CHROMIUM) ? playwright : undefined
-const ready = built && chromium
+const ready = built && launchChromium
 
 need(
   test,

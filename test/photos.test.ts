@@ -4,6 +4,7 @@
  */
 import { execFileSync, spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -17,6 +18,8 @@ import { createClassifier, loadModel } from '../src/node.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import type { Prediction } from '../src/types.ts'
 import { createClassifier as createInWorker, loadModel as loadInWorker } from '../src/workerd.ts'
+import { moduleGraph, serve } from '../tools/web.ts'
+import { launchChromium } from './chromium.ts'
 import { makePng, type PngOptions, withOrientation } from './image-files.ts'
 import { need, rng, root } from './util.ts'
 import { esbuild, miniflare, startWorker } from './worker-host.ts'
@@ -121,6 +124,40 @@ test("the browser's entry point, in this process", async () => {
   assert.is(rounded(await fast.classify(large)), rounded(here.classify(large)), 'decoded fast')
   assert.is(fast.timings.reduced, 8)
 })
+
+need(
+  test,
+  'Chromium: the same from the bytes of files',
+  existsSync(join(root, 'dist/browser.js')) ? launchChromium : undefined,
+  'dist/, playwright-core or Chromium is missing',
+  async (launch) => {
+    const served = new Map<string, Buffer>([['index.html', Buffer.from('<!doctype html><title>photos</title>')]])
+    for (const file of moduleGraph('browser.js')) served.set(`dist/${file}`, readFileSync(join(root, 'dist', file)))
+    served.set('model.thimble', readFileSync(MODEL))
+    // The server knows types by their ends: these are read as bytes.
+    names.forEach((name, i) => served.set(`${i}.jpg`, Buffer.from(files.get(name)!)))
+    const server = await serve(served, 0)
+    const browser = await launch()
+    try {
+      const page = await browser.newPage()
+      await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`)
+      const answers = await page.evaluate<Prediction[][]>(`(async () => {
+        const { createClassifier, loadModel } = await import('/dist/browser.js')
+        const classifier = await createClassifier(await loadModel('/model.thimble'), { topK: 3 })
+        const answers = []
+        for (let i = 0; i < ${names.length}; i++) {
+          answers.push(await classifier.classify(new Uint8Array(await (await fetch(i + '.jpg')).arrayBuffer())))
+        }
+        return answers
+      })()`)
+      assert.is(answers.length, names.length)
+      answers.forEach((predictions, i) => assert.is(rounded(predictions), expected.get(names[i]!), names[i]))
+    } finally {
+      await browser.close()
+      server.close()
+    }
+  },
+)
 
 const WASI_HOSTS: Record<string, string | undefined> = {
   Node: fileURLToPath(new URL('engines/hosts/wasi.mjs', import.meta.url)),

@@ -1,0 +1,31 @@
+/** Chromium on this machine, through playwright-core; undefined where one of them is missing. */
+import { existsSync } from 'node:fs'
+import { peer } from './worker-host.ts'
+
+export interface Page {
+  goto(url: string): Promise<unknown>
+  setInputFiles(selector: string, path: string): Promise<void>
+  evaluate<R>(body: string): Promise<R>
+  on(event: 'pageerror', listener: (error: Error) => void): void
+}
+export interface Browser {
+  newPage(): Promise<Page>
+  close(): Promise<void>
+}
+
+const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
+const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
+const args = [
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+]
+
+/** Starts one that asks the network for nothing of its own. */
+export const launchChromium =
+  playwright && existsSync(executablePath) ? () => playwright.chromium.launch({ executablePath, args }) : undefined

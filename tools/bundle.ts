@@ -117,6 +117,15 @@ async function commonJs(root: string): Promise<{ path: string; text: string }[]>
   return [{ path: join(root, 'dist/cjs/all.cjs'), text: outputFiles[0]!.text }, ...shown]
 }
 
+/** Names of the packages whose code becomes part of dist/. */
+export async function bundledPackages(root: string): Promise<string[]> {
+  const entryPoints = [...ENTRIES, 'src/threads/worker.ts']
+  const { metafile } = await build({ ...options(root), entryPoints, plugins: [embedRuntime] })
+  const used = Object.values(metafile.outputs).flatMap(({ inputs }) => Object.keys(inputs))
+  const names = used.flatMap((path) => /(?:^|\/)node_modules\/((?:@[^/]+\/)?[^/]+)\//.exec(path)?.[1] ?? [])
+  return [...new Set(names)].sort()
+}
+
 /** Writes the scripts of dist/. */
 export async function bundle(root: string): Promise<void> {
   const common = options(root)

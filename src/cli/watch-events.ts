@@ -3,7 +3,7 @@ import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import type { LiveFrame } from '../live/demuxer.ts'
-import { conditionsOf, Events, type LiveEvent, type Seen } from '../live/events.ts'
+import { conditionsOf, eventRecord, Events, type LiveEvent, type Seen } from '../live/events.ts'
 import { Hub, type Mqtt, slug } from '../live/mqtt.ts'
 import type { Taken } from '../live/watch.ts'
 import { fromRaw } from '../vision/source.ts'
@@ -74,9 +74,7 @@ class Folder {
 
   tell(event: LiveEvent): void {
     if (event.type === 'end') this.kept.delete(event.id)
-    const { startTime, endTime, ...rest } = event
-    const times = { start: new Date(startTime), ...(endTime === undefined ? {} : { end: new Date(endTime) }) }
-    const line = `${JSON.stringify({ ...rest, ...times })}\n`
+    const line = `${JSON.stringify(eventRecord(event))}\n`
     attempt('events.jsonl', () => appendFileSync(join(this.dir, 'events.jsonl'), line))
   }
 }

@@ -38,6 +38,12 @@ export interface LiveEvent {
   endTime?: number
 }
 
+/** An event as it is told in JSON: its times in ISO 8601. */
+export function eventRecord({ startTime, endTime, ...rest }: LiveEvent): object {
+  const iso = (time: number): string => new Date(time).toISOString()
+  return { ...rest, start: iso(startTime), ...(endTime === undefined ? {} : { end: iso(endTime) }) }
+}
+
 /** What one frame changed. */
 export interface Changes {
   events: LiveEvent[]

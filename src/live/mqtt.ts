@@ -9,7 +9,7 @@
  *   thimble/NAME/events         JSON: begin and end of events
  *   thimble/NAME/snapshot       an event's best frame as an encoded picture, retained
  */
-import type { Condition, LiveEvent } from './events.ts'
+import { type Condition, eventRecord, type LiveEvent } from './events.ts'
 import { withoutLogin } from './source.ts'
 
 export interface PublishOptions {
@@ -105,9 +105,8 @@ export class Hub {
   }
 
   event(event: LiveEvent): void {
-    const { type, startTime, endTime, ...rest } = event
-    const times = { start: isoOf(startTime), ...(endTime === undefined ? {} : { end: isoOf(endTime) }) }
-    this.send('events', JSON.stringify({ type, ...rest, ...times }), { qos: 1, retain: false })
+    const { type } = event
+    this.send('events', JSON.stringify(eventRecord(event)), { qos: 1, retain: false })
     for (const topic of this.switchesOf(event.label)) {
       if (type === 'start') this.on.add(topic)
       else this.on.delete(topic)
@@ -201,5 +200,3 @@ export class Hub {
     }
   }
 }
-
-const isoOf = (time: number): string => new Date(time).toISOString()

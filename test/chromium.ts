@@ -6,6 +6,7 @@ export interface Page {
   goto(url: string): Promise<unknown>
   setInputFiles(selector: string, path: string): Promise<void>
   evaluate<R>(body: string): Promise<R>
+  setViewportSize(size: { width: number; height: number }): Promise<void>
   on(event: 'pageerror', listener: (error: Error) => void): void
 }
 export interface Browser {

@@ -20,6 +20,7 @@ const TYPES: Record<string, string> = {
   '.json': 'application/json; charset=utf-8',
   '.webmanifest': 'application/manifest+json; charset=utf-8',
   '.jpg': 'image/jpeg',
+  '.png': 'image/png',
   '.thimble': 'application/octet-stream',
   '.wasm': 'application/wasm',
 }

@@ -88,6 +88,17 @@ else {
   }
   const give = (input: string, name: string, bytes: Uint8Array | string): Promise<void> =>
     page.setInputFiles(input, { name, mimeType: '', buffer: Buffer.from(bytes) })
+  /** How many pixels of the overlay are drawn on. */
+  const drawn = (): Promise<number> =>
+    page.evaluate(
+      '(() => { const c = document.querySelector("#overlay"); const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data; let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] > 0; return n })()',
+    )
+  /** Chooses a tab and waits until the photo on show was looked at. */
+  const tab = async (id: string): Promise<void> => {
+    await page.click(`#tab-${id}`)
+    await ready()
+    await until('!document.querySelector("#predictions").classList.contains("waiting")')
+  }
   const ready = (): Promise<void> =>
     until('document.documentElement.dataset.ready && document.querySelector("#progress").classList.contains("done")')
 
@@ -176,6 +187,97 @@ else {
     },
   )
 
+  test('every task finds what is on the photo, and draws it there', async () => {
+    await page.click('[data-photo="samples/astronaut.jpg"]')
+    for (const [id, found] of [
+      ['detect', '^person'],
+      ['faces', 'female|male'],
+      ['pose', '33 points'],
+      ['segment', 'person|background'],
+    ] as const) {
+      await tab(id)
+      await topIs(found)
+      assert.ok((await drawn()) > 1000, id)
+      assert.is(await page.evaluate('location.hash'), `#${id}`)
+    }
+    // What is drawn lies on the photo: the box of a face is small and above the middle.
+    await tab('faces')
+    const rows = await page.evaluate<number[]>(
+      '(() => { const c = document.querySelector("#overlay"); const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data; const ys = []; for (let i = 3; i < d.length; i += 4) if (d[i]) ys.push(Math.floor(i / 4 / c.width) / c.height); return [Math.min(...ys.filter((_, i) => i % 50 === 0)), Math.max(...ys.filter((_, i) => i % 50 === 0))] })()',
+    )
+    assert.ok(rows[0]! > 0.08 && rows[1]! < 0.6, JSON.stringify(rows))
+    await tab('classify')
+    assert.is(await drawn(), 0)
+  })
+
+  test('tabs by keyboard and by address', async () => {
+    const key = (name: string): Promise<void> =>
+      page.evaluate(
+        `document.activeElement.dispatchEvent(new KeyboardEvent('keydown', { key: '${name}', bubbles: true }))`,
+      )
+    await page.evaluate('document.querySelector("#tab-classify").focus()')
+    await key('ArrowRight')
+    await until('document.activeElement.id === "tab-detect" && location.hash === "#detect"')
+    await key('End')
+    await until('document.querySelector("#tabs").lastElementChild.getAttribute("aria-selected") === "true"')
+    await page.evaluate('location.hash = "#classify"')
+    await until('document.querySelector("#tab-classify").getAttribute("aria-selected") === "true"')
+    await ready()
+  })
+
+  test('another file can register a tab with a panel of its own', async () => {
+    await page.evaluate(`(async () => {
+      const { registerTab } = await import('/tabs.js')
+      const panel = document.createElement('section')
+      panel.id = 'mine'
+      panel.textContent = 'mine'
+      registerTab({ id: 'mine-tab', title: 'Mine', hint: 'a hint', panel, enter() { window.entered = true }, leave() { window.left = true },
+        look: async ({ file, frame }) => { frame?.close(); return { width: 4, height: 3, decodeMs: 1, preprocessMs: 1, inferMs: 1 } },
+        show(answer) { window.shownMine = answer.width } })
+    })()`)
+    await page.click('#tab-mine-tab')
+    await until('window.entered && window.shownMine === 4')
+    assert.equal(await page.evaluate('["results", "model", "mine"].map((id) => document.getElementById(id).hidden)'), [
+      true,
+      true,
+      false,
+    ])
+    await tab('classify')
+    assert.ok(await page.evaluate('window.left && !document.querySelector("#results").hidden'))
+  })
+
+  test('models of the user stay, each under its task, until they are forgotten', async () => {
+    const names = (): Promise<string[]> =>
+      page.evaluate('[...document.querySelectorAll("#models optgroup option")].map((o) => o.textContent)')
+    const own = (name: string): Buffer => readFileSync(join(root, `weights/${name}.thimble`))
+    await give('#model-file', 'my faces.thimble', own('blazeface_short_128'))
+    await until('location.hash === "#detect"')
+    await ready()
+    assert.equal(await names(), ['my faces.thimble'])
+    await give('#model-file', 'my cut.thimble', own('selfie_segmentation_256'))
+    await until('location.hash === "#segment"')
+    await ready()
+    await page.reload()
+    await ready()
+    assert.equal(await names(), ['my cut.thimble'])
+    assert.is(await page.evaluate('document.querySelector("#models").selectedOptions[0].textContent'), 'my cut.thimble')
+    await page.click('#tab-detect')
+    await ready()
+    assert.equal(await names(), ['my faces.thimble'])
+    for (const id of ['detect', 'segment']) {
+      await page.click(`#tab-${id}`)
+      await ready()
+      await page.click('#forget')
+      await until('document.querySelector("#forget").hidden')
+      await ready()
+    }
+    await page.reload()
+    await ready()
+    assert.equal(await names(), [])
+    await page.click('#tab-classify')
+    await ready()
+  })
+
   test('camera: live predictions, frames per second', async () => {
     await page.click('#camera')
     await until('Number(document.querySelector("#fps").textContent) > 0')
@@ -186,6 +288,13 @@ else {
     console.log(
       `camera: ${await page.textContent('#fps')} frames a second, inference ${await page.textContent('#infer')} ms, the page's timers at most ${late.toFixed(0)} ms late`,
     )
+    // Another tab while it runs: its model is loaded, and the frames go to it.
+    for (const id of ['detect', 'segment', 'classify']) {
+      await page.click(`#tab-${id}`)
+      await ready()
+      await until('!document.querySelector("#predictions").classList.contains("waiting")')
+      assert.is(await page.textContent('#camera'), 'Stop camera')
+    }
     await page.click('#camera')
     assert.is(await page.textContent('#camera'), 'Start camera')
   })
@@ -227,7 +336,7 @@ else {
     for (const [name, filter] of [
       ['page', (path: string) => !/^(thimble|models|samples)\//.test(path)],
       ['runtime, not minified', (path: string) => path.startsWith('thimble/')],
-      ['model', (path: string) => path.startsWith('models/')],
+      ['first model', (path: string) => path === 'models/mobilenet_v2_1.0_224.thimble'],
     ] as const) {
       console.log(`${name}: ${sum(filter, (b) => b.length)} bytes, ${sum(filter, gz)} gzip`)
     }

@@ -56,16 +56,25 @@ export function webFiles(): Map<string, Buffer> {
   for (const name of readdirSync(join(root, 'examples/web')).sort()) {
     if (TYPES[extname(name)]) add(name, `examples/web/${name}`)
   }
-  for (const name of moduleGraph('browser.js')) add(`thimble/${name}`, `dist/${name}`)
+  const modules = new Set(['browser.js', 'vision.js'].flatMap(moduleGraph))
+  for (const name of [...modules].sort()) add(`thimble/${name}`, `dist/${name}`)
   const manifest = (
-    JSON.parse(readFileSync(join(root, 'weights/manifest.json'), 'utf8')) as { file: string; packaged?: boolean }[]
-  ).filter((m) => m.packaged)
+    JSON.parse(readFileSync(join(root, 'weights/manifest.json'), 'utf8')) as {
+      file: string
+      sha256: string
+      packaged?: boolean
+    }[]
+  ).filter(({ file }) => existsSync(join(root, 'weights', file)))
   files.set('models/manifest.json', Buffer.from(`${JSON.stringify(manifest, null, 2)}\n`))
   for (const { file } of manifest) add(`models/${file}`, `weights/${file}`)
-  for (const name of ['cat.jpg', 'coffee.jpg']) add(`samples/${name}`, `weights/samples/${name}`)
+  for (const name of ['astronaut.jpg', 'cat.jpg', 'coffee.jpg']) add(`samples/${name}`, `weights/samples/${name}`)
   const hash = createHash('sha256')
   for (const [path, bytes] of files) hash.update(path).update(bytes)
-  const list = ['./', ...[...files.keys()].filter((path) => path !== 'index.html' && path !== 'sw.js')]
+  // The page's first models are there offline from the start, others once they were used; by the addresses it asks for.
+  const later = new Set(manifest.filter((m) => !m.packaged).map(({ file }) => `models/${file}`))
+  const asked = new Map(manifest.map(({ file, sha256 }) => [`models/${file}`, `?${sha256.slice(0, 12)}`]))
+  const kept = [...files.keys()].filter((path) => path !== 'index.html' && path !== 'sw.js' && !later.has(path))
+  const list = ['./', ...kept.map((path) => path + (asked.get(path) ?? ''))]
   const worker = files
     .get('sw.js')!
     .toString()

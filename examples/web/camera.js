@@ -3,8 +3,7 @@
  * is dropped when it comes, its stream stopped.
  */
 import { $, noProblem, problem } from './dom.js'
-import { ask } from './model-thread.js'
-import { showNumbers, showPredictions } from './results.js'
+import { showNumbers } from './results.js'
 
 const REASONS = {
   NotAllowedError: 'the browser was not allowed to use the camera',
@@ -31,8 +30,8 @@ function shownAs(running) {
   if (!running) $('flip').hidden = true
 }
 
-/** `ready`: when the model can be asked. `show`: shows the video. `stopped`: shows what was there before. */
-export async function startCamera({ ready, show, stopped }) {
+/** `tab`: the one that is asked. `show`: shows the video. `stopped`: shows what was there before. */
+export async function startCamera({ tab, show, stopped }) {
   const mine = ++session
   const current = () => mine === session
   const fail = (text) => {
@@ -65,8 +64,7 @@ export async function startCamera({ ready, show, stopped }) {
     endStream(stream)
     return fail(`No camera picture: ${REASONS[error.name] ?? error.message}`)
   }
-  await ready()
-  await watch(current, fail)
+  await watch(tab, current, fail)
 }
 
 export function stopCamera({ stopped }) {
@@ -92,32 +90,27 @@ const nextFrame = () =>
       : requestAnimationFrame(resolve),
   )
 
-/** Frame after frame, the next one asked for when the last is answered. Scores are averaged over a few frames. */
-async function watch(current, fail) {
-  const smooth = new Map()
+/** Frame after frame, the next one asked for when the last is answered; another tab is asked from the next frame on. */
+async function watch(tab, current, fail) {
   let before = performance.now()
   let fps
   while (current()) {
     await nextFrame()
     if (!current()) return
+    const asked = tab()
     let answer
     try {
-      const frame = await createImageBitmap($('video'))
-      answer = await ask('classify', { frame }, [frame])
+      answer = await asked.look({ frame: await createImageBitmap($('video')) })
     } catch (error) {
+      if (asked !== tab()) continue
       return fail(error)
     }
     if (!current()) return
+    if (asked !== tab()) continue
     const now = performance.now()
     fps = fps === undefined ? 1000 / (now - before) : fps * 0.9 + 100 / (now - before)
     before = now
-    for (const [label, score] of smooth) smooth.set(label, score * 0.7)
-    for (const { label, score } of answer.predictions) smooth.set(label, (smooth.get(label) ?? 0) + score * 0.3)
-    const best = [...smooth].sort((a, b) => b[1] - a[1])
-    for (const [label] of best.slice(12)) smooth.delete(label)
-    showPredictions(best.slice(0, answer.predictions.length).map(([label, score]) => ({ label, score })))
+    asked.show(answer, true)
     showNumbers(answer, fps)
-    $('caption').textContent = best[0]?.[1] > 0.3 ? best[0][0] : '…'
-    $('caption').hidden = false
   }
 }

@@ -9,15 +9,8 @@ export {
   type FaceModels,
   type Point,
 } from './vision/faces.ts'
-export {
-  type BaseModel,
-  createLearner,
-  type Double,
-  type Doubtful,
-  type Learner,
-  type LearnerOptions,
-  type LearnReport,
-} from './learn/learner.ts'
+export { createLearner } from './learn/index.ts'
+export type { BaseModel, Double, Doubtful, Learner, LearnerOptions, LearnReport } from './learn/learner.ts'
 export type { Region } from './vision/frame.ts'
 export { type Head, type HeadKind, type VisionTask, taskOfHead } from './vision/head.ts'
 export {

@@ -20,6 +20,10 @@ const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'cli/photo-worker', 'cli/a
   (name) => `src/${name}.ts`,
 )
 
+/** Loaded for a file that holds no program; and what makes whoever imports it one of the compiler's users. */
+const COMPILER = 'src/load-graph.ts'
+const GRAPHS = /^src\/(formats\/(index|tflite|packed|packed-write)|plan\/record)\.ts$/
+
 const options = (root: string) =>
   ({
     absWorkingDir: root,
@@ -63,20 +67,46 @@ function staticImports(entry: string, { inputs }: Metafile): Set<string> {
   return found
 }
 
+/** Modules that are to be one chunk, and the entry points that need some of them. */
+interface Group {
+  modules: string[]
+  importers: Set<string>
+}
+
 /**
- * What happens to sources on the way. esbuild makes a chunk for each set of entry points that share modules, a dozen
- * small ones here: where every entry point that needs a part of the core imports all of it, the core is one chunk.
+ * What happens to sources on the way. esbuild makes a chunk for each set of entry points that share modules, dozens of
+ * small ones here, and Node needs a millisecond to find and open each: where every entry point that needs a part of a
+ * group imports all of it, the group is one chunk.
  */
-const prepared = (root: string, core: Set<string> = new Set(), importers: Set<string> = new Set()): Plugin => ({
+const prepared = (root: string, groups: readonly Group[] = []): Plugin => ({
   name: 'prepared',
   setup(build) {
-    const all = [...core].map((path) => `\nimport ${JSON.stringify(join(root, path))}`).join('')
     build.onLoad({ filter: /\/src\/.*\.ts$/ }, async ({ path }) => {
       const source = markPure(path, await readFile(path, 'utf8'))
-      return { contents: importers.has(relative(root, path)) ? source + all : source, loader: 'ts' }
+      const whole = groups
+        .filter(({ importers }) => importers.has(relative(root, path)))
+        .flatMap(({ modules }) => modules)
+      const imports = whole.map((module) => `\nimport ${JSON.stringify(join(root, module))}`)
+      return { contents: source + imports.join(''), loader: 'ts' }
     })
   },
 })
+
+/** The core, that is what every `import 'thimble'` needs, and the compiler, which nobody loads in parts. */
+function groupsOf(metafile: Metafile): Group[] {
+  const onDemand = Object.values(metafile.inputs).flatMap(({ imports }) =>
+    imports.filter((i) => i.kind === 'dynamic-import' && !i.external).map((i) => i.path),
+  )
+  const reached = new Map([...new Set([...ENTRIES, ...onDemand])].map((path) => [path, staticImports(path, metafile)]))
+  const [node, page, compiling] = ['src/node.ts', 'src/browser.ts', COMPILER].map((path) => [...reached.get(path)!])
+  const core = node!.filter((path) => page!.includes(path))
+  const light = [...reached].map(([path, found]) => [path, ...found]).filter((all) => !all.some((m) => GRAPHS.test(m)))
+  const compiler = compiling!.filter((path) => !core.includes(path) && !light.some((all) => all.includes(path)))
+  return [core, compiler].map((modules) => {
+    const importers = [...reached].filter(([, found]) => modules.some((path) => found.has(path)))
+    return { modules, importers: new Set(importers.map(([path]) => path)) }
+  })
+}
 
 /** Every file that a module of dist/ finds beside itself is there. */
 function checkUrls(path: string, text: string, written: Set<string>): void {
@@ -130,16 +160,8 @@ export async function bundledPackages(root: string): Promise<string[]> {
 export async function bundle(root: string): Promise<void> {
   const common = options(root)
   const { metafile } = await build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime] })
-  const page = staticImports('src/browser.ts', metafile)
-  const core = new Set([...staticImports('src/node.ts', metafile)].filter((path) => page.has(path)))
-  const onDemand = Object.values(metafile.inputs).flatMap(({ imports }) =>
-    imports.filter((i) => i.kind === 'dynamic-import' && !i.external).map((i) => i.path),
-  )
-  const importers = new Set(
-    [...ENTRIES, ...onDemand].filter((path) => [...staticImports(path, metafile)].some((found) => core.has(found))),
-  )
   const [main, worker, required] = await Promise.all([
-    build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime, prepared(root, core, importers)] }),
+    build({ ...common, entryPoints: ENTRIES, plugins: [embedRuntime, prepared(root, groupsOf(metafile))] }),
     build({ ...common, entryPoints: ['src/threads/worker.ts'], splitting: false, plugins: [prepared(root)] }),
     commonJs(root),
   ])

@@ -25,13 +25,3 @@ export const note = (text: string): void => void process.stderr.write(`thimble: 
 
 /** A file name on one line, whatever bytes it is made of. */
 export const printable = (name: string): string => name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?')
-
-/** `thimble ... | head`: when the reader goes away there is nobody left to tell. */
-export function stopQuietlyOnClosedPipe(): void {
-  for (const stream of [process.stdout, process.stderr]) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      if (error.code === 'EPIPE') process.exit(0)
-      throw error
-    })
-  }
-}

@@ -146,20 +146,7 @@ function doublesOf(taught: readonly Taught[], { count, features, rows }: Example
   return found.sort((x, y) => y.similarity - x.similarity)
 }
 
-/**
- * The learned classes from photos: `createLearner(base)`, `add` photos, `train`, then `classify` or `export`.
- * Errors: `usage/source`, `usage/option`, and those of reading a model file.
- *
- * @example
- * import { readFile } from 'node:fs/promises'
- * import { createLearner } from 'thimble/vision'
- * using learner = await createLearner(await readFile('model.thimble'))
- * await learner.add('cat', await readFile('photo.jpg'))
- * await learner.add('cup', await readFile('coffee.jpg'))
- * await learner.train()
- * const [best] = await learner.classify(await readFile('photo.jpg'))
- * console.log(best!.label, learner.export('tflite').length, 'bytes')
- */
+/** `createLearner` of learn/index.ts. */
 export async function createLearner(model: BaseModel, options: LearnerOptions = {}): Promise<Learner> {
   checkOptions('createLearner', options, { preprocess: preprocessing, decode: callback })
   const source = settle(await graphOf(model))

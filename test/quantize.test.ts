@@ -271,6 +271,7 @@ test('the report names what changed', () => {
     layers,
     asTheyAre: { inputs: 2, logitSqnr: 20, top1: 1, top5: 2 },
     varied: { inputs: 0, logitSqnr: NaN, top1: 0, top5: 0 },
+    scheme: 'int8',
     calibration: { photos: 3, inputs: 8, ranges: 'minmax', seed: 1 },
     evaluation: { photos: 2, inputs: 2, heldBack: false },
     floatBytes: 4e6,

@@ -8,6 +8,7 @@ import { quantizeValues } from '../src/float/values.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import type { Activation, Graph } from '../src/graph.ts'
 import { quantize } from '../src/quantize/quantize.ts'
+import type { SchemeName } from '../src/quantize/scheme.ts'
 import { rng, root } from './util.ts'
 
 export interface QuantizedNet {
@@ -248,18 +249,19 @@ export interface QuantizedFile {
   tflite: Uint8Array
 }
 
-/** The int8 form, calibrated on inputs of seeds 0 to 11. */
-export function quantizedFile(net: QuantizedNet): QuantizedFile {
+/** The quantized form, calibrated on inputs of seeds 0 to 11. */
+export function quantizedFile(net: QuantizedNet, scheme: SchemeName = 'int8'): QuantizedFile {
   const { graph } = quantize(
     net.graph,
     Array.from({ length: 12 }, (_, i) => net.inputs(i)[0]!),
+    { scheme },
   )
   return { graph, tflite: writeTflite(graph) }
 }
 
 /** Stored values of an unseen input. */
-export const storedInput = (net: QuantizedNet, graph: Graph, seed: number): Int8Array =>
-  quantizeValues(net.inputs(seed)[0]!, graph.tensors[graph.inputs[0]!]!) as Int8Array
+export const storedInput = (net: QuantizedNet, graph: Graph, seed: number): Int8Array | Int16Array =>
+  quantizeValues(net.inputs(seed)[0]!, graph.tensors[graph.inputs[0]!]!) as Int8Array | Int16Array
 
 /** First outputs that LiteRT gives for the UNSEEN inputs, by network, and its version. */
 export function quantizedAnswers(

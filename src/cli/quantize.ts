@@ -9,11 +9,12 @@ import { defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { withPrograms } from '../plan/record.ts'
 import { random, variations } from '../quantize/augment.ts'
 import { evaluate, type EvaluationInput } from '../quantize/evaluate.ts'
-import { blockers8bit, refuseBlocked } from '../quantize/check.ts'
+import { refuseBlocked, runBlockers } from '../quantize/check.ts'
 import { inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
 import { isClassifier } from '../quantize/outputs.ts'
-import { quantize, type Sample } from '../quantize/quantize.ts'
+import { quantizeChecked, type Sample } from '../quantize/quantize.ts'
 import { htmlReport, jsonReport, textReport, type QuantizeReport } from '../quantize/report.ts'
+import type { SchemeName } from '../quantize/scheme.ts'
 import type { PixelImage } from '../types.ts'
 import { badCall, choice, flag, text, whole } from './args.ts'
 import { ARRAY_OPTIONS, type ArraySample, arraySamples, holdsArrays } from './calibration.ts'
@@ -24,6 +25,7 @@ import { stages } from './progress.ts'
 import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 
 const RANGES = ['minmax', 'percentile', 'mse'] as const
+const SCHEME_NAMES = ['int8', 'int16x8'] as const
 
 /**
  * The model's own preprocessing, changed by what the call says; where neither says it, an assumption, told on stderr.
@@ -164,17 +166,17 @@ function arrayData(args: Args, graph: Graph, paths: Paths, count: number, next: 
  * The float graph with labels and preprocessing. Errors: those of the readers, `lower/quantization` for a model that is
  * quantized.
  */
-async function openFloat(args: Args, path: string, kind: Data['kind']): Promise<Graph> {
+async function openFloat(args: Args, { path, kind, scheme }: Call): Promise<Graph> {
   const { graph } = await openSource(args, path)
   if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32')) {
-    const found = blockers8bit(graph)
+    const found = runBlockers(graph)
     throw new ThimbleError('lower/quantization', `${path} is quantized already`, {
       hint: found.length
         ? `it can't run as it is either: ${found.slice(0, 4).join(', ')}${found.length > 4 ? ` and ${found.length - 4} more` : ''}; give the float model it was made from`
         : 'run it as it is, or use thimble convert',
     })
   }
-  refuseBlocked(graph)
+  refuseBlocked(graph, scheme)
   if (kind === 'photos') expectPhotos(graph)
   const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]!))
   const logits =
@@ -207,15 +209,19 @@ interface Paths {
 /** Inputs that calibrate where the call does not say how many: photos with variations, arrays as they are. */
 const COUNT = { photos: 32, samples: 128 } as const
 
-/** What the call names. Errors: `usage/…`. */
-function parse(args: Args): Paths & {
+/** What the call names. */
+interface Call extends Paths {
   path: string
   kind: Data['kind']
+  scheme: SchemeName
   output: string
   reports: string[]
   seed: number
   count: number
-} {
+}
+
+/** Errors: `usage/…`. */
+function parse(args: Args): Call {
   const [path, ...more] = args.positionals
   if (path === undefined || more.length) {
     throw badCall(command, path === undefined ? 'no FLOAT_MODEL given' : 'more than one FLOAT_MODEL given')
@@ -236,6 +242,7 @@ function parse(args: Args): Paths & {
   return {
     path,
     kind,
+    scheme: choice(args, 'scheme', SCHEME_NAMES) ?? 'int8',
     calibration,
     evaluation: text(args, 'evaluation'),
     output,
@@ -247,17 +254,19 @@ function parse(args: Args): Paths & {
 
 async function run(args: Args): Promise<void> {
   const start = performance.now()
-  const { path, kind, output, reports, seed, count, ...paths } = parse(args)
+  const call = parse(args)
+  const { path, kind, scheme, output, reports, seed, count } = call
   const ranges = choice(args, 'ranges', RANGES) ?? 'minmax'
-  const graph = await openFloat(args, path, kind)
+  const graph = await openFloat(args, call)
   const next = random(seed)
-  const data = kind === 'photos' ? photoData(graph, paths, count, next) : arrayData(args, graph, paths, count, next)
+  const data = kind === 'photos' ? photoData(graph, call, count, next) : arrayData(args, graph, call, count, next)
   const { inputs, compared } = data
   const show = stages()
-  const result = quantize(
+  const result = quantizeChecked(
     graph,
     inputs.map((i) => i.data),
     {
+      scheme,
       ranges,
       seed,
       equalize: !flag(args, 'no-equalize'),
@@ -276,6 +285,7 @@ async function run(args: Args): Promise<void> {
     model: graph.metadata.name ?? basename(path),
     ...measured,
     of: kind,
+    scheme,
     calibration: { photos: new Set(inputs.map((i) => i.of)).size, inputs: inputs.length, ranges, seed },
     evaluation: { photos: data.comparedFrom, inputs: compared.length, heldBack: data.heldBack },
     floatBytes: graph.tensors.reduce((sum, x) => sum + (x.data && x.dtype === 'float32' ? tensorBytes(x) : 0), 0),
@@ -291,9 +301,9 @@ async function run(args: Args): Promise<void> {
 
 export const command: Command = {
   name: 'quantize',
-  summary: 'Makes an int8 model of a float one, calibrated on photos or arrays, and tells what that cost.',
+  summary: 'Makes an 8-bit model of a float one, calibrated on photos or arrays, and tells what that cost.',
   usage:
-    'quantize FLOAT_MODEL --calibration DIR|FILE -o OUT.thimble|OUT.tflite [--evaluation DIR] [--report FILE.html|.json|.txt] [--seed N] [--json]',
+    'quantize FLOAT_MODEL --calibration DIR|FILE -o OUT.thimble|OUT.tflite [--scheme int8|int16x8] [--evaluation DIR] [--report FILE.html|.json|.txt] [--seed N] [--json]',
   options: {
     calibration: {
       type: 'string',
@@ -325,6 +335,11 @@ export const command: Command = {
       value: 'N',
       help: 'calibration inputs: photos, then variations of them (default: 32), or arrays (default: 128)',
     },
+    scheme: {
+      type: 'string',
+      value: 'NAME',
+      help: 'int8, or int16x8: activations of 16 bits beside weights of 8, closer to float, larger and slower (default: int8)',
+    },
     ranges: {
       type: 'string',
       value: 'METHOD',
@@ -337,7 +352,7 @@ export const command: Command = {
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
   notes:
-    'FLOAT_MODEL: what thimble convert reads. Weights become int8 per channel, activations int8 per tensor; LiteRT gives the same bytes for the .tflite.\n' +
+    'FLOAT_MODEL: what thimble convert reads. Weights become int8 per channel, activations int8 (or int16: --scheme) per tensor; LiteRT gives the same bytes for the .tflite.\n' +
     'Arrays hold what the model gets, preprocessed: one input, or a row of them ([N, ...]); a .npz names each input of several.',
   run,
 }

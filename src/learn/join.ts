@@ -1,6 +1,6 @@
 /** A learned linear layer as int8 ops behind the features of a network: one graph. */
 import type { Graph, Metadata, Op, Quantization, Tensor } from '../graph.ts'
-import { affine } from '../quantize/ranges.ts'
+import { affine } from '../quantize/scheme.ts'
 import { fitScale, QMAX, quantizeBias } from '../quantize/weights.ts'
 import { littleEndian } from '../words.ts'
 import type { Linear } from './solve.ts'

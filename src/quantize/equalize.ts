@@ -1,6 +1,6 @@
 /**
  * Cross-layer equalization: per-channel factors that are absorbed exactly by the weights before and after a tensor, so
- * that one 8-bit scale serves all its channels. The factors minimize the expected squared error of the output: the
+ * that one scale serves all its channels. The factors minimize the expected squared error of the output: the
  * rounding noise of the tensors of a group, and of the weights that read them, each weighted by what it costs there.
  * Source of the idea: Nagel et al. 2019 (arXiv 1906.04721, sections 4.1 and 5.1). New here: the objective, residual
  * streams (all tensors that ADD joins share factors), and ReLU6, whose clamp only lets channels grow that stay below
@@ -11,6 +11,7 @@ import { type NoisyRows, weightNoise } from '../float/wasm.ts'
 import type { Graph, Tensor } from '../graph.ts'
 import { channelGroups, isWeighted, type Group, type WeightedOp } from './channel-groups.ts'
 import type { TensorStats } from './observe.ts'
+import type { Scheme } from './scheme.ts'
 import type { Sensitivity } from './sensitivity.ts'
 import { QMAX } from './weights.ts'
 
@@ -23,6 +24,8 @@ const SURPRISE = 0.02
 /** What one group's objective needs: noise of the tensors, and rows of the weights that read them. */
 interface Problem {
   channels: number
+  /** That the range of a tensor is divided into. */
+  steps: number
   /** Per tensor: largest and smallest value per channel (unscaled), and cost of noise per channel. */
   tensors: { high: Float64Array; low: Float64Array; cost: Float64Array }[]
   /** Rows of the readers: largest absolute weight and summed cost per input channel, [rows, channels]. */
@@ -71,14 +74,14 @@ function objective(p: Problem, rows: RowCost, u: Float64Array, gradient: Float64
   for (const { high, low, cost } of p.tensors) {
     const hi = smoothMax(high, inverse, hiShare)
     const lo = smoothMax(low, inverse, loShare)
-    const range = (hi + lo) / 255
+    const range = (hi + lo) / p.steps
     let noise = 0
     for (let c = 0; c < n; c++) noise += cost[c]! * s[c]! * s[c]!
     total += (range * range * noise) / 12
     for (let c = 0; c < n; c++) {
       gradient[c]! +=
         (range * range * 2 * cost[c]! * s[c]! * s[c]!) / 12 -
-        (2 * range * ((hi * hiShare[c]! + lo * loShare[c]!) / 255) * noise) / 12
+        (2 * range * ((hi * hiShare[c]! + lo * loShare[c]!) / p.steps) * noise) / 12
     }
   }
   return total + rows(s, inverse, gradient)
@@ -132,7 +135,12 @@ function lowerBounds(group: Group, stats: Map<number, TensorStats>): Float64Arra
   return top.map((v) => Math.log(Math.min(1, Math.max(FLOOR, (v * headroom) / 6))))
 }
 
-function problemOf(graph: Graph, group: Group, stats: Map<number, TensorStats>, sensitivity: Sensitivity): Problem {
+function problemOf(
+  graph: Graph,
+  group: Group,
+  stats: Map<number, TensorStats>,
+  sensitivity: Sensitivity,
+): Omit<Problem, 'steps'> {
   const tensors: Problem['tensors'] = []
   for (const t of group.tensors) {
     const s = stats.get(t)
@@ -266,10 +274,15 @@ function rescaled(s: TensorStats, factors: Float64Array | undefined): TensorStat
  * A float graph that computes the same outputs with evener channels.
  * Requires: float32 weights; `stats` and `sensitivity` from calibration of this very graph.
  */
-export function equalize(graph: Graph, stats: Map<number, TensorStats>, sensitivity: Sensitivity): Equalized {
+export function equalize(
+  graph: Graph,
+  stats: Map<number, TensorStats>,
+  sensitivity: Sensitivity,
+  scheme: Scheme,
+): Equalized {
   const factorOf = new Map<number, Float64Array>()
   for (const group of channelGroups(graph)) {
-    const s = factors(problemOf(graph, group, stats, sensitivity))
+    const s = factors({ ...problemOf(graph, group, stats, sensitivity), steps: scheme.steps })
     for (const t of group.tensors) factorOf.set(t, s)
   }
   const tensors = [...graph.tensors]

@@ -1,4 +1,4 @@
-/** How far an int8 model is from its float original: on photos, and layer by layer. */
+/** How far a quantized model is from its float original: on photos, and layer by layer. */
 import { floatModel } from '../float/execute.ts'
 import { quantizeValues } from '../float/values.ts'
 import { elements, type Graph } from '../graph.ts'
@@ -20,7 +20,7 @@ export interface PhotoResult {
   signal: number
   noise: number
   sqnr: number
-  /** Best class and its probability, float and int8. */
+  /** Best class and its probability, float and quantized (`int8` in every scheme). */
   float: { index: number; score: number }
   int8: { index: number; score: number }
   /** The float model's best class is among the int8 model's five best. */
@@ -78,8 +78,8 @@ function probability(logits: Float32Array, index: number): number {
 /** The graph with the tensors as outputs that are worth comparing. */
 const compared = (graph: Graph): Graph => ({ ...graph, outputs: probedOutputs(graph) })
 
-/** Runs the int8 graph in the engine, as it will be used: real inputs to real outputs. */
-async function int8Runner(
+/** Runs the quantized graph in the engine, as it will be used: real inputs to real outputs. */
+async function engineRunner(
   graph: Graph,
 ): Promise<{ run(inputs: readonly Float32Array[]): Float32Array[]; dispose(): void }> {
   const model = await loadGraph(graph)
@@ -90,8 +90,8 @@ async function int8Runner(
   return {
     run: (inputs) =>
       model
-        .run(inputs.map((data, k) => quantizeValues(data, graph.tensors[graph.inputs[k]!]!) as Int8Array))
-        .map((raw, i) => real(raw as Int8Array, graph.outputs[i]!)),
+        .run(inputs.map((data, k) => quantizeValues(data, graph.tensors[graph.inputs[k]!]!)))
+        .map((raw, i) => real(raw as ArrayLike<number>, graph.outputs[i]!)),
     dispose: () => model.dispose(),
   }
 }
@@ -109,7 +109,7 @@ export async function evaluate(
   layerInputs = 8,
 ): Promise<Evaluation> {
   const reference = floatModel(compared(float))
-  const runner = await int8Runner(compared(quantized))
+  const runner = await engineRunner(compared(quantized))
   const photos: PhotoResult[] = []
   inputs.forEach(({ name, data, varied = false }, i) => {
     const values = all(data)

@@ -21,13 +21,14 @@ import {
   variances,
   type Moments,
 } from './reconstruct.ts'
+import type { Scheme } from './scheme.ts'
 import type { Walk } from './walk.ts'
 import {
   dequantizeRows,
   fitScale,
   fromRows,
   QMAX,
-  quantizeBias,
+  storedBias,
   toRows,
   type Matrix,
   type QuantizedMatrix,
@@ -146,6 +147,12 @@ interface Samples {
   check?: Moments
 }
 
+/** What the scales of weights depend on beside the weights: biases are stored in units of both scales. */
+interface InputGrid {
+  scale: number
+  scheme: Scheme
+}
+
 /** Rows that decide whether a group is rounded adaptively. */
 const TRIED_ROWS = 16
 
@@ -161,13 +168,13 @@ function gainsElsewhere(units: readonly Float64Array[], { fit, check }: Samples)
 }
 
 /** Rounds the rows of one group: adaptively, unless that overfits; without samples to nearest. */
-function roundGroup(rows: Matrix, bias: Float32Array, inputScale: number, samples?: Samples): QuantizedMatrix {
+function roundGroup(rows: Matrix, bias: Float32Array, input: InputGrid, samples?: Samples): QuantizedMatrix {
   const { rows: count, columns: K, data } = rows
   const variance = samples && variances(samples.all)
   const out: QuantizedMatrix = { rows: count, columns: K, q: new Int8Array(count * K), scales: new Float32Array(count) }
   const units = Array.from({ length: count }, (_, r) => {
     const row = Float64Array.from(data.subarray(r * K, (r + 1) * K))
-    const s = fitScale(searchScale(row, variance), bias[r]!, inputScale)
+    const s = fitScale(searchScale(row, variance), bias[r]!, input.scale, input.scheme.maxBias)
     out.scales[r] = s
     return row.map((v) => v / s)
   })
@@ -186,11 +193,11 @@ function roundLayer(
   op: LayerOp,
   weights: Float32Array,
   bias: Float32Array,
-  inputScale: number,
+  input: InputGrid,
   rounding: Rounding,
 ): QuantizedMatrix {
   const matrix = toRows(weights, bias.length, op.type === 'DEPTHWISE_CONV_2D')
-  if (rounding === 'nearest' || op.type === 'TRANSPOSE_CONV') return roundGroup(matrix, bias, inputScale)
+  if (rounding === 'nearest' || op.type === 'TRANSPOSE_CONV') return roundGroup(matrix, bias, input)
   const s = layerShape(walk.float.graph, op)
   const g = grouping(op, s, matrix.columns)
   const inputs = walk.simulated.length
@@ -218,7 +225,7 @@ function roundLayer(
       data: matrix.data.subarray(first * matrix.columns, end * matrix.columns),
     }
     const samples = walk.check.length ? { all: sum(m, check[group]!), fit: m, check: check[group]! } : { all: m }
-    const part = roundGroup(rows, bias.subarray(first, end), inputScale, samples)
+    const part = roundGroup(rows, bias.subarray(first, end), input, samples)
     out.q.set(part.q, first * matrix.columns)
     out.scales.set(part.scales, first)
   })
@@ -247,7 +254,7 @@ export function quantizeLayer(
   grids: Map<number, Quantization>,
   rounding: Rounding,
 ): void {
-  const { float } = walk
+  const { float, scheme } = walk
   const at = operandsOf(op)
   const [x, f, b] = [op.inputs[at.x]!, op.inputs[at.filter]!, op.inputs[at.bias]]
   const [y] = op.outputs as [number]
@@ -265,7 +272,7 @@ export function quantizeLayer(
     float.runOp(linear(op), (t) => (t === f ? weights : t === b ? bias : (side.get(t) ?? float.constant(t))))[0]!
   const bias = float.constant(b).slice()
   const wanted = walk.reference.map((side) => run(side, float.constant(f), bias))
-  const stored = roundLayer(walk, op, float.constant(f), bias, inputScale, rounding)
+  const stored = roundLayer(walk, op, float.constant(f), bias, { scale: inputScale, scheme }, rounding)
   const real = fromRows(dequantizeRows(stored), channels, depthwise)
   const got = walk.simulated.map((side) => run(side, real, bias))
   const shift = channelMeans(wanted, channels)
@@ -283,7 +290,7 @@ export function quantizeLayer(
     finish(d, {
       shift: Float32Array.from(shift),
       bounds: limits,
-      grid: { scale: grid.scales[0]!, zero: grid.zeroPoints[0]!, lo: -128, hi: 127 },
+      grid: { scale: grid.scales[0]!, zero: grid.zeroPoints[0]!, lo: scheme.low, hi: scheme.high },
     })
     walk.simulated[i]!.set(y, d)
   })
@@ -296,8 +303,8 @@ export function quantizeLayer(
   }
   tensors[b] = {
     ...tensors[b]!,
-    dtype: 'int32',
-    data: littleEndian(quantizeBias(bias, stored.scales, inputScale)),
+    dtype: scheme.biasType,
+    data: storedBias(bias, stored.scales, inputScale, scheme),
     quantization: { scales: stored.scales.map((s) => Math.fround(s * inputScale)), zeroPoints: zeroPoints(), axis: 0 },
   }
 }

@@ -1,15 +1,10 @@
 /** A float graph brought into the quantizer's form, and its plain constants on grids. */
 import { ThimbleError } from '../errors.ts'
-import { quantizeValues } from '../float/values.ts'
 import type { Graph, Op, Quantization, Tensor } from '../graph.ts'
+import { littleEndian } from '../words.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'
-import { affine, fixedOutput, PASS_THROUGH } from './ranges.ts'
-
-/** Stored bytes of a float constant on a grid. */
-function onGrid(t: Tensor, data: Float32Array, q: Quantization): Tensor {
-  const stored = quantizeValues(data, { dtype: 'int8', quantization: q }) as Int8Array
-  return { ...t, dtype: 'int8', quantization: q, data: new Uint8Array(stored.buffer) }
-}
+import { PASS_THROUGH } from './ranges.ts'
+import { type Scheme, storedBytes } from './scheme.ts'
 
 /**
  * Constants that an op without weights reads as activations: on the output's grid where the op only moves data, else on
@@ -20,23 +15,30 @@ export function quantizeConstants(
   op: Op,
   tensors: Tensor[],
   grids: Map<number, Quantization>,
+  scheme: Scheme,
 ): void {
   for (const t of op.inputs) {
     if (t < 0 || tensors[t]!.dtype !== 'float32' || !tensors[t]!.data) continue
     const data = constant(t)
     const own = (): Quantization =>
-      affine(
+      scheme.affine(
         data.reduce((a, b) => Math.min(a, b), 0),
         data.reduce((a, b) => Math.max(a, b), 0),
       )
-    tensors[t] = onGrid(tensors[t]!, data, PASS_THROUGH.has(op.type) ? grids.get(op.outputs[0]!)! : own())
+    const quantization = PASS_THROUGH.has(op.type) ? grids.get(op.outputs[0]!)! : own()
+    tensors[t] = {
+      ...tensors[t]!,
+      dtype: scheme.dtype,
+      quantization,
+      data: storedBytes(data, quantization, scheme),
+    }
   }
 }
 
 /** The grid that TFLite prescribes for a tensor, also for what only moves it; undefined for none. */
-function prescribed(producer: ReadonlyMap<number, Op>, t: number): Quantization | undefined {
+function prescribed(scheme: Scheme, producer: ReadonlyMap<number, Op>, t: number): Quantization | undefined {
   for (let op = producer.get(t); op; op = producer.get(op.inputs[op.type === 'SPLIT' ? 1 : 0]!)) {
-    const q = fixedOutput(op)
+    const q = scheme.fixedOutput(op)
     if (q) return q
     if (!PASS_THROUGH.has(op.type) || op.inputs.length > 4 || MIXING.has(op.type)) return undefined
   }
@@ -50,12 +52,12 @@ const MIXING = new Set<Op['type']>(['CONCATENATION', 'PACK', 'MAXIMUM', 'MINIMUM
  * A QUANTIZE before each input of a mixing op that has a prescribed grid which the others have not: scores beside boxes
  * would force theirs on them.
  */
-function withOwnGrids(graph: Graph): Graph {
+function withOwnGrids(graph: Graph, scheme: Scheme): Graph {
   const producer = new Map(graph.ops.flatMap((op) => op.outputs.map((t) => [t, op] as const)))
   const tensors = [...graph.tensors]
   const ops = graph.ops.flatMap((op): Op[] => {
     if (!MIXING.has(op.type)) return [op]
-    const grids = op.inputs.map((t) => prescribed(producer, t))
+    const grids = op.inputs.map((t) => prescribed(scheme, producer, t))
     const same = (a?: Quantization, b?: Quantization): boolean =>
       a?.scales[0] === b?.scales[0] && a?.zeroPoints[0] === b?.zeroPoints[0]
     if (grids.every((q) => same(q, grids[0]))) return [op]
@@ -72,8 +74,38 @@ function withOwnGrids(graph: Graph): Graph {
   return { ...graph, tensors, ops }
 }
 
+/**
+ * x * relu6(x + 3) / 6 in the place of HARD_SWISH, which LiteRT has no kernel of 16 bits for; as exact in 16 bits as the
+ * one op would be.
+ */
+function withoutHardSwish(graph: Graph): Graph {
+  const tensors = [...graph.tensors]
+  const constant = (name: string, value: number): number =>
+    tensors.push({ name, shape: [], dtype: 'float32', data: littleEndian(Float32Array.of(value)) }) - 1
+  const ops = graph.ops.flatMap((op): Op[] => {
+    if (op.type !== 'HARD_SWISH') return [op]
+    const [x, y] = [op.inputs[0]!, op.outputs[0]!]
+    const { name, shape } = tensors[y]!
+    const between = (part: string): number => tensors.push({ name: `${name}/${part}`, shape, dtype: 'float32' }) - 1
+    const [gate, product] = [between('gate'), between('product')]
+    const plain = { activation: 'NONE' } as const
+    return [
+      {
+        type: 'ADD',
+        inputs: [x, constant(`${name}/three`, 3)],
+        outputs: [gate],
+        attrs: { activation: 'RELU6' },
+      },
+      { type: 'MUL', inputs: [x, gate], outputs: [product], attrs: plain },
+      { type: 'MUL', inputs: [product, constant(`${name}/sixth`, 1 / 6)], outputs: [y], attrs: plain },
+    ]
+  })
+  return { ...graph, tensors, ops }
+}
+
 /** A graph in the quantizer's terms: every weighted op has constants of its own, and a bias. */
-export function prepare(graph: Graph): Graph {
+export function prepare(given: Graph, scheme: Scheme): Graph {
+  const graph = scheme.dtype === 'int16' ? withoutHardSwish(given) : given
   const tensors = [...graph.tensors]
   const used = new Set<number>()
   const own = (t: number): number => {
@@ -110,7 +142,7 @@ export function prepare(graph: Graph): Graph {
     })
     return using(tensors.length - 1)
   })
-  return withOwnGrids({ ...graph, tensors, ops })
+  return withOwnGrids({ ...graph, tensors, ops }, scheme)
 }
 
 /** What stays as it is: indices, and everything that is not float. */

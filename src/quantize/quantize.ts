@@ -1,8 +1,9 @@
 /**
- * Post-training quantization of a float graph to int8: per-channel symmetric weights, per-tensor asymmetric
- * activations, int32 biases, TFLite's restrictions (shared parameters across data movement, fixed softmax output).
- * The walk: observe ranges, equalize, then go through the ops in order with two sets of values, the
- * float ones and the ones the int8 model will really have, so that every layer corrects what the layers before it lost.
+ * Post-training quantization of a float graph: per-channel symmetric int8 weights, per-tensor activations (int8 with a
+ * zero point and int32 biases, or int16 around zero and int64 biases), TFLite's restrictions (shared parameters across
+ * data movement, fixed softmax output). The walk: observe ranges, equalize, then go through the ops in order with two
+ * sets of values, the float ones and the ones the quantized model will really have, so that every layer corrects what
+ * the layers before it lost.
  */
 import { ThimbleError } from '../errors.ts'
 import { floatModel } from '../float/execute.ts'
@@ -15,11 +16,14 @@ import { equalize } from './equalize.ts'
 import { observe } from './observe.ts'
 import { isFloat, prepare, quantizeConstants } from './prepare.ts'
 import { activationGrids, type RangeMethod } from './ranges.ts'
+import { type SchemeName, SCHEMES } from './scheme.ts'
 import { sensitivity } from './sensitivity.ts'
 import { quantizeLayer, type Rounding } from './layer.ts'
 import { Walk } from './walk.ts'
 
 export interface QuantizeOptions {
+  /** What activations become. Default `int8`. */
+  scheme?: SchemeName
   /** How activation ranges are chosen. Default `minmax`. */
   ranges?: RangeMethod
   /** Cross-layer equalization. Default on. */
@@ -35,13 +39,14 @@ export interface QuantizeOptions {
   progress?: (stage: string, done: number, total: number) => void
 }
 
-/** The int8 graph, and the float graph with the same ops and channel factors that its layers are compared with. */
+/** The quantized graph, and the float graph with the same ops and channel factors that its layers are compared with. */
 export interface Quantized {
   graph: Graph
   equalized: Graph
 }
 
 const QUANTIZE: Rules<QuantizeOptions> = {
+  scheme: oneOf(['int8', 'int16x8']),
   ranges: oneOf(['minmax', 'percentile', 'mse']),
   equalize: flag,
   rounding: oneOf(['nearest', 'adaptive']),
@@ -54,15 +59,22 @@ const QUANTIZE: Rules<QuantizeOptions> = {
 /** One calibration input: real values of every graph input, or of the only one. */
 export type Sample = Float32Array | readonly Float32Array[]
 
-/** Errors: `usage/calibration` for what are no samples of the graph's inputs. */
-function checkSamples(graph: Graph, given: readonly Sample[]): void {
+/** Lists of arrays. Errors: `usage/calibration` for none, and for what are no samples of the graph's inputs. */
+function checkedSamples(graph: Graph, given: readonly Sample[]): (readonly Float32Array[])[] {
   const isList = (v: unknown): v is readonly unknown[] => Array.isArray(v)
   const fits = (sample: unknown): boolean => {
     const arrays = sample instanceof Float32Array ? [sample] : sample
     return isList(arrays) && arrays.length === graph.inputs.length && arrays.every((a) => a instanceof Float32Array)
   }
   const wrong: unknown = isList(given) ? given.find((sample) => !fits(sample)) : given
-  if (isList(given) && wrong === undefined) return
+  if (isList(given) && wrong === undefined) {
+    if (given.length === 0) {
+      throw new ThimbleError('usage/calibration', 'no calibration photos', {
+        hint: 'give a folder with 16 or more photos',
+      })
+    }
+    return given.map((s) => (s instanceof Float32Array ? [s] : s))
+  }
   throw new ThimbleError('usage/calibration', 'the calibration inputs are not usable', {
     expected: `a list of samples, each ${graph.inputs.length === 1 ? 'a Float32Array' : `${graph.inputs.length} Float32Arrays`}`,
     got: shown(wrong),
@@ -77,32 +89,43 @@ function checkSamples(graph: Graph, given: readonly Sample[]): void {
  */
 export function quantize(graph: Graph, given: readonly Sample[], options: QuantizeOptions = {}): Quantized {
   checkOptions('quantize', options, QUANTIZE)
-  checkSamples(graph, given)
-  const samples = given.map((s) => (s instanceof Float32Array ? [s] : s))
-  if (samples.length === 0) {
-    throw new ThimbleError('usage/calibration', 'no calibration photos', {
-      hint: 'give a folder with 16 or more photos',
-    })
-  }
-  refuseBlocked(graph)
+  checkedSamples(graph, given)
+  refuseBlocked(graph, options.scheme ?? 'int8')
+  return quantizeChecked(graph, given, options)
+}
+
+/**
+ * As `quantize`, of a graph that was asked already. Requires: `quantizeBlockers` finds nothing. Errors:
+ * `usage/calibration`.
+ */
+export function quantizeChecked(graph: Graph, given: readonly Sample[], options: QuantizeOptions = {}): Quantized {
+  checkOptions('quantize', options, QUANTIZE)
+  const samples = checkedSamples(graph, given)
+  const scheme = SCHEMES[options.scheme ?? 'int8']
   const step =
     (stage: string) =>
     (done: number): void =>
       options.progress?.(stage, done, samples.length)
   const photoOf = options.photoOf ?? samples.map((_, i) => i)
-  let source = prepare(graph)
+  let source = prepare(graph, scheme)
   let stats = observe(source, samples, photoOf, step('observe'))
   if (options.equalize !== false) {
-    const even = equalize(source, stats, sensitivity(source, samples, options.seed ?? 1, step('sensitivity')))
+    const even = equalize(source, stats, sensitivity(source, samples, options.seed ?? 1, step('sensitivity')), scheme)
     source = even.graph
     // The choice by squared error compares photos with each other.
     stats = options.ranges === 'mse' ? observe(source, samples, photoOf, step('equalize')) : even.stats
   }
-  const grids = activationGrids(source, samples, photoOf, stats, options.ranges ?? 'minmax', options.inputRange)
+  const grids = activationGrids(source, stats, {
+    scheme,
+    samples,
+    photoOf,
+    method: options.ranges ?? 'minmax',
+    input: options.inputRange,
+  })
   const tensors: Tensor[] = source.tensors.map((t, i) =>
-    grids.has(i) && isFloat(source, i) ? { ...t, dtype: 'int8', quantization: grids.get(i)! } : t,
+    grids.has(i) && isFloat(source, i) ? { ...t, dtype: scheme.dtype, quantization: grids.get(i)! } : t,
   )
-  const walk = new Walk(floatModel(source), samples, photoOf, grids)
+  const walk = new Walk(floatModel(source), samples, photoOf, grids, scheme)
   source.ops.forEach((op, i) => {
     if (isLayer(op)) quantizeLayer(walk, op, tensors, grids, options.rounding ?? 'adaptive')
     else plainOp(walk, op, tensors, grids)
@@ -114,9 +137,9 @@ export function quantize(graph: Graph, given: readonly Sample[], options: Quanti
 
 /** Ops without weights: runs them on both sides. */
 function plainOp(walk: Walk, op: Op, tensors: Tensor[], grids: Map<number, Quantization>): void {
-  const { float } = walk
-  quantizeConstants(float.constant, op, tensors, grids)
-  const grid = (y: number): Quantization | undefined => (tensors[y]!.dtype === 'int8' ? grids.get(y) : undefined)
+  const { float, scheme } = walk
+  quantizeConstants(float.constant, op, tensors, grids, scheme)
+  const grid = (y: number): Quantization | undefined => (tensors[y]!.dtype === scheme.dtype ? grids.get(y) : undefined)
   for (const [sides, quantized] of [
     [walk.reference, false],
     [walk.simulated, true],
@@ -126,7 +149,7 @@ function plainOp(walk: Walk, op: Op, tensors: Tensor[], grids: Map<number, Quant
         .runOp(op, (t) => values.get(t) ?? float.constant(t))
         .forEach((d, k) => {
           const q = quantized ? grid(op.outputs[k]!) : undefined
-          if (q) snap(d, q, 'int8')
+          if (q) snap(d, q, scheme.dtype)
           values.set(op.outputs[k]!, d)
         })
     }

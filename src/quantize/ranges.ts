@@ -1,9 +1,10 @@
-/** Choice of every activation's 8-bit range. */
+/** Choice of every activation's range. */
 import type { Graph, Op, Quantization } from '../graph.ts'
 import { floatModel } from '../float/execute.ts'
 import { bounds } from '../float/values.ts'
 import type { TensorStats } from './observe.ts'
 import { isClassifier, probedOutputs } from './outputs.ts'
+import type { Scheme } from './scheme.ts'
 
 /**
  * `minmax`: everything seen. `percentile`: all but the outermost values. `mse`: least squared error of the tensor, on
@@ -11,15 +12,6 @@ import { isClassifier, probedOutputs } from './outputs.ts'
  * and clipping would cut the peaks of all of them.
  */
 export type RangeMethod = 'minmax' | 'percentile' | 'mse'
-
-/** Per-tensor int8 parameters whose range covers [min, max] and zero; zero is exactly representable. */
-export function affine(min: number, max: number): Quantization {
-  const lo = Math.min(0, min)
-  const hi = Math.max(0, max)
-  const scale = Math.fround(hi > lo ? (hi - lo) / 255 : 1 / 255)
-  const zero = Math.max(-128, Math.min(127, Math.round(-128 - lo / scale)))
-  return { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zero), axis: 0 }
-}
 
 /** Ops whose outputs must have their input's parameters (TFLite's quantization specification). */
 export const PASS_THROUGH = new Set<Op['type']>([
@@ -53,18 +45,6 @@ export const PASS_THROUGH = new Set<Op['type']>([
   'SPACE_TO_DEPTH',
   'DEPTH_TO_SPACE',
 ])
-
-const one = (scale: number, zero: number): Quantization => ({
-  scales: Float32Array.of(scale),
-  zeroPoints: Int32Array.of(zero),
-  axis: 0,
-})
-/** Parameters that TFLite prescribes for an op's output. */
-export function fixedOutput(op: Op): Quantization | undefined {
-  if (op.type === 'SOFTMAX' || op.type === 'LOGISTIC') return one(1 / 256, -128)
-  if (op.type === 'LOG_SOFTMAX') return one(16 / 256, 127)
-  return op.type === 'TANH' || op.type === 'L2_NORMALIZATION' ? one(1 / 128, 0) : undefined
-}
 
 /** Tensors that share one grid. */
 interface Shared {
@@ -114,13 +94,13 @@ const scaled = (
   [a, b]: readonly [number, number],
 ): readonly [number, number] => [Math.max(s.limits[0], Math.min(0, lo) * a), Math.min(s.limits[1], Math.max(0, hi) * b)]
 
-function sharedGrids(graph: Graph, stats: Map<number, TensorStats>): Shared[] {
+function sharedGrids(graph: Graph, stats: Map<number, TensorStats>, scheme: Scheme): Shared[] {
   const parent = graph.tensors.map((_, i) => i)
   const find = (i: number): number => (parent[i] === i ? i : (parent[i] = find(parent[i]!)))
   const fixed = new Map<number, Quantization>()
   const copies = new Set<number>()
   for (const op of graph.ops) {
-    const q = fixedOutput(op)
+    const q = scheme.fixedOutput(op)
     if (q) op.outputs.forEach((t) => fixed.set(t, q))
     if (!PASS_THROUGH.has(op.type)) continue
     for (const t of [...op.inputs, ...op.outputs]) {
@@ -171,16 +151,16 @@ function clampOf(graph: Graph, tensors: readonly number[]): readonly [number, nu
  * Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value), clipping as
  * it is.
  */
-function addCosts(s: Shared, base: readonly [number, number], x: Float32Array): void {
+function addCosts(s: Shared, base: readonly [number, number], x: Float32Array, scheme: Scheme): void {
   let noisy = 0
   // Zero is exactly representable.
   for (let i = 0; i < x.length; i++) if (x[i] !== 0) noisy++
   const outer = outliers(x, base)
   s.candidates.forEach((factor, k) => {
-    const q = affine(...scaled(s, base, factor))
+    const q = scheme.affine(...scaled(s, base, factor))
     const scale = q.scales[0]!
-    const lo = (-128 - q.zeroPoints[0]!) * scale
-    const hi = (127 - q.zeroPoints[0]!) * scale
+    const lo = (scheme.low - q.zeroPoints[0]!) * scale
+    const hi = (scheme.high - q.zeroPoints[0]!) * scale
     let clipping = 0
     for (const v of outer) clipping += v < lo ? (lo - v) ** 2 : v > hi ? (hi - v) ** 2 : 0
     s.cost[k]! += clipping + (noisy * scale * scale) / 12
@@ -219,19 +199,23 @@ function percentileRange(values: readonly Float32Array[]): [number, number] {
   return [at(TAIL), at(1 - TAIL)]
 }
 
-/**
- * Quantization parameters of every activation by tensor index.
- * `input`: the range of the graph's first input where it is known from the preprocessing.
- */
+export interface GridOptions {
+  scheme: Scheme
+  /** Default `minmax`, which needs no samples. */
+  method?: RangeMethod
+  samples?: readonly (readonly Float32Array[])[]
+  photoOf?: readonly number[]
+  /** The range of the graph's first input where it is known from the preprocessing. */
+  input?: readonly [number, number] | undefined
+}
+
+/** Quantization parameters of every activation by tensor index. */
 export function activationGrids(
   graph: Graph,
-  samples: readonly (readonly Float32Array[])[],
-  photoOf: readonly number[],
   stats: Map<number, TensorStats>,
-  method: RangeMethod,
-  input?: readonly [number, number],
+  { scheme, method = 'minmax', samples = [], photoOf = [], input }: GridOptions,
 ): Map<number, Quantization> {
-  const sets = sharedGrids(graph, stats)
+  const sets = sharedGrids(graph, stats, scheme)
   const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
   const kept = new Map<Shared, Float32Array[]>()
   if (method !== 'minmax') {
@@ -243,7 +227,7 @@ export function activationGrids(
       model.run(sample, (t, x) => {
         const s = setOf.get(t)
         if (!s) return
-        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x)
+        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x, scheme)
         else kept.set(s, [...(kept.get(s) ?? []), thinned(x, samples.length)])
       }),
     )
@@ -261,7 +245,7 @@ export function activationGrids(
           ? best(s)
           : ([s.min, s.max] as const)
     const range = s.tensors.some((t) => logits.has(t)) ? roomy(chosen) : chosen
-    const q = s.fixed ?? affine(...range)
+    const q = s.fixed ?? scheme.affine(...range)
     s.tensors.forEach((t) => grids.set(t, q))
   }
   return grids

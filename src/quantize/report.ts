@@ -1,11 +1,13 @@
 /** The result of a quantization in words, JSON and a self-contained HTML page. */
 import { escapeMarkup } from '../markup.ts'
+import type { SchemeName } from './scheme.ts'
 import type { Evaluation, LayerResult, Summary } from './evaluate.ts'
 
 export interface QuantizeReport extends Evaluation {
   model: string
   /** What was calibrated and compared on. Default photos. */
   of?: 'photos' | 'samples'
+  scheme: SchemeName
   /** How many photos and variations calibrated, and how many the comparison used. */
   calibration: { photos: number; inputs: number; ranges: string; seed: number }
   evaluation: { photos: number; inputs: number; heldBack: boolean }
@@ -142,8 +144,8 @@ export function htmlReport(r: QuantizeReport): string {
   )
   return `<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">
-<title>${escapeMarkup(r.model)}: int8 against float</title><style>${STYLE}</style></head><body>
-<h1>${escapeMarkup(r.model)}: int8 against float</h1>
+<title>${escapeMarkup(r.model)}: ${r.scheme} against float</title><style>${STYLE}</style></head><body>
+<h1>${escapeMarkup(r.model)}: ${r.scheme} against float</h1>
 <dl>${facts.map(([k, v]) => `<dt>${escapeMarkup(k)}</dt><dd>${escapeMarkup(v)}</dd>`).join('')}</dl>
 <p>SQNR: signal-to-quantization-noise ratio, 10 log<sub>10</sub> of the float values' sum of squares over the differences'. Higher is better; 6 dB are one bit.</p>
 ${bars(
@@ -156,10 +158,10 @@ ${bars(
   })),
 )}
 ${bars(
-  'Layers: SQNR of each output, all layers before it int8 too',
+  'Layers: SQNR of each output, all layers before it quantized too',
   r.layers.map((l) => ({ name: l.name, value: l.sqnr, note: '', mark: worst.has(l.index) })),
 )}
-${r.classifier ? `<h2>Answers</h2><table><thead><tr><th>Photo</th><th>SQNR</th><th>Float</th><th>Int8</th></tr></thead><tbody>${rows.join('\n')}</tbody></table>` : ''}
+${r.classifier ? `<h2>Answers</h2><table><thead><tr><th>Photo</th><th>SQNR</th><th>Float</th><th>Quantized</th></tr></thead><tbody>${rows.join('\n')}</tbody></table>` : ''}
 </body></html>
 `
 }

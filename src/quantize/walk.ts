@@ -1,14 +1,16 @@
 /**
- * The state of quantization on its way through the ops: two sets of activations, the float model's and the int8
+ * The state of quantization on its way through the ops: two sets of activations, the float model's and the quantized
  * model's.
  */
 import type { FloatModel } from '../float/execute.ts'
 import { snap } from '../float/values.ts'
 import type { Quantization } from '../graph.ts'
+import type { Scheme } from './scheme.ts'
 
 /** Float and simulated values of the tensors that are still needed, for each calibration input. */
 export class Walk {
   readonly float: FloatModel
+  readonly scheme: Scheme
   readonly reference: Map<number, Float32Array>[]
   readonly simulated: Map<number, Float32Array>[]
   /**
@@ -24,8 +26,10 @@ export class Walk {
     samples: readonly (readonly Float32Array[])[],
     photoOf: readonly number[],
     grids: ReadonlyMap<number, Quantization>,
+    scheme: Scheme,
   ) {
     this.float = float
+    this.scheme = scheme
     const photos = [...new Set(photoOf)]
     photoOf.forEach((p, i) => (photos.indexOf(p) % 4 === 3 ? this.check : this.fit).push(i))
     const { inputs } = float.graph
@@ -35,7 +39,7 @@ export class Walk {
         new Map(
           inputs.map((t, k) => {
             const q = s[k]!.slice()
-            snap(q, grids.get(t)!, 'int8')
+            snap(q, grids.get(t)!, scheme.dtype)
             return [t, q]
           }),
         ),

@@ -1,5 +1,7 @@
-/** Per-channel symmetric int8 weights and their int32 bias. */
+/** Per-channel symmetric int8 weights and their bias. */
 import { roundEven } from '../float/values.ts'
+import { littleEndian } from '../words.ts'
+import type { Scheme } from './scheme.ts'
 
 /** A weighted op's constants as one matrix: row = output channel, column = tap x input channel in filter order. */
 export interface Matrix {
@@ -45,8 +47,8 @@ const EMPTY_SCALE = 1 / QMAX
 const MAX_BIAS = 2 ** 30
 
 /** A row's scale, raised where its stored bias would not fit (with room for a corrected bias). */
-export const fitScale = (scale: number, bias: number, inputScale: number): number =>
-  Math.fround(Math.max(scale || EMPTY_SCALE, (4 * Math.abs(bias)) / (MAX_BIAS * inputScale)))
+export const fitScale = (scale: number, bias: number, inputScale: number, maxBias = MAX_BIAS): number =>
+  Math.fround(Math.max(scale || EMPTY_SCALE, (4 * Math.abs(bias)) / (maxBias * inputScale)))
 
 /** Real values of stored rows. */
 export function dequantizeRows({ rows, columns, q, scales }: QuantizedMatrix): Float32Array {
@@ -55,9 +57,20 @@ export function dequantizeRows({ rows, columns, q, scales }: QuantizedMatrix): F
   return out
 }
 
+/** bias / (inputScale * scale), rounded. Each at most `maxBias`. */
+const biasSteps = (bias: Float32Array, scales: Float32Array, inputScale: number, maxBias: number): Float64Array =>
+  Float64Array.from(bias, (b, r) =>
+    Math.max(-maxBias, Math.min(maxBias, roundEven(b / Math.fround(inputScale * scales[r]!)))),
+  )
+
 /** bias / (inputScale * scale) as int32. */
-export function quantizeBias(bias: Float32Array, scales: Float32Array, inputScale: number): Int32Array {
-  return Int32Array.from(bias, (b, r) =>
-    Math.max(-MAX_BIAS, Math.min(MAX_BIAS, roundEven(b / Math.fround(inputScale * scales[r]!)))),
+export const quantizeBias = (bias: Float32Array, scales: Float32Array, inputScale: number): Int32Array =>
+  Int32Array.from(biasSteps(bias, scales, inputScale, MAX_BIAS))
+
+/** The same in a scheme's own type, as stored. */
+export function storedBias(bias: Float32Array, scales: Float32Array, inputScale: number, scheme: Scheme): Uint8Array {
+  const steps = biasSteps(bias, scales, inputScale, scheme.maxBias)
+  return littleEndian(
+    scheme.biasType === 'int32' ? Int32Array.from(steps) : BigInt64Array.from(Array.from(steps, BigInt)),
   )
 }

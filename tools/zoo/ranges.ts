@@ -3,7 +3,7 @@
  * sign.
  */
 import type { Graph, Tensor } from '../../src/graph.ts'
-import { affine } from '../../src/quantize/ranges.ts'
+import { affine } from '../../src/quantize/scheme.ts'
 
 /** Ops whose result lies on the grid of what they are given. */
 const MOVES = new Set(['RESHAPE', 'CONCATENATION'])

@@ -1,17 +1,19 @@
 /**
  * Mutation testing: whether the tests notice when the sources are wrong.
  *
- * Usage: npm run mutate -- src/FOLDER … [--sample N] [--seed S] [--seconds N] [--tests PART,…] [--list]
+ * Usage: npm run mutate -- src/FOLDER … [--sample N] [--seed S] [--seconds N] [--tests PART,… | --tests all] [--write] [--list]
  *   --sample   how many mutants of each folder, drawn with the seed; default 300
  *   --seconds  ends a folder, with what it has, after this time
- *   --tests    only test files whose name contains one of these
+ *   --tests    only test files whose name contains one of these; without it those that import from the folder
+ *   --write    puts the score into the table of CONTRIBUTING.md
  *   --at       all mutants of these lines instead of a sample: src/FOLDER/FILE.ts:LINE,…
  *   --list     prints the mutants, runs nothing
  *
  * Every test file is bundled with all mutants of the folder in it (mutants.ts), each behind a comparison. One run with
  * counters tells which test reaches which mutant (kept in build/mutate until a source changes); then each mutant runs in a
- * worker thread of its own, on the tests that reach it, the quickest first, until one fails. A mutant that uses three
- * times the processor time of its tests and 5 s is killed too. The tree itself is never changed.
+ * worker thread of its own, on the tests that reach it, the quickest and those that killed in the same source first, until
+ * one fails. A mutant that uses three times the processor time of its tests and 5 s is killed too. What is left out (tests
+ * of other folders, slow ones) can only kill more. The tree itself is never changed.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -22,14 +24,15 @@ import { dice } from '../../test/mutate.ts'
 import { BUILD, bundleTests, root, scriptOf, type Sources, sourcesOf } from './bundle.ts'
 import { EQUIVALENT } from './equivalent.ts'
 import type { Mode, Mutant } from './mutants.ts'
-import type { Answer, Order } from './uvu.ts'
+import type { Order, TestResult, Word } from './uvu.ts'
 
 /** Test files that run something else than the sources: built files, browsers, other tools. */
 const ELSEWHERE =
   /^(bundler|check|commonjs|web|worker|zoo|bench-kernels|codegen|cli|face-peers|convert-peers|weights)\.|^engines\//
 /** Tests of one mutant that would take longer together are cut off there, the quick ones first. */
-const MOST_MS = 60_000
-const COVER_MS = 240_000
+const MOST_MS = 20_000
+/** Processor time of a test file while covering: what has not run until then takes no part. */
+const COVER_MS = 60_000
 
 const filesIn = (folder: string): string[] =>
   readdirSync(join(root, folder), { withFileTypes: true })
@@ -43,13 +46,18 @@ const cpuMs = (): number => {
   return (user + system) / 1000
 }
 
-/** What became of a worker. */
-type Outcome = { answer: Answer } | { broke: string } | { late: true }
+/** What a worker told, and how it ended. */
+interface Outcome {
+  load?: Int32Array | undefined
+  tests: TestResult[]
+  end: 'done' | 'late' | { broke: string }
+}
 
 /** Runs a script; `limit` is processor time of this process, which does nothing else meanwhile. */
 function run(script: string, order: Order, limit: number): Promise<Outcome> {
   return new Promise((resolve) => {
     const start = cpuMs()
+    const outcome: Outcome = { tests: [], end: 'done' }
     const worker = new Worker(script, {
       // The bundle is JavaScript: no loader of ours.
       execArgv: [],
@@ -60,15 +68,19 @@ function run(script: string, order: Order, limit: number): Promise<Outcome> {
     })
     worker.stdout.resume()
     worker.stderr.resume()
-    const end = (outcome: Outcome): void => {
+    const end = (how: Outcome['end']): void => {
       clearInterval(watch)
-      resolve(outcome)
+      resolve({ ...outcome, end: how })
       void worker.terminate()
     }
     const watch = setInterval(() => {
-      if (cpuMs() - start > limit) end({ late: true })
+      if (cpuMs() - start > limit) end('late')
     }, 100)
-    worker.on('message', (answer: Answer) => end({ answer }))
+    worker.on('message', (word: Word) => {
+      if (word.kind === 'load') outcome.load = word.hits
+      else if (word.kind === 'test') outcome.tests.push(word.result)
+      else end('done')
+    })
     worker.on('error', (error: unknown) => end({ broke: error instanceof Error ? error.message : String(error) }))
     worker.on('exit', () => end({ broke: 'ended without an answer' }))
   })
@@ -95,18 +107,18 @@ async function coverOf(folder: string, test: string, mutants: number): Promise<F
   const kept = join(BUILD, 'cover', `${hash}.json`)
   if (existsSync(kept)) return JSON.parse(readFileSync(kept, 'utf8')) as FileCover
   const start = performance.now()
-  const outcome = await run(script, { active: 0, mutants }, COVER_MS)
+  const { tests, load, end } = await run(script, { active: 0, mutants }, COVER_MS)
   const ms = performance.now() - start
-  const out: FileCover = { loadMs: ms, load: [], tests: [], failed: [] }
-  if ('answer' in outcome) {
-    const { tests, load } = outcome.answer
-    out.load = Array.from(load ?? [])
-    out.loadMs = Math.max(0, ms - tests.reduce((n, t) => n + t.ms, 0))
-    tests.forEach((t, index) => {
-      if (t.ok) out.tests.push({ index, name: t.name, ms: t.ms, hits: Array.from(t.hits ?? []) })
-      else out.failed.push(`${t.name}: ${t.error}`)
-    })
-  } else out.failed.push('late' in outcome ? `more than ${COVER_MS / 1000} s` : outcome.broke)
+  const out: FileCover = { loadMs: 0, load: Array.from(load ?? []), tests: [], failed: [] }
+  out.loadMs = Math.max(0, ms - tests.reduce((n, t) => n + t.ms, 0))
+  tests.forEach((t, index) => {
+    if (t.ok) out.tests.push({ index, name: t.name, ms: t.ms, hits: Array.from(t.hits ?? []) })
+    else out.failed.push(`${t.name}: ${t.error}`)
+  })
+  if (end !== 'done') {
+    out.failed.push(end === 'late' ? `its tests from the ${tests.length + 1}th on: slow` : end.broke)
+    if (end === 'late') out.loadMs = tests.length > 0 ? Math.min(out.loadMs, 5000) : out.loadMs
+  }
   mkdirSync(dirname(kept), { recursive: true })
   writeFileSync(kept, JSON.stringify(out))
   return out
@@ -151,8 +163,10 @@ class Judge {
   private readonly folder: string
   private readonly coverage: Coverage
   private readonly count: number
-  /** Tests that do not pass alone. */
+  /** Whether tests pass alone. */
   private readonly alone = new Map<string, boolean>()
+  /** By source: how many of its mutants each test killed. */
+  private readonly kills = new Map<string, Map<Covering, number>>()
 
   constructor(folder: string, coverage: Coverage, count: number) {
     this.folder = folder
@@ -176,15 +190,18 @@ class Judge {
     const key = `${test.file} ${test.index}`
     let known = this.alone.get(key)
     if (known === undefined) {
-      const outcome = await this.run(test.file, 0, [test])
-      known = 'answer' in outcome && outcome.answer.tests.every((t) => t.ok)
+      const { end, tests } = await this.run(test.file, 0, [test])
+      known = end === 'done' && tests.every((t) => t.ok)
       this.alone.set(key, known)
     }
     return known
   }
 
   async verdict(m: Mutant): Promise<Verdict> {
-    const all = this.coverage.of(m).sort((a, b) => a.ms - b.ms)
+    const kills = this.kills.get(m.file) ?? new Map<Covering, number>()
+    this.kills.set(m.file, kills)
+    const cost = (t: Covering): number => t.ms / (1 + (kills.get(t) ?? 0)) ** 2
+    const all = this.coverage.of(m).sort((a, b) => cost(a) - cost(b))
     if (all.length === 0) return { kind: 'unreached' }
     let spent = 0
     const chosen = all.filter((t) => (spent += t.ms) <= MOST_MS || t === all[0])
@@ -192,13 +209,16 @@ class Judge {
     for (const file of files) {
       let tests = chosen.filter((t) => t.file === file)
       while (tests.length > 0) {
-        const outcome = await this.run(file, m.id, tests)
-        if ('late' in outcome) return { kind: 'late' }
-        if ('broke' in outcome) return { kind: 'killed', by: `${file}: ${outcome.broke}` }
-        const at = outcome.answer.tests.findIndex((t) => !t.ok)
+        const { end, tests: results } = await this.run(file, m.id, tests)
+        if (end === 'late') return { kind: 'late' }
+        if (end !== 'done') return { kind: 'killed', by: `${file}: ${end.broke}` }
+        const at = results.findIndex((t) => !t.ok)
         if (at < 0) break
         const killer = tests[at]!
-        if (await this.passesAlone(killer)) return { kind: 'killed', by: `${file}: ${killer.name}` }
+        if (await this.passesAlone(killer)) {
+          kills.set(killer, (kills.get(killer) ?? 0) + 1)
+          return { kind: 'killed', by: `${file}: ${killer.name}` }
+        }
         tests = tests.filter((t) => t !== killer)
       }
     }
@@ -218,13 +238,24 @@ interface Settings {
   seconds: number
   /** Lines, as `file:line`; empty: a sample. */
   at: readonly string[]
+  write: boolean
 }
 
-async function coverage(folder: string, sources: Sources, parts: readonly string[]): Promise<Coverage> {
-  const tests = filesIn('test').filter(
+/** Test files that import from one of the folders, or whose name has one of the parts. */
+function testsOf(folders: readonly string[], parts: readonly string[]): string[] {
+  const near = (test: string): boolean => {
+    const text = readFileSync(join(root, test), 'utf8')
+    return folders.some((folder) => text.includes(`from '../${folder}/`))
+  }
+  return filesIn('test').filter(
     (t) =>
-      t.endsWith('.test.ts') && !ELSEWHERE.test(t.slice(5)) && (parts.length === 0 || parts.some((p) => t.includes(p))),
+      t.endsWith('.test.ts') &&
+      !ELSEWHERE.test(t.slice(5)) &&
+      (parts.length === 0 ? near(t) : parts.some((p) => p === 'all' || t.includes(p))),
   )
+}
+
+async function coverage(folder: string, sources: Sources, tests: readonly string[]): Promise<Coverage> {
   for (const mode of ['cover', 'run'] satisfies Mode[]) await bundleTests(folder, tests, sources, mode)
   const out = new Coverage(sources.mutants)
   for (const test of tests) {
@@ -238,7 +269,7 @@ async function coverage(folder: string, sources: Sources, parts: readonly string
 async function score(
   sources: Sources,
   covered: Coverage,
-  { place, folder, sample, seed, seconds, at }: Settings,
+  { place, folder, sample, seed, seconds, at, write }: Settings,
 ): Promise<void> {
   const d = dice(seed)
   const own = sources.mutants.filter((m) => m.file.startsWith(`${folder}/`))
@@ -276,11 +307,26 @@ async function score(
   for (const r of rows) {
     if (r.why !== undefined) console.log(`EQUIVALENT  ${r.m.file}:${r.m.line}: ${r.m.from} -> ${r.m.to}: ${r.why}`)
   }
-  const percent = judged ? (100 * killed) / judged : 0
+  const percent = (judged ? (100 * killed) / judged : 0).toFixed(1)
+  const date = new Date().toISOString().slice(0, 10)
   console.log(
-    `${folder}: ${percent.toFixed(1)} % (${killed} of ${judged} killed, ${late} of them by time; ${equivalent} equivalent; sample ${rows.length} of ${own.length}, seed ${seed}), ${new Date().toISOString().slice(0, 10)}`,
+    `${folder}: ${percent} % (${killed} of ${judged} killed, ${late} of them by time; ${equivalent} equivalent; sample ${rows.length} of ${own.length}, seed ${seed}), ${date}`,
   )
+  if (write && at.length === 0) {
+    const cells = [`\`${folder}\``, own.length, rows.length, killed, equivalent, `${percent} %`, seed, date]
+    writeRow(`| ${cells.join(' | ')} |`, `| \`${folder}\` |`)
+  }
   if (at.length === 0) writeFileSync(join(BUILD, `${folder.replaceAll('/', '-')}.json`), JSON.stringify(rows, null, 1))
+}
+
+/** Replaces the row of CONTRIBUTING.md's table that begins so. */
+function writeRow(row: string, begin: string): void {
+  const file = join(root, 'CONTRIBUTING.md')
+  const lines = readFileSync(file, 'utf8').split('\n')
+  const at = lines.findIndex((line) => line.startsWith(begin))
+  if (at < 0) throw new Error(`CONTRIBUTING.md has no row that begins with ${begin}`)
+  lines[at] = row
+  writeFileSync(file, lines.join('\n'))
 }
 
 async function main(): Promise<void> {
@@ -292,6 +338,7 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '3600' },
       tests: { type: 'string', default: '' },
       at: { type: 'string', default: '' },
+      write: { type: 'boolean' },
       list: { type: 'boolean' },
     },
   })
@@ -309,7 +356,7 @@ async function main(): Promise<void> {
     return
   }
   const place = folders.join('+')
-  const covered = await coverage(place, sources, values.tests.split(',').filter(Boolean))
+  const covered = await coverage(place, sources, testsOf(folders, values.tests.split(',').filter(Boolean)))
   console.log(`${covered.tests.length} tests, ${sources.mutants.length} mutants in ${folders.join(', ')}`)
   for (const folder of folders) {
     await score(sources, covered, {
@@ -319,6 +366,7 @@ async function main(): Promise<void> {
       seed: number('seed'),
       seconds: number('seconds'),
       at: values.at.split(',').filter(Boolean),
+      write: values.write ?? false,
     })
   }
 }

@@ -39,11 +39,8 @@ export interface TestResult {
   error?: string
   hits?: Int32Array
 }
-export interface Answer {
-  tests: TestResult[]
-  /** What was reached while the modules were loaded. */
-  load?: Int32Array
-}
+/** What a worker tells: first what was reached while the modules were loaded, then each test, then that it is done. */
+export type Word = { kind: 'load'; hits?: Int32Array } | { kind: 'test'; result: TestResult } | { kind: 'done' }
 
 const order = workerData as Order
 const reached = (globalThis as { mutantHits?: Uint8Array }).mutantHits
@@ -71,10 +68,12 @@ function taken(): Int32Array | undefined {
   return Int32Array.from(out)
 }
 
+const tell = (word: Word): void => parentPort!.postMessage(word)
+
 /** Runs what was registered and tells the parent. */
 export async function finish(): Promise<void> {
   const load = taken()
-  const tests: TestResult[] = []
+  tell(load ? { kind: 'load', hits: load } : { kind: 'load' })
   const begun = new Set<Suite>()
   const wanted = order.only ?? registered.map((_, i) => i)
   for (const i of wanted) {
@@ -97,7 +96,7 @@ export async function finish(): Promise<void> {
     result.ms = performance.now() - start
     const hits = taken()
     if (hits) result.hits = hits
-    tests.push(result)
+    tell({ kind: 'test', result })
     if (!result.ok && order.only) break
   }
   for (const s of begun) {
@@ -109,7 +108,6 @@ export async function finish(): Promise<void> {
       }
     }
   }
-  const answer: Answer = load ? { tests, load } : { tests }
-  parentPort!.postMessage(answer)
+  tell({ kind: 'done' })
   setTimeout(() => process.exit(0), 20).unref()
 }

@@ -21,6 +21,7 @@ import { compileModel, type Program } from '../src/plan/compile.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import { runtimeModule } from '../src/runtime.ts'
 import type { Kernels, Model, TypedArray, Variant } from '../src/types.ts'
+import { recordName, STORED_OPCODES } from './program-records.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
 import { root } from './util.ts'
 
@@ -30,12 +31,6 @@ const TARGETS: readonly (readonly [Variant, Kernels])[] = [
   ['relaxed', 'arm-dot'],
   ['relaxed', 'x86-vnni'],
 ]
-/** Of programs for threads, and for `fast`: never stored. */
-const NOT_STORED = new Set(['OP_BARRIER', 'OP_DEPTHWISE3X3_WIDE'])
-const OPCODES = Object.entries(layout as unknown as Record<string, number>).filter(
-  ([name]) => name.startsWith('OP_') && !NOT_STORED.has(name),
-)
-
 /** Kinds of convolutions that the other models here have not, in bands. */
 function convolutions(): Graph {
   const b = new GraphBuilder(7)
@@ -98,18 +93,8 @@ for (const { graph } of all) {
   }
 }
 
-const recordName = (op: number): keyof typeof LAYOUT => {
-  const name = OPCODES.find(([, n]) => n === op)![0].slice(3)
-  const camel = name.replace(/_?([A-Z])([A-Z0-9]*)/g, (_, a: string, b: string) => a + b.toLowerCase())
-  const names = Object.keys(LAYOUT) as (keyof typeof LAYOUT)[]
-  return (
-    names.find((n) => n.toLowerCase() === `${camel}record`.toLowerCase()) ??
-    (name.startsWith('DEPTHWISE') ? 'DepthwiseRecord' : 'PoolRecord')
-  )
-}
-
 test('every kind of record and every packer has its check', () => {
-  for (const [name, op] of OPCODES) {
+  for (const [name, op] of STORED_OPCODES) {
     assert.ok(isChecked(op), `${name}: an entry in KINDS of src/formats/check-program.ts`)
   }
   for (const name of PACKERS) assert.ok(isCheckedPacker(name), `${name}: an entry in PACKINGS`)
@@ -124,7 +109,7 @@ test('models of every kind are stored with all programs', () => {
       name,
     )
   }
-  for (const [name, op] of OPCODES) assert.ok(found.has(op), `no model here has a record of ${name}`)
+  for (const [name, op] of STORED_OPCODES) assert.ok(found.has(op), `no model here has a record of ${name}`)
 })
 
 const HOSTILE = [0, -1, 3, 1030, 40000, 2 ** 30, -(2 ** 31)]
@@ -144,7 +129,7 @@ function planOf(program: Program, memory: ArrayBufferLike): string {
   return Buffer.from(bytes).toString('latin1')
 }
 
-for (const [name, op] of OPCODES) {
+for (const [name, op] of STORED_OPCODES) {
   test(`hostile numbers in ${name}`, async () => {
     const { program, variant, at } = found.get(op)!
     if (variant === 'relaxed' && !engineFeatures().relaxed) return

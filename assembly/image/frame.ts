@@ -31,8 +31,11 @@ import { readExif, readXmp } from './orientation'
   coefficients: usize
   scans: i32
   predictor: i32
+  /** Arithmetic coding: what the difference before was like, as the offset of its bins. */
+  context: i32
   /** 64 i16 in natural order, the table when the component's first scan began; 0 before. */
   quant: usize
+  /** Tables of the scan: Huffman's, or the bins of arithmetic coding. */
   dc: usize
   ac: usize
   dcIndex: i32
@@ -90,6 +93,7 @@ export let suspended: bool = false
 
 export let found: bool = false
 export let progressive: bool = false
+export let arithmetic: bool = false
 export let width: i32 = 0
 export let height: i32 = 0
 export let componentCount: i32 = 0
@@ -129,15 +133,21 @@ export function startFrame(at: usize, end: usize): void {
   position = at
   unread = 0
   suspended = false
-  jfif = false
   found = false
-  restartInterval = 0
-  adobe = -1
   scanNumber = 0
   quantsPresent = 0
   rawsPresent = 0
   rawsChanged = 0
   memory.fill(built, 0, 32)
+  startImage()
+}
+
+/** What every start-of-image marker forgets; tables stay. Source: T.81, B.2.1; libjpeg's get_soi. */
+export function startImage(): void {
+  jfif = false
+  adobe = -1
+  restartInterval = 0
+  startConditioning()
 }
 
 
@@ -189,7 +199,6 @@ export function readMarkers(): i32 {
     else if (marker < 0xc0 || (marker >= 0xf0 && marker != 0xfe) || marker == 0xde || marker == 0xdf) {
       fail(CORRUPT, 'an unknown marker')
     } else if (marker == 0xc3 || marker == 0xcb) fail(UNSUPPORTED, 'a lossless JPEG')
-    else if (marker == 0xc9 || marker == 0xca) fail(UNSUPPORTED, 'an arithmetic-coded JPEG')
     else if ((marker >= 0xc5 && marker <= 0xc8) || (marker >= 0xcd && marker <= 0xcf)) {
       fail(UNSUPPORTED, 'a hierarchical JPEG')
     }
@@ -221,15 +230,16 @@ function readSegment(marker: i32, body: usize, end: usize): bool {
     if (end <= fileEnd && end >= body + 12 && load<u32>(body) == 0x626f6441 && load<u8>(body, 4) == 0x65) {
       adobe = <i32>load<u8>(body, 11)
     }
-  } else if ((marker == 0xdb || marker == 0xc4) && be16(body - 2) < 2) fail(CORRUPT, 'a table has no length')
+  } else if ((marker == 0xdb || marker == 0xc4 || marker == 0xcc) && be16(body - 2) < 2)
+    fail(CORRUPT, 'a table has no length')
   else if (marker == 0xdb) readQuant(body, end)
   else if (marker == 0xc4) readHuffman(body, end)
   else if (marker == 0xdd) {
     if (end != body + 2) fail(CORRUPT, 'a restart interval has a wrong length')
     else if (has(body, 2)) restartInterval = be16(body)
   } else if (marker == 0xda) readScan(body, end)
-  else if (marker == 0xcc) fail(UNSUPPORTED, 'an arithmetic-coded JPEG')
-  else if (marker >= 0xc0 && marker <= 0xc2) readFrame(marker, body, end)
+  else if (marker == 0xcc) readConditioning(body, end)
+  else if ((marker >= 0xc0 && marker <= 0xc2) || marker == 0xc9 || marker == 0xca) readFrame(marker, body, end)
   return status == 0 && !suspended
 }
 
@@ -260,7 +270,8 @@ function readFrame(marker: i32, body: usize, end: usize): void {
     c.v = (<i32>load<u8>(p, 1)) & 15
     c.tq = <i32>load<u8>(p, 2)
   }
-  progressive = marker == 0xc2
+  progressive = marker == 0xc2 || marker == 0xca
+  arithmetic = marker >= 0xc9
   found = true
 }
 
@@ -324,6 +335,33 @@ export function keepQuant(index: i32): usize {
   const table = alloc(128)
   if (table != 0) memory.copy(table, quants + ((<usize>index) << 7), 128)
   return table
+}
+
+/**
+ * What arithmetic coding takes for a small difference, {L, U} of each DC table, and for a low coefficient, Kx of each AC
+ * table. Source: T.81, B.2.4.3 and F.1.4.4.
+ */
+export const conditioning = memory.data(16 * 2 + 16, 4)
+
+function startConditioning(): void {
+  for (let i: usize = 0; i < 16; i++) store<u16>(conditioning + 2 * i, 0x0100)
+  memory.fill(conditioning + 32, 5, 16)
+}
+
+function readConditioning(at: usize, end: usize): void {
+  for (; at < end; at += 2) {
+    if (!has(at, 2)) return
+    const index = <usize>load<u8>(at)
+    const value = load<u8>(at, 1)
+    if (index >= 32) return fail(CORRUPT, 'the conditioning of arithmetic coding is damaged')
+    if (index >= 16) store<u8>(conditioning + 16 + index, value)
+    else {
+      store<u8>(conditioning + 2 * index, value & 15)
+      store<u8>(conditioning + 2 * index, value >> 4, 1)
+      if ((value & 15) > value >> 4) return fail(CORRUPT, 'the conditioning of arithmetic coding is damaged')
+    }
+  }
+  if (at != end) fail(CORRUPT, 'the conditioning of arithmetic coding is damaged')
 }
 
 function readHuffman(at: usize, end: usize): void {
@@ -450,7 +488,6 @@ export function surveyHeader(at: usize): void {
         )
       }
       if (marker == 0xc3 || marker == 0xcb) return fail(UNSUPPORTED, 'a lossless JPEG')
-      if (marker == 0xc9 || marker == 0xca) return fail(UNSUPPORTED, 'an arithmetic-coded JPEG')
       const n = load<u8>(body, 5)
       if (n != 1 && n != 3 && n != 4) return fail(UNSUPPORTED, 'a JPEG with other than 1, 3 or 4 colour components')
       if ((size - 6) % 3 != 0) return fail(CORRUPT, 'the frame header has a wrong length')

@@ -1,13 +1,15 @@
 /**
- * JPEG to gray or RGB samples: baseline, extended and progressive Huffman files of 8 bits, any sampling, restart
- * markers. Samples equal libjpeg-turbo's with its defaults, and so Pillow's, also for damaged files; refused is what
- * Pillow refuses. On request at 1/2, 1/4 or 1/8 of the size, as libjpeg does it.
+ * JPEG to gray or RGB samples: baseline, extended and progressive files of 8 bits, Huffman or arithmetic coding, any
+ * sampling, restart markers. Samples equal libjpeg-turbo's with its defaults, and so Pillow's, also for damaged files;
+ * refused is what Pillow refuses, but for arithmetic coding of more than 64 KiB, which Pillow can't read in pieces.
+ * On request at 1/2, 1/4 or 1/8 of the size, as libjpeg does it.
  */
 import { componentRow, isYcc, MARGIN, rgbRow, rowOf } from './colour'
 import {
   AT_END,
   AT_NOTHING,
   AT_SCAN,
+  arithmetic,
   Component,
   component,
   componentCount,
@@ -28,6 +30,7 @@ import {
   setUpFrame,
   standardTables,
   startFrame,
+  startImage,
   surveyHeader,
   suspended,
   width,
@@ -74,6 +77,7 @@ export function openJpeg(file: usize, length: usize): void {
   while (at == AT_END && !found) {
     if (load<u16>(position) != 0xd8ff) break
     setPosition(position + 2, 0)
+    startImage()
     at = readMarkers()
   }
   if (at != AT_SCAN) return atFault('no image data')
@@ -89,7 +93,7 @@ function atFault(text: string): void {
 export function decodeJpeg(wantedWidth: i32, wantedHeight: i32): void {
   if (status != 0) return
   scale = pickScale(orientation >= 5 ? wantedHeight : wantedWidth, orientation >= 5 ? wantedWidth : wantedHeight)
-  if (!progressive) standardTables()
+  if (!progressive && !arithmetic) standardTables()
   startScans()
   if (!progressive && scanCount == componentCount) decodeOne()
   else decodeMany()

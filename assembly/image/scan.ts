@@ -4,9 +4,11 @@
  * place, units behind the data's end stay zero.
  * Source: ITU-T T.81, annexes F (sequential) and G (progressive); libjpeg-turbo's jdhuff.c and jdphuff.c for damage.
  */
+import { arithmeticBlock, restartArithmetic, startArithmetic } from './arithmetic'
 import {
   approxHigh,
   approxLow,
+  arithmetic,
   Component,
   fileEnd,
   huffmanTable,
@@ -245,7 +247,8 @@ function acRefine(c: Component, out: usize): void {
 /** One block of a file of several scans. */
 function visit(c: Component, x: i32, y: i32): void {
   const out = c.coefficients + ((<usize>(y * c.blocksPerRow + x)) << 7)
-  if (!progressive) sequentialBlock(c, out)
+  if (arithmetic) arithmeticBlock(c, out)
+  else if (!progressive) sequentialBlock(c, out)
   else if (spectralStart == 0) {
     if (approxHigh == 0) {
       c.predictor += dcDifference(c.dc)
@@ -267,13 +270,17 @@ export function startScan(at: usize): void {
   if (progressive) checkProgression()
   for (let i = 0; i < scanCount && status == 0; i++) {
     const c = scanComponent(i)
+    if (arithmetic) {
+      startArithmetic(c)
+      continue
+    }
     if (!progressive || (spectralStart == 0 && approxHigh == 0)) c.dc = huffmanTable(c.dcIndex, false)
     if (!progressive || spectralStart > 0) c.ac = huffmanTable(c.acIndex, true)
     c.predictor = 0
   }
   seek(at)
   careful = false
-  endless = !hasEnd(at)
+  endless = !arithmetic && !hasEnd(at)
   endOfBandRun = 0
   restartsLeft = restartInterval
 }
@@ -302,7 +309,11 @@ function restartUnit(): bool {
   if (!restart()) return false
   careful = false
   endOfBandRun = 0
-  for (let i = 0; i < scanCount; i++) scanComponent(i).predictor = 0
+  for (let i = 0; i < scanCount; i++) {
+    const c = scanComponent(i)
+    if (arithmetic) restartArithmetic(c)
+    else c.predictor = 0
+  }
   restartsLeft = restartInterval - 1
   return true
 }
@@ -344,6 +355,16 @@ function carefulUnit(blocks: i32): bool {
   return dataHeld()
 }
 
+function arithmeticUnit(blocks: i32): bool {
+  let block: usize = unit
+  for (let i = 0; i < scanCount; i++) {
+    const c = scanComponent(i)
+    for (let n = scanCount == 1 ? 1 : c.h * c.v; n > 0; n--, block += 128) arithmeticBlock(c, block)
+  }
+  for (let i = 0; i < blocks; i++) store<i32>(unitReach + ((<usize>i) << 2), 64)
+  return status == 0
+}
+
 /** Decodes the next unit of a file of one scan. False when the file has no more bytes. */
 export function decodeUnit(blocks: i32): bool {
   if (!beforeUnit()) return false
@@ -353,6 +374,7 @@ export function decodeUnit(blocks: i32): bool {
     return true
   }
   if (endless && (restartInterval > 0 || fileEnd - position < CAREFUL * blocks)) return carefulUnit(blocks)
+  if (arithmetic) return arithmeticUnit(blocks)
   let block: usize = unit
   let reach: usize = unitReach
   if (scanCount == 1) store<i32>(reach, sequentialBlock(scanComponent(0), block))
@@ -386,7 +408,7 @@ export function decodeScan(at: usize): bool {
           for (let dy = 0; dy < c.v; dy++) for (let dx = 0; dx < c.h; dx++) visit(c, x * c.h + dx, y * c.v + dy)
         }
       }
-      if (!dataHeld()) return false
+      if (!dataHeld() || status != 0) return false
     }
   }
   endScan()

@@ -1,6 +1,8 @@
 """Damaged and unusual JPEG and PNG files, and what Pillow makes of them: writes test/vectors/damaged.json.
 
 Usage: python tools/goldens/images.py OUT.json [COUNT [SEED]]     (needs Pillow and numpy)
+       python tools/goldens/images.py OUT.json --arithmetic       arithmetic-coded JPEGs, with libjpeg-turbo's jpegtran:
+                                                                  test/vectors/arithmetic.json
 
 Each case: name, the file (base64), and either `refused` or width, height, channels and the SHA-256 of the upright
 samples: gray or RGB, CMYK as Pillow converts it, alpha laid over white, 16-bit samples by their high byte.
@@ -11,6 +13,7 @@ import io
 import json
 import random
 import struct
+import subprocess
 import sys
 import warnings
 import zlib
@@ -19,7 +22,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 warnings.simplefilter("ignore")
-rng = random.Random(int(sys.argv[3]) if len(sys.argv) > 3 else 7)
+arithmetic = "--arithmetic" in sys.argv
+rng = random.Random(7 if arithmetic else int(sys.argv[3]) if len(sys.argv) > 3 else 7)
 
 
 def picture(width, height):
@@ -65,6 +69,17 @@ def jpeg():
     out = io.BytesIO()
     picture(*size).convert(mode).save(out, "JPEG", **options)
     return out.getvalue()
+
+
+def arithmetic_jpeg(i):
+    """The same, coded again: sequential and progressive, with and without restarts, with conditioning of their own."""
+    options = [[], ["-progressive"], ["-restart", "2B"], ["-progressive", "-restart", "1"]][i % 4]
+    command = ["jpegtran", "-arithmetic", *options]
+    data = bytearray(subprocess.run(command, input=jpeg(), capture_output=True, check=True).stdout)
+    if i % 5 == 4:
+        at = data.find(b"\xff\xda")
+        data[at:at] = bytes([0xFF, 0xCC, 0, 8, 0, rng.choice([0x53, 0x21, 0x12]), 16, rng.choice([9, 63]), i % 34, 0x10])
+    return bytes(data)
 
 
 def png():
@@ -117,7 +132,7 @@ def damage_jpeg(data):
         at = rng.randrange(scan, len(data))
         data[at:at] = bytes([0xFF, rng.choice([0xD0, 0xD1, 0xD5, 0xD9, 0x00, 0xFF, 0xDA, 0xC4, 0x01])])
     elif what == 6:
-        at, end = rng.choice(segments(data))
+        at, end = rng.choice(segments(data) or [(2, 2)])
         data[at:at] = rng.choice([*JUNK, b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([rng.randrange(4)])])
     elif what == 7:
         marks = [i for i in range(scan, len(data) - 1) if data[i] == 0xFF and 0xD0 <= data[i + 1] <= 0xD7]
@@ -126,7 +141,7 @@ def damage_jpeg(data):
     else:
         scans = [i for i in range(2, len(data) - 1) if data[i] == 0xFF and data[i + 1] == 0xDA]
         # The last scans missing: what libjpeg smooths.
-        data[rng.choice(scans[1:] or scans) :] = b"\xff\xd9"
+        data[rng.choice(scans[1:] or scans or [2]) :] = b"\xff\xd9"
     return bytes(data)
 
 
@@ -174,9 +189,12 @@ def damage_png(data):
 
 
 cases = []
-for i in range(int(sys.argv[2]) if len(sys.argv) > 2 else 240):
-    kind, make, damage = ("jpeg", jpeg, damage_jpeg) if i % 3 else ("png", png, damage_png)
-    data = make()
+for i in range(96 if arithmetic else int(sys.argv[2]) if len(sys.argv) > 2 else 240):
+    if arithmetic:
+        kind, data, damage = "arithmetic", arithmetic_jpeg(i), damage_jpeg
+    else:
+        kind, make, damage = ("jpeg", jpeg, damage_jpeg) if i % 3 else ("png", png, damage_png)
+        data = make()
     for _ in range(rng.choice([0, 1, 1, 1, 2])):
         if len(data) > 40:
             data = damage(data)

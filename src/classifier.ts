@@ -301,10 +301,7 @@ export async function createClassifier(
     preprocessor.run(pixels, input)
     return infer({ decodeMs, preprocessMs: performance.now() - start, reduced: pixels.reduced ?? 1 }, limits)
   }
-  const wanted: WantedSize = (width, height) => {
-    const { geometry } = preprocessor
-    return placement(width, height, geometry.width, geometry.height, preprocess)
-  }
+  const wanted: WantedSize = (width, height) => placement({ width, height }, preprocessor.geometry, preprocess)
 
   const infer = ({ decodeMs, preprocessMs, reduced }: Prepared, limits: ClassifyLimits): Prediction[] => {
     const prepared = performance.now()

@@ -23,12 +23,12 @@ const RED: Colour = [255, 0, 0]
 
 test('a rectangle covers whole pixels fully and parts of pixels in part', () => {
   const c = new Canvas(gray(6, 4, 0))
-  c.fillRect(1, 1, 2, 2, [200, 200, 200])
+  c.fillRect({ x: 1, y: 1, width: 2, height: 2 }, [200, 200, 200])
   for (let y = 0; y < 4; y++) {
     for (let x = 0; x < 6; x++) assert.is(pixel(c, x, y)[0], x >= 1 && x < 3 && y >= 1 && y < 3 ? 200 : 0, `${x}, ${y}`)
   }
   const half = new Canvas(gray(4, 1, 0))
-  half.fillRect(0.5, 0, 2, 1, [200, 200, 200])
+  half.fillRect({ x: 0.5, y: 0, width: 2, height: 1 }, [200, 200, 200])
   assert.equal(
     [0, 1, 2, 3].map((x) => pixel(half, x, 0)[0]),
     [100, 200, 100, 0],
@@ -37,7 +37,7 @@ test('a rectangle covers whole pixels fully and parts of pixels in part', () => 
 
 test('a line goes from one end to the other', () => {
   const c = new Canvas(gray(20, 20, 0))
-  c.line(2.5, 2.5, 17.5, 17.5, 2, RED)
+  c.line({ from: { x: 2.5, y: 2.5 }, to: { x: 17.5, y: 17.5 } }, { width: 2, colour: RED })
   for (let i = 2; i < 18; i++) assert.ok(pixel(c, i, i)[0]! > 200)
   assert.equal(pixel(c, 2, 17), [0, 0, 0])
 })

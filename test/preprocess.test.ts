@@ -110,21 +110,33 @@ test("placement: torchvision's Resize and CenterCrop", () => {
     [257, 256, [257, 256, 16, 16]],
   ]
   for (const [w, h, want] of rows) {
-    const p = placement(w, h, 224, 224, crop)
+    const p = placement({ width: w, height: h }, { width: 224, height: 224 }, crop)
     assert.equal([p.width, p.height, p.cropX, p.cropY], want, `${w}x${h}`)
     assert.equal([p.countX, p.countY, p.padX, p.padY], [224, 224, 0, 0])
   }
   // A crop larger than the scaled image is padded, the odd pixel on the right and below.
-  const small = placement(100, 100, 225, 225, { ...crop, shorterSide: 200 })
+  const small = placement({ width: 100, height: 100 }, { width: 225, height: 225 }, { ...crop, shorterSide: 200 })
   assert.equal([small.countX, small.padX, small.cropX], [200, 12, 0])
 })
 
 test('placement: covering and letterbox, square and not', () => {
-  assert.equal(Object.values(placement(400, 200, 100, 100, { ...plain, fit: 'crop' })).slice(0, 4), [200, 100, 50, 0])
-  assert.equal(Object.values(placement(100, 400, 160, 120, { ...plain, fit: 'crop' })).slice(0, 4), [160, 640, 0, 260])
-  const fit = placement(400, 200, 100, 100, { ...plain, fit: 'fit' })
+  assert.equal(
+    Object.values(placement({ width: 400, height: 200 }, { width: 100, height: 100 }, { ...plain, fit: 'crop' })).slice(
+      0,
+      4,
+    ),
+    [200, 100, 50, 0],
+  )
+  assert.equal(
+    Object.values(placement({ width: 100, height: 400 }, { width: 160, height: 120 }, { ...plain, fit: 'crop' })).slice(
+      0,
+      4,
+    ),
+    [160, 640, 0, 260],
+  )
+  const fit = placement({ width: 400, height: 200 }, { width: 100, height: 100 }, { ...plain, fit: 'fit' })
   assert.equal([fit.width, fit.height, fit.padX, fit.padY, fit.countX, fit.countY], [100, 50, 0, 25, 100, 50])
-  const odd = placement(3, 1000, 64, 64, { ...plain, fit: 'fit' })
+  const odd = placement({ width: 3, height: 1000 }, { width: 64, height: 64 }, { ...plain, fit: 'fit' })
   assert.equal([odd.width, odd.height, odd.padX], [1, 64, 31])
 })
 
@@ -136,7 +148,7 @@ test('cropping gives the same pixels as resizing all and cutting', () => {
   ] as const) {
     const picture = image(w, h, 3, w)
     const how: Preprocess = { ...plain, fit: 'crop', shorterSide: 24 }
-    const p = placement(w, h, 20, 20, how)
+    const p = placement({ width: w, height: h }, { width: 20, height: 20 }, how)
     const whole = preprocess(picture, tensor([1, p.height, p.width, 3]), plain) as Uint8Array
     const cut = preprocess(picture, tensor([1, 20, 20, 3]), how) as Uint8Array
     for (let y = 0; y < 20; y++) {

@@ -62,8 +62,9 @@ test('a page is marked in the navigation, sources are there to read, nothing is 
   assert.match(html('src/graph.ts.html'), /<span id="L1">\/\*\*/)
   assert.match(html('weights/licenses/index.html'), /torchvision-BSD-3-Clause.txt/)
   for (const [path, bytes] of files) {
-    if (path.endsWith('.html'))
+    if (path.endsWith('.html')) {
       assert.not.match(bytes.toString(), /<script|<(?:img|link)[^>]*(?:src|href)="https?:/, path)
+    }
   }
 })
 

@@ -256,7 +256,7 @@ for (const fit of ['fit', 'stretch', 'crop'] as const) {
           at.y.push(Math.floor(i / 120))
         }
       })
-      const place = placement(width, height, 120, 104, how)
+      const place = placement({ width, height }, { width: 120, height: 104 }, how)
       const view = preprocessView({ width, height }, preprocessor.geometry, how)
       const [left, top] = toPhoto(view, Math.min(...at.x) / 120, Math.min(...at.y) / 104)
       const [right, bottom] = toPhoto(view, (Math.max(...at.x) + 1) / 120, (Math.max(...at.y) + 1) / 104)

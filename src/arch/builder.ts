@@ -37,6 +37,17 @@ interface Statistics {
   power: number
 }
 
+type Linear = 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED'
+/** A layer with weights: `fan` of them go into one output value. */
+interface LinearLayer<T extends Linear> {
+  type: T
+  attrs: OpOf<T>['attrs']
+  filterShape: readonly number[]
+  fan: number
+  /** Shape of the result, channels last. */
+  out: readonly number[]
+}
+
 const pair = (v: number | readonly [number, number]): readonly [number, number] => (typeof v === 'number' ? [v, v] : v)
 /** Standard deviation of a uniform integer in [-127, 127]. */
 const WEIGHT_DEVIATION = Math.sqrt((255 ** 2 - 1) / 12)
@@ -128,8 +139,7 @@ export class ArchBuilder {
   }
 
   /** Small random biases, on the grid of the accumulators. */
-  private bias(name: string, channels: number, inputScale: number, filterScale: number, shift: number): number {
-    const scale = Math.fround(Math.fround(inputScale) * Math.fround(filterScale))
+  private bias(name: string, channels: number, scale: number, shift: number): number {
     const dtype = this.numbers === 'float32' ? 'float32' : 'int32'
     const tensor: Tensor = { name: `${name}/bias`, shape: [channels], dtype }
     if (this.numbers === 'int8') {
@@ -150,24 +160,15 @@ export class ArchBuilder {
     return this.activation('image', shape, { scale: 1 / 128, zeroPoint: 0, power: 1 / 3 })
   }
 
-  private linear<T extends 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED'>(
-    type: T,
-    name: string,
-    x: number,
-    filterShape: readonly number[],
-    channels: number,
-    fan: number,
-    out: readonly number[],
-    o: WindowOptions,
-    attrs: OpOf<T>['attrs'],
-  ): number {
+  private linear<T extends Linear>(name: string, x: number, layer: LinearLayer<T>, o: WindowOptions): number {
+    const { type, attrs, filterShape, fan, out } = layer
     const from = this.statistics.get(x)!
     const gain = o.gain ?? 1
     const filterScale = (gain * Math.sqrt(1 / (fan * from.power))) / WEIGHT_DEVIATION
     const inputs = [
       x,
       this.filter(name, filterShape, filterScale),
-      this.bias(name, channels, from.scale, filterScale, o.shift ?? 0),
+      this.bias(name, out.at(-1)!, Math.fround(Math.fround(from.scale) * Math.fround(filterScale)), o.shift ?? 0),
     ]
     const activation = o.activation ?? 'NONE'
     const plain = AFTER[activation]
@@ -220,34 +221,34 @@ export class ArchBuilder {
   conv(name: string, x: number, channels: number, o: WindowOptions = {}): number {
     const { kernel, out, attrs } = this.window(x, o)
     const [n, , , c] = this.shape(x) as [number, number, number, number]
-    return this.linear(
-      'CONV_2D',
-      name,
-      x,
-      [channels, ...kernel, c],
-      channels,
-      kernel[0] * kernel[1] * c,
-      [n, ...out, channels],
-      o,
-      attrs,
-    )
+    const filterShape = [channels, ...kernel, c]
+    const fan = kernel[0] * kernel[1] * c
+    return this.linear(name, x, { type: 'CONV_2D', attrs, filterShape, fan, out: [n, ...out, channels] }, o)
   }
 
   depthwise(name: string, x: number, o: WindowOptions = {}): number {
     const { kernel, out, attrs } = this.window(x, o)
     const [n, , , c] = this.shape(x) as [number, number, number, number]
-    return this.linear('DEPTHWISE_CONV_2D', name, x, [1, ...kernel, c], c, kernel[0] * kernel[1], [n, ...out, c], o, {
-      ...attrs,
-      depthMultiplier: 1,
-    })
+    const layer: LinearLayer<'DEPTHWISE_CONV_2D'> = {
+      type: 'DEPTHWISE_CONV_2D',
+      attrs: { ...attrs, depthMultiplier: 1 },
+      filterShape: [1, ...kernel, c],
+      fan: kernel[0] * kernel[1],
+      out: [n, ...out, c],
+    }
+    return this.linear(name, x, layer, o)
   }
 
   dense(name: string, x: number, channels: number, o: Pick<WindowOptions, 'activation' | 'gain'> = {}): number {
     const depth = this.shape(x).at(-1)!
-    return this.linear('FULLY_CONNECTED', name, x, [channels, depth], channels, depth, [1, channels], o, {
-      activation: o.activation ?? 'NONE',
-      keepNumDims: false,
-    })
+    const layer: LinearLayer<'FULLY_CONNECTED'> = {
+      type: 'FULLY_CONNECTED',
+      attrs: { activation: o.activation ?? 'NONE', keepNumDims: false },
+      filterShape: [channels, depth],
+      fan: depth,
+      out: [1, channels],
+    }
+    return this.linear(name, x, layer, o)
   }
 
   pool(name: string, x: number, kind: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D', o: WindowOptions): number {

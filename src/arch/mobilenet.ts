@@ -72,15 +72,12 @@ export function mobilenetV2(o: ArchOptions): Graph {
   let n = 0
   for (const [expansion, channels, repeat, first] of V2) {
     for (let i = 0; i < repeat; i++) {
-      x = invertedResidual(
-        b,
-        `block${++n}`,
-        x,
-        expansion * b.shape(x).at(-1)!,
-        divisible(channels * o.alpha),
-        3,
-        i === 0 ? first : 1,
-      )
+      x = invertedResidual(b, `block${++n}`, x, {
+        hidden: expansion * b.shape(x).at(-1)!,
+        out: divisible(channels * o.alpha),
+        kernel: 3,
+        stride: i === 0 ? first : 1,
+      })
     }
   }
   x = b.conv('head', x, o.alpha > 1 ? divisible(1280 * o.alpha) : 1280, { activation: 'RELU6' })
@@ -88,15 +85,15 @@ export function mobilenetV2(o: ArchOptions): Graph {
   return b.finish(image, x, { name: 'mobilenet_v2' })
 }
 
-function invertedResidual(
-  b: ArchBuilder,
-  name: string,
-  x: number,
-  hidden: number,
-  out: number,
-  kernel: number,
-  stride: number,
-): number {
+/** Channels of the expansion and of the result; window and stride of the depthwise layer between them. */
+interface Block {
+  hidden: number
+  out: number
+  kernel: number
+  stride: number
+}
+
+function invertedResidual(b: ArchBuilder, name: string, x: number, { hidden, out, kernel, stride }: Block): number {
   const from = b.shape(x).at(-1)!
   let y = hidden === from ? x : b.conv(`${name}/expand`, x, hidden, { activation: 'RELU6' })
   y = b.depthwise(`${name}/depthwise`, y, { kernel, stride, activation: 'RELU6' })
@@ -128,15 +125,12 @@ export function efficientnetLite0(o: ArchOptions): Graph {
   let n = 0
   for (const [expansion, kernel, channels, repeat, first] of LITE0) {
     for (let i = 0; i < repeat; i++) {
-      x = invertedResidual(
-        b,
-        `block${++n}`,
-        x,
-        expansion * b.shape(x).at(-1)!,
-        divisible(channels * o.alpha),
+      x = invertedResidual(b, `block${++n}`, x, {
+        hidden: expansion * b.shape(x).at(-1)!,
+        out: divisible(channels * o.alpha),
         kernel,
-        i === 0 ? first : 1,
-      )
+        stride: i === 0 ? first : 1,
+      })
     }
   }
   x = b.conv('head', x, 1280, { activation: 'RELU6' })

@@ -69,14 +69,15 @@ function fitText(text: string, cells: number): string {
   return ''
 }
 
+/** A label to be placed: its size, the box that it names, and half the width of that box's line. */
+interface Label {
+  size: { width: number; height: number }
+  box: Box
+  edge: number
+}
+
 /** Where a label covers least of what is drawn already: above its box, below it, or within; always inside the photo. */
-function place(
-  size: { width: number; height: number },
-  box: Box,
-  edge: number,
-  canvas: Canvas,
-  taken: readonly Box[],
-): Box {
+function place({ size, box, edge }: Label, canvas: Canvas, taken: readonly Box[]): Box {
   const x = Math.max(0, Math.min(box.x - edge, canvas.width - size.width))
   const spots = [
     box.y - edge - size.height,
@@ -101,13 +102,13 @@ function drawPoints(canvas: Canvas, { points = [], bones = [], box }: Mark, colo
   for (const [a, b] of bones) {
     const [from, to] = [points[a], points[b]]
     if (!from || !to) continue
-    if (few) canvas.line(from.x, from.y, to.x, to.y, radius + 2, DARK, 0.8)
-    canvas.line(from.x, from.y, to.x, to.y, radius, few ? colour : LIGHT, few ? 1 : 0.45)
+    if (few) canvas.line({ from, to }, { width: radius + 2, colour: DARK, opacity: 0.8 })
+    canvas.line({ from, to }, { width: radius, colour: few ? colour : LIGHT, opacity: few ? 1 : 0.45 })
   }
-  for (const { x, y, faint } of points) {
-    if (faint) continue
-    canvas.disc(x, y, radius + 0.7, DARK)
-    canvas.disc(x, y, radius, POINT)
+  for (const point of points) {
+    if (point.faint) continue
+    canvas.disc(point, radius + 0.7, DARK)
+    canvas.disc(point, radius, POINT)
   }
 }
 
@@ -120,8 +121,8 @@ function drawMarks(canvas: Canvas, marks: readonly Mark[]): void {
   for (const { key } of marks) if (!colours.has(key)) colours.set(key, paletteColour(colours.size))
   for (const { box, key } of [...marks].reverse()) {
     if (!box) continue
-    canvas.strokeRect(box.x, box.y, box.width, box.height, line + 2, DARK)
-    canvas.strokeRect(box.x, box.y, box.width, box.height, line, colours.get(key)!)
+    canvas.strokeRect(box, { width: line + 2, colour: DARK })
+    canvas.strokeRect(box, { width: line, colour: colours.get(key)! })
   }
   for (const mark of [...marks].reverse()) {
     if (mark.points) drawPoints(canvas, mark, colours.get(mark.key)!, mark.points.length < FEW)
@@ -136,15 +137,16 @@ function drawMarks(canvas: Canvas, marks: readonly Mark[]): void {
       width: Math.max(...texts.map((t) => layout(t).width)) * cell + 2 * pad,
       height: texts.length * (ROWS + 1.5) * cell + 2 * pad - 1.5 * cell,
     }
-    const at = place(size, box, line / 2, canvas, [...taken, ...taken, ...boxes])
+    const at = place({ size, box, edge: line / 2 }, canvas, [...taken, ...taken, ...boxes])
     taken.push(at)
     return [{ colour: colours.get(key)!, texts, at, pad }]
   })
   for (const { colour, texts, at, pad } of labels.reverse()) {
-    canvas.fillRect(at.x, at.y, at.width, at.height, colour, 0.92)
-    texts.forEach((t, i) =>
-      canvas.text(t, at.x + pad, at.y + pad + i * (ROWS + 1.5) * cell, cell, luminance(colour) > 140 ? DARK : LIGHT),
-    )
+    canvas.fillRect(at, colour, 0.92)
+    texts.forEach((t, i) => {
+      const corner = { x: at.x + pad, y: at.y + pad + i * (ROWS + 1.5) * cell }
+      canvas.text(t, corner, cell, luminance(colour) > 140 ? DARK : LIGHT)
+    })
   }
 }
 
@@ -235,8 +237,8 @@ function legend(canvas: Canvas, found: Segmentation, colour: (value: number) => 
   entries.forEach(({ text, c }, i) => {
     const fitted = fitText(text, (canvas.width - 4 * pad) / cell)
     const y = canvas.height - (entries.length - i) * row - pad
-    canvas.fillRect(pad, y, layout(fitted).width * cell + 2 * pad, row, c, 0.92)
-    canvas.text(fitted, 2 * pad, y + 1.5 * cell, cell, luminance(c) > 140 ? DARK : LIGHT)
+    canvas.fillRect({ x: pad, y, width: layout(fitted).width * cell + 2 * pad, height: row }, c, 0.92)
+    canvas.text(fitted, { x: 2 * pad, y: y + 1.5 * cell }, cell, luminance(c) > 140 ? DARK : LIGHT)
   })
 }
 

@@ -4,9 +4,28 @@ import { layout, ROWS } from './font.ts'
 
 export type Colour = readonly [red: number, green: number, blue: number]
 
+export interface Point {
+  x: number
+  y: number
+}
+export interface Segment {
+  from: Point
+  to: Point
+}
+export interface Rect extends Point {
+  width: number
+  height: number
+}
+/** `width` in pixels; `opacity` from 0 to 1, 1 where it is left out. */
+export interface Pen {
+  width: number
+  colour: Colour
+  opacity?: number
+}
+
 /** Distance of a point from a line between two points. */
-function distance(x: number, y: number, x0: number, y0: number, x1: number, y1: number): number {
-  const [dx, dy] = [x1 - x0, y1 - y0]
+function distance(x: number, y: number, { from: { x: x0, y: y0 }, to }: Segment): number {
+  const [dx, dy] = [to.x - x0, to.y - y0]
   const length = dx * dx + dy * dy
   const t = length === 0 ? 0 : Math.max(0, Math.min(1, ((x - x0) * dx + (y - y0) * dy) / length))
   return Math.hypot(x - x0 - t * dx, y - y0 - t * dy)
@@ -41,68 +60,66 @@ export class Canvas {
   /**
    * Calls `cover` for the pixels of a region (widened to whole pixels, cut at the borders); pixel centres lie at .5.
    */
-  private each(
-    left: number,
-    top: number,
-    right: number,
-    bottom: number,
-    colour: Colour,
-    cover: (x: number, y: number) => number,
-  ): void {
-    for (let y = Math.max(0, Math.floor(top)); y < Math.min(this.height, Math.ceil(bottom)); y++) {
-      for (let x = Math.max(0, Math.floor(left)); x < Math.min(this.width, Math.ceil(right)); x++) {
+  private each({ from, to }: Segment, colour: Colour, cover: (x: number, y: number) => number): void {
+    for (let y = Math.max(0, Math.floor(from.y)); y < Math.min(this.height, Math.ceil(to.y)); y++) {
+      for (let x = Math.max(0, Math.floor(from.x)); x < Math.min(this.width, Math.ceil(to.x)); x++) {
         const c = Math.max(0, Math.min(1, cover(x + 0.5, y + 0.5)))
         if (c > 0) this.blend(x, y, colour, c)
       }
     }
   }
 
-  fillRect(x: number, y: number, width: number, height: number, colour: Colour, opacity = 1): void {
+  fillRect({ x, y, width, height }: Rect, colour: Colour, opacity = 1): void {
+    const [right, bottom] = [x + width, y + height]
     this.each(
-      x,
-      y,
-      x + width,
-      y + height,
+      { from: { x, y }, to: { x: right, y: bottom } },
       colour,
-      (px, py) =>
-        opacity * Math.min(1, px + 0.5 - x, x + width - px + 0.5) * Math.min(1, py + 0.5 - y, y + height - py + 0.5),
+      (px, py) => opacity * Math.min(1, px + 0.5 - x, right - px + 0.5) * Math.min(1, py + 0.5 - y, bottom - py + 0.5),
     )
   }
 
-  /** An outline of the given thickness, centred on the rectangle's edge. */
-  strokeRect(x: number, y: number, width: number, height: number, thickness: number, colour: Colour): void {
+  /** An outline, centred on the rectangle's edge. */
+  strokeRect({ x, y, width, height }: Rect, { width: thickness, colour, opacity }: Pen): void {
     const h = thickness / 2
-    this.fillRect(x - h, y - h, width + thickness, thickness, colour)
-    this.fillRect(x - h, y + height - h, width + thickness, thickness, colour)
-    this.fillRect(x - h, y + h, thickness, height - thickness, colour)
-    this.fillRect(x + width - h, y + h, thickness, height - thickness, colour)
+    const across = { x: x - h, width: width + thickness, height: thickness }
+    const down = { y: y + h, width: thickness, height: height - thickness }
+    this.fillRect({ ...across, y: y - h }, colour, opacity)
+    this.fillRect({ ...across, y: y + height - h }, colour, opacity)
+    this.fillRect({ ...down, x: x - h }, colour, opacity)
+    this.fillRect({ ...down, x: x + width - h }, colour, opacity)
   }
 
-  line(x0: number, y0: number, x1: number, y1: number, thickness: number, colour: Colour, opacity = 1): void {
-    const h = thickness / 2
-    this.each(
-      Math.min(x0, x1) - h - 1,
-      Math.min(y0, y1) - h - 1,
-      Math.max(x0, x1) + h + 1,
-      Math.max(y0, y1) + h + 1,
-      colour,
-      (x, y) => opacity * Math.min(1, h + 0.5 - distance(x, y, x0, y0, x1, y1)),
-    )
+  line(segment: Segment, { width, colour, opacity = 1 }: Pen): void {
+    const { from: a, to: b } = segment
+    const h = width / 2
+    const region = {
+      from: { x: Math.min(a.x, b.x) - h - 1, y: Math.min(a.y, b.y) - h - 1 },
+      to: { x: Math.max(a.x, b.x) + h + 1, y: Math.max(a.y, b.y) + h + 1 },
+    }
+    this.each(region, colour, (x, y) => opacity * Math.min(1, h + 0.5 - distance(x, y, segment)))
   }
 
-  disc(x: number, y: number, radius: number, colour: Colour): void {
-    this.line(x, y, x, y, 2 * radius, colour)
+  disc(centre: Point, radius: number, colour: Colour): void {
+    this.line({ from: centre, to: centre }, { width: 2 * radius, colour })
   }
 
-  /** Text with its upper left corner at (x, y); `scale` is the size of a font cell in pixels. */
-  text(text: string, x: number, y: number, scale: number, colour: Colour): void {
+  /** Text whose upper left corner is `at`; `scale` is the size of a font cell in pixels. */
+  text(text: string, at: Point, scale: number, colour: Colour): void {
     const h = 0.55 * scale
-    for (const { glyph, x: at } of layout(text).glyphs) {
-      const left = x + at * scale
-      const strokes = glyph.strokes.map((s) => s.map((v, i) => (i % 2 ? y : left) + (v + 0.5) * scale))
-      this.each(left - 1, y - 1, left + glyph.width * scale + 1, y + ROWS * scale + 1, colour, (px, py) => {
+    for (const { glyph, x } of layout(text).glyphs) {
+      const left = at.x + x * scale
+      const point = (cellX: number, cellY: number): Point => ({
+        x: left + (cellX + 0.5) * scale,
+        y: at.y + (cellY + 0.5) * scale,
+      })
+      const strokes = glyph.strokes.map(([x0, y0, x1, y1]) => ({ from: point(x0, y0), to: point(x1, y1) }))
+      const region = {
+        from: { x: left - 1, y: at.y - 1 },
+        to: { x: left + glyph.width * scale + 1, y: at.y + ROWS * scale + 1 },
+      }
+      this.each(region, colour, (px, py) => {
         let near = Infinity
-        for (const [x0, y0, x1, y1] of strokes) near = Math.min(near, distance(px, py, x0!, y0!, x1!, y1!))
+        for (const stroke of strokes) near = Math.min(near, distance(px, py, stroke))
         return h + 0.5 - near
       })
     }

@@ -7,6 +7,7 @@ import { ThimbleError } from '../errors.ts'
 import { type DType, elements, type Preprocess } from '../graph.ts'
 import { checkPreprocess } from '../options.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import type { Size } from './limits.ts'
 import { type AxisTaps, axisTaps, extent, resizeColumns, resizeRow, rowsFirst } from './resize.ts'
 
 /** An image tensor's geometry. */
@@ -63,16 +64,11 @@ function centre(size: number, target: number): { crop: number; count: number; pa
 }
 
 /**
- * Placement of an imageWidth x imageHeight picture in a width x height input.
+ * Placement of a picture in an input.
  * Source: torchvision's Resize(shorterSide) and CenterCrop for `crop`; TensorFlow's resize_with_pad for `fit`.
  */
-export function placement(
-  imageWidth: number,
-  imageHeight: number,
-  width: number,
-  height: number,
-  how: Preprocess,
-): Placement {
+export function placement(image: Size, { width, height }: Size, how: Preprocess): Placement {
+  const { width: imageWidth, height: imageHeight } = image
   if (how.fit === 'stretch') {
     return { width, height, cropX: 0, cropY: 0, countX: width, countY: height, padX: 0, padY: 0 }
   }
@@ -216,9 +212,10 @@ export class Preprocessor {
     if (this.plan?.width === width && this.plan.height === height && this.plan.sourceChannels === sourceChannels) {
       return this.plan
     }
-    const place = placement(width, height, this.geometry.width, this.geometry.height, this.how)
-    const x = axisTaps(this.how.method, width, place.width, place.cropX, place.countX)
-    const y = axisTaps(this.how.method, height, place.height, place.cropY, place.countY)
+    const place = placement({ width, height }, this.geometry, this.how)
+    const { method } = this.how
+    const x = axisTaps(method, { inSize: width, outSize: place.width, from: place.cropX, count: place.countX })
+    const y = axisTaps(method, { inSize: height, outSize: place.height, from: place.cropY, count: place.countY })
     const rows = rowsFirst(width, height, place.width, place.height)
     const [first, last] = extent(rows ? x : y)
     const samples = sourceChannels === 1 ? 1 : 3
@@ -241,18 +238,25 @@ export class Preprocessor {
     const { place, x, y, first, width, sourceChannels } = plan
     const { temp, line, sums } = this
     const n = place.countX * samples
+    const row = { samples: data, at: 0, channels: sourceChannels }
+    const narrowed = { samples: temp, at: 0, channels: samples }
     let next = first
     for (let i = 0; i < place.countY; i++) {
       // Only rows that some output reads (nearest and bilinear-fast skip many).
       const from = Math.max(next, y.starts[i]!)
       next = Math.max(next, y.starts[i]! + y.counts[i]!)
       for (let r = from; r < next; r++) {
-        resizeColumns(data, r * width * sourceChannels, sourceChannels, x, temp, (r - first) * n, samples)
+        row.at = r * width * sourceChannels
+        narrowed.at = (r - first) * n
+        resizeColumns(row, x, narrowed)
       }
     }
+    const rows = { samples: temp, at: 0 - first * n, rowElements: n, n }
+    const scratch = { out: line, sums }
+    const finished = { samples: line, channels: samples }
     for (let i = 0; i < place.countY; i++) {
-      resizeRow(temp, 0 - first * n, n, n, y, i, line, sums)
-      this.emit(line, samples, place, i, out)
+      resizeRow(rows, y, i, scratch)
+      this.emit(finished, place, i, out)
     }
   }
 
@@ -265,25 +269,30 @@ export class Preprocessor {
     const { place, x, y, first, last, width, sourceChannels } = plan
     const { temp, line, sums } = this
     const n = (last - first) * sourceChannels
+    const rows = { samples: data, at: first * sourceChannels, rowElements: width * sourceChannels, n }
+    const row = { samples: temp, at: 0 - first * sourceChannels, channels: sourceChannels }
+    const scratch = { out: temp, sums }
+    const finished = { samples: line, at: 0, channels: samples }
     for (let i = 0; i < place.countY; i++) {
-      resizeRow(data, first * sourceChannels, width * sourceChannels, n, y, i, temp, sums)
-      resizeColumns(temp, 0 - first * sourceChannels, sourceChannels, x, line, 0, samples)
-      this.emit(line, samples, place, i, out)
+      resizeRow(rows, y, i, scratch)
+      resizeColumns(row, x, finished)
+      this.emit(finished, place, i, out)
     }
   }
 
   /** One finished row of 8-bit samples through the tables to its place. */
-  private emit(line: Uint8Array, samples: 1 | 3, place: Placement, row: number, out: NumberArray): void {
+  private emit(line: { samples: Uint8Array; channels: 1 | 3 }, place: Placement, row: number, out: NumberArray): void {
     const { width, height, channels, nchw } = this.geometry
     const n = place.countX
     const pixel = (place.padY + row) * width + place.padX
     const step = nchw ? 1 : channels
     const bgr = this.how.channels === 'bgr'
+    const { samples, channels: stride } = line
     for (let c = 0; c < channels; c++) {
       const lut = this.luts[c]!
-      let i = samples === 1 ? 0 : bgr ? 2 - c : c
+      let i = stride === 1 ? 0 : bgr ? 2 - c : c
       let o = nchw ? c * width * height + pixel : pixel * channels + c
-      for (let x = 0; x < n; x++, i += samples, o += step) out[o] = lut[line[i]!]!
+      for (let x = 0; x < n; x++, i += stride, o += step) out[o] = lut[samples[i]!]!
     }
   }
 

@@ -15,6 +15,14 @@ export type ResizeMethod = Preprocess['method']
 const PRECISION = 22
 const HALF = 1 << (PRECISION - 1)
 
+/** Outputs `from` to `from + count` of an axis of `inSize` pixels that is resized to `outSize`. */
+export interface Axis {
+  inSize: number
+  outSize: number
+  from: number
+  count: number
+}
+
 /**
  * Taps of one axis. Output i is the sum over k < counts[i] of weights[i * stride + k] * input[starts[i] + k].
  * `identity`: every output is one input pixel, whole.
@@ -27,11 +35,8 @@ export interface AxisTaps {
   identity: boolean
 }
 
-/**
- * Taps for outputs `from` to `from + count` of an axis of `inSize` pixels resized to `outSize`.
- * Requires: inSize, outSize >= 1; 0 <= from, from + count <= outSize.
- */
-export function axisTaps(method: ResizeMethod, inSize: number, outSize: number, from: number, count: number): AxisTaps {
+/** Requires: inSize, outSize >= 1; 0 <= from, from + count <= outSize. */
+export function axisTaps(method: ResizeMethod, { inSize, outSize, from, count }: Axis): AxisTaps {
   if (inSize === outSize) return nearestTaps(1, from, count)
   const scale = inSize / outSize
   switch (method) {
@@ -123,48 +128,40 @@ function nearestTaps(scale: number, from: number, count: number, inSize = from +
 }
 
 /**
- * One row resized along x: `taps.starts.length` pixels of `outChannels` channels (the first ones of `inChannels`).
- * `at` is the element where the row's column 0 lies (or would lie: a table may start at a later column).
- * Writes exactly starts.length * outChannels from `out[to]` on.
+ * A row of pixels, interleaved. `at` is the element where the row's column 0 lies (or would lie: a table may start at a
+ * later column).
  */
-export function resizeColumns(
-  input: Uint8Array | Uint8ClampedArray,
-  at: number,
-  inChannels: number,
-  taps: AxisTaps,
-  out: Uint8Array,
-  to: number,
-  outChannels: 1 | 3,
-): void {
-  if (taps.identity) pickColumns(input, at, inChannels, taps.starts, out, to, outChannels)
-  else if (outChannels === 3) columns3(input, at, inChannels, taps, out, to)
-  else columns1(input, at, inChannels, taps, out, to)
+interface Row<Samples, Channels extends number = number> {
+  samples: Samples
+  at: number
+  channels: Channels
+}
+type Pixels = Uint8Array | Uint8ClampedArray
+
+/**
+ * One row resized along x: `taps.starts.length` pixels of the first `to.channels` of `from.channels`.
+ * Writes exactly starts.length * to.channels from `to.samples[to.at]` on.
+ */
+export function resizeColumns(from: Row<Pixels>, taps: AxisTaps, to: Row<Uint8Array, 1 | 3>): void {
+  if (taps.identity) pickColumns(from, taps.starts, to)
+  else if (to.channels === 3) columns3(from, taps, to)
+  else columns1(from, taps, to)
 }
 
-function pickColumns(
-  input: Uint8Array | Uint8ClampedArray,
-  at: number,
-  inChannels: number,
-  starts: Int32Array,
-  out: Uint8Array,
-  to: number,
-  outChannels: number,
-): void {
+function pickColumns(from: Row<Pixels>, starts: Int32Array, { samples: out, at, channels }: Row<Uint8Array>): void {
+  const input = from.samples
+  let to = at
   for (let i = 0; i < starts.length; i++) {
-    const p = at + starts[i]! * inChannels
-    for (let c = 0; c < outChannels; c++) out[to++] = input[p + c]!
+    const p = from.at + starts[i]! * from.channels
+    for (let c = 0; c < channels; c++) out[to++] = input[p + c]!
   }
 }
 
-function columns3(
-  input: Uint8Array | Uint8ClampedArray,
-  at: number,
-  inChannels: number,
-  taps: AxisTaps,
-  out: Uint8Array,
-  to: number,
-): void {
+function columns3(from: Row<Pixels>, taps: AxisTaps, target: Row<Uint8Array>): void {
+  const { samples: input, at, channels: inChannels } = from
   const { starts, counts, weights, stride } = taps
+  const out = target.samples
+  let to = target.at
   const n = starts.length
   for (let i = 0; i < n; i++, to += 3) {
     let p = at + starts[i]! * inChannels
@@ -184,15 +181,11 @@ function columns3(
   }
 }
 
-function columns1(
-  input: Uint8Array | Uint8ClampedArray,
-  at: number,
-  inChannels: number,
-  taps: AxisTaps,
-  out: Uint8Array,
-  to: number,
-): void {
+function columns1(from: Row<Pixels>, taps: AxisTaps, target: Row<Uint8Array>): void {
+  const { samples: input, at, channels: inChannels } = from
   const { starts, counts, weights, stride } = taps
+  const out = target.samples
+  let to = target.at
   const n = starts.length
   for (let i = 0; i < n; i++) {
     let p = at + starts[i]! * inChannels
@@ -203,20 +196,22 @@ function columns1(
   }
 }
 
-/**
- * One row resized along y: `n` samples of output row `index`. Input row r's samples lie from `at + r * rowElements` on.
- * `sums` is scratch of at least n elements. Writes `out[0 .. n)`.
- */
+/** Rows of `n` samples; those of row r lie from `at + r * rowElements` on. */
+interface Rows {
+  samples: Pixels
+  at: number
+  rowElements: number
+  n: number
+}
+
+/** Output row `index` of rows resized along y. `sums` is scratch of at least n elements. Writes `out[0 .. n)`. */
 export function resizeRow(
-  input: Uint8Array | Uint8ClampedArray,
-  at: number,
-  rowElements: number,
-  n: number,
+  rows: Rows,
   taps: AxisTaps,
   index: number,
-  out: Uint8Array,
-  sums: Int32Array,
+  { out, sums }: { out: Uint8Array; sums: Int32Array },
 ): void {
+  const { samples: input, at, rowElements, n } = rows
   const { weights, stride } = taps
   const start = at + taps.starts[index]! * rowElements
   if (taps.identity) {

@@ -125,7 +125,7 @@ export class ImageDecoder {
     const start = performance.now()
     const geometry = inputGeometry(input)
     const picture = this.load(bytes, this.options, (width, height) =>
-      this.options.decode === 'fast' ? placement(width, height, geometry.width, geometry.height, how) : undefined,
+      this.options.decode === 'fast' ? placement({ width, height }, geometry, how) : undefined,
     )
     const decoded = performance.now()
     this.fill(picture, input, how, out)
@@ -187,7 +187,7 @@ export class ImageDecoder {
     const tensor = this.checked(wasm.reserve(total * bytes))
     const plan = this.checked(wasm.reserve(PLAN_WORDS * 4))
     tables.forEach((table, c) => new Uint8Array(wasm.memory.buffer).set(table, at + c * 256 * bytes))
-    const place = placement(width, height, geometry.width, geometry.height, how)
+    const place = placement({ width, height }, geometry, how)
     // The fields of InputPlan in assembly/image/input.ts, in their order.
     new Int32Array(wasm.memory.buffer).set(
       [

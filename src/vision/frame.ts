@@ -93,7 +93,7 @@ function cornerBack(image: Size, input: Size): View {
 
 /** The view that a preprocessing makes. */
 export function preprocessView(image: Size, input: Size, how: Preprocess): View {
-  const p = placement(image.width, image.height, input.width, input.height, how)
+  const p = placement(image, input, how)
   const at = { width: p.width, height: p.height, left: p.padX - p.cropX, top: p.padY - p.cropY }
   return placedView(image, at, input)
 }

@@ -63,6 +63,21 @@ function firstNodes(refs: readonly TensorRef[]): Map<string, number> {
   return first
 }
 
+/** Where in nested models a layer is. */
+interface Place {
+  path: readonly string[]
+  depth: number
+}
+
+/** A functional model while its layers are called. */
+interface Functional {
+  name: string
+  layers: ReadonlyMap<string, LayerConfig>
+  callOf: (r: TensorRef) => CallArguments
+  /** Tensors of every call so far, by `layer#node`. */
+  values: Map<string, number[]>
+}
+
 class Builder {
   private readonly net = new Net()
   private readonly context: Context
@@ -74,40 +89,34 @@ class Builder {
   }
 
   build(root: LayerConfig): Graph {
-    const outputs = this.model(root, undefined, [], 0)
+    const outputs = this.model(root, undefined, { path: [], depth: 0 })
     return this.net.finish(outputs, { name: root.name })
   }
 
   /** Runs a model on given tensors, or makes graph inputs when it is the outermost. */
-  private model(m: LayerConfig, inputs: number[] | undefined, path: string[], depth: number): number[] {
-    if (depth > MAX_DEPTH) bad('models are nested too deeply', m.name)
-    return m.className === 'Sequential'
-      ? this.sequential(m, inputs, path, depth)
-      : this.functional(m, inputs, path, depth)
+  private model(m: LayerConfig, inputs: number[] | undefined, place: Place): number[] {
+    if (place.depth > MAX_DEPTH) bad('models are nested too deeply', m.name)
+    return m.className === 'Sequential' ? this.sequential(m, inputs, place) : this.functional(m, inputs, place)
   }
 
   private layer(
     l: LayerConfig,
     inputs: Argument[],
     call: Pick<CallArguments, 'kwargs' | 'args'>,
-    path: string[],
-    depth: number,
+    place: Place,
   ): number[] {
+    const path = [...place.path, l.name]
     if (isModel(l.className)) {
-      return this.model(
-        l,
-        inputs.filter((i) => typeof i === 'number'),
-        [...path, l.name],
-        depth + 1,
-      )
+      const tensors = inputs.filter((i) => typeof i === 'number')
+      return this.model(l, tensors, { path, depth: place.depth + 1 })
     }
     if (l.className === 'TimeDistributed' || l.className === 'Bidirectional') {
       throw new ThimbleError('lower/unsupported-op', `Keras layer ${l.className}`, { tensor: l.name })
     }
-    return runLayer(this.context, { ...l, path: [...path, l.name] }, inputs, call)
+    return runLayer(this.context, { ...l, path }, inputs, call)
   }
 
-  private sequential(m: LayerConfig, inputs: number[] | undefined, path: string[], depth: number): number[] {
+  private sequential(m: LayerConfig, inputs: number[] | undefined, place: Place): number[] {
     const layers = layersOf(m.config)
     let x = inputs
     for (const l of layers) {
@@ -116,7 +125,7 @@ class Builder {
         continue
       }
       x ??= [this.net.input(`${l.name}_input`, this.firstShape(l, 0))]
-      x = this.layer(l, x, { kwargs: {}, args: [] }, path, depth)
+      x = this.layer(l, x, { kwargs: {}, args: [] }, place)
     }
     return x ?? bad('model has no layers', m.name)
   }
@@ -135,7 +144,7 @@ class Builder {
     return bad('model does not state its input shape', l.name)
   }
 
-  private functional(m: LayerConfig, inputs: number[] | undefined, path: string[], depth: number): number[] {
+  private functional(m: LayerConfig, inputs: number[] | undefined, place: Place): number[] {
     const layers = new Map(layersOf(m.config).map((l) => [l.name, l]))
     const values = new Map<string, number[]>()
     const inputRefs = refsOf(m.config.input_layers)
@@ -155,19 +164,13 @@ class Builder {
       const offset = isModel(layers.get(r.layer)!.className) && first.get(r.layer)! > 0 ? 1 : 0
       return list[r.node - offset] ?? (list.length === 1 ? list[0] : undefined) ?? bad('layer is never called', r.layer)
     }
-    return outputs.map((r) => this.evaluate(r, layers, callOf, values, path, depth, m.name))
+    const model: Functional = { name: m.name, layers, callOf, values }
+    return outputs.map((r) => this.evaluate(r, model, place))
   }
 
   /** Depth-first over the calls that `want` needs, without recursion: files may chain thousands of layers. */
-  private evaluate(
-    want: TensorRef,
-    layers: Map<string, LayerConfig>,
-    callOf: (r: TensorRef) => CallArguments,
-    values: Map<string, number[]>,
-    path: string[],
-    depth: number,
-    model: string,
-  ): number {
+  private evaluate(want: TensorRef, model: Functional, place: Place): number {
+    const { layers, callOf, values } = model
     const key = (r: TensorRef): string => `${r.layer}#${r.node}`
     const stack: TensorRef[] = [want]
     const open = new Set<string>()
@@ -191,10 +194,10 @@ class Builder {
           ? { constant: i }
           : (values.get(key(i))![i.tensor] ?? bad('connection to an output that does not exist', i.layer)),
       )
-      values.set(key(r), this.layer(layer, inputs, call, path, depth))
+      values.set(key(r), this.layer(layer, inputs, call, place))
       stack.pop()
     }
-    return values.get(key(want))![want.tensor] ?? bad('output does not exist', model)
+    return values.get(key(want))![want.tensor] ?? bad('output does not exist', model.name)
   }
 }
 

@@ -193,16 +193,13 @@ export const gemm: Handler = (r, n) => {
   if (w.value.shape.length !== 2) return malformed(n, 'weights')
   const rows = attribute.int(n, 'transB', 0) === 1
   const b = n.inputs[2] ? r.input(n, 2) : undefined
-  const y = fullyConnected(
-    r,
-    n,
-    r.input(n, 0),
+  const y = fullyConnected(r, n, r.input(n, 0), {
     w,
     rows,
-    b?.kind === 'constant' ? b : undefined,
-    attribute.float(n, 'alpha', 1),
-    attribute.float(n, 'beta', 1),
-  )
+    b: b?.kind === 'constant' ? b : undefined,
+    alpha: attribute.float(n, 'alpha', 1),
+    beta: attribute.float(n, 'beta', 1),
+  })
   if (!b || b.kind === 'constant') return [y]
   return fail(n, 'a bias that is not constant')
 }
@@ -212,16 +209,24 @@ export const matMul: Handler = (r, n) => {
   if (w.kind !== 'constant' || w.value.shape.length !== 2) {
     return fail(n, w.kind === 'constant' ? 'weights of another rank than 2' : 'two operands that are not constant')
   }
-  return [fullyConnected(r, n, r.input(n, 0), w, false, undefined, 1, 1)]
+  return [fullyConnected(r, n, r.input(n, 0), { w, rows: false, b: undefined, alpha: 1, beta: 1 })]
 }
 
-/** Weights [K, O] to filter [O, K], its columns in the order in which the input is stored. */
+/** alpha * x w + beta * b; `w` is [O, K] where `rows`, else [K, O]. */
+interface Affine {
+  w: Constant
+  rows: boolean
+  b: Constant | undefined
+  alpha: number
+  beta: number
+}
+
+/** Weights to filter [O, K], its columns in the order in which the input is stored. */
 function filterOf(
   r: Reader,
   n: OnnxNode,
   x: Value,
-  w: Constant,
-  rows: boolean,
+  { w, rows }: Affine,
 ): { filter: { shape: number[]; data: Float32Array }; grid: Grid | undefined; input: number; order?: number[] } {
   const data = Float32Array.from(w.value.data)
   const plain = rows ? { shape: [...w.value.shape], data } : transpose(data, w.value.shape, [1, 0])
@@ -243,21 +248,13 @@ function filterOf(
   }
 }
 
-function fullyConnected(
-  r: Reader,
-  n: OnnxNode,
-  x: Value,
-  w: Constant,
-  rows: boolean,
-  b: Constant | undefined,
-  alpha: number,
-  beta: number,
-): Value {
+function fullyConnected(r: Reader, n: OnnxNode, x: Value, layer: Affine): Value {
+  const { w, rows, b, alpha, beta } = layer
   const shape = r.net.onnxShape(x)
   const depth = shape[shape.length - 1]!
   if (w.value.shape[rows ? 1 : 0] !== depth) return malformed(n, 'weights')
   const lazy = x.kind === 'flat' && x.of.permutation[0] === 0 ? x : r.net.settled(n.name, x)
-  const { filter, grid, input } = filterOf(r, n, lazy, w, rows)
+  const { filter, grid, input } = filterOf(r, n, lazy, layer)
   const o = filter.shape[0]!
   if (b && b.value.data.length !== 1 && b.value.data.length !== o) {
     return fail(n, `a bias of shape [${b.value.shape.join(', ')}]`)

@@ -3,17 +3,19 @@
  * files come from a peer.
  */
 import { zipSync } from 'fflate'
+import { gunzipSync } from 'node:zlib'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readFloatModel } from '../src/convert/index.ts'
-import { readStateDict, type StateDict } from '../src/convert/pytorch.ts'
+import { readStateDict, type StateDict, type StateTensor } from '../src/convert/pytorch.ts'
 import { graphFromStateDict } from '../src/convert/torch-models.ts'
 import { readZip } from '../src/convert/zip.ts'
 import { ThimbleError } from '../src/errors.ts'
 import { floatModel } from '../src/float/execute.ts'
+import type { Graph } from '../src/graph.ts'
 import { answer, fixtureBytes, relative } from './convert-util.ts'
 import { peerPython, runPython } from './peer-python.ts'
 import { need, refusal, root } from './util.ts'
@@ -128,12 +130,119 @@ test('a network with more layers than its architecture is refused, not cut', () 
   const beside: StateDict = new Map([...state()].map(([name, t]) => [`backbone.${name}`, t]))
   beside.set('head.weight', { shape: [2, 3], data: new Float32Array(6) })
   assert.match(refusal(() => graphFromStateDict(beside, SIZE)).message, /layers beside backbone; tensor "head\.weight"/)
-  const timm: StateDict = new Map([
-    ['conv_stem.weight', { shape: [1, 1, 1, 1], data: new Float32Array(1) }],
-    ['blocks.0.0.conv_dw.weight', { shape: [1], data: new Float32Array(1) }],
-  ])
-  assert.match(refusal(() => graphFromStateDict(timm)).message, /timm.*torch\.onnx\.export/)
 })
+
+/** [0, 1) by element: what timm_states.py calls `uniform`. */
+function uniform(tensor: number, count: number): Float64Array {
+  const out = new Float64Array(count)
+  for (let i = 0; i < count; i++) {
+    let h = (Math.imul(i, 2654435761) + tensor * 40503 + 1) >>> 0
+    h = Math.imul(h ^ (h >>> 15), 2246822519)
+    h = Math.imul(h ^ (h >>> 13), 3266489917)
+    out[i] = ((h ^ (h >>> 16)) >>> 0) / 2 ** 32
+  }
+  return out
+}
+
+/** The weights that timm_states.py gives a tensor. */
+function filled(name: string, shape: readonly number[], tensor: number): StateTensor {
+  const fanIn = shape.slice(1).reduce((a, b) => a * b, 1)
+  const of = (u: number): number =>
+    shape.length > 1
+      ? (2 * u - 1) * Math.sqrt(6 / fanIn)
+      : name.endsWith('running_var')
+        ? 0.5 + u
+        : name.endsWith('weight')
+          ? 0.8 + 0.4 * u
+          : 0.2 * (u - 0.5)
+  return {
+    shape: [...shape],
+    data: Float32Array.from(
+      uniform(
+        tensor,
+        shape.reduce((a, b) => a * b, 1),
+      ),
+      of,
+    ),
+  }
+}
+
+const timm = JSON.parse(gunzipSync(fixtureBytes('timm.json.gz')).toString()) as {
+  models: Record<string, { size: number; shapes: Record<string, number[]>; logits: number[] }>
+}
+const timmState = (name: string): StateDict =>
+  new Map(Object.entries(timm.models[name]!.shapes).map(([key, shape], j) => [key, filled(key, shape, j)]))
+
+for (const [name, { size, logits }] of Object.entries(timm.models)) {
+  test(`timm's ${name}, by its weights alone`, () => {
+    const graph = graphFromStateDict(timmState(name), size, `${name}.pth`)
+    const x = Float32Array.from(uniform(9999, size * size * 3), (u) => Math.fround(2 * Math.fround(u)) - 1)
+    const difference = relative(floatModel(graph).run([x])[0]!, logits)
+    assert.ok(difference <= 1e-4, `relative difference ${difference}`)
+  })
+}
+
+test("timm: what weights don't tell comes from config.json or the file's name, and what is not read is named", async () => {
+  const convs = (graph: Graph): number => graph.ops.filter((op) => op.type === 'PAD').length
+  const state = timmState('tf_efficientnet_lite0')
+  assert.is(convs(graphFromStateDict(state, 48, 'tf_efficientnet_lite0.in1k')), 0)
+  assert.ok(convs(graphFromStateDict(state, 48)) > 0)
+  const config = new TextEncoder().encode('{"architecture": "tf_efficientnet_lite0", "num_classes": 6}')
+  const bytes = safetensors(state)
+  const sidecar = (name: string): Uint8Array | undefined => (name === 'config.json' ? config : undefined)
+  assert.is(convs(await readFloatModel(bytes, { size: 48, sidecar })), 0)
+  assert.ok(convs(await readFloatModel(bytes, { size: 48, sidecar: () => new Uint8Array(3) })) > 0)
+  assert.match(
+    refusal(() => graphFromStateDict(timmState('mobilenetv4_conv_medium'), 48, 'mobilenetv4_conv_aa_medium')).message,
+    /layers that its state dict does not hold.*torch\.onnx\.export/,
+  )
+  // MnasNet has the names of EfficientNet-Lite, other kernels, and another activation.
+  const other = new Map(state)
+  other.set('blocks.3.0.conv_dw.weight', { shape: [240, 1, 5, 5], data: new Float32Array(6000) })
+  assert.match(refusal(() => graphFromStateDict(other, 48)).message, /7 stages of 1, 2, 2, 3, 3, 4, 1 blocks.*onnx/)
+  const hybrid = new Map(timmState('mobilenetv4_conv_medium'))
+  for (const name of hybrid.keys()) if (name.startsWith('blocks.2.1.')) hybrid.delete(name)
+  hybrid.set('blocks.2.1.attn.query.proj.weight', { shape: [1, 1, 1, 1], data: new Float32Array(1) })
+  assert.match(refusal(() => graphFromStateDict(hybrid, 48)).message, /blocks\.2\.1.*attention/)
+})
+
+test('a TorchScript archive is refused with what to do', async () => {
+  const files = {
+    'm/constants.pkl': new Uint8Array([0x80, 2, 0x29, 0x2e]),
+    'm/data.pkl': new Uint8Array([0x80, 2, 0x29, 0x2e]),
+    'm/code/__torch__.py': new Uint8Array(4),
+    'm/version': new Uint8Array([0x33, 0x0a]),
+  }
+  const error = await readFloatModel(zipSync(files, { level: 0 })).then(
+    () => undefined,
+    (e: unknown) => e,
+  )
+  assert.instance(error, ThimbleError)
+  assert.match(
+    (error as ThimbleError).message,
+    /TorchScript archive: its network is a program.*torch\.onnx\.export\(.*torch\.save\(model\.state_dict\(\)/,
+  )
+})
+
+/** A state dict in the hub's format. */
+function safetensors(state: StateDict): Uint8Array {
+  const header: Record<string, object> = {}
+  let at = 0
+  for (const [name, { shape, data }] of state) {
+    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + data.byteLength] }
+    at += data.byteLength
+  }
+  const text = new TextEncoder().encode(JSON.stringify(header))
+  const out = new Uint8Array(8 + text.length + at)
+  new DataView(out.buffer).setUint32(0, text.length, true)
+  out.set(text, 8)
+  let to = 8 + text.length
+  for (const { data } of state.values()) {
+    out.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), to)
+    to += data.byteLength
+  }
+  return out
+}
 
 test('code in a pickle is refused by name and never run', async () => {
   const witness = join(mkdtempSync(join(tmpdir(), 'pickle-')), 'ran')

@@ -1,4 +1,5 @@
 /** The model of another tool that `convert` and `quantize` read, with the options that both have for it. */
+import { basename } from 'node:path'
 import { openPath } from '../convert/files.ts'
 import { addLabels, readFloatModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
@@ -46,9 +47,10 @@ function parseShape(value: string): number[] {
 export async function openSource(args: Args, path: string): Promise<{ graph: Graph; bytes: Uint8Array }> {
   const shape = text(args, 'input-shape')
   const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, 16, 4096)
-  const { bytes, sidecar } = await openPath(path)
+  const { bytes, sidecar, path: file } = await openPath(path)
   const graph = await readFloatModel(bytes, {
     sidecar,
+    name: basename(file),
     ...(shape === undefined ? {} : { inputShape: parseShape(shape) }),
     ...(size === undefined ? {} : { size }),
   })

@@ -9,6 +9,7 @@ import type { Graph } from '../graph.ts'
 import { parseLabels } from '../labels.ts'
 import { foldGraph } from './fold.ts'
 import { impliedPreprocess } from './implied.ts'
+import type { StateDict } from './pytorch.ts'
 import type { Sidecar } from './sidecar.ts'
 import { readZip, isZip } from './zip.ts'
 
@@ -24,6 +25,8 @@ export interface ReadOptions {
   inputShape?: readonly number[]
   /** Side of the square input, for state dicts (which do not say). Default: the architecture's own. */
   size?: number
+  /** The file's own name, which may tell what a state dict does not: `tf_efficientnet_lite0.pth`. A path's is known. */
+  name?: string
   /** Off: the graph as read, with batch norm and the like still separate. Default on. */
   fold?: boolean
 }
@@ -74,8 +77,12 @@ export async function readFloatModel(
 ): Promise<Graph> {
   if (typeof source === 'string' || source instanceof URL) {
     const { openPath } = await import('./files.ts')
-    const { bytes, sidecar } = await openPath(source)
-    return readFloatModel(bytes, { ...options, sidecar: options.sidecar ?? sidecar })
+    const { bytes, sidecar, path } = await openPath(source)
+    return readFloatModel(bytes, {
+      ...options,
+      name: path.replace(/^.*[\\/]/, ''),
+      sidecar: options.sidecar ?? sidecar,
+    })
   }
   // A Buffer's slices are views: readers take them for copies.
   const bytes =
@@ -103,13 +110,24 @@ const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promis
   keras: async (bytes, o) => (await import('./keras/h5.ts')).readKerasArchive(bytes, { inputShape: o.inputShape }),
   tfjs: async (bytes, o) => (await import('./tfjs/index.ts')).readTfjs(bytes, o.sidecar, { inputShape: o.inputShape }),
   onnx: async (bytes, o) => (await import('./onnx/import.ts')).readOnnx(bytes, o.sidecar, { inputShape: o.inputShape }),
-  pytorch: async (bytes, o) =>
-    (await import('./torch-models.ts')).graphFromStateDict((await import('./pytorch.ts')).readStateDict(bytes), o.size),
-  safetensors: async (bytes, o) =>
-    (await import('./torch-models.ts')).graphFromStateDict(
-      (await import('./safetensors.ts')).readSafetensors(bytes),
-      o.size,
-    ),
+  pytorch: async (bytes, o) => fromStateDict((await import('./pytorch.ts')).readStateDict(bytes), o),
+  safetensors: async (bytes, o) => fromStateDict((await import('./safetensors.ts')).readSafetensors(bytes), o),
+}
+
+async function fromStateDict(state: StateDict, o: ReadOptions): Promise<Graph> {
+  const { graphFromStateDict } = await import('./torch-models.ts')
+  return graphFromStateDict(state, o.size, (await architectureBeside(o)) ?? o.name)
+}
+
+/** What the config.json beside weights of the Hugging Face hub says. */
+async function architectureBeside({ sidecar }: ReadOptions): Promise<string | undefined> {
+  const bytes = await sidecar?.('config.json')
+  try {
+    const { architecture } = JSON.parse(new TextDecoder().decode(bytes)) as { architecture?: unknown }
+    return typeof architecture === 'string' ? architecture : undefined
+  } catch {
+    return undefined
+  }
 }
 
 function unknown(bytes: Uint8Array): never {
@@ -157,7 +175,7 @@ async function fromZip(bytes: Uint8Array, options: ReadOptions): Promise<Graph> 
     throw new ThimbleError('format/zip', 'archive within an archive', { got: entry })
   }
   const sidecar: Sidecar = (name) => files.get(folder + name)
-  const graph = await readFloatModel(inner, { ...options, sidecar })
+  const graph = await readFloatModel(inner, { ...options, name: entry.slice(folder.length), sidecar })
   if (!graph.metadata.labels) await addLabels(graph, sidecar)
   return graph
 }

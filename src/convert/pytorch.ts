@@ -252,7 +252,9 @@ function readZipped(bytes: Uint8Array): StateDict {
   const files = readZip(bytes)
   const names = [...files.keys()]
   if (names.some((name) => /(^|\/)constants\.pkl$/.test(name))) {
-    bad('file is a TorchScript archive: its network is a program')
+    throw new ThimbleError('format/pytorch', 'file is a TorchScript archive: its network is a program', {
+      hint: "in Python, model = torch.jit.load(path).eval(), then torch.onnx.export(model, (torch.randn(1, 3, 224, 224),), 'model.onnx', dynamo=False); or torch.save(model.state_dict(), path) of an architecture that is read",
+    })
   }
   const entry = names.find((name) => name.endsWith('/data.pkl') || name === 'data.pkl')
   if (!entry) return bad('zip file without data.pkl')

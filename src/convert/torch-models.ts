@@ -8,6 +8,7 @@ import type { Activation, Graph, Preprocess } from '../graph.ts'
 import { GraphBuilder, type Values } from './builder.ts'
 import type { StateDict, StateTensor } from './pytorch.ts'
 import { isMobilenetV3, mobilenetV3 } from './torch-mobilenet-v3.ts'
+import { isTimm, timm } from './torch-timm.ts'
 
 /** ImageNet mean and standard deviation as torchvision uses them, on the 0..255 scale. */
 export const IMAGENET_MEAN = [0.485 * 255, 0.456 * 255, 0.406 * 255] as const
@@ -286,7 +287,7 @@ function bareNames(state: StateDict): Tracked {
   return out
 }
 
-function byNames(bare: Tracked, size?: number): Graph {
+function byNames(bare: Tracked, size?: number, says?: string): Graph {
   if (bare.has('features.18.1.weight') && bare.has('features.1.conv.1.weight')) return mobilenetV2(bare, size)
   if (isMobilenetV3(bare)) {
     const graph = mobilenetV3(bare, size)
@@ -295,26 +296,27 @@ function byNames(bare: Tracked, size?: number): Graph {
   }
   if (bare.has('_conv_stem.weight') && bare.has('_fc.weight')) return efficientnetLite(bare, size)
   const export_ = 'export it to ONNX: torch.onnx.export(model.eval(), (torch.randn(1, 3, 224, 224),), path)'
-  if (bare.has('conv_stem.weight') && [...bare.keys()].some((name) => name.startsWith('blocks.0.0.'))) {
-    throw new ThimbleError(
-      'format/pytorch',
-      "state dict of a timm model does not say its strides, padding and batch norm's epsilon",
-      { got: 'conv_stem, blocks.0.0, ...', hint: export_ },
-    )
+  if (isTimm(bare)) {
+    const graph = timm(bare, { ...(size === undefined ? {} : { size }), ...(says ? { says } : {}), hint: export_ })
+    const preprocess = imagenetPreprocess(size ?? 224)
+    graph.metadata.preprocess = says?.startsWith('tf_efficientnet')
+      ? { ...preprocess, mean: [127.5], std: [127.5] }
+      : preprocess
+    return graph
   }
   throw new ThimbleError('format/pytorch', 'architecture is not known', {
     got: [...bare.keys()].slice(0, 3).join(', '),
-    hint: `known: torchvision MobileNetV2 and V3, EfficientNet-Lite; of any other network, ${export_}`,
+    hint: `known: torchvision's MobileNetV2 and V3, timm's MobileNetV2, V3, V4 Conv and EfficientNet-Lite; of any other network, ${export_}`,
   })
 }
 
 /**
- * Picks the architecture by its tensor names.
+ * Picks the architecture by its tensor names. `says`: its name, where something beside the weights has it.
  * Errors: `format/pytorch` when none matches, or when tensors do not fit the architecture, are missing or left over.
  */
-export function graphFromStateDict(state: StateDict, size?: number): Graph {
+export function graphFromStateDict(state: StateDict, size?: number, says?: string): Graph {
   const bare = bareNames(state)
-  const graph = byNames(bare, size)
+  const graph = byNames(bare, size, says)
   const left = [...bare.keys()].filter((name) => !bare.used.has(name) && !name.endsWith('num_batches_tracked'))
   if (left.length) {
     throw new ThimbleError(

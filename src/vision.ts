@@ -10,7 +10,9 @@ export {
   type Point,
 } from './vision/faces.ts'
 export { createLearner } from './learn/index.ts'
-export type { BaseModel, Double, Doubtful, Learner, LearnerOptions, LearnReport } from './learn/learner.ts'
+export type { BaseModel, ExportOptions, Learner, LearnerOptions, LearnReport, TrainOptions } from './learn/learner.ts'
+export type { Double, Doubtful } from './learn/report.ts'
+export type { UnknownReport } from './learn/unknown.ts'
 export type { Region } from './vision/frame.ts'
 export { type Head, type HeadKind, type VisionTask, taskOfHead } from './vision/head.ts'
 export {

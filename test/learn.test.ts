@@ -11,6 +11,7 @@ import { cutHead } from '../src/learn/cut.ts'
 import { createLearner, type Learner } from '../src/learn/learner.ts'
 import { type Examples, linearOf, productsOf, ridge } from '../src/learn/solve.ts'
 import { createClassifier, loadModel } from '../src/node.ts'
+import { packGraph } from '../src/pack/pack.ts'
 import type { PixelImage } from '../src/types.ts'
 import { thimble } from './call-cli.ts'
 import { peerPython, runPython } from './peer-python.ts'
@@ -56,13 +57,12 @@ const code = async (body: () => unknown): Promise<unknown> => {
 
 function randomExamples(seed: number): Examples {
   const next = rng(seed)
-  const [count, views, features, classes] = [9, 2, 7, 3]
+  const [count, features, classes] = [9, 7, 3]
   return {
     count,
-    views,
     features,
     classes,
-    rows: Float64Array.from({ length: count * views * features }, () => next() * 3),
+    rows: Float64Array.from({ length: count * features }, () => next() * 3),
     labels: Int32Array.from({ length: count }, (_, i) => i % classes),
   }
 }
@@ -86,17 +86,10 @@ function solved(a: number[][], b: number[]): number[] {
 test('leave-one-out in closed form is what leaving each photo out gives', () => {
   for (const seed of [1, 2, 3]) {
     const examples = randomExamples(seed)
-    const { count, views, classes, labels } = examples
+    const { count, classes, labels } = examples
     const { products } = productsOf(examples)
-    const { strength, leftOut } = ridge(examples, products)
-    const n = count * views
-    const of = (i: number, j: number): number => {
-      let sum = 0
-      for (let a = 0; a < views; a++) {
-        for (let b = 0; b < views; b++) sum += products[(i * views + a) * n + j * views + b]!
-      }
-      return sum / (views * views)
-    }
+    const { strength, leftOut } = ridge({ products, labels, classes })
+    const of = (i: number, j: number): number => products[i * count + j]!
     for (let out = 0; out < count; out++) {
       const others = [...labels.keys()].filter((i) => i !== out)
       const a = others.map((i) => others.map((j) => of(i, j) + (i === j ? strength : 0)))
@@ -114,10 +107,9 @@ test('leave-one-out in closed form is what leaving each photo out gives', () => 
 
 test('coefficients of examples and the layer on their features say the same', () => {
   const examples = randomExamples(4)
-  const { count, views, features, classes, rows } = examples
+  const { count: n, features, classes, rows } = examples
   const all = productsOf(examples)
   const next = rng(5)
-  const n = count * views
   const k = Float64Array.from({ length: n * classes }, () => next() - 0.5)
   const { weights, bias } = linearOf(examples, all, k)
   for (let r = 0; r < n; r++) {
@@ -142,7 +134,7 @@ test('classes are learned from three crops each; the files say what the learner 
   assert.is(report.leaveOneOut, 1)
   const [tflite, packed] = [learner.export('tflite'), learner.export('thimble')]
   const fromFiles = await Promise.all(
-    [tflite, packed].map(async (bytes) => createClassifier(await loadModel(bytes), { topK: 3 })),
+    [tflite, packed].map(async (bytes) => createClassifier(await loadModel(bytes), { topK: 4 })),
   )
   for (const label of CLASSES) {
     for (const at of [3, 4]) {
@@ -183,6 +175,83 @@ test('one photo a class is enough to begin with', async () => {
   learner.dispose()
 })
 
+test('what was not taught is called unknown, by the learner, the files and a packed module', async () => {
+  const learner = await createLearner(BASE)
+  for (const label of ['astronaut', 'coffee']) {
+    for (const at of [0, 1, 2, 3]) await learner.add(label, cropped(label, at))
+  }
+  const { unknown } = await learner.train({ unknown: 1 })
+  assert.is(unknown?.from, 'photos')
+  assert.is(unknown?.kept, 1)
+  const thimble = learner.export('thimble')
+  const { wasm } = await packGraph(readModel(thimble))
+  const everywhere = await Promise.all(
+    [learner.export('tflite'), thimble, await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>)].map(async (from) =>
+      createClassifier(await loadModel(from)),
+    ),
+  )
+  for (const [label, expected] of [
+    ['cat', 'unknown'],
+    ['astronaut', 'astronaut'],
+    ['coffee', 'coffee'],
+  ] as const) {
+    const said = await learner.classify(cropped(label, 4))
+    assert.is(said[0]!.label, expected, JSON.stringify(said))
+    for (const classifier of everywhere) assert.equal(classifier.classify(cropped(label, 4)), said)
+  }
+  // Without it, the cat must be one of the two.
+  assert.is((await learner.train({ unknown: 0 })).unknown, undefined)
+  assert.equal((await learner.classify(cropped('cat', 4))).map((p) => p.label).sort(), ['astronaut', 'coffee'])
+  // Pictures of nothing that is taught have a folder of their own.
+  for (const at of [0, 1, 2]) await learner.add('none', cropped('cat', at))
+  const report = await learner.train()
+  assert.equal(report.labels, ['astronaut', 'coffee', 'none'])
+  assert.is(report.unknown?.none, 1)
+  assert.is((await learner.classify(cropped('cat', 3)))[0]!.label, 'unknown')
+  assert.is((await learner.classify(cropped('coffee', 4)))[0]!.label, 'coffee')
+  learner.dispose()
+})
+
+test('a learned file is taught more elsewhere; nothing old is run again', async () => {
+  for (const format of ['tflite', 'thimble'] as const) {
+    const first = await taught(BASE, [0, 1])
+    await first.train()
+    assert.is(first.inferences, 18)
+    const kept = first.export(format)
+    const bare = first.export(format, { photos: false })
+    const saved = kept.length - bare.length
+    assert.ok(saved >= first.photoBytes && saved < first.photoBytes + 1024, `${saved} of ${first.photoBytes}`)
+
+    const second = await createLearner(kept)
+    assert.equal([...second.classes], [...first.classes])
+    assert.is(second.inferences, 0)
+    // Untouched, it gives the same file.
+    await second.train()
+    equalBytes(second.export(format), kept, `${format} taught again`)
+    assert.is(second.inferences, 0)
+    await second.add('bird', cropped('coffee', 4))
+    assert.is(second.inferences, 3)
+    assert.is(second.remove('cat'), 2)
+    await second.train()
+    assert.is(second.inferences, 3)
+    const said = await second.classify(cropped('astronaut', 4))
+    assert.equal(said.map((p) => p.label).sort(), ['astronaut', 'bird', 'coffee', 'unknown'])
+
+    // The same photos in the same order, taught at once.
+    const atOnce = await createLearner(BASE)
+    for (const label of ['astronaut', 'coffee']) for (const at of [0, 1]) await atOnce.add(label, cropped(label, at))
+    await atOnce.add('bird', cropped('coffee', 4))
+    await atOnce.train()
+    assert.equal(await atOnce.classify(cropped('astronaut', 4)), said)
+
+    // Without its photos, the file is a base like any other.
+    const forgetful = await createLearner(bare)
+    assert.is(forgetful.classes.size, 0)
+    assert.is(await code(() => forgetful.remove('cat')), 'usage/label')
+    for (const learner of [first, second, atOnce, forgetful]) learner.dispose()
+  }
+})
+
 test('what cannot be learned is refused', async () => {
   const learner = await createLearner(BASE)
   assert.is(await code(() => learner.train()), 'usage/classes')
@@ -214,10 +283,50 @@ test('thimble learn makes a file of folders', async () => {
     assert.is(exit, 0, err)
     assert.match(text, /3 classes, 6 photos/)
     assert.match(text, /class \\ said +astronaut +cat +coffee/)
-    const learner = await taught(BASE, [0, 1])
+    const learner = await createLearner(BASE)
+    for (const label of CLASSES) {
+      for (const at of [0, 1]) await learner.add(label, cropped(label, at), join(label, `${at}.ppm`))
+    }
     await learner.train()
     equalBytes(readFileSync(out), learner.export(), 'the command and the API')
     learner.dispose()
+    // More photos of a file that was learned before, a class less, and what needs its photos without them.
+    const less = await thimble([
+      'learn',
+      '--add',
+      out,
+      '--remove',
+      'cat',
+      '-o',
+      join(folder, 'less.thimble'),
+      '--forget-photos',
+    ])
+    assert.is(less.code, 0, less.err)
+    assert.match(less.out, /2 classes, 4 photos/)
+    assert.match(less.out, /without the photos; on mine.tflite; 0 inferences/)
+    const more = await thimble([
+      'learn',
+      join(folder, 'photos'),
+      '--add',
+      out,
+      '-o',
+      join(folder, 'more.wasm'),
+      '--json',
+    ])
+    assert.is(more.code, 0, more.err)
+    const { photos, inferences, bytes } = JSON.parse(more.out) as {
+      photos: number[]
+      inferences: number
+      bytes: number
+    }
+    assert.equal(photos, [4, 4, 4])
+    assert.is(inferences, 18)
+    assert.is(bytes, readFileSync(join(folder, 'more.wasm')).length)
+    const again = await thimble(['learn', join(folder, 'photos'), '--add', join(folder, 'less.thimble'), '-o', out])
+    assert.is(again.code, 2)
+    assert.match(again.err, /usage\/base: .*keeps no photos/)
+    assert.is((await thimble(['learn', '--add', out, '--remove', 'dog', '-o', out])).code, 2)
+    assert.is((await thimble(['learn', join(folder, 'photos'), '--remove', 'cat', '-o', out])).code, 2)
     assert.is((await thimble(['learn', folder, '-o', out])).code, 2)
     assert.is((await thimble(['learn', join(folder, 'photos'), '-o', join(folder, 'x.bin')])).code, 2)
   } finally {

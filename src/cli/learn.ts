@@ -1,19 +1,27 @@
 /** `thimble learn`: a classifier of one's own classes from a folder of photos each. */
 import { readdirSync, statSync } from 'node:fs'
-import { basename, join, relative } from 'node:path'
+import { availableParallelism } from 'node:os'
+import { basename, extname, join, relative } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
 import { decodeImage } from '../image/decode.ts'
-import { createLearner, type LearnReport } from '../learn/learner.ts'
-import { badCall, flag, text, whole } from './args.ts'
+import { createLearner, type Learner, type LearnReport, UNKNOWN } from '../learn/learner.ts'
+import { learnedFile } from '../learn/keep.ts'
+import { packGraph } from '../pack/pack.ts'
+import { badCall, flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
-import { modelFor } from './shipped.ts'
+import { modelFor, openModel, type ModelFile } from './shipped.ts'
 import { note, printable } from './report.ts'
 import { table } from './text.ts'
 
+interface ClassFolder {
+  label: string
+  photos: string[]
+}
+
 /** Class folders by name with their photos. Errors: `usage/photos`. */
-function classFolders(folder: string): { label: string; photos: string[] }[] {
+function classFolders(folder: string, least: number): ClassFolder[] {
   if (!isFolder(folder)) throw new ThimbleError('usage/photos', `${folder} is not a folder`)
   const folders = readdirSync(folder)
     .filter((name) => !name.startsWith('.') && statSync(join(folder, name)).isDirectory())
@@ -25,9 +33,9 @@ function classFolders(folder: string): { label: string; photos: string[] }[] {
       expected: 'files ending in .jpg, .png, .bmp or .ppm',
     })
   }
-  if (found.length < 2) {
+  if (found.length < least) {
     throw new ThimbleError('usage/photos', `too few class folders in ${folder}`, {
-      expected: 'at least 2 folders, each named for its class',
+      expected: `at least ${least} folder${least > 1 ? 's, each' : ','} named for its class`,
       got: found.length,
     })
   }
@@ -36,12 +44,26 @@ function classFolders(folder: string): { label: string; photos: string[] }[] {
 
 const percent = (share: number): string => `${(share * 100).toFixed(1)} %`
 
-function human(report: LearnReport): string {
+function unknownLine({ unknown }: LearnReport, keep: number): string {
+  if (!unknown) return 'unknown: never said (--unknown 0)'
+  const { from, kept, none, strangers } = unknown
+  if (from === 'classes') {
+    return `${UNKNOWN}: a first guess, from how near the photos of different classes are; 2 photos of a class make it a measured one`
+  }
+  return [
+    `${UNKNOWN}: ${percent(kept)} of the photos are recognised when left out (wanted: ${percent(keep)})`,
+    ...(none === undefined ? [] : [`${percent(none)} of those in none are not`]),
+    ...(strangers === undefined ? [] : [`${percent(strangers)} are not when their whole class is left out`]),
+  ].join(', ')
+}
+
+function human(report: LearnReport, keep: number): string {
   const { labels, photos, confusion, crossValidation: crossed } = report
   const total = photos.reduce((a, b) => a + b, 0)
   const lines = [`${labels.length} classes, ${total} photos, trained in ${report.trainMs.toFixed(0)} ms`]
   lines.push(`leave-one-out: ${percent(report.leaveOneOut)} right (each photo asked of all the others)`)
   if (crossed) lines.push(`cross-validation: ${percent(crossed.accuracy)} right in ${crossed.folds} folds`)
+  lines.push(unknownLine(report, keep))
   const names = labels.map(printable)
   const head = ['class \\ said', ...names]
   const rows = confusion.map((row, c) => [names[c]!, ...row.map(String)])
@@ -59,22 +81,56 @@ function human(report: LearnReport): string {
   return lines.join('\n')
 }
 
-async function run(args: Args): Promise<void> {
+const FORMATS = ['.tflite', '.thimble', '.wasm'] as const
+
+/** What was asked for, checked before anything is read. */
+function asked(args: Args) {
   const [folder, ...more] = args.positionals
-  if (folder === undefined || more.length) {
-    throw badCall(command, folder === undefined ? 'no DIR given' : 'more than one DIR given')
+  const add = text(args, 'add')
+  const remove = (args.options.remove ?? []) as string[]
+  if (more.length) throw badCall(command, 'more than one DIR given')
+  if (folder === undefined && !(add !== undefined && (remove.length || flag(args, 'forget-photos')))) {
+    throw badCall(command, 'no DIR given')
+  }
+  if (remove.length && add === undefined) {
+    throw badCall(command, '--remove goes with --add, the file that has the class')
+  }
+  if (add !== undefined && text(args, 'base') !== undefined) {
+    throw badCall(command, '--base and --add exclude each other: a learned file brings its base along')
   }
   const output = text(args, 'output')
-  const format = /\.(tflite|thimble)$/i.exec(output ?? '')?.[1]?.toLowerCase() as 'tflite' | 'thimble' | undefined
-  if (output === undefined || !format) {
-    throw badCall(command, output === undefined ? 'no -o OUT given' : 'OUT must end in .tflite or .thimble')
+  if (output === undefined) throw badCall(command, 'no -o OUT given')
+  const format = FORMATS.find((end) => extname(output).toLowerCase() === end)
+  if (!format) throw badCall(command, 'OUT must end in .tflite, .thimble or .wasm')
+  return {
+    folder,
+    add,
+    remove,
+    output,
+    format,
+    seed: whole(args, 'seed', 1, 0),
+    keep: number(args, 'unknown', 0.95, 0, 1),
+    forget: flag(args, 'forget-photos'),
   }
-  const seed = whole(args, 'seed', 1, 0)
-  const folders = classFolders(folder)
-  const base = modelFor(text(args, 'base'), 'classification')
-  const learner = await createLearner(readModel(base.bytes, base.name), { decode: decodeImage })
-  if (learner.assumed.startsWith('assumed')) note(`photos become the model's input by what is ${learner.assumed}`)
-  const start = performance.now()
+}
+
+/** The file to go on with. Errors: `usage/base` where it keeps no photos. */
+function learnedBefore(path: string): ModelFile {
+  const file = openModel(path)
+  const learned = learnedFile(readModel(file.bytes, file.name))
+  if (learned?.taught) return file
+  throw new ThimbleError('usage/base', `${path} can't be taught more: it keeps no photos`, {
+    expected: 'a .tflite or .thimble file that thimble learn made',
+    got: learned ? 'one made with --forget-photos' : 'another model',
+    hint: learned ? 'learn again from the photos' : 'to begin with it, give it as --base',
+  })
+}
+
+/** Threads for so many photos: starting one costs about as much as a few photos. */
+const threadsFor = (args: Args, photos: number): number =>
+  whole(args, 'threads', photos < 8 ? 1 : Math.min(4, availableParallelism()), 1, 64)
+
+async function addAll(learner: Learner, folder: string, folders: readonly ClassFolder[]): Promise<void> {
   for (const { label, photos } of folders) {
     for (const path of photos) {
       try {
@@ -85,39 +141,93 @@ async function run(args: Args): Promise<void> {
       }
     }
   }
-  const featuresMs = performance.now() - start
-  const report = await learner.train({ seed })
-  const bytes = learner.export(format)
-  learner.dispose()
-  writeFiles([{ path: output, bytes }])
-  process.stdout.write(
-    flag(args, 'json')
-      ? `${JSON.stringify({ file: output, bytes: bytes.length, base: base.name, seed, featuresMs, ...report }, null, 2)}\n`
-      : `${human(report)}\n\n${output}: ${bytes.length} bytes, on ${basename(base.name)}; photos read in ${(featuresMs / 1000).toFixed(1)} s\n`,
+}
+
+async function run(args: Args): Promise<void> {
+  const { folder, add, remove, output, format, seed, keep, forget } = asked(args)
+  const folders = folder === undefined ? [] : classFolders(folder, add === undefined ? 2 : 1)
+  const base = add === undefined ? modelFor(text(args, 'base'), 'classification') : learnedBefore(add)
+  const threads = threadsFor(
+    args,
+    folders.reduce((sum, f) => sum + f.photos.length, 0),
   )
+  const learner = await createLearner(readModel(base.bytes, base.name), {
+    decode: decodeImage,
+    ...(threads > 1 ? { threads } : {}),
+  })
+  try {
+    if (learner.assumed.startsWith('assumed')) note(`photos become the model's input by what is ${learner.assumed}`)
+    const start = performance.now()
+    remove.forEach((label) => learner.remove(label))
+    if (folder !== undefined) await addAll(learner, folder, folders)
+    const featuresMs = performance.now() - start
+    const report = await learner.train({ seed, unknown: keep })
+    const model = learner.export(format === '.tflite' ? 'tflite' : 'thimble', { photos: !forget })
+    const bytes = format === '.wasm' ? (await packGraph(readModel(model), { name: 'learned' })).wasm : model
+    writeFiles([{ path: output, bytes }])
+    const photoBytes = forget || format === '.wasm' ? 0 : learner.photoBytes
+    const { inferences } = learner
+    const facts = { file: output, bytes: bytes.length, photoBytes, base: base.name, seed, featuresMs, inferences }
+    const keeps = photoBytes
+      ? `, of which ${photoBytes} are the photos' features (--forget-photos leaves them out; --add needs them)`
+      : ', without the photos'
+    process.stdout.write(
+      flag(args, 'json')
+        ? `${JSON.stringify({ ...facts, ...report }, null, 2)}\n`
+        : `${human(report, keep)}\n\n${output}: ${bytes.length} bytes${keeps}; on ${basename(base.name)}; ` +
+            `${inferences} inferences in ${(featuresMs / 1000).toFixed(1)} s\n`,
+    )
+  } finally {
+    learner.dispose()
+  }
 }
 
 export const command: Command = {
   name: 'learn',
   summary: 'Makes a classifier of your own classes from a few photos of each: one folder a class.',
-  usage: 'learn DIR -o OUT.tflite|OUT.thimble [--base MODEL] [--seed N] [--json]',
+  usage:
+    'learn [DIR] -o OUT.tflite|OUT.thimble|OUT.wasm [--base MODEL | --add LEARNED [--remove NAME]] [--unknown SHARE]',
   options: {
-    output: { type: 'string', short: 'o', value: 'FILE', help: '.thimble, or .tflite for LiteRT and others' },
+    output: {
+      type: 'string',
+      short: 'o',
+      value: 'FILE',
+      help: '.thimble, .tflite for LiteRT and others, or a packed .wasm',
+    },
     base: {
       type: 'string',
       short: 'b',
       value: 'MODEL',
       help: 'an 8-bit classifier or embedding model, a file or a shipped name (default: the default classifier)',
     },
+    add: {
+      type: 'string',
+      short: 'a',
+      value: 'LEARNED',
+      help: 'a file learned before: the photos of DIR are added to what it was taught, nothing old is run again',
+    },
+    remove: { type: 'string', multiple: true, value: 'NAME', help: 'a class of that file to forget' },
+    unknown: {
+      type: 'string',
+      short: 'u',
+      value: 'SHARE',
+      help: 'share of things taught that must still be recognised; what is farther away is "unknown"; 0: never (default: 0.95)',
+    },
+    'forget-photos': {
+      type: 'boolean',
+      help: "leave the photos' features out of the file, which can't be taught more then",
+    },
     seed: {
       type: 'string',
       value: 'N',
       help: 'deals the photos to folds; the same seed gives the same bytes (default: 1)',
     },
+    threads: { type: 'string', value: 'N', help: 'threads of the base model (default: the cores, up to 4)' },
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
   notes:
     'DIR holds one folder a class, named for it, with 1 or more photos. The base model stays as it is up to its last\n' +
-    'layer; a new one is trained on its features, quantized to int8 and joined. LiteRT gives the same bytes for the .tflite.',
+    'layer; a new one is trained on its features, quantized to int8 and joined. LiteRT gives the same bytes for the .tflite.\n' +
+    'A folder "none" holds pictures of nothing that is taught: what looks like them is called "unknown".',
   run,
 }

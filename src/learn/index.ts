@@ -2,8 +2,9 @@
 import type { BaseModel, Learner, LearnerOptions } from './learner.ts'
 
 /**
- * The learned classes from photos: `createLearner(base)`, `add` photos, `train`, then `classify` or `export`.
- * Errors: `usage/source`, `usage/option`, and those of reading a model file.
+ * The learned classes from photos: `createLearner(base)`, `add` photos, `train`, then `classify` or `export`. A file
+ * that was exported with its photos goes on where it was.
+ * Errors: `usage/source`, `usage/base`, `usage/option`, and those of reading a model file.
  *
  * @example
  * import { readFile } from 'node:fs/promises'

@@ -1,60 +1,50 @@
 /** New classes from a few photos: a classifier's features, a new head, one int8 model. Runs where the runtime runs. */
 import { disposable, type Disposes } from '../dispose.ts'
-import type { HostUrl } from '../host.ts'
-import { type Classifier, createClassifier } from '../classifier.ts'
-import type { Engine } from '../engine.ts'
 import { ThimbleError } from '../errors.ts'
-import { settle } from '../fold/index.ts'
 import { readModel } from '../formats/index.ts'
 import { writePacked } from '../formats/packed-write.ts'
 import { writeTflite } from '../formats/tflite-write.ts'
-import type { Graph, Preprocess } from '../graph.ts'
+import { settle } from '../fold/index.ts'
+import type { Graph, Metadata, Preprocess } from '../graph.ts'
+import type { HostUrl } from '../host.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
-import { inputGeometry, type InputGeometry, Preprocessor } from '../image/preprocess.ts'
+import { topK } from '../labels.ts'
 import { loadGraph } from '../load-graph.ts'
-import { checkOptions, oneOf, preprocessing, callback, whole } from '../options.ts'
+import { callback, checkOptions, flag, oneOf, preprocessing, real, whole } from '../options.ts'
 import { withPrograms } from '../plan/record.ts'
 import { fetchBytes, notASource } from '../source.ts'
-import type { Prediction, TypedArray } from '../types.ts'
+import type { Model, Prediction, TypedArray } from '../types.ts'
 import { decoded, type ImageDecode, type ImageSource, isFile, pixelsOf } from '../vision/source.ts'
 import { cutHead } from './cut.ts'
-import { int8Features, joinHead } from './join.ts'
-import { argMax, type Examples, linearOf, productsOf, ridge, trainSoftmax } from './solve.ts'
+import { type Head, int8Features, joinHead } from './join.ts'
+import { keptBytes, keptTensors, learnedFile, type Taught } from './keep.ts'
+import { confusionOf, type Double, doublesOf, type Doubtful } from './report.ts'
+import { type Examples, linearOf, type Problem, productsOf, ridge, trainSoftmax, unitRows } from './solve.ts'
+import { nearnessOf, type UnknownReport } from './unknown.ts'
+import { Viewer, VIEWS } from './views.ts'
 
 /** A graph, the bytes of a .tflite or .thimble file, or the URL of one. */
 export type BaseModel = Graph | Uint8Array | ArrayBuffer | HostUrl | string
 
-/** How a learner prepares images, and who decodes them. */
+/** How a learner prepares images, who decodes them, and on how many threads the network runs. */
 export interface LearnerOptions {
   /** How an image becomes the base model's input. Default: what its file says, else what its input implies. */
   preprocess?: Preprocess
   /** Decoder of encoded images. Default: the browser's where there is one, else Thimble's. */
   decode?: ImageDecode
+  /** Worker threads. Default 1. */
+  threads?: number
 }
 
-/** What is kept of a photo, and what it is called in the report. */
-interface Taught {
-  label: string
-  name: string
-  /** Int8 features of the photo and of its mirror image, one after the other. */
-  features: Int8Array
-}
-
-/** A photo that the classifier of all other photos takes for another class. */
-export interface Doubtful {
-  name: string
-  label: string
-  looksLike: string
-  /** By how much the other class is ahead; 1 is as sure as the classifier is of a typical photo. */
-  by: number
-}
-
-/** Two photos whose features hardly differ. */
-export interface Double {
-  a: string
-  b: string
-  /** Cosine of their features. */
-  similarity: number
+/** How a head is made of the photos. */
+export interface TrainOptions {
+  /** Deals the photos to folds. Default 1. */
+  seed?: number
+  /**
+   * Share of things taught that must still be recognised, above 0 and up to 1; what is as far from the photos as the
+   * rest is called `unknown`. 0: everything is called one of the classes. Default 0.95.
+   */
+  unknown?: number
 }
 
 /** How well the classes can be told apart, judged on photos left out, and which photos look wrong. */
@@ -71,7 +61,15 @@ export interface LearnReport {
   strength: number
   mislabelled: Doubtful[]
   doubles: Double[]
+  /** Absent where everything is called one of the classes. */
+  unknown?: UnknownReport
   trainMs: number
+}
+
+/** What an exported file holds. */
+export interface ExportOptions {
+  /** Keep the photos' features, so that the file can be taught more. Default true. */
+  photos?: boolean
 }
 
 /** Classes of your own on top of a network that someone else trained. */
@@ -79,38 +77,35 @@ export interface Learner extends Disposes {
   /** How an image becomes the input tensor, and where that comes from, one clause. */
   readonly preprocess: Preprocess
   readonly assumed: string
-  /** Classes by first photo, with the number of photos taught. */
+  /** Classes by first photo, with the number of photos taught; those of the file it was made from are there already. */
   readonly classes: ReadonlyMap<string, number>
-  /** Shows one photo of a class; `name` is what reports call it. Errors: `image/…`, `usage/label`. */
+  /** How often the network has run. */
+  readonly inferences: number
+  /** Bytes that the photos' features take in an exported file. */
+  readonly photoBytes: number
+  /**
+   * Shows one photo of a class; `name` is what reports call it. A class `none` is for pictures of nothing that is
+   * taught: they are called `unknown`. Errors: `image/…`, `usage/label`.
+   */
   add(label: string, image: ImageSource, name?: string): Promise<void>
+  /** Forgets a class with its photos and says how many these were. Errors: `usage/label` for one that is not there. */
+  remove(label: string): number
   /**
    * Makes a head of all photos shown so far. The same photos and seed give the same model.
    * Errors: `usage/classes` for fewer than two classes.
    */
-  train(options?: { seed?: number }): Promise<LearnReport>
+  train(options?: TrainOptions): Promise<LearnReport>
   /** The classes of an image by what was trained last, best first. Errors: `usage/not-trained`, `image/…`. */
   classify(image: ImageSource): Promise<Prediction[]>
   /** The trained model, one int8 file with labels and preprocessing. Errors: `usage/not-trained`. */
-  export(format?: 'tflite' | 'thimble'): Uint8Array
+  export(format?: 'tflite' | 'thimble', options?: ExportOptions): Uint8Array
 }
 
-const VIEWS = 2
-/** Lead of another class from which on a photo is named. */
-const DOUBTFUL = 0.25
-/** Cosine from which on two photos are named as nearly the same. */
-const DOUBLE = 0.98
-
-/** Flips an image tensor left to right. */
-function mirror(input: TypedArray, { width, channels, nchw }: InputGeometry): TypedArray {
-  const out = input.slice() as Exclude<TypedArray, BigInt64Array>
-  const group = nchw ? 1 : channels
-  for (let row = 0; row < out.length; row += width * group) {
-    for (let x = 0; x < width; x++) {
-      for (let c = 0; c < group; c++) out[row + x * group + c] = Number(input[row + (width - 1 - x) * group + c])
-    }
-  }
-  return out
-}
+/** Classes of pictures of nothing that is taught. */
+const NONE = ['none', 'unknown']
+/** The label of what is none of the classes. */
+export const UNKNOWN = 'unknown'
+const KEEP = 0.95
 
 async function graphOf(model: BaseModel): Promise<Graph> {
   if (model instanceof Uint8Array) return readModel(model)
@@ -120,118 +115,132 @@ async function graphOf(model: BaseModel): Promise<Graph> {
   throw notASource(model, 'the bytes or URL of a .tflite or .thimble file, or a graph')
 }
 
-/** Cosine of two rows of features less their zero point. */
-function cosine(a: Float64Array, b: Float64Array): number {
-  let [ab, aa, bb] = [0, 0, 0]
-  for (let i = 0; i < a.length; i++) {
-    ab += a[i]! * b[i]!
-    aa += a[i]! * a[i]!
-    bb += b[i]! * b[i]!
-  }
-  return ab / (Math.sqrt(aa * bb) || 1)
-}
+/** The features alone as a graph: what a head runs on by itself. */
+const featuresOnly = ({ tensors, outputs, metadata }: Graph): Graph => ({
+  tensors: [tensors[outputs[0]!]!],
+  ops: [],
+  inputs: [0],
+  outputs: [0],
+  metadata,
+})
 
-/** Photos as near as copies, mirrored ones too. */
-function doublesOf(taught: readonly Taught[], { count, features, rows }: Examples): Double[] {
-  const row = (r: number): Float64Array => rows.subarray(r * features, (r + 1) * features)
-  const found: Double[] = []
-  for (let i = 0; i < count; i++) {
-    for (let j = i + 1; j < count; j++) {
-      const similarity = Math.max(
-        ...Array.from({ length: VIEWS }, (_, v) => cosine(row(i * VIEWS), row(j * VIEWS + v))),
-      )
-      if (similarity >= DOUBLE) found.push({ a: taught[i]!.name, b: taught[j]!.name, similarity })
-    }
-  }
-  return found.sort((x, y) => y.similarity - x.similarity)
+/** The classes in the order of the outputs: the one of nothing last. */
+function orderOf(classes: ReadonlyMap<string, number>, telling: boolean): { labels: string[]; none?: number } {
+  const all = [...classes.keys()]
+  if (!telling) return { labels: all }
+  const nothing = all.filter((label) => NONE.includes(label))
+  const labels = [...all.filter((label) => !NONE.includes(label)), ...nothing.slice(0, 1)]
+  return nothing.length ? { labels, none: labels.length - 1 } : { labels }
 }
 
 /** `createLearner` of learn/index.ts. */
 export async function createLearner(model: BaseModel, options: LearnerOptions = {}): Promise<Learner> {
-  checkOptions('createLearner', options, { preprocess: preprocessing, decode: callback })
+  checkOptions('createLearner', options, { preprocess: preprocessing, decode: callback, threads: whole(1, 64) })
   const source = settle(await graphOf(model))
-  const base = cutHead(source)
-  const engine: Engine = await loadGraph(base)
-  const input = engine.inputs[0]!
+  const learned = learnedFile(source)
+  const base = learned?.base ?? cutHead(source)
+  const engine: Model = await loadGraph(base, options.threads ? { threads: options.threads } : {})
   const { preprocess, assumed } = options.preprocess
     ? { preprocess: options.preprocess, assumed: 'given by the caller' }
-    : defaultPreprocess(input, source.metadata)
-  const preprocessor = new Preprocessor(input, preprocess)
-  const geometry = inputGeometry(input)
+    : defaultPreprocess(engine.inputs[0]!, source.metadata)
+  const viewer = new Viewer(engine.inputs[0]!, preprocess)
   const { scale, zeroPoint, offset } = int8Features(base)
-  const taught: Taught[] = []
+  const taught: Taught[] = [...(learned?.taught ?? [])]
   const classes = new Map<string, number>()
-  let trained: { graph: Graph; engine: Engine; classifier: Classifier } | undefined
+  for (const { label } of taught) classes.set(label, (classes.get(label) ?? 0) + 1)
+  const baseName = learned?.baseName ?? source.metadata.name ?? 'a base model'
+  let inferences = 0
+  let trained: { head: Head; observed: Int8Array; metadata: Metadata; engine: Model; labels: string[] } | undefined
 
-  const featuresOf = (tensor: TypedArray): Int8Array =>
-    Int8Array.from(engine.run(tensor)[0]! as Int8Array, (v) => v - offset)
+  const run = (tensor: TypedArray): Int8Array | Uint8Array => {
+    inferences++
+    return engine.run(tensor)[0]! as Int8Array | Uint8Array
+  }
   const pixels = async (image: ImageSource) => (isFile(image) ? decoded(image, options.decode) : pixelsOf(image))
   const current = (): NonNullable<typeof trained> => {
     if (trained) return trained
     throw new ThimbleError('usage/not-trained', 'nothing is learned yet', { hint: 'add photos, then call train' })
   }
 
-  const train = async ({ seed = 1 }: { seed?: number } = {}): Promise<LearnReport> => {
-    checkOptions('train', { seed }, { seed: whole(0) })
-    const labels = [...classes.keys()]
-    if (labels.length < 2) {
+  const train = async (how: TrainOptions = {}): Promise<LearnReport> => {
+    checkOptions('train', how, { seed: whole(0), unknown: real(0, 1) })
+    const { seed = 1, unknown: keep = KEEP } = how
+    const { labels, none } = orderOf(classes, keep > 0)
+    const kinds = labels.length - (none === undefined ? 0 : 1)
+    if (kinds < 2) {
       throw new ThimbleError('usage/classes', 'there is nothing to tell apart', {
-        expected: 'photos of at least 2 classes',
-        got: labels.length,
+        expected: `photos of at least 2 classes${none === undefined ? '' : ' besides none'}`,
+        got: kinds,
       })
     }
     const start = performance.now()
     const features = taught[0]!.features.length / VIEWS
     const observed = new Int8Array(taught.length * VIEWS * features)
     taught.forEach((t, i) => observed.set(t.features, i * VIEWS * features))
+    const real64 = Float64Array.from(observed, (q) => (q - zeroPoint) * scale)
+    const { rows, norm } = unitRows(real64, features, VIEWS)
     const examples: Examples = {
       count: taught.length,
-      views: VIEWS,
       features,
-      rows: Float64Array.from(observed, (q) => (q - zeroPoint) * scale),
-      labels: Int32Array.from(taught, (t) => labels.indexOf(t.label)),
+      rows,
+      labels: Int32Array.from(taught, ({ label }) =>
+        none !== undefined && NONE.includes(label) ? none : labels.indexOf(label),
+      ),
       classes: labels.length,
     }
     const products = productsOf(examples)
-    const closed = ridge(examples, products.products)
-    const head = trainSoftmax(examples, products.products, closed, seed)
-    const { license, source: from, name } = source.metadata
-    const graph = joinHead(base, linearOf(examples, products, head.coefficients), observed, {
+    const problem: Problem = { products: products.products, labels: examples.labels, classes: labels.length }
+    const closed = ridge(problem)
+    const softmax = trainSoftmax(problem, closed, seed)
+    const whole64 = new Float64Array(taught.length * features)
+    taught.forEach((_, i) =>
+      whole64.set(real64.subarray(i * VIEWS * features, (i * VIEWS + 1) * features), i * features),
+    )
+    const found = keep
+      ? nearnessOf({ examples, problem, trained: softmax, whole: whole64, none, keep, ridgeStrength: closed.strength })
+      : undefined
+    const head: Head = {
+      linear: linearOf(examples, products, softmax.coefficients, norm),
+      none: none !== undefined,
+      nearness: found?.nearness,
+    }
+    const { confusion, mislabelled } = confusionOf(taught, examples, closed, labels)
+    const doubles = doublesOf(taught, examples)
+    const photos = labels.map((_, c) => examples.labels.filter((l) => l === c).length)
+    const said = found ? [...labels.slice(0, kinds), UNKNOWN] : labels
+    const { license, source: from } = source.metadata
+    const metadata: Metadata = {
       name: 'learned',
-      description: `${labels.length} classes learned from ${taught.length} photos, on the features of ${name ?? 'a base model'}`,
+      description: `${kinds} classes learned from ${taught.length} photos, on the features of ${baseName}`,
       ...(license ? { license } : {}),
       ...(from ? { source: from } : {}),
-      labels,
+      labels: said,
       preprocess,
       task: 'classification',
       scores: 'identity',
-    })
-    const confusion = labels.map(() => labels.map(() => 0))
-    const mislabelled: Doubtful[] = []
-    taught.forEach((t, i) => {
-      const said = closed.leftOut.subarray(i * labels.length, (i + 1) * labels.length)
-      const [own, best] = [examples.labels[i]!, argMax(said)]
-      confusion[own]![best]!++
-      const by = said[best]! - said[own]!
-      // A class of one photo has nothing left to recognise it by.
-      if (best !== own && by >= DOUBTFUL && classes.get(t.label)! > 1) {
-        mislabelled.push({ name: t.name, label: t.label, looksLike: labels[best]!, by })
-      }
-    })
-    const doubles = doublesOf(taught, examples)
+      extra: {
+        learned: {
+          base: baseName,
+          photos: Object.fromEntries(labels.map((label, c) => [label, photos[c]])),
+          seed,
+          ...(found ? { unknown: { keep, threshold: found.nearness.threshold, cosine: found.nearness.weight } } : {}),
+        },
+      },
+    }
     const trainMs = performance.now() - start
-    const next = await loadGraph(graph)
+    const next = await loadGraph(joinHead(featuresOnly(base), head, observed, metadata))
     trained?.engine.dispose()
-    trained = { graph, engine: next, classifier: await createClassifier(next, { topK: labels.length }) }
+    trained = { head, observed, metadata, engine: next, labels: said }
     return {
       labels,
-      photos: [...classes.values()],
+      photos,
       leaveOneOut: confusion.reduce((sum, row, c) => sum + row[c]!, 0) / taught.length,
       confusion,
-      ...(head.crossValidation ? { crossValidation: head.crossValidation } : {}),
-      strength: head.strength,
-      mislabelled: mislabelled.sort((a, b) => b.by - a.by),
+      ...(softmax.crossValidation ? { crossValidation: softmax.crossValidation } : {}),
+      strength: softmax.strength,
+      mislabelled,
       doubles,
+      ...(found ? { unknown: found.report } : {}),
       trainMs,
     }
   }
@@ -240,26 +249,51 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
     preprocess,
     assumed,
     classes,
+    get inferences() {
+      return inferences
+    },
+    get photoBytes() {
+      return keptBytes(taught)
+    },
     async add(label, image, name) {
       if (typeof label !== 'string' || label.trim() === '') {
         throw new ThimbleError('usage/label', 'a class needs a name', { expected: 'text', got: String(label) })
       }
-      const tensor = preprocessor.run(await pixels(image))
-      const photo = [featuresOf(tensor), featuresOf(mirror(tensor, geometry))]
-      const features = new Int8Array(photo[0]!.length * VIEWS)
-      photo.forEach((f, v) => features.set(f, v * f.length))
+      const views = [...viewer.views(await pixels(image))].map((tensor) =>
+        Int8Array.from(run(tensor), (v) => v - offset),
+      )
+      const features = new Int8Array(views[0]!.length * VIEWS)
+      views.forEach((f, v) => features.set(f, v * f.length))
       const count = (classes.get(label) ?? 0) + 1
       taught.push({ label, name: name ?? `${label} ${count}`, features })
       classes.set(label, count)
     },
+    remove(label) {
+      const count = classes.get(label)
+      if (count === undefined) {
+        throw new ThimbleError('usage/label', 'no such class is taught', {
+          expected: [...classes.keys()].join(', ') || 'photos added first',
+          got: String(label),
+        })
+      }
+      const others = taught.filter((t) => t.label !== label)
+      taught.splice(0, taught.length, ...others)
+      classes.delete(label)
+      return count
+    },
     train,
     async classify(image) {
-      const { classifier } = current()
-      return classifier.classify(await pixels(image))
+      const { engine: head, labels } = current()
+      const quantized = head.run(run(viewer.tensor(await pixels(image))))[0] as Int8Array
+      // The scores' scale is 1/256 and their zero point -128, as LiteRT's SOFTMAX wants it.
+      const scores = Float32Array.from(quantized, (q) => (q + 128) / 256)
+      return topK(scores, labels.length).map((index) => ({ label: labels[index]!, index, score: scores[index]! }))
     },
-    export(format = 'tflite') {
-      checkOptions('export', { format }, { format: oneOf(['tflite', 'thimble']) })
-      const { graph } = current()
+    export(format = 'tflite', how = {}) {
+      checkOptions('export', { format, ...how }, { format: oneOf(['tflite', 'thimble']), photos: flag })
+      const { head, observed, metadata } = current()
+      const graph = joinHead(base, head, observed, metadata)
+      if (how.photos !== false) graph.tensors.push(...keptTensors(taught))
       return format === 'tflite' ? writeTflite(graph) : writePacked(withPrograms(graph))
     },
     ...disposable(() => {

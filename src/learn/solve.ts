@@ -5,15 +5,37 @@
 import { random } from '../quantize/augment.ts'
 import { inverseFactor } from '../quantize/linear-algebra.ts'
 
-/** Examples: `count` photos of `views` rows each (the photo, its mirror image), row-major, with a class per photo. */
+/** Examples, one a photo, row-major, with a class each. Rows are of about length 1 (see `unitRows`). */
 export interface Examples {
   count: number
-  views: number
   features: number
   rows: Float64Array
   labels: Int32Array
   classes: number
 }
+
+/** Views of a photo, `views` rows each, as one example: their mean, each brought to length 1 first. */
+export function unitRows(rows: Float64Array, features: number, views: number): { rows: Float64Array; norm: number } {
+  const n = rows.length / features
+  const out = new Float64Array((n / views) * features)
+  let lengths = 0
+  for (let r = 0; r < n; r++) {
+    let squares = 0
+    for (let d = 0; d < features; d++) squares += rows[r * features + d]! ** 2
+    const length = Math.sqrt(squares)
+    lengths += length / n
+    const to = Math.floor(r / views) * features
+    const share = 1 / ((length || 1) * views)
+    for (let d = 0; d < features; d++) out[to + d]! += rows[r * features + d]! * share
+  }
+  return { rows: out, norm: lengths || 1 }
+}
+
+/**
+ * How far examples are moved to their mean where each class has one: with so few it is a poor one, and half way was
+ * right more often than either end.
+ */
+const SINGLES_MOVE = 0.5
 
 /** Examples moved to mean 0 and scaled to mean square length 1, with the products of all rows (plus 1 for the bias). */
 export interface Products {
@@ -22,10 +44,10 @@ export interface Products {
   products: Float64Array
 }
 
-export function productsOf({ count, views, features, rows }: Examples): Products {
-  const n = count * views
+export function productsOf({ count: n, features, rows, labels, classes }: Examples): Products {
   const mean = new Float64Array(features)
-  for (let r = 0; r < n; r++) for (let d = 0; d < features; d++) mean[d]! += rows[r * features + d]! / n
+  const move = Math.max(...classSizes(labels, classes)) > 1 ? 1 : SINGLES_MOVE
+  for (let r = 0; r < n; r++) for (let d = 0; d < features; d++) mean[d]! += (move * rows[r * features + d]!) / n
   const moved = new Float64Array(n * features)
   let squares = 0
   for (let r = 0; r < n; r++) {
@@ -51,77 +73,94 @@ export function productsOf({ count, views, features, rows }: Examples): Products
   return { mean, scale, products }
 }
 
+/** Examples by their products, and the class of each. */
+export interface Problem {
+  products: Float64Array
+  labels: ArrayLike<number>
+  classes: number
+}
+
 export interface Ridge {
   strength: number
-  /** Per photo and class: how much of the photo is in the class' weights. */
+  /** Per example and class: how much of the example is in the class' weights. */
   coefficients: Float64Array
-  /** Per photo and class: what the classifier of all other photos says, about 1 for its class and 0 for others. */
+  /** Per example and class: what the classifier of all other examples says, about 1 for its class and 0 for others. */
   leftOut: Float64Array
 }
 
-const RIDGE_STRENGTHS = [0.01, 0.03, 0.1, 0.3, 1, 3]
+/** Strengths tried, from the best guess on: later ones must be better. */
+const RIDGE_STRENGTHS = [1, 3, 0.3, 0.1, 10]
+/** Of examples from which on the first strength is taken: each costs the cube of their number. */
+const MANY = 800
+/** Where each class has one example, there is nothing to choose by. */
+const SINGLES_STRENGTH = 3
 
-export const argMax = (values: Float64Array): number => values.reduce((best, v, i) => (v > values[best]! ? i : best), 0)
+export function argMax(values: ArrayLike<number>): number {
+  let best = 0
+  for (let i = 1; i < values.length; i++) if (values[i]! > values[best]!) best = i
+  return best
+}
 
-/** Products of photos: means over their views. */
-function photoProducts({ count, views }: Examples, products: Float64Array): Float64Array {
-  const n = count * views
-  const out = new Float64Array(count * count)
-  for (let i = 0; i < n; i++) {
-    const row = Math.floor(i / views) * count
-    for (let j = 0; j < n; j++) out[row + Math.floor(j / views)]! += products[i * n + j]! / (views * views)
+export function classSizes(labels: ArrayLike<number>, classes: number): Int32Array {
+  const sizes = new Int32Array(classes)
+  for (let i = 0; i < labels.length; i++) sizes[labels[i]!]!++
+  return sizes
+}
+
+/** Ridge regression on the classes with one strength. The products are positive semidefinite: there is a solution. */
+export function ridgeOf({ products, labels, classes }: Problem, strength: number): Ridge {
+  const n = labels.length
+  const a = products.slice()
+  for (let i = 0; i < n; i++) a[i * n + i]! += strength
+  const u = inverseFactor(a, n)!
+  const half = new Float64Array(n * classes)
+  const coefficients = new Float64Array(n * classes)
+  const diagonal = new Float64Array(n)
+  // inverse(a) = U^T U
+  for (let k = 0; k < n; k++) {
+    for (let i = k; i < n; i++) {
+      const v = u[k * n + i]!
+      diagonal[i]! += v * v
+      half[k * classes + labels[i]!]! += v
+    }
   }
-  return out
+  for (let k = 0; k < n; k++) {
+    for (let i = k; i < n; i++) {
+      const v = u[k * n + i]!
+      for (let c = 0; c < classes; c++) coefficients[i * classes + c]! += v * half[k * classes + c]!
+    }
+  }
+  const leftOut = coefficients.map((v, at) => {
+    const i = Math.floor(at / classes)
+    return (labels[i] === at % classes ? 1 : 0) - v / diagonal[i]!
+  })
+  return { strength, coefficients, leftOut }
+}
+
+/** Squared error of the answers to examples left out, over those whose class has others. */
+function leftOutError({ leftOut }: Ridge, { labels, classes }: Problem, sizes: Int32Array): number {
+  let error = 0
+  for (let i = 0; i < labels.length; i++) {
+    if (sizes[labels[i]!]! < 2) continue
+    for (let c = 0; c < classes; c++) error += (leftOut[i * classes + c]! - (labels[i] === c ? 1 : 0)) ** 2
+  }
+  return error
 }
 
 /**
  * Ridge regression on the classes, in closed form; its leave-one-out answers are exact and cost nothing more. The
- * strength is the one with most photos right when left out, then with the smallest squared error.
+ * strength is the one with the smallest squared error on examples left out.
  */
-export function ridge(examples: Examples, products: Float64Array): Ridge {
-  const { count: n, classes, labels } = examples
-  const photos = photoProducts(examples, products)
-  const target = (i: number, c: number): number => (labels[i] === c ? 1 : 0)
-  let best: (Ridge & { right: number; error: number }) | undefined
-  for (const strength of RIDGE_STRENGTHS) {
-    const a = photos.slice()
-    for (let i = 0; i < n; i++) a[i * n + i]! += strength
-    const u = inverseFactor(a, n)
-    if (!u) continue
-    const half = new Float64Array(n * classes)
-    const coefficients = new Float64Array(n * classes)
-    const diagonal = new Float64Array(n)
-    // inverse(a) = U^T U
-    for (let k = 0; k < n; k++) {
-      for (let i = k; i < n; i++) {
-        const v = u[k * n + i]!
-        diagonal[i]! += v * v
-        half[k * classes + labels[i]!]! += v
-      }
-    }
-    for (let k = 0; k < n; k++) {
-      for (let i = k; i < n; i++) {
-        const v = u[k * n + i]!
-        for (let c = 0; c < classes; c++) coefficients[i * classes + c]! += v * half[k * classes + c]!
-      }
-    }
-    const leftOut = coefficients.map((v, at) => {
-      const i = Math.floor(at / classes)
-      return target(i, at % classes) - v / diagonal[i]!
+export function ridge(problem: Problem): Ridge {
+  const sizes = classSizes(problem.labels, problem.classes)
+  if (Math.max(...sizes) < 2) return ridgeOf(problem, SINGLES_STRENGTH)
+  const tried = problem.labels.length > MANY ? RIDGE_STRENGTHS.slice(0, 1) : RIDGE_STRENGTHS
+  return tried
+    .map((strength) => {
+      const solved = ridgeOf(problem, strength)
+      return { solved, error: leftOutError(solved, problem, sizes) }
     })
-    let right = 0
-    let error = 0
-    for (let i = 0; i < n; i++) {
-      const said = leftOut.subarray(i * classes, (i + 1) * classes)
-      if (argMax(said) === labels[i]) right++
-      said.forEach((v, c) => (error += (v - target(i, c)) ** 2))
-    }
-    if (!best || right > best.right || (right === best.right && error < best.error)) {
-      best = { strength, coefficients, leftOut, right, error }
-    }
-  }
-  // Products are positive semidefinite: the largest strength always has a factor.
-  return best!
+    .reduce((a, b) => (b.error < a.error ? b : a)).solved
 }
 
 /** Softmax of each row of `classes` values, in place. */
@@ -138,6 +177,15 @@ function softmaxRows(values: Float64Array, classes: number): void {
   }
 }
 
+/** Minus the logarithm of the probability of the right class, summed over rows of logits. */
+function logLoss(logits: Float64Array, labels: ArrayLike<number>, classes: number): number {
+  const p = logits.slice()
+  softmaxRows(p, classes)
+  let loss = 0
+  for (let i = 0; i < labels.length; i++) loss -= Math.log(Math.max(p[i * classes + labels[i]!]!, 1e-12))
+  return loss
+}
+
 /** out[i] = sum over j of products[i, j] * coefficients[j], for `rows` of `from` columns. */
 function scoresOf(products: Float64Array, from: number, coefficients: Float64Array, classes: number): Float64Array {
   const rows = products.length / from
@@ -151,15 +199,31 @@ function scoresOf(products: Float64Array, from: number, coefficients: Float64Arr
   return out
 }
 
-/** From the closed form's answers, 0 to 1, to logits of a softmax that leans to the right class. */
-const START_GAIN = 4
+/** From the closed form's answers, 0 to 1, to logits. */
+const GAINS = [3, 4, 6, 8, 12]
+/** Of classes with one example each. */
+const SINGLES_GAIN = 8
 
-interface Descent {
-  products: Float64Array
-  /** Class per row. */
-  labels: ArrayLike<number>
-  classes: number
+/** The gain whose logits are least surprised by examples left out. */
+function gainOf({ leftOut }: Ridge, { labels, classes }: Problem): number {
+  const sizes = classSizes(labels, classes)
+  const asked = Array.from({ length: labels.length }, (_, i) => i).filter((i) => sizes[labels[i]!]! > 1)
+  if (asked.length === 0) return SINGLES_GAIN
+  const said = Float64Array.from(asked.flatMap((i) => Array.from(leftOut.subarray(i * classes, (i + 1) * classes))))
+  const right = asked.map((i) => labels[i]!)
+  return GAINS.map((gain) => ({
+    gain,
+    loss: logLoss(
+      said.map((v) => v * gain),
+      right,
+      classes,
+    ),
+  })).reduce((a, b) => (b.loss < a.loss ? b : a)).gain
+}
+
+interface Descent extends Problem {
   start: Float64Array
+  /** How strongly the coefficients are held to the start. */
   strength: number
   steps: number
 }
@@ -182,7 +246,7 @@ function descend({ products, labels, classes, start, strength, steps }: Descent)
     const p = scoresOf(products, n, ahead, classes)
     softmaxRows(p, classes)
     for (let i = 0; i < n; i++) p[i * classes + labels[i]!]! -= 1
-    const next = ahead.map((v, i) => v - rate * (p[i]! / n + strength * v))
+    const next = ahead.map((v, i) => v - rate * (p[i]! / n + strength * (v - start[i]!)))
     const nextPace = (1 + Math.sqrt(1 + 4 * pace * pace)) / 2
     const push = (pace - 1) / nextPace
     ahead = next.map((v, i) => v + push * (v - at[i]!))
@@ -194,23 +258,28 @@ function descend({ products, labels, classes, start, strength, steps }: Descent)
 
 export interface Trained {
   strength: number
-  /** Per row and class. */
+  /** Logits that stand for one of the closed form's answers. */
+  gain: number
+  /** Per example and class. */
   coefficients: Float64Array
+  /** Logits of each example, by a classifier that was not shown it. */
+  leftOut: Float64Array
   /** On photos held out in turn; absent where a class has a single photo. */
   crossValidation?: { folds: number; accuracy: number; loss: number }
 }
 
-const STRENGTHS = [1e-4, 1e-3, 1e-2]
-const DEFAULT_STRENGTH = 1e-3
+/** How strongly the softmax steps are held to the closed form, from its own answer on. */
+const STRENGTHS = [1, 0.1, 0.01, 0.001]
 const FOLDS = 4
-const STEPS = { fold: 80, final: 200 }
+const STEPS = { fold: 60, final: 100 }
 
 /** A fold per photo: the photos of each class, shuffled by the seed, dealt out in turn. */
-function dealt({ labels, classes }: Examples, folds: number, seed: number): Int32Array {
+function dealt({ labels, classes }: Pick<Problem, 'labels' | 'classes'>, folds: number, seed: number): Int32Array {
   const next = random(seed)
   const fold = new Int32Array(labels.length)
+  const all = Array.from({ length: labels.length }, (_, i) => i)
   for (let c = 0; c < classes; c++) {
-    const members = [...labels.keys()].filter((i) => labels[i] === c)
+    const members = all.filter((i) => labels[i] === c)
     const order = members.map((photo) => ({ photo, key: next() })).sort((a, b) => a.key - b.key || a.photo - b.photo)
     order.forEach(({ photo }, i) => (fold[photo] = i % folds))
   }
@@ -226,55 +295,43 @@ function part(products: Float64Array, n: number, rows: readonly number[], column
 }
 
 /** The softmax head: from the closed form on, with the strength that is best on photos held out. */
-export function trainSoftmax(examples: Examples, products: Float64Array, begin: Ridge, seed: number): Trained {
-  const { count, views, classes, labels } = examples
-  const n = count * views
-  const rowLabels = Int32Array.from({ length: n }, (_, r) => labels[Math.floor(r / views)]!)
-  const start = Float64Array.from(
-    { length: n * classes },
-    (_, at) =>
-      (START_GAIN / views) * begin.coefficients[Math.floor(at / (views * classes)) * classes + (at % classes)]!,
-  )
-  const sizes = new Int32Array(classes)
-  labels.forEach((c) => sizes[c]!++)
+export function trainSoftmax(problem: Problem, begin: Ridge, seed: number): Trained {
+  const { products, labels, classes } = problem
+  const n = labels.length
+  const gain = gainOf(begin, problem)
+  const sizes = classSizes(labels, classes)
+  const start = begin.coefficients.map((v) => v * gain)
+  const finish = (strength: number): Float64Array => descend({ ...problem, start, strength, steps: STEPS.final })
+  if (Math.min(...sizes) < 2) {
+    const strength = STRENGTHS[0]!
+    return { strength, gain, coefficients: finish(strength), leftOut: begin.leftOut.map((v) => v * gain) }
+  }
   const folds = Math.min(FOLDS, Math.max(...sizes))
-  const finish = (strength: number): Float64Array =>
-    descend({ products, labels: rowLabels, classes, start, strength, steps: STEPS.final })
-  if (Math.min(...sizes) < 2) return { strength: DEFAULT_STRENGTH, coefficients: finish(DEFAULT_STRENGTH) }
-  const fold = dealt(examples, folds, seed)
-  const results = STRENGTHS.map((strength) => ({ strength, right: 0, loss: 0 }))
+  const fold = dealt(problem, folds, seed)
+  const all = Array.from({ length: n }, (_, i) => i)
+  const results = STRENGTHS.map((strength) => ({ strength, leftOut: new Float64Array(n * classes) }))
   for (let f = 0; f < folds; f++) {
-    const rows = [...rowLabels.keys()]
-    const inside = rows.filter((r) => fold[Math.floor(r / views)] !== f)
-    // The photos themselves are asked, not their mirror images.
-    const outside = rows.filter((r) => r % views === 0 && fold[r / views] === f)
-    const own = part(products, n, inside, inside)
+    const inside = all.filter((i) => fold[i] !== f)
+    const outside = all.filter((i) => fold[i] === f)
+    const shown = { products: part(products, n, inside, inside), labels: inside.map((i) => labels[i]!), classes }
     const across = part(products, n, outside, inside)
-    const insideLabels = inside.map((r) => rowLabels[r]!)
-    for (const result of results) {
-      const coefficients = descend({
-        products: own,
-        labels: insideLabels,
-        classes,
-        // The closed form has seen the photos held out: these steps begin at nothing.
-        start: new Float64Array(inside.length * classes),
-        strength: result.strength,
-        steps: STEPS.fold,
-      })
-      const p = scoresOf(across, inside.length, coefficients, classes)
-      softmaxRows(p, classes)
-      outside.forEach((r, i) => {
-        const said = p.subarray(i * classes, (i + 1) * classes)
-        if (argMax(said) === rowLabels[r]) result.right++
-        result.loss -= Math.log(Math.max(said[rowLabels[r]!]!, 1e-12))
-      })
+    // The closed form of all has seen the photos held out: these steps begin at their own.
+    const own = ridgeOf(shown, begin.strength).coefficients.map((v) => v * gain)
+    for (const { strength, leftOut } of results) {
+      const coefficients = descend({ ...shown, start: own, strength, steps: STEPS.fold })
+      const said = scoresOf(across, inside.length, coefficients, classes)
+      outside.forEach((i, k) => leftOut.set(said.subarray(k * classes, (k + 1) * classes), i * classes))
     }
   }
-  const best = results.reduce((a, b) => (b.loss < a.loss ? b : a))
+  const judged = results.map((r) => ({ ...r, loss: logLoss(r.leftOut, labels, classes) / n }))
+  const best = judged.reduce((a, b) => (b.loss < a.loss ? b : a))
+  const right = all.filter((i) => argMax(best.leftOut.subarray(i * classes, (i + 1) * classes)) === labels[i])
   return {
     strength: best.strength,
+    gain,
     coefficients: finish(best.strength),
-    crossValidation: { folds, accuracy: best.right / count, loss: best.loss / count },
+    leftOut: best.leftOut,
+    crossValidation: { folds, accuracy: right.length / n, loss: best.loss },
   }
 }
 
@@ -284,11 +341,12 @@ export interface Linear {
   bias: Float64Array
 }
 
-/** The layer that the coefficients of rows stand for. */
+/** The layer that coefficients stand for, on features whose length is `norm` where the rows' is 1. */
 export function linearOf(
   { features, rows, classes }: Examples,
   { mean, scale }: Products,
   coefficients: Float64Array,
+  norm = 1,
 ): Linear {
   const weights = new Float64Array(classes * features)
   const bias = new Float64Array(classes)
@@ -304,5 +362,5 @@ export function linearOf(
   for (let c = 0; c < classes; c++) {
     for (let d = 0; d < features; d++) bias[c]! -= weights[c * features + d]! * mean[d]!
   }
-  return { weights, bias }
+  return { weights: weights.map((w) => w / norm), bias }
 }

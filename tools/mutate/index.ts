@@ -30,7 +30,7 @@ import type { Order, TestResult, Word } from './uvu.ts'
 const ELSEWHERE =
   /^(bundler|check|commonjs|web|worker|zoo|bench-kernels|codegen|cli|face-peers|convert-peers|weights)\.|^engines\//
 /** Tests of one mutant that would take longer together are cut off there, the quick ones first. */
-const MOST_MS = 20_000
+const MOST_MS = 15_000
 /** Processor time of a test file while covering: what has not run until then takes no part. */
 const COVER_MS = 60_000
 

@@ -224,7 +224,7 @@ export const smallModels = (): { name: string; graph: Graph }[] => [
 ]
 
 /** A graph as text that is equal for equal graphs: typed arrays as hex, long ones as their hash. */
-function graphText(graph: Graph): string {
+export function graphText(graph: Graph): string {
   return JSON.stringify(
     graph,
     (_, v: unknown) => {

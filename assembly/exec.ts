@@ -37,6 +37,7 @@ import {
   OP_MAX_POOL,
   OP_MEAN,
   OP_QUANTIZE,
+  OP_PARTS,
   OP_REDUCE,
   OP_RESIZE_BILINEAR,
   OP_SOFTMAX,
@@ -61,7 +62,9 @@ import {
   OP_SOFTMAX16,
   OP_RESIZE16,
   FORM_DOT,
+  PartsRecord,
   Record,
+  Slice,
   STATUS_BAD_OPCODE,
   STATUS_INEXACT,
   STATUS_NO_PROGRAM,
@@ -262,6 +265,8 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
     case OP_COMBINE:
       kernel_45(record, y0, y1)
       break
+    case OP_PARTS:
+      return flash_slices(record + offsetof<PartsRecord>('from'), y0, y1)
     case OP_REDUCE:
       kernel_41(record)
       break
@@ -398,6 +403,47 @@ export function run(from: i32, to: i32): i32 {
   const h = changetype<Header>(header)
   if (h.abiVersion != ABI_VERSION) return STATUS_NO_PROGRAM
   return runTable(h.opTable, from, to)
+}
+
+/** Whole tables, not some rows of each entry. */
+const ALL_ROWS = -1
+
+/**
+ * Runs the slices that follow `slice`, one after the other: whole tables, or output rows [y0, y1) of their records. Only
+ * in modules whose linker made both copies instructions that read the module's own segment (memory.init).
+ */
+export function flash_slices(slice: usize, y0: i32, y1: i32): i32 {
+  do {
+    const to: usize = changetype<Slice>(slice).to
+    let from: usize = changetype<Slice>(slice).from
+    const end: usize = to + changetype<Slice>(slice).bytes
+    memory.copy(to, from, end - to)
+    from += end - to
+    slice = to
+    memory.fill(end, 0, changetype<Slice>(slice).zeros)
+    for (let run: usize = end - (changetype<Slice>(slice).runs << 3); run < end; run += 8) {
+      const bytes: usize = load<u32>(run, 4)
+      memory.copy(load<u32>(run), from, bytes)
+      from += bytes
+    }
+    const table: usize = slice + offsetof<Slice>()
+    const count: i32 = changetype<Slice>(slice).count
+    let status = STATUS_OK
+    if (y1 == ALL_ROWS) status = runTable(table, 0, count)
+    else for (let i = 0; i < count && status == STATUS_OK; i++) status = runRecord(load<u32>(table + (i << 2)), y0, y1)
+    if (status) return status
+  } while (changetype<Slice>(slice).bytes)
+  return STATUS_OK
+}
+
+/** thimble_invoke and thimble_reset of a program in slices: its header's tables are slice heads. */
+export function flash_invoke(): i32 {
+  const h = changetype<Header>(header)
+  return h.abiVersion == ABI_VERSION ? flash_slices(h.opTable, 0, ALL_ROWS) : STATUS_NO_PROGRAM
+}
+export function flash_reset(): i32 {
+  const at: usize = changetype<Header>(header).resetTable
+  return at ? flash_slices(at, 0, ALL_ROWS) : STATUS_OK
 }
 
 export function thimble_abi(): i32 {

@@ -10,6 +10,9 @@ export {
   thimble_invoke,
   thimble_reset,
   thimble_thread,
+  flash_slices,
+  flash_invoke,
+  flash_reset,
 } from './exec'
 export * from './kernels'
 export * from './pack'

@@ -51,6 +51,7 @@ export const OP_GATHER_ND = 28
 export const OP_CHANNEL_LUT = 29
 export const OP_WINOGRAD = 40
 export const OP_COMBINE = 45
+export const OP_PARTS = 46
 export const OP_REDUCE = 41
 export const OP_MATMUL = 42
 export const OP_L2_NORMALIZATION = 43
@@ -130,6 +131,28 @@ export const STATUS_INEXACT = 5
 @unmanaged export class GroupRecord extends Record {
   count: u32
   bandRows: u32
+}
+
+/**
+ * Head of a slice of a program whose records and constants stay outside of memory (assembly/flash.ts): `bytes` of the
+ * next slice from byte `from` of the segment on, which go to address `to`; 0: there is none. Behind the head lie an op
+ * table of `count` entries, records, and at the end of those bytes `runs` times { u32 address, u32 bytes } of constants
+ * that follow in the segment. `zeros`: bytes behind all this that are cleared before.
+ */
+@unmanaged export class Slice {
+  from: u32
+  bytes: u32
+  to: u32
+  count: u32
+  runs: u32
+  zeros: u32
+}
+
+/** Stands for a member of a band group whose constants do not lie in memory: runs slices, from this one on, in turn. */
+@unmanaged export class PartsRecord extends Record {
+  from: u32
+  bytes: u32
+  to: u32
 }
 
 /** Row copy, each byte xor `xor` (0, or 0x80 to move between uint8 and int8). */

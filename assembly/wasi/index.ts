@@ -35,7 +35,7 @@ import { ascii, byte, decimal, flush, integer, json, line, printTo } from './tex
 import { frame } from './view'
 
 export { config, static_end } from './settings'
-export { header } from '../exec'
+export { header, flash_slices } from '../exec'
 export * from '../kernels'
 export { head_1, head_2, head_3, head_4, head_5 } from './heads'
 

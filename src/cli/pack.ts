@@ -14,10 +14,36 @@ const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
 
 /** What was made: the file by part, the memory by part. */
 function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
+  const memory = [
+    ['static', s.staticBytes],
+    ['plan', s.planBytes],
+    ['weights', s.weightBytes],
+    ['state', s.stateBytes],
+    ['arena', s.arenaBytes],
+    ['margin', s.marginBytes],
+  ] as const
+  const parts = memory
+    .filter(([name, bytes]) => bytes > 0 || name === 'arena')
+    .map(([name, bytes]) => `${name} ${bytes}`)
   return (
     `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}\n` +
-    `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = static ${s.staticBytes} + plan ${s.planBytes} + weights ${s.weightBytes}${s.stateBytes ? ` + state ${s.stateBytes}` : ''} + arena ${s.arenaBytes} + margin ${s.marginBytes}\n`
+    `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = ${parts.join(' + ')}\n` +
+    (meta.flash
+      ? `weights in flash: ${meta.flash.slices} slices of at most ${meta.flash.largestSlice} bytes, ${meta.flash.readBytes} bytes copied an inference\n`
+      : '')
   )
+}
+
+/** `64K`, `48KB`, `0.5M` or a number of bytes, as what linkers and boards mean by them: K is 1024. */
+function byteCount(args: Args, name: string): number | undefined {
+  const given = text(args, name)
+  if (given === undefined) return undefined
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([km])?i?b?$/i.exec(given) ?? []
+  const bytes = Math.floor(
+    Number(number) * { k: 1024, m: 1048576, '': 1 }[(unit ?? '').toLowerCase() as 'k' | 'm' | ''],
+  )
+  if (number === undefined || bytes < 1) throw badCall(command, `--${name} takes bytes, such as 64K, not ${given}`)
+  return bytes
 }
 
 async function run(args: Args): Promise<void> {
@@ -31,6 +57,8 @@ async function run(args: Args): Promise<void> {
   const variant = choice(args, 'variant', ['simd', 'scalar', 'relaxed'] as const) ?? 'simd'
   const kernels = choice(args, 'kernels', KERNELS)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
+  const weights = choice(args, 'weights', ['memory', 'flash'] as const)
+  const ram = byteCount(args, 'ram')
   const header = text(args, 'header')
   if (header !== undefined && target === 'wasi') {
     throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
@@ -42,7 +70,8 @@ async function run(args: Args): Promise<void> {
   // Two models may well have the same name: macros that begin with the file's can't collide.
   const prefix = text(args, 'name') ?? basename(output).replace(/\.[^.]*$/, '')
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
-  const packed = await packGraph(graph, { target, variant, kernels, plan, name, prefix, file: basename(output) })
+  const file = basename(output)
+  const packed = await packGraph(graph, { target, variant, kernels, plan, weights, ram, name, prefix, file })
   writeFiles([
     { path: output, bytes: packed.wasm },
     ...(header === undefined ? [] : [{ path: header, bytes: packed.header }]),
@@ -72,6 +101,16 @@ export const command: Command = {
       type: 'string',
       value: 'P',
       help: 'speed or size (default: speed; for scalar whichever needs less memory)',
+    },
+    weights: {
+      type: 'string',
+      value: 'W',
+      help: 'memory: linear memory holds them; flash: they stay in the module, which copies what it needs at a time (not for wasm3) (default: memory)',
+    },
+    ram: {
+      type: 'string',
+      value: 'BYTES',
+      help: 'with --weights flash: linear memory that the module may take, such as 64K (default: as little as possible)',
     },
     header: {
       type: 'string',

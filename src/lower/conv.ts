@@ -9,7 +9,7 @@ import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
 import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.ts'
 import { lowerComputedFilter } from './matmul.ts'
 import { paddedSegment } from './pack.ts'
-import { present, rowwise, Value } from './program.ts'
+import { present, rowwise, splitPanels, Value } from './program.ts'
 import { gemmBuffers, rowBuffers } from './weight-buffers.ts'
 import { readWeights, sameDtypes, type Weights } from './weights.ts'
 import type { Axis } from '../window.ts'
@@ -131,6 +131,7 @@ export function emitConv(
         writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
         form: scalar ? undefined : form.id,
+        split: splitPanels(og, scalar ? 1 : form.nr, [wb, bb, sb]),
         prologue: g === 0 && n === 0 ? prologue : undefined,
         stream:
           x.n === 1 && groups === 1
@@ -329,6 +330,8 @@ function emitFullyConnected(
     reads: [x.buffer, wb, bb, sb],
     writes: [y.buffer, scratch],
     macs: rows * k * o,
+    // Rows lie as far apart as they have channels.
+    split: rows === 1 ? splitPanels(o, scalar ? 1 : ROWS_FORM.nr, [wb, bb, sb]) : undefined,
     fields: () => ({
       input: x.address(),
       output: y.address(),

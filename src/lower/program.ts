@@ -7,7 +7,7 @@ import type { Tensor } from '../graph.ts'
 import type { Loader } from '../packers.ts'
 import { littleEndian } from '../words.ts'
 
-export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'GroupRecord'>
+export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'GroupRecord' | 'Slice' | 'PartsRecord'>
 
 /** A constant that is computed when it is needed. */
 export interface Recipe {
@@ -145,6 +145,37 @@ export interface Step {
   block?: { rows: number; columns: number }
   /** Bytes that the kernel may read past the end of its buffers, when they are many. */
   overread?: number
+  /** Set when the step may run in parts, each some of its output channels. */
+  split?: Split | undefined
+}
+
+/**
+ * A step's output channels in `blocks` blocks that each have an equal share of every one of the `constants`, in order.
+ * `part`: the fields that differ in a record for blocks [from, to) with only their share of the constants, given the
+ * whole step's.
+ */
+export interface Split {
+  blocks: number
+  constants: readonly Buffer[]
+  part(fields: Readonly<Record<string, number>>, from: number, to: number): Record<string, number>
+}
+
+/**
+ * Channels in panels of `nr`, one after the other in the output; where they are no multiple of it, the last panel has the
+ * last `nr` channels, some of them again.
+ */
+export function splitPanels(channels: number, nr: number, constants: readonly Buffer[]): Split | undefined {
+  if (channels < nr) return undefined
+  const blocks = Math.ceil(channels / nr)
+  const first = (block: number): number => Math.min(block * nr, channels - nr)
+  return {
+    blocks,
+    constants,
+    part: ({ output }, from, to) => ({
+      output: output! + first(from),
+      outC: Math.min(to * nr, channels) - first(from),
+    }),
+  }
 }
 
 export interface Group {

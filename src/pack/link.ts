@@ -27,6 +27,11 @@ export interface LinkOptions {
   stubs?: readonly string[]
   /** The memory image: bytes at absolute addresses; may not overlap each other or the runtime's own static data. */
   data: readonly DataSegment[]
+  /**
+   * Bytes that stay out of memory, as a passive segment: `thimble_invoke` and `thimble_reset` are then those of programs
+   * in slices (assembly/exec.ts).
+   */
+  flash?: Uint8Array | undefined
   /** 64 KiB pages of linear memory: fixed unless `maxPages` is larger. */
   memoryPages: number
   maxPages?: number
@@ -48,8 +53,11 @@ export interface Linked {
   functions: number
 }
 
-/** Exports that are there for the linker alone: of kernels, GEMM forms and, in the command, heads. */
-export const LINKER_EXPORT = /^(kernel|gemm|head)_(\d+)$|^relaxed_dot_is_signed$/
+/** Exports that are there for the linker alone: of kernels, GEMM forms, slices and, in the command, heads. */
+export const LINKER_EXPORT = /^(kernel|gemm|head)_(\d+)$|^relaxed_dot_is_signed$|^flash_/
+
+/** The function that brings slices of a program into memory. */
+export const FLASH_SLICES = 'flash_slices'
 
 const STUB = Uint8Array.of(0, 0x00, 0x0b)
 const MEMORY_GROW = 0x40
@@ -62,6 +70,7 @@ const PAGE = 65536
 export function linkModule(options: LinkOptions): Linked {
   const m = parseModule(options.runtime)
   stubFunctions(m, options.stubs ?? [])
+  if (options.flash) readFlash(m, options.flash)
   keepExports(m, options.exports)
   removeUnused(m)
   while (mergeEqualFunctions(m)) removeUnused(m)
@@ -92,7 +101,9 @@ export function linkModule(options: LinkOptions): Linked {
 export function cutRuntime(runtime: Uint8Array, keeps: (opcode: number) => boolean): Uint8Array {
   const m = parseModule(runtime)
   const marked = m.exports.map(({ name }) => name).filter((name) => LINKER_EXPORT.test(name))
-  const gone = marked.filter((name) => name.startsWith('kernel_') && !keeps(Number(name.slice(7))))
+  const gone = marked.filter(
+    (name) => name === FLASH_SLICES || (name.startsWith('kernel_') && !keeps(Number(name.slice(7)))),
+  )
   stubFunctions(m, gone)
   m.exports = m.exports.filter(({ name }) => !marked.includes(name))
   removeUnused(m)
@@ -102,7 +113,7 @@ export function cutRuntime(runtime: Uint8Array, keeps: (opcode: number) => boole
 }
 
 function measure(m: WasmModule, customs: Readonly<Record<string, string | Uint8Array>>): Linked {
-  const withoutData = encodeModule({ ...m, data: [] }).length
+  const withoutData = encodeModule({ ...m, data: [], passive: undefined }).length
   const withData = encodeModule(m).length
   m.customs = Object.entries(customs).map(([name, content]) => ({
     name,
@@ -115,6 +126,33 @@ function measure(m: WasmModule, customs: Readonly<Record<string, string | Uint8A
     dataBytes: withData - withoutData,
     metaBytes: wasm.length - withData,
     functions: m.functions.length,
+  }
+}
+
+const MEMORY_COPY = 0xfc000a
+/** As its opcode and what follows: from data segment 0 into memory 0, where copying names two memories. */
+const MEMORY_INIT = Uint8Array.of(0xfc, 0x08, 0, 0)
+
+/** The executor's copies become reads of the passive segment, and its entries those for slices. */
+function readFlash(m: WasmModule, flash: Uint8Array): void {
+  m.passive = flash
+  const at = (name: string): number =>
+    m.exports.find((e) => e.name === name && e.kind === 'func')?.index ?? missing(name)
+  const { body } = m.functions[at(FLASH_SLICES) - m.imports.length]!
+  let copies = 0
+  walkBody(
+    body,
+    () => {},
+    (op, end) => {
+      if (op !== MEMORY_COPY) return
+      body.set(MEMORY_INIT, end - MEMORY_INIT.length)
+      copies++
+    },
+  )
+  if (copies !== 2) throw new ThimbleError('format/wasm', `${FLASH_SLICES} copies in ${copies} places, not in two`)
+  for (const what of ['invoke', 'reset']) {
+    const index = at(`flash_${what}`)
+    for (const e of m.exports) if (e.name === `thimble_${what}`) e.index = index
   }
 }
 

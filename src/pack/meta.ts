@@ -22,6 +22,18 @@ export interface ModuleMeta extends PackedMeta {
   memoryPages: number
   /** Multiply-adds of one inference. */
   macs: number
+  /** Weights and op records that linear memory does not hold, in modules that were packed so. */
+  flash?: FlashMeta
+}
+
+export interface FlashMeta {
+  /** Of the segment that holds them. */
+  bytes: number
+  /** Pieces that are copied into memory in turn, and the bytes of the largest. */
+  slices: number
+  largestSlice: number
+  /** Bytes that one inference copies. */
+  readBytes: number
 }
 
 export interface MetaInput {
@@ -36,6 +48,7 @@ export interface MetaInput {
   weightBytes: number
   memoryPages: number
   macs: number
+  flash?: FlashMeta
 }
 
 const sized = (t: TensorInfo): SizedTensor => ({
@@ -69,5 +82,6 @@ export function moduleMeta(m: MetaInput): ModuleMeta {
     weightBytes,
     memoryPages,
     macs,
+    ...(m.flash ? { flash: m.flash } : {}),
   }
 }

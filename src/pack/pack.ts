@@ -8,11 +8,13 @@ import type { Graph } from '../graph.ts'
 import { PAGE, PROGRAM_BASE } from '../memory.ts'
 import { LATER_EXPORTS, META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
 import { compileModel, type Program } from '../plan/compile.ts'
+import { compileFlash } from '../plan/flash.ts'
+import type { Flash } from '../plan/slices.ts'
 import { PLAIN, runtimeBytes } from '../runtime.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { Reader } from './bytes.ts'
 import { cHeader } from './header.ts'
-import { LINKER_EXPORT, linkModule } from './link.ts'
+import { FLASH_SLICES, LINKER_EXPORT, linkModule } from './link.ts'
 import { moduleMeta, type ModuleMeta } from './meta.ts'
 import { wasiCommand, wasiRuntimeBytes } from './wasi.ts'
 import { parseModule, type WasmModule } from './wasm.ts'
@@ -28,6 +30,13 @@ export interface PackOptions {
   kernels?: Kernels | undefined
   /** Default: whichever takes less memory for scalar, `speed` for the SIMD variants. */
   plan?: 'speed' | 'size' | undefined
+  /**
+   * `memory` (default): linear memory holds them. `flash`: they stay in a passive data segment, from which the module
+   * copies what it needs at a time; engines need bulk memory operations (wasm3 has them not).
+   */
+  weights?: 'memory' | 'flash' | undefined
+  /** With `flash`: bytes of linear memory that the module may use. Default: as few as possible. */
+  ram?: number | undefined
   /** Model name for the metadata. */
   name?: string
   /** What the C header's macros begin with, default the model's name. */
@@ -44,6 +53,8 @@ export interface PackSizes {
   metaBytes: number
   fileBytes: number
   functions: number
+  /** Records and constants that are no part of linear memory; slices of them are, in the arena. */
+  flashBytes: number
   /** Of linear memory: static data below the program, op records, weights and tables, state, arena, over-read margin. */
   staticBytes: number
   planBytes: number
@@ -79,6 +90,39 @@ function exportedConstant(runtime: WasmModule, name: string): number {
     throw new ThimbleError('format/wasm', `the runtime does not export the constant ${name}`)
   }
   return reader.s33() >>> 0
+}
+
+/** What the metadata says about weights that stay out of memory. */
+const flashMeta = ({ bytes, slices, largest, read }: Flash): NonNullable<ModuleMeta['flash']> => ({
+  bytes: bytes.length,
+  slices,
+  largestSlice: largest,
+  readBytes: read,
+})
+
+/** The first address behind the runtime's static data. */
+const dataEnd = ({ data }: WasmModule, header: number): number =>
+  align(
+    data.reduce((end, d) => Math.max(end, d.address + d.bytes.length), header + LAYOUT.Header.size),
+    16,
+  )
+
+/** Errors: `usage/weights`, `usage/ram` for options that do not go together. */
+function checkFlash({ weights, target, ram }: PackOptions): void {
+  if (weights === 'flash' && target !== undefined && target !== 'core') {
+    throw new ThimbleError('usage/weights', 'weights stay in flash in modules for microcontrollers only', {
+      expected: 'target "core"',
+      got: `target "${target}"`,
+      hint: 'leave out one of the two',
+    })
+  }
+  if (ram === undefined) return
+  if (weights !== 'flash' || !Number.isSafeInteger(ram) || ram < 1) {
+    throw new ThimbleError('usage/ram', 'a limit on memory needs weights that stay in flash', {
+      expected: 'weights "flash" and a whole number of bytes',
+      got: `weights "${weights ?? 'memory'}" and ${ram}`,
+    })
+  }
 }
 
 /** The program's header as bytes. */
@@ -139,6 +183,8 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const variant = options.variant ?? 'simd'
   const name = options.name ?? graph.metadata.name ?? 'model'
   const wasi = options.target === 'wasi'
+  const flash = options.weights === 'flash'
+  checkFlash(options)
   const runtime = wasi ? await wasiRuntimeBytes(variant) : await runtimeBytes(variant)
   const parsed = parseModule(runtime)
   const header = exportedConstant(parsed, 'header')
@@ -162,7 +208,16 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
       got: `variant "${variant}"`,
     })
   }
-  const program = compileFor(graph, variant, options.plan, base, kernels)
+  const program = flash
+    ? compileFlash(graph, {
+        variant,
+        kernels,
+        base: dataEnd(parsed, header),
+        ram: options.ram,
+        plan: options.plan,
+      })
+    : compileFor(graph, variant, options.plan, base, kernels)
+  const start = program.image[0]!.address
   const pages = program.memoryBytes / PAGE
   const heapBase = Math.min(
     program.memoryBytes,
@@ -180,6 +235,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
     weightBytes: program.weightBytes,
     memoryPages: pages,
     macs: program.entries.reduce((a, e) => a + e.macs, 0),
+    ...(program.flash ? { flash: flashMeta(program.flash) } : {}),
   })
   const data = [{ address: header, bytes: headerBytes(program) }, ...program.image]
   if (command) {
@@ -190,8 +246,9 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   }
   const linked = linkModule({
     runtime,
+    flash: program.flash?.bytes,
     exports: wasi ? ['memory', '_start'] : [...PACKED_EXPORTS, ...LATER_EXPORTS],
-    stubs: unusedKernels(parsed, program, command?.head),
+    stubs: [...unusedKernels(parsed, program, command?.head), ...(flash ? [] : [FLASH_SLICES])],
     data,
     memoryPages: pages,
     customs: { [META_SECTION]: JSON.stringify(meta) },
@@ -210,9 +267,10 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
       metaBytes: linked.metaBytes,
       fileBytes: linked.wasm.length,
       functions: linked.functions,
-      staticBytes: base,
+      flashBytes: program.flash?.bytes.length ?? 0,
+      staticBytes: start,
       planBytes: program.planBytes,
-      weightBytes: program.arenaAddress - base - program.planBytes - program.stateBytes,
+      weightBytes: program.arenaAddress - start - program.planBytes - program.stateBytes,
       stateBytes: program.stateBytes,
       arenaBytes: program.arenaBytes,
       marginBytes: heapBase - program.arenaAddress - program.arenaBytes,

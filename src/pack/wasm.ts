@@ -59,6 +59,8 @@ export interface WasmModule {
   exports: Export[]
   start?: number
   elements: ElementSegment[]
+  /** Passive segment: the first in the index space, read by `memory.init 0`. */
+  passive?: Uint8Array | undefined
   data: DataSegment[]
   customs: CustomSection[]
 }
@@ -221,10 +223,16 @@ function readSection(m: WasmModule, id: number, r: Reader): void {
       break
     }
     case 11:
-      m.data = r.list(() => {
-        if (r.u32() !== 0) unsupported('a passive data segment')
-        return { address: constantI32(r) >>> 0, bytes: r.take(r.u32()).slice() }
-      })
+      m.data = r
+        .list((i) => {
+          const kind = r.u32()
+          if (kind > 1 || (kind === 1 && i > 0)) unsupported('a passive data segment that is not the first')
+          const address = kind ? undefined : constantI32(r) >>> 0
+          const bytes = r.take(r.u32()).slice()
+          if (address === undefined) m.passive = bytes
+          return { address: address ?? 0, bytes }
+        })
+        .slice(m.passive ? 1 : 0)
       break
     case 12:
       r.u32()
@@ -279,18 +287,22 @@ export function encodeModule(m: WasmModule): Uint8Array {
         .list(e.functions, (f) => s.u32(f)),
     ),
   )
+  const { passive } = m
+  // Code that names segments needs their number ahead of it.
+  section(w, 12, passive !== undefined, (s) => s.u32(m.data.length + 1))
   section(w, 10, m.functions.length > 0, (s) => s.list(m.functions, (f) => s.u32(f.body.length).bytes(f.body)))
-  section(w, 11, m.data.length > 0, (s) =>
-    s.list(m.data, (d) =>
-      s
-        .u32(0)
+  section(w, 11, passive !== undefined || m.data.length > 0, (s) => {
+    s.u32(m.data.length + (passive ? 1 : 0))
+    if (passive) s.u8(1).u32(passive.length).bytes(passive)
+    for (const d of m.data) {
+      s.u32(0)
         .u8(0x41)
         .s33(d.address | 0)
         .u8(0x0b)
         .u32(d.bytes.length)
-        .bytes(d.bytes),
-    ),
-  )
+        .bytes(d.bytes)
+    }
+  })
   for (const c of m.customs) section(w, 0, true, (s) => s.name(c.name).bytes(c.bytes))
   return w.finish()
 }
@@ -399,7 +411,10 @@ function bulk(r: Reader, index: (space: IndexSpace) => void): number {
   if (op <= 7) return op
   if (op === 10) r.skip(2)
   else if (op === 11) r.skip(1)
-  else if (op >= 15 && op <= 17) index('table')
+  else if (op === 8) {
+    r.skipLeb()
+    r.skip(1)
+  } else if (op >= 15 && op <= 17) index('table')
   else unsupported(`opcode 0xfc ${op}`)
   return op
 }

@@ -4,7 +4,8 @@ import type { Lowered } from '../lower/index.ts'
 import type { Buffer } from '../lower/program.ts'
 import { planArena, type Overlay, type Placement, type Request } from './arena.ts'
 import { Bands } from './bands.ts'
-import type { Unit } from './unit.ts'
+import { sliceNeed } from './slices.ts'
+import type { BandOptions, Unit } from './unit.ts'
 
 export interface Arrangement {
   units: Unit[]
@@ -74,6 +75,7 @@ function shareScratch(buffers: readonly Buffer[]): Map<Buffer, Buffer> {
 function buffersOf(
   lowered: Lowered,
   units: readonly Unit[],
+  sliced: boolean,
 ): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
   lifetimes(lowered, units)
   const scratch = shareScratch(lowered.buffers)
@@ -85,7 +87,57 @@ function buffersOf(
     live.push(b)
     requests.push({ bytes: b.bytes, first: b.first, last: Math.max(b.last, b.first) })
   }
+  for (const b of sliced ? sliceBuffers(units) : []) {
+    live.push(b)
+    requests.push({ bytes: b.bytes, first: b.first, last: b.last })
+  }
   return { scratch, live, requests }
+}
+
+/** A buffer for the slices of each unit, as small as they may be. */
+const sliceBuffers = (units: readonly Unit[]): Buffer[] =>
+  units.map((unit, i) => {
+    const { least, most } = sliceNeed(unit.steps, unit.overlay !== undefined)
+    const ops = [...new Set(unit.steps.map((s) => s.opIndex))]
+    unit.slice = {
+      name: `weights of op ${ops.length > 1 ? `${ops[0]} to ${ops.at(-1)}` : ops[0]}`,
+      bytes: least,
+      // Runs of zeros that are left out take eight bytes each.
+      useful: most + align(most >> 4, 16),
+      address: 0,
+      first: i,
+      last: i,
+    }
+    return unit.slice
+  })
+
+/**
+ * Gives each slice the largest gap that there is while its unit runs, as far as that is of use. `limit`: bytes that the
+ * arena may grow to.
+ */
+function growSlices({ units, live, placement }: Arrangement, limit: number): void {
+  const { offsets } = placement
+  const place = new Map(live.map((b, i) => [b, i]))
+  const ends = Math.max(placement.peak, limit)
+  let alive: number[] = []
+  const order = live.map((_, i) => i).sort((i, k) => compare(live[i]!, live[k]!))
+  let next = 0
+  units.forEach(({ slice }, u) => {
+    if (!slice) return
+    alive = alive.filter((k) => live[k]!.last >= u)
+    for (; next < order.length && live[order[next]!]!.first <= u; next++) alive.push(order[next]!)
+    const own = place.get(slice)!
+    const taken = alive
+      .filter((k) => k !== own)
+      .map((k) => ({ from: offsets[k]!, to: align(offsets[k]! + (live[k]!.room ?? live[k]!.bytes), 16) }))
+    slice.room = slice.bytes
+    if (slice.bytes >= slice.useful!) return
+    const gap = largestGap(taken, ends, slice.bytes)
+    if (!gap) return
+    offsets[own] = gap.at
+    slice.room = Math.min(gap.bytes, slice.useful!)
+    placement.peak = Math.max(placement.peak, align(gap.at + slice.room, 16))
+  })
 }
 
 /** Buffers that are looked at for gaps: models with thousands alive at the same time do without. */
@@ -137,6 +189,9 @@ function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, t
 /** By their first unit. */
 const compare = (a: Buffer, b: Buffer): number => (a.first < b.first ? -1 : a.first > b.first ? 1 : 0)
 
+/** With less memory for slices than this there are so many that their heads take more than they save. */
+const SMALLEST_ARENA = 4096
+
 /** How far an arrangement may be above the bytes that its units need at least before another one is tried. */
 const GOOD_ENOUGH = 1.03
 
@@ -145,38 +200,42 @@ const GOOD_ENOUGH = 1.03
  */
 export function arrange(
   lowered: Lowered,
-  { plan, threads = 1 }: { plan: 'speed' | 'size'; threads?: number },
+  { plan, threads = 1, slices }: Pick<BandOptions, 'plan' | 'slices'> & { threads?: number },
 ): Arrangement {
+  const sliced = slices !== undefined
+  const budget = slices?.budget
   const bands = new Bands(lowered.steps, {
     plan,
     threads,
+    slices,
     inputs: lowered.inputs.map((p) => p.buffer),
     outputs: lowered.outputs.map((p) => p.buffer),
   })
   // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
   if (threads > 1) {
-    const shared = arrangeWith(lowered, bands, -1)
+    const shared = arrangeWith(lowered, bands, -1, sliced)
     useGaps(shared, threads)
     return shared
   }
   let best: (Arrangement & { largestMargin: number }) | undefined
   let last: Arrangement | undefined
   for (const largestMargin of [0.5, 0.125, 0.03]) {
-    last = arrangeWith(lowered, bands, largestMargin)
+    last = arrangeWith(lowered, bands, largestMargin, sliced)
     if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
-    if (last.placement.peak <= GOOD_ENOUGH * Math.max(largest(last.units), 1024)) break
+    if (last.placement.peak <= (budget ?? GOOD_ENOUGH * Math.max(largest(last.units), 1024))) break
   }
   // Ring sizes live on the values: the best arrangement must be the one that set them last.
-  const chosen = best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin)
+  const chosen = best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin, sliced)
   useGaps(chosen, threads)
+  if (sliced) growSlices(chosen, budget ?? SMALLEST_ARENA)
   return chosen
 }
 
 const largest = (units: readonly Unit[]): number => units.reduce((most, u) => Math.max(most, u.bytes), 0)
 
-function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number): Arrangement {
+function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number, sliced: boolean): Arrangement {
   const units = bands.units(largestMargin)
-  const { scratch, live, requests } = buffersOf(lowered, units)
+  const { scratch, live, requests } = buffersOf(lowered, units, sliced)
   return {
     units,
     scratch,

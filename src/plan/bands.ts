@@ -105,10 +105,12 @@ function budgets({ singles, groups }: Choices, least: number, ns: Float64Array, 
 
 /**
  * The cut with the smallest largest unit among those that take at most `spare` ns more than the fastest one. `atLeast`:
- * what every cut is known to need.
+ * what every cut is known to need. `budget`: where some cut keeps within it, the fastest one that does.
  */
-function choose(choices: Choices, spare: number, atLeast: number): Candidate[] {
-  const { ns } = cut(choices, Infinity)
+function choose(choices: Choices, spare: number, atLeast: number, budget = Infinity): Candidate[] {
+  const fastest = cut(choices, budget)
+  if (budget !== Infinity && fastest.ns[0]! !== Infinity) return unitsOf(choices, fastest)
+  const { ns } = budget === Infinity ? fastest : cut(choices, Infinity)
   const least = leastPeak(choices, atLeast)
   // The fastest way to a step may be taken for granted; rounding must not decide what is left out.
   const limits = ns.map((after) => after + spare * (1 + 1e-9))
@@ -150,7 +152,7 @@ export class Bands {
     const singles = candidates.singles(largestMargin)
     const groups = candidates.groups(singles, largestMargin)
     const spare = this.options.plan === 'size' ? Number.MAX_VALUE : candidates.computeNs * SPEED_TOLERANCE
-    const chosen = choose({ singles, groups }, spare, candidates.live.atLeast)
+    const chosen = choose({ singles, groups }, spare, candidates.live.atLeast, this.options.slices?.budget)
     return chosen.map((c) => unitOf(steps, c, this.options.threads))
   }
 }

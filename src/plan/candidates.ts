@@ -7,6 +7,7 @@ import type { Step, Value } from '../lower/program.ts'
 import type { BandOptions, Unit } from './unit.ts'
 import { Liveness, type Span } from './liveness.ts'
 import { overlayable, overlayMargin, ringRows } from './schedule.ts'
+import { divides, sliceNeed } from './slices.ts'
 
 /** Estimated cost model, nanoseconds: only ratios matter, and only to compare plans of one model. */
 const NS_PER_MAC = 0.035
@@ -44,6 +45,8 @@ interface Source {
 export class Candidates {
   readonly steps: readonly Step[]
   readonly threads: number
+  /** Records and constants take arena memory, too. */
+  readonly slices: boolean
   readonly live: Liveness
   /** Estimated time of all steps. */
   readonly computeNs: number
@@ -52,10 +55,11 @@ export class Candidates {
 
   constructor(
     steps: readonly Step[],
-    { inputs, outputs, threads }: Pick<BandOptions, 'inputs' | 'outputs' | 'threads'>,
+    { inputs, outputs, threads, slices }: Pick<BandOptions, 'inputs' | 'outputs' | 'threads' | 'slices'>,
   ) {
     this.steps = steps
     this.threads = threads
+    this.slices = slices !== undefined
     this.live = new Liveness(steps, inputs, outputs)
     this.weightBytes = new Float64Array(steps.length)
     let computeNs = 0
@@ -75,15 +79,24 @@ export class Candidates {
     return this.steps.map((step, i) => {
       const group = [step]
       const bandRows = step.rows.rows
-      const bytes = this.live.live(i, i) + this.live.scratch[i]!
+      const bytes = this.live.live(i, i) + this.live.scratch[i]! + this.sliceOf(group)
       return withOverlay(
         { first: i, last: i, bandRows, bytes, ns: 0 },
-        group,
-        this.sources(group, i, i),
-        this.result(step),
-        largestMargin,
+        {
+          group,
+          sources: this.sources(group, i, i),
+          result: this.result(step),
+          largestMargin,
+          byRows: this.slices && divides(step),
+          cost: this.sliceOf(group, true) - this.sliceOf(group),
+        },
       )
     })
+  }
+
+  /** Bytes of the slices of steps that make a unit. */
+  sliceOf(group: readonly Step[], overlaid = false): number {
+    return this.slices ? align(sliceNeed(group, overlaid).least, 16) : 0
   }
 
   /**
@@ -106,9 +119,8 @@ export class Candidates {
         largest = Math.max(largest, scratch[last]!)
         needed ||= saved > 0 || singles[last]!.bytes > atLeast
         if (needed) {
-          out.push(
-            new Group(this, first, last, { saved, whole: this.live.live(first, last) + largest, inner, largestMargin }),
-          )
+          const whole = this.live.live(first, last) + largest + this.sliceOf(steps.slice(first, last + 1))
+          out.push(new Group(this, first, last, { saved, whole, inner, largestMargin }))
         }
       }
       return out
@@ -160,23 +172,29 @@ const spilledNs = ({ h, rowStride }: Value): number => Math.max(0, h * rowStride
 const overlaid = (result: Span, from: Span, margin: number): number =>
   align(from.bytes, 16) + align(result.bytes, 16) - align(Math.max(result.bytes, margin + from.bytes), 16)
 
+interface Overlaying {
+  group: readonly Step[]
+  sources: readonly Source[]
+  result: Span | undefined
+  largestMargin: number
+  /** The step finishes row by row, whatever order its kernel has. */
+  byRows?: boolean
+  /** Bytes that the unit needs more with an overlay. */
+  cost?: number
+}
+
 /** The candidate with the overlay that saves most. */
-function withOverlay(
-  candidate: Candidate,
-  group: readonly Step[],
-  sources: readonly Source[],
-  result: Span | undefined,
-  largestMargin: number,
-): Candidate {
-  let most = 0
+function withOverlay(candidate: Candidate, of: Overlaying): Candidate {
+  const { group, sources, result, largestMargin, byRows, cost = 0 } = of
+  let most = cost
   for (const { from, span } of sources) {
-    const margin = overlayMargin(group, candidate.bandRows, from)
+    const margin = overlayMargin(group, candidate.bandRows, from, byRows)
     const saved = overlaid(result!, span, margin)
     if (saved <= most || margin / span.bytes > largestMargin) continue
     most = saved
     candidate.overlay = { from: from.buffer, to: result!.buffer, margin }
   }
-  candidate.bytes -= most
+  if (candidate.overlay) candidate.bytes -= most - cost
   return candidate
 }
 
@@ -238,10 +256,12 @@ export class Group {
     this.floors[k] = bytes - this.mostOverlaid
     return withOverlay(
       { first: this.first, last: this.last, bandRows, bytes, ns: this.ns(k) },
-      this.steps,
-      this.sources,
-      this.result,
-      this.numbers.largestMargin,
+      {
+        group: this.steps,
+        sources: this.sources,
+        result: this.result,
+        largestMargin: this.numbers.largestMargin,
+      },
     )
   }
 

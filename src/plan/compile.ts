@@ -8,12 +8,14 @@ import type { Graph } from '../graph.ts'
 import { settle } from '../fold/index.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Convolution } from '../lower/context.ts'
-import type { Buffer, Recipe } from '../lower/program.ts'
+import type { Buffer, Recipe, Step } from '../lower/program.ts'
 import type { Loader } from '../packers.ts'
 import { align, littleEndian } from '../words.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { arrange } from './arrange.ts'
-import { layOutTables, makeTables, opcodeOf, plainTable, writeTables, type TableItem } from './encode.ts'
+import { layOutTables, makeTables, opcodeOf, plainTable, writePorts, writeTables, type TableItem } from './encode.ts'
+import type { Flash } from './slices.ts'
+import type { Unit } from './unit.ts'
 import { PAGE, PROGRAM_BASE } from '../memory.ts'
 import { stages } from '../stages.ts'
 
@@ -78,7 +80,7 @@ class LazyPart implements ImagePart {
   }
 }
 
-function imagePart({ address, constant }: Buffer): ImagePart {
+export function imagePart({ address, constant }: Buffer): ImagePart {
   return !constant || constant instanceof Uint8Array
     ? { address, bytes: constant ?? new Uint8Array(0) }
     : new LazyPart(address, constant)
@@ -89,6 +91,8 @@ export interface Program {
   plan: 'speed' | 'size'
   /** Initial memory contents; everything else is zero. */
   image: ImagePart[]
+  /** What stays out of memory, in programs whose constants do. */
+  flash?: Flash
   /** Fields of the header that the runtime exports the address of. */
   header: Record<string, number>
   /** Bytes of linear memory needed, a whole number of pages. */
@@ -116,7 +120,7 @@ export interface Program {
   barrierCounter: number
 }
 
-function ports(list: readonly Port[]): ProgramPort[] {
+export function ports(list: readonly Port[]): ProgramPort[] {
   return list.map((p) => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
 }
 
@@ -175,7 +179,8 @@ function refuseUnsupported(unsupported: Lowered['unsupported']): void {
   })
 }
 
-export function compileModel(graph: Graph, options: CompileOptions): Program {
+/** Errors: `lower/…`. */
+export function lowerModel(graph: Graph, options: Omit<CompileOptions, 'threads' | 'base'>): Lowered {
   refuseFloat(graph)
   const { variant, kernels = 'generic', plan, convolution } = options
   stages.begin?.('settle shapes')
@@ -183,8 +188,43 @@ export function compileModel(graph: Graph, options: CompileOptions): Program {
   stages.begin?.('lower')
   const lowered = lower(settled, { variant, kernels, compact: plan === 'size', convolution })
   refuseUnsupported(lowered.unsupported)
+  return lowered
+}
+
+export function compileModel(graph: Graph, options: CompileOptions): Program {
+  const lowered = lowerModel(graph, options)
   stages.begin?.('plan')
   return assemble(lowered, options)
+}
+
+/** Gives buffers addresses one after the other; returns the first one behind them. */
+export const placeAll = (buffers: readonly Buffer[], from: number): number =>
+  buffers.reduce((at, b) => {
+    b.address = at
+    return align(at + b.bytes, 16)
+  }, from)
+
+/** Bytes behind the last buffer that kernels may read. */
+export const slackOf = (steps: readonly Step[]): number =>
+  steps.reduce((most, s) => Math.max(most, s.overread ?? 0), SLACK)
+
+export const formsOf = (steps: readonly Step[]): number[] =>
+  [...new Set(steps.flatMap((s) => s.form ?? []))].sort((a, b) => a - b)
+
+/** The buffers of the arena, by the graph's ops instead of units. */
+export function arenaOf(units: readonly Unit[], live: readonly Buffer[], offsets: readonly number[]): Program['arena'] {
+  const firstOp = (i: number): number =>
+    i < 0 ? -1 : i >= units.length ? (units.at(-1)?.steps.at(-1)?.opIndex ?? 0) : units[i]!.steps[0]!.opIndex
+  const lastOp = (i: number): number => (i < 0 ? -1 : units[Math.min(i, units.length - 1)]!.steps.at(-1)!.opIndex)
+  return live
+    .map((b, i) => ({
+      name: b.name,
+      offset: offsets[i]!,
+      bytes: b.room ?? b.bytes,
+      firstOp: firstOp(b.first),
+      lastOp: lastOp(b.last),
+    }))
+    .filter((b) => b.bytes > 0)
 }
 
 /** Places and encodes a lowered graph. */
@@ -205,22 +245,17 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   const planEnd = threads > 1 ? barrierCounter + 64 : align(outputTable + lowered.outputs.length * 8, 16)
 
   const present = lowered.buffers.filter((b) => b.constant && (needed(b) || restored.has(b)))
-  const place = (buffers: readonly Buffer[], from: number): number =>
-    buffers.reduce((at, b) => {
-      b.address = at
-      return align(at + b.bytes, 16)
-    }, from)
   const constants = present.filter((b) => !b.state)
   const states = present.filter((b) => b.state)
-  const stateAddress = place(constants, planEnd)
-  const stateEnd = place(states, stateAddress)
+  const stateAddress = placeAll(constants, planEnd)
+  const stateEnd = placeAll(states, stateAddress)
   const arenaAddress = align(stateEnd, 64)
   live.forEach((b, i) => {
     b.address = arenaAddress + placement.offsets[i]!
   })
   for (const [b, owner] of scratch) b.address = owner.address
   const arenaBytes = placement.peak + (threads - 1) * sizes.privateBytes
-  const slackBytes = lowered.steps.reduce((most, s) => Math.max(most, s.overread ?? 0), SLACK)
+  const slackBytes = slackOf(lowered.steps)
   const memoryBytes = align(arenaAddress + arenaBytes + slackBytes, PAGE)
   if (memoryBytes > MEMORY_LIMIT) {
     throw new ThimbleError('plan/memory', 'the model does not fit into 32-bit linear memory', {
@@ -234,18 +269,8 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
   writeTables(view, opTable, allTables, sizes, barrierCounter, arenaAddress + placement.peak)
   const inputs = ports(lowered.inputs)
   const outputs = ports(lowered.outputs)
-  inputs.forEach((p, i) => {
-    view.setUint32(inputTable - opTable + i * 8, p.address, true)
-    view.setUint32(inputTable - opTable + i * 8 + 4, p.bytes, true)
-  })
-  outputs.forEach((p, i) => {
-    view.setUint32(outputTable - opTable + i * 8, p.address, true)
-    view.setUint32(outputTable - opTable + i * 8 + 4, p.bytes, true)
-  })
-
-  const firstOp = (i: number): number =>
-    i < 0 ? -1 : i >= units.length ? (units.at(-1)?.steps.at(-1)?.opIndex ?? 0) : units[i]!.steps[0]!.opIndex
-  const lastOp = (i: number): number => (i < 0 ? -1 : units[Math.min(i, units.length - 1)]!.steps.at(-1)!.opIndex)
+  writePorts(view, inputTable - opTable, inputs)
+  writePorts(view, outputTable - opTable, outputs)
   return {
     variant: options.variant,
     plan: options.plan,
@@ -272,23 +297,15 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
     inputs,
     outputs,
     entries: tables[0]!.map(entryOf),
-    arena: live
-      .map((b, i) => ({
-        name: b.name,
-        offset: placement.offsets[i]!,
-        bytes: b.room ?? b.bytes,
-        firstOp: firstOp(b.first),
-        lastOp: lastOp(b.last),
-      }))
-      .filter((b) => b.bytes > 0),
+    arena: arenaOf(units, live, placement.offsets),
     usedOpcodes: [...new Set(allTables.flat().map(opcodeOf))].sort((a, b) => a - b),
-    usedForms: [...new Set(lowered.steps.flatMap((s) => s.form ?? []))].sort((a, b) => a - b),
+    usedForms: formsOf(lowered.steps),
     workers: tables.slice(1).map((t, i) => ({ table: sizes.tables[i + 1]!, count: t.length })),
     barrierCounter: threads > 1 ? barrierCounter : 0,
   }
 }
 
-function entryOf(item: TableItem): Entry {
+export function entryOf(item: TableItem): Entry {
   if (item.kind === 'step') {
     return {
       opIndex: item.step.opIndex,

@@ -149,7 +149,7 @@ export function layOutTables(tables: readonly TableItem[][], base: number): Tabl
 type Fields = Record<string, number>
 
 /** The head that all records have in common. */
-const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inRows }: Rows): Fields => ({
+export const headOf = (op: number, first: number, { rows, strideH, padTop, windowH, inRows }: Rows): Fields => ({
   op,
   first,
   rows,
@@ -218,6 +218,21 @@ function writeFields(view: DataView, at: number, where: Offsets, fields: Fields)
     written++
   }
   return written
+}
+
+/** Writes a whole record. Errors: `plan/internal` for a field that is missing or no number. */
+export function writeFieldsOf(view: DataView, at: number, name: keyof typeof LAYOUT, fields: Fields): void {
+  if (writeFields(view, at, offsetsOf(name), fields) * 4 === LAYOUT[name].size) return
+  const field = LAYOUT[name].fields.find((f) => !Number.isFinite(fields[f]))
+  throw new ThimbleError('plan/internal', `record field ${name}.${field} is ${field && fields[field]}`)
+}
+
+/** Writes a port table. */
+export function writePorts(view: DataView, at: number, ports: readonly { address: number; bytes: number }[]): void {
+  ports.forEach((p, i) => {
+    view.setUint32(at + i * 8, p.address, true)
+    view.setUint32(at + i * 8 + 4, p.bytes, true)
+  })
 }
 
 function writeRecord(view: DataView, at: number, item: TableItem, thread: number, barrierCounter: number): void {

@@ -81,15 +81,15 @@ export function overlayable(steps: readonly Step[], from: Value): boolean {
 
 /**
  * How far before `from` the group's result must begin so that no row is overwritten before it was read for the last
- * time. `from` is `overlayable`.
+ * time. `from` is `overlayable`. `byRows`: a single step computes each row in several goes, and reads its input in each.
  */
-export function overlayMargin(steps: readonly Step[], bandRows: number, from: Value): number {
+export function overlayMargin(steps: readonly Step[], bandRows: number, from: Value, byRows = false): number {
   const first = steps[0]!
   const to = steps[steps.length - 1]!.stream!.to
   const lead = to.frame.left * to.c
   const streamed = first.stream?.from.buffer === from.buffer
   const side = steps[steps.length - 1]!.side?.buffer === from.buffer
-  const order = steps.length === 1 ? first.stream?.order : undefined
+  const order = steps.length === 1 && !byRows ? first.stream?.order : undefined
   // Elementwise reading: row y is read element by element just ahead of the writes to row y.
   const margin =
     side || order === 'element' ? Math.max(0, lead, lead + (to.h - 1) * (to.rowStride - from.rowStride)) : 0

@@ -10,6 +10,8 @@ export interface Unit {
   bytes: number
   /** The unit's input may give its memory to the unit's output, see arena.ts. */
   overlay?: { from: Buffer; to: Buffer; margin: number } | undefined
+  /** Memory for its slices, in programs that have them (slices.ts). */
+  slice?: Buffer
 }
 
 export interface BandOptions {
@@ -19,4 +21,6 @@ export interface BandOptions {
   outputs: readonly Buffer[]
   /** Threads that split a unit's rows. */
   threads: number
+  /** Records and constants are brought into the arena; `budget`: bytes that the arena may have. */
+  slices?: { budget?: number | undefined } | undefined
 }

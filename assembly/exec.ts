@@ -53,6 +53,15 @@ import {
   OP_FLOAT_UNARY,
   OP_POWER,
   OP_FLOAT_LOG_SOFTMAX,
+  OP_FLOAT_ROWS,
+  OP_FLOAT_SUM,
+  OP_FLOAT_POOL,
+  OP_FLOAT_RESIZE,
+  OP_FLOAT_CONV,
+  OP_FLOAT_MATMUL,
+  OP_ARG_MAX32,
+  OP_CUMULATE,
+  OP_SCATTER,
   OP_CONV16,
   OP_PAIRS16,
   OP_UNARY16,
@@ -116,6 +125,15 @@ import {
   kernel_81,
   kernel_82,
   kernel_83,
+  kernel_84,
+  kernel_85,
+  kernel_86,
+  kernel_87,
+  kernel_88,
+  kernel_89,
+  kernel_46,
+  kernel_47,
+  kernel_48,
   kernel_90,
   kernel_91,
   kernel_92,
@@ -230,6 +248,32 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
     case OP_FLOAT_LOG_SOFTMAX:
       kernel_83(record)
       break
+    case OP_FLOAT_ROWS:
+      kernel_84(record)
+      break
+    case OP_FLOAT_SUM:
+      kernel_85(record)
+      break
+    case OP_FLOAT_POOL:
+      kernel_86(record, y0, y1)
+      break
+    case OP_FLOAT_RESIZE:
+      kernel_87(record, y0, y1)
+      break
+    case OP_FLOAT_CONV:
+      kernel_88(record, y0, y1)
+      break
+    case OP_FLOAT_MATMUL:
+      kernel_89(record)
+      break
+    case OP_ARG_MAX32:
+      kernel_46(record)
+      break
+    case OP_CUMULATE:
+      kernel_47(record)
+      break
+    case OP_SCATTER:
+      return kernel_48(record)
     case OP_TRANSPOSE_CONV:
       kernel_19(record)
       break

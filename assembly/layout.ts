@@ -65,6 +65,15 @@ export const OP_FLOAT_TABLE = 80
 export const OP_FLOAT_UNARY = 81
 export const OP_POWER = 82
 export const OP_FLOAT_LOG_SOFTMAX = 83
+export const OP_FLOAT_ROWS = 84
+export const OP_FLOAT_SUM = 85
+export const OP_FLOAT_POOL = 86
+export const OP_FLOAT_RESIZE = 87
+export const OP_FLOAT_CONV = 88
+export const OP_FLOAT_MATMUL = 89
+export const OP_ARG_MAX32 = 46
+export const OP_CUMULATE = 47
+export const OP_SCATTER = 48
 /** 16-bit activations: kernels/int16-*.ts. */
 export const OP_CONV16 = 90
 export const OP_PAIRS16 = 91
@@ -543,6 +552,7 @@ export const REDUCE_MEAN32 = 7
 /** On float32. */
 export const REDUCE_MAXIMUM_FLOAT = 8
 export const REDUCE_MINIMUM_FLOAT = 9
+export const REDUCE_PRODUCT_FLOAT = 10
 
 /**
  * Products of int8 matrices: a [rows, inner] and b [inner, columns] for each of d0 x d1 x d2 pairs; strides in bytes, 0
@@ -831,6 +841,8 @@ export const ARITHMETIC_FLOAT_MAXIMUM = 14
 export const ARITHMETIC_FLOAT_MINIMUM = 15
 export const ARITHMETIC_FLOAT_SQUARED_DIFFERENCE = 16
 export const ARITHMETIC_FLOAT_FLOOR_DIV = 17
+/** a, of negative ones the product. */
+export const ARITHMETIC_FLOAT_PRELU = 21
 /** Of OP_POWER. */
 export const ARITHMETIC_FLOAT_POW = 18
 /** The exponent is one for all: a whole one from 1 on multiplies. */
@@ -1098,6 +1110,152 @@ export const UNARY_INT_SIGN = 26
   depth: i32
   /** As PowerRecord's. */
   table: u32
+}
+
+/** Functions of whole rows of float32: FLOAT_ROWS constants. `rows` of `depth` numbers. */
+@unmanaged export class FloatRowsRecord extends Record {
+  kind: i32
+  input: u32
+  output: u32
+  depth: i32
+}
+
+export const FLOAT_ROWS_SOFTMAX = 0
+export const FLOAT_ROWS_L2_NORMALIZATION = 1
+
+/**
+ * Sums of float32 times `scale`: dimensions and strides in bytes as in MeanRecord. Each run over r3 is a sum of its own,
+ * scaled and added to what the runs before made; `contiguous`: a run is one stretch of memory, summed by lanes.
+ */
+@unmanaged export class FloatSumRecord extends Record {
+  input: u32
+  output: u32
+  k0: i32
+  k1: i32
+  k2: i32
+  k3: i32
+  k0Stride: i32
+  k1Stride: i32
+  k2Stride: i32
+  k3Stride: i32
+  r0: i32
+  r1: i32
+  r2: i32
+  r3: i32
+  r0Stride: i32
+  r1Stride: i32
+  r2Stride: i32
+  r3Stride: i32
+  scale: f32
+  contiguous: i32
+}
+
+/** Pools of one image of float32, [inRows, inW, channels]. `kind`: a FLOAT_POOL constant; low and high: of the result. */
+@unmanaged export class FloatPoolRecord extends Record {
+  kind: i32
+  input: u32
+  output: u32
+  inW: i32
+  outW: i32
+  channels: i32
+  filterH: i32
+  filterW: i32
+  strideW: i32
+  padLeft: i32
+  low: f32
+  high: f32
+}
+
+export const FLOAT_POOL_MAXIMUM = 0
+export const FLOAT_POOL_AVERAGE = 1
+export const FLOAT_POOL_L2 = 2
+/** The average by TFLite's builtin kernel. */
+export const FLOAT_POOL_MEAN = 3
+
+/**
+ * Convolution of one image of float32: plain, grouped, depthwise, transposed. Weights: [outC][kh][kw][groupIn], depthwise
+ * ones (groupIn 1) alike. Output channel o reads the group o / groupOut. `order`: a FLOAT_CONV constant.
+ */
+@unmanaged export class FloatConvRecord extends Record {
+  order: i32
+  input: u32
+  output: u32
+  weights: u32
+  /** 0: none. */
+  bias: u32
+  inW: i32
+  inC: i32
+  outW: i32
+  outC: i32
+  groupIn: i32
+  groupOut: i32
+  kh: i32
+  kw: i32
+  strideW: i32
+  dilationH: i32
+  dilationW: i32
+  padLeft: i32
+  low: f32
+  high: f32
+}
+
+/** Taps row by row, column by column; products and sums apart; rows of the input spread by the strides. */
+export const FLOAT_CONV_ROWS = 0
+export const FLOAT_CONV_COLUMNS = 1
+export const FLOAT_CONV_APART = 2
+export const FLOAT_CONV_TRANSPOSED = 3
+
+/** Products of float32 matrices as in MatmulRecord; strides of both in bytes along both dimensions. */
+@unmanaged export class FloatMatmulRecord extends Record {
+  a: u32
+  b: u32
+  /** [columns], 0: none. */
+  bias: u32
+  output: u32
+  d0: i32
+  d1: i32
+  d2: i32
+  a0: i32
+  a1: i32
+  a2: i32
+  b0: i32
+  b1: i32
+  b2: i32
+  m: i32
+  inner: i32
+  columns: i32
+  aRow: i32
+  aInner: i32
+  bInner: i32
+  bColumn: i32
+  low: f32
+  high: f32
+}
+
+/** ARG_MAX, ARG_MIN of 32-bit words. */
+@unmanaged export class ArgMax32Record extends ArgMaxRecord {
+  floats: i32
+  /** 1: of the smallest. */
+  least: i32
+}
+
+/** CUMSUM along `depth` of [outer, depth, inner]; `type`: a TYPE constant, int32, int64 or float32. */
+@unmanaged export class CumulateRecord extends Record {
+  input: u32
+  output: u32
+  outer: i32
+  depth: i32
+  inner: i32
+  type: i32
+  exclusive: i32
+  reverse: i32
+}
+
+/** Runs of `count` elements of `type` added to zeros at index tuples: SCATTER_ND. Limits and strides as in GatherNdRecord. */
+@unmanaged export class ScatterRecord extends GatherNdRecord {
+  /** Of the whole output. */
+  outputBytes: i32
+  type: i32
 }
 
 /** POW of 32-bit words. */

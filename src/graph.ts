@@ -97,6 +97,8 @@ export interface OpAttributes {
   /** inputs: x, filter [O,K], bias? */
   FULLY_CONNECTED: { activation: Activation; keepNumDims: boolean }
   ADD: Sum
+  /** inputs: one or more of one shape */
+  ADD_N: None
   SUB: Sum
   MUL: Binary
   DIV: Binary
@@ -123,6 +125,8 @@ export interface OpAttributes {
   BATCH_MATMUL: { adjX: boolean; adjY: boolean }
   AVERAGE_POOL_2D: Pool
   MAX_POOL_2D: Pool
+  /** The root of the mean of squares. */
+  L2_POOL_2D: Pool
   /** inputs: x, axes int32 constant */
   MEAN: Reduce
   SUM: Reduce
@@ -228,6 +232,10 @@ export interface OpAttributes {
   GATHER: { axis: number; batchDims: number }
   /** inputs: x, indices [..., depth] int32 */
   GATHER_ND: None
+  /** inputs: indices int32, table [rows, ...]: GATHER along the first axis */
+  EMBEDDING_LOOKUP: None
+  /** inputs: indices, depth, on, off; the new dimension stands at `axis`, -1: last */
+  ONE_HOT: { axis: number }
   /** inputs: indices [..., depth], updates, shape */
   SCATTER_ND: None
   /**

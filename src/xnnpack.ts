@@ -42,7 +42,7 @@ const most = (a: number, b: number): number => (a > b ? a : b)
 
 const TINY = 2 ** -126
 /** Numbers without a full exponent are 0. */
-const flush = (x: number): number => (Math.abs(x) < TINY ? x * 0 : x)
+export const flush = (x: number): number => (Math.abs(x) < TINY ? x * 0 : x)
 
 const LOG2E = f32(Math.LOG2E)
 const LN2 = f32(Math.LN2)

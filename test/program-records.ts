@@ -17,6 +17,6 @@ export function recordName(op: number): keyof typeof LAYOUT {
   const names = Object.keys(LAYOUT) as (keyof typeof LAYOUT)[]
   return (
     names.find((n) => n.toLowerCase() === `${camel}record`.toLowerCase()) ??
-    (name.startsWith('DEPTHWISE') ? 'DepthwiseRecord' : 'PoolRecord')
+    (name.startsWith('DEPTHWISE') ? 'DepthwiseRecord' : name.endsWith('RESIZE') ? 'ResizeBilinearRecord' : 'PoolRecord')
   )
 }

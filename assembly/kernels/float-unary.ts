@@ -68,8 +68,15 @@ function most(a: f32, b: f32): f32 {
 /** Numbers without a full exponent are 0. */
 // @ts-ignore: decorator
 @inline
-function flush(x: f32): f32 {
+export function flush(x: f32): f32 {
   return reinterpret<u32>(x) & 0x7f800000 ? x : x * 0
+}
+
+/** What x86 makes where there is no number: other engines would choose another sign. */
+// @ts-ignore: decorator
+@inline
+export function invalid(): f32 {
+  return reinterpret<f32>(0xffc00000)
 }
 
 const LOG2E: f32 = 1.44269504
@@ -219,11 +226,13 @@ function refined(x: f32, y: f32): f32 {
 
 function rsqrt32(x: f32, table: usize): f32 {
   const v = flush(x)
+  if (v <= 0) return invalid()
   return v == Infinity ? 0 : refined(v, estimate(v, table))
 }
 
 function sqrt32(x: f32, table: usize): f32 {
   const v = flush(x)
+  if (v < 0) return invalid()
   return v == 0 || v == Infinity ? v : v * refined(v, estimate(v, table))
 }
 

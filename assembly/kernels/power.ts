@@ -1,5 +1,6 @@
 /** POW of two tensors of 32-bit words: glibc's powf, and whole powers of int32. The host has the same (src/libm.ts). */
 import { ARITHMETIC_FLOAT_POW, ARITHMETIC_FLOAT_POW_OF_ONE, PowerRecord } from '../layout'
+import { invalid } from './float-unary'
 
 /** log2 of a positive float. */
 function log2(x: f32, table: usize): f64 {
@@ -33,7 +34,7 @@ function powf(x: f32, y: f32, table: usize): f32 {
   const odd = abs(y) < 16777216 && trunc<f32>(y) == y && (i32(y) & 1) != 0
   const sign: f32 = odd && reinterpret<i32>(x) < 0 ? -1 : 1
   if (magnitude == 0 || magnitude == Infinity) return sign * ((magnitude == 0) == y > 0 ? <f32>0 : <f32>Infinity)
-  if (x < 0 && trunc<f32>(y) != y) return NaN
+  if (x < 0 && trunc<f32>(y) != y) return invalid()
   return sign * exp2(<f64>y * log2(magnitude, table), table)
 }
 

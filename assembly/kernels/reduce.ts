@@ -9,6 +9,7 @@ import {
   REDUCE_MINIMUM_FLOAT,
   REDUCE_PRODUCT32,
   REDUCE_PRODUCT8,
+  REDUCE_PRODUCT_FLOAT,
   REDUCE_SUM32,
   ReduceRecord,
 } from '../layout'
@@ -66,6 +67,9 @@ function run(r: ReduceRecord, p: usize, state: i64, first: bool): i64 {
         break
       case REDUCE_MINIMUM_FLOAT:
         state = i64(reinterpret<u32>(min(reinterpret<f32>(u32(state)), load<f32>(p))))
+        break
+      case REDUCE_PRODUCT_FLOAT:
+        state = i64(reinterpret<u32>(reinterpret<f32>(u32(state)) * load<f32>(p)))
         break
     }
     p += step

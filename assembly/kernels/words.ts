@@ -6,6 +6,7 @@ import {
   ARITHMETIC_FLOAT_MAXIMUM,
   ARITHMETIC_FLOAT_MINIMUM,
   ARITHMETIC_FLOAT_MUL,
+  ARITHMETIC_FLOAT_PRELU,
   ARITHMETIC_FLOAT_SQUARED_DIFFERENCE,
   ARITHMETIC_FLOAT_SUB,
   ARITHMETIC_INT_ADD,
@@ -24,6 +25,7 @@ import {
   STATUS_OK,
 } from '../layout'
 import { copyBytes } from '../scalar'
+import { flush } from './float-unary'
 
 /** The quotient that does not fit wraps; by 0: 0. */
 // @ts-ignore: decorator
@@ -71,13 +73,15 @@ function combineInts(kind: i32, a: i32, b: i32): i32 {
 function combineFloats(kind: i32, a: f32, b: f32): f32 {
   switch (kind) {
     case ARITHMETIC_FLOAT_ADD:
-      return a + b
+      return flush(a + b)
     case ARITHMETIC_FLOAT_SUB:
-      return a - b
+      return flush(a - b)
     case ARITHMETIC_FLOAT_MUL:
-      return a * b
+      return flush(a * b)
     case ARITHMETIC_FLOAT_DIV:
-      return a / b
+      return flush(a / b)
+    case ARITHMETIC_FLOAT_PRELU:
+      return a < 0 ? flush(a * b) : a
     case ARITHMETIC_FLOAT_FLOOR_DIV:
       return f32(floor<f64>(f64(a) / f64(b)))
     case ARITHMETIC_FLOAT_MAXIMUM:
@@ -85,7 +89,7 @@ function combineFloats(kind: i32, a: f32, b: f32): f32 {
     case ARITHMETIC_FLOAT_MINIMUM:
       return min(a, b)
     default:
-      return (a - b) * (a - b)
+      return flush((a - b) * (a - b))
   }
 }
 

@@ -86,7 +86,7 @@ const convolved = (s: Site, { padding, strideH, strideW, dilationH, dilationW }:
   ]
 }
 
-const pool: Rule<'AVERAGE_POOL_2D' | 'MAX_POOL_2D'> = (s, a) => {
+const pool: Rule<'AVERAGE_POOL_2D' | 'MAX_POOL_2D' | 'L2_POOL_2D'> = (s, a) => {
   const [n, h, w, c] = s.rank4(0)
   const { padding, strideH, strideW, filterH, filterW } = a
   return [
@@ -208,6 +208,7 @@ const INFERENCE: { readonly [T in OpType]: Rule<T> } = {
   },
   ADD: binary,
   SUB: binary,
+  ADD_N: same,
   MUL: binary,
   DIV: binary,
   FLOOR_DIV: binary,
@@ -228,6 +229,7 @@ const INFERENCE: { readonly [T in OpType]: Rule<T> } = {
   SELECT_V2: (s) => broadcast(s, 0, 1, 2),
   AVERAGE_POOL_2D: pool,
   MAX_POOL_2D: pool,
+  L2_POOL_2D: pool,
   MEAN: reduce,
   SUM: reduce,
   REDUCE_MAX: reduce,
@@ -478,6 +480,14 @@ const INFERENCE: { readonly [T in OpType]: Rule<T> } = {
     const depth = indices[indices.length - 1] ?? 0
     if (depth > shape.length) s.fail('last dimension of the indices', `at most ${shape.length}`, depth)
     return [[...indices.slice(0, -1), ...shape.slice(depth)]]
+  },
+  EMBEDDING_LOOKUP: (s) => [[...s.shape(0), ...s.shape(1).slice(1)]],
+  ONE_HOT: (s, a) => {
+    const shape = s.shape(0)
+    const depth = s.integers(1)
+    if (!depth) return [undefined]
+    const at = a.axis === -1 ? shape.length : s.axis(a.axis, shape.length + 1)
+    return [[...shape.slice(0, at), ...positive(s, depth.slice(0, 1), 'depth'), ...shape.slice(at)]]
   },
   SCATTER_ND: (s) => {
     const dims = s.integers(2)

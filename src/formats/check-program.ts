@@ -54,6 +54,15 @@ import {
   OP_STRIDED_COPY,
   OP_SVDF,
   OP_FLOAT_LOG_SOFTMAX,
+  OP_FLOAT_ROWS,
+  OP_FLOAT_SUM,
+  OP_FLOAT_POOL,
+  OP_FLOAT_RESIZE,
+  OP_FLOAT_CONV,
+  OP_FLOAT_MATMUL,
+  OP_ARG_MAX32,
+  OP_CUMULATE,
+  OP_SCATTER,
   OP_FLOAT_TABLE,
   OP_FLOAT_UNARY,
   OP_POWER,
@@ -396,6 +405,91 @@ const KINDS = new Map<number, Kind>([
     },
   ],
   [
+    OP_FLOAT_ROWS,
+    {
+      record: 'FloatRowsRecord',
+      writes: ['output'],
+      reach: (f) => [4 * f.rows! * f.depth!],
+      work: (f) => 16 * times(f.rows, f.depth),
+    },
+  ],
+  [
+    OP_FLOAT_SUM,
+    {
+      record: 'FloatSumRecord',
+      writes: ['output'],
+      steps: ['k1', 'r1'],
+      reach: (f) => [4 * times(f.k0, f.k1, f.k2, f.k3)],
+      work: (f) => times(f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3! + AT_ONCE),
+    },
+  ],
+  [
+    OP_FLOAT_POOL,
+    {
+      record: 'FloatPoolRecord',
+      writes: ['output'],
+      reach: (f) => [4 * times(f.rows, f.outW, f.channels)],
+      work: (f) => 4 * times(f.rows, f.outW, f.channels, f.filterH, f.filterW),
+    },
+  ],
+  [
+    OP_FLOAT_RESIZE,
+    {
+      record: 'ResizeBilinearRecord',
+      ...ROWS,
+      reach: (f) => [...rowReach(f), 4 * f.outW! * f.channels!],
+      work: (f) => times(f.rows, f.outW, f.channels),
+    },
+  ],
+  [
+    OP_FLOAT_CONV,
+    {
+      record: 'FloatConvRecord',
+      writes: ['output'],
+      steps: ['groupOut', 'strideH', 'strideW', 'kh', 'kw'],
+      reach: (f) => [4 * times(f.rows, f.outW, f.outC)],
+      work: (f) => 8 * times(f.rows, f.outW, f.outC, f.kh, f.kw, f.groupIn),
+    },
+  ],
+  [
+    OP_FLOAT_MATMUL,
+    {
+      record: 'FloatMatmulRecord',
+      writes: ['output'],
+      steps: ['d1', 'd2'],
+      reach: (f) => [4 * times(f.d0, f.d1, f.d2, f.m, f.columns)],
+      work: (f) => 8 * times(f.d0, f.d1, f.d2, f.m, f.columns, f.inner),
+    },
+  ],
+  [
+    OP_ARG_MAX32,
+    {
+      record: 'ArgMax32Record',
+      writes: ['output'],
+      reach: (f) => [f.outer! * f.inner! * f.outBytes!],
+      work: (f) => times(f.outer, f.depth, f.inner),
+    },
+  ],
+  [
+    OP_CUMULATE,
+    {
+      record: 'CumulateRecord',
+      writes: ['output'],
+      reach: (f) => [8 * times(f.outer, f.depth, f.inner)],
+      work: (f) => 2 * times(f.outer, f.depth, f.inner),
+    },
+  ],
+  [
+    OP_SCATTER,
+    {
+      record: 'ScatterRecord',
+      writes: ['output'],
+      most: { depth: 4 },
+      reach: (f) => [f.outputBytes!, f.count! * f.bytes!],
+      work: (f) => times(f.count, f.depth! + f.bytes!) + f.outputBytes!,
+    },
+  ],
+  [
     OP_FLOAT_TABLE,
     { record: 'FloatTableRecord', writes: ['output'], reach: (f) => [4 * f.count!], work: (f) => times(f.count) },
   ],
@@ -495,7 +589,7 @@ export const isChecked = (opcode: number): boolean => opcode === OP_GROUP || KIN
 
 /** Fields that count or measure what is written, or that loops run to: never negative, never near 2^31. */
 const COUNT =
-  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows|batch|steps|inputs|cells|outputs|outputStride|outputBatchStride|filters|rank|groupIn|groupOut|m|k|columns|kind|type|from|to|patch)$/
+  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows|batch|steps|inputs|cells|outputs|outputStride|outputBatchStride|filters|rank|groupIn|groupOut|m|k|columns|kind|order|type|from|to|patch|outputBytes)$/
 
 const counts = new Map<string, boolean>()
 

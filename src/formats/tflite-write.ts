@@ -27,7 +27,7 @@ const INT32 = TYPE_NAMES.indexOf('INT32')
 const padding = (p: Padding): Field => i8(p === 'SAME' ? 0 : 1)
 const activation = (a: string): Field => i8(ACTIVATION_NAMES.indexOf(a))
 
-function pool(op: Extract<Op, { type: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D' }>, version: number): Stored {
+function pool(op: Extract<Op, { type: 'AVERAGE_POOL_2D' | 'MAX_POOL_2D' | 'L2_POOL_2D' }>, version: number): Stored {
   const a = op.attrs
   return {
     version,
@@ -134,6 +134,8 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
     case 'AVERAGE_POOL_2D':
     case 'MAX_POOL_2D':
       return pool(op, byDtype(1, 2))
+    case 'L2_POOL_2D':
+      return pool(op, 1)
     case 'MEAN':
     case 'SUM':
     case 'REDUCE_MAX':
@@ -200,6 +202,8 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
       return { version: byDtype(1, 2), options: 19, fields: [i32(op.attrs.blockSize)] }
     case 'DEPTH_TO_SPACE':
       return { version: byDtype(1, 2), options: 94, fields: [i32(op.attrs.blockSize)] }
+    case 'ONE_HOT':
+      return { version: 1, options: 61, fields: [i32(op.attrs.axis)] }
     case 'CUMSUM':
       return { version: 1, options: 102, fields: [bool(op.attrs.exclusive), bool(op.attrs.reverse)] }
     case 'SHAPE':
@@ -282,6 +286,8 @@ function store(graph: Graph, op: Op, b: FlatBufferBuilder): Stored {
     case 'ZEROS_LIKE':
     case 'RANK':
     case 'SCATTER_ND':
+    case 'ADD_N':
+    case 'EMBEDDING_LOOKUP':
     case 'FLOOR_MOD':
     case 'POW':
     case 'LOGICAL_AND':

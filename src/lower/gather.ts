@@ -1,18 +1,19 @@
 /** GATHER and GATHER_ND: by a table where the indices are constant, by index where they are computed. */
-import { OP_GATHER, OP_GATHER_ND } from '../generated/layout.ts'
-import { dtypeBytes, elements, type OpOf } from '../graph.ts'
+import { OP_GATHER, OP_GATHER_ND, OP_SCATTER } from '../generated/layout.ts'
+import { dtypeBytes, elements, tensorBytes, type OpOf } from '../graph.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { moveBytes } from './move.ts'
 import { rowwise, type Value } from './program.ts'
+import { typeOf } from './select.ts'
 import { normalAxis } from './shape.ts'
 
 /** Steps that one op may become. */
 const MOST_STEPS = 1024
 
-/** int32 indices of input 1; those of int64 are cut to their low words. */
-function wordIndices(cx: Context): Value {
-  const x = cx.plain(cx.value(1))
+/** int32 indices of an input; those of int64 are cut to their low words. */
+export function wordIndices(cx: Context, position: number): Value {
+  const x = cx.plain(cx.value(position))
   const { dtype, shape, name } = x.tensor
   if (dtype === 'int32') return x
   if (dtype !== 'int64') throw new Unsupported(`${cx.op.type} by ${dtype} indices`)
@@ -35,22 +36,47 @@ interface Indexed {
   bytes: number
 }
 
-/** Runs of bytes by computed index tuples; an index outside is an error when the model runs. */
-function emitIndexed(
-  cx: Context,
-  { limits, steps, bytes }: Indexed,
-  outer: { size: number; from: number; to: number },
-): void {
-  const x = cx.plain(cx.value(0))
-  const indices = wordIndices(cx)
+/** What is done once for each row of runs: bytes from one to the next; `count`: runs, `indices`: which row's, each. */
+interface Rows {
+  size: number
+  from: number
+  to: number
+  count: number
+  /** The row of index tuples that row i goes by. Default: all by the first. */
+  indices?: (i: number) => number
+}
+
+/** Fields of limits and steps as the records hold them. */
+export function placeFields(cx: Context, { limits, steps }: Pick<Indexed, 'limits' | 'steps'>): Record<string, number> {
   const depth = limits.length
   if (depth > 4) throw new Unsupported(`${cx.op.type} by more than four indices`)
-  if (outer.size > MOST_STEPS) throw new Unsupported(`${cx.op.type} of ${outer.size} rows by computed indices`)
-  const count = elements(indices.tensor.shape) / (cx.op.type === 'GATHER_ND' ? depth : 1)
+  const at = (list: readonly number[], k: number): number => (k < depth ? list[k]! : 0)
+  return {
+    depth,
+    limit0: at(limits, 0),
+    limit1: at(limits, 1),
+    limit2: at(limits, 2),
+    limit3: at(limits, 3),
+    stride0: at(steps, 0),
+    stride1: at(steps, 1),
+    stride2: at(steps, 2),
+    stride3: at(steps, 3),
+  }
+}
+
+/** Runs of bytes of x by computed index tuples; an index outside is an error when the model runs. */
+function emitIndexed(
+  cx: Context,
+  { x, indices }: { x: Value; indices: Value },
+  { limits, steps, bytes }: Indexed,
+  rows: Rows,
+): void {
+  if (rows.size > MOST_STEPS) throw new Unsupported(`${cx.op.type} of ${rows.size} rows by computed indices`)
+  const places = placeFields(cx, { limits, steps })
+  const tuples = 4 * rows.count * limits.length
   const y = cx.result()
   y.alias = true
-  const at = (list: readonly number[], k: number): number => (k < depth ? list[k]! : 0)
-  for (let i = 0; i < outer.size; i++) {
+  for (let i = 0; i < rows.size; i++) {
     cx.push({
       record: 'GatherNdRecord',
       op: OP_GATHER_ND,
@@ -59,20 +85,12 @@ function emitIndexed(
       reads: [x.buffer, indices.buffer],
       writes: [y.buffer],
       fields: () => ({
-        input: x.address() + i * outer.from,
-        indices: indices.address(),
-        output: y.address() + i * outer.to,
-        count,
-        depth,
+        input: x.address() + i * rows.from,
+        indices: indices.address() + (rows.indices?.(i) ?? 0) * tuples,
+        output: y.address() + i * rows.to,
+        count: rows.count,
         bytes,
-        limit0: at(limits, 0),
-        limit1: at(limits, 1),
-        limit2: at(limits, 2),
-        limit3: at(limits, 3),
-        stride0: at(steps, 0),
-        stride1: at(steps, 1),
-        stride2: at(steps, 2),
-        stride3: at(steps, 3),
+        ...places,
       }),
     })
   }
@@ -124,14 +142,25 @@ export function lowerGather(cx: Context): void {
   const limit = shape[axis]!
   const rowBytes = limit * bytes
   const rows = elements(shape.slice(0, axis))
+  const perBatch = elements(indices.shape.slice(batch))
+  // Each batch has indices of its own.
+  const rowsOfBatch = elements(shape.slice(batch, axis))
   if (!indices.data) {
-    if (batch !== 0) throw new Unsupported('GATHER with batch dimensions by computed indices')
-    const count = elements(indices.shape)
-    emitIndexed(cx, { limits: [limit], steps: [bytes], bytes }, { size: rows, from: rowBytes, to: count * bytes })
+    emitIndexed(
+      cx,
+      { x: cx.plain(cx.value(0)), indices: wordIndices(cx, 1) },
+      { limits: [limit], steps: [bytes], bytes },
+      {
+        size: rows,
+        from: rowBytes,
+        to: perBatch * bytes,
+        count: perBatch,
+        indices: (row) => Math.floor(row / rowsOfBatch),
+      },
+    )
     return
   }
   const list = cx.integers(1, 'indices').map((i) => checkIndex(cx, i, limit))
-  const perBatch = elements(indices.shape.slice(batch))
   if (batch === 0) {
     const starts = Array.from({ length: rows }, (_, i) => i * rowBytes)
     emitTable(
@@ -142,8 +171,7 @@ export function lowerGather(cx: Context): void {
     )
     return
   }
-  // Each batch has indices of its own: one row of runs.
-  const rowsOfBatch = elements(shape.slice(batch, axis))
+  // One row of runs.
   const columns = Array.from({ length: rows }, (_, row) => {
     const first = Math.floor(row / rowsOfBatch) * perBatch
     return list.slice(first, first + perBatch).map((i) => row * rowBytes + i * bytes)
@@ -164,7 +192,12 @@ export function lowerGatherNd(cx: Context): void {
   const steps = strides(shape, dtypeBytes(dtype))
   const bytes = steps[depth - 1]!
   if (!indices.data) {
-    emitIndexed(cx, { limits: shape.slice(0, depth), steps: steps.slice(0, depth), bytes }, { size: 1, from: 0, to: 0 })
+    emitIndexed(
+      cx,
+      { x: cx.plain(cx.value(0)), indices: wordIndices(cx, 1) },
+      { limits: shape.slice(0, depth), steps: steps.slice(0, depth), bytes },
+      { size: 1, from: 0, to: 0, count: elements(places) / depth },
+    )
     return
   }
   const list = cx.integers(1, 'indices')
@@ -172,4 +205,61 @@ export function lowerGatherNd(cx: Context): void {
     shape.slice(0, depth).reduce((a, d, k) => a + checkIndex(cx, list[n * depth + k]!, d) * steps[k]!, 0),
   )
   emitTable(cx, [0], columns, bytes)
+}
+
+/** GATHER along the first axis, of a table of the output's type. */
+export function lowerEmbedding(cx: Context): void {
+  const indices = wordIndices(cx, 0)
+  const x = cx.plain(cx.value(1))
+  const { shape, dtype } = x.tensor
+  const out = cx.output()
+  if (out.dtype !== dtype) throw new Unsupported(`EMBEDDING_LOOKUP of ${dtype} to ${out.dtype}`)
+  cx.expectShape(out, [...indices.tensor.shape, ...shape.slice(1)])
+  const bytes = strides(shape, dtypeBytes(dtype))[0]!
+  const rows = { size: 1, from: 0, to: 0, count: elements(indices.tensor.shape) }
+  emitIndexed(cx, { x, indices }, { limits: [shape[0]!], steps: [bytes], bytes }, rows)
+}
+
+/** Sums at indices, of zeros. */
+export function lowerScatterNd(cx: Context): void {
+  const indices = wordIndices(cx, 0)
+  const x = cx.plain(cx.value(1))
+  const out = cx.output()
+  const { dtype } = x.tensor
+  const places = indices.tensor.shape
+  const depth = places[places.length - 1] ?? 0
+  if (depth < 1 || depth > out.shape.length) {
+    throw cx.fail('lower/shape', 'last dimension of the indices', cx.input(0), `1..${out.shape.length}`, depth)
+  }
+  if (out.dtype !== dtype || dtype === 'uint8' || dtype === 'bool') {
+    throw new Unsupported(`SCATTER_ND of ${dtype} to ${out.dtype}`)
+  }
+  const type = typeOf(cx, x.tensor)
+  const steps = strides(out.shape, dtypeBytes(dtype))
+  const bytes = steps[depth - 1]!
+  const count = elements(places) / depth
+  if (elements(x.tensor.shape) * dtypeBytes(dtype) !== count * bytes) {
+    throw cx.fail('lower/shape', 'updates', x.tensor, `${count} of ${bytes} bytes`, `[${x.tensor.shape}]`)
+  }
+  const fields = placeFields(cx, { limits: out.shape.slice(0, depth), steps: steps.slice(0, depth) })
+  const y = cx.result()
+  y.alias = true
+  cx.push({
+    record: 'ScatterRecord',
+    op: OP_SCATTER,
+    kernel: 'scatter-nd',
+    rows: rowwise(1),
+    reads: [x.buffer, indices.buffer],
+    writes: [y.buffer],
+    fields: () => ({
+      input: x.address(),
+      indices: indices.address(),
+      output: y.address(),
+      count,
+      bytes,
+      ...fields,
+      outputBytes: tensorBytes(out),
+      type,
+    }),
+  })
 }

@@ -19,6 +19,14 @@ import {
 } from './combine.ts'
 import { Context, Unsupported, type LowerOptions } from './context.ts'
 import { lowerConv, lowerFullyConnected } from './conv.ts'
+import { lowerAddN, lowerCumsum } from './cumulate.ts'
+import {
+  lowerFloatBatchMatmul,
+  lowerFloatConv,
+  lowerFloatFullyConnected,
+  lowerFloatTransposeConv,
+} from './float-conv.ts'
+import { lowerFloatL2Normalization, lowerFloatPool, lowerFloatSoftmax, lowerFloatSum } from './float-rows.ts'
 import { lowerDepthwise } from './depthwise.ts'
 import { lowerDetection } from './detection.ts'
 import {
@@ -33,7 +41,7 @@ import {
 import { floatOr, lowerFloat } from './floats.ts'
 import { withoutUnread } from './functions.ts'
 import { ruleOf16 } from './int16/index.ts'
-import { lowerGather, lowerGatherNd } from './gather.ts'
+import { lowerEmbedding, lowerGather, lowerGatherNd, lowerScatterNd } from './gather.ts'
 import { lowerBatchMatmul } from './matmul.ts'
 import { lowerL2Normalization, lowerLogSoftmax } from './normalize.ts'
 import {
@@ -67,32 +75,45 @@ import {
   lowerTranspose,
   lowerUnpack,
 } from './shape.ts'
-import { lowerCompare, lowerNot, lowerSelect, lowerTopK } from './select.ts'
+import { lowerCompare, lowerNot, lowerOneHot, lowerSelect, lowerTopK } from './select.ts'
 import { lowerTransposeConv } from './transpose-conv.ts'
 import { lowerArithmetic, lowerCast, wordsOr } from './words.ts'
 
+/** By the output's type: `real` for float32, else `rule`. */
+const realOr =
+  (real: (cx: Context) => void, rule: (cx: Context) => void) =>
+  (cx: Context): void =>
+    cx.output().dtype === 'float32' ? real(cx) : rule(cx)
+
+/** An op that LiteRT runs on float32 alone. */
+function noEight(cx: Context): void {
+  throw new Unsupported(`${cx.op.type} of ${cx.output().dtype}, which LiteRT does not run either`)
+}
+
 const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
-  CONV_2D: lowerConv,
-  DEPTHWISE_CONV_2D: lowerDepthwise,
-  TRANSPOSE_CONV: lowerTransposeConv,
-  FULLY_CONNECTED: lowerFullyConnected,
+  CONV_2D: realOr(lowerFloatConv, lowerConv),
+  DEPTHWISE_CONV_2D: realOr(lowerFloatConv, lowerDepthwise),
+  TRANSPOSE_CONV: realOr(lowerFloatTransposeConv, lowerTransposeConv),
+  FULLY_CONNECTED: realOr(lowerFloatFullyConnected, lowerFullyConnected),
   ADD: lowerBinary,
+  ADD_N: lowerAddN,
   SUB: lowerBinary,
   MUL: lowerBinary,
   DIV: wordsOr(lowerDiv8),
   FLOOR_DIV: wordsOr(lowerFloorDiv8),
   FLOOR_MOD: wordsOr(lowerFloorMod8),
-  AVERAGE_POOL_2D: lowerPool,
-  MAX_POOL_2D: lowerPool,
-  MEAN: lowerMeanOrSum,
-  SUM: lowerMeanOrSum,
+  AVERAGE_POOL_2D: realOr(lowerFloatPool, lowerPool),
+  MAX_POOL_2D: realOr(lowerFloatPool, lowerPool),
+  L2_POOL_2D: realOr(lowerFloatPool, noEight),
+  MEAN: realOr(lowerFloatSum, lowerMeanOrSum),
+  SUM: realOr(lowerFloatSum, lowerMeanOrSum),
   REDUCE_MAX: lowerReduce,
   REDUCE_MIN: lowerReduce,
   REDUCE_PROD: lowerReduce,
-  BATCH_MATMUL: lowerBatchMatmul,
-  L2_NORMALIZATION: lowerL2Normalization,
+  BATCH_MATMUL: realOr(lowerFloatBatchMatmul, lowerBatchMatmul),
+  L2_NORMALIZATION: realOr(lowerFloatL2Normalization, lowerL2Normalization),
   LOG_SOFTMAX: lowerLogSoftmax,
-  SOFTMAX: lowerSoftmax,
+  SOFTMAX: realOr(lowerFloatSoftmax, lowerSoftmax),
   LOGISTIC: floatOr(lowerLogistic),
   TANH: floatOr(lowerTanh),
   HARD_SWISH: floatOr(lowerHardSwish),
@@ -108,7 +129,7 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   LOG: floatOr(lowerLog),
   NEG: floatOr(lowerNeg),
   RSQRT: floatOr(lowerRsqrt8),
-  PRELU: lowerPrelu8,
+  PRELU: realOr(lowerArithmetic, lowerPrelu8),
   MAXIMUM: wordsOr(lowerMaximum),
   MINIMUM: wordsOr(lowerMinimum),
   SQUARED_DIFFERENCE: wordsOr(lowerSquaredDifference8),
@@ -137,6 +158,10 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   ARG_MAX: lowerArgMax,
   GATHER: lowerGather,
   GATHER_ND: lowerGatherNd,
+  EMBEDDING_LOOKUP: lowerEmbedding,
+  SCATTER_ND: lowerScatterNd,
+  ONE_HOT: lowerOneHot,
+  CUMSUM: lowerCumsum,
   BROADCAST_TO: lowerBroadcast,
   FILL: lowerBroadcast,
   REVERSE_V2: lowerReverse,

@@ -1,6 +1,7 @@
 /** Pools, reductions, softmax, arg-max. */
 import {
   OP_ARG_MAX,
+  OP_ARG_MAX32,
   OP_AVERAGE_POOL,
   OP_MAX_POOL,
   OP_MEAN,
@@ -15,6 +16,7 @@ import {
   REDUCE_MINIMUM_FLOAT,
   REDUCE_PRODUCT32,
   REDUCE_PRODUCT8,
+  REDUCE_PRODUCT_FLOAT,
   REDUCE_SUM32,
 } from '../generated/layout.ts'
 import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph.ts'
@@ -157,7 +159,7 @@ export function lowerMeanOrSum(cx: Context): void {
   const x = cx.plain(cx.value(0))
   const t = x.tensor
   const out = cx.output()
-  if (t.dtype === 'int32' || t.dtype === 'float32') return lowerReduce(cx)
+  if (t.dtype === 'int32') return lowerReduce(cx)
   const xq = cx.q(t)
   const q = cx.q(out)
   const sum = cx.op.type === 'SUM'
@@ -207,7 +209,7 @@ const REDUCE_KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
     int32: REDUCE_MINIMUM32,
     float32: REDUCE_MINIMUM_FLOAT,
   },
-  REDUCE_PROD: { int8: REDUCE_PRODUCT8, int32: REDUCE_PRODUCT32 },
+  REDUCE_PROD: { int8: REDUCE_PRODUCT8, int32: REDUCE_PRODUCT32, float32: REDUCE_PRODUCT_FLOAT },
   SUM: { int32: REDUCE_SUM32 },
   MEAN: { int32: REDUCE_MEAN32 },
 }
@@ -317,8 +319,10 @@ export function lowerArgMax(cx: Context): void {
   let x = cx.plain(cx.value(0))
   const t = x.tensor
   const out = cx.output()
-  cx.q(t)
-  if (cx.op.type === 'ARG_MIN') {
+  const { type } = cx.op
+  const words = t.dtype === 'float32' || t.dtype === 'int32'
+  if (!words && t.dtype !== 'bool') cx.q(t)
+  if (cx.op.type === 'ARG_MIN' && !words) {
     // The smallest byte is the largest of the complements.
     const complement = cx.temporary({ ...t, name: `${t.name} (complement)` })
     cx.copyRows(x, complement, 0xff, 'complement')
@@ -340,8 +344,8 @@ export function lowerArgMax(cx: Context): void {
   }
   const y = cx.result()
   cx.push({
-    record: 'ArgMaxRecord',
-    op: OP_ARG_MAX,
+    record: words ? 'ArgMax32Record' : 'ArgMaxRecord',
+    op: words ? OP_ARG_MAX32 : OP_ARG_MAX,
     kernel: 'arg-max',
     rows: rowwise(1),
     reads: [x.buffer],
@@ -353,6 +357,7 @@ export function lowerArgMax(cx: Context): void {
       depth,
       inner,
       outBytes: outputType === 'int64' ? 8 : 4,
+      ...(words && { floats: Number(t.dtype === 'float32'), least: Number(type === 'ARG_MIN') }),
     }),
   })
 }

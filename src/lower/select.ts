@@ -20,12 +20,13 @@ import {
   TYPE_INT8,
   TYPE_UINT8,
 } from '../generated/layout.ts'
-import { dtypeBytes, elements, type DType, type OpType, type Tensor } from '../graph.ts'
+import { dtypeBytes, elements, type DType, type OpOf, type OpType, type Tensor } from '../graph.ts'
 import { quantizeMultiplier } from '../numerics.ts'
 import { merge, strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { scale16 } from './int16/common.ts'
-import { rowwise, type Value } from './program.ts'
+import { rowwise, Value } from './program.ts'
+import { normalAxis } from './shape.ts'
 
 const TYPES: Partial<Record<DType, number>> = {
   int8: TYPE_INT8,
@@ -37,7 +38,8 @@ const TYPES: Partial<Record<DType, number>> = {
   float32: TYPE_FLOAT32,
 }
 
-function typeOf(cx: Context, { dtype }: Tensor): number {
+/** The TYPE constant of a tensor's elements. */
+export function typeOf(cx: Context, { dtype }: Tensor): number {
   const type = TYPES[dtype]
   if (type === undefined) throw new Unsupported(`${cx.op.type} of ${dtype}`)
   return type
@@ -52,8 +54,17 @@ interface Turn {
 }
 const MOST = 4
 
-/** Exactly four loops over `shape`, operands broadcast. */
-function turns(cx: Context, shape: readonly number[], operands: { c?: Tensor; a: Tensor; b: Tensor }): Turn[] {
+/** Four loops that one record makes: where they begin in each operand, in bytes, and in the output, in elements. */
+interface Part {
+  loops: Turn[]
+  c: number
+  a: number
+  b: number
+  out: number
+}
+
+/** Operands broadcast over `shape`: four loops, and a part for each turn of what is left. */
+function partsOf(shape: readonly number[], operands: { c?: Tensor; a: Tensor; b: Tensor }): Part[] {
   const steps = (t: Tensor | undefined): number[] => {
     if (!t) return shape.map(() => 0)
     const own = strides(t.shape, dtypeBytes(t.dtype))
@@ -65,8 +76,16 @@ function turns(cx: Context, shape: readonly number[], operands: { c?: Tensor; a:
     shape.map((size, i) => ({ size, c: c[i]!, a: a[i]!, b: b[i]! })),
     ['c', 'a', 'b'],
   )
-  if (loops.length > MOST) throw new Unsupported('broadcast over more than four separate dimensions')
-  return [...Array<Turn>(MOST - loops.length).fill({ size: 1, c: 0, a: 0, b: 0 }), ...loops]
+  const outer = loops.splice(0, Math.max(0, loops.length - MOST))
+  const inner = [...Array<Turn>(MOST - loops.length).fill({ size: 1, c: 0, a: 0, b: 0 }), ...loops]
+  const elements = inner.reduce((n, { size }) => n * size, 1)
+  let starts = [{ c: 0, a: 0, b: 0 }]
+  for (const d of outer) {
+    starts = starts.flatMap(({ c, a, b }) =>
+      Array.from({ length: d.size }, (_, i) => ({ c: c + i * d.c, a: a + i * d.a, b: b + i * d.b })),
+    )
+  }
+  return starts.map((start, i) => ({ ...start, loops: inner, out: i * elements }))
 }
 
 /** The loops as both records hold them: sizes, and the steps of some of the operands. */
@@ -87,6 +106,49 @@ const COMPARISONS: Partial<Record<OpType, number>> = {
   LOGICAL_OR: COMPARE_OR,
 }
 
+const NO_GRID = { zero: 0, multiplier: 0, shift: 0 }
+
+interface Comparison {
+  kind: number
+  a: Value
+  b: Value
+  y: Value
+  parts: readonly Part[]
+  ga: typeof NO_GRID
+  gb: typeof NO_GRID
+}
+
+function pushCompare(cx: Context, { kind, a, b, y, parts, ga, gb }: Comparison): void {
+  const type = typeOf(cx, a.tensor)
+  cx.plain(a)
+  cx.plain(b)
+  y.alias = true
+  for (const part of parts) {
+    cx.push({
+      record: 'CompareRecord',
+      op: OP_COMPARE,
+      kernel: 'compare',
+      rows: rowwise(1),
+      reads: [a.buffer, b.buffer],
+      writes: [y.buffer],
+      fields: () => ({
+        kind,
+        type,
+        a: a.address() + part.a,
+        b: b.address() + part.b,
+        output: y.address() + part.out,
+        ...turnFields(part.loops, ['a', 'b']),
+        aZeroPoint: ga.zero,
+        aMultiplier: ga.multiplier,
+        aShift: ga.shift,
+        bZeroPoint: gb.zero,
+        bMultiplier: gb.multiplier,
+        bShift: gb.shift,
+      }),
+    })
+  }
+}
+
 function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
   const out = cx.output()
   const type = typeOf(cx, a.tensor)
@@ -95,40 +157,15 @@ function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
   }
   // LiteRT compares the order of int16 as stored, their equality by scales.
   const scaled = type === TYPE_INT8 || type === TYPE_UINT8 || (type === TYPE_INT16 && kind <= COMPARE_NOT_EQUAL)
-  const grid = (t: Tensor): { zero: number; multiplier: number; shift: number } => {
-    if (!scaled) return { zero: 0, multiplier: 0, shift: 0 }
+  const grid = (t: Tensor): typeof NO_GRID => {
+    if (!scaled) return NO_GRID
     const q = type === TYPE_INT16 ? { scale: scale16(cx, t), zero: 0 } : cx.q(t)
     if (q.scale >= 1) throw cx.fail('lower/quantization', 'LiteRT compares no scales of 1 and more', t, '< 1', q.scale)
     return { zero: q.zero, ...quantizeMultiplier(q.scale) }
   }
+  const parts = partsOf(out.shape, { a: a.tensor, b: b.tensor })
   const [ga, gb] = [grid(a.tensor), grid(b.tensor)]
-  const loops = turns(cx, out.shape, { a: a.tensor, b: b.tensor })
-  cx.plain(a)
-  cx.plain(b)
-  const y = cx.result()
-  y.alias = true
-  cx.push({
-    record: 'CompareRecord',
-    op: OP_COMPARE,
-    kernel: 'compare',
-    rows: rowwise(1),
-    reads: [a.buffer, b.buffer],
-    writes: [y.buffer],
-    fields: () => ({
-      kind,
-      type,
-      a: a.address(),
-      b: b.address(),
-      output: y.address(),
-      ...turnFields(loops, ['a', 'b']),
-      aZeroPoint: ga.zero,
-      aMultiplier: ga.multiplier,
-      aShift: ga.shift,
-      bZeroPoint: gb.zero,
-      bMultiplier: gb.multiplier,
-      bShift: gb.shift,
-    }),
-  })
+  pushCompare(cx, { kind, a, b, y: cx.result(), parts, ga, gb })
 }
 
 /** EQUAL, NOT_EQUAL, LESS, LESS_EQUAL, GREATER, GREATER_EQUAL, LOGICAL_AND, LOGICAL_OR. */
@@ -143,11 +180,41 @@ export function lowerNot(cx: Context): void {
   cx.copyRows(x, y, 1, 'not')
 }
 
+interface Choice {
+  c: Value
+  a: Value
+  b: Value
+  y: Value
+  parts: readonly Part[]
+}
+
+function pushSelect(cx: Context, { c, a, b, y, parts }: Choice): void {
+  const bytes = dtypeBytes(y.tensor.dtype)
+  y.alias = true
+  for (const part of parts) {
+    cx.push({
+      record: 'SelectRecord',
+      op: OP_SELECT,
+      kernel: 'select',
+      rows: rowwise(1),
+      reads: [c.buffer, a.buffer, b.buffer],
+      writes: [y.buffer],
+      fields: () => ({
+        condition: c.address() + part.c,
+        a: a.address() + part.a,
+        b: b.address() + part.b,
+        output: y.address() + part.out * bytes,
+        bytes,
+        ...turnFields(part.loops, ['c', 'a', 'b']),
+      }),
+    })
+  }
+}
+
 /** SELECT, SELECT_V2. */
 export function lowerSelect(cx: Context): void {
   const [c, a, b] = [cx.plain(cx.value(0)), cx.plain(cx.value(1)), cx.plain(cx.value(2))]
   const out = cx.output()
-  const bytes = dtypeBytes(out.dtype)
   if (c.tensor.dtype !== 'bool' || a.tensor.dtype !== out.dtype || b.tensor.dtype !== out.dtype) {
     throw new Unsupported(`${cx.op.type} by ${c.tensor.dtype} of ${a.tensor.dtype} and ${b.tensor.dtype}`)
   }
@@ -159,26 +226,53 @@ export function lowerSelect(cx: Context): void {
     }
     condition = { ...condition, shape: a.tensor.shape.map((_, i) => (i === 0 ? elements(condition.shape) : 1)) }
   }
-  const loops = turns(cx, out.shape, { c: condition, a: a.tensor, b: b.tensor })
-  const y = cx.result()
-  y.alias = true
-  cx.push({
-    record: 'SelectRecord',
-    op: OP_SELECT,
-    kernel: 'select',
-    rows: rowwise(1),
-    reads: [c.buffer, a.buffer, b.buffer],
-    writes: [y.buffer],
-    fields: () => ({
-      condition: c.address(),
-      a: a.address(),
-      b: b.address(),
-      output: y.address(),
-      bytes,
-      ...turnFields(loops, ['c', 'a', 'b']),
-    }),
-  })
+  const parts = partsOf(out.shape, { c: condition, a: a.tensor, b: b.tensor })
+  pushSelect(cx, { c, a, b, y: cx.result(), parts })
 }
+
+/** ONE_HOT: a comparison with 0, 1, 2 … along the new dimension, and a choice. */
+export function lowerOneHot(cx: Context): void {
+  const { axis } = (cx.op as OpOf<'ONE_HOT'>).attrs
+  const [indices, on, off] = [cx.plain(cx.value(0)), cx.plain(cx.value(2)), cx.plain(cx.value(3))]
+  const out = cx.output()
+  const { dtype, shape } = indices.tensor
+  if (dtype !== 'int32' && dtype !== 'int64') throw new Unsupported(`ONE_HOT of ${dtype} indices`)
+  if (on.tensor.dtype !== out.dtype || off.tensor.dtype !== out.dtype) {
+    throw new Unsupported(`ONE_HOT of ${on.tensor.dtype} and ${off.tensor.dtype} to ${out.dtype}`)
+  }
+  const at = axis === -1 ? shape.length : normalAxis(cx, axis, shape.length + 1)
+  const depth = out.shape[at]!
+  cx.expectShape(out, [...shape.slice(0, at), depth, ...shape.slice(at)])
+  const counts = countsOf(depth, dtypeBytes(dtype) / 4)
+  const counted = {
+    name: `${out.name} (counts)`,
+    dtype,
+    shape: [depth, ...shape.slice(at).map(() => 1)],
+  } satisfies Tensor
+  const numbers = new Value(
+    counted,
+    { n: 1, h: 1, w: 1, c: counts.byteLength },
+    cx.buffers.constant(counted.name, counts),
+  )
+  const spread = { ...indices.tensor, shape: [...shape.slice(0, at), 1, ...shape.slice(at)] }
+  const hot = cx.temporary({ name: `${out.name} (hot)`, shape: out.shape, dtype: 'bool' })
+  pushCompare(cx, {
+    kind: COMPARE_EQUAL,
+    a: indices,
+    b: numbers,
+    y: hot,
+    parts: partsOf(out.shape, { a: spread, b: counted }),
+    ga: NO_GRID,
+    gb: NO_GRID,
+  })
+  const scalar = (t: Tensor): Tensor => ({ ...t, shape: [] })
+  const parts = partsOf(out.shape, { c: hot.tensor, a: scalar(on.tensor), b: scalar(off.tensor) })
+  pushSelect(cx, { c: hot, a: on, b: off, y: cx.result(), parts })
+}
+
+/** 0, 1, 2 …, each in so many words. */
+const countsOf = (count: number, words: number): Int32Array =>
+  Int32Array.from({ length: count * words }, (_, i) => (i % words === 0 ? i / words : 0))
 
 /** CAST between any two types of element, but for what is the same bytes. */
 export function emitConvert(cx: Context, x: Value): void {

@@ -1,7 +1,8 @@
 /** Ops that move data: reshape, concat, split, pad, slice, transpose, pack, unpack, resize. */
-import { OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR } from '../generated/layout.ts'
+import { OP_FLOAT_RESIZE, OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR } from '../generated/layout.ts'
 import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph.ts'
 import { f32, rha, rne } from '../numerics.ts'
+import { bitsOf } from '../libm.ts'
 import { slicesOf } from '../fold/shapes.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
@@ -532,26 +533,27 @@ export function lowerUnpack(cx: Context): void {
   })
 }
 
-/** Source coordinate tables of one axis. Source: XNNPACK's resize-bilinear set-up, f32 throughout. */
-function bilinearTable(
-  size: number,
-  out: number,
-  alignCorners: boolean,
-  halfPixel: boolean,
-  stride: number,
-): Int32Array {
-  const adjust = alignCorners && out !== 1 ? 1 : 0
-  const scale = f32(f32(size - adjust) / f32(out - adjust))
-  const table = new Int32Array(out * 3)
-  for (let i = 0; i < out; i++) {
-    let p: number
-    if (alignCorners || !halfPixel) p = Math.min(f32(i * scale), size - 1)
-    else p = Math.min(Math.max(f32(f32(i * scale) + f32(f32(0.5 * scale) - 0.5)), 0), size - 1)
-    const at = Math.trunc(p)
-    table.set([at * stride, Math.min(at + 1, size - 1) * stride, rne(f32(f32(p - at) * 2048))], i * 3)
+/** Where along an axis two pixels lie, in bytes, and the second's weight, which `weigh` makes a word of. */
+function bilinearTable(weigh: (part: number) => number) {
+  /** Source: XNNPACK's resize-bilinear set-up, f32 throughout. */
+  return (size: number, out: number, alignCorners: boolean, halfPixel: boolean, stride: number): Int32Array => {
+    const adjust = alignCorners && out !== 1 ? 1 : 0
+    const scale = f32(f32(size - adjust) / f32(out - adjust))
+    const table = new Int32Array(out * 3)
+    for (let i = 0; i < out; i++) {
+      let p: number
+      if (alignCorners || !halfPixel) p = Math.min(f32(i * scale), size - 1)
+      else p = Math.min(Math.max(f32(f32(i * scale) + f32(f32(0.5 * scale) - 0.5)), 0), size - 1)
+      const at = Math.trunc(p)
+      table.set([at * stride, Math.min(at + 1, size - 1) * stride, weigh(f32(p - at))], i * 3)
+    }
+    return table
   }
-  return table
 }
+
+/** Weights in 11 bits, and as float32. */
+const fixedTable = bilinearTable((part) => rne(f32(part * 2048)))
+const floatTable = bilinearTable(bitsOf)
 
 /** Source: TFLite's builtin nearest-neighbour resize. */
 export function nearestTable(
@@ -587,14 +589,15 @@ export function lowerResize(cx: Context): void {
   const [images, height, width, channels] = t.shape as [number, number, number, number]
   cx.expectShape(out, [images, oh, ow, channels])
   const pixel = channels * dtypeBytes(t.dtype)
-  if (bilinear && !isQuantized(t)) throw new Unsupported(`${op.type} of ${t.dtype}`)
+  const real = bilinear && t.dtype === 'float32'
+  if (bilinear && !real && !isQuantized(t)) throw new Unsupported(`${op.type} of ${t.dtype}`)
   if (t.dtype !== out.dtype || (isQuantized(t) && differ(cx, t, out))) {
     throw new Unsupported(`${op.type} that changes the quantization`)
   }
   if (!bilinear && op.attrs.alignCorners && op.attrs.halfPixelCenters) {
     throw new Unsupported('RESIZE_NEAREST_NEIGHBOR with both alignCorners and halfPixelCenters')
   }
-  const make = bilinear ? bilinearTable : nearestTable
+  const make = real ? floatTable : bilinear ? fixedTable : nearestTable
   const rows = cx.buffers.constant(
     'resize rows',
     make(height, oh, op.attrs.alignCorners, op.attrs.halfPixelCenters, width * pixel),
@@ -618,7 +621,7 @@ export function lowerResize(cx: Context): void {
     if (bilinear) {
       cx.push({
         record: 'ResizeBilinearRecord',
-        op: OP_RESIZE_BILINEAR,
+        op: real ? OP_FLOAT_RESIZE : OP_RESIZE_BILINEAR,
         kernel: 'resize-bilinear',
         rows: rowwise(oh),
         ...buffers,

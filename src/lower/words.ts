@@ -19,6 +19,7 @@ import {
   ARITHMETIC_INT_SQUARED_DIFFERENCE,
   ARITHMETIC_FLOAT_POW,
   ARITHMETIC_FLOAT_POW_OF_ONE,
+  ARITHMETIC_FLOAT_PRELU,
   ARITHMETIC_INT_POW,
   OP_ARITHMETIC,
   OP_POWER,
@@ -26,6 +27,7 @@ import {
 import { elements, type Activation, type DType, type OpType } from '../graph.ts'
 import { powerTable, powf, powOfOne } from '../libm.ts'
 import { f32 } from '../numerics.ts'
+import { flush } from '../xnnpack.ts'
 import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { present, rowwise, type Value } from './program.ts'
@@ -42,19 +44,21 @@ const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
   MAXIMUM: { int32: ARITHMETIC_INT_MAXIMUM, float32: ARITHMETIC_FLOAT_MAXIMUM },
   MINIMUM: { int32: ARITHMETIC_INT_MINIMUM, float32: ARITHMETIC_FLOAT_MINIMUM },
   SQUARED_DIFFERENCE: { int32: ARITHMETIC_INT_SQUARED_DIFFERENCE, float32: ARITHMETIC_FLOAT_SQUARED_DIFFERENCE },
+  PRELU: { float32: ARITHMETIC_FLOAT_PRELU },
   POW: { int32: ARITHMETIC_INT_POW, float32: ARITHMETIC_FLOAT_POW },
 }
 
 /** The float32 ones, as their kernels compute them. */
 const FLOATS: Partial<Record<number, (a: number, b: number) => number>> = {
-  [ARITHMETIC_FLOAT_ADD]: (a, b) => f32(a + b),
-  [ARITHMETIC_FLOAT_SUB]: (a, b) => f32(a - b),
-  [ARITHMETIC_FLOAT_MUL]: (a, b) => f32(a * b),
-  [ARITHMETIC_FLOAT_DIV]: (a, b) => f32(a / b),
+  [ARITHMETIC_FLOAT_ADD]: (a, b) => flush(f32(a + b)),
+  [ARITHMETIC_FLOAT_SUB]: (a, b) => flush(f32(a - b)),
+  [ARITHMETIC_FLOAT_MUL]: (a, b) => flush(f32(a * b)),
+  [ARITHMETIC_FLOAT_DIV]: (a, b) => flush(f32(a / b)),
+  [ARITHMETIC_FLOAT_PRELU]: (a, b) => (a < 0 ? flush(f32(a * b)) : a),
   [ARITHMETIC_FLOAT_FLOOR_DIV]: (a, b) => f32(Math.floor(a / b)),
   [ARITHMETIC_FLOAT_MAXIMUM]: Math.max,
   [ARITHMETIC_FLOAT_MINIMUM]: Math.min,
-  [ARITHMETIC_FLOAT_SQUARED_DIFFERENCE]: (a, b) => f32(f32(a - b) * f32(a - b)),
+  [ARITHMETIC_FLOAT_SQUARED_DIFFERENCE]: (a, b) => flush(f32(f32(a - b) * f32(a - b))),
   [ARITHMETIC_FLOAT_POW]: powf,
   [ARITHMETIC_FLOAT_POW_OF_ONE]: powOfOne,
 }
@@ -79,7 +83,19 @@ function limitedBy(cx: Context, element: (a: number, b: number) => number): (a: 
   }
 }
 
-function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, dims: readonly Dim[]): void {
+/** Kinds of the POW kernel. */
+const POWERS: ReadonlySet<number> = new Set([ARITHMETIC_FLOAT_POW, ARITHMETIC_FLOAT_POW_OF_ONE, ARITHMETIC_INT_POW])
+
+interface Words {
+  kind: number
+  a: Value
+  b: Value
+  y: Value
+  dims: readonly Dim[]
+}
+
+/** An ARITHMETIC of two tensors, with the limits of the op's fused activation. */
+export function emitWords(cx: Context, { kind, a, b, y, dims }: Words): void {
   const loops = [...dims]
   const outer = offsets(loops.splice(0, Math.max(0, loops.length - 4)))
   const [d0, d1, d2, d3] = [...Array<Dim>(4 - loops.length).fill({ size: 1, a: 0, b: 0 }), ...loops] as [
@@ -90,10 +106,9 @@ function emitArithmetic(cx: Context, kind: number, a: Value, b: Value, dims: rea
   ]
   cx.plain(a)
   cx.plain(b)
-  const y = cx.result()
   y.alias = true
   const limits = wordLimits(cx)
-  const table = kind >= ARITHMETIC_FLOAT_POW ? cx.buffers.constant('logarithms', powerTable()) : undefined
+  const table = POWERS.has(kind) ? cx.buffers.constant('logarithms', powerTable()) : undefined
   const part = 4 * d0.size * d1.size * d2.size * d3.size
   outer.forEach((from, i) =>
     cx.push({
@@ -144,7 +159,8 @@ export function lowerArithmetic(cx: Context): void {
   }
   const element = FLOATS[kind]
   if (element && joinTables(cx, limitedBy(cx, element))) return
-  emitArithmetic(cx, kind, cx.value(0), cx.value(1), merge(broadcast(cx, a, b, out), ['a', 'b']))
+  const dims = merge(broadcast(cx, a, b, out), ['a', 'b'])
+  emitWords(cx, { kind, a: cx.value(0), b: cx.value(1), y: cx.result(), dims })
 }
 
 /** By the output's type: 32-bit words, else `eight`. */

@@ -128,11 +128,19 @@ export function ports(list: readonly Port[]): ProgramPort[] {
 const WEIGHTED = new Set(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED', 'TRANSPOSE_CONV'])
 
 /**
- * The first op with float weights, which a model for Thimble has not; -1 without one. Float inputs and outputs make no
- * float model.
+ * The first op with float weights of a float model; -1 in a model that computes with quantized tensors anywhere: its float
+ * parts run, too. Float inputs and outputs make no float model.
  */
-export const findFloatWeights = (graph: Graph): number =>
-  graph.ops.findIndex((op) => WEIGHTED.has(op.type) && /^float/.test(graph.tensors[op.inputs[1] ?? -1]?.dtype ?? ''))
+export function findFloatWeights(graph: Graph): number {
+  const quantized = (i: number): boolean => {
+    const t = graph.tensors[i]
+    return t !== undefined && !t.data && t.quantization !== undefined && /int(8|16)$/.test(t.dtype)
+  }
+  if (graph.ops.some((op) => [...op.inputs, ...op.outputs].some(quantized))) return -1
+  return graph.ops.findIndex(
+    (op) => WEIGHTED.has(op.type) && /^float/.test(graph.tensors[op.inputs[1] ?? -1]?.dtype ?? ''),
+  )
+}
 
 /** Throws `lower/float-model` when the model's filters are floats. */
 export function refuseFloat(graph: Graph): void {

@@ -212,7 +212,8 @@ function writeFields(view: DataView, at: number, where: Offsets, fields: Fields)
   for (const field in fields) {
     const offset = where[field]
     const value = fields[field]!
-    if (offset === undefined || !Number.isFinite(value)) continue
+    // Limits of floats may be infinite.
+    if (offset === undefined || !(offset < 0 ? value >= -Infinity : Number.isFinite(value))) continue
     if (offset < 0) view.setFloat32(at + ~offset, value, true)
     else view.setInt32(at + offset, value, true)
     written++

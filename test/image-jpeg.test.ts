@@ -174,7 +174,7 @@ test('scans are bounded before they are decoded', () => {
   assert.is(codeOf(Uint8Array.from(twice)), 'image/corrupt')
 })
 
-test('refused by name: arithmetic coding, lossless, 12 bits, two components', () => {
+test('refused by name: lossless, arithmetic coding or not, 12 bits, two components', () => {
   const frame = (marker: number, precision: number, components: number): Uint8Array =>
     Uint8Array.from([
       0xff,
@@ -194,7 +194,7 @@ test('refused by name: arithmetic coding, lossless, 12 bits, two components', ()
       0xd9,
     ])
   for (const [bytes, words] of [
-    [frame(0xc9, 8, 3), /arithmetic/],
+    [frame(0xcb, 8, 3), /lossless/],
     [frame(0xc3, 8, 3), /lossless/],
     [frame(0xc1, 12, 3), /12 bits/],
     [frame(0xc0, 8, 2), /1, 3 or 4 colour/],

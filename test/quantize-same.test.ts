@@ -9,8 +9,10 @@ import { createHash } from 'node:crypto'
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { GraphBuilder } from '../src/convert/builder.ts'
 import { floatModel } from '../src/float/execute.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
+import type { Activation, Graph } from '../src/graph.ts'
 import { augment, random, variations } from '../src/quantize/augment.ts'
 import { evaluate } from '../src/quantize/evaluate.ts'
 import { quantize, type QuantizeOptions } from '../src/quantize/quantize.ts'
@@ -18,7 +20,7 @@ import { htmlReport, jsonReport, textReport, type QuantizeReport } from '../src/
 import { noise } from './image-files.ts'
 import { quantizedNets } from './quantized-nets.ts'
 import { calibration, tinyNet, unseen } from './tiny-net.ts'
-import { root } from './util.ts'
+import { rng, root } from './util.ts'
 
 const FILE = `${root}test/fixtures/quantize/digests.json`
 const update = process.env.THIMBLE_UPDATE === '1'
@@ -29,6 +31,9 @@ function same(name: string, content: string | Uint8Array): void {
   now[name] = createHash('sha256').update(content).digest('hex').slice(0, 16)
   if (!update) assert.is(now[name], stored[name], name)
 }
+
+/** Six digits: sums of squares are the same everywhere, logarithms nearly. */
+const short = (_: string, v: unknown): unknown => (typeof v === 'number' ? +v.toPrecision(6) : v)
 
 const photoOf = calibration.map((_, i) => i >> 1)
 const WAYS: Record<string, QuantizeOptions> = {
@@ -54,6 +59,53 @@ for (const net of quantizedNets()) {
     same(net.name, writeTflite(quantize(net.graph, samples).graph))
   })
 }
+
+/** Maps of more positions than are sampled, zeros around, a window, another shape, a layer of more columns than samples. */
+function odd(): { graph: Graph; inputs: (seed: number) => Float32Array } {
+  const next = rng(77)
+  const b = new GraphBuilder()
+  const values = (n: number): Float32Array => Float32Array.from({ length: n }, () => next() - 0.5)
+  const conv = (name: string, x: number, k: number, channels: number, activation: Activation): number => {
+    const shape = [channels, k, k, b.shape(x)[3]!]
+    const filter = { shape, data: values(shape.reduce((n, d) => n * d, 1)) }
+    return b.conv(name, x, {
+      filter,
+      bias: values(channels),
+      activation,
+      ...(k > 1 ? { padding: 'VALID' as const } : {}),
+    })
+  }
+  const x = b.input('x', [1, 50, 50, 2])
+  const one = conv('one', b.pad('pad', x, [1, 1, 1, 1]), 3, 6, 'RELU6')
+  const attrs = { padding: 'VALID', strideH: 10, strideW: 10, filterH: 10, filterW: 10, activation: 'NONE' } as const
+  const pool = b.op({ type: 'MAX_POOL_2D', inputs: [one], attrs }, 'pool', [1, 5, 5, 6])
+  const two = b.add('sum', pool, conv('two', pool, 1, 6, 'NONE'), 'RELU')
+  const flat = b.op({ type: 'RESHAPE', inputs: [two, b.int32('s', [2], [1, 150])], attrs: {} }, 'flat', [1, 150])
+  const dense = b.fullyConnected('dense', flat, { filter: { shape: [5, 150], data: values(750) }, bias: values(5) })
+  const graph = b.finish([b.op({ type: 'SOFTMAX', inputs: [dense], attrs: { beta: 1 } }, 'out', [1, 5])])
+  return {
+    graph,
+    inputs: (seed) => {
+      const r = rng(seed)
+      return Float32Array.from({ length: 5000 }, (_, i) => Math.sin(i / (3 + seed)) + r() - 0.5)
+    },
+  }
+}
+
+test('large maps, more columns than samples, padding, pooling', async () => {
+  const { graph, inputs } = odd()
+  const samples = Array.from({ length: 8 }, (_, i) => inputs(i))
+  const { graph: int8, equalized } = quantize(graph, samples)
+  same('odd', writeTflite(int8))
+  same('odd, percentiles', writeTflite(quantize(graph, samples, { ranges: 'percentile' }).graph))
+  const given = [20, 21].map((seed) => ({ name: `${seed}`, data: inputs(seed) }))
+  const { layers } = await evaluate(graph, int8, equalized, given)
+  assert.equal(
+    layers.map((l) => l.name),
+    ['one', 'pool', 'two', 'sum', 'dense', 'out'],
+  )
+  same('odd, layers', JSON.stringify(layers, short))
+})
 
 test("each channel's mean output stays the float model's: biases make up for rounded weights", () => {
   const float = tinyNet(3)
@@ -102,8 +154,6 @@ test('what is said of a file, photo by photo and layer by layer', async () => {
     seconds: 12.34,
     labels: graph.metadata.labels ?? [],
   }
-  // Six digits: sums of squares are the same everywhere, logarithms nearly.
-  const short = (_: string, v: unknown): unknown => (typeof v === 'number' ? +v.toPrecision(6) : v)
   same('evaluation', JSON.stringify(said, short))
   same('report, text', textReport(report))
   same('report, JSON', JSON.stringify(JSON.parse(jsonReport(report)), short))

@@ -106,9 +106,9 @@ async function coverOf(folder: string, test: string, mutants: number): Promise<F
   const hash = createHash('sha256').update(readFileSync(script)).digest('hex').slice(0, 16)
   const kept = join(BUILD, 'cover', `${hash}.json`)
   if (existsSync(kept)) return JSON.parse(readFileSync(kept, 'utf8')) as FileCover
-  const start = performance.now()
+  const start = cpuMs()
   const { tests, load, end } = await run(script, { active: 0, mutants }, COVER_MS)
-  const ms = performance.now() - start
+  const ms = cpuMs() - start
   const out: FileCover = { loadMs: 0, load: Array.from(load ?? []), tests: [], failed: [] }
   out.loadMs = Math.max(0, ms - tests.reduce((n, t) => n + t.ms, 0))
   tests.forEach((t, index) => {

@@ -1,0 +1,214 @@
+/** Parts of the quantizer by themselves: which tensors share channel factors, what is sampled, what blocks a graph. */
+import { test } from 'uvu'
+import * as assert from 'uvu/assert'
+import { GraphBuilder } from '../src/convert/builder.ts'
+import type { Activation, Graph } from '../src/graph.ts'
+import { channelGroups } from '../src/quantize/channel-groups.ts'
+import { quantizeBlockers, refuseBlocked } from '../src/quantize/check.ts'
+import { pixelRange } from '../src/quantize/inputs.ts'
+import { isClassifier, probedOutputs } from '../src/quantize/outputs.ts'
+import { gatherRows, positions } from '../src/quantize/reconstruct.ts'
+import { refusal } from './util.ts'
+
+/** A network whose layers all have four channels, so that only roles decide. */
+class Four extends GraphBuilder {
+  readonly x = this.input('x', [1, 4, 4, 4])
+
+  layer(name: string, x: number, activation: Activation = 'NONE', channels = 4): number {
+    const from = this.shape(x).at(-1)!
+    const filter = { shape: [channels, 1, 1, from], data: new Float32Array(channels * from).fill(0.1) }
+    return this.conv(name, x, { filter, bias: new Float32Array(channels), activation })
+  }
+
+  each(name: string, x: number, multiplier = 1): number {
+    const filter = { shape: [1, 3, 3, 4 * multiplier], data: new Float32Array(36 * multiplier).fill(0.1) }
+    return this.depthwise(name, x, { filter, bias: new Float32Array(4 * multiplier) })
+  }
+
+  pool(name: string, x: number, type: 'MAX_POOL_2D' | 'AVERAGE_POOL_2D', activation: Activation): number {
+    const attrs = { padding: 'SAME', strideH: 1, strideW: 1, filterH: 2, filterW: 2, activation } as const
+    return this.op({ type, inputs: [x], attrs }, name, this.shape(x))
+  }
+
+  mean(name: string, x: number, axes: readonly number[]): number {
+    const shape = this.shape(x).filter((_, i) => !axes.includes(i) && !axes.includes(i - 4))
+    const inputs = [x, this.int32(`${name}/axes`, [axes.length], axes)]
+    return this.op({ type: 'MEAN', inputs, attrs: { keepDims: false } }, name, shape)
+  }
+
+  simple(name: string, type: 'RELU' | 'RELU6' | 'LOGISTIC', x: number): number {
+    return this.op({ type, inputs: [x], attrs: {} }, name, this.shape(x))
+  }
+
+  reshape(name: string, x: number, shape: readonly number[]): number {
+    const inputs = [x, this.int32(`${name}/shape`, [shape.length], shape)]
+    return this.op({ type: 'RESHAPE', inputs, attrs: {} }, name, shape)
+  }
+
+  dense(name: string, x: number, depth: number): number {
+    const filter = { shape: [3, depth], data: new Float32Array(3 * depth).fill(0.1) }
+    return this.fullyConnected(name, x, { filter, bias: new Float32Array(3) })
+  }
+}
+
+/** Groups as the names of their tensors, `6` behind those that a ReLU6 writes to. */
+function groupsOf(make: (b: Four) => number): string[] {
+  const b = new Four()
+  const graph = b.finish([make(b)])
+  return channelGroups(graph)
+    .map((g) => `${[...g.tensors].map((t) => graph.tensors[t]!.name).join(' ')}${g.relu6 ? ' 6' : ''} x${g.channels}`)
+    .sort()
+}
+
+test('channel factors: what lies between two layers is free, inputs and outputs are not', () => {
+  const cases: [string, (b: Four) => number, string[]][] = [
+    ['one layer', (b) => b.layer('a', b.x), []],
+    ['two layers', (b) => b.layer('b', b.layer('a', b.x)), ['a x4']],
+    ['three layers', (b) => b.layer('c', b.layer('b', b.layer('a', b.x), 'NONE', 6)), ['a x4', 'b x6']],
+    ['RELU', (b) => b.layer('b', b.layer('a', b.x, 'RELU')), ['a x4']],
+    ['RELU6 lets channels grow only', (b) => b.layer('b', b.layer('a', b.x, 'RELU6')), ['a 6 x4']],
+    ['a clamp around zero allows none', (b) => b.layer('b', b.layer('a', b.x, 'RELU_N1_TO_1')), []],
+    ['one filter a channel', (b) => b.layer('c', b.each('b', b.layer('a', b.x))), ['a x4', 'b x4']],
+    ['two filters a channel', (b) => b.layer('c', b.each('b', b.layer('a', b.x), 2)), []],
+    ['a sum joins all three', (b) => b.layer('d', b.add('c', b.layer('a', b.x), b.layer('b', b.x))), ['a b c x4']],
+    [
+      'a sum with RELU too',
+      (b) => b.layer('d', b.add('c', b.layer('a', b.x), b.layer('b', b.x), 'RELU')),
+      ['a b c x4'],
+    ],
+    ['not with RELU6', (b) => b.layer('d', b.add('c', b.layer('a', b.x), b.layer('b', b.x), 'RELU6')), []],
+    [
+      'not with a constant',
+      (b) => b.layer('d', b.add('c', b.layer('a', b.x), b.constant('k', { shape: [4], data: new Float32Array(4) }))),
+      [],
+    ],
+    [
+      'not with one value for each channel',
+      (b) => b.layer('d', b.add('c', b.layer('a', b.x), b.layer('s', b.mean('m', b.x, [1, 2])))),
+      [],
+    ],
+    ['joined with the input: none', (b) => b.layer('d', b.add('c', b.layer('a', b.x), b.x)), []],
+    ['largest of a window', (b) => b.layer('c', b.pool('b', b.layer('a', b.x), 'MAX_POOL_2D', 'NONE')), ['a b x4']],
+    ['mean of a window', (b) => b.layer('c', b.pool('b', b.layer('a', b.x), 'AVERAGE_POOL_2D', 'RELU')), ['a b x4']],
+    ['clamped', (b) => b.layer('c', b.pool('b', b.layer('a', b.x), 'AVERAGE_POOL_2D', 'RELU6')), []],
+    ['mean of a map', (b) => b.dense('c', b.mean('b', b.layer('a', b.x), [1, 2]), 4), ['a b x4']],
+    ['axes from the end', (b) => b.dense('c', b.mean('b', b.layer('a', b.x), [-3, -2]), 4), ['a b x4']],
+    ['mean of the channels', (b) => b.dense('c', b.mean('b', b.layer('a', b.x), [1, 3]), 4), []],
+    ['the last axis from the end', (b) => b.dense('c', b.mean('b', b.layer('a', b.x), [1, -1]), 4), []],
+    [
+      'another shape, the same channels',
+      (b) => b.dense('c', b.reshape('b', b.layer('a', b.x), [16, 4]), 4),
+      ['a b x4'],
+    ],
+    ['channels made one row', (b) => b.dense('c', b.reshape('b', b.layer('a', b.x), [1, 64]), 64), []],
+    ['a row read in parts', (b) => b.dense('c', b.reshape('b', b.layer('a', b.x), [8, 8]), 8), []],
+    ['zeros around', (b) => b.layer('c', b.pad('b', b.layer('a', b.x), [1, 1, 1, 1])), ['a b x4']],
+    ['RELU by itself', (b) => b.layer('c', b.simple('b', 'RELU', b.layer('a', b.x))), ['a b x4']],
+    ['a curve', (b) => b.layer('c', b.simple('b', 'LOGISTIC', b.layer('a', b.x))), []],
+    ['RELU6 by itself', (b) => b.layer('c', b.simple('b', 'RELU6', b.layer('a', b.x))), []],
+    ['two readers', (b) => b.add('d', b.layer('b', b.layer('a', b.x)), b.layer('c', 0)), ['a x4']],
+  ]
+  for (const [what, make, want] of cases) assert.equal(groupsOf(make), want, what)
+})
+
+test('channel factors: a filter that two layers share is left alone', () => {
+  const b = new Four()
+  const a = b.layer('a', b.x)
+  const c = b.layer('c', b.layer('b', a))
+  const graph = b.finish([c])
+  const ops = graph.ops as unknown as { inputs: number[] }[]
+  assert.is(channelGroups(graph).length, 2)
+  ops[2]!.inputs[1] = ops[1]!.inputs[1]!
+  assert.is(channelGroups(graph).length, 0)
+})
+
+test('the range of pixels: the darkest and the brightest of any channel', () => {
+  const how = { fit: 'stretch', method: 'bilinear', channels: 'rgb' } as const
+  assert.equal(pixelRange({ ...how, mean: [0], std: [255] }), [0, 1])
+  assert.equal(pixelRange({ ...how, mean: [127.5], std: [127.5] }), [-1, 1])
+  assert.equal(pixelRange({ ...how, mean: [100, 50, 0], std: [100, 50, 10] }), [-1, 25.5])
+  assert.equal(pixelRange({ ...how, mean: [0, 51], std: [51] }), [-1, 5])
+})
+
+test('sampled positions: all where there are few, else evenly spread from a start', () => {
+  assert.equal([...positions(3, 5, 0.5)], [0, 1, 2])
+  assert.equal([...positions(4, 4, 0.9)], [0, 1, 2, 3])
+  assert.equal([...positions(10, 5, 0)], [0, 2, 4, 6, 8])
+  assert.equal([...positions(10, 5, 0.5)], [1, 3, 5, 7, 9])
+  assert.equal([...positions(9, 2, 0.99)], [4, 8])
+})
+
+test('rows of a convolution: its window at each position, zeros outside, channels of one group', () => {
+  const shape = {
+    batch: 1,
+    inH: 3,
+    inW: 4,
+    inC: 2,
+    outH: 2,
+    outW: 2,
+    outC: 1,
+    kh: 2,
+    kw: 2,
+    strideH: 2,
+    strideW: 2,
+    dilationH: 1,
+    dilationW: 1,
+    padding: 'SAME',
+  } as const
+  const x = Float32Array.from({ length: 24 }, (_, i) => i)
+  const rows = (at: number[], c0: number, channels: number): number[] => [
+    ...gatherRows(x, shape, Int32Array.from(at), c0, channels),
+  ]
+  assert.equal(rows([0], 0, 2), [0, 1, 2, 3, 8, 9, 10, 11])
+  assert.equal(rows([1], 1, 1), [5, 7, 13, 15])
+  // Below the last row there is nothing.
+  assert.equal(rows([2, 3], 0, 1), [16, 18, 0, 0, 20, 22, 0, 0])
+  // One column of zeros on the left.
+  assert.equal(
+    [...gatherRows(x, { ...shape, strideH: 1, strideW: 1, dilationW: 2, outH: 3, outW: 4 }, Int32Array.of(0), 0, 1)],
+    [0, 2, 0, 10],
+  )
+})
+
+test('what keeps a graph from being quantized: every op by name and number, eight of them in the sentence', () => {
+  const b = new Four()
+  let x = b.layer('a', b.x)
+  for (let i = 0; i < 9; i++) {
+    x = b.op({ type: 'CAST', inputs: [x], attrs: {} } as never, `whole ${i}`, b.shape(x), 'int32')
+    x = b.op({ type: 'CAST', inputs: [x], attrs: {} } as never, `real ${i}`, b.shape(x))
+  }
+  const graph = b.finish([x])
+  const found = quantizeBlockers(graph).filter((f) => f.startsWith('CAST'))
+  assert.is(found.length, 18)
+  assert.match(found[0]!, /^CAST at op 1 \(float32 to int32: its real numbers become stored ones/)
+  const { message } = refusal(() => refuseBlocked(graph, 'int8'))
+  assert.match(message, /^lower\/unsupported-op: its int8 form could not run: CAST at op 1 .* and 1\d more/)
+  assert.is(message.match(/CAST at op/g)!.length, 8)
+  const plain = new Four()
+  assert.equal(quantizeBlockers(plain.finish([plain.layer('b', plain.layer('a', plain.x))])), [])
+})
+
+test('what is compared: logits behind the end, real numbers behind whole ones', () => {
+  const named = (graph: Graph): string[] => probedOutputs(graph).map((t) => graph.tensors[t]!.name)
+  const b = new Four()
+  const logits = b.dense('logits', b.mean('m', b.layer('a', b.x), [1, 2]), 4)
+  const soft = b.op({ type: 'SOFTMAX', inputs: [logits], attrs: { beta: 1 } }, 'soft', [1, 3])
+  const row = b.reshape('row', soft, [3])
+  const best = b.op(
+    { type: 'ARG_MAX', inputs: [logits, b.int32('axis', [], [1])], attrs: { outputType: 'int32' } },
+    'best',
+    [1],
+    'int32',
+  )
+  assert.equal(named(b.finish([logits])), ['logits'])
+  assert.equal(named(b.finish([row])), ['logits'])
+  assert.equal(named(b.finish([best])), ['logits'])
+  assert.equal(named(b.finish([row, best])), ['logits'])
+  assert.equal(named(b.finish([row, b.x])), ['logits', 'x'])
+  assert.ok(isClassifier(b.finish([row])))
+  assert.ok(isClassifier(b.finish([best])))
+  assert.not(isClassifier(b.finish([row, best])))
+  assert.not(isClassifier(b.finish([b.x])))
+})
+
+test.run()

@@ -8,6 +8,8 @@ import { elements, type Preprocess } from './graph.ts'
 import { defaultPreprocess } from './image/defaults.ts'
 import type { WantedSize } from './image/limits.ts'
 import { placement, Preprocessor } from './image/preprocess.ts'
+import { type FileSource, type FrameSource, isFile, pixelsOf } from './image/source.ts'
+import type { HostBlob } from './host.ts'
 import { fitLabels, labelOf, misfitHint, readLabels, topK } from './labels.ts'
 import {
   callback,
@@ -99,12 +101,15 @@ export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> 
   /** Times of the latest call. */
   readonly timings: Readonly<Timings>
   /**
-   * The best classes of an image, best first, with probabilities. An image is pixels (a canvas' ImageData is one) or
-   * the bytes of an image file.
+   * The best classes of an image, best first, with probabilities. An image is pixels (a canvas' ImageData is one), a raw
+   * frame of any format (stride, BGR, YUV), what a canvas draws (ImageBitmap, VideoFrame), or an image file: its bytes, or
+   * a Blob, which is a promise everywhere.
    * Errors: `image/…` for an image that can't be read or used, `usage/…` for a wrong call.
    */
-  classify(image: PixelImage, limits?: ClassifyLimits): Prediction[]
   classify(image: Uint8Array | ArrayBuffer, limits?: ClassifyLimits): Answer
+  classify(image: HostBlob, limits?: ClassifyLimits): Promise<Prediction[]>
+  classify(image: FrameSource, limits?: ClassifyLimits): Prediction[]
+  classify(image: FrameSource | Uint8Array | ArrayBuffer, limits?: ClassifyLimits): Prediction[] | Answer
 }
 
 const refusedShape = (model: Model, output: TensorInfo): ThimbleError =>
@@ -319,6 +324,21 @@ export async function createClassifier(
     }))
   }
 
+  const classifyFile = (encoded: Uint8Array, limits: ClassifyLimits): Prediction[] | Promise<Prediction[]> => {
+    if (options.prepare) return infer(options.prepare(encoded, model.inputs[0]!, preprocess, input), limits)
+    if (typeof options.decode !== 'function') {
+      throw new ThimbleError('usage/decode', 'this entry point has no image decoder', {
+        expected: 'pixels, a raw frame or ImageData',
+        got: 'an encoded image',
+        hint: 'give createClassifier a decode option, or decode it first',
+      })
+    }
+    const start = performance.now()
+    const decoded = options.decode(encoded, wanted)
+    if (decoded instanceof Promise) return decoded.then((pixels) => answer(pixels, performance.now() - start, limits))
+    return answer(decoded, performance.now() - start, limits)
+  }
+
   return {
     model,
     labels,
@@ -327,23 +347,16 @@ export async function createClassifier(
     notes,
     timings,
     ...disposable(() => model.dispose()),
-    classify(image: PixelImage | Uint8Array | ArrayBuffer, limits: ClassifyLimits = {}) {
+    classify(image: FrameSource | FileSource, limits: ClassifyLimits = {}) {
       checkOptions('classify', limits, limitRules)
-      const encoded =
-        image instanceof ArrayBuffer ? new Uint8Array(image) : image instanceof Uint8Array ? image : undefined
-      if (!encoded) return answer(image as PixelImage, 0, limits)
-      if (options.prepare) return infer(options.prepare(encoded, model.inputs[0]!, preprocess, input), limits)
-      if (typeof options.decode !== 'function') {
-        throw new ThimbleError('usage/decode', 'this entry point has no image decoder', {
-          expected: '{ data, width, height, channels } or ImageData',
-          got: 'an encoded image',
-          hint: 'give createClassifier a decode option, or decode it first',
-        })
+      if (!isFile(image)) {
+        const start = performance.now()
+        const pixels = pixelsOf(image)
+        return answer(pixels, pixels === image ? 0 : performance.now() - start, limits)
       }
-      const start = performance.now()
-      const decoded = options.decode(encoded, wanted)
-      if (decoded instanceof Promise) return decoded.then((pixels) => answer(pixels, performance.now() - start, limits))
-      return answer(decoded, performance.now() - start, limits)
+      if (image instanceof Uint8Array) return classifyFile(image, limits)
+      if (image instanceof ArrayBuffer) return classifyFile(new Uint8Array(image), limits)
+      return image.arrayBuffer().then((bytes) => classifyFile(new Uint8Array(bytes), limits))
     },
   } as Classifier<Prediction[] | Promise<Prediction[]>>
 }

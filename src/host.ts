@@ -9,6 +9,8 @@ type Global<Name extends string, Otherwise> =
 export type WasmModule = typeof globalThis extends { WebAssembly: { Module: { prototype: infer T } } } ? T : object
 /** A `URL`. */
 export type HostUrl = Global<'URL', { readonly href: string; toString(): string }>
+/** A fetch `Request`. */
+export type HostRequest = Global<'Request', { readonly method: string; readonly url: string; readonly headers: object }>
 /** A fetch `Response`. */
 export type HostResponse = Global<
   'Response',

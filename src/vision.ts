@@ -33,5 +33,5 @@ export { createPoseEstimator, type Pose, type PoseEstimator, type PosePoint } fr
 export { headKinds, headOf } from './vision/recognise.ts'
 export { createSegmenter, type SegmentClass, type Segmentation, type Segmenter } from './vision/segmenter.ts'
 export { skeletonOf, type Skeleton } from './vision/skeletons.ts'
-export type { ImageSource, PixelFormat, RawFrame } from './vision/source.ts'
+export type { ImageSource, PixelFormat, RawFrame } from './image/source.ts'
 export { createTracker, type Trackable, type Tracked, type Tracker, type TrackerOptions } from './vision/tracker.ts'

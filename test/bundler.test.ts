@@ -12,7 +12,8 @@ import { gzipSync } from 'node:zlib'
 import { createRequire } from 'node:module'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { moduleGraph, serve } from '../tools/web.ts'
+import { moduleGraph } from '../src/serve/site.ts'
+import { serve } from '../tools/web.ts'
 import { launchChromium } from './chromium.ts'
 import { ENGINES } from './engines/engines.ts'
 import { need, root } from './util.ts'
@@ -246,7 +247,7 @@ need(
   'dist/ is not built',
   () => {
     const modules: string[] = []
-    for (const file of moduleGraph('browser.js')) {
+    for (const file of moduleGraph(join(root, 'dist'), 'browser.js')) {
       const text = readFileSync(join(root, 'dist', file), 'utf8')
       assert.not.match(text, /(from|import\()\s*["'](node:|[a-z@])/, file)
       modules.push(...Array.from(text.matchAll(/^\/\/ src\/(.*)$/gm), ([, module]) => module!))

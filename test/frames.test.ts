@@ -1,12 +1,13 @@
 /**
- * Raw frames into every task of thimble/vision: packed formats with and without gaps, YUV in all its forms, give a network what the same
+ * Raw frames into every task: packed formats with and without gaps, YUV in all its forms, give a network what the same
  * pixels in RGB give it.
  */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { createClassifier } from '../src/classifier.ts'
 import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
 import { createDetector, createFaceFinder, createPoseEstimator, createSegmenter, pipeline } from '../src/vision.ts'
-import type { PixelFormat, RawFrame } from '../src/vision/source.ts'
+import type { PixelFormat, RawFrame } from '../src/image/source.ts'
 import { rng } from './util.ts'
 
 const test = suite('frames')
@@ -45,6 +46,11 @@ function spy(outputs: readonly (readonly number[])[]): { model: Model; seen: () 
 
 /** What each task's network sees of an image. */
 const TASKS: Record<string, (image: RawFrame | PixelImage) => Promise<number[]>> = {
+  async classify(image) {
+    const { model, seen } = spy([[1, 10]])
+    ;(await createClassifier(model)).classify(image)
+    return seen()
+  },
   async detect(image) {
     const { model, seen } = spy([[1, 4, 4, 3]])
     ;(await createDetector(model, { head: 'fomo' })).detect(image)

@@ -18,7 +18,8 @@ import { createClassifier, loadModel } from '../src/node.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import type { Prediction } from '../src/types.ts'
 import { createClassifier as createInWorker, loadModel as loadInWorker } from '../src/workerd.ts'
-import { moduleGraph, serve } from '../tools/web.ts'
+import { moduleGraph } from '../src/serve/site.ts'
+import { serve } from '../tools/web.ts'
 import { launchChromium } from './chromium.ts'
 import { makePng, type PngOptions, withOrientation } from './image-files.ts'
 import { need, rng, root } from './util.ts'
@@ -132,7 +133,8 @@ need(
   'dist/, playwright-core or Chromium is missing',
   async (launch) => {
     const served = new Map<string, Buffer>([['index.html', Buffer.from('<!doctype html><title>photos</title>')]])
-    for (const file of moduleGraph('browser.js')) served.set(`dist/${file}`, readFileSync(join(root, 'dist', file)))
+    for (const file of moduleGraph(join(root, 'dist'), 'browser.js'))
+      served.set(`dist/${file}`, readFileSync(join(root, 'dist', file)))
     served.set('model.thimble', readFileSync(MODEL))
     // The server knows types by their ends: these are read as bytes.
     names.forEach((name, i) => served.set(`${i}.jpg`, Buffer.from(files.get(name)!)))

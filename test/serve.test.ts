@@ -5,9 +5,10 @@ import { request as httpRequest } from 'node:http'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Answerer, type Question } from '../src/cli/answers.ts'
-import type { Answers } from '../src/cli/answer-pool.ts'
-import { type App, type AppOptions, createApp } from '../src/serve/app.ts'
+import { Answerer } from '../src/cli/answers.ts'
+import type { Answers, Question } from '../src/serve/questions.ts'
+import { type AppOptions, createApp, type HttpApp } from '../src/serve/app.ts'
+import { openSite, sitePage } from '../src/serve/site.ts'
 import { thimble } from './call-cli.ts'
 import { need, rng, root } from './util.ts'
 
@@ -25,7 +26,9 @@ const answers: Answers = {
   end: async () => {},
 }
 
-async function app(more: Partial<AppOptions> = {}): Promise<App> {
+const LIMITS = { maxBytes: 1e6, maxRequests: 8 }
+
+async function app(more: Partial<AppOptions> = {}): Promise<HttpApp> {
   const models = new Map()
   for (const [name, model] of [
     ['faces', DETECTOR],
@@ -33,11 +36,11 @@ async function app(more: Partial<AppOptions> = {}): Promise<App> {
   ] as const) {
     models.set(name, { model, about: await answerer.answer({ model, describe: true }) })
   }
-  return createApp({ answers, models, version: '1.2.3', maxBytes: 1e6, maxRequests: 8, ...more })
+  return createApp({ answers, models, version: '1.2.3', limits: LIMITS, ...more })
 }
 
 const call = async (
-  to: App,
+  to: HttpApp,
   path: string,
   init: RequestInit = {},
 ): Promise<{ status: number; json: any; response: Response }> => {
@@ -78,7 +81,8 @@ test('tasks answer as their commands do', async () => {
   assert.is((await call(to, '/detect?model=none', post(photo))).status, 404)
   assert.is((await call(to, '/detect')).status, 405)
   assert.is((await call(to, '/nothing')).status, 404)
-  assert.match((await call(to, '/')).json, /<title>Thimble/)
+  // Without a page there is none.
+  assert.is((await call(to, '/')).status, 404)
 })
 
 test('DeepStack and CodeProject.AI', async () => {
@@ -102,7 +106,7 @@ test('DeepStack and CodeProject.AI', async () => {
   })
   assert.is((await call(to, '/v1/vision/face', form())).json.predictions[0].label, 'face')
   assert.equal((await call(to, '/v1/vision/face/list', { method: 'POST' })).json.faces, [])
-  assert.is((await call(to, '/v1/vision/face/recognize', form())).status, 501)
+  assert.is((await call(to, '/v1/vision/face/recognize', form())).status, 404)
   assert.is(typeof (await call(to, '/v1/vision/scene', form())).json.label, 'string')
   assert.is((await call(to, '/v1/status/ping')).json.success, true)
   const wrong = await call(to, '/v1/vision/detection', form({}, new Uint8Array(9)))
@@ -164,9 +168,122 @@ test('Open Inference Protocol: JSON and binary give what run gives', async () =>
   }
 })
 
+test('the page of examples/web at /, its files, and nothing beside them', async () => {
+  const site = openSite(root, [
+    { entry: { file: 'mine.thimble', sha256: 'abcdefabcdefabcdef', packaged: true }, path: SAMPLE },
+  ])
+  if (!site) return
+  const to = await app({ page: sitePage(site) })
+  const page = await call(to, '/')
+  assert.match(page.json, /<title>Thimble/)
+  assert.match(page.response.headers.get('content-type')!, /^text\/html/)
+  for (const [, path] of (page.json as string).matchAll(/(?:src|href)="([\w./]+\.\w+)"/g)) {
+    assert.is((await call(to, `/${path}`)).status, 200, path)
+  }
+  const worker = (await call(to, '/sw.js')).json as string
+  const files = JSON.parse(/^const FILES = (.*)$/m.exec(worker)![1]!) as string[]
+  assert.ok(files.includes('thimble/vision.js') && files.includes('models/mine.thimble?abcdefabcdef'), files.join())
+  assert.match(worker, /^const VERSION = '[0-9a-f]{12}'$/m)
+  assert.is((await call(to, '/models/mine.thimble?abcdefabcdef')).status, 200)
+  for (const path of [
+    '/../package.json',
+    '/..%2fpackage.json',
+    '/package.json',
+    '/thimble/cli.js',
+    '/models/',
+    '//etc/passwd',
+  ]) {
+    assert.is((await call(to, path)).status, 404, path)
+  }
+  assert.is((await call(to, '/app.js', { method: 'DELETE' })).status, 405)
+})
+
+test('errors say what and why, in the form that a route has', async () => {
+  const to = await app()
+  for (const [init, status, code] of [
+    [post(new Uint8Array()), 400, 'body-empty'],
+    [post('hello', { 'content-type': 'text/plain' }), 415, 'media-type'],
+    [post('--x', { 'content-type': 'multipart/form-data; boundary=x' }), 400, 'form'],
+    [post(photo.slice(0, 9000)), 400, 'image/truncated'],
+    [post(new Uint8Array(100).fill(7)), 415, 'image/unknown-format'],
+    [post(photo, { 'content-encoding': 'gzip' }), 415, 'content-encoding'],
+    [post(new Uint8Array(1e6 + 1)), 413, 'body-too-large'],
+    [{}, 405, 'method'],
+  ] as const) {
+    const { json, ...got } = await call(to, '/detect', init)
+    assert.equal([got.status, json.error?.code], [status, code])
+    assert.ok(json.error.message.length > 10 && !json.error.message.includes('\n'))
+  }
+  for (const query of ['top=0', 'top=x', 'top=1.5', 'threshold=2', 'min_confidence=NaN']) {
+    const { status, json } = await call(to, `/detect?${query}`, post(photo))
+    assert.equal([status, json.error.code], [400, query.split('=')[0]])
+  }
+  assert.type((await call(to, '/v2/models/none')).json.error, 'string')
+  assert.equal((await call(to, '/v1/vision/detection')).json.success, false)
+})
+
+test('bodies that come slowly or all at once hold a bounded memory', async () => {
+  const endless = (size: number): RequestInit =>
+    ({
+      method: 'POST',
+      body: new ReadableStream({ start: (c) => c.enqueue(new Uint8Array(size)) }),
+      duplex: 'half',
+    }) as RequestInit
+  const slow = await app({ limits: { ...LIMITS, arriveMs: 50 } })
+  const late = await call(slow, '/detect', endless(10))
+  assert.equal([late.status, late.json.error.code], [408, 'body-slow'])
+  const narrow = await app({ limits: { ...LIMITS, arriveMs: 200, maxHeldBytes: 1500 } })
+  const [first, second] = await Promise.all([
+    call(narrow, '/detect', endless(1000)),
+    call(narrow, '/detect', endless(1000)),
+  ])
+  assert.equal([first.status, second.status, second.response.headers.get('retry-after')], [408, 503, '1'])
+  // What was held is given back.
+  assert.is((await call(narrow, '/detect', post(photo.slice(0, 500)))).status, 400)
+})
+
+test('a form of many almost-boundaries is read in a moment', async () => {
+  const to = await app({ limits: { ...LIMITS, maxBytes: 20e6 } })
+  const type = `multipart/form-data; boundary=${'-'.repeat(199)}x`
+  const start = performance.now()
+  assert.is((await call(to, '/detect', post(new Uint8Array(10e6).fill(45), { 'content-type': type }))).status, 400)
+  assert.ok(performance.now() - start < 1000)
+})
+
+test('the key: before the body where no form could hold it, in the form where it does', async () => {
+  const to = await app({ apiKey: 'secret' })
+  const untouched = new ReadableStream({ pull: () => assert.unreachable('the body was read') }, { highWaterMark: 0 })
+  const refused = await call(to, '/detect', { method: 'POST', body: untouched, duplex: 'half' } as RequestInit)
+  assert.equal([refused.status, refused.json.error.code], [401, 'key'])
+  for (const [init, query, status] of [
+    [form({ api_key: 'secret' }), '', 200],
+    [form({ api_key: 'secreT' }), '', 401],
+    [form({}), '', 401],
+    [form({ api_key: 'secret' }), '?api_key=other', 401],
+    [post(photo), '?api_key=secret', 200],
+    [post(photo, { 'x-api-key': 'secret' }), '', 200],
+    [post(photo, { 'x-api-key': 'secret1' }), '', 401],
+  ] as const) {
+    assert.is((await call(to, `/detect${query}`, init)).status, status, query)
+  }
+  assert.equal(Object.keys((await call(to, '/healthz')).json), ['status'])
+})
+
+test('pages of other origins may ask where that is wanted, and nowhere else', async () => {
+  const [open, closed] = [await app({ cors: true }), await app()]
+  const asked = await call(open, '/detect', { method: 'OPTIONS' })
+  assert.equal([asked.status, asked.response.headers.get('access-control-allow-origin')], [204, '*'])
+  assert.is(
+    (await call(open, '/detect', post(new Uint8Array()))).response.headers.get('access-control-allow-origin'),
+    '*',
+  )
+  const none = await call(closed, '/detect', { method: 'OPTIONS' })
+  assert.equal([none.status, none.response.headers.get('access-control-allow-origin')], [405, null])
+})
+
 test('limits, keys and metrics', async () => {
-  const small = await app({ maxBytes: 1000, apiKey: 'secret' })
-  assert.is((await call(small, '/detect', post(photo))).status, 413)
+  const small = await app({ limits: { ...LIMITS, maxBytes: 1000 }, apiKey: 'secret' })
+  assert.is((await call(small, '/detect', post(photo, { authorization: 'Bearer secret' }))).status, 413)
   assert.is((await call(small, '/detect', post(photo.slice(0, 500)))).status, 401)
   const allowed = await call(
     small,
@@ -176,7 +293,7 @@ test('limits, keys and metrics', async () => {
   assert.is(allowed.status, 400)
   assert.is((await call(small, '/metrics')).status, 401)
   assert.is((await call(small, '/healthz')).status, 200)
-  const none = await app({ maxRequests: 0 })
+  const none = await app({ limits: { ...LIMITS, maxRequests: 0 } })
   const refused = await call(none, '/detect', post(photo))
   assert.equal([refused.status, refused.response.headers.get('retry-after')], [503, '1'])
   const text = (await call(none, '/metrics')).json as string

@@ -109,7 +109,7 @@ for (const [name, host] of Object.entries(HOSTS)) {
 }
 
 /** What every task needs: recognising the model's head, the network, pictures of every kind. */
-const COMMON = ['decoders', 'described', 'frame', 'network', 'recognise', 'source', 'values']
+const COMMON = ['decoders', 'described', 'frame', 'network', 'recognise', 'values']
 /** The decoders of boxes: which one runs is known when the model is read. */
 const BOXES = 'blazeface centernet fastestdet fomo postprocess ssd yolo yolo-grid yolo-nms yolox'.split(' ')
 const DETECTOR = [...COMMON, 'boxes', 'detector', ...BOXES.map((head) => `heads/${head}`)]

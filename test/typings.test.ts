@@ -18,6 +18,7 @@ const SPECIFIERS = {
   browser: 'thimble/browser',
   workerd: 'thimble/workerd',
   vision: 'thimble/vision',
+  serve: 'thimble/serve',
 } as Record<string, string>
 
 let folder = ''

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { serve, webFiles } from '../tools/web.ts'
+import { serve, webSite } from '../tools/web.ts'
 import { makePng } from './image-files.ts'
 import { need, root, shared, skip } from './util.ts'
 import { peer } from './worker-host.ts'
@@ -103,7 +103,7 @@ else {
     until('document.documentElement.dataset.ready && document.querySelector("#progress").classList.contains("done")')
 
   test.before(async () => {
-    server = await serve(webFiles(), 0)
+    server = await serve(webSite(), 0)
     browser = await playwright!.chromium.launch({ executablePath: CHROMIUM, args: ARGS })
     context = await browser.newContext({ permissions: ['camera'], viewport: { width: 1280, height: 860 } })
     page = await context.newPage()
@@ -329,10 +329,11 @@ else {
   })
 
   test('what a visitor downloads', () => {
-    const files = [...webFiles()]
-    const sum = (filter: (path: string) => boolean, size: (bytes: Buffer) => number): number =>
+    const site = webSite()
+    const files = site.paths.map((path) => [path, site.get(path)!] as const)
+    const sum = (filter: (path: string) => boolean, size: (bytes: Uint8Array) => number): number =>
       files.filter(([path]) => filter(path)).reduce((n, [, bytes]) => n + size(bytes), 0)
-    const gz = (bytes: Buffer): number => gzipSync(bytes, { level: 9 }).length
+    const gz = (bytes: Uint8Array): number => gzipSync(bytes, { level: 9 }).length
     for (const [name, filter] of [
       ['page', (path: string) => !/^(thimble|models|samples)\//.test(path)],
       ['runtime, not minified', (path: string) => path.startsWith('thimble/')],

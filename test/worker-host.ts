@@ -47,8 +47,11 @@ function packageFolder(): string {
   return folder
 }
 
-/** An example's script; imports of .wasm files stay, as `./model.wasm` and `./image.wasm`. */
-export async function bundleWorker(example = 'cloudflare-worker'): Promise<string> {
+/**
+ * An example's script; imports of .wasm files stay, as `./model.wasm` and `./image.wasm`. `models`: a text in place of its
+ * models.ts.
+ */
+export async function bundleWorker(example = 'cloudflare-worker', models?: string): Promise<string> {
   const folder = packageFolder()
   try {
     const { outputFiles } = await esbuild!.build({
@@ -66,7 +69,13 @@ export async function bundleWorker(example = 'cloudflare-worker'): Promise<strin
       plugins: [
         {
           name: 'compiled-wasm',
-          setup(build: { onResolve(filter: { filter: RegExp }, found: (args: { path: string }) => unknown): void }) {
+          setup(build: {
+            onResolve(filter: { filter: RegExp }, found: (args: { path: string }) => unknown): void
+            onLoad(filter: { filter: RegExp }, found: () => unknown): void
+          }) {
+            if (models !== undefined) {
+              build.onLoad({ filter: /\/models\.ts$/ }, () => ({ contents: models, loader: 'ts' }))
+            }
             build.onResolve({ filter: /\.wasm$/ }, ({ path }) => ({
               path: `./${path.split('/').pop()}`,
               external: true,

@@ -4,8 +4,11 @@ import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClassifier } from '../src/classifier.ts'
+import { Answerer } from '../src/cli/answers.ts'
 import { ImageDecoder } from '../src/image/wasm.ts'
 import { loadPackedModule } from '../src/packed-module.ts'
+import { createApp } from '../src/serve/app.ts'
+import { describeAll } from '../src/serve/questions.ts'
 import { makePng } from './image-files.ts'
 import { rng, root, shared, skip } from './util.ts'
 import { built, bundleWorker, esbuild, miniflare, pack, type RunningWorker, startWorker } from './worker-host.ts'
@@ -33,6 +36,7 @@ else {
   let worker: RunningWorker
   let script: string
   let model: Uint8Array
+  let faces: Uint8Array
   const image = readFileSync(join(root, 'dist/image.wasm'))
   const post = async (
     body: Uint8Array | string,
@@ -46,7 +50,8 @@ else {
   test.before(async () => {
     script = await bundleWorker()
     model = pack('mobilenet_v2_1.0_224')
-    worker = await startWorker(script, { 'model.wasm': model, 'image.wasm': image })
+    faces = pack('face_detector_tiny_416')
+    worker = await startWorker(script, { 'model.wasm': model, 'faces.wasm': faces, 'image.wasm': image })
   })
   test.after(() => worker.stop())
 
@@ -79,9 +84,13 @@ else {
     assert.match(page.headers.get('content-type')!, /text\/html/)
     assert.match(await page.text(), /<input id="file" type="file"/)
     const health = (await (await worker.fetch('/healthz')).json()) as Record<string, unknown>
-    assert.is(health.ok, true)
-    assert.is(health.variant, 'simd')
-    assert.equal(health.input, [1, 224, 224, 3])
+    assert.is(health.status, 'ok')
+    const [things, found] = health.models as Record<string, unknown>[]
+    assert.equal(
+      [things!.name, things!.task, things!.variant, things!.input],
+      ['things', 'classify', 'simd', [1, 224, 224, 3]],
+    )
+    assert.equal([found!.name, found!.task], ['faces', 'detect'])
   })
 
   test('what is refused, and how', async () => {
@@ -102,7 +111,8 @@ else {
       ],
       ['GIF', 415, 'image/unsupported-format', () => post(gif, { 'content-type': 'image/gif' })],
       ['text', 415, 'media-type', () => post('hello', { 'content-type': 'text/plain' })],
-      ['form', 415, 'media-type', () => post('--x', { 'content-type': 'multipart/form-data; boundary=x' })],
+      ['form', 400, 'form', () => post('--x', { 'content-type': 'multipart/form-data; boundary=x' })],
+      ['no model', 404, 'usage/model', () => post(cat, jpeg, '?model=none')],
       ['noise', 415, 'image/unknown-format', () => post(new Uint8Array(1000).fill(7))],
       ['large body', 413, 'body-too-large', () => post(large)],
       ['65520x65520', 413, 'image/too-large', () => post(wide)],
@@ -128,6 +138,62 @@ else {
     assert.is((await worker.fetch('/nothing')).status, 404)
   })
 
+  test('every task, as `thimble serve` answers it', async () => {
+    const list = { things: 'model', faces: 'faces', pose: 'pose', cut: 'cut' }
+    const imports = Object.entries(list).map(([name, file]) => `import ${name} from './${file}.wasm'`)
+    const text = `${imports.join('\n')}\nexport const MODELS = { ${Object.keys(list).join(', ')} }`
+    const all = await startWorker(await bundleWorker('cloudflare-worker', text), {
+      'model.wasm': model,
+      'faces.wasm': faces,
+      'pose.wasm': pack('pose_landmarks_33_256'),
+      'cut.wasm': pack('selfie_segmentation_256'),
+      'image.wasm': image,
+    })
+    const answerer = new Answerer({ positionals: [], options: {} })
+    const names = [
+      ['things', 'mobilenet_v2_1.0_224'],
+      ['faces', 'face_detector_tiny_416'],
+      ['pose', 'pose_landmarks_33_256'],
+      ['cut', 'selfie_segmentation_256'],
+    ] as const
+    const answers = { answer: answerer.answer.bind(answerer), busy: 0, waiting: 0, end: () => Promise.resolve() }
+    const app = createApp({
+      answers,
+      models: await describeAll(answers, names),
+      version: '0.1.0',
+      limits: { maxBytes: 1e7, maxRequests: 9 },
+    })
+    const body = readFileSync(join(root, 'weights/samples/astronaut.jpg'))
+    const headers = jpeg
+    try {
+      for (const path of [
+        '/detect',
+        '/pose?top=1',
+        '/segment',
+        '/v1/vision/detection',
+        '/v1/vision/custom/faces',
+        '/v2/models/pose',
+      ]) {
+        const method = path.startsWith('/v2') ? 'GET' : 'POST'
+        const init = method === 'GET' ? {} : { method, body, headers }
+        const there = (await (await all.fetch(path, init)).json()) as Record<string, unknown>
+        const here = (await (await app.fetch(new Request(`http://localhost${path}`, init))).json()) as typeof there
+        for (const said of [there, here]) for (const key of ['timings', 'inferenceMs', 'processMs']) delete said[key]
+        assert.equal(there, here, path)
+      }
+      const found = (await (await all.fetch('/faces', { method: 'POST', body, headers })).json()) as {
+        faces: unknown[]
+      }
+      assert.ok(found.faces.length > 0)
+      const asked = (await (await all.fetch('/v1/vision/scene', { method: 'POST', body, headers })).json()) as object
+      assert.equal(Object.keys(asked), ['success', 'label', 'confidence'])
+      const text = await (await all.fetch('/metrics')).text()
+      assert.match(text, /^thimble_requests_total\{route="\/detect",code="200"\} 1$/m)
+    } finally {
+      await all.stop()
+    }
+  })
+
   test('hostile bodies: never a 500, and the Worker goes on answering', async () => {
     const r = rng(21)
     const png = makePng(60, 50, () => r.int(256), { type: 6, depth: 8 })
@@ -137,7 +203,11 @@ else {
       let bytes = Uint8Array.from(r.int(2) ? cat : png)
       for (let i = r.int(8); i >= 0; i--) bytes[r.int(r.int(2) ? bytes.length : 700)] = r.int(3) ? r.int(256) : 255
       if (r.int(4) === 0) bytes = bytes.slice(0, 1 + r.int(bytes.length))
-      const { status, body } = await post(bytes, n % 3 ? jpeg : { 'content-type': 'image/png' })
+      const type = n % 3 ? jpeg : { 'content-type': 'image/png' }
+      const path = `/${['classify', 'detect', 'faces'][n % 7] ?? 'classify'}`
+      const response = await worker.fetch(path, { method: 'POST', body: bytes, headers: type })
+      const { status } = response
+      const body = await response.json()
       assert.ok([200, 400, 413, 415].includes(status), `round ${n}: ${status} ${JSON.stringify(body)}`)
       seen.set(status, (seen.get(status) ?? 0) + 1)
     }
@@ -152,7 +222,11 @@ else {
     const idleStart = empty.startMs
     await empty.stop()
     const rows: [string, RunningWorker][] = [['MobileNetV2 1.0 224', worker]]
-    const small = await startWorker(script, { 'model.wasm': pack('mobilenet_v2_1.0_160'), 'image.wasm': image })
+    const small = await startWorker(script, {
+      'model.wasm': pack('mobilenet_v2_1.0_160'),
+      'faces.wasm': faces,
+      'image.wasm': image,
+    })
     rows.push(['MobileNetV2 1.0 160', small])
     const costs: number[] = []
     for (const [name, w] of rows) {

@@ -16,7 +16,7 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
 import { markPure } from './pure.ts'
 
-const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'cli/photo-worker', 'cli/answer-worker', 'vision'].map(
+const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'cli/photo-worker', 'cli/answer-worker', 'vision', 'serve'].map(
   (name) => `src/${name}.ts`,
 )
 

@@ -3,17 +3,8 @@ import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { type ErrorCode, ThimbleError } from '../errors.ts'
-import {
-  type Answer,
-  Answerer,
-  type DescribeQuestion,
-  type Description,
-  type PictureAnswer,
-  type PictureQuestion,
-  type Question,
-  type TensorAnswer,
-  type TensorQuestion,
-} from './answers.ts'
+import type { Answer, Answers, Question } from '../serve/questions.ts'
+import { Answerer } from './answers.ts'
 import type { Args } from './command.ts'
 
 /** What a worker is asked and says. */
@@ -27,17 +18,6 @@ const SCRIPT = new URL('../cli/answer-worker.js', import.meta.url)
 
 /** Whether the script is there: it is in the built package. */
 const hasWorkers = (): boolean => existsSync(fileURLToPath(SCRIPT))
-
-/** Answers questions. */
-export interface Answers {
-  answer(question: PictureQuestion): Promise<PictureAnswer>
-  answer(question: TensorQuestion): Promise<TensorAnswer>
-  answer(question: DescribeQuestion): Promise<Description>
-  /** Questions that are being answered, and that wait. */
-  readonly busy: number
-  readonly waiting: number
-  end(): Promise<void>
-}
 
 interface Job {
   question: Question

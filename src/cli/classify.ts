@@ -11,7 +11,8 @@ import { modelFor, type ModelFile, shippedModels } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
 import { hasWorkers, PhotoWorkers, type Answer } from './photo-workers.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
-import { note, printable } from './report.ts'
+import { printable } from '../markup.ts'
+import { note } from './report.ts'
 import { bar, cut, ms } from './text.ts'
 
 /** The model that a call names, or the default one. */

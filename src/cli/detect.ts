@@ -1,8 +1,9 @@
 /** `thimble detect`: boxes of what is in photos. */
 import type { Model, PixelImage } from '../types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
-import { boxLine, printedBox, rounded, visionCommand, type PhotoAnswer } from './photos.ts'
-import { printable } from './report.ts'
+import { printedDetection } from '../vision/printed.ts'
+import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
+import { printable } from '../markup.ts'
 
 async function open(model: Model, options: DetectorOptions): Promise<(image: PixelImage) => PhotoAnswer> {
   const [{ createDetector }, { annotate }] = await Promise.all([
@@ -15,12 +16,7 @@ async function open(model: Model, options: DetectorOptions): Promise<(image: Pix
     const widest = Math.max(0, ...found.map((d) => printable(d.label).length))
     return {
       json: {
-        detections: found.map(({ box, score, label, index }) => ({
-          box: printedBox(box),
-          score: rounded(score, 4),
-          label,
-          index,
-        })),
+        detections: found.map(printedDetection),
       },
       lines: found.length
         ? found.map((d) => boxLine(d, widest))

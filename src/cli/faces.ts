@@ -5,7 +5,8 @@ import { flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, openModel } from './shipped.ts'
-import { boxLine, CROP_OPTION, eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS, printedBox, rounded } from './photos.ts'
+import { printedFace } from '../vision/printed.ts'
+import { boxLine, CROP_OPTION, eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
 
 /** Shipped networks for what comes after the detector. */
 const LANDMARKS = 'face_landmarks_68_112'
@@ -46,21 +47,6 @@ export async function openFaces(args: Args): Promise<Omit<FaceModels, 'detector'
   const landmarks = await open(text(args, 'landmarks') ?? LANDMARKS)
   if (flag(args, 'no-attributes')) return { landmarks }
   return { landmarks, ageGender: await open(AGE_GENDER), expression: await open(EXPRESSION) }
-}
-
-/** A face as JSON prints it. */
-export function printedFace(f: Face): Record<string, unknown> {
-  const scored = (a: { label: string; score: number }): object => ({ label: a.label, score: rounded(a.score, 4) })
-  return {
-    box: printedBox(f.box),
-    score: rounded(f.score, 4),
-    label: f.label,
-    index: f.index,
-    ...(f.points ? { points: f.points.map(([x, y]) => [rounded(x, 1), rounded(y, 1)]) } : {}),
-    ...(f.age === undefined ? {} : { age: rounded(f.age, 1) }),
-    ...(f.gender ? { gender: scored(f.gender) } : {}),
-    ...(f.expression ? { expression: scored(f.expression) } : {}),
-  }
 }
 
 /** `female 88 %, age 29, happy 100 %`. */

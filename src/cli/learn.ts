@@ -12,7 +12,8 @@ import { badCall, flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
 import { modelFor, openModel, type ModelFile } from './shipped.ts'
-import { note, printable } from './report.ts'
+import { printable } from '../markup.ts'
+import { note } from './report.ts'
 import { table } from './text.ts'
 
 interface ClassFolder {

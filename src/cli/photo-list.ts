@@ -6,7 +6,8 @@ import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, readStdin } from './files.ts'
 import { weightsPath } from './shipped.ts'
 import { progress } from './progress.ts'
-import { printable, report } from './report.ts'
+import { printable } from '../markup.ts'
+import { report } from './report.ts'
 
 /** Paths as given, folders as the images in them, `-` for stdin; none given: the sample. Errors: `usage/…`. */
 export function photosNamed(args: Args, command: Command, what: string, sample: string | undefined): string[] {

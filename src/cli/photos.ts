@@ -15,10 +15,11 @@ import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, type ModelFile } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
-import { printable } from './report.ts'
+import { printable } from '../markup.ts'
 import { encodePng } from './tensor-picture.ts'
 import { ms } from './text.ts'
 import { familyPreprocess } from '../vision/network.ts'
+import { rounded } from '../vision/printed.ts'
 
 /** One photo's answer. */
 export interface PhotoAnswer {
@@ -136,15 +137,6 @@ export async function openVision(args: Args, file: ModelFile): Promise<{ model: 
   }
   return { model, options }
 }
-
-/** Rounds for printing: coordinates to a tenth of a pixel, scores to four digits. */
-export const rounded = (n: number, digits: number): number => Number(n.toFixed(digits))
-export const printedBox = (b: Box): Box => ({
-  x: rounded(b.x, 1),
-  y: rounded(b.y, 1),
-  width: rounded(b.width, 1),
-  height: rounded(b.height, 1),
-})
 
 /** `  face   98.0 %  106 x 121 at 170, 60  and more`. */
 export function boxLine(

@@ -2,7 +2,8 @@
 import type { Model, PixelImage } from '../types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import type { Pose } from '../vision/pose.ts'
-import { boxLine, printedBox, rounded, visionCommand, type PhotoAnswer } from './photos.ts'
+import { printedPose } from '../vision/printed.ts'
+import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
 
 /** How many of a pose's points are sure enough to be drawn. */
 function sure({ points }: Pose): string {
@@ -30,18 +31,6 @@ async function open(model: Model, options: DetectorOptions): Promise<(image: Pix
     }
   }
 }
-
-/** A pose as JSON prints it. */
-export const printedPose = ({ score, box, points }: Pose): object => ({
-  score: rounded(score, 4),
-  ...(box && { box: printedBox(box) }),
-  points: points.map((p) => ({
-    name: p.name,
-    x: rounded(p.x, 1),
-    y: rounded(p.y, 1),
-    ...(p.score !== undefined && { score: rounded(p.score, 4) }),
-  })),
-})
 
 export const command = visionCommand({
   name: 'pose',

@@ -1,5 +1,6 @@
 /** Errors on stderr: one line each, `thimble: <phase/code>: what, where, expected, got; what to do`. */
 import { ThimbleError } from '../errors.ts'
+import { printable } from '../markup.ts'
 
 /** 2 when the call is at fault, else 1. */
 export const exitCode = (error: unknown): number =>
@@ -22,6 +23,3 @@ export function report(error: unknown, file?: string): number {
 
 /** Says on stderr what was decided and could be wrong, one line. */
 export const note = (text: string): void => void process.stderr.write(`thimble: note: ${printable(text)}\n`)
-
-/** A file name on one line, whatever bytes it is made of. */
-export const printable = (name: string): string => name.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?')

@@ -2,8 +2,9 @@
 import type { Model, PixelImage } from '../types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import type { Segmentation } from '../vision/segmenter.ts'
-import { boxLine, printedBox, rounded, visionCommand, type PhotoAnswer } from './photos.ts'
-import { printable } from './report.ts'
+import { printedSegments } from '../vision/printed.ts'
+import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
+import { printable } from '../markup.ts'
 import { encodeIndexedPng } from './tensor-picture.ts'
 
 /** Classes as lines, largest first; or what a map holds. */
@@ -45,15 +46,6 @@ async function open(model: Model, options: DetectorOptions): Promise<(image: Pix
     }
   }
 }
-
-/** Classes, objects and map as JSON prints them. */
-export const printedSegments = (found: Segmentation): Record<string, unknown> => ({
-  classes: found.classes.map((c) => ({ ...c, share: rounded(c.share, 6) })),
-  ...(found.instances && {
-    instances: found.instances.map((i) => ({ ...i, box: printedBox(i.box), score: rounded(i.score, 4) })),
-  }),
-  ...(found.map && { map: { min: found.map.min, max: found.map.max } }),
-})
 
 export const command = visionCommand({
   name: 'segment',

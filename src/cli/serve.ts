@@ -1,17 +1,21 @@
 /** `thimble serve`: answers over HTTP. */
 import { availableParallelism } from 'node:os'
+import { fileURLToPath } from 'node:url'
 import { ThimbleError } from '../errors.ts'
-import { type AppOptions, createApp } from '../serve/app.ts'
+import { type AppOptions, createApp, type PageFile } from '../serve/app.ts'
 import { listening, serverOf } from '../serve/node.ts'
-import { type Answers, answersOf } from './answer-pool.ts'
-import type { Description } from './answers.ts'
+import { describeAll } from '../serve/questions.ts'
+import { openSite, sitePage } from '../serve/site.ts'
+import { answersOf } from './answer-pool.ts'
 import { badCall, choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { RUN_OPTIONS } from './models.ts'
-import { defaultEntry, openModel, shippedPath } from './shipped.ts'
-import { packageVersion } from './package.ts'
-import { printable } from './report.ts'
+import { defaultEntry, openModel, shippedModels, shippedPath } from './shipped.ts'
+import { packageFile, packageVersion } from './package.ts'
+import { printable } from '../markup.ts'
 
+/** Bytes of bodies that may arrive at the same time. */
+const MOST_HELD = 256e6
 /** How long requests that are under way may take to end. */
 const GRACE_MS = 10_000
 
@@ -39,11 +43,14 @@ function namesOf(args: Args): Map<string, string> {
   return names
 }
 
-/** What each model takes and gives; one that can't be loaded ends the start. */
-async function described(answers: Answers, names: Map<string, string>): Promise<AppOptions['models']> {
-  const models = new Map<string, { model: string; about: Description }>()
-  for (const [name, model] of names) models.set(name, { model, about: await answers.answer({ model, describe: true }) })
-  return models
+/** The page of examples/web, with the models that are here. */
+function page(): (path: string) => PageFile | undefined {
+  const models = shippedModels().flatMap((entry) => {
+    const path = shippedPath(entry)
+    return path === undefined ? [] : [{ entry, path }]
+  })
+  const site = openSite(fileURLToPath(packageFile('.')), models)
+  return site ? sitePage(site) : () => undefined
 }
 
 type Log = NonNullable<AppOptions['log']>
@@ -69,6 +76,12 @@ async function run(args: Args): Promise<number> {
   const queue = whole(args, 'queue', 8 * threads, 0, 10_000)
   const timeoutMs = number(args, 'timeout', 30, 0.1, 3600) * 1000
   const maxBytes = number(args, 'max-megabytes', 20, 0.001, 256) * 1e6
+  const limits = {
+    maxBytes,
+    maxRequests: threads + queue,
+    maxHeldBytes: Math.max(4 * maxBytes, MOST_HELD),
+    arriveMs: timeoutMs,
+  }
   const log = logger(choice(args, 'log', ['text', 'json', 'none'] as const) ?? 'text')
   const apiKey = text(args, 'api-key') ?? process.env.THIMBLE_API_KEY
   const names = namesOf(args)
@@ -77,10 +90,11 @@ async function run(args: Args): Promise<number> {
   try {
     const app = createApp({
       answers,
-      models: await described(answers, names),
+      models: await describeAll(answers, names),
       version: packageVersion(),
-      maxBytes,
-      maxRequests: threads + queue,
+      limits,
+      page: page(),
+      gauges: () => ({ process_resident_memory_bytes: ['Resident memory.', process.memoryUsage.rss()] }),
       ...(apiKey ? { apiKey } : {}),
       ...(log ? { log } : {}),
     })

@@ -14,7 +14,7 @@ import { callback, checkOptions, flag, oneOf, preprocessing, real, whole } from 
 import { withPrograms } from '../plan/record.ts'
 import { fetchBytes, notASource } from '../source.ts'
 import type { Model, Prediction, TypedArray } from '../types.ts'
-import { decoded, type ImageDecode, type ImageSource, isFile, pixelsOf } from '../vision/source.ts'
+import { decoded, type ImageDecode, type ImageSource, isFile, pixelsOf } from '../image/source.ts'
 import { cutHead } from './cut.ts'
 import { type Head, int8Features, joinHead } from './join.ts'
 import { keptBytes, keptTensors, learnedFile, type Taught } from './keep.ts'

@@ -1,5 +1,5 @@
 /** Frames out of streams of bytes: what the demuxers have in common. */
-import type { RawFrame } from '../vision/source.ts'
+import type { RawFrame } from '../image/source.ts'
 
 /** One picture: an encoded file, or pixels. `width` and `height` are what its header says, 0 where that is missing. */
 export type LiveFrame = { encoded: Uint8Array; width: number; height: number } | RawFrame

@@ -1,5 +1,5 @@
 /** Raw frames, one after the other without a header. */
-import type { PixelFormat, RawFrame } from '../vision/source.ts'
+import type { PixelFormat, RawFrame } from '../image/source.ts'
 import { ByteQueue } from './byte-queue.ts'
 import type { Demuxer, Found } from './demuxer.ts'
 

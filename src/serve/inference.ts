@@ -3,6 +3,7 @@ import { ThimbleError } from '../errors.ts'
 import type { DType } from '../graph.ts'
 import { elements } from '../graph.ts'
 import type { TensorInfo, TypedArray } from '../types.ts'
+import { joined } from './bodies.ts'
 
 /** The protocol's names of types. */
 export const DATATYPES: Partial<Record<DType, string>> = {
@@ -168,5 +169,5 @@ export function writeInfer(
   }
   const header = new TextEncoder().encode(JSON.stringify(json))
   if (!parts.length) return { body: header }
-  return { body: new Uint8Array(Buffer.concat([header, ...parts])), headerLength: header.length }
+  return { body: joined([header, ...parts]), headerLength: header.length }
 }

@@ -7,8 +7,9 @@ export interface Field {
 }
 
 const MAX_FIELDS = 64
-const latin1 = (bytes: Uint8Array): string =>
-  Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('latin1')
+const MAX_HEADER = 8192
+const latin1 = (bytes: Uint8Array): string => String.fromCharCode(...bytes)
+const bytesOf = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0))
 
 /** The boundary that a content type names; undefined where it is no multipart form. */
 export function boundaryOf(contentType: string): string | undefined {
@@ -16,26 +17,41 @@ export function boundaryOf(contentType: string): string | undefined {
   return match ? (match[1] ?? match[2]) : undefined
 }
 
+const startsWith = (bytes: Uint8Array, at: number, needle: Uint8Array): boolean =>
+  needle.every((byte, i) => bytes[at + i] === byte)
+
+/** Where `needle` begins, whose first byte is nowhere else in it: a pass over the bytes, no more. */
+function find(bytes: Uint8Array, needle: Uint8Array, from: number): number {
+  for (let at = bytes.indexOf(needle[0]!, from); at >= 0; at = bytes.indexOf(needle[0]!, at + 1)) {
+    if (startsWith(bytes, at, needle)) return at
+  }
+  return -1
+}
+
+const BLANK_LINE = bytesOf('\r\n\r\n')
+
 /** Fields in their order; undefined where the body is damaged. */
 export function formFields(body: Uint8Array, boundary: string): Field[] | undefined {
-  const text = Buffer.from(body.buffer, body.byteOffset, body.length)
-  const mark = `--${boundary}`
-  let at = text.indexOf(mark, 0, 'latin1')
+  const line = bytesOf(`\r\n--${boundary}`)
+  const mark = line.subarray(2)
+  let at = startsWith(body, 0, mark) ? -2 : find(body, line, 0)
+  if (at === -1) return undefined
   const fields: Field[] = []
-  while (at >= 0) {
-    at += mark.length
-    if (text.subarray(at, at + 2).toString('latin1') === '--') return fields
-    const head = text.indexOf('\r\n\r\n', at, 'latin1')
-    const next = head < 0 ? -1 : text.indexOf(`\r\n${mark}`, head + 2, 'latin1')
-    if (next < 0 || fields.length >= MAX_FIELDS || head - at > 8192) return undefined
-    const header = latin1(text.subarray(at, head))
+  for (;;) {
+    at += line.length
+    if (latin1(body.subarray(at, at + 2)) === '--') return fields
+    const head = body.subarray(at, at + MAX_HEADER)
+    const end = find(head, BLANK_LINE, 0)
+    if (end < 0 || fields.length >= MAX_FIELDS) return undefined
+    // The line break before the boundary is not the field's; an empty field has it alone.
+    const next = find(body, line, at + end + 2)
+    if (next < 0) return undefined
+    const header = latin1(head.subarray(0, end))
     const disposition = /content-disposition:[^\r\n]*/i.exec(header)?.[0] ?? ''
     const name = /[;\s]name="?([^";\r\n]*)/i.exec(disposition)?.[1]
     const filename = /filename="?([^";\r\n]*)/i.exec(disposition)?.[1]
-    // The line break before the boundary is not the field's; an empty field has it alone.
-    const bytes = body.slice(Math.min(head + 4, next), next)
+    const bytes = body.slice(Math.min(at + end + 4, next), next)
     if (name !== undefined) fields.push({ name, bytes, ...(filename === undefined ? {} : { filename }) })
-    at = next + 2
+    at = next
   }
-  return undefined
 }

@@ -1,7 +1,7 @@
 /** The application on node:http. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Readable } from 'node:stream'
-import type { App } from './app.ts'
+import type { HttpApp } from './app.ts'
 
 const WITHOUT_BODY = ['GET', 'HEAD']
 
@@ -24,7 +24,7 @@ function requestOf(message: IncomingMessage): Request | undefined {
   }
 }
 
-async function reply(app: App, message: IncomingMessage, out: ServerResponse): Promise<void> {
+async function reply(app: HttpApp, message: IncomingMessage, out: ServerResponse): Promise<void> {
   message.on('error', () => {})
   out.on('error', () => {})
   const request = requestOf(message)
@@ -40,7 +40,7 @@ async function reply(app: App, message: IncomingMessage, out: ServerResponse): P
 }
 
 /** A server that is not listening yet. `timeoutMs`: for a whole request to arrive. */
-export function serverOf(app: App, timeoutMs: number): Server {
+export function serverOf(app: HttpApp, timeoutMs: number): Server {
   const server = createServer(
     { requestTimeout: timeoutMs, headersTimeout: Math.min(timeoutMs, 10_000), connectionsCheckingInterval: 1000 },
     (message, out) => {

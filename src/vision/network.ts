@@ -19,7 +19,7 @@ import {
   isFile,
   type FrameSource,
   pixelsOf,
-} from './source.ts'
+} from '../image/source.ts'
 import { dequantized, shapesOf } from './values.ts'
 
 export interface VisionOptions {

@@ -16,7 +16,7 @@ import type { Detection, Detector } from './detector.ts'
 import { Framer, type Region, toPhoto, type View } from './frame.ts'
 import type { Pose, PoseEstimator, PosePoint } from './pose.ts'
 import { type Answers, answering } from './network.ts'
-import { type FrameSource } from './source.ts'
+import { type FrameSource } from '../image/source.ts'
 import { dequantized, holdsProbabilities, softmax } from './values.ts'
 
 /** Something found: a box, and points where the finder or a stage before gives them. */

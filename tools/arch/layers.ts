@@ -94,13 +94,16 @@ export const FLOORS: readonly (readonly Room[])[] = [
     { name: 'pack', does: 'one self-contained module', holds: ['pack/'] },
     { name: 'arch', does: 'architectures measured', holds: ['arch/'] },
   ],
-  [{ name: 'learn', does: 'classes of your own', holds: ['learn/'] }],
+  [
+    { name: 'learn', does: 'classes of your own', holds: ['learn/'] },
+    { name: 'http', does: 'one application for every host', holds: ['serve/'] },
+  ],
   [
     {
       name: 'entries',
       does: 'what users import',
-      holds: ['index.ts', 'node.ts', 'browser.ts', 'workerd.ts', 'vision.ts'],
+      holds: ['index.ts', 'node.ts', 'browser.ts', 'workerd.ts', 'vision.ts', 'serve.ts'],
     },
   ],
-  [{ name: 'commands', does: 'the command line and the server', holds: ['cli.ts', 'cli/', 'serve/'] }],
+  [{ name: 'commands', does: 'the command line', holds: ['cli.ts', 'cli/'] }],
 ]

@@ -8,6 +8,7 @@ const IMPORTED: Record<string, string> = {
   browser: '`thimble` in a page, `thimble/browser`',
   workerd: '`thimble` in a Worker, `thimble/workerd`',
   vision: '`thimble/vision`',
+  serve: '`thimble/serve`',
 }
 const KINDS = ['function', 'class', 'value', 'type'] as const
 

@@ -1,6 +1,6 @@
 /** What comes over the network: streams of pictures, and the server's requests. */
 import { strToU8 } from 'fflate'
-import type { Answers } from '../../../src/cli/answer-pool.ts'
+import type { Answers } from '../../../src/serve/questions.ts'
 import { decodeImage } from '../../../src/image/decode.ts'
 import { StreamDemuxer } from '../../../src/live/demux.ts'
 import type { Found } from '../../../src/live/demuxer.ts'
@@ -186,8 +186,7 @@ const serve: FuzzTarget = {
       answers,
       models: new Map([['m', { model: 'm', about }]]),
       version: '1.2.3',
-      maxBytes: 1 << 20,
-      maxRequests: 4,
+      limits: { maxBytes: 1 << 20, maxRequests: 4 },
     })
     const response = await app.fetch(asked)
     await response.arrayBuffer()

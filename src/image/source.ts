@@ -178,7 +178,7 @@ export const isFile = (source: ImageSource): source is FileSource =>
 
 /** Decodes as every host does, what Thimble does not read with the browser's decoder where there is one. */
 async function decodeHere(bytes: Uint8Array): Promise<PixelImage> {
-  const { decodeAnywhere } = await import('../image/browser-decode.ts')
+  const { decodeAnywhere } = await import('./browser-decode.ts')
   return decodeAnywhere(bytes)
 }
 

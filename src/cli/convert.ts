@@ -3,6 +3,7 @@ import { sniffModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph } from '../graph.ts'
 import { opMacs } from '../inspect.ts'
+import { quantizeBlockers, runBlockers } from '../quantize/check.ts'
 import { findFloatWeights } from '../plan/compile.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
@@ -90,6 +91,16 @@ async function tryOut(encoded: Uint8Array, output: string, quantized: boolean): 
   }
 }
 
+/** Everything that keeps a graph, or the int8 form of a float one, from running. */
+function inTheWay(graph: Graph, quantized: boolean): string[] {
+  try {
+    return quantized ? runBlockers(graph) : quantizeBlockers(graph)
+  } catch (error) {
+    if (error instanceof ThimbleError) return [error.message]
+    throw error
+  }
+}
+
 async function run(args: Args): Promise<void> {
   const [path, ...more] = args.positionals
   if (path === undefined || more.length) {
@@ -98,12 +109,13 @@ async function run(args: Args): Promise<void> {
   const { graph, bytes } = await openSource(args, path)
   const output = text(args, 'output')
   const about = summary(graph, (await sniffModel(bytes)) ?? 'unknown')
+  const blockers = inTheWay(graph, about.quantized)
   const encoded = output === undefined ? undefined : await encode(graph, output)
   if (output !== undefined) await tryOut(encoded!, output, about.quantized)
   if (output !== undefined) writeFiles([{ path: output, bytes: encoded! }])
   if (flag(args, 'json')) {
     process.stdout.write(
-      `${JSON.stringify({ ...about, ...(encoded ? { file: output, bytes: encoded.length } : {}) }, null, 2)}\n`,
+      `${JSON.stringify({ ...about, blockers, ...(encoded ? { file: output, bytes: encoded.length } : {}) }, null, 2)}\n`,
     )
     return
   }
@@ -120,6 +132,12 @@ async function run(args: Args): Promise<void> {
         .map(([op, n]) => `${n} ${op}`)
         .join(', ')}`,
       `  size    ${count(about.params)} parameters, ${count(about.macs)} multiply-adds${about.labels ? `, ${about.labels} labels` : ''}`,
+      ...(blockers.length
+        ? [
+            `  ${about.quantized ? 'does not run' : 'its int8 form would not run'}: ${blockers.length} in the way`,
+            ...blockers.map((b) => `    ${b}`),
+          ]
+        : [about.quantized ? '  runs' : '  runs when quantized (thimble quantize)']),
       ...(encoded ? [`${output}: ${showBytes(encoded.length)}`] : []),
     ].join('\n') + '\n',
   )
@@ -141,6 +159,6 @@ export const command: Command = {
     json: { type: 'boolean', help: 'print JSON' },
   },
   notes:
-    'MODEL: .h5, .keras, model.json, .onnx, .pt, .pth, .safetensors, .tflite, a .zip of one (as Teachable Machine exports), or a folder.\nTo make a float model small and fast: thimble quantize.',
+    'MODEL: .h5, .keras, model.json, .onnx, .pt, .pth, .safetensors, .tflite, a .zip of one (as Teachable Machine exports), or a folder.\nTo make a float model small and fast: thimble quantize. Whether its int8 form will run, and everything in the way, is told here.',
   run,
 }

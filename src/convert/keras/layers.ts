@@ -340,6 +340,15 @@ for (const name of [
 }
 RUN.GlobalAvgPool2D = RUN.GlobalAveragePooling2D!
 
+/** What runs a layer; undefined for one that has no equivalent. */
+function runOf({ className, operation: isOperation }: Pick<Layer, 'className' | 'operation'>): Run | undefined {
+  const own = !isOperation && Object.hasOwn(RUN, className) ? RUN[className] : undefined
+  return own ?? operation(className)
+}
+
+/** Whether a layer is read at all; what its configuration asks for may still not be. */
+export const isKnown = (layer: Pick<Layer, 'className' | 'operation'>): boolean => runOf(layer) !== undefined
+
 /** Runs one call of a layer. Errors: `lower/unsupported-op` naming the layer. */
 export function runLayer(
   c: Context,
@@ -347,14 +356,8 @@ export function runLayer(
   inputs: Argument[],
   { kwargs, args }: Pick<CallArguments, 'kwargs' | 'args'>,
 ): number[] {
-  const own = Object.hasOwn(RUN, layer.className) ? RUN[layer.className] : undefined
-  const run = layer.operation ? operation(layer.className) : (own ?? operation(layer.className))
-  if (!run) {
-    throw new ThimbleError('lower/unsupported-op', `Keras layer ${layer.className}`, {
-      tensor: layer.path.join('/'),
-      hint: 'replace the layer, or export to .tflite or ONNX',
-    })
-  }
+  const run = runOf(layer)
+  if (!run) throw new ThimbleError('lower/unsupported-op', `Keras layer ${layer.className}`, { tensor: layer.name })
   const x = inputs.find((i) => typeof i === 'number')
   if (typeof x !== 'number') {
     throw new ThimbleError('format/keras', 'layer is called on nothing', { tensor: layer.path.join('/') })

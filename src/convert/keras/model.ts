@@ -19,7 +19,7 @@ import {
   type TensorRef,
 } from './config.ts'
 import type { Argument, Context } from './layer.ts'
-import { runLayer } from './layers.ts'
+import { isKnown, runLayer } from './layers.ts'
 import type { KerasWeights } from './weights.ts'
 
 export interface KerasOptions {
@@ -78,6 +78,29 @@ interface Functional {
   values: Map<string, number[]>
 }
 
+/** Kinds of layers in a model, and in the models in it, that are not read: each once, with the first that is one. */
+function unknownLayers(m: LayerConfig, depth: number, found: Map<string, string>): Map<string, string> {
+  if (depth > MAX_DEPTH) return found
+  for (const l of layersOf(m.config)) {
+    if (isModel(l.className)) unknownLayers(l, depth + 1, found)
+    else if (!isKnown(l) && !found.has(l.className)) found.set(l.className, l.name)
+  }
+  return found
+}
+
+/** Throws `lower/unsupported-op` naming all layers that have no equivalent, before any is read. */
+function refuseUnknown(root: LayerConfig): void {
+  const found = [...unknownLayers(root, 0, new Map())]
+  if (found.length === 0) return
+  const named = found.map(([kind, name]) => (found.length > 1 ? `${kind} ("${name}")` : kind))
+  throw new ThimbleError('lower/unsupported-op', `Keras layer${found.length > 1 ? 's' : ''} ${named.join(', ')}`, {
+    ...(found.length > 1 ? {} : { tensor: found[0]![1] }),
+    hint: found.some(([kind]) => kind === 'Lambda')
+      ? 'a Lambda layer is Python code, which the file does not say: write it as layers or keras.ops, or export to .tflite'
+      : 'replace them by layers that are read, or export to .tflite',
+  })
+}
+
 class Builder {
   private readonly net = new Net()
   private readonly context: Context
@@ -89,6 +112,7 @@ class Builder {
   }
 
   build(root: LayerConfig): Graph {
+    refuseUnknown(root)
     const outputs = this.model(root, undefined, { path: [], depth: 0 })
     return this.net.finish(outputs, { name: root.name })
   }
@@ -109,9 +133,6 @@ class Builder {
     if (isModel(l.className)) {
       const tensors = inputs.filter((i) => typeof i === 'number')
       return this.model(l, tensors, { path, depth: place.depth + 1 })
-    }
-    if (l.className === 'TimeDistributed' || l.className === 'Bidirectional') {
-      throw new ThimbleError('lower/unsupported-op', `Keras layer ${l.className}`, { tensor: l.name })
     }
     return runLayer(this.context, { ...l, path }, inputs, call)
   }

@@ -101,6 +101,40 @@ const UNARY: Record<string, Nonlinearity> = {
 }
 const IDENTITY = new Set(['Identity', 'StopGradient', 'Snapshot', 'PreventGradient', 'CheckNumerics', 'NoOp'])
 
+/** Every op that `Reader` has a case for. */
+const KNOWN = new Set([
+  ...Object.keys(OPERATORS),
+  ...Object.keys(UNARY),
+  ...IDENTITY,
+  ...'Const Placeholder PlaceholderV2 SpaceToBatchND BatchToSpaceND Cast Shape StridedSlice Pack ConcatV2 Prod'.split(
+    ' ',
+  ),
+  ...'AddN Conv2D _FusedConv2D DepthwiseConv2dNative _FusedDepthwiseConv2dNative FusedDepthwiseConv2dNative'.split(' '),
+  ...'MatMul _FusedMatMul BatchMatMulV2 FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 MaxPool AvgPool'.split(' '),
+  ...'Mean Sum Minimum Maximum Neg LeakyRelu Prelu Reshape Squeeze ExpandDims Pad PadV2 Transpose'.split(' '),
+  ...'ResizeBilinear ResizeNearestNeighbor'.split(' '),
+])
+
+/** Throws `lower/unsupported-op` naming all ops that the outputs need and that have no equivalent. */
+function refuseUnknown(nodes: ReadonlyMap<string, Node>, outputs: readonly string[]): void {
+  const needed = new Set(outputs.map((o) => port(o).name))
+  const unknown = new Set<string>()
+  for (const name of needed) {
+    const n = nodes.get(name)
+    if (!n) continue
+    if (!KNOWN.has(n.op)) unknown.add(n.op)
+    for (const i of n.inputs) needed.add(port(i).name)
+  }
+  if (unknown.size === 0) return
+  throw new ThimbleError(
+    'lower/unsupported-op',
+    `TensorFlow op${unknown.size > 1 ? 's' : ''} ${[...unknown].join(', ')}`,
+    {
+      hint: 'leave them out of the exported model and compute them on its output',
+    },
+  )
+}
+
 class Reader {
   readonly net = new Net()
   private readonly nodes: Map<string, Node>
@@ -483,6 +517,7 @@ export function tfGraph(
     [...nodes.values()]
       .filter((n) => !read.has(n.name) && n.op !== 'Const' && n.op !== 'NoOp' && n.op !== 'Placeholder')
       .map((n) => n.name)
+  refuseUnknown(nodes, outputs)
   const ids = outputs.map((o) => {
     const v = reader.value(o)
     return isTensor(v) ? v.tensor : bad('output is constant', o)

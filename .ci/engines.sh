@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
 # Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
-#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python clients wasmtime-arm64 wazero; default all
+#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python clients wasmtime-arm64 wazero consumers; default all
 set -uo pipefail
 cd "$(dirname "$0")/.."
 HOSTS=$PWD/test/engines/hosts
@@ -52,6 +52,12 @@ npm_peers() {
   cp test/engines/package.json test/engines/package-lock.json "$E/npm/" && (cd "$E/npm" && npm ci --no-audit --no-fund)
 }
 
+# Bundlers, test runners and other runtimes that the packed package is used with. Their programs are packages: no scripts are run.
+consumers() {
+  mkdir -p "$E/consumers"
+  cp test/consumers/package.json test/consumers/package-lock.json "$E/consumers/" && (cd "$E/consumers" && timeout 600 npm ci --ignore-scripts --no-audit --no-fund)
+}
+
 # node_for CPU VERSION: the packages are for another CPU, so npm only fetches them.
 node_for() {
   local cpu=$1 version=$2 dir=$E/node-$1-$2
@@ -93,13 +99,14 @@ wazero() {
 }
 
 sum() { cat "$@" | sha256sum | cut -c1-16; }
-groups=${*:-system node arm64 s390x jco python clients wasmtime-arm64 wazero}
+groups=${*:-system node arm64 s390x jco python clients wasmtime-arm64 wazero consumers}
 for group in $groups; do
   case $group in
     system) step system "" system ;;
     node) step npm "$(sum test/engines/package-lock.json)" npm_peers ;;
     arm64) for v in "${NODE_ARM64[@]}"; do step "node-arm64-$v" "$v" node_for arm64 "$v"; done ;;
     s390x) step "node-s390x-$NODE_S390X" "$NODE_S390X" node_s390x ;;
+    consumers) step consumers "$(sum test/consumers/package-lock.json)" consumers ;;
     jco) step jco "${JCO[*]}" jco ;;
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
     clients) step clients "${CLIENTS[*]}" client_peers ;;

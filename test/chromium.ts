@@ -14,7 +14,18 @@ export interface Browser {
   close(): Promise<void>
 }
 
-const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
+interface Context {
+  serviceWorkers(): Pick<Page, 'evaluate'>[]
+  waitForEvent(event: 'serviceworker'): Promise<Pick<Page, 'evaluate'>>
+  close(): Promise<void>
+}
+
+const playwright = peer<{
+  chromium: {
+    launch(options: unknown): Promise<Browser>
+    launchPersistentContext(folder: string, options: unknown): Promise<Context>
+  }
+}>('playwright-core')
 const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
 const args = [
   '--headless',
@@ -30,3 +41,18 @@ const args = [
 /** Starts one that asks the network for nothing of its own. */
 export const launchChromium =
   playwright && existsSync(executablePath) ? () => playwright.chromium.launch({ executablePath, args }) : undefined
+
+/** Starts one with the extension of a folder, and gives its service worker. */
+export const launchExtension =
+  playwright && existsSync(executablePath)
+    ? async (folder: string): Promise<{ background: Pick<Page, 'evaluate'>; close: () => Promise<void> }> => {
+        const context = await playwright.chromium.launchPersistentContext('', {
+          executablePath,
+          ignoreDefaultArgs: ['--disable-extensions'],
+          args: [...args, `--disable-extensions-except=${folder}`, `--load-extension=${folder}`],
+        })
+        const [running] = context.serviceWorkers()
+        const background = running ?? (await context.waitForEvent('serviceworker'))
+        return { background, close: () => context.close() }
+      }
+    : undefined

@@ -5,6 +5,7 @@
 import { ThimbleError } from '../errors.ts'
 import { MOST_THREADS } from '../load-options.ts'
 import type { Program } from '../plan/compile.ts'
+import { nodeProcess } from './node-process.ts'
 import { CONTROL_WORDS, FINISHED, GENERATION, STATUS, TRAPPED, type WorkerStart } from './worker-words.ts'
 
 /** Milliseconds that the workers have to start, and to leave the last barrier of a run. */
@@ -20,8 +21,6 @@ interface Handle {
   onEnd(handler: (why: string) => void): void
   terminate(): void
 }
-
-const isNode = (): boolean => typeof process !== 'undefined' && process.versions?.node !== undefined
 
 /** Whether this thread may block, which a page's main thread may not. */
 function mayWait(): boolean {
@@ -40,9 +39,10 @@ export function checkThreads(threads: number): void {
     throw new ThimbleError('usage/threads', 'number of threads', { expected: `1 to ${MOST_THREADS}`, got: threads })
   }
   if (threads === 1) return
-  if (isNode() && !process.getBuiltinModule) {
+  const node = nodeProcess()
+  if (node && !node.getBuiltinModule) {
     throw new ThimbleError('runtime/threads', 'threads need Node 20.16 or newer', {
-      got: process.version,
+      got: node.version,
       hint: 'update Node, or use one thread',
     })
   }
@@ -67,9 +67,10 @@ const scriptUrl = (): URL =>
     : new URL('../threads/worker.js', import.meta.url)
 
 function startWorker(): Handle {
-  if (isNode()) {
+  const node = nodeProcess()
+  if (node) {
     // No import: bundlers for the browser would look for the module.
-    const { Worker } = process.getBuiltinModule('node:worker_threads')
+    const { Worker } = node.getBuiltinModule('node:worker_threads')
     const worker = new Worker(scriptUrl())
     worker.unref()
     return {

@@ -3,6 +3,7 @@
  * the generation word, runs its op table, and sleeps again. Runs as a Node worker thread and as a browser Worker.
  */
 
+import { nodeProcess } from './node-process.ts'
 import { FINISHED, GENERATION, RELEASE, STATUS, TRAPPED, type WorkerStart } from './worker-words.ts'
 
 interface Port {
@@ -11,8 +12,9 @@ interface Port {
 }
 
 function port(): Port {
-  if (typeof process !== 'undefined' && process.versions?.node) {
-    const { parentPort } = process.getBuiltinModule('node:worker_threads')
+  const node = nodeProcess()
+  if (node) {
+    const { parentPort } = node.getBuiltinModule('node:worker_threads')
     return {
       postMessage: (m) => parentPort!.postMessage(m),
       onMessage: (handler) => {

@@ -1,0 +1,3 @@
+import { answer } from '../answer.js'
+
+globalThis.answer = () => answer('').catch((error) => `failed: ${error}`)

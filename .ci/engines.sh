@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
 # Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
-#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python clients wasmtime-arm64 wazero consumers; default all
+#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python clients wasmtime-arm64 wazero consumers; default
+#                                 these. litert-arm64: native peers for tools/arm-count, which no test needs
 set -uo pipefail
 cd "$(dirname "$0")/.."
 HOSTS=$PWD/test/engines/hosts
@@ -94,6 +95,30 @@ wasmtime_arm64() {
     aarch64-linux-gnu-gcc -O2 -Wall "$HOSTS/wasmtime_host.c" -o "$dir/wasmtime-host" "$dir/_libwasmtime.so"
 }
 
+# An arm64 Python of this Debian, and TFLite runtimes of PyPI for it. ai-edge-litert 2 crashes under QEMU 7.2.
+PYTHON_ARM64=(python3.11-minimal libpython3.11-minimal libpython3.11-stdlib libexpat1 zlib1g libffi8 libbz2-1.0 liblzma5 libssl3 libuuid1)
+LITERT_ARM64=(tflite-runtime==2.14.0 ai-edge-litert==1.4.0 numpy==1.26.4)
+litert_arm64() {
+  local dir=$E/litert-arm64 apt
+  rm -rf "$dir" && mkdir -p "$dir"/{lists,cache,debs,wheels,root} && cd "$dir"
+  apt=(apt-get -q -o APT::Architecture=arm64 -o APT::Architectures::=arm64 -o "Dir::State::lists=$dir/lists" -o "Dir::Cache=$dir/cache")
+  "${apt[@]}" update && (cd debs && "${apt[@]}" download "${PYTHON_ARM64[@]}") || return 1
+  for deb in debs/*.deb; do dpkg -x "$deb" root; done
+  cp -r /usr/aarch64-linux-gnu/lib root/
+  for wheel in "${LITERT_ARM64[@]}"; do
+    python3 -m pip download -q --disable-pip-version-check --no-deps -d wheels --python-version 3.11 --only-binary=:all: \
+      --platform manylinux_2_17_aarch64 --platform manylinux_2_34_aarch64 "$wheel" || return 1
+  done
+  for wheel in wheels/*.whl; do
+    local name=${wheel#wheels/}
+    case $name in
+      numpy-*) python3 -m zipfile -e "$wheel" numpy ;;
+      *) python3 -m zipfile -e "$wheel" "${name%%-cp*}" ;;
+    esac
+  done
+  rm -rf lists cache debs wheels
+}
+
 wazero() {
   (cd "$HOSTS/wazero" && CGO_ENABLED=0 go build -o "$E/bin/wazero-host" .)
 }
@@ -111,6 +136,7 @@ for group in $groups; do
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
     clients) step clients "${CLIENTS[*]}" client_peers ;;
     wasmtime-arm64) step wasmtime-arm64 "$WASMTIME $(sum "$HOSTS/wasmtime_host.c")" wasmtime_arm64 ;;
+    litert-arm64) step litert-arm64 "${LITERT_ARM64[*]}" litert_arm64 ;;
     wazero) step wazero "$(sum "$HOSTS"/wazero/*)" wazero ;;
     *) echo "engines: unknown group $group" >&2; exit 2 ;;
   esac

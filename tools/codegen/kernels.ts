@@ -56,7 +56,11 @@ export function kernelCode(node: readonly string[], build: string): Map<string, 
   return out
 }
 
-const QEMU = '/usr/bin/qemu-aarch64'
+/** Where .ci/engines.sh installs to. */
+export const ENGINES_FOLDER =
+  process.env.THIMBLE_ENGINES ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'thimble/engines')
+
+export const QEMU_ARM64 = '/usr/bin/qemu-aarch64'
 const LIBRARIES = '/usr/aarch64-linux-gnu'
 
 /**
@@ -64,8 +68,7 @@ const LIBRARIES = '/usr/aarch64-linux-gnu'
  * .ci/engines.sh installed, the newest of `major` or of all.
  */
 export function arm64Node(cpu: string, major?: number): readonly string[] | undefined {
-  const cache =
-    process.env.THIMBLE_ENGINES ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'thimble/engines')
+  const cache = ENGINES_FOLDER
   const installed = existsSync(cache)
     ? readdirSync(cache)
         .filter((d) => d.startsWith(`node-arm64-${major ?? ''}`) && !d.endsWith('.log'))
@@ -74,5 +77,9 @@ export function arm64Node(cpu: string, major?: number): readonly string[] | unde
   const node =
     process.env.THIMBLE_NODE_ARM64 ?? (installed.length ? join(cache, installed.at(-1)!, 'bin/node') : undefined)
   if (!node || !existsSync(node)) return undefined
-  return process.arch === 'arm64' ? [node] : existsSync(QEMU) ? [QEMU, '-L', LIBRARIES, '-cpu', cpu, node] : undefined
+  return process.arch === 'arm64'
+    ? [node]
+    : existsSync(QEMU_ARM64)
+      ? [QEMU_ARM64, '-L', LIBRARIES, '-cpu', cpu, node]
+      : undefined
 }

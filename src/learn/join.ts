@@ -22,7 +22,10 @@ const PROBABILITY = perTensor(1 / 256, -128)
 
 /** The names of tensors by which a learned file is known again. */
 export const FILTER = 'learned/filter'
-export const FEATURES = 'learned/features'
+const FEATURES = 'learned/features'
+const FLAT = 'learned/flat'
+/** Ops between a network's features and the learned layer, by the names of their outputs. */
+export const BETWEEN = [FEATURES, FLAT]
 
 /** Features as int8: a uint8 tensor's values less 128. */
 export function int8Features({ tensors, outputs }: Graph): { scale: number; zeroPoint: number; offset: number } {
@@ -165,12 +168,16 @@ export function joinHead(base: Graph, head: Head, observed: Int8Array, metadata:
     const { shape } = b.tensors[from]!
     from = b.op({ type: 'QUANTIZE', inputs: [from], attrs: {} }, FEATURES, shape, perTensor(inputScale, zeroPoint))
   }
+  const flat = [1, layer.columns]
+  if (b.tensors[from]!.shape.length !== 2) {
+    const reshape = { type: 'RESHAPE', inputs: [from], attrs: { newShape: flat } } as const
+    from = b.op(reshape, FLAT, flat, perTensor(inputScale, zeroPoint))
+  }
   const known = rowsOf(layer, 0, classes)
   let logits = b.connected(from, known, 'learned', [FILTER, 'learned/bias'], grid)
   if (nearness) {
     const { features, prototypes, weight, threshold } = nearness
-    const { shape } = b.tensors[from]!
-    const unit = b.op({ type: 'L2_NORMALIZATION', inputs: [from], attrs: { activation: 'NONE' } }, 'unit', shape, UNIT)
+    const unit = b.op({ type: 'L2_NORMALIZATION', inputs: [from], attrs: { activation: 'NONE' } }, 'unit', flat, UNIT)
     const cosines = quantized(
       {
         weights: prototypes.map((v) => -weight * v),
@@ -202,3 +209,12 @@ export function joinHead(base: Graph, head: Head, observed: Int8Array, metadata:
   const scores = b.op({ type: 'SOFTMAX', inputs: [logits], attrs: { beta: 1 } }, 'scores', outputs, PROBABILITY)
   return { tensors: b.tensors, ops: b.ops, inputs: base.inputs, outputs: [scores], metadata }
 }
+
+/** The features alone as a graph: what a head runs on by itself. */
+export const featuresOnly = ({ tensors, outputs, metadata }: Graph): Graph => ({
+  tensors: [tensors[outputs[0]!]!],
+  ops: [],
+  inputs: [0],
+  outputs: [0],
+  metadata,
+})

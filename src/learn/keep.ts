@@ -4,9 +4,9 @@
  * `{ version, photos: [[class, name], …] }`.
  */
 import { ThimbleError } from '../errors.ts'
-import type { Graph, Tensor } from '../graph.ts'
+import { elements, type Graph, type Tensor } from '../graph.ts'
 import { prune } from './cut.ts'
-import { FEATURES, FILTER } from './join.ts'
+import { BETWEEN, FILTER } from './join.ts'
 import { VIEWS } from './views.ts'
 
 const PHOTOS = 'learned/photos'
@@ -73,15 +73,15 @@ export function learnedFile(graph: Graph): LearnedFile | undefined {
   if (!head || typeof about?.base !== 'string') return undefined
   const baseName = about.base
   let features = head.inputs[0]!
-  if (tensors[features]!.name === FEATURES) {
+  while (BETWEEN.includes(tensors[features]!.name)) {
     const before = ops.find((op) => op.outputs.includes(features))
-    if (before?.type !== 'QUANTIZE') throw damaged('their features', 'QUANTIZE before the head', before?.type ?? 'none')
+    if (!before) throw damaged('their features', 'an op before the head', 'none')
     features = before.inputs[0]!
   }
   const base = prune(graph, [features])
   const [photos, notes] = [find(PHOTOS), find(NOTES)]
   if (!photos?.data || !notes?.data) return { base, baseName, taught: undefined }
-  const length = tensors[features]!.shape.at(-1)!
+  const length = elements(tensors[features]!.shape)
   const named = notesOf(notes.data)
   const [count, views, each] = photos.shape
   if (

@@ -16,11 +16,9 @@ import { fetchBytes, notASource } from '../source.ts'
 import type { Model, Prediction, TypedArray } from '../types.ts'
 import { decoded, type ImageDecode, type ImageSource, isFile, pixelsOf } from '../image/source.ts'
 import { cutHead } from './cut.ts'
-import { type Head, int8Features, joinHead } from './join.ts'
+import { featuresOnly, type Head, int8Features, joinHead } from './join.ts'
 import { keptBytes, keptTensors, learnedFile, type Taught } from './keep.ts'
-import { confusionOf, type Double, doublesOf, type Doubtful } from './report.ts'
-import { type Examples, linearOf, type Problem, productsOf, ridge, trainSoftmax, unitRows } from './solve.ts'
-import { nearnessOf, type UnknownReport } from './unknown.ts'
+import { NONE, teach, type TeachReport, UNKNOWN } from './teach.ts'
 import { Viewer, VIEWS } from './views.ts'
 
 /** A graph, the bytes of a .tflite or .thimble file, or the URL of one. */
@@ -47,22 +45,8 @@ export interface TrainOptions {
   unknown?: number
 }
 
-/** How well the classes can be told apart, judged on photos left out, and which photos look wrong. */
-export interface LearnReport {
-  labels: string[]
-  /** Photos per class. */
-  photos: number[]
-  /** Share of photos that the closed form of all other photos gets right. */
-  leaveOneOut: number
-  /** [class][class said], counts of the same. */
-  confusion: number[][]
-  /** Of the head as it is trained, on photos held out in turn; absent where a class has a single photo. */
-  crossValidation?: { folds: number; accuracy: number; loss: number }
-  strength: number
-  mislabelled: Doubtful[]
-  doubles: Double[]
-  /** Absent where everything is called one of the classes. */
-  unknown?: UnknownReport
+/** What a training found out, and how long it took. */
+export interface LearnReport extends TeachReport {
   trainMs: number
 }
 
@@ -101,10 +85,6 @@ export interface Learner extends Disposes {
   export(format?: 'tflite' | 'thimble', options?: ExportOptions): Uint8Array
 }
 
-/** Classes of pictures of nothing that is taught. */
-const NONE = ['none', 'unknown']
-/** The label of what is none of the classes. */
-export const UNKNOWN = 'unknown'
 const KEEP = 0.95
 
 async function graphOf(model: BaseModel): Promise<Graph> {
@@ -114,15 +94,6 @@ async function graphOf(model: BaseModel): Promise<Graph> {
   if (Array.isArray((model as Graph | undefined)?.ops) && Array.isArray(model.tensors)) return model
   throw notASource(model, 'the bytes or URL of a .tflite or .thimble file, or a graph')
 }
-
-/** The features alone as a graph: what a head runs on by itself. */
-const featuresOnly = ({ tensors, outputs, metadata }: Graph): Graph => ({
-  tensors: [tensors[outputs[0]!]!],
-  ops: [],
-  inputs: [0],
-  outputs: [0],
-  metadata,
-})
 
 /** The classes in the order of the outputs: the one of nothing last. */
 function orderOf(classes: ReadonlyMap<string, number>, telling: boolean): { labels: string[]; none?: number } {
@@ -174,40 +145,10 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
       })
     }
     const start = performance.now()
-    const features = taught[0]!.features.length / VIEWS
-    const observed = new Int8Array(taught.length * VIEWS * features)
-    taught.forEach((t, i) => observed.set(t.features, i * VIEWS * features))
-    const real64 = Float64Array.from(observed, (q) => (q - zeroPoint) * scale)
-    const { rows, norm } = unitRows(real64, features, VIEWS)
-    const examples: Examples = {
-      count: taught.length,
-      features,
-      rows,
-      labels: Int32Array.from(taught, ({ label }) =>
-        none !== undefined && NONE.includes(label) ? none : labels.indexOf(label),
-      ),
-      classes: labels.length,
-    }
-    const products = productsOf(examples)
-    const problem: Problem = { products: products.products, labels: examples.labels, classes: labels.length }
-    const closed = ridge(problem)
-    const softmax = trainSoftmax(problem, closed, seed)
-    const whole64 = new Float64Array(taught.length * features)
-    taught.forEach((_, i) =>
-      whole64.set(real64.subarray(i * VIEWS * features, (i * VIEWS + 1) * features), i * features),
-    )
-    const found = keep
-      ? nearnessOf({ examples, problem, trained: softmax, whole: whole64, none, keep, ridgeStrength: closed.strength })
-      : undefined
-    const head: Head = {
-      linear: linearOf(examples, products, softmax.coefficients, norm),
-      none: none !== undefined,
-      nearness: found?.nearness,
-    }
-    const { confusion, mislabelled } = confusionOf(taught, examples, closed, labels)
-    const doubles = doublesOf(taught, examples)
-    const photos = labels.map((_, c) => examples.labels.filter((l) => l === c).length)
-    const said = found ? [...labels.slice(0, kinds), UNKNOWN] : labels
+    const { head, observed, report } = teach(taught, { labels, none, scale, zeroPoint, seed, keep })
+    const { photos } = report
+    const { nearness } = head
+    const said = nearness ? [...labels.slice(0, kinds), UNKNOWN] : labels
     const { license, source: from } = source.metadata
     const metadata: Metadata = {
       name: 'learned',
@@ -223,7 +164,7 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
           base: baseName,
           photos: Object.fromEntries(labels.map((label, c) => [label, photos[c]])),
           seed,
-          ...(found ? { unknown: { keep, threshold: found.nearness.threshold, cosine: found.nearness.weight } } : {}),
+          ...(nearness ? { unknown: { keep, threshold: nearness.threshold, cosine: nearness.weight } } : {}),
         },
       },
     }
@@ -231,18 +172,7 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
     const next = await loadGraph(joinHead(featuresOnly(base), head, observed, metadata))
     trained?.engine.dispose()
     trained = { head, observed, metadata, engine: next, labels: said }
-    return {
-      labels,
-      photos,
-      leaveOneOut: confusion.reduce((sum, row, c) => sum + row[c]!, 0) / taught.length,
-      confusion,
-      ...(softmax.crossValidation ? { crossValidation: softmax.crossValidation } : {}),
-      strength: softmax.strength,
-      mislabelled,
-      doubles,
-      ...(found ? { unknown: found.report } : {}),
-      trainMs,
-    }
+    return { ...report, trainMs }
   }
 
   return {

@@ -46,16 +46,6 @@ export default tseslint.config(
     },
   },
   {
-    // Records instead of positional numbers are on their way here; the list only shrinks.
-    files: [
-      'src/float/{kernels,wasm}.ts',
-      'src/image/wasm.ts',
-      'src/lower/{binary,conv,depthwise,gemm,shape,weights,window}.ts',
-      'test/tiny-net.ts',
-    ],
-    rules: { '@typescript-eslint/max-params': 'off' },
-  },
-  {
     files: ['bench/**', 'test/**', 'tools/**'],
     rules: { '@typescript-eslint/no-explicit-any': 'off' },
   },

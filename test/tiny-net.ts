@@ -22,6 +22,15 @@ export const METADATA: Metadata = {
   },
 }
 
+/** Kernels of k x k; sizes of the input's and of the output's channels. */
+interface Layer {
+  k: number
+  from: number[]
+  to: number[]
+  stride?: number
+  activation: Activation
+}
+
 /**
  * An inverted-residual network whose channels differ in size by up to e^5 inside the blocks, the next layer making up
  * for it, as in trained networks with folded batch norm.
@@ -34,15 +43,7 @@ export function tinyNet(seed: number): Graph {
   const even = (n: number): number[] => new Array<number>(n).fill(1)
   const bias = (sizes: number[]): Float32Array => Float32Array.from(sizes, (s) => 0.3 * s * normal())
   /** Rows of `k` taps times input channels of the sizes `from`, for output channels of the sizes `to`. */
-  const conv = (
-    name: string,
-    x: number,
-    k: number,
-    from: number[],
-    to: number[],
-    stride: number,
-    activation: Activation,
-  ): number => {
+  const conv = (name: string, x: number, { k, from, to, stride = 1, activation }: Layer): number => {
     const row = k * k * from.length
     const data = Float32Array.from(
       { length: to.length * row },
@@ -55,25 +56,26 @@ export function tinyNet(seed: number): Graph {
       activation,
     })
   }
-  const block = (name: string, x: number, inC: number, inner: number, outC: number, stride: number): number => {
-    const [first, second] = [uneven(inner), uneven(inner)]
-    const expand = conv(`${name}/expand`, x, 1, even(inC), first, 1, 'RELU')
+  const block = (name: string, x: number, [inC, inner, outC]: readonly number[], stride: number): number => {
+    const [first, second] = [uneven(inner!), uneven(inner!)]
+    const expand = conv(`${name}/expand`, x, { k: 1, from: even(inC!), to: first, activation: 'RELU' })
     const data = Float32Array.from(
-      { length: 9 * inner },
-      (_, i) => (normal() * Math.sqrt(2 / 9) * second[i % inner]!) / first[i % inner]!,
+      { length: 9 * inner! },
+      (_, i) => (normal() * Math.sqrt(2 / 9) * second[i % inner!]!) / first[i % inner!]!,
     )
     const depthwise = b.depthwise(`${name}/depthwise`, expand, {
-      filter: { shape: [1, 3, 3, inner], data },
+      filter: { shape: [1, 3, 3, inner!], data },
       bias: bias(second),
       stride,
       activation: 'RELU',
     })
-    return conv(`${name}/project`, depthwise, 1, second, even(outC), 1, 'NONE')
+    return conv(`${name}/project`, depthwise, { k: 1, from: second, to: even(outC!), activation: 'NONE' })
   }
-  const stem = conv('stem', b.input('image', [1, SIZE, SIZE, 3]), 3, even(3), even(16), 2, 'RELU6')
-  const first = block('block1', stem, 16, 32, 24, 2)
-  const second = b.add('block2/add', first, block('block2', first, 24, 48, 24, 1))
-  const head = conv('head', second, 1, even(24), even(64), 1, 'RELU6')
+  const image = b.input('image', [1, SIZE, SIZE, 3])
+  const stem = conv('stem', image, { k: 3, from: even(3), to: even(16), stride: 2, activation: 'RELU6' })
+  const first = block('block1', stem, [16, 32, 24], 2)
+  const second = b.add('block2/add', first, block('block2', first, [24, 48, 24], 1))
+  const head = conv('head', second, { k: 1, from: even(24), to: even(64), activation: 'RELU6' })
   const data = Float32Array.from({ length: CLASSES * 64 }, () => normal() / 8)
   return b.finish(
     [

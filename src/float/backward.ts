@@ -40,7 +40,7 @@ function convInput(g: Float32Array, filter: Float32Array, s: ConvShape): Float32
   if (filter.length !== s.outC * K) return undefined
   const M = s.batch * s.outH * s.outW
   const columns = new Float32Array(M * K)
-  gemm(g, transposed(filter, s.outC, K), undefined, columns, M, K, s.outC)
+  gemm({ a: g, b: transposed(filter, s.outC, K) }, columns, { M, N: K, K: s.outC })
   if (s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1) return columns
   const out = new Float32Array(s.batch * s.inH * s.inW * s.inC)
   visitTaps(s, (row, tap, from) => {
@@ -215,7 +215,7 @@ function inputGradients(model: FloatModel, op: Op, g: Float32Array, values: Valu
     case 'FULLY_CONNECTED': {
       const [O, K] = graph.tensors[op.inputs[1]!]!.shape as [number, number]
       const out = new Float32Array((g.length / O) * K)
-      gemm(g, transposed(values(op.inputs[1]!), O, K), undefined, out, g.length / O, K, O)
+      gemm({ a: g, b: transposed(values(op.inputs[1]!), O, K) }, out, { M: g.length / O, N: K, K: O })
       return [out]
     }
     case 'AVERAGE_POOL_2D':
@@ -305,7 +305,7 @@ export function weightGradient(graph: Graph, op: Weighted, x: Float32Array, g: F
     for (let y = 0; y < s.outH; y += rows) {
       const y1 = Math.min(s.outH, y + rows)
       columnProducts(
-        im2col(x, s, 0, y, y1, 0, s.inC),
+        im2col(x, s, { n: 0, y0: y, y1, c0: 0, channels: s.inC }),
         g.subarray(y * s.outW * O, y1 * s.outW * O),
         out,
         (y1 - y) * s.outW,

@@ -35,20 +35,27 @@ export function corner(s: ConvShape): { top: number; left: number } {
   return { top: y.before, left: x.before }
 }
 
+/** Operands of a matrix product: a [M,K], b [N,K] and bias [N] or none, rows contiguous. */
+export interface Factors {
+  a: Float32Array
+  b: Float32Array
+  bias?: Float32Array | undefined
+}
+export interface Sizes {
+  M: number
+  N: number
+  K: number
+}
+
 /**
- * out[m,n] = sum_k a[m,k] * b[n,k] + bias[n], rows contiguous.
- * Shapes: a [M,K], b [N,K], bias [N] or absent, out [M,N] (row stride `ldc`, first column `c0`).
+ * out[m,n] = sum_k a[m,k] * b[n,k] + bias[n].
+ * Shape: out [M,N], row stride `ldc` (default N), first column `c0`.
  */
 export function gemm(
-  a: Float32Array,
-  b: Float32Array,
-  bias: Float32Array | undefined,
+  { a, b, bias }: Factors,
   out: Float32Array,
-  M: number,
-  N: number,
-  K: number,
-  ldc = N,
-  c0 = 0,
+  { M, N, K }: Sizes,
+  { ldc = N, c0 = 0 }: { ldc?: number; c0?: number } = {},
 ): void {
   let m = 0
   for (; m + 4 <= M; m += 4) {
@@ -114,19 +121,20 @@ function dot(a: Float32Array, ai: number, b: Float32Array, bi: number, K: number
   return s
 }
 
+/** Output rows y0..y1 of image n, and channels c0..c0+channels of its input. */
+export interface Slab {
+  n: number
+  y0: number
+  y1: number
+  c0: number
+  channels: number
+}
+
 /**
  * Rows of the convolution's matrix form: one row of kh*kw*C input values (zeros outside) per output position.
- * Shapes: x [N,H,W,C]; returns [rows, kh*kw*channels] for output rows y0..y1 of image n, channels c0..c0+channels.
+ * Shapes: x [N,H,W,C]; returns [rows, kh*kw*channels].
  */
-export function im2col(
-  x: Float32Array,
-  s: ConvShape,
-  n: number,
-  y0: number,
-  y1: number,
-  c0: number,
-  channels: number,
-): Float32Array {
+export function im2col(x: Float32Array, s: ConvShape, { n, y0, y1, c0, channels }: Slab): Float32Array {
   const { top, left } = corner(s)
   const K = s.kh * s.kw * channels
   const out = new Float32Array((y1 - y0) * s.outW * K)
@@ -162,7 +170,7 @@ export function conv2d(
   const K = s.kh * s.kw * groupIn
   const pointwise = s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1 && groups === 1
   if (pointwise) {
-    gemm(x, filter, bias, out, s.batch * s.outH * s.outW, s.outC, K)
+    gemm({ a: x, b: filter, bias }, out, { M: s.batch * s.outH * s.outW, N: s.outC, K })
     return
   }
   // Rows in slabs of about a megabyte, so that the unrolled matrix stays in cache.
@@ -172,10 +180,11 @@ export function conv2d(
       const y1 = Math.min(s.outH, y + rows)
       const M = (y1 - y) * s.outW
       for (let g = 0; g < groups; g++) {
-        const a = im2col(x, s, n, y, y1, g * groupIn, groupIn)
-        const w = groups === 1 ? filter : filter.subarray(g * groupOut * K, (g + 1) * groupOut * K)
+        const a = im2col(x, s, { n, y0: y, y1, c0: g * groupIn, channels: groupIn })
+        const b = groups === 1 ? filter : filter.subarray(g * groupOut * K, (g + 1) * groupOut * K)
+        const part = groups === 1 ? bias : bias?.subarray(g * groupOut)
         const target = out.subarray((n * s.outH + y) * s.outW * s.outC)
-        gemm(a, w, groups === 1 ? bias : bias?.subarray(g * groupOut), target, M, groupOut, K, s.outC, g * groupOut)
+        gemm({ a, b, bias: part }, target, { M, N: groupOut, K }, { ldc: s.outC, c0: g * groupOut })
       }
     }
   }

@@ -239,7 +239,7 @@ function fullyConnected(graph: Graph, op: OpOf<'FULLY_CONNECTED'>, values: Value
   const rows = x.length / depth
   const out = new Float32Array(rows * channels)
   const gemm = hasSimd() ? simd.gemm : plain.gemm
-  gemm(x, values(op.inputs[1]!), bias, out, rows, channels, depth)
+  gemm({ a: x, b: values(op.inputs[1]!), bias }, out, { M: rows, N: channels, K: depth })
   activate(out, op.attrs.activation)
   return out
 }

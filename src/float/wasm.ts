@@ -5,7 +5,7 @@
 import { align } from '../words.ts'
 import { ThimbleError } from '../errors.ts'
 import base64 from '../generated/float.ts'
-import { corner, type ConvShape } from './kernels.ts'
+import { corner, type ConvShape, type Factors, type Sizes } from './kernels.ts'
 
 interface Exports {
   memory: WebAssembly.Memory
@@ -128,16 +128,7 @@ function panels(
 }
 
 /** As `gemm` of kernels.ts with contiguous rows: out[m,n] = sum_k a[m,k] * b[n,k] + bias[n]. */
-export function gemm(
-  a: Float32Array,
-  b: Float32Array,
-  bias: Float32Array | undefined,
-  out: Float32Array,
-  M: number,
-  N: number,
-  K: number,
-  bounds?: Bounds,
-): void {
+export function gemm({ a, b, bias }: Factors, out: Float32Array, { M, N, K }: Sizes, bounds?: Bounds): void {
   const arena = new Arena()
   const { packed, biases } = panels(arena, b, bias, N, K)
   const x = arena.put(a)
@@ -171,7 +162,7 @@ export function conv2d(
 ): void {
   const K = s.kh * s.kw * s.inC
   if (s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1) {
-    gemm(x, filter, bias, out, s.batch * s.outH * s.outW, s.outC, K, bounds)
+    gemm({ a: x, b: filter, bias }, out, { M: s.batch * s.outH * s.outW, N: s.outC, K }, bounds)
     return
   }
   const arena = new Arena()

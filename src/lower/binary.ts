@@ -17,6 +17,12 @@ import { emitPairs, operandsOf, UNUSED } from './pairs.ts'
 import type { Value } from './program.ts'
 import { lowerArithmetic } from './words.ts'
 
+interface Operands {
+  a: Q
+  b: Q
+  y: Q
+}
+
 interface BinaryArithmetic {
   kind: number
   limits: [number, number]
@@ -24,16 +30,10 @@ interface BinaryArithmetic {
   swappable: boolean
 }
 
-function addArithmetic(
-  cx: Context,
-  a: Q,
-  b: Q,
-  y: Q,
-  sign: number,
-  equalShapes: boolean,
-  count: number,
-): BinaryArithmetic {
+/** `wraps`: elements whose sum wraps in the reference's vectors, where their number is whole vectors. */
+function addArithmetic(cx: Context, { a, b, y }: Operands, wraps: number): BinaryArithmetic {
   const { activation } = (cx.op as OpOf<'ADD'>).attrs
+  const sign = cx.op.type === 'SUB' ? -1 : 1
   const ra = f32(a.scale / y.scale)
   const rb = f32(b.scale / y.scale)
   const inRange = (r: number): boolean => r >= f32(1 / 1024) && r < 256
@@ -65,7 +65,7 @@ function addArithmetic(
       bShift: mb.shift,
       multiplier: mo.multiplier,
       shift: mo.shift,
-      wrapElements: sign > 0 && equalShapes ? count - (count % block) : 0,
+      wrapElements: sign > 0 ? wraps - (wraps % block) : 0,
       // The wrap happens on the file's own values.
       outputZeroPoint: y.zeroPoint,
       minus: y.shift,
@@ -148,7 +148,7 @@ export function lowerBinary(cx: Context): void {
   const arithmetic =
     cx.op.type === 'MUL'
       ? mulArithmetic(cx, aq, bq, yq)
-      : addArithmetic(cx, aq, bq, yq, cx.op.type === 'SUB' ? -1 : 1, equal, elements(out.shape))
+      : addArithmetic(cx, { a: aq, b: bq, y: yq }, equal ? elements(out.shape) : 0)
   const { kind, limits, numbers } = arithmetic
   const innermost = out.shape[out.shape.length - 1] ?? 1
   // Products may not fit 32 bits in a table's arithmetic.

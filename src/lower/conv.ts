@@ -3,15 +3,16 @@ import { OP_CONV, OP_CONV_DIRECT, OP_FULLY_CONNECTED, SLOT_BYTES, TILE_BYTES } f
 import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsXnn } from '../numerics.ts'
 import { align } from '../words.ts'
-import { type Context, Unsupported, type Q } from './context.ts'
+import { type Context, Unsupported } from './context.ts'
 import { hasNegativeScale, lowerConvFixed } from './conv-fixed.ts'
+import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
 import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.ts'
 import { lowerComputedFilter } from './matmul.ts'
 import { paddedSegment } from './pack.ts'
 import { present, rowwise, splitPanels, Value } from './program.ts'
 import { gemmBuffers, rowBuffers } from './weight-buffers.ts'
-import { readWeights, sameDtypes, type Weights } from './weights.ts'
+import { readWeights, sameDtypes } from './weights.ts'
 import type { Axis } from '../window.ts'
 import { rowsOf, windowInput, windowOf, type Window } from './window.ts'
 import { emitWinograd, takesWinograd } from './winograd.ts'
@@ -36,25 +37,16 @@ export function lowerConv(cx: Context): void {
   }
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, kh * kw * ci)
+  const weights = readWeights(cx, { x: xq, out: oq, w, b: cx.input(2, 'bias'), channels: o, inner: kh * kw * ci })
   const win = windowOf(cx, op.attrs, x, kh, kw)
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
-  emitConv(cx, x, cx.result(), xq, oq, limits, weights, win, x.c / ci)
+  emitConv(cx, { x, y: cx.result(), xq, oq, limits, weights, win }, x.c / ci)
 }
 
 /** `groups` convolutions of x side by side into y. */
-export function emitConv(
-  cx: Context,
-  x: Value,
-  y: Value,
-  xq: Q,
-  oq: Q,
-  limits: [number, number],
-  weights: Weights,
-  win: Window,
-  groups: number,
-): void {
+export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
+  const { x, y, xq, oq, limits, weights, win } = layer
   const o = y.c
   const ci = x.c / groups
   const k = win.kh * win.kw * ci
@@ -68,12 +60,12 @@ export function emitConv(
     win.dilationH === 1 &&
     win.dilationW === 1
   if (groups === 1 && onePixel && !x.frame.left && !x.frame.right && !x.pad) {
-    emitFullyConnected(cx, x, y, oq, limits, weights, k, x.n)
+    emitFullyConnected(cx, layer, k, x.n)
     return
   }
   const scalar = !cx.simd || !weights.safe
   if (takesWinograd(cx, weights, win, ci, o, groups)) {
-    emitWinograd(cx, { x, y, xq, oq, limits, weights, win })
+    emitWinograd(cx, layer)
     return
   }
   const form = gemmForm(cx.variant, cx.kernels, weights, k, cx.compact)
@@ -89,7 +81,7 @@ export function emitConv(
     o >= 8 &&
     (ci <= DIRECT_CHANNELS || (form === WIDE_FORM && o <= DIRECT_OUTPUTS && fillsPanels(4)(win.x.out)))
   ) {
-    emitConvDirect(cx, x, y, xq, oq, limits, weights, win)
+    emitConvDirect(cx, layer)
     return
   }
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
@@ -194,16 +186,7 @@ const DIRECT_CHANNELS = 4
 const ONE_PANEL = 8
 const DIRECT_OUTPUTS = 32
 
-function emitConvDirect(
-  cx: Context,
-  x: Value,
-  y: Value,
-  xq: Q,
-  oq: Q,
-  limits: [number, number],
-  weights: Weights,
-  win: Window,
-): void {
+function emitConvDirect(cx: Context, { x, y, xq, oq, limits, weights, win }: Convolution): void {
   const segment = win.kw * x.c
   const k = segment * win.kh
   const windowH = (win.kh - 1) * win.dilationH + 1
@@ -279,10 +262,11 @@ export function lowerFullyConnected(cx: Context): void {
   if (!w.data) return lowerComputedFilter(cx)
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o, k)
+  const b = cx.hasInput(2) ? cx.input(2, 'bias') : undefined
+  const weights = readWeights(cx, { x: xq, out: oq, w, b, channels: o, inner: k })
   const limits = activationBoundsXnn(op.attrs.activation, oq)
   if (rows < 4) {
-    emitFullyConnected(cx, x, cx.result(), oq, limits, weights, k, rows)
+    emitFullyConnected(cx, { x, y: cx.result(), oq, limits, weights }, k, rows)
     return
   }
   // Many rows: one image of `rows` pixels through the GEMM.
@@ -293,30 +277,15 @@ export function lowerFullyConnected(cx: Context): void {
   yr.alias = true
   xr.alias = true
   const one: Axis = { out: 1, before: 0, after: 0 }
-  emitConv(
-    cx,
-    xr,
-    yr,
-    xq,
-    oq,
-    limits,
-    weights,
-    { kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, y: one, x: { out: rows, before: 0, after: 0 } },
-    1,
-  )
+  const along: Axis = { ...one, out: rows }
+  const win: Window = { kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, y: one, x: along }
+  emitConv(cx, { x: xr, y: yr, xq, oq, limits, weights, win })
   result.producer = undefined
 }
 
-function emitFullyConnected(
-  cx: Context,
-  x: Value,
-  y: Value,
-  oq: Q,
-  limits: [number, number],
-  weights: Weights,
-  k: number,
-  rows: number,
-): void {
+/** `rows` rows of `k` values in x. */
+function emitFullyConnected(cx: Context, layer: Omit<Convolution, 'xq' | 'win'>, k: number, rows: number): void {
+  const { x, y, oq, limits, weights } = layer
   const o = weights.bias.length
   const name = cx.output().name
   const scalar = !cx.simd || !weights.safe

@@ -3,15 +3,16 @@ import { OP_DEPTHWISE, OP_STRIDED_COPY } from '../generated/layout.ts'
 import type { OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
 import { align } from '../words.ts'
-import { type Context, Unsupported, type Q } from './context.ts'
+import { type Context, Unsupported } from './context.ts'
 import { emitConv } from './conv.ts'
 import { depthwiseForm } from './depthwise-forms.ts'
+import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
 import { packDepthwise, panelOrder } from './pack.ts'
 import { present, rowwise, type Value } from './program.ts'
 import { depthwiseBuffers, type WeightBuffers } from './weight-buffers.ts'
 import { readWeights, sameDtypes, type Weights } from './weights.ts'
-import { rowsOf, windowInput, windowOf, type Window } from './window.ts'
+import { rowsOf, windowInput, windowOf } from './window.ts'
 
 export function lowerDepthwise(cx: Context): void {
   const op = cx.op as OpOf<'DEPTHWISE_CONV_2D'>
@@ -29,7 +30,7 @@ export function lowerDepthwise(cx: Context): void {
   if (o % x.c) throw cx.fail('lower/shape', "output channels must be a multiple of the input's", w, x.c, o)
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.input(2, 'bias'), o, 1)
+  const weights = readWeights(cx, { x: xq, out: oq, w, b: cx.input(2, 'bias'), channels: o, inner: 1 })
   const win = windowOf(cx, op.attrs, x, kh, kw)
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
@@ -37,26 +38,19 @@ export function lowerDepthwise(cx: Context): void {
   if (w.dtype === 'uint8' && axis !== 0) {
     // LiteRT leaves this form to the builtin kernel: fixed-point requantization, per tensor.
     const d = f32(f32(xq.scale) * f32(w.quantization!.scales[0]!)) / oq.scale
-    emitDepthwise(
-      cx,
-      repeatChannels(cx, x, o),
-      cx.result(),
-      xq,
-      oq,
-      activationBoundsBuiltin(op.attrs.activation, oq),
-      weights,
-      win,
-      quantizeMultiplier(d),
-    )
+    const repeated = repeatChannels(cx, x, o)
+    const builtin = activationBoundsBuiltin(op.attrs.activation, oq)
+    const layer = { x: repeated, y: cx.result(), xq, oq, limits: builtin, weights, win }
+    emitDepthwise(cx, layer, quantizeMultiplier(d))
     return
   }
   if (x.c === 1) {
     // One input channel: an ordinary convolution, the filter's last axis first.
-    emitConv(cx, x, cx.result(), xq, oq, limits, weights.transposed(), win, 1)
+    emitConv(cx, { x, y: cx.result(), xq, oq, limits, weights: weights.transposed(), win })
     return
   }
   x = repeatChannels(cx, x, o)
-  emitDepthwise(cx, x, cx.result(), xq, oq, limits, weights, win)
+  emitDepthwise(cx, { x, y: cx.result(), xq, oq, limits, weights, win })
 }
 
 /** Depth multiplier m: every channel m times. */
@@ -103,17 +97,9 @@ function tapBuffers(cx: Context, name: string, w: Weights, data: Int16Array, wid
   }
 }
 
-function emitDepthwise(
-  cx: Context,
-  x: Value,
-  y: Value,
-  xq: Q,
-  oq: Q,
-  limits: [number, number],
-  weights: Weights,
-  win: Window,
-  fixed?: { multiplier: number; shift: number },
-): void {
+/** `fixed`: requantization in fixed point, per tensor. */
+function emitDepthwise(cx: Context, layer: Convolution, fixed?: { multiplier: number; shift: number }): void {
+  const { x, y, xq, oq, limits, weights, win } = layer
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const taps = win.kh * win.kw
   const c = y.c

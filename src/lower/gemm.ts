@@ -27,16 +27,18 @@ export interface PanelForm {
   /**
    * Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already.
    */
-  foldBias?(
-    loader: Loader,
-    to: number,
-    plain: Int32Array,
-    weights: Buffer,
-    w: Weights,
-    panels: number,
-    k: number,
-    segment: number,
-  ): boolean
+  foldBias?(loader: Loader, to: number, layer: PackedLayer): boolean
+}
+
+/** A layer whose weights [channels][k] are packed already: in `weights`, `panels` of them. */
+export interface PackedLayer {
+  /** Bias in panel order. */
+  plain: Int32Array
+  weights: Buffer
+  w: Weights
+  panels: number
+  k: number
+  segment: number
 }
 
 export interface GemmForm extends PanelForm {
@@ -144,9 +146,7 @@ export function eachRows(
 function foldRows(
   { runtime, memory }: Loader,
   to: number,
-  plain: Int32Array,
-  w: Weights,
-  k: number,
+  { plain, w, k }: PackedLayer,
   stage: (take: (at: number, rows: number, place: number) => void) => boolean,
 ): boolean {
   const { fold_rows, flip_bytes } = runtime
@@ -164,8 +164,10 @@ function foldRows(
 /** The bias of panels of `nr` channels, from rows of weights. */
 export const foldByRows =
   (nr: number): NonNullable<PanelForm['foldBias']> =>
-  (loader, to, plain, _, w, panels, k) =>
-    foldRows(loader, to, plain, w, k, (take) => eachRows(loader, w, k, nr, (at, rows, p) => take(at, rows, p * nr)))
+  (loader, to, layer) =>
+    foldRows(loader, to, layer, (take) =>
+      eachRows(loader, layer.w, layer.k, nr, (at, rows, p) => take(at, rows, p * nr)),
+    )
 
 /** Weights and bias of the forms that read rows of int8, by the runtime's packer for `nr` channels. */
 const byRows = (
@@ -223,7 +225,7 @@ const WIDE: Omit<GemmForm, 'id' | 'name' | 'kernels'> = {
   packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment),
   weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 16,
   loadWeights: loadGemm4x8,
-  foldBias({ runtime, memory }, to, plain, weights, w, panels) {
+  foldBias({ runtime, memory }, to, { plain, weights, w, panels }) {
     if (!runtime.fold_gemm_4x8) return false
     memory.set(littleEndian(plain), to)
     if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, panels, weights.bytes / panels / 32, 0, w.inputZero)
@@ -295,7 +297,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
       Int8Array.from(packGemm(weights, zero, channels, k, segment), (v) => v + zero),
     weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 8,
     loadWeights: loadGemm4x8w8,
-    foldBias(loader, to, plain, _, w, panels, k, segment) {
+    foldBias(loader, to, { plain, w, k, segment }) {
       const { fold_gemm_4x8 } = loader.runtime
       if (!fold_gemm_4x8) return false
       loader.memory.set(littleEndian(plain), to)
@@ -366,11 +368,12 @@ export const ROWS_FORM: PanelForm = {
       eachFour(loader, w, k, (at, p, rows) => pack_rows4(to + (p >> 2) * panel + (p & 3) * 16, at, rows, k, w.flip))
     )
   },
-  foldBias: (loader, to, plain, _, w, panels, k) =>
-    foldRows(loader, to, plain, w, k, (take) =>
-      eachFour(loader, w, k, (at, place, rows) => {
+  foldBias: (loader, to, layer) =>
+    foldRows(loader, to, layer, (take) =>
+      eachFour(loader, layer.w, layer.k, (at, place, rows) => {
         // Places that repeat a channel have no bias of their own.
-        if (w.bias.length >= 4 || place < w.bias.length) take(at, rows, place)
+        const channels = layer.w.bias.length
+        if (channels >= 4 || place < channels) take(at, rows, place)
       }),
     ),
 }

@@ -32,7 +32,8 @@ export function lowerTransposeConv(cx: Context): void {
   }
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
-  const weights = readWeights(cx, xq, oq, w, cx.hasInput(3) ? cx.input(3, 'bias') : undefined, o, kh * kw * ci)
+  const b = cx.hasInput(3) ? cx.input(3, 'bias') : undefined
+  const weights = readWeights(cx, { x: xq, out: oq, w, b, channels: o, inner: kh * kw * ci })
   // XNNPACK takes an output size that the file holds, not one that the model computes.
   const builtin =
     cx.isComputed(op.inputs[0]) || (op.attrs.padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow)

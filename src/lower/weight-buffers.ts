@@ -54,7 +54,7 @@ export function gemmBuffers(
   const plain = panelOrder(w.bias, form.nr)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
     make: () => panelOrder(w.foldedBias(), form.nr),
-    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w, panels, k, segment) ?? false,
+    load: (loader, address) => form.foldBias?.(loader, address, { plain, weights, w, panels, k, segment }) ?? false,
   })
   return { weights, bias, scale: scaleBuffer(cx, name, w, (v) => panelOrder(v, form.nr)) }
 }

@@ -214,16 +214,18 @@ export function sameDtypes(x: Tensor, filter: Tensor, out: Tensor): void {
   throw new Unsupported(`mixed ${dtype} and ${filter.dtype !== dtype ? filter.dtype : out.dtype} tensors`)
 }
 
+/** What multiplies x into out: filter, bias or none, output channels, and weights of each of those. */
+interface Layer {
+  x: Q
+  out: Q
+  w: Tensor
+  b: Tensor | undefined
+  channels: number
+  inner: number
+}
+
 /** Reads filter and bias. */
-export function readWeights(
-  cx: Context,
-  x: Q,
-  out: Q,
-  w: Tensor,
-  b: Tensor | undefined,
-  channels: number,
-  inner: number,
-): Weights {
+export function readWeights(cx: Context, { x, out, w, b, channels, inner }: Layer): Weights {
   if (!w.data) throw new Unsupported('filter must be a constant')
   if (b && !b.data) throw new Unsupported('bias must be a constant')
   if (b && b.dtype !== 'int32') throw new Unsupported(`${b.dtype} bias`)

@@ -2,11 +2,12 @@
 import { OP_WINOGRAD } from '../generated/layout.ts'
 import type { Kernels } from '../types.ts'
 import { align } from '../words.ts'
-import { type Context, type Q } from './context.ts'
+import type { Context } from './context.ts'
+import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueOf } from './epilogue.ts'
 import { eachRows, fillsPanels, foldByRows, type PanelForm } from './gemm.ts'
 import { packWinograd, winogradPairs } from './pack.ts'
-import { present, type Value } from './program.ts'
+import { present } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import type { Weights } from './weights.ts'
 import { rowsOf, windowInput, type Window } from './window.ts'
@@ -118,17 +119,7 @@ const BATCH = 8
 const FAR = 524288
 
 /** A convolution to emit: x to y, their quantizations, the limits of y's own values. */
-interface Convolve {
-  x: Value
-  y: Value
-  xq: Q
-  oq: Q
-  limits: [number, number]
-  weights: Weights
-  win: Window
-}
-
-export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }: Convolve): void {
+export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }: Convolution): void {
   const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
   const end = epilogueOf(oq, limits)
   const constants = constantVectors(cx, end)

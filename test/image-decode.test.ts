@@ -6,7 +6,7 @@ import { ThimbleError } from '../src/errors.ts'
 import { checkSize } from '../src/image/limits.ts'
 import { sniffOther } from '../src/image/sniff.ts'
 import { decodeImage, type DecodeOptions } from '../src/image/decode.ts'
-import { makeBmp, makePng, noise, pngChunk, type PngOptions } from './image-files.ts'
+import { exif, makeBmp, makePng, noise, pngChunk, type PngOptions } from './image-files.ts'
 import { refusal, rng } from './util.ts'
 
 const test = suite('image-decode')
@@ -95,6 +95,39 @@ test('PNG: colour keys turn white, gray and RGB, low and high depth', () => {
   assert.equal(Array.from(rgb.data), [255, 255, 255, 1, 2, 4])
   const deep = decodeImage(makePng(2, 1, (x) => 0x1234 + x, { type: 0, depth: 16, transparency: [0x12, 0x34] }))
   assert.equal(Array.from(deep.data), [255, 0x12])
+})
+
+test('PNG: EXIF and XMP behind the image data count, those of the next frame not', () => {
+  const png = makePng(4, 2, (x, y) => 40 * x + y, { type: 0, depth: 8 })
+  const end = png.length - 12
+  const behind = (...chunks: number[][]): number => {
+    const file = Uint8Array.from([...png.subarray(0, end), ...chunks.flat(), ...png.subarray(end)])
+    return decodeImage(file).width
+  }
+  const turned = pngChunk('eXIf', exif(6))
+  const xmp = pngChunk('iTXt', Array.from(text('XML:com.adobe.xmp\0\0\0\0\0<rdf:Description tiff:Orientation="8"/>')))
+  const control = pngChunk('fcTL', new Uint8Array(26))
+  assert.is(behind(), 4)
+  assert.is(behind(turned), 2)
+  assert.is(behind(xmp), 2)
+  // EXIF counts before XMP, wherever it stands.
+  assert.is(behind(xmp, pngChunk('eXIf', exif(1))), 4)
+  assert.is(behind(control, turned), 2, 'no APNG')
+  for (const [frames, width] of [
+    [1, 2],
+    [2, 4],
+  ] as const) {
+    const header = pngChunk('acTL', [0, 0, 0, frames, 0, 0, 0, 0])
+    const file = [
+      ...png.subarray(0, 33),
+      ...header,
+      ...png.subarray(33, end),
+      ...control,
+      ...turned,
+      ...png.subarray(end),
+    ]
+    assert.is(decodeImage(Uint8Array.from(file)).width, width, `${frames} frames`)
+  }
 })
 
 test('PNG: EXIF orientation', () => {

@@ -6,11 +6,13 @@ import fc from 'fast-check'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readModel } from '../src/formats/index.ts'
+import type { Graph } from '../src/graph.ts'
 import { planArena, liveMaximum, type Overlay, type Request } from '../src/plan/arena.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { overlayMargin, ringRows } from '../src/plan/schedule.ts'
 import { Value, type Step } from '../src/lower/program.ts'
-import { need, shared } from './util.ts'
+import { GraphBuilder } from './small-models.ts'
+import { errorCode, need, shared } from './util.ts'
 
 const request = fc
   .record({
@@ -244,6 +246,27 @@ test('the shipped model', () => {
   const bytes = readFileSync(new URL('../weights/mobilenet_v2_1.0_224.thimble', import.meta.url))
   const { arenaBytes } = compileModel(readModel(bytes), { variant: 'simd', plan: 'speed' })
   assert.ok(arenaBytes <= 280000, `${arenaBytes} bytes`)
+})
+
+test('what does not fit into 4 GiB is refused when it is planned', () => {
+  const sum = (width: number): Graph => {
+    const b = new GraphBuilder(1)
+    const shape = [1, 20_000, width, 3]
+    const [x, y] = [b.input(shape), b.input(shape)]
+    const out = (): number => b.tensor(shape, 'int8', 0.1, 3)
+    return b.done(
+      b.op('ADD', [x, y], [out()], { activation: 'NONE' }),
+      b.op('SUB', [x, y], [out()], { activation: 'NONE' }),
+    )
+  }
+  // Both inputs and an output, the other one over an input: 3.6 and 6.3 GB.
+  for (const plan of ['speed', 'size'] as const) {
+    assert.ok(compileModel(sum(20_000), { variant: 'simd', plan }).memoryBytes > 3.6e9)
+    assert.is(
+      errorCode(() => compileModel(sum(35_000), { variant: 'simd', plan })),
+      'plan/memory',
+    )
+  }
 })
 
 test.run()

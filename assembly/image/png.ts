@@ -33,6 +33,8 @@ const IEND: u32 = 0x444e4549
 const TRNS: u32 = 0x534e5274
 const EXIF: u32 = 0x66495865
 const ITXT: u32 = 0x74585469
+const ACTL: u32 = 0x4c546361
+const FCTL: u32 = 0x4c546366
 
 let file: usize = 0
 let fileEnd: usize = 0
@@ -52,6 +54,8 @@ const colours = memory.data(256 * 4, 4)
 let hasPalette: bool = false
 let hasAlpha: bool = false
 let hasKey: bool = false
+/** An APNG of several frames. */
+let animated: bool = false
 let keyR: i32 = 0
 let keyG: i32 = 0
 let keyB: i32 = 0
@@ -111,6 +115,7 @@ export function openPng(from: usize, length: usize): void {
   hasPalette = false
   hasAlpha = false
   hasKey = false
+  animated = false
   if (length < 8) return fail(TRUNCATED, 'the file ends in its signature')
   if (load<u32>(from, 4) != 0x0a1a0a0d) {
     return fail(CORRUPT, 'line ends were changed in the signature (a text-mode transfer)')
@@ -130,13 +135,18 @@ export function openPng(from: usize, length: usize): void {
     else if (name == TRNS) readTransparency(body, bytes)
     if (status != 0) return
     if (crc32(at + 4, bytes + 4) != be32(body + bytes)) return fail(CORRUPT, 'the checksum of a chunk is wrong')
-    if (name == EXIF) readExif(body, bytes)
-    else if (name == ITXT && bytes > 22 && load<u32>(body) == 0x3a4c4d58) readXmp(body, bytes)
+    if (name == ACTL && bytes >= 8 && be32(body) <= 0x8000_0000) animated = be32(body) > 1
+    readOrientation(name, body, bytes)
     at = body + bytes + 4
   }
   if (type < 0) return fail(CORRUPT, 'image data before the header')
   if (type == PALETTE && !hasPalette) return fail(CORRUPT, 'no palette before the image data')
   firstData = at
+}
+
+function readOrientation(name: u32, body: usize, bytes: usize): void {
+  if (name == EXIF) readExif(body, bytes)
+  else if (name == ITXT && bytes > 22 && load<u32>(body) == 0x3a4c4d58) readXmp(body, bytes)
 }
 
 function readHeader(body: usize, bytes: usize): void {
@@ -290,7 +300,8 @@ export function decodePng(): void {
       if (packed == 0) {
         if (!endedEarly(pass > 0 || y > 0)) return
         blank(out, pass, y)
-        return turn()
+        if (readBehind()) turn()
+        return
       }
       memory.copy(row, packed + 1, bytes)
       if (!unfilter(load<u8>(packed), row, above, bytes)) return fail(CORRUPT, 'an unknown row filter')
@@ -339,10 +350,7 @@ function black(at: usize, n: i32): void {
   }
 }
 
-/**
- * What follows the last row: the data of its piece as far as it can be read without more rows, and the chunks behind,
- * which must be whole as far as there are any.
- */
+/** What follows the last row: the data of its piece as far as it can be read without more rows, and the chunks behind. */
 function checkEnd(): bool {
   const at = inputPosition()
   for (let i = 0; i < endCount; i++) {
@@ -359,12 +367,20 @@ function checkEnd(): bool {
     fail(TRUNCATED, 'the file ends inside a chunk')
     return false
   }
+  return readBehind()
+}
+
+/** The chunks behind the data, up to the next frame: they must be whole as far as there are any, and may tell which way up. */
+function readBehind(): bool {
   for (let chunk = after; chunk + 8 <= fileEnd; chunk = nextChunk(chunk)) {
-    if (!isName(chunk + 4) || load<u32>(chunk, 4) == IEND) break
-    if (<u64>chunk + 8 + <u64>be32(chunk) > <u64>fileEnd) {
+    const name = load<u32>(chunk, 4)
+    if (!isName(chunk + 4) || name == IEND || (animated && name == FCTL)) break
+    const bytes = <usize>be32(chunk)
+    if (<u64>chunk + 8 + bytes > <u64>fileEnd) {
       fail(TRUNCATED, 'the file ends inside a chunk')
       return false
     }
+    readOrientation(name, chunk + 8, bytes)
   }
   return true
 }

@@ -1,14 +1,18 @@
 /**
- * Thimble's quantizer against onnxruntime's and LiteRT's: the same float network, the same calibration inputs, the same
- * photos to compare on, in one run. Prints one table.
+ * Thimble's quantizer against onnxruntime's, LiteRT's and TensorFlow's: the same float networks, the same calibration
+ * inputs, the same photos to compare on, in one run. Prints one table. onnxruntime's int8 models are run in float
+ * simulation (QuantizeLinear and DequantizeLinear apart), so that they don't suffer where the processor saturates.
  *
  * Set up once: python3 -m venv build/quantizers && build/quantizers/bin/pip install -r
  * tools/quantizers/requirements.txt
- * Usage: npx tsx tools/quantizers/index.ts FLOAT_MODEL --calibration DIR --evaluation DIR [--inputs N] [--seed N]
- * [--python PYTHON]
+ * Usage: npx tsx tools/quantizers/index.ts FLOAT_MODEL… --calibration DIR --evaluation DIR [--inputs N] [--seed N]
+ * [--size N] [--stretch] [--python PYTHON] [--tensorflow PYTHON] [--name NAME…]
+ *   DIR: photos, or one folder of them a class (then top-1 is told as well: classes in the order of the folders' names).
+ *   --size, --stretch: side of a state dict's input, and photos stretched to it. --tensorflow: a Python that has TensorFlow.
+ *   --name: of each network, in the table
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
@@ -42,12 +46,23 @@ interface Row {
   name: string
   sqnr: number
   worst: number
-  top1: number
+  /** Inputs with the float network's best class. */
+  same: number
+  /** Inputs with the right class. */
+  right: number
   seconds: number
 }
 
-function score(name: string, logits: Float32Array, want: readonly Float32Array[], seconds: number): Row {
-  let [signal, noise, top1, worst] = [0, 0, 0, Infinity]
+const best = (v: Float32Array): number => v.indexOf(Math.max(...v))
+
+/** `truth`: the right class of each input, where it is known. */
+function score(
+  r: Pick<Row, 'name' | 'seconds'>,
+  logits: Float32Array,
+  want: readonly Float32Array[],
+  truth: number[],
+): Row {
+  let [signal, noise, same, right, worst] = [0, 0, 0, 0, Infinity]
   want.forEach((w, k) => {
     const got = logits.subarray(k * w.length, (k + 1) * w.length)
     let [s, n] = [0, 0]
@@ -58,14 +73,15 @@ function score(name: string, logits: Float32Array, want: readonly Float32Array[]
     signal += s
     noise += n
     worst = Math.min(worst, 10 * Math.log10(s / n))
-    if (got.indexOf(Math.max(...got)) === w.indexOf(Math.max(...w))) top1++
+    same += Number(best(got) === best(w))
+    right += Number(best(got) === truth[k])
   })
-  return { name, sqnr: 10 * Math.log10(signal / noise), worst, top1, seconds }
+  return { ...r, sqnr: 10 * Math.log10(signal / noise), worst, same, right }
 }
 
 /** Runs the peers; a result a line. */
-async function peers(python: string, onResult: (r: Result) => void): Promise<void> {
-  const child = spawn(python, [join(projectRoot, 'tools/quantizers/peers.py'), FOLDER], {
+async function peers(python: string, script: string, onResult: (r: Result) => void): Promise<void> {
+  const child = spawn(python, [join(projectRoot, 'tools/quantizers', script), FOLDER], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let noise = ''
@@ -80,55 +96,86 @@ async function peers(python: string, onResult: (r: Result) => void): Promise<voi
   }
 }
 
-async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({
-    allowPositionals: true,
-    options: {
-      calibration: { type: 'string' },
-      evaluation: { type: 'string' },
-      inputs: { type: 'string', default: '32' },
-      seed: { type: 'string', default: '1' },
-      python: { type: 'string', default: join(projectRoot, 'build/quantizers/bin/python') },
-    },
-  })
-  const [path] = positionals
-  if (path === undefined || !values.calibration || !values.evaluation) {
-    throw new Error('usage: npx tsx tools/quantizers/index.ts FLOAT_MODEL --calibration DIR --evaluation DIR')
+interface Labelled {
+  pixels: PixelImage
+  /** Undefined: the folder does not say. */
+  truth?: number
+}
+
+/** Photos of a folder, or of one folder a class. */
+function photosIn(folder: string): Labelled[] {
+  const classes = readdirSync(folder, { withFileTypes: true })
+    .filter((e) => e.isDirectory())
+    .map((e) => e.name)
+    .sort()
+  const read = (path: string): PixelImage => decodeImage(readFileSync(path))
+  return classes.length
+    ? classes.flatMap((name, truth) => imagesIn(join(folder, name)).map((f) => ({ pixels: read(f), truth })))
+    : imagesIn(folder).map((f) => ({ pixels: read(f) }))
+}
+
+interface Run {
+  calibration: Labelled[]
+  evaluation: Labelled[]
+  inputs: number
+  seed: number
+  size: number | undefined
+  stretch: boolean
+  python: string
+  tensorflow: string | undefined
+}
+
+const write = (name: string, data: Uint8Array | Float32Array | string): void =>
+  writeFileSync(
+    join(FOLDER, name),
+    typeof data === 'string' ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
+  )
+
+/** Every input after the other. */
+function joined(list: readonly Float32Array[]): Float32Array {
+  const out = new Float32Array(list.reduce((n, x) => n + x.length, 0))
+  let at = 0
+  for (const x of list) {
+    out.set(x, at)
+    at += x.length
   }
-  const graph = await readFloatModel(path)
+  return out
+}
+
+/** All quantizers on one network; the float one first. */
+async function compare(path: string, run: Run): Promise<Row[]> {
+  const graph = await readFloatModel(path, run.size === undefined ? {} : { size: run.size })
+  if (run.stretch) graph.metadata = { ...graph.metadata, preprocess: { ...graph.metadata.preprocess!, fit: 'stretch' } }
   const input = photoInput(graph)
-  const photos = (folder: string): PixelImage[] => imagesIn(folder).map((f) => decodeImage(readFileSync(f)))
-  const seed = Number(values.seed)
-  const calibrated = photos(values.calibration)
-  const calibration = variations(calibrated, Number(values.inputs), random(seed))
+  const calibration = variations(
+    run.calibration.map((c) => c.pixels),
+    run.inputs,
+    random(run.seed),
+  )
   const samples = calibration.map((c) => input(c.pixels))
-  const evaluation = photos(values.evaluation).map(input)
+  const evaluation = run.evaluation.map((p) => input(p.pixels))
+  const truth = run.evaluation.map((p) => p.truth ?? -1)
   const reference = floatModel(graph)
   const want = evaluation.map((x) => reference.run([x])[0]!)
 
-  const start = performance.now()
-  const { graph: int8 } = quantize(graph, samples, {
-    seed,
+  const options = {
+    seed: run.seed,
     photoOf: calibration.map((c) => c.photo),
     inputRange: pixelRange(graph.metadata.preprocess!),
-  })
+  }
+  const start = performance.now()
+  const int8 = quantize(graph, samples, options).graph
   const seconds = (performance.now() - start) / 1000
   mkdirSync(FOLDER, { recursive: true })
-  const write = (name: string, data: Uint8Array | Float32Array | string): void =>
-    writeFileSync(
-      join(FOLDER, name),
-      typeof data === 'string' ? data : new Uint8Array(data.buffer, data.byteOffset, data.byteLength),
-    )
-  const all = (list: readonly Float32Array[]): Float32Array => Float32Array.from(list.flatMap((x) => [...x]))
   const net = onnxNet(graph)
   write('net.json', JSON.stringify(net.json))
   write('net.bin', net.weights)
-  write('calibration.f32', all(samples))
-  write('evaluation.f32', all(evaluation))
+  write('calibration.f32', joined(samples))
+  write('evaluation.f32', joined(evaluation))
   write('float.tflite', writeTflite(graph))
   write('thimble.tflite', writeTflite(int8))
   const rows: Row[] = []
-  await peers(values.python, (r) => {
+  const onResult = (r: Result): void => {
     if (r.error !== undefined) {
       console.error(`${r.name}: ${r.error}`)
       return
@@ -140,25 +187,71 @@ async function main(): Promise<void> {
     }
     const bytes = readFileSync(r.file!)
     const row = score(
-      r.name,
+      { name: r.name, seconds: r.name.startsWith('thimble') ? seconds : r.seconds! },
       new Float32Array(bytes.buffer.slice(bytes.byteOffset, bytes.byteOffset + bytes.length)),
       want,
-      r.name.startsWith('thimble') ? seconds : r.seconds!,
+      truth,
     )
     if (r.name.startsWith('float') && row.sqnr < 80) {
       throw new Error(`${r.name} is not the same network: ${row.sqnr.toFixed(1)} dB`)
     }
     rows.push(row)
     console.error(`${row.name}: ${row.sqnr.toFixed(1)} dB`)
+  }
+  await peers(run.python, 'peers.py', onResult)
+  if (run.tensorflow !== undefined) await peers(run.tensorflow, 'tensorflow_peer.py', onResult)
+  return rows
+}
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      calibration: { type: 'string' },
+      evaluation: { type: 'string' },
+      inputs: { type: 'string', default: '32' },
+      seed: { type: 'string', default: '1' },
+      size: { type: 'string' },
+      stretch: { type: 'boolean', default: false },
+      python: { type: 'string', default: join(projectRoot, 'build/quantizers/bin/python') },
+      tensorflow: { type: 'string' },
+      name: { type: 'string', multiple: true, default: [] },
+    },
   })
+  if (positionals.length === 0 || !values.calibration || !values.evaluation) {
+    throw new Error('usage: npx tsx tools/quantizers/index.ts FLOAT_MODEL… --calibration DIR --evaluation DIR')
+  }
+  const run: Run = {
+    calibration: photosIn(values.calibration),
+    evaluation: photosIn(values.evaluation),
+    inputs: Number(values.inputs),
+    seed: Number(values.seed),
+    size: values.size === undefined ? undefined : Number(values.size),
+    stretch: values.stretch,
+    python: values.python,
+    tensorflow: values.tensorflow,
+  }
+  const count = run.evaluation.length
+  const percent = (n: number): string => `${((100 * n) / count).toFixed(1)} %`
+  const labelled = run.evaluation.every((p) => p.truth !== undefined)
   console.log(
-    `${graph.metadata.name ?? basename(path)}: ${calibrated.length} calibration photos (${samples.length} inputs with variations), compared on ${evaluation.length} other photos\n`,
+    `${run.calibration.length} calibration photos (${run.inputs} inputs with variations), compared on ${count} other photos\n`,
   )
-  console.log(`| quantizer | logit SQNR | worst photo | same top-1 | seconds |\n|---|---|---|---|---|`)
-  for (const r of rows) {
-    console.log(
-      `| ${r.name} | ${r.sqnr.toFixed(1)} dB | ${r.worst.toFixed(1)} dB | ${r.top1} of ${evaluation.length} | ${r.seconds < 0.05 ? '' : r.seconds.toFixed(0)} |`,
-    )
+  console.log('| network | quantizer | SQNR | worst photo | agrees with float | top-1 | seconds |')
+  console.log('|---|---|--:|--:|--:|--:|--:|')
+  for (const [i, path] of positionals.entries()) {
+    for (const r of await compare(path, run)) {
+      const cells = [
+        values.name[i] ?? basename(path).replace(/\.\w+$/, ''),
+        r.name,
+        `${r.sqnr.toFixed(1)} dB`,
+        `${r.worst.toFixed(1)} dB`,
+        percent(r.same),
+        labelled ? percent(r.right) : '',
+        r.seconds < 0.05 ? '' : r.seconds.toFixed(0),
+      ]
+      console.log(`| ${cells.join(' | ')} |`)
+    }
   }
 }
 

@@ -22,6 +22,12 @@ export function onnxNet(graph: Graph): OnnxNet {
     offset += data.length
     return String(t)
   }
+  const constants: Record<string, string> = {}
+  /** An operand's name; those that are constant are declared. */
+  const operand = (t: number): string => {
+    if (graph.tensors[t]!.data) constants[name(t)] ??= weight(t)
+    return name(t)
+  }
   const nodes = graph.ops.flatMap((op): object[] => {
     const output = name(op.outputs[0]!)
     switch (op.type) {
@@ -61,9 +67,16 @@ export function onnxNet(graph: Graph): OnnxNet {
           },
         ]
       case 'ADD':
-        return [{ op: op.type, inputs: op.inputs.map(name), output, activation: op.attrs.activation }]
+      case 'MUL':
+        return [{ op: op.type, inputs: op.inputs.map(operand), output, activation: op.attrs.activation }]
       case 'MEAN':
+        return [{ op: op.type, inputs: [name(op.inputs[0]!)], output, keepDims: op.attrs.keepDims }]
+      case 'HARD_SWISH':
+      case 'RELU6':
+      case 'LOGISTIC':
         return [{ op: op.type, inputs: [name(op.inputs[0]!)], output }]
+      case 'RESHAPE':
+        return [{ op: op.type, inputs: [name(op.inputs[0]!)], output, shape: graph.tensors[op.outputs[0]!]!.shape }]
       default:
         throw new Error(`${(op as Op).type} is not compared`)
     }
@@ -78,6 +91,7 @@ export function onnxNet(graph: Graph): OnnxNet {
       input: { name: name(graph.inputs[0]!), shape: graph.tensors[graph.inputs[0]!]!.shape },
       output: name(graph.outputs[0]!),
       nodes,
+      constants,
       weights,
     },
     weights: data,

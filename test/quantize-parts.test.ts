@@ -2,12 +2,15 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { GraphBuilder } from '../src/convert/builder.ts'
+import { floatModel } from '../src/float/execute.ts'
 import type { Activation, Graph } from '../src/graph.ts'
 import { channelGroups } from '../src/quantize/channel-groups.ts'
 import { quantizeBlockers, refuseBlocked } from '../src/quantize/check.ts'
-import { pixelRange } from '../src/quantize/inputs.ts'
+import { inputInfo, photoInput, pixelRange } from '../src/quantize/inputs.ts'
 import { isClassifier, probedOutputs } from '../src/quantize/outputs.ts'
+import { prepare } from '../src/quantize/prepare.ts'
 import { gatherRows, positions } from '../src/quantize/reconstruct.ts'
+import { SCHEMES } from '../src/quantize/scheme.ts'
 import { refusal } from './util.ts'
 
 /** A network whose layers all have four channels, so that only roles decide. */
@@ -209,6 +212,89 @@ test('what is compared: logits behind the end, real numbers behind whole ones', 
   assert.ok(isClassifier(b.finish([best])))
   assert.not(isClassifier(b.finish([row, best])))
   assert.not(isClassifier(b.finish([b.x])))
+})
+
+const opsOf = (graph: Graph): string[] =>
+  graph.ops.map(
+    (op) =>
+      `${op.type} ${op.inputs.map((t) => graph.tensors[t]!.name).join(' ')} > ${graph.tensors[op.outputs[0]!]!.name}`,
+  )
+
+test('the form to quantize: constants of their own, biases everywhere', () => {
+  const b = new Four()
+  const filter = { shape: [4, 1, 1, 4], data: new Float32Array(16).fill(0.5) }
+  const bare = b.conv('bare', b.x, { filter, activation: 'NONE' })
+  const graph = b.finish([b.layer('c', b.layer('b', bare))])
+  const ops = graph.ops as unknown as { inputs: number[] }[]
+  ops[2]!.inputs = [ops[2]!.inputs[0]!, ops[1]!.inputs[1]!, ops[1]!.inputs[2]!]
+  const ready = prepare(graph, SCHEMES.int8)
+  const [first, second, third] = ready.ops as unknown as { inputs: number[] }[]
+  const bias = ready.tensors[first!.inputs[2]!]!
+  assert.equal([bias.shape, bias.dtype, [...bias.data!]], [[4], 'float32', new Array(16).fill(0)])
+  for (const k of [1, 2]) {
+    const [own, copy] = [ready.tensors[second!.inputs[k]!]!, ready.tensors[third!.inputs[k]!]!]
+    assert.is.not(own.name, copy.name)
+    assert.equal({ ...copy, name: own.name }, own)
+  }
+  assert.is(graph.ops[2]!.inputs[1], graph.ops[1]!.inputs[1], 'the graph itself stays')
+  ops[1]!.inputs[1] = b.x
+  assert.match(refusal(() => prepare(graph, SCHEMES.int8)).message, /CONV_2D with weights that are not constant.*x/)
+})
+
+test('the form to quantize: scores beside other values keep their own grid', () => {
+  const join = (parts: (b: Four, a: number) => number[]): string[] => {
+    const b = new Four()
+    const inputs = parts(b, b.layer('a', b.x))
+    const attrs = { axis: 3, activation: 'NONE' } as const
+    const out = b.op({ type: 'CONCATENATION', inputs, attrs }, 'out', [1, 4, 4, 4 * inputs.length])
+    return opsOf(prepare(b.finish([out]), SCHEMES.int8)).filter((op) => /QUANTIZE|CONCAT/.test(op))
+  }
+  const scores = (b: Four, x: number, name = 'p'): number => b.simple(name, 'LOGISTIC', x)
+  assert.equal(
+    join((b, a) => [a, a]),
+    ['CONCATENATION a a > out'],
+  )
+  assert.equal(
+    join((b, a) => [scores(b, a), a]),
+    ['QUANTIZE p > p/requantized', 'CONCATENATION p/requantized a > out'],
+  )
+  assert.equal(
+    join((b, a) => [scores(b, a), scores(b, a, 'q')]),
+    ['CONCATENATION p q > out'],
+  )
+  assert.equal(
+    join((b, a) => [a, b.reshape('r', scores(b, a), [1, 4, 4, 4])]),
+    ['QUANTIZE r > r/requantized', 'CONCATENATION a r/requantized > out'],
+    'through what only moves them',
+  )
+})
+
+test('the form to quantize: 16 bits have no HARD_SWISH', () => {
+  const b = new Four()
+  const swish = b.op({ type: 'HARD_SWISH', inputs: [b.layer('a', b.x)], attrs: {} }, 's', [1, 4, 4, 4])
+  const graph = b.finish([swish])
+  assert.ok(opsOf(prepare(graph, SCHEMES.int8)).includes('HARD_SWISH a > s'))
+  const ready = prepare(graph, SCHEMES.int16x8)
+  assert.equal(opsOf(ready).slice(1), [
+    'ADD a s/three > s/gate',
+    'MUL a s/gate > s/product',
+    'MUL s/product s/sixth > s',
+  ])
+  const x = Float32Array.from({ length: 64 }, (_, i) => (i - 32) / 4)
+  const [want, got] = [floatModel(graph).run([x])[0]!, floatModel(ready).run([x])[0]!]
+  want.forEach((w, i) => assert.ok(Math.abs(w - got[i]!) < 1e-6))
+})
+
+test('photos as the float input', () => {
+  const b = new GraphBuilder()
+  const x = b.input('image', [1, 2, 3, 3])
+  const how = { fit: 'stretch', method: 'nearest', channels: 'rgb', mean: [10], std: [2] } as const
+  const graph = b.finish([x], { preprocess: how })
+  assert.equal(inputInfo(graph), { name: 'image', shape: [1, 2, 3, 3], dtype: 'float32', scale: 0, zeroPoint: 0 })
+  const read = photoInput(graph)
+  const photo = (v: number) => ({ data: new Uint8Array(18).fill(v), width: 3, height: 2, channels: 3 as const })
+  const [one, two] = [read(photo(30)), read(photo(10))]
+  assert.equal([[...one], [...two]], [new Array(18).fill(10), new Array(18).fill(0)], 'an array each')
 })
 
 test.run()

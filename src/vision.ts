@@ -7,6 +7,7 @@ export {
   type Face,
   type FaceFinder,
   type FaceModels,
+  type FaceOptions,
   type Point,
 } from './vision/faces.ts'
 export { createLearner } from './learn/index.ts'

@@ -31,7 +31,8 @@ const HELP = `usage: tsx bench/run.ts [options] [NETWORK.tflite | NAME]...
   --keep          add it to bench/results/by-processor and write docs/benchmarks.md even with --quick
   --out DIR       JSON, table and chart go here (default bench/build/quick, or build/full), and nowhere else
   --list          name the peers and whether they can run here
-  --photos DIR    instead: a photo's way to the tensor beside Pillow and NumPy (--model MODEL, --rounds N; bench/photos.ts)`
+  --photos DIR    instead: a photo's way to the tensor beside Pillow and NumPy (--model MODEL, --rounds N; bench/photos.ts)
+  --serve         instead: thimble serve under load (--model MODEL; bench/serve.ts)`
 
 function machine(): string {
   return `${describe(processor())}; ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()}`
@@ -50,6 +51,7 @@ async function main(): Promise<void> {
       out: { type: 'string' },
       list: { type: 'boolean', default: false },
       photos: { type: 'string' },
+      serve: { type: 'boolean', default: false },
       model: { type: 'string' },
       rounds: { type: 'string', default: '5' },
       help: { type: 'boolean', short: 'h', default: false },
@@ -63,6 +65,10 @@ async function main(): Promise<void> {
       ...(flags.model === undefined ? {} : { model: flags.model }),
       rounds: Math.max(1, Number(flags.rounds) || 5),
     })
+  }
+  if (flags.serve) {
+    const { benchServe } = await import('./serve.ts')
+    return benchServe(flags.model ?? 'mobilenet_v2_1.0_224')
   }
   const log = (line: string): void => {
     process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}bench: ${line}${process.stderr.isTTY ? '' : '\n'}`)

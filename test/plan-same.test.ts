@@ -157,6 +157,29 @@ test('arenas of many buffers, few and very many, with overlays and bounds', () =
     }
   }
   now.arenas = digest(JSON.stringify(placed))
+  if (!update) assert.is(now.arenas, stored.arenas.split(' ')[0])
+})
+
+test('thousands of buffers alive at once: none over another, gaps are used again', () => {
+  const r = rng(6)
+  const requests = Array.from({ length: 3600 }, (_, i): Request => {
+    const first = Math.floor(i / 3)
+    // Every third one is soon gone.
+    return { bytes: 16 * (1 + r.int(40)), first, last: first + (i % 3 ? 1100 + r.int(100) : r.int(9)) }
+  })
+  const { offsets, peak } = planArena(requests)
+  const sorted = requests.map((q, i) => ({ ...q, from: offsets[i]!, to: offsets[i]! + q.bytes }))
+  sorted.sort((a, b) => a.from - b.from)
+  sorted.forEach((a, i) => {
+    for (let k = i + 1; k < sorted.length && sorted[k]!.from < a.to; k++) {
+      const b = sorted[k]!
+      assert.ok(a.last < b.first || b.last < a.first, `two at ${b.from}`)
+    }
+  })
+  assert.is(peak, Math.max(...sorted.map((q) => q.to)))
+  const all = requests.reduce((sum, q) => sum + q.bytes, 0)
+  assert.ok(peak < 0.75 * all, `${peak} of ${all}`)
+  now.arenas += ` ${digest(JSON.stringify(offsets))}`
   if (!update) assert.is(now.arenas, stored.arenas)
 })
 

@@ -137,23 +137,23 @@ function compute(graph: Graph, op: Op, values: Values): Float32Array[] {
       const s = convShape(graph, op)
       const oneGroup = x(1).length === s.outC * s.kh * s.kw * s.inC
       if (oneGroup && hasSimd()) {
-        simd.conv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation))
+        simd.conv2d({ x: x(0), filter: x(1), bias: optional(2) }, out, s, bounds(op.attrs.activation))
         return [out]
       }
-      plain.conv2d(x(0), x(1), optional(2), out, s)
+      plain.conv2d({ x: x(0), filter: x(1), bias: optional(2) }, out, s)
       break
     }
     case 'DEPTHWISE_CONV_2D': {
       const s = convShape(graph, op)
       if (s.inC === s.outC && hasSimd()) {
-        simd.depthwiseConv2d(x(0), x(1), optional(2), out, s, bounds(op.attrs.activation))
+        simd.depthwiseConv2d({ x: x(0), filter: x(1), bias: optional(2) }, out, s, bounds(op.attrs.activation))
         return [out]
       }
-      plain.depthwiseConv2d(x(0), x(1), optional(2), out, s)
+      plain.depthwiseConv2d({ x: x(0), filter: x(1), bias: optional(2) }, out, s)
       break
     }
     case 'TRANSPOSE_CONV':
-      transposeConv2d(x(2), x(1), optional(3), out, convShape(graph, op))
+      transposeConv2d({ x: x(2), filter: x(1), bias: optional(3) }, out, convShape(graph, op))
       break
     case 'AVERAGE_POOL_2D':
       pool2d(x(0), out, convShape(graph, op), 'average')

@@ -35,6 +35,13 @@ export function corner(s: ConvShape): { top: number; left: number } {
   return { top: y.before, left: x.before }
 }
 
+/** What a convolution reads. */
+export interface LayerData {
+  x: Float32Array
+  filter: Float32Array
+  bias?: Float32Array | undefined
+}
+
 /** Operands of a matrix product: a [M,K], b [N,K] and bias [N] or none, rows contiguous. */
 export interface Factors {
   a: Float32Array
@@ -157,13 +164,7 @@ export function im2col(x: Float32Array, s: ConvShape, { n, y0, y1, c0, channels 
 }
 
 /** Grouped convolution. Shapes: x [N,H,W,C], filter [O,kh,kw,C/groups], bias [O], out [N,OH,OW,O]. */
-export function conv2d(
-  x: Float32Array,
-  filter: Float32Array,
-  bias: Float32Array | undefined,
-  out: Float32Array,
-  s: ConvShape,
-): void {
+export function conv2d({ x, filter, bias }: LayerData, out: Float32Array, s: ConvShape): void {
   const groupIn = filter.length / (s.outC * s.kh * s.kw)
   const groups = s.inC / groupIn
   const groupOut = s.outC / groups
@@ -191,13 +192,7 @@ export function conv2d(
 }
 
 /** Shapes: x [N,H,W,C], filter [1,kh,kw,C*m], bias [C*m], out [N,OH,OW,C*m]. */
-export function depthwiseConv2d(
-  x: Float32Array,
-  filter: Float32Array,
-  bias: Float32Array | undefined,
-  out: Float32Array,
-  s: ConvShape,
-): void {
+export function depthwiseConv2d({ x, filter, bias }: LayerData, out: Float32Array, s: ConvShape): void {
   const { top, left } = corner(s)
   const m = s.outC / s.inC
   const acc = new Float64Array(s.outC)
@@ -254,13 +249,7 @@ export function pool2d(x: Float32Array, out: Float32Array, s: ConvShape, kind: '
  * Transposed convolution. Shapes: x [N,H,W,I], filter [O,kh,kw,I], bias [O], out [N,OH,OW,O]; `s.in*` is x, `s.out*` is
  * out.
  */
-export function transposeConv2d(
-  x: Float32Array,
-  filter: Float32Array,
-  bias: Float32Array | undefined,
-  out: Float32Array,
-  s: ConvShape,
-): void {
+export function transposeConv2d({ x, filter, bias }: LayerData, out: Float32Array, s: ConvShape): void {
   // The padding of the forward convolution that this one inverts.
   const { top, left } = corner({ ...s, inH: s.outH, inW: s.outW, outH: s.inH, outW: s.inW })
   for (let i = 0; i < out.length; i++) out[i] = bias ? bias[i % s.outC]! : 0

@@ -5,7 +5,7 @@
 import { align } from '../words.ts'
 import { ThimbleError } from '../errors.ts'
 import base64 from '../generated/float.ts'
-import { corner, type ConvShape, type Factors, type Sizes } from './kernels.ts'
+import { corner, type ConvShape, type Factors, type LayerData, type Sizes } from './kernels.ts'
 
 interface Exports {
   memory: WebAssembly.Memory
@@ -151,15 +151,14 @@ function readRows(arena: Arena, from: number, stride: number, out: Float32Array,
 /** Elements of the unrolled matrix that are kept at a time. */
 const SLAB = 1 << 18
 
+/** A window as the module's kernels take it: size, strides, dilations, and where it begins. */
+function windowOf(s: ConvShape): readonly number[] {
+  const { top, left } = corner(s)
+  return [s.kh, s.kw, s.strideH, s.strideW, s.dilationH, s.dilationW, top, left]
+}
+
 /** As `conv2d` of kernels.ts, one group. */
-export function conv2d(
-  x: Float32Array,
-  filter: Float32Array,
-  bias: Float32Array | undefined,
-  out: Float32Array,
-  s: ConvShape,
-  bounds?: Bounds,
-): void {
+export function conv2d({ x, filter, bias }: LayerData, out: Float32Array, s: ConvShape, bounds?: Bounds): void {
   const K = s.kh * s.kw * s.inC
   if (s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1) {
     gemm({ a: x, b: filter, bias }, out, { M: s.batch * s.outH * s.outW, N: s.outC, K }, bounds)
@@ -173,32 +172,12 @@ export function conv2d(
   const slab = arena.floats(rows * s.outW * K)
   const ldo = align(s.outC, 8)
   const y = arena.floats(rows * s.outW * ldo)
-  const { top, left } = corner(s)
   for (let n = 0; n < s.batch; n++) {
     new Float32Array(arena.k.memory.buffer, input, image).set(x.subarray(n * image, (n + 1) * image))
     for (let y0 = 0; y0 < s.outH; y0 += rows) {
       const y1 = Math.min(s.outH, y0 + rows)
       const M = (y1 - y0) * s.outW
-      arena.k.im2col(
-        input,
-        slab,
-        s.inH,
-        s.inW,
-        s.inC,
-        s.outW,
-        s.kh,
-        s.kw,
-        s.strideH,
-        s.strideW,
-        s.dilationH,
-        s.dilationW,
-        top,
-        left,
-        y0,
-        y1,
-        0,
-        s.inC,
-      )
+      arena.k.im2col(input, slab, s.inH, s.inW, s.inC, s.outW, ...windowOf(s), y0, y1, 0, s.inC)
       arena.k.gemm(slab, K, packed, biases, y, ldo, M, s.outC, K)
       if (bounds) arena.k.clamp(y, M * ldo, ...bounds)
       readRows(arena, y, ldo, out.subarray((n * s.outH + y0) * s.outW * s.outC), M, s.outC)
@@ -208,9 +187,7 @@ export function conv2d(
 
 /** As `depthwiseConv2d` of kernels.ts, multiplier 1. */
 export function depthwiseConv2d(
-  x: Float32Array,
-  filter: Float32Array,
-  bias: Float32Array | undefined,
+  { x, filter, bias }: LayerData,
   out: Float32Array,
   s: ConvShape,
   bounds?: Bounds,
@@ -221,28 +198,9 @@ export function depthwiseConv2d(
   const [inSize, outSize] = [s.inH * s.inW * s.inC, s.outH * s.outW * s.outC]
   const input = arena.floats(inSize)
   const y = arena.floats(outSize)
-  const { top, left } = corner(s)
   for (let n = 0; n < s.batch; n++) {
     new Float32Array(arena.k.memory.buffer, input, inSize).set(x.subarray(n * inSize, (n + 1) * inSize))
-    arena.k.depthwise(
-      input,
-      w,
-      b,
-      y,
-      s.inH,
-      s.inW,
-      s.inC,
-      s.outH,
-      s.outW,
-      s.kh,
-      s.kw,
-      s.strideH,
-      s.strideW,
-      s.dilationH,
-      s.dilationW,
-      top,
-      left,
-    )
+    arena.k.depthwise(input, w, b, y, s.inH, s.inW, s.inC, s.outH, s.outW, ...windowOf(s))
     if (bounds) arena.k.clamp(y, outSize, ...bounds)
     arena.get(y, out.subarray(n * outSize, (n + 1) * outSize))
   }
@@ -299,31 +257,13 @@ export function depthwiseGradient(g: Float32Array, filter: Float32Array, s: Conv
   const C = s.inC
   const padded = align(C, 4)
   const out = new Float32Array(s.batch * s.inH * s.inW * C)
-  const { top, left } = corner(s)
   const [inPixels, outPixels] = [s.inH * s.inW, s.outH * s.outW]
   for (let n = 0; n < s.batch; n++) {
     const arena = new Arena()
     const w = arena.putRows(filter, C)
     const from = arena.putRows(g.subarray(n * outPixels * C, (n + 1) * outPixels * C), C)
     const to = arena.cleared(inPixels * padded)
-    arena.k.depthwiseGradient(
-      from,
-      w,
-      to,
-      s.inH,
-      s.inW,
-      padded,
-      s.outH,
-      s.outW,
-      s.kh,
-      s.kw,
-      s.strideH,
-      s.strideW,
-      s.dilationH,
-      s.dilationW,
-      top,
-      left,
-    )
+    arena.k.depthwiseGradient(from, w, to, s.inH, s.inW, padded, s.outH, s.outW, ...windowOf(s))
     readRows(arena, to, padded, out.subarray(n * inPixels * C), inPixels, C)
   }
   return out

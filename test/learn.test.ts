@@ -167,6 +167,38 @@ test('a photo in the wrong class and one that is there twice are named', async (
   learner.dispose()
 })
 
+test('an ImageData is a photo like any other', async () => {
+  /** As in browsers: the fields are getters of the class. */
+  class Image {
+    readonly #of: PixelImage
+    constructor(of: PixelImage) {
+      this.#of = of
+    }
+    get data() {
+      return this.#of.data
+    }
+    get width() {
+      return this.#of.width
+    }
+    get height() {
+      return this.#of.height
+    }
+    get channels() {
+      return this.#of.channels
+    }
+  }
+  const [plain, wrapped] = await Promise.all([createLearner(BASE), createLearner(BASE)])
+  for (const label of CLASSES) {
+    await plain.add(label, cropped(label, 4))
+    await wrapped.add(label, new Image(cropped(label, 4)) as PixelImage)
+  }
+  await plain.train()
+  await wrapped.train()
+  equalBytes(wrapped.export(), plain.export(), 'the same photos')
+  plain.dispose()
+  wrapped.dispose()
+})
+
 test('one photo a class is enough to begin with', async () => {
   const learner = await taught(BASE, [4])
   const report = await learner.train()
@@ -290,6 +322,24 @@ test('thimble learn makes a file of folders', async () => {
     await learner.train()
     equalBytes(readFileSync(out), learner.export(), 'the command and the API')
     learner.dispose()
+    // A stream of raw frames is watched with it.
+    const frame = cropped('cat', 4)
+    writeFileSync(join(folder, 'frames.rgb'), frame.data)
+    const size = `${frame.width}x${frame.height}`
+    const watched = await thimble([
+      'watch',
+      join(folder, 'frames.rgb'),
+      '--size',
+      size,
+      '--format',
+      'rgb24',
+      '--model',
+      out,
+      '--json',
+    ])
+    assert.is(watched.code, 0, watched.err)
+    const { predictions } = JSON.parse(watched.out.split('\n')[0]!) as { predictions: { label: string }[] }
+    assert.is(predictions[0]!.label, 'cat')
     // More photos of a file that was learned before, a class less, and what needs its photos without them.
     const less = await thimble([
       'learn',

@@ -6,6 +6,7 @@ import { clearOverlay } from './overlay.js'
 import { clearNumbers, showNumbers, showWaiting } from './results.js'
 import { chooseTab, currentTab, startTabs } from './tabs.js'
 import './tasks.js'
+import './teach.js'
 
 // ── Photos ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 

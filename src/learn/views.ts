@@ -46,7 +46,8 @@ export class Viewer {
   /** One tensor after the other, the photo first. Errors: `image/pixels`. */
   *views(image: PixelImage): Generator<TypedArray> {
     yield this.whole.run(image)
-    const pixels = { ...image, channels: checkPixels(image) }
+    // An ImageData's fields are no properties of its own.
+    const pixels = { data: image.data, width: image.width, height: image.height, channels: checkPixels(image) }
     yield mirror(this.crops.run(corner(pixels, 0)), this.geometry)
     yield this.crops.run(corner(pixels, 1))
   }

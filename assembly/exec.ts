@@ -70,6 +70,7 @@ import {
   OP_MATMUL16,
   OP_SOFTMAX16,
   OP_RESIZE16,
+  OP_SOFTMAX8_16,
   FORM_DOT,
   PartsRecord,
   Record,
@@ -142,6 +143,7 @@ import {
   kernel_95,
   kernel_96,
   kernel_97,
+  kernel_98,
   relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
@@ -346,6 +348,9 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       break
     case OP_RESIZE16:
       kernel_97(record)
+      break
+    case OP_SOFTMAX8_16:
+      kernel_98(record)
       break
     default:
       if (FAST) {

@@ -83,6 +83,8 @@ export const OP_REDUCE16 = 94
 export const OP_MATMUL16 = 95
 export const OP_SOFTMAX16 = 96
 export const OP_RESIZE16 = 97
+/** SoftmaxRecord with an int16 output. */
+export const OP_SOFTMAX8_16 = 98
 
 /**
  * Bytes at the start of a convolution's scratch, and of what precedes a packed panel there (assembly/kernels/tile.ts).
@@ -1199,11 +1201,10 @@ export const FLOAT_POOL_MEAN = 3
   high: f32
 }
 
-/** Taps row by row, column by column; products and sums apart; rows of the input spread by the strides. */
+/** Taps row by row, column by column; row by row of an input that the strides spread. */
 export const FLOAT_CONV_ROWS = 0
 export const FLOAT_CONV_COLUMNS = 1
-export const FLOAT_CONV_APART = 2
-export const FLOAT_CONV_TRANSPOSED = 3
+export const FLOAT_CONV_TRANSPOSED = 2
 
 /** Products of float32 matrices as in MatmulRecord; strides of both in bytes along both dimensions. */
 @unmanaged export class FloatMatmulRecord extends Record {
@@ -1340,6 +1341,8 @@ export const RESCALE16_REAL = 2
 }
 
 /** Both times 2^15 and their multipliers, added, times the multiplier; a negative bMultiplier subtracts. */
+/** Operands of one shape: the shift to the left and that of the scale are one. */
+export const PAIRS16_ADD_SAME = 8
 export const PAIRS16_ADD = 0
 /** Both divided by 2^aShift and 2^bShift, half away from zero, added with b times bMultiplier (1 or -1). */
 export const PAIRS16_ADD_POWERS = 1

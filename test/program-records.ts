@@ -10,6 +10,14 @@ export const STORED_OPCODES = Object.entries(layout as unknown as Record<string,
   ([name]) => name.startsWith('OP_') && !NOT_STORED.has(name),
 )
 
+/** Records of opcodes that have none of their own name, by a part of theirs. */
+const SHARED = [
+  ['DEPTHWISE', 'DepthwiseRecord'],
+  ['RESIZE', 'ResizeBilinearRecord'],
+  ['SOFTMAX', 'SoftmaxRecord'],
+  ['POOL', 'PoolRecord'],
+] as const
+
 /** The record of an opcode in LAYOUT. */
 export function recordName(op: number): keyof typeof LAYOUT {
   const name = STORED_OPCODES.find(([, n]) => n === op)![0].slice(3)
@@ -17,6 +25,6 @@ export function recordName(op: number): keyof typeof LAYOUT {
   const names = Object.keys(LAYOUT) as (keyof typeof LAYOUT)[]
   return (
     names.find((n) => n.toLowerCase() === `${camel}record`.toLowerCase()) ??
-    (name.startsWith('DEPTHWISE') ? 'DepthwiseRecord' : name.endsWith('RESIZE') ? 'ResizeBilinearRecord' : 'PoolRecord')
+    SHARED.find(([part]) => name.includes(part))![1]
   )
 }

@@ -3,7 +3,6 @@
  * product is fused with the sum so far, one after the other. Far from fast: the heavy part of a model is 8-bit.
  */
 import {
-  FLOAT_CONV_APART,
   FLOAT_CONV_COLUMNS,
   FLOAT_CONV_TRANSPOSED,
   FloatConvRecord,
@@ -42,8 +41,7 @@ function pixel(r: FloatConvRecord, y: i32, x: i32, o: i32): f32 {
     if (<u32>iy >= <u32>r.inRows || <u32>ix >= <u32>r.inW) continue
     const p: usize = from + (((iy * r.inW + ix) * r.inC) << 2)
     const w: usize = weights + (((ky * r.kw + kx) * groupIn) << 2)
-    if (r.order == FLOAT_CONV_APART) sum = load<f32>(p) * load<f32>(w) + sum
-    else for (let c = 0; c < groupIn; c++) sum = fma(load<f32>(p + (c << 2)), load<f32>(w + (c << 2)), sum)
+    for (let c = 0; c < groupIn; c++) sum = fma(load<f32>(p + (c << 2)), load<f32>(w + (c << 2)), sum)
   }
   return limited(sum, r.low, r.high)
 }

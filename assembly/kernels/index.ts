@@ -64,6 +64,7 @@ export { reduce16 as kernel_94 } from './int16-reduce'
 export { matmul16 as kernel_95 } from './int16-matmul'
 export { softmax16 as kernel_96 } from './int16-unary'
 export { resize16 as kernel_97 } from './int16-reduce'
+export { softmaxWide as kernel_98 } from './int16-unary'
 
 /** GEMM forms of kernel_4, for the linker likewise. */
 export { gemm4x8 as gemm_0 } from './gemm-4x8'

@@ -5,6 +5,7 @@
 import {
   PAIRS16_ADD,
   PAIRS16_ADD_POWERS,
+  PAIRS16_ADD_SAME,
   PAIRS16_DIV,
   PAIRS16_FLOOR_DIV,
   PAIRS16_MAXIMUM,
@@ -68,6 +69,14 @@ function element(r: Pairs16Record, a: i32, b: i32): i32 {
       y = multiplyByQuantizedMultiplier(
         multiplyByQuantizedMultiplier(a << 15, r.aMultiplier, r.aShift) +
           multiplyByQuantizedMultiplier(b << 15, r.bMultiplier, r.bShift),
+        r.multiplier,
+        r.shift,
+      )
+      break
+    case PAIRS16_ADD_SAME:
+      y = multiplyByQuantizedMultiplier(
+        multiplyByQuantizedMultiplier(a, r.aMultiplier, 15 + r.aShift) +
+          multiplyByQuantizedMultiplier(b, r.bMultiplier, 15 + r.bShift),
         r.multiplier,
         r.shift,
       )

@@ -4,6 +4,7 @@
  */
 import {
   Softmax16Record,
+  SoftmaxRecord,
   TYPE_FLOAT32,
   TYPE_INT16,
   TYPE_INT32,
@@ -159,4 +160,25 @@ export function softmax16(record: usize): void {
   const r = changetype<Softmax16Record>(record)
   const bytes = r.depth << 1
   for (let i = 0; i < <i32>r.rows; i++) softmaxRow(r, r.input + i * bytes, r.output + i * bytes)
+}
+
+/** Of int8 to int16, rounded half away from zero. Source: TFLite's builtin softmax. */
+export function softmaxWide(record: usize): void {
+  const r = changetype<SoftmaxRecord>(record)
+  const depth = r.depth
+  const table: usize = r.table
+  for (let y: u32 = 0; y < r.rows; y++) {
+    const from: usize = r.input + y * depth
+    const to: usize = r.output + ((y * depth) << 1)
+    let top = -128
+    for (let i = 0; i < depth; i++) top = max(top, <i32>load<i8>(from + i))
+    let sum: f32 = 0
+    for (let i = 0; i < depth; i++) sum += load<f32>(table + ((top - load<i8>(from + i)) << 2))
+    const inverse: f32 = <f32>1 / (sum * r.outScale)
+    for (let i = 0; i < depth; i++) {
+      const p = load<f32>(table + ((top - load<i8>(from + i)) << 2)) * inverse
+      const whole = trunc<f32>(p)
+      store<i16>(to + (i << 1), clamp(i32(whole) + i32(p - whole >= 0.5) + r.outputZeroPoint, -32768, 32767))
+    }
+  }
 }

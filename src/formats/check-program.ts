@@ -47,6 +47,7 @@ import {
   OP_REDUCE,
   OP_REDUCE16,
   OP_RESIZE16,
+  OP_SOFTMAX8_16,
   OP_RESIZE_BILINEAR,
   OP_SELECT,
   OP_SOFTMAX,
@@ -571,6 +572,15 @@ const KINDS = new Map<number, Kind>([
       writes: ['output'],
       reach: (f) => [2 * times(f.rows, f.depth)],
       work: (f) => times(f.rows, f.depth),
+    },
+  ],
+  [
+    OP_SOFTMAX8_16,
+    {
+      record: 'SoftmaxRecord',
+      writes: ['output'],
+      reach: (f) => [2 * times(f.rows, f.depth)],
+      work: (f) => 2 * times(f.rows, f.depth),
     },
   ],
   [

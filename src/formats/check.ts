@@ -400,7 +400,8 @@ export function checkGraph(graph: Graph, ready: readonly boolean[] = []): void {
     checkOp(op, where)
     for (let k = 0; k < op.inputs.length; k++) {
       const i = op.inputs[k]!
-      if (i >= 0 && !written[i]) {
+      // Ops of other runtimes have scratch among their inputs; they are refused by name, not as damage.
+      if (i >= 0 && !written[i] && op.type !== 'UNSUPPORTED') {
         throw new ThimbleError('format/order', 'reads a tensor that no earlier op, input or constant provides', {
           op: where,
           tensor: tensors[i]!.name,

@@ -155,7 +155,7 @@ export function refuseFloat(graph: Graph): void {
   })
 }
 
-/** Ops that a compiler for other hardware, or TensorFlow's own runtime, leaves in a file, and what to do about them. */
+/** Ops that a compiler for other hardware, TensorFlow's own runtime or an export leaves in a file, and what to do about them. */
 const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
   [
     /^CUSTOM edgetpu-custom-op/,
@@ -167,6 +167,16 @@ const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
     /^CUSTOM Flex/,
     'the model holds ops of TensorFlow itself (Flex)',
     'convert it with TFLITE_BUILTINS_INT8 as the only supported ops',
+  ],
+  [
+    /^(WHILE|IF)$/,
+    'the model holds control flow',
+    'export it without: unroll=True in Keras for recurrent layers, or a fixed number of steps',
+  ],
+  [
+    /^(UNIQUE|WHERE|NON_MAX_SUPPRESSION_V4|NON_MAX_SUPPRESSION_V5)$/,
+    'the model has results whose size depends on the input',
+    'export it without its post-processing: detect finds boxes in the raw outputs of common heads',
   ],
 ]
 

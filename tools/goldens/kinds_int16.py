@@ -300,6 +300,49 @@ def softmax(d):
     return b.done(y), [[words(d, shape)] for _ in range(2)], f"{shape} beta {beta}"
 
 
+@kind("int16-ADD-rounding")
+def add_rounding(d):
+    """Pairs whose sum depends on whether a scaled operand is rounded once or twice."""
+    sa, sb = f32(d.scale(-11, -9)), f32(d.scale(-11, -9))
+    so = f32(max(sa, sb) * d.r.uniform(0.8, 2))
+
+    def multiplier(v):
+        m, e = np.frexp(v)
+        return int(round(m * 2**31)), int(e)
+
+    def high(x, m):
+        return (x * m + (1 << 30)) >> 31
+
+    def shifted(x, s):
+        return x if s <= 0 else (x >> s) + ((x & ((1 << s) - 1)) > (((1 << s) - 1) >> 1) + (x < 0))
+
+    twice = 2 * float(max(sa, sb))
+    (ma, ea), (mb, eb), (mo, eo) = (multiplier(v) for v in (float(sa) / twice, float(sb) / twice, twice / (2**15 * float(so))))
+    a, b = (d.r.integers(-32768, 32768, 300000) for _ in range(2))
+    once = high(a << (15 + ea), ma) + high(b << (15 + eb), mb)
+    again = shifted(high(a << 15, ma), -ea) + shifted(high(b << 15, mb), -eb)
+    at = np.nonzero(shifted(high(once, mo), -eo) != shifted(high(again, mo), -eo))[0]
+    if len(at) < 2:
+        return None
+    # Blocks of 16 and what is left over.
+    at = np.resize(at, 16 * d.int(0, 2) + d.int(1, 15))
+    n = Net()
+    x, y = n.input([len(at)], T, sa), n.input([len(at)], T, sb)
+    z = n.op("ADD", [x, y], n.tensor([len(at)], T, so), "AddOptions", 2, potScaleInt16=False)
+    return n.done(z), [[a[at].astype(np.int16), b[at].astype(np.int16)]], f"{len(at)}"
+
+
+@kind("int16-SOFTMAX-int8")
+def softmax_of_eight(d):
+    dtype = d.pick(["int8", "uint8"])
+    shape = [d.int(1, 3) for _ in range(d.int(0, 3))] + [d.pick([1, 2, 3, 10, 21, 40, 300])]
+    b = Net()
+    x, y = b.input(shape, dtype, d.scale(-9, 0), d.zero(dtype)), b.tensor(shape, T, 1 / 65536, -32768)
+    beta = d.pick([1.0, 1.0, 1.0, 0.5, 2.0, 0.1])
+    op(b, "SOFTMAX", [x], [y], "SoftmaxOptions", beta=beta)
+    return b.done(y), [[d.values(shape, dtype)] for _ in range(2)], f"{dtype} {shape} beta {beta}"
+
+
 def pool(name):
     @kind(f"int16-{name}")
     def make(d):

@@ -3,6 +3,7 @@ import {
   OP_PAIRS16,
   PAIRS16_ADD,
   PAIRS16_ADD_POWERS,
+  PAIRS16_ADD_SAME,
   PAIRS16_DIV,
   PAIRS16_FLOOR_DIV,
   PAIRS16_FLOOR_MOD,
@@ -10,7 +11,7 @@ import {
   PAIRS16_MINIMUM,
   PAIRS16_MUL,
 } from '../../generated/layout.ts'
-import type { Activation, OpOf } from '../../graph.ts'
+import { elements, type Activation, type OpOf } from '../../graph.ts'
 import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../../numerics.ts'
 import { broadcast, merge, offsets, type Dim } from '../broadcast.ts'
 import { type Context, Unsupported } from '../context.ts'
@@ -19,6 +20,8 @@ import { HIGH, LOW, params16, scale16 } from './common.ts'
 
 interface Pairs {
   kind: number
+  /** Of operands of one shape: only these elements, first to last. */
+  part?: [from: number, to: number]
   numbers?: Record<string, number>
   limits?: [number, number]
 }
@@ -26,7 +29,10 @@ interface Pairs {
 function emit(cx: Context, p: Pairs): void {
   const a = cx.plain(cx.value(0))
   const b = cx.plain(cx.value(1))
-  const loops = merge(broadcast(cx, a.tensor, b.tensor, cx.output()), ['a', 'b'])
+  const [from = 0, to = 0] = p.part ?? []
+  const loops = p.part
+    ? [{ size: to - from, a: 1, b: 1 }]
+    : merge(broadcast(cx, a.tensor, b.tensor, cx.output()), ['a', 'b'])
   const outer = offsets(loops.splice(0, Math.max(0, loops.length - 4)))
   const [d0, d1, d2, d3] = [...Array<Dim>(4 - loops.length).fill({ size: 1, a: 0, b: 0 }), ...loops] as [
     Dim,
@@ -34,11 +40,11 @@ function emit(cx: Context, p: Pairs): void {
     Dim,
     Dim,
   ]
-  const y = cx.result()
+  const y = (from ? cx.computed(cx.op.outputs[0]!) : undefined) ?? cx.result()
   y.alias = true
   const [actMin, actMax] = p.limits ?? [LOW, HIGH]
   const part = 2 * d0.size * d1.size * d2.size * d3.size
-  outer.forEach((from, i) =>
+  outer.forEach((start, i) =>
     cx.push({
       record: 'Pairs16Record',
       op: OP_PAIRS16,
@@ -48,9 +54,9 @@ function emit(cx: Context, p: Pairs): void {
       writes: [y.buffer],
       fields: () => ({
         kind: p.kind,
-        a: a.address() + 2 * from.a,
-        b: b.address() + 2 * from.b,
-        output: y.address() + i * part,
+        a: a.address() + 2 * (from + start.a),
+        b: b.address() + 2 * (from + start.b),
+        output: y.address() + 2 * from + i * part,
         d0: d0.size,
         d1: d1.size,
         d2: d2.size,
@@ -128,18 +134,25 @@ export function lowerAdd16(cx: Context): void {
     { multiplier: number; shift: number },
   ]
   if (my.shift > 0) throw new Unsupported('an output scale that is 2^15 times smaller than an input’s')
-  emit(cx, {
-    kind: PAIRS16_ADD,
-    numbers: {
-      aMultiplier: ma.multiplier,
-      aShift: ma.shift,
-      bMultiplier: sign * mb.multiplier,
-      bShift: mb.shift,
-      multiplier: my.multiplier,
-      shift: my.shift,
-    },
-    limits,
-  })
+  const numbers = {
+    aMultiplier: ma.multiplier,
+    aShift: ma.shift,
+    bMultiplier: sign * mb.multiplier,
+    bShift: mb.shift,
+    multiplier: my.multiplier,
+    shift: my.shift,
+  }
+  const sum: Pairs = { kind: PAIRS16_ADD, numbers, limits }
+  const { shape } = cx.output()
+  if (sign < 0 || `${cx.input(0).shape}` !== `${shape}` || `${cx.input(1).shape}` !== `${shape}`) {
+    emit(cx, sum)
+    return
+  }
+  // The reference's vector code, which takes tensors of one shape in blocks of 16, rounds operands once less.
+  const n = elements(shape)
+  const whole = n - (n % 16)
+  if (whole) emit(cx, { ...sum, kind: PAIRS16_ADD_SAME, part: [0, whole] })
+  if (n > whole) emit(cx, { ...sum, part: [whole, n] })
 }
 
 export function lowerMul16(cx: Context): void {

@@ -1,6 +1,7 @@
 /** One int16 operand, element by element; QUANTIZE and DEQUANTIZE from and to int16; SOFTMAX. */
 import {
   OP_SOFTMAX16,
+  OP_SOFTMAX8_16,
   OP_UNARY16,
   TYPE_FLOAT32,
   TYPE_INT16,
@@ -21,6 +22,7 @@ import { activationBoundsBuiltin, exp, expf, f32, quantizeMultiplier, rha } from
 import { logf } from '../../libm.ts'
 import { type Context, Unsupported } from '../context.ts'
 import { present, rowwise, type Buffer } from '../program.ts'
+import { softmaxTable } from '../reduce.ts'
 import { approximateGelu, gelu } from '../unary.ts'
 import { grid, HIGH, LOW, params16, scale16 } from './common.ts'
 import { powerOf } from './pairs.ts'
@@ -257,10 +259,54 @@ function softmaxTables(cx: Context): { exponentials: Buffer; reciprocals: Buffer
   }
 }
 
-export function lowerSoftmax16(cx: Context): void {
+/** Of an 8-bit tensor: in floats, to the whole range of int16. */
+function lowerSoftmaxWide(cx: Context): void {
   const { beta } = (cx.op as OpOf<'SOFTMAX'>).attrs
   const x = cx.plain(cx.value(0))
   const { shape } = x.tensor
+  const out = cx.output()
+  const p = out.quantization
+  cx.expectShape(out, shape)
+  if (!p || p.zeroPoints[0] !== LOW || Math.abs(p.scales[0]! - 1 / 65536) > 0.001 / 65536) {
+    throw cx.fail(
+      'lower/quantization',
+      'output scale and zero point',
+      out,
+      `1/65536, ${LOW}`,
+      `${p?.scales[0]}, ${p?.zeroPoints[0]}`,
+    )
+  }
+  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, '> 0', beta)
+  const depth = shape.at(-1) ?? 1
+  const table = softmaxTable(cx, cx.q(x.tensor).scale, beta)
+  const outScale = p.scales[0]!
+  const y = cx.result()
+  y.alias = true
+  cx.push({
+    record: 'SoftmaxRecord',
+    op: OP_SOFTMAX8_16,
+    kernel: 'softmax-int16',
+    rows: rowwise(elements(shape) / depth),
+    reads: [x.buffer, table],
+    writes: [y.buffer],
+    fields: () => ({
+      input: x.address(),
+      output: y.address(),
+      depth,
+      table: table.address,
+      outScale,
+      outputZeroPoint: LOW,
+      unsigned: 0,
+      xor: 0,
+    }),
+  })
+}
+
+export function lowerSoftmax16(cx: Context): void {
+  const { beta } = (cx.op as OpOf<'SOFTMAX'>).attrs
+  const x = cx.plain(cx.value(0))
+  const { shape, dtype } = x.tensor
+  if (dtype === 'int8' || dtype === 'uint8') return lowerSoftmaxWide(cx)
   const out = cx.output()
   cx.expectShape(out, shape)
   const scale = scale16(cx, out)

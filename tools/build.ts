@@ -61,6 +61,11 @@ function parseLayout(source: string): { constants: [string, number][]; records: 
     else if (line === '}') current = undefined
     else throw new Error(`assembly/layout.ts: cannot read "${line}"; fields are "name: u32|i32|f32", constants decimal`)
   }
+  const opcodes = constants.filter(([name]) => name.startsWith('OP_'))
+  for (const [i, [name, value]] of opcodes.entries()) {
+    const other = opcodes.slice(0, i).find(([, v]) => v === value)
+    if (other) throw new Error(`assembly/layout.ts: ${other[0]} and ${name} are both ${value}`)
+  }
   return { constants, records }
 }
 

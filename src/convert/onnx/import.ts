@@ -321,7 +321,7 @@ class Import implements Reader {
       throw new ThimbleError('lower/unsupported-op', `ONNX ops ${[...unknown].join(', ')}`, {
         hint: unknown.has('QLinearConv')
           ? 'quantize in QDQ format instead of QOperator'
-          : 'export with constant folding, or simplify the model',
+          : 'leave them out of the exported model and compute them on its output',
       })
     }
     this.model.nodes.forEach((n, i) => this.node(n.name ? n : { ...n, name: n.outputs[0] || `node${i}` }))

@@ -89,7 +89,7 @@ export interface Ridge {
 }
 
 /** Strengths tried, from the best guess on: later ones must be better. */
-const RIDGE_STRENGTHS = [1, 3, 0.3, 0.1, 10]
+const RIDGE_STRENGTHS = [3, 1]
 /** Of examples from which on the first strength is taken: each costs the cube of their number. */
 const MANY = 800
 /** Where each class has one example, there is nothing to choose by. */
@@ -137,32 +137,6 @@ export function ridgeOf({ products, labels, classes }: Problem, strength: number
   return { strength, coefficients, leftOut }
 }
 
-/** Squared error of the answers to examples left out, over those whose class has others. */
-function leftOutError({ leftOut }: Ridge, { labels, classes }: Problem, sizes: Int32Array): number {
-  let error = 0
-  for (let i = 0; i < labels.length; i++) {
-    if (sizes[labels[i]!]! < 2) continue
-    for (let c = 0; c < classes; c++) error += (leftOut[i * classes + c]! - (labels[i] === c ? 1 : 0)) ** 2
-  }
-  return error
-}
-
-/**
- * Ridge regression on the classes, in closed form; its leave-one-out answers are exact and cost nothing more. The
- * strength is the one with the smallest squared error on examples left out.
- */
-export function ridge(problem: Problem): Ridge {
-  const sizes = classSizes(problem.labels, problem.classes)
-  if (Math.max(...sizes) < 2) return ridgeOf(problem, SINGLES_STRENGTH)
-  const tried = problem.labels.length > MANY ? RIDGE_STRENGTHS.slice(0, 1) : RIDGE_STRENGTHS
-  return tried
-    .map((strength) => {
-      const solved = ridgeOf(problem, strength)
-      return { solved, error: leftOutError(solved, problem, sizes) }
-    })
-    .reduce((a, b) => (b.error < a.error ? b : a)).solved
-}
-
 /** Softmax of each row of `classes` values, in place. */
 function softmaxRows(values: Float64Array, classes: number): void {
   for (let at = 0; at < values.length; at += classes) {
@@ -199,26 +173,54 @@ function scoresOf(products: Float64Array, from: number, coefficients: Float64Arr
   return out
 }
 
-/** From the closed form's answers, 0 to 1, to logits. */
-const GAINS = [3, 4, 6, 8, 12]
+/** Logits by which the right class is ahead of the others in the mean, of examples left out. */
+const GAINS = [1.5, 2, 3, 4, 6, 8, 12]
 /** Of classes with one example each. */
 const SINGLES_GAIN = 8
 
-/** The gain whose logits are least surprised by examples left out. */
-function gainOf({ leftOut }: Ridge, { labels, classes }: Problem): number {
+/** From the closed form's answers to logits: the gain whose logits are least surprised by examples left out. */
+function gainOf({ leftOut }: Ridge, { labels, classes }: Problem): { gain: number; loss: number } {
   const sizes = classSizes(labels, classes)
   const asked = Array.from({ length: labels.length }, (_, i) => i).filter((i) => sizes[labels[i]!]! > 1)
-  if (asked.length === 0) return SINGLES_GAIN
+  if (asked.length === 0) return { gain: SINGLES_GAIN, loss: Infinity }
   const said = Float64Array.from(asked.flatMap((i) => Array.from(leftOut.subarray(i * classes, (i + 1) * classes))))
   const right = asked.map((i) => labels[i]!)
-  return GAINS.map((gain) => ({
-    gain,
-    loss: logLoss(
-      said.map((v) => v * gain),
-      right,
-      classes,
-    ),
-  })).reduce((a, b) => (b.loss < a.loss ? b : a)).gain
+  let lead = 0
+  right.forEach((own, k) => {
+    for (let c = 0; c < classes; c++) {
+      const v = said[k * classes + c]!
+      lead += (c === own ? v : -v / (classes - 1)) / right.length
+    }
+  })
+  // Where nothing can be told apart, any gain is wrong.
+  const one = 1 / Math.max(lead, 0.01)
+  return GAINS.map((ahead) => {
+    const gain = ahead * one
+    return {
+      gain,
+      loss: logLoss(
+        said.map((v) => v * gain),
+        right,
+        classes,
+      ),
+    }
+  }).reduce((a, b) => (b.loss < a.loss ? b : a))
+}
+
+/**
+ * Ridge regression on the classes, in closed form; its leave-one-out answers are exact and cost nothing more. The
+ * strength is the one whose logits are least surprised by examples left out; the largest ones come to class means.
+ */
+export function ridge(problem: Problem): Ridge {
+  const sizes = classSizes(problem.labels, problem.classes)
+  if (Math.max(...sizes) < 2) return ridgeOf(problem, SINGLES_STRENGTH)
+  const tried = problem.labels.length > MANY ? RIDGE_STRENGTHS.slice(0, 1) : RIDGE_STRENGTHS
+  return tried
+    .map((strength) => {
+      const solved = ridgeOf(problem, strength)
+      return { solved, loss: gainOf(solved, problem).loss }
+    })
+    .reduce((a, b) => (b.loss < a.loss ? b : a)).solved
 }
 
 interface Descent extends Problem {
@@ -269,7 +271,7 @@ export interface Trained {
 }
 
 /** How strongly the softmax steps are held to the closed form, from its own answer on. */
-const STRENGTHS = [1, 0.1, 0.01, 0.001]
+const STRENGTHS = [1, 0.1]
 const FOLDS = 4
 const STEPS = { fold: 60, final: 100 }
 
@@ -298,7 +300,7 @@ function part(products: Float64Array, n: number, rows: readonly number[], column
 export function trainSoftmax(problem: Problem, begin: Ridge, seed: number): Trained {
   const { products, labels, classes } = problem
   const n = labels.length
-  const gain = gainOf(begin, problem)
+  const { gain } = gainOf(begin, problem)
   const sizes = classSizes(labels, classes)
   const start = begin.coefficients.map((v) => v * gain)
   const finish = (strength: number): Float64Array => descend({ ...problem, start, strength, steps: STEPS.final })

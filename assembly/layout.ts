@@ -351,6 +351,8 @@ export const STATUS_INEXACT = 5
   outRing: i32
   outW: i32
   channels: i32
+  /** Scalar kernel: bytes between neighbouring pixels of the output. */
+  outPixelStride: i32
   weights: u32
   bias: u32
   scale: u32

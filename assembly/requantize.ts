@@ -3,14 +3,23 @@
  * Source: XNNPACK's fp32 requantization and TFLite's MultiplyByQuantizedMultiplier, as LiteRT 2.3.0 runs them.
  */
 
+/** 1.5 * 2^23: added to an f32 of at most 2^22, it leaves that rounded to nearest even in the lowest bits. */
+const MAGIC: f32 = 12582912
+const MAGIC_BITS = 0x4b400000
+
+/** RNE(y) within limits that are integers of at most 2^22: rounding keeps the order, so that y is limited first. */
+// @ts-ignore: decorator
+@inline
+export function roundWithin(y: f32, low: f32, high: f32): i32 {
+  y = y < low ? low : y
+  return reinterpret<i32>((y > high ? high : y) + MAGIC) - MAGIC_BITS
+}
+
 /** clamp(RNE(f32(acc) * scale) + zeroPoint, min, max); both f32 steps round on their own. */
 // @ts-ignore: decorator
 @inline
 export function requantize(acc: i32, scale: f32, zeroPoint: i32, low: i32, high: i32): i32 {
-  const y = f32(acc) * scale
-  // Limits that are exact in f32 and far outside 8 bits: the integer clamp below decides.
-  const r = i32(nearest<f32>(min<f32>(max<f32>(y, -1048576), 1048576))) + zeroPoint
-  return clamp(r, low, high)
+  return roundWithin(f32(acc) * scale, f32(low - zeroPoint), f32(high - zeroPoint)) + zeroPoint
 }
 
 /** Rounding arithmetic shift right: half away from zero (TFLite's RoundingDivideByPOT). */

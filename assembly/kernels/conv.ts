@@ -9,8 +9,7 @@
  * Source: numerics as XNNPACK's qs8-qc8w fp32 GEMM; tile study in the repository's ARCHITECTURE.md.
  */
 import { ConvRecord, SLOT_BYTES, TILE_BYTES } from '../layout'
-import { requantize } from '../requantize'
-import { dot, sum } from '../scalar'
+import { copyWords, rowByAll } from '../scalar'
 import { HAS_DOT } from '../dot'
 import { FAST } from '../fast'
 import { gemm3x8c8 } from './gemm-3x8c8'
@@ -173,37 +172,43 @@ function unstage(r: ConvRecord, stage: usize, y: i32, x: i32, outW: i32, y1: i32
   }
 }
 
-/** Scalar: patch gathered to scratch, weights [N][K] i8 row-major. */
+/** Scalar: pixel by pixel, weights [N/4][K][4] i8; patches that lie apart are gathered to scratch. */
 function convScalar(r: ConvRecord, y0: i32, y1: i32): void {
   const outW = r.outW
-  const outC = r.outC
+  const xStep = r.xStep
+  const step = r.outPixelStride
   const segments = r.segments
   const bytes = r.segmentBytes
-  const k = r.panelBytes
   const direct = r.kh == 1 && segments == 1
+  const patch: usize = r.scratch
+  const k = r.panelBytes
+  const outC = r.outC
+  const weights: usize = r.weights
+  const bias: usize = r.bias
+  const scale: usize = r.scale
+  const weightZero = r.weightZeroPoint
+  const zero = r.outputZeroPoint
+  const low = r.actMin
+  const high = r.actMax
   for (let y = y0; y < y1; y++) {
+    const top = y * r.strideH - r.padTop
+    let from = rowAt(r, top)
+    let to = outputRow(r, y)
     for (let x = 0; x < outW; x++) {
-      let patch: usize = r.scratch
-      if (direct) patch = rowAt(r, y * r.strideH - r.padTop) + x * r.xStep
-      else {
-        let to = patch
+      if (!direct) {
+        let gathered = patch
         for (let ky = 0; ky < r.kh; ky++) {
-          let from = rowAt(r, y * r.strideH - r.padTop + ky * r.dilationH) + x * r.xStep
+          let part = rowAt(r, top + ky * r.dilationH) + x * xStep
           for (let s = 0; s < segments; s++) {
-            memory.copy(to, from, bytes)
-            to += bytes
-            from += r.segmentStep
+            copyWords(gathered, part, bytes)
+            gathered += bytes
+            part += r.segmentStep
           }
         }
       }
-      const to = outputRow(r, y) + x * r.outPixelStride
-      const correction = r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sum(patch, k)
-      let w: usize = r.weights
-      for (let n = 0; n < outC; n++) {
-        const acc = load<i32>(r.bias + (n << 2)) - correction + dot(patch, w, k)
-        store<i8>(to + n, requantize(acc, load<f32>(r.scale + (n << 2)), r.outputZeroPoint, r.actMin, r.actMax))
-        w += k
-      }
+      rowByAll(direct ? from : patch, k, outC, weights, bias, scale, weightZero, to, zero, low, high)
+      from += xStep
+      to += step
     }
   }
 }

@@ -2,13 +2,13 @@
  * Depthwise convolution of any window, stride and dilation, depth multiplier 1.
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding; output [rows, outW, C] i8.
- * Weights, SIMD: [C/8][taps/2][8][2] i16, taps padded to even with zeros, the last block overlapping; scalar: [taps][C]
+ * Weights, SIMD: [C/8][taps/2][8][2] i16, taps padded to even with zeros, the last block overlapping; scalar: [C][taps]
  * i16. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: 0..7 bytes. Writes: exactly the output rows.
  */
 import { DepthwiseRecord } from '../layout'
 import { requantize4, widen } from '../simd'
 import { high, low, mac, rowAt } from './depthwise-row'
-import { clamp, multiplyByQuantizedMultiplier, requantize } from '../requantize'
+import { clamp, multiplyByQuantizedMultiplier, roundWithin } from '../requantize'
 
 /** Fills scratch with the address of each tap of the window at column 0 of output row y; an even number of them. */
 function tapAddresses(r: DepthwiseRecord, y: i32): void {
@@ -75,27 +75,70 @@ function rowSimd(r: DepthwiseRecord, out: usize): void {
   }
 }
 
+/** Weights [C][taps] i16; windows of 3 x 3 without a table of taps. */
 function rowScalar(r: DepthwiseRecord, out: usize): void {
-  const channels = r.channels
+  const table: usize = r.scratch
   const taps = r.kh * r.kw
-  const tableEnd: usize = r.scratch + (taps << 2)
-  for (let x = 0; x < r.outW; x++) {
-    for (let c = 0; c < channels; c++) {
-      const offset: usize = x * r.xStep + c
-      let acc = load<i32>(r.bias + (c << 2))
-      let w: usize = r.weights + (c << 1)
-      for (let table: usize = r.scratch; table < tableEnd; table += 4) {
-        acc += load<i8>(<usize>load<u32>(table) + offset) * load<i16>(w)
-        w += channels << 1
+  const tableEnd = table + (taps << 2)
+  const step: usize = r.tapStep
+  const square = taps == 9 && r.kw == 3
+  const zero = r.outputZeroPoint
+  const low = f32(r.actMin - zero)
+  const high = f32(r.actMax - zero)
+  // In locals: engines and compilers must take every store for one that changes a field.
+  const fixedPoint = r.fixedPoint
+  const channels = r.channels
+  const stride = r.outPixelStride
+  const xStep = r.xStep
+  const weights: usize = r.weights
+  const biases: usize = r.bias
+  const scales: usize = r.scale
+  const outW = r.outW
+  const p0: usize = load<u32>(table)
+  const p1: usize = square ? <usize>load<u32>(table, 12) : 0
+  const p2: usize = square ? <usize>load<u32>(table, 24) : 0
+  for (let x = 0; x < outW; x++) {
+    const pixel: usize = x * xStep
+    let a = p0 + pixel
+    let b = p1 + pixel
+    let c = p2 + pixel
+    let w = weights
+    let bias = biases
+    let scale = scales
+    let to = out
+    for (const end = out + channels; to < end; to++) {
+      let acc = load<i32>(bias)
+      if (square) {
+        acc +=
+          load<i8>(a) * load<i16>(w) +
+          load<i8>(a + step) * load<i16>(w, 2) +
+          load<i8>(a + 2 * step) * load<i16>(w, 4) +
+          load<i8>(b) * load<i16>(w, 6) +
+          load<i8>(b + step) * load<i16>(w, 8) +
+          load<i8>(b + 2 * step) * load<i16>(w, 10) +
+          load<i8>(c) * load<i16>(w, 12) +
+          load<i8>(c + step) * load<i16>(w, 14) +
+          load<i8>(c + 2 * step) * load<i16>(w, 16)
+        a++
+        b++
+        c++
+        w += 18
+      } else {
+        const offset = pixel + (to - out)
+        for (let tap = table; tap < tableEnd; tap += 4, w += 2) {
+          acc += load<i8>(<usize>load<u32>(tap) + offset) * load<i16>(w)
+        }
       }
       store<i8>(
-        out + c,
-        r.fixedPoint
-          ? clamp(multiplyByQuantizedMultiplier(acc, r.multiplier, r.shift) + r.outputZeroPoint, r.actMin, r.actMax)
-          : requantize(acc, load<f32>(r.scale + (c << 2)), r.outputZeroPoint, r.actMin, r.actMax),
+        to,
+        fixedPoint
+          ? clamp(multiplyByQuantizedMultiplier(acc, r.multiplier, r.shift) + zero, r.actMin, r.actMax)
+          : roundWithin(f32(acc) * load<f32>(scale), low, high) + zero,
       )
+      bias += 4
+      scale += 4
     }
-    out += channels
+    out += stride
   }
 }
 

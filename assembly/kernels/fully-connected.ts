@@ -3,13 +3,12 @@
  *
  * Shapes: input [rows, K] i8; output [rows, O] i8. SIMD: weights [O/4][K/16][4][16] i8, K padded with zeros to a
  * multiple of 16: one stream, however long rows are, which is what memory gives fastest; bias i32 and scale f32 four a
- * panel; when O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O][K], one bias
- * and scale each. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
+ * panel; when O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O/4][K][4], bias and
+ * scale four a panel. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
  */
 import { FullyConnectedRecord } from '../layout'
 import { requantize4, sumRow } from '../simd'
-import { requantize } from '../requantize'
-import { dot, sum } from '../scalar'
+import { rowByAll } from '../scalar'
 
 /** Widens one input row to i16 in scratch, zero-padded to a multiple of 16. */
 function widenRow(to: usize, from: usize, k: i32): void {
@@ -84,23 +83,26 @@ function rowSimd(r: FullyConnectedRecord, row: usize, out: usize): void {
   }
 }
 
-function rowScalar(r: FullyConnectedRecord, x: usize, out: usize): void {
-  const k = r.inC
-  const correction = r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sum(x, k)
-  let w: usize = r.weights
-  for (let n = 0; n < r.outC; n++) {
-    const acc = load<i32>(r.bias + (n << 2)) - correction + dot(x, w, k)
-    store<i8>(out + n, requantize(acc, load<f32>(r.scale + (n << 2)), r.outputZeroPoint, r.actMin, r.actMax))
-    w += k
-  }
-}
-
 export function fullyConnected(record: usize, y0: i32, y1: i32): void {
   const r = changetype<FullyConnectedRecord>(record)
   for (let y = y0; y < y1; y++) {
     const x: usize = r.input + y * r.inC
     const out: usize = r.output + y * r.outC
     if (ASC_FEATURE_SIMD && !r.scalar) rowSimd(r, x, out)
-    else rowScalar(r, x, out)
+    else {
+      rowByAll(
+        x,
+        r.inC,
+        r.outC,
+        r.weights,
+        r.bias,
+        r.scale,
+        r.weightZeroPoint,
+        out,
+        r.outputZeroPoint,
+        r.actMin,
+        r.actMax,
+      )
+    }
   }
 }

@@ -2,6 +2,7 @@
 # Packs a model, turns it into C, builds firmware for a Cortex-M4F and prints what it takes of flash and RAM.
 #   build.sh MODEL.tflite OUT_DIR [IMAGE.bin]
 # IMAGE.bin: raw bytes of the model's input; then the firmware also runs, in QEMU's model of an Arm MPS2 board.
+# WEIGHTS: flash (default) keeps the weights there, memory copies them into RAM at start.
 # Needs: wabt (wasm2c), gcc-arm-none-eabi, libnewlib-arm-none-eabi; to run: qemu-system-arm. THIMBLE: the command to
 # pack with (default: this checkout's, after npm ci).
 set -euo pipefail
@@ -9,14 +10,15 @@ here=$(cd "$(dirname "$0")" && pwd)
 model=$1 out=$2 image=${3:-}
 mkdir -p "$out"
 
-${THIMBLE:-node "$here/../../dist/cli.js"} pack "$model" -o "$out/model.wasm" --variant scalar --header "$out/model_thimble.h"
+${THIMBLE:-node "$here/../../dist/cli.js"} pack "$model" -o "$out/model.wasm" --variant scalar --weights "${WEIGHTS:-flash}" --header "$out/model_thimble.h"
 wasm2c "$out/model.wasm" -n model -o "$out/model.c"
 
 prefix=$(sed -n 's/^#define \(.*\)_MEMORY_PAGES .*/\1/p' "$out/model_thimble.h")
 include=$(dirname "$(find /usr/include /usr/local/include -name wasm-rt.h -print -quit)")
 cp "$include/wasm-rt.h" "$out/"
+# Sums stay chains of multiply-adds (-fno-tree-reassoc): one instruction a product.
 # The module is our own and its addresses were checked when it was packed: no bounds check on every access, no stack counter.
-arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -O2 -std=gnu11 -Wall -Wextra -Wno-unused -ffunction-sections -fno-math-errno \
+arm-none-eabi-gcc -mcpu=cortex-m4 -mthumb -mfloat-abi=hard -mfpu=fpv4-sp-d16 -O2 -std=gnu11 -Wall -Wextra -Wno-unused -ffunction-sections -fno-math-errno -fno-tree-reassoc \
   -DMODEL="$prefix" -DNDEBUG -DWASM_RT_MEMCHECK_SIGNAL_HANDLER=1 -DWASM_RT_SKIP_SIGNAL_RECOVERY=1 -DWASM_RT_USE_STACK_DEPTH_COUNT=0 \
   -I"$out" -I"$here" "$here/main.c" "$here/board.c" "$here/wasm_rt.c" "$out/model.c" \
   -nostartfiles --specs=nano.specs -Wl,--gc-sections -Wl,-T,"$here/board.ld" -Wl,-Map,"$out/firmware.map" -lm -o "$out/firmware.elf"

@@ -7,11 +7,11 @@ import { type Context, Unsupported } from './context.ts'
 import { hasNegativeScale, lowerConvFixed } from './conv-fixed.ts'
 import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
-import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, WIDE_FORM } from './gemm.ts'
+import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, SCALAR_FORM, WIDE_FORM } from './gemm.ts'
 import { lowerComputedFilter } from './matmul.ts'
 import { paddedSegment } from './pack.ts'
 import { present, rowwise, splitPanels, Value } from './program.ts'
-import { gemmBuffers, rowBuffers } from './weight-buffers.ts'
+import { gemmBuffers } from './weight-buffers.ts'
 import { readWeights, sameDtypes } from './weights.ts'
 import type { Axis } from '../window.ts'
 import { rowsOf, windowInput, windowOf, type Window } from './window.ts'
@@ -102,7 +102,12 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
   const slotBytes = SLOT_BYTES + panelBytes
   const fixed = TILE_BYTES + (narrow ? form.mr * form.nr : 0) + 64
   const most = scalar || rowBytes || narrow ? 1 : Math.min(GEMM_BATCH + 1, Math.ceil((win.y.out * win.x.out) / form.mr))
-  const scratch = cx.scratch('conv patches', scalar ? k + 16 : fixed + slotBytes, fixed + slotBytes * most)
+  const plain = direct ? 0 : k + 16
+  const scratch = cx.scratch(
+    'conv patches',
+    scalar ? plain : fixed + slotBytes,
+    scalar ? plain : fixed + slotBytes * most,
+  )
   for (let g = 0; g < groups; g++) {
     const part = weights.part(g * og, (g + 1) * og)
     const name = cx.output().name
@@ -111,7 +116,7 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
       bias: bb,
       scale: sb,
     } = scalar
-      ? rowBuffers(cx, name, part)
+      ? gemmBuffers(cx, name, part, SCALAR_FORM, k, segmentBytes)
       : gemmBuffers(cx, name, part.offset(form.activationOffset ?? 0), form, k, segmentBytes)
     for (let n = 0; n < x.n; n++) {
       cx.push({
@@ -123,7 +128,7 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
         writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
         form: scalar ? undefined : form.id,
-        split: splitPanels(og, scalar ? 1 : form.nr, [wb, bb, sb]),
+        split: splitPanels(og, scalar ? SCALAR_FORM.nr : form.nr, [wb, bb, sb]),
         prologue: g === 0 && n === 0 ? prologue : undefined,
         stream:
           x.n === 1 && groups === 1
@@ -289,11 +294,7 @@ function emitFullyConnected(cx: Context, layer: Omit<Convolution, 'xq' | 'win'>,
   const o = weights.bias.length
   const name = cx.output().name
   const scalar = !cx.simd || !weights.safe
-  const {
-    weights: wb,
-    bias: bb,
-    scale: sb,
-  } = scalar ? rowBuffers(cx, name, weights) : gemmBuffers(cx, name, weights, ROWS_FORM, k, k)
+  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, scalar ? SCALAR_FORM : ROWS_FORM, k, k)
   const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
   cx.plain(x)
   const end = epilogueOf(oq, limits)
@@ -306,7 +307,7 @@ function emitFullyConnected(cx: Context, layer: Omit<Convolution, 'xq' | 'win'>,
     writes: [y.buffer, scratch],
     macs: rows * k * o,
     // Rows lie as far apart as they have channels.
-    split: rows === 1 ? splitPanels(o, scalar ? 1 : ROWS_FORM.nr, [wb, bb, sb]) : undefined,
+    split: rows === 1 ? splitPanels(o, ROWS_FORM.nr, [wb, bb, sb]) : undefined,
     fields: () => ({
       input: x.address(),
       output: y.address(),

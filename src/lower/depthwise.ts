@@ -8,8 +8,8 @@ import { emitConv } from './conv.ts'
 import { depthwiseForm } from './depthwise-forms.ts'
 import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
-import { packDepthwise, panelOrder } from './pack.ts'
-import { present, rowwise, type Value } from './program.ts'
+import { packDepthwise, packTaps, panelOrder } from './pack.ts'
+import { present, rowwise, type Buffer, type Split, type Value } from './program.ts'
 import { depthwiseBuffers, type WeightBuffers } from './weight-buffers.ts'
 import { readWeights, sameDtypes, type Weights } from './weights.ts'
 import { rowsOf, windowInput, windowOf } from './window.ts'
@@ -97,6 +97,13 @@ function tapBuffers(cx: Context, name: string, w: Weights, data: Int16Array, wid
   }
 }
 
+/** Channels one by one. */
+const splitDepthwise = (channels: number, constants: readonly Buffer[]): Split => ({
+  blocks: channels,
+  constants,
+  part: ({ input, output }, from, to) => ({ input: input! + from, output: output! + from, channels: to - from }),
+})
+
 /** `fixed`: requantization in fixed point, per tensor. */
 function emitDepthwise(cx: Context, layer: Convolution, fixed?: { multiplier: number; shift: number }): void {
   const { x, y, xq, oq, limits, weights, win } = layer
@@ -114,13 +121,7 @@ function emitDepthwise(cx: Context, layer: Convolution, fixed?: { multiplier: nu
   } = form
     ? depthwiseBuffers(cx, name, weights, form)
     : scalar
-      ? tapBuffers(
-          cx,
-          name,
-          weights,
-          Int16Array.from(weights.data, (v) => v - weights.zero),
-          1,
-        )
+      ? tapBuffers(cx, name, weights, packTaps(weights.data, weights.zero, c), 1)
       : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
   const end = epilogueOf(oq, limits)
   const constants = form ? constantVectors(cx, end) : undefined
@@ -135,6 +136,7 @@ function emitDepthwise(cx: Context, layer: Convolution, fixed?: { multiplier: nu
       reads: [frame.buffer, wb, bb, sb, ...present(zeroRow, scratch, constants)],
       writes: [y.buffer, ...(scratch ? [scratch] : [])],
       macs: win.y.out * win.x.out * c * taps,
+      split: scalar ? splitDepthwise(c, [wb, bb, sb]) : undefined,
       overread: form ? form.overread[win.strideW]! * win.dilationW * c + 16 : 0,
       prologue: n === 0 ? prologue : undefined,
       stream: x.n === 1 ? { from: frame, to: y } : undefined,
@@ -153,6 +155,7 @@ function emitDepthwise(cx: Context, layer: Convolution, fixed?: { multiplier: nu
         outRing: y.ringRows,
         outW: win.x.out,
         channels: c,
+        outPixelStride: c,
         weights: wb.address,
         bias: bb.address,
         scale: sb.address,

@@ -5,7 +5,15 @@
 import type { Loader } from '../packers.ts'
 import { align, littleEndian } from '../words.ts'
 import type { Kernels, Variant } from '../types.ts'
-import { packGemm, packRows3x8c8, packRows4, packRows4x16c4, packRows4x8c4, paddedSegment } from './pack.ts'
+import {
+  packGemm,
+  packRows3x8c8,
+  packRows4,
+  packRows4x16c4,
+  packRows4x8c4,
+  packScalar4,
+  paddedSegment,
+} from './pack.ts'
 import type { Buffer } from './program.ts'
 import type { Weights } from './weights.ts'
 
@@ -376,6 +384,14 @@ export const ROWS_FORM: PanelForm = {
         if (channels >= 4 || place < channels) take(at, rows, place)
       }),
     ),
+}
+
+/** Order of the scalar kernels' weights. */
+export const SCALAR_FORM: PanelForm = {
+  nr: 4,
+  packWeights: (weights, _, channels, k) => packScalar4(weights, channels, k),
+  weightBytes: (panels, k) => panels * k * 4,
+  foldBias: foldByRows(4),
 }
 
 /** The form that reads i16 weights: what convDirect takes too. */

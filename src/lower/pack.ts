@@ -7,6 +7,7 @@
  *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws
  *   the 64 GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
  *   Winograd       [panel of 8 or 16 channels][16 positions][C/2][channels][2] i16, transformed (packWinograd)
+ *   scalar         [panel of 4 channels][K][4 channels] i8         raw
  *   fully connected [panel of 4 channels][K/16][4 channels][16] i8      K padded to 16 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
  *   depthwise 3x3  [block of 8 channels][14 vectors] i16, each vector four channels x two taps:
@@ -301,5 +302,29 @@ export function packDepthwise3x3Wide(weights: Int8Array, zero: number, channels:
       }),
     ),
   )
+  return out
+}
+
+/** weights [channels][k] to [panel of 4 channels][k][4 channels], raw. */
+export function packScalar4(weights: Int8Array, channels: number, k: number): Int8Array {
+  const starts = panelStarts(channels, 4)
+  const out = new Int8Array(starts.length * k * 4)
+  let to = 0
+  for (const start of starts) {
+    const rows = Math.min(4, channels - start)
+    for (let i = 0; i < k; i++, to += 4) {
+      for (let row = 0; row < rows; row++) out[to + row] = weights[(start + row) * k + i]!
+    }
+  }
+  return out
+}
+
+/** weights [taps][channels] int8, minus `zero`, to [channels][taps]. */
+export function packTaps(weights: Int8Array, zero: number, channels: number): Int16Array {
+  const taps = weights.length / channels
+  const out = new Int16Array(weights.length)
+  for (let c = 0; c < channels; c++) {
+    for (let tap = 0; tap < taps; tap++) out[c * taps + tap] = weights[tap * channels + c]! - zero
+  }
   return out
 }

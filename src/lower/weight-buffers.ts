@@ -77,30 +77,5 @@ export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: De
   return { weights, bias, scale: scaleBuffer(cx, name, w, order) }
 }
 
-/** The same for scalar kernels, which read [channels][inner] int8 as it is. */
-export function rowBuffers(cx: Context, name: string, w: Weights): WeightBuffers {
-  const weights = cx.buffers.lazy(`${name} weights`, w.raw.length, {
-    make: () => w.data,
-    load: (loader, address) => loadRows(loader, address, w),
-  })
-  const bias = cx.buffers.lazy(`${name} bias`, w.bias.byteLength, {
-    make: () => w.foldedBias(),
-    load: (loader, address) => {
-      if (!loader.runtime.fold_rows) return false
-      loader.memory.set(littleEndian(w.bias), address)
-      if (w.inputZero) loader.runtime.fold_rows(address, weights.address, w.bias.length, w.inner, w.zero, w.inputZero)
-      return true
-    },
-  })
-  return { weights, bias, scale: scaleBuffer(cx, name, w, (v) => v) }
-}
-
-function loadRows(loader: Loader, address: number, w: Weights): boolean {
-  if (w.flip && !loader.runtime.flip_bytes) return false
-  loader.memory.set(w.raw, address)
-  if (w.flip) loader.runtime.flip_bytes!(address, w.raw.length)
-  return true
-}
-
 /** What an f32 is stored as. */
 const floatBits = (v: number): number => new Int32Array(Float32Array.of(v).buffer)[0]!

@@ -1,5 +1,4 @@
 /** Filters, biases and scales as constants of the program, in the order of the kernels that read them. */
-import type { Loader } from '../packers.ts'
 import { littleEndian } from '../words.ts'
 import type { Context } from './context.ts'
 import type { DepthwiseForm } from './depthwise-forms.ts'

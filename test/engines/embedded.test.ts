@@ -40,7 +40,8 @@ for (const [model, limit] of Object.entries(LIMITS)) {
         readFileSync(shared(`goldens/${model}/random1.out0.bin`)!),
         model,
       )
-      const number = (pattern: RegExp): number => Number(pattern.exec(r.stdout)![1])
+      // QEMU writes what the firmware prints to stderr.
+      const number = (pattern: RegExp): number => Number(pattern.exec(r.stdout + r.stderr)![1])
       const flash = number(/^flash (\d+) bytes/m)
       const ram = number(/^RAM +(\d+) bytes/m)
       // What counts instructions under -icount is the board's timer, at 40 ns and so many instructions a tick.

@@ -2,8 +2,8 @@
 import * as layout from '../src/generated/layout.ts'
 import { LAYOUT } from '../src/generated/layout.ts'
 
-/** Of programs for threads, and for `fast`: never stored. */
-const NOT_STORED = new Set(['OP_BARRIER', 'OP_DEPTHWISE3X3_WIDE'])
+/** Of programs for threads, for `fast`, and of packed modules whose weights are in flash: never stored. */
+const NOT_STORED = new Set(['OP_BARRIER', 'OP_DEPTHWISE3X3_WIDE', 'OP_PARTS'])
 
 /** Name and number of every other opcode. */
 export const STORED_OPCODES = Object.entries(layout as unknown as Record<string, number>).filter(

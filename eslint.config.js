@@ -21,7 +21,15 @@ const style = {
 
 export default tseslint.config(
   {
-    ignores: ['build/', 'dist/', 'src/generated/', 'test/fixtures/', 'weights/', '**/node_modules/'],
+    ignores: [
+      'build/',
+      'dist/',
+      'src/generated/',
+      'test/fixtures/',
+      'test/consumers/next/app/',
+      'weights/',
+      '**/node_modules/',
+    ],
   },
   {
     files: ['**/*.ts'],

@@ -114,8 +114,9 @@ test('tables may come first, as an image of their own; what else that says is fo
   const end = Uint8Array.of(0xff, 0xd9)
   for (const more of [[], [restarts], [adobe], [adobe, restarts]]) {
     const parts = [start, ...more, ...tables, end, start, ...others, file.subarray(at)]
-    for (const d of Object.values(DECODERS))
+    for (const d of Object.values(DECODERS)) {
       equalBytes(d.decode(Buffer.concat(parts)).data, d.decode(file).data, 'pixels')
+    }
   }
 })
 

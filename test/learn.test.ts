@@ -190,7 +190,7 @@ test('an ImageData is a photo like any other', async () => {
   const [plain, wrapped] = await Promise.all([createLearner(BASE), createLearner(BASE)])
   for (const label of CLASSES) {
     await plain.add(label, cropped(label, 4))
-    await wrapped.add(label, new Image(cropped(label, 4)) as PixelImage)
+    await wrapped.add(label, new Image(cropped(label, 4)))
   }
   await plain.train()
   await wrapped.train()

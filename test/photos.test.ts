@@ -133,8 +133,9 @@ need(
   'dist/, playwright-core or Chromium is missing',
   async (launch) => {
     const served = new Map<string, Buffer>([['index.html', Buffer.from('<!doctype html><title>photos</title>')]])
-    for (const file of moduleGraph(join(root, 'dist'), 'browser.js'))
+    for (const file of moduleGraph(join(root, 'dist'), 'browser.js')) {
       served.set(`dist/${file}`, readFileSync(join(root, 'dist', file)))
+    }
     served.set('model.thimble', readFileSync(MODEL))
     // The server knows types by their ends: these are read as bytes.
     names.forEach((name, i) => served.set(`${i}.jpg`, Buffer.from(files.get(name)!)))

@@ -119,8 +119,9 @@ const graphs: { name: string; graph: Graph }[] = [
 ]
 
 const sameLayout = update || stored.layout === LAYOUT_ID
-if (!sameLayout)
+if (!sameLayout) {
   skip('records of plans', 'recorded with another layout: THIMBLE_UPDATE=1 npx tsx test/plan-same.test.ts')
+}
 
 for (const { name, graph } of graphs) {
   test(name, () => {

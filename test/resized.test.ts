@@ -131,7 +131,7 @@ test('shapes that do not fit end in one error that says what does', async () => 
     assert.match(
       errorCode(() => {
         throw error
-      })!,
+      }),
       /^[a-z]+\/[a-z-]+$/,
     )
     assert.match((error as Error).message, message)

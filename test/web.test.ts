@@ -153,6 +153,7 @@ else {
     await give('#file', 'broken.jpg', 'this is no picture')
     assert.match(await problem(), /can't read “broken\.jpg” as a picture; use a JPEG, PNG or WebP file\.$/)
     await give('#model-file', 'broken.tflite', 'this is no model')
+    await until('document.querySelector("#problem").textContent.includes("broken.tflite")')
     const text = await problem()
     assert.match(text, /^“broken\.tflite” can't be used: /)
     assert.not.match(text, /undefined|\[object|format\//)

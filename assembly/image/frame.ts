@@ -230,9 +230,9 @@ function readSegment(marker: i32, body: usize, end: usize): bool {
     if (end <= fileEnd && end >= body + 12 && load<u32>(body) == 0x626f6441 && load<u8>(body, 4) == 0x65) {
       adobe = <i32>load<u8>(body, 11)
     }
-  } else if ((marker == 0xdb || marker == 0xc4 || marker == 0xcc) && be16(body - 2) < 2)
+  } else if ((marker == 0xdb || marker == 0xc4 || marker == 0xcc) && be16(body - 2) < 2) {
     fail(CORRUPT, 'a table has no length')
-  else if (marker == 0xdb) readQuant(body, end)
+  } else if (marker == 0xdb) readQuant(body, end)
   else if (marker == 0xc4) readHuffman(body, end)
   else if (marker == 0xdd) {
     if (end != body + 2) fail(CORRUPT, 'a restart interval has a wrong length')

@@ -171,7 +171,15 @@ function average(r: FloatPoolRecord, from: usize, y: i32, x: i32): f32 {
       taps++
       if (taps % NINE == 0 || taps == all) {
         total += s2 + s3 + (s4 + s5) + (s0 + s1 + s8 + (s6 + s7))
-        s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = s8 = 0
+        s0 = 0
+        s1 = 0
+        s2 = 0
+        s3 = 0
+        s4 = 0
+        s5 = 0
+        s6 = 0
+        s7 = 0
+        s8 = 0
       }
     }
   }

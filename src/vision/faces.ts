@@ -9,7 +9,7 @@ import { elements } from '../graph.ts'
 import { Preprocessor } from '../image/preprocess.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { labelOf } from '../labels.ts'
-import { checkOptions, real, type Rules } from '../options.ts'
+import { checkOptions, real } from '../options.ts'
 import type { Model, PixelImage, TensorInfo } from '../types.ts'
 import { withCloserLooks } from './closer.ts'
 import { cropImage } from './crop.ts'
@@ -149,7 +149,7 @@ const expressionStage = (model: Model): Stage<Pick<Face, 'expression'>> =>
  * console.log(face!.box, face!.points!.length, 'points')
  */
 export async function createFaceFinder(models: FaceModels, options: FaceOptions = {}): Promise<FaceFinder> {
-  checkOptions('createFaceFinder', options, { ...DETECTOR_RULES, closerLook: real(0, 1) } as Rules<FaceOptions>)
+  checkOptions('createFaceFinder', options, { ...DETECTOR_RULES, closerLook: real(0, 1) })
   const { closerLook = CLOSER_LOOK, ...detectorOptions } = options
   const detector = await createDetector(models.detector, detectorOptions)
   // Detectors that merge what overlaps would find something else with a lower threshold.

@@ -7,8 +7,9 @@
  *   dist/threads/worker.js  a script of its own
  *   dist/cjs/*.cjs          the same for `require`: one file, and one a name that shows its part
  *
- * Names stay and nothing is minified. Bundlers of users find literal `import()` and `new URL(…, import.meta.url)` as in
- * src/, which is why everything but the entry points lies one folder deep.
+ * Names stay and nothing is minified but the file for `require`, which holds all once more. Bundlers of users find
+ * literal `import()` and `new URL(…, import.meta.url)` as in src/, which is why everything but the entry points lies one
+ * folder deep.
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'
@@ -132,6 +133,7 @@ async function commonJs(root: string): Promise<{ path: string; text: string }[]>
   const { outputFiles } = await build({
     ...options(root),
     splitting: false,
+    minify: true,
     format: 'cjs',
     platform: 'node',
     stdin: { contents, resolveDir: root },

@@ -1,14 +1,13 @@
 /** The engines that packed modules and the package are run on: one row each. .ci/engines.sh installs them. */
 import { existsSync } from 'node:fs'
-import { homedir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Variant } from '../../src/types.ts'
+import { ENGINES_FOLDER } from '../../tools/codegen/kernels.ts'
 import { root } from '../util.ts'
 
 /** Where .ci/engines.sh installs to. */
-export const ENGINES =
-  process.env.THIMBLE_ENGINES ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), '.cache'), 'thimble/engines')
+export const ENGINES = ENGINES_FOLDER
 
 export interface Engine {
   id: string

@@ -41,6 +41,8 @@ const options = (root: string) =>
     legalComments: 'none',
     logLevel: 'warning',
     logOverride: { 'ignored-bare-import': 'silent' },
+    minifyWhitespace: true,
+    minifySyntax: true,
     write: false,
     metafile: true,
   }) as const satisfies BuildOptions

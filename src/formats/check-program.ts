@@ -598,17 +598,16 @@ const KINDS = new Map<number, Kind>([
 export const isChecked = (opcode: number): boolean => opcode === OP_GROUP || KINDS.has(opcode)
 
 /** Fields that count or measure what is written, or that loops run to: never negative, never near 2^31. */
-const COUNT =
-  /^(rows|first|strideH|windowH|inRows|outRowStride|outRing|outPixelStride|outW|outH|outC|bytes|pixels|channels|kh|kw|segments|segmentBytes|panelBytes|segmentPanelBytes|mr|nr|rowBytes|ringStride|padLeftBytes|padRightBytes|pairBytes|pairs|positionBytes|inC|inH|inW|d[0-3]|k[0-3]|r[0-3]|filterH|filterW|depth|count|classes|boxStride|maxDetections|maxClasses|perClass|outer|inner|outBytes|out[0-3]|bandRows|batch|steps|inputs|cells|outputs|outputStride|outputBatchStride|filters|rank|groupIn|groupOut|m|k|columns|kind|order|type|from|to|patch|outputBytes)$/
-
-const counts = new Map<string, boolean>()
-
-/** Whether COUNT has the field; asked once for each. */
-function isCount(field: string): boolean {
-  let known = counts.get(field)
-  if (known === undefined) counts.set(field, (known = COUNT.test(field)))
-  return known
-}
+const COUNTS: ReadonlySet<string> = new Set(
+  (
+    'rows first strideH windowH inRows outRowStride outRing outPixelStride outW outH outC bytes pixels channels kh kw ' +
+    'segments segmentBytes panelBytes segmentPanelBytes mr nr rowBytes ringStride padLeftBytes padRightBytes ' +
+    'pairBytes pairs positionBytes inC inH inW d0 d1 d2 d3 k0 k1 k2 k3 r0 r1 r2 r3 filterH filterW depth count ' +
+    'classes boxStride maxDetections maxClasses perClass outer inner outBytes out0 out1 out2 out3 bandRows batch ' +
+    'steps inputs cells outputs outputStride outputBatchStride filters rank groupIn groupOut m k columns kind order ' +
+    'type from to patch outputBytes'
+  ).split(' '),
+)
 
 const whole = (v: unknown, least: number, most: number): v is number =>
   Number.isInteger(v) && (v as number) >= least && (v as number) <= most
@@ -635,25 +634,65 @@ export function headFits(head: CheckedHead, inputs: number, outputs: number): bo
   )
 }
 
-function readFields(view: DataView, at: number, name: RecordName): Fields {
-  const { fields, f32 } = LAYOUT[name] as { fields: readonly string[]; f32: readonly string[] }
-  const out: Fields = {}
-  fields.forEach((field, i) => {
-    out[field] = f32.includes(field) ? view.getFloat32(at + 4 * i, true) : view.getInt32(at + 4 * i, true)
-  })
-  return out
-}
-
 /** One record of an op table. */
 interface Entry {
   at: number
   op: number
   name: RecordName
+}
+
+/** Where a record's fields are, and room for those of one record. */
+interface Reader {
   fields: Fields
+  names: readonly string[]
+  counts: readonly string[]
+  /** Indices of those that hold a float. */
+  floats: readonly number[]
+}
+
+/** Reads records one at a time: what `read` gives holds until the next record of that name, so that little is garbage. */
+class Records {
+  readonly #readers = new Map<RecordName, Reader>()
+  readonly #view: DataView
+  readonly #base: number
+
+  /** `view`: memory from address `base` on. */
+  constructor(view: DataView, base: number) {
+    this.#view = view
+    this.#base = base
+  }
+
+  read({ at, name }: Entry): Reader {
+    const reader = this.#reader(name)
+    const { fields, names, floats } = reader
+    const from = at - this.#base
+    for (let i = 0; i < names.length; i++) fields[names[i]!] = this.#view.getInt32(from + 4 * i, true)
+    for (const i of floats) fields[names[i]!] = this.#view.getFloat32(from + 4 * i, true)
+    return reader
+  }
+
+  #reader(name: RecordName): Reader {
+    const known = this.#readers.get(name)
+    if (known) return known
+    const { fields: names, f32 } = LAYOUT[name] as { fields: readonly string[]; f32: readonly string[] }
+    const counts = names.filter((field) => COUNTS.has(field))
+    const made = { fields: {}, names, counts, floats: f32.map((field) => names.indexOf(field)) }
+    this.#readers.set(name, made)
+    return made
+  }
+}
+
+/** What an op table is checked against. */
+interface Tables {
+  view: DataView
+  /** Address of the view's first byte. */
+  base: number
+  /** Where records end at the latest. */
+  end: number
 }
 
 /** The records that an op table points at; undefined where one is of no known kind or not whole. */
-function readTable(view: DataView, table: number, count: number, base: number, end: number): Entry[] | undefined {
+function readTable(table: number, count: number, { view, base, end }: Tables): Entry[] | undefined {
   const entries: Entry[] = []
   for (let i = 0; i < count; i++) {
     const at = view.getUint32(table - base + 4 * i, true)
@@ -661,7 +700,7 @@ function readTable(view: DataView, table: number, count: number, base: number, e
     const op = view.getUint32(at - base, true)
     const name = op === OP_GROUP ? 'GroupRecord' : KINDS.get(op)?.record
     if (!name || at + LAYOUT[name].size > end) return undefined
-    entries.push({ at, op, name, fields: readFields(view, at - base, name) })
+    entries.push({ at, op, name })
   }
   return entries
 }
@@ -675,8 +714,8 @@ interface Room {
 }
 
 /** Whether a record counts as kernels may count, and writes where they may write. */
-function recordFits({ op, fields }: Entry, room: Room): boolean {
-  for (const field in fields) if (isCount(field) && !whole(fields[field], 0, MOST)) return false
+function recordFits(op: number, { fields, counts }: Reader, room: Room): boolean {
+  for (const field of counts) if (!whole(fields[field], 0, MOST)) return false
   if (fields.first! >= fields.rows!) return false
   const kind = KINDS.get(op)
   // A group.
@@ -693,14 +732,16 @@ function recordFits({ op, fields }: Entry, room: Room): boolean {
 }
 
 /** Work of one pass over an op table; undefined where a record or a group does not fit. */
-function workOf(entries: readonly Entry[], room: Room): number | undefined {
+function workOf(entries: readonly Entry[], records: Records, room: Room): number | undefined {
   let work = 0
   // Members of a group that are still to come, and the rows of the one before.
   let members = 0
   let before: number | undefined
   for (const [i, entry] of entries.entries()) {
-    const { op, fields } = entry
-    if (!recordFits(entry, room)) return undefined
+    const { op } = entry
+    const record = records.read(entry)
+    const { fields } = record
+    if (!recordFits(op, record, room)) return undefined
     if (op === OP_GROUP) {
       if (members > 0 || !whole(fields.count, 1, entries.length - 1 - i) || !(fields.bandRows! >= 1)) return undefined
       members = fields.count!
@@ -738,13 +779,14 @@ export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean 
     { from: outputTable!, to: outputTable! + 8 * outputCount! },
   ]
   if (taken.some(({ from, to }) => from < base || to > end)) return false
-  const entries = tables.map(({ at, count }) => readTable(view, at, count, base, end))
+  const entries = tables.map(({ at, count }) => readTable(at, count, { view, base, end }))
   if (!entries.every((e) => e !== undefined)) return false
   for (const { at, name } of entries.flat()) taken.push({ from: at, to: at + LAYOUT[name].size })
   taken.sort((a, b) => a.from - b.from)
   if (taken.some((t, i) => i > 0 && t.from < taken[i - 1]!.to && t.from !== t.to)) return false
 
   const arenaEnd = arenaAddress + arenaBytes
+  const records = new Records(view, base)
   const room = { state: taken.at(-1)!.to, arena: arenaAddress, arenaEnd, memoryBytes }
   const portsFit = (table: number, count: number, from: number): boolean =>
     Array.from({ length: count }, (_, i) => {
@@ -754,7 +796,7 @@ export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean 
   return (
     portsFit(inputTable!, inputCount!, room.arena) &&
     portsFit(outputTable!, outputCount!, room.state) &&
-    entries.every((e) => workOf(e, room) !== undefined)
+    entries.every((e) => workOf(e, records, room) !== undefined)
   )
 }
 
@@ -840,9 +882,10 @@ function stepOf(
   const packer = packers[what - 1]
   const packing = packer === undefined ? undefined : PACKINGS[packer]
   if (!packing) return undefined
-  const args = steps.subarray(at + 2, at + 2 + count)
+  const args: number[] = []
+  for (let k = 0; k < count; k++) args.push(arg(k))
   const sized = packing.sizes.every((k) => whole(args[k], packing.steps?.includes(k) ? 1 : 0, MOST))
-  return sized ? packing.of([...args]) : undefined
+  return sized ? packing.of(args) : undefined
 }
 
 /** Whether a program's steps write inside its memory only, read inside the data, and end soon. Its `headFits`. */

@@ -11,6 +11,7 @@ import { inflate } from '../inflate.ts'
 export const MAX_UNPACKED_BYTES = 16 << 20
 const MAX_ENTRIES = 1024
 const END_BYTES = 22
+const MOST_COMMENT = 65535
 const ENTRY_BYTES = 46
 const LOCAL_BYTES = 30
 
@@ -24,7 +25,11 @@ const damaged = (what: string): ThimbleError =>
  * archive.
  */
 function findEnd(bytes: Uint8Array, view: DataView): number {
-  for (let at = bytes.length - END_BYTES; at >= 0 && at >= bytes.length - END_BYTES - 65535; at--) {
+  const least = Math.max(0, bytes.length - END_BYTES - MOST_COMMENT)
+  for (let at = bytes.length - END_BYTES; at >= least; at--) {
+    // The engine finds the first letter of the signature sooner than a loop would.
+    at = bytes.lastIndexOf(0x50, at)
+    if (at < least) return -1
     if (view.getUint32(at, true) === 0x06054b50 && at + END_BYTES + view.getUint16(at + 20, true) === bytes.length) {
       return at
     }

@@ -117,13 +117,13 @@ export function inputTable(input: TensorInfo, mean: number, std: number): Number
   const kind = ARRAYS[input.dtype]!
   const lut = kind.create(256) as NumberArray
   const scale = input.scale > 0 ? input.scale : 1
-  for (let p = 0; p < 256; p++) {
+  lut.forEach((_, p) => {
     const real = (p - mean) / std
     lut[p] =
       input.dtype === 'float32'
         ? real
         : Math.min(kind.max, Math.max(kind.min, roundEven(real / scale) + input.zeroPoint))
-  }
+  })
   return lut
 }
 

@@ -43,12 +43,12 @@ export function axisTaps(method: ResizeMethod, { inSize, outSize, from, count }:
     case 'nearest':
       return nearestTaps(scale, from, count, inSize)
     case 'bilinear-fast':
-      return windowTaps(from, count, 2, (i) => twoTaps(i, scale, inSize))
+      return windowTaps(from, count, (i) => twoTaps(i, scale, inSize))
     case 'area':
-      return windowTaps(from, count, Math.ceil(scale) + 2, (i) => areaTaps(i, scale, inSize))
+      return windowTaps(from, count, (i) => areaTaps(i, scale, inSize))
     case 'bilinear': {
       const support = Math.max(scale, 1)
-      return windowTaps(from, count, Math.ceil(support) * 2 + 1, (i) => triangleTaps(i, scale, support, inSize))
+      return windowTaps(from, count, (i) => triangleTaps(i, scale, support, inSize))
     }
   }
 }
@@ -58,20 +58,23 @@ interface Window {
   weights: number[]
 }
 
-function windowTaps(from: number, count: number, stride: number, window: (i: number) => Window): AxisTaps {
-  const starts = new Int32Array(count)
-  const counts = new Int32Array(count)
+function windowTaps(from: number, count: number, window: (i: number) => Window): AxisTaps {
+  const windows = Array.from({ length: count }, (_, i) => window(from + i))
+  const stride = windows.reduce((most, w) => Math.max(most, w.weights.length), 0)
   const weights = new Int32Array(count * stride)
-  for (let i = 0; i < count; i++) {
-    const w = window(from + i)
-    starts[i] = w.start
-    counts[i] = w.weights.length
+  windows.forEach((w, i) => {
     // Truncated after adding a half, as C converts.
     w.weights.forEach((v, k) => {
       weights[i * stride + k] = Math.trunc(0.5 + v * (1 << PRECISION))
     })
+  })
+  return {
+    starts: Int32Array.from(windows, (w) => w.start),
+    counts: Int32Array.from(windows, (w) => w.weights.length),
+    weights,
+    stride,
+    identity: false,
   }
-  return { starts, counts, weights, stride, identity: false }
 }
 
 function triangleTaps(i: number, scale: number, support: number, inSize: number): Window {
@@ -92,7 +95,7 @@ function triangleTaps(i: number, scale: number, support: number, inSize: number)
 /** Half-pixel centres, two neighbours, edges clamped. */
 function twoTaps(i: number, scale: number, inSize: number): Window {
   const x = Math.min(Math.max((i + 0.5) * scale - 0.5, 0), inSize - 1)
-  const start = Math.min(Math.floor(x), inSize - 1)
+  const start = Math.floor(x)
   const fraction = x - start
   return start + 1 < inSize ? { start, weights: [1 - fraction, fraction] } : { start, weights: [1] }
 }
@@ -101,10 +104,9 @@ function twoTaps(i: number, scale: number, inSize: number): Window {
 function areaTaps(i: number, scale: number, inSize: number): Window {
   const left = i * scale
   const right = Math.min(left + scale, inSize)
-  const start = Math.min(Math.floor(left), inSize - 1)
-  const end = Math.min(Math.max(Math.ceil(right), start + 1), inSize)
+  const start = Math.floor(left)
   const weights: number[] = []
-  for (let x = start; x < end; x++) weights.push(Math.max(0, Math.min(right, x + 1) - Math.max(left, x)))
+  for (let x = start; x < right; x++) weights.push(Math.min(right, x + 1) - Math.max(left, x))
   const sum = weights.reduce((a, b) => a + b, 0)
   return { start, weights: weights.map((w) => w / sum) }
 }
@@ -236,17 +238,10 @@ export function resizeRow(
 export const rowsFirst = (inWidth: number, inHeight: number, outWidth: number, outHeight: number): boolean =>
   inHeight > outHeight && inHeight - outHeight > 2 * (inWidth - outWidth)
 
-/** First and one-past-last input index that a table reads. */
-export function extent(taps: AxisTaps): [number, number] {
-  // Kept in small integers all the way: a double here would make every address of the inner loops one.
-  let first = taps.starts[0]!
-  let last = 0
-  for (let i = 0; i < taps.starts.length; i++) {
-    const start = taps.starts[i]!
-    if (start < first) first = start
-    if (start + taps.counts[i]! > last) last = start + taps.counts[i]!
-  }
-  return [first, last]
+/** First and one-past-last input index that a table reads: neither falls from one output to the next. */
+export function extent({ starts, counts }: AxisTaps): [number, number] {
+  const last = starts.length - 1
+  return [starts[0]!, starts[last]! + counts[last]!]
 }
 
 /** Rounded weights may add up to a little more than one. */

@@ -118,7 +118,8 @@ export function fromRaw(frame: RawFrame): PixelImage {
 }
 
 /** Sizes of a drawable, by the names that the different kinds have. */
-function sizeOf(source: Record<string, unknown>): [number, number] | undefined {
+function sizeOf(source: Record<string, unknown> | null | undefined): [number, number] | undefined {
+  if (!source) return undefined
   for (const [w, h] of [
     ['displayWidth', 'displayHeight'],
     ['videoWidth', 'videoHeight'],
@@ -133,7 +134,7 @@ function sizeOf(source: Record<string, unknown>): [number, number] | undefined {
 
 /** Draws a bitmap, frame, canvas or element. Errors: `image/pixels` where nothing can be drawn. */
 function fromDrawable(source: Drawable): PixelImage {
-  const size = sizeOf(source as Record<string, unknown>)
+  const size = sizeOf(source as Record<string, unknown> | null)
   if (!size) {
     return wrong(
       'not an image',

@@ -76,6 +76,9 @@ export interface DecodedImage extends PixelImage {
 const METHODS = { bilinear: 0, 'bilinear-fast': 1, nearest: 2, area: 3 }
 const PLAN_WORDS = 18
 
+/** A limit above this is none: wasm32 has no more bytes. */
+const ADDRESSABLE = 2 ** 32 - 1
+
 /** Memory from which on an instance is not kept for the next picture. */
 const KEPT_BYTES = 96 * 1024 * 1024
 
@@ -148,7 +151,7 @@ export class ImageDecoder {
     if (bytes.length === 0) {
       throw new ThimbleError('image/empty', 'the image has no bytes', { expected: KNOWN, got: '0 bytes' })
     }
-    const at = this.checked(wasm.begin(bytes.length, options.maxBytes ?? MAX_BYTES))
+    const at = this.checked(wasm.begin(bytes.length, Math.min(options.maxBytes ?? MAX_BYTES, ADDRESSABLE)))
     new Uint8Array(wasm.memory.buffer).set(bytes, at)
     const format = FORMATS[wasm.format_of(at, bytes.length)]!
     if (format === '') throw otherFile(bytes)

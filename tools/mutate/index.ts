@@ -12,8 +12,9 @@
  * Every test file is bundled with all mutants of the folder in it (mutants.ts), each behind a comparison. One run with
  * counters tells which test reaches which mutant (kept in build/mutate until a source changes); then each mutant runs in a
  * worker thread of its own, on the tests that reach it, the quickest and those that killed in the same source first, until
- * one fails. A mutant that uses three times the processor time of its tests and 5 s is killed too. What is left out (tests
- * of other folders, slow ones) can only kill more. The tree itself is never changed.
+ * one fails. A mutant that uses three times the processor time of its tests and 5 s, or ends the worker, is killed too, if
+ * a control run of the original is within that time: load is no kill. What is left out (tests of other folders, slow ones)
+ * can only kill more. What provably changes nothing is told by rule (mutants.ts). The tree itself is never changed.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
@@ -22,7 +23,6 @@ import { parseArgs } from 'node:util'
 import { Worker } from 'node:worker_threads'
 import { dice } from '../../test/mutate.ts'
 import { BUILD, bundleTests, root, scriptOf, type Sources, sourcesOf } from './bundle.ts'
-import { EQUIVALENT } from './equivalent.ts'
 import type { Mode, Mutant } from './mutants.ts'
 import type { Order, TestResult, Word } from './uvu.ts'
 
@@ -31,6 +31,8 @@ const ELSEWHERE =
   /^(bundler|check|commonjs|web|worker|zoo|bench-kernels|codegen|cli|face-peers|convert-peers|weights)\.|^engines\//
 /** Tests of one mutant that would take longer together are cut off there, the quick ones first. */
 const MOST_MS = 15_000
+/** A worker that says nothing for so long and computes next to nothing hangs. */
+const IDLE_MS = 60_000
 /** Processor time of a test file while covering: what has not run until then takes no part. */
 const COVER_MS = 60_000
 
@@ -73,10 +75,14 @@ function run(script: string, order: Order, limit: number): Promise<Outcome> {
       resolve({ ...outcome, end: how })
       void worker.terminate()
     }
+    let heard = { wall: performance.now(), cpu: start }
     const watch = setInterval(() => {
       if (cpuMs() - start > limit) end('late')
+      // Waiting for what never comes takes no processor time.
+      else if (performance.now() - heard.wall > IDLE_MS && cpuMs() - heard.cpu < IDLE_MS / 100) end('late')
     }, 100)
     worker.on('message', (word: Word) => {
+      heard = { wall: performance.now(), cpu: cpuMs() }
       if (word.kind === 'load') outcome.load = word.hits
       else if (word.kind === 'test') outcome.tests.push(word.result)
       else end('done')
@@ -163,7 +169,7 @@ class Judge {
   private readonly folder: string
   private readonly coverage: Coverage
   private readonly count: number
-  /** Whether tests pass alone. */
+  /** Whether tests of the original pass alone, and come to their end together. */
   private readonly alone = new Map<string, boolean>()
   /** By source: how many of its mutants each test killed. */
   private readonly kills = new Map<string, Map<Covering, number>>()
@@ -197,6 +203,17 @@ class Judge {
     return known
   }
 
+  /** The control: whether tests of the original come to their end. */
+  private async ends(file: string, tests: readonly Covering[]): Promise<boolean> {
+    const key = `${file} ${tests.map((t) => t.index).join()}`
+    let known = this.alone.get(key)
+    if (known === undefined) {
+      known = (await this.run(file, 0, tests)).end === 'done'
+      this.alone.set(key, known)
+    }
+    return known
+  }
+
   async verdict(m: Mutant): Promise<Verdict> {
     const kills = this.kills.get(m.file) ?? new Map<Covering, number>()
     this.kills.set(m.file, kills)
@@ -210,8 +227,11 @@ class Judge {
       let tests = chosen.filter((t) => t.file === file)
       while (tests.length > 0) {
         const { end, tests: results } = await this.run(file, m.id, tests)
-        if (end === 'late') return { kind: 'late' }
-        if (end !== 'done') return { kind: 'killed', by: `${file}: ${end.broke}` }
+        if (end !== 'done') {
+          // Only where the same tests of the original end, in the same time.
+          if (!(await this.ends(file, tests))) break
+          return end === 'late' ? { kind: 'late' } : { kind: 'killed', by: `${file}: ${end.broke}` }
+        }
         const at = results.findIndex((t) => !t.ok)
         if (at < 0) break
         const killer = tests[at]!
@@ -225,9 +245,6 @@ class Judge {
     return { kind: 'survived', tests: chosen.length }
   }
 }
-
-const isEquivalent = (m: Mutant): string | undefined =>
-  EQUIVALENT.find((e) => e.file === m.file && e.text === m.text && e.from === m.from && e.to === m.to)?.why
 
 interface Settings {
   /** Where the bundles are. */
@@ -285,9 +302,9 @@ async function score(
   const rows: { m: Mutant; verdict: Verdict; why?: string | undefined }[] = []
   for (const m of drawn) {
     if (performance.now() > until) break
-    const verdict = await judge.verdict(m)
+    const why = m.equivalent
+    const verdict: Verdict = why === undefined ? await judge.verdict(m) : { kind: 'survived', tests: 0 }
     const lives = verdict.kind === 'survived' || verdict.kind === 'unreached'
-    const why = lives ? isEquivalent(m) : undefined
     rows.push({ m, verdict, why })
     if (rows.length % 25 === 0) {
       const lived = rows.filter((r) => /survived|unreached/.test(r.verdict.kind) && r.why === undefined).length

@@ -1,6 +1,8 @@
 /**
  * Where a source may be changed, and how: operators, bounds, literals, conditions, statements, returned values. All
  * mutants of a file are compiled into it at once, each behind a comparison with the number of the active one.
+ *
+ * Mutants that provably compute what the original does are marked by rule, `EQUIVALENT`; no list names single ones.
  */
 import ts from 'typescript'
 
@@ -11,8 +13,75 @@ export interface Mutant {
   /** What it does, e.g. `a < b` to `a <= b`. */
   from: string
   to: string
-  /** The whole line, for reports and for the list of equivalent ones. */
+  /** The whole line, for reports. */
   text: string
+  /** Why no test can tell it from the original. */
+  equivalent?: string
+}
+
+/**
+ * The rules. `extreme`: in `if (a < b) b = a` and in `a < b ? a : b`, for `<`, `<=`, `>`, `>=`, whichever side is which:
+ * the strict and the other comparison differ where a equals b alone, and there both ways leave the same number. Both sides
+ * must be plain reads. A condition joined to it by `&&` changes nothing in that.
+ */
+const EQUIVALENT = { extreme: 'decides between two numbers that are equal then' } as const
+
+const STRICTNESS: Partial<Record<ts.SyntaxKind, string>> = {
+  [ts.SyntaxKind.LessThanToken]: '<=',
+  [ts.SyntaxKind.LessThanEqualsToken]: '<',
+  [ts.SyntaxKind.GreaterThanToken]: '>=',
+  [ts.SyntaxKind.GreaterThanEqualsToken]: '>',
+}
+
+/** The node without parentheses, `!` and types; undefined unless it only reads. */
+function plainRead(node: ts.Expression, tree: ts.SourceFile): string | undefined {
+  if (ts.isParenthesizedExpression(node) || ts.isNonNullExpression(node) || ts.isAsExpression(node)) {
+    return plainRead(node.expression, tree)
+  }
+  if (ts.isIdentifier(node) || ts.isNumericLiteral(node) || node.kind === ts.SyntaxKind.ThisKeyword) {
+    return node.getText(tree)
+  }
+  if (ts.isPropertyAccessExpression(node)) {
+    const of = plainRead(node.expression, tree)
+    return of && `${of}.${node.name.text}`
+  }
+  if (ts.isElementAccessExpression(node)) {
+    const [of, index] = [plainRead(node.expression, tree), plainRead(node.argumentExpression, tree)]
+    return of && index && `${of}[${index}]`
+  }
+  if (ts.isBinaryExpression(node) && /^[-+*]$/.test(node.operatorToken.getText(tree))) {
+    const [a, b] = [plainRead(node.left, tree), plainRead(node.right, tree)]
+    return a && b && `(${a}${node.operatorToken.getText(tree)}${b})`
+  }
+  return undefined
+}
+
+/** Whether a comparison does nothing but choose between its own two sides. */
+function choosesExtreme(node: ts.BinaryExpression, tree: ts.SourceFile): boolean {
+  const [left, right] = [plainRead(node.left, tree), plainRead(node.right, tree)]
+  if (left === undefined || right === undefined) return false
+  const sides = (a: ts.Expression, b: ts.Expression): boolean => {
+    const [one, other] = [plainRead(a, tree), plainRead(b, tree)]
+    return (one === left && other === right) || (one === right && other === left)
+  }
+  let top: ts.Node = node
+  while (
+    ts.isParenthesizedExpression(top.parent) ||
+    (ts.isBinaryExpression(top.parent) && top.parent.operatorToken.kind === ts.SyntaxKind.AmpersandAmpersandToken)
+  ) {
+    top = top.parent
+  }
+  const { parent } = top
+  if (ts.isConditionalExpression(parent) && parent.condition === top) return sides(parent.whenTrue, parent.whenFalse)
+  if (!ts.isIfStatement(parent) || parent.expression !== top || parent.elseStatement) return false
+  const block = parent.thenStatement
+  const only = ts.isBlock(block) && block.statements.length === 1 ? block.statements[0]! : block
+  return (
+    ts.isExpressionStatement(only) &&
+    ts.isBinaryExpression(only.expression) &&
+    only.expression.operatorToken.kind === ts.SyntaxKind.EqualsToken &&
+    sides(only.expression.left, only.expression.right)
+  )
 }
 
 const OPERATORS: Partial<Record<ts.SyntaxKind, readonly string[]>> = {
@@ -68,6 +137,8 @@ export function mutate(source: string, file: string, first: number, mode: Mode):
   const lines = source.split('\n')
   const mutants: Mutant[] = []
   const edits: Edit[] = []
+  /** Numbers of mutants that are known to be equivalent, and why. */
+  const alike = new Map<number, string>()
   const put = (at: number, text: string): void => void edits.push({ from: at, to: at, text })
   const raw = (node: ts.Node): string => source.slice(node.getStart(tree), node.end)
   const short = (text: string): string => {
@@ -77,7 +148,16 @@ export function mutate(source: string, file: string, first: number, mode: Mode):
   const add = (node: ts.Node, from: string, to: string): number => {
     const { line } = tree.getLineAndCharacterOfPosition(node.getStart(tree))
     const id = first + mutants.length
-    mutants.push({ id, file, line: line + 1, from: short(from), to: short(to), text: lines[line]!.trim() })
+    const equivalent = alike.get(id)
+    mutants.push({
+      id,
+      file,
+      line: line + 1,
+      from: short(from),
+      to: short(to),
+      text: lines[line]!.trim(),
+      ...(equivalent ? { equivalent } : {}),
+    })
     return id
   }
   /** `node` or one of `others`; `inside` goes on within it. */
@@ -118,6 +198,9 @@ export function mutate(source: string, file: string, first: number, mode: Mode):
     const assigns =
       operatorToken.kind >= ts.SyntaxKind.FirstCompoundAssignment &&
       operatorToken.kind <= ts.SyntaxKind.LastCompoundAssignment
+    const strictness = STRICTNESS[operatorToken.kind]
+    const at = strictness && choosesExtreme(node, tree) ? swaps.indexOf(strictness) : -1
+    if (at >= 0) alike.set(first + mutants.length + at, EQUIVALENT.extreme)
     const written = assigns ? swaps.map((op) => `${raw(left)} ${op} (${raw(right)})`) : others
     instead(
       node,

@@ -21,6 +21,7 @@ export {
   createStage,
   crop,
   type Crop,
+  cropAfter,
   type CropOptions,
   type Found,
   pipeline,

@@ -128,6 +128,7 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
       coordinates: word('pixels', 'shares'),
       presence: optional(out),
       presenceIs: optional(word('logit', 'probability')),
+      look: optional(list([2, 2], whole(0, 1000))),
     },
     segmentation: {
       outputs: list([1, 16], out),

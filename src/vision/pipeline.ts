@@ -11,7 +11,7 @@ import { callback, checkOptions, checkValue, oneOf, real, type Rules, shown, who
 import { expectModel } from '../source.ts'
 import type { Model, PixelImage, Prediction } from '../types.ts'
 import type { Box } from './boxes.ts'
-import { cropBox } from './crop.ts'
+import { boxOfPoints, circleBox, cropBox, regionOf } from './crop.ts'
 import type { Detection, Detector } from './detector.ts'
 import { Framer, type Region, toPhoto, type View } from './frame.ts'
 import type { Pose, PoseEstimator, PosePoint } from './pose.ts'
@@ -53,11 +53,14 @@ export interface CropOptions {
   /** Moves the crop by shares of its size in its own directions (MediaPipe's shift_x and shift_y). */
   shiftX?: number
   shiftY?: number
-  /** `points`: the box around the points of what was found. Default: its own box. */
-  around?: 'box' | 'points'
+  /**
+   * `points`: the box around the points of what was found. `circle`: the square around the circle that has `from` in the
+   * middle and `to` on it (MediaPipe's AlignmentPointsRectsCalculator). Default: its own box.
+   */
+  around?: 'box' | 'points' | 'circle'
 }
 
-const AROUND = oneOf(['box', 'points'])
+const AROUND = oneOf(['box', 'points', 'circle'])
 const MARGIN = real(-1, 100)
 const CROP: Rules<CropOptions> = {
   margin: MARGIN,
@@ -70,21 +73,10 @@ const CROP: Rules<CropOptions> = {
   around: AROUND,
 }
 
-const TURN = 2 * Math.PI
-
 /** Whole pixels within the photo that a box covers, as a region. */
 const wholeRegion = (box: Box, image: PixelImage): Region | undefined => {
   const whole = cropBox(box, image)
-  return whole && { ...centre(whole), width: whole.width, height: whole.height, angle: 0 }
-}
-
-const centre = (b: Box): { x: number; y: number } => ({ x: b.x + b.width / 2, y: b.y + b.height / 2 })
-
-/** The box around points. */
-export function boxOfPoints(points: readonly { x: number; y: number }[]): Box {
-  const [xs, ys] = [points.map((p) => p.x), points.map((p) => p.y)]
-  const [x, y] = [Math.min(...xs), Math.min(...ys)]
-  return { x, y, width: Math.max(...xs) - x, height: Math.max(...ys) - y }
+  return whole && regionOf(whole)
 }
 
 /** A box with a share of its width and height added around it. */
@@ -96,8 +88,8 @@ export const grownBox = ({ x, y, width, height }: Box, margin: number): Box => (
 })
 
 /**
- * How found things are cut out. Source: MediaPipe, detections_to_rects_calculator.cc and rect_transformation_calculator.cc
- * for turning, shifting and squaring.
+ * How found things are cut out. Source: MediaPipe, detections_to_rects_calculator.cc,
+ * alignment_points_to_rects_calculator.cc and rect_transformation_calculator.cc for turning, shifting and squaring.
  *
  * @example
  * import { crop } from 'thimble/vision'
@@ -109,24 +101,44 @@ export const grownBox = ({ x, y, width, height }: Box, margin: number): Box => (
 export function crop(options: CropOptions = {}): Crop {
   checkOptions('crop', options, CROP)
   const { margin = 0, square, from, to, towards = 0, shiftX = 0, shiftY = 0, around: of = 'box' } = options
+  if (of === 'circle' && (from === undefined || to === undefined)) {
+    throw new ThimbleError('usage/option', 'crop: a circle has two points', {
+      expected: 'from and to',
+      got: 'one, or none',
+    })
+  }
   return (found) => {
     if (of === 'points' && !found.points?.length) return undefined
-    const box = of === 'points' ? boxOfPoints(found.points!) : found.box
-    if (!(box.width > 0 && box.height > 0)) return undefined
     const [a, b] = [found.points?.[from ?? -1], found.points?.[to ?? -1]]
-    const turned = a && b ? Math.atan2(b.y - a.y, b.x - a.x) - (towards * Math.PI) / 180 : 0
-    const angle = turned - TURN * Math.floor((turned + Math.PI) / TURN)
-    const [cos, sin] = [Math.cos(angle), Math.sin(angle)]
-    const [dx, dy] = [box.width * shiftX, box.height * shiftY]
-    const middle = centre(box)
-    const side = square && (square === 'long' ? Math.max : Math.min)(box.width, box.height)
-    return {
-      x: middle.x + dx * cos - dy * sin,
-      y: middle.y + dx * sin + dy * cos,
-      width: (side ?? box.width) * (1 + margin),
-      height: (side ?? box.height) * (1 + margin),
-      angle,
-    }
+    const direction = a && b && { from: a, to: b, towards }
+    if (of === 'circle' && !direction) return undefined
+    const box = of === 'points' ? boxOfPoints(found.points!) : of === 'circle' ? circleBox(a!, b!) : found.box
+    return regionOf(box, { margin, shiftX, shiftY, ...(square && { square }), ...(direction && { direction }) })
+  }
+}
+
+/**
+ * The crop that MediaPipe makes of what one of its detectors finds, for the landmark network behind it: turned so that
+ * fingers, heads and bodies point up. Give the pipeline the detector as a pose estimator, which gives the points that
+ * this goes by. Source: MediaPipe, palm_detection_detection_to_roi, face_detection_front_detection_to_roi and
+ * pose_detection_to_roi.
+ *
+ * @example
+ * import { cropAfter } from 'thimble/vision'
+ * const face = { box: { x: 100, y: 50, width: 40, height: 60 }, label: 'face', index: 0, score: 1 }
+ * const eyes = [{ name: 'right_eye', x: 110, y: 70 }, { name: 'left_eye', x: 125, y: 85 }]
+ * const photo = { data: new Uint8Array(300 * 200 * 3), width: 300, height: 200 }
+ * console.log(cropAfter('blazeface')({ ...face, points: eyes }, photo)) // 90 x 90 pixels, turned by 45 degrees
+ */
+export function cropAfter(kind: 'palm' | 'blazeface' | 'blazepose'): Crop {
+  checkValue('cropAfter', kind, oneOf(['palm', 'blazeface', 'blazepose']))
+  switch (kind) {
+    case 'palm':
+      return crop({ margin: 1.6, square: 'long', from: 0, to: 2, towards: -90, shiftY: -0.5 })
+    case 'blazeface':
+      return crop({ margin: 0.5, square: 'long', from: 0, to: 1, towards: 0 })
+    case 'blazepose':
+      return crop({ around: 'circle', margin: 0.25, from: 0, to: 1, towards: -90 })
   }
 }
 

@@ -4,6 +4,7 @@ import type { Preprocess } from '../graph.ts'
 import { checkOptions } from '../options.ts'
 import type { Model, PixelImage } from '../types.ts'
 import type { Box, Candidate } from './boxes.ts'
+import { circleBox, regionOf } from './crop.ts'
 import { pointDecoder } from './decoders.ts'
 import { chooser, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox } from './detector.ts'
 import { type Region, toPhoto, type View } from './frame.ts'
@@ -54,6 +55,25 @@ export function posePoints(c: Candidate, view: View): PosePoint[] {
   })
 }
 
+/** Poses, and where the network says to look from closer. */
+interface Seen {
+  poses: Pose[]
+  next: Region | undefined
+}
+/** Looks at a whole photo's person, each where the one before said. */
+const LOOKS = 2
+/** MediaPipe's pose_landmarks_to_roi.pbtxt. */
+const MARGIN = 0.25
+
+/** The upright square around the circle of a person, see LandmarksHead.look. */
+function closer({ points = [] }: Candidate, view: View, [middle, edge]: readonly [number, number]): Region | undefined {
+  const [from, to] = [middle, edge].map((i) => {
+    const [x, y] = toPhoto(view, points[i]?.x ?? NaN, points[i]?.y ?? NaN)
+    return { x, y }
+  }) as [{ x: number; y: number }, { x: number; y: number }]
+  return regionOf(circleBox(from, to), { margin: MARGIN, direction: { from, to, towards: -90 } })
+}
+
 type PosingHead = (BoxHead | PointHead) & Head
 const POINTED: readonly Head['kind'][] = ['blazeface', 'palm', 'blazepose']
 const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'pose' || POINTED.includes(head.kind)
@@ -83,16 +103,34 @@ export async function createPoseEstimator(model: Model, options: DetectorOptions
     const decode = pointDecoder(head, model.outputs, framer.input)
     choose = (values) => decode(values, scoreThreshold).slice(0, most)
   }
-  const poses = (image: PixelImage, region?: Region): Pose[] =>
+  const look = head.kind === 'landmarks' ? head.look : undefined
+  const seen = (image: PixelImage, region?: Region): Seen =>
     network.run(
       image,
-      (values, view) =>
-        choose(values).map((c): Pose => {
+      (values, view) => {
+        const candidates = choose(values)
+        const poses = candidates.map((c): Pose => {
           const box = toBox(c, view, image)
           return { score: c.score, label: network.label(c.index), ...(box && { box }), points: posePoints(c, view) }
-        }),
+        })
+        return { poses, next: look && candidates[0] && closer(candidates[0], view, look) }
+      },
       region,
     )
+  const poses = (image: PixelImage): Pose[] => {
+    let answer = seen(image)
+    const total = { ...timings }
+    for (let n = 0; n < LOOKS && answer.next; n++) {
+      const again = seen(image, answer.next)
+      total.preprocessMs += timings.preprocessMs
+      total.inferMs += timings.inferMs
+      total.headMs += timings.headMs
+      if (again.poses.length === 0) break
+      answer = again
+    }
+    Object.assign(timings, total)
+    return answer.poses
+  }
   return {
     model,
     head,
@@ -101,6 +139,6 @@ export async function createPoseEstimator(model: Model, options: DetectorOptions
     timings,
     ...disposable(() => model.dispose()),
     estimate: answering(options.decode, poses),
-    estimateIn: (image, region) => poses(image, region),
+    estimateIn: (image, region) => seen(image, region).poses,
   }
 }

@@ -585,6 +585,7 @@ function landmarks(about: About): Head | undefined {
     output,
     values: entry.values,
     coordinates: shares ? 'shares' : 'pixels',
+    ...(entry.count === 195 && { look: [33, 34] as const }),
     ...(presence >= 0 && {
       presence,
       // Hands' and poses' flags are probabilities, faces' a logit.

@@ -4,9 +4,9 @@
  */
 import { faceApiGraph, type FaceNetwork } from '../../src/convert/face-api.ts'
 import { decodeWeights } from '../../src/convert/tfjs/weights.ts'
-import { cropBox, cropImage } from '../../src/vision/crop.ts'
+import { boxOfPoints, cropBox, cropImage } from '../../src/vision/crop.ts'
 import { createFaceFinder, type Face, type FaceModels } from '../../src/vision/faces.ts'
-import { boxOfPoints, grownBox } from '../../src/vision/pipeline.ts'
+import { grownBox } from '../../src/vision/pipeline.ts'
 import { asModel } from '../../src/float/as-model.ts'
 import type { Graph, Metadata } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'

@@ -19,6 +19,11 @@ export interface LandmarksHead extends Thresholds {
   /** The output that says how sure the network is, and how. */
   presence?: number
   presenceIs?: 'logit' | 'probability'
+  /**
+   * Points that say where the person is: the middle of a circle, and one on it above (BlazePose's 33 and 34). A whole photo
+   * is looked at again there, as MediaPipe does from frame to frame.
+   */
+  look?: readonly [middle: number, edge: number]
 }
 
 /** One object with its points. Errors: `format/shape`. */

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
 # Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
-#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python clients wasmtime-arm64 wazero consumers; default
-#                                 these. litert-arm64: native peers for tools/arm-count, which no test needs
+#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers;
+#                                 default: these. litert-arm64: native peers for tools/arm-count, which no test needs
 set -uo pipefail
 cd "$(dirname "$0")/.."
 HOSTS=$PWD/test/engines/hosts
@@ -11,6 +11,7 @@ mkdir -p "$E/bin"
 
 WASMTIME=50.0.1
 PYWASM3=0.5.0
+LITERT=(ai-edge-litert==2.3.0 numpy==2.4.6 pillow==12.0.0 flatbuffers==25.12.19)
 # What people ask a server with.
 CLIENTS=(deepstack-python==0.9 codeproject-ai-api==0.1 'tritonclient[http]==2.73.0' prometheus-client==0.26.0 pillow==12.0.0)
 NODE_ARM64=(22.23.3 24.22.0 26.12.0)
@@ -83,6 +84,13 @@ python_peers() {
   rm -rf "$E/python" && python3 -m pip install -q --disable-pip-version-check --target "$E/python" "wasmtime==$WASMTIME" "pywasm3==$PYWASM3"
 }
 
+# LiteRT itself and what its answers are read with, and a Python that finds them.
+litert_peer() {
+  rm -rf "$E/litert" && timeout 600 python3 -m pip install -q --disable-pip-version-check --target "$E/litert" "${LITERT[@]}" &&
+    printf '#!/bin/sh\nPYTHONPATH=%s exec python3 "$@"\n' "$E/litert" >"$E/bin/python-litert" && chmod +x "$E/bin/python-litert" &&
+    "$E/bin/python-litert" -c 'import ai_edge_litert.interpreter'
+}
+
 client_peers() {
   rm -rf "$E/clients" && python3 -m pip install -q --disable-pip-version-check --target "$E/clients" "${CLIENTS[@]}"
 }
@@ -125,7 +133,7 @@ wazero() {
 }
 
 sum() { cat "$@" | sha256sum | cut -c1-16; }
-groups=${*:-system node arm64 s390x jco python clients wasmtime-arm64 wazero consumers}
+groups=${*:-system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers}
 for group in $groups; do
   case $group in
     system) step system "" system ;;
@@ -135,6 +143,7 @@ for group in $groups; do
     consumers) step consumers "$(sum test/consumers/package-lock.json)" consumers ;;
     jco) step jco "${JCO[*]}" jco ;;
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
+    litert) step litert "${LITERT[*]}" litert_peer ;;
     clients) step clients "${CLIENTS[*]}" client_peers ;;
     wasmtime-arm64) step wasmtime-arm64 "$WASMTIME $(sum "$HOSTS/wasmtime_host.c")" wasmtime_arm64 ;;
     litert-arm64) step litert-arm64 "${LITERT_ARM64[*]}" litert_arm64 ;;

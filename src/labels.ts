@@ -471,8 +471,12 @@ function numbered(lines: readonly string[]): Found | undefined {
   const filled = lines.map((line) => line.trim()).filter((line) => line !== '')
   const unquote = (name: string): string => (/^"[^"]*"$|^'[^']*'$/.test(name) ? name.slice(1, -1) : name)
   const read = (pattern: RegExp, number: number, name: number, last: boolean): Found | undefined => {
-    const found = filled.map((line) => pattern.exec(line))
-    if (!found.every((m) => m !== null)) return undefined
+    const found: RegExpExecArray[] = []
+    for (const line of filled) {
+      const match = pattern.exec(line)
+      if (!match) return undefined
+      found.push(match)
+    }
     const entries = found.map((m): [number, string] => [Number(m[number]), unquote(m[name]!)])
     const marked = found.every((m) => m[2] !== undefined)
     return areIndices(entries, marked, last) ? byNumber(entries) : undefined

@@ -29,7 +29,7 @@ import { loadGraph } from '../src/load-graph.ts'
 import { loadModel } from '../src/node.ts'
 import { answers, caseGraph, caseInput, caseName, CASES, sha256 } from './arch-cases.ts'
 import { relative } from './convert-util.ts'
-import { peerPython, runPython } from './peer-python.ts'
+import { LITERT_MISSING, litertPython, runPython } from './peer-python.ts'
 import { need, root } from './util.ts'
 
 /** [spec, multiply-adds and parameters in M as printed, which of them follow from the architecture]. */
@@ -118,8 +118,8 @@ for (const spec of CASES) {
 need(
   test,
   'LiteRT and Thimble answer alike on networks of a new seed',
-  peerPython('numpy', 'ai_edge_litert.interpreter'),
-  'a Python with ai-edge-litert (THIMBLE_PYTHON)',
+  litertPython(),
+  LITERT_MISSING,
   async (python) => {
     const folder = mkdtempSync(join(tmpdir(), 'arch-litert-'))
     const seed = 2 + Math.floor(Math.random() * 1e6)

@@ -11,7 +11,7 @@ import { loadModel } from '../src/node.ts'
 import { CHOICES, missing, nameOf, optionsOf } from './choices.ts'
 import { goldenCases, goldenNetworks } from './golden-networks.ts'
 import { equalBytes, need, root, skip } from './util.ts'
-import { peerPython } from './peer-python.ts'
+import { LITERT_MISSING, litertPython } from './peer-python.ts'
 
 interface Recorded {
   madeBy: string
@@ -60,8 +60,8 @@ for (const network of goldenNetworks()) {
 need(
   test,
   'LiteRT and Thimble answer alike to new inputs (npm run goldens -- --fresh)',
-  peerPython('numpy', 'ai_edge_litert.interpreter'),
-  'a Python with ai-edge-litert and numpy: set THIMBLE_PYTHON',
+  litertPython(),
+  LITERT_MISSING,
   (python) => {
     const { stdout, stderr } = spawnSync('npm', ['run', '--silent', 'goldens', '--', '--fresh'], {
       cwd: root,

@@ -14,7 +14,7 @@ import { createClassifier, loadModel } from '../src/node.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import type { PixelImage } from '../src/types.ts'
 import { thimble } from './call-cli.ts'
-import { peerPython, runPython } from './peer-python.ts'
+import { LITERT_MISSING, litertPython, runPython } from './peer-python.ts'
 import { equalBytes, need, rng, root, shared } from './util.ts'
 
 const CLASSES = ['astronaut', 'cat', 'coffee']
@@ -406,12 +406,12 @@ for (const [name, path, weak] of [
   ['a uint8 network whose head flattens', shared('field/0c44a6fd-cifar10_model.tflite'), 'weak'],
   ['a Keras export with an open batch', shared('field/83445ceb-vww_96_int8.tflite'), 'weak'],
 ] as const) {
-  const python = peerPython('numpy', 'ai_edge_litert.interpreter')
+  const python = litertPython()
   need(
     test,
     `a file learned on ${name} gives LiteRT's bytes`,
     path && python ? { path, python } : undefined,
-    path ? 'a Python with ai-edge-litert (THIMBLE_PYTHON)' : '../shared',
+    path ? LITERT_MISSING : '../shared',
     async (at) => {
       const bytes = readFileSync(at.path)
       const base = cutHead(readModel(bytes))

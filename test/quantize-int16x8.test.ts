@@ -14,7 +14,7 @@ import type { QuantizeReport } from '../src/quantize/report.ts'
 import { SCHEMES } from '../src/quantize/scheme.ts'
 import { fitScale, storedBias } from '../src/quantize/weights.ts'
 import { thimble } from './call-cli.ts'
-import { peerPython } from './peer-python.ts'
+import { LITERT_MISSING, litertPython } from './peer-python.ts'
 import {
   quantizedAnswers,
   quantizedFile,
@@ -120,22 +120,16 @@ test("a recorded file's outputs are LiteRT's, in every variant and plan", async 
   }
 })
 
-need(
-  test,
-  'LiteRT gives the same bytes for the files made now',
-  peerPython('ai_edge_litert', 'numpy'),
-  'a Python with ai-edge-litert (THIMBLE_PYTHON)',
-  async (python) => {
-    const { answers } = quantizedAnswers(python, files)
-    for (const [net, { graph }] of files) {
-      const model = await loadGraph(graph)
-      UNSEEN.forEach((seed, i) =>
-        equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
-      )
-      model.dispose()
-    }
-  },
-)
+need(test, 'LiteRT gives the same bytes for the files made now', litertPython(), LITERT_MISSING, async (python) => {
+  const { answers } = quantizedAnswers(python, files)
+  for (const [net, { graph }] of files) {
+    const model = await loadGraph(graph)
+    UNSEEN.forEach((seed, i) =>
+      equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
+    )
+    model.dispose()
+  }
+})
 
 test('a bias that 32 bits could not hold is stored whole', () => {
   const { int8, int16x8 } = SCHEMES

@@ -13,7 +13,7 @@ import { loadGraph } from '../src/load-graph.ts'
 import { quantizeBlockers } from '../src/quantize/check.ts'
 import { quantize } from '../src/quantize/quantize.ts'
 import { thimble } from './call-cli.ts'
-import { peerPython } from './peer-python.ts'
+import { LITERT_MISSING, litertPython } from './peer-python.ts'
 import {
   type QuantizedFile,
   quantizedAnswers,
@@ -84,21 +84,15 @@ test("a recorded file's outputs are LiteRT's, in every variant and plan", async 
   }
 })
 
-need(
-  test,
-  'LiteRT gives the same bytes for the files made now',
-  peerPython('ai_edge_litert', 'numpy'),
-  'a Python with ai-edge-litert (THIMBLE_PYTHON)',
-  async (python) => {
-    const { answers } = quantizedAnswers(python, files)
-    for (const [net, { graph }] of files) {
-      const model = await loadGraph(graph)
-      UNSEEN.forEach((seed, i) =>
-        equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
-      )
-    }
-  },
-)
+need(test, 'LiteRT gives the same bytes for the files made now', litertPython(), LITERT_MISSING, async (python) => {
+  const { answers } = quantizedAnswers(python, files)
+  for (const [net, { graph }] of files) {
+    const model = await loadGraph(graph)
+    UNSEEN.forEach((seed, i) =>
+      equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
+    )
+  }
+})
 
 test('a transposed convolution keeps its bias, per channel int8, at input scale times weight scale', () => {
   const { graph } = files.get(nets[0]!) as QuantizedFile

@@ -1,6 +1,6 @@
 /** The quantizer on a small network with uneven channels: what each step must bring, determinism, files, reports. */
 import { execFileSync } from 'node:child_process'
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -29,8 +29,9 @@ import {
   type Moments,
 } from '../src/quantize/reconstruct.ts'
 import { htmlReport, jsonReport, textReport, worstLayers, type QuantizeReport } from '../src/quantize/report.ts'
+import { LITERT_MISSING, litertPython } from './peer-python.ts'
 import { calibration, CLASSES, METADATA, picture, tinyNet, unseen } from './tiny-net.ts'
-import { equalBytes, need, rng, root } from './util.ts'
+import { equalBytes, need, rng } from './util.ts'
 
 const input = { inputRange: [-2.1, 2.7] as const }
 
@@ -210,9 +211,6 @@ test('a .tflite keeps labels, preprocessing and licence, also for readers of TFL
   assert.equal(writeTflite(graph), bytes)
 })
 
-const python = [process.env.THIMBLE_PYTHON, join(root, 'build/quantizers/bin/python')].find(
-  (p): p is string => p !== undefined && existsSync(p),
-)
 const LITERT = `
 import sys, numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -222,31 +220,25 @@ for k in range(int(sys.argv[3])):
     i.set_tensor(i.get_input_details()[0]['index'], x); i.invoke()
     sys.stdout.write(i.get_tensor(i.get_output_details()[0]['index']).tobytes().hex() + '\\n')`
 
-need(
-  test,
-  'LiteRT gives the same bytes for the .tflite',
-  python,
-  'a Python with ai-edge-litert (THIMBLE_PYTHON, or build/quantizers)',
-  async (executable) => {
-    const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-'))
-    const graph = made()
-    const t = graph.tensors[graph.inputs[0]!]!
-    const inputs = unseen.map((x) => quantizeValues(x, t) as Int8Array)
-    writeFileSync(join(folder, 'm.tflite'), writeTflite(graph))
-    writeFileSync(join(folder, 'x'), Buffer.concat(inputs.map((x) => new Uint8Array(x.buffer))))
-    const lines = execFileSync(
-      executable,
-      ['-c', LITERT, join(folder, 'm.tflite'), join(folder, 'x'), String(inputs.length)],
-      { stdio: ['ignore', 'pipe', 'ignore'] },
-    )
-      .toString()
-      .trim()
-      .split('\n')
-    const model = await loadGraph(graph)
-    inputs.forEach((x, i) => equalBytes(model.run(x)[0]!, Buffer.from(lines[i]!, 'hex'), `input ${i}`))
-    rmSync(folder, { recursive: true })
-  },
-)
+need(test, 'LiteRT gives the same bytes for the .tflite', litertPython(), LITERT_MISSING, async (executable) => {
+  const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-'))
+  const graph = made()
+  const t = graph.tensors[graph.inputs[0]!]!
+  const inputs = unseen.map((x) => quantizeValues(x, t) as Int8Array)
+  writeFileSync(join(folder, 'm.tflite'), writeTflite(graph))
+  writeFileSync(join(folder, 'x'), Buffer.concat(inputs.map((x) => new Uint8Array(x.buffer))))
+  const lines = execFileSync(
+    executable,
+    ['-c', LITERT, join(folder, 'm.tflite'), join(folder, 'x'), String(inputs.length)],
+    { stdio: ['ignore', 'pipe', 'ignore'] },
+  )
+    .toString()
+    .trim()
+    .split('\n')
+  const model = await loadGraph(graph)
+  inputs.forEach((x, i) => equalBytes(model.run(x)[0]!, Buffer.from(lines[i]!, 'hex'), `input ${i}`))
+  rmSync(folder, { recursive: true })
+})
 
 test('nothing to calibrate on is refused', () => {
   assert.throws(() => quantize(tinyNet(1), []), /no calibration photos/)

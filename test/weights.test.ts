@@ -89,9 +89,11 @@ for (const variant of ['simd', 'scalar'] as const) {
       const w = randomWeights(r, channels, k)
       const cx = new Collector()
       const form = GEMM_FORMS.filter((f) => f.loadWeights)[round % GEMM_FORMS.filter((f) => f.loadWeights).length]!
-      if (variant === 'simd') gemmBuffers(cx as never, `${form.name} ${channels}x${k}/${segment}`, w, form, k, segment)
-      if (variant === 'simd') gemmBuffers(cx as never, `rows ${channels}x${k}`, w, ROWS_FORM, k, k)
-      gemmBuffers(cx as never, `by four ${channels}x${k}`, w, SCALAR_FORM, k, k)
+      if (variant === 'simd') {
+        gemmBuffers(cx as never, `${form.name} ${channels}x${k}/${segment}`, w, { form, k, segment })
+      }
+      if (variant === 'simd') gemmBuffers(cx as never, `rows ${channels}x${k}`, w, { form: ROWS_FORM, k, segment: k })
+      gemmBuffers(cx as never, `by four ${channels}x${k}`, w, { form: SCALAR_FORM, k, segment: k })
       if (variant === 'simd') {
         const c = 8 + r.int(60)
         for (const form of DEPTHWISE_FORMS) {

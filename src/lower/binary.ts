@@ -92,16 +92,11 @@ function mulArithmetic(cx: Context, a: Q, b: Q, y: Q): BinaryArithmetic {
 function lowerSquare(cx: Context, x: Value, xq: Q, yq: Q): void {
   const [low, high] = activationBoundsXnn((cx.op as OpOf<'MUL'>).attrs.activation, yq)
   cx.expectShape(cx.output(), x.tensor.shape)
-  emitLut(
-    cx,
-    x,
-    cx.result(),
-    table(xq, yq, (q) => {
-      const v = real(xq, q)
-      return clamp(toTable(f32(v * v), yq), low, high)
-    }),
-    'square',
-  )
+  const lut = table(xq, yq, (q) => {
+    const v = real(xq, q)
+    return clamp(toTable(f32(v * v), yq), low, high)
+  })
+  emitLut(cx, { from: x, to: cx.result(), lut, kernel: 'square' })
 }
 
 /** One element as the kernel computes it, in its domain; without `wrapElements`. Source: assembly/kernels/binary.ts. */

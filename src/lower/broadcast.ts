@@ -27,7 +27,10 @@ export function broadcast(cx: Context, a: Tensor, b: Tensor, out: Tensor): Dim[]
       sb.length > rank ||
       size !== Math.max(sa[i]!, sb[i]!)
     ) {
-      throw cx.fail('lower/shape', 'shapes do not broadcast', out, `[${a.shape}] with [${b.shape}]`, `[${out.shape}]`)
+      throw cx.fail('lower/shape', 'shapes do not broadcast', out, {
+        expected: `[${a.shape}] with [${b.shape}]`,
+        got: `[${out.shape}]`,
+      })
     }
     dims.unshift({ size, a: sa[i] === 1 ? 0 : strideA, b: sb[i] === 1 ? 0 : strideB })
     strideA *= sa[i]!

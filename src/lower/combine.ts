@@ -87,7 +87,10 @@ export function lowerFloorMod8(cx: Context): void {
 /** A multiplier that TFLite demands to be below 1. */
 function belowOne(cx: Context, d: number): { multiplier: number; shift: number } {
   if (!(d < 1)) {
-    throw cx.fail('lower/quantization', 'output scale is too small for the inputs', cx.output(), '< 1', d)
+    throw cx.fail('lower/quantization', 'output scale is too small for the inputs', cx.output(), {
+      expected: '< 1',
+      got: d,
+    })
   }
   return quantizeMultiplier(d)
 }
@@ -183,5 +186,5 @@ export function lowerPrelu8(cx: Context): void {
     ),
   )
   const offsets = Int32Array.from(alpha.data, (byte) => 256 * slopes.indexOf(byte))
-  emitChannelLut(cx, x, cx.result(), tables, offsets)
+  emitChannelLut(cx, x, cx.result(), { tables, byChannel: offsets })
 }

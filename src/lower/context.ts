@@ -1,9 +1,9 @@
 /** Shared state and checks of the lowering rules. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError, type ErrorDetail } from '../errors.ts'
 import { elements, opLabel, tensorBytes, type Graph, type Op, type Tensor } from '../graph.ts'
 import type { QuantParams } from '../numerics.ts'
 import { OP_COPY, OP_FILL } from '../generated/layout.ts'
-import { Buffers, rowwise, Value, type Buffer, type Rows, type Step } from './program.ts'
+import { Buffers, rowwise, Value, type Buffer, type Frame, type Rows, type Step } from './program.ts'
 import type { Kernels, Variant } from '../types.ts'
 
 /**
@@ -48,6 +48,9 @@ export interface LowerOptions {
   compact?: boolean
   convolution?: Convolution | undefined
 }
+
+/** What kernels are chosen for. */
+export type Target = Pick<Context, 'variant' | 'kernels' | 'compact'>
 
 export class Context {
   readonly graph: Graph
@@ -166,7 +169,10 @@ export class Context {
   alias(position: number, from: Value): Value {
     const t = this.output(position)
     if (tensorBytes(t) !== tensorBytes(from.tensor)) {
-      throw this.fail('lower/shape', 'output size differs from its input', t, tensorBytes(from.tensor), tensorBytes(t))
+      throw this.fail('lower/shape', 'output size differs from its input', t, {
+        expected: tensorBytes(from.tensor),
+        got: tensorBytes(t),
+      })
     }
     const source = this.plain(from)
     const value = new Value(t, dimsOf(t), source.buffer)
@@ -198,10 +204,9 @@ export class Context {
     code: `lower/${string}`,
     what: string,
     tensor?: Tensor,
-    expected?: string | number,
-    got?: string | number,
+    found?: Pick<ErrorDetail, 'expected' | 'got'>,
   ): ThimbleError {
-    return new ThimbleError(code, what, { op: opLabel(this.op, this.opIndex), tensor: tensor?.name, expected, got })
+    return new ThimbleError(code, what, { op: opLabel(this.op, this.opIndex), tensor: tensor?.name, ...found })
   }
 
   /** Per-tensor quantization of an 8-bit tensor; anything else is unsupported by name. */
@@ -213,13 +218,16 @@ export class Context {
     const scale = p.scales[0]!
     const zeroPoint = p.zeroPoints[0] ?? 0
     if (!(scale > 0) || !Number.isFinite(scale)) {
-      throw this.fail('lower/quantization', 'scale must be a positive number', t, '> 0', scale)
+      throw this.fail('lower/quantization', 'scale must be a positive number', t, { expected: '> 0', got: scale })
     }
     const unsigned = t.dtype === 'uint8'
     const low = unsigned ? 0 : -128
     const high = unsigned ? 255 : 127
     if (zeroPoint < low || zeroPoint > high) {
-      throw this.fail('lower/quantization', 'zero point is out of range', t, `${low}..${high}`, zeroPoint)
+      throw this.fail('lower/quantization', 'zero point is out of range', t, {
+        expected: `${low}..${high}`,
+        got: zeroPoint,
+      })
     }
     const shift = unsigned ? 128 : 0
     return { scale, zeroPoint, low, high, unsigned, shift, zero: zeroPoint - shift }
@@ -230,7 +238,12 @@ export class Context {
     const { shape } = t
     let same = shape.length === expected.length
     for (let i = 0; i < shape.length; i++) if (shape[i] !== expected[i]) same = false
-    if (!same) throw this.fail('lower/shape', 'output shape', t, `[${expected.join(', ')}]`, `[${shape.join(', ')}]`)
+    if (!same) {
+      throw this.fail('lower/shape', 'output shape', t, {
+        expected: `[${expected.join(', ')}]`,
+        got: `[${shape.join(', ')}]`,
+      })
+    }
   }
 
   push(step: Omit<Step, 'opIndex'>): Step {
@@ -284,17 +297,17 @@ export class Context {
 
   /**
    * `value` with at least the given padding inside its rows: its own layout is changed when nobody else reads it and
-   * its producer can write so; otherwise a row copy is inserted. `fill` is the byte that padding holds.
+   * its producer can write so; otherwise a row copy is inserted.
    */
-  framed(value: Value, tensorIndex: number, left: number, right: number, fill: number): Value {
-    if (!left && !right) return value
+  framed(value: Value, tensorIndex: number, frame: Frame): Value {
+    if (!frame.left && !frame.right) return value
     const free = value.n === 1 && !value.alias && value.producer?.stream?.to === value && this.uses[tensorIndex] === 1
     if (free) {
-      value.frame = { left, right, fill }
+      value.frame = frame
       return value
     }
     const copy = this.temporary({ ...value.tensor, name: `${value.tensor.name} (framed)` }, value)
-    copy.frame = { left, right, fill }
+    copy.frame = frame
     this.copyRows(value, copy, 0, 'frame')
     return copy
   }

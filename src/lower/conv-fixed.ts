@@ -20,7 +20,7 @@ export function lowerConvFixed(cx: Context): void {
   const [o, kh, kw, ci] = w.shape as [number, number, number, number]
   const [xq, oq] = [cx.q(x.tensor), cx.q(out)]
   const filter = filterOf(cx, w, cx.hasInput(2) ? cx.input(2, 'bias') : undefined, o)
-  const win = windowOf(cx, attrs, x, kh, kw)
+  const win = windowOf(cx, attrs, x, { kh, kw })
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const fixed = Array.from({ length: o }, (_, c) =>
     quantizeMultiplier((xq.scale * filter.scales[filter.scales.length === 1 ? 0 : c]!) / oq.scale),

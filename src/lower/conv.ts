@@ -13,8 +13,7 @@ import { paddedSegment } from './pack.ts'
 import { present, rowwise, splitPanels, Value } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import { readWeights, sameDtypes } from './weights.ts'
-import type { Axis } from '../window.ts'
-import { rowsOf, windowInput, windowOf, type Window } from './window.ts'
+import { rowsOf, rowWindow, windowInput, windowOf } from './window.ts'
 import { emitWinograd, takesWinograd } from './winograd.ts'
 
 export function lowerConv(cx: Context): void {
@@ -33,12 +32,12 @@ export function lowerConv(cx: Context): void {
   const kw = w.shape[2]!
   const ci = w.shape[3]!
   if (x.c % ci || o % (x.c / ci)) {
-    throw cx.fail('lower/shape', "input channels must be a multiple of the filter's", w, x.c, ci)
+    throw cx.fail('lower/shape', "input channels must be a multiple of the filter's", w, { expected: x.c, got: ci })
   }
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
   const weights = readWeights(cx, { x: xq, out: oq, w, b: cx.input(2, 'bias'), channels: o, inner: kh * kw * ci })
-  const win = windowOf(cx, op.attrs, x, kh, kw)
+  const win = windowOf(cx, op.attrs, x, { kh, kw })
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
   emitConv(cx, { x, y: cx.result(), xq, oq, limits, weights, win }, x.c / ci)
@@ -64,11 +63,11 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
     return
   }
   const scalar = !cx.simd || !weights.safe
-  if (takesWinograd(cx, weights, win, ci, o, groups)) {
+  if (takesWinograd(cx, weights, win, { inputs: ci, outputs: o, groups })) {
     emitWinograd(cx, layer)
     return
   }
-  const form = gemmForm(cx.variant, cx.kernels, weights, k, cx.compact)
+  const form = gemmForm(cx, weights, k)
   // Forms that read or pack int8 gather patches at little cost, which more than one panel of outputs has to share.
   if (
     !scalar &&
@@ -84,7 +83,7 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
     emitConvDirect(cx, layer)
     return
   }
-  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
+  const { frame, zeroRow, prologue } = windowInput(cx, x, xq, win)
   const contiguous = groups === 1 && win.dilationW === 1
   const segments = contiguous ? 1 : win.kw
   const segmentBytes = contiguous ? win.kw * ci : ci
@@ -116,8 +115,8 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
       bias: bb,
       scale: sb,
     } = scalar
-      ? gemmBuffers(cx, name, part, SCALAR_FORM, k, segmentBytes)
-      : gemmBuffers(cx, name, part.offset(form.activationOffset ?? 0), form, k, segmentBytes)
+      ? gemmBuffers(cx, name, part, { form: SCALAR_FORM, k, segment: segmentBytes })
+      : gemmBuffers(cx, name, part.offset(form.activationOffset ?? 0), { form, k, segment: segmentBytes })
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord',
@@ -204,7 +203,7 @@ function emitConvDirect(cx: Context, { x, y, xq, oq, limits, weights, win }: Con
   const constants = constantVectors(cx, end)
   const scratch = cx.scratch('widened rows', table + (windowH + 1) * ringStride)
   const name = cx.output().name
-  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, WIDE_FORM, k, segment)
+  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, { form: WIDE_FORM, k, segment })
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'ConvDirectRecord',
@@ -255,13 +254,10 @@ export function lowerFullyConnected(cx: Context): void {
   const [o, k] = w.shape as [number, number]
   const rows = elements(x.tensor.shape) / k
   if (!Number.isInteger(rows) || elements(out.shape) !== rows * o) {
-    throw cx.fail(
-      'lower/shape',
-      'input, filter and output sizes do not match',
-      w,
-      `${elements(x.tensor.shape)} / ${k} rows`,
-      `[${out.shape}]`,
-    )
+    throw cx.fail('lower/shape', 'input, filter and output sizes do not match', w, {
+      expected: `${elements(x.tensor.shape)} / ${k} rows`,
+      got: `[${out.shape}]`,
+    })
   }
   cx.expectShape(out, op.attrs.keepNumDims ? [...x.tensor.shape.slice(0, -1), o] : [rows, o])
   if (!w.data) return lowerComputedFilter(cx)
@@ -281,10 +277,7 @@ export function lowerFullyConnected(cx: Context): void {
   result.alias = true
   yr.alias = true
   xr.alias = true
-  const one: Axis = { out: 1, before: 0, after: 0 }
-  const along: Axis = { ...one, out: rows }
-  const win: Window = { kh: 1, kw: 1, strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, y: one, x: along }
-  emitConv(cx, { x: xr, y: yr, xq, oq, limits, weights, win })
+  emitConv(cx, { x: xr, y: yr, xq, oq, limits, weights, win: rowWindow(rows) })
   result.producer = undefined
 }
 
@@ -294,7 +287,8 @@ function emitFullyConnected(cx: Context, layer: Omit<Convolution, 'xq' | 'win'>,
   const o = weights.bias.length
   const name = cx.output().name
   const scalar = !cx.simd || !weights.safe
-  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, scalar ? SCALAR_FORM : ROWS_FORM, k, k)
+  const form = scalar ? SCALAR_FORM : ROWS_FORM
+  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, { form, k, segment: k })
   const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
   cx.plain(x)
   const end = epilogueOf(oq, limits)

@@ -51,7 +51,10 @@ export function lowerAddN(cx: Context): void {
   inputs.forEach((_, i) => {
     const t = cx.input(i)
     if (t.dtype !== out.dtype || `${t.shape}` !== `${out.shape}`) {
-      throw cx.fail('lower/shape', `input ${i}`, t, `[${out.shape}] ${out.dtype}`, `[${t.shape}] ${t.dtype}`)
+      throw cx.fail('lower/shape', `input ${i}`, t, {
+        expected: `[${out.shape}] ${out.dtype}`,
+        got: `[${t.shape}] ${t.dtype}`,
+      })
     }
   })
   let sum = cx.plain(cx.value(0))

@@ -12,7 +12,8 @@ import {
 } from '../generated/layout.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { align, littleEndian } from '../words.ts'
-import { fillsPanels } from './gemm.ts'
+import type { Target } from './context.ts'
+import { fillsPanels, type PackedFilter } from './gemm.ts'
 import {
   packDepthwise3x3,
   packDepthwise3x3Wide,
@@ -21,8 +22,8 @@ import {
   PAIRS_5X5_S2,
   panelStarts,
   wideOrder,
+  type PairPanels,
 } from './pack.ts'
-import type { Buffer } from './program.ts'
 import type { Weights } from './weights.ts'
 
 export interface DepthwiseForm {
@@ -56,7 +57,7 @@ export interface DepthwiseForm {
   /**
    * Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already.
    */
-  foldBias?(loader: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights): boolean
+  foldBias?(loader: Loader, to: number, layer: PackedFilter): boolean
 }
 
 function load3x3({ runtime, memory, staging, stagingBytes }: Loader, to: number, w: Weights): boolean {
@@ -67,7 +68,7 @@ function load3x3({ runtime, memory, staging, stagingBytes }: Loader, to: number,
 }
 
 /** Five of a panel's seven pairs of vectors hold every tap once. */
-function fold3x3({ runtime, memory }: Loader, to: number, plain: Int32Array, weights: Buffer, w: Weights): boolean {
+function fold3x3({ runtime, memory }: Loader, to: number, { plain, weights, w }: PackedFilter): boolean {
   if (!runtime.fold_gemm_4x8) return false
   memory.set(littleEndian(plain), to)
   if (w.inputZero) runtime.fold_gemm_4x8(to, weights.address, weights.bytes / 224, 5, 64, w.inputZero)
@@ -127,7 +128,7 @@ function stageTaps(
 
 const foldTaps =
   (width: number): NonNullable<DepthwiseForm['foldBias']> =>
-  ({ runtime, memory, staging, stagingBytes }, to, plain, _, w) => {
+  ({ runtime, memory, staging, stagingBytes }, to, { plain, w }) => {
     if (!runtime.fold_taps || w.raw.length > stagingBytes) return false
     memory.set(littleEndian(plain), to)
     if (!w.inputZero) return true
@@ -153,10 +154,10 @@ const byTaps = (
 
 /** And of those that keep pairs of i16, in panels of `width`. */
 const byPairs = (
-  pairs: readonly (readonly [number, number])[],
+  pairs: PairPanels['pairs'],
   width: number,
 ): Pick<DepthwiseForm, 'packWeights' | 'loadWeights' | 'foldBias'> => ({
-  packWeights: (weights, zero, channels) => packPairs(weights, zero, channels, pairs, width),
+  packWeights: (weights, zero, channels) => packPairs(weights, zero, channels, { pairs, width }),
   loadWeights(loader, to, w) {
     const table = loader.runtime.pack_pairs && stageTaps(loader, w, pairs)
     if (table !== undefined) {
@@ -272,8 +273,7 @@ export const DEPTHWISE_FORMS: readonly DepthwiseForm[] = [
 
 /** The kernel to use for weights [window * window][channels], stride 1 or 2. */
 export function depthwiseForm(
-  variant: Variant,
-  kernels: Kernels,
+  { variant, kernels }: Target,
   weights: Weights,
   window: number,
   stride: number,

@@ -22,16 +22,21 @@ export function lowerDepthwise(cx: Context): void {
   sameDtypes(x.tensor, w, out)
   if (!cx.hasInput(2)) throw new Unsupported('DEPTHWISE_CONV_2D without bias')
   if (w.shape.length !== 4 || w.shape[0] !== 1 || x.tensor.shape.length !== 4) {
-    throw cx.fail('lower/shape', 'filter must be [1, kh, kw, C*m]', w, '[1, kh, kw, C*m]', `[${w.shape}]`)
+    throw cx.fail('lower/shape', 'filter must be [1, kh, kw, C*m]', w, {
+      expected: '[1, kh, kw, C*m]',
+      got: `[${w.shape}]`,
+    })
   }
   const kh = w.shape[1]!
   const kw = w.shape[2]!
   const o = w.shape[3]!
-  if (o % x.c) throw cx.fail('lower/shape', "output channels must be a multiple of the input's", w, x.c, o)
+  if (o % x.c) {
+    throw cx.fail('lower/shape', "output channels must be a multiple of the input's", w, { expected: x.c, got: o })
+  }
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
   const weights = readWeights(cx, { x: xq, out: oq, w, b: cx.input(2, 'bias'), channels: o, inner: 1 })
-  const win = windowOf(cx, op.attrs, x, kh, kw)
+  const win = windowOf(cx, op.attrs, x, { kh, kw })
   cx.expectShape(out, [x.n, win.y.out, win.x.out, o])
   const limits = activationBoundsXnn(op.attrs.activation, oq)
   const axis = w.quantization!.axis
@@ -89,7 +94,8 @@ function repeatChannels(cx: Context, x: Value, channels: number): Value {
 }
 
 /** Constants of a depthwise kernel without packer: `data` as it is, bias and scale in panels of `width`. */
-function tapBuffers(cx: Context, name: string, w: Weights, data: Int16Array, width: number): WeightBuffers {
+function tapBuffers(cx: Context, w: Weights, data: Int16Array, width: number): WeightBuffers {
+  const { name } = cx.output()
   return {
     weights: cx.buffers.constant(`${name} weights`, data),
     bias: cx.buffers.constant(`${name} bias`, panelOrder(w.foldedBias(), width)),
@@ -107,22 +113,21 @@ const splitDepthwise = (channels: number, constants: readonly Buffer[]): Split =
 /** `fixed`: requantization in fixed point, per tensor. */
 function emitDepthwise(cx: Context, layer: Convolution, fixed?: { multiplier: number; shift: number }): void {
   const { x, y, xq, oq, limits, weights, win } = layer
-  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
+  const { frame, zeroRow, prologue } = windowInput(cx, x, xq, win)
   const taps = win.kh * win.kw
   const c = y.c
   const scalar = !cx.simd || !weights.safe || fixed !== undefined
   const fast = !scalar && win.kh === win.kw && (win.strideW === 1 || (win.strideW === 2 && win.dilationW === 1))
-  const form = fast ? depthwiseForm(cx.variant, cx.kernels, weights, win.kh, win.strideW) : undefined
-  const name = cx.output().name
+  const form = fast ? depthwiseForm(cx, weights, win.kh, win.strideW) : undefined
   const {
     weights: wb,
     bias: bb,
     scale: sb,
   } = form
-    ? depthwiseBuffers(cx, name, weights, form)
+    ? depthwiseBuffers(cx, cx.output().name, weights, form)
     : scalar
-      ? tapBuffers(cx, name, weights, packTaps(weights.data, weights.zero, c), 1)
-      : tapBuffers(cx, name, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
+      ? tapBuffers(cx, weights, packTaps(weights.data, weights.zero, c), 1)
+      : tapBuffers(cx, weights, packDepthwise(weights.data, weights.zero, c, taps), 8)
   const end = epilogueOf(oq, limits)
   const constants = form ? constantVectors(cx, end) : undefined
   const scratchBytes = form ? (form.scratch ?? 0) : align(taps + 1, 2) * 4 + 48

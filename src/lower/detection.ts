@@ -39,7 +39,9 @@ function asFloats(cx: Context, position: number): Value {
 /** The anchors' real values. LiteRT reads them with the type of the box codes. */
 function anchorsOf(cx: Context, t: Tensor, type: Tensor['dtype']): Float32Array {
   if (!t.data) throw new Unsupported('anchors must be a constant')
-  if (t.dtype !== type) throw cx.fail('lower/type', 'anchors and box codes differ in type', t, type, t.dtype)
+  if (t.dtype !== type) {
+    throw cx.fail('lower/type', 'anchors and box codes differ in type', t, { expected: type, got: t.dtype })
+  }
   let anchors: Float32Array
   if (t.dtype === 'float32') {
     const view = new DataView(t.data.buffer, t.data.byteOffset, t.data.byteLength)
@@ -59,31 +61,27 @@ export function lowerDetection(cx: Context): void {
   const a = (cx.op as OpOf<'DETECTION_POSTPROCESS'>).attrs
   // Fast suppression does not look at it.
   if (a.useRegularNms && a.detectionsPerClass < 1) {
-    throw cx.fail('lower/attribute', 'detectionsPerClass', undefined, 1, 0)
+    throw cx.fail('lower/attribute', 'detectionsPerClass', undefined, { expected: 1, got: 0 })
   }
   const [codes, predictions, anchorTensor] = [cx.input(0), cx.input(1), cx.input(2)]
   const count = codes.shape[1] ?? 0
   for (const t of [codes, predictions]) {
     if (t.dtype !== 'float32' && t.dtype !== 'uint8') throw new Unsupported(`${t.dtype} input "${t.name}"`)
     if (t.shape.length !== 3 || t.shape[0] !== 1 || t.shape[1] !== count) {
-      throw cx.fail(
-        'lower/shape',
-        'input must have shape [1, boxes, …]',
-        t,
-        `[1, ${count}, …]`,
-        `[${t.shape.join(', ')}]`,
-      )
+      throw cx.fail('lower/shape', 'input must have shape [1, boxes, …]', t, {
+        expected: `[1, ${count}, …]`,
+        got: `[${t.shape.join(', ')}]`,
+      })
     }
   }
-  if (codes.shape[2]! < 4) throw cx.fail('lower/shape', 'box codes must have four numbers', codes, 4, codes.shape[2])
+  if (codes.shape[2]! < 4) {
+    throw cx.fail('lower/shape', 'box codes must have four numbers', codes, { expected: 4, got: codes.shape[2] })
+  }
   if (anchorTensor.shape.join() !== [count, 4].join()) {
-    throw cx.fail(
-      'lower/shape',
-      'anchors must have shape [boxes, 4]',
-      anchorTensor,
-      `[${count}, 4]`,
-      `[${anchorTensor.shape.join(', ')}]`,
-    )
+    throw cx.fail('lower/shape', 'anchors must have shape [boxes, 4]', anchorTensor, {
+      expected: `[${count}, 4]`,
+      got: `[${anchorTensor.shape.join(', ')}]`,
+    })
   }
   const labelOffset = predictions.shape[2]! - a.numClasses
   if (labelOffset !== 0 && labelOffset !== 1) {
@@ -91,25 +89,23 @@ export function lowerDetection(cx: Context): void {
       'lower/shape',
       'scores must have one column per class, and one for the background at most',
       predictions,
-      a.numClasses,
-      predictions.shape[2],
+      { expected: a.numClasses, got: predictions.shape[2] },
     )
   }
   if (!(a.nmsIouThreshold > 0 && a.nmsIouThreshold <= 1)) {
-    throw cx.fail(
-      'lower/attribute',
-      'nms_iou_threshold is out of range',
-      undefined,
-      'above 0, up to 1',
-      a.nmsIouThreshold,
-    )
+    throw cx.fail('lower/attribute', 'nms_iou_threshold is out of range', undefined, {
+      expected: 'above 0, up to 1',
+      got: a.nmsIouThreshold,
+    })
   }
   if (a.maxDetections * a.maxClassesPerDetection > MAX_RESULTS) {
     throw new Unsupported(`more than ${MAX_RESULTS} detections`)
   }
   const outputs = detectionShapes(a).map((shape, i) => {
     const t = cx.output(i)
-    if (t.dtype !== 'float32') throw cx.fail('lower/type', 'output must be float32', t, 'float32', t.dtype)
+    if (t.dtype !== 'float32') {
+      throw cx.fail('lower/type', 'output must be float32', t, { expected: 'float32', got: t.dtype })
+    }
     cx.expectShape(t, shape)
     return cx.result(i)
   })

@@ -43,18 +43,18 @@ const rowFields = (
   outRing: y.n > 1 ? rows : y.ringRows,
 })
 
-/**
- * Table look-up step over `rows` rows of `bytes` bytes starting `skip` bytes in; whole values stream by rows, and are read
- * from what they are a function of where nobody else needs them.
- */
-export function emitLut(
-  cx: Context,
-  from: Value,
-  y: Value,
-  lut: Int8Array,
-  kernel: string,
-  part?: { skip: number; bytes: number },
-): void {
+/** A table look-up, byte by byte. */
+interface Lut {
+  from: Value
+  to: Value
+  lut: Int8Array
+  kernel: string
+  /** Default: all bytes. */
+  part?: { skip: number; bytes: number }
+}
+
+/** Whole values stream by rows, and are read from what they are a function of where nobody else needs them. */
+export function emitLut(cx: Context, { from, to: y, lut, kernel, part }: Lut): void {
   const { of: x, table: composed } = part ? { of: from, table: lut } : source(cx, from, lut)
   if (!part) cx.functions.set(y, compose(functionOf(cx, from), lut))
   const table = cx.buffers.constant(`${kernel} table`, composed)
@@ -79,13 +79,12 @@ export function unary(cx: Context, fn: (x: Q, y: Q, rawIn: number) => number): v
   const yq = cx.q(out)
   if (x.tensor.dtype !== out.dtype) throw new Unsupported(`${x.tensor.dtype} to ${out.dtype}`)
   cx.expectShape(out, x.tensor.shape)
-  emitLut(
-    cx,
-    x,
-    cx.result(),
-    table(xq, yq, (q) => fn(xq, yq, q)),
-    cx.op.type.toLowerCase().replaceAll('_', '-'),
-  )
+  emitLut(cx, {
+    from: x,
+    to: cx.result(),
+    lut: table(xq, yq, (q) => fn(xq, yq, q)),
+    kernel: cx.op.type.toLowerCase().replaceAll('_', '-'),
+  })
 }
 
 /** XNNPACK's float-to-8-bit step of its look-up tables. */
@@ -96,7 +95,7 @@ export const real = (x: Q, q: number): number => f32(f32(q - x.zeroPoint) * x.sc
 function fixedOutput(cx: Context): void {
   const q = cx.q(cx.output())
   if (q.scale !== f32(1 / 256)) {
-    throw cx.fail('lower/quantization', 'output scale must be 1/256', cx.output(), 1 / 256, q.scale)
+    throw cx.fail('lower/quantization', 'output scale must be 1/256', cx.output(), { expected: 1 / 256, got: q.scale })
   }
 }
 
@@ -120,7 +119,7 @@ export function lowerRelu(cx: Context): void {
 export function lowerLeakyRelu(cx: Context): void {
   const { alpha } = (cx.op as OpOf<'LEAKY_RELU'>).attrs
   if (!(Math.abs(alpha) <= 1e3)) {
-    throw cx.fail('lower/attribute', 'alpha is out of range', undefined, '-1000..1000', alpha)
+    throw cx.fail('lower/attribute', 'alpha is out of range', undefined, { expected: '-1000..1000', got: alpha })
   }
   const x = cx.q(cx.input(0))
   const y = cx.q(cx.output())
@@ -153,8 +152,13 @@ export function lowerLeakyRelu(cx: Context): void {
   })
 }
 
-/** Every byte through the table of its channel; `byChannel`: where that begins, in bytes. */
-export function emitChannelLut(cx: Context, x: Value, y: Value, tables: Int8Array, byChannel: Int32Array): void {
+/** Every byte of x through the table of its channel; `byChannel`: where that begins, in bytes. */
+export function emitChannelLut(
+  cx: Context,
+  x: Value,
+  y: Value,
+  { tables, byChannel }: { tables: Int8Array; byChannel: Int32Array },
+): void {
   const table = cx.buffers.constant('slopes', tables)
   const offsets = cx.buffers.constant('slopes by channel', byChannel)
   const channels = byChannel.length
@@ -213,7 +217,7 @@ export function lowerQuantize(cx: Context): void {
   cx.expectShape(out, t.shape)
   const tabular = cx.tabular.get(cx.op.inputs[0]!)
   if (tabular) {
-    emitLut(cx, tabular.x, cx.result(), quantizedTable(tabular, y), 'requantize')
+    emitLut(cx, { from: tabular.x, to: cx.result(), lut: quantizedTable(tabular, y), kernel: 'requantize' })
     return
   }
   const x = cx.value(0)
@@ -243,13 +247,12 @@ export function lowerQuantize(cx: Context): void {
   const ratio = f32(xq.scale / y.scale)
   if (t.dtype === out.dtype && ratio >= f32(1 / 256) && ratio <= 128) {
     const m = rne(f32(256 * ratio))
-    emitLut(
-      cx,
-      x,
-      cx.result(),
-      table(xq, y, (q) => (((q - xq.zeroPoint) * m + 128) >> 8) + y.zeroPoint),
-      'requantize',
-    )
+    emitLut(cx, {
+      from: x,
+      to: cx.result(),
+      lut: table(xq, y, (q) => (((q - xq.zeroPoint) * m + 128) >> 8) + y.zeroPoint),
+      kernel: 'requantize',
+    })
     return
   }
   if (xq.scale === y.scale && xq.zero === y.zero) {
@@ -262,7 +265,7 @@ export function lowerQuantize(cx: Context): void {
   const tail = table(xq, y, (q) => multiplyHalfAway(q - xq.zeroPoint, multiplier, shift) + y.zeroPoint)
   const to = cx.result()
   if (block.every((v, i) => v === tail[i])) {
-    emitLut(cx, x, to, block, 'requantize')
+    emitLut(cx, { from: x, to, lut: block, kernel: 'requantize' })
     return
   }
   // The reference's vector code handles whole blocks of 16 with another rounding of negative ties.
@@ -270,8 +273,10 @@ export function lowerQuantize(cx: Context): void {
   const whole = n - (n % 16)
   cx.plain(x)
   to.alias = true
-  if (whole) emitLut(cx, x, to, block, 'requantize', { skip: 0, bytes: whole })
-  if (n > whole) emitLut(cx, x, to, tail, 'requantize', { skip: whole, bytes: n - whole })
+  const blocks = { skip: 0, bytes: whole }
+  const rest = { skip: whole, bytes: n - whole }
+  if (whole) emitLut(cx, { from: x, to, lut: block, kernel: 'requantize', part: blocks })
+  if (n > whole) emitLut(cx, { from: x, to, lut: tail, kernel: 'requantize', part: rest })
 }
 
 export function lowerDequantize(cx: Context): void {

@@ -10,11 +10,11 @@ import {
   OP_FLOAT_MATMUL,
 } from '../generated/layout.ts'
 import { elements, type Activation, type OpOf, type Tensor } from '../graph.ts'
-import { windowAlong } from '../window.ts'
 import { type Context, Unsupported } from './context.ts'
 import { floatLimits, floats } from './float-rows.ts'
 import { batchesOf, type Batch } from './matmul.ts'
 import { present, rowwise, type Buffer, type Value } from './program.ts'
+import { geometryFields, imageOf, rowsOf, transposedWindow, windowOf, type Geometry } from './window.ts'
 
 /** A constant float32 operand; LiteRT takes another path for computed ones. */
 function constant(cx: Context, position: number, role: string): Tensor {
@@ -29,67 +29,40 @@ function constant(cx: Context, position: number, role: string): Tensor {
 
 function biasOf(cx: Context, position: number, count: number): Buffer {
   const t = constant(cx, position, 'bias')
-  if (elements(t.shape) !== count) throw cx.fail('lower/shape', 'bias', t, count, elements(t.shape))
+  if (elements(t.shape) !== count) throw cx.fail('lower/shape', 'bias', t, { expected: count, got: elements(t.shape) })
   return cx.buffers.constant(t.name, t.data!)
 }
 
-interface Window {
+interface FloatConvolution {
   order: number
-  /** Input and output of one image; the filter's rows and columns. */
   x: Value
-  inputs: readonly [number, number, number, number]
-  outputs: readonly [number, number, number, number]
-  kh: number
-  kw: number
-  groupIn: number
-  groupOut: number
-  strideH: number
-  strideW: number
-  dilationH: number
-  dilationW: number
-  padTop: number
-  padLeft: number
+  geometry: Geometry
   weights: Buffer
   bias: Buffer | undefined
   activation: Activation
 }
 
-function emitWindow(cx: Context, p: Window): void {
-  const [n, height, width, channels] = p.inputs
-  const [, rows, columns, units] = p.outputs
-  const limits = floatLimits(p.activation)
+function emitWindow(cx: Context, { order, x, geometry: g, weights, bias, activation }: FloatConvolution): void {
+  const limits = floatLimits(activation)
   const y = cx.result()
   y.alias = true
-  for (let i = 0; i < n; i++) {
+  const pixels = order === FLOAT_CONV_TRANSPOSED ? g.x.h * g.x.w : g.y.h * g.y.w
+  for (let i = 0; i < g.x.n; i++) {
     cx.push({
       record: 'FloatConvRecord',
       op: OP_FLOAT_CONV,
       kernel: 'float-conv',
-      rows: { rows, strideH: p.strideH, padTop: p.padTop, windowH: (p.kh - 1) * p.dilationH + 1, inRows: height },
-      reads: present(p.x.buffer, p.weights, p.bias),
+      rows: rowsOf(g.win, g.x.h),
+      reads: present(x.buffer, weights, bias),
       writes: [y.buffer],
-      macs:
-        p.order === FLOAT_CONV_TRANSPOSED
-          ? height * width * p.kh * p.kw * channels * units
-          : rows * columns * p.kh * p.kw * p.groupIn * units,
+      macs: pixels * g.win.kh * g.win.kw * g.groupIn * g.y.c,
       fields: () => ({
-        order: p.order,
-        input: p.x.address() + 4 * i * height * width * channels,
-        output: y.address() + 4 * i * rows * columns * units,
-        weights: p.weights.address,
-        bias: p.bias?.address ?? 0,
-        inW: width,
-        inC: channels,
-        outW: columns,
-        outC: units,
-        groupIn: p.groupIn,
-        groupOut: p.groupOut,
-        kh: p.kh,
-        kw: p.kw,
-        strideW: p.strideW,
-        dilationH: p.dilationH,
-        dilationW: p.dilationW,
-        padLeft: p.padLeft,
+        order,
+        input: x.address() + 4 * i * g.x.h * g.x.w * g.x.c,
+        output: y.address() + 4 * i * g.y.h * g.y.w * g.y.c,
+        weights: weights.address,
+        bias: bias?.address ?? 0,
+        ...geometryFields(g),
         ...limits,
       }),
     })
@@ -102,7 +75,6 @@ const MOST_DEPTHWISE_TAPS = 25
 /** CONV_2D, DEPTHWISE_CONV_2D. */
 export function lowerFloatConv(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D'>
-  const { padding, strideH, strideW, dilationH, dilationW, activation } = op.attrs
   const depthwise = op.type === 'DEPTHWISE_CONV_2D'
   const x = floats(cx)
   const w = constant(cx, 1, 'filter')
@@ -110,43 +82,33 @@ export function lowerFloatConv(cx: Context): void {
   if (x.tensor.shape.length !== 4 || w.shape.length !== 4) {
     throw cx.fail('lower/shape', 'tensors must have rank 4', x.tensor)
   }
-  const inputs = x.tensor.shape as unknown as Window['inputs']
-  const [n, height, width, channels] = inputs
+  const image = imageOf(cx, x.tensor)
+  const channels = image.c
   const [kh, kw] = [w.shape[1]!, w.shape[2]!]
   const units = depthwise ? w.shape[3]! : w.shape[0]!
   const groupIn = depthwise ? 1 : w.shape[3]!
   const multiplier = depthwise ? units / channels : 0
   if (depthwise ? !Number.isInteger(multiplier) || w.shape[0] !== 1 : channels % groupIn !== 0) {
-    throw cx.fail('lower/shape', 'channels do not match', w, channels, `[${w.shape}]`)
+    throw cx.fail('lower/shape', 'channels do not match', w, { expected: channels, got: `[${w.shape}]` })
   }
   const groupOut = depthwise ? multiplier : units / (channels / groupIn)
-  if (!Number.isInteger(groupOut)) throw cx.fail('lower/shape', 'channels do not match', w, channels, `[${w.shape}]`)
-  const v = windowAlong({ padding, size: height, kernel: kh, stride: strideH, dilation: dilationH })
-  const h = windowAlong({ padding, size: width, kernel: kw, stride: strideW, dilation: dilationW })
-  const outputs = [n, v.out, h.out, units] as const
-  cx.expectShape(out, outputs)
+  if (!Number.isInteger(groupOut)) {
+    throw cx.fail('lower/shape', 'channels do not match', w, { expected: channels, got: `[${w.shape}]` })
+  }
+  const win = windowOf(cx, op.attrs, image, { kh, kw })
+  cx.expectShape(out, [image.n, win.y.out, win.x.out, units])
   if (!cx.hasInput(2)) throw new Unsupported(`${op.type} of float32 without a bias`)
   const taps = kh * kw
   const single = groupIn === 1 && groupOut === 1 && taps <= MOST_DEPTHWISE_TAPS
   const order = single ? FLOAT_CONV_COLUMNS : FLOAT_CONV_ROWS
+  const y = { n: image.n, h: win.y.out, w: win.x.out, c: units }
   emitWindow(cx, {
     order,
     x,
-    inputs,
-    outputs,
-    kh,
-    kw,
-    groupIn,
-    groupOut,
-    strideH,
-    strideW,
-    dilationH,
-    dilationW,
-    padTop: v.before,
-    padLeft: h.before,
+    geometry: { x: image, y, win, groupIn, groupOut },
     weights: cx.buffers.constant(w.name, depthwise ? byChannel(w.data!, taps, units) : w.data!),
     bias: biasOf(cx, 2, units),
-    activation,
+    activation: op.attrs.activation,
   })
 }
 
@@ -171,33 +133,24 @@ export function lowerFloatTransposeConv(cx: Context): void {
   if (w.shape.length !== 4 || out.shape.length !== 4 || x.tensor.shape.length !== 4) {
     throw cx.fail('lower/shape', 'tensors must have rank 4', w)
   }
-  const inputs = x.tensor.shape as unknown as Window['inputs']
-  const outputs = out.shape as unknown as Window['outputs']
-  const [o, kh, kw, ci] = w.shape as [number, number, number, number]
-  const [n, height, width, channels] = inputs
-  const [on, oh, ow, oc] = outputs
-  if (ci !== channels || oc !== o || on !== n) {
-    throw cx.fail('lower/shape', 'channels do not match', w, `[${channels} -> ${oc}]`, `[${ci} -> ${o}]`)
+  const image = imageOf(cx, x.tensor)
+  const y = imageOf(cx, out)
+  const { n: o, h: kh, w: kw, c: ci } = imageOf(cx, w)
+  const win = transposedWindow(cx, image, y, { kh, kw })
+  if (ci !== image.c || y.c !== o || y.n !== image.n) {
+    throw cx.fail('lower/shape', 'channels do not match', w, {
+      expected: `[${image.c} -> ${y.c}]`,
+      got: `[${ci} -> ${o}]`,
+    })
   }
-  const small = padding === 'SAME' ? kh < strideH || kw < strideW : kh > oh || kw > ow
+  const small = padding === 'SAME' ? kh < strideH || kw < strideW : kh > y.h || kw > y.w
   if (cx.isComputed(op.inputs[0]) || small) {
     throw new Unsupported('TRANSPOSE_CONV of float32 with a computed output size, or a filter smaller than its stride')
   }
   emitWindow(cx, {
     order: FLOAT_CONV_TRANSPOSED,
     x,
-    inputs,
-    outputs,
-    kh,
-    kw,
-    groupIn: ci,
-    groupOut: o,
-    strideH,
-    strideW,
-    dilationH: 1,
-    dilationW: 1,
-    padTop: Math.max((height - 1) * strideH + kh - oh, 0) >> 1,
-    padLeft: Math.max((width - 1) * strideW + kw - ow, 0) >> 1,
+    geometry: { x: image, y, win, groupIn: ci, groupOut: o },
     weights: cx.buffers.constant(w.name, w.data!),
     bias: cx.hasInput(3) ? biasOf(cx, 3, o) : undefined,
     activation,
@@ -272,7 +225,10 @@ export function lowerFloatFullyConnected(cx: Context): void {
   const [columns, inner] = b.tensor.shape as [number, number]
   const total = elements(a.tensor.shape)
   if (b.tensor.shape.length !== 2 || total % inner !== 0 || elements(cx.output().shape) !== (total / inner) * columns) {
-    throw cx.fail('lower/shape', 'filter does not fit', b.tensor, `[units, depth] of ${total}`, `[${b.tensor.shape}]`)
+    throw cx.fail('lower/shape', 'filter does not fit', b.tensor, {
+      expected: `[units, depth] of ${total}`,
+      got: `[${b.tensor.shape}]`,
+    })
   }
   emitProduct(cx, {
     a,
@@ -301,7 +257,7 @@ export function lowerFloatBatchMatmul(cx: Context): void {
   const [rows, inner] = (adjX ? [sa.at(-1), sa.at(-2)] : [sa.at(-2), sa.at(-1)]) as [number, number]
   const [columns, other] = (adjY ? [sb.at(-2), sb.at(-1)] : [sb.at(-1), sb.at(-2)]) as [number, number]
   if (sa.length < 2 || sb.length < 2 || inner !== other || out.shape.at(-2) !== rows || out.shape.at(-1) !== columns) {
-    throw cx.fail('lower/shape', 'matrices do not fit', out, `[${sa}] by [${sb}]`, `[${out.shape}]`)
+    throw cx.fail('lower/shape', 'matrices do not fit', out, { expected: `[${sa}] by [${sb}]`, got: `[${out.shape}]` })
   }
   emitProduct(cx, {
     a,

@@ -125,7 +125,10 @@ function emitTable(cx: Context, rows: readonly number[], columns: readonly numbe
 /** Errors: `lower/constant`. */
 function checkIndex(cx: Context, index: number, limit: number): number {
   if (index < 0 || index >= limit) {
-    throw cx.fail('lower/constant', 'index is outside of its tensor', cx.input(1), `0 to ${limit - 1}`, index)
+    throw cx.fail('lower/constant', 'index is outside of its tensor', cx.input(1), {
+      expected: `0 to ${limit - 1}`,
+      got: index,
+    })
   }
   return index
 }
@@ -136,7 +139,9 @@ export function lowerGather(cx: Context): void {
   const indices = cx.input(1)
   const axis = normalAxis(cx, attrs.axis, shape.length)
   const batch = attrs.batchDims < 0 ? attrs.batchDims + indices.shape.length : attrs.batchDims
-  if (cx.output().dtype !== dtype) throw cx.fail('lower/dtype', 'output type', cx.output(), dtype, cx.output().dtype)
+  if (cx.output().dtype !== dtype) {
+    throw cx.fail('lower/dtype', 'output type', cx.output(), { expected: dtype, got: cx.output().dtype })
+  }
   const steps = strides(shape, dtypeBytes(dtype))
   const bytes = steps[axis]!
   const limit = shape[axis]!
@@ -186,9 +191,12 @@ export function lowerGatherNd(cx: Context): void {
   const places = indices.shape
   const depth = places[places.length - 1] ?? 0
   if (depth < 1 || depth > shape.length) {
-    throw cx.fail('lower/shape', 'last dimension of the indices', indices, `1..${shape.length}`, depth)
+    throw cx.fail('lower/shape', 'last dimension of the indices', indices, {
+      expected: `1..${shape.length}`,
+      got: depth,
+    })
   }
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
   const steps = strides(shape, dtypeBytes(dtype))
   const bytes = steps[depth - 1]!
   if (!indices.data) {
@@ -229,7 +237,10 @@ export function lowerScatterNd(cx: Context): void {
   const places = indices.tensor.shape
   const depth = places[places.length - 1] ?? 0
   if (depth < 1 || depth > out.shape.length) {
-    throw cx.fail('lower/shape', 'last dimension of the indices', cx.input(0), `1..${out.shape.length}`, depth)
+    throw cx.fail('lower/shape', 'last dimension of the indices', cx.input(0), {
+      expected: `1..${out.shape.length}`,
+      got: depth,
+    })
   }
   if (out.dtype !== dtype || dtype === 'uint8' || dtype === 'bool') {
     throw new Unsupported(`SCATTER_ND of ${dtype} to ${out.dtype}`)
@@ -239,7 +250,10 @@ export function lowerScatterNd(cx: Context): void {
   const bytes = steps[depth - 1]!
   const count = elements(places) / depth
   if (elements(x.tensor.shape) * dtypeBytes(dtype) !== count * bytes) {
-    throw cx.fail('lower/shape', 'updates', x.tensor, `${count} of ${bytes} bytes`, `[${x.tensor.shape}]`)
+    throw cx.fail('lower/shape', 'updates', x.tensor, {
+      expected: `${count} of ${bytes} bytes`,
+      got: `[${x.tensor.shape}]`,
+    })
   }
   const fields = placeFields(cx, { limits: out.shape.slice(0, depth), steps: steps.slice(0, depth) })
   const y = cx.result()

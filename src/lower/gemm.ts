@@ -13,7 +13,10 @@ import {
   packRows4x8c4,
   packScalar4,
   paddedSegment,
+  type GemmShape,
+  type Segments,
 } from './pack.ts'
+import type { Target } from './context.ts'
 import type { Buffer } from './program.ts'
 import type { Weights } from './weights.ts'
 
@@ -27,23 +30,27 @@ export const GEMM_BATCH = 4
 export interface PanelForm {
   nr: number
   /** Weights [channels][k] int8 with zero point `zero`, k in segments of `segment`, in this kernel's order. */
-  packWeights(weights: Int8Array, zero: number, channels: number, k: number, segment: number): Int16Array | Int8Array
+  packWeights(weights: Int8Array, zero: number, shape: GemmShape): Int16Array | Int8Array
   /** Bytes of that. */
   weightBytes(panels: number, k: number, segment: number): number
   /** The same by the runtime's packer, see Recipe. */
-  loadWeights?(loader: Loader, to: number, w: Weights, channels: number, k: number, segment: number): boolean
+  loadWeights?(loader: Loader, to: number, w: Weights, shape: GemmShape): boolean
   /**
    * Writes the plain bias (in panel order) and folds the input's zero point in, given weights that are loaded already.
    */
   foldBias?(loader: Loader, to: number, layer: PackedLayer): boolean
 }
 
-/** A layer whose weights [channels][k] are packed already: in `weights`, `panels` of them. */
-export interface PackedLayer {
+/** A layer whose weights are packed already, in `weights`. */
+export interface PackedFilter {
   /** Bias in panel order. */
   plain: Int32Array
   weights: Buffer
   w: Weights
+}
+
+/** The same for weights [channels][k] in `panels` panels. */
+export interface PackedLayer extends PackedFilter {
   panels: number
   k: number
   segment: number
@@ -79,16 +86,13 @@ export interface GemmForm extends PanelForm {
 
 /**
  * Packs 4x8 panels in as many goes as the staging memory asks for; the last panel of channels that are no multiple of 8
- * apart. `target`: where panels [p, p + count) go, or undefined for behind their rows in the staging memory. `done` is
- * told.
+ * apart. `target`: where panels [p, p + count) go; default: behind their rows in the staging memory. `done` is told.
  */
 function eachGo(
   { runtime, memory, staging, stagingBytes }: Loader,
   w: Weights,
-  k: number,
-  segment: number,
-  target: ((p: number) => number) | undefined,
-  done?: (at: number, p: number, count: number) => void,
+  { k, segment }: Segments,
+  { target, done }: { target?: (p: number) => number; done?: (at: number, p: number, count: number) => void },
 ): boolean {
   const channels = w.bias.length
   const padded = paddedSegment(segment)
@@ -108,18 +112,20 @@ function eachGo(
   return true
 }
 
-function loadGemm4x8(loader: Loader, to: number, w: Weights, _: number, k: number, segment: number): boolean {
-  const panelBytes = (k / segment) * paddedSegment(segment) * 16
-  return eachGo(loader, w, k, segment, (p) => to + p * panelBytes)
+function loadGemm4x8(loader: Loader, to: number, w: Weights, shape: GemmShape): boolean {
+  const panelBytes = (shape.k / shape.segment) * paddedSegment(shape.segment) * 16
+  return eachGo(loader, w, shape, { target: (p) => to + p * panelBytes })
 }
 
 /** The same as int8 with their zero point, by way of i16 in the staging memory. */
-function loadGemm4x8w8(loader: Loader, to: number, w: Weights, _: number, k: number, segment: number): boolean {
+function loadGemm4x8w8(loader: Loader, to: number, w: Weights, shape: GemmShape): boolean {
   const { narrow_bytes } = loader.runtime
-  const panel = (k / segment) * paddedSegment(segment) * 8
+  const panel = (shape.k / shape.segment) * paddedSegment(shape.segment) * 8
   return (
     narrow_bytes !== undefined &&
-    eachGo(loader, w, k, segment, undefined, (at, p, count) => narrow_bytes(to + p * panel, at, count * panel, w.zero))
+    eachGo(loader, w, shape, {
+      done: (at, p, count) => narrow_bytes(to + p * panel, at, count * panel, w.zero),
+    })
   )
 }
 
@@ -129,9 +135,7 @@ function loadGemm4x8w8(loader: Loader, to: number, w: Weights, _: number, k: num
  */
 export function eachRows(
   { memory, staging, stagingBytes }: Loader,
-  w: Weights,
-  k: number,
-  nr: number,
+  { w, k, nr }: { w: Weights; k: number; nr: number },
   take: (at: number, rows: number, panel: number) => void,
 ): boolean {
   const channels = w.bias.length
@@ -174,7 +178,7 @@ export const foldByRows =
   (nr: number): NonNullable<PanelForm['foldBias']> =>
   (loader, to, layer) =>
     foldRows(loader, to, layer, (take) =>
-      eachRows(loader, layer.w, layer.k, nr, (at, rows, p) => take(at, rows, p * nr)),
+      eachRows(loader, { w: layer.w, k: layer.k, nr }, (at, rows, p) => take(at, rows, p * nr)),
     )
 
 /** Weights and bias of the forms that read rows of int8, by the runtime's packer for `nr` channels. */
@@ -183,11 +187,11 @@ const byRows = (
   name: 'pack_gemm_4x16c4' | 'pack_gemm_3x8c8',
   panelBytes: (k: number) => number,
 ): Pick<GemmForm, 'loadWeights' | 'foldBias'> => ({
-  loadWeights(loader, to, w, _, k) {
+  loadWeights(loader, to, w, { k }) {
     const { [name]: pack } = loader.runtime
     return (
       pack !== undefined &&
-      eachRows(loader, w, k, nr, (at, rows, p) => pack(to + p * panelBytes(k), at, rows, k, w.flip))
+      eachRows(loader, { w, k, nr }, (at, rows, p) => pack(to + p * panelBytes(k), at, rows, k, w.flip))
     )
   },
   foldBias: foldByRows(nr),
@@ -230,7 +234,7 @@ const WIDE: Omit<GemmForm, 'id' | 'name' | 'kernels'> = {
   nr: 8,
   variants: ['simd', 'relaxed'],
   panelBytes: (bytes) => paddedSegment(bytes) * 8,
-  packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment),
+  packWeights: (weights, zero, shape) => packGemm(weights, zero, shape),
   weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 16,
   loadWeights: loadGemm4x8,
   foldBias({ runtime, memory }, to, { plain, weights, w, panels }) {
@@ -252,7 +256,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     panelBytes: () => 0,
     rowBytes: multipleOf(4),
     legal: dotPairsFit,
-    packWeights: (weights, _, channels, k) => packRows4x16c4(weights, channels, k),
+    packWeights: (weights, _, { channels, k }) => packRows4x16c4(weights, channels, k),
     weightBytes: (panels, k) => panels * multipleOf(4)(k) * 16,
     ...byRows(16, 'pack_gemm_4x16c4', (k) => multipleOf(4)(k) * 16),
   },
@@ -266,14 +270,16 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     signed: true,
     activationOffset: 128,
     panelBytes: (bytes) => multipleOf(4)(bytes) * 4,
-    packWeights: (weights, _, channels, k, segment) => packRows4x8c4(weights, channels, k, segment),
+    packWeights: (weights, _, { channels, k, segment }) => packRows4x8c4(weights, channels, k, segment),
     weightBytes: (panels, k, segment) => ((panels * k) / segment) * multipleOf(4)(segment) * 8,
-    loadWeights(loader, to, w, _, k, segment) {
+    loadWeights(loader, to, w, { k, segment }) {
       const { pack_gemm_4x8c4 } = loader.runtime
       const panel = (k / segment) * multipleOf(4)(segment) * 8
       return (
         pack_gemm_4x8c4 !== undefined &&
-        eachRows(loader, w, k, 8, (at, rows, p) => pack_gemm_4x8c4(to + p * panel, at, rows, k, segment, w.flip))
+        eachRows(loader, { w, k, nr: 8 }, (at, rows, p) =>
+          pack_gemm_4x8c4(to + p * panel, at, rows, k, segment, w.flip),
+        )
       )
     },
     foldBias: foldByRows(8),
@@ -288,7 +294,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     panelBytes: () => 0,
     rowBytes: multipleOf(8),
     legal: pairsFit,
-    packWeights: (weights, _, channels, k) => packRows3x8c8(weights, channels, k),
+    packWeights: (weights, _, { channels, k }) => packRows3x8c8(weights, channels, k),
     weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8,
     ...byRows(8, 'pack_gemm_3x8c8', (k) => multipleOf(8)(k) * 8),
   },
@@ -301,8 +307,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     kernels: ['x86', 'generic'],
     compact: true,
     panelBytes: (bytes) => paddedSegment(bytes) * 8,
-    packWeights: (weights, zero, channels, k, segment) =>
-      Int8Array.from(packGemm(weights, zero, channels, k, segment), (v) => v + zero),
+    packWeights: (weights, zero, shape) => Int8Array.from(packGemm(weights, zero, shape), (v) => v + zero),
     weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 8,
     loadWeights: loadGemm4x8w8,
     foldBias(loader, to, { plain, w, k, segment }) {
@@ -312,8 +317,13 @@ export const GEMM_FORMS: readonly GemmForm[] = [
       const pairs = ((k / segment) * paddedSegment(segment)) / 2
       return (
         !w.inputZero ||
-        eachGo(loader, w, k, segment, undefined, (at, p, count) =>
-          fold_gemm_4x8(to + p * 32, at, count, pairs, 0, w.inputZero),
+        eachGo(
+          loader,
+          w,
+          { k, segment },
+          {
+            done: (at, p, count) => fold_gemm_4x8(to + p * 32, at, count, pairs, 0, w.inputZero),
+          },
         )
       )
     },
@@ -327,7 +337,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     kernels: ['avx2'],
     suits: fillsPanels(16),
     panelBytes: (bytes) => paddedSegment(bytes) * 8,
-    packWeights: (weights, zero, channels, k, segment) => packGemm(weights, zero, channels, k, segment, 16),
+    packWeights: (weights, zero, shape) => packGemm(weights, zero, shape, 16),
     weightBytes: (panels, k, segment) => ((panels * k) / segment) * paddedSegment(segment) * 32,
   },
   { id: 12, name: 'gemm-4x8-shuffle', kernels: ['generic'], ...WIDE },
@@ -366,9 +376,9 @@ function eachFour(
 /** Order of a fully connected layer's weights. */
 export const ROWS_FORM: PanelForm = {
   nr: 4,
-  packWeights: (weights, _, channels, k) => packRows4(weights, channels, k),
+  packWeights: (weights, _, { channels, k }) => packRows4(weights, channels, k),
   weightBytes: (panels, k) => panels * multipleOf(16)(k) * 4,
-  loadWeights(loader, to, w, _, k) {
+  loadWeights(loader, to, w, { k }) {
     const { pack_rows4 } = loader.runtime
     const panel = multipleOf(16)(k) * 4
     return (
@@ -389,7 +399,7 @@ export const ROWS_FORM: PanelForm = {
 /** Order of the scalar kernels' weights. */
 export const SCALAR_FORM: PanelForm = {
   nr: 4,
-  packWeights: (weights, _, channels, k) => packScalar4(weights, channels, k),
+  packWeights: (weights, _, { channels, k }) => packScalar4(weights, channels, k),
   weightBytes: (panels, k) => panels * k * 4,
   foldBias: foldByRows(4),
 }
@@ -397,11 +407,8 @@ export const SCALAR_FORM: PanelForm = {
 /** The form that reads i16 weights: what convDirect takes too. */
 export const WIDE_FORM: GemmForm = GEMM_FORMS.find((f) => f.id === 0)!
 
-/**
- * The form to use for weights [channels][k] in a variant, for a set of kernels. `compact`: where memory counts for more
- * than time.
- */
-export function gemmForm(variant: Variant, kernels: Kernels, weights: Weights, k: number, compact = false): GemmForm {
+/** The form to use for weights [channels][k]. */
+export function gemmForm({ variant, kernels, compact }: Target, weights: Weights, k: number): GemmForm {
   return (
     GEMM_FORMS.find(
       (f) =>

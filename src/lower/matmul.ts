@@ -115,7 +115,10 @@ export function batchesOf(cx: Context, a: readonly number[], b: readonly number[
     return sizes.map((size, i) => {
       const d = own[i - missing] ?? 1
       if (missing < 0 || (d !== size && d !== 1)) {
-        throw cx.fail('lower/shape', 'batch dimensions do not broadcast', out, `[${a}] with [${b}]`, `[${out.shape}]`)
+        throw cx.fail('lower/shape', 'batch dimensions do not broadcast', out, {
+          expected: `[${a}] with [${b}]`,
+          got: `[${out.shape}]`,
+        })
       }
       return d === 1 ? 0 : bytes[i - missing]!
     })
@@ -137,12 +140,12 @@ export function lowerBatchMatmul(cx: Context): void {
   const { shape: sb } = b.tensor
   for (const t of [a.tensor, b.tensor, out]) {
     if (t.dtype !== 'int8') throw new Unsupported(`BATCH_MATMUL of ${t.dtype} tensors`)
-    if (t.shape.length < 2) throw cx.fail('lower/shape', 'rank', t, 'at least 2', t.shape.length)
+    if (t.shape.length < 2) throw cx.fail('lower/shape', 'rank', t, { expected: 'at least 2', got: t.shape.length })
   }
   const [rows, inner] = (adjX ? [sa.at(-1), sa.at(-2)] : [sa.at(-2), sa.at(-1)]) as [number, number]
   const [columns, other] = (adjY ? [sb.at(-2), sb.at(-1)] : [sb.at(-1), sb.at(-2)]) as [number, number]
   if (inner !== other || out.shape.at(-2) !== rows || out.shape.at(-1) !== columns) {
-    throw cx.fail('lower/shape', 'matrices do not fit', out, `[${sa}] by [${sb}]`, `[${out.shape}]`)
+    throw cx.fail('lower/shape', 'matrices do not fit', out, { expected: `[${sa}] by [${sb}]`, got: `[${out.shape}]` })
   }
   const yq = cx.q(out)
   const bq = cx.q(b.tensor)
@@ -170,7 +173,7 @@ export function lowerComputedFilter(cx: Context): void {
   const yq = cx.q(out)
   const bias = cx.hasInput(2) ? cx.input(2, 'bias') : undefined
   if (bias && (bias.dtype !== 'int32' || elements(bias.shape) !== columns)) {
-    throw cx.fail('lower/shape', 'bias', bias, `${columns} int32`, `[${bias.shape}] ${bias.dtype}`)
+    throw cx.fail('lower/shape', 'bias', bias, { expected: `${columns} int32`, got: `[${bias.shape}] ${bias.dtype}` })
   }
   emitProduct(cx, {
     a: { value: x, q: cx.q(x.tensor), outer: inner, inner: 1 },

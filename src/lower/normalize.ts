@@ -20,13 +20,10 @@ function operands(
   if (dtype !== out.dtype) throw new Unsupported(`${cx.op.type} from ${dtype} to ${out.dtype}`)
   cx.expectShape(out, shape)
   if (yq.scale !== scale || yq.zeroPoint !== zeroPoint(yq)) {
-    throw cx.fail(
-      'lower/quantization',
-      'output scale and zero point',
-      out,
-      `${scale}, ${zeroPoint(yq)}`,
-      `${yq.scale}, ${yq.zeroPoint}`,
-    )
+    throw cx.fail('lower/quantization', 'output scale and zero point', out, {
+      expected: `${scale}, ${zeroPoint(yq)}`,
+      got: `${yq.scale}, ${yq.zeroPoint}`,
+    })
   }
   const depth = shape.at(-1) ?? 1
   return { x, xq, yq, depth, rows: depth ? elements(shape) / depth : 0 }

@@ -40,6 +40,17 @@
  */
 import { align } from '../words.ts'
 
+/** Weights of `k` elements a channel, in segments of `segment` that lie side by side in the input. */
+export interface Segments {
+  k: number
+  segment: number
+}
+
+/** The same of `channels` output channels: [channels][k]. */
+export interface GemmShape extends Segments {
+  channels: number
+}
+
 /** First channel of each panel of `width`. */
 export function panelStarts(channels: number, width: number): number[] {
   const starts = []
@@ -64,14 +75,7 @@ export function panelOrder<T extends Int32Array | Float32Array>(v: T, width: num
 export const paddedSegment = (segment: number): number => Math.max(4, segment + (segment & 1))
 
 /** weights [channels][k] int8 row-major, minus `zero`, to GEMM order with panels of `nr` channels. */
-export function packGemm(
-  weights: Int8Array,
-  zero: number,
-  channels: number,
-  k: number,
-  segment: number,
-  nr = 8,
-): Int16Array {
+export function packGemm(weights: Int8Array, zero: number, { channels, k, segment }: GemmShape, nr = 8): Int16Array {
   const starts = panelStarts(channels, nr)
   const padded = paddedSegment(segment)
   const kPadded = (k / segment) * padded
@@ -111,8 +115,7 @@ const twiceG = (a: number, b: number, c: number): [number, number, number, numbe
 export function packWinograd(
   weights: Int8Array,
   zero: number,
-  channels: number,
-  inputs: number,
+  { channels, inputs }: { channels: number; inputs: number },
   nr: number,
 ): Int16Array {
   const starts = panelStarts(channels, nr)
@@ -251,13 +254,18 @@ export const PAIRS_5X5_S1: [number, number][] = [
 ]
 export const PAIRS_5X5_S2: [number, number][] = [...PAIRS_5X5, [24, -1], [22, 23], [20, 21]]
 
+/** Panels of `width` channels, each of vectors of two taps a channel. */
+export interface PairPanels {
+  pairs: readonly (readonly [number, number])[]
+  width: number
+}
+
 /** weights [taps][channels] int8, minus `zero`, to [block of `width` channels][pair][width][2] i16; tap -1: zero. */
 export function packPairs(
   weights: Int8Array,
   zero: number,
   channels: number,
-  pairs: readonly (readonly [number, number])[],
-  width: number,
+  { pairs, width }: PairPanels,
 ): Int16Array {
   const starts = panelStarts(channels, width)
   const out = new Int16Array(starts.length * pairs.length * width * 2)
@@ -276,7 +284,7 @@ export function packPairs(
 
 /** weights [9][channels] int8, minus `zero`, to depthwise 3x3 order; channels >= 8. */
 export const packDepthwise3x3 = (weights: Int8Array, zero: number, channels: number): Int16Array =>
-  packPairs(weights, zero, channels, PAIRS_3X3, 8)
+  packPairs(weights, zero, channels, { pairs: PAIRS_3X3, width: 8 })
 
 /** Position p of a block of sixteen in wide order: even channels before odd ones. */
 const wideChannel = (p: number): number => (p < 8 ? 2 * p : 2 * p - 15)

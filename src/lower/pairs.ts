@@ -73,7 +73,7 @@ export function emitPairs(cx: Context, a: Value, b: Value, arithmetic: PairArith
   // Of a plain tensor and a constant the kernel's lanes are as fast.
   const plain = f && (f.of === a || f.of === b) && (a.tensor.data ?? b.tensor.data)
   if (f && !(plain && arithmetic.lanes)) {
-    emitLut(cx, f.of, cx.result(), f.table, arithmetic.kernel)
+    emitLut(cx, { from: f.of, to: cx.result(), lut: f.table, kernel: arithmetic.kernel })
     return
   }
   const equal = trimmed(a.tensor.shape) === trimmed(b.tensor.shape)

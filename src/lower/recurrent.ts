@@ -26,13 +26,17 @@ function constant(cx: Context, position: number, dtype: string, shape: readonly 
   const t = cx.input(position)
   if (!t.data) throw new Unsupported(`input ${position} must be a constant`)
   if (t.dtype !== dtype) throw new Unsupported(`${t.dtype} tensor "${t.name}" (${dtype} is run)`)
-  if (`${t.shape}` !== `${shape}`) throw cx.fail('lower/shape', `input ${position}`, t, `[${shape}]`, `[${t.shape}]`)
+  if (`${t.shape}` !== `${shape}`) {
+    throw cx.fail('lower/shape', `input ${position}`, t, { expected: `[${shape}]`, got: `[${t.shape}]` })
+  }
   return t
 }
 
 function scaleOf(cx: Context, t: Tensor): number {
   const scale = t.quantization?.scales[0]
-  if (!(scale && scale > 0)) throw cx.fail('lower/quantization', 'scale must be a positive number', t, '> 0', scale)
+  if (!(scale && scale > 0)) {
+    throw cx.fail('lower/quantization', 'scale must be a positive number', t, { expected: '> 0', got: scale })
+  }
   return scale
 }
 
@@ -42,7 +46,7 @@ function stateOf(cx: Context, position: number, dtype: string, count: number): V
   if (!t.initial) throw cx.fail('lower/missing-input', 'state must be a variable tensor', t)
   if (t.dtype !== dtype) throw new Unsupported(`${t.dtype} state "${t.name}" (${dtype} is run)`)
   if (elements(t.shape) !== count) {
-    throw cx.fail('lower/shape', 'elements of the state', t, count, elements(t.shape))
+    throw cx.fail('lower/shape', 'elements of the state', t, { expected: count, got: elements(t.shape) })
   }
   return cx.value(position)
 }
@@ -101,7 +105,10 @@ function cellScale(cx: Context): number {
   const log2 = f32(Math.log2(scaleOf(cx, t)))
   const rounded = Math.round(log2)
   if (Math.abs(log2 - rounded) >= 1e-3) {
-    throw cx.fail('lower/quantization', 'scale of the cell state', t, 'a power of two', scaleOf(cx, t))
+    throw cx.fail('lower/quantization', 'scale of the cell state', t, {
+      expected: 'a power of two',
+      got: scaleOf(cx, t),
+    })
   }
   // The reference leaves tanh out beyond.
   if (rounded < -15 || rounded > -9) throw new Unsupported(`a cell state of scale 2^${rounded} (2^-15 to 2^-9 are run)`)
@@ -122,7 +129,7 @@ export function lowerLstm(cx: Context): void {
     }
   }
   if ([20, 21, 22, 23].some((i) => cx.hasInput(i))) throw new Unsupported('layer norm')
-  if (x.shape.length !== 3) throw cx.fail('lower/shape', 'rank of the input', x, 3, x.shape.length)
+  if (x.shape.length !== 3) throw cx.fail('lower/shape', 'rank of the input', x, { expected: 3, got: x.shape.length })
   const [d0, d1, inputs] = x.shape as [number, number, number]
   const batch = attrs.timeMajor ? d1 : d0
   const steps = attrs.timeMajor ? d0 : d1
@@ -131,7 +138,10 @@ export function lowerLstm(cx: Context): void {
   const sizes = { inputs, cells, outputs }
   const projected = cx.hasInput(PROJECTION)
   if (!projected && cells !== outputs) {
-    throw cx.fail('lower/shape', 'outputs without a projection', out, `${cells} (as many as cells)`, outputs)
+    throw cx.fail('lower/shape', 'outputs without a projection', out, {
+      expected: `${cells} (as many as cells)`,
+      got: outputs,
+    })
   }
   cx.expectShape(out, [d0, d1, outputs])
   const cifg = !cx.hasInput(INPUT_WEIGHTS[0])
@@ -149,7 +159,10 @@ export function lowerLstm(cx: Context): void {
   const recurrent = gates.map((g) => g && constantOf(cx, g.recurrent))
   const hq = cx.q(hidden.tensor)
   if (!(attrs.hiddenScale > 0)) {
-    throw cx.fail('lower/quantization', 'the hidden state has no scale (intermediate 4)', out, '> 0', attrs.hiddenScale)
+    throw cx.fail('lower/quantization', 'the hidden state has no scale (intermediate 4)', out, {
+      expected: '> 0',
+      got: attrs.hiddenScale,
+    })
   }
   const hiddenMultiplier = quantizeMultiplier(f32((2 ** -15 / attrs.hiddenScale) * 2 ** -15))
   const projection = projected ? projectionOf(cx, sizes, attrs.hiddenScale, attrs.hiddenZeroPoint) : undefined
@@ -236,7 +249,10 @@ export function lowerSvdf(cx: Context): void {
   const filters = cx.input(1).shape[0] ?? 0
   const depth = cx.input(2).shape[1] ?? 0
   if (x.shape.length !== 2 || filters < 1 || depth < 1 || filters % rank !== 0) {
-    throw cx.fail('lower/shape', 'filters', cx.input(1), `a multiple of rank ${rank}, input [N, K]`, filters)
+    throw cx.fail('lower/shape', 'filters', cx.input(1), {
+      expected: `a multiple of rank ${rank}, input [N, K]`,
+      got: filters,
+    })
   }
   const units = filters / rank
   cx.expectShape(out, [batch, units])

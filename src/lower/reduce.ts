@@ -40,12 +40,17 @@ export function lowerPool(cx: Context): void {
     throw new Unsupported(`${op.type} that changes the quantization`)
   }
   for (const v of [a.filterH, a.filterW, a.strideH, a.strideW]) {
-    if (!(v >= 1)) throw cx.fail('lower/attribute', 'filter and stride must be positive', undefined, '>= 1', v)
+    if (!(v >= 1)) {
+      throw cx.fail('lower/attribute', 'filter and stride must be positive', undefined, { expected: '>= 1', got: v })
+    }
   }
   const y = windowAlong({ padding: a.padding, size: x.h, kernel: a.filterH, stride: a.strideH })
   const w = windowAlong({ padding: a.padding, size: x.w, kernel: a.filterW, stride: a.strideW })
   if (y.out < 1 || w.out < 1 || out.shape.join() !== [x.n, y.out, w.out, x.c].join()) {
-    throw cx.fail('lower/shape', 'output shape', out, `[${x.n},${y.out},${w.out},${x.c}]`, `[${out.shape}]`)
+    throw cx.fail('lower/shape', 'output shape', out, {
+      expected: `[${x.n},${y.out},${w.out},${x.c}]`,
+      got: `[${out.shape}]`,
+    })
   }
   const xnn =
     !average &&
@@ -277,15 +282,12 @@ export function lowerSoftmax(cx: Context): void {
   const q = cx.q(out)
   if (t.dtype !== out.dtype) throw new Unsupported(`SOFTMAX from ${t.dtype} to ${out.dtype}`)
   cx.expectShape(out, t.shape)
-  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, '> 0', beta)
+  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, { expected: '> 0', got: beta })
   if (!q.unsigned && (q.scale !== f32(1 / 256) || q.zeroPoint !== -128)) {
-    throw cx.fail(
-      'lower/quantization',
-      'int8 softmax output must have scale 1/256 and zero point -128',
-      out,
-      '1/256, -128',
-      `${q.scale}, ${q.zeroPoint}`,
-    )
+    throw cx.fail('lower/quantization', 'int8 softmax output must have scale 1/256 and zero point -128', out, {
+      expected: '1/256, -128',
+      got: `${q.scale}, ${q.zeroPoint}`,
+    })
   }
   const depth = t.shape[t.shape.length - 1] ?? 1
   const table = softmaxTable(cx, xq.scale, beta)
@@ -334,13 +336,10 @@ export function lowerArgMax(cx: Context): void {
   const inner = t.shape.slice(axis + 1).reduce((a, b) => a * b, 1)
   const outer = t.shape.slice(0, axis).reduce((a, b) => a * b, 1)
   if (depth < 1 || elements(out.shape) !== inner * outer || out.dtype !== outputType) {
-    throw cx.fail(
-      'lower/shape',
-      'output size or type',
-      out,
-      `${inner * outer} ${outputType}`,
-      `${elements(out.shape)} ${out.dtype}`,
-    )
+    throw cx.fail('lower/shape', 'output size or type', out, {
+      expected: `${inner * outer} ${outputType}`,
+      got: `${elements(out.shape)} ${out.dtype}`,
+    })
   }
   const y = cx.result()
   cx.push({

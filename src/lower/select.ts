@@ -160,7 +160,12 @@ function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
   const grid = (t: Tensor): typeof NO_GRID => {
     if (!scaled) return NO_GRID
     const q = type === TYPE_INT16 ? { scale: scale16(cx, t), zero: 0 } : cx.q(t)
-    if (q.scale >= 1) throw cx.fail('lower/quantization', 'LiteRT compares no scales of 1 and more', t, '< 1', q.scale)
+    if (q.scale >= 1) {
+      throw cx.fail('lower/quantization', 'LiteRT compares no scales of 1 and more', t, {
+        expected: '< 1',
+        got: q.scale,
+      })
+    }
     return { zero: q.zero, ...quantizeMultiplier(q.scale) }
   }
   const parts = partsOf(out.shape, { a: a.tensor, b: b.tensor })
@@ -222,7 +227,10 @@ export function lowerSelect(cx: Context): void {
   // SELECT's condition may also have one value for each index of the first dimension.
   if (cx.op.type === 'SELECT' && `${condition.shape}` !== `${a.tensor.shape}`) {
     if (elements(condition.shape) !== 1 && elements(condition.shape) !== a.tensor.shape[0]) {
-      throw cx.fail('lower/shape', 'condition', condition, `[${a.tensor.shape}]`, `[${condition.shape}]`)
+      throw cx.fail('lower/shape', 'condition', condition, {
+        expected: `[${a.tensor.shape}]`,
+        got: `[${condition.shape}]`,
+      })
     }
     condition = { ...condition, shape: a.tensor.shape.map((_, i) => (i === 0 ? elements(condition.shape) : 1)) }
   }
@@ -300,7 +308,9 @@ export function lowerTopK(cx: Context): void {
   if (dtype === 'int64' || dtype === 'bool' || indices.dtype !== 'int32') {
     throw new Unsupported(`TOPK_V2 of ${dtype} with ${indices.dtype} indices`)
   }
-  if (values.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', values, dtype, values.dtype)
+  if (values.dtype !== dtype) {
+    throw cx.fail('lower/dtype', 'output type', values, { expected: dtype, got: values.dtype })
+  }
   const depth = shape[shape.length - 1]!
   const k = values.shape[values.shape.length - 1]!
   const outer = elements(shape) / depth

@@ -14,13 +14,10 @@ export function lowerReshape(cx: Context): void {
   const x = cx.value(0)
   const out = cx.output()
   if (elements(out.shape) !== elements(x.tensor.shape) || out.dtype !== x.tensor.dtype) {
-    throw cx.fail(
-      'lower/shape',
-      'output size or type differs from its input',
-      out,
-      `[${x.tensor.shape}]`,
-      `[${out.shape}]`,
-    )
+    throw cx.fail('lower/shape', 'output size or type differs from its input', out, {
+      expected: `[${x.tensor.shape}]`,
+      got: `[${out.shape}]`,
+    })
   }
   cx.alias(0, x)
 }
@@ -30,7 +27,10 @@ const product = (s: readonly number[], from: number, to: number): number => s.sl
 export function normalAxis(cx: Context, axis: number, rank: number): number {
   const a = axis < 0 ? axis + rank : axis
   if (!Number.isInteger(a) || a < 0 || a >= Math.max(rank, 1)) {
-    throw cx.fail('lower/attribute', 'axis is out of range', undefined, `-${rank}..${rank - 1}`, axis)
+    throw cx.fail('lower/attribute', 'axis is out of range', undefined, {
+      expected: `-${rank}..${rank - 1}`,
+      got: axis,
+    })
   }
   return a
 }
@@ -51,7 +51,10 @@ export function lowerConcatenation(cx: Context): void {
     const x = cx.plain(cx.value(i))
     const t = x.tensor
     if (t.shape.length !== rank || t.dtype !== out.dtype || t.shape.some((v, d) => d !== axis && v !== out.shape[d])) {
-      throw cx.fail('lower/shape', `input ${i} does not fit`, t, `[${out.shape}] but for axis ${axis}`, `[${t.shape}]`)
+      throw cx.fail('lower/shape', `input ${i} does not fit`, t, {
+        expected: `[${out.shape}] but for axis ${axis}`,
+        got: `[${t.shape}]`,
+      })
     }
     const bytes = product(t.shape, axis, rank) * width
     const at = offset
@@ -90,7 +93,9 @@ export function lowerConcatenation(cx: Context): void {
       }),
     })
   })
-  if (offset !== outBytes) throw cx.fail('lower/shape', 'inputs do not fill the output', out, outBytes, offset)
+  if (offset !== outBytes) {
+    throw cx.fail('lower/shape', 'inputs do not fill the output', out, { expected: outBytes, got: offset })
+  }
 }
 
 function differ(cx: Context, a: Tensor, b: Tensor): boolean {
@@ -112,7 +117,9 @@ export function lowerSplit(cx: Context): void {
   op.outputs.forEach((_, i) => {
     const y = cx.result(i)
     y.alias = true
-    if (y.tensor.dtype !== t.dtype) throw cx.fail('lower/dtype', `output ${i}`, y.tensor, t.dtype, y.tensor.dtype)
+    if (y.tensor.dtype !== t.dtype) {
+      throw cx.fail('lower/dtype', `output ${i}`, y.tensor, { expected: t.dtype, got: y.tensor.dtype })
+    }
     const bytes = y.tensor.shape[axis]! * inner
     moveBytes(cx, {
       from: x,
@@ -148,7 +155,7 @@ export function lowerPad(cx: Context): void {
   const t = x.tensor
   const rank = t.shape.length
   const width = dtypeBytes(t.dtype)
-  if (t.dtype !== out.dtype) throw cx.fail('lower/dtype', 'output type', out, t.dtype, out.dtype)
+  if (t.dtype !== out.dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: t.dtype, got: out.dtype })
   const quantized = isQuantized(out)
   if (quantized && differ(cx, t, out)) {
     throw cx.fail('lower/quantization', `${cx.op.type} needs equal quantization of input and output`, out)
@@ -191,7 +198,10 @@ function constantElement(cx: Context, position: number): Uint8Array {
   const out = cx.output()
   if (!t.data) throw new Unsupported(`a value that is computed`)
   if (t.dtype !== out.dtype || elements(t.shape) !== 1) {
-    throw cx.fail('lower/dtype', `input ${position}`, t, `one ${out.dtype}`, `[${t.shape}] ${t.dtype}`)
+    throw cx.fail('lower/dtype', `input ${position}`, t, {
+      expected: `one ${out.dtype}`,
+      got: `[${t.shape}] ${t.dtype}`,
+    })
   }
   if (isQuantized(out) && t.quantization && differ(cx, t, out)) {
     throw new Unsupported(`${cx.op.type} with a value of another quantization`)
@@ -221,9 +231,12 @@ export function lowerMirrorPad(cx: Context): void {
   const width = dtypeBytes(dtype)
   const pads = cx.integers(1, 'paddings')
   const border = op.attrs.mode === 'REFLECT' ? 1 : 0
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
   if (shape.some((d, i) => Math.max(pads[2 * i]!, pads[2 * i + 1]!) > d - border)) {
-    throw cx.fail('lower/shape', 'paddings are larger than the image', out, `at most [${shape}]`, `[${pads}]`)
+    throw cx.fail('lower/shape', 'paddings are larger than the image', out, {
+      expected: `at most [${shape}]`,
+      got: `[${pads}]`,
+    })
   }
   const si = strides(shape, width)
   const so = strides(out.shape, width)
@@ -333,7 +346,10 @@ export function lowerStridedSlice(cx: Context): void {
   const [begin, end, step] = [cx.integers(1, 'begin'), cx.integers(2, 'end'), cx.integers(3, 'strides')]
   const slices = slicesOf(t.shape, begin, end, step, attrs)
   if (!slices || elements(slices.shape) !== elements(out.shape) || t.dtype !== out.dtype) {
-    throw cx.fail('lower/shape', 'slice does not match its output', out, `[${slices?.shape}]`, `[${out.shape}]`)
+    throw cx.fail('lower/shape', 'slice does not match its output', out, {
+      expected: `[${slices?.shape}]`,
+      got: `[${out.shape}]`,
+    })
   }
   const si = strides(t.shape, width)
   const sizes = slices.spans.map((p) => p.size)
@@ -375,7 +391,7 @@ export function lowerBroadcast(cx: Context): void {
   const out = cx.output()
   const { shape, dtype } = x.tensor
   const width = dtypeBytes(dtype)
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
   const own = strides(shape, width)
   const first = out.shape.length - shape.length
   const from = out.shape.map((_, i) => (i < first || shape[i - first] === 1 ? 0 : own[i - first]!))
@@ -398,7 +414,7 @@ export function lowerBlocksToDepth(cx: Context): void {
   const { dtype } = x.tensor
   const b = op.attrs.blockSize
   const gathers = op.type === 'SPACE_TO_DEPTH'
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
   // Of the side with the larger image.
   const [n, h, w, c] = (gathers ? x.tensor : out).shape as [number, number, number, number]
   const run = b * c * dtypeBytes(dtype)
@@ -427,7 +443,7 @@ export function lowerBlocksToBatch(cx: Context): void {
   const out = cx.output()
   const { dtype } = x.tensor
   const width = dtypeBytes(dtype)
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
   const block = cx.integers(1, 'block')
   const edges = cx.integers(2, 'paddings')
   const y = cx.result()
@@ -488,7 +504,7 @@ export function lowerPack(cx: Context): void {
   const y = cx.result()
   y.alias = true
   if (op.inputs.length !== out.shape[axis]) {
-    throw cx.fail('lower/shape', 'number of inputs', out, out.shape[axis], op.inputs.length)
+    throw cx.fail('lower/shape', 'number of inputs', out, { expected: out.shape[axis], got: op.inputs.length })
   }
   op.inputs.forEach((_, i) => {
     const x = cx.plain(cx.value(i))
@@ -516,7 +532,7 @@ export function lowerUnpack(cx: Context): void {
   const rows = product(t.shape, 0, axis)
   const inner = product(t.shape, axis + 1, t.shape.length) * width
   if (op.outputs.length !== t.shape[axis]) {
-    throw cx.fail('lower/shape', 'number of outputs', t, t.shape[axis], op.outputs.length)
+    throw cx.fail('lower/shape', 'number of outputs', t, { expected: t.shape[axis], got: op.outputs.length })
   }
   op.outputs.forEach((_, i) => {
     const y = cx.result(i)
@@ -533,16 +549,26 @@ export function lowerUnpack(cx: Context): void {
   })
 }
 
+/** An axis of `size` pixels, `stride` bytes apart, resized to `out`. */
+export interface ResizedAxis {
+  size: number
+  out: number
+  stride: number
+}
+
+/** Where a resize puts pixels: at most one of the two. */
+export type PixelCentres = OpOf<'RESIZE_BILINEAR'>['attrs']
+
 /** Where along an axis two pixels lie, in bytes, and the second's weight, which `weigh` makes a word of. */
 function bilinearTable(weigh: (part: number) => number) {
   /** Source: XNNPACK's resize-bilinear set-up, f32 throughout. */
-  return (size: number, out: number, alignCorners: boolean, halfPixel: boolean, stride: number): Int32Array => {
+  return ({ size, out, stride }: ResizedAxis, { alignCorners, halfPixelCenters }: PixelCentres): Int32Array => {
     const adjust = alignCorners && out !== 1 ? 1 : 0
     const scale = f32(f32(size - adjust) / f32(out - adjust))
     const table = new Int32Array(out * 3)
     for (let i = 0; i < out; i++) {
       let p: number
-      if (alignCorners || !halfPixel) p = Math.min(f32(i * scale), size - 1)
+      if (alignCorners || !halfPixelCenters) p = Math.min(f32(i * scale), size - 1)
       else p = Math.min(Math.max(f32(f32(i * scale) + f32(f32(0.5 * scale) - 0.5)), 0), size - 1)
       const at = Math.trunc(p)
       table.set([at * stride, Math.min(at + 1, size - 1) * stride, weigh(f32(p - at))], i * 3)
@@ -557,20 +583,17 @@ const floatTable = bilinearTable(bitsOf)
 
 /** Source: TFLite's builtin nearest-neighbour resize. */
 export function nearestTable(
-  size: number,
-  out: number,
-  alignCorners: boolean,
-  halfPixel: boolean,
-  stride: number,
+  { size, out, stride }: ResizedAxis,
+  { alignCorners, halfPixelCenters }: PixelCentres,
 ): Int32Array {
   const table = new Int32Array(out)
   for (let i = 0; i < out; i++) {
     let at: number
-    if (!alignCorners && !halfPixel) {
+    if (!alignCorners && !halfPixelCenters) {
       at = Math.min(Math.floor((i * (Math.floor((size * 65536) / out) + 1)) / 65536), size - 1)
     } else {
       const scale = alignCorners && out > 1 ? f32(f32(size - 1) / f32(out - 1)) : f32(size / f32(out))
-      const v = f32(f32(i + (halfPixel ? 0.5 : 0)) * scale)
+      const v = f32(f32(i + (halfPixelCenters ? 0.5 : 0)) * scale)
       at = Math.max(0, Math.min(alignCorners ? rha(v) : Math.floor(v), size - 1))
     }
     table[i] = at * stride
@@ -585,7 +608,9 @@ export function lowerResize(cx: Context): void {
   const out = cx.output()
   const t = x.tensor
   const [oh, ow] = cx.integers(1, 'size') as [number, number]
-  if (t.shape.length !== 4) throw cx.fail('lower/shape', 'input shape', t, '4 dimensions', `[${t.shape}]`)
+  if (t.shape.length !== 4) {
+    throw cx.fail('lower/shape', 'input shape', t, { expected: '4 dimensions', got: `[${t.shape}]` })
+  }
   const [images, height, width, channels] = t.shape as [number, number, number, number]
   cx.expectShape(out, [images, oh, ow, channels])
   const pixel = channels * dtypeBytes(t.dtype)
@@ -598,14 +623,8 @@ export function lowerResize(cx: Context): void {
     throw new Unsupported('RESIZE_NEAREST_NEIGHBOR with both alignCorners and halfPixelCenters')
   }
   const make = real ? floatTable : bilinear ? fixedTable : nearestTable
-  const rows = cx.buffers.constant(
-    'resize rows',
-    make(height, oh, op.attrs.alignCorners, op.attrs.halfPixelCenters, width * pixel),
-  )
-  const columns = cx.buffers.constant(
-    'resize columns',
-    make(width, ow, op.attrs.alignCorners, op.attrs.halfPixelCenters, pixel),
-  )
+  const rows = cx.buffers.constant('resize rows', make({ size: height, out: oh, stride: width * pixel }, op.attrs))
+  const columns = cx.buffers.constant('resize columns', make({ size: width, out: ow, stride: pixel }, op.attrs))
   const y = cx.result()
   y.alias = true
   for (let n = 0; n < images; n++) {
@@ -647,9 +666,9 @@ export function lowerTile(cx: Context): void {
   const width = dtypeBytes(dtype)
   const multiples = cx.integers(1, 'multiples')
   if (multiples.length !== shape.length) {
-    throw cx.fail('lower/shape', 'number of multiples', out, shape.length, multiples.length)
+    throw cx.fail('lower/shape', 'number of multiples', out, { expected: shape.length, got: multiples.length })
   }
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, dtype, out.dtype)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
   cx.expectShape(
     out,
     shape.map((d, i) => d * multiples[i]!),

@@ -25,9 +25,14 @@ const copyWhole = (from: Buffer, to: Buffer, bytes: number, kernel: string): Omi
 
 function expectSame(cx: Context, from: Value, to: Value): void {
   const { dtype } = from.tensor
-  if (dtype !== to.tensor.dtype) throw cx.fail('lower/dtype', 'type of a variable', to.tensor, dtype, to.tensor.dtype)
+  if (dtype !== to.tensor.dtype) {
+    throw cx.fail('lower/dtype', 'type of a variable', to.tensor, { expected: dtype, got: to.tensor.dtype })
+  }
   if (from.bytes !== to.bytes) {
-    throw cx.fail('lower/shape', 'size of a variable', to.tensor, `[${from.tensor.shape}]`, `[${to.tensor.shape}]`)
+    throw cx.fail('lower/shape', 'size of a variable', to.tensor, {
+      expected: `[${from.tensor.shape}]`,
+      got: `[${to.tensor.shape}]`,
+    })
   }
 }
 

@@ -5,7 +5,7 @@ import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier }
 import { type Context, shifted } from './context.ts'
 import { rowwise } from './program.ts'
 import { readWeights, sameDtypes } from './weights.ts'
-import { checkWindow } from './window.ts'
+import { checkTransposed, transposedWindow } from './window.ts'
 
 export function lowerTransposeConv(cx: Context): void {
   const op = cx.op as OpOf<'TRANSPOSE_CONV'>
@@ -17,19 +17,14 @@ export function lowerTransposeConv(cx: Context): void {
     throw cx.fail('lower/shape', 'tensors must have rank 4', w)
   }
   const [o, kh, kw, ci] = w.shape as [number, number, number, number]
-  const { strideH, strideW } = op.attrs
-  checkWindow(cx, { strideH, strideW, dilationH: 1, dilationW: 1 }, kh, kw)
   const [n, oh, ow, oc] = out.shape as [number, number, number, number]
+  const image = { n, h: oh, w: ow, c: oc }
+  const win = transposedWindow(cx, x, image, { kh, kw })
+  const { strideH, strideW } = win
   if (ci !== x.c || oc !== o || n !== x.n) {
-    throw cx.fail('lower/shape', 'channels do not match', w, `[${x.c} -> ${oc}]`, `[${ci} -> ${o}]`)
+    throw cx.fail('lower/shape', 'channels do not match', w, { expected: `[${x.c} -> ${oc}]`, got: `[${ci} -> ${o}]` })
   }
-  if (
-    op.attrs.padding === 'SAME'
-      ? Math.ceil(oh / strideH) !== x.h || Math.ceil(ow / strideW) !== x.w
-      : Math.floor((oh - kh) / strideH) + 1 !== x.h || Math.floor((ow - kw) / strideW) + 1 !== x.w
-  ) {
-    throw cx.fail('lower/shape', 'output size does not match the input size', out, `${x.h}x${x.w}`, `${oh}x${ow}`)
-  }
+  checkTransposed(cx, x, image, win)
   const xq = cx.q(x.tensor)
   const oq = cx.q(out)
   const b = cx.hasInput(3) ? cx.input(3, 'bias') : undefined
@@ -67,7 +62,7 @@ export function lowerTransposeConv(cx: Context): void {
       record: 'TransposeConvRecord',
       op: OP_TRANSPOSE_CONV,
       kernel: 'transpose-conv',
-      rows: { ...rowwise(1), strideH, padTop: Math.max((x.h - 1) * strideH + kh - oh, 0) >> 1 },
+      rows: { ...rowwise(1), strideH, padTop: win.y.before },
       reads: [x.buffer, wb, bb, sb, mb, hb],
       writes: [y.buffer, scratch],
       macs: x.h * x.w * kh * kw * ci * o,
@@ -83,7 +78,7 @@ export function lowerTransposeConv(cx: Context): void {
         kh,
         kw,
         strideW,
-        padLeft: Math.max((x.w - 1) * strideW + kw - ow, 0) >> 1,
+        padLeft: win.x.before,
         weights: wb.address,
         bias: bb.address,
         scale: sb.address,

@@ -13,6 +13,13 @@ export interface WeightBuffers {
   scale: Buffer
 }
 
+/** In which order a filter [channels][k] is kept, its k in segments of `segment`. */
+export interface PanelLayout {
+  form: PanelForm
+  k: number
+  segment: number
+}
+
 /** Requantization scales as `order` has them. */
 function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Array) => Float32Array): Buffer {
   const { scales, input, output } = w.rescale
@@ -36,19 +43,13 @@ function scaleBuffer(cx: Context, name: string, w: Weights, order: (v: Float32Ar
  * Constants of a GEMM or a fully connected layer: weights in the form's order, bias with the input's zero point folded
  * in and scale in panel order.
  */
-export function gemmBuffers(
-  cx: Context,
-  name: string,
-  w: Weights,
-  form: PanelForm,
-  k: number,
-  segment: number,
-): WeightBuffers {
+export function gemmBuffers(cx: Context, name: string, w: Weights, { form, k, segment }: PanelLayout): WeightBuffers {
   const channels = w.bias.length
+  const shape = { channels, k, segment }
   const panels = Math.ceil(channels / form.nr)
   const weights = cx.buffers.lazy(`${name} weights`, form.weightBytes(panels, k, segment), {
-    make: () => form.packWeights(w.data, w.zero, channels, k, segment),
-    load: (loader, address) => form.loadWeights?.(loader, address, w, channels, k, segment) ?? false,
+    make: () => form.packWeights(w.data, w.zero, shape),
+    load: (loader, address) => form.loadWeights?.(loader, address, w, shape) ?? false,
   })
   const plain = panelOrder(w.bias, form.nr)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
@@ -71,7 +72,7 @@ export function depthwiseBuffers(cx: Context, name: string, w: Weights, form: De
   const plain = order(w.bias)
   const bias = cx.buffers.lazy(`${name} bias`, plain.byteLength, {
     make: () => order(w.foldedBias()),
-    load: (loader, address) => form.foldBias?.(loader, address, plain, weights, w) ?? false,
+    load: (loader, address) => form.foldBias?.(loader, address, { plain, weights, w }) ?? false,
   })
   return { weights, bias, scale: scaleBuffer(cx, name, w, order) }
 }

@@ -200,7 +200,12 @@ function largestRequantScale(cx: Context, w: Tensor, { scales, input, output }: 
   if (weight >= 0 && largest < 256) return largest
   const all = requantScales(input, scales, output)
   const bad = all.findIndex((s) => !(s >= 0 && s < 256))
-  if (bad >= 0) throw cx.fail('lower/quantization', `requantization scale of channel ${bad}`, w, '[0, 256)', all[bad])
+  if (bad >= 0) {
+    throw cx.fail('lower/quantization', `requantization scale of channel ${bad}`, w, {
+      expected: '[0, 256)',
+      got: all[bad],
+    })
+  }
   return all.reduce((a, b) => Math.max(a, b), 0)
 }
 
@@ -232,21 +237,20 @@ export function readWeights(cx: Context, { x, out, w, b, channels, inner }: Laye
   const p = w.quantization
   if (!p || p.scales.length === 0) throw cx.fail('lower/quantization', 'filter has no quantization parameters', w)
   if (p.scales.length !== 1 && p.scales.length !== channels) {
-    throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}`, p.scales.length)
+    throw cx.fail('lower/quantization', 'filter scales', w, { expected: `1 or ${channels}`, got: p.scales.length })
   }
-  if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
+  if (b && elements(b.shape) !== channels) {
+    throw cx.fail('lower/shape', 'bias length', b, { expected: channels, got: elements(b.shape) })
+  }
   if (w.dtype === 'int8' && !allZero(p.zeroPoints)) {
-    throw cx.fail(
-      'lower/quantization',
-      'int8 filter must have zero point 0',
-      w,
-      0,
-      p.zeroPoints.find((z) => z !== 0),
-    )
+    throw cx.fail('lower/quantization', 'int8 filter must have zero point 0', w, {
+      expected: 0,
+      got: p.zeroPoints.find((z) => z !== 0),
+    })
   }
   const zeroRaw = w.dtype === 'uint8' ? (p.zeroPoints[0] ?? 0) : 0
   if (w.dtype === 'uint8' && (zeroRaw < 0 || zeroRaw > 255)) {
-    throw cx.fail('lower/quantization', 'filter zero point is out of range', w, '0..255', zeroRaw)
+    throw cx.fail('lower/quantization', 'filter zero point is out of range', w, { expected: '0..255', got: zeroRaw })
   }
   const rescale = { scales: p.scales, input: x.scale, output: out.scale }
   const unsigned = w.dtype === 'uint8'
@@ -276,8 +280,13 @@ export function filterOf(cx: Context, w: Tensor, b: Tensor | undefined, channels
   const p = w.quantization
   if (w.dtype !== 'int8' || (b && b.dtype !== 'int32')) throw new Unsupported(`${w.dtype} filter of negative scales`)
   if (!p || (p.scales.length !== 1 && p.scales.length !== channels) || !allZero(p.zeroPoints)) {
-    throw cx.fail('lower/quantization', 'filter scales', w, `1 or ${channels}, zero points 0`, p?.scales.length ?? 0)
+    throw cx.fail('lower/quantization', 'filter scales', w, {
+      expected: `1 or ${channels}, zero points 0`,
+      got: p?.scales.length ?? 0,
+    })
   }
-  if (b && elements(b.shape) !== channels) throw cx.fail('lower/shape', 'bias length', b, channels, elements(b.shape))
+  if (b && elements(b.shape) !== channels) {
+    throw cx.fail('lower/shape', 'bias length', b, { expected: channels, got: elements(b.shape) })
+  }
   return { data: w.data, scales: p.scales, bias: b ? int32View(b.data!) : new Int32Array(channels) }
 }

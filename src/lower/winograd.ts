@@ -17,13 +17,13 @@ const panelBytes = (k: number, nr: number): number => 16 * winogradPairs(k / 9) 
 
 const formOf = (nr: number): PanelForm => ({
   nr,
-  packWeights: (weights, zero, channels, k) => packWinograd(weights, zero, channels, k / 9, nr),
+  packWeights: (weights, zero, { channels, k }) => packWinograd(weights, zero, { channels, inputs: k / 9 }, nr),
   weightBytes: (panels, k) => panels * panelBytes(k, nr),
-  loadWeights(loader, to, w, _, k) {
+  loadWeights(loader, to, w, { k }) {
     const { pack_winograd } = loader.runtime
     return (
       pack_winograd !== undefined &&
-      eachRows(loader, w, k, nr, (at, rows, p) =>
+      eachRows(loader, { w, k, nr }, (at, rows, p) =>
         pack_winograd(to + p * panelBytes(k, nr), at, rows, k / 9, nr, w.zero, w.flip),
       )
     )
@@ -45,19 +45,17 @@ const LIMIT = 2 ** 29 - 1
 /** Smallest requantization scale that may be divided by four: the quotient keeps all of its bits. */
 const SMALLEST = 2 ** -100
 
-/** Whether the layer can run so, exactly. `groups` of input channels. */
-function possible(cx: Context, weights: Weights, win: Window, o: number, groups: number): boolean {
+/** Whether a layer of enough channels can run so, exactly. */
+function possible(cx: Context, weights: Weights, win: Window): boolean {
   const { kh, kw, strideH, strideW, dilationH, dilationW } = win
   const { scales, input, output } = weights.rescale
   return (
     cx.simd &&
     KERNELS.includes(cx.kernels) &&
     !cx.compact &&
-    groups === 1 &&
     kh === 3 &&
     kw === 3 &&
     strideH * strideW * dilationH * dilationW === 1 &&
-    o >= 8 &&
     weights.safe &&
     scales.every((s) => s === 0 || (s * input) / output >= SMALLEST) &&
     weights.bounded(LIMIT)
@@ -92,20 +90,27 @@ function pays(cx: Context, inputs: number, outputs: number, { x, y }: Window): b
   return WORTH * Math.ceil(tiles / 4) * ns(costs.winograd) <= (Math.ceil((x.out * y.out) / 4) / 4) * ns(costs.direct)
 }
 
+/** Channels of a convolution: of a group's input, of the whole output. */
+interface Channels {
+  inputs: number
+  outputs: number
+  groups: number
+}
+
 /** Whether a convolution takes this form. */
 export function takesWinograd(
   cx: Context,
   weights: Weights,
   win: Window,
-  inputs: number,
-  outputs: number,
-  groups: number,
+  { inputs, outputs, groups }: Channels,
 ): boolean {
   const { convolution } = cx
   return (
     convolution !== 'direct' &&
     (convolution === 'winograd' || pays(cx, inputs, outputs, win)) &&
-    possible(cx, weights, win, outputs, groups)
+    groups === 1 &&
+    outputs >= 8 &&
+    possible(cx, weights, win)
   )
 }
 
@@ -120,7 +125,7 @@ const FAR = 524288
 
 /** A convolution to emit: x to y, their quantizations, the limits of y's own values. */
 export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }: Convolution): void {
-  const { frame, zeroRow, prologue } = windowInput(cx, x, 0, xq, win)
+  const { frame, zeroRow, prologue } = windowInput(cx, x, xq, win)
   const end = epilogueOf(oq, limits)
   const constants = constantVectors(cx, end)
   const pairs = winogradPairs(x.c)
@@ -134,7 +139,15 @@ export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }
   const weightBytes = form.weightBytes(Math.ceil(y.c / nr), k, k)
   const least = Math.min(most, Math.max(1, Math.round(weightBytes / FAR)))
   const scratch = cx.scratch('winograd windows', FIXED + groupBytes * least, FIXED + groupBytes * most)
-  const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, cx.output().name, weights.fourfold(), form, k, k)
+  const {
+    weights: wb,
+    bias: bb,
+    scale: sb,
+  } = gemmBuffers(cx, cx.output().name, weights.fourfold(), {
+    form,
+    k,
+    segment: k,
+  })
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'WinogradRecord',

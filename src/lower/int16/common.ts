@@ -11,7 +11,9 @@ export const HIGH = 32767
 export function scale16(cx: Context, t: Tensor): number {
   if (t.dtype !== 'int16') throw new Unsupported(`int16 together with ${t.dtype} tensor "${t.name}"`)
   const { scale, zeroPoint } = grid(cx, t)
-  if (zeroPoint !== 0) throw cx.fail('lower/quantization', 'zero point of a 16-bit tensor', t, 0, zeroPoint)
+  if (zeroPoint !== 0) {
+    throw cx.fail('lower/quantization', 'zero point of a 16-bit tensor', t, { expected: 0, got: zeroPoint })
+  }
   return scale
 }
 
@@ -22,7 +24,7 @@ export function grid(cx: Context, t: Tensor): { scale: number; zeroPoint: number
   if (p.scales.length !== 1) throw new Unsupported(`per-channel activation "${t.name}"`)
   const scale = p.scales[0]!
   if (!(scale > 0) || !Number.isFinite(scale)) {
-    throw cx.fail('lower/quantization', 'scale must be a positive number', t, '> 0', scale)
+    throw cx.fail('lower/quantization', 'scale must be a positive number', t, { expected: '> 0', got: scale })
   }
   return { scale, zeroPoint: p.zeroPoints[0] ?? 0 }
 }
@@ -65,7 +67,7 @@ export function biasBuffer(
   const t = cx.input(position, 'bias')
   if (!t.data) throw new Unsupported('a bias that is computed')
   if ((t.dtype !== 'int32' && t.dtype !== 'int64') || elements(t.shape) !== channels) {
-    throw cx.fail('lower/shape', 'bias', t, `${channels} int64 or int32`, `[${t.shape}] ${t.dtype}`)
+    throw cx.fail('lower/shape', 'bias', t, { expected: `${channels} int64 or int32`, got: `[${t.shape}] ${t.dtype}` })
   }
   const view = new DataView(t.data.buffer, t.data.byteOffset, tensorBytes(t))
   const words = new Int32Array(2 * channels)

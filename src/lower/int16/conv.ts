@@ -4,36 +4,26 @@ import { elements, type Activation, type OpOf, type Tensor } from '../../graph.t
 import { activationBoundsBuiltin, quantizeMultiplier } from '../../numerics.ts'
 import { type Context, Unsupported } from '../context.ts'
 import { align, littleEndian } from '../../words.ts'
-import { present, rowwise, type Buffer, type Value } from '../program.ts'
-import { windowAlong, type Axis } from '../../window.ts'
-import { checkWindow } from '../window.ts'
+import { present, type Buffer, type Value } from '../program.ts'
+import {
+  checkTransposed,
+  geometryFields,
+  imageOf,
+  rowWindow,
+  rowsOf,
+  transposedWindow,
+  windowOf,
+  type FilterSize,
+  type Geometry,
+} from '../window.ts'
 import { biasBuffer, multiplierBuffers, params16, scale16, wideMultiplier } from './common.ts'
 import { lowerComputedFilter16 } from './matmul.ts'
-
-/** A convolution over an image, in elements. */
-interface Geometry {
-  batch: number
-  inH: number
-  inW: number
-  inC: number
-  outC: number
-  kh: number
-  kw: number
-  groupIn: number
-  groupOut: number
-  strideH: number
-  strideW: number
-  dilationH: number
-  dilationW: number
-  y: Axis
-  x: Axis
-  transposed?: boolean
-}
 
 interface Convolution {
   x: Value
   filter: Tensor
   geometry: Geometry
+  transposed?: boolean
   biasPosition: number
   activation: Activation
   /** How sums become results for a bias of 64 bits and of 32, and without one; undefined: LiteRT runs no such op. */
@@ -49,16 +39,16 @@ function weightsOf(cx: Context, t: Tensor, channels: number): { data: Int8Array;
   if (!t.data) throw new Unsupported('weights that are computed')
   const q = t.quantization
   if (!q || (q.scales.length !== 1 && q.scales.length !== channels)) {
-    throw cx.fail('lower/quantization', 'scales of the filter', t, `1 or ${channels}`, q?.scales.length ?? 0)
+    throw cx.fail('lower/quantization', 'scales of the filter', t, {
+      expected: `1 or ${channels}`,
+      got: q?.scales.length ?? 0,
+    })
   }
   if (q.zeroPoints.some((z) => z !== 0)) {
-    throw cx.fail(
-      'lower/quantization',
-      'zero points of int8 weights',
-      t,
-      0,
-      q.zeroPoints.find((z) => z !== 0),
-    )
+    throw cx.fail('lower/quantization', 'zero points of int8 weights', t, {
+      expected: 0,
+      got: q.zeroPoints.find((z) => z !== 0),
+    })
   }
   return { data: new Int8Array(t.data.buffer, t.data.byteOffset, t.data.length), scales: q.scales }
 }
@@ -72,7 +62,7 @@ function paddedRows(data: Int8Array, channels: number, inner: number, patch: num
 }
 
 /** [taps][channels] as [channels][taps]. */
-function transposed(data: Int8Array, channels: number): Int8Array {
+function byChannel(data: Int8Array, channels: number): Int8Array {
   const taps = data.length / channels
   const out = new Int8Array(data.length)
   for (let t = 0; t < taps; t++) for (let c = 0; c < channels; c++) out[c * taps + t] = data[t * channels + c]!
@@ -106,71 +96,53 @@ function channelScales(
 }
 
 function emit(cx: Context, c: Convolution, byTap: boolean): void {
-  const { geometry: g, x } = c
+  const { geometry: g, x, transposed } = c
+  const { win } = g
+  const outC = g.y.c
   const out = cx.output()
   const input = scale16(cx, x.tensor)
   const output = scale16(cx, out)
-  const { data, scales } = weightsOf(cx, c.filter, g.outC)
-  const bias = biasBuffer(cx, c.biasPosition, g.outC)
+  const { data, scales } = weightsOf(cx, c.filter, outC)
+  const bias = biasBuffer(cx, c.biasPosition, outC)
   const rescale = c.rescale[bias.wide === undefined ? 'none' : bias.wide ? 'wide' : 'narrow']
   if (rescale === undefined) {
     throw bias.wide === undefined
       ? cx.fail('lower/missing-input', 'LiteRT runs no such op without a bias')
-      : cx.fail(
-          'lower/dtype',
-          'bias of 16-bit activations, which LiteRT reads as 64 bits',
-          cx.input(c.biasPosition),
-          'int64 (or a quantized_bias_type of INT32)',
-          'int32',
-        )
+      : cx.fail('lower/dtype', 'bias of 16-bit activations, which LiteRT reads as 64 bits', cx.input(c.biasPosition), {
+          expected: 'int64 (or a quantized_bias_type of INT32)',
+          got: 'int32',
+        })
   }
-  const reals = Array.from({ length: g.outC }, (_, o) => (input * scales[scales.length === 1 ? 0 : o]!) / output)
+  const reals = Array.from({ length: outC }, (_, o) => (input * scales[scales.length === 1 ? 0 : o]!) / output)
   const { multipliers, shifts } = channelScales(cx, reals, rescale)
-  const taps = g.kh * g.kw
+  const taps = win.kh * win.kw
   const channelwise = byTap && g.groupIn === 1 && g.groupOut === 1 && taps <= CHANNELWISE_TAPS
   const inner = taps * g.groupIn
   // A channel's run may begin anywhere, but groups of a grouped convolution begin at a multiple of four channels only if they have so many.
   const patch = channelwise ? taps : align(inner, 8)
-  const rows = byTap && !channelwise ? transposed(data, g.outC) : data
-  const stored = channelwise ? rows : paddedRows(rows, g.outC, inner, patch)
+  const rows = byTap && !channelwise ? byChannel(data, outC) : data
+  const stored = channelwise ? rows : paddedRows(rows, outC, inner, patch)
   const weights = cx.buffers.constant(`${out.name} weights`, stored)
   const [actMin, actMax] = activationBoundsBuiltin(c.activation, params16(output))
   const y = cx.result()
   y.alias = true
   const scratch = cx.scratch(`${out.name} patches`, 64 + (channelwise ? 0 : 4 * patch))
   cx.plain(x)
-  for (let n = 0; n < g.batch; n++) {
+  for (let n = 0; n < g.x.n; n++) {
     cx.push({
       record: 'Conv16Record',
       op: OP_CONV16,
       kernel: c.kernel,
-      rows: {
-        ...rowwise(g.y.out),
-        strideH: g.strideH,
-        padTop: g.y.before,
-        windowH: (g.kh - 1) * g.dilationH + 1,
-        inRows: g.inH,
-      },
+      rows: rowsOf(win, g.x.h),
       reads: present(x.buffer, weights, bias.buffer, multipliers, shifts),
       writes: [y.buffer, scratch],
-      macs: g.transposed ? g.inH * g.inW * taps * g.groupIn * g.outC : g.y.out * g.x.out * g.outC * inner,
+      macs: (transposed ? g.x.h * g.x.w : g.y.h * g.y.w) * inner * outC,
       fields: () => ({
-        input: x.address() + n * 2 * g.inH * g.inW * g.inC,
-        inH: g.inH,
-        inW: g.inW,
-        inC: g.inC,
-        output: y.address() + n * 2 * g.y.out * g.x.out * g.outC,
-        outW: g.x.out,
-        outC: g.outC,
-        kh: g.kh,
-        kw: g.kw,
-        groupIn: g.groupIn,
-        groupOut: g.groupOut,
-        strideW: g.strideW,
-        padLeft: g.x.before,
-        dilationH: g.dilationH,
-        dilationW: g.dilationW,
-        transposed: Number(g.transposed ?? false),
+        input: x.address() + n * 2 * g.x.h * g.x.w * g.x.c,
+        inH: g.x.h,
+        output: y.address() + n * 2 * g.y.h * g.y.w * outC,
+        ...geometryFields(g),
+        transposed: Number(transposed ?? false),
         channelwise: Number(channelwise),
         weights: weights.address,
         patch,
@@ -178,7 +150,7 @@ function emit(cx: Context, c: Convolution, byTap: boolean): void {
         multipliers: multipliers.address,
         shifts: shifts?.address ?? 0,
         rescale,
-        awayFrom: c.awayFrom ?? g.outC,
+        awayFrom: c.awayFrom ?? outC,
         actMin,
         actMax,
         scratch: scratch.address,
@@ -187,44 +159,24 @@ function emit(cx: Context, c: Convolution, byTap: boolean): void {
   }
 }
 
-function rank4(cx: Context, ...tensors: Tensor[]): void {
-  for (const t of tensors) {
-    if (t.shape.length !== 4) throw cx.fail('lower/shape', 'rank', t, 4, t.shape.length)
-  }
-}
-
-/** The window of a convolution over x, and the output's shape checked against it. */
-function windowed(
-  cx: Context,
-  a: OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D'>['attrs'],
-  x: Value,
-  outC: number,
-  kh: number,
-  kw: number,
-): Pick<
-  Geometry,
-  'batch' | 'inH' | 'inW' | 'inC' | 'outC' | 'kh' | 'kw' | 'strideH' | 'strideW' | 'dilationH' | 'dilationW' | 'y' | 'x'
-> {
-  checkWindow(cx, a, kh, kw)
-  const [batch, inH, inW, inC] = x.tensor.shape as [number, number, number, number]
-  const y = windowAlong({ padding: a.padding, size: inH, kernel: kh, stride: a.strideH, dilation: a.dilationH })
-  const w = windowAlong({ padding: a.padding, size: inW, kernel: kw, stride: a.strideW, dilation: a.dilationW })
-  if (y.out < 1 || w.out < 1) throw cx.fail('lower/shape', 'the window is larger than the image', x.tensor)
-  cx.expectShape(cx.output(), [batch, y.out, w.out, outC])
-  const { strideH, strideW, dilationH, dilationW } = a
-  return { batch, inH, inW, inC, outC, kh, kw, strideH, strideW, dilationH, dilationW, y, x: w }
+/** Input, output and window of a convolution by `filter`; the output's shape is checked against it. */
+function windowed(cx: Context, x: Tensor, filter: FilterSize, outC: number): Pick<Geometry, 'x' | 'y' | 'win'> {
+  const image = imageOf(cx, x)
+  const win = windowOf(cx, (cx.op as OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D'>).attrs, image, filter)
+  if (win.y.out < 1 || win.x.out < 1) throw cx.fail('lower/shape', 'the window is larger than the image', x)
+  cx.expectShape(cx.output(), [image.n, win.y.out, win.x.out, outC])
+  return { x: image, y: { n: image.n, h: win.y.out, w: win.x.out, c: outC }, win }
 }
 
 export function lowerConv16(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D'>
   const x = cx.value(0)
   const filter = cx.input(1, 'filter')
-  rank4(cx, x.tensor, filter, cx.output())
-  const [o, kh, kw, ci] = filter.shape as [number, number, number, number]
-  const window = windowed(cx, op.attrs, x, o, kh, kw)
-  const groups = window.inC / ci
+  const { n: o, h: kh, w: kw, c: ci } = imageOf(cx, filter)
+  const window = windowed(cx, x.tensor, { kh, kw }, o)
+  const groups = window.x.c / ci
   if (!Number.isInteger(groups) || o % groups !== 0) {
-    throw cx.fail('lower/shape', 'channels do not match', filter, `a divisor of ${window.inC}`, ci)
+    throw cx.fail('lower/shape', 'channels do not match', filter, { expected: `a divisor of ${window.x.c}`, got: ci })
   }
   emit(
     cx,
@@ -250,12 +202,11 @@ export function lowerDepthwise16(cx: Context): void {
   const op = cx.op as OpOf<'DEPTHWISE_CONV_2D'>
   const x = cx.value(0)
   const filter = cx.input(1, 'filter')
-  rank4(cx, x.tensor, filter, cx.output())
-  const [, kh, kw, o] = filter.shape as [number, number, number, number]
-  const window = windowed(cx, op.attrs, x, o, kh, kw)
+  const { h: kh, w: kw, c: o } = imageOf(cx, filter)
+  const window = windowed(cx, x.tensor, { kh, kw }, o)
   const { depthMultiplier } = op.attrs
-  if (o !== window.inC * depthMultiplier) {
-    throw cx.fail('lower/shape', 'channels do not match', filter, window.inC * depthMultiplier, o)
+  if (o !== window.x.c * depthMultiplier) {
+    throw cx.fail('lower/shape', 'channels do not match', filter, { expected: window.x.c * depthMultiplier, got: o })
   }
   emit(
     cx,
@@ -276,49 +227,24 @@ export function lowerTransposeConv16(cx: Context): void {
   const op = cx.op as OpOf<'TRANSPOSE_CONV'>
   const filter = cx.input(1, 'filter')
   const x = cx.value(2)
-  const out = cx.output()
-  rank4(cx, x.tensor, filter, out)
-  const [o, kh, kw, ci] = filter.shape as [number, number, number, number]
-  const { strideH, strideW, padding } = op.attrs
-  checkWindow(cx, { strideH, strideW, dilationH: 1, dilationW: 1 }, kh, kw)
-  const [batch, inH, inW, inC] = x.tensor.shape as [number, number, number, number]
-  const [n, oh, ow, oc] = out.shape as [number, number, number, number]
-  if (ci !== inC || oc !== o || n !== batch) {
-    throw cx.fail('lower/shape', 'channels do not match', filter, `[${inC} -> ${oc}]`, `[${ci} -> ${o}]`)
+  const { n: o, h: kh, w: kw, c: ci } = imageOf(cx, filter)
+  const image = imageOf(cx, x.tensor)
+  const out = imageOf(cx, cx.output())
+  const win = transposedWindow(cx, image, out, { kh, kw })
+  if (ci !== image.c || out.c !== o || out.n !== image.n) {
+    throw cx.fail('lower/shape', 'channels do not match', filter, {
+      expected: `[${image.c} -> ${out.c}]`,
+      got: `[${ci} -> ${o}]`,
+    })
   }
-  const fits = (size: number, small: number, k: number, stride: number): boolean =>
-    padding === 'SAME' ? Math.ceil(size / stride) === small : Math.floor((size - k) / stride) + 1 === small
-  if (!fits(oh, inH, kh, strideH) || !fits(ow, inW, kw, strideW)) {
-    throw cx.fail('lower/shape', 'output size does not match the input size', out, `${inH}x${inW}`, `${oh}x${ow}`)
-  }
-  const along = (out: number, kernel: number, stride: number, size: number): Axis => ({
-    // What the forward convolution of the output pads.
-    ...windowAlong({ padding: 'SAME', size: out, kernel, stride, out: size }),
-    out,
-  })
+  checkTransposed(cx, image, out, win)
   emit(
     cx,
     {
       x,
       filter,
-      geometry: {
-        batch,
-        inH,
-        inW,
-        inC,
-        outC: o,
-        kh,
-        kw,
-        groupIn: ci,
-        groupOut: o,
-        strideH,
-        strideW,
-        dilationH: 1,
-        dilationW: 1,
-        y: along(oh, kh, strideH, inH),
-        x: along(ow, kw, strideW, inW),
-        transposed: true,
-      },
+      geometry: { x: image, y: out, win, groupIn: ci, groupOut: o },
+      transposed: true,
       biasPosition: 3,
       activation: op.attrs.activation,
       rescale: {
@@ -342,38 +268,24 @@ export function lowerFullyConnected16(cx: Context): void {
   const [o, k] = filter.shape as [number, number]
   const rows = elements(x.tensor.shape) / k
   if (!Number.isInteger(rows)) {
-    throw cx.fail(
-      'lower/shape',
-      'input and filter do not match',
-      filter,
-      `[${o},${x.tensor.shape.at(-1)}]`,
-      `[${o},${k}]`,
-    )
+    throw cx.fail('lower/shape', 'input and filter do not match', filter, {
+      expected: `[${o},${x.tensor.shape.at(-1)}]`,
+      got: `[${o},${k}]`,
+    })
   }
   cx.expectShape(out, op.attrs.keepNumDims ? [...x.tensor.shape.slice(0, -1), o] : [rows, o])
   if (filter.dtype === 'int16') return lowerComputedFilter16(cx)
-  const one: Axis = { out: 1, before: 0, after: 0 }
   emit(
     cx,
     {
       x,
       filter,
       geometry: {
-        batch: 1,
-        inH: 1,
-        inW: rows,
-        inC: k,
-        outC: o,
-        kh: 1,
-        kw: 1,
+        x: { n: 1, h: 1, w: rows, c: k },
+        y: { n: 1, h: 1, w: rows, c: o },
+        win: rowWindow(rows),
         groupIn: k,
         groupOut: o,
-        strideH: 1,
-        strideW: 1,
-        dilationH: 1,
-        dilationW: 1,
-        y: one,
-        x: { out: rows, before: 0, after: 0 },
       },
       biasPosition: 2,
       activation: op.attrs.activation,

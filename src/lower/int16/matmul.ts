@@ -79,7 +79,9 @@ function operand(cx: Context, t: Tensor): number {
   if (t.dtype === 'int16') return scale16(cx, t)
   if (t.dtype !== 'int8') throw new Unsupported(`int16 by ${t.dtype} matrices`)
   const { scale, zeroPoint } = grid(cx, t)
-  if (zeroPoint !== 0) throw cx.fail('lower/quantization', 'zero point beside a 16-bit matrix', t, 0, zeroPoint)
+  if (zeroPoint !== 0) {
+    throw cx.fail('lower/quantization', 'zero point beside a 16-bit matrix', t, { expected: 0, got: zeroPoint })
+  }
   return scale
 }
 
@@ -91,12 +93,12 @@ export function lowerBatchMatmul16(cx: Context): void {
   const { shape: sa } = a.tensor
   const { shape: sb } = b.tensor
   for (const t of [a.tensor, b.tensor, out]) {
-    if (t.shape.length < 2) throw cx.fail('lower/shape', 'rank', t, 'at least 2', t.shape.length)
+    if (t.shape.length < 2) throw cx.fail('lower/shape', 'rank', t, { expected: 'at least 2', got: t.shape.length })
   }
   const [rows, inner] = (adjX ? [sa.at(-1), sa.at(-2)] : [sa.at(-2), sa.at(-1)]) as [number, number]
   const [columns, other] = (adjY ? [sb.at(-2), sb.at(-1)] : [sb.at(-1), sb.at(-2)]) as [number, number]
   if (inner !== other || out.shape.at(-2) !== rows || out.shape.at(-1) !== columns) {
-    throw cx.fail('lower/shape', 'matrices do not fit', out, `[${sa}] by [${sb}]`, `[${out.shape}]`)
+    throw cx.fail('lower/shape', 'matrices do not fit', out, { expected: `[${sa}] by [${sb}]`, got: `[${out.shape}]` })
   }
   const scale = f32(scale16(cx, a.tensor) * operand(cx, b.tensor)) / scale16(cx, out)
   emit(cx, {
@@ -122,7 +124,10 @@ export function lowerComputedFilter16(cx: Context): void {
   const input = scale16(cx, x.tensor)
   const scales = w.tensor.quantization?.scales ?? []
   if (scales.length !== 1 && scales.length !== columns) {
-    throw cx.fail('lower/quantization', 'scales of the filter', w.tensor, `1 or ${columns}`, scales.length)
+    throw cx.fail('lower/quantization', 'scales of the filter', w.tensor, {
+      expected: `1 or ${columns}`,
+      got: scales.length,
+    })
   }
   emit(cx, {
     a: x,

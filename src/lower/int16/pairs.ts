@@ -112,13 +112,10 @@ export function lowerAdd16(cx: Context): void {
     const [pa, pb, py] = powers as [number, number, number]
     const [aShift, bShift] = [py - pa, py - pb]
     if (aShift < 0 || bShift < 0 || (aShift && bShift)) {
-      throw cx.fail(
-        'lower/quantization',
-        'scales of a 16-bit sum of powers of two',
-        cx.output(),
-        'one input with the output’s, none larger',
-        `${a}, ${b}, ${y}`,
-      )
+      throw cx.fail('lower/quantization', 'scales of a 16-bit sum of powers of two', cx.output(), {
+        expected: 'one input with the output’s, none larger',
+        got: `${a}, ${b}, ${y}`,
+      })
     }
     if (aShift > 15 || bShift > 15) throw new Unsupported('scales that are more than 2^15 apart')
     if (sign > 0 && `${cx.input(0).shape}` !== `${cx.input(1).shape}`) {

@@ -15,7 +15,7 @@ import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../../numerics
 import { type Context, Unsupported } from '../context.ts'
 import { rowwise, type Buffer } from '../program.ts'
 import { loopFields, reduceLoops } from '../reduce.ts'
-import { nearestTable } from '../shape.ts'
+import { nearestTable, type PixelCentres, type ResizedAxis } from '../shape.ts'
 import { windowAlong } from '../../window.ts'
 import { checkWindow } from '../window.ts'
 import { params16, scale16, wideMultiplier } from './common.ts'
@@ -30,7 +30,7 @@ export function lowerPool16(cx: Context): void {
   const [batch, inH, inW, channels] = shape as [number, number, number, number]
   const scale = scale16(cx, out)
   if (scale !== scale16(cx, x.tensor)) throw new Unsupported(`${op.type} that changes the quantization`)
-  checkWindow(cx, { ...a, dilationH: 1, dilationW: 1 }, a.filterH, a.filterW)
+  checkWindow(cx, { ...a, dilationH: 1, dilationW: 1 }, { kh: a.filterH, kw: a.filterW })
   const rows = windowAlong({ padding: a.padding, size: inH, kernel: a.filterH, stride: a.strideH })
   const columns = windowAlong({ padding: a.padding, size: inW, kernel: a.filterW, stride: a.strideW })
   if (rows.out < 1 || columns.out < 1) throw cx.fail('lower/shape', 'the window is larger than the image', x.tensor)
@@ -89,7 +89,10 @@ export function lowerReduce16(cx: Context): void {
   const ys = scale16(cx, out)
   const loops = reduceLoops(cx, x.tensor.shape, 2)
   if ((kind === REDUCE16_MAXIMUM || kind === REDUCE16_MINIMUM) && xs !== ys) {
-    throw cx.fail('lower/quantization', `${type} needs equal quantization of input and output`, out, xs, ys)
+    throw cx.fail('lower/quantization', `${type} needs equal quantization of input and output`, out, {
+      expected: xs,
+      got: ys,
+    })
   }
   // A product over nothing but dimensions of 1 is the stored value.
   if (kind === REDUCE16_PRODUCT && loops.count === 1) kind = REDUCE16_MAXIMUM
@@ -125,11 +128,8 @@ export function lowerReduce16(cx: Context): void {
 
 /** Coordinates of one axis for weights of 10 bits. Source: TFLite reference ResizeBilinearInteger. */
 function bilinearTable(
-  size: number,
-  out: number,
-  alignCorners: boolean,
-  halfPixel: boolean,
-  stride: number,
+  { size, out, stride }: ResizedAxis,
+  { alignCorners, halfPixelCenters }: PixelCentres,
 ): Int32Array {
   const scale =
     alignCorners && out > 1
@@ -137,7 +137,7 @@ function bilinearTable(
       : Math.trunc((size * 1024 + Math.trunc(out / 2)) / out)
   const table = new Int32Array(out * 3)
   for (let i = 0; i < out; i++) {
-    const at = halfPixel ? i * scale + (scale >> 1) - 512 : i * scale
+    const at = halfPixelCenters ? i * scale + (scale >> 1) - 512 : i * scale
     const low = Math.min(Math.max(Math.trunc(at / 1024), 0), size - 1)
     const high = Math.min(Math.max(Math.trunc((at + 1023) / 1024), 0), size - 1)
     table.set([low * stride, high * stride, at - 1024 * low], 3 * i)
@@ -155,13 +155,13 @@ export function lowerResize16(cx: Context): void {
   if (shape.length !== 4) throw cx.fail('lower/shape', 'input must have rank 4', x.tensor)
   const [batch, inH, inW, channels] = shape as [number, number, number, number]
   cx.expectShape(out, [batch, oh, ow, channels])
-  if (out.dtype !== 'int16') throw cx.fail('lower/dtype', 'output type', out, 'int16', out.dtype)
+  if (out.dtype !== 'int16') throw cx.fail('lower/dtype', 'output type', out, { expected: 'int16', got: out.dtype })
   const { alignCorners, halfPixelCenters } = op.attrs
   if (alignCorners && halfPixelCenters) throw new Unsupported(`${op.type} with both alignCorners and halfPixelCenters`)
   const make = bilinear ? bilinearTable : nearestTable
   const pixel = 2 * channels
-  const rows = cx.buffers.constant('resize rows', make(inH, oh, alignCorners, halfPixelCenters, inW * pixel))
-  const columns = cx.buffers.constant('resize columns', make(inW, ow, alignCorners, halfPixelCenters, pixel))
+  const rows = cx.buffers.constant('resize rows', make({ size: inH, out: oh, stride: inW * pixel }, op.attrs))
+  const columns = cx.buffers.constant('resize columns', make({ size: inW, out: ow, stride: pixel }, op.attrs))
   const y = cx.result()
   y.alias = true
   for (let n = 0; n < batch; n++) {

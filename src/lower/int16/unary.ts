@@ -193,7 +193,7 @@ function toTwelfths(scale: number): { multiplier: number; shift: number } {
 function lowerSigmoid(cx: Context, general: number, fixed: number, shifts: readonly number[]): void {
   const { x, y } = scales(cx)
   if (powerOf(y) !== -15 || (cx.op.type === 'LOGISTIC' && y !== 2 ** -15)) {
-    throw cx.fail('lower/quantization', 'output scale', cx.output(), 1 / 32768, y)
+    throw cx.fail('lower/quantization', 'output scale', cx.output(), { expected: 1 / 32768, got: y })
   }
   const power = powerOf(x)
   const shift = power === undefined ? -1 : 12 + power
@@ -268,15 +268,12 @@ function lowerSoftmaxWide(cx: Context): void {
   const p = out.quantization
   cx.expectShape(out, shape)
   if (!p || p.zeroPoints[0] !== LOW || Math.abs(p.scales[0]! - 1 / 65536) > 0.001 / 65536) {
-    throw cx.fail(
-      'lower/quantization',
-      'output scale and zero point',
-      out,
-      `1/65536, ${LOW}`,
-      `${p?.scales[0]}, ${p?.zeroPoints[0]}`,
-    )
+    throw cx.fail('lower/quantization', 'output scale and zero point', out, {
+      expected: `1/65536, ${LOW}`,
+      got: `${p?.scales[0]}, ${p?.zeroPoints[0]}`,
+    })
   }
-  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, '> 0', beta)
+  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, { expected: '> 0', got: beta })
   const depth = shape.at(-1) ?? 1
   const table = softmaxTable(cx, cx.q(x.tensor).scale, beta)
   const outScale = p.scales[0]!
@@ -311,9 +308,9 @@ export function lowerSoftmax16(cx: Context): void {
   cx.expectShape(out, shape)
   const scale = scale16(cx, out)
   if (Math.abs(scale - 1 / 32768) > 0.001 / 32768) {
-    throw cx.fail('lower/quantization', 'output scale', out, 1 / 32768, scale)
+    throw cx.fail('lower/quantization', 'output scale', out, { expected: 1 / 32768, got: scale })
   }
-  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, '> 0', beta)
+  if (!(beta > 0)) throw cx.fail('lower/attribute', 'beta must be positive', undefined, { expected: '> 0', got: beta })
   const m = quantizeMultiplier(f32(scale16(cx, x.tensor) * f32(beta)) / (10 / 65535))
   const depth = shape.at(-1) ?? 1
   const { exponentials, reciprocals } = softmaxTables(cx)

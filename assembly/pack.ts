@@ -261,18 +261,46 @@ function storePairs(to: usize, v: v128, step: usize, pairs: i32): void {
   if (pairs > 3) v128.store32_lane(to + 3 * step, v, 3)
 }
 
-/** One row of a filter that is transformed downwards, to its four positions. */
+/** The terms of G' in kernels/winograd.ts of three of a filter. */
+// @ts-ignore: decorator
+@inline
+function term0(a: v128): v128 {
+  return i16x8.mul(a, i16x8.splat(6))
+}
+// @ts-ignore: decorator
+@inline
+function term1(a: v128, b: v128, c: v128): v128 {
+  return i16x8.shl(i16x8.add(i16x8.add(a, b), c), 1)
+}
+// @ts-ignore: decorator
+@inline
+function term2(a: v128, b: v128, c: v128): v128 {
+  return i16x8.shl(i16x8.add(i16x8.sub(a, b), c), 1)
+}
+// @ts-ignore: decorator
+@inline
+function term3(a: v128, b: v128, c: v128): v128 {
+  return i16x8.add(i16x8.add(a, i16x8.shl(b, 1)), i16x8.shl(c, 2))
+}
+// @ts-ignore: decorator
+@inline
+function term4(a: v128, b: v128, c: v128): v128 {
+  return i16x8.add(i16x8.sub(a, i16x8.shl(b, 1)), i16x8.shl(c, 2))
+}
+
+/** One row of a filter that is transformed downwards, to its six positions. */
 function winogradRow(to: usize, a: v128, b: v128, c: v128, step: usize, pairs: i32, position: usize): void {
-  const outer = i16x8.add(a, c)
-  storePairs(to, i16x8.add(a, a), step, pairs)
-  storePairs(to + position, i16x8.add(outer, b), step, pairs)
-  storePairs(to + 2 * position, i16x8.sub(outer, b), step, pairs)
-  storePairs(to + 3 * position, i16x8.add(c, c), step, pairs)
+  storePairs(to, term0(a), step, pairs)
+  storePairs(to + position, term1(a, b, c), step, pairs)
+  storePairs(to + 2 * position, term2(a, b, c), step, pairs)
+  storePairs(to + 3 * position, term3(a, b, c), step, pairs)
+  storePairs(to + 4 * position, term4(a, b, c), step, pairs)
+  storePairs(to + 5 * position, term0(c), step, pairs)
 }
 
 /**
  * Winograd: `rows` filters [3][3][channels] int8 (after xor with `flip`) minus `zero`, `nr` to a panel, transformed to
- * [panel][16 positions][pairs][nr][2] i16. Reads 0..7 bytes past the end.
+ * [panel][36 positions][pairs][nr][2] i16. Reads 0..7 bytes past the end.
  */
 export function pack_winograd(to: usize, from: usize, rows: i32, channels: i32, nr: i32, zero: i32, flip: i32): void {
   if (!ASC_FEATURE_SIMD) return
@@ -281,11 +309,11 @@ export function pack_winograd(to: usize, from: usize, rows: i32, channels: i32, 
   const pairs = max(2, (channels + 1) >> 1)
   const step: usize = nr << 2
   const position = <usize>pairs * step
-  const row = position << 2
+  const row = position * 6
   const n: usize = channels
-  if (channels <= 2) memory.fill(to, 0, <usize>(rows / nr) * 4 * row)
+  if (channels <= 2) memory.fill(to, 0, <usize>(rows / nr) * 6 * row)
   for (let o = 0; o < rows; o++) {
-    let out = to + <usize>(o / nr) * 4 * row + ((<usize>(o % nr)) << 2)
+    let out = to + <usize>(o / nr) * 6 * row + ((<usize>(o % nr)) << 2)
     for (let c = 0; c < channels; c += 8) {
       const mask = firstLanes(channels - c)
       const q = from + c
@@ -299,13 +327,12 @@ export function pack_winograd(to: usize, from: usize, rows: i32, channels: i32, 
       const g7 = weights8(q + 7 * n, flips, zeros, mask)
       const g8 = weights8(q + 8 * n, flips, zeros, mask)
       const some = min(4, pairs - (c >> 1))
-      winogradRow(out, i16x8.add(g0, g0), i16x8.add(g1, g1), i16x8.add(g2, g2), step, some, position)
-      const a = i16x8.add(g0, g6)
-      const b = i16x8.add(g1, g7)
-      const d = i16x8.add(g2, g8)
-      winogradRow(out + row, i16x8.add(a, g3), i16x8.add(b, g4), i16x8.add(d, g5), step, some, position)
-      winogradRow(out + 2 * row, i16x8.sub(a, g3), i16x8.sub(b, g4), i16x8.sub(d, g5), step, some, position)
-      winogradRow(out + 3 * row, i16x8.add(g6, g6), i16x8.add(g7, g7), i16x8.add(g8, g8), step, some, position)
+      winogradRow(out, term0(g0), term0(g1), term0(g2), step, some, position)
+      winogradRow(out + row, term1(g0, g3, g6), term1(g1, g4, g7), term1(g2, g5, g8), step, some, position)
+      winogradRow(out + 2 * row, term2(g0, g3, g6), term2(g1, g4, g7), term2(g2, g5, g8), step, some, position)
+      winogradRow(out + 3 * row, term3(g0, g3, g6), term3(g1, g4, g7), term3(g2, g5, g8), step, some, position)
+      winogradRow(out + 4 * row, term4(g0, g3, g6), term4(g1, g4, g7), term4(g2, g5, g8), step, some, position)
+      winogradRow(out + 5 * row, term0(g6), term0(g7), term0(g8), step, some, position)
       out += step << 2
     }
     from += 9 * n

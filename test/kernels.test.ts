@@ -274,7 +274,7 @@ test('winograd: windows over every edge, any channels, alone and after another l
 test('winograd: in bands of a few rows, in rings that do not hold the rest', () => {
   let banded = 0
   for (let seed = 0; seed < 6; seed++) {
-    const [h, w, c] = [17 + seed, 30 - seed, 40 + 8 * seed] as const
+    const [h, w, c] = [61 + seed, 40 - seed, 24 + 8 * seed] as const
     const b = new GraphBuilder(seed)
     const layer = (x: number, [from, to, k]: [number, number, number], scale: number): number =>
       b.op(
@@ -306,11 +306,24 @@ test('winograd: sums that almost leave 32 bits, and the direct kernel where they
       (e) => e.macs,
     )?.kernel
   for (const [c, taken] of [
-    [1840, true],
-    [1850, false],
+    [229, true],
+    [230, false],
   ] as const) {
     const b = new GraphBuilder(c)
-    const x = b.input([1, 4, 4, c], 'int8', 0.05, 127)
+    // Largest values of windows, almost all of them near the end of the type.
+    const x = b.op(
+      'MAX_POOL_2D',
+      [b.input([1, 28, 35, c], 'int8', 0.05, -128)],
+      [b.tensor([1, 4, 5, c], 'int8', 0.05, -128)],
+      {
+        padding: 'VALID',
+        strideH: 7,
+        strideW: 7,
+        filterH: 7,
+        filterW: 7,
+        activation: 'NONE',
+      },
+    )
     const w = b.weights([8, 3, 3, c])
     // Half of the channels at one end, half at the other, so that all products have one sign for one of the inputs.
     const bytes = new Int8Array(b.graph.tensors[w]!.data!.buffer)
@@ -318,7 +331,7 @@ test('winograd: sums that almost leave 32 bits, and the direct kernel where they
       bytes[i] = (Math.floor(i / (9 * c)) & 1) === 0 ? 127 : -127
     })
     b.graph.tensors[w]!.quantization!.scales[0] = 1e-4
-    const y = b.tensor([1, 4, 4, 8], 'int8', 100, 0)
+    const y = b.tensor([1, 4, 5, 8], 'int8', 1.5, 0)
     b.op('CONV_2D', [x, w, b.ints(new Array<number>(8).fill(0))], [y], {
       ...STRIDE_1,
       padding: 'SAME',
@@ -345,7 +358,8 @@ test('winograd: chosen where it pays, never where memory counts for more', () =>
   assert.is(kernel(64, 64, 20, 'speed', 'avx2'), 'winograd-4x16')
   assert.is(kernel(64, 64, 20, 'size'), 'conv-gemm-4x8-w8')
   assert.is(kernel(64, 64, 2, 'speed'), 'conv-gemm-4x8')
-  assert.is(kernel(8, 8, 20, 'speed'), 'conv-direct-4x8')
+  assert.is(kernel(4, 8, 20, 'speed'), 'conv-direct-4x8')
+  assert.is(kernel(16, 16, 20, 'speed'), 'winograd-4x8')
   assert.is(kernel(64, 64, 20, 'speed', 'arm'), 'conv-gemm-3x8c8')
 })
 

@@ -1,26 +1,35 @@
 /**
- * Convolution 3x3 with stride 1 in integers as Winograd's F(2x2,3x3): 16 products for four output pixels where the plain
- * sum takes 36, and exactly the same sum.
+ * Convolution 3x3 with stride 1 by fewer products (Winograd's F(4x4,3x3) in integers): 36 products for sixteen output
+ * pixels where the plain sum takes 144, and exactly the same sum.
  *
- *   4 Y = At [ (2G g 2Gt) . (Bt d B) ] A        . summed over input channels, d a window of 4x4 pixels, Y 2x2 pixels
+ *   576 Y = A' [ (G' g G't) . (Bt d B) ] A't        . summed over input channels, d a window of 6x6 pixels, Y 4x4 pixels
  *
- * The halves of G are doubled, so everything is an integer: |Bt d B| <= 512, |2G g 2Gt| <= 9 * 255, both int16. Products
- * and sums wrap at 32 bits, which is harmless while 4 Y fits: the planner proves it from the weights of every layer. The
- * bias comes times four, the scale divided by four: the same float bit for bit.
+ *   Bt   4  0 -5  0  1  0     G'   6  0  0     A'   1 -2 -2  1  1  0
+ *        0 -4 -4  1  1  0          2  2  2          0 -2  2  2 -2  0
+ *        0  4 -4 -1  1  0          2 -2  2          0 -2 -2  4  4  0
+ *        0 -2 -1  2  1  0          1  2  4          0 -2  2  8 -8  4
+ *        0  2 -1 -2  1  0          1 -2  4
+ *        0  4  0 -5  0  1          0  0  6
+ *
+ * The fractions of G are in A', 24 times A in all, so everything is an integer: |Bt d B| <= 100 * 128 and
+ * |G' g G't| <= 49 * 255, both int16. Products and sums wrap at 32 bits, and a ninth is a product there (9 is odd), which
+ * is harmless while 64 Y fits: the planner proves it from the weights of every layer. Then Y is shifted out of that, the
+ * bias is added, and all goes on as in a GEMM. Across, the rows of A' but the first are halved: 32 Y.
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding in place; output [rows, outW, outC] i8, outC >= NR. Weights
- * [N/NR][16 positions][pairs][NR][2] i16, pairs = ceil(C / 2), a channel past the last is zero; bias and scale NR a panel;
+ * [N/NR][36 positions][pairs][NR][2] i16, pairs = ceil(C / 2), a channel past the last is zero; bias and scale NR a panel;
  * the last panel may overlap. NR: 8, and in the fast binary 16 too.
- * Requires: |acc * scale| <= 2^22, |4 acc| < 2^31. Reads past end: 0..15 bytes and one pixel of input. Writes: exactly
+ * Requires: |acc * scale| <= 2^22, |64 Y| < 2^31. Reads past end: 0..15 bytes and three pixels of input. Writes: exactly
  * the output rows. SIMD only.
  *
- * Scratch: a group is four tiles of 2x2 pixels, in the order of rows.
+ * Scratch: a group is four tiles of 4x4 pixels, in the order of rows; the last one may be a single tile.
  *
- *   0              columns of four windows, transformed downwards: up to 16 x [4 rows][8 channels] i16
- *   1024           zeros, the bias of all positions but one
- *   1088           per tile (TILE bytes): four input rows, four output pixels, first column above; 4 * batch of them
- *   then           per group: transformed windows [16 positions][pairs, a multiple of four][4 tiles][2] i16
- *   then           per group: products' sums [16 positions][4 tiles][NR] i32
+ *   0              columns of four windows, transformed downwards: up to 24 x [6 rows][8 channels] i16
+ *   2304           zeros, for panels of sixteen
+ *   2368           per tile (TILE bytes): six input rows, four output rows, offsets of four columns there, first column
+ *                  above; 4 * batch of them
+ *   then           per group: transformed windows [36 positions][pairs, a multiple of four][4 tiles][2] i16
+ *   then           per group: products' sums [36 positions][4 tiles][NR] i32
  * Source of the transforms: Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, 2015.
  */
 import { WinogradRecord } from '../layout'
@@ -28,10 +37,16 @@ import { FAST } from '../fast'
 import { requantize4 } from '../simd'
 import { finish16 } from './gemm-4x16'
 
-const COLUMN: usize = 64
-const ZEROS: usize = 1024
-const TILES: usize = 1088
-const TILE: usize = 48
+const COLUMN: usize = 96
+const ZEROS: usize = 2304
+const TILES: usize = 2368
+const TILE: usize = 64
+/** Where a tile has its output rows, their columns' offsets, and its first column. */
+const OUT: usize = 24
+const OFFSETS: usize = 40
+const FIRST: usize = 56
+/** Modulo 2^32 a ninth. */
+const NINTH: i32 = 0x38e38e39
 
 /** Address of pixel `x` of input row `iy`, which may lie outside the image. */
 // @ts-ignore: decorator
@@ -42,24 +57,20 @@ function rowAt(r: WinogradRecord, iy: i32, x: i32): usize {
   return <usize>r.input + <usize>((iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride) + at
 }
 
-/** Writes the tile whose first pixel is (y, x). Pixels that are not there lie where one is that is written later. */
+/**
+ * Writes the tile whose first pixel is (y, x). Rows that are not there are the last one again; columns that are not
+ * there lie where one is that is written later.
+ */
 function describe(r: WinogradRecord, tile: usize, y: i32, x: i32, y1: i32): void {
-  const top = y * r.strideH - r.padTop
-  const two = y + 1 < y1
-  store<u32>(tile, rowAt(r, top, x))
-  store<u32>(tile, rowAt(r, top + 1, x), 4)
-  store<u32>(tile, rowAt(r, top + 2, x), 8)
-  // Only the second row of pixels needs it.
-  store<u32>(tile, rowAt(r, two ? top + 3 : top + 2, x), 12)
-  const stride: usize = r.outRowStride
-  const at = <usize>(x * r.outPixelStride)
-  const upper = <usize>r.output + <usize>(y < r.outRing ? y : y % r.outRing) * stride + at
-  const lower = two ? <usize>r.output + <usize>(y + 1 < r.outRing ? y + 1 : (y + 1) % r.outRing) * stride + at : upper
-  const right = x + 1 < r.outW ? <usize>r.outPixelStride : 0
-  store<u32>(tile, upper, 16)
-  store<u32>(tile, upper + right, 20)
-  store<u32>(tile, lower, 24)
-  store<u32>(tile, lower + right, 28)
+  const top = y - r.padTop
+  const bottom = y1 + 1 - r.padTop
+  for (let i = 0; i < 6; i++) store<u32>(tile + (i << 2), rowAt(r, min(top + i, bottom), x))
+  for (let i = 0; i < 4; i++) {
+    const row = min(y + i, y1 - 1)
+    const to = tile + (i << 2)
+    store<u32>(to, r.output + (row < r.outRing ? row : row % r.outRing) * r.outRowStride + x * r.outPixelStride, OUT)
+    store<u32>(to, min(i, r.outW - 1 - x) * r.outPixelStride, OFFSETS)
+  }
 }
 
 /** Two pairs of channels of four tiles each to [pair][tile][2]. */
@@ -76,32 +87,65 @@ function put(to: usize, a: v128, b: v128, c: v128, d: v128): void {
   v128.store(to, v128.shuffle<i64>(t2, t3, 1, 3), 48)
 }
 
-/** The windows of four tiles to [16 positions][pairs][4 tiles][2]. */
+/** 4 (a - b) + (c - b): the outermost terms of Bt. */
+// @ts-ignore: decorator
+@inline
+function outer(a: v128, b: v128, c: v128): v128 {
+  return i16x8.add(i16x8.shl(i16x8.sub(a, b), 2), i16x8.sub(c, b))
+}
+/** a - 4 b, what the next ones are the sum and the difference of. */
+// @ts-ignore: decorator
+@inline
+function inner(a: v128, b: v128): v128 {
+  return i16x8.sub(a, i16x8.shl(b, 2))
+}
+// @ts-ignore: decorator
+@inline
+function twice(a: v128, b: v128): v128 {
+  const d = i16x8.sub(a, b)
+  return i16x8.add(d, d)
+}
+/** Column `i` of a window that was transformed downwards, one of its rows at `p`. */
+// @ts-ignore: decorator
+@inline
+function at(p: usize, i: usize): v128 {
+  return v128.load(p + i * COLUMN)
+}
+
+/** The windows of four tiles to [36 positions][pairs][4 tiles][2]. */
 function transform(scratch: usize, tile: usize, to: usize, channels: i32, xStep: usize, positionBytes: usize): void {
   const last = tile + 3 * TILE
-  const p0 = scratch + load<u32>(tile, 32)
-  const p1 = scratch + load<u32>(tile + TILE, 32)
-  const p2 = scratch + load<u32>(tile + 2 * TILE, 32)
-  const p3 = scratch + load<u32>(last, 32)
+  const p0 = scratch + load<u32>(tile, FIRST)
+  const p1 = scratch + load<u32>(tile + TILE, FIRST)
+  const p2 = scratch + load<u32>(tile + 2 * TILE, FIRST)
+  const p3 = scratch + load<u32>(last, FIRST)
   for (let c: usize = 0; c < <usize>channels; c += 8) {
     let free = scratch
     for (let t = tile; t <= last; t += TILE) {
-      const end = scratch + load<u32>(t, 32) + 4 * COLUMN
+      const end = scratch + load<u32>(t, FIRST) + 6 * COLUMN
       // Columns that the tile to the left has transformed already.
-      let x = (<usize>4 - (end - free) / COLUMN) * xStep + c
+      let x = (<usize>6 - (end - free) / COLUMN) * xStep + c
       const r0 = <usize>load<u32>(t)
       const r1 = <usize>load<u32>(t, 4)
       const r2 = <usize>load<u32>(t, 8)
       const r3 = <usize>load<u32>(t, 12)
+      const r4 = <usize>load<u32>(t, 16)
+      const r5 = <usize>load<u32>(t, 20)
       for (; free < end; free += COLUMN) {
-        const d0 = v128.load_ext<i8>(r0 + x)
         const d1 = v128.load_ext<i8>(r1 + x)
         const d2 = v128.load_ext<i8>(r2 + x)
         const d3 = v128.load_ext<i8>(r3 + x)
-        v128.store(free, i16x8.sub(d0, d2))
-        v128.store(free, i16x8.add(d1, d2), 16)
-        v128.store(free, i16x8.sub(d2, d1), 32)
-        v128.store(free, i16x8.sub(d1, d3), 48)
+        const d4 = v128.load_ext<i8>(r4 + x)
+        const u = inner(d4, d2)
+        const v = inner(d3, d1)
+        v128.store(free, i16x8.add(u, v), 16)
+        v128.store(free, i16x8.sub(u, v), 32)
+        const s = i16x8.sub(d4, d2)
+        const e = twice(d3, d1)
+        v128.store(free, i16x8.add(s, e), 48)
+        v128.store(free, i16x8.sub(s, e), 64)
+        v128.store(free, i16x8.add(i16x8.shl(i16x8.sub(v128.load_ext<i8>(r0 + x), d2), 2), s))
+        v128.store(free, i16x8.sub(i16x8.sub(v128.load_ext<i8>(r5 + x), d3), i16x8.add(e, e)), 80)
         x += xStep
       }
     }
@@ -113,34 +157,46 @@ function transform(scratch: usize, tile: usize, to: usize, channels: i32, xStep:
       const e = p3 + i
       put(
         o,
-        i16x8.sub(v128.load(a), v128.load(a, 128)),
-        i16x8.sub(v128.load(b), v128.load(b, 128)),
-        i16x8.sub(v128.load(d), v128.load(d, 128)),
-        i16x8.sub(v128.load(e), v128.load(e, 128)),
+        outer(at(a, 0), at(a, 2), at(a, 4)),
+        outer(at(b, 0), at(b, 2), at(b, 4)),
+        outer(at(d, 0), at(d, 2), at(d, 4)),
+        outer(at(e, 0), at(e, 2), at(e, 4)),
       )
       o += positionBytes
+      {
+        const ua = inner(at(a, 4), at(a, 2))
+        const va = inner(at(a, 3), at(a, 1))
+        const ub = inner(at(b, 4), at(b, 2))
+        const vb = inner(at(b, 3), at(b, 1))
+        const ud = inner(at(d, 4), at(d, 2))
+        const vd = inner(at(d, 3), at(d, 1))
+        const ue = inner(at(e, 4), at(e, 2))
+        const ve = inner(at(e, 3), at(e, 1))
+        put(o, i16x8.add(ua, va), i16x8.add(ub, vb), i16x8.add(ud, vd), i16x8.add(ue, ve))
+        o += positionBytes
+        put(o, i16x8.sub(ua, va), i16x8.sub(ub, vb), i16x8.sub(ud, vd), i16x8.sub(ue, ve))
+        o += positionBytes
+      }
+      {
+        const ua = i16x8.sub(at(a, 4), at(a, 2))
+        const va = twice(at(a, 3), at(a, 1))
+        const ub = i16x8.sub(at(b, 4), at(b, 2))
+        const vb = twice(at(b, 3), at(b, 1))
+        const ud = i16x8.sub(at(d, 4), at(d, 2))
+        const vd = twice(at(d, 3), at(d, 1))
+        const ue = i16x8.sub(at(e, 4), at(e, 2))
+        const ve = twice(at(e, 3), at(e, 1))
+        put(o, i16x8.add(ua, va), i16x8.add(ub, vb), i16x8.add(ud, vd), i16x8.add(ue, ve))
+        o += positionBytes
+        put(o, i16x8.sub(ua, va), i16x8.sub(ub, vb), i16x8.sub(ud, vd), i16x8.sub(ue, ve))
+        o += positionBytes
+      }
       put(
         o,
-        i16x8.add(v128.load(a, 64), v128.load(a, 128)),
-        i16x8.add(v128.load(b, 64), v128.load(b, 128)),
-        i16x8.add(v128.load(d, 64), v128.load(d, 128)),
-        i16x8.add(v128.load(e, 64), v128.load(e, 128)),
-      )
-      o += positionBytes
-      put(
-        o,
-        i16x8.sub(v128.load(a, 128), v128.load(a, 64)),
-        i16x8.sub(v128.load(b, 128), v128.load(b, 64)),
-        i16x8.sub(v128.load(d, 128), v128.load(d, 64)),
-        i16x8.sub(v128.load(e, 128), v128.load(e, 64)),
-      )
-      o += positionBytes
-      put(
-        o,
-        i16x8.sub(v128.load(a, 64), v128.load(a, 192)),
-        i16x8.sub(v128.load(b, 64), v128.load(b, 192)),
-        i16x8.sub(v128.load(d, 64), v128.load(d, 192)),
-        i16x8.sub(v128.load(e, 64), v128.load(e, 192)),
+        outer(at(a, 1), at(a, 3), at(a, 5)),
+        outer(at(b, 1), at(b, 3), at(b, 5)),
+        outer(at(d, 1), at(d, 3), at(d, 5)),
+        outer(at(e, 1), at(e, 3), at(e, 5)),
       )
       o += positionBytes
     }
@@ -156,24 +212,22 @@ function mac(c: v128, a: v128, w: v128): v128 {
 /** One position of four tiles against one panel of eight channels, to m. */
 // @ts-ignore: decorator
 @inline
-function block8(a: usize, end: usize, w: usize, bias: usize, m: usize): void {
-  const b0 = v128.load(bias)
-  const b1 = v128.load(bias, 16)
+function block8(a: usize, end: usize, w: usize, m: usize): void {
   const g0 = v128.load(w)
   const g1 = v128.load(w, 16)
-  // The first step apart: it adds to the bias, so that no accumulator is copied.
+  // The first step apart: it has nothing to add to.
   const f0 = v128.load_splat<i32>(a)
-  let c00 = mac(b0, f0, g0)
-  let c01 = mac(b1, f0, g1)
+  let c00 = i32x4.dot_i16x8_s(f0, g0)
+  let c01 = i32x4.dot_i16x8_s(f0, g1)
   const f1 = v128.load_splat<i32>(a, 4)
-  let c10 = mac(b0, f1, g0)
-  let c11 = mac(b1, f1, g1)
+  let c10 = i32x4.dot_i16x8_s(f1, g0)
+  let c11 = i32x4.dot_i16x8_s(f1, g1)
   const f2 = v128.load_splat<i32>(a, 8)
-  let c20 = mac(b0, f2, g0)
-  let c21 = mac(b1, f2, g1)
+  let c20 = i32x4.dot_i16x8_s(f2, g0)
+  let c21 = i32x4.dot_i16x8_s(f2, g1)
   const f3 = v128.load_splat<i32>(a, 12)
-  let c30 = mac(b0, f3, g0)
-  let c31 = mac(b1, f3, g1)
+  let c30 = i32x4.dot_i16x8_s(f3, g0)
+  let c31 = i32x4.dot_i16x8_s(f3, g1)
   w += 32
   a += 16
   do {
@@ -207,11 +261,11 @@ function block8(a: usize, end: usize, w: usize, bias: usize, m: usize): void {
 /** The same with sixteen channels, in the shape that the revectorizer pairs. */
 // @ts-ignore: decorator
 @inline
-function block16(a: usize, end: usize, w: usize, bias: usize, m: usize): void {
-  let c00 = v128.load(bias)
-  let c01 = v128.load(bias, 16)
-  let c02 = v128.load(bias, 32)
-  let c03 = v128.load(bias, 48)
+function block16(a: usize, end: usize, w: usize, zeros: usize, m: usize): void {
+  let c00 = v128.load(zeros)
+  let c01 = v128.load(zeros, 16)
+  let c02 = v128.load(zeros, 32)
+  let c03 = v128.load(zeros, 48)
   let c10 = c00
   let c11 = c01
   let c12 = c02
@@ -270,170 +324,270 @@ function block16(a: usize, end: usize, w: usize, bias: usize, m: usize): void {
   v128.store(m, c33, 240)
 }
 
-/** Sums of four rows of positions to two, in place: rows are 4 * `position` bytes apart. */
+/** One position of a single tile against one panel, to m. */
 // @ts-ignore: decorator
 @inline
-function sumColumns(m: usize, position: usize): void {
-  const row = position << 2
-  for (const end = m + row; m < end; m += 32) {
-    const n = m + row
-    const o = n + row
-    const p = o + row
-    const b = v128.load(n)
-    const d = v128.load(o)
-    const f = v128.load(n, 16)
-    const g = v128.load(o, 16)
-    const s0 = i32x4.add(i32x4.add(v128.load(m), b), d)
-    const s1 = i32x4.add(i32x4.add(v128.load(m, 16), f), g)
-    const t0 = i32x4.sub(i32x4.sub(b, d), v128.load(p))
-    const t1 = i32x4.sub(i32x4.sub(f, g), v128.load(p, 16))
-    v128.store(m, s0)
-    v128.store(m, s1, 16)
-    v128.store(n, t0)
-    v128.store(n, t1, 16)
+function single8(a: usize, end: usize, w: usize, m: usize): void {
+  let c0 = i32x4.splat(0)
+  let c1 = i32x4.splat(0)
+  do {
+    const x = v128.load_splat<i32>(a)
+    c0 = mac(c0, x, v128.load(w))
+    c1 = mac(c1, x, v128.load(w, 16))
+    w += 32
+    a += 16
+  } while (a < end)
+  v128.store(m, c0)
+  v128.store(m, c1, 16)
+}
+
+// @ts-ignore: decorator
+@inline
+function single16(a: usize, end: usize, w: usize, zeros: usize, m: usize): void {
+  let c0 = v128.load(zeros)
+  let c1 = v128.load(zeros, 16)
+  let c2 = v128.load(zeros, 32)
+  let c3 = v128.load(zeros, 48)
+  do {
+    const x = v128.load_splat<i32>(a)
+    c0 = mac(c0, x, v128.load(w))
+    c1 = mac(c1, x, v128.load(w, 16))
+    c2 = mac(c2, x, v128.load(w, 32))
+    c3 = mac(c3, x, v128.load(w, 48))
+    w += 64
+    a += 16
+  } while (a < end)
+  v128.store(m, c0)
+  v128.store(m, c1, 16)
+  v128.store(m, c2, 32)
+  v128.store(m, c3, 48)
+}
+
+/** What A' takes of four of its terms: sums and differences, m1 + m2, m1 - m2, m3 + m4, m3 - m4. */
+// @ts-ignore: decorator
+@inline
+function first(m0: v128, a: v128, c: v128): v128 {
+  return i32x4.add(i32x4.sub(m0, i32x4.add(a, a)), c)
+}
+// @ts-ignore: decorator
+@inline
+function third(a: v128, c: v128): v128 {
+  return i32x4.sub(i32x4.add(c, c), a)
+}
+// @ts-ignore: decorator
+@inline
+function fourth(b: v128, d: v128, m5: v128): v128 {
+  return i32x4.add(i32x4.sub(i32x4.shl(d, 2), b), i32x4.add(m5, m5))
+}
+
+/**
+ * Sums of six rows of positions to four, in place: `bytes` of each of the six positions of a row, which are `position`
+ * bytes apart.
+ */
+// @ts-ignore: decorator
+@inline
+function sumColumns(m: usize, position: usize, bytes: usize): void {
+  const row = position * 6
+  for (const last = m + row; m < last; m += position) {
+    for (let q = m, end = m + bytes; q < end; q += 16) {
+      const m1 = v128.load(q + row)
+      const m2 = v128.load(q + 2 * row)
+      const m3 = v128.load(q + 3 * row)
+      const m4 = v128.load(q + 4 * row)
+      const a = i32x4.add(m1, m2)
+      const b = i32x4.sub(m1, m2)
+      const c = i32x4.add(m3, m4)
+      const d = i32x4.sub(m3, m4)
+      v128.store(q, first(v128.load(q), a, c))
+      const e = i32x4.sub(d, b)
+      v128.store(q + row, i32x4.add(e, e))
+      v128.store(q + 2 * row, i32x4.shl(third(a, c), 1))
+      v128.store(q + 3 * row, i32x4.shl(fourth(b, d, v128.load(q + 5 * row)), 1))
+    }
   }
 }
 
-/** The two pixels of a row of a tile from sums of columns at s, eight channels, to `left` and `right`. */
+/** What a sum that is 2^shift * 9 times a pixel's gives with its bias. */
 // @ts-ignore: decorator
 @inline
-function row8(constants: usize, clamped: i32, scale: usize, s: usize, left: usize, right: usize): void {
+function exact(sum: v128, shift: i32, bias: v128): v128 {
+  return i32x4.add(i32x4.shr_s(i32x4.mul(sum, i32x4.splat(NINTH)), shift), bias)
+}
+
+/** The four pixels of a row of a tile from sums of columns at s, eight channels, to `to` and behind. */
+// @ts-ignore: decorator
+@inline
+function row8(constants: usize, clamped: i32, bias: usize, scale: usize, s: usize, to: usize, tile: usize): void {
   const magic = v128.load(constants)
   const zero = v128.load(constants, 16)
   const s0 = v128.load(scale)
   const s1 = v128.load(scale, 16)
-  const b0 = v128.load(s, 128)
-  const c0 = v128.load(s, 256)
-  const b1 = v128.load(s, 144)
-  const c1 = v128.load(s, 272)
-  const h0 = i16x8.narrow_i32x4_s(
-    requantize4(i32x4.add(i32x4.add(v128.load(s), b0), c0), s0, magic, zero),
-    requantize4(i32x4.add(i32x4.add(v128.load(s, 16), b1), c1), s1, magic, zero),
+  const o0 = v128.load(bias)
+  const o1 = v128.load(bias, 16)
+  const f1 = v128.load(s, 128)
+  const f2 = v128.load(s, 256)
+  const f3 = v128.load(s, 384)
+  const f4 = v128.load(s, 512)
+  const a0 = i32x4.add(f1, f2)
+  const b0 = i32x4.sub(f1, f2)
+  const c0 = i32x4.add(f3, f4)
+  const d0 = i32x4.sub(f3, f4)
+  const g1 = v128.load(s, 144)
+  const g2 = v128.load(s, 272)
+  const g3 = v128.load(s, 400)
+  const g4 = v128.load(s, 528)
+  const a1 = i32x4.add(g1, g2)
+  const b1 = i32x4.sub(g1, g2)
+  const c1 = i32x4.add(g3, g4)
+  const d1 = i32x4.sub(g3, g4)
+  const h3 = i16x8.narrow_i32x4_s(
+    requantize4(exact(fourth(b0, d0, v128.load(s, 640)), 5, o0), s0, magic, zero),
+    requantize4(exact(fourth(b1, d1, v128.load(s, 656)), 5, o1), s1, magic, zero),
   )
+  const h2 = i16x8.narrow_i32x4_s(
+    requantize4(exact(third(a0, c0), 5, o0), s0, magic, zero),
+    requantize4(exact(third(a1, c1), 5, o1), s1, magic, zero),
+  )
+  let q23 = i8x16.narrow_i16x8_s(h2, h3)
   const h1 = i16x8.narrow_i32x4_s(
-    requantize4(i32x4.sub(i32x4.sub(b0, c0), v128.load(s, 384)), s0, magic, zero),
-    requantize4(i32x4.sub(i32x4.sub(b1, c1), v128.load(s, 400)), s1, magic, zero),
+    requantize4(exact(i32x4.sub(d0, b0), 5, o0), s0, magic, zero),
+    requantize4(exact(i32x4.sub(d1, b1), 5, o1), s1, magic, zero),
   )
-  let q = i8x16.narrow_i16x8_s(h0, h1)
-  if (clamped) q = i8x16.min_s(i8x16.max_s(q, v128.load(constants, 32)), v128.load(constants, 48))
-  v128.store64_lane(right, q, 1)
-  v128.store64_lane(left, q, 0)
+  const h0 = i16x8.narrow_i32x4_s(
+    requantize4(exact(first(v128.load(s), a0, c0), 6, o0), s0, magic, zero),
+    requantize4(exact(first(v128.load(s, 16), a1, c1), 6, o1), s1, magic, zero),
+  )
+  let q01 = i8x16.narrow_i16x8_s(h0, h1)
+  if (clamped) {
+    const low = v128.load(constants, 32)
+    const high = v128.load(constants, 48)
+    q01 = i8x16.min_s(i8x16.max_s(q01, low), high)
+    q23 = i8x16.min_s(i8x16.max_s(q23, low), high)
+  }
+  v128.store64_lane(to + load<u32>(tile, OFFSETS + 12), q23, 1)
+  v128.store64_lane(to + load<u32>(tile, OFFSETS + 8), q23, 0)
+  v128.store64_lane(to + load<u32>(tile, OFFSETS + 4), q01, 1)
+  v128.store64_lane(to, q01, 0)
 }
 
 /** The same with sixteen channels. */
 // @ts-ignore: decorator
 @inline
-function row16(constants: usize, scale: usize, s: usize, left: usize, right: usize): void {
-  const b0 = v128.load(s, 256)
-  const b1 = v128.load(s, 272)
-  const b2 = v128.load(s, 288)
-  const b3 = v128.load(s, 304)
-  const c0 = v128.load(s, 512)
-  const c1 = v128.load(s, 528)
-  const c2 = v128.load(s, 544)
-  const c3 = v128.load(s, 560)
-  const q1 = finish16(
-    constants,
-    scale,
-    i32x4.sub(i32x4.sub(b0, c0), v128.load(s, 768)),
-    i32x4.sub(i32x4.sub(b1, c1), v128.load(s, 784)),
-    i32x4.sub(i32x4.sub(b2, c2), v128.load(s, 800)),
-    i32x4.sub(i32x4.sub(b3, c3), v128.load(s, 816)),
-  )
-  const q0 = finish16(
-    constants,
-    scale,
-    i32x4.add(i32x4.add(v128.load(s), b0), c0),
-    i32x4.add(i32x4.add(v128.load(s, 16), b1), c1),
-    i32x4.add(i32x4.add(v128.load(s, 32), b2), c2),
-    i32x4.add(i32x4.add(v128.load(s, 48), b3), c3),
-  )
-  v128.store(right, q1)
-  v128.store(left, q0)
+function row16(constants: usize, bias: usize, scale: usize, s: usize, to: usize, tile: usize): void {
+  // To memory, four pixels of sixteen channels: what is paired with its neighbour becomes 256 bits wide.
+  for (const end = s + 64; s < end; s += 32) {
+    const p0 = v128.load(s, 256)
+    const p1 = v128.load(s, 272)
+    const q0 = v128.load(s, 512)
+    const q1 = v128.load(s, 528)
+    const a0 = i32x4.add(p0, q0)
+    const a1 = i32x4.add(p1, q1)
+    const b0 = i32x4.sub(p0, q0)
+    const b1 = i32x4.sub(p1, q1)
+    const u0 = v128.load(s, 768)
+    const u1 = v128.load(s, 784)
+    const v0 = v128.load(s, 1024)
+    const v1 = v128.load(s, 1040)
+    const c0 = i32x4.add(u0, v0)
+    const c1 = i32x4.add(u1, v1)
+    const d0 = i32x4.sub(u0, v0)
+    const d1 = i32x4.sub(u1, v1)
+    const o0 = v128.load(bias)
+    const o1 = v128.load(bias, 16)
+    v128.store(s, exact(first(v128.load(s), a0, c0), 6, o0))
+    v128.store(s, exact(first(v128.load(s, 16), a1, c1), 6, o1), 16)
+    v128.store(s, exact(i32x4.sub(d0, b0), 5, o0), 256)
+    v128.store(s, exact(i32x4.sub(d1, b1), 5, o1), 272)
+    v128.store(s, exact(third(a0, c0), 5, o0), 512)
+    v128.store(s, exact(third(a1, c1), 5, o1), 528)
+    v128.store(s, exact(fourth(b0, d0, v128.load(s, 1280)), 5, o0), 768)
+    v128.store(s, exact(fourth(b1, d1, v128.load(s, 1296)), 5, o1), 784)
+    bias += 32
+  }
+  s -= 64
+  for (let i: usize = 4; i > 0; i--) {
+    const p = s + (i - 1) * 256
+    v128.store(
+      to + load<u32>(tile + ((i - 1) << 2), OFFSETS),
+      finish16(constants, scale, v128.load(p), v128.load(p, 16), v128.load(p, 32), v128.load(p, 48)),
+    )
+  }
 }
 
-/** `groups` groups of transformed windows at `from` against all weights: a panel at a time for all of them. */
-function multiply8(r: WinogradRecord, groups: usize, from: usize, sums: usize): void {
+/** Whether row `i` of a tile is there. */
+// @ts-ignore: decorator
+@inline
+function hasRow(tile: usize, i: usize): bool {
+  return i == 0 || load<u32>(tile + (i << 2), OUT) != load<u32>(tile + (i << 2), OUT - 4)
+}
+
+/**
+ * `tiles` transformed windows at `from`, in groups of four and perhaps a single one, against all weights: a panel at a
+ * time for all of them.
+ */
+// @ts-ignore: decorator
+@inline
+function multiply<N>(r: WinogradRecord, tiles: usize, from: usize, sums: usize): void {
+  const nr: usize = sizeof<N>() == 16 ? 16 : 8
+  const position = nr << 4
+  const groupSums = position * 36
   const pairBytes: usize = r.pairs << 4
   const positionBytes: usize = r.positionBytes
-  const zeros = <usize>r.scratch + ZEROS
-  const last = r.outC - 8
+  const last = <usize>r.outC - nr
   const constants: usize = r.constants
   const clamped = r.clamped
-  const groupEnd = sums + (groups << 11)
+  const zeros = <usize>r.scratch + ZEROS
+  const whole = sums + ((tiles + 2) >> 2) * groupSums
+  const end = sums + ((tiles + 3) >> 2) * groupSums
   let w: usize = r.weights
   let bias: usize = r.bias
   let scale: usize = r.scale
-  let n = 0
+  let n: usize = 0
   while (true) {
-    let position = from
-    for (let p: usize = 0; p < 2048; p += 128) {
-      // The position that every pixel of the tile takes once, with the same sign.
-      const b = p == 5 * 128 ? bias : zeros
-      let a = position
-      for (let m = sums + p; m < groupEnd; m += 2048) {
-        block8(a, a + pairBytes, w, b, m)
-        a += positionBytes << 4
+    let windows = from
+    for (let p: usize = 0; p < groupSums; p += position) {
+      let a = windows
+      let m = sums + p
+      for (; m < whole; m += groupSums) {
+        if (sizeof<N>() == 16) block16(a, a + pairBytes, w, zeros, m)
+        else block8(a, a + pairBytes, w, m)
+        a += positionBytes * 36
       }
-      position += positionBytes
-      w += pairBytes << 1
+      if (m < end) {
+        if (sizeof<N>() == 16) single16(a, a + pairBytes, w, zeros, m)
+        else single8(a, a + pairBytes, w, m)
+      }
+      windows += positionBytes
+      w += (pairBytes * nr) >> 2
     }
     let tile = <usize>r.scratch + TILES
-    for (let m = sums; m < groupEnd; m += 2048) {
-      sumColumns(m, 128)
-      for (const end = m + 128; m < end; m += 32) {
-        row8(constants, clamped, scale, m + 512, <usize>load<u32>(tile, 24) + n, <usize>load<u32>(tile, 28) + n)
-        row8(constants, clamped, scale, m, <usize>load<u32>(tile, 16) + n, <usize>load<u32>(tile, 20) + n)
+    for (let m = sums; m < end; m += groupSums) {
+      const bytes = m < whole ? position : nr << 2
+      sumColumns(m, position, bytes)
+      for (let q = m; q < m + bytes; q += nr << 2) {
+        for (let i: usize = 4; i > 0; i--) {
+          if (!hasRow(tile, i - 1)) continue
+          const s = q + (i - 1) * position * 6
+          const to = <usize>load<u32>(tile + ((i - 1) << 2), OUT) + n
+          if (sizeof<N>() == 16) row16(constants, bias, scale, s, to, tile)
+          else row8(constants, clamped, bias, scale, s, to, tile)
+        }
         tile += TILE
       }
-      m -= 128
     }
     if (n >= last) break
-    n = min(n + 8, last)
-    bias += 32
-    scale += 32
+    n += nr
+    if (n > last) n = last
+    bias += nr << 2
+    scale += nr << 2
   }
 }
 
-/** The same in panels of sixteen channels. */
-function multiply16(r: WinogradRecord, groups: usize, from: usize, sums: usize): void {
-  const pairBytes: usize = r.pairs << 4
-  const positionBytes: usize = r.positionBytes
-  const zeros = <usize>r.scratch + ZEROS
-  const last = r.outC - 16
-  const constants: usize = r.constants
-  const groupEnd = sums + (groups << 12)
-  let w: usize = r.weights
-  let bias: usize = r.bias
-  let scale: usize = r.scale
-  let n = 0
-  while (true) {
-    let position = from
-    for (let p: usize = 0; p < 4096; p += 256) {
-      const b = p == 5 * 256 ? bias : zeros
-      let a = position
-      for (let m = sums + p; m < groupEnd; m += 4096) {
-        block16(a, a + pairBytes, w, b, m)
-        a += positionBytes << 4
-      }
-      position += positionBytes
-      w += pairBytes << 2
-    }
-    let tile = <usize>r.scratch + TILES
-    for (let m = sums; m < groupEnd; m += 4096) {
-      sumColumns(m, 256)
-      for (const end = m + 256; m < end; m += 64) {
-        row16(constants, scale, m + 1024, <usize>load<u32>(tile, 24) + n, <usize>load<u32>(tile, 28) + n)
-        row16(constants, scale, m, <usize>load<u32>(tile, 16) + n, <usize>load<u32>(tile, 20) + n)
-        tile += TILE
-      }
-      m -= 256
-    }
-    if (n >= last) break
-    n = min(n + 16, last)
-    bias += 64
-    scale += 64
-  }
+function multiply8(r: WinogradRecord, tiles: usize, from: usize, sums: usize): void {
+  multiply<u64>(r, tiles, from, sums)
+}
+function multiply16(r: WinogradRecord, tiles: usize, from: usize, sums: usize): void {
+  multiply<v128>(r, tiles, from, sums)
 }
 
 export function winograd(record: usize, y0: i32, y1: i32): void {
@@ -444,29 +598,30 @@ export function winograd(record: usize, y0: i32, y1: i32): void {
   const channels = r.channels
   const xStep: usize = r.xStep
   const positionBytes: usize = r.positionBytes
-  const groupBytes = positionBytes << 4
-  const first = scratch + TILES
-  const windows = first + <usize>batch * (4 * TILE)
+  const groupBytes = positionBytes * 36
+  const begin = scratch + TILES
+  const windows = begin + <usize>batch * (4 * TILE)
   const sums = windows + <usize>batch * groupBytes
-  memory.fill(scratch + ZEROS, 0, 64)
+  if (FAST) memory.fill(scratch + ZEROS, 0, 64)
   let y = y0
   let x = 0
   while (y < y1) {
-    let tile = first
+    let tile = begin
     let to = windows
-    let groups = 0
-    for (; groups < batch && y < y1; groups++) {
+    let tiles: usize = 0
+    for (let groups = 0; groups < batch && y < y1; groups++) {
       let column: usize = 0
       for (const end = tile + 4 * TILE; tile < end; tile += TILE) {
         if (y < y1) {
           describe(r, tile, y, x, y1)
           // Next to the one before, it shares two columns with it.
-          if (tile + 4 * TILE != end) column += x ? 2 * COLUMN : 4 * COLUMN
-          store<u32>(tile, column, 32)
-          x += 2
+          if (tile + 4 * TILE != end) column += x ? 4 * COLUMN : 6 * COLUMN
+          store<u32>(tile, column, FIRST)
+          tiles++
+          x += 4
           if (x >= r.outW) {
             x = 0
-            y += 2
+            y += 4
           }
         } else memory.copy(tile, tile - TILE, TILE)
       }
@@ -475,10 +630,10 @@ export function winograd(record: usize, y0: i32, y1: i32): void {
     }
     if (FAST) {
       if (r.nr == 16) {
-        multiply16(r, groups, windows, sums)
+        multiply16(r, tiles, windows, sums)
         continue
       }
     }
-    multiply8(r, groups, windows, sums)
+    multiply8(r, tiles, windows, sums)
   }
 }

@@ -53,10 +53,10 @@ const LAYERS: readonly Layer[] = [
   layer('conv', 4, 8, 258, 32),
   layer('conv', 1, 5, 256, 16, { activation: 'NONE' }),
   layer('conv', 4, 7, 300, 31, { dtype: 'uint8' }),
-  // By Winograd: panels of 16 and of 8 channels, several and single groups of tiles.
-  layer('conv', 7, 9, 24, 48, { k: 3 }),
-  layer('conv', 8, 8, 17, 31, { k: 3, dtype: 'uint8' }),
-  layer('conv', 6, 11, 16, 21, { k: 3, padding: 'VALID', activation: 'NONE' }),
+  // By Winograd: panels of 16 and of 8 channels, groups of four tiles, of two, and a single tile.
+  layer('conv', 12, 11, 32, 32, { k: 3 }),
+  layer('conv', 8, 12, 24, 31, { k: 3, dtype: 'uint8' }),
+  layer('conv', 18, 18, 16, 21, { k: 3, padding: 'VALID', activation: 'NONE' }),
   // Few input channels.
   layer('conv', 9, 11, 3, 32, { k: 3, stride: 2 }),
   layer('conv', 8, 9, 3, 16, { k: 3, dtype: 'uint8' }),

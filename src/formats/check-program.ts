@@ -197,7 +197,7 @@ const KINDS = new Map<number, Kind>([
       record: 'WinogradRecord',
       writes: ['output', 'scratch'],
       steps: ['nr', 'batch', 'outW'],
-      reach: (f) => [...rowReach(f), f.outW! * f.outPixelStride!, 16 * f.batch! * f.positionBytes!],
+      reach: (f) => [...rowReach(f), f.outW! * f.outPixelStride!, 36 * f.batch! * f.positionBytes!],
       work: (f) => times(f.rows, f.outW, 16 + f.outC! / AT_ONCE, f.channels! + 2 * f.pairs!),
     },
   ],
@@ -857,7 +857,7 @@ const PACKINGS: Readonly<Record<string, { sizes: readonly number[]; steps?: read
   pack_winograd: {
     sizes: [2, 3, 4],
     steps: [4],
-    of: ([, , rows, channels, nr]) => both(64 * up(rows!, nr!) * Math.max(2, (channels! + 1) / 2)),
+    of: ([, , rows, channels, nr]) => both(144 * up(rows!, nr!) * Math.max(2, (channels! + 1) / 2)),
   },
 }
 

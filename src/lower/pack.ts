@@ -6,7 +6,7 @@
  *   GEMM 4x8-w8    the same in i8, the zero point left in and as padding
  *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws
  *   the 64 GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
- *   Winograd       [panel of 8 or 16 channels][16 positions][C/2][channels][2] i16, transformed (packWinograd)
+ *   Winograd       [panel of 8 or 16 channels][36 positions][C/2][channels][2] i16, transformed (packWinograd)
  *   scalar         [panel of 4 channels][K][4 channels] i8         raw
  *   fully connected [panel of 4 channels][K/16][4 channels][16] i8      K padded to 16 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
@@ -100,16 +100,18 @@ export function packGemm(weights: Int8Array, zero: number, { channels, k, segmen
 /** Pairs of input channels in Winograd order: at least two, since the microkernel has a first and a next step. */
 export const winogradPairs = (channels: number): number => Math.max(2, (channels + 1) >> 1)
 
-/** Columns or rows of a 3x3 filter in twice the terms of G: four of three. */
-const twiceG = (a: number, b: number, c: number): [number, number, number, number] => [
-  2 * a,
-  a + b + c,
-  a - b + c,
-  2 * c,
+/** Columns or rows of a 3x3 filter in the terms of G' (assembly/kernels/winograd.ts): six of three. */
+const winogradTerms = (a: number, b: number, c: number): number[] => [
+  6 * a,
+  2 * (a + b + c),
+  2 * (a - b + c),
+  a + 2 * b + 4 * c,
+  a - 2 * b + 4 * c,
+  6 * c,
 ]
 
 /**
- * weights [channels][3][3][inputs] int8, minus `zero`, to 2G g 2Gt in order [panel of `nr` channels][16 positions]
+ * weights [channels][3][3][inputs] int8, minus `zero`, to G' g G't in order [panel of `nr` channels][36 positions]
  * [pair of inputs][nr][2].
  */
 export function packWinograd(
@@ -120,16 +122,16 @@ export function packWinograd(
 ): Int16Array {
   const starts = panelStarts(channels, nr)
   const position = winogradPairs(inputs) * nr * 2
-  const out = new Int16Array(starts.length * 16 * position)
+  const out = new Int16Array(starts.length * 36 * position)
   starts.forEach((start, p) => {
     for (let c = 0; c < Math.min(nr, channels - start); c++) {
       for (let i = 0; i < inputs; i++) {
         const tap = (t: number): number => weights[((start + c) * 9 + t) * inputs + i]! - zero
-        const columns = [0, 1, 2].map((x) => twiceG(tap(x), tap(x + 3), tap(x + 6)))
-        const to = p * 16 * position + (i >> 1) * nr * 2 + c * 2 + (i & 1)
-        for (let y = 0; y < 4; y++) {
-          twiceG(columns[0]![y]!, columns[1]![y]!, columns[2]![y]!).forEach((v, x) => {
-            out[to + (y * 4 + x) * position] = v
+        const columns = [0, 1, 2].map((x) => winogradTerms(tap(x), tap(x + 3), tap(x + 6)))
+        const to = p * 36 * position + (i >> 1) * nr * 2 + c * 2 + (i & 1)
+        for (let y = 0; y < 6; y++) {
+          winogradTerms(columns[0]![y]!, columns[1]![y]!, columns[2]![y]!).forEach((v, x) => {
+            out[to + (y * 6 + x) * position] = v
           })
         }
       }

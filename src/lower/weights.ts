@@ -113,18 +113,6 @@ export class Weights {
       : this
   }
 
-  /** What gives four times the accumulators and the same results; they wrap at 32 bits. */
-  fourfold(): Weights {
-    const { rescale } = this
-    return new Weights({
-      of: this,
-      raw: this.raw,
-      rescale: { ...rescale, output: rescale.output * 4 },
-      bias: this.bias.map((b) => b << 2),
-      inputZero: this.inputZero * 4,
-    })
-  }
-
   /** [inner of all channels][channels], a depthwise filter, as [channels][...]. */
   transposed(): Weights {
     const channels = this.bias.length
@@ -156,13 +144,10 @@ export class Weights {
     return (this.raw.length / this.bias.length) * weight * this.reach
   }
 
-  /** Whether no accumulator exceeds `limit` in magnitude, bias included. */
+  /** Whether no channel's |Σ x (w - zero)| exceeds `limit` for int8 x. */
   bounded(limit: number): boolean {
     const { bias, reach, most } = this
-    return (
-      most + largestMagnitude(bias) <= limit ||
-      bias.every((b, c) => Math.min(most, this.sums(c)[1] * reach) + Math.abs(b) <= limit)
-    )
+    return (most / reach) * 128 <= limit || bias.every((_, c) => this.sums(c)[1] * 128 <= limit)
   }
 
   /** Whether |acc * scale| keeps below MAGIC_LIMIT. Bounds that cost little decide almost always. */

@@ -1,4 +1,4 @@
-/** CONV_2D 3x3 with stride 1 by Winograd's F(2x2,3x3) in integers (assembly/kernels/winograd.ts). */
+/** CONV_2D 3x3 with stride 1 by Winograd's F(4x4,3x3) in integers (assembly/kernels/winograd.ts). */
 import { OP_WINOGRAD } from '../generated/layout.ts'
 import type { Kernels } from '../types.ts'
 import { align } from '../words.ts'
@@ -10,10 +10,11 @@ import { packWinograd, winogradPairs } from './pack.ts'
 import { present } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import type { Weights } from './weights.ts'
+import type { Axis } from '../window.ts'
 import { rowsOf, windowInput, type Window } from './window.ts'
 
 /** Bytes of a panel of `nr` channels. */
-const panelBytes = (k: number, nr: number): number => 16 * winogradPairs(k / 9) * nr * 4
+const panelBytes = (k: number, nr: number): number => 36 * winogradPairs(k / 9) * nr * 4
 
 const formOf = (nr: number): PanelForm => ({
   nr,
@@ -40,15 +41,12 @@ const formFor = (kernels: Kernels, outputs: number): PanelForm =>
 /** Kernel sets that have it: those that multiply in 16 bits. */
 const KERNELS: readonly Kernels[] = ['x86', 'avx2']
 
-/** Largest accumulator whose fourfold fits 32 bits. */
-const LIMIT = 2 ** 29 - 1
-/** Smallest requantization scale that may be divided by four: the quotient keeps all of its bits. */
-const SMALLEST = 2 ** -100
+/** Largest sum of products whose 64-fold fits 32 bits. */
+const LIMIT = 2 ** 25 - 1
 
 /** Whether a layer of enough channels can run so, exactly. */
 function possible(cx: Context, weights: Weights, win: Window): boolean {
   const { kh, kw, strideH, strideW, dilationH, dilationW } = win
-  const { scales, input, output } = weights.rescale
   return (
     cx.simd &&
     KERNELS.includes(cx.kernels) &&
@@ -57,12 +55,11 @@ function possible(cx: Context, weights: Weights, win: Window): boolean {
     kw === 3 &&
     strideH * strideW * dilationH * dilationW === 1 &&
     weights.safe &&
-    scales.every((s) => s === 0 || (s * input) / output >= SMALLEST) &&
     weights.bounded(LIMIT)
   )
 }
 
-/** Nanoseconds that 16 pixels take: by each product of an input and an output channel, input channel, output channel. */
+/** Nanoseconds that 64 pixels take: by each product of an input and an output channel, input channel, output channel. */
 type Cost = readonly [product: number, input: number, output: number]
 
 /**
@@ -70,13 +67,17 @@ type Cost = readonly [product: number, input: number, output: number]
  * set and channels a panel.
  */
 const COSTS: Readonly<Record<string, { direct: Cost; winograd: Cost }>> = {
-  'x86 8': { direct: [3.82, 6, 0], winograd: [1.59, 12.8, 15] },
-  'avx2 8': { direct: [2.24, 4.5, 4.5], winograd: [0.6, 15, 15] },
-  'avx2 16': { direct: [1.72, 10.8, 10.8], winograd: [0.81, 13.8, 9.4] },
+  'x86 8': { direct: [14.9, 0, 20], winograd: [3.44, 22, 52] },
+  'avx2 8': { direct: [9.5, 10, 15], winograd: [3.4, 22, 56] },
+  'avx2 16': { direct: [7.3, 23, 27], winograd: [1.85, 35, 48] },
 }
 
-/** How many times faster it must be for what its weights take more: 16 elements for 9. */
-const WORTH = 1.15
+/** How many times faster it must be for what its weights take more: 36 elements for 9. */
+const WORTH = 1.2
+/** What a single tile takes of four. */
+const SINGLE = 0.45
+
+const tilesOf = ({ out }: Axis): number => Math.ceil(out / 4)
 
 /** Whether it is so much faster. */
 function pays(cx: Context, inputs: number, outputs: number, { x, y }: Window): boolean {
@@ -86,8 +87,9 @@ function pays(cx: Context, inputs: number, outputs: number, { x, y }: Window): b
   const channels = align(outputs, nr)
   const ns = ([product, input, output]: Cost): number =>
     inputs * channels * product + inputs * input + channels * output
-  const tiles = Math.ceil(x.out / 2) * Math.ceil(y.out / 2)
-  return WORTH * Math.ceil(tiles / 4) * ns(costs.winograd) <= (Math.ceil((x.out * y.out) / 4) / 4) * ns(costs.direct)
+  const tiles = tilesOf(x) * tilesOf(y)
+  const groups = (tiles >> 2) + [0, SINGLE, 1, 1][tiles & 3]!
+  return WORTH * groups * ns(costs.winograd) <= (Math.ceil((x.out * y.out) / 4) / 16) * ns(costs.direct)
 }
 
 /** Channels of a convolution: of a group's input, of the whole output. */
@@ -115,8 +117,8 @@ export function takesWinograd(
 }
 
 /** Bytes of the kernel's scratch before the groups, and of a group: its tiles, windows, sums. */
-const FIXED = 1088
-const TILES = 4 * 48
+const FIXED = 2368
+const TILES = 4 * 64
 const GAP = 64
 /** Groups that are transformed before they are multiplied, where there is room: weights are then read once for all. */
 const BATCH = 8
@@ -132,8 +134,8 @@ export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }
   const positionBytes = align(pairs, 4) * 16 + GAP
   const form = formFor(cx.kernels, y.c)
   const { nr } = form
-  const groupBytes = TILES + 16 * positionBytes + 16 * 4 * nr * 4
-  const tiles = Math.ceil(win.y.out / 2) * Math.ceil(win.x.out / 2)
+  const groupBytes = TILES + 36 * positionBytes + 36 * 4 * nr * 4
+  const tiles = tilesOf(win.y) * tilesOf(win.x)
   const most = Math.min(BATCH, Math.ceil(tiles / 4))
   const k = 9 * x.c
   const weightBytes = form.weightBytes(Math.ceil(y.c / nr), k, k)
@@ -143,7 +145,7 @@ export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }
     weights: wb,
     bias: bb,
     scale: sb,
-  } = gemmBuffers(cx, cx.output().name, weights.fourfold(), {
+  } = gemmBuffers(cx, cx.output().name, weights, {
     form,
     k,
     segment: k,
@@ -158,10 +160,10 @@ export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }
       writes: [y.buffer, scratch],
       macs: win.y.out * win.x.out * y.c * k,
       prologue: n === 0 ? prologue : undefined,
-      // Two rows are written before the tiles behind have been read.
-      stream: x.n === 1 ? { from: frame, to: y, lag: win.x.out + 1 } : undefined,
-      block: { rows: 2, columns: 2 },
-      overread: x.c + 128,
+      // Four rows are written before the tiles behind have been read.
+      stream: x.n === 1 ? { from: frame, to: y, lag: 3 * win.x.out + 1 } : undefined,
+      block: { rows: 4, columns: 4 },
+      overread: 3 * x.c + 128,
       fields: () => ({
         input: frame.frameAddress(n),
         inRowStride: frame.rowStride,

@@ -174,7 +174,7 @@ interface Settings {
 }
 
 /** Products that a kernel makes for each of the plain sum's. */
-const products = (kernel: string): number => (kernel.startsWith('winograd') ? 16 / 36 : 1)
+const products = (kernel: string): number => (kernel.startsWith('winograd') ? 36 / 144 : 1)
 
 async function measure(
   layer: string,

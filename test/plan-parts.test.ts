@@ -26,6 +26,8 @@ import {
   type TableItem,
 } from '../src/plan/encode.ts'
 import { Liveness } from '../src/plan/liveness.ts'
+import { packGraph } from '../src/pack/pack.ts'
+import { loadPackedModule } from '../src/packed-module.ts'
 import { ringRows, shareStart } from '../src/plan/schedule.ts'
 import {
   blocksWithin,
@@ -1017,5 +1019,35 @@ test('plans of every kind compute what the ops compute one at a time', async () 
     }
   }
 })
+
+test('programs in slices compute the same in as little memory as they can, and in more', async () => {
+  for (let seed = 0; seed < 5; seed++) {
+    const graph = network(800 + seed, 3 + seed)
+    const inputs = inputsFor(graph, 3)
+    const want = await opByOp(graph, inputs)
+    for (const variant of ['simd', 'scalar'] as const) {
+      const least = await packGraph(graph, { variant, weights: 'flash' })
+      for (const factor of [1, 1.15, 1.7, 4]) {
+        const ram = Math.floor(least.meta.memoryBytes * factor)
+        const { wasm, meta } = factor > 1 ? await packGraph(graph, { variant, weights: 'flash', ram }) : least
+        assert.ok(meta.memoryBytes <= ram, `network ${seed}: ${meta.memoryBytes} of ${ram} bytes`)
+        const model = loadPackedModule(new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>))
+        for (const run of [1, 2]) {
+          model
+            .run(inputs)
+            .forEach((o, i) => equalBytes(o, want[i]!, `network ${seed}, ${variant}, ${ram}, run ${run}`))
+        }
+      }
+      const smallest = sizeOfUnits(graph, variant)
+      assert.ok(least.sizes.arenaBytes <= 1.3 * Math.max(4096, smallest), `${least.sizes.arenaBytes} for ${smallest}`)
+    }
+  }
+})
+
+/** The largest unit of the smallest plan in slices. */
+function sizeOfUnits(graph: Graph, variant: Variant): number {
+  const l = lowered(graph, 'size', variant)
+  return Math.max(...arrange(l, { plan: 'size', slices: {} }).units.map((u) => u.bytes))
+}
 
 test.run()

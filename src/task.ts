@@ -79,6 +79,15 @@ export function taskOf(subject: Subject): Task {
       })
     if (table) return { command: 'detect', why: `output [${output.shape.join(', ')}] is a table of boxes` }
   }
+  const [steps = 0, characters = 0] = wide(outputs[0]!)
+  const text =
+    image.width > image.height && outputs.length === 1 && wide(outputs[0]!).length === 2 && image.width % steps === 0
+  if (text && image.width / steps <= 16 && characters > 10) {
+    return {
+      command: 'run',
+      why: `output ${shapes} has scores of ${characters} characters for ${steps} columns (CTC): reading text is yours`,
+    }
+  }
   const vectors = outputs.filter((o) => wide(o).length <= 1)
   if (outputs.length === 1 && vectors.length === 1) {
     return { command: 'classify', why: `output ${shapes} is one score per class` }

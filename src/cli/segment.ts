@@ -7,8 +7,9 @@ import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
 import { printable } from '../markup.ts'
 import { encodeIndexedPng } from './tensor-picture.ts'
 
-/** Classes as lines, largest first; or what a map holds. */
-function lines({ classes, instances, map, width, height }: Segmentation): string[] {
+/** Classes as lines, largest first; or what a map or a picture is. */
+function lines({ classes, instances, map, picture, width, height }: Segmentation): string[] {
+  if (picture) return [`  a picture of ${picture.width} x ${picture.height}; --out writes it`]
   if (map) return [`  ${width} x ${height} numbers from ${+map.min.toPrecision(4)} to ${+map.max.toPrecision(4)}`]
   const widest = Math.max(0, ...[...classes, ...(instances ?? [])].map((c) => printable(c.label).length))
   if (instances) {
@@ -29,6 +30,7 @@ async function open(model: Model, options: DetectorOptions): Promise<(image: Pix
   /** Colour numbers are class indices (plus one where 0 is no class). */
   const mask = (found: Segmentation): Uint8Array => {
     if (found.map) return encodePng(mapPicture(found, found.map))
+    if (found.picture) return encodePng(found.picture)
     const colour = maskColours(found, segmenter.background)
     const most = found.classes.reduce((n, c) => Math.max(n, c.index + (found.offset ? 1 : 0)), 0)
     const palette = Array.from({ length: most + 1 }, (_, i) => colour(i) ?? ([0, 0, 0] as const))
@@ -52,7 +54,7 @@ export const command = visionCommand({
   task: 'segmentation',
   summary: 'Says what each pixel of photos shows.',
   usage: 'segment [PHOTO...] --model MODEL [--labels FILE] [--json] [--out FILE.png] [--mask FILE.png]',
-  modelHelp: 'DeepLab, U-Net, YOLO-seg, selfie segmentation, or a network that makes a map (depth)',
+  modelHelp: 'DeepLab, U-Net, YOLO-seg, selfie segmentation, or a network that makes a map (depth) or a picture',
   more: {
     mask: {
       type: 'string',

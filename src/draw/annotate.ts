@@ -201,6 +201,7 @@ function isEdge(mask: Uint16Array, i: number, width: number): boolean {
 /** A copy of the photo with the classes blended over it, their edges drawn, and a legend of what is there. */
 export function annotateSegmentation(image: PixelImage, found: Segmentation, background: boolean): PixelImage {
   if (found.map) return mapPicture(found, found.map)
+  if (found.picture) return found.picture
   const colour = maskColours(found, background)
   const canvas = new Canvas(image)
   const { data } = canvas

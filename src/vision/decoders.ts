@@ -3,16 +3,20 @@ import type { TensorInfo } from '../types.ts'
 import type { BoxHead, PointHead } from './head.ts'
 import { blazeDecoder } from './heads/blazeface.ts'
 import { centerNetDecoder } from './heads/centernet.ts'
+import { dbFaceDecoder } from './heads/dbface.ts'
 import { fastestDetDecoder } from './heads/fastestdet.ts'
 import { fomoDecoder } from './heads/fomo.ts'
 import type { Decoder, Size } from './heads/head.ts'
+import { heatmapsDecoder } from './heads/heatmaps.ts'
 import { landmarksDecoder } from './heads/landmarks.ts'
 import { moveNetDecoder, moveNetMultiDecoder } from './heads/movenet.ts'
+import { objectronDecoder } from './heads/objectron.ts'
 import { poseNetDecoder } from './heads/posenet.ts'
 import { postprocessDecoder } from './heads/postprocess.ts'
 import { anchoredDecoder, ssdDecoder } from './heads/ssd.ts'
 import { yoloGridDecoder, yoloSplitDecoder } from './heads/yolo-grid.ts'
 import { yoloNmsDecoder } from './heads/yolo-nms.ts'
+import { yoloPartsDecoder } from './heads/yolo-parts.ts'
 import { yoloDecoder } from './heads/yolo.ts'
 import { yoloxDecoder } from './heads/yolox.ts'
 
@@ -50,6 +54,10 @@ export function boxDecoder(head: BoxHead, outputs: readonly TensorInfo[], input:
       return centerNetDecoder(head, outputs)
     case 'fastestdet':
       return fastestDetDecoder(head, outputs)
+    case 'yolo-parts':
+      return yoloPartsDecoder(head, outputs, input)
+    case 'dbface':
+      return dbFaceDecoder(head, outputs)
   }
 }
 
@@ -64,6 +72,10 @@ export function pointDecoder(head: PointHead, outputs: readonly TensorInfo[], in
       return poseNetDecoder(head, outputs, input)
     case 'landmarks':
       return landmarksDecoder(head, outputs, input)
+    case 'heatmaps':
+      return heatmapsDecoder(head, outputs)
+    case 'objectron':
+      return objectronDecoder(head, outputs)
   }
 }
 

@@ -112,6 +112,15 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
     blazepose: blaze,
     centernet: { heat: out, sizes: out, offsets: optional(out), logits: optional(flag) },
     fastestdet: { output: out },
+    'yolo-parts': {
+      boxes: out,
+      scores: out,
+      classes: optional(out),
+      layout,
+      form: word('centre', 'corners'),
+      coordinates,
+    },
+    dbface: { heat: out, sides: out, points: out },
     movenet: { output: out },
     'movenet-multi': { output: out },
     posenet: {
@@ -130,12 +139,15 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
       presenceIs: optional(word('logit', 'probability')),
       look: optional(list([2, 2], whole(0, 1000))),
     },
+    heatmaps: { output: out, layout: word('last', 'first'), logits: optional(flag) },
+    objectron: { heat: out, offsets: out },
     segmentation: {
       outputs: list([1, 16], out),
       form: word('indices', 'last', 'first', 'mask'),
       logits: optional(flag),
     },
     map: { output: out },
+    picture: { output: out, values: word('raw', 'unit', 'signed', 'auto') },
   }
   return kinds[kind]
 }

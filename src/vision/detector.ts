@@ -53,7 +53,17 @@ export function toBox(c: Candidate, view: View, image: Size): Box | undefined {
     : undefined
 }
 
-const POINT_HEADS: readonly Head['kind'][] = ['movenet', 'movenet-multi', 'posenet', 'landmarks', 'segmentation', 'map']
+const POINT_HEADS: readonly Head['kind'][] = [
+  'movenet',
+  'movenet-multi',
+  'posenet',
+  'landmarks',
+  'heatmaps',
+  'objectron',
+  'segmentation',
+  'map',
+  'picture',
+]
 /** Heads that give boxes. */
 export const givesBoxes = (head: Head): head is BoxHead & Head => !POINT_HEADS.includes(head.kind)
 

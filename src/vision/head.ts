@@ -1,16 +1,20 @@
 /** Every kind of head: what a network's outputs mean. Heads are plain JSON; the kinds' own files say what fields mean. */
 import type { BlazeHead } from './heads/blazeface.ts'
 import type { CenterNetHead } from './heads/centernet.ts'
+import type { DbFaceHead } from './heads/dbface.ts'
 import type { FastestDetHead } from './heads/fastestdet.ts'
 import type { FomoHead } from './heads/fomo.ts'
+import type { HeatmapsHead } from './heads/heatmaps.ts'
 import type { LandmarksHead } from './heads/landmarks.ts'
-import type { MapHead, SegmentationHead } from './heads/maps.ts'
+import type { MapHead, PictureHead, SegmentationHead } from './heads/maps.ts'
 import type { MoveNetHead, MoveNetMultiHead } from './heads/movenet.ts'
+import type { ObjectronHead } from './heads/objectron.ts'
 import type { PoseNetHead } from './heads/posenet.ts'
 import type { PostprocessHead } from './heads/postprocess.ts'
 import type { AnchoredHead, PyramidHead, SsdHead } from './heads/ssd.ts'
 import type { YoloGridHead, YoloSplitHead } from './heads/yolo-grid.ts'
 import type { YoloNmsHead } from './heads/yolo-nms.ts'
+import type { YoloPartsHead } from './heads/yolo-parts.ts'
 import type { YoloHead } from './heads/yolo.ts'
 import type { YoloxHead } from './heads/yolox.ts'
 
@@ -44,8 +48,10 @@ export type BoxHead =
   | BlazeHead
   | CenterNetHead
   | FastestDetHead
-export type PointHead = MoveNetHead | MoveNetMultiHead | PoseNetHead | LandmarksHead
-export type PlaneHead = SegmentationHead | MapHead
+  | YoloPartsHead
+  | DbFaceHead
+export type PointHead = MoveNetHead | MoveNetMultiHead | PoseNetHead | LandmarksHead | HeatmapsHead | ObjectronHead
+export type PlaneHead = SegmentationHead | MapHead | PictureHead
 /** What the outputs of a network mean: its kind, which output is what, anchors, units. docs/heads.md has them all. */
 export type Head = (BoxHead | PointHead | PlaneHead) & Framing
 /** The name of a kind of head, e.g. `yolo8`. */
@@ -69,10 +75,13 @@ export function taskOfHead(head: Head): VisionTask {
     case 'movenet-multi':
     case 'posenet':
     case 'landmarks':
+    case 'heatmaps':
+    case 'objectron':
     case 'yolo8-pose':
       return 'pose'
     case 'segmentation':
     case 'map':
+    case 'picture':
     case 'yolo8-seg':
       return 'segment'
     case 'yolo-nms':

@@ -94,9 +94,11 @@ const FAMILY_LABELS: Partial<Record<HeadKind, readonly string[]>> = {
   blazeface: ['face'],
   palm: ['hand'],
   blazepose: ['person'],
+  dbface: ['face'],
   movenet: ['person'],
   'movenet-multi': ['person'],
   posenet: ['person'],
+  heatmaps: ['person'],
 }
 
 /** Labels of the file, or what the head's family finds. */

@@ -75,7 +75,7 @@ function closer({ points = [] }: Candidate, view: View, [middle, edge]: readonly
 }
 
 type PosingHead = (BoxHead | PointHead) & Head
-const POINTED: readonly Head['kind'][] = ['blazeface', 'palm', 'blazepose']
+const POINTED: readonly Head['kind'][] = ['blazeface', 'palm', 'blazepose', 'dbface']
 const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'pose' || POINTED.includes(head.kind)
 
 /**

@@ -32,12 +32,13 @@ export const printedPose = ({ score, box, points }: Pose): object => ({
   })),
 })
 
-/** Classes, objects and map. */
+/** Classes, objects, map and picture. */
 export const printedSegments = (found: Segmentation): Record<string, unknown> => ({
   classes: found.classes.map((c) => ({ ...c, share: rounded(c.share, 6) })),
   ...(found.instances && {
     instances: found.instances.map((i) => ({ ...i, box: printedBox(i.box), score: rounded(i.score, 4) })),
   }),
+  ...(found.picture && { picture: { width: found.picture.width, height: found.picture.height } }),
   ...(found.map && { map: { min: found.map.min, max: found.map.max } }),
 })
 

@@ -12,7 +12,7 @@ import type { BlazeHead } from './heads/blazeface.ts'
 import type { Size } from './heads/head.ts'
 import type { YoloGridHead } from './heads/yolo-grid.ts'
 import type { Extras, YoloHead } from './heads/yolo.ts'
-import { holdsProbabilities, inner, largestValue, shapesOf } from './values.ts'
+import { holdsProbabilities, inner, largestValue, shapesOf, smallestValue } from './values.ts'
 
 /** What is known of a network. */
 export interface Network {
@@ -198,6 +198,34 @@ function yoloNms(about: About): Head | undefined {
       ...ULTRALYTICS,
     }
   )
+}
+
+/** Boxes and scores of a YOLO as outputs of their own; perhaps the best classes' numbers as well. */
+function yoloParts(about: About): Head | undefined {
+  const { shapes, outputs } = about
+  const boxes = shapes.findIndex(
+    (s) => s.length === 2 && s.includes(4) && pyramidOf(about.input, s[0] === 4 ? s[1]! : s[0]!),
+  )
+  const rest = outputs.flatMap((_, i) => (i === boxes ? [] : [i]))
+  if (boxes < 0 || rest.length < 1 || rest.length > 2) return undefined
+  const rows = shapes[boxes]![1] === 4
+  const count = shapes[boxes]![rows ? 0 : 1]!
+  const common = { kind: 'yolo-parts', boxes, coordinates: coordinatesOf(outputs[boxes]!), ...ULTRALYTICS } as const
+  if (rest.length === 2) {
+    if (rest.some((i) => elements(outputs[i]!.shape) !== count)) return undefined
+    const isNumbers = (i: number): boolean =>
+      /class|idx|label/i.test(outputs[i]!.name) ||
+      /^u?int(32|64)$/.test(outputs[i]!.dtype) ||
+      (/^u?int8$/.test(outputs[i]!.dtype) && !holdsProbabilities(outputs[i]!))
+    const classes = rest.findLast(isNumbers) ?? rest[1]!
+    const scores = rest.find((i) => i !== classes)!
+    return { ...common, scores, classes, layout: rows ? 'rows' : 'columns', form: 'corners' }
+  }
+  const [scores] = rest as [number]
+  const shape = shapes[scores]!
+  const fits = shape.length === 1 ? shape[0] === count : shape.length === 2 && shape[rows ? 0 : 1] === count
+  // Rows are corners (YOLO-NAS, Qualcomm's), columns Ultralytics' own centres and sizes.
+  return fits ? { ...common, scores, layout: rows ? 'rows' : 'columns', form: rows ? 'corners' : 'centre' } : undefined
 }
 
 type Pair = readonly [number, number]
@@ -520,6 +548,52 @@ function centerNet(about: About): Head | undefined {
   }
 }
 
+/** The outputs that have these channels each, on a grid of one size; undefined where one is missing. */
+function gridsOf(about: About, channels: readonly number[]): { at: number[]; stride: number } | undefined {
+  const at = channels.map((n) => about.outputs.findIndex((o) => o.shape.length === 4 && o.shape[3] === n))
+  const [first] = at.map((i) => about.outputs[i]?.shape.slice(1, 3).join())
+  if (first === undefined || at.some((i) => about.outputs[i]?.shape.slice(1, 3).join() !== first)) return undefined
+  return { at, stride: about.input.width / about.outputs[at[0]!]!.shape[2]! }
+}
+
+function dbFace(about: About): Head | undefined {
+  const grids = gridsOf(about, [1, 4, 10])
+  if (!grids || about.outputs.length !== 3 || (grids.stride !== 4 && !about.forced)) return undefined
+  const [heat, sides, points] = grids.at as [number, number, number]
+  return { kind: 'dbface', heat, sides, points, scoreThreshold: 0.4, iouThreshold: 0.5, range: 'unit', bgr: true }
+}
+
+function objectron(about: About): Head | undefined {
+  const grids = gridsOf(about, [1, 16])
+  if (!grids || (grids.stride !== 16 && !about.forced)) return undefined
+  const [heat, offsets] = grids.at as [number, number]
+  return { kind: 'objectron', heat, offsets, scoreThreshold: 0.6, iouThreshold: 1, range: 'unit' }
+}
+
+/** How many key points people and faces usually have; numbers of classes that are as usual are left out. */
+const HEAT_POINTS = [13, 14, 15, 16, 17, 18, 68, 98]
+
+function heatmaps(about: About): Head | undefined {
+  if (about.outputs.length !== 1 || about.outputs[0]!.shape.length !== 4) return undefined
+  const output = about.outputs[0]!
+  const [, a, b, c] = output.shape as [number, number, number, number]
+  const layout = about.input.height / b === about.input.width / c && about.input.height > b ? 'first' : 'last'
+  const [rows, columns, points] = layout === 'first' ? [b, c, a] : [a, b, c]
+  const quarter = about.input.height === 4 * rows && about.input.width === 4 * columns
+  const named = about.metadata.labels?.some((label) => /nose|wrist|knee|ankle/i.test(label))
+  const fits = quarter && HEAT_POINTS.includes(points) && (about.labels === undefined || named === true)
+  if (!fits && !about.forced) return undefined
+  const logits = (smallestValue(output) ?? 0) < -1
+  return {
+    kind: 'heatmaps',
+    output: 0,
+    layout,
+    ...(logits && { logits }),
+    scoreThreshold: 0.2,
+    iouThreshold: 1,
+  }
+}
+
 function moveNet(about: About): Head | undefined {
   const at = only(about, (s) => s.length === 2 && s[0] === 17 && s[1] === 3)
   return at === undefined || about.outputs.length > 1
@@ -607,7 +681,9 @@ function isPlane(shape: readonly number[], input: Size): boolean {
     pixels % cells === 0 || (pixels - 1) % Math.max(1, cells - 1) === 0
   const fits = (height: number, width: number): boolean =>
     height >= 8 && width >= 8 && divides(height, input.height) && divides(width, input.width)
-  const [, a, b, c] = shape as [number, number, number, number?]
+  const [n, a, b, c] = shape as [number, number, number, number?]
+  // Class numbers may come without a batch.
+  if (shape.length === 2) return fits(n, a)
   return shape.length === 3 ? fits(a, b) : shape.length === 4 && (fits(a, b) || fits(b, c!))
 }
 
@@ -623,7 +699,7 @@ function segmentation(about: About): Head | undefined {
   }
   const [, a, b, c] = first.shape as [number, number, number, number?]
   const whole = /^u?int(16|32|64)$/.test(first.dtype)
-  if (first.shape.length === 3) return { ...common, outputs: all, form: whole || about.forced ? 'indices' : 'mask' }
+  if (first.shape.length < 4) return { ...common, outputs: all, form: whole || about.forced ? 'indices' : 'mask' }
   if (first.shape.length !== 4) return undefined
   if (c === 1 || a === 1) {
     if (whole) return { ...common, outputs: all, form: 'indices' }
@@ -634,9 +710,36 @@ function segmentation(about: About): Head | undefined {
       ? { ...common, outputs: all, form: 'mask', logits: largestValue(first) !== undefined }
       : undefined
   }
-  // A picture comes out: three channels as large as the input.
-  if (c === 3 && about.labels !== 3 && !about.forced && a === about.input.height) return undefined
   return { ...common, outputs: all, form: isPlane([1, a, b], about.input) ? 'last' : 'first' }
+}
+
+/** How many times larger than the input a picture of 1 or 3 channels is; undefined where the output is none. */
+function enlargement({ input, outputs }: About): number | undefined {
+  const [, height = 0, width = 0, channels = 0] = outputs[0]!.shape
+  const times = height / input.height
+  const whole = Number.isInteger(times) && times >= 1 && times <= 8 && width === times * input.width
+  return outputs.length === 1 && outputs[0]!.shape.length === 4 && whole && (channels === 3 || channels === 1)
+    ? times
+    : undefined
+}
+
+function picture(about: About): Head | undefined {
+  const output = about.outputs[0]!
+  const times = enlargement(about)
+  if (times === undefined) return undefined
+  const [least, most] = [smallestValue(output), largestValue(output)]
+  const known = least !== undefined && most !== undefined
+  const values = !known ? 'auto' : most > 2 ? 'raw' : least < -0.25 ? 'signed' : 'unit'
+  // As large as the input are also three classes' scores: softmax or logits, as the range or the name tells.
+  const painted =
+    output.shape[3] === 3 &&
+    about.labels !== 3 &&
+    (/tanh|sigmoid|generator|style/i.test(output.name) ||
+      (known && Math.abs(most - 1) < 0.1 && Math.abs(least + 1) < 0.1) ||
+      (known && least >= 0 && most > 100))
+  return about.forced || times > 1 || painted
+    ? { kind: 'picture', output: 0, values, scoreThreshold: 0, iouThreshold: 1 }
+    : undefined
 }
 
 function map(about: About): Head | undefined {
@@ -652,9 +755,12 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['movenet', moveNet],
   ['movenet-multi', moveNetMulti],
   ['posenet', poseNet],
+  ['dbface', dbFace],
+  ['objectron', objectron],
   ['blazeface', (about) => blaze(about, 'blazeface')],
   ['palm', (about) => blaze(about, 'palm')],
   ['blazepose', (about) => blaze(about, 'blazepose')],
+  ['yolo-parts', yoloParts],
   ['postprocess', postprocess],
   ['yolo8-seg', (about) => yolo8(about, 'yolo8-seg')],
   ['yolo8-pose', (about) => yolo8(about, 'yolo8-pose')],
@@ -671,6 +777,8 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['centernet', centerNet],
   ['fastestdet', fastestDet],
   ['landmarks', landmarks],
+  ['heatmaps', heatmaps],
+  ['picture', picture],
   ['segmentation', segmentation],
   ['map', map],
 ]

@@ -7,7 +7,7 @@ import type { Candidate } from './boxes.ts'
 import { chooser, type Detection, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox } from './detector.ts'
 import { toPhoto, type View } from './frame.ts'
 import { type BoxHead, type Head, taskOfHead } from './head.ts'
-import { mapDecoder, type Plane, segmentationDecoder } from './heads/maps.ts'
+import { mapDecoder, pictureDecoder, type Plane, segmentationDecoder } from './heads/maps.ts'
 import type { YoloNmsHead } from './heads/yolo-nms.ts'
 import type { YoloHead } from './heads/yolo.ts'
 import { classesOnPhoto, coverMask, maskLogits, numbersOnPhoto, type Prototypes } from './masks.ts'
@@ -41,6 +41,8 @@ export interface Segmentation {
   instances?: Detection[]
   /** The network's numbers for every pixel, where it gives numbers instead of classes; NaN beyond its input. */
   map?: { data: Float32Array; min: number; max: number }
+  /** The picture that the network makes of the photo, in the network's own size. */
+  picture?: PixelImage
 }
 
 /** Sorts the pixels of images into classes, objects or a map of numbers. */
@@ -124,7 +126,7 @@ function extremes(data: Float32Array): { min: number; max: number } {
 
 /**
  * Makes a segmenter of a loaded model: DeepLab, U-Net, selfie segmentation, YOLO-seg, and networks that give one number
- * for every pixel (depth).
+ * for every pixel (depth) or a picture (another style, more pixels).
  * Errors: `usage/not-a-segmenter`, and those of `createDetector`.
  *
  * @example
@@ -157,6 +159,9 @@ export async function createSegmenter(model: Model, options: DetectorOptions = {
       const map = { data: numbersOnPhoto(plane, view, image), ...extremes(plane.data) }
       return { classes: [], mask: new Uint16Array(0), offset: false, map }
     }
+  } else if (head.kind === 'picture') {
+    const pictureOf = pictureDecoder(head, model.outputs)
+    decode = (values) => ({ classes: [], mask: new Uint16Array(0), offset: false, picture: pictureOf(values) })
   } else if (givesBoxes(head)) decode = instanceDecode(network as unknown as Network<BoxHead & Head>, options)
   else return wrongOutputs(head.kind, 'a plane', model.outputs)
   return {

@@ -43,11 +43,17 @@ const SKELETONS: Record<number, () => Skeleton> = {
       '0-1-2-3-4-5-6-7-8-9-10-11-12-13-14-15-16 17-18-19-20-21 22-23-24-25-26 27-28-29-30 31-32-33-34-35 36-37-38-39-40-41-36 42-43-44-45-46-47-42 48-49-50-51-52-53-54-55-56-57-58-59-48 60-61-62-63-64-65-66-67-60',
     ),
   }),
+  // MediaPipe's Objectron: the centre and the corners of a box, z the fastest.
+  9: () => ({
+    names: ['centre', ...Array.from({ length: 8 }, (_, i) => `corner_${i + 1}`)],
+    bones: bones('1-5-7-3-1-2-6-8-4-2 3-4 5-6 7-8'),
+  }),
   7: () => ({
     names: ['wrist', 'index_finger_mcp', 'middle_finger_mcp', 'ring_finger_mcp', 'pinky_mcp', 'thumb_cmc', 'thumb_mcp'],
     bones: bones('0-1-2-3-4-0 0-5-6'),
   }),
   6: () => ({ names: ['right_eye', 'left_eye', 'nose_tip', 'mouth', 'right_ear', 'left_ear'], bones: [] }),
+  5: () => ({ names: ['left_eye', 'right_eye', 'nose', 'left_mouth', 'right_mouth'], bones: [] }),
   4: () => ({ names: ['hips', 'full_body', 'shoulders', 'upper_body'], bones: [] }),
 }
 

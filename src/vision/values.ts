@@ -26,10 +26,36 @@ export function argMax(values: ArrayLike<number>, at: number, count: number, ste
   return best
 }
 
+/**
+ * Whether no cell within `reach` (1) cells of cell `i` has more heat, in one class of a map [rows, columns, classes (1)].
+ */
+export function isPeak(
+  heat: ArrayLike<number>,
+  map: { rows: number; columns: number; classes?: number; reach?: number },
+  i: number,
+  c = 0,
+): boolean {
+  const { rows, columns, classes = 1, reach = 1 } = map
+  const [x, y] = [i % columns, Math.floor(i / columns)]
+  const own = heat[i * classes + c]!
+  for (let v = Math.max(0, y - reach); v <= Math.min(rows - 1, y + reach); v++) {
+    for (let u = Math.max(0, x - reach); u <= Math.min(columns - 1, x + reach); u++) {
+      if (heat[(v * columns + u) * classes + c]! > own) return false
+    }
+  }
+  return true
+}
+
 /** The largest real value that an output of 8 or 16 bits can hold; undefined for other outputs. */
 export function largestValue({ dtype, scale, zeroPoint }: TensorInfo): number | undefined {
   const largest = dtype === 'int8' ? 127 : dtype === 'uint8' ? 255 : dtype === 'int16' ? 32767 : undefined
   return scale > 0 && largest !== undefined ? (largest - zeroPoint) * scale : undefined
+}
+
+/** The smallest real value that an output of 8 or 16 bits can hold; undefined for other outputs. */
+export function smallestValue({ dtype, scale, zeroPoint }: TensorInfo): number | undefined {
+  const smallest = dtype === 'int8' ? -128 : dtype === 'uint8' ? 0 : dtype === 'int16' ? -32768 : undefined
+  return scale > 0 && smallest !== undefined ? (smallest - zeroPoint) * scale : undefined
 }
 
 /** True when no value of the output can lie outside 0..1: a softmax's or sigmoid's quantization. */

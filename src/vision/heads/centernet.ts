@@ -4,7 +4,7 @@
  */
 import type { TensorInfo } from '../../types.ts'
 import { around, type Candidate } from '../boxes.ts'
-import { sigmoid, wrongOutputs } from '../values.ts'
+import { isPeak, sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'
 
 export interface CenterNetHead extends Thresholds {
@@ -27,21 +27,12 @@ export function centerNetDecoder(head: CenterNetHead, outputs: readonly TensorIn
   return (all, threshold) => {
     const heat = all[head.heat]!
     const found: Candidate[] = []
-    const isPeak = (x: number, y: number, c: number): boolean => {
-      const own = heat[(y * columns + x) * classes + c]!
-      for (let v = Math.max(0, y - 1); v <= Math.min(rows - 1, y + 1); v++) {
-        for (let u = Math.max(0, x - 1); u <= Math.min(columns - 1, x + 1); u++) {
-          if (heat[(v * columns + u) * classes + c]! > own) return false
-        }
-      }
-      return true
-    }
     for (let i = 0; i < rows * columns; i++) {
       const [x, y] = [i % columns, Math.floor(i / columns)]
       for (let c = 0; c < classes; c++) {
         const raw = heat[i * classes + c]!
         const score = head.logits ? sigmoid(raw) : raw
-        if (!(score >= threshold) || !isPeak(x, y, c)) continue
+        if (!(score >= threshold) || !isPeak(heat, { rows, columns, classes }, i, c)) continue
         const [dx, dy] =
           head.offsets === undefined ? [0.5, 0.5] : [all[head.offsets]![2 * i]!, all[head.offsets]![2 * i + 1]!]
         const [width, height] = [all[head.sizes]![2 * i]!, all[head.sizes]![2 * i + 1]!]

@@ -1,7 +1,8 @@
 /**
- * Planes: a class for every cell (DeepLab, U-Net, selfie segmentation), or one number for every cell (depth, saliency).
+ * Planes: a class for every cell (DeepLab, U-Net, selfie segmentation), one number for every cell (depth, saliency), or a
+ * picture (another style, more pixels).
  */
-import type { TensorInfo } from '../../types.ts'
+import type { PixelImage, TensorInfo } from '../../types.ts'
 import { sigmoid, wrongOutputs } from '../values.ts'
 import type { Thresholds } from './head.ts'
 
@@ -20,6 +21,14 @@ export interface MapHead extends Thresholds {
   output: number
 }
 
+export interface PictureHead extends Thresholds {
+  kind: 'picture'
+  /** [1, height, width, 3] or [1, height, width, 1]. */
+  output: number
+  /** What black and white are: 0 and 255, 0 and 1, -1 and 1; `auto`: told by the values. */
+  values: 'raw' | 'unit' | 'signed' | 'auto'
+}
+
 /** One value for each cell, row by row. */
 export interface Plane<T extends Uint8Array | Uint16Array | Float32Array> {
   data: T
@@ -29,7 +38,9 @@ export interface Plane<T extends Uint8Array | Uint16Array | Float32Array> {
 
 /** Height, width and number of classes. Errors: `format/shape`. */
 function dimensions(head: SegmentationHead, outputs: readonly TensorInfo[]): [number, number, number] {
-  const shape = outputs[head.outputs[0] ?? -1]?.shape.slice(1) ?? []
+  const whole = outputs[head.outputs[0] ?? -1]?.shape ?? []
+  // A plane of indices may come without a batch.
+  const shape = whole.length === 2 ? whole : whole.slice(1)
   const [a, b, c] = shape as [number, number, number?]
   if (shape.length === 2 && head.form !== 'last' && head.form !== 'first') return [a, b, 1]
   if (shape.length === 3 && head.form === 'first') return [b, c!, a]
@@ -83,6 +94,34 @@ export function segmentationDecoder(
       })
       return { data, width, height }
     },
+  }
+}
+
+/** Black and what lies between black and white, from real values. */
+function levels(how: PictureHead['values'], t: ArrayLike<number>): readonly [black: number, range: number] {
+  if (how === 'auto') {
+    let [least, most] = [0, 0]
+    for (let i = 0; i < t.length; i++) [least, most] = [Math.min(least, t[i]!), Math.max(most, t[i]!)]
+    // A sharpened picture overshoots a little on both sides.
+    return most > 2 ? [0, 255] : least < -0.25 ? [-1, 2] : [0, 1]
+  }
+  return how === 'raw' ? [0, 255] : how === 'unit' ? [0, 1] : [-1, 2]
+}
+
+/** A picture of the network's own size. Errors: `format/shape`. */
+export function pictureDecoder(
+  head: PictureHead,
+  outputs: readonly TensorInfo[],
+): (values: readonly ArrayLike<number>[]) => PixelImage {
+  const [height = 0, width = 0, channels] = outputs[head.output]?.shape.slice(-3) ?? []
+  if (channels !== 1 && channels !== 3) {
+    return wrongOutputs(head.kind, `output ${head.output}: [1, height, width, 3 or 1]`, outputs)
+  }
+  return (values) => {
+    const t = values[head.output]!
+    const [black, range] = levels(head.values, t)
+    const data = Uint8Array.from(t, (v) => Math.max(0, Math.min(255, Math.round(((v - black) / range) * 255))))
+    return { data, width, height, channels }
   }
 }
 

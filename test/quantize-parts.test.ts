@@ -6,12 +6,23 @@ import { floatModel } from '../src/float/execute.ts'
 import type { Activation, Graph } from '../src/graph.ts'
 import { channelGroups } from '../src/quantize/channel-groups.ts'
 import { quantizeBlockers, refuseBlocked } from '../src/quantize/check.ts'
+import { observe } from '../src/quantize/observe.ts'
+import { activationGrids } from '../src/quantize/ranges.ts'
 import { inputInfo, photoInput, pixelRange } from '../src/quantize/inputs.ts'
 import { isClassifier, probedOutputs } from '../src/quantize/outputs.ts'
 import { prepare } from '../src/quantize/prepare.ts'
-import { gatherRows, positions } from '../src/quantize/reconstruct.ts'
+import {
+  addMoments,
+  emptyMoments,
+  gatherRows,
+  positions,
+  regained,
+  roundingForm,
+  shareThatHolds,
+  type Moments,
+} from '../src/quantize/reconstruct.ts'
 import { SCHEMES } from '../src/quantize/scheme.ts'
-import { refusal } from './util.ts'
+import { refusal, rng } from './util.ts'
 
 /** A network whose layers all have four channels, so that only roles decide. */
 class Four extends GraphBuilder {
@@ -43,6 +54,20 @@ class Four extends GraphBuilder {
     return this.op({ type, inputs: [x], attrs: {} }, name, this.shape(x))
   }
 
+  /** x times one factor per channel, made from `gate`. */
+  scaled(name: string, x: number, gate: number): number {
+    return this.op({ type: 'MUL', inputs: [x, gate], attrs: { activation: 'NONE' } }, name, this.shape(x))
+  }
+
+  /** One value per channel, [1, 1, 1, 4]. */
+  squeezed(name: string, x: number): number {
+    return this.reshape(name, this.mean(`${name}/mean`, x, [1, 2]), [1, 1, 1, 4])
+  }
+
+  swish(name: string, x: number): number {
+    return this.op({ type: 'HARD_SWISH', inputs: [x], attrs: {} }, name, this.shape(x))
+  }
+
   reshape(name: string, x: number, shape: readonly number[]): number {
     const inputs = [x, this.int32(`${name}/shape`, [shape.length], shape)]
     return this.op({ type: 'RESHAPE', inputs, attrs: {} }, name, shape)
@@ -59,7 +84,10 @@ function groupsOf(make: (b: Four) => number): string[] {
   const b = new Four()
   const graph = b.finish([make(b)])
   return channelGroups(graph)
-    .map((g) => `${[...g.tensors].map((t) => graph.tensors[t]!.name).join(' ')}${g.relu6 ? ' 6' : ''} x${g.channels}`)
+    .map(
+      (g) =>
+        `${[...g.tensors].map((t) => graph.tensors[t]!.name).join(' ')}${g.clamped.size ? ' 6' : ''} x${g.channels}`,
+    )
     .sort()
 }
 
@@ -109,6 +137,15 @@ test('channel factors: what lies between two layers is free, inputs and outputs 
     ['RELU by itself', (b) => b.layer('c', b.simple('b', 'RELU', b.layer('a', b.x))), ['a b x4']],
     ['a curve', (b) => b.layer('c', b.simple('b', 'LOGISTIC', b.layer('a', b.x))), []],
     ['RELU6 by itself', (b) => b.layer('c', b.simple('b', 'RELU6', b.layer('a', b.x))), []],
+    [
+      'what a gate scales has its factors, what goes into it none',
+      (b) => {
+        const a = b.layer('a', b.x, 'RELU')
+        return b.layer('d', b.scaled('c', a, b.layer('g', b.squeezed('s', a), 'RELU6')))
+      },
+      ['g c 6 x4'],
+    ],
+    ['a product of two maps', (b) => b.layer('d', b.scaled('c', b.layer('a', b.x), b.layer('b', b.x))), []],
     ['two readers', (b) => b.add('d', b.layer('b', b.layer('a', b.x)), b.layer('c', 0)), ['a x4']],
   ]
   for (const [what, make, want] of cases) assert.equal(groupsOf(make), want, what)
@@ -171,6 +208,68 @@ test('rows of a convolution: its window at each position, zeros outside, channel
     [...gatherRows(x, { ...shape, strideH: 1, strideW: 1, dilationW: 2, outH: 3, outW: 4 }, Int32Array.of(0), 0, 1)],
     [0, 2, 0, 10],
   )
+})
+
+/** The values that int8 tensors can take, by name, after calibration on [-8, 8]. */
+function rangesOf(make: (b: Four) => number): Record<string, [number, number]> {
+  const b = new Four()
+  const graph = b.finish([make(b)])
+  const sample = [Float32Array.from({ length: 64 }, (_, i) => (i - 32) / 4)]
+  const stats = observe(graph, [sample], [0])
+  const grids = activationGrids(graph, stats, { scheme: SCHEMES.int8 })
+  return Object.fromEntries(
+    [...grids].map(([t, q]) => {
+      const at = (v: number): number => +(q.scales[0]! * (v - q.zeroPoints[0]!)).toFixed(1)
+      return [graph.tensors[t]!.name, [at(-128), at(127)]]
+    }),
+  )
+}
+
+test('ranges: what no reader tells apart is left out', () => {
+  const alone = rangesOf((b) => b.layer('b', b.pad('a', b.x, [0, 0, 0, 0])))
+  assert.equal(alone.a, [-8, 7.7])
+  assert.equal(rangesOf((b) => b.layer('b', b.swish('s', b.pad('a', b.x, [0, 0, 0, 0])))).a, [-3, 7.8])
+  assert.equal(rangesOf((b) => b.layer('b', b.simple('r', 'RELU6', b.pad('a', b.x, [0, 0, 0, 0])))).a, [0, 6])
+  const { a, l } = rangesOf((b) => b.layer('b', b.simple('l', 'LOGISTIC', b.pad('a', b.x, [0, 0, 0, 0]))))
+  assert.equal(
+    [a, l],
+    [
+      [-6.2, 6.3],
+      [0, 1],
+    ],
+    'half a step of the output at both ends',
+  )
+  const both = rangesOf((b) => {
+    const x = b.pad('a', b.x, [0, 0, 0, 0])
+    return b.add('d', b.swish('s', x), b.layer('c', x))
+  })
+  assert.equal(both.a, [-8, 7.7], 'another reader wants all of it')
+  assert.equal(rangesOf((b) => b.pad('a', b.x, [0, 0, 0, 0])).a, [-8, 7.7], 'so does an output')
+})
+
+test('what layers lost: the part that their outputs foretell is made up for, as far as it holds elsewhere', () => {
+  const next = rng(3)
+  const K = 4
+  const sampled = (gain: number): Moments => {
+    const count = 512
+    const x = Float32Array.from({ length: count * K }, () => 2 * next() - 1)
+    // The float model has `gain` times the first column and as much of the others.
+    const float = x.map((v, i) => (i % K === 0 ? gain * v : v))
+    const m = emptyMoments(K, true, true)
+    addMoments(m, x, count, float)
+    return m
+  }
+  const rows = Float32Array.of(1, 2, 3, 4, -2, 1, 0, 1)
+  const m = sampled(1.5)
+  const added = regained(rows, m, roundingForm(m)!)!
+  assert.ok(
+    [0.5, 0, 0, 0, -1, 0, 0, 0].every((v, i) => Math.abs(added[i]! - v) < 0.01),
+    String(added),
+  )
+  assert.ok(Math.abs(shareThatHolds(rows, added, sampled(1.5)) - 1) < 0.02)
+  assert.ok(Math.abs(shareThatHolds(rows, added, sampled(1.25)) - 0.5) < 0.02)
+  assert.is(shareThatHolds(rows, added, sampled(0.5)), 0)
+  assert.is(regained(rows, { ...m, loss: undefined } as never, roundingForm(m)!), undefined)
 })
 
 test('what keeps a graph from being quantized: every op by name and number, eight of them in the sentence', () => {

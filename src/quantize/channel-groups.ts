@@ -18,17 +18,27 @@ export const operandsOf = (op: LayerOp): { x: number; filter: number; bias: numb
 export interface Group {
   tensors: Set<number>
   channels: number
-  /** An op with a fused ReLU6 writes one of them. */
-  relu6: boolean
+  /** Those that an op with a fused ReLU6 writes. */
+  clamped: Set<number>
 }
 
 const channelsOf = (graph: Graph, t: number): number => graph.tensors[t]!.shape.at(-1) ?? 1
 
+/** The operand of a MUL that has one value per channel, as squeeze-excite's gate has, or -1. */
+function gateOf(graph: Graph, op: OpOf<'MUL'>): number {
+  const [y] = op.outputs
+  const size = (t: number): number => elements(graph.tensors[t]!.shape)
+  const gates = op.inputs.filter((t) => size(t) === channelsOf(graph, y!) && channelsOf(graph, t) === size(t))
+  const wide = op.inputs.filter((t) => size(t) === size(y!))
+  const plain = op.inputs.every((t) => !graph.tensors[t]!.data) && op.attrs.activation === 'NONE'
+  return plain && gates.length === 1 && wide.length === 1 && gates[0] !== wide[0] ? gates[0]! : -1
+}
+
 /**
- * What an op does to channels: leaves them apart and commutes with scaling (`join`), separates input from output
- * factors (`weights`), or neither.
+ * What an op does to channels: leaves them apart and commutes with scaling (`join`), takes the factors of its gate to
+ * its output (`gate`), separates input from output factors (`weights`), or neither.
  */
-function role(graph: Graph, op: Op): 'join' | 'weights' | 'fixed' {
+function role(graph: Graph, op: Op): 'join' | 'gate' | 'weights' | 'fixed' {
   const [x, y] = [op.inputs[0]!, op.outputs[0]!]
   switch (op.type) {
     case 'CONV_2D':
@@ -43,6 +53,8 @@ function role(graph: Graph, op: Op): 'join' | 'weights' | 'fixed' {
       )
       return plain && (op.attrs.activation === 'NONE' || op.attrs.activation === 'RELU') ? 'join' : 'fixed'
     }
+    case 'MUL':
+      return gateOf(graph, op) < 0 ? 'fixed' : 'gate'
     case 'MEAN':
       return spatial(graph, op) ? 'join' : 'fixed'
     case 'AVERAGE_POOL_2D':
@@ -81,11 +93,12 @@ export function channelGroups(graph: Graph): Group[] {
     if (kind === 'fixed' || op.inputs.some((t) => shared.has(t) && isWeighted(op))) {
       touched.forEach((t) => frozen.add(t))
     }
-    if (kind === 'join') {
-      touched.forEach((t) => {
-        parent[find(t)] = find(op.outputs[0]!)
-      })
-    }
+    const gate = kind === 'gate' && op.type === 'MUL' ? gateOf(graph, op) : -1
+    touched.forEach((t) => {
+      if (kind === 'join' || t === gate) parent[find(t)] = find(op.outputs[0]!)
+      // What is gated keeps its own: its factors would have to be multiplied with the gate's.
+      else if (gate >= 0 && t !== op.outputs[0]) frozen.add(t)
+    })
     if (isWeighted(op) && op.attrs.activation === 'RELU_N1_TO_1') frozen.add(op.outputs[0]!)
   }
   const groups = new Map<number, Group & { frozen: boolean }>()
@@ -93,7 +106,7 @@ export function channelGroups(graph: Graph): Group[] {
     const g = groups.get(find(t)) ?? {
       tensors: new Set<number>(),
       channels: channelsOf(graph, t),
-      relu6: false,
+      clamped: new Set<number>(),
       frozen: false,
     }
     g.tensors.add(t)
@@ -102,7 +115,7 @@ export function channelGroups(graph: Graph): Group[] {
   }
   for (const op of graph.ops) {
     const g = groups.get(find(op.outputs[0]!))
-    if (g && isWeighted(op) && op.attrs.activation === 'RELU6') g.relu6 = true
+    if (isWeighted(op) && op.attrs.activation === 'RELU6') g?.clamped.add(op.outputs[0]!)
   }
   return [...groups.values()].filter((g) => !g.frozen)
 }

@@ -118,7 +118,7 @@ function minimize(p: Problem, start: Float64Array): { u: Float64Array; value: nu
 function lowerBounds(group: Group, stats: Map<number, TensorStats>): Float64Array {
   const top = new Float64Array(group.channels)
   const second = new Float64Array(group.channels)
-  for (const t of group.tensors) {
+  for (const t of group.clamped) {
     const s = stats.get(t)
     if (s) {
       for (let c = 0; c < group.channels; c++) {
@@ -178,7 +178,7 @@ function problemOf(
     channels: group.channels,
     tensors,
     rows: { weight: together('weight'), cost: together('cost') },
-    ...(group.relu6 ? { lower: lowerBounds(group, stats) } : {}),
+    ...(group.clamped.size ? { lower: lowerBounds(group, stats) } : {}),
   }
 }
 
@@ -248,10 +248,11 @@ function rescale(
   tensors[b] = withData(tensors[b]!, bias)
 }
 
-/** The graph, and what calibration would see of it; of its photos one by one nothing is known. */
+/** The graph, and what calibration would see of it and noise cost in it. */
 export interface Equalized {
   graph: Graph
   stats: Map<number, TensorStats>
+  sensitivity: Sensitivity
 }
 
 /** Statistics of a tensor whose channels are divided by factors. */
@@ -266,9 +267,13 @@ function rescaled(s: TensorStats, factors: Float64Array | undefined): TensorStat
     channelMin,
     channelMax,
     channelSecond: by(s.channelSecond),
-    photos: new Map(),
+    photos: new Map([...s.photos].map(([p, { min, max }]) => [p, { min: by(min), max: by(max) }])),
   }
 }
+
+/** The costs of noise on a tensor whose channels are divided by factors. */
+const rescaledCost = (cost: Float64Array, factors: Float64Array | undefined): Float64Array =>
+  factors ? cost.map((v, c) => v * factors[c]! ** 2) : cost
 
 /**
  * A float graph that computes the same outputs with evener channels.
@@ -289,5 +294,12 @@ export function equalize(
   for (const op of graph.ops) {
     if (isWeighted(op)) rescale(tensors, op, factorOf.get(op.inputs[0]!), factorOf.get(op.outputs[0]!))
   }
-  return { graph: { ...graph, tensors }, stats: new Map([...stats].map(([t, s]) => [t, rescaled(s, factorOf.get(t))])) }
+  return {
+    graph: { ...graph, tensors },
+    stats: new Map([...stats].map(([t, s]) => [t, rescaled(s, factorOf.get(t))])),
+    sensitivity: {
+      ...sensitivity,
+      activations: new Map([...sensitivity.activations].map(([t, v]) => [t, rescaledCost(v, factorOf.get(t))])),
+    },
+  }
 }

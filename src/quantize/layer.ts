@@ -14,12 +14,15 @@ import {
   gatherRows,
   outputError,
   positions,
+  regained,
   roundAdaptive,
   roundingForm,
   roundNearest,
+  shareThatHolds,
   sum,
   variances,
   type Moments,
+  type RoundingForm,
 } from './reconstruct.ts'
 import type { Scheme } from './scheme.ts'
 import type { Walk } from './walk.ts'
@@ -88,22 +91,25 @@ const MAX_COLUMNS = 2304
 const adaptable = (columns: number, s: ConvShape, inputs: number): boolean =>
   columns <= MAX_COLUMNS && columns < Math.min(SAMPLED_ROWS, inputs * s.outH * s.outW)
 
+/** A layer's inputs, and what the float model has in their place. */
+interface Pairs {
+  inputs: readonly Float32Array[]
+  float: readonly Float32Array[]
+}
+
 /** Moments of every group, over about `limit` sampled positions of the given inputs. */
-function collect(
-  inputs: readonly Float32Array[],
-  s: ConvShape,
-  g: Grouping,
-  limit: number,
-  products: boolean,
-): Moments[] {
+function collect({ inputs, float }: Pairs, s: ConvShape, g: Grouping, limit: number, products: boolean): Moments[] {
   const taps = s.kh * s.kw
-  const all = Array.from({ length: g.groups }, () => emptyMoments(taps * g.inPerGroup, products))
+  const all = Array.from({ length: g.groups }, () => emptyMoments(taps * g.inPerGroup, products, g.inPerGroup > 1))
   const perInput = Math.max(1, Math.ceil(limit / inputs.length))
   inputs.forEach((x, i) => {
     // Every input starts its stride elsewhere; 0.618 spreads the starts evenly.
     const at = positions(s.outH * s.outW, perInput, (i * 0.618) % 1)
     if (g.inPerGroup > 1) {
-      all.forEach((m, group) => addMoments(m, gatherRows(x, s, at, group * g.inPerGroup, g.inPerGroup), at.length))
+      all.forEach((m, group) => {
+        const rows = (of: Float32Array): Float32Array => gatherRows(of, s, at, group * g.inPerGroup, g.inPerGroup)
+        addMoments(m, rows(x), at.length, rows(float[i]!))
+      })
       return
     }
     addTapMoments(all, gatherRows(x, s, at, 0, s.inC), taps, at.length)
@@ -156,20 +162,45 @@ interface InputGrid {
 /** Rows that decide whether a group is rounded adaptively. */
 const TRIED_ROWS = 16
 
+/** Every so many rows that TRIED_ROWS of them are tried. */
+const triedEach = (count: number): number => Math.ceil(count / TRIED_ROWS)
+
 /** Whether rounding for some photos gains on others, over an even choice of rows (in units of their scales). */
-function gainsElsewhere(units: readonly Float64Array[], { fit, check }: Samples): boolean {
-  if (!fit || !check) return true
-  const form = roundingForm(fit)
+function gainsElsewhere(units: readonly Float64Array[], form: RoundingForm, check: Moments): boolean {
   const H = covariance(check)
-  if (!form || !H) return false
-  const tried = units.filter((_, r) => r % Math.ceil(units.length / TRIED_ROWS) === 0)
+  if (!H) return false
+  const tried = units.filter((_, r) => r % triedEach(units.length) === 0)
   const total = (rounded: Float64Array[]): number => outputError(tried, rounded, H).reduce((a, b) => a + b, 0)
   return total(tried.map(roundNearest)) > total(roundAdaptive(tried, form))
 }
 
+/** What the samples say about a group: quadratic forms of all of them, and of those to try it with. */
+interface Forms extends Samples {
+  form: RoundingForm | undefined
+  fitForm: RoundingForm | undefined
+}
+
+const formsOf = (samples: Samples): Forms => ({
+  ...samples,
+  form: roundingForm(samples.all),
+  fitForm: samples.fit && roundingForm(samples.fit),
+})
+
+/** Rows that make up for what the layers before lost, as far as that holds on photos that it was not learnt from. */
+function regainedRows({ rows, columns: K, data }: Matrix, { all, fit, check, form, fitForm }: Forms): Float32Array {
+  if (!all.loss || !form || !fit || !fitForm || !check) return data
+  const tried = data.filter((_, i) => Math.floor(i / K) % triedEach(rows) === 0)
+  const learnt = regained(tried, fit, fitForm)
+  const share = learnt ? shareThatHolds(tried, learnt, check) : 0
+  const added = share > 0 ? regained(data, all, form) : undefined
+  return added ? data.map((v, i) => v + share * added[i]!) : data
+}
+
 /** Rounds the rows of one group: adaptively, unless that overfits; without samples to nearest. */
 function roundGroup(rows: Matrix, bias: Float32Array, input: InputGrid, samples?: Samples): QuantizedMatrix {
-  const { rows: count, columns: K, data } = rows
+  const { rows: count, columns: K } = rows
+  const forms = samples && formsOf(samples)
+  const data = forms ? regainedRows(rows, forms) : rows.data
   const variance = samples && variances(samples.all)
   const out: QuantizedMatrix = { rows: count, columns: K, q: new Int8Array(count * K), scales: new Float32Array(count) }
   const units = Array.from({ length: count }, (_, r) => {
@@ -178,8 +209,9 @@ function roundGroup(rows: Matrix, bias: Float32Array, input: InputGrid, samples?
     out.scales[r] = s
     return row.map((v) => v / s)
   })
-  const form = samples && gainsElsewhere(units, samples) ? roundingForm(samples.all) : undefined
-  const rounded = form ? roundAdaptive(units, form) : units.map(roundNearest)
+  const [form, fitForm, check] = [forms?.form, forms?.fitForm, forms?.check]
+  const adaptive = form && (!check || (fitForm && gainsElsewhere(units, fitForm, check)))
+  const rounded = adaptive ? roundAdaptive(units, form) : units.map(roundNearest)
   rounded.forEach((q, r) => out.q.set(q, r * K))
   return out
 }
@@ -204,7 +236,10 @@ function roundLayer(
   const products = adaptable(matrix.columns, s, inputs)
   const collected = (of: readonly number[]): Moments[] =>
     collect(
-      of.map((i) => walk.simulated[i]!.get(op.inputs[0]!)!),
+      {
+        inputs: of.map((i) => walk.simulated[i]!.get(op.inputs[0]!)!),
+        float: of.map((i) => walk.reference[i]!.get(op.inputs[0]!)!),
+      },
       s,
       g,
       (SAMPLED_ROWS * of.length) / inputs,

@@ -12,59 +12,76 @@ export interface TensorStats {
   channelMax: Float32Array
   /** Largest value per channel over all photos but the one that has `channelMax`. */
   channelSecond: Float32Array
-  /** Smallest and largest value per photo. */
-  photos: Map<number, readonly [number, number]>
+  /** Values that are not zero, per channel: the mean over the inputs. */
+  channelFilled: Float64Array
+  /** Smallest and largest value of each channel, per photo. */
+  photos: Map<number, ChannelRanges>
 }
+
+export interface ChannelRanges {
+  min: Float32Array
+  max: Float32Array
+}
+
+/** The smallest of the one and the largest of the other. */
+export const rangeOf = ({ min, max }: ChannelRanges): readonly [number, number] => [
+  min.reduce((a, b) => Math.min(a, b)),
+  max.reduce((a, b) => Math.max(a, b)),
+]
 
 class Collector {
   readonly channels: number
-  readonly min: Float32Array
-  private readonly maxOf = new Map<number, Float32Array>()
-  private readonly extremes = new Map<number, readonly [number, number]>()
+  private readonly photos = new Map<number, ChannelRanges>()
+  private readonly filled: Float64Array
+  private inputs = 0
 
   constructor(channels: number) {
     this.channels = channels
-    this.min = new Float32Array(channels).fill(Infinity)
+    this.filled = new Float64Array(channels)
   }
 
   add(data: Float32Array, photo: number): void {
-    const { channels, min } = this
-    let max = this.maxOf.get(photo)
-    if (!max) this.maxOf.set(photo, (max = new Float32Array(channels).fill(-Infinity)))
-    let [lo, hi] = this.extremes.get(photo) ?? [Infinity, -Infinity]
+    const { channels, filled } = this
     const seen = columnRanges(data, channels)
-    for (let c = 0; c < channels; c++) {
-      const [a, b] = [seen.min[c]!, seen.max[c]!]
-      if (a < min[c]!) min[c] = a
-      if (b > max[c]!) max[c] = b
-      if (a < lo) lo = a
-      if (b > hi) hi = b
+    const known = this.photos.get(photo)
+    if (known) {
+      for (let c = 0; c < channels; c++) {
+        if (seen.min[c]! < known.min[c]!) known.min[c] = seen.min[c]!
+        if (seen.max[c]! > known.max[c]!) known.max[c] = seen.max[c]!
+      }
+    } else this.photos.set(photo, seen)
+    for (let i = 0, c = 0; i < data.length; i++) {
+      if (data[i] !== 0) filled[c]!++
+      if (++c === channels) c = 0
     }
-    this.extremes.set(photo, [lo, hi])
+    this.inputs++
   }
 
   finish(): TensorStats {
-    const { channels, min } = this
+    const { channels, photos } = this
+    const min = new Float32Array(channels).fill(Infinity)
     const max = new Float32Array(channels).fill(-Infinity)
     const second = new Float32Array(channels).fill(-Infinity)
-    for (const photo of this.maxOf.values()) {
+    for (const photo of photos.values()) {
       for (let c = 0; c < channels; c++) {
-        const v = photo[c]!
+        min[c] = Math.min(min[c]!, photo.min[c]!)
+        const v = photo.max[c]!
         if (v > max[c]!) {
           second[c] = max[c]!
           max[c] = v
         } else if (v > second[c]!) second[c] = v
       }
     }
-    const extreme = (a: Float32Array, f: (x: number, y: number) => number): number => a.reduce((x, y) => f(x, y))
+    const [lowest, highest] = rangeOf({ min, max })
     return {
-      min: extreme(min, Math.min),
-      max: extreme(max, Math.max),
+      min: lowest,
+      max: highest,
       channels,
       channelMin: min,
       channelMax: max,
       channelSecond: second,
-      photos: this.extremes,
+      channelFilled: this.filled.map((n) => n / this.inputs),
+      photos,
     }
   }
 }

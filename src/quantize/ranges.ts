@@ -2,7 +2,7 @@
 import type { Graph, Op, Quantization } from '../graph.ts'
 import { floatModel } from '../float/execute.ts'
 import { bounds } from '../float/values.ts'
-import type { TensorStats } from './observe.ts'
+import { rangeOf, type TensorStats } from './observe.ts'
 import { isClassifier, probedOutputs } from './outputs.ts'
 import type { Scheme } from './scheme.ts'
 
@@ -56,7 +56,7 @@ interface Shared {
   max: number
   /** Smallest and largest value per photo. */
   photos: Map<number, readonly [number, number]>
-  /** What a fused activation clamps to: a wider range would be wasted. */
+  /** What a fused activation clamps to, or all readers do: a wider range would be wasted. */
   limits: readonly [number, number]
   /** Factors of the lower and of the upper end to try. */
   candidates: readonly (readonly [number, number])[]
@@ -65,13 +65,8 @@ interface Shared {
 }
 
 const FACTORS = [1, 1.1, 1.2, 1.4, 0.95, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5]
-/** Both ends together, then each alone. */
 const ONE_SIDED = FACTORS.map((f) => [f, f] as const)
-const TWO_SIDED = [
-  ...ONE_SIDED,
-  ...FACTORS.slice(1).map((f) => [1, f] as const),
-  ...FACTORS.slice(1).map((f) => [f, 1] as const),
-]
+const TWO_SIDED = FACTORS.flatMap((a) => FACTORS.map((b) => [a, b] as const))
 
 /**
  * Range of all photos but one. What that one costs there is what a photo that calibration has not seen will cost,
@@ -117,12 +112,14 @@ function sharedGrids(graph: Graph, stats: Map<number, TensorStats>, scheme: Sche
     const candidates = min < 0 && max > 0 ? TWO_SIDED : ONE_SIDED
     const photos = new Map<number, readonly [number, number]>()
     for (const s of all) {
-      for (const [p, [a, b]] of s.photos) {
+      for (const [p, channels] of s.photos) {
+        const [a, b] = rangeOf(channels)
         const [x, y] = photos.get(p) ?? [a, b]
         photos.set(p, [Math.min(a, x), Math.max(b, y)])
       }
     }
-    const limits = clampOf(graph, tensors)
+    const [written, read] = [clampOf(graph, tensors), heededBy(graph, tensors, scheme)]
+    const limits = [Math.max(written[0], read[0]), Math.min(written[1], read[1])] as const
     return {
       tensors,
       sources: tensors.filter((t) => !copies.has(t)),
@@ -147,31 +144,96 @@ function clampOf(graph: Graph, tensors: readonly number[]): readonly [number, nu
   return each.length ? [Math.min(...each.map((b) => b[0])), Math.max(...each.map((b) => b[1]))] : [-Infinity, Infinity]
 }
 
+/** All numbers. */
+const EVERYTHING: readonly [number, number] = [-Infinity, Infinity]
+
+/** The part of its input that an op tells apart: outside of it the output is one stored value. */
+function heeds(op: Op, scheme: Scheme): readonly [number, number] {
+  const half = (scheme.fixedOutput(op)?.scales[0] ?? 0) / 2
+  switch (op.type) {
+    case 'HARD_SWISH':
+      return [-3, Infinity]
+    case 'RELU':
+      return [0, Infinity]
+    case 'RELU6':
+      return [0, 6]
+    case 'RELU_N1_TO_1':
+      return [-1, 1]
+    case 'LOGISTIC':
+      return half ? [Math.log(half / (1 - half)), Math.log((1 - half) / half)] : EVERYTHING
+    case 'TANH':
+      return half ? [-Math.atanh(1 - half), Math.atanh(1 - half)] : EVERYTHING
+    default:
+      return EVERYTHING
+  }
+}
+
+/** What the readers of tensors on one grid tell apart together: ops that only move data ask those behind them. */
+function heededBy(graph: Graph, tensors: readonly number[], scheme: Scheme): readonly [number, number] {
+  const parts = graph.ops
+    .filter((op) => op.inputs.some((t) => tensors.includes(t)))
+    .filter((op) => !(PASS_THROUGH.has(op.type) && tensors.includes(op.outputs[0]!)))
+    .map((op) => heeds(op, scheme))
+  if (parts.length === 0 || tensors.some((t) => graph.outputs.includes(t))) return EVERYTHING
+  return [Math.min(...parts.map((p) => p[0])), Math.max(...parts.map((p) => p[1]))]
+}
+
+/** What errors on one tensor cost, per channel: rounding noise in all of an input, and one value's squared error. */
+interface ChannelCosts {
+  noise: Float64Array
+  value: Float64Array
+}
+
+/** Costs from measured ones; every value costs the same where there are none. */
+function channelCosts({ channels, channelFilled }: TensorStats, cost: Float64Array | undefined): ChannelCosts {
+  const filled = channelFilled.map((n) => Math.max(n, 1e-3))
+  const value = cost ? cost.map((v, c) => v / filled[c]!) : new Float64Array(channels).fill(1)
+  return { noise: cost ?? channelFilled, value }
+}
+
 /**
- * Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value), clipping as
- * it is.
+ * Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value that is not
+ * zero, which is exactly representable), clipping as it is.
  */
-function addCosts(s: Shared, base: readonly [number, number], x: Float32Array, scheme: Scheme): void {
-  let noisy = 0
-  // Zero is exactly representable.
-  for (let i = 0; i < x.length; i++) if (x[i] !== 0) noisy++
-  const outer = outliers(x, base)
+function addCosts(
+  s: Shared,
+  base: readonly [number, number],
+  x: Float32Array,
+  { noise, value }: ChannelCosts,
+  scheme: Scheme,
+): void {
+  const noisy = noise.reduce((a, b) => a + b, 0)
+  const outer = outliers(x, base, value)
   s.candidates.forEach((factor, k) => {
     const q = scheme.affine(...scaled(s, base, factor))
     const scale = q.scales[0]!
     const lo = (scheme.low - q.zeroPoints[0]!) * scale
     const hi = (scheme.high - q.zeroPoints[0]!) * scale
     let clipping = 0
-    for (const v of outer) clipping += v < lo ? (lo - v) ** 2 : v > hi ? (hi - v) ** 2 : 0
+    for (let i = 0; i < outer.at.length; i++) {
+      const v = Math.max(s.limits[0], Math.min(s.limits[1], outer.at[i]!))
+      const over = v < lo ? lo - v : v > hi ? v - hi : 0
+      clipping += over * over * outer.weight[i]!
+    }
     s.cost[k]! += clipping + (noisy * scale * scale) / 12
   })
 }
 
-/** Values outside the narrowest candidate. */
-function outliers(x: Float32Array, [lo, hi]: readonly [number, number]): Float32Array {
+/** Values outside the narrowest candidate, and what a squared error on each costs. */
+function outliers(
+  x: Float32Array,
+  [lo, hi]: readonly [number, number],
+  value: Float64Array,
+): { at: number[]; weight: number[] } {
   const least = Math.min(...FACTORS)
   const [a, b] = [Math.min(0, lo) * least, Math.max(0, hi) * least]
-  return x.filter((v) => v < a || v > b)
+  const [at, weight]: [number[], number[]] = [[], []]
+  for (let i = 0; i < x.length; i++) {
+    if (x[i]! >= a && x[i]! <= b) continue
+    at.push(x[i]!)
+    weight.push(value[i % value.length]!)
+  }
+  return { at, weight }
 }
 
 const TAIL = 1e-4
@@ -205,6 +267,8 @@ export interface GridOptions {
   method?: RangeMethod
   samples?: readonly (readonly Float32Array[])[]
   photoOf?: readonly number[]
+  /** What noise on each channel of a tensor costs in the outputs, by tensor. Default: all values cost the same. */
+  cost?: ReadonlyMap<number, Float64Array>
   /** The range of the graph's first input where it is known from the preprocessing. */
   input?: readonly [number, number] | undefined
 }
@@ -213,7 +277,7 @@ export interface GridOptions {
 export function activationGrids(
   graph: Graph,
   stats: Map<number, TensorStats>,
-  { scheme, method = 'minmax', samples = [], photoOf = [], input }: GridOptions,
+  { scheme, method = 'minmax', samples = [], photoOf = [], cost, input }: GridOptions,
 ): Map<number, Quantization> {
   const sets = sharedGrids(graph, stats, scheme)
   const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
@@ -222,12 +286,18 @@ export function activationGrids(
     const setOf = new Map(
       sets.filter((s) => !s.fixed && !isInput(s)).flatMap((s) => s.sources.map((t) => [t, s] as const)),
     )
+    const costs = new Map(
+      [...setOf].map(([t, s]) => {
+        const known = cost && s.sources.every((k) => cost.has(k)) ? cost.get(t) : undefined
+        return [t, channelCosts(stats.get(t)!, known)]
+      }),
+    )
     const model = floatModel(graph)
     samples.forEach((sample, i) =>
       model.run(sample, (t, x) => {
         const s = setOf.get(t)
         if (!s) return
-        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x, scheme)
+        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x, costs.get(t)!, scheme)
         else kept.set(s, [...(kept.get(s) ?? []), thinned(x, samples.length)])
       }),
     )
@@ -243,7 +313,7 @@ export function activationGrids(
         ? percentileRange(kept.get(s)!)
         : method === 'mse'
           ? best(s)
-          : ([s.min, s.max] as const)
+          : scaled(s, [s.min, s.max], [1, 1])
     const range = s.tensors.some((t) => logits.has(t)) ? roomy(chosen) : chosen
     const q = s.fixed ?? scheme.affine(...range)
     s.tensors.forEach((t) => grids.set(t, q))

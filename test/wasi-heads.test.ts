@@ -9,7 +9,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClassifier } from '../src/classifier.ts'
-import { printedBox, printedPose, printedSegments, rounded } from '../src/vision/printed.ts'
+import { printedDetection, printedPose, printedSegments, rounded } from '../src/vision/printed.ts'
 import { ThimbleError } from '../src/errors.ts'
 import type { Graph, Metadata } from '../src/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
@@ -17,190 +17,25 @@ import { loadGraph } from '../src/load-graph.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import { META_SECTION } from '../src/packed-module.ts'
 import type { PixelImage } from '../src/types.ts'
-import { createDetector, createPoseEstimator, createSegmenter } from '../src/vision.ts'
 import type { Head } from '../src/vision/head.ts'
-import { GraphBuilder } from './small-models.ts'
-import { rng, root } from './util.ts'
+import { common, described, finderOf, grid, HEADS, PHOTOS, shaped } from './head-networks.ts'
+import { root } from './util.ts'
 
 const dir = mkdtempSync(join(tmpdir(), 'thimble-heads-'))
 test.after(() => rmSync(dir, { recursive: true, force: true }))
 
-/** Photos with large and small things in them: binary PNM of odd sizes. */
-const photos = [
-  [64, 64, 3],
-  [37, 61, 3],
-  [211, 90, 3],
-  [150, 149, 1],
-] as const
-const names = photos.map(([width, height, channels], i) => {
-  const r = rng(i + 1)
-  const blobs = Array.from({ length: 6 }, () => [r.int(width), r.int(height), 4 + r.int(20), r.int(256)] as const)
-  const data = Buffer.alloc(width * height * channels, 90)
-  for (let y = 0; y < height; y++) {
-    for (let x = 0; x < width; x++) {
-      for (const [bx, by, size, value] of blobs) {
-        if (Math.abs(x - bx) + Math.abs(y - by) > size) continue
-        for (let c = 0; c < channels; c++) data[(y * width + x) * channels + c] = (value * (c + 2) + x) & 255
-      }
-    }
-  }
+const names = PHOTOS.map((bytes, i) => {
   const name = `${i}.pnm`
-  writeFileSync(
-    join(dir, name),
-    Buffer.concat([Buffer.from(`P${channels === 3 ? 6 : 5} ${width} ${height} 255\n`), data]),
-  )
+  writeFileSync(join(dir, name), bytes)
   return name
 })
 
-/** A network from a picture of `side` to [1, cells, cells, channels], as values of -1 to 1. */
-function grid(seed: number, side: number, channels: number): { b: GraphBuilder; y: number; cells: number } {
-  const b = new GraphBuilder(seed)
-  const x = b.input([1, side, side, 3], 'int8', 1 / 127, 0)
-  const cells = side / 4
-  const y = b.op(
-    'CONV_2D',
-    [x, b.weights([channels, 5, 5, 3], 0), b.bias(channels, channels)],
-    [b.tensor([1, cells, cells, channels], 'int8', 1 / 100, 0)],
-    { padding: 'SAME', strideH: 4, strideW: 4, activation: 'NONE', dilationH: 1, dilationW: 1 },
-  )
-  return { b, y, cells }
-}
-
-/** The same as probabilities, in another shape, perhaps as floats. */
-function shaped(seed: number, side: number, channels: number, shape: readonly number[], floats = false): Graph {
-  const { b, y, cells } = grid(seed, side, channels)
-  const p = b.op('LOGISTIC', [y], [b.tensor([1, cells, cells, channels], 'int8', 1 / 256, -128)], {})
-  const out = b.op('RESHAPE', [p, b.ints(shape)], [b.tensor(shape, 'int8', 1 / 256, -128)], {})
-  return b.done(floats ? b.op('DEQUANTIZE', [out], [b.tensor(shape, 'float32')], {}) : out)
-}
-
-const described = (graph: Graph, head: object, more: Metadata = {}): Graph => {
-  graph.metadata = { name: 'net', ...more, extra: { head } }
-  return graph
-}
-
-const common = { scoreThreshold: 0.5, iouThreshold: 0.4 }
-const yolo = { ...common, output: 0, layout: 'rows', coordinates: 'shares', classes: 3 }
-
-/** Classes of every cell as int64, by an arg-max in the network. */
-function indices(): Graph {
-  const { b, y, cells } = grid(5, 32, 6)
-  return b.done(b.op('ARG_MAX', [y, b.ints([3], [])], [b.tensor([1, cells, cells], 'int64')], { outputType: 'int64' }))
-}
-
-/** Boxes and scores of a grid through TFLite_Detection_PostProcess. */
-function postprocess(): Graph {
-  const { b, y } = grid(6, 32, 6)
-  const codes = b.op('RESHAPE', [y, b.ints([1, 64, 6])], [b.tensor([1, 64, 6], 'int8', 1 / 100, 0)], {})
-  const part = (from: number, count: number): number => {
-    const shape = [1, 64, count]
-    const slice = b.op('SLICE', [codes, b.ints([0, 0, from]), b.ints(shape)], [b.tensor(shape, 'int8', 1 / 100, 0)], {})
-    return b.op('DEQUANTIZE', [slice], [b.tensor(shape, 'float32')], {})
-  }
-  const anchors = b.tensor([64, 4], 'float32')
-  const centre = (i: number): number[] => [((i >> 3) + 0.5) / 8, ((i & 7) + 0.5) / 8, 0.3, 0.25]
-  b.graph.tensors[anchors]!.data = new Uint8Array(
-    Float32Array.from(Array.from({ length: 64 }, (_, i) => centre(i)).flat()).buffer,
-  )
-  const outputs = [[1, 9, 4], [1, 9], [1, 9], [1]].map((shape) => b.tensor(shape, 'float32'))
-  b.op('DETECTION_POSTPROCESS', [part(0, 4), part(4, 2), anchors], outputs, {
-    maxDetections: 9,
-    maxClassesPerDetection: 1,
-    detectionsPerClass: 100,
-    useRegularNms: false,
-    nmsScoreThreshold: 0.1,
-    nmsIouThreshold: 0.5,
-    numClasses: 2,
-    yScale: 10,
-    xScale: 10,
-    hScale: 5,
-    wScale: 5,
-  })
-  return b.done(...outputs)
-}
-
-const MODELS: Record<string, Graph> = {
-  'yolo8 rows, letterbox': described(shaped(1, 32, 7, [1, 64, 7]), { kind: 'yolo8', ...yolo, framing: 'letterbox' }),
-  'yolo8 columns of floats, corner': described(
-    shaped(2, 32, 7, [1, 7, 64], true),
-    { kind: 'yolo8', ...yolo, layout: 'columns', coordinates: 'auto', framing: 'corner' },
-    { labels: ['a "cup"', 'ein Bär', ''] },
-  ),
-  'yolo5, percent apart': described(shaped(3, 32, 8, [1, 64, 8]), { kind: 'yolo5', ...yolo, scoreThreshold: 0.3 }),
-  'yolo8-pose': described(shaped(4, 32, 56, [1, 64, 56]), {
-    kind: 'yolo8-pose',
-    ...yolo,
-    classes: 1,
-    points: 17,
-    pointValues: 3,
-  }),
-  'fomo, square': described(shaped(7, 48, 3, [1, 12, 12, 3]), {
-    kind: 'fomo',
-    ...common,
-    output: 0,
-    framing: 'square',
-  }),
-  'fomo, logits': described(shaped(8, 32, 3, [1, 8, 8, 3], true), {
-    kind: 'fomo',
-    ...common,
-    scoreThreshold: 0.35,
-    output: 0,
-    scores: 'softmax',
-  }),
-  movenet: described(shaped(9, 4, 51, [1, 1, 17, 3], true), {
-    kind: 'movenet',
-    ...common,
-    scoreThreshold: 0.2,
-    output: 0,
-    framing: 'square',
-  }),
-  postprocess: described(postprocess(), { kind: 'postprocess', ...common, boxes: 0, classes: 1, scores: 2, count: 3 }),
-  'classes along the last axis': described(
-    shaped(10, 32, 5, [1, 8, 8, 5]),
-    { kind: 'segmentation', ...common, outputs: [0], form: 'last' },
-    { labels: ['sky', 'road'] },
-  ),
-  'classes along the first axis': described(shaped(11, 32, 4, [1, 4, 8, 8]), {
-    kind: 'segmentation',
-    ...common,
-    outputs: [0],
-    form: 'first',
-  }),
-  'class numbers': described(indices(), {
-    kind: 'segmentation',
-    ...common,
-    outputs: [0],
-    form: 'indices',
-    framing: 'letterbox',
-  }),
-  'one mask': described(shaped(12, 32, 1, [1, 8, 8, 1]), {
-    kind: 'segmentation',
-    ...common,
-    outputs: [0],
-    form: 'mask',
-    crop: true,
-  }),
-}
-
 /** What the Node command prints of a photo. */
-type Look = (image: PixelImage) => Record<string, unknown>
-async function looker(graph: Graph): Promise<Look> {
-  const model = await loadGraph(graph)
-  const { kind } = graph.metadata.extra!.head as Head
-  if (kind === 'segmentation') {
-    const segmenter = await createSegmenter(model)
-    return (image) => printedSegments(segmenter.segment(image))
-  }
-  if (kind === 'movenet' || kind === 'yolo8-pose') {
-    const estimator = await createPoseEstimator(model)
-    return (image) => ({ poses: estimator.estimate(image).map(printedPose) })
-  }
-  const detector = await createDetector(model)
-  return (image) => ({
-    detections: detector
-      .detect(image)
-      .map(({ box, score, label, index }) => ({ box: printedBox(box), score: rounded(score, 4), label, index })),
-  })
+async function looker(graph: Graph): Promise<(image: PixelImage) => Record<string, unknown>> {
+  const finder = await finderOf(graph)
+  if (finder.task === 'segment') return (image) => printedSegments(finder.find(image))
+  if (finder.task === 'pose') return (image) => ({ poses: finder.find(image).map(printedPose) })
+  return (image) => ({ detections: finder.find(image).map(printedDetection) })
 }
 
 function command(wasm: string, args: string[]): { stdout: string; stderr: string; status: number | null } {
@@ -215,7 +50,7 @@ interface Printed extends Record<string, unknown> {
   timings: Record<string, number>
 }
 
-for (const [name, graph] of Object.entries(MODELS)) {
+for (const [name, graph] of Object.entries(HEADS)) {
   test(name, async () => {
     const path = join(dir, 'net.wasm')
     writeFileSync(path, (await packGraph(graph, { target: 'wasi' })).wasm)
@@ -314,7 +149,7 @@ test("a command has its own head's code alone", async () => {
     graph.metadata = { name: 'net' }
     return graph
   }
-  const [classes, boxes] = [await size(one()), await size(MODELS['yolo8 rows, letterbox']!)]
+  const [classes, boxes] = [await size(one()), await size(HEADS['yolo8 rows, letterbox']!)]
   assert.ok(boxes - classes > 1000, `${boxes - classes} bytes more`)
 })
 

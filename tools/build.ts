@@ -126,6 +126,7 @@ const wasi = ['simd', 'scalar', 'relaxed'].map((variant) => ({
   name: `wasi-${variant}`,
   asc: ['--config', 'assembly/wasi.asconfig.json', '--target', variant],
   embed: `the ${variant} WASI command`,
+  compressed: true,
 }))
 const MODULES: Module[] = [
   ...VARIANTS.map((variant) => ({
@@ -144,7 +145,7 @@ const MODULES: Module[] = [
   })),
   // What src/scan.ts has computed while the rest is still interpreted.
   { name: 'scan', asc: ['--config', 'assembly/scan.asconfig.json'], embed: 'the scan module' },
-  // The commands of `thimble pack --target wasi`: the same executor with picture decoding and text output.
+  // What `thimble pack` makes commands and components of: the same executor with picture decoding and text output.
   ...wasi,
   // Decoding and resizing of pictures, on every host.
   ...['simd', 'scalar'].map((target) => ({

@@ -35,7 +35,7 @@ function whole(x: f64): void {
 }
 
 /** The class with most pixels behind (`pixels` of them, `index`), the lower number first; -1: none. */
-function nextClass(most: u32, index: i32): i32 {
+export function nextClass(most: u32, index: i32): i32 {
   let best = -1
   for (let i = 0; i < PLANE_CLASSES; i++) {
     const n = load<u32>(pixels + ((<usize>i) << 2))
@@ -47,7 +47,7 @@ function nextClass(most: u32, index: i32): i32 {
 
 // @ts-ignore: decorator
 @inline
-function pixelsOf(i: i32): u32 {
+export function pixelsOf(i: i32): u32 {
   return load<u32>(pixels + ((<usize>i) << 2))
 }
 

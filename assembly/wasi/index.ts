@@ -8,10 +8,10 @@
  * stderr. Exit code 0: done; 1: a picture is at fault; 2: the call is at fault.
  */
 import { thimble_invoke } from '../exec'
-import { alloc, keep, message, own, reset, status, TOO_LARGE } from '../image/memory'
+import { alloc, keep, message, own, reset, status } from '../image/memory'
 import { SLACK } from '../image/picture'
-import { HEAD_FOMO, HEAD_MOVENET, HEAD_PLANES, HEAD_POSTPROCESS, HEAD_SCORES, HEAD_YOLO } from './config'
-import { head_1, head_2, head_3, head_4, head_5 } from './heads'
+import { computeHead, hint, kind, MEMORY_LIMIT, names, refusal } from './answer'
+import { nthBest, printPredictions } from './predictions'
 import { settings } from './settings'
 import { fillInput } from './input'
 import { decode, decodedFast, reduced } from './picture'
@@ -30,24 +30,36 @@ import {
   textLength,
 } from './system'
 import { printFound, printFoundJson } from './found'
-import { labelAt, labelBytes } from './labels'
+import { printLabel } from './labels'
 import { ascii, byte, decimal, flush, integer, json, line, printTo } from './text'
 import { frame } from './view'
 
 export { config, static_end } from './settings'
-export { header, flash_slices } from '../exec'
+export {
+  header,
+  flash_slices,
+  thimble_abi,
+  thimble_input_ptr,
+  thimble_input_bytes,
+  thimble_output_ptr,
+  thimble_output_bytes,
+  thimble_invoke,
+  thimble_reset,
+} from '../exec'
 export * from '../kernels'
 export { head_1, head_2, head_3, head_4, head_5 } from './heads'
+export { image_realloc, image_classify, image_detect, image_pose, image_segment } from './component'
+export { http_handle } from './http'
+export { http_room, sink_2 } from './http-calls'
+export { sink_1 } from './system'
 
-/** Most linear memory that a picture may take. */
-const MEMORY_LIMIT: u32 = 0x4000_0000
 const CHUNK: usize = 65536
 const STDIN_NAME = memory.data<u8>([0x2d])
 
 let asJson = false
 let fast = false
 let top: i32 = 5
-let code: i32 = 0
+let exitCode: i32 = 0
 let answers: i32 = 0
 let decodeTime: i64 = 0
 let prepareTime: i64 = 0
@@ -66,11 +78,11 @@ export function _start(): void {
     ascii('\n]\n')
   }
   flush()
-  if (code != 0) exit(code)
+  if (exitCode != 0) exit(exitCode)
 }
 
 function fatal(what: string, more: string = ''): void {
-  code = 2
+  exitCode = 2
   printTo(2)
   ascii('thimble: ')
   ascii(what)
@@ -120,13 +132,6 @@ function run(pointers: usize): void {
   for (let i = 0; i < images; i++) answer(argument(pointers, i))
 }
 
-/** Whether the answer is names with scores. */
-// @ts-ignore: decorator
-@inline
-function names(): bool {
-  return settings().head == HEAD_SCORES
-}
-
 // @ts-ignore: decorator
 @inline
 function usage(): string {
@@ -154,7 +159,7 @@ function whole(text: usize): i32 {
 }
 
 function problem(kind: string, name: usize, what: string, hint: string): void {
-  code = max(code, 1)
+  exitCode = max(exitCode, 1)
   printTo(2)
   ascii('thimble: ')
   ascii(kind)
@@ -205,32 +210,16 @@ function readPicture(name: usize): usize {
           : "it can't be opened",
       openError == -1 ? '; run with --dir=FOLDER' : '',
     )
-    code = 2
+    exitCode = 2
     return 0
   }
   const file = readAll(fd)
   if (!stdin) closeFile(fd)
   if (file == 0 && status == 0) {
     problem('usage/file', name, "it can't be read", '')
-    code = 2
+    exitCode = 2
   }
   return file
-}
-
-/** What the outputs mean; false when there is no memory. */
-function computeHead(): bool {
-  switch (settings().head) {
-    case HEAD_POSTPROCESS:
-      return head_1()
-    case HEAD_YOLO:
-      return head_2()
-    case HEAD_FOMO:
-      return head_3()
-    case HEAD_MOVENET:
-      return head_4()
-    default:
-      return head_5()
-  }
 }
 
 function answer(name: usize): void {
@@ -242,17 +231,13 @@ function answer(name: usize): void {
   const decoded = microseconds()
   const ok = status == 0 && (names() || frame()) && fillInput()
   const filled = microseconds()
-  if (ok && thimble_invoke() != 0) return problem('runtime/status', name, 'the executor refused the program', '')
+  const code = ok ? thimble_invoke() : 0
+  if (code != 0) return problem('runtime/status', name, refusal(code), '')
   const done = microseconds()
   const list: usize = !ok ? 0 : names() ? (computeScores() ? best(top) : 0) : usize(computeHead())
   headTime = microseconds() - done
   if (list == 0) {
-    return problem(
-      kind(status),
-      name,
-      message,
-      status == TOO_LARGE ? '; scale it down first' : '; expected a whole JPEG, PNG, BMP, PPM or PGM file',
-    )
+    return problem(kind(status), name, message, hint(status))
   }
   decodeTime = decoded - start
   prepareTime = filled - decoded
@@ -261,18 +246,6 @@ function answer(name: usize): void {
   if (asJson) printJson(name, list)
   else printText(name, list)
   flush()
-}
-
-function kind(failure: i32): string {
-  if (failure == 1) return 'image/truncated'
-  if (failure == 2) return 'image/corrupt'
-  return failure == TOO_LARGE ? 'image/too-large' : 'image/unsupported-format'
-}
-
-// @ts-ignore: decorator
-@inline
-function nthBest(list: usize, i: i32): i32 {
-  return load<i32>(list + ((<usize>i) << 2))
 }
 
 function printText(name: usize, list: usize): void {
@@ -287,11 +260,7 @@ function printText(name: usize, list: usize): void {
     ascii(tenths < 100 ? '    ' : tenths < 1000 ? '   ' : '  ')
     decimal(tenths, 1)
     ascii(' %  ')
-    if (labelBytes(index) > 0) line(labelAt(index), labelBytes(index))
-    else {
-      ascii('class ')
-      integer(index)
-    }
+    printLabel(index)
     byte(10)
   }
   ascii('  ')
@@ -341,30 +310,4 @@ function printJson(name: usize, list: usize): void {
     milliseconds(headTime, 3)
   }
   ascii('}}')
-}
-
-function printPredictions(list: usize): void {
-  ascii(', "predictions": [')
-  for (let i = 0; i < found; i++) {
-    const index = nthBest(list, i)
-    ascii(i == 0 ? '\n    {"label": ' : ',\n    {"label": ')
-    if (labelBytes(index) > 0) json(labelAt(index), labelBytes(index))
-    else {
-      ascii('"class ')
-      integer(index)
-      byte(0x22)
-    }
-    ascii(', "index": ')
-    integer(index)
-    ascii(', "score": ')
-    number(<f64>score(index))
-    byte(0x7d)
-  }
-  ascii('\n  ]')
-}
-
-/** A score with nine digits behind the point; huge or infinite values are cut off. */
-function number(value: f64): void {
-  if (value < 0) byte(0x2d)
-  decimal(<i64>nearest(min<f64>(abs<f64>(value), 1e9) * 1e9), 9)
 }

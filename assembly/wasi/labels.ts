@@ -27,13 +27,17 @@ export function printLabelJson(i: i32): void {
   ascii('"')
 }
 
+/** Address and length of the name of a key point below `pointNameCount`. */
+export function pointNameAt(i: i32): usize {
+  return <usize>load<u32>(<usize>settings().pointNames + ((<usize>i) << 2))
+}
+export function pointNameBytes(i: i32): i32 {
+  return load<i32>(<usize>settings().pointNames + ((<usize>i) << 2), 4) - <i32>pointNameAt(i)
+}
+
 /** Name of a key point, or its number. */
 export function printPointName(i: i32): void {
-  const s = settings()
-  if (i < s.pointNameCount) {
-    const entry = <usize>s.pointNames + ((<usize>i) << 2)
-    return json(load<u32>(entry), load<i32>(entry, 4) - load<i32>(entry))
-  }
+  if (i < settings().pointNameCount) return json(pointNameAt(i), pointNameBytes(i))
   ascii('"')
   integer(i)
   ascii('"')

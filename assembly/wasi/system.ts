@@ -130,8 +130,8 @@ export function read(fd: i32, to: usize, bytes: i32): i32 {
   return code == 0 ? load<i32>(words) : -1
 }
 
-/** All of it, or false. */
-export function write(fd: i32, from: usize, bytes: i32): bool {
+/** Writes all of it, or false. The packer leaves it out where no descriptor is written to. */
+export function sink_1(fd: i32, from: usize, bytes: i32): bool {
   while (bytes > 0) {
     store<u32>(vector, from)
     store<i32>(vector, bytes, 4)

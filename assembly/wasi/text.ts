@@ -1,6 +1,8 @@
-/** Buffered text output: to stdout, or to stderr one line at a time. UTF-8. */
-import { write } from './system'
+/** Buffered text output: to stdout, to stderr one line at a time, or to the body of a response. UTF-8. */
+import { sink_2 } from './http-calls'
+import { sink_1 } from './system'
 
+/** As much as an output stream of wasi:io takes at a time. */
 const SIZE = 4096
 const buffer = memory.data(4096)
 let used: i32 = 0
@@ -8,12 +10,27 @@ let target: i32 = 1
 /** False once the reader is gone. */
 export let open: bool = true
 
+/** Where the text lies that was printed and not flushed, and its length, which is as if it never was then. */
+export const printedAt: usize = buffer
+export function takePrinted(): i32 {
+  const n = used
+  used = 0
+  return n
+}
+
 export function flush(): void {
-  if (used > 0 && open) open = write(target, buffer, used)
+  if (used > 0 && open) open = target == RESPONSE ? sink_2(buffer, used) : sink_1(target, buffer, used)
   used = 0
 }
 
-/** 1: stdout, 2: stderr. */
+/** Forgets what was printed, and that a reader was gone. */
+export function restart(): void {
+  used = 0
+  open = true
+}
+
+/** 1: stdout, 2: stderr, RESPONSE. */
+export const RESPONSE: i32 = 0
 export function printTo(fd: i32): void {
   if (fd == target) return
   flush()

@@ -4,8 +4,8 @@ import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
 import { KERNELS } from '../kernels.ts'
 import { SIGNED_DOT } from '../pack/header.ts'
-import { packGraph, type PackedModel } from '../pack/pack.ts'
-import { badCall, choice, text } from './args.ts'
+import { packGraph, type PackedModel, TARGETS } from '../pack/pack.ts'
+import { badCall, choice, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelFile, writeFiles } from './files.ts'
 import { openModel } from './shipped.ts'
@@ -21,12 +21,13 @@ function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
     ['state', s.stateBytes],
     ['arena', s.arenaBytes],
     ['margin', s.marginBytes],
+    ['interface', s.shellMemoryBytes],
   ] as const
   const parts = memory
     .filter(([name, bytes]) => bytes > 0 || name === 'arena')
     .map(([name, bytes]) => `${name} ${bytes}`)
   return (
-    `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}\n` +
+    `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}${s.shellBytes ? ` + component ${s.shellBytes}` : ''}\n` +
     `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = ${parts.join(' + ')}\n` +
     (meta.flash
       ? `weights in flash: ${meta.flash.slices} slices of at most ${meta.flash.largestSlice} bytes, ${meta.flash.readBytes} bytes copied an inference\n`
@@ -53,16 +54,21 @@ async function run(args: Args): Promise<void> {
   }
   const output = text(args, 'output')
   if (output === undefined) throw badCall(command, 'no -o OUT.wasm given')
-  const target = choice(args, 'target', ['core', 'wasi'] as const) ?? 'core'
+  const target = choice(args, 'target', TARGETS) ?? 'core'
   const variant = choice(args, 'variant', ['simd', 'scalar', 'relaxed'] as const) ?? 'simd'
   const kernels = choice(args, 'kernels', KERNELS)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   const weights = choice(args, 'weights', ['memory', 'flash'] as const)
   const ram = byteCount(args, 'ram')
   const header = text(args, 'header')
-  if (header !== undefined && target === 'wasi') {
-    throw new ThimbleError('usage/option', '--header goes with --target core: a WASI command is run, not linked')
+  if (header !== undefined && target !== 'core') {
+    throw new ThimbleError(
+      'usage/option',
+      '--header goes with --target core: commands and components are not linked to C',
+    )
   }
+  const raw = flag(args, 'raw')
+  if (raw && target !== 'component') throw new ThimbleError('usage/option', '--raw goes with --target component')
   const model = openModel(modelName)
   const graph = readModel(model.bytes, model.name)
   const labels = labelFile(args)
@@ -71,10 +77,11 @@ async function run(args: Args): Promise<void> {
   const prefix = text(args, 'name') ?? basename(output).replace(/\.[^.]*$/, '')
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
   const file = basename(output)
-  const packed = await packGraph(graph, { target, variant, kernels, plan, weights, ram, name, prefix, file })
+  const packed = await packGraph(graph, { target, raw, variant, kernels, plan, weights, ram, name, prefix, file })
   writeFiles([
     { path: output, bytes: packed.wasm },
     ...(header === undefined ? [] : [{ path: header, bytes: packed.header }]),
+    ...(packed.wit === undefined ? [] : [{ path: `${output.replace(/\.wasm$/, '')}.wit`, bytes: packed.wit }]),
   ])
   process.stdout.write(sizeReport(output, packed))
   if (packed.signedDot) process.stderr.write(`thimble: warning: ${output} is ${SIGNED_DOT}\n`)
@@ -83,13 +90,13 @@ async function run(args: Args): Promise<void> {
 export const command: Command = {
   name: 'pack',
   summary: 'Makes one self-contained WebAssembly module of a model: only the kernels it uses, its weights, its plan.',
-  usage: 'pack MODEL -o OUT.wasm [--target core|wasi] [--variant simd|scalar|relaxed] [--header OUT.h]',
+  usage: 'pack MODEL -o OUT.wasm [--target core|wasi|component|http] [--variant simd|scalar|relaxed] [--header OUT.h]',
   options: {
     output: { type: 'string', short: 'o', value: 'OUT.wasm', help: 'where the module goes' },
     target: {
       type: 'string',
       value: 'T',
-      help: 'core: a module with no imports, for any engine; wasi: a command that reads image files and says what is in them (default: core)',
+      help: 'core: a module with no imports, for any engine; wasi: a command that reads image files and says what is in them; component: thimble:vision/model, whose interface goes to OUT.wit; http: wasi:http/incoming-handler, an image POSTed, JSON back (default: core)',
     },
     variant: { type: 'string', value: 'V', help: 'simd, scalar (engines without SIMD) or relaxed (default: simd)' },
     kernels: {
@@ -111,6 +118,10 @@ export const command: Command = {
       type: 'string',
       value: 'BYTES',
       help: 'with --weights flash: linear memory that the module may take, such as 64K (default: as little as possible)',
+    },
+    raw: {
+      type: 'boolean',
+      help: 'with --target component: inputs, outputs and run alone, without the decoder of images',
     },
     header: {
       type: 'string',

@@ -32,6 +32,8 @@ export interface LinkOptions {
    * in slices (assembly/exec.ts).
    */
   flash?: Uint8Array | undefined
+  /** Where the memory comes from, where the module does not have it for itself: it is imported then, not exported. */
+  memoryFrom?: { module: string; name: string } | undefined
   /** 64 KiB pages of linear memory: fixed unless `maxPages` is larger. */
   memoryPages: number
   maxPages?: number
@@ -53,8 +55,8 @@ export interface Linked {
   functions: number
 }
 
-/** Exports that are there for the linker alone: of kernels, GEMM forms, slices and, in the command, heads. */
-export const LINKER_EXPORT = /^(kernel|gemm|head)_(\d+)$|^relaxed_dot_is_signed$|^flash_/
+/** Exports that are there for the linker alone: of kernels, GEMM forms, slices and, where pictures are read, heads and outputs. */
+export const LINKER_EXPORT = /^(kernel|gemm|head|sink)_(\d+)$|^relaxed_dot_is_signed$|^flash_/
 
 /** The function that brings slices of a program into memory. */
 export const FLASH_SLICES = 'flash_slices'
@@ -76,6 +78,10 @@ export function linkModule(options: LinkOptions): Linked {
   while (mergeEqualFunctions(m)) removeUnused(m)
   if (!m.memory) throw new ThimbleError('format/wasm', 'the runtime has no memory')
   m.memory = { min: options.memoryPages, max: options.maxPages ?? options.memoryPages }
+  if (options.memoryFrom) {
+    m.memoryFrom = options.memoryFrom
+    m.exports = m.exports.filter((e) => e.kind !== 'memory')
+  }
   m.data = layImage([...m.data, ...options.data], options.memoryPages * PAGE)
   for (const [name, value] of Object.entries(options.globals ?? {})) {
     m.exports.push({ name, kind: 'global', index: m.globals.length })

@@ -51,7 +51,8 @@ export interface MetaInput {
   flash?: FlashMeta
 }
 
-const sized = (t: TensorInfo): SizedTensor => ({
+/** A tensor's description with its bytes. */
+export const sized = (t: TensorInfo): SizedTensor => ({
   name: t.name,
   shape: [...t.shape],
   dtype: t.dtype,

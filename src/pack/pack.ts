@@ -7,21 +7,33 @@ import { settle } from '../fold/index.ts'
 import type { Graph } from '../graph.ts'
 import { PAGE, PROGRAM_BASE } from '../memory.ts'
 import { LATER_EXPORTS, META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
-import { compileModel, type Program } from '../plan/compile.ts'
+import { compileModel, type Program, type ProgramPort } from '../plan/compile.ts'
 import { compileFlash } from '../plan/flash.ts'
 import type { Flash } from '../plan/slices.ts'
 import { PLAIN, runtimeBytes } from '../runtime.ts'
+import { taskOf } from '../task.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { Reader } from './bytes.ts'
 import { cHeader } from './header.ts'
 import { FLASH_SLICES, LINKER_EXPORT, linkModule } from './link.ts'
-import { moduleMeta, type ModuleMeta } from './meta.ts'
-import { wasiCommand, wasiRuntimeBytes } from './wasi.ts'
+import { type Port } from './component/glue.ts'
+import { HTTP_CALLS, HTTP_MEMORY, httpComponent } from './component/http.ts'
+import { modelComponent } from './component/index.ts'
+import { moduleMeta, type ModuleMeta, sized } from './meta.ts'
+import { type PictureTask, wasiCommand, wasiRuntimeBytes } from './wasi.ts'
 import { parseModule, type WasmModule } from './wasm.ts'
 
+export const TARGETS = ['core', 'wasi', 'component', 'http'] as const
+export type Target = (typeof TARGETS)[number]
+
 export interface PackOptions {
-  /** `core` (default): no imports. `wasi`: a command. */
-  target?: 'core' | 'wasi'
+  /**
+   * `core` (default): no imports. `wasi`: a command. `component`: a component that exports `thimble:vision/model`. `http`:
+   * one that exports `wasi:http/incoming-handler`.
+   */
+  target?: Target
+  /** With `component`: raw tensors alone, even where the model is one for pictures. */
+  raw?: boolean
   variant?: Variant
   /**
    * What to choose kernels for; default `generic`. `arm-dot` gives right answers only on engines whose relaxed dot
@@ -51,6 +63,8 @@ export interface PackSizes {
   codeBytes: number
   dataBytes: number
   metaBytes: number
+  /** What makes a component of a module. */
+  shellBytes: number
   fileBytes: number
   functions: number
   /** Records and constants that are no part of linear memory; slices of them are, in the arena. */
@@ -62,6 +76,8 @@ export interface PackSizes {
   stateBytes: number
   arenaBytes: number
   marginBytes: number
+  /** A component's own. */
+  shellMemoryBytes: number
   memoryBytes: number
   memoryPages: number
 }
@@ -70,8 +86,10 @@ export interface PackedModel {
   wasm: Uint8Array
   meta: ModuleMeta
   sizes: PackSizes
-  /** C header text for this module; empty for a command. */
+  /** C header text of a core module; empty for others. */
   header: string
+  /** The interface of a component that exports `thimble:vision/model`, as text. */
+  wit?: string
   /** It computes by relaxed dot products: right only on engines where they are signed, elsewhere it refuses to run. */
   signedDot: boolean
 }
@@ -140,11 +158,16 @@ const needsSignedDot = ({ usedForms, usedOpcodes }: Program): boolean =>
  * Exported kernels and GEMM forms that the program never runs, heads that the command never reads, and the probe that
  * only some need.
  */
-const unusedKernels = (runtime: WasmModule, program: Program, head?: number): string[] => {
+const unusedKernels = (
+  runtime: WasmModule,
+  program: Program,
+  { head, sink }: { head?: number | undefined; sink?: number | undefined },
+): string[] => {
   const used: Record<string, readonly (number | undefined)[]> = {
     kernel: program.usedOpcodes,
     gemm: program.usedForms,
     head: [head],
+    sink: [sink],
   }
   return runtime.exports
     .map((e) => e.name)
@@ -154,6 +177,10 @@ const unusedKernels = (runtime: WasmModule, program: Program, head?: number): st
       return kind !== undefined && !used[kind]!.includes(Number(id))
     })
 }
+
+/** Tensors of the graph and where the program has them. */
+const placed = (graph: Graph, indices: readonly number[], ports: readonly ProgramPort[]): Port[] =>
+  indices.map((index, i) => ({ ...sized(tensorInfo(graph.tensors[index]!)), address: ports[i]!.address }))
 
 /** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
 function compileFor(
@@ -170,29 +197,62 @@ function compileFor(
   return bytes(size) < bytes(speed) ? size : speed
 }
 
-/** Pages that a command's memory may grow to for its pictures: 1 GiB. */
-const WASI_MAX_PAGES = 16384
+/** Pages that the memory of commands and components may grow to, for pictures and other large questions: 1 GiB. */
+const MAX_PAGES = 16384
+
+/** What a module that reads pictures answers; undefined for a module of tensors alone. Errors: as those of wasiCommand. */
+function picturesOf(graph: Graph, { target = 'core', raw = false }: PackOptions): PictureTask | undefined {
+  if (target === 'core' || raw) return undefined
+  const task = (): PictureTask => wasiCommand(graph, '', 0).task
+  if (target !== 'component') return task()
+  const [inputs, outputs] = [graph.inputs, graph.outputs].map((list) => list.map((i) => tensorInfo(graph.tensors[i]!)))
+  if (taskOf({ inputs: inputs!, outputs: outputs!, metadata: graph.metadata }).command === 'run') return undefined
+  try {
+    return task()
+  } catch (error) {
+    // Heads that such modules do not read: raw tensors remain.
+    if (error instanceof ThimbleError) return undefined
+    throw error
+  }
+}
+
+/** Where a target's text goes: the number of the runtime's export that writes it. */
+const SINKS: Partial<Record<Target, number>> = { wasi: 1, http: 2 }
+
+/** Names that a target's core module exports. */
+function exportsOf(target: Target, images: PictureTask | undefined): string[] {
+  if (target === 'wasi') return ['memory', '_start']
+  if (target === 'http') return ['memory', 'http_handle']
+  return [
+    'memory',
+    ...PACKED_EXPORTS.slice(1),
+    ...LATER_EXPORTS,
+    ...(images ? ['image_realloc', `image_${images}`] : []),
+  ]
+}
 
 /**
  * Packs a graph: for target `core` as a module of the packed ABI (no imports, fixed memory, only the kernels it uses),
- * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures).
- * Errors: `lower/…`, `plan/…`; for wasi `usage/not-a-classifier`, `usage/head`, `image/unsupported-input`.
+ * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures), for `component` and `http` as
+ * components.
+ * Errors: `lower/…`, `plan/…`; `usage/target`; for wasi and http `usage/not-a-classifier`, `usage/head`,
+ * `image/unsupported-input`.
  */
 export async function packGraph(source: Graph, options: PackOptions = {}): Promise<PackedModel> {
   const graph = settle(source)
-  const variant = options.variant ?? 'simd'
+  const { variant = 'simd', target = 'core' } = options
   const name = options.name ?? graph.metadata.name ?? 'model'
-  const wasi = options.target === 'wasi'
   const flash = options.weights === 'flash'
   checkFlash(options)
-  const runtime = wasi ? await wasiRuntimeBytes(variant) : await runtimeBytes(variant)
+  const images = picturesOf(graph, options)
+  const runtime = images ? await wasiRuntimeBytes(variant) : await runtimeBytes(variant)
   const parsed = parseModule(runtime)
   const header = exportedConstant(parsed, 'header')
-  const staticEnd = wasi ? align(exportedConstant(parsed, 'static_end'), 16) : PROGRAM_BASE
+  const staticEnd = images ? align(exportedConstant(parsed, 'static_end'), 16) : PROGRAM_BASE
   if (header + LAYOUT.Header.size > staticEnd) {
     throw new ThimbleError('plan/memory', "the runtime's static data reaches into the program")
   }
-  const command = wasi ? wasiCommand(graph, name, staticEnd) : undefined
+  const command = images ? wasiCommand(graph, name, staticEnd) : undefined
   const base = staticEnd + align(command?.blob.length ?? 0, 16)
   const kernels = options.kernels ?? 'generic'
   if (kernels === 'x86-vnni') {
@@ -218,11 +278,23 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
       })
     : compileFor(graph, variant, options.plan, base, kernels)
   const start = program.image[0]!.address
-  const pages = program.memoryBytes / PAGE
   const heapBase = Math.min(
     program.memoryBytes,
     align(program.arenaAddress + program.arenaBytes + program.slackBytes, 16),
   )
+  const shell =
+    target === 'component'
+      ? modelComponent({
+          name,
+          inputs: placed(graph, graph.inputs, program.inputs),
+          outputs: placed(graph, graph.outputs, program.outputs),
+          state: program.stateBytes > 0,
+          images,
+          base: heapBase,
+        })
+      : undefined
+  const used = align(heapBase + (shell?.staticBytes ?? 0), 16)
+  const pages = Math.max(program.memoryBytes, align(used, PAGE)) / PAGE
   const meta = moduleMeta({
     name,
     variant,
@@ -240,32 +312,46 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const data = [{ address: header, bytes: headerBytes(program) }, ...program.image]
   if (command) {
     data.push(
-      { address: exportedConstant(parsed, 'config'), bytes: command.config(heapBase, program.memoryBytes) },
+      { address: exportedConstant(parsed, 'config'), bytes: command.config(used, pages * PAGE) },
       { address: staticEnd, bytes: command.blob },
     )
   }
+  const maxPages = Math.max(pages, MAX_PAGES)
   const linked = linkModule({
     runtime,
     flash: program.flash?.bytes,
-    exports: wasi ? ['memory', '_start'] : [...PACKED_EXPORTS, ...LATER_EXPORTS],
-    stubs: [...unusedKernels(parsed, program, command?.head), ...(flash ? [] : [FLASH_SLICES])],
+    exports: exportsOf(target, images),
+    stubs: [
+      ...unusedKernels(parsed, program, { head: command?.head, sink: SINKS[target] }),
+      ...(flash ? [] : [FLASH_SLICES]),
+    ],
     data,
     memoryPages: pages,
     customs: { [META_SECTION]: JSON.stringify(meta) },
-    ...(wasi
-      ? { maxPages: Math.max(pages, WASI_MAX_PAGES), importModules: ['wasi_snapshot_preview1'] }
-      : { globals: { __heap_base: heapBase, __data_end: program.arenaAddress } }),
+    ...(target === 'core' ? {} : { maxPages }),
+    ...(target === 'wasi' ? { importModules: ['wasi_snapshot_preview1'] } : {}),
+    ...(target === 'http' ? { importModules: [HTTP_CALLS], memoryFrom: HTTP_MEMORY } : {}),
+    ...(target === 'core' || target === 'component'
+      ? { globals: { __heap_base: heapBase, __data_end: program.arenaAddress } }
+      : {}),
   })
+  const signedDot = needsSignedDot(program)
+  const wasm =
+    target === 'http'
+      ? httpComponent(linked.wasm, { pages, maxPages, room: exportedConstant(parsed, 'http_room') })
+      : (shell?.wrap(linked.wasm) ?? linked.wasm)
   return {
-    wasm: linked.wasm,
+    wasm,
     meta,
-    header: wasi ? '' : cHeader(meta, options.file ?? `${meta.name}.wasm`, options.prefix, needsSignedDot(program)),
-    signedDot: needsSignedDot(program),
+    header: target === 'core' ? cHeader(meta, options.file ?? `${meta.name}.wasm`, options.prefix, signedDot) : '',
+    ...(shell ? { wit: shell.wit } : {}),
+    signedDot,
     sizes: {
       codeBytes: linked.codeBytes,
       dataBytes: linked.dataBytes,
       metaBytes: linked.metaBytes,
-      fileBytes: linked.wasm.length,
+      shellBytes: wasm.length - linked.wasm.length,
+      fileBytes: wasm.length,
       functions: linked.functions,
       flashBytes: program.flash?.bytes.length ?? 0,
       staticBytes: start,
@@ -274,7 +360,8 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
       stateBytes: program.stateBytes,
       arenaBytes: program.arenaBytes,
       marginBytes: heapBase - program.arenaAddress - program.arenaBytes,
-      memoryBytes: heapBase,
+      shellMemoryBytes: shell?.staticBytes ?? 0,
+      memoryBytes: heapBase + (shell?.staticBytes ?? 0),
       memoryPages: pages,
     },
   }

@@ -46,7 +46,7 @@ import {
 import { type DType, dtypeBytes, elements, type Graph, type Preprocess } from '../graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { inputGeometry, inputTable, Preprocessor } from '../image/preprocess.ts'
-import { fromBase64 } from '../base64.ts'
+import { decompress } from '../compressed.ts'
 import { type Subject, taskOf } from '../task.ts'
 import type { TensorInfo, Variant } from '../types.ts'
 import type { Framing, Head } from '../vision/head.ts'
@@ -60,6 +60,7 @@ import { familyLabels, familyPreprocess } from '../vision/network.ts'
 import { headOf } from '../vision/recognise.ts'
 import { skeletonOf } from '../vision/skeletons.ts'
 import { shapesOf } from '../vision/values.ts'
+import { Blob } from './blob.ts'
 
 /** Bytes of a variant's command, with all kernels and no model. */
 export async function wasiRuntimeBytes(variant: Variant): Promise<Uint8Array> {
@@ -69,7 +70,7 @@ export async function wasiRuntimeBytes(variant: Variant): Promise<Uint8Array> {
       : variant === 'scalar'
         ? await import('../generated/wasi-scalar.ts')
         : await import('../generated/wasi-relaxed.ts')
-  return fromBase64(file.default)
+  return decompress(file.default)
 }
 
 const FITS = { stretch: FIT_STRETCH, crop: FIT_CROP, fit: FIT_LETTERBOX }
@@ -91,49 +92,20 @@ const DTYPES: Partial<Record<DType, number>> = {
   float32: DTYPE_FLOAT32,
 }
 
+export type PictureTask = 'classify' | 'detect' | 'pose' | 'segment'
+
 export interface Command {
   /** Bytes to place at `base`: tables, labels, name. */
   blob: Uint8Array
   /** The HEAD_ constant of what it reads. */
   head: number
+  /** What that gives. */
+  task: PictureTask
   /** Configuration for a program whose free memory starts at `heap`, in a memory that ends at `memoryEnd`. */
   config(heap: number, memoryEnd: number): Uint8Array
 }
 
 type Fields = Record<string, number>
-
-/** Bytes one after the other from an address on. */
-class Blob {
-  readonly base: number
-  private readonly parts: { at: number; bytes: Uint8Array }[] = []
-  private end: number
-
-  constructor(base: number) {
-    this.base = base
-    this.end = base
-  }
-
-  /** Returns the address. */
-  add(data: ArrayBufferView, alignment = 1): number {
-    const at = Math.ceil(this.end / alignment) * alignment
-    this.parts.push({ at, bytes: new Uint8Array(data.buffer, data.byteOffset, data.byteLength) })
-    this.end = at + data.byteLength
-    return at
-  }
-
-  /** Texts in UTF-8; returns the address of the list of their addresses, with one more for the last one's end. */
-  texts(list: readonly string[]): number {
-    const encoder = new TextEncoder()
-    const at = list.map((text) => this.add(encoder.encode(text)))
-    return this.add(Uint32Array.of(...at, this.end), 4)
-  }
-
-  bytes(): Uint8Array {
-    const out = new Uint8Array(this.end - this.base)
-    for (const { at, bytes } of this.parts) out.set(bytes, at - this.base)
-    return out
-  }
-}
 
 /** How a model's outputs become an answer. */
 interface Answer {
@@ -283,6 +255,12 @@ const outputInfos = (outputs: readonly TensorInfo[]): Uint8Array => {
   return new Uint8Array(view.buffer)
 }
 
+const taskOfFields = ({ head, points }: Fields): PictureTask => {
+  if (head === HEAD_SCORES) return 'classify'
+  if (head === HEAD_PLANES) return 'segment'
+  return points ? 'pose' : 'detect'
+}
+
 /**
  * What the command needs to know of a model. `base`: where the blob will lie, a multiple of 16.
  * Errors: `usage/not-a-classifier`, `usage/head`, `image/unsupported-input`, `usage/preprocess`, `format/…`.
@@ -338,6 +316,7 @@ export function wasiCommand(graph: Graph, name: string, base: number): Command {
   return {
     blob: blob.bytes(),
     head: fields.head!,
+    task: taskOfFields(fields),
     config: (heap, memoryEnd) => encodeConfig({ ...fields, heap, memoryEnd }),
   }
 }

@@ -55,6 +55,8 @@ export interface WasmModule {
   functions: { type: number; body: Uint8Array }[]
   table?: { refType: number; limits: Limits } | undefined
   memory?: Limits | undefined
+  /** Written only: the memory is imported from there. */
+  memoryFrom?: { module: string; name: string }
   globals: Global[]
   exports: Export[]
   start?: number
@@ -255,16 +257,20 @@ const writeLimits = (w: Writer, l: Limits): void => {
 export function encodeModule(m: WasmModule): Uint8Array {
   const w = new Writer().bytes(MAGIC)
   section(w, 1, m.types.length > 0, (s) => s.list(m.types, (t) => s.bytes(t)))
-  section(w, 2, m.imports.length > 0, (s) => s.list(m.imports, (i) => s.name(i.module).name(i.name).u8(0).u32(i.type)))
+  const { table, memory, memoryFrom, start } = m
+  section(w, 2, m.imports.length > 0 || memoryFrom !== undefined, (s) => {
+    s.u32(m.imports.length + (memoryFrom ? 1 : 0))
+    for (const i of m.imports) s.name(i.module).name(i.name).u8(0).u32(i.type)
+    if (memoryFrom && memory) writeLimits(s.name(memoryFrom.module).name(memoryFrom.name).u8(2), memory)
+  })
   section(w, 3, m.functions.length > 0, (s) => s.list(m.functions, (f) => s.u32(f.type)))
-  const { table, memory, start } = m
   if (table) {
     section(w, 4, true, (s) => {
       s.u32(1).u8(table.refType)
       writeLimits(s, table.limits)
     })
   }
-  if (memory) {
+  if (memory && !memoryFrom) {
     section(w, 5, true, (s) => {
       s.u32(1)
       writeLimits(s, memory)

@@ -1,6 +1,7 @@
 /**
  * PNG: every colour type and bit depth, Adam7, tRNS. Grayscale comes out with 1 channel, the rest with 3; alpha is laid
- * over white; 16-bit samples give their high byte. Accepted and refused as by Pillow: checksums of all chunks before the
+ * over white; 16-bit samples give their high byte. A colour key is compared as Pillow does it: its low bytes with samples
+ * of 8 bits, that is, with the high bytes of 16-bit colours and with scaled gray; 16-bit gray has none. Accepted and refused as by Pillow: checksums of all chunks before the
  * image data count, of those behind not; the image data's own (Adler-32) counts when it is reached.
  * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8); Pillow's
  * PngImagePlugin and ZipDecode.
@@ -33,6 +34,8 @@ const IEND: u32 = 0x444e4549
 const TRNS: u32 = 0x534e5274
 const EXIF: u32 = 0x66495865
 const ITXT: u32 = 0x74585469
+const TEXT: u32 = 0x74584574
+const ZTXT: u32 = 0x7458547a
 const ACTL: u32 = 0x4c546361
 const FCTL: u32 = 0x4c546366
 
@@ -54,6 +57,10 @@ const colours = memory.data(256 * 4, 4)
 let hasPalette: bool = false
 let hasAlpha: bool = false
 let hasKey: bool = false
+/** An EXIF chunk, and the last profile that holds EXIF, or 0. */
+let hasExif: bool = false
+let profile: usize = 0
+let profileBytes: usize = 0
 /** An APNG of several frames. */
 let animated: bool = false
 let keyR: i32 = 0
@@ -116,6 +123,8 @@ export function openPng(from: usize, length: usize): void {
   hasAlpha = false
   hasKey = false
   animated = false
+  hasExif = false
+  profile = 0
   if (length < 8) return fail(TRUNCATED, 'the file ends in its signature')
   if (load<u32>(from, 4) != 0x0a1a0a0d) {
     return fail(CORRUPT, 'line ends were changed in the signature (a text-mode transfer)')
@@ -141,12 +150,75 @@ export function openPng(from: usize, length: usize): void {
   }
   if (type < 0) return fail(CORRUPT, 'image data before the header')
   if (type == PALETTE && !hasPalette) return fail(CORRUPT, 'no palette before the image data')
+  useProfile()
   firstData = at
 }
 
 function readOrientation(name: u32, body: usize, bytes: usize): void {
-  if (name == EXIF) readExif(body, bytes)
-  else if (name == ITXT && bytes > 22 && load<u32>(body) == 0x3a4c4d58) readXmp(body, bytes)
+  if (name == TEXT || name == ZTXT) readProfile(name == ZTXT, body, bytes)
+  else if (name == EXIF) {
+    hasExif = true
+    readExif(body, bytes)
+  } else if (name == ITXT && bytes > 22 && load<u32>(body) == 0x3a4c4d58) readXmp(body, bytes)
+}
+
+const KEYWORD = memory.data<u8>([
+  0x52, 0x61, 0x77, 0x20, 0x70, 0x72, 0x6f, 0x66, 0x69, 0x6c, 0x65, 0x20, 0x74, 0x79, 0x70, 0x65, 0x20, 0x65, 0x78,
+  0x69, 0x66, 0,
+])
+const KEYWORD_BYTES: usize = 22
+/** Text of a profile that is looked at: far more than its first directory needs. */
+const PROFILE_BYTES: usize = 1 << 17
+
+/**
+ * `Raw profile type exif` of ImageMagick, as text or compressed: three lines, then EXIF in hexadecimal digits, which count
+ * where there is no EXIF chunk. Source: Pillow's Image.getexif.
+ */
+function readProfile(compressed: bool, body: usize, bytes: usize): void {
+  if (bytes <= KEYWORD_BYTES + 1 || memory.compare(body, KEYWORD, KEYWORD_BYTES) != 0) return
+  let text = body + KEYWORD_BYTES
+  let length = min(bytes - KEYWORD_BYTES, PROFILE_BYTES)
+  if (compressed) {
+    if (load<u8>(text) != 0) return
+    const out = alloc(PROFILE_BYTES)
+    if (out == 0 || !startInflate(text + 1, bytes - KEYWORD_BYTES - 1, PROFILE_BYTES, 1)) return
+    length = 0
+    while (length < PROFILE_BYTES) {
+      const byte = takeBytes(1)
+      if (byte == 0) break
+      store<u8>(out + length++, load<u8>(byte))
+    }
+    if (stopped == STOP_ERROR && length < PROFILE_BYTES) return
+    text = out
+  }
+  profile = alloc(length + 16)
+  profileBytes = 0
+  if (profile == 0) return
+  let lines = 0
+  let high = -1
+  for (const end = text + length; text < end; text++) {
+    const c = <i32>load<u8>(text)
+    if (c == 0x0a) lines++
+    if (lines < 3 || c <= 0x20) continue
+    const letter = c | 0x20
+    const digit = c >= 0x30 && c <= 0x39 ? c - 0x30 : letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1
+    if (digit < 0) {
+      profile = 0
+      return
+    }
+    if (high < 0) high = digit
+    else {
+      store<u8>(profile + profileBytes++, (high << 4) | digit)
+      high = -1
+    }
+  }
+}
+
+/** The profile's orientation, when all chunks up to here were seen. */
+function useProfile(): void {
+  if (profile == 0 || hasExif) return
+  const prefix: usize = profileBytes >= 6 && load<u32>(profile) == 0x66697845 && load<u16>(profile, 4) == 0 ? 6 : 0
+  if (profileBytes > prefix) readExif(profile + prefix, profileBytes - prefix)
 }
 
 function readHeader(body: usize, bytes: usize): void {
@@ -192,10 +264,11 @@ function readTransparency(body: usize, bytes: usize): void {
     hasAlpha = true
   } else if (type == GRAY || type == RGB) {
     if (bytes < <usize>(type == RGB ? 6 : 2)) return fail(CORRUPT, 'the transparency has a wrong length')
-    hasKey = true
-    keyR = be16(body)
-    keyG = type == RGB ? be16(body + 2) : 0
-    keyB = type == RGB ? be16(body + 4) : 0
+    hasKey = type == RGB || depth < 16
+    keyR = load<u8>(body, 1)
+    if (depth == 1) keyR = be16(body) != 0 ? 255 : 0
+    keyG = type == RGB ? <i32>load<u8>(body, 3) : 0
+    keyB = type == RGB ? <i32>load<u8>(body, 5) : 0
   }
 }
 
@@ -382,7 +455,8 @@ function readBehind(): bool {
     }
     readOrientation(name, chunk + 8, bytes)
   }
-  return true
+  useProfile()
+  return status == 0
 }
 
 /** Undoes a row's filter in place. `above`: the finished row above; both have 16 zero bytes before them. */
@@ -458,9 +532,8 @@ function expand(row: usize, n: i32, to: usize): void {
   }
 }
 
-function isKey(row: usize, wide: i32): bool {
-  if (wide == 2) return be16(row) == keyR && (channels == 1 || (be16(row + 2) == keyG && be16(row + 4) == keyB))
-  return load<u8>(row) == keyR && (channels == 1 || (load<u8>(row, 1) == keyG && load<u8>(row, 2) == keyB))
+function isKey(row: usize, wide: usize): bool {
+  return load<u8>(row) == keyR && (channels == 1 || (load<u8>(row + wide) == keyG && load<u8>(row + 2 * wide) == keyB))
 }
 
 
@@ -477,8 +550,8 @@ function isKey(row: usize, wide: i32): bool {
 function expandBits(row: usize, n: i32, to: usize): void {
   const most = (1 << depth) - 1
   for (let x = 0; x < n; x++) {
-    const v = bitsAt(row, x)
-    store<u8>(to + x, hasKey && v == keyR ? 255 : (v * 255) / most)
+    const v = (bitsAt(row, x) * 255) / most
+    store<u8>(to + x, hasKey && v == keyR ? 255 : v)
   }
 }
 

@@ -303,7 +303,7 @@ function winogradRow(to: usize, a: v128, b: v128, c: v128, step: usize, pairs: i
  * [panel][36 positions][pairs][nr][2] i16. Reads 0..7 bytes past the end.
  */
 export function pack_winograd(to: usize, from: usize, rows: i32, channels: i32, nr: i32, zero: i32, flip: i32): void {
-  if (!ASC_FEATURE_SIMD) return
+  if (!ASC_FEATURE_SIMD || ASC_FEATURE_RELAXED_SIMD) return
   const flips = i8x16.splat(<i8>flip)
   const zeros = i16x8.splat(<i16>zero)
   const pairs = max(2, (channels + 1) >> 1)

@@ -136,10 +136,42 @@ export function sum(a: usize, k: i32): i32 {
   return acc
 }
 
-/** Copies n bytes; short runs without the call into bulk memory. */
-// @ts-ignore: decorator
-@inline
+/** Longest run that is copied without the call into bulk memory, with SIMD and without. */
+const LONGEST: i32 = ASC_FEATURE_SIMD ? 1024 : 32
+
+/** Copies n bytes; short runs without the call into bulk memory. The regions may overlap. */
 export function copyBytes(to: usize, from: usize, n: i32): void {
-  if (n > 32) memory.copy(to, from, n)
-  else for (let i = 0; i < n; i++) store<u8>(to + i, load<u8>(from + i))
+  if (n > LONGEST) {
+    memory.copy(to, from, n)
+    return
+  }
+  if (ASC_FEATURE_SIMD) {
+    if (n >= 16) {
+      if (to - from < <usize>n || from - to < <usize>n) {
+        memory.copy(to, from, n)
+        return
+      }
+      const end = n - 16
+      for (let i = 0; i < end; i += 16) v128.store(to + i, v128.load(from + i))
+      v128.store(to + end, v128.load(from + end))
+      return
+    }
+    if (n >= 4) {
+      const half = n >= 8 ? 8 : 4
+      const tail: usize = n - half
+      if (half == 8) {
+        const a = load<u64>(from)
+        const b = load<u64>(from + tail)
+        store<u64>(to, a)
+        store<u64>(to + tail, b)
+      } else {
+        const a = load<u32>(from)
+        const b = load<u32>(from + tail)
+        store<u32>(to, a)
+        store<u32>(to + tail, b)
+      }
+      return
+    }
+  }
+  for (let i = 0; i < n; i++) store<u8>(to + i, load<u8>(from + i))
 }

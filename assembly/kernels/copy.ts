@@ -34,17 +34,22 @@ export function lut(record: usize, y0: i32, y1: i32): void {
   const table: usize = r.table
   const bytes = r.bytes
   for (let y = y0; y < y1; y++) {
-    const from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
-    const to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
-    let i = 0
-    for (; i + 4 <= bytes; i += 4) {
-      const q = load<u32>(from + i)
-      store<u8>(to + i, load<u8>(table + (q & 255)))
-      store<u8>(to + i, load<u8>(table + ((q >> 8) & 255)), 1)
-      store<u8>(to + i, load<u8>(table + ((q >> 16) & 255)), 2)
-      store<u8>(to + i, load<u8>(table + (q >> 24)), 3)
+    let from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
+    let to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
+    const end = from + bytes
+    for (; from + 8 <= end; from += 8, to += 8) {
+      const p = load<u32>(from)
+      const q = load<u32>(from, 4)
+      store<u8>(to, load<u8>(table + (p & 255)))
+      store<u8>(to, load<u8>(table + ((p >> 8) & 255)), 1)
+      store<u8>(to, load<u8>(table + ((p >> 16) & 255)), 2)
+      store<u8>(to, load<u8>(table + (p >> 24)), 3)
+      store<u8>(to, load<u8>(table + (q & 255)), 4)
+      store<u8>(to, load<u8>(table + ((q >> 8) & 255)), 5)
+      store<u8>(to, load<u8>(table + ((q >> 16) & 255)), 6)
+      store<u8>(to, load<u8>(table + (q >> 24)), 7)
     }
-    for (; i < bytes; i++) store<u8>(to + i, load<u8>(table + load<u8>(from + i)))
+    for (; from < end; from++, to++) store<u8>(to, load<u8>(table + load<u8>(from)))
   }
 }
 
@@ -76,10 +81,18 @@ export function stridedCopy(record: usize): void {
       for (let k = 0; k < r.d2; k++) {
         let from: usize = r.input + i * r.in0 + j * r.in1 + k * r.in2
         let to: usize = r.output + i * r.out0 + j * r.out1 + k * r.out2
-        for (let l = 0; l < d3; l++) {
-          copyBytes(to, from, bytes)
-          from += in3
-          to += out3
+        if (bytes == 1) {
+          for (let l = d3; l > 0; l--) {
+            store<u8>(to, load<u8>(from))
+            from += in3
+            to += out3
+          }
+        } else {
+          for (let l = d3; l > 0; l--) {
+            copyBytes(to, from, bytes)
+            from += in3
+            to += out3
+          }
         }
       }
     }

@@ -18,7 +18,27 @@ export function softmax(record: usize): void {
     let sum: f32 = 0
     for (let i = 0; i < depth; i++) sum += load<f32>(table + ((top - load<i8>(from + i)) << 2))
     const inverse: f32 = <f32>1 / (sum * r.outScale)
-    for (let i = 0; i < depth; i++) {
+    let i = 0
+    if (ASC_FEATURE_SIMD) {
+      if (!r.unsigned) {
+        const factor = f32x4.splat(inverse)
+        const half = f32x4.splat(0.5)
+        const zero = i32x4.splat(r.outputZeroPoint)
+        const at = table + ((<usize>top) << 2)
+        for (; i + 4 <= depth; i += 4) {
+          let e = v128.load_zero<f32>(at - <usize>(load<i8>(from + i) << 2))
+          e = v128.load_lane<f32>(at - <usize>(load<i8>(from + i, 1) << 2), e, 1)
+          e = v128.load_lane<f32>(at - <usize>(load<i8>(from + i, 2) << 2), e, 2)
+          e = v128.load_lane<f32>(at - <usize>(load<i8>(from + i, 3) << 2), e, 3)
+          const p = f32x4.mul(e, factor)
+          const whole = f32x4.trunc(p)
+          const q = i32x4.add(i32x4.sub(i32x4.trunc_sat_f32x4_s(whole), f32x4.ge(f32x4.sub(p, whole), half)), zero)
+          const h = i16x8.narrow_i32x4_s(q, q)
+          v128.store32_lane(to + i, i8x16.narrow_i16x8_s(h, h), 0)
+        }
+      }
+    }
+    for (; i < depth; i++) {
       const p = load<f32>(table + ((top - load<i8>(from + i)) << 2)) * inverse
       if (r.unsigned) {
         store<u8>(to + i, <u8>(clamp(i32(p + <f32>0.5), 0, 255) ^ r.xor))

@@ -591,7 +591,8 @@ function multiply16(r: WinogradRecord, tiles: usize, from: usize, sums: usize): 
 }
 
 export function winograd(record: usize, y0: i32, y1: i32): void {
-  if (!ASC_FEATURE_SIMD) return
+  // Kernel sets of the relaxed build multiply bytes instead.
+  if (!ASC_FEATURE_SIMD || ASC_FEATURE_RELAXED_SIMD) return
   const r = changetype<WinogradRecord>(record)
   const scratch: usize = r.scratch
   const batch = r.batch

@@ -48,7 +48,7 @@ const LIMIT = 2 ** 25 - 1
 function possible(cx: Context, weights: Weights, win: Window): boolean {
   const { kh, kw, strideH, strideW, dilationH, dilationW } = win
   return (
-    cx.simd &&
+    cx.variant === 'simd' &&
     KERNELS.includes(cx.kernels) &&
     !cx.compact &&
     kh === 3 &&

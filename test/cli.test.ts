@@ -376,6 +376,15 @@ test('bench --plan size says what the memory costs', async () => {
   assert.match(human.out, /slowdown +[\d.]+ +of plan speed/)
 })
 
+test('bench: two threads are compared with one, in turn', async () => {
+  const args = ['bench', MODEL, '--threads', '2', '--runs', '3', '--warmup', '1']
+  const r = await thimble([...args, '--json'])
+  assert.is(r.code, 0, r.err)
+  const { againstOneThread } = JSON.parse(r.out)
+  assert.ok(againstOneThread.speedup > 0 && againstOneThread.atBest > 0 && againstOneThread.medianMs > 0)
+  assert.match((await thimble(args)).out, /speedup +[\d.]+ +over one thread/)
+})
+
 test('a reader that goes away is no error', async () => {
   const r = await new Promise<Result>((resolve) => {
     const child = spawn(process.execPath, ['--import', 'tsx', join(root, 'src/cli.ts'), 'inspect', MODEL, '--json'], {

@@ -109,7 +109,10 @@ async function run(args: Args): Promise<number> {
     memoryBytes: model.memoryBytes,
     wasmBytes: await wasmBytes(model, file, known.ops.length === 0),
     ...(options.plan === 'size' && known.ops.length > 0
-      ? { againstSpeed: await compareSpeed(timed, file, options, inputs, runs) }
+      ? { againstSpeed: slowdown(await compare(timed, { file, options: { ...options, plan: 'speed' }, inputs, runs })) }
+      : {}),
+    ...((options.threads ?? 1) > 1
+      ? { againstOneThread: speedup(await compare(timed, { file, options: { ...options, threads: 1 }, inputs, runs })) }
       : {}),
     ...(flag(args, 'profile') ? { ops: await profile(model, inputs, runs, known) } : {}),
   }
@@ -171,24 +174,23 @@ function shared(r: {
   return `${head}\n${`|${'---|'.repeat(rows[0]!.length)}`}\n${row}\n`
 }
 
+/** The same model loaded otherwise. `times`: how many times as long `timed` took, pair by pair; the shortest of each. */
 interface Comparison {
-  slowdown: number
+  times: number[]
+  shortest: [that: number, own: number]
   medianMs: number
   memoryBytes: number
 }
+interface Other {
+  file: ModelFile
+  options: LoadOptions
+  inputs: TypedArray[]
+  runs: number
+}
 
-/**
- * The same model by the speed plan, in turn with `timed` runs. `slowdown`: median of this plan's time over that one's,
- * pair by pair.
- */
-async function compareSpeed(
-  timed: () => number,
-  file: ModelFile,
-  options: LoadOptions,
-  inputs: TypedArray[],
-  runs: number,
-): Promise<Comparison> {
-  const other = await load(file, { ...options, plan: 'speed' })
+/** Runs the other one in turn with `timed`. */
+async function compare(timed: () => number, { file, options, inputs, runs }: Other): Promise<Comparison> {
+  const other = await load(file, options)
   const once = (): number => {
     const t = performance.now()
     other.run(inputs)
@@ -198,13 +200,30 @@ async function compareSpeed(
   const pairs = Array.from({ length: runs }, () => [once(), timed()] as const)
   const sorted = (values: number[]): number[] => values.sort((a, b) => a - b)
   const result = {
-    slowdown: Number(median(sorted(pairs.map(([speed, size]) => size / speed))).toPrecision(4)),
-    medianMs: Number(median(sorted(pairs.map(([speed]) => speed))).toPrecision(5)),
+    times: sorted(pairs.map(([that, own]) => own / that)),
+    shortest: [Math.min(...pairs.map(([that]) => that)), Math.min(...pairs.map(([, own]) => own))] as [number, number],
+    medianMs: Number(median(sorted(pairs.map(([that]) => that))).toPrecision(5)),
     memoryBytes: other.memoryBytes,
   }
   other.dispose()
   return result
 }
+
+type Slowdown = Omit<Comparison, 'times' | 'shortest'> & { slowdown: number }
+const slowdown = ({ times, medianMs, memoryBytes }: Comparison): Slowdown => ({
+  slowdown: Number(median(times).toPrecision(4)),
+  medianMs,
+  memoryBytes,
+})
+
+/** `speedup`: by the medians of pairs; `atBest`: by the shortest runs of both, which others disturbed least. */
+type Speedup = Omit<Comparison, 'times' | 'shortest'> & { speedup: number; atBest: number }
+const speedup = ({ times, shortest: [that, own], medianMs, memoryBytes }: Comparison): Speedup => ({
+  speedup: Number((1 / median(times)).toPrecision(4)),
+  atBest: Number((that / own).toPrecision(4)),
+  medianMs,
+  memoryBytes,
+})
 
 async function profile(
   model: ProfiledModel,
@@ -245,7 +264,8 @@ function human(r: {
   arenaBytes: number
   memoryBytes: number
   wasmBytes: number
-  againstSpeed?: Comparison
+  againstSpeed?: Slowdown
+  againstOneThread?: Speedup
   ops?: OpTime[]
 }): string {
   const summary = table([
@@ -263,6 +283,15 @@ function human(r: {
             '  slowdown',
             r.againstSpeed.slowdown.toFixed(3),
             `of plan speed, in turn: ${ms(r.againstSpeed.medianMs)} ms, memory ${bytes(r.againstSpeed.memoryBytes)}`,
+          ],
+        ]
+      : []),
+    ...(r.againstOneThread
+      ? [
+          [
+            '  speedup',
+            r.againstOneThread.speedup.toFixed(3),
+            `over one thread, in turn: ${ms(r.againstOneThread.medianMs)} ms; of the shortest runs ${r.againstOneThread.atBest.toFixed(3)}`,
           ],
         ]
       : []),
@@ -322,6 +351,6 @@ export const command: Command = {
     share: { type: 'boolean', help: 'print a table to paste where others can read it; nothing is sent' },
   },
   notes:
-    "Loading counts from the bytes of the file to a model that can run, the first in this process: parse, plan, pack weights, compile and\ninstantiate the wasm, start threads. Loading again is the median of nine more times, when the engine has compiled what loads.\nReading the file and importing Thimble's own modules are not counted.",
+    "Loading counts from the bytes of the file to a model that can run, the first in this process: parse, plan, pack weights, compile and\ninstantiate the wasm, start threads. Loading again is the median of nine more times, when the engine has compiled what loads.\nReading the file and importing Thimble's own modules are not counted.\nWith --threads the same model on one thread takes turns with it: the speed-up is the median of pairs.",
   run,
 }

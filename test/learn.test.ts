@@ -1,5 +1,6 @@
 /** New classes from a few photos: the solver against plain algebra, and the whole way to a file that LiteRT runs. */
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'uvu'
@@ -299,17 +300,56 @@ test('what cannot be learned is refused', async () => {
   assert.is(await code(() => createLearner(detector)), 'usage/base')
 })
 
+/** A folder of photos a class, each cut a little differently. */
+function writePhotos(folder: string, cuts: readonly number[]): void {
+  for (const label of CLASSES) {
+    mkdirSync(join(folder, label), { recursive: true })
+    for (const at of cuts) {
+      const { data, width, height } = cropped(label, at)
+      const ppm = Buffer.concat([Buffer.from(`P6 ${width} ${height} 255\n`), Uint8Array.from(data)])
+      writeFileSync(join(folder, label, `${at}.ppm`), ppm)
+    }
+  }
+}
+
+const COMMAND = join(root, 'dist/cli.js')
+
+need(
+  test,
+  'thimble learn looks at photos on several threads, and the file is the same',
+  existsSync(COMMAND) || undefined,
+  'dist/ is not built',
+  () => {
+    const folder = mkdtempSync(join(tmpdir(), 'thimble-learn-jobs-'))
+    try {
+      const photos = join(folder, 'photos')
+      writePhotos(photos, [0, 1])
+      const learn = (jobs: string) => {
+        const out = join(folder, `${jobs}.tflite`)
+        const args = ['learn', photos, '-o', out, '--jobs', jobs, '--base', 'mobilenet_v2_1.0_96']
+        const { status, stderr } = spawnSync(process.execPath, [COMMAND, ...args], { encoding: 'utf8' })
+        return { status, stderr, out }
+      }
+      const [one, three] = [learn('1'), learn('3')]
+      assert.is(one.status, 0, one.stderr)
+      assert.is(three.status, 0, three.stderr)
+      equalBytes(readFileSync(three.out), readFileSync(one.out), 'three threads and one')
+      writeFileSync(join(photos, CLASSES[1]!, 'x.jpg'), 'no photo')
+      for (const jobs of ['1', '3']) {
+        const { status, stderr } = learn(jobs)
+        assert.is(status, 1, jobs)
+        assert.match(stderr, /image\/unknown-format: .*x\.jpg/)
+      }
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  },
+)
+
 test('thimble learn makes a file of folders', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'thimble-learn-'))
   try {
-    for (const label of CLASSES) {
-      mkdirSync(join(folder, 'photos', label), { recursive: true })
-      for (const at of [0, 1]) {
-        const { data, width, height } = cropped(label, at)
-        const ppm = Buffer.concat([Buffer.from(`P6 ${width} ${height} 255\n`), Uint8Array.from(data)])
-        writeFileSync(join(folder, 'photos', label, `${at}.ppm`), ppm)
-      }
-    }
+    writePhotos(join(folder, 'photos'), [0, 1])
     const out = join(folder, 'mine.tflite')
     const { code: exit, out: text, err } = await thimble(['learn', join(folder, 'photos'), '-o', out])
     assert.is(exit, 0, err)

@@ -1,5 +1,4 @@
 /** `thimble classify`: names what is in photos. */
-import { availableParallelism } from 'node:os'
 import { type Classifier, createClassifier, type DecodePolicy } from '../classifier.ts'
 import { imageDecoder } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
@@ -9,7 +8,7 @@ import { labelBytes } from './files.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, type ModelFile, shippedModels } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
-import { hasWorkers, PhotoWorkers, type Answer } from './photo-workers.ts'
+import { jobsFor, PhotoWorkers, type Answer } from './photo-workers.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from '../markup.ts'
 import { note } from './report.ts'
@@ -81,15 +80,9 @@ function humanAnswer({ file, model, predictions, reduced, timings }: Answer, nam
   return `${printable(name)}\n${lines.join('\n')}\n  ${model}: ${times}\n`
 }
 
-/** Photos that one more thread should have to do, so that loading the model once more pays. */
-const PHOTOS_A_JOB = 4
-
 /** Threads to classify `images` with; 1: this one alone. */
-function jobsFor(args: Args, images: readonly string[]): number {
-  const asked = whole(args, 'jobs', 0, 0, 64)
-  if (images.includes('-') || !hasWorkers()) return 1
-  return Math.min(images.length, asked || Math.min(availableParallelism(), Math.floor(images.length / PHOTOS_A_JOB)))
-}
+const jobsOf = (args: Args, images: readonly string[]): number =>
+  images.includes('-') ? 1 : jobsFor(whole(args, 'jobs', 0, 0, 64), images.length)
 
 async function run(args: Args): Promise<number> {
   const model = openNamed(args)
@@ -100,7 +93,7 @@ async function run(args: Args): Promise<number> {
     model.shipped?.sample ?? shippedModels().find((m) => m.sample)?.sample,
   )
   const said = (answer: Answer): PhotoText => ({ json: answer, human: (name) => humanAnswer(answer, name) })
-  const jobs = jobsFor(args, images)
+  const jobs = jobsOf(args, images)
   if (jobs > 1) return runJobs(args, { model, images, jobs, said })
   const classifier = await opened(args, model)
   return answerEach(args, images, async (file) =>
@@ -118,9 +111,9 @@ interface Jobs {
 /** On several threads: what is wrong with the call is said once, before they start. */
 async function runJobs(args: Args, { model, images, jobs, said }: Jobs): Promise<number> {
   await opened(args, model)
-  const workers = new PhotoWorkers(jobs, { args, model: model.name })
+  const workers = new PhotoWorkers(jobs, { task: 'classify', args, model: model.name })
   try {
-    return await answerEach(args, images, async (file) => said(await workers.classify(file)), { ahead: 3 * jobs })
+    return await answerEach(args, images, async (file) => said(await workers.ask(file)), { ahead: 3 * jobs })
   } finally {
     await workers.end()
   }

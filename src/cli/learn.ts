@@ -1,19 +1,20 @@
 /** `thimble learn`: a classifier of one's own classes from a folder of photos each. */
 import { readdirSync, statSync } from 'node:fs'
-import { availableParallelism } from 'node:os'
 import { basename, extname, join, relative } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
-import { decodeImage } from '../image/decode.ts'
 import { learnedFile } from '../learn/keep.ts'
-import { createLearner, type Learner, type LearnReport } from '../learn/learner.ts'
+import { type LearnReport, type OpenLearner, openLearner } from '../learn/learner.ts'
 import { UNKNOWN } from '../learn/teach.ts'
+import { VIEWS } from '../learn/views.ts'
 import { packGraph } from '../pack/pack.ts'
 import { badCall, flag, number, text, whole } from './args.ts'
+import { fileFeatures } from './base-features.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
 import { modelFor, openModel, type ModelFile } from './shipped.ts'
 import { printable } from '../markup.ts'
+import { jobsFor, PhotoWorkers } from './photo-workers.ts'
 import { note } from './report.ts'
 import { table } from './text.ts'
 
@@ -128,19 +129,52 @@ function learnedBefore(path: string): ModelFile {
   })
 }
 
-/** Threads for so many photos: starting one costs about as much as a few photos. */
-const threadsFor = (args: Args, photos: number): number =>
-  whole(args, 'threads', photos < 8 ? 1 : Math.min(4, availableParallelism()), 1, 64)
+/** A photo to teach with. */
+interface Shown {
+  label: string
+  path: string
+}
 
-async function addAll(learner: Learner, folder: string, folders: readonly ClassFolder[]): Promise<void> {
-  for (const { label, photos } of folders) {
-    for (const path of photos) {
-      try {
-        await learner.add(label, readFile(path), relative(folder, path))
-      } catch (error) {
-        if (!(error instanceof ThimbleError)) throw error
-        throw new ThimbleError(error.code, `${path}: ${error.message.slice(error.code.length + 2)}`)
-      }
+/** Features of photos by path, and how to end. On worker threads where that pays. */
+interface Looking {
+  jobs: number
+  features(path: string): Promise<Int8Array>
+  end(): Promise<void>
+}
+
+/** A copy that all threads read. */
+function shared(bytes: Uint8Array): Uint8Array {
+  const out = new Uint8Array(new SharedArrayBuffer(bytes.length))
+  out.set(bytes)
+  return out
+}
+
+async function lookingAt(photos: readonly Shown[], base: ModelFile, args: Args): Promise<Looking> {
+  const jobs = jobsFor(whole(args, 'jobs', 0, 0, 64), photos.length)
+  if (jobs > 1) {
+    const workers = new PhotoWorkers(jobs, { task: 'features', base: shared(base.bytes), name: base.name })
+    return { jobs, features: (path) => workers.ask(path), end: () => workers.end() }
+  }
+  const features = photos.length > 0 ? await fileFeatures(base.bytes, base.name) : undefined
+  return { jobs: 1, features: async (path) => features!(readFile(path)), end: () => Promise.resolve() }
+}
+
+/** Teaches photos in their order. */
+async function teachAll({ teach }: OpenLearner, photos: readonly Shown[], folder: string, looking: Looking) {
+  const ahead = 3 * looking.jobs
+  const started: Promise<Int8Array>[] = []
+  for (const [i, { label, path }] of photos.entries()) {
+    while (started.length < Math.min(photos.length, i + ahead)) {
+      const next = looking.features(photos[started.length]!.path)
+      // Whoever waits for it is told.
+      next.catch(() => undefined)
+      started.push(next)
+    }
+    try {
+      teach(label, await started[i]!, relative(folder, path))
+    } catch (error) {
+      if (!(error instanceof ThimbleError)) throw error
+      throw new ThimbleError(error.code, `${path}: ${error.message.slice(error.code.length + 2)}`)
     }
   }
 }
@@ -149,26 +183,23 @@ async function run(args: Args): Promise<void> {
   const { folder, add, remove, output, format, seed, keep, forget } = asked(args)
   const folders = folder === undefined ? [] : classFolders(folder, add === undefined ? 2 : 1)
   const base = add === undefined ? modelFor(text(args, 'base'), 'classification') : learnedBefore(add)
-  const threads = threadsFor(
-    args,
-    folders.reduce((sum, f) => sum + f.photos.length, 0),
-  )
-  const learner = await createLearner(readModel(base.bytes, base.name), {
-    decode: decodeImage,
-    ...(threads > 1 ? { threads } : {}),
-  })
+  const photos = folders.flatMap((f) => f.photos.map((path) => ({ label: f.label, path })))
+  const open = await openLearner(readModel(base.bytes, base.name))
+  const { learner } = open
+  const looking = await lookingAt(photos, base, args)
   try {
     if (learner.assumed.startsWith('assumed')) note(`photos become the model's input by what is ${learner.assumed}`)
     const start = performance.now()
     remove.forEach((label) => learner.remove(label))
-    if (folder !== undefined) await addAll(learner, folder, folders)
+    if (folder !== undefined) await teachAll(open, photos, folder, looking)
+    await looking.end()
     const featuresMs = performance.now() - start
     const report = await learner.train({ seed, unknown: keep })
     const model = learner.export(format === '.tflite' ? 'tflite' : 'thimble', { photos: !forget })
     const bytes = format === '.wasm' ? (await packGraph(readModel(model), { name: 'learned' })).wasm : model
     writeFiles([{ path: output, bytes }])
     const photoBytes = forget || format === '.wasm' ? 0 : learner.photoBytes
-    const { inferences } = learner
+    const inferences = VIEWS * photos.length
     const facts = { file: output, bytes: bytes.length, photoBytes, base: base.name, seed, featuresMs, inferences }
     const keeps = photoBytes
       ? `, of which ${photoBytes} are the photos' features (--forget-photos leaves them out; --add needs them)`
@@ -180,6 +211,7 @@ async function run(args: Args): Promise<void> {
             `${inferences} inferences in ${(featuresMs / 1000).toFixed(1)} s\n`,
     )
   } finally {
+    await looking.end()
     learner.dispose()
   }
 }
@@ -224,7 +256,12 @@ export const command: Command = {
       value: 'N',
       help: 'deals the photos to folds; the same seed gives the same bytes (default: 1)',
     },
-    threads: { type: 'string', value: 'N', help: 'threads of the base model (default: the cores, up to 4)' },
+    jobs: {
+      type: 'string',
+      short: 'j',
+      value: 'N',
+      help: 'photos looked at side by side, each on a thread with its own model (default: the cores)',
+    },
     json: { type: 'boolean', help: 'print the report as JSON' },
   },
   notes:

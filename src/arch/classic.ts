@@ -70,24 +70,25 @@ export function vgg16(o: ArchOptions): Graph {
   return b.finish(image, x, { name: 'vgg16' })
 }
 
+/** Windows inside the image only, at every pixel and at every other. */
+const INSIDE = { kernel: 3, padding: 'VALID' } as const
+const HALVED = { ...INSIDE, stride: 2 } as const
+
 export function inceptionV3(o: ArchOptions): Graph {
   const b = new ArchBuilder(o.numbers, o.seed)
   const w = (c: number): number => Math.max(8, Math.round(c * o.alpha))
   const image = b.input([1, o.size, o.size, 3])
-  const conv = (
-    name: string,
-    x: number,
-    channels: number,
-    kernel: number | readonly [number, number] = 1,
-    stride = 1,
-    padding: 'SAME' | 'VALID' = 'SAME',
-  ): number => b.conv(name, x, w(channels), { kernel, stride, padding, ...relu })
+  const conv: Conv = (name, x, channels, win) =>
+    b.conv(name, x, w(channels), {
+      ...(typeof win === 'object' && 'kernel' in win ? win : { kernel: win ?? 1 }),
+      ...relu,
+    })
   const average = (name: string, x: number): number => b.pool(name, x, 'AVERAGE_POOL_2D', { kernel: 3 })
-  const shrink = (name: string, x: number): number =>
-    b.pool(name, x, 'MAX_POOL_2D', { kernel: 3, stride: 2, padding: 'VALID' })
-  let x = conv('stem3', conv('stem2', conv('stem1', image, 32, 3, 2, 'VALID'), 32, 3, 1, 'VALID'), 64, 3)
+  const layers: Layers = { b, conv, average }
+  const shrink = (name: string, x: number): number => b.pool(name, x, 'MAX_POOL_2D', HALVED)
+  let x = conv('stem3', conv('stem2', conv('stem1', image, 32, HALVED), 32, INSIDE), 64, 3)
   x = shrink('stem/pool1', x)
-  x = shrink('stem/pool2', conv('stem5', conv('stem4', x, 80, 1, 1, 'VALID'), 192, 3, 1, 'VALID'))
+  x = shrink('stem/pool2', conv('stem5', conv('stem4', x, 80, { kernel: 1, padding: 'VALID' }), 192, INSIDE))
   for (const [i, pooled] of [32, 64, 64].entries()) {
     const n = `mixed${i}`
     x = b.concat(n, [
@@ -98,33 +99,44 @@ export function inceptionV3(o: ArchOptions): Graph {
     ])
   }
   x = b.concat('mixed3', [
-    conv('mixed3/3x3', x, 384, 3, 2, 'VALID'),
-    conv('mixed3/3x3c', conv('mixed3/3x3b', conv('mixed3/3x3_reduce', x, 64), 96, 3), 96, 3, 2, 'VALID'),
+    conv('mixed3/3x3', x, 384, HALVED),
+    conv('mixed3/3x3c', conv('mixed3/3x3b', conv('mixed3/3x3_reduce', x, 64), 96, 3), 96, HALVED),
     shrink('mixed3/pool', x),
   ])
-  for (const [i, c] of [128, 160, 160, 192].entries()) x = factorised(b, `mixed${i + 4}`, x, c, conv, average)
+  for (const [i, c] of [128, 160, 160, 192].entries()) x = factorised(layers, `mixed${i + 4}`, x, c)
   x = b.concat('mixed8', [
-    conv('mixed8/3x3', conv('mixed8/3x3_reduce', x, 192), 320, 3, 2, 'VALID'),
+    conv('mixed8/3x3', conv('mixed8/3x3_reduce', x, 192), 320, HALVED),
     conv(
       'mixed8/7x7',
       conv('mixed8/7x1', conv('mixed8/1x7', conv('mixed8/7x7_reduce', x, 192), 192, [1, 7]), 192, [7, 1]),
       192,
-      3,
-      2,
-      'VALID',
+      HALVED,
     ),
     shrink('mixed8/pool', x),
   ])
-  for (const n of ['mixed9', 'mixed10']) x = widened(b, n, x, conv, average)
+  for (const n of ['mixed9', 'mixed10']) x = widened(layers, n, x)
   x = b.classifier(b.globalAverage('pool', x), o.classes)
   return b.finish(image, x, { name: 'inception_v3' })
 }
 
-type Conv = (name: string, x: number, channels: number, kernel?: number | readonly [number, number]) => number
+/** A kernel of that size, square or rows by columns; or all that there is to say about the window. */
+type Kernel = number | readonly [number, number]
+type Conv = (
+  name: string,
+  x: number,
+  channels: number,
+  win?: Kernel | { kernel: Kernel; stride?: number; padding?: 'VALID' },
+) => number
 type Average = (name: string, x: number) => number
+/** The layers that modules are made of. */
+interface Layers {
+  b: ArchBuilder
+  conv: Conv
+  average: Average
+}
 
 /** 7x7 as 1x7 and 7x1. */
-function factorised(b: ArchBuilder, n: string, x: number, c: number, conv: Conv, average: Average): number {
+function factorised({ b, conv, average }: Layers, n: string, x: number, c: number): number {
   const once = conv(`${n}/7x1`, conv(`${n}/1x7`, conv(`${n}/7x7_reduce`, x, c), c, [1, 7]), 192, [7, 1])
   let twice = conv(`${n}/double_reduce`, x, c)
   for (const [i, kernel] of (
@@ -145,7 +157,7 @@ function factorised(b: ArchBuilder, n: string, x: number, c: number, conv: Conv,
 }
 
 /** The widest modules: 1x3 and 3x1 side by side. */
-function widened(b: ArchBuilder, n: string, x: number, conv: Conv, average: Average): number {
+function widened({ b, conv, average }: Layers, n: string, x: number): number {
   const fork = (name: string, y: number): number[] => [
     conv(`${name}/1x3`, y, 384, [1, 3]),
     conv(`${name}/3x1`, y, 384, [3, 1]),

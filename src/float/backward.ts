@@ -8,6 +8,7 @@ import { bounds, type Values } from './values.ts'
 import { corner, im2col, type ConvShape } from './kernels.ts'
 import { elementwise } from './general.ts'
 import { normalAxis, split } from './ops.ts'
+import { eachElement, stridesOf } from '../elements.ts'
 import { columnProducts, depthwiseGradient, gate, gemm } from './wasm.ts'
 
 type Weighted = Extract<Op, { type: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED' }>
@@ -103,13 +104,11 @@ function poolInput(g: Float32Array, x: Float32Array, s: ConvShape, kind: 'averag
 function transposeBack(g: Float32Array, shape: readonly number[], order: readonly number[]): Float32Array {
   const before = new Array<number>(shape.length)
   order.forEach((d, i) => (before[d] = shape[i]!))
-  const steps = before.map((_, d) => elements(before.slice(d + 1)))
+  const strides = stridesOf(before)
   const out = new Float32Array(g.length)
-  const at = new Array<number>(shape.length).fill(0)
-  for (let i = 0; i < g.length; i++) {
-    out[at.reduce((sum, v, d) => sum + v * steps[order[d]!]!, 0)] = g[i]!
-    for (let d = shape.length - 1; d >= 0 && ++at[d]! === shape[d]!; d--) at[d] = 0
-  }
+  eachElement(shape, (at, i) => {
+    out[at.reduce((sum, v, d) => sum + v * strides[order[d]!]!, 0)] = g[i]!
+  })
   return out
 }
 
@@ -293,14 +292,14 @@ export function weightGradient(graph: Graph, op: Weighted, x: Float32Array, g: F
   const K = elements(filter.slice(1))
   const out = new Float64Array(K * O)
   if (op.type === 'FULLY_CONNECTED') {
-    columnProducts(x, g, out, g.length / O, K, O)
+    columnProducts(x, g, out, { M: g.length / O, I: K, J: O })
     return out
   }
   const s = convShape(graph, op)
   if (K !== s.kh * s.kw * s.inC || s.batch !== 1) return undefined
   const pointwise = s.kh === 1 && s.kw === 1 && s.strideH === 1 && s.strideW === 1
   const rows = Math.max(1, Math.floor((1 << 20) / (s.outW * K)))
-  if (pointwise) columnProducts(x, g, out, s.outH * s.outW, K, O)
+  if (pointwise) columnProducts(x, g, out, { M: s.outH * s.outW, I: K, J: O })
   else {
     for (let y = 0; y < s.outH; y += rows) {
       const y1 = Math.min(s.outH, y + rows)
@@ -308,9 +307,7 @@ export function weightGradient(graph: Graph, op: Weighted, x: Float32Array, g: F
         im2col(x, s, { n: 0, y0: y, y1, c0: 0, channels: s.inC }),
         g.subarray(y * s.outW * O, y1 * s.outW * O),
         out,
-        (y1 - y) * s.outW,
-        K,
-        O,
+        { M: (y1 - y) * s.outW, I: K, J: O },
       )
     }
   }

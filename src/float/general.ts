@@ -1,4 +1,5 @@
 /** Float ops that are less usual: elementwise functions, extremes, normalizations, and data movement by index. */
+import { eachElement, placeIn, stridesOf, type Place } from '../elements.ts'
 import { elements, type Graph, type Op, type OpType } from '../graph.ts'
 import type { Values } from './values.ts'
 
@@ -87,25 +88,6 @@ const EXTREMES: Partial<Record<OpType, readonly [start: number, (a: number, b: n
   REDUCE_PROD: [1, (a, b) => a * b],
 }
 
-const steps = (shape: readonly number[]): number[] => shape.map((_, d) => elements(shape.slice(d + 1)))
-
-/** Calls `visit` with the coordinates of every element, in order; the list is reused. */
-function each(shape: readonly number[], visit: (at: readonly number[], flat: number) => void): void {
-  const at = new Array<number>(shape.length).fill(0)
-  const n = elements(shape)
-  for (let flat = 0; flat < n; flat++) {
-    visit(at, flat)
-    for (let d = shape.length - 1; d >= 0 && ++at[d]! === shape[d]!; d--) at[d] = 0
-  }
-}
-
-/** Where coordinates of a shape of `rank` dimensions lie in a shape that broadcasts to it. */
-function placeIn(shape: readonly number[], rank: number): (at: readonly number[]) => number {
-  const own = steps(shape)
-  const first = rank - shape.length
-  return (at) => own.reduce((sum, s, d) => sum + (shape[d] === 1 ? 0 : at[first + d]! * s), 0)
-}
-
 /** What an op sees of itself. */
 interface Site {
   graph: Graph
@@ -119,10 +101,10 @@ interface Site {
 }
 
 /** Elements of input 0 by where each output element comes from; NaN: `fill`. */
-function moved(s: Site, from: (at: readonly number[]) => number, fill = 0, input = 0): Float32Array {
+function moved(s: Site, from: Place, fill = 0, input = 0): Float32Array {
   const x = s.x(input)
   const out = new Float32Array(elements(s.out))
-  each(s.out, (at, flat) => {
+  eachElement(s.out, (at, flat) => {
     const i = from(at)
     out[flat] = i >= 0 ? x[i]! : fill
   })
@@ -132,10 +114,10 @@ function moved(s: Site, from: (at: readonly number[]) => number, fill = 0, input
 const whole = (s: Site, i: number): number[] => [...s.x(i)]
 const axisIn = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
 
-function padFrom(s: Site, mode?: 'REFLECT' | 'SYMMETRIC'): (at: readonly number[]) => number {
+function padFrom(s: Site, mode?: 'REFLECT' | 'SYMMETRIC'): Place {
   const shape = s.shape(0)
   const pads = whole(s, 1)
-  const own = steps(shape)
+  const own = stridesOf(shape)
   const border = mode === 'SYMMETRIC' ? 1 : 0
   return (at) => {
     let place = 0
@@ -157,7 +139,7 @@ function gather(s: Site): Float32Array {
   const axis = axisIn(a, shape.length)
   const batch = axisIn(batchDims, indexShape.length + 1)
   const indices = s.x(1)
-  const [own, places] = [steps(shape), steps(indexShape)]
+  const [own, places] = [stridesOf(shape), stridesOf(indexShape)]
   const inner = indexShape.length - batch
   return moved(s, (at) => {
     const which = [...at.slice(0, batch), ...at.slice(axis, axis + inner)]
@@ -175,14 +157,11 @@ function matmul(s: Site): Float32Array {
   const K = sa.at(adjX ? -2 : -1)!
   const [M, N] = [s.out[rank - 2]!, s.out[rank - 1]!]
   const batch = s.out.slice(0, -2)
-  const [pa, pb] = [sa, sb].map((shape) => placeIn([...shape.slice(0, -2)], batch.length)) as [
-    (at: readonly number[]) => number,
-    (at: readonly number[]) => number,
-  ]
+  const [pa, pb] = [sa, sb].map((shape) => placeIn([...shape.slice(0, -2)], batch.length)) as [Place, Place]
   const out = new Float32Array(elements(s.out))
   const [am, ak] = adjX ? [1, M] : [K, 1]
   const [bk, bn] = adjY ? [1, K] : [N, 1]
-  each(batch, (at, n) => {
+  eachElement(batch, (at, n) => {
     const [fromA, fromB] = [pa(at) * M * K, pb(at) * K * N]
     for (let i = 0; i < M; i++) {
       for (let j = 0; j < N; j++) {
@@ -237,15 +216,15 @@ const RULES: Partial<Record<OpType, (s: Site) => Float32Array | Float32Array[]>>
     return out
   },
   SELECT_V2: (s) => {
-    const [c, a, b] = [0, 1, 2].map((i) => placeIn(s.shape(i), s.out.length)) as ((at: readonly number[]) => number)[]
+    const [c, a, b] = [0, 1, 2].map((i) => placeIn(s.shape(i), s.out.length)) as Place[]
     const [vc, va, vb] = [s.x(0), s.x(1), s.x(2)]
     const out = new Float32Array(elements(s.out))
-    each(s.out, (at, i) => (out[i] = vc[c!(at)]! !== 0 ? va[a!(at)]! : vb[b!(at)]!))
+    eachElement(s.out, (at, i) => (out[i] = vc[c!(at)]! !== 0 ? va[a!(at)]! : vb[b!(at)]!))
     return out
   },
   TILE: (s) => {
     const shape = s.shape(0)
-    const own = steps(shape)
+    const own = stridesOf(shape)
     return moved(s, (at) => at.reduce((sum, v, d) => sum + (v % shape[d]!) * own[d]!, 0))
   },
   BROADCAST_TO: (s) => moved(s, placeIn(s.shape(0), s.out.length)),
@@ -254,7 +233,7 @@ const RULES: Partial<Record<OpType, (s: Site) => Float32Array | Float32Array[]>>
   REVERSE_V2: (s) => {
     const shape = s.shape(0)
     const axes = new Set(whole(s, 1).map((a) => axisIn(a, shape.length)))
-    const own = steps(shape)
+    const own = stridesOf(shape)
     return moved(s, (at) => at.reduce((sum, v, d) => sum + (axes.has(d) ? shape[d]! - 1 - v : v) * own[d]!, 0))
   },
   PADV2: (s) => moved(s, padFrom(s), s.x(2)[0]),
@@ -262,7 +241,7 @@ const RULES: Partial<Record<OpType, (s: Site) => Float32Array | Float32Array[]>>
   SPLIT_V: (s) => {
     const shape = s.shape(0)
     const axis = axisIn(s.x(2)[0]!, shape.length)
-    const own = steps(shape)
+    const own = stridesOf(shape)
     let first = 0
     return s.op.outputs.map((t) => {
       const out = s.graph.tensors[t]!.shape
@@ -314,7 +293,7 @@ export function runGeneralOp(graph: Graph, op: Op, values: Values): Float32Array
     const [a, b] = [s.x(0), s.x(1)]
     const [pa, pb] = [placeIn(s.shape(0), s.out.length), placeIn(s.shape(1), s.out.length)]
     const out = new Float32Array(elements(s.out))
-    each(s.out, (at, i) => (out[i] = pair(a[pa(at)]!, b[pb(at)]!)))
+    eachElement(s.out, (at, i) => (out[i] = pair(a[pa(at)]!, b[pb(at)]!)))
     return [out]
   }
   const extreme = EXTREMES[op.type]
@@ -325,7 +304,7 @@ export function runGeneralOp(graph: Graph, op: Op, values: Values): Float32Array
     const place = placeIn(kept, shape.length)
     const x = s.x(0)
     const out = new Float32Array(elements(kept)).fill(extreme[0])
-    each(shape, (at, i) => {
+    eachElement(shape, (at, i) => {
       const to = place(at)
       out[to] = extreme[1](out[to]!, x[i]!)
     })

@@ -64,6 +64,14 @@ export function gemm(
   { M, N, K }: Sizes,
   { ldc = N, c0 = 0 }: { ldc?: number; c0?: number } = {},
 ): void {
+  /** Row m from column n on. */
+  const rest = (m: number, n: number): void => {
+    for (; n < N; n++) {
+      let s = 0
+      for (let k = 0; k < K; k++) s += a[m * K + k]! * b[n * K + k]!
+      out[m * ldc + c0 + n] = s + (bias ? bias[n]! : 0)
+    }
+  }
   let m = 0
   for (; m + 4 <= M; m += 4) {
     const a0 = m * K
@@ -113,19 +121,9 @@ export function gemm(
       out[o] = c30
       out[o + 1] = c31
     }
-    for (; n < N; n++) {
-      for (let i = 0; i < 4; i++) out[(m + i) * ldc + c0 + n] = dot(a, (m + i) * K, b, n * K, K) + (bias ? bias[n]! : 0)
-    }
+    for (let i = 0; i < 4; i++) rest(m + i, n)
   }
-  for (; m < M; m++) {
-    for (let n = 0; n < N; n++) out[m * ldc + c0 + n] = dot(a, m * K, b, n * K, K) + (bias ? bias[n]! : 0)
-  }
-}
-
-function dot(a: Float32Array, ai: number, b: Float32Array, bi: number, K: number): number {
-  let s = 0
-  for (let k = 0; k < K; k++) s += a[ai + k]! * b[bi + k]!
-  return s
+  for (; m < M; m++) rest(m, 0)
 }
 
 /** Output rows y0..y1 of image n, and channels c0..c0+channels of its input. */

@@ -1,6 +1,7 @@
 /** Every op of the float executor that is not a window over an image: elementwise, reductions, data movement. */
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
+import { stridesOf } from '../elements.ts'
 import { activate, type Values } from './values.ts'
 import { hasSimd } from '../kernels.ts'
 import { isGeneralOp, runGeneralOp } from './general.ts'
@@ -126,7 +127,7 @@ function pad(graph: Graph, op: Op, values: Values): Float32Array {
   const shape = graph.tensors[op.inputs[0]!]!.shape
   const target = graph.tensors[op.outputs[0]!]!.shape
   const out = new Float32Array(elements(target))
-  const strides = contiguous(target)
+  const strides = stridesOf(target)
   const start = shape.reduce((sum, _, d) => sum + p[2 * d]! * strides[d]!, 0)
   // Whole rows at a time: the last dimensions that are not padded are contiguous on both sides.
   let whole = shape.length
@@ -140,34 +141,15 @@ function pad(graph: Graph, op: Op, values: Values): Float32Array {
   return out
 }
 
-function contiguous(shape: readonly number[]): number[] {
-  const strides = new Array<number>(shape.length)
-  let step = 1
-  for (let d = shape.length - 1; d >= 0; d--) {
-    strides[d] = step
-    step *= shape[d]!
-  }
-  return strides
-}
-
-/** Concatenation along `axis`; PACK is the same with a new axis. */
-function concatenate(
-  graph: Graph,
-  op: Op,
-  axis: number,
-  parts: number[],
-  sizes: number[],
-  values: Values,
-): Float32Array {
-  const shape = graph.tensors[op.outputs[0]!]!.shape
+/** Parts that make up `shape` along `axis`. */
+function concatenate(parts: readonly Float32Array[], shape: readonly number[], axis: number): Float32Array {
   const inner = elements(shape.slice(axis + 1))
   const outer = elements(shape.slice(0, axis))
   const out = new Float32Array(elements(shape))
   const row = shape[axis]! * inner
   let at = 0
-  parts.forEach((t, k) => {
-    const x = values(t)
-    const width = sizes[k]! * inner
+  parts.forEach((x) => {
+    const width = outer ? x.length / outer : 0
     for (let o = 0; o < outer; o++) out.set(x.subarray(o * width, (o + 1) * width), o * row + at)
     at += width
   })
@@ -258,15 +240,15 @@ function argMax(graph: Graph, op: Op, values: Values): Float32Array {
   return out
 }
 
-function slice(graph: Graph, op: Op, values: Values, begin: readonly number[], step: readonly number[]): Float32Array {
-  const shape = graph.tensors[op.inputs[0]!]!.shape
-  const strides = contiguous(shape)
-  const x = values(op.inputs[0]!)
-  const extent = shape.map((d, i) =>
-    op.type === 'SLICE'
-      ? sliceSize(values(op.inputs[2]!)[i]!, d, begin[i]!)
-      : Math.ceil((values(op.inputs[2]!)[i]! - begin[i]!) / step[i]!),
-  )
+/** Where a slice begins, how many elements it has along each dimension, and how far apart they are. */
+interface Slice {
+  begin: readonly number[]
+  extent: readonly number[]
+  step: readonly number[]
+}
+
+function slice(x: Float32Array, shape: readonly number[], { begin, extent, step }: Slice): Float32Array {
+  const strides = stridesOf(shape)
   const start = begin.reduce((sum, b, d) => sum + b * strides[d]!, 0)
   const out = new Float32Array(elements(extent))
   walk(extent, [strides.map((s, d) => s * step[d]!)], (i, [o]) => {
@@ -275,7 +257,6 @@ function slice(graph: Graph, op: Op, values: Values, begin: readonly number[], s
   return out
 }
 
-const sliceSize = (size: number, dim: number, begin: number): number => (size === -1 ? dim - begin : size)
 /** An axis counted from the front. */
 export const normalAxis = (axis: number, rank: number): number => (axis < 0 ? axis + rank : axis)
 
@@ -297,7 +278,8 @@ function stridedSlice(graph: Graph, op: OpOf<'STRIDED_SLICE'>, values: Values): 
         ? d
         : Math.min(d, Math.max(0, normalAxis(end[i]!, end[i]! < 0 ? d : 0))),
   )
-  return slice(graph, op, (t) => (t === op.inputs[2] ? Float32Array.from(to) : values(t)), from, step)
+  const extent = shape.map((_, i) => Math.ceil((to[i]! - from[i]!) / step[i]!))
+  return slice(values(op.inputs[0]!), shape, { begin: from, extent, step })
 }
 
 const STRUCTURED = new Set<Op['type']>([
@@ -351,29 +333,15 @@ export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[
     case 'ARG_MAX':
       return [argMax(graph, op, values)]
     case 'CONCATENATION': {
-      const axis = normalAxis(op.attrs.axis, shape(op.outputs[0]!).length)
-      const out = concatenate(
-        graph,
-        op,
-        axis,
-        [...op.inputs],
-        op.inputs.map((t) => shape(t)[axis]!),
-        values,
-      )
+      const to = shape(op.outputs[0]!)
+      const out = concatenate(op.inputs.map(values), to, normalAxis(op.attrs.axis, to.length))
       activate(out, op.attrs.activation)
       return [out]
     }
-    case 'PACK':
-      return [
-        concatenate(
-          graph,
-          op,
-          normalAxis(op.attrs.axis, shape(op.outputs[0]!).length),
-          [...op.inputs],
-          op.inputs.map(() => 1),
-          values,
-        ),
-      ]
+    case 'PACK': {
+      const to = shape(op.outputs[0]!)
+      return [concatenate(op.inputs.map(values), to, normalAxis(op.attrs.axis, to.length))]
+    }
     case 'SPLIT':
       return split(
         values(op.inputs[1]!),
@@ -390,7 +358,7 @@ export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[
       )
     case 'TRANSPOSE': {
       const order = [...values(op.inputs[1]!)]
-      const strides = contiguous(shape(op.inputs[0]!))
+      const strides = stridesOf(shape(op.inputs[0]!))
       const x = values(op.inputs[0]!)
       const out = new Float32Array(x.length)
       walk(shape(op.outputs[0]!), [order.map((d) => strides[d]!)], (i, [o]) => {
@@ -398,16 +366,12 @@ export function runSimpleOp(graph: Graph, op: Op, values: Values): Float32Array[
       })
       return [out]
     }
-    case 'SLICE':
-      return [
-        slice(
-          graph,
-          op,
-          values,
-          [...values(op.inputs[1]!)],
-          shape(op.inputs[0]!).map(() => 1),
-        ),
-      ]
+    case 'SLICE': {
+      const from = shape(op.inputs[0]!)
+      const [begin, sizes] = [values(op.inputs[1]!), values(op.inputs[2]!)]
+      const extent = from.map((d, i) => (sizes[i] === -1 ? d - begin[i]! : sizes[i]!))
+      return [slice(values(op.inputs[0]!), from, { begin: [...begin], extent, step: from.map(() => 1) })]
+    }
     case 'STRIDED_SLICE':
       return [stridedSlice(graph, op, values)]
     default:

@@ -109,17 +109,15 @@ class Arena {
 
   /** [rows, C] with C filled up with zeros to a multiple of 4. */
   putRows(data: Float32Array, C: number): number {
-    return putColumns(this, data, 0, data.length / C, C, align(C, 4))
+    return putColumns(this, data, C, align(C, 4))
   }
 }
 
 /** Filter rows [N, K] as panels, and the bias beside them. */
 function panels(
   arena: Arena,
-  b: Float32Array,
-  bias: Float32Array | undefined,
-  N: number,
-  K: number,
+  { b, bias }: Omit<Factors, 'a'>,
+  { N, K }: Omit<Sizes, 'M'>,
 ): { packed: number; biases: number } {
   const packed = arena.floats(align(N, 8) * K)
   const rows = arena.put(b)
@@ -130,16 +128,22 @@ function panels(
 /** As `gemm` of kernels.ts with contiguous rows: out[m,n] = sum_k a[m,k] * b[n,k] + bias[n]. */
 export function gemm({ a, b, bias }: Factors, out: Float32Array, { M, N, K }: Sizes, bounds?: Bounds): void {
   const arena = new Arena()
-  const { packed, biases } = panels(arena, b, bias, N, K)
+  const { packed, biases } = panels(arena, { b, bias }, { N, K })
   const x = arena.put(a)
   const ldo = align(N, 8)
   const y = arena.floats(M * ldo)
   arena.k.gemm(x, K, packed, biases, y, ldo, M, N, K)
   if (bounds) arena.k.clamp(y, M * ldo, ...bounds)
-  readRows(arena, y, ldo, out, M, N)
+  readRows(arena, { from: y, stride: ldo }, out, { M, N })
 }
 
-function readRows(arena: Arena, from: number, stride: number, out: Float32Array, M: number, N: number): void {
+/** Rows [M, N] that lie `stride` elements apart in the module. */
+function readRows(
+  arena: Arena,
+  { from, stride }: { from: number; stride: number },
+  out: Float32Array,
+  { M, N }: Omit<Sizes, 'K'>,
+): void {
   if (stride === N) {
     arena.get(from, out.subarray(0, M * N))
     return
@@ -165,7 +169,7 @@ export function conv2d({ x, filter, bias }: LayerData, out: Float32Array, s: Con
     return
   }
   const arena = new Arena()
-  const { packed, biases } = panels(arena, filter, bias, s.outC, K)
+  const { packed, biases } = panels(arena, { b: filter, bias }, { N: s.outC, K })
   const rows = Math.min(s.outH, Math.max(1, Math.floor(SLAB / (s.outW * K))))
   const image = s.inH * s.inW * s.inC
   const input = arena.floats(image)
@@ -180,7 +184,8 @@ export function conv2d({ x, filter, bias }: LayerData, out: Float32Array, s: Con
       arena.k.im2col(input, slab, s.inH, s.inW, s.inC, s.outW, ...windowOf(s), y0, y1, 0, s.inC)
       arena.k.gemm(slab, K, packed, biases, y, ldo, M, s.outC, K)
       if (bounds) arena.k.clamp(y, M * ldo, ...bounds)
-      readRows(arena, y, ldo, out.subarray((n * s.outH + y0) * s.outW * s.outC), M, s.outC)
+      const to = out.subarray((n * s.outH + y0) * s.outW * s.outC)
+      readRows(arena, { from: y, stride: ldo }, to, { M, N: s.outC })
     }
   }
 }
@@ -217,17 +222,15 @@ export function columnProducts(
   a: Float32Array,
   b: Float32Array,
   out: Float64Array,
-  M: number,
-  I: number,
-  J: number,
+  { M, I, J }: { M: number; I: number; J: number },
 ): void {
   const [padI, padJ] = [align(I, 4), align(J, 8)]
   const step = Math.max(1, Math.min(M, Math.floor(BLOCK / Math.max(padI, padJ)), 4096))
   for (let m = 0; m < M; m += step) {
     const arena = new Arena()
     const rows = Math.min(step, M - m)
-    const pa = putColumns(arena, a, m, rows, I, padI)
-    const pb = a === b && padI === padJ ? pa : putColumns(arena, b, m, rows, J, padJ)
+    const pa = putColumns(arena, a.subarray(m * I, (m + rows) * I), I, padI)
+    const pb = a === b && padI === padJ ? pa : putColumns(arena, b.subarray(m * J, (m + rows) * J), J, padJ)
     const sums = arena.put(new Float32Array(0), padI * padJ)
     arena.k.columnProducts(pa, pb, sums, rows, padI, padJ)
     const got = new Float32Array(arena.k.memory.buffer, sums, padI * padJ)
@@ -235,17 +238,10 @@ export function columnProducts(
   }
 }
 
-/** Rows m.. of a matrix with `columns` columns, each padded with zeros to `padded`. */
-function putColumns(
-  arena: Arena,
-  data: Float32Array,
-  m: number,
-  rows: number,
-  columns: number,
-  padded: number,
-): number {
-  const part = data.subarray(m * columns, (m + rows) * columns)
+/** A matrix of so many columns, each row padded with zeros to `padded`. */
+function putColumns(arena: Arena, part: Float32Array, columns: number, padded: number): number {
   if (columns === padded) return arena.put(part)
+  const rows = part.length / columns
   const at = arena.put(new Float32Array(0), rows * padded)
   const target = new Float32Array(arena.k.memory.buffer, at, rows * padded)
   for (let r = 0; r < rows; r++) target.set(part.subarray(r * columns, (r + 1) * columns), r * padded)
@@ -264,7 +260,7 @@ export function depthwiseGradient(g: Float32Array, filter: Float32Array, s: Conv
     const from = arena.putRows(g.subarray(n * outPixels * C, (n + 1) * outPixels * C), C)
     const to = arena.cleared(inPixels * padded)
     arena.k.depthwiseGradient(from, w, to, s.inH, s.inW, padded, s.outH, s.outW, ...windowOf(s))
-    readRows(arena, to, padded, out.subarray(n * inPixels * C), inPixels, C)
+    readRows(arena, { from: to, stride: padded }, out.subarray(n * inPixels * C), { M: inPixels, N: C })
   }
   return out
 }
@@ -335,7 +331,7 @@ export function finish(
   if (how.shift) arena.k.addToColumns(at, rows, padded, arena.put(how.shift, padded))
   if (how.bounds) arena.k.clamp(at, count, ...how.bounds)
   if (how.grid) arena.k.snap(at, count, how.grid.scale, how.grid.zero, how.grid.lo, how.grid.hi)
-  readRows(arena, at, how.shift ? padded : C, x, rows, C)
+  readRows(arena, { from: at, stride: how.shift ? padded : C }, x, { M: rows, N: C })
 }
 
 /**

@@ -12,11 +12,9 @@ import {
   type Tensor,
 } from '../graph.ts'
 import { clamp, f32, rne } from '../numerics.ts'
+import { eachElement, placeIn, stridesOf, type Place } from '../elements.ts'
 import type { Site } from './infer.ts'
 import { axisOf, slicesOf } from './shapes.ts'
-
-/** Where the element for some coordinates lies. */
-type Place = (at: readonly number[]) => number
 
 /** Numbers of a tensor; int64 as bigint. */
 type Values = number[] | bigint[]
@@ -85,39 +83,15 @@ function write(values: Values, dtype: DType): Uint8Array | undefined {
   }
 }
 
-/** Row-major strides in elements. */
-function steps(shape: readonly number[]): number[] {
-  const out = new Array<number>(shape.length).fill(1)
-  for (let i = shape.length - 2; i >= 0; i--) out[i] = out[i + 1]! * shape[i + 1]!
-  return out
-}
-
-/** Calls `visit` with the coordinates of every element of a shape, in order; the list is reused. */
-function each(shape: readonly number[], visit: (at: readonly number[], flat: number) => void): void {
-  const at = new Array<number>(shape.length).fill(0)
-  const n = elements(shape)
-  for (let flat = 0; flat < n; flat++) {
-    visit(at, flat)
-    for (let d = shape.length - 1; d >= 0 && ++at[d]! === shape[d]!; d--) at[d] = 0
-  }
-}
-
 /** Bytes of an output whose elements are those of `x` at `from(coordinates)`. */
 function take(x: Tensor, shape: readonly number[], from: (at: readonly number[]) => number): Uint8Array {
   const width = dtypeBytes(x.dtype)
   const out = new Uint8Array(elements(shape) * width)
-  each(shape, (at, flat) => {
+  eachElement(shape, (at, flat) => {
     const i = from(at) * width
     out.set(x.data!.subarray(i, i + width), flat * width)
   })
   return out
-}
-
-/** Offsets of coordinates in a shape that broadcasts to the coordinates' own. */
-function offset(shape: readonly number[], rank: number): (at: readonly number[]) => number {
-  const step = steps(shape)
-  const first = rank - shape.length
-  return (at) => shape.reduce((a, d, i) => a + (d === 1 ? 0 : at[i + first]! * step[i]!), 0)
 }
 
 const sameGrid = (a: Tensor, b: Tensor): boolean =>
@@ -156,9 +130,9 @@ function combine(s: Site, by: Arithmetic): Values | undefined {
   const [x, y] = [read(a), read(b)]
   if (a.dtype !== b.dtype || !fn || !x || !y) return undefined
   const { shape } = s.output()
-  const [i, j] = [offset(a.shape, shape.length), offset(b.shape, shape.length)]
+  const [i, j] = [placeIn(a.shape, shape.length), placeIn(b.shape, shape.length)]
   const out: (number | bigint)[] = []
-  each(shape, (at) => {
+  eachElement(shape, (at) => {
     out.push(fn(x[i(at)]!, y[j(at)]!))
   })
   return out as Values
@@ -214,9 +188,9 @@ function reduce(by: Arithmetic): Plain {
     const axes = s.integers(1)?.map((a) => axisOf(a, x.shape.length)!)
     if (!fn || !values || !axes || s.output().dtype !== x.dtype || elements(x.shape) === 0) return undefined
     const kept = x.shape.map((d, i) => (axes.includes(i) ? 1 : d))
-    const to = offset(kept, kept.length)
+    const to = placeIn(kept, kept.length)
     const out: (number | bigint)[] = []
-    each(x.shape, (at, flat) => {
+    eachElement(x.shape, (at, flat) => {
       const i = to(at)
       const v = values[flat]!
       out[i] = out[i] === undefined ? v : fn(out[i], v)
@@ -297,7 +271,7 @@ function cut(x: Tensor, axis: number, sizes: readonly number[]): Uint8Array[] {
 }
 
 function slice(begin: readonly number[], x: Tensor): (at: readonly number[]) => number {
-  const step = steps(x.shape)
+  const step = stridesOf(x.shape)
   return (at) => at.reduce((a, v, i) => a + (v + begin[i]!) * step[i]!, 0)
 }
 
@@ -438,10 +412,10 @@ const EVALUATORS: { readonly [T in OpType]?: Evaluator<T> } = {
   },
   TILE: moving((s) => {
     const { shape } = s.input(0)
-    const step = steps(shape)
+    const step = stridesOf(shape)
     return (at) => at.reduce((a, v, i) => a + (v % shape[i]!) * step[i]!, 0)
   }),
-  BROADCAST_TO: moving((s) => offset(s.shape(0), s.output().shape.length)),
+  BROADCAST_TO: moving((s) => placeIn(s.shape(0), s.output().shape.length)),
   BROADCAST_ARGS: (s) => {
     const [a, b] = [s.integers(0), s.integers(1)]
     if (!a || !b) return undefined
@@ -457,18 +431,19 @@ const EVALUATORS: { readonly [T in OpType]?: Evaluator<T> } = {
   TRANSPOSE: moving((s) => {
     const { shape } = s.input(0)
     const order = s.integers(1)!.map((a) => axisOf(a, shape.length)!)
-    const step = steps(shape)
+    const step = stridesOf(shape)
     return (at) => at.reduce((a, v, i) => a + v * step[order[i]!]!, 0)
   }),
   SLICE: moving((s) => slice(s.integers(1)!, s.input(0))),
   STRIDED_SLICE: moving((s, attrs: OpAttributes['STRIDED_SLICE']) => {
     const x = s.input(0)
-    const slices = slicesOf(x.shape, s.integers(1)!, s.integers(2)!, s.integers(3)!, attrs)!
-    const step = steps(x.shape)
+    const [begin, end, strides] = [s.integers(1)!, s.integers(2)!, s.integers(3)!]
+    const slices = slicesOf(x.shape, { begin, end, step: strides }, attrs)!
+    const step = stridesOf(x.shape)
     // Elements in the order of the spans, whatever dimensions the output has besides.
     const sizes = slices.spans.map((p) => p.size)
-    const own = steps(sizes)
-    const out = steps(s.output().shape)
+    const own = stridesOf(sizes)
+    const out = stridesOf(s.output().shape)
     return (at) => {
       const flat = at.reduce((a, v, i) => a + v * out[i]!, 0)
       return slices.spans.reduce(
@@ -480,7 +455,7 @@ const EVALUATORS: { readonly [T in OpType]?: Evaluator<T> } = {
   REVERSE_V2: moving((s) => {
     const { shape } = s.input(0)
     const axes = s.integers(1)?.map((a) => axisOf(a, shape.length))
-    const step = steps(shape)
+    const step = stridesOf(shape)
     return axes && ((at) => at.reduce((a, v, i) => a + (axes.includes(i) ? shape[i]! - 1 - v : v) * step[i]!, 0))
   }),
   PAD: (s) => padded(s, new Uint8Array(dtypeBytes(s.output().dtype))),
@@ -491,8 +466,8 @@ const EVALUATORS: { readonly [T in OpType]?: Evaluator<T> } = {
     const axis = axisOf(attrs.axis, rank)!
     const batch = axisOf(attrs.batchDims, s.shape(1).length + 1)!
     if (!indices || !sameGrid(x, s.output()) || indices.some((i) => i < 0 || i >= x.shape[axis]!)) return undefined
-    const step = steps(x.shape)
-    const own = steps(s.shape(1))
+    const step = stridesOf(x.shape)
+    const own = stridesOf(s.shape(1))
     const inner = s.shape(1).length - batch
     return [
       take(x, s.output().shape, (at) => {
@@ -514,9 +489,9 @@ function select(s: Site): Uint8Array[] | undefined {
   if (c.dtype !== 'bool' || !sameGrid(a, b) || !sameGrid(a, s.output())) return undefined
   if (s.op.type === 'SELECT' && `${c.shape}` !== `${a.shape}`) return undefined
   const width = dtypeBytes(a.dtype)
-  const [ic, ia, ib] = [c, a, b].map((t) => offset(t.shape, shape.length)) as [Place, Place, Place]
+  const [ic, ia, ib] = [c, a, b].map((t) => placeIn(t.shape, shape.length)) as [Place, Place, Place]
   const out = new Uint8Array(elements(shape) * width)
-  each(shape, (at, flat) => {
+  eachElement(shape, (at, flat) => {
     const [t, i] = c.data![ic(at)] ? [a, ia(at)] : [b, ib(at)]
     out.set(t.data!.subarray(i * width, (i + 1) * width), flat * width)
   })
@@ -527,10 +502,10 @@ function padded(s: Site, value: Uint8Array): Uint8Array[] | undefined {
   const [x, y] = [s.input(0), s.output()]
   const pads = s.integers(1)
   if (!pads || !sameGrid(x, y) || y.quantization) return undefined
-  const step = steps(x.shape)
+  const step = stridesOf(x.shape)
   const width = dtypeBytes(x.dtype)
   const out = new Uint8Array(elements(y.shape) * width)
-  each(y.shape, (at, flat) => {
+  eachElement(y.shape, (at, flat) => {
     const from = at.map((v, i) => v - pads[2 * i]!)
     const inside = from.every((v, i) => v >= 0 && v < x.shape[i]!)
     const i = from.reduce((a, v, k) => a + v * step[k]!, 0) * width

@@ -461,7 +461,7 @@ const INFERENCE: { readonly [T in OpType]: Rule<T> } = {
   STRIDED_SLICE: (s, a) => {
     const [begin, end, step] = [s.integers(1), s.integers(2), s.integers(3)]
     if (!begin || !end || !step) return [undefined]
-    const slices = slicesOf(s.shape(0), begin, end, step, a)
+    const slices = slicesOf(s.shape(0), { begin, end, step }, a)
     return [
       slices?.shape ?? s.fail('slice does not fit its input', `[${s.shape(0)}]`, `[${begin}] to [${end}] by [${step}]`),
     ]

@@ -30,6 +30,13 @@ export interface Slices {
   shape: number[]
 }
 
+/** Where slices begin and end and how far apart elements are, index by index. */
+export interface SliceIndices {
+  begin: readonly number[]
+  end: readonly number[]
+  step: readonly number[]
+}
+
 export interface SliceMasks {
   beginMask: number
   endMask: number
@@ -44,9 +51,7 @@ export interface SliceMasks {
  */
 export function slicesOf(
   shape: readonly number[],
-  begin: readonly number[],
-  end: readonly number[],
-  step: readonly number[],
+  { begin, end, step }: SliceIndices,
   masks: SliceMasks,
 ): Slices | undefined {
   const bit = (mask: number, i: number): boolean => ((mask >> i) & 1) === 1

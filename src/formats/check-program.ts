@@ -865,14 +865,9 @@ const PACKINGS: Readonly<Record<string, { sizes: readonly number[]; steps?: read
 export const isCheckedPacker = (name: string): boolean => name in PACKINGS
 
 /** Where a step writes and what it costs; undefined: no step of any encoder. */
-function stepOf(
-  steps: Int32Array,
-  at: number,
-  count: number,
-  packers: readonly string[],
-  dataBytes: number,
-): Packing | undefined {
+function stepOf(steps: Int32Array, at: number, packers: readonly string[], dataBytes: number): Packing | undefined {
   const what = steps[at]!
+  const count = steps[at + 1]!
   const arg = (k: number): number => steps[at + 2 + k]!
   if (what === 0) {
     return count === 3 && whole(arg(1), 0, dataBytes) && whole(arg(2), 0, dataBytes - arg(1)) ? both(arg(2)) : undefined
@@ -899,7 +894,7 @@ export function stepsFit(
   for (let i = 0; i < steps.length;) {
     const count = steps[i + 1]
     if (!whole(count, 1, steps.length - i - 2)) return false
-    const step = stepOf(steps, i, count, packers, dataBytes)
+    const step = stepOf(steps, i, packers, dataBytes)
     const to = steps[i + 2]!
     if (!step || to < FIRST || !(to + step.bytes <= memoryBytes + 128)) return false
     work += step.work + 16

@@ -101,12 +101,12 @@ export class Table {
   private readonly vtableBytes: number
   private readonly tableBytes: number
 
-  constructor(file: FlatBuffer, at: number, name: string, parent?: Table, index = -1) {
+  constructor(file: FlatBuffer, at: number, name: string, hangs?: { parent: Table; index?: number }) {
     this.file = file
     this.at = at
-    this.parent = parent
+    this.parent = hangs?.parent
     this.name = name
-    this.index = index
+    this.index = hangs?.index ?? -1
     const { view } = file
     file.spend(1, this)
     file.need(at, 4, this)
@@ -281,7 +281,7 @@ export class Table {
 
   table(slot: number, name: string): Table | undefined {
     const at = this.target(slot)
-    return at < 0 ? undefined : new Table(this.file, at, name, this)
+    return at < 0 ? undefined : new Table(this.file, at, name, { parent: this })
   }
 
   /** A vector of tables; empty when absent. Errors: `format/limit` above `max` elements. */
@@ -292,7 +292,7 @@ export class Table {
     const length = this.lengthOf(at)
     const out: Table[] = []
     for (let i = 0; i < length; i++, at += 4) {
-      out.push(new Table(this.file, at + view.getUint32(at, true), name, this, i))
+      out.push(new Table(this.file, at + view.getUint32(at, true), name, { parent: this, index: i }))
     }
     return out
   }

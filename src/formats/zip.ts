@@ -58,13 +58,17 @@ export function readZipFile(bytes: Uint8Array, name: string): Uint8Array | undef
     if (at + ENTRY_BYTES > end || view.getUint32(at, true) !== 0x02014b50) throw damaged('damaged directory')
     const nameBytes = view.getUint16(at + 28, true)
     const found = bytes.subarray(at + ENTRY_BYTES, at + ENTRY_BYTES + nameBytes)
-    if (nameBytes === wanted.length && wanted.every((b, k) => found[k] === b)) return unpack(bytes, view, at, base, end)
+    if (nameBytes === wanted.length && wanted.every((b, k) => found[k] === b)) {
+      return unpack(bytes.subarray(base, end), at - base)
+    }
     at += ENTRY_BYTES + nameBytes + view.getUint16(at + 30, true) + view.getUint16(at + 32, true)
   }
   return undefined
 }
 
-function unpack(bytes: Uint8Array, view: DataView, entry: number, base: number, end: number): Uint8Array {
+/** The contents of the entry at `entry` of an archive's files and directory. */
+function unpack(archive: Uint8Array, entry: number): Uint8Array {
+  const view = new DataView(archive.buffer, archive.byteOffset, archive.byteLength)
   const flags = view.getUint16(entry + 8, true)
   const method = view.getUint16(entry + 10, true)
   const packedBytes = view.getUint32(entry + 20, true)
@@ -82,11 +86,12 @@ function unpack(bytes: Uint8Array, view: DataView, entry: number, base: number, 
       got: size,
     })
   }
-  const local = base + view.getUint32(entry + 42, true)
-  if (local + LOCAL_BYTES > end || view.getUint32(local, true) !== 0x04034b50) throw damaged('damaged file header')
+  const local = view.getUint32(entry + 42, true)
+  if (local + LOCAL_BYTES > archive.length || view.getUint32(local, true) !== 0x04034b50)
+    throw damaged('damaged file header')
   const start = local + LOCAL_BYTES + view.getUint16(local + 26, true) + view.getUint16(local + 28, true)
-  if (start + packedBytes > end || (method === 0 && packedBytes !== size)) throw damaged('impossible size')
-  const packed = bytes.subarray(start, start + packedBytes)
+  if (start + packedBytes > archive.length || (method === 0 && packedBytes !== size)) throw damaged('impossible size')
+  const packed = archive.subarray(start, start + packedBytes)
   const data = method === 0 ? packed : inflate(packed, size)
   if (crc32(data) !== view.getUint32(entry + 16, true)) throw damaged('checksum mismatch')
   return data

@@ -97,6 +97,13 @@ export interface Head {
   nearness?: Nearness | undefined
 }
 
+/** Names of a layer's tensors. */
+interface LayerNames {
+  output: string
+  filter: string
+  bias: string
+}
+
 /** Adds tensors and ops to a graph. */
 class Builder {
   readonly tensors: Tensor[]
@@ -118,18 +125,19 @@ class Builder {
     return output
   }
 
-  connected(from: number, layer: Layer, name: string, names: [string, string], quantization: Quantization): number {
+  /** A layer over `from`, named as `names` say. */
+  connected(from: number, layer: Layer, names: LayerNames, quantization: Quantization): number {
     const { rows, columns, inputScale, scales, weights, bias } = layer
     const zeroPoints = new Int32Array(rows)
     const filter = this.tensor({
-      name: names[0],
+      name: names.filter,
       shape: [rows, columns],
       dtype: 'int8',
       quantization: { scales, zeroPoints, axis: 0 },
       data: littleEndian(weights),
     })
     const biases = this.tensor({
-      name: names[1],
+      name: names.bias,
       shape: [rows],
       dtype: 'int32',
       quantization: { scales: scales.map((s) => Math.fround(s * inputScale)), zeroPoints, axis: 0 },
@@ -141,7 +149,7 @@ class Builder {
         inputs: [from, filter, biases],
         attrs: { activation: 'NONE', keepNumDims: false },
       },
-      name,
+      names.output,
       [1, rows],
       quantization,
     )
@@ -174,7 +182,7 @@ export function joinHead(base: Graph, head: Head, observed: Int8Array, metadata:
     from = b.op(reshape, FLAT, flat, perTensor(inputScale, zeroPoint))
   }
   const known = rowsOf(layer, 0, classes)
-  let logits = b.connected(from, known, 'learned', [FILTER, 'learned/bias'], grid)
+  let logits = b.connected(from, known, { output: 'learned', filter: FILTER, bias: 'learned/bias' }, grid)
   if (nearness) {
     const { features, prototypes, weight, threshold } = nearness
     const unit = b.op({ type: 'L2_NORMALIZATION', inputs: [from], attrs: { activation: 'NONE' } }, 'unit', flat, UNIT)
@@ -185,7 +193,12 @@ export function joinHead(base: Graph, head: Head, observed: Int8Array, metadata:
       },
       UNIT.scales[0]!,
     )
-    const distances = b.connected(unit, cosines, 'distances', ['unknown/photos', 'unknown/bias'], grid)
+    const distances = b.connected(
+      unit,
+      cosines,
+      { output: 'distances', filter: 'unknown/photos', bias: 'unknown/bias' },
+      grid,
+    )
     const axis = b.tensor({ name: 'unknown/axis', shape: [1], dtype: 'int32', data: littleEndian(Int32Array.of(1)) })
     let unknown = b.op(
       { type: 'REDUCE_MIN', inputs: [distances, axis], attrs: { keepDims: true } },
@@ -195,7 +208,7 @@ export function joinHead(base: Graph, head: Head, observed: Int8Array, metadata:
     )
     if (head.none) {
       const none = rowsOf(layer, classes, layer.rows)
-      const nothing = b.connected(from, none, 'nothing', ['none/filter', 'none/bias'], grid)
+      const nothing = b.connected(from, none, { output: 'nothing', filter: 'none/filter', bias: 'none/bias' }, grid)
       unknown = b.op({ type: 'MAXIMUM', inputs: [unknown, nothing], attrs: {} }, 'unknown', [1, 1], grid)
     }
     logits = b.op(

@@ -41,31 +41,29 @@ const JUDGED = 400
 /** Photos up to which each class is left out in turn; all of them are judged. */
 const STRANGERS = 300
 
-function dot(a: Float64Array, atA: number, b: Float64Array, atB: number, n: number): number {
+function dot(a: Float64Array, b: Float64Array): number {
   let sum = 0
-  for (let d = 0; d < n; d++) sum += a[atA + d]! * b[atB + d]!
+  for (let d = 0; d < a.length; d++) sum += a[d]! * b[d]!
   return sum
 }
 
-/** Rows brought to length 1. */
-function toUnit(rows: Float64Array, features: number): Float64Array {
-  const out = rows.slice()
-  for (let r = 0; r < out.length; r += features) {
-    const length = Math.sqrt(dot(out, r, out, r, features)) || 1
-    for (let d = 0; d < features; d++) out[r + d]! /= length
-  }
-  return out
+/** Rows brought to length 1, one by one. */
+function unitRows(rows: Float64Array, features: number): Float64Array[] {
+  return Array.from({ length: rows.length / features }, (_, r) => {
+    const row = rows.slice(r * features, (r + 1) * features)
+    const length = Math.sqrt(dot(row, row)) || 1
+    for (let d = 0; d < features; d++) row[d]! /= length
+    return row
+  })
 }
 
 /** Up to `most` of the members: the one nearest to all, then each time the one that is farthest from those chosen. */
-function spread(unit: Float64Array, features: number, members: readonly number[], most: number): number[] {
+function spread(unit: readonly Float64Array[], members: readonly number[], most: number): number[] {
   if (members.length <= most) return [...members]
-  const cosine = (i: number, j: number): number => dot(unit, i * features, unit, j * features, features)
-  const mean = new Float64Array(features)
-  for (const i of members) for (let d = 0; d < features; d++) mean[d]! += unit[i * features + d]!
-  const first = members.reduce((a, b) =>
-    dot(unit, b * features, mean, 0, features) > dot(unit, a * features, mean, 0, features) ? b : a,
-  )
+  const cosine = (i: number, j: number): number => dot(unit[i]!, unit[j]!)
+  const mean = new Float64Array(unit[0]!.length)
+  for (const i of members) unit[i]!.forEach((v, d) => (mean[d]! += v))
+  const first = members.reduce((a, b) => (dot(unit[b]!, mean) > dot(unit[a]!, mean) ? b : a))
   const chosen = [first]
   const nearest = members.map((i) => cosine(i, first))
   while (chosen.length < most) {
@@ -110,9 +108,9 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep, ridg
 } {
   const { count: n, features, labels, classes } = examples
   const sizes = classSizes(labels, classes)
-  const unit = toUnit(examples.rows, features)
+  const unit = unitRows(examples.rows, features)
   // As L2_NORMALIZATION gives them: small features round to nothing.
-  const asked = toUnit(whole, features).map((v) => Math.round(v * UNIT_STEPS) / UNIT_STEPS)
+  const asked = unitRows(whole, features).map((row) => row.map((v) => Math.round(v * UNIT_STEPS) / UNIT_STEPS))
   const weight = WEIGHT * trained.gain
   const taught = Array.from({ length: n }, (_, i) => i).filter((i) => labels[i] !== none)
   const step = Math.max(1, Math.ceil(n / JUDGED))
@@ -124,7 +122,7 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep, ridg
       for (const j of taught) {
         if (j === i) continue
         const c = labels[j]!
-        best[c] = Math.max(best[c]!, dot(asked, i * features, unit, j * features, features))
+        best[c] = Math.max(best[c]!, dot(asked[i]!, unit[j]!))
       }
       return [i, best] as const
     }),
@@ -164,13 +162,12 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep, ridg
   const kept = kinds.flatMap((c) =>
     spread(
       unit,
-      features,
       taught.filter((i) => labels[i] === c),
       most,
     ),
   )
   const prototypes = new Float64Array(kept.length * features)
-  kept.forEach((i, k) => prototypes.set(unit.subarray(i * features, (i + 1) * features), k * features))
+  kept.forEach((i, k) => prototypes.set(unit[i]!, k * features))
   return { nearness: { features, prototypes, weight, threshold }, report }
 }
 

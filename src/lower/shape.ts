@@ -344,7 +344,7 @@ export function lowerStridedSlice(cx: Context): void {
   const out = cx.output()
   const width = dtypeBytes(t.dtype)
   const [begin, end, step] = [cx.integers(1, 'begin'), cx.integers(2, 'end'), cx.integers(3, 'strides')]
-  const slices = slicesOf(t.shape, begin, end, step, attrs)
+  const slices = slicesOf(t.shape, { begin, end, step }, attrs)
   if (!slices || elements(slices.shape) !== elements(out.shape) || t.dtype !== out.dtype) {
     throw cx.fail('lower/shape', 'slice does not match its output', out, {
       expected: `[${slices?.shape}]`,

@@ -137,20 +137,15 @@ export class Candidates {
     const result = this.result(end)
     const out: Source[] = []
     if (!result || result.first < first) return out
-    const streamed = this.source(group, group[0]!.stream?.from, result, first, last)
-    const side = this.source(group, end.side, result, first, last)
+    const unit = { group, result, first, last }
+    const streamed = this.source(unit, group[0]!.stream?.from)
+    const side = this.source(unit, end.side)
     if (streamed) out.push(streamed)
     if (side) out.push(side)
     return out
   }
 
-  private source(
-    group: readonly Step[],
-    from: Value | undefined,
-    result: Span,
-    first: number,
-    last: number,
-  ): Source | undefined {
+  private source({ group, result, first, last }: Spanned, from: Value | undefined): Source | undefined {
     const span = from && this.live.spans.get(from.buffer)
     if (
       !span ||
@@ -163,6 +158,14 @@ export class Candidates {
     }
     return { from, span }
   }
+}
+
+/** Steps first..last, and where their result lies. */
+interface Spanned {
+  group: readonly Step[]
+  result: Span
+  first: number
+  last: number
 }
 
 /** Time saved when a value stays in the cache. */

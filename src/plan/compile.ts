@@ -284,7 +284,8 @@ export function assemble(lowered: Lowered, options: CompileOptions): Program {
 
   const plan = new Uint8Array(planEnd - opTable)
   const view = new DataView(plan.buffer)
-  writeTables(view, opTable, allTables, sizes, barrierCounter, arenaAddress + placement.peak)
+  const privateAddress = arenaAddress + placement.peak
+  writeTables(view, opTable, { tables: allTables, sizes, barrierCounter, privateAddress })
   const inputs = ports(lowered.inputs)
   const outputs = ports(lowered.outputs)
   writePorts(view, inputTable - opTable, inputs)

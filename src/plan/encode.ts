@@ -168,8 +168,14 @@ export const headOf = (op: number, first: number, { rows, strideH, padTop, windo
 const WAKING_PATIENCE = 2_000
 const PATIENCE = 10_000
 
+/** The thread that runs a table, and the address where all threads meet. */
+interface RunBy {
+  thread: number
+  barrierCounter: number
+}
+
 /** The head of an item's record, and its own fields. */
-function fieldsOf(item: TableItem, thread: number, barrierCounter: number): { head: Fields; own: Fields } {
+function fieldsOf(item: TableItem, { thread, barrierCounter }: RunBy): { head: Fields; own: Fields } {
   if (item.kind === 'barrier') {
     const patience = thread > 0 ? 0 : item.first ? WAKING_PATIENCE : PATIENCE
     return {
@@ -236,10 +242,10 @@ export function writePorts(view: DataView, at: number, ports: readonly { address
   })
 }
 
-function writeRecord(view: DataView, at: number, item: TableItem, thread: number, barrierCounter: number): void {
+function writeRecord(view: DataView, at: number, item: TableItem, by: RunBy): void {
   const name = recordOf(item)
   const where = offsetsOf(name)
-  const { head, own } = fieldsOf(item, thread, barrierCounter)
+  const { head, own } = fieldsOf(item, by)
   if ((writeFields(view, at, where, head) + writeFields(view, at, where, own)) * 4 === LAYOUT[name].size) return
   const all: Fields = { ...head, ...own }
   const field = LAYOUT[name].fields.find((f) => !Number.isFinite(all[f]))
@@ -248,17 +254,17 @@ function writeRecord(view: DataView, at: number, item: TableItem, thread: number
   })
 }
 
-/**
- * Writes all tables and records. `view` begins at address `base`; `privateAddress`: where further threads' buffers go.
- */
-export function writeTables(
-  view: DataView,
-  base: number,
-  tables: readonly TableItem[][],
-  sizes: TableSizes,
-  barrierCounter: number,
-  privateAddress: number,
-): void {
+/** A table for each thread, and where everything goes: `privateAddress` is for buffers of further threads. */
+interface PlacedTables {
+  tables: readonly TableItem[][]
+  sizes: TableSizes
+  barrierCounter: number
+  privateAddress: number
+}
+
+/** Writes all tables and records. `view` begins at address `base`. */
+export function writeTables(view: DataView, base: number, placed: PlacedTables): void {
+  const { tables, sizes, barrierCounter, privateAddress } = placed
   tables.forEach((table, thread) =>
     table.forEach((item, i) => {
       const own = thread > 0 && item.kind === 'step' ? privateBuffers(item.unit) : []
@@ -269,7 +275,7 @@ export function writeTables(
         at += align(b.bytes, 16)
       }
       view.setUint32(sizes.tables[thread]! - base + i * 4, sizes.records[thread]![i]!, true)
-      writeRecord(view, sizes.records[thread]![i]! - base, item, thread, barrierCounter)
+      writeRecord(view, sizes.records[thread]![i]! - base, item, { thread, barrierCounter })
       own.forEach((b, k) => {
         b.address = shared[k]!
       })

@@ -69,9 +69,12 @@ interface Slice {
   runs: { at: number; bytes: number }[]
 }
 
+/** What a slice brings in. */
+type Contained = Pick<Slice, 'items' | 'pieces'> & Partial<Pick<Slice, 'times'>>
+
 const whole = (buffer: Buffer): Piece => ({ buffer, from: 0, bytes: buffer.bytes })
 
-const slice = (to: number, room: number, items: Item[], pieces: Piece[], times = 1): Slice => ({
+const slice = (to: number, room: number, { items, pieces, times = 1 }: Contained): Slice => ({
   to,
   room,
   items,
@@ -92,7 +95,8 @@ const stepItem = (step: Step): Item => ({
 /** A step's parts of as many blocks of channels as `room` holds, the same number in each. */
 function partsOf(step: Step, to: number, room: number, times: number): Slice[] {
   const { split } = step
-  if (!split || !divides(step)) return [slice(to, room, [stepItem(step)], constantsOf([step]).map(whole), times)]
+  if (!split || !divides(step))
+    return [slice(to, room, { items: [stepItem(step)], pieces: constantsOf([step]).map(whole), times })]
   const count = Math.ceil(split.blocks / blocksWithin(step, room))
   const each = Math.ceil(split.blocks / count)
   const parts: Slice[] = []
@@ -111,7 +115,7 @@ function partsOf(step: Step, to: number, room: number, times: number): Slice[] {
         ? { buffer, from: from * share, bytes: (end - from) * share }
         : whole(buffer)
     })
-    parts.push(slice(to, room, [item], pieces, times))
+    parts.push(slice(to, room, { items: [item], pieces, times }))
   }
   return parts
 }
@@ -146,7 +150,7 @@ function dividedGroup({ prologue, steps, bandRows, overlay }: Unit, to: number, 
   })
   const resident = constantsOf(steps.filter((s) => !parted.has(s)))
   return {
-    ...slice(to, head, [...prologue.map(stepItem), group, ...members], resident.map(whole)),
+    ...slice(to, head, { items: [...prologue.map(stepItem), group, ...members], pieces: resident.map(whole) }),
     inner: [...parts.values()],
   }
 }
@@ -170,10 +174,11 @@ function slicesOf(unit: Unit, to: number, room: number): Slice[] {
             },
           ]
         : []
-    return [slice(to, room, [...prologue.map(stepItem), ...group, ...steps.map(stepItem)], constants.map(whole))]
+    const items = [...prologue.map(stepItem), ...group, ...steps.map(stepItem)]
+    return [slice(to, room, { items, pieces: constants.map(whole) })]
   }
   if (steps.length > 1 || overlay) return [dividedGroup(unit, to, room)]
-  const before = prologue.length ? [slice(to, room, prologue.map(stepItem), [])] : []
+  const before = prologue.length ? [slice(to, room, { items: prologue.map(stepItem), pieces: [] })] : []
   return [...before, ...partsOf(first!, to, room, 1)]
 }
 
@@ -297,7 +302,8 @@ function encode(chains: readonly (readonly Slice[])[]): Flash {
 const resetSlices = (steps: readonly Step[], to: number): Slice[] =>
   steps.map((step) => {
     const constants = constantsOf([step])
-    return slice(to, sliceBytes([step.record], totalBytes(constants)), [stepItem(step)], constants.map(whole))
+    const room = sliceBytes([step.record], totalBytes(constants))
+    return slice(to, room, { items: [stepItem(step)], pieces: constants.map(whole) })
   })
 
 /** Bytes of linear memory that a program takes. */

@@ -36,10 +36,10 @@ export const emptyMoments = (K: number, products = true, loss = false): Moments 
 /** Adds `count` rows, [count, K], and what the float model has in their place. */
 export function addMoments(m: Moments, rows: Float32Array, count: number, float?: Float32Array): void {
   const { K, xx, x, squares, loss } = m
-  if (xx) columnProducts(rows, rows, xx, count, K, K)
+  if (xx) columnProducts(rows, rows, xx, { M: count, I: K, J: K })
   if (loss && float) {
     const lost = float.map((v, i) => v - rows[i]!)
-    columnProducts(lost, rows, loss.dx, count, K, K)
+    columnProducts(lost, rows, loss.dx, { M: count, I: K, J: K })
     addColumns(loss.d, lost)
   }
   addColumns(x, rows)

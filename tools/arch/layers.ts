@@ -40,6 +40,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
       does: 'the model as data, its arithmetic, its words',
       holds: [
         'graph.ts',
+        'elements.ts',
         'types.ts',
         'numerics.ts',
         'libm.ts',

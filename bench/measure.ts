@@ -6,7 +6,8 @@ import { PageHost, ProcessHost, type Host, type Memory } from './hosts.ts'
 import type { NetworkFiles } from './networks.ts'
 import type { Peer } from './peers.ts'
 import type { Download, FileServer } from './server.ts'
-import { median, picture, quantile, ratio } from './stats.ts'
+import { median, quantile } from '../src/cli/stats.ts'
+import { picture, ratio } from './stats.ts'
 
 export interface Plan {
   rounds: number
@@ -74,12 +75,17 @@ const FIRST_LINE = /^[^\n]*/
 /** Whether it is Thimble itself. */
 export const own = ({ name }: { name: string }): boolean => name.startsWith('Thimble')
 
+/** What pages are served by and run in. */
+export interface Browser {
+  server: FileServer
+  chromium: string | undefined
+}
+
 async function enter(
   peer: Peer,
   files: NetworkFiles,
-  server: FileServer,
-  chromium: string | undefined,
-  inputs: string[],
+  { server, chromium }: Browser,
+  input: string,
 ): Promise<Entrant | PeerResult> {
   const result: PeerResult = { id: peer.id, name: peer.name, where: peer.where, arithmetic: peer.arithmetic }
   const form = files.forms[peer.form]
@@ -96,7 +102,7 @@ async function enter(
     const location = peer.host.kind === 'process' ? form.path! : `/network/${files.name}/${peer.form}`
     const opened = await host.open(
       { name: files.name, location, input: files.input, output: files.output, options: peer.options },
-      inputs[0]!,
+      input,
     )
     Object.assign(result, opened)
     if (peer.host.kind === 'page') result.download = await server.download()
@@ -145,9 +151,7 @@ export async function measure(
   files: NetworkFiles,
   peers: Peer[],
   plan: Plan,
-  server: FileServer,
-  chromium: string | undefined,
-  log: (line: string) => void,
+  { browser, log }: { browser: Browser; log: (line: string) => void },
 ): Promise<NetworkResult> {
   const inputs = Array.from({ length: plan.inputs }, (_, k) =>
     encodeBase64(asInput(files, picture(files.input.shape, k + 1))),
@@ -155,7 +159,7 @@ export async function measure(
   const entrants: Entrant[] = []
   const results: PeerResult[] = []
   for (const peer of peers) {
-    const entered = await enter(peer, files, server, chromium, inputs)
+    const entered = await enter(peer, files, browser, inputs[0]!)
     if ('host' in entered) entrants.push(entered)
     results.push('host' in entered ? entered.result : entered)
   }

@@ -22,32 +22,19 @@ export const PAGE_RUNNERS = ['thimble-browser', 'litert-js', 'tfjs-tflite', 'onn
 
 const built = (runner: string): string => `${here}build/${runner}.js`
 
-function nodePeer(
-  id: string,
-  name: string,
-  node: { version: string; path: string },
-  runner: string,
-  rest: Pick<Peer, 'form' | 'arithmetic'> & Partial<Peer>,
-): Peer {
+/** A peer by what it has of its own: `runner` is the file in runners/ that drives it. */
+type Described = Pick<Peer, 'id' | 'name' | 'form' | 'arithmetic'> & Partial<Peer> & { runner: string }
+
+function nodePeer(node: { version: string; path: string }, { runner, ...rest }: Described): Peer {
   return {
-    id,
-    name,
     where: `Node ${node.version}`,
     host: { kind: 'process', command: node.path, args: [built('process'), built(runner)] },
     ...rest,
   }
 }
 
-function pagePeer(
-  setup: Setup,
-  id: string,
-  name: string,
-  runner: string,
-  rest: Pick<Peer, 'form' | 'arithmetic'> & Partial<Peer>,
-): Peer {
+function pagePeer(setup: Setup, { runner, ...rest }: Described): Peer {
   return {
-    id,
-    name,
     where: setup.chromium.path ? `Chromium ${setup.chromium.version.split('.')[0]}` : 'Chromium',
     host: { kind: 'page', runner: `/build/${runner}.js` },
     skip: setup.modules.reason ?? setup.chromium.reason,
@@ -55,18 +42,10 @@ function pagePeer(
   }
 }
 
-function pythonPeer(
-  python: Tool,
-  id: string,
-  name: string,
-  script: string,
-  rest: Pick<Peer, 'form' | 'arithmetic'> & Partial<Peer>,
-): Peer {
+function pythonPeer(python: Tool, { runner, ...rest }: Described): Peer {
   return {
-    id,
-    name,
     where: 'native, Python',
-    host: { kind: 'process', command: python.path ?? '', args: [`${here}runners/${script}`] },
+    host: { kind: 'process', command: python.path ?? '', args: [`${here}runners/${runner}`] },
     skip: python.reason,
     ...rest,
   }
@@ -83,37 +62,65 @@ export function peers(setup: Setup): Peer[] {
   const float = { form: 'float', arithmetic: 'float32' } as const
   const ort = versionOf('onnxruntime-web')
   const major = (version: string): string => version.split('.')[0]!
+  const native = {
+    name: `onnxruntime-node ${ort}`,
+    where: `native, Node ${newest.version}`,
+    runner: 'onnxruntime-node',
+    skip: setup.modules.reason,
+  }
+  const web = { name: `onnxruntime-web ${ort}`, runner: 'onnxruntime-web' }
   return [
-    pythonPeer(setup.python, 'litert', `LiteRT ${versionOf('ai-edge-litert')}`, 'litert.py', int8),
-    ...setup.nodes.map((node) => nodePeer(`thimble/node${major(node.version)}`, 'Thimble', node, 'thimble-node', int8)),
-    nodePeer(`thimble-fast/node${major(newest.version)}`, 'Thimble, fast', newest, 'thimble-node', {
+    pythonPeer(setup.python, {
+      id: 'litert',
+      name: `LiteRT ${versionOf('ai-edge-litert')}`,
+      runner: 'litert.py',
+      ...int8,
+    }),
+    ...setup.nodes.map((node) =>
+      nodePeer(node, {
+        id: `thimble/node${major(node.version)}`,
+        name: 'Thimble',
+        runner: 'thimble-node',
+        ...int8,
+      }),
+    ),
+    nodePeer(newest, {
+      id: `thimble-fast/node${major(newest.version)}`,
+      name: 'Thimble, fast',
+      runner: 'thimble-node',
       ...int8,
       options: { fast: true },
       skip: Number(major(newest.version)) < 26 ? 'needs Node 26 or newer' : undefined,
     }),
-    pagePeer(setup, 'thimble/chromium', 'Thimble', 'thimble-browser', int8),
-    pagePeer(setup, 'litert-js', `LiteRT.js ${versionOf('@litertjs/core')}`, 'litert-js', int8),
-    {
-      ...pythonPeer(setup.python, 'thimble/wasmtime', 'Thimble, packed', 'packed_wasmtime.py', {
-        form: 'packed',
-        arithmetic: 'int8',
-      }),
+    pagePeer(setup, { id: 'thimble/chromium', name: 'Thimble', runner: 'thimble-browser', ...int8 }),
+    pagePeer(setup, {
+      id: 'litert-js',
+      name: `LiteRT.js ${versionOf('@litertjs/core')}`,
+      runner: 'litert-js',
+      ...int8,
+    }),
+    pythonPeer(setup.python, {
+      id: 'thimble/wasmtime',
+      name: 'Thimble, packed',
       where: `Wasmtime ${versionOf('wasmtime')}`,
-    },
-    pagePeer(setup, 'tfjs-tflite', `tfjs-tflite ${versionOf('@tensorflow/tfjs-tflite')}`, 'tfjs-tflite', int8),
-    nodePeer('onnxruntime-node', `onnxruntime-node ${ort}`, newest, 'onnxruntime-node', {
-      ...twin,
-      where: `native, Node ${newest.version}`,
-      skip: setup.modules.reason,
+      runner: 'packed_wasmtime.py',
+      form: 'packed',
+      arithmetic: 'int8',
     }),
-    nodePeer('onnxruntime-node-float', `onnxruntime-node ${ort}`, newest, 'onnxruntime-node', {
-      ...float,
-      where: `native, Node ${newest.version}`,
-      skip: setup.modules.reason,
+    pagePeer(setup, {
+      id: 'tfjs-tflite',
+      name: `tfjs-tflite ${versionOf('@tensorflow/tfjs-tflite')}`,
+      runner: 'tfjs-tflite',
+      ...int8,
     }),
-    pagePeer(setup, 'onnxruntime-web', `onnxruntime-web ${ort}`, 'onnxruntime-web', twin),
-    pagePeer(setup, 'onnxruntime-web-float', `onnxruntime-web ${ort}`, 'onnxruntime-web', float),
-    pagePeer(setup, 'tfjs-wasm', `tfjs-backend-wasm ${versionOf('@tensorflow/tfjs-backend-wasm')}`, 'tfjs-wasm', {
+    nodePeer(newest, { id: 'onnxruntime-node', ...native, ...twin }),
+    nodePeer(newest, { id: 'onnxruntime-node-float', ...native, ...float }),
+    pagePeer(setup, { id: 'onnxruntime-web', ...web, ...twin }),
+    pagePeer(setup, { id: 'onnxruntime-web-float', ...web, ...float }),
+    pagePeer(setup, {
+      id: 'tfjs-wasm',
+      name: `tfjs-backend-wasm ${versionOf('@tensorflow/tfjs-backend-wasm')}`,
+      runner: 'tfjs-wasm',
       form: 'tfjs',
       arithmetic: 'float32',
     }),

@@ -18,7 +18,7 @@ import { imagesIn } from '../src/cli/files.ts'
 import { load } from '../src/cli/models.ts'
 import { modelFor } from '../src/cli/shipped.ts'
 import { crc32 } from '../src/scan.ts'
-import { median } from './stats.ts'
+import { median } from '../src/cli/stats.ts'
 import type { TypedArray } from '../src/types.ts'
 
 interface Times {

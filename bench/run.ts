@@ -105,8 +105,9 @@ async function main(): Promise<void> {
     ),
   })
   const began = { date: new Date().toISOString(), load: os.loadavg()[0]! }
+  const browser = { server, chromium: setup.chromium.path }
   const results: NetworkResult[] = []
-  for (const n of networks) results.push(await measure(n, peers, PLANS[mode], server, setup.chromium.path, log))
+  for (const n of networks) results.push(await measure(n, peers, PLANS[mode], { browser, log }))
   server.close()
 
   const report: Report = {

@@ -16,7 +16,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, processor } from '../src/cli/processor.ts'
 import { random } from '../src/quantize/augment.ts'
-import { quantile } from './stats.ts'
+import { quantile } from '../src/cli/stats.ts'
 
 const COMMAND = fileURLToPath(new URL('../dist/cli.js', import.meta.url))
 const PHOTO = readFileSync(fileURLToPath(new URL('../weights/samples/cat.jpg', import.meta.url)))

@@ -1,14 +1,5 @@
-/** The few statistics that the report uses. */
-export const sorted = (values: readonly number[]): number[] => [...values].sort((a, b) => a - b)
-
-export function quantile(values: readonly number[], q: number): number {
-  const v = sorted(values)
-  const at = (v.length - 1) * q
-  const low = Math.floor(at)
-  return v[low]! + (v[Math.min(low + 1, v.length - 1)]! - v[low]!) * (at - low)
-}
-
-export const median = (values: readonly number[]): number => quantile(values, 0.5)
+/** What the report compares, and its pictures. */
+import { median } from '../src/cli/stats.ts'
 
 /**
  * Median over rounds of a's median divided by b's in the same round: what two neighbours in time say about each other.

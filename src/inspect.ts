@@ -66,20 +66,14 @@ export function inspectAs(
   { name, choice }: { name?: string; choice?: Pick<Model, 'variant' | 'kernels' | 'why'> | undefined },
 ): ModelReport {
   checkLoadOptions(options, 'inspectModel')
-  return inspectGraph(
-    settle(readModel(bytes, name), options.inputShapes),
-    options,
-    sniffFormat(bytes),
-    bytes.length,
-    choice,
-  )
+  const graph = settle(readModel(bytes, name), options.inputShapes)
+  return inspectGraph(graph, options, { format: sniffFormat(bytes), fileBytes: bytes.length }, choice)
 }
 
 function inspectGraph(
   graph: Graph,
-  options: LoadOptions = {},
-  format = 'graph',
-  fileBytes = 0,
+  options: LoadOptions,
+  { format, fileBytes }: Pick<ModelReport, 'format' | 'fileBytes'>,
   choice?: VariantChoice,
 ): ModelReport {
   const { variant, kernels } = choice ?? chooseVariant(options.variant, options.kernels)

@@ -103,7 +103,8 @@ function stateTensor(d: Dice, index: number): Tensor {
   return { ...tensor, initial: data! }
 }
 
-function randomOp(d: Dice, type: OpType, graph: Graph, ready: number[], state: boolean): void {
+/** Adds an op over tensors that are `ready`; `state`: some of its inputs may be state tensors. */
+function randomOp(d: Dice, type: OpType, graph: Graph, { ready, state }: { ready: number[]; state: boolean }): void {
   const spec = OP_SPECS[type]
   const count = ([min, max]: readonly [number, number]): number => min + d.int(Math.min(max, min + 3) - min + 1)
   const inputs = Array.from({ length: count(spec.inputs) }, (_, i) => {
@@ -168,7 +169,7 @@ export const arbitraryGraph = ({ tflite = false } = {}): fc.Arbitrary<Graph> =>
       metadata: tflite ? {} : metadata,
     }
     const ready = [0, 1]
-    for (let n = 1 + d.int(8); n > 0; n--) randomOp(d, d.pick(types), graph, ready, !tflite)
+    for (let n = 1 + d.int(8); n > 0; n--) randomOp(d, d.pick(types), graph, { ready, state: !tflite })
     graph.outputs.push(ready[ready.length - 1]!, d.pick(ready))
     return graph
   })

@@ -118,8 +118,7 @@ for (const spec of CASES) {
 need(
   test,
   'LiteRT and Thimble answer alike on networks of a new seed',
-  litertPython(),
-  LITERT_MISSING,
+  { resource: litertPython(), missing: LITERT_MISSING },
   async (python) => {
     const folder = mkdtempSync(join(tmpdir(), 'arch-litert-'))
     const seed = 2 + Math.floor(Math.random() * 1e6)

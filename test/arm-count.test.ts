@@ -41,8 +41,10 @@ for (const core of CORES) {
   need(
     test,
     `instructions on ${core}`,
-    runtime && insn ? { runtime, insn } : undefined,
-    'no arm64 Node, QEMU or gcc; .ci/engines.sh installs them',
+    {
+      resource: runtime && insn ? { runtime, insn } : undefined,
+      missing: 'no arm64 Node, QEMU or gcc; .ci/engines.sh installs them',
+    },
     (tools) => {
       const folder = mkdtempSync(join(tmpdir(), 'thimble-arm-'))
       try {

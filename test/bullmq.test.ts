@@ -73,8 +73,11 @@ async function until(what: string, holds: () => boolean | Promise<boolean>, told
 need(
   test,
   'every photo has one result, whoever is killed',
-  (existsSync(REDIS) && existsSync(join(MODULES, 'bullmq')) && existsSync(join(root, 'dist/node.js'))) || undefined,
-  'redis-server or bullmq is not installed; .ci/engines.sh system node installs them',
+  {
+    resource:
+      (existsSync(REDIS) && existsSync(join(MODULES, 'bullmq')) && existsSync(join(root, 'dist/node.js'))) || undefined,
+    missing: 'redis-server or bullmq is not installed; .ci/engines.sh system node installs them',
+  },
   async () => {
     const cwd = project()
     const photos = join(dir, 'photos')

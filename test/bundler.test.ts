@@ -117,8 +117,7 @@ const ready = built && launchChromium
 need(
   test,
   'esbuild: the five-line app builds and runs',
-  ready && esbuild,
-  'needs dist/, esbuild, playwright-core and Chromium',
+  { resource: ready && esbuild, missing: 'needs dist/, esbuild, playwright-core and Chromium' },
   async () => {
     const folder = example()
     try {
@@ -147,8 +146,7 @@ need(
 need(
   test,
   'Vite: the five-line app builds and runs',
-  ready && vite,
-  'needs dist/, vite, playwright-core and Chromium',
+  { resource: ready && vite, missing: 'needs dist/, vite, playwright-core and Chromium' },
   async () => {
     const folder = example()
     try {
@@ -164,8 +162,7 @@ need(
 need(
   test,
   'conditions: browser, workerd and node get their own entry point',
-  built && esbuild ? esbuild : undefined,
-  'needs dist/ and esbuild',
+  { resource: built && esbuild ? esbuild : undefined, missing: 'needs dist/ and esbuild' },
   async () => {
     const folder = example()
     try {
@@ -214,8 +211,7 @@ need(
 need(
   test,
   'what is not used is left out',
-  built && esbuild ? esbuild : undefined,
-  'needs dist/ and esbuild',
+  { resource: built && esbuild ? esbuild : undefined, missing: 'needs dist/ and esbuild' },
   async () => {
     const folder = example()
     try {
@@ -243,8 +239,7 @@ need(
 need(
   test,
   'the browser entry reaches one decoder, no Node module, no package',
-  built || undefined,
-  'dist/ is not built',
+  { resource: built || undefined, missing: 'dist/ is not built' },
   () => {
     const modules: string[] = []
     for (const file of moduleGraph(join(root, 'dist'), 'browser.js')) {
@@ -263,8 +258,7 @@ need(
 need(
   test,
   'the package loads from three files in Node, which its other entry points share',
-  built || undefined,
-  'dist/ is not built',
+  { resource: built || undefined, missing: 'dist/ is not built' },
   () => {
     const imports = (file: string): string[] =>
       Array.from(
@@ -289,11 +283,19 @@ need(
   },
 )
 
-need(test, 'importing the package runs nothing', built || undefined, 'dist/ is not built', () => {
-  // Every engine feature that a side effect would touch is missing while the entry points load.
-  const script = `for (const name of ['fetch', 'Worker', 'WebAssembly', 'document', 'crypto']) Object.defineProperty(globalThis, name, { get() { throw new Error('touched ' + name) }, configurable: true })
+need(
+  test,
+  'importing the package runs nothing',
+  { resource: built || undefined, missing: 'dist/ is not built' },
+  () => {
+    // Every engine feature that a side effect would touch is missing while the entry points load.
+    const script = `for (const name of ['fetch', 'Worker', 'WebAssembly', 'document', 'crypto']) Object.defineProperty(globalThis, name, { get() { throw new Error('touched ' + name) }, configurable: true })
     await import(${JSON.stringify(pathToFileURL(join(root, 'dist/browser.js')).href)}); await import(${JSON.stringify(pathToFileURL(join(root, 'dist/workerd.js')).href)}); console.log('quiet')`
-  assert.is(execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).trim(), 'quiet')
-})
+    assert.is(
+      execFileSync(process.execPath, ['--input-type=module', '-e', script], { encoding: 'utf8' }).trim(),
+      'quiet',
+    )
+  },
+)
 
 test.run()

@@ -404,8 +404,7 @@ test('a reader that goes away is no error', async () => {
 need(
   test,
   'unsupported models: inspect lists every op, running them fails',
-  shared('models/model_invoking_error.tflite'),
-  'no ../shared',
+  { resource: shared('models/model_invoking_error.tflite'), missing: 'no ../shared' },
   async (model) => {
     const inspected = await thimble(['inspect', model])
     assert.is(inspected.code, 0, inspected.err)
@@ -417,8 +416,7 @@ need(
 need(
   test,
   'a bare .tflite: goldens through run, and what inspect assumes',
-  shared('goldens/vww_96_int8/cat.in0.bin'),
-  'no ../shared',
+  { resource: shared('goldens/vww_96_int8/cat.in0.bin'), missing: 'no ../shared' },
   async (input) => {
     const model = shared('models/vww_96_int8.tflite')!
     const r = await thimble(['run', model, '--input', input, '--output', join(dir, 'vww')])

@@ -19,8 +19,10 @@ interface Row {
 need(
   test,
   'photos in the bucket have rows in the database; what fails goes to the dead letters and is written down',
-  (miniflare && esbuild && built) || undefined,
-  'miniflare is not installed; .ci/engines.sh node installs it',
+  {
+    resource: (miniflare && esbuild && built) || undefined,
+    missing: 'miniflare is not installed; .ci/engines.sh node installs it',
+  },
   async () => {
     const model = pack(join(root, 'weights/mobilenet_v2_1.0_160.thimble'))
     const mf = new miniflare!.Miniflare({

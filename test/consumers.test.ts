@@ -345,7 +345,7 @@ for (const { name, needs, answer } of ROWS) {
   if (asked && !name.includes(asked)) continue
   const ready = (built && needs.every((n) => n !== undefined)) || undefined
   const how = name.startsWith('Next') ? `THIMBLE_NEXT=1 after ${INSTALL} (a minute each)` : INSTALL
-  need(test, name, ready, how, async () => {
+  need(test, name, { resource: ready, missing: how }, async () => {
     assert.is(await answer(), expected)
   })
 }

@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { foldGraph } from '../src/convert/fold.ts'
 import { Net } from '../src/convert/net.ts'
-import type { Graph } from '../src/graph.ts'
+import type { Graph, Padding } from '../src/graph.ts'
 import { answer, opCounts, relative } from './convert-util.ts'
 import { rng, type Rng } from './util.ts'
 
@@ -19,10 +19,7 @@ const values = (r: Rng, shape: number[], scale = 1): { shape: number[]; data: Fl
 const conv = (
   { net, random }: Context,
   x: number,
-  o = 6,
-  k = 3,
-  padding: 'SAME' | 'VALID' = 'SAME',
-  stride = 1,
+  { o = 6, k = 3, padding = 'SAME', stride = 1 }: { o?: number; k?: number; padding?: Padding; stride?: number } = {},
 ): number =>
   net.conv('conv', x, {
     filter: values(random, [o, k, k, net.shape(x)[3]!], 0.4),
@@ -70,8 +67,11 @@ const CASES: Record<string, { build: (c: Context) => number; left: Record<string
     left: { DEPTHWISE_CONV_2D: 1 },
   },
   'after dense': { build: (c) => norm(c, dense(c, flatten(c, c.x))), left: { RESHAPE: 1, FULLY_CONNECTED: 1 } },
-  'before unpadded conv': { build: (c) => conv(c, norm(c, c.x), 6, 3, 'VALID'), left: { CONV_2D: 1 } },
-  'before 1x1 conv': { build: (c) => conv(c, norm(c, c.x), 6, 1), left: { CONV_2D: 1 } },
+  'before unpadded conv': {
+    build: (c) => conv(c, norm(c, c.x), { o: 6, k: 3, padding: 'VALID' }),
+    left: { CONV_2D: 1 },
+  },
+  'before 1x1 conv': { build: (c) => conv(c, norm(c, c.x), { o: 6, k: 1 }), left: { CONV_2D: 1 } },
   'before unpadded depthwise with multiplier': {
     build: (c) => depthwise(c, norm(c, c.x), 'VALID', 3),
     left: { DEPTHWISE_CONV_2D: 1 },
@@ -80,14 +80,14 @@ const CASES: Record<string, { build: (c: Context) => number; left: Record<string
   'before two unpadded readers': {
     build: (c) => {
       const y = norm(c, c.x)
-      return c.net.concat('cat', [conv(c, y, 6, 1), conv(c, y, 3, 1)], 3)
+      return c.net.concat('cat', [conv(c, y, { o: 6, k: 1 }), conv(c, y, { o: 3, k: 1 })], 3)
     },
     left: { CONV_2D: 2, CONCATENATION: 1 },
   },
   'before one reader that pads': {
     build: (c) => {
       const y = norm(c, c.x)
-      return c.net.concat('cat', [conv(c, y, 6, 1), conv(c, y, 3, 3)], 3)
+      return c.net.concat('cat', [conv(c, y, { o: 6, k: 1 }), conv(c, y, { o: 3, k: 3 })], 3)
     },
     left: { DEPTHWISE_CONV_2D: 1, CONV_2D: 2, CONCATENATION: 1 },
   },
@@ -100,15 +100,16 @@ const CASES: Record<string, { build: (c: Context) => number; left: Record<string
     left: { RESHAPE: 1, FULLY_CONNECTED: 1 },
   },
   'conv, norm, pad, conv': {
-    build: (c) => conv(c, c.net.pad('pad', norm(c, conv(c, c.x)), [0, 1, 0, 1]), 4, 3, 'VALID', 2),
+    build: (c) =>
+      conv(c, c.net.pad('pad', norm(c, conv(c, c.x)), [0, 1, 0, 1]), { o: 4, k: 3, padding: 'VALID', stride: 2 }),
     left: { CONV_2D: 2 },
   },
   'conv, pad, norm, conv': {
-    build: (c) => conv(c, norm(c, c.net.pad('pad', conv(c, c.x), [1, 1, 1, 1])), 4, 3, 'VALID'),
+    build: (c) => conv(c, norm(c, c.net.pad('pad', conv(c, c.x), [1, 1, 1, 1])), { o: 4, k: 3, padding: 'VALID' }),
     left: { CONV_2D: 2 },
   },
   'conv, relu, norm, conv 1x1': {
-    build: (c) => conv(c, norm(c, c.net.activation('r', conv(c, c.x), 'relu')), 4, 1),
+    build: (c) => conv(c, norm(c, c.net.activation('r', conv(c, c.x), 'relu')), { o: 4, k: 1 }),
     left: { CONV_2D: 2 },
   },
   'conv, average pool, norm': {
@@ -126,12 +127,12 @@ const CASES: Record<string, { build: (c: Context) => number; left: Record<string
   },
   twice: { build: (c) => norm(c, norm(c, conv(c, c.x))), left: { CONV_2D: 1 } },
   'after an add': {
-    build: (c) => norm(c, c.net.binary('add', 'ADD', conv(c, c.x, 4), c.x)),
+    build: (c) => norm(c, c.net.binary('add', 'ADD', conv(c, c.x, { o: 4 }), c.x)),
     left: { CONV_2D: 1, ADD: 1, DEPTHWISE_CONV_2D: 1 },
   },
   'conv read twice': {
     build: (c) => {
-      const y = conv(c, c.x, 4)
+      const y = conv(c, c.x, { o: 4 })
       return c.net.binary('add', 'ADD', norm(c, y), y)
     },
     left: { CONV_2D: 1, ADD: 1, DEPTHWISE_CONV_2D: 1 },
@@ -146,7 +147,15 @@ const CASES: Record<string, { build: (c: Context) => number; left: Record<string
   },
   'transposed conv before': {
     build: (c) =>
-      norm(c, c.net.transposeConv('t', c.x, values(c.random, [5, 2, 2, 4], 0.4), undefined, [2, 2], 'SAME')),
+      norm(
+        c,
+        c.net.transposeConv('t', c.x, {
+          filter: values(c.random, [5, 2, 2, 4], 0.4),
+          bias: undefined,
+          stride: [2, 2],
+          padding: 'SAME',
+        }),
+      ),
     left: { TRANSPOSE_CONV: 1 },
   },
   'hard-swish in parts': {
@@ -171,8 +180,8 @@ const CASES: Record<string, { build: (c: Context) => number; left: Record<string
   'squeeze-excite with hard-sigmoid': {
     build: (c) => {
       const y = conv(c, c.x)
-      const g = conv(c, c.net.mean('m', y, [1, 2], true), 6, 1)
-      return conv(c, c.net.binary('se', 'MUL', y, c.net.activation('g', g, 'hard_sigmoid')), 5, 1)
+      const g = conv(c, c.net.mean('m', y, [1, 2], true), { o: 6, k: 1 })
+      return conv(c, c.net.binary('se', 'MUL', y, c.net.activation('g', g, 'hard_sigmoid')), { o: 5, k: 1 })
     },
     left: { CONV_2D: 3, MEAN: 1, MUL: 1 },
   },
@@ -209,7 +218,7 @@ test('random chains stay the same', () => {
       x = [
         () => norm(c, x),
         () => norm(c, x),
-        () => conv(c, x, 2 + random.int(5), 1 + 2 * random.int(2), random.pick(['SAME', 'VALID'])),
+        () => conv(c, x, { o: 2 + random.int(5), k: 1 + 2 * random.int(2), padding: random.pick(['SAME', 'VALID']) }),
         () => depthwise(c, x, random.pick(['SAME', 'VALID'])),
         () => net.activation('a', x, random.pick(['relu', 'relu6', 'hard_swish', 'hard_sigmoid', 'swish'])),
         () => net.pad('p', x, [random.int(2), 1, random.int(2), 1]),

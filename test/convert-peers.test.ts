@@ -54,8 +54,10 @@ for (const [model, size] of [
   need(
     test,
     `nsfwjs ${model} gives TensorFlow.js' answer`,
-    folder,
-    'packages nsfwjs, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm (THIMBLE_PEERS)',
+    {
+      resource: folder,
+      missing: 'packages nsfwjs, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm (THIMBLE_PEERS)',
+    },
     async (at) => {
       const require = createRequire(join(at, 'x.js'))
       const tf = require('@tensorflow/tfjs') as Tfjs

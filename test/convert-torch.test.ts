@@ -278,8 +278,10 @@ test('code in a pickle is refused by name and never run', async () => {
 need(
   test,
   'fresh files of torch, torchvision and timm',
-  peerPython('torch', 'torchvision', 'timm', 'onnx'),
-  'a Python with torch, torchvision, timm and onnx (THIMBLE_PYTHON)',
+  {
+    resource: peerPython('torch', 'torchvision', 'timm', 'onnx'),
+    missing: 'a Python with torch, torchvision, timm and onnx (THIMBLE_PYTHON)',
+  },
   async (python) => {
     const folder = mkdtempSync(join(tmpdir(), 'torch-'))
     const seed = Math.floor(Math.random() * 1e6)

@@ -57,7 +57,8 @@ test('every printable character has a look of its own', () => {
   assert.ok(layout('iii').width < layout('mmm').width)
 })
 
-const detection = (x: number, y: number, width: number, height: number, label = 'thing', index = 0): Detection => ({
+type Box = readonly [x: number, y: number, width: number, height: number]
+const detection = ([x, y, width, height]: Box, label = 'thing', index = 0): Detection => ({
   box: { x, y, width, height },
   score: 0.987,
   label,
@@ -65,17 +66,17 @@ const detection = (x: number, y: number, width: number, height: number, label = 
 })
 
 test('labels', () => {
-  assert.equal(captions(detection(0, 0, 1, 1)), ['thing 99%'])
+  assert.equal(captions(detection([0, 0, 1, 1])), ['thing 99%'])
   assert.equal(
     captions({
-      ...detection(0, 0, 1, 1),
+      ...detection([0, 0, 1, 1]),
       age: 30.4,
       gender: { label: 'female', score: 1 },
       expression: { label: 'happy', score: 1 },
     }),
     ['female, 30', 'happy'],
   )
-  assert.equal(captions({ ...detection(0, 0, 1, 1), expression: { label: 'happy', score: 1 } }), ['happy'])
+  assert.equal(captions({ ...detection([0, 0, 1, 1]), expression: { label: 'happy', score: 1 } }), ['happy'])
 })
 
 /** Rows and columns where a picture differs from plain gray. */
@@ -94,7 +95,7 @@ function touched(p: PixelImage, value = 128): { left: number; top: number; right
 }
 
 test('a box is drawn on its edge with its label above it', () => {
-  const at = touched(annotate(gray(400, 300), [detection(100, 120, 150, 90)]))
+  const at = touched(annotate(gray(400, 300), [detection([100, 120, 150, 90])]))
   assert.ok(
     Math.abs(at.left - 100) <= 3 && Math.abs(at.right - 250) <= 3 && Math.abs(at.bottom - 210) <= 3,
     JSON.stringify(at),
@@ -104,21 +105,18 @@ test('a box is drawn on its edge with its label above it', () => {
 
 test('the photo itself is left as it is', () => {
   const photo = gray(50, 50)
-  annotate(photo, [detection(5, 5, 20, 20)])
+  annotate(photo, [detection([5, 5, 20, 20])])
   assert.ok(photo.data.every((v) => v === 128))
 })
 
 test('a label at the top, at the right and of any length stays inside, whole', () => {
   for (const d of [
-    detection(0, 0, 60, 40),
-    detection(350, 2, 50, 100),
-    detection(380, 250, 20, 50),
-    detection(0, 0, 400, 300),
+    detection([0, 0, 60, 40]),
+    detection([350, 2, 50, 100]),
+    detection([380, 250, 20, 50]),
+    detection([0, 0, 400, 300]),
     detection(
-      10,
-      100,
-      50,
-      50,
+      [10, 100, 50, 50],
       'a name that is much longer than any picture is wide, and then some more of it so that it must be cut',
     ),
   ]) {
@@ -148,7 +146,7 @@ test('property: nothing that can be detected makes drawing fail', () => {
       (w, h, list) => {
         const drawn = annotate(
           gray(w, h),
-          list.map(([x, y, bw, bh, label, index]) => detection(x, y, bw, bh, label, index)),
+          list.map(([x, y, bw, bh, label, index]) => detection([x, y, bw, bh], label, index)),
         )
         assert.is(drawn.data.length, w * h * 3 * enlargement({ width: w, height: h }) ** 2)
       },
@@ -158,7 +156,7 @@ test('property: nothing that can be detected makes drawing fail', () => {
 })
 
 test('an annotated picture is a PNG that comes back the same', () => {
-  const drawn = annotate(gray(320, 90), [detection(20, 30, 50, 40)])
+  const drawn = annotate(gray(320, 90), [detection([20, 30, 50, 40])])
   const back = decodeImage(encodePng(drawn))
   assert.is(back.width, 320)
   assert.equal([...back.data], [...drawn.data])

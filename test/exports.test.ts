@@ -71,8 +71,7 @@ const examples = ENTRIES.flatMap((entry) =>
 need(
   test,
   `${examples.length} examples run`,
-  existsSync(join(root, 'dist/node.js')) || undefined,
-  'dist/ (npm run build)',
+  { resource: existsSync(join(root, 'dist/node.js')) || undefined, missing: 'dist/ (npm run build)' },
   () => {
     const folder = mkdtempSync(join(tmpdir(), 'thimble-examples-'))
     try {

@@ -127,7 +127,7 @@ const graphOf = (at: string, network: FaceNetwork): Promise<Graph> =>
 const sizeOf = (graph: Graph): number => graph.tensors[graph.inputs[0]!]!.shape[1]!
 
 for (const network of ['landmarks', 'landmarks-tiny', 'age-gender', 'expression'] as const) {
-  need(test, `${network}: face-api's numbers`, folder, peersMissing, async (at) => {
+  need(test, `${network}: face-api's numbers`, { resource: folder, missing: peersMissing }, async (at) => {
     const { tf, api } = await open(at)
     const graph = await graphOf(at, network)
     const pixels = square(cropImage(astronaut, FACE), sizeOf(graph))
@@ -155,84 +155,97 @@ const corners = ({ score, box: { left, top, right, bottom } }: TheirFace): Candi
 })
 
 for (const network of ['tiny-detector', 'ssd-detector'] as const) {
-  need(test, `${network}: face-api's boxes, decoded and suppressed by us`, folder, peersMissing, async (at) => {
-    const { tf, api } = await open(at)
-    const graph = await graphOf(at, network)
-    const size = sizeOf(graph)
-    const pixels = square(astronaut, size)
-    const head = describedHead(graph.metadata, graph.outputs.length)!
-    const outputs = graph.outputs.map((t) => ({
-      name: graph.tensors[t]!.name,
-      shape: graph.tensors[t]!.shape,
-      dtype: 'float32' as const,
-      scale: 0,
-      zeroPoint: 0,
-    }))
-    const decode =
-      head.kind === 'ssd'
-        ? ssdDecoder(head, outputs, { width: size, height: size })
-        : head.kind === 'yolo'
-          ? yoloSplitDecoder(head, outputs)
-          : assert.unreachable()
-    // A low threshold, so that there are boxes to compare.
-    const mine = nonMaxSuppression(decode!(run(graph, pixels), 0.05), head.iouThreshold)
-    const options =
-      network === 'tiny-detector'
-        ? new api.TinyFaceDetectorOptions({ inputSize: size, scoreThreshold: 0.05 })
-        : new api.SsdMobilenetv1Options({ minConfidence: 0.05, maxResults: 200 })
-    const theirs = (
-      await api.nets[NETWORKS[network].net].locateFaces(tf.tensor3d(pixels, [size, size, 3], 'int32'), options)
-    )
-      .map(corners)
-      .sort((a, b) => b.score - a.score)
-    assert.is(mine.length, theirs.length)
-    assert.ok(mine.length >= 1)
-    mine.forEach((m, i) => {
-      const clip = (v: number): number => (network === 'ssd-detector' ? Math.max(0, Math.min(1, v)) : v) * size
-      const scaled = { ...m, left: clip(m.left), top: clip(m.top), right: clip(m.right), bottom: clip(m.bottom) }
-      assert.ok(Math.abs(m.score - theirs[i]!.score) < 1e-4, `score ${i}: ${m.score}, expected ${theirs[i]!.score}`)
-      for (const side of ['left', 'top', 'right', 'bottom'] as const) {
-        assert.ok(
-          Math.abs(scaled[side] - theirs[i]![side]) < 1e-3 * size,
-          `box ${i} ${side}: ${scaled[side]}, expected ${theirs[i]![side]}`,
-        )
-      }
-    })
-  })
+  need(
+    test,
+    `${network}: face-api's boxes, decoded and suppressed by us`,
+    { resource: folder, missing: peersMissing },
+    async (at) => {
+      const { tf, api } = await open(at)
+      const graph = await graphOf(at, network)
+      const size = sizeOf(graph)
+      const pixels = square(astronaut, size)
+      const head = describedHead(graph.metadata, graph.outputs.length)!
+      const outputs = graph.outputs.map((t) => ({
+        name: graph.tensors[t]!.name,
+        shape: graph.tensors[t]!.shape,
+        dtype: 'float32' as const,
+        scale: 0,
+        zeroPoint: 0,
+      }))
+      const decode =
+        head.kind === 'ssd'
+          ? ssdDecoder(head, outputs, { width: size, height: size })
+          : head.kind === 'yolo'
+            ? yoloSplitDecoder(head, outputs)
+            : assert.unreachable()
+      // A low threshold, so that there are boxes to compare.
+      const mine = nonMaxSuppression(decode!(run(graph, pixels), 0.05), head.iouThreshold)
+      const options =
+        network === 'tiny-detector'
+          ? new api.TinyFaceDetectorOptions({ inputSize: size, scoreThreshold: 0.05 })
+          : new api.SsdMobilenetv1Options({ minConfidence: 0.05, maxResults: 200 })
+      const theirs = (
+        await api.nets[NETWORKS[network].net].locateFaces(tf.tensor3d(pixels, [size, size, 3], 'int32'), options)
+      )
+        .map(corners)
+        .sort((a, b) => b.score - a.score)
+      assert.is(mine.length, theirs.length)
+      assert.ok(mine.length >= 1)
+      mine.forEach((m, i) => {
+        const clip = (v: number): number => (network === 'ssd-detector' ? Math.max(0, Math.min(1, v)) : v) * size
+        const scaled = { ...m, left: clip(m.left), top: clip(m.top), right: clip(m.right), bottom: clip(m.bottom) }
+        assert.ok(Math.abs(m.score - theirs[i]!.score) < 1e-4, `score ${i}: ${m.score}, expected ${theirs[i]!.score}`)
+        for (const side of ['left', 'top', 'right', 'bottom'] as const) {
+          assert.ok(
+            Math.abs(scaled[side] - theirs[i]![side]) < 1e-3 * size,
+            `box ${i} ${side}: ${scaled[side]}, expected ${theirs[i]![side]}`,
+          )
+        }
+      })
+    },
+  )
 }
 
-need(test, 'the shipped int8 networks find what face-api finds', folder, peersMissing, async (at) => {
-  const { tf, api } = await open(at)
-  const load = (name: string): Promise<Model> => loadModel(join(root, 'weights', `${name}.thimble`))
-  const finder = await createFaceFinder({
-    detector: await load('face_detector_tiny_416'),
-    landmarks: await load('face_landmarks_68_112'),
-    ageGender: await load('face_age_gender_112'),
-    expression: await load('face_expression_112'),
-  })
-  const [mine, ...more] = finder.find(astronaut) as [Face, ...Face[]]
-  const image = tf.tensor3d(astronaut.data as Uint8Array, [astronaut.height, astronaut.width, 3], 'int32')
-  const [theirs, ...others] = (await api
-    .detectAllFaces(image, new api.TinyFaceDetectorOptions({ inputSize: 416 }))
-    .withFaceLandmarks()
-    .withFaceExpressions()
-    .withAgeAndGender()) as [Described, ...Described[]]
-  assert.is(more.length, others.length)
-  const { x, y, width, height } = mine.box
-  const overlap = intersectionOverUnion({ left: x, top: y, right: x + width, bottom: y + height }, theirs.detection.box)
-  assert.ok(overlap > 0.9, `overlap ${overlap}`)
-  const distance =
-    mine.points!.reduce(
-      (s, p, i) => s + Math.hypot(p[0] - theirs.landmarks.positions[i]!.x, p[1] - theirs.landmarks.positions[i]!.y),
-      0,
-    ) / 68
-  assert.ok(distance < 0.03 * Math.hypot(width, height), `points are ${distance} pixels away on average`)
-  assert.ok(Math.abs(mine.age! - theirs.age) < 5, `age ${mine.age}, expected ${theirs.age}`)
-  assert.is(mine.gender!.label, theirs.gender)
-  const best = Object.entries(theirs.expressions)
-    .filter(([, v]) => typeof v === 'number')
-    .sort((a, b) => b[1] - a[1])[0]![0]
-  assert.is(mine.expression!.label, best)
-})
+need(
+  test,
+  'the shipped int8 networks find what face-api finds',
+  { resource: folder, missing: peersMissing },
+  async (at) => {
+    const { tf, api } = await open(at)
+    const load = (name: string): Promise<Model> => loadModel(join(root, 'weights', `${name}.thimble`))
+    const finder = await createFaceFinder({
+      detector: await load('face_detector_tiny_416'),
+      landmarks: await load('face_landmarks_68_112'),
+      ageGender: await load('face_age_gender_112'),
+      expression: await load('face_expression_112'),
+    })
+    const [mine, ...more] = finder.find(astronaut) as [Face, ...Face[]]
+    const image = tf.tensor3d(astronaut.data as Uint8Array, [astronaut.height, astronaut.width, 3], 'int32')
+    const [theirs, ...others] = (await api
+      .detectAllFaces(image, new api.TinyFaceDetectorOptions({ inputSize: 416 }))
+      .withFaceLandmarks()
+      .withFaceExpressions()
+      .withAgeAndGender()) as [Described, ...Described[]]
+    assert.is(more.length, others.length)
+    const { x, y, width, height } = mine.box
+    const overlap = intersectionOverUnion(
+      { left: x, top: y, right: x + width, bottom: y + height },
+      theirs.detection.box,
+    )
+    assert.ok(overlap > 0.9, `overlap ${overlap}`)
+    const distance =
+      mine.points!.reduce(
+        (s, p, i) => s + Math.hypot(p[0] - theirs.landmarks.positions[i]!.x, p[1] - theirs.landmarks.positions[i]!.y),
+        0,
+      ) / 68
+    assert.ok(distance < 0.03 * Math.hypot(width, height), `points are ${distance} pixels away on average`)
+    assert.ok(Math.abs(mine.age! - theirs.age) < 5, `age ${mine.age}, expected ${theirs.age}`)
+    assert.is(mine.gender!.label, theirs.gender)
+    const best = Object.entries(theirs.expressions)
+      .filter(([, v]) => typeof v === 'number')
+      .sort((a, b) => b[1] - a[1])[0]![0]
+    assert.is(mine.expression!.label, best)
+  },
+)
 
 test.run()

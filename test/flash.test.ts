@@ -214,8 +214,7 @@ for (const [name, limit] of Object.entries(LIMITS)) {
   need(
     test,
     `${name} in ${limit / 1024} KiB, as recorded`,
-    shared(`goldens/${name}`),
-    '../shared is missing',
+    { resource: shared(`goldens/${name}`), missing: '../shared is missing' },
     async (path) => {
       const graph = readModel(new Uint8Array(readFileSync(shared(`models/${name}.tflite`)!)), name)
       const { cases } = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8')) as { cases: string[] }
@@ -239,8 +238,7 @@ const TOOLS = ['/usr/bin/wasm2c', '/usr/bin/gcc']
 need(
   test,
   'as C of wasm2c: memory.init reads a constant of the program',
-  TOOLS.every((path) => existsSync(path)) ? TOOLS : undefined,
-  'wabt or gcc is missing',
+  { resource: TOOLS.every((path) => existsSync(path)) ? TOOLS : undefined, missing: 'wabt or gcc is missing' },
   async ([wasm2c, gcc]) => {
     const graph = network(4)
     const packed = await flash(graph, 'scalar')

@@ -21,12 +21,14 @@ test('every kind of field comes back, absent ones as their default', () => {
         f: fc.boolean(),
         g: fc.maxSafeNat(),
       }),
-      fc.array(fc.integer()),
-      fc.array(fc.float({ noNaN: true })),
-      fc.array(fc.maxSafeInteger()),
-      fc.string({ unit: 'grapheme' }),
-      fc.uint8Array(),
-      ({ a, b, c, d, e, f, g }, ints, floats, longs, text, bytes) => {
+      fc.record({
+        ints: fc.array(fc.integer()),
+        floats: fc.array(fc.float({ noNaN: true })),
+        longs: fc.array(fc.maxSafeInteger()),
+        text: fc.string({ unit: 'grapheme' }),
+        bytes: fc.uint8Array(),
+      }),
+      ({ a, b, c, d, e, f, g }, { ints, floats, longs, text, bytes }) => {
         const w = new FlatBufferBuilder()
         const vectors = [
           w.int32Vector(ints),

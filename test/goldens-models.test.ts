@@ -60,8 +60,7 @@ for (const network of goldenNetworks()) {
 need(
   test,
   'LiteRT and Thimble answer alike to new inputs (npm run goldens -- --fresh)',
-  litertPython(),
-  LITERT_MISSING,
+  { resource: litertPython(), missing: LITERT_MISSING },
   (python) => {
     const { stdout, stderr } = spawnSync('npm', ['run', '--silent', 'goldens', '--', '--fresh'], {
       cwd: root,

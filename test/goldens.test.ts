@@ -41,8 +41,7 @@ for (const name of MODELS) {
       need(
         test,
         `${name} ${nameOf(choice)} ${plan}`,
-        shared(`goldens/${name}/manifest.json`),
-        '../shared is missing',
+        { resource: shared(`goldens/${name}/manifest.json`), missing: '../shared is missing' },
         async (path) => {
           const dir = path.replace(/manifest\.json$/, '')
           const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
@@ -73,8 +72,7 @@ for (const choice of CHOICES) {
   need(
     test,
     `single-op models, ${nameOf(choice)}`,
-    shared('goldens/ops.jsonl.gz'),
-    '../shared is missing',
+    { resource: shared('goldens/ops.jsonl.gz'), missing: '../shared is missing' },
     async (path) => {
       const failures = new Map<string, string>()
       let count = 0
@@ -109,39 +107,49 @@ for (const choice of CHOICES.filter((c) => c.kernels === 'x86' || c.kernels === 
     }
   }
 
-  need(test, `winograd forced, ${nameOf(choice)}`, shared('goldens/ops.jsonl.gz'), '../shared is missing', (path) => {
-    let ops = 0
-    for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
-      const c = JSON.parse(line) as OpCase
-      if (!/conv/i.test(c.kind)) continue
-      const { engine, taken } = load(Buffer.from(c.model, 'base64'))
-      ops += taken
-      const out = engine.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), engine.inputs[i]!.dtype)))
-      c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${c.kind}, output ${i}`))
-    }
-    let layers = 0
-    for (const name of MODELS) {
-      const dir = shared(`goldens/${name}/`)!
-      const { cases } = JSON.parse(readFileSync(`${dir}manifest.json`, 'utf8')) as { cases: string[] }
-      const { engine, taken } = load(readFileSync(shared(`models/${name}.tflite`)!))
-      layers += taken
-      if (!taken) continue
-      for (const c of cases) {
-        const out = engine.run(typed(readFileSync(`${dir}${c}.in0.bin`), engine.inputs[0]!.dtype))
-        out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
+  need(
+    test,
+    `winograd forced, ${nameOf(choice)}`,
+    { resource: shared('goldens/ops.jsonl.gz'), missing: '../shared is missing' },
+    (path) => {
+      let ops = 0
+      for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
+        const c = JSON.parse(line) as OpCase
+        if (!/conv/i.test(c.kind)) continue
+        const { engine, taken } = load(Buffer.from(c.model, 'base64'))
+        ops += taken
+        const out = engine.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), engine.inputs[i]!.dtype)))
+        c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${c.kind}, output ${i}`))
       }
-    }
-    if (!layers) throw new Error(`${ops} ops and no layer of a model took the form`)
-  })
+      let layers = 0
+      for (const name of MODELS) {
+        const dir = shared(`goldens/${name}/`)!
+        const { cases } = JSON.parse(readFileSync(`${dir}manifest.json`, 'utf8')) as { cases: string[] }
+        const { engine, taken } = load(readFileSync(shared(`models/${name}.tflite`)!))
+        layers += taken
+        if (!taken) continue
+        for (const c of cases) {
+          const out = engine.run(typed(readFileSync(`${dir}${c}.in0.bin`), engine.inputs[0]!.dtype))
+          out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
+        }
+      }
+      if (!layers) throw new Error(`${ops} ops and no layer of a model took the form`)
+    },
+  )
 }
 
-need(test, 'every golden model is tested or named here', shared('goldens'), '../shared is missing', (path) => {
-  // Their ops are outside the supported set: LSTM and float convolutions.
-  const known = new Set([...MODELS, 'keras_lstm_mnist_ptq', 'vww_96_float'])
-  const extra = readdirSync(path, { withFileTypes: true })
-    .filter((e) => e.isDirectory() && !known.has(e.name))
-    .map((e) => e.name)
-  if (extra.length) throw new Error(`golden models without a test: ${extra.join(', ')}`)
-})
+need(
+  test,
+  'every golden model is tested or named here',
+  { resource: shared('goldens'), missing: '../shared is missing' },
+  (path) => {
+    // Their ops are outside the supported set: LSTM and float convolutions.
+    const known = new Set([...MODELS, 'keras_lstm_mnist_ptq', 'vww_96_float'])
+    const extra = readdirSync(path, { withFileTypes: true })
+      .filter((e) => e.isDirectory() && !known.has(e.name))
+      .map((e) => e.name)
+    if (extra.length) throw new Error(`golden models without a test: ${extra.join(', ')}`)
+  },
+)
 
 test.run()

@@ -34,7 +34,11 @@ export const PHOTOS: readonly Buffer[] = photos.map(([width, height, channels], 
 })
 
 /** A network from a picture of `side` to [1, cells, cells, channels], as values of -1 to 1. */
-export function grid(seed: number, side: number, channels: number): { b: GraphBuilder; y: number; cells: number } {
+export function grid(
+  seed: number,
+  side: number,
+  channels: number,
+): { b: GraphBuilder; y: number; cells: number; channels: number } {
   const b = new GraphBuilder(seed)
   const x = b.input([1, side, side, 3], 'int8', 1 / 127, 0)
   const cells = side / 4
@@ -44,12 +48,15 @@ export function grid(seed: number, side: number, channels: number): { b: GraphBu
     [b.tensor([1, cells, cells, channels], 'int8', 1 / 100, 0)],
     { padding: 'SAME', strideH: 4, strideW: 4, activation: 'NONE', dilationH: 1, dilationW: 1 },
   )
-  return { b, y, cells }
+  return { b, y, cells, channels }
 }
 
 /** The same as probabilities, in another shape, perhaps as floats. */
-export function shaped(seed: number, side: number, channels: number, shape: readonly number[], floats = false): Graph {
-  const { b, y, cells } = grid(seed, side, channels)
+export function shaped(
+  { b, y, cells, channels }: ReturnType<typeof grid>,
+  shape: readonly number[],
+  floats = false,
+): Graph {
   const p = b.op('LOGISTIC', [y], [b.tensor([1, cells, cells, channels], 'int8', 1 / 256, -128)], {})
   const out = b.op('RESHAPE', [p, b.ints(shape)], [b.tensor(shape, 'int8', 1 / 256, -128)], {})
   return b.done(floats ? b.op('DEQUANTIZE', [out], [b.tensor(shape, 'float32')], {}) : out)
@@ -101,34 +108,42 @@ function postprocess(): Graph {
 }
 
 export const HEADS: Record<string, Graph> = {
-  'yolo8 rows, letterbox': described(shaped(1, 32, 7, [1, 64, 7]), { kind: 'yolo8', ...yolo, framing: 'letterbox' }),
+  'yolo8 rows, letterbox': described(shaped(grid(1, 32, 7), [1, 64, 7]), {
+    kind: 'yolo8',
+    ...yolo,
+    framing: 'letterbox',
+  }),
   'yolo8 columns of floats, corner': described(
-    shaped(2, 32, 7, [1, 7, 64], true),
+    shaped(grid(2, 32, 7), [1, 7, 64], true),
     { kind: 'yolo8', ...yolo, layout: 'columns', coordinates: 'auto', framing: 'corner' },
     { labels: ['a "cup"', 'ein Bär', ''] },
   ),
-  'yolo5, percent apart': described(shaped(3, 32, 8, [1, 64, 8]), { kind: 'yolo5', ...yolo, scoreThreshold: 0.3 }),
-  'yolo8-pose': described(shaped(4, 32, 56, [1, 64, 56]), {
+  'yolo5, percent apart': described(shaped(grid(3, 32, 8), [1, 64, 8]), {
+    kind: 'yolo5',
+    ...yolo,
+    scoreThreshold: 0.3,
+  }),
+  'yolo8-pose': described(shaped(grid(4, 32, 56), [1, 64, 56]), {
     kind: 'yolo8-pose',
     ...yolo,
     classes: 1,
     points: 17,
     pointValues: 3,
   }),
-  'fomo, square': described(shaped(7, 48, 3, [1, 12, 12, 3]), {
+  'fomo, square': described(shaped(grid(7, 48, 3), [1, 12, 12, 3]), {
     kind: 'fomo',
     ...common,
     output: 0,
     framing: 'square',
   }),
-  'fomo, logits': described(shaped(8, 32, 3, [1, 8, 8, 3], true), {
+  'fomo, logits': described(shaped(grid(8, 32, 3), [1, 8, 8, 3], true), {
     kind: 'fomo',
     ...common,
     scoreThreshold: 0.35,
     output: 0,
     scores: 'softmax',
   }),
-  movenet: described(shaped(9, 4, 51, [1, 1, 17, 3], true), {
+  movenet: described(shaped(grid(9, 4, 51), [1, 1, 17, 3], true), {
     kind: 'movenet',
     ...common,
     scoreThreshold: 0.2,
@@ -137,11 +152,11 @@ export const HEADS: Record<string, Graph> = {
   }),
   postprocess: described(postprocess(), { kind: 'postprocess', ...common, boxes: 0, classes: 1, scores: 2, count: 3 }),
   'classes along the last axis': described(
-    shaped(10, 32, 5, [1, 8, 8, 5]),
+    shaped(grid(10, 32, 5), [1, 8, 8, 5]),
     { kind: 'segmentation', ...common, outputs: [0], form: 'last' },
     { labels: ['sky', 'road'] },
   ),
-  'classes along the first axis': described(shaped(11, 32, 4, [1, 4, 8, 8]), {
+  'classes along the first axis': described(shaped(grid(11, 32, 4), [1, 4, 8, 8]), {
     kind: 'segmentation',
     ...common,
     outputs: [0],
@@ -154,7 +169,7 @@ export const HEADS: Record<string, Graph> = {
     form: 'indices',
     framing: 'letterbox',
   }),
-  'one mask': described(shaped(12, 32, 1, [1, 8, 8, 1]), {
+  'one mask': described(shaped(grid(12, 32, 1), [1, 8, 8, 1]), {
     kind: 'segmentation',
     ...common,
     outputs: [0],

@@ -165,7 +165,7 @@ test('BMP: 1, 4, 8, 16, 24, 32 bits, bottom-up and top-down', () => {
           (i * 7) & 255,
           (i * 11) & 255,
         ])
-        const image = decodeImage(makeBmp(w, h, bits, number, { topDown, palette }))
+        const image = decodeImage(makeBmp({ width: w, height: h, bits }, number, { topDown, palette }))
         for (let y = 0; y < h; y++) {
           for (let x = 0; x < w; x++) {
             const v = number(x, y)
@@ -188,15 +188,17 @@ test('BMP: 1, 4, 8, 16, 24, 32 bits, bottom-up and top-down', () => {
 })
 
 test('BMP: bit fields, real and empty alpha, OS/2 header', () => {
-  const green = decodeImage(makeBmp(1, 1, 16, () => 0x07e0, { masks: [0xf800, 0x7e0, 0x1f] }))
+  const green = decodeImage(makeBmp({ width: 1, height: 1, bits: 16 }, () => 0x07e0, { masks: [0xf800, 0x7e0, 0x1f] }))
   assert.equal(Array.from(green.data), [0, 255, 0])
   const masks = [0xff, 0xff00, 0xff0000, 0xff000000]
-  const half = decodeImage(makeBmp(2, 1, 32, (x) => (x ? 0x80000000 : 0xff0000ff), { masks, v4: true }))
+  const half = decodeImage(
+    makeBmp({ width: 2, height: 1, bits: 32 }, (x) => (x ? 0x80000000 : 0xff0000ff), { masks, v4: true }),
+  )
   assert.equal(Array.from(half.data), [255, 0, 0, 127, 127, 127])
-  const empty = decodeImage(makeBmp(1, 1, 32, () => 0x0000ff, { masks, v4: true }))
+  const empty = decodeImage(makeBmp({ width: 1, height: 1, bits: 32 }, () => 0x0000ff, { masks, v4: true }))
   assert.equal(Array.from(empty.data), [255, 0, 0])
   const core = decodeImage(
-    makeBmp(2, 1, 1, (x) => x, {
+    makeBmp({ width: 2, height: 1, bits: 1 }, (x) => x, {
       core: true,
       palette: [
         [1, 2, 3],
@@ -231,7 +233,7 @@ test('PNM: P1 to P6, comments, maxval', () => {
 })
 
 const png = makePng(8, 8, (x, y, c) => x * y + c, { type: 2, depth: 8 })
-const bmp = makeBmp(8, 8, 24, (x, y) => x * y)
+const bmp = makeBmp({ width: 8, height: 8, bits: 24 }, (x, y) => x * y)
 const ppm = Uint8Array.of(...text('P6 4 4 255\n'), ...noise(1, 48))
 const zip = (n: number): Uint8Array => deflateSync(new Uint8Array(n))
 const header = (w: number, h: number, type = 2, depth = 8): number[] =>
@@ -301,20 +303,25 @@ const BAD: [string, Uint8Array, string, RegExp][] = [
   ['BMP: half', bmp.subarray(0, bmp.length >> 1), 'image/truncated', /BMP/],
   [
     'BMP: run-length',
-    makeBmp(4, 4, 8, () => 0, { palette: [[0, 0, 0]], compression: 1 }),
+    makeBmp({ width: 4, height: 4, bits: 8 }, () => 0, { palette: [[0, 0, 0]], compression: 1 }),
     'image/unsupported-format',
     /compressed/,
   ],
-  ['BMP: embedded PNG', makeBmp(4, 4, 24, () => 0, { compression: 5 }), 'image/unsupported-format', /embedded/],
+  [
+    'BMP: embedded PNG',
+    makeBmp({ width: 4, height: 4, bits: 24 }, () => 0, { compression: 5 }),
+    'image/unsupported-format',
+    /embedded/,
+  ],
   [
     'BMP: 100 megapixels',
-    makeBmp(1, 1, 24, () => 0).map((b, i) => (i === 20 ? 1 : i === 24 ? 1 : b)),
+    makeBmp({ width: 1, height: 1, bits: 24 }, () => 0).map((b, i) => (i === 20 ? 1 : i === 24 ? 1 : b)),
     'image/too-large',
     /megapixels/,
   ],
   [
     'BMP: colour outside the palette',
-    makeBmp(1, 1, 8, () => 5, { palette: [[0, 0, 0]] }),
+    makeBmp({ width: 1, height: 1, bits: 8 }, () => 5, { palette: [[0, 0, 0]] }),
     'image/corrupt',
     /outside the palette/,
   ],

@@ -129,9 +129,7 @@ export function withOrientation(jpeg: Uint8Array, orientation: number, little = 
 
 /** A bitmap: `pixel(x, y)` gives a palette index (1, 4, 8 bits), or the pixel's number (16, 24, 32). */
 export function makeBmp(
-  width: number,
-  height: number,
-  bits: number,
+  { width, height, bits }: { width: number; height: number; bits: number },
   pixel: (x: number, y: number) => number,
   o: {
     palette?: number[][]

@@ -36,8 +36,7 @@ function run(
   graph: Graph,
   inputs: TypedArray[],
   choice: Choice,
-  plan: 'speed' | 'size',
-  convolution: Convolution = 'best',
+  { plan, convolution = 'best' }: { plan: 'speed' | 'size'; convolution?: Convolution },
 ): TypedArray[] {
   const { variant, kernels } = choice
   const program = compileModel(graph, { variant, kernels, plan, convolution })
@@ -88,7 +87,7 @@ function check(graph: Graph, seed: number, convolution: Convolution = 'best'): v
   const want = oracle(graph, inputs)
   for (const choice of CHOICES) {
     for (const plan of ['speed', 'size'] as const) {
-      const got = run(graph, inputs, choice, plan, convolution)
+      const got = run(graph, inputs, choice, { plan, convolution })
       got.forEach((o, i) =>
         equalBytes(Int32Array.from(o as Int8Array), want[i]!, `${nameOf(choice)} ${plan} output ${i}`),
       )
@@ -105,8 +104,11 @@ const padding = fc.constantFrom<Padding>('SAME', 'VALID')
 const dtype = fc.constantFrom<'int8' | 'uint8'>('int8', 'int8', 'uint8')
 const settings = (numRuns: number): fc.Parameters<unknown> => ({ seed: SEED, numRuns, endOnFailure: true })
 
-const outSize = (p: Padding, n: number, k: number, s: number, d: number): number =>
-  p === 'SAME' ? Math.ceil(n / s) : Math.floor((n - (k - 1) * d - 1) / s) + 1
+const outSize = (
+  padding: Padding,
+  size: number,
+  { k, stride, dilation }: { k: number; stride: number; dilation: number },
+): number => (padding === 'SAME' ? Math.ceil(size / stride) : Math.floor((size - (k - 1) * dilation - 1) / stride) + 1)
 const zero = (z: number, type: string): number => (type === 'uint8' ? z + 128 : z)
 
 test('conv: any kernel, stride, dilation, group and padding', () => {
@@ -136,8 +138,8 @@ test('conv: any kernel, stride, dilation, group and padding', () => {
       (p) => {
         const c = p.c * p.groups
         const o = p.o * p.groups
-        const oh = outSize(p.padding, p.h, p.kh, p.sh, p.dh)
-        const ow = outSize(p.padding, p.w, p.kw, p.sw, p.dw)
+        const oh = outSize(p.padding, p.h, { k: p.kh, stride: p.sh, dilation: p.dh })
+        const ow = outSize(p.padding, p.w, { k: p.kw, stride: p.sw, dilation: p.dw })
         fc.pre(oh >= 1 && ow >= 1)
         const b = new GraphBuilder(p.seed)
         const per = p.perChannel && p.dtype === 'int8'
@@ -185,8 +187,8 @@ test('conv: tiles that are packed together where the arena has room, and a pixel
           const b = new GraphBuilder(p.seed)
           const per = p.dtype === 'int8'
           const outputs = []
-          const oh = outSize(p.padding, p.h, p.k, 1, 1)
-          const ow = outSize(p.padding, p.w, p.k, 1, 1)
+          const oh = outSize(p.padding, p.h, { k: p.k, stride: 1, dilation: 1 })
+          const ow = outSize(p.padding, p.w, { k: p.k, stride: 1, dilation: 1 })
           fc.pre(oh >= 1 && ow >= 1)
           // Its input's memory is free once the convolution runs.
           if (before) {
@@ -246,8 +248,8 @@ const STRIDE_1 = { strideH: 1, strideW: 1, dilationH: 1, dilationW: 1 }
 test('winograd: windows over every edge, any channels, alone and after another layer', () => {
   fc.assert(
     fc.property(winogradLayer, (p) => {
-      const oh = outSize(p.padding, p.h, 3, 1, 1)
-      const ow = outSize(p.padding, p.w, 3, 1, 1)
+      const oh = outSize(p.padding, p.h, { k: 3, stride: 1, dilation: 1 })
+      const ow = outSize(p.padding, p.w, { k: 3, stride: 1, dilation: 1 })
       fc.pre(oh >= 1 && ow >= 1)
       const b = new GraphBuilder(p.seed)
       const per = p.dtype === 'int8'
@@ -344,7 +346,12 @@ test('winograd: sums that almost leave 32 bits, and the direct kernel where they
 })
 
 test('winograd: chosen where it pays, never where memory counts for more', () => {
-  const kernel = (c: number, o: number, size: number, plan: 'speed' | 'size', kernels: Kernels = 'x86'): string => {
+  const kernel = (
+    c: number,
+    o: number,
+    size: number,
+    { plan, kernels = 'x86' }: { plan: 'speed' | 'size'; kernels?: Kernels },
+  ): string => {
     const b = new GraphBuilder(1)
     const y = b.op(
       'CONV_2D',
@@ -354,13 +361,13 @@ test('winograd: chosen where it pays, never where memory counts for more', () =>
     )
     return compileModel(b.done(y), { variant: 'simd', kernels, plan }).entries.find((e) => e.macs)!.kernel
   }
-  assert.is(kernel(64, 64, 20, 'speed'), 'winograd-4x8')
-  assert.is(kernel(64, 64, 20, 'speed', 'avx2'), 'winograd-4x16')
-  assert.is(kernel(64, 64, 20, 'size'), 'conv-gemm-4x8-w8')
-  assert.is(kernel(64, 64, 2, 'speed'), 'conv-gemm-4x8')
-  assert.is(kernel(4, 8, 20, 'speed'), 'conv-direct-4x8')
-  assert.is(kernel(16, 16, 20, 'speed'), 'winograd-4x8')
-  assert.is(kernel(64, 64, 20, 'speed', 'arm'), 'conv-gemm-3x8c8')
+  assert.is(kernel(64, 64, 20, { plan: 'speed' }), 'winograd-4x8')
+  assert.is(kernel(64, 64, 20, { plan: 'speed', kernels: 'avx2' }), 'winograd-4x16')
+  assert.is(kernel(64, 64, 20, { plan: 'size' }), 'conv-gemm-4x8-w8')
+  assert.is(kernel(64, 64, 2, { plan: 'speed' }), 'conv-gemm-4x8')
+  assert.is(kernel(4, 8, 20, { plan: 'speed' }), 'conv-direct-4x8')
+  assert.is(kernel(16, 16, 20, { plan: 'speed' }), 'winograd-4x8')
+  assert.is(kernel(64, 64, 20, { plan: 'speed', kernels: 'arm' }), 'conv-gemm-3x8c8')
 })
 
 test('depthwise: any window, stride, dilation and multiplier', () => {
@@ -386,8 +393,8 @@ test('depthwise: any window, stride, dilation and multiplier', () => {
         const [kh, kw] = p.k as [number, number]
         const [sh, sw] = p.s as [number, number]
         const [dh, dw] = p.d as [number, number]
-        const oh = outSize(p.padding, p.h, kh, sh, dh)
-        const ow = outSize(p.padding, p.w, kw, sw, dw)
+        const oh = outSize(p.padding, p.h, { k: kh, stride: sh, dilation: dh })
+        const ow = outSize(p.padding, p.w, { k: kw, stride: sw, dilation: dw })
         const o = p.c * p.m
         fc.pre(oh >= 1 && ow >= 1)
         const b = new GraphBuilder(p.seed)
@@ -434,8 +441,8 @@ test('depthwise 5x5: rows of any length, dilated or not, blocks of four and eigh
       (p) => {
         const [sh, sw] = p.s as [number, number]
         const [dh, dw] = p.d as [number, number]
-        const oh = outSize(p.padding, p.h, 5, sh, dh)
-        const ow = outSize(p.padding, p.w, 5, sw, dw)
+        const oh = outSize(p.padding, p.h, { k: 5, stride: sh, dilation: dh })
+        const ow = outSize(p.padding, p.w, { k: 5, stride: sw, dilation: dw })
         fc.pre(oh >= 1 && ow >= 1)
         const b = new GraphBuilder(p.seed)
         const per = p.dtype === 'int8'
@@ -599,8 +606,8 @@ test('pools and mean', () => {
           b.op('MEAN', [x, b.ints(p.axes)], [y], { keepDims: true })
           return check(b.done(y), p.seed)
         }
-        const oh = outSize(p.padding, p.h, p.kh, p.sh, 1)
-        const ow = outSize(p.padding, p.w, p.kw, p.sw, 1)
+        const oh = outSize(p.padding, p.h, { k: p.kh, stride: p.sh, dilation: 1 })
+        const ow = outSize(p.padding, p.w, { k: p.kw, stride: p.sw, dilation: 1 })
         fc.pre(oh >= 1 && ow >= 1)
         const y = b.tensor([p.n, oh, ow, p.c], p.dtype, 0.05, zero(p.zi, p.dtype))
         b.op(p.type, [x], [y], {
@@ -718,13 +725,13 @@ test('an operand that is one constant, which becomes a table, gives what the sam
     for (const choice of CHOICES) {
       let want: TypedArray
       try {
-        want = run(build(false), [x, c], choice, 'speed')[0]!
+        want = run(build(false), [x, c], choice, { plan: 'speed' })[0]!
       } catch (error) {
         if (!/lower\/|expected/.test(String((error as { code?: string }).code))) throw error
         continue
       }
       equalBytes(
-        run(build(true), [x], choice, 'speed')[0]!,
+        run(build(true), [x], choice, { plan: 'speed' })[0]!,
         want,
         `${nameOf(choice)} ${type} ${activation} ${dtype} ${numbers} ${q} ${first}`,
       )
@@ -765,43 +772,48 @@ test('PRELU broadcasts its slopes and rounds twice as TFLite does', () => {
     const input = new (unsigned ? Uint8Array : Int8Array)(values.map((v) => v + offset))
     for (const choice of CHOICES) {
       for (const alpha of [[channels], [1, 1, channels], [16, channels], [16, 1, channels]]) {
-        assert.equal([...run(build(alpha), [input], choice, 'size')[0]!], want, `${nameOf(choice)} ${dtype}`)
+        assert.equal([...run(build(alpha), [input], choice, { plan: 'size' })[0]!], want, `${nameOf(choice)} ${dtype}`)
       }
     }
   }
 })
 
-need(test, "the oracle gives LiteRT's answers", shared('goldens/ops.jsonl.gz'), '../shared is missing', (path) => {
-  let count = 0
-  for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
-    const c = JSON.parse(line) as {
-      kind: string
-      model: string
-      inputs: { data: string }[]
-      outputs: { data: string }[]
+need(
+  test,
+  "the oracle gives LiteRT's answers",
+  { resource: shared('goldens/ops.jsonl.gz'), missing: '../shared is missing' },
+  (path) => {
+    let count = 0
+    for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
+      const c = JSON.parse(line) as {
+        kind: string
+        model: string
+        inputs: { data: string }[]
+        outputs: { data: string }[]
+      }
+      if (!/^(conv|fc|add|sub|mul|avg|mean|ties-(FC|GEMM|IGEMM|mul|add|mean)) /.test(c.kind)) continue
+      const graph = readTflite(Buffer.from(c.model, 'base64'))
+      if (
+        'activation' in graph.ops[0]!.attrs &&
+        graph.ops[0]!.attrs.activation !== 'NONE' &&
+        graph.ops[0]!.type === 'AVERAGE_POOL_2D'
+      ) {
+        continue
+      }
+      const raw = (data: string, unsigned: boolean): ArrayLike<number> => {
+        const bytes = new Uint8Array(Buffer.from(data, 'base64'))
+        return unsigned ? bytes : new Int8Array(bytes.buffer)
+      }
+      const unsigned = graph.tensors[graph.inputs[0]!]!.dtype === 'uint8'
+      const got = oracle(
+        graph,
+        c.inputs.map((i) => raw(i.data, unsigned)),
+      )
+      equalBytes(got[0]!, Int32Array.from(raw(c.outputs[0]!.data, unsigned)), `${c.kind}, case ${count}`)
+      count++
     }
-    if (!/^(conv|fc|add|sub|mul|avg|mean|ties-(FC|GEMM|IGEMM|mul|add|mean)) /.test(c.kind)) continue
-    const graph = readTflite(Buffer.from(c.model, 'base64'))
-    if (
-      'activation' in graph.ops[0]!.attrs &&
-      graph.ops[0]!.attrs.activation !== 'NONE' &&
-      graph.ops[0]!.type === 'AVERAGE_POOL_2D'
-    ) {
-      continue
-    }
-    const raw = (data: string, unsigned: boolean): ArrayLike<number> => {
-      const bytes = new Uint8Array(Buffer.from(data, 'base64'))
-      return unsigned ? bytes : new Int8Array(bytes.buffer)
-    }
-    const unsigned = graph.tensors[graph.inputs[0]!]!.dtype === 'uint8'
-    const got = oracle(
-      graph,
-      c.inputs.map((i) => raw(i.data, unsigned)),
-    )
-    equalBytes(got[0]!, Int32Array.from(raw(c.outputs[0]!.data, unsigned)), `${c.kind}, case ${count}`)
-    count++
-  }
-  if (count < 500) throw new Error(`only ${count} cases were compared`)
-})
+    if (count < 500) throw new Error(`only ${count} cases were compared`)
+  },
+)
 
 test.run()

@@ -317,8 +317,7 @@ const COMMAND = join(root, 'dist/cli.js')
 need(
   test,
   'thimble learn looks at photos on several threads, and the file is the same',
-  existsSync(COMMAND) || undefined,
-  'dist/ is not built',
+  { resource: existsSync(COMMAND) || undefined, missing: 'dist/ is not built' },
   () => {
     const folder = mkdtempSync(join(tmpdir(), 'thimble-learn-jobs-'))
     try {
@@ -450,8 +449,7 @@ for (const [name, path, weak] of [
   need(
     test,
     `a file learned on ${name} gives LiteRT's bytes`,
-    path && python ? { path, python } : undefined,
-    path ? LITERT_MISSING : '../shared',
+    { resource: path && python ? { path, python } : undefined, missing: path ? LITERT_MISSING : '../shared' },
     async (at) => {
       const bytes = readFileSync(at.path)
       const base = cutHead(readModel(bytes))

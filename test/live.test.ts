@@ -320,8 +320,7 @@ test('watch: raw frames, --frames, and calls that are at fault', async () => {
 need(
   test,
   'watch as a process: pipes, threads, http',
-  existsSync(COMMAND) || undefined,
-  'dist/ is not built',
+  { resource: existsSync(COMMAND) || undefined, missing: 'dist/ is not built' },
   async () => {
     const jpeg = readFileSync(SAMPLE)
     const child = spawn(process.execPath, [COMMAND, 'watch', '-', '--task', 'detect', '--json'], { stdio: 'pipe' })

@@ -460,8 +460,7 @@ test('crc32: the check value, any length at any place in memory', () => {
 need(
   test,
   'labels and preprocessing of real models',
-  shared('models/tf2_mobilenet_v2_1.0_224_ptq.tflite'),
-  'no ../shared/models',
+  { resource: shared('models/tf2_mobilenet_v2_1.0_224_ptq.tflite'), missing: 'no ../shared/models' },
   (file) => {
     const { metadata } = readTflite(readFileSync(file))
     assert.is(metadata.name, 'ImageClassifier')

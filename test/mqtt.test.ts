@@ -215,8 +215,7 @@ async function until(what: string, holds: () => boolean): Promise<void> {
 need(
   test,
   'a broker hears answers, events and Home Assistant’s discovery, goes away and comes back',
-  aedes,
-  'the packages aedes and mqtt are not installed; .ci/engines.sh node installs them',
+  { resource: aedes, missing: 'the packages aedes and mqtt are not installed; .ci/engines.sh node installs them' },
   async ({ Aedes }) => {
     const jpeg = readFileSync(SAMPLE)
     let broker = await brokerAt(Aedes, 0)
@@ -268,8 +267,7 @@ need(
 need(
   test,
   'a watch that is killed leaves its last will; a wrong password ends it',
-  aedes,
-  'the packages aedes and mqtt are not installed; .ci/engines.sh node installs them',
+  { resource: aedes, missing: 'the packages aedes and mqtt are not installed; .ci/engines.sh node installs them' },
   async ({ Aedes }) => {
     const broker = await brokerAt(Aedes, 0, 'right')
     const states = (): string[] =>

@@ -39,7 +39,16 @@ function bounds(activation: Activation, o: Q): [number, number] {
   }
 }
 
-function pads(padding: string, size: number, k: number, stride: number, dilation: number, out: number): number {
+interface Along {
+  size: number
+  k: number
+  stride: number
+  dilation: number
+  out: number
+}
+
+/** Pixels of padding before the first one. */
+function pads(padding: string, { size, k, stride, dilation, out }: Along): number {
   return padding === 'SAME' ? Math.max((out - 1) * stride + (k - 1) * dilation + 1 - size, 0) >> 1 : 0
 }
 
@@ -76,8 +85,8 @@ function convolution(g: Graph, op: Op, v: Values, depthwise: boolean): Int32Arra
   const [kh, kw] = [wt.shape[1]!, wt.shape[2]!]
   const ci = depthwise ? 1 : wt.shape[3]!
   const og = depthwise ? oc / c : oc / (c / ci)
-  const pt = pads(a.padding, h, kh, a.strideH, a.dilationH, oh)
-  const pl = pads(a.padding, w, kw, a.strideW, a.dilationW, ow)
+  const pt = pads(a.padding, { size: h, k: kh, stride: a.strideH, dilation: a.dilationH, out: oh })
+  const pl = pads(a.padding, { size: w, k: kw, stride: a.strideW, dilation: a.dilationW, out: ow })
   const [lo, hi] = bounds(a.activation, oq)
   const scales = wt.quantization!.scales
   const out = new Int32Array(elements(ot.shape))
@@ -181,8 +190,8 @@ function pool(g: Graph, op: Op, v: Values): Int32Array {
   const x = v.get(op.inputs[0]!)!
   const [n, h, w, c] = xt.shape as [number, number, number, number]
   const [, oh, ow] = ot.shape as [number, number, number, number]
-  const pt = pads(a.padding, h, a.filterH, a.strideH, 1, oh)
-  const pl = pads(a.padding, w, a.filterW, a.strideW, 1, ow)
+  const pt = pads(a.padding, { size: h, k: a.filterH, stride: a.strideH, dilation: 1, out: oh })
+  const pl = pads(a.padding, { size: w, k: a.filterW, stride: a.strideW, dilation: 1, out: ow })
   const unsigned = xt.dtype === 'uint8'
   const out = new Int32Array(elements(ot.shape))
   let at = 0

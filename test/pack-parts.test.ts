@@ -1025,9 +1025,8 @@ function heads(
 ): Graph {
   const b = new GraphBuilder(1)
   b.input([1, side, side, 3], 'uint8', 1 / 255, 0)
-  const outputs = shapes.map((shape, i) =>
-    b.tensor(shape, dtype, dtype === 'int8' ? 1 / 256 : undefined, -128, `o${i}`),
-  )
+  const outputs = shapes.map((shape) => b.tensor(shape, dtype, dtype === 'int8' ? 1 / 256 : undefined, -128))
+  outputs.forEach((t, i) => (b.graph.tensors[t]!.name = `o${i}`))
   const graph = b.done(...outputs)
   graph.metadata = metadata
   return graph

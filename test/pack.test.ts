@@ -235,68 +235,73 @@ test('damaged modules end in an error, never in a hang or a wild read', async ()
 
 const graphOf = (name: string) => readModel(new Uint8Array(readFileSync(shared(`models/${name}.tflite`)!)), name)
 
-need(test, 'packed models answer as recorded, within the size goals', shared('goldens'), 'no ../shared', async () => {
-  const goals: [string, Record<string, number>][] = [
-    ['kws_ref_model', { simd: 16384, scalar: 12288 }],
-    ['vww_96_int8', { simd: 16384, scalar: 12288 }],
-    ['mobilenet_v1_0.25_128_quant', { simd: 16384, scalar: 12288 }],
-  ]
-  for (const [name, limits] of goals) {
-    for (const [variant, limit] of Object.entries(limits)) {
-      const { wasm, sizes, meta } = await packGraph(graphOf(name), { variant: variant as Variant, name })
-      assert.ok(sizes.codeBytes <= limit, `${name} ${variant}: code of ${sizes.codeBytes} bytes`)
-      assert.is(sizes.fileBytes, sizes.codeBytes + sizes.dataBytes + sizes.metaBytes)
-      assert.is(
-        sizes.memoryBytes,
-        sizes.staticBytes +
-          sizes.planBytes +
-          sizes.weightBytes +
-          sizes.stateBytes +
-          sizes.arenaBytes +
-          sizes.marginBytes,
-      )
-      if (name === 'vww_96_int8' && variant === 'scalar') {
-        assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)
-      }
-      const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)
-      assert.equal(WebAssembly.Module.imports(module), [])
-      assert.equal(
-        WebAssembly.Module.exports(module).map((e) => e.name),
-        ABI,
-      )
-      assert.equal(JSON.parse(JSON.stringify(packedMeta(module))), JSON.parse(JSON.stringify(meta)))
-      assert.is(
-        meta.inputs[0]!.bytes,
-        meta.inputs[0]!.shape.reduce((a, b) => a * b, 1),
-      )
-      const model = loadPackedModule(module)
-      for (const kind of ['random0', 'all_max', 'all_min']) {
-        const bytes = readFileSync(shared(`goldens/${name}/${kind}.in0.bin`)!)
-        const input = model.inputs[0]!.dtype === 'uint8' ? new Uint8Array(bytes) : new Int8Array(bytes)
-        equalBytes(
-          model.run(input)[0]!,
-          readFileSync(shared(`goldens/${name}/${kind}.out0.bin`)!),
-          `${name} ${variant} ${kind}`,
+need(
+  test,
+  'packed models answer as recorded, within the size goals',
+  { resource: shared('goldens'), missing: 'no ../shared' },
+  async () => {
+    const goals: [string, Record<string, number>][] = [
+      ['kws_ref_model', { simd: 16384, scalar: 12288 }],
+      ['vww_96_int8', { simd: 16384, scalar: 12288 }],
+      ['mobilenet_v1_0.25_128_quant', { simd: 16384, scalar: 12288 }],
+    ]
+    for (const [name, limits] of goals) {
+      for (const [variant, limit] of Object.entries(limits)) {
+        const { wasm, sizes, meta } = await packGraph(graphOf(name), { variant: variant as Variant, name })
+        assert.ok(sizes.codeBytes <= limit, `${name} ${variant}: code of ${sizes.codeBytes} bytes`)
+        assert.is(sizes.fileBytes, sizes.codeBytes + sizes.dataBytes + sizes.metaBytes)
+        assert.is(
+          sizes.memoryBytes,
+          sizes.staticBytes +
+            sizes.planBytes +
+            sizes.weightBytes +
+            sizes.stateBytes +
+            sizes.arenaBytes +
+            sizes.marginBytes,
         )
-      }
-      // Ports can be counted: beyond the last one there are 0 bytes.
-      const ports = new WebAssembly.Instance(module).exports as Record<string, (i: number) => number>
-      for (const i of [1, 2, 0x7fffffff, -0x80000000, -1]) {
+        if (name === 'vww_96_int8' && variant === 'scalar') {
+          assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)
+        }
+        const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)
+        assert.equal(WebAssembly.Module.imports(module), [])
         assert.equal(
-          ['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`]!(i)),
-          [0, 0, 0, 0],
+          WebAssembly.Module.exports(module).map((e) => e.name),
+          ABI,
         )
+        assert.equal(JSON.parse(JSON.stringify(packedMeta(module))), JSON.parse(JSON.stringify(meta)))
+        assert.is(
+          meta.inputs[0]!.bytes,
+          meta.inputs[0]!.shape.reduce((a, b) => a * b, 1),
+        )
+        const model = loadPackedModule(module)
+        for (const kind of ['random0', 'all_max', 'all_min']) {
+          const bytes = readFileSync(shared(`goldens/${name}/${kind}.in0.bin`)!)
+          const input = model.inputs[0]!.dtype === 'uint8' ? new Uint8Array(bytes) : new Int8Array(bytes)
+          equalBytes(
+            model.run(input)[0]!,
+            readFileSync(shared(`goldens/${name}/${kind}.out0.bin`)!),
+            `${name} ${variant} ${kind}`,
+          )
+        }
+        // Ports can be counted: beyond the last one there are 0 bytes.
+        const ports = new WebAssembly.Instance(module).exports as Record<string, (i: number) => number>
+        for (const i of [1, 2, 0x7fffffff, -0x80000000, -1]) {
+          assert.equal(
+            ['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`]!(i)),
+            [0, 0, 0, 0],
+          )
+        }
+        // Nothing above __heap_base is touched: an embedder may cut the memory there.
+        const { memory, __heap_base } = new WebAssembly.Instance(module).exports as {
+          memory: WebAssembly.Memory
+          __heap_base: WebAssembly.Global
+        }
+        assert.is(__heap_base.value, sizes.memoryBytes)
+        assert.ok(new Uint8Array(memory.buffer, sizes.memoryBytes).every((b) => b === 0))
       }
-      // Nothing above __heap_base is touched: an embedder may cut the memory there.
-      const { memory, __heap_base } = new WebAssembly.Instance(module).exports as {
-        memory: WebAssembly.Memory
-        __heap_base: WebAssembly.Global
-      }
-      assert.is(__heap_base.value, sizes.memoryBytes)
-      assert.ok(new Uint8Array(memory.buffer, sizes.memoryBytes).every((b) => b === 0))
     }
-  }
-})
+  },
+)
 
 const meta = moduleMeta({
   name: '2 cats */ "x"',
@@ -320,8 +325,7 @@ const COMPILER = ['gcc', 'cc'].find((name) => spawnSync(name, ['--version']).sta
 need(
   test,
   'the C header compiles without warnings and says the right numbers',
-  COMPILER,
-  'no C compiler',
+  { resource: COMPILER, missing: 'no C compiler' },
   async (compiler) => {
     writeFileSync(join(dir, 'model.h'), cHeader(meta, 'model.wasm'))
     writeFileSync(
@@ -401,8 +405,7 @@ const CLI = join(root, 'dist/cli.js')
 need(
   test,
   'thimble pack: files, report, errors',
-  shared('models') && existsSync(CLI) ? CLI : undefined,
-  'no ../shared, or not built',
+  { resource: shared('models') && existsSync(CLI) ? CLI : undefined, missing: 'no ../shared, or not built' },
   async (cli) => {
     const run = (...args: string[]) => spawnSync(process.execPath, [cli, 'pack', ...args], { encoding: 'utf8' })
     const model = shared('models/kws_ref_model.tflite')!

@@ -129,8 +129,10 @@ test("the browser's entry point, in this process", async () => {
 need(
   test,
   'Chromium: the same from the bytes of files',
-  existsSync(join(root, 'dist/browser.js')) ? launchChromium : undefined,
-  'dist/, playwright-core or Chromium is missing',
+  {
+    resource: existsSync(join(root, 'dist/browser.js')) ? launchChromium : undefined,
+    missing: 'dist/, playwright-core or Chromium is missing',
+  },
   async (launch) => {
     const served = new Map<string, Buffer>([['index.html', Buffer.from('<!doctype html><title>photos</title>')]])
     for (const file of moduleGraph(join(root, 'dist'), 'browser.js')) {
@@ -166,7 +168,7 @@ const WASI_HOSTS: Record<string, string | undefined> = {
   Node: fileURLToPath(new URL('engines/hosts/wasi.mjs', import.meta.url)),
 }
 for (const [host, script] of Object.entries(WASI_HOSTS)) {
-  need(test, `the WASI command in ${host}`, script, 'no such host', async (path) => {
+  need(test, `the WASI command in ${host}`, { resource: script, missing: 'no such host' }, async (path) => {
     for (const variant of ['simd', 'scalar'] as const) {
       const { wasm } = await packGraph(readModel(readFileSync(MODEL)), { target: 'wasi', variant })
       writeFileSync(join(dir, 'command.wasm'), wasm)
@@ -204,8 +206,10 @@ export default { async fetch(request) {
 need(
   test,
   'workerd',
-  miniflare && esbuild && existsSync(COMMAND) ? esbuild : undefined,
-  'miniflare, esbuild or dist/ is missing',
+  {
+    resource: miniflare && esbuild && existsSync(COMMAND) ? esbuild : undefined,
+    missing: 'miniflare, esbuild or dist/ is missing',
+  },
   async (builder) => {
     const { outputFiles } = await builder.build({
       stdin: { contents: WORKER.replace('thimble/workerd', join(root, 'dist/workerd.js')), resolveDir: root },
@@ -235,8 +239,7 @@ need(
 need(
   test,
   'classify on a folder: several threads, in order',
-  existsSync(COMMAND) || undefined,
-  'dist/ is not built',
+  { resource: existsSync(COMMAND) || undefined, missing: 'dist/ is not built' },
   () => {
     const folder = join(dir, 'folder')
     mkdirSync(folder)

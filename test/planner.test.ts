@@ -208,39 +208,49 @@ const PEAKS: Record<string, { tflm?: number; speed: number; size: number }> = {
 }
 
 for (const [name, peaks] of Object.entries(PEAKS)) {
-  need(test, `peak of ${name}`, shared(`models/${name}.tflite`), '../shared is missing', (path) => {
-    for (const variant of ['simd', 'scalar'] as const) {
-      for (const plan of ['speed', 'size'] as const) {
-        const { arenaBytes } = compileModel(readModel(readFileSync(path)), { variant, plan })
-        assert.ok(
-          arenaBytes <= Math.min(peaks[plan], peaks.tflm ?? Infinity),
-          `${variant} ${plan}: ${arenaBytes} bytes, at most ${Math.min(peaks[plan], peaks.tflm ?? Infinity)}`,
-        )
+  need(
+    test,
+    `peak of ${name}`,
+    { resource: shared(`models/${name}.tflite`), missing: '../shared is missing' },
+    (path) => {
+      for (const variant of ['simd', 'scalar'] as const) {
+        for (const plan of ['speed', 'size'] as const) {
+          const { arenaBytes } = compileModel(readModel(readFileSync(path)), { variant, plan })
+          assert.ok(
+            arenaBytes <= Math.min(peaks[plan], peaks.tflm ?? Infinity),
+            `${variant} ${plan}: ${arenaBytes} bytes, at most ${Math.min(peaks[plan], peaks.tflm ?? Infinity)}`,
+          )
+        }
       }
-    }
-  })
+    },
+  )
 }
 
-need(test, 'the size plan keeps weights in eight bits', shared('models'), '../shared is missing', (path) => {
-  for (const [name, most] of [
-    ['tf2_mobilenet_v2_1.0_224_ptq', 0.66],
-    ['mobilenet_v2_1.0_224_quant', 0.66],
-    ['vww_96_int8', 0.66],
-  ] as const) {
-    const graph = readModel(readFileSync(`${path}/${name}.tflite`))
-    const [speed, size] = (['speed', 'size'] as const).map((plan) =>
-      compileModel(graph, { variant: 'simd', kernels: 'x86', plan }),
-    )
-    assert.ok(
-      size!.weightBytes <= most * speed!.weightBytes,
-      `${name}: ${size!.weightBytes} of ${speed!.weightBytes} bytes`,
-    )
-    assert.ok(
-      size!.usedForms.includes(11) && !speed!.usedForms.includes(11),
-      `${name}: forms ${size!.usedForms} and ${speed!.usedForms}`,
-    )
-  }
-})
+need(
+  test,
+  'the size plan keeps weights in eight bits',
+  { resource: shared('models'), missing: '../shared is missing' },
+  (path) => {
+    for (const [name, most] of [
+      ['tf2_mobilenet_v2_1.0_224_ptq', 0.66],
+      ['mobilenet_v2_1.0_224_quant', 0.66],
+      ['vww_96_int8', 0.66],
+    ] as const) {
+      const graph = readModel(readFileSync(`${path}/${name}.tflite`))
+      const [speed, size] = (['speed', 'size'] as const).map((plan) =>
+        compileModel(graph, { variant: 'simd', kernels: 'x86', plan }),
+      )
+      assert.ok(
+        size!.weightBytes <= most * speed!.weightBytes,
+        `${name}: ${size!.weightBytes} of ${speed!.weightBytes} bytes`,
+      )
+      assert.ok(
+        size!.usedForms.includes(11) && !speed!.usedForms.includes(11),
+        `${name}: forms ${size!.usedForms} and ${speed!.usedForms}`,
+      )
+    }
+  },
+)
 
 test('the shipped model', () => {
   const bytes = readFileSync(new URL('../weights/mobilenet_v2_1.0_224.thimble', import.meta.url))

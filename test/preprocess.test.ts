@@ -199,7 +199,8 @@ test('NCHW and rank 3', () => {
 
 test('quantization: nearest even, clamped, per channel; floats exact to float32', () => {
   const ramp: PixelImage = { data: Uint8Array.from({ length: 256 }, (_, i) => i), width: 256, height: 1, channels: 1 }
-  const values = (dtype: DType, scale: number, zeroPoint: number, mean: number, std: number): number[] =>
+  type Pair = readonly [number, number]
+  const values = (dtype: DType, [scale, zeroPoint]: Pair, [mean, std]: Pair): number[] =>
     Array.from(
       preprocess(ramp, tensor([1, 1, 256, 1], dtype, scale, zeroPoint), {
         ...plain,
@@ -209,22 +210,22 @@ test('quantization: nearest even, clamped, per channel; floats exact to float32'
       }) as Int8Array,
     )
   assert.equal(
-    values('int8', 1 / 256, -128, 0, 256),
+    values('int8', [1 / 256, -128], [0, 256]),
     Array.from({ length: 256 }, (_, i) => i - 128),
   )
-  assert.equal(values('int8', 2, 0, 0, 1).slice(0, 8), [0, 0, 1, 2, 2, 2, 3, 4], 'ties to even')
-  assert.equal(values('uint8', 1, 200, 0, 1)[255], 255)
-  assert.equal(values('float32', 0, 0, 127.5, 127.5)[3], Math.fround((3 - 127.5) / 127.5))
-  assert.equal(values('int16', 0.01, 0, 0, 255)[255], 100)
+  assert.equal(values('int8', [2, 0], [0, 1]).slice(0, 8), [0, 0, 1, 2, 2, 2, 3, 4], 'ties to even')
+  assert.equal(values('uint8', [1, 200], [0, 1])[255], 255)
+  assert.equal(values('float32', [0, 0], [127.5, 127.5])[3], Math.fround((3 - 127.5) / 127.5))
+  assert.equal(values('int16', [0.01, 0], [0, 255])[255], 100)
   for (const [dtype, low, high] of [
     ['int8', -128, 127],
     ['uint8', 0, 255],
     ['int16', -32768, 32767],
     ['int32', -2147483648, 2147483647],
   ] as const) {
-    assert.is(values(dtype, 1e-9, 0, 0, 1)[255], high, dtype)
-    assert.is(values(dtype, 1e-9, 0, 255, 1)[0], low, dtype)
-    assert.is(values(dtype, 1, 0, 0, 4)[200], 50, dtype)
+    assert.is(values(dtype, [1e-9, 0], [0, 1])[255], high, dtype)
+    assert.is(values(dtype, [1e-9, 0], [255, 1])[0], low, dtype)
+    assert.is(values(dtype, [1, 0], [0, 4])[200], 50, dtype)
   }
   const rgb = preprocess(
     { data: Uint8Array.of(100, 100, 100), width: 1, height: 1, channels: 3 },
@@ -392,8 +393,7 @@ for (const model of [
   need(
     test,
     `${model}: recorded inputs come out byte for byte`,
-    shared(`goldens/${model}/manifest.json`),
-    'no ../shared',
+    { resource: shared(`goldens/${model}/manifest.json`), missing: 'no ../shared' },
     (manifest) => {
       const {
         inputs: [i],

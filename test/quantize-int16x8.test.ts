@@ -120,16 +120,21 @@ test("a recorded file's outputs are LiteRT's, in every variant and plan", async 
   }
 })
 
-need(test, 'LiteRT gives the same bytes for the files made now', litertPython(), LITERT_MISSING, async (python) => {
-  const { answers } = quantizedAnswers(python, files)
-  for (const [net, { graph }] of files) {
-    const model = await loadGraph(graph)
-    UNSEEN.forEach((seed, i) =>
-      equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
-    )
-    model.dispose()
-  }
-})
+need(
+  test,
+  'LiteRT gives the same bytes for the files made now',
+  { resource: litertPython(), missing: LITERT_MISSING },
+  async (python) => {
+    const { answers } = quantizedAnswers(python, files)
+    for (const [net, { graph }] of files) {
+      const model = await loadGraph(graph)
+      UNSEEN.forEach((seed, i) =>
+        equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
+      )
+      model.dispose()
+    }
+  },
+)
 
 test('a bias that 32 bits could not hold is stored whole', () => {
   const { int8, int16x8 } = SCHEMES

@@ -84,15 +84,20 @@ test("a recorded file's outputs are LiteRT's, in every variant and plan", async 
   }
 })
 
-need(test, 'LiteRT gives the same bytes for the files made now', litertPython(), LITERT_MISSING, async (python) => {
-  const { answers } = quantizedAnswers(python, files)
-  for (const [net, { graph }] of files) {
-    const model = await loadGraph(graph)
-    UNSEEN.forEach((seed, i) =>
-      equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
-    )
-  }
-})
+need(
+  test,
+  'LiteRT gives the same bytes for the files made now',
+  { resource: litertPython(), missing: LITERT_MISSING },
+  async (python) => {
+    const { answers } = quantizedAnswers(python, files)
+    for (const [net, { graph }] of files) {
+      const model = await loadGraph(graph)
+      UNSEEN.forEach((seed, i) =>
+        equalBytes(model.run(storedInput(net, graph, seed))[0]!, answers.get(net.name)![i]!, `${net.name} ${seed}`),
+      )
+    }
+  },
+)
 
 test('a transposed convolution keeps its bias, per channel int8, at input scale times weight scale', () => {
   const { graph } = files.get(nets[0]!) as QuantizedFile

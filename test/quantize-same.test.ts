@@ -65,7 +65,12 @@ function odd(): { graph: Graph; inputs: (seed: number) => Float32Array } {
   const next = rng(77)
   const b = new GraphBuilder()
   const values = (n: number): Float32Array => Float32Array.from({ length: n }, () => next() - 0.5)
-  const conv = (name: string, x: number, k: number, channels: number, activation: Activation): number => {
+  const conv = (
+    name: string,
+    x: number,
+    channels: number,
+    { k, activation }: { k: number; activation: Activation },
+  ): number => {
     const shape = [channels, k, k, b.shape(x)[3]!]
     const filter = { shape, data: values(shape.reduce((n, d) => n * d, 1)) }
     return b.conv(name, x, {
@@ -76,10 +81,10 @@ function odd(): { graph: Graph; inputs: (seed: number) => Float32Array } {
     })
   }
   const x = b.input('x', [1, 50, 50, 2])
-  const one = conv('one', b.pad('pad', x, [1, 1, 1, 1]), 3, 6, 'RELU6')
+  const one = conv('one', b.pad('pad', x, [1, 1, 1, 1]), 6, { k: 3, activation: 'RELU6' })
   const attrs = { padding: 'VALID', strideH: 10, strideW: 10, filterH: 10, filterW: 10, activation: 'NONE' } as const
   const pool = b.op({ type: 'MAX_POOL_2D', inputs: [one], attrs }, 'pool', [1, 5, 5, 6])
-  const two = b.add('sum', pool, conv('two', pool, 1, 6, 'NONE'), 'RELU')
+  const two = b.add('sum', pool, conv('two', pool, 6, { k: 1, activation: 'NONE' }), 'RELU')
   const flat = b.op({ type: 'RESHAPE', inputs: [two, b.int32('s', [2], [1, 150])], attrs: {} }, 'flat', [1, 150])
   const dense = b.fullyConnected('dense', flat, { filter: { shape: [5, 150], data: values(750) }, bias: values(5) })
   const graph = b.finish([b.op({ type: 'SOFTMAX', inputs: [dense], attrs: { beta: 1 } }, 'out', [1, 5])])

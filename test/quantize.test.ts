@@ -220,25 +220,30 @@ for k in range(int(sys.argv[3])):
     i.set_tensor(i.get_input_details()[0]['index'], x); i.invoke()
     sys.stdout.write(i.get_tensor(i.get_output_details()[0]['index']).tobytes().hex() + '\\n')`
 
-need(test, 'LiteRT gives the same bytes for the .tflite', litertPython(), LITERT_MISSING, async (executable) => {
-  const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-'))
-  const graph = made()
-  const t = graph.tensors[graph.inputs[0]!]!
-  const inputs = unseen.map((x) => quantizeValues(x, t) as Int8Array)
-  writeFileSync(join(folder, 'm.tflite'), writeTflite(graph))
-  writeFileSync(join(folder, 'x'), Buffer.concat(inputs.map((x) => new Uint8Array(x.buffer))))
-  const lines = execFileSync(
-    executable,
-    ['-c', LITERT, join(folder, 'm.tflite'), join(folder, 'x'), String(inputs.length)],
-    { stdio: ['ignore', 'pipe', 'ignore'] },
-  )
-    .toString()
-    .trim()
-    .split('\n')
-  const model = await loadGraph(graph)
-  inputs.forEach((x, i) => equalBytes(model.run(x)[0]!, Buffer.from(lines[i]!, 'hex'), `input ${i}`))
-  rmSync(folder, { recursive: true })
-})
+need(
+  test,
+  'LiteRT gives the same bytes for the .tflite',
+  { resource: litertPython(), missing: LITERT_MISSING },
+  async (executable) => {
+    const folder = mkdtempSync(join(tmpdir(), 'thimble-quantize-'))
+    const graph = made()
+    const t = graph.tensors[graph.inputs[0]!]!
+    const inputs = unseen.map((x) => quantizeValues(x, t) as Int8Array)
+    writeFileSync(join(folder, 'm.tflite'), writeTflite(graph))
+    writeFileSync(join(folder, 'x'), Buffer.concat(inputs.map((x) => new Uint8Array(x.buffer))))
+    const lines = execFileSync(
+      executable,
+      ['-c', LITERT, join(folder, 'm.tflite'), join(folder, 'x'), String(inputs.length)],
+      { stdio: ['ignore', 'pipe', 'ignore'] },
+    )
+      .toString()
+      .trim()
+      .split('\n')
+    const model = await loadGraph(graph)
+    inputs.forEach((x, i) => equalBytes(model.run(x)[0]!, Buffer.from(lines[i]!, 'hex'), `input ${i}`))
+    rmSync(folder, { recursive: true })
+  },
+)
 
 test('nothing to calibrate on is refused', () => {
   assert.throws(() => quantize(tinyNet(1), []), /no calibration photos/)

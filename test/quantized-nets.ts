@@ -43,9 +43,7 @@ class Layers extends GraphBuilder {
     name: string,
     x: number,
     channels: number,
-    k: number,
-    stride = 1,
-    activation: Activation = 'NONE',
+    { k, stride = 1, activation = 'NONE' }: { k: number; stride?: number; activation?: Activation },
   ): number {
     const c = this.shape(x)[3]!
     const shape = [channels, k, k, c]
@@ -68,7 +66,7 @@ class Layers extends GraphBuilder {
   }
 
   /** Twice the height and width. */
-  upwards(name: string, x: number, channels: number, k: number, withBias: boolean): number {
+  upwards(name: string, x: number, channels: number, { k, withBias }: { k: number; withBias: boolean }): number {
     const [n, h, w, c] = this.shape(x) as [number, number, number, number]
     const shape = [channels, k, k, c]
     const out = [n, 2 * h, 2 * w, channels]
@@ -116,8 +114,8 @@ class Layers extends GraphBuilder {
   excite(name: string, x: number, gate: 'logistic' | 'hard'): number {
     const c = this.shape(x)[3]!
     const squeezed = this.reduce('MEAN', `${name}/squeeze`, x, true)
-    const reduced = this.convolution(`${name}/reduce`, squeezed, Math.max(4, c / 4), 1, 1, 'RELU')
-    const grown = this.convolution(`${name}/expand`, reduced, c, 1)
+    const reduced = this.convolution(`${name}/reduce`, squeezed, Math.max(4, c / 4), { k: 1, activation: 'RELU' })
+    const grown = this.convolution(`${name}/expand`, reduced, c, { k: 1 })
     if (gate === 'logistic') {
       return this.binary('MUL', `${name}/scale`, x, this.unary('LOGISTIC', `${name}/gate`, grown))
     }
@@ -168,15 +166,18 @@ function unet(end: 'scores' | 'best'): QuantizedNet {
   const b = new Layers(end === 'scores' ? 11 : 12)
   const shape = [1, 16, 16, 3]
   const x = b.input('image', shape)
-  const one = b.convolution('one', x, 8, 3, 1, 'RELU')
-  const two = b.convolution('two', one, 16, 3, 2, 'RELU')
-  const three = b.convolution('three', two, 24, 3, 2, 'RELU')
-  const up2 = b.concat('skip2', [b.upwards('up2', three, 16, 2, true), two])
+  const one = b.convolution('one', x, 8, { k: 3, activation: 'RELU' })
+  const two = b.convolution('two', one, 16, { k: 3, stride: 2, activation: 'RELU' })
+  const three = b.convolution('three', two, 24, { k: 3, stride: 2, activation: 'RELU' })
+  const up2 = b.concat('skip2', [b.upwards('up2', three, 16, { k: 2, withBias: true }), two])
   const up1 = b.concat('skip1', [
-    b.upwards('up1', b.convolution('mid', up2, 16, 3, 1, 'RELU'), 8, 3, end === 'best'),
+    b.upwards('up1', b.convolution('mid', up2, 16, { k: 3, activation: 'RELU' }), 8, {
+      k: 3,
+      withBias: end === 'best',
+    }),
     one,
   ])
-  const scores = b.convolution('scores', up1, 4, 1)
+  const scores = b.convolution('scores', up1, 4, { k: 1 })
   return {
     name: `unet_${end}`,
     graph: b.finish([end === 'scores' ? scores : b.best('mask', scores, 3, 'int64')]),
@@ -189,12 +190,12 @@ function excitation(gate: 'logistic' | 'hard'): QuantizedNet {
   const b = new Layers(gate === 'hard' ? 21 : 22)
   const shape = [1, 20, 20, 3]
   const x = b.input('image', shape)
-  const stem = b.unary('HARD_SWISH', 'stem/swish', b.convolution('stem', x, 12, 3, 2))
-  const wide = b.unary('HARD_SWISH', 'wide/swish', b.convolution('wide', stem, 32, 1))
+  const stem = b.unary('HARD_SWISH', 'stem/swish', b.convolution('stem', x, 12, { k: 3, stride: 2 }))
+  const wide = b.unary('HARD_SWISH', 'wide/swish', b.convolution('wide', stem, 32, { k: 1 }))
   const deep = b.unary('HARD_SWISH', 'deep/swish', b.depthwise3('deep', wide))
-  const narrow = b.convolution('narrow', b.excite('se', deep, gate), 12, 1)
+  const narrow = b.convolution('narrow', b.excite('se', deep, gate), 12, { k: 1 })
   const sum = b.add('residual', narrow, stem)
-  const head = b.unary('HARD_SWISH', 'head/swish', b.convolution('head', sum, 48, 1))
+  const head = b.unary('HARD_SWISH', 'head/swish', b.convolution('head', sum, 48, { k: 1 }))
   const logits = b.dense('logits', b.globalAverage('pool', head), 10)
   return {
     name: `excite_${gate}`,
@@ -208,7 +209,7 @@ function sums(): QuantizedNet {
   const b = new Layers(31)
   const shape = [1, 12, 12, 2]
   const x = b.input('field', shape)
-  const one = b.convolution('one', x, 16, 3, 2, 'RELU6')
+  const one = b.convolution('one', x, 16, { k: 3, stride: 2, activation: 'RELU6' })
   const all = b.reduce('SUM', 'sum', one, false)
   return {
     name: 'sum_tanh',
@@ -222,8 +223,12 @@ function bestClass(): QuantizedNet {
   const b = new Layers(41)
   const shape = [1, 12, 12, 3]
   const x = b.input('image', shape)
-  const one = b.convolution('one', x, 16, 3, 2, 'RELU')
-  const logits = b.dense('logits', b.globalAverage('pool', b.convolution('two', one, 32, 3, 1, 'RELU')), 12)
+  const one = b.convolution('one', x, 16, { k: 3, stride: 2, activation: 'RELU' })
+  const logits = b.dense(
+    'logits',
+    b.globalAverage('pool', b.convolution('two', one, 32, { k: 3, activation: 'RELU' })),
+    12,
+  )
   return {
     name: 'best_class',
     graph: b.finish([b.best('class', logits, 1, 'int32')]),

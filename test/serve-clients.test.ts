@@ -58,8 +58,10 @@ for (const key of ['', 'secret']) {
   need(
     test,
     `clients understand every answer, ${key ? 'with' : 'without'} a key`,
-    (existsSync(COMMAND) && existsSync(CLIENTS)) || undefined,
-    'the Python clients are not installed; .ci/engines.sh clients installs them',
+    {
+      resource: (existsSync(COMMAND) && existsSync(CLIENTS)) || undefined,
+      missing: 'the Python clients are not installed; .ci/engines.sh clients installs them',
+    },
     async () => {
       const models = ['--model', `faces=${MODEL}`, '--model', 'things=mobilenet_v2_1.0_224']
       const server = started(process.execPath, [COMMAND, 'serve', '--port', '0', '--log', 'none', ...models], {

@@ -337,8 +337,7 @@ test('no body makes it fail with a 500', async () => {
 need(
   test,
   'as a process: port 0, side by side, and an orderly end',
-  existsSync(COMMAND) || undefined,
-  'dist/ is not built',
+  { resource: existsSync(COMMAND) || undefined, missing: 'dist/ is not built' },
   async () => {
     const child = spawn(process.execPath, [COMMAND, 'serve', '--port', '0', '--jobs', '2', '--log', 'json'], {
       stdio: 'pipe',

@@ -71,8 +71,7 @@ test('a page is marked in the navigation, sources are there to read, nothing is 
 need(
   test,
   'no page is wider than a phone',
-  launchChromium,
-  'needs playwright-core and Chromium: .ci/engines.sh system node',
+  { resource: launchChromium, missing: 'needs playwright-core and Chromium: .ci/engines.sh system node' },
   async (launch) => {
     const server = await serve(files, 0)
     const browser = await launch()

@@ -14,14 +14,8 @@ export class GraphBuilder {
     this.next = rng(seed)
   }
 
-  tensor(
-    shape: readonly number[],
-    dtype: DType = 'int8',
-    scale?: number,
-    zeroPoint = 0,
-    name = `t${this.graph.tensors.length}`,
-  ): number {
-    const t: Tensor = { name, shape, dtype }
+  tensor(shape: readonly number[], dtype: DType = 'int8', scale?: number, zeroPoint = 0): number {
+    const t: Tensor = { name: `t${this.graph.tensors.length}`, shape, dtype }
     if (scale !== undefined) {
       t.quantization = { scales: Float32Array.of(scale), zeroPoints: Int32Array.of(zeroPoint), axis: 0 }
     }

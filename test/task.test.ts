@@ -186,8 +186,7 @@ const metadataOf = (path: string): Metadata => readModel(readFileSync(path)).met
 need(
   test,
   'public YOLO files with both forms',
-  at('metadata/yolov8n_ultralytics_metadata.tflite'),
-  '../shared/cases is missing',
+  { resource: at('metadata/yolov8n_ultralytics_metadata.tflite'), missing: '../shared/cases is missing' },
   (path) => {
     for (const file of [path, at('metadata/float_input_integer_quant.tflite')!]) {
       const { labels, task, preprocess } = metadataOf(file)
@@ -201,8 +200,7 @@ need(
 need(
   test,
   'public models with one output say how it becomes a score',
-  at('outputs/sigmoid1.tflite'),
-  '../shared/cases is missing',
+  { resource: at('outputs/sigmoid1.tflite'), missing: '../shared/cases is missing' },
   (path) => {
     assert.is(metadataOf(path).scores, 'identity')
     assert.is(metadataOf(at('outputs/binary_sigmoid_stm_person.tflite')!).scores, 'identity')

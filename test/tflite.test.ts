@@ -172,7 +172,7 @@ const MODELS: Record<string, [number, number, string[]]> = {
   vww_96_int8: [89, 31, []],
 }
 
-need(test, 'every model file reads', shared('models'), 'no ../shared/models', (folder) => {
+need(test, 'every model file reads', { resource: shared('models'), missing: 'no ../shared/models' }, (folder) => {
   const files = readdirSync(folder)
     .filter((f) => f.endsWith('.tflite'))
     .map((f) => f.slice(0, -7))
@@ -187,8 +187,7 @@ need(test, 'every model file reads', shared('models'), 'no ../shared/models', (f
 need(
   test,
   'every single-op model reads, with the recorded inputs and outputs',
-  shared('goldens/ops.jsonl.gz'),
-  'no ../shared/goldens/ops.jsonl.gz',
+  { resource: shared('goldens/ops.jsonl.gz'), missing: 'no ../shared/goldens/ops.jsonl.gz' },
   (file) => {
     const lines = gunzipSync(readFileSync(file)).toString().trim().split('\n')
     for (const line of lines) {

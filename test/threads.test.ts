@@ -47,8 +47,7 @@ if (built) {
     need(
       test,
       `${name}, 2 threads, goldens`,
-      shared(`goldens/${name}/manifest.json`),
-      '../shared is missing',
+      { resource: shared(`goldens/${name}/manifest.json`), missing: '../shared is missing' },
       async (path) => {
         const dir = path.replace(/manifest\.json$/, '')
         for (const plan of ['speed', 'size'] as const) {

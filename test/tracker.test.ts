@@ -45,11 +45,11 @@ test('property: an assignment costs the least', () => {
 interface Thing extends Trackable {
   name: string
 }
-const thing = (name: string, x: number, y: number, score = 0.9, index = 0): Thing => ({
+const thing = (name: string, x: number, y: number, score = 0.9): Thing => ({
   name,
   box: { x, y, width: 40, height: 80 },
   score,
-  index,
+  index: 0,
 })
 
 /** Ids that a name had in a film. */
@@ -83,7 +83,7 @@ test('unsure things begin no track, a flicker is not shown, classes stay apart',
   assert.is(idsOf(Array.from({ length: 9 }, () => [thing('a', 5, 5, 0.3)])).size, 0)
   const flicker = [[thing('a', 0, 0)], [thing('a', 0, 0), thing('b', 300, 300)], [thing('a', 0, 0)]]
   assert.equal([...idsOf(flicker).keys()], ['a'])
-  const change = [[thing('a', 0, 0, 0.9, 0)], [thing('b', 0, 0, 0.9, 1)], [thing('b', 0, 0, 0.9, 1)]]
+  const change = [[thing('a', 0, 0)], [{ ...thing('b', 0, 0), index: 1 }], [{ ...thing('b', 0, 0), index: 1 }]]
   const ids = idsOf(change)
   assert.is.not([...ids.get('a')!][0], [...ids.get('b')!][0])
 })

@@ -92,20 +92,25 @@ globalThis.classify = async (file, photo) => (await createClassifier(await loadM
 `
 
 for (const [name, host] of Object.entries(HOSTS)) {
-  need(test, `${name}: a classifier has nothing of the other tasks`, built, 'dist/ is not built', async () => {
-    const alone = await bundle(host, CLASSIFIER)
-    const modules = modulesIn(alone)
-    assert.ok(modules.includes('src/classifier.ts') && modules.includes('src/labels.ts'), modules.join())
-    assert.equal(modules.filter(isTask), [])
-    const files = sections()
-    // No file that it needs a part of holds any of theirs: nothing depends on how well a bundler cuts.
-    assert.equal(
-      alone.files.filter((path) => [...(files.get(path)?.keys() ?? [])].some(isTask)),
-      [],
-    )
-    const unused = await bundle(host, `import { createDetector } from 'thimble/vision'\n${CLASSIFIER}`)
-    assert.equal(modulesIn(unused), modules, 'an import that is not used')
-  })
+  need(
+    test,
+    `${name}: a classifier has nothing of the other tasks`,
+    { resource: built, missing: 'dist/ is not built' },
+    async () => {
+      const alone = await bundle(host, CLASSIFIER)
+      const modules = modulesIn(alone)
+      assert.ok(modules.includes('src/classifier.ts') && modules.includes('src/labels.ts'), modules.join())
+      assert.equal(modules.filter(isTask), [])
+      const files = sections()
+      // No file that it needs a part of holds any of theirs: nothing depends on how well a bundler cuts.
+      assert.equal(
+        alone.files.filter((path) => [...(files.get(path)?.keys() ?? [])].some(isTask)),
+        [],
+      )
+      const unused = await bundle(host, `import { createDetector } from 'thimble/vision'\n${CLASSIFIER}`)
+      assert.equal(modulesIn(unused), modules, 'an import that is not used')
+    },
+  )
 }
 
 /** What every task needs: recognising the model's head, the network, pictures of every kind. */
@@ -123,16 +128,26 @@ const NEEDED: Record<string, string[]> = {
 }
 
 for (const [name, needed] of Object.entries(NEEDED)) {
-  need(test, `${name} alone brings ${needed.length} modules of tasks`, built, 'dist/ is not built', async () => {
-    // For a browser: nothing of Node may be asked for.
-    const found = modulesIn(await bundle(HOSTS.browser!, `export { ${name} } from 'thimble/vision'`))
-    assert.equal(found.filter(isTask), needed.map((module) => `src/vision/${module}.ts`).sort())
-  })
+  need(
+    test,
+    `${name} alone brings ${needed.length} modules of tasks`,
+    { resource: built, missing: 'dist/ is not built' },
+    async () => {
+      // For a browser: nothing of Node may be asked for.
+      const found = modulesIn(await bundle(HOSTS.browser!, `export { ${name} } from 'thimble/vision'`))
+      assert.equal(found.filter(isTask), needed.map((module) => `src/vision/${module}.ts`).sort())
+    },
+  )
 }
 
-need(test, 'all of thimble/vision is bundled for browsers', built, 'dist/ is not built', async () => {
-  const { text } = await bundle(HOSTS.browser!, "export * from 'thimble/vision'")
-  assert.not.match(text, /(from|import\()\s*["']node:/)
-})
+need(
+  test,
+  'all of thimble/vision is bundled for browsers',
+  { resource: built, missing: 'dist/ is not built' },
+  async () => {
+    const { text } = await bundle(HOSTS.browser!, "export * from 'thimble/vision'")
+    assert.not.match(text, /(from|import\()\s*["']node:/)
+  },
+)
 
 test.run()

@@ -111,19 +111,29 @@ const RESOLUTIONS: Record<string, ts.CompilerOptions> = {
   bundler: { module: ts.ModuleKind.ESNext, moduleResolution: ts.ModuleResolutionKind.Bundler },
 }
 for (const [name, options] of Object.entries(RESOLUTIONS)) {
-  need(test, `every export with ${name} and nothing but lib es2022`, built, 'dist/ (npm run build)', () => {
-    assert.equal(complaints({ [`${name}.mts`]: consumer() }, { ...options, lib: ['lib.es2022.d.ts'] }), [])
-  })
+  need(
+    test,
+    `every export with ${name} and nothing but lib es2022`,
+    { resource: built, missing: 'dist/ (npm run build)' },
+    () => {
+      assert.equal(complaints({ [`${name}.mts`]: consumer() }, { ...options, lib: ['lib.es2022.d.ts'] }), [])
+    },
+  )
 }
 
-need(test, 'every export beside the DOM, and from CommonJS', built, 'dist/ (npm run build)', () => {
-  const dom = { lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'] }
-  assert.equal(complaints({ 'dom.mts': consumer() }, { ...RESOLUTIONS.bundler, ...dom }), [])
-  const required = `import { loadModel } from 'thimble'\nexport const load = (path: string) => loadModel(path)\n`
-  assert.equal(complaints({ 'required.cts': required }, { ...RESOLUTIONS.node16, lib: ['lib.es2022.d.ts'] }), [])
-})
+need(
+  test,
+  'every export beside the DOM, and from CommonJS',
+  { resource: built, missing: 'dist/ (npm run build)' },
+  () => {
+    const dom = { lib: ['lib.es2022.d.ts', 'lib.dom.d.ts'] }
+    assert.equal(complaints({ 'dom.mts': consumer() }, { ...RESOLUTIONS.bundler, ...dom }), [])
+    const required = `import { loadModel } from 'thimble'\nexport const load = (path: string) => loadModel(path)\n`
+    assert.equal(complaints({ 'required.cts': required }, { ...RESOLUTIONS.node16, lib: ['lib.es2022.d.ts'] }), [])
+  },
+)
 
-need(test, 'wrong calls are noticed', built, 'dist/ (npm run build)', () => {
+need(test, 'wrong calls are noticed', { resource: built, missing: 'dist/ (npm run build)' }, () => {
   const wrong = `import { loadModel } from 'thimble'\nconst model = await loadModel('a', { plan: 'small' })\nmodel.profile(1)\n`
   const said = complaints({ 'wrong.mts': wrong }, { ...RESOLUTIONS.nodenext, lib: ['lib.es2022.d.ts'] })
   assert.is(said.length, 2, said.join('\n'))
@@ -143,7 +153,7 @@ const EXAMPLES: Record<Example['host'], { around: string; options: ts.CompilerOp
   },
 }
 for (const [host, { around, options }] of Object.entries(EXAMPLES)) {
-  need(test, `the examples for ${host} compile`, built, 'dist/ (npm run build)', () => {
+  need(test, `the examples for ${host} compile`, { resource: built, missing: 'dist/ (npm run build)' }, () => {
     const own = new Set(publicExports().flatMap((e) => examplesOf(e).flatMap((x) => (x.host === host ? [x.code] : []))))
     assert.ok(own.size > 0)
     const files = Object.fromEntries([...own].map((code, i) => [`${host}-${i}.mts`, `${code}\nexport {}\n`]))
@@ -151,17 +161,22 @@ for (const [host, { around, options }] of Object.entries(EXAMPLES)) {
   })
 }
 
-need(test, 'no declaration is larger than what it declares', built, 'dist/ (npm run build)', () => {
-  const files = readdirSync(join(folder, 'node_modules/thimble/dist'), { recursive: true, encoding: 'utf8' }).filter(
-    (f) => f.endsWith('.d.ts'),
-  )
-  const sizes = files.map((f) => statSync(join(folder, 'node_modules/thimble/dist', f)).size)
-  assert.equal(
-    files.filter((f) => f.startsWith('generated/') && !f.endsWith('layout.d.ts')),
-    [],
-  )
-  assert.ok(Math.max(...sizes) < 24_000, String(Math.max(...sizes)))
-  assert.ok(sizes.reduce((a, b) => a + b) < 300_000)
-})
+need(
+  test,
+  'no declaration is larger than what it declares',
+  { resource: built, missing: 'dist/ (npm run build)' },
+  () => {
+    const files = readdirSync(join(folder, 'node_modules/thimble/dist'), { recursive: true, encoding: 'utf8' }).filter(
+      (f) => f.endsWith('.d.ts'),
+    )
+    const sizes = files.map((f) => statSync(join(folder, 'node_modules/thimble/dist', f)).size)
+    assert.equal(
+      files.filter((f) => f.startsWith('generated/') && !f.endsWith('layout.d.ts')),
+      [],
+    )
+    assert.ok(Math.max(...sizes) < 24_000, String(Math.max(...sizes)))
+    assert.ok(sizes.reduce((a, b) => a + b) < 300_000)
+  },
+)
 
 test.run()

@@ -16,12 +16,17 @@ export function skip(name: string, reason: string): void {
   console.log(`SKIP ${name}: ${reason}`)
 }
 
+/** What a test needs; `missing` says what is not here. */
+export interface Needed<T> {
+  resource: T | undefined
+  missing: string
+}
+
 /** Registers `body` when `resource` is there, else counts the test as skipped. */
 export function need<T>(
   test: (name: string, body: () => Promise<void>) => void,
   name: string,
-  resource: T | undefined,
-  missing: string,
+  { resource, missing }: Needed<T>,
   body: (resource: T) => unknown,
 ): void {
   if (resource === undefined) skip(name, missing)

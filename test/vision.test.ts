@@ -25,7 +25,8 @@ import { loadModel } from '../src/node.ts'
 import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
 import { root } from './util.ts'
 
-const box = (left: number, top: number, right: number, bottom: number, score = 1, index = 0): Candidate => ({
+type Corners = readonly [left: number, top: number, right: number, bottom: number]
+const box = ([left, top, right, bottom]: Corners, score = 1, index = 0): Candidate => ({
   left,
   top,
   right,
@@ -47,19 +48,19 @@ const code = async (run: () => unknown): Promise<string> => {
 // Boxes -----------------------------------------------------------------------
 
 test('overlap of boxes', () => {
-  assert.is(intersectionOverUnion(box(0, 0, 2, 2), box(1, 1, 3, 3)), 1 / 7)
-  assert.is(intersectionOverUnion(box(0, 0, 2, 2), box(0, 0, 2, 2)), 1)
-  assert.is(intersectionOverUnion(box(0, 0, 4, 4), box(1, 1, 3, 3)), 0.25)
-  assert.is(intersectionOverUnion(box(0, 0, 1, 1), box(1, 0, 2, 1)), 0, 'touching')
-  assert.is(intersectionOverUnion(box(0, 0, 0, 1), box(0, 0, 1, 1)), 0, 'empty')
-  assert.is(intersectionOverUnion(box(0, 0, NaN, 1), box(0, 0, 1, 1)), 0, 'not a number')
+  assert.is(intersectionOverUnion(box([0, 0, 2, 2]), box([1, 1, 3, 3])), 1 / 7)
+  assert.is(intersectionOverUnion(box([0, 0, 2, 2]), box([0, 0, 2, 2])), 1)
+  assert.is(intersectionOverUnion(box([0, 0, 4, 4]), box([1, 1, 3, 3])), 0.25)
+  assert.is(intersectionOverUnion(box([0, 0, 1, 1]), box([1, 0, 2, 1])), 0, 'touching')
+  assert.is(intersectionOverUnion(box([0, 0, 0, 1]), box([0, 0, 1, 1])), 0, 'empty')
+  assert.is(intersectionOverUnion(box([0, 0, NaN, 1]), box([0, 0, 1, 1])), 0, 'not a number')
 })
 
 test('suppression keeps the best of each class', () => {
-  const a = box(0, 0, 10, 10, 0.9)
-  const b = box(1, 0, 11, 10, 0.8)
-  const c = box(1, 0, 11, 10, 0.7, 1)
-  const d = box(20, 0, 30, 10, 0.95)
+  const a = box([0, 0, 10, 10], 0.9)
+  const b = box([1, 0, 11, 10], 0.8)
+  const c = box([1, 0, 11, 10], 0.7, 1)
+  const d = box([20, 0, 30, 10], 0.95)
   assert.equal(nonMaxSuppression([b, a, c, d], 0.5), [d, a, c])
   assert.equal(nonMaxSuppression([b, a, c, d], 0.5, 2), [d, a])
   assert.equal(nonMaxSuppression([a, b], 9 / 11), [a, b], 'an overlap of exactly the threshold is kept')
@@ -75,7 +76,7 @@ const anyCandidate = fc
     score: fc.constantFrom(0.5, 0.6, 0.7, 0.8, 0.9),
     index: fc.integer({ min: 0, max: 2 }),
   })
-  .map(({ x, y, w, h, score, index }) => box(x, y, x + w, y + h, score, index))
+  .map(({ x, y, w, h, score, index }) => box([x, y, x + w, y + h], score, index))
 
 test('property: what is kept does not overlap, what is dropped overlaps something kept that is as good', () => {
   fc.assert(

@@ -121,35 +121,45 @@ for (const name of [
   'pretrainedResnet_quant',
   'movenet_single_pose_lightning_ptq',
 ]) {
-  need(test, `${name} as LiteRT has it`, shared(`goldens/${name}/manifest.json`), '../shared is missing', (path) => {
-    const dir = path.replace(/manifest\.json$/, '')
-    const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
-    const { engine } = engineOf(readTflite(readFileSync(shared(`models/${name}.tflite`)!)))
-    for (const c of cases.slice(0, 4)) {
-      const out = engine.run(typed(readFileSync(`${dir}${c}.in0.bin`), engine.inputs[0]!.dtype))
-      out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${c} output ${i}`))
-    }
-  })
+  need(
+    test,
+    `${name} as LiteRT has it`,
+    { resource: shared(`goldens/${name}/manifest.json`), missing: '../shared is missing' },
+    (path) => {
+      const dir = path.replace(/manifest\.json$/, '')
+      const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
+      const { engine } = engineOf(readTflite(readFileSync(shared(`models/${name}.tflite`)!)))
+      for (const c of cases.slice(0, 4)) {
+        const out = engine.run(typed(readFileSync(`${dir}${c}.in0.bin`), engine.inputs[0]!.dtype))
+        out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${c} output ${i}`))
+      }
+    },
+  )
 }
 
-need(test, 'single-op models as LiteRT has them', shared('goldens/ops.jsonl.gz'), '../shared is missing', (path) => {
-  interface OpCase {
-    kind: string
-    model: string
-    inputs: { data: string }[]
-    outputs: { data: string }[]
-  }
-  let dots = 0
-  for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
-    const c = JSON.parse(line) as OpCase
-    if (!/conv|fc|GEMM|dw/i.test(c.kind)) continue
-    const { engine, kernels } = engineOf(readTflite(Buffer.from(c.model, 'base64')))
-    if ([...kernels].some((k) => k.endsWith('4x8c4-dot'))) dots++
-    const out = engine.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), engine.inputs[i]!.dtype)))
-    c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${c.kind}, output ${i}`))
-  }
-  assert.ok(dots > 0)
-})
+need(
+  test,
+  'single-op models as LiteRT has them',
+  { resource: shared('goldens/ops.jsonl.gz'), missing: '../shared is missing' },
+  (path) => {
+    interface OpCase {
+      kind: string
+      model: string
+      inputs: { data: string }[]
+      outputs: { data: string }[]
+    }
+    let dots = 0
+    for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
+      const c = JSON.parse(line) as OpCase
+      if (!/conv|fc|GEMM|dw/i.test(c.kind)) continue
+      const { engine, kernels } = engineOf(readTflite(Buffer.from(c.model, 'base64')))
+      if ([...kernels].some((k) => k.endsWith('4x8c4-dot'))) dots++
+      const out = engine.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), engine.inputs[i]!.dtype)))
+      c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${c.kind}, output ${i}`))
+    }
+    assert.ok(dots > 0)
+  },
+)
 
 test('refused by name where the engine has another relaxed dot product', () => {
   if (engineFeatures().unsignedDot) return

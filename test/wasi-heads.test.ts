@@ -121,7 +121,7 @@ test('models with one score: 1 - p and p', async () => {
 })
 
 test('a head that the command does not read is refused when it is packed, and described in a core module', async () => {
-  const graph = described(shaped(14, 32, 7, [1, 64, 7]), { kind: 'map', ...common, output: 0 })
+  const graph = described(shaped(grid(14, 32, 7), [1, 64, 7]), { kind: 'map', ...common, output: 0 })
   const anchors = [
     [0.1, 0.1],
     [0.3, 0.2],

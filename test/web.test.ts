@@ -172,8 +172,7 @@ else {
   need(
     test,
     'a model and labels of the user',
-    shared('models/mobilenet_v1_0.25_128_quant.tflite'),
-    '../shared/models is missing',
+    { resource: shared('models/mobilenet_v1_0.25_128_quant.tflite'), missing: '../shared/models is missing' },
     async (path) => {
       await give('#model-file', 'mine.tflite', readFileSync(path))
       await until('document.querySelector("#facts").textContent.includes("128 × 128")')

@@ -131,8 +131,10 @@ for (const m of classifiers) {
 need(
   test,
   'dogs: a Samoyed',
-  classifiers.some((m) => m.name.startsWith('dogs_')) ? shared('images/dog_segmentation.bmp') : undefined,
-  '../shared is missing',
+  {
+    resource: classifiers.some((m) => m.name.startsWith('dogs_')) ? shared('images/dog_segmentation.bmp') : undefined,
+    missing: '../shared is missing',
+  },
   async (photo) => {
     const classifier = await createClassifier(await loadModel(openModel('dogs_mobilenet_v2_1.0_160').path))
     const [best] = classifier.classify(readFileSync(photo))

@@ -17,7 +17,7 @@ function placed({ width, height }) {
   return { scale, left: (canvas.width - width * scale) / 2, top: (canvas.height - height * scale) / 2 }
 }
 
-function drawLabel(text, x, y, colour, unit) {
+function drawLabel(text, { x, y }, colour, unit) {
   const size = 13 * unit
   context.font = `600 ${size}px system-ui, sans-serif`
   const [width, height] = [context.measureText(text).width + 0.9 * size, 1.5 * size]
@@ -90,7 +90,9 @@ function draw() {
     }
   }
   for (const { box, caption, colour } of marks) {
-    if (box && caption) drawLabel(caption, x(mirrored ? box.x + box.width : box.x) - unit, y(box.y), colour, unit)
+    if (box && caption) {
+      drawLabel(caption, { x: x(mirrored ? box.x + box.width : box.x) - unit, y: y(box.y) }, colour, unit)
+    }
   }
 }
 

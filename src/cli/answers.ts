@@ -64,7 +64,7 @@ export class Answerer {
   }
 
   private async open(task: TaskName, model?: string): Promise<Asker> {
-    const maxPixels = number(this.args, 'max-megapixels', 50, 0.001, 1000) * 1e6
+    const maxPixels = number(this.args, 'max-megapixels', 50, { min: 0.001, max: 1000 }) * 1e6
     const file = modelFor(model, SHIPPED_TASK[task])
     const at = askerOf(await this.opened(task, file), (bytes) => decodeImage(bytes, { maxPixels }))
     return { name: file.name, at }

@@ -113,8 +113,8 @@ function exampleText(): string {
 
 function specs(args: Args): ArchSpec[] {
   const given = {
-    ...(text(args, 'alpha') !== undefined ? { alpha: number(args, 'alpha', 1, 0.01, 4) } : {}),
-    ...(text(args, 'size') !== undefined ? { size: whole(args, 'size', 224, 16, 2048) } : {}),
+    ...(text(args, 'alpha') !== undefined ? { alpha: number(args, 'alpha', 1, { min: 0.01, max: 4 }) } : {}),
+    ...(text(args, 'size') !== undefined ? { size: whole(args, 'size', 224, { min: 16, max: 2048 }) } : {}),
   }
   const base: readonly ArchSpec[] = args.positionals.length
     ? args.positionals.map((name) => ({ name: name as ArchName }))
@@ -205,7 +205,8 @@ async function budgetRun(args: Args, budget: Budget): Promise<void> {
 }
 
 async function run(args: Args): Promise<void> {
-  const budgetMs = text(args, 'budget-ms') === undefined ? undefined : number(args, 'budget-ms', 0, 0.001, 1e6)
+  const budgetMs =
+    text(args, 'budget-ms') === undefined ? undefined : number(args, 'budget-ms', 0, { min: 0.001, max: 1e6 })
   const ram = text(args, 'budget-ram')
   if (budgetMs !== undefined || ram !== undefined) {
     return budgetRun(args, {

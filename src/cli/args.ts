@@ -75,12 +75,20 @@ function valueOf<T>(args: Args, name: string, rule: Rule, read: (value: string) 
 }
 
 /** A whole number in a range. Errors: `usage/option`. */
-export const whole = (args: Args, name: string, fallback: number, min = 1, max = 1_000_000): number =>
-  valueOf(args, name, wholeRule(min, max), (v) => (/^\d+$/.test(v) ? Number(v) : NaN)) ?? fallback
+export const whole = (
+  args: Args,
+  name: string,
+  fallback: number,
+  { min = 1, max = 1_000_000 }: { min?: number; max?: number } = {},
+): number => valueOf(args, name, wholeRule(min, max), (v) => (/^\d+$/.test(v) ? Number(v) : NaN)) ?? fallback
 
 /** A number in a range. Errors: `usage/option`. */
-export const number = (args: Args, name: string, fallback: number, min: number, max: number): number =>
-  valueOf(args, name, real(min, max), (v) => (v.trim() === '' ? NaN : Number(v))) ?? fallback
+export const number = (
+  args: Args,
+  name: string,
+  fallback: number,
+  { min, max }: { min: number; max: number },
+): number => valueOf(args, name, real(min, max), (v) => (v.trim() === '' ? NaN : Number(v))) ?? fallback
 
 /** One of a few words. Errors: `usage/option`. */
 export const choice = <T extends string>(args: Args, name: string, words: readonly T[]): T | undefined =>

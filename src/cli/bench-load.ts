@@ -9,6 +9,7 @@ import { loadOptions } from './models.ts'
 import { describe, processor } from './processor.ts'
 import { openModel } from './shipped.ts'
 import { bar, ms, table } from './text.ts'
+import { median } from './stats.ts'
 
 interface Row {
   stage: string
@@ -50,8 +51,6 @@ async function coldLoad(path: string, options: LoadOptions): Promise<Row[]> {
   model.dispose()
   return rows
 }
-
-const median = (values: readonly number[]): number => [...values].sort((a, b) => a - b)[values.length >> 1]!
 
 /** The same in processes of their own, one after the other: medians, stage by stage. */
 function coldLoads(runs: number): Row[] {

@@ -9,6 +9,7 @@ import { describe, processor, type Processor } from './processor.ts'
 import { printable } from '../markup.ts'
 import { tensorFromBytes } from './run.ts'
 import { dtypeBytes, elements } from '../graph.ts'
+import { median, quantile } from './stats.ts'
 import { bar, bytes, count, cut, ms, table } from './text.ts'
 
 interface OpTime {
@@ -33,10 +34,6 @@ export function sampleInput(info: TensorInfo): TypedArray {
   return tensorFromBytes(raw, info, 'sample')
 }
 
-const quantile = (sorted: readonly number[], q: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.ceil(q * sorted.length) - 1)]!
-const median = (sorted: readonly number[]): number => (quantile(sorted, 0.5) + sorted[sorted.length >> 1]!) / 2
-
 async function wasmBytes(model: ProfiledModel, file: ModelFile, packed: boolean): Promise<number> {
   if (packed) return file.bytes.length
   if (model.kernels === 'avx2') return (await import('../fast/runtime.ts')).fastBytes()
@@ -53,7 +50,7 @@ async function run(args: Args): Promise<number> {
   if (more.length > 0) throw badCall(command, `one MODEL at a time, and ${more[0]} is one more`)
   if (flag(args, 'load')) return (await import('./bench-load.ts')).benchLoad(name, args)
   const runs = whole(args, 'runs', 50)
-  const warmup = whole(args, 'warmup', 10, 0)
+  const warmup = whole(args, 'warmup', 10, { min: 0 })
   const options = loadOptions(args)
   const file = openModel(name)
   await importLoader(options)
@@ -85,7 +82,7 @@ async function run(args: Args): Promise<number> {
   const known = await inspect(file, options)
   const { macs } = known
   const medianMs = median(times)
-  const reloadMs = median(again.sort((a, b) => a - b))
+  const reloadMs = median(again)
   const round = (n: number): number => Number(n.toPrecision(5))
   const result = {
     model: file.name,
@@ -198,11 +195,10 @@ async function compare(timed: () => number, { file, options, inputs, runs }: Oth
   }
   for (let i = 0; i < 10; i++) once()
   const pairs = Array.from({ length: runs }, () => [once(), timed()] as const)
-  const sorted = (values: number[]): number[] => values.sort((a, b) => a - b)
   const result = {
-    times: sorted(pairs.map(([that, own]) => own / that)),
+    times: pairs.map(([that, own]) => own / that),
     shortest: [Math.min(...pairs.map(([that]) => that)), Math.min(...pairs.map(([, own]) => own))] as [number, number],
-    medianMs: Number(median(sorted(pairs.map(([that]) => that))).toPrecision(5)),
+    medianMs: Number(median(pairs.map(([that]) => that)).toPrecision(5)),
     memoryBytes: other.memoryBytes,
   }
   other.dispose()
@@ -240,7 +236,7 @@ async function profile(
   const rounds: Awaited<ReturnType<NonNullable<ProfiledModel['profile']>>>[] = []
   for (let i = 0; i < Math.min(runs, 200); i++) rounds.push(await model.profile(inputs, 1))
   return rounds[0]!.map(({ index, kernel, macs }, i) => {
-    const times = rounds.map((round) => round[i]!.ms).sort((a, b) => a - b)
+    const times = rounds.map((round) => round[i]!.ms)
     return { index, op: known.ops[index]?.op ?? '', kernel, ms: Number(median(times).toPrecision(4)), macs }
   })
 }

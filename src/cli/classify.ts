@@ -34,7 +34,9 @@ export async function classifierOf(args: Args, model: ModelFile): Promise<Classi
         }
       : {}),
     topK: whole(args, 'top', 5),
-    ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
+    ...(text(args, 'threshold') === undefined
+      ? {}
+      : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
     scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto',
     prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),
   })
@@ -48,7 +50,7 @@ async function opened(args: Args, model: ModelFile): Promise<Classifier> {
 }
 
 const decodePolicy = (args: Args): DecodePolicy => choice(args, 'decode', ['exact', 'fast'] as const) ?? 'exact'
-const maxPixels = (args: Args): number => number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
+const maxPixels = (args: Args): number => number(args, 'max-megapixels', 50, { min: 0.001, max: 1000 }) * 1e6
 
 export function classifyBytes(
   classifier: Classifier,
@@ -82,7 +84,7 @@ function humanAnswer({ file, model, predictions, reduced, timings }: Answer, nam
 
 /** Threads to classify `images` with; 1: this one alone. */
 const jobsOf = (args: Args, images: readonly string[]): number =>
-  images.includes('-') ? 1 : jobsFor(whole(args, 'jobs', 0, 0, 64), images.length)
+  images.includes('-') ? 1 : jobsFor(whole(args, 'jobs', 0, { min: 0, max: 64 }), images.length)
 
 async function run(args: Args): Promise<number> {
   const model = openNamed(args)

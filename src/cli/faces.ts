@@ -24,8 +24,10 @@ async function run(args: Args): Promise<number> {
     const finder = await createFaceFinder(
       { detector: await load(model, loadOptions(args)), ...others },
       {
-        ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
-        maxDetections: whole(args, 'top', 100, 1, 10_000),
+        ...(text(args, 'threshold') === undefined
+          ? {}
+          : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
+        maxDetections: whole(args, 'top', 100, { min: 1, max: 10_000 }),
       },
     )
     return (image) => {

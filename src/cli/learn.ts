@@ -111,8 +111,8 @@ function asked(args: Args) {
     remove,
     output,
     format,
-    seed: whole(args, 'seed', 1, 0),
-    keep: number(args, 'unknown', 0.95, 0, 1),
+    seed: whole(args, 'seed', 1, { min: 0 }),
+    keep: number(args, 'unknown', 0.95, { min: 0, max: 1 }),
     forget: flag(args, 'forget-photos'),
   }
 }
@@ -150,7 +150,7 @@ function shared(bytes: Uint8Array): Uint8Array {
 }
 
 async function lookingAt(photos: readonly Shown[], base: ModelFile, args: Args): Promise<Looking> {
-  const jobs = jobsFor(whole(args, 'jobs', 0, 0, 64), photos.length)
+  const jobs = jobsFor(whole(args, 'jobs', 0, { min: 0, max: 64 }), photos.length)
   if (jobs > 1) {
     const workers = new PhotoWorkers(jobs, { task: 'features', base: shared(base.bytes), name: base.name })
     return { jobs, features: (path) => workers.ask(path), end: () => workers.end() }

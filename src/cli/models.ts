@@ -71,7 +71,9 @@ export function loadOptions(args: Args): LoadOptions {
     ...(plan ? { plan } : {}),
     ...(flag(args, 'fast') ? { fast: true } : {}),
     ...(shapes ? { inputShapes: shapes } : {}),
-    ...(text(args, 'threads') !== undefined ? { threads: whole(args, 'threads', 1, 1, MOST_THREADS) } : {}),
+    ...(text(args, 'threads') !== undefined
+      ? { threads: whole(args, 'threads', 1, { min: 1, max: MOST_THREADS }) }
+      : {}),
   }
 }
 

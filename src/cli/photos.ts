@@ -115,9 +115,11 @@ export async function openVision(args: Args, file: ModelFile): Promise<{ model: 
   const options: DetectorOptions = {
     ...(labels ? { labels } : {}),
     ...(kind ? { head: kind } : {}),
-    ...(text(args, 'threshold') === undefined ? {} : { scoreThreshold: number(args, 'threshold', 0, 0, 1) }),
-    ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, 0, 1) }),
-    maxDetections: whole(args, 'top', 100, 1, 10_000),
+    ...(text(args, 'threshold') === undefined
+      ? {}
+      : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
+    ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, { min: 0, max: 1 }) }),
+    maxDetections: whole(args, 'top', 100, { min: 1, max: 10_000 }),
   }
   const anchors = text(args, 'anchors')
   if (anchors !== undefined || changes) {
@@ -213,7 +215,7 @@ export async function eachPhoto(
   open: { command: Command; model: ModelFile },
   make: () => Promise<(image: PixelImage) => PhotoAnswer>,
 ): Promise<number> {
-  const maxPixels = number(args, 'max-megapixels', 50, 0.001, 1000) * 1e6
+  const maxPixels = number(args, 'max-megapixels', 50, { min: 0.001, max: 1000 }) * 1e6
   const photos = photosNamed(args, open.command, 'PHOTO', open.model.shipped?.sample)
   const pictures = outputs(args, 'out', photos)
   const masks = outputs(args, 'mask', photos)

@@ -247,8 +247,8 @@ function parse(args: Args): Call {
     evaluation: text(args, 'evaluation'),
     output,
     reports,
-    seed: whole(args, 'seed', 1, 0),
-    count: whole(args, 'inputs', COUNT[kind], 1, 4096),
+    seed: whole(args, 'seed', 1, { min: 0 }),
+    count: whole(args, 'inputs', COUNT[kind], { min: 1, max: 4096 }),
   }
 }
 

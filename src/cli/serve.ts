@@ -71,11 +71,11 @@ function logger(how: 'text' | 'json' | 'none'): Log | undefined {
 async function run(args: Args): Promise<number> {
   if (args.positionals.length) throw badCall(command, 'serve takes no arguments')
   const host = text(args, 'host') ?? '127.0.0.1'
-  const port = whole(args, 'port', 32168, 0, 65_535)
-  const threads = whole(args, 'jobs', Math.min(64, availableParallelism()), 1, 64)
-  const queue = whole(args, 'queue', 8 * threads, 0, 10_000)
-  const timeoutMs = number(args, 'timeout', 30, 0.1, 3600) * 1000
-  const maxBytes = number(args, 'max-megabytes', 20, 0.001, 256) * 1e6
+  const port = whole(args, 'port', 32168, { min: 0, max: 65_535 })
+  const threads = whole(args, 'jobs', Math.min(64, availableParallelism()), { min: 1, max: 64 })
+  const queue = whole(args, 'queue', 8 * threads, { min: 0, max: 10_000 })
+  const timeoutMs = number(args, 'timeout', 30, { min: 0.1, max: 3600 }) * 1000
+  const maxBytes = number(args, 'max-megabytes', 20, { min: 0.001, max: 256 }) * 1e6
   const limits = {
     maxBytes,
     maxRequests: threads + queue,

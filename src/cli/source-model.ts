@@ -46,7 +46,7 @@ function parseShape(value: string): number[] {
  */
 export async function openSource(args: Args, path: string): Promise<{ graph: Graph; bytes: Uint8Array }> {
   const shape = text(args, 'input-shape')
-  const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, 16, 4096)
+  const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, { min: 16, max: 4096 })
   const { bytes, sidecar, path: file } = await openPath(path)
   const graph = await readFloatModel(bytes, {
     sidecar,

@@ -125,9 +125,9 @@ async function hubOf(args: Args, conditions: ReturnType<typeof conditionsOf>): P
 /** Errors: `usage/option`, `usage/dependency`, `usage/file`. */
 export async function outputsOf(args: Args): Promise<Outputs> {
   const conditions = ((args.options.on ?? []) as string[]).flatMap(conditionsOf)
-  const confirm = whole(args, 'confirm', 3, 1, 1000)
-  const cooldownMs = number(args, 'cooldown', 5, 0, 86_400) * 1000
-  const most = whole(args, 'keep', 100, 1, 1_000_000)
+  const confirm = whole(args, 'confirm', 3, { min: 1, max: 1000 })
+  const cooldownMs = number(args, 'cooldown', 5, { min: 0, max: 86_400 }) * 1000
+  const most = whole(args, 'keep', 100, { min: 1, max: 1_000_000 })
   const dir = text(args, 'out')
   if (dir !== undefined && !conditions.length) {
     throw new ThimbleError('usage/option', '--out keeps the frames of events, and none are asked for', {

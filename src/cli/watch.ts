@@ -85,7 +85,7 @@ function questionOf(args: Args): Omit<PictureQuestion, 'picture'> {
     ...(task ? { task } : {}),
     ...(model === undefined ? {} : { model }),
     ...(text(args, 'top') === undefined ? {} : { top: whole(args, 'top', 5) }),
-    ...(text(args, 'threshold') === undefined ? {} : { threshold: number(args, 'threshold', 0, 0, 1) }),
+    ...(text(args, 'threshold') === undefined ? {} : { threshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
   }
 }
 
@@ -93,8 +93,9 @@ async function run(args: Args): Promise<number> {
   if (args.positionals.length !== 1) {
     throw badCall(command, args.positionals.length ? 'more than one SOURCE given' : 'no SOURCE given')
   }
-  const stallMs = number(args, 'stall', 10, 0, 86_400) * 1000
-  const most = text(args, 'frames') === undefined ? Infinity : whole(args, 'frames', 1, 1, Number.MAX_SAFE_INTEGER)
+  const stallMs = number(args, 'stall', 10, { min: 0, max: 86_400 }) * 1000
+  const most =
+    text(args, 'frames') === undefined ? Infinity : whole(args, 'frames', 1, { min: 1, max: Number.MAX_SAFE_INTEGER })
   const demuxer = new StreamDemuxer(layoutOf(args))
   const question = questionOf(args)
   const json = flag(args, 'json')

@@ -4,7 +4,7 @@
  * xception.
  */
 import { ThimbleError } from '../errors.ts'
-import type { Graph, Preprocess } from '../graph.ts'
+import type { Graph, Padding, Preprocess } from '../graph.ts'
 import { foldGraph } from './fold.ts'
 import { Net } from './net.ts'
 import type { TfjsWeight } from './tfjs/weights.ts'
@@ -46,6 +46,15 @@ export function faceNetworkOf(weights: readonly TfjsWeight[]): FaceNetwork | und
   return answers === EXPRESSIONS.length && shapes.has('dense3/conv3/bias') ? 'expression' : undefined
 }
 
+/** Names of a convolution's weights. */
+interface Weights {
+  filters: string
+  bias: string
+}
+
+/** As most networks name them. */
+const inFolder = (name: string): Weights => ({ filters: `${name}/filters`, bias: `${name}/bias` })
+
 /** Layers of a face-api network over a table of its weights. */
 class Layers {
   readonly net = new Net()
@@ -77,12 +86,12 @@ class Layers {
     return { shape: [rows.length, ...all.shape.slice(1)], data }
   }
 
-  conv(name: string, x: number, filters: string, bias: string, stride = 1, padding: 'SAME' | 'VALID' = 'SAME'): number {
-    return this.net.conv(name, x, { filter: this.filter(filters), bias: this.vector(bias), stride, padding })
+  conv(name: string, x: number, { filters, bias }: Weights, o: { stride?: number; padding?: Padding } = {}): number {
+    return this.net.conv(name, x, { filter: this.filter(filters), bias: this.vector(bias), padding: 'SAME', ...o })
   }
 
   /** A 1x1 convolution that gives some of the original's channels. */
-  head(name: string, x: number, filters: string, bias: string, keep: (channel: number) => boolean): number {
+  head(name: string, x: number, { filters, bias }: Weights, keep: (channel: number) => boolean): number {
     return this.net.conv(name, x, {
       filter: this.filter(filters, keep),
       bias: this.vector(bias).filter((_, c) => keep(c)),
@@ -97,12 +106,10 @@ class Layers {
 
   /** Depthwise 3x3, pointwise 1x1, bias. */
   separable(name: string, x: number, stride = 1): number {
-    return this.conv(
-      name,
-      this.depthwise(`${name}/depthwise`, x, `${name}/depthwise_filter`, stride),
-      `${name}/pointwise_filter`,
-      `${name}/bias`,
-    )
+    return this.conv(name, this.depthwise(`${name}/depthwise`, x, `${name}/depthwise_filter`, stride), {
+      filters: `${name}/pointwise_filter`,
+      bias: `${name}/bias`,
+    })
   }
 
   dense(name: string, x: number, from: string): number {
@@ -137,10 +144,10 @@ function tinyDetector(l: Layers, size: number): Graph {
   const { net } = l
   const leaky = (x: number): number => net.leakyRelu('leaky', x, SLOPE)
   let x = net.input('image', [1, size, size, 3])
-  x = pool(net, leaky(l.conv('conv0', x, 'conv0/filters', 'conv0/bias', 1, 'VALID')), 2, 2)
+  x = pool(net, leaky(l.conv('conv0', x, inFolder('conv0'), { padding: 'VALID' })), 2, 2)
   for (let i = 1; i <= 5; i++) x = pool(net, leaky(l.separable(`conv${i}`, x)), 2, i < 5 ? 2 : 1)
   const part = (name: string, from: number, to: number): number =>
-    l.head(name, x, 'conv8/filters', 'conv8/bias', (c) => c % 5 >= from && c % 5 < to)
+    l.head(name, x, inFolder('conv8'), (c) => c % 5 >= from && c % 5 < to)
   const anchors = [
     [1.603231, 2.094468],
     [6.041143, 7.080126],
@@ -163,7 +170,11 @@ function tinyDetector(l: Layers, size: number): Graph {
 function ssdDetector(l: Layers, size: number): Graph {
   const { net } = l
   const pointwise = (at: string, x: number, stride = 1): number =>
-    net.activation('relu6', l.conv(at, x, `${at}/weights`, `${at}/convolution_bn_offset`, stride), 'relu6')
+    net.activation(
+      'relu6',
+      l.conv(at, x, { filters: `${at}/weights`, bias: `${at}/convolution_bn_offset` }, { stride }),
+      'relu6',
+    )
   let x = pointwise('MobilenetV1/Conv2d_0_pointwise', net.input('image', [1, size, size, 3]), 2)
   const maps: number[] = []
   for (let i = 1; i <= 13; i++) {
@@ -196,13 +207,13 @@ function ssdDetector(l: Layers, size: number): Graph {
     ])
   const boxes = maps.map((m, i) => {
     const at = `Prediction/BoxPredictor_${i}/BoxEncodingPredictor`
-    return flat(`boxes${i}`, l.conv(at, m, `${at}/weights`, `${at}/biases`), 4)
+    return flat(`boxes${i}`, l.conv(at, m, { filters: `${at}/weights`, bias: `${at}/biases` }), 4)
   })
   const scores = maps.map((m, i) => {
     const at = `Prediction/BoxPredictor_${i}/ClassPredictor`
     return flat(
       `scores${i}`,
-      l.head(at, m, `${at}/weights`, `${at}/biases`, (c) => c % 3 === 1),
+      l.head(at, m, { filters: `${at}/weights`, bias: `${at}/biases` }, (c) => c % 3 === 1),
       1,
     )
   })
@@ -227,10 +238,11 @@ function ssdDetector(l: Layers, size: number): Graph {
 }
 
 /** Sums of all earlier layers, each a depthwise separable convolution: `count` of them, the first with stride 2. */
-function denseBlock(l: Layers, x: number, name: string, count: number, first: boolean): number {
+function denseBlock(l: Layers, name: string, x: number, count: number): number {
+  // The very first one, on the photo itself, is an ordinary one.
   let sum = l.relu(
-    first
-      ? l.conv(`${name}/conv0`, x, `${name}/conv0/filters`, `${name}/conv0/bias`, 2)
+    l.net.shape(x)[3] === 3
+      ? l.conv(`${name}/conv0`, x, inFolder(`${name}/conv0`), { stride: 2 })
       : l.separable(`${name}/conv0`, x, 2),
   )
   let y = sum
@@ -246,7 +258,7 @@ const cropInput = image([122.782, 117.001, 104.298], 255)
 /** Dense blocks of separable convolutions and one fully connected layer; [1, answers]. */
 function denseNetwork(l: Layers, size: number, blocks: number, layers: number): number {
   let x = l.net.input('face', [1, size, size, 3])
-  for (let i = 0; i < blocks; i++) x = denseBlock(l, x, `dense${i}`, layers, i === 0)
+  for (let i = 0; i < blocks; i++) x = denseBlock(l, `dense${i}`, x, layers)
   return l.dense('fc', l.net.globalAverage('pool', x), 'fc')
 }
 
@@ -272,11 +284,7 @@ function ageGender(l: Layers, size: number): Graph {
   const reduction = (x: number, at: string, activate = true): number => {
     const a = l.separable(`${at}/separable_conv0`, activate ? l.relu(x) : x)
     const b = pool(net, l.separable(`${at}/separable_conv1`, l.relu(a)), 3, 2)
-    return net.add(
-      at,
-      b,
-      l.conv(`${at}/expansion_conv`, x, `${at}/expansion_conv/filters`, `${at}/expansion_conv/bias`, 2),
-    )
+    return net.add(at, b, l.conv(`${at}/expansion_conv`, x, inFolder(`${at}/expansion_conv`), { stride: 2 }))
   }
   const main = (x: number, at: string): number => {
     let y = x
@@ -284,7 +292,7 @@ function ageGender(l: Layers, size: number): Graph {
     return net.add(at, y, x)
   }
   let x = net.input('face', [1, size, size, 3])
-  x = l.relu(l.conv('entry_flow/conv_in', x, 'entry_flow/conv_in/filters', 'entry_flow/conv_in/bias', 2))
+  x = l.relu(l.conv('entry_flow/conv_in', x, inFolder('entry_flow/conv_in'), { stride: 2 }))
   x = reduction(reduction(x, 'entry_flow/reduction_block_0', false), 'entry_flow/reduction_block_1')
   for (let i = 0; i < 2; i++) x = main(x, `middle_flow/main_block_${i}`)
   x = l.relu(l.separable('exit_flow/separable_conv', reduction(x, 'exit_flow/reduction_block')))

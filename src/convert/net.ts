@@ -5,6 +5,20 @@ import { windowAlong } from '../window.ts'
 import { GraphBuilder } from './builder.ts'
 
 export type Pads = readonly [top: number, bottom: number, left: number, right: number]
+export interface Reduction {
+  type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'
+  axes: readonly number[]
+  keepDims: boolean
+}
+
+/** filter [O,kh,kw,I]. */
+export interface TransposedConvolution {
+  filter: { shape: readonly number[]; data: Float32Array }
+  bias: Float32Array | undefined
+  stride: readonly [number, number]
+  padding: Padding
+}
+
 export interface Window {
   kernel: readonly [number, number]
   stride: readonly [number, number]
@@ -152,29 +166,16 @@ export class Net extends GraphBuilder {
     )
   }
 
-  mean(name: string, x: number, axes: readonly number[], keepDims: boolean, type: 'MEAN' | 'SUM' = 'MEAN'): number {
-    const shape = this.shape(x)
-    const out = shape.flatMap((d, i) => (!axes.includes(i) ? [d] : keepDims ? [1] : []))
-    return this.op<OpOf<'MEAN'>>(
-      { type: type as 'MEAN', inputs: [x, this.int32(`${name}/axes`, [axes.length], axes)], attrs: { keepDims } },
-      name,
-      out,
-    )
+  mean(name: string, x: number, axes: readonly number[], keepDims: boolean): number {
+    return this.reduce(name, x, { type: 'MEAN', axes, keepDims })
   }
 
   /** A mean, sum or extreme over some dimensions. */
-  reduce(
-    name: string,
-    type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN',
-    x: number,
-    axes: readonly number[],
-    keepDims: boolean,
-  ): number {
-    if (type === 'MEAN' || type === 'SUM') return this.mean(name, x, axes, keepDims, type)
+  reduce(name: string, x: number, { type, axes, keepDims }: Reduction): number {
     const shape = this.shape(x)
     const kept = keepDims ? shape.map((d, i) => (axes.includes(i) ? 1 : d)) : shape.filter((_, i) => !axes.includes(i))
-    return this.op<OpOf<'REDUCE_MAX'>>(
-      { type: type as 'REDUCE_MAX', inputs: [x, this.int32(`${name}/axes`, [axes.length], axes)], attrs: { keepDims } },
+    return this.op<OpOf<'MEAN'>>(
+      { type: type as 'MEAN', inputs: [x, this.int32(`${name}/axes`, [axes.length], axes)], attrs: { keepDims } },
       name,
       kept,
     )
@@ -354,27 +355,18 @@ export class Net extends GraphBuilder {
     name: string,
     x: number,
     type: 'RESIZE_BILINEAR' | 'RESIZE_NEAREST_NEIGHBOR',
-    h: number,
-    w: number,
-    o: { alignCorners: boolean; halfPixelCenters: boolean },
+    { h, w, ...attrs }: { h: number; w: number; alignCorners: boolean; halfPixelCenters: boolean },
   ): number {
     const [n, , , c] = this.image(x, name)
     return this.op<OpOf<'RESIZE_BILINEAR'>>(
-      { type: type as 'RESIZE_BILINEAR', inputs: [x, this.int32(`${name}/size`, [2], [h, w])], attrs: o },
+      { type: type as 'RESIZE_BILINEAR', inputs: [x, this.int32(`${name}/size`, [2], [h, w])], attrs },
       name,
       [n, h, w, c],
     )
   }
 
   /** filter [O,kh,kw,I]; SAME gives h*stride, VALID (h-1)*stride + k. */
-  transposeConv(
-    name: string,
-    x: number,
-    filter: { shape: readonly number[]; data: Float32Array },
-    bias: Float32Array | undefined,
-    stride: readonly [number, number],
-    padding: Padding,
-  ): number {
+  transposeConv(name: string, x: number, { filter, bias, stride, padding }: TransposedConvolution): number {
     const [n, h, w] = this.image(x, name)
     const [o, kh, kw] = filter.shape as [number, number, number]
     const length = (i: number, k: number, s: number): number =>

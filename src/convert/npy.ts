@@ -78,10 +78,9 @@ function layoutOf(dtype: unknown, name: string): Layout {
   return { read, width: Number(match[3]), little: match[1] !== '>' }
 }
 
-/** Row-major values of elements that begin at `from`. Errors: `format/npy` for numbers that are not finite. */
+/** Row-major values of the elements that `bytes` begin with. Errors: `format/npy` for numbers that are not finite. */
 function values(
   bytes: Uint8Array,
-  from: number,
   shape: readonly number[],
   { read, width, little }: Layout,
   fortran: boolean,
@@ -89,7 +88,7 @@ function values(
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const out = new Float32Array(elements(shape))
   if (!fortran) {
-    for (let i = 0; i < out.length; i++) out[i] = read(view, from + i * width, little)
+    for (let i = 0; i < out.length; i++) out[i] = read(view, i * width, little)
     return out
   }
   // The first index changes fastest in the file: `at` follows the row-major index through it.
@@ -97,7 +96,7 @@ function values(
   const index = new Array<number>(shape.length).fill(0)
   let at = 0
   for (let i = 0; i < out.length; i++) {
-    out[i] = read(view, from + at * width, little)
+    out[i] = read(view, at * width, little)
     for (let d = shape.length - 1; d >= 0; d--) {
       at += strides[d]!
       if (++index[d]! < shape[d]!) break
@@ -152,7 +151,7 @@ export function readNpy(bytes: Uint8Array, name: string): NumberArray {
   if (have !== want) {
     fail(name, 'is not as long as its header says', { expected: `${want} bytes of elements`, got: have })
   }
-  const data = values(bytes, start + length, shape, layout, fortran)
+  const data = values(bytes.subarray(start + length), shape, layout, fortran)
   return finite({ shape, data, dtype: descr as string }, name)
 }
 
@@ -179,5 +178,5 @@ export function readRaw(bytes: Uint8Array, type: string, name: string): NumberAr
     })
   }
   const shape = [bytes.length / layout.width]
-  return finite({ shape, data: values(bytes, 0, shape, layout, false), dtype }, name)
+  return finite({ shape, data: values(bytes, shape, layout, false), dtype }, name)
 }

@@ -97,6 +97,12 @@ function kernelOf(state: StateDict, at: string): number {
   return names.map((n) => state.get(`${at}.${n}.weight`)?.shape[2]).find((k) => k !== undefined) ?? 0
 }
 
+/** How a block goes over an image, and what follows its convolutions. */
+interface Step {
+  stride: number
+  act: Nonlinearity
+}
+
 /** A family's blocks, one after another. */
 class Blocks {
   private readonly r: TorchReader
@@ -108,8 +114,10 @@ class Blocks {
   run(x: number, at: string, stride: number, act: Nonlinearity): number {
     const { r } = this
     const name = at.replaceAll('.', '_')
-    if (r.has(`${at}.pw_exp.conv.weight`)) return this.skip(name, x, this.universal(name, x, at, stride, act), stride)
-    if (r.has(`${at}.conv_dw.weight`)) return this.skip(name, x, this.inverted(name, x, at, stride, act), stride)
+    if (r.has(`${at}.pw_exp.conv.weight`)) {
+      return this.skip(name, x, this.universal(name, x, at, { stride, act }), stride)
+    }
+    if (r.has(`${at}.conv_dw.weight`)) return this.skip(name, x, this.inverted(name, x, at, { stride, act }), stride)
     if (r.has(`${at}.conv_exp.weight`)) {
       const y = r.unit(`${name}/expand`, x, { conv: `${at}.conv_exp`, bn: `${at}.bn1`, stride, act })
       const z = r.unit(`${name}/project`, y, { conv: `${at}.conv_pwl`, bn: `${at}.bn2`, act: 'linear' })
@@ -134,7 +142,7 @@ class Blocks {
   }
 
   /** Expansion (where there is one), depthwise, squeeze-excite, projection. */
-  private inverted(name: string, x: number, at: string, stride: number, act: Nonlinearity): number {
+  private inverted(name: string, x: number, at: string, { stride, act }: Step): number {
     const { r } = this
     const expands = r.has(`${at}.conv_pwl.weight`)
     let y = x
@@ -146,7 +154,7 @@ class Blocks {
   }
 
   /** Depthwise before the expansion, in its middle and at its end, each if it is there. The stride is the middle's, else the first's. */
-  private universal(name: string, x: number, at: string, stride: number, act: Nonlinearity): number {
+  private universal(name: string, x: number, at: string, { stride, act }: Step): number {
     const { r } = this
     const part = (y: number, of: string, o: { stride?: number; act: Nonlinearity }): number =>
       r.has(`${at}.${of}.conv.weight`)

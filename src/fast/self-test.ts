@@ -23,7 +23,9 @@ interface Layer {
   activation: Activation
 }
 
-const layer = (type: Layer['type'], h: number, w: number, c: number, o: number, more: Partial<Layer> = {}): Layer => ({
+type ImageSize = readonly [h: number, w: number, c: number]
+
+const layer = (type: Layer['type'], [h, w, c]: ImageSize, o: number, more: Partial<Layer> = {}): Layer => ({
   type,
   dtype: 'int8',
   h,
@@ -40,40 +42,44 @@ const layer = (type: Layer['type'], h: number, w: number, c: number, o: number, 
 
 const LAYERS: readonly Layer[] = [
   // GEMM: full and overlapping panels of 16 and 8 channels, rows of whole tiles and of one pixel more, odd and short K.
-  layer('conv', 4, 4, 16, 32),
-  layer('conv', 3, 3, 17, 31, { activation: 'NONE' }),
-  layer('conv', 1, 13, 3, 16),
-  layer('conv', 5, 1, 40, 48, { dtype: 'uint8' }),
-  layer('conv', 3, 3, 9, 24),
-  layer('conv', 2, 3, 33, 13, { activation: 'NONE' }),
-  layer('conv', 3, 2, 8, 5, { dtype: 'uint8' }),
-  layer('conv', 5, 5, 8, 16, { k: 3, stride: 2 }),
-  layer('conv', 6, 5, 5, 40, { k: 3, dilation: 2, dtype: 'uint8' }),
+  // GEMM: full and overlapping panels of 16 and 8 channels, rows of whole tiles and of one pixel more, odd and short K.
+  layer('conv', [4, 4, 16], 32),
+  layer('conv', [3, 3, 17], 31, { activation: 'NONE' }),
+  layer('conv', [1, 13, 3], 16),
+  layer('conv', [5, 1, 40], 48, { dtype: 'uint8' }),
+  layer('conv', [3, 3, 9], 24),
+  layer('conv', [2, 3, 33], 13, { activation: 'NONE' }),
+  layer('conv', [3, 2, 8], 5, { dtype: 'uint8' }),
+  layer('conv', [5, 5, 8], 16, { k: 3, stride: 2 }),
+  layer('conv', [6, 5, 5], 40, { k: 3, dilation: 2, dtype: 'uint8' }),
   // Long panels.
-  layer('conv', 4, 8, 258, 32),
-  layer('conv', 1, 5, 256, 16, { activation: 'NONE' }),
-  layer('conv', 4, 7, 300, 31, { dtype: 'uint8' }),
+  // Long panels.
+  layer('conv', [4, 8, 258], 32),
+  layer('conv', [1, 5, 256], 16, { activation: 'NONE' }),
+  layer('conv', [4, 7, 300], 31, { dtype: 'uint8' }),
   // By Winograd: panels of 16 and of 8 channels, groups of four tiles, of two, and a single tile.
-  layer('conv', 12, 11, 32, 32, { k: 3 }),
-  layer('conv', 8, 12, 24, 31, { k: 3, dtype: 'uint8' }),
-  layer('conv', 18, 18, 16, 21, { k: 3, padding: 'VALID', activation: 'NONE' }),
+  // By Winograd: panels of 16 and of 8 channels, groups of four tiles, of two, and a single tile.
+  layer('conv', [12, 11, 32], 32, { k: 3 }),
+  layer('conv', [8, 12, 24], 31, { k: 3, dtype: 'uint8' }),
+  layer('conv', [18, 18, 16], 21, { k: 3, padding: 'VALID', activation: 'NONE' }),
   // Few input channels.
-  layer('conv', 9, 11, 3, 32, { k: 3, stride: 2 }),
-  layer('conv', 8, 9, 3, 16, { k: 3, dtype: 'uint8' }),
-  layer('conv', 7, 8, 4, 24, { k: 3, padding: 'VALID' }),
-  layer('conv', 6, 7, 1, 8, { k: 5, activation: 'NONE' }),
-  layer('depthwise', 5, 6, 32, 32),
-  layer('depthwise', 4, 5, 23, 23, { activation: 'NONE' }),
-  layer('depthwise', 3, 1, 16, 16, { dtype: 'uint8' }),
-  layer('depthwise', 4, 8, 31, 31),
-  layer('depthwise', 5, 7, 40, 40, { padding: 'VALID' }),
-  layer('depthwise', 7, 7, 32, 32, { stride: 2 }),
-  layer('depthwise', 8, 6, 9, 9, { stride: 2, dtype: 'uint8' }),
-  layer('depthwise', 6, 9, 24, 24, { stride: 2, activation: 'NONE' }),
-  layer('depthwise', 6, 8, 48, 48, { dilation: 2 }),
-  layer('depthwise', 5, 6, 24, 24, { k: 5 }),
-  layer('depthwise', 7, 7, 17, 17, { k: 5, stride: 2, dtype: 'uint8' }),
-  layer('depthwise', 3, 4, 4, 4),
+  // Few input channels.
+  layer('conv', [9, 11, 3], 32, { k: 3, stride: 2 }),
+  layer('conv', [8, 9, 3], 16, { k: 3, dtype: 'uint8' }),
+  layer('conv', [7, 8, 4], 24, { k: 3, padding: 'VALID' }),
+  layer('conv', [6, 7, 1], 8, { k: 5, activation: 'NONE' }),
+  layer('depthwise', [5, 6, 32], 32),
+  layer('depthwise', [4, 5, 23], 23, { activation: 'NONE' }),
+  layer('depthwise', [3, 1, 16], 16, { dtype: 'uint8' }),
+  layer('depthwise', [4, 8, 31], 31),
+  layer('depthwise', [5, 7, 40], 40, { padding: 'VALID' }),
+  layer('depthwise', [7, 7, 32], 32, { stride: 2 }),
+  layer('depthwise', [8, 6, 9], 9, { stride: 2, dtype: 'uint8' }),
+  layer('depthwise', [6, 9, 24], 24, { stride: 2, activation: 'NONE' }),
+  layer('depthwise', [6, 8, 48], 48, { dilation: 2 }),
+  layer('depthwise', [5, 6, 24], 24, { k: 5 }),
+  layer('depthwise', [7, 7, 17], 17, { k: 5, stride: 2, dtype: 'uint8' }),
+  layer('depthwise', [3, 4, 4], 4),
 ]
 
 /** The same bytes in every process. */
@@ -200,7 +206,7 @@ function testGraphs(random: Random): Graph[] {
   }
   return [
     // A convolution of one pixel is a fully connected layer.
-    ...[...LAYERS, layer('conv', 1, 1, 45, 11)].map((l) => made((graph) => addLayer(graph, l, random))),
+    ...[...LAYERS, layer('conv', [1, 1, 45], 11)].map((l) => made((graph) => addLayer(graph, l, random))),
     made((graph) => addOp(graph, 'ADD', [1, 3, 5, 13], [1, 3, 5, 13])),
     made((graph) => addOp(graph, 'MUL', [1, 3, 5, 13], [1, 3, 5, 13])),
     made((graph) => addOp(graph, 'AVERAGE_POOL_2D', [1, 4, 5, 19], [1, 2, 3, 19])),

@@ -87,8 +87,9 @@ function unpack(archive: Uint8Array, entry: number): Uint8Array {
     })
   }
   const local = view.getUint32(entry + 42, true)
-  if (local + LOCAL_BYTES > archive.length || view.getUint32(local, true) !== 0x04034b50)
+  if (local + LOCAL_BYTES > archive.length || view.getUint32(local, true) !== 0x04034b50) {
     throw damaged('damaged file header')
+  }
   const start = local + LOCAL_BYTES + view.getUint16(local + 26, true) + view.getUint16(local + 28, true)
   if (start + packedBytes > archive.length || (method === 0 && packedBytes !== size)) throw damaged('impossible size')
   const packed = archive.subarray(start, start + packedBytes)

@@ -47,8 +47,7 @@ async function component(module: Uint8Array, folder: string): Promise<Uint8Array
 need(
   test,
   'Wasmtime: photos of all sizes get the scores of Node',
-  wasmtime && packages,
-  'Wasmtime or @bytecodealliance/jco is missing',
+  { resource: wasmtime && packages, missing: 'Wasmtime or @bytecodealliance/jco is missing' },
   async (folder) => {
     const { wasm } = await packGraph(readModel(readFileSync(MODEL)), { target: 'wasi' })
     const path = join(dir, 'command.wasm')

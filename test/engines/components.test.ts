@@ -93,20 +93,25 @@ const predictions = async (graph: Graph, i: number, topK: number): Promise<objec
 
 for (const { title, ready, ask } of HOSTS) {
   const missing = `${title} is not installed`
-  need(test, `${title}: pictures are classified as in Node, errors are results`, ready, missing, async () => {
-    const component = await packed('classifier', classifier(), 'component')
-    const calls = ['inputs', ...[0, 1, 2].map((i) => `classify=${photo(i)}`), `classify=${broken}`, `run=b:${broken}`]
-    const [inputs, ...answers] = ask(component, calls)
-    assert.is((inputs as { name: string }[])[0]!.name, 't0')
-    const want = await Promise.all([0, 1, 2].map((i) => predictions(classifier(), i, 3)))
-    assert.equal(answers.slice(0, 3), want)
-    assert.equal(
-      answers.slice(3).map((a) => (a as { error: string }).error),
-      ['bad-image', 'wrong-size'],
-    )
-  })
+  need(
+    test,
+    `${title}: pictures are classified as in Node, errors are results`,
+    { resource: ready, missing },
+    async () => {
+      const component = await packed('classifier', classifier(), 'component')
+      const calls = ['inputs', ...[0, 1, 2].map((i) => `classify=${photo(i)}`), `classify=${broken}`, `run=b:${broken}`]
+      const [inputs, ...answers] = ask(component, calls)
+      assert.is((inputs as { name: string }[])[0]!.name, 't0')
+      const want = await Promise.all([0, 1, 2].map((i) => predictions(classifier(), i, 3)))
+      assert.equal(answers.slice(0, 3), want)
+      assert.equal(
+        answers.slice(3).map((a) => (a as { error: string }).error),
+        ['bad-image', 'wrong-size'],
+      )
+    },
+  )
 
-  need(test, `${title}: boxes, people and classes as in Node`, ready, missing, async () => {
+  need(test, `${title}: boxes, people and classes as in Node`, { resource: ready, missing }, async () => {
     for (const name of ['yolo8 rows, letterbox', 'yolo8-pose', 'classes along the last axis']) {
       const finder = await finderOf(HEADS[name]!)
       const component = await packed(finder.task, HEADS[name]!, 'component')
@@ -119,30 +124,40 @@ for (const { title, ready, ask } of HOSTS) {
   })
 
   const golden = shared('goldens/vww_96_int8')
-  need(test, `${title}: raw tensors give LiteRT's bytes`, ready && golden, `${missing}, or ../shared`, async (from) => {
-    const model = new Uint8Array(readFileSync(shared('models/vww_96_int8.tflite')!))
-    const component = await packed('vww', readModel(model), 'component')
-    const cases = ['random1', 'all_max']
-    const answers = ask(
-      component,
-      cases.map((name) => `run=b:${join(from, `${name}.in0.bin`)}`),
-    )
-    assert.equal(
-      answers,
-      cases.map((name) => [...new Int8Array(new Uint8Array(readFileSync(join(from, `${name}.out0.bin`))).buffer)]),
-    )
-  })
+  need(
+    test,
+    `${title}: raw tensors give LiteRT's bytes`,
+    { resource: ready && golden, missing: `${missing}, or ../shared` },
+    async (from) => {
+      const model = new Uint8Array(readFileSync(shared('models/vww_96_int8.tflite')!))
+      const component = await packed('vww', readModel(model), 'component')
+      const cases = ['random1', 'all_max']
+      const answers = ask(
+        component,
+        cases.map((name) => `run=b:${join(from, `${name}.in0.bin`)}`),
+      )
+      assert.equal(
+        answers,
+        cases.map((name) => [...new Int8Array(new Uint8Array(readFileSync(join(from, `${name}.out0.bin`))).buffer)]),
+      )
+    },
+  )
 }
 
-need(test, 'wasm-tools: all components are valid and tell their interface', wasmTools, 'wasm-tools', async (tool) => {
-  const paths = [await packed('valid', classifier(), 'component'), await packed('valid-http', classifier(), 'http')]
-  for (const path of paths) output(tool, ['validate', '--features', 'component-model,simd,reference-types', path])
-  const wit = output(tool, ['component', 'wit', paths[0]!])
-  for (const line of readFileSync(join(dir, 'valid.wit'), 'utf8').split('\n')) {
-    if (/func\(/.test(line)) assert.ok(wit.includes(line.trim()), line)
-  }
-  assert.match(output(tool, ['component', 'wit', paths[1]!]), /export wasi:http\/incoming-handler@0\.2\.0;/)
-})
+need(
+  test,
+  'wasm-tools: all components are valid and tell their interface',
+  { resource: wasmTools, missing: 'wasm-tools' },
+  async (tool) => {
+    const paths = [await packed('valid', classifier(), 'component'), await packed('valid-http', classifier(), 'http')]
+    for (const path of paths) output(tool, ['validate', '--features', 'component-model,simd,reference-types', path])
+    const wit = output(tool, ['component', 'wit', paths[0]!])
+    for (const line of readFileSync(join(dir, 'valid.wit'), 'utf8').split('\n')) {
+      if (/func\(/.test(line)) assert.ok(wit.includes(line.trim()), line)
+    }
+    assert.match(output(tool, ['component', 'wit', paths[1]!]), /export wasi:http\/incoming-handler@0\.2\.0;/)
+  },
+)
 
 /** examples/components/guest/guest.wat as a component that still needs a model. */
 function guest(tool: string, wit: string): string {
@@ -164,17 +179,22 @@ const PLUGS: readonly { title: string; tool: string | undefined; args: (guest: s
     { title: 'wac plug', tool: found('bin/wac'), args: (program, model) => ['plug', program, '--plug', model, '-o'] },
   ]
 for (const { title, tool, args } of PLUGS) {
-  need(test, `${title}: a guest with the model in it`, tool && wasmTools && python, `${title}`, async () => {
-    const model = await packed('plug', classifier(), 'component')
-    const whole = join(dir, 'whole.wasm')
-    output(tool!, [...args(guest(wasmTools!, join(dir, 'plug.wit')), model), whole])
-    const said = output('python3', [host('composed.py'), whole, photo(0), broken], {
-      PYTHONPATH: join(ENGINES, 'python'),
-    })
-    const [best] = (await predictions(classifier(), 0, 1)) as { label: string }[]
-    assert.equal(said.trim().split('\n').slice(0, 1), [best!.label])
-    assert.match(said, /\n[^\n]+; expected a whole JPEG/)
-  })
+  need(
+    test,
+    `${title}: a guest with the model in it`,
+    { resource: tool && wasmTools && python, missing: `${title}` },
+    async () => {
+      const model = await packed('plug', classifier(), 'component')
+      const whole = join(dir, 'whole.wasm')
+      output(tool!, [...args(guest(wasmTools!, join(dir, 'plug.wit')), model), whole])
+      const said = output('python3', [host('composed.py'), whole, photo(0), broken], {
+        PYTHONPATH: join(ENGINES, 'python'),
+      })
+      const [best] = (await predictions(classifier(), 0, 1)) as { label: string }[]
+      assert.equal(said.trim().split('\n').slice(0, 1), [best!.label])
+      assert.match(said, /\n[^\n]+; expected a whole JPEG/)
+    },
+  )
 }
 
 /** Runs a server until `use` is done with its address. */
@@ -200,25 +220,30 @@ async function serving(command: string, args: readonly string[], use: (url: stri
   }
 }
 
-need(test, 'wasmtime serve: a photo is posted, JSON comes back', wasmtime, 'the wasmtime command', async (command) => {
-  const component = await packed('served', classifier(), 'http')
-  await serving(command, ['serve', '--addr', '127.0.0.1:0', component], async (url) => {
-    for (const i of [2, 0, 2]) {
-      const answer = await fetch(url, { method: 'POST', body: new Uint8Array(PHOTOS[i]!) })
-      assert.is(answer.status, 200)
-      assert.is(answer.headers.get('content-type'), 'application/json')
-      const { predictions: got } = (await answer.json()) as { predictions: { score: number }[] }
-      const want = (await predictions(classifier(), i, 5)) as { score: number }[]
-      assert.equal(
-        got,
-        want.map((w) => ({ ...w, score: Number(w.score.toFixed(9)) })),
-      )
-    }
-    const refused = await fetch(url, { method: 'POST', body: new Uint8Array(readFileSync(broken)) })
-    assert.is(refused.status, 400)
-    assert.match(await refused.text(), /"code": "image\//)
-    assert.is((await fetch(url, { method: 'DELETE' })).status, 405)
-  })
-})
+need(
+  test,
+  'wasmtime serve: a photo is posted, JSON comes back',
+  { resource: wasmtime, missing: 'the wasmtime command' },
+  async (command) => {
+    const component = await packed('served', classifier(), 'http')
+    await serving(command, ['serve', '--addr', '127.0.0.1:0', component], async (url) => {
+      for (const i of [2, 0, 2]) {
+        const answer = await fetch(url, { method: 'POST', body: new Uint8Array(PHOTOS[i]!) })
+        assert.is(answer.status, 200)
+        assert.is(answer.headers.get('content-type'), 'application/json')
+        const { predictions: got } = (await answer.json()) as { predictions: { score: number }[] }
+        const want = (await predictions(classifier(), i, 5)) as { score: number }[]
+        assert.equal(
+          got,
+          want.map((w) => ({ ...w, score: Number(w.score.toFixed(9)) })),
+        )
+      }
+      const refused = await fetch(url, { method: 'POST', body: new Uint8Array(readFileSync(broken)) })
+      assert.is(refused.status, 400)
+      assert.match(await refused.text(), /"code": "image\//)
+      assert.is((await fetch(url, { method: 'DELETE' })).status, 405)
+    })
+  },
+)
 
 test.run()

@@ -25,8 +25,7 @@ for (const [model, limit] of Object.entries(LIMITS)) {
   need(
     test,
     `${model} on a Cortex-M4F answers as recorded`,
-    ready,
-    'wabt, gcc-arm-none-eabi, qemu-system-arm, ../shared or dist is missing',
+    { resource: ready, missing: 'wabt, gcc-arm-none-eabi, qemu-system-arm, ../shared or dist is missing' },
     (build) => {
       const out = join(dir, model)
       const r = spawnSync(

@@ -53,7 +53,12 @@ else {
     const out = await run(node26, [`test/${file}.test.ts`], { THIMBLE_FAST: '1' })
     assert.match(out, /Passed: +[1-9]/)
   }
-  need(test, 'fast, Node 26: goldens', shared('goldens'), '../shared is missing', passes('goldens'))
+  need(
+    test,
+    'fast, Node 26: goldens',
+    { resource: shared('goldens'), missing: '../shared is missing' },
+    passes('goldens'),
+  )
   test('fast, Node 26: kernels', passes('kernels'))
   for (const threads of [1, 2]) {
     test(`fast, Node 26: ${threads} threads`, async () => {

@@ -132,8 +132,7 @@ for (const [engine, line] of Object.entries(HOSTS)) {
   need(
     test,
     `${engine}: photos get the classifier's answers`,
-    images && line,
-    `${engine} or ../shared is missing`,
+    { resource: images && line, missing: `${engine} or ../shared is missing` },
     async () => {
       const graph = graphOf(MODEL)
       same(
@@ -144,7 +143,7 @@ for (const [engine, line] of Object.entries(HOSTS)) {
   )
 }
 
-need(test, 'every way to place and scale a picture', images, 'no ../shared', async () => {
+need(test, 'every way to place and scale a picture', { resource: images, missing: 'no ../shared' }, async () => {
   for (const [i, change] of EDGES.entries()) {
     const graph = graphOf(MODEL, change)
     same(
@@ -154,7 +153,7 @@ need(test, 'every way to place and scale a picture', images, 'no ../shared', asy
   }
 })
 
-need(test, 'stdin, text output, several pictures', images, 'no ../shared', async () => {
+need(test, 'stdin, text output, several pictures', { resource: images, missing: 'no ../shared' }, async () => {
   const wasm = await packed(graphOf(MODEL), 'v1')
   const bytes = readFileSync(join(dir, 'cat.bmp'))
   const piped = answers(command(ANY, wasm, ['-', '--json'], bytes))
@@ -166,7 +165,7 @@ need(test, 'stdin, text output, several pictures', images, 'no ../shared', async
   assert.match(text.stdout, /^cat\.bmp\n +\d+\.\d %  \S.*\n.*inference.*\n\nparrot\.jpg\n +\d+\.\d %  macaw\n/)
 })
 
-need(test, 'PNM of every kind reads as in the host', images, 'no ../shared', async () => {
+need(test, 'PNM of every kind reads as in the host', { resource: images, missing: 'no ../shared' }, async () => {
   const graph = graphOf(MODEL)
   const r = rng(7)
   const body = (n: number, max: number): number[] => Array.from({ length: n }, () => r.int(max + 1))
@@ -184,31 +183,36 @@ need(test, 'PNM of every kind reads as in the host', images, 'no ../shared', asy
   same(answers(command(ANY, await packed(graph, 'v1'), ['--json', ...names])), await expected(graph, names, 5))
 })
 
-need(test, 'wrong calls and wrong files: one line on stderr, nothing on stdout', images, 'no ../shared', async () => {
-  const wasm = await packed(graphOf(MODEL), 'v1')
-  writeFileSync(join(dir, 'empty.jpg'), '')
-  writeFileSync(join(dir, 'text.jpg'), 'not a picture')
-  mkdirSync(join(dir, 'folder'), { recursive: true })
-  const cases: [string[], number, RegExp][] = [
-    [[], 2, /^thimble: usage\/arguments: no IMAGE/],
-    [['--frob', 'cat.bmp'], 2, /^thimble: usage\/option: /],
-    [['--top', '0', 'cat.bmp'], 2, /^thimble: usage\/option: --top/],
-    [['--top'], 2, /--top/],
-    [['nothing.jpg'], 2, /^thimble: usage\/file: nothing\.jpg: no such file/],
-    [['folder'], 2, /^thimble: usage\/file: folder: /],
-    [['empty.jpg'], 1, /^thimble: image\/truncated: empty\.jpg: /],
-    [['text.jpg'], 1, /^thimble: image\/unsupported-format: text\.jpg: /],
-  ]
-  for (const [args, status, message] of cases) {
-    const r = command(ANY, wasm, args)
-    assert.is(r.status, status, `${args.join(' ')}: ${r.stderr}`)
-    assert.match(r.stderr, message)
-    assert.is(r.stderr.trimEnd().split('\n').length, 1, r.stderr)
-    assert.is(r.stdout, '')
-  }
-})
+need(
+  test,
+  'wrong calls and wrong files: one line on stderr, nothing on stdout',
+  { resource: images, missing: 'no ../shared' },
+  async () => {
+    const wasm = await packed(graphOf(MODEL), 'v1')
+    writeFileSync(join(dir, 'empty.jpg'), '')
+    writeFileSync(join(dir, 'text.jpg'), 'not a picture')
+    mkdirSync(join(dir, 'folder'), { recursive: true })
+    const cases: [string[], number, RegExp][] = [
+      [[], 2, /^thimble: usage\/arguments: no IMAGE/],
+      [['--frob', 'cat.bmp'], 2, /^thimble: usage\/option: /],
+      [['--top', '0', 'cat.bmp'], 2, /^thimble: usage\/option: --top/],
+      [['--top'], 2, /--top/],
+      [['nothing.jpg'], 2, /^thimble: usage\/file: nothing\.jpg: no such file/],
+      [['folder'], 2, /^thimble: usage\/file: folder: /],
+      [['empty.jpg'], 1, /^thimble: image\/truncated: empty\.jpg: /],
+      [['text.jpg'], 1, /^thimble: image\/unsupported-format: text\.jpg: /],
+    ]
+    for (const [args, status, message] of cases) {
+      const r = command(ANY, wasm, args)
+      assert.is(r.status, status, `${args.join(' ')}: ${r.stderr}`)
+      assert.match(r.stderr, message)
+      assert.is(r.stderr.trimEnd().split('\n').length, 1, r.stderr)
+      assert.is(r.stdout, '')
+    }
+  },
+)
 
-need(test, 'damaged pictures never trap', images, 'no ../shared', async () => {
+need(test, 'damaged pictures never trap', { resource: images, missing: 'no ../shared' }, async () => {
   const wasm = await packed(graphOf(MODEL), 'v1')
   const r = rng(11)
   const names: string[] = []
@@ -247,8 +251,7 @@ const PILLOW = ((): string | undefined => {
 need(
   test,
   'progressive, gray, subsampled and turned JPEGs',
-  images && PILLOW,
-  'no Pillow to write them, or no ../shared',
+  { resource: images && PILLOW, missing: 'no Pillow to write them, or no ../shared' },
   async (python) => {
     const script = `
 import sys

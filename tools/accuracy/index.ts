@@ -117,7 +117,7 @@ async function run(args: Args): Promise<number> {
   if (files.length === 0) throw new ThimbleError('usage/file', `no images in ${folder}`)
   const { photos, how } = labelledPhotos(folder, files, { count, labels: classifier.labels })
   const chosen = thinned(photos, whole(args, 'limit', photos.length))
-  const jobs = Math.min(chosen.length, whole(args, 'jobs', availableParallelism(), 1, 64))
+  const jobs = Math.min(chosen.length, whole(args, 'jobs', availableParallelism(), { min: 1, max: 64 }))
   const results = await compareAll(chosen, jobs, { args, float })
   const failed = results.filter((r): r is Failed => 'error' in r)
   const answers = results.filter((r): r is Answered => !('error' in r))

@@ -19,7 +19,7 @@ const random = () => {
 }
 
 /** An int8 output and the values that it stands for. */
-function output(name, shape, low, high, fill) {
+function output(name, shape, [low, high], fill) {
   const scale = Math.fround((high - low) / 255)
   const zeroPoint = Math.max(-128, Math.min(127, Math.round(-128 - low / scale)))
   const n = shape.reduce((a, b) => a * b, 1)
@@ -38,10 +38,10 @@ for (const [rows, columns] of [
 ]) {
   const stride = 16
   const size = [(columns - 1) * stride + 1, (rows - 1) * stride + 1]
-  const heat = output('heatmap', [rows, columns, 17], 0, 255 / 256, () => random() ** 40)
-  const offsets = output('offset', [rows, columns, 34], -16, 16, () => (random() - 0.5) * 24)
-  const fwd = output('displacement_fwd', [rows, columns, 32], -60, 60, () => (random() - 0.5) * 80)
-  const bwd = output('displacement_bwd', [rows, columns, 32], -60, 60, () => (random() - 0.5) * 80)
+  const heat = output('heatmap', [rows, columns, 17], [0, 255 / 256], () => random() ** 40)
+  const offsets = output('offset', [rows, columns, 34], [-16, 16], () => (random() - 0.5) * 24)
+  const fwd = output('displacement_fwd', [rows, columns, 32], [-60, 60], () => (random() - 0.5) * 80)
+  const bwd = output('displacement_bwd', [rows, columns, 32], [-60, 60], () => (random() - 0.5) * 80)
   const points = (pose) => pose.keypoints.map(({ position, score }) => [position.x, position.y, score])
   const poses = decodeMultiplePoses(
     ...[heat, offsets, fwd, bwd].map(({ tensor }) => tensor.bufferSync()),

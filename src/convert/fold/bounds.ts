@@ -14,7 +14,13 @@ function scalar(w: Work, t: number): number | undefined {
   return v && v.length > 0 && v.every((e) => e === v[0]) ? v[0] : undefined
 }
 
-function affine(w: Work, from: number, to: number, scale: number | ArrayLike<number>, offset: number): Affine {
+/** scale * x + offset, the scale for all channels or of each. */
+interface Line {
+  scale: number | ArrayLike<number>
+  offset: number
+}
+
+function affine(w: Work, from: number, to: number, { scale, offset }: Line): Affine {
   const c = w.channels(to)
   const at = typeof scale === 'number' ? (): number => scale : (i: number): number => scale[i]!
   return {
@@ -28,21 +34,29 @@ function affine(w: Work, from: number, to: number, scale: number | ArrayLike<num
 }
 
 /** min(max(x, lo), hi) as relu or relu6 between two affine maps. */
-function clipOps(w: Work, x: number, y: number, lo: number, hi: number): WorkOp[] {
+function clipOps(w: Work, x: number, y: number, [lo, hi]: readonly [number, number]): WorkOp[] {
   const name = w.tensors[y]!.name
   const temporary = (what: string): number => w.addActivation(`${name}/${what}`, w.shape(y))
   const [a, b] = [temporary('in'), temporary('bounded')]
   if (hi === Infinity) {
-    return [affine(w, x, a, 1, -lo), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, 1, lo)]
+    return [
+      affine(w, x, a, { scale: 1, offset: -lo }),
+      { type: 'RELU', inputs: [a], outputs: [b], attrs: {} },
+      affine(w, b, y, { scale: 1, offset: lo }),
+    ]
   }
   if (lo === -Infinity) {
-    return [affine(w, x, a, -1, hi), { type: 'RELU', inputs: [a], outputs: [b], attrs: {} }, affine(w, b, y, -1, hi)]
+    return [
+      affine(w, x, a, { scale: -1, offset: hi }),
+      { type: 'RELU', inputs: [a], outputs: [b], attrs: {} },
+      affine(w, b, y, { scale: -1, offset: hi }),
+    ]
   }
   const k = 6 / (hi - lo)
   return [
-    affine(w, x, a, k, -lo * k),
+    affine(w, x, a, { scale: k, offset: -lo * k }),
     { type: 'RELU6', inputs: [a], outputs: [b], attrs: {} },
-    affine(w, b, y, 1 / k, lo),
+    affine(w, b, y, { scale: 1 / k, offset: lo }),
   ]
 }
 
@@ -60,7 +74,7 @@ export function bounds(w: Work): boolean {
     if (!isFloat(w, op)) continue
     const y = op.outputs[0]!
     if (op.type === 'RELU_0_TO_1') {
-      w.replace(op, ...clipOps(w, op.inputs[0]!, y, 0, 1))
+      w.replace(op, ...clipOps(w, op.inputs[0]!, y, [0, 1]))
       return true
     }
     if (op.type !== 'MINIMUM' && op.type !== 'MAXIMUM') continue
@@ -76,7 +90,7 @@ export function bounds(w: Work): boolean {
       op.type === 'MINIMUM' ? [within?.bound ?? -Infinity, outer.bound] : [outer.bound, within?.bound ?? Infinity]
     if (!(hi > lo)) continue
     if (within) w.ops = w.ops.filter((o) => o !== inner)
-    w.replace(op, ...clipOps(w, within?.x ?? outer.x, y, lo, hi))
+    w.replace(op, ...clipOps(w, within?.x ?? outer.x, y, [lo, hi]))
     return true
   }
   return false
@@ -101,15 +115,12 @@ export function prelu(w: Work): boolean {
     w.replace(
       op,
       { type: 'RELU', inputs: [x], outputs: [positive], attrs: {} },
-      affine(w, x, negated, -1, 0),
+      affine(w, x, negated, { scale: -1, offset: 0 }),
       { type: 'RELU', inputs: [negated], outputs: [negative], attrs: {} },
-      affine(
-        w,
-        negative,
-        scaled,
-        Array.from({ length: w.channels(y) }, (_, i) => -slope[slope.length === 1 ? 0 : i]!),
-        0,
-      ),
+      affine(w, negative, scaled, {
+        scale: Array.from({ length: w.channels(y) }, (_, i) => -slope[slope.length === 1 ? 0 : i]!),
+        offset: 0,
+      }),
       { type: 'ADD', inputs: [positive, scaled], outputs: [y], attrs: { activation: 'NONE' } },
     )
     return true

@@ -59,18 +59,30 @@ export function openHdf5(bytes: Uint8Array): Hdf5Group {
 function messagesOf(file: Hdf5Bytes, address: number): Message[] {
   const c = file.at(address)
   const messages: Message[] = []
+  const blocks: Cursor[] = []
+  /** Keeps a message; the block that a continuation names joins those to read. `frame`: bytes of signature and checksum. */
+  const add = ({ kind, body }: Message, frame: number): void => {
+    if (kind !== MESSAGE.continuation) {
+      messages.push({ kind, body })
+      return
+    }
+    const block = file.at(body.target('a continuation'))
+    const length = body.length()
+    if (frame) block.signature('OCHK')
+    blocks.push(block.slice(length - 2 * frame))
+  }
   const modern = c.u8() !== 1
   if (!modern) {
     c.skip(7)
     const size = c.u32()
     c.skip(4)
-    const blocks = [c.slice(size)]
+    blocks.push(c.slice(size))
     for (let block = blocks.shift(); block; block = blocks.shift()) {
       while (block.left >= 8) {
         const kind = block.u16()
         const bytes = block.u16()
         block.skip(4)
-        addMessage(file, messages, blocks, kind, block.slice(bytes), 0)
+        add({ kind, body: block.slice(bytes) }, 0)
       }
     }
     return messages
@@ -80,36 +92,17 @@ function messagesOf(file: Hdf5Bytes, address: number): Message[] {
   const flags = h.u8()
   if (flags & 0x20) h.skip(16)
   if (flags & 0x10) h.skip(4)
-  const blocks = [h.slice(h.uint(1 << (flags & 3)))]
+  blocks.push(h.slice(h.uint(1 << (flags & 3))))
   for (let block = blocks.shift(); block; block = blocks.shift()) {
     while (block.left >= 4) {
       const kind = block.u8()
       const bytes = block.u16()
       block.skip(flags & 4 ? 3 : 1)
       if (bytes > block.left) break
-      addMessage(file, messages, blocks, kind, block.slice(bytes), 4)
+      add({ kind, body: block.slice(bytes) }, 4)
     }
   }
   return messages
-}
-
-/** Keeps a message; the block that a continuation names joins those to read. `frame`: bytes of signature and checksum. */
-function addMessage(
-  file: Hdf5Bytes,
-  list: Message[],
-  blocks: Cursor[],
-  kind: number,
-  body: Cursor,
-  frame: number,
-): void {
-  if (kind !== MESSAGE.continuation) {
-    list.push({ kind, body })
-    return
-  }
-  const block = file.at(body.target('a continuation'))
-  const length = body.length()
-  if (frame) block.signature('OCHK')
-  blocks.push(block.slice(length - 2 * frame))
 }
 
 /** A value beside a group or dataset. */

@@ -94,7 +94,7 @@ export function readNumbers(type: Hdf5Type, data: Uint8Array, count: number): Fl
   const out = new Float32Array(count)
   for (let i = 0; i < count; i++) {
     const at = i * bytes
-    if (kind !== 'float') out[i] = integer(data, at, bytes, little, kind === 'int')
+    if (kind !== 'float') out[i] = integer(data.subarray(at, at + bytes), little, kind === 'int')
     else if (bytes === 4) out[i] = view.getFloat32(at, little)
     else if (bytes === 8) out[i] = view.getFloat64(at, little)
     else out[i] = half(view.getUint16(at, little))
@@ -102,10 +102,11 @@ export function readNumbers(type: Hdf5Type, data: Uint8Array, count: number): Fl
   return out
 }
 
-function integer(data: Uint8Array, at: number, bytes: number, little: boolean, signed: boolean): number {
+function integer(bytes: Uint8Array, little: boolean, signed: boolean): number {
+  const n = bytes.length
   let value = 0n
-  for (let i = 0; i < bytes; i++) value = (value << 8n) | BigInt(data[little ? at + bytes - 1 - i : at + i]!)
-  return Number(signed ? BigInt.asIntN(bytes * 8, value) : value)
+  for (let i = 0; i < n; i++) value = (value << 8n) | BigInt(bytes[little ? n - 1 - i : i]!)
+  return Number(signed ? BigInt.asIntN(n * 8, value) : value)
 }
 
 /** `count` strings. Errors: `format/hdf5` for elements that are no text. */

@@ -21,15 +21,14 @@ export interface Layer extends LayerConfig {
 
 /** A tensor, or a number or array it is called with. */
 export type Argument = number | { constant: number | Values }
-/** A layer's ops: gives the tensors that are its results. */
-export type Run = (
-  c: Context,
-  l: Layer,
-  x: number,
-  inputs: Argument[],
-  kwargs: JsonObject,
-  call: Pick<CallArguments, 'args'>,
-) => number | number[]
+/** What a layer is called with: its tensors and numbers, and all arguments as the file has them. */
+export interface Call extends Pick<CallArguments, 'args'> {
+  inputs: Argument[]
+  kwargs: JsonObject
+}
+
+/** A layer's ops: gives the tensors that are its results. `x`: its first input. */
+export type Run = (c: Context, l: Layer, x: number, call: Call) => number | number[]
 
 /** Throws `lower/unsupported-op`. */
 export const fail = (l: Layer, what: string): never => {
@@ -71,8 +70,9 @@ export function channelsLast(l: Layer): void {
 }
 
 /** An activation by name or as a serialized object; undefined parameters take Keras' defaults. */
-export function activate(c: Context, l: Layer, name: string, x: number, value: Json | undefined): number {
+export function activate(c: Context, l: Layer, x: number, value: Json | undefined): number {
   if (value === null || value === undefined) return x
+  const { name } = l
   const config: Json | undefined = isObject(value) ? value.config : undefined
   const spec = isObject(value)
     ? typeof config === 'string'
@@ -120,10 +120,10 @@ export function activate(c: Context, l: Layer, name: string, x: number, value: J
   switch (id) {
     case 'elu': {
       const alpha = number(isObject(config) ? config.alpha : undefined, 1)
-      return alpha === 1 ? op('ELU', x, name) : scaledElu(c, name, x, 1, alpha)
+      return alpha === 1 ? op('ELU', x, name) : scaledElu(c, name, x, { scale: 1, alpha })
     }
     case 'selu':
-      return scaledElu(c, name, x, 1.0507009873554805, 1.6732632423543772)
+      return scaledElu(c, name, x, { scale: 1.0507009873554805, alpha: 1.6732632423543772 })
     case 'gelu':
       return op('GELU', x, name, { approximate: isObject(config) && config.approximate === true })
     case 'exponential':
@@ -144,7 +144,7 @@ export function activate(c: Context, l: Layer, name: string, x: number, value: J
 }
 
 /** scale * x above 0, scale * alpha * (exp(x) - 1) below. */
-function scaledElu(c: Context, name: string, x: number, scale: number, alpha: number): number {
+function scaledElu(c: Context, name: string, x: number, { scale, alpha }: { scale: number; alpha: number }): number {
   const elu = c.net.op<never>({ type: 'ELU', inputs: [x], attrs: {} } as never, `${name}/elu`, c.net.shape(x))
   const above = c.net.affine(`${name}/above`, c.net.unary(`${name}/relu`, 'RELU', elu), [scale], [0])
   // min(elu, 0) is -relu(-elu).

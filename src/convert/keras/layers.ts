@@ -107,9 +107,9 @@ const crop: Run = (c, l, x) => {
   return c.net.slice(l.name, x, [0, top, left, 0], [n, h - top - bottom, w - left - right, ch])
 }
 
-const reshape: Run = (c, l, x, inputs, kwargs, call) => {
+const reshape: Run = (c, l, x, call) => {
   // .h5 files do not say that it is keras.ops.reshape.
-  if (l.config.newshape !== undefined) return operation('reshape')!(c, l, x, inputs, kwargs, call)
+  if (l.config.newshape !== undefined) return operation('reshape')!(c, l, x, call)
   const target = l.config.target_shape ?? l.config.targetShape
   if (!Array.isArray(target)) return malformed(l, 'target_shape')
   const shape = target.map((d) => (d === -1 || d === null ? -1 : integer(l, d, 'target_shape')))
@@ -128,8 +128,8 @@ const permute: Run = (c, l, x) => {
 }
 
 const merge =
-  (type: 'ADD' | 'SUB' | 'MUL'): ((...call: Parameters<Run>) => number) =>
-  (c, l, _x, inputs): number => {
+  (type: 'ADD' | 'SUB' | 'MUL'): ((...of: Parameters<Run>) => number) =>
+  (c, l, _x, { inputs }): number => {
     const ids = operands(c, l, inputs)
     if (ids.length < 2) return malformed(l, 'number of inputs')
     return ids
@@ -137,15 +137,10 @@ const merge =
       .reduce((sum, id, i) => c.net.binary(i === ids.length - 2 ? l.name : `${l.name}/${i}`, type, sum, id), ids[0]!)
   }
 
-const average: Run = (c, l, x, inputs, kwargs, call) =>
-  c.net.affine(
-    l.name,
-    merge('ADD')(c, { ...l, name: `${l.name}/sum` }, x, inputs, kwargs, call),
-    [1 / inputs.length],
-    [0],
-  )
+const average: Run = (c, l, x, call) =>
+  c.net.affine(l.name, merge('ADD')(c, { ...l, name: `${l.name}/sum` }, x, call), [1 / call.inputs.length], [0])
 
-const concatenate: Run = (c, l, _x, inputs) =>
+const concatenate: Run = (c, l, _x, { inputs }) =>
   c.net.concat(
     l.name,
     inputs.map((i) => (typeof i === 'number' ? i : malformed(l, 'input'))),
@@ -158,7 +153,9 @@ const upSampling: Run = (c, l, x) => {
   const [sy, sx] = two(l, 'size', 2)
   const method = l.config.interpolation ?? 'nearest'
   if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
-  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', h * sy, w * sx, {
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', {
+    h: h * sy,
+    w: w * sx,
     alignCorners: false,
     halfPixelCenters: true,
   })
@@ -173,7 +170,9 @@ const resizing: Run = (c, l, x) => {
     return fail(l, 'an aspect ratio option')
   }
   if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
-  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', oh, ow, {
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', {
+    h: oh,
+    w: ow,
     alignCorners: false,
     halfPixelCenters: true,
   })
@@ -205,20 +204,21 @@ const normalization: Run = (c, l, x) => {
 }
 
 /** tf.* functions called on Keras tensors (TFOpLambda). */
-const lambda: Run = (c, l, x, inputs, kwargs, call) => {
+const lambda: Run = (c, l, x, call) => {
+  const { kwargs } = call
   const f = String(l.config.function ?? l.className)
   if (/relu$/.test(f) && typeof kwargs.max_value === 'number') {
-    return relu(c, { ...l, config: kwargs }, x, inputs, kwargs, call)
+    return relu(c, { ...l, config: kwargs }, x, call)
   }
   const run = operation(f)
   if (!run) return fail(l, `function "${f}"`)
-  return run(c, { ...l, config: {} }, x, inputs, kwargs, call)
+  return run(c, { ...l, config: {} }, x, call)
 }
 
 /** What a layer does to images, done to rows: time is their width. */
 const along =
   (run: Run, keys: Record<string, 'pair' | 'sides'>, rename: Record<string, string> = {}): Run =>
-  (c, l, x, inputs, kwargs, call) => {
+  (c, l, x, call) => {
     const [n, t, ch] = c.net.shape(x) as [number, number, number]
     const config: JsonObject = { ...l.config }
     for (const [key, kind] of Object.entries(keys)) {
@@ -234,7 +234,7 @@ const along =
     }
     for (const [from, to] of Object.entries(rename)) config[to] = config[from]!
     const image = c.net.reshape(`${l.name}/image`, x, [n, 1, t, ch])
-    const y = run(c, { ...l, config }, image, inputs, kwargs, call) as number
+    const y = run(c, { ...l, config }, image, call) as number
     const [, , ot, oc] = c.net.shape(y) as number[]
     return oc === undefined ? y : c.net.reshape(`${l.name}/rows`, y, [n, ot!, oc])
   }
@@ -261,7 +261,7 @@ const RUN: Record<string, Run> = {
   SyncBatchNormalization: batchNorm,
   BatchNormalizationV1: batchNorm,
   BatchNormalizationV2: batchNorm,
-  Activation: (c, l, x) => activate(c, l, l.name, x, l.config.activation),
+  Activation: (c, l, x) => activate(c, l, x, l.config.activation),
   ReLU: relu,
   LeakyReLU: (c, l, x) => c.net.leakyRelu(l.name, x, number(l.config.negative_slope ?? l.config.alpha, 0.3)),
   Softmax: (c, l, x) =>
@@ -302,7 +302,7 @@ const RUN: Record<string, Run> = {
   LayerNormalization: layerNorm,
   GroupNormalization: groupNorm,
   UnitNormalization: unitNorm,
-  ELU: (c, l, x) => activate(c, l, l.name, x, { class_name: 'elu', config: l.config }),
+  ELU: (c, l, x) => activate(c, l, x, { class_name: 'elu', config: l.config }),
   CenterCrop: centerCrop,
   UpSampling1D: along(upSampling, { size: 'pair' }),
   ZeroPadding1D: along((c, l, x) => c.net.pad(l.name, x, pads(l, 'padding')), { padding: 'sides' }),
@@ -362,6 +362,6 @@ export function runLayer(
   if (typeof x !== 'number') {
     throw new ThimbleError('format/keras', 'layer is called on nothing', { tensor: layer.path.join('/') })
   }
-  const made = run(c, layer, x, inputs, kwargs, { args })
+  const made = run(c, layer, x, { inputs, kwargs, args })
   return typeof made === 'number' ? [made] : made
 }

@@ -11,10 +11,9 @@ import { activate, fail, malformed, number, type Argument, type Context, type La
 /** Appends an op with one output. */
 function emit(
   c: Context,
-  op: { type: OpType; inputs: readonly number[]; attrs?: object },
+  { dtype, ...op }: { type: OpType; inputs: readonly number[]; attrs?: object; dtype?: DType },
   name: string,
   shape: readonly number[],
-  dtype?: DType,
 ): number {
   return c.net.op<never>({ attrs: {}, ...op } as never, name, shape, dtype)
 }
@@ -35,23 +34,23 @@ const unary =
 
 const pair =
   (type: OpType): Run =>
-  (c, l, _x, inputs) => {
+  (c, l, _x, { inputs }) => {
     const [a, b, ...more] = operands(c, l, inputs)
     if (b === undefined || more.length) return malformed(l, 'number of operands')
-    return both(c, type, l.name, a!, b)
+    return both(c, type, l.name, [a!, b])
   }
 
-const both = (c: Context, type: OpType, name: string, a: number, b: number): number =>
+const both = (c: Context, type: OpType, name: string, [a, b]: readonly [number, number]): number =>
   type === 'ADD' || type === 'SUB' || type === 'MUL' || type === 'DIV'
     ? c.net.binary(name, type, a, b)
     : emit(c, { type, inputs: [a, b] }, name, broadcast(c.net.shape(a), c.net.shape(b), name))
 
 /** A whole power as products, a half one as a root; else POW. */
-const power: Run = (c, l, x, inputs, kwargs, call) => {
-  const by = inputs[1]
-  const n = typeof by === 'object' && typeof by.constant === 'number' && inputs[0] === x ? by.constant : undefined
-  if (n === 0.5) return unary('SQRT')(c, l, x, inputs, kwargs, call)
-  if (n === undefined || ![1, 2, 3, 4].includes(n)) return pair('POW')(c, l, x, inputs, kwargs, call)
+const power: Run = (c, l, x, call) => {
+  const [base, by] = call.inputs
+  const n = typeof by === 'object' && typeof by.constant === 'number' && base === x ? by.constant : undefined
+  if (n === 0.5) return unary('SQRT')(c, l, x, call)
+  if (n === undefined || ![1, 2, 3, 4].includes(n)) return pair('POW')(c, l, x, call)
   let y = x
   for (let i = 2; i <= n; i++) y = c.net.binary(i === n ? l.name : `${l.name}/${i}`, 'MUL', y, x)
   return y
@@ -60,12 +59,12 @@ const power: Run = (c, l, x, inputs, kwargs, call) => {
 /** Layers that take the largest or least of several tensors. */
 export const extreme =
   (type: 'MAXIMUM' | 'MINIMUM'): Run =>
-  (c, l, _x, inputs) => {
+  (c, l, _x, { inputs }) => {
     const ids = operands(c, l, inputs)
     if (ids.length < 2) return malformed(l, 'number of inputs')
     return ids
       .slice(1)
-      .reduce((sum, id, i) => both(c, type, i === ids.length - 2 ? l.name : `${l.name}/${i}`, sum, id), ids[0]!)
+      .reduce((sum, id, i) => both(c, type, i === ids.length - 2 ? l.name : `${l.name}/${i}`, [sum, id]), ids[0]!)
   }
 
 /** An option of the operation, or of the call. */
@@ -90,25 +89,29 @@ const oneAxis = (c: Context, l: Layer, x: number, kwargs: JsonObject): number =>
 
 const reduce =
   (type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'): Run =>
-  (c, l, x, _inputs, kwargs) =>
-    c.net.reduce(l.name, type, x, axes(c, l, x, kwargs), option(l, kwargs, 'keepdims') === true)
+  (c, l, x, { kwargs }) =>
+    c.net.reduce(l.name, x, {
+      type,
+      axes: axes(c, l, x, kwargs),
+      keepDims: option(l, kwargs, 'keepdims') === true,
+    })
 
 /** Mean of the squared distance from the mean. */
-const variance: Run = (c, l, x, _inputs, kwargs) => {
+const variance: Run = (c, l, x, { kwargs }) => {
   const over = axes(c, l, x, kwargs)
   const mean = c.net.mean(`${l.name}/mean`, x, over, true)
-  const square = both(c, 'SQUARED_DIFFERENCE', `${l.name}/square`, x, mean)
+  const square = both(c, 'SQUARED_DIFFERENCE', `${l.name}/square`, [x, mean])
   return c.net.mean(l.name, square, over, option(l, kwargs, 'keepdims') === true)
 }
 
 const best =
   (type: 'ARG_MAX' | 'ARG_MIN'): Run =>
-  (c, l, x, _inputs, kwargs) => {
+  (c, l, x, { kwargs }) => {
     const axis = oneAxis(c, l, x, kwargs)
     if (option(l, kwargs, 'keepdims') === true) return fail(l, 'keepdims')
     const at = c.net.int32(`${l.name}/axis`, [], [axis])
     const shape = c.net.shape(x).filter((_, i) => i !== axis)
-    return emit(c, { type, inputs: [x, at], attrs: { outputType: 'int32' } }, l.name, shape, 'int32')
+    return emit(c, { type, inputs: [x, at], attrs: { outputType: 'int32' }, dtype: 'int32' }, l.name, shape)
   }
 
 const list = (l: Layer, value: Json | undefined, what: string): number[] =>
@@ -118,7 +121,7 @@ const list = (l: Layer, value: Json | undefined, what: string): number[] =>
       ? [value]
       : malformed(l, what)
 
-const reshape: Run = (c, l, x, _inputs, kwargs) => {
+const reshape: Run = (c, l, x, { kwargs }) => {
   const target = list(l, option(l, kwargs, 'newshape', 'shape'), 'shape')
   const known = elements(target.filter((d) => d !== -1))
   const count = elements(c.net.shape(x))
@@ -131,21 +134,21 @@ const reshape: Run = (c, l, x, _inputs, kwargs) => {
   )
 }
 
-const transpose: Run = (c, l, x, _inputs, kwargs) => {
+const transpose: Run = (c, l, x, { kwargs }) => {
   const rank = c.net.shape(x).length
   const given = option(l, kwargs, 'axes', 'perm')
   const order = given === undefined ? Array.from({ length: rank }, (_, i) => rank - 1 - i) : list(l, given, 'axes')
   return order.every((d, i) => d === i) ? x : c.net.transpose(l.name, x, order)
 }
 
-const expandDims: Run = (c, l, x, _inputs, kwargs) => {
+const expandDims: Run = (c, l, x, { kwargs }) => {
   const shape = [...c.net.shape(x)]
   const axis = number(option(l, kwargs, 'axis'), -1)
   shape.splice(axis < 0 ? axis + shape.length + 1 : axis, 0, 1)
   return c.net.reshape(l.name, x, shape)
 }
 
-const squeeze: Run = (c, l, x, _inputs, kwargs) => {
+const squeeze: Run = (c, l, x, { kwargs }) => {
   const shape = c.net.shape(x)
   const gone = option(l, kwargs, 'axis') === undefined ? undefined : axes(c, l, x, kwargs)
   return c.net.reshape(
@@ -155,10 +158,10 @@ const squeeze: Run = (c, l, x, _inputs, kwargs) => {
   )
 }
 
-const concatenate: Run = (c, l, _x, inputs, kwargs) =>
+const concatenate: Run = (c, l, _x, { inputs, kwargs }) =>
   c.net.concat(l.name, operands(c, l, inputs), number(option(l, kwargs, 'axis'), -1))
 
-const stack: Run = (c, l, _x, inputs, kwargs) => {
+const stack: Run = (c, l, _x, { inputs, kwargs }) => {
   const ids = operands(c, l, inputs)
   const shape = [...c.net.shape(ids[0]!)]
   const given = number(option(l, kwargs, 'axis'), 0)
@@ -171,7 +174,7 @@ const stack: Run = (c, l, _x, inputs, kwargs) => {
   )
 }
 
-const split: Run = (c, l, x, _inputs, kwargs) => {
+const split: Run = (c, l, x, { kwargs }) => {
   const axis = oneAxis(c, l, x, kwargs)
   const shape = c.net.shape(x)
   const given = option(l, kwargs, 'indices_or_sections', 'num_or_size_splits')
@@ -192,7 +195,7 @@ const split: Run = (c, l, x, _inputs, kwargs) => {
   })
 }
 
-const clip: Run = (c, l, x, _inputs, kwargs) =>
+const clip: Run = (c, l, x, { kwargs }) =>
   c.net.clip(
     l.name,
     x,
@@ -200,7 +203,7 @@ const clip: Run = (c, l, x, _inputs, kwargs) =>
     number(option(l, kwargs, 'x_max', 'clip_value_max'), Infinity),
   )
 
-const pad: Run = (c, l, x, _inputs, kwargs) => {
+const pad: Run = (c, l, x, { kwargs }) => {
   const width = option(l, kwargs, 'pad_width', 'paddings')
   const shape = c.net.shape(x)
   const mode = String(option(l, kwargs, 'mode') ?? 'constant').toLowerCase()
@@ -219,7 +222,7 @@ const pad: Run = (c, l, x, _inputs, kwargs) => {
   return emit(c, { type: 'PADV2', inputs: [x, amounts, filling] }, l.name, out)
 }
 
-const matmul: Run = (c, l, _x, inputs) => {
+const matmul: Run = (c, l, _x, { inputs }) => {
   const [a, b] = operands(c, l, inputs)
   if (b === undefined) return malformed(l, 'number of operands')
   const [sa, sb] = [c.net.shape(a!), c.net.shape(b)]
@@ -232,7 +235,7 @@ const matmul: Run = (c, l, _x, inputs) => {
   ])
 }
 
-const resize: Run = (c, l, x, _inputs, kwargs) => {
+const resize: Run = (c, l, x, { kwargs }) => {
   const [h, w] = list(l, option(l, kwargs, 'size'), 'size')
   const method = option(l, kwargs, 'interpolation') ?? 'bilinear'
   const odd = ['antialias', 'crop_to_aspect_ratio', 'pad_to_aspect_ratio'].find((k) => option(l, kwargs, k) === true)
@@ -240,7 +243,9 @@ const resize: Run = (c, l, x, _inputs, kwargs) => {
   if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation ${JSON.stringify(method)}`)
   c.net.image(x, l.name)
   if (h === undefined || w === undefined) return malformed(l, 'size')
-  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', h, w, {
+  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', {
+    h,
+    w,
     alignCorners: false,
     halfPixelCenters: true,
   })
@@ -264,8 +269,8 @@ function partsOf(l: Layer, key: Json): Part[] {
 }
 
 /** x[key] as NumPy has it: slices of positive steps, indices, an ellipsis, new axes. */
-const getItem: Run = (c, l, x, _inputs, kwargs, call) => {
-  const key = call.args[1] ?? kwargs.key
+const getItem: Run = (c, l, x, { kwargs, args }) => {
+  const key = args[1] ?? kwargs.key
   if (key === undefined) return malformed(l, 'subscript')
   const parts = partsOf(l, key)
   const shape = c.net.shape(x)
@@ -333,7 +338,7 @@ function scaled(c: Context, l: Layer, y: number, shape: readonly number[]): numb
   return want.length ? c.net.affine(`${l.name}/scaled`, y, of('gamma', 1), of('beta', 0)) : y
 }
 
-export const layerNorm: Run = (c, l, x, _inputs, kwargs) => {
+export const layerNorm: Run = (c, l, x, { kwargs }) => {
   if (l.config.rms_scaling === true) return fail(l, 'rms_scaling')
   const over = option(l, kwargs, 'axis') === undefined ? [c.net.shape(x).length - 1] : axes(c, l, x, kwargs)
   if (over.length !== 1 || over[0] !== c.net.shape(x).length - 1) {
@@ -366,19 +371,23 @@ export const unitNorm: Run = (c, l, x) => {
 }
 
 /** Sum of products along one axis of two matrices of the same shape. */
-export const dot: Run = (c, l, x, inputs) => {
+export const dot: Run = (c, l, x, { inputs }) => {
   const [a, b] = operands(c, l, inputs)
   const axis = Array.isArray(l.config.axes) ? l.config.axes[0] : l.config.axes
   if (b === undefined || c.net.shape(x).length !== 2 || c.net.shape(b).length !== 2) return fail(l, 'more than vectors')
   if (l.config.normalize === true || (axis !== 1 && axis !== -1)) return fail(l, 'these axes')
-  return c.net.mean(l.name, c.net.binary(`${l.name}/product`, 'MUL', a!, b), [1], true, 'SUM')
+  return c.net.reduce(l.name, c.net.binary(`${l.name}/product`, 'MUL', a!, b), {
+    type: 'SUM',
+    axes: [1],
+    keepDims: true,
+  })
 }
 
 const function_ =
   (name: string): Run =>
-  (c, l, x, _inputs, kwargs) => {
+  (c, l, x, { kwargs }) => {
     const config: JsonObject = { ...kwargs, ...l.config }
-    return activate(c, l, l.name, x, { class_name: name, config })
+    return activate(c, l, x, { class_name: name, config })
   }
 
 const same: Run = (_c, _l, x) => x
@@ -435,17 +444,15 @@ const OPERATIONS: Record<string, Run> = {
   matmul,
   resize,
   getitem: getItem,
-  flip: (c, l, x, _inputs, kwargs) => {
+  flip: (c, l, x, { kwargs }) => {
     const over = axes(c, l, x, kwargs)
     const at = c.net.int32(`${l.name}/axes`, [over.length], over)
     return emit(c, { type: 'REVERSE_V2', inputs: [x, at] }, l.name, c.net.shape(x))
   },
-  softmax: (c, l, x, inputs, kwargs) => {
+  softmax: (c, l, x, call) => {
     const rank = c.net.shape(x).length
-    const axis = number(option(l, kwargs, 'axis'), -1)
-    return axis === -1 || axis === rank - 1
-      ? function_('softmax')(c, l, x, inputs, kwargs, { args: [] })
-      : fail(l, `axis ${axis}`)
+    const axis = number(option(l, call.kwargs, 'axis'), -1)
+    return axis === -1 || axis === rank - 1 ? function_('softmax')(c, l, x, call) : fail(l, `axis ${axis}`)
   },
   identity: same,
   stopgradient: same,

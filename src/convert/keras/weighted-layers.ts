@@ -17,7 +17,7 @@ import {
 
 /** A weight layer's result, with its activation as an op of its own (folding fuses it). */
 const finish = (c: Context, l: Layer, y: number): number =>
-  activate(c, l, `${l.name}/activation`, y, l.config.activation)
+  activate(c, { ...l, name: `${l.name}/activation` }, y, l.config.activation)
 
 /** Kernels by name and shape, then the bias of `channels` values where the layer has one. */
 const weightsOf = (c: Context, l: Layer, kernels: Record<string, readonly number[]>, channels: number): Values[] =>
@@ -100,14 +100,12 @@ export const transposeConv: Run = (c, l, x) => {
   return finish(
     c,
     l,
-    c.net.transposeConv(
-      l.name,
-      x,
-      transpose(w!.data, w!.shape, [2, 0, 1, 3]),
-      b?.data,
-      two(l, 'strides', 1),
-      padding(l),
-    ),
+    c.net.transposeConv(l.name, x, {
+      filter: transpose(w!.data, w!.shape, [2, 0, 1, 3]),
+      bias: b?.data,
+      stride: two(l, 'strides', 1),
+      padding: padding(l),
+    }),
   )
 }
 

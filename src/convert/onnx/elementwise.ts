@@ -100,7 +100,7 @@ export const bound =
           .slice(1)
           .reduce(
             (total, _, i) =>
-              combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, type, total, r.input(n, i + 1)),
+              combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, type, [total, r.input(n, i + 1)]),
             r.input(n, 0),
           ),
       ]
@@ -135,8 +135,7 @@ function combine(
   r: Reader,
   name: string,
   type: 'ADD' | 'SUB' | 'MUL' | 'DIV' | 'MAXIMUM' | 'MINIMUM',
-  a: Value,
-  b: Value,
+  [a, b]: readonly [Value, Value],
 ): Value {
   const rank = Math.max(r.net.onnxShape(a).length, r.net.onnxShape(b).length)
   const permutation = commonLayout(r, [a, b], rank)
@@ -147,14 +146,14 @@ function combine(
 
 export const binary =
   (type: 'ADD' | 'SUB' | 'MUL' | 'DIV'): Handler =>
-  (r, n) => [combine(r, n.name, type, r.input(n, 0), r.input(n, 1))]
+  (r, n) => [combine(r, n.name, type, [r.input(n, 0), r.input(n, 1)])]
 
 export const sum: Handler = (r, n) => [
   n.inputs
     .slice(1)
     .reduce(
       (total, _, i) =>
-        combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, 'ADD', total, r.input(n, i + 1)),
+        combine(r, i === n.inputs.length - 2 ? n.name : `${n.name}/${i}`, 'ADD', [total, r.input(n, i + 1)]),
       r.input(n, 0),
     ),
 ]

@@ -72,9 +72,7 @@ export function quantizeFilter(
   op: Op,
   filter: Tensor,
   bias: Tensor | undefined,
-  inputScale: number,
-  stated: Grid | undefined,
-  unsigned: boolean,
+  { inputScale, stated, unsigned }: { inputScale: number; stated: Grid | undefined; unsigned: boolean },
 ): { filter: Tensor; bias: Tensor } {
   const values = floatsOf(filter)
   const axis = op.type === 'DEPTHWISE_CONV_2D' ? 3 : 0

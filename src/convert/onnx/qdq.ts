@@ -310,7 +310,11 @@ class Fuse {
       })
     }
     const bias = (inputs[b] ?? -1) >= 0 ? this.tensors[inputs[b]!] : undefined
-    const made = quantizeFilter(op, filter, bias, this.grid(x).scales[0]!, this.grids.get(filter.name), this.unsigned)
+    const made = quantizeFilter(op, filter, bias, {
+      inputScale: this.grid(x).scales[0]!,
+      stated: this.grids.get(filter.name),
+      unsigned: this.unsigned,
+    })
     const out = [...inputs]
     this.tensors.push(made.filter)
     out[f] = this.tensors.length - 1

@@ -103,13 +103,7 @@ export const reduce =
     const axes = (list(r, n, 'axes', 1) ?? plainOrder(shape.length)).map((a) => normal(a, shape.length))
     const keep = attribute.int(n, 'keepdims', 1) === 1
     const stored = axes.map((a) => x.permutation[a] ?? malformed(n, 'axes'))
-    const id = r.net.reduce(
-      n.name,
-      type,
-      x.id,
-      [...stored].sort((a, b) => a - b),
-      keep,
-    )
+    const id = r.net.reduce(n.name, x.id, { type, axes: [...stored].sort((a, b) => a - b), keepDims: keep })
     if (keep) return [{ kind: 'tensor', id, permutation: x.permutation }]
     const left = plainOrder(shape.length).filter((d) => !stored.includes(d))
     return [
@@ -262,7 +256,9 @@ export const resize: Handler = (r, n) => {
     return [
       {
         ...x,
-        id: r.net.resize(n.name, x.id, 'RESIZE_BILINEAR', target[2]!, target[3]!, {
+        id: r.net.resize(n.name, x.id, 'RESIZE_BILINEAR', {
+          h: target[2]!,
+          w: target[3]!,
           alignCorners: where === 'align_corners',
           halfPixelCenters: halfPixel,
         }),
@@ -275,7 +271,9 @@ export const resize: Handler = (r, n) => {
   return [
     {
       ...x,
-      id: r.net.resize(n.name, x.id, 'RESIZE_NEAREST_NEIGHBOR', target[2]!, target[3]!, {
+      id: r.net.resize(n.name, x.id, 'RESIZE_NEAREST_NEIGHBOR', {
+        h: target[2]!,
+        w: target[3]!,
         alignCorners: false,
         halfPixelCenters: false,
       }),

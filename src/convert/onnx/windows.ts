@@ -95,7 +95,7 @@ export const convTranspose: Handler = (r, n) => {
   const filter = transpose(Float32Array.from(w.value.data), w.value.shape, [1, 2, 3, 0])
   const bias = b && Float32Array.from(b.value.data)
   // Transposed convolution without padding, cropped to what ONNX asks for.
-  const full = r.net.transposeConv(n.name, x, filter, bias, stride, 'VALID')
+  const full = r.net.transposeConv(n.name, x, { filter, bias, stride, padding: 'VALID' })
   const size = [h, width].map(
     (d, i) => (d - 1) * stride[i]! + [kh, kw][i]! - (pads[i] ?? 0) - (pads[i + 2] ?? 0) + (extra[i] ?? 0),
   )
@@ -120,7 +120,7 @@ function noteGridsTransposed(r: Reader, id: number, filter: Grid | undefined, bi
 }
 
 /** Rounding up the output length is padding at the end. */
-function ceilPads(n: OnnxNode, h: number, w: number, k: Omit<Window, 'padding'>, pads: Pads): Pads {
+function ceilPads(n: OnnxNode, [h, w]: readonly [number, number], k: Omit<Window, 'padding'>, pads: Pads): Pads {
   if (attribute.int(n, 'ceil_mode', 0) !== 1) return pads
   const grow = (size: number, i: 0 | 1, before: number, after: number): number => {
     const span = size + before + after - k.kernel[i]
@@ -137,7 +137,7 @@ export const maxPool: Handler = (r, n) => {
   const [, h, w] = r.net.image(x, n.name)
   const k = { kernel: two(n, 'kernel_shape', []), stride: two(n, 'strides', [1, 1]) }
   if (two(n, 'dilations', [1, 1]).some((d) => d !== 1)) return fail(n, 'dilation')
-  return [image(r.net.maxPool(n.name, x, k, ceilPads(n, h, w, k, padsOf(n, h, w, k))))]
+  return [image(r.net.maxPool(n.name, x, k, ceilPads(n, [h, w], k, padsOf(n, h, w, k))))]
 }
 
 export const averagePool: Handler = (r, n) => {
@@ -145,7 +145,7 @@ export const averagePool: Handler = (r, n) => {
   const [, h, w] = r.net.image(x, n.name)
   const k = { kernel: two(n, 'kernel_shape', []), stride: two(n, 'strides', [1, 1]) }
   const pads = padsOf(n, h, w, k)
-  const ceiled = ceilPads(n, h, w, k, pads)
+  const ceiled = ceilPads(n, [h, w], k, pads)
   const countsPadding = attribute.int(n, 'count_include_pad', 0) === 1
   const none = ceiled.every((p) => p === 0)
   // TFLite leaves padding out of the mean: right for SAME unless the padding is to count.
@@ -163,12 +163,14 @@ export const averagePool: Handler = (r, n) => {
     padding: 'VALID',
   })
   const [, outH, outW] = r.net.image(pooled, n.name)
-  const inside = (i: number, size: number, kernel: number, stride: number, before: number): number =>
-    Math.min(size, i * stride - before + kernel) - Math.max(0, i * stride - before)
+  /** Pixels of a row or column of `size` inside window `i` along axis `d`. */
+  const inside = (i: number, size: number, d: 0 | 1): number => {
+    const first = i * k.stride[d] - ceiled[2 * d]!
+    return Math.min(size, first + k.kernel[d]) - Math.max(0, first)
+  }
   const factors = Float32Array.from({ length: outH * outW }, (_, i) => {
     const [oy, ox] = [Math.floor(i / outW), i % outW]
-    const count =
-      inside(oy, h, k.kernel[0], k.stride[0], ceiled[0]) * inside(ox, w, k.kernel[1], k.stride[1], ceiled[2])
+    const count = inside(oy, h, 0) * inside(ox, w, 1)
     return (k.kernel[0] * k.kernel[1]) / count
   })
   const scale = r.net.constant(`${n.name}/inside`, { shape: [1, outH, outW, 1], data: factors })

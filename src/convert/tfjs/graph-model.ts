@@ -318,13 +318,11 @@ class Reader {
       case 'Sum': {
         const x = this.tensor(n, 0)
         const rank = net.shape(x).length
-        return net.mean(
-          n.name,
-          x,
-          [...this.known(n, 1).data].map((a) => (a + rank) % rank),
-          attr.bool(n, 'keep_dims'),
-          n.op === 'Mean' ? 'MEAN' : 'SUM',
-        )
+        return net.reduce(n.name, x, {
+          type: n.op === 'Mean' ? 'MEAN' : 'SUM',
+          axes: [...this.known(n, 1).data].map((a) => (a + rank) % rank),
+          keepDims: attr.bool(n, 'keep_dims'),
+        })
       }
       case 'Minimum':
       case 'Maximum': {
@@ -397,14 +395,13 @@ class Reader {
       case 'ResizeBilinear':
       case 'ResizeNearestNeighbor': {
         const [h, w] = this.known(n, 1).data as unknown as [number, number]
-        return net.resize(
-          n.name,
-          this.tensor(n, 0),
-          n.op === 'ResizeBilinear' ? 'RESIZE_BILINEAR' : 'RESIZE_NEAREST_NEIGHBOR',
+        const type = n.op === 'ResizeBilinear' ? 'RESIZE_BILINEAR' : 'RESIZE_NEAREST_NEIGHBOR'
+        return net.resize(n.name, this.tensor(n, 0), type, {
           h,
           w,
-          { alignCorners: attr.bool(n, 'align_corners'), halfPixelCenters: attr.bool(n, 'half_pixel_centers') },
-        )
+          alignCorners: attr.bool(n, 'align_corners'),
+          halfPixelCenters: attr.bool(n, 'half_pixel_centers'),
+        })
       }
       default:
         return fail(n, '')

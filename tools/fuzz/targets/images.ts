@@ -229,16 +229,16 @@ const bmp: FuzzTarget = {
     const pixels = noise(3, 64)
     const at = (x: number, y: number): number => pixels[(y * 7 + x) & 63]!
     return [
-      makeBmp(5, 4, 24, at),
-      makeBmp(5, 4, 32, at, { masks: [0xff0000, 0xff00, 0xff] }),
-      makeBmp(5, 4, 16, at, { masks: [0xf800, 0x7e0, 0x1f] }),
-      makeBmp(5, 4, 16, at),
-      makeBmp(9, 3, 8, (x) => x % 3, { palette: colours }),
-      makeBmp(9, 3, 4, (x) => x % 3, { palette: colours, topDown: true }),
-      makeBmp(9, 3, 1, (x) => x & 1, { palette: colours.slice(0, 2), core: true }),
-      makeBmp(5, 4, 32, at, { v4: true }),
-      makeBmp(4, 4, 8, (x) => x % 3, { palette: colours, compression: 1 }),
-      makeBmp(4, 4, 4, (x) => x % 3, { palette: colours, compression: 2 }),
+      makeBmp({ width: 5, height: 4, bits: 24 }, at),
+      makeBmp({ width: 5, height: 4, bits: 32 }, at, { masks: [0xff0000, 0xff00, 0xff] }),
+      makeBmp({ width: 5, height: 4, bits: 16 }, at, { masks: [0xf800, 0x7e0, 0x1f] }),
+      makeBmp({ width: 5, height: 4, bits: 16 }, at),
+      makeBmp({ width: 9, height: 3, bits: 8 }, (x) => x % 3, { palette: colours }),
+      makeBmp({ width: 9, height: 3, bits: 4 }, (x) => x % 3, { palette: colours, topDown: true }),
+      makeBmp({ width: 9, height: 3, bits: 1 }, (x) => x & 1, { palette: colours.slice(0, 2), core: true }),
+      makeBmp({ width: 5, height: 4, bits: 32 }, at, { v4: true }),
+      makeBmp({ width: 4, height: 4, bits: 8 }, (x) => x % 3, { palette: colours, compression: 1 }),
+      makeBmp({ width: 4, height: 4, bits: 4 }, (x) => x % 3, { palette: colours, compression: 2 }),
     ]
   },
   run: decode,

@@ -2,9 +2,12 @@
  * The planner's parts against their definitions, worked out the slow way: who is alive when, which cut is best, where
  * buffers lie, what each thread does; and whole plans against the same ops run one at a time.
  */
+import { readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { arrayType } from '../src/engine.ts'
+import { readModel } from '../src/formats/index.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../src/generated/layout.ts'
 import { elements, type Graph } from '../src/graph.ts'
 import { loadGraph } from '../src/load-graph.ts'
@@ -21,6 +24,7 @@ import {
   makeTables,
   opcodeOf,
   plainTable,
+  writeTables,
   writeFieldsOf,
   writePorts,
   type TableItem,
@@ -767,7 +771,8 @@ test('further threads have rings and scratch of their own', () => {
     const l = lowered(graph)
     const { units } = arrange(l, { plan: 'speed', threads: 2 })
     const tables = makeTables(units, 2)
-    const { privateBytes } = layOutTables(tables, 1024)
+    const sizes = layOutTables(tables, 1024)
+    const { privateBytes } = sizes
     const shared = new Set(tables[1]!.flatMap((i) => (i.kind === 'step' ? [i.unit] : [])))
     const need = Math.max(
       0,
@@ -779,6 +784,42 @@ test('further threads have rings and scratch of their own', () => {
     )
     assert.is(privateBytes, Math.ceil(need / 64) * 64)
     own += Number(need > 0)
+    // While the second table is written its buffers lie there, and afterwards where they were.
+    l.buffers.forEach((b, i) => (b.address = 1 << (20 + (i % 3))))
+    const before = l.buffers.map((b) => b.address)
+    const seen = new Set<number>()
+    for (const u of shared) {
+      for (const s of u.steps) {
+        const fields = s.fields
+        s.fields = () => {
+          for (const b of [...s.reads, ...s.writes]) if (b.transient) seen.add(b.address)
+          return fields()
+        }
+      }
+    }
+    const view = new DataView(new ArrayBuffer(sizes.end - 1024))
+    writeTables(view, 1024, tables, sizes, 512, 1 << 24)
+    assert.equal(
+      l.buffers.map((b) => b.address),
+      before,
+    )
+    tables.forEach((t, k) =>
+      t.forEach((item, i) => {
+        const at = view.getUint32(sizes.tables[k]! - 1024 + 4 * i, true)
+        assert.is(at, sizes.records[k]![i])
+        assert.is(view.getUint32(at - 1024, true), opcodeOf(item))
+        if (item.kind !== 'barrier') return
+        const where = (name: string): number => at - 1024 + 4 * LAYOUT.BarrierRecord.fields.indexOf(name as never)
+        assert.equal([view.getInt32(where('counter'), true), view.getInt32(where('target'), true)], [512, item.target])
+        // The calling thread does not wait for ever; what it waits for at first is that the others wake up.
+        assert.is(view.getInt32(where('patience'), true), k > 0 ? 0 : item.first ? 2000 : 10_000)
+      }),
+    )
+    const scratch = [...shared].some((u) => u.steps.some((s) => [...s.reads, ...s.writes].some((b) => b.transient)))
+    assert.is(
+      [...seen].some((a) => a >= 1 << 24),
+      scratch,
+    )
   }
   assert.ok(own > 0)
 })
@@ -1038,8 +1079,37 @@ test('programs in slices compute the same in as little memory as they can, and i
             .forEach((o, i) => equalBytes(o, want[i]!, `network ${seed}, ${variant}, ${ram}, run ${run}`))
         }
       }
+      const constants = constantsOf(lowered(graph, 'size', variant).steps)
+      assert.is(
+        least.meta.weightBytes,
+        constants.reduce((sum, b) => sum + b.bytes, 0),
+      )
       const smallest = sizeOfUnits(graph, variant)
       assert.ok(least.sizes.arenaBytes <= 1.3 * Math.max(4096, smallest), `${least.sizes.arenaBytes} for ${smallest}`)
+    }
+  }
+})
+
+test('state in slices: kept from run to run, begun anew by reset, as in memory', async () => {
+  const lines = gunzipSync(readFileSync(new URL('./goldens/ops/VARIABLES.jsonl.gz', import.meta.url)))
+    .toString()
+    .trim()
+    .split('\n')
+  for (const line of lines.slice(0, 3)) {
+    const graph = readModel(Uint8Array.from(Buffer.from((JSON.parse(line) as { model: string }).model, 'base64')))
+    const inputs = [0, 1, 2].map((k) => inputsFor(graph, k))
+    const reference = await loadGraph(graph, { variant: 'scalar', kernels: 'generic' })
+    const sequence = inputs.map((x) => reference.run(x).map((o) => o.slice()))
+    for (const variant of ['simd', 'scalar'] as const) {
+      const { wasm, sizes } = await packGraph(graph, { variant, weights: 'flash' })
+      assert.ok(sizes.stateBytes > 0)
+      const model = loadPackedModule(new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>))
+      for (const round of [1, 2]) {
+        inputs.forEach((x, k) => {
+          model.run(x).forEach((o, i) => equalBytes(o, sequence[k]![i]!, `${variant}, round ${round}, run ${k}`))
+        })
+        model.reset()
+      }
     }
   }
 })

@@ -374,7 +374,7 @@ function parseFields(b: Uint8Array, depth: number): Field[] | undefined {
   return out
 }
 
-function writeVarint(v: bigint): Uint8Array {
+export function varintBytes(v: bigint): Uint8Array {
   const out: number[] = []
   let left = BigInt.asUintN(64, v)
   do {
@@ -387,10 +387,10 @@ function writeVarint(v: bigint): Uint8Array {
 const writeFields = (list: readonly Field[]): Uint8Array =>
   joined(
     ...list.flatMap((f) => {
-      const key = writeVarint(BigInt((f.number << 3) | f.wire))
-      if (typeof f.value === 'bigint') return [key, writeVarint(f.value)]
+      const key = varintBytes(BigInt((f.number << 3) | f.wire))
+      if (typeof f.value === 'bigint') return [key, varintBytes(f.value)]
       const value = f.message ? writeFields(f.message) : f.value
-      return f.wire === 2 ? [key, writeVarint(BigInt(value.length)), value] : [key, value]
+      return f.wire === 2 ? [key, varintBytes(BigInt(value.length)), value] : [key, value]
     }),
   )
 

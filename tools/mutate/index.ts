@@ -1,10 +1,11 @@
 /**
  * Mutation testing: whether the tests notice when the sources are wrong.
  *
- * Usage: npm run mutate -- src/FOLDER … [--sample N] [--seed S] [--seconds N] [--tests PART,… | --tests all] [--write] [--list]
+ * Usage: npm run mutate -- src/FOLDER … [--sample N] [--seed S] [--seconds N] [--jobs N] [--tests PART,… | --tests all] [--write] [--list]
  *   --sample   how many mutants of each folder, drawn with the seed; default 300
  *   --seconds  ends a folder, with what it has, after this time
  *   --tests    only test files whose name contains one of these; without it those that import from the folder
+ *   --jobs     processes that share the mutants; default 1
  *   --write    puts the score into the table of CONTRIBUTING.md
  *   --at       all mutants of these lines instead of a sample: src/FOLDER/FILE.ts:LINE,…
  *   --list     prints the mutants, runs nothing
@@ -16,6 +17,7 @@
  * a control run of the original is within that time: load is no kill. What is left out (tests of other folders, slow ones)
  * can only kill more. What provably changes nothing is told by rule (mutants.ts). The tree itself is never changed.
  */
+import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -256,6 +258,9 @@ interface Settings {
   /** Lines, as `file:line`; empty: a sample. */
   at: readonly string[]
   write: boolean
+  /** Processes that take part, and which of how many this one is. */
+  jobs: number
+  share?: readonly [part: number, of: number] | undefined
 }
 
 /** Test files that import from one of the folders, or whose name has one of the parts. */
@@ -272,8 +277,13 @@ function testsOf(folders: readonly string[], parts: readonly string[]): string[]
   )
 }
 
-async function coverage(folder: string, sources: Sources, tests: readonly string[]): Promise<Coverage> {
-  for (const mode of ['cover', 'run'] satisfies Mode[]) await bundleTests(folder, tests, sources, mode)
+async function coverage(
+  folder: string,
+  sources: Sources,
+  tests: readonly string[],
+  bundled: boolean,
+): Promise<Coverage> {
+  for (const mode of ['cover', 'run'] satisfies Mode[]) if (!bundled) await bundleTests(folder, tests, sources, mode)
   const out = new Coverage(sources.mutants)
   for (const test of tests) {
     const cover = await coverOf(folder, test, sources.mutants.length)
@@ -283,23 +293,22 @@ async function coverage(folder: string, sources: Sources, tests: readonly string
   return out
 }
 
-async function score(
-  sources: Sources,
+interface Row {
+  m: Mutant
+  verdict: Verdict
+  why?: string | undefined
+}
+
+/** Tries mutants one after the other, and says which live. */
+async function tryAll(
+  drawn: readonly Mutant[],
   covered: Coverage,
-  { place, folder, sample, seed, seconds, at, write }: Settings,
-): Promise<void> {
-  const d = dice(seed)
-  const own = sources.mutants.filter((m) => m.file.startsWith(`${folder}/`))
-  const drawn = own
-    .map((m) => ({ m, key: d.int(2 ** 31) }))
-    .sort((a, b) => a.key - b.key)
-    .filter(({ m }) => at.length === 0 || at.includes(`${m.file}:${m.line}`))
-    .slice(0, at.length ? own.length : sample)
-    .map(({ m }) => m)
-  console.log(`${folder}: ${own.length} mutants, ${drawn.length} drawn with seed ${seed}`)
+  { place, seconds }: Settings,
+  sources: Sources,
+): Promise<Row[]> {
   const judge = new Judge(place, covered, sources.mutants.length)
   const until = performance.now() + seconds * 1000
-  const rows: { m: Mutant; verdict: Verdict; why?: string | undefined }[] = []
+  const rows: Row[] = []
   for (const m of drawn) {
     if (performance.now() > until) break
     const why = m.equivalent
@@ -316,7 +325,52 @@ async function score(
       )
     }
   }
-  const count = (test: (r: (typeof rows)[number]) => boolean): number => rows.filter(test).length
+  return rows
+}
+
+const shareFile = (folder: string, part: number): string => join(BUILD, `${folder.replaceAll('/', '-')}-${part}.json`)
+
+/** The same with the mutants dealt out to processes: this one's command, each with its share. */
+async function dealtOut(folder: string, jobs: number): Promise<Row[]> {
+  const parts = Array.from({ length: jobs }, (_, part) => part)
+  await Promise.all(
+    parts.map((part) => {
+      const args = [...process.execArgv, ...process.argv.slice(1), '--share', `${part}/${jobs}/${folder}`]
+      const child = spawn(process.execPath, args, { stdio: 'inherit' })
+      return new Promise<void>((resolve, reject) => {
+        child.on('exit', (code) => (code === 0 ? resolve() : reject(new Error(`share ${part} ended with ${code}`))))
+      })
+    }),
+  )
+  return parts.flatMap((part) => JSON.parse(readFileSync(shareFile(folder, part), 'utf8')) as Row[])
+}
+
+async function score(sources: Sources, covered: Coverage, settings: Settings): Promise<void> {
+  const { folder, sample, seed, at, write, jobs, share } = settings
+  const [part = 0, of = 1] = share ?? []
+  const d = dice(seed)
+  const own = sources.mutants.filter((m) => m.file.startsWith(`${folder}/`))
+  const drawn = own
+    .map((m) => ({ m, key: d.int(2 ** 31) }))
+    .sort((a, b) => a.key - b.key)
+    .filter(({ m }) => at.length === 0 || at.includes(`${m.file}:${m.line}`))
+    .slice(0, at.length ? own.length : sample)
+    .map(({ m }) => m)
+  console.log(`${folder}: ${own.length} mutants, ${drawn.length} drawn with seed ${seed}`)
+  const rows =
+    jobs > 1
+      ? await dealtOut(folder, jobs)
+      : await tryAll(
+          drawn.filter((_, i) => i % of === part),
+          covered,
+          settings,
+          sources,
+        )
+  if (share) {
+    writeFileSync(shareFile(folder, part), JSON.stringify(rows))
+    return
+  }
+  const count = (test: (r: Row) => boolean): number => rows.filter(test).length
   const late = count((r) => r.verdict.kind === 'late')
   const killed = count((r) => r.verdict.kind === 'killed') + late
   const equivalent = count((r) => r.why !== undefined)
@@ -355,11 +409,13 @@ async function main(): Promise<void> {
       seconds: { type: 'string', default: '3600' },
       tests: { type: 'string', default: '' },
       at: { type: 'string', default: '' },
+      jobs: { type: 'string', default: '1' },
+      share: { type: 'string', default: '' },
       write: { type: 'boolean' },
       list: { type: 'boolean' },
     },
   })
-  const number = (name: 'sample' | 'seed' | 'seconds'): number => {
+  const number = (name: 'sample' | 'seed' | 'seconds' | 'jobs'): number => {
     const value = Number(values[name])
     if (!Number.isFinite(value) || value < 0) throw new Error(`--${name} must be a number`)
     return value
@@ -373,9 +429,15 @@ async function main(): Promise<void> {
     return
   }
   const place = folders.join('+')
-  const covered = await coverage(place, sources, testsOf(folders, values.tests.split(',').filter(Boolean)))
+  const covered = await coverage(
+    place,
+    sources,
+    testsOf(folders, values.tests.split(',').filter(Boolean)),
+    values.share !== '',
+  )
   console.log(`${covered.tests.length} tests, ${sources.mutants.length} mutants in ${folders.join(', ')}`)
-  for (const folder of folders) {
+  const [part, of, only] = values.share.split(/\/(.*?)\/(.*)/)
+  for (const folder of only ? [only] : folders) {
     await score(sources, covered, {
       place,
       folder,
@@ -384,6 +446,8 @@ async function main(): Promise<void> {
       seconds: number('seconds'),
       at: values.at.split(',').filter(Boolean),
       write: values.write ?? false,
+      jobs: only ? 1 : number('jobs'),
+      share: only ? [Number(part), Number(of)] : undefined,
     })
   }
 }

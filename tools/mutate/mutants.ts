@@ -251,7 +251,11 @@ export function mutate(source: string, file: string, first: number, mode: Mode):
       statement(node, () => visit(node))
     } else if (ts.isReturnStatement(node) && node.expression && !ts.isVoidExpression(node.expression)) {
       const { expression } = node
-      if (raw(expression) === 'undefined') return
+      // Where truth is asked for, `undefined` is `false`, whose own mutant is `true`.
+      if (/^(undefined|false)$/.test(raw(expression))) {
+        walk(expression)
+        return
+      }
       instead(expression, ['undefined'], () => walk(expression))
     } else if (ts.isArrowFunction(node) && !ts.isBlock(node.body)) {
       node.parameters.forEach(walk)

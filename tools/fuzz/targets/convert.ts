@@ -9,7 +9,9 @@ import { readSafetensors } from '../../../src/convert/safetensors.ts'
 import { readZip } from '../../../src/convert/zip.ts'
 import { ThimbleError } from '../../../src/errors.ts'
 import { readZipFile } from '../../../src/formats/zip.ts'
+import { dice } from '../../../test/mutate.ts'
 import { changeBytes, changeJsonText, changeProtobuf, changeText, changeZip, isJsonName, joined } from '../mutators.ts'
+import { randomOnnx } from '../random-models.ts'
 import type { FuzzTarget, Work } from '../target.ts'
 import { runGraph } from './models.ts'
 
@@ -42,9 +44,11 @@ const onnx: FuzzTarget = {
       'tf2onnx.onnx',
       'qdq.u8u8.onnx',
       'qdq.u8s8-per-channel.onnx',
-    ].map(fixture),
+    ]
+      .map(fixture)
+      .concat(Array.from({ length: 12 }, (_, i) => randomOnnx(dice(i)))),
   run: (bytes) => convert(bytes),
-  change: changeProtobuf,
+  change: (work) => (work.dice.int(6) === 0 ? randomOnnx(work.dice) : changeProtobuf(work)),
 }
 
 /** A part that is refused does not keep the others from being read. */

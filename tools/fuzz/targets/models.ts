@@ -23,6 +23,7 @@ import type { Model, TypedArray } from '../../../src/types.ts'
 import { dice, mutateGraph } from '../../../test/mutate.ts'
 import { smallModels } from '../../../test/small-models.ts'
 import { changeBytes, changeFlatBuffer, changeJsonText } from '../mutators.ts'
+import { randomGraph } from '../random-models.ts'
 import type { FuzzTarget } from '../target.ts'
 
 /** Models that would compute longer than this are loaded but not run. */
@@ -82,6 +83,8 @@ function oneOpModels(): Uint8Array[] {
     )
 }
 
+const soundGraphs = (): Graph[] => Array.from({ length: 24 }, (_, i) => randomGraph(dice(i)))
+
 /** Those of them that a .thimble file may hold. */
 const oneOpGraphs = (): Graph[] =>
   oneOpModels()
@@ -91,10 +94,14 @@ const oneOpGraphs = (): Graph[] =>
 const tflite: FuzzTarget = {
   name: 'tflite',
   about: '.tflite: reader, lowering, planner, engine; simd and scalar give the same bytes',
-  seeds: () => [...graphs().map((g) => writeTflite(g)), ...oneOpModels()],
+  seeds: () => [...graphs(), ...soundGraphs()].map((g) => writeTflite(g)).concat(oneOpModels()),
   run: async (bytes) => runGraph(readModel(bytes)),
   change(work) {
     if (work.dice.int(2)) return changeFlatBuffer(work)
+    if (work.dice.int(3) === 0) {
+      const sound = randomGraph(work.dice)
+      return writeTflite(work.dice.int(2) ? sound : mutateGraph(sound, work.dice).graph)
+    }
     let graph: Graph
     try {
       graph = readTflite(work.bytes)
@@ -154,8 +161,10 @@ const packed: FuzzTarget = {
   about: 'packed modules whose section, exports, data or memory are wrong: what loads runs without a trap',
   seeds: async () => {
     const out: Uint8Array[] = []
-    for (const g of graphs()) {
-      for (const variant of ['simd', 'scalar'] as const) out.push((await packGraph(g, { variant })).wasm)
+    for (const g of [...graphs(), ...soundGraphs().slice(0, 3)]) {
+      for (const variant of ['simd', 'scalar'] as const) {
+        for (const weights of ['memory', 'flash'] as const) out.push((await packGraph(g, { variant, weights })).wasm)
+      }
     }
     return out
   },

@@ -798,7 +798,7 @@ test('further threads have rings and scratch of their own', () => {
       }
     }
     const view = new DataView(new ArrayBuffer(sizes.end - 1024))
-    writeTables(view, 1024, tables, sizes, 512, 1 << 24)
+    writeTables(view, 1024, { tables, sizes, barrierCounter: 512, privateAddress: 1 << 24 })
     assert.equal(
       l.buffers.map((b) => b.address),
       before,

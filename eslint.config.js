@@ -39,7 +39,7 @@ export default tseslint.config(
     rules: {
       ...style,
       'max-params': 'off',
-      '@typescript-eslint/max-params': ['error', { max: 6 }],
+      '@typescript-eslint/max-params': ['error', { max: 4 }],
       '@typescript-eslint/no-non-null-assertion': 'off',
       '@typescript-eslint/no-unused-vars': [
         'error',

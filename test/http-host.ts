@@ -79,7 +79,8 @@ export function post(component: Uint8Array): {
       view().setUint32(to + 8, part.length, true)
     },
     fields: () => make('fields'),
-    append(self: number, name: number, nameBytes: number, value: number, valueBytes: number, to: number) {
+    append(...args: [self: number, name: number, nameBytes: number, value: number, valueBytes: number, to: number]) {
+      const [self, name, nameBytes, value, valueBytes, to] = args
       check(self, 'fields')
       answer.headers.set(bytesAt(name, nameBytes).toString(), bytesAt(value, valueBytes).toString())
       view().setUint8(to, 0)

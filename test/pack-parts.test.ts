@@ -219,7 +219,7 @@ test('every instruction: its opcode, where it ends, the indices in it; each can 
     const ends: number[] = []
     walkBody(
       body,
-      (space, index, from, to, signed) => {
+      (space, index, { from, to, signed }) => {
         seen.push([space, index, signed])
         assert.equal(Array.from(body.subarray(from, to)), index < 128 ? [index] : [0xac, 2], shown)
       },
@@ -239,7 +239,7 @@ test('every instruction: its opcode, where it ends, the indices in it; each can 
     )
     const moved = rewriteBody(body, (space, i) => (space === 'table' ? i : i + 40))
     const found: Visit[] = []
-    walkBody(moved, (space, index, _from, _to, signed) => found.push([space, index, signed]))
+    walkBody(moved, (space, index, { signed }) => found.push([space, index, signed]))
     assert.equal(
       found,
       visits.map(([space, i, s]): Visit => [space, space === 'table' ? i : i + 40, s]),

@@ -197,7 +197,7 @@ test('rows of a convolution: its window at each position, zeros outside, channel
   } as const
   const x = Float32Array.from({ length: 24 }, (_, i) => i)
   const rows = (at: number[], c0: number, channels: number): number[] => [
-    ...gatherRows(x, shape, Int32Array.from(at), c0, channels),
+    ...gatherRows(x, shape, Int32Array.from(at), [c0, c0 + channels]),
   ]
   assert.equal(rows([0], 0, 2), [0, 1, 2, 3, 8, 9, 10, 11])
   assert.equal(rows([1], 1, 1), [5, 7, 13, 15])
@@ -205,7 +205,7 @@ test('rows of a convolution: its window at each position, zeros outside, channel
   assert.equal(rows([2, 3], 0, 1), [16, 18, 0, 0, 20, 22, 0, 0])
   // One column of zeros on the left.
   assert.equal(
-    [...gatherRows(x, { ...shape, strideH: 1, strideW: 1, dilationW: 2, outH: 3, outW: 4 }, Int32Array.of(0), 0, 1)],
+    [...gatherRows(x, { ...shape, strideH: 1, strideW: 1, dilationW: 2, outH: 3, outW: 4 }, Int32Array.of(0), [0, 1])],
     [0, 2, 0, 10],
   )
 })

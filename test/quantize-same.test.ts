@@ -104,7 +104,7 @@ test('large maps, more columns than samples, padding, pooling', async () => {
   same('odd', writeTflite(int8))
   same('odd, percentiles', writeTflite(quantize(graph, samples, { ranges: 'percentile' }).graph))
   const given = [20, 21].map((seed) => ({ name: `${seed}`, data: inputs(seed) }))
-  const { layers } = await evaluate(graph, int8, equalized, given)
+  const { layers } = await evaluate(graph, { graph: int8, equalized }, given)
   assert.equal(
     layers.map((l) => l.name),
     ['one', 'pool', 'two', 'sum', 'dense', 'out'],
@@ -143,7 +143,7 @@ test('what is said of a file, photo by photo and layer by layer', async () => {
   const { graph, equalized } = quantize(float, calibration, { inputRange: [-2.1, 2.7] })
   const done: number[] = []
   const inputs = unseen.map((data, i) => ({ name: `photo ${i}`, data, varied: i % 3 === 2 }))
-  const said = await evaluate(float, graph, equalized, inputs, (n) => done.push(n), 3)
+  const said = await evaluate(float, { graph, equalized }, inputs, { progress: (n) => done.push(n), layerInputs: 3 })
   assert.equal(
     done,
     inputs.map((_, i) => i + 1),

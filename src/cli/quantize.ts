@@ -110,16 +110,16 @@ interface Data {
 }
 
 /** Photos, and variations of them to make up `count`; twice as many inputs to compare on as there are photos. */
-function photoData(graph: Graph, paths: Paths, count: number, next: () => number): Data {
+function photoData(graph: Graph, call: Call, next: () => number): Data {
   const { calibrate, compare, heldBack } = split(
-    photosIn(paths.calibration!),
-    paths.evaluation === undefined ? undefined : photosIn(paths.evaluation),
+    photosIn(call.calibration!),
+    call.evaluation === undefined ? undefined : photosIn(call.evaluation),
     next,
   )
   const toInput = photoInput(graph)
   const inputs = variations(
     calibrate.map((p) => p.pixels),
-    count,
+    call.count,
     next,
   )
   const compared = variations(
@@ -146,16 +146,16 @@ const thinned = <T>(all: readonly T[], count: number): T[] =>
   all.length <= count ? [...all] : Array.from({ length: count }, (_, i) => all[Math.floor((i * all.length) / count)]!)
 
 /** Arrays as they are: nothing is known of what a variation of one would be. */
-function arrayData(args: Args, graph: Graph, paths: Paths, count: number, next: () => number): Data {
+function arrayData(args: Args, graph: Graph, call: Call, next: () => number): Data {
   const { calibrate, compare, heldBack } = split<ArraySample>(
-    arraySamples(args, graph, paths.calibration),
-    paths.evaluation === undefined ? undefined : arraySamples(args, graph, paths.evaluation, 'path'),
+    arraySamples(args, graph, call.calibration),
+    call.evaluation === undefined ? undefined : arraySamples(args, graph, call.evaluation, 'path'),
     next,
   )
   const compared = thinned(compare, 64)
   return {
     kind: 'samples',
-    inputs: thinned(calibrate, count).map(({ data }, i) => ({ data, of: i })),
+    inputs: thinned(calibrate, call.count).map(({ data }, i) => ({ data, of: i })),
     compared,
     comparedFrom: compared.length,
     heldBack,
@@ -255,11 +255,11 @@ function parse(args: Args): Call {
 async function run(args: Args): Promise<void> {
   const start = performance.now()
   const call = parse(args)
-  const { path, kind, scheme, output, reports, seed, count } = call
+  const { path, kind, scheme, output, reports, seed } = call
   const ranges = choice(args, 'ranges', RANGES) ?? 'minmax'
   const graph = await openFloat(args, call)
   const next = random(seed)
-  const data = kind === 'photos' ? photoData(graph, call, count, next) : arrayData(args, graph, call, count, next)
+  const data = kind === 'photos' ? photoData(graph, call, next) : arrayData(args, graph, call, next)
   const { inputs, compared } = data
   const show = stages()
   const result = quantizeChecked(
@@ -276,9 +276,9 @@ async function run(args: Args): Promise<void> {
       progress: show.at,
     },
   )
-  const measured = await evaluate(graph, result.graph, result.equalized, compared, (done) =>
-    show.at('compare', done, compared.length),
-  )
+  const measured = await evaluate(graph, result, compared, {
+    progress: (done) => show.at('compare', done, compared.length),
+  })
   show.clear()
   const bytes = extension(output) === 'tflite' ? writeTflite(result.graph) : writePacked(withPrograms(result.graph))
   const report: QuantizeReport = {

@@ -185,10 +185,9 @@ const placed = (graph: Graph, indices: readonly number[], ports: readonly Progra
 /** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
 function compileFor(
   graph: Graph,
-  variant: Variant,
+  { variant, kernels = 'generic' }: { variant: Variant; kernels?: Kernels | undefined },
   plan?: 'speed' | 'size',
   base = PROGRAM_BASE,
-  kernels: Kernels = 'generic',
 ): Program {
   if (plan || variant !== 'scalar') return compileModel(graph, { variant, kernels, plan: plan ?? 'speed', base })
   const speed = compileModel(graph, { variant, plan: 'speed', base })
@@ -276,7 +275,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
         ram: options.ram,
         plan: options.plan,
       })
-    : compileFor(graph, variant, options.plan, base, kernels)
+    : compileFor(graph, { variant, kernels }, options.plan, base)
   const start = program.image[0]!.address
   const heapBase = Math.min(
     program.memoryBytes,

@@ -315,11 +315,14 @@ export function encodeModule(m: WasmModule): Uint8Array {
 
 /** What an index immediate refers to. */
 export type IndexSpace = 'func' | 'type' | 'global' | 'table'
-/**
- * Called for each index immediate: its space, its value, and the bytes [from, to) that hold it (`type` indices of
- * block types are signed there; see `signed`).
- */
-export type IndexVisitor = (space: IndexSpace, index: number, from: number, to: number, signed: boolean) => void
+/** The bytes [from, to) of an index immediate; `type` indices of block types are signed there. */
+export interface Immediate {
+  from: number
+  to: number
+  signed: boolean
+}
+/** Called for each index immediate: its space, its value, where it is. */
+export type IndexVisitor = (space: IndexSpace, index: number, at: Immediate) => void
 
 /**
  * Steps over one instruction, reports its index immediates, returns its opcode (prefixed ones as prefix << 16 | op).
@@ -329,7 +332,7 @@ function walkOne(r: Reader, visit: IndexVisitor): number {
   const index = (space: IndexSpace): void => {
     const from = r.at
     const value = r.u32()
-    visit(space, value, from, r.at, false)
+    visit(space, value, { from, to: r.at, signed: false })
   }
   if (op >= 0x45 && op <= 0xc4) return op
   if (op >= 0x28 && op <= 0x3e) {
@@ -351,7 +354,7 @@ function walkOne(r: Reader, visit: IndexVisitor): number {
     case 0x04: {
       const from = r.at
       const value = r.s33()
-      if (value >= 0) visit('type', value, from, r.at, true)
+      if (value >= 0) visit('type', value, { from, to: r.at, signed: true })
       break
     }
     case 0x0c:
@@ -457,7 +460,7 @@ export function walkBody(body: Uint8Array, visit: IndexVisitor, onOp?: (op: numb
 export function rewriteBody(body: Uint8Array, map: (space: IndexSpace, index: number) => number): Uint8Array {
   const w = new Writer()
   let copied = 0
-  walkBody(body, (space, index, from, to, signed) => {
+  walkBody(body, (space, index, { from, to, signed }) => {
     w.bytes(body.subarray(copied, from))
     const value = map(space, index)
     if (signed) w.s33(value)

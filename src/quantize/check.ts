@@ -33,7 +33,7 @@ function outline(graph: Graph, scheme: Scheme): Graph {
   )
   for (const op of source.ops) {
     if (!isLayer(op)) {
-      quantizeConstants((t) => realValues(source.tensors[t]!), op, tensors, grids, scheme)
+      quantizeConstants((t) => realValues(source.tensors[t]!), op, { tensors, grids }, scheme)
       continue
     }
     const at = operandsOf(op)

@@ -102,11 +102,9 @@ async function engineRunner(
  */
 export async function evaluate(
   float: Graph,
-  quantized: Graph,
-  equalized: Graph,
+  { graph: quantized, equalized }: { graph: Graph; equalized: Graph },
   inputs: readonly EvaluationInput[],
-  progress?: (done: number) => void,
-  layerInputs = 8,
+  { progress, layerInputs = 8 }: { progress?: (done: number) => void; layerInputs?: number } = {},
 ): Promise<Evaluation> {
   const reference = floatModel(compared(float))
   const runner = await engineRunner(compared(quantized))

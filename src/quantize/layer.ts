@@ -97,8 +97,14 @@ interface Pairs {
   float: readonly Float32Array[]
 }
 
-/** Moments of every group, over about `limit` sampled positions of the given inputs. */
-function collect({ inputs, float }: Pairs, s: ConvShape, g: Grouping, limit: number, products: boolean): Moments[] {
+/** About how many output positions to look at, and whether products of columns are wanted. */
+interface Sampling {
+  limit: number
+  products: boolean
+}
+
+/** Moments of every group. */
+function collect({ inputs, float }: Pairs, s: ConvShape, g: Grouping, { limit, products }: Sampling): Moments[] {
   const taps = s.kh * s.kw
   const all = Array.from({ length: g.groups }, () => emptyMoments(taps * g.inPerGroup, products, g.inPerGroup > 1))
   const perInput = Math.max(1, Math.ceil(limit / inputs.length))
@@ -107,12 +113,13 @@ function collect({ inputs, float }: Pairs, s: ConvShape, g: Grouping, limit: num
     const at = positions(s.outH * s.outW, perInput, (i * 0.618) % 1)
     if (g.inPerGroup > 1) {
       all.forEach((m, group) => {
-        const rows = (of: Float32Array): Float32Array => gatherRows(of, s, at, group * g.inPerGroup, g.inPerGroup)
+        const rows = (of: Float32Array): Float32Array =>
+          gatherRows(of, s, at, [group * g.inPerGroup, (group + 1) * g.inPerGroup])
         addMoments(m, rows(x), at.length, rows(float[i]!))
       })
       return
     }
-    addTapMoments(all, gatherRows(x, s, at, 0, s.inC), taps, at.length)
+    addTapMoments(all, gatherRows(x, s, at, [0, s.inC]), taps, at.length)
   })
   return all
 }
@@ -216,6 +223,13 @@ function roundGroup(rows: Matrix, bias: Float32Array, input: InputGrid, samples?
   return out
 }
 
+/** What a layer has before it is quantized, and what its input is stored in. */
+interface FloatLayer {
+  weights: Float32Array
+  bias: Float32Array
+  input: InputGrid
+}
+
 /**
  * Rounds a layer's filter. Transposed convolutions are rounded to nearest: which taps meet depends on the output's
  * position, so that their sums have no one covariance.
@@ -223,9 +237,7 @@ function roundGroup(rows: Matrix, bias: Float32Array, input: InputGrid, samples?
 function roundLayer(
   walk: Walk,
   op: LayerOp,
-  weights: Float32Array,
-  bias: Float32Array,
-  input: InputGrid,
+  { weights, bias, input }: FloatLayer,
   rounding: Rounding,
 ): QuantizedMatrix {
   const matrix = toRows(weights, bias.length, op.type === 'DEPTHWISE_CONV_2D')
@@ -242,8 +254,7 @@ function roundLayer(
       },
       s,
       g,
-      (SAMPLED_ROWS * of.length) / inputs,
-      products,
+      { limit: (SAMPLED_ROWS * of.length) / inputs, products },
     )
   const [fit, check] = [collected(walk.fit), collected(walk.check)]
   const out: QuantizedMatrix = {
@@ -277,18 +288,18 @@ function channelMeans(data: readonly Float32Array[], channels: number): Float64A
   return sum.map((v) => v / count)
 }
 
+/** Tensors of the graph that is being made, and the grids that were chosen for activations. */
+export interface Quantized {
+  tensors: Tensor[]
+  grids: Map<number, Quantization>
+}
+
 /**
  * Quantizes one weighted op: writes its filter and bias into `tensors` and its outputs into both sides of the walk.
  * Biases are shifted so that each channel's mean output stays the float model's.
  * Requires: the op has a bias, its input has a grid.
  */
-export function quantizeLayer(
-  walk: Walk,
-  op: LayerOp,
-  tensors: Tensor[],
-  grids: Map<number, Quantization>,
-  rounding: Rounding,
-): void {
+export function quantizeLayer(walk: Walk, op: LayerOp, { tensors, grids }: Quantized, rounding: Rounding): void {
   const { float, scheme } = walk
   const at = operandsOf(op)
   const [x, f, b] = [op.inputs[at.x]!, op.inputs[at.filter]!, op.inputs[at.bias]]
@@ -307,7 +318,12 @@ export function quantizeLayer(
     float.runOp(linear(op), (t) => (t === f ? weights : t === b ? bias : (side.get(t) ?? float.constant(t))))[0]!
   const bias = float.constant(b).slice()
   const wanted = walk.reference.map((side) => run(side, float.constant(f), bias))
-  const stored = roundLayer(walk, op, float.constant(f), bias, { scale: inputScale, scheme }, rounding)
+  const stored = roundLayer(
+    walk,
+    op,
+    { weights: float.constant(f), bias, input: { scale: inputScale, scheme } },
+    rounding,
+  )
   const real = fromRows(dequantizeRows(stored), channels, depthwise)
   const got = walk.simulated.map((side) => run(side, real, bias))
   const shift = channelMeans(wanted, channels)

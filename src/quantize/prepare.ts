@@ -13,8 +13,7 @@ import { type Scheme, storedBytes } from './scheme.ts'
 export function quantizeConstants(
   constant: (t: number) => Float32Array,
   op: Op,
-  tensors: Tensor[],
-  grids: Map<number, Quantization>,
+  { tensors, grids }: { tensors: Tensor[]; grids: Map<number, Quantization> },
   scheme: Scheme,
 ): void {
   for (const t of op.inputs) {

@@ -131,9 +131,9 @@ export function quantizeChecked(graph: Graph, given: readonly Sample[], options:
   const tensors: Tensor[] = source.tensors.map((t, i) =>
     grids.has(i) && isFloat(source, i) ? { ...t, dtype: scheme.dtype, quantization: grids.get(i)! } : t,
   )
-  const walk = new Walk(floatModel(source), samples, photoOf, grids, scheme)
+  const walk = new Walk(floatModel(source), { samples, photoOf }, grids, scheme)
   source.ops.forEach((op, i) => {
-    if (isLayer(op)) quantizeLayer(walk, op, tensors, grids, options.rounding ?? 'adaptive')
+    if (isLayer(op)) quantizeLayer(walk, op, { tensors, grids }, options.rounding ?? 'adaptive')
     else plainOp(walk, op, tensors, grids)
     walk.release(i)
     options.progress?.('quantize', i + 1, source.ops.length)
@@ -144,7 +144,7 @@ export function quantizeChecked(graph: Graph, given: readonly Sample[], options:
 /** Ops without weights: runs them on both sides. */
 function plainOp(walk: Walk, op: Op, tensors: Tensor[], grids: Map<number, Quantization>): void {
   const { float, scheme } = walk
-  quantizeConstants(float.constant, op, tensors, grids, scheme)
+  quantizeConstants(float.constant, op, { tensors, grids }, scheme)
   const grid = (y: number): Quantization | undefined => (tensors[y]!.dtype === scheme.dtype ? grids.get(y) : undefined)
   for (const [sides, quantized] of [
     [walk.reference, false],

@@ -191,17 +191,18 @@ function channelCosts({ channels, channelFilled }: TensorStats, cost: Float64Arr
   return { noise: cost ?? channelFilled, value }
 }
 
+/** What candidates are judged by. */
+interface Judging {
+  costs: ChannelCosts
+  scheme: Scheme
+}
+
 /**
  * Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value that is not
  * zero, which is exactly representable), clipping as it is.
  */
-function addCosts(
-  s: Shared,
-  base: readonly [number, number],
-  x: Float32Array,
-  { noise, value }: ChannelCosts,
-  scheme: Scheme,
-): void {
+function addCosts(s: Shared, base: readonly [number, number], x: Float32Array, { costs, scheme }: Judging): void {
+  const { noise, value } = costs
   const noisy = noise.reduce((a, b) => a + b, 0)
   const outer = outliers(x, base, value)
   s.candidates.forEach((factor, k) => {
@@ -297,7 +298,7 @@ export function activationGrids(
       model.run(sample, (t, x) => {
         const s = setOf.get(t)
         if (!s) return
-        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x, costs.get(t)!, scheme)
+        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x, { costs: costs.get(t)!, scheme })
         else kept.set(s, [...(kept.get(s) ?? []), thinned(x, samples.length)])
       }),
     )

@@ -71,10 +71,16 @@ export function positions(total: number, limit: number, phase: number): Int32Arr
 }
 
 /**
- * Rows of the convolution's matrix form at some output positions of image 0; channels c0..c0+channels. Shapes:
+ * Rows of the convolution's matrix form at some output positions of image 0; channels [c0, c1). Shapes:
  * [positions, kh*kw*channels].
  */
-export function gatherRows(x: Float32Array, s: ConvShape, at: Int32Array, c0: number, channels: number): Float32Array {
+export function gatherRows(
+  x: Float32Array,
+  s: ConvShape,
+  at: Int32Array,
+  [c0, c1]: readonly [from: number, to: number],
+): Float32Array {
+  const channels = c1 - c0
   const { top, left } = corner(s)
   const K = s.kh * s.kw * channels
   const out = new Float32Array(at.length * K)

@@ -59,7 +59,12 @@ export function sensitivity(
     const of = (t: number): Float32Array => values.get(t) ?? model.constant(t)
     for (let p = 0; p < PROBES; p++) {
       const { tensors, preactivation } = backward(model, of, direction(outputs, of, next))
-      for (const [t, g] of tensors) addChannels(activations, t, g, of(t), graph.tensors[t]!.shape.at(-1) ?? 1)
+      for (const [t, g] of tensors) {
+        const sum = activations.get(t) ?? new Float64Array(graph.tensors[t]!.shape.at(-1) ?? 1)
+        // Squares per channel. Zero is exactly representable: values that are zero have no rounding noise.
+        addColumns(sum, of(t), g)
+        activations.set(t, sum)
+      }
       for (const [k, g] of preactivation) {
         const op = graph.ops[k]!
         const w = isWeighted(op) ? weightGradient(graph, op, of(op.inputs[0]!), g) : undefined
@@ -73,19 +78,6 @@ export function sensitivity(
     for (let k = 0; k < sum.length; k++) sum[k]! /= count
   }
   return { activations, weights }
-}
-
-/** Adds squares per channel. Zero is exactly representable: values that are zero have no rounding noise. */
-function addChannels(
-  sums: Map<number, Float64Array>,
-  t: number,
-  g: Float32Array,
-  x: Float32Array,
-  channels: number,
-): void {
-  let sum = sums.get(t)
-  if (!sum) sums.set(t, (sum = new Float64Array(channels)))
-  addColumns(sum, x, g)
 }
 
 /** Adds squares of a [K, O] gradient to sums in filter order [O, K]. */

@@ -7,6 +7,12 @@ import { snap } from '../float/values.ts'
 import type { Quantization } from '../graph.ts'
 import type { Scheme } from './scheme.ts'
 
+/** Calibration inputs, and the photo that each is a variation of. */
+export interface Calibration {
+  samples: readonly (readonly Float32Array[])[]
+  photoOf: readonly number[]
+}
+
 /** Float and simulated values of the tensors that are still needed, for each calibration input. */
 export class Walk {
   readonly float: FloatModel
@@ -23,8 +29,7 @@ export class Walk {
 
   constructor(
     float: FloatModel,
-    samples: readonly (readonly Float32Array[])[],
-    photoOf: readonly number[],
+    { samples, photoOf }: Calibration,
     grids: ReadonlyMap<number, Quantization>,
     scheme: Scheme,
   ) {

@@ -10,11 +10,17 @@ interface Axis {
   part: Float32Array
 }
 
+/** Where the input's pixels lie along an axis of the photo. */
+interface Line {
+  scale: number
+  offset: number
+}
+
 /**
  * An axis of the photo on a plane that covers the input; -1 where the photo reaches beyond the input.
  * Requires: a view without turning. Cells' centres lie at .5.
  */
-function axis(size: number, scale: number, offset: number, input: number, cells: number): Axis {
+function axis(size: number, { scale, offset }: Line, input: number, cells: number): Axis {
   const at = new Int32Array(size)
   const part = new Float32Array(size)
   for (let i = 0; i < size; i++) {
@@ -27,8 +33,8 @@ function axis(size: number, scale: number, offset: number, input: number, cells:
 }
 
 const axes = (view: View, image: Size, plane: Size): [x: Axis, y: Axis] => [
-  axis(image.width, view.xx, view.x0, view.width, plane.width),
-  axis(image.height, view.yy, view.y0, view.height, plane.height),
+  axis(image.width, { scale: view.xx, offset: view.x0 }, view.width, plane.width),
+  axis(image.height, { scale: view.yy, offset: view.y0 }, view.height, plane.height),
 ]
 
 /**
@@ -72,23 +78,29 @@ export function classesOnPhoto(plane: Plane<Uint16Array>, view: View, image: Siz
 /** Numbers for every pixel of the photo, bilinear; NaN beyond the input. */
 export function numbersOnPhoto(plane: Plane<Float32Array>, view: View, image: Size): Float32Array {
   const out = new Float32Array(image.width * image.height)
-  const [x, y] = axes(view, image, plane)
+  const number = bilinear(plane, axes(view, image, plane))
   for (let j = 0, o = 0; j < image.height; j++) {
-    for (let i = 0; i < image.width; i++, o++) out[o] = bilinear(plane, x, y, i, j)
+    for (let i = 0; i < image.width; i++, o++) out[o] = number(i, j)
   }
   return out
 }
 
-function bilinear({ data, width, height }: Plane<Float32Array>, x: Axis, y: Axis, i: number, j: number): number {
-  const [left, row] = [x.at[i]!, y.at[j]!]
-  if (left < 0 || row < 0) return NaN
-  const at = row * width + left
-  const right = left < width - 1 ? 1 : 0
-  const below = row < height - 1 ? width : 0
-  const [across, down] = [x.part[i]!, y.part[j]!]
-  const upper = data[at]! * (1 - across) + data[at + right]! * across
-  const lower = data[at + below]! * (1 - across) + data[at + below + right]! * across
-  return upper * (1 - down) + lower * down
+/** The number at a pixel of the photo. */
+function bilinear(
+  { data, width, height }: Plane<Float32Array>,
+  [x, y]: readonly [x: Axis, y: Axis],
+): (i: number, j: number) => number {
+  return (i, j) => {
+    const [left, row] = [x.at[i]!, y.at[j]!]
+    if (left < 0 || row < 0) return NaN
+    const at = row * width + left
+    const right = left < width - 1 ? 1 : 0
+    const below = row < height - 1 ? width : 0
+    const [across, down] = [x.part[i]!, y.part[j]!]
+    const upper = data[at]! * (1 - across) + data[at + right]! * across
+    const lower = data[at + below]! * (1 - across) + data[at + below + right]! * across
+    return upper * (1 - down) + lower * down
+  }
 }
 
 /** Prototypes [height, width, masks] or [masks, height, width]. */
@@ -116,17 +128,16 @@ export function maskLogits(p: Prototypes, coefficients: ArrayLike<number>): Plan
  * Calls `cover` with each one's index; returns how many. Source: Ultralytics, utils/ops.py process_mask.
  */
 export function coverMask(
-  logits: Plane<Float32Array>,
-  box: Corners,
+  { logits, box }: { logits: Plane<Float32Array>; box: Corners },
   view: View,
   image: Size,
   cover: (index: number) => void,
 ): number {
-  const [x, y] = axes(view, image, logits)
+  const number = bilinear(logits, axes(view, image, logits))
   let count = 0
   for (let j = Math.max(0, Math.ceil(box.top)); j < Math.min(image.height, box.bottom); j++) {
     for (let i = Math.max(0, Math.ceil(box.left)); i < Math.min(image.width, box.right); i++) {
-      if (!(bilinear(logits, x, y, i, j) > 0)) continue
+      if (!(number(i, j) > 0)) continue
       cover(j * image.width + i)
       count++
     }

@@ -100,9 +100,14 @@ function instanceDecode(network: Network<BoxHead & Head>, options: DetectorOptio
     for (const c of [...found].reverse()) {
       const box = toBox(c, view, image)
       if (!box) continue
-      const pixels = coverMask(maskLogits(protos, c.coefficients!), corners(c, view), view, image, (i) => {
-        mask[i] = c.index + 1
-      })
+      const pixels = coverMask(
+        { logits: maskLogits(protos, c.coefficients!), box: corners(c, view) },
+        view,
+        image,
+        (i) => {
+          mask[i] = c.index + 1
+        },
+      )
       if (pixels > 0) instances.unshift({ box, score: c.score, label: network.label(c.index), index: c.index })
     }
     return { classes: countClasses(mask, (i) => network.label(i), true), mask, offset: true, instances }

@@ -79,8 +79,7 @@ export const shapesOf = (outputs: readonly TensorInfo[]): string =>
 /** The output with this many elements in its last dimension and altogether, the first behind `after`. Errors: `format/shape`. */
 export function outputOf(
   outputs: readonly TensorInfo[],
-  last: number,
-  total: number,
+  { last, total }: { last: number; total: number },
   what: string,
   after = -1,
 ): number {

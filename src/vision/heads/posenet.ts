@@ -108,8 +108,14 @@ class Grids {
   }
 }
 
+/** An edge of the chain, and the point that it leads to. */
+interface Step {
+  edge: number
+  target: number
+}
+
 /** Follows a displacement from one point to the next, then the offsets there. */
-function follow(grids: Grids, from: Spot, displacements: ArrayLike<number>, edge: number, target: number): Spot {
+function follow(grids: Grids, from: Spot, displacements: ArrayLike<number>, { edge, target }: Step): Spot {
   const [row, column] = grids.cell(from)
   const at = (row * grids.columns + column) * 2 * CHAIN.length + edge
   let spot: Spot = { y: from.y + displacements[at]!, x: from.x + displacements[at + CHAIN.length]!, score: 0 }
@@ -132,10 +138,10 @@ function person(
   spots[root.point] = root.spot
   for (let edge = CHAIN.length - 1; edge >= 0; edge--) {
     const [parent, child] = CHAIN[edge]!
-    if (spots[child] && !spots[parent]) spots[parent] = follow(grids, spots[child], backwards, edge, parent)
+    if (spots[child] && !spots[parent]) spots[parent] = follow(grids, spots[child], backwards, { edge, target: parent })
   }
   CHAIN.forEach(([parent, child], edge) => {
-    if (spots[parent] && !spots[child]) spots[child] = follow(grids, spots[parent], forwards, edge, child)
+    if (spots[parent] && !spots[child]) spots[child] = follow(grids, spots[parent], forwards, { edge, target: child })
   })
   return spots
 }

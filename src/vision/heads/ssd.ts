@@ -139,14 +139,19 @@ export function decodeBox(
   return around(cx, cy, w, h)
 }
 
-/** Probability of a class among `count` scores from `at` on. */
-function probability(how: Coded['scores'], all: ArrayLike<number>, at: number, count: number, index: number): number {
-  const raw = all[at + index]!
-  if (how === 'sigmoid') return sigmoid(raw)
-  if (how === 'identity') return raw
-  let sum = 0
-  for (let c = 0; c < count; c++) sum += Math.exp(all[at + c]! - raw)
-  return 1 / sum
+/** Probability of class `index` as a function of all scores and where an anchor's `count` ones begin. */
+function probability(
+  how: Coded['scores'],
+  count: number,
+): (all: ArrayLike<number>, at: number, index: number) => number {
+  if (how === 'sigmoid') return (all, at, index) => sigmoid(all[at + index]!)
+  if (how === 'identity') return (all, at, index) => all[at + index]!
+  return (all, at, index) => {
+    const raw = all[at + index]!
+    let sum = 0
+    for (let c = 0; c < count; c++) sum += Math.exp(all[at + c]! - raw)
+    return 1 / sum
+  }
 }
 
 /**
@@ -157,16 +162,17 @@ function probability(how: Coded['scores'], all: ArrayLike<number>, at: number, c
 export function ssdDecoder(head: SsdHead | PyramidHead, outputs: readonly TensorInfo[], input: Size): Decoder {
   const anchors = head.kind === 'ssd' ? ssdAnchors(head) : pyramidAnchors(head, input)
   const count = anchors.length / 4
-  const boxes = outputOf(outputs, 4, 4 * count, 'boxes')
+  const boxes = outputOf(outputs, { last: 4, total: 4 * count }, 'boxes')
   const scores = outputs.findIndex((o, i) => i !== boxes && o.shape.at(-2) === count)
-  const classes = scores < 0 ? outputOf(outputs, 1, count, 'scores') : outputs[scores]!.shape.at(-1)!
+  const classes = scores < 0 ? outputOf(outputs, { last: 1, total: count }, 'scores') : outputs[scores]!.shape.at(-1)!
   const first = head.background ? 1 : 0
+  const scoreOf = probability(head.scores, classes)
   return (values, threshold) => {
     const found: Candidate[] = []
     const all = values[scores]!
     for (let i = 0; i < count; i++) {
       const index = argMax(all, i * classes + first, classes - first)
-      const score = probability(head.scores, all, i * classes, classes, first + index)
+      const score = scoreOf(all, i * classes, first + index)
       if (score >= threshold) {
         found.push({ ...decodeBox(values[boxes]!, anchors, i, head.boxScales), score, index })
       }

@@ -91,10 +91,10 @@ export function yoloGridDecoder(head: YoloGridHead, outputs: readonly TensorInfo
 export function yoloSplitDecoder(head: YoloSplitHead, outputs: readonly TensorInfo[]): Decoder {
   const count = head.anchors.length
   const [, rows = 0, columns = 0] = outputs.find((o) => o.shape.length === 4 && o.shape[3] === count)?.shape ?? []
-  const scores = outputOf(outputs, count, rows * columns * count, 'scores')
+  const scores = outputOf(outputs, { last: count, total: rows * columns * count }, 'scores')
   const total = 2 * rows * columns * count
-  const centres = outputOf(outputs, 2 * count, total, 'centres')
-  const sizes = outputOf(outputs, 2 * count, total, 'sizes', centres)
+  const centres = outputOf(outputs, { last: 2 * count, total }, 'centres')
+  const sizes = outputOf(outputs, { last: 2 * count, total }, 'sizes', centres)
   return (values, threshold) => {
     const found: Candidate[] = []
     for (let i = 0; i < elements(outputs[scores]!.shape); i++) {

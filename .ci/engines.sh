@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
 # Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
-#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers;
-#                                 default: these. litert-arm64: native peers for tools/arm-count, which no test needs
+#   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers
+#                                 node-red; default: these. litert-arm64: native peers for tools/arm-count, which no test needs
 set -uo pipefail
 cd "$(dirname "$0")/.."
 HOSTS=$PWD/test/engines/hosts
@@ -61,6 +61,13 @@ consumers() {
   mkdir -p "$E/consumers"
   # npm ci refuses optional packages of other systems that the lock has without a version.
   cp test/consumers/package.json test/consumers/package-lock.json "$E/consumers/" && (cd "$E/consumers" && timeout 600 npm install --ignore-scripts --no-audit --no-fund)
+}
+
+# The whole of Node-RED, for examples/node-red: half a minute.
+NODE_RED=4.1.15
+node_red() {
+  mkdir -p "$E/node-red"
+  (cd "$E/node-red" && echo '{"private":true}' >package.json && timeout 120 npm install --ignore-scripts --no-audit --no-fund "node-red@$NODE_RED")
 }
 
 # node_for CPU VERSION: the packages are for another CPU, so npm only fetches them.
@@ -141,7 +148,7 @@ wazero() {
 }
 
 sum() { cat "$@" | sha256sum | cut -c1-16; }
-groups=${*:-system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers}
+groups=${*:-system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers node-red}
 for group in $groups; do
   case $group in
     system) step system "" system ;;
@@ -149,6 +156,7 @@ for group in $groups; do
     arm64) for v in "${NODE_ARM64[@]}"; do step "node-arm64-$v" "$v" node_for arm64 "$v"; done ;;
     s390x) step "node-s390x-$NODE_S390X" "$NODE_S390X" node_s390x ;;
     consumers) step consumers "$(sum test/consumers/package-lock.json)" consumers ;;
+    node-red) step node-red "$NODE_RED" node_red ;;
     jco) step jco "${JCO[*]}" jco ;;
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
     litert) step litert "${LITERT[*]}" litert_peer ;;

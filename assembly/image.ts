@@ -3,13 +3,15 @@
  * that turn samples into the model's input. The same samples on every host; all planning (placement, tables) is the
  * host's.
  *
- * One picture at a time: begin, write the file, open, decode, then prepare. Memory grows to
+ * One picture at a time: begin, write the file, open, decode, then prepare; or begin, write a raw frame, then prepare_raw (or
+ * set_pixels and prepare). Memory grows to
  * what a picture needs, within the limit given to begin.
  */
 import { fillInput, InputPlan } from './image/input'
 import { alloc, message, reset, status } from './image/memory'
 import { decodePicture, openedHeight, openedWidth, openPicture, sniff, SLACK } from './image/picture'
-import { pictureAt, pictureChannels, pictureHeight, pictureWidth } from './image/result'
+import { fillFromRaw, RawPlan } from './image/raw'
+import { pictureAt, pictureChannels, pictureHeight, pictureWidth, setPicture } from './image/result'
 
 /** Starts a picture: forgets the last one. Room for `bytes` bytes, or 0 after failing. */
 export function begin(bytes: u32, maxBytes: u32): usize {
@@ -70,6 +72,17 @@ export function pixels_height(): i32 {
 }
 export function pixels_channels(): i32 {
   return pictureChannels
+}
+
+/** Pixels that need no decoding, 1 or 3 channels, as the picture. */
+export function set_pixels(at: usize, width: i32, height: i32, channels: i32): void {
+  setPicture(at, width, height, channels)
+}
+
+/** Fills an input tensor from a raw YUV frame, see RawPlan; 0 or the kind of failure. */
+export function prepare_raw(plan: usize, raw: usize): i32 {
+  fillFromRaw(changetype<InputPlan>(plan), changetype<RawPlan>(raw))
+  return status
 }
 
 /** Fills an input tensor from the picture, see InputPlan; 0 or the kind of failure. */

@@ -32,7 +32,8 @@ const HELP = `usage: tsx bench/run.ts [options] [NETWORK.tflite | NAME]...
   --out DIR       JSON, table and chart go here (default bench/build/quick, or build/full), and nowhere else
   --list          name the peers and whether they can run here
   --photos DIR    instead: a photo's way to the tensor beside Pillow and NumPy (--model MODEL, --rounds N; bench/photos.ts)
-  --serve         instead: thimble serve under load (--model MODEL; bench/serve.ts)`
+  --serve         instead: thimble serve under load (--model MODEL; bench/serve.ts)
+  --watch         instead: thimble watch on clips (--model MODEL; bench/watch.ts)`
 
 function machine(): string {
   return `${describe(processor())}; ${Math.round(os.totalmem() / 2 ** 30)} GiB, ${os.type()}`
@@ -52,6 +53,7 @@ async function main(): Promise<void> {
       list: { type: 'boolean', default: false },
       photos: { type: 'string' },
       serve: { type: 'boolean', default: false },
+      watch: { type: 'boolean', default: false },
       model: { type: 'string' },
       rounds: { type: 'string', default: '5' },
       help: { type: 'boolean', short: 'h', default: false },
@@ -69,6 +71,10 @@ async function main(): Promise<void> {
   if (flags.serve) {
     const { benchServe } = await import('./serve.ts')
     return benchServe(flags.model ?? 'mobilenet_v2_1.0_224')
+  }
+  if (flags.watch) {
+    const { benchWatch } = await import('./watch.ts')
+    return benchWatch(flags.model ?? 'mobilenet_v2_1.0_224')
   }
   const log = (line: string): void => {
     process.stderr.write(`${process.stderr.isTTY ? '\r\x1b[2K' : ''}bench: ${line}${process.stderr.isTTY ? '' : '\n'}`)

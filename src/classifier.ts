@@ -8,7 +8,7 @@ import { elements, type Preprocess } from './graph.ts'
 import { defaultPreprocess } from './image/defaults.ts'
 import type { WantedSize } from './image/limits.ts'
 import { placement, Preprocessor } from './image/preprocess.ts'
-import { type FileSource, type FrameSource, isFile, pixelsOf } from './image/source.ts'
+import { type FileSource, type FrameSource, isFile, isRaw, pixelsOf, type RawFrame } from './image/source.ts'
 import type { HostBlob } from './host.ts'
 import { fitLabels, labelOf, misfitHint, readLabels, topK } from './labels.ts'
 import {
@@ -67,6 +67,8 @@ export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   decode?: D | DecodePolicy
   /** Decodes an encoded image and fills the input tensor in one go, instead of `decode`. */
   prepare?: (encoded: Uint8Array, input: TensorInfo, how: Preprocess, out: TypedArray) => Prepared
+  /** The same for a raw frame; undefined where it must become pixels first. */
+  prepareFrame?: (frame: RawFrame, input: TensorInfo, how: Preprocess, out: TypedArray) => Prepared | undefined
 }
 
 interface Prepared {
@@ -262,6 +264,7 @@ const rules = (scores: ClassifierOptions['scores']): Rules<ClassifierOptions> =>
   scores: oneOf(['auto', 'softmax', 'sigmoid', 'identity']),
   decode: DECODE,
   prepare: callback,
+  prepareFrame: callback,
 })
 
 /**
@@ -350,6 +353,8 @@ export async function createClassifier(
     classify(image: FrameSource | FileSource, limits: ClassifyLimits = {}) {
       checkOptions('classify', limits, limitRules)
       if (!isFile(image)) {
+        const prepared = isRaw(image) && options.prepareFrame?.(image, model.inputs[0]!, preprocess, input)
+        if (prepared) return infer(prepared, limits)
         const start = performance.now()
         const pixels = pixelsOf(image)
         return answer(pixels, pixels === image ? 0 : performance.now() - start, limits)

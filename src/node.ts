@@ -133,5 +133,6 @@ export async function createClassifier(model: Model, options: ClassifierOptions<
   return classifierOf(model, {
     ...options,
     prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),
+    prepareFrame: (frame, input, how, out) => decoder.prepareFrame(frame, input, how, out),
   })
 }

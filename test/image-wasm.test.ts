@@ -10,6 +10,7 @@ import { ThimbleError } from '../src/errors.ts'
 import type { DType, Preprocess } from '../src/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
 import { Preprocessor } from '../src/image/preprocess.ts'
+import { fromRaw, type PixelFormat, type RawFrame } from '../src/image/raw-frame.ts'
 import { ImageDecoder } from '../src/image/wasm.ts'
 import { makePng, withOrientation } from './image-files.ts'
 import { equalBytes, rng } from './util.ts'
@@ -169,6 +170,66 @@ test('input tensors equal the TypeScript preprocessing', () => {
       }
     }
   }
+})
+
+/** A frame of random bytes; planes that a stride makes longer than they need be. */
+function randomFrame(r: ReturnType<typeof rng>, size: readonly [number, number], format: PixelFormat): RawFrame {
+  const [width, height] = size
+  const stride = format === 'yuv420' || format === 'nv12' || format === 'nv21' ? width + r.int(9) : undefined
+  const packed = { gray: 1, rgb: 3, bgr: 3, rgba: 4, bgra: 4 }[format as 'rgb'] as number | undefined
+  const half = (height + 1) >> 1
+  const bytes = packed ? packed * width * height : stride! * height + half * 2 * (stride! + 2)
+  const data = Uint8Array.from({ length: bytes }, () => r.int(256))
+  return { data, width, height, format, ...(stride && { stride }), fullRange: r.int(2) === 1 }
+}
+
+test('raw frames fill the input as their pixels do, and no copy of them is made', () => {
+  const r = rng(14)
+  const sizes = [
+    [64, 48],
+    [131, 97],
+    // Shrinks more in height: rows come first.
+    [40, 333],
+    [7, 5],
+    [1, 1],
+    [16, 2],
+  ] as const
+  const hows: Preprocess[] = [
+    { method: 'bilinear', fit: 'stretch', mean: [127.5], std: [127.5], channels: 'rgb' },
+    { method: 'area', fit: 'fit', mean: [0], std: [255], channels: 'bgr' },
+    { method: 'nearest', fit: 'crop', mean: [0], std: [1], channels: 'rgb' },
+    { method: 'bilinear-fast', fit: 'stretch', mean: [0], std: [1], channels: 'gray' },
+  ]
+  for (const d of Object.values(DECODERS)) {
+    for (const size of sizes) {
+      for (const format of ['yuv420', 'nv12', 'nv21', 'rgb', 'bgr', 'gray'] as const) {
+        const frame = randomFrame(r, size, format)
+        for (const how of hows) {
+          for (const shape of [
+            [1, 48, 64, 3],
+            [1, 33, 21, 1],
+            [1, 3, 20, 30],
+          ]) {
+            const input = { name: 'image', shape, dtype: 'uint8' as DType, scale: 1 / 127, zeroPoint: 128 }
+            const preprocessor = new Preprocessor(input, how)
+            const [want, got] = [preprocessor.createInput(), preprocessor.createInput()]
+            preprocessor.run(fromRaw(frame), want)
+            assert.ok(d.prepareFrame(frame, input, how, got))
+            equalBytes(got, want, `${size.join('x')} ${format} ${how.fit} ${how.method} [${shape}]`)
+          }
+        }
+      }
+    }
+  }
+  const input = { name: 'image', shape: [1, 8, 8, 3], dtype: 'uint8' as DType, scale: 1, zeroPoint: 0 }
+  const out = new Uint8Array(192)
+  assert.is(decoder.prepareFrame(randomFrame(r, [9, 9], 'rgba'), input, hows[0]!, out), undefined)
+  // Twelve megapixels of RGB are 36 MB; what the module takes is the frame, and a row.
+  const small = new ImageDecoder(module, { maxBytes: 20 << 20 })
+  const large = { data: new Uint8Array(6_000_000 * 3), width: 4000, height: 3000, format: 'nv12' as const }
+  assert.ok(small.prepareFrame(large, input, hows[0]!, out))
+  const short = { ...large, data: large.data.subarray(0, 100) }
+  assert.throws(() => small.prepareFrame(short, input, hows[0]!, out), /image\/pixels/)
 })
 
 test('damaged files: an image or a ThimbleError, never a trap; the module goes on working', () => {

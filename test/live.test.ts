@@ -12,7 +12,7 @@ import { StreamDemuxer } from '../src/live/demux.ts'
 import type { Demuxer, Found, LiveFrame } from '../src/live/demuxer.ts'
 import { Newest } from '../src/live/newest.ts'
 import type { ByteSource } from '../src/live/source.ts'
-import { watch, type WatchOptions } from '../src/live/watch.ts'
+import { type Taken, watch, type WatchOptions } from '../src/live/watch.ts'
 import { type Result, thimble } from './call-cli.ts'
 import { errorCode, need, rng, root } from './util.ts'
 
@@ -212,12 +212,14 @@ function sourceOf(pieces: readonly (Uint8Array | number)[], live = true): ByteSo
   return { name: 'test', live, chunks: chunks(), close: () => {} }
 }
 
-const watching = (source: ByteSource, more: Partial<WatchOptions>): ReturnType<typeof watch> =>
-  watch(source, {
+type Watching = Partial<WatchOptions<void>> & { answer?: (taken: Taken) => Promise<void> }
+const watching = (source: ByteSource, { answer = async () => {}, ...more }: Watching): ReturnType<typeof watch> =>
+  watch<void>(source, {
     demuxer: new StreamDemuxer(),
     stallMs: 0,
     most: Infinity,
-    answer: async () => {},
+    ask: answer,
+    tell: async () => {},
     fault: () => {},
     note: () => {},
     ...more,
@@ -256,6 +258,45 @@ test('live sources drop, files wait, and what came is answered before an end is 
   const notes: string[] = []
   await watching(sourceOf([joined(pictures[0]!, picture(9, 32, 32))], false), { note: (what) => notes.push(what) })
   assert.equal(notes, ['frames are 32x32 from frame 1 on, not 24x16'])
+})
+
+test('several frames are asked about at once, and told in their order', async () => {
+  const [burst, told]: [Uint8Array, number[]] = [joined(...pictures), []]
+  let [under, most] = [0, 0]
+  // The first takes longest.
+  const waits = [80, 10, 40, 0]
+  const ask = async ({ index }: Taken): Promise<number> => {
+    most = Math.max(most, ++under)
+    await new Promise((resolve) => setTimeout(resolve, waits[index]))
+    under--
+    return index
+  }
+  const tell = async (taken: Taken, answer: number): Promise<void> => {
+    assert.is(answer, taken.index)
+    told.push(answer)
+  }
+  const options = {
+    demuxer: new StreamDemuxer(),
+    stallMs: 0,
+    most: Infinity,
+    atOnce: 2,
+    fault: () => {},
+    note: () => {},
+    ask,
+    tell,
+  }
+  const seen = await watch(sourceOf([burst], false), options)
+  assert.equal(seen, { frames: 4, answered: 4, dropped: 0 })
+  assert.equal(told.splice(0), [0, 1, 2, 3])
+  assert.is(most, 2)
+  // What fails is told where it stands, after what came before it.
+  const failing = watch(sourceOf([burst], false), {
+    ...options,
+    demuxer: new StreamDemuxer(),
+    ask: async (taken) => (taken.index === 1 ? Promise.reject(new Error('the second')) : ask(taken)),
+  })
+  assert.is(await rejection(failing), 'the second')
+  assert.equal(told, [0])
 })
 
 const lines = ({ out }: Result): Record<string, unknown>[] =>

@@ -98,7 +98,7 @@ function rowsFirst(plan: InputPlan, pitch: i32, n: i32): bool {
 }
 
 /** One finished row of 8-bit samples through the tables to its place. */
-function emit(plan: InputPlan, line: usize, n: i32, row: i32): void {
+export function emit(plan: InputPlan, line: usize, n: i32, row: i32): void {
   const bytes = plan.inputBytes
   const channels = plan.inputChannels
   const pixel = (plan.padY + row) * plan.inputWidth + plan.padX
@@ -132,7 +132,7 @@ function emit(plan: InputPlan, line: usize, n: i32, row: i32): void {
   else store<u32>(to, load<u32>(table + ((<usize>value) << 2)))
 }
 
-function fillBlack(plan: InputPlan): void {
+export function fillBlack(plan: InputPlan): void {
   const plane = plan.inputWidth * plan.inputHeight
   for (let c = 0; c < plan.inputChannels; c++) {
     const first = plan.nchw != 0 ? c * plane : c

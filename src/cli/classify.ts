@@ -39,6 +39,7 @@ export async function classifierOf(args: Args, model: ModelFile): Promise<Classi
       : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
     scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto',
     prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),
+    prepareFrame: (frame, input, how, out) => decoder.prepareFrame(frame, input, how, out),
   })
 }
 

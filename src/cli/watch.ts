@@ -1,5 +1,6 @@
 /** `thimble watch`: answers about the frames of a camera or a stream. */
 import { once } from 'node:events'
+import { availableParallelism } from 'node:os'
 import { ThimbleError } from '../errors.ts'
 import { StreamDemuxer } from '../live/demux.ts'
 import type { LiveFrame } from '../live/demuxer.ts'
@@ -100,7 +101,8 @@ async function run(args: Args): Promise<number> {
   const question = questionOf(args)
   const json = flag(args, 'json')
   const outputs = await outputsOf(args)
-  const answers = answersOf(args, { threads: 1, queue: 0, timeoutMs: 0 })
+  const threads = whole(args, 'jobs', Math.min(2, availableParallelism()), 1, 64)
+  const answers = answersOf(args, { threads, queue: threads, timeoutMs: 0 })
   const view = !json && !flag(args, 'lines') && process.stdout.isTTY ? new LiveView(process.stdout) : undefined
   const stop = new AbortController()
   const onSignal = (): void => stop.abort()
@@ -122,14 +124,13 @@ async function run(args: Args): Promise<number> {
       signal: stop.signal,
       note,
       fault: (what) => fault(new ThimbleError('image/corrupt', `${source.name}: ${what}`)),
-      answer: async (taken, dropped) => {
+      atOnce: threads,
+      ask: async (taken) => {
         const waitMs = performance.now() - taken.arrived
-        const answer = await answerOf(
-          answers,
-          { ...question, picture: pictureOf(taken.frame, outputs.needsFrames) },
-          taken,
-          fault,
-        )
+        const picture = pictureOf(taken.frame, outputs.needsFrames)
+        return { waitMs, answer: await answerOf(answers, { ...question, picture }, taken, fault) }
+      },
+      tell: async (taken, { waitMs, answer }, dropped) => {
         if (!answer) return
         const record = recordOf(taken, answer, { waitMs, dropped })
         if (view) view.show(source.name, taken, answer, dropped)
@@ -185,6 +186,12 @@ export const command: Command = {
     format: { type: 'string', value: 'F', help: `of raw frames: ${Object.keys(RAW_FORMATS).join(', ')}` },
     'full-range': { type: 'boolean', help: 'raw YUV goes from 0 to 255 (default: 16 to 235)' },
     frames: { type: 'string', value: 'N', help: 'end after N answers' },
+    jobs: {
+      type: 'string',
+      short: 'j',
+      value: 'N',
+      help: 'threads, each with the model (default: 2 where there are as many cores): one decodes while another infers',
+    },
     every: { type: 'boolean', help: 'drop nothing: the source waits (files always do)' },
     stall: { type: 'string', value: 'S', help: 'seconds without a frame that end the watch (default: 10; 0: never)' },
     json: { type: 'boolean', help: 'JSON Lines: { frame, time, …, timings, dropped }' },

@@ -10,6 +10,7 @@ import { checkOptions, oneOf } from '../options.ts'
 import { checkSize, type DecodeOptions, LIMITS, MAX_BYTES, type Size } from './limits.ts'
 import { inputGeometry, inputTable, placement } from './preprocess.ts'
 import { sniffOther } from './sniff.ts'
+import { checkRaw, fromRaw, isYuv, type RawFrame, yuvPlan, type YuvPlan } from './raw-frame.ts'
 
 interface Exports {
   memory: WebAssembly.Memory
@@ -28,6 +29,8 @@ interface Exports {
   pixels_height(): number
   pixels_channels(): number
   prepare(plan: number): number
+  set_pixels(at: number, width: number, height: number, channels: number): void
+  prepare_raw(plan: number, raw: number): number
 }
 
 /** A picture in the module's memory; it was decoded at 1/`reduced` of its size. */
@@ -136,6 +139,36 @@ export class ImageDecoder {
     return { decodeMs: decoded - start, preprocessMs: performance.now() - decoded, reduced: picture.reduced }
   }
 
+  /**
+   * Fills `out` from a raw frame, as `how` says; undefined for layouts with alpha. YUV becomes RGB row by row where the resize
+   * reads it. Errors: `image/pixels`, `image/too-large`, `usage/preprocess`.
+   */
+  prepareFrame(frame: RawFrame, input: TensorInfo, how: Preprocess, out: TypedArray): PrepareTimings | undefined {
+    const start = performance.now()
+    checkRaw(frame)
+    const { width, height } = frame
+    checkSize('frame', width, height, this.options)
+    if (isYuv(frame)) {
+      const planes = yuvPlan(frame)
+      const at = this.bring(frame.data)
+      this.fill({ width, height }, input, how, out, { at, planes })
+    } else {
+      const { data, channels } = fromRaw(frame)
+      if (channels === 4) return undefined
+      this.wasm.set_pixels(this.bring(data), width, height, channels!)
+      this.fill({ width, height }, input, how, out)
+    }
+    this.trim()
+    return { decodeMs: 0, preprocessMs: performance.now() - start, reduced: 1 }
+  }
+
+  /** Bytes at the start of the module's memory. */
+  private bring(data: Uint8Array | Uint8ClampedArray): number {
+    const at = this.checked(this.wasm.begin(data.length, Math.min(this.options.maxBytes ?? MAX_BYTES, ADDRESSABLE)))
+    new Uint8Array(this.wasm.memory.buffer).set(data, at)
+    return at
+  }
+
   /** A memory that one large picture needed is not kept. */
   private trim(): void {
     if (this.wasm.memory.buffer.byteLength > KEPT_BYTES) this.wasm = this.instantiate()
@@ -170,8 +203,14 @@ export class ImageDecoder {
     }
   }
 
-  /** The picture that was loaded -> `out`. */
-  private fill({ width, height }: Picture, input: TensorInfo, how: Preprocess, out: TypedArray): void {
+  /** The picture that was loaded, or a raw frame whose bytes are at `raw.at` -> `out`. */
+  private fill(
+    { width, height }: Size,
+    input: TensorInfo,
+    how: Preprocess,
+    out: TypedArray,
+    raw?: { at: number; planes: YuvPlan },
+  ): void {
     const { wasm } = this
     const geometry = inputGeometry(input)
     const total = elements(input.shape)
@@ -215,10 +254,19 @@ export class ImageDecoder {
       ],
       plan >> 2,
     )
-    this.checkFailure(wasm.prepare(plan), 'image')
+    this.checkFailure(raw ? wasm.prepare_raw(plan, this.rawPlan(raw, width, height)) : wasm.prepare(plan), 'image')
     new Uint8Array(out.buffer, out.byteOffset, total * bytes).set(
       new Uint8Array(wasm.memory.buffer, tensor, total * bytes),
     )
+  }
+
+  /** The fields of RawPlan in assembly/image/raw.ts, in their order; where they are. */
+  private rawPlan({ at, planes: p }: { at: number; planes: YuvPlan }, width: number, height: number): number {
+    const fields = [width, height, at, p.stride, at + p.uAt, at + p.vAt, p.colourStride, p.step]
+    fields.push(p.base, p.gain, p.rv, p.gu, p.gv, p.bu)
+    const to = this.checked(this.wasm.reserve(fields.length * 4))
+    new Int32Array(this.wasm.memory.buffer).set(fields, to >> 2)
+    return to
   }
 
   /** The table of a channel, kept for the pictures to come. */

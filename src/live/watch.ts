@@ -1,4 +1,4 @@
-/** Frames of a source, each answered before the next is taken. */
+/** Frames of a source, answered in their order; a few of them at once where there are threads for that. */
 import { ThimbleError } from '../errors.ts'
 import type { Demuxer, Found, LiveFrame } from './demuxer.ts'
 import { Newest } from './newest.ts'
@@ -14,7 +14,7 @@ export interface Taken {
   arrived: number
 }
 
-export interface WatchOptions {
+export interface WatchOptions<Answer> {
   demuxer: Demuxer
   /** Milliseconds without a frame after which a live source has stalled. 0: never. */
   stallMs: number
@@ -23,8 +23,12 @@ export interface WatchOptions {
   /** Every frame is answered: the source waits. Files always do. */
   every?: boolean
   signal?: AbortSignal
-  /** Answers a frame; `dropped` frames were left out so far. */
-  answer(taken: Taken, dropped: number): Promise<void>
+  /** Frames that are asked about at once (1): the next is decoded while one is inferred. */
+  atOnce?: number
+  /** What a frame shows. */
+  ask(taken: Taken): Promise<Answer>
+  /** Tells it, one frame after the other; `dropped` frames were left out before it. */
+  tell(taken: Taken, answer: Answer, dropped: number): Promise<void>
   /** What could not be read, and that frames have another size from here on: a clause each. */
   fault(what: string): void
   note(what: string): void
@@ -54,10 +58,10 @@ async function within<T>(next: Promise<T>, ms: number, error: () => ThimbleError
 
 /**
  * Watches until the source ends or `most` frames are answered. What arrived is answered before an error is thrown.
- * Errors: `runtime/stalled`, `image/truncated`, `image/empty`, `format/fetch`, and those of the demuxer and `answer`.
+ * Errors: `runtime/stalled`, `image/truncated`, `image/empty`, `format/fetch`, and those of the demuxer, `ask` and `tell`.
  */
-export async function watch(source: ByteSource, options: WatchOptions): Promise<Watched> {
-  const { demuxer, signal } = options
+export async function watch<Answer>(source: ByteSource, options: WatchOptions<Answer>): Promise<Watched> {
+  const { demuxer, signal, atOnce = 1 } = options
   const newest = new Newest<Taken>()
   const waits = !source.live || options.every === true
   const seen: Watched = { frames: 0, answered: 0, dropped: 0 }
@@ -112,13 +116,25 @@ export async function watch(source: ByteSource, options: WatchOptions): Promise<
   )
   void produced.then(() => newest.end())
   try {
-    while (seen.answered < options.most) {
+    const under: Promise<void>[] = []
+    let told: Promise<void> = Promise.resolve()
+    for (let asked = 0; asked < options.most; asked++) {
+      // The newest frame is taken when there is someone to ask.
+      if (under.length >= atOnce) await under.shift()
       const taken = await newest.take()
       if (!taken) break
-      seen.dropped = newest.dropped
-      await options.answer(taken, newest.dropped)
-      seen.answered++
+      const { dropped } = newest
+      const answer = options.ask(taken)
+      answer.catch(() => {})
+      told = told.then(async () => {
+        await options.tell(taken, await answer, dropped)
+        seen.dropped = dropped
+        seen.answered++
+      })
+      told.catch(() => {})
+      under.push(told)
     }
+    await told
     if (seen.answered < options.most) {
       const failed = await produced
       if (failed) throw failed.error

@@ -103,6 +103,7 @@ class Inside {
     if (task === 'classify') {
       const classifier = await createClassifier(model, {
         prepare: (encoded, input, how, out) => this.decoder.prepare(encoded, input, how, out),
+        prepareFrame: (frame, input, how, out) => this.decoder.prepareFrame(frame, input, how, out),
       })
       return { task, classifier, reduced: this.options.decode === 'fast' }
     }

@@ -119,9 +119,11 @@ function convertRow(raw: RawPlan, y: i32, n: i32, out: usize): void {
   return v128.shuffle<u32>(c, c, 0, 0, 1, 1)
 }
 
+
 @inline function twice1(c: v128): v128 {
   return v128.shuffle<u32>(c, c, 2, 2, 3, 3)
 }
+
 
 @inline function samples(low: v128, high: v128): v128 {
   return i16x8.narrow_i32x4_s(i32x4.shr_s(low, 16), i32x4.shr_s(high, 16))

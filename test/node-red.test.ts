@@ -101,8 +101,10 @@ interface Answer {
 need(
   test,
   'a flow in Node-RED answers as the API does, errors go to its catch node',
-  (existsSync(NODE_RED) && existsSync(join(root, 'dist/node.js'))) || undefined,
-  'Node-RED is not installed (.ci/engines.sh node-red), or dist/ is not built',
+  {
+    resource: (existsSync(NODE_RED) && existsSync(join(root, 'dist/node.js'))) || undefined,
+    missing: 'Node-RED is not installed (.ci/engines.sh node-red), or dist/ is not built',
+  },
   async () => {
     const port = await freePort()
     const flows = userFolder()

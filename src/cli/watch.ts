@@ -101,7 +101,7 @@ async function run(args: Args): Promise<number> {
   const question = questionOf(args)
   const json = flag(args, 'json')
   const outputs = await outputsOf(args)
-  const threads = whole(args, 'jobs', Math.min(2, availableParallelism()), 1, 64)
+  const threads = whole(args, 'jobs', Math.min(2, availableParallelism()), { max: 64 })
   const answers = answersOf(args, { threads, queue: threads, timeoutMs: 0 })
   const view = !json && !flag(args, 'lines') && process.stdout.isTTY ? new LiveView(process.stdout) : undefined
   const stop = new AbortController()

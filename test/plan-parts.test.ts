@@ -700,14 +700,29 @@ test('op tables: threads share the rows of what is worth it, and meet before and
         const rows = steps.at(-1)!.rows.rows
         assert.ok(ns >= 5000 && rows >= threads, `${ns} ns, ${rows} rows`)
         const shares = active.map((s) => s[k]!.filter((i) => i.kind === 'step' && i.step === steps.at(-1)))
+        // All rows once, whole tiles of them, or all rows of all blocks of channels once.
         let next = 0
+        const { block, split: divided } = steps.at(-1)!
+        const together = steps.length === 1 ? (block?.rows ?? 1) : 1
         shares.forEach((list, t) => {
-          const share = list[0] as { first: number; rows: number }
+          const {
+            first,
+            rows: end,
+            part,
+          } = list[0] as { first: number; rows: number; part?: readonly [number, number] }
           assert.is(list.length, 1)
-          assert.is(share.first, shareStart(rows, t, threads))
-          void next
-          next = shareStart(rows, t + 1, threads)
+          if (part) {
+            assert.equal([first, end], [0, rows])
+            assert.is(part[0], next)
+            assert.ok(part[1] > part[0], 'a part of the channels')
+          } else {
+            assert.is(first, next)
+            assert.ok(end % together === 0 || end === rows, 'whole tiles')
+            assert.ok(steps.length === 1 || first === shareStart(rows, t, threads), 'as the rings are made')
+          }
+          next = part ? part[1] : end
         })
+        assert.is(next, 'part' in shares[0]![0]! ? divided!.blocks : rows)
       })
     }
     assert.ok(threads === 1 ? split === 0 : split > 5, `${split} units are split`)

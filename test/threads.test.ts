@@ -7,7 +7,8 @@ import { arrayType, type Engine } from '../src/engine.ts'
 import type { ThimbleError } from '../src/errors.ts'
 import { loadModel } from '../src/node.ts'
 import { loadGraph } from '../src/load-graph.ts'
-import { smallModels } from './small-models.ts'
+import { compileModel } from '../src/plan/compile.ts'
+import { GraphBuilder, smallModels } from './small-models.ts'
 import { equalBytes, need, rng, root, shared, skip } from './util.ts'
 import type { TypedArray } from '../src/types.ts'
 
@@ -37,6 +38,63 @@ if (built) {
       }
     })
   }
+
+  test('full convolutions on maps of every size, shared by rows or by channels', async () => {
+    const attrs = { padding: 'SAME', dilationH: 1, dilationW: 1, activation: 'RELU' } as const
+    for (const size of [3, 5, 6, 7, 10, 12, 17, 24]) {
+      const b = new GraphBuilder(size)
+      let [side, c] = [size, 24]
+      let scale = 0.05
+      let x = b.input([1, side, side, c])
+      const layers: number[] = []
+      for (const [k, o, stride] of [
+        [3, 64, 1],
+        [3, 57, 1],
+        [1, 40, 1],
+        [3, 96, 2],
+        [3, 33, 1],
+      ] as const) {
+        side = Math.ceil(side / stride)
+        scale *= k * (1.3 + 0.2 * Math.sqrt(c))
+        const y = b.tensor([1, side, side, o], 'int8', scale, -5)
+        x = b.op('CONV_2D', [x, b.weights([o, k, k, c], 0), b.bias(o, o)], [y], {
+          ...attrs,
+          strideH: stride,
+          strideW: stride,
+        })
+        layers.push(x)
+        c = o
+      }
+      const graph = b.done(...layers)
+      const one = await loadGraph(graph)
+      for (const threads of [2, 3, 4]) {
+        const many = await loadGraph(graph, { threads })
+        for (let k = 0; k < 4; k++) {
+          const input = one.inputs.map((i) => noise(i.shape, i.dtype as 'int8'))
+          const want = one.run(input)
+          want.forEach((o, i) => assert.ok(new Set(o as Int8Array).size > 4, `layer ${i} has results that differ`))
+          many.run(input).forEach((o, i) => equalBytes(o, want[i]!, `${size}x${size}, ${threads} threads, output ${i}`))
+        }
+        many.dispose()
+      }
+    }
+  })
+
+  test('work of full convolutions is shared: each thread has some of every large one', () => {
+    const b = new GraphBuilder(1)
+    const y = b.tensor([1, 12, 12, 128], 'int8', 2, -5)
+    b.op('CONV_2D', [b.input([1, 12, 12, 128]), b.weights([128, 3, 3, 128], 0), b.bias(128, 128)], [y], {
+      padding: 'SAME',
+      strideH: 1,
+      strideW: 1,
+      dilationH: 1,
+      dilationW: 1,
+      activation: 'RELU',
+    })
+    const program = compileModel(b.done(y), { variant: 'simd', kernels: 'x86', plan: 'speed', threads: 2 })
+    assert.ok(program.entries.some((e) => e.kernel.startsWith('winograd')))
+    assert.ok(program.workers.every((w) => w.count > 2))
+  })
 
   for (const name of [
     'vww_96_int8',

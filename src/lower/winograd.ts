@@ -7,7 +7,7 @@ import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueOf } from './epilogue.ts'
 import { eachRows, fillsPanels, foldByRows, type PanelForm } from './gemm.ts'
 import { packWinograd, winogradPairs } from './pack.ts'
-import { present } from './program.ts'
+import { present, splitPanels } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import type { Weights } from './weights.ts'
 import type { Axis } from '../window.ts'
@@ -163,6 +163,7 @@ export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }
       // Four rows are written before the tiles behind have been read.
       stream: x.n === 1 ? { from: frame, to: y, lag: 3 * win.x.out + 1 } : undefined,
       block: { rows: 4, columns: 4 },
+      split: splitPanels(y.c, nr, [wb, bb, sb]),
       overread: 3 * x.c + 128,
       fields: () => ({
         input: frame.frameAddress(n),

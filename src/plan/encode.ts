@@ -1,7 +1,7 @@
 /**
  * Units to op tables: one table a thread, records behind it, written at absolute addresses. With several threads every
- * unit that is worth it is split by output rows; its rings and scratch are private to each thread; barriers keep units
- * in order.
+ * unit that is worth it is split by output rows, or by channels where that shares the work better; its rings and scratch
+ * are private to each thread; barriers keep units in order.
  */
 import { ThimbleError } from '../errors.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
@@ -10,9 +10,15 @@ import { align } from '../words.ts'
 import type { Unit } from './unit.ts'
 import { firstRows, shareStart } from './schedule.ts'
 
-/** One entry of an op table. `first`, `rows`: the share of output rows. `unit`: whose private buffers it uses. */
+/** Blocks [from, to) of a step that divides. */
+type Part = readonly [from: number, to: number]
+
+/**
+ * One entry of an op table. `first`, `rows`: the share of output rows; `part`: of channels. `unit`: whose private buffers
+ * it uses.
+ */
 export type TableItem =
-  | { kind: 'step'; step: Step; first: number; rows: number; unit: Unit; opIndex: number; group?: number }
+  | { kind: 'step'; step: Step; first: number; rows: number; part?: Part; unit: Unit; opIndex: number; group?: number }
   | { kind: 'group'; unit: Unit; first: number; rows: number; opIndex: number; index: number }
   | { kind: 'barrier'; target: number; first: boolean; opIndex: number }
 
@@ -22,6 +28,7 @@ const SPLITTABLE = new Set<RecordName>([
   'LutRecord',
   'ConvRecord',
   'ConvDirectRecord',
+  'WinogradRecord',
   'DepthwiseRecord',
   'BinaryRecord',
   'PoolRecord',
@@ -38,7 +45,42 @@ function worthSplitting(unit: Unit, threads: number): boolean {
   return last.rows.rows >= threads && unit.steps.every((s) => SPLITTABLE.has(s.record)) && ns >= SPLIT_NS
 }
 
-function unitItems(unit: Unit, index: number, first: number, rows: number): TableItem[] {
+/** How much longer the largest of equal shares of `n` takes than a part of exactly 1 / threads would. */
+const excess = (n: number, threads: number): number => (Math.ceil(n / threads) * threads) / n
+
+/** What it costs each thread of a part of the channels to read the whole input. */
+const READ_AGAIN = 1.1
+
+/** Blocks of channels to share instead of rows, where that is better balanced. */
+function channelBlocks({ steps }: Unit, threads: number): number | undefined {
+  const [step] = steps
+  const blocks = step!.split?.blocks
+  if (steps.length !== 1 || !blocks || blocks < threads) return undefined
+  const { rows } = step!.rows
+  const together = step!.block?.rows ?? 1
+  const byRows = (excess(Math.ceil(rows / together), threads) * Math.ceil(rows / together) * together) / rows
+  return excess(blocks, threads) * READ_AGAIN < byRows ? blocks : undefined
+}
+
+/** Some of a unit's output rows; all of them, and a part of its channels. */
+interface Share {
+  first: number
+  rows: number
+  part?: Part
+}
+
+function shareOf(unit: Unit, thread: number, threads: number): Share {
+  const [step] = unit.steps
+  const { rows } = unit.steps[unit.steps.length - 1]!.rows
+  const blocks = channelBlocks(unit, threads)
+  const start = (n: number, k: number): number => shareStart(n, k, threads)
+  if (blocks) return { first: 0, rows, part: [start(blocks, thread), start(blocks, thread + 1)] }
+  const together = unit.steps.length === 1 ? (step!.block?.rows ?? 1) : 1
+  const row = (k: number): number => Math.min(rows, start(Math.ceil(rows / together), k) * together)
+  return { first: row(thread), rows: row(thread + 1) }
+}
+
+function unitItems(unit: Unit, index: number, { first, rows, part }: Share): TableItem[] {
   const banded = unit.steps.length > 1
   const starts = firstRows(unit.steps, first)
   const items: TableItem[] = unit.prologue.map((step) => ({
@@ -56,6 +98,7 @@ function unitItems(unit: Unit, index: number, first: number, rows: number): Tabl
       step,
       first: starts[k]!,
       rows: k === unit.steps.length - 1 ? rows : step.rows.rows,
+      ...(part ? { part } : {}),
       unit,
       opIndex: step.opIndex,
       ...(banded ? { group: index } : {}),
@@ -77,14 +120,12 @@ export function makeTables(units: readonly Unit[], threads: number): TableItem[]
   units.forEach((unit, index) => {
     const rows = unit.steps[unit.steps.length - 1]!.rows.rows
     if (threads === 1 || !worthSplitting(unit, threads)) {
-      tables[0]!.push(...unitItems(unit, index, 0, rows))
+      tables[0]!.push(...unitItems(unit, index, { first: 0, rows }))
       dirty = true
       return
     }
     if (dirty) meet(unit.steps[0]!.opIndex)
-    tables.forEach((table, t) =>
-      table.push(...unitItems(unit, index, shareStart(rows, t, threads), shareStart(rows, t + 1, threads))),
-    )
+    tables.forEach((table, t) => table.push(...unitItems(unit, index, shareOf(unit, t, threads))))
     meet(unit.steps[0]!.opIndex)
   })
   return tables
@@ -94,7 +135,7 @@ export function makeTables(units: readonly Unit[], threads: number): TableItem[]
 export const plainTable = (steps: readonly Step[]): TableItem[] =>
   steps.flatMap((step, index) => {
     const unit: Unit = { prologue: [], steps: [step], bandRows: step.rows.rows, bytes: 0 }
-    return unitItems(unit, index, 0, step.rows.rows)
+    return unitItems(unit, index, { first: 0, rows: step.rows.rows })
   })
 
 const recordOf = (item: TableItem): keyof typeof LAYOUT =>
@@ -192,8 +233,20 @@ function fieldsOf(item: TableItem, { thread, barrierCounter }: RunBy): { head: F
   const { strideH, padTop, windowH, inRows } = item.step.rows
   return {
     head: headOf(item.step.op, item.first, { rows: item.rows, strideH, padTop, windowH, inRows }),
-    own: item.step.fields(),
+    own: item.part ? partFields(item.step, item.part) : item.step.fields(),
   }
+}
+
+/** Fields of a part of a step whose constants all lie in memory. */
+function partFields({ split, fields }: Step, [from, to]: Part): Fields {
+  const { blocks, constants, part } = split!
+  const whole = constants.map((b) => b.address)
+  for (const b of constants) b.address += (b.bytes / blocks) * from
+  const own = fields()
+  constants.forEach((b, i) => {
+    b.address = whole[i]!
+  })
+  return { ...own, ...part(own, from, to) }
 }
 
 /** Where fields lie in a record: byte offset, for floats its complement. */

@@ -296,6 +296,12 @@ test('options of decodeImage: sizes that are wanted, as a size or a function of 
       JSON.stringify(wrong),
     )
   }
+  for (const bytes of ['x', null, undefined, {}, [1], new Float32Array(3), new ArrayBuffer(9)]) {
+    assert.is(
+      errorCode(() => decodeImage(bytes as never)),
+      'usage/source',
+    )
+  }
   assert.is(decodeImage(png, { maxPixels: Infinity, maxBytes: Infinity }).width, 2)
   assert.is(
     errorCode(() => decodeImage(png, { maxPixels: 7 })),

@@ -181,6 +181,12 @@ export class ImageDecoder {
     wanted: (width: number, height: number) => Size | undefined,
   ): Picture {
     const { wasm } = this
+    if (!ArrayBuffer.isView(bytes) || (bytes as Partial<Uint8Array>).BYTES_PER_ELEMENT !== 1) {
+      throw new ThimbleError('usage/source', 'not the bytes of an image file', {
+        expected: 'a Uint8Array',
+        got: Object.prototype.toString.call(bytes),
+      })
+    }
     if (bytes.length === 0) {
       throw new ThimbleError('image/empty', 'the image has no bytes', { expected: KNOWN, got: '0 bytes' })
     }

@@ -4,6 +4,7 @@
  * left; a track that nothing matches is kept for a while. Predictions are Kalman filters of constant velocity, one for
  * each of centre x, centre y, width and height, with SORT's noise in proportion to the box's height.
  */
+import { ThimbleError } from '../errors.ts'
 import { checkOptions, real, type Rules, whole } from '../options.ts'
 import type { Box } from './boxes.ts'
 import { assign } from './assign.ts'
@@ -161,6 +162,23 @@ const TRACKER: Rules<TrackerOptions> = { sure: SHARE, least: SHARE, start: SHARE
 /** Unsure detections must lie closer to a track. */
 const UNSURE_OVERLAP = 0.5
 
+/** Errors: `usage/option` for what is no list of things, or has a box or score that is no number. */
+function checkFound(found: readonly Trackable[]): void {
+  const wrong = Array.isArray(found)
+    ? found.findIndex((thing: Partial<Trackable> | null) => {
+        if (typeof thing !== 'object' || thing === null) return true
+        const { box, score } = thing
+        if (!box) return false
+        return ![box.x, box.y, box.width, box.height, score].every((v) => Number.isFinite(v))
+      })
+    : undefined
+  if (wrong === -1) return
+  throw new ThimbleError('usage/option', 'update: what is tracked must be found things', {
+    expected: 'a list of { box: { x, y, width, height }, score, index? }',
+    got: wrong === undefined ? Object.prototype.toString.call(found) : `something else at ${wrong}`,
+  })
+}
+
 /**
  * Makes a tracker; give it each frame's detections in turn, those with low scores too. Errors: `usage/option`.
  *
@@ -185,6 +203,7 @@ export function createTracker(options: TrackerOptions = {}): Tracker {
       frames = 0
     },
     update(found) {
+      checkFound(found)
       frames++
       for (const track of tracks) track.predict()
       const items = found.flatMap(({ box, score, index = 0 }, at): Item[] =>

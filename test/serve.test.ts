@@ -110,7 +110,7 @@ test('DeepStack and CodeProject.AI', async () => {
   assert.is(typeof (await call(to, '/v1/vision/scene', form())).json.label, 'string')
   assert.is((await call(to, '/v1/status/ping')).json.success, true)
   const wrong = await call(to, '/v1/vision/detection', form({}, new Uint8Array(9)))
-  assert.equal([wrong.status, wrong.json.success], [415, false])
+  assert.equal([wrong.status, wrong.json.success], [400, false])
 })
 
 test('Open Inference Protocol: JSON and binary give what run gives', async () => {

@@ -29,7 +29,12 @@ interface Job {
 interface Thread {
   worker: Worker
   job?: Job
+  /** Ended on purpose: its question took too long. */
+  givenUp?: true
 }
+
+/** Threads that may end by themselves, one after the other, with no answer between them. */
+const MAX_LOSSES = 5
 
 export interface PoolOptions {
   threads: number
@@ -37,6 +42,8 @@ export interface PoolOptions {
   queue: number
   /** Milliseconds after which a question is given up. 0: never. */
   timeoutMs: number
+  /** What each thread runs. Default: answers with the models of the command line. */
+  script?: URL
 }
 
 /** Of one thread, or in this one where the package is not built. */
@@ -83,6 +90,9 @@ export class AnswerPool implements Answers {
   private readonly threads: Thread[]
   private readonly queue: Job[] = []
   private ended = false
+  private losses = 0
+  /** Why no thread is started any more. */
+  private broken: ThimbleError | undefined
 
   constructor(args: Args, options: PoolOptions) {
     // What parseArgs makes has no prototype, which would be lost on the way.
@@ -103,6 +113,7 @@ export class AnswerPool implements Answers {
   answer = ((question: Question): Promise<Answer> =>
     new Promise((resolve, reject) => {
       if (this.ended) return reject(new ThimbleError('runtime/busy', 'the program is ending'))
+      if (this.broken) return reject(this.broken)
       const idle = this.threads.find((t) => !t.job)
       if (!idle && this.queue.length >= this.options.queue) {
         return reject(
@@ -126,7 +137,7 @@ export class AnswerPool implements Answers {
   }
 
   private start(): Thread {
-    const worker = new Worker(SCRIPT, { workerData: this.args })
+    const worker = new Worker(this.options.script ?? SCRIPT, { workerData: this.args })
     const thread: Thread = { worker }
     worker.on('message', (reply: Reply) => this.settle(thread, reply))
     worker.on('error', (error) => this.lose(thread, error))
@@ -143,6 +154,7 @@ export class AnswerPool implements Answers {
 
   private settle(thread: Thread, reply: Reply): void {
     const { job } = thread
+    this.losses = 0
     delete thread.job
     thread.worker.unref()
     if (job) {
@@ -174,10 +186,11 @@ export class AnswerPool implements Answers {
     const thread = this.threads.find((t) => t.job === job)
     if (!thread) return
     delete thread.job
+    thread.givenUp = true
     void thread.worker.terminate()
   }
 
-  /** A thread that ended is replaced. */
+  /** A thread that ended is replaced, unless threads end again and again: then whoever asks is told. */
   private lose(thread: Thread, error?: Error): void {
     const at = this.threads.indexOf(thread)
     if (at < 0 || this.ended) {
@@ -189,9 +202,27 @@ export class AnswerPool implements Answers {
     if (job) {
       this.fail(job, new ThimbleError('runtime/threads', `a worker thread ended: ${error?.message ?? 'no reason'}`))
     }
+    if (!thread.givenUp && ++this.losses > MAX_LOSSES) return this.stop(error)
     const replacement = this.start()
     this.threads[at] = replacement
     this.next(replacement)
+  }
+
+  /** No more threads: what waits and what comes is refused. */
+  private stop(error?: Error): void {
+    this.broken = new ThimbleError(
+      'runtime/threads',
+      `worker threads end again and again: ${error?.message ?? 'no reason'}`,
+      {
+        hint: 'the model or its options may be at fault; start the program again',
+      },
+    )
+    const threads = this.threads.splice(0)
+    for (const { job, worker } of threads) {
+      if (job) this.fail(job, this.broken)
+      void worker.terminate()
+    }
+    for (const job of this.queue.splice(0)) this.fail(job, this.broken)
   }
 }
 

@@ -282,7 +282,11 @@ export function createApp(options: AppOptions): HttpApp {
 
   /** The error as the clients of a route read it. */
   function refused({ status, code, message, headers }: Refusal, path: string): Response {
-    if (path.startsWith('/v1/')) return json({ success: false, error: message, code: status }, status, headers)
+    if (path.startsWith('/v1/')) {
+      // DeepStack's clients know one status for pictures that can't be taken.
+      const known = code.startsWith('image/') ? 400 : status
+      return json({ success: false, error: message, code: known }, known, headers)
+    }
     // The protocol wants a text.
     if (path.startsWith('/v2')) return json({ error: message }, status, headers)
     return json({ error: { code, message } }, status, headers)

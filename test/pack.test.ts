@@ -10,6 +10,7 @@ import { ThimbleError } from '../src/errors.ts'
 import { readModel } from '../src/formats/index.ts'
 import { LATER_EXPORTS, loadPackedModule, PACKED_EXPORTS, packedMeta } from '../src/packed-module.ts'
 import { Reader, Writer } from '../src/pack/bytes.ts'
+import { BOARDS, needsOf, smallestBoard } from '../src/cli/boards.ts'
 import { cHeader, macroPrefix } from '../src/pack/header.ts'
 import { linkModule, type LinkOptions } from '../src/pack/link.ts'
 import { moduleMeta } from '../src/pack/meta.ts'
@@ -17,6 +18,7 @@ import { packGraph } from '../src/pack/pack.ts'
 import { encodeModule, parseModule, walkBody, type WasmModule } from '../src/pack/wasm.ts'
 import { runtimeBytes } from '../src/runtime.ts'
 import type { Variant } from '../src/types.ts'
+import { GraphBuilder } from './small-models.ts'
 import { equalBytes, need, refusal, rng, root, shared } from './util.ts'
 
 const test = suite('pack')
@@ -442,5 +444,40 @@ need(
     }
   },
 )
+
+test('the report names the smallest board that holds a module', () => {
+  const at = (flash: number, ram: number): string | undefined => smallestBoard({ flash, ram })?.name
+  assert.is(at(100_000, 40_000), 'STM32L432 Nucleo-32')
+  assert.is(at(300_000, 40_000), 'STM32F401 Nucleo-64', 'too little flash')
+  assert.is(at(1.5e6, 200_000), 'Raspberry Pi Pico (RP2040)')
+  assert.is(at(1e6, 600_000), undefined)
+  const order = BOARDS.map((b) => [b.ram, b.flash] as const)
+  BOARDS.slice(1).forEach((b, i) => assert.ok(b.ram >= order[i]![0], b.name))
+  assert.equal(needsOf({ code: 1000, data: 2000, memory: 3000 }), { flash: 14192, ram: 9144 })
+})
+
+test('an index outside of its tensor is THIMBLE_BAD_INDEX, and no trap', async () => {
+  const b = new GraphBuilder(1)
+  const x = b.input([4, 6], 'int8')
+  const i = b.tensor([2, 1], 'int32')
+  b.graph.inputs.push(i)
+  const graph = b.done(b.op('GATHER_ND', [x, i], [b.tensor([2, 6], 'int8', 0.05, 3)], {}))
+  for (const variant of ['simd', 'scalar'] as const) {
+    const { wasm, header } = await packGraph(graph, { variant })
+    const [, status] = /#define THIMBLE_BAD_INDEX (\d+)/.exec(header)!
+    const { exports } = new WebAssembly.Instance(new WebAssembly.Module(wasm.slice()))
+    const e = exports as unknown as Record<string, (i?: number) => number> & { memory: WebAssembly.Memory }
+    const rows = new Int32Array(e.memory.buffer, e.thimble_input_ptr!(1), 2)
+    for (const [values, want] of [
+      [[0, 3], 0],
+      [[0, 4], Number(status)],
+      [[-1, 0], Number(status)],
+      [[3, 3], 0],
+    ] as const) {
+      rows.set(values)
+      assert.is(e.thimble_invoke!(), want, `${variant} ${values.join()}`)
+    }
+  }
+})
 
 test.run()

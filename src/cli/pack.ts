@@ -4,36 +4,12 @@ import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
 import { KERNELS } from '../kernels.ts'
 import { SIGNED_DOT } from '../pack/header.ts'
-import { packGraph, type PackedModel, TARGETS } from '../pack/pack.ts'
+import { packGraph, TARGETS } from '../pack/pack.ts'
 import { badCall, choice, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelFile, writeFiles } from './files.ts'
+import { packReport } from './pack-report.ts'
 import { openModel } from './shipped.ts'
-
-const kib = (bytes: number): string => `${(bytes / 1024).toFixed(1)} KiB`
-
-/** What was made: the file by part, the memory by part. */
-function sizeReport(file: string, { sizes: s, meta }: PackedModel): string {
-  const memory = [
-    ['static', s.staticBytes],
-    ['plan', s.planBytes],
-    ['weights', s.weightBytes],
-    ['state', s.stateBytes],
-    ['arena', s.arenaBytes],
-    ['margin', s.marginBytes],
-    ['interface', s.shellMemoryBytes],
-  ] as const
-  const parts = memory
-    .filter(([name, bytes]) => bytes > 0 || name === 'arena')
-    .map(([name, bytes]) => `${name} ${bytes}`)
-  return (
-    `${file}: ${meta.variant}, ${s.fileBytes} bytes = code ${s.codeBytes} + weights and plan ${s.dataBytes} + metadata ${s.metaBytes}${s.shellBytes ? ` + component ${s.shellBytes}` : ''}\n` +
-    `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB) = ${parts.join(' + ')}\n` +
-    (meta.flash
-      ? `weights in flash: ${meta.flash.slices} slices of at most ${meta.flash.largestSlice} bytes, ${meta.flash.readBytes} bytes copied an inference\n`
-      : '')
-  )
-}
 
 /** `64K`, `48KB`, `0.5M` or a number of bytes, as what linkers and boards mean by them: K is 1024. */
 function byteCount(args: Args, name: string): number | undefined {
@@ -77,13 +53,17 @@ async function run(args: Args): Promise<void> {
   const prefix = text(args, 'name') ?? basename(output).replace(/\.[^.]*$/, '')
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
   const file = basename(output)
-  const packed = await packGraph(graph, { target, raw, variant, kernels, plan, weights, ram, name, prefix, file })
+  const options = { target, raw, variant, kernels, plan, weights, ram, name, prefix, file }
+  const packed = await packGraph(graph, options)
   writeFiles([
     { path: output, bytes: packed.wasm },
     ...(header === undefined ? [] : [{ path: header, bytes: packed.header }]),
     ...(packed.wit === undefined ? [] : [{ path: `${output.replace(/\.wasm$/, '')}.wit`, bytes: packed.wit }]),
   ])
-  process.stdout.write(sizeReport(output, packed))
+  process.stdout.write(await packReport(output, packed, { graph, options }))
+  if (weights === 'flash') {
+    process.stderr.write('thimble: warning: wasm3 refuses modules with weights in flash: it has no memory.init\n')
+  }
   if (packed.signedDot) process.stderr.write(`thimble: warning: ${output} is ${SIGNED_DOT}\n`)
 }
 

@@ -62,7 +62,7 @@ export function yuvPlan({ data, width, height, format, stride = width, fullRange
       ? [colour, colour + 1]
       : [colour + 1, colour]
   const step = planar ? 1 : 2
-  const [base, gain, k] = (fullRange ? [0, 65536, 1] : [16, 76309, 255 / 224]) as [number, number, number]
+  const [base, gain, k] = fullRange ? [0, 65536, 1] : [16, 76309, 255 / 224]
   const factor = (c: number): number => Math.round(c * k * 65536)
   return {
     stride,

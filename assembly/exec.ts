@@ -82,68 +82,68 @@ import {
   STATUS_TIMEOUT,
 } from './layout'
 import {
-  kernel_60,
-  kernel_61,
-  kernel_1,
-  kernel_2,
-  kernel_3,
-  kernel_4,
-  kernel_5,
-  kernel_6,
-  kernel_7,
-  kernel_8,
-  kernel_9,
-  kernel_10,
-  kernel_11,
-  kernel_12,
-  kernel_13,
-  kernel_14,
-  kernel_15,
-  kernel_16,
-  kernel_17,
-  kernel_18,
-  kernel_19,
-  kernel_20,
-  kernel_22,
-  kernel_23,
-  kernel_24,
-  kernel_26,
-  kernel_27,
-  kernel_28,
-  kernel_29,
-  kernel_40,
-  kernel_41,
-  kernel_42,
-  kernel_43,
-  kernel_44,
-  kernel_45,
-  kernel_70,
-  kernel_71,
-  kernel_72,
-  kernel_73,
-  kernel_74,
-  kernel_80,
-  kernel_81,
-  kernel_82,
-  kernel_83,
-  kernel_84,
-  kernel_85,
-  kernel_86,
-  kernel_87,
-  kernel_88,
-  kernel_89,
-  kernel_46,
-  kernel_47,
-  kernel_48,
-  kernel_90,
-  kernel_91,
-  kernel_92,
-  kernel_93,
-  kernel_94,
-  kernel_95,
-  kernel_96,
-  kernel_97,
-  kernel_98,
+  kernel_lstm,
+  kernel_svdf,
+  kernel_copy,
+  kernel_fill,
+  kernel_lut,
+  kernel_conv,
+  kernel_depthwise3x3,
+  kernel_depthwise,
+  kernel_fully_connected,
+  kernel_binary,
+  kernel_average_pool,
+  kernel_max_pool,
+  kernel_mean,
+  kernel_softmax,
+  kernel_dequantize,
+  kernel_quantize,
+  kernel_resize_bilinear,
+  kernel_gather,
+  kernel_arg_max,
+  kernel_strided_copy,
+  kernel_transpose_conv,
+  kernel_detection,
+  kernel_conv_direct,
+  kernel_depthwise3x3_products,
+  kernel_depthwise3x3_dot,
+  kernel_depthwise5x5,
+  kernel_arithmetic,
+  kernel_gather_nd,
+  kernel_channel_lut,
+  kernel_winograd,
+  kernel_reduce,
+  kernel_matmul,
+  kernel_l2_normalization,
+  kernel_log_softmax,
+  kernel_combine,
+  kernel_conv_fixed,
+  kernel_compare,
+  kernel_select,
+  kernel_convert,
+  kernel_top_k,
+  kernel_float_table,
+  kernel_float_unary,
+  kernel_power,
+  kernel_float_log_softmax,
+  kernel_float_rows,
+  kernel_float_sum,
+  kernel_float_pool,
+  kernel_float_resize,
+  kernel_float_conv,
+  kernel_float_matmul,
+  kernel_arg_max32,
+  kernel_cumulate,
+  kernel_scatter,
+  kernel_conv16,
+  kernel_pairs16,
+  kernel_unary16,
+  kernel_pool16,
+  kernel_reduce16,
+  kernel_matmul16,
+  kernel_softmax16,
+  kernel_resize16,
+  kernel_softmax8_16,
   relaxed_dot_is_signed,
 } from './kernels'
 import { FAST } from './fast'
@@ -161,196 +161,196 @@ function isExact(): bool {
 function runRecord(record: usize, y0: i32, y1: i32): i32 {
   switch (changetype<Record>(record).op) {
     case OP_LSTM:
-      kernel_60(record)
+      kernel_lstm(record)
       break
     case OP_SVDF:
-      kernel_61(record)
+      kernel_svdf(record)
       break
     case OP_COPY:
-      kernel_1(record, y0, y1)
+      kernel_copy(record, y0, y1)
       break
     case OP_FILL:
-      kernel_2(record, y0, y1)
+      kernel_fill(record, y0, y1)
       break
     case OP_LUT:
-      kernel_3(record, y0, y1)
+      kernel_lut(record, y0, y1)
       break
     case OP_CONV:
       if (ASC_FEATURE_RELAXED_SIMD) {
         if (changetype<ConvRecord>(record).form == FORM_DOT && !isExact()) return STATUS_INEXACT
       }
-      kernel_4(record, y0, y1)
+      kernel_conv(record, y0, y1)
       break
     case OP_DEPTHWISE3X3:
-      kernel_5(record, y0, y1)
+      kernel_depthwise3x3(record, y0, y1)
       break
     case OP_DEPTHWISE:
-      kernel_6(record, y0, y1)
+      kernel_depthwise(record, y0, y1)
       break
     case OP_FULLY_CONNECTED:
-      kernel_7(record, y0, y1)
+      kernel_fully_connected(record, y0, y1)
       break
     case OP_BINARY:
-      kernel_8(record, y0, y1)
+      kernel_binary(record, y0, y1)
       break
     case OP_AVERAGE_POOL:
-      kernel_9(record, y0, y1)
+      kernel_average_pool(record, y0, y1)
       break
     case OP_MAX_POOL:
-      kernel_10(record, y0, y1)
+      kernel_max_pool(record, y0, y1)
       break
     case OP_MEAN:
-      kernel_11(record)
+      kernel_mean(record)
       break
     case OP_SOFTMAX:
-      kernel_12(record)
+      kernel_softmax(record)
       break
     case OP_DEQUANTIZE:
-      kernel_13(record)
+      kernel_dequantize(record)
       break
     case OP_QUANTIZE:
-      kernel_14(record)
+      kernel_quantize(record)
       break
     case OP_RESIZE_BILINEAR:
-      kernel_15(record, y0, y1)
+      kernel_resize_bilinear(record, y0, y1)
       break
     case OP_GATHER:
-      kernel_16(record, y0, y1)
+      kernel_gather(record, y0, y1)
       break
     case OP_ARG_MAX:
-      kernel_17(record)
+      kernel_arg_max(record)
       break
     case OP_STRIDED_COPY:
-      kernel_18(record)
+      kernel_strided_copy(record)
       break
     case OP_CONV_FIXED:
-      kernel_70(record)
+      kernel_conv_fixed(record)
       break
     case OP_COMPARE:
-      kernel_71(record)
+      kernel_compare(record)
       break
     case OP_SELECT:
-      kernel_72(record)
+      kernel_select(record)
       break
     case OP_CONVERT:
-      kernel_73(record)
+      kernel_convert(record)
       break
     case OP_TOP_K:
-      kernel_74(record)
+      kernel_top_k(record)
       break
     case OP_FLOAT_TABLE:
-      kernel_80(record)
+      kernel_float_table(record)
       break
     case OP_FLOAT_UNARY:
-      kernel_81(record)
+      kernel_float_unary(record)
       break
     case OP_POWER:
-      kernel_82(record)
+      kernel_power(record)
       break
     case OP_FLOAT_LOG_SOFTMAX:
-      kernel_83(record)
+      kernel_float_log_softmax(record)
       break
     case OP_FLOAT_ROWS:
-      kernel_84(record)
+      kernel_float_rows(record)
       break
     case OP_FLOAT_SUM:
-      kernel_85(record)
+      kernel_float_sum(record)
       break
     case OP_FLOAT_POOL:
-      kernel_86(record, y0, y1)
+      kernel_float_pool(record, y0, y1)
       break
     case OP_FLOAT_RESIZE:
-      kernel_87(record, y0, y1)
+      kernel_float_resize(record, y0, y1)
       break
     case OP_FLOAT_CONV:
-      kernel_88(record, y0, y1)
+      kernel_float_conv(record, y0, y1)
       break
     case OP_FLOAT_MATMUL:
-      kernel_89(record)
+      kernel_float_matmul(record)
       break
     case OP_ARG_MAX32:
-      kernel_46(record)
+      kernel_arg_max32(record)
       break
     case OP_CUMULATE:
-      kernel_47(record)
+      kernel_cumulate(record)
       break
     case OP_SCATTER:
-      return kernel_48(record)
+      return kernel_scatter(record)
     case OP_TRANSPOSE_CONV:
-      kernel_19(record)
+      kernel_transpose_conv(record)
       break
     case OP_DETECTION:
-      kernel_20(record)
+      kernel_detection(record)
       break
     case OP_CONV_DIRECT:
-      kernel_22(record, y0, y1)
+      kernel_conv_direct(record, y0, y1)
       break
     case OP_DEPTHWISE3X3_PRODUCTS:
-      kernel_23(record, y0, y1)
+      kernel_depthwise3x3_products(record, y0, y1)
       break
     case OP_DEPTHWISE3X3_DOT:
       if (ASC_FEATURE_RELAXED_SIMD) {
         if (!isExact()) return STATUS_INEXACT
       }
-      kernel_24(record, y0, y1)
+      kernel_depthwise3x3_dot(record, y0, y1)
       break
     case OP_DEPTHWISE5X5:
-      kernel_26(record, y0, y1)
+      kernel_depthwise5x5(record, y0, y1)
       break
     case OP_ARITHMETIC:
-      kernel_27(record)
+      kernel_arithmetic(record)
       break
     case OP_GATHER_ND:
-      return kernel_28(record)
+      return kernel_gather_nd(record)
     case OP_CHANNEL_LUT:
-      kernel_29(record, y0, y1)
+      kernel_channel_lut(record, y0, y1)
       break
     case OP_WINOGRAD:
-      kernel_40(record, y0, y1)
+      kernel_winograd(record, y0, y1)
       break
     case OP_COMBINE:
-      kernel_45(record, y0, y1)
+      kernel_combine(record, y0, y1)
       break
     case OP_PARTS:
       return flash_slices(record + offsetof<PartsRecord>('from'), y0, y1)
     case OP_REDUCE:
-      kernel_41(record)
+      kernel_reduce(record)
       break
     case OP_MATMUL:
-      kernel_42(record)
+      kernel_matmul(record)
       break
     case OP_L2_NORMALIZATION:
-      kernel_43(record)
+      kernel_l2_normalization(record)
       break
     case OP_LOG_SOFTMAX:
-      kernel_44(record)
+      kernel_log_softmax(record)
       break
     case OP_CONV16:
-      kernel_90(record, y0, y1)
+      kernel_conv16(record, y0, y1)
       break
     case OP_PAIRS16:
-      kernel_91(record)
+      kernel_pairs16(record)
       break
     case OP_UNARY16:
-      kernel_92(record)
+      kernel_unary16(record)
       break
     case OP_POOL16:
-      kernel_93(record, y0, y1)
+      kernel_pool16(record, y0, y1)
       break
     case OP_REDUCE16:
-      kernel_94(record)
+      kernel_reduce16(record)
       break
     case OP_MATMUL16:
-      kernel_95(record)
+      kernel_matmul16(record)
       break
     case OP_SOFTMAX16:
-      kernel_96(record)
+      kernel_softmax16(record)
       break
     case OP_RESIZE16:
-      kernel_97(record)
+      kernel_resize16(record)
       break
     case OP_SOFTMAX8_16:
-      kernel_98(record)
+      kernel_softmax8_16(record)
       break
     default:
       if (FAST) {

@@ -30,6 +30,7 @@ import { promisify } from 'node:util'
 import { deflateRawSync, gzipSync } from 'node:zlib'
 import { bundle } from './bundle.ts'
 import { pruneDeclarations } from './declarations.ts'
+import { renameExports } from './wasm-exports.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 const VARIANTS = ['simd', 'scalar', 'relaxed', 'threads', 'fast'] as const
@@ -193,14 +194,33 @@ async function compile(module: Module): Promise<void> {
   const { name, asc, embed, compressed } = module
   const output = join(root, `build/thimble-${name}.wasm`)
   const cached = join(CACHE, `${fingerprint(module)}.wasm`)
-  if (existsSync(cached)) copyFileSync(cached, output)
-  else {
+  if (!existsSync(cached)) {
     await node(inPackage('assemblyscript', 'bin/asc.js'), asc)
     mkdirSync(CACHE, { recursive: true })
     copyFileSync(output, `${cached}.${process.pid}`)
     renameSync(`${cached}.${process.pid}`, cached)
   }
-  embedModule(name, embed, readFileSync(output), compressed)
+  const bytes = numberKernels(readFileSync(cached))
+  writeFileSync(output, bytes)
+  embedModule(name, embed, bytes, compressed)
+}
+
+/**
+ * The exports that tell the linker where kernels are, by the opcodes of assembly/layout.ts instead of their names
+ * (`kernel_conv`: `kernel_4`): what a packed program holds, and shorter.
+ */
+function numberKernels(wasm: Uint8Array): Uint8Array {
+  const numbers = new Map(
+    parseLayout(readFileSync(join(root, 'assembly/layout.ts'), 'utf8'))
+      .constants.filter(([name]) => name.startsWith('OP_'))
+      .map(([name, opcode]) => [`kernel_${name.slice(3).toLowerCase()}`, `kernel_${opcode}`]),
+  )
+  return renameExports(wasm, (name) => {
+    if (!name.startsWith('kernel_')) return name
+    const numbered = numbers.get(name)
+    if (!numbered) throw new Error(`assembly/kernels: ${name} names no opcode of assembly/layout.ts`)
+    return numbered
+  })
 }
 
 /** Writes the source that holds a module's bytes. */
@@ -230,7 +250,13 @@ async function cutCores(): Promise<void> {
 }
 
 /** What makes the rest. */
-const BUILDERS = ['tools/build.ts', 'tools/bundle.ts', 'tools/declarations.ts', 'tools/pure.ts']
+const BUILDERS = [
+  'tools/build.ts',
+  'tools/bundle.ts',
+  'tools/declarations.ts',
+  'tools/pure.ts',
+  'tools/wasm-exports.ts',
+]
 
 /** When a file, or anything in a folder, was last changed. */
 function newest(dir: string): number {

@@ -26,7 +26,12 @@ export function randomGraph(d: Dice): Graph {
   }
   /** A result with its operand's quantization. */
   const alike = (s: readonly number[]): number => b.tensor(s, dtype, ...quantizationOf(x))
-  const op = <T extends OpType>(type: T, inputs: number[], output: number, attrs: OpAttributes[T], to: Shape): void => {
+  const op = <T extends OpType>(
+    type: T,
+    inputs: number[],
+    [output, to]: [number, Shape],
+    attrs: OpAttributes[T],
+  ): void => {
     x = b.op(type, inputs, [output], attrs)
     shape = to
     seen.push([x, shape])
@@ -60,7 +65,7 @@ export function randomGraph(d: Dice): Graph {
         const inputs = [x, b.weights([to, k, j, c], scales === 1 ? undefined : 0, filterType)]
         inputs.push(wide ? longBias(to) : b.bias(to, scales))
         const attrs = { ...how, dilationH: 1, dilationW: 1, activation }
-        op('CONV_2D', inputs, tensor([n, oh, ow, to]), attrs, [n, oh, ow, to])
+        op('CONV_2D', inputs, [tensor([n, oh, ow, to]), [n, oh, ow, to]], attrs)
         break
       }
       case 2: {
@@ -70,7 +75,7 @@ export function randomGraph(d: Dice): Graph {
         const inputs = [x, b.weights([1, k, j, to], scales === 1 ? undefined : 3, filterType)]
         inputs.push(wide ? longBias(to) : b.bias(to, scales))
         const attrs = { ...how, dilationH: 1, dilationW: 1, activation, depthMultiplier }
-        op('DEPTHWISE_CONV_2D', inputs, tensor([n, oh, ow, to]), attrs, [n, oh, ow, to])
+        op('DEPTHWISE_CONV_2D', inputs, [tensor([n, oh, ow, to]), [n, oh, ow, to]], attrs)
         break
       }
       case 3:
@@ -78,25 +83,25 @@ export function randomGraph(d: Dice): Graph {
         const same = seen.filter(([, s]) => s.join() === shape.join())
         const other = d.pick(same)[0]
         const z = wide ? 0 : zero()
-        op(d.pick(['ADD', 'SUB', 'MUL'] as const), [other, x], tensor(shape, 0.1, z), { activation }, shape)
+        op(d.pick(['ADD', 'SUB', 'MUL'] as const), [other, x], [tensor(shape, 0.1, z), shape], { activation })
         break
       }
       case 5: {
         const type = d.pick(['AVERAGE_POOL_2D', 'MAX_POOL_2D'] as const)
         const attrs = { ...how, filterH: k, filterW: j, activation }
-        op(type, [x], alike([n, oh, ow, c]), attrs, [n, oh, ow, c])
+        op(type, [x], [alike([n, oh, ow, c]), [n, oh, ow, c]], attrs)
         break
       }
       case 6: {
         const pads = Array.from({ length: 4 }, () => d.int(3))
         const to: Shape = [n, h + pads[0]! + pads[1]!, w + pads[2]! + pads[3]!, c]
-        op('PAD', [x, b.ints([0, 0, ...pads, 0, 0], [4, 2])], alike(to), {}, to)
+        op('PAD', [x, b.ints([0, 0, ...pads, 0, 0], [4, 2])], [alike(to), to], {})
         break
       }
       case 7: {
         const from = [0, d.int(h), d.int(w), d.int(c)]
         const size = [n, 1 + d.int(h - from[1]!), 1 + d.int(w - from[2]!), 1 + d.int(c - from[3]!)] as Shape
-        op('SLICE', [x, b.ints(from), b.ints(size)], alike(size), {}, size)
+        op('SLICE', [x, b.ints(from), b.ints(size)], [alike(size), size], {})
         break
       }
       case 8: {
@@ -106,29 +111,32 @@ export function randomGraph(d: Dice): Graph {
           [n, h, w * c, 1],
           [n, 1, 1, h * w * c],
         ])
-        op('RESHAPE', [x, b.ints(to)], alike(to), {}, to)
+        op('RESHAPE', [x, b.ints(to)], [alike(to), to], {})
         break
       }
       case 9: {
         const fixed = wide ? tensor(shape, 1 / 32768, 0) : b.tensor(shape, dtype, 1 / 256, dtype === 'uint8' ? 0 : -128)
-        op(d.pick(['LOGISTIC', 'SOFTMAX'] as const), [x], fixed, { beta: 1 } as never, shape)
+        op(d.pick(['LOGISTIC', 'SOFTMAX'] as const), [x], [fixed, shape], { beta: 1 } as never)
         break
       }
       case 10: {
         const size = [1 + d.int(20), 1 + d.int(20)] as const
         const attrs = { alignCorners: false, halfPixelCenters: d.int(2) === 1 }
         const type = d.pick(['RESIZE_BILINEAR', 'RESIZE_NEAREST_NEIGHBOR'] as const)
-        op(type, [x, b.ints(size)], alike([n, ...size, c]), attrs, [n, ...size, c])
+        op(type, [x, b.ints(size)], [alike([n, ...size, c]), [n, ...size, c]], attrs)
         break
       }
       case 11:
-        op('MEAN', [x, b.ints([1, 2])], tensor([n, 1, 1, c]), { keepDims: true } as never, [n, 1, 1, c])
+        op('MEAN', [x, b.ints([1, 2])], [tensor([n, 1, 1, c]), [n, 1, 1, c]], { keepDims: true } as never)
         break
       case 12: {
         const near = seen.filter(([t, s]) => t === x || (dtype === 'uint8' && s[0] === n && s[1] === h && s[2] === w))
         const [other, s] = d.pick(near)
         const to: Shape = [n, h, w, c + s[3]]
-        op('CONCATENATION', [x, other], dtype === 'uint8' ? tensor(to) : alike(to), { axis: 3, activation: 'NONE' }, to)
+        op('CONCATENATION', [x, other], [dtype === 'uint8' ? tensor(to) : alike(to), to], {
+          axis: 3,
+          activation: 'NONE',
+        })
         break
       }
       default: {

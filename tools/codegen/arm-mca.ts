@@ -11,7 +11,8 @@ export type Core = 'cortex-a72' | 'neoverse-n1' | 'cortex-a55' | 'cortex-a53'
 const ATTRIBUTES = '-mattr=+dotprod,+v8.2a'
 const REPEATS = 100
 
-function tool(name: string): string | undefined {
+/** An LLVM tool of any version here, newer ones first. */
+export function tool(name: string): string | undefined {
   return ['-19', '-20', '-18', '-17', '-16', '-15', '']
     .map((v) => name + v)
     .find((t) => spawnSync(t, ['--version']).status === 0)

@@ -43,7 +43,7 @@ const CHAPTERS: Record<string, readonly (string | readonly [path: string, name: 
     ['examples/bullmq/README.md', 'Redis queue'],
     ['examples/embedded/README.md', 'Microcontroller'],
   ],
-  Benchmarks: ['docs/benchmarks.md', ['bench/README.md', 'Measure it yourself']],
+  Benchmarks: ['docs/benchmarks.md', ['bench/README.md', 'Measure it yourself'], ['docs/vnni.md', 'VNNI']],
   API: [
     ['docs/api.md', 'API'],
     ['docs/errors.md', 'Errors'],

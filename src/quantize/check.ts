@@ -19,7 +19,6 @@ const UNSEEN: TensorStats = {
   channelMin: Float32Array.of(-1),
   channelMax: Float32Array.of(1),
   channelSecond: Float32Array.of(1),
-  channelFilled: Float64Array.of(1),
   photos: new Map(),
 }
 

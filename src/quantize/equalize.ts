@@ -248,11 +248,10 @@ function rescale(
   tensors[b] = withData(tensors[b]!, bias)
 }
 
-/** The graph, and what calibration would see of it and noise cost in it. */
+/** The graph, and what calibration would see of it. */
 export interface Equalized {
   graph: Graph
   stats: Map<number, TensorStats>
-  sensitivity: Sensitivity
 }
 
 /** Statistics of a tensor whose channels are divided by factors. */
@@ -270,10 +269,6 @@ function rescaled(s: TensorStats, factors: Float64Array | undefined): TensorStat
     photos: new Map([...s.photos].map(([p, { min, max }]) => [p, { min: by(min), max: by(max) }])),
   }
 }
-
-/** The costs of noise on a tensor whose channels are divided by factors. */
-const rescaledCost = (cost: Float64Array, factors: Float64Array | undefined): Float64Array =>
-  factors ? cost.map((v, c) => v * factors[c]! ** 2) : cost
 
 /**
  * A float graph that computes the same outputs with evener channels.
@@ -294,12 +289,5 @@ export function equalize(
   for (const op of graph.ops) {
     if (isWeighted(op)) rescale(tensors, op, factorOf.get(op.inputs[0]!), factorOf.get(op.outputs[0]!))
   }
-  return {
-    graph: { ...graph, tensors },
-    stats: new Map([...stats].map(([t, s]) => [t, rescaled(s, factorOf.get(t))])),
-    sensitivity: {
-      ...sensitivity,
-      activations: new Map([...sensitivity.activations].map(([t, v]) => [t, rescaledCost(v, factorOf.get(t))])),
-    },
-  }
+  return { graph: { ...graph, tensors }, stats: new Map([...stats].map(([t, s]) => [t, rescaled(s, factorOf.get(t))])) }
 }

@@ -12,8 +12,6 @@ export interface TensorStats {
   channelMax: Float32Array
   /** Largest value per channel over all photos but the one that has `channelMax`. */
   channelSecond: Float32Array
-  /** Values that are not zero, per channel: the mean over the inputs. */
-  channelFilled: Float64Array
   /** Smallest and largest value of each channel, per photo. */
   photos: Map<number, ChannelRanges>
 }
@@ -32,16 +30,13 @@ export const rangeOf = ({ min, max }: ChannelRanges): readonly [number, number] 
 class Collector {
   readonly channels: number
   private readonly photos = new Map<number, ChannelRanges>()
-  private readonly filled: Float64Array
-  private inputs = 0
 
   constructor(channels: number) {
     this.channels = channels
-    this.filled = new Float64Array(channels)
   }
 
   add(data: Float32Array, photo: number): void {
-    const { channels, filled } = this
+    const { channels } = this
     const seen = columnRanges(data, channels)
     const known = this.photos.get(photo)
     if (known) {
@@ -50,11 +45,6 @@ class Collector {
         if (seen.max[c]! > known.max[c]!) known.max[c] = seen.max[c]!
       }
     } else this.photos.set(photo, seen)
-    for (let i = 0, c = 0; i < data.length; i++) {
-      if (data[i] !== 0) filled[c]!++
-      if (++c === channels) c = 0
-    }
-    this.inputs++
   }
 
   finish(): TensorStats {
@@ -80,7 +70,6 @@ class Collector {
       channelMin: min,
       channelMax: max,
       channelSecond: second,
-      channelFilled: this.filled.map((n) => n / this.inputs),
       photos,
     }
   }

@@ -109,23 +109,16 @@ export function quantizeChecked(graph: Graph, given: readonly Sample[], options:
   const photoOf = options.photoOf ?? samples.map((_, i) => i)
   let source = prepare(graph, scheme)
   let stats = observe(source, samples, photoOf, step('observe'))
-  const ranges = options.ranges ?? 'minmax'
-  let noise =
-    options.equalize === false && ranges !== 'mse'
-      ? undefined
-      : sensitivity(source, samples, options.seed ?? 1, step('sensitivity'))
   if (options.equalize !== false) {
-    const even = equalize(source, stats, noise!, scheme)
+    const even = equalize(source, stats, sensitivity(source, samples, options.seed ?? 1, step('sensitivity')), scheme)
     source = even.graph
     stats = even.stats
-    noise = even.sensitivity
   }
   const grids = activationGrids(source, stats, {
     scheme,
     samples,
     photoOf,
-    method: ranges,
-    ...(noise ? { cost: noise.activations } : {}),
+    method: options.ranges ?? 'minmax',
     input: options.inputRange,
   })
   const tensors: Tensor[] = source.tensors.map((t, i) =>

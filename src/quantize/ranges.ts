@@ -178,63 +178,32 @@ function heededBy(graph: Graph, tensors: readonly number[], scheme: Scheme): rea
   return [Math.min(...parts.map((p) => p[0])), Math.max(...parts.map((p) => p[1]))]
 }
 
-/** What errors on one tensor cost, per channel: rounding noise in all of an input, and one value's squared error. */
-interface ChannelCosts {
-  noise: Float64Array
-  value: Float64Array
-}
-
-/** Costs from measured ones; every value costs the same where there are none. */
-function channelCosts({ channels, channelFilled }: TensorStats, cost: Float64Array | undefined): ChannelCosts {
-  const filled = channelFilled.map((n) => Math.max(n, 1e-3))
-  const value = cost ? cost.map((v, c) => v / filled[c]!) : new Float64Array(channels).fill(1)
-  return { noise: cost ?? channelFilled, value }
-}
-
-/** What candidates are judged by. */
-interface Judging {
-  costs: ChannelCosts
-  scheme: Scheme
-}
-
 /**
- * Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value that is not
- * zero, which is exactly representable), clipping as it is.
+ * Adds what each candidate costs on one input: rounding noise as its expectation (scale^2 / 12 per value), clipping as
+ * it is, of the part that readers tell apart.
  */
-function addCosts(s: Shared, base: readonly [number, number], x: Float32Array, { costs, scheme }: Judging): void {
-  const { noise, value } = costs
-  const noisy = noise.reduce((a, b) => a + b, 0)
-  const outer = outliers(x, base, value)
+function addCosts(s: Shared, base: readonly [number, number], x: Float32Array, scheme: Scheme): void {
+  let noisy = 0
+  // Zero is exactly representable.
+  for (let i = 0; i < x.length; i++) if (x[i] !== 0) noisy++
+  const [least, most] = s.limits
+  const outer = outliers(x, base).map((v) => Math.max(least, Math.min(most, v)))
   s.candidates.forEach((factor, k) => {
     const q = scheme.affine(...scaled(s, base, factor))
     const scale = q.scales[0]!
     const lo = (scheme.low - q.zeroPoints[0]!) * scale
     const hi = (scheme.high - q.zeroPoints[0]!) * scale
     let clipping = 0
-    for (let i = 0; i < outer.at.length; i++) {
-      const v = Math.max(s.limits[0], Math.min(s.limits[1], outer.at[i]!))
-      const over = v < lo ? lo - v : v > hi ? v - hi : 0
-      clipping += over * over * outer.weight[i]!
-    }
+    for (const v of outer) clipping += v < lo ? (lo - v) ** 2 : v > hi ? (hi - v) ** 2 : 0
     s.cost[k]! += clipping + (noisy * scale * scale) / 12
   })
 }
 
-/** Values outside the narrowest candidate, and what a squared error on each costs. */
-function outliers(
-  x: Float32Array,
-  [lo, hi]: readonly [number, number],
-  value: Float64Array,
-): { at: number[]; weight: number[] } {
+/** Values outside the narrowest candidate. */
+function outliers(x: Float32Array, [lo, hi]: readonly [number, number]): Float32Array {
   const least = Math.min(...FACTORS)
   const [a, b] = [Math.min(0, lo) * least, Math.max(0, hi) * least]
-  const [at, weight]: [number[], number[]] = [[], []]
-  for (let i = 0; i < x.length; i++) {
-    if (x[i]! >= a && x[i]! <= b) continue
-    at.push(x[i]!)
-    weight.push(value[i % value.length]!)
-  }
-  return { at, weight }
+  return x.filter((v) => v < a || v > b)
 }
 
 const TAIL = 1e-4
@@ -268,8 +237,6 @@ export interface GridOptions {
   method?: RangeMethod
   samples?: readonly (readonly Float32Array[])[]
   photoOf?: readonly number[]
-  /** What noise on each channel of a tensor costs in the outputs, by tensor. Default: all values cost the same. */
-  cost?: ReadonlyMap<number, Float64Array>
   /** The range of the graph's first input where it is known from the preprocessing. */
   input?: readonly [number, number] | undefined
 }
@@ -278,7 +245,7 @@ export interface GridOptions {
 export function activationGrids(
   graph: Graph,
   stats: Map<number, TensorStats>,
-  { scheme, method = 'minmax', samples = [], photoOf = [], cost, input }: GridOptions,
+  { scheme, method = 'minmax', samples = [], photoOf = [], input }: GridOptions,
 ): Map<number, Quantization> {
   const sets = sharedGrids(graph, stats, scheme)
   const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
@@ -287,18 +254,12 @@ export function activationGrids(
     const setOf = new Map(
       sets.filter((s) => !s.fixed && !isInput(s)).flatMap((s) => s.sources.map((t) => [t, s] as const)),
     )
-    const costs = new Map(
-      [...setOf].map(([t, s]) => {
-        const known = cost && s.sources.every((k) => cost.has(k)) ? cost.get(t) : undefined
-        return [t, channelCosts(stats.get(t)!, known)]
-      }),
-    )
     const model = floatModel(graph)
     samples.forEach((sample, i) =>
       model.run(sample, (t, x) => {
         const s = setOf.get(t)
         if (!s) return
-        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x, { costs: costs.get(t)!, scheme })
+        if (method === 'mse') addCosts(s, rangeWithout(s, photoOf[i]!), x, scheme)
         else kept.set(s, [...(kept.get(s) ?? []), thinned(x, samples.length)])
       }),
     )

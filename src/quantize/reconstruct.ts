@@ -38,7 +38,8 @@ export function addMoments(m: Moments, rows: Float32Array, count: number, float?
   const { K, xx, x, squares, loss } = m
   if (xx) columnProducts(rows, rows, xx, { M: count, I: K, J: K })
   if (loss && float) {
-    const lost = float.map((v, i) => v - rows[i]!)
+    const lost = new Float32Array(rows.length)
+    for (let i = 0; i < lost.length; i++) lost[i] = float[i]! - rows[i]!
     columnProducts(lost, rows, loss.dx, { M: count, I: K, J: K })
     addColumns(loss.d, lost)
   }
@@ -114,7 +115,12 @@ export function covariance({ K, count, xx, x }: Moments): Float64Array | undefin
 /** Covariance of what was lost with what is there, [K, K]. */
 function lossCovariance({ K, count, x, loss }: Moments): Float64Array | undefined {
   if (!loss) return undefined
-  return loss.dx.map((v, i) => v / count - (loss.d[Math.floor(i / K)]! / count) * (x[i % K]! / count))
+  const out = new Float64Array(K * K)
+  for (let i = 0; i < K; i++) {
+    const mean = loss.d[i]! / count
+    for (let j = 0; j < K; j++) out[i * K + j] = loss.dx[i * K + j]! / count - mean * (x[j]! / count)
+  }
+  return out
 }
 
 /** a [M, K] times the transposed b [N, K]. */
@@ -126,8 +132,11 @@ function product(a: Float32Array, b: Float32Array, K: number): Float32Array {
 }
 
 /** [K, K] as floats, rows for columns. */
-const turned = (a: Float64Array, K: number): Float32Array =>
-  Float32Array.from({ length: K * K }, (_, i) => a[(i % K) * K + Math.floor(i / K)]!)
+function turned(a: Float64Array, K: number): Float32Array {
+  const out = new Float32Array(K * K)
+  for (let i = 0; i < K; i++) for (let j = 0; j < K; j++) out[j * K + i] = a[i * K + j]!
+  return out
+}
 
 /**
  * What to add to rows [R, K] of weights so that, on inputs with losses, they come nearest to the float layer's outputs:

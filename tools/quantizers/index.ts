@@ -12,23 +12,21 @@
  *   --name: of each network, in the table
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
-import { imagesIn } from '../../src/cli/files.ts'
 import { readFloatModel } from '../../src/convert/index.ts'
 import { floatModel } from '../../src/float/execute.ts'
 import { readTflite } from '../../src/formats/tflite.ts'
 import type { Graph } from '../../src/graph.ts'
 import { writeTflite } from '../../src/formats/tflite-write.ts'
-import { decodeImage } from '../../src/image/decode.ts'
 import { random, variations } from '../../src/quantize/augment.ts'
 import { photoInput, pixelRange } from '../../src/quantize/inputs.ts'
 import { quantize } from '../../src/quantize/quantize.ts'
-import type { PixelImage } from '../../src/types.ts'
 import { projectRoot } from '../zoo/fetch.ts'
 import { onnxNet } from './onnx-net.ts'
+import { type Labelled, photosIn } from './photos.ts'
 
 const FOLDER = join(projectRoot, 'build', 'quantizers-run')
 
@@ -94,24 +92,6 @@ async function peers(python: string, script: string, onResult: (r: Result) => vo
   if (code) {
     throw new Error(`${python} ended with ${code}; set it up as the head of tools/quantizers/index.ts says\n${noise}`)
   }
-}
-
-interface Labelled {
-  pixels: PixelImage
-  /** Undefined: the folder does not say. */
-  truth?: number
-}
-
-/** Photos of a folder, or of one folder a class. */
-function photosIn(folder: string): Labelled[] {
-  const classes = readdirSync(folder, { withFileTypes: true })
-    .filter((e) => e.isDirectory())
-    .map((e) => e.name)
-    .sort()
-  const read = (path: string): PixelImage => decodeImage(readFileSync(path))
-  return classes.length
-    ? classes.flatMap((name, truth) => imagesIn(join(folder, name)).map((f) => ({ pixels: read(f), truth })))
-    : imagesIn(folder).map((f) => ({ pixels: read(f) }))
 }
 
 interface Run {

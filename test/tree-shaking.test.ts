@@ -116,7 +116,8 @@ for (const [name, host] of Object.entries(HOSTS)) {
 /** What every task needs: recognising the model's head, the network, pictures of every kind. */
 const COMMON = ['decoders', 'described', 'frame', 'network', 'recognise', 'values']
 /** The decoders of boxes: which one runs is known when the model is read. */
-const BOXES = 'blazeface centernet fastestdet fomo postprocess ssd yolo yolo-grid yolo-nms yolox'.split(' ')
+const BOXES =
+  'blazeface centernet dbface fastestdet fomo postprocess ssd yolo yolo-grid yolo-nms yolo-parts yolox'.split(' ')
 const DETECTOR = [...COMMON, 'boxes', 'detector', ...BOXES.map((head) => `heads/${head}`)]
 
 /** The modules of tasks that one name of thimble/vision brings. */

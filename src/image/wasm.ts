@@ -151,7 +151,7 @@ export class ImageDecoder {
     if (isYuv(frame)) {
       const planes = yuvPlan(frame)
       const at = this.bring(frame.data)
-      this.fill({ width, height }, input, how, out, { at, planes })
+      this.fill({ width, height, raw: { at, planes } }, input, how, out)
     } else {
       const { data, channels } = fromRaw(frame)
       if (channels === 4) return undefined
@@ -211,11 +211,10 @@ export class ImageDecoder {
 
   /** The picture that was loaded, or a raw frame whose bytes are at `raw.at` -> `out`. */
   private fill(
-    { width, height }: Size,
+    { width, height, raw }: Size & { raw?: { at: number; planes: YuvPlan } },
     input: TensorInfo,
     how: Preprocess,
     out: TypedArray,
-    raw?: { at: number; planes: YuvPlan },
   ): void {
     const { wasm } = this
     const geometry = inputGeometry(input)

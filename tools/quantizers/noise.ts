@@ -1,7 +1,6 @@
 /** Where a quantized network's errors come from: each tensor and each filter quantized alone, everything else float. */
 import { floatModel, type FloatModel } from '../../src/float/execute.ts'
 import { snap } from '../../src/float/values.ts'
-import type { Graph } from '../../src/graph.ts'
 import { isLayer, operandsOf } from '../../src/quantize/channel-groups.ts'
 import { probedOutputs } from '../../src/quantize/outputs.ts'
 import type { Quantized } from '../../src/quantize/quantize.ts'
@@ -23,7 +22,8 @@ export interface Sources {
 type Live = Map<number, Float32Array>
 
 /** Squared error of the outputs when `changed` takes the place of `live` from op `from` on. */
-function errorAfter(model: FloatModel, graph: Graph, live: Live, from: number, changed: Live): number {
+function errorAfter(model: FloatModel, live: Live, from: number, changed: Live): number {
+  const { graph } = model
   const value = (t: number): Float32Array => changed.get(t) ?? live.get(t) ?? model.constant(t)
   for (const op of graph.ops.slice(from)) {
     if (!op.inputs.some((t) => changed.has(t))) continue
@@ -56,11 +56,11 @@ export function noiseSources({ graph, equalized }: Quantized, inputs: readonly F
       if (quantization && op.type !== 'PAD' && op.type !== 'RESHAPE') {
         const rounded = live.get(y)!.slice()
         snap(rounded, quantization, dtype)
-        add(i, 'output', errorAfter(model, float, live, i + 1, new Map([[y, rounded]])))
+        add(i, 'output', errorAfter(model, live, i + 1, new Map([[y, rounded]])))
       }
       if (!isLayer(op)) return
       const filter = op.inputs[operandsOf(op).filter]!
-      add(i, 'filter', errorAfter(model, float, live, i, new Map([[filter, stored.constant(filter)]])))
+      add(i, 'filter', errorAfter(model, live, i, new Map([[filter, stored.constant(filter)]])))
     })
   }
   return { signal, sources: [...found.values()] }

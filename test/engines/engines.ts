@@ -166,6 +166,15 @@ export const engines: readonly Engine[] = [
     command: ['/usr/bin/env', 'python3', host('wasmtime_host.py'), peer('python/wasmtime')],
     env: PYTHON,
   },
+  ...['Winch', 'Pulley'].map((compiler): Engine => ({
+    id: `wasmtime-${compiler.toLowerCase()}`,
+    title: `Wasmtime, ${compiler === 'Winch' ? 'Winch (baseline compiler)' : 'Pulley (interpreter)'}`,
+    runs: 'module',
+    variants: ['simd', 'scalar'],
+    maxMacs: 10e6,
+    command: ['/usr/bin/env', 'python3', host('wasmtime_host.py'), peer('python/wasmtime')],
+    env: { ...PYTHON, THIMBLE_WASMTIME: compiler },
+  })),
   {
     id: 'wasmtime-arm64',
     title: 'Wasmtime, arm64 (QEMU)',

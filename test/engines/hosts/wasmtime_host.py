@@ -1,6 +1,7 @@
 """Wasmtime through its Python API: wasmtime_host.py MODULE.wasm OUTPUTS RUNS IN0[,IN1]=PREFIX ..."""
 import importlib.metadata
 import json
+import os
 import statistics
 import sys
 import time
@@ -8,8 +9,22 @@ import time
 import wasmtime
 
 
+COMPILER = os.environ.get("THIMBLE_WASMTIME", "Cranelift")
+
+
+def configured():
+    """Cranelift, or the compiler that THIMBLE_WASMTIME names."""
+    config = wasmtime.Config()
+    if COMPILER == "Pulley":
+        config.target = "pulley64"
+    if COMPILER == "Winch":
+        # The API names two strategies only; wasmtime.h has the third: WASMTIME_STRATEGY_WINCH.
+        wasmtime._ffi.wasmtime_config_strategy_set(config.ptr(), 2)
+    return config
+
+
 def main(path, outputs, runs, *cases):
-    engine = wasmtime.Engine()
+    engine = wasmtime.Engine(configured())
     store = wasmtime.Store(engine)
     module = wasmtime.Module.from_file(engine, path)
     assert not module.imports, "the module has imports"
@@ -34,7 +49,7 @@ def main(path, outputs, runs, *cases):
             at = e["thimble_output_ptr"](store, i)
             open(prefix + str(i), "wb").write(memory.read(store, at, at + e["thimble_output_bytes"](store, i)))
     times = [invoke(cases[0].split("=")[0].split(",")) for _ in range(int(runs))]
-    print(json.dumps({"engine": f"Wasmtime {importlib.metadata.version('wasmtime')} x64", "abi": e["thimble_abi"](store), "memoryBytes": memory.data_len(store), "ms": statistics.median(times or [0])}))
+    print(json.dumps({"engine": f"Wasmtime {importlib.metadata.version('wasmtime')} x64" + ("" if COMPILER == "Cranelift" else f", {COMPILER}"), "abi": e["thimble_abi"](store), "memoryBytes": memory.data_len(store), "ms": statistics.median(times or [0])}))
 
 
 main(*sys.argv[1:])

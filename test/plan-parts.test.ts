@@ -13,11 +13,11 @@ import { elements, type Graph } from '../src/graph.ts'
 import { loadGraph } from '../src/load-graph.ts'
 import type { Lowered } from '../src/lower/index.ts'
 import type { Buffer, Step } from '../src/lower/program.ts'
-import { type Overlay, planArena, type Request } from '../src/plan/arena.ts'
+import { liveMaximum, type Overlay, planArena, type Request } from '../src/plan/arena.ts'
 import { arrange } from '../src/plan/arrange.ts'
 import { Bands, wholeValues } from '../src/plan/bands.ts'
 import { Candidates, Group, type Candidate } from '../src/plan/candidates.ts'
-import { findFloatWeights, lowerModel, placeAll, refuseFloat, slackOf } from '../src/plan/compile.ts'
+import { arenaOf, findFloatWeights, lowerModel, placeAll, refuseFloat, slackOf } from '../src/plan/compile.ts'
 import {
   headOf,
   layOutTables,
@@ -259,6 +259,34 @@ test('arena: with thousands alive at a time gaps are joined, split and grown', (
       )
     }
   }
+})
+
+test('the largest sum alive, and what reports are told of the arena', () => {
+  const requests = [
+    { bytes: 10, first: 0, last: 1 },
+    { bytes: 20, first: 1, last: 2 },
+    { bytes: 40, first: 3, last: 5 },
+    { bytes: 0, first: 0, last: 9 },
+  ]
+  assert.is(liveMaximum(requests), 48)
+  assert.is(liveMaximum(requests.slice(0, 2)), 48)
+  assert.is(liveMaximum([]), 0)
+  const unit = (...ops: number[]): Unit => ({ steps: ops.map((opIndex) => ({ opIndex })) }) as unknown as Unit
+  const buffer = (first: number, last: number, bytes = 5, room?: number): Buffer => ({
+    name: `${first}`,
+    bytes,
+    address: 0,
+    first,
+    last,
+    room,
+  })
+  const live = [buffer(-1, 0), buffer(0, 1, 5, 9), buffer(1, Infinity), buffer(2, 2), buffer(0, 0, 0)]
+  assert.equal(arenaOf([unit(3, 4), unit(7, 8)], live, [0, 16, 32, 48, 64]), [
+    { name: '-1', offset: 0, bytes: 5, firstOp: -1, lastOp: 4 },
+    { name: '0', offset: 16, bytes: 9, firstOp: 3, lastOp: 8 },
+    { name: '1', offset: 32, bytes: 5, firstOp: 7, lastOp: 8 },
+    { name: '2', offset: 48, bytes: 5, firstOp: 8, lastOp: 8 },
+  ])
 })
 
 // Networks --------------------------------------------------------------------

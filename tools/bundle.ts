@@ -7,8 +7,8 @@
  *   dist/threads/worker.js  a script of its own
  *   dist/cjs/*.cjs          the same for `require`: one file, and one a name that shows its part
  *
- * Names stay and nothing is minified but the file for `require`, which holds all once more. Bundlers of users find
- * literal `import()` and `new URL(…, import.meta.url)` as in src/, which is why everything but the entry points lies one
+ * Names stay and nothing is minified but the file for `require`, which holds all once more: esbuild drops the marks
+ * of pure calls with the white space, and merged declarations are kept or left out together. Bundlers of users find literal `import()` and `new URL(…, import.meta.url)` as in src/, which is why everything but the entry points lies one
  * folder deep.
  */
 import { existsSync } from 'node:fs'
@@ -41,8 +41,6 @@ const options = (root: string) =>
     legalComments: 'none',
     logLevel: 'warning',
     logOverride: { 'ignored-bare-import': 'silent' },
-    minifyWhitespace: true,
-    minifySyntax: true,
     write: false,
     metafile: true,
   }) as const satisfies BuildOptions

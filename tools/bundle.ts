@@ -7,9 +7,10 @@
  *   dist/threads/worker.js  a script of its own
  *   dist/cjs/*.cjs          the same for `require`: one file, and one a name that shows its part
  *
- * Names stay and nothing is minified but the file for `require`, which holds all once more: esbuild drops the marks
- * of pure calls with the white space, and merged declarations are kept or left out together. Bundlers of users find literal `import()` and `new URL(…, import.meta.url)` as in src/, which is why everything but the entry points lies one
- * folder deep.
+ * Names stay and nothing is minified but the file for `require`, which holds all once more: esbuild drops the marks of
+ * pure calls with the white space, and declarations that it merges are kept or left out together. Bundlers of users
+ * find literal `import()` and `new URL(…, import.meta.url)` as in src/, which is why everything but the entry points
+ * lies one folder deep.
  */
 import { existsSync } from 'node:fs'
 import { mkdir, readFile, writeFile } from 'node:fs/promises'

@@ -216,10 +216,11 @@ const RULES: Partial<Record<OpType, (s: Site) => Float32Array | Float32Array[]>>
     return out
   },
   SELECT_V2: (s) => {
-    const [c, a, b] = [0, 1, 2].map((i) => placeIn(s.shape(i), s.out.length)) as Place[]
+    const place = (i: number): Place => placeIn(s.shape(i), s.out.length)
+    const [c, a, b] = [place(0), place(1), place(2)]
     const [vc, va, vb] = [s.x(0), s.x(1), s.x(2)]
     const out = new Float32Array(elements(s.out))
-    eachElement(s.out, (at, i) => (out[i] = vc[c!(at)]! !== 0 ? va[a!(at)]! : vb[b!(at)]!))
+    eachElement(s.out, (at, i) => (out[i] = vc[c(at)]! !== 0 ? va[a(at)]! : vb[b(at)]!))
     return out
   },
   TILE: (s) => {

@@ -116,7 +116,7 @@ export function randomGraph(d: Dice): Graph {
       }
       case 9: {
         const fixed = wide ? tensor(shape, 1 / 32768, 0) : b.tensor(shape, dtype, 1 / 256, dtype === 'uint8' ? 0 : -128)
-        op(d.pick(['LOGISTIC', 'SOFTMAX'] as const), [x], [fixed, shape], { beta: 1 } as never)
+        op(d.pick(['LOGISTIC', 'SOFTMAX'] as const), [x], [fixed, shape], { beta: 1 })
         break
       }
       case 10: {
@@ -127,7 +127,7 @@ export function randomGraph(d: Dice): Graph {
         break
       }
       case 11:
-        op('MEAN', [x, b.ints([1, 2])], [tensor([n, 1, 1, c]), [n, 1, 1, c]], { keepDims: true } as never)
+        op('MEAN', [x, b.ints([1, 2])], [tensor([n, 1, 1, c]), [n, 1, 1, c]], { keepDims: true })
         break
       case 12: {
         const near = seen.filter(([t, s]) => t === x || (dtype === 'uint8' && s[0] === n && s[1] === h && s[2] === w))

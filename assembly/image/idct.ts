@@ -50,7 +50,7 @@ function flat(dc: i32, size: i32, out: usize, stride: usize): void {
 }
 
 // One pass of the 8-point transform over eight lanes, in: in0 ... in7, out: out0 ... out7. Globals are slow to write in
-// most engines, so both passes are spelled out by the inlined helpers below.
+// most engines, so the first pass of few rows is spelled out by the inlined helpers below.
 
 @inline function pairs(a: v128, b: v128, high: bool): v128 {
   return high ? v128.shuffle<u16>(a, b, 4, 12, 5, 13, 6, 14, 7, 15) : v128.shuffle<u16>(a, b, 0, 8, 1, 9, 2, 10, 3, 11)
@@ -218,7 +218,7 @@ function wide8(block: usize, quant: usize, reach: i32, out: usize, stride: usize
       11,
     )
   } else {
-    pass(
+    wholePass(
       dequantized(block, quant, 0),
       dequantized(block, quant, 1),
       dequantized(block, quant, 2),
@@ -227,7 +227,6 @@ function wide8(block: usize, quant: usize, reach: i32, out: usize, stride: usize
       dequantized(block, quant, 5),
       dequantized(block, quant, 6),
       dequantized(block, quant, 7),
-      false,
       11,
     )
   }
@@ -261,8 +260,23 @@ function wide8(block: usize, quant: usize, reach: i32, out: usize, stride: usize
   )
 }
 
+/** `pass` of eight rows or columns, of which there is one: called, it costs less than a copy more would weigh. */
+function wholePass(
+  in0: v128,
+  in1: v128,
+  in2: v128,
+  in3: v128,
+  in4: v128,
+  in5: v128,
+  in6: v128,
+  in7: v128,
+  shift: i32,
+): void {
+  pass(in0, in1, in2, in3, in4, in5, in6, in7, false, shift)
+}
+
 /** Rows, lanes being rows: to samples, turned back. */
-@inline function secondPass(
+function secondPass(
   in0: v128,
   in1: v128,
   in2: v128,
@@ -274,7 +288,7 @@ function wide8(block: usize, quant: usize, reach: i32, out: usize, stride: usize
   out: usize,
   stride: usize,
 ): void {
-  pass(in0, in1, in2, in3, in4, in5, in6, in7, false, 18)
+  wholePass(in0, in1, in2, in3, in4, in5, in6, in7, 18)
   const centre = i8x16.splat(-128)
   // Bytes: column i's rows, then column i + 1's.
   const c01 = v128.xor(i8x16.narrow_i16x8_s(lane(0), lane(1)), centre)

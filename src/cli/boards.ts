@@ -32,7 +32,7 @@ export interface Needs {
 /** Stack, C library and buffers, as examples/embedded has them. */
 const RAM_BESIDE = 6 * KB
 const FLASH_BESIDE = 8 * KB
-/** Bytes of Thumb-2 code for one of WebAssembly: 3.1 to 3.9 in examples/embedded, gcc -O2. */
+/** Bytes of Thumb-2 code for one of WebAssembly (gcc -O2), an estimate on the safe side. */
 const CODE_GROWTH = 4
 
 /** `code`, `data`: of the file; `memory`: linear memory in all. */

@@ -8,7 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { disposable } from '../src/dispose.ts'
 import { taskOf } from '../src/task.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
+import type { Model, TensorInfo, TypedArray } from '../src/types.ts'
 import {
   createDetector,
   createPoseEstimator,
@@ -17,6 +17,7 @@ import {
   headKinds,
   skeletonOf,
 } from '../src/vision.ts'
+import { blank } from './image-files.ts'
 import { root } from './util.ts'
 
 type Info = Omit<Partial<TensorInfo>, 'shape'>
@@ -38,12 +39,6 @@ function answering(size: [number, number], outputs: readonly Output[]): Model {
     ...disposable(() => undefined),
   }
 }
-const blank = (width: number, height: number): PixelImage => ({
-  data: new Uint8Array(width * height * 3),
-  width,
-  height,
-  channels: 3,
-})
 /** Numbers from 0 to 1, the same in every run. */
 function random(seed: number): () => number {
   let state = seed

@@ -8,8 +8,9 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { disposable } from '../src/dispose.ts'
-import type { Model, PixelImage, TypedArray } from '../src/types.ts'
+import type { Model, TypedArray } from '../src/types.ts'
 import { createPoseEstimator, crop, cropAfter, pipeline, type Pose } from '../src/vision.ts'
+import { blank } from './image-files.ts'
 import { root } from './util.ts'
 
 interface Output {
@@ -52,12 +53,6 @@ function recorded(side: number, outputs: readonly Output[], answers?: readonly T
   }
 }
 
-const blank = (width: number, height: number): PixelImage => ({
-  data: new Uint8Array(width * height * 3),
-  width,
-  height,
-  channels: 3,
-})
 const near = (got: readonly number[], want: readonly number[]): boolean =>
   got.every((v, i) => Math.abs(v - want[i]!) <= 1e-3)
 const flat = (points: readonly { x: number; y: number }[]): number[] => points.flatMap(({ x, y }) => [x, y])

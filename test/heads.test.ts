@@ -8,13 +8,14 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { Metadata } from '../src/graph.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
+import type { Model, TensorInfo, TypedArray } from '../src/types.ts'
 import { createDetector, givesBoxes } from '../src/vision/detector.ts'
 import { type Head, type HeadKind, taskOfHead } from '../src/vision/head.ts'
 import { pyramidAnchors } from '../src/vision/heads/ssd.ts'
 import { createPoseEstimator } from '../src/vision/pose.ts'
 import { headOf } from '../src/vision/recognise.ts'
 import { createSegmenter } from '../src/vision/segmenter.ts'
+import { blank } from './image-files.ts'
 import { root } from './util.ts'
 
 interface Case {
@@ -57,13 +58,6 @@ function recorded({ input: [width, height], outputs, labels }: Case): Model {
   }
 }
 
-const blank = ([width, height]: readonly [number, number]): PixelImage => ({
-  data: new Uint8Array(width * height * 3),
-  width,
-  height,
-  channels: 3,
-})
-
 const near = (got: number, want: number, what: string): void =>
   assert.ok(Math.abs(got - want) <= TOLERANCE, `${what}: ${got}, expected ${want}`)
 
@@ -79,7 +73,7 @@ async function checkBoxes(c: Case): Promise<void> {
   const detector = await createDetector(recorded(c), c.options)
   assert.is(detector.head.kind, c.kind)
   const got = detector
-    .detect(blank(c.photo))
+    .detect(blank(...c.photo))
     .map(({ box, score, index }) => [box.x, box.y, box.x + box.width, box.y + box.height, score, index])
   const want = cut(c.expected.boxes!, c.photo)
   assert.is(got.length, want.length, 'as many boxes')
@@ -93,7 +87,7 @@ async function checkBoxes(c: Case): Promise<void> {
 
 async function checkPoints(c: Case): Promise<void> {
   const estimator = await createPoseEstimator(recorded(c), c.options)
-  const poses = estimator.estimate(blank(c.photo))
+  const poses = estimator.estimate(blank(...c.photo))
   const want = c.expected.points!
   assert.is(poses.length, want.length, 'as many poses')
   const into = (v: number, most: number): number => (c.expected.clipped ? Math.max(0, Math.min(most, v)) : v)
@@ -123,7 +117,7 @@ async function checkPoints(c: Case): Promise<void> {
 /** The union of the masks by class, painted worst first; on a photo of the input's size. */
 async function checkMasks(c: Case): Promise<void> {
   const segmenter = await createSegmenter(recorded(c), c.options)
-  const { mask } = segmenter.segment(blank(c.photo))
+  const { mask } = segmenter.segment(blank(...c.photo))
   const want = new Uint16Array(mask.length)
   c.expected
     .masks!.map((m, i) => [m, c.expected.boxes![i]!] as const)

@@ -1,6 +1,7 @@
 /** Small image files made on the spot, for the tests of the decoders. */
 import { deflateSync } from 'node:zlib'
 import { crc32 } from '../src/scan.ts'
+import type { PixelImage } from '../src/types.ts'
 import { rng } from './util.ts'
 
 const u32be = (v: number): number[] => [v >>> 24, (v >>> 16) & 255, (v >>> 8) & 255, v & 255]
@@ -194,3 +195,11 @@ export function noise(seed: number, count: number): Uint8Array {
   const random = rng(seed)
   return Uint8Array.from({ length: count }, () => random.int(256))
 }
+
+/** A black picture. */
+export const blank = (width: number, height: number): PixelImage => ({
+  data: new Uint8Array(width * height * 3),
+  width,
+  height,
+  channels: 3,
+})

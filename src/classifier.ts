@@ -267,6 +267,27 @@ const rules = (scores: ClassifierOptions['scores']): Rules<ClassifierOptions> =>
   prepareFrame: callback,
 })
 
+/** Which output holds the scores, what they are called, and how an image becomes the input. */
+type Reading = Pick<Classifier, 'labels' | 'notes' | 'preprocess' | 'assumed'> & { at: number }
+
+/** Errors: `usage/not-a-classifier`, `usage/labels`, `image/unsupported-input`. */
+function readingOf(model: Model, given: ClassifierOptions['labels'], preprocessing?: Preprocess): Reading {
+  if (model.inputs.length !== 1) {
+    throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
+      expected: 1,
+      got: model.inputs.length,
+      hint: 'use run for raw tensors',
+    })
+  }
+  const names = typeof given === 'string' || given instanceof Uint8Array ? readLabels(given).labels : given
+  const at = scoreOutput(model, (names ?? model.metadata.labels)?.length)
+  const { labels, notes } = pickLabels(model, given, elements(model.outputs[at]!.shape))
+  const { preprocess, assumed } = preprocessing
+    ? { preprocess: preprocessing, assumed: 'given by the caller' }
+    : defaultPreprocess(model.inputs[0]!, model.metadata)
+  return { at, labels, notes, preprocess, assumed }
+}
+
 /**
  * Makes a classifier of a loaded model. The classifier keeps its buffers: classifying allocates only the answer.
  * A model with one output has two classes: `index` 1 with its score p, and 0 with 1 - p.
@@ -283,20 +304,7 @@ export async function createClassifier(
 ): Promise<Classifier<Prediction[] | Promise<Prediction[]>>> {
   expectModel(model, 'createClassifier')
   checkOptions('createClassifier', options, rules(options?.scores) as Rules<ClassifierOptions<Decode | DecodeLater>>)
-  if (model.inputs.length !== 1) {
-    throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
-      expected: 1,
-      got: model.inputs.length,
-      hint: 'use run for raw tensors',
-    })
-  }
-  const { labels: given } = options
-  const names = typeof given === 'string' || given instanceof Uint8Array ? readLabels(given).labels : given
-  const at = scoreOutput(model, (names ?? model.metadata.labels)?.length)
-  const { labels, notes } = pickLabels(model, given, elements(model.outputs[at]!.shape))
-  const { preprocess, assumed } = options.preprocess
-    ? { preprocess: options.preprocess, assumed: 'given by the caller' }
-    : defaultPreprocess(model.inputs[0]!, model.metadata)
+  const { at, labels, notes, preprocess, assumed } = readingOf(model, options.labels, options.preprocess)
   const preprocessor = new Preprocessor(model.inputs[0]!, preprocess)
   const limitRules: Rules<ClassifyLimits> = { topK: whole(), scoreThreshold: threshold(options.scores) }
   const scoresOf = scorer(model, model.outputs[at]!, options.scores ?? 'auto')

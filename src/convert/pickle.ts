@@ -203,204 +203,123 @@ class Machine {
   }
 
   private step(op: number): void {
-    switch (op) {
-      case 0x80:
-        if (this.u8() > 5) this.fail('pickle protocol is newer than 5')
-        break // PROTO
-      case 0x95:
-        this.take(8)
-        break // FRAME
-      case 0x28:
-        this.push(MARK)
-        break
-      case 0x30:
-        this.pop()
-        break // POP
-      case 0x31:
-        this.popMark()
-        break // POP_MARK
-      case 0x32:
-        this.push(this.top())
-        break // DUP
-      case 0x4e:
-        this.push(null)
-        break
-      case 0x88:
-        this.push(true)
-        break
-      case 0x89:
-        this.push(false)
-        break
-      case 0x5d:
-        this.push([])
-        break // EMPTY_LIST
-      case 0x29:
-        this.push([])
-        break // EMPTY_TUPLE
-      case 0x7d:
-        this.push(new Map())
-        break // EMPTY_DICT
-      case 0x8f:
-        this.push(new Set())
-        break // EMPTY_SET
-      case 0x6c:
-      case 0x74:
-        this.push(this.popMark())
-        break // LIST, TUPLE
-      case 0x85:
-        this.tuple(1)
-        break
-      case 0x86:
-        this.tuple(2)
-        break
-      case 0x87:
-        this.tuple(3)
-        break
-      case 0x64: {
-        const items = this.popMark()
-        this.push(new Map())
-        this.setItems(items)
-        break
-      } // DICT
-      case 0x73: {
-        const value = this.pop()
-        const key = this.pop()
-        this.setItems([key, value])
-        break
-      } // SETITEM
-      case 0x75:
-        this.setItems(this.popMark())
-        break // SETITEMS
-      case 0x61:
-        this.append([this.pop()])
-        break // APPEND
-      case 0x65:
-        this.append(this.popMark())
-        break // APPENDS
-      case 0x90: {
-        const items = this.popMark()
-        const set = this.top()
-        if (!(set instanceof Set)) this.fail('not a set')
-        items.forEach((v) => set.add(v))
-        break
-      } // ADDITEMS
-      case 0x63:
-        this.global(this.line(), this.line())
-        break // GLOBAL
-      case 0x93: {
-        const name = this.pop()
-        const module = this.pop()
-        this.global(String(module), String(name))
-        break
-      } // STACK_GLOBAL
-      case 0x52:
-      case 0x81: {
-        const args = this.pop()
-        this.call(this.pop(), args)
-        break
-      } // REDUCE, NEWOBJ
-      case 0x62:
-        this.build()
-        break // BUILD
-      case 0x51: {
-        // BINPERSID
-        const id = this.pop()
-        if (!this.options.persistent) this.fail('pickle has a persistent id')
-        this.push(this.options.persistent(id))
-        break
-      }
-      case 0x70:
-        this.memo.set(Number(this.line()), this.top())
-        break // PUT
-      case 0x71:
-        this.memo.set(this.u8(), this.top())
-        break // BINPUT
-      case 0x72:
-        this.memo.set(this.u32(), this.top())
-        break // LONG_BINPUT
-      case 0x94:
-        this.memo.set(this.memo.size, this.top())
-        break // MEMOIZE
-      case 0x67:
-        this.get(Number(this.line()))
-        break
-      case 0x68:
-        this.get(this.u8())
-        break
-      case 0x6a:
-        this.get(this.u32())
-        break
-      default:
-        this.scalar(op)
-    }
+    const act = Object.hasOwn(Machine.ACTS, op) ? Machine.ACTS[op] : undefined
+    if (!act) this.fail(`pickle opcode 0x${op.toString(16)} is not read`)
+    act(this)
   }
 
-  private scalar(op: number): void {
-    switch (op) {
-      case 0x4a:
-        this.push(this.view.getInt32(this.take(4), true))
-        break // BININT
-      case 0x4b:
-        this.push(this.u8())
-        break
-      case 0x4d:
-        this.push(this.u16())
-        break
-      case 0x8a:
-        this.push(this.long(this.u8()))
-        break // LONG1
-      case 0x8b:
-        this.push(this.long(this.u32()))
-        break // LONG4
-      case 0x47:
-        this.push(this.view.getFloat64(this.take(8), false))
-        break // BINFLOAT
-      case 0x49: {
-        const s = this.line()
-        this.push(s === '01' ? true : s === '00' ? false : Number(s))
-        break
-      } // INT
-      case 0x4c:
-        this.push(Number(this.line().replace(/L$/, '')))
-        break // LONG
-      case 0x46:
-        this.push(Number(this.line()))
-        break // FLOAT
-      case 0x58:
-        this.push(utf8.decode(this.blob(this.u32())))
-        break // BINUNICODE
-      case 0x8c:
-        this.push(utf8.decode(this.blob(this.u8())))
-        break
-      case 0x8d:
-        this.push(utf8.decode(this.blob(this.u64())))
-        break
-      case 0x56:
-        this.push(this.line())
-        break // UNICODE
-      case 0x53:
-        this.push(this.line().replace(/^['"]|['"]$/g, ''))
-        break // STRING
-      case 0x54:
-        this.push(latin1.decode(this.blob(this.u32())))
-        break // BINSTRING
-      case 0x55:
-        this.push(latin1.decode(this.blob(this.u8())))
-        break
-      case 0x42:
-        this.push(this.blob(this.u32()))
-        break // BINBYTES
-      case 0x43:
-        this.push(this.blob(this.u8()))
-        break
-      case 0x8e:
-        this.push(this.blob(this.u64()))
-        break
-      case 0x96:
-        this.push(this.blob(this.u64()))
-        break // BYTEARRAY8
-      default:
-        this.fail(`pickle opcode 0x${op.toString(16)} is not read`)
-    }
+  private protocol(version: number): void {
+    if (version > 5) this.fail('pickle protocol is newer than 5')
+  }
+
+  private dict(): void {
+    const items = this.popMark()
+    this.push(new Map())
+    this.setItems(items)
+  }
+
+  private setItem(): void {
+    const value = this.pop()
+    const key = this.pop()
+    this.setItems([key, value])
+  }
+
+  private addItems(): void {
+    const items = this.popMark()
+    const set = this.top()
+    if (!(set instanceof Set)) this.fail('not a set')
+    items.forEach((v) => set.add(v))
+  }
+
+  private stackGlobal(): void {
+    const name = this.pop()
+    const module = this.pop()
+    this.global(String(module), String(name))
+  }
+
+  private reduce(): void {
+    const args = this.pop()
+    this.call(this.pop(), args)
+  }
+
+  private persistent(): void {
+    const id = this.pop()
+    if (!this.options.persistent) this.fail('pickle has a persistent id')
+    this.push(this.options.persistent(id))
+  }
+
+  private remember(key: number): void {
+    this.memo.set(key, this.top())
+  }
+
+  private integer(text: string): void {
+    this.push(text === '01' ? true : text === '00' ? false : Number(text))
+  }
+
+  /** What each opcode does, and its name in pickletools. */
+  private static readonly ACTS: Readonly<Record<number, (m: Machine) => void>> = {
+    // The stream and the stack.
+    0x80: (m) => m.protocol(m.u8()), // PROTO
+    0x95: (m) => void m.take(8), // FRAME
+    0x28: (m) => m.push(MARK), // MARK
+    0x30: (m) => void m.pop(), // POP
+    0x31: (m) => void m.popMark(), // POP_MARK
+    0x32: (m) => m.push(m.top()), // DUP
+    // Constants and numbers.
+    0x4e: (m) => m.push(null), // NONE
+    0x88: (m) => m.push(true), // NEWTRUE
+    0x89: (m) => m.push(false), // NEWFALSE
+    0x4a: (m) => m.push(m.view.getInt32(m.take(4), true)), // BININT
+    0x4b: (m) => m.push(m.u8()), // BININT1
+    0x4d: (m) => m.push(m.u16()), // BININT2
+    0x8a: (m) => m.push(m.long(m.u8())), // LONG1
+    0x8b: (m) => m.push(m.long(m.u32())), // LONG4
+    0x47: (m) => m.push(m.view.getFloat64(m.take(8), false)), // BINFLOAT
+    0x49: (m) => m.integer(m.line()), // INT
+    0x4c: (m) => m.push(Number(m.line().replace(/L$/, ''))), // LONG
+    0x46: (m) => m.push(Number(m.line())), // FLOAT
+    // Texts and bytes.
+    0x58: (m) => m.push(utf8.decode(m.blob(m.u32()))), // BINUNICODE
+    0x8c: (m) => m.push(utf8.decode(m.blob(m.u8()))), // SHORT_BINUNICODE
+    0x8d: (m) => m.push(utf8.decode(m.blob(m.u64()))), // BINUNICODE8
+    0x56: (m) => m.push(m.line()), // UNICODE
+    0x53: (m) => m.push(m.line().replace(/^['"]|['"]$/g, '')), // STRING
+    0x54: (m) => m.push(latin1.decode(m.blob(m.u32()))), // BINSTRING
+    0x55: (m) => m.push(latin1.decode(m.blob(m.u8()))), // SHORT_BINSTRING
+    0x42: (m) => m.push(m.blob(m.u32())), // BINBYTES
+    0x43: (m) => m.push(m.blob(m.u8())), // SHORT_BINBYTES
+    0x8e: (m) => m.push(m.blob(m.u64())), // BINBYTES8
+    0x96: (m) => m.push(m.blob(m.u64())), // BYTEARRAY8
+    // Collections.
+    0x5d: (m) => m.push([]), // EMPTY_LIST
+    0x29: (m) => m.push([]), // EMPTY_TUPLE
+    0x7d: (m) => m.push(new Map()), // EMPTY_DICT
+    0x8f: (m) => m.push(new Set()), // EMPTY_SET
+    0x6c: (m) => m.push(m.popMark()), // LIST
+    0x74: (m) => m.push(m.popMark()), // TUPLE
+    0x85: (m) => m.tuple(1), // TUPLE1
+    0x86: (m) => m.tuple(2), // TUPLE2
+    0x87: (m) => m.tuple(3), // TUPLE3
+    0x64: (m) => m.dict(), // DICT
+    0x73: (m) => m.setItem(), // SETITEM
+    0x75: (m) => m.setItems(m.popMark()), // SETITEMS
+    0x61: (m) => m.append([m.pop()]), // APPEND
+    0x65: (m) => m.append(m.popMark()), // APPENDS
+    0x90: (m) => m.addItems(), // ADDITEMS
+    // Objects.
+    0x63: (m) => m.global(m.line(), m.line()), // GLOBAL
+    0x93: (m) => m.stackGlobal(), // STACK_GLOBAL
+    0x52: (m) => m.reduce(), // REDUCE
+    0x81: (m) => m.reduce(), // NEWOBJ
+    0x62: (m) => m.build(), // BUILD
+    0x51: (m) => m.persistent(), // BINPERSID
+    // The memo.
+    0x70: (m) => m.remember(Number(m.line())), // PUT
+    0x71: (m) => m.remember(m.u8()), // BINPUT
+    0x72: (m) => m.remember(m.u32()), // LONG_BINPUT
+    0x94: (m) => m.remember(m.memo.size), // MEMOIZE
+    0x67: (m) => m.get(Number(m.line())), // GET
+    0x68: (m) => m.get(m.u8()), // BINGET
+    0x6a: (m) => m.get(m.u32()), // LONG_BINGET
   }
 }

@@ -60,103 +60,6 @@ const ARITHMETIC: Record<string, (x: number, y: number) => number> = {
   Min: Math.min,
 }
 
-/** Result of the node, or undefined when it is not one of those that are folded. */
-export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]): Numbers | undefined {
-  const x = inputs[0]
-  if (!x) return undefined
-  const f = Object.hasOwn(ARITHMETIC, n.type) ? ARITHMETIC[n.type] : undefined
-  if (f && inputs[1] && inputs.length === 2) return binary(x, inputs[1], f)
-  switch (n.type) {
-    case 'Div':
-      return (
-        inputs[1] &&
-        binary(x, inputs[1], x.dtype === 'int64' || x.dtype === 'int32' ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)
-      )
-    case 'Identity':
-      return x
-    case 'Cast':
-      return castTo(x, n.attributes.get('to')?.i)
-    case 'Floor':
-      return like(x, x.shape, x.data.map(Math.floor))
-    case 'Ceil':
-      return like(x, x.shape, x.data.map(Math.ceil))
-    case 'Sqrt':
-      return like(x, x.shape, x.data.map(Math.sqrt))
-    case 'Neg':
-      return like(
-        x,
-        x.shape,
-        x.data.map((v) => -v),
-      )
-    case 'Unsqueeze': {
-      const axes = axesOf(n, inputs)
-      const rank = x.shape.length + axes.length
-      const shape = [...x.shape]
-      for (const a of axes.map((v) => (v < 0 ? v + rank : v)).sort((p, q) => p - q)) shape.splice(a, 0, 1)
-      return like(x, shape, x.data)
-    }
-    case 'Squeeze': {
-      const axes = axesOf(n, inputs).map((v) => (v < 0 ? v + x.shape.length : v))
-      return like(
-        x,
-        x.shape.filter((d, i) => (axes.length ? !axes.includes(i) : d !== 1)),
-        x.data,
-      )
-    }
-    case 'Reshape':
-      return (
-        inputs[1] && like(x, resolveShape(x.shape, [...inputs[1].data], n.attributes.get('allowzero')?.i === 1), x.data)
-      )
-    case 'Concat':
-      return inputs.every((i) => i && i.shape.length <= 1)
-        ? like(
-            x,
-            [inputs.reduce((s, i) => s + i!.data.length, 0)],
-            inputs.flatMap((i) => [...i!.data]),
-          )
-        : undefined
-    case 'Gather': {
-      const at = inputs[1]
-      if (!at || x.shape.length !== 1) return undefined
-      return like(
-        x,
-        [...at.shape],
-        Array.from(at.data, (i) => x.data[i < 0 ? i + x.data.length : i] ?? NaN),
-      )
-    }
-    case 'Slice':
-      return slice(n, inputs, x)
-    case 'Clip':
-      return clip(n, inputs, x)
-    case 'Transpose': {
-      const perm = n.attributes.get('perm')?.ints ?? x.shape.map((_, i) => x.shape.length - 1 - i)
-      // Large ones are weights, which the readers of convolutions rearrange themselves.
-      if (
-        elements(x.shape) > 1 << 16 ||
-        perm.length !== x.shape.length ||
-        new Set(perm).size !== perm.length ||
-        perm.some((d) => x.shape[d] === undefined)
-      ) {
-        return undefined
-      }
-      const step = strides(x.shape, x.shape.length)
-      return pick(
-        x,
-        perm.map((d) => ({ length: x.shape[d]!, first: 0, step: step[d]! })),
-      )
-    }
-    case 'ConstantOfShape': {
-      const shape = [...x.data]
-      const value = n.attributes.get('value')?.t
-      return elements(shape) <= MAX_FOLDED
-        ? { dtype: value?.dtype ?? 'float32', shape, data: new Float32Array(elements(shape)).fill(value?.data[0] ?? 0) }
-        : undefined
-    }
-    default:
-      return undefined
-  }
-}
-
 interface Walk {
   length: number
   first: number
@@ -180,7 +83,7 @@ function pick(x: Numbers, walks: readonly Walk[]): Numbers {
   return like(x, shape, data)
 }
 
-function slice(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers): Numbers | undefined {
+function slice(n: OnnxNode, inputs: Inputs, x: Numbers): Numbers | undefined {
   const list = (name: string, at: number): number[] | undefined =>
     n.attributes.get(name)?.ints ?? (inputs[at] && [...inputs[at].data])
   const [starts, ends] = [list('starts', 1), list('ends', 2)]
@@ -205,7 +108,7 @@ function slice(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers
   return elements(walks.map((w) => w.length)) <= MAX_FOLDED ? pick(x, walks) : undefined
 }
 
-function clip(n: OnnxNode, inputs: readonly (Numbers | undefined)[], x: Numbers): Numbers {
+function clip(n: OnnxNode, inputs: Inputs, x: Numbers): Numbers {
   const low = n.attributes.get('min')?.f ?? inputs[1]?.data[0] ?? -Infinity
   const high = n.attributes.get('max')?.f ?? inputs[2]?.data[0] ?? Infinity
   return like(
@@ -229,4 +132,102 @@ export function resolveShape(from: readonly number[], want: readonly number[], a
   const shape = want.map((d, i) => (d === 0 && !allowZero ? (from[i] ?? 1) : d))
   const known = shape.filter((d) => d !== -1).reduce((a, b) => a * b, 1)
   return shape.map((d) => (d === -1 ? elements(from) / known : d))
+}
+
+type Inputs = readonly (Numbers | undefined)[]
+type Fold = (n: OnnxNode, inputs: Inputs, x: Numbers) => Numbers | undefined
+
+const each =
+  (f: (v: number) => number): Fold =>
+  (_, __, x) =>
+    like(x, x.shape, x.data.map(f))
+
+function divide(_: OnnxNode, inputs: Inputs, x: Numbers): Numbers | undefined {
+  const integers = x.dtype === 'int64' || x.dtype === 'int32'
+  return inputs[1] && binary(x, inputs[1], integers ? (a, b) => Math.trunc(a / b) : (a, b) => a / b)
+}
+
+function unsqueeze(n: OnnxNode, inputs: Inputs, x: Numbers): Numbers {
+  const axes = axesOf(n, inputs)
+  const rank = x.shape.length + axes.length
+  const shape = [...x.shape]
+  for (const a of axes.map((v) => (v < 0 ? v + rank : v)).sort((p, q) => p - q)) shape.splice(a, 0, 1)
+  return like(x, shape, x.data)
+}
+
+function squeeze(n: OnnxNode, inputs: Inputs, x: Numbers): Numbers {
+  const axes = axesOf(n, inputs).map((v) => (v < 0 ? v + x.shape.length : v))
+  const shape = x.shape.filter((d, i) => (axes.length ? !axes.includes(i) : d !== 1))
+  return like(x, shape, x.data)
+}
+
+function reshape(n: OnnxNode, inputs: Inputs, x: Numbers): Numbers | undefined {
+  const allowZero = n.attributes.get('allowzero')?.i === 1
+  return inputs[1] && like(x, resolveShape(x.shape, [...inputs[1].data], allowZero), x.data)
+}
+
+/** Of vectors and scalars. */
+function concat(_: OnnxNode, inputs: Inputs, x: Numbers): Numbers | undefined {
+  if (!inputs.every((i) => i && i.shape.length <= 1)) return undefined
+  const values = inputs.flatMap((i) => [...i!.data])
+  return like(x, [values.length], values)
+}
+
+/** From a vector. */
+function gather(_: OnnxNode, inputs: Inputs, x: Numbers): Numbers | undefined {
+  const at = inputs[1]
+  if (!at || x.shape.length !== 1) return undefined
+  const values = Array.from(at.data, (i) => x.data[i < 0 ? i + x.data.length : i] ?? NaN)
+  return like(x, [...at.shape], values)
+}
+
+/** Larger ones are weights, which the readers of convolutions rearrange themselves. */
+const MAX_TRANSPOSED = 1 << 16
+
+function transpose(n: OnnxNode, _: Inputs, x: Numbers): Numbers | undefined {
+  const rank = x.shape.length
+  const perm = n.attributes.get('perm')?.ints ?? x.shape.map((_, i) => rank - 1 - i)
+  const permutes = perm.length === rank && new Set(perm).size === rank && perm.every((d) => x.shape[d] !== undefined)
+  if (!permutes || elements(x.shape) > MAX_TRANSPOSED) return undefined
+  const step = strides(x.shape, rank)
+  return pick(
+    x,
+    perm.map((d) => ({ length: x.shape[d]!, first: 0, step: step[d]! })),
+  )
+}
+
+function constantOfShape(n: OnnxNode, _: Inputs, x: Numbers): Numbers | undefined {
+  const shape = [...x.data]
+  if (!(elements(shape) <= MAX_FOLDED)) return undefined
+  const value = n.attributes.get('value')?.t
+  const data = new Float32Array(elements(shape)).fill(value?.data[0] ?? 0)
+  return { dtype: value?.dtype ?? 'float32', shape, data }
+}
+
+const FOLDS: Readonly<Record<string, Fold>> = {
+  Div: divide,
+  Identity: (_, __, x) => x,
+  Cast: (n, _, x) => castTo(x, n.attributes.get('to')?.i),
+  Floor: each(Math.floor),
+  Ceil: each(Math.ceil),
+  Sqrt: each(Math.sqrt),
+  Neg: each((v) => -v),
+  Unsqueeze: unsqueeze,
+  Squeeze: squeeze,
+  Reshape: reshape,
+  Concat: concat,
+  Gather: gather,
+  Slice: slice,
+  Clip: clip,
+  Transpose: transpose,
+  ConstantOfShape: constantOfShape,
+}
+
+/** Result of the node, or undefined when it is not one of those that are folded. */
+export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]): Numbers | undefined {
+  const x = inputs[0]
+  if (!x) return undefined
+  const f = Object.hasOwn(ARITHMETIC, n.type) ? ARITHMETIC[n.type] : undefined
+  if (f && inputs[1] && inputs.length === 2) return binary(x, inputs[1], f)
+  return Object.hasOwn(FOLDS, n.type) ? FOLDS[n.type]!(n, inputs, x) : undefined
 }

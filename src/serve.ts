@@ -11,6 +11,7 @@ export type {
   Answers,
   DescribeQuestion,
   Description,
+  NamedModel,
   PictureAnswer,
   PictureQuestion,
   Question,

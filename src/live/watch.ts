@@ -40,8 +40,6 @@ export interface Watched {
   dropped: number
 }
 
-const sizeOf = ({ width, height }: LiveFrame): string => `${width}x${height}`
-
 /** The next piece of a stream, or an error after a while without one. */
 async function within<T>(next: Promise<T>, ms: number, error: () => ThimbleError): Promise<T> {
   if (ms <= 0 || ms === Infinity) return next
@@ -56,65 +54,93 @@ async function within<T>(next: Promise<T>, ms: number, error: () => ThimbleError
   }
 }
 
+/** What brings the frames of a source needs of the options. */
+type Bringing = Pick<WatchOptions<unknown>, 'demuxer' | 'stallMs' | 'every' | 'fault' | 'note'>
+
+/** Frames of a source as they arrive: the newest waits to be taken. */
+class Frames {
+  readonly newest = new Newest<Taken>()
+  /** Frames that were there. */
+  seen = 0
+  /** Nobody wants any more. */
+  done = false
+  private size = ''
+  private readonly source: ByteSource
+  private readonly options: Bringing
+
+  constructor(source: ByteSource, options: Bringing) {
+    this.source = source
+    this.options = options
+  }
+
+  stop(): void {
+    this.done = true
+    this.newest.end()
+    this.source.close()
+  }
+
+  /** Reads the source to its end. Errors: `runtime/stalled`, `image/truncated`, those of the source and the demuxer. */
+  async read(): Promise<void> {
+    const { source, options, newest } = this
+    const { demuxer, stallMs } = options
+    const waits = !source.live || options.every === true
+    const chunks = source.chunks[Symbol.asyncIterator]()
+    let latest = performance.now()
+    while (!this.done) {
+      const left = stallMs > 0 && source.live ? Math.max(1, latest + stallMs - performance.now()) : 0
+      const { value, done: ended } = await within(chunks.next(), left, () => this.stalled())
+      if (ended || this.done) break
+      for (const found of demuxer.push(value)) {
+        if (this.done) break
+        if (waits) await newest.free()
+        this.bring(found)
+        latest = performance.now()
+      }
+    }
+    const rest = this.done ? undefined : demuxer.end()
+    if (rest !== undefined) {
+      throw new ThimbleError('image/truncated', `${source.name} ended within frame ${this.seen}`, { got: rest })
+    }
+  }
+
+  private bring(found: Found): void {
+    const { options } = this
+    if ('damage' in found) return options.fault(`after frame ${this.seen - 1}: ${found.damage}`)
+    if (this.done) return
+    const { frame } = found
+    const size = `${frame.width}x${frame.height}`
+    if (this.size !== '' && size !== this.size)
+      options.note(`frames are ${size} from frame ${this.seen} on, not ${this.size}`)
+    this.size = size
+    this.newest.put({ frame, index: this.seen++, time: Date.now(), arrived: performance.now() })
+  }
+
+  private stalled(): ThimbleError {
+    const { source, options } = this
+    return new ThimbleError('runtime/stalled', `${source.name} has sent no frame for ${options.stallMs / 1000} s`, {
+      hint: 'check the camera, or allow more with --stall',
+    })
+  }
+}
+
 /**
  * Watches until the source ends or `most` frames are answered. What arrived is answered before an error is thrown.
  * Errors: `runtime/stalled`, `image/truncated`, `image/empty`, `format/fetch`, and those of the demuxer, `ask` and `tell`.
  */
 export async function watch<Answer>(source: ByteSource, options: WatchOptions<Answer>): Promise<Watched> {
-  const { demuxer, signal, atOnce = 1 } = options
-  const newest = new Newest<Taken>()
-  const waits = !source.live || options.every === true
-  const seen: Watched = { frames: 0, answered: 0, dropped: 0 }
-  let done = false
-  let size = ''
-
-  const bring = (found: Found): void => {
-    if ('damage' in found) return options.fault(`after frame ${seen.frames - 1}: ${found.damage}`)
-    if (done) return
-    const { frame } = found
-    if (size !== '' && sizeOf(frame) !== size) {
-      options.note(`frames are ${sizeOf(frame)} from frame ${seen.frames} on, not ${size}`)
-    }
-    size = sizeOf(frame)
-    newest.put({ frame, index: seen.frames++, time: Date.now(), arrived: performance.now() })
-  }
-
-  const produce = async (): Promise<void> => {
-    const chunks = source.chunks[Symbol.asyncIterator]()
-    let latest = performance.now()
-    const stalled = (): ThimbleError =>
-      new ThimbleError('runtime/stalled', `${source.name} has sent no frame for ${options.stallMs / 1000} s`, {
-        hint: 'check the camera, or allow more with --stall',
-      })
-    while (!done) {
-      const left = options.stallMs > 0 && source.live ? Math.max(1, latest + options.stallMs - performance.now()) : 0
-      const { value, done: ended } = await within(chunks.next(), left, stalled)
-      if (ended || done) break
-      for (const found of demuxer.push(value)) {
-        if (done) break
-        if (waits) await newest.free()
-        bring(found)
-        latest = performance.now()
-      }
-    }
-    const rest = done ? undefined : demuxer.end()
-    if (rest !== undefined) {
-      throw new ThimbleError('image/truncated', `${source.name} ended within frame ${seen.frames}`, { got: rest })
-    }
-  }
-
-  const stop = (): void => {
-    done = true
-    newest.end()
-    source.close()
-  }
+  const { signal, atOnce = 1 } = options
+  const frames = new Frames(source, options)
+  const { newest } = frames
+  const stop = (): void => frames.stop()
   signal?.addEventListener('abort', stop, { once: true })
   // Its error waits until what came before it is answered.
-  const produced = produce().then(
+  const read = frames.read().then(
     () => undefined,
-    (error: unknown) => (done ? undefined : { error: readable(error, source.name) }),
+    (error: unknown) => (frames.done ? undefined : { error: readable(error, source.name) }),
   )
-  void produced.then(() => newest.end())
+  void read.then(() => newest.end())
+  let answered = 0
+  let dropped = 0
   try {
     const under: Promise<void>[] = []
     let told: Promise<void> = Promise.resolve()
@@ -123,22 +149,22 @@ export async function watch<Answer>(source: ByteSource, options: WatchOptions<An
       if (under.length >= atOnce) await under.shift()
       const taken = await newest.take()
       if (!taken) break
-      const { dropped } = newest
+      const before = newest.dropped
       const answer = options.ask(taken)
       answer.catch(() => {})
       told = told.then(async () => {
-        await options.tell(taken, await answer, dropped)
-        seen.dropped = dropped
-        seen.answered++
+        await options.tell(taken, await answer, before)
+        dropped = before
+        answered++
       })
       told.catch(() => {})
       under.push(told)
     }
     await told
-    if (seen.answered < options.most) {
-      const failed = await produced
+    if (answered < options.most) {
+      const failed = await read
       if (failed) throw failed.error
-      if (!done && seen.frames === 0) {
+      if (!frames.done && frames.seen === 0) {
         throw new ThimbleError('image/empty', `${source.name} ended without a frame`, {
           expected: 'MJPEG, Y4M or raw frames',
         })
@@ -148,7 +174,7 @@ export async function watch<Answer>(source: ByteSource, options: WatchOptions<An
     signal?.removeEventListener('abort', stop)
     stop()
   }
-  return seen
+  return { frames: frames.seen, answered, dropped }
 }
 
 /** A broken connection or file as one line. */

@@ -6,11 +6,13 @@
 import type { HostRequest, HostResponse } from '../host.ts'
 import { Bodies, type BodyLimits } from './bodies.ts'
 import { deepstack } from './deepstack.ts'
-import { readInfer, tensorOf, writeInfer } from './inference.ts'
+import { openInference } from './inference-routes.ts'
 import { Metrics } from './metrics.ts'
 import { mediaType, numberIn, pictureOf } from './picture.ts'
 import {
   type Answers,
+  namedModel,
+  type NamedModel,
   type Description,
   type PictureAnswer,
   type PictureQuestion,
@@ -41,7 +43,7 @@ export type Gauges = Record<string, [help: string, value: number]>
 export interface AppOptions {
   answers: Answers
   /** Named models, as `answers` knows them, with what they are. The first one for a task is the one it uses. */
-  models: ReadonlyMap<string, { model: string; about: Description }>
+  models: ReadonlyMap<string, NamedModel>
   version: string
   limits: BodyLimits
   /** Asked of every request but those for the page and for health. */
@@ -108,230 +110,223 @@ const findsFaces = ({ task, labels }: Description): boolean =>
  * export default { fetch: (request: Request) => app.fetch(request) }
  */
 export function createApp(options: AppOptions): HttpApp {
-  const { answers, models, limits, cors = false } = options
-  const bodies = new Bodies(limits)
-  const metrics = new Metrics()
-  let stopping = false
+  const app = new Application(options)
+  return {
+    stop: () => app.stop(),
+    fetch: (request) => app.fetch(request),
+  }
+}
 
-  const firstFor = (task: TaskName): string | undefined => {
-    const fits = (about: Description): boolean => (task === 'faces' ? findsFaces(about) : about.task === task)
-    return [...models.values()].find(({ about }) => fits(about))?.model
+/** The routes, with what they share. */
+class Application {
+  private readonly options: AppOptions
+  private readonly bodies: Bodies
+  private readonly metrics = new Metrics()
+  private stopping = false
+
+  constructor(options: AppOptions) {
+    this.options = options
+    this.bodies = new Bodies(options.limits)
   }
 
-  const checkKey = (given: string | undefined): void => {
-    if (options.apiKey === undefined || sameText(given ?? '', options.apiKey)) return
-    throw new Refusal(401, 'key', 'the API key is missing or wrong', { 'www-authenticate': 'Bearer' })
-  }
-  const keyed = (request: Request, url: URL): void => checkKey(givenKey(request, url))
-
-  /** One request with a body, within the limits. */
-  function admitted<T>(work: () => Promise<T>): Promise<T> {
-    if (stopping) throw new Refusal(503, 'ending', 'the server is ending', RETRY)
-    return bodies.admit(work)
+  stop(): void {
+    this.stopping = true
   }
 
-  function ask(
-    request: Request,
-    url: URL,
-    { task, least, named }: { task: TaskName; least?: number | undefined; named?: string | undefined },
-  ): Promise<PictureAnswer> {
-    return admitted(async () => {
-      // A form may hold the key: only that is read before it is known.
-      const early = givenKey(request, url)
-      if (mediaType(request) !== 'multipart/form-data' || early !== undefined) checkKey(early)
-      const { bytes, fields } = pictureOf(await bodies.read(request), request, url)
-      if (early === undefined) checkKey(fields.get('api_key'))
-      const wanted = named ?? fields.get('model')
-      const known = wanted ? models.get(wanted) : undefined
-      if (wanted && !known) throw new Refusal(404, 'usage/model', `no model is called ${wanted.slice(0, 80)}`)
-      const model = known?.model ?? firstFor(task)
-      const threshold = numberIn(fields, 'min_confidence', SCORE) ?? numberIn(fields, 'threshold', SCORE) ?? least
-      const top = numberIn(fields, 'top', TOP)
-      const question: PictureQuestion = { task, picture: bytes }
-      if (model !== undefined) question.model = model
-      if (threshold !== undefined) question.threshold = threshold
-      if (top !== undefined) question.top = top
-      return answers.answer(question)
+  /** Any request, answered, counted and logged. */
+  async fetch(request: Request): Promise<Response> {
+    const { cors = false, log } = this.options
+    const start = performance.now()
+    const url = new URL(request.url)
+    const path = url.pathname.replace(/(.)\/$/, '$1')
+    let response: Response
+    let error: string | undefined
+    try {
+      response = cors && request.method === 'OPTIONS' ? preflight() : await this.route(request, url, path)
+    } catch (thrown) {
+      const refusal = refusalOf(thrown)
+      error = refusal.status === 500 && thrown instanceof Error ? thrown.message : refusal.message
+      response = refused(refusal, path)
+    }
+    if (cors) response.headers.set('access-control-allow-origin', '*')
+    const ms = performance.now() - start
+    this.metrics.count(routeOf(path), response.status, ms / 1000)
+    log?.({
+      method: request.method,
+      path,
+      status: response.status,
+      ms: Math.round(ms * 1000) / 1000,
+      ...(error === undefined ? {} : { error }),
     })
+    return response
   }
 
-  const vision = async (request: Request, url: URL, path: string): Promise<Response> =>
-    json(
+  private async route(request: Request, url: URL, path: string): Promise<Response> {
+    if (path.startsWith('/v1/')) return this.deepstack(request, url, path)
+    if (path === '/v2' || path.startsWith('/v2/')) return this.protocol(request, url, path)
+    const task = TASKS.find((t) => path === `/${t}`)
+    if (task) {
+      allow(request, 'POST')
+      return this.task(request, url, task)
+    }
+    if (path === '/healthz') {
+      allow(request, 'GET', 'HEAD')
+      return this.health()
+    }
+    if (path === '/metrics') {
+      allow(request, 'GET', 'HEAD')
+      this.checkKey(givenKey(request, url))
+      return new Response(this.metrics.text(this.gauges()), {
+        headers: { ...SAFE, 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
+      })
+    }
+    const page = this.page(path)
+    allow(request, 'GET', 'HEAD')
+    return page
+  }
+
+  private async task(request: Request, url: URL, task: TaskName): Promise<Response> {
+    const { models } = this.options
+    const { model, width, height, fields, timings } = await this.ask(request, url, { task })
+    const name = [...models].find(([, m]) => m.model === model)?.[0] ?? model
+    return json({ model: name, ...(width === undefined ? {} : { width, height }), ...fields, timings })
+  }
+
+  private async deepstack(request: Request, url: URL, path: string): Promise<Response> {
+    const { models, version } = this.options
+    return json(
       await deepstack(request, path, {
-        version: options.version,
+        version,
         models: [...models.keys()],
         detectors: [...models].filter(([, m]) => m.about.task === 'detect').map(([name]) => name),
-        ask: (task, least, named) => ask(request, url, { task, least, named }),
-        drain: () => admitted(() => bodies.read(request)),
+        ask: (task, least, named) => this.ask(request, url, { task, least, named }),
+        drain: () => this.admitted(() => this.bodies.read(request)),
       }),
     )
-
-  /** Open Inference Protocol v2. */
-  async function protocol(request: Request, url: URL, path: string): Promise<Response> {
-    if (path === '/v2') return json({ name: 'thimble', version: options.version, extensions: ['binary_tensor_data'] })
-    if (path === '/v2/health/live') return json({ live: true })
-    if (path === '/v2/health/ready') return json({ ready: !stopping }, stopping ? 503 : 200)
-    keyed(request, url)
-    if (path === '/v2/repository/index') {
-      return json([...models.keys()].map((name) => ({ name, version: '1', state: 'READY' })))
-    }
-    const [, encoded, version, what] =
-      /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer))?$/.exec(path) ?? []
-    if (encoded === undefined) throw new Refusal(404, 'not-found', 'no such route')
-    const name = decodeURIComponent(encoded)
-    const known = models.get(name)
-    if (!known || (version !== undefined && version !== '1')) {
-      throw new Refusal(404, 'usage/model', `no model is called ${name.slice(0, 80)}`)
-    }
-    const { about, model } = known
-    if (what === 'ready') return json({ name, ready: true })
-    if (what === undefined) {
-      return json({
-        name,
-        versions: ['1'],
-        platform: 'thimble',
-        inputs: about.inputs.map(tensorOf),
-        outputs: about.outputs.map(tensorOf),
-      })
-    }
-    allow(request, 'POST')
-    return admitted(async () => {
-      const header = request.headers.get('inference-header-content-length')
-      const body = await bodies.read(request)
-      const length = header === null ? undefined : /^\d{1,12}$/.test(header) ? Number(header) : NaN
-      const asked = readInfer(body, length, about)
-      const { outputs } = await answers.answer({ model, inputs: asked.inputs })
-      const written = writeInfer(name, asked, outputs, about.outputs)
-      const binary = written.headerLength !== undefined
-      return new Response(written.body as BodyInit, {
-        headers: {
-          ...SAFE,
-          'content-type': binary ? 'application/octet-stream' : 'application/json',
-          ...(binary && { 'inference-header-content-length': String(written.headerLength) }),
-        },
-      })
-    })
   }
 
-  const gauges = (): Gauges => ({
-    thimble_requests_under_way: ['Requests that are being answered.', bodies.underWay],
-    thimble_inferences_under_way: ['Questions that are being answered.', answers.busy],
-    thimble_queue_length: ['Questions that wait for a thread.', answers.waiting],
-    thimble_models: ['Named models.', models.size],
-    ...options.gauges?.(),
-  })
+  private async protocol(request: Request, url: URL, path: string): Promise<Response> {
+    const { answers, models, version } = this.options
+    const {
+      status = 200,
+      body,
+      headers,
+    } = await openInference(request, path, {
+      version,
+      models,
+      ready: !this.stopping,
+      checkKey: () => this.checkKey(givenKey(request, url)),
+      body: () => this.bodies.read(request),
+      admitted: (work) => this.admitted(work),
+      infer: (model, inputs) => answers.answer({ model, inputs }),
+    })
+    if (headers === undefined) return json(body, status)
+    return new Response(body as BodyInit, { status, headers: { ...SAFE, ...headers } })
+  }
 
-  const health = (): Response => {
-    const about = [...models].map(
-      ([
-        name,
-        {
-          about: { task, inputs, labels, variant, memoryBytes },
-        },
-      ]) => ({
+  /** Errors: 404 where there is no such page either. */
+  private page(path: string): Response {
+    const file = this.options.page?.(path === '/' ? 'index.html' : path.slice(1))
+    if (file) return new Response(file.body as BodyInit, { headers: { ...SAFE, ...file.headers } })
+    const tasks = TASKS.map((t) => `/${t}`).join(', ')
+    throw new Refusal(404, 'not-found', `there is POST ${tasks}, /v1/vision/…, /v2, GET /healthz, /metrics`)
+  }
+
+  private health(): Response {
+    const { apiKey, models } = this.options
+    const about = [...models].map(([name, { about }]) => {
+      const { task, inputs, labels, variant, memoryBytes } = about
+      return {
         name,
         task,
         input: inputs[0]?.shape,
         classes: labels.length,
         ...(variant === undefined ? {} : { variant }),
         ...(memoryBytes === undefined ? {} : { memoryBytes }),
-      }),
-    )
-    // Who has no key learns no more than that it runs.
-    const models_ = options.apiKey === undefined ? { models: about } : {}
-    return json({ status: stopping ? 'ending' : 'ok', ...models_ }, stopping ? 503 : 200)
-  }
-
-  function pageFile(path: string): Response | undefined {
-    const file = options.page?.(path === '/' ? 'index.html' : path.slice(1))
-    return file && new Response(file.body as BodyInit, { headers: { ...SAFE, ...file.headers } })
-  }
-
-  async function answer(request: Request, url: URL, path: string): Promise<Response> {
-    if (path === '/healthz') {
-      allow(request, 'GET', 'HEAD')
-      return health()
-    }
-    if (path.startsWith('/v1/')) return vision(request, url, path)
-    if (path === '/v2' || path.startsWith('/v2/')) return protocol(request, url, path)
-    if (path === '/metrics') {
-      allow(request, 'GET', 'HEAD')
-      keyed(request, url)
-      return new Response(metrics.text(gauges()), {
-        headers: { ...SAFE, 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
-      })
-    }
-    const task = TASKS.find((t) => path === `/${t}`)
-    if (!task) {
-      const file = pageFile(path)
-      if (!file) {
-        throw new Refusal(
-          404,
-          'not-found',
-          `there is POST ${TASKS.map((t) => `/${t}`).join(', ')}, /v1/vision/…, /v2, GET /healthz, /metrics`,
-        )
       }
-      allow(request, 'GET', 'HEAD')
-      return file
-    }
-    allow(request, 'POST')
-    const { model, width, height, fields, timings } = await ask(request, url, { task })
-    const name = [...models].find(([, m]) => m.model === model)?.[0] ?? model
-    return json({ model: name, ...(width === undefined ? {} : { width, height }), ...fields, timings })
-  }
-
-  /** The error as the clients of a route read it. */
-  function refused({ status, code, message, headers }: Refusal, path: string): Response {
-    if (path.startsWith('/v1/')) {
-      // DeepStack's clients know one status for pictures that can't be taken.
-      const known = code.startsWith('image/') ? 400 : status
-      return json({ success: false, error: message, code: known }, known, headers)
-    }
-    // The protocol wants a text.
-    if (path.startsWith('/v2')) return json({ error: message }, status, headers)
-    return json({ error: { code, message } }, status, headers)
-  }
-
-  const preflight = (): Response =>
-    new Response(null, {
-      status: 204,
-      headers: {
-        'access-control-allow-methods': 'GET, POST',
-        'access-control-allow-headers': 'authorization, content-type, x-api-key, inference-header-content-length',
-      },
     })
+    const status = this.stopping ? 'ending' : 'ok'
+    // Who has no key learns no more than that it runs.
+    return json({ status, ...(apiKey === undefined ? { models: about } : {}) }, this.stopping ? 503 : 200)
+  }
 
-  return {
-    stop() {
-      stopping = true
-    },
-    async fetch(request) {
-      const start = performance.now()
-      const url = new URL(request.url)
-      const path = url.pathname.replace(/(.)\/$/, '$1')
-      let response: Response
-      let error: string | undefined
-      try {
-        response = cors && request.method === 'OPTIONS' ? preflight() : await answer(request, url, path)
-      } catch (thrown) {
-        const refusal = refusalOf(thrown)
-        error = refusal.status === 500 && thrown instanceof Error ? thrown.message : refusal.message
-        response = refused(refusal, path)
-      }
-      if (cors) response.headers.set('access-control-allow-origin', '*')
-      const ms = performance.now() - start
-      metrics.count(routeOf(path), response.status, ms / 1000)
-      options.log?.({
-        method: request.method,
-        path,
-        status: response.status,
-        ms: Math.round(ms * 1000) / 1000,
-        ...(error === undefined ? {} : { error }),
-      })
-      return response
-    },
+  private gauges(): Gauges {
+    const { answers, models, gauges } = this.options
+    return {
+      thimble_requests_under_way: ['Requests that are being answered.', this.bodies.underWay],
+      thimble_inferences_under_way: ['Questions that are being answered.', answers.busy],
+      thimble_queue_length: ['Questions that wait for a thread.', answers.waiting],
+      thimble_models: ['Named models.', models.size],
+      ...gauges?.(),
+    }
+  }
+
+  private checkKey(given: string | undefined): void {
+    const { apiKey } = this.options
+    if (apiKey === undefined || sameText(given ?? '', apiKey)) return
+    throw new Refusal(401, 'key', 'the API key is missing or wrong', { 'www-authenticate': 'Bearer' })
+  }
+
+  /** One request with a body, within the limits. */
+  private admitted<T>(work: () => Promise<T>): Promise<T> {
+    if (this.stopping) throw new Refusal(503, 'ending', 'the server is ending', RETRY)
+    return this.bodies.admit(work)
+  }
+
+  private ask(request: Request, url: URL, { task, least, named }: Wanted): Promise<PictureAnswer> {
+    return this.admitted(async () => {
+      // A form may hold the key: only that is read before it is known.
+      const early = givenKey(request, url)
+      if (mediaType(request) !== 'multipart/form-data' || early !== undefined) this.checkKey(early)
+      const { bytes, fields } = pictureOf(await this.bodies.read(request), request, url)
+      if (early === undefined) this.checkKey(fields.get('api_key'))
+      const model = this.modelFor(task, named ?? fields.get('model'))
+      const threshold = numberIn(fields, 'min_confidence', SCORE) ?? numberIn(fields, 'threshold', SCORE) ?? least
+      const top = numberIn(fields, 'top', TOP)
+      const question: PictureQuestion = { task, picture: bytes }
+      if (model !== undefined) question.model = model
+      if (threshold !== undefined) question.threshold = threshold
+      if (top !== undefined) question.top = top
+      return this.options.answers.answer(question)
+    })
+  }
+
+  /** The model that a client names, else the first one for the task. Errors: 404 for a name that none has. */
+  private modelFor(task: TaskName, name: string | undefined): string | undefined {
+    const { models } = this.options
+    if (name) return namedModel(models, name).model
+    const fits = (about: Description): boolean => (task === 'faces' ? findsFaces(about) : about.task === task)
+    return [...models.values()].find(({ about }) => fits(about))?.model
   }
 }
+
+/** What a picture is asked, by its route and the fields of DeepStack. */
+interface Wanted {
+  task: TaskName
+  least?: number | undefined
+  named?: string | undefined
+}
+
+/** The error as the clients of a route read it. */
+function refused({ status, code, message, headers }: Refusal, path: string): Response {
+  if (path.startsWith('/v1/')) {
+    // DeepStack's clients know one status for pictures that can't be taken.
+    const known = code.startsWith('image/') ? 400 : status
+    return json({ success: false, error: message, code: known }, known, headers)
+  }
+  // The protocol wants a text.
+  if (path.startsWith('/v2')) return json({ error: message }, status, headers)
+  return json({ error: { code, message } }, status, headers)
+}
+
+const preflight = (): Response =>
+  new Response(null, {
+    status: 204,
+    headers: {
+      'access-control-allow-methods': 'GET, POST',
+      'access-control-allow-headers': 'authorization, content-type, x-api-key, inference-header-content-length',
+    },
+  })
 
 /** A path as one of few. */
 function routeOf(path: string): string {

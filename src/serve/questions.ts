@@ -1,6 +1,7 @@
 /** Questions about a picture, a set of tensors or a model, and their answers: what `serve`, `watch` and Workers share. */
 import type { TensorInfo, TypedArray } from '../types.ts'
 import type { RawFrame } from '../image/source.ts'
+import { Refusal } from './refusal.ts'
 
 /** What can be asked of a picture; the routes have the same names. */
 export const TASKS = ['classify', 'detect', 'pose', 'segment', 'faces'] as const
@@ -67,6 +68,12 @@ export interface Description {
   memoryBytes?: number
 }
 
+/** A model by its path or name, as who answers knows it, and what it is. */
+export interface NamedModel {
+  model: string
+  about: Description
+}
+
 /** The answer to any question. */
 export type Answer = PictureAnswer | TensorAnswer | Description
 
@@ -95,13 +102,20 @@ export interface Answers {
 export async function describeAll(
   answers: Answers,
   names: Iterable<string | readonly [name: string, model: string]>,
-): Promise<Map<string, { model: string; about: Description }>> {
-  const models = new Map<string, { model: string; about: Description }>()
+): Promise<Map<string, NamedModel>> {
+  const models = new Map<string, NamedModel>()
   for (const given of names) {
     const [name, model] = typeof given === 'string' ? [given, given] : given
     models.set(name, { model, about: await answers.answer({ model, describe: true }) })
   }
   return models
+}
+
+/** Errors: 404 for a name that none has, and for a version that is not its only one. */
+export function namedModel(models: ReadonlyMap<string, NamedModel>, name: string, version = '1'): NamedModel {
+  const known = models.get(name)
+  if (known && version === '1') return known
+  throw new Refusal(404, 'usage/model', `no model is called ${name.slice(0, 80)}`)
 }
 
 /** The value of a key, made once; what fails is tried again the next time. */

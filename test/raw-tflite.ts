@@ -19,13 +19,21 @@ export interface RawTensor {
   buffer?: number
   name?: string
   variable?: boolean
-  sparse?: boolean
+  /** True: an empty table. */
+  sparse?: boolean | RawSparsity
   externalBuffer?: number
   scales?: readonly number[] | undefined
   zeroPoints?: readonly number[] | undefined
   axis?: number
   /** QuantizationDetails union number. */
   details?: number
+}
+
+/** SparsityParameters: of every level either its size, or segments and indices. */
+export interface RawSparsity {
+  order: readonly number[]
+  blockMap?: readonly number[]
+  levels: readonly (number | { segments: readonly number[]; indices: readonly number[] })[]
 }
 
 export interface RawOp {
@@ -52,6 +60,23 @@ export interface RawModel {
   description?: string
 }
 
+function sparsityTable({ order, blockMap, levels }: RawSparsity, b: FlatBufferBuilder): number {
+  const indices = (values: readonly number[]): [Field, Field] => [
+    u8(1),
+    offset(b.table([offset(b.int32Vector(values))])),
+  ]
+  const dims = levels.map((level) =>
+    typeof level === 'number'
+      ? b.table([undefined, i32(level)])
+      : b.table([i8(1), undefined, ...indices(level.segments), ...indices(level.indices)]),
+  )
+  return b.table([
+    offset(b.int32Vector(order)),
+    blockMap && offset(b.int32Vector(blockMap)),
+    offset(b.offsetVector(dims)),
+  ])
+}
+
 function tensorTable(t: RawTensor, b: FlatBufferBuilder): number {
   const shape = t.shape && offset(b.int32Vector(t.shape))
   const name = t.name === undefined ? undefined : offset(b.string(t.name))
@@ -64,7 +89,7 @@ function tensorTable(t: RawTensor, b: FlatBufferBuilder): number {
           b.table([undefined, undefined, scales, zeroPoints, details[0], details[1], t.axis ? i32(t.axis) : undefined]),
         )
       : undefined
-  const sparsity = t.sparse ? offset(b.table([])) : undefined
+  const sparsity = t.sparse ? offset(t.sparse === true ? b.table([]) : sparsityTable(t.sparse, b)) : undefined
   return b.table([
     shape,
     i8(t.type ?? 9),

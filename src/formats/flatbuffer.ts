@@ -235,6 +235,14 @@ export class Table {
     return out
   }
 
+  uint16s(slot: number, name: string, max: number): number[] | undefined {
+    const at = this.vector(slot, 2, name, max)
+    if (at < 0) return undefined
+    const length = this.lengthOf(at)
+    this.file.spend(length, this, name)
+    return Array.from({ length }, (_, i) => this.file.view.getUint16(at + 2 * i, true))
+  }
+
   float32s(slot: number, name: string, max: number): number[] | undefined {
     const values = this.float32Array(slot, name, max)
     return values && [...values]

@@ -18,7 +18,7 @@ export interface Read {
 
 export interface RawSubgraph {
   reads: Read[]
-  raws: RawOp[]
+  raws: readonly RawOp[]
 }
 
 /** The variable that a VAR_HANDLE names, `container/name`. */

@@ -24,6 +24,7 @@ import { readMetadata } from './metadata.ts'
 import { detectionMetadata, setDetectionShapes } from '../detection-op.ts'
 import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'
+import { resolveDensify, Unfolding } from './tflite-sparse.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
 import { resolveVariables, type Read } from './tflite-variables.ts'
@@ -75,7 +76,13 @@ function readQuantization(q: Table | undefined, name: string): Quantization | un
   return { scales, zeroPoints: zeroPoints ?? new Int32Array(0), axis: q.int32(6) }
 }
 
-function readTensor(table: Table, index: number, buffers: readonly (Uint8Array | undefined)[]): Read {
+/** Where a file's constants are. */
+interface Constants {
+  buffers: readonly (Uint8Array | undefined)[]
+  unfolding: Unfolding
+}
+
+function readTensor(table: Table, index: number, { buffers, unfolding }: Constants): Read {
   const name = table.string(3, 'name') || `tensor ${index}`
   const type = table.int8(1)
   const typeName = TYPE_NAMES[type]
@@ -110,10 +117,11 @@ function readTensor(table: Table, index: number, buffers: readonly (Uint8Array |
   const shape = (table.int32s(0, 'shape', MAX_RANK) ?? []).map((d) => (d === -1 && !data ? 1 : d))
   const quantization = table.table(4, 'quantization')
   const details = quantization?.uint8(4) ?? 0
+  const sparsity = table.table(6, 'sparsity')
   const opaque =
     known === undefined
       ? `${typeName} tensors`
-      : table.has(6)
+      : sparsity && !sparsity.has(2)
         ? 'sparse tensors'
         : details === 2
           ? 'blockwise quantization'
@@ -124,13 +132,14 @@ function readTensor(table: Table, index: number, buffers: readonly (Uint8Array |
   if (opaque) return { tensor, opaque, ready: data !== undefined || variable }
   const q = readQuantization(quantization, name)
   if (q) tensor.quantization = q
-  if (data) tensor.data = data
+  if (sparsity) tensor.data = unfolding.dense(sparsity, tensor, data ?? new Uint8Array(0))
+  else if (data) tensor.data = data
   if (variable && !data) tensor.initial = resetValue(tensor)
   // LiteRT refuses them too.
   return {
     tensor,
     opaque: variable && data ? 'variable tensors that have contents' : undefined,
-    ready: variable || !!data,
+    ready: variable || !!tensor.data,
   }
 }
 
@@ -254,7 +263,8 @@ function readModelMetadata(
  * Reads a TensorFlow Lite model. Constants are views of `bytes`: keep it unchanged while the graph lives.
  * Ops and tensor kinds that Thimble does not run become UNSUPPORTED ops. Of subgraphs behind the first only those are
  * read that initialize variables: the others are bodies of control-flow ops, which are unsupported by name.
- * Resource variables become state tensors; CALL_ONCE and VAR_HANDLE are gone then.
+ * Resource variables become state tensors; CALL_ONCE and VAR_HANDLE are gone then. Sparse constants are laid out
+ * densely; DENSIFY is gone then.
  * `quantization.axis` is the file's quantized_dimension, also when there is one scale.
  * Errors: `format/…` for a file that is no model, truncated, damaged or inconsistent with itself.
  */
@@ -271,14 +281,15 @@ export function readTflite(bytes: Uint8Array): Graph {
     throw new ThimbleError('format/no-graph', 'the model holds no graph', { hint: 'the file is truncated or damaged' })
   }
   const buffers = readBuffers(model)
+  const constants: Constants = { buffers, unfolding: new Unfolding(bytes.length) }
   const tensorsOf = (t: Table): Read[] =>
-    t.tables(0, 'tensors', MAX_TENSORS).map((tensor, i) => readTensor(tensor, i, buffers))
+    t.tables(0, 'tensors', MAX_TENSORS).map((tensor, i) => readTensor(tensor, i, constants))
   const reads = tensorsOf(subgraph)
   const inputs = subgraph.int32s(1, 'inputs', MAX_OPERANDS) ?? []
   const outputs = subgraph.int32s(2, 'outputs', MAX_OPERANDS) ?? []
   const codes = readCodes(model)
   const opsOf = (t: Table): RawOp[] => t.tables(3, 'operators', MAX_OPS).map((op, i) => readRawOp(op, i, codes, bytes))
-  const raws = resolveVariables({ reads, raws: opsOf(subgraph) }, (index) => {
+  const raws = resolveVariables({ reads, raws: resolveDensify(opsOf(subgraph), reads) }, (index) => {
     const t = subgraphs[index]
     return t && { reads: tensorsOf(t), raws: opsOf(t) }
   })

@@ -57,6 +57,10 @@ export const ERROR_CODES: Record<string, readonly [string, string]> = {
   ],
   'format/quantization': ['scales or zero points that no converter writes', 'export the model again'],
   'format/safetensors': ['a safetensors file is damaged', 'copy it again'],
+  'format/sparsity': [
+    'a sparse constant does not fit its own description',
+    'the file is damaged: copy or export it again',
+  ],
   'format/shape': ['a shape is impossible', 'the message names the tensor'],
   'format/sidecar': ['a file that belongs to the model is missing beside it', 'copy the whole folder'],
   'format/tensor': ['a tensor is damaged', 'export the model again'],

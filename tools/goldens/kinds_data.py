@@ -1,5 +1,6 @@
 """Ops that move data."""
 import numpy as np
+from ai_edge_litert import schema_py_generated as S
 from net import DTYPES, Net
 from record import kind
 
@@ -373,3 +374,115 @@ def conv_negative(d):
     act = d.pick([0, 0, 1, 3])
     b.op("CONV_2D", [x, filt, bias], y, "Conv2DOptions", 3, padding=0 if same else 1, strideW=s, strideH=s, dilationWFactor=1, dilationHFactor=1, fusedActivationFunction=act)
     return b.done(y), [[d.values([1, h, w, c], "int8")] for _ in range(2)], f"{[h, w, c]} to {out} {k}x{k} stride {s}"
+
+
+def stored(dense, order, block_map, blocks, sparse):
+    """Values and level tables of a dense array stored in `order`; `sparse`: which levels keep only places that hold something."""
+    rank = dense.ndim
+    size = list(dense.shape)
+    for d, b in zip(block_map, blocks):
+        size[d] //= b
+    extent = [size[d] if d < rank else blocks[d - rank] for d in order]
+
+    def place(at):
+        """Where a list of level indices is in the dense array; the levels left out give whole ranges."""
+        out = [slice(None)] * rank
+        known = dict(zip(order, at))
+        for d in range(rank):
+            if d not in known:
+                continue
+            block = blocks[block_map.index(d)] if d in block_map else 1
+            start = known[d] * block
+            if d in block_map and rank + block_map.index(d) in known:
+                out[d] = slice(start + known[rank + block_map.index(d)], start + known[rank + block_map.index(d)] + 1)
+            else:
+                out[d] = slice(start, start + block)
+        return tuple(out)
+
+    values, segments, indices = [], [[0] for _ in order], [[] for _ in order]
+
+    def walk(at):
+        level = len(at)
+        if level == len(order):
+            values.append(dense[place(at)].reshape(-1)[0])
+            return
+        for i in range(extent[level]):
+            if sparse[level]:
+                if not np.any(dense[place([*at, i])]):
+                    continue
+                indices[level].append(i)
+            walk([*at, i])
+        if sparse[level]:
+            segments[level].append(len(indices[level]))
+
+    walk([])
+    return np.array(values, dense.dtype), extent, segments, indices
+
+
+def index_vector(values, wide):
+    name = "Int32Vector" if wide or max(values, default=0) > 65535 else "Uint16Vector" if max(values, default=0) > 255 else "Uint8Vector"
+    v = getattr(S, name + "T")()
+    v.values = list(values)
+    return getattr(S.SparseIndexVector, name), v
+
+
+def sparse_constant(n, d, dense, **q):
+    """A constant whose values are stored sparsely, in a random form of those that the format has."""
+    rank = dense.ndim
+    block_map, blocks = [], []
+    for dim in range(rank):
+        choices = [b for b in (2, 4) if dense.shape[dim] % b == 0]
+        if choices and d.coin(0.3):
+            block_map.append(dim)
+            blocks.append(d.pick(choices))
+    order = [int(v) for v in d.r.permutation(rank)] + [rank + int(v) for v in d.r.permutation(len(blocks))]
+    sparse = [level < rank and d.coin() for level in range(len(order))]
+    values, extent, segments, indices = stored(dense, order, block_map, blocks, sparse)
+    t = n.tensor(dense.shape, str(dense.dtype), data=values, **q)
+    s = S.SparsityParametersT()
+    s.traversalOrder, s.blockMap, s.dimMetadata = order, block_map, []
+    for level in range(len(order)):
+        m = S.DimensionMetadataT()
+        if sparse[level]:
+            m.format = S.DimensionType.SPARSE_CSR
+            m.arraySegmentsType, m.arraySegments = index_vector(segments[level], d.coin(0.3))
+            m.arrayIndicesType, m.arrayIndices = index_vector(indices[level], d.coin(0.3))
+        else:
+            m.format, m.denseSize = S.DimensionType.DENSE, extent[level]
+        s.dimMetadata.append(m)
+    n.graph.tensors[t].sparsity = s
+    return t, f"order {order}, blocks {blocks} of {block_map}, sparse {[int(v) for v in sparse]}"
+
+
+@kind("DENSIFY")
+def densify(d):
+    """Weights of a float layer, or a plain constant, stored sparsely. Sparse 8-bit weights of a layer LiteRT refuses."""
+    n = Net()
+    what = d.pick(["CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "MAXIMUM", "MAXIMUM"])
+    dtype = d.pick(["int8", "float32"]) if what == "MAXIMUM" else "float32"
+    c, o = d.pick([3, 4, 8, 12]), d.pick([2, 4, 7, 8])
+    k = d.int(1, 3)
+    shape = {"CONV_2D": [o, k, k, c], "DEPTHWISE_CONV_2D": [1, k, k, c]}.get(what, [o, c])
+    dense = (d.values(shape, dtype) * (d.r.random(shape) < d.pick([0.0, 0.2, 0.6]))).astype(dtype)
+    q = {"scale": d.scale()} if dtype == "int8" else {}
+    weights, note = sparse_constant(n, d, dense, **q)
+    full = n.tensor(shape, dtype, **q)
+    n.op("DENSIFY", [weights], full)
+    note = f"{what}, {dtype} {shape}, {note}"
+    if what == "MAXIMUM":
+        x = n.input(shape, dtype, **q)
+        y = n.tensor(shape, dtype, **q)
+        n.op("MAXIMUM", [x, full], y)
+        return n.done(y), [[d.values(shape, dtype)]], note
+    x_shape = [2, c] if what == "FULLY_CONNECTED" else [1, d.int(3, 6), d.int(3, 6), c]
+    scale = d.scale(-6, 0)
+    x = n.input(x_shape, "int8", scale, 0)
+    real = n.op("DEQUANTIZE", [x], n.tensor(x_shape, "float32"))
+    channels = c if what == "DEPTHWISE_CONV_2D" else o
+    bias = n.tensor([channels], "float32", data=d.values([channels], "float32"))
+    y = n.tensor([2, o] if what == "FULLY_CONNECTED" else [*x_shape[:3], channels], "float32")
+    options = {"CONV_2D": "Conv2DOptions", "DEPTHWISE_CONV_2D": "DepthwiseConv2DOptions", "FULLY_CONNECTED": "FullyConnectedOptions"}[what]
+    stride = {} if what == "FULLY_CONNECTED" else {"strideW": 1, "strideH": 1}
+    multiplier = {"depthMultiplier": 1} if what == "DEPTHWISE_CONV_2D" else {}
+    n.op(what, [real, full, bias], y, options, **stride, **multiplier)
+    return n.done(y), [[d.values(x_shape, "int8")]], note

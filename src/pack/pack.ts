@@ -15,7 +15,7 @@ import { taskOf } from '../task.ts'
 import type { Kernels, Variant } from '../types.ts'
 import { Reader } from './bytes.ts'
 import { cHeader } from './header.ts'
-import { FLASH_SLICES, LINKER_EXPORT, linkModule } from './link.ts'
+import { FLASH_SLICES, type Linked, LINKER_EXPORT, linkModule, type LinkOptions } from './link.ts'
 import { type Port } from './component/glue.ts'
 import { HTTP_CALLS, HTTP_MEMORY, httpComponent } from './component/http.ts'
 import { modelComponent } from './component/index.ts'
@@ -230,30 +230,8 @@ function exportsOf(target: Target, images: PictureTask | undefined): string[] {
   ]
 }
 
-/**
- * Packs a graph: for target `core` as a module of the packed ABI (no imports, fixed memory, only the kernels it uses),
- * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures), for `component` and `http` as
- * components.
- * Errors: `lower/…`, `plan/…`; `usage/target`; for wasi and http `usage/not-a-classifier`, `usage/head`,
- * `image/unsupported-input`.
- */
-export async function packGraph(source: Graph, options: PackOptions = {}): Promise<PackedModel> {
-  const graph = settle(source)
-  const { variant = 'simd', target = 'core' } = options
-  const name = options.name ?? graph.metadata.name ?? 'model'
-  const flash = options.weights === 'flash'
-  checkFlash(options)
-  const images = picturesOf(graph, options)
-  const runtime = images ? await wasiRuntimeBytes(variant) : await runtimeBytes(variant)
-  const parsed = parseModule(runtime)
-  const header = exportedConstant(parsed, 'header')
-  const staticEnd = images ? align(exportedConstant(parsed, 'static_end'), 16) : PROGRAM_BASE
-  if (header + LAYOUT.Header.size > staticEnd) {
-    throw new ThimbleError('plan/memory', "the runtime's static data reaches into the program")
-  }
-  const command = images ? wasiCommand(graph, name, staticEnd) : undefined
-  const base = staticEnd + align(command?.blob.length ?? 0, 16)
-  const kernels = options.kernels ?? 'generic'
+/** Kernels that packed modules run. Errors: `usage/kernels`. */
+function checkKernels(kernels: Kernels, variant: Variant): void {
   if (kernels === 'x86-vnni') {
     throw new ThimbleError('usage/kernels', 'packed modules do not ask the engine for these kernels', {
       expected: 'generic, x86, arm or arm-dot',
@@ -267,20 +245,118 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
       got: `variant "${variant}"`,
     })
   }
-  const program = flash
-    ? compileFlash(graph, {
-        variant,
-        kernels,
-        base: dataEnd(parsed, header),
-        ram: options.ram,
-        plan: options.plan,
-      })
-    : compileFor(graph, { variant, kernels }, options.plan, base)
+}
+
+/** A runtime and what the linker has to know of it. */
+interface Runtime {
+  bytes: Uint8Array
+  module: WasmModule
+  /** Address of the program's header. */
+  header: number
+  /** The first address that a program, or a command before it, may take. */
+  staticEnd: number
+}
+
+/** Errors: `plan/memory`. */
+async function runtimeFor(variant: Variant, images: PictureTask | undefined): Promise<Runtime> {
+  const bytes = images ? await wasiRuntimeBytes(variant) : await runtimeBytes(variant)
+  const module = parseModule(bytes)
+  const header = exportedConstant(module, 'header')
+  const staticEnd = images ? align(exportedConstant(module, 'static_end'), 16) : PROGRAM_BASE
+  if (header + LAYOUT.Header.size > staticEnd) {
+    throw new ThimbleError('plan/memory', "the runtime's static data reaches into the program")
+  }
+  return { bytes, module, header, staticEnd }
+}
+
+/** Where things end in the memory of a module. */
+interface Extent {
+  /** Behind the program, its arena and its margin. */
+  heapBase: number
+  /** Behind what a component's shell has there. */
+  used: number
+  pages: number
+  maxPages: number
+}
+
+const heapBaseOf = ({ memoryBytes, arenaAddress, arenaBytes, slackBytes }: Program): number =>
+  Math.min(memoryBytes, align(arenaAddress + arenaBytes + slackBytes, 16))
+
+function extentOf(program: Program, shellBytes: number): Extent {
+  const heapBase = heapBaseOf(program)
+  const used = align(heapBase + shellBytes, 16)
+  const pages = Math.max(program.memoryBytes, align(used, PAGE)) / PAGE
+  return { heapBase, used, pages, maxPages: Math.max(pages, MAX_PAGES) }
+}
+
+/** What only some targets ask of the linker. */
+function linkOptions(target: Target, program: Program, { heapBase, maxPages }: Extent): Partial<LinkOptions> {
+  const heap = { globals: { __heap_base: heapBase, __data_end: program.arenaAddress } }
+  switch (target) {
+    case 'core':
+      return heap
+    case 'component':
+      return { maxPages, ...heap }
+    case 'wasi':
+      return { maxPages, importModules: ['wasi_snapshot_preview1'] }
+    case 'http':
+      return { maxPages, importModules: [HTTP_CALLS], memoryFrom: HTTP_MEMORY }
+  }
+}
+
+/** What a packed module is made of. */
+interface Parts {
+  program: Program
+  extent: Extent
+  linked: Linked
+  /** The module, or the component around it. */
+  wasm: Uint8Array
+  shellMemoryBytes: number
+}
+
+function sizesOf({ program, extent, linked, wasm, shellMemoryBytes }: Parts): PackSizes {
   const start = program.image[0]!.address
-  const heapBase = Math.min(
-    program.memoryBytes,
-    align(program.arenaAddress + program.arenaBytes + program.slackBytes, 16),
-  )
+  return {
+    codeBytes: linked.codeBytes,
+    dataBytes: linked.dataBytes,
+    metaBytes: linked.metaBytes,
+    shellBytes: wasm.length - linked.wasm.length,
+    fileBytes: wasm.length,
+    functions: linked.functions,
+    flashBytes: program.flash?.bytes.length ?? 0,
+    staticBytes: start,
+    planBytes: program.planBytes,
+    weightBytes: program.arenaAddress - start - program.planBytes - program.stateBytes,
+    stateBytes: program.stateBytes,
+    arenaBytes: program.arenaBytes,
+    marginBytes: extent.heapBase - program.arenaAddress - program.arenaBytes,
+    shellMemoryBytes,
+    memoryBytes: extent.heapBase + shellMemoryBytes,
+    memoryPages: extent.pages,
+  }
+}
+
+/**
+ * Packs a graph: for target `core` as a module of the packed ABI (no imports, fixed memory, only the kernels it uses),
+ * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures), for `component` and `http` as
+ * components.
+ * Errors: `lower/…`, `plan/…`; `usage/target`; for wasi and http `usage/not-a-classifier`, `usage/head`,
+ * `image/unsupported-input`.
+ */
+export async function packGraph(source: Graph, options: PackOptions = {}): Promise<PackedModel> {
+  const graph = settle(source)
+  const { variant = 'simd', target = 'core', kernels = 'generic', plan, ram } = options
+  const name = options.name ?? graph.metadata.name ?? 'model'
+  const flash = options.weights === 'flash'
+  checkFlash(options)
+  checkKernels(kernels, variant)
+  const images = picturesOf(graph, options)
+  const { bytes: runtime, module, header, staticEnd } = await runtimeFor(variant, images)
+  const command = images ? wasiCommand(graph, name, staticEnd) : undefined
+  const base = staticEnd + align(command?.blob.length ?? 0, 16)
+  const program = flash
+    ? compileFlash(graph, { variant, kernels, base: dataEnd(module, header), ram, plan })
+    : compileFor(graph, { variant, kernels }, plan, base)
   const shell =
     target === 'component'
       ? modelComponent({
@@ -289,11 +365,12 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
           outputs: placed(graph, graph.outputs, program.outputs),
           state: program.stateBytes > 0,
           images,
-          base: heapBase,
+          base: heapBaseOf(program),
         })
       : undefined
-  const used = align(heapBase + (shell?.staticBytes ?? 0), 16)
-  const pages = Math.max(program.memoryBytes, align(used, PAGE)) / PAGE
+  const shellMemoryBytes = shell?.staticBytes ?? 0
+  const extent = extentOf(program, shellMemoryBytes)
+  const { heapBase, used, pages, maxPages } = extent
   const meta = moduleMeta({
     name,
     variant,
@@ -311,33 +388,25 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const data = [{ address: header, bytes: headerBytes(program) }, ...program.image]
   if (command) {
     data.push(
-      { address: exportedConstant(parsed, 'config'), bytes: command.config(used, pages * PAGE) },
+      { address: exportedConstant(module, 'config'), bytes: command.config(used, pages * PAGE) },
       { address: staticEnd, bytes: command.blob },
     )
   }
-  const maxPages = Math.max(pages, MAX_PAGES)
+  const unused = unusedKernels(module, program, { head: command?.head, sink: SINKS[target] })
   const linked = linkModule({
     runtime,
     flash: program.flash?.bytes,
     exports: exportsOf(target, images),
-    stubs: [
-      ...unusedKernels(parsed, program, { head: command?.head, sink: SINKS[target] }),
-      ...(flash ? [] : [FLASH_SLICES]),
-    ],
+    stubs: flash ? unused : [...unused, FLASH_SLICES],
     data,
     memoryPages: pages,
     customs: { [META_SECTION]: JSON.stringify(meta) },
-    ...(target === 'core' ? {} : { maxPages }),
-    ...(target === 'wasi' ? { importModules: ['wasi_snapshot_preview1'] } : {}),
-    ...(target === 'http' ? { importModules: [HTTP_CALLS], memoryFrom: HTTP_MEMORY } : {}),
-    ...(target === 'core' || target === 'component'
-      ? { globals: { __heap_base: heapBase, __data_end: program.arenaAddress } }
-      : {}),
+    ...linkOptions(target, program, extent),
   })
   const signedDot = needsSignedDot(program)
   const wasm =
     target === 'http'
-      ? httpComponent(linked.wasm, { pages, maxPages, room: exportedConstant(parsed, 'http_room') })
+      ? httpComponent(linked.wasm, { pages, maxPages, room: exportedConstant(module, 'http_room') })
       : (shell?.wrap(linked.wasm) ?? linked.wasm)
   return {
     wasm,
@@ -345,23 +414,6 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
     header: target === 'core' ? cHeader(meta, options.file ?? `${meta.name}.wasm`, options.prefix, signedDot) : '',
     ...(shell ? { wit: shell.wit } : {}),
     signedDot,
-    sizes: {
-      codeBytes: linked.codeBytes,
-      dataBytes: linked.dataBytes,
-      metaBytes: linked.metaBytes,
-      shellBytes: wasm.length - linked.wasm.length,
-      fileBytes: wasm.length,
-      functions: linked.functions,
-      flashBytes: program.flash?.bytes.length ?? 0,
-      staticBytes: start,
-      planBytes: program.planBytes,
-      weightBytes: program.arenaAddress - start - program.planBytes - program.stateBytes,
-      stateBytes: program.stateBytes,
-      arenaBytes: program.arenaBytes,
-      marginBytes: heapBase - program.arenaAddress - program.arenaBytes,
-      shellMemoryBytes: shell?.staticBytes ?? 0,
-      memoryBytes: heapBase + (shell?.staticBytes ?? 0),
-      memoryPages: pages,
-    },
+    sizes: sizesOf({ program, extent, linked, wasm, shellMemoryBytes }),
   }
 }

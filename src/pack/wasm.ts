@@ -159,89 +159,83 @@ function checkIndices(m: WasmModule): void {
   }
 }
 
-function readSection(m: WasmModule, id: number, r: Reader): void {
-  switch (id) {
-    case 0: {
-      const name = r.name()
-      m.customs.push({ name, bytes: r.take(r.end - r.at).slice() })
-      break
-    }
-    case 1:
-      m.types = r.list(() => functype(r))
-      break
-    case 2:
-      m.imports = r.list(() => {
-        const module = r.name()
-        const name = r.name()
-        if (r.u8() !== 0) unsupported(`import ${module}.${name} that is not a function`)
-        return { module, name, type: r.u32() }
-      })
-      break
-    case 3:
-      m.functions = r.list(() => ({ type: r.u32(), body: new Uint8Array() }))
-      break
-    case 4: {
-      const tables = r.list(() => ({ refType: r.u8(), limits: limits(r) }))
-      if (tables.length > 1) unsupported('a second table')
-      m.table = tables[0]
-      break
-    }
-    case 5: {
-      const memories = r.list(() => limits(r))
-      if (memories.length > 1) unsupported('a second memory')
-      m.memory = memories[0]
-      break
-    }
-    case 6:
-      m.globals = r.list(() => ({ valueType: r.u8(), mutable: r.u8() === 1, init: constant(r) }))
-      break
-    case 7:
-      m.exports = r.list(() => {
-        const name = r.name()
-        const kind = KINDS[r.u8()] ?? unsupported(`export ${name} of an unknown kind`)
-        return { name, kind, index: r.u32() }
-      })
-      break
-    case 8:
-      m.start = r.u32()
-      break
-    case 9:
-      m.elements = r.list(() => {
-        if (r.u32() !== 0) unsupported('a passive or typed element segment')
-        return { offset: constantI32(r), functions: r.list(() => r.u32()) }
-      })
-      break
-    case 10: {
-      const bodies = r.list(() => r.take(r.u32()).slice())
-      if (bodies.length !== m.functions.length) {
-        throw new ThimbleError('format/wasm', 'function and code sections disagree', {
-          expected: m.functions.length,
-          got: bodies.length,
-        })
-      }
-      m.functions.forEach((f, i) => {
-        f.body = bodies[i]!
-      })
-      break
-    }
-    case 11:
-      m.data = r
-        .list((i) => {
-          const kind = r.u32()
-          if (kind > 1 || (kind === 1 && i > 0)) unsupported('a passive data segment that is not the first')
-          const address = kind ? undefined : constantI32(r) >>> 0
-          const bytes = r.take(r.u32()).slice()
-          if (address === undefined) m.passive = bytes
-          return { address: address ?? 0, bytes }
-        })
-        .slice(m.passive ? 1 : 0)
-      break
-    case 12:
-      r.u32()
-      break
-    default:
-      unsupported(`section ${id}`)
+const atMostOne = <T>(list: T[], what: string): T | undefined =>
+  list.length > 1 ? unsupported(`a second ${what}`) : list[0]
+
+function readImport(r: Reader): FunctionImport {
+  const module = r.name()
+  const name = r.name()
+  if (r.u8() !== 0) unsupported(`import ${module}.${name} that is not a function`)
+  return { module, name, type: r.u32() }
+}
+
+function readExport(r: Reader): Export {
+  const name = r.name()
+  const kind = KINDS[r.u8()] ?? unsupported(`export ${name} of an unknown kind`)
+  return { name, kind, index: r.u32() }
+}
+
+function readElements(r: Reader): ElementSegment {
+  if (r.u32() !== 0) unsupported('a passive or typed element segment')
+  return { offset: constantI32(r), functions: r.list(() => r.u32()) }
+}
+
+/** The bodies of the functions that the section before it has declared. */
+function readBodies(m: WasmModule, r: Reader): void {
+  const bodies = r.list(() => r.take(r.u32()).slice())
+  if (bodies.length !== m.functions.length) {
+    throw new ThimbleError('format/wasm', 'function and code sections disagree', {
+      expected: m.functions.length,
+      got: bodies.length,
+    })
   }
+  m.functions.forEach((f, i) => {
+    f.body = bodies[i]!
+  })
+}
+
+/** Active segments, and a passive one before them. */
+function readData(m: WasmModule, r: Reader): void {
+  const segments = r.list((i) => {
+    const kind = r.u32()
+    if (kind > 1 || (kind === 1 && i > 0)) unsupported('a passive data segment that is not the first')
+    const address = kind ? undefined : constantI32(r) >>> 0
+    const bytes = r.take(r.u32()).slice()
+    if (address === undefined) m.passive = bytes
+    return { address: address ?? 0, bytes }
+  })
+  m.data = segments.slice(m.passive ? 1 : 0)
+}
+
+/** What reads each section, by its number. */
+const SECTIONS: readonly ((m: WasmModule, r: Reader) => unknown)[] = [
+  (m, r) => m.customs.push({ name: r.name(), bytes: r.take(r.end - r.at).slice() }),
+  (m, r) => (m.types = r.list(() => functype(r))),
+  (m, r) => (m.imports = r.list(() => readImport(r))),
+  (m, r) => (m.functions = r.list(() => ({ type: r.u32(), body: new Uint8Array() }))),
+  (m, r) =>
+    (m.table = atMostOne(
+      r.list(() => ({ refType: r.u8(), limits: limits(r) })),
+      'table',
+    )),
+  (m, r) =>
+    (m.memory = atMostOne(
+      r.list(() => limits(r)),
+      'memory',
+    )),
+  (m, r) => (m.globals = r.list(() => ({ valueType: r.u8(), mutable: r.u8() === 1, init: constant(r) }))),
+  (m, r) => (m.exports = r.list(() => readExport(r))),
+  (m, r) => (m.start = r.u32()),
+  (m, r) => (m.elements = r.list(() => readElements(r))),
+  readBodies,
+  readData,
+  // The number of data segments, for engines that want it ahead.
+  (_, r) => r.u32(),
+]
+
+function readSection(m: WasmModule, id: number, r: Reader): void {
+  const read = SECTIONS[id] ?? unsupported(`section ${id}`)
+  read(m, r)
 }
 
 const section = (w: Writer, id: number, present: boolean, fill: (w: Writer) => void): void => {
@@ -324,6 +318,59 @@ export interface Immediate {
 /** Called for each index immediate: its space, its value, where it is. */
 export type IndexVisitor = (space: IndexSpace, index: number, at: Immediate) => void
 
+/** What follows an opcode. */
+type Immediates = (r: Reader, index: (space: IndexSpace) => void) => void
+
+const none: Immediates = () => {}
+const leb: Immediates = (r) => r.skipLeb()
+const indexOf =
+  (...spaces: IndexSpace[]): Immediates =>
+  (_, index) =>
+    spaces.forEach(index)
+const skip =
+  (n: number): Immediates =>
+  (r) =>
+    r.skip(n)
+
+/** Opcodes by what follows them; those of blocks, and prefixes, are not here. */
+const IMMEDIATES: readonly (Immediates | undefined)[] = /* @__PURE__ */ opcodes([
+  // unreachable, nop, else, end, return, drop, select, ref.is_null, comparisons and arithmetic
+  [none, 0x00, 0x01, 0x05, 0x0b, 0x0f, 0x1a, 0x1b, 0xd1, ...range(0x45, 0xc4)],
+  // br, br_if, local.get, local.set, local.tee, i32.const, i64.const, ref.null
+  [leb, 0x0c, 0x0d, 0x20, 0x21, 0x22, 0x41, 0x42, 0xd0],
+  // br_table
+  [
+    (r) => {
+      r.list(() => r.skipLeb())
+      r.skipLeb()
+    },
+    0x0e,
+  ],
+  // call, ref.func; call_indirect; global.get, global.set; table.get, table.set
+  [indexOf('func'), 0x10, 0xd2],
+  [indexOf('type', 'table'), 0x11],
+  [indexOf('global'), 0x23, 0x24],
+  [indexOf('table'), 0x25, 0x26],
+  // select with types
+  [(r) => r.skip(r.u32()), 0x1c],
+  // loads and stores
+  [memoryArgument, ...range(0x28, 0x3e)],
+  // memory.size, memory.grow; f32.const; f64.const
+  [skip(1), 0x3f, 0x40],
+  [skip(4), 0x43],
+  [skip(8), 0x44],
+])
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from + 1 }, (_, i) => from + i)
+}
+
+function opcodes(rows: readonly (readonly [Immediates, ...number[]])[]): (Immediates | undefined)[] {
+  const table = new Array<Immediates | undefined>(256).fill(undefined)
+  for (const [what, ...ops] of rows) for (const op of ops) table[op] = what
+  return table
+}
+
 /**
  * Steps over one instruction, reports its index immediates, returns its opcode (prefixed ones as prefix << 16 | op).
  */
@@ -334,79 +381,17 @@ function walkOne(r: Reader, visit: IndexVisitor): number {
     const value = r.u32()
     visit(space, value, { from, to: r.at, signed: false })
   }
-  if (op >= 0x45 && op <= 0xc4) return op
-  if (op >= 0x28 && op <= 0x3e) {
-    memoryArgument(r)
+  if (op === 0xfc) return 0xfc0000 | bulk(r, index)
+  if (op === 0xfd) return 0xfd0000 | simd(r)
+  if (op >= 0x02 && op <= 0x04) {
+    // A block's type is a value type where it is negative.
+    const from = r.at
+    const value = r.s33()
+    if (value >= 0) visit('type', value, { from, to: r.at, signed: true })
     return op
   }
-  switch (op) {
-    case 0x00:
-    case 0x01:
-    case 0x05:
-    case 0x0b:
-    case 0x0f:
-    case 0x1a:
-    case 0x1b:
-    case 0xd1:
-      break
-    case 0x02:
-    case 0x03:
-    case 0x04: {
-      const from = r.at
-      const value = r.s33()
-      if (value >= 0) visit('type', value, { from, to: r.at, signed: true })
-      break
-    }
-    case 0x0c:
-    case 0x0d:
-    case 0x20:
-    case 0x21:
-    case 0x22:
-    case 0x41:
-    case 0x42:
-    case 0xd0:
-      r.skipLeb()
-      break
-    case 0x0e:
-      r.list(() => r.skipLeb())
-      r.skipLeb()
-      break
-    case 0x10:
-    case 0xd2:
-      index('func')
-      break
-    case 0x11:
-      index('type')
-      index('table')
-      break
-    case 0x1c:
-      r.skip(r.u32())
-      break
-    case 0x23:
-    case 0x24:
-      index('global')
-      break
-    case 0x25:
-    case 0x26:
-      index('table')
-      break
-    case 0x3f:
-    case 0x40:
-      r.skip(1)
-      break
-    case 0x43:
-      r.skip(4)
-      break
-    case 0x44:
-      r.skip(8)
-      break
-    case 0xfc:
-      return 0xfc0000 | bulk(r, index)
-    case 0xfd:
-      return 0xfd0000 | simd(r)
-    default:
-      unsupported(`opcode 0x${op.toString(16)} at byte ${r.at - 1}`)
-  }
+  const immediates = IMMEDIATES[op] ?? unsupported(`opcode 0x${op.toString(16)} at byte ${r.at - 1}`)
+  immediates(r, index)
   return op
 }
 

@@ -117,48 +117,83 @@ export interface OpenLearner {
   teach(label: string, features: Int8Array, name?: string): void
 }
 
-/** `createLearner` of learn/index.ts. */
-export async function createLearner(model: BaseModel, options: LearnerOptions = {}): Promise<Learner> {
-  const { learner, ready } = await openLearner(model, options)
-  await ready()
-  return learner
+/** What a training has made. */
+interface Trained {
+  head: Head
+  observed: Int8Array
+  metadata: Metadata
+  engine: Model
+  labels: string[]
 }
 
-/** The same for callers that have their features from elsewhere. */
-export async function openLearner(model: BaseModel, options: LearnerOptions = {}): Promise<OpenLearner> {
-  checkOptions('createLearner', options, { preprocess: preprocessing, decode: callback, threads: whole(1, 64) })
-  const source = settle(await graphOf(model))
-  const { graph: base, name: baseName, taught: before } = baseOf(source)
-  const { preprocess, assumed } = options.preprocess
-    ? { preprocess: options.preprocess, assumed: 'given by the caller' }
-    : preprocessOf(base, source.metadata)
-  const { scale, zeroPoint } = int8Features(base)
-  const taught: Taught[] = [...before]
-  const classes = new Map<string, number>()
-  for (const { label } of taught) classes.set(label, (classes.get(label) ?? 0) + 1)
-  let opened: Promise<Embedder> | undefined
-  let embedder: Embedder | undefined
-  let trained: { head: Head; observed: Int8Array; metadata: Metadata; engine: Model; labels: string[] } | undefined
+/** What is known of the base when a learner is made. */
+interface Ground {
+  base: Graph
+  baseName: string
+  source: Metadata
+  preprocess: Preprocess
+  assumed: string
+}
 
-  const embedding = async (): Promise<Embedder> => {
-    opened ??= openEmbedder(base, { ...options, preprocess })
-    return (embedder = await opened)
-  }
-  const current = (): NonNullable<typeof trained> => {
-    if (trained) return trained
-    throw new ThimbleError('usage/not-trained', 'nothing is learned yet', { hint: 'add photos, then call train' })
-  }
+class Learning {
+  private readonly ground: Ground
+  private readonly options: LearnerOptions
+  private readonly taught: Taught[]
+  private readonly classes = new Map<string, number>()
+  private opened: Promise<Embedder> | undefined
+  private embedder: Embedder | undefined
+  private trained: Trained | undefined
 
-  const addTaught = (label: string, features: Int8Array, name?: string): void => {
-    const count = (classes.get(label) ?? 0) + 1
-    taught.push({ label, name: name ?? `${label} ${count}`, features })
-    classes.set(label, count)
+  constructor(ground: Ground, before: readonly Taught[], options: LearnerOptions) {
+    this.ground = ground
+    this.options = options
+    this.taught = [...before]
+    for (const { label } of before) this.count(label)
   }
 
-  const train = async (how: TrainOptions = {}): Promise<LearnReport> => {
+  async ready(): Promise<Embedder> {
+    this.opened ??= openEmbedder(this.ground.base, { ...this.options, preprocess: this.ground.preprocess })
+    return (this.embedder = await this.opened)
+  }
+
+  teach(label: string, features: Int8Array, name?: string): void {
+    checkLabel(label)
+    const count = this.count(label)
+    this.taught.push({ label, name: name ?? `${label} ${count}`, features })
+  }
+
+  /** One photo more of a class. */
+  private count(label: string): number {
+    const count = (this.classes.get(label) ?? 0) + 1
+    this.classes.set(label, count)
+    return count
+  }
+
+  private async add(label: string, image: ImageSource, name?: string): Promise<void> {
+    checkLabel(label)
+    this.teach(label, await (await this.ready()).views(image), name)
+  }
+
+  private remove(label: string): number {
+    const { classes, taught } = this
+    const count = classes.get(label)
+    if (count === undefined) {
+      throw new ThimbleError('usage/label', 'no such class is taught', {
+        expected: [...classes.keys()].join(', ') || 'photos added first',
+        got: String(label),
+      })
+    }
+    const others = taught.filter((t) => t.label !== label)
+    taught.splice(0, taught.length, ...others)
+    classes.delete(label)
+    return count
+  }
+
+  private async train(how: TrainOptions = {}): Promise<LearnReport> {
     checkOptions('train', how, { seed: whole(0), unknown: real(0, 1) })
+    const { base } = this.ground
     const { seed = 1, unknown: keep = KEEP } = how
-    const { labels, none } = orderOf(classes, keep > 0)
+    const { labels, none } = orderOf(this.classes, keep > 0)
     const kinds = labels.length - (none === undefined ? 0 : 1)
     if (kinds < 2) {
       throw new ThimbleError('usage/classes', 'there is nothing to tell apart', {
@@ -167,89 +202,108 @@ export async function openLearner(model: BaseModel, options: LearnerOptions = {}
       })
     }
     const start = performance.now()
-    const { head, observed, report } = teach(taught, { labels, none, scale, zeroPoint, seed, keep })
-    const { photos } = report
+    const { scale, zeroPoint } = int8Features(base)
+    const { head, observed, report } = teach(this.taught, { labels, none, scale, zeroPoint, seed, keep })
     const { nearness } = head
     const said = nearness ? [...labels.slice(0, kinds), UNKNOWN] : labels
-    const { license, source: from } = source.metadata
-    const metadata: Metadata = {
-      name: 'learned',
-      description: `${kinds} classes learned from ${taught.length} photos, on the features of ${baseName}`,
-      ...(license ? { license } : {}),
-      ...(from ? { source: from } : {}),
-      labels: said,
-      preprocess,
-      task: 'classification',
-      scores: 'identity',
-      extra: {
-        learned: {
-          base: baseName,
-          photos: Object.fromEntries(labels.map((label, c) => [label, photos[c]])),
-          seed,
-          ...(nearness ? { unknown: { keep, threshold: nearness.threshold, cosine: nearness.weight } } : {}),
-        },
-      },
+    const learned = {
+      base: this.ground.baseName,
+      photos: Object.fromEntries(labels.map((label, c) => [label, report.photos[c]])),
+      seed,
+      ...(nearness ? { unknown: { keep, threshold: nearness.threshold, cosine: nearness.weight } } : {}),
     }
+    const metadata = this.metadata(said, kinds, learned)
     const trainMs = performance.now() - start
-    const next = await loadGraph(joinHead(featuresOnly(base), head, observed, metadata))
-    trained?.engine.dispose()
-    trained = { head, observed, metadata, engine: next, labels: said }
+    const engine = await loadGraph(joinHead(featuresOnly(base), head, observed, metadata))
+    this.trained?.engine.dispose()
+    this.trained = { head, observed, metadata, engine, labels: said }
     return { ...report, trainMs }
   }
 
-  const learner: Learner = {
-    preprocess,
-    assumed,
-    classes,
-    get inferences() {
-      return embedder?.inferences ?? 0
-    },
-    get photoBytes() {
-      return keptBytes(taught)
-    },
-    async add(label, image, name) {
-      checkLabel(label)
-      addTaught(label, await (await embedding()).views(image), name)
-    },
-    remove(label) {
-      const count = classes.get(label)
-      if (count === undefined) {
-        throw new ThimbleError('usage/label', 'no such class is taught', {
-          expected: [...classes.keys()].join(', ') || 'photos added first',
-          got: String(label),
-        })
-      }
-      const others = taught.filter((t) => t.label !== label)
-      taught.splice(0, taught.length, ...others)
-      classes.delete(label)
-      return count
-    },
-    train,
-    async classify(image) {
-      const { engine: head, labels } = current()
-      const quantized = head.run(await (await embedding()).features(image))[0] as Int8Array
-      // The scores' scale is 1/256 and their zero point -128, as LiteRT's SOFTMAX wants it.
-      const scores = Float32Array.from(quantized, (q) => (q + 128) / 256)
-      return topK(scores, labels.length).map((index) => ({ label: labels[index]!, index, score: scores[index]! }))
-    },
-    export(format = 'tflite', how = {}) {
-      checkOptions('export', { format, ...how }, { format: oneOf(['tflite', 'thimble']), photos: flag })
-      const { head, observed, metadata } = current()
-      const graph = joinHead(base, head, observed, metadata)
-      if (how.photos !== false) graph.tensors.push(...keptTensors(taught))
-      return format === 'tflite' ? writeTflite(graph) : writePacked(withPrograms(graph))
-    },
-    ...disposable(() => {
-      void opened?.then((made) => made.dispose())
-      trained?.engine.dispose()
-    }),
+  /** Of a trained model: `kinds` of its labels are classes that were taught. */
+  private metadata(labels: string[], kinds: number, learned: Record<string, unknown>): Metadata {
+    const { baseName, preprocess, source } = this.ground
+    const { license, source: from } = source
+    return {
+      name: 'learned',
+      description: `${kinds} classes learned from ${this.taught.length} photos, on the features of ${baseName}`,
+      ...(license ? { license } : {}),
+      ...(from ? { source: from } : {}),
+      labels,
+      preprocess,
+      task: 'classification',
+      scores: 'identity',
+      extra: { learned },
+    }
   }
+
+  private current(): Trained {
+    if (this.trained) return this.trained
+    throw new ThimbleError('usage/not-trained', 'nothing is learned yet', { hint: 'add photos, then call train' })
+  }
+
+  private async classify(image: ImageSource): Promise<Prediction[]> {
+    const { engine, labels } = this.current()
+    const quantized = engine.run(await (await this.ready()).features(image))[0] as Int8Array
+    // The scores' scale is 1/256 and their zero point -128, as LiteRT's SOFTMAX wants it.
+    const scores = Float32Array.from(quantized, (q) => (q + 128) / 256)
+    return topK(scores, labels.length).map((index) => ({ label: labels[index]!, index, score: scores[index]! }))
+  }
+
+  private export(format: 'tflite' | 'thimble', how: ExportOptions): Uint8Array {
+    checkOptions('export', { format, ...how }, { format: oneOf(['tflite', 'thimble']), photos: flag })
+    const { head, observed, metadata } = this.current()
+    const graph = joinHead(this.ground.base, head, observed, metadata)
+    if (how.photos !== false) graph.tensors.push(...keptTensors(this.taught))
+    return format === 'tflite' ? writeTflite(graph) : writePacked(withPrograms(graph))
+  }
+
+  /** What callers see. */
+  asLearner(): Learner {
+    const inferences = (): number => this.embedder?.inferences ?? 0
+    const photoBytes = (): number => keptBytes(this.taught)
+    return {
+      preprocess: this.ground.preprocess,
+      assumed: this.ground.assumed,
+      classes: this.classes,
+      get inferences() {
+        return inferences()
+      },
+      get photoBytes() {
+        return photoBytes()
+      },
+      add: (label, image, name) => this.add(label, image, name),
+      remove: (label) => this.remove(label),
+      train: (how) => this.train(how),
+      classify: (image) => this.classify(image),
+      export: (format = 'tflite', how = {}) => this.export(format, how),
+      ...disposable(() => {
+        void this.opened?.then((made) => made.dispose())
+        this.trained?.engine.dispose()
+      }),
+    }
+  }
+}
+
+/** `createLearner` of learn/index.ts. */
+export async function createLearner(model: BaseModel, options: LearnerOptions = {}): Promise<Learner> {
+  const opened = await openLearner(model, options)
+  await opened.ready()
+  return opened.learner
+}
+
+/** The same for callers that have their features from elsewhere. */
+export async function openLearner(model: BaseModel, options: LearnerOptions = {}): Promise<OpenLearner> {
+  checkOptions('createLearner', options, { preprocess: preprocessing, decode: callback, threads: whole(1, 64) })
+  const source = settle(await graphOf(model))
+  const { graph: base, name: baseName, taught } = baseOf(source)
+  const { preprocess, assumed } = options.preprocess
+    ? { preprocess: options.preprocess, assumed: 'given by the caller' }
+    : preprocessOf(base, source.metadata)
+  const learning = new Learning({ base, baseName, source: source.metadata, preprocess, assumed }, taught, options)
   return {
-    learner,
-    ready: embedding,
-    teach(label, features, name) {
-      checkLabel(label)
-      addTaught(label, features, name)
-    },
+    learner: learning.asLearner(),
+    ready: () => learning.ready(),
+    teach: (label, features, name) => learning.teach(label, features, name),
   }
 }

@@ -58,18 +58,14 @@ const coded = {
 const ratios = list([1, 8], real(0.01, 100))
 const anchors = pairs(1e-6, 1e4)
 
-/** Fields of each kind; `out` is the number of an output. */
-function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
-  const extras = {
-    points: optional(whole(1, 1000)),
-    pointValues: optional(whole(2, 3)),
-    masks: optional(whole(1, 256)),
-    prototypes: optional(out),
-  }
-  const coordinates = word('shares', 'pixels', 'auto')
-  const layout = word('rows', 'columns')
-  const yolo = { output: out, layout, coordinates, classes: whole(0, 10_000), percent: optional(flag), ...extras }
-  const blaze = { maps: pairs(1, MAX_SIDE, whole), points: whole(0, 100), activated: optional(flag) }
+type FieldsByName = Record<string, Field>
+type ByKind<K extends HeadKind = HeadKind> = Record<K, FieldsByName>
+
+const coordinates = word('shares', 'pixels', 'auto')
+const layout = word('rows', 'columns')
+
+type Ssd = 'postprocess' | 'ssd' | 'ssd-fpn' | 'efficientdet' | 'ssd-anchors'
+function ssdFields(out: Field): ByKind<Ssd> {
   const pyramid = {
     levels: list([2, 2], whole(0, 10)),
     anchorScale: real(0.1, 100),
@@ -77,7 +73,7 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
     aspectRatios: ratios,
     ...coded,
   }
-  const kinds: Record<HeadKind, Record<string, Field>> = {
+  return {
     postprocess: { boxes: out, classes: out, scores: out, count: optional(out) },
     ssd: {
       maps: pairs(1, MAX_SIDE, whole),
@@ -90,10 +86,23 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
     'ssd-fpn': pyramid,
     efficientdet: pyramid,
     'ssd-anchors': { scores: out, offsets: optional(out), anchors: optional(out) },
-    yolo5: yolo,
-    yolo8: yolo,
-    'yolo8-pose': yolo,
-    'yolo8-seg': yolo,
+  }
+}
+
+type Yolo = 'yolo5' | 'yolo8' | 'yolo8-pose' | 'yolo8-seg' | 'yolo-nms' | 'yolox' | 'yolo-grid' | 'yolo' | 'yolo-parts'
+function yoloFields(out: Field): ByKind<Yolo> {
+  const extras = {
+    points: optional(whole(1, 1000)),
+    pointValues: optional(whole(2, 3)),
+    masks: optional(whole(1, 256)),
+    prototypes: optional(out),
+  }
+  const rows = { output: out, layout, coordinates, classes: whole(0, 10_000), percent: optional(flag), ...extras }
+  return {
+    yolo5: rows,
+    yolo8: rows,
+    'yolo8-pose': rows,
+    'yolo8-seg': rows,
     'yolo-nms': { output: out, coordinates, ...extras },
     yolox: { output: out, layout, classes: whole(1, 10_000), strides: list([1, 8], whole(1, 1024)) },
     'yolo-grid': {
@@ -106,12 +115,6 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
       activated: optional(flag),
     },
     yolo: { anchors },
-    fomo: { output: out, scores: optional(word('identity', 'softmax')) },
-    blazeface: blaze,
-    palm: blaze,
-    blazepose: blaze,
-    centernet: { heat: out, sizes: out, offsets: optional(out), logits: optional(flag) },
-    fastestdet: { output: out },
     'yolo-parts': {
       boxes: out,
       scores: out,
@@ -120,7 +123,28 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
       form: word('centre', 'corners'),
       coordinates,
     },
+  }
+}
+
+type Blaze = 'blazeface' | 'palm' | 'blazepose'
+type Boxes = Blaze | 'fomo' | 'centernet' | 'fastestdet' | 'dbface' | 'objectron'
+function boxFields(out: Field): ByKind<Boxes> {
+  const blaze = { maps: pairs(1, MAX_SIDE, whole), points: whole(0, 100), activated: optional(flag) }
+  return {
+    blazeface: blaze,
+    palm: blaze,
+    blazepose: blaze,
+    fomo: { output: out, scores: optional(word('identity', 'softmax')) },
+    centernet: { heat: out, sizes: out, offsets: optional(out), logits: optional(flag) },
+    fastestdet: { output: out },
     dbface: { heat: out, sides: out, points: out },
+    objectron: { heat: out, offsets: out },
+  }
+}
+
+type Points = 'movenet' | 'movenet-multi' | 'posenet' | 'landmarks' | 'heatmaps'
+function pointFields(out: Field): ByKind<Points> {
+  return {
     movenet: { output: out },
     'movenet-multi': { output: out },
     posenet: {
@@ -140,7 +164,11 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
       look: optional(list([2, 2], whole(0, 1000))),
     },
     heatmaps: { output: out, layout: word('last', 'first'), logits: optional(flag) },
-    objectron: { heat: out, offsets: out },
+  }
+}
+
+function pictureFields(out: Field): ByKind<'segmentation' | 'map' | 'picture'> {
+  return {
     segmentation: {
       outputs: list([1, 16], out),
       form: word('indices', 'last', 'first', 'mask'),
@@ -149,8 +177,16 @@ function fieldsOf(kind: HeadKind, out: Field): Record<string, Field> {
     map: { output: out },
     picture: { output: out, values: word('raw', 'unit', 'signed', 'auto') },
   }
-  return kinds[kind]
 }
+
+/** Fields of each kind; `out` is the number of an output. */
+const kinds = (out: Field): ByKind => ({
+  ...ssdFields(out),
+  ...yoloFields(out),
+  ...boxFields(out),
+  ...pointFields(out),
+  ...pictureFields(out),
+})
 
 const COMMON: Record<string, Field> = {
   scoreThreshold: real(0, 1),
@@ -164,7 +200,7 @@ const COMMON: Record<string, Field> = {
 /** A head from JSON, with its known fields alone; `outputs` is how many the network has. Errors: `format/metadata`. */
 export function readHead(from: unknown, outputs: number): Head {
   if (!isObject(from)) return bad('', 'an object', from)
-  const fields = fieldsOf(from.kind as HeadKind, whole(0, Math.max(0, outputs - 1)))
+  const fields = kinds(whole(0, Math.max(0, outputs - 1)))[from.kind as HeadKind]
   if (!Object.hasOwn(from, 'kind') || fields === undefined) return bad('kind', 'a kind of head', from.kind)
   const head: Fields = { kind: from.kind }
   for (const [name, { check, expected, optional }] of Object.entries({ ...fields, ...COMMON })) {

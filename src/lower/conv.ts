@@ -7,13 +7,13 @@ import { type Context, Unsupported } from './context.ts'
 import { hasNegativeScale, lowerConvFixed } from './conv-fixed.ts'
 import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
-import { fillsPanels, GEMM_BATCH, gemmForm, ROWS_FORM, SCALAR_FORM, WIDE_FORM } from './gemm.ts'
+import { fillsPanels, GEMM_BATCH, type GemmForm, gemmForm, ROWS_FORM, SCALAR_FORM, WIDE_FORM } from './gemm.ts'
 import { lowerComputedFilter } from './matmul.ts'
 import { paddedSegment } from './pack.ts'
-import { present, rowwise, splitPanels, Value } from './program.ts'
+import { type Buffer, present, rowwise, splitPanels, Value } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import { readWeights, sameDtypes } from './weights.ts'
-import { rowsOf, rowWindow, windowInput, windowOf } from './window.ts'
+import { rowsOf, rowWindow, type Window, windowInput, windowOf } from './window.ts'
 import { emitWinograd, takesWinograd } from './winograd.ts'
 
 export function lowerConv(cx: Context): void {
@@ -45,20 +45,11 @@ export function lowerConv(cx: Context): void {
 
 /** `groups` convolutions of x side by side into y. */
 export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
-  const { x, y, xq, oq, limits, weights, win } = layer
+  const { x, y, weights, win } = layer
   const o = y.c
   const ci = x.c / groups
   const k = win.kh * win.kw * ci
-  const onePixel =
-    win.y.out === 1 &&
-    win.x.out === 1 &&
-    win.kh === x.h &&
-    win.kw === x.w &&
-    !win.y.before &&
-    !win.x.before &&
-    win.dilationH === 1 &&
-    win.dilationW === 1
-  if (groups === 1 && onePixel && !x.frame.left && !x.frame.right && !x.pad) {
+  if (groups === 1 && isOnePixel(x, win)) {
     emitFullyConnected(cx, layer, k, x.n)
     return
   }
@@ -68,45 +59,108 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
     return
   }
   const form = gemmForm(cx, weights, k)
-  // Forms that read or pack int8 gather patches at little cost, which more than one panel of outputs has to share.
-  if (
-    !scalar &&
-    (!form.rowBytes || o <= ONE_PANEL) &&
-    !form.activationOffset &&
-    groups === 1 &&
-    win.kw > 1 &&
-    win.dilationW === 1 &&
-    win.x.out >= 4 &&
-    o >= 8 &&
-    (ci <= DIRECT_CHANNELS || (form === WIDE_FORM && o <= DIRECT_OUTPUTS && fillsPanels(4)(win.x.out)))
-  ) {
+  if (!scalar && groups === 1 && widensRows(form, layer)) {
     emitConvDirect(cx, layer)
     return
   }
-  const { frame, zeroRow, prologue } = windowInput(cx, x, xq, win)
+  emitGemm(cx, layer, { form, groups, scalar })
+}
+
+/** Whether the window is the whole image, which then is one row of a fully connected layer. */
+const isOnePixel = (x: Value, win: Window): boolean =>
+  win.y.out === 1 &&
+  win.x.out === 1 &&
+  win.kh === x.h &&
+  win.kw === x.w &&
+  !win.y.before &&
+  !win.x.before &&
+  win.dilationH === 1 &&
+  win.dilationW === 1 &&
+  !x.frame.left &&
+  !x.frame.right &&
+  !x.pad
+
+/**
+ * Whether to widen whole rows rather than to gather patches. Forms that read or pack int8 gather at little cost, which
+ * more than one panel of outputs has to share.
+ */
+function widensRows(form: GemmForm, { x, y, win }: Convolution): boolean {
+  if ((form.rowBytes && y.c > ONE_PANEL) || form.activationOffset) return false
+  if (win.kw === 1 || win.dilationW !== 1 || win.x.out < 4 || y.c < 8) return false
+  return x.c <= DIRECT_CHANNELS || (form === WIDE_FORM && y.c <= DIRECT_OUTPUTS && fillsPanels(4)(win.x.out))
+}
+
+/** What the records of a convolution by GEMM have in common. */
+interface GemmChoice {
+  form: GemmForm
+  groups: number
+  scalar: boolean
+}
+
+/** How a GEMM reads its input and what it packs. */
+interface GemmPanels {
+  /** Runs of bytes that a row of the window lies in. */
+  segments: number
+  segmentBytes: number
+  /** The input's pixels are rows of the GEMM as they lie. */
+  direct: boolean
+  /** Of a row, in forms that read rows of int8. */
+  rowBytes: number
+  segmentPanelBytes: number
+  panelBytes: number
+}
+
+function panelsOf({ x, win }: Convolution, { form, groups, scalar }: GemmChoice): GemmPanels {
+  const ci = x.c / groups
+  const k = win.kh * win.kw * ci
   const contiguous = groups === 1 && win.dilationW === 1
   const segments = contiguous ? 1 : win.kw
   const segmentBytes = contiguous ? win.kw * ci : ci
-  const og = o / groups
-  const end = epilogueOf(oq, limits)
-  const constants = scalar ? undefined : constantVectors(cx, end)
   const direct = win.kh === 1 && segments === 1
   const rowBytes = form.rowBytes?.(k) ?? 0
   const segmentPanelBytes = form.panelBytes(segmentBytes)
   const panelBytes = scalar ? k : rowBytes ? (direct ? 0 : form.mr * rowBytes) : segmentPanelBytes * win.kh * segments
-  // A panel is packed before its pixels' results are written; a form that reads the input itself goes on reading it.
-  const lag = scalar ? 1 : rowBytes && direct ? form.mr : 0
-  // One slot will do, more where the arena has room; the last of several is for a pixel that is left at the end.
-  const narrow = og < form.nr
+  return { segments, segmentBytes, direct, rowBytes, segmentPanelBytes, panelBytes }
+}
+
+/** Scratch memory of a GEMM: slots of packed pixels, tiles in work behind them. */
+interface GemmScratch {
+  buffer: Buffer
+  /** Slots that it has room for once it is placed, but the one for a pixel that is left at the end. */
+  batch(): number
+}
+
+/** One slot will do, more where the arena has room; the last of several is for a pixel that is left at the end. */
+function scratchOf(cx: Context, { y, win }: Convolution, choice: GemmChoice, panels: GemmPanels): GemmScratch {
+  const { form, groups, scalar } = choice
+  const { direct, rowBytes, panelBytes } = panels
+  const narrow = y.c / groups < form.nr
   const slotBytes = SLOT_BYTES + panelBytes
   const fixed = TILE_BYTES + (narrow ? form.mr * form.nr : 0) + 64
   const most = scalar || rowBytes || narrow ? 1 : Math.min(GEMM_BATCH + 1, Math.ceil((win.y.out * win.x.out) / form.mr))
-  const plain = direct ? 0 : k + 16
-  const scratch = cx.scratch(
-    'conv patches',
-    scalar ? plain : fixed + slotBytes,
-    scalar ? plain : fixed + slotBytes * most,
-  )
+  const plain = direct ? 0 : panelBytes + 16
+  const buffer = scalar
+    ? cx.scratch('conv patches', plain)
+    : cx.scratch('conv patches', fixed + slotBytes, fixed + slotBytes * most)
+  const batch = (): number => Math.max(1, Math.min(most, Math.floor((buffer.room! - fixed) / slotBytes)) - 1)
+  return { buffer, batch }
+}
+
+function emitGemm(cx: Context, layer: Convolution, choice: GemmChoice): void {
+  const { form, groups, scalar } = choice
+  const { x, y, xq, oq, limits, weights, win } = layer
+  const o = y.c
+  const ci = x.c / groups
+  const k = win.kh * win.kw * ci
+  const { frame, zeroRow, prologue } = windowInput(cx, x, xq, win)
+  const panels = panelsOf(layer, choice)
+  const { segments, segmentBytes, rowBytes, segmentPanelBytes, panelBytes } = panels
+  const og = o / groups
+  const end = epilogueOf(oq, limits)
+  const constants = scalar ? undefined : constantVectors(cx, end)
+  // A panel is packed before its pixels' results are written; a form that reads the input itself goes on reading it.
+  const lag = scalar ? 1 : rowBytes && panels.direct ? form.mr : 0
+  const { buffer: scratch, batch } = scratchOf(cx, layer, choice, panels)
   for (let g = 0; g < groups; g++) {
     const part = weights.part(g * og, (g + 1) * og)
     const name = cx.output().name
@@ -166,7 +220,7 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
           form: form.id,
           mr: form.mr,
           nr: form.nr,
-          batch: Math.max(1, Math.min(most, Math.floor((scratch.room! - fixed) / slotBytes)) - 1),
+          batch: batch(),
           rowBytes,
           ...epilogueFields(end),
           weightZeroPoint: weights.zero,

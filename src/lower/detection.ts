@@ -57,8 +57,8 @@ function anchorsOf(cx: Context, t: Tensor, type: Tensor['dtype']): Float32Array 
   return anchors
 }
 
-export function lowerDetection(cx: Context): void {
-  const a = (cx.op as OpOf<'DETECTION_POSTPROCESS'>).attrs
+/** Columns of the scores that stand before the first class: 0, or 1 with a background. */
+function checkDetection(cx: Context, a: OpOf<'DETECTION_POSTPROCESS'>['attrs']): number {
   // Fast suppression does not look at it.
   if (a.useRegularNms && a.detectionsPerClass < 1) {
     throw cx.fail('lower/attribute', 'detectionsPerClass', undefined, { expected: 1, got: 0 })
@@ -101,6 +101,14 @@ export function lowerDetection(cx: Context): void {
   if (a.maxDetections * a.maxClassesPerDetection > MAX_RESULTS) {
     throw new Unsupported(`more than ${MAX_RESULTS} detections`)
   }
+  return labelOffset
+}
+
+export function lowerDetection(cx: Context): void {
+  const a = (cx.op as OpOf<'DETECTION_POSTPROCESS'>).attrs
+  const labelOffset = checkDetection(cx, a)
+  const [codes, anchorTensor] = [cx.input(0), cx.input(2)]
+  const count = codes.shape[1]!
   const outputs = detectionShapes(a).map((shape, i) => {
     const t = cx.output(i)
     if (t.dtype !== 'float32') {

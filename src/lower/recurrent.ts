@@ -119,7 +119,12 @@ function constantOf(cx: Context, t: Tensor): Buffer {
   return cx.buffers.constant(t.name, t.data!)
 }
 
-export function lowerLstm(cx: Context): void {
+/** A clip in steps of the tensor's scale, up to `most`. 0: none. */
+const clipOf = (cx: Context, clip: number, t: Tensor, most: number): number =>
+  clip > 0 ? Math.trunc(clamp(f32(f32(clip) / scaleOf(cx, t)), -most - 1, most)) : 0
+
+/** Sizes of the op, its shapes and types checked. */
+function lstmSizes(cx: Context): Sizes & { batch: number; steps: number } {
   const { attrs } = cx.op as OpOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>
   const x = cx.input(0)
   const out = cx.output()
@@ -135,15 +140,22 @@ export function lowerLstm(cx: Context): void {
   const steps = attrs.timeMajor ? d0 : d1
   const cells = cx.input(INPUT_WEIGHTS[3]).shape[0] ?? 0
   const outputs = cx.input(RECURRENT_WEIGHTS[3]).shape[1] ?? 0
-  const sizes = { inputs, cells, outputs }
-  const projected = cx.hasInput(PROJECTION)
-  if (!projected && cells !== outputs) {
+  if (!cx.hasInput(PROJECTION) && cells !== outputs) {
     throw cx.fail('lower/shape', 'outputs without a projection', out, {
       expected: `${cells} (as many as cells)`,
       got: outputs,
     })
   }
   cx.expectShape(out, [d0, d1, outputs])
+  return { inputs, cells, outputs, batch, steps }
+}
+
+export function lowerLstm(cx: Context): void {
+  const { attrs } = cx.op as OpOf<'UNIDIRECTIONAL_SEQUENCE_LSTM'>
+  const out = cx.output()
+  const { batch, steps, ...sizes } = lstmSizes(cx)
+  const { inputs, cells, outputs } = sizes
+  const projected = cx.hasInput(PROJECTION)
   const cifg = !cx.hasInput(INPUT_WEIGHTS[0])
   const peephole = cx.hasInput(PEEPHOLES[3])
   if (peephole && outputs !== cells) throw new Unsupported('peepholes and a projection together')
@@ -166,10 +178,8 @@ export function lowerLstm(cx: Context): void {
   }
   const hiddenMultiplier = quantizeMultiplier(f32((2 ** -15 / attrs.hiddenScale) * 2 ** -15))
   const projection = projected ? projectionOf(cx, sizes, attrs.hiddenScale, attrs.hiddenZeroPoint) : undefined
-  const cellClip =
-    attrs.cellClip > 0 ? Math.trunc(clamp(f32(f32(attrs.cellClip) / scaleOf(cx, cell.tensor)), -32768, 32767)) : 0
-  const projectionClip =
-    attrs.projectionClip > 0 ? Math.trunc(clamp(f32(f32(attrs.projectionClip) / scaleOf(cx, out)), -128, 127)) : 0
+  const cellClip = clipOf(cx, attrs.cellClip, cell.tensor, 32767)
+  const projectionClip = clipOf(cx, attrs.projectionClip, out, 127)
   const xv = cx.plain(cx.value(0))
   const y = cx.result()
   y.alias = true

@@ -2,10 +2,18 @@
 import { OP_TRANSPOSE_CONV } from '../generated/layout.ts'
 import type { OpOf } from '../graph.ts'
 import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
-import { type Context, shifted } from './context.ts'
+import { type Context, type Q, shifted } from './context.ts'
 import { rowwise } from './program.ts'
 import { readWeights, sameDtypes } from './weights.ts'
 import { checkTransposed, transposedWindow } from './window.ts'
+
+/** What fixed-point requantization multiplies each of `count` channels by; `scales` are the filter's. */
+function multipliersOf(x: Q, out: Q, scales: Float32Array, count: number): { multiplier: number; shift: number }[] {
+  const product = x.unsigned ? f32 : (v: number): number => v
+  return Array.from({ length: count }, (_, c) =>
+    quantizeMultiplier(product(x.scale * scales[scales.length === 1 ? 0 : c]!) / out.scale),
+  )
+}
 
 export function lowerTransposeConv(cx: Context): void {
   const op = cx.op as OpOf<'TRANSPOSE_CONV'>
@@ -36,11 +44,7 @@ export function lowerTransposeConv(cx: Context): void {
   const limits = builtin
     ? activationBoundsBuiltin(op.attrs.activation, oq)
     : activationBoundsXnn(op.attrs.activation, oq)
-  const scales = w.quantization!.scales
-  const product = xq.unsigned ? f32 : (v: number): number => v
-  const fixed = Array.from({ length: o }, (_, c) =>
-    quantizeMultiplier(product(xq.scale * scales[scales.length === 1 ? 0 : c]!) / oq.scale),
-  )
+  const fixed = multipliersOf(xq, oq, w.quantization!.scales, o)
   const name = out.name
   // The plain bias: the kernel subtracts zero points itself, since an output pixel has a varying number of taps.
   const wb = cx.buffers.constant(`${name} weights`, weights.data)

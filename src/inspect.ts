@@ -5,6 +5,7 @@ import { tensorBytes, type Graph, type Op, type Tensor } from './graph.ts'
 import { checkLoadOptions } from './load-options.ts'
 import { settle } from './fold/index.ts'
 import { lower } from './lower/index.ts'
+import { describeFloat, floatModelOf } from './float-model.ts'
 import { assemble, type Entry, type Program } from './plan/compile.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
 import type { LoadOptions, Model, ModelReport, OpReport } from './types.ts'
@@ -81,6 +82,7 @@ function inspectGraph(
   const lowered = lower(graph, { variant, kernels, compact: plan === 'size' })
   const program = lowered.unsupported.length ? undefined : assemble(lowered, { variant, kernels, plan })
   const names = kernelNames(graph, program)
+  const float = floatModelOf(graph)
   const info = (i: number): ModelReport['inputs'][number] => ({
     ...tensorInfo(graph.tensors[i]!),
     bytes: tensorBytes(graph.tensors[i]!),
@@ -109,6 +111,7 @@ function inspectGraph(
     arenaBytes: program?.arenaBytes ?? 0,
     weightBytes: program?.weightBytes ?? 0,
     memoryBytes: program?.memoryBytes ?? 0,
+    ...(float ? { floatModel: describeFloat(float) } : {}),
     unsupported: lowered.unsupported,
     arena: program?.arena ?? [],
     variant,

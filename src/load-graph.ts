@@ -5,15 +5,21 @@ import { readModel } from './formats/index.ts'
 import { readPacked } from './formats/packed.ts'
 import { settle } from './fold/index.ts'
 import type { Graph } from './graph.ts'
-import { compileModel, refuseFloat, type Program } from './plan/compile.ts'
+import { compileModel, type Program } from './plan/compile.ts'
+import { refuseFloat } from './float-model.ts'
 import { buildFor, runtimeModule } from './runtime.ts'
 import { stages } from './stages.ts'
 import { checkThreads, ThreadPool } from './threads/pool.ts'
 import type { Kernels, LoadOptions, Variant } from './types.ts'
 
-/** Compiles and instantiates a graph. */
-export async function loadGraph(source: Graph, options: LoadOptions = {}, fast?: FastSource): Promise<Engine> {
-  refuseFloat(source)
+/** Compiles and instantiates a graph. `name`, of its file, is for messages. */
+export async function loadGraph(
+  source: Graph,
+  options: LoadOptions = {},
+  fast?: FastSource,
+  name?: string,
+): Promise<Engine> {
+  refuseFloat(source, name)
   stages.begin?.('settle shapes')
   const graph = settle(source, options.inputShapes)
   const threads = options.threads ?? 1
@@ -63,7 +69,7 @@ export async function loadFile(
   fast?: FastSource,
 ): Promise<Engine> {
   stages.begin?.('parse')
-  return loadGraph(readModel(bytes, name), options, fast)
+  return loadGraph(readModel(bytes, name), options, fast, name)
 }
 
 /** What a `.thimble` file's program was recorded from, for profiles. */

@@ -118,6 +118,8 @@ export interface ModelReport {
   arenaBytes: number
   weightBytes: number
   memoryBytes: number
+  /** What the model is where it computes in floats, in words: it does not run before `thimble quantize`. */
+  floatModel?: string
   /** Ops Thimble can't run, all of them; empty when the model is supported. */
   unsupported: { index: number; op: string; reason: string }[]
   /** Arena buffers: byte range and the first and last op index that needs it. */

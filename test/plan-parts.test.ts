@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 import { arrayType } from '../src/engine.ts'
 import { readModel } from '../src/formats/index.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../src/generated/layout.ts'
-import { elements, type Graph } from '../src/graph.ts'
+import { dtypeBytes, elements, type DType, type Graph } from '../src/graph.ts'
 import { loadGraph } from '../src/load-graph.ts'
 import type { Lowered } from '../src/lower/index.ts'
 import type { Buffer, Step } from '../src/lower/program.ts'
@@ -17,7 +17,8 @@ import { liveMaximum, type Overlay, planArena, type Request } from '../src/plan/
 import { arrange } from '../src/plan/arrange.ts'
 import { Bands, wholeValues } from '../src/plan/bands.ts'
 import { Candidates, Group, type Candidate } from '../src/plan/candidates.ts'
-import { arenaOf, findFloatWeights, lowerModel, placeAll, refuseFloat, slackOf } from '../src/plan/compile.ts'
+import { arenaOf, lowerModel, placeAll, slackOf } from '../src/plan/compile.ts'
+import { floatModelOf, quantizeCommand, refuseFloat } from '../src/float-model.ts'
 import {
   headOf,
   layOutTables,
@@ -922,28 +923,34 @@ test('buffers are placed one behind the other; what kernels may read behind them
 })
 
 test('float models are refused by their first float weights, unless anything in them is quantized', () => {
-  const float = (weighted: boolean, quantized: boolean): Graph => {
+  const float = (weighted: boolean, quantized: boolean, stored: DType = 'float32'): Graph => {
     const b = new GraphBuilder(1)
     const x = b.tensor([1, 4], 'float32')
     b.graph.inputs.push(x)
-    const w = b.tensor([3, 4], 'float32')
-    b.graph.tensors[w]!.data = new Uint8Array(48)
+    const w = b.tensor([3, 4], stored)
+    b.graph.tensors[w]!.data = new Uint8Array(12 * dtypeBytes(stored))
     const y = b.tensor([1, 3], 'float32')
     if (quantized) {
       const q = b.tensor([1, 4], 'int8', 0.1, 0)
       b.op('QUANTIZE', [x], [q], {})
     }
     b.op('LOGISTIC', [x], [b.tensor([1, 4], 'float32')], {})
-    if (weighted) b.op('FULLY_CONNECTED', [x, w, -1], [y], { activation: 'NONE', keepNumDims: false })
+    const wide = stored === 'float16' ? b.tensor([3, 4], 'float32') : w
+    if (wide !== w) b.op('DEQUANTIZE', [w], [wide], {})
+    if (weighted) b.op('FULLY_CONNECTED', [x, wide, -1], [y], { activation: 'NONE', keepNumDims: false })
     return b.done(y)
   }
-  assert.is(findFloatWeights(float(true, false)), 1)
-  assert.is(findFloatWeights(float(true, true)), -1)
-  assert.is(findFloatWeights(float(false, false)), -1)
-  const error = refusal(() => refuseFloat(float(true, false)))
+  assert.equal(floatModelOf(float(true, false)), { index: 1, weights: 'float32' })
+  assert.equal(floatModelOf(float(true, false, 'int8')), { index: 1, weights: 'int8' })
+  assert.equal(floatModelOf(float(true, false, 'float16')), { index: 2, weights: 'float16' })
+  assert.is(floatModelOf(float(true, true)), undefined)
+  assert.is(floatModelOf(float(false, false)), undefined)
+  const error = refusal(() => refuseFloat(float(true, false, 'int8'), 'a b/net.tflite'))
   assert.is(error.code, 'lower/float-model')
   assert.is(error.op, 'FULLY_CONNECTED at op 1')
-  assert.is(error.got, 'float32 weights')
+  assert.match(error.message, 'a float model with int8 weights (dynamic range)')
+  assert.match(error.message, 'thimble quantize "a b/net.tflite" --calibration PHOTOS -o "a b/net.int8.thimble"')
+  assert.is(quantizeCommand(), 'thimble quantize MODEL --calibration PHOTOS -o OUT.thimble')
   refuseFloat(float(false, false))
   refuseFloat(float(true, true))
 })

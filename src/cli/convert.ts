@@ -4,14 +4,14 @@ import { ThimbleError } from '../errors.ts'
 import { elements, type Graph } from '../graph.ts'
 import { opMacs } from '../inspect.ts'
 import { quantizeBlockers, runBlockers } from '../quantize/check.ts'
-import { findFloatWeights } from '../plan/compile.ts'
+import { floatModelOf, quantizeCommand } from '../float-model.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { writeFiles } from './files.ts'
 import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 import { bytes as showBytes, count } from './text.ts'
 
-const isQuantized = (graph: Graph): boolean => findFloatWeights(graph) < 0
+const isQuantized = (graph: Graph): boolean => floatModelOf(graph) === undefined
 
 function summary(
   graph: Graph,
@@ -54,7 +54,8 @@ function summary(
   }
 }
 
-async function encode(graph: Graph, output: string): Promise<Uint8Array> {
+/** `source`: the file's name, for messages. */
+async function encode(graph: Graph, output: string, source: string): Promise<Uint8Array> {
   if (/\.tflite$/i.test(output)) return (await import('../formats/tflite-write.ts')).writeTflite(graph)
   if (!/\.thimble$/i.test(output)) {
     throw new ThimbleError('usage/option', 'output is of no known kind', {
@@ -64,7 +65,7 @@ async function encode(graph: Graph, output: string): Promise<Uint8Array> {
   }
   if (!isQuantized(graph)) {
     throw new ThimbleError('lower/float', 'model is float, and a packed file holds 8-bit models', {
-      hint: 'use thimble quantize, or write a .tflite',
+      hint: `${quantizeCommand(source)}, or write a .tflite`,
     })
   }
   const [{ writePacked }, { withPrograms }] = await Promise.all([
@@ -106,11 +107,11 @@ async function run(args: Args): Promise<void> {
   if (path === undefined || more.length) {
     throw badCall(command, path === undefined ? 'no MODEL given' : 'more than one MODEL given')
   }
-  const { graph, bytes } = await openSource(args, path)
+  const { graph, bytes, stored } = await openSource(args, path)
   const output = text(args, 'output')
   const about = summary(graph, (await sniffModel(bytes)) ?? 'unknown')
   const blockers = inTheWay(graph, about.quantized)
-  const encoded = output === undefined ? undefined : await encode(graph, output)
+  const encoded = output === undefined ? undefined : await encode(graph, output, path)
   if (output !== undefined) await tryOut(encoded!, output, about.quantized)
   if (output !== undefined) writeFiles([{ path: output, bytes: encoded! }])
   if (flag(args, 'json')) {
@@ -125,7 +126,7 @@ async function run(args: Args): Promise<void> {
   }
   process.stdout.write(
     [
-      `${path}: ${about.format}, ${about.quantized ? '8-bit' : 'float'}`,
+      `${path}: ${about.format}, ${about.quantized ? '8-bit' : stored}`,
       `  input   ${about.inputs.map(tensor).join(', ')}`,
       `  output  ${about.outputs.map(tensor).join(', ')}`,
       `  ops     ${Object.entries(about.ops)
@@ -137,7 +138,7 @@ async function run(args: Args): Promise<void> {
             `  ${about.quantized ? 'does not run' : 'its int8 form would not run'}: ${blockers.length} in the way`,
             ...blockers.map((b) => `    ${b}`),
           ]
-        : [about.quantized ? '  runs' : '  runs when quantized (thimble quantize)']),
+        : [about.quantized ? '  runs' : `  runs when quantized: ${quantizeCommand(path)}`]),
       ...(encoded ? [`${output}: ${showBytes(encoded.length)}`] : []),
     ].join('\n') + '\n',
   )

@@ -3,6 +3,7 @@ import type { Preprocess } from '../graph.ts'
 import { decodeImage } from '../image/decode.ts'
 import { type AssumedPreprocess, defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { preprocess } from '../image/preprocess.ts'
+import { quantizeCommand } from '../float-model.ts'
 import { taskOf } from '../task.ts'
 import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { type Head, taskOfHead } from '../vision/head.ts'
@@ -42,6 +43,7 @@ const quantization = ({ scale, zeroPoint }: TensorInfo): string =>
 
 /** The command that suits the model, and why: by its head where one is recognised, else by its shapes. */
 function commandFor(report: ModelReport): { command: string; why: string } {
+  if (report.floatModel !== undefined) return { command: 'quantize', why: `it is ${report.floatModel}` }
   const head = visionHead(report)
   return head ? { command: taskOfHead(head), why: `its outputs are those of a ${head.kind} head` } : taskOf(report)
 }
@@ -117,7 +119,8 @@ function human(name: string, report: ModelReport, why: string): string {
   const about = (['name', 'description', 'author', 'license', 'source'] as const)
     .filter((key) => metadata[key])
     .map((key) => [`  ${key}`, cut(printable(metadata[key]!), columns() - 16)])
-  const supported = report.unsupported.length === 0
+  const float = report.floatModel
+  const supported = report.unsupported.length === 0 && float === undefined
   const packed = report.ops.length === 0
   const costs = [
     ...(packed
@@ -136,7 +139,7 @@ function human(name: string, report: ModelReport, why: string): string {
     `${printable(name)}: ${report.format}, ${bytes(report.fileBytes)}`,
     ...(about.length ? [table(about)] : []),
     tensorRows(report),
-    table([['  command', supported ? commandText(report) : 'none: see below']]),
+    table([['  command', supported || float !== undefined ? commandText(report) : 'none: see below']]),
     preprocessLines(report, imageInput(report)),
     table(costs),
     ...(packed
@@ -148,6 +151,8 @@ function human(name: string, report: ModelReport, why: string): string {
     if (drawing) {
       parts.push('', `Arena, ${bytes(report.arenaBytes)}: letters are tensors, + is scratch, . is free`, drawing)
     }
+  } else if (float !== undefined) {
+    parts.push('', `Thimble runs 8-bit models, and this is ${float}. Make it int8: ${quantizeCommand(name)}`)
   } else {
     parts.push(
       '',

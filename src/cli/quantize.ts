@@ -22,6 +22,7 @@ import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS, saysRange } from './preprocessing.ts'
 import { stages } from './progress.ts'
+import { note } from './report.ts'
 import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 
 const RANGES = ['minmax', 'percentile', 'mse'] as const
@@ -167,7 +168,7 @@ function arrayData(args: Args, graph: Graph, call: Call, next: () => number): Da
  * quantized.
  */
 async function openFloat(args: Args, { path, kind, scheme }: Call): Promise<Graph> {
-  const { graph } = await openSource(args, path)
+  const { graph, stored } = await openSource(args, path)
   if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32')) {
     const found = runBlockers(graph)
     throw new ThimbleError('lower/quantization', `${path} is quantized already`, {
@@ -177,6 +178,7 @@ async function openFloat(args: Args, { path, kind, scheme }: Call): Promise<Grap
     })
   }
   refuseBlocked(graph, scheme)
+  if (/ with /.test(stored)) note(`the file is ${stored}: they are taken as the real numbers they stand for`)
   if (kind === 'photos') expectPhotos(graph)
   const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]!))
   const logits =

@@ -4,7 +4,10 @@ import { openPath } from '../convert/files.ts'
 import { addLabels, readFloatModel } from '../convert/index.ts'
 import { ThimbleError } from '../errors.ts'
 import { addImplied } from '../formats/implied.ts'
+import { sniffFormat } from '../formats/index.ts'
+import { readTflite } from '../formats/tflite.ts'
 import type { Graph } from '../graph.ts'
+import { describeFloat, floatModelOf } from '../float-model.ts'
 import { text, whole } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { labelFile } from './files.ts'
@@ -40,11 +43,25 @@ function parseShape(value: string): number[] {
   return shape
 }
 
+export interface Source {
+  graph: Graph
+  /** Of the file. */
+  bytes: Uint8Array
+  /** What the model is, in words, e.g. `a float model with int8 weights (dynamic range)`; '8-bit' for a quantized one. */
+  stored: string
+}
+
+/** In the file itself: the graph has its weights as floats. */
+function storedAs(graph: Graph, bytes: Uint8Array): string {
+  const found = floatModelOf(sniffFormat(bytes) === 'tflite' ? readTflite(bytes) : graph)
+  return found ? describeFloat(found) : '8-bit'
+}
+
 /**
  * The graph of the model at `path`, float or 8-bit, with its labels, and the file it came from. Errors: `usage/…`,
  * those of the readers.
  */
-export async function openSource(args: Args, path: string): Promise<{ graph: Graph; bytes: Uint8Array }> {
+export async function openSource(args: Args, path: string): Promise<Source> {
   const shape = text(args, 'input-shape')
   const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, { min: 16, max: 4096 })
   const { bytes, sidecar, path: file } = await openPath(path)
@@ -58,5 +75,5 @@ export async function openSource(args: Args, path: string): Promise<{ graph: Gra
   if (labels) graph.metadata = { ...graph.metadata, labels, task: graph.metadata.task ?? 'classification' }
   else if (!graph.metadata.labels) await addLabels(graph, sidecar)
   addImplied(graph)
-  return { graph, bytes }
+  return { graph, bytes, stored: storedAs(graph, bytes) }
 }

@@ -5,8 +5,10 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { checkGraph } from '../formats/check.ts'
+import { isFolded, settle } from '../fold/index.ts'
 import type { Graph } from '../graph.ts'
 import { parseLabels } from '../labels.ts'
+import { floatModelOf } from '../float-model.ts'
 import { foldGraph } from './fold.ts'
 import { impliedPreprocess } from './implied.ts'
 import type { StateDict } from './pytorch.ts'
@@ -104,7 +106,7 @@ export async function readFloatModel(
 }
 
 const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promise<Graph>> = {
-  tflite: async (bytes) => (await import('../formats/tflite.ts')).readTflite(bytes),
+  tflite: async (bytes, o) => withoutShapes((await import('../formats/tflite.ts')).readTflite(bytes), o),
   thimble: async (bytes) => (await import('../formats/packed.ts')).readPacked(bytes),
   'keras-h5': async (bytes, o) => (await import('./keras/h5.ts')).readKerasH5(bytes, { inputShape: o.inputShape }),
   keras: async (bytes, o) => (await import('./keras/h5.ts')).readKerasArchive(bytes, { inputShape: o.inputShape }),
@@ -112,6 +114,16 @@ const readers: Record<ModelFormat, (bytes: Uint8Array, o: ReadOptions) => Promis
   onnx: async (bytes, o) => (await import('./onnx/import.ts')).readOnnx(bytes, o.sidecar, { inputShape: o.inputShape }),
   pytorch: async (bytes, o) => fromStateDict((await import('./pytorch.ts')).readStateDict(bytes), o),
   safetensors: async (bytes, o) => fromStateDict((await import('./safetensors.ts')).readSafetensors(bytes), o),
+}
+
+/**
+ * A float graph in which all is a constant that its shapes decide, those of the call where it names any. An 8-bit graph
+ * stays: LiteRT computes by other kernels what has a size that the model computes.
+ */
+function withoutShapes(graph: Graph, { inputShape }: ReadOptions): Graph {
+  if (!floatModelOf(graph)) return graph
+  const settled = settle(graph, inputShape && [inputShape])
+  return { ...settled, ops: settled.ops.filter((_, i) => !isFolded(settled, i)) }
 }
 
 async function fromStateDict(state: StateDict, o: ReadOptions): Promise<Graph> {

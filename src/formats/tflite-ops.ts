@@ -336,8 +336,26 @@ function detectionPostprocess(raw: RawOp): OpAttributes['DETECTION_POSTPROCESS']
   }
 }
 
+/** MediaPipe's transposed convolution with a bias. inputs: x, filter, bias. */
+export const DECONVOLUTION = 'CUSTOM Convolution2DTransposeBias'
+
+/** Its options are a struct of C: padding (1: SAME, 2: VALID), width and height of the stride. */
+function deconvolution(raw: RawOp): OpAttributes['TRANSPOSE_CONV'] {
+  const bytes = raw.customOptions ?? new Uint8Array(0)
+  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length)
+  const word = (i: number): number => (4 * i + 4 <= bytes.length ? view.getInt32(4 * i, true) : NaN)
+  return {
+    padding: (['SAME', 'VALID'] as const)[word(0) - 1] as Padding,
+    strideW: word(1),
+    strideH: word(2),
+    activation: 'NONE',
+  }
+}
+
+const CUSTOM_ROWS = new Set([POSTPROCESS, DECONVOLUTION])
+
 /** Whether the table has a row for an op of this name. */
-export const hasRow = (name: string): boolean => Object.hasOwn(ROWS, name) || name === POSTPROCESS
+export const hasRow = (name: string): boolean => Object.hasOwn(ROWS, name) || CUSTOM_ROWS.has(name)
 
 /**
  * Type and attributes of op number `index`, whose `opName` is `name`; `UNSUPPORTED` when Thimble has no such op or not
@@ -352,6 +370,7 @@ export function readOp(
   index: number,
 ): { type: OpType; attrs: OpAttributes[OpType] } {
   if (name === POSTPROCESS) return { type: 'DETECTION_POSTPROCESS', attrs: detectionPostprocess(raw) }
+  if (name === DECONVOLUTION) return { type: 'TRANSPOSE_CONV', attrs: deconvolution(raw) }
   if (!hasRow(name)) return { type: 'UNSUPPORTED', attrs: { name } }
   const type = name as keyof typeof ROWS
   const row: Row<OpType> = ROWS[type]

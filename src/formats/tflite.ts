@@ -25,6 +25,7 @@ import { detectionMetadata, setDetectionShapes } from '../detection-op.ts'
 import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'
 import { resolveDensify, Unfolding } from './tflite-sparse.ts'
+import { resolveDeconvolutions } from './tflite-custom.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
 import { resolveVariables, type Read } from './tflite-variables.ts'
@@ -289,7 +290,8 @@ export function readTflite(bytes: Uint8Array): Graph {
   const outputs = subgraph.int32s(2, 'outputs', MAX_OPERANDS) ?? []
   const codes = readCodes(model)
   const opsOf = (t: Table): RawOp[] => t.tables(3, 'operators', MAX_OPS).map((op, i) => readRawOp(op, i, codes, bytes))
-  const raws = resolveVariables({ reads, raws: resolveDensify(opsOf(subgraph), reads) }, (index) => {
+  const dense = resolveDensify(resolveDeconvolutions(opsOf(subgraph), reads), reads)
+  const raws = resolveVariables({ reads, raws: dense }, (index) => {
     const t = subgraphs[index]
     return t && { reads: tensorsOf(t), raws: opsOf(t) }
   })

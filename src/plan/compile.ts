@@ -17,6 +17,7 @@ import { layOutTables, makeTables, opcodeOf, plainTable, writePorts, writeTables
 import type { Flash } from './slices.ts'
 import type { Unit } from './unit.ts'
 import { PAGE, PROGRAM_BASE } from '../memory.ts'
+import { refuseFloat } from '../float-model.ts'
 import { stages } from '../stages.ts'
 
 export interface CompileOptions {
@@ -122,37 +123,6 @@ export interface Program {
 
 export function ports(list: readonly Port[]): ProgramPort[] {
   return list.map((p) => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
-}
-
-/** Ops whose constants decide whether a model is a float one. */
-const WEIGHTED = new Set(['CONV_2D', 'DEPTHWISE_CONV_2D', 'FULLY_CONNECTED', 'TRANSPOSE_CONV'])
-
-/**
- * The first op with float weights of a float model; -1 in a model that computes with quantized tensors anywhere: its float
- * parts run, too. Float inputs and outputs make no float model.
- */
-export function findFloatWeights(graph: Graph): number {
-  const quantized = (i: number): boolean => {
-    const t = graph.tensors[i]
-    return t !== undefined && !t.data && t.quantization !== undefined && /int(8|16)$/.test(t.dtype)
-  }
-  if (graph.ops.some((op) => [...op.inputs, ...op.outputs].some(quantized))) return -1
-  return graph.ops.findIndex(
-    (op) => WEIGHTED.has(op.type) && /^float/.test(graph.tensors[op.inputs[1] ?? -1]?.dtype ?? ''),
-  )
-}
-
-/** Throws `lower/float-model` when the model's filters are floats. */
-export function refuseFloat(graph: Graph): void {
-  const index = findFloatWeights(graph)
-  const op = graph.ops[index]
-  if (!op) return
-  throw new ThimbleError('lower/float-model', 'this is a float model, Thimble runs 8-bit ones', {
-    op: `${op.type} at op ${index}`,
-    expected: 'int8 or uint8 weights',
-    got: `${graph.tensors[op.inputs[1]!]!.dtype} weights`,
-    hint: 'quantize it first: thimble quantize MODEL --calibration PHOTOS -o OUT',
-  })
 }
 
 /** Ops that a compiler for other hardware, TensorFlow's own runtime or an export leaves in a file, and what to do about them. */

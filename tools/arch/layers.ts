@@ -47,6 +47,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
         'xnnpack.ts',
         'window.ts',
         'detection-op.ts',
+        'float-model.ts',
         'packers.ts',
         'kernels.ts',
         'core-kernels.ts',

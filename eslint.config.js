@@ -54,6 +54,10 @@ export default tseslint.config(
     },
   },
   {
+    files: ['src/**/*.ts'],
+    rules: { 'max-lines-per-function': ['error', { max: 80, skipBlankLines: true, skipComments: true }] },
+  },
+  {
     files: ['bench/**', 'test/**', 'tools/**'],
     rules: { '@typescript-eslint/no-explicit-any': 'off' },
   },

@@ -164,13 +164,9 @@ function emitGemm(cx: Context, layer: Convolution, choice: GemmChoice): void {
   for (let g = 0; g < groups; g++) {
     const part = weights.part(g * og, (g + 1) * og)
     const name = cx.output().name
-    const {
-      weights: wb,
-      bias: bb,
-      scale: sb,
-    } = scalar
-      ? gemmBuffers(cx, name, part, { form: SCALAR_FORM, k, segment: segmentBytes })
-      : gemmBuffers(cx, name, part.offset(form.activationOffset ?? 0), { form, k, segment: segmentBytes })
+    const packed = scalar ? part : part.offset(form.activationOffset ?? 0)
+    const shape = { form: scalar ? SCALAR_FORM : form, k, segment: segmentBytes }
+    const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, packed, shape)
     for (let n = 0; n < x.n; n++) {
       cx.push({
         record: 'ConvRecord',

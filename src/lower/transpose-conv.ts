@@ -8,11 +8,22 @@ import { readWeights, sameDtypes } from './weights.ts'
 import { checkTransposed, transposedWindow } from './window.ts'
 
 /** What fixed-point requantization multiplies each of `count` channels by; `scales` are the filter's. */
-function multipliersOf(x: Q, out: Q, scales: Float32Array, count: number): { multiplier: number; shift: number }[] {
+function fixedPointOf(
+  x: Q,
+  out: Q,
+  scales: Float32Array,
+  count: number,
+): { multipliers: Int32Array; shifts: Int32Array } {
   const product = x.unsigned ? f32 : (v: number): number => v
-  return Array.from({ length: count }, (_, c) =>
-    quantizeMultiplier(product(x.scale * scales[scales.length === 1 ? 0 : c]!) / out.scale),
-  )
+  const multipliers = new Int32Array(count)
+  const shifts = new Int32Array(count)
+  for (let c = 0; c < count; c++) {
+    const scale = scales[scales.length === 1 ? 0 : c]!
+    const { multiplier, shift } = quantizeMultiplier(product(x.scale * scale) / out.scale)
+    multipliers[c] = multiplier
+    shifts[c] = shift
+  }
+  return { multipliers, shifts }
 }
 
 export function lowerTransposeConv(cx: Context): void {
@@ -44,20 +55,14 @@ export function lowerTransposeConv(cx: Context): void {
   const limits = builtin
     ? activationBoundsBuiltin(op.attrs.activation, oq)
     : activationBoundsXnn(op.attrs.activation, oq)
-  const fixed = multipliersOf(xq, oq, w.quantization!.scales, o)
+  const fixed = fixedPointOf(xq, oq, w.quantization!.scales, o)
   const name = out.name
   // The plain bias: the kernel subtracts zero points itself, since an output pixel has a varying number of taps.
   const wb = cx.buffers.constant(`${name} weights`, weights.data)
   const bb = cx.buffers.constant(`${name} bias`, weights.bias)
   const sb = cx.buffers.constant(`${name} scale`, weights.scale)
-  const mb = cx.buffers.constant(
-    `${name} multipliers`,
-    Int32Array.from(fixed, (f) => f.multiplier),
-  )
-  const hb = cx.buffers.constant(
-    `${name} shifts`,
-    Int32Array.from(fixed, (f) => f.shift),
-  )
+  const mb = cx.buffers.constant(`${name} multipliers`, fixed.multipliers)
+  const hb = cx.buffers.constant(`${name} shifts`, fixed.shifts)
   const y = cx.result()
   const scratch = cx.scratch('transpose-conv accumulators', oh * ow * o * 4)
   cx.plain(x)

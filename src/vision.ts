@@ -14,16 +14,12 @@ export { createLearner } from './learn/index.ts'
 export type { BaseModel, ExportOptions, Learner, LearnerOptions, LearnReport, TrainOptions } from './learn/learner.ts'
 export type { Double, Doubtful } from './learn/report.ts'
 export type { UnknownReport } from './learn/unknown.ts'
+export { crop, type Crop, cropAfter, type CropOptions, type Found, type PosePoint } from './vision/found.ts'
 export type { Region } from './vision/frame.ts'
 export { type Head, type HeadKind, type VisionTask, taskOfHead } from './vision/head.ts'
 export {
   classifyStage,
   createStage,
-  crop,
-  type Crop,
-  cropAfter,
-  type CropOptions,
-  type Found,
   pipeline,
   type Piped,
   type Pipeline,
@@ -31,7 +27,7 @@ export {
   poseStage,
   type Stage,
 } from './vision/pipeline.ts'
-export { createPoseEstimator, type Pose, type PoseEstimator, type PosePoint } from './vision/pose.ts'
+export { createPoseEstimator, type Pose, type PoseEstimator, type PoseOptions } from './vision/pose.ts'
 export { headKinds, headOf } from './vision/recognise.ts'
 export { createSegmenter, type SegmentClass, type Segmentation, type Segmenter } from './vision/segmenter.ts'
 export { skeletonOf, type Skeleton } from './vision/skeletons.ts'

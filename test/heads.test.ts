@@ -25,6 +25,8 @@ interface Case {
   outputs: { name: string; shape: number[]; scale: number; zeroPoint: number; data: string }[]
   /** What the model file has, where recognition goes by their number. */
   labels?: string[]
+  /** The model file's own word. */
+  description?: string
   options: Record<string, unknown>
   expected: {
     /** left, top, right, bottom, score, class */
@@ -41,12 +43,12 @@ const TOLERANCE = 1e-3
 const folder = join(root, 'test/fixtures/heads')
 
 /** A network that answers recorded outputs whatever it sees. */
-function recorded({ input: [width, height], outputs, labels }: Case): Model {
+function recorded({ input: [width, height], outputs, labels, description }: Case): Model {
   const values = outputs.map(({ data }) => new Int8Array(Buffer.from(data, 'base64')))
   return {
     inputs: [{ name: 'image', shape: [1, height, width, 3], dtype: 'uint8', scale: 1 / 255, zeroPoint: 0 }],
     outputs: outputs.map(({ name, shape, scale, zeroPoint }) => ({ name, shape, scale, zeroPoint, dtype: 'int8' })),
-    metadata: labels ? { labels } : {},
+    metadata: { ...(labels && { labels }), ...(description && { description }) },
     variant: 'simd',
     kernels: 'generic',
     why: '',
@@ -204,6 +206,11 @@ const rows: readonly [side: number, outputs: TensorInfo[], kind: HeadKind | unde
   [256, [info([1, 13, 64, 64])], 'heatmaps'],
   [192, [info([1, 48, 48, 17])], 'segmentation', { labels: Array.from({ length: 17 }, (_, i) => `surface ${i}`) }],
   [256, [info([1, 64, 64, 10]), info([1, 64, 64, 4]), info([1, 64, 64, 1])], 'dbface'],
+  [128, [info([1, 32, 32, 2]), info([1, 32, 32, 10]), info([1, 32, 32, 1]), info([1, 32, 32, 2])], 'centerface'],
+  [640, [info([1, 300, 84])], 'detr'],
+  [640, [info([1, 300, 6])], 'yolo-nms'],
+  [800, [info([1, 100, 92]), info([1, 100, 4])], 'detr'],
+  [640, [info([1, 300, 80]), info([1, 300, 4])], 'detr'],
   [640, [info([1, 40, 40, 1]), info([1, 40, 40, 16]), info([1, 160, 160, 4])], 'objectron'],
   [640, [info([1, 4, 8400]), info([1, 80, 8400])], 'yolo-parts'],
   [640, [info([1, 8400, 4]), info([1, 8400, 80])], 'yolo-parts'],

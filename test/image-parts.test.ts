@@ -119,10 +119,67 @@ test('YUV 4:2:0: BT.601 of the pixel and of its 2x2 block, both ranges, odd size
   }
 })
 
+test('YUV with colour in every row: planes of half and of full width, and pairs of pixels; odd sizes and strides', () => {
+  const r = rng(4)
+  /** Where the luma of a pixel and its two colours lie, and the end of the last sample. */
+  type Places = (x: number, y: number) => [luma: number, u: number, v: number]
+  const layouts = (width: number, height: number, gap: number): Record<string, [Places, number]> => {
+    const half = Math.ceil(width / 2)
+    const stride = width + gap
+    const [narrow, pairs] = [Math.ceil(stride / 2), 4 * half + gap]
+    const planes =
+      (across: number, row: number): Places =>
+      (x, y) => {
+        const u = stride * height + y * row + Math.floor(x / across)
+        return [y * stride + x, u, u + row * height]
+      }
+    const packed =
+      (luma: number): Places =>
+      (x, y) => {
+        const at = y * pairs + 4 * (x >> 1)
+        return [at + luma + 2 * (x & 1), at + 1 - luma, at + 3 - luma]
+      }
+    return {
+      yuv422: [planes(2, narrow), stride * height + narrow * (2 * height - 1) + half],
+      yuv444: [planes(1, stride), stride * height + stride * (2 * height - 1) + width],
+      yuyv: [packed(0), pairs * (height - 1) + 4 * half],
+      uyvy: [packed(1), pairs * (height - 1) + 4 * half],
+    }
+  }
+  for (const [width, height, gap] of [
+    [1, 1, 0],
+    [5, 3, 0],
+    [4, 5, 4],
+    [7, 2, 3],
+  ] as const) {
+    for (const [format, [places, end]] of Object.entries(layouts(width, height, gap)) as [
+      PixelFormat,
+      [Places, number],
+    ][]) {
+      const data = Uint8Array.from({ length: end }, () => r.int(256))
+      const pair = format === 'yuyv' || format === 'uyvy'
+      const stride = pair ? 4 * Math.ceil(width / 2) + gap : width + gap
+      const frame: RawFrame = { data, width, height, format, ...(gap ? { stride } : {}) }
+      const got = fromRaw(frame)
+      for (let i = 0; i < width * height; i++) {
+        const [y, u, v] = places(i % width, Math.floor(i / width)).map((at) => data[at]!) as [number, number, number]
+        rgbOf(y, u, v, false).forEach((value, c) => {
+          assert.ok(Math.abs(got.data[3 * i + c]! - value) <= 0.52, `${format} ${width}x${height} at ${i}`)
+        })
+      }
+      const error = refusal(() => fromRaw({ ...frame, data: data.subarray(1) }))
+      assert.equal([error.code, error.expected], ['image/pixels', String(end)], format)
+    }
+  }
+})
+
 test('frames that are none: each is told what is wrong', () => {
   const frame: RawFrame = { data: new Uint8Array(12), width: 2, height: 2, format: 'rgb' }
   for (const [change, message] of [
-    [{ format: 'rgb565' }, /unknown pixel format; expected gray, rgb, rgba, bgr, bgra, yuv420, nv12, nv21, got rgb565/],
+    [
+      { format: 'rgb565' },
+      /unknown pixel format; expected gray, rgb, bgr, rgba, bgra, yuv420, nv12, nv21, yuv422, yuv444, yuyv, uyvy, got rgb565/,
+    ],
     [{ data: [1, 2, 3] }, /not a raw frame; expected .*, got \[object Array\]/],
     [{ data: 'x' }, /not a raw frame/],
     [{ width: 0 }, /the frame has no size; expected whole numbers from 1 on, got 0x2/],

@@ -9,6 +9,7 @@ import { encode } from 'jpeg-js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { StreamDemuxer } from '../src/live/demux.ts'
+import { Y4mDemuxer } from '../src/live/y4m.ts'
 import type { Demuxer, Found, LiveFrame } from '../src/live/demuxer.ts'
 import { Newest } from '../src/live/newest.ts'
 import type { ByteSource } from '../src/live/source.ts'
@@ -157,7 +158,17 @@ test('Y4M: sizes, ranges, gray, joined streams; what is not read is said', () =>
   assert.match(everyWay(() => new StreamDemuxer(), two.subarray(0, -3)).rest!, /21 of 24 bytes/)
   const refused = (text: string): string => errorCode(() => new StreamDemuxer().push(ascii(text)))
   assert.is(refused('YUV4MPEG2 W4 H4 C420p10\nFRAME\n'), 'image/unsupported-format')
-  assert.is(refused('YUV4MPEG2 W4 H4 C444\nFRAME\n'), 'image/unsupported-format')
+  assert.is(refused('YUV4MPEG2 W4 H4 C444p10\nFRAME\n'), 'image/unsupported-format')
+  for (const [kind, bytes] of [
+    ['422', 8 + 2 * 4],
+    ['444', 3 * 6],
+  ] as const) {
+    const width = kind === '422' ? 4 : 3
+    const stream = Buffer.concat([Buffer.from(`YUV4MPEG2 W${width} H2 C${kind}\nFRAME\n`), Buffer.alloc(bytes, 128)])
+    const [found] = new Y4mDemuxer().push(stream)
+    assert.equal(found && 'frame' in found && [found.frame.width, found.frame.height], [width, 2], kind)
+    assert.is(new Y4mDemuxer().push(stream.subarray(0, -1)).length, 0, `${kind}: a byte is missing`)
+  }
   assert.is(refused('YUV4MPEG2 W0 H4 C420\nFRAME\n'), 'image/corrupt')
   assert.is(refused('YUV4MPEG2 W99999 H99999\nFRAME\n'), 'image/too-large')
   assert.is(refused(`YUV4MPEG2 W4 H4${' '.repeat(2000)}`), 'image/corrupt')

@@ -117,7 +117,9 @@ for (const [name, host] of Object.entries(HOSTS)) {
 const COMMON = ['decoders', 'described', 'frame', 'network', 'recognise', 'values']
 /** The decoders of boxes: which one runs is known when the model is read. */
 const BOXES =
-  'blazeface centernet dbface fastestdet fomo postprocess ssd yolo yolo-grid yolo-nms yolo-parts yolox'.split(' ')
+  'blazeface centerface centernet dbface detr fastestdet fomo postprocess ssd yolo yolo-grid yolo-nms yolo-parts yolox'.split(
+    ' ',
+  )
 const DETECTOR = [...COMMON, 'boxes', 'detector', ...BOXES.map((head) => `heads/${head}`)]
 
 /** The modules of tasks that one name of thimble/vision brings. */

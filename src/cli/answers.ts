@@ -77,6 +77,10 @@ export class Answerer {
     }
     const { openVision } = await import('./photos.ts')
     const { model, options } = await openVision(this.args, file)
+    if (task === 'pose') {
+      const { openFinder } = await import('./finder.ts')
+      return { task, model, options: { ...options, ...(await openFinder(this.args, model)) } }
+    }
     if (task !== 'faces') return { task, model, options }
     const { openFaces } = await import('./faces.ts')
     return { task, models: { detector: model, ...(await openFaces(this.args)) }, options }

@@ -253,7 +253,7 @@ export function visionCommand({
 }: Pick<Command, 'name' | 'summary' | 'usage'> & {
   /** Whose shipped model is used where `--model` names none. */
   task: string
-  open: (model: Model, options: DetectorOptions) => Promise<(image: PixelImage) => PhotoAnswer>
+  open: (model: Model, options: DetectorOptions, args: Args) => Promise<(image: PixelImage) => PhotoAnswer>
   modelHelp: string
   /** Options of this command alone. */
   more?: Record<string, OptionSpec>
@@ -274,7 +274,7 @@ export function visionCommand({
       const file = modelFor(text(args, 'model'), task)
       return eachPhoto(args, { command, model: file }, async () => {
         const { model, options } = await openVision(args, file)
-        return open(model, options)
+        return open(model, options, args)
       })
     },
   }

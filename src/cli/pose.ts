@@ -3,6 +3,8 @@ import type { Model, PixelImage } from '../types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import type { Pose } from '../vision/pose.ts'
 import { printedPose } from '../vision/printed.ts'
+import type { Args } from './command.ts'
+import { FINDER_OPTION, openFinder } from './finder.ts'
 import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
 
 /** How many of a pose's points are sure enough to be drawn. */
@@ -11,12 +13,12 @@ function sure({ points }: Pose): string {
   return scored.length ? `${scored.filter((q) => q.score! >= 0.3).length} of ${points.length} points` : ''
 }
 
-async function open(model: Model, options: DetectorOptions): Promise<(image: PixelImage) => PhotoAnswer> {
+async function open(model: Model, options: DetectorOptions, args: Args): Promise<(image: PixelImage) => PhotoAnswer> {
   const [{ createPoseEstimator }, { annotatePoses }] = await Promise.all([
     import('../vision/pose.ts'),
     import('../draw/annotate.ts'),
   ])
-  const estimator = await createPoseEstimator(model, options)
+  const estimator = await createPoseEstimator(model, { ...options, ...(await openFinder(args, model)) })
   return (image) => {
     const poses = estimator.estimate(image)
     const widest = Math.max(0, ...poses.map((p) => p.label.length))
@@ -38,6 +40,7 @@ export const command = visionCommand({
   summary: 'Finds the key points of people, hands or faces in photos.',
   usage: 'pose [PHOTO...] --model MODEL [--threshold T] [--json] [--out FILE.png] [--crop DIR]',
   modelHelp: 'MoveNet, PoseNet, YOLO-pose, or a landmark network of MediaPipe',
+  more: FINDER_OPTION,
   notes: 'Points that score below 0.3 are not drawn; JSON has them all.',
   open,
 })

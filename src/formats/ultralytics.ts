@@ -46,14 +46,15 @@ export function ultralyticsMetadata(text: string): Metadata | undefined {
   const task = said !== undefined && Object.hasOwn(TASKS, said) ? TASKS[said] : undefined
   if (task) out.task = task
   const classify = said === 'classify'
+  const stretched = /rt-?detr/i.test(out.description ?? '')
   out.preprocess = {
-    fit: classify ? 'crop' : 'fit',
+    fit: classify ? 'crop' : stretched ? 'stretch' : 'fit',
     method: classify ? 'bilinear' : 'bilinear-fast',
     channels: 'rgb',
     mean: [0],
     std: [255],
   }
-  out.preprocessFrom = `as Ultralytics does, whose model the file says it is: pixel / 255, ${classify ? 'centre crop' : 'the whole image between bars'}`
+  out.preprocessFrom = `as Ultralytics does, whose model the file says it is: pixel / 255, ${classify ? 'centre crop' : stretched ? 'stretched' : 'the whole image between bars'}`
   if (classify) out.scores = 'identity'
   const { stride, imgsz, kpt_shape: keypoints } = value
   const whole = (v: unknown): boolean => Number.isInteger(v) && (v as number) > 0

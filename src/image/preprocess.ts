@@ -9,6 +9,7 @@ import { checkPreprocess } from '../options.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import type { Size } from './limits.ts'
 import { type AxisTaps, axisTaps, extent, resizeColumns, resizeRow, rowsFirst } from './resize.ts'
+import { isRawFrame, type Picture, type PixelRows, pixelsIn, plainRows, rawRows } from './rows.ts'
 
 /** An image tensor's geometry. */
 export interface InputGeometry {
@@ -180,10 +181,12 @@ export class Preprocessor {
 
   /**
    * The input tensor's values for an image, in `out` (of the input's dtype and length) or a new array.
-   * `how.mean` and `how.std` belong to the tensor's channels in their order: with `bgr`, the first is blue's.
+   * `how.mean` and `how.std` belong to the tensor's channels in their order: with `bgr`, the first is blue's. Raw frames
+   * become RGB row by row, where the resize can read them so.
    */
-  run(image: PixelImage, out?: TypedArray): TypedArray {
-    const channels = checkPixels(image)
+  run(picture: Picture, out?: TypedArray): TypedArray {
+    const rows = rowsOf(picture)
+    const { width, height, channels } = rows
     const { geometry } = this
     const total = elements(this.input.shape)
     const result = (out ?? this.createInput()) as NumberArray
@@ -194,17 +197,13 @@ export class Preprocessor {
         got: `${result.constructor.name} x ${result.length}`,
       })
     }
-    let { data } = image
-    let source: number = channels
-    if (channels !== 1 && (geometry.channels === 1 || this.how.channels === 'gray')) {
-      data = this.toGray(image, channels)
-      source = 1
-    }
-    const plan = this.planFor(image.width, image.height, source)
-    const samples: 1 | 3 = source === 1 ? 1 : 3
+    const gray = channels !== 1 && (geometry.channels === 1 || this.how.channels === 'gray')
+    const source = gray ? plainRows({ data: this.toGray(rows), width, height }, 1) : rows
+    const plan = this.planFor(width, height, source.channels)
+    const samples: 1 | 3 = source.channels === 1 ? 1 : 3
     if (plan.place.countX * plan.place.countY < geometry.width * geometry.height) this.fillBlack(result)
-    if (plan.rowsFirst) this.rowsThenColumns(data, plan, samples, result)
-    else this.columnsThenRows(data, plan, samples, result)
+    if (!plan.rowsFirst) this.columnsThenRows(source, plan, samples, result)
+    else this.rowsThenColumns(gray ? this.gray : pixelsIn(picture).data, plan, samples, result)
     return result
   }
 
@@ -229,16 +228,10 @@ export class Preprocessor {
     return (this.plan = { width, height, sourceChannels, place, x, y, rowsFirst: rows, first, last })
   }
 
-  private columnsThenRows(
-    data: Uint8Array | Uint8ClampedArray,
-    plan: SizePlan,
-    samples: 1 | 3,
-    out: NumberArray,
-  ): void {
-    const { place, x, y, first, width, sourceChannels } = plan
+  private columnsThenRows(source: PixelRows, plan: SizePlan, samples: 1 | 3, out: NumberArray): void {
+    const { place, x, y, first, sourceChannels } = plan
     const { temp, line, sums } = this
     const n = place.countX * samples
-    const row = { samples: data, at: 0, channels: sourceChannels }
     const narrowed = { samples: temp, at: 0, channels: samples }
     let next = first
     for (let i = 0; i < place.countY; i++) {
@@ -246,9 +239,8 @@ export class Preprocessor {
       const from = Math.max(next, y.starts[i]!)
       next = Math.max(next, y.starts[i]! + y.counts[i]!)
       for (let r = from; r < next; r++) {
-        row.at = r * width * sourceChannels
         narrowed.at = (r - first) * n
-        resizeColumns(row, x, narrowed)
+        resizeColumns({ ...source.row(r), channels: sourceChannels }, x, narrowed)
       }
     }
     const rows = { samples: temp, at: 0 - first * n, rowElements: n, n }
@@ -307,15 +299,23 @@ export class Preprocessor {
   }
 
   /** ITU-R BT.601 luma in 16-bit fixed point, as Pillow's convert('L'). */
-  private toGray({ data, width, height }: PixelImage, channels: number): Uint8Array {
+  private toGray({ width, height, channels, row }: PixelRows): Uint8Array {
     const n = width * height
     if (this.gray.length < n) this.gray = new Uint8Array(n)
     const { gray } = this
-    for (let i = 0, p = 0; i < n; i++, p += channels) {
-      gray[i] = (data[p]! * 19595 + data[p + 1]! * 38470 + data[p + 2]! * 7471 + 0x8000) >> 16
+    for (let y = 0, i = 0; y < height; y++) {
+      const { samples, at } = row(y)
+      for (let x = 0, p = at; x < width; x++, p += channels, i++) {
+        gray[i] = (samples[p]! * 19595 + samples[p + 1]! * 38470 + samples[p + 2]! * 7471 + 0x8000) >> 16
+      }
     }
     return gray
   }
+}
+
+/** The rows of a picture. Errors: `image/pixels`. */
+export function rowsOf(picture: Picture): PixelRows {
+  return isRawFrame(picture) ? rawRows(picture) : plainRows(picture, checkPixels(picture))
 }
 
 /** Channels of a pixel buffer, derived from its length when not given (ImageData is RGBA). Errors: `image/pixels`. */

@@ -4,7 +4,8 @@
  */
 import type { HostBlob } from '../host.ts'
 import type { PixelImage } from '../types.ts'
-import { fromRaw, type RawFrame, wrong } from './raw-frame.ts'
+import { checkRaw, fromRaw, type RawFrame, wrong } from './raw-frame.ts'
+import type { Picture } from './rows.ts'
 
 export type { PixelFormat, RawFrame } from './raw-frame.ts'
 
@@ -73,6 +74,13 @@ export function pixelsOf(source: FrameSource): PixelImage {
   if (isRaw(source)) return fromRaw(source)
   if (typeof source === 'object' && source !== null && 'data' in source) return stripped(source)
   return fromDrawable(source)
+}
+
+/** The same, but raw frames stay what they are until their rows are read. Errors: `image/pixels`. */
+export function pictureOf(source: FrameSource): Picture {
+  if (!isRaw(source)) return pixelsOf(source)
+  checkRaw(source)
+  return source
 }
 
 /** Pixels with a stride and channels instead of a format. */

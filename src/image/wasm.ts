@@ -140,8 +140,8 @@ export class ImageDecoder {
   }
 
   /**
-   * Fills `out` from a raw frame, as `how` says; undefined for layouts with alpha. YUV becomes RGB row by row where the resize
-   * reads it. Errors: `image/pixels`, `image/too-large`, `usage/preprocess`.
+   * Fills `out` from a raw frame, as `how` says; undefined for layouts with alpha and for YUV whose colour is not 4:2:0. YUV
+   * becomes RGB row by row where the resize reads it. Errors: `image/pixels`, `image/too-large`, `usage/preprocess`.
    */
   prepareFrame(frame: RawFrame, input: TensorInfo, how: Preprocess, out: TypedArray): PrepareTimings | undefined {
     const start = performance.now()
@@ -150,6 +150,7 @@ export class ImageDecoder {
     checkSize('frame', width, height, this.options)
     if (isYuv(frame)) {
       const planes = yuvPlan(frame)
+      if (planes.shiftX + planes.shiftY < 2) return undefined
       const at = this.bring(frame.data)
       this.fill({ width, height, raw: { at, planes } }, input, how, out)
     } else {

@@ -4,7 +4,21 @@ import { ByteQueue } from './byte-queue.ts'
 import type { Demuxer, Found } from './demuxer.ts'
 
 /** Names of ffmpeg, GStreamer and libcamera, and what they are here. */
-export const RAW_FORMATS = { yuv420: 'yuv420', nv12: 'nv12', rgb24: 'rgb', bgr24: 'bgr', gray: 'gray' } as const
+export const RAW_FORMATS = {
+  yuv420: 'yuv420',
+  yuv420p: 'yuv420',
+  nv12: 'nv12',
+  nv21: 'nv21',
+  yuv422p: 'yuv422',
+  yuv444p: 'yuv444',
+  yuyv422: 'yuyv',
+  uyvy422: 'uyvy',
+  rgb24: 'rgb',
+  bgr24: 'bgr',
+  rgba: 'rgba',
+  bgra: 'bgra',
+  gray: 'gray',
+} as const
 export type RawName = keyof typeof RAW_FORMATS
 
 export interface RawLayout {
@@ -18,10 +32,25 @@ export interface RawLayout {
 /** Bytes of a frame without gaps. */
 export function frameBytes({ width, height, format }: RawLayout): number {
   const pixels = width * height
-  if (format === 'gray') return pixels
-  if (format === 'rgb' || format === 'bgr') return 3 * pixels
-  if (format === 'rgba' || format === 'bgra') return 4 * pixels
-  return pixels + 2 * ((width + 1) >> 1) * ((height + 1) >> 1)
+  const [halfWidth, halfHeight] = [(width + 1) >> 1, (height + 1) >> 1]
+  switch (format) {
+    case 'gray':
+      return pixels
+    case 'rgb':
+    case 'bgr':
+    case 'yuv444':
+      return 3 * pixels
+    case 'rgba':
+    case 'bgra':
+      return 4 * pixels
+    case 'yuyv':
+    case 'uyvy':
+      return 4 * halfWidth * height
+    case 'yuv422':
+      return pixels + 2 * halfWidth * height
+    default:
+      return pixels + 2 * halfWidth * halfHeight
+  }
 }
 
 export class RawDemuxer implements Demuxer {

@@ -1,5 +1,6 @@
 /** YUV4MPEG2 (mjpegtools' yuv4mpeg.5): a header line with the size, then a line `FRAME` and planes for each picture. */
 import { ThimbleError } from '../errors.ts'
+import type { PixelFormat } from '../image/source.ts'
 import { ByteQueue } from './byte-queue.ts'
 import { type Demuxer, type Found, MAX_FRAME_BYTES } from './demuxer.ts'
 import { frameBytes, type RawLayout } from './raw.ts'
@@ -8,6 +9,16 @@ const MAGIC = 'YUV4MPEG2'
 /** Longest header or frame line; ffmpeg's own limit is 80 and 256. */
 const MAX_LINE = 1024
 const NEWLINE = 10
+/** Kinds of colour, as the header says them after a C. */
+const FORMATS: Readonly<Record<string, PixelFormat>> = {
+  '420': 'yuv420',
+  '420jpeg': 'yuv420',
+  '420mpeg2': 'yuv420',
+  '420paldv': 'yuv420',
+  '422': 'yuv422',
+  '444': 'yuv444',
+  mono: 'gray',
+}
 
 const corrupt = (what: string, got: string): ThimbleError =>
   new ThimbleError('image/corrupt', `Y4M: ${what}`, { got: JSON.stringify(got.slice(0, 60)) })
@@ -19,10 +30,12 @@ function layoutOf(line: string): RawLayout {
   const [width, height] = [value('W'), value('H')].map((v) => (/^[1-9]\d{0,4}$/.test(v ?? '') ? Number(v) : 0))
   if (!width || !height) throw corrupt('the header gives no size', line)
   const colour = value('C') ?? '420'
-  const format = colour === 'mono' ? 'gray' : /^420(jpeg|mpeg2|paldv)?$/.test(colour) ? 'yuv420' : undefined
+  const format = FORMATS[colour]
   if (!format) {
     throw new ThimbleError('image/unsupported-format', `Y4M frames of kind C${colour} are not read`, {
-      expected: 'C420, C420jpeg, C420mpeg2, C420paldv or Cmono',
+      expected: Object.keys(FORMATS)
+        .map((kind) => `C${kind}`)
+        .join(', '),
       hint: 'ffmpeg -pix_fmt yuv420p makes them',
     })
   }

@@ -5,8 +5,10 @@ import { ThimbleError } from '../errors.ts'
 import type { Model, PixelImage, TensorInfo } from '../types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import type { FaceModels } from '../vision/faces.ts'
+import type { PoseOptions } from '../vision/pose.ts'
 import { printedDetection, printedFace, printedPose, printedSegments } from '../vision/printed.ts'
-import { pixelsOf, type RawFrame } from '../image/source.ts'
+import { pictureOf, type RawFrame } from '../image/source.ts'
+import type { Picture } from '../image/rows.ts'
 import { printable } from '../markup.ts'
 import type {
   Description,
@@ -21,7 +23,8 @@ import type {
 export type Opened =
   /** `reduced`: large photos may be read at a part of their size, which the answer then says. */
   | { task: 'classify'; classifier: Classifier; reduced?: boolean }
-  | { task: 'detect' | 'pose' | 'segment'; model: Model; options: DetectorOptions }
+  | { task: 'detect' | 'segment'; model: Model; options: DetectorOptions }
+  | { task: 'pose'; model: Model; options: PoseOptions }
   | { task: 'faces'; models: FaceModels; options: DetectorOptions }
 
 type Limits = Pick<PictureQuestion, 'top' | 'threshold'>
@@ -75,11 +78,11 @@ const timed = (decodeMs: number, t: { preprocessMs: number; inferMs: number; hea
   inferMs: t.inferMs + t.headMs,
 })
 
-type Find = (image: PixelImage, decodeMs: number, limits: Limits) => Omit<Found, 'width' | 'height'>
+type Find = (image: Picture, decodeMs: number, limits: Limits) => Omit<Found, 'width' | 'height'>
 
 /** What looks for things in pixels, with a threshold. */
 function finder(opened: Exclude<Opened, { task: 'classify' }>): (threshold?: number) => Promise<Find> {
-  const at = (threshold?: number): DetectorOptions =>
+  const at = (threshold?: number): PoseOptions =>
     threshold === undefined ? opened.options : { ...opened.options, scoreThreshold: threshold }
   switch (opened.task) {
     case 'detect':
@@ -144,7 +147,7 @@ export function askerOf(opened: Opened, decode: Decode): (threshold?: number) =>
     const look = await find(threshold)
     return (picture, limits) => {
       const start = performance.now()
-      const image = picture instanceof Uint8Array ? decode(picture) : pixelsOf(picture)
+      const image = picture instanceof Uint8Array ? decode(picture) : pictureOf(picture)
       const { width, height } = image
       return { width, height, ...look(image, performance.now() - start, limits) }
     }

@@ -2,8 +2,10 @@
 import type { TensorInfo } from '../types.ts'
 import type { BoxHead, PointHead } from './head.ts'
 import { blazeDecoder } from './heads/blazeface.ts'
+import { centerFaceDecoder } from './heads/centerface.ts'
 import { centerNetDecoder } from './heads/centernet.ts'
 import { dbFaceDecoder } from './heads/dbface.ts'
+import { detrDecoder } from './heads/detr.ts'
 import { fastestDetDecoder } from './heads/fastestdet.ts'
 import { fomoDecoder } from './heads/fomo.ts'
 import type { Decoder, Size } from './heads/head.ts'
@@ -52,6 +54,10 @@ export function boxDecoder(head: BoxHead, outputs: readonly TensorInfo[], input:
       return blazeDecoder(head, outputs, input)
     case 'centernet':
       return centerNetDecoder(head, outputs)
+    case 'centerface':
+      return centerFaceDecoder(head, outputs)
+    case 'detr':
+      return detrDecoder(head, outputs)
     case 'fastestdet':
       return fastestDetDecoder(head, outputs)
     case 'yolo-parts':
@@ -86,6 +92,7 @@ export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'weighted' 
     case 'yolo-nms':
     case 'fomo':
     case 'centernet':
+    case 'detr':
       return 'none'
     case 'blazeface':
     case 'palm':

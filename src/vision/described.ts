@@ -103,7 +103,7 @@ function yoloFields(out: Field): ByKind<Yolo> {
     yolo8: rows,
     'yolo8-pose': rows,
     'yolo8-seg': rows,
-    'yolo-nms': { output: out, coordinates, ...extras },
+    'yolo-nms': { output: out, coordinates, form: optional(word('centre', 'corners')), ...extras },
     yolox: { output: out, layout, classes: whole(1, 10_000), strides: list([1, 8], whole(1, 1024)) },
     'yolo-grid': {
       grids: list([1, 8], {
@@ -127,7 +127,7 @@ function yoloFields(out: Field): ByKind<Yolo> {
 }
 
 type Blaze = 'blazeface' | 'palm' | 'blazepose'
-type Boxes = Blaze | 'fomo' | 'centernet' | 'fastestdet' | 'dbface' | 'objectron'
+type Boxes = Blaze | 'fomo' | 'centernet' | 'centerface' | 'detr' | 'fastestdet' | 'dbface' | 'objectron'
 function boxFields(out: Field): ByKind<Boxes> {
   const blaze = { maps: pairs(1, MAX_SIDE, whole), points: whole(0, 100), activated: optional(flag) }
   return {
@@ -136,6 +136,8 @@ function boxFields(out: Field): ByKind<Boxes> {
     blazepose: blaze,
     fomo: { output: out, scores: optional(word('identity', 'softmax')) },
     centernet: { heat: out, sizes: out, offsets: optional(out), logits: optional(flag) },
+    centerface: { heat: out, sizes: out, offsets: out, points: out },
+    detr: { boxes: out, scores: out, how: word('identity', 'sigmoid', 'softmax') },
     fastestdet: { output: out },
     dbface: { heat: out, sides: out, points: out },
     objectron: { heat: out, offsets: out },

@@ -42,16 +42,24 @@ export interface Detector extends Disposes {
   readonly detect: Answers<Detection[]>
 }
 
-/** Box of a candidate, cut at the image's borders; undefined when nothing is left of it. */
-export function toBox(c: Candidate, view: View, image: Size): Box | undefined {
-  const [left, top] = toPhoto(view, c.left, c.top)
+/** Box of a candidate, which may reach beyond the image. */
+export function uncutBox(c: Candidate, view: View): Box {
+  const [x, y] = toPhoto(view, c.left, c.top)
   const [right, bottom] = toPhoto(view, c.right, c.bottom)
-  const [x, y] = [Math.max(0, left), Math.max(0, top)]
-  const [width, height] = [Math.min(image.width, right) - x, Math.min(image.height, bottom) - y]
+  return { x, y, width: right - x, height: bottom - y }
+}
+
+/** A box cut at the image's borders; undefined when nothing is left of it. */
+function cutBox(box: Box, image: Size): Box | undefined {
+  const [x, y] = [Math.max(0, box.x), Math.max(0, box.y)]
+  const [width, height] = [Math.min(image.width, box.x + box.width) - x, Math.min(image.height, box.y + box.height) - y]
   return width > 0 && height > 0 && Number.isFinite(width) && Number.isFinite(height)
     ? { x, y, width, height }
     : undefined
 }
+
+/** Box of a candidate, cut at the image's borders; undefined when nothing is left of it. */
+export const toBox = (c: Candidate, view: View, image: Size): Box | undefined => cutBox(uncutBox(c, view), image)
 
 const POINT_HEADS: readonly Head['kind'][] = [
   'movenet',

@@ -8,6 +8,7 @@ import { ThimbleError } from '../errors.ts'
 import { elements } from '../graph.ts'
 import { Preprocessor } from '../image/preprocess.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
+import { pixelsIn } from '../image/rows.ts'
 import { labelOf } from '../labels.ts'
 import { checkOptions, real } from '../options.ts'
 import type { Model, PixelImage, TensorInfo } from '../types.ts'
@@ -18,7 +19,8 @@ import { createDetector, DETECTOR_RULES, type Detection, type Detector, type Det
 import { preprocessView, type Region, toPhoto } from './frame.ts'
 import type { BoxHead } from './head.ts'
 import { type Answers, answering } from './network.ts'
-import { type Found, pipeline, type Refined, type Stage, wholePixels } from './pipeline.ts'
+import { type Found, wholePixels } from './found.ts'
+import { pipeline, type Refined, type Stage } from './pipeline.ts'
 import { dequantized, shapesOf } from './values.ts'
 
 /** A point in pixels of the photo. */
@@ -202,7 +204,8 @@ export async function createFaceFinder(models: FaceModels, options: FaceOptions 
     detector: all ? { ...detector, timings: all.timings } : detector,
     timings,
     ...disposable(() => [models.detector, landmarks, ageGender, expression].forEach((m) => m?.dispose())),
-    find: answering(options.decode, (image) => {
+    find: answering(options.decode, (picture) => {
+      const image = pixelsIn(picture)
       const start = performance.now()
       const faces = steps.run(image).map(({ results, points, region: _, ...face }): Face =>
         Object.assign(

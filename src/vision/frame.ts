@@ -3,7 +3,8 @@
  * and points lie on what the network saw. No dependencies.
  */
 import type { Preprocess } from '../graph.ts'
-import { checkPixels, placement, Preprocessor } from '../image/preprocess.ts'
+import { placement, Preprocessor, rowsOf } from '../image/preprocess.ts'
+import { type Picture, type PixelRows, shrunkRows } from '../image/rows.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import type { Framing } from './head.ts'
 import type { Size } from './heads/head.ts'
@@ -98,46 +99,101 @@ export function preprocessView(image: Size, input: Size, how: Preprocess): View 
   return placedView(image, at, input)
 }
 
-/** Shrinks a picture by a whole factor, averaging; the last rows and columns may be left out. */
-function shrunk(image: PixelImage, factor: number): PixelImage {
-  const channels = checkPixels(image)
-  const [width, height] = [Math.floor(image.width / factor), Math.floor(image.height / factor)]
-  const data = new Uint8Array(width * height * channels)
-  const sums = new Uint32Array(width * channels)
-  const area = factor * factor
-  for (let y = 0; y < height; y++) {
-    sums.fill(0)
-    for (let row = y * factor; row < (y + 1) * factor; row++) {
-      let from = row * image.width * channels
-      for (let x = 0, o = 0; x < width; x++, o += channels) {
-        for (let k = 0; k < factor; k++) for (let c = 0; c < channels; c++) sums[o + c]! += image.data[from++]!
-      }
-    }
-    for (let i = 0; i < sums.length; i++) data[y * sums.length + i] = (sums[i]! + (area >> 1)) / area
-  }
-  return { data, width, height, channels }
+/** Where a view's pixels come from in one direction: both neighbours of each, and how much of the second; none outside. */
+interface Neighbours {
+  /** -1: outside. */
+  first: Int32Array
+  second: Int32Array
+  weight: Float64Array
 }
 
-/**
- * The view as a picture of the input's size, bilinear; what lies outside the photo gets the value `fill`. Where a pixel
- * of the input covers several of the photo's and `smooth` is set, they are averaged first.
- */
-export function sample(photo: PixelImage, view: View, { fill = 0, smooth = false } = {}): PixelImage {
-  const step = Math.min(Math.hypot(view.xx, view.yx), Math.hypot(view.xy, view.yy))
-  const factor = smooth ? Math.min(Math.floor(step), photo.width, photo.height) : 1
-  const image = factor >= 2 ? shrunk(photo, factor) : photo
-  const from = checkPixels(image)
+/** `step * (i + 0.5) + at` for each of `count`, of `size` samples; `per` samples are one here. */
+function neighbours(
+  step: number,
+  at: number,
+  { count, size, per }: Record<'count' | 'size' | 'per', number>,
+): Neighbours {
+  const [first, second, weight] = [new Int32Array(count).fill(-1), new Int32Array(count), new Float64Array(count)]
+  for (let i = 0; i < count; i++) {
+    const p = (step * (i + 0.5) + at) * per
+    if (!(p >= 0 && p <= size)) continue
+    const x = Math.max(0, Math.min(size - 1, p - 0.5))
+    const low = Math.floor(x)
+    first[i] = low
+    second[i] = Math.min(low + 1, size - 1)
+    weight[i] = x - low
+  }
+  return { first, second, weight }
+}
+
+/** A view without turning: row by row. */
+function sampleUpright(rows: PixelRows, view: View, { fill, scale }: { fill: number; scale: number }): PixelImage {
+  const { width, height } = view
+  const from = rows.channels
+  const channels = from === 1 ? 1 : 3
+  const x = neighbours(view.xx, view.x0, { count: width, size: rows.width, per: scale })
+  const y = neighbours(view.yy, view.y0, { count: height, size: rows.height, per: scale })
+  const out = new Uint8Array(width * height * channels).fill(fill)
+  for (let v = 0; v < height; v++) {
+    if (y.first[v]! < 0) continue
+    const [upper, lower] = [rows.row(y.first[v]!), rows.row(y.second[v]!)]
+    const [a, b, ay] = [upper.samples, lower.samples, y.weight[v]!]
+    for (let u = 0, o = v * width * channels; u < width; u++, o += channels) {
+      if (x.first[u]! < 0) continue
+      const [left, right, ax] = [x.first[u]! * from, x.second[u]! * from, x.weight[u]!]
+      for (let c = 0; c < channels; c++) {
+        const above = a[upper.at + left + c]! * (1 - ax) + a[upper.at + right + c]! * ax
+        const below = b[lower.at + left + c]! * (1 - ax) + b[lower.at + right + c]! * ax
+        out[o + c] = above * (1 - ay) + below * ay + 0.5
+      }
+    }
+  }
+  return { data: out, width, height, channels }
+}
+
+/** Part of a picture, and where it lies in it. */
+interface Part {
+  image: PixelImage
+  x: number
+  y: number
+}
+
+/** The rows and columns that a view may read, of a picture whose samples are 1/scale as many. */
+function partFor(rows: PixelRows, view: View, scale: number): Part {
+  const corner = (u: number, v: number): [number, number] => [
+    (view.xx * u + view.xy * v + view.x0) * scale,
+    (view.yx * u + view.yy * v + view.y0) * scale,
+  ]
+  const corners = [corner(0, 0), corner(view.width, 0), corner(0, view.height), corner(view.width, view.height)]
+  const span = (k: 0 | 1, size: number): [number, number] => {
+    const all = corners.map((c) => c[k])
+    const low = Math.max(0, Math.min(size - 1, Math.floor(Math.min(...all)) - 1))
+    return [low, Math.max(low + 1, Math.min(size, Math.ceil(Math.max(...all)) + 1))]
+  }
+  const [[x, right], [y, bottom]] = [span(0, rows.width), span(1, rows.height)]
+  const [width, channels] = [right - x, rows.channels]
+  const data = new Uint8Array(width * (bottom - y) * channels)
+  for (let r = y; r < bottom; r++) {
+    const { samples, at } = rows.row(r)
+    data.set(samples.subarray(at + x * channels, at + right * channels), (r - y) * width * channels)
+  }
+  return { image: { data, width, height: bottom - y, channels }, x, y }
+}
+
+/** A turned view, of a part of the picture that holds all it reads. */
+function sampleTurned(rows: PixelRows, view: View, { fill, scale }: { fill: number; scale: number }): PixelImage {
+  const { image, x: partX, y: partY } = partFor(rows, view, scale)
+  const from = rows.channels
   const channels = from === 1 ? 1 : 3
   const { width, height } = view
   const { data } = image
   const out = new Uint8Array(width * height * channels)
-  const [f, g] = factor >= 2 ? [1 / factor, 1 / factor] : [1, 1]
-  const [lastX, lastY] = [image.width - 1, image.height - 1]
+  const [lastX, lastY] = [rows.width - 1, rows.height - 1]
   for (let v = 0, o = 0; v < height; v++) {
     for (let u = 0; u < width; u++, o += channels) {
-      const px = (view.xx * (u + 0.5) + view.xy * (v + 0.5) + view.x0) * f
-      const py = (view.yx * (u + 0.5) + view.yy * (v + 0.5) + view.y0) * g
-      if (!(px >= 0 && py >= 0 && px <= image.width && py <= image.height)) {
+      const px = (view.xx * (u + 0.5) + view.xy * (v + 0.5) + view.x0) * scale
+      const py = (view.yx * (u + 0.5) + view.yy * (v + 0.5) + view.y0) * scale
+      if (!(px >= 0 && py >= 0 && px <= rows.width && py <= rows.height)) {
         for (let c = 0; c < channels; c++) out[o + c] = fill
         continue
       }
@@ -145,7 +201,7 @@ export function sample(photo: PixelImage, view: View, { fill = 0, smooth = false
       const y = Math.max(0, Math.min(lastY, py - 0.5))
       const [left, top] = [Math.floor(x), Math.floor(y)]
       const [ax, ay] = [x - left, y - top]
-      const i = (top * image.width + left) * from
+      const i = ((top - partY) * image.width + left - partX) * from
       const right = left < lastX ? from : 0
       const below = top < lastY ? image.width * from : 0
       for (let c = 0; c < channels; c++) {
@@ -156,6 +212,19 @@ export function sample(photo: PixelImage, view: View, { fill = 0, smooth = false
     }
   }
   return { data: out, width, height, channels }
+}
+
+/**
+ * The view as a picture of the input's size, bilinear; what lies outside the photo gets the value `fill`. Where a pixel
+ * of the input covers several of the photo's and `smooth` is set, they are averaged first.
+ */
+export function sample(photo: Picture, view: View, { fill = 0, smooth = false } = {}): PixelImage {
+  const whole = rowsOf(photo)
+  const step = Math.min(Math.hypot(view.xx, view.yx), Math.hypot(view.xy, view.yy))
+  const factor = smooth ? Math.min(Math.floor(step), whole.width, whole.height) : 1
+  const rows = factor >= 2 ? shrunkRows(whole, factor) : whole
+  const how = { fill, scale: factor >= 2 ? 1 / factor : 1 }
+  return view.xy === 0 && view.yx === 0 ? sampleUpright(rows, view, how) : sampleTurned(rows, view, how)
 }
 
 /** Gray of Ultralytics' and YOLOX' bars. */
@@ -182,8 +251,7 @@ export class Framer {
   }
 
   /** Errors: `image/pixels`. */
-  fill(image: PixelImage, out: TypedArray): View {
-    checkPixels(image)
+  fill(image: Picture, out: TypedArray): View {
     if (!this.framing) {
       this.preprocessor.run(image, out)
       return preprocessView(image, this.input, this.preprocess)
@@ -195,8 +263,7 @@ export class Framer {
   }
 
   /** The same for a region of the photo. */
-  fillRegion(image: PixelImage, region: Region, out: TypedArray): View {
-    checkPixels(image)
+  fillRegion(image: Picture, region: Region, out: TypedArray): View {
     const view = regionView(region, this.input)
     const plainly = this.regional ?? (this.regional = new Preprocessor(this.preprocessor.input, plain(this.preprocess)))
     plainly.run(sample(image, view, { smooth: true }), out)

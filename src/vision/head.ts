@@ -1,7 +1,9 @@
 /** Every kind of head: what a network's outputs mean. Heads are plain JSON; the kinds' own files say what fields mean. */
 import type { BlazeHead } from './heads/blazeface.ts'
+import type { CenterFaceHead } from './heads/centerface.ts'
 import type { CenterNetHead } from './heads/centernet.ts'
 import type { DbFaceHead } from './heads/dbface.ts'
+import type { DetrHead } from './heads/detr.ts'
 import type { FastestDetHead } from './heads/fastestdet.ts'
 import type { FomoHead } from './heads/fomo.ts'
 import type { HeatmapsHead } from './heads/heatmaps.ts'
@@ -47,6 +49,8 @@ export type BoxHead =
   | FomoHead
   | BlazeHead
   | CenterNetHead
+  | CenterFaceHead
+  | DetrHead
   | FastestDetHead
   | YoloPartsHead
   | DbFaceHead

@@ -6,7 +6,8 @@ import { inputGeometry } from '../image/preprocess.ts'
 import { fitLabels, labelOf, misfitHint, readLabels } from '../labels.ts'
 import { callback, labelNames, preprocessing, real, type Rules } from '../options.ts'
 import { expectModel } from '../source.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import type { Picture } from '../image/rows.ts'
+import type { Model, TensorInfo, TypedArray } from '../types.ts'
 import { readHead } from './described.ts'
 import { Framer, type Region, type View } from './frame.ts'
 import type { Framing, Head, HeadKind } from './head.ts'
@@ -18,7 +19,7 @@ import {
   type ImageSource,
   isFile,
   type FrameSource,
-  pixelsOf,
+  pictureOf,
 } from '../image/source.ts'
 import { dequantized, shapesOf } from './values.ts'
 
@@ -63,10 +64,10 @@ export interface Answers<T> {
   (image: FileSource): Promise<T>
 }
 
-/** Answers of a function from pixels. */
-export function answering<T>(decode: ImageDecode | undefined, answer: (image: PixelImage) => T): Answers<T> {
+/** Answers of a function from pixels or raw frames. */
+export function answering<T>(decode: ImageDecode | undefined, answer: (image: Picture) => T): Answers<T> {
   return ((image: ImageSource) =>
-    isFile(image) ? decoded(image, decode).then(answer) : answer(pixelsOf(image))) as Answers<T>
+    isFile(image) ? decoded(image, decode).then(answer) : answer(pictureOf(image))) as Answers<T>
 }
 
 const RANGES = {
@@ -95,6 +96,7 @@ const FAMILY_LABELS: Partial<Record<HeadKind, readonly string[]>> = {
   palm: ['hand'],
   blazepose: ['person'],
   dbface: ['face'],
+  centerface: ['face'],
   movenet: ['person'],
   'movenet-multi': ['person'],
   posenet: ['person'],
@@ -202,7 +204,7 @@ export class Network<H extends Head = Head> {
   }
 
   /** Runs the network on a photo, or on a region of it; `decode` makes the answer of the outputs' real values. */
-  run<T>(image: PixelImage, decode: (values: Float32Array[], view: View) => T, region?: Region): T {
+  run<T>(image: Picture, decode: (values: Float32Array[], view: View) => T, region?: Region): T {
     const start = performance.now()
     const view = region ? this.framer.fillRegion(image, region, this.input) : this.framer.fill(image, this.input)
     const prepared = performance.now()

@@ -1,25 +1,20 @@
 /** A pose estimator: image in, named key points in the image's own pixels out. No dependencies. */
 import { disposable, type Disposes } from '../dispose.ts'
+import { ThimbleError } from '../errors.ts'
 import type { Preprocess } from '../graph.ts'
-import { checkOptions } from '../options.ts'
-import type { Model, PixelImage } from '../types.ts'
+import type { Picture } from '../image/rows.ts'
+import type { FrameSource } from '../image/source.ts'
+import { checkOptions, type Rules } from '../options.ts'
+import type { Model } from '../types.ts'
 import type { Box, Candidate } from './boxes.ts'
 import { circleBox, regionOf } from './crop.ts'
 import { pointDecoder } from './decoders.ts'
-import { chooser, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox } from './detector.ts'
+import { chooser, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox, uncutBox } from './detector.ts'
+import { type Crop, cropAfter, type PosePoint } from './found.ts'
 import { type Region, toPhoto, type View } from './frame.ts'
 import { type BoxHead, type Head, type PointHead, taskOfHead } from './head.ts'
 import { type Answers, answering, Network, type VisionTimings } from './network.ts'
 import { skeletonOf } from './skeletons.ts'
-
-/** A key point in pixels of the photo. */
-export interface PosePoint {
-  name: string
-  x: number
-  y: number
-  /** Missing where the network gives points no score of their own. */
-  score?: number
-}
 
 /** The key points of one person, hand or face, with a score from 0 to 1. */
 export interface Pose {
@@ -27,6 +22,8 @@ export interface Pose {
   label: string
   /** The network's box, or the one around the points; cut at the image's borders, missing when outside of it. */
   box?: Box
+  /** The box before it was cut, where it was. */
+  uncut?: Box
   /** May lie outside of the image: points that the network guesses. */
   points: PosePoint[]
 }
@@ -42,7 +39,30 @@ export interface PoseEstimator extends Disposes {
   /** Who is in an image, best score first. Errors: `image/…`. */
   readonly estimate: Answers<Pose[]>
   /** The same in a region of the photo, which fills the network's input. Errors: `image/pixels`. */
-  estimateIn(image: PixelImage, region: Region): Pose[]
+  estimateIn(image: Picture, region: Region): Pose[]
+}
+
+/** A pose estimator's options. */
+export interface PoseOptions extends DetectorOptions {
+  /**
+   * Finds who a landmark network looks at: MediaPipe's detector of faces, palms or people, as a pose estimator. The network
+   * then sees each of them upright in a crop, as in MediaPipe's own pipelines. Default: it sees the whole photo.
+   */
+  finder?: PoseEstimator
+}
+
+/** Detectors whose points say how a crop lies. */
+const FINDERS = ['palm', 'blazeface', 'blazepose'] as const
+const finderKind = ({ head }: PoseEstimator): (typeof FINDERS)[number] | undefined =>
+  FINDERS.find((kind) => kind === head.kind)
+
+const isEstimator = (v: unknown): v is PoseEstimator => typeof v === 'object' && v !== null && 'estimateIn' in v
+const POSE_RULES: Rules<PoseOptions> = {
+  ...DETECTOR_RULES,
+  finder: {
+    expected: `a pose estimator of a ${FINDERS.join(', ')} network`,
+    accepts: (v) => isEstimator(v) && finderKind(v) !== undefined,
+  },
 }
 
 /** Points of a candidate in a photo. */
@@ -74,9 +94,49 @@ function closer({ points = [] }: Candidate, view: View, [middle, edge]: readonly
   return regionOf(circleBox(from, to), { margin: MARGIN, direction: { from, to, towards: -90 } })
 }
 
+/** Times of several runs together. */
+const plus = (a: VisionTimings, b: VisionTimings): VisionTimings => ({
+  preprocessMs: a.preprocessMs + b.preprocessMs,
+  inferMs: a.inferMs + b.inferMs,
+  headMs: a.headMs + b.headMs,
+})
+
 type PosingHead = (BoxHead | PointHead) & Head
-const POINTED: readonly Head['kind'][] = ['blazeface', 'palm', 'blazepose', 'dbface']
+const POINTED: readonly Head['kind'][] = ['blazeface', 'palm', 'blazepose', 'dbface', 'centerface']
 const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'pose' || POINTED.includes(head.kind)
+
+/** Looks at a photo, or a region of it, once. */
+function looker(network: Network<PosingHead>, options: DetectorOptions): (image: Picture, region?: Region) => Seen {
+  const { head, model, framer, scoreThreshold } = network
+  const most = options.maxDetections ?? 100
+  let choose: (values: Float32Array[]) => Candidate[]
+  if (givesBoxes(head)) choose = chooser(network as Network<BoxHead & Head>, options)
+  else {
+    const decode = pointDecoder(head, model.outputs, framer.input)
+    choose = (values) => decode(values, scoreThreshold).slice(0, most)
+  }
+  const look = head.kind === 'landmarks' ? head.look : undefined
+  return (image, region) =>
+    network.run(
+      image,
+      (values, view) => {
+        const candidates = choose(values)
+        const poses = candidates.map((c): Pose => {
+          const [box, uncut] = [toBox(c, view, image), uncutBox(c, view)]
+          const cut = box && (box.width < uncut.width || box.height < uncut.height)
+          return {
+            score: c.score,
+            label: network.label(c.index),
+            ...(box && { box }),
+            ...(cut && { uncut }),
+            points: posePoints(c, view),
+          }
+        })
+        return { poses, next: look && candidates[0] && closer(candidates[0], view, look) }
+      },
+      region,
+    )
+}
 
 /**
  * Makes a pose estimator of a loaded model: MoveNet, PoseNet, YOLO-pose, MediaPipe's landmark networks and detectors.
@@ -91,45 +151,45 @@ const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'po
  *   console.log(score, points.map(({ name, x, y }) => `${name} at ${x}, ${y}`))
  * }
  */
-export async function createPoseEstimator(model: Model, options: DetectorOptions = {}): Promise<PoseEstimator> {
-  checkOptions('createPoseEstimator', options, DETECTOR_RULES)
+export async function createPoseEstimator(model: Model, options: PoseOptions = {}): Promise<PoseEstimator> {
+  checkOptions('createPoseEstimator', options, POSE_RULES)
+  const { finder, ...rest } = options
   const task = { code: 'usage/not-a-pose-model', gives: 'points' } as const
-  const network = new Network(model, options, task, givesPoints)
+  const network = new Network(model, rest, task, givesPoints)
   const { head, framer, scoreThreshold, timings } = network
-  const most = options.maxDetections ?? 100
-  let choose: (values: Float32Array[]) => Candidate[]
-  if (givesBoxes(head)) choose = chooser(network as Network<BoxHead & Head>, options)
-  else {
-    const decode = pointDecoder(head, model.outputs, framer.input)
-    choose = (values) => decode(values, scoreThreshold).slice(0, most)
+  if (finder && head.kind !== 'landmarks') {
+    throw new ThimbleError('usage/option', 'only landmark networks are shown what a finder finds', {
+      expected: 'a landmarks head',
+      got: `a ${head.kind} head`,
+    })
   }
-  const look = head.kind === 'landmarks' ? head.look : undefined
-  const seen = (image: PixelImage, region?: Region): Seen =>
-    network.run(
-      image,
-      (values, view) => {
-        const candidates = choose(values)
-        const poses = candidates.map((c): Pose => {
-          const box = toBox(c, view, image)
-          return { score: c.score, label: network.label(c.index), ...(box && { box }), points: posePoints(c, view) }
-        })
-        return { poses, next: look && candidates[0] && closer(candidates[0], view, look) }
-      },
-      region,
-    )
-  const poses = (image: PixelImage): Pose[] => {
+  const seen = looker(network, rest)
+  /** The whole photo, then closer where the network says so. */
+  const whole = (image: Picture): Pose[] => {
     let answer = seen(image)
-    const total = { ...timings }
+    let total = { ...timings }
     for (let n = 0; n < LOOKS && answer.next; n++) {
       const again = seen(image, answer.next)
-      total.preprocessMs += timings.preprocessMs
-      total.inferMs += timings.inferMs
-      total.headMs += timings.headMs
+      total = plus(total, timings)
       if (again.poses.length === 0) break
       answer = again
     }
     Object.assign(timings, total)
     return answer.poses
+  }
+  /** Everyone that is found, each in a crop. */
+  const each = (image: Picture, { estimate, timings: finding }: PoseEstimator, crop: Crop): Pose[] => {
+    const found = estimate(image as FrameSource)
+    let total = { ...finding }
+    const poses = found.flatMap((pose) => {
+      const region = pose.box && crop({ ...pose, box: pose.box, index: 0 }, image)
+      if (!region) return []
+      const answer = seen(image, region)
+      total = plus(total, timings)
+      return answer.poses
+    })
+    Object.assign(timings, total)
+    return poses
   }
   return {
     model,
@@ -137,8 +197,11 @@ export async function createPoseEstimator(model: Model, options: DetectorOptions
     preprocess: framer.preprocess,
     scoreThreshold,
     timings,
-    ...disposable(() => model.dispose()),
-    estimate: answering(options.decode, poses),
+    ...disposable(() => [model, finder].forEach((owned) => owned?.dispose())),
+    estimate: answering(
+      options.decode,
+      finder ? (image) => each(image, finder, cropAfter(finderKind(finder)!)) : whole,
+    ),
     estimateIn: (image, region) => seen(image, region).poses,
   }
 }

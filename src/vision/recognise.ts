@@ -189,15 +189,44 @@ function yoloNms(about: About): Head | undefined {
         : rest === 51 || (about.forced && rest % 3 === 0)
           ? { points: rest / 3, pointValues: 3 }
           : undefined
-  return (
-    extras && {
-      kind: 'yolo-nms',
-      output: at,
-      coordinates: coordinatesOf(about.outputs[at]!),
-      ...extras,
-      ...ULTRALYTICS,
-    }
-  )
+  if (!extras) return undefined
+  const head = { kind: 'yolo-nms', output: at, coordinates: coordinatesOf(about.outputs[at]!), ...extras } as const
+  // Rows of the same kind but for their beginning, and photos stretched: only the file's own words tell.
+  const detr = rest === 0 && /rt-?detr/i.test(`${about.metadata.name} ${about.metadata.description}`)
+  const { framing: _framing, ...stretched } = ULTRALYTICS
+  return detr ? { ...head, form: 'centre', coordinates: 'shares', ...stretched } : { ...head, ...ULTRALYTICS }
+}
+
+/** How many queries networks that give a set have. */
+const isSet = (n: number): boolean => n >= 50 && n <= 1000 && n % 50 === 0
+
+function detr(about: About): Head | undefined {
+  const { shapes, outputs, labels, forced } = about
+  const common = { kind: 'detr', scoreThreshold: 0.25, iouThreshold: 1 } as const
+  const [shape] = shapes
+  if (outputs.length === 1 && shape?.length === 2) {
+    const [n, values] = shape as [number, number]
+    const table = isSet(n) && values >= 5 && !pyramidOf(about.input, n)
+    const said = forced || (labels === undefined ? values >= 24 : values - 4 === labels && values !== 6)
+    const shares = (largestValue(outputs[0]!) ?? 1) < 4
+    // What Ultralytics exports: probabilities, photos stretched.
+    return table && said && (shares || forced)
+      ? { ...common, boxes: 0, scores: 0, how: 'identity', range: 'unit' }
+      : undefined
+  }
+  const boxes = shapes.findIndex((s) => s.length === 2 && s[1] === 4 && isSet(s[0]!))
+  const n = shapes[boxes]?.[0]
+  const scores = only(about, (s, i) => i !== boxes && s.length === 2 && s[0] === n && s[1] !== 4)
+  if (boxes < 0 || scores === undefined || outputs.length !== 2 || pyramidOf(about.input, n!)) return undefined
+  const classes = shapes[scores]![1]!
+  const nothing = labels === undefined ? classes === 92 : classes === labels + 1
+  return {
+    ...common,
+    boxes,
+    scores,
+    how: holdsProbabilities(outputs[scores]!) ? 'identity' : nothing ? 'softmax' : 'sigmoid',
+    scoreThreshold: 0.5,
+  }
 }
 
 /** Boxes and scores of a YOLO as outputs of their own; perhaps the best classes' numbers as well. */
@@ -563,6 +592,32 @@ function dbFace(about: About): Head | undefined {
   return { kind: 'dbface', heat, sides, points, scoreThreshold: 0.4, iouThreshold: 0.5, range: 'unit', bgr: true }
 }
 
+/** Outputs in the order that converters number them in names: `PartitionedCall:2`. */
+const numbered = (outputs: readonly TensorInfo[], at: readonly number[]): number[] => {
+  const number = (i: number): number => Number(/:(\d+)$/.exec(outputs[i]!.name)?.[1] ?? i)
+  return at.toSorted((a, b) => number(a) - number(b))
+}
+
+function centerFace(about: About): Head | undefined {
+  const grids = gridsOf(about, [1, 10, 2])
+  if (!grids || about.outputs.length !== 4 || (grids.stride !== 4 && !about.forced)) return undefined
+  const [heat, points, pair] = grids.at as [number, number, number]
+  const shape = about.outputs[pair]!.shape.join()
+  const pairs = about.outputs.flatMap((o, i) => (o.shape.join() === shape ? [i] : []))
+  if (pairs.length !== 2) return undefined
+  const [sizes, offsets] = numbered(about.outputs, pairs) as [number, number]
+  return {
+    kind: 'centerface',
+    heat,
+    sizes,
+    offsets,
+    points,
+    scoreThreshold: 0.35,
+    iouThreshold: 0.3,
+    range: 'raw',
+  }
+}
+
 function objectron(about: About): Head | undefined {
   const grids = gridsOf(about, [1, 16])
   if (!grids || (grids.stride !== 16 && !about.forced)) return undefined
@@ -756,6 +811,7 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['movenet-multi', moveNetMulti],
   ['posenet', poseNet],
   ['dbface', dbFace],
+  ['centerface', centerFace],
   ['objectron', objectron],
   ['blazeface', (about) => blaze(about, 'blazeface')],
   ['palm', (about) => blaze(about, 'palm')],
@@ -771,6 +827,7 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['ssd', ssd],
   ['ssd-fpn', (about) => pyramid(about, 'ssd-fpn')],
   ['efficientdet', (about) => pyramid(about, 'efficientdet')],
+  ['detr', detr],
   ['ssd-anchors', ssdAnchors],
   ['yolo-grid', yoloGrid],
   ['fomo', fomo],

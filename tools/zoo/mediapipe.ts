@@ -10,7 +10,7 @@ import { prune } from '../../src/learn/cut.ts'
 import { augment, random, type Variation, variations } from '../../src/quantize/augment.ts'
 import type { PixelImage } from '../../src/types.ts'
 import { regionView, sample } from '../../src/vision/frame.ts'
-import { type Crop, crop, type Found } from '../../src/vision/pipeline.ts'
+import { type Crop, cropAfter, type Found } from '../../src/vision/found.ts'
 import { createPoseEstimator } from '../../src/vision/pose.ts'
 import { asModel } from '../../src/float/as-model.ts'
 import { demoPhotos } from './faces.ts'
@@ -29,6 +29,7 @@ export const MEDIAPIPE_LICENSE = 'Apache-2.0'
 const WHEEL_FILES = {
   'face_detection/face_detection_short_range': 'bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8',
   'face_landmark/face_landmark': '1055cb9d4a9ca8b8c688902a3a5194311138ba256bcc94e336d8373a5f30c814',
+  'pose_detection/pose_detection': '9ba9dd3d42efaaba86b4ff0122b06f29c4122e756b329d89dca1e297fd8f866c',
   'palm_detection/palm_detection_lite': 'e9a4aaddf90dda56a87235303cf00e4c2d3fb28725f68fd88772997dac905c18',
   'hand_landmark/hand_landmark_lite': '048edd3645c9bf7397d19a9f6e3a42957d6e414c9bea6598030a2e9b624156e6',
   'selfie_segmentation/selfie_segmentation': '9ee168ec7c8f2a16c56fe8e1cfbc514974cbbb7e434051b455635f1bd1462f5c',
@@ -111,12 +112,12 @@ function scenes(count: number): Variation[] {
   return [...plain, ...variations(faces, count - plain.length, random(1))]
 }
 
-/** Where a detector's finds lie, as MediaPipe's graphs cut them out. Source: MediaPipe, *_landmarks_from_*.pbtxt. */
+/** What is cut out of photos, and where, as MediaPipe's graphs do. */
 const CROPS = {
-  face: crop({ margin: 0.5, square: 'long', from: 0, to: 1 }),
-  hand: crop({ margin: 1.6, square: 'long', from: 0, to: 2, towards: -90, shiftY: -0.5 }),
-  person: crop({ margin: 0.25, square: 'long' }),
-} satisfies Record<string, Crop>
+  face: { finder: 'face_detection/face_detection_short_range', crop: cropAfter('blazeface') },
+  hand: { finder: 'palm_detection/palm_detection_lite', crop: cropAfter('palm') },
+  person: { finder: 'pose_detection/pose_detection', crop: cropAfter('blazepose') },
+} satisfies Record<string, { finder: WheelFile; crop: Crop }>
 
 const SIDES = { face: 192, hand: 224, person: 256 } as const
 
@@ -127,7 +128,7 @@ async function crops(what: keyof typeof CROPS, count: number): Promise<Variation
   const side = SIDES[what]
   return Array.from({ length: count }, (_, i): Variation => {
     const { image, photo, thing } = found[i % found.length]!
-    const region = CROPS[what](thing, image)!
+    const region = CROPS[what].crop(thing, image)!
     const varied = i >= found.length
     const shift = (): number => (varied ? (next() - 0.5) * 0.15 * region.width : 0)
     const grow = varied ? 0.85 + 0.3 * next() : 1
@@ -144,21 +145,11 @@ async function crops(what: keyof typeof CROPS, count: number): Promise<Variation
 }
 
 async function findings(what: keyof typeof CROPS): Promise<{ image: PixelImage; photo: number; thing: Found }[]> {
-  const images = people()
-  if (what === 'person') {
-    // Who stands alone, whole.
-    const image = images.at(-1)!
-    const box = { x: 0.1 * image.width, y: 0, width: 0.8 * image.width, height: image.height }
-    return [{ image, photo: images.length - 1, thing: { box, score: 1, label: 'person', index: 0 } }]
-  }
-  const network = what === 'face' ? 'face_detection/face_detection_short_range' : 'palm_detection/palm_detection_lite'
-  const finder = await createPoseEstimator(asModel(await networkOf(network)))
-  return images.flatMap((image, photo) =>
+  const finder = await createPoseEstimator(asModel(await networkOf(CROPS[what].finder)))
+  return people().flatMap((image, photo) =>
     finder
       .estimate(image)
-      .flatMap(({ box, score, label, points }) =>
-        box ? [{ image, photo, thing: { box, score, label, index: 0, points } }] : [],
-      ),
+      .flatMap((pose) => (pose.box ? [{ image, photo, thing: { ...pose, box: pose.box, index: 0 } }] : [])),
   )
 }
 
@@ -216,6 +207,15 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     description: '21 points of a hand, 224x224',
     outputs: [0, 1, 2],
     calibration: () => crops('hand', 64),
+  },
+  {
+    name: 'pose_detector_224',
+    use: 'pose',
+    network: 'pose_detection/pose_detection',
+    labels: ['person'],
+    description: 'people and 4 points, 224x224',
+    calibration: () => scenes(32),
+    ranges: { Identity_1: LOGITS },
   },
   {
     name: 'pose_landmarks_33_256',
@@ -276,7 +276,7 @@ export const mediapipeModel = ({
           source,
           task,
           labels,
-          preprocess: { ...FAMILY, ...(network.includes('face_detection') ? SIGNED : {}) },
+          preprocess: { ...FAMILY, ...(/(face|pose)_detection/.test(network) ? SIGNED : {}) },
         },
         outputs,
       ),

@@ -1,10 +1,11 @@
 /**
  * YOLO with suppression inside (YOLOv10, YOLO26, exports with nms=True): rows of left, top, right, bottom, score, class,
- * perhaps followed by key points or mask coefficients. Source: Ultralytics, utils/nms.py, the end2end branch.
+ * perhaps followed by key points or mask coefficients. Source: Ultralytics, utils/nms.py, the end2end branch. RT-DETR's rows
+ * (models/rtdetr/predict.py) begin with centre and size.
  */
 import { elements } from '../../graph.ts'
 import type { TensorInfo } from '../../types.ts'
-import type { Candidate } from '../boxes.ts'
+import { around, type Candidate } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'
 import { type Extras, extraValues, readPoints, scaleOf, type YoloHead } from './yolo.ts'
@@ -13,6 +14,8 @@ export interface YoloNmsHead extends Thresholds, Extras {
   kind: 'yolo-nms'
   output: number
   coordinates: YoloHead['coordinates']
+  /** How rows begin. Default: with corners. */
+  form?: 'centre' | 'corners'
 }
 
 /** Errors: `format/shape`. */
@@ -35,11 +38,9 @@ export function yoloNmsDecoder(head: YoloNmsHead, outputs: readonly TensorInfo[]
     for (let i = 0; i < count; i++) {
       const at = (k: number): number => t[i * values + k]!
       if (!(at(4) > threshold)) continue
+      const [a, b, c, d] = [at(0) * sx, at(1) * sy, at(2) * sx, at(3) * sy]
       found.push({
-        left: at(0) * sx,
-        top: at(1) * sy,
-        right: at(2) * sx,
-        bottom: at(3) * sy,
+        ...(head.form === 'centre' ? around(a, b, c, d) : { left: a, top: b, right: c, bottom: d }),
         score: at(4),
         index: Math.max(0, Math.round(at(5))),
         ...(head.points && { points: readPoints(head, (k) => at(6 + k), [sx, sy]) }),

@@ -10,132 +10,185 @@ export interface Answered {
 export type Method = 'get' | 'head' | 'post' | 'put' | 'other'
 const METHODS: readonly Method[] = ['get', 'head', 'post', 'put']
 
+interface Request {
+  method: Method
+  body: Uint8Array
+  /** Bytes that come at a time, and after which its sender goes away. */
+  piece: number
+  until: number
+  at: number
+}
+
+/** The store of a component, and the handles that its handler holds. */
+class Store {
+  readonly memory: WebAssembly.Memory
+  private readonly realloc: (old: number, oldBytes: number, alignment: number, bytes: number) => number
+  private readonly handles = new Map<number, string>()
+  private next = 1
+
+  constructor(module: WebAssembly.Module) {
+    const { memory, realloc } = new WebAssembly.Instance(module).exports
+    this.memory = memory as WebAssembly.Memory
+    this.realloc = realloc as Store['realloc']
+  }
+
+  get view(): DataView {
+    return new DataView(this.memory.buffer)
+  }
+
+  get left(): string[] {
+    return [...this.handles.values()]
+  }
+
+  bytes(at: number, n: number): Buffer {
+    return Buffer.from(Buffer.from(this.memory.buffer, at, n))
+  }
+
+  /** Writes address and length of these bytes, which get a place of their own. */
+  put(bytes: Uint8Array, to: number): void {
+    const at = this.realloc(0, 0, 1, bytes.length)
+    new Uint8Array(this.memory.buffer).set(bytes, at)
+    this.view.setUint32(to, at, true)
+    this.view.setUint32(to + 4, bytes.length, true)
+  }
+
+  make(what: string): number {
+    this.handles.set(this.next, what)
+    return this.next++
+  }
+
+  check(handle: number, what: string): void {
+    const held = this.handles.get(handle)
+    if (held !== what) throw new Error(`handle ${handle} is ${held}, not ${what}`)
+  }
+
+  take(handle: number, what: string): void {
+    this.check(handle, what)
+    this.handles.delete(handle)
+  }
+
+  /** The result ok(handle). */
+  give(to: number, what: string): void {
+    this.view.setUint8(to, 0)
+    this.view.setUint32(to + 4, this.make(what), true)
+  }
+}
+
+/** The calls that read a request. */
+const requestCalls = (store: Store, request: () => Request): WebAssembly.ModuleImports => ({
+  method(self: number, to: number) {
+    store.check(self, 'request')
+    const number = METHODS.indexOf(request().method)
+    store.view.setUint8(to, number < 0 ? 9 : number)
+    if (number < 0) store.put(Buffer.from('BREW'), to + 4)
+  },
+  consume(self: number, to: number) {
+    store.check(self, 'request')
+    store.give(to, 'incoming body')
+  },
+  stream(self: number, to: number) {
+    store.check(self, 'incoming body')
+    store.give(to, 'input')
+  },
+  read(self: number, most: bigint, to: number) {
+    store.check(self, 'input')
+    const { body, piece, until, at } = request()
+    if (at >= Math.min(until, body.length)) {
+      store.view.setUint8(to, 1)
+      store.view.setUint8(to + 4, at >= until ? 0 : 1)
+      if (at >= until) store.view.setUint32(to + 8, store.make('error'), true)
+      return
+    }
+    const part = body.subarray(at, Math.min(at + Math.min(piece, Number(most)), until))
+    request().at += part.length
+    store.put(part, to + 4)
+    store.view.setUint8(to, 0)
+  },
+  'drop-request': (handle: number) => store.take(handle, 'request'),
+  'drop-incoming-body': (handle: number) => store.take(handle, 'incoming body'),
+  'drop-input-stream': (handle: number) => store.take(handle, 'input'),
+  'drop-error': (handle: number) => store.take(handle, 'error'),
+})
+
+interface Response {
+  status: number
+  headers: Map<string, string>
+  body: Buffer[]
+  set: boolean
+  finished: boolean
+}
+
+/** The calls that write the answer. */
+const responseCalls = (store: Store, answer: () => Response): WebAssembly.ModuleImports => ({
+  fields: () => store.make('fields'),
+  append(...args: [self: number, name: number, nameBytes: number, value: number, valueBytes: number, to: number]) {
+    const [self, name, nameBytes, value, valueBytes, to] = args
+    store.check(self, 'fields')
+    answer().headers.set(store.bytes(name, nameBytes).toString(), store.bytes(value, valueBytes).toString())
+    store.view.setUint8(to, 0)
+  },
+  response(headers: number) {
+    store.take(headers, 'fields')
+    return store.make('response')
+  },
+  status(self: number, code: number) {
+    store.check(self, 'response')
+    answer().status = code
+    return 0
+  },
+  body(self: number, to: number) {
+    store.check(self, 'response')
+    store.give(to, 'outgoing body')
+  },
+  set(out: number, isError: number, response: number) {
+    store.take(out, 'out')
+    if (isError) throw new Error('an error was set')
+    store.take(response, 'response')
+    answer().set = true
+  },
+  write(self: number, to: number) {
+    store.check(self, 'outgoing body')
+    store.give(to, 'output')
+  },
+  flush(self: number, from: number, n: number, to: number) {
+    store.check(self, 'output')
+    if (n > 4096) throw new Error(`${n} bytes at once`)
+    answer().body.push(store.bytes(from, n))
+    store.view.setUint8(to, 0)
+  },
+  finish(self: number, trailers: number, _: number, to: number) {
+    if (trailers) throw new Error('trailers')
+    store.take(self, 'outgoing body')
+    answer().finished = true
+    store.view.setUint8(to, 0)
+  },
+  'drop-output-stream': (handle: number) => store.take(handle, 'output'),
+})
+
 /** The handler in `component`. A handle that is left, used twice or unknown is an error. */
 export function post(component: Uint8Array): {
   /** Asks with a body that comes in pieces; its sender goes away after `until` bytes. */
   ask: (method: Method, body: Uint8Array | undefined, piece: number, until?: number) => Answered
 } {
-  const [store, handler] = coreModules(component).map((bytes) => new WebAssembly.Module(bytes as BufferSource))
-  const { memory, realloc } = new WebAssembly.Instance(store!).exports as {
-    memory: WebAssembly.Memory
-    realloc: (old: number, oldBytes: number, alignment: number, bytes: number) => number
+  const [first, handler] = coreModules(component).map((bytes) => new WebAssembly.Module(bytes as BufferSource))
+  const store = new Store(first!)
+  let request: Request
+  let answer: Response
+  const imports = {
+    memory: { memory: store.memory },
+    http: { ...requestCalls(store, () => request), ...responseCalls(store, () => answer) },
   }
-  const view = (): DataView => new DataView(memory.buffer)
-  const bytesAt = (at: number, n: number): Buffer => Buffer.from(Buffer.from(memory.buffer, at, n))
-  const handles = new Map<number, string>()
-  let next = 1
-  const make = (what: string): number => {
-    handles.set(next, what)
-    return next++
-  }
-  const check = (handle: number, what: string): void => {
-    if (handles.get(handle) !== what) throw new Error(`handle ${handle} is ${handles.get(handle)}, not ${what}`)
-  }
-  const take = (handle: number, what: string): void => {
-    check(handle, what)
-    handles.delete(handle)
-  }
-  const give = (to: number, what: string): void => {
-    view().setUint8(to, 0)
-    view().setUint32(to + 4, make(what), true)
-  }
-  let request: { method: Method; body: Uint8Array; piece: number; until: number; at: number }
-  let answer: { status: number; headers: Map<string, string>; body: Buffer[]; set: boolean; finished: boolean }
-  const calls = {
-    method(self: number, to: number) {
-      check(self, 'request')
-      const number = METHODS.indexOf(request.method)
-      view().setUint8(to, number < 0 ? 9 : number)
-      if (number >= 0) return
-      const name = Buffer.from('BREW')
-      const at = realloc(0, 0, 1, name.length)
-      new Uint8Array(memory.buffer).set(name, at)
-      view().setUint32(to + 4, at, true)
-      view().setUint32(to + 8, name.length, true)
-    },
-    consume(self: number, to: number) {
-      check(self, 'request')
-      give(to, 'incoming body')
-    },
-    stream(self: number, to: number) {
-      check(self, 'incoming body')
-      give(to, 'input')
-    },
-    read(self: number, most: bigint, to: number) {
-      check(self, 'input')
-      const { body, piece, until, at } = request
-      if (at >= Math.min(until, body.length)) {
-        view().setUint8(to, 1)
-        view().setUint8(to + 4, at >= until ? 0 : 1)
-        if (at >= until) view().setUint32(to + 8, make('error'), true)
-        return
-      }
-      const part = body.subarray(at, Math.min(at + Math.min(piece, Number(most)), until))
-      const place = realloc(0, 0, 1, part.length)
-      new Uint8Array(memory.buffer).set(part, place)
-      request.at += part.length
-      view().setUint8(to, 0)
-      view().setUint32(to + 4, place, true)
-      view().setUint32(to + 8, part.length, true)
-    },
-    fields: () => make('fields'),
-    append(...args: [self: number, name: number, nameBytes: number, value: number, valueBytes: number, to: number]) {
-      const [self, name, nameBytes, value, valueBytes, to] = args
-      check(self, 'fields')
-      answer.headers.set(bytesAt(name, nameBytes).toString(), bytesAt(value, valueBytes).toString())
-      view().setUint8(to, 0)
-    },
-    response(headers: number) {
-      take(headers, 'fields')
-      return make('response')
-    },
-    status(self: number, code: number) {
-      check(self, 'response')
-      answer.status = code
-      return 0
-    },
-    body(self: number, to: number) {
-      check(self, 'response')
-      give(to, 'outgoing body')
-    },
-    set(out: number, isError: number, response: number) {
-      take(out, 'out')
-      if (isError) throw new Error('an error was set')
-      take(response, 'response')
-      answer.set = true
-    },
-    write(self: number, to: number) {
-      check(self, 'outgoing body')
-      give(to, 'output')
-    },
-    flush(self: number, from: number, n: number, to: number) {
-      check(self, 'output')
-      if (n > 4096) throw new Error(`${n} bytes at once`)
-      answer.body.push(bytesAt(from, n))
-      view().setUint8(to, 0)
-    },
-    finish(self: number, trailers: number, _: number, to: number) {
-      if (trailers) throw new Error('trailers')
-      take(self, 'outgoing body')
-      answer.finished = true
-      view().setUint8(to, 0)
-    },
-    'drop-request': (handle: number) => take(handle, 'request'),
-    'drop-incoming-body': (handle: number) => take(handle, 'incoming body'),
-    'drop-input-stream': (handle: number) => take(handle, 'input'),
-    'drop-output-stream': (handle: number) => take(handle, 'output'),
-    'drop-error': (handle: number) => take(handle, 'error'),
-  }
-  const { http_handle: handle } = new WebAssembly.Instance(handler!, { memory: { memory }, http: calls }).exports as {
-    http_handle: (request: number, out: number) => void
-  }
+  const handle = new WebAssembly.Instance(handler!, imports).exports.http_handle as (
+    request: number,
+    out: number,
+  ) => void
   return {
     ask(method, body = new Uint8Array(0), piece, until = Infinity) {
       request = { method, body, piece, until, at: 0 }
       answer = { status: 200, headers: new Map(), body: [], set: false, finished: false }
-      handle(make('request'), make('out'))
-      if (!answer.set || !answer.finished || handles.size) {
-        throw new Error(`no whole answer, or handles left: ${[...handles.values()].join()}`)
+      handle(store.make('request'), store.make('out'))
+      if (!answer.set || !answer.finished || store.left.length) {
+        throw new Error(`no whole answer, or handles left: ${store.left.join()}`)
       }
       return {
         status: answer.status,

@@ -1,5 +1,5 @@
 /** examples/node-red in a real Node-RED without a head: a flow that answers over HTTP, its errors, and the palette's entry. */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -98,6 +98,58 @@ interface Answer {
   body: any
 }
 
+interface NodeRed {
+  address: string
+  /** What it wrote so far. */
+  out(): string
+  ask(path: string, body: Uint8Array, type?: string): Promise<Answer>
+  end(): Promise<void>
+}
+
+/** Node-RED with the flows of `userFolder`. */
+async function startNodeRed(): Promise<NodeRed> {
+  const address = `http://127.0.0.1:${await freePort()}`
+  const cwd = userFolder()
+  const { port } = new URL(address)
+  const args = [NODE_RED, '--userDir', cwd, '--settings', join(cwd, 'settings.js'), '--port', port, 'flows.json']
+  const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'pipe'] })
+  let out = ''
+  child.stdout.on('data', (chunk) => (out += String(chunk)))
+  child.stderr.on('data', (chunk) => (out += String(chunk)))
+  const ended = new Promise((resolve) => child.on('close', resolve))
+  const end = async (): Promise<void> => {
+    child.kill('SIGTERM')
+    const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
+    await ended
+    clearTimeout(late)
+  }
+  const last = Date.now() + 90_000
+  while (!/Started flows/.test(out)) {
+    if (Date.now() > last || child.exitCode !== null) {
+      await end()
+      throw new Error(`Node-RED did not start: ${out}`)
+    }
+    await new Promise((resolve) => setTimeout(resolve, 200))
+  }
+  return {
+    address,
+    out: () => out,
+    end,
+    async ask(path, body, type = 'application/octet-stream') {
+      const response = await fetch(`${address}/${path}`, {
+        method: 'POST',
+        headers: { 'content-type': type },
+        body: body as Uint8Array<ArrayBuffer>,
+        signal: AbortSignal.timeout(60_000),
+      })
+      return { status: response.status, body: JSON.parse(await response.text()) }
+    },
+  }
+}
+
+/** A value as it comes out of JSON. */
+const sent = (value: unknown): unknown => JSON.parse(JSON.stringify(value))
+
 need(
   test,
   'a flow in Node-RED answers as the API does, errors go to its catch node',
@@ -106,39 +158,9 @@ need(
     missing: 'Node-RED is not installed (.ci/engines.sh node-red), or dist/ is not built',
   },
   async () => {
-    const port = await freePort()
-    const flows = userFolder()
-    const args = [
-      NODE_RED,
-      '--userDir',
-      flows,
-      '--settings',
-      join(flows, 'settings.js'),
-      '--port',
-      String(port),
-      'flows.json',
-    ]
-    const child: ChildProcess = spawn(process.execPath, args, { cwd: flows, stdio: ['ignore', 'pipe', 'pipe'] })
-    let out = ''
-    child.stdout!.on('data', (chunk) => (out += String(chunk)))
-    child.stderr!.on('data', (chunk) => (out += String(chunk)))
-    const ended = new Promise((resolve) => child.on('close', resolve))
-    const ask = async (path: string, body: Uint8Array, type = 'application/octet-stream'): Promise<Answer> => {
-      const response = await fetch(`http://127.0.0.1:${port}/${path}`, {
-        method: 'POST',
-        headers: { 'content-type': type },
-        body: body as Uint8Array<ArrayBuffer>,
-        signal: AbortSignal.timeout(60_000),
-      })
-      return { status: response.status, body: JSON.parse(await response.text()) }
-    }
+    const { address, ask, end, out } = await startNodeRed()
     try {
-      const end = Date.now() + 90_000
-      while (!/Started flows/.test(out)) {
-        assert.ok(Date.now() < end && child.exitCode === null, `Node-RED did not start: ${out}`)
-        await new Promise((resolve) => setTimeout(resolve, 200))
-      }
-      assert.not.match(out, /missing node|error loading|Waiting for missing types/i)
+      assert.not.match(out(), /missing node|error loading|Waiting for missing types/i)
       const photo = readFileSync(PHOTO)
       const image = decodeImage(photo)
       const weights = (name: string): string => join(root, `weights/${name}.thimble`)
@@ -148,25 +170,21 @@ need(
       assert.ok(things.length > 0)
       const detected = await ask('detect', photo)
       assert.is(detected.status, 200, JSON.stringify(detected.body))
-      assert.equal(detected.body, JSON.parse(JSON.stringify(things)))
+      assert.equal(detected.body, sent(things))
       const coco = await ask('coco', photo)
       assert.equal(
         coco.body,
-        JSON.parse(
-          JSON.stringify(
-            things.map(({ label, score, box: b }) => ({ class: label, score, bbox: [b.x, b.y, b.width, b.height] })),
-          ),
-        ),
+        sent(things.map(({ label, score, box: b }) => ({ class: label, score, bbox: [b.x, b.y, b.width, b.height] }))),
       )
 
       using detector = await loadModel(weights('face_detector_tiny_416'))
       const faces = (await createFaceFinder({ detector })).find(image)
       assert.is(faces.length, 1)
-      assert.equal((await ask('faces', photo)).body, JSON.parse(JSON.stringify(faces)))
+      assert.equal((await ask('faces', photo)).body, sent(faces))
 
       using classes = await loadModel(weights('mobilenet_v2_1.0_224'))
       const predictions = (await createClassifier(classes)).classify(photo, { topK: 3 })
-      assert.equal((await ask('classify', photo)).body, JSON.parse(JSON.stringify(predictions)))
+      assert.equal((await ask('classify', photo)).body, sent(predictions))
 
       // Errors: a damaged picture, no picture, no model; what comes after is answered.
       const broken = await ask('classify', photo.subarray(0, 200))
@@ -177,7 +195,7 @@ need(
       assert.match((await ask('missing', photo)).body.error, /no model is called no-such-model/)
       const [first, second] = await Promise.all([ask('classify', photo), ask('classify', photo)])
       assert.equal(first, second)
-      assert.equal(first.body, JSON.parse(JSON.stringify(predictions)))
+      assert.equal(first.body, sent(predictions))
       const inline = await ask(
         'classify',
         Buffer.from(`data:image/jpeg;base64,${photo.toString('base64')}`),
@@ -185,15 +203,12 @@ need(
       )
       assert.equal(inline.body, first.body)
 
-      const palette = await fetch(`http://127.0.0.1:${port}/admin/nodes`, { headers: { accept: 'application/json' } })
+      const palette = await fetch(`${address}/admin/nodes`, { headers: { accept: 'application/json' } })
       const entries = (await palette.json()) as { types: string[]; enabled: boolean; err?: string }[]
       const own = entries.find(({ types }) => types.includes('thimble'))
       assert.ok(own?.enabled && own.err === undefined, JSON.stringify(own))
     } finally {
-      child.kill('SIGTERM')
-      const late = setTimeout(() => child.kill('SIGKILL'), 10_000)
-      await ended
-      clearTimeout(late)
+      await end()
     }
   },
 )

@@ -22,6 +22,8 @@ import { GraphBuilder } from './small-models.ts'
 import { equalBytes } from './util.ts'
 
 const TOLERANCE = 5e-6
+/** onnxruntime quantizes the activations of these when they run. */
+const LOOSE: Record<string, number> = { 'dynamic.onnx': 0.01 }
 
 for (const [name, { output, madeBy, input }] of Object.entries(expected)) {
   if (name.startsWith('qdq.')) continue
@@ -29,7 +31,7 @@ for (const [name, { output, madeBy, input }] of Object.entries(expected)) {
     const graph = await readFloatModel(fixture(name))
     assert.equal([...graph.tensors[graph.inputs[0]!]!.shape], input, 'input shape')
     const difference = relative(answer(graph), output)
-    assert.ok(difference <= TOLERANCE, `relative difference ${difference}`)
+    assert.ok(difference <= (LOOSE[name] ?? TOLERANCE), `relative difference ${difference}`)
     assert.ok(
       graph.ops.every((op) => op.type !== 'TRANSPOSE' && op.type !== 'UNSUPPORTED'),
       'no transposes, nothing unsupported',

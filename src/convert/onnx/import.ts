@@ -10,6 +10,7 @@ import { foldNode } from './constants.ts'
 import * as elementwise from './elementwise.ts'
 import { parseOnnx, type OnnxModel, type OnnxNode, type OnnxValue } from './model.ts'
 import { fuseQdq } from './qdq.ts'
+import { spelledOut } from './qoperator.ts'
 import { attribute, constant, constantInput, fail, malformed, type Handler, type Reader } from './reader.ts'
 import * as shapes from './shape-ops.ts'
 import { LayoutNet, NCHW, isIdentity, type Constant, type Grid, type Value } from './values.ts'
@@ -319,9 +320,7 @@ class Import implements Reader {
     )
     if (unknown.size) {
       throw new ThimbleError('lower/unsupported-op', `ONNX ops ${[...unknown].join(', ')}`, {
-        hint: unknown.has('QLinearConv')
-          ? 'quantize in QDQ format instead of QOperator'
-          : 'leave them out of the exported model and compute them on its output',
+        hint: 'leave them out of the exported model and compute them on its output',
       })
     }
     this.model.nodes.forEach((n, i) => this.node(n.name ? n : { ...n, name: n.outputs[0] || `node${i}` }))
@@ -347,12 +346,12 @@ export interface OnnxOptions {
 }
 
 /**
- * Reads an ONNX model (opset 7 and later). Float models come back unfolded, in float32; QDQ models come back as int8
- * graphs with the scales and zero points of the file.
+ * Reads an ONNX model (opset 7 and later). Float models, and those whose activations are quantized at run time, come
+ * back unfolded, in float32; QDQ and QOperator models come back as int8 graphs with the scales and zero points of the file.
  * Errors: `format/protobuf`, `format/onnx`, `format/shape`, `format/sidecar`, `lower/unsupported-op` naming ONNX ops.
  */
 export async function readOnnx(bytes: Uint8Array, sidecar?: Sidecar, options: OnnxOptions = {}): Promise<Graph> {
-  const model = await parseOnnx(bytes, sidecar)
+  const model = spelledOut(await parseOnnx(bytes, sidecar))
   if (model.opset < 7) {
     throw new ThimbleError('format/onnx', 'opset is too old', { expected: '7 or later', got: model.opset })
   }

@@ -44,6 +44,7 @@ import {
   OP_STRIDED_COPY,
   OP_TRANSPOSE_CONV,
   OP_WINOGRAD,
+  OP_POLYPHASE,
   OP_CONV_FIXED,
   OP_COMPARE,
   OP_SELECT,
@@ -112,6 +113,7 @@ import {
   kernel_gather_nd,
   kernel_channel_lut,
   kernel_winograd,
+  kernel_polyphase,
   kernel_reduce,
   kernel_matmul,
   kernel_l2_normalization,
@@ -307,6 +309,9 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
       break
     case OP_WINOGRAD:
       kernel_winograd(record, y0, y1)
+      break
+    case OP_POLYPHASE:
+      kernel_polyphase(record, y0, y1)
       break
     case OP_COMBINE:
       kernel_combine(record, y0, y1)

@@ -50,6 +50,7 @@ export const OP_ARITHMETIC = 27
 export const OP_GATHER_ND = 28
 export const OP_CHANNEL_LUT = 29
 export const OP_WINOGRAD = 40
+export const OP_POLYPHASE = 49
 export const OP_COMBINE = 45
 export const OP_PARTS = 30
 export const OP_REDUCE = 41
@@ -303,7 +304,7 @@ export const STATUS_INEXACT = 5
   clamped: i32
 }
 
-/** Convolution 3x3 with stride 1 by fewer products (kernels/winograd.ts). Input frame as in ConvRecord. */
+/** Convolution 3x3 by fewer products, with stride 1 (kernels/winograd.ts) or 2 (polyphase.ts). Input frame as in ConvRecord. */
 @unmanaged export class WinogradRecord extends Record {
   input: u32
   inRowStride: i32
@@ -314,7 +315,7 @@ export const STATUS_INEXACT = 5
   /** Input channels, and pairs of them: at least two. */
   channels: i32
   pairs: i32
-  /** Bytes from one position of a group's transformed windows to the next. */
+  /** Bytes from one position of a group's transformed windows to the next; stride 2: those of its pairs. */
   positionBytes: i32
   output: u32
   outRowStride: i32

@@ -339,6 +339,65 @@ export function pack_winograd(to: usize, from: usize, rows: i32, channels: i32, 
   }
 }
 
+/** One row of a filter that was combined downwards, to its five positions: where the first, third and fourth are. */
+function polyphaseRow(
+  to: usize,
+  a: v128,
+  b: v128,
+  c: v128,
+  step: usize,
+  pairs: i32,
+  position: usize,
+  first: usize,
+  third: usize,
+  fourth: usize,
+): void {
+  storePairs(to + first * position, a, step, pairs)
+  storePairs(to + (first + 1) * position, b, step, pairs)
+  storePairs(to + third * position, i16x8.add(a, c), step, pairs)
+  storePairs(to + fourth * position, b, step, pairs)
+  storePairs(to + (fourth + 1) * position, c, step, pairs)
+}
+
+/**
+ * Convolution 3x3 with stride 2: `rows` filters [3][3][channels] int8 (after xor with `flip`) minus `zero`, `nr` to a
+ * panel, to [panel][25 positions][pairs][nr][2] i16 in the order of kernels/polyphase.ts. Reads 0..7 bytes past the end.
+ */
+export function pack_polyphase(to: usize, from: usize, rows: i32, channels: i32, nr: i32, zero: i32, flip: i32): void {
+  if (!ASC_FEATURE_SIMD || ASC_FEATURE_RELAXED_SIMD) return
+  const flips = i8x16.splat(<i8>flip)
+  const zeros = i16x8.splat(<i16>zero)
+  const pairs = max(4, (channels + 1) >> 1)
+  const step: usize = nr << 2
+  const position = <usize>pairs * step
+  const n: usize = channels
+  if (channels <= 6) memory.fill(to, 0, <usize>(rows / nr) * 25 * position)
+  for (let o = 0; o < rows; o++) {
+    let out = to + <usize>(o / nr) * 25 * position + ((<usize>(o % nr)) << 2)
+    for (let c = 0; c < channels; c += 8) {
+      const mask = firstLanes(channels - c)
+      const q = from + c
+      const g0 = weights8(q, flips, zeros, mask)
+      const g1 = weights8(q + n, flips, zeros, mask)
+      const g2 = weights8(q + 2 * n, flips, zeros, mask)
+      const g3 = weights8(q + 3 * n, flips, zeros, mask)
+      const g4 = weights8(q + 4 * n, flips, zeros, mask)
+      const g5 = weights8(q + 5 * n, flips, zeros, mask)
+      const g6 = weights8(q + 6 * n, flips, zeros, mask)
+      const g7 = weights8(q + 7 * n, flips, zeros, mask)
+      const g8 = weights8(q + 8 * n, flips, zeros, mask)
+      const some = min(4, pairs - (c >> 1))
+      polyphaseRow(out, g0, g1, g2, step, some, position, 0, 4, 6)
+      polyphaseRow(out, g3, g4, g5, step, some, position, 2, 5, 8)
+      polyphaseRow(out, i16x8.add(g0, g6), i16x8.add(g1, g7), i16x8.add(g2, g8), step, some, position, 10, 12, 13)
+      polyphaseRow(out, g3, g4, g5, step, some, position, 15, 19, 21)
+      polyphaseRow(out, g6, g7, g8, step, some, position, 17, 20, 23)
+      out += step << 2
+    }
+    from += 9 * n
+  }
+}
+
 /**
  * Fully connected: rows of k int8 (after xor with `flip`) to [rows/4][K/16][4][16] int8, K padded with zeros. `rows`: a
  * multiple of four, or one row, whose first 16 bytes go to `to`.

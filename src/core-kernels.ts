@@ -34,6 +34,9 @@ export const CORE_OPCODES: ReadonlySet<number> = new Set([
   L.OP_DETECTION,
 ])
 
+/** Packers that only other kernels' weights need. */
+export const OTHER_PACKERS: readonly string[] = ['pack_polyphase']
+
 /** Whether the core module runs a program of these opcodes. */
 export const coreRuns = (opcodes: Iterable<number>): boolean => {
   for (const op of opcodes) if (!CORE_OPCODES.has(op)) return false

@@ -23,6 +23,15 @@ export interface Packers {
   pack_gemm_4x8c4?(to: number, from: number, rows: number, k: number, segment: number, flip: number): void
   pack_rows4?(to: number, from: number, rows: number, k: number, flip: number): void
   pack_winograd?(to: number, from: number, rows: number, channels: number, nr: number, zero: number, flip: number): void
+  pack_polyphase?(
+    to: number,
+    from: number,
+    rows: number,
+    channels: number,
+    nr: number,
+    zero: number,
+    flip: number,
+  ): void
   pack_taps?(
     to: number,
     from: number,

@@ -44,7 +44,15 @@ function convolutions(): Graph {
       depthMultiplier: 1,
     })
   const x = conv(b.input([1, 40, 40, 16]), 3, 16, 16)
-  return b.done(conv(depthwise(depthwise(conv(x, 1, 16, 64), 5, 5), 2, 4), 1, 64, 16))
+  const wide = depthwise(depthwise(conv(x, 1, 16, 64), 5, 5), 2, 4)
+  return b.done(
+    b.op(
+      'CONV_2D',
+      [wide, b.weights([32, 3, 3, 64], 0), b.bias(32, 32)],
+      [b.tensor([1, 20, 20, 32], 'int8', 0.05, 2)],
+      { ...window, strideH: 2, strideW: 2 },
+    ),
+  )
 }
 
 const lines = (file: string): string[] =>

@@ -1,7 +1,7 @@
 /** Core modules: fewer kernels, the same bytes, and the full module where a graph needs another kernel. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { CORE_OPCODES, coreRuns } from '../src/core-kernels.ts'
+import { CORE_OPCODES, coreRuns, OTHER_PACKERS } from '../src/core-kernels.ts'
 import { instantiateProgram } from '../src/engine.ts'
 import { openFrame } from '../src/formats/packed-frame.ts'
 import { writePacked } from '../src/formats/packed-write.ts'
@@ -68,7 +68,9 @@ test('a core module is at most 48 KB, exports what a host needs and imports noth
     assert.is(core.imports.length, 0)
     assert.equal(
       core.exports.map(({ name, kind }) => [name, kind]),
-      full.exports.filter(({ name }) => !LINKER_EXPORT.test(name)).map(({ name, kind }) => [name, kind]),
+      full.exports
+        .filter(({ name }) => !LINKER_EXPORT.test(name) && !OTHER_PACKERS.includes(name))
+        .map(({ name, kind }) => [name, kind]),
     )
     assert.equal(core.memory, full.memory)
   }

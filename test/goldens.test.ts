@@ -103,7 +103,7 @@ for (const choice of CHOICES.filter((c) => c.kernels === 'x86' || c.kernels === 
     const memory = choice.kernels === 'avx2' ? sharedMemory(program) : undefined
     return {
       engine: new Engine(instantiateProgram(module, program, memory), about, program),
-      taken: program.entries.filter((e) => e.kernel.startsWith('winograd')).length,
+      taken: program.entries.filter((e) => /^(winograd|polyphase)/.test(e.kernel)).length,
     }
   }
 

@@ -228,8 +228,9 @@ test('conv: tiles that are packed together where the arena has room, and a pixel
   if (!roomy) throw new Error('no convolution had room for several tiles')
 })
 
-/** A 3x3 convolution with stride 1, and the channels that its input's producer makes. */
+/** A 3x3 convolution with stride 1 or 2, and the channels that its input's producer makes. */
 const winogradLayer = fc.record({
+  stride: fc.constantFrom(1, 2),
   n: fc.constantFrom(1, 1, 1, 2),
   h: size,
   w: fc.integer({ min: 1, max: 19 }),
@@ -245,17 +246,19 @@ const winogradLayer = fc.record({
 })
 const STRIDE_1 = { strideH: 1, strideW: 1, dilationH: 1, dilationW: 1 }
 
-test('winograd: windows over every edge, any channels, alone and after another layer', () => {
+test('winograd, polyphase: windows over every edge, any channels, alone and after another layer', () => {
   fc.assert(
     fc.property(winogradLayer, (p) => {
-      const oh = outSize(p.padding, p.h, { k: 3, stride: 1, dilation: 1 })
-      const ow = outSize(p.padding, p.w, { k: 3, stride: 1, dilation: 1 })
+      const oh = outSize(p.padding, p.h, { k: 3, stride: p.stride, dilation: 1 })
+      const ow = outSize(p.padding, p.w, { k: 3, stride: p.stride, dilation: 1 })
       fc.pre(oh >= 1 && ow >= 1)
       const b = new GraphBuilder(p.seed)
       const per = p.dtype === 'int8'
-      const convolve = (x: number, [c, o, k]: [number, number, number], y: number): number =>
+      const convolve = (x: number, [c, o, k, stride = 1]: [number, number, number, number?], y: number): number =>
         b.op('CONV_2D', [x, b.weights([o, k, k, c], per ? 0 : undefined, p.dtype), b.bias(o, per ? o : 1)], [y], {
           ...STRIDE_1,
+          strideH: stride,
+          strideW: stride,
           padding: k === 1 ? 'SAME' : p.padding,
           activation: p.activation,
         })
@@ -263,43 +266,44 @@ test('winograd: windows over every edge, any channels, alone and after another l
       let x = b.input([p.n, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype))
       // A producer and a consumer that may run with it in bands of a few rows.
       if (p.before) x = convolve(x, [p.c, p.c, 1], b.tensor([p.n, p.h, p.w, p.c], p.dtype, 0.05, zero(p.zi, p.dtype)))
-      let y = convolve(x, [p.c, p.o, 3], b.tensor([p.n, oh, ow, p.o], p.dtype, scale, zero(p.zo, p.dtype)))
+      let y = convolve(x, [p.c, p.o, 3, p.stride], b.tensor([p.n, oh, ow, p.o], p.dtype, scale, zero(p.zo, p.dtype)))
       if (p.before && p.padding === 'SAME') {
         y = convolve(y, [p.o, 8, 3], b.tensor([p.n, oh, ow, 8], p.dtype, 1.1, zero(p.zo, p.dtype)))
       }
       check(b.done(y), p.seed, 'winograd')
     }),
-    settings(150),
+    settings(250),
   )
 })
 
-test('winograd: in bands of a few rows, in rings that do not hold the rest', () => {
-  let banded = 0
-  for (let seed = 0; seed < 6; seed++) {
-    const [h, w, c] = [61 + seed, 40 - seed, 24 + 8 * seed] as const
+test('winograd, polyphase: in bands of a few rows, in rings that do not hold the rest', () => {
+  const banded = new Set<string>()
+  for (let seed = 0; seed < 12; seed++) {
+    const stride = 1 + (seed & 1)
+    const [h, w, c] = [61 + seed, 40 - seed, 24 + 4 * seed] as const
     const b = new GraphBuilder(seed)
-    const layer = (x: number, [from, to, k]: [number, number, number], scale: number): number =>
-      b.op(
+    const layer = (x: number, [from, to, k]: [number, number, number], scale: number, step = 1): number => {
+      const [, ih, iw] = b.graph.tensors[x]!.shape as [number, number, number]
+      const shape = [1, Math.ceil(ih / step), Math.ceil(iw / step), to]
+      return b.op(
         'CONV_2D',
         [x, b.weights([to, k, k, from], 0), b.bias(to, to)],
-        [b.tensor([1, h, w, to], 'int8', scale, -5)],
-        {
-          ...STRIDE_1,
-          padding: 'SAME',
-          activation: 'RELU6',
-        },
+        [b.tensor(shape, 'int8', scale, -5)],
+        { ...STRIDE_1, strideH: step, strideW: step, padding: 'SAME', activation: 'RELU6' },
       )
-    const graph = b.done(layer(layer(layer(b.input([1, h, w, 8]), [8, c, 1], 0.05), [c, c, 3], 0.3), [c, 8, 1], 0.9))
+    }
+    const first = layer(b.input([1, h, w, 8]), [8, c, 1], 0.05)
+    const graph = b.done(layer(layer(first, [c, c, 3], 0.3, stride), [c, 8, 1], 0.9))
     const { entries } = compileModel(graph, {
       variant: 'simd',
       kernels: 'x86',
       plan: 'speed',
       convolution: 'winograd',
     })
-    if (entries.some((e) => e.kernel === 'winograd-4x8' && e.group !== undefined)) banded++
+    for (const e of entries) if (/winograd|polyphase/.test(e.kernel) && e.group !== undefined) banded.add(e.kernel)
     check(graph, seed, 'winograd')
   }
-  if (!banded) throw new Error('no such layer ran in bands')
+  assert.equal([...banded].sort(), ['polyphase-4x8', 'winograd-4x8'])
 })
 
 test('winograd: sums that almost leave 32 bits, and the direct kernel where they could', () => {
@@ -345,19 +349,19 @@ test('winograd: sums that almost leave 32 bits, and the direct kernel where they
   }
 })
 
-test('winograd: chosen where it pays, never where memory counts for more', () => {
-  const kernel = (
-    c: number,
-    o: number,
-    size: number,
-    { plan, kernels = 'x86' }: { plan: 'speed' | 'size'; kernels?: Kernels },
-  ): string => {
+test('winograd, polyphase: chosen where it pays, never where memory counts for more', () => {
+  interface Way {
+    plan: 'speed' | 'size'
+    kernels?: Kernels
+    stride?: number
+  }
+  const kernel = (c: number, o: number, size: number, { plan, kernels = 'x86', stride = 1 }: Way): string => {
     const b = new GraphBuilder(1)
     const y = b.op(
       'CONV_2D',
       [b.input([1, size, size, c]), b.weights([o, 3, 3, c], 0), b.bias(o, o)],
-      [b.tensor([1, size, size, o], 'int8', 0.9, 3)],
-      { ...STRIDE_1, padding: 'SAME', activation: 'RELU' },
+      [b.tensor([1, Math.ceil(size / stride), Math.ceil(size / stride), o], 'int8', 0.9, 3)],
+      { ...STRIDE_1, strideH: stride, strideW: stride, padding: 'SAME', activation: 'RELU' },
     )
     return compileModel(b.done(y), { variant: 'simd', kernels, plan }).entries.find((e) => e.macs)!.kernel
   }
@@ -368,6 +372,11 @@ test('winograd: chosen where it pays, never where memory counts for more', () =>
   assert.is(kernel(4, 8, 20, { plan: 'speed' }), 'conv-direct-4x8')
   assert.is(kernel(16, 16, 20, { plan: 'speed' }), 'winograd-4x8')
   assert.is(kernel(64, 64, 20, { plan: 'speed', kernels: 'arm' }), 'conv-gemm-3x8c8')
+  assert.is(kernel(64, 64, 20, { plan: 'speed', stride: 2 }), 'polyphase-4x8')
+  assert.is(kernel(64, 64, 20, { plan: 'speed', kernels: 'avx2', stride: 2 }), 'polyphase-4x16')
+  assert.is(kernel(64, 64, 20, { plan: 'size', stride: 2 }), 'conv-gemm-4x8-w8')
+  assert.is(kernel(64, 64, 2, { plan: 'speed', stride: 2 }), 'conv-gemm-4x8')
+  assert.is(kernel(3, 32, 64, { plan: 'speed', stride: 2 }), 'conv-direct-4x8')
 })
 
 test('depthwise: any window, stride, dilation and multiplier', () => {

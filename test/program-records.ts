@@ -16,6 +16,7 @@ const SHARED = [
   ['RESIZE', 'ResizeBilinearRecord'],
   ['SOFTMAX', 'SoftmaxRecord'],
   ['POOL', 'PoolRecord'],
+  ['POLYPHASE', 'WinogradRecord'],
 ] as const
 
 /** The record of an opcode in LAYOUT. */

@@ -236,11 +236,11 @@ function embedModule(name: string, what: string, bytes: Uint8Array, compressed =
 
 /** The modules with the core kernels only, cut out of the full ones: src/core-kernels.ts has the list. */
 async function cutCores(): Promise<void> {
-  const { CORE_OPCODES } = await import('../src/core-kernels.ts')
+  const { CORE_OPCODES, OTHER_PACKERS } = await import('../src/core-kernels.ts')
   const { cutRuntime } = await import('../src/pack/link.ts')
   for (const variant of ['simd', 'relaxed']) {
     const runtime = readFileSync(join(root, `build/thimble-${variant}.wasm`))
-    const core = cutRuntime(runtime, (opcode) => CORE_OPCODES.has(opcode))
+    const core = cutRuntime(runtime, (opcode) => CORE_OPCODES.has(opcode), OTHER_PACKERS)
     writeFileSync(join(root, `build/thimble-${variant}-core.wasm`), core)
     const what = `the ${variant} runtime with the core kernels`
     embedModule(`${variant}-core`, what, core, true)

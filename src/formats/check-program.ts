@@ -71,6 +71,7 @@ import {
   OP_TRANSPOSE_CONV,
   OP_UNARY16,
   OP_WINOGRAD,
+  OP_POLYPHASE,
 } from '../generated/layout.ts'
 
 /** First address that a program may use, see plan/compile.ts. */
@@ -138,6 +139,13 @@ const DEPTHWISE: Kind = {
   reach: (f) => [...rowReach(f), f.outW! * f.channels!],
   work: (f) => times(f.rows, f.outW, f.channels, f.kh, f.kw) / (f.scalar ? 1 : AT_ONCE / 2) + f.rows! * f.outW!,
 }
+const FEWER_PRODUCTS: Kind = {
+  record: 'WinogradRecord',
+  writes: ['output', 'scratch'],
+  steps: ['nr', 'batch', 'outW'],
+  reach: (f) => [...rowReach(f), f.outW! * f.outPixelStride!, 36 * f.batch! * f.positionBytes!],
+  work: (f) => times(f.rows, f.outW, 16 + f.outC! / AT_ONCE, f.channels! + 2 * f.pairs!),
+}
 const POOL: Kind = {
   record: 'PoolRecord',
   writes: ['output', 'scratch'],
@@ -191,16 +199,8 @@ const KINDS = new Map<number, Kind>([
           times(f.windowH, f.rowBytes! + f.padLeftBytes! + f.padRightBytes!)),
     },
   ],
-  [
-    OP_WINOGRAD,
-    {
-      record: 'WinogradRecord',
-      writes: ['output', 'scratch'],
-      steps: ['nr', 'batch', 'outW'],
-      reach: (f) => [...rowReach(f), f.outW! * f.outPixelStride!, 36 * f.batch! * f.positionBytes!],
-      work: (f) => times(f.rows, f.outW, 16 + f.outC! / AT_ONCE, f.channels! + 2 * f.pairs!),
-    },
-  ],
+  [OP_WINOGRAD, FEWER_PRODUCTS],
+  [OP_POLYPHASE, FEWER_PRODUCTS],
   [OP_DEPTHWISE3X3, DEPTHWISE],
   [OP_DEPTHWISE, { ...DEPTHWISE, spare: (f) => f.scalar !== 0 }],
   [OP_DEPTHWISE3X3_PRODUCTS, DEPTHWISE],
@@ -816,6 +816,16 @@ type Packer = (args: readonly number[]) => Packing
 const both = (bytes: number, work = bytes): Packing => ({ bytes, work })
 const up = (n: number, to: number): number => Math.ceil(n / to) * to
 
+/** Filters [3][3][channels] that become `positions` of pairs of channels. */
+const byPositions = (
+  positions: number,
+  leastPairs: number,
+): { sizes: readonly number[]; steps: readonly number[]; of: Packer } => ({
+  sizes: [2, 3, 4],
+  steps: [4],
+  of: ([, , rows, channels, nr]) => both(4 * positions * up(rows!, nr!) * Math.max(leastPairs, (channels! + 1) / 2)),
+})
+
 /** By the name of the packer: sizes from arguments, none of which is negative. */
 const PACKINGS: Readonly<Record<string, { sizes: readonly number[]; steps?: readonly number[]; of: Packer }>> = {
   pack_gemm_4x8: {
@@ -854,11 +864,8 @@ const PACKINGS: Readonly<Record<string, { sizes: readonly number[]; steps?: read
     of: ([, , rows, k, segment]) => both(up(rows!, 8) * Math.max(k!, Math.ceil(k! / segment!) * up(segment!, 4))),
   },
   pack_rows4: { sizes: [2, 3], of: ([, , rows, k]) => both(up(rows!, 4) * up(k!, 16)) },
-  pack_winograd: {
-    sizes: [2, 3, 4],
-    steps: [4],
-    of: ([, , rows, channels, nr]) => both(144 * up(rows!, nr!) * Math.max(2, (channels! + 1) / 2)),
-  },
+  pack_winograd: byPositions(36, 2),
+  pack_polyphase: byPositions(25, 4),
 }
 
 /** Whether calls of a packer are known here. */

@@ -40,6 +40,7 @@ export const PACKERS = [
   'pack_rows4',
   'pack_winograd',
   'pack_gemm_4x8c4',
+  'pack_polyphase',
 ] as const satisfies (keyof Packers)[]
 
 /**

@@ -14,7 +14,7 @@ import { type Buffer, present, rowwise, splitPanels, Value } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import { readWeights, sameDtypes } from './weights.ts'
 import { rowsOf, rowWindow, type Window, windowInput, windowOf } from './window.ts'
-import { emitWinograd, takesWinograd } from './winograd.ts'
+import { emitFewerProducts, fewerProducts } from './winograd.ts'
 
 export function lowerConv(cx: Context): void {
   const op = cx.op as OpOf<'CONV_2D'>
@@ -54,8 +54,9 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
     return
   }
   const scalar = !cx.simd || !weights.safe
-  if (takesWinograd(cx, weights, win, { inputs: ci, outputs: o, groups })) {
-    emitWinograd(cx, layer)
+  const fewer = fewerProducts(cx, weights, win, { inputs: ci, outputs: o, groups })
+  if (fewer) {
+    emitFewerProducts(cx, layer, fewer)
     return
   }
   const form = gemmForm(cx, weights, k)

@@ -7,6 +7,7 @@
  *   GEMM 3x8c8     [panel of 8 channels][K/8][64] i8                    K padded to 8 with zeros; packRows3x8c8 draws
  *   the 64 GEMM 4x16c4    [panel of 16 channels][K/4][16 channels][4] i8       K padded to 4 with zeros
  *   Winograd       [panel of 8 or 16 channels][36 positions][C/2][channels][2] i16, transformed (packWinograd)
+ *   polyphase      [panel of 8 or 16 channels][25 positions][C/2][channels][2] i16, combined (packPolyphase)
  *   scalar         [panel of 4 channels][K][4 channels] i8         raw
  *   fully connected [panel of 4 channels][K/16][4 channels][16] i8      K padded to 16 with zeros
  *   depthwise      [block of 8 channels][taps/2][8 channels][2] i16     taps padded to even with a zero tap
@@ -100,6 +101,9 @@ export function packGemm(weights: Int8Array, zero: number, { channels, k, segmen
 /** Pairs of input channels in Winograd order: at least two, since the microkernel has a first and a next step. */
 export const winogradPairs = (channels: number): number => Math.max(2, (channels + 1) >> 1)
 
+/** The same of polyphase.ts, which writes four at a time. */
+export const polyphasePairs = (channels: number): number => Math.max(4, (channels + 1) >> 1)
+
 /** Columns or rows of a 3x3 filter in the terms of G' (assembly/kernels/winograd.ts): six of three. */
 const winogradTerms = (a: number, b: number, c: number): number[] => [
   6 * a,
@@ -114,26 +118,52 @@ const winogradTerms = (a: number, b: number, c: number): number[] => [
  * weights [channels][3][3][inputs] int8, minus `zero`, to G' g G't in order [panel of `nr` channels][36 positions]
  * [pair of inputs][nr][2].
  */
-export function packWinograd(
+export const packWinograd = (weights: Int8Array, zero: number, shape: FilterChannels, nr: number): Int16Array =>
+  packPositions(weights, zero, { ...shape, nr, pairs: winogradPairs, terms: winogradTerms, order: WINOGRAD_ORDER })
+
+/** Columns or rows of a 3x3 filter that two outputs with stride 2 need of five inputs. */
+const polyphaseTerms = (a: number, b: number, c: number): number[] => [a, b, a + c, b, c]
+
+/** Where the position of each of five rows and columns is: those together that belong to the same outputs. */
+const POLYPHASE_ORDER = [0, 1, 4, 6, 7, 2, 3, 5, 8, 9, 10, 11, 12, 13, 14, 15, 16, 19, 21, 22, 17, 18, 20, 23, 24]
+const WINOGRAD_ORDER = Array.from({ length: 36 }, (_, i) => i)
+
+/** The same for assembly/kernels/polyphase.ts: [panel][25 positions][pair of inputs][nr][2]. */
+export const packPolyphase = (weights: Int8Array, zero: number, shape: FilterChannels, nr: number): Int16Array =>
+  packPositions(weights, zero, { ...shape, nr, pairs: polyphasePairs, terms: polyphaseTerms, order: POLYPHASE_ORDER })
+
+interface FilterChannels {
+  channels: number
+  inputs: number
+}
+
+interface Positions extends FilterChannels {
+  nr: number
+  pairs(channels: number): number
+  /** Terms of three elements of a filter along one axis. */
+  terms(a: number, b: number, c: number): number[]
+  /** Where each position is, row by row. */
+  order: readonly number[]
+}
+
+function packPositions(
   weights: Int8Array,
   zero: number,
-  { channels, inputs }: { channels: number; inputs: number },
-  nr: number,
+  { channels, inputs, nr, pairs, terms, order }: Positions,
 ): Int16Array {
   const starts = panelStarts(channels, nr)
-  const position = winogradPairs(inputs) * nr * 2
-  const out = new Int16Array(starts.length * 36 * position)
+  const position = pairs(inputs) * nr * 2
+  const out = new Int16Array(starts.length * order.length * position)
   starts.forEach((start, p) => {
     for (let c = 0; c < Math.min(nr, channels - start); c++) {
       for (let i = 0; i < inputs; i++) {
         const tap = (t: number): number => weights[((start + c) * 9 + t) * inputs + i]! - zero
-        const columns = [0, 1, 2].map((x) => winogradTerms(tap(x), tap(x + 3), tap(x + 6)))
-        const to = p * 36 * position + (i >> 1) * nr * 2 + c * 2 + (i & 1)
-        for (let y = 0; y < 6; y++) {
-          winogradTerms(columns[0]![y]!, columns[1]![y]!, columns[2]![y]!).forEach((v, x) => {
-            out[to + (y * 6 + x) * position] = v
-          })
-        }
+        const columns = [0, 1, 2].map((x) => terms(tap(x), tap(x + 3), tap(x + 6)))
+        const to = p * order.length * position + (i >> 1) * nr * 2 + c * 2 + (i & 1)
+        const rows = columns[0]!.map((_, y) => terms(columns[0]![y]!, columns[1]![y]!, columns[2]![y]!))
+        rows.flat().forEach((v, at) => {
+          out[to + order[at]! * position] = v
+        })
       }
     }
   })

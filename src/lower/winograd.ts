@@ -1,95 +1,148 @@
-/** CONV_2D 3x3 with stride 1 by Winograd's F(4x4,3x3) in integers (assembly/kernels/winograd.ts). */
-import { OP_WINOGRAD } from '../generated/layout.ts'
+/**
+ * CONV_2D 3x3 by fewer products, exactly: with stride 1 by Winograd's F(4x4,3x3) in integers (assembly/kernels/winograd.ts),
+ * with stride 2 by phases (polyphase.ts).
+ */
+import { OP_POLYPHASE, OP_WINOGRAD } from '../generated/layout.ts'
 import type { Kernels } from '../types.ts'
 import { align } from '../words.ts'
 import type { Context } from './context.ts'
 import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueOf } from './epilogue.ts'
 import { eachRows, fillsPanels, foldByRows, type PanelForm } from './gemm.ts'
-import { packWinograd, winogradPairs } from './pack.ts'
+import { packPolyphase, packWinograd, polyphasePairs, winogradPairs } from './pack.ts'
 import { present, splitPanels } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import type { Weights } from './weights.ts'
 import type { Axis } from '../window.ts'
 import { rowsOf, windowInput, type Window } from './window.ts'
 
-/** Bytes of a panel of `nr` channels. */
-const panelBytes = (k: number, nr: number): number => 36 * winogradPairs(k / 9) * nr * 4
+/** A kernel that makes fewer products than a 3x3 convolution's plain sum has. */
+interface FewerProducts {
+  name: 'winograd' | 'polyphase'
+  op: number
+  stride: 1 | 2
+  /** Rows and columns of a tile of output pixels. */
+  tile: number
+  /** How many times faster it must be for what its weights take more: `positions` elements for 9. */
+  worth: number
+  /** Positions of a tile's transformed window, and sums of their products that are kept apart. */
+  positions: number
+  sums: number
+  /** Bytes of the kernel's scratch before its tiles. */
+  fixed: number
+  /** Pairs of input channels. */
+  pairs(channels: number): number
+  /** Bytes from one position of a group of four to the next. */
+  positionBytes(pairs: number): number
+  /** Largest sum of a pixel's products, where a multiple of it has to fit 32 bits. */
+  limit?: number
+  pack: typeof packWinograd
+  packer: 'pack_winograd' | 'pack_polyphase'
+}
 
-const formOf = (nr: number): PanelForm => ({
-  nr,
-  packWeights: (weights, zero, { channels, k }) => packWinograd(weights, zero, { channels, inputs: k / 9 }, nr),
-  weightBytes: (panels, k) => panels * panelBytes(k, nr),
-  loadWeights(loader, to, w, { k }) {
-    const { pack_winograd } = loader.runtime
-    return (
-      pack_winograd !== undefined &&
-      eachRows(loader, { w, k, nr }, (at, rows, p) =>
-        pack_winograd(to + p * panelBytes(k, nr), at, rows, k / 9, nr, w.zero, w.flip),
+const WINOGRAD: FewerProducts = {
+  name: 'winograd',
+  op: OP_WINOGRAD,
+  stride: 1,
+  tile: 4,
+  worth: 1.2,
+  positions: 36,
+  sums: 36,
+  fixed: 2368,
+  pairs: winogradPairs,
+  // Apart, so that not all fall into the same sets of a cache.
+  positionBytes: (pairs) => align(pairs, 4) * 16 + 64,
+  // The 64-fold.
+  limit: 2 ** 25 - 1,
+  pack: packWinograd,
+  packer: 'pack_winograd',
+}
+
+const POLYPHASE: FewerProducts = {
+  name: 'polyphase',
+  op: OP_POLYPHASE,
+  stride: 2,
+  tile: 2,
+  worth: 1.1,
+  positions: 25,
+  sums: 9,
+  fixed: 1664,
+  pairs: polyphasePairs,
+  positionBytes: (pairs) => pairs * 16,
+  pack: packPolyphase,
+  packer: 'pack_polyphase',
+}
+
+/** How `kernel` has weights in panels of `nr` channels. */
+function formOf({ positions, pairs, pack, packer }: FewerProducts, nr: number): PanelForm {
+  const panelBytes = (k: number): number => positions * pairs(k / 9) * nr * 4
+  return {
+    nr,
+    packWeights: (weights, zero, { channels, k }) => pack(weights, zero, { channels, inputs: k / 9 }, nr),
+    weightBytes: (panels, k) => panels * panelBytes(k),
+    loadWeights(loader, to, w, { k }) {
+      const { [packer]: load } = loader.runtime
+      return (
+        load !== undefined &&
+        eachRows(loader, { w, k, nr }, (at, rows, p) =>
+          load(to + p * panelBytes(k), at, rows, k / 9, nr, w.zero, w.flip),
+        )
       )
-    )
-  },
-  foldBias: foldByRows(nr),
-})
+    },
+    foldBias: foldByRows(nr),
+  }
+}
 
-const NARROW = formOf(8)
-const WIDE = formOf(16)
+const FORMS = new Map([WINOGRAD, POLYPHASE].map((kernel) => [kernel, [formOf(kernel, 8), formOf(kernel, 16)] as const]))
 
-const formFor = (kernels: Kernels, outputs: number): PanelForm =>
-  kernels === 'avx2' && outputs >= 16 && fillsPanels(16)(outputs) ? WIDE : NARROW
+/** Channels a panel. */
+const widthFor = (kernels: Kernels, outputs: number): 8 | 16 =>
+  kernels === 'avx2' && outputs >= 16 && fillsPanels(16)(outputs) ? 16 : 8
 
 /** Kernel sets that have it: those that multiply in 16 bits. */
 const KERNELS: readonly Kernels[] = ['x86', 'avx2']
 
-/** Largest sum of products whose 64-fold fits 32 bits. */
-const LIMIT = 2 ** 25 - 1
-
-/** Whether a layer of enough channels can run so, exactly. */
-function possible(cx: Context, weights: Weights, win: Window): boolean {
+/** The kernel that a layer of enough channels with such a window can run by, exactly. */
+function possible(cx: Context, weights: Weights, win: Window): FewerProducts | undefined {
   const { kh, kw, strideH, strideW, dilationH, dilationW } = win
-  return (
-    cx.variant === 'simd' &&
-    KERNELS.includes(cx.kernels) &&
-    !cx.compact &&
-    kh === 3 &&
-    kw === 3 &&
-    strideH * strideW * dilationH * dilationW === 1 &&
-    weights.safe &&
-    weights.bounded(LIMIT)
-  )
+  if (cx.variant !== 'simd' || !KERNELS.includes(cx.kernels) || cx.compact || !weights.safe) return undefined
+  if (kh !== 3 || kw !== 3 || strideH !== strideW || dilationH * dilationW !== 1) return undefined
+  const kernel = [WINOGRAD, POLYPHASE].find(({ stride }) => stride === strideH)
+  return kernel && (kernel.limit === undefined || weights.bounded(kernel.limit)) ? kernel : undefined
 }
 
-/** Nanoseconds that 64 pixels take: by each product of an input and an output channel, input channel, output channel. */
+/**
+ * Nanoseconds that 64 pixels take, of `polyphase` 16: by each product of an input and an output channel, input channel,
+ * output channel.
+ */
 type Cost = readonly [product: number, input: number, output: number]
 
 /**
  * Measured on Zen 3 with Node 26 (`npm run bench:kernels -- 'conv 3x3'` shows where it leads); only ratios count. By kernel
  * set and channels a panel.
  */
-const COSTS: Readonly<Record<string, { direct: Cost; winograd: Cost }>> = {
-  'x86 8': { direct: [14.9, 0, 20], winograd: [3.44, 22, 52] },
-  'avx2 8': { direct: [9.5, 10, 15], winograd: [3.4, 22, 56] },
-  'avx2 16': { direct: [7.3, 23, 27], winograd: [1.85, 35, 48] },
+const COSTS: Readonly<Record<string, Record<'direct' | FewerProducts['name'], Cost>>> = {
+  'x86 8': { direct: [14.9, 0, 20], winograd: [3.44, 22, 52], polyphase: [2.45, 15, 8] },
+  'avx2 8': { direct: [9.5, 10, 15], winograd: [3.4, 22, 56], polyphase: [2.45, 15, 8] },
+  'avx2 16': { direct: [7.3, 23, 27], winograd: [1.85, 35, 48], polyphase: [1.33, 17, 8] },
 }
 
-/** How many times faster it must be for what its weights take more: 36 elements for 9. */
-const WORTH = 1.2
 /** What a single tile takes of four. */
 const SINGLE = 0.45
 
-const tilesOf = ({ out }: Axis): number => Math.ceil(out / 4)
+const tilesOf = ({ tile }: FewerProducts, { out }: Axis): number => Math.ceil(out / tile)
 
 /** Whether it is so much faster. */
-function pays(cx: Context, inputs: number, outputs: number, { x, y }: Window): boolean {
-  const { nr } = formFor(cx.kernels, outputs)
+function pays(cx: Context, kernel: FewerProducts, { inputs, outputs }: Channels, { x, y }: Window): boolean {
+  const nr = widthFor(cx.kernels, outputs)
   const costs = COSTS[`${cx.kernels} ${nr}`]
   if (!costs) return false
   const channels = align(outputs, nr)
   const ns = ([product, input, output]: Cost): number =>
     inputs * channels * product + inputs * input + channels * output
-  const tiles = tilesOf(x) * tilesOf(y)
+  const tiles = tilesOf(kernel, x) * tilesOf(kernel, y)
   const groups = (tiles >> 2) + [0, SINGLE, 1, 1][tiles & 3]!
-  return WORTH * groups * ns(costs.winograd) <= (Math.ceil((x.out * y.out) / 4) / 16) * ns(costs.direct)
+  return kernel.worth * groups * ns(costs[kernel.name]) <= (Math.ceil((x.out * y.out) / 4) / 16) * ns(costs.direct)
 }
 
 /** Channels of a convolution: of a group's input, of the whole output. */
@@ -99,48 +152,44 @@ interface Channels {
   groups: number
 }
 
-/** Whether a convolution takes this form. */
-export function takesWinograd(
+/** The kernel that makes fewer products, if a convolution takes one. */
+export function fewerProducts(
   cx: Context,
   weights: Weights,
   win: Window,
-  { inputs, outputs, groups }: Channels,
-): boolean {
+  channels: Channels,
+): FewerProducts | undefined {
   const { convolution } = cx
-  return (
-    convolution !== 'direct' &&
-    (convolution === 'winograd' || pays(cx, inputs, outputs, win)) &&
-    groups === 1 &&
-    outputs >= 8 &&
-    possible(cx, weights, win)
-  )
+  if (convolution === 'direct' || channels.groups !== 1 || channels.outputs < 8) return undefined
+  const kernel = possible(cx, weights, win)
+  return kernel && (convolution === 'winograd' || pays(cx, kernel, channels, win)) ? kernel : undefined
 }
 
-/** Bytes of the kernel's scratch before the groups, and of a group: its tiles, windows, sums. */
-const FIXED = 2368
+/** Bytes of the four tiles of a group. */
 const TILES = 4 * 64
-const GAP = 64
 /** Groups that are transformed before they are multiplied, where there is room: weights are then read once for all. */
 const BATCH = 8
 /** Bytes of weights for each of which it is worth memory to have one more group: they come from beyond the caches. */
 const FAR = 524288
 
 /** A convolution to emit: x to y, their quantizations, the limits of y's own values. */
-export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }: Convolution): void {
+export function emitFewerProducts(cx: Context, layer: Convolution, kernel: FewerProducts): void {
+  const { x, y, xq, oq, limits, weights, win } = layer
+  const { positions, sums, tile, fixed } = kernel
   const { frame, zeroRow, prologue } = windowInput(cx, x, xq, win)
   const end = epilogueOf(oq, limits)
   const constants = constantVectors(cx, end)
-  const pairs = winogradPairs(x.c)
-  const positionBytes = align(pairs, 4) * 16 + GAP
-  const form = formFor(cx.kernels, y.c)
-  const { nr } = form
-  const groupBytes = TILES + 36 * positionBytes + 36 * 4 * nr * 4
-  const tiles = tilesOf(win.y) * tilesOf(win.x)
+  const pairs = kernel.pairs(x.c)
+  const positionBytes = kernel.positionBytes(pairs)
+  const nr = widthFor(cx.kernels, y.c)
+  const form = FORMS.get(kernel)![nr === 8 ? 0 : 1]
+  const groupBytes = TILES + positions * positionBytes + sums * 4 * nr * 4
+  const tiles = tilesOf(kernel, win.y) * tilesOf(kernel, win.x)
   const most = Math.min(BATCH, Math.ceil(tiles / 4))
   const k = 9 * x.c
   const weightBytes = form.weightBytes(Math.ceil(y.c / nr), k, k)
   const least = Math.min(most, Math.max(1, Math.round(weightBytes / FAR)))
-  const scratch = cx.scratch('winograd windows', FIXED + groupBytes * least, FIXED + groupBytes * most)
+  const scratch = cx.scratch(`${kernel.name} windows`, fixed + groupBytes * least, fixed + groupBytes * most)
   const {
     weights: wb,
     bias: bb,
@@ -153,16 +202,16 @@ export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }
   for (let n = 0; n < x.n; n++) {
     cx.push({
       record: 'WinogradRecord',
-      op: OP_WINOGRAD,
-      kernel: nr === 8 ? 'winograd-4x8' : 'winograd-4x16',
+      op: kernel.op,
+      kernel: `${kernel.name}-4x${nr}`,
       rows: rowsOf(win, x.h),
       reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants),
       writes: [y.buffer, scratch],
       macs: win.y.out * win.x.out * y.c * k,
       prologue: n === 0 ? prologue : undefined,
-      // Four rows are written before the tiles behind have been read.
-      stream: x.n === 1 ? { from: frame, to: y, lag: 3 * win.x.out + 1 } : undefined,
-      block: { rows: 4, columns: 4 },
+      // All rows of a tile are written before the tiles behind have been read.
+      stream: x.n === 1 ? { from: frame, to: y, lag: (tile - 1) * win.x.out + 1 } : undefined,
+      block: { rows: tile, columns: tile },
       split: splitPanels(y.c, nr, [wb, bb, sb]),
       overread: 3 * x.c + 128,
       fields: () => ({
@@ -187,7 +236,7 @@ export function emitWinograd(cx: Context, { x, y, xq, oq, limits, weights, win }
         constants: constants.address,
         clamped: end.clamped,
         nr,
-        batch: Math.max(1, Math.min(most, Math.floor((scratch.room! - FIXED) / groupBytes))),
+        batch: Math.max(1, Math.min(most, Math.floor((scratch.room! - fixed) / groupBytes))),
       }),
     })
   }

@@ -104,14 +104,18 @@ export function linkModule(options: LinkOptions): Linked {
  * A runtime with those kernels only whose opcodes `keeps` takes, without the exports that tell a linker where each is: a
  * module for hosts that load what they run into it.
  */
-export function cutRuntime(runtime: Uint8Array, keeps: (opcode: number) => boolean): Uint8Array {
+export function cutRuntime(
+  runtime: Uint8Array,
+  keeps: (opcode: number) => boolean,
+  without: readonly string[] = [],
+): Uint8Array {
   const m = parseModule(runtime)
   const marked = m.exports.map(({ name }) => name).filter((name) => LINKER_EXPORT.test(name))
   const gone = marked.filter(
     (name) => name === FLASH_SLICES || (name.startsWith('kernel_') && !keeps(Number(name.slice(7)))),
   )
   stubFunctions(m, gone)
-  m.exports = m.exports.filter(({ name }) => !marked.includes(name))
+  m.exports = m.exports.filter(({ name }) => !marked.includes(name) && !without.includes(name))
   removeUnused(m)
   while (mergeEqualFunctions(m)) removeUnused(m)
   m.customs = []

@@ -36,8 +36,10 @@ const NETWORKS: readonly ArchSpec[] = [
   { name: 'mobilenet_v3_large' },
 ]
 
-/** Full 3x3 convolutions: [height and width, channels in, channels out]. */
-const FULL: readonly (readonly [size: number, c: number, o: number])[] = [
+/** Height and width of a full 3x3 convolution's input, its channels, its stride. */
+type FullLayer = readonly [size: number, c: number, o: number, stride?: number]
+
+const FULL: readonly FullLayer[] = [
   // YOLOv8n at 320.
   [80, 16, 16],
   [40, 32, 32],
@@ -45,6 +47,9 @@ const FULL: readonly (readonly [size: number, c: number, o: number])[] = [
   [20, 64, 64],
   [20, 128, 64],
   [10, 128, 128],
+  [80, 32, 64, 2],
+  [40, 64, 128, 2],
+  [20, 128, 256, 2],
   // ResNet-8 on 32 x 32, VGG on 224 x 224.
   [32, 16, 16],
   [8, 64, 64],
@@ -53,7 +58,7 @@ const FULL: readonly (readonly [size: number, c: number, o: number])[] = [
   [14, 512, 512],
 ]
 
-function fullLayer([size, c, o]: readonly [size: number, c: number, o: number]): Graph {
+function fullLayer([size, c, o, stride = 1]: FullLayer): Graph {
   const quantization = { scales: Float32Array.of(0.05), zeroPoints: Int32Array.of(3), axis: 0 }
   const scales = new Float32Array(o).fill(0.01)
   const data = Uint8Array.from({ length: o * 9 * c }, (_, k) => Math.imul(k + 1, 0x9e3779b1) >>> 24)
@@ -68,7 +73,7 @@ function fullLayer([size, c, o]: readonly [size: number, c: number, o: number]):
         data,
       },
       { name: 'bias', shape: [o], dtype: 'int32', data: new Uint8Array(o * 4) },
-      { name: 'y', shape: [1, size, size, o], dtype: 'int8', quantization },
+      { name: 'y', shape: [1, Math.ceil(size / stride), Math.ceil(size / stride), o], dtype: 'int8', quantization },
     ],
     inputs: [0],
     outputs: [3],
@@ -78,7 +83,14 @@ function fullLayer([size, c, o]: readonly [size: number, c: number, o: number]):
         type: 'CONV_2D',
         inputs: [0, 1, 2],
         outputs: [3],
-        attrs: { padding: 'SAME', strideH: 1, strideW: 1, dilationH: 1, dilationW: 1, activation: 'RELU' },
+        attrs: {
+          padding: 'SAME',
+          strideH: stride,
+          strideW: stride,
+          dilationH: 1,
+          dilationW: 1,
+          activation: 'RELU',
+        },
       },
     ],
   }
@@ -174,7 +186,8 @@ interface Settings {
 }
 
 /** Products that a kernel makes for each of the plain sum's. */
-const products = (kernel: string): number => (kernel.startsWith('winograd') ? 36 / 144 : 1)
+const products = (kernel: string): number =>
+  kernel.startsWith('winograd') ? 36 / 144 : kernel.startsWith('polyphase') ? 25 / 36 : 1
 
 async function measure(
   layer: string,

@@ -78,6 +78,7 @@ for (const [variant, d] of Object.entries(DECODERS)) {
   for (const [what, file] of [
     ['damaged files', 'damaged.json'],
     ['arithmetic coding, damaged and not', 'arithmetic.json'],
+    ['files as no usual writer makes them', 'odd.json'],
   ] as const) {
     test(`${variant}, ${what}: read and refused as by Pillow, with its pixels`, () => {
       const { cases: damaged } = vectors(file) as { cases: Damaged[] }

@@ -446,12 +446,23 @@ function readScan(body: usize, end: usize): void {
   scanNumber++
 }
 
+/** `http://ns.adobe.com/xap/1.0/` and a zero. */
+const XMP = memory.data<u8>([
+  0x68, 0x74, 0x74, 0x70, 0x3a, 0x2f, 0x2f, 0x6e, 0x73, 0x2e, 0x61, 0x64, 0x6f, 0x62, 0x65, 0x2e, 0x63, 0x6f, 0x6d,
+  0x2f, 0x78, 0x61, 0x70, 0x2f, 0x31, 0x2e, 0x30, 0x2f, 0,
+])
+
 /**
  * What Pillow finds in the segments before the first scan, with its own rules: it must get as far as that, and its
- * frame must be usable. EXIF and XMP orientation come from here. Source: Pillow's JpegImagePlugin.
+ * frame must be usable. Orientation comes from here: the first EXIF segment's, else the last XMP segment's.
+ * Source: Pillow's JpegImagePlugin.
  */
 export function surveyHeader(at: usize): void {
   let seen = false
+  let exif: usize = 0
+  let exifBytes: usize = 0
+  let xmp: usize = 0
+  let xmpBytes: usize = 0
   while (at + 1 < fileEnd) {
     if (load<u8>(at) != 0xff) {
       at++
@@ -476,7 +487,9 @@ export function surveyHeader(at: usize): void {
     if (end > fileEnd) return fail(TRUNCATED, 'the file ends inside a segment')
     const size = end - body
     if (marker == 0xda) {
-      if (!seen) fail(CORRUPT, 'image data before the frame header')
+      if (!seen) return fail(CORRUPT, 'image data before the frame header')
+      readExif(exif, exifBytes)
+      readXmp(xmp, xmpBytes)
       return
     }
     if (marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xcc) {
@@ -498,8 +511,20 @@ export function surveyHeader(at: usize): void {
         if (p > end) return fail(CORRUPT, 'a quantization table is damaged')
       }
     } else if (marker == 0xe1) {
-      if (size >= 6 && load<u32>(body) == 0x66697845 && load<u16>(body, 4) == 0) readExif(body + 6, size - 6)
-      else if (size > 29 && load<u64>(body) == 0x6e2f2f3a70747468) readXmp(body, size)
+      if (size >= 6 && load<u32>(body) == 0x66697845 && load<u16>(body, 4) == 0) {
+        if (exifBytes == 0) {
+          exif = body
+          exifBytes = size
+        }
+      } else if (size >= 29 && memory.compare(body, XMP, 29) == 0) {
+        xmp = body + 29
+        xmpBytes = size - 29
+      }
+    } else if (size < 7 && size >= 4) {
+      // Their versions are missing.
+      if (marker == 0xe0 && load<u32>(body) == 0x4649464a) return fail(CORRUPT, 'the JFIF marker is too short')
+      const adobe = load<u32>(body) == 0x626f6441 && size > 4 && load<u8>(body, 4) == 0x65
+      if (marker == 0xee && adobe) return fail(CORRUPT, 'the Adobe marker is too short')
     }
     at = end
   }

@@ -25,24 +25,81 @@ export function startOrientation(): void {
   return little ? load<u32>(at) : bswap<u32>(load<u32>(at))
 }
 
-/** `tiff` starts at the byte-order mark. The first tag found counts, whatever it holds. */
-export function readExif(tiff: usize, bytes: usize): void {
+
+@inline function tiff64(at: usize, little: bool): u64 {
+  return little ? load<u64>(at) : bswap<u64>(load<u64>(at))
+}
+
+const SHORT: i32 = 3
+const LONG: i32 = 4
+const RATIONAL: i32 = 5
+const SBYTE: i32 = 6
+const SSHORT: i32 = 8
+const SLONG: i32 = 9
+const SRATIONAL: i32 = 10
+const FLOAT: i32 = 11
+const DOUBLE: i32 = 12
+const IFD: i32 = 13
+const LONG8: i32 = 16
+/** Bytes of a value of each type; 0: no type. */
+const TYPE_BYTES = memory.data<u8>([0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8])
+
+/** A number of any type; 0 for bytes and text. */
+function tiffNumber(at: usize, type: i32, little: bool): f64 {
+  if (type == SHORT) return <f64>tiff16(at, little)
+  if (type == SSHORT) return <f64>(<i16>tiff16(at, little))
+  if (type == LONG || type == IFD) return <f64>tiff32(at, little)
+  if (type == SLONG) return <f64>(<i32>tiff32(at, little))
+  if (type == SBYTE) return <f64>load<i8>(at)
+  if (type == LONG8) return <f64>tiff64(at, little)
+  if (type == FLOAT) return <f64>reinterpret<f32>(tiff32(at, little))
+  if (type == DOUBLE) return reinterpret<f64>(tiff64(at, little))
+  const below = tiff32(at + 4, little)
+  if (type == RATIONAL) return <f64>tiff32(at, little) / <f64>below
+  return type == SRATIONAL ? <f64>(<i32>tiff32(at, little)) / <f64>(<i32>below) : 0
+}
+
+const EXIF_PREFIX: u32 = 0x66697845
+
+/**
+ * `at` starts at the byte-order mark, or at one or two times `Exif` and two zeros. The first tag with a value counts,
+ * whatever it holds; a directory is read up to data that the file does not have.
+ */
+export function readExif(at: usize, bytes: usize): void {
+  for (let n = 0; n < 2 && bytes >= 6 && load<u32>(at) == EXIF_PREFIX && load<u16>(at, 4) == 0; n++) {
+    at += 6
+    bytes -= 6
+  }
   if (fromExif || bytes < 14) return
-  const little = load<u16>(tiff) == 0x4949
-  if (!little && load<u16>(tiff) != 0x4d4d) return
+  const little = load<u16>(at) == 0x4949
+  if (!little && load<u16>(at) != 0x4d4d) return
+  // The number of TIFF in either order, and that of BigTIFF where Pillow takes it for TIFF.
+  const magic = load<u16>(at, 2)
+  if (magic != 0x002a && magic != 0x2a00 && (little || magic != 0x2b00)) return
   const size = <u64>bytes
-  const ifd = tiff32(tiff + 4, little)
-  if (tiff16(tiff + 2, little) != 42 || <u64>ifd + 2 > size) return
-  const entries = tiff16(tiff + ifd, little)
+  const directory = <u64>tiff32(at + 4, little)
+  if (directory + 2 > size) return
+  const entries = tiff16(at + <usize>directory, little)
+  let far: u64 = 0
   for (let i = 0; i < entries; i++) {
-    const at = <u64>ifd + 2 + <u64>i * 12
-    if (at + 12 > size) return
-    const entry = tiff + <usize>at
-    if (tiff16(entry, little) != 0x0112) continue
-    // SHORT by the standard; some writers store LONG.
+    const offset = directory + 2 + <u64>i * 12
+    if (offset + 12 > size) return
+    const entry = at + <usize>offset
     const type = tiff16(entry + 2, little)
-    const value = type == 3 ? <u32>tiff16(entry + 8, little) : type == 4 ? tiff32(entry + 8, little) : 1
-    orientation = value >= 1 && value <= 8 ? <i32>value : 1
+    const unit = type <= LONG8 ? <u64>load<u8>(TYPE_BYTES + type) : 0
+    const length = unit * <u64>tiff32(entry + 4, little)
+    if (length == 0) continue
+    let value = entry + 8
+    if (length > 4) {
+      far += length
+      if (far > size) continue
+      const from = <u64>tiff32(value, little)
+      if (from + length > size) return
+      value = at + <usize>from
+    }
+    if (tiff16(entry, little) != 0x0112) continue
+    const number = tiffNumber(value, type, little)
+    orientation = number >= 1 && number <= 8 && trunc(number) == number ? <i32>number : 1
     fromExif = true
     return
   }

@@ -18,7 +18,7 @@ import {
   takeBytes,
 } from './inflate'
 import { alloc, CORRUPT, fail, status, TRUNCATED } from './memory'
-import { orientation, readExif, readXmp, turn } from './orientation'
+import { orientation, readExif, readXmp, startOrientation, turn } from './orientation'
 import { setPicture } from './result'
 
 const GRAY: i32 = 0
@@ -38,6 +38,12 @@ const TEXT: u32 = 0x74584574
 const ZTXT: u32 = 0x7458547a
 const ACTL: u32 = 0x4c546361
 const FCTL: u32 = 0x4c546366
+const FDAT: u32 = 0x54416466
+const ICCP: u32 = 0x50434369
+const GAMA: u32 = 0x414d4167
+const CHRM: u32 = 0x4d524863
+const SRGB: u32 = 0x42475273
+const PHYS: u32 = 0x73594870
 
 let file: usize = 0
 let fileEnd: usize = 0
@@ -54,14 +60,17 @@ let firstData: usize = 0
 
 /** RGB and alpha of 256 colours, and whether any is not opaque or a colour key is set. */
 const colours = memory.data(256 * 4, 4)
-let hasPalette: bool = false
 let hasAlpha: bool = false
 let hasKey: bool = false
-/** An EXIF chunk, and the last profile that holds EXIF, or 0. */
-let hasExif: bool = false
-let profile: usize = 0
-let profileBytes: usize = 0
-/** An APNG of several frames. */
+/** The last EXIF chunk, the last text that holds EXIF, and the last that holds XMP: their length fields, or 0. */
+let exifChunk: usize = 0
+let profileChunk: usize = 0
+let xmpChunk: usize = 0
+/** Frames that an APNG says it has; -1: it says nothing, or says it twice. Its last sequence number. */
+let frames: i64 = -1
+let sequence: i64 = -1
+/** Whether a frame's header came before the image data; an APNG of several frames. */
+let framed: bool = false
 let animated: bool = false
 let keyR: i32 = 0
 let keyG: i32 = 0
@@ -119,12 +128,16 @@ export function openPng(from: usize, length: usize): void {
   height = 0
   type = -1
   firstData = 0
-  hasPalette = false
+  // Colours that no palette has are black.
+  for (let i: usize = 0; i < 256; i++) store<u32>(colours + (i << 2), 0xff000000)
   hasAlpha = false
   hasKey = false
-  animated = false
-  hasExif = false
-  profile = 0
+  frames = -1
+  sequence = -1
+  framed = false
+  exifChunk = 0
+  profileChunk = 0
+  xmpChunk = 0
   if (length < 8) return fail(TRUNCATED, 'the file ends in its signature')
   if (load<u32>(from, 4) != 0x0a1a0a0d) {
     return fail(CORRUPT, 'line ends were changed in the signature (a text-mode transfer)')
@@ -141,84 +154,163 @@ export function openPng(from: usize, length: usize): void {
     if (<u64>body + bytes + 4 > <u64>fileEnd) return fail(TRUNCATED, 'the file ends inside a chunk')
     if (name == IHDR) readHeader(body, bytes)
     else if (name == PLTE) readPalette(body, bytes)
-    else if (name == TRNS) readTransparency(body, bytes)
+    else if (name == FDAT) fail(CORRUPT, 'a later frame before the image data')
+    else readChunk(at)
     if (status != 0) return
     if (crc32(at + 4, bytes + 4) != be32(body + bytes)) return fail(CORRUPT, 'the checksum of a chunk is wrong')
-    if (name == ACTL && bytes >= 8 && be32(body) <= 0x8000_0000) animated = be32(body) > 1
-    readOrientation(name, body, bytes)
     at = body + bytes + 4
   }
   if (type < 0) return fail(CORRUPT, 'image data before the header')
-  if (type == PALETTE && !hasPalette) return fail(CORRUPT, 'no palette before the image data')
-  useProfile()
+  animated = frames > 1 || (frames == 1 && !framed)
+  orient()
   firstData = at
 }
 
-function readOrientation(name: u32, body: usize, bytes: usize): void {
-  if (name == TEXT || name == ZTXT) readProfile(name == ZTXT, body, bytes)
-  else if (name == EXIF) {
-    hasExif = true
-    readExif(body, bytes)
-  } else if (name == ITXT && bytes > 22 && load<u32>(body) == 0x3a4c4d58) readXmp(body, bytes)
+/** The least bytes that Pillow takes a chunk with. */
+function leastBytes(name: u32): usize {
+  if (name == GAMA) return 4
+  if (name == CHRM) return 32
+  if (name == SRGB) return 1
+  if (name == PHYS) return 9
+  if (name == ACTL) return 8
+  if (name == FCTL) return 26
+  return name == FDAT ? 4 : 0
 }
 
-const KEYWORD = memory.data<u8>([
+/** A whole chunk besides header and palette, before the image data or behind it. Fails where Pillow does. */
+function readChunk(chunk: usize): void {
+  const bytes = <usize>be32(chunk)
+  const name = load<u32>(chunk, 4)
+  const body = chunk + 8
+  if (bytes < leastBytes(name)) return fail(CORRUPT, 'a chunk is shorter than it must be')
+  if (name == TRNS) readTransparency(body, bytes)
+  else if (name == EXIF) exifChunk = chunk
+  else if (name == TEXT || name == ZTXT || name == ITXT) readText(chunk)
+  else if (name == ICCP) {
+    const method = textEnd(body, bytes) + 1
+    // Without a name the first byte is taken for it.
+    const at: usize = method > bytes ? 0 : method
+    if (at >= bytes || load<u8>(body + at) != 0) fail(CORRUPT, 'a colour profile of an unknown compression')
+  } else if (name == ACTL) {
+    const count = <i64>be32(body)
+    frames = frames >= 0 || count == 0 || count > 0x8000_0000 ? -1 : count
+  } else if (name == FCTL || name == FDAT) {
+    const number = <i64>be32(body)
+    if (number != sequence + 1 || (name == FDAT && sequence < 0)) return fail(CORRUPT, 'the frames are out of order')
+    sequence = number
+    if (name == FDAT) return
+    framed = true
+    const right = <u64>be32(body + 12) + <u64>be32(body + 4)
+    const bottom = <u64>be32(body + 16) + <u64>be32(body + 8)
+    if (right > <u64>width || bottom > <u64>height) fail(CORRUPT, 'a frame is larger than the picture')
+  }
+}
+
+/** Where the text that begins at `body` ends: at its first zero, or with the chunk. */
+function textEnd(body: usize, bytes: usize): usize {
+  let n: usize = 0
+  while (n < bytes && load<u8>(body + n) != 0) n++
+  return n
+}
+
+/** `Raw profile type exif` and a zero. */
+const PROFILE_KEY = memory.data<u8>([
   0x52, 0x61, 0x77, 0x20, 0x70, 0x72, 0x6f, 0x66, 0x69, 0x6c, 0x65, 0x20, 0x74, 0x79, 0x70, 0x65, 0x20, 0x65, 0x78,
   0x69, 0x66, 0,
 ])
-const KEYWORD_BYTES: usize = 22
-/** Text of a profile that is looked at: far more than its first directory needs. */
-const PROFILE_BYTES: usize = 1 << 17
+const PROFILE_KEY_BYTES: usize = 22
+/** `XML:com.adobe.xmp` and a zero. */
+const XMP_KEY = memory.data<u8>([
+  0x58, 0x4d, 0x4c, 0x3a, 0x63, 0x6f, 0x6d, 0x2e, 0x61, 0x64, 0x6f, 0x62, 0x65, 0x2e, 0x78, 0x6d, 0x70, 0,
+])
+const XMP_KEY_BYTES: usize = 18
+/** Text that is looked at: far more than the first directory of EXIF needs. */
+const TEXT_BYTES: usize = 1 << 17
+
+function readText(chunk: usize): void {
+  const bytes = <usize>be32(chunk)
+  const body = chunk + 8
+  if (load<u32>(chunk, 4) == ZTXT) {
+    const method = textEnd(body, bytes) + 1
+    if (method < bytes && load<u8>(body + method) != 0) return fail(CORRUPT, 'a text of an unknown compression')
+  }
+  if (bytes >= PROFILE_KEY_BYTES && memory.compare(body, PROFILE_KEY, PROFILE_KEY_BYTES) == 0) profileChunk = chunk
+  else if (bytes >= XMP_KEY_BYTES && memory.compare(body, XMP_KEY, XMP_KEY_BYTES) == 0) xmpChunk = chunk
+}
+
+/** What `openText` found: bytes that may be read, none where the chunk's text is damaged. */
+let text: usize = 0
+let textBytes: usize = 0
+
+/** The text of a chunk of text behind its keyword, as far as it is looked at. */
+function openText(chunk: usize, keyBytes: usize): void {
+  const name = load<u32>(chunk, 4)
+  const end = chunk + 8 + <usize>be32(chunk)
+  let compressed = name == ZTXT
+  text = chunk + 8 + keyBytes
+  textBytes = 0
+  if (text >= end) return
+  if (compressed) text++
+  else if (name == ITXT) {
+    // Flag and method of compression, a language and a translated keyword.
+    if (text + 2 > end || (load<u8>(text) != 0 && load<u8>(text, 1) != 0)) return
+    compressed = load<u8>(text) != 0
+    text += 2
+    for (let i = 0; i < 2; i++) text += textEnd(text, end - text) + 1
+    if (text > end) return
+  }
+  if (!compressed) {
+    textBytes = end - text
+    return
+  }
+  const out = alloc(TEXT_BYTES)
+  if (out == 0 || !startInflate(text, end - text, TEXT_BYTES, 1)) return
+  let length: usize = 0
+  while (length < TEXT_BYTES) {
+    const byte = takeBytes(1)
+    if (byte == 0) break
+    store<u8>(out + length++, load<u8>(byte))
+  }
+  if (stopped == STOP_ERROR && length < TEXT_BYTES) return
+  text = out
+  textBytes = length
+}
 
 /**
- * `Raw profile type exif` of ImageMagick, as text or compressed: three lines, then EXIF in hexadecimal digits, which count
- * where there is no EXIF chunk. Source: Pillow's Image.getexif.
+ * Which way up by all chunks that were read: the last EXIF chunk, else the last profile of ImageMagick's; where that says
+ * nothing, the last XMP. Source: Pillow's Image.getexif.
  */
-function readProfile(compressed: bool, body: usize, bytes: usize): void {
-  if (bytes <= KEYWORD_BYTES + 1 || memory.compare(body, KEYWORD, KEYWORD_BYTES) != 0) return
-  let text = body + KEYWORD_BYTES
-  let length = min(bytes - KEYWORD_BYTES, PROFILE_BYTES)
-  if (compressed) {
-    if (load<u8>(text) != 0) return
-    const out = alloc(PROFILE_BYTES)
-    if (out == 0 || !startInflate(text + 1, bytes - KEYWORD_BYTES - 1, PROFILE_BYTES, 1)) return
-    length = 0
-    while (length < PROFILE_BYTES) {
-      const byte = takeBytes(1)
-      if (byte == 0) break
-      store<u8>(out + length++, load<u8>(byte))
-    }
-    if (stopped == STOP_ERROR && length < PROFILE_BYTES) return
-    text = out
-  }
-  profile = alloc(length + 16)
-  profileBytes = 0
-  if (profile == 0) return
+function orient(): void {
+  startOrientation()
+  if (exifChunk != 0) readExif(exifChunk + 8, <usize>be32(exifChunk))
+  else if (profileChunk != 0) readProfile()
+  if (xmpChunk == 0) return
+  openText(xmpChunk, XMP_KEY_BYTES)
+  readXmp(text, textBytes)
+}
+
+/** EXIF as text: three lines, then hexadecimal digits. */
+function readProfile(): void {
+  openText(profileChunk, PROFILE_KEY_BYTES)
+  const out = alloc(min(textBytes, TEXT_BYTES) + 16)
+  if (out == 0) return
+  let bytes: usize = 0
   let lines = 0
   let high = -1
-  for (const end = text + length; text < end; text++) {
+  for (const end = text + min(textBytes, TEXT_BYTES); text < end; text++) {
     const c = <i32>load<u8>(text)
     if (c == 0x0a) lines++
     if (lines < 3 || c <= 0x20) continue
     const letter = c | 0x20
     const digit = c >= 0x30 && c <= 0x39 ? c - 0x30 : letter >= 0x61 && letter <= 0x66 ? letter - 0x57 : -1
-    if (digit < 0) {
-      profile = 0
-      return
-    }
+    if (digit < 0) return
     if (high < 0) high = digit
     else {
-      store<u8>(profile + profileBytes++, (high << 4) | digit)
+      store<u8>(out + bytes++, (high << 4) | digit)
       high = -1
     }
   }
-}
-
-/** The profile's orientation, when all chunks up to here were seen. */
-function useProfile(): void {
-  if (profile == 0 || hasExif) return
-  const prefix: usize = profileBytes >= 6 && load<u32>(profile) == 0x66697845 && load<u16>(profile, 4) == 0 ? 6 : 0
-  if (profileBytes > prefix) readExif(profile + prefix, profileBytes - prefix)
+  readExif(out, bytes)
 }
 
 function readHeader(body: usize, bytes: usize): void {
@@ -243,24 +335,20 @@ function readHeader(body: usize, bytes: usize): void {
   channels = type == GRAY || type == GRAY_ALPHA ? 1 : 3
 }
 
-/** Colours beyond the palette's are black. */
 function readPalette(body: usize, bytes: usize): void {
   if (type != PALETTE) return
-  if (bytes == 0 || bytes > 768) return fail(CORRUPT, 'the palette has a wrong length')
+  if (bytes / 3 > 256) return fail(CORRUPT, 'the palette has more than 256 colours')
   for (let i: usize = 0; i < 256; i++) {
     const at = colours + (i << 2)
     const known = i * 3 + 3 <= bytes
-    store<u8>(at, known ? load<u8>(body + i * 3) : 0)
-    store<u8>(at, known ? load<u8>(body + i * 3, 1) : 0, 1)
-    store<u8>(at, known ? load<u8>(body + i * 3, 2) : 0, 2)
-    if (!hasPalette) store<u8>(at, 255, 3)
+    for (let c: usize = 0; c < 3; c++) store<u8>(at + c, known ? load<u8>(body + i * 3 + c) : 0)
   }
-  hasPalette = true
 }
 
+/** The last one counts. */
 function readTransparency(body: usize, bytes: usize): void {
   if (type == PALETTE) {
-    for (let i: usize = 0; i < min<usize>(bytes, 256); i++) store<u8>(colours + (i << 2), load<u8>(body + i), 3)
+    for (let i: usize = 0; i < 256; i++) store<u8>(colours + (i << 2), i < bytes ? load<u8>(body + i) : 255, 3)
     hasAlpha = true
   } else if (type == GRAY || type == RGB) {
     if (bytes < <usize>(type == RGB ? 6 : 2)) return fail(CORRUPT, 'the transparency has a wrong length')
@@ -350,6 +438,7 @@ export function decodePng(): void {
     if (w > 0) most += <u64>h * <u64>(bytesOf(w) + 1)
   }
   gather()
+  if (status == 0) readBehind()
   const out = alloc(<u64>width * height * channels + 64)
   // The row being made and the one above it, with room before them for pixels that are not there.
   const rows = alloc(2 * <u64>(rowBytes + 64))
@@ -357,6 +446,7 @@ export function decodePng(): void {
   if (status != 0 || !startInflate(data, dataBytes, most, rowBytes + 1)) return
   setPicture(out, width, height, channels)
   let row = rows + 16
+  let given: u64 = 0
   let above = row + rowBytes + 48
   memory.fill(rows, 0, 2 * (rowBytes + 64))
   for (let pass = 0; pass < passes; pass++) {
@@ -371,11 +461,12 @@ export function decodePng(): void {
     for (let y = y0; y < height; y += dy) {
       const packed = takeBytes(bytes + 1)
       if (packed == 0) {
-        if (!endedEarly(pass > 0 || y > 0)) return
+        if (!endedEarly(given, rowBytes + 1)) return
         blank(out, pass, y)
-        if (readBehind()) turn()
+        turn()
         return
       }
+      given += bytes + 1
       memory.copy(row, packed + 1, bytes)
       if (!unfilter(load<u8>(packed), row, above, bytes)) return fail(CORRUPT, 'an unknown row filter')
       if (dx == 1) expand(row, w, out + (<usize>y * width + x0) * channels)
@@ -391,12 +482,35 @@ export function decodePng(): void {
   if (checkEnd()) turn()
 }
 
-/** Whether the data ended where a row does, which Pillow takes; fails otherwise. `some`: there was a row. */
-function endedEarly(some: bool): bool {
-  if (stopped == STOP_END && bytesLeft() == 0 && some) return true
+/**
+ * Whether the data ended where a row does, which Pillow takes when it sees the end with the row: in one piece. Fails
+ * otherwise. `given`: bytes of the rows that there were, each of at most `piece`.
+ */
+function endedEarly(given: u64, piece: usize): bool {
+  if (stopped == STOP_END && bytesLeft() == 0 && given > 0) {
+    if (!startInflate(data, dataBytes, given, piece)) return false
+    for (let n: u64 = 0; n < given;) {
+      const bytes = min<u64>(given - n, piece)
+      takeBytes(<usize>bytes)
+      n += bytes
+    }
+    endPiece()
+    if (runOn() == STOP_END) return true
+  }
   if (stopped == STOP_ERROR) fail(CORRUPT, 'the image data is damaged')
   else fail(TRUNCATED, 'the image data ends early')
   return false
+}
+
+/** No more input than the rest of the piece that is being read. */
+function endPiece(): void {
+  const at = inputPosition()
+  for (let i = 0; i < endCount; i++) {
+    const end = <usize>load<u32>(ends + ((<usize>i) << 2))
+    if (end < at) continue
+    endInput(end)
+    return
+  }
 }
 
 /** Rows that have no data: black. */
@@ -423,15 +537,10 @@ function black(at: usize, n: i32): void {
   }
 }
 
-/** What follows the last row: the data of its piece as far as it can be read without more rows, and the chunks behind. */
+/** What follows the last row: the data of its piece as far as it can be read without more rows. */
 function checkEnd(): bool {
   const at = inputPosition()
-  for (let i = 0; i < endCount; i++) {
-    const end = <usize>load<u32>(ends + ((<usize>i) << 2))
-    if (end < at) continue
-    endInput(end)
-    break
-  }
+  endPiece()
   if (runOn() == STOP_ERROR) {
     fail(CORRUPT, 'the image data is damaged')
     return false
@@ -440,23 +549,21 @@ function checkEnd(): bool {
     fail(TRUNCATED, 'the file ends inside a chunk')
     return false
   }
-  return readBehind()
+  return status == 0
 }
 
-/** The chunks behind the data, up to the next frame: they must be whole as far as there are any, and may tell which way up. */
-function readBehind(): bool {
+/** The chunks behind the data, up to the next frame: they count like those before, whatever their checksums. */
+function readBehind(): void {
   for (let chunk = after; chunk + 8 <= fileEnd; chunk = nextChunk(chunk)) {
     const name = load<u32>(chunk, 4)
     if (!isName(chunk + 4) || name == IEND || (animated && name == FCTL)) break
     const bytes = <usize>be32(chunk)
-    if (<u64>chunk + 8 + bytes > <u64>fileEnd) {
-      fail(TRUNCATED, 'the file ends inside a chunk')
-      return false
-    }
-    readOrientation(name, chunk + 8, bytes)
+    if (<u64>chunk + 8 + bytes > <u64>fileEnd) return fail(TRUNCATED, 'the file ends inside a chunk')
+    if (name == IHDR && bytes < 13) return fail(CORRUPT, 'the header has a wrong length')
+    readChunk(chunk)
+    if (status != 0) return
   }
-  useProfile()
-  return status == 0
+  orient()
 }
 
 /** Undoes a row's filter in place. `above`: the finished row above; both have 16 zero bytes before them. */

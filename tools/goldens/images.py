@@ -38,11 +38,14 @@ def samples(data):
     """Pillow's answer, or None."""
     try:
         im = Image.open(io.BytesIO(data), formats=["JPEG", "PNG"])
-        kind = data[25] if im.format == "PNG" else None
+        kind = data[data.rfind(b"IHDR", 0, data.find(b"IDAT")) + 13] if im.format == "PNG" else None
         im.load()
-        im = ImageOps.exif_transpose(im)
     except Exception:
         return None
+    try:
+        im = ImageOps.exif_transpose(im)
+    except Exception:
+        pass  # EXIF that is no TIFF says nothing.
     clear = "transparency" in im.info or im.mode in ("RGBA", "LA", "PA")
     if im.mode == "I;16":
         a = (np.asarray(im) >> 8).astype("uint8")
@@ -188,25 +191,36 @@ def damage_png(data):
     return joined(parts)
 
 
-cases = []
-for i in range(96 if arithmetic else int(sys.argv[2]) if len(sys.argv) > 2 else 240):
-    if arithmetic:
-        kind, data, damage = "arithmetic", arithmetic_jpeg(i), damage_jpeg
-    else:
-        kind, make, damage = ("jpeg", jpeg, damage_jpeg) if i % 3 else ("png", png, damage_png)
-        data = make()
-    for _ in range(rng.choice([0, 1, 1, 1, 2])):
-        if len(data) > 40:
-            data = damage(data)
+def case_of(name, data):
+    """A case: what Pillow makes of a file."""
     a = samples(data)
-    case = {"name": f"{kind} {i}", "file": base64.b64encode(data).decode()}
+    case = {"name": name, "file": base64.b64encode(data).decode()}
     if a is None:
-        case["refused"] = True
-    else:
-        case["width"], case["height"] = a.shape[1], a.shape[0]
-        case["channels"] = 3 if a.ndim == 3 else 1
-        case["sha256"] = hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest()
-    cases.append(case)
-with open(sys.argv[1], "w") as f:
-    f.write('{ "cases": [\n' + ",\n".join(json.dumps(c) for c in cases) + "\n] }\n")
-print(len(cases), "cases,", sum("refused" in c for c in cases), "refused")
+        return {**case, "refused": True}
+    digest = hashlib.sha256(np.ascontiguousarray(a).tobytes()).hexdigest()
+    return {**case, "width": a.shape[1], "height": a.shape[0], "channels": 3 if a.ndim == 3 else 1, "sha256": digest}
+
+
+def write(path, cases):
+    with open(path, "w") as f:
+        f.write('{ "cases": [\n' + ",\n".join(json.dumps(c) for c in cases) + "\n] }\n")
+    print(len(cases), "cases,", sum("refused" in c for c in cases), "refused")
+
+
+def main():
+    cases = []
+    for i in range(96 if arithmetic else int(sys.argv[2]) if len(sys.argv) > 2 else 240):
+        if arithmetic:
+            kind, data, damage = "arithmetic", arithmetic_jpeg(i), damage_jpeg
+        else:
+            kind, make, damage = ("jpeg", jpeg, damage_jpeg) if i % 3 else ("png", png, damage_png)
+            data = make()
+        for _ in range(rng.choice([0, 1, 1, 1, 2])):
+            if len(data) > 40:
+                data = damage(data)
+        cases.append(case_of(f"{kind} {i}", data))
+    write(sys.argv[1], cases)
+
+
+if __name__ == "__main__":
+    main()

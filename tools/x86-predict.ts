@@ -11,8 +11,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { tool } from './codegen/arm-mca.ts'
-import { kernelCode } from './codegen/kernels.ts'
-import { flatten, loopsOf, type CompiledFunction, type Instruction, type Loop } from './codegen/v8-code.ts'
+import { run, x86Loops, type HotLoop } from './codegen/x86-loops.ts'
 import { table } from '../src/cli/text.ts'
 
 /** LLVM's names; which of them V8 takes AVX-VNNI on, and which have the 512-bit form. */
@@ -21,29 +20,13 @@ const PROCESSORS = [
   { name: 'sapphirerapids', avxVnni: true, wide: true },
   { name: 'znver4', avxVnni: false, wide: true },
   { name: 'znver5', avxVnni: true, wide: true },
-] as const
-type Processor = (typeof PROCESSORS)[number]
+]
 
 const REPEATS = 200
-
-interface HotLoop {
-  name: string
-  /** Assembly, AT&T syntax. */
-  lines: string[]
-  /** Multiply-adds of a turn, in terms of the plain sum. */
-  macs: number
-  runs(p: Processor): boolean
-}
 
 const option = (name: string): string | undefined => {
   const at = process.argv.indexOf(name)
   return at < 0 ? undefined : process.argv[at + 1]
-}
-
-function run(program: string, args: readonly string[], input?: string): string {
-  const { status, stdout, stderr } = spawnSync(program, args, { encoding: 'utf8', maxBuffer: 1 << 30, input })
-  if (status !== 0) throw new Error(`${program}: ${stderr.slice(0, 400)}`)
-  return stdout
 }
 
 /** Cycles of a turn in steady state, or undefined where LLVM does not know the processor. */
@@ -55,80 +38,6 @@ function cycles(lines: readonly string[], processor: string): number | undefined
   })
   const total = status === 0 ? stdout.match(/Total Cycles:\s+(\d+)/) : undefined
   return total ? Number(total[1]) / REPEATS : undefined
-}
-
-/** V8's instructions without branches, as LLVM writes them. */
-function disassemble(instructions: readonly Instruction[]): string[] {
-  const bytes = instructions
-    .filter((i) => i.target === undefined)
-    .map((i) => (i.code.match(/../g) ?? []).map((b) => `0x${b}`).join(' '))
-  const text = run(tool('llvm-mc')!, ['--disassemble', '--triple=x86_64', '-mattr=+avx2'], `${bytes.join('\n')}\n`)
-  return text
-    .split('\n')
-    .map((l) => l.trim())
-    .filter((l) => l && !l.startsWith('.'))
-}
-
-/** `vpaddd %xmm1, %xmm2, %xmm3` as its name and operands. */
-function parts(line: string): [op: string, ...operands: string[]] {
-  const [op = '', ...rest] = line.split(/\s+/)
-  return [op, ...rest.join('').split(/,(?![^(]*\))/)]
-}
-
-/** VPMADDUBSW, VPMADDWD by ones and VPADDD as one VPDPBUSD. */
-function withVnni(lines: readonly string[]): string[] {
-  const pending = new Map<string, [signed: string, unsigned: string]>()
-  const out: string[] = []
-  for (const line of lines) {
-    const [op, a = '', b = '', to = ''] = parts(line)
-    if (op === 'vpmaddubsw') pending.set(to, [a, b])
-    else if (op === 'vpmaddwd' && (pending.has(a) || pending.has(b))) {
-      const found = pending.get(a) ?? pending.get(b)!
-      pending.delete(a)
-      pending.delete(b)
-      pending.set(to, found)
-    } else if (op === 'vpaddd' && (pending.has(a) || pending.has(b))) {
-      const [sum, operands] = pending.has(a) ? [b, pending.get(a)!] : [a, pending.get(b)!]
-      if (sum !== to) out.push(`vmovdqa ${sum}, ${to}`)
-      out.push(`{vex} vpdpbusd ${operands.join(', ')}, ${to}`)
-    } else out.push(line)
-  }
-  // Ones are made anew for each product.
-  return lines.some((l) => l.startsWith('vpmaddubsw'))
-    ? out.filter((l) => !/^(vpcmpeqd|vpcmpeqw|vpsrlw|vpabsw)\b/.test(l))
-    : out
-}
-
-/** The innermost loop that multiplies most. */
-function hottest(functions: readonly CompiledFunction[], multiply: RegExp): Loop {
-  const count = (l: Loop): number => l.body.filter((i) => multiply.test(i.op)).length
-  const loops = functions.flatMap((f) => flatten(loopsOf(f))).filter((l) => l.inner.length === 0)
-  return loops.reduce((a, b) => (count(b) > count(a) ? b : a))
-}
-
-function ours(node: string): HotLoop[] {
-  const relaxed = kernelCode([node], 'relaxed')?.get('gemm_13')
-  const simd = kernelCode([node], 'simd')
-  if (!relaxed || !simd) throw new Error(`${node} does not print machine code, or build/ is empty: npm run build`)
-  const count = (lines: readonly string[], op: string): number => lines.filter((l) => l.includes(op)).length
-  const vnni = withVnni(disassemble(hottest(relaxed, /^vpmaddubsw|^vpdpbusd/).body))
-  const plain = disassemble(hottest(simd.get('gemm_0')!, /^vpmaddwd/).body)
-  const winograd = disassemble(hottest(simd.get('kernel_40')!, /^vpmaddwd/).body)
-  return [
-    {
-      name: 'Thimble gemm-4x8c4-dot (x86-vnni)',
-      lines: vnni,
-      macs: 16 * count(vnni, 'vpdpbusd'),
-      runs: (p) => p.avxVnni,
-    },
-    { name: 'Thimble gemm-4x8 (x86)', lines: plain, macs: 8 * count(plain, 'vpmaddwd'), runs: () => true },
-    {
-      name: 'Thimble winograd-4x8 (x86), 3x3 only',
-      lines: winograd,
-      macs: 4 * 8 * count(winograd, 'vpmaddwd'),
-      runs: () => true,
-    },
-  ]
 }
 
 interface Line {
@@ -171,7 +80,7 @@ function theirs(library: string): HotLoop[] {
 function main(): void {
   if (!tool('llvm-mca') || !tool('llvm-mc')) throw new Error('llvm-mc and llvm-mca are needed: install LLVM 19')
   const library = option('--library')
-  const loops = [...ours(option('--node') ?? process.execPath), ...(library ? theirs(library) : [])]
+  const loops = [...x86Loops(option('--node') ?? process.execPath), ...(library ? theirs(library) : [])]
   const rows = loops.map(({ name, lines, macs, runs }) => [
     name,
     String(macs),

@@ -17,6 +17,7 @@ export const KERNEL_NAMES: Readonly<Record<string, string>> = {
   gemm_12: 'gemm-4x8-shuffle',
   gemm_13: 'gemm-4x8c4-dot',
   kernel_40: 'winograd',
+  kernel_49: 'polyphase',
   kernel_5: 'depthwise-3x3',
   kernel_6: 'depthwise',
   kernel_7: 'fully-connected',

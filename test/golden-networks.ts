@@ -5,6 +5,7 @@ import { readModel } from '../src/formats/index.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import { elements, type Graph } from '../src/graph.ts'
 import type { TypedArray } from '../src/types.ts'
+import { madeNetworks } from './made-networks.ts'
 import { smallModels } from './small-models.ts'
 import { rng, root } from './util.ts'
 
@@ -28,7 +29,7 @@ export function goldenNetworks(): GoldenNetwork[] {
   const shipped = JSON.parse(readFileSync(`${root}weights/manifest.json`, 'utf8')) as Shipped[]
   const graphs: [string, Graph][] = [
     ...shipped.map(({ name, file }): [string, Graph] => [name, readModel(readFileSync(`${root}weights/${file}`))]),
-    ...smallModels().map(({ name, graph }): [string, Graph] => [name, graph]),
+    ...[...smallModels(), ...madeNetworks()].map(({ name, graph }): [string, Graph] => [name, graph]),
   ]
   return graphs.map(([name, graph]) => ({ name, graph, tflite: writeTflite(graph) }))
 }

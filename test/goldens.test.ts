@@ -1,18 +1,22 @@
-/** Whole models and single-op models against LiteRT's recorded bytes: equality in every variant and plan. */
+/**
+ * The public models and single-op models of ../shared against LiteRT's recorded bytes: equality in every variant and
+ * plan. test/goldens-models.test.ts and test/op-goldens.test.ts do the same for what the repository holds.
+ */
 import { readdirSync, readFileSync } from 'node:fs'
-import { gunzipSync } from 'node:zlib'
+import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { arrayType, Engine, instantiateProgram, sharedMemory, tensorInfo } from '../src/engine.ts'
+import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../src/engine.ts'
 import { readTflite } from '../src/formats/tflite.ts'
-import type { DType } from '../src/graph.ts'
 import { fastRuntime } from '../src/load-node.ts'
 import { loadModel } from '../src/node.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { runtimeModule } from '../src/runtime.ts'
-import type { TensorInfo, TypedArray } from '../src/types.ts'
-import { CHOICES, missing, nameOf, optionsOf } from './choices.ts'
-import { equalBytes, need, shared, skip } from './util.ts'
+import type { TensorInfo } from '../src/types.ts'
+import { type Choice, CHOICES, nameOf, optionsOf } from './choices.ts'
+import { layerCases, lines, typed, type OneRun } from './op-cases.ts'
+import { checkCases, recordedNetworks } from './recorded.ts'
+import { equalBytes, shared, skip } from './util.ts'
 
 const MODELS = [
   'mobilenet_v1_0.25_128_quant',
@@ -28,68 +32,56 @@ const MODELS = [
   'deeplabv3_mnv2_dm05_pascal_quant',
   'movenet_single_pose_lightning_ptq',
 ]
-for (const { name, reason } of missing) skip(`goldens, ${name}`, reason)
 
-function typed(bytes: Uint8Array, dtype: DType): TypedArray {
-  // A copy that starts at offset 0: Buffers share one pool.
-  return new (arrayType(dtype))(new Uint8Array(bytes).buffer)
+const goldens = shared('goldens')
+if (goldens === undefined) skip('public models and single ops', '../shared is missing')
+else {
+  for (const name of MODELS) for (const choice of CHOICES) registerModel(goldens, name, choice)
+  for (const choice of CHOICES) registerOps(join(goldens, 'ops.jsonl.gz'), choice)
+  test('every golden model is tested or named here', () => {
+    // Their ops are outside the supported set: LSTM and float convolutions.
+    const known = new Set([...MODELS, 'keras_lstm_mnist_ptq', 'vww_96_float'])
+    const extra = readdirSync(goldens, { withFileTypes: true })
+      .filter((e) => e.isDirectory() && !known.has(e.name))
+      .map((e) => e.name)
+    if (extra.length) throw new Error(`golden models without a test: ${extra.join(', ')}`)
+  })
 }
 
-for (const name of MODELS) {
-  for (const choice of CHOICES) {
-    for (const plan of ['speed', 'size'] as const) {
-      need(
-        test,
-        `${name} ${nameOf(choice)} ${plan}`,
-        { resource: shared(`goldens/${name}/manifest.json`), missing: '../shared is missing' },
-        async (path) => {
-          const dir = path.replace(/manifest\.json$/, '')
-          const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
-          const model = await loadModel(shared(`models/${name}.tflite`)!, { ...optionsOf(choice), plan })
-          assert.is(model.kernels, choice.kernels)
-          // The scalar kernels are slow, and the others many: a photo, noise and an extreme are enough there.
-          const chosen =
-            choice.variant === 'scalar' || choice.kernels !== 'generic' ? cases.filter((_, i) => i % 4 === 0) : cases
-          for (const c of chosen) {
-            const out = model.run(typed(readFileSync(`${dir}${c}.in0.bin`), model.inputs[0]!.dtype))
-            out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
-          }
-          model.dispose()
-        },
-      )
-    }
+function registerModel(folder: string, name: string, choice: Choice): void {
+  for (const plan of ['speed', 'size'] as const) {
+    test(`${name} ${nameOf(choice)} ${plan}`, async () => {
+      const dir = join(folder, name, '/')
+      const { cases } = JSON.parse(readFileSync(`${dir}manifest.json`, 'utf8')) as { cases: string[] }
+      const model = await loadModel(shared(`models/${name}.tflite`)!, { ...optionsOf(choice), plan })
+      assert.is(model.kernels, choice.kernels)
+      // The scalar kernels are slow, and the others many: a photo, noise and an extreme are enough there.
+      const chosen =
+        choice.variant === 'scalar' || choice.kernels !== 'generic' ? cases.filter((_, i) => i % 4 === 0) : cases
+      for (const c of chosen) {
+        const out = model.run(typed(readFileSync(`${dir}${c}.in0.bin`), model.inputs[0]!.dtype))
+        out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
+      }
+      model.dispose()
+    })
   }
 }
 
-interface OpCase {
-  kind: string
-  model: string
-  inputs: { data: string }[]
-  outputs: { data: string }[]
-}
-
-for (const choice of CHOICES) {
-  need(
-    test,
-    `single-op models, ${nameOf(choice)}`,
-    { resource: shared('goldens/ops.jsonl.gz'), missing: '../shared is missing' },
-    async (path) => {
-      const failures = new Map<string, string>()
-      let count = 0
-      for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
-        const c = JSON.parse(line) as OpCase
-        count++
-        try {
-          const model = await loadModel(Buffer.from(c.model, 'base64'), optionsOf(choice))
-          const out = model.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), model.inputs[i]!.dtype)))
-          c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `output ${i}`))
-        } catch (error) {
-          if (!failures.has(c.kind)) failures.set(c.kind, `line ${count}: ${(error as Error).message}`)
-        }
+function registerOps(path: string, choice: Choice): void {
+  test(`single-op models, ${nameOf(choice)}`, async () => {
+    const failures = new Map<string, string>()
+    for (const [k, line] of lines(path).entries()) {
+      const c = JSON.parse(line) as OneRun
+      try {
+        const model = await loadModel(Buffer.from(c.model, 'base64'), optionsOf(choice))
+        const out = model.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), model.inputs[i]!.dtype)))
+        c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `output ${i}`))
+      } catch (error) {
+        if (!failures.has(c.kind)) failures.set(c.kind, `line ${k + 1}: ${(error as Error).message}`)
       }
-      if (failures.size) throw new Error([...failures].map(([kind, why]) => `${kind}: ${why}`).join('\n'))
-    },
-  )
+    }
+    if (failures.size) throw new Error([...failures].map(([kind, why]) => `${kind}: ${why}`).join('\n'))
+  })
 }
 
 /** With every 3x3 convolution that can take Winograd's form in it, whether that pays or not. */
@@ -107,49 +99,24 @@ for (const choice of CHOICES.filter((c) => c.kernels === 'x86' || c.kernels === 
     }
   }
 
-  need(
-    test,
-    `winograd forced, ${nameOf(choice)}`,
-    { resource: shared('goldens/ops.jsonl.gz'), missing: '../shared is missing' },
-    (path) => {
-      let ops = 0
-      for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
-        const c = JSON.parse(line) as OpCase
-        if (!/conv/i.test(c.kind)) continue
-        const { engine, taken } = load(Buffer.from(c.model, 'base64'))
-        ops += taken
-        const out = engine.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), engine.inputs[i]!.dtype)))
-        c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${c.kind}, output ${i}`))
+  test(`winograd forced, ${nameOf(choice)}`, () => {
+    let taken = 0
+    for (const { note, model, runs } of layerCases({ own: /^CONV_2D/, bundled: /conv/i })) {
+      const made = load(Buffer.from(model, 'base64'))
+      taken += made.taken
+      for (const { inputs, outputs } of runs) {
+        const out = made.engine.run(inputs.map((x, i) => typed(Buffer.from(x, 'base64'), made.engine.inputs[i]!.dtype)))
+        outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${note}, output ${i}`))
       }
-      let layers = 0
-      for (const name of MODELS) {
-        const dir = shared(`goldens/${name}/`)!
-        const { cases } = JSON.parse(readFileSync(`${dir}manifest.json`, 'utf8')) as { cases: string[] }
-        const { engine, taken } = load(readFileSync(shared(`models/${name}.tflite`)!))
-        layers += taken
-        if (!taken) continue
-        for (const c of cases) {
-          const out = engine.run(typed(readFileSync(`${dir}${c}.in0.bin`), engine.inputs[0]!.dtype))
-          out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${name} ${c} output ${i}`))
-        }
-      }
-      if (!layers) throw new Error(`${ops} ops and no layer of a model took the form`)
-    },
-  )
+    }
+    let layers = 0
+    for (const network of recordedNetworks) {
+      const made = load(readFileSync(network.path))
+      layers += made.taken
+      if (made.taken) checkCases(made.engine, network)
+    }
+    assert.ok(layers > 0, `${taken} ops and no layer of a model took the form`)
+  })
 }
-
-need(
-  test,
-  'every golden model is tested or named here',
-  { resource: shared('goldens'), missing: '../shared is missing' },
-  (path) => {
-    // Their ops are outside the supported set: LSTM and float convolutions.
-    const known = new Set([...MODELS, 'keras_lstm_mnist_ptq', 'vww_96_float'])
-    const extra = readdirSync(path, { withFileTypes: true })
-      .filter((e) => e.isDirectory() && !known.has(e.name))
-      .map((e) => e.name)
-    if (extra.length) throw new Error(`golden models without a test: ${extra.join(', ')}`)
-  },
-)
 
 test.run()

@@ -2,20 +2,12 @@
  * Small models of one op against what LiteRT answered (tools/goldens/record.py): equality in every variant and plan.
  * THIMBLE_OP_GOLDENS=DIR takes a larger set of the same form; THIMBLE_OP_KINDS=TILE,GATHER some kinds of it.
  */
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
-import { gunzipSync } from 'node:zlib'
+import { existsSync, readdirSync } from 'node:fs'
 import { test } from 'uvu'
-import { arrayType } from '../src/engine.ts'
-import type { DType } from '../src/graph.ts'
 import { loadModel } from '../src/node.ts'
-import type { LoadOptions, TypedArray } from '../src/types.ts'
+import type { LoadOptions } from '../src/types.ts'
+import { opCasesOf, typed, type OpCase } from './op-cases.ts'
 import { equalBytes, root } from './util.ts'
-
-interface OpCase {
-  note: string
-  model: string
-  runs: { inputs: string[]; outputs: { dtype: DType; shape: number[]; data: string }[] }[]
-}
 
 const directory = process.env.THIMBLE_OP_GOLDENS ?? `${root}test/goldens/ops`
 const kinds = process.env.THIMBLE_OP_KINDS?.split(',')
@@ -25,8 +17,6 @@ const CHOICES: LoadOptions[] = [
   { variant: 'scalar', plan: 'speed' },
   { variant: 'scalar', plan: 'size' },
 ]
-
-const typed = (bytes: Uint8Array, dtype: DType): TypedArray => new (arrayType(dtype))(new Uint8Array(bytes).buffer)
 
 async function check(c: OpCase, options: LoadOptions): Promise<void> {
   const model = await loadModel(Buffer.from(c.model, 'base64'), options)
@@ -50,12 +40,8 @@ for (const file of files.filter((f) => f.endsWith('.jsonl.gz'))) {
   if (kinds && !kinds.includes(kind)) continue
   test(kind, async () => {
     const failures: string[] = []
-    const lines = gunzipSync(readFileSync(`${directory}/${file}`))
-      .toString()
-      .trim()
-      .split('\n')
-    for (const [i, line] of lines.entries()) {
-      const c = JSON.parse(line) as OpCase
+    const cases = opCasesOf(directory, new RegExp(`^${kind}$`))
+    for (const [i, c] of cases.entries()) {
       for (const options of CHOICES) {
         try {
           await check(c, options)
@@ -65,7 +51,7 @@ for (const file of files.filter((f) => f.endsWith('.jsonl.gz'))) {
         }
       }
     }
-    if (failures.length) throw new Error(`${failures.length} of ${lines.length}\n${failures.slice(0, 5).join('\n')}`)
+    if (failures.length) throw new Error(`${failures.length} of ${cases.length}\n${failures.slice(0, 5).join('\n')}`)
   })
 }
 

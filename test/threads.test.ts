@@ -1,5 +1,5 @@
 /** Threads: the same bytes as one thread, run after run, from worker threads on shared memory. */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Worker } from 'node:worker_threads'
@@ -8,8 +8,9 @@ import type { ThimbleError } from '../src/errors.ts'
 import { loadModel } from '../src/node.ts'
 import { loadGraph } from '../src/load-graph.ts'
 import { compileModel } from '../src/plan/compile.ts'
+import { checkCases, recordedNetworks } from './recorded.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
-import { equalBytes, need, rng, root, shared, skip } from './util.ts'
+import { equalBytes, rng, root, skip } from './util.ts'
 import type { TypedArray } from '../src/types.ts'
 
 // Node's workers load the built file, see src/threads/pool.ts.
@@ -96,34 +97,14 @@ if (built) {
     assert.ok(program.workers.every((w) => w.count > 2))
   })
 
-  for (const name of [
-    'vww_96_int8',
-    'tf2_mobilenet_v2_1.0_224_ptq',
-    'mobilenet_v1_0.25_128_quant',
-    'deeplabv3_mnv2_dm05_pascal_quant',
-  ]) {
-    need(
-      test,
-      `${name}, 2 threads, goldens`,
-      { resource: shared(`goldens/${name}/manifest.json`), missing: '../shared is missing' },
-      async (path) => {
-        const dir = path.replace(/manifest\.json$/, '')
-        for (const plan of ['speed', 'size'] as const) {
-          const model = await loadModel(shared(`models/${name}.tflite`)!, { threads: 2, plan })
-          for (const c of (JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }).cases) {
-            const input = new (arrayType(model.inputs[0]!.dtype))(
-              new Uint8Array(readFileSync(`${dir}${c}.in0.bin`)).buffer,
-            ) as TypedArray
-            for (let k = 0; k < 3; k++) {
-              model
-                .run(input)
-                .forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${c}, run ${k}, output ${i}`))
-            }
-          }
-          model.dispose()
-        }
-      },
-    )
+  for (const network of recordedNetworks.filter(({ macs }) => macs > 5e6)) {
+    test(`${network.name}, 2 threads, LiteRT's bytes`, async () => {
+      for (const plan of ['speed', 'size'] as const) {
+        const model = await loadModel(network.path, { threads: 2, plan })
+        for (let k = 0; k < 3; k++) checkCases(model, network)
+        model.dispose()
+      }
+    })
   }
 
   test('a worker that does not start, an engine that has none', async () => {

@@ -7,7 +7,6 @@ import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { arrayType, Engine, instantiateProgram, tensorInfo } from '../src/engine.ts'
@@ -15,10 +14,11 @@ import { readTflite } from '../src/formats/tflite.ts'
 import type { Activation, Graph, Padding } from '../src/graph.ts'
 import { chooseKernels, dotOf, engineFeatures, type ProbeExports } from '../src/kernels.ts'
 import { compileModel } from '../src/plan/compile.ts'
-import type { TypedArray } from '../src/types.ts'
+import { layerCases, typed } from './op-cases.ts'
 import { oracle } from './oracle.ts'
+import { checkCases, recordedNetworks } from './recorded.ts'
 import { GraphBuilder } from './small-models.ts'
-import { equalBytes, errorCode, need, rng, root, shared } from './util.ts'
+import { equalBytes, errorCode, rng, root } from './util.ts'
 
 const asc = join(dirname(createRequire(import.meta.url).resolve('assemblyscript/package.json')), 'bin/asc.js')
 
@@ -111,55 +111,26 @@ test('convolutions of any shape against the oracle, both plans', () => {
   for (const kernel of ['gemm-4x8c4-dot', 'conv-gemm-4x8c4-dot', 'gemm-4x8']) assert.ok(seen.has(kernel), kernel)
 })
 
-const typed = (bytes: Uint8Array, dtype: Parameters<typeof arrayType>[0]): TypedArray =>
-  new (arrayType(dtype))(new Uint8Array(bytes).buffer)
-
-for (const name of [
-  'tf2_mobilenet_v2_1.0_224_ptq',
-  'mobilenet_v1_0.25_128_quant',
-  'vww_96_int8',
-  'pretrainedResnet_quant',
-  'movenet_single_pose_lightning_ptq',
-]) {
-  need(
-    test,
-    `${name} as LiteRT has it`,
-    { resource: shared(`goldens/${name}/manifest.json`), missing: '../shared is missing' },
-    (path) => {
-      const dir = path.replace(/manifest\.json$/, '')
-      const { cases } = JSON.parse(readFileSync(path, 'utf8')) as { cases: string[] }
-      const { engine } = engineOf(readTflite(readFileSync(shared(`models/${name}.tflite`)!)))
-      for (const c of cases.slice(0, 4)) {
-        const out = engine.run(typed(readFileSync(`${dir}${c}.in0.bin`), engine.inputs[0]!.dtype))
-        out.forEach((o, i) => equalBytes(o, readFileSync(`${dir}${c}.out${i}.bin`), `${c} output ${i}`))
-      }
-    },
-  )
+for (const network of recordedNetworks) {
+  test(`${network.name} as LiteRT has it`, () => {
+    const { engine } = engineOf(readTflite(readFileSync(network.path)))
+    checkCases(engine, network, network.cases.slice(0, 4))
+  })
 }
 
-need(
-  test,
-  'single-op models as LiteRT has them',
-  { resource: shared('goldens/ops.jsonl.gz'), missing: '../shared is missing' },
-  (path) => {
-    interface OpCase {
-      kind: string
-      model: string
-      inputs: { data: string }[]
-      outputs: { data: string }[]
+test('single-op models as LiteRT has them', () => {
+  const cases = layerCases({ own: /^(CONV_2D.*|DEPTHWISE_CONV_2D|FULLY_CONNECTED)$/, bundled: /conv|fc|GEMM|dw/i })
+  let dots = 0
+  for (const { note, model, runs } of cases) {
+    const { engine, kernels } = engineOf(readTflite(Buffer.from(model, 'base64')))
+    if ([...kernels].some((k) => k.endsWith('4x8c4-dot'))) dots++
+    for (const { inputs, outputs } of runs) {
+      const out = engine.run(inputs.map((x, i) => typed(Buffer.from(x, 'base64'), engine.inputs[i]!.dtype)))
+      outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${note}, output ${i}`))
     }
-    let dots = 0
-    for (const line of gunzipSync(readFileSync(path)).toString().trim().split('\n')) {
-      const c = JSON.parse(line) as OpCase
-      if (!/conv|fc|GEMM|dw/i.test(c.kind)) continue
-      const { engine, kernels } = engineOf(readTflite(Buffer.from(c.model, 'base64')))
-      if ([...kernels].some((k) => k.endsWith('4x8c4-dot'))) dots++
-      const out = engine.run(c.inputs.map((x, i) => typed(Buffer.from(x.data, 'base64'), engine.inputs[i]!.dtype)))
-      c.outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${c.kind}, output ${i}`))
-    }
-    assert.ok(dots > 0)
-  },
-)
+  }
+  assert.ok(dots > 0)
+})
 
 test('refused by name where the engine has another relaxed dot product', () => {
   if (engineFeatures().unsignedDot) return

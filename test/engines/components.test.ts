@@ -16,7 +16,8 @@ import { decodeImage } from '../../src/image/decode.ts'
 import { loadGraph } from '../../src/load-graph.ts'
 import { packGraph } from '../../src/pack/pack.ts'
 import { finderOf, grid, HEADS, PHOTOS } from '../head-networks.ts'
-import { need, root, shared } from '../util.ts'
+import { recordedNetworks } from '../recorded.ts'
+import { need, root } from '../util.ts'
 import { ENGINES } from './engines.ts'
 
 const test = suite('engines: components')
@@ -123,25 +124,18 @@ for (const { title, ready, ask } of HOSTS) {
     }
   })
 
-  const golden = shared('goldens/vww_96_int8')
-  need(
-    test,
-    `${title}: raw tensors give LiteRT's bytes`,
-    { resource: ready && golden, missing: `${missing}, or ../shared` },
-    async (from) => {
-      const model = new Uint8Array(readFileSync(shared('models/vww_96_int8.tflite')!))
-      const component = await packed('vww', readModel(model), 'component')
-      const cases = ['random1', 'all_max']
-      const answers = ask(
-        component,
-        cases.map((name) => `run=b:${join(from, `${name}.in0.bin`)}`),
-      )
-      assert.equal(
-        answers,
-        cases.map((name) => [...new Int8Array(new Uint8Array(readFileSync(join(from, `${name}.out0.bin`))).buffer)]),
-      )
-    },
-  )
+  need(test, `${title}: raw tensors give LiteRT's bytes`, { resource: ready, missing }, async () => {
+    const { name, path, cases } = recordedNetworks.find(({ macs }) => macs > 5e6)!
+    const component = await packed('raw', readModel(new Uint8Array(readFileSync(path))), 'component')
+    const chosen = cases.slice(0, 2)
+    const calls = chosen.map((c) => {
+      const file = join(dir, `${c.name}.bin`)
+      writeFileSync(file, c.inputs[0]!)
+      return `run=b:${file}`
+    })
+    const answers = ask(component, calls) as number[][]
+    chosen.forEach((c, i) => c.check(Uint8Array.from(answers[i]!), 0, `${name}, case ${c.name}`))
+  })
 }
 
 need(

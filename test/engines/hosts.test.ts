@@ -1,13 +1,15 @@
 /** examples/hosts: programs in several languages give the same bytes for the same tensor. */
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { HOSTS, modules, ready, run } from '../../examples/hosts/table.ts'
-import { equalBytes, root, shared, skip } from '../util.ts'
+import { recordedNetworks } from '../recorded.ts'
+import { root, skip } from '../util.ts'
 
 const test = suite('engines: hosts')
-const [model, golden] = [shared('models/vww_96_int8.tflite'), shared('goldens/vww_96_int8')]
+const network = recordedNetworks.find(({ macs }) => macs > 5e6)!
 
 /** Sources that people copy. */
 const SOURCES = [
@@ -28,22 +30,24 @@ test('every program is at most 40 lines', () => {
   }
 })
 
-if (model === undefined || golden === undefined) skip('hosts', 'no ../shared with models and recorded answers')
-else {
-  const paths = await modules(model)
-  for (const host of HOSTS) {
-    // Nothing that takes minutes is built here: examples/hosts/table.ts does that.
-    const wasm = paths[host.variant]
-    if (!ready(host, wasm, false)) {
-      skip(host.name, 'not built; tsx examples/hosts/table.ts MODEL INPUT builds it')
-      continue
-    }
-    test(`${host.name}: LiteRT's bytes`, () => {
-      const { output, said } = run(host, wasm, join(golden, 'cat.in0.bin'))
-      equalBytes(output, readFileSync(join(golden, 'cat.out0.bin')), host.name)
-      assert.match(said, /^\d+\.\d\d ms/)
-    })
+const dir = mkdtempSync(join(tmpdir(), 'thimble-hosts-'))
+test.after(() => rmSync(dir, { recursive: true, force: true }))
+const input = join(dir, 'input.bin')
+const [first] = network.cases
+writeFileSync(input, first!.inputs[0]!)
+const paths = await modules(network.path)
+for (const host of HOSTS) {
+  // Nothing that takes minutes is built here: examples/hosts/table.ts does that.
+  const wasm = paths[host.variant]
+  if (!ready(host, wasm, false)) {
+    skip(host.name, 'not built; tsx examples/hosts/table.ts MODEL INPUT builds it')
+    continue
   }
+  test(`${host.name}: LiteRT's bytes`, () => {
+    const { output, said } = run(host, wasm, input)
+    first!.check(output, 0, host.name)
+    assert.match(said, /^\d+\.\d\d ms/)
+  })
 }
 
 test.run()

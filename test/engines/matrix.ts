@@ -1,25 +1,14 @@
 /** models x engines: runs the goldens of each model on each engine, and compares bytes. */
 import { spawn } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readModel } from '../../src/formats/index.ts'
 import { packGraph, type PackedModel } from '../../src/pack/pack.ts'
 import { parseModule, walkBody } from '../../src/pack/wasm.ts'
 import type { Variant } from '../../src/types.ts'
-import { equalBytes, shared } from '../util.ts'
+import { recordedNetworks, type RecordedCase, type RecordedNetwork } from '../recorded.ts'
 import { installed, macLimit, type Engine } from './engines.ts'
-
-/** Models with recorded answers of LiteRT. Multiply-adds, for the engines' limits. */
-export const MODELS: readonly { name: string; macs: number }[] = [
-  { name: 'ad01_int8', macs: 0.3e6 },
-  { name: 'kws_ref_model', macs: 2.7e6 },
-  { name: 'vww_96_int8', macs: 7.5e6 },
-  { name: 'pretrainedResnet_quant', macs: 12.5e6 },
-  { name: 'mobilenet_v1_0.25_128_quant', macs: 13.6e6 },
-  { name: 'tf2_mobilenet_v2_1.0_224_ptq', macs: 301e6 },
-  { name: 'deeplabv3_mnv2_dm05_pascal_quant', macs: 900e6 },
-]
 
 export interface Cell {
   model: string
@@ -60,7 +49,7 @@ export function relaxedInstructions(wasm: Uint8Array): number {
 
 /** The cells of one engine's column: its variants times the models that are small enough for it. */
 export const cells = (engine: Engine): Cell[] =>
-  MODELS.flatMap(({ name, macs }) =>
+  recordedNetworks.flatMap(({ name, macs }) =>
     engine.variants
       .filter((v) => macs <= macLimit(engine, v) && !(v === 'relaxed' && name === PLAIN))
       .map((variant) => ({ model: name, variant })),
@@ -69,13 +58,15 @@ export const cells = (engine: Engine): Cell[] =>
 const scratch = mkdtempSync(join(tmpdir(), 'thimble-engines-'))
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
 
+const network = (name: string): RecordedNetwork => recordedNetworks.find((n) => n.name === name)!
+
 const packed = new Map<string, Promise<PackedModel>>()
 /** Path of a packed model, made on first use. */
 async function modulePath(model: string, variant: Variant): Promise<string> {
   const path = join(scratch, `${model}-${variant}.wasm`)
   let made = packed.get(path)
   if (!made) {
-    made = packGraph(readModel(new Uint8Array(readFileSync(shared(`models/${model}.tflite`)!)), model), {
+    made = packGraph(readModel(new Uint8Array(readFileSync(network(model).path)), model), {
       variant,
       name: model,
       ...(variant === 'relaxed' ? { kernels: 'arm-dot' as const } : {}),
@@ -119,12 +110,9 @@ function run(
 }
 
 /** Recorded cases, at most `count`, spread over the list. */
-function pick(model: string, count: number): string[] {
-  const { cases } = JSON.parse(readFileSync(shared(`goldens/${model}/manifest.json`)!, 'utf8')) as { cases: string[] }
-  return Array.from(
-    { length: Math.min(count, cases.length) },
-    (_, i) => cases[Math.floor((i * cases.length) / Math.min(count, cases.length))]!,
-  )
+function pick(cases: readonly RecordedCase[], count: number): RecordedCase[] {
+  const some = Math.min(count, cases.length)
+  return Array.from({ length: some }, (_, i) => cases[Math.floor((i * cases.length) / some)]!)
 }
 
 interface Job {
@@ -139,26 +127,24 @@ const INEXACT = /thimble_invoke returned 5\b/
 
 /** What to give a host for one cell, and the comparison of what it wrote with every output of every case. */
 async function job(engine: Engine, { model, variant }: Cell, options: RunOptions): Promise<Job> {
-  const golden = (name: string): string => join(shared(`goldens/${model}`)!, name)
-  const chosen = pick(model, options.cases ?? (MODELS.find((m) => m.name === model)!.macs > 100e6 ? 1 : 2))
-  const outputs = (JSON.parse(readFileSync(golden('manifest.json'), 'utf8')) as { outputs: unknown[] }).outputs.length
+  const { macs, path, outputs, cases } = network(model)
+  const chosen = pick(cases, options.cases ?? (macs > 100e6 ? 1 : 2))
   const dir = join(scratch, `${engine.id}-${model}-${variant}`)
   mkdirSync(dir, { recursive: true })
-  const file =
-    engine.runs === 'module' ? await modulePath(model, variant) : `${shared(`models/${model}.tflite`)!}?${variant}`
-  const args = chosen.map((name) => {
-    const inputs: string[] = []
-    for (let i = 0; existsSync(golden(`${name}.in${i}.bin`)); i++) inputs.push(golden(`${name}.in${i}.bin`))
-    return `${inputs.join(',')}=${join(dir, name)}.`
+  const file = engine.runs === 'module' ? await modulePath(model, variant) : `${path}?${variant}`
+  const args = chosen.map(({ name, inputs }) => {
+    const files = inputs.map((bytes, i) => {
+      const input = join(dir, `${name}.in${i}.bin`)
+      writeFileSync(input, bytes)
+      return input
+    })
+    return `${files.join(',')}=${join(dir, name)}.`
   })
   const compare = (): void => {
-    for (const name of chosen) {
+    for (const { name, check } of chosen) {
       for (let i = 0; i < outputs; i++) {
-        equalBytes(
-          readFileSync(join(dir, `${name}.${i}`)),
-          readFileSync(golden(`${name}.out${i}.bin`)),
-          `${model} (${variant}) on ${engine.title}, case ${name}, output ${i}`,
-        )
+        const what = `${model} (${variant}) on ${engine.title}, case ${name}, output ${i}`
+        check(readFileSync(join(dir, `${name}.${i}`)), i, what)
       }
     }
     rmSync(dir, { recursive: true })

@@ -5,7 +5,7 @@
 Writes OUT_DIR/KIND.jsonl.gz, one model a line: {"kind", "note", "model", "runs": [{"inputs": [..], "outputs": [..]}]}, the
 model and tensors in base64 (a .tflite; row-major little-endian bytes). The runs of a model follow each other without a
 reset in between. Equal arguments give equal bytes. test/goldens/ops is `--cases 12`, of
-16-bit kinds 2 to 4; a few hundred cases a kind are for
+layers (kinds_layers.py but CONV_2D-3x3) 24, of 16-bit kinds 2 to 4; a few hundred cases a kind are for
 judging a change: THIMBLE_OP_GOLDENS=OUT_DIR npx tsx test/index.ts op-goldens.
 Needs ai-edge-litert 2.3.0, numpy, flatbuffers; default interpreter, one thread, x86-64.
 

@@ -11,7 +11,7 @@ import { basename, join } from 'node:path'
 
 const root = new URL('../../', import.meta.url).pathname
 const shared = join(root, '../shared')
-const GUIDES = ['edge-impulse-fomo', 'movenet', 'run-your-yolo', 'why-is-my-prediction-wrong']
+const GUIDES = ['edge-impulse-fomo', 'models', 'movenet', 'run-your-yolo', 'why-is-my-prediction-wrong']
 
 /** Files that the guides name, and photos/, which is all of the photos. */
 function folderOfFiles(): string {
@@ -47,6 +47,8 @@ function lineOf(said: string, got: string): string {
 /** The lines that should stand below a command where these do. */
 function corrected(lines: readonly string[], got: readonly string[]): string[] {
   const until = lines.findIndex((line) => line.trim() === '…')
+  // What is there to its last line is there whole.
+  if (until < 0 && lines.at(-1) === got.at(-1)) return [...got]
   if (until !== 0) {
     const least = until < 0 ? lines.length : until
     return [...got.slice(0, least).map((line, i) => lineOf(lines[i]!, line)), ...lines.slice(least)]

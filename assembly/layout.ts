@@ -797,7 +797,7 @@ export const REDUCE_PRODUCT_FLOAT = 10
 }
 
 /**
- * Element by element on 32-bit words, d0 x d1 x d2 x d3 of them; strides of the operands in bytes, the output is
+ * Element by element on words of 32 or 64 bits, d0 x d1 x d2 x d3 of them; strides of the operands in bytes, the output is
  * contiguous. `kind`: an ARITHMETIC_ constant.
  */
 @unmanaged export class ArithmeticRecord extends Record {
@@ -841,6 +841,8 @@ export const ARITHMETIC_INT_MINIMUM = 10
 export const ARITHMETIC_INT_SQUARED_DIFFERENCE = 11
 export const ARITHMETIC_INT_FLOOR_MOD = 12
 export const ARITHMETIC_INT_DIV = 13
+/** Added to the kinds of int32: the same on int64. */
+export const ARITHMETIC_LONG = 32
 /** float32. */
 export const ARITHMETIC_FLOAT_MAXIMUM = 14
 export const ARITHMETIC_FLOAT_MINIMUM = 15

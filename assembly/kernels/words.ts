@@ -1,4 +1,4 @@
-/** Kernels on 32-bit words: arithmetic of coordinates and indices, gathering by index. */
+/** Kernels on words: arithmetic of coordinates and indices, gathering by index. */
 import {
   ARITHMETIC_FLOAT_ADD,
   ARITHMETIC_FLOAT_DIV,
@@ -19,6 +19,7 @@ import {
   ARITHMETIC_INT_SQUARED_DIFFERENCE,
   ARITHMETIC_INT_SUB,
   ARITHMETIC_INT_TO_FLOAT,
+  ARITHMETIC_LONG,
   ArithmeticRecord,
   GatherNdRecord,
   STATUS_BAD_INDEX,
@@ -30,20 +31,20 @@ import { flush } from './float-unary'
 /** The quotient that does not fit wraps; by 0: 0. */
 // @ts-ignore: decorator
 @inline
-function divide(a: i32, b: i32): i32 {
-  return b == -1 ? -a : b ? a / b : 0
+function divide<T>(a: T, b: T): T {
+  return b == <T>-1 ? <T>0 - a : b != <T>0 ? a / b : <T>0
 }
 
 /** The remainder, of the dividend's sign; by 0: 0. */
 // @ts-ignore: decorator
 @inline
-function remainder(a: i32, b: i32): i32 {
-  return b == -1 || !b ? 0 : a % b
+function remainder<T>(a: T, b: T): T {
+  return b == <T>-1 || b == <T>0 ? <T>0 : a % b
 }
 
 // @ts-ignore: decorator
 @inline
-function combineInts(kind: i32, a: i32, b: i32): i32 {
+function combineInts<T>(kind: i32, a: T, b: T): T {
   switch (kind) {
     case ARITHMETIC_INT_ADD:
       return a + b
@@ -52,20 +53,30 @@ function combineInts(kind: i32, a: i32, b: i32): i32 {
     case ARITHMETIC_INT_MUL:
       return a * b
     case ARITHMETIC_INT_FLOOR_DIV:
-      return divide(a, b) - i32(remainder(a, b) != 0 && (a ^ b) < 0)
+      return divide<T>(a, b) - <T>(remainder<T>(a, b) != <T>0 && (a ^ b) < <T>0)
     case ARITHMETIC_INT_FLOOR_MOD: {
-      const rest = remainder(a, b)
-      return rest && (rest ^ b) < 0 ? rest + b : rest
+      const rest = remainder<T>(a, b)
+      return rest != <T>0 && (rest ^ b) < <T>0 ? rest + b : rest
     }
     case ARITHMETIC_INT_DIV:
-      return divide(a, b)
+      return divide<T>(a, b)
     case ARITHMETIC_INT_MAXIMUM:
-      return max(a, b)
+      return max<T>(a, b)
     case ARITHMETIC_INT_MINIMUM:
-      return min(a, b)
+      return min<T>(a, b)
     default:
       return (a - b) * (a - b)
   }
+}
+
+/** One element of int32 or int64, within the limits of the fused activation. */
+// @ts-ignore: decorator
+@inline
+function storeInt<T>(r: ArithmeticRecord, to: usize, a: usize, b: usize): void {
+  let y = combineInts<T>(r.kind & ~ARITHMETIC_LONG, load<T>(a), load<T>(b))
+  if (r.clamped & 1) y = max<T>(y, <T>r.low)
+  if (r.clamped & 2) y = min<T>(y, <T>r.high)
+  store<T>(to, y)
 }
 
 // @ts-ignore: decorator
@@ -93,7 +104,7 @@ function combineFloats(kind: i32, a: f32, b: f32): f32 {
   }
 }
 
-/** Whether a kind computes with floats. */
+/** Whether a kind, not one of int64, computes with floats. */
 // @ts-ignore: decorator
 @inline
 function isFloat(kind: i32): bool {
@@ -103,14 +114,16 @@ function isFloat(kind: i32): bool {
 export function arithmetic(record: usize): void {
   const r = changetype<ArithmeticRecord>(record)
   const kind = r.kind
-  const floats = isFloat(kind)
+  const long = (kind & ARITHMETIC_LONG) != 0
+  const width = long ? 3 : 2
+  const floats = !long && isFloat(kind)
   let to: usize = r.output
   for (let i = 0; i < r.d0; i++) {
     for (let j = 0; j < r.d1; j++) {
       for (let k = 0; k < r.d2; k++) {
         let a: usize = r.a + i * r.a0 + j * r.a1 + k * r.a2
         let b: usize = r.b + i * r.b0 + j * r.b1 + k * r.b2
-        for (const end: usize = to + (r.d3 << 2); to < end; to += 4) {
+        for (const end: usize = to + (r.d3 << width); to < end; to += 1 << width) {
           if (kind == ARITHMETIC_INT_TO_FLOAT) store<f32>(to, f32(load<i32>(a)))
           else if (floats) {
             let y = combineFloats(kind, load<f32>(a), load<f32>(b))
@@ -118,12 +131,8 @@ export function arithmetic(record: usize): void {
             if (r.clamped & 1 && y < r.low) y = r.low
             if (r.clamped & 2 && y > r.high) y = r.high
             store<f32>(to, y)
-          } else {
-            let y = combineInts(kind, load<i32>(a), load<i32>(b))
-            if (r.clamped & 1) y = max(y, i32(r.low))
-            if (r.clamped & 2) y = min(y, i32(r.high))
-            store<i32>(to, y)
-          }
+          } else if (long) storeInt<i64>(r, to, a, b)
+          else storeInt<i32>(r, to, a, b)
           a += r.a3
           b += r.b3
         }

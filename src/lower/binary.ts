@@ -133,7 +133,7 @@ function elementOf(
 
 export function lowerBinary(cx: Context): void {
   const out = cx.output()
-  if (out.dtype === 'int32' || out.dtype === 'float32') return lowerArithmetic(cx)
+  if (/(32|64)$/.test(out.dtype)) return lowerArithmetic(cx)
   const { a, b, aq, bq, yq } = operandsOf(cx)
   if (cx.op.type === 'MUL' && cx.op.inputs[0] === cx.op.inputs[1]) {
     lowerSquare(cx, a, aq, yq)

@@ -1,4 +1,4 @@
-/** int32 and float32 values of a few elements (indices, coordinates): arithmetic, CAST. */
+/** Values of int32, int64 and float32 of a few elements (indices, coordinates): arithmetic, CAST. */
 import {
   ARITHMETIC_FLOAT_ADD,
   ARITHMETIC_FLOAT_DIV,
@@ -21,10 +21,11 @@ import {
   ARITHMETIC_FLOAT_POW_OF_ONE,
   ARITHMETIC_FLOAT_PRELU,
   ARITHMETIC_INT_POW,
+  ARITHMETIC_LONG,
   OP_ARITHMETIC,
   OP_POWER,
 } from '../generated/layout.ts'
-import { elements, type Activation, type DType, type OpType } from '../graph.ts'
+import { dtypeBytes, elements, type Activation, type DType, type OpType } from '../graph.ts'
 import { powerTable, powf, powOfOne } from '../libm.ts'
 import { f32 } from '../numerics.ts'
 import { flush } from '../xnnpack.ts'
@@ -35,15 +36,29 @@ import { joinTables, lowerLine } from './floats.ts'
 import { emitConvert } from './select.ts'
 
 const KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
-  ADD: { int32: ARITHMETIC_INT_ADD, float32: ARITHMETIC_FLOAT_ADD },
-  SUB: { int32: ARITHMETIC_INT_SUB, float32: ARITHMETIC_FLOAT_SUB },
-  MUL: { int32: ARITHMETIC_INT_MUL, float32: ARITHMETIC_FLOAT_MUL },
+  ADD: { int32: ARITHMETIC_INT_ADD, int64: ARITHMETIC_INT_ADD + ARITHMETIC_LONG, float32: ARITHMETIC_FLOAT_ADD },
+  SUB: { int32: ARITHMETIC_INT_SUB, int64: ARITHMETIC_INT_SUB + ARITHMETIC_LONG, float32: ARITHMETIC_FLOAT_SUB },
+  MUL: { int32: ARITHMETIC_INT_MUL, int64: ARITHMETIC_INT_MUL + ARITHMETIC_LONG, float32: ARITHMETIC_FLOAT_MUL },
   DIV: { int32: ARITHMETIC_INT_DIV, float32: ARITHMETIC_FLOAT_DIV },
-  FLOOR_DIV: { int32: ARITHMETIC_INT_FLOOR_DIV, float32: ARITHMETIC_FLOAT_FLOOR_DIV },
-  FLOOR_MOD: { int32: ARITHMETIC_INT_FLOOR_MOD },
-  MAXIMUM: { int32: ARITHMETIC_INT_MAXIMUM, float32: ARITHMETIC_FLOAT_MAXIMUM },
-  MINIMUM: { int32: ARITHMETIC_INT_MINIMUM, float32: ARITHMETIC_FLOAT_MINIMUM },
-  SQUARED_DIFFERENCE: { int32: ARITHMETIC_INT_SQUARED_DIFFERENCE, float32: ARITHMETIC_FLOAT_SQUARED_DIFFERENCE },
+  FLOOR_DIV: {
+    int32: ARITHMETIC_INT_FLOOR_DIV,
+    float32: ARITHMETIC_FLOAT_FLOOR_DIV,
+  },
+  FLOOR_MOD: { int32: ARITHMETIC_INT_FLOOR_MOD, int64: ARITHMETIC_INT_FLOOR_MOD + ARITHMETIC_LONG },
+  MAXIMUM: {
+    int32: ARITHMETIC_INT_MAXIMUM,
+    int64: ARITHMETIC_INT_MAXIMUM + ARITHMETIC_LONG,
+    float32: ARITHMETIC_FLOAT_MAXIMUM,
+  },
+  MINIMUM: {
+    int32: ARITHMETIC_INT_MINIMUM,
+    int64: ARITHMETIC_INT_MINIMUM + ARITHMETIC_LONG,
+    float32: ARITHMETIC_FLOAT_MINIMUM,
+  },
+  SQUARED_DIFFERENCE: {
+    int32: ARITHMETIC_INT_SQUARED_DIFFERENCE,
+    float32: ARITHMETIC_FLOAT_SQUARED_DIFFERENCE,
+  },
   PRELU: { float32: ARITHMETIC_FLOAT_PRELU },
   POW: { int32: ARITHMETIC_INT_POW, float32: ARITHMETIC_FLOAT_POW },
 }
@@ -109,7 +124,8 @@ export function emitWords(cx: Context, { kind, a, b, y, dims }: Words): void {
   y.alias = true
   const limits = wordLimits(cx)
   const table = POWERS.has(kind) ? cx.buffers.constant('logarithms', powerTable()) : undefined
-  const part = 4 * d0.size * d1.size * d2.size * d3.size
+  const width = dtypeBytes(y.tensor.dtype)
+  const part = width * d0.size * d1.size * d2.size * d3.size
   outer.forEach((from, i) =>
     cx.push({
       record: table ? 'PowerRecord' : 'ArithmeticRecord',
@@ -121,28 +137,28 @@ export function emitWords(cx: Context, { kind, a, b, y, dims }: Words): void {
       fields: () => ({
         kind,
         ...(table && { table: table.address }),
-        a: a.address() + 4 * from.a,
-        b: b.address() + 4 * from.b,
+        a: a.address() + width * from.a,
+        b: b.address() + width * from.b,
         output: y.address() + i * part,
         d0: d0.size,
         d1: d1.size,
         d2: d2.size,
         d3: d3.size,
-        a0: 4 * d0.a,
-        a1: 4 * d1.a,
-        a2: 4 * d2.a,
-        a3: 4 * d3.a,
-        b0: 4 * d0.b,
-        b1: 4 * d1.b,
-        b2: 4 * d2.b,
-        b3: 4 * d3.b,
+        a0: width * d0.a,
+        a1: width * d1.a,
+        a2: width * d2.a,
+        a3: width * d3.a,
+        b0: width * d0.b,
+        b1: width * d1.b,
+        b2: width * d2.b,
+        b3: width * d3.b,
         ...limits,
       }),
     }),
   )
 }
 
-/** Functions of two tensors of 32-bit words. LiteRT ends with an error where an integer divisor is 0; here the result is. */
+/** Functions of two tensors of 32- or 64-bit words. LiteRT ends with an error where an integer divisor is 0; here the result is. */
 export function lowerArithmetic(cx: Context): void {
   const { type } = cx.op
   const out = cx.output()
@@ -154,7 +170,7 @@ export function lowerArithmetic(cx: Context): void {
   if (a.dtype !== out.dtype || b.dtype !== out.dtype) {
     throw new Unsupported(`mixed ${a.dtype}, ${b.dtype} and ${out.dtype} tensors`)
   }
-  if (type === 'FLOOR_DIV' && b.data && b.dtype === 'int32' && cx.integers(1, 'divisor').includes(0)) {
+  if (type === 'FLOOR_DIV' && b.data && b.dtype !== 'float32' && cx.integers(1, 'divisor').includes(0)) {
     throw cx.fail('lower/constant', 'division by zero', b)
   }
   const element = FLOATS[kind]
@@ -163,11 +179,11 @@ export function lowerArithmetic(cx: Context): void {
   emitWords(cx, { kind, a: cx.value(0), b: cx.value(1), y: cx.result(), dims })
 }
 
-/** By the output's type: 32-bit words, else `eight`. */
+/** By the output's type: words, else `eight`. */
 export const wordsOr =
   (eight: (cx: Context) => void) =>
   (cx: Context): void =>
-    /32$/.test(cx.output().dtype) ? lowerArithmetic(cx) : eight(cx)
+    /(32|64)$/.test(cx.output().dtype) ? lowerArithmetic(cx) : eight(cx)
 
 /** To float32 from 8-bit tensors, whose quantization does not matter, and from int32. */
 export function lowerCast(cx: Context): void {

@@ -275,3 +275,26 @@ def compare(d):
     options = "".join(w.title() for w in name.split("_")) + "Options"
     y = n.op(name, [x, z], n.tensor(out, "bool"), options, 2)
     return n.done(y), [[d.values(a, dtype, -3, 3), d.values(b, dtype, -3, 3)]], f"{name} {dtype} {a} {b}"
+
+
+@kind("INT64")
+def int64_pairs(d):
+    """What LiteRT has of pairs of int64: indices that a model computes when it runs."""
+    name = d.pick(["ADD", "SUB", "MUL", "FLOOR_MOD", "MAXIMUM", "MINIMUM"])
+    shape = d.shape(1, 4, 80)
+    other = [v if d.coin(0.7) else 1 for v in shape][d.int(0, len(shape) - 1) :]
+    shapes = [shape, other] if d.coin() else [other, shape]
+    n = Net()
+
+    def values(s, second):
+        x = d.r.integers(-(2**40), 2**40, s) if d.coin(0.4) else d.r.integers(-50, 50, s)
+        return np.where(x == 0, 7, x) if name == "FLOOR_MOD" and second else x
+
+    constant = d.coin(0.4)
+    a = n.input(shapes[0], "int64")
+    b = n.tensor(shapes[1], "int64", data=values(shapes[1], True)) if constant else n.input(shapes[1], "int64")
+    y = n.tensor(np.broadcast_shapes(*shapes), "int64")
+    options = {"ADD": "AddOptions", "SUB": "SubOptions", "MUL": "MulOptions"}.get(name)
+    n.op(name, [a, b], y, options)
+    runs = [[values(shapes[0], False)] + ([] if constant else [values(shapes[1], True)]) for _ in range(2)]
+    return n.done(y), runs, f"{name} {shapes[0]} with {shapes[1]}"

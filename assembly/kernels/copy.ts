@@ -37,17 +37,28 @@ export function lut(record: usize, y0: i32, y1: i32): void {
     let from: usize = r.input + (y < r.inRing ? y : y % r.inRing) * r.inRowStride
     let to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
     const end = from + bytes
-    for (; from + 8 <= end; from += 8, to += 8) {
-      const p = load<u32>(from)
-      const q = load<u32>(from, 4)
-      store<u8>(to, load<u8>(table + (p & 255)))
-      store<u8>(to, load<u8>(table + ((p >> 8) & 255)), 1)
-      store<u8>(to, load<u8>(table + ((p >> 16) & 255)), 2)
-      store<u8>(to, load<u8>(table + (p >> 24)), 3)
-      store<u8>(to, load<u8>(table + (q & 255)), 4)
-      store<u8>(to, load<u8>(table + ((q >> 8) & 255)), 5)
-      store<u8>(to, load<u8>(table + ((q >> 16) & 255)), 6)
-      store<u8>(to, load<u8>(table + (q >> 24)), 7)
+    if (ASC_FEATURE_SIMD) {
+      // Half of the bytes are gathered in a vector, half stored one by one: loads, stores and shuffles share the work. No
+      // byte is written before those that lie there have been read, also where `to` is a little before `from`.
+      for (; from + 16 <= end; from += 16, to += 16) {
+        let v = v128.load8_splat(table + load<u8>(from))
+        v = v128.load8_lane(table + load<u8>(from, 1), v, 1)
+        v = v128.load8_lane(table + load<u8>(from, 2), v, 2)
+        v = v128.load8_lane(table + load<u8>(from, 3), v, 3)
+        v = v128.load8_lane(table + load<u8>(from, 4), v, 4)
+        v = v128.load8_lane(table + load<u8>(from, 5), v, 5)
+        v = v128.load8_lane(table + load<u8>(from, 6), v, 6)
+        v = v128.load8_lane(table + load<u8>(from, 7), v, 7)
+        store<u8>(to, load<u8>(table + load<u8>(from, 8)), 8)
+        store<u8>(to, load<u8>(table + load<u8>(from, 9)), 9)
+        store<u8>(to, load<u8>(table + load<u8>(from, 10)), 10)
+        store<u8>(to, load<u8>(table + load<u8>(from, 11)), 11)
+        store<u8>(to, load<u8>(table + load<u8>(from, 12)), 12)
+        store<u8>(to, load<u8>(table + load<u8>(from, 13)), 13)
+        store<u8>(to, load<u8>(table + load<u8>(from, 14)), 14)
+        store<u8>(to, load<u8>(table + load<u8>(from, 15)), 15)
+        v128.store64_lane(to, v, 0)
+      }
     }
     for (; from < end; from++, to++) store<u8>(to, load<u8>(table + load<u8>(from)))
   }

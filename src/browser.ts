@@ -60,6 +60,8 @@ export async function createClassifier(
   model: Model,
   options: ClassifierOptions<DecodeLater> = {},
 ): Promise<Classifier<Promise<Prediction[]>>> {
+  // What is no object is refused there.
+  if (!options) return classifierOf(model, options as ClassifierOptions<DecodeLater>)
   if (typeof options.decode === 'function') return classifierOf(model, { ...options, decode: options.decode })
   const fast = options.decode === 'fast'
   return classifierOf(model, {

@@ -8,6 +8,8 @@ import { lower } from './lower/index.ts'
 import { describeFloat, floatModelOf } from './float-model.ts'
 import { assemble, type Entry, type Program } from './plan/compile.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
+import { checkValue, text } from './options.ts'
+import { notASource } from './source.ts'
 import type { LoadOptions, Model, ModelReport, OpReport } from './types.ts'
 
 /** Multiply-adds of an op, from its shapes: what the published figures of these networks count. */
@@ -66,6 +68,8 @@ export function inspectAs(
   options: LoadOptions,
   { name, choice }: { name?: string; choice?: Pick<Model, 'variant' | 'kernels' | 'why'> | undefined },
 ): ModelReport {
+  if (!(bytes instanceof Uint8Array)) throw notASource(bytes, 'the bytes of a model, as a Uint8Array')
+  if (name !== undefined) checkValue('inspectModel: name', name, text)
   checkLoadOptions(options, 'inspectModel')
   const graph = settle(readModel(bytes, name), options.inputShapes)
   return inspectGraph(graph, options, { format: sniffFormat(bytes), fileBytes: bytes.length }, choice)

@@ -136,7 +136,8 @@ export async function decodeImage(encoded: Uint8Array, options: DecodeOptions = 
  * for (const { label, score } of classifier.classify(await readFile('photo.jpg'))) console.log(label, score)
  */
 export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
-  if (typeof options.decode === 'function' || options.prepare) return classifierOf(model, options)
+  // What is no object is refused there.
+  if (typeof options?.decode === 'function' || !options || options.prepare) return classifierOf(model, options)
   const { imageDecoder } = await import('./image/decode.ts')
   const decoder = imageDecoder({ decode: options.decode ?? 'exact' })
   return classifierOf(model, {

@@ -65,6 +65,20 @@ export const labelNames: Rule = {
     (Array.isArray(v) && v.every((name) => typeof name === 'string')),
 }
 
+/** An object that has these, whatever they hold. */
+export const having = (...keys: readonly string[]): Rule => ({
+  expected: `an object with ${keys.join(', ')}`,
+  accepts: (v) =>
+    typeof v === 'object' && v !== null && keys.every((key) => (v as Record<string, unknown>)[key] != null),
+})
+
+/** An object in which these are numbers, of any size. */
+export const numbersIn = (...keys: readonly string[]): Rule => ({
+  expected: `an object in which ${keys.join(', ')} are numbers`,
+  accepts: (v) =>
+    typeof v === 'object' && v !== null && keys.every((key) => typeof (v as Record<string, unknown>)[key] === 'number'),
+})
+
 /** A group of options with rules of its own. */
 export const group = <T extends object>(rules: Rules<T>): Rule => ({
   expected: `an object of ${Object.keys(rules).join(', ')}`,
@@ -85,6 +99,23 @@ function isObject(v: unknown): v is Record<string, unknown> {
   return typeof v === 'object' && v !== null && !Array.isArray(v) && !ArrayBuffer.isView(v)
 }
 
+/** What a value is, for messages: `Promise`, `null`, `Array`, `string`. */
+export const kindOf = (value: unknown): string =>
+  value === null || value === undefined ? String(value) : Object.prototype.toString.call(value).slice(8, -1)
+
+/** Values of a list that are shown. */
+const SHOWN = 16
+
+/** What is shown of a value within another one. */
+const brief = (value: unknown): unknown =>
+  ArrayBuffer.isView(value)
+    ? `${kindOf(value)} of ${value.byteLength} bytes`
+    : Array.isArray(value) && value.length > SHOWN
+      ? `${value.length} values`
+      : typeof value === 'number' && !Number.isFinite(value)
+        ? String(value)
+        : value
+
 /** A value in few words, for messages. */
 export function shown(value: unknown): string {
   if (value === undefined) return 'nothing'
@@ -92,12 +123,13 @@ export function shown(value: unknown): string {
   if (typeof value === 'number' || typeof value === 'bigint') return String(value)
   if (typeof value === 'symbol') return 'a symbol'
   if (value instanceof Promise) return 'a promise (await it first)'
-  if (ArrayBuffer.isView(value)) return `${value.constructor.name} of ${value.byteLength} bytes`
+  if (ArrayBuffer.isView(value)) return `${kindOf(value)} of ${value.byteLength} bytes`
+  if (Array.isArray(value) && value.length > SHOWN) return `a list of ${value.length} values`
   try {
-    const json = JSON.stringify(value) ?? 'nothing'
+    const json = JSON.stringify(value, (_, inner: unknown) => brief(inner)) ?? 'nothing'
     return json.length > 80 ? `${json.slice(0, 77)}...` : json
   } catch {
-    return Object.prototype.toString.call(value)
+    return kindOf(value)
   }
 }
 

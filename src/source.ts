@@ -1,10 +1,7 @@
 /** What a caller may hand to `loadModel`, and the bytes of what is fetched. */
 import { ThimbleError } from './errors.ts'
+import { kindOf } from './options.ts'
 import type { Model } from './types.ts'
-
-/** What a value is, for messages: `Promise`, `null`, `Array`, `string`. */
-const kindOf = (value: unknown): string =>
-  value === null || value === undefined ? String(value) : Object.prototype.toString.call(value).slice(8, -1)
 
 /** What to do about a value that is still a promise; undefined for any other. */
 export const awaitHint = (value: unknown): string | undefined =>

@@ -7,18 +7,23 @@ import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import * as browser from '../src/browser.ts'
 import { loadModel as loadInBrowser } from '../src/browser.ts'
+import * as serve from '../src/serve.ts'
+import * as vision from '../src/vision.ts'
 import { createDetector } from '../src/vision.ts'
 import { readFile } from '../src/cli/files.ts'
 import { ThimbleError } from '../src/errors.ts'
 import { parseMetadata } from '../src/formats/check-metadata.ts'
 import { openFrame, writeFrame } from '../src/formats/packed-frame.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
+import * as node from '../src/node.ts'
 import { createClassifier, loadModel } from '../src/node.ts'
+import { checkValue } from '../src/options.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import { loadModel as loadInWorker } from '../src/workerd.ts'
 import { smallModels } from './small-models.ts'
-import { equalBytes } from './util.ts'
+import { equalBytes, refusal } from './util.ts'
 
 const { graph } = smallModels()[0]!
 const file = writeTflite(graph)
@@ -103,6 +108,81 @@ test('run: no input, a promise, plain numbers, too many, wrong out', async () =>
   await refused(() => run(input, { out: [undefined] }), 'runtime/output', /got undefined/)
   model.dispose()
   await refused(() => run(input), 'runtime/disposed', /load it again/)
+})
+
+/** What a call may be given by mistake. */
+const MISTAKES: readonly unknown[] = [
+  undefined,
+  null,
+  -1,
+  NaN,
+  Infinity,
+  '',
+  'x',
+  true,
+  5n,
+  Symbol('s'),
+  [],
+  {},
+  [NaN],
+  [null],
+  [{}],
+  new Uint8Array(0),
+  Uint8Array.of(1, 2, 3),
+  new Float64Array(4),
+  new Map(),
+  Object.create(null),
+  () => undefined,
+  { width: NaN, height: 1, data: new Uint8Array(3), channels: 3 },
+  { width: 2, height: 2, data: new Uint8Array(12), channels: 3 },
+]
+
+/** One line that names no internals. */
+function wellSaid(error: unknown, call: string): void {
+  if (!(error instanceof ThimbleError)) throw new Error(`${call}: ${String(error)}`, { cause: error })
+  // `got undefined` says what was given.
+  assert.not.match(error.message.replace(/got undefined/g, ''), /undefined|\[object|\n/, call)
+}
+
+test('every function of every entry point, given what it does not take: a result or one ThimbleError', async () => {
+  const model = await loadModel(file)
+  const firsts = [model, file, { width: 2, height: 2, data: new Uint8Array(12), channels: 3 }]
+  let calls = 0
+  for (const [entry, exports] of Object.entries({ node, browser, vision, serve })) {
+    for (const [name, given] of Object.entries(exports)) {
+      // Errors are made by those who know what they say.
+      if (typeof given !== 'function' || name === 'ThimbleError') continue
+      const lists = MISTAKES.flatMap((v) => [
+        [v],
+        ...firsts.flatMap((first) => [
+          [first, v],
+          [first, {}, v],
+        ]),
+      ])
+      for (const list of [[], ...lists]) {
+        calls++
+        try {
+          await (given as (...args: unknown[]) => unknown)(...list)
+        } catch (error) {
+          if (error instanceof TypeError && /without 'new'/.test(error.message)) continue
+          wellSaid(error, `${entry}: ${name}, call ${calls}`)
+        }
+      }
+    }
+  }
+  assert.ok(calls > 3000)
+})
+
+test('long values are told by their size', () => {
+  const error = (value: unknown): string =>
+    refusal(() => checkValue('it', value, { expected: 'nothing', accepts: () => false })).got as string
+  assert.is(
+    error({ at: NaN, far: -Infinity, data: new Uint8Array(1e7) }),
+    '{"at":"NaN","far":"-Infinity","data":"Uint8Array of 10000000 bytes"}',
+  )
+  assert.is(error([1, 2]), '[1,2]')
+  assert.is(error(new Array(1e6).fill(0)), 'a list of 1000000 values')
+  assert.is(error({ list: new Array(1e6).fill(0) }), '{"list":"1000000 values"}')
 })
 
 test('servers that do not answer, answer with an error page, or were read already', async () => {

@@ -112,7 +112,7 @@ test('values in few words', () => {
     [Symbol('x'), 'a symbol'],
     [Promise.resolve(1), 'a promise (await it first)'],
     [new Uint16Array(3), 'Uint16Array of 6 bytes'],
-    [circle, '[object Object]'],
+    [circle, 'Object'],
     ['x'.repeat(78), JSON.stringify('x'.repeat(78))],
     ['x'.repeat(79), `"${'x'.repeat(76)}...`],
   ]

@@ -5,8 +5,9 @@
 import { decompress } from '../compressed.ts'
 import type { HostBlob } from '../host.ts'
 import { ThimbleError } from '../errors.ts'
+import { checkOptions, kindOf } from '../options.ts'
 import type { PixelImage } from '../types.ts'
-import { type DecodeOptions, MAX_PIXELS, type WantedSize } from './limits.ts'
+import { DECODE_RULES, type DecodeOptions, MAX_PIXELS, type WantedSize } from './limits.ts'
 import type { DecodedImage, ImageDecoder } from './wasm.ts'
 
 let decoder: Promise<ImageDecoder> | undefined
@@ -35,6 +36,7 @@ async function loadDecoder(): Promise<ImageDecoder> {
  * console.log(`${width} x ${height}`)
  */
 export async function decodeAnywhere(bytes: Uint8Array, options: DecodeOptions = {}): Promise<DecodedImage> {
+  checkOptions('decodeImage', options, DECODE_RULES)
   decoder ??= loadDecoder()
   try {
     return (await decoder).decode(bytes, options)
@@ -50,7 +52,7 @@ export async function decodeAnywhere(bytes: Uint8Array, options: DecodeOptions =
  * Decodes any image that the browser shows. Upright (EXIF orientation is applied), 4 channels, laid over white, the
  * file's own colour values (no colour profile is applied, as with Pillow).
  * A classifier that has it as its `decode` tells it the size that it wants, which changes nothing here.
- * Errors: `image/unreadable`, `image/too-large`.
+ * Errors: `image/unreadable`, `image/too-large`, `usage/source`, `usage/option`.
  *
  * @example page
  * import { createClassifier, decodeInBrowser, loadModel } from 'thimble/browser'
@@ -61,6 +63,13 @@ export async function decodeInBrowser(
   source: Uint8Array | HostBlob,
   options: DecodeOptions | WantedSize = {},
 ): Promise<PixelImage> {
+  if (typeof options !== 'function') checkOptions('decodeInBrowser', options, DECODE_RULES)
+  if (!(source instanceof Blob || source instanceof Uint8Array || (source as unknown) instanceof ArrayBuffer)) {
+    throw new ThimbleError('usage/source', 'not the bytes of an image file', {
+      expected: 'a Uint8Array or a Blob',
+      got: kindOf(source),
+    })
+  }
   const blob = source instanceof Blob ? source : new Blob([source as Uint8Array<ArrayBuffer>])
   let bitmap: ImageBitmap
   try {

@@ -1,5 +1,6 @@
 /** Raw frames: packed pixels with strides, and YUV. No dependencies. */
 import { ThimbleError } from '../errors.ts'
+import { kindOf } from '../options.ts'
 import type { PixelImage } from '../types.ts'
 
 /** Layouts of raw frames. */
@@ -152,7 +153,7 @@ export function checkRaw(frame: RawFrame): void {
   const { data, width, height, format } = frame
   if (!FORMATS.includes(format)) wrong('unknown pixel format', FORMATS.join(', '), format)
   if (!(data instanceof Uint8Array || data instanceof Uint8ClampedArray)) {
-    wrong('not a raw frame', '{ data: Uint8Array, width, height, format }', Object.prototype.toString.call(data))
+    wrong('not a raw frame', '{ data: Uint8Array, width, height, format }', kindOf(data))
   }
   if (!Number.isInteger(width) || !Number.isInteger(height) || width < 1 || height < 1) {
     wrong('the frame has no size', 'whole numbers from 1 on', `${width}x${height}`)

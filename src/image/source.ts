@@ -3,6 +3,7 @@
  * files and their bytes. No dependencies.
  */
 import type { HostBlob } from '../host.ts'
+import { kindOf } from '../options.ts'
 import type { PixelImage } from '../types.ts'
 import { checkRaw, fromRaw, type RawFrame, wrong } from './raw-frame.ts'
 import type { Picture } from './rows.ts'
@@ -47,15 +48,11 @@ function fromDrawable(source: Drawable): PixelImage {
     return wrong(
       'not an image',
       'pixels, a raw frame with a format, ImageData, ImageBitmap, VideoFrame, Blob or encoded bytes',
-      source === null ? 'null' : Object.prototype.toString.call(source),
+      kindOf(source),
     )
   }
   if (typeof OffscreenCanvas === 'undefined') {
-    return wrong(
-      'this platform has no canvas to draw on',
-      'pixels or a raw frame',
-      Object.prototype.toString.call(source),
-    )
+    return wrong('this platform has no canvas to draw on', 'pixels or a raw frame', kindOf(source))
   }
   const [width, height] = size
   const context = new OffscreenCanvas(width, height).getContext('2d', { willReadFrequently: true })!

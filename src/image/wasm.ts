@@ -6,7 +6,7 @@ import type { WasmModule } from '../host.ts'
 import { ThimbleError } from '../errors.ts'
 import { elements, type Preprocess } from '../graph.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
-import { checkOptions, oneOf } from '../options.ts'
+import { checkOptions, kindOf, oneOf } from '../options.ts'
 import { checkSize, type DecodeOptions, LIMITS, MAX_BYTES, type Size } from './limits.ts'
 import { inputGeometry, inputTable, placement } from './preprocess.ts'
 import { sniffOther } from './sniff.ts'
@@ -185,7 +185,7 @@ export class ImageDecoder {
     if (!ArrayBuffer.isView(bytes) || (bytes as Partial<Uint8Array>).BYTES_PER_ELEMENT !== 1) {
       throw new ThimbleError('usage/source', 'not the bytes of an image file', {
         expected: 'a Uint8Array',
-        got: Object.prototype.toString.call(bytes),
+        got: kindOf(bytes),
       })
     }
     if (bytes.length === 0) {

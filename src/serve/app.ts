@@ -4,6 +4,7 @@
  * Needs nothing but fetch's classes; who answers is given to it.
  */
 import type { HostRequest, HostResponse } from '../host.ts'
+import { checkValue, having } from '../options.ts'
 import { Bodies, type BodyLimits } from './bodies.ts'
 import { deepstack } from './deepstack.ts'
 import { openInference } from './inference-routes.ts'
@@ -94,7 +95,7 @@ const findsFaces = ({ task, labels }: Description): boolean =>
 
 /**
  * Makes the application. What a client sends is at fault with 4xx; a full queue and a late answer are 503, with
- * Retry-After, and 504.
+ * Retry-After, and 504. Errors: `usage/option`.
  *
  * @example worker
  * import image from 'thimble/image.wasm'
@@ -110,6 +111,7 @@ const findsFaces = ({ task, labels }: Description): boolean =>
  * export default { fetch: (request: Request) => app.fetch(request) }
  */
 export function createApp(options: AppOptions): HttpApp {
+  checkValue('createApp: options', options, having('answers', 'models', 'version', 'limits'))
   const app = new Application(options)
   return {
     stop: () => app.stop(),

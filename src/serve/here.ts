@@ -4,6 +4,7 @@ import { ThimbleError } from '../errors.ts'
 import type { WasmModule } from '../host.ts'
 import type { DecodeOptions } from '../image/limits.ts'
 import { type DecodePolicy, ImageDecoder } from '../image/wasm.ts'
+import { checkValue, having } from '../options.ts'
 import { loadPackedModule } from '../packed-module.ts'
 import { taskOf } from '../task.ts'
 import type { Model } from '../types.ts'
@@ -34,7 +35,7 @@ export interface HereOptions {
 
 /**
  * Answers with modules that the host imported: one question after the other, in this thread.
- * Errors of its answers: `usage/model`, `image/…`, and those of the task.
+ * Errors: `usage/option`. Errors of its answers: `usage/model`, `image/…`, and those of the task.
  *
  * @example worker
  * import image from 'thimble/image.wasm'
@@ -49,6 +50,7 @@ export interface HereOptions {
  * }
  */
 export function answersOf(options: HereOptions): Answers {
+  checkValue('answersOf: options', options, having('models', 'image'))
   let inside = new Inside(options)
   return {
     waiting: 0,

@@ -1,6 +1,7 @@
 /** Questions about a picture, a set of tensors or a model, and their answers: what `serve`, `watch` and Workers share. */
 import type { TensorInfo, TypedArray } from '../types.ts'
 import type { RawFrame } from '../image/source.ts'
+import { checkValue, type Rule } from '../options.ts'
 import { Refusal } from './refusal.ts'
 
 /** What can be asked of a picture; the routes have the same names. */
@@ -88,9 +89,20 @@ export interface Answers {
   end(): Promise<void>
 }
 
+const ANSWERS: Rule = {
+  expected: 'what answersOf gives',
+  accepts: (v) => typeof (v as Answers | null)?.answer === 'function',
+}
+const isName = (v: unknown): boolean =>
+  typeof v === 'string' || (Array.isArray(v) && v.length === 2 && v.every((part) => typeof part === 'string'))
+const NAMES: Rule = {
+  expected: 'names of models, or pairs of a name and the model that it stands for',
+  accepts: (v) => Array.isArray(v) && v.every(isName),
+}
+
 /**
  * Descriptions of named models, as `createApp` wants them; a name may stand for another that `answers` knows. One that
- * can't be loaded throws. Errors: those of loading a model.
+ * can't be loaded throws. Errors: those of loading a model; `usage/option`.
  *
  * @example worker
  * import image from 'thimble/image.wasm'
@@ -103,8 +115,11 @@ export async function describeAll(
   answers: Answers,
   names: Iterable<string | readonly [name: string, model: string]>,
 ): Promise<Map<string, NamedModel>> {
+  checkValue('describeAll: answers', answers, ANSWERS)
+  const list = typeof names === 'object' && names !== null && Symbol.iterator in names ? [...names] : undefined
+  checkValue('describeAll: names', list ?? names, NAMES)
   const models = new Map<string, NamedModel>()
-  for (const given of names) {
+  for (const given of list!) {
     const [name, model] = typeof given === 'string' ? [given, given] : given
     models.set(name, { model, about: await answers.answer({ model, describe: true }) })
   }

@@ -1,4 +1,5 @@
-/** Boxes, their overlap, and non-maximum suppression. No dependencies. */
+/** Boxes, their overlap, and non-maximum suppression. */
+import { checkValue, numbersIn, type Rule } from '../options.ts'
 
 /** Pixels from the image's upper left corner; fractions are meant. */
 export interface Box {
@@ -42,6 +43,7 @@ export const around = (x: number, y: number, width: number, height: number): Cor
 
 /**
  * Shared area over joint area, 0 to 1; 0 when either box is empty.
+ * Errors: `usage/option`.
  *
  * @example
  * import { intersectionOverUnion } from 'thimble/vision'
@@ -52,6 +54,21 @@ export const around = (x: number, y: number, width: number, height: number): Cor
  * console.log(intersectionOverUnion(a, b)) // 1 / 3
  */
 export function intersectionOverUnion(a: Corners, b: Corners): number {
+  checkValue('intersectionOverUnion: a', a, CORNERS)
+  checkValue('intersectionOverUnion: b', b, CORNERS)
+  return overlap(a, b)
+}
+
+const CORNERS = numbersIn('left', 'top', 'right', 'bottom')
+const CANDIDATE = numbersIn('left', 'top', 'right', 'bottom', 'score', 'index')
+const CANDIDATES: Rule = {
+  expected: `a list, each ${CANDIDATE.expected}`,
+  accepts: (v) => Array.isArray(v) && v.every(CANDIDATE.accepts),
+}
+const notNaN: Rule = { expected: 'a number', accepts: (v) => typeof v === 'number' && !Number.isNaN(v) }
+
+/** `intersectionOverUnion` of what are corners. */
+export function overlap(a: Corners, b: Corners): number {
   const areaA = (a.right - a.left) * (a.bottom - a.top)
   const areaB = (b.right - b.left) * (b.bottom - b.top)
   if (!(areaA > 0 && areaB > 0)) return 0
@@ -75,6 +92,7 @@ const bestFirst = <C extends Candidate>(candidates: readonly C[]): C[] =>
 /**
  * Greedy non-maximum suppression: best score first (equal scores in the given order), a candidate is kept unless it
  * overlaps a kept one of its class by more than `iouThreshold`. At most `count` are kept. Returns them best first.
+ * Errors: `usage/option`.
  *
  * @example
  * import { nonMaxSuppression } from 'thimble/vision'
@@ -87,10 +105,13 @@ export function nonMaxSuppression<C extends Candidate>(
   iouThreshold: number,
   count = Infinity,
 ): C[] {
+  checkValue('nonMaxSuppression: candidates', candidates, CANDIDATES)
+  checkValue('nonMaxSuppression: iouThreshold', iouThreshold, notNaN)
+  checkValue('nonMaxSuppression: count', count, notNaN)
   const kept: C[] = []
   for (const c of bestFirst(candidates)) {
     if (kept.length >= count) break
-    if (kept.every((k) => k.index !== c.index || intersectionOverUnion(k, c) <= iouThreshold)) kept.push(c)
+    if (kept.every((k) => k.index !== c.index || overlap(k, c) <= iouThreshold)) kept.push(c)
   }
   return kept
 }
@@ -128,9 +149,9 @@ export function weightedSuppression(
   const kept: Candidate[] = []
   while (left.length > 0 && kept.length < count) {
     const best = left[0]!
-    const group = left.filter((c) => intersectionOverUnion(c, best) > iouThreshold)
+    const group = left.filter((c) => overlap(c, best) > iouThreshold)
     kept.push(group.length > 0 ? weightedMean(group, best) : best)
-    const rest = left.filter((c) => !(intersectionOverUnion(c, best) > iouThreshold))
+    const rest = left.filter((c) => !(overlap(c, best) > iouThreshold))
     // A best candidate without area overlaps nothing, not even itself.
     left = rest.length < left.length ? rest : rest.slice(1)
   }

@@ -10,7 +10,7 @@ import { Preprocessor } from '../image/preprocess.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { pixelsIn } from '../image/rows.ts'
 import { labelOf } from '../labels.ts'
-import { checkOptions, real } from '../options.ts'
+import { checkOptions, checkValue, having, real } from '../options.ts'
 import type { Model, PixelImage, TensorInfo } from '../types.ts'
 import { withCloserLooks } from './closer.ts'
 import { cropImage } from './crop.ts'
@@ -151,6 +151,7 @@ const expressionStage = (model: Model): Stage<Pick<Face, 'expression'>> =>
  * console.log(face!.box, face!.points!.length, 'points')
  */
 export async function createFaceFinder(models: FaceModels, options: FaceOptions = {}): Promise<FaceFinder> {
+  checkValue('createFaceFinder: models', models, having('detector'))
   checkOptions('createFaceFinder', options, { ...DETECTOR_RULES, closerLook: real(0, 1) })
   const { closerLook = CLOSER_LOOK, ...detectorOptions } = options
   const detector = await createDetector(models.detector, detectorOptions)

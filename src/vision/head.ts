@@ -1,4 +1,5 @@
 /** Every kind of head: what a network's outputs mean. Heads are plain JSON; the kinds' own files say what fields mean. */
+import { checkValue, having } from '../options.ts'
 import type { BlazeHead } from './heads/blazeface.ts'
 import type { CenterFaceHead } from './heads/centerface.ts'
 import type { CenterNetHead } from './heads/centernet.ts'
@@ -66,6 +67,7 @@ export type VisionTask = 'detect' | 'pose' | 'segment'
 
 /**
  * The task of a head. Boxes with key points are poses, boxes with masks segments; `detect` takes both as well.
+ * Errors: `usage/option`.
  *
  * @example
  * import { loadModel } from 'thimble'
@@ -74,6 +76,7 @@ export type VisionTask = 'detect' | 'pose' | 'segment'
  * console.log(taskOfHead(headOf(model)!)) // detect
  */
 export function taskOfHead(head: Head): VisionTask {
+  checkValue('taskOfHead: head', head, having('kind'))
   switch (head.kind) {
     case 'movenet':
     case 'movenet-multi':

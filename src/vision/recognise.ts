@@ -5,6 +5,7 @@
 import { ThimbleError } from '../errors.ts'
 import { elements, type Metadata } from '../graph.ts'
 import { inputGeometry } from '../image/preprocess.ts'
+import { checkValue, type Rule, text } from '../options.ts'
 import type { TensorInfo } from '../types.ts'
 import { describedHead } from './described.ts'
 import type { Framing, Head, HeadKind } from './head.ts'
@@ -859,9 +860,15 @@ function about({ inputs, outputs, metadata = {} }: Network, forced: boolean): Ab
   }
 }
 
+const NETWORK: Rule = {
+  expected: 'a loaded model',
+  accepts: (v) => [(v as Network | null)?.inputs, (v as Network | null)?.outputs].every(Array.isArray),
+}
+
 /**
  * The head of a network; undefined where nothing fits, a classifier's [1, classes] among them. `kind` asks for one kind.
- * Errors: `format/metadata` for a description that is not one; `usage/head` for a kind that the outputs can't be.
+ * Errors: `format/metadata` for a description that is not one; `usage/head` for a kind that the outputs can't be;
+ * `usage/option`.
  *
  * @example
  * import { loadModel } from 'thimble'
@@ -870,6 +877,8 @@ function about({ inputs, outputs, metadata = {} }: Network, forced: boolean): Ab
  * console.log(headOf(model)?.kind)
  */
 export function headOf(network: Network, kind?: HeadKind): Head | undefined {
+  checkValue('headOf: network', network, NETWORK)
+  if (kind !== undefined) checkValue('headOf: kind', kind, text)
   const described = describedHead(network.metadata ?? {}, network.outputs.length)
   if (described && (kind === undefined || kind === described.kind)) return described
   const known = about(network, kind !== undefined)

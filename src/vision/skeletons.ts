@@ -1,5 +1,7 @@
 /** Names of key points, and which of them are joined, by how many there are. */
+import { checkValue, whole } from '../options.ts'
 
+/** Key points in their order, and what is drawn between them. */
 export interface Skeleton {
   names: readonly string[]
   /** Indices of joined points. */
@@ -59,10 +61,14 @@ const SKELETONS: Record<number, () => Skeleton> = {
 
 /**
  * The skeleton of `count` points; without names and bones where there is no usual one.
+ * Errors: `usage/option`.
  *
  * @example
  * import { skeletonOf } from 'thimble/vision'
  * const { names, bones } = skeletonOf(17)
  * console.log(names[0], bones.length)
  */
-export const skeletonOf = (count: number): Skeleton => SKELETONS[count]?.() ?? { names: [], bones: [] }
+export function skeletonOf(count: number): Skeleton {
+  checkValue('skeletonOf: count', count, whole(0))
+  return SKELETONS[count]?.() ?? { names: [], bones: [] }
+}

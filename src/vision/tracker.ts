@@ -5,7 +5,7 @@
  * each of centre x, centre y, width and height, with SORT's noise in proportion to the box's height.
  */
 import { ThimbleError } from '../errors.ts'
-import { checkOptions, real, type Rules, whole } from '../options.ts'
+import { checkOptions, kindOf, real, type Rules, whole } from '../options.ts'
 import type { Box } from './boxes.ts'
 import { assign } from './assign.ts'
 
@@ -175,7 +175,7 @@ function checkFound(found: readonly Trackable[]): void {
   if (wrong === -1) return
   throw new ThimbleError('usage/option', 'update: what is tracked must be found things', {
     expected: 'a list of { box: { x, y, width, height }, score, index? }',
-    got: wrong === undefined ? Object.prototype.toString.call(found) : `something else at ${wrong}`,
+    got: wrong === undefined ? kindOf(found) : `something else at ${wrong}`,
   })
 }
 

@@ -141,11 +141,33 @@ else {
     classifier.dispose()
   })
 
-  test('offline it goes on with the model of before, and forgets a class', async () => {
+  test('after a reload, offline, it goes on where it was', async () => {
     await until('navigator.serviceWorker.controller && !document.querySelector("#offline").hidden')
+    const taught = await page.evaluate<number>(count(1))
     await context.setOffline(true)
     await page.reload()
-    await until("document.querySelector('#tab-teach')?.getAttribute('aria-selected') === 'true'")
+    await until("document.querySelector('#teach')?.dataset.trained === 'true'")
+    assert.equal(
+      await page.evaluate<string[]>("[...document.querySelectorAll('.teach-name')].map((input) => input.value)"),
+      ['thing 1', 'thing 2', 'none of these'],
+    )
+    assert.is(await page.evaluate<number>(count(1)), taught)
+    await page.setInputFiles('#file', files(['coffee']))
+    await best(2)
+  })
+
+  test('what was forgotten stays forgotten', async () => {
+    for (const left of [2, 1]) {
+      await page.click(`${row(1)} .teach-remove`)
+      await until(`document.querySelectorAll('#teach-classes li').length === ${left}`)
+    }
+    await until(`(async () => !(await (await import('./store.js')).taughtModel()))()`)
+    await page.reload()
+    await until("document.querySelector('#teach')?.dataset.trained === 'false'")
+    await until("document.querySelectorAll('#teach-classes li').length === 3")
+  })
+
+  test('it goes on with a file of before, and forgets a class', async () => {
     await page.setInputFiles('#teach-open', [{ name: 'mine.thimble', mimeType: '', buffer: saved }])
     await until("document.querySelector('#teach').dataset.trained === 'true'")
     await page.setInputFiles('#file', files(['coffee']))

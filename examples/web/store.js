@@ -1,23 +1,34 @@
-/** The user's own models, kept by the browser from one visit to the next; where it keeps nothing, for this visit. */
+/**
+ * The user's own models, and what was taught, kept by the browser from one visit to the next; where it keeps nothing, for
+ * this visit.
+ */
 
 const STORE = 'models'
+/** Databases: of models, and of what was taught. Apart, so that neither waits for the other's newer version. */
+const MODELS = 'thimble'
+const TAUGHT = 'thimble-taught'
 
-let opened
+const opened = new Map()
 
-function database() {
-  opened ??= new Promise((resolve, reject) => {
-    const request = indexedDB.open('thimble', 1)
-    request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: 'id', autoIncrement: true })
-    request.onsuccess = () => resolve(request.result)
-    request.onerror = () => reject(request.error)
-  })
-  return opened
+function database(name) {
+  if (!opened.has(name)) {
+    opened.set(
+      name,
+      new Promise((resolve, reject) => {
+        const request = indexedDB.open(name, 1)
+        request.onupgradeneeded = () => request.result.createObjectStore(STORE, { keyPath: 'id', autoIncrement: true })
+        request.onsuccess = () => resolve(request.result)
+        request.onerror = () => reject(request.error)
+      }),
+    )
+  }
+  return opened.get(name)
 }
 
 /** The result of one request; undefined where there is no database (private windows). */
-async function request(mode, ask) {
+async function request(mode, ask, name = MODELS) {
   try {
-    const transaction = (await database()).transaction(STORE, mode)
+    const transaction = (await database(name)).transaction(STORE, mode)
     const asked = ask(transaction.objectStore(STORE))
     return await new Promise((resolve, reject) => {
       transaction.oncomplete = () => resolve(asked.result)
@@ -35,3 +46,12 @@ export const ownModels = async () => (await request('readonly', (store) => store
 export const keepModel = (record) => request('readwrite', (store) => store.put(record))
 
 export const forgetModel = (id) => request('readwrite', (store) => store.delete(id))
+
+const THE_ONE = 1
+
+/** The learned model of the visit before, a Blob, or undefined. */
+export const taughtModel = async () => (await request('readonly', (store) => store.get(THE_ONE), TAUGHT))?.bytes
+
+/** Keeps a Blob in place of the one before; undefined forgets it. */
+export const keepTaught = (bytes) =>
+  request('readwrite', (store) => (bytes ? store.put({ id: THE_ONE, bytes }) : store.delete(THE_ONE)), TAUGHT)

@@ -1,10 +1,12 @@
 /**
  * The tab "Teach": classes of one's own. Hold a button while the camera looks at a thing, and it is learned; what the
- * camera sees is named all the while. Everything happens in a worker of its own, which starts when the tab is chosen.
+ * camera sees is named all the while. Everything happens in a worker of its own, which starts when the tab is chosen. What
+ * was learned is kept in the browser and goes on at the next visit.
  */
 import { live } from './camera.js'
 import { $, megabytes, noProblem, problem } from './dom.js'
 import { clearOverlay } from './overlay.js'
+import { keepTaught, taughtModel } from './store.js'
 import { registerTab } from './tabs.js'
 
 /** The class of pictures of nothing that is taught, and what they are called. */
@@ -75,12 +77,39 @@ function start() {
       for (const { reject } of waiting.values()) reject(new Error('the thread that learns did not start'))
       waiting.clear()
     }
-    update(await ask('start', { url: await baseUrl() }))
+    const url = await baseUrl()
+    if (!(await resume())) update(await ask('start', { url }))
   })()
   return started.catch((error) => {
     started = undefined
     throw error
   })
+}
+
+/** Goes on with what the browser has kept; false where there is nothing, or nothing that this page can read. */
+async function resume() {
+  const kept = await taughtModel()
+  if (!kept) return false
+  try {
+    goOn(await ask('start', { bytes: await kept.arrayBuffer() }))
+    return true
+  } catch {
+    await keepTaught()
+    return false
+  }
+}
+
+/** Shows the classes of a learned file in place of those before. */
+function goOn(state) {
+  for (const entry of classes.splice(0)) entry.row.remove()
+  addClass(NONE)
+  update(state)
+}
+
+/** Has the browser keep what is learned now; nothing where there is nothing to tell apart. */
+async function keep(state) {
+  await keepTaught(state.trained ? new Blob([(await ask('save', { format: 'thimble' })).bytes]) : undefined)
+  return state
 }
 
 // ── Classes ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -151,13 +180,19 @@ function rename(entry) {
 async function removeClass(entry) {
   if (held === entry) release()
   try {
-    if (entry.count) update(await ask('remove', { label: entry.label }))
+    if (entry.count) update(await keep(await ask('remove', { label: entry.label })))
   } catch (error) {
     return problem(error)
   }
   if (entry.label === NONE) return
   classes.splice(classes.indexOf(entry), 1)
   entry.row.remove()
+}
+
+/** What the worker knows after a training, shown at once and then kept. */
+async function showKept(state) {
+  update(state)
+  await keep(state)
 }
 
 /** What the worker knows, shown. */
@@ -174,7 +209,7 @@ function update({ counts, trained, photoBytes, leaveOneOut, trainMs }) {
   if (trainMs === undefined) return
   say(
     `${total} pictures learned in ${Math.round(trainMs)} ms; ${Math.round(leaveOneOut * 100)} % right on pictures held back; ` +
-      `kept in the model: ${megabytes(photoBytes)}, no picture itself.`,
+      `kept in the model and this browser: ${megabytes(photoBytes)}, no picture itself.`,
   )
 }
 
@@ -207,7 +242,7 @@ function release() {
   held.hold.setAttribute('aria-pressed', 'false')
   held = undefined
   // What came since the last training is learned now.
-  if (started) started.then(() => ask('train')).then(update, problem)
+  if (started) started.then(() => ask('train')).then(showKept, problem)
 }
 
 function holdable(entry) {
@@ -232,7 +267,7 @@ async function addPhotos(entry, files) {
   try {
     await start()
     for (const file of files) showLook(await ask('look', { file, label: entry.label }))
-    update(await ask('train'))
+    await showKept(await ask('train'))
   } catch (error) {
     problem(error)
   }
@@ -282,10 +317,7 @@ part('open').onchange = async ({ target }) => {
   try {
     await start()
     const bytes = await file.arrayBuffer()
-    const state = await ask('start', { bytes }, [bytes])
-    for (const entry of classes.splice(0)) entry.row.remove()
-    addClass(NONE)
-    update(state)
+    goOn(await keep(await ask('start', { bytes }, [bytes])))
     say(`${file.name} goes on where it was.`)
   } catch (error) {
     problem(`“${file.name}” can't be taught: ${error.message}`)

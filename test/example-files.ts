@@ -3,6 +3,7 @@ import { copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import type { Graph, Quantization, Tensor } from '../src/graph.ts'
+import { tinyNet } from './tiny-net.ts'
 import { root } from './util.ts'
 
 const quantized = (scale: number, zeroPoint: number): Quantization => ({
@@ -85,4 +86,5 @@ export function exampleFiles(folder: string): void {
   for (const [name, from] of Object.entries(copies)) copyFileSync(join(root, from), join(folder, name))
   writeFileSync(join(folder, 'segmenter.tflite'), writeTflite(segmenter()))
   writeFileSync(join(folder, 'pose.tflite'), writeTflite(pose()))
+  writeFileSync(join(folder, 'float.tflite'), writeTflite(tinyNet(1)))
 }

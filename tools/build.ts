@@ -301,7 +301,7 @@ async function buildWasm(): Promise<void> {
 async function buildDist(): Promise<void> {
   rmSync(join(root, 'dist'), { recursive: true, force: true })
   await Promise.all([node(inPackage('typescript', 'bin/tsc'), ['-p', 'tsconfig.build.json']), bundle(root)])
-  pruneDeclarations(join(root, 'dist'), ['node', 'browser', 'workerd', 'vision', 'serve'])
+  pruneDeclarations(join(root, 'dist'), ['node', 'browser', 'workerd', 'vision', 'serve', 'quantize'])
   copyFileSync(join(root, 'build/thimble-image-simd.wasm'), join(root, 'dist/image.wasm'))
   chmodSync(join(root, 'dist/cli.js'), 0o755)
   writeFileSync(join(root, BUILT_DIST), '')

@@ -18,9 +18,17 @@ import { dirname, join, relative, resolve } from 'node:path'
 import { build, type BuildOptions, type Metafile, type Plugin } from 'esbuild'
 import { markPure } from './pure.ts'
 
-const ENTRIES = ['node', 'browser', 'workerd', 'cli', 'cli/photo-worker', 'cli/answer-worker', 'vision', 'serve'].map(
-  (name) => `src/${name}.ts`,
-)
+const ENTRIES = [
+  'node',
+  'browser',
+  'workerd',
+  'cli',
+  'cli/photo-worker',
+  'cli/answer-worker',
+  'vision',
+  'serve',
+  'quantize',
+].map((name) => `src/${name}.ts`)
 
 /** Loaded for a file that holds no program; and what makes whoever imports it one of the compiler's users. */
 const COMPILER = 'src/load-graph.ts'

@@ -7,11 +7,11 @@ import { tensorBytes, type Graph, type Preprocess } from '../graph.ts'
 import { decodeImage } from '../image/decode.ts'
 import { defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { withPrograms } from '../plan/record.ts'
-import { random, variations } from '../quantize/augment.ts'
+import { random, thinned, variations } from '../quantize/augment.ts'
 import { evaluate, type EvaluationInput } from '../quantize/evaluate.ts'
-import { refuseBlocked, runBlockers } from '../quantize/check.ts'
-import { inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
-import { isClassifier } from '../quantize/outputs.ts'
+import { checkFloat, refuseBlocked } from '../quantize/check.ts'
+import { expectPhotos, inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
+import { withScores } from '../quantize/outputs.ts'
 import { quantizeChecked, type Sample } from '../quantize/quantize.ts'
 import { htmlReport, jsonReport, textReport, type QuantizeReport } from '../quantize/report.ts'
 import type { SchemeName } from '../quantize/scheme.ts'
@@ -84,20 +84,6 @@ function split<T>(
   return { calibrate: all.filter((p) => !held.has(p)), compare: all.filter((p) => held.has(p)), heldBack: true }
 }
 
-/** Errors: `usage/calibration` for a graph whose input photos can't be. */
-function expectPhotos(graph: Graph): void {
-  const shapes = graph.inputs.map((t) => graph.tensors[t]!.shape)
-  const [shape] = shapes
-  const fits =
-    shape?.length === 4 && shape[0] === 1 && shape[1]! > 1 && shape[2]! > 1 && (shape[3] === 1 || shape[3] === 3)
-  if (shapes.length === 1 && fits) return
-  throw new ThimbleError('usage/calibration', "the model's input is no photo", {
-    expected: 'one input [1, height, width, 1 or 3]',
-    got: shapes.map((s) => `[${s.join(', ')}]`).join(', '),
-    hint: 'calibrate on arrays: --calibration data.npz, a .npy or raw file, or a folder of such (--help)',
-  })
-}
-
 /** What calibrates a graph, and what it is compared on. */
 interface Data {
   kind: 'photos' | 'samples'
@@ -142,10 +128,6 @@ function photoData(graph: Graph, call: Call, next: () => number): Data {
   }
 }
 
-/** At most `count` of a list, evenly spread. */
-const thinned = <T>(all: readonly T[], count: number): T[] =>
-  all.length <= count ? [...all] : Array.from({ length: count }, (_, i) => all[Math.floor((i * all.length) / count)]!)
-
 /** Arrays as they are: nothing is known of what a variation of one would be. */
 function arrayData(args: Args, graph: Graph, call: Call, next: () => number): Data {
   const { calibrate, compare, heldBack } = split<ArraySample>(
@@ -169,27 +151,12 @@ function arrayData(args: Args, graph: Graph, call: Call, next: () => number): Da
  */
 async function openFloat(args: Args, { path, kind, scheme }: Call): Promise<Graph> {
   const { graph, stored } = await openSource(args, path)
-  if (graph.inputs.some((t) => graph.tensors[t]!.dtype !== 'float32')) {
-    const found = runBlockers(graph)
-    throw new ThimbleError('lower/quantization', `${path} is quantized already`, {
-      hint: found.length
-        ? `it can't run as it is either: ${found.slice(0, 4).join(', ')}${found.length > 4 ? ` and ${found.length - 4} more` : ''}; give the float model it was made from`
-        : 'run it as it is, or use thimble convert',
-    })
-  }
+  checkFloat(graph, path)
   refuseBlocked(graph, scheme)
   if (/ with /.test(stored)) note(`the file is ${stored}: they are taken as the real numbers they stand for`)
   if (kind === 'photos') expectPhotos(graph)
-  const last = graph.ops.find((op) => op.outputs.includes(graph.outputs[0]!))
-  const logits =
-    graph.metadata.task === 'classification' &&
-    isClassifier(graph) &&
-    graph.tensors[graph.outputs[0]!]!.dtype === 'float32' &&
-    last?.type !== 'SOFTMAX' &&
-    last?.type !== 'LOGISTIC'
   graph.metadata = {
-    ...graph.metadata,
-    ...(logits && !graph.metadata.scores ? { scores: 'softmax' as const } : {}),
+    ...withScores(graph),
     ...(kind === 'photos' ? { preprocess: preprocessOf(args, graph) } : {}),
   }
   return graph

@@ -86,3 +86,7 @@ export function variations(photos: readonly PixelImage[], count: number, next: (
     return { pixels: varied ? augment(photos[photo]!, next) : photos[photo]!, photo, varied }
   })
 }
+
+/** At most `count` of a list, evenly spread. */
+export const thinned = <T>(all: readonly T[], count: number): T[] =>
+  all.length <= count ? [...all] : Array.from({ length: count }, (_, i) => all[Math.floor((i * all.length) / count)]!)

@@ -107,3 +107,14 @@ export function refuseBlocked(graph: Graph, scheme: SchemeName): void {
     },
   )
 }
+
+/** Refuses a model, `name` in the message, that is quantized already. Errors: `lower/quantization`. */
+export function checkFloat(graph: Graph, name: string): void {
+  if (graph.inputs.every((t) => graph.tensors[t]!.dtype === 'float32')) return
+  const found = runBlockers(graph)
+  throw new ThimbleError('lower/quantization', `${name} is quantized already`, {
+    hint: found.length
+      ? `it can't run as it is either: ${found.slice(0, 4).join(', ')}${found.length > 4 ? ` and ${found.length - 4} more` : ''}; give the float model it was made from`
+      : 'run it as it is, or use thimble convert',
+  })
+}

@@ -1,4 +1,5 @@
 /** Photos as a float graph's input. */
+import { ThimbleError } from '../errors.ts'
 import type { Graph, Preprocess } from '../graph.ts'
 import { Preprocessor } from '../image/preprocess.ts'
 import type { PixelImage, TensorInfo } from '../types.ts'
@@ -7,6 +8,20 @@ import type { PixelImage, TensorInfo } from '../types.ts'
 export function inputInfo(graph: Graph): TensorInfo {
   const { name, shape } = graph.tensors[graph.inputs[0]!]!
   return { name, shape, dtype: 'float32', scale: 0, zeroPoint: 0 }
+}
+
+/** Errors: `usage/calibration` for a graph whose input photos can't be. */
+export function expectPhotos(graph: Graph): void {
+  const shapes = graph.inputs.map((t) => graph.tensors[t]!.shape)
+  const [shape] = shapes
+  const fits =
+    shape?.length === 4 && shape[0] === 1 && shape[1]! > 1 && shape[2]! > 1 && (shape[3] === 1 || shape[3] === 3)
+  if (shapes.length === 1 && fits) return
+  throw new ThimbleError('usage/calibration', "the model's input is no photo", {
+    expected: 'one input [1, height, width, 1 or 3]',
+    got: shapes.map((s) => `[${s.join(', ')}]`).join(', '),
+    hint: 'calibrate on arrays: --calibration data.npz, a .npy or raw file, or a folder of such (--help)',
+  })
 }
 
 /**

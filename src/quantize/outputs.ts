@@ -1,5 +1,5 @@
 /** What a graph's outputs are, for the parts of the quantizer that look at the end first. */
-import type { DType, Graph } from '../graph.ts'
+import type { DType, Graph, Metadata } from '../graph.ts'
 
 const UNWRAPPED = new Set(['SOFTMAX', 'LOG_SOFTMAX', 'LOGISTIC', 'RESHAPE', 'SQUEEZE', 'DEQUANTIZE', 'QUANTIZE'])
 
@@ -32,3 +32,16 @@ export function probedOutputs(graph: Graph): number[] {
 export const isClassifier = (graph: Graph): boolean =>
   graph.outputs.length === 1 &&
   graph.tensors[realBehind(graph, graph.outputs[0]!)]!.shape.filter((d) => d > 1).length === 1
+
+/** A graph's metadata; of a classifier that ends in logits, with softmax named as what makes scores of them. */
+export function withScores(graph: Graph): Metadata {
+  const { metadata, ops, outputs, tensors } = graph
+  const last = ops.find((op) => op.outputs.includes(outputs[0]!))
+  const logits =
+    metadata.task === 'classification' &&
+    isClassifier(graph) &&
+    tensors[outputs[0]!]!.dtype === 'float32' &&
+    last?.type !== 'SOFTMAX' &&
+    last?.type !== 'LOGISTIC'
+  return logits && !metadata.scores ? { ...metadata, scores: 'softmax' } : metadata
+}

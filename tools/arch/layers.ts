@@ -104,7 +104,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
     {
       name: 'entries',
       does: 'what users import',
-      holds: ['index.ts', 'node.ts', 'browser.ts', 'workerd.ts', 'vision.ts', 'serve.ts'],
+      holds: ['index.ts', 'node.ts', 'browser.ts', 'workerd.ts', 'vision.ts', 'serve.ts', 'quantize.ts'],
     },
   ],
   [{ name: 'commands', does: 'the command line', holds: ['cli.ts', 'cli/'] }],

@@ -9,6 +9,7 @@ const IMPORTED: Record<string, string> = {
   workerd: '`thimble` in a Worker, `thimble/workerd`',
   vision: '`thimble/vision`',
   serve: '`thimble/serve`',
+  quantize: '`thimble/quantize`',
 }
 const KINDS = ['function', 'class', 'value', 'type'] as const
 

@@ -6,7 +6,7 @@ import ts from 'typescript'
 const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /** Entry points by the name that their file has in src/ and dist/. */
-export const ENTRIES = ['node', 'browser', 'workerd', 'vision', 'serve'] as const
+export const ENTRIES = ['node', 'browser', 'workerd', 'vision', 'serve', 'quantize'] as const
 
 export interface Export {
   entry: string

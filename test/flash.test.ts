@@ -15,7 +15,8 @@ import { LATER_EXPORTS, loadPackedModule, PACKED_EXPORTS } from '../src/packed-m
 import type { RuntimeExports } from '../src/runtime.ts'
 import type { Variant } from '../src/types.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
-import { equalBytes, need, rng, root, shared } from './util.ts'
+import { recordedNetworks } from './recorded.ts'
+import { equalBytes, need, rng, root } from './util.ts'
 
 const test = suite('flash')
 const dir = mkdtempSync(join(tmpdir(), 'thimble-flash-'))
@@ -202,36 +203,36 @@ test('a limit that is too small is refused with what it takes; options that do n
 })
 
 /** Bytes of linear memory that scalar modules take at most. */
-const LIMITS: Record<string, number> = {
-  vww_96_int8: 32 * 1024,
-  kws_ref_model: 15 * 1024,
-  pretrainedResnet_quant: 40 * 1024,
-  'mobilenet_v1_0.25_128_quant': 54 * 1024,
-  ad01_int8: 5 * 1024,
-  str_ww_ref_model: 9 * 1024,
+/** Linear memory in all of scalar modules, in KiB. */
+const LIMITS: Readonly<Record<string, number>> = {
+  vww_96_int8: 32,
+  kws_ref_model: 15,
+  pretrainedResnet_quant: 40,
+  'mobilenet_v1_0.25_128_quant': 54,
+  ad01_int8: 5,
+  separable_96: 32,
+  spotter_49x10: 15,
+  residual_32: 40,
+  legacy_64: 46,
 }
-for (const [name, limit] of Object.entries(LIMITS)) {
-  need(
-    test,
-    `${name} in ${limit / 1024} KiB, as recorded`,
-    { resource: shared(`goldens/${name}`), missing: '../shared is missing' },
-    async (path) => {
-      const graph = readModel(new Uint8Array(readFileSync(shared(`models/${name}.tflite`)!)), name)
-      const { cases } = JSON.parse(readFileSync(join(path, 'manifest.json'), 'utf8')) as { cases: string[] }
-      for (const variant of VARIANTS) {
-        const packed = await flash(graph, variant)
-        if (variant === 'scalar') {
-          assert.ok(packed.meta.memoryBytes <= limit, `${packed.meta.memoryBytes} bytes`)
-          assert.is(packed.meta.memoryPages, 1)
-        }
-        const e = instance(packed)
-        for (const c of cases.slice(0, 2)) {
-          const out = invoke(e, packed, [readFileSync(join(path, `${c}.in0.bin`))])
-          out.forEach((o, i) => equalBytes(o, readFileSync(join(path, `${c}.out${i}.bin`)), `${name} ${variant} ${c}`))
-        }
+for (const { name, path, cases } of recordedNetworks) {
+  const limit = LIMITS[name]
+  if (limit === undefined) continue
+  test(`${name} in ${limit} KiB, as recorded`, async () => {
+    const graph = readModel(new Uint8Array(readFileSync(path)), name)
+    for (const variant of VARIANTS) {
+      const packed = await flash(graph, variant)
+      if (variant === 'scalar') {
+        assert.ok(packed.meta.memoryBytes <= limit * 1024, `${packed.meta.memoryBytes} bytes`)
+        assert.is(packed.meta.memoryPages, 1)
       }
-    },
-  )
+      const e = instance(packed)
+      for (const c of cases.slice(0, 2)) {
+        const out = invoke(e, packed, c.inputs)
+        out.forEach((o, i) => c.check(o, i, `${name} ${variant} ${c.name}`))
+      }
+    }
+  })
 }
 
 const TOOLS = ['/usr/bin/wasm2c', '/usr/bin/gcc']

@@ -19,6 +19,7 @@ import { encodeModule, parseModule, walkBody, type WasmModule } from '../src/pac
 import { runtimeBytes } from '../src/runtime.ts'
 import type { Variant } from '../src/types.ts'
 import { GraphBuilder } from './small-models.ts'
+import { checkCases, recordedNetworks } from './recorded.ts'
 import { equalBytes, need, refusal, rng, root, shared } from './util.ts'
 
 const test = suite('pack')
@@ -235,75 +236,56 @@ test('damaged modules end in an error, never in a hang or a wild read', async ()
   assert.ok(refused > 100)
 })
 
-const graphOf = (name: string) => readModel(new Uint8Array(readFileSync(shared(`models/${name}.tflite`)!)), name)
+/** Most bytes of code. */
+const CODE: Readonly<Partial<Record<Variant, number>>> = { simd: 16384, scalar: 12288 }
+const SMALL = /^(kws_ref_model|vww_96_int8|mobilenet_v1_0\.25_128_quant|separable_96|spotter_49x10)$/
+/** Most bytes of memory of a scalar module. */
+const WAKE_WORDS = /^(vww_96_int8|separable_96)$/
 
-need(
-  test,
-  'packed models answer as recorded, within the size goals',
-  { resource: shared('goldens'), missing: 'no ../shared' },
-  async () => {
-    const goals: [string, Record<string, number>][] = [
-      ['kws_ref_model', { simd: 16384, scalar: 12288 }],
-      ['vww_96_int8', { simd: 16384, scalar: 12288 }],
-      ['mobilenet_v1_0.25_128_quant', { simd: 16384, scalar: 12288 }],
-    ]
-    for (const [name, limits] of goals) {
-      for (const [variant, limit] of Object.entries(limits)) {
-        const { wasm, sizes, meta } = await packGraph(graphOf(name), { variant: variant as Variant, name })
-        assert.ok(sizes.codeBytes <= limit, `${name} ${variant}: code of ${sizes.codeBytes} bytes`)
-        assert.is(sizes.fileBytes, sizes.codeBytes + sizes.dataBytes + sizes.metaBytes)
-        assert.is(
-          sizes.memoryBytes,
-          sizes.staticBytes +
-            sizes.planBytes +
-            sizes.weightBytes +
-            sizes.stateBytes +
-            sizes.arenaBytes +
-            sizes.marginBytes,
-        )
-        if (name === 'vww_96_int8' && variant === 'scalar') {
-          assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)
-        }
-        const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)
-        assert.equal(WebAssembly.Module.imports(module), [])
-        assert.equal(
-          WebAssembly.Module.exports(module).map((e) => e.name),
-          ABI,
-        )
-        assert.equal(JSON.parse(JSON.stringify(packedMeta(module))), JSON.parse(JSON.stringify(meta)))
-        assert.is(
-          meta.inputs[0]!.bytes,
-          meta.inputs[0]!.shape.reduce((a, b) => a * b, 1),
-        )
-        const model = loadPackedModule(module)
-        for (const kind of ['random0', 'all_max', 'all_min']) {
-          const bytes = readFileSync(shared(`goldens/${name}/${kind}.in0.bin`)!)
-          const input = model.inputs[0]!.dtype === 'uint8' ? new Uint8Array(bytes) : new Int8Array(bytes)
-          equalBytes(
-            model.run(input)[0]!,
-            readFileSync(shared(`goldens/${name}/${kind}.out0.bin`)!),
-            `${name} ${variant} ${kind}`,
-          )
-        }
-        // Ports can be counted: beyond the last one there are 0 bytes.
-        const ports = new WebAssembly.Instance(module).exports as Record<string, (i: number) => number>
-        for (const i of [1, 2, 0x7fffffff, -0x80000000, -1]) {
-          assert.equal(
-            ['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`]!(i)),
-            [0, 0, 0, 0],
-          )
-        }
-        // Nothing above __heap_base is touched: an embedder may cut the memory there.
-        const { memory, __heap_base } = new WebAssembly.Instance(module).exports as {
-          memory: WebAssembly.Memory
-          __heap_base: WebAssembly.Global
-        }
-        assert.is(__heap_base.value, sizes.memoryBytes)
-        assert.ok(new Uint8Array(memory.buffer, sizes.memoryBytes).every((b) => b === 0))
+interface Ports {
+  memory: WebAssembly.Memory
+  __heap_base: WebAssembly.Global
+}
+
+for (const network of recordedNetworks.filter(({ name }) => SMALL.test(name))) {
+  for (const variant of ['simd', 'scalar'] as const) {
+    test(`${network.name}, packed ${variant}: answers as recorded, within the size goals`, async () => {
+      const { name, path } = network
+      const graph = readModel(new Uint8Array(readFileSync(path)), name)
+      const { wasm, sizes, meta } = await packGraph(graph, { variant, name })
+      assert.ok(sizes.codeBytes <= CODE[variant]!, `code of ${sizes.codeBytes} bytes`)
+      assert.is(sizes.fileBytes, sizes.codeBytes + sizes.dataBytes + sizes.metaBytes)
+      const { staticBytes, planBytes, weightBytes, stateBytes, arenaBytes, marginBytes } = sizes
+      assert.is(sizes.memoryBytes, staticBytes + planBytes + weightBytes + stateBytes + arenaBytes + marginBytes)
+      if (WAKE_WORDS.test(name) && variant === 'scalar') {
+        assert.ok(sizes.memoryBytes <= 448 * 1024, `${sizes.memoryBytes} bytes of memory`)
       }
-    }
-  },
-)
+      const module = new WebAssembly.Module(wasm as Uint8Array<ArrayBuffer>)
+      assert.equal(WebAssembly.Module.imports(module), [])
+      assert.equal(
+        WebAssembly.Module.exports(module).map((e) => e.name),
+        ABI,
+      )
+      assert.equal(JSON.parse(JSON.stringify(packedMeta(module))), JSON.parse(JSON.stringify(meta)))
+      const [input] = meta.inputs
+      assert.is(
+        input!.bytes,
+        input!.shape.reduce((a, b) => a * b, 1),
+      )
+      checkCases(loadPackedModule(module), network)
+      // Ports can be counted: beyond the last one there are 0 bytes.
+      const ports = new WebAssembly.Instance(module).exports as Record<string, (i: number) => number>
+      for (const i of [1, 2, 0x7fffffff, -0x80000000, -1]) {
+        const beyond = ['input_ptr', 'input_bytes', 'output_ptr', 'output_bytes'].map((f) => ports[`thimble_${f}`]!(i))
+        assert.equal(beyond, [0, 0, 0, 0])
+      }
+      // Nothing above __heap_base is touched: an embedder may cut the memory there.
+      const { memory, __heap_base } = new WebAssembly.Instance(module).exports as unknown as Ports
+      assert.is(__heap_base.value, sizes.memoryBytes)
+      assert.ok(new Uint8Array(memory.buffer, sizes.memoryBytes).every((b) => b === 0))
+    })
+  }
+}
 
 const meta = moduleMeta({
   name: '2 cats */ "x"',
@@ -407,10 +389,11 @@ const CLI = join(root, 'dist/cli.js')
 need(
   test,
   'thimble pack: files, report, errors',
-  { resource: shared('models') && existsSync(CLI) ? CLI : undefined, missing: 'no ../shared, or not built' },
+  { resource: existsSync(CLI) ? CLI : undefined, missing: 'not built' },
   async (cli) => {
     const run = (...args: string[]) => spawnSync(process.execPath, [cli, 'pack', ...args], { encoding: 'utf8' })
-    const model = shared('models/kws_ref_model.tflite')!
+    const model = recordedNetworks.find(({ name }) => /^(kws|spotter)/.test(name))!.path
+    const float = shared('models/vww_96_float.tflite')
     const out = join(dir, 'kws.wasm')
     const header = join(dir, 'kws.h')
     const good = run(model, '-o', out, '--variant', 'scalar', '--header', header)
@@ -434,8 +417,8 @@ need(
       [[model, '-o', out, '--target', 'wasi', '--header', header], 2, /usage\/option: --header/],
       [[model, '-o', join(dir, 'no/such/folder.wasm')], 2, /usage\/output/],
       [[join(root, 'package.json'), '-o', out], 1, /format\//],
-      [[shared('models/vww_96_float.tflite')!, '-o', out], 1, /lower\//],
     ]
+    if (float !== undefined) bad.push([[float, '-o', out], 1, /lower\//])
     for (const [args, status, message] of bad) {
       const r = run(...args)
       assert.is(r.status, status, `${args.join(' ')}: ${r.stderr}`)

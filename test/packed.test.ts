@@ -10,7 +10,8 @@ import { readTflite } from '../src/formats/tflite.ts'
 import type { Graph } from '../src/graph.ts'
 import { arbitraryGraph } from './arbitrary-graph.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
-import { equalBytes, errorCode, need, refusal, shared } from './util.ts'
+import { recordedNetworks } from './recorded.ts'
+import { equalBytes, errorCode, refusal } from './util.ts'
 
 /**
  * The file with its header's JSON replaced and size, offsets and checksum put right: what a hostile writer would make.
@@ -251,24 +252,13 @@ test('what cannot be stored is named, all of it', () => {
   )
 })
 
-need(
-  test,
-  'real models come back exactly',
-  { resource: shared('models'), missing: 'no ../shared/models' },
-  (folder) => {
-    for (const name of [
-      'tf2_mobilenet_v2_1.0_224_ptq',
-      'mobilenet_v1_0.25_128_quant',
-      'deeplabv3_mnv2_dm05_pascal_quant',
-      'vww_96_float',
-      'kws_ref_model',
-    ]) {
-      const graph = readTflite(new Uint8Array(readFileSync(`${folder}/${name}.tflite`)))
-      const bytes = writePacked(graph)
-      equalGraphs(readPacked(bytes), graph, name)
-      equalBytes(writePacked(readPacked(bytes)), bytes, name)
-    }
-  },
-)
+test('networks come back exactly', () => {
+  for (const { name, path } of recordedNetworks) {
+    const graph = readTflite(new Uint8Array(readFileSync(path)))
+    const bytes = writePacked(graph)
+    equalGraphs(readPacked(bytes), graph, name)
+    equalBytes(writePacked(readPacked(bytes)), bytes, name)
+  }
+})
 
 test.run()

@@ -381,39 +381,41 @@ test('assumed: identity for the usual quantizations, mean and std otherwise, in 
   )
 })
 
-// Recorded inputs were made with Pillow's resize from these photographs, pixel minus 128 for int8.
-for (const model of [
+/** Inputs recorded with Pillow's resize of these photographs, pixel minus 128 for int8. */
+const RECORDED = [
   'vww_96_int8',
   'mobilenet_v2_1.0_224_quant',
   'tf2_mobilenet_v2_1.0_224_ptq',
   'movenet_single_pose_lightning_ptq',
   'pretrainedResnet_quant',
   'deeplabv3_mnv2_dm05_pascal_quant',
-]) {
-  need(
-    test,
-    `${model}: recorded inputs come out byte for byte`,
-    { resource: shared(`goldens/${model}/manifest.json`), missing: 'no ../shared' },
-    (manifest) => {
-      const {
-        inputs: [i],
-        cases,
-      } = JSON.parse(readFileSync(manifest, 'utf8')) as {
-        inputs: [{ name: string; shape: number[]; dtype: DType; scales: number[]; zeroPoints: number[] }]
-        cases: string[]
-      }
+]
+
+interface Manifest {
+  inputs: [{ name: string; shape: number[]; dtype: DType; scales: number[]; zeroPoints: number[] }]
+  cases: string[]
+}
+
+need(
+  test,
+  'recorded inputs of six networks come out byte for byte',
+  { resource: shared('goldens'), missing: 'no ../shared' },
+  (goldens) => {
+    for (const model of RECORDED) {
+      const manifest = JSON.parse(readFileSync(`${goldens}/${model}/manifest.json`, 'utf8')) as Manifest
+      const [i] = manifest.inputs
       const input = tensor(i.shape, i.dtype, i.scales[0] ?? 0, i.zeroPoints[0] ?? 0)
       let compared = 0
-      for (const name of cases) {
+      for (const name of manifest.cases) {
         const photo = shared(`images/${name}.bmp`) ?? shared(`images/${name}.jpg`)
         if (!photo) continue
         const got = preprocess(decodeImage(readFileSync(photo)), input, defaultPreprocess(input).preprocess)
-        equalBytes(got, readFileSync(shared(`goldens/${model}/${name}.in0.bin`)!), `${model} ${name}`)
+        equalBytes(got, readFileSync(`${goldens}/${model}/${name}.in0.bin`), `${model} ${name}`)
         compared++
       }
       assert.ok(compared >= 3, `only ${compared} photographs`)
-    },
-  )
-}
+    }
+  },
+)
 
 test.run()

@@ -20,6 +20,7 @@ import { wasiCommand } from '../src/pack/wasi.ts'
 import { encodeModule, parseModule, rewriteBody, walkBody, type IndexSpace, type WasmModule } from '../src/pack/wasm.ts'
 import type { Program } from '../src/plan/compile.ts'
 import { runtimeBytes } from '../src/runtime.ts'
+import type { Kernels } from '../src/types.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
 import { equalBytes, errorCode, refusal } from './util.ts'
 
@@ -836,13 +837,45 @@ test('what is said of a packed module is what it is', async () => {
     }
     const [either, speed, size] = [await bytes(), await bytes('speed'), await bytes('size')]
     assert.is(either, Math.min(speed, size))
-    const simd = await packGraph(g, { variant: 'simd' })
-    equalBytes(simd.wasm, (await packGraph(g, { variant: 'simd', plan: 'speed' })).wasm, 'simd is planned for speed')
   }
   const fields = Object.fromEntries(LAYOUT.Header.fields.map((f, i) => [f, i + 0x80000000]))
   const bytes = headerBytes({ header: fields } as unknown as Program)
   assert.is(bytes.length, LAYOUT.Header.size)
   LAYOUT.Header.fields.forEach((_, i) => assert.is(new DataView(bytes.buffer).getUint32(4 * i, true), i + 0x80000000))
+})
+
+test('weights are 8 bits wide where that is estimated to cost at most 3 % of the time', async () => {
+  /** A convolution of so many channels each way, and the bytes of weights that each plan of it has. */
+  const weightBytes = async (of: { c: number; k: number; dtype: 'int8' | 'uint8'; kernels: Kernels }) => {
+    const { c, k, dtype, kernels } = of
+    const b = new GraphBuilder(1)
+    const x = b.input([1, 20, 20, c], dtype)
+    const y = b.op(
+      'CONV_2D',
+      [x, b.weights([c, k, k, c], undefined, dtype), b.bias(c, 1)],
+      [b.tensor([1, 20, 20, c], dtype, 0.9, 3)],
+      {
+        ...{ padding: 'SAME', activation: 'RELU', strideH: 1, strideW: 1, dilationH: 1, dilationW: 1 },
+      },
+    )
+    const graph = b.done(y)
+    const [none, speed, size] = await Promise.all(
+      [undefined, 'speed' as const, 'size' as const].map((plan) => packGraph(graph, { kernels, plan })),
+    )
+    const bytes = [none, speed, size].map((p) => p!.sizes.weightBytes)
+    assert.ok(bytes[2]! < bytes[1]!)
+    return bytes[0] === bytes[2] ? 'size' : bytes[0] === bytes[1] ? 'speed' : 'neither'
+  }
+  const pointwise = { c: 32, k: 1, dtype: 'int8', kernels: 'generic' } as const
+  assert.is(await weightBytes(pointwise), 'size')
+  assert.is(await weightBytes({ ...pointwise, kernels: 'x86' }), 'size')
+  // A zero point of the weights is taken off every sum: little in large layers, where nothing else costs.
+  assert.is(await weightBytes({ ...pointwise, dtype: 'uint8' }), 'speed')
+  assert.is(await weightBytes({ ...pointwise, c: 128, dtype: 'uint8', kernels: 'x86' }), 'size')
+  assert.is(await weightBytes({ ...pointwise, c: 128, dtype: 'uint8' }), 'speed')
+  // Winograd's weights take four times the memory and half the time.
+  assert.is(await weightBytes({ ...pointwise, c: 64, k: 3 }), 'size')
+  assert.is(await weightBytes({ ...pointwise, c: 64, k: 3, kernels: 'x86' }), 'speed')
 })
 
 const META: MetaInput = {

@@ -15,7 +15,7 @@ import { FAST } from '../fast'
 import { gemm3x8c8 } from './gemm-3x8c8'
 import { gemm4x16 } from './gemm-4x16'
 import { gemm4x16c4 } from './gemm-4x16c4'
-import { gemm4x8, gemm4x8Shuffle, gemm4x8w8, pack4 } from './gemm-4x8'
+import { gemm4x8, gemm4x8Shuffle, gemm4x8w8, gemm4x8w8Shuffle, pack4 } from './gemm-4x8'
 import { gemm4x8c4, packBytes4 } from './gemm-4x8c4'
 import { correct, tileIn, TILE_X, TILE_Y } from './tile'
 
@@ -59,6 +59,9 @@ function multiply(r: ConvRecord, count: i32): void {
       break
     case 13:
       gemm4x8c4(r, count)
+      break
+    case 14:
+      gemm4x8w8Shuffle(r, count)
       break
     default:
       if (FAST) {

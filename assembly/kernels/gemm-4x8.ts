@@ -4,9 +4,9 @@
  *
  * Shapes: panel [K/2][4 pixels][2] i16, weights [N/8][K/2][8][2] i16, bias and scale eight a panel. K >= 3.
  * Form 12 loads four pixels' activations at once and broadcasts by shuffles: for engines that make a splat of a load
- * out of a scalar one (Cranelift). Form 11 keeps the weights as int8, their zero point included and as padding, and
- * widens them as it loads them: half the memory for a few percent of the time. What the zero point adds to a pixel's
- * sums is taken off at the end.
+ * out of a scalar one (Cranelift). Forms 11 and 14 are those two with weights as int8, their zero point included and
+ * as padding, which they widen as they load them: half the memory. What the zero point adds to a pixel's sums is taken
+ * off at the end.
  */
 import { ConvRecord, SLOT_BYTES, TILE_BYTES } from '../layout'
 import { finish4x8, finish8, requantize4 } from '../simd'
@@ -240,4 +240,8 @@ export function gemm4x8w8(r: ConvRecord, count: i32): void {
 
 export function gemm4x8Shuffle(r: ConvRecord, count: i32): void {
   if (ASC_FEATURE_SIMD) gemm<i16, v128>(r, count)
+}
+
+export function gemm4x8w8Shuffle(r: ConvRecord, count: i32): void {
+  if (ASC_FEATURE_SIMD) gemm<i8, v128>(r, count)
 }

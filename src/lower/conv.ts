@@ -177,6 +177,7 @@ function emitGemm(cx: Context, layer: Convolution, choice: GemmChoice): void {
         reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants),
         writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
+        effort: scalar ? undefined : form.effort?.({ k, channels: og, zero: weights.zero }),
         form: scalar ? undefined : form.id,
         split: splitPanels(og, scalar ? SCALAR_FORM.nr : form.nr, [wb, bb, sb]),
         prologue: g === 0 && n === 0 ? prologue : undefined,

@@ -139,6 +139,8 @@ export interface Step {
   /** Steps that must run once before a band group that holds this one. */
   prologue?: Step[] | undefined
   macs?: number
+  /** Time of them against that of the kernel whose weights are 16 bits wide; default 1. */
+  effort?: number | undefined
   /** GEMM form of a convolution that uses one. */
   form?: number | undefined
   /** Output rows and columns that the kernel computes together; the default is one pixel. */

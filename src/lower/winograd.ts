@@ -132,17 +132,17 @@ const SINGLE = 0.45
 
 const tilesOf = ({ tile }: FewerProducts, { out }: Axis): number => Math.ceil(out / tile)
 
-/** Whether it is so much faster. */
-function pays(cx: Context, kernel: FewerProducts, { inputs, outputs }: Channels, { x, y }: Window): boolean {
+/** Its time against that of the direct form. */
+function effortOf(cx: Context, kernel: FewerProducts, { inputs, outputs }: Channels, { x, y }: Window): number {
   const nr = widthFor(cx.kernels, outputs)
   const costs = COSTS[`${cx.kernels} ${nr}`]
-  if (!costs) return false
+  if (!costs) return Infinity
   const channels = align(outputs, nr)
   const ns = ([product, input, output]: Cost): number =>
     inputs * channels * product + inputs * input + channels * output
   const tiles = tilesOf(kernel, x) * tilesOf(kernel, y)
   const groups = (tiles >> 2) + [0, SINGLE, 1, 1][tiles & 3]!
-  return kernel.worth * groups * ns(costs[kernel.name]) <= (Math.ceil((x.out * y.out) / 4) / 16) * ns(costs.direct)
+  return (groups * ns(costs[kernel.name])) / ((Math.ceil((x.out * y.out) / 4) / 16) * ns(costs.direct))
 }
 
 /** Channels of a convolution: of a group's input, of the whole output. */
@@ -162,7 +162,9 @@ export function fewerProducts(
   const { convolution } = cx
   if (convolution === 'direct' || channels.groups !== 1 || channels.outputs < 8) return undefined
   const kernel = possible(cx, weights, win)
-  return kernel && (convolution === 'winograd' || pays(cx, kernel, channels, win)) ? kernel : undefined
+  return kernel && (convolution === 'winograd' || kernel.worth * effortOf(cx, kernel, channels, win) <= 1)
+    ? kernel
+    : undefined
 }
 
 /** Bytes of the four tiles of a group. */
@@ -208,6 +210,7 @@ export function emitFewerProducts(cx: Context, layer: Convolution, kernel: Fewer
       reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants),
       writes: [y.buffer, scratch],
       macs: win.y.out * win.x.out * y.c * k,
+      effort: effortOf(cx, kernel, { inputs: x.c, outputs: y.c, groups: 1 }, win),
       prologue: n === 0 ? prologue : undefined,
       // All rows of a tile are written before the tiles behind have been read.
       stream: x.n === 1 ? { from: frame, to: y, lag: (tile - 1) * win.x.out + 1 } : undefined,

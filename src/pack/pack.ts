@@ -5,9 +5,12 @@ import { ThimbleError } from '../errors.ts'
 import { FORM_DOT, LAYOUT, OP_DEPTHWISE3X3_DOT } from '../generated/layout.ts'
 import { settle } from '../fold/index.ts'
 import type { Graph } from '../graph.ts'
+import type { Lowered } from '../lower/index.ts'
 import { PAGE, PROGRAM_BASE } from '../memory.ts'
 import { LATER_EXPORTS, META_SECTION, PACKED_EXPORTS } from '../packed-module.ts'
-import { compileModel, type Program, type ProgramPort } from '../plan/compile.ts'
+import { SPEED_TOLERANCE } from '../plan/bands.ts'
+import { estimatedNs } from '../plan/candidates.ts'
+import { assemble, compileModel, lowerModel, type Program, type ProgramPort } from '../plan/compile.ts'
 import { compileFlash } from '../plan/flash.ts'
 import type { Flash } from '../plan/slices.ts'
 import { PLAIN, runtimeBytes } from '../runtime.ts'
@@ -40,7 +43,11 @@ export interface PackOptions {
    * product is signed (V8 on arm64, with or without the dot product instruction): elsewhere the module refuses to run.
    */
   kernels?: Kernels | undefined
-  /** Default: whichever takes less memory for scalar, `speed` for the SIMD variants. */
+  /**
+   * `size`: 8-bit weights and the smallest arena. `speed`: whatever is fastest. Default: for scalar whichever takes less
+   * memory; for the SIMD variants 8-bit weights where they are estimated to cost at most 3 % of the time, and the arena
+   * of `speed`.
+   */
   plan?: 'speed' | 'size' | undefined
   /**
    * `memory` (default): linear memory holds them. `flash`: they stay in a passive data segment, from which the module
@@ -182,18 +189,27 @@ const unusedKernels = (
 const placed = (graph: Graph, indices: readonly number[], ports: readonly ProgramPort[]): Port[] =>
   indices.map((index, i) => ({ ...sized(tensorInfo(graph.tensors[index]!)), address: ports[i]!.address }))
 
-/** The planned program; where nothing was asked for, a scalar one is planned both ways and the smaller memory wins. */
+const PLANS = ['speed', 'size'] as const
+
+/**
+ * The planned program. Where no plan was asked for, a scalar one is planned both ways and the smaller memory wins; SIMD
+ * ones take the weights of plan `size` where the estimated time is within 3 % of plan `speed`, and its arena.
+ */
 function compileFor(
   graph: Graph,
-  { variant, kernels = 'generic' }: { variant: Variant; kernels?: Kernels | undefined },
+  { variant, kernels, base }: { variant: Variant; kernels: Kernels; base: number },
   plan?: 'speed' | 'size',
-  base = PROGRAM_BASE,
 ): Program {
-  if (plan || variant !== 'scalar') return compileModel(graph, { variant, kernels, plan: plan ?? 'speed', base })
-  const speed = compileModel(graph, { variant, plan: 'speed', base })
-  const size = compileModel(graph, { variant, plan: 'size', base })
-  const bytes = (p: Program): number => p.arenaAddress + p.arenaBytes
-  return bytes(size) < bytes(speed) ? size : speed
+  const target = { variant, kernels, base }
+  if (plan) return compileModel(graph, { ...target, plan })
+  if (variant === 'scalar') {
+    const [speed, size] = PLANS.map((each) => compileModel(graph, { ...target, plan: each })) as [Program, Program]
+    const bytes = (p: Program): number => p.arenaAddress + p.arenaBytes
+    return bytes(size) < bytes(speed) ? size : speed
+  }
+  const [speed, size] = PLANS.map((each) => lowerModel(graph, { ...target, plan: each })) as [Lowered, Lowered]
+  const within = estimatedNs(size.steps) <= (1 + SPEED_TOLERANCE) * estimatedNs(speed.steps)
+  return assemble(within ? size : speed, { ...target, plan: 'speed' })
 }
 
 /** Pages that the memory of commands and components may grow to, for pictures and other large questions: 1 GiB. */
@@ -356,7 +372,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const base = staticEnd + align(command?.blob.length ?? 0, 16)
   const program = flash
     ? compileFlash(graph, { variant, kernels, base: dataEnd(module, header), ram, plan })
-    : compileFor(graph, { variant, kernels }, plan, base)
+    : compileFor(graph, { variant, kernels, base }, plan)
   const shell =
     target === 'component'
       ? modelComponent({

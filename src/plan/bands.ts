@@ -14,8 +14,8 @@ import { Candidates, type Candidate, type Group } from './candidates.ts'
 import { ringRows } from './schedule.ts'
 import type { BandOptions, Unit } from './unit.ts'
 
-/** Share of the estimated run time that the speed plan may give for memory. */
-const SPEED_TOLERANCE = 0.03
+/** Share of the estimated run time that may be given for memory where speed counts. */
+export const SPEED_TOLERANCE = 0.03
 
 /** What to choose from: each step on its own, and groups by their first step. */
 interface Choices {

@@ -20,6 +20,10 @@ const NS_PER_SPILLED_BYTE = 0.05
 
 const PIXEL = { rows: 1, columns: 1 }
 
+/** Estimated time of steps that run whole. */
+export const estimatedNs = (steps: readonly Step[]): number =>
+  steps.reduce((ns, { macs = 0, effort = 1 }) => ns + macs * effort * NS_PER_MAC + NS_PER_STEP, 0)
+
 const LONGEST_GROUP = 8
 const BAND_ROWS = [1, 2, 3, 4, 6, 8, 12, 16, 24, 32]
 
@@ -62,13 +66,10 @@ export class Candidates {
     this.slices = slices !== undefined
     this.live = new Liveness(steps, inputs, outputs)
     this.weightBytes = new Float64Array(steps.length)
-    let computeNs = 0
     for (let i = 0; i < steps.length; i++) {
-      const { macs = 0, reads } = steps[i]!
-      computeNs += macs * NS_PER_MAC + NS_PER_STEP
-      for (const b of reads) if (b.constant) this.weightBytes[i]! += b.bytes
+      for (const b of steps[i]!.reads) if (b.constant) this.weightBytes[i]! += b.bytes
     }
-    this.computeNs = computeNs
+    this.computeNs = estimatedNs(steps)
   }
 
   /**

@@ -15,6 +15,7 @@ export const KERNEL_NAMES: Readonly<Record<string, string>> = {
   gemm_9: 'gemm-4x16c4-dot',
   gemm_11: 'gemm-4x8-w8',
   gemm_12: 'gemm-4x8-shuffle',
+  gemm_14: 'gemm-4x8-w8-shuffle',
   gemm_13: 'gemm-4x8c4-dot',
   kernel_40: 'winograd',
   kernel_49: 'polyphase',

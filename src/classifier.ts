@@ -102,6 +102,8 @@ export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> 
   readonly notes: readonly string[]
   /** Times of the latest call. */
   readonly timings: Readonly<Timings>
+  /** Raw outputs of the latest call; none before it. */
+  readonly raw: readonly TypedArray[]
   /**
    * The best classes of an image, best first, with probabilities. An image is pixels (a canvas' ImageData is one), a raw
    * frame of any format (stride, BGR, YUV), what a canvas draws (ImageBitmap, VideoFrame), or an image file: its bytes, or
@@ -357,6 +359,9 @@ export async function createClassifier(
     assumed,
     notes,
     timings,
+    get raw() {
+      return outputs ?? []
+    },
     ...disposable(() => model.dispose()),
     classify(image: FrameSource | FileSource, limits: ClassifyLimits = {}) {
       checkOptions('classify', limits, limitRules)

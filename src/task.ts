@@ -4,6 +4,7 @@
  */
 import { elements, type Metadata } from './graph.ts'
 import type { TensorInfo } from './types.ts'
+import { givesVectors, isEmbedding } from './vectors.ts'
 
 /** What is known of a model: a loaded one, or the report on a file. */
 export interface Subject {
@@ -14,7 +15,7 @@ export interface Subject {
 
 export interface Task {
   /** The command, or `run` for raw tensors where no other reads the outputs. */
-  command: 'classify' | 'detect' | 'pose' | 'segment' | 'run'
+  command: 'classify' | 'detect' | 'pose' | 'segment' | 'embed' | 'run'
   /** One clause: what tells. */
   why: string
 }
@@ -24,7 +25,7 @@ const SAID = {
   detection: 'detect',
   segmentation: 'segment',
   landmarks: 'pose',
-  features: 'run',
+  features: 'embed',
 } as const
 
 /** Dimensions without those of 1. */
@@ -89,6 +90,10 @@ export function taskOf(subject: Subject): Task {
     }
   }
   const vectors = outputs.filter((o) => wide(o).length <= 1)
+  if (outputs.length === 1 && metadata.labels === undefined && isEmbedding(outputs[0]!)) {
+    return { command: 'embed', why: `output ${shapes} describes a photo, to be compared` }
+  }
+  if (givesVectors(subject)) return { command: 'classify', why: `outputs ${shapes} are vectors, each of its own kind` }
   if (outputs.length === 1 && vectors.length === 1) {
     return { command: 'classify', why: `output ${shapes} is one score per class` }
   }

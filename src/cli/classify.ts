@@ -12,6 +12,7 @@ import { jobsFor, PhotoWorkers, type Answer } from './photo-workers.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from '../markup.ts'
 import { note } from './report.ts'
+import { type Group, groupsOf } from '../vectors.ts'
 import { bar, cut, ms } from './text.ts'
 
 /** The model that a call names, or the default one. */
@@ -61,22 +62,39 @@ export function classifyBytes(
 ): Answer {
   const predictions = classifier.classify(bytes)
   const { decodeMs, preprocessMs, inferMs, reduced } = classifier.timings
+  const groups = groupsOf(classifier.model, classifier.raw)
   const round = (n: number): number => Math.round(n * 1000) / 1000
   return {
     ...about,
     predictions,
+    ...(groups && { groups }),
     ...(decodePolicy(args) === 'fast' ? { decode: 'fast', reduced } : {}),
     timings: { decodeMs: round(decodeMs), preprocessMs: round(preprocessMs), inferMs: round(inferMs) },
   }
 }
 
-/** Top scores with bars, e.g. `  espresso   98.7 %  ████████`. */
-function humanAnswer({ file, model, predictions, reduced, timings }: Answer, name = file): string {
+/** Labels with scores and bars. */
+function predictionLines(predictions: Answer['predictions']): string[] {
   const widest = Math.min(40, Math.max(10, ...predictions.map((p) => [...p.label].length)))
-  const lines = predictions.map((p) => {
+  return predictions.map((p) => {
     const label = cut(p.label, widest)
     return `  ${label + ' '.repeat(widest - [...label].length)}  ${(p.score * 100).toFixed(1).padStart(5)} %  ${bar(p.score, 30)}`.trimEnd()
   })
+}
+
+/** What one of several outputs says. */
+function groupLines(group: Group): string[] {
+  const name = `  ${printable(group.name)}:`
+  if ('predictions' in group) return [name, ...predictionLines(group.predictions)]
+  if ('value' in group) return [`${name} ${group.value.toFixed(3)}`]
+  if ('values' in group) return [`${name} ${group.values.map((v) => v.toFixed(3)).join(', ')}`]
+  return [`${name} ${group.embedding.length} numbers to compare (--json, thimble embed)`]
+}
+
+/** Top scores with bars, e.g. `  espresso   98.7 %  ████████`. */
+function humanAnswer(answer: Answer, name = answer.file): string {
+  const { model, groups, predictions, reduced, timings } = answer
+  const lines = groups ? groups.flatMap(groupLines) : predictionLines(predictions)
   if (lines.length === 0) lines.push('  nothing reaches the threshold')
   const part = reduced === undefined ? '' : reduced === 1 ? ' (fast, at full size)' : ` (fast, at 1/${reduced})`
   const times = `decode ${ms(timings.decodeMs)} ms${part}, preprocess ${ms(timings.preprocessMs)} ms, inference ${ms(timings.inferMs)} ms`

@@ -7,6 +7,7 @@ export const COMMANDS: Record<string, { summary: string; load: () => Promise<{ c
   detect: { summary: 'boxes of what is in a photo', load: () => import('./detect.ts') },
   pose: { summary: 'key points of people, hands or faces', load: () => import('./pose.ts') },
   segment: { summary: 'what each pixel of a photo shows', load: () => import('./segment.ts') },
+  embed: { summary: 'numbers that describe a photo, and how alike photos are', load: () => import('./embed.ts') },
   faces: { summary: 'faces with points, age, gender and expression', load: () => import('./faces.ts') },
   watch: { summary: 'answers about a camera or a stream, frame by frame', load: () => import('./watch.ts') },
   serve: {

@@ -9,7 +9,7 @@ import { count, grouped, ms, table } from './text.ts'
 const TASKS: Readonly<Record<string, string>> = {
   classification: 'classify: what a photo shows',
   detection: 'detect: boxes',
-  pose: 'pose: key points',
+  pose: 'pose: key points, and the detector before them',
   segmentation: 'segment: masks',
   faces: 'faces: detectors',
   landmarks: 'faces: points',

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
 import { type ErrorCode, ThimbleError } from '../errors.ts'
+import type { Group } from '../vectors.ts'
 import type { Prediction } from '../types.ts'
 import type { Args } from './command.ts'
 
@@ -11,6 +12,8 @@ export interface Answer {
   file: string
   model: string
   predictions: Prediction[]
+  /** What each output says, where they are several vectors. */
+  groups?: Group[]
   /** With --decode fast: that, and that the photo was decoded at 1/reduced of its size. */
   decode?: 'fast'
   reduced?: number

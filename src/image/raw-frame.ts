@@ -39,8 +39,6 @@ export const wrong = (what: string, expected: unknown, got: unknown): never => {
   throw new ThimbleError('image/pixels', what, { expected: String(expected), got: String(got) })
 }
 
-const clampByte = (v: number): number => (v < 0 ? 0 : v > 255 ? 255 : v)
-
 /** Where the samples of a YUV frame lie and how they become RGB. */
 export interface YuvPlan {
   stride: number
@@ -123,19 +121,24 @@ export function yuvPlan(frame: RawFrame): YuvPlan {
 }
 
 /** Row `y` of a YUV frame as RGB, in 16-bit fixed point. */
-export function yuvRow({ data, width }: RawFrame, plan: YuvPlan, y: number, out: Uint8Array): void {
+export function yuvRow({ data, width }: RawFrame, plan: YuvPlan, y: number, out: Uint8ClampedArray): void {
   const { base, gain, rv, gu, gv, bu, step, lumaStep, shiftX } = plan
   const row = (y >> plan.shiftY) * plan.colourStride
   const [uAt, vAt] = [plan.uAt + row, plan.vAt + row]
+  const wide = 1 << shiftX
   let at = plan.yAt + y * plan.stride
-  for (let x = 0, o = 0; x < width; x++, o += 3, at += lumaStep) {
-    const luma = (data[at]! - base) * gain + 32768
-    const c = (x >> shiftX) * step
+  for (let x = 0, o = 0, c = 0; x < width; c += step) {
     const u = data[uAt + c]! - 128
     const v = data[vAt + c]! - 128
-    out[o] = clampByte((luma + rv * v) >> 16)
-    out[o + 1] = clampByte((luma - gu * u - gv * v) >> 16)
-    out[o + 2] = clampByte((luma + bu * u) >> 16)
+    const red = rv * v + 32768
+    const green = 32768 - gu * u - gv * v
+    const blue = bu * u + 32768
+    for (const end = Math.min(width, x + wide); x < end; x++, o += 3, at += lumaStep) {
+      const luma = (data[at]! - base) * gain
+      out[o] = (luma + red) >> 16
+      out[o + 1] = (luma + green) >> 16
+      out[o + 2] = (luma + blue) >> 16
+    }
   }
 }
 
@@ -143,9 +146,9 @@ export function yuvRow({ data, width }: RawFrame, plan: YuvPlan, y: number, out:
 function fromYuv(frame: RawFrame): PixelImage {
   const { width, height } = frame
   const plan = yuvPlan(frame)
-  const out = new Uint8Array(width * height * 3)
+  const out = new Uint8ClampedArray(width * height * 3)
   for (let y = 0; y < height; y++) yuvRow(frame, plan, y, out.subarray(3 * width * y))
-  return { data: out, width, height, channels: 3 }
+  return { data: new Uint8Array(out.buffer), width, height, channels: 3 }
 }
 
 /** Errors: `image/pixels` for what is no frame, whatever its length. */
@@ -183,10 +186,10 @@ function packedLayout(frame: RawFrame): { channels: 1 | 3 | 4; row: number; stri
  */
 export function packedRow(
   frame: RawFrame,
-): { channels: 1 | 3 | 4; copy: (y: number, out: Uint8Array) => void } | undefined {
+): { channels: 1 | 3 | 4; copy: (y: number, out: Uint8Array | Uint8ClampedArray) => void } | undefined {
   const { channels, row, stride, swapped } = packedLayout(frame)
   if (stride === row && !swapped) return undefined
-  const copy = (y: number, out: Uint8Array): void => {
+  const copy = (y: number, out: Uint8Array | Uint8ClampedArray): void => {
     out.set(frame.data.subarray(y * stride, y * stride + row))
     for (let i = 0; swapped && i < out.length; i += channels) {
       const blue = out[i]!

@@ -27,16 +27,22 @@ export interface PixelRows {
   height: number
   channels: 1 | 3 | 4
   row(y: number): PixelRow
+  /** All rows, where they lie one after the other. */
+  whole?: PixelImage
 }
 
 /** Rows of pixels without gaps. */
-export function plainRows({ data, width, height }: PixelImage, channels: 1 | 3 | 4): PixelRows {
-  return { width, height, channels, row: (y) => ({ samples: data, at: y * width * channels }) }
+export function plainRows(whole: PixelImage, channels: 1 | 3 | 4): PixelRows {
+  const { data, width, height } = whole
+  return { width, height, channels, whole, row: (y) => ({ samples: data, at: y * width * channels }) }
 }
 
 /** Rows that `make` writes, the latest two of which are kept. */
-function madeRows(size: Omit<PixelRows, 'row'>, make: (y: number, out: Uint8Array) => void): PixelRows {
-  const lines = [0, 1].map(() => new Uint8Array(size.width * size.channels))
+function madeRows(
+  size: Omit<PixelRows, 'row' | 'whole'>,
+  make: (y: number, out: Uint8ClampedArray) => void,
+): PixelRows {
+  const lines = [0, 1].map(() => new Uint8ClampedArray(size.width * size.channels))
   const held = [-1, -1]
   return {
     ...size,
@@ -65,6 +71,26 @@ export function rawRows(frame: RawFrame): PixelRows {
   return madeRows({ width, height, channels: packed.channels }, packed.copy)
 }
 
+/** Adds `factor` pixels of a row each to the sums of their channels. */
+function addRow(
+  { samples, at }: PixelRow,
+  { sums, channels, factor }: { sums: Uint32Array; channels: number; factor: number },
+): void {
+  for (let o = 0, from = at; o < sums.length; o += channels) {
+    if (channels === 3) {
+      let [r, g, b] = [0, 0, 0]
+      for (let k = 0; k < factor; k++, from += 3) {
+        r += samples[from]!
+        g += samples[from + 1]!
+        b += samples[from + 2]!
+      }
+      sums[o]! += r
+      sums[o + 1]! += g
+      sums[o + 2]! += b
+    } else for (let k = 0; k < factor; k++) for (let c = 0; c < channels; c++) sums[o + c]! += samples[from++]!
+  }
+}
+
 /** Means of `factor` x `factor` samples; the last rows and columns may be left out. */
 export function shrunkRows(rows: PixelRows, factor: number): PixelRows {
   const { channels } = rows
@@ -73,12 +99,8 @@ export function shrunkRows(rows: PixelRows, factor: number): PixelRows {
   const [area, half] = [factor * factor, (factor * factor) >> 1]
   return madeRows({ width, height, channels }, (y, out) => {
     sums.fill(0)
-    for (let r = y * factor; r < (y + 1) * factor; r++) {
-      const { samples, at } = rows.row(r)
-      for (let x = 0, o = 0, from = at; x < width; x++, o += channels) {
-        for (let k = 0; k < factor; k++) for (let c = 0; c < channels; c++) sums[o + c]! += samples[from++]!
-      }
-    }
-    for (let i = 0; i < sums.length; i++) out[i] = (sums[i]! + half) / area
+    for (let r = y * factor; r < (y + 1) * factor; r++) addRow(rows.row(r), { sums, channels, factor })
+    // Whole numbers: a clamped array would round.
+    for (let i = 0; i < sums.length; i++) out[i] = Math.floor((sums[i]! + half) / area)
   })
 }

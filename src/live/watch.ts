@@ -105,12 +105,17 @@ class Frames {
 
   private bring(found: Found): void {
     const { options } = this
-    if ('damage' in found) return options.fault(`after frame ${this.seen - 1}: ${found.damage}`)
+    if ('damage' in found) {
+      return options.fault(
+        `${this.seen > 0 ? `after frame ${this.seen - 1}` : 'before the first frame'}: ${found.damage}`,
+      )
+    }
     if (this.done) return
     const { frame } = found
     const size = `${frame.width}x${frame.height}`
-    if (this.size !== '' && size !== this.size)
+    if (this.size !== '' && size !== this.size) {
       options.note(`frames are ${size} from frame ${this.seen} on, not ${this.size}`)
+    }
     this.size = size
     this.newest.put({ frame, index: this.seen++, time: Date.now(), arrived: performance.now() })
   }

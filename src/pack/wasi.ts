@@ -115,7 +115,7 @@ interface Answer {
   /** Numbers of the outputs that are read. */
   reads: readonly number[]
   preprocess: Preprocess
-  framing?: Framing['framing']
+  framing?: Exclude<Framing['framing'], 'mediapipe'>
   thresholds?: readonly [score: number, overlap: number]
 }
 
@@ -224,19 +224,26 @@ function headAnswer({ inputs, outputs, metadata = {} }: Subject, head: Head): An
       hint: 'pack it with --target core, whose thimble.meta describes the head',
     })
   }
+  const { framing } = head
+  if (framing === 'mediapipe') {
+    throw new ThimbleError('usage/head', 'the wasi command has no framing as MediaPipe has it', {
+      expected: 'letterbox, corner or square',
+      got: framing,
+    })
+  }
   const labels = familyLabels(head, metadata)
   return {
     ...read,
     labels: labels.length === 0 && head.kind === 'segmentation' ? ['background'] : labels,
     pointNames: skeletonOf(read.fields.points ?? 0).names,
     preprocess: familyPreprocess(input, { metadata }, head),
-    framing: head.framing,
+    framing,
     thresholds: [head.scoreThreshold, head.iouThreshold],
   }
 }
 
 function answerOf(subject: Subject): Answer {
-  if (taskOf(subject).command === 'classify') return scoresAnswer(subject)
+  if (['classify', 'embed'].includes(taskOf(subject).command)) return scoresAnswer(subject)
   const head = headOf({ ...subject, metadata: subject.metadata ?? {} })
   return head ? headAnswer(subject, head) : scoresAnswer(subject)
 }

@@ -10,6 +10,7 @@ import { printedDetection, printedFace, printedPose, printedSegments } from '../
 import { pictureOf, type RawFrame } from '../image/source.ts'
 import type { Picture } from '../image/rows.ts'
 import { printable } from '../markup.ts'
+import { groupsOf } from '../vectors.ts'
 import type {
   Description,
   PictureAnswer,
@@ -49,10 +50,11 @@ function askClassifier({ classifier, reduced }: Extract<Opened, { task: 'classif
       ...(threshold === undefined ? {} : { scoreThreshold: threshold }),
     }
     const predictions = classifier.classify(picture, limits)
+    const groups = groupsOf(classifier.model, classifier.raw)
     const { decodeMs, preprocessMs, inferMs, reduced: part } = classifier.timings
     return {
       ...(picture instanceof Uint8Array ? {} : { width: picture.width, height: picture.height }),
-      fields: { predictions, ...(reduced && { decode: 'fast', reduced: part }) },
+      fields: { predictions, ...(groups && { groups }), ...(reduced && { decode: 'fast', reduced: part }) },
       words: listed(named(predictions.slice(0, 1)), 'nothing'),
       timings: { decodeMs, preprocessMs, inferMs },
     }
@@ -157,7 +159,7 @@ export function askerOf(opened: Opened, decode: Decode): (threshold?: number) =>
 /** The task that a model is for. Errors: `usage/model` where it is for none. */
 export function pictureTask(model: Model, name: string): TaskName {
   const { command, why } = taskOf(model)
-  if (command !== 'run') return command
+  if (command !== 'run' && command !== 'embed') return command
   throw new ThimbleError('usage/model', `${name} answers no question about a picture: ${why}`, {
     hint: `${suggestion(model)}, or name a task with --task`,
   })
@@ -172,6 +174,7 @@ export function runTensors(model: Model, { inputs }: TensorQuestion): TensorAnsw
 
 /** What a loaded model takes, gives and is for. */
 export function described(model: Model): Description {
+  const { command } = taskOf(model)
   const plain = ({ name, shape, dtype, scale, zeroPoint }: TensorInfo): TensorInfo => ({
     name,
     shape: [...shape],
@@ -183,7 +186,7 @@ export function described(model: Model): Description {
     inputs: model.inputs.map(plain),
     outputs: model.outputs.map(plain),
     labels: [...(model.metadata.labels ?? [])],
-    task: taskOf(model).command,
+    task: command === 'embed' ? 'run' : command,
     variant: model.variant,
     memoryBytes: model.memoryBytes,
   }

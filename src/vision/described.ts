@@ -164,6 +164,7 @@ function pointFields(out: Field): ByKind<Points> {
       presence: optional(out),
       presenceIs: optional(word('logit', 'probability')),
       look: optional(list([2, 2], whole(0, 1000))),
+      heat: optional(out),
     },
     heatmaps: { output: out, layout: word('last', 'first'), logits: optional(flag) },
   }
@@ -193,7 +194,7 @@ const kinds = (out: Field): ByKind => ({
 const COMMON: Record<string, Field> = {
   scoreThreshold: real(0, 1),
   iouThreshold: real(0, 1),
-  framing: optional(word('letterbox', 'corner', 'square')),
+  framing: optional(word('letterbox', 'corner', 'square', 'mediapipe')),
   range: optional(word('raw', 'unit', 'signed')),
   bgr: optional(flag),
   crop: optional(flag),

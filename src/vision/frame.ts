@@ -4,7 +4,7 @@
  */
 import type { Preprocess } from '../graph.ts'
 import { placement, Preprocessor, rowsOf } from '../image/preprocess.ts'
-import { type Picture, type PixelRows, shrunkRows } from '../image/rows.ts'
+import { type Picture, type PixelRow, type PixelRows, shrunkRows } from '../image/rows.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import type { Framing } from './head.ts'
 import type { Size } from './heads/head.ts'
@@ -107,15 +107,23 @@ interface Neighbours {
   weight: Float64Array
 }
 
-/** `step * (i + 0.5) + at` for each of `count`, of `size` samples; `per` samples are one here. */
+/** How a view is sampled: `scale` samples are a pixel of the photo; `centre` is where in a pixel of the input its value is. */
+interface Sampling {
+  fill: number
+  scale: number
+  centre: 0 | 0.5
+}
+
+/** `step * (i + centre) + at` for each of `count`, of `size` samples. */
 function neighbours(
   step: number,
   at: number,
-  { count, size, per }: Record<'count' | 'size' | 'per', number>,
+  { count, size, scale, centre }: { count: number; size: number } & Sampling,
 ): Neighbours {
   const [first, second, weight] = [new Int32Array(count).fill(-1), new Int32Array(count), new Float64Array(count)]
   for (let i = 0; i < count; i++) {
-    const p = (step * (i + 0.5) + at) * per
+    // With the value in the pixel's corner the photo's are counted from their middles.
+    const p = (step * (i + centre) + at) * scale + 0.5 - centre
     if (!(p >= 0 && p <= size)) continue
     const x = Math.max(0, Math.min(size - 1, p - 0.5))
     const low = Math.floor(x)
@@ -127,28 +135,64 @@ function neighbours(
 }
 
 /** A view without turning: row by row. */
-function sampleUpright(rows: PixelRows, view: View, { fill, scale }: { fill: number; scale: number }): PixelImage {
+function sampleUpright(rows: PixelRows, view: View, how: Sampling): PixelImage {
   const { width, height } = view
   const from = rows.channels
   const channels = from === 1 ? 1 : 3
-  const x = neighbours(view.xx, view.x0, { count: width, size: rows.width, per: scale })
-  const y = neighbours(view.yy, view.y0, { count: height, size: rows.height, per: scale })
-  const out = new Uint8Array(width * height * channels).fill(fill)
+  const x = neighbours(view.xx, view.x0, { count: width, size: rows.width, ...how })
+  const y = neighbours(view.yy, view.y0, { count: height, size: rows.height, ...how })
+  const out = new Uint8Array(width * height * channels).fill(how.fill)
   for (let v = 0; v < height; v++) {
     if (y.first[v]! < 0) continue
-    const [upper, lower] = [rows.row(y.first[v]!), rows.row(y.second[v]!)]
-    const [a, b, ay] = [upper.samples, lower.samples, y.weight[v]!]
-    for (let u = 0, o = v * width * channels; u < width; u++, o += channels) {
-      if (x.first[u]! < 0) continue
-      const [left, right, ax] = [x.first[u]! * from, x.second[u]! * from, x.weight[u]!]
-      for (let c = 0; c < channels; c++) {
-        const above = a[upper.at + left + c]! * (1 - ax) + a[upper.at + right + c]! * ax
-        const below = b[lower.at + left + c]! * (1 - ax) + b[lower.at + right + c]! * ax
-        out[o + c] = above * (1 - ay) + below * ay + 0.5
-      }
-    }
+    const pair = { upper: rows.row(y.first[v]!), lower: rows.row(y.second[v]!), weight: y.weight[v]! }
+    const target = { out, at: v * width * channels }
+    if (channels === 3) blendColours(pair, x, from, target)
+    else blendGrays(pair, x, target)
   }
   return { data: out, width, height, channels }
+}
+
+/** Two rows, and how much of the lower one. */
+interface RowPair {
+  upper: PixelRow
+  lower: PixelRow
+  weight: number
+}
+interface Target {
+  out: Uint8Array
+  at: number
+}
+
+/** A row between two of `step` samples a pixel, three of which are its colours. */
+function blendColours({ upper, lower, weight: ay }: RowPair, x: Neighbours, step: number, { out, at }: Target): void {
+  const [a, b, by] = [upper.samples, lower.samples, 1 - ay]
+  const [upperAt, down] = [upper.at, lower.at - upper.at]
+  const { first, second, weight } = x
+  for (let u = 0, o = at; u < first.length; u++, o += 3) {
+    if (first[u]! < 0) continue
+    const ax = weight[u]!
+    const bx = 1 - ax
+    const p = upperAt + first[u]! * step
+    const q = upperAt + second[u]! * step
+    const r = p + down
+    const s = q + down
+    out[o] = (a[p]! * bx + a[q]! * ax) * by + (b[r]! * bx + b[s]! * ax) * ay + 0.5
+    out[o + 1] = (a[p + 1]! * bx + a[q + 1]! * ax) * by + (b[r + 1]! * bx + b[s + 1]! * ax) * ay + 0.5
+    out[o + 2] = (a[p + 2]! * bx + a[q + 2]! * ax) * by + (b[r + 2]! * bx + b[s + 2]! * ax) * ay + 0.5
+  }
+}
+
+/** The same for one sample a pixel. */
+function blendGrays({ upper, lower, weight: ay }: RowPair, x: Neighbours, { out, at }: Target): void {
+  const [a, b, by] = [upper.samples, lower.samples, 1 - ay]
+  const { first, second, weight } = x
+  for (let u = 0; u < first.length; u++) {
+    if (first[u]! < 0) continue
+    const [left, right, ax] = [first[u]!, second[u]!, weight[u]!]
+    const above = a[upper.at + left]! * (1 - ax) + a[upper.at + right]! * ax
+    const below = b[lower.at + left]! * (1 - ax) + b[lower.at + right]! * ax
+    out[at + u] = above * by + below * ay + 0.5
+  }
 }
 
 /** Part of a picture, and where it lies in it. */
@@ -160,6 +204,7 @@ interface Part {
 
 /** The rows and columns that a view may read, of a picture whose samples are 1/scale as many. */
 function partFor(rows: PixelRows, view: View, scale: number): Part {
+  if (rows.whole) return { image: rows.whole, x: 0, y: 0 }
   const corner = (u: number, v: number): [number, number] => [
     (view.xx * u + view.xy * v + view.x0) * scale,
     (view.yx * u + view.yy * v + view.y0) * scale,
@@ -181,7 +226,7 @@ function partFor(rows: PixelRows, view: View, scale: number): Part {
 }
 
 /** A turned view, of a part of the picture that holds all it reads. */
-function sampleTurned(rows: PixelRows, view: View, { fill, scale }: { fill: number; scale: number }): PixelImage {
+function sampleTurned(rows: PixelRows, view: View, { fill, scale, centre }: Sampling): PixelImage {
   const { image, x: partX, y: partY } = partFor(rows, view, scale)
   const from = rows.channels
   const channels = from === 1 ? 1 : 3
@@ -191,8 +236,8 @@ function sampleTurned(rows: PixelRows, view: View, { fill, scale }: { fill: numb
   const [lastX, lastY] = [rows.width - 1, rows.height - 1]
   for (let v = 0, o = 0; v < height; v++) {
     for (let u = 0; u < width; u++, o += channels) {
-      const px = (view.xx * (u + 0.5) + view.xy * (v + 0.5) + view.x0) * scale
-      const py = (view.yx * (u + 0.5) + view.yy * (v + 0.5) + view.y0) * scale
+      const px = (view.xx * (u + centre) + view.xy * (v + centre) + view.x0) * scale + 0.5 - centre
+      const py = (view.yx * (u + centre) + view.yy * (v + centre) + view.y0) * scale + 0.5 - centre
       if (!(px >= 0 && py >= 0 && px <= rows.width && py <= rows.height)) {
         for (let c = 0; c < channels; c++) out[o + c] = fill
         continue
@@ -216,14 +261,19 @@ function sampleTurned(rows: PixelRows, view: View, { fill, scale }: { fill: numb
 
 /**
  * The view as a picture of the input's size, bilinear; what lies outside the photo gets the value `fill`. Where a pixel
- * of the input covers several of the photo's and `smooth` is set, they are averaged first.
+ * of the input covers several of the photo's and `smooth` is set, they are averaged first. `corners`: a pixel's value is
+ * that in its upper left corner, as MediaPipe's are (image_to_tensor_converter_opencv.cc, cv::warpPerspective).
  */
-export function sample(photo: Picture, view: View, { fill = 0, smooth = false } = {}): PixelImage {
-  const whole = rowsOf(photo)
+export function sample(
+  photo: Picture,
+  view: View,
+  { fill = 0, smooth = false, corners = false }: { fill?: number; smooth?: boolean; corners?: boolean } = {},
+): PixelImage {
+  const all = rowsOf(photo)
   const step = Math.min(Math.hypot(view.xx, view.yx), Math.hypot(view.xy, view.yy))
-  const factor = smooth ? Math.min(Math.floor(step), whole.width, whole.height) : 1
-  const rows = factor >= 2 ? shrunkRows(whole, factor) : whole
-  const how = { fill, scale: factor >= 2 ? 1 / factor : 1 }
+  const factor = smooth ? Math.min(Math.floor(step), all.width, all.height) : 1
+  const rows = factor >= 2 ? shrunkRows(all, factor) : all
+  const how: Sampling = { fill, scale: factor >= 2 ? 1 / factor : 1, centre: corners ? 0 : 0.5 }
   return view.xy === 0 && view.yx === 0 ? sampleUpright(rows, view, how) : sampleTurned(rows, view, how)
 }
 
@@ -256,9 +306,13 @@ export class Framer {
       this.preprocessor.run(image, out)
       return preprocessView(image, this.input, this.preprocess)
     }
-    const square = this.framing === 'square'
+    const mediapipe = this.framing === 'mediapipe'
+    const square = this.framing === 'square' || mediapipe
     const view = square ? squareView(image, this.input) : letterboxView(image, this.input, this.framing === 'corner')
-    this.preprocessor.run(sample(image, view, { fill: square ? 0 : GRAY, smooth: square }), out)
+    this.preprocessor.run(
+      sample(image, view, { fill: square ? 0 : GRAY, smooth: square && !mediapipe, corners: mediapipe }),
+      out,
+    )
     return this.framing === 'corner' ? cornerBack(image, this.input) : view
   }
 
@@ -266,7 +320,8 @@ export class Framer {
   fillRegion(image: Picture, region: Region, out: TypedArray): View {
     const view = regionView(region, this.input)
     const plainly = this.regional ?? (this.regional = new Preprocessor(this.preprocessor.input, plain(this.preprocess)))
-    plainly.run(sample(image, view, { smooth: true }), out)
+    const mediapipe = this.framing === 'mediapipe'
+    plainly.run(sample(image, view, { smooth: !mediapipe, corners: mediapipe }), out)
     return view
   }
   private regional?: Preprocessor

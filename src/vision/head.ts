@@ -25,10 +25,10 @@ import type { YoloxHead } from './heads/yolox.ts'
 export interface Framing {
   /**
    * `letterbox`: whole, centred, the bars gray (Ultralytics). `corner`: whole, in the upper left corner, the rest gray
-   * (YOLOX). `square`: whole, centred to fractions of a pixel, the bars black (MediaPipe, MoveNet). Missing: as the
-   * preprocessing says.
+   * (YOLOX). `square`: whole, centred to fractions of a pixel, the bars black (MoveNet); `mediapipe`: the same, sampled as
+   * MediaPipe does. Missing: as the preprocessing says.
    */
-  framing?: 'letterbox' | 'corner' | 'square'
+  framing?: 'letterbox' | 'corner' | 'square' | 'mediapipe'
   /** What an input that does not say it takes: pixels as they are, or brought to 0..1 or -1..1. */
   range?: 'raw' | 'unit' | 'signed'
   /** The network wants blue first. */

@@ -38,7 +38,7 @@ const ULTRALYTICS = { scoreThreshold: 0.25, iouThreshold: 0.7, framing: 'letterb
 const YOLO5 = { ...ULTRALYTICS, iouThreshold: 0.45 } as const
 const SSD = { scoreThreshold: 0.5, iouThreshold: 0.5 } as const
 const TF_SSD = { ...SSD, range: 'signed', boxScales: [10, 10, 5, 5], scores: 'sigmoid' } as const
-const MEDIAPIPE = { scoreThreshold: 0.5, iouThreshold: 0.3, framing: 'square' } as const
+const MEDIAPIPE = { scoreThreshold: 0.5, iouThreshold: 0.3, framing: 'mediapipe' } as const
 
 /** Cells of grids with these strides. */
 const cells = ({ width, height }: Size, strides: readonly number[]): number =>
@@ -709,6 +709,7 @@ function landmarks(about: About): Head | undefined {
   if (!entry || !flat) return undefined
   const output = sizes.indexOf(entry.count)
   const presence = sizes.findIndex((n, i) => n === 1 && i !== output)
+  const heat = about.outputs.findIndex((o) => o.shape.length === 4 && o.shape[3]! * entry.values === entry.count)
   const shares = entry.values === 2 || (largestValue(about.outputs[output]!) ?? Infinity) < 4
   return {
     kind: 'landmarks',
@@ -716,6 +717,7 @@ function landmarks(about: About): Head | undefined {
     values: entry.values,
     coordinates: shares ? 'shares' : 'pixels',
     ...(entry.count === 195 && { look: [33, 34] as const }),
+    ...(entry.values === 5 && heat >= 0 && { heat }),
     ...(presence >= 0 && {
       presence,
       // Hands' and poses' flags are probabilities, faces' a logit.
@@ -726,7 +728,7 @@ function landmarks(about: About): Head | undefined {
     }),
     scoreThreshold: 0.5,
     iouThreshold: 1,
-    framing: 'square',
+    framing: entry.values === 2 ? 'square' : 'mediapipe',
     range: entry.range,
   }
 }

@@ -66,23 +66,26 @@ def tensors(kind, seed):
         marks[:, 3:] = rng.normal(0, 3, (count, 2))
     shape = (1, 1, 1, count * values) if kind == "blazeface" else (1, count * values)
     flag = np.full((1, 1, 1, 1) if kind == "blazeface" else (1, 1), k["score"])
+    # The second person's points are refined by maps, of which some are sure.
+    heat = [output(rng.normal(-2, 2, (1, 8, 8, 39)), -10, 6, "heat")] if kind == "blazepose" and seed == 1 else []
     return [
         output(boxes, -180, 180, "boxes"),
         output(scores, -8, 8, "scores"),
         output(marks.reshape(shape), -40, 260, "points"),
         output(flag, 0, 8 if kind == "blazeface" else 1, "flag"),
+        *heat,
     ]
 
 
 def graphs(kind, seed):
     """Values of every output of both models, in the files' order."""
-    boxes, scores, marks, flag = [v for _, v in tensors(kind, seed)]
+    boxes, scores, marks, flag, *maps = [v for _, v in tensors(kind, seed)]
     if kind == "palm":
         return [[boxes, scores], [marks, flag, np.float32([[0.7]]), np.zeros((1, 63), np.float32)]]
     if kind == "blazeface":
         return [[boxes, scores], [marks, flag]]
-    # Heat maps that are sure of nothing: landmarks are not refined.
-    heat = np.full((1, 64, 64, 39), -20, np.float32)
+    # Or maps that are sure of nothing: landmarks are not refined.
+    heat = maps[0] if maps else np.full((1, 64, 64, 39), -20, np.float32)
     return [[boxes, scores], [marks, flag, np.zeros((1, 256, 256, 1), np.float32), heat, np.zeros((1, 117), np.float32)]]
 
 

@@ -159,6 +159,8 @@ export interface MediapipeModel {
   description: string
   /** What it is for in the manifest. */
   use: string
+  /** What its command uses when none is named. */
+  default?: boolean
   accuracy?: readonly Accuracy[]
   /** Class names. */
   labels: string[]
@@ -220,10 +222,11 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
   {
     name: 'pose_landmarks_33_256',
     use: 'pose',
+    default: true,
     network: 'pose_landmark_lite',
     labels: ['person'],
     description: '33 points of a person, 256x256',
-    outputs: [0, 1],
+    outputs: [0, 1, 3],
     calibration: () => crops('person', 48),
   },
   {
@@ -265,6 +268,7 @@ export const mediapipeModel = ({
     variations: async () => how.calibration(),
     ...(how.ranges ? { ranges: how.ranges } : {}),
     ...(how.accuracy ? { accuracy: how.accuracy } : {}),
+    ...(how.default ? { default: true } : {}),
     use,
     float: () =>
       networkOf(

@@ -39,6 +39,28 @@ MODELS = {
     "powers": image(N("Pow", ["a", "two"], ["c"]), N("Add", ["c", "one"], ["d"]), N("Sqrt", ["d"], ["e"]), N("Log", ["e"], ["b"]),
                     weights=[("two", np.float32(2)), ("one", np.float32(1))]),
     "abs_exp_elu": image(N("Abs", ["a"], ["c"]), N("Neg", ["c"], ["d"]), N("Exp", ["d"], ["e"]), N("Sub", ["a", "e"], ["f"]), N("Elu", ["f"], ["b"])),
+    "gelu_erf": image(N("Div", ["a", "root"], ["c"]), N("Erf", ["c"], ["d"]), N("Add", ["d", "one"], ["e"]), N("Mul", ["a", "e"], ["f"]), N("Mul", ["f", "half"], ["b"]),
+                      weights=[("root", np.float32(2 ** .5)), ("one", np.float32(1)), ("half", np.float32(.5))]),
+    "gelu_erf_halved": image(N("Mul", ["a", "root"], ["c"]), N("Erf", ["c"], ["d"]), N("Add", ["one", "d"], ["e"]), N("Mul", ["half", "a"], ["f"]), N("Mul", ["f", "e"], ["b"]),
+                             weights=[("root", np.float32(.5 ** .5)), ("one", np.float32(1)), ("half", np.float32(.5))]),
+    "gather_one": image(N("Gather", ["a", "at"], ["b"], axis=1), weights=[("at", np.array(-2, np.int64))]),
+    "gather_range": image(N("Gather", ["a", "at"], ["b"], axis=2), weights=[("at", ints(1, 2, 3))]),
+    "gather_any": image(N("Gather", ["a", "at"], ["b"], axis=1), weights=[("at", ints(5, 0, 3, 3))]),
+    # as_strided of dynamo's exports: another order of the axes as a view of the flat tensor.
+    "gather_view": image(N("Reshape", ["a", "all"], ["f"]), N("Gather", ["f", "at"], ["b"], axis=0),
+                         weights=[("all", ints(-1)), ("at", np.arange(432, dtype=np.int64).reshape(1, 6, 9, 8).transpose(0, 2, 3, 1))]),
+    "attention": image(N("Reshape", ["a", "shape"], ["q"]), N("Transpose", ["q"], ["k"], perm=[0, 2, 1]), N("MatMul", ["q", "k"], ["s"]),
+                       N("Mul", ["s", "scale"], ["t"]), N("Softmax", ["t"], ["u"], axis=-1), N("MatMul", ["u", "q"], ["b"]),
+                       weights=[("shape", ints(1, 6, 72)), ("scale", np.float32(.1))]),
+    "instance_norm": image(N("InstanceNormalization", ["a", "gain", "offset"], ["b"], epsilon=1e-5),
+                           weights=[("gain", r.rand(6).astype("f") + .5), ("offset", r.randn(6).astype("f"))]),
+    "depth_to_space": image(N("Conv", ["a", "v"], ["c"]), N("DepthToSpace", ["c"], ["b"], blocksize=2), weights=[("v", conv(8, 6, 1))]),
+    "depth_to_space_shuffle": image(N("Conv", ["a", "v"], ["c"]), N("DepthToSpace", ["c"], ["b"], blocksize=2, mode="CRD"), weights=[("v", conv(8, 6, 1))]),
+    "space_to_depth": image(N("Pad", ["a", "pads"], ["c"]), N("SpaceToDepth", ["c"], ["b"], blocksize=2), weights=[("pads", ints(0, 0, 0, 0, 0, 0, 1, 0))]),
+    "line": image(N("Reshape", ["a", "shape"], ["c"]), N("Conv", ["c", "v"], ["d"], pads=[2, 1], strides=[2]), N("Relu", ["d"], ["e"]),
+                  N("MaxPool", ["e"], ["f"], kernel_shape=[3], strides=[2]), N("AveragePool", ["f"], ["g"], kernel_shape=[2]), N("GlobalAveragePool", ["g"], ["b"]),
+                  weights=[("shape", ints(1, 6, 72)), ("v", (r.randn(4, 6, 5) * .3).astype("f"))]),
+    "pad_reflect": image(N("Pad", ["a", "pads"], ["c"], mode="reflect"), N("Conv", ["c", "v"], ["b"]), weights=[("pads", ints(0, 0, 1, 2, 0, 0, 1, 2)), ("v", conv(4, 6, 3))]),
 }
 
 answers = {}

@@ -1,7 +1,7 @@
 /** Activations, arithmetic and batch norm of ONNX: ops that do not care about the layout. */
 import { type OpOf } from '../../graph.ts'
 import type { Nonlinearity } from '../net.ts'
-import { attribute, constantInput, fail, malformed, numbersOf, type Handler, type Reader } from './reader.ts'
+import { attribute, constant, constantInput, fail, malformed, numbersOf, type Handler, type Reader } from './reader.ts'
 import type { OnnxNode } from './model.ts'
 import { NCHW, type Activation, type Value } from './values.ts'
 
@@ -87,6 +87,24 @@ export const layerNorm: Handler = (r, n) => {
   return [
     { kind: 'tensor', id: r.net.affine(`${n.name}/scaled`, y, Array.from(gain), Array.from(offset)), permutation },
   ]
+}
+
+/** Over all but batch and channels, then a gain and an offset for each channel. */
+export const instanceNorm: Handler = (r, n) => {
+  const x = r.net.settled(n.name, r.input(n, 0))
+  const rank = x.permutation.length
+  if (rank < 3) return malformed(n, 'input')
+  const over = x.permutation.slice(2).sort((a, b) => a - b)
+  const id = r.net.standardize(n.name, x.id, over, attribute.float(n, 'epsilon', 1e-5))
+  const perChannel = (i: number): Value => {
+    const { value } = constantInput(r, n, i)
+    return constant(value.name, { ...value, shape: [1, value.data.length, ...new Array<number>(rank - 2).fill(1)] })
+  }
+  const all = (i: number, v: number): boolean => constantInput(r, n, i).value.data.every((d) => d === v)
+  let y: Value = { ...x, id }
+  if (!all(1, 1)) y = combine(r, `${n.name}/gain`, 'MUL', [y, perChannel(1)])
+  if (!all(2, 0)) y = combine(r, `${n.name}/offset`, 'ADD', [y, perChannel(2)])
+  return [y]
 }
 
 /** Min and Max: with a constant number, or of several activations. */

@@ -10,6 +10,10 @@ import { foldNode } from './constants.ts'
 import * as elementwise from './elementwise.ts'
 import { parseOnnx, type OnnxModel, type OnnxNode, type OnnxValue } from './model.ts'
 import { fuseQdq } from './qdq.ts'
+import { blocksToImage, imageToBlocks } from './blocks.ts'
+import { gather } from './gather.ts'
+import { alongLine } from './line.ts'
+import { recogniseGelu } from './gelu.ts'
 import { spelledOut } from './qoperator.ts'
 import { attribute, constant, constantInput, fail, malformed, type Handler, type Reader } from './reader.ts'
 import * as shapes from './shape-ops.ts'
@@ -17,14 +21,14 @@ import { LayoutNet, NCHW, isIdentity, type Constant, type Grid, type Value } fro
 import * as windows from './windows.ts'
 
 const HANDLERS: Record<string, Handler> = {
-  Conv: windows.conv,
-  ConvTranspose: windows.convTranspose,
+  Conv: alongLine(windows.conv),
+  ConvTranspose: alongLine(windows.convTranspose),
   Gemm: windows.gemm,
   MatMul: windows.matMul,
-  MaxPool: windows.maxPool,
-  AveragePool: windows.averagePool,
-  GlobalAveragePool: windows.globalPool('average'),
-  GlobalMaxPool: windows.globalPool('max'),
+  MaxPool: alongLine(windows.maxPool),
+  AveragePool: alongLine(windows.averagePool),
+  GlobalAveragePool: alongLine(windows.globalPool('average')),
+  GlobalMaxPool: alongLine(windows.globalPool('max')),
   Relu: elementwise.activation('relu'),
   Sigmoid: elementwise.activation('sigmoid'),
   Tanh: elementwise.activation('tanh'),
@@ -53,6 +57,9 @@ const HANDLERS: Record<string, Handler> = {
   Pow: elementwise.power,
   LogSoftmax: elementwise.logSoftmax,
   LayerNormalization: elementwise.layerNorm,
+  InstanceNormalization: elementwise.instanceNorm,
+  DepthToSpace: blocksToImage,
+  SpaceToDepth: imageToBlocks,
   Identity: elementwise.identity,
   Dropout: elementwise.identity,
   Cast: elementwise.cast,
@@ -70,6 +77,7 @@ const HANDLERS: Record<string, Handler> = {
   Slice: shapes.slice,
   Split: shapes.split,
   ArgMax: shapes.argMax,
+  Gather: gather,
   Shape: shapes.shapeNode,
   Resize: shapes.resize,
   Upsample: shapes.resize,
@@ -338,7 +346,7 @@ class Import implements Reader {
 }
 
 /** Ops that only make sense on known shapes. */
-const FOLDED_ONLY = new Set(['Gather', 'ConstantOfShape', 'Floor', 'Ceil', 'Sqrt', 'Pow'])
+const FOLDED_ONLY = new Set(['ConstantOfShape', 'Floor', 'Ceil', 'Sqrt', 'Pow'])
 
 export interface OnnxOptions {
   /** Stands in for open dimensions, in the file's own order (NCHW). */
@@ -351,7 +359,7 @@ export interface OnnxOptions {
  * Errors: `format/protobuf`, `format/onnx`, `format/shape`, `format/sidecar`, `lower/unsupported-op` naming ONNX ops.
  */
 export async function readOnnx(bytes: Uint8Array, sidecar?: Sidecar, options: OnnxOptions = {}): Promise<Graph> {
-  const model = spelledOut(await parseOnnx(bytes, sidecar))
+  const model = recogniseGelu(spelledOut(await parseOnnx(bytes, sidecar)))
   if (model.opset < 7) {
     throw new ThimbleError('format/onnx', 'opset is too old', { expected: '7 or later', got: model.opset })
   }

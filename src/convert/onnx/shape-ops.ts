@@ -117,7 +117,10 @@ export const pad: Handler = (r, n) => {
   const mode = attribute.text(n, 'mode', 'constant')
   const given = list(r, n, 'pads', 1) ?? list(r, n, 'paddings', 1) ?? malformed(n, 'pads')
   const value = n.attributes.get('value')?.f ?? (n.inputs[2] ? numbersOf(r.input(n, 2))?.[0] : 0) ?? 0
-  if (mode !== 'constant' || value !== 0) return fail(n, mode === 'constant' ? `value ${value}` : `mode "${mode}"`)
+  const mirror = mode === 'reflect'
+  if (!mirror && (mode !== 'constant' || value !== 0)) {
+    return fail(n, mode === 'constant' ? `value ${value}` : `mode "${mode}"`)
+  }
   const axes = n.inputs[3] ? numbersOf(r.input(n, 3))!.map((a) => normal(a, rank)) : plainOrder(rank)
   if (given.length !== 2 * axes.length || given.some((p) => p < 0 || p > 1 << 16)) {
     return given.some((p) => p < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
@@ -128,11 +131,11 @@ export const pad: Handler = (r, n) => {
     pairs[2 * x.permutation[a]! + 1] = given[i + axes.length]!
   })
   const shape = r.net.shape(x.id).map((d, i) => d + pairs[2 * i]! + pairs[2 * i + 1]!)
-  const id = r.net.op<OpOf<'PAD'>>(
-    { type: 'PAD', inputs: [x.id, r.net.int32(`${n.name}/paddings`, [rank, 2], pairs)], attrs: {} },
-    n.name,
-    shape,
-  )
+  const inputs = [x.id, r.net.int32(`${n.name}/paddings`, [rank, 2], pairs)]
+  if (mirror && pairs.some((p, i) => p >= r.net.shape(x.id)[i >> 1]!)) return malformed(n, 'pads')
+  const id = mirror
+    ? r.net.op<OpOf<'MIRROR_PAD'>>({ type: 'MIRROR_PAD', inputs, attrs: { mode: 'REFLECT' } }, n.name, shape)
+    : r.net.op<OpOf<'PAD'>>({ type: 'PAD', inputs, attrs: {} }, n.name, shape)
   return [{ ...x, id }]
 }
 

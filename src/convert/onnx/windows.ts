@@ -1,5 +1,5 @@
 /** Convolutions, pooling and fully connected layers of ONNX. */
-import { elements } from '../../graph.ts'
+import { elements, type OpOf } from '../../graph.ts'
 import { Net, type Pads, type Window } from '../net.ts'
 import { transpose } from '../values.ts'
 import { attribute, constantInput, fail, malformed, type Handler, type Reader } from './reader.ts'
@@ -206,11 +206,24 @@ export const gemm: Handler = (r, n) => {
   return fail(n, 'a bias that is not constant')
 }
 
+/** A product of two stacks of matrices in ONNX's own order of axes. */
+function product(r: Reader, n: OnnxNode): Value {
+  const [a, b] = [0, 1].map((i) => r.net.plain(`${n.name}/${i}`, r.input(n, i))) as [number, number]
+  const [sa, sb] = [r.net.shape(a), r.net.shape(b)]
+  if (sa.length < 2 || sb.length < 2) return fail(n, 'a vector as operand')
+  if (sa.at(-1) !== sb.at(-2)) return malformed(n, `shape [${sa}] with [${sb}]`)
+  const rank = Math.max(sa.length, sb.length)
+  const stack = (s: readonly number[], i: number): number => s[i - rank + s.length] ?? 1
+  const shape = Array.from({ length: rank - 2 }, (_, i) => Math.max(stack(sa, i), stack(sb, i)))
+  shape.push(sa.at(-2)!, sb.at(-1)!)
+  const attrs = { adjX: false, adjY: false }
+  const id = r.net.op<OpOf<'BATCH_MATMUL'>>({ type: 'BATCH_MATMUL', inputs: [a, b], attrs }, n.name, shape)
+  return { kind: 'tensor', id, permutation: shape.map((_, i) => i) }
+}
+
 export const matMul: Handler = (r, n) => {
   const w = r.input(n, 1)
-  if (w.kind !== 'constant' || w.value.shape.length !== 2) {
-    return fail(n, w.kind === 'constant' ? 'weights of another rank than 2' : 'two operands that are not constant')
-  }
+  if (w.kind !== 'constant' || w.value.shape.length !== 2) return [product(r, n)]
   return [fullyConnected(r, n, r.input(n, 0), { w, rows: false, b: undefined, alpha: 1, beta: 1 })]
 }
 

@@ -25,7 +25,7 @@ const SAID = {
   detection: 'detect',
   segmentation: 'segment',
   landmarks: 'pose',
-  features: 'embed',
+  features: 'run',
 } as const
 
 /** Dimensions without those of 1. */

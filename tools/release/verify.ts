@@ -1,17 +1,18 @@
 /**
- * Whether the package is what its sources say: the commit is built twice, in two folders, each with a compiler cache of
- * its own, and packed; both tarballs must hold the same bytes. Prints the SHA-256 of every wasm module and of the tarball.
+ * Whether the package is what its sources say: the commit is built twice, in two folders at once, each with a compiler cache
+ * of its own, and packed; both tarballs must hold the same bytes. Prints the SHA-256 of every wasm module and of the tarball.
  *
  * Usage: npm run verify-release [-- --cached] [--write]
  *   --cached takes modules from the compiler cache where it has them: minutes less, the compiler is not repeated
  *   --write  puts the sums into docs/release-sha256.txt (for `sha256sum --check` in a folder with the files)
  */
-import { execFileSync } from 'node:child_process'
+import { execFile, execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { constants, cpSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import { gunzipSync } from 'node:zlib'
 import { difference } from './tarball.ts'
 
@@ -26,10 +27,11 @@ interface Release {
   tarball: Uint8Array
 }
 
+const run = promisify(execFile)
 const git = (...args: string[]): Buffer => execFileSync('git', args, { cwd: root, maxBuffer: 1 << 30 })
 
 /** Builds and packs the commit in `folder`, which is made. */
-function release(folder: string): Release {
+async function release(folder: string): Promise<Release> {
   mkdirSync(folder, { recursive: true })
   execFileSync('tar', ['-x', '-C', folder], { input: git('archive', 'HEAD') })
   // Copied, not linked: what a bundle says of a package's path must not depend on where the packages are.
@@ -41,13 +43,10 @@ function release(folder: string): Release {
   })
   const cache = process.argv.includes('--cached') ? CACHE : join(folder, '.asc-cache')
   const options = { cwd: folder, env: { ...process.env, THIMBLE_BUILD_CACHE: cache } }
-  execFileSync(process.execPath, ['--import', 'tsx', 'tools/build.ts'], { ...options, stdio: 'ignore' })
+  await run(process.execPath, ['--import', 'tsx', 'tools/build.ts'], options)
   // The folder is built; the script that builds it before packing has nothing to add.
-  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--json'], {
-    ...options,
-    stdio: ['ignore', 'pipe', 'ignore'],
-  })
-  const [{ filename }] = JSON.parse(String(packed)) as [{ filename: string }]
+  const { stdout } = await run('npm', ['pack', '--ignore-scripts', '--json'], { ...options, maxBuffer: 1 << 24 })
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }]
   const modules = readdirSync(join(folder, 'build'))
     .filter((name) => name.endsWith('.wasm') && !name.startsWith('.'))
     .sort()
@@ -62,13 +61,13 @@ function sums({ modules, name, tarball }: Release): string {
   return [...modules, [name, tarball] as const].map(([path, bytes]) => `${sum(bytes)}  ${path}\n`).join('')
 }
 
-function main(): number {
+async function main(): Promise<number> {
   if (git('status', '--porcelain').length) console.error('uncommitted changes are not part of what is verified')
   const scratch = mkdtempSync(join(tmpdir(), 'thimble-release-'))
   try {
     // Folders of different depth and length: a path that leaks into the package shows.
-    const one = release(join(scratch, 'a'))
-    const two = release(join(scratch, 'another/and-deeper'))
+    const folders = ['a', 'another/and-deeper'].map((folder) => join(scratch, folder))
+    const [one, two] = (await Promise.all(folders.map(release))) as [Release, Release]
     for (const [name, bytes] of one.modules) {
       const other = two.modules.get(name)
       if (!other || sum(other) !== sum(bytes)) {
@@ -94,4 +93,4 @@ function main(): number {
   }
 }
 
-process.exitCode = main()
+process.exitCode = await main()

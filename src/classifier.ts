@@ -42,13 +42,13 @@ export type DecodePolicy = 'exact' | 'fast'
 /** How a classifier names, prepares and scores; all of it has a default. */
 export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   /**
-   * Class names by index, or a label file's bytes or text (see readLabels). Default: those in the model file, else
-   * `class N`. A model with one output takes two names, or the one of what its score is for.
+   * Class names by index, or the bytes or text of a label file: a name a line, JSON, CSV, YOLO's data.yaml, a label map.
+   * Default: those in the model file, else `class N`. A model with one output takes two names, or the one of what its
+   * score is for.
    */
   labels?: readonly string[] | string | Uint8Array
   /**
-   * How an image becomes the input tensor. Default: what the model file says, else what its input tensor implies (see
-   * defaultPreprocess).
+   * How an image becomes the input tensor. Default: what the model file says, else what its input tensor implies.
    */
   preprocess?: Preprocess
   /** Most predictions per image. Default 5. */
@@ -65,7 +65,11 @@ export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
    * every host, or `fast`. With a decoder that returns a promise, `classify` of encoded images does too.
    */
   decode?: D | DecodePolicy
-  /** Decodes an encoded image and fills the input tensor in one go, instead of `decode`. */
+}
+
+/** How an entry point with a decoder of its own fills the input tensor in one go, instead of `decode`. */
+export interface ClassifierHooks {
+  /** From an encoded image. */
   prepare?: (encoded: Uint8Array, input: TensorInfo, how: Preprocess, out: TypedArray) => Prepared
   /** The same for a raw frame; undefined where it must become pixels first. */
   prepareFrame?: (frame: RawFrame, input: TensorInfo, how: Preprocess, out: TypedArray) => Prepared | undefined
@@ -258,7 +262,7 @@ const DECODE: Rule = {
   accepts: (v) => typeof v === 'function' || POLICIES.includes(v as string),
 }
 
-const rules = (scores: ClassifierOptions['scores']): Rules<ClassifierOptions> => ({
+const rules = (scores: ClassifierOptions['scores']): Rules<ClassifierOptions & ClassifierHooks> => ({
   labels: labelNames,
   preprocess: preprocessing,
   topK: whole(),
@@ -295,17 +299,24 @@ function readingOf(model: Model, given: ClassifierOptions['labels'], preprocessi
  * A model with one output has two classes: `index` 1 with its score p, and 0 with 1 - p.
  * Errors: `image/unsupported-input`, `usage/labels`, `usage/not-a-classifier`, `usage/option`, `usage/preprocess`.
  */
-export async function createClassifier(model: Model, options?: ClassifierOptions<Decode>): Promise<Classifier>
+export async function createClassifier(
+  model: Model,
+  options?: ClassifierOptions<Decode> & ClassifierHooks,
+): Promise<Classifier>
 export async function createClassifier(
   model: Model,
   options: ClassifierOptions<DecodeLater>,
 ): Promise<Classifier<Promise<Prediction[]>>>
 export async function createClassifier(
   model: Model,
-  options: ClassifierOptions<Decode | DecodeLater> = {},
+  options: ClassifierOptions<Decode | DecodeLater> & ClassifierHooks = {},
 ): Promise<Classifier<Prediction[] | Promise<Prediction[]>>> {
   expectModel(model, 'createClassifier')
-  checkOptions('createClassifier', options, rules(options?.scores) as Rules<ClassifierOptions<Decode | DecodeLater>>)
+  checkOptions(
+    'createClassifier',
+    options,
+    rules(options?.scores) as Rules<ClassifierOptions<Decode | DecodeLater> & ClassifierHooks>,
+  )
   const { at, labels, notes, preprocess, assumed } = readingOf(model, options.labels, options.preprocess)
   const preprocessor = new Preprocessor(model.inputs[0]!, preprocess)
   const limitRules: Rules<ClassifyLimits> = { topK: whole(), scoreThreshold: threshold(options.scores) }

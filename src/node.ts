@@ -137,7 +137,7 @@ export async function decodeImage(encoded: Uint8Array, options: DecodeOptions = 
  */
 export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
   // What is no object is refused there.
-  if (typeof options?.decode === 'function' || !options || options.prepare) return classifierOf(model, options)
+  if (!options || typeof options.decode === 'function') return classifierOf(model, options)
   const { imageDecoder } = await import('./image/decode.ts')
   const decoder = imageDecoder({ decode: options.decode ?? 'exact' })
   return classifierOf(model, {

@@ -52,10 +52,11 @@ export function describeFloat({ weights }: FloatModel): string {
   return `a float model with ${weights} weights${weights === 'float16' ? '' : ' (dynamic range)'}`
 }
 
-/** The command that makes it int8. */
+/** The command that makes it int8. `file`: a path; for an address, or without one, the command says MODEL. */
 export const quantizeCommand = (file = 'MODEL'): string => {
+  if (/^\w+:\/\//.test(file)) return quantizeCommand()
   const quoted = (name: string): string => (/^[\w./:@+-]+$/.test(name) ? name : JSON.stringify(name))
-  const stem = file.replace(/\.\w+$/, '')
+  const stem = file.replace(/[\\/]+$/, '').replace(/\.\w+$/, '')
   return `thimble quantize ${quoted(file)} --calibration PHOTOS -o ${quoted(file === 'MODEL' ? 'OUT.thimble' : `${stem}.int8.thimble`)}`
 }
 

@@ -951,6 +951,8 @@ test('float models are refused by their first float weights, unless anything in 
   assert.match(error.message, 'a float model with int8 weights (dynamic range)')
   assert.match(error.message, 'thimble quantize "a b/net.tflite" --calibration PHOTOS -o "a b/net.int8.thimble"')
   assert.is(quantizeCommand(), 'thimble quantize MODEL --calibration PHOTOS -o OUT.thimble')
+  assert.is(quantizeCommand('https://a.b/net.tflite'), quantizeCommand())
+  assert.is(quantizeCommand('web-model/'), 'thimble quantize web-model/ --calibration PHOTOS -o web-model.int8.thimble')
   refuseFloat(float(false, false))
   refuseFloat(float(true, true))
 })

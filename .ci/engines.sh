@@ -2,7 +2,7 @@
 # Installs the engines that Thimble is tested on, into $THIMBLE_ENGINES (default: ~/.cache/thimble/engines).
 # Idempotent: what is there at the wanted version stays. What cannot be installed is named, and its tests are skipped.
 #   .ci/engines.sh [GROUP...]     groups: system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers
-#                                 node-red; default: these. litert-arm64: native peers for tools/arm-count, which no test needs
+#                                 node-red peers; default: these. litert-arm64: native peers for tools/arm-count, which no test needs
 set -uo pipefail
 cd "$(dirname "$0")/.."
 HOSTS=$PWD/test/engines/hosts
@@ -68,6 +68,13 @@ NODE_RED=4.1.15
 node_red() {
   mkdir -p "$E/node-red"
   (cd "$E/node-red" && echo '{"private":true}' >package.json && timeout 120 npm install --ignore-scripts --no-audit --no-fund "node-red@$NODE_RED")
+}
+
+# JavaScript that our numbers are compared with: TensorFlow.js, face-api and NSFW JS with their networks, 450 MB.
+PEERS=(@tensorflow/tfjs@4.22.0 @tensorflow/tfjs-backend-wasm@4.22.0 @vladmandic/face-api@1.7.15 nsfwjs@4.2.1)
+peers() {
+  mkdir -p "$E/peers"
+  (cd "$E/peers" && echo '{"private":true}' >package.json && timeout 300 npm install --ignore-scripts --no-audit --no-fund "${PEERS[@]}")
 }
 
 # node_for CPU VERSION: the packages are for another CPU, so npm only fetches them.
@@ -148,7 +155,7 @@ wazero() {
 }
 
 sum() { cat "$@" | sha256sum | cut -c1-16; }
-groups=${*:-system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers node-red}
+groups=${*:-system node arm64 s390x jco python litert clients wasmtime-arm64 wazero consumers node-red peers}
 for group in $groups; do
   case $group in
     system) step system "" system ;;
@@ -157,6 +164,7 @@ for group in $groups; do
     s390x) step "node-s390x-$NODE_S390X" "$NODE_S390X" node_s390x ;;
     consumers) step consumers "$(sum test/consumers/package-lock.json)" consumers ;;
     node-red) step node-red "$NODE_RED" node_red ;;
+    peers) step peers "${PEERS[*]}" peers ;;
     jco) step jco "${JCO[*]}" jco ;;
     python) step python "$WASMTIME $PYWASM3" python_peers ;;
     litert) step litert "${LITERT[*]}" litert_peer ;;

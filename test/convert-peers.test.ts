@@ -1,7 +1,7 @@
 /**
  * Real models out of packages that may be installed: nsfwjs (TensorFlow.js, uint8 weights), read and compared with
- * TensorFlow.js. Set THIMBLE_PEERS to a folder whose node_modules has nsfwjs, @tensorflow/tfjs and
- * @tensorflow/tfjs-backend-wasm.
+ * TensorFlow.js. `.ci/engines.sh peers` installs them; THIMBLE_PEERS names another folder whose node_modules has nsfwjs,
+ * @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm.
  */
 import { existsSync, readdirSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -11,9 +11,10 @@ import * as assert from 'uvu/assert'
 import { readFloatModel } from '../src/convert/index.ts'
 import { floatModel } from '../src/float/execute.ts'
 import { relative } from './convert-util.ts'
-import { need, root, rng } from './util.ts'
+import { ENGINES } from './engines/engines.ts'
+import { need, rng } from './util.ts'
 
-const folder = [process.env.THIMBLE_PEERS, root].find(
+const folder = [process.env.THIMBLE_PEERS, join(ENGINES, 'peers')].find(
   (f): f is string =>
     f !== undefined &&
     existsSync(join(f, 'node_modules/nsfwjs')) &&
@@ -56,7 +57,7 @@ for (const [model, size] of [
     `nsfwjs ${model} gives TensorFlow.js' answer`,
     {
       resource: folder,
-      missing: 'packages nsfwjs, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm (THIMBLE_PEERS)',
+      missing: 'nsfwjs and TensorFlow.js: .ci/engines.sh peers',
     },
     async (at) => {
       const require = createRequire(join(at, 'x.js'))

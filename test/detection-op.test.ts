@@ -20,8 +20,8 @@ import { packGraph } from '../src/pack/pack.ts'
 import { loadModel } from '../src/node.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import type { TypedArray } from '../src/types.ts'
-import { CHOICES, missing } from './choices.ts'
-import { equalBytes, root, skip } from './util.ts'
+import { CHOICES } from './choices.ts'
+import { equalBytes, root } from './util.ts'
 
 interface Case {
   options: Record<string, number | boolean>
@@ -50,7 +50,6 @@ function compare(c: Case, got: TypedArray[], what: string): void {
   })
 }
 
-for (const { name, reason } of missing) skip(`detection op, ${name}`, reason)
 // Kernel choices do not matter to this op.
 for (const { variant } of CHOICES.filter((c) => c.kernels === 'generic')) {
   test(`${cases.length} models give LiteRT's bytes (${variant})`, async () => {

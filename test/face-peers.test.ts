@@ -1,6 +1,6 @@
 /**
- * The face networks against face-api itself, on the same pixels. Set THIMBLE_PEERS to a folder whose node_modules has
- * @vladmandic/face-api, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm.
+ * The face networks against face-api itself, on the same pixels. `.ci/engines.sh peers` installs it; THIMBLE_PEERS names
+ * another folder whose node_modules has @vladmandic/face-api, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -22,9 +22,10 @@ import { preprocess } from '../src/image/preprocess.ts'
 import { loadModel } from '../src/node.ts'
 import type { Model, PixelImage } from '../src/types.ts'
 import { relative } from './convert-util.ts'
+import { ENGINES } from './engines/engines.ts'
 import { need, root } from './util.ts'
 
-const folder = [process.env.THIMBLE_PEERS, root].find(
+const folder = [process.env.THIMBLE_PEERS, join(ENGINES, 'peers')].find(
   (f): f is string =>
     f !== undefined &&
     existsSync(join(f, 'node_modules/@vladmandic/face-api')) &&
@@ -119,7 +120,7 @@ function run(graph: Graph, pixels: Uint8Array): Float32Array[] {
   return floatModel(graph).run([Float32Array.from(pixels, (v, i) => (v - (mean[i % 3] ?? mean[0]!)) / std[0]!)])
 }
 
-const peersMissing = 'packages @vladmandic/face-api, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm (THIMBLE_PEERS)'
+const peersMissing = 'face-api and TensorFlow.js: .ci/engines.sh peers'
 const graphOf = (at: string, network: FaceNetwork): Promise<Graph> =>
   readFloatModel(
     join(at, `node_modules/@vladmandic/face-api/model/${NETWORKS[network].file}_model-weights_manifest.json`),

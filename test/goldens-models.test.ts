@@ -6,14 +6,13 @@ import { spawnSync } from 'node:child_process'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { loadModel } from '../src/node.ts'
-import { CHOICES, missing, nameOf, optionsOf } from './choices.ts'
+import { CHOICES, nameOf, optionsOf } from './choices.ts'
 import { goldenCases, goldenNetworks } from './golden-networks.ts'
 import { LITERT_MISSING, litertPython } from './peer-python.ts'
 import { checkAnswer, recordedAnswers } from './recorded.ts'
-import { need, root, skip } from './util.ts'
+import { need, root } from './util.ts'
 
 const recorded = recordedAnswers()
-for (const { name, reason } of missing) skip(`recorded answers, ${name}`, reason)
 
 for (const network of goldenNetworks()) {
   const answers = recorded.models[network.name]

@@ -24,7 +24,7 @@ const modules = new Map<Choice, WebAssembly.Module>()
 for (const choice of CHOICES) {
   modules.set(choice, choice.kernels === 'avx2' ? (await fastRuntime()).module! : await runtimeModule(choice.variant))
 }
-for (const { name, reason } of missing) skip(`kernels, ${name}`, reason)
+for (const { name, reason } of missing) skip(`kernels and recorded answers, ${name}`, reason)
 const GUARD = 0xa5
 
 /**

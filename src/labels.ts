@@ -461,7 +461,11 @@ function table(lines: readonly string[]): Found | undefined {
 
 /** A number and what stands for it in a line, and whether a mark parts them. */
 const NUMBER_FIRST = /^\(?(\d{1,7})\)?(?:(\s*[:,;|=)\t]\s*|\s*\.\s+|\s+-\s+|\s{2,})|\s)(\S.*)$/
-const NUMBER_LAST = /^(.*\S)(?:(\s*[:,;|=\t]\s*|\s{2,})|\s)(\d{1,7})$/
+const NUMBER_LAST = /^(.*?\S)(?:(\s*[:,;|=\t]\s*|\s{2,})|\s)(\d{1,7})$/
+
+const QUOTED = /^"(?:[^"]|"")*"$|^'[^']*'$/
+/** A name without its quotes; doubled ones within are one. */
+const bare = (name: string): string => (QUOTED.test(name) ? name.slice(1, -1).replaceAll('""', '"') : name)
 
 /**
  * Lines that all have a number: `0 cat`, `0: cat`, `cat 0`. Names that begin with numbers are not: `3 of clubs` counts
@@ -469,7 +473,6 @@ const NUMBER_LAST = /^(.*\S)(?:(\s*[:,;|=\t]\s*|\s{2,})|\s)(\d{1,7})$/
  */
 function numbered(lines: readonly string[]): Found | undefined {
   const filled = lines.map((line) => line.trim()).filter((line) => line !== '')
-  const unquote = (name: string): string => (/^"[^"]*"$|^'[^']*'$/.test(name) ? name.slice(1, -1) : name)
   const read = (pattern: RegExp, number: number, name: number, last: boolean): Found | undefined => {
     const found: RegExpExecArray[] = []
     for (const line of filled) {
@@ -477,7 +480,7 @@ function numbered(lines: readonly string[]): Found | undefined {
       if (!match) return undefined
       found.push(match)
     }
-    const entries = found.map((m): [number, string] => [Number(m[number]), unquote(m[name]!)])
+    const entries = found.map((m): [number, string] => [Number(m[number]), bare(m[name]!)])
     const marked = found.every((m) => m[2] !== undefined)
     return areIndices(entries, marked, last) ? byNumber(entries) : undefined
   }
@@ -501,10 +504,13 @@ function areIndices(entries: readonly (readonly [number, string])[], marked: boo
   return marked || numbers.size * 2 >= most - least + 1
 }
 
-/** One label per line. A WordNet id before every one is dropped. */
+/** One label per line. A WordNet id before every one is dropped, a comma behind every one, and quotes around every one. */
 function plain(lines: readonly string[]): Found {
-  const labels = lines.map((line) => line.trim())
+  let labels = lines.map((line) => line.trim())
   while (labels[labels.length - 1] === '') labels.pop()
+  const every = (pattern: RegExp): boolean => labels.every((line) => line === '' || pattern.test(line))
+  if (every(/,$/)) labels = labels.map((line) => line.slice(0, -1).trimEnd())
+  if (every(QUOTED)) labels = labels.map(bare)
   const ids = /^n\d{8}\s+(?=\S)/
   if (labels.every((line) => ids.test(line))) return just(labels.map((line) => line.replace(ids, '')))
   const title = labels.length > 1 && NAME_TITLES.includes(titleOf(labels[0]!))

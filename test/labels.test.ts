@@ -41,6 +41,25 @@ test('label files of every kind', () => {
   for (const [name, text, want] of rows) assert.equal(parseLabels(text), want, name)
 })
 
+test('a comma behind every line, quotes around every one, a colon before a number', () => {
+  const names = ['cat', 'dog "x"', '3 birds']
+  for (const file of [
+    'cat,\ndog "x",\n3 birds,',
+    '"cat"\n"dog ""x"""\n"3 birds"',
+    '"cat",\n"dog ""x""",\n"3 birds",\n',
+    '0,"cat"\n1,"dog ""x"""\n2,3 birds',
+    'cat: 0\ndog "x": 1\n3 birds: 2',
+    'cat = 0\ndog "x" = 1\n3 birds = 2',
+    'cat 0\ndog "x" 1\n3 birds 2',
+  ]) {
+    assert.equal(parseLabels(file), names, file)
+  }
+  // Not behind every line, not around every one.
+  assert.equal(parseLabels('cat,\ndog'), ['cat,', 'dog'])
+  assert.equal(parseLabels('"cat"\ndog'), ['"cat"', 'dog'])
+  assert.equal(parseLabels('a: b: 0\nc: 1'), ['a: b', 'c'])
+})
+
 test('numbered, keyed and tabular files', () => {
   const three = ['cat', 'dog', 'bird']
   const rows: [string, string, string[]][] = [

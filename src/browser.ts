@@ -60,12 +60,12 @@ export async function createClassifier(
   model: Model,
   options: ClassifierOptions<DecodeLater> = {},
 ): Promise<Classifier<Promise<Prediction[]>>> {
+  const decode = (options as ClassifierOptions<DecodeLater> | null)?.decode
+  if (typeof decode === 'function') return classifierOf(model, { ...options, decode })
+  const fast = decode === 'fast'
   // What is no object is refused there.
-  if (!options) return classifierOf(model, options as ClassifierOptions<DecodeLater>)
-  if (typeof options.decode === 'function') return classifierOf(model, { ...options, decode: options.decode })
-  const fast = options.decode === 'fast'
-  return classifierOf(model, {
-    ...options,
-    decode: (bytes, wanted) => decodeAnywhere(bytes, fast ? { atLeast: wanted } : {}),
-  })
+  return classifierOf(
+    model,
+    options && { ...options, decode: (bytes, wanted) => decodeAnywhere(bytes, fast ? { atLeast: wanted } : {}) },
+  )
 }

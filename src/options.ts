@@ -69,7 +69,7 @@ export const labelNames: Rule = {
 export const having = (...keys: readonly string[]): Rule => ({
   expected: `an object with ${keys.join(', ')}`,
   accepts: (v) =>
-    typeof v === 'object' && v !== null && keys.every((key) => (v as Record<string, unknown>)[key] != null),
+    typeof v === 'object' && v !== null && keys.every((key) => (v as Record<string, unknown>)[key] !== undefined),
 })
 
 /** An object in which these are numbers, of any size. */

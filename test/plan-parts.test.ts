@@ -8,11 +8,12 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { arrayType } from '../src/engine.ts'
 import { readModel } from '../src/formats/index.ts'
+import { targetName } from '../src/formats/programs.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../src/generated/layout.ts'
 import { dtypeBytes, elements, type DType, type Graph } from '../src/graph.ts'
 import { loadGraph } from '../src/load-graph.ts'
 import type { Lowered } from '../src/lower/index.ts'
-import type { Buffer, Step } from '../src/lower/program.ts'
+import type { Buffer, Step, Value } from '../src/lower/program.ts'
 import { liveMaximum, type Overlay, planArena, type Request } from '../src/plan/arena.ts'
 import { arrange } from '../src/plan/arrange.ts'
 import { Bands, wholeValues } from '../src/plan/bands.ts'
@@ -30,7 +31,9 @@ import {
   writePorts,
   type TableItem,
 } from '../src/plan/encode.ts'
+import { compileFlash, runsOf } from '../src/plan/flash.ts'
 import { Liveness } from '../src/plan/liveness.ts'
+import { withPrograms } from '../src/plan/record.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import { loadPackedModule } from '../src/packed-module.ts'
 import { ringRows, shareStart } from '../src/plan/schedule.ts'
@@ -1065,6 +1068,115 @@ test('slices: what a unit needs of its constants, at least and at most', () => {
     })
   }
   assert.ok(parted > 10)
+})
+
+test('runs: what is copied begins and ends with a byte, and what lies between two is zeros that are worth it', () => {
+  const r = rng(11)
+  for (let n = 0; n < 400; n++) {
+    const region = new Uint8Array(r.int(120))
+    for (let k = r.int(9); k > 0; k--) region[r.int(Math.max(1, region.length))] = 1 + r.int(255)
+    const least = 1 + r.int(20)
+    // Every gap of `least` zeros or more, the ends of the region apart, parts two runs.
+    const want: { at: number; bytes: number }[] = []
+    region.forEach((byte, at) => {
+      const before = want.at(-1)
+      if (byte === 0) return
+      if (before && at - (before.at + before.bytes) < least) before.bytes = at + 1 - before.at
+      else want.push({ at, bytes: 1 })
+    })
+    assert.equal(runsOf(region, least), want)
+  }
+})
+
+test('a program in slices says what it is: ops, opcodes, ports, and what its memory is for', () => {
+  for (const graph of graphs()) {
+    const { units } = arrange(lowered(graph, 'size'), { plan: 'size', slices: {} })
+    const p = compileFlash(graph, { variant: 'simd', kernels: 'generic', base: 4096 })
+    assert.equal(
+      p.usedOpcodes,
+      [...new Set(p.usedOpcodes)].sort((a, b) => a - b),
+    )
+    const steps = units.flatMap((u) => [...u.prologue, ...(u.steps.length > 1 ? [undefined] : []), ...u.steps])
+    assert.equal(
+      p.entries.map((e) => e.opIndex),
+      steps.map((s, i) => (s ?? steps[i + 1]!).opIndex),
+    )
+    assert.ok(steps.every((s) => !s || p.usedOpcodes.includes(s.op)))
+    // Two heads at most, then inputs and outputs of eight bytes each, then state, then the arena.
+    const head = LAYOUT.Slice.size
+    const { inputTable, outputTable } = p.header as { inputTable: number; outputTable: number }
+    assert.is(p.header.opTable, 4096)
+    assert.is(inputTable, 4096 + head + (p.header.resetTable ? head : 0))
+    assert.is(outputTable, inputTable + 8 * graph.inputs.length)
+    assert.is(p.planBytes, align16(outputTable + 8 * graph.outputs.length) - 4096)
+    assert.is(p.arenaAddress, 4096 + p.planBytes + p.stateBytes)
+    const resident = new DataView((p.image[0]!.bytes as Uint8Array<ArrayBuffer>).slice().buffer)
+    for (const [table, list] of [
+      [inputTable, p.inputs],
+      [outputTable, p.outputs],
+    ] as const) {
+      list.forEach((port, i) => {
+        const at = table - 4096 + 8 * i
+        assert.equal([resident.getUint32(at, true), resident.getUint32(at + 4, true)], [port.address, port.bytes])
+        assert.ok(port.address >= p.arenaAddress && port.address + port.bytes <= p.arenaAddress + p.arenaBytes)
+      })
+    }
+    // Each unit's slice, by the ops that it is of.
+    const slices = p.arena.filter((b) => b.name.startsWith('weights of op'))
+    assert.equal(
+      slices.map((b) => b.name),
+      slices.map((b) => `weights of op ${b.firstOp === b.lastOp ? b.firstOp : `${b.firstOp} to ${b.lastOp}`}`),
+    )
+    assert.is(slices.length, units.length)
+  }
+})
+
+test('rows are shared where a unit takes as long as meeting costs, and has a row for every thread', () => {
+  const step = lowered(network(3, 1)).steps.find((s) => s.stream)!
+  const unit = (bytes: number, macs: number, rows: number): Unit => {
+    const to = Object.create(step.stream!.to, { bytes: { value: bytes } }) as Value
+    return {
+      prologue: [],
+      steps: [{ ...step, record: 'LutRecord', macs, rows: { ...step.rows, rows }, stream: { ...step.stream!, to } }],
+      bandRows: 0,
+      bytes: 0,
+    }
+  }
+  const threadsOf = (bytes: number, macs: number, rows: number): number =>
+    makeTables([unit(bytes, macs, rows)], 2).filter((t) => t.some((i) => i.kind === 'step')).length
+  // A tenth of a nanosecond a byte, or 0.035 a multiply-add, whichever is more: 5000 ns.
+  assert.is(threadsOf(50_000, 0, 9), 2)
+  assert.is(threadsOf(49_999, 0, 9), 1)
+  assert.is(threadsOf(0, 142_858, 9), 2)
+  assert.is(threadsOf(0, 142_857, 9), 1)
+  assert.is(threadsOf(49_999, 142_857, 9), 1)
+  assert.is(threadsOf(50_000, 0, 2), 2)
+  assert.is(threadsOf(50_000, 0, 1), 1)
+})
+
+test('stored programs: one for every set of kernels that hosts choose, of the settled graph', () => {
+  const graph = network(5, 3)
+  const made = withPrograms(graph)
+  assert.equal(
+    made.programs!.map((p) => p.for),
+    [
+      ['simd', 'x86'],
+      ['simd', 'arm'],
+      ['relaxed', 'arm-dot'],
+      ['relaxed', 'x86-vnni'],
+    ].map(([variant, kernels]) => targetName(variant as Variant, kernels as Kernels)),
+  )
+  for (const [i, p] of made.programs!.entries()) {
+    assert.ok(p.steps.length > 0 && p.arenaBytes > 0, `program ${i}`)
+    assert.ok(p.memoryBytes >= p.arenaAddress + p.arenaBytes)
+  }
+  // What can't run keeps its graph, without programs.
+  const b = new GraphBuilder(1)
+  const x = b.input([1, 4])
+  const y = b.tensor([1, 4], 'int8', 0.05, 3)
+  b.graph.ops.push({ type: 'UNSUPPORTED', inputs: [x], outputs: [y], attrs: { name: 'FFT', reason: '' } } as never)
+  const none = b.done(y)
+  assert.is(withPrograms(none), none)
 })
 
 // Whole plans -----------------------------------------------------------------

@@ -190,7 +190,8 @@ const linkTo = (next: Slice | undefined): { from: number; bytes: number; to: num
 /** Zero bytes in a row that are better left out than copied. */
 const MIN_ZERO_RUN = 48
 
-function runsOf(region: Uint8Array, minRun: number): { at: number; bytes: number }[] {
+/** Stretches of a region that have to be copied: what lies between two is at least `minRun` zeros. */
+export function runsOf(region: Uint8Array, minRun: number): { at: number; bytes: number }[] {
   const runs: { at: number; bytes: number }[] = []
   let at = 0
   while (at < region.length) {

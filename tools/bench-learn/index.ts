@@ -115,6 +115,13 @@ const UNKNOWN_METHODS: Record<string, (trial: Trial) => Promise<Said[]> | Said[]
 
 /** `strangers`: another set, none of which is taught; else the second half of the classes. */
 async function unknown(set: Embedded, strangers?: Embedded): Promise<void> {
+  const joined: Embedded = strangers
+    ? {
+        ...set,
+        photos: [...set.photos, ...strangers.photos],
+        labels: [...set.labels, ...strangers.labels.map(() => -1)],
+      }
+    : set
   const rows: string[][] = []
   for (const shot of shots) {
     const found: Record<string, { area: number[]; pass: number[] }> = Object.fromEntries(
@@ -125,13 +132,6 @@ async function unknown(set: Embedded, strangers?: Embedded): Promise<void> {
       const order = shuffled([...set.classes.keys()], random(seed))
       const taught = strangers ? order : order.slice(0, Math.ceil(order.length / 2))
       const trial = deal(set, taught, shot, seed)
-      const joined: Embedded = strangers
-        ? {
-            ...set,
-            photos: [...set.photos, ...strangers.photos],
-            labels: [...set.labels, ...strangers.labels.map(() => -1)],
-          }
-        : set
       const others = [...joined.labels.keys()].filter((i) => !taught.includes(joined.labels[i]!))
       const whole = { ...trial, set: joined, asked: [...trial.asked, ...others] }
       const split = trial.asked.length

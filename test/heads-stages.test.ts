@@ -151,6 +151,20 @@ test('a whole photo is looked at again where the first look says, a region is no
   assert.ok(near(flat(pose!.points), flat(last!.points)))
 })
 
+test('the box of points in a turned crop is the one around them in the photo', async () => {
+  const c = cases.find((one) => one.kind === 'blazepose')!
+  const estimator = await createPoseEstimator(recorded(c.inputs[1], c.second))
+  for (const angle of [0, 0.7, 2, -2.5, Math.PI]) {
+    const [pose] = estimator.estimateIn(blank(4000, 4000), { x: 2000, y: 2000, width: 700, height: 700, angle })
+    const { x, y, width, height } = pose!.box!
+    const [xs, ys] = [pose!.points.map((p) => p.x), pose!.points.map((p) => p.y)]
+    assert.ok(
+      near([x, y, x + width, y + height], [Math.min(...xs), Math.min(...ys), Math.max(...xs), Math.max(...ys)]),
+      `turned by ${angle}`,
+    )
+  }
+})
+
 test('a circle needs two points', () => {
   assert.throws(() => crop({ around: 'circle', from: 0 }), /usage\/option.*circle/)
   const found = { box: { x: 0, y: 0, width: 9, height: 9 }, score: 1, label: '', index: 0 }

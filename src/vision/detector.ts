@@ -50,7 +50,7 @@ export function uncutBox(c: Candidate, view: View): Box {
 }
 
 /** A box cut at the image's borders; undefined when nothing is left of it. */
-function cutBox(box: Box, image: Size): Box | undefined {
+export function cutBox(box: Box, image: Size): Box | undefined {
   const [x, y] = [Math.max(0, box.x), Math.max(0, box.y)]
   const [width, height] = [Math.min(image.width, box.x + box.width) - x, Math.min(image.height, box.y + box.height) - y]
   return width > 0 && height > 0 && Number.isFinite(width) && Number.isFinite(height)

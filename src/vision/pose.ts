@@ -7,9 +7,9 @@ import type { FrameSource } from '../image/source.ts'
 import { checkOptions, type Rules } from '../options.ts'
 import type { Model } from '../types.ts'
 import type { Box, Candidate } from './boxes.ts'
-import { circleBox, regionOf } from './crop.ts'
+import { boxOfPoints, circleBox, regionOf } from './crop.ts'
 import { pointDecoder } from './decoders.ts'
-import { chooser, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox, uncutBox } from './detector.ts'
+import { chooser, DETECTOR_RULES, type DetectorOptions, cutBox, givesBoxes, uncutBox } from './detector.ts'
 import { type Crop, cropAfter, type PosePoint } from './found.ts'
 import { type Region, toPhoto, type View } from './frame.ts'
 import { type BoxHead, type Head, type PointHead, taskOfHead } from './head.ts'
@@ -122,14 +122,17 @@ function looker(network: Network<PosingHead>, options: DetectorOptions): (image:
       (values, view) => {
         const candidates = choose(values)
         const poses = candidates.map((c): Pose => {
-          const [box, uncut] = [toBox(c, view, image), uncutBox(c, view)]
+          const points = posePoints(c, view)
+          // In a turned crop the box around its points is not the photo's.
+          const uncut = head.kind === 'landmarks' ? boxOfPoints(points) : uncutBox(c, view)
+          const box = cutBox(uncut, image)
           const cut = box && (box.width < uncut.width || box.height < uncut.height)
           return {
             score: c.score,
             label: network.label(c.index),
             ...(box && { box }),
             ...(cut && { uncut }),
-            points: posePoints(c, view),
+            points,
           }
         })
         return { poses, next: look && candidates[0] && closer(candidates[0], view, look) }

@@ -144,6 +144,16 @@ test('PNG: EXIF and XMP behind the image data count, those of the next frame not
   }
 })
 
+test('PNG: XMP whose text is cut off anywhere says nothing', () => {
+  const png = makePng(4, 2, (x, y) => 40 * x + y, { type: 0, depth: 8 })
+  const whole = text('XML:com.adobe.xmp\0\0\0en\0key\0<x tiff:Orientation="6"/>')
+  for (let length = 0; length <= whole.length; length++) {
+    const chunk = pngChunk('iTXt', whole.slice(0, length))
+    const image = decodeImage(Uint8Array.from([...png.subarray(0, 33), ...chunk, ...png.subarray(33)]))
+    assert.is(image.width, length < whole.length - 3 ? 4 : 2, `${length} bytes`)
+  }
+})
+
 test('PNG: EXIF orientation', () => {
   const image = decodeImage(makePng(3, 2, (x, y) => y * 3 + x, { type: 0, depth: 8, orientation: 6 }))
   assert.is(`${image.width}x${image.height}`, '2x3')

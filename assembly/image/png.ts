@@ -256,8 +256,10 @@ function openText(chunk: usize, keyBytes: usize): void {
     if (text + 2 > end || (load<u8>(text) != 0 && load<u8>(text, 1) != 0)) return
     compressed = load<u8>(text) != 0
     text += 2
-    for (let i = 0; i < 2; i++) text += textEnd(text, end - text) + 1
-    if (text > end) return
+    for (let i = 0; i < 2; i++) {
+      text += textEnd(text, end - text) + 1
+      if (text > end) return
+    }
   }
   if (!compressed) {
     textBytes = end - text

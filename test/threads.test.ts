@@ -97,6 +97,26 @@ if (built) {
     assert.ok(program.workers.every((w) => w.count > 2))
   })
 
+  test('a fully connected layer of one row is shared by channels', async () => {
+    const b = new GraphBuilder(2)
+    const y = b.op(
+      'FULLY_CONNECTED',
+      [b.input([1, 515]), b.weights([1003, 515]), b.bias(1003, 1)],
+      [b.tensor([1, 1003], 'int8', 1.5, 4)],
+      { activation: 'NONE', keepNumDims: false },
+    )
+    const graph = b.done(y)
+    const program = compileModel(graph, { variant: 'simd', kernels: 'x86', plan: 'speed', threads: 2 })
+    assert.is(program.workers.length, 1)
+    assert.ok(program.workers[0]!.count >= 2)
+    const [one, many] = [await loadGraph(graph), await loadGraph(graph, { threads: 2 })]
+    for (let k = 0; k < 5; k++) {
+      const input = [noise([1, 515], 'int8')]
+      equalBytes(many.run(input)[0]!, one.run(input)[0]!, 'two threads')
+    }
+    many.dispose()
+  })
+
   for (const network of recordedNetworks.filter(({ macs }) => macs > 5e6)) {
     test(`${network.name}, 2 threads, LiteRT's bytes`, async () => {
       for (const plan of ['speed', 'size'] as const) {

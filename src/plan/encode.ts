@@ -41,8 +41,11 @@ const SPLIT_NS = 5000
 
 function worthSplitting(unit: Unit, threads: number): boolean {
   const last = unit.steps[unit.steps.length - 1]!
+  // One row, in parts of its channels.
+  const row = last.record === 'FullyConnectedRecord' && unit.steps.length === 1 && (last.split?.blocks ?? 0) >= threads
   const ns = unit.steps.reduce((a, s) => a + Math.max((s.macs ?? 0) * 0.035, (s.stream?.to.bytes ?? 0) * 0.1), 0)
-  return last.rows.rows >= threads && unit.steps.every((s) => SPLITTABLE.has(s.record)) && ns >= SPLIT_NS
+  const rows = last.rows.rows >= threads && unit.steps.every((s) => SPLITTABLE.has(s.record))
+  return (rows || row) && ns >= SPLIT_NS
 }
 
 /** How much longer the largest of equal shares of `n` takes than a part of exactly 1 / threads would. */

@@ -43,7 +43,7 @@ function opParams(graph: Graph, op: Op): number {
   }, 0)
 }
 
-function kernelNames(graph: Graph, program: Program | undefined): string[] {
+export function kernelNames(graph: Graph, program: Program | undefined): string[] {
   const byOp = new Map<number, Entry[]>()
   for (const e of program?.entries ?? []) {
     if (e.kernel === 'group') continue

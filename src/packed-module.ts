@@ -19,6 +19,18 @@ export interface PackedMeta extends Metadata {
   inputs: TensorInfo[]
   outputs: TensorInfo[]
   arenaBytes: number
+  /** Weights and op records that linear memory does not hold, in modules that were packed so. */
+  flash?: FlashMeta
+}
+
+export interface FlashMeta {
+  /** Of the segment that holds them. */
+  bytes: number
+  /** Pieces that are copied into memory in turn, and the bytes of the largest. */
+  slices: number
+  largestSlice: number
+  /** Bytes that one inference copies. */
+  readBytes: number
 }
 
 export const META_SECTION = 'thimble.meta'

@@ -127,5 +127,18 @@ export interface ModelReport {
   variant: Variant
   kernels: Kernels
   plan: 'speed' | 'size'
+  /** Weights that stay in flash: of modules packed so, and where a report on one is asked for. */
+  flash?: FlashReport
   metadata: Metadata
+}
+
+/** What of a module's weights and op records is brought into memory, and when. */
+export interface FlashReport {
+  bytes: number
+  slices: number
+  largestSlice: number
+  /** Bytes that one inference copies. */
+  readBytes: number
+  /** Ops that run together and what is copied for them, `again` of it not for the first time; not in packed modules. */
+  units?: { firstOp: number; lastOp: number; slices: number; largest: number; read: number; again: number }[]
 }

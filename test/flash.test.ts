@@ -13,7 +13,7 @@ import { packGraph, type PackedModel, type PackOptions } from '../src/pack/pack.
 import { parseModule } from '../src/pack/wasm.ts'
 import { LATER_EXPORTS, loadPackedModule, PACKED_EXPORTS } from '../src/packed-module.ts'
 import type { RuntimeExports } from '../src/runtime.ts'
-import type { Variant } from '../src/types.ts'
+import type { ModelReport, Variant } from '../src/types.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
 import { recordedNetworks } from './recorded.ts'
 import { equalBytes, need, rng, root } from './util.ts'
@@ -294,6 +294,58 @@ test('thimble pack --weights flash says where the bytes are', () => {
   const bad = pack('--weights', 'flash', '--ram', 'much')
   assert.is(bad.status, 2)
   assert.match(bad.stderr, /--ram takes bytes, such as 64K/)
+})
+
+test('what is read again is what groups in bands bring in after their first band', async () => {
+  let most = 0
+  for (let seed = 1; seed <= 6; seed++) {
+    const { program } = await flash(network(seed), 'scalar')
+    const { units, read, slices, largest, bytes } = program.flash!
+    const total = (of: 'slices' | 'read' | 'again'): number => units.reduce((a, u) => a + u[of], 0)
+    assert.equal([total('slices'), total('read'), total('read') - total('again')], [slices, read, bytes.length])
+    assert.is(Math.max(...units.map((u) => u.largest)), largest)
+    for (const u of units) assert.ok(u.again === 0 || u.lastOp > u.firstOp || u.slices > 1)
+    most = Math.max(most, total('again'))
+  }
+  assert.ok(most > 0)
+})
+
+test('inspect draws what is copied from flash, and says it of a packed module', () => {
+  const thimble = (...args: string[]): string => {
+    const { status, stdout, stderr } = spawnSync(
+      process.execPath,
+      ['--import', 'tsx', join(root, 'src/cli.ts'), ...args],
+      { encoding: 'utf8', cwd: root, timeout: 60_000 },
+    )
+    assert.is(status, 0, stderr)
+    return stdout
+  }
+  const model = join(root, 'weights/face_landmarks_68_tiny_112.thimble')
+  const wasm = join(dir, 'inspected.wasm')
+  const how = ['--weights', 'flash', '--variant', 'scalar']
+  thimble('pack', model, '-o', wasm, ...how)
+  const report = JSON.parse(thimble('inspect', model, '--json', ...how)) as ModelReport
+  const packed = JSON.parse(thimble('inspect', wasm, '--json')) as ModelReport
+  const module = new WebAssembly.Module(readFileSync(wasm))
+  const { memory, __heap_base } = new WebAssembly.Instance(module).exports as Record<string, any>
+  assert.is(report.memoryBytes, __heap_base.value)
+  assert.is(packed.memoryBytes, memory.buffer.byteLength)
+  const { units, ...flash } = report.flash!
+  assert.equal(packed.flash, flash)
+  assert.is(flash.bytes, parseModule(readFileSync(wasm)).passive!.length)
+  const total = (of: 'slices' | 'read' | 'again'): number => units!.reduce((a, u) => a + u[of], 0)
+  assert.is(total('slices'), flash.slices)
+  assert.is(total('read'), flash.readBytes)
+  assert.is(total('read') - total('again'), flash.bytes)
+  assert.is(Math.max(...units!.map((u) => u.largest)), flash.largestSlice)
+  const text = thimble('inspect', model, ...how)
+  const rows = text.slice(text.indexOf('Copied from flash')).trim().split('\n').slice(2)
+  assert.is(rows.length, units!.length)
+  assert.is(rows.filter((r) => r.includes('#'.repeat(24))).length > 0, true)
+  assert.match(
+    thimble('inspect', wasm),
+    new RegExp(`flash +${flash.bytes.toLocaleString('en')} bytes .*${flash.slices} slices`),
+  )
 })
 
 test.run()

@@ -93,3 +93,15 @@ export const number = (
 /** One of a few words. Errors: `usage/option`. */
 export const choice = <T extends string>(args: Args, name: string, words: readonly T[]): T | undefined =>
   valueOf(args, name, oneOf(words), (v) => v as T)
+
+/** `64K`, `48KB`, `0.5M` or a number of bytes, as what linkers and boards mean by them: K is 1024. */
+export function byteCount(args: Args, name: string, command: Command): number | undefined {
+  const given = text(args, name)
+  if (given === undefined) return undefined
+  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([km])?i?b?$/i.exec(given) ?? []
+  const bytes = Math.floor(
+    Number(number) * { k: 1024, m: 1048576, '': 1 }[(unit ?? '').toLowerCase() as 'k' | 'm' | ''],
+  )
+  if (number === undefined || bytes < 1) throw badCall(command, `--${name} takes bytes, such as 64K, not ${given}`)
+  return bytes
+}

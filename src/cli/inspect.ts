@@ -9,10 +9,11 @@ import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { type Head, taskOfHead } from '../vision/head.ts'
 import { headOf } from '../vision/recognise.ts'
 import { drawArena } from './arena-drawing.ts'
-import { badCall, flag, text } from './args.ts'
+import { drawFlash, flashLine } from './flash-plan.ts'
+import { badCall, byteCount, choice as oneOf, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelFile, readFile, writeFiles } from './files.ts'
-import { choice, inspect, loadOptions, RUN_OPTIONS } from './models.ts'
+import { choice, inspect, inspectFlash, loadOptions, RUN_OPTIONS } from './models.ts'
 import { openModel } from './shipped.ts'
 import { printable } from '../markup.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
@@ -131,6 +132,7 @@ function human(name: string, report: ModelReport, why: string): string {
           ['  variant', `${report.variant} (${why})${packed ? '' : `, plan ${report.plan}`}`],
           ['  arena', bytes(report.arenaBytes)],
           ...(packed ? [] : [['  weights', bytes(report.weightBytes)]]),
+          ...(report.flash ? [['  flash', flashLine(report.flash)]] : []),
           ['  memory', `${bytes(report.memoryBytes)} in all`],
         ]
       : []),
@@ -149,8 +151,11 @@ function human(name: string, report: ModelReport, why: string): string {
   if (supported) {
     const drawing = drawArena(report, Math.min(100, columns()))
     if (drawing) {
-      parts.push('', `Arena, ${bytes(report.arenaBytes)}: letters are tensors, + is scratch, . is free`, drawing)
+      const plus = report.flash ? 'scratch and slices of the weights' : 'scratch'
+      parts.push('', `Arena, ${bytes(report.arenaBytes)}: letters are tensors, + is ${plus}, . is free`, drawing)
     }
+    const slices = report.flash ? drawFlash(report.flash) : ''
+    if (slices) parts.push('', 'Copied from flash, in turn', slices)
   } else if (float !== undefined) {
     parts.push('', `Thimble runs 8-bit models, and this is ${float}. Make it int8: ${quantizeCommand(name)}`)
   } else {
@@ -208,7 +213,10 @@ async function run(args: Args): Promise<number> {
   const options = loadOptions(args)
   const labels = labelFile(args)
   if (labels) options.labels = labels
-  const report = await inspect(openModel(name), options)
+  const flash = oneOf(args, 'weights', ['memory', 'flash'] as const) === 'flash'
+  const ram = byteCount(args, 'ram', command)
+  if (ram !== undefined && !flash) throw badCall(command, '--ram goes with --weights flash')
+  const report = await (flash ? inspectFlash(openModel(name), options, ram) : inspect(openModel(name), options))
   if (photo !== undefined) {
     // Fails with the reason when the model takes no image.
     const own = defaultPreprocess(report.inputs[0]!, report.metadata)
@@ -217,7 +225,8 @@ async function run(args: Args): Promise<number> {
     )
     return 0
   }
-  const why = report.ops.length === 0 ? 'fixed when the module was packed' : (await choice(options)).why
+  const why =
+    report.ops.length === 0 ? 'fixed when the module was packed' : flash ? 'as packed' : (await choice(options)).why
   const image = imageInput(report)
   if (flag(args, 'json')) {
     const head = visionHead(report)
@@ -247,6 +256,12 @@ export const command: Command = {
     plan: RUN_OPTIONS.plan,
     fast: RUN_OPTIONS.fast,
     'input-shape': RUN_OPTIONS['input-shape'],
+    weights: {
+      type: 'string',
+      value: 'W',
+      help: 'memory, or flash: what pack --weights flash makes of it, and what is copied when (default: memory)',
+    },
+    ram: { type: 'string', value: 'BYTES', help: 'with --weights flash: the limit on memory, such as 64K' },
     json: { type: 'boolean', help: 'print everything as JSON' },
   },
   run,

@@ -108,6 +108,49 @@ export async function choice(options: LoadOptions): Promise<Choice> {
   return choose(options, fastRuntime)
 }
 
+/** What a packed module says of weights that it has in flash. */
+async function packedFlash(wasm: Uint8Array): Promise<Pick<ModelReport, 'flash'>> {
+  const { packedMeta } = await import('../packed-module.ts')
+  const { flash } = packedMeta(await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>))
+  return flash ? { flash } : {}
+}
+
+/** The report on what `pack --weights flash` makes of a model. Errors: those of packGraph. */
+export async function inspectFlash(
+  file: ModelFile,
+  options: LoadOptions,
+  ram: number | undefined,
+): Promise<ModelReport> {
+  const { readModel } = await import('../formats/index.ts')
+  const { settle } = await import('../fold/index.ts')
+  const { kernelNames } = await import('../inspect.ts')
+  const { packGraph } = await import('../pack/pack.ts')
+  const report = await inspect(file, options)
+  if (!report.ops.length || report.unsupported.length) return report
+  const graph = settle(readModel(file.bytes, file.name), options.inputShapes)
+  const { variant, plan } = options
+  const packed = await packGraph(graph, {
+    weights: 'flash',
+    ram,
+    plan,
+    variant: variant === 'auto' || variant === undefined ? 'simd' : variant,
+  })
+  const { program, sizes, meta } = packed
+  const names = kernelNames(graph, program)
+  return {
+    ...report,
+    ops: report.ops.map((op, i) => ({ ...op, kernel: names[i]! })),
+    variant: meta.variant,
+    kernels: meta.kernels ?? 'generic',
+    plan: program.plan,
+    arenaBytes: program.arenaBytes,
+    arena: program.arena,
+    weightBytes: program.weightBytes,
+    memoryBytes: sizes.memoryBytes,
+    flash: { ...meta.flash!, units: program.flash!.units },
+  }
+}
+
 /** `inspect`'s report on an opened model. A packed module tells what its metadata holds: no ops, no arena plan. */
 export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
   const { isWasm } = await import('../packed-module.ts')
@@ -136,6 +179,7 @@ export async function inspect(file: ModelFile, options: LoadOptions): Promise<Mo
     variant: model.variant,
     kernels: model.kernels,
     plan: options.plan ?? 'speed',
+    ...(await packedFlash(file.bytes)),
     metadata: model.metadata,
   }
 }

@@ -5,23 +5,11 @@ import { readModel } from '../formats/index.ts'
 import { KERNELS } from '../kernels.ts'
 import { SIGNED_DOT } from '../pack/header.ts'
 import { packGraph, TARGETS } from '../pack/pack.ts'
-import { badCall, choice, flag, text } from './args.ts'
+import { badCall, byteCount, choice, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelFile, writeFiles } from './files.ts'
 import { packReport } from './pack-report.ts'
 import { openModel } from './shipped.ts'
-
-/** `64K`, `48KB`, `0.5M` or a number of bytes, as what linkers and boards mean by them: K is 1024. */
-function byteCount(args: Args, name: string): number | undefined {
-  const given = text(args, name)
-  if (given === undefined) return undefined
-  const [, number, unit] = /^(\d+(?:\.\d+)?)\s*([km])?i?b?$/i.exec(given) ?? []
-  const bytes = Math.floor(
-    Number(number) * { k: 1024, m: 1048576, '': 1 }[(unit ?? '').toLowerCase() as 'k' | 'm' | ''],
-  )
-  if (number === undefined || bytes < 1) throw badCall(command, `--${name} takes bytes, such as 64K, not ${given}`)
-  return bytes
-}
 
 async function run(args: Args): Promise<void> {
   const [modelName, ...more] = args.positionals
@@ -35,7 +23,7 @@ async function run(args: Args): Promise<void> {
   const kernels = choice(args, 'kernels', KERNELS)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   const weights = choice(args, 'weights', ['memory', 'flash'] as const)
-  const ram = byteCount(args, 'ram')
+  const ram = byteCount(args, 'ram', command)
   const header = text(args, 'header')
   if (header !== undefined && target !== 'core') {
     throw new ThimbleError(

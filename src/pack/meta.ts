@@ -1,7 +1,7 @@
 /** What a packed module says about itself: the JSON of its `thimble.meta` section and the source of the C header. */
 import { ABI_VERSION } from '../generated/layout.ts'
 import { tensorBytes, type Metadata } from '../graph.ts'
-import type { PackedMeta } from '../packed-module.ts'
+import type { FlashMeta, PackedMeta } from '../packed-module.ts'
 import type { Kernels, TensorInfo, Variant } from '../types.ts'
 import { headOf } from '../vision/recognise.ts'
 
@@ -22,18 +22,6 @@ export interface ModuleMeta extends PackedMeta {
   memoryPages: number
   /** Multiply-adds of one inference. */
   macs: number
-  /** Weights and op records that linear memory does not hold, in modules that were packed so. */
-  flash?: FlashMeta
-}
-
-export interface FlashMeta {
-  /** Of the segment that holds them. */
-  bytes: number
-  /** Pieces that are copied into memory in turn, and the bytes of the largest. */
-  slices: number
-  largestSlice: number
-  /** Bytes that one inference copies. */
-  readBytes: number
 }
 
 export interface MetaInput {

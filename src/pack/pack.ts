@@ -93,6 +93,7 @@ export interface PackedModel {
   wasm: Uint8Array
   meta: ModuleMeta
   sizes: PackSizes
+  program: Program
   /** C header text of a core module; empty for others. */
   header: string
   /** The interface of a component that exports `thimble:vision/model`, as text. */
@@ -430,6 +431,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
     header: target === 'core' ? cHeader(meta, options.file ?? `${meta.name}.wasm`, options.prefix, signedDot) : '',
     ...(shell ? { wit: shell.wit } : {}),
     signedDot,
+    program,
     sizes: sizesOf({ program, extent, linked, wasm, shellMemoryBytes }),
   }
 }

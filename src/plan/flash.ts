@@ -25,6 +25,7 @@ import {
   sliceBytes,
   totalBytes,
   type Flash,
+  type FlashUnit,
 } from './slices.ts'
 import type { Unit } from './unit.ts'
 import type { Kernels, Variant } from '../types.ts'
@@ -278,8 +279,26 @@ function write(out: Uint8Array, s: Slice, next: Slice | undefined): void {
 
 const everySlice = (chain: readonly Slice[]): Slice[] => chain.flatMap((s) => [s, ...s.inner.flatMap(everySlice)])
 
+const sizeOf = (s: Slice): number => s.prefix + s.runs.reduce((a, r) => a + r.bytes, 0)
+const placeOf = (s: Slice): number => s.prefix + s.region.length
+const sum = (list: readonly Slice[], of: (s: Slice) => number): number => list.reduce((a, s) => a + of(s), 0)
+const largestOf = (list: readonly Slice[]): number => list.reduce((most, s) => Math.max(most, placeOf(s)), 0)
+
+function flashUnit({ steps }: Unit, chain: readonly Slice[]): FlashUnit {
+  const all = everySlice(chain)
+  const ops = steps.map((s) => s.opIndex)
+  return {
+    firstOp: Math.min(...ops),
+    lastOp: Math.max(...ops),
+    slices: all.length,
+    largest: largestOf(all),
+    read: sum(all, (s) => s.times * sizeOf(s)),
+    again: sum(all, (s) => (s.times - 1) * sizeOf(s)),
+  }
+}
+
 /** One chain after the other into one segment. */
-function encode(chains: readonly (readonly Slice[])[]): Flash {
+function encode(chains: readonly (readonly Slice[])[]): Omit<Flash, 'units'> {
   const contents = new Contents()
   let end = 0
   const all = chains.flatMap((chain) => everySlice(chain))
@@ -291,12 +310,11 @@ function encode(chains: readonly (readonly Slice[])[]): Flash {
       write(bytes, s, chain[i + 1])
     })
   for (const chain of chains) writeChain(chain)
-  const size = (s: Slice): number => s.prefix + s.runs.reduce((a, r) => a + r.bytes, 0)
   return {
     bytes,
     slices: all.length,
-    largest: all.reduce((most, s) => Math.max(most, s.prefix + s.region.length), 0),
-    read: everySlice(chains[0]!).reduce((a, s) => a + s.times * size(s), 0),
+    largest: largestOf(all),
+    read: sum(everySlice(chains[0]!), (s) => s.times * sizeOf(s)),
   }
 }
 
@@ -359,10 +377,12 @@ function assembleFlash(lowered: Lowered, options: FlashOptions & { plan: 'speed'
     b.address = arenaAddress + placement.offsets[i]!
   })
   for (const [b, of] of scratch) b.address = of.address
-  const program = units.flatMap((u) => slicesOf(u, u.slice!.address, u.slice!.room ?? u.slice!.bytes))
+  const unitSlices = units.map((u) => slicesOf(u, u.slice!.address, u.slice!.room ?? u.slice!.bytes))
+  const program = unitSlices.flat()
   const resetting = resetSlices(reset, arenaAddress)
   const arenaBytes = resetting.reduce((most, s) => Math.max(most, align(s.room, 16)), placement.peak)
-  const flash = encode([program, resetting])
+  const encoded = encode([program, resetting])
+  const flash = { ...encoded, units: units.map((u, i) => flashUnit(u, unitSlices[i]!)) }
   const inputs = ports(lowered.inputs)
   const outputs = ports(lowered.outputs)
   const resident = new Uint8Array(stateAddress - base)

@@ -21,6 +21,20 @@ export interface Flash {
   largest: number
   /** Bytes that one inference brings in. */
   read: number
+  /** The units in turn. */
+  units: FlashUnit[]
+}
+
+/** What is brought in for the ops that run as one unit. */
+export interface FlashUnit {
+  firstOp: number
+  lastOp: number
+  slices: number
+  /** Bytes that the largest of them takes in memory. */
+  largest: number
+  /** Bytes that one inference brings in, and how many of them it has had before: once a band. */
+  read: number
+  again: number
 }
 
 export const HEAD_BYTES: number = LAYOUT.Slice.size

@@ -38,6 +38,20 @@ const args = [
   '--disable-sync',
 ]
 
+/** What is missing; undefined where Chromium starts. */
+export const noChromium = !playwright
+  ? 'playwright-core is not installed'
+  : !existsSync(executablePath)
+    ? 'Chromium is not installed'
+    : undefined
+
+/** Starts one with a camera that shows a test picture; `B` is what the caller does with it. */
+export const launchWithCamera = <B>(): Promise<B> =>
+  playwright!.chromium.launch({
+    executablePath,
+    args: [...args, '--use-fake-device-for-media-stream', '--use-fake-ui-for-media-stream'],
+  }) as Promise<unknown> as Promise<B>
+
 /** Starts one that asks the network for nothing of its own. */
 export const launchChromium =
   playwright && existsSync(executablePath) ? () => playwright.chromium.launch({ executablePath, args }) : undefined

@@ -8,7 +8,7 @@ import * as assert from 'uvu/assert'
 import { createClassifier, loadModel } from '../src/node.ts'
 import { serve, webSite } from '../tools/web.ts'
 import { root, skip } from './util.ts'
-import { peer } from './worker-host.ts'
+import { launchWithCamera, noChromium } from './chromium.ts'
 
 /** The part of playwright-core that is used here. */
 interface Page {
@@ -31,26 +31,7 @@ interface Browser {
   close(): Promise<void>
 }
 
-const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
-const executablePath = process.env.CHROMIUM ?? '/usr/bin/chromium'
-const missing = !playwright
-  ? 'playwright-core is not installed'
-  : !existsSync(executablePath)
-    ? 'Chromium is not installed'
-    : !existsSync(join(root, 'dist/vision.js'))
-      ? 'dist/ is not built'
-      : undefined
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--use-fake-device-for-media-stream',
-  '--use-fake-ui-for-media-stream',
-]
+const missing = noChromium ?? (existsSync(join(root, 'dist/vision.js')) ? undefined : 'dist/ is not built')
 const LIMIT_MS = 60_000
 const sample = (name: string): Buffer => readFileSync(join(root, `weights/samples/${name}.jpg`))
 
@@ -83,7 +64,7 @@ else {
 
   test.before(async () => {
     server = await serve(webSite(), 0)
-    browser = await playwright!.chromium.launch({ executablePath, args })
+    browser = await launchWithCamera<Browser>()
     context = await browser.newContext({ permissions: ['camera'], viewport: { width: 1280, height: 900 } })
     page = await context.newPage()
     page.on('pageerror', ({ message }) => problems.push(message))

@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert'
 import { serve, webSite } from '../tools/web.ts'
 import { makePng } from './image-files.ts'
 import { need, root, shared, skip } from './util.ts'
-import { peer } from './worker-host.ts'
+import { launchWithCamera, noChromium } from './chromium.ts'
 
 /** The part of playwright-core that is used here. */
 interface Page {
@@ -37,27 +37,7 @@ interface Browser {
   close(): Promise<void>
 }
 
-const playwright = peer<{ chromium: { launch(options: unknown): Promise<Browser> } }>('playwright-core')
-const CHROMIUM = process.env.CHROMIUM ?? '/usr/bin/chromium'
-const missing = !playwright
-  ? 'playwright-core is not installed'
-  : !existsSync(CHROMIUM)
-    ? 'Chromium is not installed'
-    : !existsSync(join(root, 'dist/browser.js'))
-      ? 'dist/ is not built'
-      : undefined
-const ARGS = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-  '--use-fake-device-for-media-stream',
-  '--use-fake-ui-for-media-stream',
-]
+const missing = noChromium ?? (existsSync(join(root, 'dist/browser.js')) ? undefined : 'dist/ is not built')
 const LIMIT = { timeout: 30_000 }
 
 const test = suite('web')
@@ -104,7 +84,7 @@ else {
 
   test.before(async () => {
     server = await serve(webSite(), 0)
-    browser = await playwright!.chromium.launch({ executablePath: CHROMIUM, args: ARGS })
+    browser = await launchWithCamera<Browser>()
     context = await browser.newContext({ permissions: ['camera'], viewport: { width: 1280, height: 860 } })
     page = await context.newPage()
     page.on('pageerror', ({ message }) => problems.push(message!))

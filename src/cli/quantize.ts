@@ -14,6 +14,7 @@ import { expectPhotos, inputInfo, photoInput, pixelRange } from '../quantize/inp
 import { withScores } from '../quantize/outputs.ts'
 import { quantizeChecked, type Sample } from '../quantize/quantize.ts'
 import { htmlReport, jsonReport, textReport, type QuantizeReport } from '../quantize/report.ts'
+import { RANGE_METHODS } from '../quantize/ranges.ts'
 import type { SchemeName } from '../quantize/scheme.ts'
 import type { PixelImage } from '../types.ts'
 import { badCall, choice, flag, text, whole } from './args.ts'
@@ -25,7 +26,6 @@ import { stages } from './progress.ts'
 import { note } from './report.ts'
 import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 
-const RANGES = ['minmax', 'percentile', 'mse'] as const
 const SCHEME_NAMES = ['int8', 'int16x8'] as const
 
 /**
@@ -225,7 +225,7 @@ async function run(args: Args): Promise<void> {
   const start = performance.now()
   const call = parse(args)
   const { path, kind, scheme, output, reports, seed } = call
-  const ranges = choice(args, 'ranges', RANGES) ?? 'minmax'
+  const ranges = choice(args, 'ranges', RANGE_METHODS) ?? 'minmax'
   const graph = await openFloat(args, call)
   const next = random(seed)
   const data = kind === 'photos' ? photoData(graph, call, next) : arrayData(args, graph, call, next)
@@ -312,7 +312,7 @@ export const command: Command = {
     ranges: {
       type: 'string',
       value: 'METHOD',
-      help: `activation ranges: ${RANGES.join(', ')} (default: minmax, best after equalization)`,
+      help: `activation ranges: ${RANGE_METHODS.join(', ')} (default: minmax, best after equalization)`,
     },
     'no-equalize': { type: 'boolean', help: 'leave channels as they are' },
     nearest: { type: 'boolean', help: 'round weights to nearest instead of adaptively' },

@@ -17,6 +17,7 @@ import { evaluate, type Summary } from './evaluate.ts'
 import { expectPhotos, inputInfo, photoInput, pixelRange } from './inputs.ts'
 import { withScores } from './outputs.ts'
 import { quantizeChecked, type Sample } from './quantize.ts'
+import { RANGE_METHODS, type RangeMethod } from './ranges.ts'
 import type { SchemeName } from './scheme.ts'
 
 /** One thing to calibrate with: a photo, or the values of every input in the model's own units. */
@@ -29,7 +30,7 @@ export interface QuantizeModelOptions {
   /** What activations become. Default `int8`. */
   scheme?: SchemeName
   /** How activation ranges are chosen. Default `minmax`. */
-  ranges?: 'minmax' | 'percentile' | 'mse'
+  ranges?: RangeMethod
   /** Inputs that calibrate: variations make up for photos, more are thinned. Default 32 with photos, all arrays. */
   inputs?: number
   /** Where randomness starts: the same photos and seed give the same bytes. Default 1. */
@@ -61,7 +62,7 @@ export interface QuantizedModel {
 const OPTIONS: Rules<QuantizeModelOptions> = {
   format: oneOf(['tflite', 'thimble']),
   scheme: oneOf(['int8', 'int16x8']),
-  ranges: oneOf(['minmax', 'percentile', 'mse']),
+  ranges: oneOf(RANGE_METHODS),
   inputs: whole(1, 4096),
   seed: whole(0),
   compare: { expected: 'a list of photos or arrays', accepts: Array.isArray },

@@ -15,7 +15,7 @@ import { refuseBlocked } from './check.ts'
 import { equalize } from './equalize.ts'
 import { observe } from './observe.ts'
 import { isFloat, prepare, quantizeConstants } from './prepare.ts'
-import { activationGrids, type RangeMethod } from './ranges.ts'
+import { activationGrids, RANGE_METHODS, type RangeMethod } from './ranges.ts'
 import { type SchemeName, SCHEMES } from './scheme.ts'
 import { sensitivity } from './sensitivity.ts'
 import { quantizeLayer, type Rounding } from './layer.ts'
@@ -47,7 +47,7 @@ export interface Quantized {
 
 const QUANTIZE: Rules<QuantizeOptions> = {
   scheme: oneOf(['int8', 'int16x8']),
-  ranges: oneOf(['minmax', 'percentile', 'mse']),
+  ranges: oneOf(RANGE_METHODS),
   equalize: flag,
   rounding: oneOf(['nearest', 'adaptive']),
   seed: whole(0),

@@ -7,11 +7,12 @@ import { isClassifier, probedOutputs } from './outputs.ts'
 import type { Scheme } from './scheme.ts'
 
 /**
- * `minmax`: everything seen, with some room. `percentile`: all but the outermost values. `mse`: least squared error of the tensor, on
- * photos that the range was not taken from. After equalization `minmax` is best: every channel fills the range then,
- * and clipping would cut the peaks of all of them.
+ * `minmax`: everything seen. `wide`: and some room beyond. `percentile`: all but the outermost values. `mse`: least squared
+ * error of the tensor, on photos that the range was not taken from. After equalization `minmax` is best: every channel
+ * fills the range then, and clipping would cut the peaks of all of them.
  */
-export type RangeMethod = 'minmax' | 'percentile' | 'mse'
+export const RANGE_METHODS = ['minmax', 'wide', 'percentile', 'mse'] as const
+export type RangeMethod = (typeof RANGE_METHODS)[number]
 
 /** Ops whose outputs must have their input's parameters (TFLite's quantization specification). */
 export const PASS_THROUGH = new Set<Op['type']>([
@@ -218,11 +219,10 @@ const roomy = ([lo, hi]: readonly [number, number]): readonly [number, number] =
 ]
 
 /**
- * How far the range of everything seen is widened at both ends. Photos that calibration has not seen go beyond it, the
- * more so as equalized channels all end there, and what they lose by clipping is larger than what the others lose by
- * coarser steps. Measured: docs/quantization.md, "Headroom".
+ * How far `wide` goes beyond everything seen, at both ends: for networks where a few photos that calibration has not seen
+ * go far beyond. Others lose a decibel by coarser steps. Measured: docs/quantization.md, "Headroom".
  */
-const HEADROOM = 1.15
+const WIDER = 1.15
 
 /** Values at a stride, so that all inputs together keep about 2^18. */
 const thinned = (x: Float32Array, inputs: number): Float32Array => {
@@ -257,7 +257,7 @@ export function activationGrids(
   const sets = sharedGrids(graph, stats, scheme)
   const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
   const kept = new Map<Shared, Float32Array[]>()
-  if (method !== 'minmax') {
+  if (method === 'mse' || method === 'percentile') {
     const setOf = new Map(
       sets.filter((s) => !s.fixed && !isInput(s)).flatMap((s) => s.sources.map((t) => [t, s] as const)),
     )
@@ -282,7 +282,11 @@ export function activationGrids(
         ? percentileRange(kept.get(s)!)
         : method === 'mse'
           ? best(s)
-          : scaled(s, [s.min, s.max], s.tensors.some((t) => logits.has(t)) ? [1, 1] : [HEADROOM, HEADROOM])
+          : scaled(
+              s,
+              [s.min, s.max],
+              method === 'wide' && !s.tensors.some((t) => logits.has(t)) ? [WIDER, WIDER] : [1, 1],
+            )
     const range = s.tensors.some((t) => logits.has(t)) ? roomy(chosen) : chosen
     const q = s.fixed ?? scheme.affine(...range)
     s.tensors.forEach((t) => grids.set(t, q))

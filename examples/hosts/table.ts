@@ -1,6 +1,6 @@
 /**
  * One model in every host of this folder: builds what there are tools for, runs all on the same input, compares the bytes of the
- * first output, and prints a table. `tsx examples/hosts/table.ts MODEL INPUT`; INPUT: the bytes of the model's input.
+ * first output, and prints a table. `tsx examples/hosts/table.ts MODEL [INPUT]`; INPUT: the bytes of the model's input, default: any.
  */
 import { createHash } from 'node:crypto'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -8,6 +8,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readModel } from '../../src/formats/index.ts'
+import { tensorBytes } from '../../src/graph.ts'
 import { packGraph } from '../../src/pack/pack.ts'
 import { ENGINES_FOLDER } from '../../tools/codegen/kernels.ts'
 
@@ -120,6 +121,20 @@ export async function modules(model: string): Promise<Record<Host['variant'], st
   return paths
 }
 
+/** A file with bytes for the model's input that tell kernels apart. */
+function anyInput(model: string): string {
+  const graph = readModel(new Uint8Array(readFileSync(model)), model)
+  const path = join(OUT, 'input.bin')
+  writeFileSync(
+    path,
+    Uint8Array.from(
+      { length: tensorBytes(graph.tensors[graph.inputs[0]!]!) },
+      (_, i) => Math.imul(i + 1, 0x9e3779b1) >>> 24,
+    ),
+  )
+  return path
+}
+
 /** Builds a host where that is asked for or it belongs to one model; false where it is not there afterwards. */
 export function ready(host: Host, wasm: string, build: boolean): boolean {
   if (host.build && (host.each || (build && !existsSync(host.program)))) {
@@ -145,8 +160,9 @@ export function run(host: Host, wasm: string, input: string): { output: Uint8Arr
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   const [model, input] = process.argv.slice(2)
-  if (model === undefined || input === undefined) throw new Error('usage: table.ts MODEL INPUT')
+  if (model === undefined) throw new Error('usage: table.ts MODEL [INPUT]')
   const paths = await modules(model)
+  const tensor = input ?? anyInput(model)
   const digests = new Set<string>()
   console.log('| host | variant | best time | linear memory | sha256 of the output |\n|---|---|--:|--:|---|')
   for (const host of HOSTS) {
@@ -155,7 +171,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
       console.log(`| ${host.name} | ${host.variant} | not installed here | | |`)
       continue
     }
-    const { output, said } = run(host, wasm, input)
+    const { output, said } = run(host, wasm, tensor)
     const digest = createHash('sha256').update(output).digest('hex').slice(0, 16)
     digests.add(digest)
     const [time, memory = ''] = said.split(', ')

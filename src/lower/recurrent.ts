@@ -147,6 +147,10 @@ function lstmSizes(cx: Context): Sizes & { batch: number; steps: number } {
     })
   }
   cx.expectShape(out, [d0, d1, outputs])
+  if (cx.hasInput(PEEPHOLES[3]) && outputs !== cells) throw new Unsupported('peepholes and a projection together')
+  if (cx.op.inputs[HIDDEN] === cx.op.inputs[CELL]) {
+    throw new Unsupported('one tensor for both hidden and cell state: LiteRT writes past its end, to no certain answer')
+  }
   return { inputs, cells, outputs, batch, steps }
 }
 
@@ -158,10 +162,6 @@ export function lowerLstm(cx: Context): void {
   const projected = cx.hasInput(PROJECTION)
   const cifg = !cx.hasInput(INPUT_WEIGHTS[0])
   const peephole = cx.hasInput(PEEPHOLES[3])
-  if (peephole && outputs !== cells) throw new Unsupported('peepholes and a projection together')
-  if (cx.op.inputs[HIDDEN] === cx.op.inputs[CELL]) {
-    throw new Unsupported('one tensor for both hidden and cell state: LiteRT writes past its end, to no certain answer')
-  }
   const hidden = stateOf(cx, HIDDEN, 'int8', batch * outputs)
   const cell = stateOf(cx, CELL, 'int16', batch * cells)
   const log2 = cellScale(cx)

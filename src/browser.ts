@@ -8,9 +8,9 @@ import {
 import type { HostResponse, HostUrl, WasmModule } from './host.ts'
 import { decodeAnywhere } from './image/browser-decode.ts'
 import { loadBytes } from './load.ts'
+import type * as PackedModules from './packed-module.ts'
 import { checkLoadOptions } from './load-options.ts'
-import { isWasm, loadPackedModule, loadWasm } from './packed-module.ts'
-import { fetchBytes, notASource } from './source.ts'
+import { fetchBytes, isWasm, notASource } from './source.ts'
 import type { LoadOptions, Model, Prediction } from './types.ts'
 
 export * from './index.ts'
@@ -19,8 +19,11 @@ export { decodeAnywhere as decodeImage, decodeAnywhere, decodeInBrowser } from '
 /** Where a model comes from: URL, bytes, a fetch response, or a module made by `thimble pack`. */
 export type ModelSource = string | HostUrl | Uint8Array | ArrayBuffer | HostResponse | WasmModule
 
-const loadAny = (bytes: Uint8Array, options: LoadOptions, name?: string): Promise<Model> =>
-  isWasm(bytes) ? loadWasm(bytes, options, name) : loadBytes(bytes, options, name)
+/** What reads packed modules, for those who have one. */
+const packedModules = (): Promise<typeof PackedModules> => import('./packed-module.ts')
+
+const loadAny = async (bytes: Uint8Array, options: LoadOptions, name?: string): Promise<Model> =>
+  isWasm(bytes) ? (await packedModules()).loadWasm(bytes, options, name) : loadBytes(bytes, options, name)
 
 /**
  * Loads a model. `source`: URL of a .tflite, .thimble or packed .wasm file, its bytes, a fetch Response, or a
@@ -33,7 +36,7 @@ const loadAny = (bytes: Uint8Array, options: LoadOptions, name?: string): Promis
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(options)
-  if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
+  if (source instanceof WebAssembly.Module) return (await packedModules()).loadPackedModule(source, options)
   if (typeof source === 'string' || source instanceof URL || source instanceof Response) {
     return loadAny(await fetchBytes(source), options, source instanceof Response ? source.url : String(source))
   }

@@ -10,7 +10,7 @@ import type { WantedSize } from './image/limits.ts'
 import { placement, Preprocessor } from './image/preprocess.ts'
 import { type FileSource, type FrameSource, isFile, isRaw, pixelsOf, type RawFrame } from './image/source.ts'
 import type { HostBlob } from './host.ts'
-import { fitLabels, labelOf, misfitHint, readLabels, topK } from './labels.ts'
+import { fitLabels, type LabelFile, labelOf, misfitHint, topK } from './labels.ts'
 import {
   callback,
   checkOptions,
@@ -186,14 +186,20 @@ function softmaxInPlace(values: Float32Array): void {
 /** Names of the two answers of a model with one score. */
 const YES_AND_NO = ['no', 'yes']
 
+/** The caller's labels; what reads label files is loaded for those who give one. Errors: `format/labels`. */
+async function givenLabels(labels: ClassifierOptions['labels']): Promise<LabelFile | undefined> {
+  if (labels === undefined) return undefined
+  const isFile = typeof labels === 'string' || labels instanceof Uint8Array
+  return isFile ? (await import('./label-file.ts')).readLabels(labels) : { labels: [...labels], notes: [] }
+}
+
 /** The caller's labels must fit; a file's own are taken as they are. One output is one of two classes. */
 export function pickLabels(
   model: Pick<Model, 'metadata'>,
-  given: ClassifierOptions['labels'],
+  given: LabelFile | undefined,
   outputs: number,
 ): { labels: readonly string[]; notes: readonly string[] } {
-  const isFile = typeof given === 'string' || given instanceof Uint8Array
-  const file = isFile ? readLabels(given) : { labels: [...(given ?? model.metadata.labels ?? [])], notes: [] }
+  const file = given ?? { labels: [...(model.metadata.labels ?? [])], notes: [] }
   const classes = outputs === 1 ? 2 : outputs
   // The one name is that of the class whose score it is: the second of two.
   if (outputs === 1 && file.labels.length === 1) {
@@ -277,7 +283,7 @@ const rules = (scores: ClassifierOptions['scores']): Rules<ClassifierOptions & C
 type Reading = Pick<Classifier, 'labels' | 'notes' | 'preprocess' | 'assumed'> & { at: number }
 
 /** Errors: `usage/not-a-classifier`, `usage/labels`, `image/unsupported-input`. */
-function readingOf(model: Model, given: ClassifierOptions['labels'], preprocessing?: Preprocess): Reading {
+function readingOf(model: Model, given: LabelFile | undefined, preprocessing?: Preprocess): Reading {
   if (model.inputs.length !== 1) {
     throw new ThimbleError('usage/not-a-classifier', 'the model takes several inputs', {
       expected: 1,
@@ -285,8 +291,7 @@ function readingOf(model: Model, given: ClassifierOptions['labels'], preprocessi
       hint: 'use run for raw tensors',
     })
   }
-  const names = typeof given === 'string' || given instanceof Uint8Array ? readLabels(given).labels : given
-  const at = scoreOutput(model, (names ?? model.metadata.labels)?.length)
+  const at = scoreOutput(model, (given?.labels ?? model.metadata.labels)?.length)
   const { labels, notes } = pickLabels(model, given, elements(model.outputs[at]!.shape))
   const { preprocess, assumed } = preprocessing
     ? { preprocess: preprocessing, assumed: 'given by the caller' }
@@ -317,7 +322,8 @@ export async function createClassifier(
     options,
     rules(options?.scores) as Rules<ClassifierOptions<Decode | DecodeLater> & ClassifierHooks>,
   )
-  const { at, labels, notes, preprocess, assumed } = readingOf(model, options.labels, options.preprocess)
+  const given = await givenLabels(options.labels)
+  const { at, labels, notes, preprocess, assumed } = readingOf(model, given, options.preprocess)
   const preprocessor = new Preprocessor(model.inputs[0]!, preprocess)
   const limitRules: Rules<ClassifyLimits> = { topK: whole(), scoreThreshold: threshold(options.scores) }
   const scoresOf = scorer(model, model.outputs[at]!, options.scores ?? 'auto')

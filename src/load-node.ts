@@ -4,8 +4,8 @@ import type { FastRuntime } from './choice.ts'
 import simdRuntime from './generated/simd-core-raw.ts'
 import { loadBytes as loadWith } from './load.ts'
 import { checkLoadOptions } from './load-options.ts'
-import { isWasm, loadWasm } from './packed-module.ts'
 import { embedRuntime } from './runtime.ts'
+import { isWasm } from './source.ts'
 import type { LoadOptions } from './types.ts'
 
 /** What `fast: true` runs on; loaded when it is asked for. */
@@ -14,7 +14,7 @@ export const fastRuntime = async (): Promise<FastRuntime> => (await import('./fa
 /** Loads the bytes of a .tflite, .thimble or packed .wasm file, see `loadModel`; `name` is for messages. */
 export async function loadBytes(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<Engine> {
   checkLoadOptions(options)
-  if (isWasm(bytes)) return loadWasm(bytes, options, name)
+  if (isWasm(bytes)) return (await import('./packed-module.ts')).loadWasm(bytes, options, name)
   embedRuntime('simd-core', simdRuntime)
   return loadWith(bytes, options, name, fastRuntime)
 }

@@ -7,7 +7,6 @@ import type { HostResponse, HostUrl, WasmModule } from './host.ts'
 import type { DecodeOptions } from './image/limits.ts'
 import type { DecodedImage } from './image/wasm.ts'
 import { loadBytes } from './load-node.ts'
-import { loadPackedModule } from './packed-module.ts'
 import { fetchBytes, isUrl, notASource } from './source.ts'
 import type { LoadOptions, Model } from './types.ts'
 
@@ -92,7 +91,9 @@ const urlOf = (source: string | URL): URL | undefined => {
  */
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(options)
-  if (source instanceof WebAssembly.Module) return loadPackedModule(source, options)
+  if (source instanceof WebAssembly.Module) {
+    return (await import('./packed-module.ts')).loadPackedModule(source, options)
+  }
   if (typeof source === 'string' || source instanceof URL) {
     const url = urlOf(source)
     const bytes = url && url.protocol !== 'file:' ? await fetchBytes(url) : await fileBytes(url ?? source)

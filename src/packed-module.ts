@@ -184,10 +184,6 @@ export function loadPackedModule(module: WebAssembly.Module, options: LoadOption
   })
 }
 
-/** Whether bytes are a WebAssembly module. */
-export const isWasm = (bytes: Uint8Array): boolean =>
-  bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
-
 /** Compiles and loads the bytes of a packed module. Errors: `format/wasm`, and those of `loadPackedModule`. */
 export async function loadWasm(bytes: Uint8Array, options: LoadOptions = {}, name = 'the module'): Promise<Engine> {
   let module: WebAssembly.Module

@@ -25,6 +25,10 @@ export function expectModel(model: Model, caller: string): void {
   })
 }
 
+/** Whether bytes are a WebAssembly module. */
+export const isWasm = (bytes: Uint8Array): boolean =>
+  bytes[0] === 0 && bytes[1] === 0x61 && bytes[2] === 0x73 && bytes[3] === 0x6d
+
 /** Whether it is a string that names a place on a network or a file by URL. */
 export const isUrl = (source: string): boolean => /^(https?|file|blob):|^data:[^/]*\//i.test(source)
 

@@ -4,6 +4,7 @@
  */
 import { elements } from './graph.ts'
 import { labelOf, topK } from './labels.ts'
+import { checkValue } from './options.ts'
 import type { Model, Prediction, TensorInfo, TypedArray } from './types.ts'
 
 /** What one output says: scores of classes, one number, or a description to be compared. */
@@ -39,16 +40,27 @@ export function normalized(values: readonly number[]): number[] {
   return length > 0 ? values.map((v) => v / length) : [...values]
 }
 
+const isNumbers = (value: unknown): value is ArrayLike<number> =>
+  (Array.isArray(value) || ArrayBuffer.isView(value)) && Array.from(value as ArrayLike<unknown>).every(Number.isFinite)
+const VECTOR = { expected: 'a list of numbers', accepts: isNumbers }
+const alike = (length: number) => ({
+  expected: `${length} numbers, as many as the first vector has`,
+  accepts: (value: unknown): boolean => isNumbers(value) && value.length === length,
+})
+
 /**
- * How alike two vectors are: the cosine of the angle between them, -1 to 1.
+ * How alike two vectors of the same length are: the cosine of the angle between them, -1 to 1.
+ * Errors: `usage/option`.
  *
  * @example
  * import { cosineSimilarity } from 'thimble/vision'
  * console.log(cosineSimilarity([1, 0], [1, 1])) // 0.707…
  */
 export function cosineSimilarity(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  checkValue('cosineSimilarity: a', a, VECTOR)
+  checkValue('cosineSimilarity: b', b, alike(a.length))
   let [dot, aa, bb] = [0, 0, 0]
-  for (let i = 0; i < Math.min(a.length, b.length); i++) {
+  for (let i = 0; i < a.length; i++) {
     dot += a[i]! * b[i]!
     aa += a[i]! * a[i]!
     bb += b[i]! * b[i]!

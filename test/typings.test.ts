@@ -19,6 +19,7 @@ const SPECIFIERS = {
   workerd: 'thimble/workerd',
   vision: 'thimble/vision',
   serve: 'thimble/serve',
+  quantize: 'thimble/quantize',
 } as Record<string, string>
 
 let folder = ''

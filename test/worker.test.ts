@@ -139,13 +139,14 @@ else {
   })
 
   test('every task, as `thimble serve` answers it', async () => {
-    const list = { things: 'model', faces: 'faces', pose: 'pose', cut: 'cut' }
+    const list = { things: 'model', faces: 'faces', pose: 'pose', cut: 'cut', people: 'people' }
     const imports = Object.entries(list).map(([name, file]) => `import ${name} from './${file}.wasm'`)
     const text = `${imports.join('\n')}\nexport const MODELS = { ${Object.keys(list).join(', ')} }`
     const all = await startWorker(await bundleWorker('cloudflare-worker', text), {
       'model.wasm': model,
       'faces.wasm': faces,
       'pose.wasm': pack('pose_landmarks_33_256'),
+      'people.wasm': pack('pose_detector_224'),
       'cut.wasm': pack('selfie_segmentation_256'),
       'image.wasm': image,
     })

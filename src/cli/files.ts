@@ -15,7 +15,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { ThimbleError } from '../errors.ts'
-import { readLabels } from '../labels.ts'
+import { readLabels } from '../label-file.ts'
 import { note } from './report.ts'
 import { text } from './args.ts'
 import type { Args } from './command.ts'

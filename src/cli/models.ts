@@ -153,7 +153,7 @@ export async function inspectFlash(
 
 /** `inspect`'s report on an opened model. A packed module tells what its metadata holds: no ops, no arena plan. */
 export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
-  const { isWasm } = await import('../packed-module.ts')
+  const { isWasm } = await import('../source.ts')
   if (!isWasm(file.bytes)) {
     const { inspectAs } = await import('../inspect.ts')
     return inspectAs(file.bytes, options, { name: file.name, choice: await choice(options) })

@@ -7,7 +7,7 @@
  */
 import { zipSync } from 'fflate'
 import type { Graph, Metadata, Preprocess } from '../graph.ts'
-import { parseLabels } from '../labels.ts'
+import { parseLabels } from '../label-file.ts'
 import { JSON_METADATA } from './check-metadata.ts'
 import { FlatBufferBuilder, i8, offset, u8, type Field } from './flatbuffer-build.ts'
 

@@ -7,7 +7,8 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { elements, type Graph, type Metadata, type Preprocess, type Tensor } from '../graph.ts'
-import { fitLabels, readLabels } from '../labels.ts'
+import { readLabels } from '../label-file.ts'
+import { fitLabels } from '../labels.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'

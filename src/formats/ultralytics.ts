@@ -5,7 +5,7 @@
  * utils/ops.py (pixels are divided by 255).
  */
 import type { Metadata } from '../graph.ts'
-import { parseLabels } from '../labels.ts'
+import { parseLabels } from '../label-file.ts'
 import { parsePythonLiteral } from '../literal.ts'
 
 const TASKS: Record<string, Metadata['task']> = {

@@ -5,6 +5,7 @@ import { addImplied } from '../formats/implied.ts'
 import { writePacked } from '../formats/packed-write.ts'
 import { writeTflite } from '../formats/tflite-write.ts'
 import type { Graph, Preprocess } from '../graph.ts'
+import type { HostUrl } from '../host.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { decoded, type ImageSource, isFile, pixelsOf } from '../image/source.ts'
 import { callback, checkOptions, listOf, oneOf, preprocessing, type Rules, shown, text, whole } from '../options.ts'
@@ -103,7 +104,7 @@ const pixelsOfAll = (photos: readonly CalibrationInput[]): Promise<PixelImage[]>
 
 /** The float graph with what the call adds to it. Errors: those of the readers and of `checkFloat`. */
 async function graphOf(
-  source: string | URL | Uint8Array | ArrayBuffer,
+  source: string | HostUrl | Uint8Array | ArrayBuffer,
   kind: 'photos' | 'arrays',
   { scheme = 'int8', labels, preprocess, inputShape, size }: QuantizeModelOptions,
 ): Promise<Graph> {
@@ -163,18 +164,17 @@ async function comparing(graph: Graph, given: readonly CalibrationInput[]): Prom
  * `lower/quantization`, `usage/calibration`, `usage/option`, `image/…`.
  *
  * @example
- * import { readFile, writeFile } from 'node:fs/promises'
+ * import { readFile } from 'node:fs/promises'
  * import { quantizeModel } from 'thimble/quantize'
  * const photos = await Promise.all(['photo.jpg', 'coffee.jpg'].map((name) => readFile(name)))
  * const { bytes, compared } = await quantizeModel('float.tflite', photos, {
  *   compare: [await readFile('portrait.jpg')],
- *   progress: (stage, done, total) => process.stdout.write(`${stage} ${done} of ${total}\r`),
+ *   progress: (stage, done, total) => console.log(stage, done, 'of', total),
  * })
  * console.log(bytes.length, 'bytes,', compared!.logitSqnr.toFixed(1), 'dB from float')
- * await writeFile('int8.tflite', bytes)
  */
 export async function quantizeModel(
-  model: string | URL | Uint8Array | ArrayBuffer,
+  model: string | HostUrl | Uint8Array | ArrayBuffer,
   calibration: readonly CalibrationInput[],
   options: QuantizeModelOptions = {},
 ): Promise<QuantizedModel> {

@@ -8,6 +8,7 @@ import { checkValue, having } from '../options.ts'
 import { loadPackedModule } from '../packed-module.ts'
 import { taskOf } from '../task.ts'
 import type { Model } from '../types.ts'
+import type { PoseOptions } from '../vision/pose.ts'
 import { type Ask, askerOf, described, type Opened, pictureTask, runTensors } from './ask.ts'
 import {
   type Answer,
@@ -31,6 +32,8 @@ export interface HereOptions {
   decode?: DecodePolicy
   /** Names of the models that describe the faces which a detector finds. */
   faces?: { landmarks?: string; ageGender?: string; expression?: string }
+  /** Name of the model that finds whom the landmark networks of `pose` look at. Default: they see the whole photo. */
+  finder?: string
 }
 
 /**
@@ -109,9 +112,19 @@ class Inside {
       })
       return { task, classifier, reduced: this.options.decode === 'fast' }
     }
+    if (task === 'pose') return { task, model, options: await this.finderOf(model) }
     if (task !== 'faces') return { task, model, options: {} }
     const parts = Object.entries(this.options.faces ?? {}).map(([role, name]) => [role, this.model(name)])
     return { task, models: { detector: model, ...Object.fromEntries(parts) }, options: {} }
+  }
+
+  /** What finds people or hands for a landmark network. */
+  private async finderOf(model: Model): Promise<Pick<PoseOptions, 'finder'>> {
+    const { finder } = this.options
+    const { headOf } = await import('../vision/recognise.ts')
+    if (finder === undefined || headOf(model)?.kind !== 'landmarks') return {}
+    const { createPoseEstimator } = await import('../vision/pose.ts')
+    return { finder: await createPoseEstimator(this.model(finder)) }
   }
 
   /** Errors: `usage/model`. */

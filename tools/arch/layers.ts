@@ -54,6 +54,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
         'options.ts',
         'load-options.ts',
         'labels.ts',
+        'label-file.ts',
         'vectors.ts',
         'task.ts',
         'source.ts',

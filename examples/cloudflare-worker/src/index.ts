@@ -28,7 +28,9 @@ const PAGE = {
   },
 }
 
-const answers = answersOf({ models: MODELS, image, imageLimits: IMAGE_LIMITS, decode: 'fast' })
+// Where a model of this name is bundled, it finds the people whom a landmark network looks at.
+const finder = 'people' in MODELS ? { finder: 'people' } : {}
+const answers = answersOf({ models: MODELS, image, imageLimits: IMAGE_LIMITS, decode: 'fast', ...finder })
 const models = await describeAll(answers, Object.keys(MODELS))
 
 // Every model runs a few times while the Worker starts, so that it is compiled: no request pays for it.

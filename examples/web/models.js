@@ -17,7 +17,8 @@ const TITLES = {
   face_detector_tiny_416: 'Faces, small ones too',
   blazeface_short_128: 'Faces close by: the fastest',
   face_detector_ssd_mobilenet_v1_512: 'Faces in groups: thorough, slow',
-  pose_landmarks_33_256: 'One person, 33 points',
+  pose_landmarks_33_256: 'People, 33 points of each',
+  pose_detector_224: 'People, 4 points of each: fast',
   hand_landmarks_21_224: 'One hand, 21 points',
   face_mesh_468_192: 'One face, 468 points',
   selfie_segmentation_256: 'The person before the background',
@@ -32,8 +33,10 @@ const TASK = {
   segmentation: 'segment',
 }
 const taskOf = ({ name, task }) => (name === 'face_mesh_468_192' ? 'pose' : TASK[task])
-/** What describes the faces that a detector finds. */
+/** What describes the faces that a detector finds, by the start of its name. */
 const FACE_PARTS = { landmarks: 'face_landmarks_68', ageGender: 'face_age_gender', expression: 'face_expression' }
+/** What finds whom a landmark network looks at. */
+const FINDERS = { pose_landmarks_33_256: { finder: 'pose_detector_224' } }
 
 /** Models by task: `{ key, title, task, url | record, parts?, element }`. */
 const entries = []
@@ -98,16 +101,18 @@ export async function listModels() {
     const found = shipped.find((entry) => entry.name.startsWith(name))
     return found && url(found)
   }
-  const parts = Object.fromEntries(
-    Object.entries(FACE_PARTS)
-      .map(([role, name]) => [role, part(name)])
-      .filter(([, found]) => found),
-  )
+  const partsOf = (names) =>
+    Object.fromEntries(
+      Object.entries(names)
+        .map(([role, name]) => [role, part(name)])
+        .filter(([, found]) => found),
+    )
   for (const entry of shipped) {
     const task = taskOf(entry)
     if (!task) continue
     const title = TITLES[entry.name] ?? entry.description ?? entry.name
-    entries.push({ key: entry.name, title, task, url: url(entry), ...(task === 'faces' && { parts }) })
+    const names = task === 'faces' ? FACE_PARTS : FINDERS[entry.name]
+    entries.push({ key: entry.name, title, task, url: url(entry), ...(names && { parts: partsOf(names) }) })
   }
   const order = Object.keys(TITLES)
   const place = ({ key }) => (order.includes(key) ? order.indexOf(key) : order.length)

@@ -78,11 +78,12 @@ const MAKERS = {
       },
     }
   },
-  async pose(model, { labels }) {
-    const estimator = await createPoseEstimator(model, labels)
+  async pose(model, { parts, labels }) {
+    const finder = parts.finder && (await createPoseEstimator(parts.finder))
+    const estimator = await createPoseEstimator(model, { ...labels, ...(finder && { finder }) })
     return {
       labels: [],
-      reads: `points (${estimator.head.kind})`,
+      reads: `points (${estimator.head.kind})${finder ? ' of each person who is found' : ''}`,
       look: (pixels) => ({ poses: estimator.estimate(pixels).map(drawablePose), ...timed(estimator.timings) }),
     }
   },
@@ -155,7 +156,7 @@ const surface = new OffscreenCanvas(1, 1)
 async function load({ id, task: wanted, url, bytes, name, labels, parts = {} }) {
   const start = performance.now()
   const data = bytes ? new Uint8Array(bytes) : await download(url, id)
-  const others = Object.entries(wanted === 'faces' ? parts : {})
+  const others = Object.entries(wanted === 'faces' || wanted === 'pose' ? parts : {})
   const files = await Promise.all(others.map(([, file]) => download(file)))
   const fetched = performance.now()
   const models = []

@@ -31,7 +31,7 @@ export function isEmbedding(output: TensorInfo): boolean {
 }
 
 /** Real values of a vector. */
-const real = (raw: TypedArray, { scale, zeroPoint }: TensorInfo): number[] =>
+export const realValues = (raw: TypedArray, { scale, zeroPoint }: TensorInfo): number[] =>
   Array.from(raw as ArrayLike<number>, (v) => (scale > 0 ? (Number(v) - zeroPoint) * scale : Number(v)))
 
 /** A vector of length 1; one of zeros stays as it is. */
@@ -71,7 +71,7 @@ export function cosineSimilarity(a: ArrayLike<number>, b: ArrayLike<number>): nu
 /** What one output of a run says. */
 function groupOf(output: TensorInfo, raw: TypedArray, labels: readonly string[] | undefined): Group {
   const { name } = output
-  const values = real(raw, output)
+  const values = realValues(raw, output)
   if (values.length === 1) return { name, value: values[0]! }
   if (isEmbedding(output)) return { name, embedding: normalized(values) }
   const sum = values.reduce((a, b) => a + b, 0)

@@ -1,6 +1,6 @@
 /** `thimble embed`: a network's description of photos as numbers, and how alike photos are by it. */
 import { ThimbleError } from '../errors.ts'
-import { cosineSimilarity, isEmbedding, normalized } from '../vectors.ts'
+import { cosineSimilarity, isEmbedding, normalized, realValues } from '../vectors.ts'
 import { text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { classifierOf } from './classify.ts'
@@ -25,12 +25,10 @@ async function run(args: Args): Promise<number> {
   const classifier = await classifierOf(args, openModel(name))
   const { outputs } = classifier.model
   const at = Math.max(0, outputs.findIndex(isEmbedding))
-  const { scale, zeroPoint } = outputs[at]!
   let first: { file: string; embedding: number[] } | undefined
   return answerEach(args, photos, async (file) => {
     classifier.classify(await photoBytes(file))
-    const raw = Array.from(classifier.raw[at] as ArrayLike<number>)
-    const embedding = normalized(raw.map((v) => (scale > 0 ? (v - zeroPoint) * scale : v)))
+    const embedding = normalized(realValues(classifier.raw[at]!, outputs[at]!))
     first ??= { file, embedding }
     const compared =
       first.file === file ? undefined : { to: first.file, similarity: cosineSimilarity(first.embedding, embedding) }

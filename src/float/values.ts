@@ -1,6 +1,7 @@
 /** Constants as float32, the grids of quantized tensors, and what a fused activation makes of values. */
 import { ThimbleError } from '../errors.ts'
 import { elements, tensorBytes, type Activation, type Quantization, type Tensor } from '../graph.ts'
+import { roundEven } from '../round.ts'
 
 /** Smallest and largest stored value of an integer dtype. */
 function integerRange(dtype: Tensor['dtype']): readonly [number, number] {
@@ -94,12 +95,6 @@ export function realValues(t: Tensor): Float32Array {
   return out
 }
 
-/** 1.5 * 2^52: adding it leaves a double no bits after the point. */
-const SHIFT = 6755399441055744
-
-/** Rounds to nearest, ties to even: what the runtime does. Requires: |v| < 2^51. */
-export const roundEven = (v: number): number => v + SHIFT - SHIFT
-
 /** Moves every value to the nearest point of a per-tensor grid, in place. */
 export function snap(data: Float32Array, q: Quantization, dtype: Tensor['dtype']): void {
   const scale = q.scales[0]!
@@ -108,7 +103,7 @@ export function snap(data: Float32Array, q: Quantization, dtype: Tensor['dtype']
   const lo = first - zero
   const hi = last - zero
   for (let i = 0; i < data.length; i++) {
-    const v = data[i]! / scale + SHIFT - SHIFT
+    const v = roundEven(data[i]! / scale)
     data[i] = scale * (v < lo ? lo : v > hi ? hi : v)
   }
 }

@@ -6,6 +6,7 @@
 import { ThimbleError } from '../errors.ts'
 import { type DType, elements, type Preprocess } from '../graph.ts'
 import { checkPreprocess } from '../options.ts'
+import { roundEven } from '../round.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import type { Size } from './limits.ts'
 import { type AxisTaps, axisTaps, extent, resizeColumns, resizeRow, rowsFirst } from './resize.ts'
@@ -51,11 +52,6 @@ export interface Placement {
   countY: number
   padX: number
   padY: number
-}
-
-const roundEven = (x: number): number => {
-  const f = Math.floor(x)
-  return x - f < 0.5 || (x - f === 0.5 && f % 2 === 0) ? f : f + 1
 }
 
 /** Centre crop of one axis, padded where the image is smaller: torchvision's CenterCrop. */

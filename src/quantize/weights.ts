@@ -1,5 +1,5 @@
 /** Per-channel symmetric int8 weights and their bias. */
-import { roundEven } from '../float/values.ts'
+import { roundEven } from '../round.ts'
 import { littleEndian } from '../words.ts'
 import type { Scheme } from './scheme.ts'
 

@@ -5,6 +5,7 @@
 import type { Preprocess } from '../graph.ts'
 import { placement, Preprocessor, rowsOf } from '../image/preprocess.ts'
 import { type Picture, type PixelRow, type PixelRows, shrunkRows } from '../image/rows.ts'
+import { roundEven } from '../round.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import type { Framing } from './head.ts'
 import type { Size } from './heads/head.ts'
@@ -59,11 +60,6 @@ export function squareView(image: Size, input: Size): View {
   const scale = Math.max(image.width / input.width, image.height / input.height)
   const region = { width: scale * input.width, height: scale * input.height }
   return regionView({ x: image.width / 2, y: image.height / 2, ...region, angle: 0 }, input)
-}
-
-const roundEven = (x: number): number => {
-  const f = Math.floor(x)
-  return x - f < 0.5 || (x - f === 0.5 && f % 2 === 0) ? f : f + 1
 }
 
 /** A view without turning: the photo, `width` x `height` pixels large in the input, with its corner at (left, top). */

@@ -26,6 +26,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
         'literal.ts',
         'markup.ts',
         'scan.ts',
+        'round.ts',
         'memory.ts',
         'stages.ts',
         'compressed.ts',

@@ -4,7 +4,7 @@
  */
 import { ThimbleError } from '../../errors.ts'
 import type { Graph, OpOf } from '../../graph.ts'
-import { roundEven } from '../../float/values.ts'
+import { roundEven } from '../../round.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { foldNode } from './constants.ts'
 import * as elementwise from './elementwise.ts'

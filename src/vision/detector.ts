@@ -3,7 +3,7 @@ import { disposable, type Disposes } from '../dispose.ts'
 import type { Preprocess } from '../graph.ts'
 import { checkOptions, real, type Rules, whole } from '../options.ts'
 import type { Model } from '../types.ts'
-import { type Box, type Candidate, nonMaxSuppression, weightedSuppression } from './boxes.ts'
+import { type Box, type Candidate, type Corners, nonMaxSuppression, weightedSuppression } from './boxes.ts'
 import { boxDecoder, suppressionOf } from './decoders.ts'
 import { toPhoto, type View } from './frame.ts'
 import type { BoxHead, Head } from './head.ts'
@@ -42,24 +42,34 @@ export interface Detector extends Disposes {
   readonly detect: Answers<Detection[]>
 }
 
-/** Box of a candidate, which may reach beyond the image. */
-export function uncutBox(c: Candidate, view: View): Box {
-  const [x, y] = toPhoto(view, c.left, c.top)
+/** Corners of a candidate in the photo, which may lie beyond its borders. */
+function corners(c: Candidate, view: View): Corners {
+  const [left, top] = toPhoto(view, c.left, c.top)
   const [right, bottom] = toPhoto(view, c.right, c.bottom)
-  return { x, y, width: right - x, height: bottom - y }
+  return { left, top, right, bottom }
 }
 
-/** A box cut at the image's borders; undefined when nothing is left of it. */
-export function cutBox(box: Box, image: Size): Box | undefined {
-  const [x, y] = [Math.max(0, box.x), Math.max(0, box.y)]
-  const [width, height] = [Math.min(image.width, box.x + box.width) - x, Math.min(image.height, box.y + box.height) - y]
+/** Box of a candidate, which may reach beyond the image. */
+export function uncutBox(c: Candidate, view: View): Box {
+  const { left, top, right, bottom } = corners(c, view)
+  return { x: left, y: top, width: right - left, height: bottom - top }
+}
+
+/** What of the corners' box lies in the image; undefined when nothing does. */
+function cut({ left, top, right, bottom }: Corners, image: Size): Box | undefined {
+  const [x, y] = [Math.max(0, left), Math.max(0, top)]
+  const [width, height] = [Math.min(image.width, right) - x, Math.min(image.height, bottom) - y]
   return width > 0 && height > 0 && Number.isFinite(width) && Number.isFinite(height)
     ? { x, y, width, height }
     : undefined
 }
 
 /** Box of a candidate, cut at the image's borders; undefined when nothing is left of it. */
-export const toBox = (c: Candidate, view: View, image: Size): Box | undefined => cutBox(uncutBox(c, view), image)
+export const toBox = (c: Candidate, view: View, image: Size): Box | undefined => cut(corners(c, view), image)
+
+/** A box cut at the image's borders; undefined when nothing is left of it. */
+export const cutBox = ({ x, y, width, height }: Box, image: Size): Box | undefined =>
+  cut({ left: x, top: y, right: x + width, bottom: y + height }, image)
 
 const POINT_HEADS: readonly Head['kind'][] = [
   'movenet',

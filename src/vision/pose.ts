@@ -9,7 +9,7 @@ import type { Model } from '../types.ts'
 import type { Box, Candidate } from './boxes.ts'
 import { boxOfPoints, circleBox, regionOf } from './crop.ts'
 import { pointDecoder } from './decoders.ts'
-import { chooser, DETECTOR_RULES, type DetectorOptions, cutBox, givesBoxes, uncutBox } from './detector.ts'
+import { chooser, DETECTOR_RULES, type DetectorOptions, cutBox, givesBoxes, toBox, uncutBox } from './detector.ts'
 import { type Crop, cropAfter, type PosePoint } from './found.ts'
 import { type Region, toPhoto, type View } from './frame.ts'
 import { type BoxHead, type Head, type PointHead, taskOfHead } from './head.ts'
@@ -124,8 +124,9 @@ function looker(network: Network<PosingHead>, options: DetectorOptions): (image:
         const poses = candidates.map((c): Pose => {
           const points = posePoints(c, view)
           // In a turned crop the box around its points is not the photo's.
-          const uncut = head.kind === 'landmarks' ? boxOfPoints(points) : uncutBox(c, view)
-          const box = cutBox(uncut, image)
+          const around = head.kind === 'landmarks' ? boxOfPoints(points) : undefined
+          const uncut = around ?? uncutBox(c, view)
+          const box = around ? cutBox(around, image) : toBox(c, view, image)
           const cut = box && (box.width < uncut.width || box.height < uncut.height)
           return {
             score: c.score,

@@ -180,7 +180,7 @@ test('frames that are none: each is told what is wrong', () => {
       { format: 'rgb565' },
       /unknown pixel format; expected gray, rgb, bgr, rgba, bgra, yuv420, nv12, nv21, yuv422, yuv444, yuyv, uyvy, got rgb565/,
     ],
-    [{ data: [1, 2, 3] }, /not a raw frame; expected .*, got \[object Array\]/],
+    [{ data: [1, 2, 3] }, /not a raw frame; expected .*, got Array/],
     [{ data: 'x' }, /not a raw frame/],
     [{ width: 0 }, /the frame has no size; expected whole numbers from 1 on, got 0x2/],
     [{ height: 0 }, /no size/],
@@ -249,7 +249,7 @@ test('drawables: by the sizes that their kinds have, over white; without a canva
   for (const [source] of kinds) {
     const error = refusal(() => pixelsOf(source))
     assert.is(error.code, 'image/pixels')
-    assert.match(error.message, /no canvas to draw on; expected pixels or a raw frame, got \[object Object\]/)
+    assert.match(error.message, /no canvas to draw on; expected pixels or a raw frame, got Object/)
   }
   Object.assign(globalThis, { OffscreenCanvas: Canvas })
   try {
@@ -263,11 +263,11 @@ test('drawables: by the sizes that their kinds have, over white; without a canva
     }
     for (const [source, got] of [
       [null, 'null'],
-      [{}, '[object Object]'],
-      [{ width: 5, height: 0 }, '[object Object]'],
-      [{ width: -5, height: -5 }, '[object Object]'],
-      [{ width: '5', height: 5 }, '[object Object]'],
-      [{ width: 5, height: '5' }, '[object Object]'],
+      [{}, 'Object'],
+      [{ width: 5, height: 0 }, 'Object'],
+      [{ width: -5, height: -5 }, 'Object'],
+      [{ width: '5', height: 5 }, 'Object'],
+      [{ width: 5, height: '5' }, 'Object'],
     ] as const) {
       const error = refusal(() => pixelsOf(source as never))
       assert.is(error.code, 'image/pixels')

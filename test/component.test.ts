@@ -5,7 +5,6 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClassifier } from '../src/classifier.ts'
@@ -21,6 +20,7 @@ import { coreModules, exportedInstances, HostedModel, type Numbers, sectionsOf }
 import { finderOf, grid, HEADS, PHOTOS } from './head-networks.ts'
 import { post } from './http-host.ts'
 import { GraphBuilder } from './small-models.ts'
+import { lines } from './op-cases.ts'
 import { equalBytes, root } from './util.ts'
 
 const test = suite('component')
@@ -33,10 +33,7 @@ interface Recorded {
   runs: { inputs: string[]; outputs: { data: string }[] }[]
 }
 const recorded = (kind: string): Recorded[] =>
-  gunzipSync(readFileSync(join(root, `test/goldens/ops/${kind}.jsonl.gz`)))
-    .toString()
-    .trim()
-    .split('\n')
+  lines(join(root, `test/goldens/ops/${kind}.jsonl.gz`))
     .map((line) => JSON.parse(line) as Omit<Recorded, 'graph'> & { model: string })
     .map((c) => ({ ...c, graph: readModel(new Uint8Array(Buffer.from(c.model, 'base64'))) }))
 

@@ -2,8 +2,6 @@
  * 16-bit activations: networks as TensorFlow's converter exports them against LiteRT's answers (tools/goldens/int16_nets.py), in
  * every form that a model takes; what LiteRT refuses, refused by name. Single ops: op-goldens.test.ts.
  */
-import { readFileSync } from 'node:fs'
-import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { createClassifier, loadModel } from '../src/node.ts'
@@ -16,6 +14,7 @@ import { packGraph } from '../src/pack/pack.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import type { Model } from '../src/types.ts'
+import { lines } from './op-cases.ts'
 import { equalBytes, errorCode, refusal, root } from './util.ts'
 
 interface Network {
@@ -24,11 +23,7 @@ interface Network {
   runs: { inputs: string[]; outputs: string[] }[]
 }
 
-const networks = gunzipSync(readFileSync(`${root}test/goldens/int16/nets.jsonl.gz`))
-  .toString()
-  .trim()
-  .split('\n')
-  .map((line) => JSON.parse(line) as Network)
+const networks = lines(`${root}test/goldens/int16/nets.jsonl.gz`).map((line) => JSON.parse(line) as Network)
 
 const bytesOf = (base64: string): Uint8Array<ArrayBuffer> => new Uint8Array(Buffer.from(base64, 'base64'))
 

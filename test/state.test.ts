@@ -2,8 +2,6 @@
  * Models with state: sequences of runs against LiteRT's answers, begun anew by `reset`, in every form that a model takes.
  * The recorded models are those of op-goldens.test.ts.
  */
-import { readFileSync } from 'node:fs'
-import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { arrayType } from '../src/engine.ts'
@@ -14,6 +12,7 @@ import { packGraph } from '../src/pack/pack.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import type { Model, TypedArray } from '../src/types.ts'
+import { lines } from './op-cases.ts'
 import { equalBytes, errorCode, root } from './util.ts'
 
 interface Sequence {
@@ -23,10 +22,7 @@ interface Sequence {
 }
 
 const recorded = (kind: string): Sequence[] =>
-  gunzipSync(readFileSync(`${root}test/goldens/ops/${kind}.jsonl.gz`))
-    .toString()
-    .trim()
-    .split('\n')
+  lines(`${root}test/goldens/ops/${kind}.jsonl.gz`)
     .map((line) => JSON.parse(line) as Omit<Sequence, 'model'> & { model: string })
     .map((c) => ({ ...c, model: new Uint8Array(Buffer.from(c.model, 'base64')) }))
 

@@ -1,5 +1,4 @@
 import { readFileSync, readdirSync } from 'node:fs'
-import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
@@ -11,6 +10,7 @@ import { SUPPORTED_OPS } from '../src/lower/index.ts'
 import { arbitraryGraph } from './arbitrary-graph.ts'
 import { bool, i32, i8, rawTflite, type RawModel, type RawOp, type RawTensor } from './raw-tflite.ts'
 import { equalGraphs, smallModels } from './small-models.ts'
+import { lines } from './op-cases.ts'
 import { need, refusal, root, shared } from './util.ts'
 
 /** What a round trip keeps: everything but the metadata, which `.tflite` has no room for. */
@@ -189,8 +189,7 @@ need(
   'every single-op model reads, with the recorded inputs and outputs',
   { resource: shared('goldens/ops.jsonl.gz'), missing: 'no ../shared/goldens/ops.jsonl.gz' },
   (file) => {
-    const lines = gunzipSync(readFileSync(file)).toString().trim().split('\n')
-    for (const line of lines) {
+    for (const line of lines(file)) {
       const { kind, model, inputs, outputs } = JSON.parse(line) as {
         kind: string
         model: string

@@ -50,11 +50,11 @@ import {
 } from '../src/plan/slices.ts'
 import type { Unit } from '../src/plan/unit.ts'
 import type { Kernels, TypedArray, Variant } from '../src/types.ts'
-import { GraphBuilder, smallModels } from './small-models.ts'
+import { align16, graphs, lowered, network } from './plan-networks.ts'
+import { GraphBuilder } from './small-models.ts'
 import { equalBytes, refusal, rng } from './util.ts'
 
 const test = suite('plan parts')
-const align16 = (n: number): number => Math.ceil(n / 16) * 16
 
 // Arena -----------------------------------------------------------------------
 
@@ -295,49 +295,6 @@ test('the largest sum alive, and what reports are told of the arena', () => {
 
 // Networks --------------------------------------------------------------------
 
-const CONV = { padding: 'SAME', strideH: 1, strideW: 1, activation: 'NONE', dilationH: 1, dilationW: 1 } as const
-
-/** A few layers over a picture, wide or narrow, some added to what was before them. */
-function network(seed: number, layers: number): Graph {
-  const r = rng(seed)
-  const b = new GraphBuilder(seed)
-  let [h, w, c] = [6 + r.int(40), 4 + r.int(40), 1 + r.int(4)]
-  let x = b.input([1, h, w, c])
-  const extra: number[] = []
-  for (let i = 0; i < layers; i++) {
-    const kind = r.int(5)
-    const stride = 1 + Number(r.int(4) === 0)
-    const k = r.pick([1, 3, 3, 5])
-    const to = kind === 1 ? c : r.pick([4, 8, 16, 24, 48])
-    const [from, fromShape] = [x, [h, w, c].join()]
-    const scale = 0.04 + 0.02 * r()
-    const next = (): number => b.tensor([1, h, w, to], 'int8', scale, r.int(20) - 10)
-    if (kind === 1) {
-      ;[h, w] = [Math.ceil(h / stride), Math.ceil(w / stride)]
-      x = b.op('DEPTHWISE_CONV_2D', [from, b.weights([1, k, k, c], 3), b.bias(c, c)], [next()], {
-        ...CONV,
-        strideH: stride,
-        strideW: stride,
-        depthMultiplier: 1,
-      })
-    } else {
-      const filter = b.weights([to, k, k, c], 0)
-      ;[h, w, c] = [Math.ceil(h / stride), Math.ceil(w / stride), to]
-      x = b.op('CONV_2D', [from, filter, b.bias(to, to)], [next()], { ...CONV, strideH: stride, strideW: stride })
-    }
-    if (fromShape === [h, w, c].join() && r.int(2)) {
-      x = b.op('ADD', [from, x], [b.tensor([1, h, w, c], 'int8', 0.07, 1)], { activation: 'NONE' })
-    }
-    if (r.int(7) === 0) extra.push(x)
-  }
-  return b.done(x, ...extra.filter((t) => t !== x))
-}
-
-const lowered = (graph: Graph, plan: 'speed' | 'size' = 'speed', variant: Variant = 'simd'): Lowered => {
-  const l = lowerModel(graph, { variant, kernels: 'generic', plan })
-  wholeValues(l.steps)
-  return l
-}
 const sizeOf = (b: Buffer): number => (b.measure ? b.measure() : b.bytes)
 
 /** Steps first to last that need each arena buffer; an output's last is behind them all. */
@@ -361,11 +318,6 @@ function lifetimes({ steps, inputs, outputs }: Lowered): Map<Buffer, { first: nu
   }
   return out
 }
-
-const graphs = (): Graph[] => [
-  ...smallModels().map((m) => m.graph),
-  ...Array.from({ length: 14 }, (_, i) => network(i, 2 + (i % 6))),
-]
 
 test('liveness: bytes of any stretch of steps are those of the buffers that some step of it needs', () => {
   let joined = 0

@@ -93,11 +93,10 @@ function neighbours(pairs: readonly number[], sizes: Int32Array, overlays: reado
   }
   for (const { from, to, margin } of overlays) {
     const up = other.subarray(start[from], start[from + 1]).indexOf(to)
-    const down = other.subarray(start[to], start[to + 1]).indexOf(from)
     if (up < 0) continue
     const shared = Math.min(blocks(margin), sizes[to]!)
     above[start[from]! + up] = shared
-    below[start[to]! + down] = shared
+    below[other.indexOf(from, start[to])] = shared
   }
   return { start, other, below, above }
 }
@@ -184,7 +183,7 @@ class Placer {
     }
     offsets[i] = at
     if (again && i !== this.order[0] && at === this.before[i]) return
-    for (let k = from; k < to; k++) disturbed[other[k]!] = 1
+    for (const near of other.subarray(from, to)) disturbed[near] = 1
   }
 
   /** The first buffer that reached the peak goes to the front of the order; false: it is there. */

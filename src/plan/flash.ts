@@ -96,7 +96,7 @@ const stepItem = (step: Step): Item => ({
 /** A step's parts of as many blocks of channels as `room` holds, the same number in each. */
 function partsOf(step: Step, to: number, room: number, times: number): Slice[] {
   const { split } = step
-  if (!split || !divides(step)) {
+  if (!split) {
     return [slice(to, room, { items: [stepItem(step)], pieces: constantsOf([step]).map(whole), times })]
   }
   const count = Math.ceil(split.blocks / blocksWithin(step, room))

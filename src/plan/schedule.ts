@@ -110,14 +110,14 @@ const deadRows = (step: Step, from: Value, done: number): number =>
 
 /**
  * The largest distance by which row y of the result ends behind the rows still needed: piecewise linear in y, so it
- * lies next to a bend.
+ * lies next to a bend where it may stop growing: rows begin to be free, or the result has all its rows.
  */
 function stepMargin(step: Step, from: Value, to: Value): number {
   const { rows, strideH, padTop } = step.rows
   // Pixels behind the one being written that are still read may lie in earlier rows.
   const behind = Math.ceil(Math.max(0, (step.stream?.lag ?? 0) - 1) / to.w)
   let margin = 0
-  for (const bend of [0, padTop / strideH, rows - 1 - behind, (from.h + padTop) / strideH, rows - 1]) {
+  for (const bend of [padTop / strideH, rows - 1 - behind]) {
     for (const at of [Math.floor(bend), Math.ceil(bend)]) {
       const y = Math.max(0, Math.min(at, rows - 1))
       margin = Math.max(

@@ -14,6 +14,10 @@ const style = {
   'max-params': ['error', 4],
   eqeqeq: 'error',
   curly: ['error', 'multi-line'],
+  'max-len': [
+    'error',
+    { code: 120, ignoreUrls: true, ignoreStrings: true, ignoreTemplateLiterals: true, ignoreRegExpLiterals: true },
+  ],
   'no-eval': 'error',
   'no-implied-eval': 'error',
   'no-new-func': 'error',

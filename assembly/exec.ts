@@ -463,8 +463,8 @@ export function run(from: i32, to: i32): i32 {
 const ALL_ROWS = -1
 
 /**
- * Runs the slices that follow `slice`, one after the other: whole tables, or output rows [y0, y1) of their records. Only
- * in modules whose linker made both copies instructions that read the module's own segment (memory.init).
+ * Runs the slices that follow `slice`, one after the other: whole tables, or output rows [y0, y1) of their records.
+ * Only in modules whose linker made both copies instructions that read the module's own segment (memory.init).
  */
 export function flash_slices(slice: usize, y0: i32, y1: i32): i32 {
   do {

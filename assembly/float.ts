@@ -352,7 +352,8 @@ export function columnSums(x: usize, rows: i32, C: i32, sums: usize): void {
 }
 
 /**
- * sums[c] += sum over rows of g * g where x is not zero. Shapes: g and x [rows, C], sums [C]. Requires: C a multiple of 4.
+ * sums[c] += sum over rows of g * g where x is not zero. Shapes: g and x [rows, C], sums [C]. Requires: C a multiple of
+ * 4.
  */
 export function columnSquares(g: usize, x: usize, rows: i32, C: i32, sums: usize): void {
   const bytes = (<usize>C) << 2
@@ -376,8 +377,8 @@ export function addToColumns(x: usize, rows: i32, C: i32, shift: usize): void {
 }
 
 /**
- * For each channel, sums over rows of the products of its taps: products[i, j, c] += x[r, i, c] * x[r, j, c] for j >= i,
- * and sums[i, c] += x[r, i, c].
+ * For each channel, sums over rows of the products of its taps: products[i, j, c] += x[r, i, c] * x[r, j, c] for j >=
+ * i, and sums[i, c] += x[r, i, c].
  * Shapes: x [rows, taps, C], products [taps * (taps + 1) / 2, C], sums [taps, C]. Requires: C a multiple of 4.
  */
 export function tapProducts(x: usize, rows: i32, taps: i32, C: i32, products: usize, sums: usize): void {

@@ -3,8 +3,8 @@
  * that turn samples into the model's input. The same samples on every host; all planning (placement, tables) is the
  * host's.
  *
- * One picture at a time: begin, write the file, open, decode, then prepare; or begin, write a raw frame, then prepare_raw (or
- * set_pixels and prepare). Memory grows to
+ * One picture at a time: begin, write the file, open, decode, then prepare; or begin, write a raw frame, then
+ * prepare_raw (or set_pixels and prepare). Memory grows to
  * what a picture needs, within the limit given to begin.
  */
 import { fillInput, InputPlan } from './image/input'

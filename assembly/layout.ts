@@ -304,7 +304,10 @@ export const STATUS_INEXACT = 5
   clamped: i32
 }
 
-/** Convolution 3x3 by fewer products, with stride 1 (kernels/winograd.ts) or 2 (polyphase.ts). Input frame as in ConvRecord. */
+/**
+ * Convolution 3x3 by fewer products, with stride 1 (kernels/winograd.ts) or 2 (polyphase.ts). Input frame as in
+ * ConvRecord.
+ */
 @unmanaged export class WinogradRecord extends Record {
   input: u32
   inRowStride: i32
@@ -449,7 +452,10 @@ export const STATUS_INEXACT = 5
 
 export const COMBINE_MAXIMUM = 0
 export const COMBINE_MINIMUM = 1
-/** Rescaled to twice the larger scale with 7 bits more by aMultiplier, bMultiplier; their squared difference by multiplier. */
+/**
+ * Rescaled to twice the larger scale with 7 bits more by aMultiplier, bMultiplier; their squared difference by
+ * multiplier.
+ */
 export const COMBINE_SQUARED_DIFFERENCE = 2
 export const COMBINE_DIV = 3
 /** a >= its zero point: times aMultiplier; else times b and bMultiplier. */
@@ -585,7 +591,10 @@ export const REDUCE_PRODUCT_FLOAT = 10
   bColumn: i32
   /** int32 by column; 0: none. */
   bias: u32
-  /** 16 bytes of sums, four columns of b as int16 (64 bytes each eight of the inner dimension), a's rows where they are gathered. */
+  /**
+   * 16 bytes of sums, four columns of b as int16 (64 bytes each eight of the inner dimension), a's rows where they are
+   * gathered.
+   */
   scratch: u32
   aZeroPoint: i32
   bZeroPoint: i32
@@ -711,8 +720,8 @@ export const REDUCE_PRODUCT_FLOAT = 10
 }
 
 /**
- * Singular value decomposition filter: int8 features [filters][inputs], int16 time weights [filters][depth], int16 state
- * [batch][filters][depth]; `rank` filters make one output.
+ * Singular value decomposition filter: int8 features [filters][inputs], int16 time weights [filters][depth], int16
+ * state [batch][filters][depth]; `rank` filters make one output.
  */
 @unmanaged export class SvdfRecord extends Record {
   input: u32
@@ -797,8 +806,8 @@ export const REDUCE_PRODUCT_FLOAT = 10
 }
 
 /**
- * Element by element on words of 32 or 64 bits, d0 x d1 x d2 x d3 of them; strides of the operands in bytes, the output is
- * contiguous. `kind`: an ARITHMETIC_ constant.
+ * Element by element on words of 32 or 64 bits, d0 x d1 x d2 x d3 of them; strides of the operands in bytes, the output
+ * is contiguous. `kind`: an ARITHMETIC_ constant.
  */
 @unmanaged export class ArithmeticRecord extends Record {
   kind: i32
@@ -925,8 +934,8 @@ export const ARITHMETIC_INT_POW = 20
 }
 
 /**
- * All threads of a program meet: `counter` counts arrivals, this barrier is passed when it reaches `target`. `patience`:
- * milliseconds to wait for the others before they must be dead; 0: without end.
+ * All threads of a program meet: `counter` counts arrivals, this barrier is passed when it reaches `target`.
+ * `patience`: milliseconds to wait for the others before they must be dead; 0: without end.
  */
 @unmanaged export class BarrierRecord extends Record {
   counter: u32
@@ -1131,8 +1140,8 @@ export const FLOAT_ROWS_SOFTMAX = 0
 export const FLOAT_ROWS_L2_NORMALIZATION = 1
 
 /**
- * Sums of float32 times `scale`: dimensions and strides in bytes as in MeanRecord. Each run over r3 is a sum of its own,
- * scaled and added to what the runs before made; `contiguous`: a run is one stretch of memory, summed by lanes.
+ * Sums of float32 times `scale`: dimensions and strides in bytes as in MeanRecord. Each run over r3 is a sum of its
+ * own, scaled and added to what the runs before made; `contiguous`: a run is one stretch of memory, summed by lanes.
  */
 @unmanaged export class FloatSumRecord extends Record {
   input: u32
@@ -1157,7 +1166,9 @@ export const FLOAT_ROWS_L2_NORMALIZATION = 1
   contiguous: i32
 }
 
-/** Pools of one image of float32, [inRows, inW, channels]. `kind`: a FLOAT_POOL constant; low and high: of the result. */
+/**
+ * Pools of one image of float32, [inRows, inW, channels]. `kind`: a FLOAT_POOL constant; low and high: of the result.
+ */
 @unmanaged export class FloatPoolRecord extends Record {
   kind: i32
   input: u32
@@ -1180,8 +1191,8 @@ export const FLOAT_POOL_L2 = 2
 export const FLOAT_POOL_MEAN = 3
 
 /**
- * Convolution of one image of float32: plain, grouped, depthwise, transposed. Weights: [outC][kh][kw][groupIn], depthwise
- * ones (groupIn 1) alike. Output channel o reads the group o / groupOut. `order`: a FLOAT_CONV constant.
+ * Convolution of one image of float32: plain, grouped, depthwise, transposed. Weights: [outC][kh][kw][groupIn],
+ * depthwise ones (groupIn 1) alike. Output channel o reads the group o / groupOut. `order`: a FLOAT_CONV constant.
  */
 @unmanaged export class FloatConvRecord extends Record {
   order: i32
@@ -1257,7 +1268,10 @@ export const FLOAT_CONV_TRANSPOSED = 2
   reverse: i32
 }
 
-/** Runs of `count` elements of `type` added to zeros at index tuples: SCATTER_ND. Limits and strides as in GatherNdRecord. */
+/**
+ * Runs of `count` elements of `type` added to zeros at index tuples: SCATTER_ND. Limits and strides as in
+ * GatherNdRecord.
+ */
 @unmanaged export class ScatterRecord extends GatherNdRecord {
   /** Of the whole output. */
   outputBytes: i32
@@ -1271,8 +1285,9 @@ export const FLOAT_CONV_TRANSPOSED = 2
 }
 
 /**
- * Convolution of int16 by int8: plain, grouped, depthwise, transposed; fully connected layers as 1 x 1. Zero points are 0.
- * Weights: [outC, a multiple of 4][patch], patches padded with zeros to a multiple of 8; channelwise ones [kh][kw][outC].
+ * Convolution of int16 by int8: plain, grouped, depthwise, transposed; fully connected layers as 1 x 1. Zero points are
+ * 0. Weights: [outC, a multiple of 4][patch], patches padded with zeros to a multiple of 8; channelwise ones
+ *    [kh][kw][outC].
  */
 @unmanaged export class Conv16Record extends Record {
   input: u32

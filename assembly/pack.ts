@@ -209,8 +209,8 @@ export function pack_gemm_4x16c4(to: usize, from: usize, rows: i32, k: usize, fl
 }
 
 /**
- * GEMM 4x8c4: `rows` rows of k int8 (after xor with `flip`), a multiple of 8 or less than 8, to [panel][K/4][8][4] int8, k
- * in segments that are padded to four with zeros. Reads 0..3 bytes past the end.
+ * GEMM 4x8c4: `rows` rows of k int8 (after xor with `flip`), a multiple of 8 or less than 8, to [panel][K/4][8][4]
+ * int8, k in segments that are padded to four with zeros. Reads 0..3 bytes past the end.
  */
 export function pack_gemm_4x8c4(to: usize, from: usize, rows: i32, k: usize, segment: usize, flip: i32): void {
   if (!segment) return
@@ -361,7 +361,8 @@ function polyphaseRow(
 
 /**
  * Convolution 3x3 with stride 2: `rows` filters [3][3][channels] int8 (after xor with `flip`) minus `zero`, `nr` to a
- * panel, to [panel][25 positions][pairs][nr][2] i16 in the order of kernels/polyphase.ts. Reads 0..7 bytes past the end.
+ * panel, to [panel][25 positions][pairs][nr][2] i16 in the order of kernels/polyphase.ts. Reads 0..7 bytes past the
+ * end.
  */
 export function pack_polyphase(to: usize, from: usize, rows: i32, channels: i32, nr: i32, zero: i32, flip: i32): void {
   if (!ASC_FEATURE_SIMD || ASC_FEATURE_RELAXED_SIMD) return

@@ -1,6 +1,6 @@
 /**
- * The few names of the peers that bench/ uses. Their packages live in bench/package.json's own tree and are not installed
- * when the repository's types are checked.
+ * The few names of the peers that bench/ uses. Their packages live in bench/package.json's own tree and are not
+ * installed when the repository's types are checked.
  */
 type Loose = any
 

@@ -1,8 +1,8 @@
 /**
  * A photo's whole way, beside Python: `npm run bench -- --photos DIR [--model MODEL] [--rounds N]`. Decoding and
- * preprocessing (resize, crop, normalize, quantize) by Thimble here and by Pillow and NumPy in a Python process, photo by
- * photo in turns, so that what slows the machine slows both; inference too where MODEL is a .tflite and LiteRT is there.
- * Prints milliseconds and ratios, and in how many photos both made the same tensor.
+ * preprocessing (resize, crop, normalize, quantize) by Thimble here and by Pillow and NumPy in a Python process, photo
+ * by photo in turns, so that what slows the machine slows both; inference too where MODEL is a .tflite and LiteRT is
+ * there. Prints milliseconds and ratios, and in how many photos both made the same tensor.
  *
  * THIMBLE_PYTHON: a Python with pillow and numpy (and ai-edge-litert). Default: python3.
  */

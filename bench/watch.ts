@@ -1,7 +1,7 @@
 /**
- * `thimble watch` on clips of 640x480: frames a second beside what preprocessing and inference of one frame allow, and the
- * time from a frame's last byte to its answer beside its inference. Forms and rounds take turns; the best round counts, since
- * what else the machine does only slows.
+ * `thimble watch` on clips of 640x480: frames a second beside what preprocessing and inference of one frame allow, and
+ * the time from a frame's last byte to its answer beside its inference. Forms and rounds take turns; the best round
+ * counts, since what else the machine does only slows.
  */
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'

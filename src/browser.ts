@@ -27,7 +27,8 @@ const loadAny = async (bytes: Uint8Array, options: LoadOptions, name?: string): 
 
 /**
  * Loads a model. `source`: URL of a .tflite, .thimble or packed .wasm file, its bytes, a fetch Response, or a
- * WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`, `usage/…`.
+ * WebAssembly.Module made by `thimble pack`. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`,
+ * `usage/…`.
  *
  * @example page
  * import { loadModel } from 'thimble/browser'
@@ -48,8 +49,8 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 /**
  * Makes a classifier of a loaded model: image in, labels with probabilities out. Takes pixels (ImageData) at once, or
  * the bytes of an image file, as a promise: JPEG, PNG, BMP and PNM by Thimble's own decoder, with the same pixels and
- * scores as on every host, other formats (WebP, AVIF, GIF) by the browser's. `decode: decodeInBrowser` leaves all to the
- * browser, whose pixels differ a little from those of other hosts.
+ * scores as on every host, other formats (WebP, AVIF, GIF) by the browser's. `decode: decodeInBrowser` leaves all to
+ * the browser, whose pixels differ a little from those of other hosts.
  * Errors: `usage/not-a-classifier`, `usage/labels`, `usage/preprocess`, `usage/option`, `image/unsupported-input`.
  *
  * @example page

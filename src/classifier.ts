@@ -42,9 +42,9 @@ export type DecodePolicy = 'exact' | 'fast'
 /** How a classifier names, prepares and scores; all of it has a default. */
 export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
   /**
-   * Class names by index, or the bytes or text of a label file: a name a line, JSON, CSV, YOLO's data.yaml, a label map.
-   * Default: those in the model file, else `class N`. A model with one output takes two names, or the one of what its
-   * score is for.
+   * Class names by index, or the bytes or text of a label file: a name a line, JSON, CSV, YOLO's data.yaml, a label
+   * map. Default: those in the model file, else `class N`. A model with one output takes two names, or the one of what
+   * its score is for.
    */
   labels?: readonly string[] | string | Uint8Array
   /**
@@ -61,8 +61,8 @@ export interface ClassifierOptions<D extends Decode | DecodeLater = Decode> {
    */
   scores?: 'auto' | 'softmax' | 'sigmoid' | 'identity'
   /**
-   * Decoder of encoded images, or how the entry point's own works: `exact` (default), with the same pixels and scores on
-   * every host, or `fast`. With a decoder that returns a promise, `classify` of encoded images does too.
+   * Decoder of encoded images, or how the entry point's own works: `exact` (default), with the same pixels and scores
+   * on every host, or `fast`. With a decoder that returns a promise, `classify` of encoded images does too.
    */
   decode?: D | DecodePolicy
 }
@@ -81,7 +81,9 @@ interface Prepared {
   reduced: number
 }
 
-/** Milliseconds of one call, `decodeMs` being 0 for pixels; `reduced`: the image was decoded at 1/reduced of its size. */
+/**
+ * Milliseconds of one call, `decodeMs` being 0 for pixels; `reduced`: the image was decoded at 1/reduced of its size.
+ */
 export interface Timings {
   decodeMs: number
   preprocessMs: number
@@ -109,9 +111,9 @@ export interface Classifier<Answer extends Prediction[] | Promise<Prediction[]> 
   /** Raw outputs of the latest call; none before it. */
   readonly raw: readonly TypedArray[]
   /**
-   * The best classes of an image, best first, with probabilities. An image is pixels (a canvas' ImageData is one), a raw
-   * frame of any format (stride, BGR, YUV), what a canvas draws (ImageBitmap, VideoFrame), or an image file: its bytes, or
-   * a Blob, which is a promise everywhere.
+   * The best classes of an image, best first, with probabilities. An image is pixels (a canvas' ImageData is one), a
+   * raw frame of any format (stride, BGR, YUV), what a canvas draws (ImageBitmap, VideoFrame), or an image file: its
+   * bytes, or a Blob, which is a promise everywhere.
    * Errors: `image/…` for an image that can't be read or used, `usage/…` for a wrong call.
    */
   classify(image: Uint8Array | ArrayBuffer, limits?: ClassifyLimits): Answer

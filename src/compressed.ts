@@ -1,4 +1,7 @@
-/** Embedded binaries that are loaded on demand: base64 of a DEFLATE stream, a quarter less to download than of the bytes. */
+/**
+ * Embedded binaries that are loaded on demand: base64 of a DEFLATE stream, a quarter less to download than of the
+ * bytes.
+ */
 import { fromBase64 } from './base64.ts'
 
 export interface Compressed {

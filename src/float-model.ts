@@ -24,8 +24,8 @@ function storedAs(graph: Graph, producer: ReadonlyMap<number, Op>, op: Op): DTyp
 }
 
 /**
- * The float model that a graph is; undefined for one that computes with quantized tensors anywhere: its float parts run,
- * too. Float inputs and outputs make no float model.
+ * The float model that a graph is; undefined for one that computes with quantized tensors anywhere: its float parts
+ * run, too. Float inputs and outputs make no float model.
  */
 export function floatModelOf(graph: Graph): FloatModel | undefined {
   const quantized = (i: number): boolean => {

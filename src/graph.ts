@@ -118,7 +118,9 @@ export interface OpAttributes {
   LOGICAL_AND: None
   LOGICAL_OR: None
   LOGICAL_NOT: None
-  /** inputs: condition bool, a, b. SELECT: equal shapes, or a condition of the first dimension; SELECT_V2 broadcasts. */
+  /**
+   * inputs: condition bool, a, b. SELECT: equal shapes, or a condition of the first dimension; SELECT_V2 broadcasts.
+   */
   SELECT: None
   SELECT_V2: None
   /** inputs: a [..., M, K], b [..., K, N]; adjX, adjY: the last two dimensions of a, b are swapped */
@@ -228,7 +230,9 @@ export interface OpAttributes {
   UNPACK: { axis: number; num: number }
   CAST: None
   SQRT: None
-  /** inputs: x, indices; output: the shape of x with dimension `axis` replaced by those of the indices behind batchDims */
+  /**
+   * inputs: x, indices; output: the shape of x with dimension `axis` replaced by those of the indices behind batchDims
+   */
   GATHER: { axis: number; batchDims: number }
   /** inputs: x, indices [..., depth] int32 */
   GATHER_ND: None

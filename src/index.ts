@@ -5,15 +5,16 @@ export type * from './types.ts'
 import type { LoadOptions, ModelReport } from './types.ts'
 
 /**
- * Reports on a model file's bytes, for the variant and kernels that `options` name: tensors, ops, kernels, multiply-adds,
- * bytes of weights and arena. Unsupported ops are listed, not thrown. `name` is for messages.
+ * Reports on a model file's bytes, for the variant and kernels that `options` name: tensors, ops, kernels,
+ * multiply-adds, bytes of weights and arena. Unsupported ops are listed, not thrown. `name` is for messages.
  * Errors: `format/…` for a broken file, `usage/option`.
  *
  * @example
  * import { readFile } from 'node:fs/promises'
  * import { inspectModel } from 'thimble'
  * const { macs, arenaBytes, unsupported } = await inspectModel(await readFile('model.thimble'))
- * console.log(macs / 1e6, 'million multiply-adds,', arenaBytes, 'bytes of arena,', unsupported.length, 'unsupported ops')
+ * console.log(macs / 1e6, 'million multiply-adds,', arenaBytes, 'bytes of arena,', unsupported.length, 'unsupported
+ * ops')
  */
 export async function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<ModelReport> {
   return (await import('./inspect.ts')).inspectModel(bytes, options, name)

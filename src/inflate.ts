@@ -1,4 +1,6 @@
-/** Raw DEFLATE data of zip archives, by the decoder that PNG uses (assembly/image/inflate.ts) as a module of its own. */
+/**
+ * Raw DEFLATE data of zip archives, by the decoder that PNG uses (assembly/image/inflate.ts) as a module of its own.
+ */
 import { fromBase64 } from './base64.ts'
 import { ThimbleError } from './errors.ts'
 import inflateModule from './generated/inflate.ts'

@@ -488,7 +488,9 @@ function areIndices(entries: readonly (readonly [number, string])[], marked: boo
   return marked || numbers.size * 2 >= most - least + 1
 }
 
-/** One label per line. A WordNet id before every one is dropped, a comma behind every one, and quotes around every one. */
+/**
+ * One label per line. A WordNet id before every one is dropped, a comma behind every one, and quotes around every one.
+ */
 function plain(lines: readonly string[]): Found {
   let labels = lines.map((line) => line.trim())
   while (labels[labels.length - 1] === '') labels.pop()

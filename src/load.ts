@@ -29,8 +29,8 @@ let loaded: typeof Compiling | undefined
 const compiler = async (): Promise<typeof Compiling> => (loaded ??= await import('./load-graph.ts'))
 
 /**
- * The engine for a file that holds a sound program for what `options` ask for; undefined for any other file, whose graph
- * is to be compiled.
+ * The engine for a file that holds a sound program for what `options` ask for; undefined for any other file, whose
+ * graph is to be compiled.
  */
 async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Engine | undefined> {
   if ((options.threads ?? 1) !== 1 || (options.plan ?? 'speed') !== 'speed' || options.fast || options.inputShapes) {

@@ -16,8 +16,8 @@ export * from './index.ts'
 export type ModelSource = string | HostUrl | Uint8Array | ArrayBuffer | HostResponse | WasmModule
 
 /**
- * Node's files. Importing `node:fs` evaluates its lazy properties too, 34 modules of streams, promises and watchers that
- * take 4 to 6 ms of a start; asked for by name (Node 20.16 and newer) it takes none.
+ * Node's files. Importing `node:fs` evaluates its lazy properties too, 34 modules of streams, promises and watchers
+ * that take 4 to 6 ms of a start; asked for by name (Node 20.16 and newer) it takes none.
  */
 const nodeFiles = async (): Promise<typeof Files> =>
   (process as Partial<NodeJS.Process>).getBuiltinModule?.('node:fs') ?? (await import('node:fs'))
@@ -77,9 +77,9 @@ const urlOf = (source: string | URL): URL | undefined => {
 }
 
 /**
- * Loads a model. `source`: path of a .tflite, .thimble or packed .wasm file, a file: or http(s): URL, the bytes, a fetch
- * Response, or a WebAssembly.Module made by `thimble pack`. The model is planned and its weights are packed here, once;
- * running it allocates nothing. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`, `usage/…`.
+ * Loads a model. `source`: path of a .tflite, .thimble or packed .wasm file, a file: or http(s): URL, the bytes, a
+ * fetch Response, or a WebAssembly.Module made by `thimble pack`. The model is planned and its weights are packed here,
+ * once; running it allocates nothing. Errors: ThimbleError `format/…`, `lower/…`, `plan/…`, `runtime/…`, `usage/…`.
  *
  * @example
  * import { loadModel } from 'thimble'
@@ -108,10 +108,10 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
 }
 
 /**
- * Decodes an image file: JPEG, PNG, BMP, PPM or PGM by content, with Pillow's pixels. The result is upright (EXIF and XMP
- * orientation applied), opaque (alpha laid over white), row-major with 8 bits a channel, 1 (gray) or 3 (RGB) channels.
- * `maxPixels` (default 50 million) and `maxBytes` (default 512 MiB) are checked from the header, before anything is
- * decoded. The decoder is loaded with the first call.
+ * Decodes an image file: JPEG, PNG, BMP, PPM or PGM by content, with Pillow's pixels. The result is upright (EXIF and
+ * XMP orientation applied), opaque (alpha laid over white), row-major with 8 bits a channel, 1 (gray) or 3 (RGB)
+ * channels. `maxPixels` (default 50 million) and `maxBytes` (default 512 MiB) are checked from the header, before
+ * anything is decoded. The decoder is loaded with the first call.
  * Errors: `image/empty`, `image/truncated`, `image/corrupt`, `image/too-large`, `image/unsupported-format`,
  * `image/unknown-format`.
  *

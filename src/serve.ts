@@ -1,6 +1,6 @@
 /**
- * `thimble/serve`: what `thimble serve` answers over HTTP, for any host that speaks fetch: Workers, Deno, Bun, Node. Models
- * are packed modules.
+ * `thimble/serve`: what `thimble serve` answers over HTTP, for any host that speaks fetch: Workers, Deno, Bun, Node.
+ * Models are packed modules.
  */
 export { createApp, type AppOptions, type Gauges, type HttpApp, type LogEntry, type PageFile } from './serve/app.ts'
 export type { BodyLimits } from './serve/bodies.ts'

@@ -7,8 +7,9 @@ export type Variant = 'simd' | 'scalar' | 'relaxed'
 
 /**
  * What kernels are chosen for. `generic`: good everywhere, assumes nothing. `x86`, `arm`: 128-bit SIMD of that
- * processor family. `arm-dot`, `x86-vnni`: the engine's relaxed dot product is exact and one instruction, on signed bytes, or on signed
- * by unsigned ones (need `relaxed`). `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives these.
+ * processor family. `arm-dot`, `x86-vnni`: the engine's relaxed dot product is exact and one instruction, on signed
+ * bytes, or on signed by unsigned ones (need `relaxed`). `avx2`: 256-bit SIMD by V8's revectorizer; only `fast` gives
+ * these.
  */
 export type Kernels = 'generic' | 'x86' | 'x86-vnni' | 'arm' | 'arm-dot' | 'avx2'
 

@@ -18,7 +18,9 @@ const COMPARED = /embed|descriptor|feature|global_?pool|l2_?norm/i
 /** How long descriptions of things usually are. */
 const LENGTHS: readonly number[] = [64, 96, 128, 160, 192, 256, 320, 384, 512, 576, 768, 1024, 1280, 2048]
 
-/** Whether an output's vector describes what is seen, to be compared: by its name, else by its length and its values. */
+/**
+ * Whether an output's vector describes what is seen, to be compared: by its name, else by its length and its values.
+ */
 export function isEmbedding(output: TensorInfo): boolean {
   const { name, dtype, scale, zeroPoint } = output
   if (!isVector(output) || elements(output.shape) < 16) return false

@@ -160,8 +160,8 @@ export function elu32(x: number): number {
 export const hardSwish32 = (x: number): number => flush(f32(least(most(fma(flush(x), f32(1 / 6), 0.5), 0), 1) * x))
 
 /**
- * The estimate of RSQRTPS by the upper 12 bits of the mantissa: where each run of 16 begins, less what the run before had
- * (base 36), and the steps within the runs of one sixteenth; for even exponents, then for odd ones.
+ * The estimate of RSQRTPS by the upper 12 bits of the mantissa: where each run of 16 begins, less what the run before
+ * had (base 36), and the steps within the runs of one sixteenth; for even exponents, then for odd ones.
  */
 const ESTIMATES = [
   {

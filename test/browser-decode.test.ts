@@ -1,6 +1,6 @@
 /**
- * Decoding in browsers: the image module where it reads the file, the browser's decoder where not. The browser is played by
- * the two classes that are asked for; real ones run test/web.test.ts.
+ * Decoding in browsers: the image module where it reads the file, the browser's decoder where not. The browser is
+ * played by the two classes that are asked for; real ones run test/web.test.ts.
  */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'

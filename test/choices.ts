@@ -19,8 +19,8 @@ export const optionsOf = (c: Choice): LoadOptions => (c.kernels === 'avx2' ? { f
 const features = engineFeatures()
 
 /**
- * Choices that can't run here, with the reason; test/kernels.test.ts skips them by name, for all tests. `fast` is not among them: test/engines/fast.test.ts
- * runs tests with it on a Node that has it, or is skipped.
+ * Choices that can't run here, with the reason; test/kernels.test.ts skips them by name, for all tests. `fast` is not
+ * among them: test/engines/fast.test.ts runs tests with it on a Node that has it, or is skipped.
  */
 export const missing: { name: string; reason: string }[] = []
 

@@ -300,7 +300,8 @@ const ROWS: readonly Row[] = [
 async function next(bundler: 'webpack' | 'turbopack'): Promise<string> {
   copyData('next/public')
   rmSync(at('next/.next'), { recursive: true, force: true })
-  // With webpack, Next 16.4 builds no edge route, not even an empty one (route_client-reference-manifest.js is missing).
+  // With webpack, Next 16.4 builds no edge route, not even an empty one (route_client-reference-manifest.js is
+  // missing).
   const edge = bundler === 'turbopack'
   if (!edge) rmSync(at('next/app/api/edge'), { recursive: true })
   const built = await run(NODE24!, [NEXT!, 'build', `--${bundler}`, at('next')], {

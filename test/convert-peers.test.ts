@@ -1,6 +1,7 @@
 /**
  * Real models out of packages that may be installed: nsfwjs (TensorFlow.js, uint8 weights), read and compared with
- * TensorFlow.js. `.ci/engines.sh peers` installs them; THIMBLE_PEERS names another folder whose node_modules has nsfwjs,
+ * TensorFlow.js. `.ci/engines.sh peers` installs them; THIMBLE_PEERS names another folder whose node_modules has
+ * nsfwjs,
  * @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm.
  */
 import { existsSync, readdirSync } from 'node:fs'

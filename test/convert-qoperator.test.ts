@@ -1,4 +1,7 @@
-/** QLinear and integer nodes spelled out, node by node. Whole models: the `operators` and `dynamic` fixtures of convert.test.ts. */
+/**
+ * QLinear and integer nodes spelled out, node by node. Whole models: the `operators` and `dynamic` fixtures of
+ * convert.test.ts.
+ */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import type { OnnxModel, OnnxNode, OnnxTensor } from '../src/convert/onnx/model.ts'

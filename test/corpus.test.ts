@@ -1,6 +1,6 @@
 /**
- * The kept corpus of the fuzzer (`npm run fuzz`): the smallest inputs that reach each branch, and one for every fault that
- * was found. Each ends in a result or in one ThimbleError, as fuzzing demands.
+ * The kept corpus of the fuzzer (`npm run fuzz`): the smallest inputs that reach each branch, and one for every fault
+ * that was found. Each ends in a result or in one ThimbleError, as fuzzing demands.
  */
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,7 +1,7 @@
 /**
  * The public surface: what package.json's entry points export. Every export has words, every function and class an
- * example (`@example`), and the examples run. `@example page` and `@example worker` need another host: they are compiled
- * (test/typings.test.ts), not run.
+ * example (`@example`), and the examples run. `@example page` and `@example worker` need another host: they are
+ * compiled (test/typings.test.ts), not run.
  */
 import { execFileSync } from 'node:child_process'
 import { existsSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'

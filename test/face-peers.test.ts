@@ -1,6 +1,6 @@
 /**
- * The face networks against face-api itself, on the same pixels. `.ci/engines.sh peers` installs it; THIMBLE_PEERS names
- * another folder whose node_modules has @vladmandic/face-api, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm.
+ * The face networks against face-api itself, on the same pixels. `.ci/engines.sh peers` installs it; THIMBLE_PEERS
+ * names another folder whose node_modules has @vladmandic/face-api, @tensorflow/tfjs and @tensorflow/tfjs-backend-wasm.
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'

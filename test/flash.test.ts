@@ -1,4 +1,6 @@
-/** `pack --weights flash`: the same bytes as with weights in memory, in the memory that was promised, on plain engines. */
+/**
+ * `pack --weights flash`: the same bytes as with weights in memory, in the memory that was promised, on plain engines.
+ */
 import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

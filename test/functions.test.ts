@@ -1,6 +1,6 @@
 /**
- * What is a function of one 8-bit tensor becomes one table: spelled out activations against the same ops one by one, each
- * in a program of its own, and the programs themselves.
+ * What is a function of one 8-bit tensor becomes one table: spelled out activations against the same ops one by one,
+ * each in a program of its own, and the programs themselves.
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

@@ -1,4 +1,6 @@
-/** Networks with every kind of head that packed modules for pictures read, photos for them, and what Node finds there. */
+/**
+ * Networks with every kind of head that packed modules for pictures read, photos for them, and what Node finds there.
+ */
 import { Buffer } from 'node:buffer'
 import type { Graph, Metadata } from '../src/graph.ts'
 import { loadGraph } from '../src/load-graph.ts'

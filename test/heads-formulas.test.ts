@@ -1,6 +1,6 @@
 /**
- * Heads whose authors' decoders are a line or two, by those lines; the table of docs/heads.md against the kinds there are; and
- * kinds that are others in parts.
+ * Heads whose authors' decoders are a line or two, by those lines; the table of docs/heads.md against the kinds there
+ * are; and kinds that are others in parts.
  */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * Two networks in a row as MediaPipe runs them: what its detectors find, the turned crop of each, and the landmarks' way back
- * into the photo, within 1e-3 pixels on the same output tensors (test/fixtures/heads-stages.json, made by
+ * Two networks in a row as MediaPipe runs them: what its detectors find, the turned crop of each, and the landmarks'
+ * way back into the photo, within 1e-3 pixels on the same output tensors (test/fixtures/heads-stages.json, made by
  * tools/heads/mediapipe_stages_reference.py). And the second look of a whole photo.
  */
 import { readFileSync } from 'node:fs'

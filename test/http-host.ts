@@ -1,4 +1,7 @@
-/** A host of components that export wasi:http/incoming-handler, without an engine: the calls are answered from a request in memory. */
+/**
+ * A host of components that export wasi:http/incoming-handler, without an engine: the calls are answered from a request
+ * in memory.
+ */
 import { Buffer } from 'node:buffer'
 import { coreModules } from './component-host.ts'
 

@@ -1,6 +1,7 @@
 /**
- * 16-bit activations: networks as TensorFlow's converter exports them against LiteRT's answers (tools/goldens/int16_nets.py), in
- * every form that a model takes; what LiteRT refuses, refused by name. Single ops: op-goldens.test.ts.
+ * 16-bit activations: networks as TensorFlow's converter exports them against LiteRT's answers
+ * (tools/goldens/int16_nets.py), in every form that a model takes; what LiteRT refuses, refused by name. Single ops:
+ * op-goldens.test.ts.
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

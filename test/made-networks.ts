@@ -1,6 +1,7 @@
 /**
- * Networks of the sizes that microcontrollers run, built here with weights from a seed: the shapes of MLPerf Tiny's and of
- * the MobileNets, so that every engine has layers to work on where no model file is at hand. Their outputs mean nothing.
+ * Networks of the sizes that microcontrollers run, built here with weights from a seed: the shapes of MLPerf Tiny's and
+ * of the MobileNets, so that every engine has layers to work on where no model file is at hand. Their outputs mean
+ * nothing.
  */
 import type { Activation, Graph } from '../src/graph.ts'
 import { GraphBuilder } from './small-models.ts'
@@ -50,7 +51,9 @@ class Chain {
     return this.b.tensor(shape, this.dtype, this.scale, (this.legacy ? 128 : 0) - (positive ? 128 : 3))
   }
 
-  /** Weights whose products with values of the usual size sum up to values of the usual size, and a bias in their units. */
+  /**
+   * Weights whose products with values of the usual size sum up to values of the usual size, and a bias in their units.
+   */
   private weights({ shape, axis, terms }: Weights): [weights: number, bias: number] {
     const index = this.b.weights(shape, this.legacy ? undefined : axis, this.dtype)
     const { scales } = this.b.graph.tensors[index]!.quantization!

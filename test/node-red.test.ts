@@ -1,4 +1,7 @@
-/** examples/node-red in a real Node-RED without a head: a flow that answers over HTTP, its errors, and the palette's entry. */
+/**
+ * examples/node-red in a real Node-RED without a head: a flow that answers over HTTP, its errors, and the palette's
+ * entry.
+ */
 import { spawn } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { createServer, type AddressInfo } from 'node:net'

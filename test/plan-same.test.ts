@@ -1,7 +1,7 @@
 /**
- * Plans stay as they are: the order, groups, memory and records of networks of every kind, for every way to compile them,
- * as digests. What a change of the planner moves shows here; whether it is right, test/planner.test.ts and the goldens
- * tell.
+ * Plans stay as they are: the order, groups, memory and records of networks of every kind, for every way to compile
+ * them, as digests. What a change of the planner moves shows here; whether it is right, test/planner.test.ts and the
+ * goldens tell.
  *
  * After a change that is meant: THIMBLE_UPDATE=1 npx tsx test/plan-same.test.ts, and look at which.
  */

@@ -1,6 +1,6 @@
 /**
- * The limits of stored programs, number by number: the least and the most that each count of each kind of record may be,
- * in a memory where what is written must fit, and in one where only the work counts; the same for packers.
+ * The limits of stored programs, number by number: the least and the most that each count of each kind of record may
+ * be, in a memory where what is written must fit, and in one where only the work counts; the same for packers.
  *
  * After a change that is meant: THIMBLE_UPDATE=1 npx tsx test/program-limits.test.ts, and look at the difference.
  */

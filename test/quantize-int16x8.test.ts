@@ -1,4 +1,6 @@
-/** `quantize` with 16-bit activations: what it gains over int8, its bytes in LiteRT, and what LiteRT has no kernel for. */
+/**
+ * `quantize` with 16-bit activations: what it gains over int8, its bytes in LiteRT, and what LiteRT has no kernel for.
+ */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,4 +1,7 @@
-/** `thimble/quantize`: from a float model's bytes and photos to the bytes of an 8-bit one, and what it says to bad calls. */
+/**
+ * `thimble/quantize`: from a float model's bytes and photos to the bytes of an 8-bit one, and what it says to bad
+ * calls.
+ */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { writeTflite } from '../src/formats/tflite-write.ts'

@@ -1,4 +1,6 @@
-/** The quantizer on what real networks have beside convolutions: U-Nets, gates, sums, integer ends; and what it refuses. */
+/**
+ * The quantizer on what real networks have beside convolutions: U-Nets, gates, sums, integer ends; and what it refuses.
+ */
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'

@@ -1,6 +1,6 @@
 /**
- * The quantizer gives the same bytes as when its accuracy was measured, on every machine: digests of its files, of what it
- * says of them, and of the pixels that it calibrates with, for every way to call it.
+ * The quantizer gives the same bytes as when its accuracy was measured, on every machine: digests of its files, of what
+ * it says of them, and of the pixels that it calibrates with, for every way to call it.
  *
  * After a change that is meant: THIMBLE_UPDATE=1 npx tsx test/quantize-same.test.ts, and measure again
  * (CONTRIBUTING, Changing the quantizer).
@@ -60,7 +60,9 @@ for (const net of quantizedNets()) {
   })
 }
 
-/** Maps of more positions than are sampled, zeros around, a window, another shape, a layer of more columns than samples. */
+/**
+ * Maps of more positions than are sampled, zeros around, a window, another shape, a layer of more columns than samples.
+ */
 function odd(): { graph: Graph; inputs: (seed: number) => Float32Array } {
   const next = rng(77)
   const b = new GraphBuilder()

@@ -1,6 +1,6 @@
 /**
- * Networks with LiteRT's recorded answers, for tests of engines, forms and threads: the public models of ../shared where
- * it is, else those that the repository ships or makes.
+ * Networks with LiteRT's recorded answers, for tests of engines, forms and threads: the public models of ../shared
+ * where it is, else those that the repository ships or makes.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

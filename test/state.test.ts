@@ -1,6 +1,6 @@
 /**
- * Models with state: sequences of runs against LiteRT's answers, begun anew by `reset`, in every form that a model takes.
- * The recorded models are those of op-goldens.test.ts.
+ * Models with state: sequences of runs against LiteRT's answers, begun anew by `reset`, in every form that a model
+ * takes. The recorded models are those of op-goldens.test.ts.
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'

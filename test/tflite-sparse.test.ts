@@ -1,4 +1,6 @@
-/** Sparse constants of .tflite files: every form of the storage, and damage. LiteRT's answers: test/goldens/ops/DENSIFY. */
+/**
+ * Sparse constants of .tflite files: every form of the storage, and damage. LiteRT's answers: test/goldens/ops/DENSIFY.
+ */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readTflite } from '../src/formats/tflite.ts'

@@ -1,4 +1,6 @@
-/** Options of everything that finds, follows, cuts out, decodes or quantizes: one ThimbleError that names the option. */
+/**
+ * Options of everything that finds, follows, cuts out, decodes or quantizes: one ThimbleError that names the option.
+ */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ThimbleError } from '../src/errors.ts'

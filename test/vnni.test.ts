@@ -1,6 +1,7 @@
 /**
- * Kernels for VPDPBUSD, on any processor: builds in which the relaxed dot product is a plain function with the semantics of
- * one instruction or another (assembly/dot.ts). The probe must tell them apart, the kernels must give the same bytes.
+ * Kernels for VPDPBUSD, on any processor: builds in which the relaxed dot product is a plain function with the
+ * semantics of one instruction or another (assembly/dot.ts). The probe must tell them apart, the kernels must give the
+ * same bytes.
  */
 import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'

@@ -48,8 +48,8 @@ function packageFolder(): string {
 }
 
 /**
- * An example's script; imports of .wasm files stay, as `./model.wasm` and `./image.wasm`. `models`: a text in place of its
- * models.ts.
+ * An example's script; imports of .wasm files stay, as `./model.wasm` and `./image.wasm`. `models`: a text in place of
+ * its models.ts.
  */
 export async function bundleWorker(example = 'cloudflare-worker', models?: string): Promise<string> {
   const folder = packageFolder()

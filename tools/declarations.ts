@@ -174,8 +174,8 @@ function reached(entries: readonly string[]): Map<string, Declarations> {
 }
 
 /**
- * Deletes the declarations below `dist` that no entry point reaches, and writes the others again below `dist/cjs`, as those
- * of CommonJS modules: TypeScript lets `require` see no others.
+ * Deletes the declarations below `dist` that no entry point reaches, and writes the others again below `dist/cjs`, as
+ * those of CommonJS modules: TypeScript lets `require` see no others.
  */
 export function pruneDeclarations(dist: string, entries: readonly string[]): void {
   const files = reached(entries.map((entry) => join(dist, `${entry}.d.ts`)))

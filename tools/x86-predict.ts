@@ -1,7 +1,7 @@
 /**
- * Predicts the hot loops of matrix products on x86 processors with VNNI without one: V8's own machine code of the kernels
- * and XNNPACK's loops from LiteRT's library, cycles from LLVM's processor models. A prediction, never a measurement:
- * first-level cache hits, perfect branch prediction.
+ * Predicts the hot loops of matrix products on x86 processors with VNNI without one: V8's own machine code of the
+ * kernels and XNNPACK's loops from LiteRT's library, cycles from LLVM's processor models. A prediction, never a
+ * measurement: first-level cache hits, perfect branch prediction.
  *
  * Where this processor has no AVX-VNNI, V8 makes VPMADDUBSW, VPMADDWD and VPADDD of the relaxed dot product; they are
  * replaced by the VPDPBUSD that it emits elsewhere. Everything around them is as V8 made it.

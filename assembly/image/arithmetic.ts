@@ -1,7 +1,7 @@
 /**
  * JPEG's other entropy coding: binary arithmetic coding with adaptive probabilities, for sequential and progressive
- * scans. Damaged data gives what libjpeg gives: zeros behind the data's end, and blocks left as they are from a code that
- * is none on to the next restart. A file that ends inside its data is truncated.
+ * scans. Damaged data gives what libjpeg gives: zeros behind the data's end, and blocks left as they are from a code
+ * that is none on to the next restart. A file that ends inside its data is truncated.
  * Source: ITU-T T.81, annex D (the decoder), F.1.4 and F.2.4 (sequential), G.1.3 and G.2 (progressive); libjpeg-turbo's
  * jdarith.c for damage.
  */
@@ -21,7 +21,8 @@ import { fail, TRUNCATED } from './memory'
 
 /**
  * Table D.3, and one state more whose probability stays a half (T.851, table 5):
- * Qe << 16 | next state after the more probable symbol << 8 | whether that symbol changes << 7 | next one after the other.
+ * Qe << 16 | next state after the more probable symbol << 8 | whether that symbol changes << 7 | next one after the
+ * other.
  */
 const STATES = memory.data<u32>([
   0x5a1d0181, 0x2586020e, 0x11140310, 0x080b0412, 0x03d80514, 0x01da0617, 0x00e50719, 0x006f081c, 0x0036091e,
@@ -46,7 +47,9 @@ const AC_BINS: usize = 256
 const bins = memory.data(16 * 64 + 16 * 256, 16)
 const fixedBin = memory.data<u8>([113])
 
-/** The interval's size, the code less the interval's base with the bits to come below, and how many of those there are. */
+/**
+ * The interval's size, the code less the interval's base with the bits to come below, and how many of those there are.
+ */
 let interval: i32 = 0
 let code: i32 = 0
 let ahead: i32 = 0

@@ -338,8 +338,8 @@ export function keepQuant(index: i32): usize {
 }
 
 /**
- * What arithmetic coding takes for a small difference, {L, U} of each DC table, and for a low coefficient, Kx of each AC
- * table. Source: T.81, B.2.4.3 and F.1.4.4.
+ * What arithmetic coding takes for a small difference, {L, U} of each DC table, and for a low coefficient, Kx of each
+ * AC table. Source: T.81, B.2.4.3 and F.1.4.4.
  */
 export const conditioning = memory.data(16 * 2 + 16, 4)
 

@@ -50,9 +50,9 @@ let adlerHigh: u32 = 0
 
 const LOOK: i32 = 10
 /**
- * A table by the next LOOK bits: value << 16 | kind << 8 | code length. Kinds: 0 literal, 16 + extra bits for a length or
- * distance whose base is the value, 64 not a code, 96 end of block, 128 a longer code. Behind it the code's canonical
- * form: counts by length (i32 x 16), then symbols (u16).
+ * A table by the next LOOK bits: value << 16 | kind << 8 | code length. Kinds: 0 literal, 16 + extra bits for a length
+ * or distance whose base is the value, 64 not a code, 96 end of block, 128 a longer code. Behind it the code's
+ * canonical form: counts by length (i32 x 16), then symbols (u16).
  */
 const COUNTS: usize = 4096
 const SYMBOLS: usize = COUNTS + 64

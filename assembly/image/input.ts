@@ -1,6 +1,6 @@
 /**
- * The decoded picture -> a model's input: scale, crop or letterbox, channel order, tables of 256 values per channel; the
- * arithmetic of src/image/preprocess.ts.
+ * The decoded picture -> a model's input: scale, crop or letterbox, channel order, tables of 256 values per channel;
+ * the arithmetic of src/image/preprocess.ts.
  */
 import { alloc } from './memory'
 import { Axis, axisX, axisY, resizeColumns, resizeRow, setAxis } from './resize'
@@ -8,7 +8,8 @@ import { pictureAt, pictureChannels, pictureHeight, pictureWidth, setPicture } f
 
 /**
  * What is wanted. The whole picture is scaled to width x height; of that, countX x countY pixels from (cropX, cropY) on
- * go to (padX, padY) of the input; what stays uncovered is black. Every field is 4 bytes; the host writes it by this order.
+ * go to (padX, padY) of the input; what stays uncovered is black. Every field is 4 bytes; the host writes it by this
+ * order.
  */
 @unmanaged export class InputPlan {
   inputWidth: i32

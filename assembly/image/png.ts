@@ -1,8 +1,9 @@
 /**
  * PNG: every colour type and bit depth, Adam7, tRNS. Grayscale comes out with 1 channel, the rest with 3; alpha is laid
- * over white; 16-bit samples give their high byte. A colour key is compared as Pillow does it: its low bytes with samples
- * of 8 bits, that is, with the high bytes of 16-bit colours and with scaled gray; 16-bit gray has none. Accepted and refused as by Pillow: checksums of all chunks before the
- * image data count, of those behind not; the image data's own (Adler-32) counts when it is reached.
+ * over white; 16-bit samples give their high byte. A colour key is compared as Pillow does it: its low bytes with
+ * samples of 8 bits, that is, with the high bytes of 16-bit colours and with scaled gray; 16-bit gray has none.
+ * Accepted and refused as by Pillow: checksums of all chunks before the image data count, of those behind not; the
+ * image data's own (Adler-32) counts when it is reached.
  * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8); Pillow's
  * PngImagePlugin and ZipDecode.
  */
@@ -279,8 +280,8 @@ function openText(chunk: usize, keyBytes: usize): void {
 }
 
 /**
- * Which way up by all chunks that were read: the last EXIF chunk, else the last profile of ImageMagick's; where that says
- * nothing, the last XMP. Source: Pillow's Image.getexif.
+ * Which way up by all chunks that were read: the last EXIF chunk, else the last profile of ImageMagick's; where that
+ * says nothing, the last XMP. Source: Pillow's Image.getexif.
  */
 function orient(): void {
   startOrientation()

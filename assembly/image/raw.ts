@@ -1,6 +1,7 @@
 /**
- * A raw YUV frame -> a model's input. Rows become RGB one at a time, where the resize reads them: the samples are those of a
- * frame that was converted whole (src/image/source.ts) and then resized, and no RGB is ever larger than a few rows.
+ * A raw YUV frame -> a model's input. Rows become RGB one at a time, where the resize reads them: the samples are those
+ * of a frame that was converted whole (src/image/source.ts) and then resized, and no RGB is ever larger than a few
+ * rows.
  */
 import { emit, fillBlack, InputPlan } from './input'
 import { alloc } from './memory'

@@ -2,8 +2,8 @@
  * The two passes of a separable resize with tables of taps: 22-bit fixed-point weights, each pass rounded to 8 bits, as
  * Pillow does it (src/image/resize.ts is the same for pixels that no module holds).
  *
- * With SIMD a weight is kept as two halves of 11 bits, w = high * 2^11 + low, so that products of pairs of taps are sums
- * of one instruction; results are the same.
+ * With SIMD a weight is kept as two halves of 11 bits, w = high * 2^11 + low, so that products of pairs of taps are
+ * sums of one instruction; results are the same.
  */
 import { alloc } from './memory'
 import { axisTaps, stride as weightStride } from './taps'
@@ -19,8 +19,8 @@ const LOW_BITS: i32 = 11
 }
 
 /**
- * Taps of one axis: tap k of output i weighs input starts[i] + k, k < counts[i]. Weights are i32, or with SIMD i16 halves
- * {high x stride, low x stride}, zero from counts[i] on, stride a multiple of 8.
+ * Taps of one axis: tap k of output i weighs input starts[i] + k, k < counts[i]. Weights are i32, or with SIMD i16
+ * halves {high x stride, low x stride}, zero from counts[i] on, stride a multiple of 8.
  */
 @unmanaged export class Axis {
   starts: usize

@@ -1,7 +1,7 @@
 /**
  * Entropy decoding of JPEG scans, block by block: coefficients as 64 i16 in natural order, not dequantized.
- * Damaged data gives what libjpeg gives: codes that are none count as zero, coefficients past a block's end hit its last
- * place, units behind the data's end stay zero.
+ * Damaged data gives what libjpeg gives: codes that are none count as zero, coefficients past a block's end hit its
+ * last place, units behind the data's end stay zero.
  * Source: ITU-T T.81, annexes F (sequential) and G (progressive); libjpeg-turbo's jdhuff.c and jdphuff.c for damage.
  */
 import { arithmeticBlock, restartArithmetic, startArithmetic } from './arithmetic'

@@ -1,6 +1,6 @@
 /**
- * Progressive files whose last scans are missing: low frequencies that are not known yet are estimated from the means of
- * the 5x5 blocks around, as libjpeg does unless told otherwise.
+ * Progressive files whose last scans are missing: low frequencies that are not known yet are estimated from the means
+ * of the 5x5 blocks around, as libjpeg does unless told otherwise.
  * Source: ITU-T T.81, K.8; libjpeg-turbo's decompress_smooth_data for the weights and for what happens at the edges.
  */
 import { Component, component, componentCount, mcusY, progressive, ZIGZAG } from './frame'

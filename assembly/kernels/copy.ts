@@ -38,8 +38,8 @@ export function lut(record: usize, y0: i32, y1: i32): void {
     let to: usize = r.output + (y < r.outRing ? y : y % r.outRing) * r.outRowStride
     const end = from + bytes
     if (ASC_FEATURE_SIMD) {
-      // Half of the bytes are gathered in a vector, half stored one by one: loads, stores and shuffles share the work. No
-      // byte is written before those that lie there have been read, also where `to` is a little before `from`.
+      // Half of the bytes are gathered in a vector, half stored one by one: loads, stores and shuffles share the work.
+      // No byte is written before those that lie there have been read, also where `to` is a little before `from`.
       for (; from + 16 <= end; from += 16, to += 16) {
         let v = v128.load8_splat(table + load<u8>(from))
         v = v128.load8_lane(table + load<u8>(from, 1), v, 1)

@@ -1,6 +1,6 @@
 /**
- * Convolutions, matrix products and bilinear resizing of float32, to the bit as XNNPACK computes them on x86 with FMA: every
- * product is fused with the sum so far, one after the other. Far from fast: the heavy part of a model is 8-bit.
+ * Convolutions, matrix products and bilinear resizing of float32, to the bit as XNNPACK computes them on x86 with FMA:
+ * every product is fused with the sum so far, one after the other. Far from fast: the heavy part of a model is 8-bit.
  */
 import {
   FLOAT_CONV_COLUMNS,

@@ -1,6 +1,6 @@
 /**
- * Softmax, sums and pools of float32, to the bit as LiteRT computes them on x86 with FMA and AVX2: XNNPACK's kernels add
- * in eight lanes, the builtin ones one by one.
+ * Softmax, sums and pools of float32, to the bit as LiteRT computes them on x86 with FMA and AVX2: XNNPACK's kernels
+ * add in eight lanes, the builtin ones one by one.
  */
 import {
   FLOAT_POOL_AVERAGE,

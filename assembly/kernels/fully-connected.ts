@@ -3,8 +3,8 @@
  *
  * Shapes: input [rows, K] i8; output [rows, O] i8. SIMD: weights [O/4][K/16][4][16] i8, K padded with zeros to a
  * multiple of 16: one stream, however long rows are, which is what memory gives fastest; bias i32 and scale f32 four a
- * panel; when O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O/4][K][4], bias and
- * scale four a panel. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
+ * panel; when O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O/4][K][4],
+ * bias and scale four a panel. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
  */
 import { FullyConnectedRecord } from '../layout'
 import { requantize4, sumRow } from '../simd'

@@ -1,10 +1,10 @@
 /**
  * GEMM form 13, 4x8 in bytes: four pixels by eight channels, four k a step by relaxed dot products that take weights as
- * signed and activations as unsigned without saturation: VPDPBUSD. Activations are packed plus 128, which the bias takes
- * off again.
+ * signed and activations as unsigned without saturation: VPDPBUSD. Activations are packed plus 128, which the bias
+ * takes off again.
  *
- * Shapes: panel [K/4][4 pixels][4] u8, weights [N/8][K/4][8][4] i8, segments of K padded to 4 by weights of zero; bias and
- * scale eight a panel. Weights have no zero point. Relaxed SIMD only.
+ * Shapes: panel [K/4][4 pixels][4] u8, weights [N/8][K/4][8][4] i8, segments of K padded to 4 by weights of zero; bias
+ * and scale eight a panel. Weights have no zero point. Relaxed SIMD only.
  */
 import { ConvRecord, SLOT_BYTES, TILE_BYTES } from '../layout'
 import { dotAdd, HAS_DOT } from '../dot'

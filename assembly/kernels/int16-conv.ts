@@ -1,7 +1,7 @@
 /**
  * Convolution of int16 activations by int8 weights, of every kind.
- * Shapes: input [inH, inW, inC] i16, output [rows, outW, outC] i16. Reads up to 14 bytes past a pixel's last channel and 7
- * past the weights of a channelwise one.
+ * Shapes: input [inH, inW, inC] i16, output [rows, outW, outC] i16. Reads up to 14 bytes past a pixel's last channel
+ * and 7 past the weights of a channelwise one.
  * Source: TFLite's reference_integer_ops conv, depthwise_conv, transpose_conv, fully_connected on int16, and ruy.
  */
 import { Conv16Record, RESCALE16_REAL, RESCALE16_WIDE } from '../layout'

@@ -5,8 +5,8 @@
  *   Y0 = g0 (d0 - d2) + g1 d1 + (g0 + g2) d2
  *   Y1 = (g0 + g2) d2 + g1 d3 + g2 (d4 - d2)
  *
- * five products instead of six: the even pixels are a filter of two taps with stride 1 (Winograd's F(2,2)), the odd ones
- * of one tap. Down and across, every product is added to outputs as it is, so that those which belong to the same
+ * five products instead of six: the even pixels are a filter of two taps with stride 1 (Winograd's F(2,2)), the odd
+ * ones of one tap. Down and across, every product is added to outputs as it is, so that those which belong to the same
  * outputs are summed over as if they were channels: nine sums for four outputs.
  *
  *                    to row 0     to both     to row 1
@@ -17,8 +17,8 @@
  *                     8  9 |       14 |        23 24 |
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding in place; output [rows, outW, outC] i8, outC >= NR. Weights
- * [N/NR][25 positions][pairs][NR][2] i16, pairs = ceil(C / 2), four at least, a channel past the last is zero; bias and scale NR a panel;
- * the last panel may overlap. NR: 8, and in the fast binary 16 too.
+ * [N/NR][25 positions][pairs][NR][2] i16, pairs = ceil(C / 2), four at least, a channel past the last is zero; bias and
+ * scale NR a panel; the last panel may overlap. NR: 8, and in the fast binary 16 too.
  * Requires: |acc * scale| <= 2^22. Reads past end: 0..15 bytes and two pixels of input. Writes: exactly the output
  * rows. SIMD only.
  *
@@ -122,7 +122,9 @@ function transform(scratch: usize, tile: usize, to: usize, channels: i32, xStep:
   }
 }
 
-/** An output in a corner of its tile: its own sum, those that it shares with one other, and that of all with the bias. */
+/**
+ * An output in a corner of its tile: its own sum, those that it shares with one other, and that of all with the bias.
+ */
 // @ts-ignore: decorator
 @inline
 function corner(own: v128, across: v128, down: v128, all: v128): v128 {

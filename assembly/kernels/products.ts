@@ -1,6 +1,6 @@
 /**
- * What convolutions by fewer products share (winograd.ts, polyphase.ts): packing four tiles side by side, and the sums of
- * products of one position, or of several in a row, of four packed tiles with one panel of weights.
+ * What convolutions by fewer products share (winograd.ts, polyphase.ts): packing four tiles side by side, and the sums
+ * of products of one position, or of several in a row, of four packed tiles with one panel of weights.
  *
  * Shapes: windows [pairs of channels][4 tiles][2] i16, weights [pairs][NR][2] i16, sums [4 tiles][NR] i32; two pairs at
  * least. NR: 8, and in the fast binary 16 too.

@@ -2,7 +2,7 @@
  * Convolution 3x3 with stride 1 by fewer products (Winograd's F(4x4,3x3) in integers): 36 products for sixteen output
  * pixels where the plain sum takes 144, and exactly the same sum.
  *
- *   576 Y = A' [ (G' g G't) . (Bt d B) ] A't        . summed over input channels, d a window of 6x6 pixels, Y 4x4 pixels
+ *   576 Y = A' [ (G' g G't) . (Bt d B) ] A't  . summed over input channels, d a window of 6x6 pixels, Y 4x4
  *
  *   Bt   4  0 -5  0  1  0     G'   6  0  0     A'   1 -2 -2  1  1  0
  *        0 -4 -4  1  1  0          2  2  2          0 -2  2  2 -2  0
@@ -12,15 +12,15 @@
  *        0  4  0 -5  0  1          0  0  6
  *
  * The fractions of G are in A', 24 times A in all, so everything is an integer: |Bt d B| <= 100 * 128 and
- * |G' g G't| <= 49 * 255, both int16. Products and sums wrap at 32 bits, and a ninth is a product there (9 is odd), which
- * is harmless while 64 Y fits: the planner proves it from the weights of every layer. Then Y is shifted out of that, the
- * bias is added, and all goes on as in a GEMM. Across, the rows of A' but the first are halved: 32 Y.
+ * |G' g G't| <= 49 * 255, both int16. Products and sums wrap at 32 bits, and a ninth is a product there (9 is odd),
+ * which is harmless while 64 Y fits: the planner proves it from the weights of every layer. Then Y is shifted out of
+ * that, the bias is added, and all goes on as in a GEMM. Across, the rows of A' but the first are halved: 32 Y.
  *
  * Shapes: input frame [inRows, W, C] i8 with its padding in place; output [rows, outW, outC] i8, outC >= NR. Weights
- * [N/NR][36 positions][pairs][NR][2] i16, pairs = ceil(C / 2), a channel past the last is zero; bias and scale NR a panel;
- * the last panel may overlap. NR: 8, and in the fast binary 16 too.
- * Requires: |acc * scale| <= 2^22, |64 Y| < 2^31. Reads past end: 0..15 bytes and three pixels of input. Writes: exactly
- * the output rows. SIMD only.
+ * [N/NR][36 positions][pairs][NR][2] i16, pairs = ceil(C / 2), a channel past the last is zero; bias and scale NR a
+ * panel; the last panel may overlap. NR: 8, and in the fast binary 16 too.
+ * Requires: |acc * scale| <= 2^22, |64 Y| < 2^31. Reads past end: 0..15 bytes and three pixels of input. Writes:
+ * exactly the output rows. SIMD only.
  *
  * Scratch: a group is four tiles of 4x4 pixels, in the order of rows; the last one may be a single tile.
  *

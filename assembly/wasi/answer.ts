@@ -41,8 +41,8 @@ export function computeHead(): bool {
 export let invoked: i32 = 0
 
 /**
- * Looks at the picture in the file at `file`, which has SLACK writable bytes behind it. Then the indices of the `top` best
- * scores, or 1 where the head's findings are kept; 0 after a failure that `invoked`, else `status` tells.
+ * Looks at the picture in the file at `file`, which has SLACK writable bytes behind it. Then the indices of the `top`
+ * best scores, or 1 where the head's findings are kept; 0 after a failure that `invoked`, else `status` tells.
  */
 export function look(file: usize, bytes: usize, top: i32): usize {
   invoked = 0

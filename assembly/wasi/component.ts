@@ -1,6 +1,6 @@
 /**
- * What `thimble pack --target component` exports for pictures: core functions of `thimble:vision/model`, with the records
- * laid out as the canonical ABI has them. What is handed out stays until the next call.
+ * What `thimble pack --target component` exports for pictures: core functions of `thimble:vision/model`, with the
+ * records laid out as the canonical ABI has them. What is handed out stays until the next call.
  * Source: the component model's CanonicalABI.md; the types are those of src/pack/component/model.ts.
  */
 import { alloc, own, reset, status, TOO_LARGE } from '../image/memory'

@@ -1,6 +1,6 @@
 /**
- * The outputs -> boxes, points or shares of classes: the arithmetic of src/vision/heads and boxes.ts. One export for each
- * kind of head, so that a command has its model's alone.
+ * The outputs -> boxes, points or shares of classes: the arithmetic of src/vision/heads and boxes.ts. One export for
+ * each kind of head, so that a command has its model's alone.
  */
 import { alloc } from '../image/memory'
 import {

@@ -1,6 +1,6 @@
 /**
- * The handler of `thimble pack --target http`: a picture is POSTed, JSON comes back, as `thimble serve` gives it. GET says
- * what the model is.
+ * The handler of `thimble pack --target http`: a picture is POSTed, JSON comes back, as `thimble serve` gives it. GET
+ * says what the model is.
  */
 import { alloc, message, status, TOO_LARGE } from '../image/memory'
 import { SLACK } from '../image/picture'

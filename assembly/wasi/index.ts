@@ -4,8 +4,8 @@
  *   wasmtime run --dir=. classify.wasm [--json] [--top N] [--decode fast] IMAGE... (- for stdin)
  *   wasmtime run --dir=. detect.wasm [--json] IMAGE...
  *
- * Output as that of `thimble classify`, `detect`, `pose` or `segment`: one answer per picture, errors as one line each on
- * stderr. Exit code 0: done; 1: a picture is at fault; 2: the call is at fault.
+ * Output as that of `thimble classify`, `detect`, `pose` or `segment`: one answer per picture, errors as one line each
+ * on stderr. Exit code 0: done; 1: a picture is at fault; 2: the call is at fault.
  */
 import { thimble_invoke } from '../exec'
 import { alloc, keep, message, own, reset, status } from '../image/memory'

@@ -1,6 +1,6 @@
 /**
- * From a picture to the model's input and back: the arithmetic of src/vision/frame.ts. x = xx u + x0, y = yy v + y0 for a
- * point (u, v) of the input, all in pixels.
+ * From a picture to the model's input and back: the arithmetic of src/vision/frame.ts. x = xx u + x0, y = yy v + y0 for
+ * a point (u, v) of the input, all in pixels.
  */
 import { alloc } from '../image/memory'
 import { pictureAt, pictureChannels, pictureHeight, pictureWidth, setPicture } from '../image/result'

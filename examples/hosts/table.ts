@@ -1,6 +1,7 @@
 /**
- * One model in every host of this folder: builds what there are tools for, runs all on the same input, compares the bytes of the
- * first output, and prints a table. `tsx examples/hosts/table.ts MODEL [INPUT]`; INPUT: the bytes of the model's input, default: any.
+ * One model in every host of this folder: builds what there are tools for, runs all on the same input, compares the
+ * bytes of the first output, and prints a table. `tsx examples/hosts/table.ts MODEL [INPUT]`; INPUT: the bytes of the
+ * model's input, default: any.
  */
 import { createHash } from 'node:crypto'
 import { execFileSync, spawnSync } from 'node:child_process'
@@ -23,7 +24,10 @@ export interface Host {
   variant: 'simd' | 'scalar'
   /** What tells that it is built. */
   program: string
-  /** Commands that build it, given the packed module; none: nothing is to be built. Done again for every model where `each`. */
+  /**
+   * Commands that build it, given the packed module; none: nothing is to be built. Done again for every model where
+   * `each`.
+   */
   build?: (wasm: string) => readonly (readonly string[])[]
   each?: true
   run: readonly string[]

@@ -1,7 +1,7 @@
 'use strict'
 /**
- * The node `thimble`: a picture in, what it shows out. Networks run in a thread of their own, so that other flows go on. One
- * message is looked at after the other; what waits longer than `queue` messages is refused with an error.
+ * The node `thimble`: a picture in, what it shows out. Networks run in a thread of their own, so that other flows go
+ * on. One message is looked at after the other; what waits longer than `queue` messages is refused with an error.
  */
 const { Worker } = require('node:worker_threads')
 const { readFile } = require('node:fs/promises')

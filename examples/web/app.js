@@ -1,4 +1,6 @@
-/** The page: takes pictures, models and labels from wherever they come, asks the tab that is chosen, shows what it says. */
+/**
+ * The page: takes pictures, models and labels from wherever they come, asks the tab that is chosen, shows what it says.
+ */
 import { flipCamera, live, startCamera, stopCamera } from './camera.js'
 import { $, noProblem, problem } from './dom.js'
 import { chooseModel, forgetOwn, listModels, openLabels, openModel } from './models.js'

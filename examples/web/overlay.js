@@ -97,8 +97,8 @@ function draw() {
 }
 
 /**
- * Draws over the picture. `picture`: its size; `marks`: `{ box?, caption?, colour, points?: { x, y, faint? }[], bones? }`
- * in its pixels; `mask`: an ImageBitmap stretched over it.
+ * Draws over the picture. `picture`: its size; `marks`: `{ box?, caption?, colour, points?: { x, y, faint? }[], bones?
+ * }` in its pixels; `mask`: an ImageBitmap stretched over it.
  */
 export function showOverlay({ picture, marks = [], mask }) {
   if (shown?.mask !== mask) shown?.mask?.close()

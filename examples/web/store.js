@@ -1,6 +1,6 @@
 /**
- * The user's own models, and what was taught, kept by the browser from one visit to the next; where it keeps nothing, for
- * this visit.
+ * The user's own models, and what was taught, kept by the browser from one visit to the next; where it keeps nothing,
+ * for this visit.
  */
 
 const STORE = 'models'

@@ -1,6 +1,6 @@
 /**
- * Keeps every file of the page and its first models, so that it works offline once loaded, and the other models that were
- * used. A new version replaces the old one as a whole; a model stays until its file changes.
+ * Keeps every file of the page and its first models, so that it works offline once loaded, and the other models that
+ * were used. A new version replaces the old one as a whole; a model stays until its file changes.
  */
 const VERSION = 'development'
 const FILES = ['./']

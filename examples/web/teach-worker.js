@@ -1,4 +1,7 @@
-/** The teacher's own thread: features of pictures, training, the learned model. One request in, one answer with its id out. */
+/**
+ * The teacher's own thread: features of pictures, training, the learned model. One request in, one answer with its id
+ * out.
+ */
 import { createLearner } from './thimble/vision.js'
 
 /** Photos after which the head is made anew while pictures keep coming. */

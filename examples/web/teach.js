@@ -1,7 +1,7 @@
 /**
  * The tab "Teach": classes of one's own. Hold a button while the camera looks at a thing, and it is learned; what the
- * camera sees is named all the while. Everything happens in a worker of its own, which starts when the tab is chosen. What
- * was learned is kept in the browser and goes on at the next visit.
+ * camera sees is named all the while. Everything happens in a worker of its own, which starts when the tab is chosen.
+ * What was learned is kept in the browser and goes on at the next visit.
  */
 import { live } from './camera.js'
 import { $, megabytes, noProblem, problem } from './dom.js'

@@ -171,7 +171,9 @@ function shared(r: {
   return `${head}\n${`|${'---|'.repeat(rows[0]!.length)}`}\n${row}\n`
 }
 
-/** The same model loaded otherwise. `times`: how many times as long `timed` took, pair by pair; the shortest of each. */
+/**
+ * The same model loaded otherwise. `times`: how many times as long `timed` took, pair by pair; the shortest of each.
+ */
 interface Comparison {
   times: number[]
   shortest: [that: number, own: number]

@@ -1,4 +1,7 @@
-/** What is copied from flash when, as a table: a row a unit of ops, its slices, their memory, what is read and read again. */
+/**
+ * What is copied from flash when, as a table: a row a unit of ops, its slices, their memory, what is read and read
+ * again.
+ */
 import type { FlashReport } from '../types.ts'
 import { bytes, grouped, table } from './text.ts'
 

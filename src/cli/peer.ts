@@ -1,4 +1,6 @@
-/** Packages that a command needs and Thimble does not bring: found beside Thimble, or in the project it is called in. */
+/**
+ * Packages that a command needs and Thimble does not bring: found beside Thimble, or in the project it is called in.
+ */
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'

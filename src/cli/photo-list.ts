@@ -63,8 +63,8 @@ export interface Answering {
 export const photoBytes = async (file: string): Promise<Uint8Array> => (file === '-' ? readStdin() : readFile(file))
 
 /**
- * Prints an answer for each photo in their order, JSON after the last. One that can't be read gives a line on stderr and
- * exit code 1; the others are still answered.
+ * Prints an answer for each photo in their order, JSON after the last. One that can't be read gives a line on stderr
+ * and exit code 1; the others are still answered.
  */
 export async function answerEach(
   args: Args,

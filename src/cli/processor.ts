@@ -6,7 +6,9 @@ export interface Processor {
   name: string
   arch: string
   cores: number
-  /** Vector extensions that matter here, as Linux has them in /proc/cpuinfo; undefined where the system does not tell. */
+  /**
+   * Vector extensions that matter here, as Linux has them in /proc/cpuinfo; undefined where the system does not tell.
+   */
   features: string[] | undefined
 }
 

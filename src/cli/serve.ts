@@ -19,7 +19,10 @@ const MOST_HELD = 256e6
 /** How long requests that are under way may take to end. */
 const GRACE_MS = 10_000
 
-/** --model NAME=PATH, a path alone being its own name; the default ones by theirs. Errors: `usage/option`, `usage/model`. */
+/**
+ * --model NAME=PATH, a path alone being its own name; the default ones by theirs. Errors: `usage/option`,
+ * `usage/model`.
+ */
 function namesOf(args: Args): Map<string, string> {
   const names = new Map<string, string>()
   for (const given of (args.options.model ?? []) as string[]) {

@@ -96,8 +96,8 @@ export function defaultEntry(task: string): ShippedModel | undefined {
 }
 
 /**
- * The shipped model for a task that is used when none is named; faces where the detector of things is not installed, which
- * is said. Errors: `usage/model`.
+ * The shipped model for a task that is used when none is named; faces where the detector of things is not installed,
+ * which is said. Errors: `usage/model`.
  */
 function defaultModel(task: string): ModelFile {
   const entry = defaultEntry(task)

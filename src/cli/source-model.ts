@@ -47,7 +47,9 @@ export interface Source {
   graph: Graph
   /** Of the file. */
   bytes: Uint8Array
-  /** What the model is, in words, e.g. `a float model with int8 weights (dynamic range)`; '8-bit' for a quantized one. */
+  /**
+   * What the model is, in words, e.g. `a float model with int8 weights (dynamic range)`; '8-bit' for a quantized one.
+   */
   stored: string
 }
 

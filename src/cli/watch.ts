@@ -151,7 +151,9 @@ async function run(args: Args): Promise<number> {
   return code
 }
 
-/** The answer; undefined where the frame is at fault, which is told. Errors: what is wrong with the call or the model. */
+/**
+ * The answer; undefined where the frame is at fault, which is told. Errors: what is wrong with the call or the model.
+ */
 async function answerOf(
   answers: Answers,
   question: PictureQuestion,

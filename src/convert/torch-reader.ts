@@ -40,7 +40,10 @@ export class TorchReader {
     return t
   }
 
-  /** Convolution of the tensors `at`.weight and, where it is there, `at`.bias; depthwise when the filter has one input channel. */
+  /**
+   * Convolution of the tensors `at`.weight and, where it is there, `at`.bias; depthwise when the filter has one input
+   * channel.
+   */
   conv(name: string, x: number, at: string, stride = 1): number {
     const weight = `${at}.weight`
     const w = this.get(weight, 4)

@@ -153,7 +153,10 @@ class Blocks {
     return r.unit(`${name}/project`, y, { ...last, act: 'linear' })
   }
 
-  /** Depthwise before the expansion, in its middle and at its end, each if it is there. The stride is the middle's, else the first's. */
+  /**
+   * Depthwise before the expansion, in its middle and at its end, each if it is there. The stride is the middle's, else
+   * the first's.
+   */
   private universal(name: string, x: number, at: string, { stride, act }: Step): number {
     const { r } = this
     const part = (y: number, of: string, o: { stride?: number; act: Nonlinearity }): number =>
@@ -193,8 +196,8 @@ function familyOf(state: StateDict, hint: string): Family {
 }
 
 /**
- * A float graph of the weights. `says`: the architecture's name where something beside the weights has it; of a `tf_` one
- * convolutions pad as TensorFlow's and batch norms have its epsilon, which the weights don't tell.
+ * A float graph of the weights. `says`: the architecture's name where something beside the weights has it; of a `tf_`
+ * one convolutions pad as TensorFlow's and batch norms have its epsilon, which the weights don't tell.
  * Errors: `format/pytorch`.
  */
 export function timm(

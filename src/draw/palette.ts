@@ -12,7 +12,9 @@ const OKABE_ITO: readonly Colour[] = [
   [240, 228, 66],
 ]
 
-/** The i-th colour; beyond the seven they come again, each round darker or lighter, so that lightness tells them apart. */
+/**
+ * The i-th colour; beyond the seven they come again, each round darker or lighter, so that lightness tells them apart.
+ */
 export function paletteColour(i: number): Colour {
   const base = OKABE_ITO[i % OKABE_ITO.length]!
   const round = Math.floor(i / OKABE_ITO.length) % 5

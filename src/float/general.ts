@@ -5,7 +5,9 @@ import type { Values } from './values.ts'
 
 const SQRT_2_PI = Math.sqrt(2 / Math.PI)
 
-/** The error function to 1.2e-7. Source: Abramowitz and Stegun 7.1.26's successor, W. J. Cody's erfc as a Chebyshev fit. */
+/**
+ * The error function to 1.2e-7. Source: Abramowitz and Stegun 7.1.26's successor, W. J. Cody's erfc as a Chebyshev fit.
+ */
 function erf(x: number): number {
   const z = Math.abs(x)
   const t = 1 / (1 + 0.5 * z)

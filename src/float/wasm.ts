@@ -335,8 +335,8 @@ export function finish(
 }
 
 /**
- * For each channel of rows [count, taps, C]: sums over rows of the products of its taps, [C] of [taps, taps], and of the
- * taps, [C] of [taps].
+ * For each channel of rows [count, taps, C]: sums over rows of the products of its taps, [C] of [taps, taps], and of
+ * the taps, [C] of [taps].
  */
 export function tapProducts(
   rows: Float32Array,
@@ -439,7 +439,10 @@ export interface NoisyRows {
   cost: Float64Array
 }
 
-/** Makes the function that adds to `gradient` and returns the cost. It keeps its arrays in the module until another is made. */
+/**
+ * Makes the function that adds to `gradient` and returns the cost. It keeps its arrays in the module until another is
+ * made.
+ */
 export function weightNoise(
   { weight, cost }: NoisyRows,
   n: number,

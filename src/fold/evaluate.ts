@@ -517,7 +517,9 @@ function padded(s: Site, value: Uint8Array): Uint8Array[] | undefined {
 /** Whether an op of this type can be a constant. */
 export const canEvaluate = (type: OpType): boolean => Object.hasOwn(EVALUATORS, type)
 
-/** Contents of the outputs; undefined when this form of the op is not computed ahead. Requires: inputs are constants. */
+/**
+ * Contents of the outputs; undefined when this form of the op is not computed ahead. Requires: inputs are constants.
+ */
 export function evaluate(s: Site): Uint8Array[] | undefined {
   const rule = EVALUATORS[s.op.type] as ((s: Site, a: object) => Result) | undefined
   const made = rule?.(s, s.op.attrs)

@@ -46,8 +46,8 @@ export interface SliceMasks {
 }
 
 /**
- * Source: tensorflow/lite/kernels/strided_slice.cc. Undefined for more indices than dimensions, a step of 0, or a shrunk
- * axis whose index lies outside.
+ * Source: tensorflow/lite/kernels/strided_slice.cc. Undefined for more indices than dimensions, a step of 0, or a
+ * shrunk axis whose index lies outside.
  */
 export function slicesOf(
   shape: readonly number[],

@@ -1,7 +1,7 @@
 /**
  * Whether a stored program may run. Kernels check nothing, so what a file says is checked before: that the tables and
- * records are whole and lie apart, below the arena; that all a program writes begins in the arena, goes upwards and can't
- * wrap around; and how much work it is. Reads may lie anywhere: outside of the memory they trap.
+ * records are whole and lie apart, below the arena; that all a program writes begins in the arena, goes upwards and
+ * can't wrap around; and how much work it is. Reads may lie anywhere: outside of the memory they trap.
  *
  * What is not known here is not allowed: the graph is compiled instead.
  */
@@ -650,7 +650,9 @@ interface Reader {
   floats: readonly number[]
 }
 
-/** Reads records one at a time: what `read` gives holds until the next record of that name, so that little is garbage. */
+/**
+ * Reads records one at a time: what `read` gives holds until the next record of that name, so that little is garbage.
+ */
 class Records {
   readonly #readers = new Map<RecordName, Reader>()
   readonly #view: DataView
@@ -762,8 +764,8 @@ function workOf(entries: readonly Entry[], records: Records, room: Room): number
 }
 
 /**
- * Whether the tables and records of a program are sound. Its `headFits`. `view`: memory from address `base` on, as it is
- * before the first run, to the arena at least where tables are.
+ * Whether the tables and records of a program are sound. Its `headFits`. `view`: memory from address `base` on, as it
+ * is before the first run, to the arena at least where tables are.
  */
 export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean {
   const { memoryBytes, arenaAddress, arenaBytes, header } = head

@@ -15,7 +15,10 @@ export const MAX_OPS = 2 ** 18
 
 const damaged = 'the file is damaged'
 
-/** Kinds of attributes. `count`: 1 to 65535 (strides, windows); `limit`: 1 to a million; `dimensions`: a list, or absent; `mark`: true, or absent. */
+/**
+ * Kinds of attributes. `count`: 1 to 65535 (strides, windows); `limit`: 1 to a million; `dimensions`: a list, or
+ * absent; `mark`: true, or absent.
+ */
 type Kind =
   | 'padding'
   | 'activation'

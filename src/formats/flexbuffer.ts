@@ -1,5 +1,6 @@
 /**
- * FlexBuffers as far as TFLite's custom ops need them: one flat map from names to numbers and booleans. In reading, every offset is checked before it is followed; nothing recurses.
+ * FlexBuffers as far as TFLite's custom ops need them: one flat map from names to numbers and booleans. In reading,
+ * every offset is checked before it is followed; nothing recurses.
  * Source: https://flatbuffers.dev/flatbuffers_internals/ (FlexBuffers), flexbuffers.h of google/flatbuffers
  */
 import { ThimbleError } from '../errors.ts'

@@ -4,7 +4,9 @@ import { littleEndian } from '../words.ts'
 import { DECONVOLUTION, opName, type RawOp } from './tflite-ops.ts'
 import type { Read } from './tflite-variables.ts'
 
-/** MediaPipe's transposed convolutions in the order of TRANSPOSE_CONV's inputs; `reads` gets the sizes of their results. */
+/**
+ * MediaPipe's transposed convolutions in the order of TRANSPOSE_CONV's inputs; `reads` gets the sizes of their results.
+ */
 export function resolveDeconvolutions(raws: readonly RawOp[], reads: Read[]): readonly RawOp[] {
   return raws.map((raw) => {
     const result = reads[raw.outputs[0] ?? -1]?.tensor

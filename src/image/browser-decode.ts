@@ -1,6 +1,6 @@
 /**
- * Encoded image to pixels where nothing of Node may be needed: with the image module, loaded when it is first needed, or
- * with the browser's own decoder where there is one.
+ * Encoded image to pixels where nothing of Node may be needed: with the image module, loaded when it is first needed,
+ * or with the browser's own decoder where there is one.
  */
 import { decompress } from '../compressed.ts'
 import type { HostBlob } from '../host.ts'

@@ -177,8 +177,8 @@ export class Preprocessor {
 
   /**
    * The input tensor's values for an image, in `out` (of the input's dtype and length) or a new array.
-   * `how.mean` and `how.std` belong to the tensor's channels in their order: with `bgr`, the first is blue's. Raw frames
-   * become RGB row by row, where the resize can read them so.
+   * `how.mean` and `how.std` belong to the tensor's channels in their order: with `bgr`, the first is blue's. Raw
+   * frames become RGB row by row, where the resize can read them so.
    */
   run(picture: Picture, out?: TypedArray): TypedArray {
     const rows = rowsOf(picture)

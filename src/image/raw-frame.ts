@@ -10,8 +10,9 @@ export type PixelFormat =
 /**
  * A raw frame. Packed formats are rows of pixels, `stride` bytes apart (default: no gap). `yuv420` (I420) has three
  * planes, `nv12` and `nv21` two: luma at full and colour at half resolution (rounded up); `stride` is the luma's, and
- * I420's colour planes have half of it (rounded up). `yuv422` and `yuv444` are three planes with colour at half and full width
- * and full height, `yuyv` and `uyvy` one, of pairs of pixels. YUV is BT.601 with video range unless `fullRange`.
+ * I420's colour planes have half of it (rounded up). `yuv422` and `yuv444` are three planes with colour at half and
+ * full width and full height, `yuyv` and `uyvy` one, of pairs of pixels. YUV is BT.601 with video range unless
+ * `fullRange`.
  */
 export interface RawFrame {
   data: Uint8Array | Uint8ClampedArray
@@ -169,7 +170,9 @@ export function checkRaw(frame: RawFrame): void {
 /** Whether a frame is YUV. */
 export const isYuv = ({ format }: RawFrame): boolean => CHANNELS[format] === undefined
 
-/** A frame of pixels, checked: bytes to a pixel and a row of them, and whether blue comes first. Errors: `image/pixels`. */
+/**
+ * A frame of pixels, checked: bytes to a pixel and a row of them, and whether blue comes first. Errors: `image/pixels`.
+ */
 function packedLayout(frame: RawFrame): { channels: 1 | 3 | 4; row: number; stride: number; swapped: boolean } {
   const { data, width, height, format } = frame
   const channels = CHANNELS[format] as 1 | 3 | 4

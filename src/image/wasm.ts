@@ -1,6 +1,7 @@
 /**
- * Encoded picture to pixels or to the input tensor, through the image module (assembly/image.ts): decoding, resizing and
- * tables run in WebAssembly. The same on every host; `thimble/image.wasm` is the module for those that may not compile.
+ * Encoded picture to pixels or to the input tensor, through the image module (assembly/image.ts): decoding, resizing
+ * and tables run in WebAssembly. The same on every host; `thimble/image.wasm` is the module for those that may not
+ * compile.
  */
 import type { WasmModule } from '../host.ts'
 import { ThimbleError } from '../errors.ts'
@@ -55,7 +56,9 @@ const HINTS = [
   'scale it down first, or raise maxBytes',
 ] as const
 
-/** How encoded photos are decoded: `exact` at full size, `fast` JPEGs at 1/2, 1/4 or 1/8 where the model needs no more. */
+/**
+ * How encoded photos are decoded: `exact` at full size, `fast` JPEGs at 1/2, 1/4 or 1/8 where the model needs no more.
+ */
 export type DecodePolicy = 'exact' | 'fast'
 
 export interface DecoderOptions extends Pick<DecodeOptions, 'maxPixels' | 'maxBytes'> {
@@ -140,8 +143,9 @@ export class ImageDecoder {
   }
 
   /**
-   * Fills `out` from a raw frame, as `how` says; undefined for layouts with alpha and for YUV whose colour is not 4:2:0. YUV
-   * becomes RGB row by row where the resize reads it. Errors: `image/pixels`, `image/too-large`, `usage/preprocess`.
+   * Fills `out` from a raw frame, as `how` says; undefined for layouts with alpha and for YUV whose colour is not
+   * 4:2:0. YUV becomes RGB row by row where the resize reads it. Errors: `image/pixels`, `image/too-large`,
+   * `usage/preprocess`.
    */
   prepareFrame(frame: RawFrame, input: TensorInfo, how: Preprocess, out: TypedArray): PrepareTimings | undefined {
     const start = performance.now()

@@ -59,7 +59,9 @@ const notABase = (
     hint,
   })
 
-/** The tensor before the last weights that lead to `output`, or before what only rescales it; and whether weights did. */
+/**
+ * The tensor before the last weights that lead to `output`, or before what only rescales it; and whether weights did.
+ */
 function beforeHead(graph: Graph, output: number): { features: number; head?: OpType } {
   let features = output
   for (;;) {

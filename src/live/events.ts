@@ -1,6 +1,6 @@
 /**
- * Events: something that was asked for is seen in enough of the latest frames, and later no more. A single frame neither
- * begins nor ends one: a detector that blinks gives one event, not ten.
+ * Events: something that was asked for is seen in enough of the latest frames, and later no more. A single frame
+ * neither begins nor ends one: a detector that blinks gives one event, not ten.
  */
 import { ThimbleError } from '../errors.ts'
 

@@ -1,7 +1,7 @@
 /**
  * Motion JPEG: pictures one after the other, in a multipart stream or not. Pictures are found by their markers (ITU-T
- * T.81, B.1), segments jumped over by their lengths, so that a thumbnail within one is not taken for a picture; what lies
- * between pictures, as the boundaries of a multipart stream do, is left out.
+ * T.81, B.1), segments jumped over by their lengths, so that a thumbnail within one is not taken for a picture; what
+ * lies between pictures, as the boundaries of a multipart stream do, is left out.
  */
 import { ByteQueue } from './byte-queue.ts'
 import { type Demuxer, type Found, MAX_FRAME_BYTES } from './demuxer.ts'

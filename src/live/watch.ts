@@ -130,7 +130,8 @@ class Frames {
 
 /**
  * Watches until the source ends or `most` frames are answered. What arrived is answered before an error is thrown.
- * Errors: `runtime/stalled`, `image/truncated`, `image/empty`, `format/fetch`, and those of the demuxer, `ask` and `tell`.
+ * Errors: `runtime/stalled`, `image/truncated`, `image/empty`, `format/fetch`, and those of the demuxer, `ask` and
+ * `tell`.
  */
 export async function watch<Answer>(source: ByteSource, options: WatchOptions<Answer>): Promise<Watched> {
   const { signal, atOnce = 1 } = options

@@ -36,8 +36,8 @@ export interface ByteFunction {
 }
 
 /**
- * How 3x3 convolutions run that may take Winograd's form: `best` chooses, the others are for tests and measurements. All
- * give the same bytes.
+ * How 3x3 convolutions run that may take Winograd's form: `best` chooses, the others are for tests and measurements.
+ * All give the same bytes.
  */
 export type Convolution = 'best' | 'winograd' | 'direct'
 

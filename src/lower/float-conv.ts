@@ -1,6 +1,6 @@
 /**
- * float32 convolutions and matrix products as XNNPACK computes them on x86 with FMA. They run one product after the other:
- * for the small ends of 8-bit models.
+ * float32 convolutions and matrix products as XNNPACK computes them on x86 with FMA. They run one product after the
+ * other: for the small ends of 8-bit models.
  */
 import {
   FLOAT_CONV_COLUMNS,

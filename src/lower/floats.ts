@@ -1,6 +1,7 @@
 /**
- * float32 functions of one variable, by XNNPACK's arithmetic. Of a dequantized 8-bit tensor they are a table of 256: one
- * of floats where somebody needs the numbers, one of bytes where the result is quantized again. Others are computed.
+ * float32 functions of one variable, by XNNPACK's arithmetic. Of a dequantized 8-bit tensor they are a table of 256:
+ * one of floats where somebody needs the numbers, one of bytes where the result is quantized again. Others are
+ * computed.
  */
 import {
   OP_DEQUANTIZE,

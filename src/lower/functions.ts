@@ -1,7 +1,7 @@
 /**
  * Activations that are a function of one 8-bit tensor, element by element: x * logistic(x), hard-swish and GELU spelled
- * out in ops. Each is one table, composed of what every op gives for the 256 bytes, and read from the first tensor; the ops
- * in between then have no reader and are left out.
+ * out in ops. Each is one table, composed of what every op gives for the 256 bytes, and read from the first tensor; the
+ * ops in between then have no reader and are left out.
  */
 import { OP_BINARY, OP_COMBINE, OP_LUT } from '../generated/layout.ts'
 import type { ByteFunction, Context } from './context.ts'

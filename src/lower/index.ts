@@ -272,7 +272,8 @@ function lowerOutputs(cx: Context): Port[] {
 }
 
 /**
- * Lowers a whole settled graph (fold/index.ts). Ops without a rule are collected in `unsupported`; anything else wrong is thrown.
+ * Lowers a whole settled graph (fold/index.ts). Ops without a rule are collected in `unsupported`; anything else wrong
+ * is thrown.
  */
 export function lower(graph: Graph, options: LowerOptions): Lowered {
   const cx = new Context(graph, options)

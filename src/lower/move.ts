@@ -31,7 +31,10 @@ export const loopsOf = (shape: readonly number[], from: readonly number[], to: r
 /** Most loops of one strided-copy record. */
 const MOST = 4
 
-/** Emits a copy. Loops that run on through each other are one; of more than four, the shortest become steps of their own. */
+/**
+ * Emits a copy. Loops that run on through each other are one; of more than four, the shortest become steps of their
+ * own.
+ */
 export function moveBytes(cx: Context, move: Move): void {
   const { from, to, kernel, inOffset = 0, outOffset = 0 } = move
   if (move.loops.some((l) => l.size === 0)) return

@@ -163,8 +163,8 @@ export interface Split {
 }
 
 /**
- * Channels in panels of `nr`, one after the other in the output; where they are no multiple of it, the last panel has the
- * last `nr` channels, some of them again.
+ * Channels in panels of `nr`, one after the other in the output; where they are no multiple of it, the last panel has
+ * the last `nr` channels, some of them again.
  */
 export function splitPanels(channels: number, nr: number, constants: readonly Buffer[]): Split | undefined {
   if (channels < nr) return undefined

@@ -113,7 +113,9 @@ const padded = (dims: readonly Dim[]): Dim[] => [
   ...dims,
 ]
 
-/** Dimensions by what happens to them. Errors: `lower/shape`; unsupported: more than four separate reduced dimensions. */
+/**
+ * Dimensions by what happens to them. Errors: `lower/shape`; unsupported: more than four separate reduced dimensions.
+ */
 export function reduceLoops(cx: Context, shape: readonly number[], width: number): ReduceLoops {
   const { type } = cx.op
   const out = cx.output()

@@ -209,7 +209,9 @@ function constantElement(cx: Context, position: number): Uint8Array {
   return t.dtype === 'uint8' ? t.data.map((v) => v ^ 0x80) : t.data
 }
 
-/** Where the elements along one dimension of a mirrored image come from: runs of input positions, forwards or backwards. */
+/**
+ * Where the elements along one dimension of a mirrored image come from: runs of input positions, forwards or backwards.
+ */
 function mirrorRuns(
   size: number,
   before: number,

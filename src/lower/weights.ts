@@ -259,7 +259,9 @@ export interface Filter {
   bias: Int32Array
 }
 
-/** For kernels that take scales of any sign. Errors: `lower/quantization`, `lower/shape`; unsupported by name otherwise. */
+/**
+ * For kernels that take scales of any sign. Errors: `lower/quantization`, `lower/shape`; unsupported by name otherwise.
+ */
 export function filterOf(cx: Context, w: Tensor, b: Tensor | undefined, channels: number): Filter {
   if (!w.data || (b && !b.data)) throw new Unsupported('filter and bias must be constants')
   const p = w.quantization

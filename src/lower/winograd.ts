@@ -1,6 +1,6 @@
 /**
- * CONV_2D 3x3 by fewer products, exactly: with stride 1 by Winograd's F(4x4,3x3) in integers (assembly/kernels/winograd.ts),
- * with stride 2 by phases (polyphase.ts).
+ * CONV_2D 3x3 by fewer products, exactly: with stride 1 by Winograd's F(4x4,3x3) in integers
+ * (assembly/kernels/winograd.ts), with stride 2 by phases (polyphase.ts).
  */
 import { OP_POLYPHASE, OP_WINOGRAD } from '../generated/layout.ts'
 import type { Kernels } from '../types.ts'
@@ -118,8 +118,8 @@ function possible(cx: Context, weights: Weights, win: Window): FewerProducts | u
 type Cost = readonly [product: number, input: number, output: number]
 
 /**
- * Measured on Zen 3 with Node 26 (`npm run bench:kernels -- 'conv 3x3'` shows where it leads); only ratios count. By kernel
- * set and channels a panel.
+ * Measured on Zen 3 with Node 26 (`npm run bench:kernels -- 'conv 3x3'` shows where it leads); only ratios count. By
+ * kernel set and channels a panel.
  */
 const COSTS: Readonly<Record<string, Record<'direct' | FewerProducts['name'], Cost>>> = {
   'x86 8': { direct: [14.9, 0, 20], winograd: [3.44, 22, 52], polyphase: [2.45, 15, 8] },

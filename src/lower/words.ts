@@ -158,7 +158,10 @@ export function emitWords(cx: Context, { kind, a, b, y, dims }: Words): void {
   )
 }
 
-/** Functions of two tensors of 32- or 64-bit words. LiteRT ends with an error where an integer divisor is 0; here the result is. */
+/**
+ * Functions of two tensors of 32- or 64-bit words. LiteRT ends with an error where an integer divisor is 0; here the
+ * result is.
+ */
 export function lowerArithmetic(cx: Context): void {
   const { type } = cx.op
   const out = cx.output()

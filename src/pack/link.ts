@@ -28,8 +28,8 @@ export interface LinkOptions {
   /** The memory image: bytes at absolute addresses; may not overlap each other or the runtime's own static data. */
   data: readonly DataSegment[]
   /**
-   * Bytes that stay out of memory, as a passive segment: `thimble_invoke` and `thimble_reset` are then those of programs
-   * in slices (assembly/exec.ts).
+   * Bytes that stay out of memory, as a passive segment: `thimble_invoke` and `thimble_reset` are then those of
+   * programs in slices (assembly/exec.ts).
    */
   flash?: Uint8Array | undefined
   /** Where the memory comes from, where the module does not have it for itself: it is imported then, not exported. */
@@ -55,7 +55,10 @@ export interface Linked {
   functions: number
 }
 
-/** Exports that are there for the linker alone: of kernels, GEMM forms, slices and, where pictures are read, heads and outputs. */
+/**
+ * Exports that are there for the linker alone: of kernels, GEMM forms, slices and, where pictures are read, heads and
+ * outputs.
+ */
 export const LINKER_EXPORT = /^(kernel|gemm|head|sink)_(\d+)$|^relaxed_dot_is_signed$|^flash_/
 
 /** The function that brings slices of a program into memory. */
@@ -101,8 +104,8 @@ export function linkModule(options: LinkOptions): Linked {
 }
 
 /**
- * A runtime with those kernels only whose opcodes `keeps` takes, without the exports that tell a linker where each is: a
- * module for hosts that load what they run into it.
+ * A runtime with those kernels only whose opcodes `keeps` takes, without the exports that tell a linker where each is:
+ * a module for hosts that load what they run into it.
  */
 export function cutRuntime(
   runtime: Uint8Array,

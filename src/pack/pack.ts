@@ -31,8 +31,8 @@ export type Target = (typeof TARGETS)[number]
 
 export interface PackOptions {
   /**
-   * `core` (default): no imports. `wasi`: a command. `component`: a component that exports `thimble:vision/model`. `http`:
-   * one that exports `wasi:http/incoming-handler`.
+   * `core` (default): no imports. `wasi`: a command. `component`: a component that exports `thimble:vision/model`.
+   * `http`: one that exports `wasi:http/incoming-handler`.
    */
   target?: Target
   /** With `component`: raw tensors alone, even where the model is one for pictures. */
@@ -44,9 +44,9 @@ export interface PackOptions {
    */
   kernels?: Kernels | undefined
   /**
-   * `size`: 8-bit weights and the smallest arena. `speed`: whatever is fastest. Default: for scalar whichever takes less
-   * memory; for the SIMD variants 8-bit weights where they are estimated to cost at most 3 % of the time, and the arena
-   * of `speed`.
+   * `size`: 8-bit weights and the smallest arena. `speed`: whatever is fastest. Default: for scalar whichever takes
+   * less memory; for the SIMD variants 8-bit weights where they are estimated to cost at most 3 % of the time, and the
+   * arena of `speed`.
    */
   plan?: 'speed' | 'size' | undefined
   /**
@@ -76,7 +76,9 @@ export interface PackSizes {
   functions: number
   /** Records and constants that are no part of linear memory; slices of them are, in the arena. */
   flashBytes: number
-  /** Of linear memory: static data below the program, op records, weights and tables, state, arena, over-read margin. */
+  /**
+   * Of linear memory: static data below the program, op records, weights and tables, state, arena, over-read margin.
+   */
   staticBytes: number
   planBytes: number
   weightBytes: number
@@ -216,7 +218,9 @@ function compileFor(
 /** Pages that the memory of commands and components may grow to, for pictures and other large questions: 1 GiB. */
 const MAX_PAGES = 16384
 
-/** What a module that reads pictures answers; undefined for a module of tensors alone. Errors: as those of wasiCommand. */
+/**
+ * What a module that reads pictures answers; undefined for a module of tensors alone. Errors: as those of wasiCommand.
+ */
 function picturesOf(graph: Graph, { target = 'core', raw = false }: PackOptions): PictureTask | undefined {
   if (target === 'core' || raw) return undefined
   const task = (): PictureTask => wasiCommand(graph, '', 0).task
@@ -355,8 +359,8 @@ function sizesOf({ program, extent, linked, wasm, shellMemoryBytes }: Parts): Pa
 
 /**
  * Packs a graph: for target `core` as a module of the packed ABI (no imports, fixed memory, only the kernels it uses),
- * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures), for `component` and `http` as
- * components.
+ * for `wasi` as a command (imports wasi_snapshot_preview1 only, memory grows for pictures), for `component` and `http`
+ * as components.
  * Errors: `lower/…`, `plan/…`; `usage/target`; for wasi and http `usage/not-a-classifier`, `usage/head`,
  * `image/unsupported-input`.
  */

@@ -48,8 +48,8 @@ interface Neighbours {
 const MOST_PAIRS = 4e6
 
 /**
- * Pairs of buffers that live at the same time, one after the other; undefined: too many. `byFirst`: the buffers by their
- * first step.
+ * Pairs of buffers that live at the same time, one after the other; undefined: too many. `byFirst`: the buffers by
+ * their first step.
  */
 function pairsAlive(requests: readonly Request[], byFirst: Int32Array): number[] | undefined {
   const pairs: number[] = []
@@ -209,8 +209,8 @@ export function liveMaximum(requests: readonly Request[]): number {
 }
 
 /**
- * Each buffer at its first step into the lowest gap that is large enough, without overlays: for models with thousands of
- * buffers alive at the same time. `byFirst`, `byLast`: the buffers by their first and (from the end) last steps.
+ * Each buffer at its first step into the lowest gap that is large enough, without overlays: for models with thousands
+ * of buffers alive at the same time. `byFirst`, `byLast`: the buffers by their first and (from the end) last steps.
  */
 function placeInTurn(
   requests: readonly Request[],

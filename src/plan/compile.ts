@@ -125,7 +125,10 @@ export function ports(list: readonly Port[]): ProgramPort[] {
   return list.map((p) => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
 }
 
-/** Ops that a compiler for other hardware, TensorFlow's own runtime or an export leaves in a file, and what to do about them. */
+/**
+ * Ops that a compiler for other hardware, TensorFlow's own runtime or an export leaves in a file, and what to do about
+ * them.
+ */
 const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
   [
     /^CUSTOM edgetpu-custom-op/,

@@ -1,7 +1,7 @@
 /**
  * Units to op tables: one table a thread, records behind it, written at absolute addresses. With several threads every
- * unit that is worth it is split by output rows, or by channels where that shares the work better; its rings and scratch
- * are private to each thread; barriers keep units in order.
+ * unit that is worth it is split by output rows, or by channels where that shares the work better; its rings and
+ * scratch are private to each thread; barriers keep units in order.
  */
 import { ThimbleError } from '../errors.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
@@ -14,8 +14,8 @@ import { firstRows, shareStart } from './schedule.ts'
 type Part = readonly [from: number, to: number]
 
 /**
- * One entry of an op table. `first`, `rows`: the share of output rows; `part`: of channels. `unit`: whose private buffers
- * it uses.
+ * One entry of an op table. `first`, `rows`: the share of output rows; `part`: of channels. `unit`: whose private
+ * buffers it uses.
  */
 export type TableItem =
   | { kind: 'step'; step: Step; first: number; rows: number; part?: Part; unit: Unit; opIndex: number; group?: number }

@@ -63,7 +63,9 @@ interface Slice {
   inner: Slice[][]
   /** Times that it is brought in by one inference. */
   times: number
-  /** Set by `layOut`: where it lies in the segment, head to runs, constants, and the runs of them that are not zeros. */
+  /**
+   * Set by `layOut`: where it lies in the segment, head to runs, constants, and the runs of them that are not zeros.
+   */
   from: number
   prefix: number
   region: Uint8Array

@@ -81,7 +81,8 @@ export function overlayable(steps: readonly Step[], from: Value): boolean {
 
 /**
  * How far before `from` the group's result must begin so that no row is overwritten before it was read for the last
- * time. `from` is `overlayable`. `byRows`: a single step computes each row in several goes, and reads its input in each.
+ * time. `from` is `overlayable`. `byRows`: a single step computes each row in several goes, and reads its input in
+ * each.
  */
 export function overlayMargin(steps: readonly Step[], bandRows: number, from: Value, byRows = false): number {
   const first = steps[0]!

@@ -53,7 +53,9 @@ function outline(graph: Graph, scheme: Scheme): Graph {
   return { ...source, tensors }
 }
 
-/** Ops that a quantized graph can't run, each as `OP at op N (reason)`. Errors: those of `settle` for impossible shapes. */
+/**
+ * Ops that a quantized graph can't run, each as `OP at op N (reason)`. Errors: those of `settle` for impossible shapes.
+ */
 export const runBlockers = (graph: Graph): string[] =>
   lower(settle(graph), { variant: 'simd', kernels: 'generic', compact: false }).unsupported.map(
     ({ op, index, reason }) => `${op} at op ${index} (${reason})`,

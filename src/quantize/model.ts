@@ -158,8 +158,8 @@ async function comparing(graph: Graph, given: readonly CalibrationInput[]): Prom
 /**
  * The int8 form of a float model. `model`: a path, file URL or the bytes of what `thimble quantize` reads (Keras,
  * PyTorch state dicts, ONNX, TensorFlow.js, float .tflite). `calibration`: photos of what it will see, in anything that
- * `classify` takes, or arrays in the model's own units. Takes seconds to a minute of one processor: in a page, call it in
- * a worker.
+ * `classify` takes, or arrays in the model's own units. Takes seconds to a minute of one processor: in a page, call it
+ * in a worker.
  * Errors: those of the readers; `lower/unsupported-op` naming, before any work, all that the result could not run;
  * `lower/quantization`, `usage/calibration`, `usage/option`, `image/…`.
  *

@@ -74,8 +74,8 @@ function withOwnGrids(graph: Graph, scheme: Scheme): Graph {
 }
 
 /**
- * x * relu6(x + 3) / 6 in the place of HARD_SWISH, which LiteRT has no kernel of 16 bits for; as exact in 16 bits as the
- * one op would be.
+ * x * relu6(x + 3) / 6 in the place of HARD_SWISH, which LiteRT has no kernel of 16 bits for; as exact in 16 bits as
+ * the one op would be.
  */
 function withoutHardSwish(graph: Graph): Graph {
   const tensors = [...graph.tensors]

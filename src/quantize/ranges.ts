@@ -7,9 +7,9 @@ import { isClassifier, probedOutputs } from './outputs.ts'
 import type { Scheme } from './scheme.ts'
 
 /**
- * `minmax`: everything seen. `wide`: and some room beyond. `percentile`: all but the outermost values. `mse`: least squared
- * error of the tensor, on photos that the range was not taken from. After equalization `minmax` is best: every channel
- * fills the range then, and clipping would cut the peaks of all of them.
+ * `minmax`: everything seen. `wide`: and some room beyond. `percentile`: all but the outermost values. `mse`: least
+ * squared error of the tensor, on photos that the range was not taken from. After equalization `minmax` is best: every
+ * channel fills the range then, and clipping would cut the peaks of all of them.
  */
 export const RANGE_METHODS = ['minmax', 'wide', 'percentile', 'mse'] as const
 export type RangeMethod = (typeof RANGE_METHODS)[number]
@@ -219,8 +219,8 @@ const roomy = ([lo, hi]: readonly [number, number]): readonly [number, number] =
 ]
 
 /**
- * How far `wide` goes beyond everything seen, at both ends: for networks where a few photos that calibration has not seen
- * go far beyond. Others lose a decibel by coarser steps. Measured: docs/quantization.md, "Headroom".
+ * How far `wide` goes beyond everything seen, at both ends: for networks where a few photos that calibration has not
+ * seen go far beyond. Others lose a decibel by coarser steps. Measured: docs/quantization.md, "Headroom".
  */
 const WIDER = 1.15
 

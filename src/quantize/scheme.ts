@@ -4,8 +4,8 @@ import type { Op, Quantization } from '../graph.ts'
 
 /**
  * `int8`: activations of 8 bits with a zero point, biases of 32. `int16x8`: activations of 16 bits around zero, biases
- * of 64, as TensorFlow's converter writes them; four times the bits where it counts, at twice the memory and much of the
- * speed.
+ * of 64, as TensorFlow's converter writes them; four times the bits where it counts, at twice the memory and much of
+ * the speed.
  */
 export type SchemeName = 'int8' | 'int16x8'
 

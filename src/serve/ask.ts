@@ -61,7 +61,9 @@ function askClassifier({ classifier, reduced }: Extract<Opened, { task: 'classif
   }
 }
 
-/** An asker whose network has a threshold of its own: one that was made for another is made anew, the latest are kept. */
+/**
+ * An asker whose network has a threshold of its own: one that was made for another is made anew, the latest are kept.
+ */
 function byThreshold<T>(make: (threshold?: number) => Promise<T>): (threshold?: number) => Promise<T> {
   const made = new Map<number | undefined, Promise<T>>()
   return (threshold) => {

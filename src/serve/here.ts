@@ -28,7 +28,9 @@ export interface HereOptions {
   image: WasmModule
   /** Most pixels and bytes of memory for a picture. */
   imageLimits?: Pick<DecodeOptions, 'maxPixels' | 'maxBytes'>
-  /** How pictures are read to be classified; `fast` reads large JPEGs at a part of their size, which the answer says. */
+  /**
+   * How pictures are read to be classified; `fast` reads large JPEGs at a part of their size, which the answer says.
+   */
   decode?: DecodePolicy
   /** Names of the models that describe the faces which a detector finds. */
   faces?: { landmarks?: string; ageGender?: string; expression?: string }

@@ -1,4 +1,6 @@
-/** Questions about a picture, a set of tensors or a model, and their answers: what `serve`, `watch` and Workers share. */
+/**
+ * Questions about a picture, a set of tensors or a model, and their answers: what `serve`, `watch` and Workers share.
+ */
 import type { TensorInfo, TypedArray } from '../types.ts'
 import type { RawFrame } from '../image/source.ts'
 import { checkValue, type Rule } from '../options.ts'

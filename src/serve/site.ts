@@ -1,4 +1,7 @@
-/** The page of examples/web as files: for `thimble serve`, and to be laid out for a static host. Files are read when asked for. */
+/**
+ * The page of examples/web as files: for `thimble serve`, and to be laid out for a static host. Files are read when
+ * asked for.
+ */
 import { createHash } from 'node:crypto'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { extname, join, posix } from 'node:path'

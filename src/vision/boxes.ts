@@ -78,7 +78,10 @@ export function overlap(a: Corners, b: Corners): number {
   return (width * height) / (areaA + areaB - width * height)
 }
 
-/** Candidates beyond this many are dropped, the worst first, so that a low threshold can't take minutes (Ultralytics' limit). */
+/**
+ * Candidates beyond this many are dropped, the worst first, so that a low threshold can't take minutes (Ultralytics'
+ * limit).
+ */
 const MAX_CANDIDATES = 30_000
 
 /** Best score first, equal scores in the given order. */

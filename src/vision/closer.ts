@@ -34,8 +34,8 @@ function lookAt(
 }
 
 /**
- * Detections of `detect` that score at least `threshold`, and of the weaker ones those that do so in every square around
- * them: there they have the lower of those scores. Best first.
+ * Detections of `detect` that score at least `threshold`, and of the weaker ones those that do so in every square
+ * around them: there they have the lower of those scores. Best first.
  */
 export function withCloserLooks(
   image: PixelImage,

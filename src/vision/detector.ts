@@ -112,7 +112,8 @@ export function chooser(
 /**
  * Makes a detector of a loaded model: one whose file says how its outputs are coded, or whose outputs are recognised
  * (docs/heads.md), or with the `head` option.
- * Errors: `usage/not-a-detector`, `usage/head`, `usage/option`, `format/metadata`, `format/shape`, `image/unsupported-input`.
+ * Errors: `usage/not-a-detector`, `usage/head`, `usage/option`, `format/metadata`, `format/shape`,
+ * `image/unsupported-input`.
  *
  * @example
  * import { readFile } from 'node:fs/promises'

@@ -52,8 +52,8 @@ export interface FaceModels {
 /** A detector's options, and how weak a face may be to get a second chance. */
 export interface FaceOptions extends DetectorOptions {
   /**
-   * Faces that score less than the threshold but at least this are looked at again from closer, twice; those that reach it
-   * both times count. Each costs two runs of the detector. Default 0.15; 1: none are.
+   * Faces that score less than the threshold but at least this are looked at again from closer, twice; those that reach
+   * it both times count. Each costs two runs of the detector. Default 0.15; 1: none are.
    */
   closerLook?: number
 }

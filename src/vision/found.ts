@@ -34,7 +34,8 @@ export interface CropOptions {
   square?: 'long' | 'short'
   /**
    * Points that give the direction: the crop is turned so that the line from the first to the second points to
-   * `towards` degrees, clockwise from the right (MediaPipe's target angle, with the sign of pictures). Default: upright.
+   * `towards` degrees, clockwise from the right (MediaPipe's target angle, with the sign of pictures). Default:
+   * upright.
    */
   from?: number
   to?: number
@@ -43,8 +44,8 @@ export interface CropOptions {
   shiftX?: number
   shiftY?: number
   /**
-   * `points`: the box around the points of what was found. `circle`: the square around the circle that has `from` in the
-   * middle and `to` on it (MediaPipe's AlignmentPointsRectsCalculator). Default: its own box.
+   * `points`: the box around the points of what was found. `circle`: the square around the circle that has `from` in
+   * the middle and `to` on it (MediaPipe's AlignmentPointsRectsCalculator). Default: its own box.
    */
   around?: 'box' | 'points' | 'circle'
 }

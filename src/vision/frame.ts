@@ -95,7 +95,9 @@ export function preprocessView(image: Size, input: Size, how: Preprocess): View 
   return placedView(image, at, input)
 }
 
-/** Where a view's pixels come from in one direction: both neighbours of each, and how much of the second; none outside. */
+/**
+ * Where a view's pixels come from in one direction: both neighbours of each, and how much of the second; none outside.
+ */
 interface Neighbours {
   /** -1: outside. */
   first: Int32Array
@@ -103,7 +105,10 @@ interface Neighbours {
   weight: Float64Array
 }
 
-/** How a view is sampled: `scale` samples are a pixel of the photo; `centre` is where in a pixel of the input its value is. */
+/**
+ * How a view is sampled: `scale` samples are a pixel of the photo; `centre` is where in a pixel of the input its value
+ * is.
+ */
 interface Sampling {
   fill: number
   scale: number
@@ -257,8 +262,8 @@ function sampleTurned(rows: PixelRows, view: View, { fill, scale, centre }: Samp
 
 /**
  * The view as a picture of the input's size, bilinear; what lies outside the photo gets the value `fill`. Where a pixel
- * of the input covers several of the photo's and `smooth` is set, they are averaged first. `corners`: a pixel's value is
- * that in its upper left corner, as MediaPipe's are (image_to_tensor_converter_opencv.cc, cv::warpPerspective).
+ * of the input covers several of the photo's and `smooth` is set, they are averaged first. `corners`: a pixel's value
+ * is that in its upper left corner, as MediaPipe's are (image_to_tensor_converter_opencv.cc, cv::warpPerspective).
  */
 export function sample(
   photo: Picture,

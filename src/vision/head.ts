@@ -1,4 +1,6 @@
-/** Every kind of head: what a network's outputs mean. Heads are plain JSON; the kinds' own files say what fields mean. */
+/**
+ * Every kind of head: what a network's outputs mean. Heads are plain JSON; the kinds' own files say what fields mean.
+ */
 import { checkValue, having } from '../options.ts'
 import type { BlazeHead } from './heads/blazeface.ts'
 import type { CenterFaceHead } from './heads/centerface.ts'
@@ -25,8 +27,8 @@ import type { YoloxHead } from './heads/yolox.ts'
 export interface Framing {
   /**
    * `letterbox`: whole, centred, the bars gray (Ultralytics). `corner`: whole, in the upper left corner, the rest gray
-   * (YOLOX). `square`: whole, centred to fractions of a pixel, the bars black (MoveNet); `mediapipe`: the same, sampled as
-   * MediaPipe does. Missing: as the preprocessing says.
+   * (YOLOX). `square`: whole, centred to fractions of a pixel, the bars black (MoveNet); `mediapipe`: the same, sampled
+   * as MediaPipe does. Missing: as the preprocessing says.
    */
   framing?: 'letterbox' | 'corner' | 'square' | 'mediapipe'
   /** What an input that does not say it takes: pixels as they are, or brought to 0..1 or -1..1. */

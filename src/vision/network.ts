@@ -28,8 +28,8 @@ export interface VisionOptions {
   /** Class names by index, or a label file's text or bytes. Default: those in the model file, else `class N`. */
   labels?: readonly string[] | string | Uint8Array
   /**
-   * How an image becomes the input tensor. Default: what the head's family does, else what the model file says, else what
-   * its input tensor implies.
+   * How an image becomes the input tensor. Default: what the head's family does, else what the model file says, else
+   * what its input tensor implies.
    */
   preprocess?: Preprocess
   /** What the outputs mean: a kind, or a whole description. Default: recognised. */
@@ -77,7 +77,10 @@ const RANGES = {
   signed: { mean: [127.5], std: [127.5] },
 }
 
-/** The preprocessing where the caller gives none: the file's or the tensor's, with what the head's family is known to do. */
+/**
+ * The preprocessing where the caller gives none: the file's or the tensor's, with what the head's family is known to
+ * do.
+ */
 export function familyPreprocess(input: TensorInfo, model: Pick<Model, 'metadata'>, head: Framing): Preprocess {
   const { preprocess, guessed } = defaultPreprocess(input, model.metadata)
   // A quantized input says by its range what it takes.

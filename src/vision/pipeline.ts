@@ -1,5 +1,6 @@
 /**
- * Several networks on one photo, declared in a row: what finds things, how each is cut out, and what looks at each cutout.
+ * Several networks on one photo, declared in a row: what finds things, how each is cut out, and what looks at each
+ * cutout.
  *
  *     const read = pipeline([detector, crop({ margin: 0.1 }), await createStage(model)])
  *     read.run(photo)      // [{ ...detection, region, results: [answer of the model] }]
@@ -169,7 +170,8 @@ const isRefined = (v: unknown): v is Refined =>
  * import { createDetector, crop, pipeline, pointStage } from 'thimble/vision'
  * const faces = await createDetector(await loadModel('faces.thimble'))
  * const steps = pipeline([faces, crop({ margin: 0.1 }), pointStage(await loadModel('landmarks.thimble'))])
- * for (const { box, points } of steps.run(await decodeImage(await readFile('portrait.jpg')))) console.log(box, points?.length)
+ * for (const { box, points } of steps.run(await decodeImage(await readFile('portrait.jpg')))) console.log(box,
+ * points?.length)
  */
 export function pipeline(
   steps: readonly [Detector | PoseEstimator | Finder, ...(Crop | Stage | PoseEstimator)[]],

@@ -45,8 +45,9 @@ export interface PoseEstimator extends Disposes {
 /** A pose estimator's options. */
 export interface PoseOptions extends DetectorOptions {
   /**
-   * Finds who a landmark network looks at: MediaPipe's detector of faces, palms or people, as a pose estimator. The network
-   * then sees each of them upright in a crop, as in MediaPipe's own pipelines. Default: it sees the whole photo.
+   * Finds who a landmark network looks at: MediaPipe's detector of faces, palms or people, as a pose estimator. The
+   * network then sees each of them upright in a crop, as in MediaPipe's own pipelines. Default: it sees the whole
+   * photo.
    */
   finder?: PoseEstimator
 }

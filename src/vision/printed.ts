@@ -1,4 +1,7 @@
-/** Findings as JSON prints them: the same from every command and route. Coordinates to a tenth of a pixel, scores to four digits. */
+/**
+ * Findings as JSON prints them: the same from every command and route. Coordinates to a tenth of a pixel, scores to
+ * four digits.
+ */
 import type { Box } from './boxes.ts'
 import type { Detection } from './detector.ts'
 import type { Face } from './faces.ts'

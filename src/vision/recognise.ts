@@ -868,7 +868,8 @@ const NETWORK: Rule = {
 }
 
 /**
- * The head of a network; undefined where nothing fits, a classifier's [1, classes] among them. `kind` asks for one kind.
+ * The head of a network; undefined where nothing fits, a classifier's [1, classes] among them. `kind` asks for one
+ * kind.
  * Errors: `format/metadata` for a description that is not one; `usage/head` for a kind that the outputs can't be;
  * `usage/option`.
  *

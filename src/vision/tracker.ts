@@ -25,7 +25,9 @@ export interface TrackerOptions {
   least?: number
   /** What starts a new track must score this. Default: `sure` + 0.1. */
   start?: number
-  /** Least overlap (intersection over union) of a prediction and a sure detection. Default 0.2; unsure ones need 0.5. */
+  /**
+   * Least overlap (intersection over union) of a prediction and a sure detection. Default 0.2; unsure ones need 0.5.
+   */
   overlap?: number
   /** Frames that a track outlives without a match. Default 30. */
   patience?: number

@@ -27,7 +27,8 @@ export function argMax(values: ArrayLike<number>, at: number, count: number, ste
 }
 
 /**
- * Whether no cell within `reach` (1) cells of cell `i` has more heat, in one class of a map [rows, columns, classes (1)].
+ * Whether no cell within `reach` (1) cells of cell `i` has more heat, in one class of a map [rows, columns, classes
+ * (1)].
  */
 export function isPeak(
   heat: ArrayLike<number>,
@@ -76,7 +77,10 @@ export function inner(shape: readonly number[]): readonly number[] {
 export const shapesOf = (outputs: readonly TensorInfo[]): string =>
   outputs.map((o) => `[${o.shape.join(', ')}]`).join(', ')
 
-/** The output with this many elements in its last dimension and altogether, the first behind `after`. Errors: `format/shape`. */
+/**
+ * The output with this many elements in its last dimension and altogether, the first behind `after`. Errors:
+ * `format/shape`.
+ */
 export function outputOf(
   outputs: readonly TensorInfo[],
   { last, total }: { last: number; total: number },

@@ -2,8 +2,8 @@
  * The WASI command as a component, through the official adapter for preview 1, in Wasmtime. The adapter takes a page of
  * the command's memory for itself by memory.grow while the command is running.
  *
- * `@bytecodealliance/jco` (which carries the adapter) and `jco-transpile` (which makes components) are looked for in the
- * engines' npm folder and in THIMBLE_PEERS.
+ * `@bytecodealliance/jco` (which carries the adapter) and `jco-transpile` (which makes components) are looked for in
+ * the engines' npm folder and in THIMBLE_PEERS.
  */
 import { spawnSync } from 'node:child_process'
 import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

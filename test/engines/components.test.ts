@@ -1,6 +1,7 @@
 /**
  * `thimble pack --target component` and `http` in engines that have components: Wasmtime's Python API and command line,
- * JavaScript by jco, validation and composition by wasm-tools and wac. .ci/engines.sh installs them (python, jco, hosts).
+ * JavaScript by jco, validation and composition by wasm-tools and wac. .ci/engines.sh installs them (python, jco,
+ * hosts).
  */
 import { spawn, spawnSync } from 'node:child_process'
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

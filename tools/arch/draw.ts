@@ -1,6 +1,6 @@
 /**
- * docs/architecture.svg: the rooms of src/ by floor, and who imports whom, read from the code. A line's width says how many
- * imports there are; `ground` and `graph` are imported by nearly every room, their lines are left out.
+ * docs/architecture.svg: the rooms of src/ by floor, and who imports whom, read from the code. A line's width says how
+ * many imports there are; `ground` and `graph` are imported by nearly every room, their lines are left out.
  *
  * Usage: npm run arch
  */

@@ -10,7 +10,9 @@ export interface Import {
   to: string
 }
 
-/** The relative modules that a source names: imports of values and of types, `export … from`, `import()`, type queries. */
+/**
+ * The relative modules that a source names: imports of values and of types, `export … from`, `import()`, type queries.
+ */
 function specifiers(path: string, text: string): string[] {
   const found: string[] = []
   const add = (node: ts.Node | undefined): void => {

@@ -1,4 +1,6 @@
-/** The house by floors: which rooms there are, and who may know of whom. test/layers.test.ts holds the imports to it. */
+/**
+ * The house by floors: which rooms there are, and who may know of whom. test/layers.test.ts holds the imports to it.
+ */
 
 export interface Room {
   name: string

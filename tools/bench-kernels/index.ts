@@ -1,11 +1,12 @@
 /**
- * Speed of each kernel on each layer of MobileNet V1, V2 and V3 and on 3x3 convolutions of YOLO, ResNet and VGG: GMAC/s and percent of what the vector units can do at
- * most, measured in the same run; the kernels that `auto` picks on this engine are marked.
+ * Speed of each kernel on each layer of MobileNet V1, V2 and V3 and on 3x3 convolutions of YOLO, ResNet and VGG: GMAC/s
+ * and percent of what the vector units can do at most, measured in the same run; the kernels that `auto` picks on this
+ * engine are marked.
  *
  * Usage: tsx tools/bench-kernels/index.ts [REGEX of a row] [--json] [--rounds N] [--convolution winograd|direct]
  * Every row is one op in a program of its own, made by the real lowering and planner and run by the real runtime. The
- * kernel sets take turns, the best time counts. GMAC/s are those of the plain sum; percent of the peak count the products
- * that a kernel really makes.
+ * kernel sets take turns, the best time counts. GMAC/s are those of the plain sum; percent of the peak count the
+ * products that a kernel really makes.
  */
 import { buildArch, type ArchSpec } from '../../src/arch/index.ts'
 import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../../src/engine.ts'

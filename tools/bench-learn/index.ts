@@ -1,10 +1,11 @@
 /**
- * `npm run bench:learn -- FOLDER… [--base MODEL]… [--shots 1,5,10,20] [--seeds 10] [--classes N] [--asked 40] [--speed RUNS]`
+ * `npm run bench:learn -- FOLDER… [--base MODEL]… [--shots 1,5,10,20] [--seeds 10] [--classes N] [--asked 40] [--speed
+ * RUNS]`
  *
- * FOLDER holds one folder a class. For each number of photos a class, `seeds` times: photos drawn anew, the others asked
- * (at most `asked` a class); accuracy of `thimble learn`'s int8 head, of last-layer training in float, of k-nearest neighbours
- * and of imprinting, as mean and standard deviation. Then half of the classes are not taught: how well the unknown are
- * told from the known. Features are taken once and kept in build/bench-learn.
+ * FOLDER holds one folder a class. For each number of photos a class, `seeds` times: photos drawn anew, the others
+ * asked (at most `asked` a class); accuracy of `thimble learn`'s int8 head, of last-layer training in float, of
+ * k-nearest neighbours and of imprinting, as mean and standard deviation. Then half of the classes are not taught: how
+ * well the unknown are told from the known. Features are taken once and kept in build/bench-learn.
  */
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'

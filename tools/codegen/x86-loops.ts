@@ -1,6 +1,6 @@
 /**
- * The hot loops of matrix products as V8 compiles them for x86, and as it would where the processor has AVX-VNNI: without
- * it V8 makes VPMADDUBSW, VPMADDWD and VPADDD of the relaxed dot product.
+ * The hot loops of matrix products as V8 compiles them for x86, and as it would where the processor has AVX-VNNI:
+ * without it V8 makes VPMADDUBSW, VPMADDWD and VPADDD of the relaxed dot product.
  */
 import { spawnSync } from 'node:child_process'
 import { tool } from './arm-mca.ts'

@@ -223,7 +223,9 @@ ${aside}
 `
 }
 
-/** Links and pictures of a site's pages that lead to no file or to no place on its page, as `index.html: nothing.html`. */
+/**
+ * Links and pictures of a site's pages that lead to no file or to no place on its page, as `index.html: nothing.html`.
+ */
 export function deadLinks(files: ReadonlyMap<string, Buffer>): string[] {
   const dead: string[] = []
   for (const [path, bytes] of files) {

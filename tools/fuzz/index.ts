@@ -9,7 +9,8 @@
  *
  * The invariant: whatever the bytes, a reader ends in a result or in one ThimbleError of one line, within BOUNDS of
  * time and memory (target.ts), and what loads also runs. A worker thread executes instrumented code (instrument.ts); it
- * may die or hang: the input that it had then is the finding. Findings are in build/fuzz/findings; exit code 1 with any.
+ * may die or hang: the input that it had then is the finding. Findings are in build/fuzz/findings; exit code 1 with
+ * any.
  */
 import { createHash } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'

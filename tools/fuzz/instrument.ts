@@ -1,6 +1,6 @@
 /**
- * One script of all targets whose branches count: every branch of src/ (and of fflate) adds to its counter, typed arrays
- * report their size before they are made, and the SIMD image module counts its branches in its own memory.
+ * One script of all targets whose branches count: every branch of src/ (and of fflate) adds to its counter, typed
+ * arrays report their size before they are made, and the SIMD image module counts its branches in its own memory.
  */
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -20,7 +20,9 @@ export const BUILD = join(root, 'build/fuzz')
 /** What the loop must know of the script. */
 export interface Instrumented {
   script: string
-  /** Branches of TypeScript, and those of the image module from byte WASM_COUNTERS of its memory on, four bytes each. */
+  /**
+   * Branches of TypeScript, and those of the image module from byte WASM_COUNTERS of its memory on, four bytes each.
+   */
   branches: number
   wasmBranches: number
   /** Strings and numbers that the sources compare with, as base64. */

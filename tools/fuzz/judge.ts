@@ -56,8 +56,8 @@ async function outcome(target: FuzzTarget, bytes: Uint8Array): Promise<Finding |
 }
 
 /**
- * The finding of an input, if it is one. What seems slow is measured again, in processor time and the best of three: other
- * processes are no finding.
+ * The finding of an input, if it is one. What seems slow is measured again, in processor time and the best of three:
+ * other processes are no finding.
  */
 export async function judge(target: FuzzTarget, bytes: Uint8Array): Promise<Finding | undefined> {
   const start = performance.now()

@@ -1,6 +1,6 @@
 /**
- * Sound models by chance, so that changes to them reach what lies behind the readers: graphs of 8 and 16 bits of many ops,
- * and ONNX files. What they compute does not matter.
+ * Sound models by chance, so that changes to them reach what lies behind the readers: graphs of 8 and 16 bits of many
+ * ops, and ONNX files. What they compute does not matter.
  */
 import type { DType, Graph, OpAttributes, OpType } from '../../src/graph.ts'
 import type { Dice } from '../../test/mutate.ts'

@@ -3,7 +3,8 @@
  * prove the claim of equal bytes: test/goldens/models.json.
  *
  *   npm run goldens              records again (the file is the same unless a network changed)
- *   npm run goldens -- --fresh   asks LiteRT and Thimble about new random inputs and compares, in every variant and plan
+ *   npm run goldens -- --fresh   asks LiteRT and Thimble about new random inputs and compares, in every variant and
+ *   plan
  *
  * Needs a Python with ai-edge-litert 2.3.0 and numpy: THIMBLE_PYTHON, else `python3`.
  */

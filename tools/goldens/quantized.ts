@@ -1,7 +1,7 @@
 /**
- * Quantizes the small networks of test/quantized-nets.ts and records LiteRT's answers for the files, so that a clone alone
- * can prove that they are the same: test/fixtures/quantize/NAME.tflite and answers.json, and the same of the int16x8
- * forms in its folder int16x8.
+ * Quantizes the small networks of test/quantized-nets.ts and records LiteRT's answers for the files, so that a clone
+ * alone can prove that they are the same: test/fixtures/quantize/NAME.tflite and answers.json, and the same of the
+ * int16x8 forms in its folder int16x8.
  *
  *   npx tsx tools/goldens/quantized.ts [int8|int16x8]
  *

@@ -1,7 +1,8 @@
 /**
  * Mutation testing: whether the tests notice when the sources are wrong.
  *
- * Usage: npm run mutate -- src/FOLDER … [--sample N] [--seed S] [--seconds N] [--jobs N] [--tests PART,… | --tests all] [--write] [--list]
+ * Usage: npm run mutate -- src/FOLDER … [--sample N] [--seed S] [--seconds N] [--jobs N] [--tests PART,… | --tests all]
+ * [--write] [--list]
  *   --sample   how many mutants of each folder, drawn with the seed; default 300
  *   --seconds  ends a folder, with what it has, after this time
  *   --tests    only test files whose name contains one of these; without it those that import from the folder
@@ -11,11 +12,12 @@
  *   --list     prints the mutants, runs nothing
  *
  * Every test file is bundled with all mutants of the folder in it (mutants.ts), each behind a comparison. One run with
- * counters tells which test reaches which mutant (kept in build/mutate until a source changes); then each mutant runs in a
- * worker thread of its own, on the tests that reach it, the quickest and those that killed in the same source first, until
- * one fails. A mutant that uses three times the processor time of its tests and 5 s, or ends the worker, is killed too, if
- * a control run of the original is within that time: load is no kill. What is left out (tests of other folders, slow ones)
- * can only kill more. What provably changes nothing is told by rule (mutants.ts). The tree itself is never changed.
+ * counters tells which test reaches which mutant (kept in build/mutate until a source changes); then each mutant runs
+ * in a worker thread of its own, on the tests that reach it, the quickest and those that killed in the same source
+ * first, until one fails. A mutant that uses three times the processor time of its tests and 5 s, or ends the worker,
+ * is killed too, if a control run of the original is within that time: load is no kill. What is left out (tests of
+ * other folders, slow ones) can only kill more. What provably changes nothing is told by rule (mutants.ts). The tree
+ * itself is never changed.
  */
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'

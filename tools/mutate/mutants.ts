@@ -20,9 +20,9 @@ export interface Mutant {
 }
 
 /**
- * The rules. `extreme`: in `if (a < b) b = a` and in `a < b ? a : b`, for `<`, `<=`, `>`, `>=`, whichever side is which:
- * the strict and the other comparison differ where a equals b alone, and there both ways leave the same number. Both sides
- * must be plain reads. A condition joined to it by `&&` changes nothing in that.
+ * The rules. `extreme`: in `if (a < b) b = a` and in `a < b ? a : b`, for `<`, `<=`, `>`, `>=`, whichever side is
+ * which: the strict and the other comparison differ where a equals b alone, and there both ways leave the same number.
+ * Both sides must be plain reads. A condition joined to it by `&&` changes nothing in that.
  */
 const EQUIVALENT = { extreme: 'decides between two numbers that are equal then' } as const
 

@@ -4,9 +4,9 @@
  *
  * Usage: npx tsx tools/quantizers/agreement.ts FLOAT_MODEL --calibration DIR --evaluation DIR [--size N] [--stretch]
  * [--inputs N] [--photos N] [--seed N] [--scheme NAME] [--ranges METHOD] [--layers]
- *   DIR: photos, or one folder of them a class. --size: side of a state dict's input. --stretch: photos are stretched to
- *   it. --inputs: calibration inputs. --photos: at most so many to compare on. --layers: also each tensor's share of the
- *   noise, and how far it is from float with everything before it quantized too
+ *   DIR: photos, or one folder of them a class. --size: side of a state dict's input. --stretch: photos are stretched
+ *   to it. --inputs: calibration inputs. --photos: at most so many to compare on. --layers: also each tensor's share of
+ *   the noise, and how far it is from float with everything before it quantized too
  */
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'

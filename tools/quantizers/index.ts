@@ -7,9 +7,9 @@
  * tools/quantizers/requirements.txt
  * Usage: npx tsx tools/quantizers/index.ts FLOAT_MODEL… --calibration DIR --evaluation DIR [--inputs N] [--seed N]
  * [--size N] [--stretch] [--python PYTHON] [--tensorflow PYTHON] [--name NAME…]
- *   DIR: photos, or one folder of them a class (then top-1 is told as well: classes in the order of the folders' names).
- *   --size, --stretch: side of a state dict's input, and photos stretched to it. --tensorflow: a Python that has TensorFlow.
- *   --name: of each network, in the table
+ *   DIR: photos, or one folder of them a class (then top-1 is told as well: classes in the order of the folders'
+ *   names). --size, --stretch: side of a state dict's input, and photos stretched to it. --tensorflow: a Python that
+ *   has TensorFlow. --name: of each network, in the table
  */
 import { spawn } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'

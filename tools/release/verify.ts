@@ -1,6 +1,7 @@
 /**
- * Whether the package is what its sources say: the commit is built twice, in two folders at once, each with a compiler cache
- * of its own, and packed; both tarballs must hold the same bytes. Prints the SHA-256 of every wasm module and of the tarball.
+ * Whether the package is what its sources say: the commit is built twice, in two folders at once, each with a compiler
+ * cache of its own, and packed; both tarballs must hold the same bytes. Prints the SHA-256 of every wasm module and of
+ * the tarball.
  *
  * Usage: npm run verify-release [-- --cached] [--write]
  *   --cached takes modules from the compiler cache where it has them: minutes less, the compiler is not repeated

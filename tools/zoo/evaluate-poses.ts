@@ -1,6 +1,6 @@
 /**
- * How far points of poses lie from those of MediaPipe's own pose solution: detector, crop and landmarks together. Distances
- * are shares of the diagonal of the box around MediaPipe's points; points that MediaPipe calls visible count.
+ * How far points of poses lie from those of MediaPipe's own pose solution: detector, crop and landmarks together.
+ * Distances are shares of the diagonal of the box around MediaPipe's points; points that MediaPipe calls visible count.
  *
  * Usage: npx tsx tools/zoo/evaluate-poses.ts MEDIAPIPE.json [--float] [--no-finder]
  *   MEDIAPIPE.json  of tools/zoo/mediapipe_pose.py; none of its photos may be a calibration photo

@@ -63,7 +63,9 @@ const V2_ACCURACY: Readonly<Record<number, Accuracy[]>> = {
 /** Best of four on every other of those photos; at 128 none is better than the usual. */
 const V2_SHORTER_SIDE: Readonly<Record<number, number>> = { 160: 200, 96: 150 }
 
-/** torchvision's ImageNet MobileNetV2 for photos of `size` pixels: one set of float weights, a calibration at each size. */
+/**
+ * torchvision's ImageNet MobileNetV2 for photos of `size` pixels: one set of float weights, a calibration at each size.
+ */
 const mobilenetV2 = (size: number): ZooModel => ({
   name: `mobilenet_v2_1.0_${size}`,
   ...(size === 224 ? { default: true, packaged: true } : {}),

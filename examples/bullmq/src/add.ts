@@ -1,6 +1,7 @@
 /**
- * Adds photos to a run: `add SOURCE [--run NAME] [--model MODEL] [--top N]`. SOURCE is a folder, or a file with a path or
- * an address a line. Adding the same list again is harmless: jobs have the same ids, photos with a result are left out.
+ * Adds photos to a run: `add SOURCE [--run NAME] [--model MODEL] [--top N]`. SOURCE is a folder, or a file with a path
+ * or an address a line. Adding the same list again is harmless: jobs have the same ids, photos with a result are left
+ * out.
  */
 import { createHash } from 'node:crypto'
 import { createReadStream, opendirSync, readFileSync, statSync } from 'node:fs'

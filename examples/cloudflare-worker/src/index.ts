@@ -1,8 +1,8 @@
 /**
  * Vision at the edge: the HTTP application of `thimble serve`, with the same routes, errors and limits.
  *
- *   POST /classify, /detect, /faces, /pose, /segment   body: an image file; answers JSON, where a model for it is bundled
- *   POST /v1/vision/…                                  as DeepStack and CodeProject.AI have them
+ *   POST /classify, /detect, /faces, /pose, /segment   body: an image file; answers JSON, where a model for it is
+ *   bundled POST /v1/vision/…                                  as DeepStack and CodeProject.AI have them
  *   /v2/…                                              Open Inference Protocol
  *   GET  /, /healthz, /metrics                         a page to drop a photo on, what is running, counters
  *

@@ -1,6 +1,6 @@
 /**
- * Ops that the float executor and the quantizer have no kernel for, in terms of those that they have: bounds, PReLU, dilation spelled with
- * batches.
+ * Ops that the float executor and the quantizer have no kernel for, in terms of those that they have: bounds, PReLU,
+ * dilation spelled with batches.
  */
 import { windowAlong } from '../../window.ts'
 import { isFloat, type Affine, type Work, type WorkOp } from './work.ts'

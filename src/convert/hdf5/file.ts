@@ -60,7 +60,9 @@ function messagesOf(file: Hdf5Bytes, address: number): Message[] {
   const c = file.at(address)
   const messages: Message[] = []
   const blocks: Cursor[] = []
-  /** Keeps a message; the block that a continuation names joins those to read. `frame`: bytes of signature and checksum. */
+  /**
+   * Keeps a message; the block that a continuation names joins those to read. `frame`: bytes of signature and checksum.
+   */
   const add = ({ kind, body }: Message, frame: number): void => {
     if (kind !== MESSAGE.continuation) {
       messages.push({ kind, body })

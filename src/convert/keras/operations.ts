@@ -1,6 +1,6 @@
 /**
- * Keras 3 operations on tensors (`keras.ops.*`, `x / 255`, slices), which the functional graph stores as layers of their
- * own; TensorFlow's functions in Keras 2 graphs go by the same names. Normalizations that are built from them.
+ * Keras 3 operations on tensors (`keras.ops.*`, `x / 255`, slices), which the functional graph stores as layers of
+ * their own; TensorFlow's functions in Keras 2 graphs go by the same names. Normalizations that are built from them.
  */
 import { elements, type DType, type OpType } from '../../graph.ts'
 import type { Values } from '../builder.ts'

@@ -1,4 +1,6 @@
-/** ONNX Gather with constant indices: a slice, a new view of a flat tensor (as_strided of dynamo's exports), or GATHER. */
+/**
+ * ONNX Gather with constant indices: a slice, a new view of a flat tensor (as_strided of dynamo's exports), or GATHER.
+ */
 import { elements, type OpOf } from '../../graph.ts'
 import { attribute, constantInput, malformed, type Handler } from './reader.ts'
 import type { Value } from './values.ts'
@@ -10,8 +12,8 @@ function stepOf(indices: readonly number[]): number | undefined {
 }
 
 /**
- * The axes of `shape` from the slowest in memory to the fastest, where `indices` are all elements of a flat tensor once,
- * in the order of those axes; else undefined.
+ * The axes of `shape` from the slowest in memory to the fastest, where `indices` are all elements of a flat tensor
+ * once, in the order of those axes; else undefined.
  */
 function viewOrder(indices: readonly number[], shape: readonly number[]): number[] | undefined {
   const inner = (axis: number): number => elements(shape.slice(axis + 1))

@@ -355,7 +355,8 @@ export interface OnnxOptions {
 
 /**
  * Reads an ONNX model (opset 7 and later). Float models, and those whose activations are quantized at run time, come
- * back unfolded, in float32; QDQ and QOperator models come back as int8 graphs with the scales and zero points of the file.
+ * back unfolded, in float32; QDQ and QOperator models come back as int8 graphs with the scales and zero points of the
+ * file.
  * Errors: `format/protobuf`, `format/onnx`, `format/shape`, `format/sidecar`, `lower/unsupported-op` naming ONNX ops.
  */
 export async function readOnnx(bytes: Uint8Array, sidecar?: Sidecar, options: OnnxOptions = {}): Promise<Graph> {

@@ -1,7 +1,7 @@
 /**
- * onnxruntime's operator-oriented quantization (QuantFormat.QOperator, and dynamic quantization) spelled out: each QLinear
- * node as DequantizeLinear, the float op, QuantizeLinear, which the reader of QDQ models takes. Integer products over
- * inputs that are quantized at run time become the float op, on weights brought back to real numbers.
+ * onnxruntime's operator-oriented quantization (QuantFormat.QOperator, and dynamic quantization) spelled out: each
+ * QLinear node as DequantizeLinear, the float op, QuantizeLinear, which the reader of QDQ models takes. Integer
+ * products over inputs that are quantized at run time become the float op, on weights brought back to real numbers.
  * Source: onnxruntime's docs/ContribOperators.md, onnx/docs/Operators.md.
  */
 import type { OnnxModel, OnnxNode, OnnxTensor } from './model.ts'

@@ -1,4 +1,6 @@
-/** What the rules of 16-bit activations share: their quantization, bounds, multipliers of 15 bits, channels' constants. */
+/**
+ * What the rules of 16-bit activations share: their quantization, bounds, multipliers of 15 bits, channels' constants.
+ */
 import { elements, tensorBytes, type Tensor } from '../../graph.ts'
 import { quantizeMultiplier, type QuantParams } from '../../numerics.ts'
 import { type Context, Unsupported } from '../context.ts'

@@ -118,7 +118,8 @@ function emit(cx: Context, c: Convolution, byTap: boolean): void {
   const taps = win.kh * win.kw
   const channelwise = byTap && g.groupIn === 1 && g.groupOut === 1 && taps <= CHANNELWISE_TAPS
   const inner = taps * g.groupIn
-  // A channel's run may begin anywhere, but groups of a grouped convolution begin at a multiple of four channels only if they have so many.
+  // A channel's run may begin anywhere, but groups of a grouped convolution begin at a multiple of four channels only
+  // if they have so many.
   const patch = channelwise ? taps : align(inner, 8)
   const rows = byTap && !channelwise ? byChannel(data, outC) : data
   const stored = channelwise ? rows : paddedRows(rows, outC, inner, patch)

@@ -1,6 +1,6 @@
 /**
- * Ops on 16-bit activations: LiteRT's reference kernels, XNNPACK takes none of them. What moves data or takes stored values
- * goes by the rules of other types; what is in neither list, LiteRT refuses as well.
+ * Ops on 16-bit activations: LiteRT's reference kernels, XNNPACK takes none of them. What moves data or takes stored
+ * values goes by the rules of other types; what is in neither list, LiteRT refuses as well.
  */
 import type { OpType } from '../../graph.ts'
 import { type Context, Unsupported } from '../context.ts'
@@ -120,7 +120,9 @@ const SHARED: ReadonlySet<OpType> = new Set([
   'UNSUPPORTED',
 ])
 
-/** The rule of an op with 16-bit tensors; undefined where that of other types will do. Unsupported: what LiteRT refuses. */
+/**
+ * The rule of an op with 16-bit tensors; undefined where that of other types will do. Unsupported: what LiteRT refuses.
+ */
 export function ruleOf16(cx: Context): Rule | undefined {
   const { type, inputs, outputs } = cx.op
   const { tensors } = cx.graph

@@ -111,7 +111,8 @@ export function lowerNeg16(cx: Context): void {
 }
 
 /**
- * Source: TFLite LUTPopulate on int16. `real`: the function on float32 (or, with `round` the identity, float64) numbers.
+ * Source: TFLite LUTPopulate on int16. `real`: the function on float32 (or, with `round` the identity, float64)
+ * numbers.
  */
 function lookup(
   input: { scale: number; zeroPoint: number },

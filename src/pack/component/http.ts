@@ -1,6 +1,6 @@
 /**
- * `thimble pack --target http`: a component that exports `wasi:http/incoming-handler`. Its core module imports the calls
- * that assembly/wasi/http-calls.ts declares; here is what they are at the component's level.
+ * `thimble pack --target http`: a component that exports `wasi:http/incoming-handler`. Its core module imports the
+ * calls that assembly/wasi/http-calls.ts declares; here is what they are at the component's level.
  *
  * Calls that hand out lists need the memory before the module that makes them is there, so the memory has a module of
  * its own, whose realloc gives the place that the other one names.

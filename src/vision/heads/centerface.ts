@@ -1,6 +1,6 @@
 /**
- * CenterFace: a heat map of face centres, logarithms of heights and widths, offsets within the cells, and five points as
- * shares of the box; y before x in all of them. Source: CenterFace, centerface.py decode.
+ * CenterFace: a heat map of face centres, logarithms of heights and widths, offsets within the cells, and five points
+ * as shares of the box; y before x in all of them. Source: CenterFace, centerface.py decode.
  */
 import type { TensorInfo } from '../../types.ts'
 import type { Candidate } from '../boxes.ts'

@@ -1,6 +1,6 @@
 /**
- * CenterNet: a heat map of centres for each class, sizes, and offsets within a cell. A centre is a cell that no neighbour
- * exceeds. Source: CenterNet (arXiv 1904.07850), models/decode.py ctdet_decode.
+ * CenterNet: a heat map of centres for each class, sizes, and offsets within a cell. A centre is a cell that no
+ * neighbour exceeds. Source: CenterNet (arXiv 1904.07850), models/decode.py ctdet_decode.
  */
 import type { TensorInfo } from '../../types.ts'
 import { around, type Candidate } from '../boxes.ts'

@@ -1,6 +1,6 @@
 /**
- * DBFace: a heat map of face centres, distances from there to the four sides, and five points. Source: DBFace, main.py detect
- * and common.py exp.
+ * DBFace: a heat map of face centres, distances from there to the four sides, and five points. Source: DBFace, main.py
+ * detect and common.py exp.
  */
 import type { TensorInfo } from '../../types.ts'
 import type { Candidate } from '../boxes.ts'

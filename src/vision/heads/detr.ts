@@ -1,7 +1,9 @@
 /**
- * Networks that give a set instead of a grid, without suppression: rows of centre, size and the classes' scores, together
- * (RT-DETR as Ultralytics exports it) or as boxes and scores (DETR, RT-DETR and D-FINE as Transformers has them).
- * Source: Ultralytics, models/rtdetr/predict.py; Transformers, image_processing_detr.py and _rt_detr.py, the best class of each.
+ * Networks that give a set instead of a grid, without suppression: rows of centre, size and the classes' scores,
+ * together (RT-DETR as Ultralytics exports it) or as boxes and scores (DETR, RT-DETR and D-FINE as Transformers has
+ * them).
+ * Source: Ultralytics, models/rtdetr/predict.py; Transformers, image_processing_detr.py and _rt_detr.py, the best class
+ * of each.
  */
 import { elements } from '../../graph.ts'
 import type { TensorInfo } from '../../types.ts'

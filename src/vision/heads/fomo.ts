@@ -1,8 +1,8 @@
 /**
  * FOMO: a grid of class probabilities, background first. Neighbouring cells of one class are one object.
  * Source: Edge Impulse, inferencing-sdk-cpp, ei_fill_result_struct.h: cells are joined in reading order, each to the
- * first object of its class that it touches; objects that then touch an earlier one are left out. An object does not grow to the left or
- * upwards: there the SDK moves its corner and keeps its size, and so does this.
+ * first object of its class that it touches; objects that then touch an earlier one are left out. An object does not
+ * grow to the left or upwards: there the SDK moves its corner and keeps its size, and so does this.
  */
 import type { TensorInfo } from '../../types.ts'
 import type { Candidate } from '../boxes.ts'

@@ -20,15 +20,20 @@ export interface LandmarksHead extends Thresholds {
   presence?: number
   presenceIs?: 'logit' | 'probability'
   /**
-   * Points that say where the person is: the middle of a circle, and one on it above (BlazePose's 33 and 34). A whole photo
-   * is looked at again there, as MediaPipe does from frame to frame.
+   * Points that say where the person is: the middle of a circle, and one on it above (BlazePose's 33 and 34). A whole
+   * photo is looked at again there, as MediaPipe does from frame to frame.
    */
   look?: readonly [middle: number, edge: number]
-  /** [1, rows, columns, points], logits: a map of where each point is, which says better where it is sure (BlazePose). */
+  /**
+   * [1, rows, columns, points], logits: a map of where each point is, which says better where it is sure (BlazePose).
+   */
   heat?: number
 }
 
-/** A point where its map has its middle, where that is sure of it. Source: MediaPipe, refine_landmarks_from_heatmap_calculator.cc. */
+/**
+ * A point where its map has its middle, where that is sure of it. Source: MediaPipe,
+ * refine_landmarks_from_heatmap_calculator.cc.
+ */
 function refined(
   { x, y, ...rest }: CandidatePoint,
   heat: ArrayLike<number>,

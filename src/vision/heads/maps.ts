@@ -1,6 +1,6 @@
 /**
- * Planes: a class for every cell (DeepLab, U-Net, selfie segmentation), one number for every cell (depth, saliency), or a
- * picture (another style, more pixels).
+ * Planes: a class for every cell (DeepLab, U-Net, selfie segmentation), one number for every cell (depth, saliency), or
+ * a picture (another style, more pixels).
  */
 import type { PixelImage, TensorInfo } from '../../types.ts'
 import { sigmoid, wrongOutputs } from '../values.ts'

@@ -1,6 +1,6 @@
 /**
- * MoveNet: 17 key points as y, x, score, shares of the input; the `multi` form has six people, each with a box behind the
- * points. Source: TensorFlow examples, lite/examples/pose_estimation/raspberry_pi/ml/movenet.py and
+ * MoveNet: 17 key points as y, x, score, shares of the input; the `multi` form has six people, each with a box behind
+ * the points. Source: TensorFlow examples, lite/examples/pose_estimation/raspberry_pi/ml/movenet.py and
  * movenet_multipose.py.
  */
 import { elements } from '../../graph.ts'

@@ -21,7 +21,10 @@ export interface PoseNetHead extends Thresholds {
   people: number
 }
 
-/** Joined points, parent first, in the network's order: nose, eyes, ears, shoulders, elbows, wrists, hips, knees, ankles. */
+/**
+ * Joined points, parent first, in the network's order: nose, eyes, ears, shoulders, elbows, wrists, hips, knees,
+ * ankles.
+ */
 const CHAIN: readonly (readonly [parent: number, child: number])[] = [
   [0, 1],
   [1, 3],

@@ -43,8 +43,8 @@ export interface PyramidHead extends Coded {
 }
 
 /**
- * Corner offsets relative to anchors that are outputs themselves: scores [1, n, 1 + classes] (background first), offsets
- * and anchors [1, n, 4], or all three side by side in one output. Source: STM32 model zoo, postprocess.py.
+ * Corner offsets relative to anchors that are outputs themselves: scores [1, n, 1 + classes] (background first),
+ * offsets and anchors [1, n, 4], or all three side by side in one output. Source: STM32 model zoo, postprocess.py.
  */
 export interface AnchoredHead extends Thresholds {
   kind: 'ssd-anchors'

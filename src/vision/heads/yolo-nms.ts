@@ -1,7 +1,7 @@
 /**
- * YOLO with suppression inside (YOLOv10, YOLO26, exports with nms=True): rows of left, top, right, bottom, score, class,
- * perhaps followed by key points or mask coefficients. Source: Ultralytics, utils/nms.py, the end2end branch. RT-DETR's rows
- * (models/rtdetr/predict.py) begin with centre and size.
+ * YOLO with suppression inside (YOLOv10, YOLO26, exports with nms=True): rows of left, top, right, bottom, score,
+ * class, perhaps followed by key points or mask coefficients. Source: Ultralytics, utils/nms.py, the end2end branch.
+ * RT-DETR's rows (models/rtdetr/predict.py) begin with centre and size.
  */
 import { elements } from '../../graph.ts'
 import type { TensorInfo } from '../../types.ts'

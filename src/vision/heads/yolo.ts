@@ -2,8 +2,8 @@
  * Tables of YOLO candidates, a row (or column) each: x, y, width, height, then scores. YOLOv5 and v7 have an
  * objectness before the class scores, v8, v9 and v11 have none. Behind the classes may come key points or mask
  * coefficients.
- * Source: Ultralytics, utils/nms.py non_max_suppression, nn/autobackend.py (coordinates are shares of the input in TFLite
- * exports, pixels elsewhere); SSCMA, el_algorithm_yolo.cpp (`percent`).
+ * Source: Ultralytics, utils/nms.py non_max_suppression, nn/autobackend.py (coordinates are shares of the input in
+ * TFLite exports, pixels elsewhere); SSCMA, el_algorithm_yolo.cpp (`percent`).
  */
 import { elements } from '../../graph.ts'
 import type { TensorInfo } from '../../types.ts'

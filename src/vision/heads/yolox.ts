@@ -1,6 +1,6 @@
 /**
- * YOLOX: rows of x, y, width, height, objectness and class scores, cell by cell of grids with falling resolution. Centres
- * are offsets in cells, sizes logarithms of cells. Source: YOLOX, models/yolo_head.py decode_outputs and
+ * YOLOX: rows of x, y, width, height, objectness and class scores, cell by cell of grids with falling resolution.
+ * Centres are offsets in cells, sizes logarithms of cells. Source: YOLOX, models/yolo_head.py decode_outputs and
  * utils/boxes.py postprocess.
  */
 import { elements } from '../../graph.ts'

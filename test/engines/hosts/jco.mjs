@@ -1,4 +1,5 @@
-// thimble:vision/model made into JavaScript by jco: node jco.mjs BINDGEN FOLDER COMPONENT CALL..., calls as in component_host.py.
+// thimble:vision/model made into JavaScript by jco: node jco.mjs BINDGEN FOLDER COMPONENT CALL..., calls as in
+// component_host.py.
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { pathToFileURL } from 'node:url'

@@ -11,6 +11,8 @@ export interface RuntimeExports extends Packers {
   memory: WebAssembly.Memory
   header: WebAssembly.Global
   run(from: number, to: number): number
+  /** Entries of an op table, of any thread; only in the runtime for threads. */
+  thimble_thread?(table: number, count: number): number
   thimble_abi(): number
   thimble_invoke(): number
   /** Modules packed before there was state have none. */

@@ -5,6 +5,7 @@ import type { Buffer } from '../lower/program.ts'
 import { planArena, type Overlay, type Placement, type Request } from './arena.ts'
 import { Bands } from './bands.ts'
 import { sliceNeed } from './slices.ts'
+import { shareUnits } from './shares.ts'
 import type { BandOptions, Unit } from './unit.ts'
 
 export interface Arrangement {
@@ -43,6 +44,23 @@ function lifetimes({ buffers, inputs, outputs }: Lowered, units: readonly Unit[]
   for (const port of outputs) port.buffer.last = Infinity
 }
 
+/**
+ * Between two barriers threads are at different units: what any of these needs is there from the first to the last. What
+ * each thread has for itself lives as long as it is needed.
+ */
+function meetings(buffers: readonly Buffer[], units: readonly Unit[]): void {
+  const starts = units.map((_, i) => i)
+  const ends = units.map((_, i) => i)
+  for (let i = 1; i < units.length; i++) if (!units[i]!.meets) starts[i] = starts[i - 1]!
+  for (let i = units.length - 2; i >= 0; i--) if (!units[i + 1]!.meets) ends[i] = ends[i + 1]!
+  const own = new Set(units.flatMap(({ steps }) => steps.slice(0, -1).map((s) => s.stream!.to.buffer)))
+  for (const b of buffers) {
+    if (b.transient || own.has(b)) continue
+    b.first = starts[b.first] ?? b.first
+    b.last = ends[b.last] ?? b.last
+  }
+}
+
 /** Pairs of buffers whose memory may overlap because one is read away before the other is written. */
 function overlaysOf(units: readonly Unit[], live: readonly Buffer[]): Overlay[] {
   const out: Overlay[] = []
@@ -78,6 +96,7 @@ function buffersOf(
   sliced: boolean,
 ): { scratch: Map<Buffer, Buffer>; live: Buffer[]; requests: Request[] } {
   lifetimes(lowered, units)
+  if (units[0]?.shares) meetings(lowered.buffers, units)
   const scratch = shareScratch(lowered.buffers)
   const live: Buffer[] = []
   const requests: Request[] = []
@@ -159,11 +178,9 @@ function largestGap(
 }
 
 /** Gives scratch the largest gap of the arena that there is while it is needed, as far as that is of use. */
-function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement, threads: number): void {
+function useGaps({ live, scratch, placement: { offsets, peak } }: Arrangement): void {
   for (const b of live) if (b.transient) b.room = b.bytes
-  // Further threads have copies of it behind the arena.
-  const takes = (b: Buffer): boolean =>
-    b.transient === true && b.useful! > b.bytes && b.first === b.last && threads === 1
+  const takes = (b: Buffer): boolean => b.transient === true && b.useful! > b.bytes && b.first === b.last
   // A unit's scratch comes after all else that is alive in it.
   const order = live.map((_, i) => i).sort((i, k) => compare(live[i]!, live[k]!) || +takes(live[i]!) - +takes(live[k]!))
   let alive: number[] = []
@@ -213,28 +230,36 @@ export function arrange(
   })
   // Threads compute a unit's rows in no fixed order: nothing may be overlaid on what another still reads.
   if (threads > 1) {
-    const shared = arrangeWith(lowered, bands, -1, sliced)
-    useGaps(shared, threads)
+    const shared = arrangeWith(lowered, bands, { largestMargin: -1, sliced, threads })
+    useGaps(shared)
     return shared
   }
   let best: (Arrangement & { largestMargin: number }) | undefined
   let last: Arrangement | undefined
   for (const largestMargin of [0.5, 0.125, 0.03]) {
-    last = arrangeWith(lowered, bands, largestMargin, sliced)
+    last = arrangeWith(lowered, bands, { largestMargin, sliced, threads })
     if (!best || last.placement.peak < best.placement.peak) best = Object.assign(last, { largestMargin })
     if (last.placement.peak <= (budget ?? GOOD_ENOUGH * Math.max(largest(last.units), 1024))) break
   }
   // Ring sizes live on the values: the best arrangement must be the one that set them last.
-  const chosen = best === last ? best! : arrangeWith(lowered, bands, best!.largestMargin, sliced)
-  useGaps(chosen, threads)
+  const chosen =
+    best === last ? best! : arrangeWith(lowered, bands, { largestMargin: best!.largestMargin, sliced, threads })
+  useGaps(chosen)
   if (sliced) growSlices(chosen, budget ?? SMALLEST_ARENA)
   return chosen
 }
 
 const largest = (units: readonly Unit[]): number => units.reduce((most, u) => Math.max(most, u.bytes), 0)
 
-function arrangeWith(lowered: Lowered, bands: Bands, largestMargin: number, sliced: boolean): Arrangement {
+interface Arranging {
+  largestMargin: number
+  sliced: boolean
+  threads: number
+}
+
+function arrangeWith(lowered: Lowered, bands: Bands, { largestMargin, sliced, threads }: Arranging): Arrangement {
   const units = bands.units(largestMargin)
+  if (threads > 1) shareUnits(units, threads)
   const { scratch, live, requests } = buffersOf(lowered, units, sliced)
   return {
     units,

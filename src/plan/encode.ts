@@ -5,13 +5,10 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
-import { rowwise, type Buffer, type RecordName, type Rows, type Step } from '../lower/program.ts'
+import { rowwise, type Buffer, type Rows, type Step } from '../lower/program.ts'
 import { align } from '../words.ts'
-import type { Unit } from './unit.ts'
-import { firstRows, shareStart } from './schedule.ts'
-
-/** Blocks [from, to) of a step that divides. */
-type Part = readonly [from: number, to: number]
+import { firstRows } from './schedule.ts'
+import type { Part, Share, Unit } from './unit.ts'
 
 /**
  * One entry of an op table. `first`, `rows`: the share of output rows; `part`: of channels. `unit`: whose private
@@ -21,67 +18,6 @@ export type TableItem =
   | { kind: 'step'; step: Step; first: number; rows: number; part?: Part; unit: Unit; opIndex: number; group?: number }
   | { kind: 'group'; unit: Unit; first: number; rows: number; opIndex: number; index: number }
   | { kind: 'barrier'; target: number; first: boolean; opIndex: number }
-
-/** Record types whose kernels compute any range of output rows. */
-const SPLITTABLE = new Set<RecordName>([
-  'CopyRecord',
-  'LutRecord',
-  'ConvRecord',
-  'ConvDirectRecord',
-  'WinogradRecord',
-  'DepthwiseRecord',
-  'BinaryRecord',
-  'PoolRecord',
-  'ResizeBilinearRecord',
-  'GatherRecord',
-])
-
-/** Estimated nanoseconds below which splitting a unit costs more than it gains. */
-const SPLIT_NS = 5000
-
-function worthSplitting(unit: Unit, threads: number): boolean {
-  const last = unit.steps[unit.steps.length - 1]!
-  // One row, in parts of its channels.
-  const row = last.record === 'FullyConnectedRecord' && unit.steps.length === 1 && (last.split?.blocks ?? 0) >= threads
-  const ns = unit.steps.reduce((a, s) => a + Math.max((s.macs ?? 0) * 0.035, (s.stream?.to.bytes ?? 0) * 0.1), 0)
-  const rows = last.rows.rows >= threads && unit.steps.every((s) => SPLITTABLE.has(s.record))
-  return (rows || row) && ns >= SPLIT_NS
-}
-
-/** How much longer the largest of equal shares of `n` takes than a part of exactly 1 / threads would. */
-const excess = (n: number, threads: number): number => (Math.ceil(n / threads) * threads) / n
-
-/** What it costs each thread of a part of the channels to read the whole input. */
-const READ_AGAIN = 1.1
-
-/** Blocks of channels to share instead of rows, where that is better balanced. */
-function channelBlocks({ steps }: Unit, threads: number): number | undefined {
-  const [step] = steps
-  const blocks = step!.split?.blocks
-  if (steps.length !== 1 || !blocks || blocks < threads) return undefined
-  const { rows } = step!.rows
-  const together = step!.block?.rows ?? 1
-  const byRows = (excess(Math.ceil(rows / together), threads) * Math.ceil(rows / together) * together) / rows
-  return excess(blocks, threads) * READ_AGAIN < byRows ? blocks : undefined
-}
-
-/** Some of a unit's output rows; all of them, and a part of its channels. */
-interface Share {
-  first: number
-  rows: number
-  part?: Part
-}
-
-function shareOf(unit: Unit, thread: number, threads: number): Share {
-  const [step] = unit.steps
-  const { rows } = unit.steps[unit.steps.length - 1]!.rows
-  const blocks = channelBlocks(unit, threads)
-  const start = (n: number, k: number): number => shareStart(n, k, threads)
-  if (blocks) return { first: 0, rows, part: [start(blocks, thread), start(blocks, thread + 1)] }
-  const together = unit.steps.length === 1 ? (step!.block?.rows ?? 1) : 1
-  const row = (k: number): number => Math.min(rows, start(Math.ceil(rows / together), k) * together)
-  return { first: row(thread), rows: row(thread + 1) }
-}
 
 function unitItems(unit: Unit, index: number, { first, rows, part }: Share): TableItem[] {
   const banded = unit.steps.length > 1
@@ -114,23 +50,23 @@ function unitItems(unit: Unit, index: number, { first, rows, part }: Share): Tab
 export function makeTables(units: readonly Unit[], threads: number): TableItem[][] {
   const tables: TableItem[][] = Array.from({ length: threads }, () => [])
   let barriers = 0
-  let dirty = false
+  let shared = false
   const meet = (opIndex: number): void => {
     barriers++
     for (const t of tables) t.push({ kind: 'barrier', target: barriers * threads, first: barriers === 1, opIndex })
-    dirty = false
   }
   units.forEach((unit, index) => {
-    const rows = unit.steps[unit.steps.length - 1]!.rows.rows
-    if (threads === 1 || !worthSplitting(unit, threads)) {
-      tables[0]!.push(...unitItems(unit, index, { first: 0, rows }))
-      dirty = true
-      return
+    const { opIndex, rows } = unit.steps[unit.steps.length - 1]!
+    const shares = threads > 1 ? unit.shares! : [{ first: 0, rows: rows.rows }]
+    if (threads > 1 && unit.meets) {
+      meet(opIndex)
+      shared = false
     }
-    if (dirty) meet(unit.steps[0]!.opIndex)
-    tables.forEach((table, t) => table.push(...unitItems(unit, index, shareOf(unit, t, threads))))
-    meet(unit.steps[0]!.opIndex)
+    shared ||= shares.length > 1
+    shares.forEach((share, t) => tables[t]!.push(...unitItems(unit, index, share)))
   })
+  // The caller waits for what the others do at the end.
+  if (shared) meet(units[units.length - 1]!.steps[0]!.opIndex)
   return tables
 }
 
@@ -164,6 +100,9 @@ function privateBuffers(unit: Unit): Buffer[] {
   return [...new Set([...rings, ...scratch])]
 }
 
+/** Scratch of further threads has all the room that it can use. */
+const privateBytesOf = (b: Buffer): number => b.useful ?? b.bytes
+
 export function layOutTables(tables: readonly TableItem[][], base: number): TableSizes {
   let at = base
   const addresses = tables.map((t) => {
@@ -184,7 +123,7 @@ export function layOutTables(tables: readonly TableItem[][], base: number): Tabl
   for (const u of split) {
     privateBytes = Math.max(
       privateBytes,
-      privateBuffers(u).reduce((a, b) => a + align(b.bytes, 16), 0),
+      privateBuffers(u).reduce((a, b) => a + align(privateBytesOf(b), 16), 0),
     )
   }
   return { tables: addresses, records, end: at, privateBytes: align(privateBytes, 64) }
@@ -324,17 +263,16 @@ export function writeTables(view: DataView, base: number, placed: PlacedTables):
   tables.forEach((table, thread) =>
     table.forEach((item, i) => {
       const own = thread > 0 && item.kind === 'step' ? privateBuffers(item.unit) : []
-      const shared = own.map((b) => b.address)
+      const shared = own.map(({ address, room }) => ({ address, room }))
       let at = privateAddress + (thread - 1) * sizes.privateBytes
       for (const b of own) {
         b.address = at
-        at += align(b.bytes, 16)
+        if (b.transient) b.room = privateBytesOf(b)
+        at += align(privateBytesOf(b), 16)
       }
       view.setUint32(sizes.tables[thread]! - base + i * 4, sizes.records[thread]![i]!, true)
       writeRecord(view, sizes.records[thread]![i]! - base, item, { thread, barrierCounter })
-      own.forEach((b, k) => {
-        b.address = shared[k]!
-      })
+      own.forEach((b, k) => Object.assign(b, shared[k]!))
     }),
   )
 }

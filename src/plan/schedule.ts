@@ -25,6 +25,13 @@ export function firstRows(steps: readonly Step[], first: number): number[] {
   return out
 }
 
+/** Where the rows of each step of a group end when the last one ends at `end`. */
+export function lastRows(steps: readonly Step[], end: number): number[] {
+  const out = new Array<number>(steps.length)
+  needs(steps, end, out)
+  return out
+}
+
 /** First output row of a thread's share. */
 export const shareStart = (rows: number, thread: number, threads: number): number =>
   Math.round((rows * thread) / threads)

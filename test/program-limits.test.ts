@@ -374,8 +374,11 @@ for (const [i, name] of PACKERS.entries()) {
         const out: Limits = {}
         args.forEach((_, k) => {
           if (k === 0) return
-          const [least, most] = range((v) => fits(args.map((a, n) => (n === k ? v : a))))
-          if (least !== 0 || most !== MOST) out[k] = [least, most]
+          const takes = (v: number): boolean => fits(args.map((a, n) => (n === k ? v : a)))
+          const [least, most] = range(takes)
+          if (least === 0 && most === MOST) return
+          out[k] = [least, most]
+          for (const less of [-1, -7, -(2 ** 31)]) assert.not(takes(less), `argument ${k}: ${less}`)
         })
         limits[`${memory} ${seed}`] = out
       }

@@ -26,14 +26,15 @@ const SPLITTABLE = new Set<RecordName>([
 
 const NS_PER_MAC = 0.035
 const NS_PER_BYTE = 0.3
-/** Estimated nanoseconds of a unit that is split though all threads must meet for it alone. */
-const WORTH_MEETING = 5000
-/** The same where they must meet anyway. */
-const WORTH_SPLITTING = 500
+/** What it costs that all threads meet, and to share a unit at all. */
+const NS_PER_MEETING = 2400
+const NS_PER_SHARING = 100
+
+const bytesOf = (b: Buffer | undefined): number => b?.measure?.() ?? b?.bytes ?? 0
 
 const nsOf = ({ steps }: Unit): number =>
   steps.reduce(
-    (ns, s) => ns + Math.max((s.macs ?? 0) * NS_PER_MAC, (s.stream?.to.bytes ?? s.writes[0]?.bytes ?? 0) * NS_PER_BYTE),
+    (ns, s) => ns + Math.max((s.macs ?? 0) * NS_PER_MAC, (s.stream?.to.bytes ?? bytesOf(s.writes[0])) * NS_PER_BYTE),
     0,
   )
 
@@ -192,18 +193,37 @@ class Section {
   }
 }
 
+/** A way to do a unit: its shares, whether all threads must meet before it, and the time of the largest share. */
+interface Way {
+  shares: readonly Share[]
+  meets: boolean
+  ns: number
+}
+
+/** Blocks of channels or output rows of the largest share, as a part of all. */
+function largestShare(unit: Unit, shares: readonly Share[]): number {
+  const all = shares[0]!.part ? unit.steps[0]!.split!.blocks / READ_AGAIN : rowsOf(unit)
+  return Math.max(...shares.map(({ first, rows, part }) => (part ? part[1] - part[0] : rows - first))) / all
+}
+
 /** Sets each unit's shares, and whether all threads meet before it. Ring sizes are set. */
 export function shareUnits(units: readonly Unit[], threads: number): void {
   let section = new Section()
-  for (const [i, unit] of units.entries()) {
-    const alone: Share[] = [{ first: 0, rows: rowsOf(unit) }]
+  for (const unit of units) {
+    const ns = nsOf(unit)
+    const wayOf = (shares: readonly Share[]): Way => {
+      const meets = !section.admits(unit, shares)
+      const shared = shares.length > 1
+      // What is shared has a barrier behind it, if only at the end.
+      const meetings = meets || (shared && !section.shared) ? NS_PER_MEETING : 0
+      return { shares, meets, ns: ns * largestShare(unit, shares) + meetings + (shared ? NS_PER_SHARING : 0) }
+    }
     const equal = equalShares(unit, threads)
-    const free = [equal && sameShares(unit, section.rows), equal].find((s) => s && section.admits(unit, s))
-    const waits = section.admits(unit, alone)
-    const worth = free && section.shared ? 0 : waits ? WORTH_MEETING : WORTH_SPLITTING
-    unit.shares = equal && nsOf(unit) >= worth ? (free ?? equal) : alone
-    unit.meets = i > 0 && !(unit.shares === free || (waits && unit.shares === alone))
-    if (unit.meets) section = new Section()
-    section.add(unit, unit.shares)
+    const ways = [equal && sameShares(unit, section.rows), equal, [{ first: 0, rows: rowsOf(unit) }]]
+    const best = ways.flatMap((shares) => (shares ? wayOf(shares) : [])).reduce((a, b) => (b.ns < a.ns ? b : a))
+    unit.shares = best.shares
+    unit.meets = best.meets
+    if (best.meets) section = new Section()
+    section.add(unit, best.shares)
   }
 }

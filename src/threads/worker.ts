@@ -34,6 +34,9 @@ function port(): Port {
   }
 }
 
+/** Looks at the generation before sleeping, about 0.1 ms: in a row of runs the next one begins at once. */
+const SPINS = 50_000
+
 function serve({ module, memory, control, table, count, counter }: WorkerStart, ready: () => void): void {
   const instance = new WebAssembly.Instance(module, { env: { memory } })
   const runThread = instance.exports.thimble_thread as (table: number, count: number) => number
@@ -49,6 +52,7 @@ function serve({ module, memory, control, table, count, counter }: WorkerStart, 
   }
   ready()
   for (;;) {
+    for (let i = 0; i < SPINS; i++) if (Atomics.load(words, GENERATION) !== seen) break
     Atomics.wait(words, GENERATION, seen)
     const now = Atomics.load(words, GENERATION)
     if (now < 0) return

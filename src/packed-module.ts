@@ -191,7 +191,7 @@ export async function loadWasm(bytes: Uint8Array, options: LoadOptions = {}, nam
     module = await WebAssembly.compile(bytes as Uint8Array<ArrayBuffer>)
   } catch (cause) {
     throw new ThimbleError('format/wasm', `${name} can't be compiled (${(cause as Error).message})`, {
-      hint: 'the file is damaged, or this engine lacks what it was packed for: try --variant simd or scalar',
+      hint: 'the file is damaged, or this engine lacks what it was packed for: try --variant simd or scalar, or no --page-size',
       cause,
     })
   }

@@ -12,8 +12,8 @@ import { ThimbleError } from '../src/errors.ts'
 import { readModel } from '../src/formats/index.ts'
 import type { Graph } from '../src/graph.ts'
 import { packGraph, type PackedModel, type PackOptions } from '../src/pack/pack.ts'
-import { parseModule } from '../src/pack/wasm.ts'
-import { LATER_EXPORTS, loadPackedModule, PACKED_EXPORTS } from '../src/packed-module.ts'
+import { encodeModule, parseModule } from '../src/pack/wasm.ts'
+import { LATER_EXPORTS, loadPackedModule, loadWasm, PACKED_EXPORTS } from '../src/packed-module.ts'
 import type { RuntimeExports } from '../src/runtime.ts'
 import type { ModelReport, Variant } from '../src/types.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
@@ -296,6 +296,27 @@ test('thimble pack --weights flash says where the bytes are', () => {
   const bad = pack('--weights', 'flash', '--ram', 'much')
   assert.is(bad.status, 2)
   assert.match(bad.stderr, /--ram takes bytes, such as 64K/)
+})
+
+test('a page size of 1: memory is declared to the byte, and nothing else changes', async () => {
+  const graph = network(4)
+  for (const options of [{ variant: 'scalar', weights: 'flash' }, { variant: 'simd' }] as const) {
+    const [pages, bytes] = [await packGraph(graph, options), await packGraph(graph, { ...options, pageSize: 1 })]
+    const { memory, customs, ...exact } = parseModule(bytes.wasm)
+    const { memoryBytes } = bytes.meta
+    assert.equal(memory, { min: memoryBytes, max: memoryBytes, pageLog2: 0 })
+    assert.is(memoryBytes, pages.meta.memoryBytes)
+    assert.equal(encodeModule({ ...exact, memory, customs }), bytes.wasm)
+    const usual = parseModule(pages.wasm)
+    assert.equal(encodeModule({ ...exact, memory: usual.memory, customs: usual.customs }), pages.wasm)
+    // Engines without the proposal say so in one error.
+    if (WebAssembly.validate(bytes.wasm as Uint8Array<ArrayBuffer>)) continue
+    const error = await rejection(() => loadWasm(bytes.wasm))
+    assert.is(error.code, 'format/wasm')
+    assert.match(error.message, /no --page-size/)
+  }
+  assert.is((await rejection(() => packGraph(graph, { pageSize: 1, target: 'component' }))).code, 'usage/page-size')
+  assert.is((await rejection(() => packGraph(graph, { pageSize: 4096 as 1 }))).code, 'usage/page-size')
 })
 
 test('what is read again is what groups in bands bring in after their first band', async () => {

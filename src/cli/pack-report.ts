@@ -24,7 +24,7 @@ function fileLine(file: string, { sizes: s, meta }: PackedModel): string {
   return `${file}: ${meta.variant}, ${s.fileBytes} bytes = ${sum}\n`
 }
 
-function memoryLine({ sizes: s }: PackedModel): string {
+function memoryLine({ sizes: s, meta }: PackedModel): string {
   const sum = parts([
     ['static', s.staticBytes],
     ['plan', s.planBytes],
@@ -34,7 +34,9 @@ function memoryLine({ sizes: s }: PackedModel): string {
     ['margin', s.marginBytes],
     ['interface', s.shellMemoryBytes],
   ])
-  const pages = `${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB`
+  const pages = meta.pageSize
+    ? 'declared to the byte'
+    : `${s.memoryPages} page${s.memoryPages === 1 ? '' : 's'} of 64 KiB`
   return `memory: ${s.memoryBytes} bytes (${kib(s.memoryBytes)}, ${pages}) = ${sum}\n`
 }
 

@@ -24,6 +24,8 @@ async function run(args: Args): Promise<void> {
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   const weights = choice(args, 'weights', ['memory', 'flash'] as const)
   const ram = byteCount(args, 'ram', command)
+  const page = choice(args, 'page-size', ['1', '65536'] as const)
+  const pageSize = page === '1' ? (1 as const) : undefined
   const header = text(args, 'header')
   if (header !== undefined && target !== 'core') {
     throw new ThimbleError(
@@ -41,7 +43,7 @@ async function run(args: Args): Promise<void> {
   const prefix = text(args, 'name') ?? basename(output).replace(/\.[^.]*$/, '')
   const name = text(args, 'name') ?? graph.metadata.name ?? basename(model.name).replace(/\.[^.]*$/, '')
   const file = basename(output)
-  const options = { target, raw, variant, kernels, plan, weights, ram, name, prefix, file }
+  const options = { target, raw, variant, kernels, plan, weights, ram, pageSize, name, prefix, file }
   const packed = await packGraph(graph, options)
   writeFiles([
     { path: output, bytes: packed.wasm },
@@ -86,6 +88,11 @@ export const command: Command = {
       type: 'string',
       value: 'BYTES',
       help: 'with --weights flash: linear memory that the module may take, such as 64K (default: as little as possible)',
+    },
+    'page-size': {
+      type: 'string',
+      value: 'BYTES',
+      help: '1 or 65536; 1: memory is declared to the byte, for engines with the custom-page-sizes proposal (Wasmtime, wasmi) (default: 65536)',
     },
     raw: {
       type: 'boolean',

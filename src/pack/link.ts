@@ -37,6 +37,8 @@ export interface LinkOptions {
   /** 64 KiB pages of linear memory: fixed unless `maxPages` is larger. */
   memoryPages: number
   maxPages?: number
+  /** Declares the memory as that many pages of one byte instead (custom-page-sizes proposal). */
+  exactBytes?: number | undefined
   /** Immutable i32 globals to export. */
   globals?: Readonly<Record<string, number>>
   /** Custom sections: name and text or bytes. */
@@ -80,12 +82,14 @@ export function linkModule(options: LinkOptions): Linked {
   removeUnused(m)
   while (mergeEqualFunctions(m)) removeUnused(m)
   if (!m.memory) throw new ThimbleError('format/wasm', 'the runtime has no memory')
-  m.memory = { min: options.memoryPages, max: options.maxPages ?? options.memoryPages }
+  const { memoryPages, maxPages = memoryPages, exactBytes } = options
+  m.memory =
+    exactBytes === undefined ? { min: memoryPages, max: maxPages } : { min: exactBytes, max: exactBytes, pageLog2: 0 }
   if (options.memoryFrom) {
     m.memoryFrom = options.memoryFrom
     m.exports = m.exports.filter((e) => e.kind !== 'memory')
   }
-  m.data = layImage([...m.data, ...options.data], options.memoryPages * PAGE)
+  m.data = layImage([...m.data, ...options.data], exactBytes ?? memoryPages * PAGE)
   for (const [name, value] of Object.entries(options.globals ?? {})) {
     m.exports.push({ name, kind: 'global', index: m.globals.length })
     m.globals.push({

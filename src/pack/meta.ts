@@ -18,8 +18,10 @@ export interface ModuleMeta extends PackedMeta {
   memoryBytes: number
   /** Bytes of weights and tables. */
   weightBytes: number
-  /** 64 KiB pages that the module declares. */
+  /** 64 KiB pages that the module declares, or would. */
   memoryPages: number
+  /** Memory is declared as `memoryBytes` pages of one byte. */
+  pageSize?: 1
   /** Multiply-adds of one inference. */
   macs: number
 }
@@ -35,6 +37,7 @@ export interface MetaInput {
   memoryBytes: number
   weightBytes: number
   memoryPages: number
+  pageSize?: 1
   macs: number
   flash?: FlashMeta
 }
@@ -70,6 +73,7 @@ export function moduleMeta(m: MetaInput): ModuleMeta {
     memoryBytes,
     weightBytes,
     memoryPages,
+    ...(m.pageSize ? { pageSize: m.pageSize } : {}),
     macs,
     ...(m.flash ? { flash: m.flash } : {}),
   }

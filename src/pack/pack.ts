@@ -56,6 +56,11 @@ export interface PackOptions {
   weights?: 'memory' | 'flash' | undefined
   /** With `flash`: bytes of linear memory that the module may use. Default: as few as possible. */
   ram?: number | undefined
+  /**
+   * Bytes of a page of memory. 1: memory is declared to the byte, for engines that have the custom-page-sizes proposal
+   * (a core module only). Default 65536.
+   */
+  pageSize?: 1 | 65536 | undefined
   /** Model name for the metadata. */
   name?: string
   /** What the C header's macros begin with, default the model's name. */
@@ -149,6 +154,18 @@ function checkFlash({ weights, target, ram }: PackOptions): void {
     throw new ThimbleError('usage/ram', 'a limit on memory needs weights that stay in flash', {
       expected: 'weights "flash" and a whole number of bytes',
       got: `weights "${weights ?? 'memory'}" and ${ram}`,
+    })
+  }
+}
+
+/** Errors: `usage/page-size`. */
+function checkPageSize({ pageSize, target = 'core' }: PackOptions): void {
+  if (pageSize === undefined || pageSize === PAGE) return
+  if (pageSize !== 1 || target !== 'core') {
+    throw new ThimbleError('usage/page-size', 'memory is declared to the byte in core modules only', {
+      expected: 'a page size of 65536, or of 1 and target "core"',
+      got: `${String(pageSize)} and target "${target}"`,
+      hint: 'leave out the page size: memory that grows comes in pages of 64 KiB',
     })
   }
 }
@@ -370,6 +387,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
   const name = options.name ?? graph.metadata.name ?? 'model'
   const flash = options.weights === 'flash'
   checkFlash(options)
+  checkPageSize(options)
   checkKernels(kernels, variant)
   const images = picturesOf(graph, options)
   const { bytes: runtime, module, header, staticEnd } = await runtimeFor(variant, images)
@@ -403,6 +421,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
     memoryBytes: heapBase,
     weightBytes: program.weightBytes,
     memoryPages: pages,
+    ...(options.pageSize === 1 ? { pageSize: 1 as const } : {}),
     macs: program.entries.reduce((a, e) => a + e.macs, 0),
     ...(program.flash ? { flash: flashMeta(program.flash) } : {}),
   })
@@ -421,6 +440,7 @@ export async function packGraph(source: Graph, options: PackOptions = {}): Promi
     stubs: flash ? unused : [...unused, FLASH_SLICES],
     data,
     memoryPages: pages,
+    exactBytes: options.pageSize === 1 ? heapBase : undefined,
     customs: { [META_SECTION]: JSON.stringify(meta) },
     ...linkOptions(target, program, extent),
   })

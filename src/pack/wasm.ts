@@ -14,6 +14,8 @@ const KINDS: readonly ExternalKind[] = ['func', 'table', 'memory', 'global']
 export interface Limits {
   min: number
   max?: number
+  /** Of a memory: log2 of a page's bytes, 0 or 16 (default 16). */
+  pageLog2?: number
 }
 export interface FunctionImport {
   module: string
@@ -69,15 +71,23 @@ export interface WasmModule {
 
 const MAGIC = Uint8Array.of(0, 0x61, 0x73, 0x6d, 1, 0, 0, 0)
 
+/** Flags of limits; page sizes are those of the custom-page-sizes proposal. */
+const HAS_MAX = 1
+const HAS_PAGE_SIZE = 8
+
 const unsupported = (what: string): never => {
   throw new ThimbleError('format/wasm', `${what}, which the linker does not handle`)
 }
 
 const limits = (r: Reader): Limits => {
   const flags = r.u8()
-  if (flags > 1) unsupported('shared or 64-bit memory')
+  if (flags & ~(HAS_MAX | HAS_PAGE_SIZE)) unsupported('shared or 64-bit memory')
   const min = r.u32()
-  return flags === 1 ? { min, max: r.u32() } : { min }
+  return {
+    min,
+    ...(flags & HAS_MAX ? { max: r.u32() } : {}),
+    ...(flags & HAS_PAGE_SIZE ? { pageLog2: r.u32() } : {}),
+  }
 }
 
 /** Bytes of a constant expression, `end` included. */
@@ -243,8 +253,10 @@ const section = (w: Writer, id: number, present: boolean, fill: (w: Writer) => v
 }
 
 const writeLimits = (w: Writer, l: Limits): void => {
-  if (l.max === undefined) w.u8(0).u32(l.min)
-  else w.u8(1).u32(l.min).u32(l.max)
+  const { min, max, pageLog2 } = l
+  w.u8((max === undefined ? 0 : HAS_MAX) | (pageLog2 === undefined ? 0 : HAS_PAGE_SIZE)).u32(min)
+  if (max !== undefined) w.u32(max)
+  if (pageLog2 !== undefined) w.u32(pageLog2)
 }
 
 /** Writes a module; the same module gives the same bytes. Custom sections come last. */

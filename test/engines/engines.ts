@@ -2,6 +2,7 @@
 import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import type { PackOptions } from '../../src/pack/pack.ts'
 import type { Variant } from '../../src/types.ts'
 import { ENGINES_FOLDER } from '../../tools/codegen/kernels.ts'
 import { root } from '../util.ts'
@@ -18,6 +19,8 @@ export interface Engine {
   variants: readonly Variant[]
   /** Largest model in multiply-adds, by variant where they differ: slower combinations would only burn time. */
   maxMacs: number | Partial<Record<Variant, number>>
+  /** How its modules are packed, where not as usual. */
+  pack?: Pick<PackOptions, 'weights' | 'pageSize'>
   /** The host takes several jobs in one process. */
   batch?: boolean
   /** The host's command line without its arguments, and its environment. */
@@ -174,6 +177,17 @@ export const engines: readonly Engine[] = [
     maxMacs: 10e6,
     command: ['/usr/bin/env', 'python3', host('wasmtime_host.py'), peer('python/wasmtime')],
     env: { ...PYTHON, THIMBLE_WASMTIME: compiler },
+  })),
+  // The custom-page-sizes proposal: what is read or written behind the declared end traps.
+  ...(['memory', 'flash'] as const).map((weights): Engine => ({
+    id: `wasmtime-bytes-${weights}`,
+    title: `Wasmtime, x64, memory to the byte, weights in ${weights}`,
+    runs: 'module',
+    pack: { weights, pageSize: 1 },
+    variants: ['simd', 'scalar'],
+    maxMacs: SMALL,
+    command: ['/usr/bin/env', 'python3', host('wasmtime_host.py'), peer('python/wasmtime')],
+    env: PYTHON,
   })),
   {
     id: 'wasmtime-arm64',

@@ -4,7 +4,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { readModel } from '../../src/formats/index.ts'
-import { packGraph, type PackedModel } from '../../src/pack/pack.ts'
+import { packGraph, type PackedModel, type PackOptions } from '../../src/pack/pack.ts'
 import { parseModule, walkBody } from '../../src/pack/wasm.ts'
 import type { Variant } from '../../src/types.ts'
 import { recordedNetworks, type RecordedCase, type RecordedNetwork } from '../recorded.ts'
@@ -62,13 +62,14 @@ const network = (name: string): RecordedNetwork => recordedNetworks.find((n) => 
 
 const packed = new Map<string, Promise<PackedModel>>()
 /** Path of a packed model, made on first use. */
-async function modulePath(model: string, variant: Variant): Promise<string> {
-  const path = join(scratch, `${model}-${variant}.wasm`)
+async function modulePath(model: string, variant: Variant, pack: PackOptions = {}): Promise<string> {
+  const path = join(scratch, `${[model, variant, ...Object.values(pack)].join('-')}.wasm`)
   let made = packed.get(path)
   if (!made) {
     made = packGraph(readModel(new Uint8Array(readFileSync(network(model).path)), model), {
       variant,
       name: model,
+      ...pack,
       ...(variant === 'relaxed' ? { kernels: 'arm-dot' as const } : {}),
     })
     packed.set(path, made)
@@ -131,7 +132,7 @@ async function job(engine: Engine, { model, variant }: Cell, options: RunOptions
   const chosen = pick(cases, options.cases ?? (macs > 100e6 ? 1 : 2))
   const dir = join(scratch, `${engine.id}-${model}-${variant}`)
   mkdirSync(dir, { recursive: true })
-  const file = engine.runs === 'module' ? await modulePath(model, variant) : `${path}?${variant}`
+  const file = engine.runs === 'module' ? await modulePath(model, variant, engine.pack) : `${path}?${variant}`
   const args = chosen.map(({ name, inputs }) => {
     const files = inputs.map((bytes, i) => {
       const input = join(dir, `${name}.in${i}.bin`)

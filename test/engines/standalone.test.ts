@@ -2,5 +2,5 @@ import { suite } from 'uvu'
 import { registerEngines } from './register.ts'
 
 const test = suite('engines: standalone')
-registerEngines(test, (id) => /^(wasmtime|wasmtime-(winch|pulley)|wazero.*|wasm3)$/.test(id))
+registerEngines(test, (id) => /^(wasmtime|wasmtime-(winch|pulley|bytes-.*)|wazero.*|wasm3)$/.test(id))
 test.run()

@@ -145,6 +145,7 @@ export const ERROR_CODES: Record<string, readonly [string, string]> = {
   'usage/model': ['no such model, or not a model', 'a path, or the name of a shipped one'],
   'usage/mqtt': ['a broker that refuses for good', 'check user, password and client rights'],
   'usage/target': ['a component for tensors that its interface can not hold', 'pack it with --target core'],
+  'usage/page-size': ['memory to the byte for a target whose memory grows', 'leave out --page-size or --target'],
   'usage/ram': ['a limit on memory for weights that are in memory', 'pack with --weights flash'],
   'usage/weights': ['weights in flash for a target without it', 'leave out --target or --weights'],
   'usage/not-a-classifier': ['outputs that are no scores of classes', 'the message names the command that suits'],

@@ -15,6 +15,7 @@ COMPILER = os.environ.get("THIMBLE_WASMTIME", "Cranelift")
 def configured():
     """Cranelift, or the compiler that THIMBLE_WASMTIME names."""
     config = wasmtime.Config()
+    config.wasm_custom_page_sizes = True
     if COMPILER == "Pulley":
         config.target = "pulley64"
     if COMPILER == "Winch":

@@ -33,4 +33,5 @@ export { createSegmenter, type SegmentClass, type Segmentation, type Segmenter }
 export { cosineSimilarity } from './vectors.ts'
 export { skeletonOf, type Skeleton } from './vision/skeletons.ts'
 export type { ImageSource, PixelFormat, RawFrame } from './image/source.ts'
+export type { TurnedBox } from './vision/turned.ts'
 export { createTracker, type Trackable, type Tracked, type Tracker, type TrackerOptions } from './vision/tracker.ts'

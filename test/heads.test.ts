@@ -34,6 +34,8 @@ interface Case {
     points?: number[][][]
     scores?: number[]
     masks?: string[]
+    /** Corners of turned boxes in any order, score, class. */
+    quads?: number[][]
     /** Points are moved into the photo. */
     clipped?: boolean
   }
@@ -84,6 +86,37 @@ async function checkBoxes(c: Case): Promise<void> {
     const match = got.findIndex((g) => g.every((v, k) => Math.abs(v - row[k]!) <= TOLERANCE))
     assert.ok(match >= 0, `no box like ${row.join(', ')}`)
     got.splice(match, 1)
+  }
+}
+
+/** Turned boxes: their corners as a set, and the upright box around them, cut at the photo's borders. */
+async function checkQuads(c: Case): Promise<void> {
+  const [width, height] = c.photo
+  const found = (await createDetector(recorded(c), c.options)).detect(blank(width, height))
+  const inside = (corners: readonly (readonly number[])[]): boolean =>
+    [width, height].every((most, k) => corners.some((q) => q[k]! > 0) && corners.some((q) => q[k]! < most))
+  const want = c.expected
+    .quads!.map((row) => ({ corners: [0, 2, 4, 6].map((i) => row.slice(i, i + 2)), rest: row.slice(8) }))
+    .filter(({ corners }) => inside(corners))
+  assert.is(found.length, want.length, 'as many boxes')
+  const close = (a: number, b: number): boolean => Math.abs(a - b) <= TOLERANCE
+  for (const { corners, rest } of want) {
+    const match = found.findIndex(
+      ({ turned, score, index }) =>
+        close(score, rest[0]!) &&
+        index === rest[1] &&
+        corners.every(([x, y]) => turned!.corners.some((own) => close(own[0], x!) && close(own[1], y!))),
+    )
+    assert.ok(match >= 0, `no box like ${JSON.stringify(corners)}, ${rest.join()}`)
+    const [{ box, turned }] = found.splice(match, 1) as [(typeof found)[0]]
+    near(box.x, Math.max(0, Math.min(...corners.map(([x]) => x!))), 'left')
+    near(box.y + box.height, Math.min(height, Math.max(...corners.map(([, y]) => y!))), 'bottom')
+    const { x, y, angle, width: w } = turned!
+    near(turned!.corners.reduce((sum, q) => sum + q[0], 0) / 4, x, 'centre')
+    const [upperLeft, upperRight] = turned!.corners as [[number, number], [number, number]]
+    near(upperLeft[0] + w * Math.cos(angle), upperRight[0], 'width along the angle')
+    near(upperLeft[1] + w * Math.sin(angle), upperRight[1], 'width along the angle')
+    assert.ok(Number.isFinite(y))
   }
 }
 
@@ -140,6 +173,7 @@ for (const file of readdirSync(folder).filter((f) => f.endsWith('.json'))) {
   cases.forEach((c, i) => {
     test(`${file} ${i}: ${c.kind}, ${c.input.join('x')} on ${c.photo.join('x')}, as ${madeWith.split(',')[0]} has it`, async () => {
       if (c.expected.boxes) await checkBoxes(c)
+      if (c.expected.quads) await checkQuads(c)
       if (c.expected.points) await checkPoints(c)
       if (c.expected.masks) await checkMasks(c)
     })
@@ -171,6 +205,13 @@ const rows: readonly [side: number, outputs: TensorInfo[], kind: HeadKind | unde
   [640, [info([1, 32, 160, 160]), info([1, 116, 8400])], 'yolo8-seg'],
   [640, [info([1, 300, 6])], 'yolo-nms'],
   [640, [info([1, 300, 57])], 'yolo-nms'],
+  [1024, [info([1, 20, 21504])], 'yolo8'],
+  [1024, [info([1, 20, 21504])], 'yolo8-obb', { extra: { ultralytics: { task: 'obb' } } }],
+  [1024, [info([1, 21504, 20])], 'yolo8-obb', { extra: { ultralytics: { task: 'obb' } } }],
+  [640, [info([1, 8, 8400])], 'yolo8-obb', { labels: ['a', 'b', 'c'] }],
+  [640, [info([1, 8, 8400], { dtype: 'int8', scale: 0.0125, zeroPoint: -65 })], 'yolo8-obb'],
+  [640, [info([1, 300, 7])], 'yolo-nms'],
+  [640, [info([1, 300, 7])], 'detr', { labels: ['a', 'b', 'c'] }],
   [416, [info([1, 13, 13, 255]), info([1, 26, 26, 255])], 'yolo-grid'],
   [416, [info([1, 52, 52, 24]), info([1, 26, 26, 24]), info([1, 13, 13, 24])], 'yolo-grid'],
   [192, [info([1, 12, 12, 30])], 'yolo-grid'],

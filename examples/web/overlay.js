@@ -64,8 +64,15 @@ function draw() {
     context.drawImage(mask, left, top, picture.width * scale, picture.height * scale)
     context.restore()
   }
-  for (const { box, colour } of marks) {
+  for (const { box, outline, colour } of marks) {
     if (!box) continue
+    if (outline) {
+      stroke(colour, 2.5 * unit, () => {
+        for (const corner of outline) context.lineTo(x(corner[0]), y(corner[1]))
+        context.closePath()
+      })
+      continue
+    }
     const at = x(mirrored ? box.x + box.width : box.x)
     stroke(colour, 2.5 * unit, () => context.roundRect(at, y(box.y), box.width * scale, box.height * scale, 4 * unit))
   }
@@ -97,8 +104,8 @@ function draw() {
 }
 
 /**
- * Draws over the picture. `picture`: its size; `marks`: `{ box?, caption?, colour, points?: { x, y, faint? }[], bones?
- * }` in its pixels; `mask`: an ImageBitmap stretched over it.
+ * Draws over the picture. `picture`: its size; `marks`: `{ box?, outline?: [x, y][], caption?, colour, points?: { x, y,
+ * faint? }[], bones? }` in its pixels; `mask`: an ImageBitmap stretched over it.
  */
 export function showOverlay({ picture, marks = [], mask }) {
   if (shown?.mask !== mask) shown?.mask?.close()

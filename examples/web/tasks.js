@@ -61,8 +61,9 @@ const SHOW = {
   detect({ detections, ...picture }) {
     showOverlay({
       picture,
-      marks: detections.map(({ box, label, score }) => ({
+      marks: detections.map(({ box, label, score, turned }) => ({
         box,
+        ...(turned && { outline: turned.corners }),
         caption: `${label} ${percent(score)}`,
         colour: colourFor(label),
       })),

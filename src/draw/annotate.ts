@@ -5,7 +5,7 @@ import type { Face } from '../vision/faces.ts'
 import type { Pose } from '../vision/pose.ts'
 import type { Segmentation } from '../vision/segmenter.ts'
 import type { PixelImage } from '../types.ts'
-import { Canvas, type Colour } from './canvas.ts'
+import { Canvas, type Colour, type Pen } from './canvas.ts'
 import { layout, ROWS } from './font.ts'
 import { detectionMarks, type Mark, poseMarks } from './marks.ts'
 import { luminance, paletteColour, rampColour } from './palette.ts'
@@ -52,6 +52,7 @@ const scaledBox = (b: Box, f: number): Box => ({ x: b.x * f, y: b.y * f, width: 
 const scaled = (mark: Mark, f: number): Mark => ({
   ...mark,
   ...(mark.box && { box: scaledBox(mark.box, f) }),
+  ...(mark.outline && { outline: mark.outline.map(([x, y]) => [x * f, y * f] as const) }),
   ...(mark.points && { points: mark.points.map((p) => ({ ...p, x: p.x * f, y: p.y * f })) }),
 })
 
@@ -112,6 +113,13 @@ function drawPoints(canvas: Canvas, { points = [], bones = [], box }: Mark, colo
   }
 }
 
+/** A closed line through corners. */
+const strokeOutline = (canvas: Canvas, corners: NonNullable<Mark['outline']>, pen: Pen): void =>
+  corners.forEach(([x, y], i) => {
+    const [toX, toY] = corners[(i + 1) % corners.length]!
+    canvas.line({ from: { x, y }, to: { x: toX, y: toY } }, pen)
+  })
+
 /** A skeleton, as against the many points of a face. */
 const FEW = 40
 
@@ -119,10 +127,11 @@ function drawMarks(canvas: Canvas, marks: readonly Mark[]): void {
   const { line, cell } = styleOf(canvas)
   const colours = new Map<string, Colour>()
   for (const { key } of marks) if (!colours.has(key)) colours.set(key, paletteColour(colours.size))
-  for (const { box, key } of [...marks].reverse()) {
+  for (const { box, outline, key } of [...marks].reverse()) {
     if (!box) continue
-    canvas.strokeRect(box, { width: line + 2, colour: DARK })
-    canvas.strokeRect(box, { width: line, colour: colours.get(key)! })
+    const stroke = (pen: Pen): void => (outline ? strokeOutline(canvas, outline, pen) : canvas.strokeRect(box, pen))
+    stroke({ width: line + 2, colour: DARK })
+    stroke({ width: line, colour: colours.get(key)! })
   }
   for (const mark of [...marks].reverse()) {
     if (mark.points) drawPoints(canvas, mark, colours.get(mark.key)!, mark.points.length < FEW)

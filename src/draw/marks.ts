@@ -8,6 +8,8 @@ import { skeletonOf } from '../vision/skeletons.ts'
 /** One thing found, in pixels of the photo. */
 export interface Mark {
   box?: Box
+  /** Corners of the outline that is drawn instead of the box. */
+  outline?: readonly (readonly [x: number, y: number])[]
   /** Lines of text. */
   captions: readonly string[]
   /** Marks of one key have one colour. */
@@ -36,6 +38,7 @@ export const detectionMarks = (found: readonly (Detection | Face)[]): Mark[] =>
     const points = (d as Face).points?.map(([x, y]) => ({ x, y }))
     return {
       box: d.box,
+      ...((d as Detection).turned && { outline: (d as Detection).turned!.corners }),
       captions: captions(d),
       key: String(d.index),
       ...(points && { points, bones: skeletonOf(points.length).bones }),

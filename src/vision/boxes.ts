@@ -29,6 +29,8 @@ export interface Candidate {
   points?: CandidatePoint[]
   /** What the mask prototypes are multiplied by. */
   coefficients?: ArrayLike<number>
+  /** How far the box is turned around its centre: radians, clockwise, of the network's input. */
+  angle?: number
 }
 
 export type Corners = Pick<Candidate, 'left' | 'top' | 'right' | 'bottom'>
@@ -85,7 +87,7 @@ export function overlap(a: Corners, b: Corners): number {
 const MAX_CANDIDATES = 30_000
 
 /** Best score first, equal scores in the given order. */
-const bestFirst = <C extends Candidate>(candidates: readonly C[]): C[] =>
+export const bestFirst = <C extends Candidate>(candidates: readonly C[]): C[] =>
   candidates
     .map((c, i) => [c, i] as const)
     .sort((a, b) => b[0].score - a[0].score || a[1] - b[1])

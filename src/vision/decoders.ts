@@ -37,6 +37,7 @@ export function boxDecoder(head: BoxHead, outputs: readonly TensorInfo[], input:
     case 'yolo8':
     case 'yolo8-pose':
     case 'yolo8-seg':
+    case 'yolo8-obb':
       return yoloDecoder(head, outputs, input)
     case 'yolo-nms':
       return yoloNmsDecoder(head, outputs, input)
@@ -85,8 +86,11 @@ export function pointDecoder(head: PointHead, outputs: readonly TensorInfo[], in
   }
 }
 
-/** What remains to be done with candidates: nothing, suppression by class, or MediaPipe's weighted one. */
-export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'weighted' {
+/**
+ * What remains to be done with candidates: nothing, suppression by class, MediaPipe's weighted one, or that of turned
+ * boxes.
+ */
+export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'weighted' | 'turned' {
   switch (kind) {
     case 'postprocess':
     case 'yolo-nms':
@@ -98,6 +102,8 @@ export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'weighted' 
     case 'palm':
     case 'blazepose':
       return 'weighted'
+    case 'yolo8-obb':
+      return 'turned'
     default:
       return 'class'
   }

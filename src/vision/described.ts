@@ -89,13 +89,15 @@ function ssdFields(out: Field): ByKind<Ssd> {
   }
 }
 
-type Yolo = 'yolo5' | 'yolo8' | 'yolo8-pose' | 'yolo8-seg' | 'yolo-nms' | 'yolox' | 'yolo-grid' | 'yolo' | 'yolo-parts'
+type Table = 'yolo5' | 'yolo8' | 'yolo8-pose' | 'yolo8-seg' | 'yolo8-obb'
+type Yolo = Table | 'yolo-nms' | 'yolox' | 'yolo-grid' | 'yolo' | 'yolo-parts'
 function yoloFields(out: Field): ByKind<Yolo> {
   const extras = {
     points: optional(whole(1, 1000)),
     pointValues: optional(whole(2, 3)),
     masks: optional(whole(1, 256)),
     prototypes: optional(out),
+    turned: optional(flag),
   }
   const rows = { output: out, layout, coordinates, classes: whole(0, 10_000), percent: optional(flag), ...extras }
   return {
@@ -103,6 +105,7 @@ function yoloFields(out: Field): ByKind<Yolo> {
     yolo8: rows,
     'yolo8-pose': rows,
     'yolo8-seg': rows,
+    'yolo8-obb': rows,
     'yolo-nms': { output: out, coordinates, form: optional(word('centre', 'corners')), ...extras },
     yolox: { output: out, layout, classes: whole(1, 10_000), strides: list([1, 8], whole(1, 1024)) },
     'yolo-grid': {

@@ -9,6 +9,7 @@ import { toPhoto, type View } from './frame.ts'
 import type { BoxHead, Head } from './head.ts'
 import type { Size } from './heads/head.ts'
 import { type Answers, answering, Network, VISION_RULES, type VisionOptions, type VisionTimings } from './network.ts'
+import { aroundTurned, turnedBox, type TurnedBox, turnedSuppression } from './turned.ts'
 
 /** Something found: where it is in the photo, in pixels, what it is, and a score from 0 to 1. */
 export interface Detection {
@@ -16,6 +17,10 @@ export interface Detection {
   score: number
   label: string
   index: number
+  /**
+   * The box as the network has it, where that turns boxes; `box` is then the upright one around it, cut at the borders.
+   */
+  turned?: TurnedBox
 }
 
 /** Options of whatever reads a network head: labels, preprocessing, head, thresholds. */
@@ -104,6 +109,9 @@ export function chooser(
   const how = suppressionOf(head)
   return (values) => {
     const candidates = decode(values, scoreThreshold)
+    if (how === 'turned') {
+      return turnedSuppression(candidates, { iouThreshold: iou, count: most, input: network.framer.input })
+    }
     if (how === 'none') return candidates.sort((a, b) => b.score - a.score).slice(0, most)
     return (how === 'weighted' ? weightedSuppression : nonMaxSuppression)(candidates, iou, most)
   }
@@ -140,8 +148,10 @@ export async function createDetector(model: Model, options: DetectorOptions = {}
     detect: answering(options.decode, (image) =>
       network.run(image, (values, view) =>
         choose(values).flatMap((c): Detection[] => {
-          const box = toBox(c, view, image)
-          return box ? [{ box, score: c.score, label: network.label(c.index), index: c.index }] : []
+          const turned = c.angle === undefined ? undefined : turnedBox({ ...c, angle: c.angle }, view)
+          const box = turned ? cut(aroundTurned(turned), image) : toBox(c, view, image)
+          const named = { score: c.score, label: network.label(c.index), index: c.index }
+          return box ? [{ box, ...named, ...(turned && { turned }) }] : []
         }),
       ),
     ),

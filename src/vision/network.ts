@@ -123,6 +123,7 @@ function classesOf(head: Head, outputs: readonly TensorInfo[]): number | undefin
     case 'yolo8':
     case 'yolo8-pose':
     case 'yolo8-seg':
+    case 'yolo8-obb':
     case 'yolox':
       return head.classes || undefined
     case 'fomo':

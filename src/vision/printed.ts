@@ -17,11 +17,18 @@ export const printedBox = (b: Box): Box => ({
   height: rounded(b.height, 1),
 })
 
-export const printedDetection = ({ box, score, label, index }: Detection): Detection => ({
+export const printedDetection = ({ box, score, label, index, turned }: Detection): Detection => ({
   box: printedBox(box),
   score: rounded(score, 4),
   label,
   index,
+  ...(turned && {
+    turned: {
+      ...printedBox(turned),
+      angle: rounded(turned.angle, 4),
+      corners: turned.corners.map(([x, y]) => [rounded(x, 1), rounded(y, 1)]),
+    },
+  }),
 })
 
 export const printedPose = ({ score, box, points }: Pose): object => ({

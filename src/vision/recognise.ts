@@ -88,15 +88,30 @@ function pointsBehind(about: About, rest: number): Extras | undefined {
   return rest === 52 && about.labels !== 52 ? { points: 17, pointValues: 3 } : undefined
 }
 
+/** What Ultralytics' own word in the file is. */
+const taskSaid = ({ metadata }: About): unknown => (metadata.extra?.ultralytics as { task?: unknown } | undefined)?.task
+
+/** Whether the last of a table's values, `rest` of them behind the box, is an angle. */
+function isTurned(about: About, output: TensorInfo, rest: number): boolean {
+  const task = taskSaid(about)
+  if (task !== undefined) return task === 'obb'
+  if (about.labels !== undefined) return rest - 1 === about.labels
+  // Neither shares nor probabilities reach that far below zero.
+  const below = (smallestValue(output) ?? 0) < -0.15 && (largestValue(output) ?? Infinity) < 4
+  return below || /\bobb\b|dota/i.test(`${about.metadata.name} ${about.metadata.description}`)
+}
+
 /** YOLOv8's table in either layout, with what is behind the classes. */
-function yolo8(about: About, kind: 'yolo8' | 'yolo8-pose' | 'yolo8-seg'): Head | undefined {
+function yolo8(about: About, kind: 'yolo8' | 'yolo8-pose' | 'yolo8-seg' | 'yolo8-obb'): Head | undefined {
   const at = about.shapes.findIndex((s) => {
     if (s.length !== 2) return false
     const [a, b] = s as [number, number]
     if (pyramidOf(about.input, b) && a >= 5) return true
     if (!pyramidOf(about.input, a) || b < 5) return false
     // [cells, 85] is YOLOX or YOLOv6; [cells, 84] has no objectness.
-    return about.forced || b - 4 === about.labels || (about.labels === undefined && b === 84)
+    return (
+      about.forced || taskSaid(about) === 'obb' || b - 4 === about.labels || (about.labels === undefined && b === 84)
+    )
   })
   if (at < 0) return undefined
   const [a, b] = about.shapes[at] as [number, number]
@@ -104,10 +119,12 @@ function yolo8(about: About, kind: 'yolo8' | 'yolo8-pose' | 'yolo8-seg'): Head |
   const values = columns ? a : b
   const masks = prototypesOf(about, at)
   const points = masks ? undefined : pointsBehind(about, values - 4)
-  const is = masks ? 'yolo8-seg' : points ? 'yolo8-pose' : 'yolo8'
-  const extras: Extras = kind === is ? (masks ?? points ?? {}) : {}
-  if (kind !== is && !(about.forced && kind === 'yolo8')) return undefined
-  const behind = (extras.points ?? 0) * (extras.pointValues ?? 3) + (extras.masks ?? 0)
+  const turned = !masks && !points && values >= 6 && isTurned(about, about.outputs[at]!, values - 4)
+  const is = masks ? 'yolo8-seg' : points ? 'yolo8-pose' : turned ? 'yolo8-obb' : 'yolo8'
+  const any = about.forced && !masks && (kind === 'yolo8' || kind === 'yolo8-obb')
+  if (kind !== is && !any) return undefined
+  const extras: Extras = kind === 'yolo8-obb' ? { turned: true } : kind === is ? (masks ?? points ?? {}) : {}
+  const behind = (extras.points ?? 0) * (extras.pointValues ?? 3) + (extras.masks ?? 0) + (extras.turned ? 1 : 0)
   if (values - 4 - behind < 1) return undefined
   return {
     kind,
@@ -187,11 +204,20 @@ function yoloNms(about: About): Head | undefined {
       ? {}
       : masks?.masks === rest
         ? masks
-        : rest === 51 || (about.forced && rest % 3 === 0)
-          ? { points: rest / 3, pointValues: 3 }
-          : undefined
+        : rest === 1 && (about.forced || taskSaid(about) === 'obb' || about.labels !== 3)
+          ? { turned: true }
+          : rest === 51 || (about.forced && rest % 3 === 0)
+            ? { points: rest / 3, pointValues: 3 }
+            : undefined
   if (!extras) return undefined
-  const head = { kind: 'yolo-nms', output: at, coordinates: coordinatesOf(about.outputs[at]!), ...extras } as const
+  const form = extras.turned && ({ form: 'centre' } as const)
+  const head = {
+    kind: 'yolo-nms',
+    output: at,
+    coordinates: coordinatesOf(about.outputs[at]!),
+    ...extras,
+    ...form,
+  } as const
   // Rows of the same kind but for their beginning, and photos stretched: only the file's own words tell.
   const detr = rest === 0 && /rt-?detr/i.test(`${about.metadata.name} ${about.metadata.description}`)
   const { framing: _framing, ...stretched } = ULTRALYTICS
@@ -823,6 +849,7 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['postprocess', postprocess],
   ['yolo8-seg', (about) => yolo8(about, 'yolo8-seg')],
   ['yolo8-pose', (about) => yolo8(about, 'yolo8-pose')],
+  ['yolo8-obb', (about) => yolo8(about, 'yolo8-obb')],
   ['yolo8', (about) => yolo8(about, 'yolo8')],
   ['yolo5', yolo5],
   ['yolox', yolox],

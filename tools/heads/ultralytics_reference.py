@@ -115,4 +115,37 @@ x[:, :, [0, 2]] *= size[0]
 x[:, :, [1, 3]] *= size[1]
 pred = nms.non_max_suppression(x, 0.25, end2end=True, max_det=300)[0]
 cases.append(case("yolo-nms", size, photo, [record], {"maxDetections": 300}, {"boxes": boxes(pred, size, photo)}))
+
+
+def quads(pred, size, photo):
+    """Corners of turned boxes in the photo, score and class: OBBPredictor.construct_result."""
+    turned = torch.cat([pred[:, :4], pred[:, -1:]], 1)
+    turned[:, :4] = ops.scale_boxes((size[1], size[0]), turned[:, :4], (photo[1], photo[0]), xywh=True)
+    corners = ops.xywhr2xyxyxyxy(turned).reshape(-1, 8)
+    return listed(torch.cat([corners, pred[:, 4:6]], 1))
+
+
+# Boxes turned around their centres: [1, 4 + classes + 1, cells], and the same with suppression inside, [1, 300, 7]
+for size, photo in (((64, 64), (123, 77)), ((96, 64), (50, 91))):
+    for conf, iou in ((0.25, 0.7), (0.25, 0.3)):
+        t = table(cells(size), 3, 1, 5)
+        t[:, -1] = rng.uniform(-np.pi / 4, 3 * np.pi / 4, len(t))
+        # Candidates of one thing lie alike, but for a little.
+        t[t[:, 4:7].max(1) > 0.25, -1] = 0.9 + rng.normal(0, 0.06, (t[:, 4:7].max(1) > 0.25).sum())
+        record, values = output(t.T[None], -0.8, 2.4)
+        x = denormalized(values, size)
+        pred = nms.non_max_suppression(x, conf, iou, nc=3, max_det=300, rotated=True)[0]
+        options = {"scoreThreshold": conf, "iouThreshold": iou, "maxDetections": 300}
+        cases.append(case("yolo8-obb", size, photo, [record], options,
+                          {"quads": quads(pred, size, photo)}, labels=["a", "b", "c"]))
+t = np.zeros((300, 7))
+for i, s in enumerate(sorted(rng.uniform(0.05, 0.9, 40))[::-1]):
+    t[i] = (*rng.uniform(0.2, 0.8, 2), *rng.uniform(0.05, 0.3, 2), s, 0, rng.uniform(-0.7, 2.3))
+record, values = output(t[None], -0.8, 2.4)
+x = torch.from_numpy(values.copy())
+x[:, :, [0, 2]] *= 64
+x[:, :, [1, 3]] *= 64
+pred = nms.non_max_suppression(x, 0.25, end2end=True, max_det=300)[0]
+size, photo = (64, 64), (200, 90)
+cases.append(case("yolo-nms", size, photo, [record], {"maxDetections": 300}, {"quads": quads(pred, size, photo)}))
 write("ultralytics", f"ultralytics {ultralytics.__version__}, tools/heads/ultralytics_reference.py", cases)

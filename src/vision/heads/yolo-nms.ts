@@ -1,14 +1,15 @@
 /**
  * YOLO with suppression inside (YOLOv10, YOLO26, exports with nms=True): rows of left, top, right, bottom, score,
- * class, perhaps followed by key points or mask coefficients. Source: Ultralytics, utils/nms.py, the end2end branch.
- * RT-DETR's rows (models/rtdetr/predict.py) begin with centre and size.
+ * class, perhaps followed by key points, mask coefficients or an angle. Source: Ultralytics, utils/nms.py, the end2end
+ * branch. Rows of RT-DETR (models/rtdetr/predict.py) and of turned boxes (models/yolo/obb/predict.py) begin with centre
+ * and size.
  */
 import { elements } from '../../graph.ts'
 import type { TensorInfo } from '../../types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'
-import { type Extras, extraValues, readPoints, scaleOf, type YoloHead } from './yolo.ts'
+import { type Extras, extraValues, readExtras, scaleOf, type YoloHead } from './yolo.ts'
 
 export interface YoloNmsHead extends Thresholds, Extras {
   kind: 'yolo-nms'
@@ -43,8 +44,7 @@ export function yoloNmsDecoder(head: YoloNmsHead, outputs: readonly TensorInfo[]
         ...(head.form === 'centre' ? around(a, b, c, d) : { left: a, top: b, right: c, bottom: d }),
         score: at(4),
         index: Math.max(0, Math.round(at(5))),
-        ...(head.points && { points: readPoints(head, (k) => at(6 + k), [sx, sy]) }),
-        ...(head.masks && { coefficients: Float32Array.from({ length: head.masks }, (_, k) => at(6 + k)) }),
+        ...readExtras(head, (k) => at(6 + k), [sx, sy]),
       })
     }
     return found

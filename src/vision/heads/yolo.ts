@@ -1,7 +1,7 @@
 /**
  * Tables of YOLO candidates, a row (or column) each: x, y, width, height, then scores. YOLOv5 and v7 have an
- * objectness before the class scores, v8, v9 and v11 have none. Behind the classes may come key points or mask
- * coefficients.
+ * objectness before the class scores, v8, v9 and v11 have none. Behind the classes may come key points, mask
+ * coefficients or an angle.
  * Source: Ultralytics, utils/nms.py non_max_suppression, nn/autobackend.py (coordinates are shares of the input in
  * TFLite exports, pixels elsewhere); SSCMA, el_algorithm_yolo.cpp (`percent`).
  */
@@ -19,10 +19,12 @@ export interface Extras {
   /** Mask coefficients of each candidate, and the output that holds the prototypes. */
   masks?: number
   prototypes?: number
+  /** The last value is an angle: boxes are turned around their centres. */
+  turned?: boolean
 }
 
 export interface YoloHead extends Thresholds, Extras {
-  kind: 'yolo5' | 'yolo8' | 'yolo8-pose' | 'yolo8-seg'
+  kind: 'yolo5' | 'yolo8' | 'yolo8-pose' | 'yolo8-seg' | 'yolo8-obb'
   /** The output that holds the table. */
   output: number
   /** `rows`: [candidates, values]; `columns`: [values, candidates]. */
@@ -52,7 +54,7 @@ export function scaleOf(
 }
 
 /** Key points of a row. `at(i)` gives its i-th number behind the classes. */
-export function readPoints(
+function readPoints(
   { points = 0, pointValues = 3 }: Extras,
   at: (i: number) => number,
   [sx, sy]: readonly [number, number],
@@ -64,7 +66,19 @@ export function readPoints(
   }))
 }
 
-export const extraValues = ({ points = 0, pointValues = 3, masks = 0 }: Extras): number => points * pointValues + masks
+export const extraValues = ({ points = 0, pointValues = 3, masks = 0, turned }: Extras): number =>
+  points * pointValues + masks + (turned ? 1 : 0)
+
+/** What follows the classes of a row, as its candidate has it. `at(i)` gives the i-th number behind the classes. */
+export const readExtras = (
+  head: Extras,
+  at: (i: number) => number,
+  scale: readonly [number, number],
+): Pick<Candidate, 'points' | 'coefficients' | 'angle'> => ({
+  ...(head.points && { points: readPoints(head, at, scale) }),
+  ...(head.masks && { coefficients: Float32Array.from({ length: head.masks }, (_, k) => at(k)) }),
+  ...(head.turned && { angle: at(extraValues(head) - 1) }),
+})
 
 /** Errors: `format/shape`. */
 export function yoloDecoder(head: YoloHead, outputs: readonly TensorInfo[], input: Size): Decoder {
@@ -106,8 +120,7 @@ export function yoloDecoder(head: YoloHead, outputs: readonly TensorInfo[], inpu
         ...around(at(0) * sx, at(1) * sy, at(2) * sx, at(3) * sy),
         score,
         index,
-        ...(head.points && { points: readPoints(head, (k) => at(behind + k), [sx, sy]) }),
-        ...(head.masks && { coefficients: Float32Array.from({ length: head.masks }, (_, k) => at(behind + k)) }),
+        ...readExtras(head, (k) => at(behind + k), [sx, sy]),
       })
     }
     return found

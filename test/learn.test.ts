@@ -10,7 +10,7 @@ import { elements } from '../src/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
 import { cutHead } from '../src/learn/cut.ts'
 import { createLearner, type Learner } from '../src/learn/learner.ts'
-import { type Examples, linearOf, productsOf, ridge } from '../src/learn/solve.ts'
+import { closedForm, type Examples, linearOf, productsOf } from '../src/learn/solve.ts'
 import { createClassifier, loadModel } from '../src/node.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import type { PixelImage } from '../src/types.ts'
@@ -63,7 +63,11 @@ function randomExamples(seed: number): Examples {
     count,
     features,
     classes,
-    rows: Float64Array.from({ length: count * features }, () => next() * 3),
+    // Each class has a feature of its own.
+    rows: Float64Array.from({ length: count * features }, (_, at) => {
+      const own = Math.floor(at / features) % classes === at % features ? 2 : 0
+      return next() * 3 + own
+    }),
     labels: Int32Array.from({ length: count }, (_, i) => i % classes),
   }
 }
@@ -84,24 +88,81 @@ function solved(a: number[][], b: number[]): number[] {
   return m.map((row, i) => row[n]! / row[i]!)
 }
 
-test('leave-one-out in closed form is what leaving each photo out gives', () => {
+const rowsOf = ({ count, features, rows }: Examples): number[][] =>
+  Array.from({ length: count }, (_, i) => [...rows.subarray(i * features, (i + 1) * features)])
+const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0)
+const meanOf = (list: readonly number[][]): number[] =>
+  list[0]!.map((_, d) => sum(list.map((x) => x[d]!)) / list.length)
+const less = (a: readonly number[], b: readonly number[]): number[] => a.map((v, d) => v - b[d]!)
+
+/** Sums of products of rows less their class' mean, [features][features]. */
+function scatterOf(rows: readonly number[][], labels: ArrayLike<number>): number[][] {
+  const own = (c: number): number[] => meanOf(rows.filter((_, j) => labels[j] === c))
+  const apart = rows.map((x, i) => less(x, own(labels[i]!)))
+  return rows[0]!.map((_, d) => rows[0]!.map((_, e) => sum(apart.map((r) => r[d]! * r[e]!))))
+}
+
+/** Minus half the distance of x to the class means by the scatter of rows plus `added` on its diagonal, less the mean. */
+function byDefinition(x: number[], rows: readonly number[][], labels: number[], added: number): number[] {
+  const s = scatterOf(rows, labels).map((row, d) => row.map((v, e) => (d === e ? v + added : v)))
+  const said = [...new Set(labels)]
+    .sort((a, b) => a - b)
+    .map((c) => {
+      const apart = less(x, meanOf(rows.filter((_, j) => labels[j] === c)))
+      return -0.5 * sum(solved(s, apart).map((v, d) => v * apart[d]!))
+    })
+  return said.map((v) => v - sum(said) / said.length)
+}
+
+test('the closed form and its leave-one-out are what the definition gives', () => {
   for (const seed of [1, 2, 3]) {
     const examples = randomExamples(seed)
-    const { count, classes, labels } = examples
-    const { products } = productsOf(examples)
-    const { strength, leftOut } = ridge({ products, labels, classes })
-    const of = (i: number, j: number): number => products[i * count + j]!
-    for (let out = 0; out < count; out++) {
-      const others = [...labels.keys()].filter((i) => i !== out)
-      const a = others.map((i) => others.map((j) => of(i, j) + (i === j ? strength : 0)))
+    const { count, classes } = examples
+    const labels = [...examples.labels]
+    const products = productsOf(examples)
+    const closed = closedForm({ products: products.products, labels, classes })
+    const rows = rowsOf(examples)
+    const trace = sum(scatterOf(rows, labels).map((row, d) => row[d]!))
+    const added = (0.5 * classes * trace) / count
+    const leftOut = rows.map((x, i) =>
+      byDefinition(
+        x,
+        rows.filter((_, j) => j !== i),
+        labels.filter((_, j) => j !== i),
+        added,
+      ),
+    )
+    // The right class is ahead by 1 in the mean.
+    const lead = sum(leftOut.map((said, i) => said[labels[i]!]! * (1 + 1 / (classes - 1)))) / count
+    assert.ok(lead > 0, `seed ${seed}: lead ${lead}`)
+    const { weights, bias } = linearOf(examples, products, closed, 1)
+    for (const [i, x] of rows.entries()) {
+      const inside = byDefinition(x, rows, labels, added)
       for (let c = 0; c < classes; c++) {
-        const x = solved(
-          a,
-          others.map((i) => (labels[i] === c ? 1 : 0)),
-        )
-        const said = others.reduce((sum, j, k) => sum + of(out, j) * x[k]!, 0)
-        assert.ok(Math.abs(said - leftOut[out * classes + c]!) < 1e-8, `seed ${seed}, photo ${out}, class ${c}`)
+        const where = `seed ${seed}, photo ${i}, class ${c}`
+        assert.ok(Math.abs(leftOut[i]![c]! / lead - closed.leftOut[i * classes + c]!) < 1e-8, where)
+        const said = bias[c]! + sum(x.map((v, d) => v * weights[c * x.length + d]!))
+        assert.ok(Math.abs(inside[c]! / lead - said) < 1e-8, where)
       }
+    }
+  }
+})
+
+test('with one example a class the closed form is ridge regression, and left out by definition', () => {
+  const examples = { ...randomExamples(4), count: 4, classes: 4, labels: Int32Array.of(0, 1, 2, 3) }
+  examples.rows = examples.rows.subarray(0, 4 * examples.features)
+  const { products } = productsOf(examples)
+  const { leftOut } = closedForm({ products, labels: examples.labels, classes: 4 })
+  for (let out = 0; out < 4; out++) {
+    const others = [0, 1, 2, 3].filter((i) => i !== out)
+    const a = others.map((i) => others.map((j) => products[i * 4 + j]! + (i === j ? 3 : 0)))
+    for (let c = 0; c < 4; c++) {
+      const x = solved(
+        a,
+        others.map((i) => (i === c ? 1 : 0)),
+      )
+      const said = sum(others.map((j, k) => products[out * 4 + j]! * x[k]!))
+      assert.ok(Math.abs(said - leftOut[out * 4 + c]!) < 1e-8, `photo ${out}, class ${c}`)
     }
   }
 })
@@ -112,10 +173,11 @@ test('coefficients of examples and the layer on their features say the same', ()
   const all = productsOf(examples)
   const next = rng(5)
   const k = Float64Array.from({ length: n * classes }, () => next() - 0.5)
-  const { weights, bias } = linearOf(examples, all, k)
+  const added = Float64Array.from({ length: classes }, () => next() - 0.5)
+  const { weights, bias } = linearOf(examples, all, { coefficients: k, bias: added }, 1)
   for (let r = 0; r < n; r++) {
     for (let c = 0; c < classes; c++) {
-      let [a, b] = [0, bias[c]!]
+      let [a, b] = [added[c]!, bias[c]!]
       for (let j = 0; j < n; j++) a += all.products[r * n + j]! * k[j * classes + c]!
       for (let d = 0; d < features; d++) b += weights[c * features + d]! * rows[r * features + d]!
       assert.ok(Math.abs(a - b) < 1e-9)

@@ -8,8 +8,8 @@ import { type Nearness, UNIT_STEPS } from './unknown.ts'
 
 /** Room that the logits' range leaves beyond those of the photos taught. */
 const ROOM = 1.25
-/** Cosine below which it makes no difference any more how far an image is. */
-const FAR = 0.5
+/** Logits beyond all others from which on it makes no difference any more how far or near an image is. */
+const BEYOND = 4
 
 const perTensor = (scale: number, zeroPoint: number): Quantization => ({
   scales: Float32Array.of(scale),
@@ -24,8 +24,13 @@ const PROBABILITY = perTensor(1 / 256, -128)
 export const FILTER = 'learned/filter'
 const FEATURES = 'learned/features'
 const FLAT = 'learned/flat'
+const UNIT_FEATURES = 'learned/unit'
 /** Ops between a network's features and the learned layer, by the names of their outputs. */
-export const BETWEEN = [FEATURES, FLAT]
+export const BETWEEN = [FEATURES, FLAT, UNIT_FEATURES]
+
+/** Most features that are brought to length 1 before the learned layer: of more, too many would round to nothing. */
+const MOST_UNIT = 4096
+export const headOnUnit = (features: number): boolean => features <= MOST_UNIT
 
 /** Features as int8: a uint8 tensor's values less 128. */
 export function int8Features({ tensors, outputs }: Graph): { scale: number; zeroPoint: number; offset: number } {
@@ -72,7 +77,21 @@ const rowsOf = (layer: Layer, from: number, to: number): Layer => ({
   bias: layer.bias.slice(from, to),
 })
 
-/** Least and largest logit of int8 features, row-major. */
+/** Int8 features, row-major, as L2_NORMALIZATION gives them, with their zero point 0. */
+function unitSteps(features: Int8Array, columns: number, zeroPoint: number): Int8Array {
+  const out = new Int8Array(features.length)
+  for (let r = 0; r < features.length; r += columns) {
+    let squares = 0
+    for (let d = 0; d < columns; d++) squares += (features[r + d]! - zeroPoint) ** 2
+    const factor = UNIT_STEPS / (Math.sqrt(squares) || 1)
+    for (let d = 0; d < columns; d++) {
+      out[r + d] = Math.max(-128, Math.min(QMAX, Math.round((features[r + d]! - zeroPoint) * factor)))
+    }
+  }
+  return out
+}
+
+/** Least and largest logit of a layer's int8 inputs, row-major. */
 function logitRange(layer: Layer, observed: Int8Array, zeroPoint: number): [number, number] {
   const { rows, columns, weights, bias, scales, inputScale } = layer
   let [min, max] = [0, 0]
@@ -157,35 +176,42 @@ class Builder {
 }
 
 /**
- * The network with FULLY_CONNECTED (weights per channel) and SOFTMAX behind it; with a nearness, one more output, the
- * last, for what is unknown: L2_NORMALIZATION, FULLY_CONNECTED (minus the cosine to each prototype), REDUCE_MIN.
+ * The network with L2_NORMALIZATION, FULLY_CONNECTED (weights per channel) and SOFTMAX behind it; with a nearness, one
+ * more output, the last, for what is unknown: FULLY_CONNECTED (minus the cosine to each prototype), REDUCE_MIN.
  * `observed`: int8 features of the photos taught, row-major; the logits' range is theirs, with some room.
  */
 export function joinHead(base: Graph, head: Head, observed: Int8Array, metadata: Metadata): Graph {
-  const { scale: inputScale, zeroPoint, offset } = int8Features(base)
+  const { scale, zeroPoint, offset } = int8Features(base)
   const { nearness } = head
-  const layer = quantized(head.linear, inputScale)
+  const columns = head.linear.weights.length / head.linear.bias.length
+  const onUnit = headOnUnit(columns)
+  const layer = quantized(head.linear, onUnit ? UNIT.scales[0]! : scale)
   const classes = layer.rows - (head.none ? 1 : 0)
-  const [min, max] = logitRange(layer, observed, zeroPoint).map((v) => v * ROOM) as [number, number]
-  const far = nearness ? nearness.threshold - nearness.weight * FAR : 0
+  const inputs = onUnit ? unitSteps(observed, columns, zeroPoint) : observed
+  const [min, max] = logitRange(layer, inputs, onUnit ? 0 : zeroPoint).map((v) => v * ROOM) as [number, number]
+  // Of cosines 1 and 0.
   const near = nearness ? nearness.threshold - nearness.weight : 0
-  const grid = affine(Math.min(min, near), Math.max(max, far))
+  const far = nearness ? nearness.threshold : 0
+  const grid = affine(Math.min(min, Math.max(near, min - BEYOND)), Math.max(max, Math.min(far, max + BEYOND)))
   const b = new Builder(base)
   let from = base.outputs[0]!
+  const stored = perTensor(scale, zeroPoint)
   if (offset) {
     const { shape } = b.tensors[from]!
-    from = b.op({ type: 'QUANTIZE', inputs: [from], attrs: {} }, FEATURES, shape, perTensor(inputScale, zeroPoint))
+    from = b.op({ type: 'QUANTIZE', inputs: [from], attrs: {} }, FEATURES, shape, stored)
   }
-  const flat = [1, layer.columns]
+  const flat = [1, columns]
   if (b.tensors[from]!.shape.length !== 2) {
-    const reshape = { type: 'RESHAPE', inputs: [from], attrs: { newShape: flat } } as const
-    from = b.op(reshape, FLAT, flat, perTensor(inputScale, zeroPoint))
+    from = b.op({ type: 'RESHAPE', inputs: [from], attrs: { newShape: flat } }, FLAT, flat, stored)
   }
+  const brought = (): number =>
+    b.op({ type: 'L2_NORMALIZATION', inputs: [from], attrs: { activation: 'NONE' } }, UNIT_FEATURES, flat, UNIT)
+  const unit = onUnit || nearness ? brought() : from
+  const input = onUnit ? unit : from
   const known = rowsOf(layer, 0, classes)
-  let logits = b.connected(from, known, { output: 'learned', filter: FILTER, bias: 'learned/bias' }, grid)
+  let logits = b.connected(input, known, { output: 'learned', filter: FILTER, bias: 'learned/bias' }, grid)
   if (nearness) {
     const { features, prototypes, weight, threshold } = nearness
-    const unit = b.op({ type: 'L2_NORMALIZATION', inputs: [from], attrs: { activation: 'NONE' } }, 'unit', flat, UNIT)
     const cosines = quantized(
       {
         weights: prototypes.map((v) => -weight * v),
@@ -208,7 +234,7 @@ export function joinHead(base: Graph, head: Head, observed: Int8Array, metadata:
     )
     if (head.none) {
       const none = rowsOf(layer, classes, layer.rows)
-      const nothing = b.connected(from, none, { output: 'nothing', filter: 'none/filter', bias: 'none/bias' }, grid)
+      const nothing = b.connected(input, none, { output: 'nothing', filter: 'none/filter', bias: 'none/bias' }, grid)
       unknown = b.op({ type: 'MAXIMUM', inputs: [unknown, nothing], attrs: {} }, 'unknown', [1, 1], grid)
     }
     logits = b.op(

@@ -1,5 +1,5 @@
 /** What a training found out about the photos: which look wrong, which are there twice, how well classes part. */
-import { argMax, classSizes, type Examples, type Ridge } from './solve.ts'
+import { argMax, classSizes, type Closed, type Examples } from './solve.ts'
 import type { Taught } from './keep.ts'
 
 /** A photo that the classifier of all other photos takes for another class. */
@@ -45,7 +45,7 @@ export function doublesOf(taught: readonly Taught[], { count, features, rows }: 
 export function confusionOf(
   taught: readonly Taught[],
   { labels: own, classes }: Examples,
-  { leftOut }: Ridge,
+  { leftOut }: Closed,
   labels: readonly string[],
 ): { confusion: number[][]; mislabelled: Doubtful[] } {
   const sizes = classSizes(own, classes)

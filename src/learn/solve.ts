@@ -80,20 +80,22 @@ export interface Problem {
   classes: number
 }
 
-export interface Ridge {
-  strength: number
+/** A classifier without steps: answers are products * coefficients + bias. */
+export interface Closed {
   /** Per example and class: how much of the example is in the class' weights. */
   coefficients: Float64Array
-  /** Per example and class: what the classifier of all other examples says, about 1 for its class and 0 for others. */
+  /** Per class. */
+  bias: Float64Array
+  /** Per example and class: what the classifier of all other examples says; its own class is ahead by about 1 in the mean. */
   leftOut: Float64Array
 }
 
-/** Strengths tried, from the best guess on: later ones must be better. */
-const RIDGE_STRENGTHS = [3, 1]
-/** Of examples from which on the first strength is taken: each costs the cube of their number. */
-const MANY = 800
-/** Where each class has one example, there is nothing to choose by. */
+/** Ridge regression's strength where each class has one example: there is nothing to choose by. */
 const SINGLES_STRENGTH = 3
+/** Share of the scatter's trace that is added to its diagonal, for one photo a class: half of it for two, and so on. */
+const SHRINKAGE = 0.5
+/** Least of what is added, where the examples of each class are all the same. */
+const LEAST_SHRINKAGE = 0.01
 
 export function argMax(values: ArrayLike<number>): number {
   let best = 0
@@ -107,34 +109,169 @@ export function classSizes(labels: ArrayLike<number>, classes: number): Int32Arr
   return sizes
 }
 
-/** Ridge regression on the classes with one strength. The products are positive semidefinite: there is a solution. */
-export function ridgeOf({ products, labels, classes }: Problem, strength: number): Ridge {
+/** Ridge regression on the classes. The products are positive semidefinite: there is a solution. */
+function ridge({ products, labels, classes }: Problem): Closed {
   const n = labels.length
   const a = products.slice()
-  for (let i = 0; i < n; i++) a[i * n + i]! += strength
+  for (let i = 0; i < n; i++) a[i * n + i]! += SINGLES_STRENGTH
   const u = inverseFactor(a, n)!
-  const half = new Float64Array(n * classes)
-  const coefficients = new Float64Array(n * classes)
+  const own = new Float64Array(n * classes)
+  for (let i = 0; i < n; i++) own[i * classes + labels[i]!] = 1
+  const { solved: coefficients, diagonal } = solvedBy(u, own, n)
+  const leftOut = coefficients.map((v, at) => own[at]! - v / diagonal[Math.floor(at / classes)]!)
+  return { coefficients, bias: new Float64Array(classes), leftOut }
+}
+
+/** inverse(a) * b for `a` of n rows with inverse(a) = U^T U, and the inverse's diagonal. */
+function solvedBy(u: Float64Array, b: Float64Array, n: number): { solved: Float64Array; diagonal: Float64Array } {
+  const columns = b.length / n
+  const half = new Float64Array(b.length)
+  const solved = new Float64Array(b.length)
   const diagonal = new Float64Array(n)
-  // inverse(a) = U^T U
   for (let k = 0; k < n; k++) {
+    const sum = half.subarray(k * columns, (k + 1) * columns)
     for (let i = k; i < n; i++) {
       const v = u[k * n + i]!
       diagonal[i]! += v * v
-      half[k * classes + labels[i]!]! += v
+      for (let c = 0; c < columns; c++) sum[c]! += v * b[i * columns + c]!
     }
-  }
-  for (let k = 0; k < n; k++) {
     for (let i = k; i < n; i++) {
       const v = u[k * n + i]!
-      for (let c = 0; c < classes; c++) coefficients[i * classes + c]! += v * half[k * classes + c]!
+      for (let c = 0; c < columns; c++) solved[i * columns + c]! += v * sum[c]!
     }
   }
-  const leftOut = coefficients.map((v, at) => {
-    const i = Math.floor(at / classes)
-    return (labels[i] === at % classes ? 1 : 0) - v / diagonal[i]!
-  })
-  return { strength, coefficients, leftOut }
+  return { solved, diagonal }
+}
+
+/** Per column, the rows of each class less their mean, in place. */
+function centreByClass(values: Float64Array, { labels, classes }: Pick<Problem, 'labels' | 'classes'>): void {
+  const columns = values.length / labels.length
+  const sizes = classSizes(labels, classes)
+  const means = new Float64Array(classes * columns)
+  for (let i = 0; i < labels.length; i++) {
+    const c = labels[i]!
+    for (let j = 0; j < columns; j++) means[c * columns + j]! += values[i * columns + j]! / sizes[c]!
+  }
+  for (let i = 0; i < labels.length; i++) {
+    for (let j = 0; j < columns; j++) values[i * columns + j]! -= means[labels[i]! * columns + j]!
+  }
+}
+
+function transposed(a: Float64Array, n: number): Float64Array {
+  const out = new Float64Array(n * n)
+  for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) out[j * n + i] = a[i * n + j]!
+  return out
+}
+
+/**
+ * Linear discriminant analysis: nearest class mean, by distances in which a direction counts the less the more examples
+ * of one class differ in it. With S = R^T R + d I for the examples less their class' mean R, the answer to x is
+ * x^T S^-1 m - m^T S^-1 m / 2 for each class mean m; S^-1 = (I - R^T (R R^T + d I)^-1 R) / d needs products alone.
+ * A class without examples gets the mean of the others, 0.
+ */
+function discriminant(problem: Problem): Closed {
+  const { products, labels, classes } = problem
+  const n = labels.length
+  const sizes = classSizes(labels, classes)
+  const present = sizes.reduce((count, size) => count + (size ? 1 : 0), 0)
+  const across = products.slice()
+  centreByClass(across, problem)
+  const scatter = transposed(across, n)
+  centreByClass(scatter, problem)
+  let trace = 0
+  for (let i = 0; i < n; i++) trace += scatter[i * n + i]!
+  const d = Math.max((SHRINKAGE * present * trace) / n, LEAST_SHRINKAGE)
+  for (let i = 0; i < n; i++) scatter[i * n + i]! += d
+  const u = inverseFactor(scatter, n)!
+  const means = new Float64Array(n * classes)
+  const toMeans = new Float64Array(n * classes)
+  for (let j = 0; j < n; j++) {
+    const c = labels[j]!
+    means[j * classes + c] = 1 / sizes[c]!
+    for (let i = 0; i < n; i++) toMeans[i * classes + c]! += across[i * n + j]! / sizes[c]!
+  }
+  const less = solvedBy(u, toMeans, n).solved
+  centreByClass(less, problem)
+  const coefficients = means.map((v, at) => (v - less[at]!) / d)
+  // In terms of S^-1: of each example with each mean, of each mean with each mean, of each example with itself.
+  const withMeans = scoresOf(products, n, coefficients, classes)
+  const ofMeans = new Float64Array(classes * classes)
+  for (let i = 0; i < n; i++) {
+    const c = labels[i]!
+    for (let k = 0; k < classes; k++) ofMeans[c * classes + k]! += withMeans[i * classes + k]! / sizes[c]!
+  }
+  const withItself = squaresOf(u, across, n).map((v, i) => (products[i * n + i]! - v) / d)
+  const leftOut = new Float64Array(n * classes)
+  for (let i = 0; i < n; i++) {
+    const own = labels[i]!
+    const said = leftOut.subarray(i * classes, (i + 1) * classes)
+    const mean = (a: number, b: number): number => ofMeans[a * classes + b]!
+    const near = (k: number): number => withMeans[i * classes + k]!
+    // r = x - m of its class. Without x, S is S - share r r^T, and the class' mean is farther from x by `share`.
+    const share = sizes[own]! / (sizes[own]! - 1)
+    const r = withItself[i]! - 2 * near(own) + mean(own, own)
+    const rest = Math.max(1 - share * r, 1e-9)
+    for (let k = 0; k < classes; k++) {
+      const distance = withItself[i]! - 2 * near(k) + mean(k, k)
+      const along = withItself[i]! - near(k) - near(own) + mean(own, k)
+      said[k] = sizes[k]! && k !== own ? -0.5 * (distance + (share * along * along) / rest) : -Infinity
+    }
+    if (sizes[own]! > 1) said[own] = -0.5 * share * share * (r + (share * r * r) / rest)
+    const least = said.reduce((m, v) => (v > -Infinity ? Math.min(m, v) : m), Infinity)
+    said.forEach((v, k) => (said[k] = v > -Infinity ? v : least))
+  }
+  const bias = Float64Array.from({ length: classes }, (_, k) => -0.5 * ofMeans[k * classes + k]!)
+  const inside = withMeans.map((v, at) => v + bias[at % classes]!)
+  const lead = Math.max(leadOf(leftOut, problem, sizes), 0.01 * leadOf(inside, problem, sizes)) || 1
+  for (const rows of [coefficients, bias, leftOut]) scaleRows(rows, sizes, 1 / lead)
+  return { coefficients, bias, leftOut }
+}
+
+/** Squared lengths of U times each column of n x n values. */
+function squaresOf(u: Float64Array, values: Float64Array, n: number): Float64Array {
+  const squares = new Float64Array(n)
+  const row = new Float64Array(n)
+  for (let k = 0; k < n; k++) {
+    row.fill(0)
+    for (let i = k; i < n; i++) {
+      const v = u[k * n + i]!
+      const from = i * n
+      for (let j = 0; j < n; j++) row[j]! += v * values[from + j]!
+    }
+    for (let j = 0; j < n; j++) squares[j]! += row[j]! * row[j]!
+  }
+  return squares
+}
+
+/** Each row of a value a class less its mean over the classes that have examples, times `factor`, in place. */
+function scaleRows(rows: Float64Array, sizes: Int32Array, factor: number): void {
+  const classes = sizes.length
+  const present = sizes.reduce((count, size) => count + (size ? 1 : 0), 0)
+  for (let at = 0; at < rows.length; at += classes) {
+    let mean = 0
+    for (let k = 0; k < classes; k++) if (sizes[k]) mean += rows[at + k]! / present
+    for (let k = 0; k < classes; k++) rows[at + k] = sizes[k] ? (rows[at + k]! - mean) * factor : 0
+  }
+}
+
+/** By how much their own class is ahead of the mean of the others, of classes with more than one example. */
+function leadOf(said: Float64Array, { labels, classes }: Problem, sizes: Int32Array): number {
+  let [lead, count] = [0, 0]
+  const others = sizes.reduce((sum, size) => sum + (size ? 1 : 0), 0) - 1
+  for (let i = 0; i < labels.length; i++) {
+    const own = labels[i]!
+    if (sizes[own]! < 2) continue
+    count++
+    for (let k = 0; k < classes; k++) {
+      if (sizes[k]) lead += k === own ? said[i * classes + k]! : -said[i * classes + k]! / others
+    }
+  }
+  return lead / (count || 1)
+}
+
+/** What needs no steps; its leave-one-out answers are exact and cost nothing more. */
+export function closedForm(problem: Problem): Closed {
+  return Math.max(...classSizes(problem.labels, problem.classes)) < 2 ? ridge(problem) : discriminant(problem)
 }
 
 /** Softmax of each row of `classes` values, in place. */
@@ -179,59 +316,35 @@ const GAINS = [1.5, 2, 3, 4, 6, 8, 12]
 const SINGLES_GAIN = 8
 
 /** From the closed form's answers to logits: the gain whose logits are least surprised by examples left out. */
-function gainOf({ leftOut }: Ridge, { labels, classes }: Problem): { gain: number; loss: number } {
+function gainOf({ leftOut }: Closed, { labels, classes }: Problem): number {
   const sizes = classSizes(labels, classes)
   const asked = Array.from({ length: labels.length }, (_, i) => i).filter((i) => sizes[labels[i]!]! > 1)
-  if (asked.length === 0) return { gain: SINGLES_GAIN, loss: Infinity }
+  if (asked.length === 0) return SINGLES_GAIN
   const said = Float64Array.from(asked.flatMap((i) => Array.from(leftOut.subarray(i * classes, (i + 1) * classes))))
   const right = asked.map((i) => labels[i]!)
-  let lead = 0
-  right.forEach((own, k) => {
-    for (let c = 0; c < classes; c++) {
-      const v = said[k * classes + c]!
-      lead += (c === own ? v : -v / (classes - 1)) / right.length
-    }
+  const tried = GAINS.map((gain) => {
+    const logits = said.map((v) => v * gain)
+    return { gain, loss: logLoss(logits, right, classes) }
   })
-  // Where nothing can be told apart, any gain is wrong.
-  const one = 1 / Math.max(lead, 0.01)
-  return GAINS.map((ahead) => {
-    const gain = ahead * one
-    return {
-      gain,
-      loss: logLoss(
-        said.map((v) => v * gain),
-        right,
-        classes,
-      ),
-    }
-  }).reduce((a, b) => (b.loss < a.loss ? b : a))
+  return tried.reduce((a, b) => (b.loss < a.loss ? b : a)).gain
 }
 
-/**
- * Ridge regression on the classes, in closed form; its leave-one-out answers are exact and cost nothing more. The
- * strength is the one whose logits are least surprised by examples left out; the largest ones come to class means.
- */
-export function ridge(problem: Problem): Ridge {
-  const sizes = classSizes(problem.labels, problem.classes)
-  if (Math.max(...sizes) < 2) return ridgeOf(problem, SINGLES_STRENGTH)
-  const tried = problem.labels.length > MANY ? RIDGE_STRENGTHS.slice(0, 1) : RIDGE_STRENGTHS
-  return tried
-    .map((strength) => {
-      const solved = ridgeOf(problem, strength)
-      return { solved, loss: gainOf(solved, problem).loss }
-    })
-    .reduce((a, b) => (b.loss < a.loss ? b : a)).solved
+/** The closed form's logits of rows by their products with `from` examples. */
+function logitsOf(products: Float64Array, from: number, { coefficients, bias }: Closed, gain: number): Float64Array {
+  const classes = bias.length
+  return scoresOf(products, from, coefficients, classes).map((v, at) => (v + bias[at % classes]!) * gain)
 }
 
 interface Descent extends Problem {
-  start: Float64Array
-  /** How strongly the coefficients are held to the start. */
+  /** Logits of the examples from which the steps begin. */
+  begin: Float64Array
+  /** How strongly the steps are held to them. */
   strength: number
   steps: number
 }
 
-/** Softmax regression by a number of accelerated gradient steps (Nesterov), all examples at once. */
-function descend({ products, labels, classes, start, strength, steps }: Descent): Float64Array {
+/** Softmax regression by a number of accelerated gradient steps (Nesterov), all examples at once: what they add. */
+function descend({ products, labels, classes, begin, strength, steps }: Descent): Float64Array {
   const n = labels.length
   // The largest eigenvalue is at most the largest sum of magnitudes of a row.
   let bound = 0
@@ -241,17 +354,19 @@ function descend({ products, labels, classes, start, strength, steps }: Descent)
     bound = Math.max(bound, sum)
   }
   const rate = 1 / ((0.5 * bound) / n + strength)
-  let at = start.slice()
-  let ahead = start.slice()
+  let at = new Float64Array(n * classes)
+  let ahead = at
   let pace = 1
   for (let step = 0; step < steps; step++) {
     const p = scoresOf(products, n, ahead, classes)
+    for (let i = 0; i < p.length; i++) p[i]! += begin[i]!
     softmaxRows(p, classes)
     for (let i = 0; i < n; i++) p[i * classes + labels[i]!]! -= 1
-    const next = ahead.map((v, i) => v - rate * (p[i]! / n + strength * (v - start[i]!)))
+    const next = ahead.map((v, i) => v - rate * (p[i]! / n + strength * v))
     const nextPace = (1 + Math.sqrt(1 + 4 * pace * pace)) / 2
     const push = (pace - 1) / nextPace
-    ahead = next.map((v, i) => v + push * (v - at[i]!))
+    const before = at
+    ahead = next.map((v, i) => v + push * (v - before[i]!))
     at = next
     pace = nextPace
   }
@@ -264,6 +379,8 @@ export interface Trained {
   gain: number
   /** Per example and class. */
   coefficients: Float64Array
+  /** Per class. */
+  bias: Float64Array
   /** Logits of each example, by a classifier that was not shown it. */
   leftOut: Float64Array
   /** On photos held out in turn; absent where a class has a single photo. */
@@ -271,7 +388,7 @@ export interface Trained {
 }
 
 /** How strongly the softmax steps are held to the closed form, from its own answer on. */
-const STRENGTHS = [1, 0.1]
+const STRENGTHS = [1, 0.1, 0.01]
 const FOLDS = 4
 const STEPS = { fold: 60, final: 100 }
 
@@ -297,17 +414,18 @@ function part(products: Float64Array, n: number, rows: readonly number[], column
 }
 
 /** The softmax head: from the closed form on, with the strength that is best on photos held out. */
-export function trainSoftmax(problem: Problem, begin: Ridge, seed: number): Trained {
+export function trainSoftmax(problem: Problem, closed: Closed, seed: number): Trained {
   const { products, labels, classes } = problem
   const n = labels.length
-  const { gain } = gainOf(begin, problem)
+  const gain = gainOf(closed, problem)
   const sizes = classSizes(labels, classes)
-  const start = begin.coefficients.map((v) => v * gain)
-  const finish = (strength: number): Float64Array => descend({ ...problem, start, strength, steps: STEPS.final })
-  if (Math.min(...sizes) < 2) {
-    const strength = STRENGTHS[0]!
-    return { strength, gain, coefficients: finish(strength), leftOut: begin.leftOut.map((v) => v * gain) }
+  const finish = (strength: number): Pick<Trained, 'strength' | 'gain' | 'coefficients' | 'bias'> => {
+    const begin = logitsOf(products, n, closed, gain)
+    const added = descend({ ...problem, begin, strength, steps: STEPS.final })
+    const coefficients = closed.coefficients.map((v, i) => v * gain + added[i]!)
+    return { strength, gain, coefficients, bias: closed.bias.map((v) => v * gain) }
   }
+  if (Math.min(...sizes) < 2) return { ...finish(STRENGTHS[0]!), leftOut: closed.leftOut.map((v) => v * gain) }
   const folds = Math.min(FOLDS, Math.max(...sizes))
   const fold = dealt(problem, folds, seed)
   const all = Array.from({ length: n }, (_, i) => i)
@@ -318,10 +436,12 @@ export function trainSoftmax(problem: Problem, begin: Ridge, seed: number): Trai
     const shown = { products: part(products, n, inside, inside), labels: inside.map((i) => labels[i]!), classes }
     const across = part(products, n, outside, inside)
     // The closed form of all has seen the photos held out: these steps begin at their own.
-    const own = ridgeOf(shown, begin.strength).coefficients.map((v) => v * gain)
+    const own = closedForm(shown)
+    const begin = logitsOf(shown.products, inside.length, own, gain)
+    const apart = logitsOf(across, inside.length, own, gain)
     for (const { strength, leftOut } of results) {
-      const coefficients = descend({ ...shown, start: own, strength, steps: STEPS.fold })
-      const said = scoresOf(across, inside.length, coefficients, classes)
+      const added = descend({ ...shown, begin, strength, steps: STEPS.fold })
+      const said = scoresOf(across, inside.length, added, classes).map((v, i) => v + apart[i]!)
       outside.forEach((i, k) => leftOut.set(said.subarray(k * classes, (k + 1) * classes), i * classes))
     }
   }
@@ -329,29 +449,28 @@ export function trainSoftmax(problem: Problem, begin: Ridge, seed: number): Trai
   const best = judged.reduce((a, b) => (b.loss < a.loss ? b : a))
   const right = all.filter((i) => argMax(best.leftOut.subarray(i * classes, (i + 1) * classes)) === labels[i])
   return {
-    strength: best.strength,
-    gain,
-    coefficients: finish(best.strength),
+    ...finish(best.strength),
     leftOut: best.leftOut,
     crossValidation: { folds, accuracy: right.length / n, loss: best.loss },
   }
 }
 
-/** A linear layer on the features as they are: weights [classes, features] and bias [classes]. */
+/** A linear layer on features of length `norm` (1: brought to it): weights [classes, features] and bias [classes]. */
 export interface Linear {
   weights: Float64Array
   bias: Float64Array
 }
 
-/** The layer that coefficients stand for, on features whose length is `norm` where the rows' is 1. */
+/** The layer that coefficients and a bias stand for, on features whose length is `norm` where the rows' is 1. */
 export function linearOf(
   { features, rows, classes }: Examples,
   { mean, scale }: Products,
-  coefficients: Float64Array,
-  norm = 1,
+  trained: Pick<Trained, 'coefficients' | 'bias'>,
+  norm: number,
 ): Linear {
+  const { coefficients } = trained
   const weights = new Float64Array(classes * features)
-  const bias = new Float64Array(classes)
+  const bias = trained.bias.slice()
   for (let r = 0; r < coefficients.length / classes; r++) {
     for (let c = 0; c < classes; c++) {
       const k = coefficients[r * classes + c]!

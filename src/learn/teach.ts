@@ -1,8 +1,8 @@
 /** From photos' features to a head: the solver, the unknown and the report, without a network. */
-import type { Head } from './join.ts'
+import { headOnUnit, type Head } from './join.ts'
 import type { Taught } from './keep.ts'
 import { confusionOf, type Double, doublesOf, type Doubtful } from './report.ts'
-import { type Examples, linearOf, type Problem, productsOf, ridge, trainSoftmax, unitRows } from './solve.ts'
+import { closedForm, type Examples, linearOf, type Problem, productsOf, trainSoftmax, unitRows } from './solve.ts'
 import { nearnessOf, type UnknownReport } from './unknown.ts'
 import { VIEWS } from './views.ts'
 
@@ -63,19 +63,17 @@ export function teach(
   }
   const products = productsOf(examples)
   const problem: Problem = { products: products.products, labels: examples.labels, classes: labels.length }
-  const closed = ridge(problem)
+  const closed = closedForm(problem)
   const trained = trainSoftmax(problem, closed, seed)
   const whole = new Float64Array(taught.length * features)
   for (let i = 0; i < taught.length; i++) {
     whole.set(reals.subarray(i * VIEWS * features, (i * VIEWS + 1) * features), i * features)
   }
-  const found = keep
-    ? nearnessOf({ examples, problem, trained, whole, none, keep, ridgeStrength: closed.strength })
-    : undefined
+  const found = keep ? nearnessOf({ examples, problem, trained, whole, none, keep }) : undefined
   const { confusion, mislabelled } = confusionOf(taught, examples, closed, labels)
   return {
     head: {
-      linear: linearOf(examples, products, trained.coefficients, norm),
+      linear: linearOf(examples, products, trained, headOnUnit(features) ? 1 : norm),
       none: none !== undefined,
       nearness: found?.nearness,
     },

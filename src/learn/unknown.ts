@@ -3,7 +3,7 @@
  * cosine to the nearest photo taught, weighed and added, stay below a threshold. The threshold is such that a wanted
  * share of the photos taught would be recognised, each judged by what was learned from the others.
  */
-import { argMax, classSizes, type Examples, type Problem, ridgeOf, type Trained } from './solve.ts'
+import { argMax, classSizes, closedForm, type Examples, type Problem, type Trained } from './solve.ts'
 
 /** Photos that stand for all: unit rows, row-major. Unknown: logit < threshold - weight * largest cosine. */
 export interface Nearness {
@@ -25,8 +25,9 @@ export interface UnknownReport {
   strangers?: number
 }
 
-/** The cosine's weight in terms of the closed form's answer. */
-const WEIGHT = 6
+/** The cosine's weight where the logits of a photo's own class are ahead by 1, and where each class has one photo. */
+const WEIGHT = 8
+const SINGLES_WEIGHT = 24
 /** Steps of L2_NORMALIZATION's output from 0 to 1. */
 export const UNIT_STEPS = 128
 /** Most prototypes, and the fewest of a class. */
@@ -85,7 +86,6 @@ interface Question {
   none: number | undefined
   /** Share of photos to be recognised, 0 to 1. */
   keep: number
-  ridgeStrength: number
 }
 
 /** Value of a sorted list below which `share` of it lies. */
@@ -102,7 +102,7 @@ function between(reached: number, strangers: readonly number[]): number {
 }
 
 /** How near what was taught is, with its threshold. Needs at least two classes besides none. */
-export function nearnessOf({ examples, problem, trained, whole, none, keep, ridgeStrength }: Question): {
+export function nearnessOf({ examples, problem, trained, whole, none, keep }: Question): {
   nearness: Nearness
   report: UnknownReport
 } {
@@ -111,7 +111,7 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep, ridg
   const unit = unitRows(examples.rows, features)
   // As L2_NORMALIZATION gives them: small features round to nothing.
   const asked = unitRows(whole, features).map((row) => row.map((v) => Math.round(v * UNIT_STEPS) / UNIT_STEPS))
-  const weight = WEIGHT * trained.gain
+  const weight = (Math.max(...sizes) > 1 ? WEIGHT : SINGLES_WEIGHT) * trained.gain
   const taught = Array.from({ length: n }, (_, i) => i).filter((i) => labels[i] !== none)
   const step = Math.max(1, Math.ceil(n / JUDGED))
   const judged = Array.from({ length: n }, (_, i) => i).filter((i) => i % step === 0)
@@ -138,7 +138,7 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep, ridg
     n <= STRANGERS
       ? sorted(
           kinds.flatMap((c) =>
-            withoutClass(c, { problem, ridgeStrength, gain: trained.gain }).map(
+            withoutClass(c, problem, trained.gain).map(
               ({ photo, said }) => best(said, c) + weight * best(near.get(photo)!, c),
             ),
           ),
@@ -174,19 +174,19 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep, ridg
 /** The logits of a class' photos by the closed form that was never shown the class. */
 function withoutClass(
   c: number,
-  { problem, ridgeStrength, gain }: { problem: Problem; ridgeStrength: number; gain: number },
+  { products, labels, classes }: Problem,
+  gain: number,
 ): { photo: number; said: Float64Array }[] {
-  const { products, labels, classes } = problem
   const n = labels.length
   const all = Array.from({ length: n }, (_, i) => i)
   const inside = all.filter((i) => labels[i] !== c)
   const shown = new Float64Array(inside.length ** 2)
   inside.forEach((i, a) => inside.forEach((j, b) => (shown[a * inside.length + b] = products[i * n + j]!)))
-  const { coefficients } = ridgeOf({ products: shown, labels: inside.map((i) => labels[i]!), classes }, ridgeStrength)
+  const { coefficients, bias } = closedForm({ products: shown, labels: inside.map((i) => labels[i]!), classes })
   return all
     .filter((i) => labels[i] === c)
     .map((photo) => {
-      const said = new Float64Array(classes)
+      const said = bias.map((v) => gain * v)
       inside.forEach((j, a) => {
         for (let k = 0; k < classes; k++) said[k]! += gain * products[photo * n + j]! * coefficients[a * classes + k]!
       })

@@ -40,16 +40,20 @@ function photosOf(folder: string, most: number): { label: string; paths: string[
     .filter(({ paths }) => paths.length > 1)
 }
 
-/** `classes`: at most so many, the first ones. `cache`: a folder where features are kept by base, photos and sizes. */
+/** `classes`: first and last, counted from 1 in the order of their names. `cache`: a folder where features are kept by base, photos and sizes. */
 export async function embed(
   baseFile: string,
   folder: string,
-  { most = MOST, classes = Infinity, cache }: { most?: number; classes?: number; cache: string },
+  {
+    most = MOST,
+    classes: [from, to] = [1, Infinity],
+    cache,
+  }: { most?: number; classes?: [number, number]; cache: string },
 ): Promise<Embedded> {
   const bytes = readFileSync(baseFile)
   const source = settle(readModel(bytes, baseFile))
   const base = cutHead(source)
-  const found = photosOf(folder, most).slice(0, classes)
+  const found = photosOf(folder, most).slice(from - 1, to)
   const list = found.flatMap(({ paths }) => paths.map((path) => [path, statSync(path).size]))
   const key = crc32(new TextEncoder().encode(`${crc32(bytes)} ${VIEWS} ${JSON.stringify(list)}`)).toString(16)
   const kept = join(cache, `${basename(resolve(folder))}-${key}.bin`)

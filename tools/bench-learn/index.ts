@@ -1,11 +1,12 @@
 /**
- * `npm run bench:learn -- FOLDER… [--base MODEL]… [--shots 1,5,10,20] [--seeds 10] [--classes N] [--asked 40] [--speed
- * RUNS]`
+ * `npm run bench:learn -- FOLDER… [--base MODEL]… [--shots 1,5,10,20] [--seeds 10] [--classes N or FROM-TO] [--asked 40]
+ * [--speed RUNS]`
  *
  * FOLDER holds one folder a class. For each number of photos a class, `seeds` times: photos drawn anew, the others
  * asked (at most `asked` a class); accuracy of `thimble learn`'s int8 head, of last-layer training in float, of
- * k-nearest neighbours and of imprinting, as mean and standard deviation. Then half of the classes are not taught: how
- * well the unknown are told from the known. Features are taken once and kept in build/bench-learn.
+ * k-nearest neighbours and of imprinting, as mean and standard deviation; and by how much ours is ahead in the same
+ * draws, with the standard error of its mean. Then half of the classes are not taught: how well the unknown are told
+ * from the known. Features are taken once and kept in build/bench-learn.
  */
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
@@ -22,7 +23,7 @@ const { values, positionals } = parseArgs({
     base: { type: 'string', multiple: true, default: [join(root, 'weights/mobilenet_v2_1.0_224.thimble')] },
     shots: { type: 'string', default: '1,5,10,20' },
     seeds: { type: 'string', default: '10' },
-    classes: { type: 'string', default: '1000' },
+    classes: { type: 'string', default: '1-1000' },
     asked: { type: 'string', default: '40' },
     speed: { type: 'string', default: '3' },
     unknown: { type: 'boolean', default: true },
@@ -32,6 +33,8 @@ const { values, positionals } = parseArgs({
 const shots = values.shots.split(',').map(Number)
 const seeds = Number(values.seeds)
 const asked = Number(values.asked)
+const range = values.classes.split('-').map(Number)
+const [from, to] = range.length > 1 ? range : [1, ...range]
 const cache = join(root, 'build/bench-learn')
 
 function shuffled<T>(list: readonly T[], next: () => number): T[] {
@@ -63,12 +66,23 @@ const mean = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0
 const spread = (list: readonly number[]): number => Math.sqrt(mean(list.map((v) => (v - mean(list)) ** 2)))
 const cell = (list: readonly number[]): string => `${mean(list).toFixed(1)} ± ${spread(list).toFixed(1)}`
 
+const OURS = 'learn (int8)'
 const METHODS: Record<string, (trial: Trial) => Promise<Said[]> | Said[]> = {
-  'learn (int8)': (trial) => ours(trial),
+  [OURS]: (trial) => ours(trial),
   'float head': floatHead,
   'neighbours 3': (trial) => neighbours(trial, 3),
   'neighbours 10': (trial) => neighbours(trial, 10),
   imprinting: imprinted,
+}
+/** Methods that ours is compared with, draw by draw. */
+const RIVALS = ['float head', 'imprinting']
+
+/** Mean of differences with its standard error. */
+function ahead(own: readonly number[], other: readonly number[]): string {
+  const differences = own.map((v, i) => v - other[i]!)
+  const error = spread(differences) / Math.sqrt(Math.max(1, differences.length - 1))
+  const by = mean(differences)
+  return `${by < 0 ? '' : '+'}${by.toFixed(1)} ± ${error.toFixed(1)}`
 }
 
 async function accuracy(set: Embedded): Promise<void> {
@@ -84,9 +98,13 @@ async function accuracy(set: Embedded): Promise<void> {
         found[name]!.push((100 * right.length) / said.length)
       }
     }
-    rows.push([String(shot), ...Object.values(found).map(cell)])
+    rows.push([
+      String(shot),
+      ...Object.values(found).map(cell),
+      ...RIVALS.map((name) => ahead(found[OURS]!, found[name]!)),
+    ])
   }
-  const head = ['photos a class', ...Object.keys(METHODS)]
+  const head = ['photos a class', ...Object.keys(METHODS), ...RIVALS.map((name) => `ahead of ${name}`)]
   process.stdout.write(
     `\n${table(
       [head, ...rows],
@@ -109,7 +127,7 @@ function passing(known: readonly number[], unknown: readonly number[]): number {
 }
 
 const UNKNOWN_METHODS: Record<string, (trial: Trial) => Promise<Said[]> | Said[]> = {
-  'learn (int8)': (trial) => ours(trial, 0.95),
+  [OURS]: (trial) => ours(trial, 0.95),
   'softmax confidence': floatHead,
   'neighbours 10': (trial) => neighbours(trial, 10),
 }
@@ -141,7 +159,7 @@ async function unknown(set: Embedded, strangers?: Embedded): Promise<void> {
         const sure = said.map((s) => s.sure)
         found[name]!.area.push(100 * auroc(sure.slice(0, split), sure.slice(split)))
         found[name]!.pass.push(100 * passing(sure.slice(0, split), sure.slice(split)))
-        if (name !== 'learn (int8)') continue
+        if (name !== OURS) continue
         const share = (part: readonly Said[]): number => (100 * part.filter((s) => s.best >= 0).length) / part.length
         atThreshold.kept.push(share(said.slice(0, split)))
         atThreshold.passed.push(share(said.slice(split)))
@@ -169,7 +187,7 @@ async function unknown(set: Embedded, strangers?: Embedded): Promise<void> {
 for (const base of values.base) {
   const sets: Embedded[] = []
   for (const folder of positionals) {
-    sets.push(await embed(base, folder, { cache, classes: Number(values.classes), most: Math.max(...shots) + asked }))
+    sets.push(await embed(base, folder, { cache, classes: [from!, to!], most: Math.max(...shots) + asked }))
   }
   for (const [i, set] of sets.entries()) {
     process.stdout.write(

@@ -1,6 +1,6 @@
 /** What is compared: from photos shown to scores of photos asked. All others see photos as they are, one view each. */
 import { gemm } from '../../src/float/wasm.ts'
-import { featuresOnly, int8Features, joinHead } from '../../src/learn/join.ts'
+import { featuresOnly, headOnUnit, int8Features, joinHead } from '../../src/learn/join.ts'
 import { teach } from '../../src/learn/teach.ts'
 import { VIEWS } from '../../src/learn/views.ts'
 import { loadGraph } from '../../src/load-graph.ts'
@@ -95,9 +95,9 @@ export async function ours(trial: Trial, keep = 0): Promise<Said[]> {
     Array.from({ length: values.length / set.features }, (_, k) =>
       values.subarray(k * set.features, (k + 1) * set.features),
     )
-  const real = nearness ? realRows(set, asked) : []
   const cosines = nearness && products(unitRows(set, asked), rowsOf(nearness.prototypes))
-  const logits = nearness && products(real, rowsOf(linear.weights).slice(0, labels.length))
+  const inputs = headOnUnit(set.features) ? unitRows(set, asked) : realRows(set, asked)
+  const logits = nearness && products(inputs, rowsOf(linear.weights).slice(0, labels.length))
   const said = asked.map((i, at) => {
     const row = set.photos[i]!.subarray(0, set.features)
     const scores = engine.run(offset ? Uint8Array.from(row, (v) => v + offset) : row)[0] as Int8Array

@@ -3,14 +3,15 @@
  * folders.
  */
 import { execFileSync, spawnSync } from 'node:child_process'
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, relative } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { encode } from 'jpeg-js'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
+import { imagesIn } from '../src/cli/files.ts'
 import { createClassifier as createInBrowser, loadModel as loadInBrowser } from '../src/browser.ts'
 import { readModel } from '../src/formats/index.ts'
 import { decodeImage } from '../src/image/decode.ts'
@@ -235,6 +236,29 @@ need(
     }
   },
 )
+
+test('photos of a folder: links are followed, circles end, dot files and node_modules are left out', () => {
+  const folder = join(dir, 'linked')
+  const elsewhere = join(dir, 'elsewhere')
+  for (const f of ['b', '.hidden', 'node_modules/x']) mkdirSync(join(folder, f), { recursive: true })
+  mkdirSync(join(elsewhere, 'deep'), { recursive: true })
+  for (const f of ['linked/b/2.jpg', 'linked/.hidden/3.jpg', 'linked/node_modules/x/4.png', 'linked/.5.jpg']) {
+    writeFileSync(join(dir, f), '')
+  }
+  for (const f of ['elsewhere/deep/1.png', 'elsewhere/6.gif']) writeFileSync(join(dir, f), '')
+  symlinkSync(elsewhere, join(folder, 'a'))
+  symlinkSync(join(elsewhere, 'deep/1.png'), join(folder, 'c.png'))
+  symlinkSync(folder, join(folder, 'b/back'))
+  symlinkSync('self', join(folder, 'self'))
+  symlinkSync(join(dir, 'nowhere.png'), join(folder, 'gone.png'))
+  const skipped: string[] = []
+  const found = imagesIn(folder, skipped)
+  assert.equal(
+    found.map((path) => relative(folder, path)),
+    ['a/deep/1.png', 'b/2.jpg', 'c.png'],
+  )
+  assert.equal(skipped, [join(folder, 'a/6.gif')])
+})
 
 need(
   test,

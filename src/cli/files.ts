@@ -8,8 +8,10 @@ import {
   openSync,
   readdirSync,
   readSync,
+  realpathSync,
   renameSync,
   rmSync,
+  type Stats,
   statSync,
   writeFileSync,
 } from 'node:fs'
@@ -127,35 +129,42 @@ export const isFolder = (path: string): boolean => statSync(path, { throwIfNoEnt
 /** Pictures that are not read. */
 const OTHER_IMAGE_NAME = /\.(webp|hei[cf]|avif|gif|tiff?|jxl|jp2|j2k|svg|ico|psd|cr2|cr3|nef|arw|dng|raf|orf|rw2)$/i
 
+/** What a path leads to by links; undefined where it leads nowhere. */
+function leadsTo(path: string): Stats | undefined {
+  try {
+    return statSync(path)
+  } catch {
+    return undefined
+  }
+}
+
 /**
- * The images of a folder and its subfolders by name, sorted, dot files left out; pictures of kinds that are not read go
- * to `skipped`. Errors: `usage/file`.
+ * The images of a folder and its subfolders by name, sorted, links followed; dot files and `node_modules` are left out.
+ * Pictures of kinds that are not read go to `skipped`. Errors: `usage/file`.
  */
 export function imagesIn(folder: string, skipped: string[] = []): string[] {
   const found: string[] = []
-  const walk = (dir: string): void => {
-    let entries
+  const walk = (dir: string, within: readonly string[]): void => {
+    let names
     try {
-      entries = readdirSync(dir, { withFileTypes: true })
+      const self = realpathSync(dir)
+      // A link to a folder that it is in would never end.
+      if (within.includes(self)) return
+      within = [...within, self]
+      names = readdirSync(dir)
     } catch (error) {
       throw fileError(error, dir, 'read')
     }
-    entries.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
-    for (const entry of entries) {
-      if (entry.name.startsWith('.')) continue
-      const path = join(dir, entry.name)
-      // Links are followed to files, not to folders: no circles.
-      if (entry.isDirectory()) walk(path)
-      else if (OTHER_IMAGE_NAME.test(entry.name)) skipped.push(path)
-      else if (
-        IMAGE_NAME.test(entry.name) &&
-        (entry.isFile() || (entry.isSymbolicLink() && statSync(path, { throwIfNoEntry: false })?.isFile()))
-      ) {
-        found.push(path)
-      }
+    for (const name of names.sort()) {
+      if (name.startsWith('.') || name === 'node_modules') continue
+      const path = join(dir, name)
+      const stat = leadsTo(path)
+      if (stat?.isDirectory()) walk(path, within)
+      else if (OTHER_IMAGE_NAME.test(name)) skipped.push(path)
+      else if (IMAGE_NAME.test(name) && stat?.isFile()) found.push(path)
     }
   }
-  walk(folder)
+  walk(folder, [])
   return found
 }
 

@@ -1,5 +1,5 @@
 /** `thimble learn`: a classifier of one's own classes from a folder of photos each. */
-import { readdirSync, statSync } from 'node:fs'
+import { readdirSync } from 'node:fs'
 import { basename, extname, join, relative } from 'node:path'
 import { ThimbleError } from '../errors.ts'
 import { readModel } from '../formats/index.ts'
@@ -27,7 +27,7 @@ interface ClassFolder {
 function classFolders(folder: string, least: number): ClassFolder[] {
   if (!isFolder(folder)) throw new ThimbleError('usage/photos', `${folder} is not a folder`)
   const folders = readdirSync(folder)
-    .filter((name) => !name.startsWith('.') && statSync(join(folder, name)).isDirectory())
+    .filter((name) => !name.startsWith('.') && isFolder(join(folder, name)))
     .sort()
   const found = folders.map((label) => ({ label, photos: imagesIn(join(folder, label)) }))
   const empty = found.find((f) => f.photos.length === 0)

@@ -113,7 +113,7 @@ function scenes(count: number): Variation[] {
 }
 
 /** What is cut out of photos, and where, as MediaPipe's graphs do. */
-const CROPS = {
+export const CROPS = {
   face: { finder: 'face_detection/face_detection_short_range', crop: cropAfter('blazeface') },
   hand: { finder: 'palm_detection/palm_detection_lite', crop: cropAfter('palm') },
   person: { finder: 'pose_detection/pose_detection', crop: cropAfter('blazepose') },
@@ -124,7 +124,8 @@ const SIDES = { face: 192, hand: 224, person: 256 } as const
 /** Crops of what is found in the photos, and variations of each in place, size, turn and light. */
 async function crops(what: keyof typeof CROPS, count: number): Promise<Variation[]> {
   const next = random(2)
-  const found = await findings(what)
+  const find = await finderOf(what)
+  const found = people().flatMap((image, photo) => find(image).map((thing) => ({ image, photo, thing })))
   const side = SIDES[what]
   return Array.from({ length: count }, (_, i): Variation => {
     const { image, photo, thing } = found[i % found.length]!
@@ -144,13 +145,10 @@ async function crops(what: keyof typeof CROPS, count: number): Promise<Variation
   })
 }
 
-async function findings(what: keyof typeof CROPS): Promise<{ image: PixelImage; photo: number; thing: Found }[]> {
+/** The float detector of the family: what it finds in a photo. */
+export async function finderOf(what: keyof typeof CROPS): Promise<(image: PixelImage) => Found[]> {
   const finder = await createPoseEstimator(asModel(await networkOf(CROPS[what].finder)))
-  return people().flatMap((image, photo) =>
-    finder
-      .estimate(image)
-      .flatMap((pose) => (pose.box ? [{ image, photo, thing: { ...pose, box: pose.box, index: 0 } }] : [])),
-  )
+  return (image) => finder.estimate(image).flatMap((pose) => (pose.box ? [{ ...pose, box: pose.box, index: 0 }] : []))
 }
 
 export interface MediapipeModel {

@@ -69,6 +69,16 @@ test('convert tells the same', async () => {
   assert.match((await thimble(['convert', path])).out, /a float model with int8 weights \(dynamic range\)/)
   assert.match((await thimble(['convert', path])).out, `runs when quantized: ${command}`)
   assert.match((await thimble(['convert', path, '-o', join(folder, 'a.thimble')])).err, command)
+  const dynamic = await thimble(['convert', fixture('dynamic.onnx')])
+  assert.is(
+    dynamic.err,
+    'thimble: note: the file is a float model with int8 weights (dynamic range), which were dequantized to float32 first\n',
+  )
+  assert.is(
+    (await thimble(['convert', fixture('torch.opset18.onnx')])).err,
+    '',
+    'of float weights there is no such word',
+  )
   const half = await thimble(['convert', fixture('everywhere.float16.tflite')])
   assert.match(half.out, 'a float model with float16 weights')
 })
@@ -84,10 +94,7 @@ test('quantize takes it, and says what it took', async () => {
   const out = join(folder, 'small.tflite')
   const { code, err } = await thimble(['quantize', path, '--calibration', arrays, '-o', out, '--inputs', '4'])
   assert.is(code, 0, err)
-  assert.match(
-    err,
-    'a float model with int8 weights (dynamic range): they are taken as the real numbers they stand for',
-  )
+  assert.match(err, 'a float model with int8 weights (dynamic range), which were dequantized to float32 first')
   ;(await loadModel(out)).dispose()
 })
 

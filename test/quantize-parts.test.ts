@@ -7,7 +7,7 @@ import type { Activation, Graph } from '../src/graph.ts'
 import { channelGroups } from '../src/quantize/channel-groups.ts'
 import { quantizeBlockers, refuseBlocked } from '../src/quantize/check.ts'
 import { observe } from '../src/quantize/observe.ts'
-import { activationGrids, type RangeMethod } from '../src/quantize/ranges.ts'
+import { activationGrids, type PlainRanges } from '../src/quantize/ranges.ts'
 import { inputInfo, photoInput, pixelRange } from '../src/quantize/inputs.ts'
 import { isClassifier, probedOutputs } from '../src/quantize/outputs.ts'
 import { prepare } from '../src/quantize/prepare.ts'
@@ -211,7 +211,7 @@ test('rows of a convolution: its window at each position, zeros outside, channel
 })
 
 /** The values that int8 tensors can take, by name, after calibration on [-8, 8]. */
-function rangesOf(make: (b: Four) => number, method?: RangeMethod): Record<string, [number, number]> {
+function rangesOf(make: (b: Four) => number, method?: PlainRanges): Record<string, [number, number]> {
   const b = new Four()
   const graph = b.finish([make(b)])
   const sample = [Float32Array.from({ length: 64 }, (_, i) => (i - 32) / 4)]

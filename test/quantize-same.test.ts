@@ -38,6 +38,7 @@ const short = (_: string, v: unknown): unknown => (typeof v === 'number' ? +v.to
 const photoOf = calibration.map((_, i) => i >> 1)
 const WAYS: Record<string, QuantizeOptions> = {
   'as it is': {},
+  'everything seen': { ranges: 'minmax' },
   'to nearest': { rounding: 'nearest' },
   'without equalization': { equalize: false },
   'least squared error': { ranges: 'mse', photoOf },

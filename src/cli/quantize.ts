@@ -12,9 +12,9 @@ import { evaluate, type EvaluationInput } from '../quantize/evaluate.ts'
 import { checkFloat, refuseBlocked } from '../quantize/check.ts'
 import { expectPhotos, inputInfo, photoInput, pixelRange } from '../quantize/inputs.ts'
 import { withScores } from '../quantize/outputs.ts'
-import { quantizeChecked, type Sample } from '../quantize/quantize.ts'
+import { quantizeChecked, type Quantized, type Sample } from '../quantize/quantize.ts'
 import { htmlReport, jsonReport, textReport, type QuantizeReport } from '../quantize/report.ts'
-import { RANGE_METHODS } from '../quantize/ranges.ts'
+import { RANGE_METHODS, type RangeMethod } from '../quantize/ranges.ts'
 import type { SchemeName } from '../quantize/scheme.ts'
 import type { PixelImage } from '../types.ts'
 import { badCall, choice, flag, text, whole } from './args.ts'
@@ -23,7 +23,6 @@ import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
 import { changedPreprocess, PREPROCESS_OPTIONS, saysRange } from './preprocessing.ts'
 import { stages } from './progress.ts'
-import { note } from './report.ts'
 import { openSource, SOURCE_OPTIONS } from './source-model.ts'
 
 const SCHEME_NAMES = ['int8', 'int16x8'] as const
@@ -150,10 +149,9 @@ function arrayData(args: Args, graph: Graph, call: Call, next: () => number): Da
  * quantized.
  */
 async function openFloat(args: Args, { path, kind, scheme }: Call): Promise<Graph> {
-  const { graph, stored } = await openSource(args, path)
+  const { graph } = await openSource(args, path)
   checkFloat(graph, path)
   refuseBlocked(graph, scheme)
-  if (/ with /.test(stored)) note(`the file is ${stored}: they are taken as the real numbers they stand for`)
   if (kind === 'photos') expectPhotos(graph)
   graph.metadata = {
     ...withScores(graph),
@@ -161,6 +159,12 @@ async function openFloat(args: Args, { path, kind, scheme }: Call): Promise<Grap
   }
   return graph
 }
+
+/** The method; of `auto`, also what it chose. */
+const rangesSaid = (method: RangeMethod, { beyond = 1 }: Quantized): string =>
+  method === 'auto'
+    ? `auto (${beyond === 1 ? 'just' : `${Math.round(100 * (beyond - 1))} % beyond`} what was seen)`
+    : method
 
 const REPORTS: Record<string, (r: QuantizeReport) => string> = {
   html: htmlReport,
@@ -225,7 +229,7 @@ async function run(args: Args): Promise<void> {
   const start = performance.now()
   const call = parse(args)
   const { path, kind, scheme, output, reports, seed } = call
-  const ranges = choice(args, 'ranges', RANGE_METHODS) ?? 'minmax'
+  const ranges = choice(args, 'ranges', RANGE_METHODS) ?? 'auto'
   const graph = await openFloat(args, call)
   const next = random(seed)
   const data = kind === 'photos' ? photoData(graph, call, next) : arrayData(args, graph, call, next)
@@ -255,7 +259,12 @@ async function run(args: Args): Promise<void> {
     ...measured,
     of: kind,
     scheme,
-    calibration: { photos: new Set(inputs.map((i) => i.of)).size, inputs: inputs.length, ranges, seed },
+    calibration: {
+      photos: new Set(inputs.map((i) => i.of)).size,
+      inputs: inputs.length,
+      ranges: rangesSaid(ranges, result),
+      seed,
+    },
     evaluation: { photos: data.comparedFrom, inputs: compared.length, heldBack: data.heldBack },
     floatBytes: graph.tensors.reduce((sum, x) => sum + (x.data && x.dtype === 'float32' ? tensorBytes(x) : 0), 0),
     fileBytes: bytes.length,
@@ -312,7 +321,7 @@ export const command: Command = {
     ranges: {
       type: 'string',
       value: 'METHOD',
-      help: `activation ranges: ${RANGE_METHODS.join(', ')} (default: minmax, best after equalization)`,
+      help: `activation ranges: ${RANGE_METHODS.join(', ')} (default: auto, as measured on photos left out)`,
     },
     'no-equalize': { type: 'boolean', help: 'leave channels as they are' },
     nearest: { type: 'boolean', help: 'round weights to nearest instead of adaptively' },

@@ -2,6 +2,8 @@
 import { basename } from 'node:path'
 import { openPath } from '../convert/files.ts'
 import { addLabels, readFloatModel } from '../convert/index.ts'
+import { isOnnx, parseOnnx } from '../convert/onnx/model.ts'
+import type { Sidecar } from '../convert/sidecar.ts'
 import { ThimbleError } from '../errors.ts'
 import { addImplied } from '../formats/implied.ts'
 import { sniffFormat } from '../formats/index.ts'
@@ -11,6 +13,7 @@ import { describeFloat, floatModelOf } from '../float-model.ts'
 import { text, whole } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { labelFile } from './files.ts'
+import { note } from './report.ts'
 
 export const SOURCE_OPTIONS: Record<string, OptionSpec> = {
   'input-shape': {
@@ -53,15 +56,20 @@ export interface Source {
   stored: string
 }
 
+/** What onnxruntime's quantize_dynamic writes: it has weights of 8 bits, that the reader makes floats of. */
+const isDynamic = async (bytes: Uint8Array, sidecar: Sidecar | undefined): Promise<boolean> =>
+  isOnnx(bytes) && (await parseOnnx(bytes, sidecar)).nodes.some((n) => n.type === 'DynamicQuantizeLinear')
+
 /** In the file itself: the graph has its weights as floats. */
-function storedAs(graph: Graph, bytes: Uint8Array): string {
+async function storedAs(graph: Graph, bytes: Uint8Array, sidecar: Sidecar | undefined): Promise<string> {
   const found = floatModelOf(sniffFormat(bytes) === 'tflite' ? readTflite(bytes) : graph)
-  return found ? describeFloat(found) : '8-bit'
+  if (!found) return '8-bit'
+  return describeFloat((await isDynamic(bytes, sidecar)) ? { ...found, weights: 'int8' } : found)
 }
 
 /**
  * The graph of the model at `path`, float or 8-bit, with its labels, and the file it came from. Errors: `usage/…`,
- * those of the readers.
+ * those of the readers. Says on stderr where weights are stored narrower than float32.
  */
 export async function openSource(args: Args, path: string): Promise<Source> {
   const shape = text(args, 'input-shape')
@@ -77,5 +85,7 @@ export async function openSource(args: Args, path: string): Promise<Source> {
   if (labels) graph.metadata = { ...graph.metadata, labels, task: graph.metadata.task ?? 'classification' }
   else if (!graph.metadata.labels) await addLabels(graph, sidecar)
   addImplied(graph)
-  return { graph, bytes, stored: storedAs(graph, bytes) }
+  const stored = await storedAs(graph, bytes, sidecar)
+  if (/ with /.test(stored)) note(`the file is ${stored}, which were dequantized to float32 first`)
+  return { graph, bytes, stored }
 }

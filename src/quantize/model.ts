@@ -30,7 +30,7 @@ export interface QuantizeModelOptions {
   format?: 'tflite' | 'thimble'
   /** What activations become. Default `int8`. */
   scheme?: SchemeName
-  /** How activation ranges are chosen. Default `minmax`. */
+  /** How activation ranges are chosen. Default `auto`. */
   ranges?: RangeMethod
   /** Inputs that calibrate: variations make up for photos, more are thinned. Default 32 with photos, all arrays. */
   inputs?: number
@@ -46,7 +46,7 @@ export interface QuantizeModelOptions {
   inputShape?: readonly number[]
   /** Side of the square input, for state dicts, which do not say. */
   size?: number
-  /** Called as the work goes on: stages are `observe`, `sensitivity`, `quantize` and `compare`. */
+  /** Called as the work goes on: stages are `observe`, `sensitivity`, `ranges`, `quantize` and `compare`. */
   progress?: (stage: string, done: number, total: number) => void
 }
 

@@ -27,51 +27,37 @@ export const rangeOf = ({ min, max }: ChannelRanges): readonly [number, number] 
   max.reduce((a, b) => Math.max(a, b)),
 ]
 
-class Collector {
-  readonly channels: number
-  private readonly photos = new Map<number, ChannelRanges>()
-
-  constructor(channels: number) {
-    this.channels = channels
-  }
-
-  add(data: Float32Array, photo: number): void {
-    const { channels } = this
-    const seen = columnRanges(data, channels)
-    const known = this.photos.get(photo)
-    if (known) {
-      for (let c = 0; c < channels; c++) {
-        if (seen.min[c]! < known.min[c]!) known.min[c] = seen.min[c]!
-        if (seen.max[c]! > known.max[c]!) known.max[c] = seen.max[c]!
-      }
-    } else this.photos.set(photo, seen)
-  }
-
-  finish(): TensorStats {
-    const { channels, photos } = this
-    const min = new Float32Array(channels).fill(Infinity)
-    const max = new Float32Array(channels).fill(-Infinity)
-    const second = new Float32Array(channels).fill(-Infinity)
-    for (const photo of photos.values()) {
-      for (let c = 0; c < channels; c++) {
-        min[c] = Math.min(min[c]!, photo.min[c]!)
-        const v = photo.max[c]!
-        if (v > max[c]!) {
-          second[c] = max[c]!
-          max[c] = v
-        } else if (v > second[c]!) second[c] = v
-      }
+/** What is known of a tensor from its channels' ranges on every photo. */
+function statsOf(channels: number, photos: Map<number, ChannelRanges>): TensorStats {
+  const channelMin = new Float32Array(channels).fill(Infinity)
+  const channelMax = new Float32Array(channels).fill(-Infinity)
+  const channelSecond = new Float32Array(channels).fill(-Infinity)
+  for (const photo of photos.values()) {
+    for (let c = 0; c < channels; c++) {
+      channelMin[c] = Math.min(channelMin[c]!, photo.min[c]!)
+      const v = photo.max[c]!
+      if (v > channelMax[c]!) {
+        channelSecond[c] = channelMax[c]!
+        channelMax[c] = v
+      } else if (v > channelSecond[c]!) channelSecond[c] = v
     }
-    const [lowest, highest] = rangeOf({ min, max })
-    return {
-      min: lowest,
-      max: highest,
-      channels,
-      channelMin: min,
-      channelMax: max,
-      channelSecond: second,
-      photos,
-    }
+  }
+  const [min, max] = rangeOf({ min: channelMin, max: channelMax })
+  return { min, max, channels, channelMin, channelMax, channelSecond, photos }
+}
+
+/** What calibration would have seen without some of its photos. Requires: others remain. */
+export const without = (
+  stats: ReadonlyMap<number, TensorStats>,
+  photos: ReadonlySet<number>,
+): Map<number, TensorStats> =>
+  new Map([...stats].map(([t, s]) => [t, statsOf(s.channels, new Map([...s.photos].filter(([p]) => !photos.has(p))))]))
+
+/** Widens what was seen of one photo by another input made of it. */
+function widen(known: ChannelRanges, seen: ChannelRanges): void {
+  for (let c = 0; c < known.min.length; c++) {
+    if (seen.min[c]! < known.min[c]!) known.min[c] = seen.min[c]!
+    if (seen.max[c]! > known.max[c]!) known.max[c] = seen.max[c]!
   }
 }
 
@@ -86,14 +72,18 @@ export function observe(
   progress?: (done: number) => void,
 ): Map<number, TensorStats> {
   const model = floatModel(graph)
-  const collectors = new Map<number, Collector>()
+  const channelsOf = (t: number): number => graph.tensors[t]!.shape.at(-1) ?? 1
+  const photos = new Map<number, Map<number, ChannelRanges>>()
   samples.forEach((sample, i) => {
     model.run(sample, (t, data) => {
-      let c = collectors.get(t)
-      if (!c) collectors.set(t, (c = new Collector(graph.tensors[t]!.shape.at(-1) ?? 1)))
-      c.add(data, photoOf[i]!)
+      const seen = columnRanges(data, channelsOf(t))
+      const of = photos.get(t) ?? new Map<number, ChannelRanges>()
+      const known = of.get(photoOf[i]!)
+      if (known) widen(known, seen)
+      else of.set(photoOf[i]!, seen)
+      photos.set(t, of)
     })
     progress?.(i + 1)
   })
-  return new Map([...collectors].map(([t, c]) => [t, c.finish()]))
+  return new Map([...photos].map(([t, of]) => [t, statsOf(channelsOf(t), of)]))
 }

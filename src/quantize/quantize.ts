@@ -13,6 +13,8 @@ import { callback, checkOptions, flag, listOf, oneOf, real, type Rules, shown, w
 import { isLayer } from './channel-groups.ts'
 import { refuseBlocked } from './check.ts'
 import { equalize } from './equalize.ts'
+import { fitGrids } from './fit.ts'
+import { headroom } from './headroom.ts'
 import { observe } from './observe.ts'
 import { isFloat, prepare, quantizeConstants } from './prepare.ts'
 import { activationGrids, RANGE_METHODS, type RangeMethod } from './ranges.ts'
@@ -24,7 +26,7 @@ import { Walk } from './walk.ts'
 export interface QuantizeOptions {
   /** What activations become. Default `int8`. */
   scheme?: SchemeName
-  /** How activation ranges are chosen. Default `minmax`. */
+  /** How activation ranges are chosen. Default `auto`. */
   ranges?: RangeMethod
   /** Cross-layer equalization. Default on. */
   equalize?: boolean
@@ -43,6 +45,8 @@ export interface QuantizeOptions {
 export interface Quantized {
   graph: Graph
   equalized: Graph
+  /** With ranges `auto`: the chosen ranges in terms of what calibration saw; 1 is just that. */
+  beyond?: number
 }
 
 const QUANTIZE: Rules<QuantizeOptions> = {
@@ -107,31 +111,45 @@ export function quantizeChecked(graph: Graph, given: readonly Sample[], options:
     (done: number): void =>
       options.progress?.(stage, done, samples.length)
   const photoOf = options.photoOf ?? samples.map((_, i) => i)
-  let source = prepare(graph, scheme)
-  let stats = observe(source, samples, photoOf, step('observe'))
-  if (options.equalize !== false) {
-    const even = equalize(source, stats, sensitivity(source, samples, options.seed ?? 1, step('sensitivity')), scheme)
-    source = even.graph
-    stats = even.stats
-  }
-  const grids = activationGrids(source, stats, {
+  const prepared = prepare(graph, scheme)
+  const observed = observe(prepared, samples, photoOf, step('observe'))
+  const costs =
+    options.equalize === false ? undefined : sensitivity(prepared, samples, options.seed ?? 1, step('sensitivity'))
+  const even = costs && equalize(prepared, observed, costs, { scheme })
+  const method = options.ranges ?? 'auto'
+  const beyond =
+    method === 'auto'
+      ? headroom(prepared, observed, {
+          scheme,
+          samples,
+          photoOf,
+          input: options.inputRange,
+          even: even && { sensitivity: costs, factors: even.factors },
+          progress: (done, total) => options.progress?.('ranges', done, total),
+        })
+      : undefined
+  const source = even?.graph ?? prepared
+  const grids = activationGrids(source, even?.stats ?? observed, {
     scheme,
     samples,
     photoOf,
-    method: options.ranges ?? 'minmax',
     input: options.inputRange,
+    ...(method === 'auto' ? {} : { method }),
+    ...(beyond === undefined ? {} : { beyond }),
   })
+  const float = floatModel(source)
+  fitGrids(float, grids, scheme)
   const tensors: Tensor[] = source.tensors.map((t, i) =>
     grids.has(i) && isFloat(source, i) ? { ...t, dtype: scheme.dtype, quantization: grids.get(i)! } : t,
   )
-  const walk = new Walk(floatModel(source), { samples, photoOf }, grids, scheme)
+  const walk = new Walk(float, { samples, photoOf }, grids, scheme)
   source.ops.forEach((op, i) => {
     if (isLayer(op)) quantizeLayer(walk, op, { tensors, grids }, options.rounding ?? 'adaptive')
     else plainOp(walk, op, tensors, grids)
     walk.release(i)
     options.progress?.('quantize', i + 1, source.ops.length)
   })
-  return { graph: { ...source, tensors }, equalized: source }
+  return { graph: { ...source, tensors }, equalized: source, ...(beyond === undefined ? {} : { beyond }) }
 }
 
 /** Ops without weights: runs them on both sides. */

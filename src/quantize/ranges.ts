@@ -7,12 +7,16 @@ import { isClassifier, probedOutputs } from './outputs.ts'
 import type { Scheme } from './scheme.ts'
 
 /**
- * `minmax`: everything seen. `wide`: and some room beyond. `percentile`: all but the outermost values. `mse`: least
- * squared error of the tensor, on photos that the range was not taken from. After equalization `minmax` is best: every
- * channel fills the range then, and clipping would cut the peaks of all of them.
+ * `auto`: everything seen, and as much room beyond as gains on photos that the range was not taken from (headroom.ts).
+ * `minmax`: everything seen. `wide`: and 15 % beyond. `percentile`: all but the outermost values. `mse`: least squared
+ * error of the tensor, on photos that the range was not taken from. None of the last two is best after equalization:
+ * every channel fills the range then, and clipping cuts the peaks of all of them.
  */
-export const RANGE_METHODS = ['minmax', 'wide', 'percentile', 'mse'] as const
+export const RANGE_METHODS = ['auto', 'minmax', 'wide', 'percentile', 'mse'] as const
 export type RangeMethod = (typeof RANGE_METHODS)[number]
+
+/** Those that need no choice made before. */
+export type PlainRanges = Exclude<RangeMethod, 'auto'>
 
 /** Ops whose outputs must have their input's parameters (TFLite's quantization specification). */
 export const PASS_THROUGH = new Set<Op['type']>([
@@ -241,7 +245,9 @@ function percentileRange(values: readonly Float32Array[]): [number, number] {
 export interface GridOptions {
   scheme: Scheme
   /** Default `minmax`, which needs no samples. */
-  method?: RangeMethod
+  method?: PlainRanges
+  /** What `minmax` multiplies everything seen with. Default 1. */
+  beyond?: number
   samples?: readonly (readonly Float32Array[])[]
   photoOf?: readonly number[]
   /** The range of the graph's first input where it is known from the preprocessing. */
@@ -252,7 +258,7 @@ export interface GridOptions {
 export function activationGrids(
   graph: Graph,
   stats: Map<number, TensorStats>,
-  { scheme, method = 'minmax', samples = [], photoOf = [], input }: GridOptions,
+  { scheme, method = 'minmax', beyond = method === 'wide' ? WIDER : 1, samples = [], photoOf = [], input }: GridOptions,
 ): Map<number, Quantization> {
   const sets = sharedGrids(graph, stats, scheme)
   const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
@@ -282,11 +288,7 @@ export function activationGrids(
         ? percentileRange(kept.get(s)!)
         : method === 'mse'
           ? best(s)
-          : scaled(
-              s,
-              [s.min, s.max],
-              method === 'wide' && !s.tensors.some((t) => logits.has(t)) ? [WIDER, WIDER] : [1, 1],
-            )
+          : scaled(s, [s.min, s.max], s.tensors.some((t) => logits.has(t)) ? [1, 1] : [beyond, beyond])
     const range = s.tensors.some((t) => logits.has(t)) ? roomy(chosen) : chosen
     const q = s.fixed ?? scheme.affine(...range)
     s.tensors.forEach((t) => grids.set(t, q))

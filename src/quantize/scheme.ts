@@ -18,6 +18,10 @@ export interface Scheme {
   readonly biasType: 'int32' | 'int64'
   /** Largest magnitude of a stored bias, so that bias + sum stays within what LiteRT adds up in. */
   readonly maxBias: number
+  /** Largest input scale x filter scale over output scale, with room below what the kernels take. */
+  readonly maxRescale: number
+  /** The same for an input of a sum. */
+  readonly maxSum: number
   /** Steps that a range is divided into. */
   readonly steps: number
   /** Per-tensor parameters whose range covers [min, max] and zero; zero is exactly representable. */
@@ -62,6 +66,8 @@ export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
     high: 127,
     biasType: 'int32',
     maxBias: 2 ** 30,
+    maxRescale: 128,
+    maxSum: 2 ** 18,
     steps: 255,
     affine,
     fixedOutput: fixedOutput8,
@@ -73,6 +79,8 @@ export const SCHEMES: Readonly<Record<SchemeName, Scheme>> = {
     high: 32767,
     biasType: 'int64',
     maxBias: 2 ** 46,
+    maxRescale: 2 ** 12,
+    maxSum: 2 ** 13,
     steps: 65534,
     affine: symmetric,
     fixedOutput: (op) => (FIXED_16.has(op.type) ? one(1 / 32768, 0) : undefined),

@@ -46,9 +46,12 @@ const EMPTY_SCALE = 1 / QMAX
 /** The largest magnitude a stored bias may have, so that bias + sum stays in int32. */
 const MAX_BIAS = 2 ** 30
 
+/** Least scale of a row: its product with an activation's (at least as large) is a normal float32. */
+const LEAST_SCALE = 2 ** -60
+
 /** A row's scale, raised where its stored bias would not fit (with room for a corrected bias). */
 export const fitScale = (scale: number, bias: number, inputScale: number, maxBias = MAX_BIAS): number =>
-  Math.fround(Math.max(scale || EMPTY_SCALE, (4 * Math.abs(bias)) / (maxBias * inputScale)))
+  Math.fround(Math.max(scale || EMPTY_SCALE, LEAST_SCALE, (4 * Math.abs(bias)) / (maxBias * inputScale)))
 
 /** Real values of stored rows. */
 export function dequantizeRows({ rows, columns, q, scales }: QuantizedMatrix): Float32Array {

@@ -62,7 +62,7 @@ async function main(): Promise<void> {
       photos: { type: 'string', default: '1000' },
       seed: { type: 'string', default: '1' },
       scheme: { type: 'string', default: 'int8' },
-      ranges: { type: 'string', default: 'minmax' },
+      ranges: { type: 'string', default: 'auto' },
       layers: { type: 'boolean', default: false },
     },
   })
@@ -105,7 +105,7 @@ async function main(): Promise<void> {
     `${basename(path)}, ${values.scheme}: ${db(asTheyAre.logitSqnr)} dB over ${results.length} photos (median ${db(median)}); ` +
       `agrees with float on ${percent(asTheyAre.top1)}` +
       (labelled ? `; right ${percent(right('float'))} in float, ${percent(right('int8'))} in ${values.scheme}` : '') +
-      `; ${seconds.toFixed(0)} s`,
+      `; ${q.beyond === undefined ? '' : `ranges times ${q.beyond}; `}${seconds.toFixed(0)} s`,
   )
   if (!values.layers) return
   const some = inputs.filter((_, i) => i % Math.ceil(inputs.length / 16) === 0).map((i) => i.data)

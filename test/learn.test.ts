@@ -58,7 +58,7 @@ const code = async (body: () => unknown): Promise<unknown> => {
 
 function randomExamples(seed: number): Examples {
   const next = rng(seed)
-  const [count, features, classes] = [9, 7, 3]
+  const [count, features, classes] = [10, 7, 3]
   return {
     count,
     features,
@@ -93,6 +93,7 @@ const rowsOf = ({ count, features, rows }: Examples): number[][] =>
 const sum = (list: readonly number[]): number => list.reduce((a, b) => a + b, 0)
 const meanOf = (list: readonly number[][]): number[] =>
   list[0]!.map((_, d) => sum(list.map((x) => x[d]!)) / list.length)
+const dot = (a: readonly number[], b: readonly number[]): number => sum(a.map((v, d) => v * b[d]!))
 const less = (a: readonly number[], b: readonly number[]): number[] => a.map((v, d) => v - b[d]!)
 
 /** Sums of products of rows less their class' mean, [features][features]. */
@@ -102,16 +103,16 @@ function scatterOf(rows: readonly number[][], labels: ArrayLike<number>): number
   return rows[0]!.map((_, d) => rows[0]!.map((_, e) => sum(apart.map((r) => r[d]! * r[e]!))))
 }
 
-/** Minus half the distance of x to the class means by the scatter of rows plus `added` on its diagonal, less the mean. */
-function byDefinition(x: number[], rows: readonly number[][], labels: number[], added: number): number[] {
+/** Of each class its mean, weights and bias by the scatter of rows plus `added` on its diagonal. */
+function byDefinition(rows: readonly number[][], labels: readonly number[], added: number) {
   const s = scatterOf(rows, labels).map((row, d) => row.map((v, e) => (d === e ? v + added : v)))
-  const said = [...new Set(labels)]
+  return [...new Set(labels)]
     .sort((a, b) => a - b)
     .map((c) => {
-      const apart = less(x, meanOf(rows.filter((_, j) => labels[j] === c)))
-      return -0.5 * sum(solved(s, apart).map((v, d) => v * apart[d]!))
+      const mean = meanOf(rows.filter((_, j) => labels[j] === c))
+      const weights = solved(s, mean)
+      return { weights, bias: -0.5 * dot(weights, mean) }
     })
-  return said.map((v) => v - sum(said) / said.length)
 }
 
 test('the closed form and its leave-one-out are what the definition gives', () => {
@@ -121,27 +122,31 @@ test('the closed form and its leave-one-out are what the definition gives', () =
     const labels = [...examples.labels]
     const products = productsOf(examples)
     const closed = closedForm({ products: products.products, labels, classes })
-    const rows = rowsOf(examples)
+    // Seen from the mean of the classes' means.
+    const all = rowsOf(examples)
+    const means = [0, 1, 2].map((c) => meanOf(all.filter((_, i) => labels[i] === c)))
+    const rows = all.map((x) => less(x, meanOf(means)))
     const trace = sum(scatterOf(rows, labels).map((row, d) => row[d]!))
     const added = (0.5 * classes * trace) / count
-    const leftOut = rows.map((x, i) =>
-      byDefinition(
-        x,
-        rows.filter((_, j) => j !== i),
-        labels.filter((_, j) => j !== i),
-        added,
-      ),
-    )
+    const learned = byDefinition(rows, labels, added)
+    // Half of what the weights differ in length is taken back.
+    const factors = learned.map(({ weights }) => dot(weights, weights) ** -0.25)
+    const answers = (x: number[], by: typeof learned): number[] => {
+      const said = by.map(({ weights, bias }, c) => factors[c]! * (dot(weights, x) + bias))
+      return said.map((v) => v - sum(said) / classes)
+    }
+    const others = <T>(list: readonly T[], i: number): T[] => list.filter((_, j) => j !== i)
+    const leftOut = rows.map((x, i) => answers(x, byDefinition(others(rows, i), others(labels, i), added)))
     // The right class is ahead by 1 in the mean.
     const lead = sum(leftOut.map((said, i) => said[labels[i]!]! * (1 + 1 / (classes - 1)))) / count
     assert.ok(lead > 0, `seed ${seed}: lead ${lead}`)
     const { weights, bias } = linearOf(examples, products, closed, 1)
     for (const [i, x] of rows.entries()) {
-      const inside = byDefinition(x, rows, labels, added)
+      const inside = answers(x, learned)
       for (let c = 0; c < classes; c++) {
         const where = `seed ${seed}, photo ${i}, class ${c}`
         assert.ok(Math.abs(leftOut[i]![c]! / lead - closed.leftOut[i * classes + c]!) < 1e-8, where)
-        const said = bias[c]! + sum(x.map((v, d) => v * weights[c * x.length + d]!))
+        const said = bias[c]! + sum(all[i]!.map((v, d) => v * weights[c * x.length + d]!))
         assert.ok(Math.abs(inside[c]! / lead - said) < 1e-8, where)
       }
     }

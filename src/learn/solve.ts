@@ -14,7 +14,10 @@ export interface Examples {
   classes: number
 }
 
-/** Views of a photo, `views` rows each, as one example: their mean, each brought to length 1 first. */
+/** How much the photo itself counts beside its other views, which share the rest. */
+const WHOLE = 0.7
+
+/** Views of a photo, `views` rows each, as one example: their mean by weights, each brought to length 1 first. */
 export function unitRows(rows: Float64Array, features: number, views: number): { rows: Float64Array; norm: number } {
   const n = rows.length / features
   const out = new Float64Array((n / views) * features)
@@ -25,7 +28,8 @@ export function unitRows(rows: Float64Array, features: number, views: number): {
     const length = Math.sqrt(squares)
     lengths += length / n
     const to = Math.floor(r / views) * features
-    const share = 1 / ((length || 1) * views)
+    const weight = views === 1 ? 1 : r % views ? (1 - WHOLE) / (views - 1) : WHOLE
+    const share = weight / (length || 1)
     for (let d = 0; d < features; d++) out[to + d]! += rows[r * features + d]! * share
   }
   return { rows: out, norm: lengths || 1 }
@@ -166,7 +170,8 @@ function transposed(a: Float64Array, n: number): Float64Array {
 /**
  * Linear discriminant analysis: nearest class mean, by distances in which a direction counts the less the more examples
  * of one class differ in it. With S = R^T R + d I for the examples less their class' mean R, the answer to x is
- * x^T S^-1 m - m^T S^-1 m / 2 for each class mean m; S^-1 = (I - R^T (R R^T + d I)^-1 R) / d needs products alone.
+ * x^T S^-1 m - m^T S^-1 m / 2 for each class mean m, both seen from the mean of these means. Products alone are needed:
+ * S^-1 = (I - R^T (R R^T + d I)^-1 R) / d. Half of what the classes' weights differ in length is taken back.
  * A class without examples gets the mean of the others, 0.
  */
 function discriminant(problem: Problem): Closed {
@@ -201,6 +206,14 @@ function discriminant(problem: Problem): Closed {
     for (let k = 0; k < classes; k++) ofMeans[c * classes + k]! += withMeans[i * classes + k]! / sizes[c]!
   }
   const withItself = squaresOf(u, across, n).map((v, i) => (products[i * n + i]! - v) / d)
+  // The mean of the means, with each mean and with itself.
+  const average = (values: Float64Array): number => {
+    let total = 0
+    for (let k = 0; k < classes; k++) if (sizes[k]) total += values[k]! / present
+    return total
+  }
+  const middle = Float64Array.from({ length: classes }, (_, k) => average(ofMeans.subarray(k * classes)))
+  const origin = average(middle)
   const leftOut = new Float64Array(n * classes)
   for (let i = 0; i < n; i++) {
     const own = labels[i]!
@@ -211,17 +224,27 @@ function discriminant(problem: Problem): Closed {
     const share = sizes[own]! / (sizes[own]! - 1)
     const r = withItself[i]! - 2 * near(own) + mean(own, own)
     const rest = Math.max(1 - share * r, 1e-9)
+    // Answers are half of what x lies nearer to a mean than to the origin.
+    const fromOrigin = average(withMeans.subarray(i * classes))
+    const aside = withItself[i]! - fromOrigin - near(own) + middle[own]!
+    const itself = withItself[i]! - 2 * fromOrigin + origin + (share * aside * aside) / rest
     for (let k = 0; k < classes; k++) {
       const distance = withItself[i]! - 2 * near(k) + mean(k, k)
       const along = withItself[i]! - near(k) - near(own) + mean(own, k)
-      said[k] = sizes[k]! && k !== own ? -0.5 * (distance + (share * along * along) / rest) : -Infinity
+      said[k] = sizes[k]! && k !== own ? 0.5 * (itself - distance - (share * along * along) / rest) : -Infinity
     }
-    if (sizes[own]! > 1) said[own] = -0.5 * share * share * (r + (share * r * r) / rest)
+    if (sizes[own]! > 1) said[own] = 0.5 * (itself - share * share * (r + (share * r * r) / rest))
     const least = said.reduce((m, v) => (v > -Infinity ? Math.min(m, v) : m), Infinity)
     said.forEach((v, k) => (said[k] = v > -Infinity ? v : least))
   }
-  const bias = Float64Array.from({ length: classes }, (_, k) => -0.5 * ofMeans[k * classes + k]!)
-  const inside = withMeans.map((v, at) => v + bias[at % classes]!)
+  for (const rows of [coefficients, withMeans]) scaleRows(rows, sizes, 1)
+  const lengths = new Float64Array(classes)
+  coefficients.forEach((v, at) => (lengths[at % classes]! += v * withMeans[at]!))
+  const longest = Math.max(...lengths)
+  const factor = lengths.map((v) => (v > 0 ? (longest / v) ** 0.25 : 1))
+  const bias = factor.map((f, k) => -0.5 * f * (ofMeans[k * classes + k]! - origin))
+  for (const rows of [coefficients, leftOut]) rows.forEach((v, at) => (rows[at] = v * factor[at % classes]!))
+  const inside = withMeans.map((v, at) => v * factor[at % classes]! + bias[at % classes]!)
   const lead = Math.max(leadOf(leftOut, problem, sizes), 0.01 * leadOf(inside, problem, sizes)) || 1
   for (const rows of [coefficients, bias, leftOut]) scaleRows(rows, sizes, 1 / lead)
   return { coefficients, bias, leftOut }

@@ -334,6 +334,56 @@ test('no body makes it fail with a 500', async () => {
   }
 })
 
+test('tensors that are none: every value of a question as something else', async () => {
+  const to = await app()
+  const about = (await call(to, '/v2/models/points')).json as { inputs: Record<string, unknown>[]; outputs: unknown[] }
+  const shape = about.inputs[0]!.shape as number[]
+  const zeros = Array.from({ length: shape.reduce((a, b) => a * b) }, () => 0)
+  const question = { id: 'x', inputs: [{ ...about.inputs[0], data: zeros }], outputs: about.outputs, parameters: {} }
+  const [path, deep] = ['/v2/models/points/infer', 20_000]
+  assert.is((await call(to, path, post(JSON.stringify(question)))).status, 200)
+  const odd = [
+    'null',
+    '{}',
+    '[]',
+    '""',
+    '-1',
+    '1e999',
+    '9007199254740993',
+    'true',
+    '"__proto__"',
+    '{"toString":1,"valueOf":1}',
+    '[{"toString":1,"valueOf":1}]',
+    '{"length":-1}',
+    `${'['.repeat(deep)}${']'.repeat(deep)}`,
+    `${'{"a":'.repeat(deep)}1${'}'.repeat(deep)}`,
+  ]
+  const mark = '"MARK"'
+  const all = (place: (value: unknown) => unknown): string[] =>
+    odd.map((text) => JSON.stringify(place('MARK')).replace(mark, text))
+  const [input] = question.inputs
+  const bodies = [
+    ...all((v) => v),
+    ...['id', 'inputs', 'outputs', 'parameters'].flatMap((key) => all((v) => ({ ...question, [key]: v }))),
+    ...['name', 'datatype', 'shape', 'data', 'parameters'].flatMap((key) =>
+      all((v) => ({ ...question, inputs: [{ ...input, [key]: v }] })),
+    ),
+    ...all((v) => ({ ...question, inputs: [v] })),
+    ...all((v) => ({ ...question, outputs: [v] })),
+    ...all((v) => ({ ...question, inputs: [{ ...input, shape: shape.map((s, i) => (i ? s : v)) }] })),
+    ...all((v) => ({ ...question, inputs: [{ ...input, data: zeros.map((z, i) => (i ? z : v)) }] })),
+    ...all((v) => ({ ...question, inputs: [{ ...input, parameters: { binary_data_size: v } }] })),
+    ...all((v) => ({ ...question, outputs: [{ ...(about.outputs[0] as object), parameters: { binary_data: v } }] })),
+  ]
+  for (const body of bodies) {
+    const { status, json } = await call(to, path, post(body))
+    assert.ok([200, 400].includes(status), `${status} ${JSON.stringify(json)} for ${body.slice(0, 80)}`)
+  }
+  // One output a thousand times would be an answer of a thousand.
+  const many = { ...question, outputs: Array.from({ length: 1000 }, () => about.outputs[0]) }
+  assert.match((await call(to, path, post(JSON.stringify(many)))).json.error, /too many outputs/)
+})
+
 need(
   test,
   'as a process: port 0, side by side, and an orderly end',

@@ -35,6 +35,13 @@ const bad = (what: string, tensor?: string, expected?: string | number, got?: st
   new ThimbleError('usage/tensor', what, { tensor, expected, got })
 
 type Json = Record<string, unknown>
+/** A value of JSON as an error names it: lists may be too deep, objects without a text. */
+const shown = (v: unknown): string =>
+  typeof v === 'object' && v !== null
+    ? Array.isArray(v)
+      ? 'a list'
+      : 'an object'
+    : (JSON.stringify(v) ?? 'nothing').slice(0, 40)
 const isObject = (v: unknown): v is Json => typeof v === 'object' && v !== null && !Array.isArray(v)
 
 export const tensorOf = ({ name, shape, dtype }: TensorInfo): object => ({
@@ -50,7 +57,7 @@ function fromJson(data: unknown, type: keyof typeof ARRAYS, count: number, name:
   if (values.length !== count) throw bad('wrong number of values', name, count, values.length)
   const out = new ARRAYS[type](count) as TypedArray
   values.forEach((value, i) => {
-    const wrong = (): ThimbleError => bad(`value ${i} is no ${type}`, name, type, JSON.stringify(value)?.slice(0, 40))
+    const wrong = (): ThimbleError => bad(`value ${i} is no ${type}`, name, type, shown(value))
     if (type === 'BOOL') {
       if (typeof value !== 'boolean' && value !== 0 && value !== 1) throw wrong()
       out[i] = Number(value)
@@ -109,11 +116,13 @@ export function readInfer(
     const info = model.inputs[index]!
     const type = DATATYPES[info.dtype] as keyof typeof ARRAYS | undefined
     if (!type || input.datatype !== type) {
-      throw bad('wrong datatype', name, type ?? info.dtype, String(input.datatype).slice(0, 40))
+      throw bad('wrong datatype', name, type ?? info.dtype, shown(input.datatype))
     }
     const { shape } = input
-    if (!Array.isArray(shape) || shape.join() !== info.shape.join()) {
-      throw bad('wrong shape', name, `[${info.shape.join(', ')}]`, JSON.stringify(shape)?.slice(0, 80))
+    const sizes: unknown[] = Array.isArray(shape) ? shape : []
+    if (sizes.length !== info.shape.length || sizes.some((size, i) => size !== info.shape[i])) {
+      const got = sizes.length && sizes.length <= 8 ? `[${sizes.map(shown).join(', ')}]` : shown(shape)
+      throw bad('wrong shape', name, `[${info.shape.join(', ')}]`, got)
     }
     const count = elements(info.shape)
     const size = isObject(input.parameters) ? input.parameters.binary_data_size : undefined
@@ -122,9 +131,8 @@ export function readInfer(
       continue
     }
     const wanted = count * ARRAYS[type].BYTES_PER_ELEMENT
-    if (size !== wanted || at + wanted > body.length) {
-      throw bad('wrong number of bytes', name, wanted, Math.min(Number(size), body.length - at))
-    }
+    if (size !== wanted) throw bad('wrong number of bytes', name, wanted, shown(size))
+    if (at + wanted > body.length) throw bad('wrong number of bytes', name, wanted, body.length - at)
     inputs[index] = new ARRAYS[type](body.slice(at, at + wanted).buffer)
     at += wanted
   }
@@ -133,6 +141,10 @@ export function readInfer(
     isObject(o) && isObject(o.parameters) ? o.parameters[name] : undefined
   const allBinary = parameter(json, 'binary_data_output') === true
   const wanted = Array.isArray(json.outputs) && json.outputs.length ? (json.outputs as unknown[]) : undefined
+  // An output asked for again and again would make a small request a large answer.
+  if (wanted && wanted.length > model.outputs.length) {
+    throw bad('too many outputs are asked for', undefined, `at most ${model.outputs.length}`, wanted.length)
+  }
   const outputs = wanted
     ? wanted.map((o) => {
         const index = isObject(o) ? model.outputs.findIndex((t) => t.name === o.name) : -1

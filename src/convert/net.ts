@@ -17,6 +17,8 @@ export interface TransposedConvolution {
   bias: Float32Array | undefined
   stride: readonly [number, number]
   padding: Padding
+  /** Height and width of the result, where they are not the usual ones: SAME h*stride, VALID (h-1)*stride + k. */
+  size?: readonly [number, number]
 }
 
 export interface Window {
@@ -365,13 +367,12 @@ export class Net extends GraphBuilder {
     )
   }
 
-  /** filter [O,kh,kw,I]; SAME gives h*stride, VALID (h-1)*stride + k. */
-  transposeConv(name: string, x: number, { filter, bias, stride, padding }: TransposedConvolution): number {
+  transposeConv(name: string, x: number, { filter, bias, stride, padding, size }: TransposedConvolution): number {
     const [n, h, w] = this.image(x, name)
     const [o, kh, kw] = filter.shape as [number, number, number]
     const length = (i: number, k: number, s: number): number =>
       padding === 'SAME' ? i * s : i * s + Math.max(k - s, 0)
-    const shape = [n, length(h, kh, stride[0]), length(w, kw, stride[1]), o]
+    const shape = [n, ...(size ?? [length(h, kh, stride[0]), length(w, kw, stride[1])]), o]
     const inputs = [
       this.int32(`${name}/shape`, [4], shape),
       this.constant(`${name}/filter`, filter),

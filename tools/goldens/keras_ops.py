@@ -1,7 +1,7 @@
 """Small Keras 3 models with operations on tensors, nested models and normalizations, and Keras' own outputs, for
 test/keras-ops.test.ts: test/fixtures/keras-ops. Random weights; one seed.
 
-python tools/goldens/keras_ops.py FOLDER [SEED]     Needs: pip install tensorflow-cpu (Keras 3).
+python tools/goldens/keras_ops.py FOLDER [SEED [NAME...]]     NAME: these alone. Needs: pip install tensorflow-cpu (Keras 3).
 """
 import base64, io, json, os, pathlib, sys, zipfile
 os.environ.update(TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="")
@@ -224,13 +224,67 @@ def argm():
     x=L.Conv2D(5,1)(i)
     return keras.Model(i,ops.argmax(x,axis=-1))
 
+def small(kind, *layers, shape=(8, 6, 4)):
+    """A convolution (or a dense layer) and what follows it."""
+    def make():
+        i = I(*shape)
+        x = L.Conv2D(6, 3, padding="same")(i) if len(shape) == 3 else L.Dense(6)(i)
+        for layer in layers: x = layer(x)
+        return keras.Model(i, x)
+    make.__name__ = kind
+    return m(make)
+
+def several(kind, *functions, shape=(8, 6, 4)):
+    """Functions of one tensor, each an output."""
+    def make():
+        i = I(*shape)
+        x = L.Conv2D(6, 3, padding="same")(i) if len(shape) == 3 else L.Dense(6)(i)
+        return keras.Model(i, [f(x) for f in functions])
+    make.__name__ = kind
+    return m(make)
+
+a = keras.activations
+several("acts2", a.celu, lambda x: L.Activation("hard_tanh")(x), a.log_sigmoid, a.soft_shrink, a.tanh_shrink, a.squareplus, a.sparse_plus, a.sparse_sigmoid, a.glu)
+several("relus", L.ReLU(3., .2), L.ReLU(negative_slope=.1), L.PReLU(alpha_initializer="uniform"), L.PReLU(alpha_initializer="uniform", shared_axes=[1, 2]), L.ELU(.5))
+several("norms", L.LayerNormalization(axis=(1, 2)), L.LayerNormalization(axis=(1, 2, 3)), L.RMSNormalization(), L.UnitNormalization(axis=1), L.BatchNormalization(axis=1), L.SpectralNormalization(L.Conv2D(4, 3)))
+several("softmaxes", L.Softmax(axis=1), L.Softmax(axis=(1, 2)), lambda x: ops.softmax(x, axis=2))
+several("transposed", L.Conv2DTranspose(4, 3, strides=(3, 2), padding="same", output_padding=1), L.Conv2DTranspose(4, 3, strides=2, output_padding=1), L.Conv2DTranspose(4, 2, strides=3), L.Resizing(5, 5, crop_to_aspect_ratio=True))
+several("line", L.Conv1DTranspose(4, 3, strides=2, padding="same"), L.Conv1DTranspose(4, 3, strides=2, output_padding=1), L.Conv1D(6, 3, groups=2), lambda x: L.Dot((1, 1))([x, x]), lambda x: L.Dot((2, 2), normalize=True)([x, ops.tanh(x)]), shape=(10, 4))
+several("places", lambda x: x[:, ::-1, 4:1:-1], lambda x: ops.tile(x, (1, 2, 1, 2)), lambda x: ops.repeat(x, 3, axis=2), lambda x: ops.roll(x, 2, axis=1), lambda x: ops.swapaxes(x, 1, 3), lambda x: ops.moveaxis(x, 3, 1), lambda x: ops.unstack(x, axis=2)[3], lambda x: ops.take(x, [3, 1, 1], axis=-1))
+several("lengths", lambda x: ops.norm(x, axis=-1, keepdims=True), lambda x: ops.normalize(x, axis=1), lambda x: ops.std(x, axis=1), lambda x: ops.logsumexp(x, axis=-1), lambda x: ops.expm1(ops.log1p(ops.relu(x))))
+several("lstm", L.LSTM(5, return_sequences=True), L.LSTM(4, recurrent_activation="hard_sigmoid", go_backwards=True), lambda x: L.LSTM(6)(x, initial_state=L.LSTM(6, return_state=True)(x)[1:]), shape=(7, 3))
+several("gru", L.GRU(5, return_sequences=True), L.GRU(4, reset_after=False), L.SimpleRNN(4), L.GRU(3, use_bias=False), shape=(7, 3))
+several("wrapped", L.Bidirectional(L.LSTM(4, return_sequences=True)), L.Bidirectional(L.GRU(3), merge_mode="sum"), L.TimeDistributed(L.Dense(4, activation="relu")), shape=(6, 3))
+
+@m
+def frames():
+    i = I(3, 8, 8, 2)
+    x = L.TimeDistributed(keras.Sequential([I(8, 8, 2), L.Conv2D(4, 3, activation="relu"), L.GlobalAveragePooling2D()]))(i)
+    return keras.Model(i, L.Dense(3)(L.GRU(4)(x)))
+
+@m
+def attention():
+    i = I(9, 6)
+    x = L.Dense(8)(i)
+    x = L.Add()([x, L.MultiHeadAttention(2, 5)(x, x)])
+    return keras.Model(i, [L.Dense(3)(x), L.Attention()([x, x]), L.AdditiveAttention()([x, x])])
+
+@m
+def encoder():
+    i = I(6)
+    x = L.RepeatVector(4)(L.Dense(5)(i))
+    return keras.Model(i, L.Dense(2)(L.LSTM(3, return_sequences=True)(x)))
+
 answers = {}
+only = sys.argv[3:]
 for name, make in MODELS.items():
+    if only and name not in only: continue
+    keras.utils.set_random_seed(seed + len(name)) if only else None
     model = make()
     for layer in model._flatten_layers():
-        if isinstance(layer, L.BatchNormalization) and layer.built:
+        if isinstance(layer, (L.BatchNormalization, L.LayerNormalization, L.RMSNormalization)) and layer.built:
             r = np.random.RandomState(seed)
-            layer.set_weights([(abs(r.randn(*w.shape)) * .3 + .8 if v.name in ("gamma", "moving_variance") else r.randn(*w.shape) * .2).astype("f")
+            layer.set_weights([(abs(r.randn(*w.shape)) * .3 + .8 if v.name in ("gamma", "scale", "moving_variance") else r.randn(*w.shape) * .2).astype("f")
                                for w, v in zip(layer.get_weights(), layer.weights)])
     xs = [np.random.RandomState(seed + 1).rand(1, *t.shape[1:]).astype("f") * 2 - 1 for t in model.inputs]
     ys = model(xs if len(xs) > 1 else xs[0], training=False)

@@ -77,6 +77,9 @@ function arrayOf(value: Json | undefined): Values {
   return { shape, data: Float32Array.from(flat) }
 }
 
+/** Arguments that are tensors, in the order of their positions. */
+const OPERANDS = ['x', 'x1', 'x2', 'y', 'inputs', 'sequence', 'sequences', 'query', 'value', 'key', 'initial_state']
+
 const ref = (layer: Json | undefined, node: Json | undefined, tensor: Json | undefined): TensorRef =>
   typeof layer === 'string' && typeof node === 'number' && typeof tensor === 'number'
     ? { layer, node, tensor }
@@ -128,7 +131,7 @@ export function callsOf(layer: LayerConfig): CallArguments[] {
     const kwargs = isObject(node.kwargs) ? node.kwargs : {}
     keras3Arguments(node.args ?? [], inputs)
     // Operands may be given by name.
-    for (const key of ['x', 'x1', 'x2', 'y', 'inputs']) {
+    for (const key of OPERANDS) {
       if (kwargs[key] !== undefined) keras3Arguments(kwargs[key], inputs)
     }
     return { inputs, kwargs, args: Array.isArray(node.args) ? node.args : [] }

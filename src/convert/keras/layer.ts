@@ -1,9 +1,9 @@
 /** What the functions of Keras layers get, and how they read a layer's configuration. */
 import { ThimbleError } from '../../errors.ts'
 import type { Padding } from '../../graph.ts'
-import type { Net, Nonlinearity } from '../net.ts'
+import type { Net } from '../net.ts'
 import type { Values } from '../builder.ts'
-import { type CallArguments, isObject, type Json, type JsonObject, type LayerConfig } from './config.ts'
+import type { CallArguments, Json, JsonObject, LayerConfig } from './config.ts'
 import type { KerasWeights } from './weights.ts'
 
 /** What a layer is read into and from. */
@@ -12,6 +12,8 @@ export interface Context {
   weights: KerasWeights
   /** Keras 3 semantics: hard_sigmoid is relu6(x + 3) / 6, before it was clip(0.2 x + 0.5). */
   keras3: boolean
+  /** Runs a layer, or a whole model, that another one holds; its path says where its weights are. */
+  run(layer: Layer, inputs: readonly number[]): number[]
 }
 
 /** A layer's configuration; path: its name, after those of the models around it. */
@@ -69,85 +71,15 @@ export function channelsLast(l: Layer): void {
   if (l.config.data_format === 'channels_first') fail(l, 'data_format channels_first')
 }
 
-/** An activation by name or as a serialized object; undefined parameters take Keras' defaults. */
-export function activate(c: Context, l: Layer, x: number, value: Json | undefined): number {
-  if (value === null || value === undefined) return x
-  const { name } = l
-  const config: Json | undefined = isObject(value) ? value.config : undefined
-  const spec = isObject(value)
-    ? typeof config === 'string'
-      ? config
-      : typeof value.class_name === 'string'
-        ? value.class_name
-        : ''
-    : value
-  if (typeof spec !== 'string') return malformed(l, 'activation')
-  const id = spec
-    .toLowerCase()
-    .replace(/_/g, '')
-    .replace(/^(tf\.nn\.|keras\.activations\.)/, '')
-  const same: Record<string, Nonlinearity> = {
-    linear: 'linear',
-    relu: 'relu',
-    relu6: 'relu6',
-    sigmoid: 'sigmoid',
-    tanh: 'tanh',
-    softmax: 'softmax',
-    swish: 'swish',
-    silu: 'swish',
-    hardswish: 'hard_swish',
-    hardsilu: 'hard_swish',
-  }
-  if (Object.hasOwn(same, id)) return c.net.activation(name, x, same[id]!)
-  if (id === 'hardsigmoid') {
-    return c.keras3 ? c.net.hardSigmoid(name, x, 1 / 6, 0.5) : c.net.hardSigmoid(name, x, 0.2, 0.5)
-  }
-  if (id === 'leakyrelu') {
-    return c.net.leakyRelu(
-      name,
-      x,
-      number(isObject(config) ? (config.negative_slope ?? config.alpha) : undefined, c.keras3 ? 0.2 : 0.3),
-    )
-  }
-  const op = (
-    type: 'ELU' | 'GELU' | 'EXP' | 'LOG' | 'ABS' | 'LOG_SOFTMAX',
-    from: number,
-    as: string,
-    attrs = {},
-  ): number => c.net.op<never>({ type, inputs: [from], attrs } as never, as, c.net.shape(from))
-  const softplus = (as: string): number =>
-    op('LOG', c.net.affine(`${name}/plus1`, op('EXP', x, `${name}/exp`), [1], [1]), as)
-  switch (id) {
-    case 'elu': {
-      const alpha = number(isObject(config) ? config.alpha : undefined, 1)
-      return alpha === 1 ? op('ELU', x, name) : scaledElu(c, name, x, { scale: 1, alpha })
-    }
-    case 'selu':
-      return scaledElu(c, name, x, { scale: 1.0507009873554805, alpha: 1.6732632423543772 })
-    case 'gelu':
-      return op('GELU', x, name, { approximate: isObject(config) && config.approximate === true })
-    case 'exponential':
-      return op('EXP', x, name)
-    case 'logsoftmax':
-      return op('LOG_SOFTMAX', x, name)
-    case 'softplus':
-      return softplus(name)
-    case 'mish':
-      return c.net.binary(name, 'MUL', x, c.net.unary(`${name}/tanh`, 'TANH', softplus(`${name}/softplus`)))
-    case 'softsign':
-      return c.net.binary(name, 'DIV', x, c.net.affine(`${name}/plus1`, op('ABS', x, `${name}/abs`), [1], [1]))
-    case 'hardtanh':
-      return c.net.clip(name, x, -1, 1)
-    default:
-      return fail(l, `activation "${spec}"`)
-  }
-}
-
-/** scale * x above 0, scale * alpha * (exp(x) - 1) below. */
-function scaledElu(c: Context, name: string, x: number, { scale, alpha }: { scale: number; alpha: number }): number {
-  const elu = c.net.op<never>({ type: 'ELU', inputs: [x], attrs: {} } as never, `${name}/elu`, c.net.shape(x))
-  const above = c.net.affine(`${name}/above`, c.net.unary(`${name}/relu`, 'RELU', elu), [scale], [0])
-  // min(elu, 0) is -relu(-elu).
-  const below = c.net.unary(`${name}/negative`, 'RELU', c.net.affine(`${name}/negated`, elu, [-1], [0]))
-  return c.net.binary(name, 'ADD', above, c.net.affine(`${name}/below`, below, [-scale * alpha], [0]))
+/** Does along the last axis what is meant along another one. */
+export function lastAxis(
+  c: Context,
+  name: string,
+  { x, axis }: { x: number; axis: number },
+  run: (name: string, x: number) => number,
+): number {
+  const rank = c.net.shape(x).length
+  if (axis === rank - 1) return run(name, x)
+  const order = Array.from({ length: rank }, (_, i) => (i === axis ? rank - 1 : i === rank - 1 ? axis : i))
+  return c.net.transpose(name, run(`${name}/last`, c.net.transpose(`${name}/moved`, x, order)), order)
 }

@@ -1,10 +1,11 @@
 /** One function per Keras layer class: its inference behaviour in the graph's ops. */
+import { activate } from './activations.ts'
 import { ThimbleError } from '../../errors.ts'
 import { elements } from '../../graph.ts'
+import type { Values } from '../builder.ts'
 import type { Pads } from '../net.ts'
 import type { CallArguments, Json, JsonObject } from './config.ts'
 import {
-  activate,
   channelsLast,
   fail,
   integer,
@@ -17,7 +18,11 @@ import {
   type Layer,
   type Run,
 } from './layer.ts'
-import { dot, extreme, groupNorm, layerNorm, operands, operation, unitNorm } from './operations.ts'
+import { additive, attention, multiHead } from './attention.ts'
+import { dot, groupNorm, layerNorm, rmsNorm, unitNorm } from './normalizations.ts'
+import { extreme, operands, operation, repeated, softmaxOver } from './operations.ts'
+import { RECURRENT } from './recurrent.ts'
+import { bidirectional, inner, timeDistributed } from './wrappers.ts'
 import {
   batchNorm,
   conv1d,
@@ -27,19 +32,19 @@ import {
   separable,
   separable1d,
   transposeConv,
+  transposeConv1d,
 } from './weighted-layers.ts'
 
 const relu: Run = (c, l, x) => {
   const max = l.config.max_value ?? undefined
   const slope = number(Array.isArray(l.config.negative_slope) ? l.config.negative_slope[0] : l.config.negative_slope, 0)
   if (number(Array.isArray(l.config.threshold) ? l.config.threshold[0] : l.config.threshold, 0) !== 0) {
-    return fail(l, 'a threshold')
+    return fail(l, 'a threshold (a step in the middle, which 8 bits do not hold well)')
   }
   const cap = Array.isArray(max) ? max[0] : max
   if (cap === undefined || cap === null) return c.net.leakyRelu(l.name, x, slope)
-  if (slope !== 0 || typeof cap !== 'number' || cap <= 0) {
-    return fail(l, `max_value ${JSON.stringify(max)} and negative_slope ${slope}`)
-  }
+  if (typeof cap !== 'number' || cap <= 0) return fail(l, `max_value ${JSON.stringify(max)}`)
+  if (slope !== 0) return c.net.clip(l.name, c.net.leakyRelu(`${l.name}/leaky`, x, slope), -Infinity, cap)
   if (cap === 6) return c.net.activation(l.name, x, 'relu6')
   // min(max(x, 0), cap) = relu6(6 x / cap) * cap / 6
   return c.net.affine(
@@ -89,6 +94,12 @@ const globalMax: Run = (c, l, x) => {
   const [n, h, w, ch] = c.net.image(x, l.name)
   const y = c.net.pool(`${l.name}/pool`, x, 'MAX_POOL_2D', { kernel: [h, w], stride: [1, 1], padding: 'VALID' })
   return l.config.keepdims === true ? y : c.net.reshape(l.name, y, [n, ch])
+}
+
+const globalMaxOfAll: Run = (c, l, x) => {
+  channelsLast(l)
+  const axes = Array.from({ length: c.net.shape(x).length - 2 }, (_, i) => i + 1)
+  return c.net.reduce(l.name, x, { type: 'REDUCE_MAX', axes, keepDims: l.config.keepdims === true })
 }
 
 function pads(l: Layer, key: string): Pads {
@@ -161,16 +172,24 @@ const upSampling: Run = (c, l, x) => {
   })
 }
 
+/** The middle of the image, as large as it can be with the aspect ratio of the result. */
+function cropToAspect(c: Context, l: Layer, x: number, [oh, ow]: readonly [number, number]): number {
+  const [n, h, w, ch] = c.net.image(x, l.name)
+  const height = Math.max(1, Math.min(h, Math.trunc((w * oh) / ow)))
+  const width = Math.max(1, Math.min(w, Math.trunc((h * ow) / oh)))
+  const begin = [0, Math.trunc((h - height) / 2), Math.trunc((w - width) / 2), 0]
+  return c.net.slice(`${l.name}/crop`, x, begin, [n, height, width, ch])
+}
+
 const resizing: Run = (c, l, x) => {
   const method = l.config.interpolation ?? 'bilinear'
   const [, h, w] = c.net.image(x, l.name)
   const [oh, ow] = [integer(l, l.config.height, 'height'), integer(l, l.config.width, 'width')]
   if (oh === h && ow === w) return x
-  if (l.config.crop_to_aspect_ratio === true || l.config.pad_to_aspect_ratio === true) {
-    return fail(l, 'an aspect ratio option')
-  }
+  if (l.config.pad_to_aspect_ratio === true) return fail(l, 'pad_to_aspect_ratio')
   if (method !== 'nearest' && method !== 'bilinear') return fail(l, `interpolation "${String(method)}"`)
-  return c.net.resize(l.name, x, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', {
+  const from = l.config.crop_to_aspect_ratio === true ? cropToAspect(c, l, x, [oh, ow]) : x
+  return c.net.resize(l.name, from, method === 'nearest' ? 'RESIZE_NEAREST_NEIGHBOR' : 'RESIZE_BILINEAR', {
     h: oh,
     w: ow,
     alignCorners: false,
@@ -247,6 +266,22 @@ const centerCrop: Run = (c, l, x) => {
   return c.net.slice(l.name, x, [0, Math.floor((h - oh) / 2), Math.floor((w - ow) / 2), 0], [n, oh, ow, ch])
 }
 
+/** relu(x) - slope relu(-x), with a slope for each place. */
+function preluByPlace(c: Context, l: Layer, x: number, alpha: Values): number {
+  const below = c.net.unary(`${l.name}/below`, 'RELU', c.net.affine(`${l.name}/negated`, x, [-1], [0]))
+  const slopes = c.net.constant(`${l.name}/slopes`, { shape: [1, ...alpha.shape], data: alpha.data })
+  const bent = c.net.binary(`${l.name}/bent`, 'MUL', below, slopes)
+  return c.net.binary(l.name, 'SUB', c.net.unary(`${l.name}/above`, 'RELU', x), bent)
+}
+
+/** [1, values] as often as asked for, one after the other. */
+const repeatVector: Run = (c, l, x) => {
+  const [n, depth] = c.net.shape(x) as [number, number]
+  const times = integer(l, l.config.n, 'n')
+  if (c.net.shape(x).length !== 2 || times < 1) return malformed(l, 'input rank')
+  return repeated(c, l.name, c.net.reshape(`${l.name}/row`, x, [n, 1, depth]), [1, times, 1])
+}
+
 const identity: Run = (_c, _l, x) => x
 
 const RUN: Record<string, Run> = {
@@ -255,6 +290,7 @@ const RUN: Record<string, Run> = {
   SeparableConv2D: separable,
   Conv2DTranspose: transposeConv,
   Conv1D: conv1d('Conv1D'),
+  Conv1DTranspose: transposeConv1d,
   DepthwiseConv1D: conv1d('DepthwiseConv1D'),
   Dense: dense,
   BatchNormalization: batchNorm,
@@ -264,18 +300,12 @@ const RUN: Record<string, Run> = {
   Activation: (c, l, x) => activate(c, l, x, l.config.activation),
   ReLU: relu,
   LeakyReLU: (c, l, x) => c.net.leakyRelu(l.name, x, number(l.config.negative_slope ?? l.config.alpha, 0.3)),
-  Softmax: (c, l, x) =>
-    l.config.axis !== undefined &&
-    ![-1, c.net.shape(x).length - 1].includes(Number(Array.isArray(l.config.axis) ? l.config.axis[0] : l.config.axis))
-      ? fail(l, `axis ${JSON.stringify(l.config.axis)}`)
-      : c.net.softmax(l.name, x),
+  Softmax: softmaxOver,
   PReLU: (c, l, x) => {
     const shape = c.net.shape(x)
     const [alpha] = c.weights.get(l.path, [{ name: 'alpha', shape: new Array<number>(shape.length - 1).fill(-1) }])
-    if (alpha!.data.length !== 1 && alpha!.data.length !== shape.at(-1)) {
-      return fail(l, 'slopes that differ between positions')
-    }
-    return c.net.prelu(l.name, x, alpha!.data)
+    const many = alpha!.data.length !== 1 && alpha!.data.length !== shape.at(-1)
+    return many ? preluByPlace(c, l, x, alpha!) : c.net.prelu(l.name, x, alpha!.data)
   },
   ZeroPadding2D: (c, l, x) => {
     channelsLast(l)
@@ -288,6 +318,7 @@ const RUN: Record<string, Run> = {
   AveragePooling1D: pool1d('AVERAGE_POOL_2D'),
   GlobalAveragePooling2D: globalAverage,
   GlobalAveragePooling1D: globalAverage,
+  GlobalAveragePooling3D: globalAverage,
   GlobalMaxPooling2D: globalMax,
   Flatten: (c, l, x) => c.net.reshape(l.name, x, [c.net.shape(x)[0]!, elements(c.net.shape(x).slice(1))]),
   Reshape: reshape,
@@ -300,6 +331,15 @@ const RUN: Record<string, Run> = {
   Minimum: extreme('MINIMUM'),
   Dot: dot,
   LayerNormalization: layerNorm,
+  RMSNormalization: rmsNorm,
+  ...RECURRENT,
+  MultiHeadAttention: multiHead,
+  Attention: attention,
+  AdditiveAttention: additive,
+  TimeDistributed: timeDistributed,
+  Bidirectional: bidirectional,
+  SpectralNormalization: inner,
+  RepeatVector: repeatVector,
   GroupNormalization: groupNorm,
   UnitNormalization: unitNorm,
   ELU: (c, l, x) => activate(c, l, x, { class_name: 'elu', config: l.config }),
@@ -309,6 +349,7 @@ const RUN: Record<string, Run> = {
   Cropping1D: along(crop, { cropping: 'sides' }),
   SeparableConv1D: separable1d,
   GlobalMaxPooling1D: along(globalMax, {}),
+  GlobalMaxPooling3D: globalMaxOfAll,
   Concatenate: concatenate,
   UpSampling2D: upSampling,
   Resizing: resizing,

@@ -84,6 +84,7 @@ function unknownLayers(m: LayerConfig, depth: number, found: Map<string, string>
   for (const l of layersOf(m.config)) {
     if (isModel(l.className)) unknownLayers(l, depth + 1, found)
     else if (!isKnown(l) && !found.has(l.className)) found.set(l.className, l.name)
+    else if (isObject(l.config.layer)) unknownLayers({ ...l, config: { layers: [l.config.layer] } }, depth + 1, found)
   }
   return found
 }
@@ -108,7 +109,15 @@ class Builder {
 
   constructor(weights: KerasWeights, options: KerasOptions) {
     this.options = options
-    this.context = { net: this.net, weights, keras3: Number.parseInt(options.version ?? '2', 10) >= 3 }
+    this.context = {
+      net: this.net,
+      weights,
+      keras3: Number.parseInt(options.version ?? '2', 10) >= 3,
+      run: (l, inputs) =>
+        isModel(l.className)
+          ? this.model(l, [...inputs], { path: l.path, depth: l.path.length })
+          : runLayer(this.context, l, [...inputs], { kwargs: {}, args: [] }),
+    }
   }
 
   build(root: LayerConfig): Graph {

@@ -1,15 +1,16 @@
 /**
  * Keras 3 operations on tensors (`keras.ops.*`, `x / 255`, slices), which the functional graph stores as layers of
- * their own; TensorFlow's functions in Keras 2 graphs go by the same names. Normalizations that are built from them.
+ * their own; TensorFlow's functions in Keras 2 graphs go by the same names.
  */
+import { activate } from './activations.ts'
 import { elements, type DType, type OpType } from '../../graph.ts'
 import type { Values } from '../builder.ts'
 import { broadcast } from '../net.ts'
 import { isObject, type Json, type JsonObject } from './config.ts'
-import { activate, fail, malformed, number, type Argument, type Context, type Layer, type Run } from './layer.ts'
+import { fail, lastAxis, malformed, number, type Argument, type Context, type Layer, type Run } from './layer.ts'
 
 /** Appends an op with one output. */
-function emit(
+export function emit(
   c: Context,
   { dtype, ...op }: { type: OpType; inputs: readonly number[]; attrs?: object; dtype?: DType },
   name: string,
@@ -40,7 +41,7 @@ const pair =
     return both(c, type, l.name, [a!, b])
   }
 
-const both = (c: Context, type: OpType, name: string, [a, b]: readonly [number, number]): number =>
+export const both = (c: Context, type: OpType, name: string, [a, b]: readonly [number, number]): number =>
   type === 'ADD' || type === 'SUB' || type === 'MUL' || type === 'DIV'
     ? c.net.binary(name, type, a, b)
     : emit(c, { type, inputs: [a, b] }, name, broadcast(c.net.shape(a), c.net.shape(b), name))
@@ -68,11 +69,11 @@ export const extreme =
   }
 
 /** An option of the operation, or of the call. */
-const option = (l: Layer, kwargs: JsonObject, ...keys: string[]): Json | undefined =>
+export const option = (l: Layer, kwargs: JsonObject, ...keys: string[]): Json | undefined =>
   keys.map((k) => l.config[k] ?? kwargs[k]).find((v) => v !== undefined && v !== null)
 
 /** `axis` as dimensions counted from the front; all of them where it is null. */
-function axes(c: Context, l: Layer, x: number, kwargs: JsonObject): number[] {
+export function axes(c: Context, l: Layer, x: number, kwargs: JsonObject): number[] {
   const rank = c.net.shape(x).length
   const given = option(l, kwargs, 'axis', 'axes')
   if (given === undefined) return Array.from({ length: rank }, (_, i) => i)
@@ -104,13 +105,15 @@ const variance: Run = (c, l, x, { kwargs }) => {
   return c.net.mean(l.name, square, over, option(l, kwargs, 'keepdims') === true)
 }
 
+const without = (shape: readonly number[], axis: number): number[] => shape.filter((_, d) => d !== axis)
+
 const best =
   (type: 'ARG_MAX' | 'ARG_MIN'): Run =>
   (c, l, x, { kwargs }) => {
     const axis = oneAxis(c, l, x, kwargs)
     if (option(l, kwargs, 'keepdims') === true) return fail(l, 'keepdims')
     const at = c.net.int32(`${l.name}/axis`, [], [axis])
-    const shape = c.net.shape(x).filter((_, i) => i !== axis)
+    const shape = without(c.net.shape(x), axis)
     return emit(c, { type, inputs: [x, at], attrs: { outputType: 'int32' }, dtype: 'int32' }, l.name, shape)
   }
 
@@ -251,6 +254,11 @@ const resize: Run = (c, l, x, { kwargs }) => {
   })
 }
 
+function reversed(c: Context, name: string, x: number, over: readonly number[]): number {
+  const at = c.net.int32(`${name}/axes`, [over.length], over)
+  return emit(c, { type: 'REVERSE_V2', inputs: [x, at] }, name, c.net.shape(x))
+}
+
 /** One part of a subscript: a slice, an index, an ellipsis or a new axis. */
 type Part = { slice: [Json, Json, Json] } | { index: number } | 'ellipsis' | 'new'
 
@@ -268,7 +276,7 @@ function partsOf(l: Layer, key: Json): Part[] {
   })
 }
 
-/** x[key] as NumPy has it: slices of positive steps, indices, an ellipsis, new axes. */
+/** x[key] as NumPy has it: slices, indices, an ellipsis, new axes. */
 const getItem: Run = (c, l, x, { kwargs, args }) => {
   const key = args[1] ?? kwargs.key
   if (key === undefined) return malformed(l, 'subscript')
@@ -283,6 +291,7 @@ const getItem: Run = (c, l, x, { kwargs, args }) => {
       ? [...parts.slice(0, at), ...whole(shape.length - used), ...parts.slice(at + 1)]
       : [...parts, ...whole(shape.length - used)]
   const [begin, end, step, result] = [[], [], [], []] as [number[], number[], number[], number[]]
+  const backwards: number[] = []
   for (const part of full) {
     if (part === 'new' || part === 'ellipsis') {
       result.push(1)
@@ -305,82 +314,195 @@ const getItem: Run = (c, l, x, { kwargs, args }) => {
       continue
     }
     const s = part.slice[2] ?? 1
-    if (typeof s !== 'number' || s < 1) return fail(l, 'a negative step')
-    const [from, to] = [bound(part.slice[0], 0), bound(part.slice[1], d)]
+    if (typeof s !== 'number' || s === 0) return malformed(l, 'step')
+    if (s < 0) backwards.push(begin.length)
+    // A negative step counts from the end of the reversed dimension.
+    const mirrored = (v: Json): Json => (typeof v === 'number' ? (v < 0 ? -1 - v : d - 1 - v) : v)
+    const [first, last] = s < 0 ? [mirrored(part.slice[0]), mirrored(part.slice[1])] : part.slice
+    const [from, to] = [bound(first, 0), bound(last, d)]
     if (to <= from) return fail(l, 'an empty slice')
     begin.push(from)
     end.push(to)
-    step.push(s)
-    result.push(Math.ceil((to - from) / s))
+    step.push(Math.abs(s))
+    result.push(Math.ceil((to - from) / Math.abs(s)))
   }
   const extent = begin.map((b, d) => Math.ceil((end[d]! - b) / step[d]!))
-  let y = x
+  let y = backwards.length ? reversed(c, `${l.name}/reversed`, x, backwards) : x
   if (step.some((s) => s > 1)) {
     const constants = [begin, end, step].map((v, i) =>
       c.net.int32(`${l.name}/${['begin', 'end', 'step'][i]!}`, [v.length], v),
     )
     const attrs = { beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0 }
-    y = emit(c, { type: 'STRIDED_SLICE', inputs: [x, ...constants], attrs }, `${l.name}/slice`, extent)
-  } else if (extent.some((n, d) => n !== shape[d])) y = c.net.slice(`${l.name}/slice`, x, begin, extent)
+    y = emit(c, { type: 'STRIDED_SLICE', inputs: [y, ...constants], attrs }, `${l.name}/slice`, extent)
+  } else if (extent.some((n, d) => n !== shape[d])) y = c.net.slice(`${l.name}/slice`, y, begin, extent)
   return result.length === extent.length && result.every((n, i) => n === extent[i])
     ? y
     : c.net.reshape(l.name, y, result)
 }
 
-/** Gains and offsets per channel, where the layer has them. */
-function scaled(c: Context, l: Layer, y: number, shape: readonly number[]): number {
-  const want = [...(l.config.scale === false ? [] : ['gamma']), ...(l.config.center === false ? [] : ['beta'])]
-  const got = c.weights.get(
-    l.path,
-    want.map((name) => ({ name, shape })),
-  )
-  const of = (name: string, fallback: number): ArrayLike<number> => got[want.indexOf(name)]?.data ?? [fallback]
-  return want.length ? c.net.affine(`${l.name}/scaled`, y, of('gamma', 1), of('beta', 0)) : y
-}
-
-export const layerNorm: Run = (c, l, x, { kwargs }) => {
-  if (l.config.rms_scaling === true) return fail(l, 'rms_scaling')
-  const over = option(l, kwargs, 'axis') === undefined ? [c.net.shape(x).length - 1] : axes(c, l, x, kwargs)
-  if (over.length !== 1 || over[0] !== c.net.shape(x).length - 1) {
-    return fail(l, `axis ${JSON.stringify(l.config.axis)}`)
-  }
-  const y = c.net.standardize(l.name, x, over, number(l.config.epsilon, 1e-3))
-  return scaled(c, l, y, [c.net.shape(x).at(-1)!])
-}
-
-export const groupNorm: Run = (c, l, x) => {
+/** Softmax over any dimensions, the last one by itself. */
+export const softmaxOver: Run = (c, l, x, { kwargs }) => {
   const shape = c.net.shape(x)
-  const channels = shape.at(-1)!
-  if (![-1, shape.length - 1].includes(number(l.config.axis, -1))) {
-    return fail(l, `axis ${JSON.stringify(l.config.axis)}`)
-  }
-  const given = number(l.config.groups, 32)
-  const groups = given === -1 ? channels : given
-  if (groups < 1 || channels % groups !== 0) return malformed(l, 'groups')
-  const places = elements(shape.slice(1, -1))
-  const apart = c.net.reshape(`${l.name}/groups`, x, [shape[0]!, places, groups, channels / groups])
-  const y = c.net.standardize(l.name, apart, [1, 3], number(l.config.epsilon, 1e-3))
-  return scaled(c, l, c.net.reshape(`${l.name}/together`, y, shape), [channels])
+  const over = option(l, kwargs, 'axis') === undefined ? [shape.length - 1] : axes(c, l, x, kwargs)
+  if (over.length === 1) return lastAxis(c, l.name, { x, axis: over[0]! }, (name, y) => c.net.softmax(name, y))
+  const kept = shape.map((_, d) => d).filter((d) => !over.includes(d))
+  const order = [...kept, ...over]
+  const moved = order.every((d, i) => d === i) ? x : c.net.transpose(`${l.name}/moved`, x, order)
+  const count = elements(over.map((d) => shape[d]!))
+  const rows = c.net.reshape(`${l.name}/rows`, moved, [elements(shape) / count, count])
+  const y = c.net.reshape(
+    `${l.name}/back`,
+    c.net.softmax(`${l.name}/softmax`, rows),
+    order.map((d) => shape[d]!),
+  )
+  const back = shape.map((_, d) => order.indexOf(d))
+  return back.every((d, i) => d === i) ? y : c.net.transpose(l.name, y, back)
 }
 
-export const unitNorm: Run = (c, l, x) => {
-  const axis = Array.isArray(l.config.axis) ? l.config.axis[0] : (l.config.axis ?? -1)
-  const rank = c.net.shape(x).length
-  if (axis !== -1 && axis !== rank - 1) return fail(l, `axis ${JSON.stringify(axis)}`)
-  return emit(c, { type: 'L2_NORMALIZATION', inputs: [x], attrs: { activation: 'NONE' } }, l.name, c.net.shape(x))
-}
-
-/** Sum of products along one axis of two matrices of the same shape. */
-export const dot: Run = (c, l, x, { inputs }) => {
-  const [a, b] = operands(c, l, inputs)
-  const axis = Array.isArray(l.config.axes) ? l.config.axes[0] : l.config.axes
-  if (b === undefined || c.net.shape(x).length !== 2 || c.net.shape(b).length !== 2) return fail(l, 'more than vectors')
-  if (l.config.normalize === true || (axis !== 1 && axis !== -1)) return fail(l, 'these axes')
-  return c.net.reduce(l.name, c.net.binary(`${l.name}/product`, 'MUL', a!, b), {
-    type: 'SUM',
-    axes: [1],
-    keepDims: true,
+/** The tensor `times[d]` times along each dimension. */
+export function repeated(c: Context, name: string, x: number, times: readonly number[]): number {
+  let y = x
+  times.forEach((n, d) => {
+    if (n > 1) y = c.net.concat(`${name}/${d}`, new Array<number>(n).fill(y), d)
   })
+  return y
+}
+
+const tile: Run = (c, l, x, { kwargs }) => {
+  const given = list(l, option(l, kwargs, 'repeats', 'multiples'), 'repeats')
+  const rank = c.net.shape(x).length
+  if (given.length > rank || given.some((n) => n < 1)) return malformed(l, 'repeats')
+  return repeated(c, l.name, x, [...new Array<number>(rank - given.length).fill(1), ...given])
+}
+
+/** Every value along an axis several times, one beside the other. */
+const repeat: Run = (c, l, x, { kwargs }) => {
+  const times = option(l, kwargs, 'repeats')
+  if (typeof times !== 'number' || times < 1) return fail(l, 'other than one number of repeats')
+  if (option(l, kwargs, 'axis') === undefined) return fail(l, 'no axis')
+  const axis = oneAxis(c, l, x, kwargs)
+  const shape = c.net.shape(x)
+  const apart = c.net.reshape(`${l.name}/apart`, x, shape.toSpliced(axis + 1, 0, 1))
+  const counts = apart === x ? [] : c.net.shape(apart).map((_, d) => (d === axis + 1 ? times : 1))
+  return c.net.reshape(l.name, repeated(c, l.name, apart, counts), shape.with(axis, shape[axis]! * times))
+}
+
+const permuted = (c: Context, name: string, x: number, order: readonly number[]): number =>
+  order.every((d, i) => d === i) ? x : c.net.transpose(name, x, order)
+
+/** An option that is one dimension, counted from the front. */
+const dimension = (c: Context, l: Layer, x: number, { key, kwargs }: { key: string; kwargs: JsonObject }): number => {
+  const rank = c.net.shape(x).length
+  const given = option(l, kwargs, key)
+  const d = typeof given === 'number' && given < 0 ? given + rank : given
+  return typeof d === 'number' && Number.isInteger(d) && d >= 0 && d < rank ? d : malformed(l, key)
+}
+
+const swapAxes: Run = (c, l, x, { kwargs }) => {
+  const [a, b] = [dimension(c, l, x, { kwargs, key: 'axis1' }), dimension(c, l, x, { kwargs, key: 'axis2' })]
+  const order = c.net.shape(x).map((_, d) => (d === a ? b : d === b ? a : d))
+  return permuted(c, l.name, x, order)
+}
+
+const moveAxis: Run = (c, l, x, { kwargs }) => {
+  const [from, to] = [dimension(c, l, x, { kwargs, key: 'source' }), dimension(c, l, x, { kwargs, key: 'destination' })]
+  const rest = c.net.shape(x).flatMap((_, d) => (d === from ? [] : [d]))
+  return permuted(c, l.name, x, rest.toSpliced(to, 0, from))
+}
+
+interface Extent {
+  axis: number
+  first: number
+  count: number
+}
+
+/** A part of one dimension. */
+const part = (c: Context, name: string, x: number, { axis, first, count }: Extent): number =>
+  c.net.slice(
+    name,
+    x,
+    c.net.shape(x).map((_, d) => (d === axis ? first : 0)),
+    c.net.shape(x).map((n, d) => (d === axis ? count : n)),
+  )
+
+const roll: Run = (c, l, x, { kwargs }) => {
+  const shift = option(l, kwargs, 'shift')
+  if (typeof shift !== 'number' || option(l, kwargs, 'axis') === undefined) return fail(l, 'more than one axis')
+  const axis = oneAxis(c, l, x, kwargs)
+  const size = c.net.shape(x)[axis]!
+  const by = ((shift % size) + size) % size
+  if (by === 0) return x
+  const parts = [
+    part(c, `${l.name}/end`, x, { axis, first: size - by, count: by }),
+    part(c, `${l.name}/start`, x, { axis, first: 0, count: size - by }),
+  ]
+  return c.net.concat(l.name, parts, axis)
+}
+
+const unstack: Run = (c, l, x, { kwargs }) => {
+  const axis = option(l, kwargs, 'axis') === undefined ? 0 : axes(c, l, x, kwargs)[0]!
+  const shape = c.net.shape(x)
+  return Array.from({ length: shape[axis]! }, (_, i) =>
+    c.net.reshape(
+      `${l.name}/${i}`,
+      part(c, `${l.name}/part${i}`, x, { axis, first: i, count: 1 }),
+      without(shape, axis),
+    ),
+  )
+}
+
+/** Constant places along an axis, as slices one behind the other. */
+const take: Run = (c, l, x, { inputs, kwargs, args }) => {
+  const given = args[1] ?? option(l, kwargs, 'indices')
+  const operand = inputs[1]
+  const at =
+    typeof given === 'number' || Array.isArray(given)
+      ? list(l, given, 'indices')
+      : typeof operand === 'object' && typeof operand.constant === 'object'
+        ? [...operand.constant.data]
+        : fail(l, 'computed indices')
+  if (option(l, kwargs, 'axis') === undefined) return fail(l, 'no axis')
+  const axis = oneAxis(c, l, x, kwargs)
+  const size = c.net.shape(x)[axis]!
+  const places = at.map((i) => (i < 0 ? i + size : i))
+  if (!places.length || !places.every((i) => Number.isInteger(i) && i >= 0 && i < size)) return malformed(l, 'indices')
+  const parts = places.map((i, n) => part(c, `${l.name}/${n}`, x, { axis, first: i, count: 1 }))
+  const y = parts.length === 1 ? parts[0]! : c.net.concat(l.name, parts, axis)
+  return typeof given === 'number' ? c.net.reshape(l.name, y, without(c.net.shape(x), axis)) : y
+}
+
+/** sqrt(sum(x x)), or sum(|x|) where the order is 1. */
+function length(
+  c: Context,
+  l: Layer,
+  x: number,
+  o: { axes: number[]; keepDims: boolean; order: Json | undefined },
+): number {
+  const reduced = (name: string, y: number): number => c.net.reduce(name, y, { type: 'SUM', ...o })
+  if (o.order === 1) return reduced(`${l.name}/length`, c.net.map(`${l.name}/abs`, { type: 'ABS' }, x))
+  if (o.order !== undefined && o.order !== 2 && o.order !== 'euclidean') {
+    return fail(l, `order ${JSON.stringify(o.order)}`)
+  }
+  const sum = reduced(`${l.name}/sum`, c.net.binary(`${l.name}/square`, 'MUL', x, x))
+  return c.net.map(`${l.name}/length`, { type: 'SQRT' }, sum)
+}
+
+const norm: Run = (c, l, x, { kwargs }) =>
+  length(c, l, x, {
+    axes: axes(c, l, x, kwargs),
+    keepDims: option(l, kwargs, 'keepdims') === true,
+    order: option(l, kwargs, 'ord'),
+  })
+
+const normalize: Run = (c, l, x, { kwargs }) => {
+  const over = [option(l, kwargs, 'axis') === undefined ? c.net.shape(x).length - 1 : oneAxis(c, l, x, kwargs)]
+  const order = option(l, kwargs, 'order')
+  if (order === undefined || order === 2) {
+    return lastAxis(c, l.name, { x, axis: over[0]! }, (name, y) =>
+      emit(c, { type: 'L2_NORMALIZATION', inputs: [y], attrs: { activation: 'NONE' } }, name, c.net.shape(y)),
+    )
+  }
+  return both(c, 'DIV', l.name, [x, length(c, l, x, { axes: over, keepDims: true, order })])
 }
 
 const function_ =
@@ -414,6 +536,11 @@ const OPERATIONS: Record<string, Run> = {
   neg: unary('NEG'),
   exp: unary('EXP'),
   log: unary('LOG'),
+  sin: unary('SIN'),
+  cos: unary('COS'),
+  floor: unary('FLOOR'),
+  ceil: unary('CEIL'),
+  sign: unary('SIGN'),
   sqrt: unary('SQRT'),
   rsqrt: unary('RSQRT'),
   square: (c, l, x) => c.net.binary(l.name, 'MUL', x, x),
@@ -444,16 +571,30 @@ const OPERATIONS: Record<string, Run> = {
   matmul,
   resize,
   getitem: getItem,
-  flip: (c, l, x, { kwargs }) => {
-    const over = axes(c, l, x, kwargs)
-    const at = c.net.int32(`${l.name}/axes`, [over.length], over)
-    return emit(c, { type: 'REVERSE_V2', inputs: [x, at] }, l.name, c.net.shape(x))
+  flip: (c, l, x, { kwargs }) => reversed(c, l.name, x, axes(c, l, x, kwargs)),
+  softmax: softmaxOver,
+  tile,
+  repeat,
+  swapaxes: swapAxes,
+  moveaxis: moveAxis,
+  roll,
+  unstack,
+  take,
+  std: (c, l, x, call) => {
+    const squared = variance(c, { ...l, name: `${l.name}/variance` }, x, call) as number
+    return c.net.map(l.name, { type: 'SQRT' }, squared)
   },
-  softmax: (c, l, x, call) => {
-    const rank = c.net.shape(x).length
-    const axis = number(option(l, call.kwargs, 'axis'), -1)
-    return axis === -1 || axis === rank - 1 ? function_('softmax')(c, l, x, call) : fail(l, `axis ${axis}`)
+  norm,
+  normalize,
+  logsumexp: (c, l, x, { kwargs }) => {
+    const o = { axes: axes(c, l, x, kwargs), keepDims: option(l, kwargs, 'keepdims') === true }
+    const sum = c.net.reduce(`${l.name}/sum`, c.net.map(`${l.name}/exp`, { type: 'EXP' }, x), { type: 'SUM', ...o })
+    return c.net.map(l.name, { type: 'LOG' }, sum)
   },
+  log1p: (c, l, x) => c.net.map(l.name, { type: 'LOG' }, c.net.affine(`${l.name}/plus1`, x, [1], [1])),
+  expm1: (c, l, x) => c.net.affine(l.name, c.net.map(`${l.name}/exp`, { type: 'EXP' }, x), [1], [-1]),
+  reciprocal: (c, l, x) =>
+    both(c, 'DIV', l.name, [c.net.constant(`${l.name}/one`, { shape: [1], data: Float32Array.of(1) }), x]),
   identity: same,
   stopgradient: same,
   cast: same,
@@ -472,12 +613,22 @@ for (const name of [
   'hard_sigmoid',
   'leaky_relu',
   'elu',
+  'celu',
   'selu',
   'gelu',
   'softplus',
   'softsign',
   'mish',
   'log_softmax',
+  'log_sigmoid',
+  'hard_tanh',
+  'soft_shrink',
+  'tanh_shrink',
+  'squareplus',
+  'sparse_plus',
+  'sparse_sigmoid',
+  'glu',
+  'exponential',
 ]) {
   OPERATIONS[name.replaceAll('_', '')] = function_(name)
 }

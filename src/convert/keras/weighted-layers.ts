@@ -1,11 +1,12 @@
 /** Keras layers with weights: convolutions, Dense, batch norm. */
+import { activate } from './activations.ts'
 import type { Values } from '../builder.ts'
 import { transpose } from '../values.ts'
 import {
-  activate,
   channelsLast,
   fail,
   integer,
+  lastAxis,
   malformed,
   number,
   padding,
@@ -89,24 +90,62 @@ export const separable: Run = (c, l, x) => {
   return finish(c, l, c.net.conv(l.name, y, { filter: hwioToOhwi(pw!), bias: b?.data }))
 }
 
+/** Length along one axis, as Keras counts it. */
+function transposedLength(
+  l: Layer,
+  { size, kernel, stride, extra }: Record<'size' | 'kernel' | 'stride', number> & { extra: number | undefined },
+): number {
+  const same = padding(l) === 'SAME'
+  if (extra === undefined) return same ? size * stride : size * stride + Math.max(kernel - stride, 0)
+  return (size - 1) * stride + kernel + extra - (same ? 2 * Math.floor(kernel / 2) : 0)
+}
+
+/** `output_padding` as one number an axis; undefined where there is none. */
+const extraOf = (l: Layer, axis: number): number | undefined => {
+  const given = l.config.output_padding
+  if (given === null || given === undefined) return undefined
+  return integer(l, Array.isArray(given) ? (given[axis] ?? given[0]) : given, 'output_padding')
+}
+
 export const transposeConv: Run = (c, l, x) => {
   channelsLast(l)
-  const [, , , channels] = c.net.image(x, l.name)
+  const [, h, w, channels] = c.net.image(x, l.name)
   const kernel = two(l, 'kernel_size')
+  const stride = two(l, 'strides', 1)
   const filters = integer(l, l.config.filters, 'filters')
   if (two(l, 'dilation_rate', 1).some((d) => d !== 1)) return fail(l, 'dilation')
-  if (l.config.output_padding) return fail(l, 'output_padding')
-  const [w, b] = weightsOf(c, l, { kernel: [...kernel, filters, channels] }, filters)
+  const [v, b] = weightsOf(c, l, { kernel: [...kernel, filters, channels] }, filters)
+  const size = (axis: 0 | 1): number =>
+    transposedLength(l, { size: axis ? w : h, kernel: kernel[axis], stride: stride[axis], extra: extraOf(l, axis) })
   return finish(
     c,
     l,
     c.net.transposeConv(l.name, x, {
-      filter: transpose(w!.data, w!.shape, [2, 0, 1, 3]),
+      filter: transpose(v!.data, v!.shape, [2, 0, 1, 3]),
       bias: b?.data,
-      stride: two(l, 'strides', 1),
+      stride,
       padding: padding(l),
+      size: [size(0), size(1)],
     }),
   )
+}
+
+export const transposeConv1d: Run = (c, l, x) => {
+  channelsLast(l)
+  const [n, t, channels] = c.net.shape(x) as [number, number, number]
+  const [kernel, stride] = [two(l, 'kernel_size')[0], two(l, 'strides', 1)[0]]
+  const filters = integer(l, l.config.filters, 'filters')
+  if (two(l, 'dilation_rate', 1)[0] !== 1) return fail(l, 'dilation')
+  const [v, b] = weightsOf(c, l, { kernel: [kernel, filters, channels] }, filters)
+  const width = transposedLength(l, { size: t, kernel, stride, extra: extraOf(l, 0) })
+  const y = c.net.transposeConv(`${l.name}/image`, c.net.reshape(`${l.name}/in`, x, [n, 1, t, channels]), {
+    filter: transpose(v!.data, [1, ...v!.shape], [2, 0, 1, 3]),
+    bias: b?.data,
+    stride: [1, stride],
+    padding: padding(l),
+    size: [1, width],
+  })
+  return finish(c, l, c.net.reshape(l.name, y, [n, width, filters]))
 }
 
 /** A one-dimensional convolution is a two-dimensional one of height 1. */
@@ -128,8 +167,9 @@ export const conv1d =
     }
     if (kind === 'Conv1D') {
       const filters = integer(l, l.config.filters, 'filters')
-      if (number(l.config.groups, 1) !== 1) return fail(l, 'groups')
-      const [w, b] = weightsOf(c, l, { kernel: [k, channels, filters] }, filters)
+      const groups = number(l.config.groups, 1)
+      if (groups < 1 || channels % groups !== 0 || filters % groups !== 0) return malformed(l, 'groups')
+      const [w, b] = weightsOf(c, l, { kernel: [k, channels / groups, filters] }, filters)
       y = c.net.conv(`${l.name}/conv`, y, {
         ...o,
         filter: hwioToOhwi({ shape: [1, ...w!.shape], data: w!.data }),
@@ -192,8 +232,9 @@ export const dense: Run = (c, l, x) => {
 export const batchNorm: Run = (c, l, x) => {
   const rank = c.net.shape(x).length
   const axis = Array.isArray(l.config.axis) ? l.config.axis[0] : (l.config.axis ?? -1)
-  if (typeof axis !== 'number' || (axis + rank) % rank !== rank - 1) return fail(l, `axis ${JSON.stringify(axis)}`)
-  const channels = c.net.shape(x)[rank - 1]!
+  if (typeof axis !== 'number') return malformed(l, 'axis')
+  const at = (axis + rank) % rank
+  const channels = c.net.shape(x)[at]!
   const want = [
     ...(l.config.scale !== false ? ['gamma'] : []),
     ...(l.config.center !== false ? ['beta'] : []),
@@ -204,12 +245,14 @@ export const batchNorm: Run = (c, l, x) => {
     l.path,
     want.map((name) => ({ name, shape: [channels] })),
   )
-  const at = (name: string): Float32Array | undefined => got[want.indexOf(name)]?.data
-  return c.net.batchNorm(l.name, x, {
-    gamma: at('gamma'),
-    beta: at('beta'),
-    mean: at('moving_mean')!,
-    variance: at('moving_variance')!,
-    epsilon: number(l.config.epsilon, 1e-3),
-  })
+  const of = (name: string): Float32Array | undefined => got[want.indexOf(name)]?.data
+  const apply = (as: string, y: number): number =>
+    c.net.batchNorm(as, y, {
+      gamma: of('gamma'),
+      beta: of('beta'),
+      mean: of('moving_mean')!,
+      variance: of('moving_variance')!,
+      epsilon: number(l.config.epsilon, 1e-3),
+    })
+  return lastAxis(c, l.name, { x, axis: at }, apply)
 }

@@ -23,8 +23,11 @@ export const weightPath = (name: string): string[] => name.replace(/:\d+$/, '').
 export class KerasWeights {
   private readonly byLayer = new Map<string, NamedWeight[]>()
 
+  private readonly all: readonly NamedWeight[]
+
   constructor(weights: Iterable<NamedWeight>) {
-    for (const w of weights) {
+    this.all = [...weights]
+    for (const w of this.all) {
       // A layer's own name may hold slashes: index by every suffix of its scope.
       const scope = w.path.slice(0, -1)
       for (let i = 0; i < scope.length; i++) {
@@ -42,6 +45,17 @@ export class KerasWeights {
     const score = (w: NamedWeight): number => layer.slice(0, -1).filter((l) => w.path.includes(l)).length
     const best = Math.max(0, ...all.map(score))
     return all.filter((w) => score(w) === best)
+  }
+
+  /** Names right under the layer's own, in the file's order: those of cells, heads and wrapped layers. */
+  inner(layer: readonly string[]): string[] {
+    const own = layer[layer.length - 1]!
+    const at = (w: NamedWeight): number => w.path.lastIndexOf(own, w.path.length - 2)
+    const score = (w: NamedWeight): number => layer.slice(0, -1).filter((l) => w.path.includes(l)).length
+    const under = this.all.filter((w) => at(w) >= 0)
+    const best = Math.max(0, ...under.map(score))
+    const names = under.flatMap((w) => (score(w) === best && at(w) + 2 < w.path.length ? [w.path[at(w) + 1]!] : []))
+    return [...new Set(names)]
   }
 
   has(layer: readonly string[], param: string): boolean {

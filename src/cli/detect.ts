@@ -5,12 +5,15 @@ import { printedDetection } from '../vision/printed.ts'
 import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
 import { printable } from '../markup.ts'
 
+const turnedBy = (angle: number): string => `turned by ${Math.round((angle * 180) / Math.PI)} degrees`
+
 async function open(model: Model, options: DetectorOptions): Promise<(image: PixelImage) => PhotoAnswer> {
   const [{ createDetector }, { annotate }] = await Promise.all([
     import('../vision/detector.ts'),
     import('../draw/annotate.ts'),
   ])
   const detector = await createDetector(model, options)
+  const only = detector.labels.length === 1 ? detector.labels[0] : undefined
   return (image) => {
     const found = detector.detect(image)
     const widest = Math.max(0, ...found.map((d) => printable(d.label).length))
@@ -19,8 +22,8 @@ async function open(model: Model, options: DetectorOptions): Promise<(image: Pix
         detections: found.map(printedDetection),
       },
       lines: found.length
-        ? found.map((d) => boxLine(d, widest))
-        : [`  nothing reaches a score of ${detector.scoreThreshold}`],
+        ? found.map((d) => boxLine(d, widest, d.turned ? turnedBy(d.turned.angle) : ''))
+        : [`  no${only === undefined ? 'thing' : ` ${printable(only)}`} reaches a score of ${detector.scoreThreshold}`],
       timings: { ...detector.timings },
       picture: () => annotate(image, found),
       crops: found,

@@ -86,8 +86,8 @@ export function shippedModels(): ShippedModel[] {
 export const taskOfShipped = (entry: ShippedModel): string => entry.task ?? 'classification'
 
 /** How to get a model that the npm package does not carry. */
-export const howToGet = ({ file, name }: ShippedModel): string =>
-  `npm install ${MODELS_PACKAGE}, or take weights/${file} from the repository, or make it there with npm run zoo -- ${name}`
+export const howToGet = ({ name }: ShippedModel): string =>
+  `npm install ${MODELS_PACKAGE} brings it; in a clone, npm run zoo -- ${name} makes it`
 
 /** The model that a task uses when none is named; undefined when no shipped one is for it. */
 export function defaultEntry(task: string): ShippedModel | undefined {
@@ -106,7 +106,9 @@ function defaultModel(task: string): ModelFile {
   }
   const faces = task === 'detection' && shippedPath(entry) === undefined ? defaultEntry('faces') : undefined
   if (!faces || shippedPath(faces) === undefined) return openShipped(entry)
-  note(`only faces are found: ${entry.name}, which finds 80 kinds of things, is not here; ${howToGet(entry)}`)
+  note(
+    `looking for faces only: npm install ${MODELS_PACKAGE} brings the detector of 80 kinds of things (${entry.name})`,
+  )
   return openShipped(faces)
 }
 
@@ -114,7 +116,7 @@ function defaultModel(task: string): ModelFile {
 function openShipped(entry: ShippedModel): ModelFile {
   const path = shippedPath(entry)
   if (path === undefined) {
-    throw new ThimbleError('usage/model', `${entry.name} is not part of this package`, {
+    throw new ThimbleError('usage/model', `${entry.name} is not installed`, {
       hint: `${howToGet(entry)}; thimble models lists what is here`,
     })
   }

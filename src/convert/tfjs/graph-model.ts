@@ -3,11 +3,12 @@
  * image networks, NHWC.
  */
 import { ThimbleError } from '../../errors.ts'
-import { elements, type Graph, type Padding } from '../../graph.ts'
+import { elements, type Graph, type OpOf, type Padding } from '../../graph.ts'
 import { isObject, type Json, type JsonObject } from '../keras/config.ts'
 import type { KerasOptions } from '../keras/model.ts'
 import { Net, type Nonlinearity } from '../net.ts'
 import { transpose } from '../values.ts'
+import { strided } from './slicing.ts'
 import type { TfjsWeight } from './weights.ts'
 
 interface Node {
@@ -99,20 +100,38 @@ const UNARY: Record<string, Nonlinearity> = {
   Tanh: 'tanh',
   Softmax: 'softmax',
 }
+/** Ops of one tensor that have one of their own in TFLite, for 8 bits too. */
+const MAPS: Record<string, 'ABS' | 'EXP' | 'SQRT' | 'RSQRT' | 'ELU'> = {
+  Abs: 'ABS',
+  Exp: 'EXP',
+  Sqrt: 'SQRT',
+  Rsqrt: 'RSQRT',
+  Elu: 'ELU',
+}
+const REDUCTIONS: Record<string, 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'> = {
+  Mean: 'MEAN',
+  Sum: 'SUM',
+  Max: 'REDUCE_MAX',
+  Min: 'REDUCE_MIN',
+}
 const IDENTITY = new Set(['Identity', 'StopGradient', 'Snapshot', 'PreventGradient', 'CheckNumerics', 'NoOp'])
 
 /** Every op that `Reader` has a case for. */
 const KNOWN = new Set([
   ...Object.keys(OPERATORS),
   ...Object.keys(UNARY),
+  ...Object.keys(MAPS),
+  ...Object.keys(REDUCTIONS),
   ...IDENTITY,
   ...'Const Placeholder PlaceholderV2 SpaceToBatchND BatchToSpaceND Cast Shape StridedSlice Pack ConcatV2 Prod'.split(
     ' ',
   ),
   ...'AddN Conv2D _FusedConv2D DepthwiseConv2dNative _FusedDepthwiseConv2dNative FusedDepthwiseConv2dNative'.split(' '),
   ...'MatMul _FusedMatMul BatchMatMulV2 FusedBatchNorm FusedBatchNormV2 FusedBatchNormV3 MaxPool AvgPool'.split(' '),
-  ...'Mean Sum Minimum Maximum Neg LeakyRelu Prelu Reshape Squeeze ExpandDims Pad PadV2 Transpose'.split(' '),
-  ...'ResizeBilinear ResizeNearestNeighbor'.split(' '),
+  ...'Split SplitV Square SquaredDifference Minimum Maximum Neg LeakyRelu Prelu Reshape Squeeze ExpandDims Pad PadV2 Transpose'.split(
+    ' ',
+  ),
+  ...'ResizeBilinear ResizeNearestNeighbor Conv2DBackpropInput DepthToSpace'.split(' '),
 ])
 
 /** Throws `lower/unsupported-op` naming all ops that the outputs need and that have no equivalent. */
@@ -220,6 +239,7 @@ class Reader {
     if (IDENTITY.has(n.op) || n.op === 'Cast') return [this.input(n, 0)]
     const folded = this.constant(n)
     if (folded) return [folded]
+    if (n.op === 'Split' || n.op === 'SplitV') return this.split(n)
     const x = n.inputs.length ? this.input(n, 0) : undefined
     const inside = x !== undefined && isTensor(x) && (x.dilation !== undefined || x.dilated === true)
     if (inside && x.dilation && !n.op.includes('Conv')) fail(n, 'a space-to-batch input')
@@ -269,6 +289,8 @@ class Reader {
     if (Object.hasOwn(OPERATORS, n.op)) {
       return net.binary(n.name, OPERATORS[n.op]!, this.tensor(n, 0), this.tensor(n, 1))
     }
+    if (Object.hasOwn(MAPS, n.op)) return net.map(n.name, { type: MAPS[n.op]! }, this.tensor(n, 0))
+    if (Object.hasOwn(REDUCTIONS, n.op)) return this.reduction(n, REDUCTIONS[n.op]!)
     if (Object.hasOwn(UNARY, n.op)) return net.activation(n.name, this.tensor(n, 0), UNARY[n.op]!)
     if (n.op === 'AddN') {
       const terms = n.inputs.map((_, i) => this.tensor(n, i))
@@ -283,6 +305,8 @@ class Reader {
       case '_FusedDepthwiseConv2dNative':
       case 'FusedDepthwiseConv2dNative':
         return this.convolution(n)
+      case 'Conv2DBackpropInput':
+        return this.transposed(n)
       case 'MatMul':
       case '_FusedMatMul':
       case 'BatchMatMulV2':
@@ -314,25 +338,25 @@ class Reader {
           padding: this.padding(n),
         })
       }
-      case 'Mean':
-      case 'Sum': {
-        const x = this.tensor(n, 0)
-        const rank = net.shape(x).length
-        return net.reduce(n.name, x, {
-          type: n.op === 'Mean' ? 'MEAN' : 'SUM',
-          axes: [...this.known(n, 1).data].map((a) => (a + rank) % rank),
-          keepDims: attr.bool(n, 'keep_dims'),
-        })
-      }
       case 'Minimum':
       case 'Maximum': {
         const at = isTensor(this.input(n, 0)) ? 0 : 1
-        const c = this.known(n, 1 - at).data
-        if (c.some((v) => v !== c[0])) return fail(n, 'a bound per channel')
+        const bound = this.input(n, 1 - at)
+        const c = isTensor(bound) ? undefined : bound.data
+        if (!c || c.some((v) => v !== c[0])) {
+          const type = n.op === 'Minimum' ? 'MINIMUM' : 'MAXIMUM'
+          return net.pair(n.name, type, this.tensor(n, at), this.tensor(n, 1 - at))
+        }
         return n.op === 'Minimum'
           ? net.clip(n.name, this.tensor(n, at), -Infinity, c[0]!)
           : net.clip(n.name, this.tensor(n, at), c[0]!, Infinity)
       }
+      case 'Square': {
+        const x = this.tensor(n, 0)
+        return net.binary(n.name, 'MUL', x, x)
+      }
+      case 'SquaredDifference':
+        return net.pair(n.name, 'SQUARED_DIFFERENCE', this.tensor(n, 0), this.tensor(n, 1))
       case 'Neg':
         return net.affine(n.name, this.tensor(n, 0), [-1], [0])
       case 'LeakyRelu':
@@ -376,11 +400,15 @@ class Reader {
       }
       case 'Pad':
       case 'PadV2': {
+        const x = this.tensor(n, 0)
         const p = [...this.known(n, 1).data]
-        if (p.length !== 8 || p[0] || p[1] || p[6] || p[7] || (n.op === 'PadV2' && this.known(n, 2).data[0] !== 0)) {
+        const shape = net.shape(x).map((d, i) => d + p[2 * i]! + p[2 * i + 1]!)
+        if (n.op === 'PadV2' && this.known(n, 2).data[0] !== 0) return fail(n, 'a value other than 0')
+        if (p.length !== 2 * shape.length || p.some((v) => !(v >= 0 && v <= 1 << 16))) {
           return fail(n, `paddings ${p.join(', ')}`)
         }
-        return net.pad(n.name, this.tensor(n, 0), [p[2]!, p[3]!, p[4]!, p[5]!])
+        const inputs = [x, net.int32(`${n.name}/paddings`, [shape.length, 2], p)]
+        return net.op<OpOf<'PAD'>>({ type: 'PAD', inputs, attrs: {} }, n.name, shape)
       }
       case 'ConcatV2': {
         const axis = this.known(n, n.inputs.length - 1).data[0]!
@@ -388,6 +416,21 @@ class Reader {
           n.name,
           n.inputs.slice(0, -1).map((_, i) => this.tensor(n, i)),
           axis,
+        )
+      }
+      case 'StridedSlice':
+        return this.stridedSlice(n)
+      case 'DepthToSpace': {
+        const x = this.tensor(n, 0)
+        const [batch, h, w, c] = net.image(x, n.name)
+        const blockSize = attr.number(n, 'block_size', 0)
+        const channels = c / blockSize ** 2
+        if (!(blockSize >= 1) || !Number.isInteger(channels)) return fail(n, `block_size ${blockSize}`)
+        const shape = [batch, h * blockSize, w * blockSize, channels]
+        return net.op<OpOf<'DEPTH_TO_SPACE'>>(
+          { type: 'DEPTH_TO_SPACE', inputs: [x], attrs: { blockSize } },
+          n.name,
+          shape,
         )
       }
       case 'Transpose':
@@ -406,6 +449,90 @@ class Reader {
       default:
         return fail(n, '')
     }
+  }
+
+  private reduction(n: Node, type: 'MEAN' | 'SUM' | 'REDUCE_MAX' | 'REDUCE_MIN'): number {
+    const x = this.tensor(n, 0)
+    const rank = this.net.shape(x).length
+    const axes = [...this.known(n, 1).data].map((a) => (a + rank) % rank)
+    return this.net.reduce(n.name, x, { type, axes, keepDims: attr.bool(n, 'keep_dims') })
+  }
+
+  /** Parts of a tensor along an axis: `Split` into equal ones, `SplitV` into given ones, one of which may be -1. */
+  private split(n: Node): Value[] {
+    const [value, axisAt] = n.op === 'Split' ? [1, 0] : [0, 2]
+    const x = this.tensor(n, value)
+    const shape = this.net.shape(x)
+    const given = this.known(n, axisAt).data[0]!
+    const axis = given < 0 ? given + shape.length : given
+    const length = shape[axis] ?? fail(n, `axis ${given}`)
+    const parts = attr.number(n, 'num_split', 1)
+    const asked = n.op === 'Split' ? new Array<number>(parts).fill(length / parts) : [...this.known(n, 1).data]
+    const rest = length - asked.reduce((sum, size) => sum + Math.max(0, size), 0)
+    const sizes = asked.map((size) => (size === -1 ? rest : size))
+    const sum = sizes.reduce((a, b) => a + b, 0)
+    if (sum !== length || sizes.some((size) => !(Number.isInteger(size) && size >= 1))) {
+      return fail(n, `parts of ${asked.join(', ')}`)
+    }
+    let at = 0
+    return sizes.map((size, i) => {
+      const begin = shape.map((_, d) => (d === axis ? at : 0))
+      at += size
+      const extent = shape.map((d, k) => (k === axis ? size : d))
+      return { tensor: this.net.slice(`${n.name}:${i}`, x, begin, extent) }
+    })
+  }
+
+  private stridedSlice(n: Node): number {
+    const net = this.net
+    const x = this.tensor(n, 0)
+    const [begin, end, strides] = ([1, 2, 3] as const).map((i) => [...this.known(n, i).data]) as [
+      number[],
+      number[],
+      number[],
+    ]
+    const mask = (name: string): number => attr.number(n, `${name}_mask`, 0)
+    const part = strided(net.shape(x), {
+      begin,
+      end,
+      strides,
+      beginMask: mask('begin'),
+      endMask: mask('end'),
+      ellipsisMask: mask('ellipsis'),
+      newAxisMask: mask('new_axis'),
+      shrinkAxisMask: mask('shrink_axis'),
+    })
+    if (!part) return fail(n, 'this range')
+    const same = part.result.join() === part.extent.join()
+    const name = same ? n.name : `${n.name}/slice`
+    const rank = part.begin.length
+    const inputs = (): number[] => [
+      x,
+      net.int32(`${n.name}/begin`, [rank], part.begin),
+      net.int32(`${n.name}/end`, [rank], part.end),
+      net.int32(`${n.name}/strides`, [rank], part.strides),
+    ]
+    const attrs = { beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0 }
+    const y = part.strides.every((s) => s === 1)
+      ? net.slice(name, x, part.begin, part.extent)
+      : net.op<OpOf<'STRIDED_SLICE'>>({ type: 'STRIDED_SLICE', inputs: inputs(), attrs }, name, part.extent)
+    return same ? y : net.reshape(n.name, y, part.result)
+  }
+
+  /** A transposed convolution; what it was made of gives the size of its result. */
+  private transposed(n: Node): number {
+    const net = this.net
+    const size = [...this.known(n, 0).data]
+    const w = this.known(n, 1)
+    const [, sh, sw] = attr.list(n, 'strides') as [number, number, number]
+    const y = net.transposeConv(n.name, this.tensor(n, 2), {
+      filter: transpose(w.data, w.shape, [2, 0, 1, 3]),
+      bias: undefined,
+      stride: [sh, sw],
+      padding: this.padding(n),
+    })
+    const [, h, wide] = net.image(y, n.name)
+    return size[1] === h && size[2] === wide ? y : fail(n, `a result of ${size.slice(1, 3).join('x')}`)
   }
 
   private convolution(n: Node): number {

@@ -19,8 +19,9 @@ const TITLES = {
   face_detector_ssd_mobilenet_v1_512: 'Faces in groups: thorough, slow',
   pose_landmarks_33_256: 'People, 33 points of each',
   pose_detector_224: 'People, 4 points of each: fast',
-  hand_landmarks_21_224: 'One hand, 21 points',
-  face_mesh_468_192: 'One face, 468 points',
+  hand_landmarks_21_224: 'Hands, 21 points of each',
+  palm_detector_192: 'Palms, 7 points of each: fast',
+  face_mesh_468_192: 'Faces, 468 points of each',
   selfie_segmentation_256: 'The person before the background',
 }
 /** The task that a manifest's entry is for here; others are parts of something. */
@@ -36,7 +37,11 @@ const taskOf = ({ name, task }) => (name === 'face_mesh_468_192' ? 'pose' : TASK
 /** What describes the faces that a detector finds, by the start of its name. */
 const FACE_PARTS = { landmarks: 'face_landmarks_68', ageGender: 'face_age_gender', expression: 'face_expression' }
 /** What finds whom a landmark network looks at. */
-const FINDERS = { pose_landmarks_33_256: { finder: 'pose_detector_224' } }
+const FINDERS = {
+  pose_landmarks_33_256: { finder: 'pose_detector_224' },
+  hand_landmarks_21_224: { finder: 'palm_detector_192' },
+  face_mesh_468_192: { finder: 'blazeface_short_128' },
+}
 
 /** Models by task: `{ key, title, task, url | record, parts?, element }`. */
 const entries = []

@@ -198,6 +198,9 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     description: 'palms and 7 points, 192x192',
     calibration: () => scenes(32),
     ranges: { Identity_1: LOGITS },
+    accuracy: [
+      { measure: "of MediaPipe's hands", percent: 75, on: '21 photos with 28 hands, with the points of each' },
+    ],
   },
   {
     name: 'hand_landmarks_21_224',

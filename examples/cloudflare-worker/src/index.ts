@@ -28,9 +28,15 @@ const PAGE = {
   },
 }
 
-// Where a model of this name is bundled, it finds the people whom a landmark network looks at.
-const finder = 'people' in MODELS ? { finder: 'people' } : {}
-const answers = answersOf({ models: MODELS, image, imageLimits: IMAGE_LIMITS, decode: 'fast', ...finder })
+// Where a model of one of these names is bundled, it finds the people or hands that a landmark network looks at.
+const finder = ['people', 'palms'].find((name) => name in MODELS)
+const answers = answersOf({
+  models: MODELS,
+  image,
+  imageLimits: IMAGE_LIMITS,
+  decode: 'fast',
+  ...(finder !== undefined && { finder }),
+})
 const models = await describeAll(answers, Object.keys(MODELS))
 
 // Every model runs a few times while the Worker starts, so that it is compiled: no request pays for it.

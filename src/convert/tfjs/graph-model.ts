@@ -154,6 +154,20 @@ function refuseUnknown(nodes: ReadonlyMap<string, Node>, outputs: readonly strin
   )
 }
 
+/** Arithmetic of numbers known while reading, one of each or one for all; undefined for other shapes. */
+function numbers(
+  type: 'ADD' | 'SUB' | 'MUL' | 'DIV',
+  [a, b]: readonly { shape: readonly number[]; data: Float32Array }[],
+): { shape: readonly number[]; data: Float32Array } | undefined {
+  if (!a || !b || !(a.data.length === b.data.length || a.data.length === 1 || b.data.length === 1)) return undefined
+  const longer = a.shape.length > b.shape.length || a.data.length > b.data.length ? a : b
+  const data = Float32Array.from(longer.data, (_, i) => {
+    const [x, y] = [a.data[a.data.length === 1 ? 0 : i]!, b.data[b.data.length === 1 ? 0 : i]!]
+    return type === 'ADD' ? x + y : type === 'SUB' ? x - y : type === 'MUL' ? x * y : x / y
+  })
+  return { shape: longer.shape, data }
+}
+
 class Reader {
   readonly net = new Net()
   private readonly nodes: Map<string, Node>
@@ -273,6 +287,7 @@ class Reader {
       const data = Float32Array.from((n.op === 'Pack' ? known : known.slice(0, -1)).flatMap((k) => [...k.data]))
       return { shape: [data.length], data }
     }
+    if (Object.hasOwn(OPERATORS, n.op) && n.op !== 'BiasAdd') return numbers(OPERATORS[n.op]!, known)
     if (n.op === 'Prod') return { shape: [], data: Float32Array.of(known[0]!.data.reduce((a, b) => a * b, 1)) }
     if (n.op === 'Reshape') return { shape: [...known[1]!.data], data: known[0]!.data }
     return undefined

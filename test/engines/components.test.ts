@@ -4,7 +4,8 @@
  * hosts).
  */
 import { spawn, spawnSync } from 'node:child_process'
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -16,6 +17,8 @@ import type { Graph } from '../../src/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { loadGraph } from '../../src/load-graph.ts'
 import { packGraph } from '../../src/pack/pack.ts'
+import { serve } from '../../tools/web.ts'
+import { launchChromium } from '../chromium.ts'
 import { finderOf, grid, HEADS, PHOTOS } from '../head-networks.ts'
 import { recordedNetworks } from '../recorded.ts'
 import { need, root } from '../util.ts'
@@ -138,6 +141,52 @@ for (const { title, ready, ask } of HOSTS) {
     chosen.forEach((c, i) => c.check(Uint8Array.from(answers[i]!), 0, `${name}, case ${c.name}`))
   })
 }
+
+need(
+  test,
+  'jco in Chromium: what it makes of a component answers in a page as in Node',
+  {
+    resource: bindgen === undefined ? undefined : launchChromium,
+    missing: 'jco, playwright-core or Chromium is not installed',
+  },
+  async (launch) => {
+    const component = await packed('page', classifier(), 'component')
+    const calls = [`classify=${photo(0)}`, `classify=${photo(2)}`, `classify=${broken}`]
+    const folder = join(dir, 'jco-page')
+    const node = lines(output(process.execPath, [host('jco.mjs'), bindgen!, folder, component, ...calls]))
+    const names = readdirSync(folder).filter((name) => /\.(mjs|wasm)$/.test(name))
+    const files = new Map(names.map((name) => [name.replace(/mjs$/, 'js'), readFileSync(join(folder, name))]))
+    files.set('index.html', Buffer.from('<!doctype html><title>jco</title>'))
+    const server = await serve(files, 0)
+    const browser = await launch()
+    try {
+      const page = await browser.newPage()
+      await page.goto(`http://localhost:${(server.address() as AddressInfo).port}/`)
+      const pictures = calls.map((call) => readFileSync(call.replace('classify=', '')).toString('base64'))
+      const answers = await page.evaluate<unknown[]>(`(async () => {
+        const modules = {}
+        for (const name of ${JSON.stringify(names.filter((n) => n.endsWith('.wasm')))}) {
+          modules[name] = await WebAssembly.compile(await (await fetch(name)).arrayBuffer())
+        }
+        const { instantiate } = await import('/model.js')
+        const { model } = instantiate((name) => modules[name], {})
+        return ${JSON.stringify(pictures)}.map((text) => {
+          try {
+            return model.classify(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)), 3)
+          } catch (error) {
+            return { error: error.payload.tag, text: error.payload.val }
+          }
+        })
+      })()`)
+      assert.equal(answers, node)
+      assert.equal(answers.slice(0, 2), [await predictions(classifier(), 0, 3), await predictions(classifier(), 2, 3)])
+      assert.is((answers[2] as { error: string }).error, 'bad-image')
+    } finally {
+      await browser.close()
+      server.close()
+    }
+  },
+)
 
 need(
   test,

@@ -8,6 +8,7 @@ import { createInterface } from 'node:readline'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { packGraph } from '../../src/pack/pack.ts'
+import { encodeModule, parseModule } from '../../src/pack/wasm.ts'
 import { ENGINES_FOLDER } from '../../tools/codegen/kernels.ts'
 import { GraphBuilder } from '../small-models.ts'
 import { root, skip } from '../util.ts'
@@ -47,6 +48,15 @@ function answerOf(wasm: Uint8Array): Uint8Array {
   new Uint8Array(e.memory.buffer).set(INPUT, e.thimble_input_ptr(0))
   assert.is(e.thimble_invoke(), 0)
   return new Uint8Array(e.memory.buffer).slice(e.thimble_output_ptr(0)).slice(0, e.thimble_output_bytes(0))
+}
+
+/** The same module, whose inference never comes back. */
+function endless(wasm: Uint8Array): Uint8Array {
+  const m = parseModule(wasm)
+  const { index } = m.exports.find(({ name }) => name === 'thimble_invoke')!
+  // loop; br 0; end; unreachable; end
+  m.functions[index]!.body = Uint8Array.of(0, 0x03, 0x40, 0x0c, 0, 0x0b, 0x00, 0x0b)
+  return encodeModule(m)
 }
 
 const started: Agent[] = []
@@ -117,6 +127,7 @@ else {
       [bundle(privateKey, { ...third, module: second.module }), /another one/],
       [bundle(privateKey, { ...third, module: third.module.slice(0, -100) }), /does not start/],
       [bundle(privateKey, { ...third, module: importing }), /does not start/],
+      [bundle(privateKey, { ...third, module: endless(third.module) }), /thimble_invoke failed: .*deadline/],
       [bundle(privateKey, { ...third, module: new Uint8Array(0) }), /does not start/],
       [bundle(privateKey, { ...third, input: INPUT.slice(1) }), /the input has 107 bytes, the model's 108/],
     ]

@@ -135,6 +135,33 @@ test('EXIF orientation', () => {
   }
 })
 
+test('EXIF in several segments is one, as Pillow joins it, whatever lies between', () => {
+  const jpeg = bytesOf(cases.find((c) => c.name === 'baseline 4:4:4')!)
+  const { width, height } = decoder.decode(jpeg)
+  assert.is.not(width, height)
+  const tiff = (orientation: number): number[] => [
+    ...[0x4d, 0x4d, 0, 42, 0, 0, 0, 8, 0, 1, 1, 0x12, 0, 3, 0, 0, 0, 1, 0, orientation, 0, 0, 0, 0, 0, 0],
+  ]
+  const EXIF = [...Buffer.from('Exif\0\0')]
+  const XMP = [...Buffer.from('http://ns.adobe.com/xap/1.0/\0<x/>')]
+  const turned = (...bodies: number[][]): boolean => {
+    const segments = bodies.map((body) => Uint8Array.of(0xff, 0xe1, 0, body.length + 2, ...body))
+    const shape = decoder.decode(Buffer.concat([jpeg.subarray(0, 2), ...segments, jpeg.subarray(2)]))
+    assert.equal([shape.width, shape.height].sort(), [width, height].sort())
+    return shape.width === height
+  }
+  const whole = tiff(6)
+  assert.ok(turned([...EXIF, ...whole]))
+  for (let at = 0; at <= whole.length; at++) {
+    const [a, b] = [whole.slice(0, at), whole.slice(at)].map((part) => [...EXIF, ...part]) as [number[], number[]]
+    assert.ok(turned(a, b), `in two at ${at}`)
+    assert.ok(turned(a, XMP, EXIF, b), `in three at ${at}`)
+  }
+  assert.ok(turned([...EXIF, ...whole], [...EXIF, ...tiff(3)]), 'the first counts')
+  assert.not(turned([...EXIF, ...tiff(3)], [...EXIF, ...whole]))
+  assert.not(turned([...EXIF, 1, 2, 3, 4], [...EXIF, ...whole]), 'what it begins with is no TIFF')
+})
+
 test('input tensors equal the TypeScript preprocessing', () => {
   const r = rng(11)
   const hows: Preprocess[] = [

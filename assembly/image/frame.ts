@@ -454,13 +454,14 @@ const XMP = memory.data<u8>([
 
 /**
  * What Pillow finds in the segments before the first scan, with its own rules: it must get as far as that, and its
- * frame must be usable. Orientation comes from here: the first EXIF segment's, else the last XMP segment's.
+ * frame must be usable. Orientation comes from here: that of the EXIF segments, joined, else the last XMP segment's.
  * Source: Pillow's JpegImagePlugin.
  */
 export function surveyHeader(at: usize): void {
   let seen = false
   let exif: usize = 0
   let exifBytes: usize = 0
+  let joined = false
   let xmp: usize = 0
   let xmpBytes: usize = 0
   while (at + 1 < fileEnd) {
@@ -515,6 +516,16 @@ export function surveyHeader(at: usize): void {
         if (exifBytes == 0) {
           exif = body
           exifBytes = size
+        } else {
+          if (!joined) {
+            const all = alloc(fileEnd - exif)
+            if (all == 0) return
+            memory.copy(all, exif, exifBytes)
+            exif = all
+            joined = true
+          }
+          memory.copy(exif + exifBytes, body + 6, size - 6)
+          exifBytes += size - 6
         }
       } else if (size >= 29 && memory.compare(body, XMP, 29) == 0) {
         xmp = body + 29

@@ -1,7 +1,7 @@
 /**
  * PNG: every colour type and bit depth, Adam7, tRNS. Grayscale comes out with 1 channel, the rest with 3; alpha is laid
- * over white; 16-bit samples give their high byte. A colour key is compared as Pillow does it: its low bytes with
- * samples of 8 bits, that is, with the high bytes of 16-bit colours and with scaled gray; 16-bit gray has none.
+ * over white; 16-bit samples give their high byte, but for gray without alpha: what is above 255 is white. A colour key is
+ * compared as Pillow does it: its low bytes with samples of 8 bits as they come out.
  * Accepted and refused as by Pillow: checksums of all chunks before the image data count, of those behind not; the
  * image data's own (Adler-32) counts when it is reached.
  * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8); Pillow's
@@ -355,7 +355,7 @@ function readTransparency(body: usize, bytes: usize): void {
     hasAlpha = true
   } else if (type == GRAY || type == RGB) {
     if (bytes < <usize>(type == RGB ? 6 : 2)) return fail(CORRUPT, 'the transparency has a wrong length')
-    hasKey = type == RGB || depth < 16
+    hasKey = true
     keyR = load<u8>(body, 1)
     if (depth == 1) keyR = be16(body) != 0 ? 255 : 0
     keyG = type == RGB ? <i32>load<u8>(body, 3) : 0
@@ -627,6 +627,7 @@ function addAbove(row: usize, above: usize, bytes: usize): void {
 function expand(row: usize, n: i32, to: usize): void {
   if (type == PALETTE) return expandPalette(row, n, to)
   if (depth < 8) return expandBits(row, n, to)
+  if (type == GRAY && depth == 16) return clipGray(row, n, to)
   const wide = depth == 16 ? 2 : 1
   if (depth == 8 && !hasKey && samples == channels) {
     memory.copy(to, row, <usize>n * channels)
@@ -639,6 +640,14 @@ function expand(row: usize, n: i32, to: usize): void {
     if (alphaAt >= 0) alpha = <i32>load<u8>(row + alphaAt)
     else if (hasKey && isKey(row, wide)) alpha = 0
     for (let c = 0; c < channels; c++) store<u8>(to + c, overWhite(<i32>load<u8>(row + c * wide), alpha))
+  }
+}
+
+/** 16-bit gray as Pillow's conversion has it: not scaled. */
+function clipGray(row: usize, n: i32, to: usize): void {
+  for (let i = 0; i < n; i++, row += 2) {
+    const v = load<u8>(row) != 0 ? 255 : <i32>load<u8>(row, 1)
+    store<u8>(to + i, hasKey && v == keyR ? 255 : v)
   }
 }
 

@@ -1,6 +1,6 @@
 /**
  * PBM, PGM and PPM (P1 to P6), with comments, any maxval up to 65535, samples scaled to 0..255 by
- * rounding to nearest even.
+ * rounding to nearest even; gray with a maxval above 255 to 0..65535, of which what is above 255 is white.
  * Source: Netpbm's format pages.
  */
 import { alloc, CORRUPT, fail, status, TRUNCATED } from './memory'
@@ -93,6 +93,8 @@ export function decodePnm(): void {
     memory.copy(out, at, <usize>samples)
     return
   }
+  // Gray of more than 8 bits is scaled to 16 and not back: what is above 255 is white then.
+  const most: f64 = maxval > 255 && channels == 1 ? 65535 : 255
   for (let o = out; o < last && status == 0; o++) {
     let v: i32
     if (kind == 1) v = 1 - bit()
@@ -101,8 +103,8 @@ export function decodePnm(): void {
       v = ((<i32>load<u8>(at)) << 8) | (<i32>load<u8>(at, 1))
       at += 2
     } else v = load<u8>(at++)
-    if (v > maxval) return fail(CORRUPT, 'a sample is above maxval')
-    store<u8>(o, maxval == 255 ? v : <i32>nearest((<f64>v / <f64>maxval) * 255))
+    if (v > maxval && kind < 4) return fail(CORRUPT, 'a sample is above maxval')
+    store<u8>(o, <i32>min<f64>(255, nearest((<f64>v / <f64>maxval) * most)))
   }
 }
 

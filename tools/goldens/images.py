@@ -1,11 +1,12 @@
 """Damaged and unusual JPEG and PNG files, and what Pillow makes of them: writes test/vectors/damaged.json.
 
 Usage: python tools/goldens/images.py OUT.json [COUNT [SEED]]     (needs Pillow and numpy)
+       python tools/goldens/images.py OUT.json --again            the files that OUT.json has, answered anew
        python tools/goldens/images.py OUT.json --arithmetic       arithmetic-coded JPEGs, with libjpeg-turbo's jpegtran:
                                                                   test/vectors/arithmetic.json
 
 Each case: name, the file (base64), and either `refused` or width, height, channels and the SHA-256 of the upright
-samples: gray or RGB, CMYK as Pillow converts it, alpha laid over white, 16-bit samples by their high byte.
+samples: gray or RGB, CMYK as Pillow converts it, alpha laid over white. 16-bit gray is what `convert` makes of it: white above 255.
 """
 import base64
 import hashlib
@@ -47,14 +48,14 @@ def samples(data):
     except Exception:
         pass  # EXIF that is no TIFF says nothing.
     clear = "transparency" in im.info or im.mode in ("RGBA", "LA", "PA")
-    if im.mode == "I;16":
-        a = (np.asarray(im) >> 8).astype("uint8")
+    if im.mode == "I;16" and not clear:
+        a = np.asarray(im.convert("L"))
     elif clear:
         rgba = np.asarray(im.convert("LA" if im.mode in ("L", "1", "LA") else "RGBA")).astype(int)
         alpha, colour = rgba[..., -1:], rgba[..., :-1]
         a = (2 * (colour * alpha + 255 * (255 - alpha)) + 255) // 510
         a = np.where(alpha == 255, colour, a).astype("uint8")
-        if a.shape[2] == 1 or kind == 4:
+        if a.shape[2] == 1 or kind == 4 or im.mode == "I;16":
             a = a[..., 0]
     else:
         a = np.asarray(im.convert("L") if im.mode in ("1", "L") else im.convert("RGB"))
@@ -208,6 +209,9 @@ def write(path, cases):
 
 
 def main():
+    if "--again" in sys.argv:
+        with open(sys.argv[1]) as f:
+            return write(sys.argv[1], [case_of(c["name"], base64.b64decode(c["file"])) for c in json.load(f)["cases"]])
     cases = []
     for i in range(96 if arithmetic else int(sys.argv[2]) if len(sys.argv) > 2 else 240):
         if arithmetic:

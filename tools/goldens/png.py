@@ -42,6 +42,10 @@ def keys():
             yield f'gray {depth}, key {key}', png(
                 len(values), depth, 0, [packed(values, depth)], chunk(b'tRNS', struct.pack('>H', key))
             )
+    deep = [0, 1, 5, 127, 128, 254, 255, 256, 257, 1000, 32768, 65280, 65535]
+    yield 'gray 16', png(len(deep), 16, 0, [packed(deep, 16)])
+    for key in (0, 5, 128, 255, 256, 0x105, 65535):
+        yield f'gray 16, key {key}', png(len(deep), 16, 0, [packed(deep, 16)], chunk(b'tRNS', struct.pack('>H', key)))
     for depth in (8, 16):
         high = 1 if depth == 8 else 256
         colours = [(1, 2, 3), (1, 2, 4), (9, 2, 3), (1, 7, 3), (255, 255, 255)]

@@ -89,7 +89,7 @@ export function sharedMemory(program: Program): WebAssembly.Memory {
 /** What fills an instance's memory. All that it does not write is zero. */
 export interface MemoryImage {
   memoryBytes: number
-  /** Serves as staging memory meanwhile. */
+  /** What serves as staging memory meanwhile: the arena, or as much of it as is written then. */
   arenaAddress: number
   arenaBytes: number
   /** Fields of the runtime's header. */
@@ -97,10 +97,15 @@ export interface MemoryImage {
   write(loader: Loader & { memory: Uint8Array }): void
 }
 
+/** Staging memory is cleared afterwards: what is not needed of a large arena is never touched. */
+const MOST_STAGING = 64 << 20
+/** Packers may write so far behind the memory that they are given. */
+const BEHIND = 128
+
 const imageOf = (program: Program): MemoryImage => ({
   memoryBytes: program.memoryBytes,
   arenaAddress: program.arenaAddress,
-  arenaBytes: program.arenaBytes,
+  arenaBytes: Math.min(program.arenaBytes, MOST_STAGING),
   header: program.header,
   write(loader) {
     for (const part of program.image) if (!part.load?.(loader)) loader.memory.set(part.bytes, part.address)
@@ -145,7 +150,7 @@ export function fillInstance(exports: RuntimeExports, image: MemoryImage): void 
   }
   const memory = new Uint8Array(exports.memory.buffer)
   image.write({ runtime: exports, memory, staging, stagingBytes })
-  memory.fill(0, staging, staging + stagingBytes)
+  memory.fill(0, staging, staging + stagingBytes + BEHIND)
   const view = new DataView(exports.memory.buffer)
   const header = exports.header.value as number
   LAYOUT.Header.fields.forEach((name, i) => view.setUint32(header + i * 4, image.header[name]!, true))

@@ -93,6 +93,8 @@ const BAD_CALLS: [string, string[], RegExp][] = [
     /number of input files/,
   ],
   ['run: model missing', ['run', join(dir, 'no.tflite'), '--input', SAMPLE, '--output', join(dir, 'o')], /no\.tflite/],
+  ['detect: crops to no folder', ['detect', SAMPLE, '--crop', ''], /^thimble: usage\/output: a file without a name/],
+  ['detect: crops into a file', ['detect', SAMPLE, '--crop', join(SAMPLE, 'x')], /x can't be written/],
   ['inspect two', ['inspect', 'a', 'b'], /one MODEL at a time/],
   ['inspect -o alone', ['inspect', MODEL, '-o', 'x.png'], /--output needs --input/],
   ['inspect: unknown picture kind', ['inspect', MODEL, '--input', SAMPLE, '-o', join(dir, 'x.gif')], /x\.gif/],

@@ -37,12 +37,16 @@ const REASON: Record<string, string> = {
 }
 
 /** The system's error about a path as a ThimbleError: the call named it, so the call is at fault. */
-function fileError(error: unknown, path: string, doing: 'read' | 'written'): ThimbleError {
+export function fileError(error: unknown, path: string, doing: 'read' | 'written'): ThimbleError {
   const { code = '', message } = error as NodeJS.ErrnoException
-  const reason = doing === 'written' && code === 'ENOENT' ? 'no such folder' : (REASON[code] ?? message)
-  return new ThimbleError(doing === 'read' ? 'usage/file' : 'usage/output', `${path} can't be ${doing}: ${reason}`, {
-    cause: error,
-  })
+  const reason = doing === 'written' && /^ENO(ENT|TDIR)$/.test(code) ? 'no such folder' : (REASON[code] ?? message)
+  return new ThimbleError(
+    doing === 'read' ? 'usage/file' : 'usage/output',
+    `${path || 'a file without a name'} can't be ${doing}: ${reason}`,
+    {
+      cause: error,
+    },
+  )
 }
 
 const tooLarge = (path: string, bytes: number | string): ThimbleError =>

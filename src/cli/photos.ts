@@ -10,7 +10,7 @@ import { cropBox, cropImage } from '../vision/crop.ts'
 import { headKinds, headOf } from '../vision/recognise.ts'
 import { choice, number, text, whole } from './args.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
-import { isFolder, labelFile, writeFiles } from './files.ts'
+import { fileError, isFolder, labelFile, writeFiles } from './files.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, type ModelFile } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
@@ -181,7 +181,11 @@ function makeFolder(path: string, why: string): void {
   if (existsSync(path) && !isFolder(path)) {
     throw new ThimbleError('usage/output', `${path} is a file`, { expected: `a folder, ${why}`, got: path })
   }
-  mkdirSync(path, { recursive: true })
+  try {
+    mkdirSync(path, { recursive: true })
+  } catch (error) {
+    throw fileError(error, path, 'written')
+  }
 }
 
 /** Writes what was found as pictures of their own. */

@@ -9,12 +9,14 @@ import { i8 } from '../src/formats/flatbuffer-build.ts'
 import { FlatBuffer, type Table } from '../src/formats/flatbuffer.ts'
 import { type Format, sniffFormat } from '../src/formats/index.ts'
 import { addImplied } from '../src/formats/implied.ts'
+import { readMetadata } from '../src/formats/metadata.ts'
 import { labelArchive, metadataBuffers } from '../src/formats/metadata-write.ts'
 import { openFrame, peekFrame, sums, writeFrame } from '../src/formats/packed-frame.ts'
 import { readProgram } from '../src/formats/packed-program.ts'
 import { writePacked } from '../src/formats/packed-write.ts'
 import { fromLeb128, runSteps, toLeb128 } from '../src/formats/programs.ts'
 import { readTflite } from '../src/formats/tflite.ts'
+import { ultralyticsMetadata } from '../src/formats/ultralytics.ts'
 import { readZipFile } from '../src/formats/zip.ts'
 import type { Graph, Metadata } from '../src/graph.ts'
 import { withPrograms } from '../src/plan/record.ts'
@@ -487,6 +489,19 @@ test('a program of a file: its numbers as they are, or none', () => {
     return readProgram({ ...frame, header: { ...frame.header, programs: list, ...header } }, target)
   }
   assert.ok(changed({}))
+  // Its bytes lie where its steps say.
+  const given = stored.programs!.find((p) => p.for === target)!
+  let at = 0
+  let copies = 0
+  for (const step of given.steps) {
+    const words = ready.program.steps.subarray(at + 2, (at += 2 + ready.program.steps[at + 1]!))
+    if (!('bytes' in step)) continue
+    const [to, from, length] = words as unknown as [number, number, number]
+    assert.equal([to, length], [step.to, step.bytes.length])
+    assert.equal([...frame.data.subarray(from, from + length)], [...step.bytes])
+    copies++
+  }
+  assert.ok(copies > 1 && at === ready.program.steps.length)
   assert.ok(changed({ bytes: 0, count: 0 }), 'no steps at all')
   const { bytes, count, steps } = programs[0] as { bytes: number; count: number; steps: number }
   for (const [what, fields] of Object.entries<Record<string, unknown>>({
@@ -565,6 +580,15 @@ test('frames: which one has a seal and may be looked into before its checksum', 
       json,
     )
   }
+  // Above 4 GB nothing is even allocated.
+  assert.is(
+    errorCode(() => writeFrame('{}', [], 2 ** 32 - 48, false)),
+    'format/too-large',
+  )
+  assert.is(
+    errorCode(() => writeFrame('{}', [], 2 ** 33, false)),
+    'format/too-large',
+  )
   const latin = writeFrame('{"a":"?"}', [], 0, true)
   latin[38] = 0xff
   assert.is(peekFrame(latin), undefined)
@@ -593,6 +617,74 @@ test('forms of weights that Thimble does not run are said by name', () => {
     'FULLY_CONNECTED with shuffled weights',
     'FULLY_CONNECTED with unknown weights format 2',
   ])
+})
+
+test('a constant is made dense only where both tensors are of a kind that is known, and the same', () => {
+  const ops = (from: Partial<RawTensor>, to: Partial<RawTensor>): string[] => {
+    const grid: RawTensor = { shape: [2], scales: [1], zeroPoints: [0] }
+    return readTflite(
+      rawTflite({
+        codes: [{ narrow: 124 }, { narrow: 55 }],
+        buffers: [undefined, Uint8Array.of(1, 2)],
+        tensors: [{ ...grid }, { ...grid, buffer: 1, ...from }, { ...grid, ...to }, { ...grid }],
+        ops: [
+          { code: 0, inputs: [1], outputs: [2] },
+          { code: 1, inputs: [0, 2], outputs: [3] },
+        ],
+        inputs: [0],
+        outputs: [3],
+      }),
+    ).ops.map((op) => op.type)
+  }
+  const VARIANT = 14
+  const UINT8 = 3
+  assert.equal(ops({}, {}), ['MAXIMUM'])
+  for (const [what, from, to] of [
+    ['no constant', { buffer: 0 }, {}],
+    ['an unknown kind', { type: VARIANT }, {}],
+    ['to an unknown kind', {}, { type: VARIANT }],
+    ['both', { type: VARIANT }, { type: VARIANT }],
+    ['another kind', {}, { type: UINT8 }],
+  ] as [string, Partial<RawTensor>, Partial<RawTensor>][]) {
+    assert.is(ops(from, to).length, 2, what)
+  }
+})
+
+test('the label file of a model decides by its outputs what it leaves open', () => {
+  const labels = (lines: string, classes: number): unknown => {
+    const graph = graphWith({ name: 'n', labels: ['x', 'y'] })
+    const out = graph.tensors[graph.outputs[0]!]!
+    out.shape = [1, classes]
+    return readMetadata(fileOf(graph, 'TFLITE_METADATA')!, archiveOf('labels.txt', text(lines)), graph).labels
+  }
+  assert.equal(labels('1 cat\n2 dog\n', 2), ['cat', 'dog'])
+  assert.equal(labels('1 cat\n2 dog\n', 3), ['', 'cat', 'dog'])
+})
+
+test("Ultralytics' metadata: a task that is none of its own is said as it is, and decides nothing", () => {
+  const of = (fields: object): Metadata | undefined =>
+    ultralyticsMetadata(JSON.stringify({ names: { 0: 'a', 1: 'b' }, stride: 32, ...fields }))
+  assert.is(of({ task: 'detect' })?.task, 'detection')
+  for (const task of ['toString', 'constructor', '__proto__', 'obb2']) {
+    assert.is(of({ task })?.task, undefined, task)
+    assert.equal(of({ task })?.extra, { ultralytics: { task, stride: 32 } }, task)
+  }
+  assert.equal(of({})?.extra, { ultralytics: { stride: 32 } })
+  assert.equal(of({ task: 7 })?.extra, { ultralytics: { stride: 32 } })
+  for (const [imgsz, kept] of [
+    [640, true],
+    [[320, 640], true],
+    [0, false],
+    [-1, false],
+    [1.5, false],
+    [[320], false],
+    [[320, 0], false],
+    ['640', false],
+  ] as const) {
+    assert.equal(of({ imgsz })?.extra?.ultralytics, { stride: 32, ...(kept ? { imgsz } : {}) }, `${imgsz}`)
+  }
+  assert.equal(of({ kpt_shape: [17, 3] })?.extra?.keypoints, [17, 3])
+  assert.is(of({ kpt_shape: [17] })?.extra?.keypoints, undefined)
 })
 
 test("MediaPipe's transposed convolution: three words of C, all of them there", () => {

@@ -63,8 +63,7 @@ for (const [type, depths] of [
           const channels = type === 0 || type === 4 ? 1 : 3
           assert.is(`${image.width}x${image.height}x${image.channels}`, `${w}x${h}x${channels}`)
           // Of 16-bit gray Pillow's conversion leaves what is above 255 white.
-          const byte = (v: number): number =>
-            depth < 16 ? (v * 255) / max : type === 0 ? Math.min(v, 255) : v >> 8
+          const byte = (v: number): number => (depth < 16 ? (v * 255) / max : type === 0 ? Math.min(v, 255) : v >> 8)
           for (let y = 0; y < h; y++) {
             for (let x = 0; x < w; x++) {
               for (let c = 0; c < channels; c++) {

@@ -1,6 +1,6 @@
 /**
- * The planner's shortcuts against doing the work in full: placing every buffer anew, the lowest place that is free, every
- * way to share a step's work between threads, every part of a group; and what stored programs copy.
+ * The planner's shortcuts against doing the work in full: placing every buffer anew, the lowest place that is free,
+ * every way to share a step's work between threads, every part of a group; and what stored programs copy.
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -13,6 +13,7 @@ import type { Program } from '../src/plan/compile.ts'
 import { makeTables, type TableItem } from '../src/plan/encode.ts'
 import { compileFlash } from '../src/plan/flash.ts'
 import { Liveness } from '../src/plan/liveness.ts'
+import { shareUnits } from '../src/plan/shares.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import {
   blocksWithin,
@@ -191,9 +192,15 @@ const unitOf = ({ record, rows, blocks, together, macs }: Work): Unit => {
   return { prologue: [], steps: [step], bandRows: rows, bytes: 0 }
 }
 
+function tablesOf(units: readonly Unit[], threads: number): TableItem[][] {
+  shareUnits(units, threads)
+  return makeTables(units, threads)
+}
+
 const ROW_KERNELS = [
   'CopyRecord',
   'LutRecord',
+  'ChannelLutRecord',
   'ConvRecord',
   'ConvDirectRecord',
   'WinogradRecord',
@@ -215,10 +222,21 @@ test('threads: a step is shared by rows or by channels, whichever leaves the slo
           for (const blocks of [0, 1, 2, 3, 4, 5, 7, 8, 9, 16, 17]) {
             const what = `${record}, ${threads} threads, ${rows} rows in tiles of ${together}, ${blocks} blocks`
             const unit = unitOf({ record, rows, blocks, together, macs: 1e6 })
-            const shares = makeTables([unit], threads).map((t) => t.filter((i) => i.kind === 'step'))
-            const splits =
-              (record === 'ConvRecord' && rows >= threads) || (record === 'FullyConnectedRecord' && blocks >= threads)
-            if (!splits) {
+            const shares = tablesOf([unit], threads).map((t) => t.filter((i) => i.kind === 'step'))
+            // The largest share of equal ones, of whole tiles or of blocks that cost a tenth more.
+            const tiles = Math.ceil(rows / together)
+            const rowsEach = (Math.ceil(tiles / threads) * together * threads) / rows
+            const blocksEach = (Math.ceil(blocks / threads) * 1.1 * threads) / blocks
+            const channels = blocks >= threads && blocksEach < rowsEach
+            const start = (n: number, k: number): number => Math.round((n * k) / threads)
+            const startOf = (k: number): number =>
+              channels ? start(blocks, k) : Math.min(rows, start(tiles, k) * together)
+            const largest = Math.max(...shares.map((_, t) => startOf(t + 1) - startOf(t)))
+            const may = record === 'ConvRecord' ? rows >= threads : record === 'FullyConnectedRecord' && channels
+            // Sharing costs a meeting and a little, and has to be quicker for all that.
+            const ns = 1e6 * 0.035
+            const shared = ns * (largest / (channels ? blocks / 1.1 : rows)) + 2500
+            if (!may || shared >= ns) {
               assert.equal(
                 shares.map((s) => s.length),
                 [1, ...new Array<number>(threads - 1).fill(0)],
@@ -226,16 +244,10 @@ test('threads: a step is shared by rows or by channels, whichever leaves the slo
               )
               continue
             }
-            // The largest share of equal ones, of whole tiles or of blocks that cost a tenth more.
-            const tiles = Math.ceil(rows / together)
-            const rowsEach = (Math.ceil(tiles / threads) * together * threads) / rows
-            const blocksEach = (Math.ceil(blocks / threads) * 1.1 * threads) / blocks
-            const channels = blocks >= threads && blocksEach < rowsEach
             let next = 0
             for (const [t, share] of shares.entries()) {
               assert.is(share.length, 1, what)
               const item = share[0] as TableItem & { kind: 'step' }
-              const start = (n: number, k: number): number => Math.round((n * k) / threads)
               if (channels) {
                 assert.equal([item.first, item.rows], [0, rows], what)
                 assert.equal(item.part, [start(blocks, t), start(blocks, t + 1)], what)
@@ -259,26 +271,13 @@ test('threads: a step is shared by rows or by channels, whichever leaves the slo
 
 test('threads: which kernels compute any range of rows, and what is not worth a meeting', () => {
   const splits = (work: Partial<Work>): boolean =>
-    makeTables([unitOf({ record: 'ConvRecord', rows: 8, blocks: 0, together: 1, macs: 1e6, ...work })], 2)[1]!.length >
-    1
+    tablesOf([unitOf({ record: 'ConvRecord', rows: 8, blocks: 0, together: 1, macs: 1e6, ...work })], 2)[1]!.length > 1
   const names = Object.keys(LAYOUT).filter((n) => n.endsWith('Record')) as RecordName[]
   assert.equal(names.filter((record) => splits({ record })).sort(), [...ROW_KERNELS].sort())
-  // Blocks share the work of one row, but for a group's: its members go by rows.
+  // Blocks share the work of one row, too.
   const row = { record: 'FullyConnectedRecord', rows: 1, blocks: 4 } as const
   assert.ok(splits(row))
   assert.not(splits({ ...row, macs: 1000 }))
-  const [a, b] = [unitOf({ ...row, together: 1, macs: 1e6 }), unitOf({ ...row, together: 1, macs: 1e6 })]
-  const pair: Unit = { ...a, steps: [...a.steps, ...b.steps] }
-  assert.is(makeTables([pair], 2)[1]!.length, 0)
-  // What runs alone before a shared unit is waited for; what follows one is not waited for twice.
-  const alone = unitOf({ record: 'SoftmaxRecord', rows: 8, blocks: 0, together: 1, macs: 1e6 })
-  const shared = unitOf({ record: 'ConvRecord', rows: 8, blocks: 0, together: 1, macs: 1e6 })
-  const kinds = (...units: Unit[]): string[] =>
-    makeTables(units, 2).map((t) => t.map((i) => (i.kind === 'barrier' ? i.target : 'step')).join(' '))
-  assert.equal(kinds(alone, shared), ['step 2 step 4', '2 step 4'])
-  assert.equal(kinds(shared, alone, alone, shared), ['step 2 step step 4 step 6', 'step 2 4 step 6'])
-  assert.equal(kinds(shared, shared), ['step 2 step 4', 'step 2 step 4'])
-  assert.equal(kinds(alone, alone), ['step step', ''])
 })
 
 // Slices ----------------------------------------------------------------------

@@ -134,12 +134,12 @@ export class Table {
     return this.parent ? `${this.parent.path}.${own}` : own
   }
 
-  /** Absolute position of field `slot` of `width` bytes, or -1 when the file leaves it out. */
-  private field(slot: number, width: number): number {
+  /** Absolute position of field `slot` of `width` bytes, or undefined when the file leaves it out. */
+  private field(slot: number, width: number): number | undefined {
     const entry = 4 + 2 * slot
-    if (entry >= this.vtableBytes) return -1
+    if (entry >= this.vtableBytes) return undefined
     const offset = this.file.view.getUint16(this.vtable + entry, true)
-    if (offset === 0) return -1
+    if (offset === 0) return undefined
     if (offset < 4 || offset + width > this.tableBytes) {
       throw new ThimbleError('format/flatbuffer', `field ${slot} outside its table at ${this.path}`, {
         expected: `at most ${this.tableBytes}`,
@@ -151,48 +151,51 @@ export class Table {
   }
 
   has(slot: number): boolean {
-    return this.field(slot, 1) >= 0
+    return this.field(slot, 1) !== undefined
   }
   int8(slot: number, absent = 0): number {
     const at = this.field(slot, 1)
-    return at < 0 ? absent : this.file.view.getInt8(at)
+    return at === undefined ? absent : this.file.view.getInt8(at)
   }
   uint8(slot: number, absent = 0): number {
     const at = this.field(slot, 1)
-    return at < 0 ? absent : this.file.view.getUint8(at)
+    return at === undefined ? absent : this.file.view.getUint8(at)
   }
   bool(slot: number, absent = false): boolean {
     const at = this.field(slot, 1)
-    return at < 0 ? absent : this.file.view.getUint8(at) !== 0
+    return at === undefined ? absent : this.file.view.getUint8(at) !== 0
   }
   int32(slot: number, absent = 0): number {
     const at = this.field(slot, 4)
-    return at < 0 ? absent : this.file.view.getInt32(at, true)
+    return at === undefined ? absent : this.file.view.getInt32(at, true)
   }
   uint32(slot: number, absent = 0): number {
     const at = this.field(slot, 4)
-    return at < 0 ? absent : this.file.view.getUint32(at, true)
+    return at === undefined ? absent : this.file.view.getUint32(at, true)
   }
   float32(slot: number, absent = 0): number {
     const at = this.field(slot, 4)
-    return at < 0 ? absent : this.file.view.getFloat32(at, true)
+    return at === undefined ? absent : this.file.view.getFloat32(at, true)
   }
   /** A uint64 as a number; values above 2^53 lose their low bits, which no valid file offset has. */
   uint64(slot: number, absent = 0): number {
     const at = this.field(slot, 8)
-    return at < 0 ? absent : Number(this.file.view.getBigUint64(at, true))
+    return at === undefined ? absent : Number(this.file.view.getBigUint64(at, true))
   }
 
-  /** Where the uoffset in field `slot` leads, or -1. */
-  private target(slot: number): number {
+  /** Where the uoffset in field `slot` leads, or undefined. */
+  private target(slot: number): number | undefined {
     const at = this.field(slot, 4)
-    return at < 0 ? -1 : at + this.file.view.getUint32(at, true)
+    return at === undefined ? undefined : at + this.file.view.getUint32(at, true)
   }
 
-  /** Start of the vector in field `slot`, behind its length, all its bytes inside the file; -1 when absent. */
-  private vector(slot: number, width: number, name: string, max: number): number {
+  /**
+   * Start of the vector in field `slot`, behind its length, all its bytes inside the file; undefined when
+   * absent.
+   */
+  private vector(slot: number, width: number, name: string, max: number): number | undefined {
     const at = this.target(slot)
-    if (at < 0) return -1
+    if (at === undefined) return undefined
     const { file } = this
     file.need(at, 4, this, name)
     const length = file.view.getUint32(at, true)
@@ -214,7 +217,7 @@ export class Table {
   /** A view of a byte vector, nothing copied. */
   bytes(slot: number, name: string): Uint8Array | undefined {
     const at = this.vector(slot, 1, name, Infinity)
-    return at < 0 ? undefined : this.file.bytes.subarray(at, at + this.lengthOf(at))
+    return at === undefined ? undefined : this.file.bytes.subarray(at, at + this.lengthOf(at))
   }
 
   string(slot: number, name: string): string | undefined {
@@ -226,7 +229,7 @@ export class Table {
 
   int32s(slot: number, name: string, max: number): number[] | undefined {
     const at = this.vector(slot, 4, name, max)
-    if (at < 0) return undefined
+    if (at === undefined) return undefined
     const { view } = this.file
     const length = this.lengthOf(at)
     this.file.spend(length, this, name)
@@ -237,7 +240,7 @@ export class Table {
 
   uint16s(slot: number, name: string, max: number): number[] | undefined {
     const at = this.vector(slot, 2, name, max)
-    if (at < 0) return undefined
+    if (at === undefined) return undefined
     const length = this.lengthOf(at)
     this.file.spend(length, this, name)
     return Array.from({ length }, (_, i) => this.file.view.getUint16(at + 2 * i, true))
@@ -258,7 +261,7 @@ export class Table {
   /** A vector of floats as a typed array of its own; for long ones. */
   float32Array(slot: number, name: string, max: number): Float32Array | undefined {
     const at = this.vector(slot, 4, name, max)
-    if (at < 0) return undefined
+    if (at === undefined) return undefined
     const { view } = this.file
     const length = this.lengthOf(at)
     this.file.spend(length, this, name)
@@ -273,7 +276,7 @@ export class Table {
    */
   int64sAsInt32(slot: number, name: string, max: number, wide: (value: bigint) => never): Int32Array | undefined {
     const at = this.vector(slot, 8, name, max)
-    if (at < 0) return undefined
+    if (at === undefined) return undefined
     const { view } = this.file
     const length = this.lengthOf(at)
     this.file.spend(length, this, name)
@@ -289,13 +292,13 @@ export class Table {
 
   table(slot: number, name: string): Table | undefined {
     const at = this.target(slot)
-    return at < 0 ? undefined : new Table(this.file, at, name, { parent: this })
+    return at === undefined ? undefined : new Table(this.file, at, name, { parent: this })
   }
 
   /** A vector of tables; empty when absent. Errors: `format/limit` above `max` elements. */
   tables(slot: number, name: string, max: number): Table[] {
     let at = this.vector(slot, 4, name, max)
-    if (at < 0) return []
+    if (at === undefined) return []
     const { view } = this.file
     const length = this.lengthOf(at)
     const out: Table[] = []

@@ -162,7 +162,7 @@ export function readMetadata(buffer: Uint8Array, file: Uint8Array, graph: Graph)
     version: model.string(2, 'version'),
     author: model.string(4, 'author'),
     license: model.string(5, 'license'),
-    labels: labelBytes && !yolo ? namesOf(labelBytes, counts) : undefined,
+    labels: labelBytes && namesOf(labelBytes, counts),
     ...(inputs[0] && !yolo ? readPreprocess(inputs[0], graph.tensors[graph.inputs[0]!]!) : {}),
     task: readTask(outputs, labels, graph),
     ...yolo,

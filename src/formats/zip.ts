@@ -21,20 +21,20 @@ const damaged = (what: string): ThimbleError =>
   })
 
 /**
- * Position of the end record: the last one whose comment reaches exactly the end of the file; -1 when there is no
- * archive.
+ * Position of the end record: the last one whose comment reaches exactly the end of the file; undefined when there
+ * is no archive.
  */
-function findEnd(bytes: Uint8Array, view: DataView): number {
+function findEnd(bytes: Uint8Array, view: DataView): number | undefined {
   const least = Math.max(0, bytes.length - END_BYTES - MOST_COMMENT)
   for (let at = bytes.length - END_BYTES; at >= least; at--) {
     // The engine finds the first letter of the signature sooner than a loop would.
     at = bytes.lastIndexOf(0x50, at)
-    if (at < least) return -1
+    if (at < least) return undefined
     if (view.getUint32(at, true) === 0x06054b50 && at + END_BYTES + view.getUint16(at + 20, true) === bytes.length) {
       return at
     }
   }
-  return -1
+  return undefined
 }
 
 /**
@@ -45,7 +45,7 @@ function findEnd(bytes: Uint8Array, view: DataView): number {
 export function readZipFile(bytes: Uint8Array, name: string): Uint8Array | undefined {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength)
   const end = findEnd(bytes, view)
-  if (end < 0) return undefined
+  if (end === undefined) return undefined
   const count = Math.min(view.getUint16(end + 10, true), MAX_ENTRIES)
   const directoryBytes = view.getUint32(end + 12, true)
   const directory = end - directoryBytes

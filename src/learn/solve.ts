@@ -90,14 +90,18 @@ export interface Closed {
   coefficients: Float64Array
   /** Per class. */
   bias: Float64Array
-  /** Per example and class: what the classifier of all other examples says; its own class is ahead by about 1 in the mean. */
+  /** Per example and class: what the classifier of all other examples says; its own class is ahead by 1 in the mean. */
   leftOut: Float64Array
+  /** By how much the own class is ahead of the others in the answers to the examples themselves. */
+  lead: number
 }
 
 /** Ridge regression's strength where each class has one example: there is nothing to choose by. */
 const SINGLES_STRENGTH = 3
 /** Share of the scatter's trace that is added to its diagonal, for one photo a class: half of it for two, and so on. */
 const SHRINKAGE = 0.5
+/** Share of the lead on examples that is at least left on others: of few, what is left out may say nothing. */
+const LEAST_LEAD = 0.1
 /** Least of what is added, where the examples of each class are all the same. */
 const LEAST_SHRINKAGE = 0.01
 
@@ -123,7 +127,14 @@ function ridge({ products, labels, classes }: Problem): Closed {
   for (let i = 0; i < n; i++) own[i * classes + labels[i]!] = 1
   const { solved: coefficients, diagonal } = solvedBy(u, own, n)
   const leftOut = coefficients.map((v, at) => own[at]! - v / diagonal[Math.floor(at / classes)]!)
-  return { coefficients, bias: new Float64Array(classes), leftOut }
+  const inside = scoresOf(products, n, coefficients, classes)
+  const sizes = classSizes(labels, classes)
+  return {
+    coefficients,
+    bias: new Float64Array(classes),
+    leftOut,
+    lead: leadOf(inside, { labels, classes, sizes, least: 1 }),
+  }
 }
 
 /** inverse(a) * b for `a` of n rows with inverse(a) = U^T U, and the inverse's diagonal. */
@@ -245,9 +256,10 @@ function discriminant(problem: Problem): Closed {
   const bias = factor.map((f, k) => -0.5 * f * (ofMeans[k * classes + k]! - origin))
   for (const rows of [coefficients, leftOut]) rows.forEach((v, at) => (rows[at] = v * factor[at % classes]!))
   const inside = withMeans.map((v, at) => v * factor[at % classes]! + bias[at % classes]!)
-  const lead = Math.max(leadOf(leftOut, problem, sizes), 0.01 * leadOf(inside, problem, sizes)) || 1
+  const own = leadOf(inside, { labels, classes, sizes, least: 1 })
+  const lead = Math.max(leadOf(leftOut, { labels, classes, sizes, least: 2 }), LEAST_LEAD * own) || 1
   for (const rows of [coefficients, bias, leftOut]) scaleRows(rows, sizes, 1 / lead)
-  return { coefficients, bias, leftOut }
+  return { coefficients, bias, leftOut, lead: own / lead }
 }
 
 /** Squared lengths of U times each column of n x n values. */
@@ -277,13 +289,16 @@ function scaleRows(rows: Float64Array, sizes: Int32Array, factor: number): void 
   }
 }
 
-/** By how much their own class is ahead of the mean of the others, of classes with more than one example. */
-function leadOf(said: Float64Array, { labels, classes }: Problem, sizes: Int32Array): number {
+/** By how much their own class is ahead of the mean of the others, of examples of classes with at least `least`. */
+function leadOf(
+  said: Float64Array,
+  { labels, classes, sizes, least }: Omit<Problem, 'products'> & { sizes: Int32Array; least: number },
+): number {
   let [lead, count] = [0, 0]
   const others = sizes.reduce((sum, size) => sum + (size ? 1 : 0), 0) - 1
   for (let i = 0; i < labels.length; i++) {
     const own = labels[i]!
-    if (sizes[own]! < 2) continue
+    if (sizes[own]! < least) continue
     count++
     for (let k = 0; k < classes; k++) {
       if (sizes[k]) lead += k === own ? said[i * classes + k]! : -said[i * classes + k]! / others
@@ -295,6 +310,14 @@ function leadOf(said: Float64Array, { labels, classes }: Problem, sizes: Int32Ar
 /** What needs no steps; its leave-one-out answers are exact and cost nothing more. */
 export function closedForm(problem: Problem): Closed {
   return Math.max(...classSizes(problem.labels, problem.classes)) < 2 ? ridge(problem) : discriminant(problem)
+}
+
+/** The same of a part of what another has seen, with answers as large as its own. */
+export function closedFormOf(problem: Problem, whole: Closed): Closed {
+  const { coefficients, bias, leftOut, lead } = closedForm(problem)
+  const factor = lead > 0 ? whole.lead / lead : 1
+  const scaled = (values: Float64Array): Float64Array => values.map((v) => v * factor)
+  return { coefficients: scaled(coefficients), bias: scaled(bias), leftOut: scaled(leftOut), lead: lead * factor }
 }
 
 /** Softmax of each row of `classes` values, in place. */
@@ -411,7 +434,7 @@ export interface Trained {
 }
 
 /** How strongly the softmax steps are held to the closed form, from its own answer on. */
-const STRENGTHS = [1, 0.1, 0.01]
+const STRENGTHS = [1, 0.1]
 const FOLDS = 4
 const STEPS = { fold: 60, final: 100 }
 
@@ -459,7 +482,7 @@ export function trainSoftmax(problem: Problem, closed: Closed, seed: number): Tr
     const shown = { products: part(products, n, inside, inside), labels: inside.map((i) => labels[i]!), classes }
     const across = part(products, n, outside, inside)
     // The closed form of all has seen the photos held out: these steps begin at their own.
-    const own = closedForm(shown)
+    const own = closedFormOf(shown, closed)
     const begin = logitsOf(shown.products, inside.length, own, gain)
     const apart = logitsOf(across, inside.length, own, gain)
     for (const { strength, leftOut } of results) {

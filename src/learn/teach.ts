@@ -69,7 +69,7 @@ export function teach(
   for (let i = 0; i < taught.length; i++) {
     whole.set(reals.subarray(i * VIEWS * features, (i * VIEWS + 1) * features), i * features)
   }
-  const found = keep ? nearnessOf({ examples, problem, trained, whole, none, keep }) : undefined
+  const found = keep ? nearnessOf({ examples, problem, closed, trained, whole, none, keep }) : undefined
   const { confusion, mislabelled } = confusionOf(taught, examples, closed, labels)
   return {
     head: {

@@ -3,7 +3,7 @@
  * cosine to the nearest photo taught, weighed and added, stay below a threshold. The threshold is such that a wanted
  * share of the photos taught would be recognised, each judged by what was learned from the others.
  */
-import { argMax, classSizes, closedForm, type Examples, type Problem, type Trained } from './solve.ts'
+import { argMax, classSizes, type Closed, closedFormOf, type Examples, type Problem, type Trained } from './solve.ts'
 
 /** Photos that stand for all: unit rows, row-major. Unknown: logit < threshold - weight * largest cosine. */
 export interface Nearness {
@@ -79,6 +79,7 @@ function spread(unit: readonly Float64Array[], members: readonly number[], most:
 interface Question {
   examples: Examples
   problem: Problem
+  closed: Closed
   trained: Trained
   /** Features of the photos as they are, without variations: row-major, of any length. */
   whole: Float64Array
@@ -102,7 +103,7 @@ function between(reached: number, strangers: readonly number[]): number {
 }
 
 /** How near what was taught is, with its threshold. Needs at least two classes besides none. */
-export function nearnessOf({ examples, problem, trained, whole, none, keep }: Question): {
+export function nearnessOf({ examples, problem, closed, trained, whole, none, keep }: Question): {
   nearness: Nearness
   report: UnknownReport
 } {
@@ -138,8 +139,8 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep }: Qu
     n <= STRANGERS
       ? sorted(
           kinds.flatMap((c) =>
-            withoutClass(c, problem, trained.gain).map(
-              ({ photo, said }) => best(said, c) + weight * best(near.get(photo)!, c),
+            withoutClass(c, problem, closed).map(
+              ({ photo, said }) => trained.gain * best(said, c) + weight * best(near.get(photo)!, c),
             ),
           ),
         )
@@ -171,24 +172,27 @@ export function nearnessOf({ examples, problem, trained, whole, none, keep }: Qu
   return { nearness: { features, prototypes, weight, threshold }, report }
 }
 
-/** The logits of a class' photos by the closed form that was never shown the class. */
+/** The answers to a class' photos of the closed form that was never shown the class. */
 function withoutClass(
   c: number,
   { products, labels, classes }: Problem,
-  gain: number,
+  closed: Closed,
 ): { photo: number; said: Float64Array }[] {
   const n = labels.length
   const all = Array.from({ length: n }, (_, i) => i)
   const inside = all.filter((i) => labels[i] !== c)
   const shown = new Float64Array(inside.length ** 2)
   inside.forEach((i, a) => inside.forEach((j, b) => (shown[a * inside.length + b] = products[i * n + j]!)))
-  const { coefficients, bias } = closedForm({ products: shown, labels: inside.map((i) => labels[i]!), classes })
+  const { coefficients, bias } = closedFormOf(
+    { products: shown, labels: inside.map((i) => labels[i]!), classes },
+    closed,
+  )
   return all
     .filter((i) => labels[i] === c)
     .map((photo) => {
-      const said = bias.map((v) => gain * v)
+      const said = bias.slice()
       inside.forEach((j, a) => {
-        for (let k = 0; k < classes; k++) said[k]! += gain * products[photo * n + j]! * coefficients[a * classes + k]!
+        for (let k = 0; k < classes; k++) said[k]! += products[photo * n + j]! * coefficients[a * classes + k]!
       })
       return { photo, said }
     })

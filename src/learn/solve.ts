@@ -408,11 +408,16 @@ function descend({ products, labels, classes, begin, strength, steps }: Descent)
     for (let i = 0; i < p.length; i++) p[i]! += begin[i]!
     softmaxRows(p, classes)
     for (let i = 0; i < n; i++) p[i * classes + labels[i]!]! -= 1
-    const next = ahead.map((v, i) => v - rate * (p[i]! / n + strength * v))
     const nextPace = (1 + Math.sqrt(1 + 4 * pace * pace)) / 2
     const push = (pace - 1) / nextPace
-    const before = at
-    ahead = next.map((v, i) => v + push * (v - before[i]!))
+    const next = new Float64Array(n * classes)
+    const further = new Float64Array(n * classes)
+    for (let i = 0; i < next.length; i++) {
+      const v = ahead[i]!
+      next[i] = v - rate * (p[i]! / n + strength * v)
+      further[i] = next[i]! + push * (next[i]! - at[i]!)
+    }
+    ahead = further
     at = next
     pace = nextPace
   }

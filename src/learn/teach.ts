@@ -50,7 +50,9 @@ export function teach(
   const features = taught[0]!.features.length / VIEWS
   const observed = new Int8Array(taught.length * VIEWS * features)
   taught.forEach((t, i) => observed.set(t.features, i * VIEWS * features))
-  const reals = Float64Array.from(observed, (q) => (q - zeroPoint) * scale)
+  // A loop: `from` takes ten times as long.
+  const reals = new Float64Array(observed.length)
+  for (let i = 0; i < reals.length; i++) reals[i] = (observed[i]! - zeroPoint) * scale
   const { rows, norm } = unitRows(reals, features, VIEWS)
   const examples: Examples = {
     count: taught.length,

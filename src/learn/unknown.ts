@@ -26,7 +26,7 @@ export interface UnknownReport {
 }
 
 /** The cosine's weight where the logits of a photo's own class are ahead by 1, and where each class has one photo. */
-const WEIGHT = 8
+const WEIGHT = 14
 const SINGLES_WEIGHT = 24
 /** Steps of L2_NORMALIZATION's output from 0 to 1. */
 export const UNIT_STEPS = 128
@@ -111,7 +111,8 @@ export function nearnessOf({ examples, problem, closed, trained, whole, none, ke
   const sizes = classSizes(labels, classes)
   const unit = unitRows(examples.rows, features)
   // As L2_NORMALIZATION gives them: small features round to nothing.
-  const asked = unitRows(whole, features).map((row) => row.map((v) => Math.round(v * UNIT_STEPS) / UNIT_STEPS))
+  const asked = unitRows(whole, features)
+  for (const row of asked) for (let d = 0; d < features; d++) row[d] = Math.round(row[d]! * UNIT_STEPS) / UNIT_STEPS
   const weight = (Math.max(...sizes) > 1 ? WEIGHT : SINGLES_WEIGHT) * trained.gain
   const taught = Array.from({ length: n }, (_, i) => i).filter((i) => labels[i] !== none)
   const step = Math.max(1, Math.ceil(n / JUDGED))

@@ -373,10 +373,10 @@ function runRecord(record: usize, y0: i32, y1: i32): i32 {
 }
 
 /**
- * Loads before a waiting thread blocks, about 0.4 ms: longer than neighbouring threads usually differ. To wake one that
- * blocks costs both of them tens of microseconds.
+ * Loads before a waiting thread blocks, about 0.1 ms: longer than neighbouring threads usually differ. To wake one that
+ * blocks costs both of them tens of microseconds; one that looks longer only keeps a busy machine from its other work.
  */
-const SPINS = 400000
+const SPINS = 100000
 /** Nanoseconds of a millisecond. */
 const MS: i64 = 1_000_000
 

@@ -223,20 +223,17 @@ test('threads: a step is shared by rows or by channels, whichever leaves the slo
             const what = `${record}, ${threads} threads, ${rows} rows in tiles of ${together}, ${blocks} blocks`
             const unit = unitOf({ record, rows, blocks, together, macs: 1e6 })
             const shares = tablesOf([unit], threads).map((t) => t.filter((i) => i.kind === 'step'))
-            // The largest share of equal ones, of whole tiles or of blocks that cost a tenth more.
-            const tiles = Math.ceil(rows / together)
-            const rowsEach = (Math.ceil(tiles / threads) * together * threads) / rows
-            const blocksEach = (Math.ceil(blocks / threads) * 1.1 * threads) / blocks
-            const channels = blocks >= threads && blocksEach < rowsEach
+            // The largest share of rows, in whole tiles, or of blocks, which cost a tenth more.
             const start = (n: number, k: number): number => Math.round((n * k) / threads)
-            const startOf = (k: number): number =>
-              channels ? start(blocks, k) : Math.min(rows, start(tiles, k) * together)
-            const largest = Math.max(...shares.map((_, t) => startOf(t + 1) - startOf(t)))
-            const may = record === 'ConvRecord' ? rows >= threads : record === 'FullyConnectedRecord' && channels
-            // Sharing costs a meeting and a little, and has to be quicker for all that.
-            const ns = 1e6 * 0.035
-            const shared = ns * (largest / (channels ? blocks / 1.1 : rows)) + 2500
-            if (!may || shared >= ns) {
+            const tiles = Math.ceil(rows / together)
+            const row = (k: number): number => Math.min(rows, start(tiles, k) * together)
+            const each = Array.from({ length: threads }, (_, k) => row(k + 1) - row(k))
+            const rowsEach = record === 'ConvRecord' && rows >= threads ? Math.max(...each) / rows : Infinity
+            const blocksEach = blocks >= threads ? (Math.ceil(blocks / threads) * 1.1) / blocks : Infinity
+            const channels = blocksEach < rowsEach
+            // 35,000 ns in all, 2,500 to meet.
+            const splits = 35_000 * Math.min(blocksEach, rowsEach) + 2500 < 35_000
+            if (!splits) {
               assert.equal(
                 shares.map((s) => s.length),
                 [1, ...new Array<number>(threads - 1).fill(0)],
@@ -278,6 +275,28 @@ test('threads: which kernels compute any range of rows, and what is not worth a 
   const row = { record: 'FullyConnectedRecord', rows: 1, blocks: 4 } as const
   assert.ok(splits(row))
   assert.not(splits({ ...row, macs: 1000 }))
+  const [a, b] = [unitOf({ ...row, together: 1, macs: 1e6 }), unitOf({ ...row, together: 1, macs: 1e6 })]
+  const { stream } = lowered(network(3, 1)).steps.find((step) => step.stream)!
+  const pair: Unit = { ...a, steps: [{ ...a.steps[0]!, stream }, ...b.steps] }
+  assert.is(tablesOf([pair], 2)[1]!.length, 0)
+  // What a unit needs of one before is waited for, and what runs alone; nobody waits twice, nor for what is not needed.
+  const work = (record: RecordName): Work => ({ record, rows: 8, blocks: 0, together: 1, macs: 1e6 })
+  const kinds = (records: RecordName[], needed: boolean): string[] => {
+    const buffers = records.map((_, i): Buffer => ({ name: `${i}`, bytes: 64, address: 0, first: i, last: i }))
+    const units = records.map((record, i): Unit => {
+      const unit = unitOf(work(record))
+      const [step] = unit.steps
+      return { ...unit, steps: [{ ...step!, reads: needed ? buffers.slice(0, i) : [], writes: [buffers[i]!] }] }
+    })
+    return tablesOf(units, 2).map((t) => t.map((i) => (i.kind === 'barrier' ? i.target : 'step')).join(' '))
+  }
+  const [alone, shared] = ['SoftmaxRecord', 'ConvRecord'] as const
+  assert.equal(kinds([alone, shared], true), ['step 2 step 4', '2 step 4'])
+  assert.equal(kinds([shared, alone, alone, shared], true), ['step 2 step step 4 step 6', 'step 2 4 step 6'])
+  assert.equal(kinds([shared, shared], true), ['step 2 step 4', 'step 2 step 4'])
+  assert.equal(kinds([alone, alone], true), ['step step', ''])
+  assert.equal(kinds([alone, shared], false), ['step step 2', 'step 2'])
+  assert.equal(kinds([shared, shared], false), ['step step 2', 'step step 2'])
 })
 
 // Slices ----------------------------------------------------------------------

@@ -9,9 +9,9 @@ import { loadModel } from '../src/node.ts'
 import { loadGraph } from '../src/load-graph.ts'
 import { settle } from '../src/fold/index.ts'
 import { readModel } from '../src/formats/index.ts'
-import { LAYOUT, OP_BARRIER, OP_GROUP } from '../src/generated/layout.ts'
-import { compileModel, type Program } from '../src/plan/compile.ts'
+import { compileModel } from '../src/plan/compile.ts'
 import { runtimeModule } from '../src/runtime.ts'
+import { spansOf } from '../tools/bench-threads/spans.ts'
 import { checkCases, recordedNetworks } from './recorded.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
 import { equalBytes, rng, root, skip } from './util.ts'
@@ -44,25 +44,6 @@ if (built) {
     })
   }
 
-  /** A program's table of one thread as calls between barriers: address of the first entry, and entries. */
-  function callsOf(program: Program, table: number, count: number): [number, number][][] {
-    const { address, bytes } = program.image[0]!
-    const view = new DataView(bytes.buffer, bytes.byteOffset)
-    const word = (at: number): number => view.getUint32(at - address, true)
-    const spans: [number, number][][] = [[]]
-    for (let i = 0; i < count; i++) {
-      const at = table + i * 4
-      const record = word(at)
-      if (word(record) === OP_BARRIER) spans.push([])
-      else {
-        const members = word(record) === OP_GROUP ? word(record + LAYOUT.Record.size) : 0
-        spans.at(-1)!.push([at, 1 + members])
-        i += members
-      }
-    }
-    return spans
-  }
-
   test('between barriers no order of the threads matters, in whatever steps they come', async () => {
     const module = await runtimeModule('threads')
     let freely = 0
@@ -76,12 +57,8 @@ if (built) {
         const program = compileModel(settle(graph), { variant: 'simd', kernels: 'x86', plan: 'speed', threads })
         const memory = sharedMemory(program)
         const exports = instantiateProgram(module, program, memory)
-        const { opTable, opCount } = program.header as { opTable: number; opCount: number }
-        const tables = [{ table: opTable, count: opCount }, ...program.workers]
-        const calls = tables.map(({ table, count }) => callsOf(program, table, count))
-        assert.is(new Set(calls.map((c) => c.length)).size, 1)
-        const steps = calls[1]!.map((span) => span.length)
-        freely += steps.filter((n) => n > 2).length
+        const spans = spansOf(program)
+        freely += spans.filter(([, calls]) => calls!.length > 2).length
         // The last thread first, the first one first, any: a thread that is behind finds all that it needs.
         const orders: ((left: number[]) => number)[] = [
           (left) => left.at(-1)!,
@@ -94,13 +71,14 @@ if (built) {
             const x = input[i]!
             new Uint8Array(memory.buffer, p.address, p.bytes).set(new Uint8Array(x.buffer, x.byteOffset, x.byteLength))
           })
-          for (let span = 0; span < calls[0]!.length; span++) {
-            const at = calls.map(() => 0)
+          for (const span of spans) {
+            const at = span.map(() => 0)
             for (;;) {
-              const left = calls.flatMap((c, t) => (at[t]! < c[span]!.length ? [t] : []))
+              const left = span.flatMap((calls, t) => (at[t]! < calls.length ? [t] : []))
               if (!left.length) break
               const t = pick(left)
-              assert.is(exports.thimble_thread!(...calls[t]![span]![at[t]!++]!), 0)
+              const { address, count } = span[t]![at[t]!++]!
+              assert.is(exports.thimble_thread!(address, count), 0)
             }
           }
           one.run(input).forEach((want, i) => {

@@ -154,26 +154,27 @@ class Rows {
       let q2 = p2 + n
       let out = y + n
       let x = count
-      // Columns 0 and 1 begin output a.
-      let al = v128.load(bias)
-      let ah = v128.load(bias, 16)
+      // Columns 0 and 1 begin the first output. What one turn carries to the next is summed up in place: copied at its
+      // end it would be computed there, behind the stores, from vectors that are spilled until then.
+      let nl = v128.load(bias)
+      let nh = v128.load(bias, 16)
       {
         const i = widen(q0)
         const j = widen(q1)
-        al = mac(al, low(i, j), v128.load(w))
-        ah = mac(ah, high(i, j), v128.load(w, 16))
+        nl = mac(nl, low(i, j), v128.load(w))
+        nh = mac(nh, high(i, j), v128.load(w, 16))
       }
       {
         const i = widen(q0 + c)
         const j = widen(q1 + c)
-        al = mac(al, low(i, j), v128.load(w, 32))
-        ah = mac(ah, high(i, j), v128.load(w, 48))
+        nl = mac(nl, low(i, j), v128.load(w, 32))
+        nh = mac(nh, high(i, j), v128.load(w, 48))
       }
       {
         const i = widen(q2)
         const j = widen(q2 + c)
-        al = mac(al, low(i, j), v128.load(w, 96))
-        ah = mac(ah, high(i, j), v128.load(w, 112))
+        nl = mac(nl, low(i, j), v128.load(w, 96))
+        nh = mac(nh, high(i, j), v128.load(w, 112))
       }
       while (true) {
         // The next two columns complete a and begin b, the two after them complete b and begin n.
@@ -182,10 +183,12 @@ class Rows {
         const o3: usize = 2 * c + d
         const o4: usize = o3 + d
         const o5: usize = x > 2 ? 5 * c : o4
+        let al = nl
+        let ah = nh
         let bl = v128.load(bias)
         let bh = v128.load(bias, 16)
-        let nl = bl
-        let nh = bh
+        nl = bl
+        nh = bh
         {
           const i = widen(q0 + 2 * c)
           const j = widen(q1 + 2 * c)
@@ -261,8 +264,6 @@ class Rows {
         x -= 2
         if (!x) break
         out += 2 * c
-        al = nl
-        ah = nh
       }
       if (n >= last) break
       n = min(n + 8, last)

@@ -34,12 +34,14 @@ const bytesOf = (b: Buffer | undefined): number => b?.measure?.() ?? b?.bytes ??
 
 const nsOf = ({ steps }: Unit): number =>
   steps.reduce(
-    (ns, s) => ns + Math.max((s.macs ?? 0) * NS_PER_MAC, (s.stream?.to.bytes ?? bytesOf(s.writes[0])) * NS_PER_BYTE),
+    (ns, s) =>
+      ns +
+      Math.max(
+        (s.macs ?? 0) * (s.effort ?? 1) * NS_PER_MAC,
+        (s.stream?.to.bytes ?? bytesOf(s.writes[0])) * NS_PER_BYTE,
+      ),
     0,
   )
-
-/** How much longer the largest of equal shares of `n` takes than a part of exactly 1 / threads would. */
-const excess = (n: number, threads: number): number => (Math.ceil(n / threads) * threads) / n
 
 /** What it costs each thread of a part of the channels to read the whole input. */
 const READ_AGAIN = 1.1
@@ -49,27 +51,25 @@ const together = ({ steps }: Unit): number => (steps.length === 1 ? (steps[0]!.b
 
 const rowsOf = ({ steps }: Unit): number => steps[steps.length - 1]!.rows.rows
 
-/** Blocks of channels to share instead of rows, where that is better balanced. */
-function channelBlocks(unit: Unit, threads: number): number | undefined {
-  const blocks = unit.steps[0]!.split?.blocks
-  if (unit.steps.length !== 1 || !blocks || blocks < threads) return undefined
-  const [rows, tile] = [rowsOf(unit), together(unit)]
-  const byRows = (excess(Math.ceil(rows / tile), threads) * Math.ceil(rows / tile) * tile) / rows
-  return excess(blocks, threads) * READ_AGAIN < byRows ? blocks : undefined
+const sharesOf = (threads: number, of: (k: number) => Share): Share[] =>
+  Array.from({ length: threads }, (_, k) => of(k))
+
+/** Equal shares of a unit's channels; undefined where it does not divide by them. */
+function channelShares({ steps }: Unit, threads: number): Share[] | undefined {
+  const [step] = steps
+  const blocks = step!.split?.blocks
+  if (steps.length !== 1 || !blocks || blocks < threads) return undefined
+  const start = (k: number): number => shareStart(blocks, k, threads)
+  return sharesOf(threads, (k) => ({ first: 0, rows: step!.rows.rows, part: [start(k), start(k + 1)] }))
 }
 
-/** Equal shares, of channels or rows; undefined for a unit that one thread must run. */
-function equalShares(unit: Unit, threads: number): Share[] | undefined {
+/** Equal shares of its rows. */
+function rowShares(unit: Unit, threads: number): Share[] | undefined {
   const rows = rowsOf(unit)
-  const blocks = channelBlocks(unit, threads)
-  const byRows = rows >= threads && unit.steps.every((s) => SPLITTABLE.has(s.record))
-  if (!byRows && !(blocks && unit.steps[0]!.record === 'FullyConnectedRecord')) return undefined
-  const share = (of: (k: number) => Share): Share[] => Array.from({ length: threads }, (_, k) => of(k))
-  const start = (n: number, k: number): number => shareStart(n, k, threads)
-  if (blocks) return share((k) => ({ first: 0, rows, part: [start(blocks, k), start(blocks, k + 1)] }))
+  if (rows < threads || !unit.steps.every((s) => SPLITTABLE.has(s.record))) return undefined
   const tile = together(unit)
-  const row = (k: number): number => Math.min(rows, start(Math.ceil(rows / tile), k) * tile)
-  return share((k) => ({ first: row(k), rows: row(k + 1) }))
+  const row = (k: number): number => Math.min(rows, shareStart(Math.ceil(rows / tile), k, threads) * tile)
+  return sharesOf(threads, (k) => ({ first: row(k), rows: row(k + 1) }))
 }
 
 /** The shares of the rows that make what `of` shares of a unit before: the same part of the image for each thread. */
@@ -218,8 +218,13 @@ export function shareUnits(units: readonly Unit[], threads: number): void {
       const meetings = meets || (shared && !section.shared) ? NS_PER_MEETING : 0
       return { shares, meets, ns: ns * largestShare(unit, shares) + meetings + (shared ? NS_PER_SHARING : 0) }
     }
-    const equal = equalShares(unit, threads)
-    const ways = [equal && sameShares(unit, section.rows), equal, [{ first: 0, rows: rowsOf(unit) }]]
+    const rows = rowShares(unit, threads)
+    const ways = [
+      rows && sameShares(unit, section.rows),
+      rows,
+      channelShares(unit, threads),
+      [{ first: 0, rows: rowsOf(unit) }],
+    ]
     const best = ways.flatMap((shares) => (shares ? wayOf(shares) : [])).reduce((a, b) => (b.ns < a.ns ? b : a))
     unit.shares = best.shares
     unit.meets = best.meets

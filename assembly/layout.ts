@@ -95,6 +95,9 @@ export const SLOT_BYTES = 32
 /** The GEMM form that computes by relaxed dot products (kernels/gemm-4x16c4.ts). */
 export const FORM_DOT = 9
 
+/** A fully connected layer that multiplies bytes (kernels/fully-connected.ts). */
+export const FULLY_CONNECTED_BYTES = 2
+
 /** Version of this layout; the host refuses a module that reports another. */
 export const ABI_VERSION = 1
 
@@ -396,7 +399,7 @@ export const STATUS_INEXACT = 5
   actMax: i32
   outputZeroPoint: i32
   weightZeroPoint: i32
-  /** 1: scalar kernel, as in ConvRecord. */
+  /** 1: scalar kernel, as in ConvRecord; FULLY_CONNECTED_BYTES. */
   scalar: i32
 }
 

@@ -506,6 +506,34 @@ test('fully connected: rows and channels around the tile', () => {
   )
 })
 
+test('fully connected on arm: products of bytes, unless the sum of two leaves 16 bits', () => {
+  for (const [k, at, apart, bytes] of [
+    [32, 3, 8, false],
+    [32, 16, 8, false],
+    [32, 8, 8, true],
+    [32, 3, 4, true],
+    [37, 23, 8, false],
+    [37, 24, 8, true],
+  ] as const) {
+    const b = new GraphBuilder(k)
+    const w = b.weights([9, k], undefined, 'int8')
+    const data = new Int8Array(b.graph.tensors[w]!.data!.buffer).fill(-127)
+    data[4 * k + at] = -128
+    data[4 * k + at + apart] = -128
+    const y = b.tensor([1, 9], 'int8', 4, 3)
+    const x = b.input([1, k], 'int8', 0.05, 0)
+    b.op('FULLY_CONNECTED', [x, w, b.bias(9, 1)], [y], { activation: 'NONE', keepNumDims: false })
+    const graph = b.done(y)
+    const { entries } = compileModel(graph, { variant: 'simd', plan: 'speed', kernels: 'arm' })
+    assert.is(
+      entries.at(-1)!.kernel,
+      bytes ? 'fully-connected-bytes' : 'fully-connected',
+      `${at} and ${at + apart} of ${k}`,
+    )
+    for (let seed = 0; seed < 24; seed++) check(graph, seed)
+  }
+})
+
 test('add, sub, mul with broadcasting', () => {
   fc.assert(
     fc.property(

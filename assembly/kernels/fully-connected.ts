@@ -4,9 +4,10 @@
  * Shapes: input [rows, K] i8; output [rows, O] i8. SIMD: weights [O/4][K/16][4][16] i8, K padded with zeros to a
  * multiple of 16: one stream, however long rows are, which is what memory gives fastest; bias i32 and scale f32 four a
  * panel; when O > 4 is no multiple of 4 the last panel covers channels O-4..O-1 again. Scalar: weights [O/4][K][4],
- * bias and scale four a panel. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing.
+ * bias and scale four a panel. Requires (SIMD): |acc * scale| <= 2^22. Reads past end: nothing; with products of bytes
+ * 0..15 bytes of the input, times zero weights.
  */
-import { FullyConnectedRecord } from '../layout'
+import { FULLY_CONNECTED_BYTES, FullyConnectedRecord } from '../layout'
 import { requantize4, sumRow } from '../simd'
 import { rowByAll } from '../scalar'
 
@@ -24,6 +25,19 @@ function step(acc: v128, x0: v128, x1: v128, w0: v128, w1: v128): v128 {
   return i32x4.add(acc, i32x4.add(i32x4.dot_i16x8_s(x0, w0), i32x4.dot_i16x8_s(x1, w1)))
 }
 
+/**
+ * The same of bytes, two products added in 16 bits: for arm64, where V8 makes of it smull, smlal2 and sadalp. Requires:
+ * no two weights k and k + 8 of sixteen both -128.
+ */
+// @ts-ignore: decorator
+@inline
+function byteStep(acc: v128, x: v128, w: v128): v128 {
+  return i32x4.add(
+    acc,
+    i32x4.extadd_pairwise_i16x8_s(i16x8.add(i16x8.extmul_low_i8x16_s(x, w), i16x8.extmul_high_i8x16_s(x, w))),
+  )
+}
+
 /** Four sums of four lanes each, as one vector. */
 // @ts-ignore: decorator
 @inline
@@ -37,9 +51,10 @@ function rowSimd(r: FullyConnectedRecord, row: usize, out: usize): void {
   const k = r.inC
   const outC = r.outC
   const last = outC - 4
+  const bytes = r.scalar == FULLY_CONNECTED_BYTES
   const wide: usize = r.scratch
-  const end = wide + (((k + 15) & ~15) << 1)
-  widenRow(wide, row, k)
+  if (!bytes) widenRow(wide, row, k)
+  const end = bytes ? row + k : wide + (((k + 15) & ~15) << 1)
   const correction = i32x4.splat(r.weightZeroPoint == 0 ? 0 : r.weightZeroPoint * sumRow(row, k))
   const magic = i32x4.splat(r.magic)
   const zero = i32x4.splat(r.magicMinusZero)
@@ -54,17 +69,28 @@ function rowSimd(r: FullyConnectedRecord, row: usize, out: usize): void {
     let c1 = c0
     let c2 = c0
     let c3 = c0
-    let x = wide
-    do {
-      const x0 = v128.load(x)
-      const x1 = v128.load(x, 16)
-      c0 = step(c0, x0, x1, v128.load_ext<i8>(w), v128.load_ext<i8>(w, 8))
-      c1 = step(c1, x0, x1, v128.load_ext<i8>(w, 16), v128.load_ext<i8>(w, 24))
-      c2 = step(c2, x0, x1, v128.load_ext<i8>(w, 32), v128.load_ext<i8>(w, 40))
-      c3 = step(c3, x0, x1, v128.load_ext<i8>(w, 48), v128.load_ext<i8>(w, 56))
-      w += 64
-      x += 32
-    } while (x < end)
+    let x = bytes ? row : wide
+    if (bytes) {
+      do {
+        const v = v128.load(x)
+        c0 = byteStep(c0, v, v128.load(w))
+        c1 = byteStep(c1, v, v128.load(w, 16))
+        c2 = byteStep(c2, v, v128.load(w, 32))
+        c3 = byteStep(c3, v, v128.load(w, 48))
+        w += 64
+        x += 16
+      } while (x < end)
+    } else
+      do {
+        const x0 = v128.load(x)
+        const x1 = v128.load(x, 16)
+        c0 = step(c0, x0, x1, v128.load_ext<i8>(w), v128.load_ext<i8>(w, 8))
+        c1 = step(c1, x0, x1, v128.load_ext<i8>(w, 16), v128.load_ext<i8>(w, 24))
+        c2 = step(c2, x0, x1, v128.load_ext<i8>(w, 32), v128.load_ext<i8>(w, 40))
+        c3 = step(c3, x0, x1, v128.load_ext<i8>(w, 48), v128.load_ext<i8>(w, 56))
+        w += 64
+        x += 32
+      } while (x < end)
     const acc = i32x4.sub(i32x4.add(transposeSum(c0, c1, c2, c3), v128.load(bias)), correction)
     const h = i16x8.narrow_i32x4_s(requantize4(acc, v128.load(scale), magic, zero), acc)
     const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), low), high)
@@ -88,7 +114,7 @@ export function fullyConnected(record: usize, y0: i32, y1: i32): void {
   for (let y = y0; y < y1; y++) {
     const x: usize = r.input + y * r.inC
     const out: usize = r.output + y * r.outC
-    if (ASC_FEATURE_SIMD && !r.scalar) rowSimd(r, x, out)
+    if (ASC_FEATURE_SIMD && r.scalar != 1) rowSimd(r, x, out)
     else {
       rowByAll(
         x,

@@ -6,6 +6,7 @@
  * What is not known here is not allowed: the graph is compiled instead.
  */
 import {
+  FULLY_CONNECTED_BYTES,
   ABI_VERSION,
   LAYOUT,
   OP_ARG_MAX,
@@ -211,9 +212,9 @@ const KINDS = new Map<number, Kind>([
     {
       record: 'FullyConnectedRecord',
       writes: ['output', 'scratch'],
-      spare: (f) => f.scalar !== 0,
+      spare: (f) => f.scalar === 1 || f.scalar === FULLY_CONNECTED_BYTES,
       reach: (f) => [f.rows! * f.outC!, f.inC! * 4],
-      work: (f) => times(f.rows, f.outC, f.inC) / (f.scalar ? 1 : AT_ONCE / 2) + f.rows! * f.outC!,
+      work: (f) => times(f.rows, f.outC, f.inC) / (f.scalar === 1 ? 1 : AT_ONCE / 2) + f.rows! * f.outC!,
     },
   ],
   [OP_BINARY, { record: 'BinaryRecord', ...BINARY }],

@@ -47,7 +47,7 @@ export const PACKERS = [
  * Raise when programs of before would not run right though the layout of records is the same: a kernel takes a field
  * for something else, a packer another order.
  */
-const REVISION = 3
+const REVISION = 4
 
 /** What programs are made for; a build with another id passes them over. */
 export const PROGRAMS_ID = Math.imul(LAYOUT_ID ^ REVISION, 0x9e3779b1) >>> 0

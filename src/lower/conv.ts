@@ -1,13 +1,30 @@
 /** CONV_2D and FULLY_CONNECTED, which each may become the other. */
-import { OP_CONV, OP_CONV_DIRECT, OP_FULLY_CONNECTED, SLOT_BYTES, TILE_BYTES } from '../generated/layout.ts'
+import {
+  FULLY_CONNECTED_BYTES,
+  OP_CONV,
+  OP_CONV_DIRECT,
+  OP_FULLY_CONNECTED,
+  SLOT_BYTES,
+  TILE_BYTES,
+} from '../generated/layout.ts'
 import { elements, type OpOf } from '../graph.ts'
 import { activationBoundsXnn } from '../numerics.ts'
+import type { Kernels } from '../types.ts'
 import { align } from '../words.ts'
 import { type Context, Unsupported } from './context.ts'
 import { hasNegativeScale, lowerConvFixed } from './conv-fixed.ts'
 import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueFields, epilogueOf } from './epilogue.ts'
-import { fillsPanels, GEMM_BATCH, type GemmForm, gemmForm, ROWS_FORM, SCALAR_FORM, WIDE_FORM } from './gemm.ts'
+import {
+  fillsPanels,
+  GEMM_BATCH,
+  type GemmForm,
+  gemmForm,
+  pairsFit,
+  ROWS_FORM,
+  SCALAR_FORM,
+  WIDE_FORM,
+} from './gemm.ts'
 import { lowerComputedFilter } from './matmul.ts'
 import { paddedSegment } from './pack.ts'
 import { type Buffer, present, rowwise, splitPanels, Value } from './program.ts'
@@ -333,6 +350,9 @@ export function lowerFullyConnected(cx: Context): void {
   result.producer = undefined
 }
 
+/** Kernel sets of processors that multiply bytes faster than what they are widened to. */
+const MULTIPLY_BYTES: ReadonlySet<Kernels> = new Set(['arm', 'arm-dot'])
+
 /** `rows` rows of `k` values in x. */
 function emitFullyConnected(cx: Context, layer: Omit<Convolution, 'xq' | 'win'>, k: number, rows: number): void {
   const { x, y, oq, limits, weights } = layer
@@ -341,13 +361,14 @@ function emitFullyConnected(cx: Context, layer: Omit<Convolution, 'xq' | 'win'>,
   const scalar = !cx.simd || !weights.safe
   const form = scalar ? SCALAR_FORM : ROWS_FORM
   const { weights: wb, bias: bb, scale: sb } = gemmBuffers(cx, name, weights, { form, k, segment: k })
-  const scratch = cx.scratch('widened row', scalar ? 0 : align(k, 16) * 2)
+  const bytes = !scalar && MULTIPLY_BYTES.has(cx.kernels) && pairsFit(weights.data, k, 8)
+  const scratch = cx.scratch('widened row', scalar || bytes ? 0 : align(k, 16) * 2)
   cx.plain(x)
   const end = epilogueOf(oq, limits)
   cx.push({
     record: 'FullyConnectedRecord',
     op: OP_FULLY_CONNECTED,
-    kernel: scalar ? 'fully-connected-scalar' : 'fully-connected',
+    kernel: scalar ? 'fully-connected-scalar' : bytes ? 'fully-connected-bytes' : 'fully-connected',
     rows: rowwise(rows),
     reads: [x.buffer, wb, bb, sb],
     writes: [y.buffer, scratch],
@@ -365,7 +386,7 @@ function emitFullyConnected(cx: Context, layer: Omit<Convolution, 'xq' | 'win'>,
       scratch: scratch.address,
       ...epilogueFields(end),
       weightZeroPoint: weights.zero,
-      scalar: Number(scalar),
+      scalar: bytes ? FULLY_CONNECTED_BYTES : Number(scalar),
     }),
   })
 }

@@ -210,12 +210,15 @@ export const fillsPanels =
   (channels: number): boolean =>
     Math.ceil(channels / nr) * nr <= channels * 1.125
 
-/** No weights k and k + 4 of a group of eight are both -128: their products' sum could leave 16 bits. */
-export function pairsFit(weights: Int8Array, k: number): boolean {
+/**
+ * No weights k and k + 4 of a group of eight (with `apart` 8: k + 8 of sixteen) are both -128: their products' sum
+ * could leave 16 bits.
+ */
+export function pairsFit(weights: Int8Array, k: number, apart: 4 | 8 = 4): boolean {
   if (!weights.includes(-128)) return true
   for (let row = 0; row < weights.length; row += k) {
-    for (let i = 0; i + 4 < k; i++) {
-      if (weights[row + i] === -128 && weights[row + i + 4] === -128 && (i & 4) === 0) return false
+    for (let i = 0; i + apart < k; i++) {
+      if (weights[row + i] === -128 && weights[row + i + apart] === -128 && (i & apart) === 0) return false
     }
   }
   return true
@@ -337,7 +340,7 @@ export const GEMM_FORMS: readonly GemmForm[] = [
     kernels: ['arm', 'arm-dot'],
     panelBytes: () => 0,
     rowBytes: multipleOf(8),
-    legal: pairsFit,
+    legal: (weights, k) => pairsFit(weights, k),
     packWeights: (weights, _, { channels, k }) => packRows3x8c8(weights, channels, k),
     weightBytes: (panels, k) => panels * multipleOf(8)(k) * 8,
     ...byRows(8, 'pack_gemm_3x8c8', (k) => multipleOf(8)(k) * 8),

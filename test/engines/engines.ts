@@ -126,6 +126,15 @@ const nodeS390x: readonly Engine[] = [
 const PYTHON = { PYTHONPATH: peer('python') }
 const JS = { THIMBLE_ENGINES: ENGINES }
 
+/** Programs of examples/hosts, which examples/hosts/table.ts builds. */
+const EXAMPLES = [
+  { id: 'wasmi', title: 'wasmi (interpreter)', program: 'rust/release/host' },
+  { id: 'wamr-fast', title: 'WAMR (fast interpreter)', program: 'wamr-host' },
+  { id: 'wamr-classic', title: 'WAMR (classic interpreter)', program: 'wamr-classic-host' },
+].flatMap((program) =>
+  (['memory', 'flash'] as const).map((weights) => ({ ...program, id: `${program.id}-${weights}`, weights })),
+)
+
 /** Every engine, installed or not. */
 export const engines: readonly Engine[] = [
   ...[20, 22, 24, 26].flatMap((major) => nodeX64(major, major > 20)),
@@ -222,6 +231,15 @@ export const engines: readonly Engine[] = [
     command: ['/usr/bin/env', 'python3', host('wasm3_host.py'), peer('python/pywasm3-0.5.0.dist-info')],
     env: PYTHON,
   },
+  ...EXAMPLES.map(({ id, title, program, weights }): Engine => ({
+    id,
+    title: `${title}, weights in ${weights}`,
+    runs: 'module',
+    pack: { weights },
+    variants: ['scalar'],
+    maxMacs: SMALL,
+    command: [process.execPath, host('example.mjs'), peer(`examples/${program}`)],
+  })),
 ]
 
 /** Paths that are only there to be checked for; hosts don't take them. */

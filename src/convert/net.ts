@@ -353,6 +353,39 @@ export class Net extends GraphBuilder {
     return this.affine(name, gate, [1 / 6], [0])
   }
 
+  /** log(1 + exp(x)). */
+  softplus(name: string, x: number): number {
+    const exp = this.map(`${name}/exp`, { type: 'EXP' }, x)
+    return this.map(name, { type: 'LOG' }, this.affine(`${name}/plus1`, exp, [1], [1]))
+  }
+
+  /** x / (1 + |x|). */
+  softsign(name: string, x: number): number {
+    const size = this.map(`${name}/abs`, { type: 'ABS' }, x)
+    return this.binary(name, 'DIV', x, this.affine(`${name}/plus1`, size, [1], [1]))
+  }
+
+  /** x tanh(log(1 + exp(x))). */
+  mish(name: string, x: number): number {
+    return this.binary(name, 'MUL', x, this.unary(`${name}/tanh`, 'TANH', this.softplus(`${name}/softplus`, x)))
+  }
+
+  /** scale * x above 0, scale * alpha * (exp(x) - 1) below. */
+  scaledElu(name: string, x: number, { scale, alpha }: { scale: number; alpha: number }): number {
+    if (alpha === 1) return this.affine(name, this.map(`${name}/elu`, { type: 'ELU' }, x), [scale], [0])
+    const elu = this.map(`${name}/elu`, { type: 'ELU' }, x)
+    const above = this.affine(`${name}/above`, this.unary(`${name}/relu`, 'RELU', elu), [scale], [0])
+    // min(elu, 0) is -relu(-elu).
+    const below = this.unary(`${name}/negative`, 'RELU', this.affine(`${name}/negated`, elu, [-1], [0]))
+    return this.binary(name, 'ADD', above, this.affine(`${name}/below`, below, [-scale * alpha], [0]))
+  }
+
+  /** x above 0, alpha * (exp(x / alpha) - 1) below. */
+  celu(name: string, x: number, alpha: number): number {
+    const elu = this.map(`${name}/elu`, { type: 'ELU' }, this.affine(`${name}/in`, x, [1 / alpha], [0]))
+    return this.affine(name, elu, [alpha], [0])
+  }
+
   resize(
     name: string,
     x: number,

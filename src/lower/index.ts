@@ -110,6 +110,8 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   REDUCE_MAX: lowerReduce,
   REDUCE_MIN: lowerReduce,
   REDUCE_PROD: lowerReduce,
+  REDUCE_ANY: lowerReduce,
+  REDUCE_ALL: lowerReduce,
   BATCH_MATMUL: realOr(lowerFloatBatchMatmul, lowerBatchMatmul),
   L2_NORMALIZATION: realOr(lowerFloatL2Normalization, lowerL2Normalization),
   LOG_SOFTMAX: lowerLogSoftmax,
@@ -287,12 +289,13 @@ export function lower(graph: Graph, options: LowerOptions): Lowered {
     const name = op.type === 'UNSUPPORTED' ? op.attrs.name : op.type
     const blocked = opaque.size > 0 && op.inputs.some((i) => opaque.has(i))
     try {
-      if (!rule) throw new Unsupported('no such operator in Thimble')
+      // What folds is only left because of the ops in front of it.
+      if (!rule && (!blocked || op.type === 'UNSUPPORTED')) throw new Unsupported('no such operator in Thimble')
       const empty = op.outputs.find((o) => graph.tensors[o]!.shape.includes(0))
       if (empty !== undefined && op.type !== 'UNSUPPORTED') {
         throw new Unsupported(`its result ${graph.tensors[empty]!.name} is empty`)
       }
-      if (!blocked) (ruleOf16(cx) ?? rule)(cx)
+      if (rule && !blocked) (ruleOf16(cx) ?? rule)(cx)
       else for (const o of op.outputs) opaque.add(o)
     } catch (error) {
       if (!(error instanceof Unsupported)) throw error

@@ -217,6 +217,8 @@ const REDUCE_KINDS: Partial<Record<OpType, Partial<Record<DType, number>>>> = {
     float32: REDUCE_MINIMUM_FLOAT,
   },
   REDUCE_PROD: { int8: REDUCE_PRODUCT8, int32: REDUCE_PRODUCT32, float32: REDUCE_PRODUCT_FLOAT },
+  REDUCE_ANY: { bool: REDUCE_MAXIMUM8 },
+  REDUCE_ALL: { bool: REDUCE_MINIMUM8 },
   SUM: { int32: REDUCE_SUM32 },
   MEAN: { int32: REDUCE_MEAN32 },
 }

@@ -14,6 +14,7 @@ VERSIONS["FULLY_CONNECTED"] = 4
 VERSIONS["LOCAL_RESPONSE_NORMALIZATION"] = 1
 VERSIONS["L2_POOL_2D"] = 1
 VERSIONS["CUMSUM"] = 1
+VERSIONS["REDUCE_ANY"] = VERSIONS["REDUCE_ALL"] = 1
 
 
 def op(m, name, inputs, outputs, options=None, **fields):
@@ -38,6 +39,8 @@ def noise(d, dtype, shape):
         return d.r.normal(0, 3, shape).astype(f32)
     if dtype in ("int32", "int64"):
         return d.r.integers(-40, 41, shape).astype(dtype)
+    if dtype == "bool":
+        return d.r.random(shape) < d.r.uniform(0, 1)
     low, high = limits(dtype)
     return d.r.integers(low, high + 1, shape).astype(dtype)
 
@@ -213,6 +216,8 @@ reducer("REDUCE_MIN", WORDS, lambda d, s, n: real(d, -7, -2))
 reducer("SUM", EIGHT + EIGHT + ["int32"], lambda d, s, n: f32(s * np.sqrt(n)) * real(d, -1, 1.5))
 reducer("MEAN", EIGHT + EIGHT + ["int32"], lambda d, s, n: f32(s / np.sqrt(n)) * real(d, -1, 1.5))
 reducer("REDUCE_PROD", ["int8", "int8", "int32"], lambda d, s, n: f32(min(1e30, float(s * 60.0) ** min(n, 20) / 100)) * real(d, -1, 1))
+for logical in ("REDUCE_ANY", "REDUCE_ALL"):
+    reducer(logical, ["bool"], None)
 
 
 @kind("BATCH_MATMUL")

@@ -62,6 +62,18 @@ MODELS = {
                   weights=[("shape", ints(1, 6, 72)), ("v", (r.randn(4, 6, 5) * .3).astype("f"))]),
     "pad_reflect": image(N("Pad", ["a", "pads"], ["c"], mode="reflect"), N("Conv", ["c", "v"], ["b"]), weights=[("pads", ints(0, 0, 1, 2, 0, 0, 1, 2)), ("v", conv(4, 6, 3))]),
 }
+# The inputs of the models above stay what they were.
+own, state = np.random.RandomState(11), r.get_state()
+MODELS |= {
+    **{kind.lower(): image(N(kind, ["a"], ["b"], **more)) for kind, more in [
+        ("Softplus", {}), ("Softsign", {}), ("Mish", {}), ("Selu", {}), ("Celu", {"alpha": .7}), ("Elu", {"alpha": .4})]},
+    "reciprocal": image(N("Abs", ["a"], ["c"]), N("Add", ["c", "one"], ["d"]), N("Reciprocal", ["d"], ["b"]), weights=[("one", np.float32(1))]),
+    "group_norm": image(N("GroupNormalization", ["a", "gain", "offset"], ["b"], num_groups=3),
+                        weights=[("gain", own.rand(3).astype("f") + .5), ("offset", own.randn(3).astype("f"))]),
+    "pad_edge": image(N("Pad", ["a", "pads"], ["b"], mode="edge"), weights=[("pads", ints(0, 0, 1, 2, 0, 0, 2, 1))]),
+    "pad_value": image(N("Pad", ["a", "pads", "value"], ["b"]), weights=[("pads", ints(0, 0, 1, 2, 0, 0, 2, 1)), ("value", np.float32(.5))]),
+}
+r.set_state(state)
 
 answers = {}
 text = lambda a: base64.b64encode(np.ascontiguousarray(a).astype("<f4").tobytes()).decode()

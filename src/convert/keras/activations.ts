@@ -31,19 +31,6 @@ const plus = ({ c }: Use, from: number, as: string, offset: number): number => c
 const parameter = ({ config }: Use, key: string, fallback: number): number =>
   number(isObject(config) ? config[key] : undefined, fallback)
 
-/** log(1 + exp(x)). */
-const softplus = (u: Use, as: string): number =>
-  map(u, 'LOG', plus(u, map(u, 'EXP', u.x, `${u.name}/exp`), `${u.name}/plus1`, 1), as)
-
-/** scale * x above 0, scale * alpha * (exp(x) - 1) below. */
-function scaledElu({ c, name, x }: Use, { scale, alpha }: { scale: number; alpha: number }): number {
-  const elu = c.net.map(`${name}/elu`, { type: 'ELU' }, x)
-  const above = c.net.affine(`${name}/above`, c.net.unary(`${name}/relu`, 'RELU', elu), [scale], [0])
-  // min(elu, 0) is -relu(-elu).
-  const below = c.net.unary(`${name}/negative`, 'RELU', c.net.affine(`${name}/negated`, elu, [-1], [0]))
-  return c.net.binary(name, 'ADD', above, c.net.affine(`${name}/below`, below, [-scale * alpha], [0]))
-}
-
 const FUNCTIONS: Record<string, (u: Use) => number> = {
   hardsigmoid: ({ c, name, x }) =>
     c.keras3 ? c.net.hardSigmoid(name, x, 1 / 6, 0.5) : c.net.hardSigmoid(name, x, 0.2, 0.5),
@@ -51,24 +38,18 @@ const FUNCTIONS: Record<string, (u: Use) => number> = {
     u.c.net.leakyRelu(u.name, u.x, parameter(u, 'negative_slope', parameter(u, 'alpha', u.c.keras3 ? 0.2 : 0.3))),
   elu: (u) => {
     const alpha = parameter(u, 'alpha', 1)
-    return alpha === 1 ? map(u, 'ELU', u.x, u.name) : scaledElu(u, { scale: 1, alpha })
+    return alpha === 1 ? map(u, 'ELU', u.x, u.name) : u.c.net.scaledElu(u.name, u.x, { scale: 1, alpha })
   },
-  celu: (u) => {
-    const alpha = parameter(u, 'alpha', 1)
-    const elu = map(u, 'ELU', u.c.net.affine(`${u.name}/in`, u.x, [1 / alpha], [0]), `${u.name}/elu`)
-    return u.c.net.affine(u.name, elu, [alpha], [0])
-  },
-  selu: (u) => scaledElu(u, { scale: 1.0507009873554805, alpha: 1.6732632423543772 }),
+  celu: (u) => u.c.net.celu(u.name, u.x, parameter(u, 'alpha', 1)),
+  selu: ({ c, name, x }) => c.net.scaledElu(name, x, { scale: 1.0507009873554805, alpha: 1.6732632423543772 }),
   gelu: ({ c, name, x, config }) =>
     c.net.map(name, { type: 'GELU', attrs: { approximate: isObject(config) && config.approximate === true } }, x),
   exponential: (u) => map(u, 'EXP', u.x, u.name),
   logsoftmax: (u) => map(u, 'LOG_SOFTMAX', u.x, u.name),
-  softplus: (u) => softplus(u, u.name),
+  softplus: ({ c, name, x }) => c.net.softplus(name, x),
   logsigmoid: (u) => map(u, 'LOG', u.c.net.unary(`${u.name}/sigmoid`, 'LOGISTIC', u.x), u.name),
-  mish: (u) =>
-    u.c.net.binary(u.name, 'MUL', u.x, u.c.net.unary(`${u.name}/tanh`, 'TANH', softplus(u, `${u.name}/softplus`))),
-  softsign: (u) =>
-    u.c.net.binary(u.name, 'DIV', u.x, plus(u, map(u, 'ABS', u.x, `${u.name}/abs`), `${u.name}/plus1`, 1)),
+  mish: ({ c, name, x }) => c.net.mish(name, x),
+  softsign: ({ c, name, x }) => c.net.softsign(name, x),
   hardtanh: ({ c, name, x }) => c.net.clip(name, x, -1, 1),
   softshrink: (u) => {
     const threshold = parameter(u, 'threshold', 0.5)

@@ -41,14 +41,33 @@ export const clip: Handler = (r, n) => {
 
 /** A function of one input that the graph has an op for. */
 export const map =
-  (type: 'ABS' | 'EXP' | 'LOG' | 'SQRT'): Handler =>
+  (type: 'ABS' | 'EXP' | 'LOG' | 'SQRT' | 'SIN' | 'COS' | 'FLOOR' | 'CEIL' | 'SIGN'): Handler =>
   (r, n) =>
     elementwise(r, n, 0, (id) => r.net.map(n.name, { type }, id))
 
-export const elu: Handler = (r, n) =>
-  attribute.float(n, 'alpha', 1) === 1
-    ? elementwise(r, n, 0, (id) => r.net.map(n.name, { type: 'ELU' }, id))
-    : fail(n, `alpha ${attribute.float(n, 'alpha', 1)}`)
+/** A function of one input that takes several ops. */
+export const made =
+  (f: (r: Reader, n: OnnxNode, id: number) => number): Handler =>
+  (r, n) =>
+    elementwise(r, n, 0, (id) => f(r, n, id))
+
+export const elu = made((r, n, id) => {
+  const alpha = attribute.float(n, 'alpha', 1)
+  return alpha === 1 ? r.net.map(n.name, { type: 'ELU' }, id) : r.net.scaledElu(n.name, id, { scale: 1, alpha })
+})
+export const selu = made((r, n, id) =>
+  r.net.scaledElu(n.name, id, {
+    scale: attribute.float(n, 'gamma', 1.0507009873554805),
+    alpha: attribute.float(n, 'alpha', 1.6732632423543772),
+  }),
+)
+export const celu = made((r, n, id) => r.net.celu(n.name, id, attribute.float(n, 'alpha', 1)))
+export const softplus = made((r, n, id) => r.net.softplus(n.name, id))
+export const softsign = made((r, n, id) => r.net.softsign(n.name, id))
+export const mish = made((r, n, id) => r.net.mish(n.name, id))
+export const reciprocal = made((r, n, id) =>
+  r.net.binary(n.name, 'DIV', r.net.constant(`${n.name}/one`, { shape: [1], data: Float32Array.of(1) }), id),
+)
 
 export const gelu: Handler = (r, n) => {
   const approximate = attribute.text(n, 'approximate', 'none') === 'tanh'
@@ -87,6 +106,29 @@ export const layerNorm: Handler = (r, n) => {
   return [
     { kind: 'tensor', id: r.net.affine(`${n.name}/scaled`, y, Array.from(gain), Array.from(offset)), permutation },
   ]
+}
+
+/** Over groups of channels; gains and offsets are of the groups before opset 21, of the channels from then on. */
+export const groupNorm: Handler = (r, n) => {
+  const x = r.net.settled(n.name, r.input(n, 0))
+  const rank = x.permutation.length
+  const last = [0, rank - 1, ...Array.from({ length: rank - 2 }, (_, i) => i + 1)]
+  const id = r.net.arrange(`${n.name}/last`, x, last)
+  const shape = r.net.shape(id)
+  const [batch, channels] = [shape[0]!, shape.at(-1)!]
+  const groups = attribute.int(n, 'num_groups', 0)
+  if (rank < 3 || groups < 1 || channels % groups !== 0) return malformed(n, 'num_groups')
+  const places = shape.slice(1, -1).reduce((a, b) => a * b, 1)
+  const apart = r.net.reshape(`${n.name}/groups`, id, [batch, places, groups, channels / groups])
+  const normal = r.net.standardize(n.name, apart, [1, 3], attribute.float(n, 'epsilon', 1e-5))
+  const perChannel = (i: number): number[] => {
+    const { data } = constantInput(r, n, i).value
+    if (data.length !== channels && data.length !== groups) return malformed(n, 'gains or offsets')
+    return Array.from({ length: channels }, (_, c) => data[Math.floor((c * data.length) / channels)]!)
+  }
+  const together = r.net.reshape(`${n.name}/together`, normal, shape)
+  const y = r.net.affine(`${n.name}/scaled`, together, perChannel(1), perChannel(2))
+  return [{ kind: 'tensor', id: y, permutation: last }]
 }
 
 /** Over all but batch and channels, then a gain and an offset for each channel. */

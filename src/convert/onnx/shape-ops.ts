@@ -111,16 +111,35 @@ export const reduce =
     ]
   }
 
+/** Repeats the first and the last of every dimension; pairs: before and after, dimension by dimension. */
+function padEdges(r: Reader, name: string, x: number, pairs: readonly number[]): number {
+  let y = x
+  for (let d = 0; 2 * d < pairs.length; d++) {
+    const [before, after] = [pairs[2 * d]!, pairs[2 * d + 1]!]
+    if (before + after === 0) continue
+    const shape = r.net.shape(y)
+    const edge = (as: string, at: number): number =>
+      r.net.slice(
+        `${name}/${as}${d}`,
+        y,
+        shape.map((_, i) => (i === d ? at : 0)),
+        shape.map((size, i) => (i === d ? 1 : size)),
+      )
+    const first = before > 0 ? new Array<number>(before).fill(edge('first', 0)) : []
+    const last = after > 0 ? new Array<number>(after).fill(edge('last', shape[d]! - 1)) : []
+    y = r.net.concat(`${name}/${d}`, [...first, y, ...last], d)
+  }
+  return y
+}
+
 export const pad: Handler = (r, n) => {
   const x = r.net.settled(n.name, r.input(n, 0))
   const rank = x.permutation.length
   const mode = attribute.text(n, 'mode', 'constant')
   const given = list(r, n, 'pads', 1) ?? list(r, n, 'paddings', 1) ?? malformed(n, 'pads')
   const value = n.attributes.get('value')?.f ?? (n.inputs[2] ? numbersOf(r.input(n, 2))?.[0] : 0) ?? 0
+  if (mode !== 'constant' && mode !== 'reflect' && mode !== 'edge') return fail(n, `mode "${mode}"`)
   const mirror = mode === 'reflect'
-  if (!mirror && (mode !== 'constant' || value !== 0)) {
-    return fail(n, mode === 'constant' ? `value ${value}` : `mode "${mode}"`)
-  }
   const axes = n.inputs[3] ? numbersOf(r.input(n, 3))!.map((a) => normal(a, rank)) : plainOrder(rank)
   if (given.length !== 2 * axes.length || given.some((p) => p < 0 || p > 1 << 16)) {
     return given.some((p) => p < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
@@ -133,6 +152,12 @@ export const pad: Handler = (r, n) => {
   const shape = r.net.shape(x.id).map((d, i) => d + pairs[2 * i]! + pairs[2 * i + 1]!)
   const inputs = [x.id, r.net.int32(`${n.name}/paddings`, [rank, 2], pairs)]
   if (mirror && pairs.some((p, i) => p >= r.net.shape(x.id)[i >> 1]!)) return malformed(n, 'pads')
+  if (mode === 'edge') return [{ ...x, id: padEdges(r, n.name, x.id, pairs) }]
+  if (!mirror && value !== 0) {
+    const filling = r.net.constant(`${n.name}/value`, { shape: [1], data: Float32Array.of(value) })
+    const padded = r.net.op<OpOf<'PADV2'>>({ type: 'PADV2', inputs: [...inputs, filling], attrs: {} }, n.name, shape)
+    return [{ ...x, id: padded }]
+  }
   const id = mirror
     ? r.net.op<OpOf<'MIRROR_PAD'>>({ type: 'MIRROR_PAD', inputs, attrs: { mode: 'REFLECT' } }, n.name, shape)
     : r.net.op<OpOf<'PAD'>>({ type: 'PAD', inputs, attrs: {} }, n.name, shape)

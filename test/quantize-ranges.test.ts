@@ -1,4 +1,4 @@
-/** Ranges of activations: room where photos left out go beyond what calibration saw, and steps that the runtime takes. */
+/** Ranges of activations: room where photos left out go beyond calibration, and steps that the runtime takes. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { GraphBuilder } from '../src/convert/builder.ts'
@@ -8,7 +8,7 @@ import { writeTflite } from '../src/formats/tflite-write.ts'
 import type { Activation, Graph } from '../src/graph.ts'
 import { loadGraph } from '../src/load-graph.ts'
 import { quantize, type QuantizeOptions } from '../src/quantize/quantize.ts'
-import { rng } from './util.ts'
+import { refusal, rng } from './util.ts'
 
 const SHAPE = [1, 6, 6, 8]
 
@@ -137,6 +137,20 @@ test('whatever sizes channels have, the file loads', async () => {
     const { graph } = quantize(wild(seed), even(seed, 4), options)
     ;(await loadGraph(graph)).dispose()
   }
+})
+
+test('a float model whose own values are beyond float32 is refused by the tensor', () => {
+  const b = new Layers(5)
+  const far = b.layer(
+    'far',
+    b.layer('near', b.x, 'NONE', () => 1e25),
+    'NONE',
+    () => 1e25,
+  )
+  const graph = b.finish([b.layer('end', far, 'NONE')])
+  const { code, message } = refusal(() => quantize(graph, even(1, 4)))
+  assert.is(code, 'usage/calibration')
+  assert.match(message, 'beyond float32 on the calibration inputs; tensor "far"; expected finite numbers')
 })
 
 test('an output much smaller than what adds up to it gets the steps that its multiplier needs', async () => {

@@ -8,14 +8,14 @@
 import { ThimbleError } from '../errors.ts'
 import { floatModel } from '../float/execute.ts'
 import { snap } from '../float/values.ts'
-import type { Graph, Op, Quantization, Tensor } from '../graph.ts'
+import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
 import { callback, checkOptions, flag, listOf, oneOf, real, type Rules, shown, whole } from '../options.ts'
 import { isLayer } from './channel-groups.ts'
 import { refuseBlocked } from './check.ts'
 import { equalize } from './equalize.ts'
 import { fitGrids } from './fit.ts'
 import { headroom } from './headroom.ts'
-import { observe } from './observe.ts'
+import { observe, type TensorStats } from './observe.ts'
 import { isFloat, prepare, quantizeConstants } from './prepare.ts'
 import { activationGrids, RANGE_METHODS, type RangeMethod } from './ranges.ts'
 import { type SchemeName, SCHEMES } from './scheme.ts'
@@ -98,6 +98,23 @@ export function quantize(graph: Graph, given: readonly Sample[], options: Quanti
   return quantizeChecked(graph, given, options)
 }
 
+/** Errors: `usage/calibration` where the float model's own values are beyond float32. */
+function refuseEndless(graph: Graph, stats: ReadonlyMap<number, TensorStats>): void {
+  for (const [t, { min, max }] of stats) {
+    if (elements(graph.tensors[t]!.shape) === 0 || (Number.isFinite(min) && Number.isFinite(max))) continue
+    throw new ThimbleError(
+      'usage/calibration',
+      'the float model gives values beyond float32 on the calibration inputs',
+      {
+        tensor: graph.tensors[t]!.name,
+        expected: 'finite numbers',
+        got: `${min} to ${max}`,
+        hint: 'check that its weights are trained ones, and that inputs are in the range it was trained with',
+      },
+    )
+  }
+}
+
 /**
  * As `quantize`, of a graph that was asked already. Requires: `quantizeBlockers` finds nothing. Errors:
  * `usage/calibration`.
@@ -113,6 +130,7 @@ export function quantizeChecked(graph: Graph, given: readonly Sample[], options:
   const photoOf = options.photoOf ?? samples.map((_, i) => i)
   const prepared = prepare(graph, scheme)
   const observed = observe(prepared, samples, photoOf, step('observe'))
+  refuseEndless(prepared, observed)
   const costs =
     options.equalize === false ? undefined : sensitivity(prepared, samples, options.seed ?? 1, step('sensitivity'))
   const even = costs && equalize(prepared, observed, costs, { scheme })

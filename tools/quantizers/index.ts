@@ -1,6 +1,7 @@
 /**
  * Thimble's quantizer against onnxruntime's, LiteRT's and TensorFlow's: the same float networks, the same calibration
- * inputs, the same photos to compare on, in one run. Prints one table. onnxruntime's int8 models are run in float
+ * inputs, the same photos to compare on, in one run. Prints one table,
+ * how Thimble stands against the best of the others, date and processor. onnxruntime's int8 models are run in float
  * simulation (QuantizeLinear and DequantizeLinear apart), so that they don't suffer where the processor saturates.
  *
  * Set up once: python3 -m venv build/quantizers && build/quantizers/bin/pip install -r
@@ -12,7 +13,8 @@
  *   has TensorFlow. --name: of each network, in the table
  */
 import { spawn } from 'node:child_process'
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { cpus, tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { parseArgs } from 'node:util'
@@ -28,7 +30,8 @@ import { projectRoot } from '../zoo/fetch.ts'
 import { onnxNet } from './onnx-net.ts'
 import { type Labelled, photosIn } from './photos.ts'
 
-const FOLDER = join(projectRoot, 'build', 'quantizers-run')
+/** What the peers read and write, of this run. */
+const FOLDER = mkdtempSync(join(tmpdir(), 'quantizers-'))
 
 /** Whether an op gives floats: a quantizer has left it out. */
 const computesFloats = ({ ops, tensors }: Graph): boolean =>
@@ -146,7 +149,6 @@ async function compare(path: string, run: Run): Promise<Row[]> {
   const start = performance.now()
   const int8 = quantize(graph, samples, options).graph
   const seconds = (performance.now() - start) / 1000
-  mkdirSync(FOLDER, { recursive: true })
   const net = onnxNet(graph)
   write('net.json', JSON.stringify(net.json))
   write('net.bin', net.weights)
@@ -154,8 +156,7 @@ async function compare(path: string, run: Run): Promise<Row[]> {
   write('evaluation.f32', joined(evaluation))
   write('float.tflite', writeTflite(graph))
   write('thimble.tflite', writeTflite(int8))
-  const rows: Row[] = []
-  const onResult = (r: Result): void => {
+  const onResult = (rows: Row[], r: Result): void => {
     if (r.error !== undefined) {
       console.error(`${r.name}: ${r.error}`)
       return
@@ -178,9 +179,40 @@ async function compare(path: string, run: Run): Promise<Row[]> {
     rows.push(row)
     console.error(`${row.name}: ${row.sqnr.toFixed(1)} dB`)
   }
-  await peers(run.python, 'peers.py', onResult)
-  if (run.tensorflow !== undefined) await peers(run.tensorflow, 'tensorflow_peer.py', onResult)
-  return rows
+  const [most, tensorflow]: [Row[], Row[]] = [[], []]
+  // At the same time: each uses one processor.
+  await Promise.all([
+    peers(run.python, 'peers.py', (r) => onResult(most, r)),
+    run.tensorflow === undefined
+      ? undefined
+      : peers(run.tensorflow, 'tensorflow_peer.py', (r) => onResult(tensorflow, r)),
+  ])
+  return [...most, ...tensorflow]
+}
+
+/** Date and processor, with what of its vector extensions decides how int8 runs. */
+function machine(): string {
+  const flags = existsSync('/proc/cpuinfo') ? readFileSync('/proc/cpuinfo', 'utf8') : ''
+  const has = (flag: string): string => (new RegExp(`\\b${flag}\\b`).test(flags) ? flag : `no ${flag}`)
+  const extensions = flags ? ` (${has('avx2')}, ${has('avx512_vnni')}, ${has('avx_vnni')})` : ''
+  return `${new Date().toISOString().slice(0, 10)}, ${cpus()[0]!.model.trim()}${extensions}, Node ${process.version}`
+}
+
+/** How Thimble's rows stand against the best of the others'. */
+function verdict(network: string, rows: readonly Row[], count: number, labelled: boolean): string {
+  const float = rows.find((r) => r.name.startsWith('float'))
+  const mine = rows.find((r) => r.name.startsWith('thimble'))
+  const others = rows.filter((r) => !r.name.startsWith('float') && !r.name.startsWith('thimble'))
+  if (!float || !mine || others.length === 0) return `${network}: nothing to compare with`
+  const percent = (n: number): string => `${((100 * n) / count).toFixed(1)} %`
+  const best = (of: (r: Row) => number): number => Math.max(...others.map(of))
+  return (
+    `${network}: ${mine.sqnr.toFixed(1)} dB, best of the others ${best((r) => r.sqnr).toFixed(1)}; ` +
+    `agrees on ${percent(mine.same)}, best of the others ${percent(best((r) => r.same))}` +
+    (labelled
+      ? `; top-1 ${percent(float.right)} in float, ${percent(mine.right)} in int8, best of the others ${percent(best((r) => r.right))}`
+      : '')
+  )
 }
 
 async function main(): Promise<void> {
@@ -219,10 +251,14 @@ async function main(): Promise<void> {
   )
   console.log('| network | quantizer | SQNR | worst photo | agrees with float | top-1 | seconds |')
   console.log('|---|---|--:|--:|--:|--:|--:|')
+  const verdicts: string[] = []
   for (const [i, path] of positionals.entries()) {
-    for (const r of await compare(path, run)) {
+    const network = values.name[i] ?? basename(path).replace(/\.\w+$/, '')
+    const rows = await compare(path, run)
+    verdicts.push(verdict(network, rows, count, labelled))
+    for (const r of rows) {
       const cells = [
-        values.name[i] ?? basename(path).replace(/\.\w+$/, ''),
+        network,
         r.name,
         `${r.sqnr.toFixed(1)} dB`,
         `${r.worst.toFixed(1)} dB`,
@@ -233,6 +269,11 @@ async function main(): Promise<void> {
       console.log(`| ${cells.join(' | ')} |`)
     }
   }
+  console.log(`\n${verdicts.join('\n')}\n\n${machine()}`)
 }
 
-await main()
+try {
+  await main()
+} finally {
+  rmSync(FOLDER, { recursive: true })
+}

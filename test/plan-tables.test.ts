@@ -9,7 +9,7 @@ import { rowwise, type Buffer, type RecordName, type Step } from '../src/lower/p
 import { type Overlay, planArena, type Placement, type Request } from '../src/plan/arena.ts'
 import { arrange } from '../src/plan/arrange.ts'
 import { Bands, wholeValues } from '../src/plan/bands.ts'
-import type { Program } from '../src/plan/compile.ts'
+import { compileModel, type Program } from '../src/plan/compile.ts'
 import { makeTables, type TableItem } from '../src/plan/encode.ts'
 import { compileFlash } from '../src/plan/flash.ts'
 import { Liveness } from '../src/plan/liveness.ts'
@@ -297,6 +297,24 @@ test('threads: which kernels compute any range of rows, and what is not worth a 
   assert.equal(kinds([alone, alone], true), ['step step', ''])
   assert.equal(kinds([alone, shared], false), ['step step 2', 'step 2'])
   assert.equal(kinds([shared, shared], false), ['step step 2', 'step step 2'])
+})
+
+test('programs: what resets state, where threads meet, and which group an entry is of', () => {
+  const groups = new Set<number>()
+  for (const graph of graphs()) {
+    for (const threads of [1, 2]) {
+      const { header, barrierCounter, entries } = compileModel(graph, { variant: 'simd', plan: 'size', threads })
+      assert.is(header.resetTable! > 0, header.resetCount! > 0)
+      assert.is(barrierCounter > 0, threads > 1)
+      for (const [i, e] of entries.entries()) {
+        if (e.kernel !== 'group') continue
+        assert.type(e.group, 'number')
+        assert.is(entries[i + 1]!.group, e.group, 'its members follow')
+        groups.add(e.group!)
+      }
+    }
+  }
+  assert.ok(groups.size > 1)
 })
 
 // Slices ----------------------------------------------------------------------

@@ -119,6 +119,37 @@ test('objectron: corners by votes of the cells around a centre, twins are one', 
   }
 })
 
+test('ultraface: shares of the input, the second score, overlapping faces are one', async () => {
+  // Cells of 320x240: 40x30 of 3 boxes, 20x15 and 10x8 of 2, 5x4 of 3.
+  const count = 3600 + 600 + 160 + 60
+  const boxes = new Float32Array(4 * count)
+  const scores = new Float32Array(2 * count)
+  const put = (i: number, box: number[], face: number): void => {
+    boxes.set(box, 4 * i)
+    scores.set([1 - face, face], 2 * i)
+  }
+  for (let i = 0; i < count; i++) put(i, [0, 0, 1, 1], 0.1)
+  put(7, [0.25, 0.5, 0.5, 0.75], 0.9)
+  put(8, [0.26, 0.5, 0.5, 0.75], 0.8)
+  put(4419, [0.75, 0.25, 1.25, 0.5], 0.71)
+  put(100, [0, 0, 0.1, 0.1], 0.69)
+  const outputs = [
+    { shape: [1, count, 2], data: scores },
+    { shape: [1, count, 4], data: boxes },
+  ]
+  const detector = await createDetector(answering([320, 240], outputs))
+  assert.is(detector.head.kind, 'ultraface')
+  const found = detector.detect(blank(640, 240))
+  assert.equal(
+    found.map(({ box: { x, y, width, height }, label }) => [label, x, y, width, height]),
+    [
+      ['face', 160, 120, 160, 60],
+      ['face', 480, 60, 160, 60],
+    ],
+  )
+  near(found[1]!.score, 0.71, 'score')
+})
+
 test('picture: values become pixels by what they range over', async () => {
   const cases: [Info, TypedArray, number[]][] = [
     [{ dtype: 'int8', scale: 1 / 128, zeroPoint: 0 }, Int8Array.of(-128, 0, 127), [0, 128, 254]],

@@ -38,7 +38,7 @@ export const detectionMarks = (found: readonly (Detection | Face)[]): Mark[] =>
     const points = (d as Face).points?.map(([x, y]) => ({ x, y }))
     return {
       box: d.box,
-      ...((d as Detection).turned && { outline: (d as Detection).turned!.corners }),
+      ...(d.turned && { outline: d.turned.corners }),
       captions: captions(d),
       key: String(d.index),
       ...(points && { points, bones: skeletonOf(points.length).bones }),

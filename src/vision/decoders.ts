@@ -16,6 +16,7 @@ import { objectronDecoder } from './heads/objectron.ts'
 import { poseNetDecoder } from './heads/posenet.ts'
 import { postprocessDecoder } from './heads/postprocess.ts'
 import { anchoredDecoder, ssdDecoder } from './heads/ssd.ts'
+import { ultraFaceDecoder } from './heads/ultraface.ts'
 import { yoloGridDecoder, yoloSplitDecoder } from './heads/yolo-grid.ts'
 import { yoloNmsDecoder } from './heads/yolo-nms.ts'
 import { yoloPartsDecoder } from './heads/yolo-parts.ts'
@@ -65,6 +66,8 @@ export function boxDecoder(head: BoxHead, outputs: readonly TensorInfo[], input:
       return yoloPartsDecoder(head, outputs, input)
     case 'dbface':
       return dbFaceDecoder(head, outputs)
+    case 'ultraface':
+      return ultraFaceDecoder(head, outputs)
   }
 }
 

@@ -130,7 +130,7 @@ function yoloFields(out: Field): ByKind<Yolo> {
 }
 
 type Blaze = 'blazeface' | 'palm' | 'blazepose'
-type Boxes = Blaze | 'fomo' | 'centernet' | 'centerface' | 'detr' | 'fastestdet' | 'dbface' | 'objectron'
+type Boxes = Blaze | 'fomo' | 'centernet' | 'centerface' | 'detr' | 'fastestdet' | 'dbface' | 'ultraface' | 'objectron'
 function boxFields(out: Field): ByKind<Boxes> {
   const blaze = { maps: pairs(1, MAX_SIDE, whole), points: whole(0, 100), activated: optional(flag) }
   return {
@@ -142,6 +142,7 @@ function boxFields(out: Field): ByKind<Boxes> {
     centerface: { heat: out, sizes: out, offsets: out, points: out },
     detr: { boxes: out, scores: out, how: word('identity', 'sigmoid', 'softmax') },
     fastestdet: { output: out },
+    ultraface: { boxes: out, scores: out },
     dbface: { heat: out, sides: out, points: out },
     objectron: { heat: out, offsets: out },
   }

@@ -17,6 +17,7 @@ import type { ObjectronHead } from './heads/objectron.ts'
 import type { PoseNetHead } from './heads/posenet.ts'
 import type { PostprocessHead } from './heads/postprocess.ts'
 import type { AnchoredHead, PyramidHead, SsdHead } from './heads/ssd.ts'
+import type { UltraFaceHead } from './heads/ultraface.ts'
 import type { YoloGridHead, YoloSplitHead } from './heads/yolo-grid.ts'
 import type { YoloNmsHead } from './heads/yolo-nms.ts'
 import type { YoloPartsHead } from './heads/yolo-parts.ts'
@@ -57,6 +58,7 @@ export type BoxHead =
   | FastestDetHead
   | YoloPartsHead
   | DbFaceHead
+  | UltraFaceHead
 export type PointHead = MoveNetHead | MoveNetMultiHead | PoseNetHead | LandmarksHead | HeatmapsHead | ObjectronHead
 export type PlaneHead = SegmentationHead | MapHead | PictureHead
 /** What the outputs of a network mean: its kind, which output is what, anchors, units. docs/heads.md has them all. */

@@ -100,6 +100,7 @@ const FAMILY_LABELS: Partial<Record<HeadKind, readonly string[]>> = {
   palm: ['hand'],
   blazepose: ['person'],
   dbface: ['face'],
+  ultraface: ['face'],
   centerface: ['face'],
   movenet: ['person'],
   'movenet-multi': ['person'],

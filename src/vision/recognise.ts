@@ -498,6 +498,22 @@ function boxesAndScores(about: About): { count: number; classes: number } | unde
   return boxes < 0 || scores < 0 ? undefined : { count: shapes[boxes]![0]!, classes: shapes[scores]![1]! }
 }
 
+/** Boxes of each cell of UltraFace's maps, by their strides. */
+const ULTRAFACE = [
+  [8, 3],
+  [16, 2],
+  [32, 2],
+  [64, 3],
+] as const
+
+function ultraFace(about: About): Head | undefined {
+  const table = boxesAndScores(about)
+  const count = ULTRAFACE.reduce((sum, [stride, each]) => sum + each * cells(about.input, [stride]), 0)
+  if (table?.classes !== 2 || (table.count !== count && !about.forced)) return undefined
+  const boxes = about.outputs.findIndex((o) => o.shape.at(-1) === 4)
+  return { kind: 'ultraface', boxes, scores: 1 - boxes, scoreThreshold: 0.7, iouThreshold: 0.3, range: 'signed' }
+}
+
 /** Whether class 0 is the background. */
 const hasBackground = (about: About, classes: number): boolean =>
   about.labels === undefined ? classes === 91 || classes === 21 || classes === 2 : classes === about.labels + 1
@@ -854,6 +870,7 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['yolo5', yolo5],
   ['yolox', yolox],
   ['yolo-nms', yoloNms],
+  ['ultraface', ultraFace],
   ['ssd', ssd],
   ['ssd-fpn', (about) => pyramid(about, 'ssd-fpn')],
   ['efficientdet', (about) => pyramid(about, 'efficientdet')],

@@ -344,15 +344,8 @@ class Reader {
         })
       }
       case 'MaxPool':
-      case 'AvgPool': {
-        const [, kh, kw] = attr.list(n, 'ksize') as [number, number, number]
-        const [, sh, sw] = attr.list(n, 'strides') as [number, number, number]
-        return net.pool(n.name, this.tensor(n, 0), n.op === 'MaxPool' ? 'MAX_POOL_2D' : 'AVERAGE_POOL_2D', {
-          kernel: [kh, kw],
-          stride: [sh, sw],
-          padding: this.padding(n),
-        })
-      }
+      case 'AvgPool':
+        return this.pool(n)
       case 'Minimum':
       case 'Maximum': {
         const at = isTensor(this.input(n, 0)) ? 0 : 1
@@ -435,19 +428,8 @@ class Reader {
       }
       case 'StridedSlice':
         return this.stridedSlice(n)
-      case 'DepthToSpace': {
-        const x = this.tensor(n, 0)
-        const [batch, h, w, c] = net.image(x, n.name)
-        const blockSize = attr.number(n, 'block_size', 0)
-        const channels = c / blockSize ** 2
-        if (!(blockSize >= 1) || !Number.isInteger(channels)) return fail(n, `block_size ${blockSize}`)
-        const shape = [batch, h * blockSize, w * blockSize, channels]
-        return net.op<OpOf<'DEPTH_TO_SPACE'>>(
-          { type: 'DEPTH_TO_SPACE', inputs: [x], attrs: { blockSize } },
-          n.name,
-          shape,
-        )
-      }
+      case 'DepthToSpace':
+        return this.depthToSpace(n)
       case 'Transpose':
         return net.transpose(n.name, this.tensor(n, 0), [...this.known(n, 1).data])
       case 'ResizeBilinear':
@@ -495,6 +477,30 @@ class Reader {
       at += size
       const extent = shape.map((d, k) => (k === axis ? size : d))
       return { tensor: this.net.slice(`${n.name}:${i}`, x, begin, extent) }
+    })
+  }
+
+  private depthToSpace(n: Node): number {
+    const x = this.tensor(n, 0)
+    const [batch, h, w, c] = this.net.image(x, n.name)
+    const blockSize = attr.number(n, 'block_size', 0)
+    const channels = c / blockSize ** 2
+    if (!(blockSize >= 1) || !Number.isInteger(channels)) return fail(n, `block_size ${blockSize}`)
+    const shape = [batch, h * blockSize, w * blockSize, channels]
+    return this.net.op<OpOf<'DEPTH_TO_SPACE'>>(
+      { type: 'DEPTH_TO_SPACE', inputs: [x], attrs: { blockSize } },
+      n.name,
+      shape,
+    )
+  }
+
+  private pool(n: Node): number {
+    const [, kh, kw] = attr.list(n, 'ksize') as [number, number, number]
+    const [, sh, sw] = attr.list(n, 'strides') as [number, number, number]
+    return this.net.pool(n.name, this.tensor(n, 0), n.op === 'MaxPool' ? 'MAX_POOL_2D' : 'AVERAGE_POOL_2D', {
+      kernel: [kh, kw],
+      stride: [sh, sw],
+      padding: this.padding(n),
     })
   }
 

@@ -1,7 +1,7 @@
 /**
  * UltraFace (version-slim and -RFB): boxes that the network decodes itself, as shares of its input, and a probability
- * of nothing and one of a face for each. Source: Ultra-Light-Fast-Generic-Face-Detector-1MB, vision/ssd/predictor.py and
- * utils/box_utils_numpy.py.
+ * of nothing and one of a face for each.
+ * Source: Ultra-Light-Fast-Generic-Face-Detector-1MB, vision/ssd/predictor.py, utils/box_utils_numpy.py.
  */
 import { elements } from '../../graph.ts'
 import type { TensorInfo } from '../../types.ts'

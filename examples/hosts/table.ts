@@ -70,12 +70,22 @@ export const HOSTS: readonly Host[] = [
     run: [join(wasm2c, 'host')],
   },
   {
-    name: 'C (WAMR, fast interpreter)',
+    name: 'C (wasm3)',
     variant: 'scalar',
-    program: join(OUT, 'wamr-host'),
-    build: () => [[here('c/wamr.sh'), join(OUT, 'wamr-host')]],
-    run: [join(OUT, 'wamr-host')],
+    program: join(OUT, 'wasm3-host'),
+    build: () => [[here('c/wasm3.sh'), join(OUT, 'wasm3-host')]],
+    run: [join(OUT, 'wasm3-host')],
   },
+  ...(['fast', 'classic'] as const).map((interpreter): Host => {
+    const program = join(OUT, interpreter === 'fast' ? 'wamr-host' : `wamr-${interpreter}-host`)
+    return {
+      name: `C (WAMR, ${interpreter} interpreter)`,
+      variant: 'scalar',
+      program,
+      build: () => [[here('c/wamr.sh'), program, interpreter]],
+      run: [program],
+    }
+  }),
   {
     name: 'Rust (wasmi)',
     variant: 'scalar',

@@ -15,6 +15,7 @@ const network = recordedNetworks.find(({ macs }) => macs > 5e6)!
 const SOURCES = [
   'c/wasm2c.c',
   'c/wamr.c',
+  'c/wasm3.c',
   'go/main.go',
   'java/src/Host.java',
   'javascript/host.mjs',

@@ -13,8 +13,8 @@ import type { LoadOptions, ModelReport } from './types.ts'
  * import { readFile } from 'node:fs/promises'
  * import { inspectModel } from 'thimble'
  * const { macs, arenaBytes, unsupported } = await inspectModel(await readFile('model.thimble'))
- * console.log(macs / 1e6, 'million multiply-adds,', arenaBytes, 'bytes of arena,', unsupported.length, 'unsupported
- * ops')
+ * console.log(macs / 1e6, 'million multiply-adds,', arenaBytes, 'bytes of arena')
+ * console.log(unsupported.length, 'unsupported ops')
  */
 export async function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<ModelReport> {
   return (await import('./inspect.ts')).inspectModel(bytes, options, name)

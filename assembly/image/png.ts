@@ -1,7 +1,7 @@
 /**
  * PNG: every colour type and bit depth, Adam7, tRNS. Grayscale comes out with 1 channel, the rest with 3; alpha is laid
- * over white; 16-bit samples give their high byte, but for gray without alpha: what is above 255 is white. A colour key is
- * compared as Pillow does it: its low bytes with samples of 8 bits as they come out.
+ * over white; 16-bit samples give their high byte, but for gray without alpha: what is above 255 is white. A colour key
+ * is compared as Pillow does it: its low bytes with samples of 8 bits as they come out.
  * Accepted and refused as by Pillow: checksums of all chunks before the image data count, of those behind not; the
  * image data's own (Adler-32) counts when it is reached.
  * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8); Pillow's

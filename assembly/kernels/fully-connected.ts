@@ -80,7 +80,7 @@ function rowSimd(r: FullyConnectedRecord, row: usize, out: usize): void {
         w += 64
         x += 16
       } while (x < end)
-    } else
+    } else {
       do {
         const x0 = v128.load(x)
         const x1 = v128.load(x, 16)
@@ -91,6 +91,7 @@ function rowSimd(r: FullyConnectedRecord, row: usize, out: usize): void {
         w += 64
         x += 32
       } while (x < end)
+    }
     const acc = i32x4.sub(i32x4.add(transposeSum(c0, c1, c2, c3), v128.load(bias)), correction)
     const h = i16x8.narrow_i32x4_s(requantize4(acc, v128.load(scale), magic, zero), acc)
     const q = i8x16.min_s(i8x16.max_s(i8x16.narrow_i16x8_s(h, h), low), high)

@@ -45,8 +45,8 @@ function lifetimes({ buffers, inputs, outputs }: Lowered, units: readonly Unit[]
 }
 
 /**
- * Between two barriers threads are at different units: what any of these needs is there from the first to the last. What
- * each thread has for itself lives as long as it is needed.
+ * Between two barriers threads are at different units: what any of these needs is there from the first to the last.
+ * What each thread has for itself lives as long as it is needed.
  */
 function meetings(buffers: readonly Buffer[], units: readonly Unit[]): void {
   const starts = units.map((_, i) => i)

@@ -170,8 +170,8 @@ const isRefined = (v: unknown): v is Refined =>
  * import { createDetector, crop, pipeline, pointStage } from 'thimble/vision'
  * const faces = await createDetector(await loadModel('faces.thimble'))
  * const steps = pipeline([faces, crop({ margin: 0.1 }), pointStage(await loadModel('landmarks.thimble'))])
- * for (const { box, points } of steps.run(await decodeImage(await readFile('portrait.jpg')))) console.log(box,
- * points?.length)
+ * const photo = await decodeImage(await readFile('portrait.jpg'))
+ * for (const { box, points } of steps.run(photo)) console.log(box, points?.length)
  */
 export function pipeline(
   steps: readonly [Detector | PoseEstimator | Finder, ...(Crop | Stage | PoseEstimator)[]],

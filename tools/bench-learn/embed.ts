@@ -40,7 +40,10 @@ function photosOf(folder: string, most: number): { label: string; paths: string[
     .filter(({ paths }) => paths.length > 1)
 }
 
-/** `classes`: first and last, counted from 1 in the order of their names. `cache`: a folder where features are kept by base, photos and sizes. */
+/**
+ * `classes`: first and last, counted from 1 in the order of their names. `cache`: a folder where features are kept by
+ * base, photos and sizes.
+ */
 export async function embed(
   baseFile: string,
   folder: string,

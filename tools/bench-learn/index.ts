@@ -1,6 +1,6 @@
 /**
- * `npm run bench:learn -- FOLDER… [--base MODEL]… [--shots 1,5,10,20] [--seeds 10] [--classes N or FROM-TO] [--asked 40]
- * [--speed RUNS]`
+ * `npm run bench:learn -- FOLDER… [--base MODEL]… [--shots 1,5,10,20] [--seeds 10] [--classes N or FROM-TO]
+ * [--asked 40] [--speed RUNS]`
  *
  * FOLDER holds one folder a class. For each number of photos a class, `seeds` times: photos drawn anew, the others
  * asked (at most `asked` a class); accuracy of `thimble learn`'s int8 head, of last-layer training in float, of

@@ -117,10 +117,10 @@ test('windows of an accelerometer: .npy, Fortran order, a folder, .npz beside la
   for (const file of files) assert.equal(file, files[0])
   const graph = readTflite(files[0]!)
   assert.is(graph.metadata.preprocess, undefined)
-  // The input's range is that of the data.
+  // The input's range is that of the data, with the room that --ranges auto may choose.
   const { scales } = graph.tensors[graph.inputs[0]!]!.quantization!
   const calibrated = WINDOWS.reduce((a, b) => Math.max(a, Math.abs(b)), 0)
-  assert.ok(scales[0]! * 255 < 2.1 * calibrated && scales[0]! * 255 > 1.7 * calibrated)
+  assert.ok(scales[0]! * 255 < 1.3 * 2.1 * calibrated && scales[0]! * 255 > 1.7 * calibrated)
 })
 
 test('two inputs: one .npz, a file each, one value for all samples', async () => {

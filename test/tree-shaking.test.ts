@@ -117,7 +117,7 @@ for (const [name, host] of Object.entries(HOSTS)) {
 const COMMON = ['decoders', 'described', 'frame', 'network', 'recognise', 'values']
 /** The decoders of boxes: which one runs is known when the model is read. */
 const BOXES =
-  'blazeface centerface centernet dbface detr fastestdet fomo postprocess ssd yolo yolo-grid yolo-nms yolo-parts yolox'.split(
+  'blazeface centerface centernet dbface detr fastestdet fomo postprocess ssd ultraface yolo yolo-grid yolo-nms yolo-parts yolox'.split(
     ' ',
   )
 const DETECTOR = [...COMMON, 'boxes', 'detector', ...BOXES.map((head) => `heads/${head}`)]

@@ -120,7 +120,7 @@ const BOXES =
   'blazeface centerface centernet dbface detr fastestdet fomo postprocess ssd ultraface yolo yolo-grid yolo-nms yolo-parts yolox'.split(
     ' ',
   )
-const DETECTOR = [...COMMON, 'boxes', 'detector', ...BOXES.map((head) => `heads/${head}`)]
+const DETECTOR = [...COMMON, 'boxes', 'detector', 'turned', ...BOXES.map((head) => `heads/${head}`)]
 
 /** The modules of tasks that one name of thimble/vision brings. */
 const NEEDED: Record<string, string[]> = {

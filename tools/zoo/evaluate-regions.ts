@@ -1,7 +1,7 @@
 /**
  * How int8 files that look at one thing agree with their float networks, on the very same regions of photos: points by
  * their distance, masks by their overlap. Where something is, the float detector of the family says; masks count in
- * photos with a face.
+ * photos with a face where a twentieth is a person.
  *
  * Usage: npx tsx tools/zoo/evaluate-regions.ts MODEL PHOTO… [--every N]
  *   MODEL      face_mesh_468_192, hand_landmarks_21_224, pose_landmarks_33_256 or selfie_segmentation_256
@@ -31,6 +31,8 @@ const OF: Readonly<Record<string, keyof typeof CROPS | 'photo'>> = {
 }
 /** The float network is as sure as this that there is something. */
 const THERE = 0.5
+/** Least share of a photo that the float network takes for a person. */
+const PERSON = 0.05
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { every: { type: 'string' } } })
 const [name = '', ...paths] = positionals
@@ -90,13 +92,14 @@ async function masks(): Promise<string> {
     if (find(image).length === 0) continue
     const want = person(image, float)
     const shown = want.filter(Boolean).length
+    if (shown < PERSON * want.length) continue
     const got = person(image, int8)
     const both = got.filter((v, i) => v && want[i]).length
     overlaps.push(both / (shown + got.filter(Boolean).length - both))
   }
   overlaps.sort((a, b) => a - b)
   return (
-    `${overlaps.length} with a face; overlap ${percent(mean(overlaps))}, ` +
+    `${overlaps.length} with a person; overlap ${percent(mean(overlaps))}, ` +
     `9 of 10 at least ${percent(overlaps[Math.floor(overlaps.length / 10)] ?? NaN)}`
   )
 }

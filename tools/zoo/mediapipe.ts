@@ -269,6 +269,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     network: 'face_landmark/face_landmark',
     labels: ['face'],
     description: '468 points of a face, 192x192',
+    accuracy: [{ measure: 'of the diagonal off float', percent: 0.46, on: '30 faces on 334 labelled photos' }],
     calibration: () => crops('face', 64),
   },
   {
@@ -289,6 +290,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     network: 'hand_landmark/hand_landmark_lite',
     labels: ['hand'],
     description: '21 points of a hand, 224x224',
+    accuracy: [{ measure: "of the diagonal off MediaPipe's", percent: 1.77, on: '23 hands, in the median' }],
     outputs: [0, 1, 2],
     calibration: () => crops('hand', 64),
   },
@@ -298,6 +300,7 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     network: 'pose_detection/pose_detection',
     labels: ['person'],
     description: 'people and 4 points, 224x224',
+    accuracy: [{ measure: "of MediaPipe's persons", percent: 94, on: '67 labelled photos, with the points of each' }],
     calibration: () => scenes(32),
     ranges: { Identity_1: LOGITS },
   },
@@ -309,6 +312,9 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     labels: ['person'],
     description: '33 points of a person, 256x256',
     outputs: [0, 1, 3],
+    accuracy: [
+      { measure: "of the diagonal off MediaPipe's", percent: 1.03, on: '63 persons, visible points, in the median' },
+    ],
     calibration: () => crops('person', 48),
   },
   {
@@ -317,6 +323,13 @@ export const MEDIAPIPE_MODELS: readonly MediapipeModel[] = [
     network: 'selfie_segmentation/selfie_segmentation',
     labels: ['background', 'person'],
     description: 'the person before a background, 256x256',
+    accuracy: [
+      {
+        measure: 'overlap with the float mask',
+        percent: 73.7,
+        on: '65 labelled photos with a face, few of them portraits',
+      },
+    ],
     calibration: () => scenes(32),
   },
 ]

@@ -180,6 +180,7 @@ export function writeFiles(files: { path: string; bytes: Uint8Array | string }[]
   const temporary = files.map(({ path }) => `${path}.${process.pid}.tmp`)
   try {
     files.forEach(({ path, bytes }, i) => {
+      if (path === '') throw new ThimbleError('usage/output', 'the name of a file to write is empty')
       try {
         if (isFolder(path)) throw Object.assign(new Error(), { code: 'EISDIR' })
         writeFileSync(temporary[i]!, bytes)

@@ -48,7 +48,7 @@ export interface Detector extends Disposes {
 }
 
 /** Corners of a candidate in the photo, which may lie beyond its borders. */
-function corners(c: Candidate, view: View): Corners {
+export function corners(c: Candidate, view: View): Corners {
   const [left, top] = toPhoto(view, c.left, c.top)
   const [right, bottom] = toPhoto(view, c.right, c.bottom)
   return { left, top, right, bottom }

@@ -3,9 +3,16 @@ import { disposable, type Disposes } from '../dispose.ts'
 import type { Preprocess } from '../graph.ts'
 import { checkOptions } from '../options.ts'
 import type { Model, PixelImage } from '../types.ts'
-import type { Candidate } from './boxes.ts'
-import { chooser, type Detection, DETECTOR_RULES, type DetectorOptions, givesBoxes, toBox } from './detector.ts'
-import { toPhoto, type View } from './frame.ts'
+import {
+  chooser,
+  corners,
+  type Detection,
+  DETECTOR_RULES,
+  type DetectorOptions,
+  givesBoxes,
+  toBox,
+} from './detector.ts'
+import type { View } from './frame.ts'
 import { type BoxHead, type Head, taskOfHead } from './head.ts'
 import { mapDecoder, pictureDecoder, type Plane, segmentationDecoder } from './heads/maps.ts'
 import type { YoloNmsHead } from './heads/yolo-nms.ts'
@@ -112,12 +119,6 @@ function instanceDecode(network: Network<BoxHead & Head>, options: DetectorOptio
     }
     return { classes: countClasses(mask, (i) => network.label(i), true), mask, offset: true, instances }
   }
-}
-
-function corners(c: Candidate, view: View): { left: number; top: number; right: number; bottom: number } {
-  const [left, top] = toPhoto(view, c.left, c.top)
-  const [right, bottom] = toPhoto(view, c.right, c.bottom)
-  return { left, top, right, bottom }
 }
 
 function extremes(data: Float32Array): { min: number; max: number } {

@@ -156,13 +156,10 @@ function same(a: Found, b: Found): boolean {
   return Math.hypot(ax - bx, ay - by) < APART * Math.max(a.box.width, b.box.width)
 }
 
-let palms: Finding[] | undefined
-
 /** Palms in the people's photos, too small there to be found in the whole: in windows, each half over the next. */
 async function closePalms(): Promise<Finding[]> {
-  if (palms) return palms
   const find = await finderOf('hand')
-  return (palms = people().flatMap((image, photo) => {
+  return people().flatMap((image, photo) => {
     const all = WINDOWS.flatMap((share) => {
       const side = Math.floor(share * Math.min(image.width, image.height))
       return windowsOf(image, side).flatMap(({ x, y }) =>
@@ -174,7 +171,7 @@ async function closePalms(): Promise<Finding[]> {
       if (!kept.some((k) => same(k, thing))) kept.push(thing)
     }
     return kept.map((thing) => ({ image, photo, thing }))
-  }))
+  })
 }
 
 /** Corners of the windows of a side, each half a side from the next. */

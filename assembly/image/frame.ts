@@ -12,6 +12,8 @@ import { readExif, readXmp } from './orientation'
   id: i32
   h: i32
   v: i32
+  /** Rows of blocks in a row of units as the file says, where one component alone is decoded as if it said 1. */
+  unitRows: i32
   /** Quantization table index. */
   tq: i32
   /** Blocks that hold image content, and those that whole units hold across. */
@@ -283,6 +285,7 @@ export function setUpFrame(): void {
   for (let i = 0; i < componentCount; i++) {
     const c = component(i)
     if (c.h < 1 || c.h > 4 || c.v < 1 || c.v > 4) return fail(CORRUPT, 'a component has impossible sampling factors')
+    c.unitRows = c.v
     // One component is never subsampled against itself.
     if (componentCount == 1) {
       c.v = 1

@@ -39,7 +39,7 @@ import { inverseDct } from './idct'
 import { alloc, CORRUPT, fail, status, TOO_LARGE, TRUNCATED } from './memory'
 import { orientation, turn } from './orientation'
 import { decodeScan, decodeUnit, startScan, startScans, unit, unitReach } from './scan'
-import { needsSmoothing, smoothBlock, smoothed } from './smooth'
+import { needsSmoothing, smoothBlock, smoothed, unitsOf } from './smooth'
 import { pictureAt, setPicture } from './result'
 import { endScan } from './huffman'
 
@@ -189,7 +189,8 @@ function decodeMany(): void {
   checkScans()
   for (let i = 0; i < componentCount && status == 0; i++) {
     const c = component(i)
-    const bytes = (<u64>c.blocksPerRow * <u64>(mcusY * c.v)) << 7
+    // Smoothing looks at all rows of the last units, also where the picture ends before.
+    const bytes = (<u64>c.blocksPerRow * <u64>(unitsOf(c) * c.unitRows)) << 7
     c.coefficients = alloc(bytes)
     if (status == 0) memory.fill(c.coefficients, 0, <usize>bytes)
   }

@@ -395,7 +395,7 @@ export function decodeScan(at: usize): bool {
   const single = scanCount == 1
   const unitsX = single ? first.blocksX : mcusX
   const unitsY = single ? first.blocksY : mcusY
-  const rows = single ? first.v : 1
+  const rows = single ? first.unitRows : 1
   for (let y = 0; y < unitsY; y++) {
     for (let x = 0; x < unitsX; x++) {
       if (!insufficient) lastGoodRow = y / rows

@@ -3,7 +3,7 @@
  * of the 5x5 blocks around, as libjpeg does unless told otherwise.
  * Source: ITU-T T.81, K.8; libjpeg-turbo's decompress_smooth_data for the weights and for what happens at the edges.
  */
-import { Component, component, componentCount, mcusY, progressive, ZIGZAG } from './frame'
+import { Component, component, componentCount, progressive, ZIGZAG } from './frame'
 import { lastGoodRow, precisionOf } from './scan'
 
 /** Weights of the 25 means for the DC and for the coefficients 1 to 9 in zigzag order, where no AC is known at all. */
@@ -44,11 +44,16 @@ export function needsSmoothing(): bool {
   return useful
 }
 
+/** Rows of units of a component, as the file's sampling factors have them. */
+export function unitsOf(c: Component): i32 {
+  return (c.blocksY + c.unitRows - 1) / c.unitRows
+}
+
 /** Fills `smoothed` from block (x, y) of component `index`. */
 export function smoothBlock(index: i32, x: i32, y: i32): void {
   const c = component(index)
   memory.copy(smoothed, blockAt(c, x, y), 128)
-  const row = y / c.v
+  const row = y / c.unitRows
   const before = row > lastGoodRow
   let known = false
   for (let k = 1; k < 10; k++) if (precisionOf(index, k, before) != -1) known = true
@@ -78,10 +83,11 @@ export function smoothBlock(index: i32, x: i32, y: i32): void {
 
 function fetchMeans(c: Component, x: i32, y: i32, row: i32): void {
   // Rows are counted as libjpeg does: in the last row of units by those that it has there.
-  const rest = c.blocksY % c.v
-  const rows = row < mcusY - 1 || rest == 0 ? c.v : rest
-  const place = row * rows + (y - row * c.v)
-  const total = rows * mcusY
+  const units = unitsOf(c)
+  const rest = c.blocksY % c.unitRows
+  const rows = row < units - 1 || rest == 0 ? c.unitRows : rest
+  const place = row * rows + (y - row * c.unitRows)
+  const total = rows * units
   const above = place > 0 ? y - 1 : y
   const below = place < total - 1 ? y + 1 : y
   fetchRow(c, x, place > 1 ? y - 2 : above, means)

@@ -113,16 +113,20 @@ def segment(marker, body):
 
 
 class Jpeg:
-    def __init__(self):
-        n = one_of(1, 1, 3, 3, 3, 3, 4, 4)
-        self.size = one_of((1, 1), (8, 8), (17, 9), (33, 21), (40, 17), (7, 50), (3, 2), (16, 16))
-        first = (one_of(1, 2, 4), one_of(1, 2, 4) if n > 1 else 1)
+    def __init__(self, n=None):
+        """`n`: components; of one, tall ones that lack scans: what libjpeg then smooths depends on the sampling factors."""
+        tall = n == 1
+        n = n or one_of(1, 1, 3, 3, 3, 3, 4, 4)
+        self.size = one_of((17, 60), (9, 33), (40, 81), (8, 100)) if tall else one_of(
+            (1, 1), (8, 8), (17, 9), (33, 21), (40, 17), (7, 50), (3, 2), (16, 16))
+        first = (one_of(1, 2, 4), one_of(1, 2, 4))
         alike = [first] + [(one_of(1, first[0]), one_of(1, first[1]))] * (n - 1)
-        self.factors = one_of(alike, alike, [(one_of(1, 2, 3, 4), one_of(1, min(n, 2))) for _ in range(n)])
+        self.factors = one_of(alike, alike, [(one_of(1, 2, 3, 4), one_of(1, 2) if n > 1 else one_of(1, 2, 3, 4)) for _ in range(n)])
         self.most = [max(f[i] for f in self.factors) for i in (0, 1)]
         self.units = [-(-s // (8 * m)) for s, m in zip(self.size, self.most)]
         self.ids = one_of([1, 2, 3, 4], [0, 1, 2, 3], [82, 71, 66, 65], [1, 34, 35, 4])[:n]
-        self.progressive = maybe(0.4)
+        self.progressive = tall or maybe(0.4)
+        self.rest = 0.5 if tall else 0.9
         self.restart = one_of(0, 0, 1, 2, 7)
         self.blocks = [
             {(y, x): self.block() for y in range(self.units[1] * v) for x in range(self.units[0] * h)}
@@ -206,7 +210,7 @@ class Jpeg:
         if maybe(0.3):
             rng.shuffle(later)
         later += [(g, 0, 0, 1, 0) for g in groups if missing]
-        return [(g, 0, 0, 0, missing) for g in groups] + [s for s in later if maybe(0.9)]
+        return [(g, 0, 0, 0, missing) for g in groups] + [s for s in later if maybe(self.rest)]
 
     def bytes(self):
         out = bytearray(b"\xff\xd8")
@@ -309,4 +313,5 @@ def png():
 
 if __name__ == "__main__":
     count = int(sys.argv[2]) if len(sys.argv) > 2 else 260
-    write(sys.argv[1], [case_of(f"png {i}", png()) if i % 2 else case_of(f"jpeg {i}", Jpeg().bytes()) for i in range(count)])
+    usual = [case_of(f"png {i}", png()) if i % 2 else case_of(f"jpeg {i}", Jpeg().bytes()) for i in range(count)]
+    write(sys.argv[1], usual + [case_of(f"gray {i}", Jpeg(1).bytes()) for i in range(count // 8)])

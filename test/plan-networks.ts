@@ -47,6 +47,29 @@ export function network(seed: number, layers: number): Graph {
   return b.done(x, ...extra.filter((t) => t !== x))
 }
 
+/** A large picture made a quarter as large, of which layers that leave the second cache are made, and small ones. */
+export function shrinking(seed: number): Graph {
+  const b = new GraphBuilder(seed)
+  const conv = (from: number, inC: number, shape: number[], stride: number): number =>
+    b.op(
+      'CONV_2D',
+      [from, b.weights([shape[3]!, 1, 1, inC], 0), b.bias(shape[3]!, shape[3]!)],
+      [b.tensor(shape, 'int8', 0.05, 1)],
+      {
+        ...CONV,
+        strideH: stride,
+        strideW: stride,
+      },
+    )
+  const c = 20 + 4 * (seed % 3)
+  let x = conv(b.input([1, 256, 256, 4 * c]), 4 * c, [1, 128, 128, c], 2)
+  for (const stride of [1, 1, 4, 1, 1]) {
+    const [, h, w] = b.graph.tensors[x]!.shape as [number, number, number]
+    x = conv(x, c, [1, h / stride, w / stride, c], stride)
+  }
+  return b.done(x)
+}
+
 export const lowered = (graph: Graph, plan: 'speed' | 'size' = 'speed', variant: Variant = 'simd'): Lowered => {
   const l = lowerModel(graph, { variant, kernels: 'generic', plan })
   wholeValues(l.steps)

@@ -2,9 +2,13 @@
  * The planner's shortcuts against doing the work in full: placing every buffer anew, the lowest place that is free,
  * every way to share a step's work between threads, every part of a group; and what stored programs copy.
  */
+import { readFileSync } from 'node:fs'
+import { gunzipSync } from 'node:zlib'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { readModel } from '../src/formats/index.ts'
 import { LAYOUT, OP_PARTS } from '../src/generated/layout.ts'
+import type { Graph } from '../src/graph.ts'
 import { rowwise, type Buffer, type RecordName, type Step } from '../src/lower/program.ts'
 import { type Overlay, planArena, type Placement, type Request } from '../src/plan/arena.ts'
 import { arrange } from '../src/plan/arrange.ts'
@@ -299,22 +303,99 @@ test('threads: which kernels compute any range of rows, and what is not worth a 
   assert.equal(kinds([shared, shared], false), ['step step 2', 'step step 2'])
 })
 
+/** Models with variables, as they were recorded. */
+const stateful = (count: number): Graph[] =>
+  gunzipSync(readFileSync(new URL('./goldens/ops/VARIABLES.jsonl.gz', import.meta.url)))
+    .toString()
+    .trim()
+    .split('\n')
+    .slice(0, count)
+    .map((line) => readModel(Uint8Array.from(Buffer.from((JSON.parse(line) as { model: string }).model, 'base64'))))
+
 test('programs: what resets state, where threads meet, and which group an entry is of', () => {
   const groups = new Set<number>()
-  for (const graph of graphs()) {
+  let resets = 0
+  for (const graph of [...graphs(), ...stateful(4)]) {
     for (const threads of [1, 2]) {
-      const { header, barrierCounter, entries } = compileModel(graph, { variant: 'simd', plan: 'size', threads })
-      assert.is(header.resetTable! > 0, header.resetCount! > 0)
+      const program = compileModel(graph, { variant: 'simd', plan: 'size', threads })
+      const { header, barrierCounter, entries } = program
       assert.is(barrierCounter > 0, threads > 1)
       for (const [i, e] of entries.entries()) {
-        if (e.kernel !== 'group') continue
+        if (e.kernel !== 'group') {
+          assert.ok(e.kernel !== 'barrier' || e.group === undefined, 'nobody meets within a group')
+          continue
+        }
         assert.type(e.group, 'number')
         assert.is(entries[i + 1]!.group, e.group, 'its members follow')
         groups.add(e.group!)
       }
+      const view = new DataView(program.image[0]!.bytes.slice().buffer)
+      const word = (at: number): number => view.getUint32(at - header.opTable!, true)
+      // The tables of all threads, one behind the other, and behind them the one that resets.
+      const end = [{ count: entries.length }, ...program.workers].reduce(
+        (at, { count }) => at + 4 * count,
+        header.opTable!,
+      )
+      assert.equal(
+        program.workers.map((w) => w.table),
+        program.workers.map((_, i) => header.opTable! + 4 * entries.length + 4 * i * program.workers[0]!.count),
+      )
+      assert.is(header.resetTable, header.resetCount ? end : 0)
+      resets += header.resetCount!
+      // Each record says its opcode; those of a reset write state.
+      for (let i = 0; i < entries.length; i++) assert.is(word(word(header.opTable! + 4 * i)), entries[i]!.opcode)
+      for (let i = 0; i < header.resetCount!; i++) {
+        const record = word(header.resetTable! + 4 * i)
+        assert.ok(program.usedOpcodes.includes(word(record)))
+        const output = word(record + 4 * LAYOUT.CopyRecord.fields.indexOf('output'))
+        assert.ok(output >= program.stateAddress && output < program.stateAddress + program.stateBytes)
+      }
+      assert.is(program.stateBytes > 0, header.resetCount! > 0)
     }
   }
-  assert.ok(groups.size > 1)
+  assert.ok(groups.size > 1 && resets > 4, `${groups.size} groups, ${resets} resets`)
+})
+
+test('programs: state lies behind the weights, the arena behind that, each where its size and alignment put it', () => {
+  for (const graph of [...graphs(), ...stateful(4)]) {
+    for (const threads of [1, 3]) {
+      const p = compileModel(graph, { variant: 'simd', plan: 'speed', threads, base: 2048 })
+      const { header } = p
+      assert.is(p.image[0]!.address, 2048)
+      assert.is(header.opTable, 2048)
+      assert.equal([header.inputCount, header.outputCount], [graph.inputs.length, graph.outputs.length])
+      assert.is(header.outputTable, header.inputTable! + 8 * graph.inputs.length)
+      const ports = header.outputTable! + 8 * graph.outputs.length
+      const counter = Math.ceil(ports / 64) * 64
+      assert.is(p.barrierCounter, threads > 1 ? counter : 0)
+      const planEnd = threads > 1 ? counter + 64 : align16(ports)
+      assert.is(p.planBytes, planEnd - 2048)
+      // Constants and state, in turn.
+      let at = planEnd
+      let weights = 0
+      for (const { address, bytes } of p.image.slice(1)) {
+        assert.is(address, at)
+        if (at < p.stateAddress) weights += bytes.length
+        at = align16(at + bytes.length)
+      }
+      assert.is(p.weightBytes, weights)
+      assert.is(p.stateAddress + p.stateBytes, at)
+      assert.is(p.arenaAddress, Math.ceil(at / 64) * 64)
+      assert.ok(p.slackBytes >= 128)
+      assert.is(p.memoryBytes, Math.ceil((p.arenaAddress + p.arenaBytes + p.slackBytes) / 65536) * 65536)
+      const placed = p.arena.map((b) => b.offset + b.bytes)
+      assert.ok(p.arenaBytes >= Math.max(0, ...placed))
+      for (const [list, tensors] of [
+        [p.inputs, graph.inputs],
+        [p.outputs, graph.outputs],
+      ] as const) {
+        assert.equal(
+          list.map((port) => port.tensorIndex),
+          tensors,
+        )
+      }
+    }
+  }
 })
 
 // Slices ----------------------------------------------------------------------
@@ -484,6 +565,25 @@ test('slices: no more members of a group come in parts than its memory asks for,
     }
   }
   assert.ok(some > 0, 'a group that keeps some of its large members')
+})
+
+test('slices: constants of half a kilobyte are not brought in by parts, a byte more is', () => {
+  const member = (bytes: number): Step => ({
+    ...unitOf({ record: 'ConvRecord', rows: 4, blocks: 0, together: 1, macs: 1 }).steps[0]!,
+    reads: [{ name: 'weights', bytes, constant: new Uint8Array(bytes), address: 0, first: 0, last: 0 }],
+  })
+  const members = [512, 513, 16, 2000, 496, 528].map(member)
+  assert.equal(
+    partable(members).map((s) => s.reads[0]!.bytes),
+    [2000, 513, 528],
+  )
+  // In parts of channels from a kilobyte on, if there are any to divide.
+  const divided = (bytes: number, blocks: number): boolean =>
+    divides({ ...member(bytes), split: { blocks, constants: [], part: () => ({}) } })
+  assert.equal(
+    [divided(1024, 2), divided(1025, 2), divided(1025, 1), divides(member(4000))],
+    [false, true, false, false],
+  )
 })
 
 test('slices: with a plan and a limit that plan or none', () => {

@@ -150,7 +150,6 @@ function growSlices({ units, live, placement }: Arrangement, limit: number): voi
       .filter((k) => k !== own)
       .map((k) => ({ from: offsets[k]!, to: align(offsets[k]! + (live[k]!.room ?? live[k]!.bytes), 16) }))
     slice.room = slice.bytes
-    if (slice.bytes >= slice.useful!) return
     const gap = largestGap(taken, ends, slice.bytes)
     if (!gap) return
     offsets[own] = gap.at

@@ -122,7 +122,7 @@ export interface ModelReport {
   /** What the model is where it computes in floats, in words: it does not run before `thimble quantize`. */
   floatModel?: string
   /** Ops Thimble can't run, all of them; empty when the model is supported. */
-  unsupported: { index: number; op: string; reason: string }[]
+  unsupported: { index: number; op: string; tensor?: string; reason: string }[]
   /** Arena buffers: byte range and the first and last op index that needs it. */
   arena: { name: string; offset: number; bytes: number; firstOp: number; lastOp: number }[]
   variant: Variant

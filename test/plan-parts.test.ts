@@ -915,7 +915,7 @@ test('float models are refused by their first float weights, unless anything in 
   refuseFloat(float(true, true))
 })
 
-test('what cannot run is named: all of it, up to eight, or by the tool that put it there', () => {
+test('what cannot run is named: all of it, up to eight kinds, with the tool that put it there', () => {
   const unsupported = (...names: string[]): Graph => {
     const b = new GraphBuilder(1)
     let x = b.input([1, 4])
@@ -937,9 +937,10 @@ test('what cannot run is named: all of it, up to eight, or by the tool that put 
     return error.message
   }
   assert.match(message('FFT'), /cannot run FFT at op 0 \([^)]+\); see OPERATORS.md/)
-  assert.match(message('FFT', 'RFFT'), /cannot run FFT at op 0 \(.*\), RFFT at op 1 \(.*\);/)
+  assert.match(message('FFT', 'RFFT'), /cannot run FFT at op 0 \(tensor ".*\), RFFT at op 1 \(tensor ".*\);/)
+  assert.match(message('FFT', 'RFFT', 'FFT', 'FFT'), /FFT at op 0 \([^)]+\) and 2 more of the kind, at ops 2, 3, RFFT/)
   const nine = message(...Array.from({ length: 9 }, (_, i) => `OP${i}`))
-  assert.match(nine, /OP7 at op 7 \([^)]+\) and 1 more;/)
+  assert.match(nine, /OP7 at op 7 \([^)]+\) and 1 more kinds \(9 ops in all\);/)
   assert.not.match(nine, /OP8/)
   assert.not.match(message(...Array.from({ length: 8 }, (_, i) => `OP${i}`)), /more/)
   for (const [name, what, hint] of [
@@ -953,8 +954,38 @@ test('what cannot run is named: all of it, up to eight, or by the tool that put 
     const said = message('FFT', name, name)
     assert.match(said, what)
     assert.match(said, hint)
-    assert.match(said, `got ${name};`)
+    assert.match(said, /cannot run FFT at op 0 /)
+    assert.match(said, `${name} at op 1 `)
+    assert.match(said, /see OPERATORS.md/)
   }
+})
+
+test('ops behind one that cannot run are looked at, too; a single fault keeps its own error', () => {
+  const b = new GraphBuilder(1)
+  const x = b.input([1, 4, 4, 8])
+  const refused = b.tensor([1, 4, 4, 8], 'int8', 0.05, 3)
+  b.graph.ops.push({ type: 'UNSUPPORTED', inputs: [x], outputs: [refused], attrs: { name: 'FFT' } } as never)
+  const logistic = (from: number, name: string): number => {
+    const y = b.tensor([1, 4, 4, 8], 'int8', 0.05, 3)
+    b.graph.tensors[y] = { ...b.graph.tensors[y]!, name }
+    b.graph.ops.push({ type: 'LOGISTIC', inputs: [from], outputs: [y], attrs: {} } as never)
+    return y
+  }
+  const square = b.tensor([1, 4, 4, 8], 'int8', 0.05, 3)
+  b.graph.ops.push({ type: 'SQUARE', inputs: [refused], outputs: [square], attrs: {} } as never)
+  const beside = logistic(x, 'beside')
+  const graph = b.done(square, beside)
+  const error = refusal(() => lowerModel(graph, { variant: 'simd', plan: 'speed' }))
+  assert.is(error.code, 'lower/unsupported-op')
+  for (const said of [
+    /FFT at op 0 /,
+    /SQUARE at op 1 /,
+    /LOGISTIC at op 2 \(tensor "beside": output scale must be 1.256/,
+  ]) {
+    assert.match(error.message, said)
+  }
+  const alone = { ...graph, ops: graph.ops.slice(2), outputs: [beside] }
+  assert.is(refusal(() => lowerModel(alone, { variant: 'simd', plan: 'speed' })).code, 'lower/quantization')
 })
 
 // Slices ----------------------------------------------------------------------

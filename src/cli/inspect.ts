@@ -4,6 +4,7 @@ import { decodeImage } from '../image/decode.ts'
 import { type AssumedPreprocess, defaultPreprocess, describePreprocess } from '../image/defaults.ts'
 import { preprocess } from '../image/preprocess.ts'
 import { quantizeCommand } from '../float-model.ts'
+import { curesOf } from '../lower/blockers.ts'
 import { taskOf } from '../task.ts'
 import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { type Head, taskOfHead } from '../vision/head.ts'
@@ -162,7 +163,15 @@ function human(name: string, report: ModelReport, why: string): string {
     parts.push(
       '',
       `Thimble can't run this model: ${report.unsupported.length} of ${report.ops.length} ops are unsupported`,
-      table(report.unsupported.map((u) => [`  ${u.index}`, printable(u.op), printable(u.reason)])),
+      table(
+        report.unsupported.map((u) => [
+          `  ${u.index}`,
+          printable(u.op),
+          cut(printable(u.tensor ?? ''), 30),
+          printable(u.reason),
+        ]),
+      ),
+      `  ${curesOf(report.unsupported)}`,
     )
   }
   return parts.join('\n') + '\n'

@@ -4,7 +4,9 @@
  */
 
 import { isFolded } from '../fold/index.ts'
-import { tensorBytes, type Graph, type OpType } from '../graph.ts'
+import { ThimbleError } from '../errors.ts'
+import { tensorBytes, type Graph, type Op, type OpType } from '../graph.ts'
+import { blockerOf, noRule, type Blocker } from './blockers.ts'
 import { lowerLstm, lowerSvdf } from './recurrent.ts'
 import { lowerAssignVariable, lowerReadVariable, resetSteps } from './state.ts'
 import { lowerBinary } from './binary.ts'
@@ -216,7 +218,7 @@ export interface Lowered {
   outputs: Port[]
   /** What brings state back to what it begins with. */
   reset: Step[]
-  unsupported: { index: number; op: string; reason: string }[]
+  unsupported: Blocker[]
 }
 
 /** int8 and uint8 of the same real values differ in the top bit only. */
@@ -273,36 +275,92 @@ function lowerOutputs(cx: Context): Port[] {
   })
 }
 
+/** Lowers one op. Errors: `Unsupported` for what Thimble does not run. */
+function lowerOp(cx: Context): void {
+  const { op } = cx
+  const rule = RULES[op.type]
+  if (!rule) throw new Unsupported(noRule())
+  const empty = op.outputs.find((o) => cx.graph.tensors[o]!.shape.includes(0))
+  if (empty !== undefined) throw new Unsupported(`its result ${cx.graph.tensors[empty]!.name} is empty`)
+  ;(ruleOf16(cx) ?? rule)(cx)
+}
+
+/** What lowering an op threw that speaks of the op. Throws all else. */
+function faultOf(error: unknown): Error {
+  if (error instanceof Unsupported) return error
+  if (error instanceof ThimbleError && error.code.startsWith('lower/') && error.code !== 'lower/internal') return error
+  throw error
+}
+
+/** Lowers ops one by one and keeps what stops any of them. */
+class Survey {
+  readonly blockers: Blocker[] = []
+  private readonly faults: Error[] = []
+  /** Tensors that nothing computes: stand-ins where their shape is known. */
+  private readonly missing = new Set<number>()
+  private readonly cx: Context
+
+  constructor(cx: Context) {
+    this.cx = cx
+  }
+
+  /** Behind a blocker only what is wrong with an op itself counts, not what follows from a guess of its operands. */
+  take(index: number): void {
+    const { cx } = this
+    cx.opIndex = index
+    const { op } = cx
+    const behind = this.missing.size > 0 && op.inputs.some((i) => this.missing.has(i))
+    // What folds is only left because of the ops in front of it.
+    const folds = behind && op.type !== 'UNSUPPORTED' && !RULES[op.type]
+    try {
+      if (!folds && (!behind || op.inputs.every((i) => i < 0 || this.isKnown(i)))) lowerOp(cx)
+      else this.standIn(op)
+    } catch (error) {
+      if (!behind || error instanceof Unsupported) {
+        const fault = faultOf(error)
+        this.faults.push(fault)
+        this.blockers.push(blockerOf(cx.graph, { op, index }, fault))
+      }
+      this.standIn(op)
+    }
+    if (behind) for (const o of op.outputs) this.missing.add(o)
+  }
+
+  private isKnown(tensor: number): boolean {
+    const { cx } = this
+    return !this.missing.has(tensor) || cx.values.has(tensor) || cx.tabular.has(tensor)
+  }
+
+  private standIn(op: Op): void {
+    for (const o of op.outputs) {
+      const t = this.cx.graph.tensors[o]!
+      this.missing.add(o)
+      if (t.dtype !== 'string' && t.shape.length > 0 && !t.shape.includes(0) && !this.cx.values.has(o)) {
+        this.cx.values.set(o, this.cx.temporary(t))
+      }
+    }
+  }
+
+  /** A single fault that has an error of its own is thrown as that. */
+  finish(): Blocker[] {
+    const [only, ...more] = this.faults
+    if (more.length === 0 && only instanceof ThimbleError) throw only
+    return this.blockers
+  }
+}
+
 /**
- * Lowers a whole settled graph (fold/index.ts). Ops without a rule are collected in `unsupported`; anything else wrong
- * is thrown.
+ * Lowers a whole settled graph (fold/index.ts). All ops that can't run are collected in `unsupported`; a single fault
+ * that is no matter of Thimble's ops, and anything else wrong, is thrown.
  */
 export function lower(graph: Graph, options: LowerOptions): Lowered {
   const cx = new Context(graph, options)
-  const unsupported: Lowered['unsupported'] = []
-  const opaque = new Set<number>()
   const inputs = lowerInputs(cx)
-  graph.ops.forEach((op, index) => {
-    if (isFolded(graph, index)) return
-    cx.opIndex = index
-    const rule = RULES[op.type]
-    const name = op.type === 'UNSUPPORTED' ? op.attrs.name : op.type
-    const blocked = opaque.size > 0 && op.inputs.some((i) => opaque.has(i))
-    try {
-      // What folds is only left because of the ops in front of it.
-      if (!rule && (!blocked || op.type === 'UNSUPPORTED')) throw new Unsupported('no such operator in Thimble')
-      const empty = op.outputs.find((o) => graph.tensors[o]!.shape.includes(0))
-      if (empty !== undefined && op.type !== 'UNSUPPORTED') {
-        throw new Unsupported(`its result ${graph.tensors[empty]!.name} is empty`)
-      }
-      if (rule && !blocked) (ruleOf16(cx) ?? rule)(cx)
-      else for (const o of op.outputs) opaque.add(o)
-    } catch (error) {
-      if (!(error instanceof Unsupported)) throw error
-      unsupported.push({ index, op: name, reason: error.message })
-      for (const o of op.outputs) opaque.add(o)
-    }
+  const survey = new Survey(cx)
+  graph.ops.forEach((_, index) => {
+    if (!isFolded(graph, index)) survey.take(index)
   })
+  const unsupported = survey.finish()
   if (unsupported.length) return { steps: [], buffers: [], inputs: [], outputs: [], reset: [], unsupported }
   const outputs = lowerOutputs(cx)
   const steps = withoutUnread(cx.steps, [...outputs.map((p) => p.buffer), ...cx.buffers.all.filter((b) => b.state)])

@@ -6,6 +6,7 @@ import { ThimbleError } from '../errors.ts'
 import { ABI_VERSION } from '../generated/layout.ts'
 import type { Graph } from '../graph.ts'
 import { settle } from '../fold/index.ts'
+import { refuseBlockers } from '../lower/blockers.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Convolution } from '../lower/context.ts'
 import type { Buffer, Recipe, Step } from '../lower/program.ts'
@@ -125,51 +126,6 @@ export function ports(list: readonly Port[]): ProgramPort[] {
   return list.map((p) => ({ tensorIndex: p.tensorIndex, address: p.buffer.address, bytes: p.bytes }))
 }
 
-/**
- * Ops that a compiler for other hardware, TensorFlow's own runtime or an export leaves in a file, and what to do about
- * them.
- */
-const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
-  [
-    /^CUSTOM edgetpu-custom-op/,
-    'the model is compiled for the Edge TPU',
-    'give the .tflite that went into edgetpu_compiler',
-  ],
-  [/^CUSTOM ethos-u/, 'the model is compiled by Vela for the Arm Ethos-U', 'give the .tflite that went into vela'],
-  [
-    /^CUSTOM Flex/,
-    'the model holds ops of TensorFlow itself (Flex)',
-    'convert it with TFLITE_BUILTINS_INT8 as the only supported ops',
-  ],
-  [
-    /^(WHILE|IF)$/,
-    'the model holds control flow',
-    'export it without: unroll=True in Keras for recurrent layers, or a fixed number of steps',
-  ],
-  [
-    /^(UNIQUE|WHERE|NON_MAX_SUPPRESSION_V4|NON_MAX_SUPPRESSION_V5)$/,
-    'the model has results whose size depends on the input',
-    'export it without its post-processing: detect finds boxes in the raw outputs of common heads',
-  ],
-]
-
-/** Throws `lower/unsupported-op` naming every op that Thimble can't run. */
-function refuseUnsupported(unsupported: Lowered['unsupported']): void {
-  if (!unsupported.length) return
-  for (const [pattern, what, hint] of FOREIGN) {
-    const names = [...new Set(unsupported.map((u) => u.op).filter((op) => pattern.test(op)))]
-    if (names.length) throw new ThimbleError('lower/unsupported-op', what, { got: names.slice(0, 8).join(', '), hint })
-  }
-  const first = unsupported
-    .slice(0, 8)
-    .map((u) => `${u.op} at op ${u.index} (${u.reason})`)
-    .join(', ')
-  const more = unsupported.length > 8 ? ` and ${unsupported.length - 8} more` : ''
-  throw new ThimbleError('lower/unsupported-op', `cannot run ${first}${more}`, {
-    hint: 'see OPERATORS.md for what is supported',
-  })
-}
-
 /** Errors: `lower/…`. */
 export function lowerModel(graph: Graph, options: Omit<CompileOptions, 'threads' | 'base'>): Lowered {
   refuseFloat(graph)
@@ -178,7 +134,7 @@ export function lowerModel(graph: Graph, options: Omit<CompileOptions, 'threads'
   const settled = settle(graph)
   stages.begin?.('lower')
   const lowered = lower(settled, { variant, kernels, compact: plan === 'size', convolution })
-  refuseUnsupported(lowered.unsupported)
+  refuseBlockers(lowered.unsupported)
   return lowered
 }
 

@@ -4,6 +4,7 @@ import { floatBlockers } from '../float/execute.ts'
 import { realValues } from '../float/values.ts'
 import { settle } from '../fold/index.ts'
 import { elements, type Graph, type Tensor, tensorBytes } from '../graph.ts'
+import { blockerText } from '../lower/blockers.ts'
 import { lower } from '../lower/index.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'
 import type { TensorStats } from './observe.ts'
@@ -57,9 +58,7 @@ function outline(graph: Graph, scheme: Scheme): Graph {
  * Ops that a quantized graph can't run, each as `OP at op N (reason)`. Errors: those of `settle` for impossible shapes.
  */
 export const runBlockers = (graph: Graph): string[] =>
-  lower(settle(graph), { variant: 'simd', kernels: 'generic', compact: false }).unsupported.map(
-    ({ op, index, reason }) => `${op} at op ${index} (${reason})`,
-  )
+  lower(settle(graph), { variant: 'simd', kernels: 'generic', compact: false }).unsupported.map(blockerText)
 
 /** CAST takes stored numbers as they are: between real numbers, which become those on a grid, and others it lies. */
 const wrongCasts = (graph: Graph): string[] =>

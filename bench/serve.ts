@@ -1,28 +1,35 @@
 /**
- * `thimble serve` under load, on this machine, loopback: `npm run bench -- --serve [--model NAME]`. A minute or two.
+ * `thimble serve` under load, on this machine, loopback: `npm run bench -- --serve [--model NAME]`. Two minutes or so.
  *
- *   latency     one request after the other
- *   throughput  as many as the threads take, one thread and all
- *   at 80 %     requests sent at that share of the throughput whether answered or not, evenly and at random (Poisson)
+ *   latency     one request after the other, and what of it is not decoding, preprocessing and inference
+ *   throughput  as many as the threads take, one thread and all, in turns
+ *   ceiling     the same photo in one process without a server, and in as many as there are processors at once
+ *   at 80 %     requests sent at that share of the throughput whether answered or not, evenly and at random (Poisson);
+ *               beside it a queue before servers that need the mean time exactly: what no scheduler can better
  *   20,000      requests of a tiny network: how many are not 200, and what they do to memory
  *
- * The client is this process and shares the processors with the server.
+ * The client is a process of its own (serve-load.ts) and shares the processors with the server.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
+import { type ChildProcess, fork, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { Agent, request } from 'node:http'
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { describe, processor } from '../src/cli/processor.ts'
-import { random } from '../src/quantize/augment.ts'
-import { quantile } from '../src/cli/stats.ts'
+import { openModel } from '../src/cli/shipped.ts'
+import { median, quantile } from '../src/cli/stats.ts'
+import { arrivals, type Done, requestBytes, type Work } from './serve-load.ts'
 
 const COMMAND = fileURLToPath(new URL('../dist/cli.js', import.meta.url))
+const LOAD = fileURLToPath(new URL('./serve-load.ts', import.meta.url))
 const PHOTO = readFileSync(fileURLToPath(new URL('../weights/samples/cat.jpg', import.meta.url)))
+const PHOTO_REQUEST = requestBytes('/classify?model=main', PHOTO, { 'content-type': 'image/jpeg' })
 const TINY = 'face_landmarks_68_tiny_112'
 const MANY = 20_000
 const PHASE_MS = 10_000
+/** One thread and all take turns so often. */
+const ROUNDS = 4
+const SEED = 1
 
 interface Server {
   port: number
@@ -47,56 +54,75 @@ async function stop(server: Server): Promise<void> {
   await once(server.process, 'close')
 }
 
-interface Ask {
-  path: string
-  body: Uint8Array
-  headers: Record<string, string>
+/** A process that does what it is told. */
+class Loader {
+  private readonly child = fork(LOAD, { serialization: 'advanced' })
+
+  async do(work: Work): Promise<Done> {
+    this.child.send(work)
+    const [result] = (await once(this.child, 'message')) as [Done]
+    return result
+  }
+
+  end(): void {
+    this.child.disconnect()
+  }
 }
 
-const agent = new Agent({ keepAlive: true, maxSockets: 256 })
+/** Milliseconds that the thread which listens has had of the processor; undefined where the system does not say. */
+function listenerMs({ process: { pid } }: Server): number | undefined {
+  try {
+    const fields = readFileSync(`/proc/${pid}/task/${pid}/stat`, 'latin1').replace(/.*\) /, '').split(' ')
+    return 10 * (Number(fields[11]) + Number(fields[12]))
+  } catch {
+    return undefined
+  }
+}
 
-/** One request: its status and milliseconds. */
-function ask({ port }: Server, { path, body, headers }: Ask): Promise<{ status: number; ms: number }> {
-  const from = performance.now()
-  return new Promise((resolve) => {
-    const sent = request(
-      { port, host: '127.0.0.1', agent, method: 'POST', path, headers: { ...headers, 'content-length': body.length } },
-      (answer) => {
-        answer.resume()
-        answer.on('end', () => resolve({ status: answer.statusCode!, ms: performance.now() - from }))
-      },
-    )
-    sent.on('error', () => resolve({ status: 0, ms: performance.now() - from }))
-    sent.end(body)
+const perSecond = ({ times, ms }: Done): number => (1000 * times.length) / ms
+
+/** Requests a second with four under way a thread; the client's and the listening thread's milliseconds a request. */
+async function throughput(
+  server: Server,
+  client: Loader,
+  threads: number,
+): Promise<{ rate: number; clientMs: number; listenMs: number | undefined }> {
+  const before = listenerMs(server)
+  const result = await client.do({
+    kind: 'closed',
+    port: server.port,
+    request: PHOTO_REQUEST,
+    together: 4 * threads,
+    ms: PHASE_MS / 2,
   })
+  const after = listenerMs(server)
+  const n = result.times.length
+  const listenMs = before === undefined || after === undefined ? undefined : (after - before) / n
+  return { rate: perSecond(result), clientMs: result.processorMs / n, listenMs }
 }
 
-/** Requests a second with `together` of them under way. */
-async function throughput(server: Server, what: Ask, together: number): Promise<number> {
-  const until = performance.now() + PHASE_MS / 2
-  const from = performance.now()
-  let done = 0
-  const client = async (): Promise<void> => {
-    while (performance.now() < until) {
-      if ((await ask(server, what)).status === 200) done++
-    }
+/** Photos a second of one process in a loop, and of as many as there are processors. */
+async function ceiling(model: string, cores: number): Promise<{ one: number; all: number }> {
+  const loaders = Array.from({ length: cores }, () => new Loader())
+  const { path } = openModel(model)
+  const loop = async (loader: Loader): Promise<number> => {
+    const { times } = await loader.do({ kind: 'loop', model: path, photo: PHOTO, ms: PHASE_MS / 2, warmup: 50 })
+    return (1000 * times.length) / times.reduce((a, b) => a + b, 0)
   }
-  await Promise.all(Array.from({ length: together }, client))
-  return (1000 * done) / (performance.now() - from)
+  const one = await loop(loaders[0]!)
+  const all = (await Promise.all(loaders.map(loop))).reduce((a, b) => a + b, 0)
+  for (const loader of loaders) loader.end()
+  return { one, all }
 }
 
-/** Milliseconds of requests sent `rate` a second, `gap` giving the share of the mean pause before each. */
-async function paced(server: Server, what: Ask, { rate, gap }: { rate: number; gap: () => number }): Promise<number[]> {
-  const answers: Promise<{ status: number; ms: number }>[] = []
-  const end = performance.now() + PHASE_MS
-  for (let due = performance.now(); due < end; due += (1000 / rate) * gap()) {
-    const wait = due - performance.now()
-    if (wait > 0) await new Promise((resolve) => setTimeout(resolve, wait))
-    // What waits because this process was late counts as the server's time.
-    const late = Math.max(0, performance.now() - due)
-    answers.push(ask(server, what).then((a) => ({ ...a, ms: a.ms + late })))
-  }
-  return (await Promise.all(answers)).map(({ ms }) => ms)
+/** Milliseconds from arrival to answer where `servers` take one after the other and need `serviceMs` each. */
+export function queueing(due: readonly number[], serviceMs: number, servers: number): number[] {
+  const free = new Array<number>(servers).fill(0)
+  return due.map((at) => {
+    const first = free.indexOf(Math.min(...free))
+    free[first] = Math.max(at, free[first]!) + serviceMs
+    return free[first] - at
+  })
 }
 
 async function residentBytes({ port }: Server): Promise<number> {
@@ -105,7 +131,7 @@ async function residentBytes({ port }: Server): Promise<number> {
 }
 
 /** The tiny network by the Open Inference Protocol. */
-async function tinyAsk({ port }: Server): Promise<Ask> {
+async function tinyRequest({ port }: Server): Promise<Uint8Array> {
   const about = (await (await fetch(`http://127.0.0.1:${port}/v2/models/tiny`)).json()) as {
     inputs: { shape: number[]; datatype: string }[]
   }
@@ -118,70 +144,85 @@ async function tinyAsk({ port }: Server): Promise<Ask> {
       parameters: { binary_data_output: true },
     }),
   )
-  return {
-    path: '/v2/models/tiny/infer',
-    body: Buffer.concat([header, data]),
-    headers: { 'inference-header-content-length': String(header.length) },
-  }
+  return requestBytes('/v2/models/tiny/infer', Buffer.concat([header, data]), {
+    'inference-header-content-length': String(header.length),
+  })
 }
 
-/** Errors and memory of many requests. */
-async function many(server: Server): Promise<{ wrong: number; seconds: number; memory: number[] }> {
-  const what = await tinyAsk(server)
-  const memory: number[] = []
-  let [sent, wrong] = [0, 0]
-  const from = performance.now()
-  const client = async (): Promise<void> => {
-    while (sent < MANY) {
-      if (sent++ % (MANY / 4) === 0) memory.push(await residentBytes(server))
-      if ((await ask(server, what)).status !== 200) wrong++
-    }
+/** Errors and memory of many requests, a quarter of them at a time. */
+async function many(server: Server, client: Loader): Promise<string> {
+  const work = { kind: 'closed', port: server.port, request: await tinyRequest(server), together: 8 } as const
+  const memory = [await residentBytes(server)]
+  let [wrong, ms] = [0, 0]
+  for (let quarter = 0; quarter < 4; quarter++) {
+    const result = await client.do({ ...work, ms: 600_000, count: MANY / 4 })
+    wrong += result.wrong + MANY / 4 - result.times.length
+    ms += result.ms
+    memory.push(await residentBytes(server))
   }
-  await Promise.all(Array.from({ length: 8 }, client))
-  memory.push(await residentBytes(server))
-  return { wrong, seconds: (performance.now() - from) / 1000, memory }
+  const megabytes = memory.map((b) => (b / 1e6).toFixed(0)).join(', ')
+  return `${MANY} requests of ${TINY}: ${wrong} not answered with 200, ${(ms / 1000).toFixed(0)} s; memory ${megabytes} MB`
+}
+
+/** Requests at a rate, and what a queue of as many servers would have made of the same arrivals. */
+async function paced(
+  server: Server,
+  client: Loader,
+  { rate, latency, cores }: Record<'rate' | 'latency' | 'cores', number>,
+): Promise<void> {
+  for (const [name, seed] of [
+    ['evenly', undefined],
+    ['at random', SEED],
+  ] as const) {
+    const when = { rate: 0.8 * rate, ms: PHASE_MS, ...(seed === undefined ? {} : { seed }) }
+    const { times } = await client.do({ kind: 'paced', port: server.port, request: PHOTO_REQUEST, ...when })
+    const [p99, least] = [times, queueing(arrivals(when), (1000 * cores) / rate, cores)].map((t) => quantile(t, 0.99))
+    console.log(
+      `80 % of it, sent ${name}: ${times.length} requests, median ${median(times).toFixed(1)} ms, p99 ${p99!.toFixed(1)} ms, ` +
+        `${(p99! / latency).toFixed(2)} times the latency (a queue before ${cores} servers that take ${((1000 * cores) / rate).toFixed(1)} ms each: ${least!.toFixed(1)} ms)`,
+    )
+  }
 }
 
 /** Measures and prints. */
 export async function benchServe(model: string): Promise<void> {
   const cores = availableParallelism()
-  const photo: Ask = { path: '/classify?model=main', body: PHOTO, headers: { 'content-type': 'image/jpeg' } }
   console.log(
     `${describe(processor())}; Node ${process.version}; ${model}, ${PHOTO.length} bytes of JPEG; ${cores} threads`,
   )
-  const one = await start(model, 1)
-  for (let i = 0; i < 50; i++) await ask(one, photo)
-  const single = await throughput(one, photo, 4)
-  await stop(one)
-  const server = await start(model, cores)
+  const client = new Loader()
+  const servers = [await start(model, 1), await start(model, cores)] as const
+  const [one, all] = servers
+  const warm = { kind: 'closed', request: PHOTO_REQUEST, together: cores, ms: 60_000 } as const
   try {
-    for (let i = 0; i < 50 * cores; i++) await ask(server, photo)
-    await throughput(server, photo, 2 * cores)
-    const alone: number[] = []
-    for (let i = 0; i < 200; i++) alone.push((await ask(server, photo)).ms)
-    const latency = quantile(alone, 0.5)
-    console.log(`one after the other: median ${latency.toFixed(1)} ms, p99 ${quantile(alone, 0.99).toFixed(1)} ms`)
-    const all = await throughput(server, photo, 4 * cores)
+    for (const { port } of servers) await client.do({ ...warm, port, count: 80 * cores })
+    const alone = await client.do({ ...warm, port: all.port, together: 1, count: 200 })
+    const latency = median(alone.times)
+    const beside = median(alone.times.map((ms, i) => ms - alone.inner[i]!))
     console.log(
-      `throughput: ${all.toFixed(1)} a second, one thread ${single.toFixed(1)}: ${(all / single).toFixed(2)} times`,
+      `one after the other: median ${latency.toFixed(1)} ms, of which ${beside.toFixed(2)} are not the answer's own; p99 ${quantile(alone.times, 0.99).toFixed(1)} ms`,
     )
-    const next = random(1)
-    for (const [name, gap] of [
-      ['evenly', () => 1],
-      ['at random', () => -Math.log(1 - next())],
-    ] as const) {
-      const times = await paced(server, photo, { rate: 0.8 * all, gap })
-      const p99 = quantile(times, 0.99)
-      console.log(
-        `80 % of it, sent ${name}: ${times.length} requests, median ${quantile(times, 0.5).toFixed(1)} ms, p99 ${p99.toFixed(1)} ms, ${(p99 / latency).toFixed(2)} times the latency`,
-      )
+    const [singles, alls] = [[], []] as [number[], Awaited<ReturnType<typeof throughput>>[]]
+    for (let round = 0; round < ROUNDS; round++) {
+      singles.push((await throughput(one, client, 1)).rate)
+      alls.push(await throughput(all, client, cores))
     }
-    const { wrong, seconds, memory } = await many(server)
+    const rate = median(alls.map((a) => a.rate))
+    const gain = median(alls.map((a, i) => a.rate / singles[i]!))
+    const listen = alls.flatMap((a) => a.listenMs ?? [])
     console.log(
-      `${MANY} requests of ${TINY}: ${wrong} not answered with 200, ${seconds.toFixed(0)} s; memory ${memory.map((b) => (b / 1e6).toFixed(0)).join(', ')} MB`,
+      `throughput: ${rate.toFixed(1)} a second, one thread ${median(singles).toFixed(1)}: ${gain.toFixed(2)} times (medians of ${ROUNDS} turns); ` +
+        `a request costs the client ${median(alls.map((a) => a.clientMs)).toFixed(2)} ms` +
+        (listen.length ? `, the thread that listens ${median(listen).toFixed(2)} ms` : ''),
     )
+    const free = await ceiling(model, cores)
+    console.log(
+      `without a server: ${free.one.toFixed(1)} a second in one process, ${free.all.toFixed(1)} in ${cores}: ${(free.all / free.one).toFixed(2)} times`,
+    )
+    await paced(all, client, { rate, latency, cores })
+    console.log(await many(all, client))
   } finally {
-    await stop(server)
-    agent.destroy()
+    for (const server of servers) await stop(server)
+    client.end()
   }
 }

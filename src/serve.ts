@@ -4,6 +4,7 @@
  */
 export { createApp, type AppOptions, type Gauges, type HttpApp, type LogEntry, type PageFile } from './serve/app.ts'
 export type { BodyLimits } from './serve/bodies.ts'
+export type { BodyReader, Incoming, Outgoing } from './serve/exchange.ts'
 export { answersOf, type HereOptions } from './serve/here.ts'
 export { describeAll } from './serve/questions.ts'
 export type {

@@ -7,6 +7,7 @@ import type { HostRequest, HostResponse } from '../host.ts'
 import { checkValue, having } from '../options.ts'
 import { Bodies, type BodyLimits } from './bodies.ts'
 import { deepstack } from './deepstack.ts'
+import type { Incoming, Outgoing } from './exchange.ts'
 import { openInference } from './inference-routes.ts'
 import { Metrics } from './metrics.ts'
 import { mediaType, numberIn, pictureOf } from './picture.ts'
@@ -61,6 +62,8 @@ export interface AppOptions {
 /** The application. */
 export interface HttpApp {
   fetch(request: HostRequest): Promise<HostResponse>
+  /** The same for a host whose requests are not fetch's. */
+  answer(request: Incoming): Promise<Outgoing>
   /** From here on new work is refused, and readiness denied. */
   stop(): void
 }
@@ -70,11 +73,11 @@ const SAFE = { 'x-content-type-options': 'nosniff' }
 const SCORE = { least: 0, most: 1 }
 const TOP = { least: 1, most: 10_000, whole: true }
 
-const json = (value: unknown, status = 200, headers: Record<string, string> = {}): Response =>
-  new Response(JSON.stringify(value), {
-    status,
-    headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', ...SAFE, ...headers },
-  })
+const json = (value: unknown, status = 200, headers: Record<string, string> = {}): Outgoing => ({
+  status,
+  headers: { 'content-type': 'application/json; charset=utf-8', 'cache-control': 'no-store', ...SAFE, ...headers },
+  body: JSON.stringify(value),
+})
 
 /** Compares without telling by the time where texts differ. */
 function sameText(a: string, b: string): boolean {
@@ -83,11 +86,20 @@ function sameText(a: string, b: string): boolean {
 }
 
 /** The key that a request gives before its body; undefined where it gives none. */
-const givenKey = (request: Request, url: URL): string | undefined =>
+const givenKey = (request: Incoming, url: URL): string | undefined =>
   /^Bearer (.*)$/i.exec(request.headers.get('authorization') ?? '')?.[1] ??
   request.headers.get('x-api-key') ??
   url.searchParams.get('api_key') ??
   undefined
+
+/** What a request asks for; undefined where that is no address. */
+function addressOf(request: Incoming): URL | undefined {
+  try {
+    return new URL(request.url)
+  } catch {
+    return undefined
+  }
+}
 
 /** A detector of faces and nothing else. */
 const findsFaces = ({ task, labels }: Description): boolean =>
@@ -115,7 +127,11 @@ export function createApp(options: AppOptions): HttpApp {
   const app = new Application(options)
   return {
     stop: () => app.stop(),
-    fetch: (request) => app.fetch(request),
+    answer: (request) => app.answer(request),
+    fetch: async (request) => {
+      const { status, headers, body } = await app.answer(request)
+      return new Response(body as BodyInit | null, { status, headers })
+    },
   }
 }
 
@@ -136,21 +152,22 @@ class Application {
   }
 
   /** Any request, answered, counted and logged. */
-  async fetch(request: Request): Promise<Response> {
+  async answer(request: Incoming): Promise<Outgoing> {
     const { cors = false, log } = this.options
     const start = performance.now()
-    const url = new URL(request.url)
-    const path = url.pathname.replace(/(.)\/$/, '$1')
-    let response: Response
+    const url = addressOf(request)
+    const path = url?.pathname.replace(/(.)\/$/, '$1') ?? ''
+    let response: Outgoing
     let error: string | undefined
     try {
+      if (!url) throw new Refusal(400, 'url', 'the address is damaged')
       response = cors && request.method === 'OPTIONS' ? preflight() : await this.route(request, url, path)
     } catch (thrown) {
       const refusal = refusalOf(thrown)
       error = refusal.status === 500 && thrown instanceof Error ? thrown.message : refusal.message
       response = refused(refusal, path)
     }
-    if (cors) response.headers.set('access-control-allow-origin', '*')
+    if (cors) response.headers['access-control-allow-origin'] = '*'
     const ms = performance.now() - start
     this.metrics.count(routeOf(path), response.status, ms / 1000)
     log?.({
@@ -163,7 +180,7 @@ class Application {
     return response
   }
 
-  private async route(request: Request, url: URL, path: string): Promise<Response> {
+  private async route(request: Incoming, url: URL, path: string): Promise<Outgoing> {
     if (path.startsWith('/v1/')) return this.deepstack(request, url, path)
     if (path === '/v2' || path.startsWith('/v2/')) return this.protocol(request, url, path)
     const task = TASKS.find((t) => path === `/${t}`)
@@ -178,23 +195,22 @@ class Application {
     if (path === '/metrics') {
       allow(request, 'GET', 'HEAD')
       this.checkKey(givenKey(request, url))
-      return new Response(this.metrics.text(this.gauges()), {
-        headers: { ...SAFE, 'content-type': 'text/plain; version=0.0.4; charset=utf-8' },
-      })
+      const headers = { ...SAFE, 'content-type': 'text/plain; version=0.0.4; charset=utf-8' }
+      return { status: 200, headers, body: this.metrics.text(this.gauges()) }
     }
     const page = this.page(path)
     allow(request, 'GET', 'HEAD')
     return page
   }
 
-  private async task(request: Request, url: URL, task: TaskName): Promise<Response> {
+  private async task(request: Incoming, url: URL, task: TaskName): Promise<Outgoing> {
     const { models } = this.options
     const { model, width, height, fields, timings } = await this.ask(request, url, { task })
     const name = [...models].find(([, m]) => m.model === model)?.[0] ?? model
     return json({ model: name, ...(width === undefined ? {} : { width, height }), ...fields, timings })
   }
 
-  private async deepstack(request: Request, url: URL, path: string): Promise<Response> {
+  private async deepstack(request: Incoming, url: URL, path: string): Promise<Outgoing> {
     const { models, version } = this.options
     return json(
       await deepstack(request, path, {
@@ -207,7 +223,7 @@ class Application {
     )
   }
 
-  private async protocol(request: Request, url: URL, path: string): Promise<Response> {
+  private async protocol(request: Incoming, url: URL, path: string): Promise<Outgoing> {
     const { answers, models, version } = this.options
     const {
       status = 200,
@@ -223,18 +239,18 @@ class Application {
       infer: (model, inputs) => answers.answer({ model, inputs }),
     })
     if (headers === undefined) return json(body, status)
-    return new Response(body as BodyInit, { status, headers: { ...SAFE, ...headers } })
+    return { status, headers: { ...SAFE, ...headers }, body: body as Uint8Array }
   }
 
   /** Errors: 404 where there is no such page either. */
-  private page(path: string): Response {
+  private page(path: string): Outgoing {
     const file = this.options.page?.(path === '/' ? 'index.html' : path.slice(1))
-    if (file) return new Response(file.body as BodyInit, { headers: { ...SAFE, ...file.headers } })
+    if (file) return { status: 200, headers: { ...SAFE, ...file.headers }, body: file.body }
     const tasks = TASKS.map((t) => `/${t}`).join(', ')
     throw new Refusal(404, 'not-found', `there is POST ${tasks}, /v1/vision/…, /v2, GET /healthz, /metrics`)
   }
 
-  private health(): Response {
+  private health(): Outgoing {
     const { apiKey, models } = this.options
     const about = [...models].map(([name, { about }]) => {
       const { task, inputs, labels, variant, memoryBytes } = about
@@ -275,7 +291,7 @@ class Application {
     return this.bodies.admit(work)
   }
 
-  private ask(request: Request, url: URL, { task, least, named }: Wanted): Promise<PictureAnswer> {
+  private ask(request: Incoming, url: URL, { task, least, named }: Wanted): Promise<PictureAnswer> {
     return this.admitted(async () => {
       // A form may hold the key: only that is read before it is known.
       const early = givenKey(request, url)
@@ -310,7 +326,7 @@ interface Wanted {
 }
 
 /** The error as the clients of a route read it. */
-function refused({ status, code, message, headers }: Refusal, path: string): Response {
+function refused({ status, code, message, headers }: Refusal, path: string): Outgoing {
   if (path.startsWith('/v1/')) {
     // DeepStack's clients know one status for pictures that can't be taken.
     const known = code.startsWith('image/') ? 400 : status
@@ -321,14 +337,14 @@ function refused({ status, code, message, headers }: Refusal, path: string): Res
   return json({ error: { code, message } }, status, headers)
 }
 
-const preflight = (): Response =>
-  new Response(null, {
-    status: 204,
-    headers: {
-      'access-control-allow-methods': 'GET, POST',
-      'access-control-allow-headers': 'authorization, content-type, x-api-key, inference-header-content-length',
-    },
-  })
+const preflight = (): Outgoing => ({
+  status: 204,
+  headers: {
+    'access-control-allow-methods': 'GET, POST',
+    'access-control-allow-headers': 'authorization, content-type, x-api-key, inference-header-content-length',
+  },
+  body: null,
+})
 
 /** A path as one of few. */
 function routeOf(path: string): string {

@@ -1,5 +1,5 @@
 /** Bodies of requests: how many may be under way, how large they may be together and one by one, and how slow. */
-import type { HostRequest } from '../host.ts'
+import type { BodyReader, Incoming } from './exchange.ts'
 import { Refusal, RETRY } from './refusal.ts'
 
 /** Limits of what comes in. */
@@ -37,7 +37,7 @@ export class Bodies {
   }
 
   /** The whole body. Errors: 400, 408, 413, 415, 503. */
-  async read(request: HostRequest): Promise<Uint8Array> {
+  async read(request: Incoming): Promise<Uint8Array> {
     const { maxBytes } = this.limits
     if (Number(request.headers.get('content-length') ?? 0) > maxBytes) throw this.tooLarge()
     if ((request.headers.get('content-encoding') ?? 'identity') !== 'identity') {
@@ -53,7 +53,7 @@ export class Bodies {
     }
   }
 
-  private async readChunks(reader: ReadableStreamDefaultReader<Uint8Array>, chunks: Uint8Array[]): Promise<void> {
+  private async readChunks(reader: BodyReader, chunks: Uint8Array[]): Promise<void> {
     const { maxBytes, maxHeldBytes = Infinity, arriveMs = UPLOAD_MS } = this.limits
     let length = 0
     let late = false
@@ -66,7 +66,7 @@ export class Bodies {
       for (;;) {
         const { done, value } = await reader.read()
         if (late) throw new Refusal(408, 'body-slow', `the body took more than ${arriveMs / 1000} seconds to arrive`)
-        if (done) return
+        if (done || !value) return
         length += value.length
         this.held += value.length
         chunks.push(value)

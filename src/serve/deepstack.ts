@@ -1,4 +1,5 @@
 /** The routes of DeepStack and CodeProject.AI, which Blue Iris, Frigate, Agent DVR and Home Assistant call. */
+import type { Incoming } from './exchange.ts'
 import type { PictureAnswer, TaskName } from './questions.ts'
 import { allow, Refusal } from './refusal.ts'
 
@@ -53,7 +54,7 @@ function boxes({ timings }: PictureAnswer, list: readonly Scored[]): object {
 }
 
 /** Errors: 404 for a route that is none, and for faces of known people. */
-export async function deepstack(request: Request, path: string, host: DeepStackHost): Promise<object> {
+export async function deepstack(request: Incoming, path: string, host: DeepStackHost): Promise<object> {
   if (/^\/v1\/(server\/)?status\/(ping|version|list)$/.test(path)) {
     const { version, models } = host
     const [major = 0, minor = 0, patch = 0] = version.split('.').map(Number)

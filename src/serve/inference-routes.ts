@@ -1,5 +1,6 @@
 /** The routes of the Open Inference Protocol, version 2. */
 import type { TypedArray } from '../types.ts'
+import type { Incoming } from './exchange.ts'
 import { readInfer, tensorOf, writeInfer } from './inference.ts'
 import { namedModel, type NamedModel, type TensorAnswer } from './questions.ts'
 import { allow, Refusal } from './refusal.ts'
@@ -28,7 +29,7 @@ export interface ProtocolAnswer {
 const MODEL_ROUTE = /^\/v2\/models\/([^/]+)(?:\/versions\/([^/]+))?(?:\/(ready|infer))?$/
 
 /** Errors: 401, 404 for routes, models and versions that are none, 405, and those of the question. */
-export async function openInference(request: Request, path: string, host: InferenceHost): Promise<ProtocolAnswer> {
+export async function openInference(request: Incoming, path: string, host: InferenceHost): Promise<ProtocolAnswer> {
   const { models, ready, version } = host
   if (path === '/v2') return { body: { name: 'thimble', version, extensions: ['binary_tensor_data'] } }
   if (path === '/v2/health/live') return { body: { live: true } }
@@ -53,7 +54,7 @@ export async function openInference(request: Request, path: string, host: Infere
 
 /** Tensors in, tensors out, as JSON or behind it. */
 async function infer(
-  request: Request,
+  request: Incoming,
   host: InferenceHost,
   { name, model, about }: { name: string } & NamedModel,
 ): Promise<ProtocolAnswer> {

@@ -1,41 +1,67 @@
 /** The application on node:http. */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
 import type { HttpApp } from './app.ts'
+import type { BodyReader, Incoming } from './exchange.ts'
 
 const WITHOUT_BODY = ['GET', 'HEAD']
 
-/** A request as fetch knows it; undefined where it can't be one. */
-function requestOf(message: IncomingMessage): Request | undefined {
+/** The body of a message, as much at a time as is there. */
+class MessageReader implements BodyReader {
+  private readonly message: IncomingMessage
+  private cancelled = false
+  private wake = (): void => {}
+
+  constructor(message: IncomingMessage) {
+    this.message = message
+    const wake = (): void => this.wake()
+    for (const event of ['readable', 'end', 'close', 'error']) message.on(event, wake)
+  }
+
+  async read(): Promise<{ done: boolean; value?: Uint8Array }> {
+    const { message } = this
+    for (;;) {
+      if (this.cancelled) return { done: true }
+      const value = message.read() as Uint8Array | null
+      if (value) return { done: false, value }
+      if (message.complete) return { done: true }
+      if (message.destroyed) throw new Error('the connection ended')
+      await new Promise<void>((resolve) => (this.wake = resolve))
+    }
+  }
+
+  cancel(): Promise<void> {
+    this.cancelled = true
+    this.wake()
+    // Read by nobody: what still arrives is thrown away, until the server's own time for a request is over.
+    this.message.removeAllListeners('readable').resume()
+    return Promise.resolve()
+  }
+}
+
+/** A message as the application reads it. The host is the client's word: no route needs it. */
+function incoming(message: IncomingMessage): Incoming {
   const { method = 'GET', url = '/' } = message
-  try {
-    const headers = new Headers()
-    for (const [name, value] of Object.entries(message.headers)) headers.set(name, String(value))
-    const body = WITHOUT_BODY.includes(method) ? null : (Readable.toWeb(message) as unknown as BodyInit)
-    // The host is the client's word: no route needs it.
-    return new Request(new URL(`http://localhost${url.startsWith('/') ? url : `/${url}`}`), {
-      method,
-      headers,
-      body,
-      duplex: 'half',
-    } as RequestInit)
-  } catch {
-    return undefined
+  return {
+    method,
+    url: `http://localhost${url.startsWith('/') ? url : `/${url}`}`,
+    headers: {
+      get: (name) => {
+        const value = message.headers[name]
+        return value === undefined ? null : String(value)
+      },
+    },
+    body: WITHOUT_BODY.includes(method) ? null : { getReader: () => new MessageReader(message) },
   }
 }
 
 async function reply(app: HttpApp, message: IncomingMessage, out: ServerResponse): Promise<void> {
   message.on('error', () => {})
   out.on('error', () => {})
-  const request = requestOf(message)
-  if (!request) {
-    out.writeHead(400, { 'content-type': 'application/json' }).end('{"error":"the request is damaged"}')
-    return
-  }
-  const response = await app.fetch(request)
-  const body = Buffer.from(await response.arrayBuffer())
+  const { status, headers, body } = await app.answer(incoming(message))
   if (out.destroyed) return
-  out.writeHead(response.status, { ...Object.fromEntries(response.headers), 'content-length': body.length })
+  const length = body === null ? 0 : typeof body === 'string' ? Buffer.byteLength(body) : body.length
+  out.writeHead(status, { ...headers, 'content-length': length })
+  // A text goes out with the headers, in one piece.
   out.end(message.method === 'HEAD' ? undefined : body)
 }
 

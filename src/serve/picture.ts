@@ -1,6 +1,7 @@
 /** The picture of a request, and what its form and query say of it. */
-import { Refusal } from './refusal.ts'
+import type { Incoming } from './exchange.ts'
 import { boundaryOf, formFields } from './multipart.ts'
+import { Refusal } from './refusal.ts'
 
 export interface Picture {
   bytes: Uint8Array
@@ -14,7 +15,7 @@ const MAX_TEXT = 1024
 const isForm = (type: string): boolean => type.startsWith('multipart/')
 
 /** The body's media type, in lower case; empty where the client names none. Errors: 415 for what is no picture. */
-export function mediaType(request: Request): string {
+export function mediaType(request: Incoming): string {
   const type = (request.headers.get('content-type') ?? '').split(';')[0]!.trim().toLowerCase()
   const plain = ['', 'application/octet-stream', 'application/x-www-form-urlencoded', 'multipart/form-data']
   if (plain.includes(type) || type.startsWith('image/')) return type
@@ -26,7 +27,7 @@ export function mediaType(request: Request): string {
 }
 
 /** The picture of a body: the whole of it, or the form's `image`, else its first file. Errors: 400. */
-export function pictureOf(body: Uint8Array, request: Request, url: URL): Picture {
+export function pictureOf(body: Uint8Array, request: Incoming, url: URL): Picture {
   const fields = new Map(url.searchParams)
   let bytes: Uint8Array | undefined = body
   if (isForm(mediaType(request))) {

@@ -1,5 +1,6 @@
 /** What a request is refused with: a status, a code and a sentence. */
 import { ThimbleError } from '../errors.ts'
+import type { Incoming } from './exchange.ts'
 
 export class Refusal extends Error {
   readonly status: number
@@ -37,7 +38,7 @@ export function refusalOf(error: unknown): Refusal {
 }
 
 /** Errors: 405 for a method that a route does not have. */
-export function allow(request: Request, ...methods: string[]): void {
+export function allow(request: Pick<Incoming, 'method'>, ...methods: string[]): void {
   if (methods.includes(request.method)) return
   throw new Refusal(405, 'method', `${request.method} is not allowed here; use ${methods.join(' or ')}`, {
     allow: methods.join(', '),

@@ -1,6 +1,7 @@
 /** Kernels that move bytes: row copy, fill, table look-ups, strided copy, gather. */
 import { ChannelLutRecord, CopyRecord, FillRecord, GatherRecord, LutRecord, StridedCopyRecord } from '../layout'
 import { copyBytes } from '../scalar'
+import { eachOuter } from './odometer'
 
 /** Row copy with xor. Reads and writes exactly `bytes` a row. */
 export function copy(record: usize, y0: i32, y1: i32): void {
@@ -81,33 +82,36 @@ export function channelLut(record: usize, y0: i32, y1: i32): void {
   }
 }
 
-export function stridedCopy(record: usize): void {
-  const r = changetype<StridedCopyRecord>(record)
-  const bytes = r.bytes
-  const d3 = r.d3
-  const in3 = r.in3
-  const out3 = r.out3
-  for (let i = 0; i < r.d0; i++) {
-    for (let j = 0; j < r.d1; j++) {
-      for (let k = 0; k < r.d2; k++) {
-        let from: usize = r.input + i * r.in0 + j * r.in1 + k * r.in2
-        let to: usize = r.output + i * r.out0 + j * r.out1 + k * r.out2
-        if (bytes == 1) {
-          for (let l = d3; l > 0; l--) {
-            store<u8>(to, load<u8>(from))
-            from += in3
-            to += out3
-          }
-        } else {
-          for (let l = d3; l > 0; l--) {
-            copyBytes(to, from, bytes)
-            from += in3
-            to += out3
-          }
-        }
+
+@unmanaged
+class Strided extends StridedCopyRecord {
+  // @ts-ignore: decorator
+  @inline
+  row(i: i32, j: i32, k: i32, first: usize): usize {
+    const bytes = this.bytes
+    const in3 = this.in3
+    const out3 = this.out3
+    let from: usize = this.input + i * this.in0 + j * this.in1 + k * this.in2
+    let to: usize = first + i * this.out0 + j * this.out1 + k * this.out2
+    if (bytes == 1) {
+      for (let l = this.d3; l > 0; l--) {
+        store<u8>(to, load<u8>(from))
+        from += in3
+        to += out3
+      }
+    } else {
+      for (let l = this.d3; l > 0; l--) {
+        copyBytes(to, from, bytes)
+        from += in3
+        to += out3
       }
     }
+    return first
   }
+}
+
+export function stridedCopy(record: usize): void {
+  eachOuter<Strided>(record)
 }
 
 /** Nearest-neighbour resize: runs of `bytes` from rowTable[y] + columnTable[x]. */

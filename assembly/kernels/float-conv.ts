@@ -10,6 +10,7 @@ import {
   ResizeBilinearRecord,
 } from '../layout'
 import { flush, fma } from './float-unary'
+import { eachOuter } from './odometer'
 
 // @ts-ignore: decorator
 @inline
@@ -59,30 +60,34 @@ export function floatConv(record: usize, y0: i32, y1: i32): void {
   }
 }
 
-export function floatMatmul(record: usize): void {
-  const r = changetype<FloatMatmulRecord>(record)
-  let to: usize = r.output
-  for (let i = 0, pairs = r.d0 * r.d1 * r.d2; i < pairs; i++) {
-    const d2 = i % r.d2
-    const d1 = (i / r.d2) % r.d1
-    const d0 = i / (r.d2 * r.d1)
-    const a: usize = r.a + d0 * r.a0 + d1 * r.a1 + d2 * r.a2
-    const b: usize = r.b + d0 * r.b0 + d1 * r.b1 + d2 * r.b2
-    for (let y = 0; y < r.m; y++) {
-      for (let x = 0; x < r.columns; x++) {
-        let p = a + y * r.aRow
-        let w = b + x * r.bColumn
-        let sum: f32 = r.bias ? load<f32>(r.bias + (x << 2)) : 0
-        for (let k = 0; k < r.inner; k++) {
+
+@unmanaged
+class Multiplied extends FloatMatmulRecord {
+  // @ts-ignore: decorator
+  @inline
+  row(i: i32, j: i32, k: i32, to: usize): usize {
+    const a: usize = this.a + i * this.a0 + j * this.a1 + k * this.a2
+    const b: usize = this.b + i * this.b0 + j * this.b1 + k * this.b2
+    for (let y = 0; y < this.m; y++) {
+      for (let x = 0; x < this.columns; x++) {
+        let p = a + y * this.aRow
+        let w = b + x * this.bColumn
+        let sum: f32 = this.bias ? load<f32>(this.bias + (x << 2)) : 0
+        for (let n = 0; n < this.inner; n++) {
           sum = fma(load<f32>(p), load<f32>(w), sum)
-          p += r.aInner
-          w += r.bInner
+          p += this.aInner
+          w += this.bInner
         }
-        store<f32>(to, limited(sum, r.low, r.high))
+        store<f32>(to, limited(sum, this.low, this.high))
         to += 4
       }
     }
+    return to
   }
+}
+
+export function floatMatmul(record: usize): void {
+  eachOuter<Multiplied>(record)
 }
 
 /** As resizeBilinear; the last word of a table's entry is a float32 from 0 to 1. Source: XNNPACK's ibilinear. */

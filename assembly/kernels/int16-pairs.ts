@@ -15,6 +15,7 @@ import {
 } from '../layout'
 import { clamp, doublingHighProduct, multiplyByQuantizedMultiplier, roundingShift } from '../requantize'
 import { clamp16 } from './fixed-point'
+import { eachOuter } from './odometer'
 
 /** To the nearest integer, half away from zero; what does not fit 32 bits is the least integer, as on x86. */
 export function roundAway64(v: f64): i32 {
@@ -105,21 +106,24 @@ function element(r: Pairs16Record, a: i32, b: i32): i32 {
   return clamp(y, r.actMin, r.actMax)
 }
 
-export function pairs16(record: usize): void {
-  const r = changetype<Pairs16Record>(record)
-  let to: usize = r.output
-  for (let i = 0; i < r.d0; i++) {
-    for (let j = 0; j < r.d1; j++) {
-      for (let k = 0; k < r.d2; k++) {
-        let a: usize = r.a + i * r.a0 + j * r.a1 + k * r.a2
-        let b: usize = r.b + i * r.b0 + j * r.b1 + k * r.b2
-        for (let l = 0; l < r.d3; l++) {
-          store<i16>(to, element(r, load<i16>(a), load<i16>(b)))
-          a += r.a3
-          b += r.b3
-          to += 2
-        }
-      }
+
+@unmanaged
+class Paired extends Pairs16Record {
+  // @ts-ignore: decorator
+  @inline
+  row(i: i32, j: i32, k: i32, to: usize): usize {
+    let a: usize = this.a + i * this.a0 + j * this.a1 + k * this.a2
+    let b: usize = this.b + i * this.b0 + j * this.b1 + k * this.b2
+    for (let l = 0; l < this.d3; l++) {
+      store<i16>(to, element(this, load<i16>(a), load<i16>(b)))
+      to += 2
+      a += this.a3
+      b += this.b3
     }
+    return to
   }
+}
+
+export function pairs16(record: usize): void {
+  eachOuter<Paired>(record)
 }

@@ -19,6 +19,7 @@ import {
   Unary16Record,
 } from '../layout'
 import { clamp, multiplyByQuantizedMultiplier } from '../requantize'
+import { exponential, rowMaximum, sumExponentials } from './exponentials'
 import { clamp16, logistic16, tanh16 } from './fixed-point'
 import { multiplyWrapping, roundAway64 } from './int16-pairs'
 
@@ -170,13 +171,11 @@ export function softmaxWide(record: usize): void {
   for (let y: u32 = 0; y < r.rows; y++) {
     const from: usize = r.input + y * depth
     const to: usize = r.output + ((y * depth) << 1)
-    let top = -128
-    for (let i = 0; i < depth; i++) top = max(top, <i32>load<i8>(from + i))
-    let sum: f32 = 0
-    for (let i = 0; i < depth; i++) sum += load<f32>(table + ((top - load<i8>(from + i)) << 2))
+    const top = rowMaximum(from, depth)
+    const sum = sumExponentials(table, top, from, depth)
     const inverse: f32 = <f32>1 / (sum * r.outScale)
     for (let i = 0; i < depth; i++) {
-      const p = load<f32>(table + ((top - load<i8>(from + i)) << 2)) * inverse
+      const p = exponential(table, top, from + i) * inverse
       const whole = trunc<f32>(p)
       store<i16>(to + (i << 1), clamp(i32(whole) + i32(p - whole >= 0.5) + r.outputZeroPoint, -32768, 32767))
     }

@@ -1,6 +1,7 @@
 /** Normalizations of a tensor's rows. */
 import { L2NormalizationRecord, LogSoftmaxRecord } from '../layout'
 import { clamp, doublingHighProduct, multiplyByQuantizedMultiplier } from '../requantize'
+import { rowMaximum, sumExponentials } from './exponentials'
 
 /** x * 2^bits, saturated. */
 // @ts-ignore: decorator
@@ -22,11 +23,12 @@ function inverseSqrt(input: i32): i32 {
 
 export function l2Normalization(record: usize): void {
   const r = changetype<L2NormalizationRecord>(record)
+  const depth = r.depth
   let from: usize = r.input
   let to: usize = r.output
   for (let y: u32 = 0; y < r.rows; y++) {
     let squares = 0
-    for (let i = 0; i < r.depth; i++) {
+    for (let i = 0; i < depth; i++) {
       const x = load<i8>(from + i) - r.inputZeroPoint
       squares += x * x
     }
@@ -46,32 +48,32 @@ export function l2Normalization(record: usize): void {
         shift = 0
       }
     }
-    for (let i = 0; i < r.depth; i++) {
+    for (let i = 0; i < depth; i++) {
       const x = (load<i8>(from + i) - r.inputZeroPoint) << r.before
       store<i8>(to + i, clamp(multiplyByQuantizedMultiplier(x, multiplier, shift + r.after), -128, 127))
     }
-    from += r.depth
-    to += r.depth
+    from += depth
+    to += depth
   }
 }
 
 /** The sum runs left to right in f32, the logarithm is glibc's. Source: TFLite's builtin LOG_SOFTMAX. */
 export function logSoftmax(record: usize): void {
   const r = changetype<LogSoftmaxRecord>(record)
+  const depth = r.depth
+  const table: usize = r.table
   const scale: f32 = r.inScale / r.outScale
   let from: usize = r.input
   let to: usize = r.output
   for (let y: u32 = 0; y < r.rows; y++) {
-    let top = -128
-    for (let i = 0; i < r.depth; i++) top = max(top, <i32>load<i8>(from + i))
-    let sum: f32 = 0
-    for (let i = 0; i < r.depth; i++) sum += load<f32>(r.table + ((top - load<i8>(from + i)) << 2))
+    const top = rowMaximum(from, depth)
+    const sum = sumExponentials(table, top, from, depth)
     const offset: f32 = (r.inScale * f32(top + r.before) + Mathf.log(sum)) / r.outScale
-    for (let i = 0; i < r.depth; i++) {
+    for (let i = 0; i < depth; i++) {
       const p: f32 = scale * f32(load<i8>(from + i) + r.before) - offset
       store<i8>(to + i, clamp(i32(nearest<f32>(max<f32>(p, -1048576))) + r.after, -128, 127))
     }
-    from += r.depth
-    to += r.depth
+    from += depth
+    to += depth
   }
 }

@@ -1,6 +1,7 @@
 /** Softmax, quantize, dequantize, arg-max, bilinear resize. */
 import { ArgMaxRecord, DequantizeRecord, QuantizeRecord, ResizeBilinearRecord, SoftmaxRecord } from '../layout'
 import { clamp } from '../requantize'
+import { exponential, rowMaximum, sumExponentials } from './exponentials'
 
 /**
  * Softmax over the last axis of [rows, depth] i8. The sum runs left to right in f32 and the division is a
@@ -13,10 +14,8 @@ export function softmax(record: usize): void {
   for (let y: u32 = 0; y < r.rows; y++) {
     const from: usize = r.input + y * depth
     const to: usize = r.output + y * depth
-    let top = -128
-    for (let i = 0; i < depth; i++) top = max(top, <i32>load<i8>(from + i))
-    let sum: f32 = 0
-    for (let i = 0; i < depth; i++) sum += load<f32>(table + ((top - load<i8>(from + i)) << 2))
+    const top = rowMaximum(from, depth)
+    const sum = sumExponentials(table, top, from, depth)
     const inverse: f32 = <f32>1 / (sum * r.outScale)
     let i = 0
     if (ASC_FEATURE_SIMD) {
@@ -39,7 +38,7 @@ export function softmax(record: usize): void {
       }
     }
     for (; i < depth; i++) {
-      const p = load<f32>(table + ((top - load<i8>(from + i)) << 2)) * inverse
+      const p = exponential(table, top, from + i) * inverse
       if (r.unsigned) {
         store<u8>(to + i, <u8>(clamp(i32(p + <f32>0.5), 0, 255) ^ r.xor))
       } else {

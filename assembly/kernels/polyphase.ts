@@ -34,15 +34,13 @@ import { WinogradRecord } from '../layout'
 import { FAST } from '../fast'
 import { finish4x8 } from '../simd'
 import { finish16 } from './gemm-4x16'
-import { put, rowAt, sumProducts } from './products'
+import { eachTile, FIRST, put, rowAt, sumProducts, TILE } from './products'
 
 const COLUMN: usize = 80
 const ZEROS: usize = 1600
 const TILES: usize = 1664
-const TILE: usize = 64
-/** Where a tile has its output pixels and its first column. */
+/** Where a tile has its output pixels. */
 const OUT: usize = 20
-const FIRST: usize = 36
 /** Positions of the first, third and fourth column of each row, five bits a row. */
 const FIRSTS: u32 = 0 | (2 << 5) | (10 << 10) | (15 << 15) | (17 << 20)
 const THIRDS: u32 = 4 | (5 << 5) | (12 << 10) | (19 << 15) | (20 << 20)
@@ -261,49 +259,39 @@ function multiply16(r: WinogradRecord, tiles: usize, from: usize, sums: usize): 
   multiply<v128>(r, tiles, from, sums)
 }
 
+/** See eachTile. */
+@unmanaged
+class Polyphase extends WinogradRecord {
+  // @ts-ignore: decorator
+  @inline
+  get side(): i32 {
+    return 2
+  }
+  // @ts-ignore: decorator
+  @inline
+  get columns(): usize {
+    return 5
+  }
+  // @ts-ignore: decorator
+  @inline
+  describe(tile: usize, y: i32, x: i32, y1: i32): void {
+    describe(this, tile, y, x, y1)
+  }
+  // @ts-ignore: decorator
+  @inline
+  transform(tile: usize, to: usize): void {
+    transform(this.scratch, tile, to, this.channels, this.xStep, this.positionBytes)
+  }
+  // @ts-ignore: decorator
+  @inline
+  multiply(tiles: usize, windows: usize, sums: usize): void {
+    if (FAST && this.nr == 16) multiply16(this, tiles, windows, sums)
+    else multiply8(this, tiles, windows, sums)
+  }
+}
+
 export function polyphase(record: usize, y0: i32, y1: i32): void {
   // Kernel sets of the relaxed build multiply bytes instead.
   if (!ASC_FEATURE_SIMD || ASC_FEATURE_RELAXED_SIMD) return
-  const r = changetype<WinogradRecord>(record)
-  const scratch: usize = r.scratch
-  const batch = r.batch
-  const positionBytes: usize = r.positionBytes
-  const groupBytes = positionBytes * 25
-  const begin = scratch + TILES
-  const windows = begin + <usize>batch * (4 * TILE)
-  const sums = windows + <usize>batch * groupBytes
-  if (FAST) memory.fill(scratch + ZEROS, 0, 64)
-  let y = y0
-  let x = 0
-  while (y < y1) {
-    let tile = begin
-    let to = windows
-    let tiles: usize = 0
-    for (let groups = 0; groups < batch && y < y1; groups++) {
-      let column: usize = 0
-      for (const end = tile + 4 * TILE; tile < end; tile += TILE) {
-        if (y < y1) {
-          describe(r, tile, y, x, y1)
-          // Next to the one before, it shares a column with it.
-          if (tile + 4 * TILE != end) column += x ? 4 * COLUMN : 5 * COLUMN
-          store<u32>(tile, column, FIRST)
-          tiles++
-          x += 2
-          if (x >= r.outW) {
-            x = 0
-            y += 2
-          }
-        } else memory.copy(tile, tile - TILE, TILE)
-      }
-      transform(scratch, tile - 4 * TILE, to, r.channels, r.xStep, positionBytes)
-      to += groupBytes
-    }
-    if (FAST) {
-      if (r.nr == 16) {
-        multiply16(r, tiles, windows, sums)
-        continue
-      }
-    }
-    multiply8(r, tiles, windows, sums)
-  }
+  eachTile<Polyphase>(record, y0, y1)
 }

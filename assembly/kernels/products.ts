@@ -5,6 +5,7 @@
  * Shapes: windows [pairs of channels][4 tiles][2] i16, weights [pairs][NR][2] i16, sums [4 tiles][NR] i32; two pairs at
  * least. NR: 8, and in the fast binary 16 too.
  */
+import { FAST } from '../fast'
 import { WinogradRecord } from '../layout'
 
 /** Address of pixel `x` of input row `iy`, which may lie outside the image. */
@@ -14,6 +15,58 @@ export function rowAt(r: WinogradRecord, iy: i32, x: i32): usize {
   const at = <usize>(x * r.xStep)
   if (<u32>iy >= <u32>r.inRows) return <usize>r.zeroRow + at
   return <usize>r.input + <usize>((iy < r.inRing ? iy : iy % r.inRing) * r.inRowStride) + at
+}
+
+/** Bytes that describe a tile, and where in them is the offset in scratch of its first column. */
+export const TILE: usize = 64
+export const FIRST: usize = 56
+
+/**
+ * Rows y0 to y1 of a record's output in tiles of side x side pixels, in the order of rows: groups of four tiles, as
+ * many as `batch` before they are multiplied. The class K extends the record: `side`, the `columns` of a window, of
+ * which neighbouring tiles share all but four, and what it does to tiles: `describe`, `transform`, `multiply`.
+ *
+ * Scratch: columns of four windows [4][columns][columns][8] i16, 64 zeros, tiles, windows, sums.
+ */
+// @ts-ignore: decorator
+@inline
+export function eachTile<K>(record: usize, y0: i32, y1: i32): void {
+  const r = changetype<K>(record)
+  const batch = r.batch
+  const columns = r.columns
+  const columnBytes = columns << 4
+  const groupBytes = <usize>r.positionBytes * columns * columns
+  const begin = <usize>r.scratch + 4 * columns * columnBytes + 64
+  const windows = begin + <usize>batch * (4 * TILE)
+  const sums = windows + <usize>batch * groupBytes
+  if (FAST) memory.fill(begin - 64, 0, 64)
+  let y = y0
+  let x = 0
+  while (y < y1) {
+    let tile = begin
+    let to = windows
+    let tiles: usize = 0
+    for (let groups = 0; groups < batch && y < y1; groups++) {
+      let column: usize = 0
+      for (const end = tile + 4 * TILE; tile < end; tile += TILE) {
+        if (y < y1) {
+          r.describe(tile, y, x, y1)
+          // Next to the one before, it shares columns with it.
+          if (tile + 4 * TILE != end) column += (x ? 4 : columns) * columnBytes
+          store<u32>(tile, column, FIRST)
+          tiles++
+          x += r.side
+          if (x >= r.outW) {
+            x = 0
+            y += r.side
+          }
+        } else memory.copy(tile, tile - TILE, TILE)
+      }
+      r.transform(tile - 4 * TILE, to)
+      to += groupBytes
+    }
+    r.multiply(tiles, windows, sums)
+  }
 }
 
 /** Two pairs of channels of four tiles each to [pair][tile][2]. */

@@ -23,6 +23,7 @@ import {
 } from '../layout'
 import { multiplyByQuantizedMultiplier } from '../requantize'
 import { copyBytes } from '../scalar'
+import { eachOuter } from './odometer'
 
 function test<T>(kind: u32, a: T, b: T): bool {
   switch (kind) {
@@ -72,44 +73,50 @@ function compared(r: CompareRecord, a: usize, b: usize): bool {
   }
 }
 
-export function compare(record: usize): void {
-  const r = changetype<CompareRecord>(record)
-  let to: usize = r.output
-  for (let i = 0; i < r.d0; i++) {
-    for (let j = 0; j < r.d1; j++) {
-      for (let k = 0; k < r.d2; k++) {
-        let a: usize = r.a + i * r.a0 + j * r.a1 + k * r.a2
-        let b: usize = r.b + i * r.b0 + j * r.b1 + k * r.b2
-        for (let l = 0; l < r.d3; l++) {
-          store<u8>(to++, u8(compared(r, a, b)))
-          a += r.a3
-          b += r.b3
-        }
-      }
+
+@unmanaged
+class Compared extends CompareRecord {
+  // @ts-ignore: decorator
+  @inline
+  row(i: i32, j: i32, k: i32, to: usize): usize {
+    let a: usize = this.a + i * this.a0 + j * this.a1 + k * this.a2
+    let b: usize = this.b + i * this.b0 + j * this.b1 + k * this.b2
+    for (let l = 0; l < this.d3; l++) {
+      store<u8>(to++, u8(compared(this, a, b)))
+      a += this.a3
+      b += this.b3
     }
+    return to
+  }
+}
+
+export function compare(record: usize): void {
+  eachOuter<Compared>(record)
+}
+
+
+@unmanaged
+class Selected extends SelectRecord {
+  // @ts-ignore: decorator
+  @inline
+  row(i: i32, j: i32, k: i32, to: usize): usize {
+    const bytes = this.bytes
+    let c: usize = this.condition + i * this.c0 + j * this.c1 + k * this.c2
+    let a: usize = this.a + i * this.a0 + j * this.a1 + k * this.a2
+    let b: usize = this.b + i * this.b0 + j * this.b1 + k * this.b2
+    for (let l = 0; l < this.d3; l++) {
+      copyBytes(to, load<u8>(c) ? a : b, bytes)
+      to += bytes
+      c += this.c3
+      a += this.a3
+      b += this.b3
+    }
+    return to
   }
 }
 
 export function select(record: usize): void {
-  const r = changetype<SelectRecord>(record)
-  const bytes = r.bytes
-  let to: usize = r.output
-  for (let i = 0; i < r.d0; i++) {
-    for (let j = 0; j < r.d1; j++) {
-      for (let k = 0; k < r.d2; k++) {
-        let c: usize = r.condition + i * r.c0 + j * r.c1 + k * r.c2
-        let a: usize = r.a + i * r.a0 + j * r.a1 + k * r.a2
-        let b: usize = r.b + i * r.b0 + j * r.b1 + k * r.b2
-        for (let l = 0; l < r.d3; l++) {
-          copyBytes(to, load<u8>(c) ? a : b, bytes)
-          to += bytes
-          c += r.c3
-          a += r.a3
-          b += r.b3
-        }
-      }
-    }
-  }
+  eachOuter<Selected>(record)
 }
 
 function widthOf(type: u32): usize {

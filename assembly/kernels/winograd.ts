@@ -36,16 +36,14 @@ import { WinogradRecord } from '../layout'
 import { FAST } from '../fast'
 import { requantize4 } from '../simd'
 import { finish16 } from './gemm-4x16'
-import { put, rowAt, sumProducts } from './products'
+import { eachTile, FIRST, put, rowAt, sumProducts, TILE } from './products'
 
 const COLUMN: usize = 96
 const ZEROS: usize = 2304
 const TILES: usize = 2368
-const TILE: usize = 64
-/** Where a tile has its output rows, their columns' offsets, and its first column. */
+/** Where a tile has its output rows and their columns' offsets. */
 const OUT: usize = 24
 const OFFSETS: usize = 40
-const FIRST: usize = 56
 /** Modulo 2^32 a ninth. */
 const NINTH: i32 = 0x38e38e39
 
@@ -398,51 +396,39 @@ function multiply16(r: WinogradRecord, tiles: usize, from: usize, sums: usize): 
   multiply<v128>(r, tiles, from, sums)
 }
 
+/** See eachTile. */
+@unmanaged
+class Winograd extends WinogradRecord {
+  // @ts-ignore: decorator
+  @inline
+  get side(): i32 {
+    return 4
+  }
+  // @ts-ignore: decorator
+  @inline
+  get columns(): usize {
+    return 6
+  }
+  // @ts-ignore: decorator
+  @inline
+  describe(tile: usize, y: i32, x: i32, y1: i32): void {
+    describe(this, tile, y, x, y1)
+  }
+  // @ts-ignore: decorator
+  @inline
+  transform(tile: usize, to: usize): void {
+    transform(this.scratch, tile, to, this.channels, this.xStep, this.positionBytes)
+  }
+  // @ts-ignore: decorator
+  @inline
+  multiply(tiles: usize, windows: usize, sums: usize): void {
+    if (FAST && this.nr == 16) multiply16(this, tiles, windows, sums)
+    else multiply8(this, tiles, windows, sums)
+  }
+}
+
 export function winograd(record: usize, y0: i32, y1: i32): void {
   // Kernel sets of the relaxed build multiply bytes instead.
   if (!ASC_FEATURE_SIMD || ASC_FEATURE_RELAXED_SIMD) return
-  const r = changetype<WinogradRecord>(record)
-  const scratch: usize = r.scratch
-  const batch = r.batch
-  const channels = r.channels
-  const xStep: usize = r.xStep
-  const positionBytes: usize = r.positionBytes
-  const groupBytes = positionBytes * 36
-  const begin = scratch + TILES
-  const windows = begin + <usize>batch * (4 * TILE)
-  const sums = windows + <usize>batch * groupBytes
-  if (FAST) memory.fill(scratch + ZEROS, 0, 64)
-  let y = y0
-  let x = 0
-  while (y < y1) {
-    let tile = begin
-    let to = windows
-    let tiles: usize = 0
-    for (let groups = 0; groups < batch && y < y1; groups++) {
-      let column: usize = 0
-      for (const end = tile + 4 * TILE; tile < end; tile += TILE) {
-        if (y < y1) {
-          describe(r, tile, y, x, y1)
-          // Next to the one before, it shares two columns with it.
-          if (tile + 4 * TILE != end) column += x ? 4 * COLUMN : 6 * COLUMN
-          store<u32>(tile, column, FIRST)
-          tiles++
-          x += 4
-          if (x >= r.outW) {
-            x = 0
-            y += 4
-          }
-        } else memory.copy(tile, tile - TILE, TILE)
-      }
-      transform(scratch, tile - 4 * TILE, to, channels, xStep, positionBytes)
-      to += groupBytes
-    }
-    if (FAST) {
-      if (r.nr == 16) {
-        multiply16(r, tiles, windows, sums)
-        continue
-      }
-    }
-    multiply8(r, tiles, windows, sums)
-  }
+  eachTile<Winograd>(record, y0, y1)
 }

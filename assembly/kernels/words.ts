@@ -27,6 +27,7 @@ import {
 } from '../layout'
 import { copyBytes } from '../scalar'
 import { flush } from './float-unary'
+import { eachOuter } from './odometer'
 
 /** The quotient that does not fit wraps; by 0: 0. */
 // @ts-ignore: decorator
@@ -111,34 +112,37 @@ function isFloat(kind: i32): bool {
   return kind >= ARITHMETIC_FLOAT_MAXIMUM || (kind >= ARITHMETIC_FLOAT_ADD && kind <= ARITHMETIC_FLOAT_DIV)
 }
 
-export function arithmetic(record: usize): void {
-  const r = changetype<ArithmeticRecord>(record)
-  const kind = r.kind
-  const long = (kind & ARITHMETIC_LONG) != 0
-  const width = long ? 3 : 2
-  const floats = !long && isFloat(kind)
-  let to: usize = r.output
-  for (let i = 0; i < r.d0; i++) {
-    for (let j = 0; j < r.d1; j++) {
-      for (let k = 0; k < r.d2; k++) {
-        let a: usize = r.a + i * r.a0 + j * r.a1 + k * r.a2
-        let b: usize = r.b + i * r.b0 + j * r.b1 + k * r.b2
-        for (const end: usize = to + (r.d3 << width); to < end; to += 1 << width) {
-          if (kind == ARITHMETIC_INT_TO_FLOAT) store<f32>(to, f32(load<i32>(a)))
-          else if (floats) {
-            let y = combineFloats(kind, load<f32>(a), load<f32>(b))
-            // A zero keeps its sign.
-            if (r.clamped & 1 && y < r.low) y = r.low
-            if (r.clamped & 2 && y > r.high) y = r.high
-            store<f32>(to, y)
-          } else if (long) storeInt<i64>(r, to, a, b)
-          else storeInt<i32>(r, to, a, b)
-          a += r.a3
-          b += r.b3
-        }
-      }
+
+@unmanaged
+class Combined extends ArithmeticRecord {
+  // @ts-ignore: decorator
+  @inline
+  row(i: i32, j: i32, k: i32, to: usize): usize {
+    const kind = this.kind
+    const long = (kind & ARITHMETIC_LONG) != 0
+    const width = long ? 3 : 2
+    const floats = !long && isFloat(kind)
+    let a: usize = this.a + i * this.a0 + j * this.a1 + k * this.a2
+    let b: usize = this.b + i * this.b0 + j * this.b1 + k * this.b2
+    for (const end: usize = to + (this.d3 << width); to < end; to += 1 << width) {
+      if (kind == ARITHMETIC_INT_TO_FLOAT) store<f32>(to, f32(load<i32>(a)))
+      else if (floats) {
+        let y = combineFloats(kind, load<f32>(a), load<f32>(b))
+        // A zero keeps its sign.
+        if (this.clamped & 1 && y < this.low) y = this.low
+        if (this.clamped & 2 && y > this.high) y = this.high
+        store<f32>(to, y)
+      } else if (long) storeInt<i64>(this, to, a, b)
+      else storeInt<i32>(this, to, a, b)
+      a += this.a3
+      b += this.b3
     }
+    return to
   }
+}
+
+export function arithmetic(record: usize): void {
+  eachOuter<Combined>(record)
 }
 
 /** Returns a STATUS. */

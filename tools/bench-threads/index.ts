@@ -8,6 +8,10 @@
  * `possible` counts the longest share of every span: no thread waits for longer, and nothing is lost at barriers or
  * between processors' caches. Real runs of one and of N threads take turns; what else runs on the machine lengthens
  * those of N threads most, so that the shortest ones tell.
+ *
+ * `side by side` is the ceiling: what N processes of one thread each, which share nothing, do in the time of one that
+ * is alone. It is less than N where processors share caches, memory or a core. LiteRT with N threads against itself
+ * with one stands beside it, where .ci/engines.sh has installed it and the model is a .tflite file.
  */
 import { flag, helpText, number, parseCommandLine, whole } from '../../src/cli/args.ts'
 import type { Args, Command } from '../../src/cli/command.ts'
@@ -26,6 +30,7 @@ import { loadFile } from '../../src/load-graph.ts'
 import { compileModel } from '../../src/plan/compile.ts'
 import { runtimeModule } from '../../src/runtime.ts'
 import { spansOf } from './spans.ts'
+import { litertThreads, sideBySide } from './twins.ts'
 
 const command: Command = {
   name: 'bench-threads',
@@ -106,6 +111,41 @@ async function real(file: ModelFile, threads: number, seconds: number): Promise<
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0)
 
+const times = (a: number, b: number): string => `${(a / b).toFixed(2)}x`
+const short = (name: string): string => name.replace(/.*\//, '')
+
+/** One model's row of the table, and its spans. */
+async function measured(name: string, threads: number, seconds: number): Promise<{ row: string[]; spans: SpanTime[] }> {
+  const file = openModel(name)
+  const spans = await shares(file, threads, seconds)
+  const [one, many] = (await real(file, threads, seconds)) as [number[], number[]]
+  const shortest = [Math.min(...one), Math.min(...many)] as const
+  const critical = sum(spans.map((s) => Math.max(...s.ms)))
+  const alone = sum(spans.map((s) => (s.ms.filter((t) => t > 0).length > 1 ? 0 : Math.max(...s.ms))))
+  const ceiling = await sideBySide(name, threads, seconds)
+  const peer = litertThreads(name, threads, seconds)
+  const row = [
+    short(name),
+    ms(shortest[0]),
+    `${ms(critical)} (${times(shortest[0], critical)})`,
+    ms(alone),
+    String(spans.length - 1),
+    `${ms(shortest[1])} (${times(shortest[0], shortest[1])})`,
+    times(median(one), median(many)),
+    `${sum(ceiling.together.map((t) => ceiling.alone / t)).toFixed(2)}x`,
+    peer ? `${ms(peer.many)} (${times(peer.one, peer.many)})` : '-',
+  ]
+  return { row, spans }
+}
+
+/** The spans that lose most. */
+function worstSpans(name: string, spans: readonly SpanTime[], threads: number, count: number): string {
+  const lost = ({ ms: t }: SpanTime): number => Math.max(...t) - sum(t) / threads
+  const worst = [...spans].sort((a, b) => lost(b) - lost(a)).slice(0, count)
+  const rows = worst.map((s) => [lost(s).toFixed(3), s.ms.map((t) => t.toFixed(3)).join(' '), s.about])
+  return table([['lost ms', 'shares', short(name)], ...rows], [0])
+}
+
 async function run(args: Args): Promise<number> {
   if (!args.positionals.length) {
     throw new ThimbleError('usage/arguments', 'no model given', { hint: `usage: ${command.usage}` })
@@ -116,38 +156,13 @@ async function run(args: Args): Promise<number> {
   const rows: string[][] = []
   const lists: string[] = []
   for (const name of args.positionals) {
-    const file = openModel(name)
-    const spans = await shares(file, threads, seconds)
-    const [one, many] = (await real(file, threads, seconds)) as [number[], number[]]
-    const shortest = [Math.min(...one), Math.min(...many)] as const
-    const critical = sum(spans.map((s) => Math.max(...s.ms)))
-    const alone = sum(spans.map((s) => (s.ms.filter((t) => t > 0).length > 1 ? 0 : Math.max(...s.ms))))
-    const times = (a: number, b: number): string => `${(a / b).toFixed(2)}x`
-    rows.push([
-      name.replace(/.*\//, ''),
-      ms(shortest[0]),
-      `${ms(critical)} (${times(shortest[0], critical)})`,
-      ms(alone),
-      String(spans.length - 1),
-      `${ms(shortest[1])} (${times(shortest[0], shortest[1])})`,
-      times(median(one), median(many)),
-    ])
-    const lost = ({ ms: t }: SpanTime): number => Math.max(...t) - sum(t) / threads
-    const worst = [...spans].sort((a, b) => lost(b) - lost(a)).slice(0, listed)
-    if (listed) {
-      lists.push(
-        table(
-          [
-            ['lost ms', 'shares', name.replace(/.*\//, '')],
-            ...worst.map((s) => [lost(s).toFixed(3), s.ms.map((t) => t.toFixed(3)).join(' '), s.about]),
-          ],
-          [0],
-        ),
-      )
-    }
+    const { row, spans } = await measured(name, threads, seconds)
+    rows.push(row)
+    if (listed) lists.push(worstSpans(name, spans, threads, listed))
   }
-  const head = ['', 'one thread, ms', 'possible', 'alone', 'barriers', `${threads} threads, shortest`, 'medians']
-  const text = [table([head, ...rows], [1, 2, 3, 4, 5, 6]), ...lists].join('\n\n')
+  const many = `${threads} threads`
+  const head = ['', 'one thread, ms', 'possible', 'alone', 'barriers', many, 'medians', 'side by side', 'LiteRT']
+  const text = [table([head, ...rows], [1, 2, 3, 4, 5, 6, 7, 8]), ...lists].join('\n\n')
   process.stdout.write(`${describe(processor())}, Node ${process.versions.node}, ${threads} threads\n\n${text}\n`)
   return 0
 }

@@ -646,13 +646,16 @@ interface Entry {
 interface Reader {
   fields: Fields
   names: readonly string[]
-  counts: readonly string[]
+  /** Whether a field is one of COUNTS. */
+  counts: readonly boolean[]
   /** Indices of those that hold a float. */
   floats: readonly number[]
 }
 
 /**
  * Reads records one at a time: what `read` gives holds until the next record of that name, so that little is garbage.
+ * It is undefined where a record counts as kernels may not count. This runs before the engine has compiled anything: a
+ * field is looked at once.
  */
 class Records {
   readonly #readers = new Map<RecordName, Reader>()
@@ -665,20 +668,23 @@ class Records {
     this.#base = base
   }
 
-  read({ at, name }: Entry): Reader {
-    const reader = this.#reader(name)
-    const { fields, names, floats } = reader
-    const from = at - this.#base
-    for (let i = 0; i < names.length; i++) fields[names[i]!] = this.#view.getInt32(from + 4 * i, true)
-    for (const i of floats) fields[names[i]!] = this.#view.getFloat32(from + 4 * i, true)
-    return reader
+  read({ at, name }: Entry): Fields | undefined {
+    const { fields, names, counts, floats } = this.#reader(name)
+    const view = this.#view
+    for (let i = 0, from = at - this.#base; i < names.length; i++, from += 4) {
+      const v = view.getInt32(from, true)
+      if (counts[i] && (v < 0 || v > MOST)) return undefined
+      fields[names[i]!] = v
+    }
+    for (const i of floats) fields[names[i]!] = view.getFloat32(at - this.#base + 4 * i, true)
+    return fields
   }
 
   #reader(name: RecordName): Reader {
     const known = this.#readers.get(name)
     if (known) return known
     const { fields: names, f32 } = LAYOUT[name] as { fields: readonly string[]; f32: readonly string[] }
-    const counts = names.filter((field) => COUNTS.has(field))
+    const counts = names.map((field) => COUNTS.has(field))
     const made = { fields: {}, names, counts, floats: f32.map((field) => names.indexOf(field)) }
     this.#readers.set(name, made)
     return made
@@ -716,9 +722,8 @@ interface Room {
   memoryBytes: number
 }
 
-/** Whether a record counts as kernels may count, and writes where they may write. */
-function recordFits(op: number, { fields, counts }: Reader, room: Room): boolean {
-  for (const field of counts) if (!whole(fields[field], 0, MOST)) return false
+/** Whether a record writes where its kernel may write. */
+function recordFits(op: number, fields: Fields, room: Room): boolean {
   if (fields.first! >= fields.rows!) return false
   const kind = KINDS.get(op)
   // A group.
@@ -742,9 +747,8 @@ function workOf(entries: readonly Entry[], records: Records, room: Room): number
   let before: number | undefined
   for (const [i, entry] of entries.entries()) {
     const { op } = entry
-    const record = records.read(entry)
-    const { fields } = record
-    if (!recordFits(op, record, room)) return undefined
+    const fields = records.read(entry)
+    if (!fields || !recordFits(op, fields, room)) return undefined
     if (op === OP_GROUP) {
       if (members > 0 || !whole(fields.count, 1, entries.length - 1 - i) || !(fields.bandRows! >= 1)) return undefined
       members = fields.count!

@@ -28,6 +28,12 @@ let loaded: typeof Compiling | undefined
 /** Loaded when a file holds no program for the engine. */
 const compiler = async (): Promise<typeof Compiling> => (loaded ??= await import('./load-graph.ts'))
 
+/** Begins to load the compiler for a file that will need it, by its name, while it is still being read. */
+export function expectFile(name: string): void {
+  // What goes wrong here is said when the compiler is needed.
+  if (/\.tflite$/i.test(name)) compiler().catch(() => undefined)
+}
+
 /**
  * The engine for a file that holds a sound program for what `options` ask for; undefined for any other file, whose
  * graph is to be compiled.

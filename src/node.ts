@@ -1,11 +1,12 @@
 /** Entry point for Node: files, URLs, bytes, responses and packed modules. */
 import type * as Files from 'node:fs'
-import { createClassifier as classifierOf, type Classifier, type ClassifierOptions, type Decode } from './classifier.ts'
+import type { Classifier, ClassifierOptions, Decode } from './classifier.ts'
 import { ThimbleError } from './errors.ts'
 import { checkLoadOptions } from './load-options.ts'
 import type { HostResponse, HostUrl, WasmModule } from './host.ts'
 import type { DecodeOptions } from './image/limits.ts'
 import type { DecodedImage } from './image/wasm.ts'
+import { expectFile } from './load.ts'
 import { loadBytes } from './load-node.ts'
 import { fetchBytes, isUrl, notASource } from './source.ts'
 import type { LoadOptions, Model } from './types.ts'
@@ -96,8 +97,11 @@ export async function loadModel(source: ModelSource, options: LoadOptions = {}):
   }
   if (typeof source === 'string' || source instanceof URL) {
     const url = urlOf(source)
-    const bytes = url && url.protocol !== 'file:' ? await fetchBytes(url) : await fileBytes(url ?? source)
-    return loadBytes(bytes, options, String(source))
+    const name = String(source)
+    if (url && url.protocol !== 'file:') return loadBytes(await fetchBytes(url), options, name)
+    const reading = fileBytes(url ?? source)
+    expectFile(name)
+    return loadBytes(await reading, options, name)
   }
   if (source instanceof Uint8Array) return loadBytes(source, options)
   if (source instanceof ArrayBuffer) return loadBytes(new Uint8Array(source), options)
@@ -137,6 +141,8 @@ export async function decodeImage(encoded: Uint8Array, options: DecodeOptions = 
  * for (const { label, score } of classifier.classify(await readFile('photo.jpg'))) console.log(label, score)
  */
 export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
+  // Not a part of what loading a model needs.
+  const { createClassifier: classifierOf } = await import('./classifier.ts')
   // What is no object is refused there.
   if (!options || typeof options.decode === 'function') return classifierOf(model, options)
   const { imageDecoder } = await import('./image/decode.ts')

@@ -32,7 +32,11 @@ const ENTRIES = [
 
 /** Loaded for a file that holds no program; and what makes whoever imports it one of the compiler's users. */
 const COMPILER = 'src/load-graph.ts'
-const GRAPHS = /^src\/(formats\/(index|tflite|packed|packed-write)|plan\/record)\.ts$/
+const GRAPHS =
+  /^src\/(formats\/(index|tflite|tflite-write|packed|packed-write)|fold\/index|plan\/(compile|record)|convert\/.*)\.ts$/
+const CLASSIFIER = 'src/classifier.ts'
+/** Small parts of the compiler that others need too: the core has them. */
+const SMALL = ['float-model', 'image/defaults', 'image/geometry', 'round'].map((name) => `src/${name}.ts`)
 
 const options = (root: string) =>
   ({
@@ -102,17 +106,23 @@ const prepared = (root: string, groups: readonly Group[] = []): Plugin => ({
   },
 })
 
-/** The core, that is what every `import 'thimble'` needs, and the compiler, which nobody loads in parts. */
+/**
+ * The core, that is what every `import 'thimble'` needs; the compiler, which nobody loads in parts; and classifiers,
+ * which pages import and Node loads on demand.
+ */
 function groupsOf(metafile: Metafile): Group[] {
   const onDemand = Object.values(metafile.inputs).flatMap(({ imports }) =>
     imports.filter((i) => i.kind === 'dynamic-import' && !i.external).map((i) => i.path),
   )
   const reached = new Map([...new Set([...ENTRIES, ...onDemand])].map((path) => [path, staticImports(path, metafile)]))
   const [node, page, compiling] = ['src/node.ts', 'src/browser.ts', COMPILER].map((path) => [...reached.get(path)!])
-  const core = node!.filter((path) => page!.includes(path))
+  const core = [...node!.filter((path) => page!.includes(path)), ...SMALL]
   const light = [...reached].map(([path, found]) => [path, ...found]).filter((all) => !all.some((m) => GRAPHS.test(m)))
-  const compiler = compiling!.filter((path) => !core.includes(path) && !light.some((all) => all.includes(path)))
-  return [core, compiler].map((modules) => {
+  const compiler = [COMPILER, ...compiling!].filter(
+    (path) => !core.includes(path) && !light.some((all) => all.includes(path)),
+  )
+  const classifier = [CLASSIFIER, ...reached.get(CLASSIFIER)!].filter((path) => !core.includes(path))
+  return [core, compiler, classifier].map((modules) => {
     const importers = [...reached].filter(([, found]) => modules.some((path) => found.has(path)))
     return { modules, importers: new Set(importers.map(([path]) => path)) }
   })

@@ -1,7 +1,7 @@
 /** Options that say how a photo becomes a model's input, where the model does not, or says it wrongly. */
 import { ThimbleError } from '../errors.ts'
 import type { Preprocess } from '../graph.ts'
-import { inputGeometry } from '../image/preprocess.ts'
+import { inputGeometry } from '../image/geometry.ts'
 import type { TensorInfo } from '../types.ts'
 import { choice, flag, text } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'

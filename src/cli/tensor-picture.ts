@@ -3,7 +3,7 @@ import { zlibSync } from 'fflate'
 import { ThimbleError } from '../errors.ts'
 import { crc32 } from '../scan.ts'
 import type { Preprocess } from '../graph.ts'
-import { inputGeometry } from '../image/preprocess.ts'
+import { inputGeometry } from '../image/geometry.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 
 /**

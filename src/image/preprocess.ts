@@ -8,36 +8,10 @@ import { type DType, elements, type Preprocess } from '../graph.ts'
 import { checkPreprocess } from '../options.ts'
 import { roundEven } from '../round.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import { type InputGeometry, inputGeometry } from './geometry.ts'
 import type { Size } from './limits.ts'
 import { type AxisTaps, axisTaps, extent, resizeColumns, resizeRow, rowsFirst } from './resize.ts'
 import { isRawFrame, type Picture, type PixelRows, pixelsIn, plainRows, rawRows } from './rows.ts'
-
-/** An image tensor's geometry. */
-export interface InputGeometry {
-  width: number
-  height: number
-  channels: 1 | 3
-  nchw: boolean
-}
-
-/**
- * Reads [1, H, W, C], [1, C, H, W] or [H, W, C] with 1 or 3 channels.
- * Errors: `image/unsupported-input` when the tensor can't hold an image.
- */
-export function inputGeometry(input: TensorInfo): InputGeometry {
-  const shape = input.shape.length === 3 ? [1, ...input.shape] : input.shape
-  const [n, a, b, c] = shape as readonly [number, number, number, number]
-  if (shape.length === 4 && n === 1 && shape.every((d) => Number.isInteger(d) && d > 0)) {
-    if (c === 3 || c === 1) return { height: a, width: b, channels: c, nchw: false }
-    if (a === 3 || a === 1) return { height: b, width: c, channels: a, nchw: true }
-  }
-  throw new ThimbleError('image/unsupported-input', "the model's input is not an image", {
-    tensor: input.name,
-    expected: '[1, height, width, 1 or 3]',
-    got: `[${input.shape.join(', ')}]`,
-    hint: 'give it raw tensors with run',
-  })
-}
 
 /**
  * Where the image lands. The whole image is scaled to `width` x `height`; of that, `countX` x `countY` pixels from

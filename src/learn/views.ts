@@ -1,5 +1,6 @@
 /** The views of a photo that are learned from: the photo, and two shifted crops of it, one of them mirrored. */
-import { checkPixels, type InputGeometry, inputGeometry, Preprocessor } from '../image/preprocess.ts'
+import { type InputGeometry, inputGeometry } from '../image/geometry.ts'
+import { checkPixels, Preprocessor } from '../image/preprocess.ts'
 import type { Preprocess } from '../graph.ts'
 import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
 import { cropImage } from '../vision/crop.ts'

@@ -2,7 +2,7 @@
 import { ThimbleError } from '../errors.ts'
 import type { Metadata, Preprocess } from '../graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
-import { inputGeometry } from '../image/preprocess.ts'
+import { inputGeometry } from '../image/geometry.ts'
 import { readLabels } from '../label-file.ts'
 import { fitLabels, labelOf, misfitHint } from '../labels.ts'
 import { callback, labelNames, preprocessing, real, type Rules } from '../options.ts'

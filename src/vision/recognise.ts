@@ -4,7 +4,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import { elements, type Metadata } from '../graph.ts'
-import { inputGeometry } from '../image/preprocess.ts'
+import { inputGeometry } from '../image/geometry.ts'
 import { checkValue, type Rule, text } from '../options.ts'
 import type { TensorInfo } from '../types.ts'
 import { describedHead } from './described.ts'

@@ -279,7 +279,7 @@ test('what Thimble does not run becomes an op with a name, never an error', () =
   )
   // Recorded shapes of activations are computed anew.
   assert.equal(unsupported({ tensors: [vector({ shape: [1, 0] }), vector()] }), [])
-  assert.equal(unsupported({ codes: [{ wide: 118 }], subgraphs: 3 }), ['IF'])
+  assert.equal(unsupported({ codes: [{ wide: 118 }], subgraphs: 3 }), ['IF with a condition of several values'])
 })
 
 // Made by the Python package flatbuffers 25.12.19 (flexbuffers.Dumps).

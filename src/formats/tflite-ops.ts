@@ -296,6 +296,8 @@ export interface RawOp {
   customCode: string | undefined
   optionsType: number
   options: Table | undefined
+  /** Options of the newer union, of StableHLO's ops. */
+  options2?: Table | undefined
   customOptions: Uint8Array | undefined
   inputs: readonly number[]
   outputs: readonly number[]

@@ -19,6 +19,9 @@ export interface Read {
 export interface RawSubgraph {
   reads: Read[]
   raws: readonly RawOp[]
+  /** Tensors by which others call it. */
+  inputs?: readonly number[]
+  outputs?: readonly number[]
 }
 
 /** The variable that a VAR_HANDLE names, `container/name`. */

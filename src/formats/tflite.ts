@@ -28,7 +28,8 @@ import { resolveDensify, Unfolding } from './tflite-sparse.ts'
 import { resolveDeconvolutions } from './tflite-custom.ts'
 import { TYPE_NAMES } from './tflite-names.ts'
 import { hasRow, opName, readOp, type RawOp } from './tflite-ops.ts'
-import { resolveVariables, type Read } from './tflite-variables.ts'
+import { resolveControlFlow } from './tflite-loops.ts'
+import { resolveVariables, type RawSubgraph, type Read } from './tflite-variables.ts'
 
 const DTYPES: Record<string, DType> = {
   FLOAT32: 'float32',
@@ -181,6 +182,7 @@ function readRawOp(
     customCode: codes[opcode]!.customCode,
     optionsType: table.uint8(3),
     options: table.table(4, 'builtin_options'),
+    options2: table.table(12, 'builtin_options_2'),
     customOptions:
       largeOffset > 1 ? bytes.subarray(largeOffset, largeOffset + largeSize) : table.bytes(5, 'custom_options'),
     inputs: table.int32s(1, 'inputs', MAX_OPERANDS) ?? [],
@@ -201,6 +203,11 @@ function opaqueIn(indices: readonly number[], reads: readonly Read[]): string | 
 function opaqueOperand(raw: RawOp, reads: readonly Read[]): string | undefined {
   return opaqueIn(raw.inputs, reads) ?? opaqueIn(raw.outputs, reads)
 }
+
+const portsOf = (subgraph: Table): { inputs: number[]; outputs: number[] } => ({
+  inputs: subgraph.int32s(1, 'inputs', MAX_OPERANDS) ?? [],
+  outputs: subgraph.int32s(2, 'outputs', MAX_OPERANDS) ?? [],
+})
 
 /**
  * An empty tensor that nothing writes is an empty constant (the shape of a scalar, no axes): a file stores no bytes for
@@ -262,8 +269,8 @@ function readModelMetadata(
 
 /**
  * Reads a TensorFlow Lite model. Constants are views of `bytes`: keep it unchanged while the graph lives.
- * Ops and tensor kinds that Thimble does not run become UNSUPPORTED ops. Of subgraphs behind the first only those are
- * read that initialize variables: the others are bodies of control-flow ops, which are unsupported by name.
+ * Ops and tensor kinds that Thimble does not run become UNSUPPORTED ops. Control flow is written out where the file
+ * decides it, and unsupported by name where the input does.
  * Resource variables become state tensors; CALL_ONCE and VAR_HANDLE are gone then. Sparse constants are laid out
  * densely; DENSIFY is gone then.
  * `quantization.axis` is the file's quantized_dimension, also when there is one scale.
@@ -286,15 +293,16 @@ export function readTflite(bytes: Uint8Array): Graph {
   const tensorsOf = (t: Table): Read[] =>
     t.tables(0, 'tensors', MAX_TENSORS).map((tensor, i) => readTensor(tensor, i, constants))
   const reads = tensorsOf(subgraph)
-  const inputs = subgraph.int32s(1, 'inputs', MAX_OPERANDS) ?? []
-  const outputs = subgraph.int32s(2, 'outputs', MAX_OPERANDS) ?? []
+  const { inputs } = portsOf(subgraph)
   const codes = readCodes(model)
   const opsOf = (t: Table): RawOp[] => t.tables(3, 'operators', MAX_OPS).map((op, i) => readRawOp(op, i, codes, bytes))
-  const dense = resolveDensify(resolveDeconvolutions(opsOf(subgraph), reads), reads)
-  const raws = resolveVariables({ reads, raws: dense }, (index) => {
+  const other = (index: number): RawSubgraph | undefined => {
     const t = subgraphs[index]
-    return t && { reads: tensorsOf(t), raws: opsOf(t) }
-  })
+    return t && { ...portsOf(t), reads: tensorsOf(t), raws: opsOf(t) }
+  }
+  const { raws: written, outputs } = resolveControlFlow({ ...portsOf(subgraph), reads, raws: opsOf(subgraph) }, other)
+  const dense = resolveDensify(resolveDeconvolutions(written, reads), reads)
+  const raws = resolveVariables({ reads, raws: dense }, other)
   fillEmptyConstants(reads, raws, inputs, bytes)
   const graph: Graph = { tensors: reads.map((r) => r.tensor), ops: readOps(raws, reads), inputs, outputs, metadata: {} }
   checkGraph(

@@ -38,7 +38,7 @@ const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
     'convert it with TFLITE_BUILTINS_INT8 as the only supported ops',
   ],
   [
-    /^(WHILE|IF|CALL|STABLEHLO_WHILE|STABLEHLO_CASE)$/,
+    /^(WHILE|IF|CALL|STABLEHLO_WHILE|STABLEHLO_CASE)\b/,
     'the model holds control flow',
     'export it without: unroll=True in Keras for recurrent layers, or a fixed number of steps',
   ],

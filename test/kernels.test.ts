@@ -13,12 +13,15 @@ import { fastRuntime } from '../src/load-node.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { runtimeModule } from '../src/runtime.ts'
 import type { Kernels, TypedArray } from '../src/types.ts'
-import { CHOICES, missing, nameOf, type Choice } from './choices.ts'
+import { CHOICES as ALL, missing, nameOf, type Choice } from './choices.ts'
 import { layerCases } from './op-cases.ts'
 import { oracle } from './oracle.ts'
 import { GraphBuilder } from './small-models.ts'
 import { equalBytes, rng, skip } from './util.ts'
 
+/** With the scalar kernels of 32-bit processors, which only packed modules take. */
+const CHOICES: readonly Choice[] =
+  process.env.THIMBLE_FAST === '1' ? ALL : [...ALL, { variant: 'scalar', kernels: 'arm' }]
 const SEED = Number(process.env.THIMBLE_SEED ?? 20261124)
 const modules = new Map<Choice, WebAssembly.Module>()
 for (const choice of CHOICES) {
@@ -162,6 +165,45 @@ test('conv: any kernel, stride, dilation, group and padding', () => {
     ),
     settings(160),
   )
+})
+
+test('conv: the largest sums, at the ends of what lanes of 21 bits hold', () => {
+  // Weights of uint8 models reach -128.
+  for (const k of [1, 59, 60, 61, 64, 120, 121, 8000, 8001, 8300]) {
+    for (const extreme of [0, 255]) {
+      const b = new GraphBuilder(k)
+      const x = b.input([1, 1, 5, k], 'uint8', 0.05, 128)
+      const w = b.weights([5, 1, 1, k], undefined, 'uint8')
+      // One channel of the middle, one in turn; the others as far from 0 as can be.
+      b.graph.tensors[w]!.data!.forEach((_, i, data) => {
+        const channel = Math.floor(i / k)
+        if (channel !== 2) data[i] = channel === 3 && i & 1 ? 255 - extreme : extreme
+      })
+      const y = b.tensor([1, 1, 5, 5], 'uint8', 0.05 * 0.01 * 128 * k, 128)
+      const attrs = {
+        padding: 'VALID',
+        strideH: 1,
+        strideW: 1,
+        dilationH: 1,
+        dilationW: 1,
+        activation: 'NONE',
+      } as const
+      const graph = b.done(b.op('CONV_2D', [x, w, b.bias(5, 1)], [y], attrs))
+      const inputs = [0, 255, 7].map((fill) =>
+        Uint8Array.from({ length: 5 * k }, (_, i) =>
+          fill === 7 ? (i * 97) & 255 : (i / k) % 2 < 1 ? fill : 255 - fill,
+        ),
+      )
+      for (const input of inputs) {
+        const [want] = oracle(graph, [input])
+        for (const choice of CHOICES) {
+          if (choice.variant !== 'scalar') continue
+          const [got] = run(graph, [input], choice, { plan: 'size' })
+          equalBytes(Int32Array.from(got as Uint8Array), want!, `${nameOf(choice)}, ${k} products`)
+        }
+      }
+    }
+  }
 })
 
 test('conv: tiles that are packed together where the arena has room, and a pixel that is left', () => {

@@ -17,6 +17,7 @@ import { gemm4x16 } from './gemm-4x16'
 import { gemm4x16c4 } from './gemm-4x16c4'
 import { gemm4x8, gemm4x8Shuffle, gemm4x8w8, gemm4x8w8Shuffle, pack4 } from './gemm-4x8'
 import { gemm4x8c4, packBytes4 } from './gemm-4x8c4'
+import { gemmLanes, packLanes } from './gemm-lanes'
 import { correct, tileIn, TILE_X, TILE_Y } from './tile'
 
 /** Address of input row `iy`, or the zero row outside the image. */
@@ -216,10 +217,44 @@ function convScalar(r: ConvRecord, y0: i32, y1: i32): void {
   }
 }
 
+/** Scalar, form 15: three neighbouring pixels at a time, packed to lanes in scratch. */
+function convLanes(r: ConvRecord, y0: i32, y1: i32): void {
+  const xStep: usize = r.xStep
+  const step: usize = r.outPixelStride
+  const segments = r.segments
+  const bytes = r.segmentBytes
+  let outW = r.outW
+  if (isFlat(r, y1)) {
+    outW *= y1 - y0
+    y1 = y0 + 1
+  }
+  for (let y = y0; y < y1; y++) {
+    const top = y * r.strideH - r.padTop
+    let to = outputRow(r, y)
+    let at: usize = 0
+    for (let left = outW; left > 0; left -= 3, at += 3 * xStep, to += 3 * step) {
+      // Lanes without a pixel: the last one again.
+      const second = left > 1 ? xStep : 0
+      const third = left > 2 ? second + xStep : second
+      let lanes: usize = r.scratch
+      for (let ky = 0; ky < r.kh; ky++) {
+        let from = rowAt(r, top + ky * r.dilationH) + at
+        for (let s = 0; s < segments; s++) {
+          lanes = packLanes(lanes, from, from + second, from + third, bytes)
+          from += r.segmentStep
+        }
+      }
+      for (let i = r.panelBytes; i & 3; i++, lanes += 8) store<i64>(lanes, 0)
+      gemmLanes(r, to, min(left, 3))
+    }
+  }
+}
+
 export function conv(record: usize, y0: i32, y1: i32): void {
   const r = changetype<ConvRecord>(record)
   if (!ASC_FEATURE_SIMD || r.scalar) {
-    convScalar(r, y0, y1)
+    if (!ASC_FEATURE_SIMD && r.form == 15) convLanes(r, y0, y1)
+    else convScalar(r, y0, y1)
     return
   }
   const outC = r.outC

@@ -72,7 +72,7 @@ export const command: Command = {
     kernels: {
       type: 'string',
       value: 'K',
-      help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot, which is refused where the relaxed dot product is not signed (all but arm64) (default: generic)',
+      help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot, which is refused where the relaxed dot product is not signed (all but arm64); with --variant scalar arm is for C on 32-bit processors, generic for interpreters and the rest (default: generic)',
     },
     plan: {
       type: 'string',

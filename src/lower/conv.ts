@@ -20,9 +20,12 @@ import {
   GEMM_BATCH,
   type GemmForm,
   gemmForm,
+  LANES_FORM,
+  lanesBytes,
   pairsFit,
   ROWS_FORM,
   SCALAR_FORM,
+  takesLanes,
   WIDE_FORM,
 } from './gemm.ts'
 import { lowerComputedFilter } from './matmul.ts'
@@ -81,7 +84,8 @@ export function emitConv(cx: Context, layer: Convolution, groups = 1): void {
     emitConvDirect(cx, layer)
     return
   }
-  emitGemm(cx, layer, { form, groups, scalar })
+  const lanes = takesLanes(cx, win.y.out * win.x.out)
+  emitGemm(cx, layer, { form, groups, scalar, lanes })
 }
 
 /** Whether the window is the whole image, which then is one row of a fully connected layer. */
@@ -113,6 +117,8 @@ interface GemmChoice {
   form: GemmForm
   groups: number
   scalar: boolean
+  /** Scalar: three pixels at a time. */
+  lanes: boolean
 }
 
 /** How a GEMM reads its input and what it packs. */
@@ -150,13 +156,13 @@ interface GemmScratch {
 
 /** One slot will do, more where the arena has room; the last of several is for a pixel that is left at the end. */
 function scratchOf(cx: Context, { y, win }: Convolution, choice: GemmChoice, panels: GemmPanels): GemmScratch {
-  const { form, groups, scalar } = choice
+  const { form, groups, scalar, lanes } = choice
   const { direct, rowBytes, panelBytes } = panels
   const narrow = y.c / groups < form.nr
   const slotBytes = SLOT_BYTES + panelBytes
   const fixed = TILE_BYTES + (narrow ? form.mr * form.nr : 0) + 64
   const most = scalar || rowBytes || narrow ? 1 : Math.min(GEMM_BATCH + 1, Math.ceil((win.y.out * win.x.out) / form.mr))
-  const plain = direct ? 0 : panelBytes + 16
+  const plain = lanes ? lanesBytes(panelBytes) : direct ? 0 : panelBytes + 16
   const buffer = scalar
     ? cx.scratch('conv patches', plain)
     : cx.scratch('conv patches', fixed + slotBytes, fixed + slotBytes * most)
@@ -165,7 +171,7 @@ function scratchOf(cx: Context, { y, win }: Convolution, choice: GemmChoice, pan
 }
 
 function emitGemm(cx: Context, layer: Convolution, choice: GemmChoice): void {
-  const { form, groups, scalar } = choice
+  const { form, groups, scalar, lanes } = choice
   const { x, y, xq, oq, limits, weights, win } = layer
   const o = y.c
   const ci = x.c / groups
@@ -189,13 +195,13 @@ function emitGemm(cx: Context, layer: Convolution, choice: GemmChoice): void {
       cx.push({
         record: 'ConvRecord',
         op: OP_CONV,
-        kernel: scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
+        kernel: lanes ? 'conv-lanes' : scalar ? 'conv-scalar' : k === ci ? form.name : `conv-${form.name}`,
         rows: rowsOf(win, x.h),
         reads: present(frame.buffer, wb, bb, sb, scratch, zeroRow, constants),
         writes: [y.buffer, scratch],
         macs: win.y.out * win.x.out * og * k,
         effort: scalar ? undefined : form.effort?.({ k, channels: og, zero: weights.zero }),
-        form: scalar ? undefined : form.id,
+        form: lanes ? LANES_FORM : scalar ? undefined : form.id,
         split: splitPanels(og, scalar ? SCALAR_FORM.nr : form.nr, [wb, bb, sb]),
         prologue: g === 0 && n === 0 ? prologue : undefined,
         stream:
@@ -232,7 +238,7 @@ function emitGemm(cx: Context, layer: Convolution, choice: GemmChoice): void {
           segmentPanelBytes,
           constants: constants?.address ?? 0,
           clamped: end.clamped,
-          form: form.id,
+          form: lanes ? LANES_FORM : form.id,
           mr: form.mr,
           nr: form.nr,
           batch: batch(),

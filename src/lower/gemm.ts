@@ -429,6 +429,17 @@ export const SCALAR_FORM: PanelForm = {
   foldBias: foldByRows(4),
 }
 
+/**
+ * `form` of scalar convolutions that take three pixels at a time as lanes of 64 bits (assembly/kernels/gemm-lanes.ts),
+ * and what they pack: eight bytes for each of k, which is filled up to a multiple of four.
+ */
+export const LANES_FORM = 15
+export const lanesBytes = (k: number): number => align(k, 4) * 8
+
+/** Whether lanes pay: everywhere but on 32-bit processors, which have `arm` in the scalar variant. */
+export const takesLanes = ({ variant, kernels }: Target, pixels: number): boolean =>
+  variant === 'scalar' && kernels !== 'arm' && kernels !== 'arm-dot' && pixels > 1
+
 /** The form that reads i16 weights: what convDirect takes too. */
 export const WIDE_FORM: GemmForm = GEMM_FORMS.find((f) => f.id === 0)!
 

@@ -39,6 +39,20 @@ test('a Keras model: all layers that are not read, those of nested models too', 
   assert.not.match(one.message, /ONNX/)
 })
 
+test('a Keras model: what a configuration asks for is named beside layers that are not read, each once', () => {
+  const same = { strides: [1, 1], padding: 'valid', kernel_size: [1, 1], filters: 3 }
+  const first = layer('Conv2D', 'one', { ...same, data_format: 'channels_first' })
+  const model = sequential(
+    first,
+    layer('Masking', 'mask'),
+    layer('MaxPooling2D', 'two', { pool_size: [2, 2], strides: [2, 2], padding: 'causal' }),
+  )
+  const { code, message } = refusal(() => kerasGraph(model as never, { of: () => [] } as never))
+  assert.is(code, 'lower/unsupported-op')
+  assert.match(message, /Keras layer Masking.*"mask"/)
+  assert.match(message, /channels_first.*"one".*causal.*"two"/)
+})
+
 test('a TensorFlow.js graph: all ops that the outputs need and that are not read', () => {
   const node = (name: string, op: string, ...input: string[]): object => ({ name, op, input, attr: {} })
   const topology = {
@@ -55,6 +69,15 @@ test('a TensorFlow.js graph: all ops that the outputs need and that are not read
   assert.is(code, 'lower/unsupported-op')
   assert.match(message, /TensorFlow ops Erf, Einsum;/)
   assert.not.match(message, /Where/)
+  // Beside unknown ops, those that are known in another form.
+  const nchw = (name: string): object => ({ ...node(name, 'MaxPool', 'x'), attr: { data_format: { s: btoa('NCHW') } } })
+  const two = { node: [...topology.node, nchw('p'), nchw('q')] }
+  const all = { outputs: { out: { name: 'c:0' }, p: { name: 'p:0' }, q: { name: 'q:0' } } }
+  const more = refusal(() => tfGraph(two as never, [], all, {}))
+  assert.match(
+    more.message,
+    /ops Erf, Einsum, .*MaxPool with data_format NCHW; tensor "p", .*tensor "q"; leave them out/,
+  )
 })
 
 /** A convolution whose real numbers are cast to whole ones, twice: an int8 form would cast what it stores. */

@@ -3,6 +3,7 @@
  * TensorFlow.js.
  */
 import { ThimbleError } from '../../errors.ts'
+import { Refusals } from '../refusals.ts'
 import type { Graph } from '../../graph.ts'
 import { Net } from '../net.ts'
 import {
@@ -89,21 +90,24 @@ function unknownLayers(m: LayerConfig, depth: number, found: Map<string, string>
   return found
 }
 
-/** Throws `lower/unsupported-op` naming all layers that have no equivalent, before any is read. */
-function refuseUnknown(root: LayerConfig): void {
+/** Notes all layers that have no equivalent, before any is read. */
+function refuseUnknown(root: LayerConfig, refusals: Refusals): void {
   const found = [...unknownLayers(root, 0, new Map())]
   if (found.length === 0) return
   const named = found.map(([kind, name]) => (found.length > 1 ? `${kind} ("${name}")` : kind))
-  throw new ThimbleError('lower/unsupported-op', `Keras layer${found.length > 1 ? 's' : ''} ${named.join(', ')}`, {
-    ...(found.length > 1 ? {} : { tensor: found[0]![1] }),
-    hint: found.some(([kind]) => kind === 'Lambda')
-      ? 'a Lambda layer is Python code, which the file does not say: write it as layers or keras.ops, or export to .tflite'
-      : 'replace them by layers that are read, or export to .tflite',
-  })
+  refusals.add(
+    new ThimbleError('lower/unsupported-op', `Keras layer${found.length > 1 ? 's' : ''} ${named.join(', ')}`, {
+      ...(found.length > 1 ? {} : { tensor: found[0]![1] }),
+      hint: found.some(([kind]) => kind === 'Lambda')
+        ? 'a Lambda layer is Python code, which the file does not say: write it as layers or keras.ops, or export to .tflite'
+        : 'replace them by layers that are read, or export to .tflite',
+    }),
+  )
 }
 
 class Builder {
   private readonly net = new Net()
+  private readonly refusals = new Refusals()
   private readonly context: Context
   private readonly options: KerasOptions
 
@@ -121,8 +125,9 @@ class Builder {
   }
 
   build(root: LayerConfig): Graph {
-    refuseUnknown(root)
-    const outputs = this.model(root, undefined, { path: [], depth: 0 })
+    refuseUnknown(root, this.refusals)
+    const outputs = this.refusals.attempt(() => this.model(root, undefined, { path: [], depth: 0 })) ?? []
+    this.refusals.finish()
     return this.net.finish(outputs, { name: root.name })
   }
 
@@ -143,7 +148,10 @@ class Builder {
       const tensors = inputs.filter((i) => typeof i === 'number')
       return this.model(l, tensors, { path, depth: place.depth + 1 })
     }
-    return runLayer(this.context, { ...l, path }, inputs, call)
+    // Behind a refused layer the next ones are looked at as if it gave what it takes.
+    const standIn = (): number[] => inputs.filter((i) => typeof i === 'number').slice(0, 1)
+    if (!isKnown(l) && this.refusals.any) return standIn()
+    return this.refusals.attempt(() => runLayer(this.context, { ...l, path }, inputs, call)) ?? standIn()
   }
 
   private sequential(m: LayerConfig, inputs: number[] | undefined, place: Place): number[] {

@@ -3,6 +3,7 @@
  * their grids.
  */
 import { ThimbleError } from '../../errors.ts'
+import { Refusals } from '../refusals.ts'
 import type { Graph, OpOf } from '../../graph.ts'
 import { roundEven } from '../../round.ts'
 import type { Sidecar } from '../sidecar.ts'
@@ -331,19 +332,33 @@ class Import implements Reader {
     })
   }
 
+  /** Reads all nodes but those behind a refused one. Errors: `lower/unsupported-op` naming all that is refused. */
+  private nodes(): void {
+    const { nodes } = this.model
+    const isUnknown = (n: OnnxNode): boolean =>
+      n.type !== 'Constant' && !Object.hasOwn(HANDLERS, n.type) && !FOLDED_ONLY.has(n.type)
+    const unknown = new Set(nodes.filter(isUnknown).map((n) => n.type))
+    const refusals = new Refusals()
+    if (unknown.size) {
+      refusals.add(
+        new ThimbleError('lower/unsupported-op', `ONNX ops ${[...unknown].join(', ')}`, {
+          hint: 'leave them out of the exported model and compute them on its output',
+        }),
+      )
+    }
+    const missing = new Set<string>()
+    nodes.forEach((n, i) => {
+      const named = n.name ? n : { ...n, name: n.outputs[0] || `node${i}` }
+      const readable = !isUnknown(n) && !n.inputs.some((name) => missing.has(name))
+      const read = readable && refusals.attempt(() => (this.node(named), true))
+      if (!read) for (const name of n.outputs) missing.add(name)
+    })
+    refusals.finish()
+  }
+
   run(inputShape: readonly number[] | undefined): Graph {
     for (const v of this.model.inputs) this.declare(v, inputShape)
-    const unknown = new Set(
-      this.model.nodes
-        .filter((n) => n.type !== 'Constant' && !Object.hasOwn(HANDLERS, n.type) && !FOLDED_ONLY.has(n.type))
-        .map((n) => n.type),
-    )
-    if (unknown.size) {
-      throw new ThimbleError('lower/unsupported-op', `ONNX ops ${[...unknown].join(', ')}`, {
-        hint: 'leave them out of the exported model and compute them on its output',
-      })
-    }
-    this.model.nodes.forEach((n, i) => this.node(n.name ? n : { ...n, name: n.outputs[0] || `node${i}` }))
+    this.nodes()
     const outputs = this.model.outputs.map((o) => {
       const v = this.values.get(o.name)
       if (!v || v.kind === 'constant') {

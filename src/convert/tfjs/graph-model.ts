@@ -3,6 +3,7 @@
  * image networks, NHWC.
  */
 import { ThimbleError } from '../../errors.ts'
+import { Refusals } from '../refusals.ts'
 import { elements, type Graph, type OpOf, type Padding } from '../../graph.ts'
 import { isObject, type Json, type JsonObject } from '../keras/config.ts'
 import type { KerasOptions } from '../keras/model.ts'
@@ -134,8 +135,8 @@ const KNOWN = new Set([
   ...'ResizeBilinear ResizeNearestNeighbor Conv2DBackpropInput DepthToSpace'.split(' '),
 ])
 
-/** Throws `lower/unsupported-op` naming all ops that the outputs need and that have no equivalent. */
-function refuseUnknown(nodes: ReadonlyMap<string, Node>, outputs: readonly string[]): void {
+/** Notes all ops that the outputs need and that have no equivalent. */
+function refuseUnknown(nodes: ReadonlyMap<string, Node>, outputs: readonly string[], refusals: Refusals): void {
   const needed = new Set(outputs.map((o) => port(o).name))
   const unknown = new Set<string>()
   for (const name of needed) {
@@ -145,12 +146,10 @@ function refuseUnknown(nodes: ReadonlyMap<string, Node>, outputs: readonly strin
     for (const i of n.inputs) needed.add(port(i).name)
   }
   if (unknown.size === 0) return
-  throw new ThimbleError(
-    'lower/unsupported-op',
-    `TensorFlow op${unknown.size > 1 ? 's' : ''} ${[...unknown].join(', ')}`,
-    {
+  refusals.add(
+    new ThimbleError('lower/unsupported-op', `TensorFlow op${unknown.size > 1 ? 's' : ''} ${[...unknown].join(', ')}`, {
       hint: 'leave them out of the exported model and compute them on its output',
-    },
+    }),
   )
 }
 
@@ -170,6 +169,9 @@ function numbers(
 
 class Reader {
   readonly net = new Net()
+  readonly refusals = new Refusals()
+  /** Nodes without a value: refused ones, and all behind them. */
+  private readonly missing = new Set<string>()
   private readonly nodes: Map<string, Node>
   private readonly values = new Map<string, Value[]>()
   private readonly weights: Map<string, TfjsWeight>
@@ -217,10 +219,14 @@ class Reader {
         for (const m of missing) stack.push(m)
         continue
       }
-      this.values.set(name, this.run(n))
+      const readable = KNOWN.has(n.op) && !n.inputs.some((i) => this.missing.has(port(i).name))
+      const made = readable ? this.refusals.attempt(() => this.run(n)) : undefined
+      if (!made) this.missing.add(name)
+      this.values.set(name, made ?? [])
       stack.pop()
     }
     const { name, index } = port(input)
+    if (this.missing.has(name)) return { tensor: -1 }
     return this.values.get(name)![index] ?? bad('output does not exist', input)
   }
 
@@ -662,10 +668,11 @@ export function tfGraph(
     [...nodes.values()]
       .filter((n) => !read.has(n.name) && n.op !== 'Const' && n.op !== 'NoOp' && n.op !== 'Placeholder')
       .map((n) => n.name)
-  refuseUnknown(nodes, outputs)
+  refuseUnknown(nodes, outputs, reader.refusals)
   const ids = outputs.map((o) => {
     const v = reader.value(o)
     return isTensor(v) ? v.tensor : bad('output is constant', o)
   })
+  reader.refusals.finish()
   return reader.net.finish(ids)
 }

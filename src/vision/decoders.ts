@@ -9,13 +9,16 @@ import { detrDecoder } from './heads/detr.ts'
 import { fastestDetDecoder } from './heads/fastestdet.ts'
 import { fomoDecoder } from './heads/fomo.ts'
 import type { Decoder, Size } from './heads/head.ts'
+import { retinaFaceDecoder, yuNetDecoder } from './heads/face-priors.ts'
 import { heatmapsDecoder } from './heads/heatmaps.ts'
 import { landmarksDecoder } from './heads/landmarks.ts'
+import { levelsDecoder } from './heads/levels.ts'
 import { moveNetDecoder, moveNetMultiDecoder } from './heads/movenet.ts'
 import { objectronDecoder } from './heads/objectron.ts'
 import { poseNetDecoder } from './heads/posenet.ts'
 import { postprocessDecoder } from './heads/postprocess.ts'
 import { anchoredDecoder, ssdDecoder } from './heads/ssd.ts'
+import { simccDecoder } from './heads/simcc.ts'
 import { ultraFaceDecoder } from './heads/ultraface.ts'
 import { yoloGridDecoder, yoloSplitDecoder } from './heads/yolo-grid.ts'
 import { yoloNmsDecoder } from './heads/yolo-nms.ts'
@@ -68,6 +71,16 @@ export function boxDecoder(head: BoxHead, outputs: readonly TensorInfo[], input:
       return dbFaceDecoder(head, outputs)
     case 'ultraface':
       return ultraFaceDecoder(head, outputs)
+    case 'yolo-levels':
+    case 'nanodet':
+    case 'picodet':
+    case 'rtmdet':
+    case 'scrfd':
+      return levelsDecoder(head, outputs, input)
+    case 'retinaface':
+      return retinaFaceDecoder(head, outputs, input)
+    case 'yunet':
+      return yuNetDecoder(head, outputs, input)
   }
 }
 
@@ -86,6 +99,8 @@ export function pointDecoder(head: PointHead, outputs: readonly TensorInfo[], in
       return heatmapsDecoder(head, outputs)
     case 'objectron':
       return objectronDecoder(head, outputs)
+    case 'simcc':
+      return simccDecoder(head, outputs)
   }
 }
 

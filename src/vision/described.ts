@@ -89,8 +89,20 @@ function ssdFields(out: Field): ByKind<Ssd> {
   }
 }
 
+/** A list of levels: the stride of each, and which outputs are what. */
+const levelList = (names: readonly string[], of: Field, maybe: readonly string[] = []): Field =>
+  list([1, 8], {
+    check: (v) =>
+      isObject(v) &&
+      whole(1, 1024).check(v.stride) &&
+      names.every((name) => of.check(v[name])) &&
+      maybe.every((name) => v[name] === undefined || of.check(v[name])),
+    expected: `{ stride, ${names.join(', ')} }`,
+  })
+
 type Table = 'yolo5' | 'yolo8' | 'yolo8-pose' | 'yolo8-seg' | 'yolo8-obb'
-type Yolo = Table | 'yolo-nms' | 'yolox' | 'yolo-grid' | 'yolo' | 'yolo-parts'
+type Levels = 'yolo-levels' | 'nanodet' | 'picodet' | 'rtmdet' | 'scrfd'
+type Yolo = Table | Levels | 'yolo-nms' | 'yolox' | 'yolo-grid' | 'yolo' | 'yolo-parts'
 function yoloFields(out: Field): ByKind<Yolo> {
   const extras = {
     points: optional(whole(1, 1000)),
@@ -100,7 +112,30 @@ function yoloFields(out: Field): ByKind<Yolo> {
     turned: optional(flag),
   }
   const rows = { output: out, layout, coordinates, classes: whole(0, 10_000), percent: optional(flag), ...extras }
+  const part: Field = {
+    check: (v) =>
+      isObject(v) && out.check(v.output) && [v.column, v.row].every((n) => n === undefined || whole(0, 1e6).check(n)),
+    expected: '{ output, column, row }',
+  }
+  const levels = {
+    levels: levelList(['boxes', 'scores'], part, ['points', 'coefficients']),
+    classes: whole(1, 10_000),
+    anchors: whole(1, 16),
+    bins: whole(1, 64),
+    unit: word('strides', 'pixels'),
+    centre: word('corner', 'middle'),
+    logits: flag,
+    layout,
+    points: optional(whole(1, 1000)),
+    masks: extras.masks,
+    prototypes: extras.prototypes,
+  }
   return {
+    'yolo-levels': levels,
+    nanodet: levels,
+    picodet: levels,
+    rtmdet: levels,
+    scrfd: levels,
     yolo5: rows,
     yolo8: rows,
     'yolo8-pose': rows,
@@ -122,6 +157,8 @@ function yoloFields(out: Field): ByKind<Yolo> {
       boxes: out,
       scores: out,
       classes: optional(out),
+      behind: optional(out),
+      ...extras,
       layout,
       form: word('centre', 'corners'),
       coordinates,
@@ -130,7 +167,18 @@ function yoloFields(out: Field): ByKind<Yolo> {
 }
 
 type Blaze = 'blazeface' | 'palm' | 'blazepose'
-type Boxes = Blaze | 'fomo' | 'centernet' | 'centerface' | 'detr' | 'fastestdet' | 'dbface' | 'ultraface' | 'objectron'
+type Boxes =
+  | Blaze
+  | 'retinaface'
+  | 'yunet'
+  | 'fomo'
+  | 'centernet'
+  | 'centerface'
+  | 'detr'
+  | 'fastestdet'
+  | 'dbface'
+  | 'ultraface'
+  | 'objectron'
 function boxFields(out: Field): ByKind<Boxes> {
   const blaze = { maps: pairs(1, MAX_SIDE, whole), points: whole(0, 100), activated: optional(flag) }
   return {
@@ -143,14 +191,17 @@ function boxFields(out: Field): ByKind<Boxes> {
     detr: { boxes: out, scores: out, how: word('identity', 'sigmoid', 'softmax') },
     fastestdet: { output: out },
     ultraface: { boxes: out, scores: out },
+    retinaface: { boxes: out, scores: out, points: out, logits: optional(flag) },
+    yunet: { levels: levelList(['classes', 'objects', 'boxes', 'points'], out) },
     dbface: { heat: out, sides: out, points: out },
     objectron: { heat: out, offsets: out },
   }
 }
 
-type Points = 'movenet' | 'movenet-multi' | 'posenet' | 'landmarks' | 'heatmaps'
+type Points = 'simcc' | 'movenet' | 'movenet-multi' | 'posenet' | 'landmarks' | 'heatmaps'
 function pointFields(out: Field): ByKind<Points> {
   return {
+    simcc: { across: out, down: out },
     movenet: { output: out },
     'movenet-multi': { output: out },
     posenet: {
@@ -164,7 +215,7 @@ function pointFields(out: Field): ByKind<Points> {
     landmarks: {
       output: out,
       values: whole(2, 5),
-      coordinates: word('pixels', 'shares'),
+      coordinates: word('pixels', 'shares', 'signed'),
       presence: optional(out),
       presenceIs: optional(word('logit', 'probability')),
       look: optional(list([2, 2], whole(0, 1000))),
@@ -199,7 +250,7 @@ const COMMON: Record<string, Field> = {
   scoreThreshold: real(0, 1),
   iouThreshold: real(0, 1),
   framing: optional(word('letterbox', 'corner', 'square', 'mediapipe')),
-  range: optional(word('raw', 'unit', 'signed')),
+  range: optional(word('raw', 'unit', 'signed', 'imagenet', 'caffe')),
   bgr: optional(flag),
   crop: optional(flag),
 }

@@ -83,6 +83,7 @@ const POINT_HEADS: readonly Head['kind'][] = [
   'landmarks',
   'heatmaps',
   'objectron',
+  'simcc',
   'segmentation',
   'map',
   'picture',

@@ -10,13 +10,16 @@ import type { DetrHead } from './heads/detr.ts'
 import type { FastestDetHead } from './heads/fastestdet.ts'
 import type { FomoHead } from './heads/fomo.ts'
 import type { HeatmapsHead } from './heads/heatmaps.ts'
+import type { RetinaFaceHead, YuNetHead } from './heads/face-priors.ts'
 import type { LandmarksHead } from './heads/landmarks.ts'
+import type { LevelsHead } from './heads/levels.ts'
 import type { MapHead, PictureHead, SegmentationHead } from './heads/maps.ts'
 import type { MoveNetHead, MoveNetMultiHead } from './heads/movenet.ts'
 import type { ObjectronHead } from './heads/objectron.ts'
 import type { PoseNetHead } from './heads/posenet.ts'
 import type { PostprocessHead } from './heads/postprocess.ts'
 import type { AnchoredHead, PyramidHead, SsdHead } from './heads/ssd.ts'
+import type { SimccHead } from './heads/simcc.ts'
 import type { UltraFaceHead } from './heads/ultraface.ts'
 import type { YoloGridHead, YoloSplitHead } from './heads/yolo-grid.ts'
 import type { YoloNmsHead } from './heads/yolo-nms.ts'
@@ -32,8 +35,9 @@ export interface Framing {
    * as MediaPipe does. Missing: as the preprocessing says.
    */
   framing?: 'letterbox' | 'corner' | 'square' | 'mediapipe'
-  /** What an input that does not say it takes: pixels as they are, or brought to 0..1 or -1..1. */
-  range?: 'raw' | 'unit' | 'signed'
+  /** What an input that does not say it takes: pixels as they are, or brought to 0..1 or -1..1; `imagenet`: to mean 0
+   * and deviation 1 of ImageNet's colours, `caffe`: less the means of Caffe's. */
+  range?: 'raw' | 'unit' | 'signed' | 'imagenet' | 'caffe'
   /** The network wants blue first. */
   bgr?: boolean
   /** Centre-crop instead of stretching, where nobody says otherwise. */
@@ -59,7 +63,11 @@ export type BoxHead =
   | YoloPartsHead
   | DbFaceHead
   | UltraFaceHead
-export type PointHead = MoveNetHead | MoveNetMultiHead | PoseNetHead | LandmarksHead | HeatmapsHead | ObjectronHead
+  | LevelsHead
+  | RetinaFaceHead
+  | YuNetHead
+export type PointHead =
+  MoveNetHead | MoveNetMultiHead | PoseNetHead | LandmarksHead | HeatmapsHead | ObjectronHead | SimccHead
 export type PlaneHead = SegmentationHead | MapHead | PictureHead
 /** What the outputs of a network mean: its kind, which output is what, anchors, units. docs/heads.md has them all. */
 export type Head = (BoxHead | PointHead | PlaneHead) & Framing
@@ -88,6 +96,7 @@ export function taskOfHead(head: Head): VisionTask {
     case 'landmarks':
     case 'heatmaps':
     case 'objectron':
+    case 'simcc':
     case 'yolo8-pose':
       return 'pose'
     case 'segmentation':
@@ -96,6 +105,8 @@ export function taskOfHead(head: Head): VisionTask {
     case 'yolo8-seg':
       return 'segment'
     case 'yolo-nms':
+    case 'yolo-parts':
+    case 'yolo-levels':
       return head.points ? 'pose' : head.masks ? 'segment' : 'detect'
     default:
       return 'detect'

@@ -75,6 +75,8 @@ const RANGES = {
   raw: { mean: [0], std: [1] },
   unit: { mean: [0], std: [255] },
   signed: { mean: [127.5], std: [127.5] },
+  imagenet: { mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] },
+  caffe: { mean: [123, 117, 104], std: [1] },
 }
 
 /**
@@ -101,6 +103,10 @@ const FAMILY_LABELS: Partial<Record<HeadKind, readonly string[]>> = {
   blazepose: ['person'],
   dbface: ['face'],
   ultraface: ['face'],
+  scrfd: ['face'],
+  yunet: ['face'],
+  retinaface: ['face'],
+  simcc: ['person'],
   centerface: ['face'],
   movenet: ['person'],
   'movenet-multi': ['person'],
@@ -126,6 +132,10 @@ function classesOf(head: Head, outputs: readonly TensorInfo[]): number | undefin
     case 'yolo8-seg':
     case 'yolo8-obb':
     case 'yolox':
+    case 'yolo-levels':
+    case 'nanodet':
+    case 'picodet':
+    case 'rtmdet':
       return head.classes || undefined
     case 'fomo':
       return outputs[head.output]!.shape.at(-1)! - 1

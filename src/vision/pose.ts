@@ -103,7 +103,16 @@ const plus = (a: VisionTimings, b: VisionTimings): VisionTimings => ({
 })
 
 type PosingHead = (BoxHead | PointHead) & Head
-const POINTED: readonly Head['kind'][] = ['blazeface', 'palm', 'blazepose', 'dbface', 'centerface']
+const POINTED: readonly Head['kind'][] = [
+  'blazeface',
+  'palm',
+  'blazepose',
+  'dbface',
+  'centerface',
+  'scrfd',
+  'yunet',
+  'retinaface',
+]
 const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'pose' || POINTED.includes(head.kind)
 
 /** Looks at a photo, or a region of it, once. */

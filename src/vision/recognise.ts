@@ -7,12 +7,24 @@ import { elements, type Metadata } from '../graph.ts'
 import { inputGeometry } from '../image/geometry.ts'
 import { checkValue, type Rule, text } from '../options.ts'
 import type { TensorInfo } from '../types.ts'
+import {
+  type About,
+  cells,
+  coordinatesOf,
+  isPlane,
+  only,
+  prototypesOf,
+  pyramidOf,
+  PYRAMIDS,
+  ULTRALYTICS,
+} from './about.ts'
 import { describedHead } from './described.ts'
 import type { Framing, Head, HeadKind } from './head.ts'
 import type { BlazeHead } from './heads/blazeface.ts'
 import type { Size } from './heads/head.ts'
 import type { YoloGridHead } from './heads/yolo-grid.ts'
-import type { Extras, YoloHead } from './heads/yolo.ts'
+import type { Extras } from './heads/yolo.ts'
+import { behindOf, levels, retinaFace, scrfd, simcc, yuNet } from './recognise-levels.ts'
 import { holdsProbabilities, inner, largestValue, shapesOf, smallestValue } from './values.ts'
 
 /** What is known of a network. */
@@ -22,60 +34,10 @@ export interface Network {
   metadata?: Metadata
 }
 
-/** What recognition goes by. */
-interface About {
-  input: Size
-  outputs: readonly TensorInfo[]
-  /** Dimensions without leading ones. */
-  shapes: readonly (readonly number[])[]
-  labels: number | undefined
-  metadata: Metadata
-  /** This kind and no other: where shapes leave it open, take it. */
-  forced: boolean
-}
-
-const ULTRALYTICS = { scoreThreshold: 0.25, iouThreshold: 0.7, framing: 'letterbox', range: 'unit' } as const
 const YOLO5 = { ...ULTRALYTICS, iouThreshold: 0.45 } as const
 const SSD = { scoreThreshold: 0.5, iouThreshold: 0.5 } as const
 const TF_SSD = { ...SSD, range: 'signed', boxScales: [10, 10, 5, 5], scores: 'sigmoid' } as const
 const MEDIAPIPE = { scoreThreshold: 0.5, iouThreshold: 0.3, framing: 'mediapipe' } as const
-
-/** Cells of grids with these strides. */
-const cells = ({ width, height }: Size, strides: readonly number[]): number =>
-  strides.reduce((sum, s) => sum + Math.ceil(width / s) * Math.ceil(height / s), 0)
-
-const PYRAMIDS = [
-  [8, 16, 32],
-  [8, 16, 32, 64],
-  [4, 8, 16, 32],
-  [4, 8, 16],
-  [16, 32],
-] as const
-
-/** Strides of the pyramid that has this many cells. */
-const pyramidOf = (input: Size, count: number): readonly number[] | undefined =>
-  PYRAMIDS.find((strides) => cells(input, strides) === count)
-
-/** Index of the only output that fits. */
-function only(about: About, fits: (shape: readonly number[], i: number) => boolean): number | undefined {
-  const found = about.shapes.flatMap((shape, i) => (fits(shape, i) ? [i] : []))
-  return found.length === 1 ? found[0] : undefined
-}
-
-/** Mask prototypes: a plane of 16 to 64 numbers a cell beside the table. */
-function prototypesOf(about: About, table: number): Pick<Extras, 'masks' | 'prototypes'> | undefined {
-  const at = about.shapes.findIndex((shape, i) => i !== table && shape.length === 3)
-  const [a = 0, b = 0, c = 0] = about.shapes[at] ?? []
-  // YOLO has 32 of them, behind the plane or before it.
-  const last = c === 32 || (a !== 32 && isPlane([1, a, b], about.input))
-  const masks = last ? c : a
-  return at >= 0 && masks >= 8 && masks <= 64 ? { masks, prototypes: at } : undefined
-}
-
-const coordinatesOf = (output: TensorInfo): YoloHead['coordinates'] => {
-  const most = largestValue(output)
-  return most === undefined ? 'auto' : most > 4 ? 'pixels' : 'shares'
-}
 
 /** Key points behind `rest` values, one of them a class score at least. */
 function pointsBehind(about: About, rest: number): Extras | undefined {
@@ -262,11 +224,14 @@ function yoloParts(about: About): Head | undefined {
   const boxes = shapes.findIndex(
     (s) => s.length === 2 && s.includes(4) && pyramidOf(about.input, s[0] === 4 ? s[1]! : s[0]!),
   )
-  const rest = outputs.flatMap((_, i) => (i === boxes ? [] : [i]))
-  if (boxes < 0 || rest.length < 1 || rest.length > 2) return undefined
+  if (boxes < 0) return undefined
   const rows = shapes[boxes]![1] === 4
   const count = shapes[boxes]![rows ? 0 : 1]!
-  const common = { kind: 'yolo-parts', boxes, coordinates: coordinatesOf(outputs[boxes]!), ...ULTRALYTICS } as const
+  const extras = behindOf(about, { taken: [boxes], count, rows })
+  const rest = outputs.flatMap((_, i) => ([boxes, extras.behind, extras.prototypes].includes(i) ? [] : [i]))
+  if (rest.length < 1 || rest.length > 2) return undefined
+  const coordinates = coordinatesOf(outputs[boxes]!)
+  const common = { kind: 'yolo-parts', boxes, coordinates, ...extras, ...ULTRALYTICS } as const
   if (rest.length === 2) {
     if (rest.some((i) => elements(outputs[i]!.shape) !== count)) return undefined
     const isNumbers = (i: number): boolean =>
@@ -736,6 +701,9 @@ const LANDMARKS: readonly { count: number; values: 2 | 3 | 5; range: 'unit' | 's
   { count: 195, values: 5, range: 'unit' },
   { count: 165, values: 5, range: 'unit' },
   { count: 136, values: 2, range: 'unit' },
+  { count: 196, values: 2, range: 'unit' },
+  { count: 212, values: 2, range: 'unit' },
+  { count: 213, values: 3, range: 'unit' },
   { count: 10, values: 2, range: 'unit' },
 ]
 
@@ -753,11 +721,13 @@ function landmarks(about: About): Head | undefined {
   const presence = sizes.findIndex((n, i) => n === 1 && i !== output)
   const heat = about.outputs.findIndex((o) => o.shape.length === 4 && o.shape[3]! * entry.values === entry.count)
   const shares = entry.values === 2 || (largestValue(about.outputs[output]!) ?? Infinity) < 4
+  // InsightFace's 106 points lie in -1..1.
+  const signed = entry.count === 212 && (smallestValue(about.outputs[output]!) ?? -1) < -0.5
   return {
     kind: 'landmarks',
     output,
     values: entry.values,
-    coordinates: shares ? 'shares' : 'pixels',
+    coordinates: signed ? 'signed' : shares ? 'shares' : 'pixels',
     ...(entry.count === 195 && { look: [33, 34] as const }),
     ...(entry.values === 5 && heat >= 0 && { heat }),
     ...(presence >= 0 && {
@@ -773,18 +743,6 @@ function landmarks(about: About): Head | undefined {
     framing: entry.values === 2 ? 'square' : 'mediapipe',
     range: entry.range,
   }
-}
-
-/** Whether height and width divide the input's (or do so less one); channels may come first or last. */
-function isPlane(shape: readonly number[], input: Size): boolean {
-  const divides = (cells: number, pixels: number): boolean =>
-    pixels % cells === 0 || (pixels - 1) % Math.max(1, cells - 1) === 0
-  const fits = (height: number, width: number): boolean =>
-    height >= 8 && width >= 8 && divides(height, input.height) && divides(width, input.width)
-  const [n, a, b, c] = shape as [number, number, number, number?]
-  // Class numbers may come without a batch.
-  if (shape.length === 2) return fits(n, a)
-  return shape.length === 3 ? fits(a, b) : shape.length === 4 && (fits(a, b) || fits(b, c!))
 }
 
 function segmentation(about: About): Head | undefined {
@@ -858,6 +816,14 @@ const KINDS: readonly (readonly [kind: HeadKind, read: (about: About) => Head | 
   ['dbface', dbFace],
   ['centerface', centerFace],
   ['objectron', objectron],
+  ['scrfd', scrfd],
+  ['yunet', yuNet],
+  ['retinaface', retinaFace],
+  ['simcc', simcc],
+  ['yolo-levels', (about) => levels(about, 'yolo-levels')],
+  ['nanodet', (about) => levels(about, 'nanodet')],
+  ['picodet', (about) => levels(about, 'picodet')],
+  ['rtmdet', (about) => levels(about, 'rtmdet')],
   ['blazeface', (about) => blaze(about, 'blazeface')],
   ['palm', (about) => blaze(about, 'palm')],
   ['blazepose', (about) => blaze(about, 'blazepose')],

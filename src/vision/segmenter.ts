@@ -69,7 +69,7 @@ export interface Segmenter extends Disposes {
 type Decode = (values: Float32Array[], view: View, image: PixelImage) => Omit<Segmentation, 'width' | 'height'>
 type SegmentHead = Head
 const givesPlanes = (head: Head): head is SegmentHead =>
-  taskOfHead(head) === 'segment' || ((head.kind === 'yolo5' || head.kind === 'yolo8') && head.masks !== undefined)
+  taskOfHead(head) === 'segment' || ('masks' in head && head.masks !== undefined)
 
 /** Counts classes, most pixels first. */
 function countClasses(mask: Uint16Array, label: (index: number) => string, offset: boolean): SegmentClass[] {

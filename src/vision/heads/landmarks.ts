@@ -15,7 +15,8 @@ export interface LandmarksHead extends Thresholds {
   output: number
   /** Numbers of each point: x, y, then z (left out), then visibility and presence as logits. */
   values: 2 | 3 | 4 | 5
-  coordinates: 'pixels' | 'shares'
+  /** `signed`: -1 to 1 across the input. */
+  coordinates: 'pixels' | 'shares' | 'signed'
   /** The output that says how sure the network is, and how. */
   presence?: number
   presenceIs?: 'logit' | 'probability'
@@ -71,6 +72,7 @@ export function landmarksDecoder(head: LandmarksHead, outputs: readonly TensorIn
     return wrongOutputs(head.kind, `output ${head.heat}: maps of ${count} points`, outputs)
   }
   const [sx, sy] = head.coordinates === 'pixels' ? [1 / input.width, 1 / input.height] : [1, 1]
+  const place = (v: number, scale: number): number => (head.coordinates === 'signed' ? (v + 1) / 2 : v * scale)
   return (all, threshold) => {
     const t = all[head.output]!
     const raw = head.presence === undefined ? 1 : all[head.presence]![0]!
@@ -78,7 +80,11 @@ export function landmarksDecoder(head: LandmarksHead, outputs: readonly TensorIn
     if (!(score >= threshold)) return []
     const points = Array.from({ length: count }, (_, p): CandidatePoint => {
       const at = p * head.values
-      const point = { x: t[at]! * sx, y: t[at + 1]! * sy, ...(head.values >= 4 && { score: sigmoid(t[at + 3]!) }) }
+      const point = {
+        x: place(t[at]!, sx),
+        y: place(t[at + 1]!, sy),
+        ...(head.values >= 4 && { score: sigmoid(t[at + 3]!) }),
+      }
       return head.heat === undefined ? point : refined(point, all[head.heat]!, { rows, columns, points: count }, p)
     })
     return [{ ...boxAround(points), score, index: 0, points }]

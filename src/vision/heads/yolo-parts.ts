@@ -8,15 +8,17 @@ import type { TensorInfo } from '../../types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { argMax, inner, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'
-import { scaleOf, type YoloHead } from './yolo.ts'
+import { type Extras, extraValues, readExtras, scaleOf, type YoloHead } from './yolo.ts'
 
-export interface YoloPartsHead extends Thresholds {
+export interface YoloPartsHead extends Thresholds, Extras {
   kind: 'yolo-parts'
   /** [candidates, 4], or turned. */
   boxes: number
   /** [candidates, classes], or turned; [candidates] where `classes` has their numbers. */
   scores: number
   classes?: number
+  /** [candidates, key points or mask coefficients], or turned. */
+  behind?: number
   layout: 'rows' | 'columns'
   /** Centre and size, or the corners left, top, right, bottom. */
   form: 'centre' | 'corners'
@@ -30,8 +32,14 @@ export function yoloPartsDecoder(head: YoloPartsHead, outputs: readonly TensorIn
   const classes = scores ? elements(scores.shape) / count : NaN
   const numbered = head.classes !== undefined
   const lead = boxes ? inner(boxes.shape)[head.layout === 'rows' ? 1 : 0] : undefined
+  const extra = head.behind === undefined ? 0 : extraValues(head)
   const counted = numbered && (classes !== 1 || elements(outputs[head.classes!]?.shape ?? []) !== count)
-  if (!Number.isInteger(classes) || (lead !== 4 && count !== 1) || counted) {
+  if (
+    !Number.isInteger(classes) ||
+    (lead !== 4 && count !== 1) ||
+    counted ||
+    (extra > 0 && elements(outputs[head.behind!]?.shape ?? []) !== extra * count)
+  ) {
     return wrongOutputs(head.kind, 'boxes [candidates, 4] and scores of as many candidates', outputs)
   }
   const rows = head.layout === 'rows'
@@ -55,7 +63,8 @@ export function yoloPartsDecoder(head: YoloPartsHead, outputs: readonly TensorIn
         head.form === 'centre'
           ? around(at(0), at(1), at(2), at(3))
           : { left: at(0), top: at(1), right: at(2), bottom: at(3) }
-      found.push({ ...box, score, index })
+      const more = (k: number): number => all[head.behind!]![rows ? i * extra + k : k * count + i]!
+      found.push({ ...box, score, index, ...(extra > 0 && readExtras(head, more, [sx, sy])) })
     }
     return found
   }

@@ -125,7 +125,7 @@ export function levels(about: About, kind: keyof typeof FAMILY): Head | undefine
   const wide = first.bins > 1 || (largestValue(about.outputs[first.parts.boxes.output]!) ?? Infinity) > 64
   const head: LevelsHead = {
     kind,
-    levels: read!.map((r, i) => ({ stride: grids![i]![0]!.stride, ...r!.parts })),
+    levels: read.map((r, i) => ({ stride: grids![i]![0]!.stride, ...r.parts })),
     classes: first.classes,
     anchors: 1,
     bins: first.bins,
@@ -259,7 +259,7 @@ export function simcc(about: About): Head | undefined {
   }
 }
 
-/** Boxes and scores of a YOLO as outputs of their own; perhaps the best classes' numbers, points, masks or an angle as well. */
+/** The output of a YOLO in parts that holds points or mask coefficients; `taken` are those known. */
 export function behindOf(
   about: About,
   { taken, count, rows }: { taken: readonly number[]; count: number; rows: boolean },

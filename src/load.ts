@@ -84,7 +84,11 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
     stages.begin?.('pack weights')
     const memory = fill()
     stages.begin?.('check the records')
-    if (!tablesFit(program, memory)) return undefined
+    if (!tablesFit(program, memory)) {
+      // Perhaps of kernels that the core modules do not have.
+      const { ALL_KINDS } = await import('./formats/check-kinds.ts')
+      if (!tablesFit(program, memory, 0, ALL_KINDS)) return undefined
+    }
     const opcodes = opcodesIn(program, memory)
     if (!coreRuns(opcodes)) {
       full = await runtimeModule(variant)

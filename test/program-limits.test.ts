@@ -7,6 +7,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
+import { ALL_KINDS } from '../src/formats/check-kinds.ts'
 import { type CheckedHead, headFits, opcodesIn, stepsFit, tablesFit } from '../src/formats/check-program.ts'
 import { PACKERS } from '../src/formats/programs.ts'
 import * as layout from '../src/generated/layout.ts'
@@ -106,7 +107,7 @@ function recordOf(op: number, seed: number, scalar: boolean): Entry {
 
 const takes = (entry: Entry, memoryBytes: number): boolean => {
   const { head, view } = programOf([entry], memoryBytes)
-  return headFits(head, 1, 1) && tablesFit(head, view, FIRST)
+  return headFits(head, 1, 1) && tablesFit(head, view, FIRST, ALL_KINDS)
 }
 
 function limitsOf(entry: Entry, memoryBytes: number): Limits {
@@ -201,7 +202,7 @@ test('groups: their members follow, each reads rows that the one before has made
   ]
   for (const [what, entries, fits] of cases) {
     const { head, view } = programOf(entries, MEMORIES.reach)
-    assert.is(tablesFit(head, view, FIRST), fits, what)
+    assert.is(tablesFit(head, view, FIRST, ALL_KINDS), fits, what)
     if (fits) {
       const whole = new DataView(new ArrayBuffer(ARENA))
       new Uint8Array(whole.buffer).set(new Uint8Array(view.buffer), FIRST)
@@ -217,7 +218,7 @@ test('work is summed over the records, and rows count', () => {
   const copies = (count: number, rows: number): boolean => {
     const entries = Array.from({ length: count }, () => fill(rows, 0))
     const { head, view } = programOf(entries, MOST)
-    return tablesFit(head, view, FIRST)
+    return tablesFit(head, view, FIRST, ALL_KINDS)
   }
   // 17 for each row: one byte and what a row costs.
   const most = Math.floor(2e9 / 17)
@@ -225,7 +226,7 @@ test('work is summed over the records, and rows count', () => {
   assert.equal([copies(4, Math.floor(most / 4)), copies(4, Math.floor(most / 4) + 1)], [true, false])
   const member = (rows: number): boolean => {
     const { head, view } = programOf([group(1, 1), fill(rows, 0)], MOST)
-    return tablesFit(head, view, FIRST)
+    return tablesFit(head, view, FIRST, ALL_KINDS)
   }
   const banded = Math.floor(2e9 / 18)
   assert.equal([member(banded), member(banded + 1)], [true, false])

@@ -52,6 +52,24 @@ async function coldLoad(path: string, options: LoadOptions): Promise<Row[]> {
   return rows
 }
 
+/** What a process of its own prints, without a cache of compiled scripts, which programs need not have. */
+const printed = (...args: string[]): string =>
+  execFileSync(process.execPath, [...process.execArgv, ...args], {
+    encoding: 'utf8',
+    env: { ...process.env, NODE_DISABLE_COMPILE_CACHE: '1' },
+  })
+
+/**
+ * Milliseconds that importing Thimble takes in a process of its own, which is no command: a command has imported half
+ * of it before it measures.
+ */
+function importMs(): number {
+  const path = `../node.${import.meta.url.endsWith('.ts') ? 'ts' : 'js'}`
+  const url = JSON.stringify(new URL(path, import.meta.url).href)
+  const script = `const t = performance.now(); await import(${url}); console.log(performance.now() - t)`
+  return Number(printed('--input-type=module', '--eval', script))
+}
+
 /** The same in processes of their own, one after the other: medians, stage by stage. */
 function coldLoads(runs: number): Row[] {
   const given = process.argv.slice(2)
@@ -59,14 +77,9 @@ function coldLoads(runs: number): Row[] {
   const rest = from < 0 ? given : given.toSpliced(from, 2)
   const args = rest.filter((a) => a !== '--json' && !a.startsWith('--runs='))
   const all = Array.from({ length: runs }, () => {
-    const text = execFileSync(
-      process.execPath,
-      [...process.execArgv, process.argv[1]!, ...args, '--runs', '1', '--json'],
-      {
-        encoding: 'utf8',
-      },
-    )
-    return (JSON.parse(text) as { stages: Row[] }).stages
+    const text = printed(process.argv[1]!, ...args, '--runs', '1', '--json')
+    const [imported, ...rows] = (JSON.parse(text) as { stages: [Row, ...Row[]] }).stages
+    return [{ ...imported, ms: importMs() }, ...rows]
   })
   return all[0]!.map(({ stage }) => ({
     stage,

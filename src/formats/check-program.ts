@@ -9,18 +9,12 @@ import {
   FULLY_CONNECTED_BYTES,
   ABI_VERSION,
   LAYOUT,
-  OP_ARG_MAX,
-  OP_ARITHMETIC,
   OP_AVERAGE_POOL,
   OP_BINARY,
   OP_CHANNEL_LUT,
   OP_COMBINE,
-  OP_COMPARE,
   OP_CONV,
-  OP_CONV16,
-  OP_CONVERT,
   OP_CONV_DIRECT,
-  OP_CONV_FIXED,
   OP_COPY,
   OP_DEPTHWISE,
   OP_DEPTHWISE3X3,
@@ -32,47 +26,15 @@ import {
   OP_FILL,
   OP_FULLY_CONNECTED,
   OP_GATHER,
-  OP_GATHER_ND,
   OP_GROUP,
-  OP_L2_NORMALIZATION,
-  OP_LOG_SOFTMAX,
-  OP_LSTM,
   OP_LUT,
-  OP_MATMUL,
-  OP_MATMUL16,
   OP_MAX_POOL,
   OP_MEAN,
-  OP_PAIRS16,
-  OP_POOL16,
   OP_QUANTIZE,
-  OP_REDUCE,
-  OP_REDUCE16,
-  OP_RESIZE16,
-  OP_SOFTMAX8_16,
   OP_RESIZE_BILINEAR,
-  OP_SELECT,
   OP_SOFTMAX,
-  OP_SOFTMAX16,
   OP_STRIDED_COPY,
-  OP_SVDF,
-  OP_FLOAT_LOG_SOFTMAX,
-  OP_FLOAT_ROWS,
-  OP_FLOAT_SUM,
-  OP_FLOAT_POOL,
-  OP_FLOAT_RESIZE,
-  OP_FLOAT_CONV,
-  OP_FLOAT_MATMUL,
-  OP_ARG_MAX32,
-  OP_CUMULATE,
-  OP_SCATTER,
-  OP_FLOAT_TABLE,
-  OP_FLOAT_UNARY,
-  OP_POWER,
-  OP_TOP_K,
-  OP_TRANSPOSE_CONV,
-  OP_UNARY16,
   OP_WINOGRAD,
-  OP_POLYPHASE,
 } from '../generated/layout.ts'
 
 /** First address that a program may use, see plan/compile.ts. */
@@ -82,7 +44,7 @@ const MOST_MEMORY = 2 ** 30
 /** Most work of one run, in elements touched; and of loading, in bytes. */
 const MOST_WORK = 2e9
 /** Multiply-adds that vector kernels do in the time of one element elsewhere, at least. */
-const AT_ONCE = 16
+export const AT_ONCE = 16
 const MOST_LOADING = 2 ** 32
 /** Most of any count: sums of two do not wrap. */
 const MOST = 2 ** 30
@@ -95,11 +57,11 @@ export interface CheckedHead {
   header: Readonly<Record<string, number>>
 }
 
-type Fields = Record<string, number>
-type RecordName = keyof typeof LAYOUT
+export type Fields = Record<string, number>
+export type RecordName = keyof typeof LAYOUT
 
 /** A kind of record. */
-interface Kind {
+export interface Kind {
   record: RecordName
   /** Fields that are addresses of what its kernel writes. */
   writes: readonly string[]
@@ -117,13 +79,15 @@ interface Kind {
   work: (f: Fields) => number
 }
 
-const times = (...factors: (number | undefined)[]): number =>
+export const times = (...factors: (number | undefined)[]): number =>
   factors.reduce<number>((a, b) => a * Math.max(1, b ?? 1), 1)
 
 /** How far a view of rows reaches. */
-const rowReach = (f: Fields): number[] => [(f.outRing ? Math.min(f.rows!, f.outRing) : f.rows!) * f.outRowStride!]
+export const rowReach = (f: Fields): number[] => [
+  (f.outRing ? Math.min(f.rows!, f.outRing) : f.rows!) * f.outRowStride!,
+]
 
-const ROWS = { writes: ['output'], reach: rowReach }
+export const ROWS = { writes: ['output'], reach: rowReach }
 const COPIED = { ...ROWS, state: ['output'] }
 const BINARY = {
   ...ROWS,
@@ -131,7 +95,7 @@ const BINARY = {
   work: (f: Fields) => times(f.rows, f.d1, f.d2, f.d3),
 }
 /** Elements of a tensor of four dimensions, in a record that has no rows. */
-const volume = (f: Fields): number => times(f.d0, f.d1, f.d2, f.d3)
+export const volume = (f: Fields): number => times(f.d0, f.d1, f.d2, f.d3)
 const DEPTHWISE: Kind = {
   record: 'DepthwiseRecord',
   writes: ['output', 'scratch'],
@@ -140,7 +104,7 @@ const DEPTHWISE: Kind = {
   reach: (f) => [...rowReach(f), f.outW! * f.channels!],
   work: (f) => times(f.rows, f.outW, f.channels, f.kh, f.kw) / (f.scalar ? 1 : AT_ONCE / 2) + f.rows! * f.outW!,
 }
-const FEWER_PRODUCTS: Kind = {
+export const FEWER_PRODUCTS: Kind = {
   record: 'WinogradRecord',
   writes: ['output', 'scratch'],
   steps: ['nr', 'batch', 'outW'],
@@ -154,15 +118,18 @@ const POOL: Kind = {
   work: (f) => times(f.rows, f.outW, f.channels, f.filterH, f.filterW),
 }
 
-const normalization = (record: RecordName): Kind => ({
+export const normalization = (record: RecordName): Kind => ({
   record,
   writes: ['output'],
   reach: (f) => [f.rows! * f.depth!],
   work: (f) => 2 * times(f.rows, f.depth),
 })
 
-/** By opcode. */
-const KINDS = new Map<number, Kind>([
+/** What is known of records, by opcode. */
+export type Kinds = ReadonlyMap<number, Kind>
+
+/** Of the core modules' kernels; check-kinds.ts has all. */
+export const CORE_KINDS: Kinds = new Map<number, Kind>([
   [OP_COPY, { record: 'CopyRecord', ...COPIED, work: (f) => times(f.rows, f.bytes) }],
   [OP_FILL, { record: 'FillRecord', ...COPIED, work: (f) => times(f.rows, f.bytes) }],
   [OP_LUT, { record: 'LutRecord', ...ROWS, work: (f) => times(f.rows, f.bytes) }],
@@ -201,7 +168,6 @@ const KINDS = new Map<number, Kind>([
     },
   ],
   [OP_WINOGRAD, FEWER_PRODUCTS],
-  [OP_POLYPHASE, FEWER_PRODUCTS],
   [OP_DEPTHWISE3X3, DEPTHWISE],
   [OP_DEPTHWISE, { ...DEPTHWISE, spare: (f) => f.scalar !== 0 }],
   [OP_DEPTHWISE3X3_PRODUCTS, DEPTHWISE],
@@ -261,34 +227,6 @@ const KINDS = new Map<number, Kind>([
     },
   ],
   [
-    OP_ARG_MAX,
-    {
-      record: 'ArgMaxRecord',
-      writes: ['output'],
-      reach: (f) => [f.outer! * f.inner! * f.outBytes!],
-      work: (f) => times(f.outer, f.depth, f.inner),
-    },
-  ],
-  [
-    OP_ARITHMETIC,
-    {
-      record: 'ArithmeticRecord',
-      writes: ['output'],
-      reach: (f) => [4 * volume(f)],
-      work: volume,
-    },
-  ],
-  [
-    OP_GATHER_ND,
-    {
-      record: 'GatherNdRecord',
-      writes: ['output'],
-      most: { depth: 4 },
-      reach: (f) => [f.count! * f.bytes!],
-      work: (f) => times(f.count, f.depth! + f.bytes!),
-    },
-  ],
-  [
     OP_STRIDED_COPY,
     {
       record: 'StridedCopyRecord',
@@ -297,306 +235,7 @@ const KINDS = new Map<number, Kind>([
       work: (f) => times(f.d0, f.d1, f.d2, f.d3, f.bytes),
     },
   ],
-  [
-    OP_TRANSPOSE_CONV,
-    {
-      record: 'TransposeConvRecord',
-      writes: ['output', 'scratch'],
-      reach: (f) => [4 * times(f.outH, f.outW, f.outC)],
-      work: (f) => times(f.inH, f.inW, f.inC, f.kh, f.kw, f.outC) + times(f.outH, f.outW, f.outC),
-    },
-  ],
-  [
-    OP_REDUCE,
-    {
-      record: 'ReduceRecord',
-      writes: ['output'],
-      reach: (f) => [4 * times(f.k0, f.k1, f.k2, f.k3)],
-      work: (f) => times(8, f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3),
-    },
-  ],
-  [
-    OP_MATMUL,
-    {
-      record: 'MatmulRecord',
-      writes: ['output', 'scratch'],
-      reach: (f) => [times(f.d0, f.d1, f.d2, f.m, f.columns), 128 + 8 * f.inner! + f.m! * f.inner!],
-      work: (f) => times(f.d0, f.d1, f.d2) * (times(f.m, f.columns, f.inner) + (f.m! + f.columns!) * f.inner!),
-    },
-  ],
-  [OP_L2_NORMALIZATION, normalization('L2NormalizationRecord')],
-  [OP_LOG_SOFTMAX, normalization('LogSoftmaxRecord')],
-  [
-    OP_LSTM,
-    {
-      record: 'LstmRecord',
-      writes: ['output', 'hidden', 'cell', 'scratch'],
-      state: ['hidden', 'cell'],
-      reach: (f) => [
-        f.batch! * f.outputBatchStride! + f.steps! * f.outputStride! + f.outputs!,
-        2 * f.batch! * (f.cells! + f.outputs!) + f.cells!,
-        9 * f.cells!,
-      ],
-      work: (f) => times(f.batch, f.steps, f.cells, 4 * (f.inputs! + f.outputs! + AT_ONCE) + f.outputs!),
-    },
-  ],
-  [
-    OP_SVDF,
-    {
-      record: 'SvdfRecord',
-      writes: ['output', 'state'],
-      state: ['state'],
-      steps: ['rank', 'filters', 'depth'],
-      reach: (f) => [2 * times(f.batch, f.filters, f.depth), times(f.batch, f.filters)],
-      work: (f) => times(f.batch, f.filters, f.inputs! + f.depth! + AT_ONCE),
-    },
-  ],
-  [
-    OP_CONV_FIXED,
-    {
-      record: 'ConvFixedRecord',
-      writes: ['output'],
-      steps: ['groupIn', 'groupOut'],
-      reach: (f) => [times(f.outH, f.outW, f.outC)],
-      work: (f) => times(f.outH, f.outW, f.outC, f.kh, f.kw, f.groupIn),
-    },
-  ],
-  [
-    OP_COMPARE,
-    {
-      record: 'CompareRecord',
-      writes: ['output'],
-      reach: (f) => [volume(f)],
-      work: volume,
-    },
-  ],
-  [
-    OP_SELECT,
-    {
-      record: 'SelectRecord',
-      writes: ['output'],
-      reach: (f) => [volume(f) * f.bytes!],
-      work: (f) => times(volume(f), f.bytes),
-    },
-  ],
-  [
-    OP_CONVERT,
-    {
-      record: 'ConvertRecord',
-      writes: ['output'],
-      reach: (f) => [8 * f.count!],
-      work: (f) => times(f.count),
-    },
-  ],
-  [
-    OP_POWER,
-    {
-      record: 'PowerRecord',
-      writes: ['output'],
-      reach: (f) => [4 * volume(f)],
-      work: volume,
-    },
-  ],
-  [
-    OP_FLOAT_LOG_SOFTMAX,
-    {
-      record: 'FloatLogSoftmaxRecord',
-      writes: ['output'],
-      reach: (f) => [4 * f.rows! * f.depth!],
-      work: (f) => 8 * times(f.rows, f.depth),
-    },
-  ],
-  [
-    OP_FLOAT_ROWS,
-    {
-      record: 'FloatRowsRecord',
-      writes: ['output'],
-      reach: (f) => [4 * f.rows! * f.depth!],
-      work: (f) => 16 * times(f.rows, f.depth),
-    },
-  ],
-  [
-    OP_FLOAT_SUM,
-    {
-      record: 'FloatSumRecord',
-      writes: ['output'],
-      steps: ['k1', 'r1'],
-      reach: (f) => [4 * times(f.k0, f.k1, f.k2, f.k3)],
-      work: (f) => times(f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3! + AT_ONCE),
-    },
-  ],
-  [
-    OP_FLOAT_POOL,
-    {
-      record: 'FloatPoolRecord',
-      writes: ['output'],
-      reach: (f) => [4 * times(f.rows, f.outW, f.channels)],
-      work: (f) => 4 * times(f.rows, f.outW, f.channels, f.filterH, f.filterW),
-    },
-  ],
-  [
-    OP_FLOAT_RESIZE,
-    {
-      record: 'ResizeBilinearRecord',
-      ...ROWS,
-      reach: (f) => [...rowReach(f), 4 * f.outW! * f.channels!],
-      work: (f) => times(f.rows, f.outW, f.channels),
-    },
-  ],
-  [
-    OP_FLOAT_CONV,
-    {
-      record: 'FloatConvRecord',
-      writes: ['output'],
-      steps: ['groupOut', 'strideH', 'strideW', 'kh', 'kw'],
-      reach: (f) => [4 * times(f.rows, f.outW, f.outC)],
-      work: (f) => 8 * times(f.rows, f.outW, f.outC, f.kh, f.kw, f.groupIn),
-    },
-  ],
-  [
-    OP_FLOAT_MATMUL,
-    {
-      record: 'FloatMatmulRecord',
-      writes: ['output'],
-      steps: ['d1', 'd2'],
-      reach: (f) => [4 * times(f.d0, f.d1, f.d2, f.m, f.columns)],
-      work: (f) => 8 * times(f.d0, f.d1, f.d2, f.m, f.columns, f.inner),
-    },
-  ],
-  [
-    OP_ARG_MAX32,
-    {
-      record: 'ArgMax32Record',
-      writes: ['output'],
-      reach: (f) => [f.outer! * f.inner! * f.outBytes!],
-      work: (f) => times(f.outer, f.depth, f.inner),
-    },
-  ],
-  [
-    OP_CUMULATE,
-    {
-      record: 'CumulateRecord',
-      writes: ['output'],
-      reach: (f) => [8 * times(f.outer, f.depth, f.inner)],
-      work: (f) => 2 * times(f.outer, f.depth, f.inner),
-    },
-  ],
-  [
-    OP_SCATTER,
-    {
-      record: 'ScatterRecord',
-      writes: ['output'],
-      most: { depth: 4 },
-      reach: (f) => [f.outputBytes!, f.count! * f.bytes!],
-      work: (f) => times(f.count, f.depth! + f.bytes!) + f.outputBytes!,
-    },
-  ],
-  [
-    OP_FLOAT_TABLE,
-    { record: 'FloatTableRecord', writes: ['output'], reach: (f) => [4 * f.count!], work: (f) => times(f.count) },
-  ],
-  [
-    OP_FLOAT_UNARY,
-    { record: 'FloatUnaryRecord', writes: ['output'], reach: (f) => [4 * f.count!], work: (f) => 8 * times(f.count) },
-  ],
-  [
-    OP_TOP_K,
-    {
-      record: 'TopKRecord',
-      writes: ['values', 'indices'],
-      reach: (f) => [times(f.outer, f.k, Math.max(4, f.bytes!))],
-      work: (f) => times(f.outer, f.k, f.depth! + f.bytes!),
-    },
-  ],
-  [
-    OP_CONV16,
-    {
-      record: 'Conv16Record',
-      writes: ['output', 'scratch'],
-      steps: ['groupOut'],
-      reach: (f) => [
-        2 * times(f.rows, f.outW, f.outC! + f.groupOut!),
-        64 + 4 * (f.patch! + 1),
-        64 + 4 * times(f.kh, f.kw, f.groupIn),
-      ],
-      work: (f) =>
-        times(f.rows, f.outW) *
-        (f.channelwise
-          ? times(f.outC, f.kh, f.kw)
-          : times(f.outC, 4 + f.patch! / 4) + times(1 + f.outC! / f.groupOut!, 1 + f.kh! * f.kw!, f.groupIn)),
-    },
-  ],
-  [
-    OP_PAIRS16,
-    {
-      record: 'Pairs16Record',
-      writes: ['output'],
-      reach: (f) => [2 * times(f.d0, f.d1, f.d2, f.d3)],
-      work: (f) => times(f.d0, f.d1, f.d2, f.d3),
-    },
-  ],
-  [
-    OP_UNARY16,
-    { record: 'Unary16Record', writes: ['output'], reach: (f) => [4 * f.count!], work: (f) => times(f.count) },
-  ],
-  [
-    OP_POOL16,
-    {
-      record: 'Pool16Record',
-      writes: ['output'],
-      reach: (f) => [2 * times(f.rows, f.outW, f.channels)],
-      work: (f) => times(f.rows, f.outW, f.channels, f.filterH, f.filterW),
-    },
-  ],
-  [
-    OP_REDUCE16,
-    {
-      record: 'Reduce16Record',
-      writes: ['output'],
-      reach: (f) => [2 * times(f.k0, f.k1, f.k2, f.k3)],
-      work: (f) => times(f.k0, f.k1, f.k2, f.k3, f.r0, f.r1, f.r2, f.r3),
-    },
-  ],
-  [
-    OP_MATMUL16,
-    {
-      record: 'Matmul16Record',
-      writes: ['output'],
-      reach: (f) => [2 * times(f.d0, f.d1, f.d2, f.m, f.columns)],
-      work: (f) => times(f.d0, f.d1, f.d2, f.m, f.columns, f.inner),
-    },
-  ],
-  [
-    OP_SOFTMAX16,
-    {
-      record: 'Softmax16Record',
-      writes: ['output'],
-      reach: (f) => [2 * times(f.rows, f.depth)],
-      work: (f) => times(f.rows, f.depth),
-    },
-  ],
-  [
-    OP_SOFTMAX8_16,
-    {
-      record: 'SoftmaxRecord',
-      writes: ['output'],
-      reach: (f) => [2 * times(f.rows, f.depth)],
-      work: (f) => 2 * times(f.rows, f.depth),
-    },
-  ],
-  [
-    OP_RESIZE16,
-    {
-      record: 'Resize16Record',
-      writes: ['output'],
-      reach: (f) => [2 * times(f.rows, f.outW, f.channels)],
-      work: (f) => times(f.rows, f.outW, f.channels),
-    },
-  ],
 ])
-
-/** Whether records of an opcode are known here. */
-export const isChecked = (opcode: number): boolean => opcode === OP_GROUP || KINDS.has(opcode)
 
 /** Fields that count or measure what is written, or that loops run to: never negative, never near 2^31. */
 const COUNTS: ReadonlySet<string> = new Set(
@@ -638,8 +277,9 @@ export function headFits(head: CheckedHead, inputs: number, outputs: number): bo
 /** One record of an op table. */
 interface Entry {
   at: number
-  op: number
   name: RecordName
+  /** None: a group. */
+  kind: Kind | undefined
 }
 
 /** Where a record's fields are, and room for those of one record. */
@@ -698,18 +338,20 @@ interface Tables {
   base: number
   /** Where records end at the latest. */
   end: number
+  kinds: Kinds
 }
 
 /** The records that an op table points at; undefined where one is of no known kind or not whole. */
-function readTable(table: number, count: number, { view, base, end }: Tables): Entry[] | undefined {
+function readTable(table: number, count: number, { view, base, end, kinds }: Tables): Entry[] | undefined {
   const entries: Entry[] = []
   for (let i = 0; i < count; i++) {
     const at = view.getUint32(table - base + 4 * i, true)
     if (at % 4 || at < base || at + LAYOUT.Record.size > end) return undefined
     const op = view.getUint32(at - base, true)
-    const name = op === OP_GROUP ? 'GroupRecord' : KINDS.get(op)?.record
+    const kind = kinds.get(op)
+    const name = op === OP_GROUP ? 'GroupRecord' : kind?.record
     if (!name || at + LAYOUT[name].size > end) return undefined
-    entries.push({ at, op, name })
+    entries.push({ at, name, kind })
   }
   return entries
 }
@@ -723,9 +365,8 @@ interface Room {
 }
 
 /** Whether a record writes where its kernel may write. */
-function recordFits(op: number, fields: Fields, room: Room): boolean {
+function recordFits(kind: Kind | undefined, fields: Fields, room: Room): boolean {
   if (fields.first! >= fields.rows!) return false
-  const kind = KINDS.get(op)
   // A group.
   if (!kind) return true
   if (fields.outRing === 0 && fields.rows! > 0) return false
@@ -746,10 +387,10 @@ function workOf(entries: readonly Entry[], records: Records, room: Room): number
   let members = 0
   let before: number | undefined
   for (const [i, entry] of entries.entries()) {
-    const { op } = entry
+    const { kind } = entry
     const fields = records.read(entry)
-    if (!fields || !recordFits(op, fields, room)) return undefined
-    if (op === OP_GROUP) {
+    if (!fields || !recordFits(kind, fields, room)) return undefined
+    if (!kind) {
       if (members > 0 || !whole(fields.count, 1, entries.length - 1 - i) || !(fields.bandRows! >= 1)) return undefined
       members = fields.count!
       before = undefined
@@ -762,7 +403,7 @@ function workOf(entries: readonly Entry[], records: Records, room: Room): number
       work += rows
       members--
     }
-    work += KINDS.get(op)!.work(fields) + 16 * rows
+    work += kind.work(fields) + 16 * rows
     if (!(work <= MOST_WORK)) return undefined
   }
   return members > 0 ? undefined : work
@@ -770,9 +411,9 @@ function workOf(entries: readonly Entry[], records: Records, room: Room): number
 
 /**
  * Whether the tables and records of a program are sound. Its `headFits`. `view`: memory from address `base` on, as it
- * is before the first run, to the arena at least where tables are.
+ * is before the first run, to the arena at least where tables are. Records that are not of `kinds` are not sound.
  */
-export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean {
+export function tablesFit(head: CheckedHead, view: DataView, base = 0, kinds = CORE_KINDS): boolean {
   const { memoryBytes, arenaAddress, arenaBytes, header } = head
   const { inputCount, inputTable, outputCount, outputTable, ...ops } = header as Record<string, number>
   const end = Math.min(arenaAddress, base + view.byteLength)
@@ -786,7 +427,7 @@ export function tablesFit(head: CheckedHead, view: DataView, base = 0): boolean 
     { from: outputTable!, to: outputTable! + 8 * outputCount! },
   ]
   if (taken.some(({ from, to }) => from < base || to > end)) return false
-  const entries = tables.map(({ at, count }) => readTable(at, count, { view, base, end }))
+  const entries = tables.map(({ at, count }) => readTable(at, count, { view, base, end, kinds }))
   if (!entries.every((e) => e !== undefined)) return false
   for (const { at, name } of entries.flat()) taken.push({ from: at, to: at + LAYOUT[name].size })
   taken.sort((a, b) => a.from - b.from)

@@ -7,6 +7,7 @@ import type { Graph } from '../graph.ts'
 import { settle } from '../fold/index.ts'
 import type { Packers } from '../packers.ts'
 import { ThimbleError } from '../errors.ts'
+import { ALL_KINDS } from '../formats/check-kinds.ts'
 import { headFits, stepsFit, tablesFit } from '../formats/check-program.ts'
 import {
   encodeSteps,
@@ -78,7 +79,7 @@ function storable(made: RecordedProgram, { image: [plan], inputs, outputs }: Pro
   const { address, bytes } = plan!
   return (
     headFits(made, inputs.length, outputs.length) &&
-    tablesFit(made, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), address) &&
+    tablesFit(made, new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength), address, ALL_KINDS) &&
     stepsFit(
       encodeSteps(made.steps, () => 0),
       made,

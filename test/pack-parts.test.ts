@@ -597,6 +597,14 @@ test('the image: zeros of 24 bytes and more are left out, shorter ones are not; 
     [66, 1],
     [267, 1],
   ])
+  // Zeros are counted anew behind every other byte.
+  const gaps = (...counts: number[]): Uint8Array =>
+    Uint8Array.from([1, ...counts.flatMap((n) => [...new Array<number>(n).fill(0), 1])])
+  assert.equal(parts([64, gaps(23, 23, 23)]), [[64, 73]])
+  assert.equal(parts([64, gaps(23, 24, 1)]), [
+    [64, 25],
+    [113, 3],
+  ])
   assert.equal(parts([64, new Uint8Array(90)]), [])
   assert.equal(
     parts([500, Uint8Array.of(1)], [64, Uint8Array.of(2)]),

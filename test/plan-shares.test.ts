@@ -238,7 +238,7 @@ const clash = (a: Touched, b: Touched): boolean =>
 
 const start = (n: number, k: number, threads: number): number => Math.round((n * k) / threads)
 
-/** All ways to share a unit, as long as nothing else is asked: like the one before, by rows, by channels, not at all. */
+/** All ways to share a unit: like the one before, by rows, by channels, not at all. */
 function waysOf({ steps }: Unit, threads: number, before: { rows: number; shares: Share[] } | undefined): Share[][] {
   const last = steps.at(-1)!
   const { rows } = last.rows

@@ -57,6 +57,7 @@ export function readZip(bytes: Uint8Array, want: (name: string) => boolean = () 
             got: total,
           })
         }
+        if (size > bytes.length) throw new Error(`${JSON.stringify(name)} is longer than the archive`)
         if (originalSize > MOST_PACKED * size + 64) throw new Error(`${JSON.stringify(name)} can't be so large`)
         wanted.set(name, sum)
         return true

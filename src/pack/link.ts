@@ -207,7 +207,6 @@ function removeUnused(m: WasmModule): void {
     if (space === 'table') for (const e of m.elements) e.functions.forEach((f) => use('func', f))
   }
   for (const e of m.exports) if (e.kind !== 'memory') use(e.kind, e.index)
-  if (m.start !== undefined) use('func', m.start)
   for (let f = queue.pop(); f !== undefined; f = queue.pop()) {
     if (f < m.imports.length) {
       use('type', m.imports[f]!.type)
@@ -238,7 +237,6 @@ function renumber(m: WasmModule, used: Record<IndexSpace, Set<number>>): void {
   }
   m.elements = m.elements.map((e) => ({ ...e, functions: e.functions.map((f) => map('func', f)) }))
   m.exports = m.exports.map((e) => (e.kind === 'memory' ? e : { ...e, index: map(e.kind, e.index) }))
-  if (m.start !== undefined) m.start = map('func', m.start)
 }
 
 /** Points every reference to a repeated body at its first copy. True if anything changed. */
@@ -257,7 +255,6 @@ function mergeEqualFunctions(m: WasmModule): boolean {
   for (const f of m.functions) f.body = rewriteBody(f.body, map)
   for (const e of m.exports) if (e.kind === 'func') e.index = map('func', e.index)
   for (const e of m.elements) e.functions = e.functions.map((f) => map('func', f))
-  if (m.start !== undefined) m.start = map('func', m.start)
   return true
 }
 

@@ -4,6 +4,7 @@
  */
 import { ThimbleError } from '../errors.ts'
 import type { Metadata } from '../graph.ts'
+import { shown } from '../options.ts'
 import type { Head, HeadKind } from './head.ts'
 
 type Fields = Record<string, unknown>
@@ -21,10 +22,7 @@ const bad = (field: string, expected: string, got: unknown): never => {
   throw new ThimbleError(
     'format/metadata',
     `the model file's description of its head: ${field || 'it'} is not usable`,
-    {
-      expected,
-      got: JSON.stringify(got)?.slice(0, 80) ?? 'nothing',
-    },
+    { expected, got: shown(got) },
   )
 }
 const isObject = (v: unknown): v is Fields => typeof v === 'object' && v !== null && !Array.isArray(v)

@@ -8,7 +8,7 @@
 import { ThimbleError } from '../errors.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { labelOf, topK } from '../labels.ts'
-import { callback, checkOptions, checkValue, shown, whole } from '../options.ts'
+import { callback, checkOptions, checkValue, kindOf, shown, whole } from '../options.ts'
 import { expectModel } from '../source.ts'
 import type { Model, PixelImage, Prediction } from '../types.ts'
 import type { Detector } from './detector.ts'
@@ -131,8 +131,12 @@ export interface Finder {
   find(image: PixelImage): Found[]
 }
 
-const isDetector = (first: Detector | PoseEstimator | Finder): first is Detector => 'detect' in first
-const isEstimator = (first: Detector | PoseEstimator | Finder): first is PoseEstimator => 'estimate' in first
+/** Whether a step has a method; lists and bytes have some of these names, too. */
+const has = (step: object, method: string): boolean =>
+  typeof (step as Record<string, unknown>)[method] === 'function' && !Array.isArray(step) && !ArrayBuffer.isView(step)
+const isDetector = (first: Detector | PoseEstimator | Finder): first is Detector => has(first, 'detect')
+const isEstimator = (first: Detector | PoseEstimator | Finder): first is PoseEstimator => has(first, 'estimate')
+const finds = (step: object): boolean => ['detect', 'estimate', 'find'].some((method) => has(step, method))
 
 /** A detector or pose estimator as finder. */
 function finderOf(first: Detector | PoseEstimator | Finder): Finder {
@@ -177,10 +181,10 @@ export function pipeline(
   steps: readonly [Detector | PoseEstimator | Finder, ...(Crop | Stage | PoseEstimator)[]],
 ): Pipeline {
   const isStep = (s: unknown): boolean => typeof s === 'function' || (typeof s === 'object' && s !== null)
-  if (!Array.isArray(steps) || steps.length === 0 || !steps.every(isStep) || typeof steps[0] === 'function') {
+  if (!Array.isArray(steps) || steps.length === 0 || !steps.every(isStep) || !finds(steps[0])) {
     throw new ThimbleError('usage/pipeline', 'the steps are no list that begins with what finds things', {
       expected: '[detector, crop(), stage, …]',
-      got: Array.isArray(steps) ? `[${steps.map((s) => (isStep(s) ? typeof s : shown(s))).join(', ')}]` : shown(steps),
+      got: Array.isArray(steps) ? `[${steps.map((s) => (isStep(s) ? kindOf(s) : shown(s))).join(', ')}]` : shown(steps),
     })
   }
   const [first, ...rest] = steps
@@ -192,8 +196,8 @@ export function pipeline(
     })
   }
   const chain = rest.map((step): Crop | Stage => {
-    if (typeof step === 'function' || 'look' in step) return step
-    if ('estimateIn' in step) return poseStage(step)
+    if (typeof step === 'function' || (has(step, 'look') && 'look' in step)) return step
+    if (has(step, 'estimateIn') && 'estimateIn' in step) return poseStage(step)
     throw new ThimbleError('usage/pipeline', 'a step is neither a crop nor a stage', {
       expected: 'crop(), createStage(), a pose estimator',
       got: Object.keys(step).join(', '),

@@ -4,6 +4,7 @@
  */
 import { elements } from '../../graph.ts'
 import type { OnnxNode, OnnxTensor } from './model.ts'
+import { malformed } from './reader.ts'
 
 type Numbers = Pick<OnnxTensor, 'shape' | 'data' | 'dtype'>
 const like = (t: Numbers, shape: number[], data: ArrayLike<number>): Numbers => ({
@@ -223,11 +224,20 @@ const FOLDS: Readonly<Record<string, Fold>> = {
   ConstantOfShape: constantOfShape,
 }
 
-/** Result of the node, or undefined when it is not one of those that are folded. */
-export function foldNode(n: OnnxNode, inputs: readonly (Numbers | undefined)[]): Numbers | undefined {
+function folded(n: OnnxNode, inputs: Inputs): Numbers | undefined {
   const x = inputs[0]
   if (!x) return undefined
   const f = Object.hasOwn(ARITHMETIC, n.type) ? ARITHMETIC[n.type] : undefined
   if (f && inputs[1] && inputs.length === 2) return binary(x, inputs[1], f)
   return Object.hasOwn(FOLDS, n.type) ? FOLDS[n.type]!(n, inputs, x) : undefined
+}
+
+/**
+ * Result of the node, or undefined when it is not one of those that are folded.
+ * Errors: `format/onnx` for a shape that its values do not fill.
+ */
+export function foldNode(n: OnnxNode, inputs: Inputs): Numbers | undefined {
+  const value = folded(n, inputs)
+  const fills = !value || (value.shape.every((d) => d >= 0) && elements(value.shape) === value.data.length)
+  return fills ? value : malformed(n, 'shape')
 }

@@ -140,8 +140,8 @@ export const pad: Handler = (r, n) => {
   const value = n.attributes.get('value')?.f ?? (n.inputs[2] ? numbersOf(r.input(n, 2))?.[0] : 0) ?? 0
   if (mode !== 'constant' && mode !== 'reflect' && mode !== 'edge') return fail(n, `mode "${mode}"`)
   const mirror = mode === 'reflect'
-  const axes = n.inputs[3] ? numbersOf(r.input(n, 3))!.map((a) => normal(a, rank)) : plainOrder(rank)
-  if (given.length !== 2 * axes.length || given.some((p) => p < 0 || p > 1 << 16)) {
+  const axes = (list(r, n, 'axes', 3) ?? plainOrder(rank)).map((a) => normal(a, rank))
+  if (given.length !== 2 * axes.length || given.some((p) => !(Number.isInteger(p) && p >= 0 && p <= 1 << 16))) {
     return given.some((p) => p < 0) ? fail(n, 'negative pads') : malformed(n, 'pads')
   }
   const pairs = new Array<number>(2 * rank).fill(0)
@@ -170,7 +170,7 @@ export const slice: Handler = (r, n) => {
   const starts = list(r, n, 'starts', 1) ?? malformed(n, 'starts')
   const ends = list(r, n, 'ends', 2) ?? malformed(n, 'ends')
   const axes = (list(r, n, 'axes', 3) ?? plainOrder(starts.length)).map((a) => normal(a, shape.length))
-  const steps = n.inputs[4] ? numbersOf(r.input(n, 4))! : axes.map(() => 1)
+  const steps = list(r, n, 'steps', 4) ?? axes.map(() => 1)
   const begin = new Array<number>(shape.length).fill(0)
   const end = [...r.net.shape(x.id)]
   const step = new Array<number>(shape.length).fill(1)

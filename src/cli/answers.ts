@@ -13,8 +13,8 @@ import {
   type TensorAnswer,
   type TensorQuestion,
 } from '../serve/questions.ts'
+import { maxPixels } from './preprocessing.ts'
 import type { Model } from '../types.ts'
-import { number } from './args.ts'
 import type { Args } from './command.ts'
 import { load, loadOptions } from './models.ts'
 import { modelFor, type ModelFile, openModel } from './shipped.ts'
@@ -64,9 +64,10 @@ export class Answerer {
   }
 
   private async open(task: TaskName, model?: string): Promise<Asker> {
-    const maxPixels = number(this.args, 'max-megapixels', 50, { min: 0.001, max: 1000 }) * 1e6
     const file = modelFor(model, SHIPPED_TASK[task])
-    const at = askerOf(await this.opened(task, file), (bytes) => decodeImage(bytes, { maxPixels }))
+    const at = askerOf(await this.opened(task, file), (bytes) =>
+      decodeImage(bytes, { maxPixels: maxPixels(this.args) }),
+    )
     return { name: file.name, at }
   }
 

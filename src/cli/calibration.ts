@@ -26,7 +26,13 @@ export const ARRAY_OPTIONS: Record<string, OptionSpec> = {
     type: 'string',
     value: 'TYPE',
     help: `elements of raw files: ${Object.keys(RAW_TYPES).join(', ')}, little-endian (default: float32)`,
+    check: rawTypeOf,
   },
+}
+
+/** Errors: `usage/option`. */
+function rawTypeOf(args: Args): string {
+  return choice(args, 'raw-type', Object.keys(RAW_TYPES)) ?? 'float32'
 }
 
 const ARRAY_NAME = /\.(npy|npz)$/i
@@ -218,7 +224,7 @@ export function arraySamples(
   use: 'all' | 'path' = 'all',
 ): ArraySample[] {
   const inputs = graph.inputs.map((t) => graph.tensors[t]!)
-  const rawType = choice(args, 'raw-type', Object.keys(RAW_TYPES)) ?? 'float32'
+  const rawType = rawTypeOf(args)
   const bound = use === 'all' ? bindings(args, inputs) : new Map<number, string>()
   const rest = inputs.filter((_, i) => !bound.has(i))
   if (rest.length && path === undefined) {

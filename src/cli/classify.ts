@@ -1,5 +1,5 @@
 /** `thimble classify`: names what is in photos. */
-import { type Classifier, createClassifier, type DecodePolicy } from '../classifier.ts'
+import { type Classifier, type ClassifierOptions, createClassifier, type DecodePolicy } from '../classifier.ts'
 import { imageDecoder } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { choice, number, text, whole } from './args.ts'
@@ -8,8 +8,8 @@ import { labelBytes } from './files.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, type ModelFile, shippedModels } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
-import { jobsFor, PhotoWorkers, type Answer } from './photo-workers.ts'
-import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
+import { jobsAsked, jobsFor, PhotoWorkers, type Answer } from './photo-workers.ts'
+import { changedPreprocess, maxPixels, MEGAPIXELS_OPTION, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from '../markup.ts'
 import { note } from './report.ts'
 import { type Group, groupsOf } from '../vectors.ts'
@@ -17,6 +17,15 @@ import { bar, cut, ms } from './text.ts'
 
 /** The model that a call names, or the default one. */
 export const openNamed = (args: Args): ModelFile => modelFor(text(args, 'model'), 'classification')
+
+/** Which classes are named, and how outputs become their scores. Errors: `usage/option`. */
+const scoring = (args: Args): Pick<ClassifierOptions, 'topK' | 'scoreThreshold' | 'scores'> => ({
+  topK: whole(args, 'top', 5),
+  ...(text(args, 'threshold') === undefined
+    ? {}
+    : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
+  scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto',
+})
 
 export async function classifierOf(args: Args, model: ModelFile): Promise<Classifier> {
   const labels = labelBytes(args)
@@ -34,11 +43,7 @@ export async function classifierOf(args: Args, model: ModelFile): Promise<Classi
           ),
         }
       : {}),
-    topK: whole(args, 'top', 5),
-    ...(text(args, 'threshold') === undefined
-      ? {}
-      : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
-    scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto',
+    ...scoring(args),
     prepare: (encoded, input, how, out) => decoder.prepare(encoded, input, how, out),
     prepareFrame: (frame, input, how, out) => decoder.prepareFrame(frame, input, how, out),
   })
@@ -52,7 +57,6 @@ async function opened(args: Args, model: ModelFile): Promise<Classifier> {
 }
 
 const decodePolicy = (args: Args): DecodePolicy => choice(args, 'decode', ['exact', 'fast'] as const) ?? 'exact'
-const maxPixels = (args: Args): number => number(args, 'max-megapixels', 50, { min: 0.001, max: 1000 }) * 1e6
 
 export function classifyBytes(
   classifier: Classifier,
@@ -103,7 +107,7 @@ function humanAnswer(answer: Answer, name = answer.file): string {
 
 /** Threads to classify `images` with; 1: this one alone. */
 const jobsOf = (args: Args, images: readonly string[]): number =>
-  images.includes('-') ? 1 : jobsFor(whole(args, 'jobs', 0, { min: 0, max: 64 }), images.length)
+  images.includes('-') ? 1 : jobsFor(jobsAsked(args), images.length)
 
 async function run(args: Args): Promise<number> {
   const model = openNamed(args)
@@ -151,8 +155,13 @@ export const command: Command = {
       value: 'MODEL',
       help: "a .tflite, .thimble or packed .wasm file, or a shipped model's name",
     },
-    top: { type: 'string', short: 'n', value: 'N', help: 'how many classes to show (default: 5)' },
-    threshold: { type: 'string', value: 'SCORE', help: 'leave out classes below this score, 0 to 1 (default: 0)' },
+    top: { type: 'string', short: 'n', value: 'N', help: 'how many classes to show (default: 5)', check: scoring },
+    threshold: {
+      type: 'string',
+      value: 'SCORE',
+      help: 'leave out classes below this score, 0 to 1 (default: 0)',
+      check: scoring,
+    },
     labels: {
       type: 'string',
       short: 'l',
@@ -163,19 +172,22 @@ export const command: Command = {
       type: 'string',
       value: 'HOW',
       help: 'auto, softmax, sigmoid or identity: how outputs become scores (default: auto)',
+      check: scoring,
     },
     ...PREPROCESS_OPTIONS,
     decode: {
       type: 'string',
       value: 'HOW',
       help: 'exact, or fast: JPEGs at 1/2, 1/4 or 1/8 where the model needs no more; scores differ a little (default: exact)',
+      check: decodePolicy,
     },
-    'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
+    ...MEGAPIXELS_OPTION,
     jobs: {
       type: 'string',
       short: 'j',
       value: 'N',
       help: 'photos classified side by side, each on a thread with its own model (default: the cores, for folders)',
+      check: jobsAsked,
     },
     ...RUN_OPTIONS,
     json: { type: 'boolean', help: 'print [{ file, model, predictions, timings }]' },

@@ -9,6 +9,11 @@ export interface OptionSpec {
   value?: string
   /** One line. */
   help: string
+  /**
+   * Reads the option from the call, before any file is opened: what is wrong with a call is said before what is wrong
+   * with a file. Errors: `usage/option`, `usage/arguments`.
+   */
+  check?: (args: Args) => unknown
 }
 
 /** The call, parsed and checked against the command's options. */

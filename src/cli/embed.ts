@@ -6,7 +6,7 @@ import type { Args, Command } from './command.ts'
 import { classifierOf } from './classify.ts'
 import { RUN_OPTIONS } from './models.ts'
 import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
-import { PREPROCESS_OPTIONS } from './preprocessing.ts'
+import { MEGAPIXELS_OPTION, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from '../markup.ts'
 import { openModel } from './shipped.ts'
 import { ms } from './text.ts'
@@ -63,7 +63,7 @@ export const command: Command = {
   options: {
     model: { type: 'string', short: 'm', value: 'MODEL', help: 'a network whose output is compared, not named' },
     ...PREPROCESS_OPTIONS,
-    'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
+    ...MEGAPIXELS_OPTION,
     ...RUN_OPTIONS,
     json: { type: 'boolean', help: 'print [{ file, model, embedding, compared: { to, similarity }, timings }]' },
   },

@@ -1,12 +1,12 @@
 /** `thimble faces`: the faces in photos, with points, age, gender and expression. */
 import type { Model } from '../types.ts'
 import type { Face, FaceModels } from '../vision/faces.ts'
-import { flag, number, text, whole } from './args.ts'
+import { flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, openModel } from './shipped.ts'
 import { printedFace } from '../vision/printed.ts'
-import { boxLine, CROP_OPTION, eachPhoto, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
+import { boxLine, CROP_OPTION, eachPhoto, limits, PHOTO_NOTES, PHOTO_OPTIONS } from './photos.ts'
 
 /** Shipped networks for what comes after the detector. */
 const LANDMARKS = 'face_landmarks_68_112'
@@ -21,15 +21,7 @@ async function run(args: Args): Promise<number> {
       import('../draw/annotate.ts'),
     ])
     const others = await openFaces(args)
-    const finder = await createFaceFinder(
-      { detector: await load(model, loadOptions(args)), ...others },
-      {
-        ...(text(args, 'threshold') === undefined
-          ? {}
-          : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
-        maxDetections: whole(args, 'top', 100, { min: 1, max: 10_000 }),
-      },
-    )
+    const finder = await createFaceFinder({ detector: await load(model, loadOptions(args)), ...others }, limits(args))
     return (image) => {
       const faces = finder.find(image)
       return {
@@ -73,8 +65,9 @@ export const command: Command = {
       type: 'string',
       value: 'SCORE',
       help: "leave out faces that score below this, 0 to 1 (default: the detector's own)",
+      check: limits,
     },
-    top: { type: 'string', short: 'n', value: 'N', help: 'most faces per photo (default: 100)' },
+    top: { type: 'string', short: 'n', value: 'N', help: 'most faces per photo (default: 100)', check: limits },
     ...PHOTO_OPTIONS,
     ...CROP_OPTION,
     ...RUN_OPTIONS,

@@ -14,7 +14,7 @@ import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, writeFiles } from './files.ts'
 import { modelFor, openModel, type ModelFile } from './shipped.ts'
 import { printable } from '../markup.ts'
-import { jobsFor, PhotoWorkers } from './photo-workers.ts'
+import { jobsAsked, jobsFor, PhotoWorkers } from './photo-workers.ts'
 import { note } from './report.ts'
 import { table } from './text.ts'
 
@@ -150,7 +150,7 @@ function shared(bytes: Uint8Array): Uint8Array {
 }
 
 async function lookingAt(photos: readonly Shown[], base: ModelFile, args: Args): Promise<Looking> {
-  const jobs = jobsFor(whole(args, 'jobs', 0, { min: 0, max: 64 }), photos.length)
+  const jobs = jobsFor(jobsAsked(args), photos.length)
   if (jobs > 1) {
     const workers = new PhotoWorkers(jobs, { task: 'features', base: shared(base.bytes), name: base.name })
     return { jobs, features: (path) => workers.ask(path), end: () => workers.end() }
@@ -261,6 +261,7 @@ export const command: Command = {
       short: 'j',
       value: 'N',
       help: 'photos looked at side by side, each on a thread with its own model (default: the cores)',
+      check: jobsAsked,
     },
     json: { type: 'boolean', help: 'print the report as JSON' },
   },

@@ -38,6 +38,9 @@ async function dispatch(argv: string[]): Promise<number> {
   if (name === 'help') return print(helpText(command))
   const args = parseCommandLine(command, rest)
   if (args.options.help) return print(helpText(command))
+  for (const [option, { check }] of Object.entries(command.options)) {
+    if (args.options[option] !== undefined) check?.(args)
+  }
   return (await command.run(args)) ?? 0
 }
 

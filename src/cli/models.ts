@@ -11,23 +11,25 @@ import type { ModelFile } from './shipped.ts'
 
 /** Options of every command that runs a model. */
 export const RUN_OPTIONS = {
-  variant: { type: 'string', value: 'V', help: 'auto, simd, scalar or relaxed (default: auto)' },
+  variant: { type: 'string', value: 'V', help: 'auto, simd, scalar or relaxed (default: auto)', check: loadOptions },
   kernels: {
     type: 'string',
     value: 'K',
     help: 'auto, generic, x86, x86-vnni, arm or arm-dot (default: auto, what suits this engine)',
+    check: loadOptions,
   },
-  plan: { type: 'string', value: 'P', help: 'speed or size (default: speed)' },
+  plan: { type: 'string', value: 'P', help: 'speed or size (default: speed)', check: loadOptions },
   fast: {
     type: 'boolean',
     help: 'AVX2 through an experimental flag of V8, where it is there and found exact (Node 26 on x86-64)',
   },
-  threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)' },
+  threads: { type: 'string', value: 'N', help: 'worker threads (default: 1)', check: loadOptions },
   'input-shape': {
     type: 'string',
     multiple: true,
     value: 'SHAPE',
     help: 'another shape for an input, e.g. 1,320,320,3 or NAME=1,320,320,3; repeatable',
+    check: loadOptions,
   },
 } satisfies Record<string, OptionSpec>
 

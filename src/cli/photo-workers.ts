@@ -6,6 +6,7 @@ import { Worker } from 'node:worker_threads'
 import { type ErrorCode, ThimbleError } from '../errors.ts'
 import type { Group } from '../vectors.ts'
 import type { Prediction } from '../types.ts'
+import { whole } from './args.ts'
 import type { Args } from './command.ts'
 
 export interface Answer {
@@ -53,6 +54,9 @@ const LIMITS = { maxYoungGenerationSizeMb: 2 }
 const PHOTOS_A_JOB = 4
 
 /** Threads to look at so many photos with, `asked` or (0) as many as pay; 1: the calling one alone. */
+/** `--jobs`, 0 where it is not given. Errors: `usage/option`. */
+export const jobsAsked = (args: Args): number => whole(args, 'jobs', 0, { min: 0, max: 64 })
+
 export const jobsFor = (asked: number, photos: number): number =>
   hasWorkers() ? Math.min(photos, asked || Math.min(availableParallelism(), Math.floor(photos / PHOTOS_A_JOB))) : 1
 

@@ -14,7 +14,7 @@ import { fileError, isFolder, labelFile, writeFiles } from './files.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
 import { modelFor, type ModelFile } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
-import { changedPreprocess, PREPROCESS_OPTIONS } from './preprocessing.ts'
+import { changedPreprocess, maxPixels, MEGAPIXELS_OPTION, PREPROCESS_OPTIONS } from './preprocessing.ts'
 import { printable } from '../markup.ts'
 import { encodePng } from './tensor-picture.ts'
 import { ms } from './text.ts'
@@ -43,7 +43,7 @@ export const PHOTO_OPTIONS: Record<string, OptionSpec> = {
     value: 'FILE',
     help: 'write the photo with what was found drawn on it (.png); for several photos, a folder',
   },
-  'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
+  ...MEGAPIXELS_OPTION,
   json: { type: 'boolean', help: 'print JSON; boxes and points are in pixels of the photo' },
 }
 
@@ -63,23 +63,27 @@ export const HEAD_OPTIONS: Record<string, OptionSpec> = {
     type: 'string',
     value: 'SCORE',
     help: "leave out what scores below this, 0 to 1 (default: the head's own)",
+    check: headOptions,
   },
   iou: {
     type: 'string',
     value: 'IOU',
     help: "boxes of one class that overlap more than this are one (default: the head's own)",
+    check: headOptions,
   },
   head: {
     type: 'string',
     value: 'KIND',
     help: 'what the outputs mean: yolo5, yolo8, ssd, fomo, movenet, … (default: recognised; docs/heads.md)',
+    check: headOptions,
   },
   anchors: {
     type: 'string',
     value: 'W,H,…',
     help: 'anchors of a yolo-grid head in pixels of its input, finest grid first',
+    check: anchorNumbers,
   },
-  top: { type: 'string', short: 'n', value: 'N', help: 'most findings per photo (default: 100)' },
+  top: { type: 'string', short: 'n', value: 'N', help: 'most findings per photo (default: 100)', check: headOptions },
   ...PREPROCESS_OPTIONS,
   ...RUN_OPTIONS,
 }
@@ -88,16 +92,48 @@ export const PHOTO_NOTES =
   'PHOTO is a .jpg, .png, .bmp, .ppm or .pgm file, a folder (its images and those below it), or - for stdin.\n' +
   "Without one, the model's sample photo is used."
 
-/** `--anchors` as pairs for each of a head's grids. Errors: `usage/option`. */
-function anchorsFor(grids: number, value: string): [number, number][][] {
-  const numbers = value.split(',').map(Number)
-  const each = numbers.length / 2 / grids
-  if (!Number.isInteger(each) || each < 1 || !numbers.every((n) => n > 0 && n < 1e5)) {
-    throw new ThimbleError('usage/option', '--anchors is not usable', {
-      expected: `widths and heights in turn, as many for each of ${grids} grids`,
-      got: JSON.stringify(value),
-    })
+const headKindOf = (args: Args): (typeof headKinds)[number] | undefined => choice(args, 'head', headKinds)
+
+/** What is left out of the findings. Errors: `usage/option`. */
+export function limits(args: Args): Pick<DetectorOptions, 'scoreThreshold' | 'maxDetections'> {
+  return {
+    ...(text(args, 'threshold') === undefined
+      ? {}
+      : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
+    maxDetections: whole(args, 'top', 100, { min: 1, max: 10_000 }),
   }
+}
+
+/** What the call says of a head and of what it finds. Errors: `usage/option`. */
+function headOptions(args: Args): Pick<DetectorOptions, 'head' | 'scoreThreshold' | 'iouThreshold' | 'maxDetections'> {
+  const kind = headKindOf(args)
+  return {
+    ...(kind ? { head: kind } : {}),
+    ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, { min: 0, max: 1 }) }),
+    ...limits(args),
+  }
+}
+
+const badAnchors = (args: Args, expected: string): never => {
+  throw new ThimbleError('usage/option', '--anchors is not usable', {
+    expected,
+    got: JSON.stringify(text(args, 'anchors')),
+  })
+}
+
+/** `--anchors` as numbers. Errors: `usage/option`. */
+function anchorNumbers(args: Args): number[] | undefined {
+  const numbers = text(args, 'anchors')?.split(',').map(Number)
+  if (numbers && (numbers.length % 2 !== 0 || !numbers.every((n) => n > 0 && n < 1e5))) {
+    return badAnchors(args, 'widths and heights in turn')
+  }
+  return numbers
+}
+
+/** Pairs of them for each of a head's grids. Errors: `usage/option`. */
+function anchorsFor(args: Args, grids: number, numbers: readonly number[]): [number, number][][] {
+  const each = numbers.length / 2 / grids
+  if (!Number.isInteger(each)) badAnchors(args, `widths and heights in turn, as many for each of ${grids} grids`)
   const pairs = Array.from({ length: numbers.length / 2 }, (_, i): [number, number] => [
     numbers[2 * i]!,
     numbers[2 * i + 1]!,
@@ -109,19 +145,14 @@ function anchorsFor(grids: number, value: string): [number, number][][] {
 export async function openVision(args: Args, file: ModelFile): Promise<{ model: Model; options: DetectorOptions }> {
   const model = await load(file, loadOptions(args))
   const labels = labelFile(args)
-  const kind = choice(args, 'head', headKinds)
   const changes = Object.keys(PREPROCESS_OPTIONS).some((name) => args.options[name] !== undefined)
   const input = model.inputs[0]!
   const options: DetectorOptions = {
     ...(labels ? { labels } : {}),
-    ...(kind ? { head: kind } : {}),
-    ...(text(args, 'threshold') === undefined
-      ? {}
-      : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
-    ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, { min: 0, max: 1 }) }),
-    maxDetections: whole(args, 'top', 100, { min: 1, max: 10_000 }),
+    ...headOptions(args),
   }
-  const anchors = text(args, 'anchors')
+  const kind = headKindOf(args)
+  const anchors = anchorNumbers(args)
   if (anchors !== undefined || changes) {
     const head = headOf(model, kind)
     if (changes) options.preprocess = changedPreprocess(args, familyPreprocess(input, model, head ?? {}), input)
@@ -129,7 +160,7 @@ export async function openVision(args: Args, file: ModelFile): Promise<{ model: 
       if (head?.kind !== 'yolo-grid') {
         throw new ThimbleError('usage/option', '--anchors is for yolo-grid heads', { got: head?.kind ?? 'no head' })
       }
-      const each = anchorsFor(head.grids.length, anchors)
+      const each = anchorsFor(args, head.grids.length, anchors)
       options.head = {
         ...head,
         unit: 'pixels',
@@ -219,7 +250,6 @@ export async function eachPhoto(
   open: { command: Command; model: ModelFile },
   make: () => Promise<(image: PixelImage) => PhotoAnswer>,
 ): Promise<number> {
-  const maxPixels = number(args, 'max-megapixels', 50, { min: 0.001, max: 1000 }) * 1e6
   const photos = photosNamed(args, open.command, 'PHOTO', open.model.shipped?.sample)
   const pictures = outputs(args, 'out', photos)
   const masks = outputs(args, 'mask', photos)
@@ -229,7 +259,7 @@ export async function eachPhoto(
   return answerEach(args, photos, async (file, i) => {
     const bytes = await photoBytes(file)
     const start = performance.now()
-    const image = decodeImage(bytes, { maxPixels })
+    const image = decodeImage(bytes, { maxPixels: maxPixels(args) })
     const decodeMs = performance.now() - start
     const got = answer(image)
     const timings = Object.fromEntries(

@@ -3,7 +3,7 @@ import { ThimbleError } from '../errors.ts'
 import type { Preprocess } from '../graph.ts'
 import { inputGeometry } from '../image/geometry.ts'
 import type { TensorInfo } from '../types.ts'
-import { choice, flag, text } from './args.ts'
+import { choice, flag, number, text } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'
 
 /** Usual ways to make a pixel an input value, by name. */
@@ -19,14 +19,16 @@ export const PREPROCESS_OPTIONS: Record<string, OptionSpec> = {
     type: 'string',
     value: 'NAME',
     help: "imagenet (mean and deviation), signed (-1 to 1), unit (0 to 1) or raw (0 to 255); default: the model's own",
+    check: changesOf,
   },
   mean: {
     type: 'string',
     value: 'M',
     help: "real = (pixel - mean) / std; one number, or three with commas (default: the model's own)",
+    check: changesOf,
   },
-  std: { type: 'string', value: 'S', help: 'see --mean' },
-  fit: { type: 'string', value: 'HOW', help: "stretch, crop or fit (default: the model's own)" },
+  std: { type: 'string', value: 'S', help: 'see --mean', check: changesOf },
+  fit: { type: 'string', value: 'HOW', help: "stretch, crop or fit (default: the model's own)", check: changesOf },
   bgr: { type: 'boolean', help: 'the model wants blue first' },
 }
 
@@ -47,6 +49,24 @@ function numbers(args: Args, name: string): number[] | undefined {
   return list
 }
 
+/** What the call says, as far as it says something. Errors: `usage/option`. */
+function changesOf(args: Args) {
+  return {
+    named: choice(args, 'preprocess', Object.keys(NORMALIZATIONS) as (keyof typeof NORMALIZATIONS)[]),
+    mean: numbers(args, 'mean'),
+    std: numbers(args, 'std'),
+    fit: choice(args, 'fit', ['stretch', 'crop', 'fit'] as const),
+  }
+}
+
+/** `--max-megapixels` as pixels. Errors: `usage/option`. */
+export const maxPixels = (args: Args): number => number(args, 'max-megapixels', 50, { min: 0.001, max: 1000 }) * 1e6
+
+/** The option of every command that decodes photos. */
+export const MEGAPIXELS_OPTION: Record<string, OptionSpec> = {
+  'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)', check: maxPixels },
+}
+
 /** True when the call says what range pixels are brought to. */
 export const saysRange = (args: Args): boolean =>
   text(args, 'preprocess') !== undefined || (text(args, 'mean') !== undefined && text(args, 'std') !== undefined)
@@ -56,9 +76,7 @@ export const saysRange = (args: Args): boolean =>
  * Errors: `usage/option`.
  */
 export function changedPreprocess(args: Args, own: Preprocess, input: TensorInfo): Preprocess {
-  const named = choice(args, 'preprocess', Object.keys(NORMALIZATIONS) as (keyof typeof NORMALIZATIONS)[])
-  const [mean, std] = [numbers(args, 'mean'), numbers(args, 'std')]
-  const fit = choice(args, 'fit', ['stretch', 'crop', 'fit'] as const)
+  const { named, mean, std, fit } = changesOf(args)
   const out: Preprocess = { ...own, ...(named ? NORMALIZATIONS[named] : {}) }
   if (flag(args, 'bgr') && (own.channels === 'rgb' || named)) {
     Object.assign(out, { channels: 'bgr', mean: [...out.mean].reverse(), std: [...out.std].reverse() })

@@ -7,6 +7,7 @@ import { listening, serverOf } from '../serve/node.ts'
 import { describeAll } from '../serve/questions.ts'
 import { openSite, sitePage } from '../serve/site.ts'
 import { answersOf } from './answer-pool.ts'
+import { MEGAPIXELS_OPTION } from './preprocessing.ts'
 import { badCall, choice, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { RUN_OPTIONS } from './models.ts'
@@ -139,7 +140,7 @@ export const command: Command = {
     queue: { type: 'string', value: 'N', help: 'requests that may wait; more get a 503 (default: 8 a thread)' },
     timeout: { type: 'string', value: 'S', help: 'seconds for a request to arrive and to be answered (default: 30)' },
     'max-megabytes': { type: 'string', value: 'N', help: 'largest body (default: 20)' },
-    'max-megapixels': { type: 'string', value: 'N', help: 'largest image decoded (default: 50)' },
+    ...MEGAPIXELS_OPTION,
     log: { type: 'string', value: 'HOW', help: 'text, json or none: a line a request on stderr (default: text)' },
     ...RUN_OPTIONS,
   },

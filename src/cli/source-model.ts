@@ -20,6 +20,7 @@ export const SOURCE_OPTIONS: Record<string, OptionSpec> = {
     type: 'string',
     value: 'SHAPE',
     help: 'for dimensions the file leaves open, in its own order: 1x224x224x3, or 1x3x224x224 for ONNX',
+    check: shapeOf,
   },
   size: {
     type: 'string',
@@ -34,8 +35,10 @@ export const SOURCE_OPTIONS: Record<string, OptionSpec> = {
   },
 }
 
-/** `1x224x224x3`. Errors: `usage/option`. */
-function parseShape(value: string): number[] {
+/** `--input-shape`, such as `1x224x224x3`. Errors: `usage/option`. */
+function shapeOf(args: Args): number[] | undefined {
+  const value = text(args, 'input-shape')
+  if (value === undefined) return undefined
   const shape = value.split(/[x,]/).map(Number)
   if (shape.length > 6 || !shape.every((d) => Number.isInteger(d) && d >= 1 && d <= 1 << 20)) {
     throw new ThimbleError('usage/option', '--input-shape is not usable', {
@@ -72,13 +75,13 @@ async function storedAs(graph: Graph, bytes: Uint8Array, sidecar: Sidecar | unde
  * those of the readers. Says on stderr where weights are stored narrower than float32.
  */
 export async function openSource(args: Args, path: string): Promise<Source> {
-  const shape = text(args, 'input-shape')
+  const shape = shapeOf(args)
   const size = text(args, 'size') === undefined ? undefined : whole(args, 'size', 224, { min: 16, max: 4096 })
   const { bytes, sidecar, path: file } = await openPath(path)
   const graph = await readFloatModel(bytes, {
     sidecar,
     name: basename(file),
-    ...(shape === undefined ? {} : { inputShape: parseShape(shape) }),
+    ...(shape === undefined ? {} : { inputShape: shape }),
     ...(size === undefined ? {} : { size }),
   })
   const labels = labelFile(args)

@@ -22,15 +22,45 @@ export const EVENT_OPTIONS: Record<string, OptionSpec> = {
     multiple: true,
     value: 'LABEL>SCORE',
     help: 'an event while it is seen, e.g. "person>0.6"; may be given more than once; * is any label',
+    check: conditionsIn,
   },
-  confirm: { type: 'string', value: 'N', help: 'frames of the latest 2N-1 that begin an event (default: 3)' },
-  cooldown: { type: 'string', value: 'S', help: 'seconds without it that end an event (default: 5)' },
+  confirm: {
+    type: 'string',
+    value: 'N',
+    help: 'frames of the latest 2N-1 that begin an event (default: 3)',
+    check: eventNumbers,
+  },
+  cooldown: {
+    type: 'string',
+    value: 'S',
+    help: 'seconds without it that end an event (default: 5)',
+    check: eventNumbers,
+  },
   out: { type: 'string', short: 'o', value: 'DIR', help: 'keep the frames of events here, and events.jsonl' },
-  keep: { type: 'string', value: 'N', help: 'with --out: most frames of one event (default: 100)' },
+  keep: {
+    type: 'string',
+    value: 'N',
+    help: 'with --out: most frames of one event (default: 100)',
+    check: eventNumbers,
+  },
   mqtt: { type: 'string', value: 'URL', help: 'tell a broker, e.g. mqtt://user:password@host:1883 (package mqtt)' },
   name: { type: 'string', value: 'NAME', help: 'with --mqtt: of the camera, part of the topics (default: camera)' },
   discovery: { type: 'string', value: 'PREFIX', help: "Home Assistant's (default: homeassistant)" },
   'no-discovery': { type: 'boolean', help: 'with --mqtt: nothing for Home Assistant' },
+}
+
+/** When events begin and end, and how many frames are kept of one. Errors: `usage/option`. */
+function eventNumbers(args: Args): { confirm: number; cooldownMs: number; most: number } {
+  return {
+    confirm: whole(args, 'confirm', 3, { min: 1, max: 1000 }),
+    cooldownMs: number(args, 'cooldown', 5, { min: 0, max: 86_400 }) * 1000,
+    most: whole(args, 'keep', 100, { min: 1, max: 1_000_000 }),
+  }
+}
+
+/** Conditions of every --on. Errors: `usage/option`. */
+function conditionsIn(args: Args) {
+  return ((args.options.on ?? []) as string[]).flatMap(conditionsOf)
 }
 
 /** Everything with a label that an answer has. */
@@ -124,10 +154,8 @@ async function hubOf(args: Args, conditions: ReturnType<typeof conditionsOf>): P
 
 /** Errors: `usage/option`, `usage/dependency`, `usage/file`. */
 export async function outputsOf(args: Args): Promise<Outputs> {
-  const conditions = ((args.options.on ?? []) as string[]).flatMap(conditionsOf)
-  const confirm = whole(args, 'confirm', 3, { min: 1, max: 1000 })
-  const cooldownMs = number(args, 'cooldown', 5, { min: 0, max: 86_400 }) * 1000
-  const most = whole(args, 'keep', 100, { min: 1, max: 1_000_000 })
+  const conditions = conditionsIn(args)
+  const { confirm, cooldownMs, most } = eventNumbers(args)
   const dir = text(args, 'out')
   if (dir !== undefined && !conditions.length) {
     throw new ThimbleError('usage/option', '--out keeps the frames of events, and none are asked for', {

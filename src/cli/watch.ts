@@ -10,6 +10,7 @@ import { type Taken, watch } from '../live/watch.ts'
 import type { RawFrame } from '../image/source.ts'
 import { type Answers, type PictureAnswer, type PictureQuestion, TASKS } from '../serve/questions.ts'
 import { answersOf } from './answer-pool.ts'
+import { MEGAPIXELS_OPTION } from './preprocessing.ts'
 import { badCall, choice, flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { openModel } from './shipped.ts'
@@ -90,6 +91,9 @@ function questionOf(args: Args): Omit<PictureQuestion, 'picture'> {
   }
 }
 
+/** `--jobs`. Errors: `usage/option`. */
+const threadsOf = (args: Args): number => whole(args, 'jobs', Math.min(2, availableParallelism()), { max: 64 })
+
 async function run(args: Args): Promise<number> {
   if (args.positionals.length !== 1) {
     throw badCall(command, args.positionals.length ? 'more than one SOURCE given' : 'no SOURCE given')
@@ -101,7 +105,7 @@ async function run(args: Args): Promise<number> {
   const question = questionOf(args)
   const json = flag(args, 'json')
   const outputs = await outputsOf(args)
-  const threads = whole(args, 'jobs', Math.min(2, availableParallelism()), { max: 64 })
+  const threads = threadsOf(args)
   const answers = answersOf(args, { threads, queue: threads, timeoutMs: 0 })
   const view = !json && !flag(args, 'lines') && process.stdout.isTTY ? new LiveView(process.stdout) : undefined
   const stop = new AbortController()
@@ -193,13 +197,14 @@ export const command: Command = {
       short: 'j',
       value: 'N',
       help: 'threads, each with the model (default: 2 where there are as many cores): one decodes while another infers',
+      check: threadsOf,
     },
     every: { type: 'boolean', help: 'drop nothing: the source waits (files always do)' },
     stall: { type: 'string', value: 'S', help: 'seconds without a frame that end the watch (default: 10; 0: never)' },
     json: { type: 'boolean', help: 'JSON Lines: { frame, time, …, timings, dropped }' },
     lines: { type: 'boolean', help: 'on a terminal too: a line a frame instead of a view that is drawn again' },
     ...EVENT_OPTIONS,
-    'max-megapixels': { type: 'string', value: 'N', help: 'largest frame decoded (default: 50)' },
+    ...MEGAPIXELS_OPTION,
   },
   notes:
     'SOURCE is - for stdin, a file or an http address with MJPEG, multipart MJPEG, Y4M, or raw frames (--size, --format).\n' +

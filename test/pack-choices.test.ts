@@ -15,8 +15,10 @@ test('a scalar module is planned both ways, and takes the one that needs less me
     const [none, speed, size] = await Promise.all(
       ([undefined, 'speed', 'size'] as const).map((plan) => packGraph(graph, { variant: 'scalar', plan })),
     )
-    const takes = ({ sizes }: typeof none): number =>
-      sizes!.planBytes + sizes!.weightBytes + sizes!.stateBytes + sizes!.arenaBytes
+    const takes = (of: typeof none): number => {
+      const { planBytes, weightBytes, stateBytes, arenaBytes } = of!.sizes
+      return planBytes + weightBytes + stateBytes + arenaBytes
+    }
     const wanted = takes(size) < takes(speed) ? 'size' : 'speed'
     if (Math.abs(takes(size) - takes(speed)) < 64) continue
     // They differ in nothing but the plan.

@@ -8,6 +8,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { GraphBuilder } from '../src/convert/builder.ts'
 import { floatModel } from '../src/float/execute.ts'
+import { quantizeValues } from '../src/float/values.ts'
 import { readTflite } from '../src/formats/tflite.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
 import type { Graph, Op } from '../src/graph.ts'
@@ -24,7 +25,7 @@ import {
   storedInput,
   UNSEEN,
 } from './quantized-nets.ts'
-import { equalBytes, need, refusal, root } from './util.ts'
+import { equalBytes, need, refusal, rng, root } from './util.ts'
 
 const nets = quantizedNets()
 const files = new Map(nets.map((net) => [net, quantizedFile(net)]))
@@ -119,6 +120,31 @@ test('a transposed convolution keeps its bias, per channel int8, at input scale 
     const got = stored[c]! * bias!.quantization!.scales[c]!
     assert.ok(Math.abs(got - v) < 0.05, `channel ${c}: ${got}, float ${v}`)
   })
+})
+
+test('quotients are right where numerators are small and divisors far apart', async () => {
+  const b = new GraphBuilder()
+  const [x, y] = [b.input('numerator', [1, 8, 8, 4]), b.input('divisor', [1, 8, 8, 4])]
+  const quotient = b.op({ type: 'DIV', inputs: [x, y], attrs: { activation: 'NONE' } }, 'quotient', b.shape(x))
+  const graph = b.finish([quotient])
+  const next = rng(3)
+  const sample = (): Float32Array[] => [
+    Float32Array.from({ length: 256 }, () => (2 * next() - 1) ** 3),
+    Float32Array.from({ length: 256 }, () => 0.25 + 2.75 * next()),
+  ]
+  const { graph: int8 } = quantize(graph, Array.from({ length: 8 }, sample))
+  const [float, model] = [floatModel(graph), await loadGraph(int8)]
+  const { scales, zeroPoints } = int8.tensors[int8.outputs[0]!]!.quantization!
+  for (let n = 0; n < 4; n++) {
+    const inputs = sample()
+    const [raw] = model.run(inputs.map((v, k) => quantizeValues(v, int8.tensors[int8.inputs[k]!]!) as Int8Array))
+    const want = float.run(inputs)[0]!
+    // A step of the quotient, and half a step of the numerator and of the reciprocal by what they are multiplied with.
+    want.forEach((w, i) => {
+      const got = scales[0]! * (Number(raw![i]) - zeroPoints[0]!)
+      assert.ok(Math.abs(w - got) <= 3 * scales[0]!, `${inputs[0]![i]} / ${inputs[1]![i]}: ${got}, float ${w}`)
+    })
+  }
 })
 
 /** A convolution, then ops that nothing here runs. */

@@ -1,6 +1,6 @@
 /** A float graph brought into the quantizer's form, and its plain constants on grids. */
 import { ThimbleError } from '../errors.ts'
-import type { Graph, Op, Quantization, Tensor } from '../graph.ts'
+import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
 import { littleEndian } from '../words.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'
 import { PASS_THROUGH } from './ranges.ts'
@@ -102,9 +102,35 @@ function withoutHardSwish(graph: Graph): Graph {
   return { ...graph, tensors, ops }
 }
 
+/**
+ * a * (1 / b) in the place of a / b. LiteRT brings the numerator to 31 bits before it divides, and where that shifts by
+ * more than 31 bits (a stored numerator of a few steps, an output whose steps are large beside the quotient's) the
+ * answer is any number. A numerator of 1 is stored as the largest step and never gets there.
+ */
+function withReciprocals(graph: Graph): Graph {
+  const tensors = [...graph.tensors]
+  const ops = graph.ops.flatMap((op): Op[] => {
+    const [a, b, y] = [op.inputs[0]!, op.inputs[1]!, op.outputs[0]!]
+    if (op.type !== 'DIV' || !isFloat(graph, y) || isOneNumber(tensors[a]!)) return [op]
+    const name = `${tensors[y]!.name}/reciprocal`
+    const one = tensors.push({ name: `${name}/one`, shape: [1], dtype: 'float32', data: littleEndian(ONE) }) - 1
+    const reciprocal = tensors.push({ name, shape: tensors[b]!.shape, dtype: 'float32' }) - 1
+    return [
+      { type: 'DIV', inputs: [one, b], outputs: [reciprocal], attrs: { activation: 'NONE' } },
+      { type: 'MUL', inputs: [a, reciprocal], outputs: [y], attrs: op.attrs },
+    ]
+  })
+  return { ...graph, tensors, ops }
+}
+
+const ONE = Float32Array.of(1)
+
+/** A constant of one number: on its own grid that number is the largest step. */
+const isOneNumber = ({ data, shape }: Tensor): boolean => data !== undefined && elements(shape) === 1
+
 /** A graph in the quantizer's terms: every weighted op has constants of its own, and a bias. */
 export function prepare(given: Graph, scheme: Scheme): Graph {
-  const graph = scheme.dtype === 'int16' ? withoutHardSwish(given) : given
+  const graph = withReciprocals(scheme.dtype === 'int16' ? withoutHardSwish(given) : given)
   const tensors = [...graph.tensors]
   const used = new Set<number>()
   const own = (t: number): number => {

@@ -949,6 +949,8 @@ test('what cannot run is named: all of it, up to eight kinds, with the tool that
     ['CUSTOM FlexErf', /ops of TensorFlow itself/, /TFLITE_BUILTINS_INT8/],
     ['WHILE', /control flow/, /unroll=True/],
     ['IF', /control flow/, /unroll=True/],
+    ['WHILE with no end', /control flow/, /unroll=True/],
+    ['RFFT2D', /cannot run/, /without the spectrogram/],
     ['NON_MAX_SUPPRESSION_V5', /size depends on the input/, /post-processing/],
   ] as const) {
     const said = message('FFT', name, name)

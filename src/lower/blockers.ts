@@ -51,7 +51,11 @@ const FOREIGN: readonly (readonly [RegExp, string, string])[] = [
 
 /** What to do about other ops, by op and reason. */
 const CURES: readonly (readonly [RegExp, string])[] = [
-  [/^\S+ int8 filter|float filters held in 8 bits|hybrid/, 'quantize the float model fully (thimble quantize)'],
+  [/quantize the model fully/, 'thimble quantize makes int8 of the float model'],
+  [
+    /^(RFFT2D|COMPLEX_ABS|REAL|IMAG)$/,
+    'export the network without the spectrogram in front and compute that from the sound yourself',
+  ],
   [/^(HASHTABLE|RANDOM|MULTINOMIAL|STABLEHLO_RNG)/, 'leave it out of the exported model'],
   [/^(BIDIRECTIONAL|UNIDIRECTIONAL|RNN|LSTM)/, 'export the recurrent layer with unroll=True'],
   [/^CUSTOM /, 'leave the custom op out of the exported model and compute it on the output'],

@@ -1,6 +1,7 @@
 /** Runs a module made by `thimble pack`: everything is inside it, its metadata in the custom section `thimble.meta`. */
 import { Engine } from './engine.ts'
 import { ThimbleError } from './errors.ts'
+import { shown } from './options.ts'
 import { checkMetadata } from './formats/check-metadata.ts'
 import { MAX_OPERANDS, checkShape } from './formats/check-shape.ts'
 import { ABI_VERSION, STATUS_INEXACT } from './generated/layout.ts'
@@ -101,16 +102,16 @@ export function packedMeta(module: WebAssembly.Module): PackedMeta {
   if (meta?.abi !== ABI_VERSION) {
     throw bad('packed by another version', {
       expected: `abi ${ABI_VERSION}`,
-      got: `abi ${meta?.abi}`,
+      got: `abi ${shown(meta?.abi)}`,
       hint: 'pack the model again',
     })
   }
   const { variant, kernels } = meta
   if (!['simd', 'scalar', 'relaxed'].includes(variant)) {
-    throw bad('variant', { expected: 'simd, scalar or relaxed', got: variant })
+    throw bad('variant', { expected: 'simd, scalar or relaxed', got: shown(variant) })
   }
   if (kernels !== undefined && !KERNELS.includes(kernels)) {
-    throw bad('kernels', { expected: KERNELS.join(', '), got: kernels })
+    throw bad('kernels', { expected: KERNELS.join(', '), got: shown(kernels) })
   }
   return { ...meta, inputs: tensorsOf(meta.inputs, 'inputs'), outputs: tensorsOf(meta.outputs, 'outputs') }
 }

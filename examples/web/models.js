@@ -6,23 +6,23 @@ import { forgetModel, keepModel, ownModels } from './store.js'
 
 /** Names of the page's models that people understand, the first of a task first; of others, their description. */
 const TITLES = {
-  'mobilenet_v2_1.0_224': 'A thousand things: the most exact',
-  'mobilenet_v2_1.0_192': 'A thousand things: exact',
-  'mobilenet_v2_1.0_160': 'A thousand things: twice as fast',
-  'mobilenet_v2_1.0_128': 'A thousand things: three times as fast',
-  'mobilenet_v2_1.0_96': 'A thousand things: five times as fast',
-  efficientnet_lite0_224: 'A thousand things: a second opinion',
+  'mobilenet_v2_1.0_224': '1,000 things: most exact',
+  'mobilenet_v2_1.0_192': '1,000 things: exact',
+  'mobilenet_v2_1.0_160': '1,000 things: twice as fast',
+  'mobilenet_v2_1.0_128': '1,000 things: 3 times as fast',
+  'mobilenet_v2_1.0_96': '1,000 things: 5 times as fast',
+  efficientnet_lite0_224: '1,000 things: second opinion',
   'dogs_mobilenet_v2_1.0_160': 'Dogs: which breed',
   ssdlite_mobilenet_v2_coco_300: 'Everyday things, 80 kinds',
   face_detector_tiny_416: 'Faces, small ones too',
   blazeface_short_128: 'Faces close by: the fastest',
-  face_detector_ssd_mobilenet_v1_512: 'Faces in groups: thorough, slow',
+  face_detector_ssd_mobilenet_v1_512: 'Faces in groups: slow, exact',
   pose_landmarks_33_256: 'People, 33 points of each',
-  pose_detector_224: 'People, 4 points of each: fast',
+  pose_detector_224: 'People, 4 points: fast',
   hand_landmarks_21_224: 'Hands, 21 points of each',
-  palm_detector_192: 'Palms, 7 points of each: fast',
+  palm_detector_192: 'Palms, 7 points: fast',
   face_mesh_468_192: 'Faces, 468 points of each',
-  selfie_segmentation_256: 'The person before the background',
+  selfie_segmentation_256: 'The person in the foreground',
 }
 /** The task that a manifest's entry is for here; others are parts of something. */
 const TASK = {

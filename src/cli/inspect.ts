@@ -8,6 +8,7 @@ import { curesOf } from '../lower/blockers.ts'
 import { taskOf } from '../task.ts'
 import type { ModelReport, TensorInfo, TypedArray } from '../types.ts'
 import { type Head, taskOfHead } from '../vision/head.ts'
+import { familyPreprocess } from '../vision/network.ts'
 import { headOf } from '../vision/recognise.ts'
 import { drawArena } from './arena-drawing.ts'
 import { drawFlash, flashLine } from './flash-plan.ts'
@@ -73,11 +74,32 @@ function tensorRows(report: ModelReport): string {
   )
 }
 
+/** How the framings of heads fit a photo. */
+const FITS = {
+  letterbox: 'fit into SIZE, gray bars',
+  corner: 'fit into the upper left corner of SIZE, the rest gray',
+  square: 'fit into SIZE, black bars',
+  mediapipe: 'fit into SIZE, black bars, sampled as MediaPipe does',
+}
+
+/** How a photo gets in, and whence that is known: heads have ways of their own. */
+function preprocessRows(report: ModelReport, { preprocess: how, assumed }: AssumedPreprocess): [string, string][] {
+  const [input, head] = [report.inputs[0]!, visionHead(report)]
+  const own = head ? familyPreprocess(input, report, head) : how
+  const changed = own.mean.join() !== how.mean.join() || own.channels !== how.channels || own.fit !== how.fit
+  const family = changed || head?.framing ? `; the rest as networks with a ${head!.kind} head take it` : ''
+  const fits = head?.framing && FITS[head.framing]
+  return [
+    ['  preprocess', describePreprocess(own, input, fits)],
+    ['', `${assumed}${family}`],
+  ]
+}
+
 function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefined): string {
   const { labels } = report.metadata
   const lines: [string, string][] = []
   if (image) {
-    lines.push(['  preprocess', describePreprocess(image.preprocess, report.inputs[0]!)], ['', image.assumed])
+    lines.push(...preprocessRows(report, image))
     const all = report.outputs.length === 1 && report.metadata.task !== 'segmentation'
     lines.push([
       '  labels',

@@ -74,11 +74,15 @@ export function defaultPreprocess(input: TensorInfo, metadata: Metadata = {}): A
   return guess([127.5], [127.5], `-1 to 1 (mean 127.5, std 127.5); a ${input.dtype} input does not say its range`)
 }
 
-/** A preprocessing in one line, e.g. `stretch to 224x224 (bilinear), RGB, (pixel - 127.5) / 127.5`. */
-export function describePreprocess(how: Preprocess, input: TensorInfo): string {
+/**
+ * A preprocessing in one line, e.g. `stretch to 224x224 (bilinear), RGB, (pixel - 127.5) / 127.5`. `fits` says how a
+ * photo is fitted where that is not as `how` has it; `SIZE` in it becomes the input's.
+ */
+export function describePreprocess(how: Preprocess, input: TensorInfo, fits?: string): string {
   const { width, height } = inputGeometry(input)
-  const fit =
-    how.fit === 'stretch'
+  const fit = fits
+    ? fits.replace('SIZE', `${width}x${height}`)
+    : how.fit === 'stretch'
       ? `stretch to ${width}x${height}`
       : how.fit === 'fit'
         ? `fit into ${width}x${height}, black bars`

@@ -29,6 +29,14 @@ test('folders: labels before indices before order; names differ in case and spac
   assert.equal(truths(['d/1/a.jpg', 'd/0/a.jpg'], 2, ['1', '0']), [0, 1])
   assert.equal(truths(['d/10/a.jpg', 'd/2/a.jpg', 'd/003/a.jpg'], 20), [10, 2, 3])
   assert.equal(truths(['d/zebra/a.jpg', 'd/ant/a.jpg', 'd/ant/b.jpg'], 2), [1, 0, 0])
+  // A folder that no photo is in has a place in the order, and only there.
+  const folders = ['ant', 'bee', 'wasp nest', 'zebra']
+  const [files, labels] = [['d/wasp nest/A.JPEG', 'd/zebra/a.jpg'], [] as string[]]
+  const read = (count: number, names = labels): number[] =>
+    labelledPhotos('d', files, { count, labels: names, folders }).photos.map((p) => p.truth)
+  assert.equal(read(4), [2, 3])
+  assert.equal(read(3, ['zebra', 'Wasp_Nest', 'ant']), [1, 0])
+  assert.throws(() => read(2), /2 classes: wasp nest, zebra; 4 with folders that no photo is in/)
   // Dog breeds of Stanford Dogs: an id and a name, of a model that has the names.
   assert.equal(truths(['d/n02085620-Chihuahua/a.jpg'], 2, ['Pug', 'Chihuahua']), [1])
 })
@@ -107,7 +115,7 @@ test('the command: a folder a class, two threads, the float original; JSON', asy
       execFile(
         process.execPath,
         ['--import', 'tsx', 'tools/accuracy/index.ts', ...args],
-        { cwd: root, timeout: 60_000 },
+        { cwd: root, timeout: 150_000 },
         (error, out, err) => resolve({ code: typeof error?.code === 'number' ? error.code : 0, out, err }),
       )
     })

@@ -20,7 +20,7 @@ import type { Graph } from '../../src/graph.ts'
 import { MODELS } from '../zoo/models.ts'
 import { openSides } from './sides.ts'
 import { type Answered, differences, summarize, summaryText } from './summary.ts'
-import { type Labelled, labelledPhotos } from './truth.ts'
+import { classFolders, type Labelled, labelledPhotos } from './truth.ts'
 import type { Question, Reply, Start } from './worker.ts'
 
 /** The float graph that `--float` names, or a shipped network's own. Errors: those of the readers. */
@@ -115,7 +115,11 @@ async function run(args: Args): Promise<number> {
   const files = imagesIn(folder, skipped)
   if (skipped.length) note(`${skipped.length} pictures of kinds that are not read are left out`)
   if (files.length === 0) throw new ThimbleError('usage/file', `no images in ${folder}`)
-  const { photos, how } = labelledPhotos(folder, files, { count, labels: classifier.labels })
+  const { photos, how } = labelledPhotos(folder, files, {
+    count,
+    labels: classifier.labels,
+    folders: classFolders(folder),
+  })
   const chosen = thinned(photos, whole(args, 'limit', photos.length))
   const jobs = Math.min(chosen.length, whole(args, 'jobs', availableParallelism(), { min: 1, max: 64 }))
   const results = await compareAll(chosen, jobs, { args, float })

@@ -1,5 +1,5 @@
 /** What photos show, by their names: the classes of a labelled folder as indices of a model's output. */
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { basename, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ThimbleError } from '../../src/errors.ts'
@@ -22,6 +22,12 @@ export interface Classes {
   labels: readonly string[]
 }
 
+/** Folders that may stand for classes, with photos or without. */
+export const classFolders = (folder: string): string[] =>
+  readdirSync(folder, { withFileTypes: true })
+    .filter((entry) => entry.isDirectory() && !entry.name.startsWith('.'))
+    .map((entry) => entry.name)
+
 /** The 1,000 WordNet ids of ImageNet's classes, in the order of their indices: sorted. */
 const imagenetIds = (): string[] =>
   readFileSync(fileURLToPath(new URL('./synsets.txt', import.meta.url)), 'utf8')
@@ -41,10 +47,24 @@ const plain = (name: string): string =>
 const sample = (names: readonly string[]): string =>
   names.slice(0, 5).join(', ') + (names.length > 5 ? ` and ${names.length - 5} more` : '')
 
-/** Class names to indices, and by what rule. Errors: `usage/labels` for names that fit no rule. */
-function indicesOf(names: readonly string[], classes: Classes): { index: Map<string, number>; how: string } {
-  const found = (how: string, index: (name: string, at: number) => number | undefined) => {
-    const entries = names.map((name, at): [string, number | undefined] => [name, index(name, at)])
+/** As numbers where all are, else by their characters. */
+function sorted(names: Iterable<string>): string[] {
+  const list = [...new Set(names)]
+  const numeric = list.every((name) => /^\d+$/.test(name))
+  return list.sort((a, b) => (numeric ? Number(a) - Number(b) : a < b ? -1 : a > b ? 1 : 0))
+}
+
+/**
+ * Class names of photos to indices, and by what rule; `folders`: all there are, those without photos too, which count
+ * where the order tells. Errors: `usage/labels` for names that fit no rule.
+ */
+function indicesOf(
+  names: readonly string[],
+  folders: readonly string[],
+  classes: Classes,
+): { index: Map<string, number>; how: string } {
+  const found = (how: string, index: (name: string) => number | undefined) => {
+    const entries = names.map((name): [string, number | undefined] => [name, index(name)])
     const fits = entries.every(([, i]) => i !== undefined && Number.isInteger(i) && i >= 0 && i < classes.count)
     return fits ? { index: new Map(entries as [string, number][]), how } : undefined
   }
@@ -57,26 +77,33 @@ function indicesOf(names: readonly string[], classes: Classes): { index: Map<str
     const at = id === undefined ? undefined : ids.get(id)
     return at === undefined ? undefined : at + background
   }
+  const all = sorted([...names, ...folders])
   const isImagenet = classes.count === 1000 || classes.count === 1001
   const result =
     (isImagenet ? found(`WordNet ids${background ? ', class 0 being the background' : ''}`, synset) : undefined) ??
     found("the model's labels", (name) => own.get(plain(name)) ?? own.get(plain(name.replace(SYNSET, '')))) ??
     found('indices', (name) => (/^\d{1,7}$/.test(name) ? Number(name) : undefined)) ??
-    (names.length === classes.count ? found('the order of the sorted names', (_, at) => at) : undefined)
+    (all.length === classes.count ? found('the order of the sorted names', (name) => all.indexOf(name)) : undefined)
   if (result) return result
   const unknown = names.filter((name) => synset(name) === undefined && !own.has(plain(name)))
   throw new ThimbleError('usage/labels', "the photos' classes are not the model's", {
     expected: `WordNet ids (ImageNet), the model's labels (${sample(classes.labels) || 'it has none'}), indices below ${classes.count}, or ${classes.count} folders in their order`,
-    got: `${names.length} classes: ${sample(unknown.length ? unknown : names)}`,
+    got:
+      `${names.length} classes: ${sample(unknown.length ? unknown : names)}` +
+      (all.length > names.length ? `; ${all.length} with folders that no photo is in` : ''),
     hint: 'give the labels the model was trained with by --labels, or name the folders by index',
   })
 }
 
 /**
  * Photos of `folder` with their classes: by the folder below it that they are in, or by a WordNet id that their own
- * names begin with. Photos with neither are an error. Errors: `usage/labels`.
+ * names begin with. Photos with neither are an error. `folders`: `classFolders(folder)`. Errors: `usage/labels`.
  */
-export function labelledPhotos(folder: string, files: readonly string[], classes: Classes): LabelledPhotos {
+export function labelledPhotos(
+  folder: string,
+  files: readonly string[],
+  classes: Classes & { folders?: readonly string[] },
+): LabelledPhotos {
   const nameOf = (file: string): string | undefined => {
     const parts = relative(folder, file).split(sep)
     return parts.length > 1 ? parts[0] : SYNSET.exec(basename(file))?.[1]
@@ -89,10 +116,8 @@ export function labelledPhotos(folder: string, files: readonly string[], classes
       got: sample(bare),
     })
   }
-  const numeric = named.every((n) => /^\d+$/.test(n.name!))
-  const names = [...new Set(named.map((n) => n.name!))].sort((a, b) =>
-    numeric ? Number(a) - Number(b) : a < b ? -1 : a > b ? 1 : 0,
-  )
-  const { index, how } = indicesOf(names, classes)
+  const names = sorted(named.map((n) => n.name!))
+  const inFolders = files.some((file) => relative(folder, file).includes(sep))
+  const { index, how } = indicesOf(names, inFolders ? (classes.folders ?? []) : [], classes)
   return { photos: named.map(({ file, name }) => ({ file, truth: index.get(name!)! })), how }
 }

@@ -150,6 +150,29 @@ test('ultraface: shares of the input, the second score, overlapping faces are on
   near(found[1]!.score, 0.71, 'score')
 })
 
+test('ultraface: offsets from priors become boxes', async () => {
+  const count = 3600 + 600 + 160 + 60
+  const boxes = new Float32Array(4 * count)
+  const scores = new Float32Array(2 * count)
+  // The second prior of cell 20, 14 at a stride of 8: centre 164, 116, side 16.
+  const at = 3 * (40 * 14 + 20) + 1
+  boxes.set([1, -1, 0, Math.log(2) / 0.2], 4 * at)
+  scores[2 * at + 1] = 0.9
+  const outputs = [
+    { shape: [1, count, 4], data: boxes },
+    { shape: [1, count, 2], data: scores },
+  ]
+  const head = { kind: 'ultraface', boxes: 0, scores: 1, coded: true, scoreThreshold: 0.7, iouThreshold: 0.3 } as const
+  const detector = await createDetector(answering([320, 240], outputs), { head })
+  const found = detector.detect(blank(320, 240))
+  assert.is(found.length, 1)
+  const { x, y, width, height } = found[0]!.box
+  near(x, 157.6, 'left')
+  near(y, 98.4, 'top')
+  near(width, 16, 'width')
+  near(height, 32, 'height')
+})
+
 test('picture: values become pixels by what they range over', async () => {
   const cases: [Info, TypedArray, number[]][] = [
     [{ dtype: 'int8', scale: 1 / 128, zeroPoint: 0 }, Int8Array.of(-128, 0, 127), [0, 128, 254]],

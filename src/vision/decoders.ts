@@ -70,7 +70,7 @@ export function boxDecoder(head: BoxHead, outputs: readonly TensorInfo[], input:
     case 'dbface':
       return dbFaceDecoder(head, outputs)
     case 'ultraface':
-      return ultraFaceDecoder(head, outputs)
+      return ultraFaceDecoder(head, outputs, input)
     case 'yolo-levels':
     case 'nanodet':
     case 'picodet':

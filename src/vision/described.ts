@@ -188,7 +188,7 @@ function boxFields(out: Field): ByKind<Boxes> {
     centerface: { heat: out, sizes: out, offsets: out, points: out },
     detr: { boxes: out, scores: out, how: word('identity', 'sigmoid', 'softmax') },
     fastestdet: { output: out },
-    ultraface: { boxes: out, scores: out },
+    ultraface: { boxes: out, scores: out, coded: optional(flag) },
     retinaface: { boxes: out, scores: out, points: out, logits: optional(flag) },
     yunet: { levels: levelList(['classes', 'objects', 'boxes', 'points'], out) },
     dbface: { heat: out, sides: out, points: out },

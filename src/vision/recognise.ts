@@ -476,7 +476,10 @@ function ultraFace(about: About): Head | undefined {
   const count = ULTRAFACE.reduce((sum, [stride, each]) => sum + each * cells(about.input, [stride]), 0)
   if (table?.classes !== 2 || (table.count !== count && !about.forced)) return undefined
   const boxes = about.outputs.findIndex((o) => o.shape.at(-1) === 4)
-  return { kind: 'ultraface', boxes, scores: 1 - boxes, scoreThreshold: 0.7, iouThreshold: 0.3, range: 'signed' }
+  // Boxes within the photo are no more than a little outside of 0..1.
+  const coded = (largestValue(about.outputs[boxes]!) ?? 0) > 3
+  const thresholds = { scoreThreshold: 0.7, iouThreshold: 0.3 }
+  return { kind: 'ultraface', boxes, scores: 1 - boxes, ...(coded && { coded }), ...thresholds, range: 'signed' }
 }
 
 /** Whether class 0 is the background. */

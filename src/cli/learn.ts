@@ -142,17 +142,17 @@ interface Looking {
   end(): Promise<void>
 }
 
-/** A copy that all threads read. */
-function shared(bytes: Uint8Array): Uint8Array {
+/** The file in memory that all threads read; what it was in is nobody's then. */
+function shared({ bytes, ...file }: ModelFile): ModelFile {
   const out = new Uint8Array(new SharedArrayBuffer(bytes.length))
   out.set(bytes)
-  return out
+  return { ...file, bytes: out }
 }
 
 async function lookingAt(photos: readonly Shown[], base: ModelFile, args: Args): Promise<Looking> {
   const jobs = jobsFor(jobsAsked(args), photos.length)
   if (jobs > 1) {
-    const workers = new PhotoWorkers(jobs, { task: 'features', base: shared(base.bytes), name: base.name })
+    const workers = new PhotoWorkers(jobs, { task: 'features', base: base.bytes, name: base.name })
     return { jobs, features: (path) => workers.ask(path), end: () => workers.end() }
   }
   const features = photos.length > 0 ? await fileFeatures(base.bytes, base.name) : undefined
@@ -182,7 +182,7 @@ async function teachAll({ teach }: OpenLearner, photos: readonly Shown[], folder
 async function run(args: Args): Promise<void> {
   const { folder, add, remove, output, format, seed, keep, forget } = asked(args)
   const folders = folder === undefined ? [] : classFolders(folder, add === undefined ? 2 : 1)
-  const base = add === undefined ? modelFor(text(args, 'base'), 'classification') : learnedBefore(add)
+  const base = shared(add === undefined ? modelFor(text(args, 'base'), 'classification') : learnedBefore(add))
   const photos = folders.flatMap((f) => f.photos.map((path) => ({ label: f.label, path })))
   const open = await openLearner(readModel(base.bytes, base.name))
   const { learner } = open

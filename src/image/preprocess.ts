@@ -202,6 +202,8 @@ export class Preprocessor {
     const { place, x, y, first, sourceChannels } = plan
     const { temp, line, sums } = this
     const n = place.countX * samples
+    // One object for all rows: engines let those that are made row by row pile up.
+    const wide = { samples: temp as Uint8Array | Uint8ClampedArray, at: 0, channels: sourceChannels }
     const narrowed = { samples: temp, at: 0, channels: samples }
     let next = first
     for (let i = 0; i < place.countY; i++) {
@@ -210,7 +212,10 @@ export class Preprocessor {
       next = Math.max(next, y.starts[i]! + y.counts[i]!)
       for (let r = from; r < next; r++) {
         narrowed.at = (r - first) * n
-        resizeColumns({ ...source.row(r), channels: sourceChannels }, x, narrowed)
+        const row = source.row(r)
+        wide.samples = row.samples
+        wide.at = row.at
+        resizeColumns(wide, x, narrowed)
       }
     }
     const rows = { samples: temp, at: 0 - first * n, rowElements: n, n }

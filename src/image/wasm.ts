@@ -118,11 +118,17 @@ export class ImageDecoder {
 
   /** Decodes an encoded picture, see DecodeOptions. Errors: `image/…`. */
   decode(bytes: Uint8Array, options: DecodeOptions = this.options): DecodedImage {
+    const image = this.decodeInPlace(bytes, options)
+    return { ...image, data: image.data.slice() }
+  }
+
+  /** The same in the decoder's own memory: the pixels hold until it is asked again. */
+  decodeInPlace(bytes: Uint8Array, options: DecodeOptions = this.options): DecodedImage {
     const { atLeast } = options
     const { at, width, height, channels, reduced } = this.load(bytes, options, (w, h) =>
       typeof atLeast === 'function' ? atLeast(w, h) : atLeast,
     )
-    const data = new Uint8Array(this.wasm.memory.buffer).slice(at, at + width * height * channels)
+    const data = new Uint8Array(this.wasm.memory.buffer, at, width * height * channels)
     this.trim()
     return { data, width, height, channels: channels as 1 | 3, reduced }
   }

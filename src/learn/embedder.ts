@@ -71,12 +71,14 @@ export class Embedder {
 
   /** int8 [VIEWS, features]. Errors: `image/…`. */
   async views(image: ImageSource): Promise<Int8Array> {
-    const views = [...this.#viewer.views(await this.#pixels(image))].map((tensor) =>
-      Int8Array.from(this.#run(tensor), (v) => v - this.#offset),
-    )
-    const features = new Int8Array(views[0]!.length * VIEWS)
-    views.forEach((f, v) => features.set(f, v * f.length))
-    return features
+    let features: Int8Array | undefined
+    let at = 0
+    for (const tensor of this.#viewer.views(await this.#pixels(image))) {
+      const said = this.#run(tensor)
+      features ??= new Int8Array(said.length * VIEWS)
+      for (const v of said) features[at++] = v - this.#offset
+    }
+    return features!
   }
 
   /** What the base says of the image as it is, in the type of its output. Errors: `image/…`. */

@@ -63,10 +63,11 @@ export function cropBox(box: Box, image: { width: number; height: number }): Box
   return width >= 1 && height >= 1 ? { x, y, width, height } : undefined
 }
 
-/** The pixels within a box of whole numbers that lies inside the image. */
-export function cropImage(image: PixelImage, { x, y, width, height }: Box): PixelImage {
+/** The pixels within a box of whole numbers that lies inside the image, in `out` where that is long enough. */
+export function cropImage(image: PixelImage, { x, y, width, height }: Box, out?: Uint8Array): PixelImage {
   const channels = checkPixels(image)
-  const data = new Uint8Array(width * height * channels)
+  const bytes = width * height * channels
+  const data = out && out.length >= bytes ? out.subarray(0, bytes) : new Uint8Array(bytes)
   for (let row = 0; row < height; row++) {
     const from = ((y + row) * image.width + x) * channels
     data.set(image.data.subarray(from, from + width * channels), row * width * channels)

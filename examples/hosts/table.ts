@@ -15,7 +15,7 @@ import { ENGINES_FOLDER } from '../../tools/codegen/kernels.ts'
 
 const here = (path: string): string => fileURLToPath(new URL(path, import.meta.url))
 /** Where programs are built; they stay. */
-const OUT = join(ENGINES_FOLDER, 'examples')
+export const OUT = join(ENGINES_FOLDER, 'examples')
 const PYTHON = { PYTHONPATH: join(ENGINES_FOLDER, 'python') }
 const CLASSPATH = join(OUT, 'java', '*')
 
@@ -30,6 +30,8 @@ export interface Host {
    */
   build?: (wasm: string) => readonly (readonly string[])[]
   each?: true
+  /** It lacks memory.init, which weights in flash need. */
+  noFlash?: true
   run: readonly string[]
 }
 
@@ -72,6 +74,7 @@ export const HOSTS: readonly Host[] = [
   {
     name: 'C (wasm3)',
     variant: 'scalar',
+    noFlash: true,
     program: join(OUT, 'wasm3-host'),
     build: () => [[here('c/wasm3.sh'), join(OUT, 'wasm3-host')]],
     run: [join(OUT, 'wasm3-host')],
@@ -136,7 +139,7 @@ export async function modules(model: string): Promise<Record<Host['variant'], st
 }
 
 /** A file with bytes for the model's input that tell kernels apart. */
-function anyInput(model: string): string {
+export function anyInput(model: string): string {
   const graph = readModel(new Uint8Array(readFileSync(model)), model)
   const path = join(OUT, 'input.bin')
   writeFileSync(

@@ -219,8 +219,9 @@ test('what guests use of the interface is in that of a packed classifier', async
   await packed('used', classifier(), 'component')
   const whole = plain(readFileSync(join(dir, 'used.wit'), 'utf8'))
   const used = plain(readFileSync(join(WIT, 'deps/vision.wit'), 'utf8'))
-  for (const [part] of used.matchAll(/(variant|record) [^}]+\}|classify: [^;]+;/g))
+  for (const [part] of used.matchAll(/(variant|record) [^}]+\}|classify: [^;]+;/g)) {
     assert.ok(whole.includes(part), part)
+  }
 })
 
 /** A frame as a camera gives it, and the same picture as a file. */

@@ -15,7 +15,7 @@ def plain(value):
         return plain(value.payload) if value.tag == "ok" else {"error": value.tag, "text": plain(value.payload)}
     if isinstance(value, component.Record):
         return {name: plain(field) for name, field in vars(value).items()}
-    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else value
+    return [plain(v) for v in value] if isinstance(value, (bytes, list, tuple)) else value
 
 
 path, *calls = sys.argv[1:]
@@ -28,7 +28,9 @@ for call in calls:
     function = instance.get_func(store, instance.get_export_index(store, name, model))
     if name == "run":
         code, _, file = file.partition(":")
-        arguments = [list(array.array(code, open(file, "rb").read()))]
+        data = open(file, "rb").read()
+        # list<u8> is bytes in this API.
+        arguments = [data if code == "B" else list(array.array(code, data))]
     else:
         arguments = [open(file, "rb").read()] if file else []
     print(json.dumps(plain(function(store, *arguments, *([3] if name == "classify" else [])))))

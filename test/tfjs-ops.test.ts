@@ -50,12 +50,17 @@ cases.forEach((c, i) =>
 )
 
 test('what is no slice is refused', () => {
-  const spec = { begin: [3], end: [3], strides: [1], beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0 }
-  assert.is(strided([5], { ...spec, shrinkAxisMask: 0 }), undefined)
-  assert.equal(strided([5], { ...spec, shrinkAxisMask: 1 })?.result, [])
-  assert.is(strided([5], { ...spec, begin: [5], shrinkAxisMask: 1 }), undefined)
-  assert.is(strided([5], { ...spec, end: [0], strides: [-1], shrinkAxisMask: 0 }), undefined)
-  assert.is(strided([], { ...spec, shrinkAxisMask: 0 }), undefined)
+  const empty = { begin: [3], end: [3], step: [1] }
+  const none = { beginMask: 0, endMask: 0, ellipsisMask: 0, newAxisMask: 0, shrinkAxisMask: 0 }
+  const shrunk = { ...none, shrinkAxisMask: 1 }
+  assert.is(strided([5], empty, none), undefined)
+  assert.equal(strided([5], empty, shrunk)?.result, [])
+  assert.equal(strided([5], empty, { ...shrunk, beginMask: 1 })?.begin, [3], 'begin is not masked where it is an index')
+  assert.is(strided([5], { ...empty, begin: [5] }, shrunk), undefined)
+  assert.is(strided([5], { ...empty, begin: [-6] }, shrunk), undefined)
+  assert.is(strided([5], { ...empty, end: [0], step: [-1] }, none), undefined)
+  assert.is(strided([5], { ...empty, end: [5], step: [0] }, none), undefined)
+  assert.is(strided([], empty, none), undefined)
   const c = { shape: [1], values: [0] }
   const input = [1, 4]
   assert.is(

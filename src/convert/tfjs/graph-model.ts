@@ -513,22 +513,20 @@ class Reader {
   private stridedSlice(n: Node): number {
     const net = this.net
     const x = this.tensor(n, 0)
-    const [begin, end, strides] = ([1, 2, 3] as const).map((i) => [...this.known(n, i).data]) as [
+    const [begin, end, step] = ([1, 2, 3] as const).map((i) => [...this.known(n, i).data]) as [
       number[],
       number[],
       number[],
     ]
     const mask = (name: string): number => attr.number(n, `${name}_mask`, 0)
-    const part = strided(net.shape(x), {
-      begin,
-      end,
-      strides,
+    const masks = {
       beginMask: mask('begin'),
       endMask: mask('end'),
       ellipsisMask: mask('ellipsis'),
       newAxisMask: mask('new_axis'),
       shrinkAxisMask: mask('shrink_axis'),
-    })
+    }
+    const part = strided(net.shape(x), { begin, end, step }, masks)
     if (!part) return fail(n, 'this range')
     const same = part.result.join() === part.extent.join()
     const name = same ? n.name : `${n.name}/slice`

@@ -40,13 +40,10 @@ const REASON: Record<string, string> = {
 export function fileError(error: unknown, path: string, doing: 'read' | 'written'): ThimbleError {
   const { code = '', message } = error as NodeJS.ErrnoException
   const reason = doing === 'written' && /^ENO(ENT|TDIR)$/.test(code) ? 'no such folder' : (REASON[code] ?? message)
-  return new ThimbleError(
-    doing === 'read' ? 'usage/file' : 'usage/output',
-    `${path || 'a file without a name'} can't be ${doing}: ${reason}`,
-    {
-      cause: error,
-    },
-  )
+  const where = path || 'a file without a name'
+  return new ThimbleError(doing === 'read' ? 'usage/file' : 'usage/output', `${where} can't be ${doing}: ${reason}`, {
+    cause: error,
+  })
 }
 
 const tooLarge = (path: string, bytes: number | string): ThimbleError =>
@@ -128,8 +125,6 @@ export async function readStdin(): Promise<Uint8Array> {
 /** Names that a folder's files must end in to be taken for images. */
 const IMAGE_NAME = /\.(jpe?g|jpe|jfif|png|bmp|dib|ppm|pgm|pbm|pnm)$/i
 
-export const isFolder = (path: string): boolean => statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false
-
 /** Pictures that are not read. */
 const OTHER_IMAGE_NAME = /\.(webp|hei[cf]|avif|gif|tiff?|jxl|jp2|j2k|svg|ico|psd|cr2|cr3|nef|arw|dng|raf|orf|rw2)$/i
 
@@ -141,6 +136,8 @@ function leadsTo(path: string): Stats | undefined {
     return undefined
   }
 }
+
+export const isFolder = (path: string): boolean => leadsTo(path)?.isDirectory() ?? false
 
 /**
  * The images of a folder and its subfolders by name, sorted, links followed; dot files and `node_modules` are left out.
@@ -180,8 +177,8 @@ export function writeFiles(files: { path: string; bytes: Uint8Array | string }[]
   const temporary = files.map(({ path }) => `${path}.${process.pid}.tmp`)
   try {
     files.forEach(({ path, bytes }, i) => {
-      if (path === '') throw new ThimbleError('usage/output', 'the name of a file to write is empty')
       try {
+        if (path === '') throw Object.assign(new Error(), { code: 'ENOENT' })
         if (isFolder(path)) throw Object.assign(new Error(), { code: 'EISDIR' })
         writeFileSync(temporary[i]!, bytes)
       } catch (error) {

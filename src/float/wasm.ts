@@ -161,6 +161,16 @@ function windowOf(s: ConvShape): readonly number[] {
   return [s.kh, s.kw, s.strideH, s.strideW, s.dilationH, s.dilationW, top, left]
 }
 
+/** Each image of the batch in turn, copied to `input`; `each` gets its number. */
+function eachImage(arena: Arena, x: Float32Array, s: ConvShape, each: (input: number, n: number) => void): void {
+  const size = s.inH * s.inW * s.inC
+  const input = arena.floats(size)
+  for (let n = 0; n < s.batch; n++) {
+    new Float32Array(arena.k.memory.buffer, input, size).set(x.subarray(n * size, (n + 1) * size))
+    each(input, n)
+  }
+}
+
 /** As `conv2d` of kernels.ts, one group. */
 export function conv2d({ x, filter, bias }: LayerData, out: Float32Array, s: ConvShape, bounds?: Bounds): void {
   const K = s.kh * s.kw * s.inC
@@ -171,13 +181,10 @@ export function conv2d({ x, filter, bias }: LayerData, out: Float32Array, s: Con
   const arena = new Arena()
   const { packed, biases } = panels(arena, { b: filter, bias }, { N: s.outC, K })
   const rows = Math.min(s.outH, Math.max(1, Math.floor(SLAB / (s.outW * K))))
-  const image = s.inH * s.inW * s.inC
-  const input = arena.floats(image)
   const slab = arena.floats(rows * s.outW * K)
   const ldo = align(s.outC, 8)
   const y = arena.floats(rows * s.outW * ldo)
-  for (let n = 0; n < s.batch; n++) {
-    new Float32Array(arena.k.memory.buffer, input, image).set(x.subarray(n * image, (n + 1) * image))
+  eachImage(arena, x, s, (input, n) => {
     for (let y0 = 0; y0 < s.outH; y0 += rows) {
       const y1 = Math.min(s.outH, y0 + rows)
       const M = (y1 - y0) * s.outW
@@ -187,7 +194,7 @@ export function conv2d({ x, filter, bias }: LayerData, out: Float32Array, s: Con
       const to = out.subarray((n * s.outH + y0) * s.outW * s.outC)
       readRows(arena, { from: y, stride: ldo }, to, { M, N: s.outC })
     }
-  }
+  })
 }
 
 /** As `depthwiseConv2d` of kernels.ts, multiplier 1. */
@@ -200,15 +207,13 @@ export function depthwiseConv2d(
   const arena = new Arena()
   const w = arena.put(filter)
   const b = arena.put(bias ?? new Float32Array(0), s.outC)
-  const [inSize, outSize] = [s.inH * s.inW * s.inC, s.outH * s.outW * s.outC]
-  const input = arena.floats(inSize)
-  const y = arena.floats(outSize)
-  for (let n = 0; n < s.batch; n++) {
-    new Float32Array(arena.k.memory.buffer, input, inSize).set(x.subarray(n * inSize, (n + 1) * inSize))
+  const size = s.outH * s.outW * s.outC
+  const y = arena.floats(size)
+  eachImage(arena, x, s, (input, n) => {
     arena.k.depthwise(input, w, b, y, s.inH, s.inW, s.inC, s.outH, s.outW, ...windowOf(s))
-    if (bounds) arena.k.clamp(y, outSize, ...bounds)
-    arena.get(y, out.subarray(n * outSize, (n + 1) * outSize))
-  }
+    if (bounds) arena.k.clamp(y, size, ...bounds)
+    arena.get(y, out.subarray(n * size, (n + 1) * size))
+  })
 }
 
 /** Rows that `columnProducts` takes per call: bounds the module's memory. */

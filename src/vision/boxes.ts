@@ -35,6 +35,13 @@ export interface Candidate {
 
 export type Corners = Pick<Candidate, 'left' | 'top' | 'right' | 'bottom'>
 
+export const cornersOf = ({ x, y, width, height }: Box): Corners => ({
+  left: x,
+  top: y,
+  right: x + width,
+  bottom: y + height,
+})
+
 /** Corners of a box given by its centre. */
 export const around = (x: number, y: number, width: number, height: number): Corners => ({
   left: x - width / 2,

@@ -12,19 +12,12 @@ import { imagesIn } from '../../src/cli/files.ts'
 import { asModel } from '../../src/float/as-model.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { loadModel } from '../../src/node.ts'
-import { intersectionOverUnion } from '../../src/vision/boxes.ts'
-import { createDetector, type Detection } from '../../src/vision/detector.ts'
+import { cornersOf, overlap } from '../../src/vision/boxes.ts'
+import { createDetector } from '../../src/vision/detector.ts'
 import { projectRoot } from './fetch.ts'
 import { MODELS } from './models.ts'
 
 const SAME = 0.5
-
-const corners = ({ x, y, width, height }: Detection['box']): Parameters<typeof intersectionOverUnion>[0] => ({
-  left: x,
-  top: y,
-  right: x + width,
-  bottom: y + height,
-})
 
 const { values, positionals } = parseArgs({ allowPositionals: true, options: { every: { type: 'string' } } })
 const [name, ...paths] = positionals
@@ -35,21 +28,19 @@ const photos = files.filter((_, i) => i % Number(values.every ?? 1) === 0)
 const float = await createDetector(asModel(await model.float()))
 const quantized = await createDetector(await loadModel(join(projectRoot, 'weights', `${model.name}.thimble`)))
 
-let [same, missed, extra, overlap, difference] = [0, 0, 0, 0, 0]
+let [same, missed, extra, shared, difference] = [0, 0, 0, 0, 0]
 for (const photo of photos) {
   const image = decodeImage(readFileSync(photo))
   const left = [...quantized.detect(image)]
   for (const want of float.detect(image)) {
-    const fits = left.map((got) =>
-      got.index === want.index ? intersectionOverUnion(corners(got.box), corners(want.box)) : 0,
-    )
+    const fits = left.map((got) => (got.index === want.index ? overlap(cornersOf(got.box), cornersOf(want.box)) : 0))
     const best = fits.indexOf(Math.max(0, ...fits))
     if (best < 0 || fits[best]! < SAME) {
       missed++
       continue
     }
     same++
-    overlap += fits[best]!
+    shared += fits[best]!
     difference += Math.abs(left[best]!.score - want.score)
     left.splice(best, 1)
   }
@@ -58,6 +49,6 @@ for (const photo of photos) {
 const percent = (part: number, whole: number): string => `${((100 * part) / whole).toFixed(1)} %`
 console.log(
   `${model.name}: ${photos.length} photos, ${same + missed} boxes in float; ${percent(same, same + missed)} found again ` +
-    `(same class, overlap ${SAME} at least), ${extra} more; overlap ${(overlap / same).toFixed(3)}, ` +
+    `(same class, overlap ${SAME} at least), ${extra} more; overlap ${(shared / same).toFixed(3)}, ` +
     `scores ${(difference / same).toFixed(3)} apart`,
 )

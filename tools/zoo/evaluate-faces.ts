@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { parseArgs } from 'node:util'
-import { intersectionOverUnion, type Box } from '../../src/vision/boxes.ts'
+import { cornersOf, overlap } from '../../src/vision/boxes.ts'
 import { createFaceFinder, type Face, type FaceModels } from '../../src/vision/faces.ts'
 import { asModel } from '../../src/float/as-model.ts'
 import { decodeImage } from '../../src/image/decode.ts'
@@ -16,13 +16,7 @@ import { demoPhotos, floatFaceModels, faceGraph } from './faces.ts'
 import { projectRoot } from './fetch.ts'
 
 const shipped = (name: string): Promise<Model> => loadModel(join(projectRoot, 'weights', `${name}.thimble`))
-const corners = (b: Box): Parameters<typeof intersectionOverUnion>[0] => ({
-  left: b.x,
-  top: b.y,
-  right: b.x + b.width,
-  bottom: b.y + b.height,
-})
-const iou = (a: Face, b: Face): number => intersectionOverUnion(corners(a.box), corners(b.box))
+const iou = (a: Face, b: Face): number => overlap(cornersOf(a.box), cornersOf(b.box))
 const mean = (v: readonly number[]): number => v.reduce((a, b) => a + b, 0) / v.length
 const round = (v: number, digits = 3): number => Number(v.toFixed(digits))
 

@@ -5,7 +5,6 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { gunzipSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { ThimbleError } from '../src/errors.ts'
@@ -17,6 +16,7 @@ import { LATER_EXPORTS, loadPackedModule, loadWasm, PACKED_EXPORTS } from '../sr
 import type { RuntimeExports } from '../src/runtime.ts'
 import type { ModelReport, Variant } from '../src/types.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
+import { lines, type OpCase } from './op-cases.ts'
 import { recordedNetworks } from './recorded.ts'
 import { equalBytes, need, rng, root } from './util.ts'
 
@@ -136,22 +136,14 @@ for (const variant of VARIANTS) {
     }
     const folder = join(root, 'test/goldens/ops')
     for (const file of readdirSync(folder)) {
-      const lines = gunzipSync(readFileSync(join(folder, file)))
-        .toString()
-        .trim()
-        .split('\n')
-      for (const line of [lines[variant === 'simd' ? 0 : lines.length >> 1]!]) {
-        const c = JSON.parse(line) as { model: string; runs: { inputs: string[]; outputs: { data: string }[] }[] }
-        const packed = await flash(readModel(Buffer.from(c.model, 'base64'), file), variant)
-        const e = instance(packed)
-        for (const { inputs, outputs } of c.runs) {
-          const out = invoke(
-            e,
-            packed,
-            inputs.map((x) => Buffer.from(x, 'base64')),
-          )
-          outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${file}, output ${i}`))
-        }
+      const all = lines(join(folder, file))
+      const { model, runs } = JSON.parse(all[variant === 'simd' ? 0 : all.length >> 1]!) as OpCase
+      const packed = await flash(readModel(Buffer.from(model, 'base64'), file), variant)
+      const e = instance(packed)
+      for (const { inputs, outputs } of runs) {
+        const bytes = inputs.map((x) => Buffer.from(x, 'base64'))
+        const out = invoke(e, packed, bytes)
+        outputs.forEach((o, i) => equalBytes(out[i]!, Buffer.from(o.data, 'base64'), `${file}, output ${i}`))
       }
     }
   })

@@ -2,8 +2,6 @@
  * The planner's parts against their definitions, worked out the slow way: who is alive when, which cut is best, where
  * buffers lie, what each thread does; and whole plans against the same ops run one at a time.
  */
-import { readFileSync } from 'node:fs'
-import { gunzipSync } from 'node:zlib'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { arrayType } from '../src/engine.ts'
@@ -51,9 +49,10 @@ import {
 } from '../src/plan/slices.ts'
 import type { Unit } from '../src/plan/unit.ts'
 import type { Kernels, TypedArray, Variant } from '../src/types.ts'
+import { opCasesOf } from './op-cases.ts'
 import { align16, graphs, lowered, network } from './plan-networks.ts'
 import { GraphBuilder } from './small-models.ts'
-import { equalBytes, refusal, rng } from './util.ts'
+import { equalBytes, refusal, rng, root } from './util.ts'
 
 const test = suite('plan parts')
 
@@ -1248,12 +1247,8 @@ test('programs in slices compute the same in as little memory as they can, and i
 })
 
 test('state in slices: kept from run to run, begun anew by reset, as in memory', async () => {
-  const lines = gunzipSync(readFileSync(new URL('./goldens/ops/VARIABLES.jsonl.gz', import.meta.url)))
-    .toString()
-    .trim()
-    .split('\n')
-  for (const line of lines.slice(0, 3)) {
-    const graph = readModel(Uint8Array.from(Buffer.from((JSON.parse(line) as { model: string }).model, 'base64')))
+  for (const { model } of opCasesOf(`${root}test/goldens/ops`, /^VARIABLES$/).slice(0, 3)) {
+    const graph = readModel(Uint8Array.from(Buffer.from(model, 'base64')))
     const inputs = [0, 1, 2].map((k) => inputsFor(graph, k))
     const reference = await loadGraph(graph, { variant: 'scalar', kernels: 'generic' })
     const sequence = inputs.map((x) => reference.run(x).map((o) => o.slice()))

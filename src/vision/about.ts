@@ -18,6 +18,7 @@ export interface About {
 }
 
 export const ULTRALYTICS = { scoreThreshold: 0.25, iouThreshold: 0.7, framing: 'letterbox', range: 'unit' } as const
+export const SSD = { scoreThreshold: 0.5, iouThreshold: 0.5 } as const
 
 /** Cells of grids with these strides. */
 export const cells = ({ width, height }: Size, strides: readonly number[]): number =>

@@ -59,16 +59,15 @@ import {
 } from './unary.ts'
 import { Value, type Buffer, type Step } from './program.ts'
 import { lowerArgMax, lowerMeanOrSum, lowerPool, lowerReduce, lowerSoftmax } from './reduce.ts'
+import { lowerMirrorPad, lowerPad } from './pad.ts'
+import { lowerResize } from './resize.ts'
 import {
   lowerBlocksToBatch,
   lowerBlocksToDepth,
   lowerBroadcast,
   lowerConcatenation,
-  lowerMirrorPad,
   lowerPack,
-  lowerPad,
   lowerReshape,
-  lowerResize,
   lowerReverse,
   lowerSlice,
   lowerSplit,

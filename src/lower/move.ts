@@ -1,8 +1,9 @@
 /** Copies between two layouts of the same bytes: what every op that only moves data comes down to. */
 import { OP_COPY, OP_STRIDED_COPY } from '../generated/layout.ts'
+import { tensorBytes, type Tensor } from '../graph.ts'
 import { merge } from './broadcast.ts'
 import type { Context } from './context.ts'
-import { rowwise, type Value } from './program.ts'
+import { rowwise, Value } from './program.ts'
 
 /** One loop of a copy, and the bytes from one turn to the next on either side; 0 or negative steps are fine. */
 export interface Loop {
@@ -112,4 +113,19 @@ export function moveBytes(cx: Context, move: Move): void {
       bytes,
     }),
   })
+}
+
+/** Fills a value with one element, given as kernels see it. */
+export function fillValue(cx: Context, y: Value, element: Uint8Array): void {
+  const bytes = tensorBytes(y.tensor)
+  if (element.every((v) => v === element[0])) {
+    cx.steps.push(
+      ...cx.fillStep(y.buffer, () => ({ rows: 1, output: y.address(), outRowStride: 0, bytes, value: element[0]! })),
+    )
+    return
+  }
+  const width = element.length
+  const t: Tensor = { name: 'fill value', shape: [], dtype: y.tensor.dtype }
+  const from = new Value(t, { n: 1, h: 1, w: 1, c: width }, cx.buffers.constant(t.name, element))
+  moveBytes(cx, { from, to: y, loops: [{ size: bytes / width, from: 0, to: width }], bytes: width, kernel: 'fill' })
 }

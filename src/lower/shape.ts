@@ -1,14 +1,12 @@
-/** Ops that move data: reshape, concat, split, pad, slice, transpose, pack, unpack, resize. */
-import { OP_FLOAT_RESIZE, OP_GATHER, OP_LUT, OP_RESIZE_BILINEAR } from '../generated/layout.ts'
+/** Ops that move data: reshape, concat, split, slice, transpose, reverse, broadcast, blocks, pack, unpack, tile. */
+import { OP_LUT } from '../generated/layout.ts'
 import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph.ts'
-import { f32, rha, rne } from '../numerics.ts'
-import { bitsOf } from '../libm.ts'
 import { slicesOf } from '../fold/shapes.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { concatTable } from './elementwise.ts'
-import { loopsOf, moveBytes, type Loop } from './move.ts'
-import { rowwise, Value, type Buffer } from './program.ts'
+import { fillValue, loopsOf, moveBytes } from './move.ts'
+import { rowwise } from './program.ts'
 
 export function lowerReshape(cx: Context): void {
   const x = cx.value(0)
@@ -34,6 +32,8 @@ export function normalAxis(cx: Context, axis: number, rank: number): number {
   }
   return a
 }
+
+export const isQuantized = (t: Tensor): boolean => t.dtype === 'int8' || t.dtype === 'uint8'
 
 export function lowerConcatenation(cx: Context): void {
   const op = cx.op as OpOf<'CONCATENATION'>
@@ -98,7 +98,7 @@ export function lowerConcatenation(cx: Context): void {
   }
 }
 
-function differ(cx: Context, a: Tensor, b: Tensor): boolean {
+export function differ(cx: Context, a: Tensor, b: Tensor): boolean {
   const x = cx.q(a)
   const y = cx.q(b)
   return x.scale !== y.scale || x.zeroPoint !== y.zeroPoint
@@ -131,160 +131,6 @@ export function lowerSplit(cx: Context): void {
     })
     first += bytes
   })
-}
-
-/** Fills a value with one element, given as kernels see it. */
-function fillValue(cx: Context, y: Value, element: Uint8Array): void {
-  const bytes = tensorBytes(y.tensor)
-  if (element.every((v) => v === element[0])) {
-    cx.steps.push(
-      ...cx.fillStep(y.buffer, () => ({ rows: 1, output: y.address(), outRowStride: 0, bytes, value: element[0]! })),
-    )
-    return
-  }
-  const width = element.length
-  const t: Tensor = { name: 'fill value', shape: [], dtype: y.tensor.dtype }
-  const from = new Value(t, { n: 1, h: 1, w: 1, c: width }, cx.buffers.constant(t.name, element))
-  moveBytes(cx, { from, to: y, loops: [{ size: bytes / width, from: 0, to: width }], bytes: width, kernel: 'fill' })
-}
-
-/** PAD and PADV2, whose value is a constant on the output's grid. */
-export function lowerPad(cx: Context): void {
-  const out = cx.output()
-  const x = cx.value(0)
-  const t = x.tensor
-  const rank = t.shape.length
-  const width = dtypeBytes(t.dtype)
-  if (t.dtype !== out.dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: t.dtype, got: out.dtype })
-  const quantized = isQuantized(out)
-  if (quantized && differ(cx, t, out)) {
-    throw cx.fail('lower/quantization', `${cx.op.type} needs equal quantization of input and output`, out)
-  }
-  const pads = cx.integers(1, 'paddings')
-  if (
-    pads.length !== rank * 2 ||
-    pads.some((p) => p < 0) ||
-    t.shape.some((v, i) => v + pads[2 * i]! + pads[2 * i + 1]! !== out.shape[i])
-  ) {
-    throw cx.fail('lower/shape', 'paddings do not match the shapes', out)
-  }
-  const explicit = cx.op.type === 'PADV2'
-  if (!explicit && quantized && foldPad(cx, x, pads)) return
-  const element = explicit
-    ? constantElement(cx, 2)
-    : quantized
-      ? Uint8Array.of(cx.q(out).zero & 255)
-      : new Uint8Array(width)
-  cx.plain(x)
-  const y = cx.result()
-  y.alias = true
-  if (pads.some((p) => p > 0)) fillValue(cx, y, element)
-  const so = strides(out.shape, width)
-  moveBytes(cx, {
-    from: x,
-    to: y,
-    loops: loopsOf(t.shape, strides(t.shape, width), so),
-    bytes: width,
-    outOffset: so.reduce((a, step, i) => a + pads[2 * i]! * step, 0),
-    kernel: 'pad',
-  })
-}
-
-const isQuantized = (t: Tensor): boolean => t.dtype === 'int8' || t.dtype === 'uint8'
-
-/** The one element of constant input `position`, as kernels see it; of the output's type and, in 8 bits, its grid. */
-function constantElement(cx: Context, position: number): Uint8Array {
-  const t = cx.input(position)
-  const out = cx.output()
-  if (!t.data) throw new Unsupported(`a value that is computed`)
-  if (t.dtype !== out.dtype || elements(t.shape) !== 1) {
-    throw cx.fail('lower/dtype', `input ${position}`, t, {
-      expected: `one ${out.dtype}`,
-      got: `[${t.shape}] ${t.dtype}`,
-    })
-  }
-  if (isQuantized(out) && t.quantization && differ(cx, t, out)) {
-    throw new Unsupported(`${cx.op.type} with a value of another quantization`)
-  }
-  return t.dtype === 'uint8' ? t.data.map((v) => v ^ 0x80) : t.data
-}
-
-/**
- * Where the elements along one dimension of a mirrored image come from: runs of input positions, forwards or backwards.
- */
-function mirrorRuns(
-  size: number,
-  before: number,
-  after: number,
-  border: number,
-): { from: number; step: number; size: number }[] {
-  return [
-    { from: before - 1 + border, step: -1, size: before },
-    { from: 0, step: 1, size },
-    { from: size - 1 - border, step: -1, size: after },
-  ].filter((run) => run.size > 0)
-}
-
-export function lowerMirrorPad(cx: Context): void {
-  const op = cx.op as OpOf<'MIRROR_PAD'>
-  const x = cx.plain(cx.value(0))
-  const out = cx.output()
-  const { shape, dtype } = x.tensor
-  const width = dtypeBytes(dtype)
-  const pads = cx.integers(1, 'paddings')
-  const border = op.attrs.mode === 'REFLECT' ? 1 : 0
-  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
-  if (shape.some((d, i) => Math.max(pads[2 * i]!, pads[2 * i + 1]!) > d - border)) {
-    throw cx.fail('lower/shape', 'paddings are larger than the image', out, {
-      expected: `at most [${shape}]`,
-      got: `[${pads}]`,
-    })
-  }
-  const si = strides(shape, width)
-  const so = strides(out.shape, width)
-  const y = cx.result()
-  y.alias = true
-  const emit = (d: number, move: { loops: Loop[]; inOffset: number; outOffset: number }): void => {
-    if (d === shape.length) {
-      moveBytes(cx, { from: x, to: y, ...move, bytes: width, kernel: 'mirror-pad' })
-      return
-    }
-    let at = 0
-    for (const run of mirrorRuns(shape[d]!, pads[2 * d]!, pads[2 * d + 1]!, border)) {
-      emit(d + 1, {
-        loops: [...move.loops, { size: run.size, from: run.step * si[d]!, to: so[d]! }],
-        inOffset: move.inOffset + run.from * si[d]!,
-        outOffset: move.outOffset + at * so[d]!,
-      })
-      at += run.size
-    }
-  }
-  emit(0, { loops: [], inOffset: 0, outOffset: 0 })
-}
-
-/** A spatial PAD whose only reader is an unpadded convolution becomes that convolution's padding. */
-function foldPad(cx: Context, x: Value, pads: number[]): boolean {
-  if (x.tensor.shape.length !== 4 || x.pad || pads[0] || pads[1] || pads[6] || pads[7]) return false
-  const index = cx.op.outputs[0]!
-  if (cx.uses[index] !== 1) return false
-  const reader = cx.firstReader.get(index)
-  if (
-    !reader ||
-    (reader.type !== 'CONV_2D' && reader.type !== 'DEPTHWISE_CONV_2D') ||
-    reader.attrs.padding !== 'VALID'
-  ) {
-    return false
-  }
-  // The value itself when nobody else reads it (its layout stays free), else another view of it.
-  let value = x
-  if (cx.uses[cx.op.inputs[0]!] !== 1) {
-    value = new Value(x.tensor, x, x.buffer)
-    value.alias = true
-    x.alias = true
-  }
-  value.pad = { top: pads[2]!, bottom: pads[3]!, left: pads[4]!, right: pads[5]! }
-  cx.values.set(index, value)
-  return true
 }
 
 export function lowerTranspose(cx: Context): void {
@@ -549,116 +395,6 @@ export function lowerUnpack(cx: Context): void {
       kernel: 'unpack',
     })
   })
-}
-
-/** An axis of `size` pixels, `stride` bytes apart, resized to `out`. */
-export interface ResizedAxis {
-  size: number
-  out: number
-  stride: number
-}
-
-/** Where a resize puts pixels: at most one of the two. */
-export type PixelCentres = OpOf<'RESIZE_BILINEAR'>['attrs']
-
-/** Where along an axis two pixels lie, in bytes, and the second's weight, which `weigh` makes a word of. */
-function bilinearTable(weigh: (part: number) => number) {
-  /** Source: XNNPACK's resize-bilinear set-up, f32 throughout. */
-  return ({ size, out, stride }: ResizedAxis, { alignCorners, halfPixelCenters }: PixelCentres): Int32Array => {
-    const adjust = alignCorners && out !== 1 ? 1 : 0
-    const scale = f32(f32(size - adjust) / f32(out - adjust))
-    const table = new Int32Array(out * 3)
-    for (let i = 0; i < out; i++) {
-      let p: number
-      if (alignCorners || !halfPixelCenters) p = Math.min(f32(i * scale), size - 1)
-      else p = Math.min(Math.max(f32(f32(i * scale) + f32(f32(0.5 * scale) - 0.5)), 0), size - 1)
-      const at = Math.trunc(p)
-      table.set([at * stride, Math.min(at + 1, size - 1) * stride, weigh(f32(p - at))], i * 3)
-    }
-    return table
-  }
-}
-
-/** Weights in 11 bits, and as float32. */
-const fixedTable = bilinearTable((part) => rne(f32(part * 2048)))
-const floatTable = bilinearTable(bitsOf)
-
-/** Source: TFLite's builtin nearest-neighbour resize. */
-export function nearestTable(
-  { size, out, stride }: ResizedAxis,
-  { alignCorners, halfPixelCenters }: PixelCentres,
-): Int32Array {
-  const table = new Int32Array(out)
-  for (let i = 0; i < out; i++) {
-    let at: number
-    if (!alignCorners && !halfPixelCenters) {
-      at = Math.min(Math.floor((i * (Math.floor((size * 65536) / out) + 1)) / 65536), size - 1)
-    } else {
-      const scale = alignCorners && out > 1 ? f32(f32(size - 1) / f32(out - 1)) : f32(size / f32(out))
-      const v = f32(f32(i + (halfPixelCenters ? 0.5 : 0)) * scale)
-      at = Math.max(0, Math.min(alignCorners ? rha(v) : Math.floor(v), size - 1))
-    }
-    table[i] = at * stride
-  }
-  return table
-}
-
-export function lowerResize(cx: Context): void {
-  const op = cx.op as OpOf<'RESIZE_BILINEAR' | 'RESIZE_NEAREST_NEIGHBOR'>
-  const bilinear = op.type === 'RESIZE_BILINEAR'
-  const x = cx.plain(cx.value(0))
-  const out = cx.output()
-  const t = x.tensor
-  const [oh, ow] = cx.integers(1, 'size') as [number, number]
-  if (t.shape.length !== 4) {
-    throw cx.fail('lower/shape', 'input shape', t, { expected: '4 dimensions', got: `[${t.shape}]` })
-  }
-  const [images, height, width, channels] = t.shape as [number, number, number, number]
-  cx.expectShape(out, [images, oh, ow, channels])
-  const pixel = channels * dtypeBytes(t.dtype)
-  const real = bilinear && t.dtype === 'float32'
-  if (bilinear && !real && !isQuantized(t)) throw new Unsupported(`${op.type} of ${t.dtype}`)
-  if (t.dtype !== out.dtype || (isQuantized(t) && differ(cx, t, out))) {
-    throw new Unsupported(`${op.type} that changes the quantization`)
-  }
-  if (!bilinear && op.attrs.alignCorners && op.attrs.halfPixelCenters) {
-    throw new Unsupported('RESIZE_NEAREST_NEIGHBOR with both alignCorners and halfPixelCenters')
-  }
-  const make = real ? floatTable : bilinear ? fixedTable : nearestTable
-  const rows = cx.buffers.constant('resize rows', make({ size: height, out: oh, stride: width * pixel }, op.attrs))
-  const columns = cx.buffers.constant('resize columns', make({ size: width, out: ow, stride: pixel }, op.attrs))
-  const y = cx.result()
-  y.alias = true
-  for (let n = 0; n < images; n++) {
-    const common = (): Record<string, number> => ({
-      input: x.address() + n * height * width * pixel,
-      output: y.address() + n * oh * ow * pixel,
-      outRowStride: ow * pixel,
-      outW: ow,
-      rowTable: rows.address,
-      columnTable: columns.address,
-    })
-    const buffers: { reads: Buffer[]; writes: Buffer[] } = { reads: [x.buffer, rows, columns], writes: [y.buffer] }
-    if (bilinear) {
-      cx.push({
-        record: 'ResizeBilinearRecord',
-        op: real ? OP_FLOAT_RESIZE : OP_RESIZE_BILINEAR,
-        kernel: 'resize-bilinear',
-        rows: rowwise(oh),
-        ...buffers,
-        fields: () => ({ ...common(), channels }),
-      })
-    } else {
-      cx.push({
-        record: 'GatherRecord',
-        op: OP_GATHER,
-        kernel: 'resize-nearest',
-        rows: rowwise(oh),
-        ...buffers,
-        fields: () => ({ ...common(), bytes: pixel }),
-      })
-    }
-  }
 }
 
 export function lowerTile(cx: Context): void {

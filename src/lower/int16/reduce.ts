@@ -15,7 +15,7 @@ import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../../numerics
 import { type Context, Unsupported } from '../context.ts'
 import { rowwise, type Buffer } from '../program.ts'
 import { loopFields, reduceLoops } from '../reduce.ts'
-import { nearestTable, type PixelCentres, type ResizedAxis } from '../shape.ts'
+import { nearestTable, type PixelCentres, type ResizedAxis } from '../resize.ts'
 import { windowAlong } from '../../window.ts'
 import { checkWindow } from '../window.ts'
 import { params16, scale16, wideMultiplier } from './common.ts'

@@ -1,8 +1,8 @@
 /**
  * i32x4.relaxed_dot_i8x16_i7x16_add_s as kernels use it: four products of neighbouring bytes to a lane, added to `acc`.
  * Engines may take `x` as signed or unsigned and add pairs of products in 16 bits; the host asks which
- * (src/kernels.ts). A build for tests stands in for an engine by a plain function (DOT: 1 VPDPBUSD, 2 PMADDUBSW and
- * PMADDWD, 3 SDOT).
+ * (src/kernels/kernels.ts). A build for tests stands in for an engine by a plain function (DOT: 1 VPDPBUSD, 2 PMADDUBSW
+ * and PMADDWD, 3 SDOT).
  */
 
 /** Which engine a build for tests stands in for; 0: it is the instruction. */

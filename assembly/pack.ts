@@ -510,8 +510,8 @@ export function fold_taps(
 }
 
 /**
- * n f32 scales of weights to requantization scales, `requantScale` of src/numerics.ts; input and output scale by their
- * bits. Writes up to the next multiple of 16 bytes.
+ * n f32 scales of weights to requantization scales, `requantScale` of src/arithmetic/numerics.ts; input and output
+ * scale by their bits. Writes up to the next multiple of 16 bytes.
  */
 export function requantize_scales(at: usize, n: i32, inputBits: i32, outputBits: i32): void {
   const input = reinterpret<f32>(inputBits)

@@ -1,6 +1,6 @@
 /**
- * What the host asks an engine before it chooses kernels (src/kernels.ts), all of it answered by values. No memory, no
- * imports. `relaxedDot` is of use only where it is built with relaxed SIMD.
+ * What the host asks an engine before it chooses kernels (src/kernels/kernels.ts), all of it answered by values. No
+ * memory, no imports. `relaxedDot` is of use only where it is built with relaxed SIMD.
  */
 import { dotAdd, HAS_DOT } from './dot'
 

@@ -1,6 +1,7 @@
 /**
- * What readers ask of long runs of bytes (src/scan.ts): code that runs once per model, which an engine would interpret
- * if it were JavaScript. One page of memory, no imports: tables below DATA, the bytes in question from there on.
+ * What readers ask of long runs of bytes (src/base/scan.ts): code that runs once per model, which an engine would
+ * interpret if it were JavaScript. One page of memory, no imports: tables below DATA, the bytes in question from there
+ * on.
  */
 
 export const DATA: usize = 8192

@@ -18,9 +18,9 @@ import { imageDecoder } from '../src/image/decode.ts'
 import { imagesIn } from '../src/cli/files.ts'
 import { load } from '../src/cli/models.ts'
 import { modelFor } from '../src/cli/shipped.ts'
-import { crc32 } from '../src/scan.ts'
+import { crc32 } from '../src/base/scan.ts'
 import { median } from '../src/cli/stats.ts'
-import type { TypedArray } from '../src/types.ts'
+import type { TypedArray } from '../src/graph/types.ts'
 
 interface Times {
   decode: number

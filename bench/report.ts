@@ -1,6 +1,6 @@
 /** A run as Markdown and as a chart. */
 import type { Processor } from '../src/cli/processor.ts'
-import { escapeMarkup } from '../src/markup.ts'
+import { escapeMarkup } from '../src/base/markup.ts'
 import { own, type NetworkResult, type PeerResult, type Plan } from './measure.ts'
 
 export interface Report {

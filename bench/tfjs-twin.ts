@@ -3,8 +3,8 @@
  * model with the fused ops that TensorFlow.js's own converter emits.
  * One file: a 4-byte little-endian length, the model artifacts as JSON, the weights.
  */
-import type { Activation, Graph, Op, Padding, Tensor } from '../src/graph.ts'
-import { elements } from '../src/graph.ts'
+import type { Activation, Graph, Op, Padding, Tensor } from '../src/graph/graph.ts'
+import { elements } from '../src/graph/graph.ts'
 
 interface Node {
   name: string

@@ -1,6 +1,6 @@
 /** Thimble behind the same door as its peers: only the public API. */
 import type { loadModel as LoadModel } from '../src/node.ts'
-import type { TypedArray } from '../src/types.ts'
+import type { TypedArray } from '../src/graph/types.ts'
 import { toBytes, typed, zeros, type Network, type Port, type Session } from './drive.ts'
 
 export async function thimbleSession(

@@ -4,14 +4,14 @@ import {
   type Classifier,
   type ClassifierOptions,
   type DecodeLater,
-} from './classifier.ts'
-import type { HostResponse, HostUrl, WasmModule } from './host.ts'
+} from './classify/classifier.ts'
+import type { HostResponse, HostUrl, WasmModule } from './base/host.ts'
 import { decodeAnywhere } from './image/browser-decode.ts'
-import { loadBytes } from './load.ts'
-import type * as PackedModules from './packed-module.ts'
-import { checkLoadOptions } from './load-options.ts'
-import { fetchBytes, isWasm, notASource } from './source.ts'
-import type { LoadOptions, Model, Prediction } from './types.ts'
+import { loadBytes } from './engine/load.ts'
+import type * as PackedModules from './engine/packed-module.ts'
+import { checkLoadOptions } from './options/load-options.ts'
+import { fetchBytes, isWasm, notASource } from './options/source.ts'
+import type { LoadOptions, Model, Prediction } from './graph/types.ts'
 
 export * from './index.ts'
 export { decodeAnywhere as decodeImage, decodeAnywhere, decodeInBrowser } from './image/browser-decode.ts'
@@ -20,7 +20,7 @@ export { decodeAnywhere as decodeImage, decodeAnywhere, decodeInBrowser } from '
 export type ModelSource = string | HostUrl | Uint8Array | ArrayBuffer | HostResponse | WasmModule
 
 /** What reads packed modules, for those who have one. */
-const packedModules = (): Promise<typeof PackedModules> => import('./packed-module.ts')
+const packedModules = (): Promise<typeof PackedModules> => import('./engine/packed-module.ts')
 
 const loadAny = async (bytes: Uint8Array, options: LoadOptions, name?: string): Promise<Model> =>
   isWasm(bytes) ? (await packedModules()).loadWasm(bytes, options, name) : loadBytes(bytes, options, name)

@@ -1,8 +1,8 @@
 /** The public surface that every entry point shares. */
-export { ThimbleError, type ErrorCode, type ErrorDetail } from './errors.ts'
-export type { DType, Graph, Metadata, Preprocess, Quantization, Tensor } from './graph.ts'
-export type * from './types.ts'
-import type { LoadOptions, ModelReport } from './types.ts'
+export { ThimbleError, type ErrorCode, type ErrorDetail } from './base/errors.ts'
+export type { DType, Graph, Metadata, Preprocess, Quantization, Tensor } from './graph/graph.ts'
+export type * from './graph/types.ts'
+import type { LoadOptions, ModelReport } from './graph/types.ts'
 
 /**
  * Reports on a model file's bytes, for the variant and kernels that `options` name: tensors, ops, kernels,
@@ -17,6 +17,6 @@ import type { LoadOptions, ModelReport } from './types.ts'
  * console.log(unsupported.length, 'unsupported ops')
  */
 export async function inspectModel(bytes: Uint8Array, options: LoadOptions = {}, name?: string): Promise<ModelReport> {
-  return (await import('./inspect.ts')).inspectModel(bytes, options, name)
+  return (await import('./engine/inspect.ts')).inspectModel(bytes, options, name)
 }
-export type { Classifier, ClassifierOptions, ClassifyLimits, Timings } from './classifier.ts'
+export type { Classifier, ClassifierOptions, ClassifyLimits, Timings } from './classify/classifier.ts'

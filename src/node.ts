@@ -1,15 +1,15 @@
 /** Entry point for Node: files, URLs, bytes, responses and packed modules. */
 import type * as Files from 'node:fs'
-import type { Classifier, ClassifierOptions, Decode } from './classifier.ts'
-import { ThimbleError } from './errors.ts'
-import { checkLoadOptions } from './load-options.ts'
-import type { HostResponse, HostUrl, WasmModule } from './host.ts'
+import type { Classifier, ClassifierOptions, Decode } from './classify/classifier.ts'
+import { ThimbleError } from './base/errors.ts'
+import { checkLoadOptions } from './options/load-options.ts'
+import type { HostResponse, HostUrl, WasmModule } from './base/host.ts'
 import type { DecodeOptions } from './image/limits.ts'
 import type { DecodedImage } from './image/wasm.ts'
-import { expectFile } from './load.ts'
-import { loadBytes } from './load-node.ts'
-import { fetchBytes, isUrl, notASource } from './source.ts'
-import type { LoadOptions, Model } from './types.ts'
+import { expectFile } from './engine/load.ts'
+import { loadBytes } from './engine/load-node.ts'
+import { fetchBytes, isUrl, notASource } from './options/source.ts'
+import type { LoadOptions, Model } from './graph/types.ts'
 
 export * from './index.ts'
 
@@ -93,7 +93,7 @@ const urlOf = (source: string | URL): URL | undefined => {
 export async function loadModel(source: ModelSource, options: LoadOptions = {}): Promise<Model> {
   checkLoadOptions(options)
   if (source instanceof WebAssembly.Module) {
-    return (await import('./packed-module.ts')).loadPackedModule(source, options)
+    return (await import('./engine/packed-module.ts')).loadPackedModule(source, options)
   }
   if (typeof source === 'string' || source instanceof URL) {
     const url = urlOf(source)
@@ -142,7 +142,7 @@ export async function decodeImage(encoded: Uint8Array, options: DecodeOptions = 
  */
 export async function createClassifier(model: Model, options: ClassifierOptions<Decode> = {}): Promise<Classifier> {
   // Not a part of what loading a model needs.
-  const { createClassifier: classifierOf } = await import('./classifier.ts')
+  const { createClassifier: classifierOf } = await import('./classify/classifier.ts')
   // What is no object is refused there.
   if (!options || typeof options.decode === 'function') return classifierOf(model, options)
   const { imageDecoder } = await import('./image/decode.ts')

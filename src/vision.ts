@@ -30,7 +30,7 @@ export {
 export { createPoseEstimator, type Pose, type PoseEstimator, type PoseOptions } from './vision/pose.ts'
 export { headKinds, headOf } from './vision/recognise.ts'
 export { createSegmenter, type SegmentClass, type Segmentation, type Segmenter } from './vision/segmenter.ts'
-export { cosineSimilarity } from './vectors.ts'
+export { cosineSimilarity } from './answers/vectors.ts'
 export { skeletonOf, type Skeleton } from './vision/skeletons.ts'
 export type { ImageSource, PixelFormat, RawFrame } from './image/source.ts'
 export type { TurnedBox } from './vision/turned.ts'

@@ -1,18 +1,18 @@
 /** Entry point for Cloudflare Workers and other isolates that may not compile wasm: takes an imported module only. */
-import { createClassifier as classifierOf, type Classifier, type ClassifierOptions } from './classifier.ts'
-import type { WasmModule } from './host.ts'
+import { createClassifier as classifierOf, type Classifier, type ClassifierOptions } from './classify/classifier.ts'
+import type { WasmModule } from './base/host.ts'
 import { type DecodeOptions, LIMITS } from './image/limits.ts'
 import { ImageDecoder } from './image/wasm.ts'
-import { checkLoadOptions } from './load-options.ts'
-import { checkOptions, checkValue, group } from './options.ts'
-import { loadPackedModule } from './packed-module.ts'
-import { notASource } from './source.ts'
-import type { LoadOptions, Model } from './types.ts'
+import { checkLoadOptions } from './options/load-options.ts'
+import { checkOptions, checkValue, group } from './options/options.ts'
+import { loadPackedModule } from './engine/packed-module.ts'
+import { notASource } from './options/source.ts'
+import type { LoadOptions, Model } from './graph/types.ts'
 
-export type { Classifier, ClassifierOptions } from './classifier.ts'
-export { ThimbleError } from './errors.ts'
-export type * from './types.ts'
-export type { Metadata, Preprocess } from './graph.ts'
+export type { Classifier, ClassifierOptions } from './classify/classifier.ts'
+export { ThimbleError } from './base/errors.ts'
+export type * from './graph/types.ts'
+export type { Metadata, Preprocess } from './graph/graph.ts'
 
 /**
  * Instantiates a module made by `thimble pack` and imported by the Worker (`import model from './model.wasm'`).

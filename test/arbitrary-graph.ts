@@ -10,7 +10,7 @@ import {
   type Op,
   type OpType,
   type Tensor,
-} from '../src/graph.ts'
+} from '../src/graph/graph.ts'
 import { dice, type Dice } from './mutate.ts'
 
 const DTYPES: readonly DType[] = [

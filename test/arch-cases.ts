@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { buildArch, type ArchSpec } from '../src/arch/index.ts'
-import type { Graph } from '../src/graph.ts'
+import type { Graph } from '../src/graph/graph.ts'
 import { root } from './util.ts'
 
 export const CASES: ArchSpec[] = [

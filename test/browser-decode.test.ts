@@ -6,7 +6,7 @@ import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
 import { decodeAnywhere, decodeInBrowser } from '../src/image/browser-decode.ts'
 import { decodeImage } from '../src/image/decode.ts'
-import { ThimbleError } from '../src/errors.ts'
+import { ThimbleError } from '../src/base/errors.ts'
 import { makePng } from './image-files.ts'
 import { equalBytes } from './util.ts'
 

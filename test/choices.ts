@@ -3,10 +3,10 @@
  * `fast`, which must then be there (test/engines/fast.test.ts starts tests so, on a Node that has it).
  */
 import './relaxed.ts'
-import { engineFeatures, KERNELS } from '../src/kernels.ts'
-import { fastRuntime } from '../src/load-node.ts'
-import { PLAIN } from '../src/runtime.ts'
-import type { Kernels, LoadOptions, Variant } from '../src/types.ts'
+import { engineFeatures, KERNELS } from '../src/kernels/kernels.ts'
+import { fastRuntime } from '../src/engine/load-node.ts'
+import { PLAIN } from '../src/engine/runtime.ts'
+import type { Kernels, LoadOptions, Variant } from '../src/graph/types.ts'
 
 export interface Choice {
   variant: Variant

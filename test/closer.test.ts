@@ -1,7 +1,7 @@
 /** A closer look at weak detections: who gets one, what it must say, and where what it finds lies. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { PixelImage } from '../src/types.ts'
+import type { PixelImage } from '../src/graph/types.ts'
 import { withCloserLooks } from '../src/vision/closer.ts'
 import type { Detection } from '../src/vision/detector.ts'
 

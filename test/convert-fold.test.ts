@@ -3,7 +3,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { foldGraph } from '../src/convert/fold.ts'
 import { Net } from '../src/convert/net.ts'
-import type { Graph, Padding } from '../src/graph.ts'
+import type { Graph, Padding } from '../src/graph/graph.ts'
 import { answer, opCounts, relative } from './convert-util.ts'
 import { rng, type Rng } from './util.ts'
 

@@ -5,7 +5,7 @@ import * as assert from 'uvu/assert'
 import { readFloatModel } from '../src/convert/index.ts'
 import { readZip } from '../src/convert/zip.ts'
 import { safeName } from '../src/convert/sidecar.ts'
-import { ThimbleError } from '../src/errors.ts'
+import { ThimbleError } from '../src/base/errors.ts'
 import { fixtureBytes } from './convert-util.ts'
 import { processorMs, rng } from './util.ts'
 

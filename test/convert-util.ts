@@ -2,7 +2,7 @@
  * What the convert tests share: the fixtures that other tools wrote, their answers, and the input that both sides use.
  */
 import { readFileSync } from 'node:fs'
-import type { Graph } from '../src/graph.ts'
+import type { Graph } from '../src/graph/graph.ts'
 import { floatModel } from '../src/float/execute.ts'
 import { root } from './util.ts'
 

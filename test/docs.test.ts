@@ -20,14 +20,14 @@ test('docs/architecture.svg is up to date (npm run arch)', () => {
 
 test('imports are counted by room', () => {
   const imports = [
-    { from: 'lower/index.ts', to: 'graph.ts' },
-    { from: 'lower/index.ts', to: 'errors.ts' },
-    { from: 'lower/pack.ts', to: 'graph.ts' },
+    { from: 'lower/index.ts', to: 'graph/graph.ts' },
+    { from: 'lower/index.ts', to: 'base/errors.ts' },
+    { from: 'lower/pack.ts', to: 'graph/graph.ts' },
     { from: 'lower/pack.ts', to: 'lower/index.ts' },
   ]
   assert.equal(roads(imports), [
     { from: 'lower', to: 'graph', count: 2 },
-    { from: 'lower', to: 'ground', count: 1 },
+    { from: 'lower', to: 'base', count: 1 },
   ])
 })
 

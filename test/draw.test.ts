@@ -8,7 +8,7 @@ import { annotate, captions, enlargement } from '../src/draw/annotate.ts'
 import { Canvas, type Colour } from '../src/draw/canvas.ts'
 import { glyph, layout, plainText } from '../src/draw/font.ts'
 import { decodeImage } from '../src/image/decode.ts'
-import type { PixelImage } from '../src/types.ts'
+import type { PixelImage } from '../src/graph/types.ts'
 
 const gray = (width: number, height: number, value = 128): PixelImage => ({
   data: new Uint8Array(width * height * 3).fill(value),

@@ -2,7 +2,7 @@
 import { copyFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { writeTflite } from '../src/formats/tflite-write.ts'
-import type { Graph, Quantization, Tensor } from '../src/graph.ts'
+import type { Graph, Quantization, Tensor } from '../src/graph/graph.ts'
 import { tinyNet } from './tiny-net.ts'
 import { root } from './util.ts'
 

@@ -1,7 +1,7 @@
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import fc from 'fast-check'
-import { ThimbleError } from '../src/errors.ts'
+import { ThimbleError } from '../src/base/errors.ts'
 import { bool, f32, FlatBufferBuilder, i32, i8, offset, u32, u64, u8 } from '../src/formats/flatbuffer-build.ts'
 import { FlatBuffer, type Table } from '../src/formats/flatbuffer.ts'
 import { readFlexMap } from '../src/formats/flexbuffer.ts'

@@ -4,8 +4,8 @@
  */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClassifier } from '../src/classifier.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
+import { createClassifier } from '../src/classify/classifier.ts'
+import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/graph/types.ts'
 import { createDetector, createFaceFinder, createPoseEstimator, createSegmenter, pipeline } from '../src/vision.ts'
 import type { PixelFormat, RawFrame } from '../src/image/source.ts'
 import { rng } from './util.ts'

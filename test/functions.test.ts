@@ -4,11 +4,11 @@
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { Engine, instantiateProgram, tensorInfo } from '../src/engine.ts'
-import type { DType, Graph } from '../src/graph.ts'
+import { Engine, instantiateProgram, tensorInfo } from '../src/engine/engine.ts'
+import type { DType, Graph } from '../src/graph/graph.ts'
 import { compileModel, type Program } from '../src/plan/compile.ts'
-import { runtimeModule } from '../src/runtime.ts'
-import type { TypedArray } from '../src/types.ts'
+import { runtimeModule } from '../src/engine/runtime.ts'
+import type { TypedArray } from '../src/graph/types.ts'
 import { GraphBuilder } from './small-models.ts'
 import { equalBytes } from './util.ts'
 

@@ -1,10 +1,10 @@
 /** The networks of test/goldens/models.json and their inputs: what the repository ships, and what the tests build. */
 import { readFileSync } from 'node:fs'
-import { arrayType } from '../src/engine.ts'
+import { arrayType } from '../src/engine/engine.ts'
 import { readModel } from '../src/formats/index.ts'
 import { writeTflite } from '../src/formats/tflite-write.ts'
-import { elements, type Graph } from '../src/graph.ts'
-import type { TypedArray } from '../src/types.ts'
+import { elements, type Graph } from '../src/graph/graph.ts'
+import type { TypedArray } from '../src/graph/types.ts'
 import { madeNetworks } from './made-networks.ts'
 import { smallModels } from './small-models.ts'
 import { rng, root } from './util.ts'

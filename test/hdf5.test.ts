@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { Hdf5Dataset, Hdf5Group, openHdf5 } from '../src/convert/hdf5/file.ts'
-import { ThimbleError } from '../src/errors.ts'
+import { ThimbleError } from '../src/base/errors.ts'
 import { refusal, rng, root } from './util.ts'
 
 const folder = `${root}test/fixtures/hdf5/`

@@ -2,9 +2,9 @@
  * Networks with every kind of head that packed modules for pictures read, photos for them, and what Node finds there.
  */
 import { Buffer } from 'node:buffer'
-import type { Graph, Metadata } from '../src/graph.ts'
-import { loadGraph } from '../src/load-graph.ts'
-import type { PixelImage } from '../src/types.ts'
+import type { Graph, Metadata } from '../src/graph/graph.ts'
+import { loadGraph } from '../src/engine/load-graph.ts'
+import type { PixelImage } from '../src/graph/types.ts'
 import { createDetector, createPoseEstimator, createSegmenter } from '../src/vision.ts'
 import type { Detection } from '../src/vision/detector.ts'
 import type { Head } from '../src/vision/head.ts'

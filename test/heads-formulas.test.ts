@@ -6,9 +6,9 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { disposable } from '../src/dispose.ts'
-import { taskOf } from '../src/task.ts'
-import type { Model, TensorInfo, TypedArray } from '../src/types.ts'
+import { disposable } from '../src/base/dispose.ts'
+import { taskOf } from '../src/answers/task.ts'
+import type { Model, TensorInfo, TypedArray } from '../src/graph/types.ts'
 import {
   createDetector,
   createPoseEstimator,

@@ -2,13 +2,13 @@
  * Every head against its authors' decoder: on the same output tensors the same set, boxes and points within 1e-3 pixels
  * (test/fixtures/heads, made by tools/heads); and heads that are recognised, or not, from shapes.
  */
-import { disposable } from '../src/dispose.ts'
+import { disposable } from '../src/base/dispose.ts'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Metadata } from '../src/graph.ts'
-import type { Model, TensorInfo, TypedArray } from '../src/types.ts'
+import type { Metadata } from '../src/graph/graph.ts'
+import type { Model, TensorInfo, TypedArray } from '../src/graph/types.ts'
 import { createDetector, givesBoxes } from '../src/vision/detector.ts'
 import { type Head, type HeadKind, taskOfHead } from '../src/vision/head.ts'
 import { pyramidAnchors } from '../src/vision/heads/ssd.ts'

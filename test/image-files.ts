@@ -1,7 +1,7 @@
 /** Small image files made on the spot, for the tests of the decoders. */
 import { deflateSync } from 'node:zlib'
-import { crc32 } from '../src/scan.ts'
-import type { PixelImage } from '../src/types.ts'
+import { crc32 } from '../src/base/scan.ts'
+import type { PixelImage } from '../src/graph/types.ts'
 import { rng } from './util.ts'
 
 const u32be = (v: number): number[] => [v >>> 24, (v >>> 16) & 255, (v >>> 8) & 255, v & 255]

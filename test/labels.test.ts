@@ -1,14 +1,14 @@
 /** Label files, the best scores, and a classifier over a model that answers what the test wants. */
-import { disposable } from '../src/dispose.ts'
+import { disposable } from '../src/base/dispose.ts'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClassifier } from '../src/classifier.ts'
-import { ThimbleError } from '../src/errors.ts'
-import type { Metadata } from '../src/graph.ts'
-import { parseLabels, readLabels } from '../src/label-file.ts'
-import { fitLabels, labelOf, misfitHint, topK } from '../src/labels.ts'
-import { parsePythonLiteral } from '../src/literal.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
+import { createClassifier } from '../src/classify/classifier.ts'
+import { ThimbleError } from '../src/base/errors.ts'
+import type { Metadata } from '../src/graph/graph.ts'
+import { parseLabels, readLabels } from '../src/answers/label-file.ts'
+import { fitLabels, labelOf, misfitHint, topK } from '../src/answers/labels.ts'
+import { parsePythonLiteral } from '../src/base/literal.ts'
+import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/graph/types.ts'
 import { refusal, rng } from './util.ts'
 
 const test = suite('labels')

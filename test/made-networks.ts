@@ -3,7 +3,7 @@
  * of the MobileNets, so that every engine has layers to work on where no model file is at hand. Their outputs mean
  * nothing.
  */
-import type { Activation, Graph } from '../src/graph.ts'
+import type { Activation, Graph } from '../src/graph/graph.ts'
 import { GraphBuilder } from './small-models.ts'
 
 type Shape = readonly [batch: number, height: number, width: number, channels: number]

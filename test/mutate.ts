@@ -2,7 +2,7 @@
  * Seeded damage to model files and graphs, for the tests that say every damaged file ends in a Graph or a ThimbleError.
  */
 import { readTflite } from '../src/formats/tflite.ts'
-import type { DType, Graph, Op, Tensor } from '../src/graph.ts'
+import type { DType, Graph, Op, Tensor } from '../src/graph/graph.ts'
 import { rng } from './util.ts'
 
 /** Seeded choices. */

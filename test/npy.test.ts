@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { readNpy, readNpz, readRaw } from '../src/convert/npy.ts'
-import { ThimbleError } from '../src/errors.ts'
+import { ThimbleError } from '../src/base/errors.ts'
 import { refusal, rng, root } from './util.ts'
 
 // Made by tools/goldens/npy.py.

@@ -1,9 +1,9 @@
 /** The recorded single-op models: a large set of ../shared where it is, else test/goldens/ops. */
 import { readdirSync, readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
-import { arrayType } from '../src/engine.ts'
-import type { DType } from '../src/graph.ts'
-import type { TypedArray } from '../src/types.ts'
+import { arrayType } from '../src/engine/engine.ts'
+import type { DType } from '../src/graph/graph.ts'
+import type { TypedArray } from '../src/graph/types.ts'
 import { root, shared } from './util.ts'
 
 /** Bytes as values of a type, at offset 0 of their own buffer. */

@@ -5,7 +5,7 @@
 import { existsSync, readdirSync } from 'node:fs'
 import { test } from 'uvu'
 import { loadModel } from '../src/node.ts'
-import type { LoadOptions } from '../src/types.ts'
+import type { LoadOptions } from '../src/graph/types.ts'
 import { opCasesOf, typed, type OpCase } from './op-cases.ts'
 import { equalBytes, root } from './util.ts'
 

@@ -1,7 +1,7 @@
 /** Checking options: what each rule takes, what is said of what it does not take, and the nearest right word. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { checkLoadOptions } from '../src/load-options.ts'
+import { checkLoadOptions } from '../src/options/load-options.ts'
 import {
   callback,
   checkOptions,
@@ -17,8 +17,8 @@ import {
   shown,
   text,
   whole,
-} from '../src/options.ts'
-import type { LoadOptions } from '../src/types.ts'
+} from '../src/options/options.ts'
+import type { LoadOptions } from '../src/graph/types.ts'
 import { refusal } from './util.ts'
 
 const test = suite('options')

@@ -2,7 +2,7 @@
  * Plain-loop reference of the operators, straight from the arithmetic: no SIMD, no packing, no bands, raw int8/uint8
  * values. It is held to LiteRT's recorded answers by oracle.test.ts, and the kernels are held to it.
  */
-import { elements, type Activation, type Graph, type Op, type Tensor } from '../src/graph.ts'
+import { elements, type Activation, type Graph, type Op, type Tensor } from '../src/graph/graph.ts'
 
 const f32 = Math.fround
 const rne = (x: number): number => {

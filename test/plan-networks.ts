@@ -1,9 +1,9 @@
 /** Networks for the planner: a few layers over a picture, of sizes from a seed, and their steps. */
-import type { Graph } from '../src/graph.ts'
+import type { Graph } from '../src/graph/graph.ts'
 import type { Lowered } from '../src/lower/index.ts'
 import { wholeValues } from '../src/plan/bands.ts'
 import { lowerModel } from '../src/plan/compile.ts'
-import type { Variant } from '../src/types.ts'
+import type { Variant } from '../src/graph/types.ts'
 import { GraphBuilder, smallModels } from './small-models.ts'
 import { rng } from './util.ts'
 

@@ -4,12 +4,12 @@
  */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { arrayType } from '../src/engine.ts'
+import { arrayType } from '../src/engine/engine.ts'
 import { readModel } from '../src/formats/index.ts'
 import { targetName } from '../src/formats/programs.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../src/generated/layout.ts'
-import { dtypeBytes, elements, type DType, type Graph } from '../src/graph.ts'
-import { loadGraph } from '../src/load-graph.ts'
+import { dtypeBytes, elements, type DType, type Graph } from '../src/graph/graph.ts'
+import { loadGraph } from '../src/engine/load-graph.ts'
 import type { Lowered } from '../src/lower/index.ts'
 import type { Buffer, Step, Value } from '../src/lower/program.ts'
 import { liveMaximum, type Overlay, planArena, type Request } from '../src/plan/arena.ts'
@@ -17,7 +17,7 @@ import { arrange } from '../src/plan/arrange.ts'
 import { Bands, wholeValues } from '../src/plan/bands.ts'
 import { Candidates, Group, type Candidate } from '../src/plan/candidates.ts'
 import { arenaOf, lowerModel, placeAll, slackOf } from '../src/plan/compile.ts'
-import { floatModelOf, quantizeCommand, refuseFloat } from '../src/float-model.ts'
+import { floatModelOf, quantizeCommand, refuseFloat } from '../src/graph/float-model.ts'
 import {
   headOf,
   layOutTables,
@@ -33,7 +33,7 @@ import { compileFlash, runsOf } from '../src/plan/flash.ts'
 import { Liveness } from '../src/plan/liveness.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import { packGraph } from '../src/pack/pack.ts'
-import { loadPackedModule } from '../src/packed-module.ts'
+import { loadPackedModule } from '../src/engine/packed-module.ts'
 import { ringRows, shareStart } from '../src/plan/schedule.ts'
 import { shareUnits } from '../src/plan/shares.ts'
 import {
@@ -48,7 +48,7 @@ import {
   totalBytes,
 } from '../src/plan/slices.ts'
 import type { Unit } from '../src/plan/unit.ts'
-import type { Kernels, TypedArray, Variant } from '../src/types.ts'
+import type { Kernels, TypedArray, Variant } from '../src/graph/types.ts'
 import { opCasesOf } from './op-cases.ts'
 import { align16, graphs, lowered, network } from './plan-networks.ts'
 import { GraphBuilder } from './small-models.ts'

@@ -10,7 +10,7 @@ import { quantizeModel, type QuantizeModelOptions } from '../src/quantize.ts'
 import { random, variations } from '../src/quantize/augment.ts'
 import { photoInput, pixelRange } from '../src/quantize/inputs.ts'
 import { quantize } from '../src/quantize/quantize.ts'
-import type { PixelImage } from '../src/types.ts'
+import type { PixelImage } from '../src/graph/types.ts'
 import { calibration, METADATA, picture, SIZE, tinyNet, unseen } from './tiny-net.ts'
 import { equalBytes, refusal } from './util.ts'
 

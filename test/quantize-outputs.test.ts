@@ -1,7 +1,7 @@
 /** What a quantized classifier says of its scores, by everything that decides it. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import type { Graph } from '../src/graph.ts'
+import type { Graph } from '../src/graph/graph.ts'
 import { isClassifier, withScores } from '../src/quantize/outputs.ts'
 import { GraphBuilder } from './small-models.ts'
 

@@ -1,10 +1,10 @@
 /** `model.run`: what it gives back, and that it allocates nothing where the caller brings the output. */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { fromBase64 } from '../src/base64.ts'
-import { arrayType, type Engine } from '../src/engine.ts'
-import { loadGraph } from '../src/load-graph.ts'
-import type { TypedArray } from '../src/types.ts'
+import { fromBase64 } from '../src/base/base64.ts'
+import { arrayType, type Engine } from '../src/engine/engine.ts'
+import { loadGraph } from '../src/engine/load-graph.ts'
+import type { TypedArray } from '../src/graph/types.ts'
 import { smallModels } from './small-models.ts'
 import { equalBytes } from './util.ts'
 

@@ -59,7 +59,7 @@ test('every guide and every example is in the navigation, once', () => {
 
 test('a page is marked in the navigation, sources are there to read, nothing is fetched or run', () => {
   assert.match(html('docs/photos.html'), /href="photos.html" aria-current="page"/)
-  assert.match(html('src/graph.ts.html'), /<span id="L1">\/\*\*/)
+  assert.match(html('src/graph/graph.ts.html'), /<span id="L1">\/\*\*/)
   assert.match(html('weights/licenses/index.html'), /torchvision-BSD-3-Clause.txt/)
   for (const [path, bytes] of files) {
     if (path.endsWith('.html')) {

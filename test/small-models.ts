@@ -2,7 +2,7 @@
  * Small 8-bit models that the tests build themselves: together they hold every op that Thimble runs on 8-bit tensors.
  */
 import { createHash } from 'node:crypto'
-import type { DType, Graph, Op, OpAttributes, OpType, Tensor } from '../src/graph.ts'
+import type { DType, Graph, Op, OpAttributes, OpType, Tensor } from '../src/graph/graph.ts'
 import { rng } from './util.ts'
 
 /** A graph under construction: tensors and ops by number, weights from a seed. */

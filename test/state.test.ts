@@ -4,14 +4,14 @@
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { arrayType } from '../src/engine.ts'
+import { arrayType } from '../src/engine/engine.ts'
 import { readModel } from '../src/formats/index.ts'
 import { writePacked } from '../src/formats/packed-write.ts'
 import { loadModel } from '../src/node.ts'
 import { packGraph } from '../src/pack/pack.ts'
 import { compileModel } from '../src/plan/compile.ts'
 import { withPrograms } from '../src/plan/record.ts'
-import type { Model, TypedArray } from '../src/types.ts'
+import type { Model, TypedArray } from '../src/graph/types.ts'
 import { lines } from './op-cases.ts'
 import { equalBytes, errorCode, root } from './util.ts'
 

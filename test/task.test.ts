@@ -1,16 +1,16 @@
 /** Which command suits a model, one-output classifiers, and what a graph or Ultralytics' metadata say of the rest. */
-import { disposable } from '../src/dispose.ts'
+import { disposable } from '../src/base/dispose.ts'
 import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { createClassifier } from '../src/classifier.ts'
+import { createClassifier } from '../src/classify/classifier.ts'
 import { readModel } from '../src/formats/index.ts'
 import { ultralyticsMetadata } from '../src/formats/ultralytics.ts'
-import type { Metadata } from '../src/graph.ts'
+import type { Metadata } from '../src/graph/graph.ts'
 import { defaultPreprocess } from '../src/image/defaults.ts'
-import { taskOf } from '../src/task.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
+import { taskOf } from '../src/answers/task.ts'
+import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/graph/types.ts'
 import { need, shared } from './util.ts'
 
 const test = suite('task')

@@ -4,7 +4,7 @@ import { test } from 'uvu'
 import * as assert from 'uvu/assert'
 import { tfGraph } from '../src/convert/tfjs/graph-model.ts'
 import { strided } from '../src/convert/tfjs/slicing.ts'
-import { type Graph } from '../src/graph.ts'
+import { type Graph } from '../src/graph/graph.ts'
 import { answer, fixture, relative } from './convert-util.ts'
 import { refusal } from './util.ts'
 

@@ -1,6 +1,6 @@
 /** A small float network and pictures for it: what the quantizer's tests calibrate and compare on. */
 import { GraphBuilder } from '../src/convert/builder.ts'
-import type { Activation, Graph, Metadata } from '../src/graph.ts'
+import type { Activation, Graph, Metadata } from '../src/graph/graph.ts'
 import { rng } from './util.ts'
 
 export const SIZE = 24

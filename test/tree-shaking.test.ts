@@ -99,7 +99,10 @@ for (const [name, host] of Object.entries(HOSTS)) {
     async () => {
       const alone = await bundle(host, CLASSIFIER)
       const modules = modulesIn(alone)
-      assert.ok(modules.includes('src/classifier.ts') && modules.includes('src/labels.ts'), modules.join())
+      assert.ok(
+        modules.includes('src/classify/classifier.ts') && modules.includes('src/answers/labels.ts'),
+        modules.join(),
+      )
       assert.equal(modules.filter(isTask), [])
       const files = sections()
       // No file that it needs a part of holds any of theirs: nothing depends on how well a bundler cuts.
@@ -113,11 +116,15 @@ for (const [name, host] of Object.entries(HOSTS)) {
   )
 }
 
+/** Recognising a model's head, family by family. */
+const RECOGNISE = ['about', 'described', 'recognise', 'values'].concat(
+  ['boxes', 'levels', 'masks', 'points', 'yolo'].map((family) => `recognise-${family}`),
+)
 /** What every task needs: recognising the model's head, the network, pictures of every kind. */
-const COMMON = ['decoders', 'described', 'frame', 'network', 'recognise', 'values']
+const COMMON = [...RECOGNISE, 'decoders', 'frame', 'network']
 /** The decoders of boxes: which one runs is known when the model is read. */
 const BOXES =
-  'blazeface centerface centernet dbface detr fastestdet fomo postprocess ssd ultraface yolo yolo-grid yolo-nms yolo-parts yolox'.split(
+  'blazeface centerface centernet dbface detr face-priors fastestdet fomo levels postprocess ssd ultraface yolo yolo-grid yolo-nms yolo-parts yolox'.split(
     ' ',
   )
 const DETECTOR = [...COMMON, 'boxes', 'detector', 'turned', ...BOXES.map((head) => `heads/${head}`)]
@@ -127,7 +134,7 @@ const NEEDED: Record<string, string[]> = {
   createDetector: DETECTOR,
   createTracker: ['assign', 'tracker'],
   nonMaxSuppression: ['boxes'],
-  headOf: ['described', 'recognise', 'values'],
+  headOf: RECOGNISE,
 }
 
 for (const [name, needed] of Object.entries(NEEDED)) {

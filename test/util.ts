@@ -1,7 +1,7 @@
 /** What the tests share: where outside material is, skips that are counted, seeded randomness, byte equality. */
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
-import { ThimbleError } from '../src/errors.ts'
+import { ThimbleError } from '../src/base/errors.ts'
 
 export const root = fileURLToPath(new URL('..', import.meta.url))
 

@@ -1,11 +1,11 @@
 /** Networks of several vectors, and vectors that are compared: what is taken for which, and what they say. */
 import { suite } from 'uvu'
 import * as assert from 'uvu/assert'
-import { disposable } from '../src/dispose.ts'
-import { createClassifier } from '../src/classifier.ts'
-import { taskOf } from '../src/task.ts'
-import type { Model, TensorInfo, TypedArray } from '../src/types.ts'
-import { cosineSimilarity, type Group, groupsOf, isEmbedding, normalized } from '../src/vectors.ts'
+import { disposable } from '../src/base/dispose.ts'
+import { createClassifier } from '../src/classify/classifier.ts'
+import { taskOf } from '../src/answers/task.ts'
+import type { Model, TensorInfo, TypedArray } from '../src/graph/types.ts'
+import { cosineSimilarity, type Group, groupsOf, isEmbedding, normalized } from '../src/answers/vectors.ts'
 import { blank } from './image-files.ts'
 
 const test = suite('vectors')

@@ -3,12 +3,12 @@
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { ThimbleError } from '../src/errors.ts'
-import type { Graph } from '../src/graph.ts'
+import { ThimbleError } from '../src/base/errors.ts'
+import type { Graph } from '../src/graph/graph.ts'
 import { decodeImage, imageDecoder } from '../src/image/decode.ts'
-import { loadGraph } from '../src/load-graph.ts'
+import { loadGraph } from '../src/engine/load-graph.ts'
 import { quantize } from '../src/quantize/quantize.ts'
-import type { Model } from '../src/types.ts'
+import type { Model } from '../src/graph/types.ts'
 import {
   classifyStage,
   createDetector,

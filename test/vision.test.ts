@@ -2,7 +2,7 @@
  * Box arithmetic, decoding and suppression on hand-computed cases and on random ones; detectors on made-up and on
  * shipped networks.
  */
-import { disposable } from '../src/dispose.ts'
+import { disposable } from '../src/base/dispose.ts'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
@@ -17,12 +17,12 @@ import { grownBox } from '../src/vision/found.ts'
 import { preprocessView, toPhoto } from '../src/vision/frame.ts'
 import { decodeBox, ssdAnchors, ssdDecoder, type SsdHead } from '../src/vision/heads/ssd.ts'
 import { yoloSplitDecoder, type YoloSplitHead } from '../src/vision/heads/yolo-grid.ts'
-import { type ThimbleError } from '../src/errors.ts'
-import type { Metadata, Preprocess } from '../src/graph.ts'
+import { type ThimbleError } from '../src/base/errors.ts'
+import type { Metadata, Preprocess } from '../src/graph/graph.ts'
 import { decodeImage } from '../src/image/decode.ts'
 import { placement, Preprocessor } from '../src/image/preprocess.ts'
 import { loadModel } from '../src/node.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/types.ts'
+import type { Model, PixelImage, TensorInfo, TypedArray } from '../src/graph/types.ts'
 import { root } from './util.ts'
 
 type Corners = readonly [left: number, top: number, right: number, bottom: number]

@@ -4,7 +4,7 @@
  */
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
-import { engineFeatures } from '../src/kernels.ts'
+import { engineFeatures } from '../src/kernels/kernels.ts'
 import { tool } from '../tools/codegen/arm-mca.ts'
 import { withVnni, x86Loops } from '../tools/codegen/x86-loops.ts'
 import { skip } from './util.ts'

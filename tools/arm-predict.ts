@@ -22,7 +22,7 @@ import {
 import { readModel } from '../src/formats/index.ts'
 import { GEMM_FORMS } from '../src/lower/gemm.ts'
 import { compileModel, type Entry, type Program } from '../src/plan/compile.ts'
-import type { Kernels } from '../src/types.ts'
+import type { Kernels } from '../src/graph/types.ts'
 import { cycles, mcaVersion, type Core } from './codegen/arm-mca.ts'
 import { arm64Node, kernelCode, KERNEL_NAMES } from './codegen/kernels.ts'
 import { flatten, loopsOf, macs, type CompiledFunction, type Instruction, type Loop } from './codegen/v8-code.ts'

@@ -138,13 +138,13 @@ const MODULES: Module[] = [
   })),
   // The float kernels are a module of their own: tools and the quantizer use them, the runtime never does.
   { name: 'float', asc: ['--config', 'assembly/float.asconfig.json'], embed: 'the float kernels' },
-  // What src/kernels.ts asks the engine.
+  // What src/kernels/kernels.ts asks the engine.
   ...['probe', 'probe-relaxed'].map((name) => ({
     name,
     asc: ['--config', 'assembly/probe.asconfig.json', '--target', name],
     embed: `the ${name} module`,
   })),
-  // What src/scan.ts has computed while the rest is still interpreted.
+  // What src/base/scan.ts has computed while the rest is still interpreted.
   { name: 'scan', asc: ['--config', 'assembly/scan.asconfig.json'], embed: 'the scan module' },
   // What `thimble pack` makes commands and components of: the same executor with picture decoding and text output.
   ...wasi,
@@ -234,9 +234,9 @@ function embedModule(name: string, what: string, bytes: Uint8Array, compressed =
   console.error(`thimble-${name}.wasm  ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzip`)
 }
 
-/** The modules with the core kernels only, cut out of the full ones: src/core-kernels.ts has the list. */
+/** The modules with the core kernels only, cut out of the full ones: src/kernels/core-kernels.ts has the list. */
 async function cutCores(): Promise<void> {
-  const { CORE_OPCODES, OTHER_PACKERS } = await import('../src/core-kernels.ts')
+  const { CORE_OPCODES, OTHER_PACKERS } = await import('../src/kernels/core-kernels.ts')
   const { cutRuntime } = await import('../src/pack/link.ts')
   for (const variant of ['simd', 'relaxed']) {
     const runtime = readFileSync(join(root, `build/thimble-${variant}.wasm`))
@@ -312,7 +312,7 @@ async function main(): Promise<void> {
   const always = !process.argv.includes('--if-stale')
   const wasm =
     always ||
-    isStale(BUILT_WASM, ['assembly', 'tools/build.ts', 'src/core-kernels.ts', 'src/pack']) ||
+    isStale(BUILT_WASM, ['assembly', 'tools/build.ts', 'src/kernels/core-kernels.ts', 'src/pack']) ||
     !existsSync(join(root, 'src/generated'))
   if (wasm) await buildWasm()
   if (process.argv.includes('--wasm')) return

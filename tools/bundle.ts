@@ -31,12 +31,12 @@ const ENTRIES = [
 ].map((name) => `src/${name}.ts`)
 
 /** Loaded for a file that holds no program; and what makes whoever imports it one of the compiler's users. */
-const COMPILER = 'src/load-graph.ts'
+const COMPILER = 'src/engine/load-graph.ts'
 const GRAPHS =
   /^src\/(formats\/(index|tflite|tflite-write|packed|packed-write)|fold\/index|plan\/(compile|record)|convert\/.*)\.ts$/
-const CLASSIFIER = 'src/classifier.ts'
+const CLASSIFIER = 'src/classify/classifier.ts'
 /** Small parts of the compiler that others need too: the core has them. */
-const SMALL = ['float-model', 'image/defaults', 'image/geometry', 'round'].map((name) => `src/${name}.ts`)
+const SMALL = ['graph/float-model', 'image/defaults', 'image/geometry', 'base/round'].map((name) => `src/${name}.ts`)
 
 const options = (root: string) =>
   ({

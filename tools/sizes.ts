@@ -9,7 +9,7 @@ import { basename } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
-import { inspectModel } from '../src/inspect.ts'
+import { inspectModel } from '../src/engine/inspect.ts'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 /** What TFLite Micro's planner reserves for the same model's tensors. */
@@ -51,7 +51,7 @@ const CORE = ['src/generated/simd-core.ts']
 const PAGES: readonly (readonly [string, readonly string[]])[] = [
   ['pixels, a `.thimble` file', CORE],
   ['photos, a `.thimble` file', [...CORE, ...PHOTOS]],
-  ['photos, a `.tflite` file', [...CORE, ...PHOTOS, 'src/load-graph.ts']],
+  ['photos, a `.tflite` file', [...CORE, ...PHOTOS, 'src/engine/load-graph.ts']],
 ]
 
 /** Script and wasm that a page with the browser entry downloads, bundled and minified by esbuild. */

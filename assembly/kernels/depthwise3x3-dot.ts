@@ -1,7 +1,7 @@
 /**
  * Depthwise 3x3 like depthwise3x3.ts, by i32x4.relaxed_dot_i8x16_i7x16_add_s: each input column of three rows is
  * transposed once to four bytes a channel (the fourth counts for nothing) and updates every output that it belongs to.
- * For engines whose relaxed dot product is signed (src/kernels.ts proves it), in the relaxed binary only.
+ * For engines whose relaxed dot product is signed (src/kernels/kernels.ts proves it), in the relaxed binary only.
  *
  * Shapes: as depthwise3x3.ts. Weights: six vectors a block of eight channels, [3 columns][8 channels][4] i8: three rows
  * and a zero; the last block may overlap. Weights are raw: weightZeroPoint, in -127..127, is taken from them here.

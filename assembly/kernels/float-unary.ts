@@ -1,6 +1,6 @@
 /**
  * Functions of one float32, to the bit as XNNPACK's kernels compute them on x86 with FMA and AVX2: every step rounded
- * to f32, products and sums fused where those are. The host has the same for tables (src/xnnpack.ts).
+ * to f32, products and sums fused where those are. The host has the same for tables (src/arithmetic/xnnpack.ts).
  */
 import {
   FloatTableRecord,

@@ -1,7 +1,7 @@
 /**
  * GEMM form 9, 4x16c4: four pixels by sixteen channels, four k a step, i32x4.relaxed_dot_i8x16_i7x16_add_s. For engines
  * whose relaxed dot product takes both operands as signed, best as one instruction (arm64 sdot); the host proves it by
- * value before it plans this form (src/kernels.ts). In the relaxed binary only.
+ * value before it plans this form (src/kernels/kernels.ts). In the relaxed binary only.
  *
  * Shapes: pixel rows [K] i8 (the input itself where a patch is contiguous), weights [N/16][K/4][16][4] i8 zero-padded,
  * bias and scale sixteen a panel.

@@ -1,11 +1,11 @@
 /**
- * Scalar microkernel, 3 pixels x 4 channels: three rows of int8 lie in one i64, in lanes of 21 bits, so that one load, one
- * product and one sum serve three multiply-adds. For engines that pay for every instruction (interpreters) and for
+ * Scalar microkernel, 3 pixels x 4 channels: three rows of int8 lie in one i64, in lanes of 21 bits, so that one load,
+ * one product and one sum serve three multiply-adds. For engines that pay for every instruction (interpreters) and for
  * 64-bit processors; a 32-bit one takes longer than pixel by pixel (rowByAll).
  *
- * Shapes: lanes [K] i64, K padded to a multiple of four with zeros; weights [N/4][K][4] i8, bias and scale four a panel,
- * the last panel may overlap. Exact: a lane holds 2^20 more than its sum, which is less than 2^20 away from 0 after
- * CHUNK products; then lanes go to i32 sums. Reads past end: 0..12 bytes of weights, times zeros.
+ * Shapes: lanes [K] i64, K padded to a multiple of four with zeros; weights [N/4][K][4] i8, bias and scale four a
+ * panel, the last panel may overlap. Exact: a lane holds 2^20 more than its sum, which is less than 2^20 away from 0
+ * after CHUNK products; then lanes go to i32 sums. Reads past end: 0..12 bytes of weights, times zeros.
  */
 import { ConvRecord } from '../layout'
 import { roundWithin } from '../requantize'

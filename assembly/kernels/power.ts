@@ -1,4 +1,7 @@
-/** POW of two tensors of 32-bit words: glibc's powf, and whole powers of int32. The host has the same (src/libm.ts). */
+/**
+ * POW of two tensors of 32-bit words: glibc's powf, and whole powers of int32. The host has the same
+ * (src/arithmetic/libm.ts).
+ */
 import { ARITHMETIC_FLOAT_POW, ARITHMETIC_FLOAT_POW_OF_ONE, PowerRecord } from '../layout'
 import { invalid } from './float-unary'
 

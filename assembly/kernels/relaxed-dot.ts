@@ -1,6 +1,6 @@
 /**
- * What the engine's relaxed dot product is, asked by the values that src/kernels.ts asks: kernels that compute by it
- * are exact only where it takes both operands as signed.
+ * What the engine's relaxed dot product is, asked by the values that src/kernels/kernels.ts asks: kernels that compute
+ * by it are exact only where it takes both operands as signed.
  */
 
 /** Whether one lane of it over four bytes each of w and x is `want`. */

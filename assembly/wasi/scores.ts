@@ -1,4 +1,4 @@
-/** The model's output -> scores and the best of them, as src/classifier.ts and src/labels.ts. */
+/** The model's output -> scores and the best of them, as src/classify/classifier.ts and src/answers/labels.ts. */
 import { alloc } from '../image/memory'
 import { SCORES_AUTO, SCORES_IDENTITY, SCORES_SIGMOID, SCORES_SOFTMAX } from './config'
 import { settings } from './settings'

@@ -1,4 +1,4 @@
-/** Real values of the outputs, as src/vision/values.ts and src/classifier.ts dequantize them. */
+/** Real values of the outputs, as src/vision/values.ts and src/classify/classifier.ts dequantize them. */
 import { thimble_output_ptr } from '../exec'
 import { DTYPE_FLOAT32, DTYPE_INT16, DTYPE_INT32, DTYPE_INT64, DTYPE_INT8, DTYPE_UINT8, OutputInfo } from './config'
 import { settings } from './settings'

@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { readModel } from '../../src/formats/index.ts'
-import { tensorBytes } from '../../src/graph.ts'
+import { tensorBytes } from '../../src/graph/graph.ts'
 import { packGraph } from '../../src/pack/pack.ts'
 import { ENGINES_FOLDER } from '../../tools/codegen/kernels.ts'
 

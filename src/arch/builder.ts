@@ -3,7 +3,7 @@
  * weights, or shapes only (for counting). Activation grids come from the variances that the weights are scaled for,
  * so that random networks neither die out nor saturate; batch norm is taken as folded.
  */
-import { windowAlong } from '../window.ts'
+import { windowAlong } from '../graph/window.ts'
 import {
   elements,
   type Activation,
@@ -14,7 +14,7 @@ import {
   type Padding,
   type Quantization,
   type Tensor,
-} from '../graph.ts'
+} from '../graph/graph.ts'
 
 /** What tensors hold: `int8` and `float32` weights are equal in value; `shape` has none. */
 export type Numbers = 'int8' | 'float32' | 'shape'

@@ -2,7 +2,7 @@
  * A self-contained SVG of the trade: multiply-adds against milliseconds (or parameters, when nothing was timed), both
  * logarithmic.
  */
-import { escapeMarkup } from '../markup.ts'
+import { escapeMarkup } from '../base/markup.ts'
 import type { ArchRow } from './measure.ts'
 
 const WIDTH = 1120

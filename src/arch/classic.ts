@@ -2,7 +2,7 @@
  * GoogLeNet, VGG16 and Inception V3. Source: arXiv 1409.4842 table 1, 1409.1556 table 1 (D), 1512.00567 and the TF-slim
  * model.
  */
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { ArchBuilder } from './builder.ts'
 import type { ArchOptions } from './mobilenet.ts'
 

@@ -1,6 +1,6 @@
 /** Counts of a graph from its shapes alone. */
-import { elements, type Graph } from '../graph.ts'
-import { opMacs } from '../inspect.ts'
+import { elements, type Graph } from '../graph/graph.ts'
+import { opMacs } from '../engine/inspect.ts'
 
 export interface ArchCounts {
   /** Trained parameters with batch norm folded: filters and biases. */

@@ -1,6 +1,6 @@
 /** The architectures that `thimble arch` compares, their counts, and what their papers say of them. */
-import { ThimbleError } from '../errors.ts'
-import type { Graph } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Graph } from '../graph/graph.ts'
 import type { Numbers } from './builder.ts'
 import { googlenet, inceptionV3, vgg16 } from './classic.ts'
 import { countArch, type ArchCounts } from './count.ts'

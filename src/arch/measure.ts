@@ -1,7 +1,7 @@
 /** Architectures on this machine: memory planned, time measured; and the widths and resolutions that fit a budget. */
-import { elements } from '../graph.ts'
-import { loadGraph } from '../load-graph.ts'
-import type { LoadOptions } from '../types.ts'
+import { elements } from '../graph/graph.ts'
+import { loadGraph } from '../engine/load-graph.ts'
+import type { LoadOptions } from '../graph/types.ts'
 import {
   ARCHITECTURES,
   buildArch,

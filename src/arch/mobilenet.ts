@@ -2,7 +2,7 @@
  * MobileNet V1, V2, V3 and EfficientNet-Lite0. Source: arXiv 1704.04861 table 1, 1801.04381 table 2, 1905.02244 tables
  * 1 and 2; the EfficientNet-Lite release notes.
  */
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { ArchBuilder, type Numbers } from './builder.ts'
 
 export interface ArchOptions {

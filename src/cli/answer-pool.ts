@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { Worker } from 'node:worker_threads'
-import { type ErrorCode, ThimbleError } from '../errors.ts'
+import { type ErrorCode, ThimbleError } from '../base/errors.ts'
 import type { Answer, Answers, Question } from '../serve/questions.ts'
 import { Answerer } from './answers.ts'
 import type { Args } from './command.ts'

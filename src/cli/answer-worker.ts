@@ -1,7 +1,7 @@
 /** The script of a worker thread of `watch` and `serve`: answers question after question. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { ThimbleError } from '../errors.ts'
-import type { TypedArray } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { TypedArray } from '../graph/types.ts'
 import { Answerer } from './answers.ts'
 import type { Asked, Reply } from './answer-pool.ts'
 import type { Args } from './command.ts'

@@ -14,7 +14,7 @@ import {
   type TensorQuestion,
 } from '../serve/questions.ts'
 import { maxPixels } from './preprocessing.ts'
-import type { Model } from '../types.ts'
+import type { Model } from '../graph/types.ts'
 import type { Args } from './command.ts'
 import { load, loadOptions } from './models.ts'
 import { modelFor, type ModelFile, openModel } from './shipped.ts'

@@ -5,7 +5,7 @@
 import { ARCHITECTURES, buildArch, separableExample, type ArchName, type ArchSpec } from '../arch/index.ts'
 import { archChart } from '../arch/chart.ts'
 import { BUDGET_GRID, countRow, fits, measureRow, pick, type ArchRow, type Budget } from '../arch/measure.ts'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { choice, flag, number, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { writeFiles } from './files.ts'

@@ -2,7 +2,7 @@
  * The arena as a picture: one row per op (rows that look alike are joined), bytes from left to right. Letters are
  * tensors, `+` is scratch, `.` is free at that time.
  */
-import type { ModelReport } from '../types.ts'
+import type { ModelReport } from '../graph/types.ts'
 import { grouped, table } from './text.ts'
 
 type Buffer = ModelReport['arena'][number]

@@ -1,7 +1,7 @@
 /** Parsing a command's arguments and printing its help, from one table of options. */
 import { parseArgs } from 'node:util'
-import { ThimbleError } from '../errors.ts'
-import { checkValue, nearest, oneOf, real, type Rule, whole as wholeRule } from '../options.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { checkValue, nearest, oneOf, real, type Rule, whole as wholeRule } from '../options/options.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
 
 const HELP: OptionSpec = { type: 'boolean', short: 'h', help: 'show this help' }

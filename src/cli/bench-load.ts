@@ -1,8 +1,8 @@
 /** `bench --load`: where the time goes between a cold process and a model's first answer. */
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import type { LoadOptions, TypedArray } from '../types.ts'
-import { stages } from '../stages.ts'
+import type { LoadOptions, TypedArray } from '../graph/types.ts'
+import { stages } from '../base/stages.ts'
 import { flag, whole } from './args.ts'
 import type { Args } from './command.ts'
 import { loadOptions } from './models.ts'
@@ -42,7 +42,7 @@ async function coldLoad(path: string, options: LoadOptions): Promise<Row[]> {
   const model = await loadModel(bytes, options)
   stages.begin = undefined
   begin('first inference')
-  const { arrayType } = await import('../engine.ts')
+  const { arrayType } = await import('../engine/engine.ts')
   const inputs = model.inputs.map(
     ({ dtype, shape }) => new (arrayType(dtype))(shape.reduce((a, b) => a * b, 1)) as TypedArray,
   )

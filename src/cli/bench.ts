@@ -1,14 +1,14 @@
 /** `thimble bench`: how fast a model loads and runs on this machine. */
-import type { LoadOptions, ModelReport, TensorInfo, TypedArray } from '../types.ts'
-import { ThimbleError } from '../errors.ts'
+import type { LoadOptions, ModelReport, TensorInfo, TypedArray } from '../graph/types.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { badCall, flag, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { importLoader, inspect, load, loadOptions, type ProfiledModel, RUN_OPTIONS } from './models.ts'
 import { type ModelFile, openModel } from './shipped.ts'
 import { describe, processor, type Processor } from './processor.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 import { tensorFromBytes } from './run.ts'
-import { dtypeBytes, elements } from '../graph.ts'
+import { dtypeBytes, elements } from '../graph/graph.ts'
 import { median, quantile } from './stats.ts'
 import { bar, bytes, count, cut, ms, table } from './text.ts'
 
@@ -37,7 +37,7 @@ export function sampleInput(info: TensorInfo): TypedArray {
 async function wasmBytes(model: ProfiledModel, file: ModelFile, packed: boolean): Promise<number> {
   if (packed) return file.bytes.length
   if (model.kernels === 'avx2') return (await import('../fast/runtime.ts')).fastBytes()
-  const { runtimeBytes } = await import('../runtime.ts')
+  const { runtimeBytes } = await import('../engine/runtime.ts')
   return (await runtimeBytes(model.variant)).length
 }
 

@@ -1,5 +1,5 @@
 /** `thimble classify`: names what is in photos. */
-import { type Classifier, type ClassifierOptions, createClassifier, type DecodePolicy } from '../classifier.ts'
+import { type Classifier, type ClassifierOptions, createClassifier, type DecodePolicy } from '../classify/classifier.ts'
 import { imageDecoder } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { choice, number, text, whole } from './args.ts'
@@ -10,9 +10,9 @@ import { modelFor, type ModelFile, shippedModels } from './shipped.ts'
 import { answerEach, photoBytes, photosNamed, type PhotoText } from './photo-list.ts'
 import { jobsAsked, jobsFor, PhotoWorkers, type Answer } from './photo-workers.ts'
 import { changedPreprocess, maxPixels, MEGAPIXELS_OPTION, PREPROCESS_OPTIONS } from './preprocessing.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 import { note } from './report.ts'
-import { type Group, groupsOf } from '../vectors.ts'
+import { type Group, groupsOf } from '../answers/vectors.ts'
 import { bar, cut, ms } from './text.ts'
 
 /** The model that a call names, or the default one. */

@@ -1,10 +1,10 @@
 /** `thimble convert`: a model of another tool as a .tflite (float or 8-bit), or as a packed file when it is 8-bit. */
 import { sniffModel } from '../convert/index.ts'
-import { ThimbleError } from '../errors.ts'
-import { elements, type Graph } from '../graph.ts'
-import { opMacs } from '../inspect.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Graph } from '../graph/graph.ts'
+import { opMacs } from '../engine/inspect.ts'
 import { quantizeBlockers, runBlockers } from '../quantize/check.ts'
-import { floatModelOf, quantizeCommand } from '../float-model.ts'
+import { floatModelOf, quantizeCommand } from '../graph/float-model.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { writeFiles } from './files.ts'
@@ -83,7 +83,7 @@ async function tryOut(encoded: Uint8Array, output: string, quantized: boolean): 
   const { readModel } = await import('../formats/index.ts')
   const graph = readModel(encoded, output)
   if (!quantized || graph.ops.some((op) => op.type === 'UNSUPPORTED')) return
-  const { loadBytes } = await import('../load.ts')
+  const { loadBytes } = await import('../engine/load.ts')
   try {
     ;(await loadBytes(encoded, {}, output)).dispose()
   } catch (error) {

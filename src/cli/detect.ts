@@ -1,9 +1,9 @@
 /** `thimble detect`: boxes of what is in photos. */
-import type { Model, PixelImage } from '../types.ts'
+import type { Model, PixelImage } from '../graph/types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import { printedDetection } from '../vision/printed.ts'
 import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 
 const turnedBy = (angle: number): string => `turned by ${Math.round((angle * 180) / Math.PI)} degrees`
 

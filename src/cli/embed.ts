@@ -1,13 +1,13 @@
 /** `thimble embed`: a network's description of photos as numbers, and how alike photos are by it. */
-import { ThimbleError } from '../errors.ts'
-import { cosineSimilarity, isEmbedding, normalized, realValues } from '../vectors.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { cosineSimilarity, isEmbedding, normalized, realValues } from '../answers/vectors.ts'
 import { text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { classifierOf } from './classify.ts'
 import { RUN_OPTIONS } from './models.ts'
 import { answerEach, photoBytes, photosNamed } from './photo-list.ts'
 import { MEGAPIXELS_OPTION, PREPROCESS_OPTIONS } from './preprocessing.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 import { openModel } from './shipped.ts'
 import { ms } from './text.ts'
 

@@ -1,5 +1,5 @@
 /** `thimble faces`: the faces in photos, with points, age, gender and expression. */
-import type { Model } from '../types.ts'
+import type { Model } from '../graph/types.ts'
 import type { Face, FaceModels } from '../vision/faces.ts'
 import { flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'

@@ -16,8 +16,8 @@ import {
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { ThimbleError } from '../errors.ts'
-import { readLabels } from '../label-file.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { readLabels } from '../answers/label-file.ts'
 import { note } from './report.ts'
 import { text } from './args.ts'
 import type { Args } from './command.ts'

@@ -1,7 +1,7 @@
 /** What finds whom a landmark network looks at: `--finder`, else the shipped detector of its kind. */
-import type { Model } from '../types.ts'
+import type { Model } from '../graph/types.ts'
 import type { PoseOptions } from '../vision/pose.ts'
-import { elements } from '../graph.ts'
+import { elements } from '../graph/graph.ts'
 import { text } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { load, loadOptions } from './models.ts'

@@ -2,7 +2,7 @@
  * What is copied from flash when, as a table: a row a unit of ops, its slices, their memory, what is read and read
  * again.
  */
-import type { FlashReport } from '../types.ts'
+import type { FlashReport } from '../graph/types.ts'
 import { bytes, grouped, table } from './text.ts'
 
 const BAR = 24

@@ -1,5 +1,5 @@
 /** `thimble models`: the models by name, as the trades they are. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { flag } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { type Accuracy, howToGet, type ShippedModel, shippedModels, shippedPath, taskOfShipped } from './shipped.ts'

@@ -1,7 +1,7 @@
 /** The view of `watch` on a terminal: what the newest frame shows, drawn over what the one before showed. */
 import type { Taken } from '../live/watch.ts'
 import type { PictureAnswer } from '../serve/questions.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 import { bar, cut, ms } from './text.ts'
 import { seenIn } from './watch-events.ts'
 

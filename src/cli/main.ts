@@ -1,6 +1,6 @@
 /** `thimble …`: finds the command, runs it, and turns whatever goes wrong into one line and an exit code. */
-import { ThimbleError } from '../errors.ts'
-import { nearest } from '../options.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { nearest } from '../options/options.ts'
 import { helpText, parseCommandLine } from './args.ts'
 import { asksForOverview, COMMANDS, overview } from './commands.ts'
 import { packageVersion } from './package.ts'

@@ -1,10 +1,10 @@
 /** Models on the command line: loading one, and the options that say how. */
-import { ThimbleError } from '../errors.ts'
-import { dtypeBytes, elements } from '../graph.ts'
-import { KERNELS } from '../kernels.ts'
-import { MOST_THREADS } from '../load-options.ts'
-import type { Choice } from '../choice.ts'
-import type { InputShapes, LoadOptions, Model, ModelReport, TensorInfo } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { dtypeBytes, elements } from '../graph/graph.ts'
+import { KERNELS } from '../kernels/kernels.ts'
+import { MOST_THREADS } from '../options/load-options.ts'
+import type { Choice } from '../engine/choice.ts'
+import type { InputShapes, LoadOptions, Model, ModelReport, TensorInfo } from '../graph/types.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { choice as oneOf, flag, text, whole } from './args.ts'
 import type { ModelFile } from './shipped.ts'
@@ -90,14 +90,14 @@ export interface ProfiledModel extends Model {
 
 /** Loads an opened model: `.tflite`, `.thimble`, or a module made by pack. */
 export async function load(file: ModelFile, options: LoadOptions): Promise<ProfiledModel> {
-  const { loadBytes } = await import('../load-node.ts')
+  const { loadBytes } = await import('../engine/load-node.ts')
   return loadBytes(file.bytes, options, file.name)
 }
 
 /** Imports what `load` needs for these options, so that nothing but the model is left to load. */
 export async function importLoader(options: LoadOptions): Promise<void> {
-  const { runtimeBytes } = await import('../runtime.ts')
-  await import('../load-node.ts')
+  const { runtimeBytes } = await import('../engine/runtime.ts')
+  await import('../engine/load-node.ts')
   if (options.fast) await import('../fast/runtime.ts')
   if ((options.threads ?? 1) > 1) await runtimeBytes('threads')
   else if (options.variant === 'scalar' || options.variant === 'relaxed') await runtimeBytes(options.variant)
@@ -105,14 +105,14 @@ export async function importLoader(options: LoadOptions): Promise<void> {
 
 /** What `load` would choose. */
 export async function choice(options: LoadOptions): Promise<Choice> {
-  const { choose } = await import('../choice.ts')
-  const { fastRuntime } = await import('../load-node.ts')
+  const { choose } = await import('../engine/choice.ts')
+  const { fastRuntime } = await import('../engine/load-node.ts')
   return choose(options, fastRuntime)
 }
 
 /** What a packed module says of weights that it has in flash. */
 async function packedFlash(wasm: Uint8Array): Promise<Pick<ModelReport, 'flash'>> {
-  const { packedMeta } = await import('../packed-module.ts')
+  const { packedMeta } = await import('../engine/packed-module.ts')
   const { flash } = packedMeta(await WebAssembly.compile(wasm as Uint8Array<ArrayBuffer>))
   return flash ? { flash } : {}
 }
@@ -125,7 +125,7 @@ export async function inspectFlash(
 ): Promise<ModelReport> {
   const { readModel } = await import('../formats/index.ts')
   const { settle } = await import('../fold/index.ts')
-  const { kernelNames } = await import('../inspect.ts')
+  const { kernelNames } = await import('../engine/inspect.ts')
   const { packGraph } = await import('../pack/pack.ts')
   const report = await inspect(file, options)
   if (!report.ops.length || report.unsupported.length) return report
@@ -155,9 +155,9 @@ export async function inspectFlash(
 
 /** `inspect`'s report on an opened model. A packed module tells what its metadata holds: no ops, no arena plan. */
 export async function inspect(file: ModelFile, options: LoadOptions): Promise<ModelReport> {
-  const { isWasm } = await import('../source.ts')
+  const { isWasm } = await import('../options/source.ts')
   if (!isWasm(file.bytes)) {
-    const { inspectAs } = await import('../inspect.ts')
+    const { inspectAs } = await import('../engine/inspect.ts')
     return inspectAs(file.bytes, options, { name: file.name, choice: await choice(options) })
   }
   const model = await load(file, options)

@@ -1,7 +1,7 @@
 /**
  * What `thimble pack` says of what it made: bytes by part, the board that holds it, and what another form would save.
  */
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { packGraph, type PackedModel, type PackOptions, type PackSizes } from '../pack/pack.ts'
 import { type Needs, needsOf, smallestBoard } from './boards.ts'
 

@@ -1,8 +1,8 @@
 /** `thimble pack`: a model file -> one self-contained wasm module, and its C header on request. */
 import { basename } from 'node:path'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { readModel } from '../formats/index.ts'
-import { KERNELS } from '../kernels.ts'
+import { KERNELS } from '../kernels/kernels.ts'
 import { SIGNED_DOT } from '../pack/header.ts'
 import { packGraph, TARGETS } from '../pack/pack.ts'
 import { badCall, byteCount, choice, flag, text } from './args.ts'

@@ -4,7 +4,7 @@
 import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 /** Errors: `usage/dependency`. */
 export async function peer<T>(name: string, what: string): Promise<T> {

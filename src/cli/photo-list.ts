@@ -1,12 +1,12 @@
 /** The photos that a call names, and going through them. */
 import { relative } from 'node:path'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { badCall, flag } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { imagesIn, isFolder, readFile, readStdin } from './files.ts'
 import { weightsPath } from './shipped.ts'
 import { progress } from './progress.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 import { report } from './report.ts'
 
 /** Paths as given, folders as the images in them, `-` for stdin; none given: the sample. Errors: `usage/…`. */

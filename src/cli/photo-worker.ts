@@ -1,6 +1,6 @@
 /** The script of a worker thread: opens a model, then answers for photo after photo. */
 import { parentPort, workerData } from 'node:worker_threads'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { fileFeatures } from './base-features.ts'
 import { classifierOf, classifyBytes, openNamed } from './classify.ts'
 import { readFile } from './files.ts'

@@ -1,5 +1,5 @@
 /** `thimble pose`: key points of people, hands or faces in photos. */
-import type { Model, PixelImage } from '../types.ts'
+import type { Model, PixelImage } from '../graph/types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import type { Pose } from '../vision/pose.ts'
 import { printedPose } from '../vision/printed.ts'

@@ -1,8 +1,8 @@
 /** Options that say how a photo becomes a model's input, where the model does not, or says it wrongly. */
-import { ThimbleError } from '../errors.ts'
-import type { Preprocess } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Preprocess } from '../graph/graph.ts'
 import { inputGeometry } from '../image/geometry.ts'
-import type { TensorInfo } from '../types.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { choice, flag, number, text } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'
 

@@ -1,6 +1,6 @@
 /** Errors on stderr: one line each, `thimble: <phase/code>: what, where, expected, got; what to do`. */
-import { ThimbleError } from '../errors.ts'
-import { printable } from '../markup.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { printable } from '../base/markup.ts'
 
 /** 2 when the call is at fault, else 1. */
 export const exitCode = (error: unknown): number =>

@@ -1,7 +1,7 @@
 /** `thimble run`: raw tensors in, raw tensors out. */
-import { ThimbleError } from '../errors.ts'
-import { dtypeBytes, elements } from '../graph.ts'
-import type { TensorInfo, TypedArray } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { dtypeBytes, elements } from '../graph/graph.ts'
+import type { TensorInfo, TypedArray } from '../graph/types.ts'
 import { badCall, flag, text } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { readFile, writeFiles } from './files.ts'

@@ -1,10 +1,10 @@
 /** `thimble segment`: what each pixel of photos shows. */
-import type { Model, PixelImage } from '../types.ts'
+import type { Model, PixelImage } from '../graph/types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import type { Segmentation } from '../vision/segmenter.ts'
 import { printedSegments } from '../vision/printed.ts'
 import { boxLine, visionCommand, type PhotoAnswer } from './photos.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 import { encodeIndexedPng } from './tensor-picture.ts'
 
 /** Classes as lines, largest first; or what a map or a picture is. */

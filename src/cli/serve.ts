@@ -1,7 +1,7 @@
 /** `thimble serve`: answers over HTTP. */
 import { availableParallelism } from 'node:os'
 import { fileURLToPath } from 'node:url'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { type AppOptions, createApp, type PageFile } from '../serve/app.ts'
 import { listening, serverOf } from '../serve/node.ts'
 import { describeAll } from '../serve/questions.ts'
@@ -13,7 +13,7 @@ import type { Args, Command } from './command.ts'
 import { RUN_OPTIONS } from './models.ts'
 import { defaultEntry, openModel, shippedModels, shippedPath } from './shipped.ts'
 import { packageFile, packageVersion } from './package.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 
 /** Bytes of bodies that may arrive at the same time. */
 const MOST_HELD = 256e6

@@ -1,10 +1,10 @@
 /** An input tensor as a picture, so that what the model sees can be looked at. */
 import { zlibSync } from 'fflate'
-import { ThimbleError } from '../errors.ts'
-import { crc32 } from '../scan.ts'
-import type { Preprocess } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { crc32 } from '../base/scan.ts'
+import type { Preprocess } from '../graph/graph.ts'
 import { inputGeometry } from '../image/geometry.ts'
-import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import type { PixelImage, TensorInfo, TypedArray } from '../graph/types.ts'
 
 /**
  * Pixels of a tensor: 8-bit values as they are (int8 plus 128), so that the picture holds the tensor exactly; other

@@ -1,7 +1,7 @@
 /** What `watch` does beside printing: events by --on, their frames by --out, a broker by --mqtt. */
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs'
 import { basename, join } from 'node:path'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import type { LiveFrame } from '../live/demuxer.ts'
 import { conditionsOf, eventRecord, Events, type LiveEvent, type Seen } from '../live/events.ts'
 import { Hub, type Mqtt, slug } from '../live/mqtt.ts'
@@ -12,7 +12,7 @@ import { flag, number, text, whole } from './args.ts'
 import type { Args, OptionSpec } from './command.ts'
 import { packageVersion } from './package.ts'
 import { peer } from './peer.ts'
-import { printable } from '../markup.ts'
+import { printable } from '../base/markup.ts'
 import { note } from './report.ts'
 import { encodePng } from './tensor-picture.ts'
 

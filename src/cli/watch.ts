@@ -1,7 +1,7 @@
 /** `thimble watch`: answers about the frames of a camera or a stream. */
 import { once } from 'node:events'
 import { availableParallelism } from 'node:os'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { StreamDemuxer } from '../live/demux.ts'
 import type { LiveFrame } from '../live/demuxer.ts'
 import { RAW_FORMATS, type RawLayout, type RawName } from '../live/raw.ts'

@@ -12,8 +12,8 @@ import {
   type Op,
   type Padding,
   type Tensor,
-} from '../graph.ts'
-import { windowAlong } from '../window.ts'
+} from '../graph/graph.ts'
+import { windowAlong } from '../graph/window.ts'
 
 /** A constant: row-major values of `shape`. */
 export interface Values {

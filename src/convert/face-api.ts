@@ -3,8 +3,8 @@
  * by its weights' names and built here. Source: face-api 1.7, src/tinyYolov2, ssdMobilenetv1, faceFeatureExtractor,
  * xception.
  */
-import { ThimbleError } from '../errors.ts'
-import type { Graph, Padding, Preprocess } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Graph, Padding, Preprocess } from '../graph/graph.ts'
 import { foldGraph } from './fold.ts'
 import { Net } from './net.ts'
 import type { TfjsWeight } from './tfjs/weights.ts'

@@ -2,7 +2,7 @@
 import { readFile, readdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { safeName, type Sidecar } from './sidecar.ts'
 
 /** Refused above this many bytes. */

@@ -3,8 +3,8 @@
  * across padding, pooling and reshapes, where the arithmetic allows it), activations fuse, padding fuses, hard-swish
  * is recognised, stored half or 8-bit constants of float ops become float32. Real-valued results stay the same.
  */
-import { ThimbleError } from '../errors.ts'
-import type { Graph } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Graph } from '../graph/graph.ts'
 import {
   foldIntoConsumers,
   foldIntoProducer,

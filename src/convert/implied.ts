@@ -1,5 +1,5 @@
 /** What a network's first operations say about its input: one that scales pixels itself wants them as they are. */
-import { elements, type Graph, type Preprocess, type Tensor } from '../graph.ts'
+import { elements, type Graph, type Preprocess, type Tensor } from '../graph/graph.ts'
 
 const values = (t: Tensor | undefined): Float32Array | undefined =>
   t?.data && t.dtype === 'float32' && elements(t.shape) <= 16 ? new Float32Array(t.data.slice().buffer) : undefined

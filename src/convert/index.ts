@@ -3,12 +3,12 @@
  * TFLite, .thimble, Keras (.h5, .keras), TensorFlow.js (layers and graph models), Teachable Machine's zips, ONNX (float
  * and QDQ), PyTorch state dicts. Parsers are loaded when they are needed; nothing of this ships with the runtime.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { checkGraph } from '../formats/check.ts'
 import { isFolded, settle } from '../fold/index.ts'
-import type { Graph } from '../graph.ts'
-import { parseLabels } from '../label-file.ts'
-import { floatModelOf } from '../float-model.ts'
+import type { Graph } from '../graph/graph.ts'
+import { parseLabels } from '../answers/label-file.ts'
+import { floatModelOf } from '../graph/float-model.ts'
 import { foldGraph } from './fold.ts'
 import { impliedPreprocess } from './implied.ts'
 import type { StateDict } from './pytorch.ts'

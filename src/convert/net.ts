@@ -1,7 +1,7 @@
 /** The graph builder with the rest of a reader's vocabulary: pooling, shape ops, activations, per-channel maps. */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Activation, type Op, type OpOf, type OpType, type Padding } from '../graph.ts'
-import { windowAlong } from '../window.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Activation, type Op, type OpOf, type OpType, type Padding } from '../graph/graph.ts'
+import { windowAlong } from '../graph/window.ts'
 import { GraphBuilder } from './builder.ts'
 
 export type Pads = readonly [top: number, bottom: number, left: number, right: number]

@@ -3,10 +3,10 @@
  * Source: numpy.lib.format.
  */
 import { readZip } from './zip.ts'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { halfToFloat } from '../float/values.ts'
-import { elements } from '../graph.ts'
-import { parsePythonLiteral } from '../literal.ts'
+import { elements } from '../graph/graph.ts'
+import { parsePythonLiteral } from '../base/literal.ts'
 
 /** Values in row-major order, whatever the file's order and byte order. */
 export interface NumberArray {

@@ -4,7 +4,7 @@
  * out of functions that this project wrote.
  * Source: CPython Lib/pickletools.py (opcode semantics).
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 /** What a GLOBAL name may stand for: called by REDUCE / NEWOBJ with positional arguments, and by BUILD with a state. */
 export interface PickleGlobal {

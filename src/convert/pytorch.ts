@@ -3,8 +3,8 @@
  * the legacy stream of pickles before it. Only data is read; no code in a pickle is ever executed.
  * Source: torch/serialization.py and torch/_utils.py (file layout, `_rebuild_tensor_v2`).
  */
-import { ThimbleError } from '../errors.ts'
-import { elements } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements } from '../graph/graph.ts'
 import { halfToFloat } from '../float/values.ts'
 export { halfToFloat } from '../float/values.ts'
 import { unpickle, type PickleGlobals } from './pickle.ts'

@@ -1,5 +1,5 @@
 /** What a reader refuses by name, all of it at once. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 /** How many refusals a message names; the rest are counted. */
 const NAMED = 8
@@ -23,8 +23,8 @@ export class Refusals {
   }
 
   /**
-   * What `read` gives; undefined where it refuses something, which is kept. Throws all else, but behind a refusal, where
-   * it may only follow from that.
+   * What `read` gives; undefined where it refuses something, which is kept. Throws all else, but behind a refusal,
+   * where it may only follow from that.
    */
   attempt<T>(read: () => T): T | undefined {
     try {

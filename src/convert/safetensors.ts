@@ -1,8 +1,8 @@
 /**
  * `.safetensors` to named float32 tensors. Source: the format's specification (8-byte length, JSON header, raw data).
  */
-import { ThimbleError } from '../errors.ts'
-import { elements, type DType } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type DType } from '../graph/graph.ts'
 import type { StateDict } from './pytorch.ts'
 import { decodeNumbers } from './values.ts'
 

@@ -1,5 +1,5 @@
 /** Where a model keeps the rest of itself: weight shards, external tensors, label files, all named relative to it. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 /** Gives the bytes of a file beside the model, or undefined when there is none. */
 export type Sidecar = (name: string) => Promise<Uint8Array | undefined> | Uint8Array | undefined

@@ -2,7 +2,7 @@
  * torchvision's MobileNetV3 Small and Large state dicts to a float graph. Source: arXiv 1905.02244 table 1 and 2
  * (strides, activations), torchvision (names).
  */
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { foldGraph } from './fold.ts'
 import type { Nonlinearity } from './net.ts'
 import type { StateDict } from './pytorch.ts'

@@ -3,8 +3,8 @@
  * EfficientNet-Lite (the `efficientnet-lite-pytorch` layout). Batch norm is folded; a stride-2 convolution that pads
  * symmetrically becomes PAD + VALID, since TFLite's SAME pads bottom and right first.
  */
-import { ThimbleError } from '../errors.ts'
-import type { Activation, Graph, Preprocess } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Activation, Graph, Preprocess } from '../graph/graph.ts'
 import { GraphBuilder, type Values } from './builder.ts'
 import type { StateDict, StateTensor } from './pytorch.ts'
 import { isMobilenetV3, mobilenetV3 } from './torch-mobilenet-v3.ts'

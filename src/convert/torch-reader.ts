@@ -1,6 +1,6 @@
 /** Layers of a state dict by their names, as layers of a graph. */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Padding } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Padding } from '../graph/graph.ts'
 import { Net, type Nonlinearity } from './net.ts'
 import type { StateDict, StateTensor } from './pytorch.ts'
 import { transpose } from './values.ts'

@@ -4,8 +4,8 @@
  * kernels and the number of blocks of each stage. Source: timm/models/mobilenetv3.py, efficientnet.py,
  * _efficientnet_blocks.py.
  */
-import { ThimbleError } from '../errors.ts'
-import type { Graph } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Graph } from '../graph/graph.ts'
 import { foldGraph } from './fold.ts'
 import type { Nonlinearity } from './net.ts'
 import type { StateDict } from './pytorch.ts'

@@ -1,6 +1,6 @@
 /** Constants of any stored type as float32 or plain integers, and permutations of them. */
-import { ThimbleError } from '../errors.ts'
-import { elements, tensorBytes, type Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, tensorBytes, type Tensor } from '../graph/graph.ts'
 import { halfToFloat, realValues } from '../float/values.ts'
 
 /** Little-endian elements of a dtype, as numbers. */

@@ -1,7 +1,7 @@
 /** Zip archives in memory (PyTorch files, Python wheels): a bounds-checking door to fflate. */
 import { unzipSync } from 'fflate'
-import { ThimbleError } from '../errors.ts'
-import { crc32 } from '../scan.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { crc32 } from '../base/scan.ts'
 
 /** Refused above this many bytes after decompression. */
 const MAX_ZIP_BYTES = 2 ** 31

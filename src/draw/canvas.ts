@@ -1,5 +1,5 @@
 /** Smooth drawing on RGB pixels: rectangles, lines, discs, text. */
-import type { PixelImage } from '../types.ts'
+import type { PixelImage } from '../graph/types.ts'
 import { layout, ROWS } from './font.ts'
 
 export type Colour = readonly [red: number, green: number, blue: number]

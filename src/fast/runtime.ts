@@ -5,10 +5,10 @@
  */
 import { readFileSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
-import { fromBase64 } from '../base64.ts'
+import { fromBase64 } from '../base/base64.ts'
 import fastWasm from '../generated/fast.ts'
-import type { FastRuntime } from '../choice.ts'
-import { runtimeModule } from '../runtime.ts'
+import type { FastRuntime } from '../engine/choice.ts'
+import { runtimeModule } from '../engine/runtime.ts'
 import { SelfTest } from './self-test.ts'
 
 /** First Node whose V8 has the revectorizer in the compiler that it uses for wasm. */

@@ -3,10 +3,10 @@
  * at sizes around the edges of its tiles. What it does not reach stays as it is without the flag, and slow:
  * tools/bench-kernels shows that.
  */
-import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../engine.ts'
-import { elements, type Activation, type DType, type Graph, type Op, type Padding } from '../graph.ts'
+import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../engine/engine.ts'
+import { elements, type Activation, type DType, type Graph, type Op, type Padding } from '../graph/graph.ts'
 import { compileModel } from '../plan/compile.ts'
-import type { Kernels, TypedArray } from '../types.ts'
+import type { Kernels, TypedArray } from '../graph/types.ts'
 
 /** A layer of the test, on an input of its own: [h, w, c] to o channels; depthwise: o = c. */
 interface Layer {

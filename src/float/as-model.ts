@@ -1,7 +1,7 @@
 /** A float graph behind the interface of loaded models, for everything that takes one. */
-import { disposable } from '../dispose.ts'
-import type { Graph } from '../graph.ts'
-import type { Model, TypedArray } from '../types.ts'
+import { disposable } from '../base/dispose.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { Model, TypedArray } from '../graph/types.ts'
 import { floatModel } from './execute.ts'
 
 /** Shapes and names are the graph's; inputs and outputs are real numbers. Errors: those of `floatModel`. */

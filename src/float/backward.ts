@@ -2,13 +2,13 @@
  * Gradients through the float executor: from a vector on the output to one on every activation, and on the weights of
  * convolutions. The quantizer uses them to see how much an error somewhere costs in the logits.
  */
-import { elements, type Graph, type Op } from '../graph.ts'
+import { elements, type Graph, type Op } from '../graph/graph.ts'
 import { convShape, type FloatModel } from './execute.ts'
 import { bounds, type Values } from './values.ts'
 import { corner, im2col, type ConvShape } from './kernels.ts'
 import { elementwise } from './general.ts'
 import { normalAxis, split } from './ops.ts'
-import { eachElement, stridesOf } from '../elements.ts'
+import { eachElement, stridesOf } from '../graph/elements.ts'
 import { columnProducts, depthwiseGradient, gate, gemm } from './wasm.ts'
 
 type Weighted = Extract<Op, { type: 'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED' }>

@@ -3,9 +3,9 @@
  * calibration observes. A graph with 8-bit tensors runs too, as simulated quantization: constants are dequantized and
  * every quantized activation is moved to its grid after the op (roundings may differ from the runtime's in ties).
  */
-import { ThimbleError } from '../errors.ts'
-import { hasSimd } from '../kernels.ts'
-import { elements, type Graph, type Op, type Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { hasSimd } from '../kernels/kernels.ts'
+import { elements, type Graph, type Op, type Tensor } from '../graph/graph.ts'
 import * as plain from './kernels.ts'
 import { pool2d, transposeConv2d, type ConvShape } from './kernels.ts'
 import { isSimpleOp, runSimpleOp } from './ops.ts'

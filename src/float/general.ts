@@ -1,6 +1,6 @@
 /** Float ops that are less usual: elementwise functions, extremes, normalizations, and data movement by index. */
-import { eachElement, placeIn, stridesOf, type Place } from '../elements.ts'
-import { elements, type Graph, type Op, type OpType } from '../graph.ts'
+import { eachElement, placeIn, stridesOf, type Place } from '../graph/elements.ts'
+import { elements, type Graph, type Op, type OpType } from '../graph/graph.ts'
 import type { Values } from './values.ts'
 
 const SQRT_2_PI = Math.sqrt(2 / Math.PI)

@@ -2,8 +2,8 @@
  * Float kernels of the reference executor in plain TypeScript: no wasm, any engine. Values are float32, sums are
  * double, so results are at least as close to the real numbers as a float32 runtime's.
  */
-import type { Padding } from '../graph.ts'
-import { windowAlong, type Axis } from '../window.ts'
+import type { Padding } from '../graph/graph.ts'
+import { windowAlong, type Axis } from '../graph/window.ts'
 
 /** One convolution, stripped of layout decisions: NHWC in and out. */
 export interface ConvShape {

@@ -1,9 +1,9 @@
 /** Every op of the float executor that is not a window over an image: elementwise, reductions, data movement. */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
-import { stridesOf } from '../elements.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Graph, type Op, type OpOf } from '../graph/graph.ts'
+import { stridesOf } from '../graph/elements.ts'
 import { activate, type Values } from './values.ts'
-import { hasSimd } from '../kernels.ts'
+import { hasSimd } from '../kernels/kernels.ts'
 import { isGeneralOp, runGeneralOp } from './general.ts'
 import * as plain from './kernels.ts'
 import * as simd from './wasm.ts'

@@ -1,7 +1,7 @@
 /** Constants as float32, the grids of quantized tensors, and what a fused activation makes of values. */
-import { ThimbleError } from '../errors.ts'
-import { elements, tensorBytes, type Activation, type Quantization, type Tensor } from '../graph.ts'
-import { roundEven } from '../round.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, tensorBytes, type Activation, type Quantization, type Tensor } from '../graph/graph.ts'
+import { roundEven } from '../base/round.ts'
 
 /** Smallest and largest stored value of an integer dtype. */
 function integerRange(dtype: Tensor['dtype']): readonly [number, number] {

@@ -2,8 +2,8 @@
  * The float SIMD kernels (assembly/float.ts) as functions on Float32Arrays: copies in, runs, copies out. One module
  * instance for the whole process; a call leaves nothing behind that a later call depends on.
  */
-import { align } from '../words.ts'
-import { ThimbleError } from '../errors.ts'
+import { align } from '../base/words.ts'
+import { ThimbleError } from '../base/errors.ts'
 import base64 from '../generated/float.ts'
 import { corner, type ConvShape, type Factors, type LayerData, type Sizes } from './kernels.ts'
 

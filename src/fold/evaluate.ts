@@ -10,9 +10,9 @@ import {
   type OpAttributes,
   type OpType,
   type Tensor,
-} from '../graph.ts'
-import { clamp, f32, rne } from '../numerics.ts'
-import { eachElement, placeIn, stridesOf, type Place } from '../elements.ts'
+} from '../graph/graph.ts'
+import { clamp, f32, rne } from '../arithmetic/numerics.ts'
+import { eachElement, placeIn, stridesOf, type Place } from '../graph/elements.ts'
 import type { Site } from './infer.ts'
 import { axisOf, slicesOf } from './shapes.ts'
 

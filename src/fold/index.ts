@@ -3,10 +3,10 @@
  * those of the inputs, and ops that are fed by constants alone (shape arithmetic, above all) become constants. Runs
  * between reading and lowering; ops keep their numbers.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { checkShape } from '../formats/check-shape.ts'
-import { dtypeBytes, elements, opLabel, type Graph, type Op, type Tensor } from '../graph.ts'
-import type { InputShapes } from '../types.ts'
+import { dtypeBytes, elements, opLabel, type Graph, type Op, type Tensor } from '../graph/graph.ts'
+import type { InputShapes } from '../graph/types.ts'
 import { canEvaluate, evaluate } from './evaluate.ts'
 import { inferShapes, Site } from './infer.ts'
 

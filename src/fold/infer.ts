@@ -2,10 +2,10 @@
  * The shapes of every op's outputs from those of its inputs, as LiteRT computes them. What a file records for
  * activations is not believed: it may be empty, stale, or of another batch.
  */
-import { reachOf, windowAlong, type AxisWindow } from '../window.ts'
-import { ThimbleError } from '../errors.ts'
-import { elements, opLabel, type Op, type OpAttributes, type OpOf, type OpType, type Tensor } from '../graph.ts'
-import { detectionShapes } from '../detection-op.ts'
+import { reachOf, windowAlong, type AxisWindow } from '../graph/window.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, opLabel, type Op, type OpAttributes, type OpOf, type OpType, type Tensor } from '../graph/graph.ts'
+import { detectionShapes } from '../graph/detection-op.ts'
 import { axisOf, broadcastShapes, slicesOf } from './shapes.ts'
 
 /** An op among tensors whose shapes are known, as far as they are. */

@@ -1,8 +1,8 @@
 /** Checks of Metadata from a file that anyone may have written: every field of its type and within limits. */
-import { ThimbleError } from '../errors.ts'
-import type { Metadata } from '../graph.ts'
-import { MAX_LABELS } from '../labels.ts'
-import { checkPreprocess } from '../options.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Metadata } from '../graph/graph.ts'
+import { MAX_LABELS } from '../answers/labels.ts'
+import { checkPreprocess } from '../options/options.ts'
 
 const bad = (name: string, expected: string, got: unknown, cause?: unknown): ThimbleError =>
   new ThimbleError('format/metadata', `metadata ${name}`, {

@@ -1,6 +1,6 @@
 /** What a tensor's dimensions must satisfy, whatever file they came from. */
-import { ThimbleError } from '../errors.ts'
-import { dtypeBytes, type Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { dtypeBytes, type Tensor } from '../graph/graph.ts'
 
 /** Most inputs, or outputs, of an op and of a graph. */
 export const MAX_OPERANDS = 1024

@@ -4,10 +4,10 @@
  * can run. `OP_SPECS` is the one table of operand counts and attribute kinds.
  * Not checked here: whether the shapes and types of an op's operands fit each other, which is `lower`'s.
  */
-import { ThimbleError } from '../errors.ts'
-import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph.ts'
-import { opLabel, tensorBytes } from '../graph.ts'
-import { allWithin, largestScale } from '../scan.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { DType, Graph, Op, OpAttributes, OpType, Quantization, Tensor } from '../graph/graph.ts'
+import { opLabel, tensorBytes } from '../graph/graph.ts'
+import { allWithin, largestScale } from '../base/scan.ts'
 import { checkShape, isInt, MAX_OPERANDS, MAX_RANK, MAX_TENSOR_BYTES } from './check-shape.ts'
 
 export const MAX_TENSORS = 2 ** 19

@@ -6,9 +6,9 @@
  * It knows no schema: `tflite.ts` and `metadata.ts` name fields by their slot number.
  * Source: https://flatbuffers.dev/internals/
  */
-import { ThimbleError } from '../errors.ts'
-import { allZero } from '../scan.ts'
-import { LITTLE_ENDIAN } from '../words.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { allZero } from '../base/scan.ts'
+import { LITTLE_ENDIAN } from '../base/words.ts'
 
 const damaged = 'the file is truncated or damaged'
 const utf8 = new TextDecoder()

@@ -3,7 +3,7 @@
  * every offset is checked before it is followed; nothing recurses.
  * Source: https://flatbuffers.dev/flatbuffers_internals/ (FlexBuffers), flexbuffers.h of google/flatbuffers
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 const MAX_KEYS = 256
 const TYPE = { INT: 1, UINT: 2, FLOAT: 3, INDIRECT_INT: 6, INDIRECT_UINT: 7, INDIRECT_FLOAT: 8, MAP: 9, BOOL: 26 }

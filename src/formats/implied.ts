@@ -1,6 +1,6 @@
 /** What a graph implies about its image input and its scores, where its file does not say it. */
-import type { Graph, Op, Tensor } from '../graph.ts'
-import { elements } from '../graph.ts'
+import type { Graph, Op, Tensor } from '../graph/graph.ts'
+import { elements } from '../graph/graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 
 /** Ops that hand values on as they are. */

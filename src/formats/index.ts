@@ -1,8 +1,8 @@
 /**
  * Model bytes of any format to a Graph: which reader a file gets, and what to say about files that none of them reads.
  */
-import { ThimbleError } from '../errors.ts'
-import type { Graph } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Graph } from '../graph/graph.ts'
 import { addImplied } from './implied.ts'
 import { PACKED_MAGIC } from './packed-frame.ts'
 import { readPacked } from './packed.ts'

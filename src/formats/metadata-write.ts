@@ -6,8 +6,8 @@
  * model.
  */
 import { zipSync } from 'fflate'
-import type { Graph, Metadata, Preprocess } from '../graph.ts'
-import { parseLabels } from '../label-file.ts'
+import type { Graph, Metadata, Preprocess } from '../graph/graph.ts'
+import { parseLabels } from '../answers/label-file.ts'
 import { JSON_METADATA } from './check-metadata.ts'
 import { FlatBufferBuilder, i8, offset, u8, type Field } from './flatbuffer-build.ts'
 

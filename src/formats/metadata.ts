@@ -5,10 +5,10 @@
  * Source: tensorflow_lite_support/metadata/metadata_schema.fbs (slots); cc/task/vision/core/base_vision_task_api.h and
  * label_map_item.cc of the Task Library (what its consumers do).
  */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Graph, type Metadata, type Preprocess, type Tensor } from '../graph.ts'
-import { readLabels } from '../label-file.ts'
-import { fitLabels } from '../labels.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Graph, type Metadata, type Preprocess, type Tensor } from '../graph/graph.ts'
+import { readLabels } from '../answers/label-file.ts'
+import { fitLabels } from '../answers/labels.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'

@@ -21,9 +21,9 @@
  * this graph and to this build's runtime: what edits a file without knowing of programs breaks it, and another version
  * of Thimble has another id. A file with a broken seal is as good as one without programs.
  */
-import { align } from '../words.ts'
-import { ThimbleError } from '../errors.ts'
-import { crc32 } from '../scan.ts'
+import { align } from '../base/words.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { crc32 } from '../base/scan.ts'
 import { PROGRAMS_ID } from './programs.ts'
 import { xxh32Blocks, xxh32End, xxh32Start } from './xxh32.ts'
 

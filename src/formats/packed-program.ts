@@ -1,6 +1,6 @@
 /** The compiled program of a `.thimble` file, and what goes with it; nothing of the graph is read. */
-import { ThimbleError } from '../errors.ts'
-import type { Metadata, Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Metadata, Tensor } from '../graph/graph.ts'
 import { checkMetadata } from './check-metadata.ts'
 import { headFits, stepsFit } from './check-program.ts'
 import { isObject, type Frame } from './packed-frame.ts'

@@ -1,6 +1,6 @@
 /** Tensors as the header of a `.thimble` file describes them; packed.ts has the form. */
-import { dtypeBytes, elements, type DType, type Quantization, type Tensor } from '../graph.ts'
-import { int32s } from '../words.ts'
+import { dtypeBytes, elements, type DType, type Quantization, type Tensor } from '../graph/graph.ts'
+import { int32s } from '../base/words.ts'
 import { checkShape } from './check-shape.ts'
 import { ALIGN, headerError, isObject } from './packed-frame.ts'
 

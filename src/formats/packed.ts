@@ -17,7 +17,7 @@
  * that reads back as the same double, so float32 values survive exactly. Equal graphs give equal bytes.
  * A reader must refuse anything `checkGraph` refuses.
  */
-import type { Graph, Op, OpAttributes, OpType } from '../graph.ts'
+import type { Graph, Op, OpAttributes, OpType } from '../graph/graph.ts'
 import { checkMetadata } from './check-metadata.ts'
 import { checkGraph, OP_SPECS } from './check.ts'
 import { headerError, openFrame } from './packed-frame.ts'

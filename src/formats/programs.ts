@@ -19,9 +19,9 @@
  * The arena is free until the last step is done, and all zeros afterwards.
  */
 import { LAYOUT_ID } from '../generated/layout.ts'
-import type { Graph } from '../graph.ts'
-import type { Loader, Packers } from '../packers.ts'
-import { wordBytes } from '../words.ts'
+import type { Graph } from '../graph/graph.ts'
+import type { Loader, Packers } from '../kernels/packers.ts'
+import { wordBytes } from '../base/words.ts'
 
 /** The runtime's packers that a program may call. Only ever added to. */
 export const PACKERS = [

@@ -1,6 +1,6 @@
 /** Custom ops that become one of Thimble's own with other inputs. */
-import type { Tensor } from '../graph.ts'
-import { littleEndian } from '../words.ts'
+import type { Tensor } from '../graph/graph.ts'
+import { littleEndian } from '../base/words.ts'
 import { DECONVOLUTION, opName, type RawOp } from './tflite-ops.ts'
 import type { Read } from './tflite-variables.ts'
 

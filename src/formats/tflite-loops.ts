@@ -3,7 +3,7 @@
  * times, an IF its branch or, where the input decides, both and a selection, a STABLEHLO_COMPOSITE its decomposition.
  * Source: LiteRT's kernels/{while,if,stablehlo_composite}.cc.
  */
-import { elements, type DType, type Quantization, type Tensor } from '../graph.ts'
+import { elements, type DType, type Quantization, type Tensor } from '../graph/graph.ts'
 import { opName, type RawOp } from './tflite-ops.ts'
 import type { RawSubgraph, Read } from './tflite-variables.ts'
 

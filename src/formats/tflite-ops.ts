@@ -4,8 +4,8 @@
  * Slots and defaults follow TFLite's schema (tensorflow/lite/schema/schema.fbs); what a missing option means follows
  * its core/api/flatbuffer_conversions.cc.
  */
-import { ThimbleError } from '../errors.ts'
-import type { Activation, OpAttributes, OpType, Padding, Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Activation, OpAttributes, OpType, Padding, Tensor } from '../graph/graph.ts'
 import { MAX_RANK } from './check-shape.ts'
 import type { Table } from './flatbuffer.ts'
 import { readFlexMap } from './flexbuffer.ts'

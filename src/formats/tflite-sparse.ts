@@ -3,8 +3,8 @@
  * of such a constant is the constant.
  * Source: tensorflow/lite/schema/schema.fbs (SparsityParameters), kernels/internal/utils/sparsity_format_converter.cc.
  */
-import { ThimbleError } from '../errors.ts'
-import { dtypeBytes, elements, tensorBytes, type Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { dtypeBytes, elements, tensorBytes, type Tensor } from '../graph/graph.ts'
 import { checkShape, MAX_RANK } from './check-shape.ts'
 import type { Table } from './flatbuffer.ts'
 import { opName, type RawOp } from './tflite-ops.ts'

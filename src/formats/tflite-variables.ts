@@ -3,8 +3,8 @@
  * contents, READ_VARIABLE and ASSIGN_VARIABLE take a handle. Here a handle's tensor becomes the state tensor itself.
  * Source: LiteRT's kernels/{var_handle,call_once,read_variable,assign_variable}.cc.
  */
-import { ThimbleError } from '../errors.ts'
-import { tensorBytes, type Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { tensorBytes, type Tensor } from '../graph/graph.ts'
 import { opName, type RawOp } from './tflite-ops.ts'
 
 /** A tensor with what the graph has no room for. */

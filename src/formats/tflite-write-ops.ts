@@ -2,8 +2,8 @@
  * Ops as a `.tflite` stores them: version, options union, fields of the options table. The inverse of `tflite-ops.ts`.
  * Source: tensorflow/lite/schema/schema.fbs (slots), lite/tools/versioning/op_version.cc (versions).
  */
-import { ThimbleError } from '../errors.ts'
-import type { DType, Graph, Op, OpAttributes, Padding, Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { DType, Graph, Op, OpAttributes, Padding, Tensor } from '../graph/graph.ts'
 import { bool, f32, i32, i8, offset, type Field, type FlatBufferBuilder } from './flatbuffer-build.ts'
 import { writeFlexMap } from './flexbuffer.ts'
 import { ACTIVATION_NAMES, TYPE_NAMES } from './tflite-names.ts'

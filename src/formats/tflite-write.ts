@@ -3,8 +3,8 @@
  * graphs.
  * Source: tensorflow/lite/schema/schema.fbs (slots).
  */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Graph, type Op, type Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Graph, type Op, type Tensor } from '../graph/graph.ts'
 import { FlatBufferBuilder, i32, i8, offset, u32, u8, type Field } from './flatbuffer-build.ts'
 import { labelArchive, metadataBuffers } from './metadata-write.ts'
 import { BUILTIN_NAMES } from './tflite-names.ts'

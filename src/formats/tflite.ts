@@ -6,7 +6,7 @@
  * Source: tensorflow/lite/schema/schema.fbs (slots and defaults), core/interpreter_builder.cc (what it demands of a
  * file).
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import {
   tensorBytes,
   type DType,
@@ -15,13 +15,13 @@ import {
   type Op,
   type Quantization,
   type Tensor,
-} from '../graph.ts'
+} from '../graph/graph.ts'
 import { checkGraph, MAX_OPS, MAX_TENSORS } from './check.ts'
 import { checkShape, MAX_OPERANDS, MAX_RANK, MAX_TENSOR_BYTES } from './check-shape.ts'
 import { FlatBuffer, type Table } from './flatbuffer.ts'
 import { JSON_METADATA, parseMetadata } from './check-metadata.ts'
 import { readMetadata } from './metadata.ts'
-import { detectionMetadata, setDetectionShapes } from '../detection-op.ts'
+import { detectionMetadata, setDetectionShapes } from '../graph/detection-op.ts'
 import { ultralyticsMetadata } from './ultralytics.ts'
 import { readZipFile } from './zip.ts'
 import { resolveDensify, Unfolding } from './tflite-sparse.ts'

@@ -4,9 +4,9 @@
  * Source: ultralytics/engine/exporter.py (what it writes), data/augment.py (LetterBox, classify_transforms) and
  * utils/ops.py (pixels are divided by 255).
  */
-import type { Metadata } from '../graph.ts'
-import { parseLabels } from '../label-file.ts'
-import { parsePythonLiteral } from '../literal.ts'
+import type { Metadata } from '../graph/graph.ts'
+import { parseLabels } from '../answers/label-file.ts'
+import { parsePythonLiteral } from '../base/literal.ts'
 
 const TASKS: Record<string, Metadata['task']> = {
   classify: 'classification',

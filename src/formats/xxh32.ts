@@ -2,7 +2,7 @@
  * XXH32 of data whose length is a multiple of 16. Finds every change within one word, and others but for one in 2^32.
  * Source: the XXH32 algorithm of xxHash, seed 0. The middle part is also in the runtime (assembly/checksum.ts).
  */
-import { int32View } from '../words.ts'
+import { int32View } from '../base/words.ts'
 
 const P1 = 0x9e3779b1 | 0
 const P2 = 0x85ebca77 | 0

@@ -3,9 +3,9 @@
  * deflated. Only the file asked for is unpacked, and only up to a limit.
  * Source: PKWARE APPNOTE.TXT 4.3 (central directory 4.3.12, end record 4.3.16); no zip64, no encryption.
  */
-import { ThimbleError } from '../errors.ts'
-import { crc32 } from '../scan.ts'
-import { inflate } from '../inflate.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { crc32 } from '../base/scan.ts'
+import { inflate } from '../base/inflate.ts'
 
 /** Most bytes of one unpacked file. */
 export const MAX_UNPACKED_BYTES = 16 << 20

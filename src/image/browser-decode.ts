@@ -2,11 +2,11 @@
  * Encoded image to pixels where nothing of Node may be needed: with the image module, loaded when it is first needed,
  * or with the browser's own decoder where there is one.
  */
-import { decompress } from '../compressed.ts'
-import type { HostBlob } from '../host.ts'
-import { ThimbleError } from '../errors.ts'
-import { checkOptions, kindOf } from '../options.ts'
-import type { PixelImage } from '../types.ts'
+import { decompress } from '../base/compressed.ts'
+import type { HostBlob } from '../base/host.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { checkOptions, kindOf } from '../options/options.ts'
+import type { PixelImage } from '../graph/types.ts'
 import { DECODE_RULES, type DecodeOptions, MAX_PIXELS, type WantedSize } from './limits.ts'
 import type { DecodedImage, ImageDecoder } from './wasm.ts'
 

@@ -3,11 +3,11 @@
  * file's chunk, with SIMD and without.
  */
 import { inflateRawSync } from 'node:zlib'
-import { fromBase64 } from '../base64.ts'
-import type { Compressed } from '../compressed.ts'
+import { fromBase64 } from '../base/base64.ts'
+import type { Compressed } from '../base/compressed.ts'
 import scalar from '../generated/image-scalar.ts'
 import simd from '../generated/image-simd.ts'
-import { checkOptions } from '../options.ts'
+import { checkOptions } from '../options/options.ts'
 import { DECODE_RULES, type DecodeOptions } from './limits.ts'
 import { type DecodedImage, type DecoderOptions, ImageDecoder } from './wasm.ts'
 

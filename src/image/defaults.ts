@@ -1,6 +1,6 @@
 /** What is assumed about an input that comes without preprocessing: from the tensor's quantization alone, in words. */
-import type { Metadata, Preprocess } from '../graph.ts'
-import type { TensorInfo } from '../types.ts'
+import type { Metadata, Preprocess } from '../graph/graph.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { inputGeometry } from './geometry.ts'
 
 export interface AssumedPreprocess {

@@ -1,6 +1,6 @@
 /** Where width, height and channels are in a tensor that holds an image. */
-import { ThimbleError } from '../errors.ts'
-import type { TensorInfo } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { TensorInfo } from '../graph/types.ts'
 
 /** An image tensor's geometry. */
 export interface InputGeometry {

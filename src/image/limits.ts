@@ -1,6 +1,6 @@
 /** What an image may cost, decided from its header before a pixel is decoded: the same numbers on every host. */
-import { ThimbleError } from '../errors.ts'
-import { type Rule, type Rules, whole } from '../options.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { type Rule, type Rules, whole } from '../options/options.ts'
 
 /** Largest image decoded unless the caller says otherwise: 50 megapixels. */
 export const MAX_PIXELS = 50_000_000

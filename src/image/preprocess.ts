@@ -3,11 +3,11 @@
  * input's own quantization, in one pass over the output through a table of 256 values per channel.
  * No dependencies; a Preprocessor allocates only when an image's size changes.
  */
-import { ThimbleError } from '../errors.ts'
-import { type DType, elements, type Preprocess } from '../graph.ts'
-import { checkPreprocess } from '../options.ts'
-import { roundEven } from '../round.ts'
-import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { type DType, elements, type Preprocess } from '../graph/graph.ts'
+import { checkPreprocess } from '../options/options.ts'
+import { roundEven } from '../base/round.ts'
+import type { PixelImage, TensorInfo, TypedArray } from '../graph/types.ts'
 import { type InputGeometry, inputGeometry } from './geometry.ts'
 import type { Size } from './limits.ts'
 import { type AxisTaps, axisTaps, extent, resizeColumns, resizeRow, rowsFirst } from './resize.ts'

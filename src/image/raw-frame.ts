@@ -1,7 +1,7 @@
 /** Raw frames: packed pixels with strides, and YUV. No dependencies. */
-import { ThimbleError } from '../errors.ts'
-import { kindOf } from '../options.ts'
-import type { PixelImage } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { kindOf } from '../options/options.ts'
+import type { PixelImage } from '../graph/types.ts'
 
 /** Layouts of raw frames. */
 export type PixelFormat =

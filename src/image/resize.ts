@@ -7,7 +7,7 @@
  * `Image.resize(size, Image.BILINEAR)`, and so torchvision's `Resize` on PIL images.
  * Source: Pillow, src/libImaging/Resample.c and Geometry.c; OpenCV's INTER_AREA for `area`.
  */
-import type { Preprocess } from '../graph.ts'
+import type { Preprocess } from '../graph/graph.ts'
 
 export type ResizeMethod = Preprocess['method']
 

@@ -2,7 +2,7 @@
  * Pictures a row at a time: pixels as they lie, raw frames made RGB where they are read, so that no more than two of
  * their rows are ever converted at once. No dependencies.
  */
-import type { PixelImage } from '../types.ts'
+import type { PixelImage } from '../graph/types.ts'
 import { checkRaw, fromRaw, isYuv, packedRow, type RawFrame, yuvPlan, yuvRow } from './raw-frame.ts'
 
 /** Pixels, or a raw frame that may become pixels. */

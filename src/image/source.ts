@@ -2,9 +2,9 @@
  * Pixels from whatever holds them: raw frames with strides and in YUV, ImageData, canvases and bitmaps, video frames,
  * files and their bytes. No dependencies.
  */
-import type { HostBlob } from '../host.ts'
-import { kindOf } from '../options.ts'
-import type { PixelImage } from '../types.ts'
+import type { HostBlob } from '../base/host.ts'
+import { kindOf } from '../options/options.ts'
+import type { PixelImage } from '../graph/types.ts'
 import { checkRaw, fromRaw, type RawFrame, wrong } from './raw-frame.ts'
 import type { Picture } from './rows.ts'
 

@@ -3,11 +3,11 @@
  * and tables run in WebAssembly. The same on every host; `thimble/image.wasm` is the module for those that may not
  * compile.
  */
-import type { WasmModule } from '../host.ts'
-import { ThimbleError } from '../errors.ts'
-import { elements, type Preprocess } from '../graph.ts'
-import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
-import { checkOptions, kindOf, oneOf } from '../options.ts'
+import type { WasmModule } from '../base/host.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Preprocess } from '../graph/graph.ts'
+import type { PixelImage, TensorInfo, TypedArray } from '../graph/types.ts'
+import { checkOptions, kindOf, oneOf } from '../options/options.ts'
 import { checkSize, type DecodeOptions, LIMITS, MAX_BYTES, type Size } from './limits.ts'
 import { inputGeometry } from './geometry.ts'
 import { inputTable, placement } from './preprocess.ts'

@@ -1,6 +1,6 @@
 /** A classifier cut before its head: the same network up to the features that the head weighs. */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Graph, type Op, type OpType } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Graph, type Op, type OpType } from '../graph/graph.ts'
 
 /** What may stand between a classifier's last weights and its output, or behind an embedding. */
 const AFTER_HEAD: ReadonlySet<OpType> = new Set([

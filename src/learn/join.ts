@@ -1,8 +1,8 @@
 /** A learned linear layer, and what tells the unknown, as int8 ops behind the features of a network: one graph. */
-import type { Graph, Metadata, Op, Quantization, Tensor } from '../graph.ts'
+import type { Graph, Metadata, Op, Quantization, Tensor } from '../graph/graph.ts'
 import { affine } from '../quantize/scheme.ts'
 import { fitScale, QMAX, quantizeBias } from '../quantize/weights.ts'
-import { littleEndian } from '../words.ts'
+import { littleEndian } from '../base/words.ts'
 import type { Linear } from './solve.ts'
 import { type Nearness, UNIT_STEPS } from './unknown.ts'
 

@@ -3,8 +3,8 @@
  * packed module leaves them out. `learned/photos`: int8 [photos, views, features]. `learned/notes`: JSON in UTF-8,
  * `{ version, photos: [[class, name], …] }`.
  */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Graph, type Tensor } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Graph, type Tensor } from '../graph/graph.ts'
 import { prune } from './cut.ts'
 import { BETWEEN, FILTER } from './join.ts'
 import { VIEWS } from './views.ts'

@@ -1,8 +1,8 @@
 /** The views of a photo that are learned from: the photo, and two shifted crops of it, one of them mirrored. */
 import { type InputGeometry, inputGeometry } from '../image/geometry.ts'
 import { checkPixels, Preprocessor } from '../image/preprocess.ts'
-import type { Preprocess } from '../graph.ts'
-import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import type { Preprocess } from '../graph/graph.ts'
+import type { PixelImage, TensorInfo, TypedArray } from '../graph/types.ts'
 import { cropImage } from '../vision/crop.ts'
 
 export const VIEWS = 3

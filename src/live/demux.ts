@@ -1,5 +1,5 @@
 /** Which demuxer a stream of bytes is for. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { sniffOther } from '../image/sniff.ts'
 import type { Demuxer, Found } from './demuxer.ts'
 import { MjpegDemuxer } from './mjpeg.ts'

@@ -2,7 +2,7 @@
  * Events: something that was asked for is seen in enough of the latest frames, and later no more. A single frame
  * neither begins nor ends one: a detector that blinks gives one event, not ten.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 /** What is asked for: a label with at least a score. `*` is any label. */
 export interface Condition {

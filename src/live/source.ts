@@ -1,7 +1,7 @@
 /** Where streams of bytes come from: standard input, files and HTTP. */
 import { createReadStream, fstatSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 export interface ByteSource {
   /** What it is called in messages. */

@@ -1,5 +1,5 @@
 /** Frames of a source, answered in their order; a few of them at once where there are threads for that. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import type { Demuxer, Found, LiveFrame } from './demuxer.ts'
 import { Newest } from './newest.ts'
 import type { ByteSource } from './source.ts'

@@ -1,5 +1,5 @@
 /** YUV4MPEG2 (mjpegtools' yuv4mpeg.5): a header line with the size, then a line `FRAME` and planes for each picture. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import type { PixelFormat } from '../image/source.ts'
 import { ByteQueue } from './byte-queue.ts'
 import { type Demuxer, type Found, MAX_FRAME_BYTES } from './demuxer.ts'

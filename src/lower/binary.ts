@@ -1,6 +1,6 @@
 /** ADD, SUB, MUL: which arithmetic. */
 import { OP_BINARY } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
+import { elements, type OpOf } from '../graph/graph.ts'
 import {
   activationBoundsBuiltin,
   activationBoundsXnn,
@@ -9,7 +9,7 @@ import {
   multiplyHalfAway,
   quantizeMultiplier,
   rne,
-} from '../numerics.ts'
+} from '../arithmetic/numerics.ts'
 import { trimmed } from './broadcast.ts'
 import { type Context, shifted, type Q } from './context.ts'
 import { emitLut, real, table, toTable } from './elementwise.ts'

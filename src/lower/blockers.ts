@@ -1,6 +1,6 @@
 /** What keeps a graph from running, all of it at once, and the sentences that say so. */
-import { ThimbleError } from '../errors.ts'
-import { opLabel, type Graph, type Op } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { opLabel, type Graph, type Op } from '../graph/graph.ts'
 
 /** One op that can't run. */
 export interface Blocker {

@@ -1,5 +1,5 @@
 /** Loops over dimensions: broadcasting of two operands, as few loops as do, strides. */
-import type { Tensor } from '../graph.ts'
+import type { Tensor } from '../graph/graph.ts'
 import type { Context } from './context.ts'
 
 /** Steps from one element to the next along a dimension, in elements; 0: the operand is repeated. */

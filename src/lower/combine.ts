@@ -9,8 +9,8 @@ import {
   COMBINE_SQUARED_DIFFERENCE,
   OP_COMBINE,
 } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
-import { activationBoundsBuiltin, clamp, f32, multiplyHalfAway, quantizeMultiplier } from '../numerics.ts'
+import { elements, type OpOf } from '../graph/graph.ts'
+import { activationBoundsBuiltin, clamp, f32, multiplyHalfAway, quantizeMultiplier } from '../arithmetic/numerics.ts'
 import { type Context, shifted, Unsupported, type Q } from './context.ts'
 import { emitChannelLut, table } from './elementwise.ts'
 import { doublingHighProduct, reciprocal, roundingShift } from './fixed-point.ts'

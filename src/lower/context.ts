@@ -1,10 +1,10 @@
 /** Shared state and checks of the lowering rules. */
-import { ThimbleError, type ErrorDetail } from '../errors.ts'
-import { elements, opLabel, tensorBytes, type Graph, type Op, type Tensor } from '../graph.ts'
-import type { QuantParams } from '../numerics.ts'
+import { ThimbleError, type ErrorDetail } from '../base/errors.ts'
+import { elements, opLabel, tensorBytes, type Graph, type Op, type Tensor } from '../graph/graph.ts'
+import type { QuantParams } from '../arithmetic/numerics.ts'
 import { OP_COPY, OP_FILL } from '../generated/layout.ts'
 import { Buffers, rowwise, Value, type Buffer, type Frame, type Rows, type Step } from './program.ts'
-import type { Kernels, Variant } from '../types.ts'
+import type { Kernels, Variant } from '../graph/types.ts'
 
 /**
  * Thrown by a rule for an op (or a form of it) that Thimble does not run; collected, so that all are reported at once.

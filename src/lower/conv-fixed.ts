@@ -1,7 +1,7 @@
 /** CONV_2D as TFLite's builtin kernel computes it: fixed-point rescaling, where XNNPACK refuses the scales. */
 import { OP_CONV_FIXED } from '../generated/layout.ts'
-import type { OpOf } from '../graph.ts'
-import { activationBoundsBuiltin, quantizeMultiplier } from '../numerics.ts'
+import type { OpOf } from '../graph/graph.ts'
+import { activationBoundsBuiltin, quantizeMultiplier } from '../arithmetic/numerics.ts'
 import { type Context, shifted } from './context.ts'
 import { rowwise } from './program.ts'
 import { filterOf, sameDtypes } from './weights.ts'

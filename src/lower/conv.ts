@@ -7,10 +7,10 @@ import {
   SLOT_BYTES,
   TILE_BYTES,
 } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
-import { activationBoundsXnn } from '../numerics.ts'
-import type { Kernels } from '../types.ts'
-import { align } from '../words.ts'
+import { elements, type OpOf } from '../graph/graph.ts'
+import { activationBoundsXnn } from '../arithmetic/numerics.ts'
+import type { Kernels } from '../graph/types.ts'
+import { align } from '../base/words.ts'
 import { type Context, Unsupported } from './context.ts'
 import { hasNegativeScale, lowerConvFixed } from './conv-fixed.ts'
 import type { Convolution } from './convolution.ts'

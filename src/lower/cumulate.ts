@@ -1,6 +1,6 @@
 /** Running sums, and sums of many tensors. Source: TFLite's builtin kernels. */
 import { ARITHMETIC_FLOAT_ADD, ARITHMETIC_INT_ADD, OP_CUMULATE } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
+import { elements, type OpOf } from '../graph/graph.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise } from './program.ts'
 import { typeOf } from './select.ts'

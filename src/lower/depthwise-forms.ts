@@ -2,7 +2,7 @@
  * The kernels that depthwise convolutions of a window of their own may use. A new one is a file
  * assembly/kernels/depthwise*-*.ts, its opcode and its row here.
  */
-import type { Loader } from '../packers.ts'
+import type { Loader } from '../kernels/packers.ts'
 import {
   OP_DEPTHWISE3X3,
   OP_DEPTHWISE3X3_DOT,
@@ -10,8 +10,8 @@ import {
   OP_DEPTHWISE3X3_WIDE,
   OP_DEPTHWISE5X5,
 } from '../generated/layout.ts'
-import type { Kernels, Variant } from '../types.ts'
-import { align, littleEndian } from '../words.ts'
+import type { Kernels, Variant } from '../graph/types.ts'
+import { align, littleEndian } from '../base/words.ts'
 import type { Target } from './context.ts'
 import { fillsPanels, type PackedFilter } from './gemm.ts'
 import {

@@ -1,8 +1,8 @@
 /** DEPTHWISE_CONV_2D. */
 import { OP_DEPTHWISE, OP_STRIDED_COPY } from '../generated/layout.ts'
-import type { OpOf } from '../graph.ts'
-import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
-import { align } from '../words.ts'
+import type { OpOf } from '../graph/graph.ts'
+import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../arithmetic/numerics.ts'
+import { align } from '../base/words.ts'
 import { type Context, Unsupported } from './context.ts'
 import { emitConv } from './conv.ts'
 import { depthwiseForm } from './depthwise-forms.ts'

@@ -1,8 +1,8 @@
 /** The custom op that ends TensorFlow's SSD detectors. Source: TFLite's kernels/detection_postprocess.cc. */
 import { OP_DEQUANTIZE, OP_DETECTION } from '../generated/layout.ts'
-import { detectionShapes } from '../detection-op.ts'
-import { elements, type OpOf, type Tensor } from '../graph.ts'
-import { f32 } from '../numerics.ts'
+import { detectionShapes } from '../graph/detection-op.ts'
+import { elements, type OpOf, type Tensor } from '../graph/graph.ts'
+import { f32 } from '../arithmetic/numerics.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 

@@ -1,6 +1,6 @@
 /** Element by element: the unary ops as 256-entry tables, QUANTIZE, DEQUANTIZE. */
 import { OP_CHANNEL_LUT, OP_LUT, OP_QUANTIZE } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
+import { elements, type OpOf } from '../graph/graph.ts'
 import {
   activationBoundsBuiltin,
   clamp,
@@ -12,7 +12,7 @@ import {
   rha,
   rne,
   tanhf,
-} from '../numerics.ts'
+} from '../arithmetic/numerics.ts'
 import { type Context, Unsupported, type Q } from './context.ts'
 import { lowerLine, quantizedTable } from './floats.ts'
 import { compose, functionOf, source } from './functions.ts'

@@ -9,7 +9,7 @@ import {
   OP_FLOAT_CONV,
   OP_FLOAT_MATMUL,
 } from '../generated/layout.ts'
-import { elements, type Activation, type OpOf, type Tensor } from '../graph.ts'
+import { elements, type Activation, type OpOf, type Tensor } from '../graph/graph.ts'
 import { type Context, Unsupported } from './context.ts'
 import { floatLimits, floats } from './float-rows.ts'
 import { batchesOf, type Batch } from './matmul.ts'

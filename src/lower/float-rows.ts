@@ -10,9 +10,9 @@ import {
   OP_FLOAT_ROWS,
   OP_FLOAT_SUM,
 } from '../generated/layout.ts'
-import { elements, type Activation, type OpOf } from '../graph.ts'
-import { f32 } from '../numerics.ts'
-import { windowAlong } from '../window.ts'
+import { elements, type Activation, type OpOf } from '../graph/graph.ts'
+import { f32 } from '../arithmetic/numerics.ts'
+import { windowAlong } from '../graph/window.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 import { normalAxis } from './shape.ts'

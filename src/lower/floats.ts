@@ -35,8 +35,8 @@ import {
   UNARY_SQUARE,
   UNARY_TANH,
 } from '../generated/layout.ts'
-import { elements, type Op, type OpType } from '../graph.ts'
-import { clamp, f32, rne } from '../numerics.ts'
+import { elements, type Op, type OpType } from '../graph/graph.ts'
+import { clamp, f32, rne } from '../arithmetic/numerics.ts'
 import {
   approximateGelu32,
   cos32,
@@ -51,7 +51,7 @@ import {
   sin32,
   sqrt32,
   tanh32,
-} from '../xnnpack.ts'
+} from '../arithmetic/xnnpack.ts'
 import { trimmed } from './broadcast.ts'
 import { type Context, type Q, type Tabular, Unsupported } from './context.ts'
 import { rowwise, type Value } from './program.ts'

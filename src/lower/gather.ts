@@ -1,6 +1,6 @@
 /** GATHER and GATHER_ND: by a table where the indices are constant, by index where they are computed. */
 import { OP_GATHER, OP_GATHER_ND, OP_SCATTER } from '../generated/layout.ts'
-import { dtypeBytes, elements, tensorBytes, type OpOf } from '../graph.ts'
+import { dtypeBytes, elements, tensorBytes, type OpOf } from '../graph/graph.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { moveBytes } from './move.ts'

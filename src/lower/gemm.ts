@@ -2,9 +2,9 @@
  * The GEMM microkernels a convolution may use: one row per `form` of a ConvRecord. A new microkernel is a file
  * assembly/kernels/gemm-*.ts, its case in conv.ts, its export in kernels/index.ts and its row here.
  */
-import type { Loader } from '../packers.ts'
-import { align, littleEndian } from '../words.ts'
-import type { Kernels, Variant } from '../types.ts'
+import type { Loader } from '../kernels/packers.ts'
+import { align, littleEndian } from '../base/words.ts'
+import type { Kernels, Variant } from '../graph/types.ts'
 import {
   packGemm,
   packRows3x8c8,

@@ -4,8 +4,8 @@
  */
 
 import { isFolded } from '../fold/index.ts'
-import { ThimbleError } from '../errors.ts'
-import { tensorBytes, type Graph, type Op, type OpType } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { tensorBytes, type Graph, type Op, type OpType } from '../graph/graph.ts'
 import { blockerOf, noRule, type Blocker } from './blockers.ts'
 import { lowerLstm, lowerSvdf } from './recurrent.ts'
 import { lowerAssignVariable, lowerReadVariable, resetSteps } from './state.ts'

@@ -1,9 +1,9 @@
 /** Products of two computed matrices: BATCH_MATMUL, FULLY_CONNECTED with a computed filter. */
 import { OP_MATMUL } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
-import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../numerics.ts'
+import { elements, type OpOf } from '../graph/graph.ts'
+import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../arithmetic/numerics.ts'
 import { merge, strides } from './broadcast.ts'
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 import { type Context, shifted, Unsupported, type Q } from './context.ts'
 import { present, rowwise, type Buffer, type Value } from './program.ts'
 

@@ -1,6 +1,6 @@
 /** Copies between two layouts of the same bytes: what every op that only moves data comes down to. */
 import { OP_COPY, OP_STRIDED_COPY } from '../generated/layout.ts'
-import { tensorBytes, type Tensor } from '../graph.ts'
+import { tensorBytes, type Tensor } from '../graph/graph.ts'
 import { merge } from './broadcast.ts'
 import type { Context } from './context.ts'
 import { rowwise, Value } from './program.ts'

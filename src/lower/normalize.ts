@@ -1,7 +1,7 @@
 /** Normalizations along the last axis, by TFLite's builtin kernels. */
 import { OP_L2_NORMALIZATION, OP_FLOAT_LOG_SOFTMAX, OP_LOG_SOFTMAX } from '../generated/layout.ts'
-import { elements, type OpOf } from '../graph.ts'
-import { powerTable } from '../libm.ts'
+import { elements, type OpOf } from '../graph/graph.ts'
+import { powerTable } from '../arithmetic/libm.ts'
 import { type Context, Unsupported, type Q } from './context.ts'
 import { rowwise, type Value } from './program.ts'
 import { softmaxTable } from './reduce.ts'

@@ -39,7 +39,7 @@
  *
  * When channels > 8 are no multiple of 8 the last panel starts at channels - 8 and repeats some of them.
  */
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 
 /** Weights of `k` elements a channel, in segments of `segment` that lie side by side in the input. */
 export interface Segments {

@@ -1,5 +1,5 @@
 /** Padding, with a value or mirrored. */
-import { dtypeBytes, elements, type OpOf } from '../graph.ts'
+import { dtypeBytes, elements, type OpOf } from '../graph/graph.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { fillValue, type Loop, loopsOf, moveBytes } from './move.ts'

@@ -3,9 +3,9 @@
  * computed once addresses are known). Plain data and closures; nothing here touches wasm.
  */
 import type { LAYOUT } from '../generated/layout.ts'
-import type { Tensor } from '../graph.ts'
-import type { Loader } from '../packers.ts'
-import { littleEndian } from '../words.ts'
+import type { Tensor } from '../graph/graph.ts'
+import type { Loader } from '../kernels/packers.ts'
+import { littleEndian } from '../base/words.ts'
 
 export type RecordName = Exclude<keyof typeof LAYOUT, 'Header' | 'Record' | 'GroupRecord' | 'Slice' | 'PartsRecord'>
 

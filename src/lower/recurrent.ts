@@ -3,9 +3,9 @@
  * Source: LiteRT's kernels/unidirectional_sequence_lstm.cc (PopulateQuantizedLstmParams8x8_16) and kernels/svdf.cc.
  */
 import { OP_LSTM, OP_SVDF } from '../generated/layout.ts'
-import { elements, type OpOf, type Tensor } from '../graph.ts'
-import { clamp, f32, quantizeMultiplier } from '../numerics.ts'
-import { int32s } from '../words.ts'
+import { elements, type OpOf, type Tensor } from '../graph/graph.ts'
+import { clamp, f32, quantizeMultiplier } from '../arithmetic/numerics.ts'
+import { int32s } from '../base/words.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Buffer, type Value } from './program.ts'
 

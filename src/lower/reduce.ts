@@ -19,13 +19,13 @@ import {
   REDUCE_PRODUCT_FLOAT,
   REDUCE_SUM32,
 } from '../generated/layout.ts'
-import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph.ts'
-import { activationBoundsBuiltin, activationBoundsXnn, expf, f32, quantizeMultiplier } from '../numerics.ts'
+import { dtypeBytes, elements, type DType, type OpOf, type OpType } from '../graph/graph.ts'
+import { activationBoundsBuiltin, activationBoundsXnn, expf, f32, quantizeMultiplier } from '../arithmetic/numerics.ts'
 import { merge } from './broadcast.ts'
 import { type Context, shifted, Unsupported } from './context.ts'
 import { rowwise, type Buffer } from './program.ts'
 import { normalAxis } from './shape.ts'
-import { windowAlong } from '../window.ts'
+import { windowAlong } from '../graph/window.ts'
 
 export function lowerPool(cx: Context): void {
   const op = cx.op as OpOf<'AVERAGE_POOL_2D' | 'MAX_POOL_2D'>

@@ -1,8 +1,8 @@
 /** Bilinear and nearest-neighbour resizes: tables of where each axis reads. */
 import { OP_FLOAT_RESIZE, OP_GATHER, OP_RESIZE_BILINEAR } from '../generated/layout.ts'
-import { dtypeBytes, type OpOf } from '../graph.ts'
-import { f32, rha, rne } from '../numerics.ts'
-import { bitsOf } from '../libm.ts'
+import { dtypeBytes, type OpOf } from '../graph/graph.ts'
+import { f32, rha, rne } from '../arithmetic/numerics.ts'
+import { bitsOf } from '../arithmetic/libm.ts'
 import { type Context, Unsupported } from './context.ts'
 import { rowwise, type Buffer } from './program.ts'
 import { differ, isQuantized } from './shape.ts'

@@ -20,8 +20,8 @@ import {
   TYPE_INT8,
   TYPE_UINT8,
 } from '../generated/layout.ts'
-import { dtypeBytes, elements, type DType, type OpOf, type OpType, type Tensor } from '../graph.ts'
-import { quantizeMultiplier } from '../numerics.ts'
+import { dtypeBytes, elements, type DType, type OpOf, type OpType, type Tensor } from '../graph/graph.ts'
+import { quantizeMultiplier } from '../arithmetic/numerics.ts'
 import { merge, strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { scale16 } from './int16/common.ts'

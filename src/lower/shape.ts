@@ -1,6 +1,6 @@
 /** Ops that move data: reshape, concat, split, slice, transpose, reverse, broadcast, blocks, pack, unpack, tile. */
 import { OP_LUT } from '../generated/layout.ts'
-import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph.ts'
+import { dtypeBytes, elements, tensorBytes, type OpOf, type Tensor } from '../graph/graph.ts'
 import { slicesOf } from '../fold/shapes.ts'
 import { strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'

@@ -1,7 +1,7 @@
 /** TRANSPOSE_CONV. */
 import { OP_TRANSPOSE_CONV } from '../generated/layout.ts'
-import type { OpOf } from '../graph.ts'
-import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../numerics.ts'
+import type { OpOf } from '../graph/graph.ts'
+import { activationBoundsBuiltin, activationBoundsXnn, f32, quantizeMultiplier } from '../arithmetic/numerics.ts'
 import { type Context, type Q, shifted } from './context.ts'
 import { rowwise } from './program.ts'
 import { readWeights, sameDtypes } from './weights.ts'

@@ -1,7 +1,7 @@
 /** Functions of one 8-bit tensor as 256-byte tables: TFLite's builtin kernels, and XNNPACK's ELU. */
-import type { OpOf } from '../graph.ts'
-import { erfcf, logf } from '../libm.ts'
-import { clamp, expf, expm1f, f32, multiplyHalfAway, quantizeMultiplier, rha, tanhf } from '../numerics.ts'
+import type { OpOf } from '../graph/graph.ts'
+import { erfcf, logf } from '../arithmetic/libm.ts'
+import { clamp, expf, expm1f, f32, multiplyHalfAway, quantizeMultiplier, rha, tanhf } from '../arithmetic/numerics.ts'
 import { type Context, Unsupported, type Q } from './context.ts'
 import { real, toTable, unary } from './elementwise.ts'
 import { inverseSqrt } from './fixed-point.ts'

@@ -1,5 +1,5 @@
 /** Filters, biases and scales as constants of the program, in the order of the kernels that read them. */
-import { littleEndian } from '../words.ts'
+import { littleEndian } from '../base/words.ts'
 import type { Context } from './context.ts'
 import type { DepthwiseForm } from './depthwise-forms.ts'
 import type { PanelForm } from './gemm.ts'

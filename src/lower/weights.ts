@@ -3,10 +3,10 @@
  * what touches every weight is left to the runtime's own packers (assembly/pack.ts) where it has them, and computed
  * here only on demand.
  */
-import { elements, type Tensor } from '../graph.ts'
-import { requantScale, requantScales } from '../numerics.ts'
-import { allZero, largestMagnitude, largestScale } from '../scan.ts'
-import { int32View } from '../words.ts'
+import { elements, type Tensor } from '../graph/graph.ts'
+import { requantScale, requantScales } from '../arithmetic/numerics.ts'
+import { allZero, largestMagnitude, largestScale } from '../base/scan.ts'
+import { int32View } from '../base/words.ts'
 import { Unsupported, type Context, type Q } from './context.ts'
 
 /** Largest |acc * scale| whose magic-number rounding is exact. */

@@ -1,6 +1,6 @@
 /** Windows over images: sizes, padding, and the input with its padding in place. */
-import type { OpOf, Tensor } from '../graph.ts'
-import { reachOf, windowAlong, type Axis } from '../window.ts'
+import type { OpOf, Tensor } from '../graph/graph.ts'
+import { reachOf, windowAlong, type Axis } from '../graph/window.ts'
 import type { Context, Q } from './context.ts'
 import type { Buffer, Step, Value } from './program.ts'
 

@@ -3,8 +3,8 @@
  * (assembly/kernels/winograd.ts), with stride 2 by phases (polyphase.ts).
  */
 import { OP_POLYPHASE, OP_WINOGRAD } from '../generated/layout.ts'
-import type { Kernels } from '../types.ts'
-import { align } from '../words.ts'
+import type { Kernels } from '../graph/types.ts'
+import { align } from '../base/words.ts'
 import type { Context } from './context.ts'
 import type { Convolution } from './convolution.ts'
 import { constantVectors, epilogueOf } from './epilogue.ts'
@@ -13,7 +13,7 @@ import { packPolyphase, packWinograd, polyphasePairs, winogradPairs } from './pa
 import { present, splitPanels } from './program.ts'
 import { gemmBuffers } from './weight-buffers.ts'
 import type { Weights } from './weights.ts'
-import type { Axis } from '../window.ts'
+import type { Axis } from '../graph/window.ts'
 import { rowsOf, windowInput, type Window } from './window.ts'
 
 /** A kernel that makes fewer products than a 3x3 convolution's plain sum has. */

@@ -25,10 +25,10 @@ import {
   OP_ARITHMETIC,
   OP_POWER,
 } from '../generated/layout.ts'
-import { dtypeBytes, elements, type Activation, type DType, type OpType } from '../graph.ts'
-import { powerTable, powf, powOfOne } from '../libm.ts'
-import { f32 } from '../numerics.ts'
-import { flush } from '../xnnpack.ts'
+import { dtypeBytes, elements, type Activation, type DType, type OpType } from '../graph/graph.ts'
+import { powerTable, powf, powOfOne } from '../arithmetic/libm.ts'
+import { f32 } from '../arithmetic/numerics.ts'
+import { flush } from '../arithmetic/xnnpack.ts'
 import { broadcast, merge, offsets, type Dim } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
 import { present, rowwise, type Value } from './program.ts'

@@ -1,4 +1,4 @@
-import { littleEndian } from '../words.ts'
+import { littleEndian } from '../base/words.ts'
 
 /** Bytes one after the other from an address on: static data that the packer makes, little endian. */
 export class Blob {

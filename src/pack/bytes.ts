@@ -1,5 +1,5 @@
 /** Little-endian and LEB128 reading and writing, as the WebAssembly binary format wants them. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 
 const bad = (what: string, at: number): never => {
   throw new ThimbleError('format/wasm', `${what} at byte ${at}`, {

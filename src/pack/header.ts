@@ -1,6 +1,6 @@
 /** C header of a packed module, written from the same metadata as its `thimble.meta` section. */
-import type { DType } from '../graph.ts'
-import { crc32 } from '../scan.ts'
+import type { DType } from '../graph/graph.ts'
+import { crc32 } from '../base/scan.ts'
 import type { ModuleMeta, SizedTensor } from './meta.ts'
 
 const C_TYPES: Partial<Record<DType, string>> = {

@@ -6,7 +6,7 @@
  * is renumbered, equal bodies are merged, zero runs of the image are left out (wasm memory starts as zeros).
  * Same input, same bytes.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { Writer } from './bytes.ts'
 import {
   encodeModule,

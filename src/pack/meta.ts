@@ -1,8 +1,8 @@
 /** What a packed module says about itself: the JSON of its `thimble.meta` section and the source of the C header. */
 import { ABI_VERSION } from '../generated/layout.ts'
-import { tensorBytes, type Metadata } from '../graph.ts'
-import type { FlashMeta, PackedMeta } from '../packed-module.ts'
-import type { Kernels, TensorInfo, Variant } from '../types.ts'
+import { tensorBytes, type Metadata } from '../graph/graph.ts'
+import type { FlashMeta, PackedMeta } from '../engine/packed-module.ts'
+import type { Kernels, TensorInfo, Variant } from '../graph/types.ts'
 import { headOf } from '../vision/recognise.ts'
 
 export interface SizedTensor extends TensorInfo {

@@ -2,9 +2,9 @@
  * `thimble pack --target wasi`: the model linked with the command in assembly/wasi, which reads picture files and
  * prints what is in them.
  */
-import { isProbability, pickLabels, scoreOutput } from '../classifier.ts'
-import { tensorInfo } from '../engine.ts'
-import { ThimbleError } from '../errors.ts'
+import { isProbability, pickLabels, scoreOutput } from '../classify/classifier.ts'
+import { tensorInfo } from '../engine/engine.ts'
+import { ThimbleError } from '../base/errors.ts'
 import {
   CONFIG_LAYOUT,
   COORDINATES_AUTO,
@@ -43,13 +43,13 @@ import {
   SCORES_SIGMOID,
   SCORES_SOFTMAX,
 } from '../generated/wasi-config.ts'
-import { type DType, dtypeBytes, elements, type Graph, type Preprocess } from '../graph.ts'
+import { type DType, dtypeBytes, elements, type Graph, type Preprocess } from '../graph/graph.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { inputGeometry } from '../image/geometry.ts'
 import { inputTable, Preprocessor } from '../image/preprocess.ts'
-import { decompress } from '../compressed.ts'
-import { type Subject, taskOf } from '../task.ts'
-import type { TensorInfo, Variant } from '../types.ts'
+import { decompress } from '../base/compressed.ts'
+import { type Subject, taskOf } from '../answers/task.ts'
+import type { TensorInfo, Variant } from '../graph/types.ts'
 import type { Framing, Head } from '../vision/head.ts'
 import { fomoDecoder } from '../vision/heads/fomo.ts'
 import type { Size } from '../vision/heads/head.ts'

@@ -5,7 +5,7 @@
  * Names, producers and other custom sections are kept in `customs`; the caller decides.
  * Source: WebAssembly core specification 2.0, chapter 5; relaxed SIMD opcodes 0xFD 0x100 to 0x113.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { Reader, Writer } from './bytes.ts'
 
 export type ExternalKind = 'func' | 'table' | 'memory' | 'global'

@@ -1,5 +1,5 @@
 /** Lowered steps to units with their buffers placed: what of a program is chosen, before it is encoded. */
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 import type { Lowered } from '../lower/index.ts'
 import type { Buffer } from '../lower/program.ts'
 import { planArena, type Overlay, type Placement, type Request } from './arena.ts'

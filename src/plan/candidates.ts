@@ -2,7 +2,7 @@
  * The units that a program may be cut into, with the arena bytes and the time of each. Steps on their own are worked
  * out at once, groups only as far as they are asked about; those that can't be part of a better cut are left out.
  */
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 import type { Step, Value } from '../lower/program.ts'
 import type { BandOptions, Unit } from './unit.ts'
 import { Liveness, type Span } from './liveness.ts'

@@ -2,24 +2,24 @@
  * Graph to program: lower, band, plan, encode. The result is a memory image (op records and constants at absolute
  * addresses) plus the numbers a host, the linker and `inspect` need. Pure: nothing here touches wasm.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { ABI_VERSION } from '../generated/layout.ts'
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { settle } from '../fold/index.ts'
 import { refuseBlockers } from '../lower/blockers.ts'
 import { lower, type Lowered, type Port } from '../lower/index.ts'
 import type { Convolution } from '../lower/context.ts'
 import type { Buffer, Recipe, Step } from '../lower/program.ts'
-import type { Loader } from '../packers.ts'
-import { align, littleEndian } from '../words.ts'
-import type { Kernels, Variant } from '../types.ts'
+import type { Loader } from '../kernels/packers.ts'
+import { align, littleEndian } from '../base/words.ts'
+import type { Kernels, Variant } from '../graph/types.ts'
 import { arrange } from './arrange.ts'
 import { layOutTables, makeTables, opcodeOf, plainTable, writePorts, writeTables, type TableItem } from './encode.ts'
 import type { Flash } from './slices.ts'
 import type { Unit } from './unit.ts'
-import { PAGE, PROGRAM_BASE } from '../memory.ts'
-import { refuseFloat } from '../float-model.ts'
-import { stages } from '../stages.ts'
+import { PAGE, PROGRAM_BASE } from '../base/memory.ts'
+import { refuseFloat } from '../graph/float-model.ts'
+import { stages } from '../base/stages.ts'
 
 export interface CompileOptions {
   variant: Variant

@@ -3,10 +3,10 @@
  * unit that is worth it is split by output rows, or by channels where that shares the work better; its rings and
  * scratch are private to each thread; barriers keep units in order.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../generated/layout.ts'
 import { rowwise, type Buffer, type Rows, type Step } from '../lower/program.ts'
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 import { firstRows } from './schedule.ts'
 import type { Part, Share, Unit } from './unit.ts'
 

@@ -3,16 +3,16 @@
  * which the executor (`flash_slices` of assembly/exec.ts) brings into memory one at a time. Linear memory holds the
  * runtime's header, two slice heads, the port tables, state, and the arena, in which each unit's slice has a place.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { ABI_VERSION, LAYOUT, OP_GROUP, OP_PARTS } from '../generated/layout.ts'
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import type { Lowered } from '../lower/index.ts'
 import { rowwise, type Buffer, type Step } from '../lower/program.ts'
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 import { arrange } from './arrange.ts'
 import { arenaOf, entryOf, formsOf, imagePart, lowerModel, placeAll, ports, slackOf, type Program } from './compile.ts'
 import { headOf, makeTables, opcodeOf, plainTable, writeFieldsOf, writePorts } from './encode.ts'
-import { PAGE } from '../memory.ts'
+import { PAGE } from '../base/memory.ts'
 import {
   blocksWithin,
   constantsOf,
@@ -28,7 +28,7 @@ import {
   type FlashUnit,
 } from './slices.ts'
 import type { Unit } from './unit.ts'
-import type { Kernels, Variant } from '../types.ts'
+import type { Kernels, Variant } from '../graph/types.ts'
 
 export interface FlashOptions {
   variant: Variant

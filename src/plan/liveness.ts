@@ -1,5 +1,5 @@
 /** Which arena bytes are alive at which step, as the steps stand before any of them are joined. */
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 import type { Buffer, Step } from '../lower/program.ts'
 
 /** The steps that need a buffer, first to last. `input`: it is there before the first step. */

@@ -3,10 +3,10 @@
  * recorded. Most of it is the graph's own constants and calls of the runtime's packers on them; what is neither (op
  * records, constants in an order that no packer makes) is written along. formats/programs.ts has the form in the file.
  */
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { settle } from '../fold/index.ts'
-import type { Packers } from '../packers.ts'
-import { ThimbleError } from '../errors.ts'
+import type { Packers } from '../kernels/packers.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { ALL_KINDS } from '../formats/check-kinds.ts'
 import { headFits, stepsFit, tablesFit } from '../formats/check-program.ts'
 import {
@@ -17,8 +17,8 @@ import {
   type ProgrammedGraph,
   type RecordedProgram,
 } from '../formats/programs.ts'
-import type { Kernels, Variant } from '../types.ts'
-import { int32s } from '../words.ts'
+import type { Kernels, Variant } from '../graph/types.ts'
+import { int32s } from '../base/words.ts'
 import { compileModel, type ImagePart, type Program } from './compile.ts'
 
 /**

@@ -11,7 +11,7 @@
  */
 import { LAYOUT } from '../generated/layout.ts'
 import type { Buffer, Step } from '../lower/program.ts'
-import { align } from '../words.ts'
+import { align } from '../base/words.ts'
 
 /** What of a program stays out of memory. */
 export interface Flash {

@@ -2,7 +2,7 @@
  * Photos to calibration photos: random crops, mirror images and changes of light, drawn from a seed. Only integer and
  * basic float arithmetic, so that a seed gives the same pixels on every machine.
  */
-import type { PixelImage } from '../types.ts'
+import type { PixelImage } from '../graph/types.ts'
 
 /** mulberry32: uniform numbers in [0, 1). */
 export function random(seed: number): () => number {

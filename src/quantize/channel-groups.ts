@@ -1,6 +1,6 @@
 /** Which tensors must share their per-channel factors when channels are rescaled. */
 import { realValues } from '../float/values.ts'
-import { elements, type Graph, type Op, type OpOf } from '../graph.ts'
+import { elements, type Graph, type Op, type OpOf } from '../graph/graph.ts'
 
 export type WeightedOp = OpOf<'CONV_2D' | 'DEPTHWISE_CONV_2D' | 'FULLY_CONNECTED'>
 export const isWeighted = (op: Op): op is WeightedOp =>

@@ -1,9 +1,9 @@
 /** Whether a float graph's quantized form will run: asked before calibration, answered with every blocker at once. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { floatBlockers } from '../float/execute.ts'
 import { realValues } from '../float/values.ts'
 import { settle } from '../fold/index.ts'
-import { elements, type Graph, type Tensor, tensorBytes } from '../graph.ts'
+import { elements, type Graph, type Tensor, tensorBytes } from '../graph/graph.ts'
 import { blockerText } from '../lower/blockers.ts'
 import { lower } from '../lower/index.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'

@@ -8,7 +8,7 @@
  */
 import { realValues } from '../float/values.ts'
 import { type NoisyRows, weightNoise } from '../float/wasm.ts'
-import type { Graph, Tensor } from '../graph.ts'
+import type { Graph, Tensor } from '../graph/graph.ts'
 import { channelGroups, isWeighted, type Group, type WeightedOp } from './channel-groups.ts'
 import type { TensorStats } from './observe.ts'
 import type { Scheme } from './scheme.ts'

@@ -1,8 +1,8 @@
 /** How far a quantized model is from its float original: on photos, and layer by layer. */
 import { floatModel } from '../float/execute.ts'
 import { quantizeValues } from '../float/values.ts'
-import { elements, type Graph } from '../graph.ts'
-import { loadGraph } from '../load-graph.ts'
+import { elements, type Graph } from '../graph/graph.ts'
+import { loadGraph } from '../engine/load-graph.ts'
 import { isClassifier, probedOutputs } from './outputs.ts'
 
 /** A preprocessed input in real units: of every graph input, or of the only one. */

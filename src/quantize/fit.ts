@@ -3,7 +3,7 @@
  * LiteRT has no form for. Such an output gets larger steps.
  */
 import type { FloatModel } from '../float/execute.ts'
-import type { Graph, Op, Quantization } from '../graph.ts'
+import type { Graph, Op, Quantization } from '../graph/graph.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'
 import type { Scheme } from './scheme.ts'
 import { fitScale, QMAX } from './weights.ts'

@@ -3,7 +3,7 @@
  * some of the photos, the errors in the outputs from the others, and every photo is one of the others once.
  */
 import { floatModel } from '../float/execute.ts'
-import type { Graph, Tensor } from '../graph.ts'
+import type { Graph, Tensor } from '../graph/graph.ts'
 import { thinned } from './augment.ts'
 import { equalize } from './equalize.ts'
 import { type TensorStats, without } from './observe.ts'

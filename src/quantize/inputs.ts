@@ -1,8 +1,8 @@
 /** Photos as a float graph's input. */
-import { ThimbleError } from '../errors.ts'
-import type { Graph, Preprocess } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Graph, Preprocess } from '../graph/graph.ts'
 import { Preprocessor } from '../image/preprocess.ts'
-import type { PixelImage, TensorInfo } from '../types.ts'
+import type { PixelImage, TensorInfo } from '../graph/types.ts'
 
 /** The float input of a graph, as the preprocessor wants it described. */
 export function inputInfo(graph: Graph): TensorInfo {

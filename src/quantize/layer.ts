@@ -1,10 +1,10 @@
 /** Quantizes the weights and bias of one layer, knowing what its inputs have become and what its outputs should be. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { convShape } from '../float/execute.ts'
 import { bounds } from '../float/values.ts'
 import type { ConvShape } from '../float/kernels.ts'
 import { addColumns, finish } from '../float/wasm.ts'
-import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
+import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph/graph.ts'
 import { operandsOf, type LayerOp, type WeightedOp } from './channel-groups.ts'
 import {
   addMoments,
@@ -36,7 +36,7 @@ import {
   type Matrix,
   type QuantizedMatrix,
 } from './weights.ts'
-import { littleEndian } from '../words.ts'
+import { littleEndian } from '../base/words.ts'
 
 /** `nearest`: weights to the nearest step. `adaptive`: to the steps that keep the layer's outputs. */
 export type Rounding = 'nearest' | 'adaptive'

@@ -1,17 +1,27 @@
 /** A float model file and photos (or arrays) to an 8-bit model file: what `thimble quantize` does, for programs. */
 import { readFloatModel } from '../convert/index.ts'
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { addImplied } from '../formats/implied.ts'
 import { writePacked } from '../formats/packed-write.ts'
 import { writeTflite } from '../formats/tflite-write.ts'
-import type { Graph, Preprocess } from '../graph.ts'
-import type { HostUrl } from '../host.ts'
+import type { Graph, Preprocess } from '../graph/graph.ts'
+import type { HostUrl } from '../base/host.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { decoded, type ImageSource, isFile, pixelsOf } from '../image/source.ts'
-import { callback, checkOptions, listOf, oneOf, preprocessing, type Rules, shown, text, whole } from '../options.ts'
+import {
+  callback,
+  checkOptions,
+  listOf,
+  oneOf,
+  preprocessing,
+  type Rules,
+  shown,
+  text,
+  whole,
+} from '../options/options.ts'
 import { withPrograms } from '../plan/record.ts'
-import { notASource } from '../source.ts'
-import type { PixelImage } from '../types.ts'
+import { notASource } from '../options/source.ts'
+import type { PixelImage } from '../graph/types.ts'
 import { random, thinned, variations } from './augment.ts'
 import { checkFloat, refuseBlocked } from './check.ts'
 import { evaluate, type Summary } from './evaluate.ts'

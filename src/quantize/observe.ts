@@ -1,5 +1,5 @@
 /** What calibration sees of a float graph: per tensor and per channel ranges. */
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { floatModel } from '../float/execute.ts'
 import { columnRanges } from '../float/wasm.ts'
 

@@ -1,5 +1,5 @@
 /** What a graph's outputs are, for the parts of the quantizer that look at the end first. */
-import type { DType, Graph, Metadata } from '../graph.ts'
+import type { DType, Graph, Metadata } from '../graph/graph.ts'
 
 const UNWRAPPED = new Set(['SOFTMAX', 'LOG_SOFTMAX', 'LOGISTIC', 'RESHAPE', 'SQUEEZE', 'DEQUANTIZE', 'QUANTIZE'])
 

@@ -1,7 +1,7 @@
 /** A float graph brought into the quantizer's form, and its plain constants on grids. */
-import { ThimbleError } from '../errors.ts'
-import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
-import { littleEndian } from '../words.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph/graph.ts'
+import { littleEndian } from '../base/words.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'
 import { PASS_THROUGH } from './ranges.ts'
 import { type Scheme, storedBytes } from './scheme.ts'

@@ -5,11 +5,11 @@
  * sets of values, the float ones and the ones the quantized model will really have, so that every layer corrects what
  * the layers before it lost.
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { floatModel } from '../float/execute.ts'
 import { snap } from '../float/values.ts'
-import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph.ts'
-import { callback, checkOptions, flag, listOf, oneOf, real, type Rules, shown, whole } from '../options.ts'
+import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph/graph.ts'
+import { callback, checkOptions, flag, listOf, oneOf, real, type Rules, shown, whole } from '../options/options.ts'
 import { isLayer } from './channel-groups.ts'
 import { refuseBlocked } from './check.ts'
 import { equalize } from './equalize.ts'

@@ -1,5 +1,5 @@
 /** Choice of every activation's range. */
-import type { Graph, Op, Quantization } from '../graph.ts'
+import type { Graph, Op, Quantization } from '../graph/graph.ts'
 import { floatModel } from '../float/execute.ts'
 import { bounds } from '../float/values.ts'
 import { rangeOf, type TensorStats } from './observe.ts'

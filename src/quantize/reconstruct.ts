@@ -7,7 +7,7 @@
  */
 import { corner, type ConvShape } from '../float/kernels.ts'
 import { addColumns, columnProducts, gemm, outputErrors, roundRows, tapProducts } from '../float/wasm.ts'
-import { roundEven } from '../round.ts'
+import { roundEven } from '../base/round.ts'
 import { inverseFactor } from './linear-algebra.ts'
 import { QMAX } from './weights.ts'
 

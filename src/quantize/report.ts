@@ -1,5 +1,5 @@
 /** The result of a quantization in words, JSON and a self-contained HTML page. */
-import { escapeMarkup } from '../markup.ts'
+import { escapeMarkup } from '../base/markup.ts'
 import type { SchemeName } from './scheme.ts'
 import type { Evaluation, LayerResult, Summary } from './evaluate.ts'
 

@@ -1,6 +1,6 @@
 /** What activations and biases become: 8 bits with a zero point, or 16 bits around zero. Weights are int8 in both. */
 import { quantizeValues } from '../float/values.ts'
-import type { Op, Quantization } from '../graph.ts'
+import type { Op, Quantization } from '../graph/graph.ts'
 
 /**
  * `int8`: activations of 8 bits with a zero point, biases of 32. `int16x8`: activations of 16 bits around zero, biases

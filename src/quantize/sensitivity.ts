@@ -6,7 +6,7 @@
 import { backward, weightGradient } from '../float/backward.ts'
 import { floatModel } from '../float/execute.ts'
 import { addColumns } from '../float/wasm.ts'
-import type { Graph } from '../graph.ts'
+import type { Graph } from '../graph/graph.ts'
 import { random } from './augment.ts'
 import { isWeighted } from './channel-groups.ts'
 import { probedOutputs } from './outputs.ts'

@@ -4,7 +4,7 @@
  */
 import type { FloatModel } from '../float/execute.ts'
 import { snap } from '../float/values.ts'
-import type { Quantization } from '../graph.ts'
+import type { Quantization } from '../graph/graph.ts'
 import type { Scheme } from './scheme.ts'
 
 /** Calibration inputs, and the photo that each is a variation of. */

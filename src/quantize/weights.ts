@@ -1,6 +1,6 @@
 /** Per-channel symmetric int8 weights and their bias. */
-import { roundEven } from '../round.ts'
-import { littleEndian } from '../words.ts'
+import { roundEven } from '../base/round.ts'
+import { littleEndian } from '../base/words.ts'
 import type { Scheme } from './scheme.ts'
 
 /** A weighted op's constants as one matrix: row = output channel, column = tap x input channel in filter order. */

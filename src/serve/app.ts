@@ -3,8 +3,8 @@
  * CodeProject.AI, and the Open Inference Protocol, version 2. `thimble serve` and examples/cloudflare-worker are this.
  * Needs nothing but fetch's classes; who answers is given to it.
  */
-import type { HostRequest, HostResponse } from '../host.ts'
-import { checkValue, having } from '../options.ts'
+import type { HostRequest, HostResponse } from '../base/host.ts'
+import { checkValue, having } from '../options/options.ts'
 import { Bodies, type BodyLimits } from './bodies.ts'
 import { deepstack } from './deepstack.ts'
 import type { Incoming, Outgoing } from './exchange.ts'

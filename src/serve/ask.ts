@@ -1,16 +1,16 @@
 /** Opened models, asked about pictures: each task in one form, on every host. */
-import type { Classifier } from '../classifier.ts'
-import { suggestion, taskOf } from '../task.ts'
-import { ThimbleError } from '../errors.ts'
-import type { Model, PixelImage, TensorInfo } from '../types.ts'
+import type { Classifier } from '../classify/classifier.ts'
+import { suggestion, taskOf } from '../answers/task.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Model, PixelImage, TensorInfo } from '../graph/types.ts'
 import type { DetectorOptions } from '../vision/detector.ts'
 import type { FaceModels } from '../vision/faces.ts'
 import type { PoseOptions } from '../vision/pose.ts'
 import { printedDetection, printedFace, printedPose, printedSegments } from '../vision/printed.ts'
 import { pictureOf, type RawFrame } from '../image/source.ts'
 import type { Picture } from '../image/rows.ts'
-import { printable } from '../markup.ts'
-import { groupsOf } from '../vectors.ts'
+import { printable } from '../base/markup.ts'
+import { groupsOf } from '../answers/vectors.ts'
 import type {
   Description,
   PictureAnswer,

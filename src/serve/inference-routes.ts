@@ -1,5 +1,5 @@
 /** The routes of the Open Inference Protocol, version 2. */
-import type { TypedArray } from '../types.ts'
+import type { TypedArray } from '../graph/types.ts'
 import type { Incoming } from './exchange.ts'
 import { readInfer, tensorOf, writeInfer } from './inference.ts'
 import { namedModel, type NamedModel, type TensorAnswer } from './questions.ts'

@@ -1,8 +1,8 @@
 /** Open Inference Protocol v2 tensors, as JSON and in the binary extension, to typed arrays and back. */
-import { ThimbleError } from '../errors.ts'
-import type { DType } from '../graph.ts'
-import { elements } from '../graph.ts'
-import type { TensorInfo, TypedArray } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { DType } from '../graph/graph.ts'
+import { elements } from '../graph/graph.ts'
+import type { TensorInfo, TypedArray } from '../graph/types.ts'
 import { joined } from './bodies.ts'
 
 /** The protocol's names of types. */

@@ -1,9 +1,9 @@
 /**
  * Questions about a picture, a set of tensors or a model, and their answers: what `serve`, `watch` and Workers share.
  */
-import type { TensorInfo, TypedArray } from '../types.ts'
+import type { TensorInfo, TypedArray } from '../graph/types.ts'
 import type { RawFrame } from '../image/source.ts'
-import { checkValue, type Rule } from '../options.ts'
+import { checkValue, type Rule } from '../options/options.ts'
 import { Refusal } from './refusal.ts'
 
 /** What can be asked of a picture; the routes have the same names. */

@@ -1,5 +1,5 @@
 /** What a request is refused with: a status, a code and a sentence. */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import type { Incoming } from './exchange.ts'
 
 export class Refusal extends Error {

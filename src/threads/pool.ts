@@ -2,8 +2,8 @@
  * Starts the worker threads of one model and wakes them for every run. A pool that a worker has left (it died, or does
  * not answer within PATIENCE) is poisoned: every run from then on is refused at once.
  */
-import { ThimbleError } from '../errors.ts'
-import { MOST_THREADS } from '../load-options.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { MOST_THREADS } from '../options/load-options.ts'
 import type { Program } from '../plan/compile.ts'
 import { nodeProcess } from './node-process.ts'
 import { CONTROL_WORDS, FINISHED, GENERATION, STATUS, TRAPPED, type WorkerStart } from './worker-words.ts'

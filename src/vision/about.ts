@@ -1,6 +1,6 @@
 /** What a network's head is recognised by, and the questions that many kinds ask. No decoders. */
-import type { Metadata } from '../graph.ts'
-import type { TensorInfo } from '../types.ts'
+import type { Metadata } from '../graph/graph.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import type { Size } from './heads/head.ts'
 import type { Extras, YoloHead } from './heads/yolo.ts'
 import { largestValue } from './values.ts'

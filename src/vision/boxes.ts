@@ -1,5 +1,5 @@
 /** Boxes, their overlap, and non-maximum suppression. */
-import { checkValue, numbersIn, type Rule } from '../options.ts'
+import { checkValue, numbersIn, type Rule } from '../options/options.ts'
 
 /** Pixels from the image's upper left corner; fractions are meant. */
 export interface Box {

@@ -1,5 +1,5 @@
 /** A closer look at what a detector is not sure of. No dependencies. */
-import type { PixelImage } from '../types.ts'
+import type { PixelImage } from '../graph/types.ts'
 import type { Box } from './boxes.ts'
 import { cropBox, cropImage } from './crop.ts'
 import type { Detection } from './detector.ts'

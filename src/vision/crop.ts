@@ -1,6 +1,6 @@
 /** Cutting boxes out of photos, and turning what was found into regions. No dependencies. */
 import { checkPixels } from '../image/preprocess.ts'
-import type { PixelImage } from '../types.ts'
+import type { PixelImage } from '../graph/types.ts'
 import type { Box } from './boxes.ts'
 import type { Region } from './frame.ts'
 

@@ -1,5 +1,5 @@
 /** The decoder of each kind of head that gives boxes or points. */
-import type { TensorInfo } from '../types.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import type { BoxHead, PointHead } from './head.ts'
 import { blazeDecoder } from './heads/blazeface.ts'
 import { centerFaceDecoder } from './heads/centerface.ts'

@@ -2,9 +2,9 @@
  * Heads that a model file describes (`extra.head`, or `extra.detection` as Thimble's first detectors have it), checked
  * field by field.
  */
-import { ThimbleError } from '../errors.ts'
-import type { Metadata } from '../graph.ts'
-import { shown } from '../options.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Metadata } from '../graph/graph.ts'
+import { shown } from '../options/options.ts'
 import type { Head, HeadKind } from './head.ts'
 
 type Fields = Record<string, unknown>

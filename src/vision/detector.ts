@@ -1,8 +1,8 @@
 /** A detector: image in, boxes in the image's own pixels out. No dependencies. */
-import { disposable, type Disposes } from '../dispose.ts'
-import type { Preprocess } from '../graph.ts'
-import { checkOptions, real, type Rules, whole } from '../options.ts'
-import type { Model } from '../types.ts'
+import { disposable, type Disposes } from '../base/dispose.ts'
+import type { Preprocess } from '../graph/graph.ts'
+import { checkOptions, real, type Rules, whole } from '../options/options.ts'
+import type { Model } from '../graph/types.ts'
 import { type Box, type Candidate, type Corners, nonMaxSuppression, weightedSuppression } from './boxes.ts'
 import { boxDecoder, suppressionOf } from './decoders.ts'
 import { toPhoto, type View } from './frame.ts'

@@ -3,15 +3,15 @@
  * expression. The crops are face-api's (1.7): the detector's box for the points, their bounding box plus a fifth for
  * the rest. No dependencies.
  */
-import { disposable, type Disposes } from '../dispose.ts'
-import { ThimbleError } from '../errors.ts'
-import { elements } from '../graph.ts'
+import { disposable, type Disposes } from '../base/dispose.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements } from '../graph/graph.ts'
 import { Preprocessor } from '../image/preprocess.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
 import { pixelsIn } from '../image/rows.ts'
-import { labelOf } from '../labels.ts'
-import { checkOptions, checkValue, having, real } from '../options.ts'
-import type { Model, PixelImage, TensorInfo } from '../types.ts'
+import { labelOf } from '../answers/labels.ts'
+import { checkOptions, checkValue, having, real } from '../options/options.ts'
+import type { Model, PixelImage, TensorInfo } from '../graph/types.ts'
 import { withCloserLooks } from './closer.ts'
 import { cropImage } from './crop.ts'
 import { suppressionOf } from './decoders.ts'

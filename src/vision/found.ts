@@ -1,7 +1,7 @@
 /** What was found, and how it is cut out of a photo for the network that looks at it next. No dependencies. */
-import { ThimbleError } from '../errors.ts'
-import { checkOptions, checkValue, oneOf, real, type Rules, whole } from '../options.ts'
-import type { PixelImage } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { checkOptions, checkValue, oneOf, real, type Rules, whole } from '../options/options.ts'
+import type { PixelImage } from '../graph/types.ts'
 import type { Box } from './boxes.ts'
 import { boxOfPoints, circleBox, cropBox, regionOf } from './crop.ts'
 import type { Detection } from './detector.ts'

@@ -2,11 +2,11 @@
  * From a photo to a network's input and back: one affine map, the same for sampling and for the way back, so that boxes
  * and points lie on what the network saw. No dependencies.
  */
-import type { Preprocess } from '../graph.ts'
+import type { Preprocess } from '../graph/graph.ts'
 import { placement, Preprocessor, rowsOf } from '../image/preprocess.ts'
 import { type Picture, type PixelRow, type PixelRows, shrunkRows } from '../image/rows.ts'
-import { roundEven } from '../round.ts'
-import type { PixelImage, TensorInfo, TypedArray } from '../types.ts'
+import { roundEven } from '../base/round.ts'
+import type { PixelImage, TensorInfo, TypedArray } from '../graph/types.ts'
 import type { Framing } from './head.ts'
 import type { Size } from './heads/head.ts'
 

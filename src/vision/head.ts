@@ -1,7 +1,7 @@
 /**
  * Every kind of head: what a network's outputs mean. Heads are plain JSON; the kinds' own files say what fields mean.
  */
-import { checkValue, having } from '../options.ts'
+import { checkValue, having } from '../options/options.ts'
 import type { BlazeHead } from './heads/blazeface.ts'
 import type { CenterFaceHead } from './heads/centerface.ts'
 import type { CenterNetHead } from './heads/centernet.ts'

@@ -5,12 +5,12 @@
  *     const read = pipeline([detector, crop({ margin: 0.1 }), await createStage(model)])
  *     read.run(photo)      // [{ ...detection, region, results: [answer of the model] }]
  */
-import { ThimbleError } from '../errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
-import { labelOf, topK } from '../labels.ts'
-import { callback, checkOptions, checkValue, kindOf, shown, whole } from '../options.ts'
-import { expectModel } from '../source.ts'
-import type { Model, PixelImage, Prediction } from '../types.ts'
+import { labelOf, topK } from '../answers/labels.ts'
+import { callback, checkOptions, checkValue, kindOf, shown, whole } from '../options/options.ts'
+import { expectModel } from '../options/source.ts'
+import type { Model, PixelImage, Prediction } from '../graph/types.ts'
 import type { Detector } from './detector.ts'
 import type { Crop, Found, PosePoint } from './found.ts'
 import { Framer, type Region, toPhoto, type View } from './frame.ts'

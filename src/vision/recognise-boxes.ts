@@ -1,5 +1,5 @@
 /** Recognizing boxes at anchors: BlazeFace and its kind, SSD, EfficientDet, UltraFace. */
-import { elements } from '../graph.ts'
+import { elements } from '../graph/graph.ts'
 import { type About, cells, only, pyramidOf, SSD } from './about.ts'
 import type { Head } from './head.ts'
 import type { BlazeHead } from './heads/blazeface.ts'

@@ -1,6 +1,6 @@
 /** Heads whose outputs come one for each grid, and detectors of faces with five points: recognised from shapes. */
-import { elements } from '../graph.ts'
-import type { TensorInfo } from '../types.ts'
+import { elements } from '../graph/graph.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { type About, cells, prototypesOf, ULTRALYTICS } from './about.ts'
 import type { Head } from './head.ts'
 import type { Level, LevelsHead, Part } from './heads/levels.ts'

@@ -1,5 +1,5 @@
 /** Recognizing images: masks, pictures, maps of values. */
-import type { TensorInfo } from '../types.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { type About, isPlane, only } from './about.ts'
 import type { Head } from './head.ts'
 import { holdsProbabilities, largestValue, smallestValue } from './values.ts'

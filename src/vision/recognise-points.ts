@@ -1,6 +1,6 @@
 /** Recognizing grids and points: FOMO, CenterNet, heat maps, poses, landmarks. */
-import { elements } from '../graph.ts'
-import type { TensorInfo } from '../types.ts'
+import { elements } from '../graph/graph.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { type About, only } from './about.ts'
 import type { Head } from './head.ts'
 import { holdsProbabilities, largestValue, smallestValue } from './values.ts'

@@ -1,6 +1,6 @@
 /** Recognizing heads of the YOLO family, and of detectors that answer with sets. */
-import { elements } from '../graph.ts'
-import type { TensorInfo } from '../types.ts'
+import { elements } from '../graph/graph.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { type About, cells, coordinatesOf, only, prototypesOf, pyramidOf, PYRAMIDS, ULTRALYTICS, SSD } from './about.ts'
 import type { Head } from './head.ts'
 import type { YoloGridHead } from './heads/yolo-grid.ts'

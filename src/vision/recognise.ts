@@ -2,11 +2,11 @@
  * Which head a network has: by what its file says, else by the shapes and ranges of its outputs. Decodes nothing, so
  * that asking costs no decoder. No dependencies.
  */
-import { ThimbleError } from '../errors.ts'
-import { type Metadata } from '../graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { type Metadata } from '../graph/graph.ts'
 import { inputGeometry } from '../image/geometry.ts'
-import { checkValue, type Rule, text } from '../options.ts'
-import type { TensorInfo } from '../types.ts'
+import { checkValue, type Rule, text } from '../options/options.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { type About } from './about.ts'
 import { describedHead } from './described.ts'
 import type { Framing, Head, HeadKind } from './head.ts'

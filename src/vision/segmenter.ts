@@ -1,8 +1,8 @@
 /** A segmenter: image in, a class for every pixel out; or the map that a network makes of it. No dependencies. */
-import { disposable, type Disposes } from '../dispose.ts'
-import type { Preprocess } from '../graph.ts'
-import { checkOptions } from '../options.ts'
-import type { Model, PixelImage } from '../types.ts'
+import { disposable, type Disposes } from '../base/dispose.ts'
+import type { Preprocess } from '../graph/graph.ts'
+import { checkOptions } from '../options/options.ts'
+import type { Model, PixelImage } from '../graph/types.ts'
 import {
   chooser,
   corners,

@@ -1,5 +1,5 @@
 /** Names of key points, and which of them are joined, by how many there are. */
-import { checkValue, whole } from '../options.ts'
+import { checkValue, whole } from '../options/options.ts'
 
 /** Key points in their order, and what is drawn between them. */
 export interface Skeleton {

@@ -4,8 +4,8 @@
  * left; a track that nothing matches is kept for a while. Predictions are Kalman filters of constant velocity, one for
  * each of centre x, centre y, width and height, with SORT's noise in proportion to the box's height.
  */
-import { ThimbleError } from '../errors.ts'
-import { checkOptions, kindOf, real, type Rules, whole } from '../options.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { checkOptions, kindOf, real, type Rules, whole } from '../options/options.ts'
 import type { Box } from './boxes.ts'
 import { assign } from './assign.ts'
 

@@ -1,7 +1,7 @@
 /** Real values of raw outputs, and the small arithmetic that heads share. No dependencies. */
-import { ThimbleError } from '../errors.ts'
-import { elements } from '../graph.ts'
-import type { TensorInfo, TypedArray } from '../types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements } from '../graph/graph.ts'
+import type { TensorInfo, TypedArray } from '../graph/types.ts'
 
 /** Real values of one raw output, dequantized by its own scale and zero point. */
 export function dequantized(raw: TypedArray, { scale, zeroPoint }: TensorInfo): Float32Array {

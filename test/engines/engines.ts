@@ -3,7 +3,7 @@ import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { PackOptions } from '../../src/pack/pack.ts'
-import type { Variant } from '../../src/types.ts'
+import type { Variant } from '../../src/graph/types.ts'
 import { ENGINES_FOLDER } from '../../tools/codegen/kernels.ts'
 import { root } from '../util.ts'
 

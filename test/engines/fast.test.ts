@@ -32,7 +32,7 @@ async function about(
   options: object,
 ): Promise<{ variant: string; kernels: string; why: string; equal: boolean }> {
   const script = `(async () => {
-    const { loadGraph } = await import('./src/load-graph.ts'), { fastRuntime } = await import('./src/load-node.ts'), { smallModels } = await import('./test/small-models.ts')
+    const { loadGraph } = await import('./src/engine/load-graph.ts'), { fastRuntime } = await import('./src/engine/load-node.ts'), { smallModels } = await import('./test/small-models.ts')
     const { graph } = smallModels()[0]
     const fast = await loadGraph(graph, ${JSON.stringify(options)}, fastRuntime), plain = await loadGraph(graph)
     const input = plain.inputs.map(i => Int8Array.from({ length: i.shape.reduce((a, b) => a * b, 1) }, (_, k) => k * 37 - 128))

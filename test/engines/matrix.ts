@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { readModel } from '../../src/formats/index.ts'
 import { packGraph, type PackedModel, type PackOptions } from '../../src/pack/pack.ts'
 import { parseModule, walkBody } from '../../src/pack/wasm.ts'
-import type { Variant } from '../../src/types.ts'
+import type { Variant } from '../../src/graph/types.ts'
 import { recordedNetworks, type RecordedCase, type RecordedNetwork } from '../recorded.ts'
 import { installed, macLimit, type Engine } from './engines.ts'
 

@@ -1,12 +1,12 @@
 /** A model and its float original as classifiers that get the same pixels, and what both make of a photo. */
-import { type Classifier, createClassifier } from '../../src/classifier.ts'
+import { type Classifier, createClassifier } from '../../src/classify/classifier.ts'
 import { classifierOf, openNamed } from '../../src/cli/classify.ts'
 import type { Args } from '../../src/cli/command.ts'
 import { readFile } from '../../src/cli/files.ts'
 import { asModel } from '../../src/float/as-model.ts'
-import type { Graph } from '../../src/graph.ts'
+import type { Graph } from '../../src/graph/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
-import type { Model, PixelImage, TensorInfo, TypedArray } from '../../src/types.ts'
+import type { Model, PixelImage, TensorInfo, TypedArray } from '../../src/graph/types.ts'
 
 /** What one model says: its five best classes, and the best one's score. */
 export interface Said {

@@ -1,5 +1,5 @@
 /** Counts of right answers and of equal ones, as numbers and as text. */
-import { labelOf } from '../../src/labels.ts'
+import { labelOf } from '../../src/answers/labels.ts'
 import type { Compared } from './sides.ts'
 import type { Labelled } from './truth.ts'
 

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs'
 import { basename, relative, sep } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { ThimbleError } from '../../src/errors.ts'
+import { ThimbleError } from '../../src/base/errors.ts'
 
 /** A photo and the index of its class. */
 export interface Labelled {

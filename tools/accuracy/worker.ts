@@ -1,7 +1,7 @@
 /** The script of one thread: opens both models, then answers for photo after photo. */
 import { parentPort, workerData } from 'node:worker_threads'
 import type { Args } from '../../src/cli/command.ts'
-import type { Graph } from '../../src/graph.ts'
+import type { Graph } from '../../src/graph/graph.ts'
 import { type Compared, openSides } from './sides.ts'
 
 /** What a thread is started with, asked and answers. */

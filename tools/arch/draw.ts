@@ -1,6 +1,6 @@
 /**
  * docs/architecture.svg: the rooms of src/ by floor, and who imports whom, read from the code. A line's width says how
- * many imports there are; `ground` and `graph` are imported by nearly every room, their lines are left out.
+ * many imports there are; `base` and `graph` are imported by nearly every room, their lines are left out.
  *
  * Usage: npm run arch
  */
@@ -14,7 +14,7 @@ const BOX = { width: 216, height: 52 }
 const PAGE = { width: 1080, floor: 92, margin: 20 }
 
 /** Rooms below everything. */
-const FOUNDATION = new Set(['ground', 'graph'])
+const FOUNDATION = new Set(['base', 'graph'])
 
 const LINES = ['#2563eb', '#c2410c', '#15803d', '#7c3aed', '#b91c1c', '#0f766e', '#a16207', '#be185d']
 
@@ -86,7 +86,7 @@ export function architecture(src: string): string {
   const boxes = [...rooms.values()].map((p) => box(p, files.filter((name) => name === p.room.name).length))
   const height = FLOORS.length * PAGE.floor + PAGE.margin
   const note =
-    'Lines: imports, downwards only; those of graph and ground, which all rooms know, are left out. Numbers: files.'
+    'Lines: imports, downwards only; those of base and graph, which all rooms know, are left out. Numbers: files.'
   return (
     `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${PAGE.width} ${height}" font-family="system-ui, sans-serif" text-anchor="middle">\n` +
     `<rect width="${PAGE.width}" height="${height}" fill="#f8fafc"/>\n` +

@@ -6,7 +6,7 @@ export interface Room {
   name: string
   /** One line, for the picture. */
   does: string
-  /** Folders (with a slash at the end) and files of src/. */
+  /** Folders of src/, with a slash at the end, and files. */
   holds: readonly string[]
 }
 
@@ -15,61 +15,23 @@ export interface Room {
  * floor do not know of each other.
  */
 export const FLOORS: readonly (readonly Room[])[] = [
+  [{ name: 'base', does: 'errors, bytes, checksums, wasm modules', holds: ['base/', 'generated/'] }],
+  [{ name: 'graph', does: 'the model as data, and the words for it', holds: ['graph/'] }],
   [
-    {
-      name: 'ground',
-      does: 'errors, bytes, checksums, wasm modules',
-      holds: [
-        'errors.ts',
-        'host.ts',
-        'dispose.ts',
-        'words.ts',
-        'base64.ts',
-        'literal.ts',
-        'markup.ts',
-        'scan.ts',
-        'round.ts',
-        'memory.ts',
-        'stages.ts',
-        'compressed.ts',
-        'inflate.ts',
-        'generated/',
-      ],
-    },
+    { name: 'arithmetic', does: "the reference's numbers, to the bit", holds: ['arithmetic/'] },
+    { name: 'kernels', does: 'which kernels this engine runs', holds: ['kernels/'] },
+    { name: 'options', does: 'what callers hand in, checked', holds: ['options/'] },
   ],
   [
-    {
-      name: 'graph',
-      does: 'the model as data, its arithmetic, its words',
-      holds: [
-        'graph.ts',
-        'elements.ts',
-        'types.ts',
-        'numerics.ts',
-        'libm.ts',
-        'xnnpack.ts',
-        'window.ts',
-        'detection-op.ts',
-        'float-model.ts',
-        'packers.ts',
-        'kernels.ts',
-        'core-kernels.ts',
-        'options.ts',
-        'load-options.ts',
-        'labels.ts',
-        'label-file.ts',
-        'vectors.ts',
-        'task.ts',
-        'source.ts',
-      ],
-    },
+    { name: 'answers', does: 'what outputs mean: labels, vectors', holds: ['answers/'] },
+    { name: 'image', does: 'photo to input tensor', holds: ['image/'] },
   ],
-  [{ name: 'image', does: 'photo to input tensor', holds: ['image/'] }],
   [{ name: 'formats', does: 'files to graphs and back', holds: ['formats/'] }],
   [
     { name: 'fold', does: 'shapes and constants settled', holds: ['fold/'] },
     { name: 'float', does: 'a graph in real numbers', holds: ['float/'] },
-    { name: 'vision', does: 'boxes, poses, masks, faces', holds: ['classifier.ts', 'vision/'] },
+    { name: 'classify', does: 'classes of a photo', holds: ['classify/'] },
+    { name: 'vision', does: 'boxes, poses, masks, faces', holds: ['vision/'] },
   ],
   [
     { name: 'lower', does: 'ops to kernel steps', holds: ['lower/'] },
@@ -78,24 +40,7 @@ export const FLOORS: readonly (readonly Room[])[] = [
     { name: 'draw', does: 'findings on the photo', holds: ['draw/'] },
   ],
   [{ name: 'plan', does: 'bands, addresses, the program', holds: ['plan/'] }],
-  [
-    {
-      name: 'engine',
-      does: 'a program in a runtime',
-      holds: [
-        'runtime.ts',
-        'engine.ts',
-        'threads/',
-        'choice.ts',
-        'load.ts',
-        'load-graph.ts',
-        'load-node.ts',
-        'inspect.ts',
-        'packed-module.ts',
-        'fast/',
-      ],
-    },
-  ],
+  [{ name: 'engine', does: 'a program in a runtime', holds: ['engine/', 'threads/', 'fast/'] }],
   [
     { name: 'quantize', does: 'float to int8', holds: ['quantize/'] },
     { name: 'pack', does: 'one self-contained module', holds: ['pack/'] },

@@ -1,5 +1,5 @@
 /** A network's layers with weights, each as a model of its own. */
-import { elements, type Graph, type Op, type Tensor } from '../../src/graph.ts'
+import { elements, type Graph, type Op, type Tensor } from '../../src/graph/graph.ts'
 
 export interface Layer {
   name: string

@@ -9,16 +9,16 @@
  * products that a kernel really makes.
  */
 import { buildArch, type ArchSpec } from '../../src/arch/index.ts'
-import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../../src/engine.ts'
+import { Engine, instantiateProgram, sharedMemory, tensorInfo } from '../../src/engine/engine.ts'
 import { withFlags } from '../../src/fast/runtime.ts'
-import { elements, type Graph, type Op } from '../../src/graph.ts'
-import { engineFeatures, KERNELS } from '../../src/kernels.ts'
-import { choose } from '../../src/choice.ts'
+import { elements, type Graph, type Op } from '../../src/graph/graph.ts'
+import { engineFeatures, KERNELS } from '../../src/kernels/kernels.ts'
+import { choose } from '../../src/engine/choice.ts'
 import type { Convolution } from '../../src/lower/context.ts'
-import { fastRuntime } from '../../src/load-node.ts'
+import { fastRuntime } from '../../src/engine/load-node.ts'
 import { compileModel } from '../../src/plan/compile.ts'
-import { PLAIN, runtimeModule } from '../../src/runtime.ts'
-import type { Kernels, TypedArray, Variant } from '../../src/types.ts'
+import { PLAIN, runtimeModule } from '../../src/engine/runtime.ts'
+import type { Kernels, TypedArray, Variant } from '../../src/graph/types.ts'
 import { table } from '../../src/cli/text.ts'
 import { peak } from './peak.ts'
 

@@ -5,7 +5,7 @@ import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import type { Kernels } from '../../src/types.ts'
+import type { Kernels } from '../../src/graph/types.ts'
 
 type Family = 'dot' | 'wide' | 'products' | 'relaxed'
 /** The loops of each family, and the multiply-adds of a turn. */

@@ -4,14 +4,14 @@ import { basename, join, resolve } from 'node:path'
 import { imagesIn } from '../../src/cli/files.ts'
 import { settle } from '../../src/fold/index.ts'
 import { readModel } from '../../src/formats/index.ts'
-import { crc32 } from '../../src/scan.ts'
-import type { Graph } from '../../src/graph.ts'
+import { crc32 } from '../../src/base/scan.ts'
+import type { Graph } from '../../src/graph/graph.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { defaultPreprocess } from '../../src/image/defaults.ts'
 import { cutHead } from '../../src/learn/cut.ts'
 import { int8Features } from '../../src/learn/join.ts'
 import { Viewer, VIEWS } from '../../src/learn/views.ts'
-import { loadGraph } from '../../src/load-graph.ts'
+import { loadGraph } from '../../src/engine/load-graph.ts'
 
 export interface Embedded {
   name: string

@@ -3,7 +3,7 @@ import { gemm } from '../../src/float/wasm.ts'
 import { featuresOnly, headOnUnit, int8Features, joinHead } from '../../src/learn/join.ts'
 import { teach } from '../../src/learn/teach.ts'
 import { VIEWS } from '../../src/learn/views.ts'
-import { loadGraph } from '../../src/load-graph.ts'
+import { loadGraph } from '../../src/engine/load-graph.ts'
 import type { Embedded } from './embed.ts'
 
 /** Photos by number, and the classes (numbers of the set) that are taught. */

@@ -4,7 +4,7 @@
  */
 import { sampleInput } from '../../src/cli/bench.ts'
 import { openModel } from '../../src/cli/shipped.ts'
-import { loadFile } from '../../src/load-graph.ts'
+import { loadFile } from '../../src/engine/load-graph.ts'
 
 const file = openModel(process.argv[2]!)
 const model = await loadFile(file.bytes, { threads: 1 }, file.name)

@@ -8,7 +8,7 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, wri
 import { basename, dirname, extname, join, posix } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { Marked, type Tokens } from 'marked'
-import { escapeMarkup } from '../../src/markup.ts'
+import { escapeMarkup } from '../../src/base/markup.ts'
 import { serve } from '../web.ts'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))

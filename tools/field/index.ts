@@ -14,14 +14,14 @@ import { basename, join } from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { arrayType } from '../../src/engine.ts'
+import { arrayType } from '../../src/engine/engine.ts'
 import { writePacked } from '../../src/formats/packed-write.ts'
 import { readTflite } from '../../src/formats/tflite.ts'
-import type { Graph } from '../../src/graph.ts'
+import type { Graph } from '../../src/graph/graph.ts'
 import { loadModel } from '../../src/node.ts'
 import { packGraph } from '../../src/pack/pack.ts'
 import { withPrograms } from '../../src/plan/record.ts'
-import type { Model, TypedArray } from '../../src/types.ts'
+import type { Model, TypedArray } from '../../src/graph/types.ts'
 
 interface Answer {
   file: string

@@ -1,5 +1,5 @@
 /** Runs a target on one input and says what is wrong with how it ended: the invariant of all readers. */
-import { ThimbleError } from '../../src/errors.ts'
+import { ThimbleError } from '../../src/base/errors.ts'
 import { processorMs } from '../../test/util.ts'
 import { BOUNDS, type FuzzTarget } from './target.ts'
 

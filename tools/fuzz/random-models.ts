@@ -2,7 +2,7 @@
  * Sound models by chance, so that changes to them reach what lies behind the readers: graphs of 8 and 16 bits of many
  * ops, and ONNX files. What they compute does not matter.
  */
-import type { DType, Graph, OpAttributes, OpType } from '../../src/graph.ts'
+import type { DType, Graph, OpAttributes, OpType } from '../../src/graph/graph.ts'
 import type { Dice } from '../../test/mutate.ts'
 import { GraphBuilder } from '../../test/small-models.ts'
 import { joined, varintBytes } from './mutators.ts'

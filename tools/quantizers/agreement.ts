@@ -11,7 +11,7 @@
 import { basename } from 'node:path'
 import { parseArgs } from 'node:util'
 import { readFloatModel } from '../../src/convert/index.ts'
-import type { Graph } from '../../src/graph.ts'
+import type { Graph } from '../../src/graph/graph.ts'
 import { random, variations } from '../../src/quantize/augment.ts'
 import { evaluate, type Evaluation } from '../../src/quantize/evaluate.ts'
 import { photoInput, pixelRange } from '../../src/quantize/inputs.ts'

@@ -2,7 +2,7 @@
 import { convShape } from '../../src/float/execute.ts'
 import { axesOf } from '../../src/float/kernels.ts'
 import { realValues } from '../../src/float/values.ts'
-import type { Graph, Op, OpOf } from '../../src/graph.ts'
+import type { Graph, Op, OpOf } from '../../src/graph/graph.ts'
 
 export interface OnnxNet {
   json: object

@@ -3,7 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { imagesIn } from '../../src/cli/files.ts'
 import { decodeImage } from '../../src/image/decode.ts'
-import type { PixelImage } from '../../src/types.ts'
+import type { PixelImage } from '../../src/graph/types.ts'
 
 export interface Labelled {
   name: string

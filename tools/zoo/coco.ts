@@ -5,7 +5,7 @@
 import { foldGraph } from '../../src/convert/fold.ts'
 import { tfGraph } from '../../src/convert/tfjs/graph-model.ts'
 import { decodeWeights, type TfjsWeight } from '../../src/convert/tfjs/weights.ts'
-import type { Graph, Metadata } from '../../src/graph.ts'
+import type { Graph, Metadata } from '../../src/graph/graph.ts'
 import { random, type Variation, variations } from '../../src/quantize/augment.ts'
 import { demoPhotos } from './faces.ts'
 import { npmFiles } from './fetch.ts'

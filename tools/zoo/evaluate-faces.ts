@@ -11,7 +11,7 @@ import { createFaceFinder, type Face, type FaceModels } from '../../src/vision/f
 import { asModel } from '../../src/float/as-model.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { loadModel } from '../../src/node.ts'
-import type { Model, PixelImage } from '../../src/types.ts'
+import type { Model, PixelImage } from '../../src/graph/types.ts'
 import { demoPhotos, floatFaceModels, faceGraph } from './faces.ts'
 import { projectRoot } from './fetch.ts'
 

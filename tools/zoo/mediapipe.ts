@@ -3,12 +3,12 @@
  * `mediapipe`, the light pose network in npm `@mediapipe/pose`.
  */
 import { foldGraph, readFloatModel } from '../../src/convert/index.ts'
-import type { Graph, Metadata, Op, Preprocess, Tensor } from '../../src/graph.ts'
+import type { Graph, Metadata, Op, Preprocess, Tensor } from '../../src/graph/graph.ts'
 import type { Accuracy } from '../../src/cli/shipped.ts'
 import { decodeImage } from '../../src/image/decode.ts'
 import { prune } from '../../src/learn/cut.ts'
 import { augment, random, type Variation, variations } from '../../src/quantize/augment.ts'
-import type { PixelImage } from '../../src/types.ts'
+import type { PixelImage } from '../../src/graph/types.ts'
 import { regionView, sample } from '../../src/vision/frame.ts'
 import { cropBox, cropImage } from '../../src/vision/crop.ts'
 import { type Crop, cropAfter, type Found } from '../../src/vision/found.ts'

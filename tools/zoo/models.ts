@@ -2,7 +2,7 @@
 import { readFloatModel } from '../../src/convert/index.ts'
 import { readStateDict } from '../../src/convert/pytorch.ts'
 import { graphFromStateDict } from '../../src/convert/torch-models.ts'
-import type { Graph, Metadata } from '../../src/graph.ts'
+import type { Graph, Metadata } from '../../src/graph/graph.ts'
 import type { Variation } from '../../src/quantize/augment.ts'
 import { COCO_LICENSE, COCO_SOURCE, cocoGraph, cocoPhotos } from './coco.ts'
 import type { Accuracy } from '../../src/cli/shipped.ts'

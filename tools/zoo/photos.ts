@@ -4,7 +4,7 @@
  */
 import jpeg from 'jpeg-js'
 import { decodeImage } from '../../src/image/decode.ts'
-import type { PixelImage } from '../../src/types.ts'
+import type { PixelImage } from '../../src/graph/types.ts'
 import { wheelFiles, type Wheel } from './fetch.ts'
 
 const WHEEL: Wheel = {

@@ -2,7 +2,7 @@
  * Ranges of results that are known better than a few calibration photos show: ages beyond theirs, scores of either
  * sign.
  */
-import type { Graph, Tensor } from '../../src/graph.ts'
+import type { Graph, Tensor } from '../../src/graph/graph.ts'
 import { affine } from '../../src/quantize/scheme.ts'
 
 /** Ops whose result lies on the grid of what they are given. */

@@ -2,8 +2,8 @@
  * Batch norm and its relatives: recognised as per-channel affine maps, merged, and folded into a convolution before or
  * after.
  */
-import { elements } from '../../graph.ts'
-import { windowAlong, type AxisWindow } from '../../window.ts'
+import { elements } from '../../graph/graph.ts'
+import { windowAlong, type AxisWindow } from '../../graph/window.ts'
 import { asLinear, channelVector, keepsShape, slots, type Affine, type Linear, type Work, type WorkOp } from './work.ts'
 
 /** MUL, DIV, ADD or SUB of an activation with a per-channel constant, as an affine map. */

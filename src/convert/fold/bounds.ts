@@ -2,7 +2,7 @@
  * Ops that the float executor and the quantizer have no kernel for, in terms of those that they have: bounds, PReLU,
  * dilation spelled with batches.
  */
-import { windowAlong } from '../../window.ts'
+import { windowAlong } from '../../graph/window.ts'
 import { isFloat, type Affine, type Work, type WorkOp } from './work.ts'
 
 const isOneOf = (op: WorkOp | undefined, ...types: WorkOp['type'][]): op is WorkOp =>

@@ -2,8 +2,8 @@
  * Local rewrites: constants to float32, activations into the op before them, padding into convolutions, hard-swish from
  * its parts.
  */
-import { type Activation, type Op, type OpOf } from '../../graph.ts'
-import { windowAlong, type Axis, type AxisWindow } from '../../window.ts'
+import { type Activation, type Op, type OpOf } from '../../graph/graph.ts'
+import { windowAlong, type Axis, type AxisWindow } from '../../graph/window.ts'
 import { floatsOf } from '../values.ts'
 import { isFloat, keepsShape, type Affine, type Work, type WorkOp } from './work.ts'
 

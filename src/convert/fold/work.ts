@@ -2,7 +2,7 @@
  * The working copy of a graph that the folding passes edit: ops plus a pseudo-op for a per-channel affine map
  * (batch norm and its relatives), who produces and who reads each tensor, and float constants by value.
  */
-import { type Activation, type Graph, type Op, type OpOf, type Tensor } from '../../graph.ts'
+import { type Activation, type Graph, type Op, type OpOf, type Tensor } from '../../graph/graph.ts'
 
 /** y[..., c] = activation(x[..., c] * scale[c] + offset[c]). Never leaves the passes. */
 export interface Affine {

@@ -2,7 +2,7 @@
  * A bounds-checked cursor over an HDF5 file, and the error that everything in this folder throws.
  * Source: HDF5 File Format Specification, version 3.0.
  */
-import { ThimbleError } from '../../errors.ts'
+import { ThimbleError } from '../../base/errors.ts'
 
 /** Throws `format/hdf5`. */
 export function bad(what: string, got?: string): never {

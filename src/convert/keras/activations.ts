@@ -1,5 +1,5 @@
 /** Activation functions of Keras, by name, in the graph's ops. */
-import type { OpType } from '../../graph.ts'
+import type { OpType } from '../../graph/graph.ts'
 import type { Nonlinearity } from '../net.ts'
 import { isObject, type Json } from './config.ts'
 import { fail, malformed, number, type Context, type Layer } from './layer.ts'

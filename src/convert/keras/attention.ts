@@ -1,5 +1,5 @@
 /** Keras' attention layers. Masks are not read: none is what inference on whole inputs has. */
-import { elements } from '../../graph.ts'
+import { elements } from '../../graph/graph.ts'
 import type { Values } from '../builder.ts'
 import { transpose } from '../values.ts'
 import { fail, integer, malformed, number, type Call, type Context, type Layer, type Run } from './layer.ts'

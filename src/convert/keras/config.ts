@@ -1,6 +1,6 @@
 /** Model configurations of Keras 2, Keras 3 and TensorFlow.js layers: which layer is called on what. */
-import { ThimbleError } from '../../errors.ts'
-import { elements } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { elements } from '../../graph/graph.ts'
 import type { Values } from '../builder.ts'
 
 export type Json = null | boolean | number | string | Json[] | { [key: string]: Json }

@@ -3,8 +3,8 @@
  * Source: Keras' legacy H5 format (model_config, layer_names, weight_names) and saving_lib (config.json,
  * model.weights.h5).
  */
-import { ThimbleError } from '../../errors.ts'
-import type { Graph } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import type { Graph } from '../../graph/graph.ts'
 import { Hdf5Dataset, openHdf5, type Hdf5Attribute, type Hdf5Group } from '../hdf5/file.ts'
 import { bad } from '../hdf5/reader.ts'
 import { readZip } from '../zip.ts'

@@ -1,6 +1,6 @@
 /** What the functions of Keras layers get, and how they read a layer's configuration. */
-import { ThimbleError } from '../../errors.ts'
-import type { Padding } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import type { Padding } from '../../graph/graph.ts'
 import type { Net } from '../net.ts'
 import type { Values } from '../builder.ts'
 import type { CallArguments, Json, JsonObject, LayerConfig } from './config.ts'

@@ -1,7 +1,7 @@
 /** One function per Keras layer class: its inference behaviour in the graph's ops. */
 import { activate } from './activations.ts'
-import { ThimbleError } from '../../errors.ts'
-import { elements } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { elements } from '../../graph/graph.ts'
 import type { Values } from '../builder.ts'
 import type { Pads } from '../net.ts'
 import type { CallArguments, Json, JsonObject } from './config.ts'

@@ -2,9 +2,9 @@
  * Keras-family models (Sequential, Functional, nested) to a float graph. The weights come from `.h5`, `.keras` or
  * TensorFlow.js.
  */
-import { ThimbleError } from '../../errors.ts'
+import { ThimbleError } from '../../base/errors.ts'
 import { Refusals } from '../refusals.ts'
-import type { Graph } from '../../graph.ts'
+import type { Graph } from '../../graph/graph.ts'
 import { Net } from '../net.ts'
 import {
   callsOf,

@@ -1,5 +1,5 @@
 /** Keras' normalizations, and products of whole tensors. */
-import { elements } from '../../graph.ts'
+import { elements } from '../../graph/graph.ts'
 import { fail, malformed, number, type Context, type Layer, type Run } from './layer.ts'
 import { axes, emit, operands, option } from './operations.ts'
 

@@ -3,7 +3,7 @@
  * their own; TensorFlow's functions in Keras 2 graphs go by the same names.
  */
 import { activate } from './activations.ts'
-import { elements, type DType, type OpType } from '../../graph.ts'
+import { elements, type DType, type OpType } from '../../graph/graph.ts'
 import type { Values } from '../builder.ts'
 import { broadcast } from '../net.ts'
 import { isObject, type Json, type JsonObject } from './config.ts'

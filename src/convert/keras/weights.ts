@@ -1,6 +1,6 @@
 /** Named weights of a Keras-family file, found by layer path however the file scopes its names. */
-import { ThimbleError } from '../../errors.ts'
-import { elements } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { elements } from '../../graph/graph.ts'
 import type { Values } from '../builder.ts'
 
 export interface NamedWeight {

@@ -1,5 +1,5 @@
 /** Blocks of pixels to channels and back: TFLite's ops are ONNX's, on channels that lie last. */
-import type { OpOf } from '../../graph.ts'
+import type { OpOf } from '../../graph/graph.ts'
 import { attribute, fail, malformed, type Handler } from './reader.ts'
 import { NCHW } from './values.ts'
 

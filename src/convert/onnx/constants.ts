@@ -2,7 +2,7 @@
  * Nodes whose inputs are all known are worked out while reading: shape arithmetic of exporters, and weights behind a
  * transpose.
  */
-import { elements } from '../../graph.ts'
+import { elements } from '../../graph/graph.ts'
 import type { OnnxNode, OnnxTensor } from './model.ts'
 import { malformed } from './reader.ts'
 

@@ -1,5 +1,5 @@
 /** Activations, arithmetic and batch norm of ONNX: ops that do not care about the layout. */
-import { type OpOf } from '../../graph.ts'
+import { type OpOf } from '../../graph/graph.ts'
 import type { Nonlinearity } from '../net.ts'
 import { attribute, constant, constantInput, fail, malformed, numbersOf, type Handler, type Reader } from './reader.ts'
 import type { OnnxNode } from './model.ts'

@@ -1,7 +1,7 @@
 /**
  * ONNX Gather with constant indices: a slice, a new view of a flat tensor (as_strided of dynamo's exports), or GATHER.
  */
-import { elements, type OpOf } from '../../graph.ts'
+import { elements, type OpOf } from '../../graph/graph.ts'
 import { attribute, constantInput, malformed, type Handler } from './reader.ts'
 import type { Value } from './values.ts'
 

@@ -1,6 +1,6 @@
 /** Float constants of a QDQ model back onto the grids that they came from, or onto new ones. */
-import { elements, type Op, type Tensor } from '../../graph.ts'
-import { littleEndian } from '../../words.ts'
+import { elements, type Op, type Tensor } from '../../graph/graph.ts'
+import { littleEndian } from '../../base/words.ts'
 import { floatsOf } from '../values.ts'
 import type { Grid } from './values.ts'
 

@@ -2,10 +2,10 @@
  * ONNX models to the graph: constants are folded, layouts tracked, each node handed to its reader; QDQ models keep
  * their grids.
  */
-import { ThimbleError } from '../../errors.ts'
+import { ThimbleError } from '../../base/errors.ts'
 import { Refusals } from '../refusals.ts'
-import type { Graph, OpOf } from '../../graph.ts'
-import { roundEven } from '../../round.ts'
+import type { Graph, OpOf } from '../../graph/graph.ts'
+import { roundEven } from '../../base/round.ts'
 import type { Sidecar } from '../sidecar.ts'
 import { foldNode } from './constants.ts'
 import * as elementwise from './elementwise.ts'
@@ -350,7 +350,12 @@ class Import implements Reader {
     nodes.forEach((n, i) => {
       const named = n.name ? n : { ...n, name: n.outputs[0] || `node${i}` }
       const readable = !isUnknown(n) && !n.inputs.some((name) => missing.has(name))
-      const read = readable && refusals.attempt(() => (this.node(named), true))
+      const read =
+        readable &&
+        refusals.attempt(() => {
+          this.node(named)
+          return true
+        })
       if (!read) for (const name of n.outputs) missing.add(name)
     })
     refusals.finish()

@@ -1,6 +1,6 @@
 /** ONNX ModelProto to plain objects. Source: onnx/onnx.proto3 (field numbers). */
-import { ThimbleError } from '../../errors.ts'
-import { dtypeBytes, elements, type DType } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { dtypeBytes, elements, type DType } from '../../graph/graph.ts'
 import { needSidecar, type Sidecar } from '../sidecar.ts'
 import { decodeNumbers } from '../values.ts'
 import { fields, float, floats, int, ints, text } from './protobuf.ts'

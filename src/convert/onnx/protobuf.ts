@@ -2,7 +2,7 @@
  * A bounds-checked cursor over protobuf wire format: fields as they come, no schema, no recursion of its own.
  * Source: Protocol Buffers encoding specification (wire types 0, 1, 2, 5).
  */
-import { ThimbleError } from '../../errors.ts'
+import { ThimbleError } from '../../base/errors.ts'
 
 const bad = (what: string, at: number): never => {
   throw new ThimbleError('format/protobuf', `${what} at byte ${at}`, { hint: 'file is truncated or no protobuf' })

@@ -3,8 +3,8 @@
  * that the file states. Activations are int8 (uint8 grids shift by 128); only when a filter has a zero point of its own
  * do they stay uint8, TFLite's older scheme.
  */
-import { ThimbleError } from '../../errors.ts'
-import { type Graph, type Op, type Quantization, type Tensor } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { type Graph, type Op, type Quantization, type Tensor } from '../../graph/graph.ts'
 import { foldGraph } from '../fold.ts'
 import { floatsOf } from '../values.ts'
 import { quantizeConstant, quantizeFilter } from './grids.ts'

@@ -1,5 +1,5 @@
 /** The state of reading one ONNX graph, and what the op handlers share. */
-import { ThimbleError } from '../../errors.ts'
+import { ThimbleError } from '../../base/errors.ts'
 import type { OnnxNode, OnnxTensor } from './model.ts'
 import { type LayoutNet, type Constant, type Value } from './values.ts'
 

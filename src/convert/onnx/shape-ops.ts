@@ -1,5 +1,5 @@
 /** Data movement and reductions of ONNX, carried out on stored axes. */
-import { elements, type OpOf } from '../../graph.ts'
+import { elements, type OpOf } from '../../graph/graph.ts'
 import { resolveShape } from './constants.ts'
 import { commonLayout } from './elementwise.ts'
 import { attribute, constant, fail, malformed, numbersOf, type Handler, type Reader } from './reader.ts'

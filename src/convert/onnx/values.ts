@@ -3,8 +3,8 @@
  * Images are stored NHWC; an NCHW value is that tensor with permutation [0, 3, 1, 2]. A Transpose node only changes the
  * permutation, so layouts cost nothing until an op insists on one.
  */
-import { ThimbleError } from '../../errors.ts'
-import { elements } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { elements } from '../../graph/graph.ts'
 import { Net } from '../net.ts'
 import { transpose } from '../values.ts'
 import type { OnnxTensor } from './model.ts'

@@ -1,5 +1,5 @@
 /** Convolutions, pooling and fully connected layers of ONNX. */
-import { elements, type OpOf } from '../../graph.ts'
+import { elements, type OpOf } from '../../graph/graph.ts'
 import { Net, type Pads, type Window } from '../net.ts'
 import { transpose } from '../values.ts'
 import { attribute, constantInput, fail, malformed, type Handler, type Reader } from './reader.ts'

@@ -2,9 +2,9 @@
  * TensorFlow GraphDefs as TensorFlow.js stores them (JSON nodes, weights apart) to a float graph. Inference ops of
  * image networks, NHWC.
  */
-import { ThimbleError } from '../../errors.ts'
+import { ThimbleError } from '../../base/errors.ts'
 import { Refusals } from '../refusals.ts'
-import { elements, type Graph, type OpOf, type Padding } from '../../graph.ts'
+import { elements, type Graph, type OpOf, type Padding } from '../../graph/graph.ts'
 import { isObject, type Json, type JsonObject } from '../keras/config.ts'
 import type { KerasOptions } from '../keras/model.ts'
 import { Net, type Nonlinearity } from '../net.ts'

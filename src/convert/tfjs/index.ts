@@ -3,8 +3,8 @@
  * it.
  * Source: tfjs-converter and tfjs-layers (format of model.json), Teachable Machine image export.
  */
-import { ThimbleError } from '../../errors.ts'
-import type { Graph, Metadata } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import type { Graph, Metadata } from '../../graph/graph.ts'
 import { faceApiGraph, faceNetworkOf } from '../face-api.ts'
 import { isObject, type Json, type JsonObject } from '../keras/config.ts'
 import { kerasGraph, type KerasOptions } from '../keras/model.ts'

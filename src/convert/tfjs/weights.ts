@@ -2,8 +2,8 @@
  * TensorFlow.js weights: `weightsManifest` plus shards, including uint8, uint16 and float16 quantized ones.
  * Source: tfjs-core io/io_utils.ts (decodeWeights): value = q * scale + min.
  */
-import { ThimbleError } from '../../errors.ts'
-import { dtypeBytes, elements, type DType } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { dtypeBytes, elements, type DType } from '../../graph/graph.ts'
 import { isObject, type Json } from '../keras/config.ts'
 import { needSidecar, type Sidecar } from '../sidecar.ts'
 import { decodeNumbers } from '../values.ts'

@@ -1,8 +1,8 @@
 /**
  * What the rules of 16-bit activations share: their quantization, bounds, multipliers of 15 bits, channels' constants.
  */
-import { elements, tensorBytes, type Tensor } from '../../graph.ts'
-import { quantizeMultiplier, type QuantParams } from '../../numerics.ts'
+import { elements, tensorBytes, type Tensor } from '../../graph/graph.ts'
+import { quantizeMultiplier, type QuantParams } from '../../arithmetic/numerics.ts'
 import { type Context, Unsupported } from '../context.ts'
 import type { Buffer } from '../program.ts'
 

@@ -1,9 +1,9 @@
 /** int16 activations by int8 weights: CONV_2D, DEPTHWISE_CONV_2D, TRANSPOSE_CONV, FULLY_CONNECTED. */
 import { OP_CONV16, RESCALE16_NARROW, RESCALE16_REAL, RESCALE16_WIDE } from '../../generated/layout.ts'
-import { elements, type Activation, type OpOf, type Tensor } from '../../graph.ts'
-import { activationBoundsBuiltin, quantizeMultiplier } from '../../numerics.ts'
+import { elements, type Activation, type OpOf, type Tensor } from '../../graph/graph.ts'
+import { activationBoundsBuiltin, quantizeMultiplier } from '../../arithmetic/numerics.ts'
 import { type Context, Unsupported } from '../context.ts'
-import { align, littleEndian } from '../../words.ts'
+import { align, littleEndian } from '../../base/words.ts'
 import { present, type Buffer, type Value } from '../program.ts'
 import {
   checkTransposed,

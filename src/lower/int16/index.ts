@@ -2,7 +2,7 @@
  * Ops on 16-bit activations: LiteRT's reference kernels, XNNPACK takes none of them. What moves data or takes stored
  * values goes by the rules of other types; what is in neither list, LiteRT refuses as well.
  */
-import type { OpType } from '../../graph.ts'
+import type { OpType } from '../../graph/graph.ts'
 import { type Context, Unsupported } from '../context.ts'
 import { lowerConv16, lowerDepthwise16, lowerFullyConnected16, lowerTransposeConv16 } from './conv.ts'
 import { lowerBatchMatmul16 } from './matmul.ts'

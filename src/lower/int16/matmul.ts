@@ -1,7 +1,7 @@
 /** Products of int16 matrices: BATCH_MATMUL, FULLY_CONNECTED with a filter of 16 bits. */
 import { OP_MATMUL16 } from '../../generated/layout.ts'
-import { dtypeBytes, elements, type OpOf, type Tensor } from '../../graph.ts'
-import { activationBoundsBuiltin, f32 } from '../../numerics.ts'
+import { dtypeBytes, elements, type OpOf, type Tensor } from '../../graph/graph.ts'
+import { activationBoundsBuiltin, f32 } from '../../arithmetic/numerics.ts'
 import { type Context, Unsupported } from '../context.ts'
 import { batchesOf, type Batch } from '../matmul.ts'
 import { present, rowwise, type Buffer, type Value } from '../program.ts'

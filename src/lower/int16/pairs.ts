@@ -11,8 +11,8 @@ import {
   PAIRS16_MINIMUM,
   PAIRS16_MUL,
 } from '../../generated/layout.ts'
-import { elements, type Activation, type OpOf } from '../../graph.ts'
-import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../../numerics.ts'
+import { elements, type Activation, type OpOf } from '../../graph/graph.ts'
+import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../../arithmetic/numerics.ts'
 import { broadcast, merge, offsets, type Dim } from '../broadcast.ts'
 import { type Context, Unsupported } from '../context.ts'
 import { rowwise } from '../program.ts'

@@ -10,13 +10,13 @@ import {
   REDUCE16_PRODUCT,
   REDUCE16_SUM,
 } from '../../generated/layout.ts'
-import { elements, type OpOf, type OpType } from '../../graph.ts'
-import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../../numerics.ts'
+import { elements, type OpOf, type OpType } from '../../graph/graph.ts'
+import { activationBoundsBuiltin, f32, quantizeMultiplier } from '../../arithmetic/numerics.ts'
 import { type Context, Unsupported } from '../context.ts'
 import { rowwise, type Buffer } from '../program.ts'
 import { loopFields, reduceLoops } from '../reduce.ts'
 import { nearestTable, type PixelCentres, type ResizedAxis } from '../resize.ts'
-import { windowAlong } from '../../window.ts'
+import { windowAlong } from '../../graph/window.ts'
 import { checkWindow } from '../window.ts'
 import { params16, scale16, wideMultiplier } from './common.ts'
 

@@ -17,9 +17,9 @@ import {
   UNARY16_TANH_FIXED,
   UNARY16_TO_FLOAT,
 } from '../../generated/layout.ts'
-import { elements, type DType, type OpOf } from '../../graph.ts'
-import { activationBoundsBuiltin, exp, expf, f32, quantizeMultiplier, rha } from '../../numerics.ts'
-import { logf } from '../../libm.ts'
+import { elements, type DType, type OpOf } from '../../graph/graph.ts'
+import { activationBoundsBuiltin, exp, expf, f32, quantizeMultiplier, rha } from '../../arithmetic/numerics.ts'
+import { logf } from '../../arithmetic/libm.ts'
 import { type Context, Unsupported } from '../context.ts'
 import { present, rowwise, type Buffer } from '../program.ts'
 import { softmaxTable } from '../reduce.ts'

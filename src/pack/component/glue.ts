@@ -7,7 +7,7 @@
  * output tensors.
  */
 import { STATUS_BAD_INDEX, STATUS_INEXACT } from '../../generated/layout.ts'
-import { elements } from '../../graph.ts'
+import { elements } from '../../graph/graph.ts'
 import { Blob } from '../blob.ts'
 import { Writer } from '../bytes.ts'
 import type { SizedTensor } from '../meta.ts'

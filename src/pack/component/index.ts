@@ -1,5 +1,5 @@
 /** A packed model as a component: its module, the glue, and the interface. */
-import { ThimbleError } from '../../errors.ts'
+import { ThimbleError } from '../../base/errors.ts'
 import { ComponentWriter, type Item, SORT } from './encode.ts'
 import { glueModule, type GlueOptions, MOST_INPUTS } from './glue.ts'
 import type { PictureTask } from '../wasi.ts'

@@ -1,6 +1,6 @@
 /** The interface `thimble:vision/model` of one model: its own tensors' types, and what its head finds in pictures. */
-import { ThimbleError } from '../../errors.ts'
-import { type DType, elements } from '../../graph.ts'
+import { ThimbleError } from '../../base/errors.ts'
+import { type DType, elements } from '../../graph/graph.ts'
 import type { SizedTensor } from '../meta.ts'
 import type { PictureTask } from '../wasi.ts'
 import { type Definition, type FunctionType, type Interface, list, named, option, result, type WitType } from './wit.ts'

@@ -3,8 +3,8 @@
  * are cell centres alone; boxes and points are pixels of the input relative to them.
  * Source: MediaPipe, ssd_anchors_calculator.cc (fixed_anchor_size) and tensors_to_detections_calculator.cc.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

@@ -2,7 +2,7 @@
  * CenterFace: a heat map of face centres, logarithms of heights and widths, offsets within the cells, and five points
  * as shares of the box; y before x in all of them. Source: CenterFace, centerface.py decode.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

@@ -2,7 +2,7 @@
  * CenterNet: a heat map of centres for each class, sizes, and offsets within a cell. A centre is a cell that no
  * neighbour exceeds. Source: CenterNet (arXiv 1904.07850), models/decode.py ctdet_decode.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { isPeak, sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

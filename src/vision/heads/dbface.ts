@@ -2,7 +2,7 @@
  * DBFace: a heat map of face centres, distances from there to the four sides, and five points. Source: DBFace, main.py
  * detect and common.py exp.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate } from '../boxes.ts'
 import { isPeak, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

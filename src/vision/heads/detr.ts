@@ -5,8 +5,8 @@
  * Source: Ultralytics, models/rtdetr/predict.py; Transformers, image_processing_detr.py and _rt_detr.py, the best class
  * of each.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { argMax, sigmoid, softmax, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

@@ -4,8 +4,8 @@
  * Source: biubug6/Pytorch_Retinaface, utils/box_utils.py, layers/functions/prior_box.py; OpenCV,
  * modules/objdetect/src/face_detect.cpp.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { softmax, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

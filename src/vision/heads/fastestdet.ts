@@ -2,7 +2,7 @@
  * FastestDet: one grid, one candidate a cell: objectness, x, y, width, height, class probabilities.
  * Source: FastestDet, utils/tool.py handle_preds: score = objectness^0.6 * class^0.4, centre by tanh, size by sigmoid.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { argMax, sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

@@ -4,7 +4,7 @@
  * first object of its class that it touches; objects that then touch an earlier one are left out. An object does not
  * grow to the left or upwards: there the SDK moves its corner and keeps its size, and so does this.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate } from '../boxes.ts'
 import { softmax, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

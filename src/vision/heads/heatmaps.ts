@@ -2,7 +2,7 @@
  * One heat map a key point: the point is the middle of its hottest cell, and how hot that is its score. Source: STM32
  * model zoo services, pose_estimation, heatmaps_spe_postprocess.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { CandidatePoint } from '../boxes.ts'
 import { argMax, sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

@@ -3,8 +3,8 @@
  * 39 x 5) or as shares, and perhaps how sure it is that there is something. Source: MediaPipe,
  * tensors_to_landmarks_calculator.cc.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { CandidatePoint } from '../boxes.ts'
 import { sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

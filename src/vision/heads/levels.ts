@@ -5,8 +5,8 @@
  * Source: Ultralytics, nn/modules/head.py (YOLOv8 and later before its end); NanoDet-Plus, nanodet_plus_head.py;
  * PaddleDetection, pico_head.py; InsightFace, scrfd.py; MMDetection, rtmdet_head.py.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate, CandidatePoint } from '../boxes.ts'
 import { argMax, sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

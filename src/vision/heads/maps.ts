@@ -2,7 +2,7 @@
  * Planes: a class for every cell (DeepLab, U-Net, selfie segmentation), one number for every cell (depth, saliency), or
  * a picture (another style, more pixels).
  */
-import type { PixelImage, TensorInfo } from '../../types.ts'
+import type { PixelImage, TensorInfo } from '../../graph/types.ts'
 import { sigmoid, wrongOutputs } from '../values.ts'
 import type { Thresholds } from './head.ts'
 

@@ -3,8 +3,8 @@
  * the points. Source: TensorFlow examples, lite/examples/pose_estimation/raspberry_pi/ml/movenet.py and
  * movenet_multipose.py.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate, CandidatePoint } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

@@ -3,7 +3,7 @@
  * space, as the picture shows them; cells around a centre vote. Source: MediaPipe,
  * modules/objectron/calculators/decoder.cc DecodeBoundingBoxKeypoints. Lifting to three dimensions is left out.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate, CandidatePoint } from '../boxes.ts'
 import { isPeak, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

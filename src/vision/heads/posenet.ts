@@ -3,7 +3,7 @@
  * backwards. Without displacements it is one person, each point where its heat map is highest.
  * Source: tfjs-models, posenet/src/multi_pose and single_pose.
  */
-import type { TensorInfo } from '../../types.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate, CandidatePoint } from '../boxes.ts'
 import { sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

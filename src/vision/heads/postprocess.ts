@@ -2,8 +2,8 @@
  * Outputs of TFLite_Detection_PostProcess or of a network that does the same: boxes, classes, scores and their number.
  * Source: TensorFlow Lite, kernels/detection_postprocess.cc; its boxes are top, left, bottom, right as shares.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { Candidate } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

@@ -2,8 +2,8 @@
  * SimCC (RTMPose): each point's place along the input's width and along its height, as scores of bins. One person, who
  * should fill the input. Source: MMPose, codecs/utils/post_processing.py get_simcc_maximum.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import type { CandidatePoint } from '../boxes.ts'
 import { argMax, wrongOutputs } from '../values.ts'
 import type { Decoder, Thresholds } from './head.ts'

@@ -1,6 +1,6 @@
 /** SSD heads: anchors, box coding, class scores. No dependencies. */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate, type Corners } from '../boxes.ts'
 import { argMax, outputOf, sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

@@ -3,8 +3,8 @@
  * priors, and a probability of nothing and one of a face for each.
  * Source: Ultra-Light-Fast-Generic-Face-Detector-1MB, vision/ssd/predictor.py, utils/box_utils_numpy.py.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

@@ -4,8 +4,8 @@
  * Source: YOLO9000 (arXiv 1612.08242), 2; YOLOv3 (arXiv 1804.02767), 2.1; YOLOv5, models/yolo.py Detect (`v5`);
  * STM32 model zoo, postprocess.py yolo_head (st_yolo_lc: version 2).
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { argMax, outputOf, sigmoid, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

@@ -4,8 +4,8 @@
  * branch. Rows of RT-DETR (models/rtdetr/predict.py) and of turned boxes (models/yolo/obb/predict.py) begin with centre
  * and size.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

@@ -3,8 +3,8 @@
  * keeps a quantization of its own for each), or decoded boxes with the best class's score and number (Qualcomm AI Hub).
  * Source: Ultralytics, nn/modules/head.py Detect; ai-hub-models, models/_shared/yolo/utils.py detect_postprocess.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { argMax, inner, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

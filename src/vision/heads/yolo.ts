@@ -5,8 +5,8 @@
  * Source: Ultralytics, utils/nms.py non_max_suppression, nn/autobackend.py (coordinates are shares of the input in
  * TFLite exports, pixels elsewhere); SSCMA, el_algorithm_yolo.cpp (`percent`).
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate, type CandidatePoint } from '../boxes.ts'
 import { argMax, inner, largestValue, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

@@ -3,8 +3,8 @@
  * Centres are offsets in cells, sizes logarithms of cells. Source: YOLOX, models/yolo_head.py decode_outputs and
  * utils/boxes.py postprocess.
  */
-import { elements } from '../../graph.ts'
-import type { TensorInfo } from '../../types.ts'
+import { elements } from '../../graph/graph.ts'
+import type { TensorInfo } from '../../graph/types.ts'
 import { around, type Candidate } from '../boxes.ts'
 import { argMax, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'

@@ -1,4 +1,5 @@
-// A program of examples/hosts: node example.mjs PROGRAM MODULE.wasm 1 RUNS IN=PREFIX ...; the time is the program's own.
+// A program of examples/hosts: node example.mjs PROGRAM MODULE.wasm 1 RUNS IN=PREFIX ...; the time is the program's
+// own.
 import { execFileSync } from 'node:child_process'
 import { basename } from 'node:path'
 

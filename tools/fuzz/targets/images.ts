@@ -1,8 +1,8 @@
 /** Encoded pictures: the SIMD decoder and the scalar one agree in every pixel and every refusal. */
 import { readFileSync } from 'node:fs'
 import { deflateSync, inflateSync } from 'node:zlib'
-import { decompress } from '../../../src/compressed.ts'
-import { ThimbleError } from '../../../src/errors.ts'
+import { decompress } from '../../../src/base/compressed.ts'
+import { ThimbleError } from '../../../src/base/errors.ts'
 import scalar from '../../../src/generated/image-scalar.ts'
 import simd from '../../../src/generated/image-simd.ts'
 import { type DecodedImage, ImageDecoder } from '../../../src/image/wasm.ts'

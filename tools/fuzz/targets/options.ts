@@ -1,7 +1,7 @@
 /** Calls of the public functions with whatever somebody may pass: options misspelt, of the wrong type, not numbers. */
 import { writeTflite } from '../../../src/formats/tflite-write.ts'
 import { createClassifier, decodeImage, loadModel } from '../../../src/node.ts'
-import type { Model } from '../../../src/types.ts'
+import type { Model } from '../../../src/graph/types.ts'
 import {
   createDetector,
   createFaceFinder,

@@ -1,8 +1,8 @@
 /** Text that comes with models: labels of every kind, Python literals, JSON. */
 import { strToU8 } from 'fflate'
 import { ultralyticsMetadata } from '../../../src/formats/ultralytics.ts'
-import { readLabels } from '../../../src/label-file.ts'
-import { fitLabels, MAX_LABELS } from '../../../src/labels.ts'
+import { readLabels } from '../../../src/answers/label-file.ts'
+import { fitLabels, MAX_LABELS } from '../../../src/answers/labels.ts'
 import { changeJsonText, changeText } from '../mutators.ts'
 import type { FuzzTarget } from '../target.ts'
 

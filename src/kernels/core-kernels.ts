@@ -3,7 +3,7 @@
  * module has every kernel and is loaded for graphs that need another. tools/build.ts cuts the core modules out of the
  * full ones by this list, so a new opcode is in the full ones until it is added here.
  */
-import * as L from './generated/layout.ts'
+import * as L from '../generated/layout.ts'
 
 export const CORE_OPCODES: ReadonlySet<number> = new Set([
   L.OP_GROUP,

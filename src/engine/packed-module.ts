@@ -1,15 +1,15 @@
 /** Runs a module made by `thimble pack`: everything is inside it, its metadata in the custom section `thimble.meta`. */
 import { Engine } from './engine.ts'
-import { ThimbleError } from './errors.ts'
-import { shown } from './options.ts'
-import { checkMetadata } from './formats/check-metadata.ts'
-import { MAX_OPERANDS, checkShape } from './formats/check-shape.ts'
-import { ABI_VERSION, STATUS_INEXACT } from './generated/layout.ts'
-import type { Metadata } from './graph.ts'
-import { KERNELS, relaxedDotIsSigned } from './kernels.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { shown } from '../options/options.ts'
+import { checkMetadata } from '../formats/check-metadata.ts'
+import { MAX_OPERANDS, checkShape } from '../formats/check-shape.ts'
+import { ABI_VERSION, STATUS_INEXACT } from '../generated/layout.ts'
+import type { Metadata } from '../graph/graph.ts'
+import { KERNELS, relaxedDotIsSigned } from '../kernels/kernels.ts'
 import { withOptions } from './choice.ts'
 import type { RuntimeExports } from './runtime.ts'
-import type { Kernels, LoadOptions, TensorInfo, Variant } from './types.ts'
+import type { Kernels, LoadOptions, TensorInfo, Variant } from '../graph/types.ts'
 
 /** Contents of the custom section. */
 export interface PackedMeta extends Metadata {

@@ -2,9 +2,9 @@
  * Reads label files of every usual kind. The one parser for `--labels`, a caller's text or bytes, the archive behind a
  * `.tflite`, and files beside a model. Loaded by who has such a file.
  */
-import { ThimbleError } from './errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { FROM_ONE, MAX_LABELS, type LabelFile } from './labels.ts'
-import { parsePythonLiteral } from './literal.ts'
+import { parsePythonLiteral } from '../base/literal.ts'
 
 /** Most characters of a line that is a label. */
 const MAX_LINE = 4096

@@ -1,6 +1,6 @@
 /** The options of loadModel: their table, for every entry point. No dependencies, so that a Worker may have it. */
 import { checkOptions, flag, listOf, oneOf, preprocessing, type Rule, type Rules, text, whole } from './options.ts'
-import type { LoadOptions } from './types.ts'
+import type { LoadOptions } from '../graph/types.ts'
 
 /** Most worker threads. */
 export const MOST_THREADS = 16

@@ -1,5 +1,5 @@
 /** Whether a model computes in floats, how its weights are stored, and what to do then. */
-import { ThimbleError } from './errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { opLabel, type DType, type Graph, type Op } from './graph.ts'
 
 /** Where ops with weights have their filter, and the ops. */

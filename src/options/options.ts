@@ -5,8 +5,8 @@
  *
  *     checkOptions('createClassifier', options, { topK: whole(1), scores: oneOf(['auto', 'softmax']) })
  */
-import { ThimbleError, type ErrorCode } from './errors.ts'
-import type { Preprocess } from './graph.ts'
+import { ThimbleError, type ErrorCode } from '../base/errors.ts'
+import type { Preprocess } from '../graph/graph.ts'
 
 /** What an option may be. */
 export interface Rule {

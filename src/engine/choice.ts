@@ -1,8 +1,8 @@
 /** What a caller's options come to on this engine: variant, kernels, the fast runtime, metadata. */
-import { ThimbleError } from './errors.ts'
-import type { Metadata } from './graph.ts'
+import { ThimbleError } from '../base/errors.ts'
+import type { Metadata } from '../graph/graph.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
-import type { LoadOptions } from './types.ts'
+import type { LoadOptions } from '../graph/types.ts'
 
 /** Metadata with the caller's labels and preprocessing on top. */
 export const withOptions = (metadata: Metadata, options: LoadOptions): Metadata => ({

@@ -14,11 +14,11 @@
  * Every choice computes the same bytes: a relaxed dot product is used only where it is signed, and only with weights
  * whose pairs of products fit 16 bits.
  */
-import { ThimbleError } from './errors.ts'
-import { fromBase64 } from './base64.ts'
-import probePlain from './generated/probe.ts'
-import probeRelaxed from './generated/probe-relaxed.ts'
-import type { Kernels } from './types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { fromBase64 } from '../base/base64.ts'
+import probePlain from '../generated/probe.ts'
+import probeRelaxed from '../generated/probe-relaxed.ts'
+import type { Kernels } from '../graph/types.ts'
 
 export const KERNELS: readonly Kernels[] = ['generic', 'x86', 'x86-vnni', 'arm', 'arm-dot']
 

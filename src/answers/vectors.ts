@@ -2,10 +2,10 @@
  * Networks of several vectors (age, gender and a face's description in one), and vectors that are compared instead of
  * named. No dependencies.
  */
-import { elements } from './graph.ts'
+import { elements } from '../graph/graph.ts'
 import { labelOf, topK } from './labels.ts'
-import { checkValue } from './options.ts'
-import type { Model, Prediction, TensorInfo, TypedArray } from './types.ts'
+import { checkValue } from '../options/options.ts'
+import type { Model, Prediction, TensorInfo, TypedArray } from '../graph/types.ts'
 
 /** What one output says: scores of classes, one number, or a description to be compared. */
 export type Group = { name: string } & (

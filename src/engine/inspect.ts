@@ -1,16 +1,16 @@
 /** What `thimble inspect` shows: a model's tensors, ops, kernels, counts and memory, without running it. */
 import { tensorInfo } from './engine.ts'
-import { readModel, sniffFormat } from './formats/index.ts'
-import { tensorBytes, type Graph, type Op, type Tensor } from './graph.ts'
-import { checkLoadOptions } from './load-options.ts'
-import { settle } from './fold/index.ts'
-import { lower } from './lower/index.ts'
-import { describeFloat, floatModelOf } from './float-model.ts'
-import { assemble, type Entry, type Program } from './plan/compile.ts'
+import { readModel, sniffFormat } from '../formats/index.ts'
+import { tensorBytes, type Graph, type Op, type Tensor } from '../graph/graph.ts'
+import { checkLoadOptions } from '../options/load-options.ts'
+import { settle } from '../fold/index.ts'
+import { lower } from '../lower/index.ts'
+import { describeFloat, floatModelOf } from '../graph/float-model.ts'
+import { assemble, type Entry, type Program } from '../plan/compile.ts'
 import { chooseVariant, type VariantChoice } from './runtime.ts'
-import { checkValue, text } from './options.ts'
-import { notASource } from './source.ts'
-import type { LoadOptions, Model, ModelReport, OpReport } from './types.ts'
+import { checkValue, text } from '../options/options.ts'
+import { notASource } from '../options/source.ts'
+import type { LoadOptions, Model, ModelReport, OpReport } from '../graph/types.ts'
 
 /** Multiply-adds of an op, from its shapes: what the published figures of these networks count. */
 export function opMacs(graph: Graph, op: Op): number {

@@ -2,8 +2,8 @@
  * Which command a model is for, by what its file says and else by the shapes of its tensors. No dependencies, and no
  * decoder is loaded to know it.
  */
-import { elements, type Metadata } from './graph.ts'
-import type { TensorInfo } from './types.ts'
+import { elements, type Metadata } from '../graph/graph.ts'
+import type { TensorInfo } from '../graph/types.ts'
 import { givesVectors, isEmbedding } from './vectors.ts'
 
 /** What is known of a model: a loaded one, or the report on a file. */

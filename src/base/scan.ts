@@ -3,7 +3,7 @@
  * has compiled it, so these run in a small WebAssembly module (assembly/scan.ts); where there is none, in JavaScript.
  */
 import { fromBase64 } from './base64.ts'
-import scanModule from './generated/scan.ts'
+import scanModule from '../generated/scan.ts'
 import { LITTLE_ENDIAN, littleEndian } from './words.ts'
 
 interface Scanner {

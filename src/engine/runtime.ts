@@ -1,11 +1,11 @@
 /** The wasm runtime modules: which variants this engine can run, and their compiled modules (compiled once each). */
-import { ThimbleError } from './errors.ts'
-import { fromBase64 } from './base64.ts'
-import { type Compressed, decompress } from './compressed.ts'
-import { coreRuns } from './core-kernels.ts'
-import { chooseKernels, engineFeatures, hasSimd, kernelsFromEnvironment } from './kernels.ts'
-import type { Packers } from './packers.ts'
-import type { Kernels, Variant } from './types.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { fromBase64 } from '../base/base64.ts'
+import { type Compressed, decompress } from '../base/compressed.ts'
+import { coreRuns } from '../kernels/core-kernels.ts'
+import { chooseKernels, engineFeatures, hasSimd, kernelsFromEnvironment } from '../kernels/kernels.ts'
+import type { Packers } from '../kernels/packers.ts'
+import type { Kernels, Variant } from '../graph/types.ts'
 
 export interface RuntimeExports extends Packers {
   memory: WebAssembly.Memory
@@ -88,12 +88,12 @@ const embedded = new Map<Build, string>()
 export const embedRuntime = (build: Build, base64: string): void => void embedded.set(build, base64)
 
 const SOURCES: Readonly<Record<Build, () => Promise<{ default: Compressed }>>> = {
-  simd: () => import('./generated/simd.ts'),
-  scalar: () => import('./generated/scalar.ts'),
-  relaxed: () => import('./generated/relaxed.ts'),
-  'simd-core': () => import('./generated/simd-core.ts'),
-  'relaxed-core': () => import('./generated/relaxed-core.ts'),
-  threads: () => import('./generated/threads.ts'),
+  simd: () => import('../generated/simd.ts'),
+  scalar: () => import('../generated/scalar.ts'),
+  relaxed: () => import('../generated/relaxed.ts'),
+  'simd-core': () => import('../generated/simd-core.ts'),
+  'relaxed-core': () => import('../generated/relaxed-core.ts'),
+  threads: () => import('../generated/threads.ts'),
 }
 
 /** Bytes of a runtime module. */

@@ -1,5 +1,5 @@
 /** Public types of the runtime API. */
-import type { Disposes } from './dispose.ts'
+import type { Disposes } from '../base/dispose.ts'
 import type { DType, Metadata, Preprocess } from './graph.ts'
 
 /** Builds of the runtime: fixed-width SIMD, none, or relaxed SIMD. All give the same bytes. */

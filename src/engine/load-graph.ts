@@ -1,16 +1,16 @@
 /** A graph to a ready model: the compiler, which a file that holds a program for the engine does not need. */
 import { choose, type FastSource, withOptions } from './choice.ts'
 import { Engine, instantiateProgram, sharedMemory, tensorInfo, type EngineDescription } from './engine.ts'
-import { readModel } from './formats/index.ts'
-import { readPacked } from './formats/packed.ts'
-import { settle } from './fold/index.ts'
-import type { Graph } from './graph.ts'
-import { compileModel, type Program } from './plan/compile.ts'
-import { refuseFloat } from './float-model.ts'
+import { readModel } from '../formats/index.ts'
+import { readPacked } from '../formats/packed.ts'
+import { settle } from '../fold/index.ts'
+import type { Graph } from '../graph/graph.ts'
+import { compileModel, type Program } from '../plan/compile.ts'
+import { refuseFloat } from '../graph/float-model.ts'
 import { buildFor, runtimeModule } from './runtime.ts'
-import { stages } from './stages.ts'
-import { checkThreads, ThreadPool } from './threads/pool.ts'
-import type { Kernels, LoadOptions, Variant } from './types.ts'
+import { stages } from '../base/stages.ts'
+import { checkThreads, ThreadPool } from '../threads/pool.ts'
+import type { Kernels, LoadOptions, Variant } from '../graph/types.ts'
 
 /** Compiles and instantiates a graph. `name`, of its file, is for messages. */
 export async function loadGraph(

@@ -1,6 +1,6 @@
 /** Bytes to a ready model. No file system, no fetch: the entry points add those. */
 import { choose, type FastSource, withOptions } from './choice.ts'
-import { coreRuns } from './core-kernels.ts'
+import { coreRuns } from '../kernels/core-kernels.ts'
 import {
   createInstance,
   Engine,
@@ -10,18 +10,18 @@ import {
   type EngineDescription,
   type Spare,
 } from './engine.ts'
-import { ThimbleError } from './errors.ts'
-import { opcodesIn, tablesFit } from './formats/check-program.ts'
-import { isSealed, peekFrame } from './formats/packed-frame.ts'
-import { holdsProgram, readProgram } from './formats/packed-program.ts'
-import { runSteps, targetName } from './formats/programs.ts'
-import { startProbe } from './kernels.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { opcodesIn, tablesFit } from '../formats/check-program.ts'
+import { isSealed, peekFrame } from '../formats/packed-frame.ts'
+import { holdsProgram, readProgram } from '../formats/packed-program.ts'
+import { runSteps, targetName } from '../formats/programs.ts'
+import { startProbe } from '../kernels/kernels.ts'
 import type * as Compiling from './load-graph.ts'
-import { PROGRAM_BASE } from './memory.ts'
-import type { Program } from './plan/compile.ts'
+import { PROGRAM_BASE } from '../base/memory.ts'
+import type { Program } from '../plan/compile.ts'
 import { buildFor, runtimeModule, type RuntimeExports } from './runtime.ts'
-import { stages } from './stages.ts'
-import type { LoadOptions } from './types.ts'
+import { stages } from '../base/stages.ts'
+import type { LoadOptions } from '../graph/types.ts'
 
 let loaded: typeof Compiling | undefined
 
@@ -86,7 +86,7 @@ async function loadProgram(bytes: Uint8Array, options: LoadOptions): Promise<Eng
     stages.begin?.('check the records')
     if (!tablesFit(program, memory)) {
       // Perhaps of kernels that the core modules do not have.
-      const { ALL_KINDS } = await import('./formats/check-kinds.ts')
+      const { ALL_KINDS } = await import('../formats/check-kinds.ts')
       if (!tablesFit(program, memory, 0, ALL_KINDS)) return undefined
     }
     const opcodes = opcodesIn(program, memory)

@@ -1,7 +1,7 @@
 /** What a caller may hand to `loadModel`, and the bytes of what is fetched. */
-import { ThimbleError } from './errors.ts'
+import { ThimbleError } from '../base/errors.ts'
 import { kindOf } from './options.ts'
-import type { Model } from './types.ts'
+import type { Model } from '../graph/types.ts'
 
 /** What to do about a value that is still a promise; undefined for any other. */
 export const awaitHint = (value: unknown): string | undefined =>

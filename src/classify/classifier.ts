@@ -2,15 +2,15 @@
  * A model with its labels and its preprocessing: image in, names with probabilities out. No dependencies; how encoded
  * images are decoded is given by the entry point.
  */
-import { disposable, type Disposes } from './dispose.ts'
-import { ThimbleError } from './errors.ts'
-import { elements, type Preprocess } from './graph.ts'
-import { defaultPreprocess } from './image/defaults.ts'
-import type { WantedSize } from './image/limits.ts'
-import { placement, Preprocessor } from './image/preprocess.ts'
-import { type FileSource, type FrameSource, isFile, isRaw, pixelsOf, type RawFrame } from './image/source.ts'
-import type { HostBlob } from './host.ts'
-import { fitLabels, type LabelFile, labelOf, misfitHint, topK } from './labels.ts'
+import { disposable, type Disposes } from '../base/dispose.ts'
+import { ThimbleError } from '../base/errors.ts'
+import { elements, type Preprocess } from '../graph/graph.ts'
+import { defaultPreprocess } from '../image/defaults.ts'
+import type { WantedSize } from '../image/limits.ts'
+import { placement, Preprocessor } from '../image/preprocess.ts'
+import { type FileSource, type FrameSource, isFile, isRaw, pixelsOf, type RawFrame } from '../image/source.ts'
+import type { HostBlob } from '../base/host.ts'
+import { fitLabels, type LabelFile, labelOf, misfitHint, topK } from '../answers/labels.ts'
 import {
   callback,
   checkOptions,
@@ -21,10 +21,10 @@ import {
   type Rule,
   type Rules,
   whole,
-} from './options.ts'
-import { expectModel } from './source.ts'
-import { suggestion, taskOf } from './task.ts'
-import type { Model, PixelImage, Prediction, TensorInfo, TypedArray } from './types.ts'
+} from '../options/options.ts'
+import { expectModel } from '../options/source.ts'
+import { suggestion, taskOf } from '../answers/task.ts'
+import type { Model, PixelImage, Prediction, TensorInfo, TypedArray } from '../graph/types.ts'
 
 /**
  * Encoded image to pixels, at once or later. `wanted` tells, for an image's upright full size, which size the model
@@ -192,7 +192,7 @@ const YES_AND_NO = ['no', 'yes']
 async function givenLabels(labels: ClassifierOptions['labels']): Promise<LabelFile | undefined> {
   if (labels === undefined) return undefined
   const isFile = typeof labels === 'string' || labels instanceof Uint8Array
-  return isFile ? (await import('./label-file.ts')).readLabels(labels) : { labels: [...labels], notes: [] }
+  return isFile ? (await import('../answers/label-file.ts')).readLabels(labels) : { labels: [...labels], notes: [] }
 }
 
 /** The caller's labels must fit; a file's own are taken as they are. One output is one of two classes. */

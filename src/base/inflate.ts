@@ -3,7 +3,7 @@
  */
 import { fromBase64 } from './base64.ts'
 import { ThimbleError } from './errors.ts'
-import inflateModule from './generated/inflate.ts'
+import inflateModule from '../generated/inflate.ts'
 
 interface Exports {
   memory: WebAssembly.Memory

@@ -3,7 +3,7 @@
  * do integers and single f32 steps. Deterministic on every engine: only IEEE + - * / and Math.fround, no Math.exp.
  * Source: XNNPACK and TFLite as LiteRT 2.3.0 runs them.
  */
-import type { Activation } from './graph.ts'
+import type { Activation } from '../graph/graph.ts'
 
 export const f32 = Math.fround
 

@@ -408,6 +408,13 @@ need(
     run(model, '-o', out, '--variant', 'scalar', '--header', header)
     assert.ok(WebAssembly.validate(readFileSync(out)))
     const again = join(dir, 'again.wasm')
+    run(model, '-o', again, '--variant', 'scalar', '--kernels', 'arm')
+    equalBytes(
+      readFileSync(again),
+      readFileSync(out),
+      'a header is for C, on 32-bit processors where nothing else is said',
+    )
+    run(model, '-o', out, '--variant', 'scalar', '--kernels', 'generic', '--header', header)
     run(model, '-o', again, '--variant', 'scalar')
     equalBytes(readFileSync(again), readFileSync(out), 'packed twice')
     const bad: [string[], number, RegExp][] = [

@@ -10,7 +10,7 @@ here=$(cd "$(dirname "$0")" && pwd)
 model=$1 out=$2 image=${3:-}
 mkdir -p "$out"
 
-${THIMBLE:-node "$here/../../dist/cli.js"} pack "$model" -o "$out/model.wasm" --variant scalar --kernels arm --weights "${WEIGHTS:-flash}" --header "$out/model_thimble.h"
+${THIMBLE:-node "$here/../../dist/cli.js"} pack "$model" -o "$out/model.wasm" --variant scalar --weights "${WEIGHTS:-flash}" --header "$out/model_thimble.h"
 wasm2c "$out/model.wasm" -n model -o "$out/model.c"
 
 prefix=$(sed -n 's/^#define \(.*\)_MEMORY_PAGES .*/\1/p' "$out/model_thimble.h")

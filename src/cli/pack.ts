@@ -20,7 +20,6 @@ async function run(args: Args): Promise<void> {
   if (output === undefined) throw badCall(command, 'no -o OUT.wasm given')
   const target = choice(args, 'target', TARGETS) ?? 'core'
   const variant = choice(args, 'variant', ['simd', 'scalar', 'relaxed'] as const) ?? 'simd'
-  const kernels = choice(args, 'kernels', KERNELS)
   const plan = choice(args, 'plan', ['speed', 'size'] as const)
   const weights = choice(args, 'weights', ['memory', 'flash'] as const)
   const ram = byteCount(args, 'ram', command)
@@ -33,6 +32,8 @@ async function run(args: Args): Promise<void> {
       '--header goes with --target core: commands and components are not linked to C',
     )
   }
+  // Who asks for a header makes C of the module, on controllers most of all.
+  const kernels = choice(args, 'kernels', KERNELS) ?? (header !== undefined && variant === 'scalar' ? 'arm' : undefined)
   const raw = flag(args, 'raw')
   if (raw && target !== 'component') throw new ThimbleError('usage/option', '--raw goes with --target component')
   const model = openModel(modelName)
@@ -72,7 +73,7 @@ export const command: Command = {
     kernels: {
       type: 'string',
       value: 'K',
-      help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot, which is refused where the relaxed dot product is not signed (all but arm64); with --variant scalar arm is for C on 32-bit processors, generic for interpreters and the rest (default: generic)',
+      help: 'processors to choose kernels for: generic, x86, arm, or with --variant relaxed arm-dot, which is refused where the relaxed dot product is not signed (all but arm64); with --variant scalar arm is for C on 32-bit processors, generic for interpreters and the rest (default: generic; arm with --variant scalar and --header)',
     },
     plan: {
       type: 'string',

@@ -528,7 +528,7 @@ test('slices: no more members of a group come in parts than its memory asks for,
     const graph = network(920 + seed, 4 + (seed % 4))
     const smallest = compileFlash(graph, { variant: 'scalar', base: 4096 })
     const total = smallest.arenaAddress + smallest.arenaBytes + smallest.slackBytes
-    for (const ram of [undefined, Math.floor(1.1 * total), Math.floor(1.3 * total)]) {
+    for (const ram of [undefined, ...[1.1, 1.6].map((times) => Math.floor(times * total))]) {
       const p = compileFlash(graph, { variant: 'scalar', base: 4096, ram })
       const l = lowered(graph, p.plan, 'scalar')
       const rooms = p.arena.filter((b) => b.name.startsWith('weights of op'))

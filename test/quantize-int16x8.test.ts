@@ -155,7 +155,7 @@ test('a bias that 32 bits could not hold is stored whole', () => {
 
 test('what LiteRT has no kernel of 16 bits for is named before any work, with its place', () => {
   const best = all.find((net) => net.name === 'best_class')!
-  assert.match(quantizeBlockers(best.graph, 'int16x8').join(), /^ARG_MAX at op 4 \(on int16/)
+  assert.match(quantizeBlockers(best.graph, 'int16x8').join(), /^ARG_MAX at op 4 \(tensor "class": on int16/)
   const error = refusal(() => quantizedFile(best, 'int16x8'))
   assert.is(error.code, 'lower/unsupported-op')
   assert.match(error.message, /its int16x8 form could not run: ARG_MAX/)

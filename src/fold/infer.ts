@@ -270,6 +270,7 @@ const INFERENCE: { readonly [T in OpType]: Rule<T> } = {
   DEQUANTIZE: same,
   CAST: same,
   REVERSE_V2: same,
+  REVERSE_SEQUENCE: same,
   CUMSUM: same,
   RESIZE_BILINEAR: sized,
   RESIZE_NEAREST_NEIGHBOR: sized,

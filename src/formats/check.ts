@@ -159,6 +159,7 @@ export const OP_SPECS: { readonly [T in OpType]: OpSpec<T> } = {
   SPACE_TO_DEPTH: BLOCKS,
   DEPTH_TO_SPACE: BLOCKS,
   REVERSE_V2: SHAPED,
+  REVERSE_SEQUENCE: { inputs: TWO, outputs: ONE, attrs: { axis: 'int', batchAxis: 'int' } },
   CUMSUM: { inputs: TWO, outputs: ONE, attrs: { exclusive: 'bool', reverse: 'bool' } },
   TOPK_V2: { inputs: TWO, outputs: TWO, attrs: {} },
   PRELU: SHAPED,

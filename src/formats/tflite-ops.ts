@@ -232,6 +232,7 @@ const ROWS: { readonly [T in Exclude<OpType, 'DETECTION_POSTPROCESS' | 'UNSUPPOR
   SPACE_TO_BATCH_ND: PLAIN,
   BATCH_TO_SPACE_ND: PLAIN,
   REVERSE_V2: PLAIN,
+  REVERSE_SEQUENCE: { options: 87, attrs: (o) => ({ axis: o.int(0), batchAxis: o.int(1) }) },
   TOPK_V2: PLAIN,
   EXPAND_DIMS: PLAIN,
   TRANSPOSE: PLAIN,

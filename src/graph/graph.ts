@@ -213,6 +213,8 @@ export interface OpAttributes {
   DEPTH_TO_SPACE: { blockSize: number }
   /** inputs: x, axes */
   REVERSE_V2: None
+  /** inputs: x, lengths: of each index of batchAxis, how many of the first along axis change their order */
+  REVERSE_SEQUENCE: { axis: number; batchAxis: number }
   /** inputs: x, axis; exclusive: without the element itself */
   CUMSUM: { exclusive: boolean; reverse: boolean }
   /** inputs: x, permutation int32 constant */

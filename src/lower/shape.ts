@@ -233,6 +233,58 @@ export function lowerReverse(cx: Context): void {
   })
 }
 
+/** REVERSE_SEQUENCE by constant lengths: of each index of the batch axis the first ones turn around, the others stay. */
+export function lowerReverseSequence(cx: Context): void {
+  const { attrs } = cx.op as OpOf<'REVERSE_SEQUENCE'>
+  const x = cx.plain(cx.value(0))
+  const { shape, dtype } = x.tensor
+  const width = dtypeBytes(dtype)
+  const axis = normalAxis(cx, attrs.axis, shape.length)
+  const batchAxis = normalAxis(cx, attrs.batchAxis, shape.length)
+  const lengths = cx.integers(1, 'lengths')
+  const [batch, most] = [shape[batchAxis]!, shape[axis]!]
+  if (axis === batchAxis) {
+    throw cx.fail('lower/attribute', 'the batch axis is the one to reverse', x.tensor, {
+      expected: 'two axes',
+      got: axis,
+    })
+  }
+  if (lengths.length !== batch || lengths.some((n) => n < 0 || n > most)) {
+    throw cx.fail('lower/constant', 'lengths do not fit', cx.input(1), {
+      expected: `${batch} numbers from 0 to ${most}`,
+      got: `[${lengths}]`,
+    })
+  }
+  const out = cx.output()
+  cx.expectShape(out, shape)
+  if (out.dtype !== dtype) throw cx.fail('lower/dtype', 'output type', out, { expected: dtype, got: out.dtype })
+  const step = strides(shape, width)
+  const along = step[axis]!
+  const y = cx.result()
+  y.alias = true
+  /** `count` elements along the axis, read from `from` on by steps of `by` bytes, written from `to` on. */
+  const part = (first: number, many: number, run: { count: number; from: number; to: number; by: number }): void => {
+    const sizes = shape.map((d, i) => (i === axis ? run.count : i === batchAxis ? many : d))
+    moveBytes(cx, {
+      from: x,
+      to: y,
+      loops: sizes.map((size, i) => ({ size, from: i === axis ? run.by : step[i]!, to: step[i]! })),
+      bytes: width,
+      inOffset: first * step[batchAxis]! + run.from * along,
+      outOffset: first * step[batchAxis]! + run.to * along,
+      kernel: 'reverse-sequence',
+    })
+  }
+  for (let first = 0; first < batch;) {
+    const n = lengths[first]!
+    let end = first + 1
+    while (end < batch && lengths[end] === n) end++
+    part(first, end - first, { count: n, from: n - 1, to: 0, by: -along })
+    part(first, end - first, { count: most - n, from: n, to: n, by: along })
+    first = end
+  }
+}
+
 /** BROADCAST_TO, and FILL with a value that is computed. */
 export function lowerBroadcast(cx: Context): void {
   const x = cx.plain(cx.value(cx.op.type === 'FILL' ? 1 : 0))

@@ -111,6 +111,16 @@ def reverse(d):
     return one(d, "REVERSE_V2", dtype, shape, shape, [lambda b: b.ints(axes)], "ReverseV2Options")
 
 
+@kind("REVERSE_SEQUENCE")
+def reverse_sequence(d):
+    dtype = d.pick(WORDS + ["int16", "int64"])
+    shape = d.shape(2, 5)
+    axis, batch = (int(v) for v in d.r.permutation(len(shape))[:2])
+    lengths = d.r.integers(0 if d.coin(0.3) else 1, shape[axis] + 1, shape[batch])
+    kind_of = d.pick(["int32", "int64"])
+    return one(d, "REVERSE_SEQUENCE", dtype, shape, shape, [lambda b: b.ints(lengths, kind_of)], "ReverseSequenceOptions", seqDim=axis, batchDim=batch)
+
+
 @kind("BROADCAST_TO")
 def broadcast_to(d):
     dtype = d.pick(WORDS)

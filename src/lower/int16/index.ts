@@ -95,6 +95,7 @@ const SHARED: ReadonlySet<OpType> = new Set([
   'BROADCAST_TO',
   'FILL',
   'REVERSE_V2',
+  'REVERSE_SEQUENCE',
   'SPACE_TO_BATCH_ND',
   'BATCH_TO_SPACE_ND',
   'GATHER',

@@ -21,9 +21,10 @@ import {
   TYPE_UINT8,
 } from '../generated/layout.ts'
 import { dtypeBytes, elements, type DType, type OpOf, type OpType, type Tensor } from '../graph/graph.ts'
-import { quantizeMultiplier } from '../arithmetic/numerics.ts'
+import { clamp, multiplyHalfAway, quantizeMultiplier } from '../arithmetic/numerics.ts'
 import { merge, strides } from './broadcast.ts'
 import { type Context, Unsupported } from './context.ts'
+import { emitLut, table } from './elementwise.ts'
 import { scale16 } from './int16/common.ts'
 import { rowwise, Value } from './program.ts'
 import { normalAxis } from './shape.ts'
@@ -149,6 +150,34 @@ function pushCompare(cx: Context, { kind, a, b, y, parts, ga, gb }: Comparison):
   }
 }
 
+/** Where LiteRT's comparison of 8-bit values still sees only the sign of those of a scale of 1 and more. */
+const SIGNS_BELOW = 2 ** 15
+
+/** A scale of a half: keeps the order of what is compared. */
+const AS_STORED = { zero: 0, ...quantizeMultiplier(0.5) }
+
+/**
+ * An 8-bit operand where one of the two has a scale over 1: as LiteRT's multiplication by less than 1 makes of it when
+ * it gets more, -1 for negative values and 1 for others; the other operand by its own scale. Only -2 to 2 tell apart.
+ */
+function withSigns(cx: Context, x: Value): Value {
+  const q = cx.q(x.tensor)
+  if (q.scale === 1 || q.scale >= SIGNS_BELOW) {
+    throw cx.fail('lower/quantization', 'LiteRT compares no such scale', x.tensor, {
+      expected: `less than ${SIGNS_BELOW} and not 1`,
+      got: q.scale,
+    })
+  }
+  const { multiplier, shift } = quantizeMultiplier(q.scale)
+  const y = cx.temporary({ name: `${x.tensor.name} (signs)`, shape: x.tensor.shape, dtype: 'int8' })
+  const lut = table(q, { ...q, low: -128, high: 127, shift: 0 }, (raw) => {
+    const d = raw - q.zeroPoint
+    return shift > 0 ? (d < 0 ? -1 : 1) : clamp(multiplyHalfAway(d * 256, multiplier, shift), -2, 2)
+  })
+  emitLut(cx, { from: x, to: y, lut, kernel: 'compare-signs' })
+  return y
+}
+
 function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
   const out = cx.output()
   const type = typeOf(cx, a.tensor)
@@ -161,7 +190,7 @@ function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
     if (!scaled) return NO_GRID
     const q = type === TYPE_INT16 ? { scale: scale16(cx, t), zero: 0 } : cx.q(t)
     if (q.scale >= 1) {
-      throw cx.fail('lower/quantization', 'LiteRT compares no scales of 1 and more', t, {
+      throw cx.fail('lower/quantization', 'equality of 16-bit values with a scale of 1 and more', t, {
         expected: '< 1',
         got: q.scale,
       })
@@ -169,6 +198,12 @@ function emitCompare(cx: Context, kind: number, a: Value, b: Value): void {
     return { zero: q.zero, ...quantizeMultiplier(q.scale) }
   }
   const parts = partsOf(out.shape, { a: a.tensor, b: b.tensor })
+  const eight = type === TYPE_INT8 || type === TYPE_UINT8
+  if (eight && [a, b].some(({ tensor }) => cx.q(tensor).scale >= 1)) {
+    const [sa, sb] = [withSigns(cx, a), withSigns(cx, b)]
+    pushCompare(cx, { kind, a: sa, b: sb, y: cx.result(), parts, ga: AS_STORED, gb: AS_STORED })
+    return
+  }
   const [ga, gb] = [grid(a.tensor), grid(b.tensor)]
   pushCompare(cx, { kind, a, b, y: cx.result(), parts, ga, gb })
 }

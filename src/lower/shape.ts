@@ -233,7 +233,7 @@ export function lowerReverse(cx: Context): void {
   })
 }
 
-/** REVERSE_SEQUENCE by constant lengths: of each index of the batch axis the first ones turn around, the others stay. */
+/** REVERSE_SEQUENCE by constant lengths: of each index of the batch axis the first ones turn, others stay. */
 export function lowerReverseSequence(cx: Context): void {
   const { attrs } = cx.op as OpOf<'REVERSE_SEQUENCE'>
   const x = cx.plain(cx.value(0))

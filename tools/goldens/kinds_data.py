@@ -281,14 +281,14 @@ def pack(d):
     return b.done(y), [[d.values(shape, dtype) for _ in xs]], f"{dtype} {n} of {shape} along {axis}"
 
 
-def binary(d, name, dtype, out_dtype="bool"):
+def binary(d, name, dtype, out_dtype="bool", scales=(-9, -1)):
     out = d.shape(1, 4, 200)
     a = [s if d.coin(0.8) else 1 for s in out]
     b = [s if d.coin(0.8) else 1 for s in out][d.int(0, len(out) - 1) :]
     y = np.broadcast_shapes(tuple(a), tuple(b))
     n = Net()
-    grid = {"scale": d.scale(-9, -1), "zero": d.zero(dtype)} if dtype in ("int8", "uint8") else {}
-    other = grid if d.coin() or not grid else {"scale": d.scale(-9, -1), "zero": d.zero(dtype)}
+    grid = {"scale": d.scale(*scales), "zero": d.zero(dtype)} if dtype in ("int8", "uint8") else {}
+    other = grid if d.coin() or not grid else {"scale": d.scale(*scales), "zero": d.zero(dtype)}
     x, z = n.input(a, dtype, **grid), n.input(b, dtype, **other)
     o = n.tensor(y, out_dtype)
     n.op(name, [x, z], o)
@@ -303,6 +303,13 @@ def binary(d, name, dtype, out_dtype="bool"):
 def compare(d):
     name = d.pick(["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"])
     return binary(d, name, d.pick(["int8", "uint8", "int32", "int64", "float32"]))
+
+
+@kind("COMPARE-coarse")
+def compare_coarse(d):
+    """Scales on both sides of 1; of one of exactly 1 LiteRT ends the process."""
+    name = d.pick(["EQUAL", "NOT_EQUAL", "LESS", "LESS_EQUAL", "GREATER", "GREATER_EQUAL"])
+    return binary(d, name, d.pick(["int8", "uint8"]), scales=d.pick([(-2, 3), (0.1, 13)]))
 
 
 @kind("LOGICAL")

@@ -76,13 +76,20 @@ const CANDIDATES: Rule = {
 }
 const notNaN: Rule = { expected: 'a number', accepts: (v) => typeof v === 'number' && !Number.isNaN(v) }
 
-/** `intersectionOverUnion` of what are corners. */
-export function overlap(a: Corners, b: Corners): number {
-  const areaA = (a.right - a.left) * (a.bottom - a.top)
-  const areaB = (b.right - b.left) * (b.bottom - b.top)
+/** What sides are longer by where a box holds the pixels that both its corners lie in: a pixel, in the corners' unit. */
+export interface Pixel {
+  width: number
+  height: number
+}
+const NO_PIXEL: Pixel = { width: 0, height: 0 }
+
+/** `intersectionOverUnion` of what are corners; with a `pixel`, both corners' pixels belong to the box. */
+export function overlap(a: Corners, b: Corners, pixel = NO_PIXEL): number {
+  const areaA = (a.right - a.left + pixel.width) * (a.bottom - a.top + pixel.height)
+  const areaB = (b.right - b.left + pixel.width) * (b.bottom - b.top + pixel.height)
   if (!(areaA > 0 && areaB > 0)) return 0
-  const width = Math.min(a.right, b.right) - Math.max(a.left, b.left)
-  const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top)
+  const width = Math.min(a.right, b.right) - Math.max(a.left, b.left) + pixel.width
+  const height = Math.min(a.bottom, b.bottom) - Math.max(a.top, b.top) + pixel.height
   if (!(width > 0 && height > 0)) return 0
   return (width * height) / (areaA + areaB - width * height)
 }
@@ -120,10 +127,18 @@ export function nonMaxSuppression<C extends Candidate>(
   checkValue('nonMaxSuppression: candidates', candidates, CANDIDATES)
   checkValue('nonMaxSuppression: iouThreshold', iouThreshold, notNaN)
   checkValue('nonMaxSuppression: count', count, notNaN)
+  return suppressed(candidates, { iouThreshold, count })
+}
+
+/** `nonMaxSuppression` of what are candidates; `pixel` is `overlap`'s. */
+export function suppressed<C extends Candidate>(
+  candidates: readonly C[],
+  { iouThreshold, count, pixel }: { iouThreshold: number; count: number; pixel?: Pixel },
+): C[] {
   const kept: C[] = []
   for (const c of bestFirst(candidates)) {
     if (kept.length >= count) break
-    if (kept.every((k) => k.index !== c.index || overlap(k, c) <= iouThreshold)) kept.push(c)
+    if (kept.every((k) => k.index !== c.index || overlap(k, c, pixel) <= iouThreshold)) kept.push(c)
   }
   return kept
 }

@@ -105,10 +105,10 @@ export function pointDecoder(head: PointHead, outputs: readonly TensorInfo[], in
 }
 
 /**
- * What remains to be done with candidates: nothing, suppression by class, MediaPipe's weighted one, or that of turned
- * boxes.
+ * What remains to be done with candidates: nothing, suppression by class, the same where boxes hold the pixels of both
+ * their corners (InsightFace's and facexlib's `nms`), MediaPipe's weighted one, or that of turned boxes.
  */
-export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'weighted' | 'turned' {
+export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'inclusive' | 'weighted' | 'turned' {
   switch (kind) {
     case 'postprocess':
     case 'yolo-nms':
@@ -122,6 +122,9 @@ export function suppressionOf({ kind }: BoxHead): 'none' | 'class' | 'weighted' 
       return 'weighted'
     case 'yolo8-obb':
       return 'turned'
+    case 'scrfd':
+    case 'retinaface':
+      return 'inclusive'
     default:
       return 'class'
   }

@@ -3,7 +3,7 @@ import { disposable, type Disposes } from '../base/dispose.ts'
 import type { Preprocess } from '../graph/graph.ts'
 import { checkOptions, real, type Rules, whole } from '../options/options.ts'
 import type { Model } from '../graph/types.ts'
-import { type Box, type Candidate, type Corners, nonMaxSuppression, weightedSuppression } from './boxes.ts'
+import { type Box, type Candidate, type Corners, type Pixel, suppressed, weightedSuppression } from './boxes.ts'
 import { boxDecoder, suppressionOf } from './decoders.ts'
 import { toPhoto, type View } from './frame.ts'
 import type { BoxHead, Head } from './head.ts'
@@ -98,23 +98,34 @@ export const DETECTOR_RULES: Rules<DetectorOptions> = {
   maxDetections: whole(),
 }
 
+/** A pixel of the photo, in shares of the network's input. */
+const pixelOf = ({ width, height, xx, xy, yx, yy }: View): Pixel => ({
+  width: 1 / (width * Math.hypot(xx, yx)),
+  height: 1 / (height * Math.hypot(xy, yy)),
+})
+
 /** From a network's outputs to the candidates that remain, best first. */
 export function chooser(
   network: Network<BoxHead & Head>,
   options: DetectorOptions,
-): (values: Float32Array[]) => Candidate[] {
+): (values: Float32Array[], view: View) => Candidate[] {
   const { head, scoreThreshold } = network
   const most = options.maxDetections ?? 100
   const iou = options.iouThreshold ?? head.iouThreshold
   const decode = boxDecoder(head, network.model.outputs, network.framer.input)
   const how = suppressionOf(head)
-  return (values) => {
+  return (values, view) => {
     const candidates = decode(values, scoreThreshold)
     if (how === 'turned') {
       return turnedSuppression(candidates, { iouThreshold: iou, count: most, input: network.framer.input })
     }
     if (how === 'none') return candidates.sort((a, b) => b.score - a.score).slice(0, most)
-    return (how === 'weighted' ? weightedSuppression : nonMaxSuppression)(candidates, iou, most)
+    if (how === 'weighted') return weightedSuppression(candidates, iou, most)
+    return suppressed(candidates, {
+      iouThreshold: iou,
+      count: most,
+      ...(how === 'inclusive' && { pixel: pixelOf(view) }),
+    })
   }
 }
 
@@ -148,7 +159,7 @@ export async function createDetector(model: Model, options: DetectorOptions = {}
     ...disposable(() => model.dispose()),
     detect: answering(options.decode, (image) =>
       network.run(image, (values, view) =>
-        choose(values).flatMap((c): Detection[] => {
+        choose(values, view).flatMap((c): Detection[] => {
           const turned = c.angle === undefined ? undefined : turnedBox({ ...c, angle: c.angle }, view)
           const box = turned ? cut(aroundTurned(turned), image) : toBox(c, view, image)
           const named = { score: c.score, label: network.label(c.index), index: c.index }

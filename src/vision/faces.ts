@@ -156,7 +156,8 @@ export async function createFaceFinder(models: FaceModels, options: FaceOptions 
   const { closerLook = CLOSER_LOOK, ...detectorOptions } = options
   const detector = await createDetector(models.detector, detectorOptions)
   // Detectors that merge what overlaps would find something else with a lower threshold.
-  const looks = closerLook < detector.scoreThreshold && suppressionOf(detector.head as BoxHead) === 'class'
+  const looks =
+    closerLook < detector.scoreThreshold && ['class', 'inclusive'].includes(suppressionOf(detector.head as BoxHead))
   const all = looks
     ? await createDetector(models.detector, { ...detectorOptions, scoreThreshold: closerLook })
     : undefined

@@ -119,7 +119,7 @@ const givesPoints = (head: Head): head is PosingHead => taskOfHead(head) === 'po
 function looker(network: Network<PosingHead>, options: DetectorOptions): (image: Picture, region?: Region) => Seen {
   const { head, model, framer, scoreThreshold } = network
   const most = options.maxDetections ?? 100
-  let choose: (values: Float32Array[]) => Candidate[]
+  let choose: (values: Float32Array[], view: View) => Candidate[]
   if (givesBoxes(head)) choose = chooser(network as Network<BoxHead & Head>, options)
   else {
     const decode = pointDecoder(head, model.outputs, framer.input)
@@ -130,7 +130,7 @@ function looker(network: Network<PosingHead>, options: DetectorOptions): (image:
     network.run(
       image,
       (values, view) => {
-        const candidates = choose(values)
+        const candidates = choose(values, view)
         const poses = candidates.map((c): Pose => {
           const points = posePoints(c, view)
           // In a turned crop the box around its points is not the photo's.

@@ -99,7 +99,7 @@ function instanceDecode(network: Network<BoxHead & Head>, options: DetectorOptio
   const [height, width] = (first ? shape.slice(1) : shape) as [number, number]
   const choose = chooser(network, options)
   return (values, view, image) => {
-    const found = choose(values)
+    const found = choose(values, view)
     const protos: Prototypes = { data: values[prototypes]!, width, height, masks, first }
     const mask = new Uint16Array(image.width * image.height)
     const instances: Detection[] = []

@@ -24,6 +24,7 @@ for package in ("insightface", "insightface.model_zoo", "facexlib", "facexlib.de
 
 from common import listed, output, write  # noqa: E402
 from facexlib.detection.retinaface_utils import PriorBox, decode, decode_landm  # noqa: E402
+from insightface.model_zoo.retinaface import RetinaFace  # noqa: E402
 from insightface.model_zoo.scrfd import SCRFD  # noqa: E402
 from rapid_layout.model_handler.pp.post_process import PPPostProcess  # noqa: E402
 from rtmlib.tools.pose_estimation.post_processings import get_simcc_maximum  # noqa: E402
@@ -127,14 +128,28 @@ keep = np.flatnonzero(sure > 0.35)
 kept = torchvision.ops.batched_nms(torch.from_numpy(corners[keep]), torch.from_numpy(sure[keep]).double(), torch.from_numpy(best[keep]), 0.6)
 case("nanodet", (128, 64), [r_table], {"boxes": listed([[*corners[i], sure[i], best[i]] for i in keep[kept]])}, head="nanodet")
 
+def suppressed(kind, dets):
+    """The rows that InsightFace's own suppression keeps: it counts the pixels of both corners, which must tell here."""
+    net = kind.__new__(kind)
+    net.nms_thresh = 0.4
+    keep = np.array(net.nms(dets))
+    others = torchvision.ops.nms(torch.from_numpy(dets[:, :4]), torch.from_numpy(dets[:, 4]), 0.4).numpy()
+    print(kind.__name__, len(keep), len(others))
+    assert keep.tolist() != others.tolist()
+    return keep
+
+
 # SCRFD: two candidates a cell.
 for points in (True, False):
     size = (96, 64)
     records, outs = [], []
-    for width, low, high in ((1, 0, 255 / 256), (4, 0, 6), (10, -2, 2))[: 3 if points else 2]:
+    # No two scores alike, so that there is one order.
+    rank, at = rng.permutation(256) / 256, 0
+    for width, low, high in ((1, 0, 255 / 256), (4, 0, 1.5), (10, -2, 2))[: 3 if points else 2]:
         for s in STRIDES:
             n = 2 * (size[1] // s) * (size[0] // s)
-            real = rng.beta(0.4, 2, (n, 1)) if width == 1 else rng.uniform(low, high, (n, width))
+            real = rank[at:at + n, None] if width == 1 else rng.uniform(low, high, (n, width))
+            at += n if width == 1 else 0
             record, v = output(real, low, high, f"{width}_{s}")
             records.append(record)
             outs.append(v)
@@ -147,8 +162,7 @@ for points in (True, False):
     dets = np.hstack([boxes, scores]).astype(np.float32)
     order = dets[:, 4].argsort(kind="stable")[::-1]
     dets = dets[order]
-    # As with RetinaFace below, pixels are not counted inclusively.
-    keep = torchvision.ops.nms(torch.from_numpy(dets[:, :4]), torch.from_numpy(dets[:, 4]), 0.4).numpy()
+    keep = suppressed(SCRFD, dets)
     expected = {"boxes": listed(np.concatenate([dets[keep], np.zeros((len(keep), 1))], 1))}
     if points:
         expected["points"] = [listed(m) for m in marks[order][keep]]
@@ -159,7 +173,7 @@ size = (96, 64)
 cfg = {"min_sizes": [[16, 32], [64, 128], [256, 512]], "steps": STRIDES, "clip": False}
 priors = PriorBox(cfg, image_size=(size[1], size[0])).forward()
 n = len(priors)
-face = rng.beta(0.4, 2, (1, n, 1))
+face = rng.permutation(256)[None, :n, None] / 256
 r_conf, conf = output(np.concatenate([1 - face, face], 2), 0, 255 / 256, "conf")
 r_loc, loc = output(rng.normal(0, 1, (1, n, 4)), -3, 3, "loc")
 r_marks, marks = output(rng.normal(0, 2, (1, n, 10)), -6, 6, "landms")
@@ -169,8 +183,8 @@ marks = decode_landm(torch.from_numpy(marks[0]), priors, [0.1, 0.2]).numpy() * n
 keep = np.flatnonzero(conf[0, :, 1] > 0.6)
 keep = keep[conf[0, keep, 1].argsort(kind="stable")[::-1]]
 dets = np.hstack([boxes[keep], conf[0, keep, 1:]]).astype(np.float32)
-# facexlib's suppression counts pixels inclusively; torchvision's, as its newer releases have it, does not.
-kept = torchvision.ops.nms(torch.from_numpy(dets[:, :4]), torch.from_numpy(dets[:, 4]), 0.4).numpy()
+# facexlib's newer releases suppress with torchvision's, which does not count pixels inclusively.
+kept = suppressed(RetinaFace, dets)
 case("retinaface", size, [r_loc, r_conf, r_marks],
      {"boxes": listed([[*dets[k], 0] for k in kept]), "points": [listed(marks[keep[k]].reshape(5, 2)) for k in kept]},
      maxDetections=1000)

@@ -82,24 +82,37 @@ const FITS = {
   mediapipe: 'fit into SIZE, black bars, sampled as MediaPipe does',
 }
 
-/** How a photo gets in, and whence that is known: heads have ways of their own. */
-function preprocessRows(report: ModelReport, { preprocess: how, assumed }: AssumedPreprocess): [string, string][] {
+/** How a photo gets in, and whence that is known. */
+interface PhotoInput {
+  preprocess: Preprocess
+  preprocessFrom: string
+  /** How the photo is laid into the input, where heads have a way of their own. */
+  fits?: string
+}
+
+/** The same of a model that takes an image; undefined for others. */
+function photoInput(report: ModelReport): PhotoInput | undefined {
+  const image = imageInput(report)
+  if (!image) return undefined
+  const { preprocess: how, assumed } = image
   const [input, head] = [report.inputs[0]!, visionHead(report)]
   const own = head ? familyPreprocess(input, report, head) : how
   const changed = own.mean.join() !== how.mean.join() || own.channels !== how.channels || own.fit !== how.fit
-  const family = changed || head?.framing ? `; the rest as networks with a ${head!.kind} head take it` : ''
-  const fits = head?.framing && FITS[head.framing]
-  return [
-    ['  preprocess', describePreprocess(own, input, fits)],
-    ['', `${assumed}${family}`],
-  ]
+  const preprocessFrom = `${assumed}${changed || head?.framing ? `; the rest as networks with a ${head!.kind} head take it` : ''}`
+  if (!head?.framing) return { preprocess: own, preprocessFrom }
+  const { shorterSide: _, ...whole } = own
+  return { preprocess: { ...whole, fit: 'fit' }, preprocessFrom, fits: FITS[head.framing] }
 }
 
-function preprocessLines(report: ModelReport, image: AssumedPreprocess | undefined): string {
+function preprocessLines(report: ModelReport): string {
+  const image = photoInput(report)
   const { labels } = report.metadata
   const lines: [string, string][] = []
   if (image) {
-    lines.push(...preprocessRows(report, image))
+    lines.push(
+      ['  preprocess', describePreprocess(image.preprocess, report.inputs[0]!, image.fits)],
+      ['', image.preprocessFrom],
+    )
     const all = report.outputs.length === 1 && report.metadata.task !== 'segmentation'
     lines.push([
       '  labels',
@@ -165,7 +178,7 @@ function human(name: string, report: ModelReport, why: string): string {
     ...(about.length ? [table(about)] : []),
     tensorRows(report),
     table([['  command', supported || float !== undefined ? commandText(report) : 'none: see below']]),
-    preprocessLines(report, imageInput(report)),
+    preprocessLines(report),
     table(costs),
     ...(packed
       ? ['', 'A packed module does not list its ops: inspect the model it was made of.']
@@ -258,11 +271,11 @@ async function run(args: Args): Promise<number> {
   }
   const why =
     report.ops.length === 0 ? 'fixed when the module was packed' : flash ? 'as packed' : (await choice(options)).why
-  const image = imageInput(report)
   if (flag(args, 'json')) {
     const head = visionHead(report)
+    const { fits: _, ...image } = photoInput(report) ?? {}
     process.stdout.write(
-      `${JSON.stringify({ ...report, why, ...(image ? { preprocess: image.preprocess, preprocessFrom: image.assumed } : {}), ...(head ? { head } : {}), command: commandFor(report).command }, null, 2)}\n`,
+      `${JSON.stringify({ ...report, why, ...image, ...(head ? { head } : {}), command: commandFor(report).command }, null, 2)}\n`,
     )
   } else process.stdout.write(human(name, report, why))
   return 0

@@ -1,4 +1,5 @@
 /** Float ops that are less usual: elementwise functions, extremes, normalizations, and data movement by index. */
+import { rne } from '../arithmetic/numerics.ts'
 import { eachElement, placeIn, stridesOf, type Place } from '../graph/elements.ts'
 import { elements, type Graph, type Op, type OpType } from '../graph/graph.ts'
 import type { Values } from './values.ts'
@@ -51,6 +52,8 @@ export function elementwise(op: Op): ((v: number) => number) | undefined {
       return Math.floor
     case 'CEIL':
       return Math.ceil
+    case 'ROUND':
+      return rne
     case 'SIGN':
       return Math.sign
     case 'RELU_0_TO_1':

@@ -3,7 +3,7 @@ import { ThimbleError } from '../base/errors.ts'
 import { elements, type Graph, type Op, type Quantization, type Tensor } from '../graph/graph.ts'
 import { littleEndian } from '../base/words.ts'
 import { isLayer, operandsOf } from './channel-groups.ts'
-import { PASS_THROUGH } from './ranges.ts'
+import { PASS_THROUGH, REAL } from './ranges.ts'
 import { type Scheme, storedBytes } from './scheme.ts'
 
 /**
@@ -130,7 +130,7 @@ const isOneNumber = ({ data, shape }: Tensor): boolean => data !== undefined && 
 
 /** A graph in the quantizer's terms: every weighted op has constants of its own, and a bias. */
 export function prepare(given: Graph, scheme: Scheme): Graph {
-  const graph = withReciprocals(scheme.dtype === 'int16' ? withoutHardSwish(given) : given)
+  const graph = withRealFunctions(withReciprocals(scheme.dtype === 'int16' ? withoutHardSwish(given) : given))
   const tensors = [...graph.tensors]
   const used = new Set<number>()
   const own = (t: number): number => {
@@ -168,6 +168,26 @@ export function prepare(given: Graph, scheme: Scheme): Graph {
     return using(tensors.length - 1)
   })
   return withOwnGrids({ ...graph, tensors, ops }, scheme)
+}
+
+/** A DEQUANTIZE before and a QUANTIZE behind each op of `REAL`. */
+function withRealFunctions(graph: Graph): Graph {
+  const tensors = [...graph.tensors]
+  const like = (t: number, part: string): number => {
+    const { name, shape, dtype } = tensors[t]!
+    return tensors.push({ name: `${name}/${part}`, shape, dtype }) - 1
+  }
+  const ops = graph.ops.flatMap((op): Op[] => {
+    const [x, y] = [op.inputs[0]!, op.outputs[0]!]
+    if (!REAL.has(op.type) || !isFloat(graph, y)) return [op]
+    const [from, to] = [like(y, 'argument'), like(y, 'function')]
+    return [
+      { type: 'DEQUANTIZE', inputs: [x], outputs: [from], attrs: {} },
+      { ...op, inputs: [from], outputs: [to] },
+      { type: 'QUANTIZE', inputs: [to], outputs: [y], attrs: {} },
+    ]
+  })
+  return { ...graph, tensors, ops }
 }
 
 /** What stays as it is: indices, and everything that is not float. */

@@ -51,6 +51,13 @@ export const PASS_THROUGH = new Set<Op['type']>([
   'DEPTH_TO_SPACE',
 ])
 
+/** Functions of float32 alone in LiteRT, of which DEQUANTIZE, function and QUANTIZE run as one table. */
+export const REAL = new Set<Op['type']>(['SIN', 'COS', 'SQUARE', 'FLOOR', 'CEIL', 'ROUND', 'SIGN'])
+
+/** Tensors of a prepared graph that stay float: around the functions of float32. */
+const realTensors = (graph: Graph): ReadonlySet<number> =>
+  new Set(graph.ops.flatMap((op) => (REAL.has(op.type) ? [...op.inputs, ...op.outputs] : [])))
+
 /** Tensors that share one grid. */
 interface Shared {
   tensors: number[]
@@ -260,7 +267,8 @@ export function activationGrids(
   stats: Map<number, TensorStats>,
   { scheme, method = 'minmax', beyond = method === 'wide' ? WIDER : 1, samples = [], photoOf = [], input }: GridOptions,
 ): Map<number, Quantization> {
-  const sets = sharedGrids(graph, stats, scheme)
+  const real = realTensors(graph)
+  const sets = sharedGrids(graph, new Map([...stats].filter(([t]) => !real.has(t))), scheme)
   const isInput = (s: Shared): boolean => input !== undefined && s.tensors.includes(graph.inputs[0]!)
   const kept = new Map<Shared, Float32Array[]>()
   if (method === 'mse' || method === 'percentile') {

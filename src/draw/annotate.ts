@@ -19,11 +19,14 @@ const POINT: Colour = [255, 230, 80]
 /** Sizes in pixels, from the photo's. */
 interface Style {
   line: number
+  /** What a line is wider by where a dark one lies under it. */
+  rim: number
   cell: number
 }
 const styleOf = ({ width, height }: { width: number; height: number }): Style => {
   const size = Math.max(width, height)
-  return { line: Math.max(2, size / 320), cell: Math.max(1.6, size / 420) }
+  const line = Math.max(2, size / 256)
+  return { line, rim: Math.max(2, line / 2), cell: Math.max(1.6, size / 420) }
 }
 
 /** Text needs this many pixels: smaller photos are enlarged by a whole factor. */
@@ -99,16 +102,19 @@ function place({ size, box, edge }: Label, canvas: Canvas, taken: readonly Box[]
 function drawPoints(canvas: Canvas, { points = [], bones = [], box }: Mark, colour: Colour, few: boolean): void {
   const size = box ? Math.max(box.width, box.height) : Math.max(canvas.width, canvas.height) / 2
   const least = few ? styleOf(canvas).line : 0
-  const radius = Math.max(0.9, least, size / 130)
+  // Of many points each may cover a small share of the room that it has.
+  const room = few ? Infinity : size / Math.sqrt(points.length) / 5
+  const radius = Math.max(0.5, Math.min(Math.max(0.9, least, size / 130), room))
+  const rim = Math.max(Math.min(0.7, radius / 2), radius / 5)
   for (const [a, b] of bones) {
     const [from, to] = [points[a], points[b]]
     if (!from || !to) continue
-    if (few) canvas.line({ from, to }, { width: radius + 2, colour: DARK, opacity: 0.8 })
+    if (few) canvas.line({ from, to }, { width: radius + styleOf(canvas).rim, colour: DARK, opacity: 0.8 })
     canvas.line({ from, to }, { width: radius, colour: few ? colour : LIGHT, opacity: few ? 1 : 0.45 })
   }
   for (const point of points) {
     if (point.faint) continue
-    canvas.disc(point, radius + 0.7, DARK)
+    canvas.disc(point, radius + rim, DARK)
     canvas.disc(point, radius, POINT)
   }
 }
@@ -124,13 +130,13 @@ const strokeOutline = (canvas: Canvas, corners: NonNullable<Mark['outline']>, pe
 const FEW = 40
 
 function drawMarks(canvas: Canvas, marks: readonly Mark[]): void {
-  const { line, cell } = styleOf(canvas)
+  const { line, rim, cell } = styleOf(canvas)
   const colours = new Map<string, Colour>()
   for (const { key } of marks) if (!colours.has(key)) colours.set(key, paletteColour(colours.size))
   for (const { box, outline, key } of [...marks].reverse()) {
     if (!box) continue
     const stroke = (pen: Pen): void => (outline ? strokeOutline(canvas, outline, pen) : canvas.strokeRect(box, pen))
-    stroke({ width: line + 2, colour: DARK })
+    stroke({ width: line + rim, colour: DARK })
     stroke({ width: line, colour: colours.get(key)! })
   }
   for (const mark of [...marks].reverse()) {

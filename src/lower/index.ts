@@ -21,7 +21,7 @@ import {
 } from './combine.ts'
 import { Context, Unsupported, type LowerOptions } from './context.ts'
 import { lowerConv, lowerFullyConnected } from './conv.ts'
-import { lowerAddN, lowerCumsum } from './cumulate.ts'
+import { lowerAddN, lowerCumsum, lowerLongSum } from './cumulate.ts'
 import {
   lowerFloatBatchMatmul,
   lowerFloatConv,
@@ -108,7 +108,7 @@ const RULES: Partial<Record<OpType, (cx: Context) => void>> = {
   MAX_POOL_2D: realOr(lowerFloatPool, lowerPool),
   L2_POOL_2D: realOr(lowerFloatPool, noEight),
   MEAN: realOr(lowerFloatSum, lowerMeanOrSum),
-  SUM: realOr(lowerFloatSum, lowerMeanOrSum),
+  SUM: realOr(lowerFloatSum, (cx) => (cx.output().dtype === 'int64' ? lowerLongSum(cx) : lowerMeanOrSum(cx))),
   REDUCE_MAX: lowerReduce,
   REDUCE_MIN: lowerReduce,
   REDUCE_PROD: lowerReduce,

@@ -185,8 +185,8 @@ def prelu(d):
     return m.done(y), [[noise(d, dtype, shape)] + ([] if constant else [alpha])], f"{dtype} {shape} {slopes}"
 
 
-def reducer(name, dtypes, output):
-    @kind(name)
+def reducer(name, dtypes, output, kind_name=None):
+    @kind(kind_name or name)
     def make(d):
         dtype = d.pick(dtypes)
         shape = dims(d, 1, 5, 6)
@@ -214,6 +214,7 @@ WORDS = EIGHT + EIGHT + ["int32", "float32"]
 reducer("REDUCE_MAX", WORDS, lambda d, s, n: real(d, -7, -2))
 reducer("REDUCE_MIN", WORDS, lambda d, s, n: real(d, -7, -2))
 reducer("SUM", EIGHT + EIGHT + ["int32"], lambda d, s, n: f32(s * np.sqrt(n)) * real(d, -1, 1.5))
+reducer("SUM", ["int64"], None, "SUM-int64")
 reducer("MEAN", EIGHT + EIGHT + ["int32"], lambda d, s, n: f32(s / np.sqrt(n)) * real(d, -1, 1.5))
 reducer("REDUCE_PROD", ["int8", "int8", "int32"], lambda d, s, n: f32(min(1e30, float(s * 60.0) ** min(n, 20) / 100)) * real(d, -1, 1))
 for logical in ("REDUCE_ANY", "REDUCE_ALL"):

@@ -393,6 +393,9 @@ test('kinds of files: each by all of its first bytes, and not by fewer', () => {
     return sniffFormat(bytes)
   }
   assert.equal([saved(10), saved(251), saved(252), saved(10, 9)], ['saved-model', 'saved-model', 'unknown', 'unknown'])
+})
+
+test('kinds of files: text by its words', () => {
   const words: [Format, string][] = [
     ['text', 'sixteen letters.'],
     ['unknown', 'fifteen letters'],

@@ -926,18 +926,20 @@ test('metadata: tensors with their bytes, the head that the outputs were recogni
   assert.equal(said.extra, { head: own })
 })
 
+/** All that a header can say of a model, with what C would read otherwise. */
+const DESCRIBED = moduleMeta({
+  ...META,
+  metadata: {
+    description: 'tells\nthings */ apart /* \\',
+    license: 'MIT',
+    source: 'https://x.y',
+    labels: ['a"b\\c??', 'é'],
+    preprocess: { fit: 'crop', method: 'area', channels: 'bgr', mean: [1, 2, 3], std: [4] },
+  },
+})
+
 test('the C header, line by line', () => {
-  const meta = moduleMeta({
-    ...META,
-    metadata: {
-      description: 'tells\nthings */ apart /* \\',
-      license: 'MIT',
-      source: 'https://x.y',
-      labels: ['a"b\\c??', 'é'],
-      preprocess: { fit: 'crop', method: 'area', channels: 'bgr', mean: [1, 2, 3], std: [4] },
-    },
-  })
-  const text = cHeader(meta, 'net.wasm')
+  const text = cHeader(DESCRIBED, 'net.wasm')
   const lines = text.split('\n')
   const block = (first: string, count: number): string[] =>
     lines.slice(lines.indexOf(first), lines.indexOf(first) + count)
@@ -1008,11 +1010,17 @@ test('the C header, line by line', () => {
   for (const code of [...'01245']) {
     assert.ok(lines.some((l) => l.startsWith('#define THIMBLE_') && l.endsWith(` ${code}`)))
   }
+})
+
+test('the C header without what a model does not say, under another name, with a warning', () => {
   const bare = cHeader(moduleMeta(META), 'net.wasm', 'other name', true)
   assert.match(bare, `\n   WARNING: ${SIGNED_DOT}\n`)
   assert.match(bare, '#ifndef THIMBLE_OTHER_NAME_H')
   assert.not.match(bare, /Preprocessing|LABEL|Licence of|Source:/)
   assert.not.match(cHeader(moduleMeta(META), 'net.wasm'), /WARNING/)
+})
+
+test('the C header: scales as floats that read back the same, the C type of every kind of number', () => {
   const scale = (s: number): string => {
     const m = moduleMeta({ ...META, inputs: [{ ...META.inputs[0]!, scale: s }] })
     return /INPUT0_SCALE (.*)/.exec(cHeader(m, 'x'))![1]!
@@ -1173,16 +1181,17 @@ test('the command of a classifier: input, tables, names, and how scores become p
   assert.is(configOf(heads([[1, 4]], {}, 32, 'float32')).f.scores, W.SCORES_AUTO)
 })
 
-test('the command of each head: where its numbers lie', () => {
-  const common = { scoreThreshold: 0.25, iouThreshold: 0.75 }
-  const head = (
-    shapes: readonly (readonly number[])[],
-    h: object,
-    dtype: 'int8' | 'float32' = 'int8',
-    more: Metadata = {},
-  ): Config => configOf(heads(shapes, { ...more, extra: { head: { ...common, ...h } } }, 32, dtype))
-  const yolo = (shape: number[], h: object): Config =>
-    head([shape], { output: 0, layout: 'rows', coordinates: 'shares', classes: 3, ...h })
+const COMMON = { scoreThreshold: 0.25, iouThreshold: 0.75 }
+const headConfig = (
+  shapes: readonly (readonly number[])[],
+  h: object,
+  dtype: 'int8' | 'float32' = 'int8',
+  more: Metadata = {},
+): Config => configOf(heads(shapes, { ...more, extra: { head: { ...COMMON, ...h } } }, 32, dtype))
+const yoloConfig = (shape: number[], h: object): Config =>
+  headConfig([shape], { output: 0, layout: 'rows', coordinates: 'shares', classes: 3, ...h })
+
+test('the command of a YOLO: where its numbers lie', () => {
   const fields = [
     'head',
     'rows',
@@ -1195,21 +1204,35 @@ test('the command of each head: where its numbers lie', () => {
     'points',
     'pointValues',
   ]
-  const five = yolo([1, 40, 8], { kind: 'yolo5' })
+  const five = yoloConfig([1, 40, 8], { kind: 'yolo5' })
   assert.equal(pick(five, ...fields), [W.HEAD_YOLO, 40, 8, 1, 3, 1, 0, W.COORDINATES_SHARES, 0, 3])
   assert.equal(thresholds(five), [0.25, 0.75])
-  const eight = yolo([1, 7, 40], { kind: 'yolo8', layout: 'columns', coordinates: 'pixels', percent: true })
+  const eight = yoloConfig([1, 7, 40], { kind: 'yolo8', layout: 'columns', coordinates: 'pixels', percent: true })
   assert.equal(pick(eight, ...fields), [W.HEAD_YOLO, 40, 1, 40, 3, 0, 1, W.COORDINATES_PIXELS, 0, 3])
-  const pose = yolo([1, 40, 4 + 1 + 51], { kind: 'yolo8-pose', classes: 1, points: 17, pointValues: 3 })
+  const pose = yoloConfig([1, 40, 4 + 1 + 51], { kind: 'yolo8-pose', classes: 1, points: 17, pointValues: 3 })
   assert.equal(pick(pose, ...fields), [W.HEAD_YOLO, 40, 56, 1, 1, 0, 0, W.COORDINATES_SHARES, 17, 3])
   assert.is(texts(pose, pose.f.pointNames!, pose.f.pointNameCount!)[0], 'nose')
   assert.is(pose.f.pointNameCount, 17)
-  const fomo = head([[1, 4, 8, 3]], { kind: 'fomo', output: 0, scores: 'softmax' })
+  for (const [framing, want] of [
+    ['letterbox', W.FRAMING_LETTERBOX],
+    ['corner', W.FRAMING_CORNER],
+    ['square', W.FRAMING_SQUARE],
+  ] as const) {
+    assert.equal(pick(yoloConfig([1, 40, 8], { kind: 'yolo5', framing }), 'framing', 'fit', 'shorterSide'), [
+      want,
+      W.FIT_STRETCH,
+      0,
+    ])
+  }
+})
+
+test('the command of each other head: where its numbers lie', () => {
+  const fomo = headConfig([[1, 4, 8, 3]], { kind: 'fomo', output: 0, scores: 'softmax' })
   assert.equal(pick(fomo, 'head', 'rows', 'columns', 'classes', 'scores'), [W.HEAD_FOMO, 4, 8, 3, W.SCORES_SOFTMAX])
-  assert.is(head([[1, 4, 8, 3]], { kind: 'fomo', output: 0, scores: 'identity' }).f.scores, W.SCORES_IDENTITY)
-  const move = head([[1, 1, 17, 3]], { kind: 'movenet', output: 0 })
+  assert.is(headConfig([[1, 4, 8, 3]], { kind: 'fomo', output: 0, scores: 'identity' }).f.scores, W.SCORES_IDENTITY)
+  const move = headConfig([[1, 1, 17, 3]], { kind: 'movenet', output: 0 })
   assert.equal(pick(move, 'head', 'points', 'pointValues', 'output0'), [W.HEAD_MOVENET, 17, 3, 0])
-  const post = head(
+  const post = headConfig(
     [[1, 9], [1, 9, 4], [1], [1, 9]],
     { kind: 'postprocess', boxes: 1, classes: 3, scores: 0, count: 2 },
     'float32',
@@ -1223,7 +1246,7 @@ test('the command of each head: where its numbers lie', () => {
     2,
   ])
   assert.equal(reads(post), [1, 3, 0, 2])
-  const uncounted = head(
+  const uncounted = headConfig(
     [
       [1, 9],
       [1, 9, 4],
@@ -1240,23 +1263,12 @@ test('the command of each head: where its numbers lie', () => {
     [{ form: 'mask' }, [1, 4, 8, 1], [W.FORM_MASK, 4, 8, 1, 1, 1]],
     [{ form: 'mask', logits: true }, [1, 4, 8, 1], [W.FORM_MASK_LOGITS, 4, 8, 1, 1, 1]],
   ] as const) {
-    const c = head([shape], { kind: 'segmentation', outputs: [0], ...h })
+    const c = headConfig([shape], { kind: 'segmentation', outputs: [0], ...h })
     assert.equal(pick(c, 'form', 'rows', 'columns', 'classes', 'rowStep', 'valueStep'), want, h.form)
     assert.is(c.head, W.HEAD_PLANES)
     assert.equal(texts(c, c.f.labels!, c.f.labelCount!), ['background'])
   }
-  for (const [framing, want] of [
-    ['letterbox', W.FRAMING_LETTERBOX],
-    ['corner', W.FRAMING_CORNER],
-    ['square', W.FRAMING_SQUARE],
-  ] as const) {
-    assert.equal(pick(yolo([1, 40, 8], { kind: 'yolo5', framing }), 'framing', 'fit', 'shorterSide'), [
-      want,
-      W.FIT_STRETCH,
-      0,
-    ])
-  }
-  const labelled = head([[1, 4, 8, 3]], { kind: 'fomo', output: 0, scores: 'softmax' }, 'int8', {
+  const labelled = headConfig([[1, 4, 8, 3]], { kind: 'fomo', output: 0, scores: 'softmax' }, 'int8', {
     labels: ['a', 'b', 'c'],
   })
   assert.equal(texts(labelled, labelled.f.labels!, labelled.f.labelCount!), ['a', 'b', 'c'])

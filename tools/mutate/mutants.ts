@@ -128,155 +128,221 @@ interface Edit {
 /** `run` lets the active mutant act, `cover` marks which are reached. */
 export type Mode = 'run' | 'cover'
 
+const short = (text: string): string => {
+  const flat = text.replace(/\s+/g, ' ')
+  return flat.length > 60 ? `${flat.slice(0, 57)}...` : flat
+}
+
+/** Whether a `+` or `+=` joins texts. */
+function joinsTexts({ left, right, operatorToken: { kind } }: ts.BinaryExpression): boolean {
+  const text = (n: ts.Node): boolean => ts.isStringLiteralLike(n) || ts.isTemplateExpression(n)
+  return (kind === ts.SyntaxKind.PlusToken || kind === ts.SyntaxKind.PlusEqualsToken) && (text(left) || text(right))
+}
+
+/** What is left as it is: types, what a module takes and gives, and what errors say, which is for people. */
+function isLeft(node: ts.Node, tree: ts.SourceFile): boolean {
+  return (
+    ts.isTypeNode(node) ||
+    ts.isInterfaceDeclaration(node) ||
+    ts.isTypeAliasDeclaration(node) ||
+    ts.isImportDeclaration(node) ||
+    ts.isExportDeclaration(node) ||
+    ts.isEnumDeclaration(node) ||
+    (ts.isNewExpression(node) && /Error$/.test(node.expression.getText(tree)))
+  )
+}
+
+/** What a literal is instead, or undefined where the node is none that is changed. */
+function otherLiteral(node: ts.Node): string | undefined {
+  if (node.kind === ts.SyntaxKind.TrueKeyword) return 'false'
+  if (node.kind === ts.SyntaxKind.FalseKeyword) return 'true'
+  if (!ts.isNumericLiteral(node)) return undefined
+  const value = Number(node.text.replaceAll('_', ''))
+  return value === 0 ? '1' : `${value + 1}`
+}
+
+const DROPPED_SIGNS = [ts.SyntaxKind.ExclamationToken, ts.SyntaxKind.MinusToken, ts.SyntaxKind.TildeToken]
+
+/** What is mutated: a source, its name, the first mutant's number. */
+interface Subject {
+  source: string
+  file: string
+  first: number
+  mode: Mode
+}
+
+/** Walks a source, and gathers its mutants and the edits that put them in. */
+class Mutation {
+  readonly mutants: Mutant[] = []
+  private readonly of: Subject
+  private readonly tree: ts.SourceFile
+  private readonly lines: string[]
+  private readonly edits: Edit[] = []
+  /** Numbers of mutants that are known to be equivalent, and why. */
+  private readonly alike = new Map<number, string>()
+
+  constructor(of: Subject) {
+    this.of = of
+    this.tree = ts.createSourceFile(of.file, of.source, ts.ScriptTarget.ES2022, true)
+    this.lines = of.source.split('\n')
+    this.walk(this.tree)
+  }
+
+  /** The source with all of its mutants. */
+  code(): string {
+    const { source } = this.of
+    let code = ''
+    let at = 0
+    for (const e of this.edits.map((e, i) => ({ ...e, i })).sort((a, b) => a.from - b.from || a.i - b.i)) {
+      code += source.slice(at, e.from) + e.text
+      at = Math.max(at, e.to)
+    }
+    return code + source.slice(at)
+  }
+
+  private put(at: number, text: string): void {
+    this.edits.push({ from: at, to: at, text })
+  }
+
+  private raw(node: ts.Node): string {
+    return this.of.source.slice(node.getStart(this.tree), node.end)
+  }
+
+  /** The number of the next mutant. */
+  private next(): number {
+    return this.of.first + this.mutants.length
+  }
+
+  private add(node: ts.Node, from: string, to: string): number {
+    const { line } = this.tree.getLineAndCharacterOfPosition(node.getStart(this.tree))
+    const id = this.next()
+    const equivalent = this.alike.get(id)
+    this.mutants.push({
+      id,
+      file: this.of.file,
+      line: line + 1,
+      from: short(from),
+      to: short(to),
+      text: this.lines[line]!.trim(),
+      ...(equivalent ? { equivalent } : {}),
+    })
+    return id
+  }
+
+  /** `node` or one of `others`; `inside` goes on within it. */
+  private instead(node: ts.Node, others: readonly string[], inside?: () => void, shown = others): void {
+    const ids = shown.map((to) => this.add(node, this.raw(node), to))
+    this.put(
+      node.getStart(this.tree),
+      this.of.mode === 'run'
+        ? `(${others.map((to, i) => `__a===${ids[i]}?(${to}):`).join('')}(`
+        : `(${ids.map((id) => `__h[${id}]=1`).join()},(`,
+    )
+    inside?.()
+    this.put(node.end, '))')
+  }
+
+  private statement(node: ts.Statement): void {
+    const id = this.add(node, this.raw(node), 'nothing')
+    this.put(node.getStart(this.tree), this.of.mode === 'run' ? `{if(__a!==${id}){` : `{__h[${id}]=1;{`)
+    this.visit(node)
+    this.put(node.end, '}}')
+  }
+
+  private condition(node: ts.Expression): void {
+    this.instead(node, ['true', 'false'], () => this.walk(node))
+  }
+
+  private binary(node: ts.BinaryExpression): void {
+    const { left, right, operatorToken } = node
+    const swaps = OPERATORS[operatorToken.kind]
+    if (!swaps || joinsTexts(node)) {
+      this.visit(node)
+      return
+    }
+    const [a, b] = [this.raw(left), this.raw(right)]
+    const shown = swaps.map((op) => `${a} ${op} ${b}`)
+    const assigns =
+      operatorToken.kind >= ts.SyntaxKind.FirstCompoundAssignment &&
+      operatorToken.kind <= ts.SyntaxKind.LastCompoundAssignment
+    const strictness = STRICTNESS[operatorToken.kind]
+    const at = strictness && choosesExtreme(node, this.tree) ? swaps.indexOf(strictness) : -1
+    if (at >= 0) this.alike.set(this.next() + at, EQUIVALENT.extreme)
+    const inside = (): void => {
+      if (!assigns) this.walk(left)
+      // Strings only where something is compared with them.
+      if (COMPARED.has(operatorToken.kind) && ts.isStringLiteral(right)) this.instead(right, [`'~'`])
+      else this.walk(right)
+    }
+    const written = swaps.map((op) => `${assigns ? a : `(${a})`} ${op} (${b})`)
+    this.instead(node, written, inside, shown)
+  }
+
+  /** Conditions and loops; false where the node is neither. */
+  private branch(node: ts.Node): boolean {
+    if (ts.isIfStatement(node)) {
+      this.condition(node.expression)
+      this.walk(node.thenStatement)
+      if (node.elseStatement) this.walk(node.elseStatement)
+    } else if (ts.isConditionalExpression(node)) {
+      this.condition(node.condition)
+      this.walk(node.whenTrue)
+      this.walk(node.whenFalse)
+    } else if (ts.isForStatement(node)) {
+      // The step is left alone: without it a loop has no end.
+      if (node.initializer) this.walk(node.initializer)
+      if (node.condition) this.walk(node.condition)
+      this.walk(node.statement)
+    } else return false
+    return true
+  }
+
+  /** Statements that can be left out, and what functions return; false where the node is neither. */
+  private step(node: ts.Node): boolean {
+    if (ts.isExpressionStatement(node) || ts.isThrowStatement(node) || ts.isContinueStatement(node)) {
+      this.statement(node)
+    } else if (ts.isBreakStatement(node)) {
+      if (!ts.isCaseOrDefaultClause(node.parent)) this.statement(node)
+    } else if (ts.isReturnStatement(node) && node.expression && !ts.isVoidExpression(node.expression)) {
+      const { expression } = node
+      // Where truth is asked for, `undefined` is `false`, whose own mutant is `true`.
+      if (/^(undefined|false)$/.test(this.raw(expression))) this.walk(expression)
+      else this.instead(expression, ['undefined'], () => this.walk(expression))
+    } else if (ts.isArrowFunction(node) && !ts.isBlock(node.body)) this.arrow(node, node.body)
+    else return false
+    return true
+  }
+
+  /** An arrow that returns an expression; those that only refuse are left as they are. */
+  private arrow(node: ts.ArrowFunction, body: ts.Expression): void {
+    node.parameters.forEach((parameter) => this.walk(parameter))
+    const shown = ts.isParenthesizedExpression(body) ? body.expression : body
+    const refuses =
+      ts.isCallExpression(shown) && /^(fail|bad|refuse|unsupported|damaged)$/.test(shown.expression.getText(this.tree))
+    if (!refuses) this.instead(body, ['undefined'], () => this.walk(body))
+  }
+
+  private visit(node: ts.Node): void {
+    ts.forEachChild(node, (child) => this.walk(child))
+  }
+
+  private walk(node: ts.Node): void {
+    if (isLeft(node, this.tree)) return
+    const literal = otherLiteral(node)
+    if (literal !== undefined) this.instead(node, [literal])
+    else if (ts.isBinaryExpression(node)) this.binary(node)
+    else if (ts.isPrefixUnaryExpression(node) && DROPPED_SIGNS.includes(node.operator)) {
+      this.instead(node, [this.raw(node.operand)], () => this.walk(node.operand))
+    } else if (ts.isPropertyAssignment(node)) this.walk(node.initializer)
+    else if (!this.branch(node) && !this.step(node)) this.visit(node)
+  }
+}
+
 /**
  * The mutants of a source, numbered from `first` on, and the source that holds them all. Sentences of errors are not
  * changed, nor is what only types say.
  */
 export function mutate(source: string, file: string, first: number, mode: Mode): { mutants: Mutant[]; code: string } {
-  const tree = ts.createSourceFile(file, source, ts.ScriptTarget.ES2022, true)
-  const lines = source.split('\n')
-  const mutants: Mutant[] = []
-  const edits: Edit[] = []
-  /** Numbers of mutants that are known to be equivalent, and why. */
-  const alike = new Map<number, string>()
-  const put = (at: number, text: string): void => void edits.push({ from: at, to: at, text })
-  const raw = (node: ts.Node): string => source.slice(node.getStart(tree), node.end)
-  const short = (text: string): string => {
-    const flat = text.replace(/\s+/g, ' ')
-    return flat.length > 60 ? `${flat.slice(0, 57)}...` : flat
-  }
-  const add = (node: ts.Node, from: string, to: string): number => {
-    const { line } = tree.getLineAndCharacterOfPosition(node.getStart(tree))
-    const id = first + mutants.length
-    const equivalent = alike.get(id)
-    mutants.push({
-      id,
-      file,
-      line: line + 1,
-      from: short(from),
-      to: short(to),
-      text: lines[line]!.trim(),
-      ...(equivalent ? { equivalent } : {}),
-    })
-    return id
-  }
-  /** `node` or one of `others`; `inside` goes on within it. */
-  const instead = (node: ts.Node, others: readonly string[], inside: () => void, shown?: readonly string[]): void => {
-    const ids = others.map((to, i) => add(node, raw(node), shown?.[i] ?? to))
-    put(
-      node.getStart(tree),
-      mode === 'run'
-        ? `(${others.map((to, i) => `__a===${ids[i]}?(${to}):`).join('')}(`
-        : `(${ids.map((id) => `__h[${id}]=1`).join()},(`,
-    )
-    inside()
-    put(node.end, '))')
-  }
-  const statement = (node: ts.Statement, inside: () => void): void => {
-    const id = add(node, raw(node), 'nothing')
-    put(node.getStart(tree), mode === 'run' ? `{if(__a!==${id}){` : `{__h[${id}]=1;{`)
-    inside()
-    put(node.end, '}}')
-  }
-  const visit = (node: ts.Node): void => ts.forEachChild(node, walk)
-  const condition = (node: ts.Expression): void => instead(node, ['true', 'false'], () => walk(node))
-
-  function binary(node: ts.BinaryExpression): void {
-    const { left, right, operatorToken } = node
-    const text = (n: ts.Node): boolean => ts.isStringLiteralLike(n) || ts.isTemplateExpression(n)
-    const swaps = OPERATORS[operatorToken.kind]
-    if (
-      !swaps ||
-      ((operatorToken.kind === ts.SyntaxKind.PlusToken || operatorToken.kind === ts.SyntaxKind.PlusEqualsToken) &&
-        (text(left) || text(right)))
-    ) {
-      visit(node)
-      return
-    }
-    const others = swaps.map((op) => `(${raw(left)}) ${op} (${raw(right)})`)
-    const shown = swaps.map((op) => `${raw(left)} ${op} ${raw(right)}`)
-    const assigns =
-      operatorToken.kind >= ts.SyntaxKind.FirstCompoundAssignment &&
-      operatorToken.kind <= ts.SyntaxKind.LastCompoundAssignment
-    const strictness = STRICTNESS[operatorToken.kind]
-    const at = strictness && choosesExtreme(node, tree) ? swaps.indexOf(strictness) : -1
-    if (at >= 0) alike.set(first + mutants.length + at, EQUIVALENT.extreme)
-    const written = assigns ? swaps.map((op) => `${raw(left)} ${op} (${raw(right)})`) : others
-    instead(
-      node,
-      written,
-      () => {
-        if (!assigns) walk(left)
-        // Strings only where something is compared with them.
-        if (COMPARED.has(operatorToken.kind) && ts.isStringLiteral(right)) instead(right, [`'~'`], () => {})
-        else walk(right)
-      },
-      shown,
-    )
-  }
-
-  function walk(node: ts.Node): void {
-    if (ts.isTypeNode(node) || ts.isInterfaceDeclaration(node) || ts.isTypeAliasDeclaration(node)) return
-    if (ts.isImportDeclaration(node) || ts.isExportDeclaration(node) || ts.isEnumDeclaration(node)) return
-    // What an error says is for people.
-    if (ts.isNewExpression(node) && /Error$/.test(node.expression.getText(tree))) return
-    if (ts.isBinaryExpression(node)) binary(node)
-    else if (ts.isNumericLiteral(node)) {
-      const value = Number(node.text.replaceAll('_', ''))
-      instead(node, [value === 0 ? '1' : `${value + 1}`], () => {})
-    } else if (node.kind === ts.SyntaxKind.TrueKeyword || node.kind === ts.SyntaxKind.FalseKeyword) {
-      instead(node, [node.kind === ts.SyntaxKind.TrueKeyword ? 'false' : 'true'], () => {})
-    } else if (
-      ts.isPrefixUnaryExpression(node) &&
-      [ts.SyntaxKind.ExclamationToken, ts.SyntaxKind.MinusToken, ts.SyntaxKind.TildeToken].includes(node.operator)
-    ) {
-      instead(node, [raw(node.operand)], () => walk(node.operand))
-    } else if (ts.isIfStatement(node)) {
-      condition(node.expression)
-      walk(node.thenStatement)
-      if (node.elseStatement) walk(node.elseStatement)
-    } else if (ts.isConditionalExpression(node)) {
-      condition(node.condition)
-      walk(node.whenTrue)
-      walk(node.whenFalse)
-    } else if (ts.isForStatement(node)) {
-      // The step is left alone: without it a loop has no end.
-      if (node.initializer) walk(node.initializer)
-      if (node.condition) walk(node.condition)
-      walk(node.statement)
-    } else if (ts.isExpressionStatement(node)) {
-      statement(node, () => visit(node))
-    } else if (ts.isThrowStatement(node) || ts.isBreakStatement(node) || ts.isContinueStatement(node)) {
-      if (ts.isBreakStatement(node) && ts.isCaseOrDefaultClause(node.parent)) return
-      statement(node, () => visit(node))
-    } else if (ts.isReturnStatement(node) && node.expression && !ts.isVoidExpression(node.expression)) {
-      const { expression } = node
-      // Where truth is asked for, `undefined` is `false`, whose own mutant is `true`.
-      if (/^(undefined|false)$/.test(raw(expression))) {
-        walk(expression)
-        return
-      }
-      instead(expression, ['undefined'], () => walk(expression))
-    } else if (ts.isArrowFunction(node) && !ts.isBlock(node.body)) {
-      node.parameters.forEach(walk)
-      const { body } = node
-      const shownBody = ts.isParenthesizedExpression(body) ? body.expression : body
-      if (
-        ts.isCallExpression(shownBody) &&
-        /^(fail|bad|refuse|unsupported|damaged)$/.test(shownBody.expression.getText(tree))
-      ) {
-        return
-      }
-      instead(body, ['undefined'], () => walk(body))
-    } else if (ts.isPropertyAssignment(node)) walk(node.initializer)
-    else visit(node)
-  }
-  walk(tree)
-  let code = ''
-  let at = 0
-  for (const e of edits.map((e, i) => ({ ...e, i })).sort((a, b) => a.from - b.from || a.i - b.i)) {
-    code += source.slice(at, e.from) + e.text
-    at = Math.max(at, e.to)
-  }
-  return { mutants, code: code + source.slice(at) }
+  const mutation = new Mutation({ source, file, first, mode })
+  return { mutants: mutation.mutants, code: mutation.code() }
 }

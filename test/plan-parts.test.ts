@@ -8,7 +8,7 @@ import { arrayType } from '../src/engine/engine.ts'
 import { readModel } from '../src/formats/index.ts'
 import { targetName } from '../src/formats/programs.ts'
 import { LAYOUT, OP_BARRIER, OP_GROUP } from '../src/generated/layout.ts'
-import { dtypeBytes, elements, type DType, type Graph } from '../src/graph/graph.ts'
+import { dtypeBytes, elements, type DType, type Graph, type Op } from '../src/graph/graph.ts'
 import { loadGraph } from '../src/engine/load-graph.ts'
 import type { Lowered } from '../src/lower/index.ts'
 import type { Buffer, Step, Value } from '../src/lower/program.ts'
@@ -910,6 +910,12 @@ test('float models are refused by their first float weights, unless anything in 
   assert.is(error.op, 'FULLY_CONNECTED at op 1')
   assert.match(error.message, 'a float model with int8 weights (dynamic range)')
   assert.match(error.message, 'thimble quantize "a b/net.tflite" --calibration PHOTOS -o "a b/net.int8.thimble"')
+  const some = float(true, false)
+  const unknown: Op = { type: 'UNSUPPORTED', inputs: [], outputs: [], attrs: { name: 'ATAN2' } }
+  const both = refusal(() => refuseFloat({ ...some, ops: [...some.ops, unknown] }))
+  assert.match(both.message, 'quantize it first: ')
+  assert.match(both.message, `have to leave the model before: ATAN2 at op ${some.ops.length}`)
+  assert.not.match(refusal(() => refuseFloat(some)).message, 'refused too')
   assert.is(quantizeCommand(), 'thimble quantize MODEL --calibration PHOTOS -o OUT.thimble')
   assert.is(quantizeCommand('https://a.b/net.tflite'), quantizeCommand())
   assert.is(quantizeCommand('web-model/'), 'thimble quantize web-model/ --calibration PHOTOS -o web-model.int8.thimble')

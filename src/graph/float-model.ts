@@ -60,6 +60,14 @@ export const quantizeCommand = (file = 'MODEL'): string => {
   return `thimble quantize ${quoted(file)} --calibration PHOTOS -o ${quoted(file === 'MODEL' ? 'OUT.thimble' : `${stem}.int8.thimble`)}`
 }
 
+/** What the quantized model could not run either, in words; empty where the reader knows all ops. */
+function alsoMissing({ ops }: Graph): string {
+  const named = ops.flatMap((op, i) => (op.type === 'UNSUPPORTED' ? [`${op.attrs.name} at op ${i}`] : []))
+  if (named.length === 0) return ''
+  const more = named.length > 8 ? ` and ${named.length - 8} more` : ''
+  return `; that will be refused too, for ops that have to leave the model before: ${named.slice(0, 8).join(', ')}${more}`
+}
+
 /** Throws `lower/float-model` for a float model. `file`: its name. */
 export function refuseFloat(graph: Graph, file?: string): void {
   const found = floatModelOf(graph)
@@ -68,6 +76,6 @@ export function refuseFloat(graph: Graph, file?: string): void {
     op: opLabel(graph.ops[found.index]!, found.index),
     expected: 'int8 or uint8 activations',
     got: 'float32 activations',
-    hint: `quantize it first: ${quantizeCommand(file)}`,
+    hint: `quantize it first: ${quantizeCommand(file)}${alsoMissing(graph)}`,
   })
 }

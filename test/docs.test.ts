@@ -1,5 +1,5 @@
 /** Pages and pictures that are made from the sources are as the sources are. */
-import { readFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { test } from 'uvu'
 import * as assert from 'uvu/assert'
@@ -49,6 +49,39 @@ test('the reference says once what entry points share, and what is only in one',
   assert.match(page, /```ts\nsay\(\)\n```/)
   assert.match(page, /Also here, as above: `say`/)
   assert.match(page, /### other\n/)
+})
+
+/** Paths of this repository that a text names; patterns (`*`) and places to fill in (`FOLDER`) are none. */
+const namedPaths = (text: string): string[] =>
+  [...text.matchAll(/(?<![\w./@-])(?:src|test|tools|assembly)\/[\w./*-]*[\w/*]/g)]
+    .map(([path]) => path)
+    .filter((path) => !/\*|\b[A-Z]+\b(?!\.md)/.test(path))
+
+test('paths are found in text: files and folders, no patterns, no parts of longer paths', () => {
+  const text = '`src/a.ts`, [b](test/b/) tools/c. src/*.ts src/FOLDER/FILE.ts ../src/d.ts examples/e/src/f.ts'
+  assert.equal(namedPaths(text), ['src/a.ts', 'test/b/', 'tools/c'])
+})
+
+test('every path of src, test, tools and assembly that the pages name is there', () => {
+  const pages = ['.', 'docs'].flatMap((folder) =>
+    readdirSync(join(root, folder))
+      .filter((name) => name.endsWith('.md') && name !== 'CHANGELOG.md')
+      .map((name) => join(folder, name)),
+  )
+  const named = pages.flatMap((page) => namedPaths(read(page)).map((path) => ({ page, path })))
+  assert.ok(named.length > 100, `${named.length} paths`)
+  assert.equal(
+    named.filter(({ path }) => !existsSync(join(root, path))),
+    [],
+  )
+})
+
+test('every npm script that the pages for contributors name is there', () => {
+  const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
+  for (const page of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'RATIONALE.md', 'TESTING.md']) {
+    for (const [, name] of read(page).matchAll(/npm run ([a-z][\w:-]*)/g))
+      assert.ok(name! in scripts, `${page}: ${name}`)
+  }
 })
 
 test.run()

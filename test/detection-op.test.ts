@@ -21,6 +21,7 @@ import { loadModel } from '../src/node.ts'
 import { withPrograms } from '../src/plan/record.ts'
 import type { TypedArray } from '../src/graph/types.ts'
 import { CHOICES } from './choices.ts'
+import { DETECTION_ATTRS } from './small-models.ts'
 import { equalBytes, root } from './util.ts'
 
 interface Case {
@@ -148,19 +149,7 @@ function imageDetector(labels?: string[]): Graph {
         type: 'DETECTION_POSTPROCESS',
         inputs: [6, 5, 7],
         outputs: [8, 9, 10, 11],
-        attrs: {
-          maxDetections: 4,
-          maxClassesPerDetection: 1,
-          detectionsPerClass: 100,
-          useRegularNms: false,
-          nmsScoreThreshold: 0.1,
-          nmsIouThreshold: 0.5,
-          numClasses: 2,
-          yScale: 10,
-          xScale: 10,
-          hScale: 5,
-          wScale: 5,
-        },
+        attrs: { ...DETECTION_ATTRS },
       },
     ],
     inputs: [0],

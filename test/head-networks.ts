@@ -10,7 +10,7 @@ import type { Detection } from '../src/vision/detector.ts'
 import type { Head } from '../src/vision/head.ts'
 import type { Pose } from '../src/vision/pose.ts'
 import type { Segmentation } from '../src/vision/segmenter.ts'
-import { GraphBuilder } from './small-models.ts'
+import { DETECTION_ATTRS, GraphBuilder } from './small-models.ts'
 import { rng } from './util.ts'
 
 /** Photos with large and small things in them: binary PNM of odd sizes. */
@@ -94,17 +94,8 @@ function postprocess(): Graph {
   )
   const outputs = [[1, 9, 4], [1, 9], [1, 9], [1]].map((shape) => b.tensor(shape, 'float32'))
   b.op('DETECTION_POSTPROCESS', [part(0, 4), part(4, 2), anchors], outputs, {
+    ...DETECTION_ATTRS,
     maxDetections: 9,
-    maxClassesPerDetection: 1,
-    detectionsPerClass: 100,
-    useRegularNms: false,
-    nmsScoreThreshold: 0.1,
-    nmsIouThreshold: 0.5,
-    numClasses: 2,
-    yScale: 10,
-    xScale: 10,
-    hScale: 5,
-    wScale: 5,
   })
   return b.done(...outputs)
 }

@@ -5,6 +5,21 @@ import { createHash } from 'node:crypto'
 import type { DType, Graph, Op, OpAttributes, OpType, Tensor } from '../src/graph/graph.ts'
 import { rng } from './util.ts'
 
+/** TFLite_Detection_PostProcess as SSD exporters write it: fast NMS, one class for each box, of two. */
+export const DETECTION_ATTRS: OpAttributes['DETECTION_POSTPROCESS'] = {
+  maxDetections: 4,
+  maxClassesPerDetection: 1,
+  detectionsPerClass: 100,
+  useRegularNms: false,
+  nmsScoreThreshold: 0.1,
+  nmsIouThreshold: 0.5,
+  numClasses: 2,
+  yScale: 10,
+  xScale: 10,
+  hScale: 5,
+  wScale: 5,
+}
+
 /** A graph under construction: tensors and ops by number, weights from a seed. */
 export class GraphBuilder {
   readonly graph: Graph = { tensors: [], ops: [], inputs: [], outputs: [], metadata: {} }

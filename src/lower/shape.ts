@@ -238,6 +238,7 @@ export function lowerReverseSequence(cx: Context): void {
   const { attrs } = cx.op as OpOf<'REVERSE_SEQUENCE'>
   const x = cx.plain(cx.value(0))
   const { shape, dtype } = x.tensor
+  if (dtype === 'int8') throw new Unsupported('on int8 tensors LiteRT does not run it either')
   const width = dtypeBytes(dtype)
   const axis = normalAxis(cx, attrs.axis, shape.length)
   const batchAxis = normalAxis(cx, attrs.batchAxis, shape.length)

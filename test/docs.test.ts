@@ -79,8 +79,9 @@ test('every path of src, test, tools and assembly that the pages name is there',
 test('every npm script that the pages for contributors name is there', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
   for (const page of ['ARCHITECTURE.md', 'CONTRIBUTING.md', 'RATIONALE.md', 'TESTING.md']) {
-    for (const [, name] of read(page).matchAll(/npm run ([a-z][\w:-]*)/g))
+    for (const [, name] of read(page).matchAll(/npm run ([a-z][\w:-]*)/g)) {
       assert.ok(name! in scripts, `${page}: ${name}`)
+    }
   }
 })
 

@@ -103,6 +103,11 @@ test('auto: none where all photos go equally far, nor with a single one; the sam
   }
 })
 
+test('auto: of two photos each is left out once', () => {
+  const [small, large] = [picture(101), picture(102, 1.5)]
+  assert.ok(quantize(open(), [small, large]).beyond! > 1)
+})
+
 test('auto: variations of one photo are left out together', () => {
   const float = open()
   const samples = uneven(101, 12)

@@ -76,7 +76,7 @@ const CANDIDATES: Rule = {
 }
 const notNaN: Rule = { expected: 'a number', accepts: (v) => typeof v === 'number' && !Number.isNaN(v) }
 
-/** What sides are longer by where a box holds the pixels that both its corners lie in: a pixel, in the corners' unit. */
+/** What sides are longer by where a box holds the pixels that both its corners lie in: one, in the corners' unit. */
 export interface Pixel {
   width: number
   height: number

@@ -244,6 +244,7 @@ const WRITERS: { [T in Op['type']]?: Write<T> } = {
   SPACE_TO_DEPTH: blocks(19),
   DEPTH_TO_SPACE: blocks(94),
   ONE_HOT: ({ attrs }) => ({ version: 1, options: 61, fields: [i32(attrs.axis)] }),
+  REVERSE_SEQUENCE: ({ attrs: a }) => ({ version: 1, options: 87, fields: [i32(a.axis), i32(a.batchAxis)] }),
   CUMSUM: ({ attrs: a }) => ({ version: 1, options: 102, fields: [bool(a.exclusive), bool(a.reverse)] }),
   RESHAPE: ({ attrs }, { output, b }) => ({
     version: 1,

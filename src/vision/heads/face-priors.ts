@@ -6,7 +6,7 @@
  */
 import { elements } from '../../graph/graph.ts'
 import type { TensorInfo } from '../../graph/types.ts'
-import { around, type Candidate } from '../boxes.ts'
+import { around, type Candidate, type Corners } from '../boxes.ts'
 import { softmax, wrongOutputs } from '../values.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'
 
@@ -26,43 +26,56 @@ export interface YuNetHead extends Thresholds {
   levels: readonly { stride: number; classes: number; objects: number; boxes: number; points: number }[]
 }
 
+/** A box that others are coded against: centre and size, shares of the input. */
+export type Prior = readonly [x: number, y: number, width: number, height: number]
+
+/** Square priors of each cell, grid by grid, row by row; of a grid the stride, then the sides, in pixels. */
+export const priorsOf = (
+  { width, height }: Size,
+  grids: readonly (readonly [stride: number, ...sides: number[]])[],
+): Prior[] =>
+  grids.flatMap(([stride, ...sides]) => {
+    const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)]
+    return Array.from({ length: rows * columns }, (_, i): Prior[] => {
+      const x = (((i % columns) + 0.5) * stride) / width
+      const y = ((Math.floor(i / columns) + 0.5) * stride) / height
+      return sides.map((side) => [x, y, side / width, side / height])
+    }).flat()
+  })
+
+/** Box by its four codes from `at` on: the centre by tenths of the prior's size, sizes as logarithms by fifths. */
+export const besides = ([x, y, w, h]: Prior, codes: ArrayLike<number>, at: number): Corners =>
+  around(
+    x + codes[at]! * 0.1 * w,
+    y + codes[at + 1]! * 0.1 * h,
+    w * Math.exp(codes[at + 2]! * 0.2),
+    h * Math.exp(codes[at + 3]! * 0.2),
+  )
+
 const PRIORS = [
   [8, 16, 32],
   [16, 64, 128],
   [32, 256, 512],
 ] as const
 
-/** Priors as centre and side, shares of the input. */
-function* priors({ width, height }: Size): Generator<readonly [x: number, y: number, w: number, h: number]> {
-  for (const [stride, ...sides] of PRIORS) {
-    for (let row = 0; row < Math.ceil(height / stride); row++) {
-      for (let column = 0; column < Math.ceil(width / stride); column++) {
-        const [x, y] = [((column + 0.5) * stride) / width, ((row + 0.5) * stride) / height]
-        for (const side of sides) yield [x, y, side / width, side / height]
-      }
-    }
-  }
-}
-
 /** Errors: `format/shape`. */
 export function retinaFaceDecoder(head: RetinaFaceHead, outputs: readonly TensorInfo[], input: Size): Decoder {
-  const all = [...priors(input)]
+  const all = priorsOf(input, PRIORS)
   const fits = (at: number, width: number): boolean => elements(outputs[at]?.shape ?? []) === width * all.length
   if (!fits(head.boxes, 4) || !fits(head.scores, 2) || !fits(head.points, 10)) {
     return wrongOutputs(head.kind, `[${all.length}, 4], [${all.length}, 2] and [${all.length}, 10]`, outputs)
   }
   return (values, threshold) => {
     const [b, s, p] = [values[head.boxes]!, values[head.scores]!, values[head.points]!]
-    return all.flatMap(([x, y, w, h], i): Candidate[] => {
+    return all.flatMap((prior, i): Candidate[] => {
       const score = head.logits ? softmax(s, 2 * i, 2)[1]! : s[2 * i + 1]!
       if (!(score > threshold)) return []
-      const [cx, cy] = [x + b[4 * i]! * 0.1 * w, y + b[4 * i + 1]! * 0.1 * h]
-      const box = around(cx, cy, w * Math.exp(b[4 * i + 2]! * 0.2), h * Math.exp(b[4 * i + 3]! * 0.2))
+      const [x, y, w, h] = prior
       const points = Array.from({ length: 5 }, (_, k) => ({
         x: x + p[10 * i + 2 * k]! * 0.1 * w,
         y: y + p[10 * i + 2 * k + 1]! * 0.1 * h,
       }))
-      return [{ ...box, score, index: 0, points }]
+      return [{ ...besides(prior, b, 4 * i), score, index: 0, points }]
     })
   }
 }

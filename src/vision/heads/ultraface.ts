@@ -5,8 +5,9 @@
  */
 import { elements } from '../../graph/graph.ts'
 import type { TensorInfo } from '../../graph/types.ts'
-import { around, type Candidate } from '../boxes.ts'
+import type { Candidate } from '../boxes.ts'
 import { wrongOutputs } from '../values.ts'
+import { besides, type Prior, priorsOf } from './face-priors.ts'
 import type { Decoder, Size, Thresholds } from './head.ts'
 
 export interface UltraFaceHead extends Thresholds {
@@ -27,18 +28,8 @@ const PRIORS = [
   [64, 128, 192, 256],
 ] as const
 
-/** Priors as centre and size, shares of the input, none larger than it. */
-const priorsOf = ({ width, height }: Size): (readonly [x: number, y: number, w: number, h: number])[] =>
-  PRIORS.flatMap(([stride, ...sides]) => {
-    const [rows, columns] = [Math.ceil(height / stride), Math.ceil(width / stride)]
-    return Array.from({ length: rows * columns }, (_, i) => {
-      const x = (((i % columns) + 0.5) * stride) / width
-      const y = ((Math.floor(i / columns) + 0.5) * stride) / height
-      return sides.map(
-        (s) => [Math.min(1, x), Math.min(1, y), Math.min(1, s / width), Math.min(1, s / height)] as const,
-      )
-    }).flat()
-  })
+/** Priors, none larger than the input. */
+const clipped = ([x, y, w, h]: Prior): Prior => [Math.min(1, x), Math.min(1, y), Math.min(1, w), Math.min(1, h)]
 
 /** Errors: `format/shape`. */
 export function ultraFaceDecoder(head: UltraFaceHead, outputs: readonly TensorInfo[], input: Size): Decoder {
@@ -47,7 +38,7 @@ export function ultraFaceDecoder(head: UltraFaceHead, outputs: readonly TensorIn
   if (boxes?.shape.at(-1) !== 4 || scores?.shape.at(-1) !== 2 || elements(scores.shape) !== 2 * count) {
     return wrongOutputs(head.kind, 'boxes [candidates, 4] and scores [candidates, 2]', outputs)
   }
-  const priors = head.coded ? priorsOf(input) : []
+  const priors = head.coded ? priorsOf(input, PRIORS).map(clipped) : []
   if (head.coded && priors.length !== count) {
     return wrongOutputs(head.kind, `${priors.length} boxes for priors of the usual sizes`, outputs)
   }
@@ -57,11 +48,10 @@ export function ultraFaceDecoder(head: UltraFaceHead, outputs: readonly TensorIn
     for (let i = 0; i < count; i++) {
       const score = s[2 * i + 1]!
       if (!(score > threshold)) continue
-      const at = (k: number): number => b[4 * i + k]!
-      const [x, y, w, h] = priors[i] ?? [0, 0, 0, 0]
-      const box = head.coded
-        ? around(x + at(0) * 0.1 * w, y + at(1) * 0.1 * h, w * Math.exp(at(2) * 0.2), h * Math.exp(at(3) * 0.2))
-        : { left: at(0), top: at(1), right: at(2), bottom: at(3) }
+      const [prior, at] = [priors[i], 4 * i]
+      const box = prior
+        ? besides(prior, b, at)
+        : { left: b[at]!, top: b[at + 1]!, right: b[at + 2]!, bottom: b[at + 3]! }
       found.push({ ...box, score, index: 0 })
     }
     return found

@@ -59,7 +59,7 @@ export function lowerConcatenation(cx: Context): void {
     const bytes = product(t.shape, axis, rank) * width
     const at = offset
     offset += bytes
-    const differs = (out.dtype === 'uint8' || out.dtype === 'int8') && differ(cx, t, out)
+    const differs = isQuantized(out) && differ(cx, t, out)
     if (!differs) {
       return moveBytes(cx, {
         from: x,
@@ -410,7 +410,7 @@ export function lowerPack(cx: Context): void {
   op.inputs.forEach((_, i) => {
     const x = cx.plain(cx.value(i))
     if (tensorBytes(x.tensor) !== rows * inner) throw cx.fail('lower/shape', `input ${i}`, x.tensor)
-    if ((out.dtype === 'int8' || out.dtype === 'uint8') && differ(cx, x.tensor, out)) {
+    if (isQuantized(out) && differ(cx, x.tensor, out)) {
       throw new Unsupported('PACK of differently quantized tensors')
     }
     moveBytes(cx, {

@@ -90,6 +90,12 @@ export const number = (
   { min, max }: { min: number; max: number },
 ): number => valueOf(args, name, real(min, max), (v) => (v.trim() === '' ? NaN : Number(v))) ?? fallback
 
+/** A number from 0 to 1 as field `key` of a call's options, where the option is given. Errors: `usage/option`. */
+export const share = <K extends string>(args: Args, name: string, key: K): Partial<Record<K, number>> =>
+  (text(args, name) === undefined ? {} : { [key]: number(args, name, 0, { min: 0, max: 1 }) }) as Partial<
+    Record<K, number>
+  >
+
 /** One of a few words. Errors: `usage/option`. */
 export const choice = <T extends string>(args: Args, name: string, words: readonly T[]): T | undefined =>
   valueOf(args, name, oneOf(words), (v) => v as T)

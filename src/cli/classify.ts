@@ -2,7 +2,7 @@
 import { type Classifier, type ClassifierOptions, createClassifier, type DecodePolicy } from '../classify/classifier.ts'
 import { imageDecoder } from '../image/decode.ts'
 import { defaultPreprocess } from '../image/defaults.ts'
-import { choice, number, text, whole } from './args.ts'
+import { choice, share, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { labelBytes } from './files.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
@@ -21,9 +21,7 @@ export const openNamed = (args: Args): ModelFile => modelFor(text(args, 'model')
 /** Which classes are named, and how outputs become their scores. Errors: `usage/option`. */
 const scoring = (args: Args): Pick<ClassifierOptions, 'topK' | 'scoreThreshold' | 'scores'> => ({
   topK: whole(args, 'top', 5),
-  ...(text(args, 'threshold') === undefined
-    ? {}
-    : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
+  ...share(args, 'threshold', 'scoreThreshold'),
   scores: choice(args, 'scores', ['auto', 'softmax', 'sigmoid', 'identity'] as const) ?? 'auto',
 })
 

@@ -8,7 +8,7 @@ import type { Box } from '../vision/boxes.ts'
 import { type DetectorOptions } from '../vision/detector.ts'
 import { cropBox, cropImage } from '../vision/crop.ts'
 import { headKinds, headOf } from '../vision/recognise.ts'
-import { choice, number, text, whole } from './args.ts'
+import { choice, share, text, whole } from './args.ts'
 import type { Args, Command, OptionSpec } from './command.ts'
 import { fileError, isFolder, labelFile, writeFiles } from './files.ts'
 import { load, loadOptions, RUN_OPTIONS } from './models.ts'
@@ -97,9 +97,7 @@ const headKindOf = (args: Args): (typeof headKinds)[number] | undefined => choic
 /** What is left out of the findings. Errors: `usage/option`. */
 export function limits(args: Args): Pick<DetectorOptions, 'scoreThreshold' | 'maxDetections'> {
   return {
-    ...(text(args, 'threshold') === undefined
-      ? {}
-      : { scoreThreshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
+    ...share(args, 'threshold', 'scoreThreshold'),
     maxDetections: whole(args, 'top', 100, { min: 1, max: 10_000 }),
   }
 }
@@ -109,7 +107,7 @@ function headOptions(args: Args): Pick<DetectorOptions, 'head' | 'scoreThreshold
   const kind = headKindOf(args)
   return {
     ...(kind ? { head: kind } : {}),
-    ...(text(args, 'iou') === undefined ? {} : { iouThreshold: number(args, 'iou', 0, { min: 0, max: 1 }) }),
+    ...share(args, 'iou', 'iouThreshold'),
     ...limits(args),
   }
 }
@@ -255,11 +253,12 @@ export async function eachPhoto(
   const masks = outputs(args, 'mask', photos)
   const crops = text(args, 'crop')
   if (crops !== undefined) makeFolder(crops, 'for the crops')
+  const decoding = { maxPixels: maxPixels(args) }
   const answer = await make()
   return answerEach(args, photos, async (file, i) => {
     const bytes = await photoBytes(file)
     const start = performance.now()
-    const image = decodeImage(bytes, { maxPixels: maxPixels(args) })
+    const image = decodeImage(bytes, decoding)
     const decodeMs = performance.now() - start
     const got = answer(image)
     const timings = Object.fromEntries(

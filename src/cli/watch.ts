@@ -11,7 +11,7 @@ import type { RawFrame } from '../image/source.ts'
 import { type Answers, type PictureAnswer, type PictureQuestion, TASKS } from '../serve/questions.ts'
 import { answersOf } from './answer-pool.ts'
 import { MEGAPIXELS_OPTION } from './preprocessing.ts'
-import { badCall, choice, flag, number, text, whole } from './args.ts'
+import { badCall, choice, flag, number, share, text, whole } from './args.ts'
 import type { Args, Command } from './command.ts'
 import { openModel } from './shipped.ts'
 import { HEAD_OPTIONS } from './photos.ts'
@@ -87,7 +87,7 @@ function questionOf(args: Args): Omit<PictureQuestion, 'picture'> {
     ...(task ? { task } : {}),
     ...(model === undefined ? {} : { model }),
     ...(text(args, 'top') === undefined ? {} : { top: whole(args, 'top', 5) }),
-    ...(text(args, 'threshold') === undefined ? {} : { threshold: number(args, 'threshold', 0, { min: 0, max: 1 }) }),
+    ...share(args, 'threshold', 'threshold'),
   }
 }
 

@@ -177,6 +177,41 @@ for (const [name, op] of STORED_OPCODES) {
   })
 }
 
+test('a program that leaves out an input or an output, or has them elsewhere, is refused', () => {
+  let moved = 0
+  for (const { name, graph } of all) {
+    for (const [variant, kernels] of TARGETS) {
+      const program = compileModel(graph, { variant, kernels, plan: 'speed' })
+      const { address, bytes } = program.image[0]!
+      const fits = (header: Program['header'], plan: Uint8Array): boolean =>
+        tablesFit({ ...program, header }, new DataView(plan.buffer), address, ALL_KINDS)
+      const what = `${name}, ${variant} ${kernels}`
+      assert.ok(fits(program.header, bytes.slice()), what)
+      if (program.header.opCount! > 0) assert.not(fits({ ...program.header, opCount: 0 }, bytes.slice()), what)
+      const { inputTable, outputTable } = program.header
+      const end = program.arenaAddress + program.arenaBytes
+      const port = (table: number): { at: number; length: number } => {
+        const view = new DataView(bytes.buffer, bytes.byteOffset)
+        const from = table - address
+        return { at: view.getUint32(from, true), length: view.getUint32(from + 4, true) }
+      }
+      const withPort = (table: number, at: number, length: number): Uint8Array => {
+        const plan = bytes.slice()
+        const view = new DataView(plan.buffer)
+        view.setUint32(table - address, at, true)
+        view.setUint32(table - address + 4, length, true)
+        return plan
+      }
+      const { at, length } = port(outputTable!)
+      if (at < program.arenaAddress || length < 2) continue
+      assert.not(fits(program.header, withPort(outputTable!, at + 1, length - 1)), `${what}: the output one byte on`)
+      assert.not(fits(program.header, withPort(inputTable!, end - 1, 1)), `${what}: an input that nothing reads`)
+      moved++
+    }
+  }
+  assert.ok(moved > 100, `${moved} ports`)
+})
+
 const inputsOf = (model: Model): TypedArray[] =>
   model.inputs.map(({ dtype, shape }) => {
     const data = new (arrayType(dtype))(elements(shape))
@@ -192,11 +227,12 @@ test('a stored program that fails in its first run is replaced by the graph', as
     const stored = withPrograms(graph)
     const program = stored.programs!.find((p) => p.for === 'simd x86')!
     const [first, ...steps] = program.steps as [{ to: number; words: Int32Array }, ...LoadStep[]]
-    // What the first record reads lies outside of the memory.
+    // What the last record reads lies outside of the memory.
     const words = first.words.slice()
-    const at = (words[(program.header.opTable! - first.to) / 4]! - first.to) / 4
+    const last = program.header.opCount! - 1
+    const at = (words[(program.header.opTable! - first.to) / 4 + last]! - first.to) / 4
     const op = words[at]!
-    if (op === layout.OP_GROUP) continue
+    if (last === 0) continue
     const { fields } = LAYOUT[recordName(op)] as { fields: readonly string[] }
     const read = fields.findIndex((f) => f === 'input' || f === 'a')
     if (read < 0) continue

@@ -1,7 +1,8 @@
 /**
  * Whether a stored program may run. Kernels check nothing, so what a file says is checked before: that the tables and
  * records are whole and lie apart, below the arena; that all a program writes begins in the arena, goes upwards and
- * can't wrap around; and how much work it is. Reads may lie anywhere: outside of the memory they trap.
+ * can't wrap around; that a record reads every input and writes every output; and how much work it is. Reads may lie
+ * anywhere: outside of the memory they trap.
  *
  * What is not known here is not allowed: the graph is compiled instead.
  */
@@ -298,6 +299,8 @@ interface Reader {
  * field is looked at once.
  */
 class Records {
+  /** Every number that was read and does not count: addresses are among them. */
+  readonly numbers = new Set<number>()
   readonly #readers = new Map<RecordName, Reader>()
   readonly #view: DataView
   readonly #base: number
@@ -313,7 +316,8 @@ class Records {
     const view = this.#view
     for (let i = 0, from = at - this.#base; i < names.length; i++, from += 4) {
       const v = view.getInt32(from, true)
-      if (counts[i] && (v < 0 || v > MOST)) return undefined
+      if (!counts[i]) this.numbers.add(v)
+      else if (v < 0 || v > MOST) return undefined
       fields[names[i]!] = v
     }
     for (const i of floats) fields[names[i]!] = view.getFloat32(at - this.#base + 4 * i, true)
@@ -356,6 +360,19 @@ function readTable(table: number, count: number, { view, base, end, kinds }: Tab
   return entries
 }
 
+/** Where an input or output lies. */
+interface Port {
+  at: number
+  bytes: number
+}
+
+function readPorts(table: number, count: number, view: DataView, base: number): Port[] {
+  return Array.from({ length: count }, (_, i) => ({
+    at: view.getUint32(table - base + 8 * i, true),
+    bytes: view.getUint32(table - base + 8 * i + 4, true),
+  }))
+}
+
 /** Where a program may write: from `state` on what outlives a run, from `arena` to `arenaEnd` everything. */
 interface Room {
   state: number
@@ -380,8 +397,11 @@ function recordFits(kind: Kind | undefined, fields: Fields, room: Room): boolean
   return writes && !kind.reach?.(fields).some((bytes) => !(bytes <= room.memoryBytes))
 }
 
-/** Work of one pass over an op table; undefined where a record or a group does not fit. */
-function workOf(entries: readonly Entry[], records: Records, room: Room): number | undefined {
+/**
+ * Work of one pass over an op table; undefined where a record or a group does not fit. Addresses that records write to
+ * are added to `written`.
+ */
+function workOf(entries: readonly Entry[], records: Records, room: Room, written: Set<number>): number | undefined {
   let work = 0
   // Members of a group that are still to come, and the rows of the one before.
   let members = 0
@@ -396,6 +416,7 @@ function workOf(entries: readonly Entry[], records: Records, room: Room): number
       before = undefined
       continue
     }
+    for (const f of kind.writes) if (f !== 'scratch') written.add(fields[f]! >>> 0)
     const { rows, inRows } = fields as Record<'rows' | 'inRows', number>
     if (members > 0) {
       if (before !== undefined && inRows > before) return undefined
@@ -436,15 +457,19 @@ export function tablesFit(head: CheckedHead, view: DataView, base = 0, kinds = C
   const arenaEnd = arenaAddress + arenaBytes
   const records = new Records(view, base)
   const room = { state: taken.at(-1)!.to, arena: arenaAddress, arenaEnd, memoryBytes }
-  const portsFit = (table: number, count: number, from: number): boolean =>
-    Array.from({ length: count }, (_, i) => {
-      const at = view.getUint32(table - base + 8 * i, true)
-      return { at, to: at + view.getUint32(table - base + 8 * i + 4, true) }
-    }).every(({ at, to }) => at >= from && to <= arenaEnd)
+  const inputs = readPorts(inputTable!, inputCount!, view, base)
+  const outputs = readPorts(outputTable!, outputCount!, view, base)
+  const within = ({ at, bytes }: Port, from: number): boolean => at >= from && at + bytes <= arenaEnd
+  if (!inputs.every((p) => within(p, room.arena)) || !outputs.every((p) => within(p, room.state))) return false
+  const written = new Set<number>()
+  if (!entries.every((e) => workOf(e, records, room, written) !== undefined)) return false
+  // An output that is an input, or state, is there before the first record runs.
+  for (const { at } of inputs) written.add(at)
+  const numbers = [...records.numbers]
+  const isRead = ({ at, bytes }: Port): boolean => numbers.some((n) => n >>> 0 >= at && n >>> 0 < at + bytes)
   return (
-    portsFit(inputTable!, inputCount!, room.arena) &&
-    portsFit(outputTable!, outputCount!, room.state) &&
-    entries.every((e) => workOf(e, records, room) !== undefined)
+    inputs.every((p) => p.bytes === 0 || isRead(p)) &&
+    outputs.every(({ at, bytes }) => bytes === 0 || at < room.arena || written.has(at))
   )
 }
 

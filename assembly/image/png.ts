@@ -7,6 +7,7 @@
  * Source: PNG specification, third edition (chunks 5, colour types 11.2, filters 9, interlace 8); Pillow's
  * PngImagePlugin and ZipDecode.
  */
+import { crc32 } from './crc32'
 import {
   bytesLeft,
   endInput,
@@ -20,6 +21,7 @@ import {
 } from './inflate'
 import { alloc, CORRUPT, fail, status, TRUNCATED } from './memory'
 import { orientation, readExif, readXmp, startOrientation, turn } from './orientation'
+import { unfilter } from './png-filter'
 import { setPicture } from './result'
 
 const GRAY: i32 = 0
@@ -76,24 +78,6 @@ let animated: bool = false
 let keyR: i32 = 0
 let keyG: i32 = 0
 let keyB: i32 = 0
-
-const crcTable = memory.data(256 * 4, 4)
-
-/** CRC-32. Source: PNG, annex D. */
-function crc32(from: usize, bytes: usize): u32 {
-  if (load<u32>(crcTable, 4) == 0) {
-    for (let i = 0; i < 256; i++) {
-      let c = <u32>i
-      for (let k = 0; k < 8; k++) c = (c & 1) != 0 ? 0xedb88320 ^ (c >> 1) : c >> 1
-      store<u32>(crcTable + ((<usize>i) << 2), c)
-    }
-  }
-  let crc: u32 = 0xffffffff
-  for (const end = from + bytes; from < end; from++) {
-    crc = load<u32>(crcTable + ((<usize>((crc ^ load<u8>(from)) & 255)) << 2)) ^ (crc >> 8)
-  }
-  return ~crc
-}
 
 
 @inline function be32(at: usize): u32 {
@@ -433,6 +417,7 @@ const ADAM7 = memory.data<u8>([0, 0, 8, 8, 4, 0, 8, 8, 0, 4, 4, 8, 2, 0, 4, 4, 0
 
 export function decodePng(): void {
   const rowBytes = bytesOf(width)
+  const step = <usize>max(1, (samples * depth) >> 3)
   let most: u64 = 0
   const passes = interlaced ? 7 : 1
   for (let pass = 0; pass < passes; pass++) {
@@ -471,7 +456,7 @@ export function decodePng(): void {
       }
       given += bytes + 1
       memory.copy(row, packed + 1, bytes)
-      if (!unfilter(load<u8>(packed), row, above, bytes)) return fail(CORRUPT, 'an unknown row filter')
+      if (!unfilter(load<u8>(packed), row, above, bytes, step)) return fail(CORRUPT, 'an unknown row filter')
       if (dx == 1) expand(row, w, out + (<usize>y * width + x0) * channels)
       else {
         expand(row, w, line)
@@ -567,60 +552,6 @@ function readBehind(): void {
     if (status != 0) return
   }
   orient()
-}
-
-/** Undoes a row's filter in place. `above`: the finished row above; both have 16 zero bytes before them. */
-function unfilter(kind: u8, row: usize, above: usize, bytes: usize): bool {
-  const step = <usize>max(1, (samples * depth) >> 3)
-  const end = row + bytes
-  if (kind == 0) return true
-  if (kind == 1) {
-    for (let p = row + step; p < end; p++) store<u8>(p, load<u8>(p) + load<u8>(p - step))
-  } else if (kind == 2) addAbove(row, above, bytes)
-  else if (kind == 3) {
-    const q = above - row
-    for (let p = row; p < end; p++) {
-      store<u8>(p, load<u8>(p) + ((<i32>load<u8>(p - step) + <i32>load<u8>(p + q)) >> 1))
-    }
-  } else if (kind == 4) {
-    if (step == 3) paeth(row, above, bytes, 3)
-    else if (step == 4) paeth(row, above, bytes, 4)
-    else paeth(row, above, bytes, step)
-  } else return false
-  return true
-}
-
-function addAbove(row: usize, above: usize, bytes: usize): void {
-  if (ASC_FEATURE_SIMD) {
-    for (let i: usize = 0; i < bytes; i += 16) {
-      v128.store(row + i, i8x16.add(v128.load(row + i), v128.load(above + i)))
-    }
-    return
-  }
-  for (let i: usize = 0; i < bytes; i++) store<u8>(row + i, load<u8>(row + i) + load<u8>(above + i))
-}
-
-
-@inline function paeth(row: usize, above: usize, bytes: usize, step: usize): void {
-  const end = row + bytes
-  for (let s: usize = 0; s < step; s++) {
-    let a = 0
-    let c = 0
-    let q = above + s
-    for (let p = row + s; p < end; p += step, q += step) {
-      const b = <i32>load<u8>(q)
-      const toA = b - c
-      const toB = a - c
-      const pa = abs(toA)
-      const pb = abs(toB)
-      const pc = abs(toA + toB)
-      const near = pb <= pc ? b : c
-      const distance = pb <= pc ? pb : pc
-      a = (<i32>load<u8>(p) + (pa <= distance ? a : near)) & 255
-      store<u8>(p, a)
-      c = b
-    }
-  }
 }
 
 /** A row's samples as 8-bit gray or RGB. */
